@@ -1,0 +1,675 @@
+//! Every event, declared once: its fields, their types, units and meaning.
+//!
+//! From the `events!` table below follow the structs that the sensor encodes and the collector decodes, the JSON
+//! names, and `docs/events.md`. `sent` fields travel in the record; `added` ones are the collector's. An event
+//! without `sent` is made by the collector. What stands under `records` travels, but is no event: it keeps the
+//! collector's picture of descriptors and directories right.
+//!
+//! Fields are only ever appended, and numbers never used again. A change shows in the golden bytes of
+//! `tests/golden.rs` and gets a line in `docs/wire-format.md`.
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::codec::{Malformed, decode};
+use crate::fields::{
+    Address, Answers, Args, Environment, Family, Field, Hidden, LoadFlags, OpenFlags, Path, Protection,
+    Protocol, Show, Shown, SocketType, Text,
+};
+use crate::schema::{EventSpec, FieldSpec, Source};
+
+/// What a record carries after its head: implemented for each struct of the table.
+pub trait Payload: Encode {
+    /// The event that the payload belongs to.
+    const KIND: Kind;
+    /// Bytes of the payload on the wire.
+    fn encoded_len(&self) -> usize;
+}
+
+macro_rules! events {
+    ($lifetime:tt
+     events { $(
+        $(#[doc = $doc:literal])+
+        $name:ident = $number:literal $event:literal {
+            $(sent $(<$borrow:tt>)? { $($(#[doc = $sent_doc:literal])+ $sent:ident: $sent_type:ty,)* })?
+            $(added { $($(#[doc = $added_doc:literal])+ $added:ident: $added_type:literal,)* })?
+        }
+     )* }
+     records { $(
+        $(#[doc = $record_doc:literal])+
+        $record:ident $(<$record_borrow:tt>)? = $record_number:literal {
+            $($(#[doc = $part_doc:literal])+ $part:ident: $part_type:ty,)*
+        }
+     )* }) => {
+        /// The number of an event, or of a record that is no event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $name = $number,)*
+            $($(#[doc = $record_doc])+ $record = $record_number,)*
+        }
+
+        impl Kind {
+            /// Every kind, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)* $(Self::$record,)*];
+
+            /// The name that users see, `noun.verb`; for a record that is no event, its own.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $event,)* $(Self::$record => stringify!($record),)* }
+            }
+
+            /// Reads the number of a record; `None` for one that this version does not know.
+            pub fn from_number(number: u16) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)*
+                    $($record_number => Some(Self::$record),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $($(
+            #[doc = concat!("What the sensor sends of `", $event, "`.")]
+            #[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+            pub struct $name $(<$borrow>)? { $($(#[doc = $sent_doc])+ pub $sent: $sent_type,)* }
+
+            impl $(<$borrow>)? Payload for $name $(<$borrow>)? {
+                const KIND: Kind = Kind::$name;
+                #[inline(always)]
+                fn encoded_len(&self) -> usize { 0 $(+ self.$sent.encoded_len())* }
+            }
+
+            /// What each field shows as. Here, because a lifetime can be named here.
+            #[allow(non_upper_case_globals)] // named after the fields
+            impl $(<$borrow>)? $name $(<$borrow>)? {
+                $( const $sent: &'static str = <$sent_type as Field>::TYPE; )*
+            }
+        )?)*
+        $(
+            $(#[doc = $record_doc])+
+            #[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+            pub struct $record $(<$record_borrow>)? { $($(#[doc = $part_doc])+ pub $part: $part_type,)* }
+
+            impl $(<$record_borrow>)? Payload for $record $(<$record_borrow>)? {
+                const KIND: Kind = Kind::$record;
+                #[inline(always)]
+                fn encoded_len(&self) -> usize { 0 $(+ self.$part.encoded_len())* }
+            }
+        )*
+
+        /// A decoded payload; each variant is the struct of the same name. Events that the collector makes itself
+        /// have none.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum Decoded<$lifetime> {
+            $($( #[doc = concat!("`", $event, "`")] $name($name $(<$borrow>)?), )?)*
+            $( $(#[doc = $record_doc])+ $record($record $(<$record_borrow>)?), )*
+        }
+
+        impl<$lifetime> Decoded<$lifetime> {
+            /// Decodes the payload of a record of this kind; refuses bytes left over, and kinds that never travel.
+            pub fn decode(kind: Kind, bytes: &$lifetime [u8]) -> Result<Self, Malformed> {
+                let (decoded, rest) = match kind {
+                    $($( Kind::$name => {
+                        let (payload, rest) = decode::<$name $(<$borrow>)?>(bytes)?;
+                        (Self::$name(payload), rest)
+                    } )?)*
+                    $( Kind::$record => {
+                        let (payload, rest) = decode::<$record $(<$record_borrow>)?>(bytes)?;
+                        (Self::$record(payload), rest)
+                    } )*
+                    _ => return Err(Malformed),
+                };
+                // A record is as long as a multiple of 8; the padding is less than that.
+                if rest.len() < 8 { Ok(decoded) } else { Err(Malformed) }
+            }
+
+            /// Calls `each` with every sent field that is not hidden: its index in `EventSpec::fields`, its value.
+            pub fn show(&self, each: &mut impl FnMut(usize, Shown<$lifetime>)) {
+                match self {
+                    $($( Self::$name(payload) => {
+                        let _ = payload; // an event may send no field
+                        let mut index = 0;
+                        $( if !<$sent_type as Field>::TYPE.is_empty() {
+                            each(index, payload.$sent.shown());
+                            index += 1;
+                        } )*
+                        let _ = index;
+                    } )?)*
+                    $( Self::$record(_) => {} )*
+                }
+            }
+        }
+
+        /// The table as data; see [`crate::schema`].
+        pub(crate) const SPECS: &[EventSpec] = &[ $(
+            EventSpec {
+                kind: Kind::$name,
+                name: $event,
+                doc: &[$($doc),+],
+                all_fields: &[
+                    $($( FieldSpec {
+                        name: stringify!($sent),
+                        doc: &[$($sent_doc),+],
+                        shows: $name::$sent,
+                        source: Source::Sensor,
+                    }, )*)?
+                    $($( FieldSpec {
+                        name: stringify!($added),
+                        doc: &[$($added_doc),+],
+                        shows: $added_type,
+                        source: Source::Collector,
+                    }, )*)?
+                ],
+            },
+        )* ];
+
+        /// Records that are no events, for the description of the wire format: name, number, documentation.
+        pub const RECORDS: &[(&str, u16, &[&str])] =
+            &[$((stringify!($record), $record_number, &[$($record_doc),+]),)*];
+    };
+}
+
+events! { 'a
+events {
+    /// A program image begins, one for each successful exec.
+    ProcessStart = 1 "process.start" {
+        sent<'a> {
+            /// What was executed: for a script the script, where `exe` is its interpreter.
+            path: Path<'a>,
+            /// The argument vector as the kernel passed it.
+            argv: Args<'a>,
+            /// The current directory.
+            cwd: Text<'a>,
+            /// Real group id.
+            gid: u32,
+            /// Effective group id.
+            egid: u32,
+            /// The environment variables that matter to the loader (`LD_*`, `GLASSBOX*`).
+            env: Environment<'a>,
+            /// The running image (`exe` of each event of this process).
+            image: Hidden<Text<'a>>,
+            /// Real user id (`uid` of each event).
+            real_uid: Hidden<u32>,
+            /// Effective user id (`euid` of each event).
+            effective_uid: Hidden<u32>,
+            /// Parent as the process sees it.
+            parent: Hidden<u32>,
+        }
+        added {
+            /// How much of it is seen: `hooked`, `notify` or `blind`.
+            coverage: "name",
+            /// Why it is blind.
+            reason: "name",
+        }
+    }
+    /// An exec is asked for (before the call), and again with `ret` and `error` if it failed.
+    ProcessExec = 2 "process.exec" {
+        sent<'a> {
+            /// The program; where the call searches `PATH`, what it finds there.
+            path: Path<'a>,
+            /// The argument vector.
+            argv: Args<'a>,
+        }
+    }
+    /// A process was made: fork, vfork, clone, posix_spawn, popen, system.
+    ProcessFork = 3 "process.fork" {
+        sent {
+            /// The new process, where the caller learns it (system(3) does not).
+            child: Option<u32>,
+        }
+    }
+    /// The process ended.
+    ProcessExit = 4 "process.exit" {
+        added {
+            /// Exit status, 0 to 255.
+            code: "number",
+            /// The signal that killed it.
+            signal: "number",
+            /// `unknown` where neither `code` nor `signal` can be known.
+            cause: "name",
+            /// Processor time in user mode, nanoseconds.
+            user_ns: "number",
+            /// Processor time in the kernel, nanoseconds.
+            system_ns: "number",
+            /// Largest resident set, bytes.
+            max_rss: "number",
+            /// Time spent in the sensor, nanoseconds, estimated from samples (see `docs/ledgers.md`).
+            sensor_ns: "number",
+            /// Hooked calls seen.
+            calls: "number",
+            /// Events delivered.
+            events: "number",
+            /// Events lost.
+            lost: "number",
+        }
+    }
+    /// A signal is sent: kill, tgkill, pidfd_send_signal.
+    ProcessSignal = 5 "process.signal" {
+        sent {
+            /// Process, or process group if negative, that it is sent to.
+            target: i32,
+            /// The signal's number.
+            signal: i32,
+        }
+    }
+    /// Identity changes: set*id, setgroups, capset.
+    ProcessCredentials = 6 "process.credentials" {
+        sent<'a> {
+            /// Which identity.
+            what: Text<'a>,
+            /// The numbers it was set to.
+            to: Args<'a>,
+        }
+    }
+    /// Another process is looked into: ptrace, process_vm_readv, process_vm_writev.
+    ProcessTrace = 7 "process.trace" {
+        sent {
+            /// The request's number.
+            request: i64,
+            /// The process looked into.
+            target: i32,
+        }
+    }
+    /// What a process can see changes: setns, unshare, chroot, pivot_root, mount, umount.
+    ProcessNamespace = 8 "process.namespace" {
+        sent<'a> {
+            /// Which kind of change.
+            what: Text<'a>,
+            /// The path concerned.
+            path: Path<'a>,
+            /// The call's flags.
+            flags: u64,
+        }
+    }
+    /// A file, directory or anonymous file was opened, or could not be.
+    FileOpen = 20 "file.open" {
+        sent<'a> {
+            /// The file; for memfd_create `memfd:` and its name.
+            path: Path<'a>,
+            /// The new descriptor.
+            fd: Option<i32>,
+            /// How it was opened; for fopen what the mode string means.
+            flags: OpenFlags,
+            /// Permissions for a file that is made.
+            mode: Option<u32>,
+        }
+    }
+    /// An open file ends: close, fclose, dup2 over it, exec, exit.
+    FileClose = 21 "file.close" {
+        added {
+            /// The file.
+            path: "path",
+            /// The descriptor.
+            fd: "number",
+            /// Bytes read through this descriptor by this process.
+            bytes_read: "number",
+            /// Bytes written through this descriptor by this process.
+            bytes_written: "number",
+            /// Successful calls that read.
+            reads: "number",
+            /// Successful calls that wrote.
+            writes: "number",
+            /// How long it was open, nanoseconds.
+            open_ns: "number",
+        }
+    }
+    /// A name is removed.
+    FileUnlink = 22 "file.unlink" { sent<'a> {
+        /// The name.
+        path: Path<'a>,
+    } }
+    /// A directory is removed.
+    FileRmdir = 23 "file.rmdir" { sent<'a> {
+        /// The directory.
+        path: Path<'a>,
+    } }
+    /// A directory is made.
+    FileMkdir = 24 "file.mkdir" { sent<'a> {
+        /// The directory.
+        path: Path<'a>,
+        /// Its permissions before the umask.
+        mode: u32,
+    } }
+    /// Permissions change.
+    FileChmod = 25 "file.chmod" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The permissions.
+        mode: u32,
+    } }
+    /// The owner changes.
+    FileChown = 26 "file.chown" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// User id, -1 if unchanged.
+        owner: i32,
+        /// Group id, -1 if unchanged.
+        group: i32,
+    } }
+    /// A file's length is set.
+    FileTruncate = 27 "file.truncate" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// Its length in bytes.
+        length: i64,
+    } }
+    /// An extended attribute is set or removed.
+    FileXattr = 28 "file.xattr" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The attribute.
+        name: Text<'a>,
+    } }
+    /// A file gets another name.
+    FileRename = 29 "file.rename" { sent<'a> {
+        /// The name it had.
+        path: Path<'a>,
+        /// The name it gets.
+        new_path: Path<'a>,
+    } }
+    /// A file gets one more name.
+    FileLink = 30 "file.link" { sent<'a> {
+        /// The file that is pointed at.
+        path: Path<'a>,
+        /// The new name.
+        new_path: Path<'a>,
+    } }
+    /// A symbolic link is made.
+    FileSymlink = 31 "file.symlink" { sent<'a> {
+        /// What is pointed at.
+        path: Path<'a>,
+        /// The new name.
+        new_path: Path<'a>,
+    } }
+    /// A socket is made.
+    NetSocket = 40 "net.socket" { sent {
+        /// The new descriptor.
+        fd: Option<i32>,
+        /// Address family.
+        family: Family,
+        /// Type, without flags.
+        r#type: SocketType,
+        /// Protocol.
+        protocol: Protocol,
+    } }
+    /// A socket gets a local address.
+    NetBind = 41 "net.bind" {
+        sent<'a> {
+            /// The socket.
+            fd: i32,
+            /// The address.
+            local: Address<'a>,
+        }
+        added {
+            /// Address family.
+            family: "name",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
+        }
+    }
+    /// A socket waits for connections.
+    NetListen = 42 "net.listen" {
+        sent {
+            /// The socket.
+            fd: i32,
+            /// Length of the queue asked for.
+            backlog: i32,
+        }
+        added {
+            /// The address it was bound to.
+            local: "`addr:port`, `[addr]:port` or a path",
+            /// Address family.
+            family: "name",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
+        }
+    }
+    /// A connection is asked for, or a first datagram sent to a peer.
+    NetConnect = 43 "net.connect" {
+        sent<'a> {
+            /// The socket.
+            fd: i32,
+            /// The peer.
+            remote: Address<'a>,
+        }
+        added {
+            /// Address family.
+            family: "name",
+            /// The name that this process last resolved to the address.
+            host: "string",
+            /// True when the call returned before the connection was made (`EINPROGRESS`).
+            pending: "boolean",
+        }
+    }
+    /// A connection was accepted.
+    NetAccept = 44 "net.accept" {
+        sent<'a> {
+            /// The new descriptor.
+            fd: Option<i32>,
+            /// The peer.
+            remote: Address<'a>,
+            /// The listening socket.
+            listener: Hidden<i32>,
+        }
+        added {
+            /// The address that the listening socket is bound to.
+            local: "`addr:port`, `[addr]:port` or a path",
+            /// Address family.
+            family: "name",
+        }
+    }
+    /// A socket ends: close, dup2 over it, exec, exit.
+    NetClose = 45 "net.close" {
+        added {
+            /// The descriptor.
+            fd: "number",
+            /// Address family.
+            family: "name",
+            /// The local address, where it is known.
+            local: "`addr:port`, `[addr]:port` or a path",
+            /// The peer.
+            remote: "`addr:port`, `[addr]:port` or a path",
+            /// Bytes sent through this descriptor by this process.
+            bytes_sent: "number",
+            /// Bytes received through this descriptor by this process.
+            bytes_received: "number",
+            /// Successful calls that sent.
+            sends: "number",
+            /// Successful calls that received.
+            receives: "number",
+            /// How long it was open, nanoseconds.
+            open_ns: "number",
+        }
+    }
+    /// A name is resolved.
+    DnsQuery = 50 "dns.query" { sent<'a> {
+        /// The name.
+        host: Option<Text<'a>>,
+        /// The addresses it resolved to.
+        answers: Answers<'a>,
+    } }
+    /// A library is loaded at run time (before the call).
+    LibLoad = 60 "lib.load" { sent<'a> {
+        /// The library; a name without a slash is searched by the loader and shown as it is.
+        path: Path<'a>,
+        /// How it is loaded.
+        flags: LoadFlags,
+    } }
+    /// Memory becomes executable: mmap, mprotect, pkey_mprotect.
+    MemoryMap = 70 "memory.map" {
+        sent {
+            /// Address.
+            addr: u64,
+            /// Length in bytes.
+            len: u64,
+            /// Protection.
+            prot: Protection,
+            /// The mapped file's descriptor, or -1.
+            fd: Hidden<i32>,
+        }
+        added {
+            /// The mapped file.
+            path: "path",
+        }
+    }
+    /// A kernel module is loaded.
+    KernelModule = 80 "kernel.module" { sent<'a> {
+        /// The module's file, where one is given.
+        path: Path<'a>,
+    } }
+    /// bpf(2) is called.
+    KernelBpf = 81 "kernel.bpf" { sent {
+        /// The command's number.
+        command: i32,
+    } }
+    /// userfaultfd(2) is called.
+    KernelUserfaultfd = 82 "kernel.userfaultfd" { sent {
+        /// Its flags.
+        flags: u32,
+    } }
+    /// io_uring_setup(2) is called.
+    KernelIoUring = 83 "kernel.io_uring" { sent {
+        /// Length of the submission queue asked for.
+        entries: u32,
+    } }
+    /// A descriptor is put in place of a standard stream: dup2, dup3.
+    FdDuplicate = 90 "fd.duplicate" {
+        sent {
+            /// The descriptor duplicated.
+            fd: i32,
+            /// The standard stream replaced: 0, 1 or 2.
+            target: i32,
+            /// Whether the copy closes at exec.
+            cloexec: Hidden<bool>,
+        }
+        added {
+            /// The file behind it.
+            path: "path",
+            /// The peer behind it.
+            remote: "`addr:port`, `[addr]:port` or a path",
+        }
+    }
+    /// Events of a process were lost.
+    SensorLoss = 100 "sensor.loss" { added {
+        /// How many.
+        count: "number",
+        /// Why: `ring_full`, `oversize`, `no_slot`, `killed_writer`, `corrupt_ring`, `collector_died`, `sink_full`.
+        reason: "name",
+    } }
+    /// A hooked program made a listed call from outside libc, or a hook was changed behind our back.
+    SensorEvasion = 101 "sensor.evasion" { added {
+        /// Where the call was made.
+        addr: "number",
+        /// The mapping that holds it.
+        mapping: "string",
+    } }
+    /// Something ran that the sensor cannot see into.
+    SensorBlind = 102 "sensor.blind" { added {
+        /// The program.
+        path: "path",
+        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `fd_limit`, `no_memory`, `address_space`, ….
+        reason: "name",
+    } }
+}
+records {
+    /// A descriptor was closed: becomes `file.close` or `net.close`. The one record here that is stamped.
+    FdClosed = 200 {
+        /// The descriptor.
+        fd: i32,
+        /// What went through it; `None` for a descriptor above the counters' table.
+        counters: Option<Counters>,
+    }
+    /// A descriptor was duplicated, other than over a standard stream.
+    FdDuped = 201 {
+        /// The descriptor duplicated.
+        fd: i32,
+        /// Its copy.
+        target: i32,
+        /// Whether the copy closes at exec.
+        cloexec: bool,
+    }
+    /// All descriptors of a range were closed, or marked to close at exec; those that had been opened by this image
+    /// are reported one by one before.
+    FdRange = 202 {
+        /// First of the range.
+        first: u32,
+        /// Last of the range.
+        last: u32,
+        /// Marked to close at exec rather than closed.
+        cloexec: bool,
+    }
+    /// The current directory changed.
+    DirChange<'a> = 203 {
+        /// The directory.
+        path: Path<'a>,
+    }
+    /// A descriptor's close-on-exec flag was set or cleared.
+    FdFlags = 204 {
+        /// The descriptor.
+        fd: i32,
+        /// Whether it closes at exec.
+        cloexec: bool,
+    }
+    /// A wait call told the parent how a child ended.
+    ChildStatus = 205 {
+        /// The child.
+        child: u32,
+        /// As waitpid(2) gives it.
+        status: i32,
+        /// User and system time and largest resident set, where the call gave them.
+        usage: Option<Usage>,
+    }
+    /// A descriptor that is neither a file nor a socket with an address: a pipe, a socket pair, an epoll instance.
+    FdMade<'a> = 206 {
+        /// The descriptor.
+        fd: i32,
+        /// What it is, as `/proc/self/fd` would begin: `pipe:`, `socket:`, `anon_inode:[eventfd]`.
+        label: Text<'a>,
+        /// Whether it closes at exec.
+        cloexec: bool,
+    }
+}
+}
+
+/// What went through a descriptor, as counted by the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, bincode::Decode)]
+pub struct Counters {
+    /// Bytes read or received.
+    pub bytes_in: u64,
+    /// Bytes written or sent.
+    pub bytes_out: u64,
+    /// Successful calls that read or received.
+    pub calls_in: u64,
+    /// Successful calls that wrote or sent.
+    pub calls_out: u64,
+}
+
+impl Field for Counters {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        32
+    }
+    const TYPE: &'static str = "";
+}
+
+/// Resources that a process used in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, bincode::Decode)]
+pub struct Usage {
+    /// Processor time in user mode, nanoseconds.
+    pub user_ns: u64,
+    /// Processor time in the kernel, nanoseconds.
+    pub system_ns: u64,
+    /// Largest resident set, bytes.
+    pub max_rss: u64,
+}
+
+impl Field for Usage {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        24
+    }
+    const TYPE: &'static str = "";
+}

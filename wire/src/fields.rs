@@ -1,0 +1,357 @@
+//! The types that a record's fields have: how each is encoded, how long it is, and what it shows as.
+//!
+//! In the sensor a field borrows the application's memory for the length of one call; in the collector it borrows
+//! the copied record. [`Shown`] is what a field means to a reader, without allocation: the collector resolves
+//! paths and addresses from it.
+
+use bincode::de::{BorrowDecoder, read::BorrowReader};
+use bincode::enc::{Encoder, write::Writer};
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+
+use crate::names;
+
+/// A value as a reader of the event sees it, before the collector resolves it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shown<'a> {
+    /// The field is left out.
+    Absent,
+    /// A signed number.
+    Int(i64),
+    /// An unsigned number.
+    Uint(u64),
+    /// A truth value.
+    Bool(bool),
+    /// A string; may hold any byte but NUL.
+    Text(&'a [u8]),
+    /// A path to resolve against a directory.
+    Path(Path<'a>),
+    /// A list of strings.
+    List(Args<'a>),
+    /// `NAME=value` strings, shown as an object.
+    Map(Args<'a>),
+    /// A constant's name.
+    Word(&'static str),
+    /// A set of flags by name: the table and the bits.
+    Names(&'static names::FlagTable, u64),
+    /// A socket address as the kernel lays it out.
+    Address(&'a [u8]),
+    /// Internet addresses: a family byte (4 or 6) and 4 or 16 bytes, repeated.
+    Answers(&'a [u8]),
+}
+
+/// What every field type can do besides being encoded.
+pub trait Field {
+    /// Bytes that encoding it takes.
+    fn encoded_len(&self) -> usize;
+    /// How the type is named in the documentation.
+    const TYPE: &'static str;
+}
+
+/// The reader's view of a field.
+pub trait Show<'a>: Field {
+    /// What a reader sees.
+    fn shown(&self) -> Shown<'a>;
+}
+
+macro_rules! number {
+    ($($type:ty, $doc:literal, $variant:ident as $wide:ty;)*) => {$(
+        impl Field for $type {
+            #[inline(always)]
+            fn encoded_len(&self) -> usize { size_of::<Self>() }
+            const TYPE: &'static str = $doc;
+        }
+        impl<'a> Show<'a> for $type {
+            fn shown(&self) -> Shown<'a> { Shown::$variant(<$wide>::from(*self)) }
+        }
+    )*};
+}
+number! {
+    i32, "number", Int as i64;
+    u32, "number", Uint as u64;
+    u64, "number", Uint as u64;
+    i64, "number", Int as i64;
+    bool, "boolean", Bool as bool;
+}
+
+/// A number or a string that may be absent.
+impl<T: Field> Field for Option<T> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        1 + self.as_ref().map_or(0, Field::encoded_len)
+    }
+    const TYPE: &'static str = T::TYPE;
+}
+
+impl<'a, T: Show<'a>> Show<'a> for Option<T> {
+    fn shown(&self) -> Shown<'a> {
+        self.as_ref().map_or(Shown::Absent, Show::shown)
+    }
+}
+
+/// A string: any bytes without NUL. In the sensor it is read from the application's memory while it is encoded.
+pub type Text<'a> = &'a [u8];
+
+impl Field for &[u8] {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        8 + self.len()
+    }
+    const TYPE: &'static str = "string";
+}
+
+impl<'a> Show<'a> for &'a [u8] {
+    fn shown(&self) -> Shown<'a> {
+        Shown::Text(self)
+    }
+}
+
+/// `AT_FDCWD`: the path is relative to the current directory.
+pub const AT_FDCWD: i32 = -100;
+
+/// A path and the descriptor of the directory that it is relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub struct Path<'a> {
+    /// A directory's descriptor, or [`AT_FDCWD`].
+    pub dir: i32,
+    /// The path as the caller passed it; `None` where there was none or it could not be read.
+    pub raw: Option<Text<'a>>,
+}
+
+impl Field for Path<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        4 + self.raw.encoded_len()
+    }
+    const TYPE: &'static str = "path";
+}
+
+impl<'a> Show<'a> for Path<'a> {
+    fn shown(&self) -> Shown<'a> {
+        if self.raw.is_none() && self.dir < 0 { Shown::Absent } else { Shown::Path(*self) }
+    }
+}
+
+/// A list of strings, such as an argument vector.
+///
+/// On the wire: the bytes' length, then each string with its terminating NUL.
+#[derive(Clone, Copy, Debug)]
+pub enum Args<'a> {
+    /// The strings, each ended by a NUL: what decoding gives.
+    Packed(&'a [u8]),
+    /// A null-terminated array in the application's memory, measured by the sensor.
+    Vector(Vector),
+}
+
+/// The measured part of a `char *const argv[]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Vector {
+    first: *const *const u8,
+    count: usize,
+    len_bytes: usize,
+}
+
+impl Vector {
+    /// Describes the first `count` strings of the array at `first`, `len_bytes` long in all with their NULs.
+    ///
+    /// # Safety
+    /// Until the value is encoded, the first `count` elements of `first` stay readable, and each points to a
+    /// string ended by a NUL.
+    pub unsafe fn new(first: *const *const u8, count: usize, len_bytes: usize) -> Self {
+        Self { first, count, len_bytes }
+    }
+}
+
+impl<'a> Args<'a> {
+    /// The empty list.
+    pub const NONE: Self = Self::Packed(&[]);
+
+    /// The strings, without their NULs. Empty for a vector that was not yet encoded.
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let packed = match self {
+            Self::Packed(bytes) => *bytes,
+            Self::Vector(_) => &[],
+        };
+        let ended = packed.strip_suffix(&[0]).unwrap_or(packed);
+        ended.split(|byte| *byte == 0).take(if packed.is_empty() { 0 } else { usize::MAX })
+    }
+}
+
+impl PartialEq for Args<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Packed(a), Self::Packed(b)) if a == b)
+    }
+}
+
+impl Field for Args<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        8 + match self {
+            Self::Packed(bytes) => bytes.len(),
+            Self::Vector(vector) => vector.len_bytes,
+        }
+    }
+    const TYPE: &'static str = "list of strings";
+}
+
+impl<'a> Show<'a> for Args<'a> {
+    fn shown(&self) -> Shown<'a> {
+        Shown::List(*self)
+    }
+}
+
+impl Encode for Args<'_> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Packed(bytes) => bytes.encode(encoder),
+            Self::Vector(vector) => vector.encode_strings(encoder),
+        }
+    }
+}
+
+impl Vector {
+    /// Writes exactly `len_bytes` bytes, even if another thread changes the strings meanwhile: a string that grew
+    /// is cut, and what is missing at the end becomes NULs.
+    fn encode_strings<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.len_bytes as u64).encode(encoder)?;
+        let writer = encoder.writer();
+        let mut left = self.len_bytes;
+        for index in 0..self.count {
+            // SAFETY: `Vector::new` promises `count` readable elements.
+            let string = unsafe { self.first.add(index).read() };
+            let mut len = 0;
+            // SAFETY: `Vector::new` promises a string ended by a NUL.
+            while len + 1 < left && unsafe { string.add(len).read() } != 0 {
+                len += 1;
+            }
+            // SAFETY: the loop above read each of these bytes; the slice lives for this statement.
+            writer.write(unsafe { core::slice::from_raw_parts(string, len) })?;
+            writer.write(&[0])?;
+            left -= len + 1;
+            if left == 0 {
+                return Ok(());
+            }
+        }
+        for _ in 0..left {
+            writer.write(&[0])?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for Args<'de> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let len = usize::try_from(u64::decode(decoder)?).map_err(|_| DecodeError::LimitExceeded)?;
+        decoder.claim_bytes_read(len)?;
+        Ok(Self::Packed(decoder.borrow_reader().take_bytes(len)?))
+    }
+}
+
+/// Environment strings, `NAME=value`.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+pub struct Environment<'a>(pub Args<'a>);
+
+impl Field for Environment<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "object of strings";
+}
+
+impl<'a> Show<'a> for Environment<'a> {
+    fn shown(&self) -> Shown<'a> {
+        if self.0.iter().next().is_none() { Shown::Absent } else { Shown::Map(self.0) }
+    }
+}
+
+/// A socket address as it was passed to the kernel: `sa_family` and what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub struct Address<'a>(pub Text<'a>);
+
+impl Field for Address<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "`addr:port`, `[addr]:port` or a path";
+}
+
+impl<'a> Show<'a> for Address<'a> {
+    fn shown(&self) -> Shown<'a> {
+        if self.0.is_empty() { Shown::Absent } else { Shown::Address(self.0) }
+    }
+}
+
+/// Internet addresses: a family byte (4 or 6) and the 4 or 16 bytes of the address, repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub struct Answers<'a>(pub Text<'a>);
+
+impl Field for Answers<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "list of addresses";
+}
+
+impl<'a> Show<'a> for Answers<'a> {
+    fn shown(&self) -> Shown<'a> {
+        Shown::Answers(self.0)
+    }
+}
+
+macro_rules! coded {
+    ($($(#[$doc:meta])* $name:ident($inner:ty), $type:literal, |$value:ident| $shown:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+        pub struct $name(pub $inner);
+        impl Field for $name {
+            #[inline(always)]
+            fn encoded_len(&self) -> usize { size_of::<$inner>() }
+            const TYPE: &'static str = $type;
+        }
+        impl<'a> Show<'a> for $name {
+            fn shown(&self) -> Shown<'a> { let $value = self.0; $shown }
+        }
+    )*};
+}
+
+fn word_or_number<'a>(table: &'static [(i64, &'static str)], value: i64) -> Shown<'a> {
+    names::word(table, value).map_or(Shown::Int(value), Shown::Word)
+}
+
+coded! {
+    /// The flags of open(2).
+    OpenFlags(u32), "list of names", |bits| Shown::Names(&names::OPEN, u64::from(bits));
+    /// The flags of memfd_create(2).
+    MemfdFlags(u32), "list of names", |bits| Shown::Names(&names::MEMFD, u64::from(bits));
+    /// The flags of dlopen(3).
+    LoadFlags(i32), "list of names", |bits| Shown::Names(&names::DLOPEN, u64::from(bits.cast_unsigned()));
+    /// A protection as mmap(2) takes it.
+    Protection(i32), "list of names", |bits| Shown::Names(&names::PROT, u64::from(bits.cast_unsigned()));
+    /// An address family, `AF_…`.
+    Family(i32), "name", |value| word_or_number(names::FAMILY, i64::from(value));
+    /// The type of a socket with its flags masked out, `SOCK_…`.
+    SocketType(i32), "name", |value| word_or_number(names::SOCKET_TYPE, i64::from(value & 0xf));
+    /// A protocol number of an internet socket, `IPPROTO_…`.
+    Protocol(i32), "name", |value| word_or_number(names::PROTOCOL, i64::from(value));
+}
+
+/// A value that travels for the collector's use and is not a field of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub struct Hidden<T>(pub T);
+
+impl<T: Field> Field for Hidden<T> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "";
+}
+
+impl<'a, T: Field> Show<'a> for Hidden<T> {
+    fn shown(&self) -> Shown<'a> {
+        Shown::Absent
+    }
+}

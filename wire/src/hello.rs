@@ -1,0 +1,85 @@
+//! The one message that a sensor sends: who it is, and with it the ring's memfd.
+//!
+//! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent. The collector trusts the kernel
+//! (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
+
+use bincode::{BorrowDecode, Encode};
+
+use crate::codec::{self, Malformed, SliceSink};
+use crate::fields::Text;
+
+/// "GLASSHI\0" as a little-endian number.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSHI\0");
+
+/// Longest hello in bytes.
+pub const MAX_LEN: usize = 4096 + 256;
+
+/// What a sensor says of its process when it attaches.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+pub struct Hello<'a> {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`crate::VERSION`].
+    pub version: u16,
+    /// [`crate::FINGERPRINT`] of the sensor's event table.
+    pub events: u64,
+    /// Fingerprint of the sensor's hook table (`hook_table::FINGERPRINT`).
+    pub calls: u64,
+    /// The process as it sees itself.
+    pub pid: u32,
+    /// Its parent as it sees it; 0 when that is outside its pid namespace.
+    pub ppid: u32,
+    /// Slot of the ring that this process writes into; 0 for an image.
+    pub slot: u8,
+    /// Why the process sends no ring: a value of [`Blind`]; 0 when it sends one.
+    pub blind: u8,
+    /// The image, where `blind` is set; else empty (the ring's first record says it).
+    pub exe: Text<'a>,
+}
+
+/// Why a process that loaded the sensor is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Blind {
+    /// Too few descriptors are allowed to make a ring (RLIMIT_NOFILE).
+    FdLimit = 1,
+    /// A memfd of the ring's size was refused (RLIMIT_FSIZE, memory, seccomp).
+    NoMemory = 2,
+    /// The address space is too small to map a ring (RLIMIT_AS).
+    AddressSpace = 3,
+    /// The libc in the process is not one that the sensor can wrap.
+    ForeignLibc = 4,
+}
+
+impl Blind {
+    /// The `reason` of `sensor.blind`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::FdLimit => "fd_limit",
+            Self::NoMemory => "no_memory",
+            Self::AddressSpace => "address_space",
+            Self::ForeignLibc => "foreign_libc",
+        }
+    }
+
+    /// Reads the byte of a hello; `None` for 0 and unknown values.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::FdLimit, Self::NoMemory, Self::AddressSpace, Self::ForeignLibc]
+            .into_iter()
+            .find(|blind| *blind as u8 == byte)
+    }
+}
+
+impl<'a> Hello<'a> {
+    /// Encodes the message; gives its length, or 0 when `buffer` is too small.
+    pub fn encode(&self, buffer: &mut [u8]) -> usize {
+        let mut sink = SliceSink::new(buffer);
+        if codec::encode(self, &mut sink) { sink.len() } else { 0 }
+    }
+
+    /// Decodes a packet; refuses one that is not a hello.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (hello, rest) = codec::decode::<Self>(bytes)?;
+        if hello.magic == MAGIC && rest.is_empty() { Ok(hello) } else { Err(Malformed) }
+    }
+}

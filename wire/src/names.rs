@@ -1,0 +1,150 @@
+//! Names of the constants that events show: flags of open, address families, and so on.
+//!
+//! The values are the kernel's for the architecture that this is compiled for (`include/uapi`); where
+//! x86_64 and aarch64 differ, the table says so.
+
+/// A field of exclusive values under a mask, then bits that may be set together.
+#[derive(Debug, PartialEq)]
+pub struct FlagTable {
+    /// The bits that hold one of `choices`, not a set.
+    pub mask: u64,
+    /// Names of the values under the mask.
+    pub choices: &'static [(u64, &'static str)],
+    /// Names of bits, the ones that include others first.
+    pub bits: &'static [(u64, &'static str)],
+}
+
+impl FlagTable {
+    /// Calls `each` with the names in `value`, then gives the bits that have none.
+    pub fn names(&self, value: u64, mut each: impl FnMut(&'static str)) -> u64 {
+        let chosen = self.choices.iter().find(|(code, _)| *code == value & self.mask);
+        let mut left = value;
+        if let Some((_, name)) = chosen {
+            each(name);
+            left &= !self.mask;
+        }
+        for (bits, name) in self.bits {
+            if left & bits == *bits {
+                each(name);
+                left &= !bits;
+            }
+        }
+        left
+    }
+}
+
+/// The name of `value` in a table of exclusive values.
+pub fn word(table: &'static [(i64, &'static str)], value: i64) -> Option<&'static str> {
+    table.iter().find(|(code, _)| *code == value).map(|(_, name)| *name)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod differing {
+    pub const DIRECTORY: u64 = 0o200_000;
+    pub const NOFOLLOW: u64 = 0o400_000;
+    pub const DIRECT: u64 = 0o40_000;
+    pub const LARGEFILE: u64 = 0o100_000;
+}
+#[cfg(target_arch = "aarch64")]
+mod differing {
+    pub const DIRECTORY: u64 = 0o40_000;
+    pub const NOFOLLOW: u64 = 0o100_000;
+    pub const DIRECT: u64 = 0o200_000;
+    pub const LARGEFILE: u64 = 0o400_000;
+}
+
+/// open(2).
+pub static OPEN: FlagTable = FlagTable {
+    mask: 3,
+    choices: &[(0, "O_RDONLY"), (1, "O_WRONLY"), (2, "O_RDWR")],
+    bits: &[
+        (0o20_000_000 | differing::DIRECTORY, "O_TMPFILE"),
+        (0o4_010_000, "O_SYNC"),
+        (0o10_000, "O_DSYNC"),
+        (0o100, "O_CREAT"),
+        (0o200, "O_EXCL"),
+        (0o400, "O_NOCTTY"),
+        (0o1_000, "O_TRUNC"),
+        (0o2_000, "O_APPEND"),
+        (0o4_000, "O_NONBLOCK"),
+        (0o20_000, "O_ASYNC"),
+        (differing::DIRECT, "O_DIRECT"),
+        (differing::LARGEFILE, "O_LARGEFILE"),
+        (differing::DIRECTORY, "O_DIRECTORY"),
+        (differing::NOFOLLOW, "O_NOFOLLOW"),
+        (0o1_000_000, "O_NOATIME"),
+        (0o2_000_000, "O_CLOEXEC"),
+        (0o10_000_000, "O_PATH"),
+    ],
+};
+
+/// memfd_create(2).
+pub static MEMFD: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "MFD_CLOEXEC"),
+        (2, "MFD_ALLOW_SEALING"),
+        (4, "MFD_HUGETLB"),
+        (8, "MFD_NOEXEC_SEAL"),
+        (16, "MFD_EXEC"),
+    ],
+};
+
+/// dlopen(3).
+pub static DLOPEN: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "RTLD_LAZY"),
+        (2, "RTLD_NOW"),
+        (4, "RTLD_NOLOAD"),
+        (8, "RTLD_DEEPBIND"),
+        (0x100, "RTLD_GLOBAL"),
+        (0x1000, "RTLD_NODELETE"),
+    ],
+};
+
+/// mmap(2).
+pub static PROT: FlagTable =
+    FlagTable { mask: 0, choices: &[], bits: &[(1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC")] };
+
+/// socket(2), address families.
+pub static FAMILY: &[(i64, &str)] = &[
+    (0, "AF_UNSPEC"),
+    (1, "AF_UNIX"),
+    (2, "AF_INET"),
+    (10, "AF_INET6"),
+    (15, "AF_KEY"),
+    (16, "AF_NETLINK"),
+    (17, "AF_PACKET"),
+    (29, "AF_CAN"),
+    (31, "AF_BLUETOOTH"),
+    (38, "AF_ALG"),
+    (40, "AF_VSOCK"),
+    (44, "AF_XDP"),
+];
+
+/// socket(2), types.
+pub static SOCKET_TYPE: &[(i64, &str)] = &[
+    (1, "SOCK_STREAM"),
+    (2, "SOCK_DGRAM"),
+    (3, "SOCK_RAW"),
+    (4, "SOCK_RDM"),
+    (5, "SOCK_SEQPACKET"),
+    (10, "SOCK_PACKET"),
+];
+
+/// protocols(5), those of internet sockets.
+pub static PROTOCOL: &[(i64, &str)] = &[
+    (0, "IPPROTO_IP"),
+    (1, "IPPROTO_ICMP"),
+    (6, "IPPROTO_TCP"),
+    (17, "IPPROTO_UDP"),
+    (41, "IPPROTO_IPV6"),
+    (58, "IPPROTO_ICMPV6"),
+    (132, "IPPROTO_SCTP"),
+    (136, "IPPROTO_UDPLITE"),
+    (255, "IPPROTO_RAW"),
+    (262, "IPPROTO_MPTCP"),
+];

@@ -1,0 +1,79 @@
+//! The fixed part of every record: who made which call, when, and how it ended.
+//!
+//! The sensor fills a [`Head`] in `emit`; the collector reads it before it looks at the payload that follows.
+
+use bincode::{BorrowDecode, Decode, Encode};
+
+/// The head of a record, 40 bytes on the wire, followed by the payload that `kind` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Head {
+    /// CLOCK_MONOTONIC in nanoseconds: when the call returned, or was made for records written before it.
+    /// 0 where the sensor may not ask (seccomp strict mode); the collector then stamps it.
+    pub time_ns: u64,
+    /// Number of this record within its process image, from 0; meaningless unless [`Flags::STAMPED`].
+    pub seq: u64,
+    /// What the call returned; meaningless unless [`Flags::RETURNED`].
+    pub ret: i64,
+    /// The process as it sees itself (its own pid namespace).
+    pub pid: u32,
+    /// The thread as it sees itself; 0 where it cannot be known.
+    pub tid: u32,
+    /// Which event: a value of [`crate::events::Kind`], not yet checked.
+    pub kind: u16,
+    /// Which row of the hook table, see the crate `hook-table`; 0 for none.
+    pub call: u16,
+    /// errno after a failed call, else 0.
+    pub errno: u16,
+    /// Which mechanism saw the call.
+    pub via: u8,
+    /// See [`Flags`].
+    pub flags: u8,
+}
+
+impl Head {
+    /// Bytes of a head on the wire.
+    pub const LEN: usize = 40;
+}
+
+/// Bits of [`Head::flags`].
+pub struct Flags;
+
+impl Flags {
+    /// `seq` is a number of the process's sequence. Records without it are for tracking and never delivered.
+    pub const STAMPED: u8 = 1;
+    /// `ret` holds what the call returned.
+    pub const RETURNED: u8 = 2;
+    /// A string or list was longer than the sensor copies, and cut.
+    pub const TRUNCATED: u8 = 4;
+}
+
+/// The mechanism that saw a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[repr(u8)]
+pub enum Via {
+    /// Symbol interposition: the loader bound the caller to our definition.
+    Symbol = 0,
+    /// A patched global offset table slot.
+    Got = 1,
+    /// A patched function entry.
+    Inline = 2,
+    /// A seccomp user notification.
+    Notify = 3,
+}
+
+impl Via {
+    /// The name that the `via` field of an event carries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Symbol => "symbol",
+            Self::Got => "got",
+            Self::Inline => "inline",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// Reads the byte of a record; `None` for a value that no sensor of this version writes.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Symbol, Self::Got, Self::Inline, Self::Notify].get(usize::from(byte)).copied()
+    }
+}

@@ -1,0 +1,403 @@
+//! Where everything lies in the memory that a sensor shares with its collector.
+//!
+//! ```text
+//! 0         header: magic, version, data length; tail, head and bell, each on a cache line of its own
+//! 512       process slots, 256 bytes each
+//! FDS       descriptor counters: 65536 entries for slot 0, 1024 for each other slot, 32 bytes each
+//! DATA      the ring's data, a power of two
+//! ```
+//!
+//! The file is sparse: a page costs memory once it is touched. Slot 0 is the image that made the mapping; the others
+//! are its fork and vfork children, which write here until they exec.
+//!
+//! # Safety
+//! Everything is reached through [`Mapped`], whose maker promises that the mapping is as long as [`file_len`] says
+//! and stays. Both processes write, so nothing here is ever a `&mut`, and the numbers are atomics; a hostile writer
+//! can make them wrong, not unsound.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+#[cfg(not(loom))]
+use super::Memory;
+use crate::events::Counters;
+
+/// "GLASSBOX" as a little-endian number.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSBOX");
+/// Processes that can write into one ring at a time.
+pub const SLOTS: usize = 64;
+/// Descriptors that slot 0 counts for.
+pub const OWNER_FDS: usize = 65536;
+/// Descriptors that each other slot counts for.
+pub const CHILD_FDS: usize = 1024;
+/// Bytes of ring data unless asked otherwise (`GLASSBOX_RING_KIB`).
+pub const DEFAULT_DATA_LEN: u64 = 4 * 1024 * 1024;
+/// Smallest ring data.
+pub const MIN_DATA_LEN: u64 = 128 * 1024;
+/// Largest ring data.
+pub const MAX_DATA_LEN: u64 = 256 * 1024 * 1024;
+
+const SLOTS_AT: usize = 512;
+const SLOT_LEN: usize = 256;
+const FDS_AT: usize = 0x5000;
+const DATA_AT: usize = FDS_AT + (OWNER_FDS + (SLOTS - 1) * CHILD_FDS) * size_of::<FdCounters>();
+
+const _: () = assert!(size_of::<Slot>() <= SLOT_LEN);
+const _: () = assert!(SLOTS_AT + SLOTS * SLOT_LEN <= FDS_AT);
+const _: () = assert!(size_of::<FdCounters>() == 32 && DATA_AT.is_multiple_of(4096));
+const _: () = assert!(size_of::<Header>() <= SLOTS_AT);
+
+/// Where the ring's data begins in the file: for giving its pages back.
+pub const DATA_OFFSET: u64 = DATA_AT as u64;
+
+/// Length of the whole file for a ring of `data_len` bytes.
+pub const fn file_len(data_len: u64) -> u64 {
+    DATA_AT as u64 + data_len
+}
+
+/// The ring data's length that a file of `file_len` bytes has; `None` if no sensor makes such a file.
+pub fn data_len_of(file_len: u64) -> Option<u64> {
+    let data_len = file_len.checked_sub(DATA_AT as u64)?;
+    (data_len.is_power_of_two() && (MIN_DATA_LEN..=MAX_DATA_LEN).contains(&data_len)).then_some(data_len)
+}
+
+#[repr(C, align(64))]
+struct Header {
+    magic: AtomicU64,
+    version: AtomicU64,
+    _line: [u64; 6],
+    tail: Line<AtomicU64>,
+    head: Line<AtomicU64>,
+    bell: Line<AtomicU32>,
+}
+
+#[repr(C, align(64))]
+struct Line<T>(T);
+
+/// Why a sensor could not deliver an event: the index into [`Slot::lost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Loss {
+    /// The ring was full.
+    RingFull = 0,
+    /// The record was too long.
+    Oversize = 1,
+    /// The process was a fork or vfork child and all slots were taken; counted in the parent's slot.
+    NoSlot = 2,
+}
+
+impl Loss {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::RingFull, Self::Oversize, Self::NoSlot];
+
+    /// The `reason` of `sensor.loss`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::RingFull => "ring_full",
+            Self::Oversize => "oversize",
+            Self::NoSlot => "no_slot",
+        }
+    }
+}
+
+/// One process that writes into the ring: its sequence and its two ledgers.
+#[repr(C, align(64))]
+pub struct Slot {
+    /// The process as it sees itself; 0 when the slot is free, [`Slot::CLAIMED`] while it is taken.
+    pub pid: AtomicU32,
+    /// Its parent as it sees it.
+    pub ppid: AtomicU32,
+    /// The next stamped record's number: so many were produced, delivered or counted in `lost`.
+    pub seq: AtomicU64,
+    /// Records lost, by [`Loss`].
+    pub lost: [AtomicU64; 5],
+    /// Nanoseconds of the sampled calls that wrote a record, and how many were sampled.
+    pub record_cost: Cost,
+    /// The same for calls that only counted.
+    pub count_cost: Cost,
+    /// Calls that only counted and failed, so that no descriptor's counters show them.
+    pub failed_counts: AtomicU64,
+    /// Nanoseconds that the constructor took.
+    pub start_ns: AtomicU64,
+    /// Exit status + 1 as passed to exit, _exit and the like; 0 while unknown.
+    pub exit_status: AtomicU32,
+    /// One more than the highest descriptor that has counters.
+    pub fd_high: AtomicU32,
+    /// Processor time and largest resident set at a normal exit; 0 while unknown.
+    pub user_ns: AtomicU64,
+    /// See `user_ns`.
+    pub system_ns: AtomicU64,
+    /// In bytes; see `user_ns`.
+    pub max_rss: AtomicU64,
+    /// When the slot was taken, CLOCK_MONOTONIC.
+    pub born_ns: AtomicU64,
+    /// What descriptors that are closed by now counted: calls that read or wrote. For `calls` of `process.exit`.
+    pub closed_calls: AtomicU64,
+    /// The collector's: stamped records of this process that it has delivered, for the one that follows it.
+    pub delivered: AtomicU64,
+    /// Difference between the process's pid and the collector's view of it; the collector's own note.
+    pub note: AtomicI64,
+}
+
+/// A sum of samples.
+#[repr(C)]
+pub struct Cost {
+    /// Nanoseconds in the sensor.
+    pub ns: AtomicU64,
+    /// Calls measured.
+    pub samples: AtomicU64,
+}
+
+impl Slot {
+    /// `pid` of a slot that a process is about to take.
+    pub const CLAIMED: u32 = u32::MAX;
+
+    /// Counts a lost event.
+    pub fn lose(&self, cause: Loss) {
+        if let Some(counter) = self.lost.get(cause as usize) {
+            // Relaxed: a statistic.
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets everything but `pid` to 0: before a process takes it.
+    pub fn clear(&self) {
+        let zero = |word: &AtomicU64| word.store(0, Ordering::Relaxed);
+        self.lost.iter().for_each(zero);
+        for word in [
+            &self.seq,
+            &self.record_cost.ns,
+            &self.record_cost.samples,
+            &self.count_cost.ns,
+            &self.count_cost.samples,
+            &self.failed_counts,
+            &self.start_ns,
+            &self.user_ns,
+            &self.system_ns,
+            &self.max_rss,
+            &self.born_ns,
+            &self.closed_calls,
+            &self.delivered,
+        ] {
+            zero(word);
+        }
+        for word in [&self.ppid, &self.exit_status, &self.fd_high] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.note.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What went through one descriptor. The top bit of `calls_in` says that this process opened it.
+#[repr(C)]
+pub struct FdCounters {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    calls_in: AtomicU64,
+    calls_out: AtomicU64,
+}
+
+/// A descriptor's counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FdState {
+    /// What was counted.
+    pub counters: Counters,
+    /// Whether this process image opened it and has not closed it.
+    pub is_open: bool,
+}
+
+impl FdState {
+    /// Whether there is anything to tell of it.
+    pub fn is_of_interest(&self) -> bool {
+        self.is_open || self.counters != Counters::default()
+    }
+}
+
+const OPEN: u64 = 1 << 63;
+
+impl FdCounters {
+    /// Counts a successful call that read or received `bytes`.
+    #[inline(always)]
+    pub fn count_in(&self, bytes: u64) {
+        // Relaxed: statistics; the collector reads them after the process closed the descriptor or ended.
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.calls_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a successful call that wrote or sent `bytes`.
+    #[inline(always)]
+    pub fn count_out(&self, bytes: u64) {
+        // Relaxed: as in `count_in`.
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+        self.calls_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Starts over for a descriptor that this process has just opened.
+    #[inline(always)]
+    pub fn open(&self) {
+        // Relaxed: the thread that got the descriptor is the only one that can use it yet.
+        self.bytes_in.store(0, Ordering::Relaxed);
+        self.bytes_out.store(0, Ordering::Relaxed);
+        self.calls_out.store(0, Ordering::Relaxed);
+        self.calls_in.store(OPEN, Ordering::Relaxed);
+    }
+
+    /// Takes the counters out and starts over: the descriptor is closed.
+    #[inline(always)]
+    pub fn close(&self) -> FdState {
+        let take = |word: &AtomicU64| {
+            // A plain load and store: a locked exchange each would double the price of a close, and a call that
+            // counts on a descriptor while another thread closes it may be counted on either side.
+            let value = word.load(Ordering::Relaxed);
+            if value != 0 {
+                word.store(0, Ordering::Relaxed);
+            }
+            value
+        };
+        let (bytes_in, bytes_out) = (take(&self.bytes_in), take(&self.bytes_out));
+        Self::state(bytes_in, bytes_out, take(&self.calls_in), take(&self.calls_out))
+    }
+
+    /// The counters as they are.
+    pub fn look(&self) -> FdState {
+        let get = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        Self::state(get(&self.bytes_in), get(&self.bytes_out), get(&self.calls_in), get(&self.calls_out))
+    }
+
+    fn state(bytes_in: u64, bytes_out: u64, calls_in: u64, calls_out: u64) -> FdState {
+        let counters = Counters { bytes_in, bytes_out, calls_in: calls_in & !OPEN, calls_out };
+        FdState { counters, is_open: calls_in & OPEN != 0 }
+    }
+}
+
+/// A mapped ring, in either process.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapped {
+    base: NonNull<u8>,
+    data_len: u64,
+}
+
+// SAFETY: everything behind the pointer is an atomic, or data that the ring's protocol hands over.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Describes a mapping.
+    ///
+    /// # Safety
+    /// `base` is page-aligned and the start of a readable and writable mapping of `file_len(data_len)` bytes that
+    /// cannot shrink (F_SEAL_SHRINK) and lives as long as any copy of the value is used. `data_len` is a power of
+    /// two, at least [`MIN_DATA_LEN`].
+    pub unsafe fn new(base: NonNull<u8>, data_len: u64) -> Self {
+        Self { base, data_len }
+    }
+
+    /// Start of the mapping.
+    pub fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: the mapping begins with the header, is page-aligned (`new`), and the header is all atomics.
+        unsafe { self.base.cast::<Header>().as_ref() }
+    }
+
+    /// Writes the header of a fresh mapping.
+    pub fn format(&self) {
+        self.header().version.store(u64::from(crate::VERSION), Ordering::Relaxed);
+        self.header().magic.store(MAGIC, Ordering::Relaxed);
+    }
+
+    /// Whether the header says that a sensor of this version made the mapping.
+    pub fn is_formatted(&self) -> bool {
+        self.header().magic.load(Ordering::Relaxed) == MAGIC
+            && self.header().version.load(Ordering::Relaxed) == u64::from(crate::VERSION)
+    }
+
+    /// The slot `index`; slot 0 for an index that does not exist.
+    pub fn slot(&self, index: u8) -> &Slot {
+        let index = if usize::from(index) < SLOTS { usize::from(index) } else { 0 };
+        // SAFETY: the offset is below `FDS_AT`, so within the mapping, and a multiple of `SLOT_LEN`, which is one of
+        // the alignment; a slot is all atomics.
+        unsafe { self.base.add(SLOTS_AT + index * SLOT_LEN).cast::<Slot>().as_ref() }
+    }
+
+    /// Descriptors that slot `index` can count for.
+    pub fn fd_capacity(index: u8) -> usize {
+        if index == 0 { OWNER_FDS } else { CHILD_FDS }
+    }
+
+    /// The counters of descriptor `fd` of slot `index`; `None` above the slot's table.
+    #[inline(always)]
+    pub fn fd(&self, index: u8, fd: i32) -> Option<&FdCounters> {
+        let fd = usize::try_from(fd).ok().filter(|fd| *fd < Self::fd_capacity(index))?;
+        let entry = match index {
+            0 => fd,
+            _ => OWNER_FDS + (usize::from(index) % SLOTS).checked_sub(1)? * CHILD_FDS + fd,
+        };
+        // SAFETY: `entry` is below the number of entries that lie between `FDS_AT` and `DATA_AT`, which are within the
+        // mapping; the size of an entry is a multiple of its alignment; it is all atomics.
+        Some(unsafe { self.base.add(FDS_AT + entry * size_of::<FdCounters>()).cast::<FdCounters>().as_ref() })
+    }
+
+    /// Where slot `index`'s descriptor counters lie in the file: offset and length, for giving pages back.
+    pub fn fd_range(index: u8) -> (u64, u64) {
+        let (first, count) = match index {
+            0 => (0, OWNER_FDS),
+            _ => (OWNER_FDS + (usize::from(index) - 1) * CHILD_FDS, CHILD_FDS),
+        };
+        let size = size_of::<FdCounters>();
+        ((FDS_AT + first * size) as u64, (count * size) as u64)
+    }
+}
+
+#[cfg(not(loom))]
+impl Memory for Mapped {
+    #[inline(always)]
+    fn data_len(&self) -> u64 {
+        self.data_len
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> &AtomicU64 {
+        &self.header().tail.0
+    }
+
+    #[inline(always)]
+    fn head(&self) -> &AtomicU64 {
+        &self.header().head.0
+    }
+
+    #[inline(always)]
+    fn bell(&self) -> &AtomicU32 {
+        &self.header().bell.0
+    }
+
+    #[inline(always)]
+    fn state(&self, offset: u64) -> &AtomicU64 {
+        let offset = (offset & (self.data_len - 1) & !7) as usize;
+        // SAFETY: the offset is below `data_len` and a multiple of 8; the data lies within the mapping (`new`).
+        unsafe { self.base.add(DATA_AT + offset).cast::<AtomicU64>().as_ref() }
+    }
+
+    #[inline(always)]
+    unsafe fn write(&self, offset: u64, bytes: &[u8]) {
+        // SAFETY: the caller promises that the range lies within the data, which lies within the mapping, and that
+        // no other writer has it.
+        unsafe {
+            let place = self.base.as_ptr().add(DATA_AT + offset as usize);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn read(&self, offset: u64, into: &mut [u8]) {
+        // SAFETY: the caller promises that the range lies within the data. Another process may be writing: the bytes
+        // are plain data to us, checked after the copy, and never borrowed in place.
+        unsafe {
+            let place = self.base.as_ptr().add(DATA_AT + offset as usize);
+            core::ptr::copy_nonoverlapping(place, into.as_mut_ptr(), into.len());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The way of a record between the processes: a lock-free queue in shared memory, many writers, one reader.
+//!
+//! Positions grow for ever; a position's place in the data is `position % data_len`. A record begins with a state
+//! word that says how long it is, which slot wrote it and how far it has got, together with a tag made of its
+//! position, so that what an earlier lap left there is never taken for a record:
+//!
+//! ```text
+//! writer: reserve (CAS tail) → state BUSY → bytes → state COMMITTED (CAS) → look at the bell
+//! reader: state COMMITTED? → copy → … → head (gives the space back)
+//! ```
+//!
+//! * Full: the newest record is dropped, and the caller told; nobody waits.
+//! * A writer that is killed in between leaves a BUSY record: [`Reader::skip`] steps over exactly that one. Killed
+//!   before it wrote the state word (two instructions), it leaves a hole whose length nobody knows: the reader
+//!   looks for the next state word with the right tag.
+//! * A writer that was only slow finds, when it commits, that its record was given up: its bytes are never read.
+//! * The reader trusts nothing that it reads: see [`Reader::next`].
+
+pub mod layout;
+mod reader;
+mod sync;
+mod writer;
+
+pub use reader::{Next, Reader, Unfinished};
+pub use writer::{Refused, Reservation, reserve};
+
+use sync::{AtomicU32, AtomicU64};
+
+/// Longest record, its state word included, in bytes.
+pub const MAX_RECORD: usize = 48 * 1024;
+
+/// What the reader is doing, and so what a writer does after a commit: the values of the bell, a futex word.
+pub mod bell {
+    /// The reader looks by itself: nothing to do.
+    pub const AWAKE: u32 = 0;
+    /// The reader will look again within milliseconds: wake it when the ring is more than half full.
+    pub const NAPPING: u32 = 1;
+    /// The reader sleeps until it is woken: wake it.
+    pub const SLEEPING: u32 = 2;
+}
+
+/// The memory that a ring lies in. One implementation maps it ([`layout::Mapped`]), one models it for loom.
+pub trait Memory {
+    /// Length of the data: a power of two, the same for as long as the ring lives.
+    fn data_len(&self) -> u64;
+    /// Where the next record will be reserved.
+    fn tail(&self) -> &AtomicU64;
+    /// Up to where the reader has given space back.
+    fn head(&self) -> &AtomicU64;
+    /// The futex word of [`bell`].
+    fn bell(&self) -> &AtomicU32;
+    /// The state word at `offset`: a multiple of 8 below `data_len`.
+    fn state(&self, offset: u64) -> &AtomicU64;
+    /// Copies `bytes` to `offset`.
+    ///
+    /// # Safety
+    /// The caller has reserved the range, and it lies within the data.
+    unsafe fn write(&self, offset: u64, bytes: &[u8]);
+    /// Copies from `offset`; what comes out is whatever stands there, torn or not.
+    ///
+    /// # Safety
+    /// The range lies within the data.
+    unsafe fn read(&self, offset: u64, into: &mut [u8]);
+}
+
+/// How far a record has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+enum Stage {
+    /// Reserved; the bytes are being written.
+    Busy = 1,
+    /// Complete.
+    Committed = 2,
+    /// No record: the rest of the data before it starts over.
+    Pad = 3,
+    /// The reader gave it up.
+    Abandoned = 4,
+}
+
+/// A state word taken apart: length in bits 0–23, stage in 24–27, slot in 28–35, tag in 36–63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    len: u64,
+    stage: Stage,
+    slot: u8,
+}
+
+impl State {
+    fn tag(position: u64) -> u64 {
+        // Never 0, so that fresh memory holds no valid word.
+        (position >> 3) | (1 << 27)
+    }
+
+    #[inline(always)]
+    fn word(self, position: u64) -> u64 {
+        self.len | (self.stage as u64) << 24 | u64::from(self.slot) << 28 | Self::tag(position) << 36
+    }
+
+    /// `None` for a word that was not written at `position` in this lap.
+    fn of(word: u64, position: u64) -> Option<Self> {
+        if word >> 36 != Self::tag(position) << 36 >> 36 {
+            return None;
+        }
+        let stage = match word >> 24 & 0xf {
+            1 => Stage::Busy,
+            2 => Stage::Committed,
+            3 => Stage::Pad,
+            4 => Stage::Abandoned,
+            _ => return None,
+        };
+        Some(Self { len: word & 0xff_ffff, stage, slot: (word >> 28) as u8 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_word_is_read_back_at_its_own_position_only() {
+        let state = State { len: 128, stage: Stage::Busy, slot: 63 };
+        let word = state.word(4096);
+
+        assert_eq!(Some(state), State::of(word, 4096));
+        assert_eq!(None, State::of(word, 4104));
+        assert_eq!(None, State::of(word, 4096 + 4 * 1024 * 1024));
+    }
+
+    #[test]
+    fn fresh_memory_holds_no_state_word() {
+        for position in [0, 8, 1 << 30, 1 << 31] {
+            assert_eq!(None, State::of(0, position));
+        }
+    }
+}

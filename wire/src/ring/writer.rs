@@ -1,0 +1,118 @@
+//! The writing side: any number of threads, signal handlers and vfork children, none of which ever waits.
+//!
+//! Runs in the application's process, on the path of a hooked call: no system call, no allocation, no loop but the
+//! one of the reservation's compare-and-swap, in which every turn means that another writer has succeeded.
+
+use super::sync::{Ordering, fence};
+use super::{MAX_RECORD, Memory, Stage, State, bell};
+use crate::codec::Sink;
+
+/// Why a record could not be reserved. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The reader has not yet given enough space back.
+    Full,
+    /// The record is longer than [`MAX_RECORD`].
+    TooLong,
+}
+
+/// A reserved record that is being written. Dropping it without a commit leaves a hole that the reader must time
+/// out, so only a dying thread does that.
+pub struct Reservation<'m, M: Memory> {
+    memory: &'m M,
+    position: u64,
+    state: State,
+    written: u64,
+    is_half_full: bool,
+}
+
+/// Reserves a record of `payload_len` bytes for the process in `slot`.
+#[inline(always)]
+pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Reservation<'_, M>, Refused> {
+    if payload_len > MAX_RECORD - 8 {
+        return Err(Refused::TooLong);
+    }
+    let len = (payload_len as u64 + 8 + 7) & !7;
+    let data_len = memory.data_len();
+    // Relaxed: the value is only a guess that the exchange below checks.
+    let mut tail = memory.tail().load(Ordering::Relaxed);
+    loop {
+        // Acquire: pairs with the Release store in `Reader::release`. The reader's copies out of the space it gives
+        // back are done before this writer overwrites it.
+        let head = memory.head().load(Ordering::Acquire);
+        let before_end = data_len - tail % data_len;
+        let pad = if len > before_end { before_end } else { 0 };
+        let end = tail.wrapping_add(pad + len);
+        let used = end.wrapping_sub(head);
+        if used > data_len {
+            return Err(Refused::Full);
+        }
+        // Relaxed: the reservation publishes nothing; the reader waits for the state word.
+        match memory.tail().compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
+            Err(moved) => tail = moved,
+            Ok(_) => {
+                if pad > 0 {
+                    let state = State { len: pad, stage: Stage::Pad, slot };
+                    // Release: nothing is published with it; it only must not be Relaxed under loom's reading of
+                    // the reader's Acquire load of the same word.
+                    memory.state(tail % data_len).store(state.word(tail), Ordering::Release);
+                }
+                let position = tail.wrapping_add(pad);
+                let state = State { len, stage: Stage::Busy, slot };
+                // Relaxed: tells the reader the length, should this writer die here; the bytes follow.
+                memory.state(position % data_len).store(state.word(position), Ordering::Relaxed);
+                let is_half_full = used > data_len / 2;
+                return Ok(Reservation { memory, position, state, written: 8, is_half_full });
+            }
+        }
+    }
+}
+
+impl<M: Memory> Sink for Reservation<'_, M> {
+    #[inline(always)]
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let end = self.written + bytes.len() as u64;
+        if end > self.state.len {
+            return false;
+        }
+        // SAFETY: the range lies within the record, which this value alone has reserved and which `reserve` placed
+        // within the data.
+        unsafe { self.memory.write(self.position % self.memory.data_len() + self.written, bytes) };
+        self.written = end;
+        true
+    }
+}
+
+impl<M: Memory> Reservation<'_, M> {
+    /// Hands the record to the reader. True when the caller must wake it by a futex call on the bell.
+    #[inline(always)]
+    #[must_use = "a sleeping reader must be woken"]
+    pub fn commit(self) -> bool {
+        let busy = self.state.word(self.position);
+        let committed = State { stage: Stage::Committed, ..self.state }.word(self.position);
+        let state = self.memory.state(self.position % self.memory.data_len());
+        // Release (in SeqCst): publishes the record's bytes. Pairs with the Acquire load in `Reader::next`. It fails
+        // if the reader gave the record up; it has been counted there.
+        // SeqCst: this store and the load of the bell below must not be reordered, or a reader that is about to
+        // sleep is missed. Pairs with the fence in `Reader::may_sleep`.
+        let _ = state.compare_exchange(busy, committed, Ordering::SeqCst, Ordering::Relaxed);
+        if cfg!(any(loom, not(target_arch = "x86_64"))) {
+            // On x86_64 the locked exchange above is a full barrier already.
+            fence(Ordering::SeqCst);
+        }
+        self.ring_bell()
+    }
+
+    #[inline(always)]
+    fn ring_bell(&self) -> bool {
+        let word = self.memory.bell();
+        // Relaxed: ordered after the commit by the barrier in `commit`.
+        let reader = word.load(Ordering::Relaxed);
+        if reader == bell::AWAKE || (reader == bell::NAPPING && !self.is_half_full) {
+            return false;
+        }
+        // One writer makes the system call, however many see the reader asleep. Relaxed: the reader looks at the
+        // records, not at the bell.
+        word.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE
+    }
+}

@@ -1,0 +1,100 @@
+//! The event table as data: what `docs/events.md`, the JSON writer and the rule fields are made from.
+
+use crate::events::{Kind, SPECS};
+
+/// One event of the table.
+#[derive(Debug)]
+pub struct EventSpec {
+    /// Its number.
+    pub kind: Kind,
+    /// Its name, `noun.verb`.
+    pub name: &'static str,
+    /// Its documentation, line by line.
+    pub doc: &'static [&'static str],
+    pub(crate) all_fields: &'static [FieldSpec],
+}
+
+impl EventSpec {
+    /// The fields that a reader sees, in the order of the table: first what the sensor sends, then what the
+    /// collector adds. `Decoded::show` numbers the former by their place here.
+    pub fn fields(&self) -> impl Iterator<Item = &'static FieldSpec> + use<> {
+        self.all_fields.iter().filter(|field| !field.shows.is_empty())
+    }
+
+    /// The place of the field called `name` among [`Self::fields`].
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.fields().position(|field| field.name() == name)
+    }
+
+    /// The event's entry in the table; `None` for a record that is no event.
+    pub fn of(kind: Kind) -> Option<&'static Self> {
+        EVENTS.iter().find(|spec| spec.kind == kind)
+    }
+}
+
+/// One field of an event.
+#[derive(Debug)]
+pub struct FieldSpec {
+    pub(crate) name: &'static str,
+    /// What it means, line by line.
+    pub doc: &'static [&'static str],
+    /// What kind of value a reader sees; empty for a field that no reader sees.
+    pub shows: &'static str,
+    /// Who provides it.
+    pub source: Source,
+}
+
+impl FieldSpec {
+    /// The field's name in JSON.
+    pub fn name(&self) -> &'static str {
+        self.name.strip_prefix("r#").unwrap_or(self.name)
+    }
+}
+
+/// Who provides a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It travels in the record.
+    Sensor,
+    /// The collector works it out.
+    Collector,
+}
+
+/// Every event, in the order of the table.
+pub static EVENTS: &[EventSpec] = SPECS;
+
+/// FNV-1a over every event's and field's name and type, in order.
+#[allow(clippy::indexing_slicing)] // evaluated at compile time only
+pub(crate) const fn fingerprint() -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut event = 0;
+    while event < SPECS.len() {
+        hash = fnv(hash, SPECS[event].name.as_bytes());
+        hash = fnv(hash, &(SPECS[event].kind as u16).to_le_bytes());
+        let fields = SPECS[event].all_fields;
+        let mut field = 0;
+        while field < fields.len() {
+            hash = fnv(hash, fields[field].name.as_bytes());
+            hash = fnv(hash, fields[field].shows.as_bytes());
+            field += 1;
+        }
+        event += 1;
+    }
+    let mut record = 0;
+    while record < crate::events::RECORDS.len() {
+        hash = fnv(hash, crate::events::RECORDS[record].0.as_bytes());
+        record += 1;
+    }
+    hash
+}
+
+/// One more string in an FNV-1a hash; the string's end counts.
+#[allow(clippy::indexing_slicing)] // below the length that the loop checks
+pub const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x100_0000_01b3);
+        index += 1;
+    }
+    (hash ^ 0xff).wrapping_mul(0x100_0000_01b3)
+}
