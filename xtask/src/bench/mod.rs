@@ -1,0 +1,201 @@
+//! `cargo xtask bench`: what the sensor costs, next to the bare program in the same run.
+//!
+//! Every case alternates the bare program and the watched one, so that both see the same machine,
+//! and reports the median of the pairwise ratios with the middle half of them. What the collector
+//! uses on its own core is a column of its own: it is a price too, but not one that the program waits for.
+
+mod cases;
+mod machine;
+mod peers;
+mod programs;
+mod report;
+mod stats;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use self::programs::Programs;
+use self::report::Results;
+use crate::glassbox::{self, Built, Collector, Ledger};
+use crate::{packages, process, shell};
+
+const USAGE: &str = "\
+usage: cargo xtask bench [NAME…] [--quick] [--write] [--install] [--no-peers] [--preload FILE]
+
+  NAME…           only these cases (without: all of them)
+  --quick         fewer and shorter rounds
+  --write         also writes docs/performance.md
+  --install       installs nginx and the peers (strace, bpftrace, LTTng) first, as root on Debian
+  --no-peers      leaves the peers out
+  --preload FILE  measures another preload library in the sensor's place, without a collector";
+
+/// What was asked for.
+#[derive(Debug, Default)]
+struct Options {
+    names: Vec<String>,
+    is_quick: bool,
+    writes: bool,
+    installs: bool,
+    skips_peers: bool,
+    preload: Option<PathBuf>,
+}
+
+/// What every case needs.
+struct Bench {
+    options: Options,
+    programs: Programs,
+    built: Option<Built>,
+    sensor: PathBuf,
+    scratch: PathBuf,
+    results: Results,
+}
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let Some(options) = parse(arguments)? else {
+        println!("{USAGE}\n\ncases:");
+        for case in cases::ALL {
+            println!("  {:16} {}", case.name, case.what);
+        }
+        return Ok(());
+    };
+    if options.installs {
+        let mut wanted: Vec<String> = peers::PACKAGES.map(str::to_owned).to_vec();
+        wanted.push("nginx-light".to_owned());
+        packages::install(&wanted)?;
+    }
+    let (built, sensor) = match &options.preload {
+        Some(file) => (None, file.canonicalize().with_context(|| format!("no file {}", file.display()))?),
+        None => {
+            let built = glassbox::build()?;
+            let sensor = built.sensor.clone();
+            (Some(built), sensor)
+        }
+    };
+    let mut bench = Bench {
+        programs: Programs::build()?,
+        built,
+        sensor,
+        scratch: shell::scratch("bench")?,
+        results: Results::default(),
+        options,
+    };
+    for case in cases::ALL {
+        if !bench.options.names.is_empty() && !bench.options.names.iter().any(|name| name == case.name) {
+            continue;
+        }
+        eprintln!("measuring {}: {}", case.name, case.what);
+        if let Err(error) = (case.run)(&mut bench) {
+            eprintln!("  not measured: {error:#}");
+            bench.results.skip(case.name, format!("{error:#}"));
+        }
+    }
+    println!("{}", bench.results.text());
+    if bench.options.writes {
+        bench.results.write(&bench.options.names)?;
+    }
+    let failures = bench.results.failures();
+    if failures > 0 {
+        bail!("{failures} figures miss what they must reach");
+    }
+    Ok(())
+}
+
+fn parse(arguments: &[String]) -> Result<Option<Options>> {
+    let mut options = Options::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--quick" => options.is_quick = true,
+            "--write" => options.writes = true,
+            "--install" => options.installs = true,
+            "--no-peers" => options.skips_peers = true,
+            "--preload" => options.preload = Some(rest.next().context("--preload needs a file")?.into()),
+            "--help" | "-h" => return Ok(None),
+            name if cases::ALL.iter().any(|case| case.name == name) => options.names.push(name.to_owned()),
+            other => bail!("no case '{other}'\n{USAGE}"),
+        }
+    }
+    Ok(Some(options))
+}
+
+impl Bench {
+    /// `usual` rounds, fewer with `--quick`.
+    fn rounds(&self, usual: u32) -> u32 {
+        if self.options.is_quick { usual.div_ceil(3).max(2) } else { usual }
+    }
+
+    /// `usual` iterations, fewer with `--quick`.
+    fn count(&self, usual: u32) -> u32 {
+        if self.options.is_quick { usual / 4 } else { usual }
+    }
+
+    /// Starts a collector (none for `--preload`) that writes a recording.
+    fn watch(&self, name: &str) -> Result<Watch<'_>> {
+        let recording = self.scratch.join(format!("{name}.gbx"));
+        let outputs = [format!("recording:{}", recording.display())];
+        Ok(Watch { bench: self, collector: self.collector(&outputs)?, recording })
+    }
+
+    fn collector(&self, outputs: &[String]) -> Result<Option<Collector>> {
+        self.built.as_ref().map(|built| Collector::start(built, outputs)).transpose()
+    }
+
+    fn built(&self) -> Result<&Built> {
+        self.built.as_ref().context("needs the collector, and --preload runs without")
+    }
+}
+
+/// The sensor, and the collector that listens to it.
+struct Watch<'a> {
+    bench: &'a Bench,
+    collector: Option<Collector>,
+    recording: PathBuf,
+}
+
+/// What the collector used, and what it says came through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    collector_cpu_ns: f64,
+    ledger: Ledger,
+}
+
+impl Watch<'_> {
+    /// Puts the sensor into a command's environment, in front of what is preloaded there.
+    fn apply(&self, command: &mut Command) {
+        let before = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD").and_then(|(_, value)| value);
+        let before = before.map(|value| value.to_owned());
+        match &self.collector {
+            Some(collector) => collector.watch(command),
+            None => {
+                command.env("LD_PRELOAD", &self.bench.sensor);
+            }
+        }
+        if let Some(before) = before {
+            let mut both = self.bench.sensor.clone().into_os_string();
+            both.push(":");
+            both.push(before);
+            command.env("LD_PRELOAD", both);
+        }
+    }
+
+    fn collector_cpu_ns(&self) -> Result<f64> {
+        match &self.collector {
+            Some(collector) => Ok(process::cpu(collector.pid())?.as_nanos() as f64),
+            None => Ok(0.0),
+        }
+    }
+
+    /// Ends the collector and reads its recording.
+    fn finish(self) -> Result<Outcome> {
+        let Some(collector) = self.collector else {
+            return Ok(Outcome::default());
+        };
+        let collector_cpu_ns = process::cpu(collector.pid())?.as_nanos() as f64;
+        collector.stop()?;
+        let ledger = Ledger::of_recording(self.bench.built()?, &self.recording)?;
+        std::fs::remove_file(&self.recording)?;
+        Ok(Outcome { collector_cpu_ns, ledger })
+    }
+}

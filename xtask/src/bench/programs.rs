@@ -1,0 +1,100 @@
+//! Compiles `benches/*.c` and runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{process, shell};
+
+/// Programs that print one line of JSON about their own loop.
+const PROGRAMS: [&str; 8] = [
+    "open_close",
+    "read_write",
+    "read_write_file",
+    "connect_accept",
+    "fork_exec",
+    "hot_open",
+    "flood",
+    "delay",
+];
+/// Preloaded libraries to measure with and against.
+const LIBRARIES: [&str; 2] = ["stub_open", "empty"];
+
+/// The folder of the compiled programs.
+#[derive(Clone, Debug)]
+pub struct Programs(PathBuf);
+
+impl Programs {
+    /// Compiles all of them, with the system's C compiler.
+    pub fn build() -> Result<Programs> {
+        let programs = Programs(shell::scratch("bench-programs")?);
+        for name in PROGRAMS {
+            programs.compile(name, &programs.file(name), &["-pthread"])?;
+        }
+        for name in LIBRARIES {
+            programs.compile(name, &programs.library(name), &["-shared", "-fPIC", "-nostdlib"])?;
+        }
+        Ok(programs)
+    }
+
+    /// Compiles one more, whose libraries may be missing.
+    pub fn compile(&self, name: &str, to: &Path, flags: &[&str]) -> Result<()> {
+        let from = shell::root().join("benches");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O2", "-Wall", "-Wextra", "-I"]).arg(&from);
+        compiler.arg("-o").arg(to).arg(from.join(name).with_extension("c")).args(flags);
+        shell::output(&mut compiler).map(drop)
+    }
+
+    /// Where a compiled program is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Where a compiled preload library is.
+    pub fn library(&self, name: &str) -> PathBuf {
+        self.0.join(name).with_extension("so")
+    }
+}
+
+/// One measurement, for one iteration (or one run) of whatever is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Wall time in nanoseconds.
+    pub wall_ns: f64,
+    /// User and system time in nanoseconds.
+    pub cpu_ns: f64,
+}
+
+/// Runs a program that times its own loop; per iteration.
+pub fn run_loop(command: &mut Command) -> Result<Sample> {
+    let told = run_json(command)?;
+    let number = |name: &str| told[name].as_f64().unwrap_or(0.0);
+    let iterations = number("iterations");
+    if iterations <= 0.0 {
+        bail!("{} did nothing", shell::line(command));
+    }
+    Ok(Sample { wall_ns: number("wall_ns") / iterations, cpu_ns: number("cpu_ns") / iterations })
+}
+
+/// Runs a bench program and reads the line that it prints.
+pub fn run_json(command: &mut Command) -> Result<Value> {
+    let text = shell::output(command)?;
+    serde_json::from_str(text.trim())
+        .with_context(|| format!("{} printed '{}'", shell::line(command), text.trim()))
+}
+
+/// Runs a whole program `times` times, silent; per run.
+pub fn run_whole(times: u32, mut command: impl FnMut() -> Command) -> Result<Sample> {
+    let (mut wall_ns, mut cpu_ns) = (0.0, 0.0);
+    for _ in 0..times {
+        let mut command = command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let cost = process::measure(&mut command)?;
+        wall_ns += cost.wall.as_nanos() as f64 / f64::from(times);
+        cpu_ns += cost.cpu.as_nanos() as f64 / f64::from(times);
+    }
+    Ok(Sample { wall_ns, cpu_ns })
+}

@@ -1,0 +1,204 @@
+//! The tables: on the terminal, and in `docs/performance.md`.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+
+use super::machine;
+use super::stats::Spread;
+use crate::shell;
+
+/// One line of the main table.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// What was measured.
+    pub what: String,
+    /// The bare program's figure.
+    pub bare: String,
+    /// The figure with the sensor.
+    pub watched: String,
+    /// Ratio of the program's own CPU time.
+    pub cpu: String,
+    /// What the collector used, for the same unit of work.
+    pub collector: String,
+    /// Events lost of those made.
+    pub lost: String,
+    /// What DESIGN.md asks for.
+    pub must: String,
+    /// Whether it is reached; `None` where nothing is asked for.
+    pub is_reached: Option<bool>,
+}
+
+/// Everything that one run found.
+#[derive(Debug, Default)]
+pub struct Results {
+    rows: Vec<Row>,
+    beside: Vec<[String; 4]>,
+    skipped: Vec<[String; 2]>,
+    texts: Vec<(String, String)>,
+}
+
+impl Results {
+    /// Adds a line, and shows it at once.
+    pub fn add(&mut self, row: Row) {
+        eprintln!(
+            "  {}: {} (must: {})",
+            row.what,
+            row.watched,
+            if row.must.is_empty() { "–" } else { &row.must }
+        );
+        self.rows.push(row);
+    }
+
+    /// Adds what a peer took in a case.
+    pub fn beside(&mut self, case: &str, peer: &str, value: String, note: String) {
+        eprintln!("  beside, {peer}: {value} {note}");
+        self.beside.push([case.to_owned(), peer.to_owned(), value, note]);
+    }
+
+    /// Notes what was not measured, and why.
+    pub fn skip(&mut self, what: &str, why: String) {
+        let line = [what.to_owned(), why];
+        if !self.skipped.contains(&line) {
+            self.skipped.push(line);
+        }
+    }
+
+    /// Adds a block of another program's output.
+    pub fn attach(&mut self, title: &str, text: String) {
+        eprintln!("{text}");
+        self.texts.push((title.to_owned(), text));
+    }
+
+    /// How many figures miss what they must reach.
+    pub fn failures(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_reached == Some(false)).count()
+    }
+
+    /// All tables as markdown that reads well on a terminal too.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.rows.is_empty() {
+            let head = ["", "bare", "glassbox", "program's CPU", "collector's CPU", "lost", "must reach", ""];
+            let lines: Vec<Vec<String>> = self
+                .rows
+                .iter()
+                .map(|row| {
+                    let verdict = match row.is_reached {
+                        Some(true) => "ok",
+                        Some(false) => "MISSED",
+                        None => "",
+                    };
+                    [&row.what, &row.bare, &row.watched, &row.cpu, &row.collector, &row.lost, &row.must]
+                        .into_iter()
+                        .map(String::as_str)
+                        .chain([verdict])
+                        .map(|cell| if cell.is_empty() { "–".to_owned() } else { cell.to_owned() })
+                        .collect()
+                })
+                .collect();
+            text += &table(&head, &lines);
+        }
+        if !self.beside.is_empty() {
+            text += "\nBeside it, in the same run:\n\n";
+            let lines: Vec<Vec<String>> = self.beside.iter().map(|line| line.to_vec()).collect();
+            text += &table(&["case", "tool", "figure", ""], &lines);
+        }
+        for (title, output) in &self.texts {
+            let _ = write!(text, "\n{title}:\n\n```text\n{}\n```\n", output.trim_end());
+        }
+        if !self.skipped.is_empty() {
+            text += "\nNot measured:\n\n";
+            for [what, why] in &self.skipped {
+                let _ = writeln!(text, "- {what}: {why}");
+            }
+        }
+        text
+    }
+
+    /// Writes `docs/performance.md`.
+    pub fn write(&self, names: &[String]) -> Result<()> {
+        let mut text = String::from(INTRODUCTION);
+        let command = ["cargo xtask bench --write"].into_iter().chain(names.iter().map(String::as_str));
+        let _ = writeln!(text, "Command: `{}`\n", command.collect::<Vec<_>>().join(" "));
+        let machine: Vec<Vec<String>> =
+            machine::describe().into_iter().map(|(name, value)| vec![name, value]).collect();
+        text += &table(&["machine", ""], &machine);
+        text += "\n## Figures\n\n";
+        text += &self.text();
+        let file = shell::root().join("docs/performance.md");
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("wrote {}", file.display());
+        Ok(())
+    }
+}
+
+const INTRODUCTION: &str = "\
+# What the sensor costs
+
+Written by `cargo xtask bench --write`; do not edit.
+
+Each case alternates the bare program and the same program under the sensor. A ratio is the median of
+the pairwise ratios, and in brackets the middle half of them; loops time themselves, so that starting
+the program is not in the figure. *program's CPU* is the ratio of user and system time; *collector's CPU*
+is what the collector used on its own core for the same unit of work, which the program does not wait
+for. *lost* is read from the recording: the collector's own account. Times belong to this machine; ratios travel.
+
+*one event, hot* is a call of `open` whose next definition is an empty function: what remains is the hook.
+";
+
+fn table(head: &[&str], lines: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = lines.iter().map(|line| line[column].chars().count());
+        cells.chain([head[column].chars().count(), 3]).max().unwrap_or(3)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let row = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("| {} |\n", padded.join(" | "))
+    };
+    let mut text = row(&mut head.iter().copied());
+    text += &row(&mut widths
+        .iter()
+        .map(|width| "-".repeat(*width))
+        .collect::<Vec<_>>()
+        .iter()
+        .map(String::as_str));
+    for line in lines {
+        text += &row(&mut line.iter().map(String::as_str));
+    }
+    text
+}
+
+/// A ratio that must not exceed a bound: the verdict is on the median.
+pub fn at_most(ratio: &Spread, bound: f64) -> (String, Option<bool>) {
+    (format!("×{bound:.2}"), Some(ratio.median <= bound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_by_characters_not_bytes() {
+        let text =
+            table(&["what", "x"], &[vec!["µs".into(), "1".into()], vec!["longer".into(), "×2.00".into()]]);
+
+        let expected = "\
+| what   | x     |\n\
+| ------ | ----- |\n\
+| µs     | 1     |\n\
+| longer | ×2.00 |\n";
+        assert_eq!(expected, text);
+    }
+
+    #[test]
+    fn a_missed_figure_is_counted() {
+        let mut results = Results::default();
+        let (must, is_reached) = at_most(&Spread { median: 1.2, low: 1.0, high: 1.3 }, 1.1);
+        results.add(Row { what: "x".into(), must, is_reached, ..Row::default() });
+
+        assert_eq!(1, results.failures());
+        assert!(results.text().contains("MISSED"));
+    }
+}

@@ -1,0 +1,5 @@
+//! Placeholder.
+use anyhow::{Result, bail};
+pub fn run(_: &[String]) -> Result<()> {
+    bail!("not yet")
+}

@@ -1,0 +1,172 @@
+//! The built pair, a collector of our own to measure against, and what a recording says was lost.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{process, shell};
+
+/// The two files that a release build leaves.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The command line tool and collector.
+    pub cli: PathBuf,
+    /// The preloaded library.
+    pub sensor: PathBuf,
+}
+
+/// Builds the workspace in release and says where the pair is.
+///
+/// xtask itself is left out: it is running.
+pub fn build() -> Result<Built> {
+    shell::run(&mut shell::cargo(["build", "--release", "--workspace", "--exclude", "xtask"]))?;
+    let dir = shell::target().join("release");
+    Ok(Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") })
+}
+
+/// A collector with an abstract socket of its own; stopped when dropped.
+#[derive(Debug)]
+pub struct Collector {
+    child: Child,
+    socket: String,
+    sensor: PathBuf,
+}
+
+impl Collector {
+    /// Starts `glassbox collect` with these `-o` outputs and waits until it listens.
+    pub fn start(built: &Built, outputs: &[String]) -> Result<Collector> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let socket = format!("@glassbox-xtask-{}-{count}", std::process::id());
+        let mut command = Command::new(&built.cli);
+        command.arg("collect").env("GLASSBOX_SOCKET", &socket).stdin(Stdio::null()).stdout(Stdio::null());
+        for output in outputs {
+            command.args(["-o", output]);
+        }
+        let child = command.spawn().with_context(|| format!("cannot start {}", shell::line(&command)))?;
+        let mut collector = Collector { child, socket, sensor: built.sensor.clone() };
+
+        let listening = |name: &str| {
+            let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+            table.lines().any(|line| line.ends_with(name))
+        };
+        let socket = collector.socket.clone();
+        if !process::wait_until(Duration::from_secs(5), || listening(&socket)) {
+            let ended = collector.child.try_wait().ok().flatten();
+            bail!("the collector does not listen after 5 s (ended: {ended:?}): {}", shell::line(&command));
+        }
+        Ok(collector)
+    }
+
+    /// Puts the sensor and this collector into the environment of a program.
+    pub fn watch(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.sensor).env("GLASSBOX_SOCKET", &self.socket);
+    }
+
+    /// The collector's process, for readings from `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, which drains and writes everything, and waits.
+    pub fn stop(mut self) -> Result<()> {
+        process::signal(&self.child, libc::SIGTERM);
+        let mut status = None;
+        process::wait_until(Duration::from_secs(60), || {
+            status = self.child.try_wait().ok().flatten();
+            status.is_some()
+        });
+        match status {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => bail!("the collector ended with {status}"),
+            None => bail!("the collector did not end within 60 s of SIGTERM"),
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What came through and what did not, by the collector's own account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ledger {
+    /// Events that sensors stamped and the collector delivered.
+    pub delivered: u64,
+    /// Events that it says were lost.
+    pub lost: u64,
+    /// Time that sensors say they spent, over all processes, in nanoseconds.
+    pub sensor_ns: u64,
+}
+
+impl Ledger {
+    /// Reads a recording through `glassbox replay`.
+    pub fn of_recording(built: &Built, recording: &Path) -> Result<Ledger> {
+        let mut replay = Command::new(&built.cli);
+        replay
+            .arg("replay")
+            .arg(recording)
+            .args(["-o", "jsonl:-"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child = replay.spawn().context("cannot start glassbox replay")?;
+        let lines = child.stdout.take().context("no output of replay")?;
+        let ledger = Ledger::of_lines(BufReader::with_capacity(1 << 20, lines))?;
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("{} ended with {status}", shell::line(&replay));
+        }
+        Ok(ledger)
+    }
+
+    /// Reads `jsonl`. Only the rare lines are parsed, the millions of others are counted.
+    pub fn of_lines(mut lines: impl BufRead) -> Result<Ledger> {
+        let mut ledger = Ledger::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if lines.read_until(b'\n', &mut line)? == 0 {
+                return Ok(ledger);
+            }
+            let text = String::from_utf8_lossy(&line);
+            if text.contains("\"seq\":") {
+                ledger.delivered += 1;
+            }
+            if text.contains("\"sensor.loss\"") || text.contains("\"process.exit\"") {
+                let event: Value = serde_json::from_str(&text).context("a line of jsonl is no JSON")?;
+                match event["event"].as_str() {
+                    Some("sensor.loss") => ledger.lost += event["count"].as_u64().unwrap_or(0),
+                    Some("process.exit") => ledger.sensor_ns += event["sensor_ns"].as_u64().unwrap_or(0),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_counts_stamped_events_and_adds_losses() {
+        let lines = concat!(
+            "{\"event\":\"file.open\",\"seq\":0,\"path\":\"/a\"}\n",
+            "{\"event\":\"sensor.loss\",\"count\":7,\"reason\":\"full\"}\n",
+            "{\"event\":\"process.exit\",\"sensor_ns\":12,\"lost\":7}\n",
+        );
+
+        let ledger = Ledger::of_lines(lines.as_bytes()).unwrap();
+
+        assert_eq!((1, 7, 12), (ledger.delivered, ledger.lost, ledger.sensor_ns));
+    }
+}

@@ -1,0 +1,48 @@
+//! Installs Debian packages that tests and demo need, or says what a person must do.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::shell;
+
+/// Makes sure that all `packages` are installed.
+///
+/// Installs what is missing when run as root on a system with apt; otherwise the error is the
+/// command that a person would have to type.
+pub fn install(packages: &[String]) -> Result<Vec<String>> {
+    let missing: Vec<String> = packages.iter().filter(|name| !is_installed(name)).cloned().collect();
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if shell::which("apt-get").is_none() {
+        bail!("these are missing here (names as in Debian), install them: {}", missing.join(" "));
+    }
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        bail!("not root; run: sudo apt-get install {}", missing.join(" "));
+    }
+
+    if apt(&["install"], &missing).is_err() {
+        // A machine whose package lists are missing or old.
+        apt(&["update"], &[])?;
+        apt(&["install"], &missing)?;
+    }
+    Ok(missing)
+}
+
+/// Whether dpkg says that the package is there; false where there is no dpkg.
+pub fn is_installed(package: &str) -> bool {
+    let answer = Command::new("dpkg-query")
+        .args(["-W", "-f=${db:Status-Status}", package])
+        .stderr(Stdio::null())
+        .output();
+    answer.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn apt(verb: &[&str], packages: &[String]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(["-qq", "-y", "--no-install-recommends"]).args(verb).args(packages);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    shell::output(&mut command).map(drop)
+}
