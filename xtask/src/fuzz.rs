@@ -1,5 +1,117 @@
-//! Placeholder.
-use anyhow::{Result, bail};
-pub fn run(_: &[String]) -> Result<()> {
-    bail!("not yet")
+//! `cargo xtask fuzz`: builds the targets of `fuzz/` with libFuzzer and the address sanitizer, and
+//! runs each for a bounded time.
+//!
+//! What cargo-fuzz does, without installing it. A target's seeds are in `fuzz/seeds/NAME`, what it
+//! finds interesting goes to `fuzz/corpus/NAME`, and an input that it fails on to `fuzz/artifacts/NAME`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{shell, toolchain};
+
+/// Coverage that libFuzzer needs, and the sanitizer that makes reading out of bounds visible.
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Cdebug-assertions -Ccodegen-units=1";
+
+/// Seconds a target runs when nothing else is said.
+pub const DEFAULT_SECONDS: u32 = 20;
+
+/// `cargo xtask fuzz [--seconds N] [TARGET…]`
+pub fn run(arguments: &[String]) -> Result<()> {
+    let mut seconds = DEFAULT_SECONDS;
+    let mut names = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--seconds" => {
+                let number = rest.next().context("--seconds needs a number")?;
+                seconds = number.parse().with_context(|| format!("'{number}' is no number of seconds"))?;
+            }
+            name => names.push(name.to_owned()),
+        }
+    }
+    println!("libFuzzer on {}", toolchain::describe());
+    let mut failed = Vec::new();
+    for target in build()? {
+        if !names.is_empty() && !names.contains(&target.name) {
+            continue;
+        }
+        match target.run(seconds) {
+            Ok(runs) => println!("  ok      {:24} {runs} inputs in {seconds} s", target.name),
+            Err(error) => {
+                println!("  FAILED  {:24} {error:#}", target.name);
+                failed.push(target.name);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{} failed", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// One built fuzz target.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name in `fuzz/Cargo.toml`.
+    pub name: String,
+    file: PathBuf,
+}
+
+/// Builds all targets.
+pub fn build() -> Result<Vec<Target>> {
+    toolchain::require_sanitizer("asan")?;
+    let manifest = shell::root().join("fuzz/Cargo.toml");
+    if !manifest.is_file() {
+        bail!("no {}", manifest.display());
+    }
+    let manifest = manifest.to_string_lossy();
+    let arguments = ["build", "--release", "--manifest-path", &manifest, "--message-format=json"];
+    let mut command = toolchain::unstable_cargo(FLAGS, "fuzz", &arguments)?;
+    let messages = shell::output(&mut command)?;
+    let targets: Vec<Target> = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["kind"][0] == "bin")
+        .filter_map(|message| {
+            let file = PathBuf::from(message["executable"].as_str()?);
+            Some(Target { name: message["target"]["name"].as_str()?.to_owned(), file })
+        })
+        .collect();
+    if targets.is_empty() {
+        bail!("{manifest} has no target");
+    }
+    Ok(targets)
+}
+
+impl Target {
+    /// Runs for so many seconds; how many inputs it tried, or how it failed.
+    pub fn run(&self, seconds: u32) -> Result<u64> {
+        let fuzz = shell::root().join("fuzz");
+        let (corpus, seeds) = (fuzz.join("corpus").join(&self.name), fuzz.join("seeds").join(&self.name));
+        let artifacts = fuzz.join("artifacts").join(&self.name);
+        fs::create_dir_all(&corpus)?;
+        fs::create_dir_all(&artifacts)?;
+        let mut command = Command::new(&self.file);
+        command.arg(&corpus);
+        if seeds.is_dir() {
+            command.arg(&seeds);
+        }
+        command.arg(format!("-max_total_time={seconds}")).args(["-timeout=10", "-rss_limit_mb=2048"]);
+        command.args(["-print_final_stats=1", &format!("-artifact_prefix={}/", artifacts.display())]);
+        let done = command.stdin(Stdio::null()).output().with_context(|| shell::line(&command))?;
+        let told = String::from_utf8_lossy(&done.stderr);
+        if !done.status.success() {
+            let tail: Vec<&str> = told.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            bail!("ended with {}; the input is in {}\n{}", done.status, artifacts.display(), tail.join("\n"));
+        }
+        let runs = told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        runs.and_then(|number| number.trim().parse().ok()).context("libFuzzer told no number of inputs")
+    }
 }

@@ -19,6 +19,7 @@ mod packages;
 mod process;
 mod shell;
 mod test;
+mod toolchain;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND

@@ -69,6 +69,14 @@ pub fn signal(child: &Child, signal: i32) {
     }
 }
 
+/// Sends a signal to the process group that a child leads.
+pub fn signal_group(child: &Child, signal: i32) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // SAFETY: `child` leads a group of its own and has not been reaped, so the group is still its.
+        unsafe { libc::kill(-pid, signal) };
+    }
+}
+
 /// Waits until `done` says so, at most `limit`; whether it did.
 pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;

@@ -1,5 +1,388 @@
-//! Placeholder.
-use anyhow::{Result, bail};
-pub fn run(_: &[String]) -> Result<()> {
-    bail!("not yet")
+//! `cargo xtask test`: everything that must hold before a change lands, from a clean clone.
+//!
+//! Each step's whole output goes to `target/xtask/test/STEP.log`; the terminal shows what a person
+//! wants to see while waiting, and the end of the log of a step that failed. A failed step does not
+//! stop the rest, unless the rest needs it. The last line counts the tests of all the runners.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain};
+
+/// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
+const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
+
+/// The version that `deny.toml` is written for.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
+
+/// No step may take longer; one that hangs is killed with all its children.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// A part of the whole, by name.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&mut Log) -> Result<Verdict>,
+}
+
+/// How a step ended, when it did not fail.
+#[derive(Debug)]
+enum Verdict {
+    Passed(String),
+    Skipped(String),
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "packages", what: "what the tests need is installed", run: install },
+    Step { name: "fmt", what: "the code is formatted", run: format },
+    Step { name: "clippy", what: "no warning from clippy", run: clippy },
+    Step { name: "deny", what: "dependencies: bans, licences, sources", run: deny },
+    Step { name: "build", what: "release build", run: build },
+    Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
+    Step { name: "docs", what: "generated documents are fresh", run: docs },
+    Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
+    Step { name: "loom", what: "the ring under every interleaving", run: loom },
+    Step { name: "asan", what: "the ring under the address sanitizer", run: asan },
+    Step { name: "tsan", what: "the ring under the thread sanitizer", run: tsan },
+    Step { name: "fuzz", what: "hostile bytes for the reader and the decoder", run: fuzz_all },
+];
+
+/// `cargo xtask test [STEP…]`
+pub fn run(arguments: &[String]) -> Result<()> {
+    if arguments.iter().any(|argument| argument == "--list") {
+        for step in STEPS {
+            println!("{:10} {}", step.name, step.what);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = arguments.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+        bail!("no step '{unknown}'; `cargo xtask test --list` names them");
+    }
+    let dir = shell::scratch("test")?;
+    let started = Instant::now();
+    let mut totals = Counts::default();
+    let mut summary = Vec::new();
+    for step in STEPS {
+        if !arguments.is_empty() && !arguments.iter().any(|name| name == step.name) {
+            continue;
+        }
+        println!("── {} ── {}", step.name, step.what);
+        let before = Instant::now();
+        let path = dir.join(format!("{}.log", step.name));
+        let mut log = Log { file: File::create(&path)?, path, counts: Counts::default() };
+        let verdict = (step.run)(&mut log);
+        let seconds = before.elapsed().as_secs_f64();
+        totals.add(log.counts);
+        let (word, note) = match verdict {
+            Ok(Verdict::Passed(note)) => ("ok", note),
+            Ok(Verdict::Skipped(why)) => ("skipped", why),
+            Err(error) => {
+                // A step that failed without a test that failed is a failure of its own.
+                if log.counts.failed == 0 {
+                    totals.failed += 1;
+                }
+                log.show_end();
+                ("FAILED", format!("{error:#}"))
+            }
+        };
+        println!("   {word}  {note}  ({seconds:.1} s)\n");
+        summary.push((step.name, word, seconds, log.counts, note));
+    }
+
+    println!("{:10} {:8} {:>8} {:>7} {:>7}", "step", "", "seconds", "passed", "failed");
+    for (name, word, seconds, counts, note) in &summary {
+        let (passed, failed) = match counts {
+            Counts { passed: 0, failed: 0 } => (String::new(), String::new()),
+            counts => (counts.passed.to_string(), counts.failed.to_string()),
+        };
+        let note = note.lines().next().unwrap_or_default();
+        println!("{name:10} {word:8} {seconds:8.1} {passed:>7} {failed:>7}  {note}");
+    }
+    println!("{:10} {:8} {:8.1}\n", "all", "", started.elapsed().as_secs_f64());
+    println!("{} passed, {} failed", totals.passed, totals.failed);
+    if totals.failed > 0 {
+        bail!("{} failed; the logs are in {}", totals.failed, dir.display());
+    }
+    Ok(())
+}
+
+/// Tests that a runner reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    /// Reads libtest's closing line: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    fn of_line(line: &str) -> Option<Counts> {
+        let (_, rest) = line.split_once("test result: ")?.1.split_once(". ")?;
+        let number = |name: &str| {
+            let part = rest.split(';').map(str::trim).find_map(|part| part.strip_suffix(name))?;
+            part.trim().parse().ok()
+        };
+        Some(Counts { passed: number("passed")?, failed: number("failed")? })
+    }
+}
+
+/// A step's log, and what its runners counted.
+struct Log {
+    file: File,
+    path: PathBuf,
+    counts: Counts,
+}
+
+impl Log {
+    /// Runs a command into the log, and shows progress.
+    fn run(&mut self, command: &mut Command) -> Result<()> {
+        let line = shell::line(command);
+        println!("   $ {line}");
+        writeln!(self.file, "$ {line}")?;
+        // A group of its own, so that what hangs can be ended with everything it started.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {line}"))?;
+        let (line_tx, line_rx) = mpsc::channel();
+        let streams: [Option<Box<dyn std::io::Read + Send>>; 2] =
+            [child.stdout.take().map(|s| Box::new(s) as _), child.stderr.take().map(|s| Box::new(s) as _)];
+        for stream in streams.into_iter().flatten() {
+            let line_tx = line_tx.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                    if line_tx.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(line_tx);
+
+        let deadline = Instant::now() + LIMIT;
+        let mut status = None;
+        loop {
+            match line_rx.recv_timeout(Duration::from_millis(200)) {
+                Ok(line) => self.line(&line)?,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    // A stray grandchild may keep the pipes open: the command's own end is what counts.
+                    status = child.try_wait()?;
+                    if status.is_some() {
+                        break;
+                    }
+                    if Instant::now() > deadline {
+                        process::signal_group(&child, libc::SIGKILL);
+                        child.wait()?;
+                        bail!("{line} was killed after {} minutes", LIMIT.as_secs() / 60);
+                    }
+                }
+            }
+        }
+        let status = match status {
+            Some(status) => status,
+            None => child.wait()?,
+        };
+        if !status.success() {
+            bail!("{line} ended with {status}");
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str) -> Result<()> {
+        writeln!(self.file, "{line}")?;
+        if let Some(counts) = Counts::of_line(line) {
+            self.counts.add(counts);
+        }
+        let is_news =
+            ["     Running ", "   Doc-tests ", "test result: "].iter().any(|start| line.starts_with(start))
+                || (line.starts_with("test ") && line.ends_with("FAILED"));
+        if is_news && !line.starts_with("test result: ok. 0 passed") {
+            println!("   {}", line.trim());
+        }
+        Ok(())
+    }
+
+    fn show_end(&self) {
+        let text = fs::read(&self.path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let first = lines.len().saturating_sub(150);
+        println!("   the end of {}:", self.path.display());
+        for line in lines.iter().skip(first) {
+            println!("   | {line}");
+        }
+    }
+}
+
+fn passed(note: impl Into<String>) -> Result<Verdict> {
+    Ok(Verdict::Passed(note.into()))
+}
+
+fn install(_: &mut Log) -> Result<Verdict> {
+    let listed = fs::read_to_string(shell::root().join("tests/packages.txt")).unwrap_or_default();
+    let lines = listed.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let mut wanted: Vec<String> = PACKAGES.map(str::to_owned).to_vec();
+    wanted.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
+    let installed = packages::install(&wanted)?;
+    match installed.as_slice() {
+        [] => passed("all there"),
+        [..] => passed(format!("installed {}", installed.join(" "))),
+    }
+}
+
+fn format(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut shell::cargo(["fmt", "--all", "--check"]))?;
+    passed("")
+}
+
+fn clippy(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    passed("")
+}
+
+fn deny(log: &mut Log) -> Result<Verdict> {
+    let is_there = shell::output(&mut shell::cargo(["deny", "--version"])).is_ok();
+    if !is_there {
+        // Unoptimised: a third of the time to build, and it runs for a second.
+        let mut install = shell::cargo(["install", "--debug", "--locked", CARGO_DENY]);
+        install
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", shell::target().join("cargo-deny"));
+        log.run(&mut install)?;
+        let _ = fs::remove_dir_all(shell::target().join("cargo-deny"));
+    }
+    log.run(&mut shell::cargo(["deny", "check", "bans", "licenses", "sources"]))?;
+    passed("advisories not checked: their database must be fetched; `cargo deny check advisories` does")
+}
+
+fn build(_: &mut Log) -> Result<Verdict> {
+    glassbox::build()?;
+    passed("")
+}
+
+fn check_sensor(_: &mut Log) -> Result<Verdict> {
+    check_so::run(&[])?;
+    passed("")
+}
+
+fn docs(_: &mut Log) -> Result<Verdict> {
+    gen_docs::run(&["--check".to_owned()])?;
+    passed("")
+}
+
+fn tests(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"]))?;
+    passed("")
+}
+
+fn loom(log: &mut Log) -> Result<Verdict> {
+    let dir = shell::target().join("loom");
+    let mut command = shell::cargo(["test", "-p", "wire", "--release", "--target-dir"]);
+    command.arg(dir).arg("loom").env("RUSTFLAGS", "--cfg loom");
+    log.run(&mut command)?;
+    if log.counts.passed == 0 {
+        bail!("no loom test ran");
+    }
+    passed("")
+}
+
+fn asan(log: &mut Log) -> Result<Verdict> {
+    sanitize(log, "asan", "address", &[])
+}
+
+fn tsan(log: &mut Log) -> Result<Verdict> {
+    sanitize(log, "tsan", "thread", &[("TSAN_OPTIONS", "halt_on_error=1")])
+}
+
+/// Runs wire's stress tests under a sanitizer.
+fn sanitize(log: &mut Log, short_name: &str, name: &str, environment: &[(&str, &str)]) -> Result<Verdict> {
+    if let Err(why) = toolchain::require_sanitizer(short_name) {
+        return Ok(Verdict::Skipped(format!("{why:#}")));
+    }
+    // The standard library is not instrumented: its source is not part of the toolchain.
+    let flags = format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer");
+    let arguments = ["test", "-p", "wire", "--release", "--tests"];
+    let mut command = toolchain::unstable_cargo(&flags, short_name, &arguments)?;
+    command.args(["--", "stress"]).envs(environment.iter().copied());
+    log.run(&mut command)?;
+    if log.counts.passed == 0 {
+        bail!("no stress test ran");
+    }
+    passed(toolchain::describe())
+}
+
+fn fuzz_all(log: &mut Log) -> Result<Verdict> {
+    if let Err(why) = toolchain::require_sanitizer("asan") {
+        return Ok(Verdict::Skipped(format!("{why:#}")));
+    }
+    for target in fuzz::build()? {
+        match target.run(fuzz::DEFAULT_SECONDS) {
+            Ok(inputs) => {
+                println!("   {}: {inputs} inputs", target.name);
+                log.counts.passed += 1;
+            }
+            Err(error) => {
+                writeln!(log.file, "{}: {error:#}", target.name)?;
+                log.counts.failed += 1;
+            }
+        }
+    }
+    if log.counts.failed > 0 {
+        bail!("{} targets found a failing input", log.counts.failed);
+    }
+    passed(format!("{} s each, {}", fuzz::DEFAULT_SECONDS, toolchain::describe()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(name: &str) -> Log {
+        let dir = shell::target().join("xtask");
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join(format!("test-{name}.log"));
+        Log { file: File::create(&path).unwrap(), path, counts: Counts::default() }
+    }
+
+    #[test]
+    fn the_closing_line_of_a_runner_is_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.47s";
+
+        assert_eq!(Some(Counts { passed: 12, failed: 3 }), Counts::of_line(line));
+        assert_eq!(None, Counts::of_line("test result_of_line ... ok"));
+    }
+
+    #[test]
+    fn counts_of_several_runners_add_up() {
+        let mut log = log("add");
+        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo 'test result: ok. 3 passed; 0 failed; 0 ignored' >&2";
+
+        log.run(Command::new("sh").args(["-c", script])).unwrap();
+
+        assert_eq!(Counts { passed: 5, failed: 0 }, log.counts);
+    }
+
+    #[test]
+    fn a_command_that_fails_fails_its_step() {
+        assert!(log("fail").run(Command::new("sh").args(["-c", "exit 3"])).is_err());
+    }
+
+    #[test]
+    fn a_stray_grandchild_does_not_hold_a_step_up() {
+        let before = Instant::now();
+
+        log("stray").run(Command::new("sh").args(["-c", "sleep 20 & exit 0"])).unwrap();
+
+        assert!(before.elapsed() < Duration::from_secs(10));
+    }
 }
