@@ -1,0 +1,271 @@
+//! The command line: what can be typed, and what `--help` teaches about it.
+//!
+//! Parsing ends here in clap's own types; `main` turns the strings of `-o` into outputs, because their
+//! default depends on the command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::launch::collector::SUBCOMMAND;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Examples:
+  glassbox run -- curl https://example.com        what did it do? a summary at the end
+  glassbox run -o human -- make                   every event as it happens
+  glassbox run -o jsonl:events.jsonl -o human:stderr -- ./server
+  glassbox run -o recording:r.gbx -- ./server     and later: glassbox replay r.gbx
+  glassbox collect -o jsonl &                     for programs started elsewhere:
+  LD_PRELOAD=/path/to/libglassbox.so ./server
+
+Environment:
+  GLASSBOX_SOCKET  where 'collect' listens and programs attach: a path, or @name
+                   for an abstract socket [default: @glassbox]
+  GLASSBOX_LIB     the sensor, if it is neither beside glassbox nor in ../lib/glassbox
+  GLASSBOX=off     in a program's environment: the sensor does nothing there
+  NO_COLOR         no colours, also on a terminal
+
+Exit status:
+  of 'run' and 'exec' it is CMD's: 128+N if signal N killed it, 127 if it does not
+  exist, 126 if it cannot be executed. Failures of glassbox itself: 64 wrong usage,
+  65 an input is malformed, 66 an input is missing, 70 a fault of ours, 73 an output
+  cannot be made";
+
+const OUTPUT_HELP: &str = "\
+Write FORMAT to DEST; may be given again for more outputs
+
+FORMAT is one of
+  summary    a process tree, files written, network peers, losses and cost, at the end
+  human      one line an event, coloured on a terminal
+  jsonl      one JSON object a line
+  recording  binary, for 'glassbox replay'
+DEST is a path, '-' for stdout, or 'stderr'.";
+
+/// Shows what happens inside a container: processes, files, network, from inside the process
+#[derive(Debug, Parser)]
+#[command(name = "glassbox", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true, subcommand_required = true, args_override_self = false)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run CMD under the sensor and say what it did
+    ///
+    /// CMD's standard streams, terminal, signals and exit status are its own, as if it had been started
+    /// without glassbox. The run ends when CMD ends, with everything written; descendants that live on are
+    /// left alone.
+    Run(Run),
+    /// Collect from programs that are started elsewhere with LD_PRELOAD
+    ///
+    /// Listens where GLASSBOX_SOCKET says and ends cleanly, with everything written, on SIGTERM or ^C.
+    Collect(Collect),
+    /// Become CMD under the sensor, for a collector that runs elsewhere
+    ///
+    /// Appends the sensor to LD_PRELOAD and executes CMD in this very process. Without a collector at
+    /// GLASSBOX_SOCKET, CMD runs exactly as without the sensor.
+    Exec(Exec),
+    /// Send a recording to the outputs
+    Replay(Replay),
+    /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
+    Health,
+    /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
+    #[command(name = SUBCOMMAND, hide = true)]
+    Collector(Collector),
+}
+
+/// What `run`, `collect` and `replay` share.
+#[derive(Args, Debug)]
+pub struct Outputs {
+    #[arg(short, long = "output", value_name = "FORMAT[:DEST]", long_help = OUTPUT_HELP)]
+    #[arg(
+        help = "Write FORMAT (summary, human, jsonl, recording) to DEST (a path, '-', 'stderr'); repeatable"
+    )]
+    pub output: Vec<OsString>,
+}
+
+/// `glassbox run`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without -o: a summary on stderr. Without DEST: stderr.\n\nExample:\n  glassbox run -o \
+                        jsonl:events.jsonl -o human -- sh -c 'cat /etc/hostname | wc -c'"
+)]
+pub struct Run {
+    #[command(flatten)]
+    pub outputs: Outputs,
+    /// Wait for the descendants that outlive CMD, until none with the sensor in it runs; ^C ends the waiting
+    #[arg(long)]
+    pub follow: bool,
+    /// The program to run, and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// `glassbox collect`
+#[derive(Args, Debug)]
+#[command(after_help = "Without -o: human on stdout. Without DEST: stdout.")]
+pub struct Collect {
+    #[command(flatten)]
+    pub outputs: Outputs,
+}
+
+/// `glassbox exec`
+#[derive(Args, Debug)]
+pub struct Exec {
+    /// The program to become, and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// `glassbox replay`
+#[derive(Args, Debug)]
+#[command(after_help = "Without -o: human on stdout. Without DEST: stdout.")]
+pub struct Replay {
+    /// The recording, as 'run -o recording:FILE' made it
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub outputs: Outputs,
+}
+
+/// The hidden collector of a `run`.
+#[derive(Args, Debug)]
+pub struct Collector {
+    #[arg(long)]
+    pub channel: i32,
+    #[arg(long)]
+    pub restarts: u32,
+    #[arg(long)]
+    pub listener: Vec<i32>,
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub outputs: Outputs,
+}
+
+impl Cli {
+    /// Parses the process's arguments.
+    ///
+    /// `Ok(None)` means that help or the version was asked for and has been printed.
+    pub fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, Failure> {
+        match Self::try_parse_from(arguments) {
+            Ok(cli) => Ok(Some(cli)),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                // A reader that is gone does not need the help any more.
+                let _ = error.print();
+                Ok(None)
+            }
+            Err(error) => Err(Failure::usage(one_line(&error))),
+        }
+    }
+}
+
+/// What clap says in a paragraph, as one line that ends in what to do.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        || error.kind() == ErrorKind::MissingSubcommand
+    {
+        return "no command given; try 'glassbox run -- CMD', or see 'glassbox --help'".to_owned();
+    }
+    let rendered = error.to_string();
+    // The first paragraph is what is wrong, a "tip:" what was probably meant; usage follows.
+    let mut what = String::new();
+    let mut tip = None;
+    let mut is_first_paragraph = true;
+    for line in rendered.lines().map(str::trim) {
+        if line.is_empty() {
+            is_first_paragraph = false;
+        } else if let Some(meant) = line.strip_prefix("tip: ") {
+            tip = tip.or(Some(meant.to_owned()));
+        } else if is_first_paragraph {
+            if !what.is_empty() {
+                what.push(' ');
+            }
+            what.push_str(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    match tip {
+        Some(tip) => format!("{what}; {tip}"),
+        None => format!("{what}; see 'glassbox --help'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Command, Failure> {
+        let arguments = ["glassbox"].iter().chain(arguments).map(OsString::from);
+        Cli::from_arguments(arguments).map(|cli| cli.expect("help was not asked for").command)
+    }
+
+    #[test]
+    fn declarations_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_after_the_dashes_is_commands() {
+        let Ok(Command::Run(run)) = parse(&["run", "-o", "human", "--", "ls", "-o", "--follow", "--"]) else {
+            panic!("not run")
+        };
+
+        assert_eq!(vec!["human"], run.outputs.output);
+        assert_eq!(vec!["ls", "-o", "--follow", "--"], run.command);
+        assert!(!run.follow);
+    }
+
+    #[test]
+    fn dashes_may_be_left_out_before_a_plain_command() {
+        let Ok(Command::Exec(exec)) = parse(&["exec", "env", "-i", "true"]) else { panic!("not exec") };
+
+        assert_eq!(vec!["env", "-i", "true"], exec.command);
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_with_status_64() {
+        for arguments in
+            [&["run"][..], &["run", "--folow", "--", "ls"], &["rnu"], &[], &["replay"], &["run", "-o"]]
+        {
+            let failure = parse(arguments).unwrap_err();
+
+            assert_eq!(64, failure.status(), "{arguments:?}");
+            assert!(!failure.to_string().contains('\n'), "{failure}");
+            assert!(failure.to_string().contains("; "), "no remedy: {failure}");
+        }
+    }
+
+    #[test]
+    fn misspelt_option_says_what_was_probably_meant() {
+        let failure = parse(&["run", "--folow", "--", "ls"]).unwrap_err();
+
+        assert_eq!(
+            "unexpected argument '--folow' found; a similar argument exists: '--follow'",
+            failure.to_string()
+        );
+    }
+
+    #[test]
+    fn help_names_every_format() {
+        for (_, name, meaning) in crate::outputs::FORMATS {
+            assert!(OUTPUT_HELP.contains(name), "{name}");
+            assert!(OUTPUT_HELP.contains(meaning), "{meaning}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What each command does, up to the boundary in `session` or the launcher.
+
+use std::os::fd::OwnedFd;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Failure, say};
+use crate::launch::channel::{Channel, CollectorEnd, Received};
+use crate::launch::command::Program;
+use crate::launch::protocol::ToCollector;
+use crate::launch::{self, Ending, collector};
+use crate::outputs::{Destination, Format, Opening, Output};
+use crate::session::{self, KeptRing, Session};
+use crate::socket::{self, Files, Name};
+use crate::stop::StopSignals;
+use crate::{cli, environment, inherited, sensor_path};
+
+/// How long the hidden collector waits for a launcher that hands rings over.
+const HANDOVER_PATIENCE_S: i64 = 10;
+
+/// Carries out a command; the result is the exit status.
+pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
+    match cli.command {
+        Command::Run(run) => launch::run(launch::Request {
+            outputs: outputs(&run.outputs, Format::Summary, Destination::Stderr)?,
+            ending: if run.follow { Ending::WithDescendants } else { Ending::WithCommand },
+            command: run.command,
+        }),
+        Command::Collect(arguments) => collect(&arguments).map(|()| 0),
+        Command::Exec(arguments) => exec(&arguments),
+        Command::Replay(arguments) => {
+            // `replay … | head` ends as any filter does.
+            inherited::restore_pipe();
+            let outputs = outputs(&arguments.outputs, Format::Human, Destination::Stdout)?;
+            Output::check_all(&outputs)?;
+            session::replay(&arguments.file, &outputs).map(|()| 0)
+        }
+        Command::Health => socket::ask_health(&Name::from_environment()?).map(|()| 0),
+        Command::Collector(arguments) => serve_launcher(arguments).map(|()| 0),
+    }
+}
+
+fn outputs(given: &cli::Outputs, format: Format, destination: Destination) -> Result<Vec<Output>, Failure> {
+    Output::parse_all(&given.output, Output { format, destination })
+}
+
+/// `glassbox collect`: the collector alone.
+fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
+    let outputs = outputs(&arguments.outputs, Format::Human, Destination::Stdout)?;
+    Output::check_all(&outputs)?;
+    let stop = StopSignals::watch()?;
+    let listening = socket::shared(&Name::from_environment()?)?;
+    let result = session::serve(Session {
+        listeners: listening.listeners,
+        launcher: None,
+        stop: Some(stop),
+        outputs,
+        opening: Opening::Fresh,
+        handed_over: Vec::new(),
+        restarts: 0,
+    });
+    drop(listening.files);
+    result
+}
+
+/// `glassbox exec`: becomes CMD with the sensor preloaded.
+fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
+    let sensor = sensor_path::find()?;
+    let environment = environment::under_sensor(std::env::vars_os(), &sensor, None);
+    let program = Program::new(&arguments.command, environment)?;
+    let error = program.become_it();
+    Err(program.failure(&error))
+}
+
+/// The launcher's child: takes up what the launcher passed down, and collects.
+fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
+    let listeners: Result<Vec<OwnedFd>, Failure> =
+        arguments.listener.into_iter().map(collector::adopt).collect();
+    let listeners = listeners?;
+    let mut channel: CollectorEnd = Channel::new(collector::adopt(arguments.channel)?);
+    let outputs = outputs(&arguments.outputs, Format::Summary, Destination::Stderr)?;
+    // The launcher keeps the working directory free for CMD to leave; so do we. Paths are absolute.
+    let _ = std::env::set_current_dir("/");
+    let Some(handed_over) = take_over(&mut channel) else { return Ok(()) };
+    let result = session::serve(Session {
+        listeners,
+        launcher: Some(channel),
+        stop: None,
+        outputs,
+        opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
+        handed_over,
+        restarts: arguments.restarts,
+    });
+    // The launcher does this too, unless it was killed. After a failure the next collector needs them.
+    if result.is_ok() {
+        drop(arguments.socket.map(Files::of_private));
+    }
+    result
+}
+
+/// The rings of the collector that died; nothing if the launcher is gone.
+fn take_over(channel: &mut CollectorEnd) -> Option<Vec<KeptRing>> {
+    let mut rings = Vec::new();
+    loop {
+        match channel.receive() {
+            Received::Message(ToCollector::Ring { id, blob }, Some(memfd)) => {
+                rings.push(KeptRing { id, blob, memfd })
+            }
+            Received::Message(ToCollector::Ring { .. }, None) => {
+                say(
+                    "a ring was lost when the collector was started again: too many open files; raise the limit",
+                );
+            }
+            Received::Message(ToCollector::Handover, _) => return Some(rings),
+            // Nothing else comes before the handover.
+            Received::Message(..) => {}
+            Received::Nothing => {
+                let mut polled = [rustix::event::PollFd::new(channel, rustix::event::PollFlags::IN)];
+                let time = rustix::event::Timespec { tv_sec: HANDOVER_PATIENCE_S, tv_nsec: 0 };
+                if rustix::event::poll(&mut polled, Some(&time)) == Ok(0) {
+                    return None;
+                }
+            }
+            Received::Closed => return None,
+        }
+    }
+}

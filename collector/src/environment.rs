@@ -1,0 +1,126 @@
+//! The environment of a program that starts under the sensor: the caller's, with `LD_PRELOAD` appended to.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// The caller's environment with the sensor appended to `LD_PRELOAD` and, where given, `GLASSBOX_SOCKET` set.
+///
+/// A variable that occurs twice is changed in both places, because glibc's loader takes the last
+/// `LD_PRELOAD` and getenv(3) the first.
+pub fn under_sensor(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+    sensor: &Path,
+    socket: Option<&OsStr>,
+) -> Vec<CString> {
+    let mut has_preload = false;
+    let mut merged: Vec<(OsString, OsString)> = Vec::new();
+    for (name, value) in variables {
+        if name == "LD_PRELOAD" {
+            has_preload = true;
+            merged.push((name, append_preload(&value, sensor.as_os_str())));
+        } else if name != "GLASSBOX_SOCKET" || socket.is_none() {
+            merged.push((name, value));
+        }
+    }
+    if !has_preload {
+        merged.push(("LD_PRELOAD".into(), sensor.into()));
+    }
+    if let Some(socket) = socket {
+        merged.push(("GLASSBOX_SOCKET".into(), socket.into()));
+    }
+    spell(merged.into_iter())
+}
+
+/// The environment as execve(2) wants it.
+///
+/// A string with a NUL inside cannot come out of `environ` and is left out.
+pub fn spell(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
+    variables
+        .filter_map(|(name, value)| {
+            let mut entry = name.into_vec();
+            entry.push(b'=');
+            entry.extend_from_slice(value.as_bytes());
+            CString::new(entry).ok()
+        })
+        .collect()
+}
+
+/// `present` with `sensor` at its end, unless it is in there already.
+///
+/// The loader separates by colons and spaces alike (ld.so(8)), so both are looked at; ours is a colon.
+fn append_preload(present: &OsStr, sensor: &OsStr) -> OsString {
+    let is_there = present
+        .as_bytes()
+        .split(|byte| *byte == b':' || *byte == b' ')
+        .any(|entry| entry == sensor.as_bytes());
+    if is_there {
+        return present.into();
+    }
+    let mut merged = present.to_os_string();
+    if !present.is_empty() {
+        merged.push(":");
+    }
+    merged.push(sensor);
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(variables: &[(&str, &str)], socket: Option<&str>) -> Vec<String> {
+        under_sensor(
+            variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
+            Path::new("/l/libglassbox.so"),
+            socket.map(OsStr::new),
+        )
+        .into_iter()
+        .map(|entry| entry.into_string().unwrap())
+        .collect()
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_was_and_in_order() {
+        assert_eq!(
+            vec!["B=2", "A=", "LD_PRELOAD=/l/libglassbox.so", "GLASSBOX_SOCKET=/s"],
+            merge(&[("B", "2"), ("A", "")], Some("/s"))
+        );
+    }
+
+    #[test]
+    fn present_preload_is_appended_to() {
+        assert_eq!(
+            vec!["LD_PRELOAD=/a.so b.so:/l/libglassbox.so"],
+            merge(&[("LD_PRELOAD", "/a.so b.so")], None)
+        );
+    }
+
+    #[test]
+    fn sensor_is_never_there_twice() {
+        for present in ["/l/libglassbox.so", "/a.so:/l/libglassbox.so", "/l/libglassbox.so /a.so"] {
+            assert_eq!(vec![format!("LD_PRELOAD={present}")], merge(&[("LD_PRELOAD", present)], None));
+        }
+    }
+
+    #[test]
+    fn empty_preload_gets_no_colon() {
+        assert_eq!(vec!["LD_PRELOAD=/l/libglassbox.so"], merge(&[("LD_PRELOAD", "")], None));
+    }
+
+    #[test]
+    fn socket_of_an_outer_run_is_replaced() {
+        assert_eq!(
+            vec!["LD_PRELOAD=/l/libglassbox.so", "GLASSBOX_SOCKET=/inner"],
+            merge(&[("GLASSBOX_SOCKET", "/outer")], Some("/inner"))
+        );
+    }
+
+    #[test]
+    fn callers_socket_stays_without_one_of_our_own() {
+        assert_eq!(
+            vec!["GLASSBOX_SOCKET=@x", "LD_PRELOAD=/l/libglassbox.so"],
+            merge(&[("GLASSBOX_SOCKET", "@x")], None)
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! The tool's own failures: one line on stderr, and an exit status that says whose fault it was.
+//!
+//! Every fallible path of the command line ends in a [`Failure`]; `main` prints it and exits with its
+//! status. A message says what happened, to what, and what to do next, in lower case and without a full
+//! stop, so that messages can be joined.
+
+use std::fmt;
+use std::io::Write;
+
+/// Whose fault a failure is, and so the exit status (sysexits.h where it has one, else the shell's).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Status {
+    /// `glassbox health`: no collector is ready. Not a fault of anything; what health checks expect.
+    NotReady = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// An input is there and readable, but it is not what it should be.
+    Malformed = 65,
+    /// An input (a recording, the sensor) is missing or unreadable.
+    MissingInput = 66,
+    /// A fault of ours, or a system call that never fails did.
+    Internal = 70,
+    /// An output or a listening socket cannot be made.
+    Output = 73,
+    /// CMD exists and cannot be executed (a shell's 126).
+    NotExecutable = 126,
+    /// CMD does not exist (a shell's 127).
+    NotFound = 127,
+}
+
+/// A failure of the tool itself, ready to be printed.
+#[derive(Debug)]
+pub struct Failure {
+    status: Status,
+    message: String,
+}
+
+impl Failure {
+    /// Makes a failure; `message` is the whole line but for the program's name.
+    pub fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// Wrong usage (64).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Status::Usage, message)
+    }
+
+    /// A malformed input (65).
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::new(Status::Malformed, message)
+    }
+
+    /// A missing or unreadable input (66).
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self::new(Status::MissingInput, message)
+    }
+
+    /// A fault of ours (70).
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Status::Internal, message)
+    }
+
+    /// An output that cannot be made (73).
+    pub fn output(message: impl Into<String>) -> Self {
+        Self::new(Status::Output, message)
+    }
+
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        self.status as u8
+    }
+
+    /// Prints the one line on stderr.
+    pub fn report(&self) {
+        say(&self.to_string());
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The message as one line: what a user typed may hold a line feed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message.replace('\n', "\\n"))
+    }
+}
+
+/// Writes `glassbox: LINE` to stderr in one system call, so that it is not torn apart by CMD's output.
+///
+/// A stderr that cannot be written to is no reason to stop: there is nobody to tell.
+pub fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("glassbox: {line}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_always_one_line() {
+        let failure = Failure::usage("unknown format 'a\nb'");
+
+        assert_eq!("unknown format 'a\\nb'", failure.to_string());
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_contract() {
+        let statuses = [
+            Failure::usage("").status(),
+            Failure::malformed("").status(),
+            Failure::missing("").status(),
+            Failure::internal("").status(),
+            Failure::output("").status(),
+        ];
+
+        assert_eq!([64, 65, 66, 70, 73], statuses);
+    }
+}

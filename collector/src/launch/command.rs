@@ -1,0 +1,282 @@
+//! Starts CMD, and becomes it: as if the caller had executed it without us.
+//!
+//! # Safety
+//! The launcher has one thread, so a forked child may run ordinary code until it execs. It calls nothing
+//! with a destructor that matters: it execs or `_exit`s. Pointer arrays handed to execvpe(3) are
+//! null-terminated and outlive the call.
+#![allow(unsafe_code, reason = "fork, exec and wait have no safe interface")]
+
+use std::ffi::{CString, OsStr, OsString, c_char};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use super::protocol::Exited;
+use super::signals::Signals;
+use crate::failure::{Failure, Status};
+use crate::inherited;
+
+/// A command line ready for execve(2).
+#[derive(Debug)]
+pub struct Program {
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+/// What came of [`Program::start`].
+#[derive(Debug)]
+pub enum Started {
+    /// CMD runs under this pid.
+    Running(i32),
+    /// CMD could not be executed; its child is reaped.
+    NotExecuted(io::Error),
+}
+
+/// The limit on open files, which the launcher raises for itself and puts back for CMD.
+#[derive(Clone, Copy, Debug)]
+pub struct FileLimit(Option<libc::rlimit>);
+
+impl Program {
+    /// `command` (its name and arguments, not empty) with `environment`.
+    pub fn new(command: &[OsString], environment: Vec<CString>) -> Result<Self, Failure> {
+        let arguments: Result<Vec<CString>, _> =
+            command.iter().map(|argument| CString::new(argument.as_bytes())).collect();
+        let arguments =
+            arguments.map_err(|_| Failure::usage("an argument of CMD holds a NUL byte; remove it"))?;
+        Ok(Self { arguments, environment })
+    }
+
+    /// The name that was typed.
+    fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.arguments.first().map(|name| name.to_bytes()).unwrap_or_default())
+    }
+
+    /// Becomes the program; returns only if that fails.
+    ///
+    /// Standard streams and dispositions are the caller's again; the signal mask is left as it is.
+    pub fn become_it(&self) -> io::Error {
+        inherited::restore();
+        self.execute()
+    }
+
+    fn execute(&self) -> io::Error {
+        let arguments = pointers(&self.arguments);
+        let environment = pointers(&self.environment);
+        let Some(name) = self.arguments.first() else { return io::ErrorKind::InvalidInput.into() };
+        // execvpe searches PATH and hands a file without `#!` to sh, as a shell does (POSIX, execvp).
+        // SAFETY: three valid, null-terminated strings and arrays, as the module's argument says.
+        unsafe { libc::execvpe(name.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        io::Error::last_os_error()
+    }
+
+    /// Starts the program as a child in our process group, with the caller's signals and limits.
+    ///
+    /// An error is fork's own: nothing was started.
+    pub fn start(&self, signals: &Signals, limit: FileLimit) -> io::Result<Started> {
+        let (mut failure_rx, mut failure_tx) = io::pipe()?;
+        let launcher = std::process::id();
+        // SAFETY: one thread; the child execs or `_exit`s.
+        let pid = unsafe { libc::fork() };
+        if pid < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if pid == 0 {
+            die_with(launcher);
+            limit.restore();
+            inherited::restore();
+            signals.restore_mask();
+            let error = self.execute();
+            let _ = failure_tx.write_all(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(127) };
+        }
+        drop(failure_tx);
+        // The pipe closes when exec succeeds (close-on-exec), or when a pending signal kills the child.
+        let mut errno = [0; 4];
+        if failure_rx.read_exact(&mut errno).is_err() {
+            return Ok(Started::Running(pid));
+        }
+        let mut status = 0;
+        // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
+        unsafe { libc::waitpid(pid, &mut status, 0) };
+        Ok(Started::NotExecuted(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+    }
+
+    /// What a shell would say and return when exec failed with `error`.
+    pub fn failure(&self, error: &io::Error) -> Failure {
+        let name = self.name().display();
+        match error.raw_os_error() {
+            Some(libc::ENOENT) if self.name().as_bytes().contains(&b'/') => Failure::new(
+                Status::NotFound,
+                format!("cannot run '{name}': no such file, or its interpreter is missing; check the path"),
+            ),
+            Some(libc::ENOENT) => Failure::new(
+                Status::NotFound,
+                format!("cannot run '{name}': command not found; check the name, or give its path"),
+            ),
+            Some(libc::EACCES) if std::path::Path::new(self.name()).is_dir() => Failure::new(
+                Status::NotExecutable,
+                format!("cannot run '{name}': it is a directory; give a program"),
+            ),
+            Some(libc::EACCES) => Failure::new(
+                Status::NotExecutable,
+                format!("cannot run '{name}': permission denied; make it executable with 'chmod +x'"),
+            ),
+            _ => Failure::new(
+                Status::NotExecutable,
+                format!("cannot run '{name}': {error}; check that it is a program for this machine"),
+            ),
+        }
+    }
+}
+
+/// Has the kernel kill the child when the launcher is killed: SIGKILL for the one is meant for the other.
+///
+/// It is the one signal that cannot be passed on. Descendants of CMD do not inherit this (prctl(2)).
+fn die_with(launcher: u32) {
+    // SAFETY: prctl with a signal number.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    if std::os::unix::process::parent_id() != launcher {
+        // SAFETY: the launcher died before the line above; nobody waits for this child.
+        unsafe { libc::_exit(127) };
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+impl FileLimit {
+    /// Raises the soft limit to the hard one: the launcher keeps a descriptor for each ring.
+    pub fn raise() -> Self {
+        let mut limit = MaybeUninit::uninit();
+        // SAFETY: `limit` has room for the answer.
+        let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) };
+        if result != 0 {
+            return Self(None);
+        }
+        // SAFETY: filled, as the call succeeded.
+        let limit: libc::rlimit = unsafe { limit.assume_init() };
+        set_limit(libc::rlimit { rlim_cur: limit.rlim_max, ..limit });
+        Self(Some(limit))
+    }
+
+    /// Puts back what the caller gave.
+    pub fn restore(self) {
+        if let Self(Some(limit)) = self {
+            set_limit(limit);
+        }
+    }
+}
+
+fn set_limit(limit: libc::rlimit) {
+    // SAFETY: `limit` is initialised. Failing leaves the old limit, which also works.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+}
+
+/// What wait4(2) tells of a child.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It ended.
+    Ended(Exited),
+    /// It was stopped by this signal.
+    Stopped {
+        /// The child.
+        pid: i32,
+        /// The stopping signal.
+        signal: i32,
+    },
+}
+
+/// The next child that ended or stopped, if any has; the zombie is reaped.
+pub fn next_change() -> Option<Change> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both pointers are writable; all signals are blocked, so this is not interrupted.
+    let pid = unsafe { libc::wait4(-1, &mut status, libc::WNOHANG | libc::WUNTRACED, usage.as_mut_ptr()) };
+    if pid <= 0 {
+        return None;
+    }
+    if libc::WIFSTOPPED(status) {
+        return Some(Change::Stopped { pid, signal: libc::WSTOPSIG(status) });
+    }
+    // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
+    let usage = unsafe { usage.assume_init() };
+    Some(Change::Ended(Exited {
+        pid,
+        wait_status: status,
+        user_us: microseconds(usage.ru_utime),
+        system_us: microseconds(usage.ru_stime),
+        max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        is_command: false,
+    }))
+}
+
+fn microseconds(time: libc::timeval) -> u64 {
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+}
+
+/// True if the stopped child `pid` went on or ended since it was last waited for; takes nothing away.
+pub fn went_on(pid: i32) -> bool {
+    let mut description = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WCONTINUED | libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `description` is writable; an id that is no child is an error, not undefined.
+    let result = unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), description.as_mut_ptr(), flags) };
+    // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
+    let description = unsafe { description.assume_init() };
+    // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero we put there.
+    result == 0 && unsafe { description.si_pid() } != 0
+}
+
+/// The exit status of a shell for a wait status: 128+N if signal N killed it.
+pub fn exit_status(wait_status: i32) -> u8 {
+    let status = ExitStatus::from_raw(wait_status);
+    let number = match (status.code(), status.signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 255,
+    };
+    u8::try_from(number).unwrap_or(255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(name: &str, errno: i32) -> Failure {
+        Program::new(&[name.into()], Vec::new()).unwrap().failure(&io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn exit_status_is_a_shells() {
+        assert_eq!(0, exit_status(0));
+        assert_eq!(3, exit_status(3 << 8));
+        assert_eq!(137, exit_status(9));
+        assert_eq!(139, exit_status(11 | 0x80));
+        assert_eq!(192, exit_status(64));
+    }
+
+    #[test]
+    fn missing_program_is_127_and_one_that_cannot_run_126() {
+        assert_eq!(127, failure("nosuch", libc::ENOENT).status());
+        assert_eq!(127, failure("/no/such", libc::ENOENT).status());
+        assert_eq!(126, failure("/etc/passwd", libc::EACCES).status());
+        assert_eq!(126, failure("/etc", libc::EACCES).status());
+        assert_eq!(126, failure("/bin/sh", libc::ENOEXEC).status());
+    }
+
+    #[test]
+    fn messages_say_what_to_do() {
+        assert_eq!(
+            "cannot run 'nosuch': command not found; check the name, or give its path",
+            failure("nosuch", libc::ENOENT).to_string()
+        );
+    }
+
+    #[test]
+    fn argument_with_a_nul_is_wrong_usage() {
+        assert_eq!(64, Program::new(&["a\0b".into()], Vec::new()).unwrap_err().status());
+    }
+}

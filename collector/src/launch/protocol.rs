@@ -1,0 +1,245 @@
+//! What the launcher and its collector say to each other, one message a packet.
+//!
+//! The launcher (`launch`) and the collector process (`session`) are the same executable, so the encoding
+//! need not outlive a build: a tag byte, then little-endian fields. A message that does not parse is
+//! skipped by its reader, as the other side may be about to crash.
+
+/// The longest message, and so the longest blob less a few bytes.
+pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+
+/// Names a ring in [`ToLauncher::Keep`] and later; chosen by the collector, unique over its restarts.
+pub type RingId = u64;
+
+/// What the collector tells the launcher.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ToLauncher {
+    /// The outputs are open and the listeners are being served: CMD may start.
+    Ready,
+    /// Keep the memfd that comes along, and give it back with `blob` to the next collector.
+    Keep {
+        /// The ring. An id that is kept already is replaced.
+        id: RingId,
+        /// Whatever the next collector needs to know; the launcher does not look into it.
+        blob: Vec<u8>,
+    },
+    /// The ring is read to its end and its processes are gone.
+    Drop {
+        /// The ring.
+        id: RingId,
+    },
+    /// Still writing: the launcher's patience at the end begins anew.
+    Working,
+}
+
+/// What the launcher tells the collector.
+///
+/// A collector that was started again gets every `Ring`, then `Handover`, then `CommandStarted` and
+/// `Exited` of CMD as far as they happened; later messages follow in order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ToCollector {
+    /// A ring that an earlier collector gave to be kept; its memfd comes along.
+    Ring {
+        /// The id it was kept under.
+        id: RingId,
+        /// What the earlier collector said of it.
+        blob: Vec<u8>,
+    },
+    /// All rings have been handed over.
+    Handover,
+    /// CMD was started.
+    CommandStarted {
+        /// Its pid, which is also that of the sensor's first image.
+        pid: i32,
+    },
+    /// CMD could not be executed; no program ran.
+    CommandFailed {
+        /// Why, as execve(2) said.
+        errno: i32,
+    },
+    /// A child of the launcher was reaped: CMD, or as PID 1 any orphan.
+    Exited(Exited),
+    /// Drain, write and end now.
+    Finish,
+    /// The same, once no ring is live (`--follow`).
+    FinishWhenIdle,
+}
+
+/// The end of a process, as wait4(2) told it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Exited {
+    /// The process.
+    pub pid: i32,
+    /// The wait status: take it apart with `WIFEXITED` and kin.
+    pub wait_status: i32,
+    /// CPU time in user mode, of the process and the children it waited for.
+    pub user_us: u64,
+    /// CPU time in the kernel, likewise.
+    pub system_us: u64,
+    /// The largest resident set, in KiB, likewise.
+    pub max_rss_kib: u64,
+    /// True for CMD itself.
+    pub is_command: bool,
+}
+
+/// A message that travels over the channel.
+pub trait Message: Sized {
+    /// The message's bytes; never empty.
+    fn encode(&self) -> Vec<u8>;
+    /// The message in `bytes`, or nothing if they hold none.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Message for ToLauncher {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ready => vec![1],
+            Self::Keep { id, blob } => ring(2, *id, blob),
+            Self::Drop { id } => ring(3, *id, &[]),
+            Self::Working => vec![4],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (tag, mut fields) = Fields::of(bytes)?;
+        Some(match tag {
+            1 => Self::Ready,
+            2 => Self::Keep { id: fields.u64()?, blob: fields.rest().to_vec() },
+            3 => Self::Drop { id: fields.u64()? },
+            4 => Self::Working,
+            _ => return None,
+        })
+    }
+}
+
+impl Message for ToCollector {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ring { id, blob } => ring(1, *id, blob),
+            Self::Handover => vec![2],
+            Self::CommandStarted { pid } => numbers(3, &[from_i32(*pid)]),
+            Self::CommandFailed { errno } => numbers(4, &[from_i32(*errno)]),
+            Self::Exited(exited) => numbers(
+                5,
+                &[
+                    from_i32(exited.pid),
+                    from_i32(exited.wait_status),
+                    exited.user_us,
+                    exited.system_us,
+                    exited.max_rss_kib,
+                    u64::from(exited.is_command),
+                ],
+            ),
+            Self::Finish => vec![6],
+            Self::FinishWhenIdle => vec![7],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (tag, mut fields) = Fields::of(bytes)?;
+        Some(match tag {
+            1 => Self::Ring { id: fields.u64()?, blob: fields.rest().to_vec() },
+            2 => Self::Handover,
+            3 => Self::CommandStarted { pid: fields.i32()? },
+            4 => Self::CommandFailed { errno: fields.i32()? },
+            5 => Self::Exited(Exited {
+                pid: fields.i32()?,
+                wait_status: fields.i32()?,
+                user_us: fields.u64()?,
+                system_us: fields.u64()?,
+                max_rss_kib: fields.u64()?,
+                is_command: fields.u64()? != 0,
+            }),
+            6 => Self::Finish,
+            7 => Self::FinishWhenIdle,
+            _ => return None,
+        })
+    }
+}
+
+fn from_i32(value: i32) -> u64 {
+    u64::from(value.cast_unsigned())
+}
+
+fn ring(tag: u8, id: RingId, blob: &[u8]) -> Vec<u8> {
+    let mut bytes = numbers(tag, &[id]);
+    bytes.extend_from_slice(blob);
+    bytes
+}
+
+fn numbers(tag: u8, numbers: &[u64]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    for number in numbers {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+/// The fields of a message that are still to be read.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn of(bytes: &'a [u8]) -> Option<(u8, Self)> {
+        let (tag, rest) = bytes.split_first()?;
+        Some((*tag, Self(rest)))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        Some(u32::try_from(self.u64()?).ok()?.cast_signed())
+    }
+
+    fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_survives_the_way() {
+        let exited = Exited {
+            pid: 7,
+            wait_status: -1,
+            user_us: 1,
+            system_us: u64::MAX,
+            max_rss_kib: 3,
+            is_command: true,
+        };
+        let to_collector = [
+            ToCollector::Ring { id: u64::MAX, blob: vec![1, 2] },
+            ToCollector::Handover,
+            ToCollector::CommandStarted { pid: 4121 },
+            ToCollector::CommandFailed { errno: 2 },
+            ToCollector::Exited(exited),
+            ToCollector::Finish,
+            ToCollector::FinishWhenIdle,
+        ];
+        let to_launcher = [
+            ToLauncher::Ready,
+            ToLauncher::Keep { id: 1, blob: Vec::new() },
+            ToLauncher::Drop { id: 2 },
+            ToLauncher::Working,
+        ];
+
+        for message in to_collector {
+            assert_eq!(Some(message.clone()), ToCollector::decode(&message.encode()));
+        }
+        for message in to_launcher {
+            assert_eq!(Some(message.clone()), ToLauncher::decode(&message.encode()));
+        }
+    }
+
+    #[test]
+    fn cut_or_unknown_messages_are_none() {
+        assert_eq!(None, ToLauncher::decode(&[]));
+        assert_eq!(None, ToLauncher::decode(&[2, 0, 0]));
+        assert_eq!(None, ToCollector::decode(&[99]));
+    }
+}

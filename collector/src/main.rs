@@ -1,0 +1,31 @@
+//! `glassbox`: the collector and the command line.
+//!
+//! The outer shell (`cli`, `commands`, `launch`, `socket`, `sensor_path`, `environment`, `inherited`, `stop`) is about
+//! being a correct parent and neighbour; what comes through the sockets is taken up behind `session`.
+#![deny(unsafe_code)]
+
+mod cli;
+mod commands;
+mod environment;
+mod failure;
+mod inherited;
+mod launch;
+mod outputs;
+mod sensor_path;
+mod session;
+mod socket;
+mod stop;
+
+use std::process::exit;
+
+fn main() {
+    let result =
+        cli::Cli::from_arguments(std::env::args_os()).and_then(|cli| cli.map_or(Ok(0), commands::carry_out));
+    match result {
+        Ok(status) => exit(status.into()),
+        Err(failure) => {
+            failure.report();
+            exit(failure.status().into());
+        }
+    }
+}
