@@ -712,19 +712,12 @@ fn delays(fifo: &PathBuf) -> Result<Vec<f64>> {
 }
 
 fn codec(bench: &mut Bench) -> Result<()> {
-    let times = shell::output(&mut shell::cargo(["bench", "--quiet", "-p", "wire", "--bench", "codec"]))?;
-    bench.results.attach("`cargo bench -p wire --bench codec`", times);
+    let bench_of_wire = ["bench", "--quiet", "-p", "wire", "--bench", "record"];
+    let times = shell::output(&mut shell::cargo(bench_of_wire))?;
+    bench.results.attach("`cargo bench -p wire`", times);
 
-    let messages = shell::output(&mut shell::cargo([
-        "bench",
-        "--quiet",
-        "-p",
-        "wire",
-        "--bench",
-        "instructions",
-        "--no-run",
-        "--message-format=json",
-    ]))?;
+    let built = shell::cargo(bench_of_wire).args(["--no-run", "--message-format=json"]).output()?;
+    let messages = String::from_utf8_lossy(&built.stdout);
     let driver = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
@@ -735,13 +728,13 @@ fn codec(bench: &mut Bench) -> Result<()> {
         bench.results.skip("instruction counts", "valgrind is not installed".to_owned());
         return Ok(());
     };
-    let names = shell::output(Command::new(&driver).arg("list"))?;
+    let names = shell::output(Command::new(&driver).args(["instructions", "list"]))?;
     let mut text = String::new();
     for name in names.lines() {
         let count = |iterations: u32| -> Result<f64> {
             let mut command = Command::new(&valgrind);
             command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-            command.arg(&driver).args([name, &iterations.to_string()]);
+            command.arg(&driver).args(["instructions", name, &iterations.to_string()]);
             let done = command.stdin(Stdio::null()).output()?;
             let told = String::from_utf8_lossy(&done.stderr).into_owned();
             let line =
@@ -749,7 +742,7 @@ fn codec(bench: &mut Bench) -> Result<()> {
             line.and_then(|number| number.trim().parse().ok()).with_context(|| format!("callgrind: {told}"))
         };
         // The difference of two runs: starting the driver is in both.
-        let (few, many) = (1_000, 11_000);
+        let (few, many) = (10_000, 30_000);
         let each = (count(many)? - count(few)?) / f64::from(many - few);
         text += &format!("{name:24} {each:8.1} instructions\n");
     }
