@@ -1,5 +1,134 @@
-//! Placeholder.
-use anyhow::{Result, bail};
-pub fn run(_: &[String]) -> Result<()> {
-    bail!("not yet")
+//! `cargo xtask gen-docs [--check]`: documents that are tables of the code, written from those tables.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use wire::schema::{EVENTS, Source};
+
+use crate::shell;
+
+/// Writes the documents, or with `--check` says which are stale.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let is_check = match arguments {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        _ => bail!("usage: cargo xtask gen-docs [--check]"),
+    };
+    let docs = shell::root().join("docs");
+    let mut stale = Vec::new();
+    for (name, text) in [("events.md", events()), ("hooks.md", hooks())] {
+        let file = docs.join(name);
+        let found = std::fs::read_to_string(&file).unwrap_or_default();
+        if found == text {
+            println!("   fresh  docs/{name}");
+        } else if is_check {
+            println!("   STALE  docs/{name}");
+            stale.push(format!("docs/{name}"));
+        } else {
+            write(&file, &text)?;
+            println!("   wrote  docs/{name}");
+        }
+    }
+    if !stale.is_empty() {
+        bail!("{} differ from the tables they are made from; run: cargo xtask gen-docs", stale.join(", "));
+    }
+    Ok(())
+}
+
+fn write(file: &PathBuf, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+const EVENTS_HEAD: &str = "\
+# Events
+
+Written by `cargo xtask gen-docs` from the `events!` table in `wire/src/events.rs`; do not edit.
+
+One event is one line of `-o jsonl`. A field that does not apply, or that nobody knows, is left out.
+What is not valid UTF-8 in a string is escaped as `\\xNN`. Times are RFC 3339 in UTC, durations
+nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is what the caller
+passed, where that differs.
+
+## Fields of every event
+
+| field | type | meaning |
+|---|---|---|
+| `time` | string | when the call returned, or when it was made for events recorded before the call |
+| `event` | string | which event: `noun.verb`, below |
+| `call` | string | the C function or system call; absent where the event is no call |
+| `pid`, `tid`, `ppid` | number | process, thread and parent as the collector sees them, else as the process does, with `pid_ns` |
+| `exe` | path | the running image |
+| `uid`, `euid` | number | real and effective user |
+| `seq` | number | stamped by the sensor, for each image from 0 without gaps; absent on events that the collector makes |
+| `via` | name | which mechanism saw it: `symbol`, `got`, `inline`, `notify` |
+| `ret` | number | what the call returned; absent if it has not |
+| `error` | name | errno, of a call that failed |
+";
+
+fn events() -> String {
+    let mut text = EVENTS_HEAD.to_owned();
+    text += "\n## All events\n\n";
+    for event in EVENTS {
+        let anchor = event.name.replace('.', "");
+        let _ = writeln!(text, "- [`{}`](#{anchor}): {}", event.name, first_sentence(event.doc));
+    }
+    for event in EVENTS {
+        let _ = write!(text, "\n### `{}`\n\n{}\n", event.name, prose(event.doc));
+        if event.fields().next().is_some() {
+            text += "\n| field | type | from | meaning |\n|---|---|---|---|\n";
+        }
+        for field in event.fields() {
+            let from = match field.source {
+                Source::Sensor => "sensor",
+                Source::Collector => "collector",
+            };
+            let _ = writeln!(text, "| `{}` | {} | {from} | {} |", field.name(), field.shows, cell(field.doc));
+        }
+    }
+    text
+}
+
+fn hooks() -> String {
+    String::new()
+}
+
+fn prose(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+}
+
+/// Documentation as one table cell.
+fn cell(lines: &[&str]) -> String {
+    prose(lines).replace('\n', " ").replace('|', "\\|")
+}
+
+fn first_sentence(lines: &[&str]) -> String {
+    let text = cell(lines);
+    let end = text.find(". ").unwrap_or_else(|| text.trim_end_matches('.').len());
+    text.get(..end).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_of_the_table_has_a_section() {
+        let text = events();
+
+        for event in EVENTS {
+            assert!(text.contains(&format!("### `{}`", event.name)), "{}", event.name);
+        }
+    }
+
+    #[test]
+    fn a_cell_is_one_line_without_bars() {
+        assert_eq!("a b \\| c", cell(&[" a", " b | c"]));
+    }
+
+    #[test]
+    fn the_first_sentence_ends_before_its_stop() {
+        assert_eq!("One thing", first_sentence(&[" One thing. And another."]));
+        assert_eq!("One thing", first_sentence(&[" One thing."]));
+    }
 }

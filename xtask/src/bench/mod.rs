@@ -16,6 +16,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+pub use self::cases::nginx_configuration;
 use self::programs::Programs;
 use self::report::Results;
 use crate::glassbox::{self, Built, Collector, Ledger};
