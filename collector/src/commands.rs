@@ -73,6 +73,7 @@ fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
 
 /// The launcher's child: takes up what the launcher passed down, and collects.
 fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
+    collector::name_process();
     let listeners: Result<Vec<OwnedFd>, Failure> =
         arguments.listener.into_iter().map(collector::adopt).collect();
     let listeners = listeners?;

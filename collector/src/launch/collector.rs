@@ -150,6 +150,12 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
+/// Names this process in `ps` and `top`, where /proc/self/exe would make it "exe".
+pub fn name_process() {
+    // SAFETY: PR_SET_NAME reads a C string of at most 16 bytes (prctl(2)).
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"glassbox".as_ptr()) };
+}
+
 /// Takes over a descriptor that the launcher passed by number.
 pub fn adopt(fd: RawFd) -> Result<OwnedFd, Failure> {
     let refused = || {

@@ -20,20 +20,17 @@ pub mod channel;
 pub mod collector;
 pub mod command;
 mod descriptors;
+mod groups;
 pub mod protocol;
 mod signals;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, getpgid, getpgrp, getsid};
-use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use self::channel::Received;
 use self::collector::Recipe;
@@ -289,7 +286,7 @@ impl Launcher {
         loop {
             self.wait(None);
             while let Some(signal) = self.signals.next() {
-                if signal.is_for_command(self.situation(pid, signal.sender)) {
+                if signal.is_for_command(Self::situation(signal.sender)) {
                     signal.pass_on(pid);
                 }
             }
@@ -300,14 +297,14 @@ impl Launcher {
         }
     }
 
-    fn situation(&self, command: i32, sender: i32) -> Situation {
+    fn situation(sender: i32) -> Situation {
         let own_pid = std::process::id().cast_signed();
-        let group = getpgrp();
+        let group = groups::of(0);
         Situation {
             own_pid,
-            leads_session: getsid(None).is_ok_and(|session| session.as_raw_pid() == own_pid),
-            command_is_in_group: getpgid(Pid::from_raw(command)) == Ok(group),
-            sender_is_job_member: sender > 0 && signals::is_job_member(sender, own_pid, group.as_raw_pid()),
+            leads_session: groups::session() == Some(own_pid),
+            sender_is_job_member: sender > 0
+                && group.is_some_and(|group| signals::is_job_member(sender, own_pid, group)),
         }
     }
 
@@ -496,18 +493,18 @@ impl Launcher {
 
     /// Stops with CMD, so that the calling shell sees its job stop, and goes on when the shell says so.
     fn stop_with(&mut self, pid: i32, signal: i32) {
-        let terminal = terminal();
-        let own_group = getpgrp();
-        let foreground = terminal.as_ref().and_then(|terminal| tcgetpgrp(terminal).ok());
-        let command_group = getpgid(Pid::from_raw(pid)).ok().filter(|group| *group != own_group);
-        // CMD made a group of its own and wants the terminal, which we have: that is the shell's doing
-        // undone by the extra process, so CMD is given it, as sudo does.
+        let terminal = groups::Terminal::open();
+        let own_group = groups::of(0);
+        let foreground = terminal.as_ref().and_then(groups::Terminal::foreground);
+        let command_group = groups::of(pid).filter(|group| Some(*group) != own_group);
+        // CMD made a group of its own and wants the terminal, which the launcher's group has. Without us CMD
+        // would have led that group and kept the terminal, so it is given it (sudo does the same).
         if let (Some(terminal), Some(group)) = (&terminal, command_group)
             && matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
-            && foreground == Some(own_group)
-            && tcsetpgrp(terminal, group).is_ok()
+            && foreground == own_group
+            && terminal.give_to(group)
         {
-            signals::send(-group.as_raw_pid(), libc::SIGCONT);
+            signals::send(-group, libc::SIGCONT);
             return;
         }
         // Without a terminal no shell controls this job. Whoever stopped CMD by its pid will continue it by its
@@ -519,11 +516,11 @@ impl Launcher {
             return;
         }
         // The shell gave the terminal to the job's group; CMD's own group had it when it stopped.
-        if let (Some(terminal), Some(group)) = (&terminal, foreground.filter(|group| *group != own_group))
-            && tcgetpgrp(terminal) == Ok(own_group)
-            && command_group == Some(group)
+        if let (Some(terminal), Some(group)) = (&terminal, command_group)
+            && foreground == Some(group)
+            && terminal.foreground() == own_group
         {
-            let _ = tcsetpgrp(terminal, group);
+            terminal.give_to(group);
         }
         // A shell continues the whole group, so CMD most likely goes on by itself; a `kill -CONT` of the
         // launcher alone is passed on.
@@ -535,11 +532,6 @@ impl Launcher {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// The controlling terminal, if there is one.
-fn terminal() -> Option<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty").ok()
 }
 
 /// How a child ended, in words.

@@ -49,8 +49,6 @@ pub struct Situation {
     pub own_pid: i32,
     /// The launcher leads its session, so the terminal's hang-up comes to it.
     pub leads_session: bool,
-    /// CMD is still in the launcher's process group.
-    pub command_is_in_group: bool,
     /// The sender is CMD or a descendant of it, in the launcher's process group.
     pub sender_is_job_member: bool,
 }
@@ -163,8 +161,9 @@ impl Signal {
             // Timers outlive the exec that made the launcher; children do not inherit them (`alarm` before
             // `exec` is how old scripts set a time limit). PWR is for the init process alone.
             libc::SIGALRM | libc::SIGVTALRM | libc::SIGPROF | libc::SIGPWR => true,
-            // A hang-up goes to the session's leader and to the foreground group.
-            libc::SIGHUP | libc::SIGCONT => situation.leads_session && !situation.command_is_in_group,
+            // A hang-up goes to the session's leader alone, and to the foreground group only once the leader
+            // has ended (tty_signal_session_leader in the kernel's tty_jobctrl.c).
+            libc::SIGHUP | libc::SIGCONT => situation.leads_session,
             _ => false,
         }
     }
@@ -339,12 +338,10 @@ mod tests {
     }
 
     #[test]
-    fn hang_up_of_a_session_leader_reaches_a_command_in_another_group() {
-        let leader = Situation { leads_session: true, ..JOB };
+    fn hang_up_that_reaches_only_the_session_leader_is_passed_on() {
         let hang_up = signal(libc::SIGHUP, libc::SI_KERNEL, 0);
 
-        assert!(hang_up.is_for_command(Situation { command_is_in_group: false, ..leader }));
-        assert!(!hang_up.is_for_command(leader));
+        assert!(hang_up.is_for_command(Situation { leads_session: true, ..JOB }));
     }
 
     #[test]

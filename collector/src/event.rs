@@ -1,0 +1,308 @@
+//! An event as the collector's stages and sinks see it: a common head, and values in the order of the event table.
+//!
+//! `enrich` fills a [`Batch`]; sinks and `replay` read it. Nothing here knows one event from another: names and order
+//! of the values come from `wire::schema`, so an event added to the table needs no line here. A batch owns all its
+//! bytes in one buffer, so that an event costs no allocation of its own.
+
+use std::sync::{Arc, LazyLock};
+
+use wire::events::Kind;
+use wire::names::FlagTable;
+use wire::record::Via;
+use wire::schema::EVENTS;
+
+/// A process image as its events show it. Immutable: an exec or a change of identity makes another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// The process; as the collector sees it unless `pid_ns` is set.
+    pub pid: u32,
+    /// Its parent, in the same view; `None` where nobody could say.
+    pub ppid: Option<u32>,
+    /// The running image; empty where it is unknown.
+    pub exe: Box<[u8]>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Effective user id.
+    pub euid: Option<u32>,
+    /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could not be
+    /// translated into the collector's.
+    pub pid_ns: Option<u64>,
+}
+
+/// A piece of a batch's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    at: u32,
+    len: u32,
+}
+
+/// One field's value.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Value {
+    /// The field is left out.
+    #[default]
+    Absent,
+    /// A signed number.
+    Int(i64),
+    /// An unsigned number.
+    Uint(u64),
+    /// A truth value.
+    Bool(bool),
+    /// A string of any bytes.
+    Text(Span),
+    /// A path, and as the caller passed it where that differs.
+    Path(Span, Option<Span>),
+    /// Strings, each ended by a NUL.
+    List(Span),
+    /// `NAME=value` strings, each ended by a NUL: an object.
+    Map(Span),
+    /// A constant's name.
+    Word(&'static str),
+    /// A set of flags, shown as the list of their names.
+    Names(&'static FlagTable, u64),
+}
+
+/// One event; its values and bytes lie in the [`Batch`] that holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// Nanoseconds since 1970, UTC.
+    pub time_ns: u64,
+    /// Which event.
+    pub kind: Kind,
+    /// Which mechanism saw it; `None` for what the collector makes itself.
+    pub via: Option<Via>,
+    /// A string was longer than the sensor copies.
+    pub is_truncated: bool,
+    /// The C function or system call; empty for an event that is none.
+    pub call: &'static str,
+    /// The name of errno; empty unless the call failed.
+    pub error: &'static str,
+    /// The sensor's number of the event within its image.
+    pub seq: Option<u64>,
+    /// What the call returned.
+    pub ret: Option<i64>,
+    /// The thread; 0 where it is unknown.
+    pub tid: u32,
+    /// Index into [`Batch::whos`].
+    pub who: u32,
+    /// Index of the first of its values in the batch.
+    pub values_at: u32,
+}
+
+/// Events that travel together to the sinks, in the order of their delivery.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The images that the events refer to.
+    pub whos: Vec<Arc<Who>>,
+    values: Vec<Value>,
+    bytes: Vec<u8>,
+}
+
+/// How an event's kind shows: its name and its fields', in the order of its values.
+#[derive(Debug)]
+pub struct Shape {
+    /// `noun.verb`.
+    pub name: &'static str,
+    /// The fields' names.
+    pub fields: Vec<&'static str>,
+}
+
+/// Kinds are numbered from 1; all are below this.
+const KINDS: usize = 256;
+
+static SHAPES: LazyLock<Vec<Option<Shape>>> = LazyLock::new(|| {
+    let mut shapes: Vec<Option<Shape>> = Vec::new();
+    shapes.resize_with(KINDS, || None);
+    for spec in EVENTS {
+        let fields = spec.fields().map(|field| field.name()).collect();
+        shapes[spec.kind as usize] = Some(Shape { name: spec.name, fields });
+    }
+    shapes
+});
+
+impl Shape {
+    /// The shape of `kind`; an empty one for a record that is no event.
+    pub fn of(kind: Kind) -> &'static Self {
+        static NONE: Shape = Shape { name: "", fields: Vec::new() };
+        SHAPES.get(kind as usize).and_then(Option::as_ref).unwrap_or(&NONE)
+    }
+
+    /// The place of the field called `name` among an event's values.
+    ///
+    /// # Panics
+    /// If the table has no such field: the name is a literal of ours, and a test calls every caller.
+    pub fn place(kind: Kind, name: &str) -> usize {
+        let place = Self::of(kind).fields.iter().position(|field| *field == name);
+        place.unwrap_or_else(|| panic!("{} has no field {name}", kind.name()))
+    }
+}
+
+impl Batch {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Bytes of memory that its contents take.
+    pub fn size_bytes(&self) -> usize {
+        self.events.len() * size_of::<Event>() + self.values.len() * size_of::<Value>() + self.bytes.len()
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.whos.clear();
+        self.values.clear();
+        self.bytes.clear();
+    }
+
+    /// The image that `event` belongs to.
+    pub fn who(&self, event: &Event) -> &Who {
+        &self.whos[event.who as usize]
+    }
+
+    /// The event's values, in the order of [`Shape::fields`].
+    pub fn values(&self, event: &Event) -> &[Value] {
+        let at = event.values_at as usize;
+        &self.values[at..at + Shape::of(event.kind).fields.len()]
+    }
+
+    /// The value of the field called `name`; absent if the event has no such field.
+    pub fn value(&self, event: &Event, name: &str) -> Value {
+        let fields = &Shape::of(event.kind).fields;
+        fields.iter().position(|field| *field == name).map_or(Value::Absent, |place| self.values(event)[place])
+    }
+
+    /// The text of a string, path or word; `None` for anything else.
+    pub fn text(&self, value: Value) -> Option<&[u8]> {
+        match value {
+            Value::Text(span) | Value::Path(span, _) => Some(self.bytes(span)),
+            Value::Word(word) => Some(word.as_bytes()),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a span.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let at = span.at as usize;
+        &self.bytes[at..at + span.len as usize]
+    }
+
+    /// The strings of a list.
+    pub fn strings(&self, span: Span) -> impl Iterator<Item = &[u8]> {
+        let packed = self.bytes(span);
+        packed.strip_suffix(&[0]).unwrap_or(packed).split(|byte| *byte == 0).take(if packed.is_empty() {
+            0
+        } else {
+            usize::MAX
+        })
+    }
+
+    /// Adds an event whose values are all absent; gives its place.
+    pub fn push(&mut self, mut event: Event) -> usize {
+        event.values_at = self.values.len() as u32;
+        self.values.resize(self.values.len() + Shape::of(event.kind).fields.len(), Value::Absent);
+        self.events.push(event);
+        self.events.len() - 1
+    }
+
+    /// Sets the value at `place` of the event pushed last.
+    #[inline]
+    pub fn set(&mut self, place: usize, value: Value) {
+        if let Some(event) = self.events.last()
+            && let Some(slot) = self.values.get_mut(event.values_at as usize + place)
+        {
+            *slot = value;
+        }
+    }
+
+    /// Takes the event pushed last back.
+    pub fn pop(&mut self) {
+        if let Some(event) = self.events.pop() {
+            self.values.truncate(event.values_at as usize);
+        }
+    }
+
+    /// Copies `bytes` in.
+    #[inline]
+    pub fn keep(&mut self, bytes: &[u8]) -> Span {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span { at: at as u32, len: bytes.len() as u32 }
+    }
+
+    /// Lets `write` append to the bytes, and gives what it appended.
+    #[inline]
+    pub fn keep_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let at = self.bytes.len();
+        write(&mut self.bytes);
+        Span { at: at as u32, len: (self.bytes.len() - at) as u32 }
+    }
+}
+
+#[cfg(test)]
+pub mod sample {
+    //! Events for the tests of sinks, JSON and recordings.
+
+    use super::*;
+    use wire::names;
+
+    /// A process that events can belong to.
+    pub fn who() -> Arc<Who> {
+        Arc::new(Who {
+            pid: 4121,
+            ppid: Some(4100),
+            exe: b"/usr/bin/cat".as_slice().into(),
+            uid: Some(1000),
+            euid: Some(0),
+            pid_ns: None,
+        })
+    }
+
+    /// An event head of `kind`, with everything a call has.
+    pub fn head(kind: Kind) -> Event {
+        Event {
+            time_ns: 1_700_000_000_123_456_789,
+            kind,
+            via: Some(Via::Symbol),
+            is_truncated: false,
+            call: "openat",
+            error: "",
+            seq: Some(7),
+            ret: Some(3),
+            tid: 4121,
+            who: 0,
+            values_at: 0,
+        }
+    }
+
+    /// One event of every kind, each with as many values as it has fields, of every type.
+    pub fn every_kind() -> Batch {
+        let mut batch = Batch { whos: vec![who()], ..Batch::default() };
+        for spec in EVENTS {
+            batch.push(head(spec.kind));
+            for place in 0..Shape::of(spec.kind).fields.len() {
+                let text = batch.keep(b"/a\xff\"b\\x41\n");
+                let list = batch.keep(b"one\0\0three\0");
+                let map = batch.keep(b"A=1\0B\0");
+                let values = [
+                    Value::Text(text),
+                    Value::Int(-1),
+                    Value::Uint(u64::MAX),
+                    Value::Bool(true),
+                    Value::List(list),
+                    Value::Map(map),
+                    Value::Word("AF_INET"),
+                    Value::Names(&names::OPEN, 0o2_000_101),
+                    Value::Path(text, None),
+                    Value::Path(text, Some(list)),
+                    Value::Absent,
+                ];
+                batch.set(place, values[(place + spec.kind as usize) % values.len()]);
+            }
+        }
+        batch
+    }
+}
