@@ -83,6 +83,8 @@ pub enum Command {
     Replay(Replay),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
     Health,
+    /// List the functions that the sensor wraps, the events they report and the symbols they export
+    Hooks,
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
     #[command(name = SUBCOMMAND, hide = true)]
     Collector(Collector),

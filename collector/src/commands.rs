@@ -12,7 +12,7 @@ use crate::outputs::{Destination, Format, Opening, Output};
 use crate::session::{self, KeptRing, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
-use crate::{cli, environment, inherited, sensor_path};
+use crate::{cli, environment, hook_list, inherited, sensor_path};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -35,6 +35,12 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             session::replay(&arguments.file, &outputs).map(|()| 0)
         }
         Command::Health => socket::ask_health(&Name::from_environment()?).map(|()| 0),
+        Command::Hooks => {
+            inherited::restore_pipe();
+            hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {
+                Failure::output(format!("cannot write the hook table to stdout: {error}; send it elsewhere"))
+            })
+        }
         Command::Collector(arguments) => serve_launcher(arguments).map(|()| 0),
     }
 }

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod environment;
 mod failure;
+mod hook_list;
 mod inherited;
 mod launch;
 mod outputs;

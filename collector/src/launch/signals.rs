@@ -287,12 +287,7 @@ mod tests {
     use super::*;
 
     /// An ordinary job: CMD in the group of a launcher that a shell started.
-    const JOB: Situation = Situation {
-        own_pid: 100,
-        leads_session: false,
-        command_is_in_group: true,
-        sender_is_job_member: false,
-    };
+    const JOB: Situation = Situation { own_pid: 100, leads_session: false, sender_is_job_member: false };
 
     fn signal(number: c_int, code: c_int, sender: i32) -> Signal {
         Signal { number, code, sender, sender_uid: 0, value: 0 }

@@ -1,0 +1,373 @@
+//! Events as JSON, one object a line: the form that CONTRACT.md fixes.
+//!
+//! Written by hand straight into a byte buffer, from the event table's names: a serializer with a value tree costs
+//! several times as much, and paths here are bytes, not strings.
+//!
+//! # Bytes that are not UTF-8
+//! Such a byte becomes the four characters `\xNN` (lower-case hex) in the string. So that nothing else looks like
+//! one, a backslash that the text itself has before `xNN` becomes `\x5c`; any other backslash stays. Replacing each
+//! `\xNN` of a parsed string by that byte thus always gives the original back.
+
+use std::sync::Arc;
+
+use crate::clock::TimeWriter;
+use crate::event::{Batch, Event, Shape, Span, Value, Who};
+
+/// Writes events; keeps what the next one probably shares with the last.
+#[derive(Debug, Default)]
+pub struct JsonWriter {
+    time: TimeWriter,
+    names: Vec<&'static str>,
+    /// The text of an image's fields after `tid`, and the image.
+    text: Vec<u8>,
+    of: Option<Arc<Who>>,
+}
+
+impl JsonWriter {
+
+    /// Appends `event` and a line feed.
+    pub fn write(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
+        let shape = Shape::of(event.kind);
+        let who = &batch.whos[event.who as usize];
+        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(self.time.utc(event.time_ns));
+        out.extend_from_slice(b"\",\"event\":\"");
+        out.extend_from_slice(shape.name.as_bytes());
+        if !event.call.is_empty() {
+            out.extend_from_slice(b"\",\"call\":\"");
+            out.extend_from_slice(event.call.as_bytes());
+        }
+        out.extend_from_slice(b"\",\"pid\":");
+        unsigned(u64::from(who.pid), out);
+        if event.tid != 0 {
+            out.extend_from_slice(b",\"tid\":");
+            unsigned(u64::from(event.tid), out);
+        }
+        self.identity(who, out);
+        if let Some(seq) = event.seq {
+            out.extend_from_slice(b",\"seq\":");
+            unsigned(seq, out);
+        }
+        if let Some(via) = event.via {
+            out.extend_from_slice(b",\"via\":\"");
+            out.extend_from_slice(via.name().as_bytes());
+            out.push(b'"');
+        }
+        if let Some(ret) = event.ret {
+            out.extend_from_slice(b",\"ret\":");
+            signed(ret, out);
+        }
+        if !event.error.is_empty() {
+            out.extend_from_slice(b",\"error\":\"");
+            out.extend_from_slice(event.error.as_bytes());
+            out.push(b'"');
+        }
+        for (name, value) in shape.fields.iter().zip(batch.values(event)) {
+            self.field(batch, name, *value, out);
+        }
+        if event.is_truncated {
+            out.extend_from_slice(b",\"truncated\":true");
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn identity(&mut self, who: &Arc<Who>, out: &mut Vec<u8>) {
+        if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, who)) {
+            self.of = Some(Arc::clone(who));
+            let text = &mut self.text;
+            text.clear();
+            number_if(",\"ppid\":", who.ppid, text);
+            if let Some(pid_ns) = who.pid_ns {
+                text.extend_from_slice(b",\"pid_ns\":");
+                unsigned(pid_ns, text);
+            }
+            if !who.exe.is_empty() {
+                text.extend_from_slice(b",\"exe\":");
+                string(&who.exe, text);
+            }
+            number_if(",\"uid\":", who.uid, text);
+            number_if(",\"euid\":", who.euid, text);
+        }
+        out.extend_from_slice(&self.text);
+    }
+
+    fn field(&mut self, batch: &Batch, name: &str, value: Value, out: &mut Vec<u8>) {
+        if matches!(value, Value::Absent) {
+            return;
+        }
+        key(name, "", out);
+        match value {
+            Value::Absent => {}
+            Value::Int(number) => signed(number, out),
+            Value::Uint(number) => unsigned(number, out),
+            Value::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
+            Value::Text(span) => string(batch.bytes(span), out),
+            Value::Word(word) => string(word.as_bytes(), out),
+            Value::Path(span, raw) => {
+                string(batch.bytes(span), out);
+                if let Some(raw) = raw {
+                    key(name, "_raw", out);
+                    string(batch.bytes(raw), out);
+                }
+            }
+            Value::List(span) => list(batch.strings(span), out),
+            Value::Map(span) => map(batch, span, out),
+            Value::Names(table, bits) => {
+                self.names.clear();
+                let names = &mut self.names;
+                let rest = table.names(bits, |name| names.push(name));
+                flags(&self.names, rest, out);
+            }
+        }
+    }
+}
+
+fn key(name: &str, suffix: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(suffix.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn number_if(key: &str, number: Option<u32>, out: &mut Vec<u8>) {
+    if let Some(number) = number {
+        out.extend_from_slice(key.as_bytes());
+        unsigned(u64::from(number), out);
+    }
+}
+
+fn unsigned(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn signed(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn list<'a>(strings: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, item) in strings.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(item, out);
+    }
+    out.push(b']');
+}
+
+/// The names, and what has none as one hexadecimal number.
+fn flags(names: &[&str], rest: u64, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, name) in names.iter().enumerate() {
+        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'"');
+    }
+    if rest != 0 {
+        let comma = if names.is_empty() { "" } else { "," };
+        out.extend_from_slice(format!("{comma}\"{rest:#x}\"").as_bytes());
+    }
+    out.push(b']');
+}
+
+/// `NAME=value` strings as an object; of a name that occurs twice the first, which getenv(3) gives.
+fn map(batch: &Batch, span: Span, out: &mut Vec<u8>) {
+    let mut seen: Vec<&[u8]> = Vec::new();
+    out.push(b'{');
+    for entry in batch.strings(span) {
+        let equals = entry.iter().position(|byte| *byte == b'=').unwrap_or(entry.len());
+        let (name, value) = (&entry[..equals], entry.get(equals + 1..).unwrap_or_default());
+        if seen.contains(&name) {
+            continue;
+        }
+        if !seen.is_empty() {
+            out.push(b',');
+        }
+        seen.push(name);
+        string(name, out);
+        out.push(b':');
+        string(value, out);
+    }
+    out.push(b'}');
+}
+
+/// Bytes that stand for themselves inside a JSON string.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x80 {
+        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    plain
+};
+
+/// Appends `bytes` as a JSON string, quotes included.
+pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    if bytes.iter().all(|byte| PLAIN[usize::from(*byte)]) {
+        out.extend_from_slice(bytes);
+    } else {
+        escaped(bytes, out);
+    }
+    out.push(b'"');
+}
+
+#[cold]
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        let text = chunk.valid().as_bytes();
+        let mut start = 0;
+        for (index, byte) in text.iter().enumerate() {
+            if PLAIN[usize::from(*byte)] || *byte >= 0x80 {
+                continue;
+            }
+            out.extend_from_slice(&text[start..index]);
+            start = index + 1;
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' if looks_like_escape(&text[index..]) => out.extend_from_slice(b"\\\\x5c"),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                control => {
+                    out.extend_from_slice(b"\\u00");
+                    hex(*control, out);
+                }
+            }
+        }
+        out.extend_from_slice(&text[start..]);
+        for byte in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            hex(*byte, out);
+        }
+    }
+}
+
+/// Whether a backslash is followed by what would make it an escaped byte.
+fn looks_like_escape(text: &[u8]) -> bool {
+    matches!(text, [_, b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+fn hex(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.push(DIGITS[usize::from(byte >> 4)]);
+    out.push(DIGITS[usize::from(byte & 15)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value as Json;
+    use wire::events::Kind;
+
+    use super::*;
+    use crate::event::sample;
+
+    fn text_of(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        string(bytes, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    /// What the module's documentation tells a reader to do.
+    fn original(text: &str) -> Vec<u8> {
+        let bytes = text.as_bytes();
+        let mut original = Vec::new();
+        let mut index = 0;
+        while index < bytes.len() {
+            if bytes[index] == b'\\' && looks_like_escape(&bytes[index..]) {
+                original.push(u8::from_str_radix(&text[index + 2..index + 4], 16).unwrap());
+                index += 4;
+            } else {
+                original.push(bytes[index]);
+                index += 1;
+            }
+        }
+        original
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_become_four_characters() {
+        assert_eq!("/a\\xffb", text_of(b"/a\xffb"));
+        assert_eq!("é\\xe2\\x82", text_of("é".bytes().chain([0xe2, 0x82]).collect::<Vec<u8>>().as_slice()));
+    }
+
+    #[test]
+    fn backslash_stays_unless_it_would_look_like_an_escape() {
+        assert_eq!("a\\b\\x", text_of(b"a\\b\\x"));
+        assert_eq!("\\x5cx41", text_of(b"\\x41"));
+    }
+
+    #[test]
+    fn every_byte_string_can_be_read_back() {
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..12)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let choice = b"\\\\xf5cA\"\n\x01\xc3\xa9\xff\xe2\x82";
+                    choice[(state >> 33) as usize % choice.len()]
+                })
+                .collect();
+
+            assert_eq!(bytes, original(&text_of(&bytes)));
+        }
+    }
+
+    #[test]
+    fn every_event_is_one_line_of_valid_json() {
+        let batch = sample::every_kind();
+        let mut writer = JsonWriter::default();
+
+        for event in &batch.events {
+            let mut line = Vec::new();
+            writer.write(&batch, event, &mut line);
+            let object: BTreeMap<String, Json> = serde_json::from_slice(&line).unwrap();
+
+            assert_eq!(1, line.iter().filter(|byte| **byte == b'\n').count());
+            assert_eq!(Json::from(event.kind.name()), object["event"]);
+            assert_eq!(Json::from(4121), object["pid"]);
+        }
+    }
+
+    #[test]
+    fn line_has_the_fields_of_the_contract_in_order() {
+        let mut batch = Batch { whos: vec![sample::who()], ..Batch::default() };
+        batch.push(Event { error: "ENOENT", ret: Some(-1), ..sample::head(Kind::FileOpen) });
+        let (path, raw) = (batch.keep(b"/etc/x"), batch.keep(b"x"));
+        batch.set(Shape::place(Kind::FileOpen, "path"), Value::Path(path, Some(raw)));
+        batch.set(Shape::place(Kind::FileOpen, "flags"), Value::Names(&wire::names::OPEN, 0o2_000_101 | 1 << 40));
+        batch.set(Shape::place(Kind::FileOpen, "mode"), Value::Uint(0o644));
+        let mut line = Vec::new();
+
+        JsonWriter::default().write(&batch, &batch.events[0], &mut line);
+
+        assert_eq!(
+            concat!(
+                r#"{"time":"2023-11-14T22:13:20.123456789Z","event":"file.open","call":"openat","pid":4121,"tid":4121,"#,
+                r#""ppid":4100,"exe":"/usr/bin/cat","uid":1000,"euid":0,"seq":7,"via":"symbol","ret":-1,"#,
+                r#""error":"ENOENT","path":"/etc/x","path_raw":"x","#,
+                r#""flags":["O_WRONLY","O_CREAT","O_CLOEXEC","0x10000000000"],"mode":420}"#,
+                "\n"
+            ),
+            String::from_utf8(line).unwrap()
+        );
+    }
+
+    #[test]
+    fn environment_is_an_object_with_the_first_of_two_names() {
+        let mut batch = Batch { whos: vec![sample::who()], ..Batch::default() };
+        batch.push(sample::head(Kind::ProcessStart));
+        let env = batch.keep(b"LD_PRELOAD=/a\0LD_PRELOAD=/b\0X\0");
+        batch.set(Shape::place(Kind::ProcessStart, "env"), Value::Map(env));
+        let mut line = Vec::new();
+
+        JsonWriter::default().write(&batch, &batch.events[0], &mut line);
+
+        let object: Json = serde_json::from_slice(&line).unwrap();
+        assert_eq!(serde_json::json!({"LD_PRELOAD": "/a", "X": ""}), object["env"]);
+    }
+}
