@@ -67,7 +67,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// The names that the hook table says the sensor exports.
 fn hook_names() -> BTreeSet<String> {
-    BTreeSet::new()
+    hook_table::symbols().map(str::to_owned).collect()
 }
 
 fn check_sensor(path: &Path, hooks: &BTreeSet<String>) -> Result<Vec<Claim>> {
@@ -458,6 +458,13 @@ mod tests {
 
         assert!(!check_cli(&library("cli-bad", CLEAN, &CLEAN_FLAGS), &hooks).unwrap().is_kept);
         assert!(check_cli(&library("cli-good", "int main;", &CLEAN_FLAGS), &hooks).unwrap().is_kept);
+    }
+
+    #[test]
+    fn the_sensors_panic_handler_carries_the_marker() {
+        let source = include_str!("../../src/lib.rs");
+
+        assert_eq!(2, source.matches("GBXPANIC").count(), "one for each architecture");
     }
 
     #[test]

@@ -89,8 +89,49 @@ fn events() -> String {
     text
 }
 
+const HOOKS_HEAD: &str = "\
+# Hooks
+
+Written by `cargo xtask gen-docs` from the declarations in `hooks/*.rs`; do not edit.
+
+*Call* is what events show as `call`; *symbols* are the names that the sensor exports. A row without an
+event is counted or kept track of only. How the wrapper stands in for the function:
+
+- `after`: calls the real function, then reports
+- `instead`: calls the real function itself, at the right moment
+- `jump`: reports, then jumps to the real function, so that it sees its true caller
+- `list`: takes an unbounded argument list apart (the `execl` family)
+- `vfork`: returns twice
+";
+
 fn hooks() -> String {
-    String::new()
+    let rows: usize = hook_table::rows().filter(|row| !row.symbols.is_empty()).count();
+    let symbols = hook_table::symbols().count();
+    let mut text = format!("{HOOKS_HEAD}\n{rows} functions under {symbols} symbols.\n");
+    for family in hook_table::FAMILIES {
+        let _ = write!(
+            text,
+            "\n## `hooks/{}.rs`\n\n| function | call | symbols | how | events | |\n",
+            family.name
+        );
+        text += "|---|---|---|---|---|---|\n";
+        for row in family.rows {
+            let code = |names: &mut dyn Iterator<Item = &str>| {
+                names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            };
+            let symbols = code(&mut row.symbols.iter().copied());
+            let events = code(&mut row.events.iter().map(|event| event.name()));
+            let _ = writeln!(
+                text,
+                "| `{}` | `{}` | {symbols} | {} | {events} | {} |",
+                row.name,
+                row.call,
+                row.phase,
+                cell(row.doc)
+            );
+        }
+    }
+    text
 }
 
 fn prose(lines: &[&str]) -> String {
@@ -118,6 +159,16 @@ mod tests {
 
         for event in EVENTS {
             assert!(text.contains(&format!("### `{}`", event.name)), "{}", event.name);
+        }
+    }
+
+    #[test]
+    fn every_symbol_stands_in_the_hook_document() {
+        let text = hooks();
+
+        assert!(hook_table::symbols().next().is_some(), "an empty table");
+        for symbol in hook_table::symbols() {
+            assert!(text.contains(&format!("`{symbol}`")), "{symbol}");
         }
     }
 

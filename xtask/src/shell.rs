@@ -36,7 +36,11 @@ pub fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Comman
 
 /// The command as a person would type it.
 pub fn line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    // Cargo gives its own path as an absolute one; nobody types that.
+    let is_cargo = program.file_name().is_some_and(|name| name == "cargo");
+    let program = if is_cargo { OsStr::new("cargo") } else { program.as_os_str() };
+    let words = std::iter::once(program).chain(command.get_args());
     words
         .map(|word| {
             let word = word.to_string_lossy();

@@ -242,6 +242,8 @@ fn install(_: &mut Log) -> Result<Verdict> {
 
 fn format(log: &mut Log) -> Result<Verdict> {
     log.run(&mut shell::cargo(["fmt", "--all", "--check"]))?;
+    // Outside the workspace, so not among `--all`.
+    log.run(&mut shell::cargo(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     passed("")
 }
 
