@@ -98,3 +98,20 @@ pub const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     }
     (hash ^ 0xff).wrapping_mul(0x100_0000_01b3)
 }
+
+/// Hash of lists of names, in order: how two programs find out that they were built from the same table.
+#[allow(clippy::indexing_slicing)] // below the lengths that the loops check
+pub const fn hash_names(lists: &[&[&str]]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut list = 0;
+    while list < lists.len() {
+        let mut name = 0;
+        while name < lists[list].len() {
+            hash = fnv(hash, lists[list][name].as_bytes());
+            name += 1;
+        }
+        hash = fnv(hash, b"");
+        list += 1;
+    }
+    hash
+}

@@ -188,7 +188,8 @@ impl Slot {
     }
 }
 
-/// What went through one descriptor. The top bit of `calls_in` says that this process opened it.
+/// What went through one descriptor. The top bit of `calls_in` says that this process opened it; the top 24 bits of
+/// `calls_out` are a hash of the last peer of a datagram.
 #[repr(C)]
 pub struct FdCounters {
     bytes_in: AtomicU64,
@@ -214,6 +215,8 @@ impl FdState {
 }
 
 const OPEN: u64 = 1 << 63;
+/// Where the hash of a datagram's last peer begins in `calls_out`; below it stands the count.
+const PEER_SHIFT: u32 = 40;
 
 impl FdCounters {
     /// Counts a successful call that read or received `bytes`.
@@ -242,6 +245,18 @@ impl FdCounters {
         self.calls_in.store(OPEN, Ordering::Relaxed);
     }
 
+    /// Notes the peer of a datagram by a hash of its address. True when it is another one than last time.
+    pub fn is_new_peer(&self, hash: u64) -> bool {
+        let peer = (hash | 1) << PEER_SHIFT;
+        // Relaxed: two threads that send to a new peer at once may both report it.
+        let calls = self.calls_out.load(Ordering::Relaxed);
+        let is_new = calls >> PEER_SHIFT << PEER_SHIFT != peer;
+        if is_new {
+            self.calls_out.fetch_xor((calls >> PEER_SHIFT << PEER_SHIFT) ^ peer, Ordering::Relaxed);
+        }
+        is_new
+    }
+
     /// Takes the counters out and starts over: the descriptor is closed.
     #[inline(always)]
     pub fn close(&self) -> FdState {
@@ -265,7 +280,7 @@ impl FdCounters {
     }
 
     fn state(bytes_in: u64, bytes_out: u64, calls_in: u64, calls_out: u64) -> FdState {
-        let counters = Counters { bytes_in, bytes_out, calls_in: calls_in & !OPEN, calls_out };
+        let counters = Counters { bytes_in, bytes_out, calls_in: calls_in & !OPEN, calls_out: calls_out & ((1 << PEER_SHIFT) - 1) };
         FdState { counters, is_open: calls_in & OPEN != 0 }
     }
 }
@@ -332,9 +347,10 @@ impl Mapped {
     #[inline(always)]
     pub fn fd(&self, index: u8, fd: i32) -> Option<&FdCounters> {
         let fd = usize::try_from(fd).ok().filter(|fd| *fd < Self::fd_capacity(index))?;
-        let entry = match index {
+        let entry = match usize::from(index) {
             0 => fd,
-            _ => OWNER_FDS + (usize::from(index) % SLOTS).checked_sub(1)? * CHILD_FDS + fd,
+            child if child < SLOTS => OWNER_FDS + (child - 1) * CHILD_FDS + fd,
+            _ => return None,
         };
         // SAFETY: `entry` is below the number of entries that lie between `FDS_AT` and `DATA_AT`, which are within the
         // mapping; the size of an entry is a multiple of its alignment; it is all atomics.
@@ -342,9 +358,12 @@ impl Mapped {
     }
 
     /// Where slot `index`'s descriptor counters lie in the file: offset and length, for giving pages back.
+    ///
+    /// Empty for a slot that does not exist.
     pub fn fd_range(index: u8) -> (u64, u64) {
         let (first, count) = match index {
             0 => (0, OWNER_FDS),
+            _ if usize::from(index) >= SLOTS => return (FDS_AT as u64, 0),
             _ => (OWNER_FDS + (usize::from(index) - 1) * CHILD_FDS, CHILD_FDS),
         };
         let size = size_of::<FdCounters>();

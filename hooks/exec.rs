@@ -1,0 +1,101 @@
+//! Programs run: exec(3), execve(2), posix_spawn(3), system(3), popen(3).
+
+crate::hooks! { family exec = 6;
+    /// execve(2): this process becomes another program.
+    unsafe fn execve(path: *const c_char, argv: Strings, envp: Strings) -> c_int;
+    symbols: "execve";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, real| exec::exec(row, AT_FDCWD, path, argv, envp, |own| real(path, argv, own));
+
+    /// execv(3): with the current environment.
+    unsafe fn execv(path: *const c_char, argv: Strings) -> c_int;
+    symbols: "execv";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, _real| exec::exec_here(row, path, argv, Find::Path);
+
+    /// execvp(3): searches `PATH`.
+    unsafe fn execvp(file: *const c_char, argv: Strings) -> c_int;
+    symbols: "execvp";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, _real| exec::exec_here(row, file, argv, Find::Search);
+
+    /// execvpe(3): searches `PATH`, with an environment given.
+    unsafe fn execvpe(file: *const c_char, argv: Strings, envp: Strings) -> c_int;
+    symbols: "execvpe";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, _real| exec::exec_with(row, file, argv, envp, Find::Search);
+
+    /// execl(3): arguments as a list.
+    unsafe fn execl(path: *const c_char, list: Strings, _rest: Strings) -> c_int;
+    symbols: "execl";
+    fails: MinusOne;
+    event: ProcessExec;
+    list |row| exec::exec_here(row, path, list, Find::Path);
+
+    /// execlp(3): arguments as a list, searches `PATH`.
+    unsafe fn execlp(file: *const c_char, list: Strings, _rest: Strings) -> c_int;
+    symbols: "execlp";
+    fails: MinusOne;
+    event: ProcessExec;
+    list |row| exec::exec_here(row, file, list, Find::Search);
+
+    /// execle(3): arguments as a list, then the environment.
+    unsafe fn execle(path: *const c_char, list: Strings, rest: *const Strings) -> c_int;
+    symbols: "execle";
+    fails: MinusOne;
+    event: ProcessExec;
+    list |row| exec::exec_with(row, path, list, *rest, Find::Path);
+
+    /// fexecve(3): the program is an open file.
+    unsafe fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int;
+    symbols: "fexecve";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, real| exec::exec(row, fd, c"".as_ptr(), argv, envp, |own| real(fd, argv, own));
+
+    /// execveat(2): relative to a directory, or an open file.
+    unsafe fn execveat(dir: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int;
+    symbols: "execveat";
+    fails: MinusOne;
+    event: ProcessExec;
+    instead |row, real| exec::exec(row, dir, path, argv, envp, |own| real(dir, path, argv, own, flags));
+
+    /// posix_spawn(3): a child that becomes another program.
+    unsafe fn posix_spawn(child: *mut pid_t, path: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
+    symbols: "posix_spawn";
+    fails: ErrorNumber;
+    event: ProcessExec, ProcessFork;
+    instead |row, real| exec::spawn(row, child, path, argv, envp, Find::Path, |own| real(child, path, actions, attributes, argv, own));
+
+    /// posix_spawnp(3): searches `PATH`.
+    unsafe fn posix_spawnp(child: *mut pid_t, file: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
+    symbols: "posix_spawnp";
+    fails: ErrorNumber;
+    event: ProcessExec, ProcessFork;
+    instead |row, real| exec::spawn(row, child, file, argv, envp, Find::Search, |own| real(child, file, actions, attributes, argv, own));
+
+    /// system(3): a shell runs a command; told when it is asked for, and when it is over.
+    unsafe fn system(command: *const c_char) -> c_int;
+    symbols: "system";
+    fails: MinusOne;
+    event: ProcessExec, ProcessFork;
+    instead |row, real| exec::system(row, command, || real(command));
+
+    /// popen(3): a shell runs a command, with a pipe to it.
+    unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut FILE;
+    symbols: "popen";
+    fails: Null;
+    event: ProcessExec, ProcessFork;
+    instead |row, real| exec::popen(row, command, mode, || real(command, mode));
+
+    /// pclose(3): ends a pipe to a command.
+    unsafe fn pclose(stream: *mut FILE) -> c_int;
+    symbols: "pclose";
+    fails: MinusOne;
+    event: FileClose;
+    instead |row, real| fds::close_stream(row, stream, || real(stream));
+}

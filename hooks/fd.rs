@@ -1,0 +1,108 @@
+//! Descriptors closed, duplicated and made without a name: close(2), dup(2), fcntl(2), pipe(2), eventfd(2).
+
+crate::hooks! { family fd = 2;
+    /// close(2): a descriptor ends.
+    unsafe fn close(fd: c_int) -> c_int;
+    symbols: "close";
+    fails: MinusOne;
+    event: FileClose, NetClose;
+    instead |row, real| fds::close(row, fd, || real(fd));
+
+    /// fclose(3): a stream and its descriptor end.
+    unsafe fn fclose(stream: *mut FILE) -> c_int;
+    symbols: "fclose";
+    fails: MinusOne;
+    event: FileClose;
+    instead |row, real| fds::close_stream(row, stream, || real(stream));
+
+    /// closedir(3): a directory stream and its descriptor end.
+    unsafe fn closedir(directory: *mut DIR) -> c_int;
+    symbols: "closedir";
+    fails: MinusOne;
+    event: FileClose;
+    instead |row, real| fds::close_directory(row, directory, || real(directory));
+
+    /// closefrom(3): every descriptor from one on ends.
+    unsafe fn closefrom(first: c_int) -> ();
+    symbols: "closefrom";
+    fails: Never;
+    event: FileClose, NetClose;
+    instead |row, real| fds::close_range(row, first.max(0) as u32, u32::MAX, false, || real(first));
+
+    /// close_range(2): a range of descriptors ends, or is marked to end at exec.
+    unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int;
+    symbols: "close_range";
+    fails: MinusOne;
+    event: FileClose, NetClose;
+    instead |row, real| fds::close_range(row, first, last, flags as u32 & CLOSE_RANGE_CLOEXEC != 0, || real(first, last, flags));
+
+    /// dup(2): another descriptor for the same file.
+    unsafe fn dup(fd: c_int) -> c_int;
+    symbols: "dup";
+    fails: MinusOne;
+    event: ;
+    after |call, _fd| fds::duplicated(call, fd, false);
+
+    /// dup2(2): another descriptor of a given number; what had the number ends.
+    unsafe fn dup2(fd: c_int, target: c_int) -> c_int;
+    symbols: "dup2";
+    fails: MinusOne;
+    event: FdDuplicate, FileClose, NetClose;
+    instead |row, real| fds::duplicate_onto(row, fd, target, false, || real(fd, target));
+
+    /// dup3(2): dup2 with flags.
+    unsafe fn dup3(fd: c_int, target: c_int, flags: c_int) -> c_int;
+    symbols: "dup3";
+    fails: MinusOne;
+    event: FdDuplicate, FileClose, NetClose;
+    instead |row, real| fds::duplicate_onto(row, fd, target, flags & O_CLOEXEC != 0, || real(fd, target, flags));
+
+    /// fcntl(2): with `F_DUPFD` another descriptor; with `F_SETFD` its close-on-exec flag.
+    unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int;
+    symbols: "fcntl", "fcntl64";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::controlled(call, fd, command, argument);
+
+    /// pipe(2): both ends of a pipe.
+    unsafe fn pipe(pair: *mut c_int) -> c_int;
+    symbols: "pipe";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::pair_made(call, pair, b"pipe:", false);
+
+    /// pipe2(2): pipe with flags.
+    unsafe fn pipe2(pair: *mut c_int, flags: c_int) -> c_int;
+    symbols: "pipe2";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::pair_made(call, pair, b"pipe:", flags & O_CLOEXEC != 0);
+
+    /// socketpair(2): two sockets connected to each other.
+    unsafe fn socketpair(family: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int;
+    symbols: "socketpair";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::pair_made(call, pair, b"socket:", kind & O_CLOEXEC != 0);
+
+    /// eventfd(2): a counter to wait for.
+    unsafe fn eventfd(initial: c_uint, flags: c_int) -> c_int;
+    symbols: "eventfd";
+    fails: MinusOne;
+    event: ;
+    after |call, fd| fds::made(call, fd, b"anon_inode:[eventfd]", flags & O_CLOEXEC != 0);
+
+    /// epoll_create(2): a set of descriptors to wait for.
+    unsafe fn epoll_create(size: c_int) -> c_int;
+    symbols: "epoll_create";
+    fails: MinusOne;
+    event: ;
+    after |call, fd| fds::made(call, fd, b"anon_inode:[eventpoll]", false);
+
+    /// epoll_create1(2): epoll_create with flags.
+    unsafe fn epoll_create1(flags: c_int) -> c_int;
+    symbols: "epoll_create1";
+    fails: MinusOne;
+    event: ;
+    after |call, fd| fds::made(call, fd, b"anon_inode:[eventpoll]", flags & O_CLOEXEC != 0);
+}

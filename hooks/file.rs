@@ -1,0 +1,103 @@
+//! Files opened: open(2), fopen(3), opendir(3), mkstemp(3), memfd_create(2), shm_open(3).
+
+crate::hooks! { family file = 1;
+    /// open(2): opens, and with `O_CREAT` or `O_TMPFILE` creates, a file.
+    unsafe fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int;
+    symbols: "open", "open64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, path, flags, creation_mode(flags, mode));
+
+    /// open(2) as `_FORTIFY_SOURCE` calls it where no mode is passed.
+    unsafe fn __open_2(path: *const c_char, flags: c_int) -> c_int;
+    symbols: "__open_2", "__open64_2" as open;
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, path, flags, None);
+
+    /// openat(2): open, relative to a directory.
+    unsafe fn openat(dir: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int;
+    symbols: "openat", "openat64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, dir, path, flags, creation_mode(flags, mode));
+
+    /// openat(2) as `_FORTIFY_SOURCE` calls it where no mode is passed.
+    unsafe fn __openat_2(dir: c_int, path: *const c_char, flags: c_int) -> c_int;
+    symbols: "__openat_2", "__openat64_2" as openat;
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, dir, path, flags, None);
+
+    /// creat(2): open for writing, made or emptied.
+    unsafe fn creat(path: *const c_char, mode: mode_t) -> c_int;
+    symbols: "creat", "creat64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, Some(mode));
+
+    /// fopen(3): opens a stream; `flags` are what its mode string means.
+    unsafe fn fopen(path: *const c_char, mode: *const c_char) -> *mut FILE;
+    symbols: "fopen", "fopen64";
+    fails: Null;
+    event: FileOpen;
+    after |call, stream| fds::stream_opened(call, stream, path, mode);
+
+    /// freopen(3): closes a stream's file and opens another.
+    unsafe fn freopen(path: *const c_char, mode: *const c_char, stream: *mut FILE) -> *mut FILE;
+    symbols: "freopen", "freopen64";
+    fails: Null;
+    event: FileOpen, FileClose;
+    instead |row, real| fds::reopen(row, path, mode, stream, || real(path, mode, stream));
+
+    /// opendir(3): opens a directory for reading its names.
+    unsafe fn opendir(path: *const c_char) -> *mut DIR;
+    symbols: "opendir";
+    fails: Null;
+    event: FileOpen;
+    after |call, directory| fds::directory_opened(call, directory, path);
+
+    /// mkstemp(3): makes a file of a new name; the template holds the name afterwards.
+    unsafe fn mkstemp(template: *mut c_char) -> c_int;
+    symbols: "mkstemp", "mkstemp64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, template, TEMPORARY, Some(0o600));
+
+    /// mkostemp(3): mkstemp with flags.
+    unsafe fn mkostemp(template: *mut c_char, flags: c_int) -> c_int;
+    symbols: "mkostemp", "mkostemp64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, template, TEMPORARY | flags, Some(0o600));
+
+    /// mkstemps(3): mkstemp with a suffix.
+    unsafe fn mkstemps(template: *mut c_char, suffix_len: c_int) -> c_int;
+    symbols: "mkstemps", "mkstemps64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, template, TEMPORARY, Some(0o600));
+
+    /// mkostemps(3): mkstemp with a suffix and flags.
+    unsafe fn mkostemps(template: *mut c_char, suffix_len: c_int, flags: c_int) -> c_int;
+    symbols: "mkostemps", "mkostemps64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, template, TEMPORARY | flags, Some(0o600));
+
+    /// memfd_create(2): a file in memory; its path is `memfd:` and its name.
+    unsafe fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
+    symbols: "memfd_create";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::named_opened(call, b"memfd:", name, fds::memfd_flags(flags), None);
+
+    /// shm_open(3): a shared memory object, a file in /dev/shm.
+    unsafe fn shm_open(name: *const c_char, flags: c_int, mode: mode_t) -> c_int;
+    symbols: "shm_open";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::shared_opened(call, name, flags, creation_mode(flags, mode));
+
+    names: openat2;
+}

@@ -1,0 +1,157 @@
+//! Bytes through descriptors: read(2), write(2), send(2), recv(2) and their kin. Counted, not told one by one.
+
+crate::hooks! { family io = 3;
+    /// read(2).
+    unsafe fn read(fd: c_int, buffer: *mut c_void, len: usize) -> isize;
+    symbols: "read";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// read(2) as `_FORTIFY_SOURCE` calls it.
+    unsafe fn __read_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize) -> isize;
+    symbols: "__read_chk" as read;
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// pread(2).
+    unsafe fn pread(fd: c_int, buffer: *mut c_void, len: usize, offset: i64) -> isize;
+    symbols: "pread", "pread64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// pread(2) as `_FORTIFY_SOURCE` calls it.
+    unsafe fn __pread_chk(fd: c_int, buffer: *mut c_void, len: usize, offset: i64, room: usize) -> isize;
+    symbols: "__pread_chk", "__pread64_chk" as pread;
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// readv(2).
+    unsafe fn readv(fd: c_int, parts: *const c_void, count: c_int) -> isize;
+    symbols: "readv";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// preadv(2).
+    unsafe fn preadv(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
+    symbols: "preadv", "preadv64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// preadv2(2).
+    unsafe fn preadv2(fd: c_int, parts: *const c_void, count: c_int, offset: i64, flags: c_int) -> isize;
+    symbols: "preadv2", "preadv64v2";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+
+    /// write(2).
+    unsafe fn write(fd: c_int, buffer: *const c_void, len: usize) -> isize;
+    symbols: "write";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// pwrite(2).
+    unsafe fn pwrite(fd: c_int, buffer: *const c_void, len: usize, offset: i64) -> isize;
+    symbols: "pwrite", "pwrite64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// writev(2).
+    unsafe fn writev(fd: c_int, parts: *const c_void, count: c_int) -> isize;
+    symbols: "writev";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// pwritev(2).
+    unsafe fn pwritev(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
+    symbols: "pwritev", "pwritev64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// pwritev2(2).
+    unsafe fn pwritev2(fd: c_int, parts: *const c_void, count: c_int, offset: i64, flags: c_int) -> isize;
+    symbols: "pwritev2", "pwritev64v2";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// send(2).
+    unsafe fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize;
+    symbols: "send";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// sendto(2): the first datagram to a peer is told as a connection.
+    unsafe fn sendto(fd: c_int, buffer: *const c_void, len: usize, flags: c_int, peer: *const c_void, peer_len: u32) -> isize;
+    symbols: "sendto";
+    fails: MinusOne;
+    event: NetConnect;
+    after |call, _n| net::sent(call, fd, peer, peer_len);
+
+    /// sendmsg(2): as sendto.
+    unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize;
+    symbols: "sendmsg";
+    fails: MinusOne;
+    event: NetConnect;
+    after |call, _n| net::message_sent(call, fd, message);
+
+    /// sendmmsg(2): several messages.
+    unsafe fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int;
+    symbols: "sendmmsg";
+    fails: MinusOne;
+    event: NetConnect;
+    after |call, _n| net::messages_moved(call, fd, messages, Way::Out);
+
+    /// recv(2). Bytes that are only looked at (MSG_PEEK) are not counted.
+    unsafe fn recv(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize;
+    symbols: "recv";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+
+    /// recv(2) as `_FORTIFY_SOURCE` calls it.
+    unsafe fn __recv_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int) -> isize;
+    symbols: "__recv_chk" as recv;
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+
+    /// recvfrom(2).
+    unsafe fn recvfrom(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;
+    symbols: "recvfrom";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+
+    /// recvfrom(2) as `_FORTIFY_SOURCE` calls it.
+    unsafe fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;
+    symbols: "__recvfrom_chk" as recvfrom;
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+
+    /// recvmsg(2).
+    unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize;
+    symbols: "recvmsg";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+
+    /// recvmmsg(2): several messages.
+    unsafe fn recvmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, timeout: *mut c_void) -> c_int;
+    symbols: "recvmmsg";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| net::messages_moved(call, fd, messages, Way::In);
+}

@@ -1,0 +1,102 @@
+//! Processes made, ended and waited for: fork(2), vfork(2), clone(2), _exit(2), wait(2); where they are: chdir(2); and
+//! what they forbid themselves: prctl(2).
+
+crate::hooks! { family process = 7;
+    /// fork(2): a copy of the process.
+    unsafe fn fork() -> pid_t;
+    symbols: "fork", "__fork";
+    fails: MinusOne;
+    event: ProcessFork;
+    instead |row, real| lineage::fork(row, || real());
+
+    /// _Fork(3): fork without handlers.
+    unsafe fn _Fork() -> pid_t;
+    symbols: "_Fork" as fork;
+    fails: MinusOne;
+    event: ProcessFork;
+    instead |row, real| lineage::fork(row, || real());
+
+    /// vfork(2): a child on the parent's stack and memory.
+    unsafe fn vfork() -> c_int;
+    symbols: "vfork", "__vfork";
+    fails: MinusOne;
+    event: ProcessFork;
+    vfork |row, result| lineage::vforked(row, result);
+
+    /// clone(2): a child with what the flags say; threads are not told.
+    unsafe fn clone(entry: Entry, stack: *mut c_void, flags: c_int, argument: *mut c_void, parent_tid: usize, tls: usize, child_tid: usize) -> c_int;
+    symbols: "clone", "__clone";
+    fails: MinusOne;
+    event: ProcessFork;
+    instead |row, real| lineage::cloned(row, entry, flags, argument, |entry, argument| real(entry, stack, flags, argument, parent_tid, tls, child_tid));
+
+    /// exit(3): ends the process after its handlers; its status is noted.
+    unsafe fn exit(status: c_int) -> ();
+    symbols: "exit";
+    fails: Never;
+    event: ProcessExit;
+    instead |_row, real| { exits::note_status(status); real(status) };
+
+    /// _exit(2): ends the process at once.
+    unsafe fn _exit(status: c_int) -> ();
+    symbols: "_exit", "_Exit";
+    fails: Never;
+    event: ProcessExit;
+    instead |_row, real| { exits::note_status(status); real(status) };
+
+    /// quick_exit(3): ends the process after its quick handlers.
+    unsafe fn quick_exit(status: c_int) -> ();
+    symbols: "quick_exit";
+    fails: Never;
+    event: ProcessExit;
+    instead |_row, real| { exits::note_status(status); real(status) };
+
+    /// wait(2): how a child ended.
+    unsafe fn wait(status: *mut c_int) -> pid_t;
+    symbols: "wait";
+    fails: MinusOne;
+    event: ProcessExit;
+    instead |row, real| exits::wait(row, status, null(), |status| real(status));
+
+    /// waitpid(2): how a child ended.
+    unsafe fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t;
+    symbols: "waitpid", "__waitpid";
+    fails: MinusOne;
+    event: ProcessExit;
+    instead |row, real| exits::wait(row, status, null(), |status| real(pid, status, options));
+
+    /// wait3(2): how a child ended, and what it used.
+    unsafe fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
+    symbols: "wait3";
+    fails: MinusOne;
+    event: ProcessExit;
+    instead |row, real| exits::wait(row, status, usage, |status| real(status, options, usage));
+
+    /// wait4(2): how a child ended, and what it used.
+    unsafe fn wait4(pid: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
+    symbols: "wait4";
+    fails: MinusOne;
+    event: ProcessExit;
+    instead |row, real| exits::wait(row, status, usage, |status| real(pid, status, options, usage));
+
+    /// chdir(2): the current directory; kept track of, so that every path is absolute.
+    unsafe fn chdir(path: *const c_char) -> c_int;
+    symbols: "chdir";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::directory_changed(call, AT_FDCWD, path);
+
+    /// fchdir(2): the current directory, by descriptor.
+    unsafe fn fchdir(fd: c_int) -> c_int;
+    symbols: "fchdir";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::directory_changed(call, fd, null());
+
+    /// prctl(2): seccomp is noted, so that the sensor stays within what the process then may do.
+    unsafe fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
+    symbols: "prctl";
+    fails: MinusOne;
+    event: ;
+    instead |_row, real| syscalls::sealing(option == PR_SET_SECCOMP, a == 1, || real(option, a, b, c, d));
+}

@@ -1,0 +1,238 @@
+//! Reading the application's memory into fields, as far as a record goes.
+//!
+//! A pointer that the application passes to a call may be bad; then the call answers EFAULT and the program lives. So
+//! nothing is read where the call says EFAULT, nor through a pointer that is plainly no address.
+//!
+//! # Safety
+//! Every function here reads what the kernel or libc was to read in the same call: strings end with a NUL, arrays with
+//! a null pointer. Other threads may change them meanwhile; then the copy is mixed, and never longer than measured.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use wire::events::ProcessExec;
+use wire::fields::{Address, Args, Path, Vector};
+use wire::record::Flags;
+
+use crate::fail::Outcome;
+use crate::sys;
+
+/// Longest path that is copied, in bytes: PATH_MAX.
+const PATH_CAP: usize = 4096;
+/// Longest argument vector that is copied, in bytes.
+const ARGV_CAP: usize = 16 * 1024;
+/// Most arguments that are copied.
+const ARGC_CAP: usize = 2048;
+/// Longest socket address: `struct sockaddr_storage`.
+pub const ADDRESS_CAP: usize = 128;
+
+/// Length of the string at `string`, at most `cap`.
+///
+/// # Safety
+/// See the module.
+#[inline(always)]
+pub unsafe fn length(string: *const c_char, cap: usize) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let start = string.cast::<u8>();
+    let mut len = 0;
+    // Whole words, aligned: a word that begins in a readable page ends in it.
+    while len < cap {
+        // SAFETY: every byte up to here was no NUL, so the string goes on.
+        let place = unsafe { start.add(len) };
+        if (place as usize).is_multiple_of(8) {
+            // SAFETY: aligned, and its first byte belongs to the string.
+            let word = unsafe { place.cast::<u64>().read_volatile() };
+            let zeros = word.wrapping_sub(LOW) & !word & HIGH;
+            if zeros != 0 {
+                return (len + zeros.trailing_zeros() as usize / 8).min(cap);
+            }
+            len += 8;
+        } else {
+            // SAFETY: the byte belongs to the string.
+            if unsafe { place.read_volatile() } == 0 {
+                return len;
+            }
+            len += 1;
+        }
+    }
+    cap
+}
+
+/// The string at `string`, at most `cap` bytes; `None` for null and what cannot be an address.
+///
+/// # Safety
+/// See the module. The bytes stay for as long as the caller of the hooked function lets them.
+#[inline(always)]
+pub unsafe fn text<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
+    if sys::is_wild(string) {
+        return None;
+    }
+    // SAFETY: the caller's promise; the length was just measured.
+    unsafe { Some(core::slice::from_raw_parts(string.cast::<u8>(), length(string, cap))) }
+}
+
+/// A path and its directory, after the call: absent where the call could not read it.
+///
+/// # Safety
+/// See the module.
+#[inline(always)]
+pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> Path<'a> {
+    // SAFETY: the caller's promise.
+    let raw = if outcome.errno == libc::EFAULT as u16 { None } else { unsafe { text(string, PATH_CAP) } };
+    Path { dir, raw }
+}
+
+/// The path of a call that has not been made.
+///
+/// # Safety
+/// See the module; and [`sys::are_readable`] says that the string can be read.
+pub unsafe fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
+    // SAFETY: the caller's promise.
+    Path { dir, raw: unsafe { text(string, PATH_CAP) } }
+}
+
+/// A null-terminated array of strings, and the record's flags if it had to be cut.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn arguments<'a>(array: *const *const c_char) -> (Args<'a>, u8) {
+    if sys::is_wild(array.cast()) {
+        return (Args::NONE, 0);
+    }
+    let (mut count, mut len_bytes) = (0, 0);
+    loop {
+        // SAFETY: the array ends with a null pointer, at which the loop stops.
+        let string = unsafe { array.add(count).read() };
+        if string.is_null() || sys::is_wild(string) {
+            break;
+        }
+        // SAFETY: the caller's promise.
+        len_bytes += unsafe { length(string, ARGV_CAP) } + 1;
+        count += 1;
+        if len_bytes > ARGV_CAP || count == ARGC_CAP {
+            // SAFETY: `count` strings were read.
+            let cut = unsafe { Vector::new(array.cast(), count, len_bytes.min(ARGV_CAP)) };
+            return (Args::Vector(cut), Flags::TRUNCATED);
+        }
+    }
+    // SAFETY: `count` strings were read.
+    (Args::Vector(unsafe { Vector::new(array.cast(), count, len_bytes) }), 0)
+}
+
+/// A socket address that the application passed.
+///
+/// # Safety
+/// `len` bytes are readable at `address`, or the call said EFAULT.
+pub unsafe fn address<'a>(outcome: Outcome, address: *const c_void, len: u32) -> Address<'a> {
+    let len = len as usize;
+    let is_bad = outcome.errno == libc::EFAULT as u16 || outcome.errno == libc::EINVAL as u16;
+    if sys::is_wild(address.cast()) || is_bad || !(2..=ADDRESS_CAP).contains(&len) {
+        return Address(&[]);
+    }
+    // SAFETY: the caller's promise.
+    Address(unsafe { core::slice::from_raw_parts(address.cast::<u8>(), len) })
+}
+
+/// The mode of open(2), which is there only where a file may be made.
+pub fn creation_mode(flags: c_int, mode: libc::mode_t) -> Option<u32> {
+    let makes = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
+    makes.then_some(mode)
+}
+
+/// The flags that the mode string of fopen(3) stands for.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn stream_flags(mode: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    let letters = unsafe { text(mode, 16) }.unwrap_or_default();
+    let has = |letter| letters.iter().take_while(|byte| **byte != b',').any(|byte| *byte == letter);
+    let access = match (letters.first(), has(b'+')) {
+        (_, true) => libc::O_RDWR,
+        (Some(b'r'), _) => libc::O_RDONLY,
+        _ => libc::O_WRONLY,
+    };
+    let making = match letters.first() {
+        Some(b'w') => libc::O_CREAT | libc::O_TRUNC,
+        Some(b'a') => libc::O_CREAT | libc::O_APPEND,
+        _ => 0,
+    };
+    let exclusive = if has(b'x') { libc::O_EXCL } else { 0 };
+    let cloexec = if has(b'e') { libc::O_CLOEXEC } else { 0 };
+    access | making | exclusive | cloexec
+}
+
+/// What an exec is about to run.
+pub struct Program<'a> {
+    /// The event.
+    pub exec: ProcessExec<'a>,
+    /// Flags of the record.
+    pub flags: u8,
+}
+
+/// Reads what an exec is asked for; `None` where the kernel will answer EFAULT.
+///
+/// # Safety
+/// See the module; what cannot be read is found out first.
+pub unsafe fn program<'a>(
+    dir: c_int,
+    path: *const c_char,
+    argv: *const *const c_char,
+) -> Option<Program<'a>> {
+    if !sys::are_readable(&[path as usize]) || (!argv.is_null() && !sys::are_readable(&[argv as usize])) {
+        return None;
+    }
+    // SAFETY: the caller's promise, and the check above.
+    let (path, (argv, flags)) = unsafe { (path_before(dir, path), arguments(argv)) };
+    Some(Program { exec: ProcessExec { path, argv }, flags })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strings_length_does_not_depend_on_its_place() {
+        for offset in 0..16 {
+            for len in 0..40 {
+                let mut bytes = std::vec![b'x'; 80];
+                bytes[offset + len] = 0;
+
+                // SAFETY: the vector holds a NUL behind the offset.
+                let measured = unsafe { length(bytes.as_ptr().add(offset).cast(), 4096) };
+
+                assert_eq!(len, measured);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_string_is_cut_at_the_cap() {
+        let bytes = std::vec![b'x'; 100];
+
+        // SAFETY: the cap is below the vector's length.
+        assert_eq!(64, unsafe { length(bytes.as_ptr().cast(), 64) });
+    }
+
+    #[test]
+    fn a_mode_string_means_the_flags_of_fopen_3() {
+        let flags = |mode: &core::ffi::CStr| {
+            // SAFETY: a C string.
+            unsafe { stream_flags(mode.as_ptr()) }
+        };
+
+        assert_eq!(libc::O_RDONLY, flags(c"r"));
+        assert_eq!(libc::O_RDWR, flags(c"rb+"));
+        assert_eq!(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC, flags(c"we"));
+        assert_eq!(libc::O_RDWR | libc::O_CREAT | libc::O_APPEND, flags(c"a+"));
+        assert_eq!(libc::O_RDONLY, flags(c"r,ccs=xe"));
+    }
+
+    #[test]
+    fn a_mode_is_there_only_where_a_file_may_be_made() {
+        assert_eq!(None, creation_mode(libc::O_RDONLY, 0o777));
+        assert_eq!(Some(0o640), creation_mode(libc::O_CREAT | libc::O_WRONLY, 0o640));
+        assert_eq!(Some(0o600), creation_mode(libc::O_TMPFILE | libc::O_RDWR, 0o600));
+        assert_eq!(None, creation_mode(libc::O_DIRECTORY, 0o600));
+    }
+}

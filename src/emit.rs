@@ -1,0 +1,165 @@
+//! From a call to a record in the ring, on the path of the hooked call: no lock, no allocation, no waiting.
+//!
+//! Called by the functions that rows name (`file`, `net`, `exec`, …). What cannot be written is counted by cause in the
+//! process's slot, and the call goes on.
+
+use core::sync::atomic::Ordering;
+
+use wire::codec;
+use wire::events::Payload;
+use wire::record::{Flags, Head, Via};
+use wire::ring::layout::{Loss, Mapped};
+use wire::ring::{Memory, Refused, reserve};
+
+use crate::fail::Outcome;
+use crate::hook::{Call, Row};
+use crate::state::{self, Caller, Seal};
+use crate::sys;
+
+/// One call in so many that write a record is measured; a power of two.
+const RECORDS_SAMPLED: u32 = 64;
+/// One call in so many that only count is measured; a power of two.
+const COUNTS_SAMPLED: u32 = 256;
+
+/// A record's time and number, taken before the call that it tells of: what the call releases (a descriptor) may be
+/// somebody else's before it returns, and must not be told of first.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    time_ns: u64,
+    seq: u64,
+    caller: Caller,
+}
+
+/// Takes a stamp. The record must follow, whatever the call returns: the number is used up.
+pub fn stamp() -> Option<Stamp> {
+    let ring = state::ring()?;
+    let caller = state::caller(ring)?;
+    // Relaxed: only the number counts.
+    let seq = ring.slot(caller.slot).seq.fetch_add(1, Ordering::Relaxed);
+    Some(Stamp { time_ns: state::now_ns(), seq, caller })
+}
+
+/// Reports a call that came back.
+#[inline(never)]
+pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
+    if let Some(stamp) = stamp() {
+        write(stamp, call.row, Some(call.outcome), flags | Flags::STAMPED, payload);
+    }
+}
+
+/// Reports a call that is about to be made.
+#[inline(never)]
+pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
+    if let Some(stamp) = stamp() {
+        write(stamp, row, None, flags | Flags::STAMPED, payload);
+    }
+}
+
+/// Reports a call under a stamp taken before it.
+#[inline(never)]
+pub fn stamped<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, payload: &P) {
+    write(stamp, row, outcome, Flags::STAMPED, payload);
+}
+
+/// Tells the collector what it needs to keep track, and no reader of events.
+#[inline(never)]
+pub fn track<P: Payload>(row: Row, payload: &P) {
+    let Some(ring) = state::ring() else { return };
+    let Some(caller) = state::caller(ring) else { return };
+    write(Stamp { time_ns: state::now_ns(), seq: 0, caller }, row, None, 0, payload);
+}
+
+#[inline(always)]
+fn write<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: &P) {
+    let Some(ring) = state::ring() else { return };
+    let Stamp { time_ns, seq, caller } = stamp;
+    let head = Head {
+        time_ns,
+        seq,
+        ret: outcome.map_or(0, |outcome| outcome.ret),
+        pid: caller.pid,
+        tid: caller.tid,
+        kind: P::KIND as u16,
+        call: row.0,
+        errno: outcome.map_or(0, |outcome| outcome.errno),
+        via: Via::Symbol as u8,
+        flags: flags | if outcome.is_some() { Flags::RETURNED } else { 0 },
+    };
+    match reserve(&ring, caller.slot, Head::LEN + payload.encoded_len()) {
+        Ok(mut record) => {
+            // The length was computed from the same value, so both fit.
+            let _ = codec::encode(&head, &mut record) && codec::encode(payload, &mut record);
+            if record.commit() {
+                wake(ring);
+            }
+        }
+        Err(refused) => lose(ring, caller, flags, refused),
+    }
+    if time_ns != 0 && state::is_sampled(RECORDS_SAMPLED) {
+        let cost = &ring.slot(caller.slot).record_cost;
+        cost.ns.fetch_add(sys::now_ns().saturating_sub(time_ns), Ordering::Relaxed);
+        cost.samples.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cold]
+fn lose(ring: Mapped, caller: Caller, flags: u8, refused: Refused) {
+    // What is not stamped leaves no gap, so counting it would make the ledger wrong.
+    if flags & Flags::STAMPED != 0 {
+        let cause = match refused {
+            Refused::Full => Loss::RingFull,
+            Refused::TooLong => Loss::Oversize,
+        };
+        ring.slot(caller.slot).lose(cause);
+    }
+}
+
+/// The collector sleeps: wakes it, unless the process has shut itself off; then it looks by itself.
+#[cold]
+fn wake(ring: Mapped) {
+    if state::seal() == Seal::Open {
+        sys::wake(ring.bell().as_ptr());
+    }
+}
+
+/// Which way bytes went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Read or received.
+    In,
+    /// Written or sent.
+    Out,
+}
+
+/// Counts a call that moved `ret` bytes through `fd`, or failed.
+#[inline(always)]
+pub fn count(fd: i32, ret: i64, way: Way) {
+    let Some(ring) = state::ring() else { return };
+    let Some(caller) = state::caller(ring) else { return };
+    let is_sampled = state::is_sampled(COUNTS_SAMPLED) && state::seal() != Seal::Strict;
+    let began_ns = if is_sampled { sys::now_ns() } else { 0 };
+    let slot = ring.slot(caller.slot);
+    match (u64::try_from(ret), ring.fd(caller.slot, fd)) {
+        (Ok(bytes), Some(counters)) => {
+            match way {
+                Way::In => counters.count_in(bytes),
+                Way::Out => counters.count_out(bytes),
+            }
+            raise_high(&slot.fd_high, fd);
+        }
+        _ => _ = slot.failed_counts.fetch_add(1, Ordering::Relaxed),
+    }
+    if is_sampled {
+        slot.count_cost.ns.fetch_add(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
+        slot.count_cost.samples.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Notes that `fd` has counters.
+#[inline(always)]
+pub fn raise_high(high: &core::sync::atomic::AtomicU32, fd: i32) {
+    let beyond = fd as u32 + 1;
+    if high.load(Ordering::Relaxed) < beyond {
+        high.fetch_max(beyond, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,341 @@
+//! Descriptors: opened, closed, duplicated, and counted in between.
+//!
+//! A descriptor's counters are taken out before the call that closes it, because a moment later it may be another
+//! thread's new file; and the record is stamped before, so that it is told of first.
+
+use core::ffi::{c_char, c_int};
+
+use wire::events::{Counters, DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen};
+use wire::fields::{AT_FDCWD, Hidden, OpenFlags, Path};
+use wire::ring::layout::Mapped;
+
+use crate::emit::{self, Stamp};
+use crate::fail::{Fails, MinusOne, Outcome};
+use crate::hook::{Call, Row};
+use crate::real::Real;
+use crate::{capture, state};
+
+/// Starts the counters of a descriptor that this process has just got.
+#[inline(always)]
+pub fn opened(fd: c_int) {
+    let Some(ring) = state::ring() else { return };
+    let Some(caller) = state::caller(ring) else { return };
+    if let Some(counters) = ring.fd(caller.slot, fd) {
+        counters.open();
+        emit::raise_high(&ring.slot(caller.slot).fd_high, fd);
+    }
+}
+
+/// A file was opened: the open family.
+///
+/// # Safety
+/// `path` is the call's path.
+pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_int, mode: Option<u32>) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, dir, path) };
+    report(call, path, call.outcome.ret as c_int, flags, mode);
+}
+
+fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
+    let fd = (!call.outcome.failed).then_some(fd);
+    if let Some(fd) = fd {
+        opened(fd);
+    }
+    emit::after(call, 0, &FileOpen { path, fd, flags: OpenFlags(flags as u32), mode });
+}
+
+/// A file was opened as a stream, fopen(3). The event's `ret` is the descriptor.
+///
+/// # Safety
+/// `path` and `mode` are the call's; `stream` is what it returned.
+pub unsafe fn stream_opened(call: Call, stream: *mut libc::FILE, path: *const c_char, mode: *const c_char) {
+    // SAFETY: the caller's promise.
+    let (fd, flags) = unsafe { (of_stream(stream), capture::stream_flags(mode)) };
+    let mode = capture::creation_mode(flags, 0o666);
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, AT_FDCWD, path) };
+    report(call, path, fd, flags, mode);
+}
+
+/// A directory was opened, opendir(3). The event's `ret` is the descriptor.
+///
+/// # Safety
+/// `path` is the call's; `directory` is what it returned.
+pub unsafe fn directory_opened(call: Call, directory: *mut libc::DIR, path: *const c_char) {
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_directory(directory) };
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    // SAFETY: the caller's promise.
+    unsafe { file_opened(call, AT_FDCWD, path, flags, None) };
+}
+
+/// A file without a directory: memfd_create(2) and shm_open(3), whose names get `prefix`.
+///
+/// # Safety
+/// `name` is the call's name.
+pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags: c_int, mode: Option<u32>) {
+    // SAFETY: the caller's promise. 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
+    let name = unsafe { capture::path(call.outcome, AT_FDCWD, name) }.raw.unwrap_or_default();
+    let mut buffer = [0u8; 288];
+    let name = name.get(..name.len().min(256)).unwrap_or_default();
+    let len = prefix.len() + name.len();
+    if let Some((front, back)) = buffer.split_at_mut_checked(prefix.len())
+        && let Some(back) = back.get_mut(..name.len())
+    {
+        front.copy_from_slice(prefix);
+        back.copy_from_slice(name);
+    }
+    let path = Path { dir: AT_FDCWD, raw: buffer.get(..len) };
+    report(call, path, call.outcome.ret as c_int, flags, mode);
+}
+
+/// A descriptor that is neither a file nor a socket with an address.
+pub fn made(call: Call, fd: c_int, label: &[u8], cloexec: bool) {
+    if !call.outcome.failed {
+        opened(fd);
+        emit::track(call.row, &FdMade { fd, label, cloexec });
+    }
+}
+
+/// Both ends of a pipe or a socket pair.
+///
+/// # Safety
+/// `pair` is what the call was given to fill in.
+pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: bool) {
+    if !call.outcome.failed {
+        // SAFETY: the call succeeded, so it wrote both.
+        let [one, other] = unsafe { pair.cast::<[c_int; 2]>().read() };
+        made(call, one, label, cloexec);
+        made(call, other, label, cloexec);
+    }
+}
+
+/// A descriptor about to be closed: what it counted, and the stamp of the record that will say so.
+#[derive(Clone, Copy)]
+struct Closing {
+    counters: Option<Counters>,
+    stamp: Option<Stamp>,
+}
+
+fn closing(ring: Mapped, fd: c_int) -> Closing {
+    let Some(caller) = state::caller(ring) else { return Closing { counters: None, stamp: None } };
+    let Some(entry) = ring.fd(caller.slot, fd) else { return Closing { counters: None, stamp: None } };
+    let found = entry.close();
+    // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
+    let stamp = if found.is_of_interest() { emit::stamp() } else { None };
+    Closing { counters: Some(found.counters), stamp }
+}
+
+impl Closing {
+    fn report(self, row: Row, fd: c_int, outcome: Outcome) {
+        let closed = FdClosed { fd, counters: self.counters };
+        match self.stamp {
+            Some(stamp) => emit::stamped(stamp, row, Some(outcome), &closed),
+            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &closed),
+            None => {}
+        }
+    }
+}
+
+/// close(2) and what closes one descriptor. A failure other than EBADF has closed it all the same (close(2), "Dealing
+/// with error returns").
+#[inline(always)]
+pub fn close<R: Copy>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
+where
+    MinusOne: Fails<R>,
+{
+    let Some(ring) = state::ring() else { return real() };
+    let closing = closing(ring, fd);
+    let ret = real();
+    closing.report(row, fd, <MinusOne as Fails<R>>::outcome(&ret));
+    ret
+}
+
+/// fclose(3).
+///
+/// # Safety
+/// `stream` is the call's.
+pub unsafe fn close_stream(row: Row, stream: *mut libc::FILE, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let fd = if state::ring().is_some() { unsafe { of_stream(stream) } } else { -1 };
+    // A stream over memory has no descriptor.
+    if fd < 0 { real() } else { close(row, fd, real) }
+}
+
+/// closedir(3).
+///
+/// # Safety
+/// `directory` is the call's.
+pub unsafe fn close_directory(row: Row, directory: *mut libc::DIR, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let fd = if state::ring().is_some() { unsafe { of_directory(directory) } } else { -1 };
+    if fd < 0 { real() } else { close(row, fd, real) }
+}
+
+/// freopen(3): the stream's descriptor is closed, and the new file gets its number or another.
+///
+/// # Safety
+/// The arguments are freopen's.
+pub unsafe fn reopen(
+    row: Row,
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+    real: impl FnOnce() -> *mut libc::FILE,
+) -> *mut libc::FILE {
+    let Some(ring) = state::ring() else { return real() };
+    // SAFETY: the caller's promise.
+    let old = unsafe { of_stream(stream) };
+    if old >= 0 && !path.is_null() {
+        let closing = closing(ring, old);
+        closing.report(row, old, Outcome::success(0));
+    }
+    let ret = real();
+    if !path.is_null() {
+        let call = Call { row, outcome: <crate::fail::Null as Fails<*mut libc::FILE>>::outcome(&ret) };
+        // SAFETY: the caller's promise.
+        unsafe { stream_opened(call, ret, path, mode) };
+    }
+    ret
+}
+
+/// close_range(2) and closefrom(3).
+pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real: impl FnOnce() -> R) -> R {
+    if let Some(ring) = state::ring()
+        && first <= last
+        && let Some(caller) = state::caller(ring)
+    {
+        let high = ring.slot(caller.slot).fd_high.load(core::sync::atomic::Ordering::Relaxed);
+        if !cloexec {
+            for fd in first..high.min(last.saturating_add(1)) {
+                let counters = ring.fd(caller.slot, fd as c_int);
+                if counters.is_some_and(|counters| counters.look().is_of_interest()) {
+                    closing(ring, fd as c_int).report(row, fd as c_int, Outcome::success(0));
+                }
+            }
+        }
+        emit::track(row, &FdRange { first, last, cloexec });
+    }
+    real()
+}
+
+/// dup(2), and fcntl(2) with F_DUPFD.
+pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
+    if !call.outcome.failed {
+        let target = call.outcome.ret as c_int;
+        opened(target);
+        emit::track(call.row, &FdDuped { fd, target, cloexec });
+    }
+}
+
+/// dup2(2) and dup3(2): what `target` was is closed.
+pub fn duplicate_onto(
+    row: Row,
+    fd: c_int,
+    target: c_int,
+    cloexec: bool,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    let Some(ring) = state::ring() else { return real() };
+    if fd == target || target < 0 {
+        return real();
+    }
+    let is_known = state::caller(ring)
+        .and_then(|caller| ring.fd(caller.slot, target))
+        .is_some_and(|counters| counters.look().is_of_interest());
+    let closing = if is_known { Some(closing(ring, target)) } else { None };
+    let ret = real();
+    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    if let Some(closing) = closing {
+        closing.report(row, target, outcome);
+    }
+    if (0..=2).contains(&target) {
+        emit::after(Call { row, outcome }, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
+        if !outcome.failed {
+            opened(target);
+        }
+    } else {
+        duplicated(Call { row, outcome }, fd, cloexec);
+    }
+    ret
+}
+
+/// fcntl(2), as far as it makes or marks a descriptor.
+pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
+    match command {
+        libc::F_DUPFD => duplicated(call, fd, false),
+        libc::F_DUPFD_CLOEXEC => duplicated(call, fd, true),
+        libc::F_SETFD if !call.outcome.failed => {
+            let cloexec = argument as c_int & libc::FD_CLOEXEC != 0;
+            emit::track(call.row, &FdFlags { fd, cloexec });
+        }
+        _ => {}
+    }
+}
+
+static FILENO: Real = Real::new(c"fileno");
+static DIRFD: Real = Real::new(c"dirfd");
+
+/// The descriptor of an open stream; -1 without one.
+///
+/// # Safety
+/// `stream` is null or an open stream.
+pub unsafe fn of_stream(stream: *mut libc::FILE) -> c_int {
+    // SAFETY: `int fileno(FILE *)`, fileno(3).
+    unsafe { descriptor(&FILENO, stream.cast()) }
+}
+
+/// # Safety
+/// `directory` is null or an open directory stream.
+unsafe fn of_directory(directory: *mut libc::DIR) -> c_int {
+    // SAFETY: `int dirfd(DIR *)`, dirfd(3).
+    unsafe { descriptor(&DIRFD, directory.cast()) }
+}
+
+/// Asks libc for a descriptor, and leaves errno as it was.
+///
+/// # Safety
+/// `object` is null or what the function takes.
+unsafe fn descriptor(function: &Real, object: *mut u8) -> c_int {
+    let (false, Some(address)) = (object.is_null(), function.get()) else { return -1 };
+    let errno = crate::fail::errno();
+    // SAFETY: the caller's promise.
+    let fd =
+        unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(*mut u8) -> c_int>(address)(object) };
+    if fd < 0 {
+        crate::fail::set_errno(errno);
+    }
+    fd
+}
+
+/// The flags of memfd_create(2) as open(2) would say them.
+pub fn memfd_flags(flags: u32) -> c_int {
+    libc::O_RDWR | if flags & libc::MFD_CLOEXEC != 0 { libc::O_CLOEXEC } else { 0 }
+}
+
+/// shm_open(3): the object is a file in /dev/shm.
+///
+/// # Safety
+/// `name` is the call's.
+pub unsafe fn shared_opened(call: Call, name: *const c_char, flags: c_int, mode: Option<u32>) {
+    // SAFETY: the caller's promise. Leading slashes are ignored (shm_open(3)).
+    let slashes = unsafe { capture::text(name, 8) }
+        .map_or(0, |name| name.iter().take_while(|byte| **byte == b'/').count());
+    // SAFETY: within the string.
+    let name = unsafe { name.add(slashes) };
+    // SAFETY: the caller's promise. glibc and musl add O_CLOEXEC and O_NOFOLLOW.
+    unsafe { named_opened(call, b"/dev/shm/", name, flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, mode) };
+}
+
+/// chdir(2) and fchdir(2).
+///
+/// # Safety
+/// `path` is the call's, or null.
+pub unsafe fn directory_changed(call: Call, dir: c_int, path: *const c_char) {
+    if !call.outcome.failed {
+        // SAFETY: the caller's promise.
+        emit::track(call.row, &DirChange { path: unsafe { capture::path(call.outcome, dir, path) } });
+    }
+}

@@ -1,0 +1,379 @@
+//! The constructor: finds its way in the process, and hands a ring to the collector if one listens.
+//!
+//! Runs once in each image, in the thread that starts it, before `main`. When anything is not as it should be, it
+//! leaves: the hooks then only call on. It keeps no descriptor, starts no thread, changes no limit and no signal, and
+//! waits for nobody: a collector that does not take the connection at once is none.
+
+use core::ffi::{c_char, c_int};
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use wire::events::ProcessStart;
+use wire::fields::{AT_FDCWD, Args, Environment, Hidden, Path, Vector};
+use wire::hello::{self, Blind, Hello};
+use wire::ring::layout::{self, Mapped};
+
+use crate::elf::{self, Image};
+use crate::environ::{self, Wishes};
+use crate::hook::Row;
+use crate::{capture, emit, exits, state, sys};
+
+type Strings = *const *const c_char;
+
+/// Where the default collector listens: an abstract name.
+const DEFAULT_SOCKET: &[u8] = b"@glassbox";
+/// Most environment variables shown in `process.start`.
+const SHOWN: usize = 16;
+
+/// What the kernel told this image (getauxval(3)).
+struct Auxiliary {
+    words: [usize; 128],
+    len: usize,
+}
+
+impl Auxiliary {
+    fn read() -> Option<Self> {
+        let mut auxiliary = Self { words: [0; 128], len: 0 };
+        auxiliary.len = sys::auxiliary_vector(&mut auxiliary.words).ok()?;
+        Some(auxiliary)
+    }
+
+    fn get(&self, key: u64) -> Option<usize> {
+        let words = self.words.get(..self.len)?;
+        let (pairs, _) = words.as_chunks::<2>();
+        pairs.iter().find(|[tag, _]| *tag == key as usize).map(|[_, value]| *value)
+    }
+}
+
+/// Finds the link map, if that is not done: for the constructor, and for hooks that are called before it.
+#[cold]
+pub fn find_maps() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed)
+        && let Some(auxiliary) = Auxiliary::read()
+    {
+        find_maps_with(&auxiliary);
+    }
+}
+
+fn find_maps_with(auxiliary: &Auxiliary) {
+    if state::FIRST_MAP.load(Ordering::Acquire) != 0 {
+        return;
+    }
+    let headers = auxiliary.get(libc::AT_PHDR).unwrap_or(0);
+    let count = auxiliary.get(libc::AT_PHNUM).unwrap_or(0);
+    // SAFETY: the kernel's word for where the program's headers are mapped.
+    let program = unsafe { Image::of_headers(headers, count, None) };
+    let debug = match program.as_ref().map_or(0, Image::debug) {
+        // Run as `ld.so program`, the headers are the loader's own, and it names its structure itself.
+        0 => loader_debug(auxiliary.get(libc::AT_BASE).unwrap_or(0), program),
+        debug => debug,
+    };
+    // SAFETY: the loader's `struct r_debug`, or 0.
+    let first = unsafe { elf::first_map(debug) };
+    // SAFETY: the first entry or null.
+    let own = unsafe { elf::find_map(first, own_dynamic()) };
+    // Only the base namespace is armed: in another (dlmopen, an auditor) we are not in this list.
+    if !own.is_null() {
+        state::OWN_MAP.store(own as usize, Ordering::Release);
+        state::FIRST_MAP.store(first as usize, Ordering::Release);
+    }
+}
+
+fn loader_debug(base: usize, program: Option<Image>) -> usize {
+    // SAFETY: the kernel's word for where the loader is mapped.
+    let loader = if base == 0 { program } else { unsafe { Image::at(base) } };
+    loader.and_then(|loader| loader.symbol(c"_r_debug")).unwrap_or(0)
+}
+
+#[cfg(not(test))]
+fn own_dynamic() -> usize {
+    unsafe extern "C" {
+        #[link_name = "_DYNAMIC"]
+        static DYNAMIC: [u8; 0];
+    }
+    (&raw const DYNAMIC) as usize
+}
+
+#[cfg(test)]
+fn own_dynamic() -> usize {
+    0
+}
+
+/// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
+pub extern "C" fn start() {
+    let Some(auxiliary) = Auxiliary::read() else { return };
+    find_maps_with(&auxiliary);
+    use_vdso(&auxiliary);
+    let began_ns = sys::now_ns();
+    let own = state::OWN_MAP.load(Ordering::Relaxed) as *const elf::LinkMap;
+    if own.is_null() {
+        return;
+    }
+    let Some(image) = Start::of(&auxiliary) else { return };
+    // SAFETY: the program's environment.
+    let wishes = unsafe { environ::read(image.environment) };
+    if wishes.is_off {
+        return;
+    }
+    // SAFETY: our own entry.
+    let library = unsafe { elf::name_of(own) }.to_bytes();
+    // SAFETY: as above; this is the constructor.
+    unsafe { environ::remember(image.environment, library) };
+    if let Some(ring) = attach(&wishes, |ring| image.tell(ring)) {
+        ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
+    }
+}
+
+/// The destructor, at a normal exit: what was used. Nothing that matters waits for it.
+pub extern "C" fn finish() {
+    exits::note_usage();
+}
+
+fn use_vdso(auxiliary: &Auxiliary) {
+    let Some(start) = auxiliary.get(libc::AT_SYSINFO_EHDR).filter(|start| *start != 0) else { return };
+    let name = if cfg!(target_arch = "x86_64") { c"__vdso_clock_gettime" } else { c"__kernel_clock_gettime" };
+    // SAFETY: the kernel's word for where the vDSO is mapped.
+    if let Some(clock) = unsafe { Image::at(start) }.and_then(|image| image.symbol(name)) {
+        sys::use_clock(clock);
+    }
+}
+
+/// The image that starts, as the kernel and the loader describe it.
+struct Start {
+    environment: Strings,
+    arguments: Strings,
+    path: *const c_char,
+    uid: u32,
+    euid: u32,
+    gid: u32,
+    egid: u32,
+}
+
+impl Start {
+    fn of(auxiliary: &Auxiliary) -> Option<Self> {
+        let environment = environ::current();
+        let path = auxiliary.get(libc::AT_EXECFN).unwrap_or(0) as *const c_char;
+        let id = |key| auxiliary.get(key).unwrap_or(0) as u32;
+        if environment.is_null() {
+            return None;
+        }
+        Some(Self {
+            environment,
+            // SAFETY: checked there.
+            arguments: unsafe { arguments_before(environment, path) },
+            path,
+            uid: id(libc::AT_UID),
+            euid: id(libc::AT_EUID),
+            gid: id(libc::AT_GID),
+            egid: id(libc::AT_EGID),
+        })
+    }
+
+    /// Writes the image's first record.
+    fn tell(&self, _ring: Mapped) {
+        let (mut exe, mut cwd, mut shown) = ([0; 4096], [0; 4096], [core::ptr::null(); SHOWN]);
+        // SAFETY: the kernel's string.
+        let executed = unsafe { capture::text(self.path, 4096) };
+        let image = sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default();
+        // An image run by descriptor has a name only in /proc.
+        let path = executed.filter(|path| !path.starts_with(b"/dev/fd/")).or(Some(image));
+        // SAFETY: a null-terminated array of strings, or null.
+        let (argv, flags) = unsafe { capture::arguments(self.arguments) };
+        // SAFETY: the program's environment.
+        let env = Environment(unsafe { shown_environment(self.environment, &mut shown) });
+        emit::before(
+            Row(0),
+            flags,
+            &ProcessStart {
+                path: Path { dir: AT_FDCWD, raw: path },
+                argv,
+                cwd: sys::getcwd(&mut cwd).unwrap_or_default(),
+                gid: self.gid,
+                egid: self.egid,
+                env,
+                image: Hidden(image),
+                real_uid: Hidden(self.uid),
+                effective_uid: Hidden(self.euid),
+                parent: Hidden(sys::getppid()),
+            },
+        );
+    }
+}
+
+/// The argument vector, which stands before the environment on the initial stack: found from there, since musl passes it
+/// to no constructor. Null when the environment is not the one the kernel laid out.
+///
+/// # Safety
+/// `environment` is a null-terminated array; `name` is AT_EXECFN, which lies above it on the initial stack.
+unsafe fn arguments_before(environment: Strings, name: *const c_char) -> Strings {
+    // The kernel allows arguments and environment a quarter of the stack limit, at most 6 MiB (execve(2)).
+    let distance = (name as usize).wrapping_sub(environment as usize);
+    if name.is_null() || distance > 8 << 20 {
+        return core::ptr::null();
+    }
+    let words = environment.cast::<usize>();
+    // From the null that ends the arguments downwards, until a word says how many there were between.
+    for count in 0..distance / size_of::<usize>() {
+        // SAFETY: below the environment stand the null, `count` pointers and their count; the walk ends there.
+        if unsafe { words.sub(count + 2).read() } == count {
+            // SAFETY: as above.
+            return unsafe { environment.sub(count + 1) };
+        }
+    }
+    core::ptr::null()
+}
+
+/// The variables that matter to the loader, and ours.
+///
+/// # Safety
+/// `environment` is a null-terminated array of C strings.
+unsafe fn shown_environment<'s>(environment: Strings, shown: &'s mut [*const u8; SHOWN]) -> Args<'s> {
+    let (mut count, mut len_bytes, mut index) = (0, 0, 0);
+    loop {
+        // SAFETY: the caller's promise; the walk stops at the null.
+        let string = unsafe { environment.add(index).read() };
+        if string.is_null() {
+            break;
+        }
+        index += 1;
+        // SAFETY: a C string.
+        let is_shown = unsafe { capture::text(string, 9) }
+            .is_some_and(|variable| variable.starts_with(b"LD_") || variable.starts_with(b"GLASSBOX"));
+        if is_shown && let Some(place) = shown.get_mut(count) {
+            *place = string.cast();
+            // SAFETY: a C string.
+            len_bytes += unsafe { capture::length(string, 4096) } + 1;
+            count += 1;
+        }
+    }
+    // SAFETY: `count` strings were put there.
+    Args::Vector(unsafe { Vector::new(shown.as_ptr(), count, len_bytes) })
+}
+
+/// Makes a ring and sends it to the collector; `first` writes its first record before anybody can see it.
+fn attach(wishes: &Wishes, first: impl FnOnce(Mapped)) -> Option<Mapped> {
+    let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
+    // No descriptor free for a socket: nobody can be told. The parent's exec event stands alone then.
+    let socket = sys::packet_socket().ok()?;
+    let ring = connect(socket, name).then(|| make_ring(wishes));
+    let attached = match ring {
+        None => None,
+        Some(Err(blind)) => {
+            say_hello(socket, blind as u8, None);
+            None
+        }
+        Some(Ok(made)) => {
+            state::arm(made.ring, made.data_len, made.page, sys::getpid());
+            made.ring.slot(0).born_ns.store(sys::now_ns(), Ordering::Relaxed);
+            made.ring.slot(0).ppid.store(sys::getppid(), Ordering::Relaxed);
+            made.ring.slot(0).pid.store(sys::getpid(), Ordering::Release);
+            first(made.ring);
+            let sent = say_hello(socket, 0, Some(made.memfd));
+            sys::close(made.memfd);
+            if sent {
+                Some(made.ring)
+            } else {
+                state::disarm();
+                None
+            }
+        }
+    };
+    sys::close(socket);
+    attached
+}
+
+/// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost the way to
+/// the path or the right to it.
+fn connect(socket: c_int, name: &[u8]) -> bool {
+    let (path, abstract_name) = match name.strip_prefix(b"@") {
+        Some(rest) => (None, rest),
+        None => (Some(name), name),
+    };
+    let by_path = path.and_then(|path| unix_address(0, path));
+    // Whoever made the path was allowed to by its directory; an abstract name anybody can take.
+    if by_path.is_some_and(|(address, len)| sys::connect(socket, &address, len).is_ok()) {
+        return true;
+    }
+    let Some((address, len)) = unix_address(1, abstract_name) else { return false };
+    sys::connect(socket, &address, len).is_ok() && is_trusted(socket)
+}
+
+fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, usize)> {
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as u16, sun_path: [0; 108] };
+    let place = address.sun_path.get_mut(leading_nul..leading_nul + name.len())?;
+    for (to, from) in place.iter_mut().zip(name) {
+        *to = *from as c_char;
+    }
+    // A path needs its NUL, an abstract name has none: its length ends it.
+    let ending = usize::from(leading_nul == 0);
+    let len = 2 + leading_nul + name.len() + ending;
+    (len <= size_of_val(&address)).then_some((address, len))
+}
+
+/// Whether the listener may be handed what this process does: root's, our own user's, or one whose user this namespace
+/// cannot name.
+fn is_trusted(socket: c_int) -> bool {
+    const OVERFLOW_UID: u32 = 65534;
+    sys::peer_uid(socket).is_ok_and(|uid| uid == 0 || uid == OVERFLOW_UID || uid == sys::geteuid())
+}
+
+/// A ring that is mapped, and the file behind it.
+struct Made {
+    ring: Mapped,
+    data_len: u64,
+    page: NonNull<u8>,
+    memfd: c_int,
+}
+
+fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
+    let data_len = wishes.ring_kib.map_or(layout::DEFAULT_DATA_LEN, |kib| {
+        (kib.saturating_mul(1024).clamp(layout::MIN_DATA_LEN, layout::MAX_DATA_LEN) + 1).next_power_of_two()
+            / 2
+    });
+    let len = layout::file_len(data_len);
+    // ftruncate(2) beyond the limit does not only fail, it raises SIGXFSZ.
+    if sys::soft_limit(libc::RLIMIT_FSIZE) < len {
+        return Err(Blind::NoMemory);
+    }
+    let memfd = sys::sealed_memfd(c"glassbox", len).map_err(|error| match error.0 {
+        libc::EMFILE | libc::ENFILE => Blind::FdLimit,
+        _ => Blind::NoMemory,
+    })?;
+    let mapped = sys::map_shared(memfd, len as usize).ok().and_then(NonNull::new);
+    let page = sys::map_anonymous(4096).ok().and_then(NonNull::new);
+    let (Some(base), Some(page)) = (mapped, page) else {
+        sys::close(memfd);
+        return Err(Blind::AddressSpace);
+    };
+    // Neither is needed: an old kernel without WIPEONFORK relies on the fork hook.
+    let _ = sys::advise(page.as_ptr(), 4096, libc::MADV_WIPEONFORK);
+    let _ = sys::advise(base.as_ptr(), len as usize, libc::MADV_DONTDUMP);
+    // SAFETY: just mapped with this length, sealed against shrinking, never unmapped while armed; `data_len` is a
+    // power of two by its clamping.
+    let ring = unsafe { Mapped::new(base, data_len) };
+    ring.format();
+    Ok(Made { ring, data_len, page, memfd })
+}
+
+fn say_hello(socket: c_int, blind: u8, memfd: Option<c_int>) -> bool {
+    let mut exe = [0; 4096];
+    let exe = if blind == 0 { &[] } else { sys::readlink(c"/proc/self/exe", &mut exe).unwrap_or_default() };
+    let hello = Hello {
+        magic: hello::MAGIC,
+        version: wire::VERSION,
+        events: wire::FINGERPRINT,
+        calls: crate::CALLS,
+        pid: sys::getpid(),
+        ppid: sys::getppid(),
+        slot: 0,
+        blind,
+        exe,
+    };
+    let mut buffer = MaybeUninit::<[u8; hello::MAX_LEN]>::zeroed();
+    // SAFETY: zeroes are valid bytes.
+    let buffer = unsafe { buffer.assume_init_mut() };
+    let len = hello.encode(buffer);
+    buffer.get(..len).is_some_and(|packet| len > 0 && sys::send_packet(socket, packet, memfd).is_ok())
+}

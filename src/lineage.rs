@@ -1,0 +1,108 @@
+//! Making processes: the child's events become its own, and the parent's ring is never harmed.
+//!
+//! A fork child finds its process page empty ([`crate::state`]) and takes a slot of the ring that it inherited at its
+//! first event. A vfork child, which shares the parent's memory, is a guest on the parent's thread until it execs or
+//! ends: it writes to the ring and to the thread's block, nowhere else.
+
+use core::ffi::{c_int, c_void};
+
+use wire::events::ProcessFork;
+
+use crate::emit;
+use crate::fail::{Fails, MinusOne, Outcome, set_errno};
+use crate::hook::{Call, Row};
+use crate::{state, sys};
+
+/// fork(2) and its like.
+pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
+    let pid = real();
+    if state::ring().is_none() {
+        return pid;
+    }
+    if pid == 0 {
+        // The page is empty already, unless the kernel is older than 4.14.
+        state::forget_process();
+    } else {
+        report(row, <MinusOne as Fails<c_int>>::outcome(&pid));
+    }
+    pid
+}
+
+/// Tells of a new process, or of one that could not be made.
+pub fn report(row: Row, outcome: Outcome) {
+    let child = (outcome.ret > 0).then_some(outcome.ret as u32);
+    emit::after(Call { row, outcome }, 0, &ProcessFork { child });
+}
+
+/// Where both sides of a vfork continue: `result` is what the kernel returned.
+pub fn vforked(row: Row, result: isize) -> c_int {
+    let Some(ring) = state::ring() else { return as_libc(result) };
+    match result {
+        0 => state::begin_guest(ring, sys::getpid(), sys::getppid()),
+        _ => {
+            state::end_guest();
+            let ret = as_libc(result);
+            report(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+            return ret;
+        }
+    }
+    0
+}
+
+fn as_libc(result: isize) -> c_int {
+    if result < 0 {
+        set_errno(-result as c_int);
+        return -1;
+    }
+    result as c_int
+}
+
+/// What clone(2) runs in the child.
+pub type Entry = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+/// What a child of clone(2) that shares our memory is to run.
+struct Guest {
+    entry: Entry,
+    argument: *mut c_void,
+}
+
+unsafe extern "C" fn run_guest(guest: *mut c_void) -> c_int {
+    // SAFETY: points to the frame of `cloned`, whose thread waits (CLONE_VFORK).
+    let Guest { entry, argument } = unsafe { guest.cast::<Guest>().read() };
+    if let Some(ring) = state::ring() {
+        state::begin_guest(ring, sys::getpid(), sys::getppid());
+    }
+    // SAFETY: the application's own function and argument.
+    unsafe { entry(argument) }
+}
+
+/// clone(2): `real` is called with the function and the argument to run.
+///
+/// A child that shares memory and does not stop its parent (CLONE_VM without CLONE_VFORK) and is no thread cannot be
+/// told from its parent: its events carry the parent's pid. `CAPABILITIES.md` says so.
+///
+/// # Safety
+/// As for clone(2).
+pub unsafe fn cloned(
+    row: Row,
+    entry: Option<Entry>,
+    flags: c_int,
+    argument: *mut c_void,
+    real: impl FnOnce(Option<Entry>, *mut c_void) -> c_int,
+) -> c_int {
+    let (Some(_), Some(entry)) = (state::ring(), entry) else { return real(entry, argument) };
+    if flags & libc::CLONE_THREAD != 0 {
+        return real(Some(entry), argument);
+    }
+    let is_guest = flags & (libc::CLONE_VM | libc::CLONE_VFORK) == libc::CLONE_VM | libc::CLONE_VFORK;
+    let mut guest = Guest { entry, argument };
+    let ret = if is_guest {
+        let ret = real(Some(run_guest), (&raw mut guest).cast());
+        state::end_guest();
+        ret
+    } else {
+        real(Some(entry), argument)
+    };
+    report(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+    ret
+}

@@ -1,0 +1,270 @@
+//! Sockets: made, bound, connected, accepted; and names resolved.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use wire::events::{DnsQuery, NetAccept, NetBind, NetConnect, NetListen, NetSocket};
+use wire::fields::{Address, Answers, Family, Hidden, Protocol, SocketType};
+use wire::schema::fnv;
+
+use crate::emit::{self, Way};
+use crate::fail::{Fails, MinusOne, Outcome};
+use crate::hook::{Call, Row};
+use crate::state::{self, Seal};
+use crate::{capture, fds, sys};
+
+/// Longest host name that is copied: NI_MAXHOST.
+const HOST_CAP: usize = 1025;
+/// Most addresses that are copied from an answer.
+const ANSWERS: usize = 32;
+
+/// socket(2).
+pub fn socket_made(call: Call, family: c_int, kind: c_int, protocol: c_int) {
+    let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
+    if let Some(fd) = fd {
+        fds::opened(fd);
+    }
+    // SocketType shows the type; the collector reads SOCK_CLOEXEC from the rest.
+    let event =
+        NetSocket { fd, family: Family(family), r#type: SocketType(kind), protocol: Protocol(protocol) };
+    emit::after(call, 0, &event);
+}
+
+/// bind(2).
+///
+/// # Safety
+/// `address` and `len` are the call's.
+pub unsafe fn bound(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    // SAFETY: the caller's promise.
+    let local = unsafe { capture::address(call.outcome, address, len) };
+    emit::after(call, 0, &NetBind { fd, local });
+}
+
+/// listen(2).
+pub fn listening(call: Call, fd: c_int, backlog: c_int) {
+    emit::after(call, 0, &NetListen { fd, backlog });
+}
+
+/// connect(2): `EINPROGRESS` on a non-blocking socket is pending, not failed; the collector shows it so.
+///
+/// # Safety
+/// `address` and `len` are the call's.
+pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    // SAFETY: the caller's promise.
+    let remote = unsafe { capture::address(call.outcome, address, len) };
+    emit::after(call, 0, &NetConnect { fd, remote });
+}
+
+/// accept(2). The peer is asked of the kernel where the caller did not want to know, or gave too little room.
+///
+/// # Safety
+/// The arguments are accept's.
+pub unsafe fn accept(
+    row: Row,
+    listener: c_int,
+    address: *const c_void,
+    len: *const u32,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    // SAFETY: the kernel reads it in the call that follows; wild pointers are left to it.
+    let room = if address.is_null() || sys::is_wild(len.cast()) { 0 } else { unsafe { len.read() } };
+    let ret = real();
+    if state::ring().is_none() {
+        return ret;
+    }
+    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    let mut buffer = [0u8; capture::ADDRESS_CAP];
+    let mut remote = Address(&[]);
+    if outcome.errno == libc::EAGAIN as u16 {
+        // Nothing was waiting: a server that polls would drown what it does accept.
+        emit::count(listener, -1, Way::In);
+        return ret;
+    }
+    if !outcome.failed {
+        fds::opened(ret);
+        // SAFETY: the call succeeded with it.
+        let given = if room == 0 { 0 } else { unsafe { len.read() } };
+        if (2..=room).contains(&given) {
+            // SAFETY: the kernel wrote `given` bytes.
+            remote = unsafe { capture::address(outcome, address, given) };
+        } else if state::seal() == Seal::Open
+            && let Ok(known) = sys::peer_address(ret, &mut buffer)
+        {
+            remote = Address(buffer.get(..known).unwrap_or_default());
+        }
+    }
+    let fd = (!outcome.failed).then_some(ret);
+    emit::after(Call { row, outcome }, 0, &NetAccept { fd, remote, listener: Hidden(listener) });
+    ret
+}
+
+/// A datagram to a peer: the first to each is told as a connection, all are counted.
+///
+/// # Safety
+/// `address` and `len` are the call's.
+#[inline(always)]
+pub unsafe fn sent(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    emit::count(fd, call.outcome.ret, Way::Out);
+    if !address.is_null() && len >= 2 && !call.outcome.failed {
+        // SAFETY: the caller's promise.
+        unsafe { first_sent(call, fd, address, len) };
+    }
+}
+
+/// # Safety
+/// As for [`sent`].
+#[cold]
+unsafe fn first_sent(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    let Some(ring) = state::ring() else { return };
+    let Some(caller) = state::caller(ring) else { return };
+    // SAFETY: the caller's promise.
+    let remote = unsafe { capture::address(call.outcome, address, len) };
+    let is_new = ring.fd(caller.slot, fd).is_none_or(|counters| counters.is_new_peer(fnv(SEED, remote.0)));
+    if is_new {
+        emit::after(Call { outcome: Outcome::success(0), ..call }, 0, &NetConnect { fd, remote });
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// sendmsg(2).
+///
+/// # Safety
+/// `message` is the call's.
+pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) {
+    let (mut name, mut len) = (core::ptr::null(), 0);
+    if !call.outcome.failed && !sys::is_wild(message.cast()) {
+        // SAFETY: the call succeeded with it.
+        unsafe { (name, len) = ((*message).msg_name.cast_const(), (*message).msg_namelen) };
+    }
+    // SAFETY: the call succeeded with them.
+    unsafe { sent(call, fd, name, len) };
+}
+
+/// sendmmsg(2) and recvmmsg(2): the bytes of `count` messages.
+///
+/// # Safety
+/// `messages` holds `count` elements that the call filled in.
+pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsghdr, way: Way) {
+    let mut bytes = call.outcome.ret.min(0);
+    for index in 0..usize::try_from(call.outcome.ret).unwrap_or(0) {
+        // SAFETY: the call said that it handled so many.
+        let message = unsafe { &*messages.add(index) };
+        bytes += i64::from(message.msg_len);
+        if way == Way::Out && !message.msg_hdr.msg_name.is_null() {
+            // SAFETY: the call succeeded with it.
+            unsafe { first_sent(call, fd, message.msg_hdr.msg_name, message.msg_hdr.msg_namelen) };
+        }
+    }
+    emit::count(fd, bytes, way);
+}
+
+/// Addresses gathered for a record.
+struct Gathered {
+    bytes: [u8; ANSWERS * 17],
+    len: usize,
+}
+
+impl Gathered {
+    fn new() -> Self {
+        Self { bytes: [0; ANSWERS * 17], len: 0 }
+    }
+
+    /// # Safety
+    /// `address` points to an address of `family`.
+    unsafe fn add(&mut self, family: c_int, address: *const u8) {
+        let (tag, len) = match family {
+            libc::AF_INET => (4, 4),
+            libc::AF_INET6 => (6, 16),
+            _ => return,
+        };
+        // SAFETY: the caller's promise.
+        let address = unsafe { core::slice::from_raw_parts(address, len) };
+        let Some(place) = self.bytes.get_mut(self.len..self.len + 1 + len) else { return };
+        if let Some((first, rest)) = place.split_first_mut() {
+            *first = tag;
+            rest.copy_from_slice(address);
+            self.len += 1 + len;
+        }
+    }
+
+    fn answers(&self) -> Answers<'_> {
+        Answers(self.bytes.get(..self.len).unwrap_or_default())
+    }
+}
+
+/// getaddrinfo(3). Only a call that names a host asks anything.
+///
+/// # Safety
+/// `host` is the call's; `list` is what it filled in.
+pub unsafe fn resolved(call: Call, host: *const c_char, list: *const *mut libc::addrinfo) {
+    if host.is_null() {
+        return;
+    }
+    let mut gathered = Gathered::new();
+    let mut last = (0, [0u8; 16]);
+    if !call.outcome.failed && !list.is_null() {
+        // SAFETY: valid on success only (getaddrinfo(3)); a list ended by a null.
+        let mut entry = unsafe { *list }.cast_const();
+        // SAFETY: as above.
+        while let Some(info) = unsafe { entry.as_ref() } {
+            let at = if info.ai_family == libc::AF_INET { 4 } else { 8 };
+            if !info.ai_addr.is_null() && !is_repeated(info, at, &mut last) {
+                // SAFETY: a sockaddr_in holds the address at 4, a sockaddr_in6 at 8.
+                unsafe { gathered.add(info.ai_family, info.ai_addr.cast::<u8>().add(at)) };
+            }
+            entry = info.ai_next;
+        }
+    }
+    // SAFETY: the caller's promise.
+    let host = unsafe { capture::text(host, HOST_CAP) };
+    emit::after(call, 0, &DnsQuery { host, answers: gathered.answers() });
+}
+
+/// Whether the entry's address is the one before it: each comes once for every socket type.
+fn is_repeated(info: &libc::addrinfo, at: usize, last: &mut (c_int, [u8; 16])) -> bool {
+    let len = if info.ai_family == libc::AF_INET { 4 } else { 16 };
+    let mut address = [0; 16];
+    if let Some(place) = address.get_mut(..len) {
+        // SAFETY: as in `resolved`.
+        place.copy_from_slice(unsafe { core::slice::from_raw_parts(info.ai_addr.cast::<u8>().add(at), len) });
+    }
+    let now = (info.ai_family, address);
+    core::mem::replace(last, now) == now
+}
+
+/// gethostbyname(3) and its like.
+///
+/// # Safety
+/// `host` is the call's; `entry` is null or what it found.
+pub unsafe fn looked_up(call: Call, host: *const c_char, entry: *const libc::hostent) {
+    let mut gathered = Gathered::new();
+    // SAFETY: the caller's promise.
+    if let Some(entry) = unsafe { entry.as_ref() } {
+        let mut list = entry.h_addr_list.cast_const();
+        // SAFETY: an array ended by a null, of addresses of `h_addrtype`.
+        unsafe {
+            while !list.is_null() && !(*list).is_null() {
+                gathered.add(entry.h_addrtype, (*list).cast::<u8>());
+                list = list.add(1);
+            }
+        }
+    }
+    let outcome = Outcome { ret: if entry.is_null() { -1 } else { 0 }, errno: 0, failed: entry.is_null() };
+    // SAFETY: the caller's promise.
+    let host = unsafe { capture::text(host, HOST_CAP) };
+    emit::after(Call { outcome, ..call }, 0, &DnsQuery { host, answers: gathered.answers() });
+}
+
+/// The entry that gethostbyname_r(3) found.
+///
+/// # Safety
+/// `result` is the call's.
+pub unsafe fn found(call: Call, result: *const *mut libc::hostent) -> *const libc::hostent {
+    // SAFETY: the call succeeded, so it wrote the result.
+    if call.outcome.failed || result.is_null() { core::ptr::null() } else { unsafe { *result } }
+}
+
+/// What a receiving call moved: nothing, when it only looked (MSG_PEEK).
+pub fn unpeeked(call: Call, flags: c_int) -> i64 {
+    if flags & libc::MSG_PEEK != 0 { call.outcome.ret.min(0) } else { call.outcome.ret }
+}

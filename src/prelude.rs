@@ -1,0 +1,25 @@
+//! What every file of `hooks/` can name: C types, and the functions that rows call.
+
+pub use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
+pub use core::ptr::null;
+
+pub use libc::{
+    CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, PR_SET_SECCOMP, addrinfo, hostent,
+    mmsghdr, mode_t, msghdr, pid_t, rusage,
+};
+pub use wire::fields::AT_FDCWD;
+
+pub use crate::capture::creation_mode;
+pub use crate::emit::Way;
+pub use crate::exec::Find;
+pub use crate::net::unpeeked;
+pub(crate) use crate::{emit, exec, exits, fds, lineage, net, syscalls};
+
+/// `char *const []`.
+pub type Strings = *const *const c_char;
+
+/// The function that clone(2) runs.
+pub type Entry = Option<lineage::Entry>;
+
+/// How mkstemp(3) opens what it makes.
+pub const TEMPORARY: c_int = libc::O_RDWR | O_CREAT | libc::O_EXCL;

@@ -1,0 +1,60 @@
+//! The next definition of a hooked function: found in the link map at the first call, then one load.
+//!
+//! Not in the constructor, because a process calls few of the functions that are hooked, and start-up is paid by every
+//! exec; and because another library's constructor may call one before ours has run.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::elf;
+use crate::init;
+use crate::state;
+
+/// Where the next definition of one symbol is.
+pub struct Real {
+    name: &'static CStr,
+    address: AtomicUsize,
+}
+
+/// What `address` holds when there is no definition.
+const MISSING: usize = 1;
+
+impl Real {
+    /// For the symbol `name`.
+    pub const fn new(name: &'static CStr) -> Self {
+        Self { name, address: AtomicUsize::new(0) }
+    }
+
+    /// The address, or `None` when no image after the sensor defines the symbol.
+    #[inline(always)]
+    pub fn get(&self) -> Option<usize> {
+        // Relaxed: the code at the address was there before the process began.
+        match self.address.load(Ordering::Relaxed) {
+            0 => self.find(),
+            MISSING => None,
+            address => Some(address),
+        }
+    }
+
+    #[cold]
+    fn find(&self) -> Option<usize> {
+        init::find_maps();
+        let own = state::OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+        if own.is_null() {
+            return None;
+        }
+        // SAFETY: our own entry. An image that is unloaded at this moment stands behind libc in the map, and the symbols
+        // asked for are libc's, so the walk ends before it.
+        let found = unsafe { elf::find_symbol(elf::next_map(own), self.name) };
+        self.address.store(found.unwrap_or(MISSING), Ordering::Relaxed);
+        found
+    }
+}
+
+/// A symbol looked up from the program on, as the program itself would bind it.
+pub fn global(name: &CStr) -> Option<usize> {
+    init::find_maps();
+    let first = state::FIRST_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+    // SAFETY: the link map's first entry, or null.
+    unsafe { elf::find_symbol(first, name) }
+}

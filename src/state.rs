@@ -1,0 +1,260 @@
+//! What the sensor knows of its process and of the calling thread: the only mutable state there is.
+//!
+//! * Of the image: the ring's mapping, written once by `init` (0 while there is no collector: every hook then only
+//!   calls on).
+//! * Of the process: its pid and slot, in a page that the kernel empties in a fork child (`MADV_WIPEONFORK`), so that a
+//!   child is noticed however it was made.
+//! * Of the thread: [`Thread`], in initial-exec TLS. A vfork child runs on its parent's thread block, so what is its
+//!   own is kept there beside what is the parent's, and dropped when the parent goes on.
+//!
+//! Everything is safe in a signal handler: words only, written whole.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
+
+use crate::sys;
+
+static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static DATA_LEN: AtomicU64 = AtomicU64::new(0);
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
+
+/// What the page that a fork child finds empty holds.
+pub struct Process {
+    pid: AtomicU32,
+    slot: AtomicU32,
+}
+
+/// This thread's block, 64 bytes of TLS, all zero at a thread's start.
+#[repr(C)]
+pub struct Thread {
+    tid: u32,
+    /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
+    owner: u32,
+    /// The vfork child that runs on this thread, and its slot; 0 while none does.
+    guest: u32,
+    guest_slot: u32,
+    /// Counts hooked calls, for sampling.
+    tick: u32,
+    _reserved: u32,
+    /// A mapping that a vfork child made and could not free, for its parent to free.
+    scratch: usize,
+    scratch_len: usize,
+}
+
+const _: () = assert!(size_of::<Thread>() <= 64);
+
+/// How far the process has shut itself off from the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Seal {
+    /// Not that we know.
+    Open = 0,
+    /// It installed a seccomp filter: no system call of ours from here on.
+    Filter = 1,
+    /// Strict mode: not even the vDSO's clock, which may fall back on a system call.
+    Strict = 2,
+}
+
+/// The calling process and thread, as a record names them.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    /// The process.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// The process's slot in the ring.
+    pub slot: u8,
+}
+
+/// The slot number of a child that found every slot taken.
+const NO_SLOT: u32 = u32::MAX;
+
+#[cfg(not(test))]
+#[inline(always)]
+fn thread() -> *mut Thread {
+    crate::arch::thread_block().cast()
+}
+
+#[cfg(test)]
+fn thread() -> *mut Thread {
+    std::thread_local!(static BLOCK: core::cell::UnsafeCell<[u64; 8]> = const { core::cell::UnsafeCell::new([0; 8]) });
+    BLOCK.with(|block| block.get().cast())
+}
+
+/// The ring, or `None` when nobody listens. One load.
+#[inline(always)]
+pub fn ring() -> Option<Mapped> {
+    // Acquire: pairs with the Release store in `arm`; the data's length is there.
+    let base = NonNull::new(RING.load(Ordering::Acquire))?;
+    // SAFETY: `arm` was given a sealed mapping of this length, which is never unmapped.
+    Some(unsafe { Mapped::new(base, DATA_LEN.load(Ordering::Relaxed)) })
+}
+
+/// Makes this process, `pid`, write into `ring` from now on. `page` is anonymous memory of its own.
+pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
+    let process = page.cast::<Process>();
+    // SAFETY: a fresh page: zeroes are valid atomics, and it stays for ever.
+    unsafe { process.as_ref() }.pid.store(pid, Ordering::Relaxed);
+    PROCESS.store(process.as_ptr(), Ordering::Relaxed);
+    DATA_LEN.store(data_len, Ordering::Relaxed);
+    // Release: publishes the words above. Pairs with the Acquire load in `ring`.
+    RING.store(ring.base().as_ptr(), Ordering::Release);
+}
+
+/// Takes [`arm`] back: the ring could not be handed over, so nobody would read it. Its mapping stays, unused.
+pub fn disarm() {
+    RING.store(core::ptr::null_mut(), Ordering::Relaxed);
+}
+
+fn process() -> Option<&'static Process> {
+    // SAFETY: null, or the page that `arm` was given.
+    unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Who is calling. `None` for a child that has no slot; the loss is counted where its parent's are.
+#[inline(always)]
+pub fn caller(ring: Mapped) -> Option<Caller> {
+    let process = process()?;
+    // SAFETY: the block is this thread's alone; a signal handler that interrupts writes whole words of the same values.
+    let thread = unsafe { &mut *thread() };
+    let pid = process.pid.load(Ordering::Relaxed);
+    if pid == 0 {
+        return adopt(ring, process, thread);
+    }
+    if thread.guest != 0 {
+        return guest(ring, thread);
+    }
+    if thread.owner != pid {
+        thread.tid = if seal() == Seal::Open { sys::gettid() } else { 0 };
+        thread.owner = pid;
+    }
+    let slot = process.slot.load(Ordering::Relaxed);
+    if slot == NO_SLOT {
+        ring.slot(0).lose(Loss::NoSlot);
+        return None;
+    }
+    Some(Caller { pid, tid: thread.tid, slot: slot as u8 })
+}
+
+#[cold]
+fn guest(ring: Mapped, thread: &Thread) -> Option<Caller> {
+    if thread.guest_slot == NO_SLOT {
+        ring.slot(0).lose(Loss::NoSlot);
+        return None;
+    }
+    Some(Caller { pid: thread.guest, tid: thread.guest, slot: thread.guest_slot as u8 })
+}
+
+/// A fork child's first event: takes a slot of the ring that it inherited.
+#[cold]
+fn adopt(ring: Mapped, process: &Process, thread: &mut Thread) -> Option<Caller> {
+    // A forked child may make these two calls wherever its parent could fork.
+    let pid = sys::getpid();
+    *thread = Thread { tick: thread.tick, tid: sys::gettid(), owner: pid, ..EMPTY };
+    let slot = take_slot(ring, pid, sys::getppid());
+    process.slot.store(slot, Ordering::Relaxed);
+    process.pid.store(pid, Ordering::Relaxed);
+    caller(ring)
+}
+
+const EMPTY: Thread =
+    Thread { tid: 0, owner: 0, guest: 0, guest_slot: 0, tick: 0, _reserved: 0, scratch: 0, scratch_len: 0 };
+
+/// Says that this process is a new one, where the kernel could not (before Linux 4.14 a fork child's page is copied).
+pub fn forget_process() {
+    if let Some(process) = process() {
+        process.pid.store(0, Ordering::Relaxed);
+    }
+}
+
+fn take_slot(ring: Mapped, pid: u32, ppid: u32) -> u32 {
+    for index in 1..SLOTS as u8 {
+        let slot = ring.slot(index);
+        // Acquire: pairs with the collector's Release store of 0, before which it has cleared the slot.
+        let taken = slot.pid.compare_exchange(0, Slot::CLAIMED, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            slot.ppid.store(ppid, Ordering::Relaxed);
+            slot.born_ns.store(now_ns(), Ordering::Relaxed);
+            // Release: publishes the slot's other words to the collector.
+            slot.pid.store(pid, Ordering::Release);
+            return u32::from(index);
+        }
+    }
+    ring.slot(0).lose(Loss::NoSlot);
+    NO_SLOT
+}
+
+/// The child `pid` of a vfork runs on this thread until [`end_guest`].
+pub fn begin_guest(ring: Mapped, pid: u32, ppid: u32) {
+    let slot = take_slot(ring, pid, ppid);
+    // SAFETY: as in `caller`; the parent's thread is stopped until the child execs or ends.
+    let thread = unsafe { &mut *thread() };
+    thread.guest_slot = slot;
+    thread.guest = pid;
+}
+
+/// The parent of a vfork goes on: what runs on this thread is its own again. Frees what the child could not.
+pub fn end_guest() {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
+    thread.guest = 0;
+    let (scratch, len) = (thread.scratch, thread.scratch_len);
+    if scratch != 0 {
+        thread.scratch = 0;
+        // SAFETY: mapped by `keep_scratch`'s caller for its exec, which is over.
+        unsafe { sys::unmap(scratch as *mut u8, len) };
+    }
+}
+
+/// Notes a mapping that must be freed by the vfork parent, if this is a vfork child.
+pub fn keep_scratch(address: *mut u8, len: usize) {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
+    if thread.guest != 0 {
+        (thread.scratch, thread.scratch_len) = (address as usize, len);
+    }
+}
+
+/// Says that [`keep_scratch`]'s mapping was freed by the child itself.
+pub fn drop_scratch() {
+    // SAFETY: as in `caller`.
+    unsafe { (*thread()).scratch = 0 };
+}
+
+/// Counts a hooked call of this thread. True for one in `every` (a power of two), which is to be measured.
+#[inline(always)]
+pub fn is_sampled(every: u32) -> bool {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
+    thread.tick = thread.tick.wrapping_add(1);
+    thread.tick & (every - 1) == 0
+}
+
+/// How far the process has shut itself off.
+#[inline(always)]
+pub fn seal() -> Seal {
+    match SEAL.load(Ordering::Relaxed) {
+        0 => Seal::Open,
+        1 => Seal::Filter,
+        _ => Seal::Strict,
+    }
+}
+
+/// Notes that the process is shutting itself off, never less than before.
+pub fn tighten(seal: Seal) {
+    SEAL.fetch_max(seal as u8, Ordering::Relaxed);
+}
+
+/// The clock of records; 0 where it may not be asked.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    if seal() == Seal::Strict { 0 } else { sys::now_ns() }
+}
+
+/// The link map entry of the sensor itself, for finding the next definitions; 0 until known.
+pub static OWN_MAP: AtomicUsize = AtomicUsize::new(0);
+/// The first entry of the link map; 0 until known.
+pub static FIRST_MAP: AtomicUsize = AtomicUsize::new(0);

@@ -1,0 +1,277 @@
+//! The kernel's door: the sensor's own system calls and the vDSO clock. Nothing else in the sensor makes one.
+//!
+//! They never go through libc, so they touch no errno and are never seen by a hook. None of them is made on the path
+//! of a hooked call, except where the caller says why (waking a sleeping collector, a thread's first event, an exec).
+//!
+//! # Safety
+//! The wrappers take pointers and lengths of the caller's own values, so what they pass to the kernel is valid for
+//! the length of the call.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::arch::syscall6;
+
+/// A system call's error number, positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+type Result<T> = core::result::Result<T, Errno>;
+
+macro_rules! call {
+    ($number:ident $(, $argument:expr)*) => {{
+        let mut arguments = [0usize; 6];
+        let given = [$($argument as usize),*];
+        let mut places = arguments.iter_mut();
+        for argument in given {
+            if let Some(place) = places.next() { *place = argument; }
+        }
+        // SAFETY: the module's argument: every pointer comes from a reference that lives until the call returns.
+        check(unsafe { syscall6(libc::$number as usize, arguments) })
+    }};
+}
+
+#[inline(always)]
+fn check(result: isize) -> Result<usize> {
+    if (-4095..0).contains(&result) { Err(Errno(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// Reads a file's beginning into `buffer`; gives the bytes read.
+pub fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let fd = call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as i32;
+    let read = call!(SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
+    close(fd);
+    read
+}
+
+/// close(2), for descriptors of our own.
+pub fn close(fd: c_int) {
+    let _ = call!(SYS_close, fd);
+}
+
+/// The auxiliary vector, as pairs; from prctl (Linux 6.4), else from /proc.
+pub fn auxiliary_vector(into: &mut [usize]) -> Result<usize> {
+    const PR_GET_AUXV: usize = 0x4155_5856;
+    let bytes = size_of_val(into);
+    let got = match call!(SYS_prctl, PR_GET_AUXV, into.as_mut_ptr(), bytes, 0, 0) {
+        Ok(bytes_there) => bytes_there.min(bytes),
+        Err(_) => {
+            // SAFETY: any bytes are valid numbers, and the length is the slice's own.
+            let raw = unsafe { core::slice::from_raw_parts_mut(into.as_mut_ptr().cast::<u8>(), bytes) };
+            read_file(c"/proc/self/auxv", raw)?
+        }
+    };
+    Ok(got / size_of::<usize>())
+}
+
+/// getpid(2).
+pub fn getpid() -> u32 {
+    call!(SYS_getpid).unwrap_or(0) as u32
+}
+
+/// geteuid(2).
+pub fn geteuid() -> u32 {
+    call!(SYS_geteuid).unwrap_or(u32::MAX as usize) as u32
+}
+
+/// getppid(2); 0 when the parent is outside the pid namespace.
+pub fn getppid() -> u32 {
+    call!(SYS_getppid).unwrap_or(0) as u32
+}
+
+/// gettid(2).
+pub fn gettid() -> u32 {
+    call!(SYS_gettid).unwrap_or(0) as u32
+}
+
+/// readlink(2); gives the bytes of the target.
+pub fn readlink<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    let len = call!(SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), buffer.as_mut_ptr(), buffer.len())?;
+    buffer.get(..len).ok_or(Errno(libc::ENAMETOOLONG))
+}
+
+/// getcwd(2); gives the path without its NUL.
+pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8]> {
+    let len = call!(SYS_getcwd, buffer.as_mut_ptr(), buffer.len())?;
+    buffer.get(..len.saturating_sub(1)).ok_or(Errno(libc::ERANGE))
+}
+
+/// faccessat(2) with X_OK for the current directory's names.
+pub fn is_executable(path: &CStr) -> bool {
+    call!(SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::X_OK).is_ok()
+}
+
+/// An anonymous private mapping.
+pub fn map_anonymous(len: usize) -> Result<*mut u8> {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    call!(SYS_mmap, 0, len, protection, flags, -1isize, 0).map(|address| address as *mut u8)
+}
+
+/// A shared mapping of `fd` from its start.
+pub fn map_shared(fd: c_int, len: usize) -> Result<*mut u8> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    call!(SYS_mmap, 0, len, protection, libc::MAP_SHARED, fd, 0).map(|address| address as *mut u8)
+}
+
+/// munmap(2).
+///
+/// # Safety
+/// Nothing uses the mapping any more.
+pub unsafe fn unmap(address: *mut u8, len: usize) {
+    let _ = call!(SYS_munmap, address, len);
+}
+
+/// madvise(2): advice about our own mappings, which may be refused.
+pub fn advise(address: *mut u8, len: usize, advice: c_int) -> Result<()> {
+    call!(SYS_madvise, address, len, advice).map(|_| ())
+}
+
+/// memfd_create(2), then its length and its seals: it can neither shrink nor grow.
+pub fn sealed_memfd(name: &CStr, len: u64) -> Result<c_int> {
+    let fd = call!(SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)? as i32;
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    let sealed = call!(SYS_ftruncate, fd, len).and_then(|_| call!(SYS_fcntl, fd, libc::F_ADD_SEALS, seals));
+    match sealed {
+        Ok(_) => Ok(fd),
+        Err(error) => {
+            close(fd);
+            Err(error)
+        }
+    }
+}
+
+/// The soft limit of a resource, getrlimit(2).
+pub fn soft_limit(resource: u32) -> u64 {
+    let mut limit = MaybeUninit::<libc::rlimit64>::zeroed();
+    match call!(SYS_prlimit64, 0, resource, 0, limit.as_mut_ptr()) {
+        // SAFETY: zeroed is a valid value, and the kernel has written it.
+        Ok(_) => unsafe { limit.assume_init() }.rlim_cur,
+        Err(_) => u64::MAX,
+    }
+}
+
+/// Processor time and largest resident set of this process so far.
+pub fn usage() -> Option<wire::events::Usage> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    call!(SYS_getrusage, libc::RUSAGE_SELF, usage.as_mut_ptr()).ok()?;
+    // SAFETY: zeroed is a valid value, and the kernel has written it.
+    let usage = unsafe { usage.assume_init() };
+    Some(usage_of(&usage))
+}
+
+/// Reads the parts of a `struct rusage` that events show.
+pub fn usage_of(usage: &libc::rusage) -> wire::events::Usage {
+    let ns = |time: libc::timeval| {
+        (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_usec as u64 * 1000)
+    };
+    wire::events::Usage {
+        user_ns: ns(usage.ru_utime),
+        system_ns: ns(usage.ru_stime),
+        max_rss: (usage.ru_maxrss as u64).saturating_mul(1024),
+    }
+}
+
+/// Wakes one waiter of a futex that processes share.
+#[cold]
+pub fn wake(word: *const u32) {
+    let _ = call!(SYS_futex, word, libc::FUTEX_WAKE, 1);
+}
+
+/// A Unix socket for one packet, never blocking, never inherited.
+pub fn packet_socket() -> Result<c_int> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    call!(SYS_socket, libc::AF_UNIX, kind, 0).map(|fd| fd as i32)
+}
+
+/// connect(2) to a Unix address.
+pub fn connect(fd: c_int, address: &libc::sockaddr_un, len: usize) -> Result<()> {
+    call!(SYS_connect, fd, &raw const *address, len).map(|_| ())
+}
+
+/// The user id of the process that listens at the other end.
+pub fn peer_uid(fd: c_int) -> Result<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of_val(&credentials) as libc::socklen_t;
+    call!(SYS_getsockopt, fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &raw mut credentials, &raw mut len)?;
+    Ok(credentials.uid)
+}
+
+/// getpeername(2) into `address`; gives the address's length.
+pub fn peer_address(fd: c_int, address: &mut [u8]) -> Result<usize> {
+    let mut len = address.len() as libc::socklen_t;
+    call!(SYS_getpeername, fd, address.as_mut_ptr(), &raw mut len)?;
+    Ok((len as usize).min(address.len()))
+}
+
+/// Sends one packet, and with it a descriptor if `passed` is one. No signal is raised if the peer is gone.
+pub fn send_packet(fd: c_int, packet: &[u8], passed: Option<c_int>) -> Result<()> {
+    #[repr(C, align(8))]
+    struct Control {
+        header: libc::cmsghdr,
+        fd: c_int,
+        _padding: c_int,
+    }
+    // SAFETY: all-zero is a valid msghdr and a valid cmsghdr (musl's have private padding).
+    let (mut message, mut header): (libc::msghdr, libc::cmsghdr) =
+        unsafe { (MaybeUninit::zeroed().assume_init(), MaybeUninit::zeroed().assume_init()) };
+    header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<c_int>()) as _;
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    let mut control = Control { header, fd: passed.unwrap_or(-1), _padding: 0 };
+    let mut part =
+        libc::iovec { iov_base: packet.as_ptr().cast_mut().cast::<c_void>(), iov_len: packet.len() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if passed.is_some() {
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = size_of::<Control>() as _;
+    }
+    call!(SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT).map(|_| ())
+}
+
+/// Whether the kernel can read one byte at each address: for pointers that the application passes to a call which
+/// would answer EFAULT, and that we would have to read before it.
+pub fn are_readable(addresses: &[usize]) -> bool {
+    let mut byte = [0u8; 8];
+    for address in addresses {
+        let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        let remote = libc::iovec { iov_base: *address as *mut c_void, iov_len: 1 };
+        let read = call!(SYS_process_vm_readv, getpid(), &raw const local, 1, &raw const remote, 1, 0);
+        // Only this error speaks of the address; a kernel or a filter without the call says nothing about it.
+        if read == Err(Errno(libc::EFAULT)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// The vDSO's clock_gettime, or 0.
+static CLOCK: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes [`now_ns`] use the vDSO's function at this address.
+pub fn use_clock(clock_gettime: usize) {
+    CLOCK.store(clock_gettime, Ordering::Relaxed);
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+#[inline]
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let clock = CLOCK.load(Ordering::Relaxed);
+    if clock == 0 {
+        let _ = call!(SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time);
+    } else {
+        type ClockGettime = unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int;
+        // SAFETY: `use_clock` was given the address of the vDSO's function, whose type this is (man 7 vdso); it stays
+        // mapped for the life of the process.
+        unsafe { core::mem::transmute::<usize, ClockGettime>(clock)(libc::CLOCK_MONOTONIC, &raw mut time) };
+    }
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+/// A pointer that is certainly no object's address: the pages next to null, and what no address space reaches.
+pub fn is_wild(pointer: *const c_char) -> bool {
+    (pointer as usize) < 4096 || (pointer as usize) >= 1 << 56
+}

@@ -1,0 +1,158 @@
+//! syscall(2): calls that go to the kernel by number, told under the function that they are.
+//!
+//! `hooks/syscall.rs` says which number is which row; what is not named there goes through untouched. Also what a
+//! process forbids itself, which the sensor must then keep to.
+
+use core::ffi::{c_char, c_int, c_long, c_void};
+
+use wire::fields::AT_FDCWD;
+
+use crate::emit::{self, Way};
+use crate::fail::{Fails, MinusOne};
+use crate::hook::{Call, Row};
+use crate::state::{self, Seal};
+use crate::{capture, exec, exits, fds, lineage, net, sys};
+
+type Strings = *const *const c_char;
+
+/// `struct open_how` of openat2(2), its first two fields.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+}
+
+/// A call by number: `row` is what the table says of it, `real` makes it with these arguments.
+///
+/// # Safety
+/// The arguments are those of the system call.
+pub unsafe fn made(
+    row: Option<Row>,
+    number: c_long,
+    arguments: [usize; 6],
+    real: impl Fn([usize; 6]) -> c_long,
+) -> c_long {
+    let (Some(row), Some(_)) = (row, state::ring()) else { return real(arguments) };
+    let [a, b, c, d, e, _f] = arguments;
+    let fd = a as c_int;
+    let int = || real(arguments) as c_int;
+    // SAFETY: the caller's promise: each is treated as the function of the same name is.
+    unsafe {
+        match number {
+            libc::SYS_close => fds::close(row, fd, || real(arguments)),
+            libc::SYS_close_range => {
+                let cloexec = c as u32 & libc::CLOSE_RANGE_CLOEXEC as u32 != 0;
+                fds::close_range(row, a as u32, b as u32, cloexec, || real(arguments))
+            }
+            libc::SYS_dup3 => {
+                let cloexec = c as c_int & libc::O_CLOEXEC != 0;
+                fds::duplicate_onto(row, fd, b as c_int, cloexec, int).into()
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_dup2 => fds::duplicate_onto(row, fd, b as c_int, false, int).into(),
+            libc::SYS_execve => {
+                exec::exec(row, AT_FDCWD, a as *const c_char, b as Strings, c as Strings, |own| {
+                    real([a, b, own as usize, 0, 0, 0]) as c_int
+                })
+                .into()
+            }
+            libc::SYS_execveat => {
+                exec::exec(row, fd, b as *const c_char, c as Strings, d as Strings, |own| {
+                    real([a, b, c, own as usize, e, 0]) as c_int
+                })
+                .into()
+            }
+            libc::SYS_exit_group => {
+                exits::note_status(fd);
+                real(arguments)
+            }
+            libc::SYS_accept | libc::SYS_accept4 => {
+                net::accept(row, fd, b as *const c_void, c as *const u32, int).into()
+            }
+            libc::SYS_prctl => sealing(fd == libc::PR_SET_SECCOMP, b == 1, int).into(),
+            libc::SYS_seccomp => sealing(a <= 1, a == 0, int).into(),
+            _ => {
+                let ret = real(arguments);
+                after(row, number, arguments, ret);
+                ret
+            }
+        }
+    }
+}
+
+/// What is told after a call by number.
+///
+/// # Safety
+/// As for [`made`].
+unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
+    let [a, b, c, d, e, f] = arguments;
+    let call = Call { row, outcome: <MinusOne as Fails<i64>>::outcome(&ret) };
+    let fd = a as c_int;
+    let (path_a, path_b) = (a as *const c_char, b as *const c_char);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match number {
+            libc::SYS_openat => {
+                let flags = c as c_int;
+                fds::file_opened(call, fd, path_b, flags, capture::creation_mode(flags, d as u32));
+            }
+            libc::SYS_openat2 => {
+                let how = c as *const OpenHow;
+                let is_read = !call.outcome.failed || i32::from(call.outcome.errno) == libc::ENOENT;
+                let (flags, mode) =
+                    if is_read && !sys::is_wild(how.cast()) { ((*how).flags, (*how).mode) } else { (0, 0) };
+                let flags = flags as c_int;
+                fds::file_opened(call, fd, path_b, flags, capture::creation_mode(flags, mode as u32));
+            }
+            libc::SYS_memfd_create => {
+                fds::named_opened(call, b"memfd:", path_a, fds::memfd_flags(b as u32), None)
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => {
+                let flags = b as c_int;
+                fds::file_opened(call, AT_FDCWD, path_a, flags, capture::creation_mode(flags, c as u32));
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_creat => {
+                let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                fds::file_opened(call, AT_FDCWD, path_a, flags, Some(b as u32));
+            }
+            libc::SYS_dup => fds::duplicated(call, fd, false),
+            libc::SYS_read | libc::SYS_pread64 | libc::SYS_readv => emit::count(fd, ret, Way::In),
+            libc::SYS_recvfrom => emit::count(fd, net::unpeeked(call, d as c_int), Way::In),
+            libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev => emit::count(fd, ret, Way::Out),
+            libc::SYS_sendto => net::sent(call, fd, e as *const c_void, f as u32),
+            libc::SYS_socket => net::socket_made(call, fd, b as c_int, c as c_int),
+            libc::SYS_bind => net::bound(call, fd, b as *const c_void, c as u32),
+            libc::SYS_listen => net::listening(call, fd, b as c_int),
+            libc::SYS_connect => net::connected(call, fd, b as *const c_void, c as u32),
+            libc::SYS_chdir => fds::directory_changed(call, AT_FDCWD, path_a),
+            libc::SYS_fchdir => fds::directory_changed(call, fd, core::ptr::null()),
+            libc::SYS_clone => cloned(call, a),
+            // The flags are the first word of `struct clone_args`.
+            libc::SYS_clone3 if !call.outcome.failed => cloned(call, (a as *const u64).read() as usize),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_fork => cloned(call, 0),
+            _ => {}
+        }
+    }
+}
+
+/// A process made by number. The child finds its page emptied by the kernel; one that shares our memory keeps our pid.
+fn cloned(call: Call, flags: usize) {
+    let is_thread = flags as c_int & libc::CLONE_THREAD != 0;
+    if call.outcome.ret != 0 && !is_thread {
+        lineage::report(call.row, call.outcome);
+    }
+}
+
+/// A call by which the process may shut itself off: `seals` says that it does, `is_strict` how far.
+///
+/// Noted before, since strict mode would not let us find out after; and taken as done even if it then fails, which only
+/// costs the collector's early waking.
+pub fn sealing(seals: bool, is_strict: bool, real: impl FnOnce() -> c_int) -> c_int {
+    if seals && state::ring().is_some() {
+        state::tighten(if is_strict { Seal::Strict } else { Seal::Filter });
+    }
+    real()
+}
