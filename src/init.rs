@@ -46,19 +46,20 @@ impl Auxiliary {
     }
 }
 
-/// Finds the link map, if that is not done: for the constructor, and for hooks that are called before it.
+/// Finds the link map, if that is not done: for hooks that are called before the constructor.
 #[cold]
 pub fn find_maps() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    if !DONE.swap(true, Ordering::Relaxed)
+    if !IS_LOOKED_FOR.load(Ordering::Relaxed)
         && let Some(auxiliary) = Auxiliary::read()
     {
         find_maps_with(&auxiliary);
     }
 }
 
+static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
+
 fn find_maps_with(auxiliary: &Auxiliary) {
-    if state::FIRST_MAP.load(Ordering::Acquire) != 0 {
+    if IS_LOOKED_FOR.swap(true, Ordering::Relaxed) {
         return;
     }
     let headers = auxiliary.get(libc::AT_PHDR).unwrap_or(0);
@@ -121,7 +122,7 @@ pub extern "C" fn start() {
     let library = unsafe { elf::name_of(own) }.to_bytes();
     // SAFETY: as above; this is the constructor.
     unsafe { environ::remember(image.environment, library) };
-    if let Some(ring) = attach(&wishes, |ring| image.tell(ring)) {
+    if let Some(ring) = attach(&wishes, &image) {
         ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     }
 }
@@ -149,6 +150,8 @@ struct Start {
     euid: u32,
     gid: u32,
     egid: u32,
+    pid: u32,
+    ppid: u32,
 }
 
 impl Start {
@@ -168,11 +171,13 @@ impl Start {
             euid: id(libc::AT_EUID),
             gid: id(libc::AT_GID),
             egid: id(libc::AT_EGID),
+            pid: sys::getpid(),
+            ppid: sys::getppid(),
         })
     }
 
     /// Writes the image's first record.
-    fn tell(&self, _ring: Mapped) {
+    fn tell(&self) {
         let (mut exe, mut cwd, mut shown) = ([0; 4096], [0; 4096], [core::ptr::null(); SHOWN]);
         // SAFETY: the kernel's string.
         let executed = unsafe { capture::text(self.path, 4096) };
@@ -196,7 +201,7 @@ impl Start {
                 image: Hidden(image),
                 real_uid: Hidden(self.uid),
                 effective_uid: Hidden(self.euid),
-                parent: Hidden(sys::getppid()),
+                parent: Hidden(self.ppid),
             },
         );
     }
@@ -252,25 +257,25 @@ unsafe fn shown_environment<'s>(environment: Strings, shown: &'s mut [*const u8;
     Args::Vector(unsafe { Vector::new(shown.as_ptr(), count, len_bytes) })
 }
 
-/// Makes a ring and sends it to the collector; `first` writes its first record before anybody can see it.
-fn attach(wishes: &Wishes, first: impl FnOnce(Mapped)) -> Option<Mapped> {
+/// Makes a ring, writes the image's first record into it, and sends it to the collector.
+fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
     let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
     // No descriptor free for a socket: nobody can be told. The parent's exec event stands alone then.
     let socket = sys::packet_socket().ok()?;
-    let ring = connect(socket, name).then(|| make_ring(wishes));
+    let ring = connect(socket, name, image.euid).then(|| make_ring(wishes));
     let attached = match ring {
         None => None,
         Some(Err(blind)) => {
-            say_hello(socket, blind as u8, None);
+            say_hello(socket, image, blind as u8, None);
             None
         }
         Some(Ok(made)) => {
-            state::arm(made.ring, made.data_len, made.page, sys::getpid());
+            state::arm(made.ring, made.data_len, made.page, image.pid);
             made.ring.slot(0).born_ns.store(sys::now_ns(), Ordering::Relaxed);
-            made.ring.slot(0).ppid.store(sys::getppid(), Ordering::Relaxed);
-            made.ring.slot(0).pid.store(sys::getpid(), Ordering::Release);
-            first(made.ring);
-            let sent = say_hello(socket, 0, Some(made.memfd));
+            made.ring.slot(0).ppid.store(image.ppid, Ordering::Relaxed);
+            made.ring.slot(0).pid.store(image.pid, Ordering::Release);
+            image.tell();
+            let sent = say_hello(socket, image, 0, Some(made.memfd));
             sys::close(made.memfd);
             if sent {
                 Some(made.ring)
@@ -286,7 +291,7 @@ fn attach(wishes: &Wishes, first: impl FnOnce(Mapped)) -> Option<Mapped> {
 
 /// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost the way to
 /// the path or the right to it.
-fn connect(socket: c_int, name: &[u8]) -> bool {
+fn connect(socket: c_int, name: &[u8], euid: u32) -> bool {
     let (path, abstract_name) = match name.strip_prefix(b"@") {
         Some(rest) => (None, rest),
         None => (Some(name), name),
@@ -297,7 +302,7 @@ fn connect(socket: c_int, name: &[u8]) -> bool {
         return true;
     }
     let Some((address, len)) = unix_address(1, abstract_name) else { return false };
-    sys::connect(socket, &address, len).is_ok() && is_trusted(socket)
+    sys::connect(socket, &address, len).is_ok() && is_trusted(socket, euid)
 }
 
 fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, usize)> {
@@ -314,9 +319,9 @@ fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, u
 
 /// Whether the listener may be handed what this process does: root's, our own user's, or one whose user this namespace
 /// cannot name.
-fn is_trusted(socket: c_int) -> bool {
+fn is_trusted(socket: c_int, euid: u32) -> bool {
     const OVERFLOW_UID: u32 = 65534;
-    sys::peer_uid(socket).is_ok_and(|uid| uid == 0 || uid == OVERFLOW_UID || uid == sys::geteuid())
+    sys::peer_uid(socket).is_ok_and(|uid| uid == 0 || uid == OVERFLOW_UID || uid == euid)
 }
 
 /// A ring that is mapped, and the file behind it.
@@ -357,7 +362,7 @@ fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
     Ok(Made { ring, data_len, page, memfd })
 }
 
-fn say_hello(socket: c_int, blind: u8, memfd: Option<c_int>) -> bool {
+fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> bool {
     let mut exe = [0; 4096];
     let exe = if blind == 0 { &[] } else { sys::readlink(c"/proc/self/exe", &mut exe).unwrap_or_default() };
     let hello = Hello {
@@ -365,8 +370,8 @@ fn say_hello(socket: c_int, blind: u8, memfd: Option<c_int>) -> bool {
         version: wire::VERSION,
         events: wire::FINGERPRINT,
         calls: crate::CALLS,
-        pid: sys::getpid(),
-        ppid: sys::getppid(),
+        pid: image.pid,
+        ppid: image.ppid,
         slot: 0,
         blind,
         exe,

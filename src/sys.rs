@@ -71,11 +71,6 @@ pub fn getpid() -> u32 {
     call!(SYS_getpid).unwrap_or(0) as u32
 }
 
-/// geteuid(2).
-pub fn geteuid() -> u32 {
-    call!(SYS_geteuid).unwrap_or(u32::MAX as usize) as u32
-}
-
 /// getppid(2); 0 when the parent is outside the pid namespace.
 pub fn getppid() -> u32 {
     call!(SYS_getppid).unwrap_or(0) as u32
