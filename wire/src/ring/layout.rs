@@ -3,10 +3,10 @@
 //! ```text
 //! 0          header: magic, version; tail, head and bell, each on a cache line of its own
 //! 512        slot 0, the image that made the mapping
-//! 4096       its counters of the first 128 descriptors, 32 bytes each
-//! 8192       the ring's data, a power of two
+//! 768        its counters of the first 104 descriptors, 32 bytes each
+//! 4096       the ring's data, a power of two
 //! then       slots 1 to 63, 256 bytes each: fork and vfork children of the image, which write here until they exec
-//! then       the image's counters of descriptors 128 to 65535, then 1024 for each of the other slots
+//! then       the image's counters of descriptors 104 to 65535, then 1024 for each of the other slots
 //! ```
 //!
 //! The file is sparse: a page costs memory once it is touched. What every process touches lies together at the front,
@@ -40,9 +40,9 @@ pub const MIN_DATA_LEN: u64 = 128 * 1024;
 pub const MAX_DATA_LEN: u64 = 256 * 1024 * 1024;
 
 const OWNER_AT: usize = 512;
-const LOW_FDS_AT: usize = 4096;
-const LOW_FDS: usize = 128;
-const DATA_AT: usize = 8192;
+const LOW_FDS_AT: usize = 768;
+const LOW_FDS: usize = 104;
+const DATA_AT: usize = 4096;
 const SLOT_LEN: usize = 256;
 /// What lies behind the data, from its end on.
 const SLOTS_BEHIND: usize = 0;
