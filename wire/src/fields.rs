@@ -217,6 +217,9 @@ impl Vector {
         let writer = encoder.writer();
         let mut left = self.len_bytes;
         for index in 0..self.count {
+            if left == 0 {
+                break;
+            }
             // SAFETY: `Vector::new` promises `count` readable elements.
             let string = unsafe { self.first.add(index).read() };
             let mut len = 0;
@@ -228,9 +231,6 @@ impl Vector {
             writer.write(unsafe { core::slice::from_raw_parts(string, len) })?;
             writer.write(&[0])?;
             left -= len + 1;
-            if left == 0 {
-                return Ok(());
-            }
         }
         for _ in 0..left {
             writer.write(&[0])?;

@@ -17,6 +17,8 @@
 //! * The reader trusts nothing that it reads: see [`Reader::next`].
 
 pub mod layout;
+#[cfg(all(loom, test))]
+mod loom_model;
 mod reader;
 mod sync;
 mod writer;
@@ -28,6 +30,9 @@ use sync::{AtomicU32, AtomicU64};
 
 /// Longest record, its state word included, in bytes.
 pub const MAX_RECORD: usize = 48 * 1024;
+
+const _: () =
+    assert!(MAX_RECORD <= 0xffff && MAX_RECORD.is_multiple_of(8), "the state word has 16 bits for it");
 
 /// What the reader is doing, and so what a writer does after a commit: the values of the bell, a futex word.
 pub mod bell {
@@ -77,7 +82,17 @@ enum Stage {
     Abandoned = 4,
 }
 
-/// A state word taken apart: length in bits 0–23, stage in 24–27, slot in 28–35, tag in 36–63.
+/// Where a position lies in data of `data_len` bytes, a power of two: a remainder would cost a division.
+#[inline(always)]
+fn offset_of(position: u64, data_len: u64) -> u64 {
+    position & data_len.wrapping_sub(1)
+}
+
+/// A state word taken apart: length in bits 0–15, stage in 16–19, slot in 20–27, tag in 28–63.
+///
+/// The tag is the position, and repeats after 512 GiB of records. What stood at the same place that long ago is
+/// taken for a record only if nobody wrote there since, while the ring went round 131072 times (2048 times for the
+/// largest), and then only between a reservation and the store of its own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     len: u64,
@@ -86,29 +101,31 @@ struct State {
 }
 
 impl State {
+    #[inline(always)]
     fn tag(position: u64) -> u64 {
-        // Never 0, so that fresh memory holds no valid word.
-        (position >> 3) | (1 << 27)
+        // Positions are multiples of 8; the shift to the left keeps 36 bits.
+        position >> 3 << 28
     }
 
     #[inline(always)]
     fn word(self, position: u64) -> u64 {
-        self.len | (self.stage as u64) << 24 | u64::from(self.slot) << 28 | Self::tag(position) << 36
+        self.len | (self.stage as u64) << 16 | u64::from(self.slot) << 20 | Self::tag(position)
     }
 
     /// `None` for a word that was not written at `position` in this lap.
     fn of(word: u64, position: u64) -> Option<Self> {
-        if word >> 36 != Self::tag(position) << 36 >> 36 {
+        if (word ^ Self::tag(position)) >> 28 != 0 {
             return None;
         }
-        let stage = match word >> 24 & 0xf {
+        // Fresh memory is 0, which is no stage, so it holds no state word.
+        let stage = match word >> 16 & 0xf {
             1 => Stage::Busy,
             2 => Stage::Committed,
             3 => Stage::Pad,
             4 => Stage::Abandoned,
             _ => return None,
         };
-        Some(Self { len: word & 0xff_ffff, stage, slot: (word >> 28) as u8 })
+        Some(Self { len: word & 0xffff, stage, slot: (word >> 20) as u8 })
     }
 }
 
@@ -124,11 +141,12 @@ mod tests {
         assert_eq!(Some(state), State::of(word, 4096));
         assert_eq!(None, State::of(word, 4104));
         assert_eq!(None, State::of(word, 4096 + 4 * 1024 * 1024));
+        assert_eq!(None, State::of(word, 4096 + (1 << 38)));
     }
 
     #[test]
     fn fresh_memory_holds_no_state_word() {
-        for position in [0, 8, 1 << 30, 1 << 31] {
+        for position in [0, 8, 1 << 30, 1 << 31, 1 << 39] {
             assert_eq!(None, State::of(0, position));
         }
     }

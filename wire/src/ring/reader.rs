@@ -4,8 +4,7 @@
 //! used; the worst that a scribbled ring does is [`Next::Corrupt`] or a record that does not decode.
 
 use super::sync::{Ordering, fence};
-use super::{MAX_RECORD, Memory, Stage, State, bell};
-use crate::record::Head;
+use super::{MAX_RECORD, Memory, Stage, State, bell, offset_of};
 
 /// What the reader finds at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +59,20 @@ impl<M: Memory> Reader<M> {
     }
 
     /// Copies the next record into `into`, which holds at least [`MAX_RECORD`] bytes.
+    ///
+    /// Steps over what is no record, but not for ever: once it has gone round the ring, it says [`Next::Empty`], so
+    /// a program that goes on laying such words before it holds up nobody else's ring.
     #[inline]
     pub fn next(&mut self, into: &mut [u8]) -> Next {
+        let start = self.cursor;
         loop {
             let (state, offset) = match self.look() {
                 Ok(found) => found,
                 Err(next) => return next,
             };
+            if self.cursor.wrapping_sub(start) >= self.memory.data_len() {
+                return Next::Empty;
+            }
             match state.stage {
                 Stage::Pad | Stage::Abandoned => self.cursor = self.cursor.wrapping_add(state.len),
                 Stage::Busy => {
@@ -92,8 +98,7 @@ impl<M: Memory> Reader<M> {
         if pending == 0 {
             return Err(Next::Empty);
         }
-        let data_len = self.memory.data_len();
-        if pending > data_len || !pending.is_multiple_of(8) {
+        if pending > self.memory.data_len() || !pending.is_multiple_of(8) {
             return Err(Next::Corrupt);
         }
         match self.state_at(self.cursor, pending) {
@@ -107,7 +112,7 @@ impl<M: Memory> Reader<M> {
     #[inline(always)]
     fn state_at(&self, position: u64, pending: u64) -> Option<Result<(State, u64), ()>> {
         let data_len = self.memory.data_len();
-        let offset = position % data_len;
+        let offset = offset_of(position, data_len);
         // Acquire: pairs with the Release exchange in `Reservation::commit`; the record's bytes are there.
         let word = self.memory.state(offset).load(Ordering::Acquire);
         let state = State::of(word, position)?;
@@ -116,17 +121,17 @@ impl<M: Memory> Reader<M> {
             && state.len <= pending
             && match state.stage {
                 Stage::Pad => state.len == before_end,
-                _ => {
-                    state.len >= 8 + Head::LEN as u64
-                        && state.len <= before_end
-                        && state.len <= MAX_RECORD as u64
-                }
+                // At least the state word itself, or the reader would stay where it is.
+                _ => state.len >= 8 && state.len <= before_end && state.len <= MAX_RECORD as u64,
             };
         Some(if is_sane { Ok((state, offset)) } else { Err(()) })
     }
 
     /// Steps over the unfinished record at the cursor. True when it did, so that one record is lost; false when
     /// the writer has committed it after all.
+    ///
+    /// Where [`Unfinished::slot`] is `None`, more than one may be lost: the records after it whose writers have not
+    /// yet stored a state word either. Gaps in the sequence numbers count them.
     ///
     /// Call it when the writer is dead or has been stuck for long: see the module's documentation.
     pub fn skip(&mut self) -> bool {
@@ -157,7 +162,9 @@ impl<M: Memory> Reader<M> {
 
     /// Moves the cursor to the next position that holds a state word of its own, or to the tail.
     fn resume_at_next_state(&mut self) {
-        let mut pending = self.pending();
+        // The tail is another look at a word that a hostile writer may have changed: what is beyond the data's
+        // length is cut off, so that the way is finite, and the next look says that the ring is corrupt.
+        let mut pending = self.pending().min(self.memory.data_len()) & !7;
         while pending > 8 {
             self.cursor = self.cursor.wrapping_add(8);
             pending -= 8;
@@ -183,8 +190,9 @@ impl<M: Memory> Reader<M> {
     /// may wait on the bell's futex for as long as it holds `mode`; false, with the bell at AWAKE, when there is
     /// something to read.
     pub fn may_sleep(&self, mode: u32) -> bool {
-        // Relaxed: ordered before the look at the records by the fence.
-        self.memory.bell().store(mode, Ordering::Relaxed);
+        // An exchange rather than a store, and AcqRel: comes after the exchange of every writer that rang before, so
+        // that none of them can hide this. Ordered before the look at the records by the fence.
+        self.memory.bell().swap(mode, Ordering::AcqRel);
         // SeqCst: either the writer's commit comes before this fence and `look` sees it, or the writer sees the
         // bell. Pairs with the SeqCst exchange in `Reservation::commit`.
         fence(Ordering::SeqCst);
@@ -201,7 +209,7 @@ impl<M: Memory> Reader<M> {
 
     /// Says that the reader looks by itself.
     pub fn wake_up(&self) {
-        // Relaxed: a writer that still sees the old value makes one call too many.
-        self.memory.bell().store(bell::AWAKE, Ordering::Relaxed);
+        // AcqRel: as in `may_sleep`. A writer that still sees the old value makes one call too many.
+        self.memory.bell().swap(bell::AWAKE, Ordering::AcqRel);
     }
 }

@@ -4,7 +4,7 @@
 //! one of the reservation's compare-and-swap, in which every turn means that another writer has succeeded.
 
 use super::sync::{Ordering, fence};
-use super::{MAX_RECORD, Memory, Stage, State, bell};
+use super::{MAX_RECORD, Memory, Stage, State, bell, offset_of};
 use crate::codec::Sink;
 
 /// Why a record could not be reserved. Nothing was written.
@@ -16,11 +16,13 @@ pub enum Refused {
     TooLong,
 }
 
-/// A reserved record that is being written. Dropping it without a commit leaves a hole that the reader must time
-/// out, so only a dying thread does that.
+/// A reserved record that is being written. Dropping it without [`commit`](Reservation::commit) or
+/// [`abandon`](Reservation::abandon) leaves a hole that the reader must time out, so only a dying thread does that.
 pub struct Reservation<'m, M: Memory> {
     memory: &'m M,
     position: u64,
+    /// Of `position` in the data.
+    offset: u64,
     state: State,
     written: u64,
     is_half_full: bool,
@@ -40,12 +42,20 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
         // Acquire: pairs with the Release store in `Reader::release`. The reader's copies out of the space it gives
         // back are done before this writer overwrites it.
         let head = memory.head().load(Ordering::Acquire);
-        let before_end = data_len - tail % data_len;
+        let before_end = data_len - offset_of(tail, data_len);
         let pad = if len > before_end { before_end } else { 0 };
         let end = tail.wrapping_add(pad + len);
         let used = end.wrapping_sub(head);
         if used > data_len {
-            return Err(Refused::Full);
+            // The tail may be older than the head: this thread was interrupted between the two loads, and what
+            // looks like a full ring is none. Relaxed suffices for the second look: the head's Acquire load orders
+            // it after every reservation that the reader has read.
+            let moved = memory.tail().load(Ordering::Relaxed);
+            if moved == tail {
+                return Err(Refused::Full);
+            }
+            tail = moved;
+            continue;
         }
         // Relaxed: the reservation publishes nothing; the reader waits for the state word.
         match memory.tail().compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
@@ -53,16 +63,16 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
             Ok(_) => {
                 if pad > 0 {
                     let state = State { len: pad, stage: Stage::Pad, slot };
-                    // Release: nothing is published with it; it only must not be Relaxed under loom's reading of
-                    // the reader's Acquire load of the same word.
-                    memory.state(tail % data_len).store(state.word(tail), Ordering::Release);
+                    // Relaxed: nothing is published with it.
+                    memory.state(offset_of(tail, data_len)).store(state.word(tail), Ordering::Relaxed);
                 }
                 let position = tail.wrapping_add(pad);
+                let offset = offset_of(position, data_len);
                 let state = State { len, stage: Stage::Busy, slot };
                 // Relaxed: tells the reader the length, should this writer die here; the bytes follow.
-                memory.state(position % data_len).store(state.word(position), Ordering::Relaxed);
+                memory.state(offset).store(state.word(position), Ordering::Relaxed);
                 let is_half_full = used > data_len / 2;
-                return Ok(Reservation { memory, position, state, written: 8, is_half_full });
+                return Ok(Reservation { memory, position, offset, state, written: 8, is_half_full });
             }
         }
     }
@@ -77,7 +87,7 @@ impl<M: Memory> Sink for Reservation<'_, M> {
         }
         // SAFETY: the range lies within the record, which this value alone has reserved and which `reserve` placed
         // within the data.
-        unsafe { self.memory.write(self.position % self.memory.data_len() + self.written, bytes) };
+        unsafe { self.memory.write(self.offset + self.written, bytes) };
         self.written = end;
         true
     }
@@ -90,7 +100,7 @@ impl<M: Memory> Reservation<'_, M> {
     pub fn commit(self) -> bool {
         let busy = self.state.word(self.position);
         let committed = State { stage: Stage::Committed, ..self.state }.word(self.position);
-        let state = self.memory.state(self.position % self.memory.data_len());
+        let state = self.memory.state(self.offset);
         // Release (in SeqCst): publishes the record's bytes. Pairs with the Acquire load in `Reader::next`. It fails
         // if the reader gave the record up; it has been counted there.
         // SeqCst: this store and the load of the bell below must not be reordered, or a reader that is about to
@@ -103,6 +113,20 @@ impl<M: Memory> Reservation<'_, M> {
         self.ring_bell()
     }
 
+    /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; nobody is woken.
+    #[cold]
+    pub fn abandon(self) {
+        let abandoned = State { stage: Stage::Abandoned, ..self.state }.word(self.position);
+        let busy = self.state.word(self.position);
+        // Relaxed: nothing is published. It fails if the reader gave the record up before.
+        let _ = self.memory.state(self.offset).compare_exchange(
+            busy,
+            abandoned,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
     #[inline(always)]
     fn ring_bell(&self) -> bool {
         let word = self.memory.bell();
@@ -111,8 +135,10 @@ impl<M: Memory> Reservation<'_, M> {
         if reader == bell::AWAKE || (reader == bell::NAPPING && !self.is_half_full) {
             return false;
         }
-        // One writer makes the system call, however many see the reader asleep. Relaxed: the reader looks at the
-        // records, not at the bell.
-        word.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE
+        // One writer makes the system call, however many see the reader asleep. If the bell is another one by now,
+        // then somebody else wakes the reader, or it has looked after this record was there: for had it gone to
+        // sleep before, the load above would have said so.
+        // Release: pairs with the exchanges in `Reader`, which orders what they write after this.
+        word.compare_exchange(reader, bell::AWAKE, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
