@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! 0          header: magic, version; tail, head and bell, each on a cache line of its own
-//! 512        slot 0, the image that made the mapping
-//! 768        its counters of the first 104 descriptors, 32 bytes each
+//! 512        slots 0 to 5, 256 bytes each: slot 0 is the image that made the mapping, the others are its fork and vfork
+//!            children, which write here until they exec
+//! 2048       the image's counters of the first 64 descriptors, 32 bytes each
 //! 4096       the ring's data, a power of two
-//! then       slots 1 to 63, 256 bytes each: fork and vfork children of the image, which write here until they exec
-//! then       the image's counters of descriptors 104 to 65535, then 1024 for each of the other slots
+//! then       slots 6 to 63
+//! then       the image's counters of descriptors 64 to 65535, then 1024 for each of the other slots
 //! ```
 //!
 //! The file is sparse: a page costs memory once it is touched. What every process touches lies together at the front,
@@ -39,9 +40,10 @@ pub const MIN_DATA_LEN: u64 = 128 * 1024;
 /// Largest ring data.
 pub const MAX_DATA_LEN: u64 = 256 * 1024 * 1024;
 
-const OWNER_AT: usize = 512;
-const LOW_FDS_AT: usize = 768;
-const LOW_FDS: usize = 104;
+const SLOTS_AT: usize = 512;
+const FIRST_SLOTS: usize = 6;
+const LOW_FDS_AT: usize = 2048;
+const LOW_FDS: usize = 64;
 const DATA_AT: usize = 4096;
 const SLOT_LEN: usize = 256;
 /// What lies behind the data, from its end on.
@@ -49,9 +51,9 @@ const SLOTS_BEHIND: usize = 0;
 const FDS_BEHIND: usize = SLOTS * SLOT_LEN;
 const END_BEHIND: usize = FDS_BEHIND + (OWNER_FDS + (SLOTS - 1) * CHILD_FDS) * size_of::<FdCounters>();
 
-const _: () = assert!(size_of::<Slot>() <= SLOT_LEN && size_of::<Header>() <= OWNER_AT);
-const _: () =
-    assert!(OWNER_AT + SLOT_LEN <= LOW_FDS_AT && LOW_FDS * size_of::<FdCounters>() == DATA_AT - LOW_FDS_AT);
+const _: () = assert!(size_of::<Slot>() <= SLOT_LEN && size_of::<Header>() <= SLOTS_AT);
+const _: () = assert!(SLOTS_AT + FIRST_SLOTS * SLOT_LEN == LOW_FDS_AT);
+const _: () = assert!(LOW_FDS * size_of::<FdCounters>() == DATA_AT - LOW_FDS_AT);
 const _: () = assert!(size_of::<FdCounters>() == 32 && FDS_BEHIND.is_multiple_of(4096));
 
 /// Where the ring's data begins in the file: for giving its pages back.
@@ -226,20 +228,16 @@ const OPEN: u64 = 1 << 63;
 const PEER_SHIFT: u32 = 40;
 
 impl FdCounters {
-    /// Counts a successful call that read or received `bytes`.
+    /// Bytes read or received, and the calls that did: for adding to, which each process does in its own way.
     #[inline(always)]
-    pub fn count_in(&self, bytes: u64) {
-        // Relaxed: statistics; the collector reads them after the process closed the descriptor or ended.
-        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-        self.calls_in.fetch_add(1, Ordering::Relaxed);
+    pub fn incoming(&self) -> (&AtomicU64, &AtomicU64) {
+        (&self.bytes_in, &self.calls_in)
     }
 
-    /// Counts a successful call that wrote or sent `bytes`.
+    /// Bytes written or sent, and the calls that did.
     #[inline(always)]
-    pub fn count_out(&self, bytes: u64) {
-        // Relaxed: as in `count_in`.
-        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-        self.calls_out.fetch_add(1, Ordering::Relaxed);
+    pub fn outgoing(&self) -> (&AtomicU64, &AtomicU64) {
+        (&self.bytes_out, &self.calls_out)
     }
 
     /// Starts over for a descriptor that this process has just opened.
@@ -351,12 +349,8 @@ impl Mapped {
     /// The slot `index`; slot 0 for an index that does not exist.
     #[inline(always)]
     pub fn slot(&self, index: u8) -> &Slot {
-        let index = usize::from(index);
-        let at = if index == 0 || index >= SLOTS {
-            OWNER_AT
-        } else {
-            self.behind(SLOTS_BEHIND + index * SLOT_LEN)
-        };
+        let index = if usize::from(index) < SLOTS { usize::from(index) } else { 0 };
+        let at = if index < FIRST_SLOTS { SLOTS_AT } else { self.behind(SLOTS_BEHIND) } + index * SLOT_LEN;
         // SAFETY: a slot's place, within the mapping and a multiple of its alignment; a slot is all atomics.
         unsafe { self.base.add(at).cast::<Slot>().as_ref() }
     }

@@ -54,8 +54,9 @@ impl<M: Memory> Reader<M> {
 
     /// Bytes that are reserved and not yet read. More than the data's length on a corrupt ring.
     pub fn pending(&self) -> u64 {
-        // Acquire: a later look at the records sees at least what this tail counts.
-        self.memory.tail().load(Ordering::Acquire).wrapping_sub(self.cursor)
+        // Relaxed: the tail publishes nothing. A record behind an older tail is found at the next look, and one whose
+        // state word cannot be seen yet counts as unfinished.
+        self.memory.tail().load(Ordering::Relaxed).wrapping_sub(self.cursor)
     }
 
     /// Copies the next record into `into`, which holds at least [`MAX_RECORD`] bytes.
@@ -190,9 +191,9 @@ impl<M: Memory> Reader<M> {
     /// may wait on the bell's futex for as long as it holds `mode`; false, with the bell at AWAKE, when there is
     /// something to read.
     pub fn may_sleep(&self, mode: u32) -> bool {
-        // An exchange rather than a store, and AcqRel: comes after the exchange of every writer that rang before, so
-        // that none of them can hide this. Ordered before the look at the records by the fence.
-        self.memory.bell().swap(mode, Ordering::AcqRel);
+        // An exchange rather than a store: it has its place after the exchange of each writer that rang before, so
+        // none of them hides it. Relaxed: ordered before the look at the records by the fence.
+        self.memory.bell().swap(mode, Ordering::Relaxed);
         // SeqCst: either the writer's commit comes before this fence and `look` sees it, or the writer sees the
         // bell. Pairs with the SeqCst exchange in `Reservation::commit`.
         fence(Ordering::SeqCst);
@@ -209,7 +210,7 @@ impl<M: Memory> Reader<M> {
 
     /// Says that the reader looks by itself.
     pub fn wake_up(&self) {
-        // AcqRel: as in `may_sleep`. A writer that still sees the old value makes one call too many.
-        self.memory.bell().swap(bell::AWAKE, Ordering::AcqRel);
+        // An exchange as in `may_sleep`. Relaxed: a writer that still sees the old value makes one call too many.
+        self.memory.bell().swap(bell::AWAKE, Ordering::Relaxed);
     }
 }

@@ -138,7 +138,7 @@ impl<M: Memory> Reservation<'_, M> {
         // One writer makes the system call, however many see the reader asleep. If the bell is another one by now,
         // then somebody else wakes the reader, or it has looked after this record was there: for had it gone to
         // sleep before, the load above would have said so.
-        // Release: pairs with the exchanges in `Reader`, which orders what they write after this.
-        word.compare_exchange(reader, bell::AWAKE, Ordering::Release, Ordering::Relaxed).is_ok()
+        // Relaxed: the reader looks at the records, not at the bell.
+        word.compare_exchange(reader, bell::AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
