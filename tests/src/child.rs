@@ -1,0 +1,196 @@
+//! Runs a program to its end, with a deadline, and keeps everything that it said.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing in these tests takes longer, even on two busy cores.
+pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// How a program ended, as its parent saw it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Status {
+    /// The exit code that a shell, and `glassbox run`, turn this into.
+    pub fn as_shell_code(self) -> i32 {
+        match self {
+            Status::Exited(code) => code,
+            Status::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+impl From<ExitStatus> for Status {
+    fn from(status: ExitStatus) -> Status {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Status::Exited(code),
+            (None, signal) => Status::Killed(signal.unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Status::Exited(code) => write!(f, "exit {code}"),
+            Status::Killed(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// All that a program left to its parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// How it ended.
+    pub status: Status,
+    /// What it wrote to descriptor 1.
+    pub stdout: String,
+    /// What it wrote to descriptor 2.
+    pub stderr: String,
+}
+
+/// A running program whose output is collected; dropping it kills it and its process group.
+pub struct Running {
+    child: Child,
+    what: String,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    started: Instant,
+    is_over: bool,
+}
+
+/// Starts `command` in a process group of its own, with `stdin` as input.
+pub fn start(mut command: Command, stdin: &[u8]) -> Running {
+    let what = format!("{command:?}");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
+    let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
+    if let Some(mut input) = child.stdin.take() {
+        let bytes = stdin.to_vec();
+        // A program that does not read its input is no fault of the harness.
+        thread::spawn(move || drop(input.write_all(&bytes)));
+    }
+    Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
+}
+
+/// Runs `command` to its end.
+pub fn run(command: Command, stdin: &[u8]) -> Ending {
+    start(command, stdin).finish()
+}
+
+fn drained(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (output_tx, output_rx) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            drop(pipe.read_to_end(&mut bytes));
+        }
+        drop(output_tx.send(bytes));
+    });
+    output_rx
+}
+
+impl Running {
+    /// The process that was started.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill takes no pointers; the child has not been reaped, so the number is still its own.
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end, and for the end of its output.
+    ///
+    /// # Panics
+    /// After [`DEADLINE`], having killed it; also if something that it started keeps its output open.
+    pub fn finish(mut self) -> Ending {
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break Status::from(status),
+                Ok(None) if self.started.elapsed() < DEADLINE => thread::sleep(Duration::from_millis(2)),
+                Ok(None) => self.give_up("did not end"),
+                Err(error) => panic!("cannot wait for {}: {error}", self.what),
+            }
+        };
+        let stdout = self.output(true);
+        let stderr = self.output(false);
+        self.is_over = true;
+        Ending { status, stdout, stderr }
+    }
+
+    fn output(&self, is_stdout: bool) -> String {
+        let receiver = if is_stdout { &self.stdout } else { &self.stderr };
+        match receiver.recv_timeout(Duration::from_secs(20)) {
+            Ok(bytes) => escaped(&bytes),
+            Err(_) => self.give_up("ended, but something that it started holds its output"),
+        }
+    }
+
+    fn give_up(&self, why: &str) -> ! {
+        let mut state = String::new();
+        let path = format!("/proc/{}/stack", self.pid());
+        if let Ok(mut file) = File::open(path) {
+            drop(file.read_to_string(&mut state));
+        }
+        self.kill_group();
+        panic!("{} {why} after {:?}\n{state}", self.what, self.started.elapsed());
+    }
+
+    fn kill_group(&self) {
+        // SAFETY: kill takes no pointers; the group was made for this child by `start`, and holds only what it started.
+        unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.kill_group();
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// Output as text that shows every byte: what is not UTF-8 is written as `\xNN`.
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// Waits until `is_so`, looking every few milliseconds.
+///
+/// # Panics
+/// After `DEADLINE / 3`, naming what was waited for.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < DEADLINE / 3, "waited {:?} in vain for: {what}", started.elapsed());
+        thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,427 @@
+//! Reads a `jsonl` output as a stranger would, and checks what must hold on every run.
+//!
+//! The checks are CONTRACT.md's promises that need no knowledge of the program: every line is JSON, the fields that are
+//! always there are there, and the sequence numbers of each image have no gap that a `sensor.loss` does not explain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+/// One line of the output.
+#[derive(Clone, Debug)]
+pub struct Event {
+    fields: Map<String, Value>,
+}
+
+impl Event {
+    /// The field `event`: noun and verb.
+    pub fn name(&self) -> &str {
+        self.text("event").unwrap_or("")
+    }
+
+    /// A field that is a string.
+    pub fn text(&self, field: &str) -> Option<&str> {
+        self.fields.get(field)?.as_str()
+    }
+
+    /// A field that is a whole number.
+    pub fn number(&self, field: &str) -> Option<i64> {
+        let value = self.fields.get(field)?;
+        value.as_i64().or_else(|| value.as_u64().map(|large| large as i64))
+    }
+
+    /// A field as it is.
+    pub fn field(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field)
+    }
+
+    /// A field that is a list of strings; empty if it is not there.
+    pub fn list(&self, field: &str) -> Vec<&str> {
+        let items = self.fields.get(field).and_then(Value::as_array);
+        items.map(|items| items.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> i64 {
+        self.number("pid").unwrap_or(-1)
+    }
+
+    /// The sensor's sequence number.
+    pub fn seq(&self) -> Option<u64> {
+        self.fields.get("seq")?.as_u64()
+    }
+
+    /// The name of the call that was made, or nothing.
+    pub fn call(&self) -> &str {
+        self.text("call").unwrap_or("")
+    }
+
+    /// The path, or nothing.
+    pub fn path(&self) -> &str {
+        self.text("path").unwrap_or("")
+    }
+
+    /// Whether the last component of the path is `name`.
+    pub fn is_file(&self, name: &str) -> bool {
+        self.path().rsplit('/').next() == Some(name)
+    }
+
+    /// Whether the call failed.
+    pub fn has_failed(&self) -> bool {
+        self.fields.contains_key("error")
+    }
+}
+
+/// A whole output, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    all: Vec<Event>,
+}
+
+/// What a run may do to its events, beyond what every run may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// No event may be lost.
+    #[default]
+    NothingLost,
+    /// Events may be lost if that is counted.
+    LossIsCounted,
+    /// The program has destroyed its own ring: only the form of the lines is checked.
+    Rubbish,
+}
+
+impl Events {
+    /// Reads `path` and checks it.
+    ///
+    /// # Panics
+    /// With every broken promise named, if there is one.
+    pub fn read(path: &Path, expect: Expect) -> Events {
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("no events in {}: {error}", path.display()));
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{}: not UTF-8: {error}", path.display()));
+        match Events::parse(&text, expect) {
+            Ok(events) => events,
+            Err(broken) => panic!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken)),
+        }
+    }
+
+    /// Reads `text` and checks it; the error lists the broken promises.
+    pub fn parse(text: &str, expect: Expect) -> Result<Events, Vec<String>> {
+        let mut broken = Vec::new();
+        let mut all = Vec::new();
+        if !text.is_empty() && !text.ends_with('\n') {
+            broken.push("the last line is cut".to_owned());
+        }
+        for (number, line) in text.lines().enumerate() {
+            match serde_json::from_str::<Value>(line) {
+                Ok(Value::Object(fields)) => {
+                    let event = Event { fields };
+                    let wrong = form(&event);
+                    broken.extend(wrong.into_iter().map(|what| format!("line {}: {what}: {line}", number + 1)));
+                    all.push(event);
+                }
+                Ok(_) => broken.push(format!("line {}: not an object: {line}", number + 1)),
+                Err(error) => broken.push(format!("line {}: {error}: {line}", number + 1)),
+            }
+        }
+        let events = Events { all };
+        if expect != Expect::Rubbish {
+            broken.extend(events.gaps());
+            broken.extend(events.ledger());
+        }
+        if expect == Expect::NothingLost {
+            broken.extend(events.named("sensor.loss").map(|loss| format!("lost: {:?}", loss.fields)));
+        }
+        if broken.is_empty() { Ok(events) } else { Err(broken) }
+    }
+
+    /// All events.
+    pub fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.all.iter()
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The events of one kind.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Event> {
+        self.all.iter().filter(move |event| event.name() == name)
+    }
+
+    /// The opens of files whose last path component is `file`, failed ones too.
+    pub fn opens<'a>(&'a self, file: &'a str) -> Vec<&'a Event> {
+        self.named("file.open").filter(|event| event.is_file(file)).collect()
+    }
+
+    /// The closes of files whose last path component is `file`.
+    pub fn closes<'a>(&'a self, file: &'a str) -> Vec<&'a Event> {
+        self.named("file.close").filter(|event| event.is_file(file)).collect()
+    }
+
+    /// The only event for which `is_it`.
+    ///
+    /// # Panics
+    /// If there is none or more than one.
+    pub fn only(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> &Event {
+        let found: Vec<&Event> = self.all.iter().filter(|event| is_it(event)).collect();
+        match found.as_slice() {
+            [one] => one,
+            none_or_many => panic!("{} events instead of one: {what}: {none_or_many:#?}\n{}", found.len(), self.outline()),
+        }
+    }
+
+    /// One line an event, for messages.
+    pub fn outline(&self) -> String {
+        let mut text = String::new();
+        for event in self.all.iter().take(200) {
+            let seq = event.seq().map_or_else(|| "-".to_owned(), |seq| seq.to_string());
+            let what = event.text("remote").unwrap_or(event.path());
+            let error = event.text("error").unwrap_or("");
+            text.push_str(&format!("{} {seq} {} {} {what} {error}\n", event.pid(), event.name(), event.call()));
+        }
+        text
+    }
+
+    /// Per process and image, the sequence numbers that are missing without a loss that explains them.
+    fn gaps(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut images: BTreeMap<(i64, usize), Vec<u64>> = BTreeMap::new();
+        let mut image_of: BTreeMap<i64, usize> = BTreeMap::new();
+        for event in &self.all {
+            let Some(seq) = event.seq() else { continue };
+            let image = image_of.entry(event.pid()).or_default();
+            if seq == 0 && event.name() == "process.start" && images.contains_key(&(event.pid(), *image)) {
+                *image += 1;
+            }
+            images.entry((event.pid(), *image)).or_default().push(seq);
+        }
+        let mut missing: BTreeMap<i64, u64> = BTreeMap::new();
+        for ((pid, image), seqs) in &images {
+            let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
+            if distinct.len() != seqs.len() {
+                broken.push(format!("pid {pid} image {image}: {} numbers came twice", seqs.len() - distinct.len()));
+            }
+            let wanted = distinct.last().map_or(0, |last| last + 1);
+            *missing.entry(*pid).or_default() += wanted - distinct.len() as u64;
+        }
+        for (pid, missing) in missing {
+            let explained: i64 = self.of("sensor.loss", pid).filter_map(|loss| loss.number("count")).sum();
+            if missing > explained as u64 {
+                broken.push(format!("pid {pid}: {missing} numbers are missing, {explained} explained"));
+            }
+        }
+        broken
+    }
+
+    /// `process.exit` counts what was delivered and what was lost: both must be what the stream shows.
+    fn ledger(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for exit in self.named("process.exit") {
+            let delivered = self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
+            let lost: i64 = self.of("sensor.loss", exit.pid()).filter_map(|loss| loss.number("count")).sum();
+            if exit.number("events").is_some_and(|counted| counted != delivered as i64) {
+                broken.push(format!("pid {}: {delivered} events, the ledger says {:?}", exit.pid(), exit.field("events")));
+            }
+            if exit.number("lost").is_some_and(|counted| counted != lost) {
+                broken.push(format!("pid {}: {lost} lost, the ledger says {:?}", exit.pid(), exit.field("lost")));
+            }
+        }
+        broken
+    }
+
+    fn of<'a>(&'a self, name: &'a str, pid: i64) -> impl Iterator<Item = &'a Event> {
+        self.named(name).filter(move |event| event.pid() == pid)
+    }
+}
+
+fn few(broken: &[String]) -> String {
+    let mut text = broken.iter().take(12).map(|what| format!("  {what}\n")).collect::<String>();
+    if broken.len() > 12 {
+        text.push_str(&format!("  and {} more\n", broken.len() - 12));
+    }
+    text
+}
+
+/// Every event that CONTRACT.md names, with the fields that a call which did not fail must have.
+const KNOWN: &[(&str, &[&str])] = &[
+    ("process.start", &["path", "argv", "cwd", "gid", "egid", "coverage"]),
+    ("process.exec", &[]),
+    ("process.fork", &["child"]),
+    ("process.exit", &["sensor_ns", "events", "lost"]),
+    ("process.signal", &["target", "signal"]),
+    ("process.credentials", &["what"]),
+    ("process.trace", &["request", "target"]),
+    ("process.namespace", &["what"]),
+    ("file.open", &["path", "fd", "flags"]),
+    ("file.close", &["path", "fd", "bytes_read", "bytes_written", "reads", "writes", "open_ns"]),
+    ("file.unlink", &["path"]),
+    ("file.rmdir", &["path"]),
+    ("file.mkdir", &["path"]),
+    ("file.chmod", &["path", "mode"]),
+    ("file.chown", &["path"]),
+    ("file.truncate", &["path"]),
+    ("file.xattr", &["path"]),
+    ("file.rename", &["path", "new_path"]),
+    ("file.link", &["path", "new_path"]),
+    ("file.symlink", &["path", "new_path"]),
+    ("net.socket", &["fd", "family", "type", "protocol"]),
+    ("net.bind", &["fd", "local"]),
+    ("net.listen", &["fd"]),
+    ("net.connect", &["fd", "family", "remote"]),
+    ("net.accept", &["fd"]),
+    ("net.close", &["bytes_sent", "bytes_received", "open_ns"]),
+    ("dns.query", &["host"]),
+    ("lib.load", &["flags"]),
+    ("memory.map", &["addr", "len", "prot"]),
+    ("kernel.module", &[]),
+    ("kernel.bpf", &[]),
+    ("kernel.userfaultfd", &[]),
+    ("kernel.io_uring", &[]),
+    ("fd.duplicate", &["fd", "target"]),
+    ("sensor.loss", &["count", "reason"]),
+    ("sensor.evasion", &["call", "addr"]),
+    ("sensor.blind", &["reason"]),
+];
+
+/// What is wrong with one event by itself.
+fn form(event: &Event) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut demand = |holds: bool, what: &str| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    let name = event.name();
+    let is_ours = name.starts_with("sensor.") || name == "process.exit";
+
+    demand(event.text("time").is_some_and(is_rfc3339_nanoseconds), "`time` is not RFC 3339 with 9 digits and Z");
+    demand(KNOWN.iter().any(|(known, _)| *known == name), "unknown `event`");
+    for field in ["pid", "tid", "ppid", "uid", "euid"] {
+        demand(event.number(field).is_some(), &format!("`{field}` is missing"));
+    }
+    demand(event.text("exe").is_some_and(|exe| exe.starts_with('/')), "`exe` is no absolute path");
+    demand(!event.fields.values().any(Value::is_null), "a field is null: it should be absent");
+    demand(!is_ours || event.seq().is_none(), "`seq` on an event that the collector makes");
+    if event.fields.contains_key("call") && !is_ours {
+        let via = event.text("via").unwrap_or("absent");
+        demand(["symbol", "got", "inline", "notify"].contains(&via), "`via` is none of the four");
+        demand((via == "notify") == event.seq().is_none(), "`seq` must be there, save via notify");
+    }
+    if let Some(error) = event.field("error") {
+        let is_name = error.as_str().is_some_and(|e| e.starts_with('E') && e.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
+        demand(is_name, "`error` is no errno's name");
+    } else if let Some((_, fields)) = KNOWN.iter().find(|(known, _)| *known == name) {
+        for field in *fields {
+            demand(event.fields.contains_key(*field), &format!("`{field}` is missing"));
+        }
+    }
+    if event.fields.contains_key("ret") {
+        demand(event.number("ret").is_some(), "`ret` is no number");
+    }
+    if name.starts_with("file.") && !event.has_failed() {
+        // A memory file and a socket or pipe have no place in the tree of files.
+        let path = event.path();
+        demand(path.starts_with('/') || path.contains(':'), "`path` is not absolute");
+        let has_dots = path.split('/').any(|part| part == "." || part == "..");
+        demand(!(path.starts_with('/') && has_dots), "`path` has dots in it");
+    }
+    if name == "process.exit" {
+        let causes = ["code", "signal", "cause"].iter().filter(|cause| event.fields.contains_key(**cause)).count();
+        demand(causes == 1, "not exactly one of `code`, `signal`, `cause`");
+    }
+    if name == "process.start" {
+        let coverage = event.text("coverage").unwrap_or("");
+        demand(["hooked", "notify", "blind"].contains(&coverage), "`coverage` is none of the three");
+        demand(coverage != "hooked" || event.seq() == Some(0), "a hooked image must start at seq 0");
+        demand(coverage != "blind" || event.fields.contains_key("reason"), "blind without a `reason`");
+    }
+    wrong
+}
+
+fn is_rfc3339_nanoseconds(time: &str) -> bool {
+    let pattern = "dddd-dd-ddTdd:dd:dd.dddddddddZ";
+    time.len() == pattern.len()
+        && time.bytes().zip(pattern.bytes()).all(|(byte, wanted)| match wanted {
+            b'd' => byte.is_ascii_digit(),
+            literal => byte == literal,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = r#"{"time":"2026-01-02T03:04:05.000000006Z","event":"process.start","pid":7,"tid":7,"ppid":1,"exe":"/bin/x","uid":0,"euid":0,"seq":0,"path":"/bin/x","argv":[],"cwd":"/","gid":0,"egid":0,"coverage":"hooked"}"#;
+
+    fn open(seq: u64) -> String {
+        format!(
+            r#"{{"time":"2026-01-02T03:04:05.000000007Z","event":"file.open","call":"open","via":"symbol","pid":7,"tid":7,"ppid":1,"exe":"/bin/x","uid":0,"euid":0,"seq":{seq},"ret":3,"path":"/a","fd":3,"flags":[]}}"#
+        )
+    }
+
+    fn loss(count: u64) -> String {
+        format!(
+            r#"{{"time":"2026-01-02T03:04:05.000000007Z","event":"sensor.loss","pid":7,"tid":7,"ppid":1,"exe":"/bin/x","uid":0,"euid":0,"count":{count},"reason":"ring_full"}}"#
+        )
+    }
+
+    fn broken(lines: &[&str], expect: Expect) -> Vec<String> {
+        Events::parse(&format!("{}\n", lines.join("\n")), expect).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_tidy_output_has_nothing_against_it() {
+        assert_eq!(Vec::<String>::new(), broken(&[START, &open(1), &open(2)], Expect::NothingLost));
+    }
+
+    #[test]
+    fn a_gap_without_a_loss_is_found() {
+        let found = broken(&[START, &open(1), &open(3)], Expect::LossIsCounted);
+
+        assert_eq!(vec!["pid 7: 1 numbers are missing, 0 explained"], found);
+    }
+
+    #[test]
+    fn a_gap_with_its_loss_is_accepted_only_where_losses_are() {
+        let lines = [START, &open(1), &open(4), &loss(2)];
+
+        assert!(broken(&lines, Expect::LossIsCounted).is_empty());
+        assert_eq!(1, broken(&lines, Expect::NothingLost).len());
+    }
+
+    #[test]
+    fn a_number_that_comes_twice_is_found() {
+        let found = broken(&[START, &open(1), &open(1)], Expect::NothingLost);
+
+        assert_eq!(vec!["pid 7 image 0: 1 numbers came twice"], found);
+    }
+
+    #[test]
+    fn the_numbers_of_the_next_image_begin_again() {
+        assert!(broken(&[START, &open(1), START, &open(1)], Expect::NothingLost).is_empty());
+    }
+
+    #[test]
+    fn a_time_without_nanoseconds_is_refused() {
+        assert!(is_rfc3339_nanoseconds("2026-01-02T03:04:05.123456789Z"));
+        assert!(!is_rfc3339_nanoseconds("2026-01-02T03:04:05.123456Z"));
+        assert!(!is_rfc3339_nanoseconds("2026-01-02T03:04:05.123456789+00:00"));
+    }
+
+    #[test]
+    fn a_missing_field_and_a_relative_path_are_named() {
+        let bad = open(1).replace("\"path\":\"/a\"", "\"path\":\"a\"").replace("\"flags\":[]", "\"x\":1");
+
+        let found = broken(&[START, &bad], Expect::NothingLost).join(" ");
+
+        assert!(found.contains("`path` is not absolute") && found.contains("`flags` is missing"), "{found}");
+    }
+}

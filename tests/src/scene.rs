@@ -1,0 +1,414 @@
+//! A place of its own for one victim, and the ways to run it there.
+//!
+//! The working directory has the same path in each run of a scene, and is emptied between them, so that nothing that a
+//! program can print about it differs. What a run leaves there is compared too: that is where a sensor that writes into
+//! somebody else's descriptor shows.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::artefacts::{glassbox, sensor};
+use crate::child::{self, Ending, Status};
+use crate::collector::Collector;
+use crate::events::{Events, Expect};
+use crate::victim::{self, Libc, Victim};
+
+/// How a victim is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As it is.
+    Bare,
+    /// Under a preloaded library of nothing: what differs here is not the sensor's doing.
+    EmptyLibrary,
+    /// With the sensor, and no collector where it looks for one.
+    Dormant,
+    /// With the sensor and `GLASSBOX=off`.
+    Off,
+    /// Under `glassbox run`.
+    Run,
+    /// With the sensor, beside `glassbox collect`.
+    Collect,
+}
+
+/// A victim, its arguments, and a directory for its runs.
+pub struct Scene {
+    victim: Victim,
+    arguments: Vec<String>,
+    stdin: Vec<u8>,
+    expect: Expect,
+    dir: TempDir,
+}
+
+/// What one run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Output and status, ours taken out of what a program prints of its environment.
+    pub ending: Ending,
+    /// The files it left in its working directory, and their content.
+    pub files: BTreeMap<String, String>,
+    /// What was reported; nothing unless a collector was there.
+    pub events: Events,
+}
+
+impl Outcome {
+    /// The content of a file that the program left.
+    ///
+    /// # Panics
+    /// If it left none of this name.
+    pub fn file(&self, name: &str) -> &str {
+        self.files.get(name).unwrap_or_else(|| panic!("the victim left no {name}: {:?}", self.ending))
+    }
+
+    /// The first number in a file that the program left.
+    pub fn number_in(&self, name: &str) -> usize {
+        let text = self.file(name);
+        let word = text.split_whitespace().next().and_then(|word| word.parse().ok());
+        word.unwrap_or_else(|| panic!("{name} holds no number: {text}"))
+    }
+}
+
+impl Scene {
+    /// A scene for the victim `name`.
+    pub fn of(name: &str, arguments: &[&str]) -> Scene {
+        Scene::with(victim::victim(name), arguments)
+    }
+
+    /// A scene for a compiled victim.
+    pub fn with(victim: Victim, arguments: &[&str]) -> Scene {
+        let dir = tempfile::Builder::new().prefix("gbx-").tempdir().expect("a temporary directory can be made");
+        // A victim that drops its privileges must still be able to pass.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).expect("our own directory");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Scene { victim, arguments, stdin: Vec::new(), expect: Expect::default(), dir }
+    }
+
+    /// Gives it something to read.
+    pub fn stdin(mut self, bytes: &[u8]) -> Scene {
+        self.stdin = bytes.to_vec();
+        self
+    }
+
+    /// Says what may happen to its events.
+    pub fn expecting(mut self, expect: Expect) -> Scene {
+        self.expect = expect;
+        self
+    }
+
+    /// The working directory of every run.
+    pub fn work(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A path beside the working directory, for what the test itself writes.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Empties the working directory.
+    pub fn clean(&self) {
+        let work = self.work();
+        if work.exists() {
+            fs::remove_dir_all(&work).expect("a working directory can be removed");
+        }
+        fs::create_dir_all(work.join("open-to-all")).expect("a working directory can be made");
+        for open in [work.clone(), work.join("open-to-all")] {
+            fs::set_permissions(open, Permissions::from_mode(0o777)).expect("our own directory");
+        }
+    }
+
+    /// A command with the environment and directory that every run has.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(self.work());
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.work()).env("LANG", "C");
+        command
+    }
+
+    /// The victim's command, bare.
+    pub fn bare_command(&self) -> Command {
+        let mut command = self.command(&self.victim.path);
+        command.args(&self.arguments);
+        command
+    }
+
+    /// The victim's command under `glassbox run` with these options.
+    pub fn run_command(&self, options: &[&str]) -> Command {
+        let mut command = self.command(glassbox());
+        command.arg("run").args(options).arg("--").arg(&self.victim.path).args(&self.arguments);
+        command
+    }
+
+    /// Runs the victim in an emptied directory.
+    pub fn play(&self, mode: Mode) -> Outcome {
+        self.clean();
+        let output = self.beside("events.jsonl");
+        drop(fs::remove_file(&output));
+        let option = format!("jsonl:{}", output.display());
+        let mut command = self.bare_command();
+        let ending = match mode {
+            Mode::Bare => child::run(command, &self.stdin),
+            Mode::EmptyLibrary => {
+                command.env("LD_PRELOAD", victim::empty_library());
+                child::run(command, &self.stdin)
+            }
+            Mode::Dormant => {
+                command.env("LD_PRELOAD", sensor()).env("GLASSBOX_SOCKET", self.beside("nobody.sock"));
+                child::run(command, &self.stdin)
+            }
+            Mode::Off => {
+                command.env("LD_PRELOAD", sensor()).env("GLASSBOX", "off");
+                child::run(command, &self.stdin)
+            }
+            Mode::Run => child::run(self.run_command(&["-o", &option]), &self.stdin),
+            Mode::Collect => {
+                let collector = Collector::start(&self.beside("collect.sock"), &["-o", &option]);
+                collector.preload(&mut command);
+                let ending = child::run(command, &self.stdin);
+                let stopped = collector.stop();
+                assert_eq!(Status::Exited(0), stopped.status, "collect: {}", stopped.stderr);
+                ending
+            }
+        };
+        let events = match mode {
+            Mode::Run | Mode::Collect => Events::read(&output, self.expect),
+            _ => Events::default(),
+        };
+        Outcome { ending: without_ours(ending), files: self.files(), events }
+    }
+
+    /// Says in what `outcome` differs from `bare`, if it does.
+    fn difference(&self, mode: Mode, bare: &Outcome, outcome: &Outcome) -> Option<String> {
+        let what = format!("{} {:?} {mode:?}", self.victim.name, self.arguments);
+        let mut expected = bare.ending.clone();
+        if mode == Mode::Run {
+            expected.status = Status::Exited(expected.status.as_shell_code());
+        }
+        if expected.status != outcome.ending.status {
+            return Some(format!("{what}: ended by {:?}, bare by {:?}\n{}{}", outcome.ending.status, expected.status,
+                outcome.ending.stdout, outcome.ending.stderr));
+        }
+        if let Some(line) = first_difference(&expected.stdout, &outcome.ending.stdout) {
+            return Some(format!("{what}: stdout {line}"));
+        }
+        if let Some(line) = first_difference(&expected.stderr, &outcome.ending.stderr) {
+            return Some(format!("{what}: stderr {line}"));
+        }
+        for (name, content) in &bare.files {
+            match outcome.files.get(name) {
+                None => return Some(format!("{what}: left no file {name:?}, bare it did")),
+                Some(other) => {
+                    if let Some(line) = first_difference(content, other) {
+                        return Some(format!("{what}: file {name:?} {line}"));
+                    }
+                }
+            }
+        }
+        let added = outcome.files.keys().find(|name| !bare.files.contains_key(*name));
+        added.map(|name| format!("{what}: left a file {name:?}, bare it did not"))
+    }
+
+    /// Runs it bare and in `modes`, and demands that nothing differs.
+    ///
+    /// # Panics
+    /// Naming each difference.
+    pub fn compare(&self, modes: &[Mode]) -> Vec<Outcome> {
+        let bare = self.play(Mode::Bare);
+        assert!(bare.ending.status != Status::Exited(99), "the victim is broken:\n{}", bare.ending.stdout);
+        let expected = self.comparable(&bare);
+        let mut outcomes = Vec::new();
+        let mut differences = Vec::new();
+        for &mode in modes {
+            let outcome = self.play(mode);
+            differences.extend(self.difference(mode, &expected, &self.comparable(&outcome)));
+            if matches!(mode, Mode::Run | Mode::Collect) {
+                differences.extend(wrong_exit(&bare.ending, &outcome.events));
+            }
+            outcomes.push(outcome);
+        }
+        assert!(differences.is_empty(), "the program noticed:\n{}", differences.join("\n"));
+        outcomes
+    }
+
+    fn comparable(&self, outcome: &Outcome) -> Outcome {
+        let differs = |name: &String| self.victim.differs.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let files = outcome.files.iter().filter(|(name, _)| !differs(name));
+        Outcome {
+            ending: outcome.ending.clone(),
+            files: files.map(|(name, content)| (name.clone(), content.clone())).collect(),
+            events: Events::default(),
+        }
+    }
+
+    /// What is in the working directory.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let mut files = BTreeMap::new();
+        collect_files(&self.work(), "", &mut files);
+        files
+    }
+}
+
+/// The first image's end, as reported, must be the victim's own.
+fn wrong_exit(bare: &Ending, events: &Events) -> Option<String> {
+    let first = events.named("process.start").next()?;
+    let exit = events.named("process.exit").find(|exit| exit.pid() == first.pid());
+    let Some(exit) = exit else { return Some(format!("no process.exit for pid {}\n{}", first.pid(), events.outline())) };
+    let reported = match (exit.number("code"), exit.number("signal"), exit.text("signal")) {
+        (Some(code), ..) => Status::Exited(code as i32),
+        (_, Some(signal), _) => Status::Killed(signal as i32),
+        (_, _, Some(name)) => Status::Killed(signal_number(name)),
+        // Nobody but its parent can know, and under `collect` the parent is not ours.
+        _ if exit.text("cause") == Some("unknown") => return None,
+        _ => Status::Exited(-1),
+    };
+    (reported != bare.status).then(|| format!("process.exit says {reported:?}, it was {:?}", bare.status))
+}
+
+fn signal_number(name: &str) -> i32 {
+    let known = [
+        ("SIGHUP", libc::SIGHUP), ("SIGINT", libc::SIGINT), ("SIGQUIT", libc::SIGQUIT), ("SIGILL", libc::SIGILL),
+        ("SIGABRT", libc::SIGABRT), ("SIGBUS", libc::SIGBUS), ("SIGKILL", libc::SIGKILL), ("SIGUSR1", libc::SIGUSR1),
+        ("SIGSEGV", libc::SIGSEGV), ("SIGUSR2", libc::SIGUSR2), ("SIGPIPE", libc::SIGPIPE), ("SIGALRM", libc::SIGALRM),
+        ("SIGTERM", libc::SIGTERM), ("SIGSYS", libc::SIGSYS), ("SIGTRAP", libc::SIGTRAP), ("SIGXFSZ", libc::SIGXFSZ),
+    ];
+    known.iter().find(|(known, _)| *known == name).map_or(-1, |(_, number)| *number)
+}
+
+fn collect_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = format!("{prefix}{}", child::escaped(entry.file_name().as_encoded_bytes()));
+        let Ok(kind) = entry.file_type() else { continue };
+        let content = if kind.is_dir() {
+            collect_files(&entry.path(), &format!("{name}/"), files);
+            "(directory)".to_owned()
+        } else if kind.is_file() {
+            child::escaped(&fs::read(entry.path()).unwrap_or_default())
+        } else if kind.is_fifo() || kind.is_socket() {
+            "(special)".to_owned()
+        } else {
+            fs::read_link(entry.path()).map(|to| format!("-> {}", to.display())).unwrap_or_default()
+        };
+        files.insert(name, content);
+    }
+}
+
+/// Takes our own variables out of what a program prints of its environment (lines that contain `env NAME=`).
+///
+/// Our own entry in an LD_PRELOAD list goes, what else is in the list stays.
+fn without_ours(mut ending: Ending) -> Ending {
+    let kept: Vec<String> = ending.stdout.split_inclusive('\n').filter_map(kept_line).collect();
+    ending.stdout = kept.concat();
+    ending
+}
+
+fn kept_line(line: &str) -> Option<String> {
+    let Some((before, variable)) = line.split_once("env ") else { return Some(line.to_owned()) };
+    if ["GLASSBOX=", "GLASSBOX_"].iter().any(|ours| variable.starts_with(ours)) {
+        return None;
+    }
+    let Some(list) = variable.strip_prefix("LD_PRELOAD=") else { return Some(line.to_owned()) };
+    let is_ours = |entry: &&str| !entry.ends_with("/libglassbox.so") && !entry.ends_with("/libempty.so");
+    let others: Vec<&str> = list.trim_end_matches('\n').split([':', ' ']).filter(is_ours).collect();
+    match others.as_slice() {
+        [] | [""] => None,
+        others => Some(format!("{before}env LD_PRELOAD={}\n", others.join(":"))),
+    }
+}
+
+fn first_difference(expected: &str, found: &str) -> Option<String> {
+    if expected == found {
+        return None;
+    }
+    let (mut bare, mut other) = (expected.lines(), found.lines());
+    for number in 1.. {
+        match (bare.next(), other.next()) {
+            (Some(left), Some(right)) if left == right => {}
+            (None, None) => return Some("differs in its line ends".to_owned()),
+            (left, right) => {
+                return Some(format!("line {number}: {right:?}, bare {left:?}", right = right.map(short), left = left.map(short)));
+            }
+        }
+    }
+    None
+}
+
+fn short(line: &str) -> String {
+    line.chars().take(300).collect()
+}
+
+/// Plays every `run:` line of the victim in every mode and demands that it differs from its bare run in none.
+///
+/// # Panics
+/// Naming each difference; also if the events of a run break a promise.
+pub fn unnoticed(name: &str) {
+    unnoticed_expecting(name, Expect::NothingLost);
+}
+
+/// As [`unnoticed`], for a victim whose events may be lost.
+pub fn unnoticed_expecting(name: &str, expect: Expect) {
+    let victim = victim::victim(name);
+    assert!(!victim.runs.is_empty(), "{name} has no `run:` line");
+    let mut problems = Vec::new();
+    for arguments in &victim.runs {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let scene = Scene::with(victim.clone(), &arguments).expecting(expect);
+        let modes = [Mode::EmptyLibrary, Mode::Dormant, Mode::Off, Mode::Run, Mode::Collect];
+        problems.extend(caught(|| drop(scene.compare(&modes))));
+    }
+    assert!(problems.is_empty(), "{} of {} runs of {name} failed:\n{}", problems.len(), victim.runs.len(),
+        problems.join("\n"));
+}
+
+/// Compares the bare run with the run under `glassbox run`, and gives the latter.
+///
+/// # Panics
+/// If they differ.
+pub fn sensed(name: &str, arguments: &[&str]) -> Outcome {
+    sensed_in(&Scene::of(name, arguments))
+}
+
+/// As [`sensed`], for the same victim on musl.
+pub fn sensed_on_musl(name: &str, arguments: &[&str]) -> Outcome {
+    sensed_in(&Scene::with(victim::compiled(name, Libc::Musl), arguments))
+}
+
+/// As [`sensed`], for a scene that has been set.
+pub fn sensed_in(scene: &Scene) -> Outcome {
+    let mut outcomes = scene.compare(&[Mode::Run]);
+    outcomes.remove(0)
+}
+
+/// Runs `body`, and gives its panic's message instead of passing it on.
+pub fn caught(body: impl FnOnce()) -> Option<String> {
+    // The harness's own state is not used after a panic but for its message.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+    let panic = result.err()?;
+    let text = panic.downcast_ref::<String>().cloned();
+    Some(text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_variables_are_taken_out_of_a_printed_environment_and_others_stay() {
+        assert_eq!(None, kept_line("env LD_PRELOAD=/x/libglassbox.so\n"));
+        assert_eq!(None, kept_line("child env GLASSBOX_SOCKET=@x\n"));
+        assert_eq!(Some("env LD_PRELOAD=libm.so.6\n".to_owned()), kept_line("env LD_PRELOAD=libm.so.6:/x/libglassbox.so\n"));
+        assert_eq!(Some("env GLASSBOXY=1\n".to_owned()), kept_line("env GLASSBOXY=1\n"));
+        assert_eq!(Some("text\n".to_owned()), kept_line("text\n"));
+    }
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        assert_eq!(None, first_difference("a\nb\n", "a\nb\n"));
+        assert_eq!(Some("line 2: Some(\"x\"), bare Some(\"b\")".to_owned()), first_difference("a\nb\n", "a\nx\n"));
+        assert_eq!(Some("line 2: None, bare Some(\"b\")".to_owned()), first_difference("a\nb\n", "a\n"));
+    }
+}
