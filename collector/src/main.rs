@@ -5,15 +5,20 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod clock;
 mod commands;
 mod environment;
+mod errors;
+mod event;
 mod failure;
 mod hook_list;
 mod inherited;
+mod json;
 mod launch;
 mod outputs;
 mod sensor_path;
 mod session;
+mod sinks;
 mod socket;
 mod stop;
 
