@@ -295,9 +295,8 @@ pub unsafe fn find_symbol(map: *const LinkMap, name: &CStr) -> Option<usize> {
     // SAFETY: entries are linked to the next, the last to null.
     while let Some(entry) = unsafe { map.as_ref() } {
         // SAFETY: the loader filled the entry in.
-        if let Some(address) =
-            unsafe { Image::read(entry.base, entry.dynamic) }.and_then(|image| image.symbol(name))
-        {
+        let image = unsafe { Image::read(entry.base, entry.dynamic) };
+        if let Some(address) = image.and_then(|image| image.symbol(name)) {
             return Some(address);
         }
         map = entry.next;

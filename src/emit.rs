@@ -34,8 +34,7 @@ pub struct Stamp {
 pub fn stamp() -> Option<Stamp> {
     let ring = state::ring()?;
     let caller = state::caller(ring)?;
-    // Relaxed: only the number counts.
-    let seq = ring.slot(caller.slot).seq.fetch_add(1, Ordering::Relaxed);
+    let seq = state::next(&ring.slot(caller.slot).seq);
     Some(Stamp { time_ns: state::now_ns(), seq, caller })
 }
 
@@ -141,10 +140,8 @@ pub fn count(fd: i32, ret: i64, way: Way) {
     let slot = ring.slot(caller.slot);
     match (u64::try_from(ret), ring.fd(caller.slot, fd)) {
         (Ok(bytes), Some(counters)) => {
-            match way {
-                Way::In => counters.count_in(bytes),
-                Way::Out => counters.count_out(bytes),
-            }
+            let counter = if way == Way::In { counters.incoming() } else { counters.outgoing() };
+            state::add(counter, bytes, 1);
             raise_high(&slot.fd_high, fd);
         }
         _ => _ = slot.failed_counts.fetch_add(1, Ordering::Relaxed),

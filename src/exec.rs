@@ -273,11 +273,8 @@ unsafe fn tell_shell(row: Row, command: *const c_char) {
 pub unsafe fn library_loaded(row: Row, path: *const c_char, flags: c_int) {
     if !path.is_null() {
         // SAFETY: the caller's promise.
-        emit::before(
-            row,
-            0,
-            &LibLoad { path: unsafe { capture::path_before(AT_FDCWD, path) }, flags: LoadFlags(flags) },
-        );
+        let path = unsafe { capture::path_before(AT_FDCWD, path) };
+        emit::before(row, 0, &LibLoad { path, flags: LoadFlags(flags) });
     }
 }
 

@@ -118,9 +118,9 @@ macro_rules! wrapper {
             if $crate::state::ring().is_some() {
                 let outcome = <$crate::fail::$fails as $crate::fail::Fails<$ret>>::outcome(&$result);
                 let $call = $crate::hook::Call { row: $row, outcome };
+                #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
                 // SAFETY: the arguments are the application's, valid for the call that it made: what the kernel or
                 // libc could read, `capture` may. Each function in the row says what it reads.
-                #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
                 unsafe { $body };
             }
             $result
@@ -138,8 +138,8 @@ macro_rules! wrapper {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
             let $call = $row;
-            // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
             #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
             unsafe { $body }
         }
     };
@@ -152,8 +152,8 @@ macro_rules! wrapper {
             let Some(address) = REAL.get() else { return missing as *const () as usize };
             if $crate::state::ring().is_some() {
                 let $call = $row;
-                // SAFETY: as for `after`.
                 #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
+                // SAFETY: as for `after`.
                 unsafe { $body };
             }
             address
@@ -167,8 +167,8 @@ macro_rules! wrapper {
      |$call:ident| $body:expr }) => {
         unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
             let $call = $row;
-            // SAFETY: as for `after`; the array is the stub's, on its frame.
             #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`; the array is the stub's, on its frame.
             unsafe { $body }
         }
         $crate::list_stub! {
@@ -179,8 +179,8 @@ macro_rules! wrapper {
     ($symbol:literal, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
         unsafe extern "C" fn returned($pid: isize) -> $ret {
             let $call = $row;
-            // SAFETY: the stub made the call and passes on what it returned.
             #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: the stub made the call and passes on what it returned.
             unsafe { $body }
         }
         $crate::vfork_stub! {

@@ -17,7 +17,7 @@ use wire::ring::layout::{self, Mapped};
 use crate::elf::{self, Image};
 use crate::environ::{self, Wishes};
 use crate::hook::Row;
-use crate::{capture, emit, exits, state, sys};
+use crate::{capture, emit, exits, real, state, sys};
 
 type Strings = *const *const c_char;
 
@@ -122,6 +122,7 @@ pub extern "C" fn start() {
     let library = unsafe { elf::name_of(own) }.to_bytes();
     // SAFETY: as above; this is the constructor.
     unsafe { environ::remember(image.environment, library) };
+    state::watch_threads(real::global(c"__libc_single_threaded"));
     if let Some(ring) = attach(&wishes, &image) {
         ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     }
@@ -176,14 +177,18 @@ impl Start {
         })
     }
 
-    /// Writes the image's first record.
-    fn tell(&self) {
+    /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
+    fn tell(&self, is_near: bool) {
         let (mut exe, mut cwd, mut shown) = ([0; 4096], [0; 4096], [core::ptr::null(); SHOWN]);
         // SAFETY: the kernel's string.
         let executed = unsafe { capture::text(self.path, 4096) };
-        let image = sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default();
         // An image run by descriptor has a name only in /proc.
-        let path = executed.filter(|path| !path.starts_with(b"/dev/fd/")).or(Some(image));
+        let is_named = executed.is_some_and(|path| !path.starts_with(b"/dev/fd/"));
+        let image = match is_near && is_named {
+            true => &[],
+            false => sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default(),
+        };
+        let path = if is_named { executed } else { Some(image) };
         // SAFETY: a null-terminated array of strings, or null.
         let (argv, flags) = unsafe { capture::arguments(self.arguments) };
         // SAFETY: the program's environment.
@@ -274,7 +279,7 @@ fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
             made.ring.slot(0).born_ns.store(sys::now_ns(), Ordering::Relaxed);
             made.ring.slot(0).ppid.store(image.ppid, Ordering::Relaxed);
             made.ring.slot(0).pid.store(image.pid, Ordering::Release);
-            image.tell();
+            image.tell(hello::is_near(name));
             let sent = say_hello(socket, image, 0, Some(made.memfd));
             sys::close(made.memfd);
             if sent {

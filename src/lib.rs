@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, dead_code))]
+#![allow(clippy::macro_metavars_in_unsafe)] // a row of `hooks/` is unsafe code, and reviewed as such
 #![allow(clippy::missing_safety_doc)] // the wrappers' contract is the C function's
 
 mod arch;

@@ -91,6 +91,10 @@ pub unsafe fn cloned(
     real: impl FnOnce(Option<Entry>, *mut c_void) -> c_int,
 ) -> c_int {
     let (Some(_), Some(entry)) = (state::ring(), entry) else { return real(entry, argument) };
+    if flags & libc::CLONE_VM != 0 && flags & libc::CLONE_VFORK == 0 {
+        // libc does not know of a thread that is made behind its back.
+        state::watch_threads(None);
+    }
     if flags & libc::CLONE_THREAD != 0 {
         return real(Some(entry), argument);
     }

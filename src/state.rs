@@ -14,11 +14,13 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 
 use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
 
-use crate::sys;
+use crate::{arch, sys};
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static DATA_LEN: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+/// glibc's `__libc_single_threaded`, or null.
+static SINGLE_THREADED: AtomicPtr<AtomicU8> = AtomicPtr::new(core::ptr::null_mut());
 static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
 
 /// What the page that a fork child finds empty holds.
@@ -31,14 +33,15 @@ pub struct Process {
 #[repr(C)]
 pub struct Thread {
     tid: u32,
-    /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
+    /// The process that this thread is known to write for; 0 while it must be found out.
     owner: u32,
+    /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
+    owner_before: u32,
     /// The vfork child that runs on this thread, and its slot; 0 while none does.
     guest: u32,
     guest_slot: u32,
     /// Counts hooked calls, for sampling.
     tick: u32,
-    _reserved: u32,
     /// A mapping that a vfork child made and could not free, for its parent to free.
     scratch: usize,
     scratch_len: usize,
@@ -75,7 +78,7 @@ const NO_SLOT: u32 = u32::MAX;
 #[cfg(not(test))]
 #[inline(always)]
 fn thread() -> *mut Thread {
-    crate::arch::thread_block().cast()
+    arch::thread_block().cast()
 }
 
 #[cfg(test)]
@@ -119,49 +122,66 @@ fn process() -> Option<&'static Process> {
 pub fn caller(ring: Mapped) -> Option<Caller> {
     let process = process()?;
     // SAFETY: the block is this thread's alone; a signal handler that interrupts writes whole words of the same values.
-    let thread = unsafe { &mut *thread() };
+    let thread = unsafe { &*thread() };
     let pid = process.pid.load(Ordering::Relaxed);
+    // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new process.
+    if thread.owner == pid && pid != 0 {
+        let slot = process.slot.load(Ordering::Relaxed);
+        return Some(Caller { pid, tid: thread.tid, slot: slot as u8 });
+    }
+    caller_anew(ring, process, pid)
+}
+
+#[cold]
+#[inline(never)]
+fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
     if pid == 0 {
-        return adopt(ring, process, thread);
+        adopt(ring, process, thread);
+        return caller_anew(ring, process, process.pid.load(Ordering::Relaxed));
     }
     if thread.guest != 0 {
-        return guest(ring, thread);
+        return in_slot(ring, thread.guest_slot, thread.guest, thread.guest);
     }
-    if thread.owner != pid {
+    if thread.tid == 0 || thread.owner_before != pid {
         thread.tid = if seal() == Seal::Open { sys::gettid() } else { 0 };
-        thread.owner = pid;
+        thread.owner_before = pid;
     }
     let slot = process.slot.load(Ordering::Relaxed);
+    if slot != NO_SLOT {
+        thread.owner = pid;
+    }
+    in_slot(ring, slot, pid, thread.tid)
+}
+
+fn in_slot(ring: Mapped, slot: u32, pid: u32, tid: u32) -> Option<Caller> {
     if slot == NO_SLOT {
         ring.slot(0).lose(Loss::NoSlot);
         return None;
     }
-    Some(Caller { pid, tid: thread.tid, slot: slot as u8 })
-}
-
-#[cold]
-fn guest(ring: Mapped, thread: &Thread) -> Option<Caller> {
-    if thread.guest_slot == NO_SLOT {
-        ring.slot(0).lose(Loss::NoSlot);
-        return None;
-    }
-    Some(Caller { pid: thread.guest, tid: thread.guest, slot: thread.guest_slot as u8 })
+    Some(Caller { pid, tid, slot: slot as u8 })
 }
 
 /// A fork child's first event: takes a slot of the ring that it inherited.
-#[cold]
-fn adopt(ring: Mapped, process: &Process, thread: &mut Thread) -> Option<Caller> {
-    // A forked child may make these two calls wherever its parent could fork.
+fn adopt(ring: Mapped, process: &Process, thread: &mut Thread) {
+    // A forked child may make these calls wherever its parent could fork.
     let pid = sys::getpid();
-    *thread = Thread { tick: thread.tick, tid: sys::gettid(), owner: pid, ..EMPTY };
-    let slot = take_slot(ring, pid, sys::getppid());
-    process.slot.store(slot, Ordering::Relaxed);
+    *thread = Thread { tick: thread.tick, tid: sys::gettid(), owner_before: pid, ..EMPTY };
+    process.slot.store(take_slot(ring, pid, sys::getppid()), Ordering::Relaxed);
     process.pid.store(pid, Ordering::Relaxed);
-    caller(ring)
 }
 
-const EMPTY: Thread =
-    Thread { tid: 0, owner: 0, guest: 0, guest_slot: 0, tick: 0, _reserved: 0, scratch: 0, scratch_len: 0 };
+const EMPTY: Thread = Thread {
+    tid: 0,
+    owner: 0,
+    owner_before: 0,
+    guest: 0,
+    guest_slot: 0,
+    tick: 0,
+    scratch: 0,
+    scratch_len: 0,
+};
 
 /// Says that this process is a new one, where the kernel could not (before Linux 4.14 a fork child's page is copied).
 pub fn forget_process() {
@@ -194,6 +214,7 @@ pub fn begin_guest(ring: Mapped, pid: u32, ppid: u32) {
     let thread = unsafe { &mut *thread() };
     thread.guest_slot = slot;
     thread.guest = pid;
+    thread.owner = 0;
 }
 
 /// The parent of a vfork goes on: what runs on this thread is its own again. Frees what the child could not.
@@ -231,6 +252,37 @@ pub fn is_sampled(every: u32) -> bool {
     let thread = unsafe { &mut *thread() };
     thread.tick = thread.tick.wrapping_add(1);
     thread.tick & (every - 1) == 0
+}
+
+/// Takes the address of glibc's `__libc_single_threaded` (since 2.32; <sys/single_threaded.h>).
+pub fn watch_threads(flag: Option<usize>) {
+    SINGLE_THREADED.store(flag.unwrap_or(0) as *mut AtomicU8, Ordering::Relaxed);
+}
+
+/// Whether no other thread of this process can be writing its counters. False where nobody can say.
+#[inline(always)]
+fn is_alone() -> bool {
+    // SAFETY: null, or libc's own byte, which it writes as a plain byte.
+    let flag = unsafe { SINGLE_THREADED.load(Ordering::Relaxed).as_ref() };
+    flag.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0)
+}
+
+/// Adds to a counter of this process's own slot.
+#[inline(always)]
+pub fn add(counter: (&AtomicU64, &AtomicU64), first: u64, second: u64) {
+    if is_alone() {
+        arch::add_alone(counter.0, first);
+        arch::add_alone(counter.1, second);
+    } else {
+        counter.0.fetch_add(first, Ordering::Relaxed);
+        counter.1.fetch_add(second, Ordering::Relaxed);
+    }
+}
+
+/// The next number of a counter of this process's own slot.
+#[inline(always)]
+pub fn next(counter: &AtomicU64) -> u64 {
+    if is_alone() { arch::take_alone(counter, 1) } else { counter.fetch_add(1, Ordering::Relaxed) }
 }
 
 /// How far the process has shut itself off.

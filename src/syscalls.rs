@@ -41,7 +41,7 @@ pub unsafe fn made(
         match number {
             libc::SYS_close => fds::close(row, fd, || real(arguments)),
             libc::SYS_close_range => {
-                let cloexec = c as u32 & libc::CLOSE_RANGE_CLOEXEC as u32 != 0;
+                let cloexec = c as u32 & libc::CLOSE_RANGE_CLOEXEC != 0;
                 fds::close_range(row, a as u32, b as u32, cloexec, || real(arguments))
             }
             libc::SYS_dup3 => {
@@ -68,6 +68,13 @@ pub unsafe fn made(
             }
             libc::SYS_accept | libc::SYS_accept4 => {
                 net::accept(row, fd, b as *const c_void, c as *const u32, int).into()
+            }
+            libc::SYS_clone | libc::SYS_clone3 => {
+                // It may be a thread that libc does not know of.
+                state::watch_threads(None);
+                let ret = real(arguments);
+                after(row, number, arguments, ret);
+                ret
             }
             libc::SYS_prctl => sealing(fd == libc::PR_SET_SECCOMP, b == 1, int).into(),
             libc::SYS_seccomp => sealing(a <= 1, a == 0, int).into(),

@@ -149,7 +149,7 @@ fn private_in(parent: &Path) -> io::Result<Listening> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let directory = parent.join(format!("glassbox-{}", random()?));
-    let socket = directory.join("socket");
+    let socket = directory.join(wire::hello::NEAR);
     fs::DirBuilder::new().mode(0o711).create(&directory)?;
     let files = Files { socket: Some(socket.clone()), directory: Some(directory.clone()) };
     // Again, because mkdir(2) takes the umask off.

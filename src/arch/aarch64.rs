@@ -3,6 +3,7 @@
 use core::arch::asm;
 #[cfg(not(test))]
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes a system call; a negative result down to -4095 is an error number.
 ///
@@ -23,6 +24,18 @@ pub unsafe fn syscall6(number: usize, a: [usize; 6]) -> isize {
         );
     }
     result
+}
+
+/// Adds to a word that only this thread and its signal handlers write.
+#[inline(always)]
+pub fn add_alone(word: &AtomicU64, by: u64) {
+    take_alone(word, by);
+}
+
+/// As [`add_alone`]; gives the value before.
+#[inline(always)]
+pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
+    word.fetch_add(by, Ordering::Relaxed)
 }
 
 /// The address of this thread's block: initial-exec TLS, no call, no allocation.

@@ -3,6 +3,7 @@
 use core::arch::asm;
 #[cfg(not(test))]
 use core::arch::global_asm;
+use core::sync::atomic::AtomicU64;
 
 /// Makes a system call; a negative result down to -4095 is an error number.
 ///
@@ -23,6 +24,23 @@ pub unsafe fn syscall6(number: usize, a: [usize; 6]) -> isize {
         );
     }
     result
+}
+
+/// Adds to a word that only this thread and its signal handlers write: one instruction, which no signal divides; without
+/// the lock it costs a fifth.
+#[inline(always)]
+pub fn add_alone(word: &AtomicU64, by: u64) {
+    // SAFETY: the word is valid for as long as the reference; other processes only read it.
+    unsafe { asm!("add qword ptr [{}], {}", in(reg) word.as_ptr(), in(reg) by, options(nostack)) };
+}
+
+/// As [`add_alone`]; gives the value before.
+#[inline(always)]
+pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
+    let mut value = by;
+    // SAFETY: as in `add_alone`.
+    unsafe { asm!("xadd qword ptr [{}], {}", in(reg) word.as_ptr(), inout(reg) value, options(nostack)) };
+    value
 }
 
 /// The address of this thread's block: initial-exec TLS, no call, no allocation.

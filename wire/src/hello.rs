@@ -11,6 +11,15 @@ use crate::fields::Text;
 /// "GLASSHI\0" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSHI\0");
 
+/// File name of a socket whose collector shares the sensor's `/proc` and files: it finds the image's file itself, so that
+/// the sensor need not ask, which costs an exec 16 µs.
+pub const NEAR: &str = "near";
+
+/// Whether a socket's name says that its collector is near.
+pub fn is_near(socket: &[u8]) -> bool {
+    socket.rsplit(|byte| *byte == b'/').next() == Some(NEAR.as_bytes())
+}
+
 /// Longest hello in bytes.
 pub const MAX_LEN: usize = 4096 + 256;
 
