@@ -1,7 +1,8 @@
 //! Reading the application's memory into fields, as far as a record goes.
 //!
 //! A pointer that the application passes to a call may be bad; then the call answers EFAULT and the program lives. So
-//! nothing is read where the call says EFAULT, nor through a pointer that is plainly no address.
+//! nothing is read where the call says EFAULT, nor through a pointer that is plainly no address; and where nobody has
+//! tried the pointer yet, it is probed first ([`Probe`]).
 //!
 //! # Safety
 //! Every function here reads what the kernel or libc was to read in the same call: strings end with a NUL, arrays with
@@ -14,6 +15,7 @@ use wire::fields::{Address, Args, Path, Vector};
 use wire::record::Flags;
 
 use crate::fail::Outcome;
+use crate::probe::Probe;
 use crate::sys;
 
 /// Longest path that is copied, in bytes: PATH_MAX.
@@ -77,46 +79,50 @@ pub unsafe fn text<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
 /// See the module.
 #[inline(always)]
 pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> Path<'a> {
-    // SAFETY: the caller's promise.
-    let raw = if outcome.errno == libc::EFAULT as u16 { None } else { unsafe { text(string, PATH_CAP) } };
+    let raw = match i32::from(outcome.errno) {
+        libc::EFAULT => None,
+        // Errors that a call can give before it looks at its path: bad flags, or a seccomp filter's answer.
+        libc::EINVAL | libc::EPERM | libc::ENOSYS | libc::E2BIG | libc::EACCES => probed(string, PATH_CAP),
+        // SAFETY: the caller's promise.
+        _ => unsafe { text(string, PATH_CAP) },
+    };
     Path { dir, raw }
 }
 
-/// The path of a call that has not been made.
-///
-/// # Safety
-/// See the module; and [`sys::are_readable`] says that the string can be read.
-pub unsafe fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
-    // SAFETY: the caller's promise.
-    Path { dir, raw: unsafe { text(string, PATH_CAP) } }
+#[cold]
+fn probed<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
+    let len = Probe::new().length(string, cap)?;
+    // SAFETY: so many bytes were found readable.
+    Some(unsafe { core::slice::from_raw_parts(string.cast::<u8>(), len) })
 }
 
-/// A null-terminated array of strings, and the record's flags if it had to be cut.
-///
-/// # Safety
-/// See the module.
-pub unsafe fn arguments<'a>(array: *const *const c_char) -> (Args<'a>, u8) {
-    if sys::is_wild(array.cast()) {
-        return (Args::NONE, 0);
+/// The path of a call that has not been made.
+pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
+    Path { dir, raw: probed(string, PATH_CAP) }
+}
+
+/// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it cannot be
+/// read.
+pub fn arguments<'a>(mut probe: Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
+    if array.is_null() {
+        return Some((Args::NONE, 0));
     }
     let (mut count, mut len_bytes) = (0, 0);
     loop {
-        // SAFETY: the array ends with a null pointer, at which the loop stops.
-        let string = unsafe { array.add(count).read() };
-        if string.is_null() || sys::is_wild(string) {
+        let string = probe.pointer(array.wrapping_add(count))?;
+        if string.is_null() {
             break;
         }
-        // SAFETY: the caller's promise.
-        len_bytes += unsafe { length(string, ARGV_CAP) } + 1;
+        len_bytes += probe.length(string, ARGV_CAP)? + 1;
         count += 1;
         if len_bytes > ARGV_CAP || count == ARGC_CAP {
-            // SAFETY: `count` strings were read.
+            // SAFETY: `count` strings were found readable.
             let cut = unsafe { Vector::new(array.cast(), count, len_bytes.min(ARGV_CAP)) };
-            return (Args::Vector(cut), Flags::TRUNCATED);
+            return Some((Args::Vector(cut), Flags::TRUNCATED));
         }
     }
-    // SAFETY: `count` strings were read.
-    (Args::Vector(unsafe { Vector::new(array.cast(), count, len_bytes) }), 0)
+    // SAFETY: `count` strings were found readable.
+    Some((Args::Vector(unsafe { Vector::new(array.cast(), count, len_bytes) }), 0))
 }
 
 /// A socket address that the application passed.
@@ -171,19 +177,9 @@ pub struct Program<'a> {
 }
 
 /// Reads what an exec is asked for; `None` where the kernel will answer EFAULT.
-///
-/// # Safety
-/// See the module; what cannot be read is found out first.
-pub unsafe fn program<'a>(
-    dir: c_int,
-    path: *const c_char,
-    argv: *const *const c_char,
-) -> Option<Program<'a>> {
-    if !sys::are_readable(&[path as usize]) || (!argv.is_null() && !sys::are_readable(&[argv as usize])) {
-        return None;
-    }
-    // SAFETY: the caller's promise, and the check above.
-    let (path, (argv, flags)) = unsafe { (path_before(dir, path), arguments(argv)) };
+pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) -> Option<Program<'a>> {
+    let (path, (argv, flags)) = (path_before(dir, path), arguments(Probe::new(), argv)?);
+    path.raw?;
     Some(Program { exec: ProcessExec { path, argv }, flags })
 }
 

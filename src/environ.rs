@@ -12,6 +12,7 @@ use core::ffi::{CStr, c_char};
 use core::ptr::null;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use crate::probe::Probe;
 use crate::real;
 use crate::{capture, state, sys};
 
@@ -254,7 +255,9 @@ impl Plan {
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings.
 pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
-    if state::ring().is_none() || (!environment.is_null() && !sys::are_readable(&[environment as usize])) {
+    // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
+    let is_bad = || environment != current() && capture::arguments(Probe::new(), environment).is_none();
+    if state::ring().is_none() || is_bad() {
         return exec(environment, true);
     }
     // SAFETY: the caller's promise.

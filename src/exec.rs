@@ -12,6 +12,7 @@ use crate::emit;
 use crate::environ::{self, Loan};
 use crate::fail::{ErrorNumber, Fails, MinusOne, Null, Outcome, set_errno};
 use crate::hook::{Call, Row};
+use crate::probe::Probe;
 use crate::real::Real;
 use crate::{capture, fds, state, sys};
 
@@ -124,8 +125,7 @@ unsafe fn tell(
     if state::ring().is_none() {
         return;
     }
-    // SAFETY: the caller's promise.
-    let Some(mut program) = (unsafe { capture::program(dir, path, argv) }) else {
+    let Some(mut program) = capture::program(dir, path, argv) else {
         let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE };
         send(row, outcome, 0, &exec);
         return;
@@ -260,8 +260,7 @@ pub unsafe fn popen(
 /// `command` is a C string.
 unsafe fn tell_shell(row: Row, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
-    // SAFETY: an array of C strings on this frame.
-    let (argv, flags) = unsafe { capture::arguments(argv.as_ptr()) };
+    let (argv, flags) = capture::arguments(Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
     emit::before(row, flags, &ProcessExec { path, argv });
 }
@@ -272,8 +271,7 @@ unsafe fn tell_shell(row: Row, command: *const c_char) {
 /// `path` is the call's.
 pub unsafe fn library_loaded(row: Row, path: *const c_char, flags: c_int) {
     if !path.is_null() {
-        // SAFETY: the caller's promise.
-        let path = unsafe { capture::path_before(AT_FDCWD, path) };
+        let path = capture::path_before(AT_FDCWD, path);
         emit::before(row, 0, &LibLoad { path, flags: LoadFlags(flags) });
     }
 }

@@ -17,6 +17,7 @@ use wire::ring::layout::{self, Mapped};
 use crate::elf::{self, Image};
 use crate::environ::{self, Wishes};
 use crate::hook::Row;
+use crate::probe::Probe;
 use crate::{capture, emit, exits, real, state, sys};
 
 type Strings = *const *const c_char;
@@ -189,8 +190,7 @@ impl Start {
             false => sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default(),
         };
         let path = if is_named { executed } else { Some(image) };
-        // SAFETY: a null-terminated array of strings, or null.
-        let (argv, flags) = unsafe { capture::arguments(self.arguments) };
+        let (argv, flags) = capture::arguments(Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0));
         // SAFETY: the program's environment.
         let env = Environment(unsafe { shown_environment(self.environment, &mut shown) });
         emit::before(

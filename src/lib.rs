@@ -28,6 +28,7 @@ mod init;
 mod lineage;
 mod net;
 mod prelude;
+mod probe;
 mod real;
 mod state;
 mod sys;

@@ -226,20 +226,14 @@ pub fn send_packet(fd: c_int, packet: &[u8], passed: Option<c_int>) -> Result<()
     call!(SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT).map(|_| ())
 }
 
-/// Whether the kernel can read one byte at each address: for pointers that the application passes to a call which
-/// would answer EFAULT, and that we would have to read before it.
-pub fn are_readable(addresses: &[usize]) -> bool {
+/// Whether the kernel can read the byte at `address`, which is what it will try when it gets the pointer. True also where
+/// the kernel, or a filter, has no answer. `pid` is our own.
+pub fn is_readable(pid: u32, address: usize) -> bool {
     let mut byte = [0u8; 8];
-    for address in addresses {
-        let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-        let remote = libc::iovec { iov_base: *address as *mut c_void, iov_len: 1 };
-        let read = call!(SYS_process_vm_readv, getpid(), &raw const local, 1, &raw const remote, 1, 0);
-        // Only this error speaks of the address; a kernel or a filter without the call says nothing about it.
-        if read == Err(Errno(libc::EFAULT)) {
-            return false;
-        }
-    }
-    true
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: 1 };
+    let read = call!(SYS_process_vm_readv, pid, &raw const local, 1, &raw const remote, 1, 0);
+    read != Err(Errno(libc::EFAULT))
 }
 
 /// The vDSO's clock_gettime, or 0.
