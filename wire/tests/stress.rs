@@ -1,7 +1,15 @@
 //! The ring under many threads, under signals, and with writers that are killed.
 //!
-//! The tests called `stress_…` run under the address and the thread sanitizer, too: `cargo xtask test sanitizers`
-//! has the command. The seed of each run is printed; `GLASSBOX_SEED` gives it again.
+//! The test called `stress_…` runs under the address and the thread sanitizer, too, on the stable toolchain
+//! (`cargo xtask test` does it; the triple keeps the flags away from build scripts, and `thread` is the other one):
+//!
+//! ```text
+//! RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+//!     cargo test -p wire --release --tests --target x86_64-unknown-linux-gnu --target-dir target/asan -- stress
+//! ```
+//!
+//! The other tests fork, trace or interrupt, which the thread sanitizer gets in the way of. The seed of each run is
+//! printed; `GLASSBOX_SEED` gives it again.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 
@@ -14,6 +22,14 @@ use std::time::{Duration, Instant};
 use support::{Lent, Random, Small};
 use wire::codec::Sink as _;
 use wire::ring::{Memory, Next, Reader, Refused, bell, reserve};
+
+/// What the thread sanitizer asks a program for when it starts. The standard library is not instrumented (its source
+/// is no part of the toolchain), so the sanitizer does not see how the test harness hands its results over, nor what
+/// the last owner of an `Arc` may do. No frame of the ring's is under any of these.
+#[unsafe(no_mangle)]
+extern "C" fn __tsan_default_suppressions() -> *const libc::c_char {
+    c"race:test::event::CompletedTest\nrace:std::sync::mpmc\nrace:alloc::sync::Arc".as_ptr()
+}
 
 /// A record of `words` words: number, then a word that depends on everything, repeated.
 fn write<M: Memory>(ring: &M, slot: u8, number: u64, words: u64) -> Result<bool, Refused> {
@@ -65,6 +81,7 @@ fn stress_threads_lose_nothing_that_was_not_refused_and_never_miss_a_sleeping_re
     let refused: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
     let writing = AtomicUsize::new(usize::from(WRITERS));
     let mut delivered = vec![Vec::new(); usize::from(WRITERS)];
+    let mut quiet = 0;
 
     thread::scope(|scope| {
         for slot in 0..WRITERS {
@@ -77,7 +94,8 @@ fn stress_threads_lose_nothing_that_was_not_refused_and_never_miss_a_sleeping_re
                         Ok(false) => {}
                         Err(Refused::Full) => {
                             refused.fetch_add(1, Ordering::Relaxed);
-                            thread::yield_now();
+                            // Time for the reader, or most would be refused.
+                            thread::sleep(Duration::from_micros(20));
                         }
                         Err(Refused::TooLong) => unreachable!("at most 240 bytes"),
                     }
@@ -93,7 +111,6 @@ fn stress_threads_lose_nothing_that_was_not_refused_and_never_miss_a_sleeping_re
         }
         let mut reader = Reader::new(Lent(&ring));
         let mut copy = vec![0; wire::ring::MAX_RECORD];
-        let mut quiet = 0;
         loop {
             let is_over = writing.load(Ordering::Acquire) == 0;
             match reader.next(&mut copy) {
@@ -118,6 +135,8 @@ fn stress_threads_lose_nothing_that_was_not_refused_and_never_miss_a_sleeping_re
         }
     });
 
+    let lengths: Vec<usize> = delivered.iter().map(Vec::len).collect();
+    println!("delivered {lengths:?} of {RECORDS} each, {quiet} sleeps too long");
     for (numbers, refused) in delivered.iter().zip(refused) {
         assert!(numbers.is_sorted_by(|one, next| one < next), "out of order, or twice");
         assert_eq!(RECORDS, numbers.len() as u64 + refused.into_inner());
@@ -138,8 +157,8 @@ extern "C" fn on_signal(_: libc::c_int) {
 }
 
 #[test]
-fn stress_a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_its_own() {
-    const RECORDS: u64 = 100_000;
+fn a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_its_own() {
+    const SIGNALS_WANTED: u64 = 2000;
     let mut random = Random::from_environment();
     let ring = Small::new(8192, 0);
     SIGNAL_RING.store((&raw const ring).cast_mut(), Ordering::Release);
@@ -151,7 +170,7 @@ fn stress_a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_i
         assert_eq!(0, libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()));
     }
     let is_over = AtomicBool::new(false);
-    let (mut own, mut nested, mut refused) = (Vec::new(), Vec::new(), 0);
+    let (mut own, mut nested, mut written, mut refused) = (Vec::new(), Vec::new(), 0, 0);
 
     thread::scope(|scope| {
         // SAFETY: gives this thread's own handle.
@@ -173,11 +192,13 @@ fn stress_a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_i
             }
             reader.release();
         };
-        for number in 0..RECORDS {
-            refused += u64::from(write(ring, 0, number, 20).is_err());
-            if number % 16 == 0 {
-                drain();
+        let limit = Instant::now() + Duration::from_secs(20);
+        while SIGNALS.load(Ordering::Relaxed) < SIGNALS_WANTED && Instant::now() < limit {
+            for _ in 0..16 {
+                refused += u64::from(write(ring, 0, written, 20).is_err());
+                written += 1;
             }
+            drain();
         }
         is_over.store(true, Ordering::Release);
         // The last signal may come until the other thread has ended: the handler stays, the ring too.
@@ -190,11 +211,11 @@ fn stress_a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_i
 
     assert!(own.is_sorted_by(|one, next| one < next));
     assert!(nested.is_sorted_by(|one, next| one < next));
-    assert_eq!(RECORDS, own.len() as u64 + refused);
+    assert_eq!(written, own.len() as u64 + refused);
     let signals = SIGNALS.load(Ordering::Relaxed);
     assert_eq!(signals, nested.len() as u64 + SIGNALS_REFUSED.load(Ordering::Relaxed));
-    println!("{signals} signals, {refused} refused");
-    assert!(signals > 10, "nothing was interrupted");
+    println!("{signals} signals among {written} records, {refused} refused");
+    assert!(signals >= SIGNALS_WANTED, "{signals} signals in 20 s");
 }
 
 /// Makes a child that runs `work` and does nothing of Rust's before or after.

@@ -191,9 +191,8 @@ impl<M: Memory> Reader<M> {
     /// may wait on the bell's futex for as long as it holds `mode`; false, with the bell at AWAKE, when there is
     /// something to read.
     pub fn may_sleep(&self, mode: u32) -> bool {
-        // An exchange rather than a store: it has its place after the exchange of each writer that rang before, so
-        // none of them hides it. Relaxed: ordered before the look at the records by the fence.
-        self.memory.bell().swap(mode, Ordering::Relaxed);
+        // Relaxed: ordered before the look at the records by the fence.
+        self.memory.bell().store(mode, Ordering::Relaxed);
         // SeqCst: either the writer's commit comes before this fence and `look` sees it, or the writer sees the
         // bell. Pairs with the SeqCst exchange in `Reservation::commit`.
         fence(Ordering::SeqCst);
@@ -210,7 +209,7 @@ impl<M: Memory> Reader<M> {
 
     /// Says that the reader looks by itself.
     pub fn wake_up(&self) {
-        // An exchange as in `may_sleep`. Relaxed: a writer that still sees the old value makes one call too many.
-        self.memory.bell().swap(bell::AWAKE, Ordering::Relaxed);
+        // Relaxed: a writer that still sees the old value makes one call too many.
+        self.memory.bell().store(bell::AWAKE, Ordering::Relaxed);
     }
 }

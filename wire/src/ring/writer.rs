@@ -63,8 +63,10 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
             Ok(_) => {
                 if pad > 0 {
                     let state = State { len: pad, stage: Stage::Pad, slot };
-                    // Relaxed: nothing is published with it.
-                    memory.state(offset_of(tail, data_len)).store(state.word(tail), Ordering::Relaxed);
+                    // Release: publishes nothing, but the store comes before the reader gives the place back, and so
+                    // before the bytes of the record that lies there next. Pairs with the Acquire load in
+                    // `Reader::state_at`.
+                    memory.state(offset_of(tail, data_len)).store(state.word(tail), Ordering::Release);
                 }
                 let position = tail.wrapping_add(pad);
                 let offset = offset_of(position, data_len);
@@ -118,11 +120,12 @@ impl<M: Memory> Reservation<'_, M> {
     pub fn abandon(self) {
         let abandoned = State { stage: Stage::Abandoned, ..self.state }.word(self.position);
         let busy = self.state.word(self.position);
-        // Relaxed: nothing is published. It fails if the reader gave the record up before.
+        // Release: this writer's bytes come before those of the record that lies here next; as for padding in
+        // `reserve`. It fails if the reader gave the record up before.
         let _ = self.memory.state(self.offset).compare_exchange(
             busy,
             abandoned,
-            Ordering::Relaxed,
+            Ordering::Release,
             Ordering::Relaxed,
         );
     }
