@@ -4,9 +4,12 @@
 //! being a correct parent and neighbour; what comes through the sockets is taken up behind `session`.
 #![deny(unsafe_code)]
 
+mod attach;
 mod cli;
 mod clock;
 mod commands;
+mod drain;
+mod enrich;
 mod environment;
 mod errors;
 mod event;
@@ -14,8 +17,12 @@ mod failure;
 mod hook_list;
 mod inherited;
 mod json;
+mod kernel;
 mod launch;
+mod mapping;
+mod order;
 mod outputs;
+mod procfs;
 mod sensor_path;
 mod session;
 mod sinks;

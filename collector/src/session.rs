@@ -4,20 +4,19 @@
 //! `main` calls [`serve`] in the collector process (for `glassbox collect`, or as the launcher's child under
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, accept_with, recvmsg, send,
-};
-
+use crate::attach::{Doorman, Word};
+use crate::drain::bells::Doorbell;
+use crate::drain;
 use crate::failure::Failure;
-use crate::launch::channel::{CollectorEnd, Received};
-use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
+use crate::launch::channel::CollectorEnd;
+use crate::launch::protocol::RingId;
 use crate::outputs::{Opening, Output};
+use crate::sinks::{self, Backlog, Outlets, RunFacts};
 use crate::stop::StopSignals;
 
 /// What `glassbox health` sends as its only message, in place of a sensor's hello.
@@ -62,73 +61,49 @@ pub struct KeptRing {
 /// Collects until told to end; returns with everything drained and written.
 ///
 /// Opens the outputs first, and fails with status 73 if one cannot be made; then says
-/// [`ToLauncher::Ready`] to the launcher, which starts CMD.
-pub fn serve(mut session: Session) -> Result<(), Failure> {
-    for output in &session.outputs {
-        output.destination.open(session.opening)?;
+/// [`ToLauncher::Ready`](crate::launch::protocol::ToLauncher::Ready) to the launcher, which starts CMD.
+pub fn serve(session: Session) -> Result<(), Failure> {
+    let Session { listeners, launcher, stop, outputs, opening, handed_over, restarts } = session;
+    let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
+    raise_descriptor_limit();
+    let (news_tx, news_rx) = crossbeam_channel::unbounded();
+    let doorbell = Arc::new(Doorbell::default());
+    let mut doorman = Doorman::new(listeners, launcher, stop, news_tx, Arc::clone(&doorbell))?;
+    let (deathwatch, reply) = (doorman.deathwatch(), doorman.reply());
+    let drain = std::thread::Builder::new()
+        .name("drain".into())
+        .spawn(move || {
+            let outlets = drain::run(outlets, deathwatch, &reply, &news_rx, &doorbell);
+            outlets.finish(RunFacts { restarts, collector_ns: processor_time_ns() });
+            reply.tell(Word::Written);
+        })
+        .map_err(|error| {
+            Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
+        })?;
+    doorman.take_over(handed_over);
+    if doorman.say_ready() {
+        doorman.serve();
+    } else {
+        doorman.finish();
     }
-    let mut next_id = session.handed_over.iter().map(|ring| ring.id + 1).max().unwrap_or(0);
-    if let Some(launcher) = &mut session.launcher
-        && launcher.send(&ToLauncher::Ready, None).is_err()
-    {
-        return Ok(());
-    }
-    let mut guests: Vec<OwnedFd> = Vec::new();
-    loop {
-        let mut polled: Vec<PollFd<'_>> =
-            session.listeners.iter().chain(&guests).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        polled.extend(session.launcher.iter().map(|launcher| PollFd::new(launcher, PollFlags::IN)));
-        polled.extend(session.stop.iter().map(|stop| PollFd::new(stop, PollFlags::IN)));
-        let _ = poll(&mut polled, None);
-        for listener in &session.listeners {
-            guests.extend(accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK));
-        }
-        let mut is_over = session.stop.as_mut().is_some_and(StopSignals::was_asked);
-        guests.retain(|guest| match greet(guest) {
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-            Ok(memfd) => {
-                if let (Some(launcher), Some(memfd)) = (&mut session.launcher, memfd) {
-                    is_over |= launcher
-                        .send(&ToLauncher::Keep { id: next_id, blob: Vec::new() }, Some(memfd.as_fd()))
-                        .is_err();
-                    next_id += 1;
-                }
-                false
-            }
-        });
-        while let Some(launcher) = &mut session.launcher {
-            match launcher.receive() {
-                Received::Message(ToCollector::Finish | ToCollector::FinishWhenIdle, _)
-                | Received::Closed => {
-                    return Ok(());
-                }
-                Received::Message(..) => {}
-                Received::Nothing => break,
-            }
-        }
-        if is_over {
-            return Ok(());
-        }
-    }
+    // A panic ends the process, so there is nothing to hear from it.
+    let _ = drain.join();
+    doorman.flush(Duration::from_secs(1));
+    Ok(())
 }
 
-/// Reads a guest's only message; answers `health`, returns a sensor's memfd.
-fn greet(guest: &OwnedFd) -> io::Result<Option<OwnedFd>> {
-    let mut message = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [io::IoSliceMut::new(&mut message)];
-    let length = recvmsg(guest, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    if message.get(..length) == Some(HEALTH_QUESTION) {
-        let _ = send(guest, HEALTH_ANSWER, SendFlags::NOSIGNAL);
-    }
-    let mut memfd = None;
-    for ancillary in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = ancillary {
-            memfd = descriptors.next();
-        }
-    }
-    Ok(memfd)
+/// Processor time that this process has used.
+fn processor_time_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
+}
+
+/// One descriptor is kept for each process: as many as we are allowed.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // A limit that stays as it is only means that fewer processes are seen to die.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Sends the events of a recording to the outputs.
@@ -136,11 +111,5 @@ fn greet(guest: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it
 /// holds), 73 if an output cannot be made.
 pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
-    std::fs::File::open(file).map_err(|error| {
-        Failure::missing(format!("cannot read recording '{}': {error}; check the path", file.display()))
-    })?;
-    for output in outputs {
-        output.destination.open(Opening::Fresh)?;
-    }
-    Ok(())
+    sinks::replay::replay(file, outputs)
 }

@@ -1,0 +1,238 @@
+//! Waiting for records without asking for them: on the bells of all rings at once, and on our own.
+//!
+//! The drain thread calls [`Bells::wait`] when it has nothing to do. futex_waitv(2) waits on 128 words; the rings
+//! beyond that, or all of them on kernels before 5.16, are watched by threads that ring our own bell. Their number
+//! follows that of the rings: one for 127 with futex_waitv, else one each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
+
+use wire::ring::layout::Mapped;
+use wire::ring::{Memory, bell};
+
+use crate::clock::now_ns;
+use crate::kernel::{MOST_WAITERS, Waited, Waiter, wait_many, wait_one, wake};
+
+/// Our own bell: rung by other threads of the collector that have news for the drain thread.
+#[derive(Debug, Default)]
+pub struct Doorbell {
+    rings: AtomicU32,
+}
+
+impl Doorbell {
+    /// Wakes the drain thread, or keeps it from falling asleep.
+    pub fn ring(&self) {
+        // Release: what was put into a channel before is seen by whoever sees the new number.
+        self.rings.fetch_add(1, Ordering::Release);
+        wake(&self.rings);
+    }
+
+    /// How often it was rung. Read it before looking for news, and pass it to [`Bells::wait`].
+    pub fn count(&self) -> u32 {
+        // Acquire: pairs with the Release in `ring`.
+        self.rings.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is rung more often than `seen`.
+    #[cfg(test)]
+    pub fn wait(&self, seen: u32) {
+        wait_one(&self.rings, seen, Some(1_000_000_000));
+    }
+}
+
+/// A thread that watches bells for us.
+#[derive(Debug)]
+struct Watcher {
+    shared: Arc<Watch>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    doorbell: Arc<Doorbell>,
+    /// Bumped when the bells have been set: the watcher begins to wait. Also ends a wait, where it is waited on too.
+    orders: AtomicU32,
+    /// The orders that have been carried out: while they are not the last ones, the watcher waits.
+    done: AtomicU32,
+    is_over: AtomicBool,
+    bells: std::sync::Mutex<Vec<Mapped>>,
+}
+
+/// All that the drain thread waits on.
+#[derive(Debug)]
+pub struct Bells {
+    doorbell: Arc<Doorbell>,
+    has_waitv: bool,
+    watchers: Vec<Watcher>,
+    waiters: Vec<Waiter>,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody rang.
+    Rung,
+    /// The time was up.
+    Late,
+}
+
+impl Bells {
+    /// Waits on `doorbell` and on rings to come.
+    pub fn new(doorbell: Arc<Doorbell>) -> Self {
+        let word = AtomicU32::new(0);
+        let has_waitv = wait_many(&[Waiter::new(&word, 0)], Some(now_ns())) != Waited::Unsupported;
+        Self { doorbell, has_waitv, watchers: Vec::new(), waiters: Vec::new() }
+    }
+
+    /// Waits until a ring's bell no longer holds `mode`, the doorbell was rung after it counted `seen`, or the
+    /// monotonic clock reaches `deadline_ns`.
+    ///
+    /// `rings` are those whose bell was set to `mode`. With [`bell::NAPPING`], rings beyond the first 127 are not
+    /// waited on: the nap is short.
+    pub fn wait(&mut self, rings: &[Mapped], mode: u32, seen: u32, deadline_ns: Option<u64>) -> Ended {
+        let direct = if self.has_waitv { rings.len().min(MOST_WAITERS - 1) } else { 0 };
+        let (direct, rest) = rings.split_at(direct);
+        if mode == bell::SLEEPING {
+            self.watch(rest);
+        }
+        let waited = if self.has_waitv {
+            self.waiters.clear();
+            self.waiters.push(Waiter::new(&self.doorbell.rings, seen));
+            self.waiters.extend(direct.iter().map(|ring| Waiter::new(ring.bell(), mode)));
+            wait_many(&self.waiters, deadline_ns)
+        } else {
+            let timeout_ns = deadline_ns.map(|deadline_ns| deadline_ns.saturating_sub(now_ns()));
+            wait_one(&self.doorbell.rings, seen, timeout_ns)
+        };
+        match waited {
+            Waited::TimedOut => Ended::Late,
+            _ => Ended::Rung,
+        }
+    }
+
+    /// Lets watchers wait on `rings`.
+    fn watch(&mut self, rings: &[Mapped]) {
+        let each = if self.has_waitv { MOST_WAITERS - 1 } else { 1 };
+
+        let mut used = 0;
+        for group in rings.chunks(each) {
+            if used == self.watchers.len() {
+                self.watchers.push(Watcher::start(&self.doorbell, self.has_waitv));
+            }
+            if let Some(watcher) = self.watchers.get(used) {
+                watcher.begin(group);
+            }
+            used += 1;
+        }
+        // A ring that is gone must not be waited on again: its memory is unmapped.
+        for watcher in self.watchers.drain(used..) {
+            watcher.stop();
+        }
+    }
+
+    /// Makes sure that no thread waits on any ring: before one is unmapped.
+    pub fn forget(&mut self) {
+        for watcher in self.watchers.drain(..) {
+            watcher.stop();
+        }
+    }
+}
+
+impl Drop for Bells {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+impl Watcher {
+    fn start(doorbell: &Arc<Doorbell>, has_waitv: bool) -> Self {
+        let shared = Arc::new(Watch {
+            doorbell: Arc::clone(doorbell),
+            orders: AtomicU32::new(0),
+            done: AtomicU32::new(0),
+            is_over: AtomicBool::new(false),
+            bells: std::sync::Mutex::default(),
+        });
+        let watch = Arc::clone(&shared);
+        let builder = std::thread::Builder::new().name("watch".into()).stack_size(64 * 1024);
+        // Without the thread its rings are still looked at, only later.
+        let thread = builder.spawn(move || watch.run(has_waitv)).ok();
+        Self { shared, thread }
+    }
+
+    fn begin(&self, rings: &[Mapped]) {
+        let mut bells = self.shared.lock();
+        let is_same = bells.len() == rings.len()
+            && bells.iter().zip(rings).all(|(one, other)| one.base() == other.base());
+        if !is_same {
+            bells.clear();
+            bells.extend_from_slice(rings);
+        }
+        drop(bells);
+        let orders = self.shared.orders.load(Ordering::Relaxed);
+        if is_same && self.shared.done.load(Ordering::Acquire) != orders {
+            // It has been waiting all the time.
+            return;
+        }
+        self.shared.orders.fetch_add(1, Ordering::Release);
+        wake(&self.shared.orders);
+    }
+
+    fn stop(self) {
+        self.shared.is_over.store(true, Ordering::Release);
+        // A watcher without futex_waitv waits on its ring's bell alone: that is woken too.
+        let bells = self.shared.lock().clone();
+        if let Some(thread) = self.thread {
+            while !thread.is_finished() {
+                self.shared.orders.fetch_add(1, Ordering::Release);
+                wake(&self.shared.orders);
+                for ring in &bells {
+                    wake(ring.bell());
+                }
+                std::thread::yield_now();
+            }
+            // It does not panic; if it did, there is nothing of it to save.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Watch {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Mapped>> {
+        self.bells.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn run(&self, has_waitv: bool) {
+        loop {
+            let done = self.done.load(Ordering::Relaxed);
+            let orders = self.orders.load(Ordering::Acquire);
+            if self.is_over.load(Ordering::Acquire) {
+                return;
+            }
+            if orders == done {
+                wait_one(&self.orders, done, None);
+                continue;
+            }
+            let bells = self.lock().clone();
+            let is_rung = || bells.iter().any(|ring| ring.bell().load(Ordering::Relaxed) != bell::SLEEPING);
+            if !is_rung() {
+                if has_waitv {
+                    let mut waiters = vec![Waiter::new(&self.orders, orders)];
+                    waiters.extend(bells.iter().map(|ring| Waiter::new(ring.bell(), bell::SLEEPING)));
+                    wait_many(&waiters, None);
+                } else if let Some(ring) = bells.first() {
+                    wait_one(ring.bell(), bell::SLEEPING, None);
+                }
+            }
+            if self.is_over.load(Ordering::Acquire) {
+                return;
+            }
+            if is_rung() {
+                // Release: the doorbell's ring that follows is not missed by a drain thread that sees the number.
+                self.done.store(orders, Ordering::Release);
+                self.doorbell.ring();
+            }
+        }
+    }
+}

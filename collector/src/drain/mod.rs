@@ -1,0 +1,1042 @@
+//! From the rings to the sinks: the one thread that reads, orders and enriches what programs wrote.
+//!
+//! ```text
+//! rings → read → order by number and time → enrich → batch → sinks
+//!   news (hellos, deaths, reaped children) ↗
+//! ```
+//!
+//! It goes in rounds: hear the news, read every ring to its end, deliver what is due, report who has ended. After a
+//! round with records it naps for a few milliseconds, so that a busy program pays for no wake-up; after a nap without
+//! any it flags its sleep in every ring and waits to be woken.
+//!
+//! Records of several processes are held back for [`HOLD_NS`]: one that was stamped earlier may still be on its way.
+
+pub mod bells;
+mod image;
+mod settle;
+#[cfg(test)]
+pub mod simulated;
+mod source;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Receiver;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use wire::codec;
+use wire::events::{Decoded, Kind, ProcessStart, Usage};
+use wire::record::{Flags, Head};
+use wire::ring::layout::{Mapped, SLOTS, Slot};
+use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
+
+use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
+use crate::clock::now_ns;
+use crate::enrich::{Effect, Enricher, Process};
+use crate::event::Who;
+use crate::launch::protocol::Exited;
+use crate::procfs;
+use crate::sinks::Outlets;
+
+use bells::{Bells, Doorbell, Ended};
+use image::{End, Ending, Image, Ledger, Means};
+use source::{STUCK_NS, Source};
+
+/// How long records are held back for those of other processes.
+const HOLD_NS: u64 = 2_000_000;
+/// How long a nap after activity lasts.
+const NAP_NS: u64 = 3_000_000;
+/// How often the thread looks by itself, for programs that may not even wake a futex any more.
+const LOOK_NS: u64 = 500_000_000;
+/// The same once nothing has come for [`QUIET_LOOKS`] looks: an idle collector costs one wake-up a second.
+const QUIET_LOOK_NS: u64 = 1_000_000_000;
+const QUIET_LOOKS: u32 = 4;
+/// How often losses are reported and clocks compared.
+const AUDIT_NS: u64 = 500_000_000;
+/// A record's time may be later than the round's that reads it, but not by more than this.
+const FUTURE_NS: u64 = 50_000_000;
+/// How long the thread reads nothing for the sake of a full sink, at a time and in all.
+const PAUSE_NS: u64 = 1_000_000;
+const LONGEST_PAUSE_NS: u64 = 100_000_000;
+/// The same at the end, when nothing else is left to do.
+const LAST_PAUSE_NS: u64 = 10_000_000_000;
+/// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with it.
+const SMALL_EVENTS: usize = 128;
+/// Bytes read from one ring before the others have their turn.
+const TURN_BYTES: u64 = 1 << 20;
+/// Bytes read before their space is given back to the writers.
+const RELEASE_BYTES: u64 = 64 * 1024;
+/// A batch goes to the sinks when it has this many events, or bytes.
+const BATCH_EVENTS: usize = 1024;
+const BATCH_BYTES: usize = 256 * 1024;
+/// What waits told of children that are not ours is not kept longer than this.
+const TOLD_NS: u64 = 10_000_000_000;
+
+/// What somebody who waited for a process said of its end.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    status: i32,
+    usage: Option<Usage>,
+    /// It came from the launcher, whose word nobody can forge.
+    is_launcher: bool,
+    at_ns: u64,
+}
+
+/// The drain thread's own.
+pub struct Drain {
+    sources: Slab<Source>,
+    images: Slab<Image>,
+    /// The live image of a process, by pid namespace (`None`: ours) and pid.
+    by_pid: FxHashMap<(Option<u64>, u32), usize>,
+    /// Images whose queue is not empty.
+    waiting: Vec<usize>,
+    /// Images that have ended and are not settled.
+    ending: Vec<usize>,
+    /// Images of which records were delivered since the last note in their slots.
+    touched: Vec<usize>,
+    told: FxHashMap<u32, Told>,
+    enricher: Enricher,
+    outlets: Outlets,
+    deathwatch: Deathwatch,
+    reply: Reply,
+    means: Means,
+    next_serial: u64,
+    record: Vec<u8>,
+    payload: Vec<u8>,
+    audited_ns: u64,
+    ending_wish: Wish,
+    /// Since when a sink's queue has been more than half full.
+    paused_since: Option<u64>,
+    /// What the sinks' queues had no room for, as far as it was reported.
+    dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    GoOn,
+    EndWhenIdle,
+    End,
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    /// Records were read.
+    has_read: bool,
+    /// A ring still holds more.
+    has_more: bool,
+}
+
+/// The thread: returns the sinks once everything is drained.
+pub fn run(
+    outlets: Outlets,
+    deathwatch: Deathwatch,
+    reply: &Reply,
+    news_rx: &Receiver<News>,
+    doorbell: &Arc<Doorbell>,
+) -> Outlets {
+    let mut drain = Drain::new(outlets, deathwatch, reply.clone());
+    let mut bells = Bells::new(Arc::clone(doorbell));
+    let mut was_quiet = false;
+    let mut quiet_looks = 0;
+    loop {
+        let seen = doorbell.count();
+        while let Ok(news) = news_rx.try_recv() {
+            drain.hear(news);
+            (was_quiet, quiet_looks) = (false, 0);
+        }
+        if drain.is_over() {
+            break;
+        }
+        if drain.wants_pause() {
+            bells.wait(&[], bell::NAPPING, seen, Some(now_ns() + PAUSE_NS));
+            continue;
+        }
+        let gone = drain.sources.len();
+        let round = drain.round(now_ns());
+        if drain.sources.len() < gone {
+            bells.forget();
+        }
+        if round.has_more {
+            continue;
+        }
+        let is_busy = round.has_read || !drain.waiting.is_empty() || drain.is_settling();
+        let (mode, sleep_ns) = if is_busy || !was_quiet {
+            (bell::NAPPING, Some(NAP_NS))
+        } else if drain.images.is_empty() {
+            (bell::SLEEPING, None)
+        } else {
+            (bell::SLEEPING, Some(if quiet_looks < QUIET_LOOKS { LOOK_NS } else { QUIET_LOOK_NS }))
+        };
+        was_quiet = !is_busy;
+        if is_busy {
+            quiet_looks = 0;
+        }
+        if let Some(rings) = drain.lie_down(mode) {
+            let now = now_ns();
+            let ended = bells.wait(&rings, mode, seen, sleep_ns.map(|sleep_ns| now + sleep_ns));
+            if mode == bell::SLEEPING {
+                match ended {
+                    Ended::Late => quiet_looks += 1,
+                    Ended::Rung => (was_quiet, quiet_looks) = (false, 0),
+                }
+            }
+        }
+        drain.get_up();
+    }
+    drop(bells);
+    drain.finish();
+    drain.outlets
+}
+
+impl Drain {
+    fn new(outlets: Outlets, deathwatch: Deathwatch, reply: Reply) -> Self {
+        Self {
+            sources: Slab::new(),
+            images: Slab::new(),
+            by_pid: FxHashMap::default(),
+            waiting: Vec::new(),
+            ending: Vec::new(),
+            touched: Vec::new(),
+            told: FxHashMap::default(),
+            enricher: Enricher::default(),
+            outlets,
+            deathwatch,
+            reply,
+            means: Means::default(),
+            next_serial: 1,
+            record: vec![0; MAX_RECORD],
+            payload: Vec::new(),
+            audited_ns: 0,
+            ending_wish: Wish::GoOn,
+            paused_since: None,
+            dropped: 0,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self.ending_wish {
+            Wish::GoOn => false,
+            Wish::EndWhenIdle => self.images.is_empty(),
+            Wish::End => true,
+        }
+    }
+
+    /// Whether to read nothing for a moment: a sink's queue is more than half full, and the programs' rings are not.
+    /// What waits there is late, not lost. A sink that does not get on is not waited for.
+    fn wants_pause(&mut self) -> bool {
+        if self.outlets.has_room() {
+            self.paused_since = None;
+            return false;
+        }
+        let now = now_ns();
+        let since = *self.paused_since.get_or_insert(now);
+        now.saturating_sub(since) < LONGEST_PAUSE_NS && !self.sources.iter().any(|(_, source)| source.is_half_full())
+    }
+
+    /// Whether ends are about to be reported. One that still waits after a while is looked at now and then.
+    fn is_settling(&self) -> bool {
+        let now = now_ns();
+        let ends = self.ending.iter().filter_map(|index| self.images.get(*index)?.end);
+        ends.into_iter().any(|end| now.saturating_sub(end.at_ns) < 2 * STUCK_NS)
+    }
+
+    /// Sets every bell to `mode`. `None`, with all bells at awake, where there is something to read after all.
+    fn lie_down(&mut self, mode: u32) -> Option<Vec<Mapped>> {
+        let mut rings = Vec::with_capacity(self.sources.len());
+        for (_, source) in &self.sources {
+            if source.is_corrupt {
+                continue;
+            }
+            if !source.reader.may_sleep(mode) {
+                return None;
+            }
+            rings.push(source.ring());
+        }
+        Some(rings)
+    }
+
+    fn get_up(&mut self) {
+        for (_, source) in &self.sources {
+            source.reader.wake_up();
+        }
+    }
+
+    // ---- news ----
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Attached(attached) => self.attach(*attached),
+            News::Blind(identity, exe, blind) => self.blind(identity, &exe, blind.reason()),
+            News::Died(token, at_ns) => {
+                let index = (token & INDEX) as usize;
+                if self.images.get(index).is_some_and(|image| token_of(image.serial, index) == token) {
+                    self.end(index, Ending::Death, at_ns);
+                }
+            }
+            News::Exited(exited) => self.reaped(&exited),
+            News::FinishWhenIdle => self.ending_wish = Wish::EndWhenIdle,
+            News::Finish => self.ending_wish = Wish::End,
+        }
+    }
+
+    fn attach(&mut self, attached: Attached) {
+        let now = now_ns();
+        let Attached { id, mapping, identity, is_inherited } = attached;
+        let mut source = Source::new(id, mapping, is_inherited, now);
+        source.shares_pids = identity.pid_ns.is_none() && identity.pid == identity.own_pid;
+        source.pid_ns = identity.pid_ns;
+        let key = (identity.pid_ns, identity.pid);
+        let parent = identity.ppid.and_then(|ppid| self.by_pid.get(&(identity.pid_ns, ppid)).copied());
+        // The same process may have written into its parent's ring before, without our having read anything of it.
+        let before = self.by_pid.get(&key).copied().or_else(|| {
+            let parent = self.images.get(parent?)?;
+            let in_ring = parent.source;
+            let slot = self.sources.get(in_ring)?.slot_of(identity.own_pid)?;
+            self.discover(in_ring, slot, identity.own_pid)
+        });
+        if let Some(before) = before {
+            self.end(before, Ending::Exec, now);
+        }
+        let seed = match (&identity.pid_ns, is_inherited, before.or(parent)) {
+            (Some(_), ..) => Vec::new(),
+            // Who started it is not seen: everything it inherited is news.
+            (None, true, _) | (None, false, None) => procfs::descriptors(identity.pid),
+            // What libc's posix_spawn and popen did to the standard streams no hook sees.
+            (None, false, Some(_)) => {
+                (0..3).filter_map(|fd| Some((fd, procfs::descriptor(identity.pid, fd)?))).collect()
+            }
+        };
+        let source_index = self.sources.insert(source);
+        let index = self.add_image(source_index, Some(0), identity, is_inherited);
+        if let Some(image) = self.images.get_mut(index) {
+            image.before = before;
+            image.seed = seed;
+        }
+        if is_inherited {
+            self.discover_all(source_index);
+        }
+    }
+
+    /// Makes an image, and watches its process. One whose process is dead already ends at once.
+    fn add_image(
+        &mut self,
+        source_index: usize,
+        slot: Option<u8>,
+        identity: Identity,
+        is_inherited: bool,
+    ) -> usize {
+        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd } = identity;
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let mut image = Image {
+            serial,
+            source: source_index,
+            slot,
+            pid,
+            own_pid,
+            own_ppid: 0,
+            ppid,
+            uid,
+            pid_ns,
+            pidfd,
+            queue: crate::order::Queue::default(),
+            process: None,
+            before: None,
+            after: None,
+            seed: Vec::new(),
+            delivered: 0,
+            unstamped: 0,
+            unfinished: 0,
+            malformed: 0,
+            reported: [0; 3],
+            lost: 0,
+            carried: Ledger::default(),
+            end: None,
+            is_inherited,
+            is_touched: false,
+        };
+        if let Some(slot) = slot {
+            let ring = self.sources[source_index].ring();
+            let words = ring.slot(slot);
+            image.own_ppid = words.ppid.load(Ordering::Relaxed);
+            if is_inherited {
+                image.delivered = words.delivered.load(Ordering::Relaxed);
+                image.fresh_losses(words);
+                image.lost = image.reported.iter().sum();
+            } else {
+                image.queue.begins();
+            }
+        }
+        let is_dead = image.pidfd.is_none() && pid_ns.is_none();
+        let index = self.images.insert(image);
+        if let Some(slot) = slot {
+            self.sources[source_index].images[usize::from(slot) % SLOTS] = Some(index);
+        }
+        self.by_pid.insert((pid_ns, pid), index);
+        if let Some(pidfd) = &self.images[index].pidfd {
+            self.deathwatch.watch(pidfd, token_of(serial, index));
+        }
+        if is_dead {
+            self.end(index, Ending::Death, now_ns());
+        }
+        index
+    }
+
+    /// The image of the child that writes into `slot`, made if it is not known yet.
+    fn discover(&mut self, source_index: usize, slot: u8, claimed_pid: u32) -> Option<usize> {
+        let source = self.sources.get(source_index)?;
+        if let Some(known) = *source.images.get(usize::from(slot))? {
+            return Some(known);
+        }
+        let ring = source.ring();
+        let words = ring.slot(slot);
+        let own_pid = match words.pid.load(Ordering::Acquire) {
+            0 | Slot::CLAIMED => claimed_pid,
+            own_pid => own_pid,
+        };
+        let own_ppid = words.ppid.load(Ordering::Relaxed);
+        // A child that its parent told of, but that had written nothing.
+        let silent = self.images.iter().find(|(_, image)| {
+            image.source == source_index && image.slot.is_none() && image.own_pid == own_pid
+        });
+        if let Some((index, _)) = silent {
+            self.sources[source_index].images[usize::from(slot)] = Some(index);
+            let image = &mut self.images[index];
+            image.slot = Some(slot);
+            image.own_ppid = own_ppid;
+            image.queue.begins();
+            return Some(index);
+        }
+        let identity = self.identify_child(source_index, own_pid, own_ppid);
+        let is_inherited = self.sources[source_index].is_inherited;
+        let index = self.add_image(source_index, Some(slot), identity, is_inherited);
+        self.images[index].own_ppid = own_ppid;
+        Some(index)
+    }
+
+    /// Who the child `own_pid` of a ring's process is. A number that belongs to somebody else's process is not believed.
+    fn identify_child(&self, source_index: usize, own_pid: u32, own_ppid: u32) -> Identity {
+        let source = &self.sources[source_index];
+        let own_view = |pid_ns| Identity {
+            pid: own_pid,
+            own_pid,
+            ppid: Some(own_ppid),
+            uid: None,
+            pid_ns: Some(pid_ns),
+            pidfd: None,
+        };
+        if let Some(pid_ns) = source.pid_ns {
+            return own_view(pid_ns);
+        }
+        let visible = |pid: u32, ppid: u32| Identity {
+            pid,
+            own_pid,
+            ppid: Some(ppid),
+            uid: None,
+            pid_ns: None,
+            pidfd: procfs::open(pid),
+        };
+        if source.shares_pids {
+            let stat = procfs::stat(own_pid);
+            let is_member = |pid: u32| {
+                source.images.iter().flatten().any(|index| {
+                    self.images.get(*index).is_some_and(|image| image.pid == pid)
+                })
+            };
+            let is_plausible = match stat {
+                // Gone already; its number tells no lie that matters.
+                None => true,
+                Some(stat) => stat.ppid == own_ppid || is_member(stat.ppid) || procfs::stat(own_ppid).is_none(),
+            };
+            let owner = self.by_pid.get(&(None, own_pid)).and_then(|index| self.images.get(*index));
+            // A process with a ring of its own does not write here any more, or never did.
+            let is_taken = owner.is_some_and(|image| image.source != source_index && image.end.is_none());
+            if is_plausible && !is_taken {
+                return visible(own_pid, own_ppid);
+            }
+        }
+        // A process of a nested namespace: among the children of the ring's processes, by its own number.
+        let members: Vec<u32> = source
+            .images
+            .iter()
+            .flatten()
+            .filter_map(|index| self.images.get(*index))
+            .map(|image| image.pid)
+            .collect();
+        for member in members {
+            for child in procfs::children(member) {
+                if procfs::namespace_pids(child).is_some_and(|pids| pids.last() == Some(&own_pid)) {
+                    return visible(child, member);
+                }
+            }
+        }
+        own_view(0)
+    }
+
+    fn blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
+        let stat = if identity.pid_ns.is_none() { procfs::uids(identity.pid) } else { None };
+        let who = Who {
+            pid: identity.pid,
+            ppid: identity.ppid,
+            exe: exe.into(),
+            uid: stat.map(|(uid, _)| uid).or(identity.uid),
+            euid: stat.map(|(_, euid)| euid).or(identity.uid),
+            pid_ns: identity.pid_ns,
+        };
+        let mut process = Process::new(who, 0);
+        self.enricher.blind(&mut process, now_ns(), exe, reason);
+    }
+
+    fn reaped(&mut self, exited: &Exited) {
+        let usage = Usage {
+            user_ns: exited.user_us.saturating_mul(1000),
+            system_ns: exited.system_us.saturating_mul(1000),
+            max_rss: exited.max_rss_kib.saturating_mul(1024),
+        };
+        let at_ns = now_ns();
+        let told = Told { status: exited.wait_status, usage: Some(usage), is_launcher: true, at_ns };
+        self.tell(exited.pid.cast_unsigned(), told);
+    }
+
+    /// Notes what a wait said of the process `pid`; a live image of it has thereby ended.
+    fn tell(&mut self, pid: u32, told: Told) {
+        if self.told.len() > 1024 {
+            self.told.retain(|_, old| told.at_ns.saturating_sub(old.at_ns) < TOLD_NS);
+        }
+        let is_better = self.told.get(&pid).is_none_or(|old| {
+            !old.is_launcher || told.at_ns.saturating_sub(old.at_ns) > TOLD_NS
+        });
+        if is_better {
+            self.told.insert(pid, told);
+        }
+    }
+
+    /// Notes that an image has ended.
+    fn end(&mut self, index: usize, how: Ending, at_ns: u64) {
+        let Some(image) = self.images.get_mut(index) else { return };
+        if image.end.is_some() {
+            return;
+        }
+        let read_to = self.sources.get(image.source).map_or(0, Source::tail);
+        image.end = Some(End { how, at_ns, read_to });
+        if how == Ending::Exec {
+            // The next image has a pidfd of its own.
+            image.pidfd = None;
+        }
+        self.ending.push(index);
+    }
+
+    // ---- a round ----
+
+    fn round(&mut self, now: u64) -> Round {
+        let mut round = Round::default();
+        let indices: Vec<usize> = self.sources.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            let before = self.sources[index].reader.position();
+            self.read(index, now);
+            let source = &mut self.sources[index];
+            if source.reader.position() != before {
+                source.was_active(now);
+                round.has_read = true;
+            }
+            round.has_more |= !source.is_drained;
+        }
+        let horizon = self.horizon(now);
+        self.settle(now, horizon);
+        if now.saturating_sub(self.audited_ns) >= AUDIT_NS {
+            self.audited_ns = now;
+            self.audit(now);
+        }
+        self.publish();
+        round
+    }
+
+    /// Up to when everything that was stamped has been read.
+    fn horizon(&self, now: u64) -> u64 {
+        if self.images.len() <= 1 {
+            return u64::MAX;
+        }
+        let unread = self.sources.iter().filter(|(_, source)| !source.is_drained);
+        unread.map(|(_, source)| source.last_ns).min().unwrap_or(now).min(now).saturating_sub(HOLD_NS)
+    }
+
+    /// Reads a ring until it is empty, blocked, or the others have their turn.
+    fn read(&mut self, source_index: usize, now: u64) {
+        let mut record = std::mem::take(&mut self.record);
+        let begun = self.sources[source_index].reader.position();
+        let mut released = begun;
+        self.sources[source_index].is_drained = true;
+        loop {
+            let source = &mut self.sources[source_index];
+            if source.is_corrupt {
+                break;
+            }
+            let position = source.reader.position();
+            if position.wrapping_sub(released) >= RELEASE_BYTES {
+                source.reader.release();
+                released = position;
+            }
+            if position.wrapping_sub(begun) >= TURN_BYTES {
+                source.is_drained = false;
+                break;
+            }
+            match source.reader.next(&mut record) {
+                Next::Empty => break,
+                Next::Record { slot, len } => {
+                    let bytes = record.get(..len).unwrap_or_default();
+                    let Ok((mut head, payload)) = codec::decode::<Head>(bytes) else {
+                        self.corrupt(source_index, now);
+                        break;
+                    };
+                    // Strict seccomp forbids the clock; and only a liar's is far ahead of ours.
+                    if head.time_ns == 0 || head.time_ns > now + FUTURE_NS {
+                        head.time_ns = now;
+                    }
+                    source.last_ns = head.time_ns;
+                    let index = match source.images.get(usize::from(slot)) {
+                        Some(Some(index)) => Some(*index),
+                        Some(None) => self.discover(source_index, slot, head.pid),
+                        None => None,
+                    };
+                    let Some(index) = index else {
+                        self.corrupt(source_index, now);
+                        break;
+                    };
+                    // Nobody else's record can come before it.
+                    let is_alone = self.images.len() == 1;
+                    let image = &mut self.images[index];
+                    if is_alone && image.queue.is_next(&head) {
+                        let time_ns = image.queue.pass(&head);
+                        self.deliver(index, head, time_ns, payload);
+                        continue;
+                    }
+                    if image.queue.is_empty() {
+                        self.waiting.push(index);
+                    }
+                    image.queue.push(head, payload);
+                }
+                Next::Unfinished(unfinished) => {
+                    if !self.step_over(source_index, unfinished, now) {
+                        break;
+                    }
+                }
+                Next::Corrupt => {
+                    self.corrupt(source_index, now);
+                    break;
+                }
+            }
+        }
+        self.sources[source_index].reader.release();
+        self.record = record;
+    }
+
+    /// Steps over a record that nobody will finish. False where it must be waited for.
+    fn step_over(&mut self, source_index: usize, unfinished: Unfinished, now: u64) -> bool {
+        if let Some(slot) = unfinished.slot {
+            let own_pid = self.sources[source_index].ring().slot(slot).pid.load(Ordering::Acquire);
+            if own_pid != 0 && own_pid != Slot::CLAIMED {
+                self.discover(source_index, slot, own_pid);
+            }
+        }
+        let source = &mut self.sources[source_index];
+        let is_dead = source.is_writer_dead(&unfinished, &self.images);
+        let since = match source.stuck {
+            Some((stuck, since)) if stuck.position == unfinished.position => since,
+            _ => now,
+        };
+        source.stuck = Some((unfinished, since));
+        if !is_dead && now.saturating_sub(since) < STUCK_NS {
+            return false;
+        }
+        if source.reader.skip() && !is_dead {
+            // What the dead lost shows when their numbers are compared at the end; a living one goes on.
+            let index = unfinished.slot.and_then(|slot| *source.images.get(usize::from(slot))?);
+            if let Some(index) = index {
+                self.images[index].unfinished += 1;
+                self.lose(index, now, 1, "killed_writer");
+            }
+        }
+        true
+    }
+
+    /// Stops reading a ring that holds nonsense. What its processes wrote and we cannot read is lost.
+    fn corrupt(&mut self, source_index: usize, now: u64) {
+        let source = &mut self.sources[source_index];
+        if source.is_corrupt {
+            return;
+        }
+        source.is_corrupt = true;
+        source.is_drained = true;
+        let ring = source.ring();
+        let writers: Vec<(u8, usize)> = source
+            .images
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, index)| Some((slot as u8, (*index)?)))
+            .collect();
+        for (slot, index) in writers {
+            while self.deliver_first(index) {}
+            let image = &mut self.images[index];
+            // A number that was scribbled over too says nothing.
+            let missing = image.missing(ring.slot(slot)).clamp(1, u64::from(u32::MAX));
+            image.malformed += missing;
+            self.lose(index, now, missing, "corrupt_ring");
+        }
+    }
+
+    /// Delivers the first record that waits in an image's queue. False when none does.
+    fn deliver_first(&mut self, index: usize) -> bool {
+        let mut payload = std::mem::take(&mut self.payload);
+        let popped = self.images.get_mut(index).and_then(|image| image.queue.pop(&mut payload));
+        if let Some((head, time_ns)) = popped {
+            self.deliver(index, head, time_ns, &payload);
+        }
+        self.payload = payload;
+        popped.is_some()
+    }
+
+    /// Turns one record, in its final order, into what the sinks get.
+    fn deliver(&mut self, index: usize, mut head: Head, time_ns: u64, payload: &[u8]) {
+        let is_stamped = head.flags & Flags::STAMPED != 0;
+        let decoded = Kind::from_number(head.kind)
+            .filter(|kind| is_stamped == (*kind == Kind::FdClosed || (*kind as u16) < FIRST_INTERNAL))
+            .and_then(|kind| Decoded::decode(kind, payload).ok());
+        let Some(decoded) = decoded else {
+            if is_stamped {
+                self.images[index].malformed += 1;
+                self.lose(index, time_ns, 1, "corrupt_ring");
+            }
+            return;
+        };
+        if let Decoded::ProcessStart(start) = &decoded {
+            self.start(index, start, time_ns);
+        } else if self.images[index].process.is_none() {
+            self.begin(index);
+        }
+        let image = &mut self.images[index];
+        if image.own_pid != image.pid && head.tid == image.own_pid {
+            head.tid = image.pid;
+        }
+        let Some(process) = &mut image.process else { return };
+        let effect = self.enricher.record(process, &head, time_ns, &decoded);
+        if is_stamped {
+            image.delivered += 1;
+            if !image.is_touched {
+                image.is_touched = true;
+                self.touched.push(index);
+            }
+        } else {
+            image.unstamped += 1;
+        }
+        match effect {
+            Effect::None => {}
+            Effect::Forked(child) => self.forked(index, child),
+            Effect::ChildEnded(child, status, usage) => {
+                let told = Told { status, usage, is_launcher: false, at_ns: time_ns };
+                self.child_ended(index, child, told);
+            }
+        }
+        let batch = &self.enricher.batch;
+        if batch.events.len() >= BATCH_EVENTS || batch.size_bytes() >= BATCH_BYTES {
+            self.publish();
+        }
+    }
+
+    /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an event, and as
+    /// long as it lives it may take a slot of the ring.
+    fn forked(&mut self, index: usize, own_child: u32) {
+        let Some(parent) = self.images.get(index) else { return };
+        let (source_index, pid_ns) = (parent.source, parent.pid_ns);
+        let is_known = self
+            .images
+            .iter()
+            .any(|(_, image)| image.source == source_index && image.own_pid == own_child && image.end.is_none());
+        if is_known {
+            // Its first record may be due only after this: what it inherited is what its parent has now.
+            return self.begin_children(source_index, own_child);
+        }
+        let shares_pids = self.sources[source_index].shares_pids;
+        if shares_pids && self.by_pid.contains_key(&(pid_ns, own_child)) {
+            return;
+        }
+        if let Some(slot) = self.sources[source_index].slot_of(own_child)
+            && self.discover(source_index, slot, own_child).is_some()
+        {
+            return self.begin_children(source_index, own_child);
+        }
+        let own_ppid = self.images[index].own_pid;
+        let identity = self.identify_child(source_index, own_child, own_ppid);
+        if identity.pid_ns.is_some() && pid_ns.is_none() {
+            return;
+        }
+        let child = self.add_image(source_index, None, identity, false);
+        self.images[child].own_ppid = own_ppid;
+        self.begin(child);
+    }
+
+    fn begin_children(&mut self, source_index: usize, own_pid: u32) {
+        let found = self.images.iter().find(|(_, image)| {
+            image.source == source_index && image.own_pid == own_pid && image.slot != Some(0)
+        });
+        if let Some((child, image)) = found
+            && image.process.is_none()
+        {
+            self.begin(child);
+        }
+    }
+
+    fn child_ended(&mut self, index: usize, own_child: u32, told: Told) {
+        let Some(parent) = self.images.get(index) else { return };
+        let (source_index, pid_ns) = (parent.source, parent.pid_ns);
+        let pid = if self.sources[source_index].shares_pids || pid_ns.is_some() {
+            own_child
+        } else {
+            let known = self.images.iter().find(|(_, image)| {
+                image.own_pid == own_child && image.pid_ns.is_none() && image.own_pid != image.pid
+            });
+            match known {
+                Some((_, image)) => image.pid,
+                None => return,
+            }
+        };
+        self.tell(pid, told);
+        // Without a pidfd this is all that we shall hear of it.
+        if let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied()
+            && self.images.get(child).is_some_and(|image| image.pidfd.is_none())
+        {
+            self.end(child, Ending::Death, told.at_ns);
+        }
+    }
+
+    /// A program's first record: what went before it in the same process is over.
+    fn start(&mut self, index: usize, start: &ProcessStart<'_>, time_ns: u64) {
+        let image = &self.images[index];
+        let (serial, pid, pid_ns) = (image.serial, image.pid, image.pid_ns);
+        let own_view = pid_ns.is_some() || image.own_pid == pid;
+        let ppid = image.ppid.or(own_view.then_some(start.parent.0));
+        let before = image.before.filter(|before| self.images.contains(*before));
+        let parent = ppid.and_then(|ppid| self.by_pid.get(&(pid_ns, ppid)).copied());
+        let who = Who {
+            pid,
+            ppid,
+            exe: start.image.0.into(),
+            uid: Some(start.real_uid.0),
+            euid: Some(start.effective_uid.0),
+            pid_ns,
+        };
+        let mut inherited = None;
+        if let Some(before) = before {
+            while self.deliver_first(before) {}
+            if self.images[before].process.is_none() {
+                self.begin(before);
+            }
+            inherited = self.exec_over(before, index, time_ns);
+        } else if let Some(parent) = parent.and_then(|parent| self.images.get(parent)?.process.clone()) {
+            // It was spawned: what its parent had open and does not close at exec is its own.
+            inherited = Some(settle::without_cloexec(parent));
+        }
+        let mut process = self.enricher.start(start, who, serial, inherited.as_ref());
+        let image = &mut self.images[index];
+        for (fd, link) in image.seed.drain(..) {
+            process.seed(fd, &link);
+        }
+        image.process = Some(process);
+    }
+
+    /// Gives an image that has not told of itself (a fork child, one that was taken over) what can be known of it.
+    fn begin(&mut self, index: usize) {
+        let Some(image) = self.images.get(index) else { return };
+        let (serial, source, own_ppid) = (image.serial, image.source, image.own_ppid);
+        let same_process = image.before.and_then(|before| self.images.get(before)?.process.as_ref());
+        let parent = || {
+            let by_ring = self.sources.get(source)?.images.iter().flatten().find_map(|other| {
+                let other = self.images.get(*other)?;
+                (other.own_pid == own_ppid && other.serial != serial).then_some(other)
+            });
+            let by_pid = || self.images.get(*self.by_pid.get(&(image.pid_ns, image.ppid?))?);
+            // A parent that is gone: the ring's own image is its ancestor too.
+            let by_owner = || self.images.get(self.sources.get(source)?.images[0]?).filter(|_| image.slot != Some(0));
+            by_ring.or_else(by_pid).or_else(by_owner)?.process.as_ref()
+        };
+        let known = same_process.or_else(|| if image.slot == Some(0) { None } else { parent() });
+        let is_visible = image.pid_ns.is_none();
+        let mut process = match known {
+            Some(known) => known.fork(
+                Who { pid: image.pid, ppid: image.ppid, pid_ns: image.pid_ns, ..(*known.who).clone() },
+                serial,
+            ),
+            None => {
+                let uids = if is_visible { procfs::uids(image.pid) } else { None };
+                let stat = if is_visible { procfs::stat(image.pid) } else { None };
+                let who = Who {
+                    pid: image.pid,
+                    ppid: stat.map(|stat| stat.ppid).or(image.ppid),
+                    exe: procfs::exe(image.pid).filter(|_| is_visible).unwrap_or_default().into(),
+                    uid: uids.map(|(uid, _)| uid).or(image.uid),
+                    euid: uids.map(|(_, euid)| euid).or(image.uid),
+                    pid_ns: image.pid_ns,
+                };
+                let mut process = Process::new(who, serial);
+                if let Some(cwd) = procfs::cwd(image.pid).filter(|_| is_visible) {
+                    process.cwd = cwd.into();
+                }
+                process
+            }
+        };
+        let image = &mut self.images[index];
+        for (fd, link) in image.seed.drain(..) {
+            process.seed(fd, &link);
+        }
+        image.process = Some(process);
+    }
+
+    /// Reports a loss.
+    fn lose(&mut self, index: usize, time_ns: u64, count: u64, reason: &'static str) {
+        if self.images[index].process.is_none() {
+            self.begin(index);
+        }
+        let image = &mut self.images[index];
+        image.lost = image.lost.saturating_add(count);
+        if let Some(process) = &mut image.process {
+            self.enricher.lost(process, time_ns, count, reason);
+        }
+    }
+
+    /// Hands the batch to the sinks, and notes in the slots what is delivered thereby.
+    fn publish(&mut self) {
+        if !self.enricher.batch.is_empty() {
+            if self.ending_wish == Wish::End {
+                self.wait_for_room();
+            }
+            let empty = self.outlets.empty_batch();
+            let mut batch = self.enricher.take_batch(empty);
+            if batch.events.len() < SMALL_EVENTS {
+                self.outlets.deliver(Arc::new(batch.clone()));
+                batch.clear();
+                self.enricher.batch = batch;
+            } else {
+                self.outlets.deliver(Arc::new(batch));
+            }
+        }
+        for index in self.touched.drain(..) {
+            if let Some(image) = self.images.get_mut(index) {
+                image.is_touched = false;
+                if let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) {
+                    // Relaxed: read by the collector that follows this one, which starts after its death.
+                    source.ring().slot(slot).delivered.store(image.delivered, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// At the end there is time: waits for the sinks, as long as they get on.
+    fn wait_for_room(&mut self) {
+        let begun = now_ns();
+        while !self.outlets.has_room() && now_ns().saturating_sub(begun) < LAST_PAUSE_NS {
+            std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
+        }
+    }
+
+    /// What is done now and then.
+    fn audit(&mut self, now: u64) {
+        self.enricher.clock.follow();
+        let indices: Vec<usize> = self.images.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            self.report_losses(index, now);
+        }
+        let sources: Vec<usize> = self.sources.iter().map(|(index, _)| index).collect();
+        for index in sources {
+            self.sources[index].punch_if_idle(now);
+        }
+        let dropped: u64 = self.outlets.dropped().map(|(_, dropped)| dropped).sum();
+        let fresh = dropped.saturating_sub(self.dropped);
+        if fresh > 0 {
+            self.dropped = dropped;
+            self.enricher.lost(&mut Process::new(own_who(), 0), now, fresh, "sink_full");
+        }
+    }
+
+    /// Finds the children that took a slot of a ring. True if any holds one.
+    fn discover_all(&mut self, source_index: usize) -> bool {
+        let mut is_any = false;
+        for (slot, own_pid) in self.sources[source_index].taken_slots() {
+            is_any |= self.discover(source_index, slot, own_pid).is_some();
+        }
+        is_any
+    }
+
+    /// Reports what an image's sensor counted as lost since the last time.
+    fn report_losses(&mut self, index: usize, now: u64) {
+        let Some(image) = self.images.get_mut(index) else { return };
+        let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) else { return };
+        for (cause, count) in image.fresh_losses(source.ring().slot(slot)) {
+            if count > 0 {
+                self.lose(index, now, count, cause.reason());
+            }
+        }
+    }
+
+    /// The last rounds: everything that is there is delivered, everybody who is dead reported.
+    fn finish(&mut self) {
+        let tails: Vec<(usize, u64)> =
+            self.sources.iter().map(|(index, source)| (index, source.tail())).collect();
+        let dead: Vec<usize> = self
+            .images
+            .iter()
+            .filter(|(_, image)| image.end.is_none() && image.pidfd.as_ref().is_some_and(is_dead))
+            .map(|(index, _)| index)
+            .collect();
+        let now = now_ns();
+        for index in dead {
+            self.end(index, Ending::Death, now);
+        }
+        // Programs that live on and write without end are not waited for.
+        let patience = now + 2_000_000_000;
+        loop {
+            let round = self.round(now_ns());
+            let is_done = tails
+                .iter()
+                .all(|(index, tail)| self.sources.get(*index).is_none_or(|source| source.has_read(*tail)));
+            let is_blocked = !round.has_read && !round.has_more;
+            if is_done || is_blocked || now_ns() > patience {
+                break;
+            }
+        }
+        let now = now_ns();
+        self.settle(now, u64::MAX);
+        self.audit(now);
+        self.publish();
+    }
+}
+
+/// Kinds from this number on never become events, but for one.
+const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;
+
+/// Bits of a token that hold the image's place.
+const INDEX: u64 = (1 << 24) - 1;
+
+fn token_of(serial: u64, index: usize) -> u64 {
+    (serial << 24 | index as u64 & INDEX) & !(7 << 61)
+}
+
+/// Whether the process behind `pidfd` is dead.
+fn is_dead(pidfd: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+/// The collector itself, for what it has to say of its own.
+fn own_who() -> Who {
+    let pid = std::process::id();
+    Who {
+        pid,
+        ppid: Some(std::os::unix::process::parent_id()),
+        exe: procfs::exe(pid).unwrap_or_default().into(),
+        uid: Some(rustix::process::getuid().as_raw()),
+        euid: Some(rustix::process::geteuid().as_raw()),
+        pid_ns: None,
+    }
+}

@@ -1,0 +1,218 @@
+//! What each descriptor of a process stands for, as far as its calls and `/proc` tell.
+//!
+//! One table for each process; a fork child shares its parent's until either of them changes it. `owner` is a number
+//! of the image, so that what was inherited is known from what the image opened itself without touching a copy.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use wire::events::Counters;
+
+/// What stands behind a descriptor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A file, directory, pipe or anything else that has a path or a label.
+    File(Arc<[u8]>),
+    /// A socket.
+    Socket(Arc<Socket>),
+}
+
+/// What is known of a socket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Socket {
+    /// Address family; `None` where the socket was inherited from outside.
+    pub family: Option<i32>,
+    /// Type without flags.
+    pub kind: Option<i32>,
+    /// Protocol.
+    pub protocol: Option<i32>,
+    /// The address it was bound to, as text.
+    pub local: Option<Box<[u8]>>,
+    /// The peer, as text.
+    pub remote: Option<Box<[u8]>>,
+}
+
+/// A number that no two images share.
+pub type Owner = u64;
+
+/// One open descriptor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptor {
+    /// What stands behind it.
+    pub target: Target,
+    /// The image that opened it; another one than the process's own if it was inherited by fork.
+    pub owner: Owner,
+    /// When it was opened, CLOCK_MONOTONIC; 0 where that is unknown.
+    pub opened_ns: u64,
+    /// Whether it closes at exec.
+    pub is_cloexec: bool,
+    /// What earlier images of the same process counted.
+    pub carried: Option<Box<Counters>>,
+}
+
+impl Descriptor {
+    /// A descriptor that image `owner` opened.
+    pub fn new(target: Target, owner: Owner, opened_ns: u64, is_cloexec: bool) -> Self {
+        Self { target, owner, opened_ns, is_cloexec, carried: None }
+    }
+}
+
+/// Descriptors below this lie in a vector.
+const DENSE: usize = 1024;
+/// As many as a process may have by default of any system (`fs.nr_open`); a hostile one claims more.
+const MOST: usize = 1 << 20;
+
+/// The descriptors of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Descriptors {
+    dense: Vec<Option<Descriptor>>,
+    sparse: FxHashMap<i32, Descriptor>,
+}
+
+impl Descriptors {
+    /// The descriptor `fd`.
+    #[inline]
+    pub fn get(&self, fd: i32) -> Option<&Descriptor> {
+        match usize::try_from(fd) {
+            Ok(index) if index < DENSE => self.dense.get(index)?.as_ref(),
+            Ok(_) => self.sparse.get(&fd),
+            Err(_) => None,
+        }
+    }
+
+    /// The descriptor `fd`, to change it.
+    #[inline]
+    pub fn get_mut(&mut self, fd: i32) -> Option<&mut Descriptor> {
+        match usize::try_from(fd) {
+            Ok(index) if index < DENSE => self.dense.get_mut(index)?.as_mut(),
+            Ok(_) => self.sparse.get_mut(&fd),
+            Err(_) => None,
+        }
+    }
+
+    /// Puts `descriptor` at `fd`, in place of what was there.
+    #[inline]
+    pub fn insert(&mut self, fd: i32, descriptor: Descriptor) {
+        match usize::try_from(fd) {
+            Ok(index) if index < DENSE => {
+                if self.dense.len() <= index {
+                    self.dense.resize(index + 1, None);
+                }
+                self.dense[index] = Some(descriptor);
+            }
+            Ok(_) if self.sparse.len() < MOST => _ = self.sparse.insert(fd, descriptor),
+            _ => {}
+        }
+    }
+
+    /// Takes the descriptor `fd` out.
+    #[inline]
+    pub fn remove(&mut self, fd: i32) -> Option<Descriptor> {
+        match usize::try_from(fd) {
+            Ok(index) if index < DENSE => self.dense.get_mut(index)?.take(),
+            Ok(_) => self.sparse.remove(&fd),
+            Err(_) => None,
+        }
+    }
+
+    /// Every descriptor, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, &Descriptor)> {
+        let dense = self.dense.iter().enumerate();
+        let dense = dense.filter_map(|(fd, slot)| Some((fd as i32, slot.as_ref()?)));
+        let mut sparse: Vec<(i32, &Descriptor)> = self.sparse.iter().map(|(fd, one)| (*fd, one)).collect();
+        sparse.sort_unstable_by_key(|(fd, _)| *fd);
+        dense.chain(sparse)
+    }
+
+    /// Calls `each` with every descriptor from `first` to `last`.
+    pub fn in_range(&mut self, first: u32, last: u32, mut each: impl FnMut(&mut Option<Descriptor>)) {
+        let (first, last) = (first as usize, last as usize);
+        let end = self.dense.len().min(last.saturating_add(1));
+        for slot in self.dense.get_mut(first.min(end)..end).unwrap_or_default() {
+            if slot.is_some() {
+                each(slot);
+            }
+        }
+        if last >= DENSE && !self.sparse.is_empty() {
+            self.sparse.retain(|fd, descriptor| {
+                let is_within = usize::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
+                if !is_within {
+                    return true;
+                }
+                let mut slot = Some(descriptor.clone());
+                each(&mut slot);
+                let stays = slot.is_some();
+                if let Some(changed) = slot {
+                    *descriptor = changed;
+                }
+                stays
+            });
+        }
+    }
+}
+
+/// The sum of two counts.
+pub fn sum(one: Counters, other: Counters) -> Counters {
+    Counters {
+        bytes_in: one.bytes_in.saturating_add(other.bytes_in),
+        bytes_out: one.bytes_out.saturating_add(other.bytes_out),
+        calls_in: one.calls_in.saturating_add(other.calls_in),
+        calls_out: one.calls_out.saturating_add(other.calls_out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Descriptor {
+        Descriptor::new(Target::File(path.as_bytes().into()), 1, 0, false)
+    }
+
+    fn numbers(descriptors: &Descriptors) -> Vec<i32> {
+        descriptors.iter().map(|(fd, _)| fd).collect()
+    }
+
+    #[test]
+    fn descriptors_of_any_number_are_kept_in_order() {
+        let mut descriptors = Descriptors::default();
+
+        for fd in [3000, 0, 1023, 1024, i32::MAX, -1, i32::MIN] {
+            descriptors.insert(fd, file("/x"));
+        }
+
+        assert_eq!(vec![0, 1023, 1024, 3000, i32::MAX], numbers(&descriptors));
+        assert!(descriptors.remove(3000).is_some());
+        assert!(descriptors.get(3000).is_none());
+        assert!(descriptors.get(-1).is_none());
+    }
+
+    #[test]
+    fn range_reaches_low_and_high_ones_alike() {
+        let mut descriptors = Descriptors::default();
+        for fd in [0, 1, 2, 3, 1500, 2000] {
+            descriptors.insert(fd, file("/x"));
+        }
+
+        descriptors.in_range(3, u32::MAX, |slot| *slot = None);
+        assert_eq!(vec![0, 1, 2], numbers(&descriptors));
+
+        descriptors.in_range(1, 1, |slot| slot.as_mut().unwrap().is_cloexec = true);
+        assert!(descriptors.get(1).unwrap().is_cloexec);
+        assert!(!descriptors.get(2).unwrap().is_cloexec);
+
+        descriptors.in_range(9, 3, |_| panic!("empty range"));
+    }
+
+    #[test]
+    fn copy_is_not_changed_with_its_original() {
+        let mut parent = Arc::new(Descriptors::default());
+        Arc::make_mut(&mut parent).insert(3, file("/a"));
+
+        let mut child = Arc::clone(&parent);
+        Arc::make_mut(&mut child).remove(3);
+
+        assert!(parent.get(3).is_some());
+        assert!(child.get(3).is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the fields that the collector fills in stand among an event's values: looked up by name once.
+
+use wire::events::Kind;
+
+use crate::event::Shape;
+
+/// Places of `process.exit`.
+#[derive(Clone, Copy, Debug)]
+pub struct ExitPlaces {
+    pub code: usize,
+    pub signal: usize,
+    pub cause: usize,
+    pub user_ns: usize,
+    pub system_ns: usize,
+    pub max_rss: usize,
+    pub sensor_ns: usize,
+    pub calls: usize,
+    pub events: usize,
+    pub lost: usize,
+}
+
+/// Places of `file.close`.
+#[derive(Clone, Copy, Debug)]
+pub struct FileClosePlaces {
+    pub path: usize,
+    pub fd: usize,
+    pub bytes_read: usize,
+    pub bytes_written: usize,
+    pub reads: usize,
+    pub writes: usize,
+    pub open_ns: usize,
+}
+
+/// Places of `net.close`.
+#[derive(Clone, Copy, Debug)]
+pub struct NetClosePlaces {
+    pub fd: usize,
+    pub family: usize,
+    pub local: usize,
+    pub remote: usize,
+    pub bytes_sent: usize,
+    pub bytes_received: usize,
+    pub sends: usize,
+    pub receives: usize,
+    pub open_ns: usize,
+}
+
+/// All of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    pub start_coverage: usize,
+    pub open_path: usize,
+    pub bind_local: usize,
+    pub bind_family: usize,
+    pub bind_type: usize,
+    pub bind_protocol: usize,
+    pub listen_local: usize,
+    pub listen_family: usize,
+    pub listen_type: usize,
+    pub listen_protocol: usize,
+    pub connect_remote: usize,
+    pub connect_family: usize,
+    pub connect_host: usize,
+    pub connect_pending: usize,
+    pub accept_remote: usize,
+    pub accept_local: usize,
+    pub accept_family: usize,
+    pub map_path: usize,
+    pub duplicate_path: usize,
+    pub duplicate_remote: usize,
+    pub loss_count: usize,
+    pub loss_reason: usize,
+    pub blind_path: usize,
+    pub blind_reason: usize,
+    pub exit: ExitPlaces,
+    pub file_close: FileClosePlaces,
+    pub net_close: NetClosePlaces,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let exit = |name| Shape::place(Kind::ProcessExit, name);
+        let file = |name| Shape::place(Kind::FileClose, name);
+        let net = |name| Shape::place(Kind::NetClose, name);
+        Self {
+            start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
+            open_path: Shape::place(Kind::FileOpen, "path"),
+            bind_local: Shape::place(Kind::NetBind, "local"),
+            bind_family: Shape::place(Kind::NetBind, "family"),
+            bind_type: Shape::place(Kind::NetBind, "type"),
+            bind_protocol: Shape::place(Kind::NetBind, "protocol"),
+            listen_local: Shape::place(Kind::NetListen, "local"),
+            listen_family: Shape::place(Kind::NetListen, "family"),
+            listen_type: Shape::place(Kind::NetListen, "type"),
+            listen_protocol: Shape::place(Kind::NetListen, "protocol"),
+            connect_remote: Shape::place(Kind::NetConnect, "remote"),
+            connect_family: Shape::place(Kind::NetConnect, "family"),
+            connect_host: Shape::place(Kind::NetConnect, "host"),
+            connect_pending: Shape::place(Kind::NetConnect, "pending"),
+            accept_remote: Shape::place(Kind::NetAccept, "remote"),
+            accept_local: Shape::place(Kind::NetAccept, "local"),
+            accept_family: Shape::place(Kind::NetAccept, "family"),
+            map_path: Shape::place(Kind::MemoryMap, "path"),
+            duplicate_path: Shape::place(Kind::FdDuplicate, "path"),
+            duplicate_remote: Shape::place(Kind::FdDuplicate, "remote"),
+            loss_count: Shape::place(Kind::SensorLoss, "count"),
+            loss_reason: Shape::place(Kind::SensorLoss, "reason"),
+            blind_path: Shape::place(Kind::SensorBlind, "path"),
+            blind_reason: Shape::place(Kind::SensorBlind, "reason"),
+            exit: ExitPlaces {
+                code: exit("code"),
+                signal: exit("signal"),
+                cause: exit("cause"),
+                user_ns: exit("user_ns"),
+                system_ns: exit("system_ns"),
+                max_rss: exit("max_rss"),
+                sensor_ns: exit("sensor_ns"),
+                calls: exit("calls"),
+                events: exit("events"),
+                lost: exit("lost"),
+            },
+            file_close: FileClosePlaces {
+                path: file("path"),
+                fd: file("fd"),
+                bytes_read: file("bytes_read"),
+                bytes_written: file("bytes_written"),
+                reads: file("reads"),
+                writes: file("writes"),
+                open_ns: file("open_ns"),
+            },
+            net_close: NetClosePlaces {
+                fd: net("fd"),
+                family: net("family"),
+                local: net("local"),
+                remote: net("remote"),
+                bytes_sent: net("bytes_sent"),
+                bytes_received: net("bytes_received"),
+                sends: net("sends"),
+                receives: net("receives"),
+                open_ns: net("open_ns"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_is_filled_in_is_in_the_table() {
+        let places = Places::default();
+
+        assert_eq!(0, places.open_path);
+        assert_eq!(0, places.exit.code);
+    }
+}

@@ -1,0 +1,222 @@
+//! System calls that rustix does not wrap: peers' pidfds, how a process ended, waiting on many futexes.
+//!
+//! # Safety
+//! Each call is given pointers to locals of the size that the kernel's interface states, which outlive the call, and
+//! descriptors that are borrowed for its time. A kernel that does not know a call or option says so by an error.
+#![allow(unsafe_code, reason = "system calls without a safe wrapper")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicU32;
+
+/// Who is at the other end of a Unix socket, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The process in our pid namespace; 0 if it has no number there.
+    pub pid: u32,
+    /// Its effective user id when it connected.
+    pub uid: u32,
+}
+
+fn socket_option<T: Default>(socket: impl AsFd, option: i32) -> io::Result<T> {
+    let mut value = T::default();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` has room for `len` bytes; both outlive the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut len,
+        )
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// SO_PEERCRED of unix(7).
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    // struct ucred: pid, uid, gid.
+    let [pid, uid, _gid] = socket_option::<[u32; 3]>(socket, libc::SO_PEERCRED)?;
+    Ok(Peer { pid, uid })
+}
+
+/// SO_PEERPIDFD (Linux 6.5): a pidfd of the peer, also where it has no pid in our namespace.
+pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
+    // include/uapi/asm-generic/socket.h; not in the libc crate for every target.
+    const SO_PEERPIDFD: i32 = 77;
+    let descriptor: RawFd = socket_option(socket, SO_PEERPIDFD)?;
+    // SAFETY: the kernel just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// `struct pidfd_info` of include/uapi/linux/pidfd.h, first version.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<PidfdInfo>() == 64);
+
+/// How the process behind `pidfd` ended, as a wait status; `None` where the kernel cannot say (before 6.15, or while
+/// nobody has reaped it).
+pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
+    const EXIT: u64 = 1 << 3;
+    const GET_INFO: libc::c_ulong = 3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
+    let mut info = PidfdInfo { mask: EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request's number carries the size of `info`, and the kernel writes no more than that.
+    let result = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_INFO as _, &raw mut info) };
+    (result == 0 && info.mask & EXIT != 0).then_some(info.exit_code)
+}
+
+/// The inode of the pid namespace of the process behind `pidfd` (PIDFD_GET_PID_NAMESPACE, Linux 6.11).
+pub fn pid_namespace(pidfd: impl AsFd) -> Option<u64> {
+    const GET_PID_NAMESPACE: libc::c_ulong = 0xff << 8 | 5;
+    // SAFETY: the request takes no pointer.
+    let descriptor = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_PID_NAMESPACE as _, 0) };
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: the kernel just made this descriptor for us alone.
+    let namespace = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    rustix::fs::fstat(&namespace).ok().map(|stat| stat.st_ino)
+}
+
+/// A futex word to wait on, shared between processes, and the value that it must hold for the wait to begin.
+///
+/// The address must stay mapped only as long as a wait with it runs; the kernel answers EFAULT otherwise.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// Most words that one call waits on (`FUTEX_WAITV_MAX`).
+pub const MOST_WAITERS: usize = 128;
+
+impl Waiter {
+    /// A wait for `word` to stop being `value`.
+    pub fn new(word: &AtomicU32, value: u32) -> Self {
+        const FUTEX2_SIZE_U32: u32 = 2;
+        Self {
+            value: u64::from(value),
+            address: std::ptr::from_ref(word) as u64,
+            flags: FUTEX2_SIZE_U32,
+            reserved: 0,
+        }
+    }
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// A word was woken, or did not hold its value.
+    Woken,
+    /// The time was up.
+    TimedOut,
+    /// The kernel has no futex_waitv (before 5.16), or a sandbox refuses it.
+    Unsupported,
+}
+
+/// Waits until one of the words is woken, or CLOCK_MONOTONIC reaches `deadline_ns` (futex_waitv(2)).
+pub fn wait_many(waiters: &[Waiter], deadline_ns: Option<u64>) -> Waited {
+    let deadline = deadline_ns.map(|deadline_ns| libc::timespec {
+        tv_sec: (deadline_ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (deadline_ns % 1_000_000_000) as _,
+    });
+    let timeout = deadline.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `waiters` has as many elements as said, laid out as `struct futex_waitv`; the kernel checks the addresses
+    // in them. The timeout is null or a timespec.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            waiters.len().min(MOST_WAITERS) as libc::c_uint,
+            0,
+            timeout,
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    if result >= 0 {
+        return Waited::Woken;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::ETIMEDOUT) => Waited::TimedOut,
+        Some(libc::ENOSYS | libc::EPERM) => Waited::Unsupported,
+        _ => Waited::Woken,
+    }
+}
+
+/// Waits until `word` is woken or is not `value`, or for `timeout_ns` (futex(2)).
+pub fn wait_one(word: &AtomicU32, value: u32, timeout_ns: Option<u64>) -> Waited {
+    let timeout = timeout_ns.map(|timeout_ns| libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (timeout_ns % 1_000_000_000) as _,
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `word` is a futex word that outlives the call; the timeout is null or a timespec.
+    let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, timeout) };
+    let is_timeout = result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ETIMEDOUT);
+    if is_timeout { Waited::TimedOut } else { Waited::Woken }
+}
+
+/// Wakes who waits on `word`.
+pub fn wake(word: &AtomicU32) {
+    // SAFETY: a wake reads nothing at the address.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::atomic::Ordering;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::*;
+
+    #[test]
+    fn ended_process_says_how() {
+        let mut child = Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+
+        let before = exit_status(&pidfd);
+        child.wait().unwrap();
+        let after = exit_status(&pidfd);
+
+        assert_eq!(None, before);
+        // None on kernels before 6.15.
+        assert!(matches!(after, None | Some(0x700)), "{after:?}");
+    }
+
+    #[test]
+    fn many_words_are_waited_on_at_once() {
+        let words = [AtomicU32::new(0), AtomicU32::new(0)];
+        let waiters = [Waiter::new(&words[0], 0), Waiter::new(&words[1], 0)];
+        let deadline = crate::clock::now_ns() + 5_000_000;
+
+        if wait_many(&waiters, Some(deadline)) == Waited::Unsupported {
+            return;
+        }
+        assert_eq!(Waited::TimedOut, wait_many(&waiters, Some(deadline)));
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                words[1].store(1, Ordering::Relaxed);
+                wake(&words[1]);
+            });
+            assert_eq!(Waited::Woken, wait_many(&waiters, Some(crate::clock::now_ns() + 10_000_000_000)));
+        });
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!(Waited::Woken, wait_many(&waiters, None));
+    }
+}

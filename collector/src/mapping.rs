@@ -1,0 +1,160 @@
+//! A ring's memory in the collector: checked before it is mapped, given back when it is done with.
+//!
+//! # Safety
+//! The memfd comes from another program, perhaps a hostile one. What makes the mapping sound is checked on the
+//! descriptor itself: it is a memfd whose length is one that sensors make and, by its seals, can never change, so no
+//! access ends in SIGBUS. The contents are reached through `wire`, which treats them as hostile.
+#![allow(unsafe_code, reason = "maps and unmaps shared memory")]
+
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use rustix::fs::{SealFlags, fcntl_get_seals, fstat, fstatfs};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use wire::ring::layout::{Mapped, data_len_of, file_len};
+
+/// A ring's memory, unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    mapped: Mapped,
+    data_len: u64,
+}
+
+/// Why a descriptor is not taken for a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is no memfd.
+    NoMemfd,
+    /// It could be made shorter under our eyes.
+    Unsealed,
+    /// No sensor makes a ring of this size.
+    WrongSize,
+    /// It cannot be mapped for writing.
+    Unmappable,
+    /// It does not say that it is a ring of this version.
+    Unformatted,
+}
+
+impl Refusal {
+    /// What to tell the user.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoMemfd => "it is no memfd",
+            Self::Unsealed => "its size is not sealed",
+            Self::WrongSize => "it has a size that no sensor makes",
+            Self::Unmappable => "it cannot be mapped",
+            Self::Unformatted => "it has no ring's header",
+        }
+    }
+}
+
+/// `TMPFS_MAGIC` of include/uapi/linux/magic.h: what memfds other than those of huge pages lie in.
+const TMPFS: i64 = 0x0102_1994;
+
+impl Mapping {
+    /// Checks and maps `memfd`, which may be closed afterwards.
+    pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
+        let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
+        let is_tmpfs = fstatfs(&memfd).is_ok_and(|file_system| i64::from(file_system.f_type) == TMPFS);
+        if !is_tmpfs {
+            return Err(Refusal::NoMemfd);
+        }
+        // An ordinary file of tmpfs can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd.
+        let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
+        if !seals.contains(sealed) {
+            return Err(Refusal::Unsealed);
+        }
+        let data_len = u64::try_from(stat.st_size).ok().and_then(data_len_of).ok_or(Refusal::WrongSize)?;
+        let len = usize::try_from(file_len(data_len)).map_err(|_| Refusal::WrongSize)?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping that replaces nothing.
+        let base = unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &memfd, 0) };
+        let base = base.ok().and_then(|base| NonNull::new(base.cast())).ok_or(Refusal::Unmappable)?;
+        // SAFETY: `base` is page-aligned and maps `file_len(data_len)` bytes; the seals keep it from shrinking; it is
+        // unmapped when `self` is dropped, and `mapped` hands no copy out that outlives it (see there).
+        let mapped = unsafe { Mapped::new(base, data_len) };
+        let mapping = Self { mapped, data_len };
+        // A core dump of the collector need not hold what programs did.
+        // SAFETY: the range is the mapping just made, and the advice does not change its contents.
+        let _ = unsafe { madvise(base.as_ptr().cast(), len, Advice::LinuxDontDump) };
+        if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
+    }
+
+    /// The ring. A copy of it (a `Reader`) must not be used after the mapping is dropped.
+    pub fn mapped(&self) -> Mapped {
+        self.mapped
+    }
+
+    /// Bytes of the ring's data.
+    pub fn data_len(&self) -> u64 {
+        self.data_len
+    }
+
+    /// Gives the whole pages within `len` bytes from `offset` of the file back to the system; they read as zeroes.
+    ///
+    /// Only for what no process writes to meanwhile.
+    pub fn punch(&self, offset: u64, len: u64) {
+        const PAGE: u64 = 4096;
+        let page = rustix::param::page_size() as u64;
+        let page = page.max(PAGE);
+        let first = offset.next_multiple_of(page);
+        let end = offset.saturating_add(len).min(file_len(self.data_len)) / page * page;
+        if first >= end {
+            return;
+        }
+        // SAFETY: the range lies within the mapping, which is shared and writable; nobody holds a reference to plain
+        // data in it, only atomics, and zeroes are as valid as any other bytes.
+        let _ = unsafe {
+            let address = self.mapped.base().as_ptr().add(first as usize);
+            madvise(address.cast(), (end - first) as usize, Advice::LinuxRemove)
+        };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in `of` with this length; by `mapped`'s contract no copy is in use.
+        let _ = unsafe { munmap(self.mapped.base().as_ptr().cast(), file_len(self.data_len) as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
+    use wire::ring::layout::MIN_DATA_LEN;
+
+    use super::*;
+
+    const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+    fn memfd(len: u64, seals: SealFlags) -> OwnedFd {
+        let memfd = memfd_create("ring", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&memfd, len).unwrap();
+        fcntl_add_seals(&memfd, seals).unwrap();
+        memfd
+    }
+
+    fn refusal(memfd: OwnedFd) -> Refusal {
+        Mapping::of(memfd).unwrap_err()
+    }
+
+    #[test]
+    fn only_sealed_memfds_of_a_rings_size_are_mapped() {
+        let len = file_len(MIN_DATA_LEN);
+
+        assert_eq!(Refusal::Unsealed, refusal(memfd(len, SealFlags::SHRINK)));
+        assert_eq!(Refusal::Unsealed, refusal(memfd(len, SealFlags::SEAL)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(len + 4096, SEALS)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(0, SEALS)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(u64::MAX >> 2, SEALS)));
+        assert_eq!(Refusal::Unformatted, refusal(memfd(len, SEALS)));
+        assert_eq!(Refusal::Unmappable, refusal(memfd(len, SealFlags::WRITE | SEALS)));
+        assert_eq!(Refusal::NoMemfd, refusal(std::fs::File::open("/dev/null").unwrap().into()));
+        assert_eq!(Refusal::NoMemfd, refusal(std::fs::File::open("/proc/self/exe").unwrap().into()));
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert_eq!(Refusal::NoMemfd, refusal(reader.into()));
+    }
+}

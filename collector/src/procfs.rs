@@ -1,0 +1,156 @@
+//! What /proc says of other processes: for what no record told, and for processes that are dying.
+//!
+//! Everything here may fail at any moment, since the process may be gone: then the answer is `None`.
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// A few fields of `/proc/PID/stat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// Whether it is dead and not yet reaped.
+    pub is_zombie: bool,
+    /// Its parent.
+    pub ppid: u32,
+    /// Processor time in user mode, nanoseconds.
+    pub user_ns: u64,
+    /// Processor time in the kernel, nanoseconds.
+    pub system_ns: u64,
+    /// When it started, in ticks since boot: with the pid it names a process for good.
+    pub started: u64,
+    /// How it ended, as a wait status; 0 also where we may not know.
+    pub exit_code: i32,
+}
+
+/// Reads `/proc/PID/stat`.
+pub fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    // The second field is a name in parentheses that may itself hold anything, also parentheses (proc(5)).
+    let after_name = text.iter().rposition(|byte| *byte == b')')? + 2;
+    let rest = std::str::from_utf8(text.get(after_name..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // proc_pid_stat(5) counts from 1, and the state is its third field.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    Some(Stat {
+        is_zombie: matches!(*fields.first()?, "Z" | "X"),
+        ppid: number(4)? as u32,
+        user_ns: nanoseconds(number(14)?),
+        system_ns: nanoseconds(number(15)?),
+        started: number(22)?,
+        exit_code: number(52).unwrap_or(0) as i32,
+    })
+}
+
+fn nanoseconds(ticks: u64) -> u64 {
+    ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+/// What `/proc/PID/fd/FD` points to.
+pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
+    link(&format!("/proc/{pid}/fd/{fd}"))
+}
+
+/// Every open descriptor.
+pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    entries
+        .filter_map(|entry| {
+            let fd: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((fd, descriptor(pid, fd)?))
+        })
+        .collect()
+}
+
+/// The running image.
+pub fn exe(pid: u32) -> Option<Vec<u8>> {
+    let path = link(&format!("/proc/{pid}/exe"))?;
+    // The kernel says so of a file that was removed since (proc_pid_exe(5)).
+    Some(path.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(path))
+}
+
+/// The current directory.
+pub fn cwd(pid: u32) -> Option<Vec<u8>> {
+    link(&format!("/proc/{pid}/cwd"))
+}
+
+fn link(path: &str) -> Option<Vec<u8>> {
+    Some(fs::read_link(path).ok()?.into_os_string().into_vec())
+}
+
+/// Real and effective user id.
+pub fn uids(pid: u32) -> Option<(u32, u32)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// The process's numbers in its pid namespaces, from ours to its own.
+pub fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    Some(line.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect())
+}
+
+/// Children of a process, as far as the kernel was built to tell.
+pub fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|text| text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
+        .collect()
+}
+
+/// A pidfd of `pid`; `None` if there is no such process.
+pub fn open(pid: u32) -> Option<std::os::fd::OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_is_read_behind_any_name() {
+        let mut text = b"7 (a) b (c)) Z 3".to_vec();
+        for field in 5..=52 {
+            text.extend_from_slice(format!(" {field}").as_bytes());
+        }
+
+        let stat = parse_stat(&text).unwrap();
+
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second();
+        assert_eq!(
+            Stat {
+                is_zombie: true,
+                ppid: 3,
+                user_ns: 14 * tick,
+                system_ns: 15 * tick,
+                started: 22,
+                exit_code: 52
+            },
+            stat
+        );
+        assert_eq!(None, parse_stat(b"7 (a"));
+        assert_eq!(None, parse_stat(b"7 (a)"));
+        assert_eq!(None, parse_stat(b""));
+    }
+
+    #[test]
+    fn own_process_is_found() {
+        let own = std::process::id();
+
+        assert_eq!(std::os::unix::process::parent_id(), stat(own).unwrap().ppid);
+        assert_eq!(Some(&own), namespace_pids(own).unwrap().last());
+        assert!(!stat(own).unwrap().is_zombie);
+        assert!(open(own).is_some());
+        assert!(descriptors(own).len() >= 3);
+        assert_eq!(None, stat(u32::MAX));
+    }
+}
