@@ -99,10 +99,13 @@ impl Events {
     /// With every broken promise named, if there is one.
     pub fn read(path: &Path, expect: Expect) -> Events {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("no events in {}: {error}", path.display()));
-        let text = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{}: not UTF-8: {error}", path.display()));
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| panic!("{}: not UTF-8: {error}", path.display()));
         match Events::parse(&text, expect) {
             Ok(events) => events,
-            Err(broken) => panic!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken)),
+            Err(broken) => {
+                panic!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken))
+            }
         }
     }
 
@@ -118,7 +121,8 @@ impl Events {
                 Ok(Value::Object(fields)) => {
                     let event = Event { fields };
                     let wrong = form(&event);
-                    broken.extend(wrong.into_iter().map(|what| format!("line {}: {what}: {line}", number + 1)));
+                    broken
+                        .extend(wrong.into_iter().map(|what| format!("line {}: {what}: {line}", number + 1)));
                     all.push(event);
                 }
                 Ok(_) => broken.push(format!("line {}: not an object: {line}", number + 1)),
@@ -157,12 +161,12 @@ impl Events {
     }
 
     /// The opens of files whose last path component is `file`, failed ones too.
-    pub fn opens<'a>(&'a self, file: &'a str) -> Vec<&'a Event> {
+    pub fn opens(&self, file: &str) -> Vec<&Event> {
         self.named("file.open").filter(|event| event.is_file(file)).collect()
     }
 
     /// The closes of files whose last path component is `file`.
-    pub fn closes<'a>(&'a self, file: &'a str) -> Vec<&'a Event> {
+    pub fn closes(&self, file: &str) -> Vec<&Event> {
         self.named("file.close").filter(|event| event.is_file(file)).collect()
     }
 
@@ -174,7 +178,9 @@ impl Events {
         let found: Vec<&Event> = self.all.iter().filter(|event| is_it(event)).collect();
         match found.as_slice() {
             [one] => one,
-            none_or_many => panic!("{} events instead of one: {what}: {none_or_many:#?}\n{}", found.len(), self.outline()),
+            none_or_many => {
+                panic!("{} events instead of one: {what}: {none_or_many:#?}\n{}", found.len(), self.outline())
+            }
         }
     }
 
@@ -185,7 +191,12 @@ impl Events {
             let seq = event.seq().map_or_else(|| "-".to_owned(), |seq| seq.to_string());
             let what = event.text("remote").unwrap_or(event.path());
             let error = event.text("error").unwrap_or("");
-            text.push_str(&format!("{} {seq} {} {} {what} {error}\n", event.pid(), event.name(), event.call()));
+            text.push_str(&format!(
+                "{} {seq} {} {} {what} {error}\n",
+                event.pid(),
+                event.name(),
+                event.call()
+            ));
         }
         text
     }
@@ -207,7 +218,10 @@ impl Events {
         for ((pid, image), seqs) in &images {
             let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
             if distinct.len() != seqs.len() {
-                broken.push(format!("pid {pid} image {image}: {} numbers came twice", seqs.len() - distinct.len()));
+                broken.push(format!(
+                    "pid {pid} image {image}: {} numbers came twice",
+                    seqs.len() - distinct.len()
+                ));
             }
             let wanted = distinct.last().map_or(0, |last| last + 1);
             *missing.entry(*pid).or_default() += wanted - distinct.len() as u64;
@@ -225,13 +239,22 @@ impl Events {
     fn ledger(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for exit in self.named("process.exit") {
-            let delivered = self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
+            let delivered =
+                self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
             let lost: i64 = self.of("sensor.loss", exit.pid()).filter_map(|loss| loss.number("count")).sum();
             if exit.number("events").is_some_and(|counted| counted != delivered as i64) {
-                broken.push(format!("pid {}: {delivered} events, the ledger says {:?}", exit.pid(), exit.field("events")));
+                broken.push(format!(
+                    "pid {}: {delivered} events, the ledger says {:?}",
+                    exit.pid(),
+                    exit.field("events")
+                ));
             }
             if exit.number("lost").is_some_and(|counted| counted != lost) {
-                broken.push(format!("pid {}: {lost} lost, the ledger says {:?}", exit.pid(), exit.field("lost")));
+                broken.push(format!(
+                    "pid {}: {lost} lost, the ledger says {:?}",
+                    exit.pid(),
+                    exit.field("lost")
+                ));
             }
         }
         broken
@@ -302,7 +325,10 @@ fn form(event: &Event) -> Vec<String> {
     let name = event.name();
     let is_ours = name.starts_with("sensor.") || name == "process.exit";
 
-    demand(event.text("time").is_some_and(is_rfc3339_nanoseconds), "`time` is not RFC 3339 with 9 digits and Z");
+    demand(
+        event.text("time").is_some_and(is_rfc3339_nanoseconds),
+        "`time` is not RFC 3339 with 9 digits and Z",
+    );
     demand(KNOWN.iter().any(|(known, _)| *known == name), "unknown `event`");
     for field in ["pid", "tid", "ppid", "uid", "euid"] {
         demand(event.number(field).is_some(), &format!("`{field}` is missing"));
@@ -316,7 +342,9 @@ fn form(event: &Event) -> Vec<String> {
         demand((via == "notify") == event.seq().is_none(), "`seq` must be there, save via notify");
     }
     if let Some(error) = event.field("error") {
-        let is_name = error.as_str().is_some_and(|e| e.starts_with('E') && e.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
+        let is_name = error.as_str().is_some_and(|e| {
+            e.starts_with('E') && e.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        });
         demand(is_name, "`error` is no errno's name");
     } else if let Some((_, fields)) = KNOWN.iter().find(|(known, _)| *known == name) {
         for field in *fields {
@@ -334,7 +362,8 @@ fn form(event: &Event) -> Vec<String> {
         demand(!(path.starts_with('/') && has_dots), "`path` has dots in it");
     }
     if name == "process.exit" {
-        let causes = ["code", "signal", "cause"].iter().filter(|cause| event.fields.contains_key(**cause)).count();
+        let causes =
+            ["code", "signal", "cause"].iter().filter(|cause| event.fields.contains_key(**cause)).count();
         demand(causes == 1, "not exactly one of `code`, `signal`, `cause`");
     }
     if name == "process.start" {

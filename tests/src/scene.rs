@@ -80,7 +80,8 @@ impl Scene {
 
     /// A scene for a compiled victim.
     pub fn with(victim: Victim, arguments: &[&str]) -> Scene {
-        let dir = tempfile::Builder::new().prefix("gbx-").tempdir().expect("a temporary directory can be made");
+        let dir =
+            tempfile::Builder::new().prefix("gbx-").tempdir().expect("a temporary directory can be made");
         // A victim that drops its privileges must still be able to pass.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).expect("our own directory");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
@@ -189,8 +190,10 @@ impl Scene {
             expected.status = Status::Exited(expected.status.as_shell_code());
         }
         if expected.status != outcome.ending.status {
-            return Some(format!("{what}: ended by {:?}, bare by {:?}\n{}{}", outcome.ending.status, expected.status,
-                outcome.ending.stdout, outcome.ending.stderr));
+            return Some(format!(
+                "{what}: ended by {:?}, bare by {:?}\n{}{}",
+                outcome.ending.status, expected.status, outcome.ending.stdout, outcome.ending.stderr
+            ));
         }
         if let Some(line) = first_difference(&expected.stdout, &outcome.ending.stdout) {
             return Some(format!("{what}: stdout {line}"));
@@ -235,7 +238,8 @@ impl Scene {
     }
 
     fn comparable(&self, outcome: &Outcome) -> Outcome {
-        let differs = |name: &String| self.victim.differs.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let differs =
+            |name: &String| self.victim.differs.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let files = outcome.files.iter().filter(|(name, _)| !differs(name));
         Outcome {
             ending: outcome.ending.clone(),
@@ -256,7 +260,9 @@ impl Scene {
 fn wrong_exit(bare: &Ending, events: &Events) -> Option<String> {
     let first = events.named("process.start").next()?;
     let exit = events.named("process.exit").find(|exit| exit.pid() == first.pid());
-    let Some(exit) = exit else { return Some(format!("no process.exit for pid {}\n{}", first.pid(), events.outline())) };
+    let Some(exit) = exit else {
+        return Some(format!("no process.exit for pid {}\n{}", first.pid(), events.outline()));
+    };
     let reported = match (exit.number("code"), exit.number("signal"), exit.text("signal")) {
         (Some(code), ..) => Status::Exited(code as i32),
         (_, Some(signal), _) => Status::Killed(signal as i32),
@@ -270,10 +276,22 @@ fn wrong_exit(bare: &Ending, events: &Events) -> Option<String> {
 
 fn signal_number(name: &str) -> i32 {
     let known = [
-        ("SIGHUP", libc::SIGHUP), ("SIGINT", libc::SIGINT), ("SIGQUIT", libc::SIGQUIT), ("SIGILL", libc::SIGILL),
-        ("SIGABRT", libc::SIGABRT), ("SIGBUS", libc::SIGBUS), ("SIGKILL", libc::SIGKILL), ("SIGUSR1", libc::SIGUSR1),
-        ("SIGSEGV", libc::SIGSEGV), ("SIGUSR2", libc::SIGUSR2), ("SIGPIPE", libc::SIGPIPE), ("SIGALRM", libc::SIGALRM),
-        ("SIGTERM", libc::SIGTERM), ("SIGSYS", libc::SIGSYS), ("SIGTRAP", libc::SIGTRAP), ("SIGXFSZ", libc::SIGXFSZ),
+        ("SIGHUP", libc::SIGHUP),
+        ("SIGINT", libc::SIGINT),
+        ("SIGQUIT", libc::SIGQUIT),
+        ("SIGILL", libc::SIGILL),
+        ("SIGABRT", libc::SIGABRT),
+        ("SIGBUS", libc::SIGBUS),
+        ("SIGKILL", libc::SIGKILL),
+        ("SIGUSR1", libc::SIGUSR1),
+        ("SIGSEGV", libc::SIGSEGV),
+        ("SIGUSR2", libc::SIGUSR2),
+        ("SIGPIPE", libc::SIGPIPE),
+        ("SIGALRM", libc::SIGALRM),
+        ("SIGTERM", libc::SIGTERM),
+        ("SIGSYS", libc::SIGSYS),
+        ("SIGTRAP", libc::SIGTRAP),
+        ("SIGXFSZ", libc::SIGXFSZ),
     ];
     known.iter().find(|(known, _)| *known == name).map_or(-1, |(_, number)| *number)
 }
@@ -330,7 +348,11 @@ fn first_difference(expected: &str, found: &str) -> Option<String> {
             (Some(left), Some(right)) if left == right => {}
             (None, None) => return Some("differs in its line ends".to_owned()),
             (left, right) => {
-                return Some(format!("line {number}: {right:?}, bare {left:?}", right = right.map(short), left = left.map(short)));
+                return Some(format!(
+                    "line {number}: {right:?}, bare {left:?}",
+                    right = right.map(short),
+                    left = left.map(short)
+                ));
             }
         }
     }
@@ -360,8 +382,13 @@ pub fn unnoticed_expecting(name: &str, expect: Expect) {
         let modes = [Mode::EmptyLibrary, Mode::Dormant, Mode::Off, Mode::Run, Mode::Collect];
         problems.extend(caught(|| drop(scene.compare(&modes))));
     }
-    assert!(problems.is_empty(), "{} of {} runs of {name} failed:\n{}", problems.len(), victim.runs.len(),
-        problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{} of {} runs of {name} failed:\n{}",
+        problems.len(),
+        victim.runs.len(),
+        problems.join("\n")
+    );
 }
 
 /// Compares the bare run with the run under `glassbox run`, and gives the latter.
@@ -400,7 +427,10 @@ mod tests {
     fn our_variables_are_taken_out_of_a_printed_environment_and_others_stay() {
         assert_eq!(None, kept_line("env LD_PRELOAD=/x/libglassbox.so\n"));
         assert_eq!(None, kept_line("child env GLASSBOX_SOCKET=@x\n"));
-        assert_eq!(Some("env LD_PRELOAD=libm.so.6\n".to_owned()), kept_line("env LD_PRELOAD=libm.so.6:/x/libglassbox.so\n"));
+        assert_eq!(
+            Some("env LD_PRELOAD=libm.so.6\n".to_owned()),
+            kept_line("env LD_PRELOAD=libm.so.6:/x/libglassbox.so\n")
+        );
         assert_eq!(Some("env GLASSBOXY=1\n".to_owned()), kept_line("env GLASSBOXY=1\n"));
         assert_eq!(Some("text\n".to_owned()), kept_line("text\n"));
     }
@@ -408,7 +438,10 @@ mod tests {
     #[test]
     fn the_first_line_that_differs_is_named() {
         assert_eq!(None, first_difference("a\nb\n", "a\nb\n"));
-        assert_eq!(Some("line 2: Some(\"x\"), bare Some(\"b\")".to_owned()), first_difference("a\nb\n", "a\nx\n"));
+        assert_eq!(
+            Some("line 2: Some(\"x\"), bare Some(\"b\")".to_owned()),
+            first_difference("a\nb\n", "a\nx\n")
+        );
         assert_eq!(Some("line 2: None, bare Some(\"b\")".to_owned()), first_difference("a\nb\n", "a\n"));
     }
 }

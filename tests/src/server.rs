@@ -20,18 +20,21 @@ impl Server {
         let address = listener.local_addr().expect("a bound socket has an address");
         let is_over = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_over);
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if flag.load(Ordering::Relaxed) {
-                    return;
+        let thread =
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    if flag.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let Ok(mut stream) = stream else { continue };
+                    drop(stream.set_read_timeout(Some(std::time::Duration::from_secs(5))));
+                    let mut request = [0; 4096];
+                    drop(stream.read(&mut request));
+                    drop(stream.write_all(
+                        b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n",
+                    ));
                 }
-                let Ok(mut stream) = stream else { continue };
-                drop(stream.set_read_timeout(Some(std::time::Duration::from_secs(5))));
-                let mut request = [0; 4096];
-                drop(stream.read(&mut request));
-                drop(stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n"));
-            }
-        });
+            });
         Server { address, is_over, thread: Some(thread) }
     }
 

@@ -1,1 +1,629 @@
-//! Placeholder.
+//! Measures what was reported against what was done: the same run seen by `strace -f` and by the sensor.
+//!
+//! Both look at one run, so that every call can be matched by process, and every call that was not reported can be named.
+//! strace prints where each call was made from (`-i`) and what is mapped where (`mmap` with `-y`), which decides, for a
+//! call that the sensor did not report, whose it was:
+//!
+//! - `loader`: the instruction lies in ld.so. The dynamic loader calls nobody: no hook can see it looking for libraries.
+//! - `libc`: it lies in one of libc's own `*_nocancel` functions, which no program can call: libc opens locale, gconv,
+//!   name service and time zone files by them, and posix_spawn's file actions. (opendir uses them too, with
+//!   `O_DIRECTORY`; that one counts as the application's.) A connect counts here if it goes to nscd, or is a datagram
+//!   socket's in a process that looked up a name: getaddrinfo asks its server, and sorts addresses, in this way.
+//! - `sensor`: it lies in the sensor. What we do ourselves is nobody's event.
+//! - `application`: everything else. These are the calls that must be seen.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+
+use crate::artefacts::sensor;
+use crate::child;
+use crate::events::Events;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A file was opened, or it was tried.
+    Open,
+    /// A socket was connected, or it was tried.
+    Connect,
+    /// A program was asked for.
+    Exec,
+    /// A program began.
+    Image,
+}
+
+/// Who made a call that the sensor did not report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The dynamic loader.
+    Loader,
+    /// libc for itself.
+    Libc,
+    /// The sensor.
+    Sensor,
+    /// The program or a library of its own.
+    Application,
+}
+
+/// One call as strace saw it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What kind of call.
+    pub kind: Kind,
+    /// The process (not the thread).
+    pub pid: i64,
+    /// The process that made this one, or -1.
+    pub parent: i64,
+    /// The absolute path, or the peer as CONTRACT.md writes it.
+    pub target: String,
+    /// errno's name, if it failed.
+    pub error: Option<String>,
+    /// Whose it is if nobody reported it.
+    pub origin: Origin,
+    /// Whether the socket is a datagram socket.
+    is_datagram: bool,
+}
+
+/// How much of one kind was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Recall {
+    /// Calls that were made by the application, and images.
+    pub made: usize,
+    /// Those of them that were reported.
+    pub seen: usize,
+    /// The others.
+    pub missed: Vec<String>,
+    /// Calls made by the loader, by libc for itself, by the sensor: unreported, and not counted above.
+    pub set_aside: BTreeMap<Origin, Vec<String>>,
+}
+
+impl Recall {
+    /// Seen by made, in percent.
+    pub fn percent(&self) -> f64 {
+        if self.made == 0 { 100.0 } else { 100.0 * self.seen as f64 / self.made as f64 }
+    }
+}
+
+/// The `strace` command for a program under the sensor; its arguments follow.
+pub fn strace(output: &Path, socket: &Path) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-ff", "-ttt", "-i", "-yy", "-s", "65536", "-e", "signal=none", "-e"]);
+    command.arg("trace=execve,execveat,open,openat,openat2,creat,connect,mmap,clone,clone3,fork,vfork");
+    command.arg("-E").arg(format!("LD_PRELOAD={}", sensor().display()));
+    command.arg("-E").arg(format!("GLASSBOX_SOCKET={}", socket.display()));
+    command.arg("-o").arg(output).arg("--");
+    command
+}
+
+/// Reads what `strace -ff -o output` wrote.
+pub fn calls(output: &Path) -> Vec<Call> {
+    let (Some(dir), Some(prefix)) = (output.parent(), output.file_name().and_then(|name| name.to_str()))
+    else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(dir).expect("strace's folder").flatten() {
+        let name = entry.file_name();
+        let tid =
+            name.to_str().and_then(|name| name.strip_prefix(prefix)?.strip_prefix('.')?.parse::<i64>().ok());
+        let Some(tid) = tid else { continue };
+        let text = child::escaped(&fs::read(entry.path()).expect("strace's output"));
+        lines.extend(text.lines().filter_map(|line| parse(tid, line)));
+    }
+    // A child's first call comes after the call that made it: strace notes when a call began.
+    lines.sort_by(|left, right| left.time.total_cmp(&right.time));
+    Tracer::default().follow(lines)
+}
+
+/// One line of strace's, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+struct Line {
+    time: f64,
+    tid: i64,
+    address: Option<u64>,
+    call: String,
+    arguments: Vec<String>,
+    ret: Option<i64>,
+    ret_hex: Option<u64>,
+    error: Option<String>,
+}
+
+/// `1795468495.66 [00007f579283d001] openat(AT_FDCWD</tmp>, "x", O_RDONLY) = 3</tmp/x>`
+fn parse(tid: i64, line: &str) -> Option<Line> {
+    let (time, rest) = line.split_once(" [")?;
+    let (address, rest) = rest.split_once("] ")?;
+    let (call, rest) = rest.split_once('(')?;
+    if !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return None;
+    }
+    let (arguments, rest) = split_arguments(rest);
+    // A call that never came back (its process ended, or another thread's exec) has no result.
+    let result = rest.trim_start().strip_prefix("= ").unwrap_or("");
+    let number = result.split([' ', '<']).next().unwrap_or("");
+    let is_error = number == "-1";
+    Some(Line {
+        time: time.trim().parse().ok()?,
+        tid,
+        address: u64::from_str_radix(address, 16).ok(),
+        call: call.to_owned(),
+        arguments,
+        ret: number.parse().ok(),
+        ret_hex: number.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
+        error: is_error.then(|| result.split(' ').nth(1).unwrap_or("").to_owned()),
+    })
+}
+
+/// Splits at the commas of the outermost level, and gives what follows the closing bracket.
+fn split_arguments(text: &str) -> (Vec<String>, &str) {
+    let mut arguments = Vec::new();
+    let (mut depth, mut is_quoted, mut is_escaped, mut in_comment, mut from) = (0i32, false, false, false, 0);
+    let bytes = text.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        if in_comment {
+            in_comment = !(byte == b'/' && at > 0 && bytes.get(at - 1) == Some(&b'*'));
+            continue;
+        }
+        if is_quoted {
+            is_quoted = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => is_quoted = true,
+            b'*' if at > 0 && bytes.get(at - 1) == Some(&b'/') => in_comment = true,
+            b'(' | b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            b')' if depth > 0 => depth -= 1,
+            b')' => {
+                arguments.push(text[from..at].trim().to_owned());
+                return (arguments, &text[at + 1..]);
+            }
+            b',' if depth == 0 => {
+                arguments.push(text[from..at].trim().to_owned());
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    arguments.push(text[from..].trim().to_owned());
+    (arguments, "")
+}
+
+/// The string between the first quotes, C escapes undone, as the events write it.
+fn unquoted(argument: &str) -> Option<String> {
+    let text = argument.get(argument.find('"')? + 1..)?;
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => return Some(child::escaped(&bytes)),
+            b'\\' => match rest.next()? {
+                b'n' => bytes.push(b'\n'),
+                b't' => bytes.push(b'\t'),
+                b'r' => bytes.push(b'\r'),
+                b'v' => bytes.push(0x0b),
+                b'f' => bytes.push(0x0c),
+                digit @ b'0'..=b'7' => {
+                    let mut value = u32::from(digit - b'0');
+                    for _ in 0..2 {
+                        match rest.peek() {
+                            Some(next @ b'0'..=b'7') => value = value * 8 + u32::from(next - b'0'),
+                            _ => break,
+                        }
+                        rest.next();
+                    }
+                    bytes.push(value as u8);
+                }
+                other => bytes.push(other),
+            },
+            other => bytes.push(other),
+        }
+    }
+    None
+}
+
+/// The path that `-y` prints behind a descriptor: `3</tmp/x>`, `AT_FDCWD</tmp>`.
+fn annotated(argument: &str) -> Option<&str> {
+    argument.split_once('<')?.1.strip_suffix('>')
+}
+
+/// `path` seen from `dir`, without dots.
+fn absolute(dir: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{dir}/{path}") };
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The peer in a socket address as strace prints it, as CONTRACT.md writes it.
+fn peer(address: &str) -> Option<String> {
+    let after = |key: &str| address.split_once(key).map(|(_, rest)| rest);
+    if let Some(path) = after("sun_path=") {
+        let name = unquoted(path)?;
+        return Some(if path.starts_with('@') { format!("@{name}") } else { name });
+    }
+    let port = after("_port=htons(")?.split(')').next()?;
+    if let Some(rest) = after("sin_addr=inet_addr(") {
+        return Some(format!("{}:{port}", unquoted(rest)?));
+    }
+    let rest = after("inet_pton(AF_INET6, ")?;
+    Some(format!("[{}]:{port}", unquoted(rest)?))
+}
+
+/// What is known of an address space: which file lies where, and where the loader was when it began.
+#[derive(Clone, Default)]
+struct Space {
+    /// Start, end, base of the file's first mapping, file.
+    mapped: Vec<(u64, u64, u64, String)>,
+    loader: Option<u64>,
+}
+
+#[derive(Default)]
+struct Tracer {
+    spaces: HashMap<i64, Rc<RefCell<Space>>>,
+    group_of: HashMap<i64, i64>,
+    parent_of: HashMap<i64, i64>,
+    nocancel: HashMap<String, Vec<(u64, u64)>>,
+    calls: Vec<Call>,
+}
+
+impl Tracer {
+    fn follow(mut self, lines: Vec<Line>) -> Vec<Call> {
+        for line in lines {
+            self.take(line);
+        }
+        self.calls
+    }
+
+    fn take(&mut self, line: Line) {
+        let pid = *self.group_of.entry(line.tid).or_insert(line.tid);
+        let space = Rc::clone(self.spaces.entry(line.tid).or_default());
+        match line.call.as_str() {
+            "clone" | "clone3" | "fork" | "vfork" => {
+                let Some(child) = line.ret.filter(|&child| child > 0) else { return };
+                let is_thread = line.arguments.iter().any(|argument| argument.contains("CLONE_THREAD"));
+                let inherited = if is_thread { space } else { Rc::new(RefCell::new(space.borrow().clone())) };
+                self.spaces.insert(child, inherited);
+                self.group_of.insert(child, if is_thread { pid } else { child });
+                if !is_thread {
+                    self.parent_of.insert(child, pid);
+                }
+            }
+            "mmap" => {
+                let mut space = space.borrow_mut();
+                space.loader = space.loader.or(line.address);
+                let (Some(from), Some(file)) =
+                    (line.ret_hex, line.arguments.get(4).and_then(|file| annotated(file)))
+                else {
+                    return;
+                };
+                let len: u64 = line.arguments.get(1).and_then(|len| len.parse().ok()).unwrap_or(0);
+                let known =
+                    space.mapped.iter().rev().find(|(.., other)| other == file).map(|(_, _, base, _)| *base);
+                let is_first = line.arguments.get(5).is_some_and(|offset| offset == "0");
+                let base = if is_first { from } else { known.unwrap_or(from) };
+                space.mapped.push((from, from + len, base, file.to_owned()));
+            }
+            "execve" | "execveat" => {
+                let path_at = usize::from(line.call == "execveat");
+                let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
+                self.exec(&line, pid, &path);
+                if line.ret == Some(0) {
+                    self.spaces.insert(line.tid, Rc::default());
+                }
+            }
+            "connect" => {
+                let Some(target) = line.arguments.get(1).and_then(|address| peer(address)) else { return };
+                let is_datagram =
+                    line.arguments.first().is_some_and(|fd| fd.contains("UDP") || fd.contains("DGRAM"));
+                let origin = match self.origin(&line, &space.borrow()) {
+                    Origin::Application if target.ends_with("/nscd/socket") => Origin::Libc,
+                    origin => origin,
+                };
+                self.push(&line, pid, Kind::Connect, target, origin, is_datagram);
+            }
+            "open" | "openat" | "openat2" | "creat" => {
+                let path_at = usize::from(line.call.starts_with("openat"));
+                let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
+                let dir = line.arguments.first().and_then(|dir| annotated(dir)).unwrap_or("");
+                let origin = match self.origin(&line, &space.borrow()) {
+                    Origin::Libc if line.arguments.iter().any(|flags| flags.contains("O_DIRECTORY")) => {
+                        Origin::Application
+                    }
+                    origin => origin,
+                };
+                self.push(&line, pid, Kind::Open, absolute(dir, &path), origin, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// A program was asked for. libc looks through PATH by failing calls, which are one request of the program's.
+    fn exec(&mut self, line: &Line, pid: i64, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or("");
+        if let Some(last) = self.calls.iter_mut().rev().find(|call| call.pid == pid)
+            && last.kind == Kind::Exec
+            && last.error.is_some()
+            && last.target.rsplit('/').next() == Some(name)
+        {
+            last.error = line.error.clone();
+            last.target = path.to_owned();
+        } else {
+            self.push(line, pid, Kind::Exec, path.to_owned(), Origin::Application, false);
+        }
+        if line.ret == Some(0) {
+            self.push(line, pid, Kind::Image, path.to_owned(), Origin::Application, false);
+        }
+    }
+
+    fn push(&mut self, line: &Line, pid: i64, kind: Kind, target: String, origin: Origin, is_datagram: bool) {
+        let parent = self.parent_of.get(&pid).copied().unwrap_or(-1);
+        self.calls.push(Call { kind, pid, parent, target, error: line.error.clone(), origin, is_datagram });
+    }
+
+    fn origin(&mut self, line: &Line, space: &Space) -> Origin {
+        let Some(address) = line.address else { return Origin::Application };
+        let found = space.mapped.iter().rev().find(|(from, to, ..)| (*from..*to).contains(&address));
+        let Some((_, _, base, file)) = found else {
+            // The kernel maps ld.so and the program itself. The first call after an exec is ld.so's own, and all of
+            // its code lies within a quarter of a mebibyte.
+            let is_near = space.loader.is_some_and(|loader| loader.abs_diff(address) < 0x40000);
+            return if is_near { Origin::Loader } else { Origin::Application };
+        };
+        if file.ends_with("/libglassbox.so") {
+            return Origin::Sensor;
+        }
+        if file.ends_with("/libc.so.6") {
+            let functions =
+                self.nocancel.entry(file.clone()).or_insert_with(|| nocancel_functions(Path::new(file)));
+            let offset = address - base;
+            if functions.iter().any(|(from, to)| (*from..*to + 1).contains(&offset)) {
+                return Origin::Libc;
+            }
+        }
+        Origin::Application
+    }
+}
+
+/// Where in libc its functions that end in `_nocancel` lie.
+fn nocancel_functions(libc: &Path) -> Vec<(u64, u64)> {
+    let output = Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(libc).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    // Columns: Num: Value Size Type Bind Vis Ndx Name@Version
+    let functions = text.lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        let name = columns.get(7)?.split('@').next()?;
+        if !name.ends_with("_nocancel") {
+            return None;
+        }
+        let value = u64::from_str_radix(columns.get(1)?, 16).ok()?;
+        Some((value, value + columns.get(2)?.parse::<u64>().ok()?))
+    });
+    functions.collect()
+}
+
+/// Matches calls with events, each event once.
+pub fn recall(calls: &[Call], events: &Events) -> BTreeMap<Kind, Recall> {
+    let mut left: HashMap<(Kind, i64, String), Vec<Option<String>>> = HashMap::new();
+    let mut images: HashMap<i64, usize> = HashMap::new();
+    let base = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
+    for event in events.iter() {
+        let error = event.text("error").map(str::to_owned);
+        let key = match event.name() {
+            "file.open" => (Kind::Open, event.path().to_owned()),
+            "net.connect" => (Kind::Connect, event.text("remote").unwrap_or("").to_owned()),
+            // The record before an exec; a second one, with the error, follows if it failed.
+            "process.exec" if error.is_none() => (Kind::Exec, base(event.path())),
+            "process.start" => {
+                *images.entry(event.pid()).or_default() += 1;
+                continue;
+            }
+            _ => continue,
+        };
+        left.entry((key.0, event.pid(), key.1)).or_default().push(error);
+    }
+    let looks_up_names = |pid: i64| events.named("dns.query").any(|query| query.pid() == pid);
+
+    let mut recalls: BTreeMap<Kind, Recall> = BTreeMap::new();
+    let mut is_first_exec = true;
+    for call in calls {
+        // The first program was asked for by strace.
+        if call.kind == Kind::Exec && std::mem::take(&mut is_first_exec) {
+            continue;
+        }
+        let is_seen = match call.kind {
+            Kind::Image => images.get_mut(&call.pid).is_some_and(|count| {
+                let is_there = *count > 0;
+                *count = count.saturating_sub(1);
+                is_there
+            }),
+            // posix_spawn, system and popen are reported under their caller; the program runs in its child.
+            Kind::Exec => [call.pid, call.parent].iter().any(|&pid| {
+                left.get_mut(&(Kind::Exec, pid, base(&call.target)))
+                    .is_some_and(|events| events.pop().is_some())
+            }),
+            kind => left.get_mut(&(kind, call.pid, call.target.clone())).is_some_and(|events| {
+                let same = events.iter().position(|error| *error == call.error);
+                let at = same.or(if call.error.as_deref() == Some("EINPROGRESS") && !events.is_empty() {
+                    Some(0)
+                } else {
+                    None
+                });
+                at.map(|at| events.remove(at)).is_some()
+            }),
+        };
+        let recall = recalls.entry(call.kind).or_default();
+        if is_seen {
+            recall.made += 1;
+            recall.seen += 1;
+            continue;
+        }
+        let what = format!("{} {}", call.target, call.error.as_deref().unwrap_or(""));
+        let origin = match call.origin {
+            Origin::Application
+                if call.kind == Kind::Connect && call.is_datagram && looks_up_names(call.pid) =>
+            {
+                Origin::Libc
+            }
+            origin => origin,
+        };
+        if origin == Origin::Application {
+            recall.made += 1;
+            recall.missed.push(format!("pid {} {}", call.pid, what.trim_end()));
+        } else {
+            recall.set_aside.entry(origin).or_default().push(what.trim_end().to_owned());
+        }
+    }
+    recalls
+}
+
+/// The figures of one program as text, each missed call named.
+pub fn report(program: &str, recalls: &BTreeMap<Kind, Recall>) -> String {
+    let mut text = String::new();
+    for (kind, recall) in recalls {
+        let aside: Vec<String> =
+            recall.set_aside.iter().map(|(origin, calls)| format!("{} by {origin:?}", calls.len())).collect();
+        let aside = if aside.is_empty() {
+            String::new()
+        } else {
+            format!("  (set aside: {})", aside.join(", ").to_lowercase())
+        };
+        let kind = format!("{kind:?}").to_lowercase();
+        let (seen, made, percent) = (recall.seen, recall.made, recall.percent());
+        text.push_str(&format!("recall {program:8} {kind:8} {seen:5} / {made:5}  {percent:6.2} %{aside}\n"));
+        for missed in &recall.missed {
+            text.push_str(&format!("  missed: {missed}\n"));
+        }
+    }
+    text
+}
+
+/// Where strace's output and the report of a program are kept for reading.
+pub fn kept(program: &str) -> PathBuf {
+    let dir = crate::artefacts::target().join("recall");
+    fs::create_dir_all(&dir).expect("target/recall can be made");
+    dir.join(format!("{program}.txt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_taken_apart() {
+        let line = parse(
+            7,
+            r#"12.5 [00007f579283d001] openat(AT_FDCWD</tmp>, "a \"b\", c\303\244", O_RDONLY|O_CLOEXEC) = 3</tmp/x>"#,
+        );
+
+        let line = line.unwrap();
+        assert_eq!(
+            (12.5, Some(0x7f57_9283_d001), Some(3), None),
+            (line.time, line.address, line.ret, line.error.clone())
+        );
+        assert_eq!(Some("a \"b\", c\u{e4}".to_owned()), unquoted(&line.arguments[1]));
+        assert_eq!(Some("/tmp"), annotated(&line.arguments[0]));
+    }
+
+    #[test]
+    fn a_failed_call_keeps_its_error() {
+        let line = parse(
+            7,
+            r#"1.0 [0000000000000001] openat(AT_FDCWD</>, "x", O_RDONLY) = -1 ENOENT (No such file)"#,
+        )
+        .unwrap();
+
+        assert_eq!((Some(-1), Some("ENOENT".to_owned())), (line.ret, line.error));
+    }
+
+    #[test]
+    fn environments_in_comments_are_no_arguments() {
+        let line = parse(
+            7,
+            r#"1.0 [0000000000000001] execve("/bin/x", ["x", "a,b)"], 0x55b1 /* 35 vars, (all) */) = 0"#,
+        )
+        .unwrap();
+
+        assert_eq!(3, line.arguments.len());
+        assert_eq!(Some(0), line.ret);
+    }
+
+    #[test]
+    fn peers_are_written_as_events_write_them() {
+        assert_eq!(
+            Some("127.0.0.1:80".to_owned()),
+            peer(r#"{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}"#)
+        );
+        assert_eq!(
+            Some("[::1]:8".to_owned()),
+            peer(
+                r#"{sa_family=AF_INET6, sin6_port=htons(8), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1", &sin6_addr), sin6_scope_id=0}"#
+            )
+        );
+        assert_eq!(Some("/run/x".to_owned()), peer(r#"{sa_family=AF_UNIX, sun_path="/run/x"}"#));
+        assert_eq!(Some("@x".to_owned()), peer(r#"{sa_family=AF_UNIX, sun_path=@"x"}"#));
+    }
+
+    #[test]
+    fn dots_are_taken_out_of_paths() {
+        assert_eq!("/a/c", absolute("/a/b", "../c/./"));
+        assert_eq!("/c", absolute("/a", "/c"));
+    }
+
+    fn traced(text: &str) -> Vec<Call> {
+        Tracer::default().follow(text.lines().filter_map(|line| parse(7, line)).collect())
+    }
+
+    #[test]
+    fn an_open_inside_the_loader_is_the_loaders() {
+        let calls = traced(concat!(
+            "1.0 [0000000000000001] execve(\"/bin/x\", [\"x\"], 0x1 /* 1 var */) = 0\n",
+            "2.0 [00007f0000020000] mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f0000050000\n",
+            "3.0 [00007f0000021000] openat(AT_FDCWD</>, \"/lib/a\", O_RDONLY) = 3</lib/a>\n",
+            "4.0 [0000555500021000] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n",
+        ));
+
+        let origins: Vec<(Kind, Origin)> = calls.iter().map(|call| (call.kind, call.origin)).collect();
+        assert_eq!(
+            vec![
+                (Kind::Exec, Origin::Application),
+                (Kind::Image, Origin::Application),
+                (Kind::Open, Origin::Loader),
+                (Kind::Open, Origin::Application)
+            ],
+            origins
+        );
+    }
+
+    #[test]
+    fn a_look_through_path_is_one_request() {
+        let calls = traced(concat!(
+            "1.0 [0000000000000001] execve(\"/a/x\", [\"x\"], 0x1 /* 1 var */) = -1 ENOENT (No)\n",
+            "2.0 [0000000000000001] execve(\"/b/x\", [\"x\"], 0x1 /* 1 var */) = 0\n",
+        ));
+
+        assert_eq!(2, calls.len());
+        assert_eq!(("/b/x", None), (calls[0].target.as_str(), calls[0].error.as_deref()));
+    }
+
+    #[test]
+    fn an_application_call_without_an_event_is_missed_by_name() {
+        let calls = traced("1.0 [0000000000000001] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n");
+
+        let recalls = recall(&calls, &Events::default());
+
+        let open = &recalls[&Kind::Open];
+        assert_eq!((1, 0, vec!["pid 7 /b".to_owned()]), (open.made, open.seen, open.missed.clone()));
+        assert!(report("x", &recalls).contains("missed: pid 7 /b"));
+    }
+}

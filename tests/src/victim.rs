@@ -21,9 +21,28 @@ pub enum Libc {
 /// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own system call,
 /// cancellation does not unwind, constructors get no arguments), the claims do not.
 pub const ON_MUSL: &[&str] = &[
-    "bad_pointers", "cancel", "close_family", "closefrom", "counters", "directories", "environment_reader", "errno_kept",
-    "exec_failures", "exec_family", "execl_12", "fork_variants", "open_family", "seccomp_filter", "seccomp_strict",
-    "signal_open", "sockets", "stack_16k", "sudden_end", "symbol_probe", "threads_open", "vfork_exit",
+    "bad_pointers",
+    "cancel",
+    "close_family",
+    "closefrom",
+    "counters",
+    "directories",
+    "environment_reader",
+    "errno_kept",
+    "exec_failures",
+    "exec_family",
+    "execl_12",
+    "fork_variants",
+    "open_family",
+    "seccomp_filter",
+    "seccomp_strict",
+    "signal_open",
+    "sockets",
+    "stack_16k",
+    "sudden_end",
+    "symbol_probe",
+    "threads_open",
+    "vfork_exit",
 ];
 
 /// A compiled victim and what its first comment says.
@@ -107,7 +126,8 @@ pub fn empty_library() -> PathBuf {
         .get_or_init(|| {
             let dir = target().join("victims/empty");
             fs::create_dir_all(&dir).expect("target/victims can be made");
-            let (source, output) = (dir.join("empty.c"), dir.join(format!("libempty-{}.so", std::process::id())));
+            let (source, output) =
+                (dir.join("empty.c"), dir.join(format!("libempty-{}.so", std::process::id())));
             fs::write(&source, "/* nothing */\n").expect("target/victims can be written");
             // No libc either, so that it can be loaded into musl programs too.
             let flags = ["-shared", "-fPIC", "-nostdlib"].map(str::to_owned);
@@ -131,7 +151,13 @@ fn compile(libc: Libc, source: &Path, output: &Path, flags: impl Iterator<Item =
     command.args(["-g", "-O1", "-w", "-o"]).arg(&unfinished).arg(source).args(flags);
     if libc == Libc::Musl {
         // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels without it).
-        command.args(["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu", "-fno-exceptions"]);
+        command.args([
+            "-idirafter",
+            "/usr/include",
+            "-idirafter",
+            "/usr/include/x86_64-linux-gnu",
+            "-fno-exceptions",
+        ]);
     }
     let made = match command.output() {
         Ok(made) => made,
@@ -210,7 +236,10 @@ mod tests {
         assert_eq!(vec!["-pthread", "-lm"], header.build);
         assert_eq!(vec![vec![], vec!["a".to_owned(), "1".to_owned()], vec!["b".to_owned()]], header.runs);
         assert_eq!(vec!["one.", "two"], header.differs);
-        assert_eq!(("sub/l.so", "l.c"), (header.libraries[0].path.as_str(), header.libraries[0].source.as_str()));
+        assert_eq!(
+            ("sub/l.so", "l.c"),
+            (header.libraries[0].path.as_str(), header.libraries[0].source.as_str())
+        );
     }
 
     #[test]
@@ -219,7 +248,11 @@ mod tests {
             let text = fs::read_to_string(&source).unwrap();
             let name = source.file_stem().unwrap().to_str().unwrap().to_owned();
 
-            assert!(text.starts_with(&format!("/* {name}: ")), "{} does not begin with its name", source.display());
+            assert!(
+                text.starts_with(&format!("/* {name}: ")),
+                "{} does not begin with its name",
+                source.display()
+            );
         }
     }
 }

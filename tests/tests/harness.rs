@@ -62,7 +62,10 @@ fn victims_for_musl_are_linked_against_musl_and_say_the_same_twice() {
         let program = compiled(name, Libc::Musl);
         let bytes = fs::read(&program.path).unwrap();
         let interpreter = b"/lib/ld-musl-";
-        assert!(bytes.windows(interpreter.len()).any(|window| window == interpreter), "{name} is not for musl");
+        assert!(
+            bytes.windows(interpreter.len()).any(|window| window == interpreter),
+            "{name} is not for musl"
+        );
         for arguments in program.runs.clone() {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let scene = Scene::with(program.clone(), &arguments);

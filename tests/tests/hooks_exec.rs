@@ -1,0 +1,428 @@
+//! Processes: every image, exec, fork and end is reported, and no environment loses the sensor.
+
+use glassbox_tests::events::{Events, Expect};
+use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
+use glassbox_tests::victim::victim;
+
+const CALLS: &[&str] = &[
+    "execve",
+    "execv",
+    "execvp",
+    "execvpe",
+    "execl",
+    "execle",
+    "execlp",
+    "fexecve",
+    "execveat",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "popen",
+    "syscall_execve",
+    "syscall_execveat",
+];
+
+/// The `process.start` of the victim's child.
+fn child_start(events: &Events) -> Option<&glassbox_tests::Event> {
+    events.named("process.start").find(|start| start.list("argv").get(1) == Some(&"child"))
+}
+
+#[test]
+fn a_child_is_hooked_whatever_call_and_environment_started_it() {
+    let mut lost = Vec::new();
+    for call in CALLS {
+        for kind in ["same", "empty", "null", "other", "preload"] {
+            let seen = sensed("exec_family", &[call, kind]).events;
+
+            let is_hooked = child_start(&seen).is_some_and(|start| start.text("coverage") == Some("hooked"));
+            if !is_hooked || seen.opens("childs-mark").len() != 1 {
+                lost.push(format!("{call} with {kind} environment"));
+            }
+        }
+    }
+    assert_eq!(Vec::<String>::new(), lost);
+}
+
+#[test]
+fn musls_children_are_hooked_too() {
+    let mut lost = Vec::new();
+    for call in [
+        "execve",
+        "execv",
+        "execvp",
+        "execl",
+        "execle",
+        "posix_spawn",
+        "posix_spawnp",
+        "system",
+        "popen",
+        "fexecve",
+    ] {
+        for kind in ["same", "empty", "null", "other"] {
+            let seen = sensed_on_musl("exec_family", &[call, kind]).events;
+
+            if seen.opens("childs-mark").len() != 1 {
+                lost.push(format!("{call} with {kind} environment"));
+            }
+        }
+    }
+    assert_eq!(Vec::<String>::new(), lost);
+}
+
+#[test]
+fn an_exec_is_reported_under_its_name_before_it_happens() {
+    let mut wrong = Vec::new();
+    for call in CALLS {
+        let seen = sensed("exec_family", &[call, "same"]).events;
+
+        let canonical = call.trim_start_matches("syscall_");
+        let execs = seen.named("process.exec").filter(|exec| exec.call() == canonical).count();
+        if execs != 1 {
+            wrong.push(format!("{call}: {execs} times\n{}", seen.outline()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_image_tells_path_arguments_and_directory() {
+    let scene = Scene::of("exec_family", &["execve", "other"]);
+    let seen = sensed_in(&scene).events;
+
+    let start = child_start(&seen).unwrap();
+    assert_eq!(vec!["exec_family", "child", "one", "two words"], start.list("argv"));
+    assert_eq!(Some(victim("exec_family").path.to_str().unwrap()), start.text("exe"));
+    assert_eq!(scene.work().to_str(), start.text("cwd"));
+}
+
+#[test]
+fn twelve_arguments_are_reported() {
+    let seen = sensed("execl_12", &["execl", "12"]).events;
+
+    let exec = seen.only("execl", |event| event.name() == "process.exec" && event.call() == "execl");
+    let expected = ["zero", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "twelve"];
+    assert_eq!(expected.to_vec(), exec.list("argv"));
+}
+
+#[test]
+fn numbers_begin_again_with_each_image() {
+    let seen = sensed("execl_12", &["execl", "12"]).events;
+
+    let starts: Vec<_> = seen.named("process.start").collect();
+    assert_eq!(2, starts.len(), "{}", seen.outline());
+    assert_eq!(starts[0].pid(), starts[1].pid());
+    assert_eq!((Some(0), Some(0)), (starts[0].seq(), starts[1].seq()));
+}
+
+#[test]
+fn a_failed_exec_is_reported_again_with_its_error() {
+    let seen = sensed("execl_12", &["execl", "failing"]).events;
+
+    let execs: Vec<_> = seen.named("process.exec").collect();
+    assert_eq!(2, execs.len(), "{}", seen.outline());
+    assert!(!execs[0].has_failed());
+    assert_eq!(Some("ENOENT"), execs[1].text("error"));
+}
+
+#[test]
+fn failed_spawns_tell_the_number_that_they_returned() {
+    let seen = sensed("exec_failures", &[]).events;
+
+    let errors: Vec<&str> = seen
+        .named("process.exec")
+        .filter(|exec| exec.call().starts_with("posix_spawn"))
+        .filter_map(|exec| exec.text("error"))
+        .collect();
+    assert_eq!(vec!["ENOENT", "EACCES", "ENOENT"], errors, "{}", seen.outline());
+}
+
+#[test]
+fn a_scripts_image_is_its_interpreter_with_the_kernels_arguments() {
+    let seen = sensed("scripts", &[]).events;
+
+    let start = seen.only("the script's start", |event| {
+        event.name() == "process.start" && event.list("argv").contains(&"./script")
+    });
+    assert_eq!(vec!["/bin/sh", "-e", "./script", "first", "second"], start.list("argv"));
+    assert!(start.text("exe").unwrap().ends_with("sh"), "{start:?}");
+}
+
+#[test]
+fn the_parent_of_a_vfork_child_is_seen_afterwards() {
+    let seen = sensed("vfork_exit", &[]).events;
+
+    let by_parent = seen.named("file.open").filter(|open| open.path().contains("/parent.")).count();
+    assert_eq!(50, by_parent, "{}", seen.outline());
+}
+
+#[test]
+fn a_vfork_childs_events_are_its_own() {
+    let seen = sensed("vfork_exit", &[]).events;
+
+    let child = seen
+        .only("the child's open", |event| event.name() == "file.open" && event.is_file("by-the-vfork-child"));
+    let parent = seen.named("process.start").next().unwrap();
+    assert_ne!(parent.pid(), child.pid());
+    assert_eq!(Some(parent.pid()), child.number("ppid"));
+}
+
+#[test]
+fn every_vfork_is_reported_once_by_its_parent() {
+    let seen = sensed("vfork_exit", &[]).events;
+
+    let parent = seen.named("process.start").next().unwrap().pid();
+    let forks: Vec<_> = seen.named("process.fork").filter(|fork| fork.pid() == parent).collect();
+    assert_eq!(205, forks.len());
+    assert!(forks.iter().all(|fork| fork.call() == "vfork" && fork.number("child").is_some()));
+}
+
+#[test]
+fn each_childs_opens_are_reported_once_under_its_own_number() {
+    let seen = sensed("fork_variants", &[]).events;
+
+    let parent = seen.named("process.start").next().unwrap().pid();
+    let mut wrong = Vec::new();
+    let ways = [
+        "fork",
+        "_Fork",
+        "sys_fork",
+        "sys_clone",
+        "sys_clone3",
+        "clone",
+        "clone_vm_vfork",
+        "clone_files",
+        "clone_vm",
+    ];
+    for way in ways {
+        let by_child = seen.opens(&format!("child-{way}"));
+        let by_parent = seen.opens(&format!("parent-{way}"));
+        let is_own = by_child.iter().all(|open| open.pid() != parent)
+            && by_parent.iter().all(|open| open.pid() == parent);
+        if by_child.len() != 3 || by_parent.len() != 2 || !is_own {
+            wrong.push(format!("{way}: child {} parent {} own {is_own}", by_child.len(), by_parent.len()));
+        }
+    }
+    assert_eq!(Vec::<String>::new(), wrong);
+    assert_eq!((100, 100), (seen.opens("parent-before").len(), seen.opens("parent-after").len()));
+}
+
+#[test]
+fn a_grandchild_has_its_own_parent() {
+    let seen = sensed("fork_variants", &[]).events;
+
+    let grandchild = seen.opens("child-grandchild")[0];
+    let middle = seen.opens("child-middle")[0];
+    assert_eq!(Some(middle.pid()), grandchild.number("ppid"));
+}
+
+#[test]
+fn every_fork_names_its_child() {
+    let seen = sensed("fork_variants", &[]).events;
+
+    let parent = seen.named("process.start").next().unwrap().pid();
+    let children: std::collections::BTreeSet<i64> = seen
+        .named("process.fork")
+        .filter(|fork| fork.pid() == parent)
+        .filter_map(|fork| fork.number("child"))
+        .collect();
+    assert_eq!(11, children.len(), "{}", seen.outline());
+}
+
+#[test]
+fn forks_amid_opening_threads_lose_nothing() {
+    let outcome = sensed("fork_with_threads", &[]);
+
+    let expected = outcome.number_in("count-of-threads");
+    let seen = &outcome.events;
+    let by_threads: usize = (0..3).map(|thread| seen.opens(&format!("thread{thread}")).len()).sum();
+    assert_eq!(expected, by_threads);
+    assert_eq!(40, seen.opens("forked").len());
+    assert_eq!(20, seen.named("process.start").filter(|start| start.list("argv") == ["true"]).count());
+}
+
+#[test]
+fn children_killed_in_the_middle_cost_their_parent_nothing() {
+    let scene = Scene::of("kill_child", &[]).expecting(Expect::LossIsCounted);
+    let seen = sensed_in(&scene).events;
+
+    assert_eq!(40, seen.opens("parent-after").len());
+    let killed = seen.named("process.exit").filter(|exit| exit.field("signal").is_some()).count();
+    assert_eq!(40, killed);
+}
+
+#[test]
+fn an_exec_by_a_thread_starts_a_new_image_of_the_same_process() {
+    let seen = sensed("exec_from_thread", &[]).events;
+
+    let first = seen.opens("by-the-first-image")[0];
+    let second = seen.opens("by-the-second-image")[0];
+    assert_eq!(first.pid(), second.pid());
+    assert!(seen.opens("by-a-thread").len() >= 1000);
+}
+
+#[test]
+fn ends_tell_code_or_signal() {
+    let code =
+        |end: &str| sensed("sudden_end", &[end, "1"]).events.named("process.exit").last().cloned().unwrap();
+
+    assert_eq!(Some(7), code("_exit").number("code"));
+    assert_eq!(None, code("_exit").field("signal"));
+    assert_eq!(None, code("kill").field("code"));
+}
+
+#[test]
+fn the_ledger_at_the_end_counts_every_event_and_a_cost() {
+    let seen = sensed("sudden_end", &["return", "1000"]).events;
+
+    let exit = seen.named("process.exit").last().unwrap();
+    assert_eq!(Some(0), exit.number("lost"));
+    assert!(exit.number("events").unwrap() >= 2001, "{exit:?}");
+    let sensor_ns = exit.number("sensor_ns").unwrap();
+    assert!(sensor_ns > 0 && sensor_ns < 10_000_000_000, "{sensor_ns}");
+}
+
+#[test]
+fn a_static_program_is_reported_blind() {
+    let scene = Scene::of("static_program", &[]);
+    scene.clean();
+    let output = scene.beside("events.jsonl");
+    let option = format!("jsonl:{}", output.display());
+    let program = victim("static_program").path;
+    let mut command = scene.command(glassbox_tests::glassbox());
+    command
+        .args(["run", "-o", &option, "--", "/bin/sh", "-c"])
+        .arg(format!("{} ; exit 3", program.display()));
+
+    glassbox_tests::child::run(command, b"");
+
+    let events = Events::read(&output, Expect::NothingLost);
+    let blind = events.only("blind", |event| event.name() == "sensor.blind");
+    assert_eq!(Some("static"), blind.text("reason"));
+    assert_eq!(program.to_str(), blind.text("path"));
+}
+
+#[test]
+fn what_a_static_program_starts_is_hooked_again() {
+    // Its own environment still carries us: system() inside it starts a shell that loads the sensor.
+    let seen = sensed("static_program", &[]).events;
+
+    assert!(
+        seen.named("process.start").any(|start| start.list("argv").contains(&"exit 4")),
+        "{}",
+        seen.outline()
+    );
+}
+
+#[test]
+fn a_set_uid_program_is_unaffected_and_reported_blind() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    let scene = Scene::of("setid_program", &[]);
+    scene.clean();
+    // The build's folder may be closed to others, and this must run as somebody else.
+    let (program, tool, sensor) =
+        (scene.beside("setid"), scene.beside("glassbox"), scene.beside("libglassbox.so"));
+    std::fs::copy(victim("setid_program").path, &program).unwrap();
+    std::fs::copy(glassbox_tests::glassbox(), &tool).unwrap();
+    std::fs::copy(glassbox_tests::sensor(), &sensor).unwrap();
+    chown(&program, Some(0), Some(0)).expect("these tests run as root");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    let as_nobody = |mut command: std::process::Command| {
+        command.uid(65534).gid(65534);
+        glassbox_tests::child::run(command, b"")
+    };
+    let script = format!("{}; echo status $?", program.display());
+    let mut bare = scene.command("/bin/sh");
+    bare.args(["-c", &script]);
+    let expected = as_nobody(bare);
+    let mut command = scene.command(&tool);
+    let output = scene.work().join("open-to-all/events.jsonl");
+    command.args(["run", "-o", &format!("jsonl:{}", output.display()), "--", "/bin/sh", "-c", &script]);
+
+    let found = as_nobody(command);
+
+    assert_eq!(expected, found);
+    assert!(found.stdout.contains("uid 65534 euid 0"), "the set-uid bit had no effect: {found:?}");
+    let events = Events::read(&output, Expect::NothingLost);
+    let blind = events.only("blind", |event| event.name() == "sensor.blind");
+    assert_eq!(Some("setuid"), blind.text("reason"));
+}
+
+#[test]
+fn a_worker_without_privileges_is_still_seen() {
+    let seen = sensed("drop_privileges", &[]).events;
+
+    assert_eq!(1, seen.opens("as-nobody").len());
+    assert_eq!(Some("EACCES"), seen.opens("as-root").last().unwrap().text("error"));
+    assert_eq!(1, seen.opens("image-of-nobody").len(), "{}", seen.outline());
+}
+
+#[test]
+fn a_child_in_another_root_is_still_seen() {
+    let seen = sensed("chroot_child", &[]).events;
+
+    assert_eq!(1, seen.opens("file").len());
+    assert_eq!(1, seen.opens("grandchild").len());
+}
+
+#[test]
+fn a_process_without_room_for_us_is_reported_blind() {
+    for limits in [["nofile", "4"], ["as", "5"]] {
+        let seen = sensed("limits", &limits).events;
+
+        let is_named = seen.named("sensor.blind").count() + seen.named("process.start").count() >= 2;
+        assert!(is_named, "{limits:?}: neither hooked nor blind\n{}", seen.outline());
+    }
+}
+
+#[test]
+fn a_process_under_ordinary_limits_is_hooked() {
+    for limits in [["fsize", "4096"], ["fsize", "0"], ["nofile", "10"], ["memlock", "0"], ["stack", "64"]] {
+        let seen = sensed("limits", &limits).events;
+
+        assert_eq!(20, seen.opens("under-the-limit").len(), "{limits:?}\n{}", seen.outline());
+    }
+}
+
+#[test]
+fn small_stacks_report_all_that_they_do() {
+    let seen = sensed("stack_16k", &[]).events;
+
+    assert_eq!(20, seen.opens("from-the-alternate-stack").len());
+    assert_eq!(5, seen.opens("small-child").len());
+    assert_eq!(100, seen.opens("small").len());
+}
+
+#[test]
+fn system_and_popen_report_exec_fork_and_the_shells_image() {
+    let seen = sensed("statuses", &[]).events;
+
+    let parent = seen.named("process.start").next().unwrap().pid();
+    for call in ["system", "popen"] {
+        let forks =
+            seen.named("process.fork").filter(|fork| fork.pid() == parent && fork.call() == call).count();
+        let execs =
+            seen.named("process.exec").filter(|exec| exec.pid() == parent && exec.call() == call).count();
+        assert!(forks >= 4 && execs >= 4, "{call}: {forks} forks, {execs} execs\n{}", seen.outline());
+    }
+    let shells =
+        seen.named("process.start").filter(|start| start.list("argv").first() == Some(&"sh")).count();
+    assert!(shells >= 12, "{shells} shells\n{}", seen.outline());
+}
+
+#[test]
+fn children_of_a_filtered_process_that_cannot_attach_do_no_harm() {
+    let seen = sensed("seccomp_filter", &["errno"]).events;
+
+    // The fork child goes on in its parent's ring; the shell that it becomes can make no ring of its own.
+    assert_eq!(600, seen.opens("filtered").len());
+}
+
+#[test]
+fn daemons_are_followed_as_long_as_the_program_runs() {
+    let scene = Scene::of("pid1", &["5"]);
+    let seen = sensed_in(&scene).events;
+
+    assert_eq!(5, seen.opens("orphan").len());
+}

@@ -1,0 +1,151 @@
+//! Sockets and names: peers, addresses and bytes, each reported once.
+
+use glassbox_tests::events::Events;
+use glassbox_tests::scene::{Outcome, sensed};
+
+/// The port that the victim noted under `name`.
+fn port(outcome: &Outcome, name: &str) -> String {
+    let ports = outcome.file("ports");
+    let line = ports.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("no port of {name} in {ports}")).to_owned()
+}
+
+fn connects<'a>(events: &'a Events, remote: &str) -> Vec<&'a glassbox_tests::Event> {
+    events.named("net.connect").filter(|connect| connect.text("remote") == Some(remote)).collect()
+}
+
+#[test]
+fn a_connect_tells_its_peer_and_whether_it_is_pending() {
+    let outcome = sensed("sockets", &[]);
+    let remote = format!("127.0.0.1:{}", port(&outcome, "v4"));
+
+    let connects = connects(&outcome.events, &remote);
+
+    assert_eq!(2, connects.len(), "{}", outcome.events.outline());
+    assert_ne!(Some(&true.into()), connects[0].field("pending"));
+    assert_eq!(Some(&true.into()), connects[1].field("pending"));
+}
+
+#[test]
+fn a_pending_connect_has_not_failed() {
+    let outcome = sensed("sockets", &[]);
+    let remote = format!("127.0.0.1:{}", port(&outcome, "v4"));
+
+    let pending = connects(&outcome.events, &remote)[1];
+
+    assert!(!pending.has_failed() || pending.text("error") == Some("EINPROGRESS"), "{pending:?}");
+}
+
+#[test]
+fn an_ipv6_peer_is_written_in_brackets() {
+    let outcome = sensed("sockets", &[]);
+    if outcome.ending.stdout.contains("no IPv6 here") {
+        return; // the victim says so; there is nothing to connect to
+    }
+    let remote = format!("[::1]:{}", port(&outcome, "v6"));
+
+    assert_eq!(1, connects(&outcome.events, &remote).len(), "{}", outcome.events.outline());
+}
+
+#[test]
+fn a_unix_peer_is_its_path() {
+    let events = sensed("sockets", &[]).events;
+
+    let connect = events.only("connect to a path", |event| {
+        event.name() == "net.connect"
+            && event.text("remote").is_some_and(|remote| remote.ends_with("local-socket"))
+    });
+    assert_eq!(
+        Some("unix"),
+        connect
+            .text("family")
+            .map(|family| family.trim_start_matches("AF_"))
+            .map(|family| if family == "UNIX" { "unix" } else { family })
+    );
+}
+
+#[test]
+fn sockets_binds_listens_and_accepts_are_reported() {
+    let outcome = sensed("sockets", &[]);
+
+    let count = |name: &str| outcome.events.named(name).filter(|event| !event.has_failed()).count();
+    let said = |what: &str| outcome.ending.stdout.lines().filter(|line| line.starts_with(what)).count();
+    assert!(count("net.accept") >= said("accept(") + said("accept4("), "{}", outcome.events.outline());
+    assert!(count("net.bind") >= said("bind("), "{}", outcome.events.outline());
+    assert!(count("net.listen") >= said("listen("), "{}", outcome.events.outline());
+    assert!(count("net.socket") >= said("socket("), "{}", outcome.events.outline());
+}
+
+#[test]
+fn an_accept_tells_both_ends() {
+    let outcome = sensed("sockets", &[]);
+    let local = format!("127.0.0.1:{}", port(&outcome, "v4"));
+
+    let accepts: Vec<_> =
+        outcome.events.named("net.accept").filter(|accept| accept.text("local") == Some(&local)).collect();
+
+    assert_eq!(2, accepts.len(), "{}", outcome.events.outline());
+    // accept4 was given no room for an address: the peer must be known all the same, or be absent, never wrong.
+    let remote = accepts[0].text("remote").unwrap_or("");
+    assert!(remote.starts_with("127.0.0.1:"), "{:?}", accepts[0]);
+}
+
+#[test]
+fn a_sockets_end_counts_both_directions() {
+    let outcome = sensed("sockets", &[]);
+    let remote = format!("127.0.0.1:{}", port(&outcome, "v4"));
+
+    let close =
+        outcome.events.named("net.close").find(|close| close.text("remote") == Some(&remote)).unwrap();
+
+    assert_eq!([Some(10), Some(3)], ["bytes_sent", "bytes_received"].map(|field| close.number(field)));
+}
+
+#[test]
+fn datagrams_report_each_new_peer_once() {
+    let outcome = sensed("sockets", &[]);
+
+    for name in ["udp", "udp-second"] {
+        let remote = format!("127.0.0.1:{}", port(&outcome, name));
+        assert_eq!(1, connects(&outcome.events, &remote).len(), "{name}\n{}", outcome.events.outline());
+    }
+}
+
+#[test]
+fn peeked_bytes_are_not_counted_twice() {
+    let events = sensed("counters", &[]).events;
+
+    let received: i64 = events.named("net.close").filter_map(|close| close.number("bytes_received")).sum();
+    let sent: i64 = events.named("net.close").filter_map(|close| close.number("bytes_sent")).sum();
+    // 300 + 20 + 30 + 60, each sent once and received once.
+    assert_eq!((410, 410), (sent, received));
+}
+
+#[test]
+fn a_refused_connect_tells_why() {
+    let events = sensed("errno_kept", &[]).events;
+
+    let refused =
+        events.named("net.connect").filter(|connect| connect.text("error") == Some("ECONNREFUSED")).count();
+    assert_eq!(1, refused, "{}", events.outline());
+}
+
+#[test]
+fn a_looked_up_name_tells_its_answers() {
+    let events = sensed("names", &[]).events;
+
+    let queries: Vec<_> = events
+        .named("dns.query")
+        .filter(|query| query.text("host") == Some("localhost") && !query.has_failed())
+        .collect();
+    assert!(queries.len() >= 5, "{}", events.outline());
+    assert!(queries[0].list("answers").contains(&"127.0.0.1"), "{:?}", queries[0]);
+}
+
+#[test]
+fn a_connect_names_the_host_that_its_address_was_found_by() {
+    let events = sensed("names", &[]).events;
+
+    let connect = events.only("the connect", |event| event.name() == "net.connect");
+    assert_eq!(Some("localhost"), connect.text("host"));
+}
