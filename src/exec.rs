@@ -19,11 +19,11 @@ use crate::{capture, fds, state, sys};
 type Strings = *const *const c_char;
 type Execve = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;
 
-static EXECVE: Real = Real::new(c"execve");
-static EXECVPE: Real = Real::new(c"execvpe");
+static EXECVE: Real = Real::new();
+static EXECVPE: Real = Real::new();
 
-fn call_exec(real: &Real, path: *const c_char, argv: Strings, environment: Strings) -> c_int {
-    let Some(address) = real.get() else {
+fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environment: Strings) -> c_int {
+    let Some(address) = real else {
         set_errno(libc::ENOSYS);
         return -1;
     };
@@ -79,7 +79,7 @@ pub unsafe fn exec_with(
     environment: Strings,
     find: Find,
 ) -> c_int {
-    let real = if find == Find::Search { &EXECVPE } else { &EXECVE };
+    let real = if find == Find::Search { EXECVPE.get(c"execvpe") } else { EXECVE.get(c"execve") };
     // SAFETY: the caller's promise.
     unsafe {
         reported(row, AT_FDCWD, path, argv, find, || {

@@ -33,10 +33,10 @@ pub trait Fails<R> {
     fn missing() -> R;
 }
 
-static ERRNO_LOCATION: Real = Real::new(c"__errno_location");
+static ERRNO_LOCATION: Real = Real::new();
 
 fn errno_location() -> Option<*mut c_int> {
-    let address = ERRNO_LOCATION.get()?;
+    let address = ERRNO_LOCATION.get(c"__errno_location")?;
     // SAFETY: `int *__errno_location(void)` of glibc and musl (LSB, "libc").
     Some(unsafe { core::mem::transmute::<usize, extern "C" fn() -> *mut c_int>(address)() })
 }

@@ -275,8 +275,8 @@ pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
     }
 }
 
-static FILENO: Real = Real::new(c"fileno");
-static DIRFD: Real = Real::new(c"dirfd");
+static FILENO: Real = Real::new();
+static DIRFD: Real = Real::new();
 
 /// The descriptor of an open stream; -1 without one.
 ///
@@ -284,22 +284,22 @@ static DIRFD: Real = Real::new(c"dirfd");
 /// `stream` is null or an open stream.
 pub unsafe fn of_stream(stream: *mut libc::FILE) -> c_int {
     // SAFETY: `int fileno(FILE *)`, fileno(3).
-    unsafe { descriptor(&FILENO, stream.cast()) }
+    unsafe { descriptor(FILENO.get(c"fileno"), stream.cast()) }
 }
 
 /// # Safety
 /// `directory` is null or an open directory stream.
 unsafe fn of_directory(directory: *mut libc::DIR) -> c_int {
     // SAFETY: `int dirfd(DIR *)`, dirfd(3).
-    unsafe { descriptor(&DIRFD, directory.cast()) }
+    unsafe { descriptor(DIRFD.get(c"dirfd"), directory.cast()) }
 }
 
 /// Asks libc for a descriptor, and leaves errno as it was.
 ///
 /// # Safety
 /// `object` is null or what the function takes.
-unsafe fn descriptor(function: &Real, object: *mut u8) -> c_int {
-    let (false, Some(address)) = (object.is_null(), function.get()) else { return -1 };
+unsafe fn descriptor(function: Option<usize>, object: *mut u8) -> c_int {
+    let (false, Some(address)) = (object.is_null(), function) else { return -1 };
     let errno = crate::fail::errno();
     // SAFETY: the caller's promise.
     let fd =

@@ -105,10 +105,10 @@ macro_rules! row {
 #[macro_export]
 macro_rules! wrapper {
     ($symbol:literal, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new($crate::c_name!($symbol));
+        static REAL: $crate::real::Real = $crate::real::Real::new();
         #[cfg_attr(not(test), unsafe(export_name = $symbol))]
         unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
-            let Some(address) = REAL.get() else {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -127,10 +127,10 @@ macro_rules! wrapper {
         }
     };
     ($symbol:literal, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new($crate::c_name!($symbol));
+        static REAL: $crate::real::Real = $crate::real::Real::new();
         #[cfg_attr(not(test), unsafe(export_name = $symbol))]
         unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
-            let Some(address) = REAL.get() else {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -144,12 +144,12 @@ macro_rules! wrapper {
         }
     };
     ($symbol:literal, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new($crate::c_name!($symbol));
+        static REAL: $crate::real::Real = $crate::real::Real::new();
         unsafe extern "C" fn missing($(_: $type),*) -> $ret {
             <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing()
         }
         unsafe extern "C" fn record($($argument: $type),*) -> usize {
-            let Some(address) = REAL.get() else { return missing as *const () as usize };
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else { return missing as *const () as usize };
             if $crate::state::ring().is_some() {
                 let $call = $row;
                 #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe

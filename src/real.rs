@@ -10,34 +10,32 @@ use crate::elf;
 use crate::init;
 use crate::state;
 
-/// Where the next definition of one symbol is.
-pub struct Real {
-    name: &'static CStr,
-    address: AtomicUsize,
-}
+/// Where the next definition of one symbol is. It does not hold the symbol's name, which would be a relocation, and a page
+/// written, in every process.
+pub struct Real(AtomicUsize);
 
-/// What `address` holds when there is no definition.
+/// What it holds when there is no definition.
 const MISSING: usize = 1;
 
 impl Real {
-    /// For the symbol `name`.
-    pub const fn new(name: &'static CStr) -> Self {
-        Self { name, address: AtomicUsize::new(0) }
+    /// Not looked for yet.
+    pub const fn new() -> Self {
+        Self(AtomicUsize::new(0))
     }
 
-    /// The address, or `None` when no image after the sensor defines the symbol.
+    /// The address, or `None` when no image after the sensor defines the symbol. `name` is the same in every call.
     #[inline(always)]
-    pub fn get(&self) -> Option<usize> {
+    pub fn get(&self, name: &'static CStr) -> Option<usize> {
         // Relaxed: the code at the address was there before the process began.
-        match self.address.load(Ordering::Relaxed) {
-            0 => self.find(),
+        match self.0.load(Ordering::Relaxed) {
+            0 => self.find(name),
             MISSING => None,
             address => Some(address),
         }
     }
 
     #[cold]
-    fn find(&self) -> Option<usize> {
+    fn find(&self, name: &CStr) -> Option<usize> {
         init::find_maps();
         let own = state::OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
         if own.is_null() {
@@ -45,8 +43,8 @@ impl Real {
         }
         // SAFETY: our own entry. An image that is unloaded at this moment stands behind libc in the map, and the symbols
         // asked for are libc's, so the walk ends before it.
-        let found = unsafe { elf::find_symbol(elf::next_map(own), self.name) };
-        self.address.store(found.unwrap_or(MISSING), Ordering::Relaxed);
+        let found = unsafe { elf::find_symbol(elf::next_map(own), name) };
+        self.0.store(found.unwrap_or(MISSING), Ordering::Relaxed);
         found
     }
 }
