@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn a_state_word_has_the_bits_that_the_document_says() {
+        let state = State { len: 0x0128, stage: Stage::Committed, slot: 0x3f };
+
+        assert_eq!(0x0000_0020_03f2_0128, state.word(0x1000));
+    }
+
+    #[test]
     fn fresh_memory_holds_no_state_word() {
         for position in [0, 8, 1 << 30, 1 << 31, 1 << 39] {
             assert_eq!(None, State::of(0, position));
