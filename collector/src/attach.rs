@@ -229,7 +229,12 @@ impl Doorman {
             let identity = Note::decode(&blob).map(Note::identity).unwrap_or_default();
             match Mapping::of(memfd) {
                 Ok(mapping) => {
-                    self.tell(News::Attached(Box::new(Attached { id, mapping, identity, is_inherited: true })));
+                    self.tell(News::Attached(Box::new(Attached {
+                        id,
+                        mapping,
+                        identity,
+                        is_inherited: true,
+                    })));
                 }
                 Err(refusal) => self.complain(&format!("cannot take over a ring: {}", refusal.reason())),
             }
@@ -387,7 +392,9 @@ impl Doorman {
                     Err(Errno::AGAIN) => break,
                     Err(error) => {
                         // Out of descriptors or memory: those who wait would be announced without end.
-                        self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
+                        self.complain(&format!(
+                            "cannot let a sensor in: {error}; raise the limit of open files"
+                        ));
                         std::thread::sleep(Duration::from_millis(20));
                         break;
                     }
@@ -519,7 +526,8 @@ fn identify(guest: &OwnedFd, hello: &Hello<'_>) -> Identity {
     match peer.map(|peer| peer.pid).filter(|pid| *pid != 0) {
         Some(pid) => {
             // With the same number on both sides the namespaces are taken for one: then the parent's number is ours.
-            let ppid = if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
+            let ppid =
+                if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
             let pidfd = pidfd.or_else(|| procfs::open(pid));
             Identity { pid, own_pid: hello.pid, ppid, uid, pid_ns: None, pidfd }
         }
@@ -570,10 +578,8 @@ impl Note {
     }
 
     fn decode(blob: &[u8]) -> Option<Self> {
-        let words: Vec<u64> = blob
-            .chunks_exact(8)
-            .filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?)))
-            .collect();
+        let words: Vec<u64> =
+            blob.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?))).collect();
         let &[pid, own_pid, ppid, uid, pid_ns, started] = words.as_slice() else { return None };
         Some(Self {
             pid: u32::try_from(pid).ok()?,

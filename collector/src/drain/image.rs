@@ -19,12 +19,14 @@ pub enum Ending {
 }
 
 /// An image's end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     /// How.
     pub how: Ending,
-    /// When we learnt of it, CLOCK_MONOTONIC.
+    /// When it was, as far as we know, CLOCK_MONOTONIC.
     pub at_ns: u64,
+    /// When we learnt of it.
+    pub noticed_ns: u64,
     /// Where the ring's tail was then: nothing of this image comes after.
     pub read_to: u64,
 }
@@ -87,6 +89,8 @@ pub struct Image {
     pub after: Option<usize>,
     /// Descriptors that /proc showed when it attached.
     pub seed: Vec<(i32, Vec<u8>)>,
+    /// The running image as /proc showed it when it attached; empty where it did not.
+    pub exe: Vec<u8>,
     /// Stamped records that went to the sinks.
     pub delivered: u64,
     /// Records without a number that were read.
@@ -124,13 +128,13 @@ impl MeanCost {
         if samples > 0 && ns / samples < 1_000_000_000 {
             self.ns = self.ns.saturating_add(ns);
             self.samples = self.samples.saturating_add(samples);
-            return (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64;
+            return (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX))
+                as u64;
         }
         match self.samples {
             0 => 0,
-            samples => {
-                (u128::from(self.ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
-            }
+            samples => (u128::from(self.ns) * u128::from(calls) / u128::from(samples))
+                .min(u128::from(u64::MAX)) as u64,
         }
     }
 }
@@ -175,7 +179,8 @@ impl Image {
     pub fn ledger(&self, slot: Option<&Slot>, open_calls: u64, means: &mut Means) -> Ledger {
         let Some(slot) = slot else { return Ledger { lost: self.lost, ..Ledger::default() } };
         let produced = load(&slot.seq);
-        let counted = load(&slot.closed_calls).saturating_add(load(&slot.failed_counts)).saturating_add(open_calls);
+        let counted =
+            load(&slot.closed_calls).saturating_add(load(&slot.failed_counts)).saturating_add(open_calls);
         let records = produced.saturating_add(self.unstamped);
         let sensor_ns = load(&slot.start_ns)
             .saturating_add(means.record.estimate(&slot.record_cost, records))
@@ -185,8 +190,11 @@ impl Image {
 
     /// What the process itself said that it used, when it ended by itself.
     pub fn usage(slot: &Slot) -> Option<Usage> {
-        let usage =
-            Usage { user_ns: load(&slot.user_ns), system_ns: load(&slot.system_ns), max_rss: load(&slot.max_rss) };
+        let usage = Usage {
+            user_ns: load(&slot.user_ns),
+            system_ns: load(&slot.system_ns),
+            max_rss: load(&slot.max_rss),
+        };
         (usage != Usage::default()).then_some(usage)
     }
 }

@@ -18,7 +18,13 @@ mod settle;
 pub mod simulated;
 mod source;
 
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -56,6 +62,8 @@ const QUIET_LOOKS: u32 = 4;
 const AUDIT_NS: u64 = 500_000_000;
 /// A record's time may be later than the round's that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
+/// Numbers are not given away again before this many other processes have come and gone.
+const MOST_BURIED: usize = 256;
 /// How long the thread reads nothing for the sake of a full sink, at a time and in all.
 const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_PAUSE_NS: u64 = 100_000_000;
@@ -95,7 +103,11 @@ pub struct Drain {
     ending: Vec<usize>,
     /// Images of which records were delivered since the last note in their slots.
     touched: Vec<usize>,
+    /// Nothing later than this is delivered at the moment: the end of an image comes first.
+    limit_ns: u64,
     told: FxHashMap<u32, Told>,
+    /// Processes whose end was reported last.
+    buried: VecDeque<u32>,
     enricher: Enricher,
     outlets: Outlets,
     deathwatch: Deathwatch,
@@ -199,7 +211,9 @@ impl Drain {
             waiting: Vec::new(),
             ending: Vec::new(),
             touched: Vec::new(),
+            limit_ns: 0,
             told: FxHashMap::default(),
+            buried: VecDeque::new(),
             enricher: Enricher::default(),
             outlets,
             deathwatch,
@@ -232,7 +246,8 @@ impl Drain {
         }
         let now = now_ns();
         let since = *self.paused_since.get_or_insert(now);
-        now.saturating_sub(since) < LONGEST_PAUSE_NS && !self.sources.iter().any(|(_, source)| source.is_half_full())
+        now.saturating_sub(since) < LONGEST_PAUSE_NS
+            && !self.sources.iter().any(|(_, source)| source.is_half_full())
     }
 
     /// Whether ends are about to be reported. One that still waits after a while is looked at now and then.
@@ -296,8 +311,14 @@ impl Drain {
             let slot = self.sources.get(in_ring)?.slot_of(identity.own_pid)?;
             self.discover(in_ring, slot, identity.own_pid)
         });
+        // A pidfd that said so cannot be wrong: then the number was given to another process.
+        let before = before.filter(|before| {
+            self.images.get(*before).is_some_and(|image| {
+                !(image.pidfd.is_some() && image.end.is_some_and(|end| end.how == Ending::Death))
+            })
+        });
         if let Some(before) = before {
-            self.end(before, Ending::Exec, now);
+            self.end_by_exec(before, now);
         }
         let seed = match (&identity.pid_ns, is_inherited, before.or(parent)) {
             (Some(_), ..) => Vec::new(),
@@ -308,11 +329,14 @@ impl Drain {
                 (0..3).filter_map(|fd| Some((fd, procfs::descriptor(identity.pid, fd)?))).collect()
             }
         };
+        // Now, since a short-lived program is gone when its first record is read. Not every sensor says it itself.
+        let exe = if identity.pid_ns.is_none() { procfs::exe(identity.pid) } else { None };
         let source_index = self.sources.insert(source);
         let index = self.add_image(source_index, Some(0), identity, is_inherited);
         if let Some(image) = self.images.get_mut(index) {
             image.before = before;
             image.seed = seed;
+            image.exe = exe.unwrap_or_default();
         }
         if is_inherited {
             self.discover_all(source_index);
@@ -346,6 +370,7 @@ impl Drain {
             before: None,
             after: None,
             seed: Vec::new(),
+            exe: Vec::new(),
             delivered: 0,
             unstamped: 0,
             unfinished: 0,
@@ -409,11 +434,45 @@ impl Drain {
             image.queue.begins();
             return Some(index);
         }
-        let identity = self.identify_child(source_index, own_pid, own_ppid);
+        let next = self.image_after(source_index, own_pid);
+        let identity = match next.and_then(|next| self.images.get(next)) {
+            Some(next) => Identity {
+                pid: next.pid,
+                own_pid,
+                ppid: next.ppid,
+                uid: next.uid,
+                pid_ns: next.pid_ns,
+                pidfd: None,
+            },
+            None => self.identify_child(source_index, own_pid, own_ppid),
+        };
         let is_inherited = self.sources[source_index].is_inherited;
         let index = self.add_image(source_index, Some(slot), identity, is_inherited);
         self.images[index].own_ppid = own_ppid;
+        if let Some(next) = next {
+            let key = (self.images[next].pid_ns, self.images[next].pid);
+            self.by_pid.insert(key, next);
+            self.end_by_exec(index, now_ns());
+            let image = &mut self.images[next];
+            if image.process.is_none() && image.before.is_none() {
+                image.before = Some(index);
+            }
+        }
         Some(index)
+    }
+
+    /// The image that the child `own_pid` of a ring's process has become by exec, if it said hello before anything that
+    /// it wrote into its parent's ring was read. Only a child of one of the ring's processes can be that.
+    fn image_after(&self, source_index: usize, own_pid: u32) -> Option<usize> {
+        let source = self.sources.get(source_index)?;
+        if !source.shares_pids {
+            return None;
+        }
+        let next = *self.by_pid.get(&(None, own_pid))?;
+        let image = self.images.get(next)?;
+        let members = || source.images.iter().flatten().filter_map(|member| self.images.get(*member));
+        let is_child = members().any(|member| image.ppid == Some(member.pid));
+        (image.source != source_index && image.slot == Some(0) && is_child).then_some(next)
     }
 
     /// Who the child `own_pid` of a ring's process is. A number that belongs to somebody else's process is not believed.
@@ -441,14 +500,18 @@ impl Drain {
         if source.shares_pids {
             let stat = procfs::stat(own_pid);
             let is_member = |pid: u32| {
-                source.images.iter().flatten().any(|index| {
-                    self.images.get(*index).is_some_and(|image| image.pid == pid)
-                })
+                source
+                    .images
+                    .iter()
+                    .flatten()
+                    .any(|index| self.images.get(*index).is_some_and(|image| image.pid == pid))
             };
             let is_plausible = match stat {
                 // Gone already; its number tells no lie that matters.
                 None => true,
-                Some(stat) => stat.ppid == own_ppid || is_member(stat.ppid) || procfs::stat(own_ppid).is_none(),
+                Some(stat) => {
+                    stat.ppid == own_ppid || is_member(stat.ppid) || procfs::stat(own_ppid).is_none()
+                }
             };
             let owner = self.by_pid.get(&(None, own_pid)).and_then(|index| self.images.get(*index));
             // A process with a ring of its own does not write here any more, or never did.
@@ -505,9 +568,10 @@ impl Drain {
         if self.told.len() > 1024 {
             self.told.retain(|_, old| told.at_ns.saturating_sub(old.at_ns) < TOLD_NS);
         }
-        let is_better = self.told.get(&pid).is_none_or(|old| {
-            !old.is_launcher || told.at_ns.saturating_sub(old.at_ns) > TOLD_NS
-        });
+        let is_better = self
+            .told
+            .get(&pid)
+            .is_none_or(|old| !old.is_launcher || told.at_ns.saturating_sub(old.at_ns) > TOLD_NS);
         if is_better {
             self.told.insert(pid, told);
         }
@@ -520,12 +584,22 @@ impl Drain {
             return;
         }
         let read_to = self.sources.get(image.source).map_or(0, Source::tail);
-        image.end = Some(End { how, at_ns, read_to });
+        image.end = Some(End { how, at_ns, noticed_ns: at_ns, read_to });
+        self.limit_ns = self.limit_ns.min(at_ns);
         if how == Ending::Exec {
             // The next image has a pidfd of its own.
             image.pidfd = None;
         }
         self.ending.push(index);
+    }
+
+    /// Notes that the process of an image has executed something. It may be dead since, and taken for dead before its
+    /// next image said hello.
+    fn end_by_exec(&mut self, index: usize, at_ns: u64) {
+        self.end(index, Ending::Exec, at_ns);
+        if let Some(End { how, .. }) = self.images.get_mut(index).and_then(|image| image.end.as_mut()) {
+            *how = Ending::Exec;
+        }
     }
 
     // ---- a round ----
@@ -749,10 +823,9 @@ impl Drain {
     fn forked(&mut self, index: usize, own_child: u32) {
         let Some(parent) = self.images.get(index) else { return };
         let (source_index, pid_ns) = (parent.source, parent.pid_ns);
-        let is_known = self
-            .images
-            .iter()
-            .any(|(_, image)| image.source == source_index && image.own_pid == own_child && image.end.is_none());
+        let is_known = self.images.iter().any(|(_, image)| {
+            image.source == source_index && image.own_pid == own_child && image.end.is_none()
+        });
         if is_known {
             // Its first record may be due only after this: what it inherited is what its parent has now.
             return self.begin_children(source_index, own_child);
@@ -768,7 +841,9 @@ impl Drain {
         }
         let own_ppid = self.images[index].own_pid;
         let identity = self.identify_child(source_index, own_child, own_ppid);
-        if identity.pid_ns.is_some() && pid_ns.is_none() {
+        // A parent that gets the processor late tells of a child that has come and gone.
+        let is_buried = self.buried.contains(&identity.pid);
+        if is_buried || (identity.pid_ns.is_some() && pid_ns.is_none()) {
             return;
         }
         let child = self.add_image(source_index, None, identity, false);
@@ -802,18 +877,29 @@ impl Drain {
             }
         };
         self.tell(pid, told);
-        // Without a pidfd this is all that we shall hear of it.
-        if let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied()
-            && self.images.get(child).is_some_and(|image| image.pidfd.is_none())
-        {
-            self.end(child, Ending::Death, told.at_ns);
+        let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied() else { return };
+        let Some(image) = self.images.get_mut(child) else { return };
+        match &mut image.end {
+            // We may have learnt of it much later.
+            Some(end) if end.how == Ending::Death => {
+                end.at_ns = end.at_ns.min(told.at_ns);
+                self.limit_ns = self.limit_ns.min(end.at_ns);
+            }
+            // Without a pidfd this is all that we shall hear of it.
+            None if image.pidfd.is_none() => self.end(child, Ending::Death, told.at_ns),
+            _ => {}
         }
     }
 
     /// A program's first record: what went before it in the same process is over.
     fn start(&mut self, index: usize, start: &ProcessStart<'_>, time_ns: u64) {
-        let image = &self.images[index];
+        let image = &mut self.images[index];
         let (serial, pid, pid_ns) = (image.serial, image.pid, image.pid_ns);
+        let exe = match start.image.0 {
+            [] if image.exe.is_empty() => interpreter(start).unwrap_or_default(),
+            [] => std::mem::take(&mut image.exe),
+            said => said.to_vec(),
+        };
         let own_view = pid_ns.is_some() || image.own_pid == pid;
         let ppid = image.ppid.or(own_view.then_some(start.parent.0));
         let before = image.before.filter(|before| self.images.contains(*before));
@@ -821,7 +907,7 @@ impl Drain {
         let who = Who {
             pid,
             ppid,
-            exe: start.image.0.into(),
+            exe: exe.into(),
             uid: Some(start.real_uid.0),
             euid: Some(start.effective_uid.0),
             pid_ns,
@@ -857,7 +943,8 @@ impl Drain {
             });
             let by_pid = || self.images.get(*self.by_pid.get(&(image.pid_ns, image.ppid?))?);
             // A parent that is gone: the ring's own image is its ancestor too.
-            let by_owner = || self.images.get(self.sources.get(source)?.images[0]?).filter(|_| image.slot != Some(0));
+            let by_owner =
+                || self.images.get(self.sources.get(source)?.images[0]?).filter(|_| image.slot != Some(0));
             by_ring.or_else(by_pid).or_else(by_owner)?.process.as_ref()
         };
         let known = same_process.or_else(|| if image.slot == Some(0) { None } else { parent() });
@@ -873,7 +960,7 @@ impl Drain {
                 let who = Who {
                     pid: image.pid,
                     ppid: stat.map(|stat| stat.ppid).or(image.ppid),
-                    exe: procfs::exe(image.pid).filter(|_| is_visible).unwrap_or_default().into(),
+                    exe: image.exe.as_slice().into(),
                     uid: uids.map(|(uid, _)| uid).or(image.uid),
                     euid: uids.map(|(_, euid)| euid).or(image.uid),
                     pid_ns: image.pid_ns,
@@ -1019,6 +1106,21 @@ const INDEX: u64 = (1 << 24) - 1;
 
 fn token_of(serial: u64, index: usize) -> u64 {
     (serial << 24 | index as u64 & INDEX) & !(7 << 61)
+}
+
+/// The image of a program that is gone already: the file that was executed, or for a script its interpreter.
+fn interpreter(start: &ProcessStart<'_>) -> Option<Vec<u8>> {
+    let mut path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
+    // The kernel follows a script's interpreter a few times (execve(2), "Interpreter scripts").
+    for _ in 0..5 {
+        path = std::fs::canonicalize(path).ok()?;
+        let mut line = [0; 256];
+        let len = File::open(&path).and_then(|mut file| file.read(&mut line)).unwrap_or(0);
+        let Some(line) = line.get(..len).unwrap_or_default().strip_prefix(b"#!") else { break };
+        let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+        path = PathBuf::from(OsStr::from_bytes(words.next()?));
+    }
+    Some(path.into_os_string().into_vec())
 }
 
 /// Whether the process behind `pidfd` is dead.

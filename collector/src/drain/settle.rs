@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use wire::events::Counters;
 use wire::ring::layout::{Mapped, SLOTS};
 
-use super::image::{Ending, Image};
-use super::{Drain, Told, Wish};
+use super::image::{End, Ending, Image};
+use super::{Drain, MOST_BURIED, Told, Wish};
 use crate::attach::Word;
 use crate::enrich::descriptors::{Descriptor, Descriptors, Target, sum};
 use crate::enrich::{Exit, Process};
@@ -25,26 +25,36 @@ impl Drain {
         // Ends that wait for somebody to tell more; the others go on.
         let mut held: Vec<usize> = Vec::new();
         loop {
-            let next = self
-                .ending
-                .iter()
-                .filter(|index| !held.contains(index))
-                .filter_map(|index| Some((*index, self.images.get(*index)?.end?)))
-                .filter(|(index, end)| end.at_ns <= horizon && self.is_read(*index, end.read_to))
-                .min_by_key(|(_, end)| end.at_ns);
-            self.merge(next.map_or(horizon, |(_, end)| end.at_ns));
+            let next = self.next_end(horizon, &held);
+            let limit_ns = next.map_or(horizon, |(_, end)| end.at_ns);
+            self.merge(limit_ns);
+            if self.limit_ns < limit_ns {
+                // A record that was just delivered told of an end, which may have to come first.
+                continue;
+            }
             let Some((index, end)) = next else { break };
             // What its threads wrote last may bear a later time than its end has.
             while self.deliver_first(index) {}
             let is_settled = match end.how {
                 Ending::Exec => self.settle_exec(index, now),
-                Ending::Death => self.settle_death(index, now, end.at_ns),
+                Ending::Death => self.settle_death(index, now, &end),
             };
             if !is_settled {
+                // What comes meanwhile goes on, so this end is told with the time at which it can be.
+                if let Some(end) = self.images.get_mut(index).and_then(|image| image.end.as_mut()) {
+                    end.at_ns = end.at_ns.max(horizon.saturating_add(1));
+                }
                 held.push(index);
             }
         }
-        self.waiting.retain(|index| self.images.get(*index).is_some_and(|image| !image.queue.is_empty()));
+    }
+
+    /// The earliest end up to `horizon` that can be reported.
+    fn next_end(&self, horizon: u64, held: &[usize]) -> Option<(usize, End)> {
+        let ends = self.ending.iter().filter(|index| !held.contains(index));
+        ends.filter_map(|index| Some((*index, self.images.get(*index)?.end?)))
+            .filter(|(index, end)| end.at_ns <= horizon && self.is_read(*index, end.read_to))
+            .min_by_key(|(_, end)| end.at_ns)
     }
 
     fn is_read(&self, index: usize, position: u64) -> bool {
@@ -52,26 +62,20 @@ impl Drain {
         source.is_none_or(|source| source.has_read(position))
     }
 
-    /// Delivers the records of all images that are due up to `horizon`, earliest first.
-    fn merge(&mut self, horizon: u64) {
+    /// Delivers the records of all images that are due up to `limit_ns`, earliest first. Stops where one of them tells
+    /// of the end of an image, which then comes next.
+    fn merge(&mut self, limit_ns: u64) {
+        self.limit_ns = limit_ns;
         let due = |drain: &Self, index: usize| drain.images.get(index)?.queue.due_ns();
-        if let &[only] = self.waiting.as_slice() {
-            while due(self, only).is_some_and(|due| due <= horizon) {
-                self.deliver_first(only);
-            }
-            // A start may have flushed others; nothing is ever added to the waiting here.
-            self.waiting.retain(|index| self.images.get(*index).is_some_and(|image| !image.queue.is_empty()));
-            return;
-        }
         let mut heap: BinaryHeap<Reverse<(u64, usize)>> =
             self.waiting.iter().filter_map(|index| Some(Reverse((due(self, *index)?, *index)))).collect();
         while let Some(Reverse((time, index))) = heap.pop() {
-            if time > horizon {
+            if time > self.limit_ns {
                 break;
             }
             let next = heap.peek().map_or(u64::MAX, |Reverse((time, _))| *time);
             // A queue may have been emptied meanwhile, by the next image of the same process.
-            while due(self, index).is_some_and(|due| due <= horizon && due <= next) {
+            while due(self, index).is_some_and(|due| due <= self.limit_ns && due <= next) {
                 self.deliver_first(index);
             }
             if let Some(due) = due(self, index) {
@@ -87,7 +91,8 @@ impl Drain {
         let serial = self.images.get(after)?.serial;
         let image = self.images.get_mut(index)?;
         image.after = Some(after);
-        let counters = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
+        let counters =
+            image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
         let process = image.process.as_mut()?;
         let mut kept = Descriptors::default();
         let descriptors = Arc::clone(&process.descriptors);
@@ -154,7 +159,8 @@ impl Drain {
     }
 
     /// Reports the end of a process. False where somebody may still tell how it ended.
-    fn settle_death(&mut self, index: usize, now: u64, at_ns: u64) -> bool {
+    fn settle_death(&mut self, index: usize, now: u64, end: &End) -> bool {
+        let at_ns = end.at_ns;
         let Some(image) = self.images.get(index) else { return true };
         // An earlier image of the same process is settled first: its books go into this one's.
         if image.before.is_some_and(|before| self.images.contains(before)) && self.ending_wish != Wish::End {
@@ -171,11 +177,12 @@ impl Drain {
             return false;
         }
         let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
-        let stat = image.pid_ns.is_none().then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
+        let stat =
+            image.pid_ns.is_none().then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
         let told = self.told.get(&image.pid).copied().filter(|_| image.pid_ns.is_none());
         let status = wait_status(image, ring, stat, told);
         let said = ring.and_then(|(ring, slot)| Image::usage(ring.slot(slot)));
-        let has_waited = now.saturating_sub(at_ns) >= GRACE_NS || self.ending_wish == Wish::End;
+        let has_waited = now.saturating_sub(end.noticed_ns) >= GRACE_NS || self.ending_wish == Wish::End;
         // The launcher tells of its children what nobody else knows, their largest resident set.
         let is_launchers = image.ppid == Some(std::os::unix::process::parent_id()) && image.pid_ns.is_none();
         let is_word_due = told.is_none() && (is_launchers || (said.is_none() && stat.is_none()));
@@ -205,7 +212,12 @@ impl Drain {
         if let Some(process) = &mut image.process {
             self.enricher.exited(process, at_ns, &exit);
         }
-        self.told.remove(&self.images[index].pid);
+        let pid = self.images[index].pid;
+        self.told.remove(&pid);
+        if self.buried.len() == MOST_BURIED {
+            self.buried.pop_front();
+        }
+        self.buried.push_back(pid);
         self.remove(index);
         true
     }
