@@ -42,6 +42,9 @@ use crate::outputs::{self, Output};
 use crate::socket::{self, Files, Name};
 use crate::{environment, sensor_path};
 
+/// How long messages of the collector may wait while CMD runs. A thousand processes a second leave a hundred messages,
+/// which a socket's buffer holds.
+const REST: Duration = Duration::from_millis(50);
 /// How long a collector may take to say that it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a collector may write at the end without a sign of life.
@@ -181,6 +184,8 @@ struct Launcher {
     ended: Option<Exited>,
     /// The last sign of life from a collector.
     heard: Instant,
+    /// Until when the channel is not listened to: while CMD runs, messages wait in it and are read together.
+    resting_until: Option<Instant>,
     is_finishing: bool,
 }
 
@@ -207,6 +212,7 @@ impl Launcher {
             command: None,
             ended: None,
             heard: Instant::now(),
+            resting_until: None,
             is_finishing: false,
         }
     }
@@ -311,6 +317,7 @@ impl Launcher {
     /// Has the collector write everything and waits for its end, or gives up on it.
     fn finish(&mut self, ending: Ending) {
         self.is_finishing = true;
+        self.resting_until = None;
         self.tell(match ending {
             Ending::WithCommand => ToCollector::Finish,
             Ending::WithDescendants => ToCollector::FinishWhenIdle,
@@ -378,7 +385,7 @@ impl Launcher {
 
     /// Sleeps until a signal, a message, the due restart or `deadline`.
     fn wait(&self, deadline: Option<Instant>) {
-        let wake = [deadline, self.restart_at].into_iter().flatten().min();
+        let wake = [deadline, self.restart_at, self.resting_until].into_iter().flatten().min();
         let time = wake.map(|wake| {
             let left = wake.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
@@ -386,8 +393,13 @@ impl Launcher {
         let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if let Some(collector) = self.collector.as_ref().filter(|collector| !collector.is_closed) {
             let channel = &collector.child.channel;
-            let interest = if channel.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            polled.push(PollFd::new(channel, interest));
+            let mut interest = if self.resting_until.is_none() { PollFlags::IN } else { PollFlags::empty() };
+            if channel.has_unsent() {
+                interest |= PollFlags::OUT;
+            }
+            if !interest.is_empty() {
+                polled.push(PollFd::new(channel, interest));
+            }
         }
         // An interruption (the launcher was stopped and continued) is a wake-up like any other.
         let _ = poll(&mut polled, time.as_ref());
@@ -395,7 +407,14 @@ impl Launcher {
 
     /// Does whatever a wake-up may be about, other than signals to pass on.
     fn keep_house(&mut self) {
-        self.hear_collector();
+        // Each process that starts and ends gives two messages: listening at once would wake this process as often,
+        // beside the application that it waits for.
+        if self.resting_until.is_none_or(|until| until <= Instant::now()) {
+            let heard = self.heard;
+            self.hear_collector();
+            let is_busy = self.heard != heard && self.command.is_some() && !self.is_finishing;
+            self.resting_until = is_busy.then(|| Instant::now() + REST);
+        }
         while let Some(change) = command::next_change() {
             match change {
                 Change::Ended(ended) => self.bury(ended),
