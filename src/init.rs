@@ -263,35 +263,50 @@ unsafe fn shown_environment<'s>(environment: Strings, shown: &'s mut [*const u8;
 }
 
 /// Makes a ring, writes the image's first record into it, and sends it to the collector.
+///
+/// Normally the collector is looked for first, so that nothing is made in vain. One that is near is known to be there
+/// (`glassbox run` started it): then the ring comes first, and the connection and the packet reach the collector
+/// together, which wakes it once instead of twice.
 fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
     let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
-    // No descriptor free for a socket: nobody can be told. The parent's exec event stands alone then.
-    let socket = sys::packet_socket().ok()?;
-    let ring = connect(socket, name, image.euid).then(|| make_ring(wishes));
-    let attached = match ring {
-        None => None,
-        Some(Err(blind)) => {
-            say_hello(socket, image, blind as u8, None);
-            None
-        }
-        Some(Ok(made)) => {
-            state::arm(made.ring, made.data_len, made.page, image.pid);
-            made.ring.slot(0).born_ns.store(sys::now_ns(), Ordering::Relaxed);
-            made.ring.slot(0).ppid.store(image.ppid, Ordering::Relaxed);
-            made.ring.slot(0).pid.store(image.pid, Ordering::Release);
-            image.tell(hello::is_near(name));
-            let sent = say_hello(socket, image, 0, Some(made.memfd));
-            sys::close(made.memfd);
-            if sent {
-                Some(made.ring)
-            } else {
-                state::disarm();
-                None
-            }
-        }
+    let is_near = hello::is_near(name);
+    let early = is_near.then(|| prepare(wishes, image, is_near));
+    let attached = sys::packet_socket().ok().and_then(|socket| {
+        let is_sent = connect(socket, name, image.euid).then(|| {
+            let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
+            let (blind, memfd) = match made {
+                Ok(made) => (0, Some(made.memfd)),
+                Err(blind) => (blind as u8, None),
+            };
+            (made, say_hello(socket, image, blind, memfd))
+        });
+        sys::close(socket);
+        is_sent
+    });
+    // No descriptor free for a socket, or nobody there: nobody can be told. The parent's exec event stands alone then.
+    let (made, is_sent) = match attached {
+        Some((made, is_sent)) => (Some(made), is_sent),
+        None => (early, false),
     };
-    sys::close(socket);
-    attached
+    let made = made?.ok()?;
+    sys::close(made.memfd);
+    if is_sent {
+        return Some(made.ring);
+    }
+    state::disarm();
+    None
+}
+
+/// A ring that holds the image's first record, and that the hooks write into from here on.
+fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind> {
+    let made = make_ring(wishes)?;
+    state::arm(made.ring, made.data_len, made.page, image.pid);
+    let slot = made.ring.slot(0);
+    slot.born_ns.store(sys::now_ns(), Ordering::Relaxed);
+    slot.ppid.store(image.ppid, Ordering::Relaxed);
+    slot.pid.store(image.pid, Ordering::Release);
+    image.tell(is_near);
+    Ok(made)
 }
 
 /// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost the way to
@@ -330,6 +345,7 @@ fn is_trusted(socket: c_int, euid: u32) -> bool {
 }
 
 /// A ring that is mapped, and the file behind it.
+#[derive(Clone, Copy)]
 struct Made {
     ring: Mapped,
     data_len: u64,
