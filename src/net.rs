@@ -29,14 +29,33 @@ pub fn socket_made(call: Call, family: c_int, kind: c_int, protocol: c_int) {
     emit::after(call, 0, &event);
 }
 
-/// bind(2).
+/// bind(2). A port of 0 has the kernel choose one: then it is asked which.
 ///
 /// # Safety
 /// `address` and `len` are the call's.
 pub unsafe fn bound(call: Call, fd: c_int, address: *const c_void, len: u32) {
     // SAFETY: the caller's promise.
-    let local = unsafe { capture::address(call.outcome, address, len) };
+    let mut local = unsafe { capture::address(call.outcome, address, len) };
+    let mut buffer = [0u8; capture::ADDRESS_CAP];
+    if !call.outcome.failed
+        && state::seal() == Seal::Open
+        && is_any_port(local.0)
+        && let Ok(known) = sys::own_address(fd, &mut buffer)
+    {
+        local = Address(buffer.get(..known).unwrap_or_default());
+    }
     emit::after(call, 0, &NetBind { fd, local });
+}
+
+/// Whether an internet address names no port: bytes 2 and 3 of a sockaddr_in and of a sockaddr_in6.
+fn is_any_port(address: &[u8]) -> bool {
+    match address {
+        [low, high, 0, 0, ..] => {
+            let family = i32::from(u16::from_ne_bytes([*low, *high]));
+            family == libc::AF_INET || family == libc::AF_INET6
+        }
+        _ => false,
+    }
 }
 
 /// listen(2).

@@ -200,6 +200,13 @@ pub fn peer_address(fd: c_int, address: &mut [u8]) -> Result<usize> {
     Ok((len as usize).min(address.len()))
 }
 
+/// getsockname(2) into `address`; gives the address's length.
+pub fn own_address(fd: c_int, address: &mut [u8]) -> Result<usize> {
+    let mut len = address.len() as libc::socklen_t;
+    call!(SYS_getsockname, fd, address.as_mut_ptr(), &raw mut len)?;
+    Ok((len as usize).min(address.len()))
+}
+
 /// Sends one packet, and with it a descriptor if `passed` is one. No signal is raised if the peer is gone.
 pub fn send_packet(fd: c_int, packet: &[u8], passed: Option<c_int>) -> Result<()> {
     #[repr(C, align(8))]
