@@ -109,6 +109,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Ledger) {
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.sensor_ns += other.sensor_ns;
+    }
+
     /// Reads a recording through `glassbox replay`.
     pub fn of_recording(built: &Built, recording: &Path) -> Result<Ledger> {
         let mut replay = Command::new(&built.cli);

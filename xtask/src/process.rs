@@ -55,10 +55,21 @@ pub fn wait(child: Child) -> Result<(ExitStatus, Duration)> {
     }
     // SAFETY: all-zero is a valid rusage, and wait4 filled it.
     let usage = unsafe { usage.assume_init() };
-    let span = |t: libc::timeval| {
-        Duration::from_secs(t.tv_sec.unsigned_abs()) + Duration::from_micros(t.tv_usec.unsigned_abs())
-    };
     Ok((ExitStatus::from_raw(status), span(usage.ru_utime) + span(usage.ru_stime)))
+}
+
+/// CPU time of all children waited for so far, and of the descendants that they waited for.
+pub fn cpu_of_children() -> Duration {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is a local of the right type.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    // SAFETY: all-zero is a valid rusage, so it is one whether the call filled it or not.
+    let usage = unsafe { usage.assume_init() };
+    span(usage.ru_utime) + span(usage.ru_stime)
+}
+
+fn span(time: libc::timeval) -> Duration {
+    Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
 }
 
 /// Sends a signal to a child that has not been waited for.

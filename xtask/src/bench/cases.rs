@@ -12,7 +12,7 @@ use super::peers::{Lttng, Peer};
 use super::programs::{Sample, run_json, run_loop, run_whole};
 use super::report::{Row, at_most};
 use super::stats::{self, Spread, rate, time};
-use super::{Bench, Outcome, Watch};
+use super::{Bench, Outcome, Watch, Way};
 use crate::glassbox::{Collector, Ledger};
 use crate::http::{self, Connections};
 use crate::{process, shell};
@@ -44,28 +44,67 @@ pub const ALL: &[Case] = &[
     Case { name: "codec", what: "encode+commit and decode alone: time and instructions", run: codec },
 ];
 
-/// What a program under test is compared in: bare, then watched, again and again.
+/// In what a program under test is measured, again and again in turn.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Bare,
+    Watched(&'a Watch<'a>),
+    /// Under a library whose wrappers do nothing.
+    Wrapped,
+}
+
+impl Subject<'_> {
+    /// The command as this subject.
+    fn of(&self, bench: &Bench, mut command: Command) -> Command {
+        match self {
+            Subject::Bare => command,
+            Subject::Watched(watch) => watch.over(&command),
+            Subject::Wrapped => {
+                command.env("LD_PRELOAD", bench.programs.library("wrapper"));
+                command
+            }
+        }
+    }
+}
+
+/// The command under the sensor, or bare.
+fn under(watch: Option<&Watch<'_>>, command: Command) -> Command {
+    match watch {
+        Some(watch) => watch.over(&command),
+        None => command,
+    }
+}
+
+/// What came of it, a sample of each a round.
 struct Pairs {
     bare: Vec<Sample>,
     watched: Vec<Sample>,
+    /// Empty where the case has no use for it.
+    wrapped: Vec<Sample>,
     outcome: Outcome,
 }
 
 impl Pairs {
     fn wall(&self) -> Spread {
-        self.ratio(|sample| sample.wall_ns)
+        ratio(&self.watched, &self.bare, |sample| sample.wall_ns)
     }
 
     fn cpu(&self) -> Spread {
-        self.ratio(|sample| sample.cpu_ns)
-    }
-
-    fn ratio(&self, of: impl Fn(&Sample) -> f64) -> Spread {
-        Spread::of(self.bare.iter().zip(&self.watched).map(|(bare, watched)| of(watched) / of(bare)))
+        ratio(&self.watched, &self.bare, |sample| sample.cpu_ns)
     }
 
     fn bare_ns(&self) -> f64 {
         Spread::of(self.bare.iter().map(|sample| sample.wall_ns)).median
+    }
+
+    /// What the empty wrapper takes, and what the sensor takes of that.
+    fn floor(&self) -> String {
+        if self.wrapped.is_empty() {
+            return String::new();
+        }
+        let floor = ratio(&self.wrapped, &self.bare, |sample| sample.wall_ns);
+        let to_it = ratio(&self.watched, &self.wrapped, |sample| sample.wall_ns);
+        format!("×{:.2}; glassbox ×{:.2} of it", floor.median, to_it.median)
     }
 
     /// As a line of the table; `runs` is how many units of work the watched side did in all.
@@ -80,6 +119,7 @@ impl Pairs {
             bare: time(self.bare_ns()),
             watched: self.wall().ratio(),
             cpu: self.cpu().ratio(),
+            floor: self.floor(),
             collector: if is_watched { time(self.outcome.collector_cpu_ns / runs) } else { String::new() },
             lost: if is_watched { lost(&self.outcome.ledger) } else { String::new() },
             must,
@@ -88,32 +128,43 @@ impl Pairs {
     }
 }
 
+fn ratio(over: &[Sample], under: &[Sample], of: impl Fn(&Sample) -> f64) -> Spread {
+    Spread::of(over.iter().zip(under).map(|(over, under)| of(over) / of(under)))
+}
+
 fn lost(ledger: &Ledger) -> String {
     format!("{} of {}", ledger.lost, ledger.delivered + ledger.lost)
 }
 
-/// Alternates bare and watched; the first pair warms up and is thrown away.
+/// Alternates bare, watched and, if `with_wrapper`, the empty wrapper; the first round warms up and
+/// is thrown away.
 fn pairs(
     bench: &Bench,
-    name: &str,
+    watch: Watch<'_>,
+    with_wrapper: bool,
     rounds: u32,
-    sample: impl Fn(Option<&Watch<'_>>) -> Result<Sample>,
+    sample: impl Fn(Subject<'_>) -> Result<Sample>,
 ) -> Result<Pairs> {
-    let watch = bench.watch(name)?;
-    let mut pairs = Pairs { bare: Vec::new(), watched: Vec::new(), outcome: Outcome::default() };
+    let with_wrapper = with_wrapper && bench.options.preload.is_none();
+    let subjects = if with_wrapper { 3 } else { 2 };
+    let mut pairs = Pairs { bare: vec![], watched: vec![], wrapped: vec![], outcome: Outcome::default() };
     let mut warm_up_ns = 0.0;
     for round in 0..=rounds {
-        // Who goes first changes, so that neither profits from what the other left in caches.
-        let is_bare_first = round % 2 == 0;
-        let first = sample((!is_bare_first).then_some(&watch))?;
-        let second = sample(is_bare_first.then_some(&watch))?;
+        // Who goes first changes, so that nobody profits from what another left in caches.
+        for turn in 0..subjects {
+            let (subject, into) = match (round + turn) % subjects {
+                0 => (Subject::Bare, &mut pairs.bare),
+                1 => (Subject::Watched(&watch), &mut pairs.watched),
+                _ => (Subject::Wrapped, &mut pairs.wrapped),
+            };
+            let sample = sample(subject)?;
+            if round > 0 {
+                into.push(sample);
+            }
+        }
         if round == 0 {
             warm_up_ns = watch.collector_cpu_ns()?;
-            continue;
         }
-        let (bare, watched) = if is_bare_first { (first, second) } else { (second, first) };
-        pairs.bare.push(bare);
-        pairs.watched.push(watched);
     }
     pairs.outcome = watch.finish()?;
     pairs.outcome.collector_cpu_ns -= warm_up_ns;
@@ -129,14 +180,19 @@ fn loop_case(bench: &mut Bench, program: &LoopProgram<'_>) -> Result<()> {
         command.arg(count.to_string()).args(program.arguments);
         command
     };
-    let result = pairs(bench, program.name, rounds, |watch| {
-        let mut command = command(count);
-        if let Some(watch) = watch {
-            watch.apply(&mut command);
-        }
-        run_loop(&mut command)
+    let watch = bench.watch_as(program.name, program.way)?;
+    let result = pairs(bench, watch, program.has_floor, rounds, |subject| match subject {
+        Subject::Watched(watch) => watch.run_loop(&command(count)),
+        subject => run_loop(&mut subject.of(bench, command(count))),
     })?;
-    let row = result.row(program.what, program.bound, f64::from(rounds) * f64::from(count));
+    let mut row = result.row(program.what, program.bound, f64::from(rounds) * f64::from(count));
+    // With the round that warmed up, which is in the recording too.
+    let least = f64::from(rounds + 1) * f64::from(count) * f64::from(program.events);
+    let delivered = result.outcome.ledger.delivered as f64;
+    if bench.built.is_some() && delivered < least {
+        row.is_reached = Some(false);
+        bench.results.skip(program.what, format!("only {delivered} of {least} events were delivered"));
+    }
 
     let mut beside = Vec::new();
     if !bench.options.skips_peers {
@@ -146,22 +202,27 @@ fn loop_case(bench: &mut Bench, program: &LoopProgram<'_>) -> Result<()> {
                 continue;
             }
             let count = if *peer == Peer::Empty { count } else { count / 10 };
+            let mut added_ns = Vec::new();
             let ratios: Result<Vec<f64>> = (0..bench.rounds(3))
                 .map(|_| {
                     let bare = run_loop(&mut command(count))?;
                     let (mut command, guard) = peer.over(&command(count), program.calls, &bench.programs)?;
                     let watched = run_loop(&mut command)?;
                     drop(guard);
+                    added_ns.push(watched.wall_ns - bare.wall_ns);
                     Ok(watched.wall_ns / bare.wall_ns)
                 })
                 .collect();
-            beside.push((peer.name(), ratios.map(Spread::of).map_err(|error| format!("{error:#}"))));
+            let added = Spread::of(added_ns).median;
+            let note = if added > 0.0 { format!("+{}", time(added)) } else { String::new() };
+            let figure = ratios.map(|ratios| (Spread::of(ratios), note));
+            beside.push((peer.name(), figure.map_err(|error| format!("{error:#}"))));
         }
     }
     bench.results.add(row);
     for (peer, result) in beside {
         match result {
-            Ok(ratio) => bench.results.beside(program.name, peer, ratio.ratio(), String::new()),
+            Ok((ratio, note)) => bench.results.beside(program.what, peer, ratio.ratio(), note),
             Err(why) => bench.results.skip(peer, why),
         }
     }
@@ -176,6 +237,11 @@ struct LoopProgram<'a> {
     arguments: &'a [&'a str],
     count: u32,
     bound: f64,
+    way: Way,
+    /// Events that the sensor must record for each iteration.
+    events: u32,
+    /// Whether the functions it calls are those of the empty wrapper.
+    has_floor: bool,
     /// System calls that a peer is asked for.
     calls: &'a [&'a str],
     peers: &'a [Peer],
@@ -188,10 +254,7 @@ fn event(bench: &mut Bench) -> Result<()> {
     let once = |watch: Option<&Watch<'_>>| -> Result<[f64; 2]> {
         let mut command = Command::new(bench.programs.file("hot_open"));
         command.arg(&bursts).env("LD_PRELOAD", &stub);
-        if let Some(watch) = watch {
-            watch.apply(&mut command);
-        }
-        let told = run_json(&mut command)?;
+        let told = run_json(&mut under(watch, command))?;
         Ok(["median_ps", "min_ps"].map(|name| told[name].as_f64().unwrap_or(0.0) / 1000.0))
     };
     let watch = bench.watch("event")?;
@@ -247,6 +310,9 @@ fn open_close(bench: &mut Bench) -> Result<()> {
             arguments: &[],
             count: 200_000,
             bound: 1.10,
+            way: Way::Collect,
+            events: 2,
+            has_floor: true,
             calls: &["openat", "close"],
             peers: ALL_PEERS,
         },
@@ -263,6 +329,9 @@ fn read_write(bench: &mut Bench) -> Result<()> {
             arguments: &[],
             count: 400_000,
             bound: 1.05,
+            way: Way::Collect,
+            events: 0,
+            has_floor: true,
             calls: &["read", "write"],
             peers: &[Peer::Strace, Peer::BpfCount],
         },
@@ -276,6 +345,9 @@ fn read_write(bench: &mut Bench) -> Result<()> {
             arguments: &[],
             count: 200_000,
             bound: 1.05,
+            way: Way::Collect,
+            events: 0,
+            has_floor: true,
             calls: &["read", "write"],
             peers: &[],
         },
@@ -292,6 +364,9 @@ fn connect_accept(bench: &mut Bench) -> Result<()> {
             arguments: &[],
             count: 10_000,
             bound: 1.05,
+            way: Way::Collect,
+            events: 5,
+            has_floor: false,
             calls: &["connect", "accept", "accept4", "close"],
             peers: &[Peer::Strace, Peer::StraceFiltered, Peer::BpfCount],
         },
@@ -299,10 +374,11 @@ fn connect_accept(bench: &mut Bench) -> Result<()> {
 }
 
 fn fork_exec(bench: &mut Bench) -> Result<()> {
-    for (what, arguments, peers) in [
-        ("fork+exec of /bin/true", ["fork"].as_slice(), ALL_PEERS),
-        ("vfork+exec of /bin/true", &["vfork"], &[]),
-        ("posix_spawn of /bin/true", &["spawn"], &[]),
+    for (what, way, arguments, peers) in [
+        ("fork+exec of /bin/true", Way::Run, ["fork"].as_slice(), ALL_PEERS),
+        ("fork+exec of /bin/true, `glassbox collect`", Way::Collect, &["fork"], &[]),
+        ("vfork+exec of /bin/true", Way::Run, &["vfork"], &[]),
+        ("posix_spawn of /bin/true", Way::Run, &["spawn"], &[]),
     ] {
         loop_case(
             bench,
@@ -313,6 +389,10 @@ fn fork_exec(bench: &mut Bench) -> Result<()> {
                 arguments,
                 count: 400,
                 bound: 1.25,
+                way,
+                // Fork, exec and the new image's start; its exit has no number.
+                events: 3,
+                has_floor: false,
                 calls: &["execve", "exit_group"],
                 peers,
             },
@@ -331,14 +411,8 @@ fn whole_case(
     make: impl Fn() -> Command,
 ) -> Result<()> {
     let rounds = bench.rounds(15);
-    let result = pairs(bench, name, rounds, |watch| {
-        run_whole(runs, || {
-            let mut command = make();
-            if let Some(watch) = watch {
-                watch.apply(&mut command);
-            }
-            command
-        })
+    let result = pairs(bench, bench.watch(name)?, false, rounds, |subject| {
+        run_whole(runs, || subject.of(bench, make()))
     })?;
     bench.results.add(result.row(what, bound, f64::from(rounds * runs)));
     Ok(())
@@ -416,10 +490,8 @@ impl Nginx {
         fs::write(dir.join("nginx.conf"), nginx_configuration(dir, port, 1))?;
         let mut command = Command::new(binary);
         command.arg("-p").arg(dir).arg("-e").arg(dir.join("error.log")).arg("-c").arg(dir.join("nginx.conf"));
+        let mut command = under(watch, command);
         command.stdin(Stdio::null());
-        if let Some(watch) = watch {
-            watch.apply(&mut command);
-        }
         let nginx = Nginx { master: command.spawn()?, port };
         let is_up = || http::load(([127, 0, 0, 1], port).into(), 1, 1, Connections::Fresh).is_ok();
         if !process::wait_until(Duration::from_secs(5), is_up) {
@@ -498,7 +570,6 @@ fn nginx(bench: &mut Bench) -> Result<()> {
             what: what.to_owned(),
             bare: time(Spread::of(bares).median),
             watched: ratio.ratio(),
-            cpu: String::new(),
             collector: if is_watched {
                 time(collector_ns / f64::from(rounds * requests))
             } else {
@@ -507,6 +578,7 @@ fn nginx(bench: &mut Bench) -> Result<()> {
             lost: if is_watched { lost(&outcome.ledger) } else { String::new() },
             must,
             is_reached,
+            ..Row::default()
         });
     }
     rows.into_iter().for_each(|row| bench.results.add(row));
@@ -537,10 +609,7 @@ impl Sleepers {
         for _ in 0..count {
             let mut command = Command::new("sleep");
             command.arg("60");
-            if let Some(watch) = watch {
-                watch.apply(&mut command);
-            }
-            sleepers.0.push(command.spawn()?);
+            sleepers.0.push(under(watch, command).spawn()?);
         }
         std::thread::sleep(Duration::from_millis(300));
         Ok(sleepers)
@@ -773,6 +842,7 @@ mod tests {
         let pairs = Pairs {
             bare: vec![sample(10.0), sample(20.0), sample(10.0)],
             watched: vec![sample(11.0), sample(40.0), sample(12.0)],
+            wrapped: Vec::new(),
             outcome: Outcome::default(),
         };
 

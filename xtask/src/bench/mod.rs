@@ -11,13 +11,14 @@ mod programs;
 mod report;
 mod stats;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 pub use self::cases::nginx_configuration;
-use self::programs::Programs;
+use self::programs::{Programs, Sample};
 use self::report::Results;
 use crate::glassbox::{self, Built, Collector, Ledger};
 use crate::{packages, process, shell};
@@ -134,13 +135,18 @@ impl Bench {
 
     /// Starts a collector (none for `--preload`) that writes a recording.
     fn watch(&self, name: &str) -> Result<Watch<'_>> {
-        let recording = self.scratch.join(format!("{name}.gbx"));
-        let outputs = [format!("recording:{}", recording.display())];
-        Ok(Watch { bench: self, collector: self.collector(&outputs)?, recording })
+        self.watch_as(name, Way::Collect)
     }
 
-    fn collector(&self, outputs: &[String]) -> Result<Option<Collector>> {
-        self.built.as_ref().map(|built| Collector::start(built, outputs)).transpose()
+    fn watch_as(&self, name: &str, way: Way) -> Result<Watch<'_>> {
+        let recording = self.scratch.join(format!("{name}.gbx"));
+        let collector = match (&self.built, way) {
+            (None, _) | (_, Way::Run) => None,
+            (Some(built), Way::Collect) => {
+                Some(Collector::start(built, &[format!("recording:{}", recording.display())])?)
+            }
+        };
+        Ok(Watch { bench: self, way, collector, recording, runs: Cell::default() })
     }
 
     fn built(&self) -> Result<&Built> {
@@ -148,11 +154,23 @@ impl Bench {
     }
 }
 
+/// How a program comes under the sensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By `LD_PRELOAD`, with one `glassbox collect` for all runs of the case.
+    Collect,
+    /// By `glassbox run`, with a launcher and a collector for each run.
+    Run,
+}
+
 /// The sensor, and the collector that listens to it.
 struct Watch<'a> {
     bench: &'a Bench,
+    way: Way,
     collector: Option<Collector>,
     recording: PathBuf,
+    /// Runs under `glassbox run` so far: what they delivered, and CPU time beside the program's.
+    runs: Cell<Outcome>,
 }
 
 /// What the collector used, and what it says came through.
@@ -163,12 +181,18 @@ struct Outcome {
 }
 
 impl Watch<'_> {
-    /// Puts the sensor into a command's environment, in front of what is preloaded there.
-    fn apply(&self, command: &mut Command) {
+    /// The command under the sensor, which goes in front of what is preloaded there.
+    fn over(&self, command: &Command) -> Command {
+        if let (Way::Run, Some(built)) = (self.way, &self.bench.built) {
+            let cli = built.cli.to_string_lossy();
+            let output = format!("recording:{}", self.recording.display());
+            return peers::again(command, &[&cli, "run", "-o", &output, "--"]);
+        }
+        let mut command = peers::again(command, &[]);
         let before = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD").and_then(|(_, value)| value);
         let before = before.map(|value| value.to_owned());
         match &self.collector {
-            Some(collector) => collector.watch(command),
+            Some(collector) => collector.watch(&mut command),
             None => {
                 command.env("LD_PRELOAD", &self.bench.sensor);
             }
@@ -179,19 +203,38 @@ impl Watch<'_> {
             both.push(before);
             command.env("LD_PRELOAD", both);
         }
+        command
     }
 
+    /// Runs a loop program under the sensor; per iteration.
+    fn run_loop(&self, command: &Command) -> Result<Sample> {
+        let mut command = self.over(command);
+        if self.way == Way::Collect || self.bench.built.is_none() {
+            return programs::run_loop(&mut command);
+        }
+        let before = process::cpu_of_children();
+        let told = programs::run_json(&mut command)?;
+        let all_ns = (process::cpu_of_children() - before).as_nanos() as f64;
+        let mut runs = self.runs.get();
+        // Launcher and collector, from their start to their end, and the program's own start.
+        runs.collector_cpu_ns += all_ns - told["cpu_ns"].as_f64().unwrap_or(0.0);
+        runs.ledger.add(Ledger::of_recording(self.bench.built()?, &self.recording)?);
+        self.runs.set(runs);
+        programs::per_iteration(&command, &told)
+    }
+
+    /// What the collector has used so far.
     fn collector_cpu_ns(&self) -> Result<f64> {
         match &self.collector {
             Some(collector) => Ok(process::cpu(collector.pid())?.as_nanos() as f64),
-            None => Ok(0.0),
+            None => Ok(self.runs.get().collector_cpu_ns),
         }
     }
 
     /// Ends the collector and reads its recording.
     fn finish(self) -> Result<Outcome> {
         let Some(collector) = self.collector else {
-            return Ok(Outcome::default());
+            return Ok(self.runs.get());
         };
         let collector_cpu_ns = process::cpu(collector.pid())?.as_nanos() as f64;
         collector.stop()?;

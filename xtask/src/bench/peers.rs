@@ -95,14 +95,17 @@ impl Peer {
     }
 }
 
-/// The same program with its arguments and environment, behind a prefix.
-fn again(program: &Command, prefix: &[&str]) -> Command {
+/// The same program with its arguments, environment and folder, behind a prefix.
+pub fn again(program: &Command, prefix: &[&str]) -> Command {
     let mut words: Vec<_> = prefix.iter().map(Into::into).collect();
     words.push(program.get_program().to_owned());
     words.extend(program.get_args().map(ToOwned::to_owned));
     let mut words = words.into_iter();
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);
+    if let Some(dir) = program.get_current_dir() {
+        command.current_dir(dir);
+    }
     for (name, value) in program.get_envs() {
         match value {
             Some(value) => command.env(name, value),

@@ -19,8 +19,9 @@ const PROGRAMS: [&str; 8] = [
     "flood",
     "delay",
 ];
-/// Preloaded libraries to measure with and against.
-const LIBRARIES: [&str; 2] = ["stub_open", "empty"];
+/// Preloaded libraries to measure with and against, and how each is linked.
+const LIBRARIES: [(&str, &[&str]); 3] =
+    [("stub_open", &["-nostdlib"]), ("empty", &["-nostdlib"]), ("wrapper", &["-ldl"])];
 
 /// The folder of the compiled programs.
 #[derive(Clone, Debug)]
@@ -33,8 +34,9 @@ impl Programs {
         for name in PROGRAMS {
             programs.compile(name, &programs.file(name), &["-pthread"])?;
         }
-        for name in LIBRARIES {
-            programs.compile(name, &programs.library(name), &["-shared", "-fPIC", "-nostdlib"])?;
+        for (name, libraries) in LIBRARIES {
+            let flags = [["-shared", "-fPIC"].as_slice(), libraries].concat();
+            programs.compile(name, &programs.library(name), &flags)?;
         }
         Ok(programs)
     }
@@ -60,7 +62,7 @@ impl Programs {
 }
 
 /// One measurement, for one iteration (or one run) of whatever is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Wall time in nanoseconds.
     pub wall_ns: f64,
@@ -71,6 +73,11 @@ pub struct Sample {
 /// Runs a program that times its own loop; per iteration.
 pub fn run_loop(command: &mut Command) -> Result<Sample> {
     let told = run_json(command)?;
+    per_iteration(command, &told)
+}
+
+/// What a program told about its whole loop, for one iteration of it.
+pub fn per_iteration(command: &Command, told: &Value) -> Result<Sample> {
     let number = |name: &str| told[name].as_f64().unwrap_or(0.0);
     let iterations = number("iterations");
     if iterations <= 0.0 {

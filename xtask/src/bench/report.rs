@@ -19,6 +19,8 @@ pub struct Row {
     pub watched: String,
     /// Ratio of the program's own CPU time.
     pub cpu: String,
+    /// What a wrapper that does nothing costs here, and the sensor's ratio to that.
+    pub floor: String,
     /// What the collector used, for the same unit of work.
     pub collector: String,
     /// Events lost of those made.
@@ -79,7 +81,17 @@ impl Results {
     pub fn text(&self) -> String {
         let mut text = String::new();
         if !self.rows.is_empty() {
-            let head = ["", "bare", "glassbox", "program's CPU", "collector's CPU", "lost", "must reach", ""];
+            let head = [
+                "",
+                "bare",
+                "glassbox",
+                "program's CPU",
+                "empty wrapper",
+                "collector's CPU",
+                "lost",
+                "must reach",
+                "",
+            ];
             let lines: Vec<Vec<String>> = self
                 .rows
                 .iter()
@@ -89,7 +101,17 @@ impl Results {
                         Some(false) => "MISSED",
                         None => "",
                     };
-                    [&row.what, &row.bare, &row.watched, &row.cpu, &row.collector, &row.lost, &row.must]
+                    let cells = [
+                        &row.what,
+                        &row.bare,
+                        &row.watched,
+                        &row.cpu,
+                        &row.floor,
+                        &row.collector,
+                        &row.lost,
+                        &row.must,
+                    ];
+                    cells
                         .into_iter()
                         .map(String::as_str)
                         .chain([verdict])
@@ -142,7 +164,9 @@ Each case alternates the bare program and the same program under the sensor. A r
 the pairwise ratios, and in brackets the middle half of them; loops time themselves, so that starting
 the program is not in the figure. *program's CPU* is the ratio of user and system time; *collector's CPU*
 is what the collector used on its own core for the same unit of work, which the program does not wait
-for. *lost* is read from the recording: the collector's own account. Times belong to this machine; ratios travel.
+for; under `glassbox run` it has the launcher in it, and both their starts. *empty wrapper* is the same
+loop under a C library whose `read`, `write`, `open` and `close` call the real ones through a pointer and
+return, measured in the same rounds: what remains to *glassbox* is the recording. *lost* is read from the recording: the collector's own account. Times belong to this machine; ratios travel.
 
 *one event, hot* is a call of `open` whose next definition is an empty function: what remains is the hook.
 ";
