@@ -1,20 +1,21 @@
 //! A whole mapping as a hostile program leaves it, header and all: the reader ends, and touches nothing outside.
 //!
-//! The input is a list of stores into the mapping, some before and some between the reader's steps, as a program that
-//! goes on writing does them.
+//! The input is a list of stores into the mapping: half of them before the reader looks, the others one by one before
+//! each word that it looks at, as a program that goes on writing does them.
 #![no_main]
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::slice::Iter;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use libfuzzer_sys::fuzz_target;
 use wire::codec;
 use wire::events::{Decoded, Kind};
 use wire::record::Head;
 use wire::ring::layout::{MIN_DATA_LEN, Mapped, file_len};
-use wire::ring::{MAX_RECORD, Memory as _, Next, Reader, bell};
+use wire::ring::{MAX_RECORD, Memory, Next, Reader, bell};
 
 /// Bytes of data that stores reach; the rest stays as it is, so that an input can describe it.
 const REACH: u64 = 2048;
@@ -60,24 +61,68 @@ fn store(ring: &Mapped, [kind, low, high, word @ ..]: &[u8; 11]) {
     }
 }
 
+/// A ring whose program writes between any two looks of the reader.
+struct Moving<'s> {
+    ring: Mapped,
+    stores: RefCell<Iter<'s, [u8; 11]>>,
+}
+
+impl Moving<'_> {
+    fn ring(&self) -> &Mapped {
+        if let Some(one) = self.stores.borrow_mut().next() {
+            store(&self.ring, one);
+        }
+        &self.ring
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.stores.borrow().len() == 0
+    }
+}
+
+impl Memory for Moving<'_> {
+    fn data_len(&self) -> u64 {
+        self.ring.data_len()
+    }
+    fn tail(&self) -> &AtomicU64 {
+        self.ring().tail()
+    }
+    fn head(&self) -> &AtomicU64 {
+        self.ring().head()
+    }
+    fn bell(&self) -> &AtomicU32 {
+        self.ring().bell()
+    }
+    fn state(&self, offset: u64) -> &AtomicU64 {
+        assert!(offset < MIN_DATA_LEN);
+        self.ring().state(offset)
+    }
+    unsafe fn write(&self, offset: u64, bytes: &[u8]) {
+        // SAFETY: as the caller promises.
+        unsafe { self.ring.write(offset, bytes) };
+    }
+    unsafe fn read(&self, offset: u64, into: &mut [u8]) {
+        assert!(offset + into.len() as u64 <= MIN_DATA_LEN, "a record beyond the data");
+        // SAFETY: as the caller promises.
+        unsafe { self.ring.read(offset, into) };
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let ring = mapping();
     ring.format();
     let (stores, _) = bytes.as_chunks::<11>();
     let (before, between) = stores.split_at(stores.len() / 2);
     before.iter().for_each(|one| store(&ring, one));
-    let mut between = between.iter();
 
-    let mut reader = Reader::new(ring);
+    let mut reader = Reader::new(Moving { ring, stores: RefCell::new(between.iter()) });
     let mut copy = [0; MAX_RECORD];
     // Every step gives bytes back, so this ends once the program has stopped writing.
     let mut steps = 0;
     loop {
-        let has_written = between.next().map(|one| store(&ring, one)).is_some();
-        if !has_written {
-            steps += 1;
-            assert!(steps <= MIN_DATA_LEN / 8 + 2, "the reader goes round for ever");
-        }
+        let is_at_rest = reader.memory().is_at_rest();
+        steps += u64::from(is_at_rest);
+        assert!(steps <= MIN_DATA_LEN / 8 + 2, "the reader goes round for ever");
         match reader.next(&mut copy) {
             Next::Record { slot, len } => {
                 let record = copy.get(..len).expect("as long as was copied");
@@ -88,8 +133,8 @@ fuzz_target!(|bytes: &[u8]| {
                 }
             }
             Next::Unfinished(_) => _ = reader.skip(),
-            Next::Empty | Next::Corrupt if has_written => {}
-            Next::Empty | Next::Corrupt => break,
+            Next::Empty | Next::Corrupt if is_at_rest => break,
+            Next::Empty | Next::Corrupt => {}
         }
         reader.release();
         let _ = reader.may_sleep(bell::SLEEPING);
