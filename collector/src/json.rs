@@ -24,7 +24,6 @@ pub struct JsonWriter {
 }
 
 impl JsonWriter {
-
     /// Appends `event` and a line feed.
     pub fn write(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
         let shape = Shape::of(event.kind);
@@ -335,11 +334,15 @@ mod tests {
 
     #[test]
     fn line_has_the_fields_of_the_contract_in_order() {
-        let mut batch = Batch { whos: vec![sample::who()], ..Batch::default() };
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who());
         batch.push(Event { error: "ENOENT", ret: Some(-1), ..sample::head(Kind::FileOpen) });
         let (path, raw) = (batch.keep(b"/etc/x"), batch.keep(b"x"));
         batch.set(Shape::place(Kind::FileOpen, "path"), Value::Path(path, Some(raw)));
-        batch.set(Shape::place(Kind::FileOpen, "flags"), Value::Names(&wire::names::OPEN, 0o2_000_101 | 1 << 40));
+        batch.set(
+            Shape::place(Kind::FileOpen, "flags"),
+            Value::Names(&wire::names::OPEN, 0o2_000_101 | 1 << 40),
+        );
         batch.set(Shape::place(Kind::FileOpen, "mode"), Value::Uint(0o644));
         let mut line = Vec::new();
 
@@ -359,7 +362,8 @@ mod tests {
 
     #[test]
     fn environment_is_an_object_with_the_first_of_two_names() {
-        let mut batch = Batch { whos: vec![sample::who()], ..Batch::default() };
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who());
         batch.push(sample::head(Kind::ProcessStart));
         let env = batch.keep(b"LD_PRELOAD=/a\0LD_PRELOAD=/b\0X\0");
         batch.set(Shape::place(Kind::ProcessStart, "env"), Value::Map(env));

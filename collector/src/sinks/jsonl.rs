@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::Sink;
+use super::{Sink, reopen};
 use crate::event::Batch;
 use crate::json::JsonWriter;
-use crate::outputs::{Destination, Opening};
+use crate::outputs::Opening;
 
 /// Writes events as lines of JSON.
 #[derive(Debug)]
@@ -17,23 +17,17 @@ pub struct Jsonl {
 }
 
 impl Jsonl {
-    /// A sink for `destination`, which is open already.
-    pub fn new(destination: &Destination, opening: Opening) -> Self {
-        let is_torn = match (destination, opening) {
-            (Destination::File(path), Opening::Resumed) => File::open(path).is_ok_and(ends_in_a_line),
-            _ => false,
-        };
+    /// A sink for what is open as `file`.
+    pub fn new(opening: Opening, file: &File) -> Self {
+        let is_torn = opening == Opening::Resumed && reopen(file).is_some_and(ends_in_a_line);
         Self { writer: JsonWriter::default(), is_torn }
     }
 }
 
-/// Whether something stands after the last line feed. False for what cannot be looked into, such as a pipe.
+/// Whether something stands after the last line feed.
 fn ends_in_a_line(mut file: File) -> bool {
     let mut last = [b'\n'];
-    file.metadata().is_ok_and(|metadata| metadata.is_file())
-        && file.seek(SeekFrom::End(-1)).is_ok()
-        && file.read_exact(&mut last).is_ok()
-        && last != [b'\n']
+    file.seek(SeekFrom::End(-1)).is_ok() && file.read_exact(&mut last).is_ok() && last != [b'\n']
 }
 
 impl Sink for Jsonl {

@@ -8,13 +8,14 @@
 
 mod human;
 mod jsonl;
-pub mod recording;
+mod recording;
+pub mod replay;
 mod summary;
 mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -149,8 +150,8 @@ impl Outlets {
     pub fn open(outputs: &[Output], opening: Opening, backlog: Backlog) -> Result<Self, Failure> {
         let mut opened = Vec::with_capacity(outputs.len());
         for output in outputs {
-            let file = output.destination.open(opening)?;
-            opened.push((output, sink(output, opening, &file), file));
+            let mut file = output.destination.open(opening)?;
+            opened.push((output, sink(output, opening, &mut file), file));
         }
         let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
         let most_bytes = QUEUE_BYTES / outputs.len().max(1);
@@ -385,16 +386,28 @@ fn name(output: &Output) -> String {
     match &output.destination {
         Destination::Stdout => format!("{format} to stdout"),
         Destination::Stderr => format!("{format} to stderr"),
-        Destination::File(path) => format!("{format} to '{}'", path.display()),
+        // A line feed in the path would make two lines of a message.
+        Destination::File(path) => format!("{format} to '{}'", path.display()).replace('\n', "\\n"),
     }
 }
 
-fn sink(output: &Output, opening: Opening, file: &File) -> Box<dyn Sink> {
+fn sink(output: &Output, opening: Opening, file: &mut File) -> Box<dyn Sink> {
     let style = text::Style::new(output.destination.is_coloured());
     match output.format {
         Format::Summary => Box::new(summary::Summary::new(style)),
         Format::Human => Box::new(human::Human::new(style)),
-        Format::Jsonl => Box::new(jsonl::Jsonl::new(&output.destination, opening)),
-        Format::Recording => Box::new(recording::Recording::new(&output.destination, opening, file)),
+        Format::Jsonl => Box::new(jsonl::Jsonl::new(opening, file)),
+        Format::Recording => Box::new(recording::writer::Recording::new(opening, file)),
     }
 }
+
+/// Opens a regular file that is open for writing once more, for reading: what an earlier collector left in it.
+/// `None` for a pipe, a terminal, or without /proc.
+fn reopen(file: &File) -> Option<File> {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    is_file.then(|| File::open(path).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The `recording` format: enriched events in frames, written by [`writer`], read back by [`reader`] for `replay`.
+//!
+//! # Layout
+//! ```text
+//! file   = MAGIC frame…
+//! frame  = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
+//! schema = tag S: kinds (number, name, count of fields), flag tables; empties the list of words
+//! batch  = tag B: words to append to the list, images, events
+//! end    = tag E: how many events there are, and what the session knew at its end
+//! ```
+//! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself: an
+//! event's number is never used again and fields are only ever appended, so with the counts of fields a later
+//! version reads what it knows, and an earlier one skips what it does not. Flags are bits beside the table that
+//! names them, which differs between architectures. A frame with a tag that a reader does not know is skipped.
+//!
+//! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
+
+pub mod reader;
+mod words;
+pub mod writer;
+
+use wire::names::{self, FlagTable};
+
+/// How a file begins; the last byte is the format's version.
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x01";
+
+/// The tags of frames.
+mod tag {
+    pub const SCHEMA: u8 = b'S';
+    pub const BATCH: u8 = b'B';
+    pub const END: u8 = b'E';
+}
+
+/// Bytes before a frame's body.
+const FRAME_HEAD: usize = 9;
+
+/// A frame is ended once its events take this many bytes,
+const FRAME_ENOUGH: usize = 1 << 20;
+/// or are this many.
+const FRAME_EVENTS: usize = 1 << 15;
+/// A longer frame is damage.
+const FRAME_MOST: u32 = 64 << 20;
+
+/// The tags of values.
+mod value {
+    pub const ABSENT: u8 = 0;
+    pub const INT: u8 = 1;
+    pub const UINT: u8 = 2;
+    pub const FALSE: u8 = 3;
+    pub const TRUE: u8 = 4;
+    pub const TEXT: u8 = 5;
+    pub const PATH: u8 = 6;
+    pub const PATH_AND_RAW: u8 = 7;
+    pub const LIST: u8 = 8;
+    pub const MAP: u8 = 9;
+    pub const WORD: u8 = 10;
+    pub const NAMES: u8 = 11;
+}
+
+/// Bits of an event's first byte; the mechanism that saw it, counted from 1, stands above them.
+mod has {
+    pub const SEQ: u8 = 1;
+    pub const RET: u8 = 2;
+    pub const CALL: u8 = 4;
+    pub const ERROR: u8 = 8;
+    pub const TRUNCATED: u8 = 16;
+    pub const VIA_SHIFT: u32 = 5;
+}
+
+/// Bits of an image's first byte.
+mod knows {
+    pub const PPID: u8 = 1;
+    pub const UID: u8 = 2;
+    pub const EUID: u8 = 4;
+    pub const PID_NS: u8 = 8;
+}
+
+/// The flag tables that values refer to by their place here.
+const TABLES: [&FlagTable; 4] = [&names::OPEN, &names::MEMFD, &names::DLOPEN, &names::PROT];
+
+#[cfg(test)]
+mod tests;

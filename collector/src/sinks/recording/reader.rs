@@ -1,0 +1,405 @@
+//! Reads a recording back into batches. Whatever the file holds, this neither panics nor takes more memory than the
+//! file has bytes (times a small factor).
+
+use std::fmt;
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+use wire::events::Kind;
+use wire::names::FlagTable;
+use wire::record::Via;
+
+use super::words::Words;
+use super::{FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, has, knows, tag, value};
+use crate::event::{Batch, Event, Shape, Value, Who};
+use crate::sinks::RunFacts;
+
+/// Reads frames, one at a time.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: BufReader<R>,
+    /// Where the frame that is read next begins.
+    position: u64,
+    body: Vec<u8>,
+    names: Words,
+    schema: Schema,
+    words: Vec<&'static str>,
+    /// Events of kinds that this version does not know.
+    unknown: u64,
+}
+
+/// What the file says of itself.
+#[derive(Debug, Default)]
+struct Schema {
+    /// Counts of fields by number of the kind.
+    fields: Vec<Option<usize>>,
+    tables: Vec<&'static FlagTable>,
+}
+
+/// What a frame held.
+#[derive(Debug)]
+pub enum Frame {
+    /// Events.
+    Batch(Batch),
+    /// The end of a whole recording.
+    End(RunFacts),
+}
+
+/// Why a recording, or the rest of it, could not be read.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The file cannot be read.
+    Unreadable(io::Error),
+    /// It does not begin as a recording.
+    NotARecording,
+    /// It is of a version of the format that came later.
+    Version(u8),
+    /// It ends before its end, in or after the frame at this byte.
+    CutOff(u64),
+    /// The frame at this byte is not what was written.
+    Damaged(u64),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::NotARecording => write!(f, "is not a recording"),
+            Self::Version(version) => write!(f, "has version {version} of the format"),
+            Self::CutOff(at) => write!(f, "ends at byte {at} without its end mark"),
+            Self::Damaged(at) => write!(f, "is damaged at byte {at}"),
+        }
+    }
+}
+
+/// Kinds have numbers below this; a file that says otherwise is damaged.
+const MOST_KINDS: usize = 4096;
+/// No event has nearly as many fields.
+const MOST_FIELDS: usize = 256;
+/// Names in a file, at most.
+const MOST_WORDS: usize = 1 << 16;
+/// Images that a frame's events belong to, at most.
+const MOST_WHOS: usize = 1 << 18;
+
+impl<R: Read> Reader<R> {
+    /// Reads the beginning of a file.
+    pub fn new(input: R) -> Result<Self, Trouble> {
+        let mut input = BufReader::with_capacity(256 << 10, input);
+        let mut magic = Vec::new();
+        input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Trouble::Unreadable)?;
+        let (known, version) = MAGIC.split_at(MAGIC.len() - 1);
+        match magic.strip_prefix(known) {
+            Some(found) if found == version => {}
+            Some([newer]) => return Err(Trouble::Version(*newer)),
+            // The disk was full, or its writer killed, at the very first write.
+            _ if !magic.is_empty() && MAGIC.starts_with(&magic) => return Err(Trouble::CutOff(0)),
+            _ => return Err(Trouble::NotARecording),
+        }
+        Ok(Self {
+            input,
+            position: MAGIC.len() as u64,
+            body: Vec::new(),
+            names: Words::default(),
+            schema: Schema::default(),
+            words: Vec::new(),
+            unknown: 0,
+        })
+    }
+
+    /// Events skipped so far, because this version does not know their kind.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    /// Reads the next events, into the memory of `empty`, or the end.
+    pub fn next(&mut self, mut empty: Batch) -> Result<Frame, Trouble> {
+        loop {
+            let start = self.position;
+            let tag = self.frame()?;
+            let body = std::mem::take(&mut self.body);
+            let mut input = Input(&body);
+            let frame = match tag {
+                tag::SCHEMA => self.schema(&mut input).map(|()| None),
+                tag::BATCH => self.batch(&mut input, &mut empty).map(|()| Some(tag)),
+                tag::END => Some(Some(tag)),
+                // Something that a later version adds.
+                _ => Some(None),
+            };
+            let facts = if tag == tag::END { facts(&mut input) } else { None };
+            self.body = body;
+            match frame.ok_or(Trouble::Damaged(start))? {
+                None => {}
+                Some(tag::BATCH) => return Ok(Frame::Batch(empty)),
+                Some(_) => {
+                    let facts = facts.ok_or(Trouble::Damaged(start))?;
+                    let mut more = [0];
+                    return match self.input.read(&mut more).map_err(Trouble::Unreadable)? {
+                        0 => Ok(Frame::End(facts)),
+                        _ => Err(Trouble::Damaged(self.position)),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Reads a whole frame's body; gives its tag.
+    pub fn frame_x(&mut self) -> Result<u8, Trouble> {
+        self.frame()
+    }
+    fn frame(&mut self) -> Result<u8, Trouble> {
+        let start = self.position;
+        self.fill(FRAME_HEAD as u64)?;
+        let &[a, b, c, d, e, f, g, h, tag] = self.body.as_slice() else { return Err(Trouble::CutOff(start)) };
+        let length = u32::from_le_bytes([a, b, c, d]);
+        let checksum = u32::from_le_bytes([e, f, g, h]);
+        if length > FRAME_MOST {
+            return Err(Trouble::Damaged(start));
+        }
+        self.fill(length.into())?;
+        if self.body.len() < length as usize {
+            return Err(Trouble::CutOff(start));
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&[tag]);
+        hasher.update(&self.body);
+        if hasher.finalize() != checksum {
+            return Err(Trouble::Damaged(start));
+        }
+        self.position += FRAME_HEAD as u64 + u64::from(length);
+        Ok(tag)
+    }
+
+    /// Reads so many bytes into the body, or what there is.
+    fn fill(&mut self, bytes: u64) -> Result<(), Trouble> {
+        self.body.clear();
+        let read = self.input.by_ref().take(bytes).read_to_end(&mut self.body);
+        read.map(|_| ()).map_err(Trouble::Unreadable)
+    }
+
+    fn schema(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let mut schema = Schema::default();
+        for _ in 0..input.count()? {
+            let number = input.count()?;
+            let _name = input.bytes()?;
+            let fields = input.count()?;
+            if number >= MOST_KINDS || fields > MOST_FIELDS {
+                return None;
+            }
+            if schema.fields.len() <= number {
+                schema.fields.resize(number + 1, None);
+            }
+            *schema.fields.get_mut(number)? = Some(fields);
+        }
+        for _ in 0..input.count()? {
+            let mask = input.unsigned()?;
+            let choices = self.named(input)?;
+            let bits = self.named(input)?;
+            schema.tables.push(self.names.table(mask, choices, bits)?);
+        }
+        self.schema = schema;
+        self.words.clear();
+        Some(())
+    }
+
+    fn named(&mut self, input: &mut Input<'_>) -> Option<Vec<(u64, &'static str)>> {
+        let count = input.count()?;
+        // Not reserved: the count is the file's word alone. More than 64 bits cannot have names.
+        let mut named = Vec::new();
+        for _ in 0..count.min(65) {
+            named.push((input.unsigned()?, self.names.find(input.bytes()?)?));
+        }
+        (count <= 64).then_some(named)
+    }
+
+    fn batch(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Option<()> {
+        batch.clear();
+        for _ in 0..input.count()? {
+            let word = self.names.find(input.bytes()?)?;
+            if self.words.len() == MOST_WORDS {
+                return None;
+            }
+            self.words.push(word);
+        }
+        let whos = input.count()?;
+        if whos > MOST_WHOS {
+            return None;
+        }
+        for _ in 0..whos {
+            batch.whos.push(Arc::new(who(input)?));
+        }
+        let events = input.count()?;
+        if events > FRAME_EVENTS {
+            return None;
+        }
+        let mut time_ns: u64 = 0;
+        for _ in 0..events {
+            let mut event = self.head(input, batch.whos.len())?;
+            time_ns = time_ns.wrapping_add(event.time_ns);
+            event.time_ns = time_ns;
+            self.values(event, input, batch)?;
+        }
+        input.0.is_empty().then_some(())
+    }
+
+    /// An event without its values, `time_ns` counted from the one before. The kind is kept apart until
+    /// [`Self::values`] knows whether it is one of ours.
+    fn head(&self, input: &mut Input<'_>, whos: usize) -> Option<Numbered> {
+        let bits = input.byte()?;
+        let kind = input.count()?;
+        let time_ns = input.signed()?.cast_unsigned();
+        let tid = input.small()?;
+        let who = input.small()?;
+        let seq = if bits & has::SEQ != 0 { Some(input.unsigned()?) } else { None };
+        let ret = if bits & has::RET != 0 { Some(input.signed()?) } else { None };
+        let call = if bits & has::CALL != 0 { self.word(input)? } else { "" };
+        let error = if bits & has::ERROR != 0 { self.word(input)? } else { "" };
+        let via = match bits >> has::VIA_SHIFT {
+            0 => None,
+            number => Some(Via::from_byte(number - 1)?),
+        };
+        let is_truncated = bits & has::TRUNCATED != 0;
+        (who < whos as u32).then_some(Numbered {
+            kind,
+            time_ns,
+            tid,
+            who,
+            seq,
+            ret,
+            call,
+            error,
+            via,
+            is_truncated,
+        })
+    }
+
+    fn values(&mut self, event: Numbered, input: &mut Input<'_>, batch: &mut Batch) -> Option<()> {
+        let count = (*self.schema.fields.get(event.kind)?)?;
+        let kind = u16::try_from(event.kind).ok().and_then(Kind::from_number);
+        match kind.filter(|kind| !Shape::of(*kind).name.is_empty()) {
+            Some(kind) => {
+                batch.push(event.of(kind));
+            }
+            None => {
+                self.unknown += 1;
+                // Its values are read to be skipped: `set` would put them into the event before.
+                let mut nowhere = Batch::default();
+                for _ in 0..count {
+                    self.value(input, &mut nowhere)?;
+                }
+                return Some(());
+            }
+        }
+        for place in 0..count {
+            let value = self.value(input, batch)?;
+            // A field that a later version appended has no place here, and none after it.
+            batch.set(place, value);
+        }
+        Some(())
+    }
+
+    fn value(&self, input: &mut Input<'_>, batch: &mut Batch) -> Option<Value> {
+        Some(match input.byte()? {
+            value::ABSENT => Value::Absent,
+            value::INT => Value::Int(input.signed()?),
+            value::UINT => Value::Uint(input.unsigned()?),
+            value::FALSE => Value::Bool(false),
+            value::TRUE => Value::Bool(true),
+            value::TEXT => Value::Text(batch.keep(input.bytes()?)),
+            value::PATH => Value::Path(batch.keep(input.bytes()?), None),
+            value::PATH_AND_RAW => {
+                let path = batch.keep(input.bytes()?);
+                Value::Path(path, Some(batch.keep(input.bytes()?)))
+            }
+            value::LIST => Value::List(batch.keep(input.bytes()?)),
+            value::MAP => Value::Map(batch.keep(input.bytes()?)),
+            value::WORD => Value::Word(self.word(input)?),
+            value::NAMES => Value::Names(self.schema.tables.get(input.count()?)?, input.unsigned()?),
+            _ => return None,
+        })
+    }
+
+    fn word(&self, input: &mut Input<'_>) -> Option<&'static str> {
+        self.words.get(input.count()?).copied()
+    }
+}
+
+/// An event's head whose kind may be unknown here.
+struct Numbered {
+    kind: usize,
+    time_ns: u64,
+    tid: u32,
+    who: u32,
+    seq: Option<u64>,
+    ret: Option<i64>,
+    call: &'static str,
+    error: &'static str,
+    via: Option<Via>,
+    is_truncated: bool,
+}
+
+impl Numbered {
+    fn of(self, kind: Kind) -> Event {
+        let Self { time_ns, tid, who, seq, ret, call, error, via, is_truncated, .. } = self;
+        Event { time_ns, kind, via, is_truncated, call, error, seq, ret, tid, who, values_at: 0 }
+    }
+}
+
+fn who(input: &mut Input<'_>) -> Option<Who> {
+    let bits = input.byte()?;
+    let pid = input.small()?;
+    let exe = input.bytes()?.into();
+    let mut number = |bit| if bits & bit != 0 { input.small().map(Some) } else { Some(None) };
+    let ppid = number(knows::PPID)?;
+    let uid = number(knows::UID)?;
+    let euid = number(knows::EUID)?;
+    let pid_ns = if bits & knows::PID_NS != 0 { Some(input.unsigned()?) } else { None };
+    Some(Who { pid, ppid, exe, uid, euid, pid_ns })
+}
+
+fn facts(input: &mut Input<'_>) -> Option<RunFacts> {
+    Some(RunFacts { restarts: input.small()?, collector_ns: input.unsigned()? })
+}
+
+/// What is left of a frame's body.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*byte)
+    }
+
+    #[inline]
+    fn unsigned(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        let number = self.unsigned()?;
+        Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn small(&mut self) -> Option<u32> {
+        self.unsigned()?.try_into().ok()
+    }
+
+    fn count(&mut self) -> Option<usize> {
+        self.unsigned()?.try_into().ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.count()?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}

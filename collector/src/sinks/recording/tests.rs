@@ -1,0 +1,304 @@
+//! What is written is read back; what is not whole is found out, and nothing makes the reader fall over.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Arc;
+
+use wire::events::Kind;
+
+use super::reader::{Frame, Reader, Trouble};
+use super::writer::Recording;
+use super::{FRAME_EVENTS, MAGIC, tag};
+use crate::event::{Batch, Event, Shape, Value, Who, sample};
+use crate::json::JsonWriter;
+use crate::outputs::Opening;
+use crate::sinks::tests::{Scratch, Xorshift};
+use crate::sinks::{RunFacts, Sink};
+
+const FACTS: RunFacts = RunFacts { restarts: 2, collector_ns: 12_345_678_901 };
+
+fn fresh() -> Recording {
+    Recording::new(Opening::Fresh, &mut tempfile())
+}
+
+/// A file that a fresh recording does not look at.
+fn tempfile() -> std::fs::File {
+    std::fs::File::open("/dev/null").unwrap()
+}
+
+fn lines(batch: &Batch) -> String {
+    let mut writer = JsonWriter::default();
+    let mut out = Vec::new();
+    for event in &batch.events {
+        writer.write(batch, event, &mut out);
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// Batches of every kind and of hostile heads.
+fn batches() -> Vec<Batch> {
+    let mut second = Batch::default();
+    second.whos.push(Arc::new(Who { pid: 1, ..Who::default() }));
+    second.whos.push(Arc::new(Who {
+        pid: u32::MAX,
+        ppid: Some(0),
+        exe: b"/\xff\n\"".as_slice().into(),
+        uid: None,
+        euid: Some(u32::MAX),
+        pid_ns: Some(u64::MAX),
+    }));
+    for (time_ns, seq, ret, who) in
+        [(u64::MAX, Some(u64::MAX), Some(i64::MIN), 1), (0, None, Some(i64::MAX), 0), (5, Some(0), None, 1)]
+    {
+        second.push(Event {
+            time_ns,
+            seq,
+            ret,
+            who,
+            via: None,
+            is_truncated: true,
+            call: "",
+            error: "ENOENT",
+            tid: 0,
+            ..sample::head(Kind::SensorLoss)
+        });
+        second.set(Shape::place(Kind::SensorLoss, "reason"), Value::Word("a reason of tomorrow"));
+        second.set(Shape::place(Kind::SensorLoss, "count"), Value::Uint(u64::MAX));
+    }
+    vec![sample::every_kind(), second, sample::every_kind()]
+}
+
+/// A recording of `batches`, and where each of its frames ends.
+fn recorded(batches: &[Batch]) -> (Vec<u8>, Vec<usize>) {
+    let mut sink = fresh();
+    let mut file = Vec::new();
+    let mut ends = Vec::new();
+    sink.begin(&mut file);
+    ends.push(file.len());
+    for batch in batches {
+        sink.batch(batch, &mut file);
+        ends.push(file.len());
+    }
+    sink.end(&FACTS, &mut file);
+    ends.push(file.len());
+    (file, ends)
+}
+
+/// Everything that can be read, and how it ended.
+fn read(file: &[u8]) -> (Vec<Batch>, Result<RunFacts, Trouble>) {
+    let mut batches = Vec::new();
+    let mut reader = match Reader::new(file) {
+        Ok(reader) => reader,
+        Err(trouble) => return (batches, Err(trouble)),
+    };
+    loop {
+        match reader.next(Batch::default()) {
+            Ok(Frame::Batch(batch)) => batches.push(batch),
+            Ok(Frame::End(facts)) => return (batches, Ok(facts)),
+            Err(trouble) => return (batches, Err(trouble)),
+        }
+    }
+}
+
+#[test]
+fn what_is_read_shows_as_what_was_written() {
+    let batches = batches();
+
+    let (read, end) = read(&recorded(&batches).0);
+
+    assert_eq!(FACTS, end.unwrap());
+    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
+fn every_prefix_gives_its_whole_frames_and_says_where_it_ends() {
+    let batches = batches();
+    let (file, ends) = recorded(&batches);
+
+    for len in 0..file.len() {
+        let (read, end) = read(&file[..len]);
+
+        let whole_frames = ends.iter().filter(|end| **end <= len).count();
+        let expected: String = batches.iter().take(whole_frames.saturating_sub(1)).map(lines).collect();
+        assert_eq!(expected, read.iter().map(lines).collect::<String>(), "{len}");
+        let start = ends.iter().rev().find(|end| **end <= len).copied();
+        let start = start.unwrap_or(if len < MAGIC.len() { 0 } else { MAGIC.len() });
+        match end.unwrap_err() {
+            Trouble::NotARecording => assert_eq!(0, len),
+            Trouble::CutOff(at) => assert_eq!(start as u64, at, "{len}"),
+            other => panic!("{len}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn every_changed_byte_is_found_and_what_came_before_is_read() {
+    let batches = batches();
+    let (mut file, ends) = recorded(&batches);
+
+    for place in MAGIC.len()..file.len() {
+        file[place] ^= 0x41;
+        let (read, end) = read(&file);
+        file[place] ^= 0x41;
+
+        let whole_frames = ends.iter().filter(|end| **end <= place).count();
+        assert_eq!(whole_frames.saturating_sub(1), read.len(), "{place}");
+        assert!(end.is_err(), "{place}");
+    }
+}
+
+#[test]
+fn bytes_after_the_end_are_damage() {
+    let (mut file, ends) = recorded(&batches());
+    file.push(0);
+
+    let (_, end) = read(&file);
+
+    assert!(matches!(end, Err(Trouble::Damaged(at)) if at == *ends.last().unwrap() as u64));
+}
+
+#[test]
+fn other_files_and_later_versions_are_told_apart() {
+    let later = [&MAGIC[..7], &[2], b"whatever"].concat();
+
+    assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
+    assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(2))));
+}
+
+/// A frame with a right checksum around any body.
+fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut checked = vec![tag];
+    checked.extend_from_slice(body);
+    let mut frame = (body.len() as u32).to_le_bytes().to_vec();
+    frame.extend_from_slice(&crc32fast::hash(&checked).to_le_bytes());
+    frame.extend_from_slice(&checked);
+    frame
+}
+
+#[test]
+fn hostile_frames_with_right_checksums_never_make_the_reader_panic() {
+    let seed = 0x5eed_1234;
+    let mut random = Xorshift(seed);
+    let (file, ends) = recorded(&batches());
+    let mut accepted = 0;
+
+    for round in 0..4_000 {
+        // The schema, then a batch's body with some bytes changed, or of random bytes.
+        let mut body = file[ends[0] + 9..ends[1]].to_vec();
+        if round % 3 == 0 {
+            body = (0..random.next() % 200).map(|_| random.next() as u8 & 0x1f).collect();
+        } else {
+            for _ in 0..=random.next() % 4 {
+                let place = random.next() as usize % body.len();
+                body[place] = random.next() as u8;
+            }
+        }
+        let tag = if round % 7 == 0 { tag::SCHEMA } else { tag::BATCH };
+        let hostile = [&file[..ends[0]], &framed(tag, &body), &file[ends[0]..ends[1]]].concat();
+
+        let (read, _) = read(&hostile);
+
+        for batch in &read {
+            accepted += 1;
+            for line in lines(batch).lines() {
+                let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+                assert!(parsed.is_ok(), "seed {seed:#x}, round {round}: {line}");
+            }
+        }
+    }
+
+    assert!(accepted > 500, "seed {seed:#x}: only {accepted} batches were taken");
+}
+
+#[test]
+fn random_bytes_after_the_magic_never_make_the_reader_panic() {
+    let mut random = Xorshift(77);
+    for _ in 0..3_000 {
+        let mut file = MAGIC.to_vec();
+        file.extend((0..random.next() % 64).map(|_| random.next() as u8));
+
+        assert!(read(&file).1.is_err());
+    }
+}
+
+#[test]
+fn later_versions_kinds_and_fields_are_skipped_and_counted() {
+    // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
+    let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
+    // No words; one image (pid 7, exe "/e"); three events: kind, time, tid, who, values.
+    let batch = framed(
+        tag::BATCH,
+        b"\x00\x01\x00\x07\x02/e\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
+          \x00\x16\x02\x07\x00\x06\x02/b\x00",
+    );
+    let later = framed(b'?', b"something");
+    let end = framed(tag::END, b"\x00\x00and more");
+    let file = [&MAGIC[..], &schema, &later, &batch, &end].concat();
+    let mut reader = Reader::new(file.as_slice()).unwrap();
+
+    let Frame::Batch(read) = reader.next(Batch::default()).unwrap() else { panic!("no batch") };
+    let end = reader.next(Batch::default()).unwrap();
+
+    assert!(matches!(end, Frame::End(RunFacts { restarts: 0, collector_ns: 0 })));
+    assert_eq!(1, reader.unknown());
+    let paths: Vec<&[u8]> =
+        read.events.iter().map(|event| read.text(read.value(event, "path")).unwrap()).collect();
+    assert_eq!(vec![b"/a", b"/b"], paths);
+}
+
+#[test]
+fn flags_of_another_architecture_keep_their_names() {
+    // file.open (20) with one field, and a table where bit 16 is called O_ODD.
+    let schema = framed(tag::SCHEMA, b"\x01\x14\x09file.open\x01\x01\x03\x01\x00\x01R\x01\x10\x05O_ODD");
+    let batch = framed(tag::BATCH, b"\x00\x01\x00\x07\x00\x01\x00\x14\x02\x07\x00\x0b\x00\x14");
+    let file = [&MAGIC[..], &schema, &batch].concat();
+
+    let (read, _) = read(&file);
+
+    let Value::Names(table, 0x14) = read[0].values(&read[0].events[0])[0] else { panic!("no flags") };
+    let mut names = Vec::new();
+    assert_eq!(4, table.names(0x14, |name| names.push(name)));
+    assert_eq!(vec!["R", "O_ODD"], names);
+}
+
+#[test]
+fn large_batch_becomes_several_frames() {
+    let mut batch = Batch::default();
+    batch.whos.push(sample::who());
+    for number in 0..FRAME_EVENTS as u64 * 2 + 1 {
+        batch.push(Event { seq: Some(number), ..sample::head(Kind::FileRmdir) });
+    }
+
+    let (read, end) = read(&recorded(std::slice::from_ref(&batch)).0);
+
+    assert!(end.is_ok());
+    assert_eq!(3, read.len());
+    assert_eq!(lines(&batch), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
+fn collector_that_goes_on_cuts_an_unfinished_frame_off() {
+    let batches = batches();
+    let (file, ends) = recorded(&batches);
+    let scratch = Scratch::new("resume");
+    let path = scratch.path("r.gbx");
+    for (len, kept) in
+        [(0, 0), (5, 0), (ends[0], 0), (ends[1] - 1, 0), (ends[1], 1), (ends[2] + 4, 2), (file.len(), 3)]
+    {
+        std::fs::write(&path, &file[..len]).unwrap();
+        let mut opened = OpenOptions::new().append(true).open(&path).unwrap();
+
+        let mut sink = Recording::new(Opening::Resumed, &mut opened);
+        let mut rest = Vec::new();
+        sink.begin(&mut rest);
+        sink.batch(&batches[1], &mut rest);
+        sink.end(&FACTS, &mut rest);
+        opened.write_all(&rest).unwrap();
+
+        let (read, end) = read(&std::fs::read(&path).unwrap());
+        assert_eq!(FACTS, end.unwrap(), "{len}");
+        let expected: String = batches[..kept].iter().chain([&batches[1]]).map(lines).collect();
+        assert_eq!(expected, read.iter().map(lines).collect::<String>(), "{len}");
+    }
+}

@@ -1,0 +1,298 @@
+//! Writes a recording: one frame a batch, and one at the end that says that it is whole.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+
+use rustc_hash::FxHashMap;
+use wire::names::FlagTable;
+use wire::schema::EVENTS;
+
+use super::{FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, TABLES, has, knows, tag, value};
+use crate::event::{Batch, Event, Shape, Span, Value, Who};
+use crate::outputs::Opening;
+use crate::sinks::{RunFacts, Sink, reopen};
+
+/// Writes events as frames.
+#[derive(Debug)]
+pub struct Recording {
+    needs_magic: bool,
+    words: Words,
+    events: Vec<u8>,
+}
+
+/// The names written so far, by where they stand in memory: they are of our tables, and few.
+#[derive(Debug, Default)]
+struct Words {
+    numbers: FxHashMap<(usize, usize), u64>,
+    /// Those that the next frame has to bring along, and how many these are.
+    fresh: Vec<u8>,
+    fresh_count: u64,
+}
+
+impl Recording {
+    /// A sink for what is open as `file`; cuts off what an earlier collector left unfinished.
+    pub fn new(opening: Opening, file: &mut File) -> Self {
+        let mut needs_magic = opening == Opening::Fresh;
+        if opening == Opening::Resumed
+            && let Some(whole) = reopen(file).and_then(whole_bytes)
+        {
+            // Where it cannot be cut, the reader will find the damage.
+            let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
+            needs_magic = whole == 0;
+        }
+        Self { needs_magic, words: Words::default(), events: Vec::new() }
+    }
+}
+
+/// How long the part of a recording is that an earlier collector finished, without its end; `None` for a file that
+/// is something else.
+fn whole_bytes(file: File) -> Option<u64> {
+    let len = file.metadata().ok()?.len();
+    let mut input = BufReader::new(file);
+    let mut magic = Vec::new();
+    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).ok()?;
+    if magic != MAGIC {
+        return MAGIC.starts_with(&magic).then_some(0);
+    }
+    let mut whole = MAGIC.len() as u64;
+    loop {
+        let mut head = [0; FRAME_HEAD];
+        if input.read_exact(&mut head).is_err() {
+            return Some(whole);
+        }
+        let [a, b, c, d, .., tag] = head;
+        let body = u32::from_le_bytes([a, b, c, d]);
+        let next = whole + FRAME_HEAD as u64 + u64::from(body);
+        if next > len || body > FRAME_MOST || tag == tag::END {
+            return Some(whole);
+        }
+        input.seek_relative(i64::from(body)).ok()?;
+        whole = next;
+    }
+}
+
+impl Sink for Recording {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.needs_magic {
+            out.extend_from_slice(&MAGIC);
+        }
+        frame(tag::SCHEMA, out, schema);
+    }
+
+    fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        let mut events = batch.events.as_slice();
+        while !events.is_empty() {
+            events = self.some(batch, events, out);
+        }
+    }
+
+    fn end(&mut self, facts: &RunFacts, out: &mut Vec<u8>) {
+        frame(tag::END, out, |out| {
+            unsigned(facts.restarts.into(), out);
+            unsigned(facts.collector_ns, out);
+        });
+    }
+}
+
+impl Recording {
+    /// Appends a frame of as many events as it may have; gives the rest.
+    fn some<'a>(&mut self, batch: &Batch, events: &'a [Event], out: &mut Vec<u8>) -> &'a [Event] {
+        let Self { words, events: text, .. } = self;
+        text.clear();
+        let mut time_ns = 0;
+        let mut count = 0;
+        for event in events.iter().take(FRAME_EVENTS) {
+            write_event(batch, event, time_ns, words, text);
+            time_ns = event.time_ns;
+            count += 1;
+            if text.len() >= FRAME_ENOUGH {
+                break;
+            }
+        }
+        frame(tag::BATCH, out, |out| {
+            words.flush(out);
+            unsigned(batch.whos.len() as u64, out);
+            for who in &batch.whos {
+                write_who(who, out);
+            }
+            unsigned(count as u64, out);
+            out.extend_from_slice(text);
+        });
+        events.get(count..).unwrap_or_default()
+    }
+}
+
+/// Appends a frame with the body that `write` appends.
+fn frame(tag: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_HEAD - 1]);
+    out.push(tag);
+    write(out);
+    let Some((head, body)) =
+        out.get_mut(start..).and_then(|frame| frame.split_at_mut_checked(FRAME_HEAD - 1))
+    else {
+        return;
+    };
+    // Far below 4 GiB: see `Recording::some`.
+    head[..4].copy_from_slice(&(body.len() as u32 - 1).to_le_bytes());
+    head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+}
+
+fn schema(out: &mut Vec<u8>) {
+    unsigned(EVENTS.len() as u64, out);
+    for spec in EVENTS {
+        unsigned(spec.kind as u64, out);
+        bytes(spec.name.as_bytes(), out);
+        unsigned(Shape::of(spec.kind).fields.len() as u64, out);
+    }
+    unsigned(TABLES.len() as u64, out);
+    for table in TABLES {
+        unsigned(table.mask, out);
+        for names in [table.choices, table.bits] {
+            unsigned(names.len() as u64, out);
+            for (code, name) in names {
+                unsigned(*code, out);
+                bytes(name.as_bytes(), out);
+            }
+        }
+    }
+}
+
+fn write_who(who: &Who, out: &mut Vec<u8>) {
+    let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
+    out.push(
+        bit(who.ppid.is_some(), knows::PPID)
+            | bit(who.uid.is_some(), knows::UID)
+            | bit(who.euid.is_some(), knows::EUID)
+            | bit(who.pid_ns.is_some(), knows::PID_NS),
+    );
+    unsigned(who.pid.into(), out);
+    bytes(&who.exe, out);
+    for number in [who.ppid, who.uid, who.euid].into_iter().flatten() {
+        unsigned(number.into(), out);
+    }
+    if let Some(pid_ns) = who.pid_ns {
+        unsigned(pid_ns, out);
+    }
+}
+
+fn write_event(batch: &Batch, event: &Event, before_ns: u64, words: &mut Words, out: &mut Vec<u8>) {
+    let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
+    let via = event.via.map_or(0, |via| via as u8 + 1);
+    out.push(
+        bit(event.seq.is_some(), has::SEQ)
+            | bit(event.ret.is_some(), has::RET)
+            | bit(!event.call.is_empty(), has::CALL)
+            | bit(!event.error.is_empty(), has::ERROR)
+            | bit(event.is_truncated, has::TRUNCATED)
+            | via << has::VIA_SHIFT,
+    );
+    unsigned(event.kind as u64, out);
+    signed(event.time_ns.wrapping_sub(before_ns).cast_signed(), out);
+    unsigned(event.tid.into(), out);
+    unsigned(event.who.into(), out);
+    if let Some(seq) = event.seq {
+        unsigned(seq, out);
+    }
+    if let Some(ret) = event.ret {
+        signed(ret, out);
+    }
+    for word in [event.call, event.error] {
+        if !word.is_empty() {
+            unsigned(words.number(word), out);
+        }
+    }
+    for value in batch.values(event) {
+        write_value(batch, *value, words, out);
+    }
+}
+
+fn write_value(batch: &Batch, value: Value, words: &mut Words, out: &mut Vec<u8>) {
+    let mut text = |tag, span: Span| {
+        out.push(tag);
+        bytes(batch.bytes(span), out);
+    };
+    match value {
+        Value::Absent => out.push(value::ABSENT),
+        Value::Int(number) => {
+            out.push(value::INT);
+            signed(number, out);
+        }
+        Value::Uint(number) => {
+            out.push(value::UINT);
+            unsigned(number, out);
+        }
+        Value::Bool(false) => out.push(value::FALSE),
+        Value::Bool(true) => out.push(value::TRUE),
+        Value::Text(span) => text(value::TEXT, span),
+        Value::Path(span, None) => text(value::PATH, span),
+        Value::Path(span, Some(raw)) => {
+            text(value::PATH_AND_RAW, span);
+            bytes(batch.bytes(raw), out);
+        }
+        Value::List(span) => text(value::LIST, span),
+        Value::Map(span) => text(value::MAP, span),
+        Value::Word(word) => {
+            out.push(value::WORD);
+            unsigned(words.number(word), out);
+        }
+        Value::Names(table, bits) => write_names(table, bits, out),
+    }
+}
+
+/// Flags as bits beside their table; those of a table that the file does not have as a list of names, which shows as
+/// the same.
+fn write_names(table: &'static FlagTable, flags: u64, out: &mut Vec<u8>) {
+    if let Some(place) = TABLES.iter().position(|known| std::ptr::eq(*known, table)) {
+        out.push(value::NAMES);
+        unsigned(place as u64, out);
+        unsigned(flags, out);
+        return;
+    }
+    let mut list = Vec::new();
+    let rest = table.names(flags, |name| {
+        list.extend_from_slice(name.as_bytes());
+        list.push(0);
+    });
+    if rest != 0 {
+        list.extend_from_slice(format!("{rest:#x}\0").as_bytes());
+    }
+    out.push(value::LIST);
+    bytes(&list, out);
+}
+
+impl Words {
+    fn number(&mut self, word: &'static str) -> u64 {
+        let next = self.numbers.len() as u64;
+        *self.numbers.entry((word.as_ptr().addr(), word.len())).or_insert_with(|| {
+            bytes(word.as_bytes(), &mut self.fresh);
+            self.fresh_count += 1;
+            next
+        })
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        unsigned(std::mem::take(&mut self.fresh_count), out);
+        out.append(&mut self.fresh);
+    }
+}
+
+#[inline]
+fn unsigned(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[inline]
+fn signed(number: i64, out: &mut Vec<u8>) {
+    unsigned((number << 1 ^ number >> 63).cast_unsigned(), out);
+}
+
+#[inline]
+fn bytes(text: &[u8], out: &mut Vec<u8>) {
+    unsigned(text.len() as u64, out);
+    out.extend_from_slice(text);
+}
