@@ -10,6 +10,8 @@
 //! any it flags its sleep in every ring and waits to be woken.
 //!
 //! Records of several processes are held back for [`HOLD_NS`]: one that was stamped earlier may still be on its way.
+//! Nothing is delivered that is later than what the doorman is known to have told: a process whose hello waits at the
+//! door may have written before.
 
 pub mod bells;
 mod image;
@@ -51,6 +53,8 @@ use source::{STUCK_NS, Source};
 
 /// How long records are held back for those of other processes.
 const HOLD_NS: u64 = 2_000_000;
+/// How long the doorman, who may have to wait for the processor, is waited for.
+const LONGEST_WAIT_NS: u64 = 20_000_000;
 /// How long a nap after activity lasts.
 const NAP_NS: u64 = 3_000_000;
 /// How often the thread looks by itself, for programs that may not even wake a futex any more.
@@ -103,6 +107,8 @@ pub struct Drain {
     ending: Vec<usize>,
     /// Images of which records were delivered since the last note in their slots.
     touched: Vec<usize>,
+    /// Every hello and death up to then has been heard.
+    told_until_ns: u64,
     /// Nothing later than this is delivered at the moment: the end of an image comes first.
     limit_ns: u64,
     told: FxHashMap<u32, Told>,
@@ -154,6 +160,7 @@ pub fn run(
     let mut quiet_looks = 0;
     loop {
         let seen = doorbell.count();
+        drain.ask_doorman();
         while let Ok(news) = news_rx.try_recv() {
             drain.hear(news);
             (was_quiet, quiet_looks) = (false, 0);
@@ -211,6 +218,7 @@ impl Drain {
             waiting: Vec::new(),
             ending: Vec::new(),
             touched: Vec::new(),
+            told_until_ns: 0,
             limit_ns: 0,
             told: FxHashMap::default(),
             buried: VecDeque::new(),
@@ -255,6 +263,16 @@ impl Drain {
         let now = now_ns();
         let ends = self.ending.iter().filter_map(|index| self.images.get(*index)?.end);
         ends.into_iter().any(|end| now.saturating_sub(end.at_ns) < 2 * STUCK_NS)
+    }
+
+    /// Notes up to when all news have been told; they are heard next.
+    fn ask_doorman(&mut self) {
+        let now = now_ns();
+        if self.deathwatch.has_told_all() {
+            self.told_until_ns = now;
+        }
+        // However late they are, the events that are there cannot wait for ever.
+        self.told_until_ns = self.told_until_ns.max(now.saturating_sub(LONGEST_WAIT_NS));
     }
 
     /// Sets every bell to `mode`. `None`, with all bells at awake, where there is something to read after all.
@@ -630,10 +648,10 @@ impl Drain {
     /// Up to when everything that was stamped has been read.
     fn horizon(&self, now: u64) -> u64 {
         if self.images.len() <= 1 {
-            return u64::MAX;
+            return self.told_until_ns;
         }
         let unread = self.sources.iter().filter(|(_, source)| !source.is_drained);
-        unread.map(|(_, source)| source.last_ns).min().unwrap_or(now).min(now).saturating_sub(HOLD_NS)
+        unread.map(|(_, source)| source.last_ns).min().unwrap_or(now).min(now).saturating_sub(HOLD_NS).min(self.told_until_ns)
     }
 
     /// Reads a ring until it is empty, blocked, or the others have their turn.
@@ -679,7 +697,7 @@ impl Drain {
                         break;
                     };
                     // Nobody else's record can come before it.
-                    let is_alone = self.images.len() == 1;
+                    let is_alone = self.images.len() == 1 && head.time_ns <= self.told_until_ns;
                     let image = &mut self.images[index];
                     if is_alone && image.queue.is_next(&head) {
                         let time_ns = image.queue.pass(&head);

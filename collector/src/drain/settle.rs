@@ -29,7 +29,8 @@ impl Drain {
             let limit_ns = next.map_or(horizon, |(_, end)| end.at_ns);
             self.merge(limit_ns);
             if self.limit_ns < limit_ns {
-                // A record that was just delivered told of an end, which may have to come first.
+                // A record that was just delivered told of an end, perhaps what was waited for: it may come first.
+                held.clear();
                 continue;
             }
             let Some((index, end)) = next else { break };
@@ -42,7 +43,7 @@ impl Drain {
             if !is_settled {
                 // What comes meanwhile goes on, so this end is told with the time at which it can be.
                 if let Some(end) = self.images.get_mut(index).and_then(|image| image.end.as_mut()) {
-                    end.at_ns = end.at_ns.max(horizon.saturating_add(1));
+                    end.at_ns = end.at_ns.max(horizon.min(now).saturating_add(1));
                 }
                 held.push(index);
             }
@@ -281,6 +282,14 @@ impl Drain {
     fn remove(&mut self, index: usize) {
         self.publish();
         let image = self.images.remove(index);
+        // Its place is given to another image.
+        for (_, other) in &mut self.images {
+            for link in [&mut other.before, &mut other.after] {
+                if *link == Some(index) {
+                    *link = None;
+                }
+            }
+        }
         let key = (image.pid_ns, image.pid);
         if self.by_pid.get(&key) == Some(&index) {
             self.by_pid.remove(&key);
