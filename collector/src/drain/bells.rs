@@ -34,11 +34,6 @@ impl Doorbell {
         self.rings.load(Ordering::Acquire)
     }
 
-    /// Waits until it is rung more often than `seen`.
-    #[cfg(test)]
-    pub fn wait(&self, seen: u32) {
-        wait_one(&self.rings, seen, Some(1_000_000_000));
-    }
 }
 
 /// A thread that watches bells for us.

@@ -19,6 +19,8 @@ mod settle;
 #[cfg(test)]
 pub mod simulated;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;

@@ -1,1 +1,297 @@
-//! Placeholder.
+//! A sensor for tests: writes records into a ring of its own, as a program under the real one would.
+//!
+//! # Safety
+//! The ring's memory is mapped here a second time, and lives as long as the value.
+#![allow(unsafe_code, reason = "maps shared memory, as the sensor does")]
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use serde_json::Value as Json;
+use wire::codec;
+use wire::events::{FdClosed, FileOpen, Kind, Payload, ProcessFork, ProcessStart};
+use wire::fields::{AT_FDCWD, Args, Environment, Hidden, OpenFlags, Path};
+use wire::record::{Flags, Head};
+use wire::ring::layout::{Loss, Mapped, file_len};
+use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
+
+use super::{Drain, now_ns};
+use crate::attach::{Attached, Doorman, Identity};
+use crate::drain::bells::Doorbell;
+use crate::mapping::Mapping;
+use crate::outputs::{Destination, Format, Opening, Output};
+use crate::sinks::{Backlog, Outlets, RunFacts};
+
+/// One ring, and who writes into it.
+pub struct Sensor {
+    /// The ring.
+    pub ring: Mapped,
+    /// Its memory, for handing over.
+    pub memfd: OwnedFd,
+    /// The process, in a pid namespace that nobody else has, so that /proc is not asked.
+    pub pid: u32,
+}
+
+/// The pid namespace of simulated processes.
+const NAMESPACE: u64 = 7;
+
+impl Sensor {
+    /// A ring with `data_len` bytes of data, for the process `pid`.
+    pub fn new(pid: u32, data_len: u64) -> Self {
+        let memfd = memfd_create("simulated", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
+        let len = file_len(data_len);
+        ftruncate(&memfd, len).unwrap();
+        fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping of the whole file, which is never unmapped.
+        let ring = unsafe {
+            let base = mmap(std::ptr::null_mut(), len as usize, protection, MapFlags::SHARED, &memfd, 0).unwrap();
+            Mapped::new(NonNull::new(base.cast()).unwrap(), data_len)
+        };
+        ring.format();
+        ring.slot(0).pid.store(pid, Ordering::Relaxed);
+        Self { ring, memfd, pid }
+    }
+
+    /// What the doorman would make of it.
+    pub fn attached(&self, ppid: u32) -> Attached {
+        Attached {
+            id: u64::from(self.pid),
+            mapping: Mapping::of(&self.memfd).unwrap(),
+            identity: Identity {
+                pid: self.pid,
+                own_pid: self.pid,
+                ppid: Some(ppid),
+                uid: Some(0),
+                pid_ns: Some(NAMESPACE),
+                pidfd: None,
+            },
+            is_inherited: false,
+        }
+    }
+
+    /// A head for the next record of `slot`.
+    pub fn head(&self, slot: u8, kind: Kind) -> Head {
+        let words = self.ring.slot(slot);
+        let is_stamped = (kind as u16) <= Kind::FdClosed as u16;
+        let pid = words.pid.load(Ordering::Relaxed);
+        Head {
+            time_ns: now_ns(),
+            seq: if is_stamped { words.seq.fetch_add(1, Ordering::Relaxed) } else { 0 },
+            ret: 0,
+            pid,
+            tid: pid,
+            kind: kind as u16,
+            call: 0,
+            errno: 0,
+            via: 0,
+            flags: if is_stamped { Flags::STAMPED | Flags::RETURNED } else { 0 },
+        }
+    }
+
+    /// Writes a record; counts it as lost where there is no room.
+    pub fn write<P: Payload>(&self, slot: u8, head: Head, payload: &P) -> bool {
+        match reserve(&self.ring, slot, Head::LEN + payload.encoded_len()) {
+            Ok(mut record) => {
+                assert!(codec::encode(&head, &mut record) && codec::encode(payload, &mut record));
+                let _ = record.commit();
+                true
+            }
+            Err(refused) => {
+                let cause = if refused == Refused::Full { Loss::RingFull } else { Loss::Oversize };
+                self.ring.slot(slot).lose(cause);
+                false
+            }
+        }
+    }
+
+    /// Writes a record that is as it usually is.
+    pub fn emit<P: Payload>(&self, slot: u8, payload: &P) {
+        self.write(slot, self.head(slot, P::KIND), payload);
+    }
+
+    /// The first record of an image.
+    pub fn start(&self, image: &str, cwd: &str) {
+        self.emit(
+            0,
+            &ProcessStart {
+                path: path(image),
+                argv: Args::Packed(b"prog\0"),
+                cwd: cwd.as_bytes(),
+                gid: 0,
+                egid: 0,
+                env: Environment(Args::NONE),
+                image: Hidden(image.as_bytes()),
+                real_uid: Hidden(0),
+                effective_uid: Hidden(0),
+                parent: Hidden(1),
+            },
+        );
+    }
+
+    /// A successful open.
+    pub fn open(&self, slot: u8, name: &str, fd: i32, flags: u32) {
+        self.ring.fd(slot, fd).unwrap().open();
+        self.ring.slot(slot).fd_high.fetch_max(fd as u32 + 1, Ordering::Relaxed);
+        self.emit(slot, &FileOpen { path: path(name), fd: Some(fd), flags: OpenFlags(flags), mode: None });
+    }
+
+    /// A close, with what was counted.
+    pub fn close(&self, slot: u8, fd: i32) {
+        let state = self.ring.fd(slot, fd).unwrap().close();
+        let calls = state.counters.calls_in + state.counters.calls_out;
+        self.ring.slot(slot).closed_calls.fetch_add(calls, Ordering::Relaxed);
+        self.emit(slot, &FdClosed { fd, counters: Some(state.counters) });
+    }
+
+    /// Counts a call that read (`bytes_in`) or wrote (`bytes_out`) through `fd`.
+    pub fn count(&self, slot: u8, fd: i32, bytes_in: u64, bytes_out: u64) {
+        let counters = self.ring.fd(slot, fd).unwrap();
+        for ((bytes, calls), moved) in [(counters.incoming(), bytes_in), (counters.outgoing(), bytes_out)] {
+            if moved > 0 {
+                bytes.fetch_add(moved, Ordering::Relaxed);
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.ring.slot(slot).fd_high.fetch_max(fd as u32 + 1, Ordering::Relaxed);
+    }
+
+    /// Takes a slot as a fork child's sensor does.
+    pub fn take_slot(&self, pid: u32, ppid: u32) -> u8 {
+        let slot = (1..64).find(|slot| self.ring.slot(*slot).pid.load(Ordering::Relaxed) == 0).unwrap();
+        self.ring.slot(slot).ppid.store(ppid, Ordering::Relaxed);
+        self.ring.slot(slot).pid.store(pid, Ordering::Release);
+        slot
+    }
+
+    /// The parent's record of a fork.
+    pub fn forked(&self, slot: u8, child: u32) {
+        self.emit(slot, &ProcessFork { child: Some(child) });
+    }
+}
+
+/// A path relative to the current directory.
+pub fn path(name: &str) -> Path<'_> {
+    Path { dir: AT_FDCWD, raw: Some(name.as_bytes()) }
+}
+
+/// A drain with one `jsonl` output, driven by hand.
+pub struct Harness {
+    /// The drain.
+    pub drain: Drain,
+    /// Keeps the epoll instance that the drain watches deaths with.
+    _doorman: Doorman,
+    output: PathBuf,
+}
+
+impl Harness {
+    /// A drain to which nobody has attached.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let output = std::env::temp_dir().join(format!("glassbox-drain-{}-{number}", std::process::id()));
+        Self::with_output(Format::Jsonl, output)
+    }
+
+    /// The same with another output.
+    pub fn with_output(format: Format, output: PathBuf) -> Self {
+        let outputs = [Output { format, destination: Destination::File(output.clone()) }];
+        let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+        let (news_tx, _) = crossbeam_channel::unbounded();
+        let doorman = Doorman::new(Vec::new(), None, None, news_tx, Arc::new(Doorbell::default())).unwrap();
+        let mut drain = Drain::new(outlets, doorman.deathwatch(), doorman.reply());
+        drain.told_until_ns = u64::MAX;
+        Self { drain, _doorman: doorman, output }
+    }
+
+    /// Attaches a sensor whose parent is `ppid`.
+    pub fn attach(&mut self, sensor: &Sensor, ppid: u32) {
+        self.drain.attach(sensor.attached(ppid));
+    }
+
+    /// One round, late enough that nothing is held back.
+    pub fn round(&mut self) {
+        self.drain.round(now_ns() + 10_000_000);
+    }
+
+    /// The live image of a simulated process.
+    pub fn image(&self, pid: u32) -> usize {
+        self.drain.by_pid[&(Some(NAMESPACE), pid)]
+    }
+
+    /// A process ends with the exit status `code`.
+    pub fn die(&mut self, pid: u32, code: u32) {
+        let index = self.image(pid);
+        let image = &self.drain.images[index];
+        if let Some(slot) = image.slot {
+            let ring = self.drain.sources[image.source].ring();
+            ring.slot(slot).exit_status.store(code + 1, Ordering::Relaxed);
+        }
+        // Long ago, so that nobody is waited for to tell more.
+        self.drain.end(index, super::Ending::Death, now_ns());
+        if let Some(end) = &mut self.drain.images[index].end {
+            end.noticed_ns = 0;
+        }
+    }
+
+    /// Ends everything; gives the events.
+    pub fn finish(mut self) -> Vec<Json> {
+        self.drain.ending_wish = super::Wish::End;
+        self.drain.finish();
+        self.drain.outlets.close(RunFacts::default());
+        let text = std::fs::read_to_string(&self.output).unwrap();
+        std::fs::remove_file(&self.output).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// `event pid field` of each event, for comparing.
+pub fn brief(events: &[Json], fields: &[&str]) -> Vec<String> {
+    let word = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    events
+        .iter()
+        .map(|event| {
+            let parts = ["event", "pid"].iter().chain(fields).filter_map(|field| event.get(*field).map(word));
+            parts.collect::<Vec<String>>().join(" ")
+        })
+        .collect()
+}
+
+/// A ring that was scribbled over, byte by byte from a seed.
+pub fn scribble(sensor: &Sensor, seed: u64) {
+    let mut state = seed | 1;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let data_len = sensor.ring.data_len();
+    for _ in 0..2000 {
+        let at = random() % data_len;
+        sensor.ring.state(at).store(random(), Ordering::Relaxed);
+    }
+    if seed.is_multiple_of(3) {
+        sensor.ring.tail().store(random() % (2 * data_len), Ordering::Relaxed);
+    }
+    if seed.is_multiple_of(5) {
+        for slot in 0..64 {
+            sensor.ring.slot(slot).seq.store(random(), Ordering::Relaxed);
+            sensor.ring.slot(slot).fd_high.store(random() as u32, Ordering::Relaxed);
+            sensor.ring.slot(slot).pid.store(random() as u32, Ordering::Relaxed);
+            sensor.ring.slot(slot).record_cost.ns.store(random(), Ordering::Relaxed);
+            sensor.ring.slot(slot).record_cost.samples.store(random() % 3, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The longest record's worth of bytes.
+pub const LONG: usize = MAX_RECORD;

@@ -76,7 +76,6 @@ impl Source {
     /// Notes that something was read.
     pub fn was_active(&mut self, now_ns: u64) {
         self.active_ns = now_ns;
-        self.stuck = None;
     }
 
     /// Whether the records up to `position` have been read, or never will be.

@@ -1,0 +1,480 @@
+//! Tests of the drain with simulated sensors.
+
+use std::sync::atomic::Ordering;
+
+use wire::events::{ChildStatus, DirChange, DnsQuery, FdDuplicate, FdDuped, FdRange, FileOpen, NetConnect, NetSocket};
+use wire::fields::{Address, Answers, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
+use wire::record::{Flags, Head};
+use wire::ring::layout::MIN_DATA_LEN;
+use wire::ring::{Memory, reserve};
+
+use super::simulated::{Harness, LONG, Sensor, brief, path, scribble};
+use super::*;
+
+const CLOEXEC: u32 = 0o2_000_000;
+
+fn started(pid: u32) -> (Harness, Sensor) {
+    let mut harness = Harness::new();
+    let sensor = Sensor::new(pid, MIN_DATA_LEN);
+    sensor.start("/bin/prog", "/home/u");
+    harness.attach(&sensor, 1);
+    (harness, sensor)
+}
+
+#[test]
+fn events_are_enriched_and_the_end_closes_what_was_open() {
+    let (mut harness, sensor) = started(10);
+    sensor.open(0, "a", 3, 0);
+    sensor.count(0, 3, 100, 0);
+    sensor.emit(0, &DirChange { path: path("../v") });
+    sensor.open(0, "./b", 4, 1);
+    sensor.close(0, 3);
+    sensor.count(0, 4, 0, 7);
+    harness.die(10, 3);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10 /bin/prog",
+            "file.open 10 /home/u/a a",
+            "file.open 10 /home/v/b ./b",
+            "file.close 10 /home/u/a 100 0",
+            "file.close 10 /home/v/b 0 7",
+            "process.exit 10 3 6 4 0",
+        ],
+        brief(&events, &["path", "path_raw", "bytes_read", "bytes_written", "code", "calls", "events", "lost"])
+    );
+    assert_eq!(vec![0, 1, 2, 3], events.iter().filter_map(|event| event["seq"].as_u64()).collect::<Vec<u64>>());
+    assert!(events.iter().all(|event| event["exe"] == "/bin/prog" && event["uid"] == 0));
+}
+
+#[test]
+fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
+    let (mut harness, sensor) = started(10);
+    sensor.open(0, "a", 3, 0);
+    let slot = sensor.take_slot(11, 10);
+    sensor.forked(0, 11);
+    sensor.emit(slot, &FdDuplicate { fd: 3, target: 1, cloexec: Hidden(false) });
+    sensor.close(slot, 3);
+    sensor.emit(slot, &FileOpen { path: Path { dir: 1, raw: Some(b"x") }, fd: None, flags: OpenFlags(0), mode: None });
+    sensor.close(0, 3);
+    harness.round();
+    harness.die(11, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10 /bin/prog",
+            "file.open 10 /home/u/a",
+            "process.fork 10 11",
+            "fd.duplicate 11 /home/u/a",
+            "file.close 11 /home/u/a",
+            "file.open 11 /home/u/a/x",
+            "file.close 10 /home/u/a",
+            "process.exit 11 0",
+        ],
+        brief(&events, &["path", "child", "code"])
+    );
+    assert_eq!(0, sensor.ring.slot(slot).pid.load(Ordering::Relaxed));
+    assert_eq!(0, sensor.ring.slot(slot).seq.load(Ordering::Relaxed));
+}
+
+#[test]
+fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() {
+    let (mut harness, shell) = started(10);
+    shell.open(0, "kept", 5, 0);
+    let slot = shell.take_slot(11, 10);
+    shell.forked(0, 11);
+    shell.open(slot, "gone", 3, CLOEXEC);
+    shell.open(slot, "log", 4, 0);
+    shell.count(slot, 4, 0, 10);
+    harness.round();
+    let program = Sensor::new(11, MIN_DATA_LEN);
+    program.start("/bin/other", "/home/u");
+    harness.attach(&program, 10);
+    program.count(0, 4, 0, 5);
+    program.close(0, 4);
+    program.close(0, 5);
+    harness.round();
+    harness.die(11, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10 /bin/prog",
+            "file.open 10 /home/u/kept",
+            "process.fork 10",
+            "file.open 11 /home/u/gone",
+            "file.open 11 /home/u/log",
+            "file.close 11 /home/u/gone 0",
+            "process.start 11 /bin/other",
+            "file.close 11 /home/u/log 15",
+            "file.close 11 /home/u/kept 0",
+            "process.exit 11 0 5",
+        ],
+        brief(&events, &["path", "bytes_written", "code", "events"])
+    );
+    assert_eq!("/bin/prog", events[5]["exe"]);
+    assert_eq!(0, shell.ring.slot(slot).pid.load(Ordering::Relaxed));
+}
+
+#[test]
+fn range_duplicates_and_standard_streams_are_followed() {
+    let (mut harness, sensor) = started(10);
+    sensor.open(0, "a", 3, 0);
+    sensor.emit(0, &FdDuped { fd: 3, target: 2000, cloexec: false });
+    sensor.emit(0, &FdRange { first: 3, last: 100, cloexec: false });
+    sensor.emit(0, &FdDuplicate { fd: 2000, target: 2, cloexec: Hidden(false) });
+    sensor.emit(0, &FdDuplicate { fd: 3, target: 1, cloexec: Hidden(false) });
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec!["process.start 10", "file.open 10 /home/u/a", "fd.duplicate 10 /home/u/a 2", "fd.duplicate 10 1"],
+        brief(&events, &["path", "target"]).iter().map(|line| line.replace(" /bin/prog", "")).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn connect_shows_the_name_last_resolved_and_pending_is_no_error() {
+    let (mut harness, sensor) = started(10);
+    let mut remote = (libc::AF_INET as u16).to_ne_bytes().to_vec();
+    remote.extend_from_slice(&[1, 187, 192, 0, 2, 7]);
+    remote.resize(16, 0);
+    let tcp = NetSocket {
+        fd: Some(3),
+        family: Family(libc::AF_INET),
+        r#type: SocketType(libc::SOCK_STREAM | libc::SOCK_CLOEXEC),
+        protocol: Protocol(0),
+    };
+    sensor.emit(0, &DnsQuery { host: Some(b"example.org"), answers: Answers(&[4, 192, 0, 2, 7]) });
+    sensor.emit(0, &tcp);
+    let head = sensor.head(0, Kind::NetConnect);
+    let pending = Head { ret: -1, errno: libc::EINPROGRESS as u16, ..head };
+    sensor.write(0, pending, &NetConnect { fd: 3, remote: Address(&remote) });
+    sensor.close(0, 3);
+    harness.round();
+
+    let events = harness.finish();
+
+    let connect = &events[3];
+    assert_eq!("192.0.2.7:443", connect["remote"]);
+    assert_eq!("example.org", connect["host"]);
+    assert_eq!(true, connect["pending"]);
+    assert!(connect.get("error").is_none());
+    assert_eq!("net.close", events[4]["event"]);
+    assert_eq!("192.0.2.7:443", events[4]["remote"]);
+}
+
+#[test]
+fn events_of_two_processes_come_by_time() {
+    let mut harness = Harness::new();
+    let sensors = [Sensor::new(10, MIN_DATA_LEN), Sensor::new(11, MIN_DATA_LEN)];
+    for sensor in &sensors {
+        sensor.start("/bin/prog", "/");
+    }
+    for number in 0..100 {
+        sensors[number % 2].open(0, &format!("/{number}"), 3, 0);
+    }
+    for sensor in &sensors {
+        harness.attach(sensor, 1);
+    }
+    harness.round();
+
+    let events = harness.finish();
+
+    let paths: Vec<&str> = events[2..].iter().filter_map(|event| event["path"].as_str()).collect();
+    let expected: Vec<String> = (0..100).map(|number| format!("/{number}")).collect();
+    assert_eq!(expected, paths);
+}
+
+#[test]
+fn records_of_several_processes_are_held_back_for_a_moment() {
+    let mut harness = Harness::new();
+    let sensors = [Sensor::new(10, MIN_DATA_LEN), Sensor::new(11, MIN_DATA_LEN)];
+    for sensor in &sensors {
+        harness.attach(sensor, 1);
+    }
+    sensors[0].start("/bin/prog", "/");
+
+    harness.drain.round(now_ns());
+    let at_once = harness.drain.waiting.len();
+    harness.drain.round(now_ns() + HOLD_NS);
+    let later = harness.drain.waiting.len();
+
+    assert_eq!((1, 0), (at_once, later));
+    assert_eq!(1, harness.finish().len());
+}
+
+#[test]
+fn full_ring_is_told_with_count_and_reason_and_the_ledger_is_even() {
+    let (mut harness, sensor) = started(10);
+    for _ in 0..5000 {
+        sensor.emit(0, &FileOpen { path: path("/x"), fd: None, flags: OpenFlags(0), mode: None });
+    }
+    harness.round();
+    harness.die(10, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    let delivered = events.iter().filter(|event| event["seq"].is_u64()).count() as u64;
+    let loss = events.iter().find(|event| event["event"] == "sensor.loss").unwrap();
+    let exit = events.last().unwrap();
+    assert_eq!("ring_full", loss["reason"]);
+    assert_eq!(5001, delivered + loss["count"].as_u64().unwrap());
+    assert_eq!(5001, exit["events"].as_u64().unwrap() + exit["lost"].as_u64().unwrap());
+    assert_eq!(exit["lost"], loss["count"]);
+}
+
+#[test]
+fn record_of_a_dead_writer_is_skipped_and_counted_and_what_follows_is_read() {
+    let (mut harness, sensor) = started(10);
+    let slot = sensor.take_slot(11, 10);
+    sensor.forked(0, 11);
+    sensor.open(slot, "/before", 3, 0);
+    // The child is killed between reserving and committing.
+    sensor.head(slot, Kind::FileOpen);
+    std::mem::forget(reserve(&sensor.ring, slot, 100).unwrap());
+    sensor.open(0, "/after", 3, 0);
+    harness.round();
+    let before = harness.drain.sources.iter().next().unwrap().1.stuck.is_some();
+    harness.die(11, 0);
+    harness.round();
+    harness.round();
+
+    let events = harness.finish();
+
+    assert!(before);
+    assert_eq!(
+        vec![
+            "process.start 10",
+            "process.fork 10",
+            "file.open 11 /before",
+            "file.open 10 /after",
+            "file.close 11 /before",
+            "sensor.loss 11 1 killed_writer",
+            "process.exit 11",
+        ],
+        {
+            let mut lines = brief(&events, &["path", "count", "reason"]);
+            lines.iter_mut().for_each(|line| *line = line.replace(" /bin/prog", ""));
+            lines
+        }
+    );
+}
+
+#[test]
+fn record_that_a_living_writer_does_not_finish_is_given_up_after_a_second() {
+    let (mut harness, sensor) = started(10);
+    sensor.head(0, Kind::FileOpen);
+    std::mem::forget(reserve(&sensor.ring, 0, 100).unwrap());
+    sensor.open(0, "/after", 3, 0);
+    let now = now_ns();
+    harness.drain.round(now);
+    harness.drain.round(now + STUCK_NS / 2);
+    let early = harness.drain.enricher.batch.events.len() + harness.drain.waiting.len();
+    harness.drain.round(now + STUCK_NS + 1);
+
+    let events = harness.finish();
+
+    assert_eq!(0, early);
+    let reasons: Vec<&str> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(vec!["killed_writer"], reasons.iter().filter(|reason| **reason != "hooked").copied().collect::<Vec<_>>());
+    assert!(events.iter().any(|event| event["path"] == "/after"));
+}
+
+#[test]
+fn scribbled_ring_costs_only_its_own_processes_events() {
+    let healthy = Sensor::new(20, MIN_DATA_LEN);
+    healthy.start("/bin/healthy", "/");
+    for seed in 1..200 {
+        let (mut harness, sensor) = started(10);
+        for number in 0..50 {
+            sensor.open(0, &format!("/{number}"), number, 0);
+        }
+        scribble(&sensor, seed);
+        let healthy = Sensor::new(20, MIN_DATA_LEN);
+        healthy.start("/bin/healthy", "/");
+        harness.attach(&healthy, 1);
+        healthy.open(0, "/fine", 3, 0);
+
+        let now = now_ns();
+        for step in 0..4 {
+            harness.drain.round(now + step * STUCK_NS);
+        }
+        if harness.drain.by_pid.contains_key(&(Some(7), 10)) {
+            harness.die(10, 0);
+        }
+        harness.die(20, 0);
+        for step in 4..7 {
+            harness.drain.round(now + step * STUCK_NS);
+        }
+        let events = harness.finish();
+
+        let fine: Vec<String> = brief(&events, &["path", "code"])
+            .into_iter()
+            .filter(|line| line.contains(" 20"))
+            .filter(|line| !line.starts_with("sensor"))
+            .collect();
+        let expected =
+            vec!["process.start 20 /bin/healthy", "file.open 20 /fine", "file.close 20 /fine", "process.exit 20 0"];
+        assert_eq!(expected, fine, "seed {seed}");
+    }
+}
+
+#[test]
+fn record_that_does_not_decode_is_counted_and_the_next_is_read() {
+    let (mut harness, sensor) = started(10);
+    let bad = Head { kind: Kind::NetBind as u16, ..sensor.head(0, Kind::NetBind) };
+    sensor.write(0, bad, &ChildStatus { child: 1, status: -1, usage: None });
+    let unknown = Head { kind: 9999, ..sensor.head(0, Kind::NetBind) };
+    sensor.write(0, unknown, &ChildStatus { child: 1, status: -1, usage: None });
+    let unstamped = Head { flags: 0, ..sensor.head(0, Kind::DirChange) };
+    sensor.write(0, unstamped, &DirChange { path: path("/d") });
+    sensor.open(0, "x", 3, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    let lost: u64 = events.iter().filter_map(|event| event["count"].as_u64()).sum();
+    assert_eq!(2, lost);
+    assert_eq!("/d/x", events.last().unwrap()["path"]);
+}
+
+#[test]
+fn cut_strings_are_marked() {
+    let (mut harness, sensor) = started(10);
+    let long = "y".repeat(LONG / 2);
+    let head = sensor.head(0, Kind::FileOpen);
+    let cut = Head { flags: head.flags | Flags::TRUNCATED, ..head };
+    sensor.write(0, cut, &FileOpen { path: path(&long), fd: None, flags: OpenFlags(0), mode: None });
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(true, events[1]["truncated"]);
+}
+
+#[test]
+fn inherited_ring_goes_on_and_what_the_dead_collector_swallowed_is_told() {
+    let (mut first, sensor) = started(10);
+    for number in 0..10 {
+        sensor.open(0, &format!("/{number}"), number, 0);
+    }
+    first.round();
+    // It dies with three records read, but not delivered.
+    for number in 10..13 {
+        sensor.open(0, &format!("/{number}"), number, 0);
+    }
+    let mut reader = wire::ring::Reader::new(sensor.ring);
+    let mut record = vec![0; LONG];
+    for _ in 0..3 {
+        reader.next(&mut record);
+    }
+    reader.release();
+    sensor.open(0, "/13", 13, 0);
+
+    let mut second = Harness::new();
+    let attached = Attached { is_inherited: true, ..sensor.attached(1) };
+    second.drain.attach(attached);
+    second.round();
+    second.die(10, 0);
+    second.round();
+    let events = second.finish();
+
+    assert_eq!("file.open 10 /13", brief(&events, &["path"])[0]);
+    let loss = events.iter().find(|event| event["event"] == "sensor.loss").unwrap();
+    assert_eq!("3 collector_died", brief(std::slice::from_ref(loss), &["count", "reason"])[0].replace("sensor.loss 10 ", ""));
+    let exit = events.last().unwrap();
+    assert_eq!((12, 3), (exit["events"].as_u64().unwrap(), exit["lost"].as_u64().unwrap()));
+    drop(first);
+}
+
+#[test]
+fn idle_ring_gives_its_memory_back_and_works_on() {
+    let (mut harness, sensor) = started(10);
+    let blocks = |sensor: &Sensor| rustix::fs::fstat(&sensor.memfd).unwrap().st_blocks;
+    let fill = |sensor: &Sensor| {
+        for number in 0..500 {
+            sensor.open(0, &format!("/{number}{}", "z".repeat(150)), 3, 0);
+        }
+    };
+    let now = now_ns();
+    for _ in 0..3 {
+        fill(&sensor);
+        harness.drain.round(now);
+    }
+    let used = blocks(&sensor);
+    harness.drain.round(now + 3 * STUCK_NS);
+    let idle = blocks(&sensor);
+    fill(&sensor);
+    harness.drain.round(now + 4 * STUCK_NS);
+
+    let events = harness.finish();
+
+    assert!(idle * 4 < used, "{used} {idle}");
+    assert_eq!(2001, events.len());
+}
+
+/// How fast events go from a ring through everything into a sink, in processor time of the collector.
+///
+/// `cargo test --release -p glassbox drain_throughput -- --ignored --nocapture --test-threads=1`
+#[test]
+#[ignore = "a measurement"]
+fn drain_throughput() {
+    use rustix::time::{ClockId, clock_gettime};
+    let seconds = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    for (name, format) in [
+        ("summary", crate::outputs::Format::Summary),
+        ("recording", crate::outputs::Format::Recording),
+        ("jsonl", crate::outputs::Format::Jsonl),
+    ] {
+        let mut harness = Harness::with_output(format, "/dev/null".into());
+        let sensor = Sensor::new(10, 4 << 20);
+        sensor.start("/usr/bin/python3.11", "/home/user/project");
+        harness.attach(&sensor, 1);
+        let (mut events, mut writing, mut rounds) = (0_u64, 0.0, 0_u64);
+        let begun = seconds(ClockId::ProcessCPUTime);
+        while events < 2_000_000 {
+            let before = seconds(ClockId::ThreadCPUTime);
+            for number in 0..5000 {
+                let fd = 3 + number % 16;
+                sensor.open(0, "/usr/lib/python3.11/encodings/utf_8.py", fd, CLOEXEC);
+                sensor.close(0, fd);
+            }
+            events += 10_000;
+            writing += seconds(ClockId::ThreadCPUTime) - before;
+            let until = sensor.ring.tail().load(Ordering::Relaxed);
+            while !harness.drain.sources.iter().all(|(_, source)| source.has_read(until)) {
+                harness.drain.round(now_ns());
+                rounds += 1;
+            }
+            while !harness.drain.outlets.has_room() {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        }
+        let drained = seconds(ClockId::ProcessCPUTime) - begun - writing;
+        let dropped: u64 = harness.drain.outlets.dropped().map(|(_, dropped)| dropped).sum();
+        harness.drain.finish();
+        harness.drain.outlets.close(crate::sinks::RunFacts::default());
+        let all = seconds(ClockId::ProcessCPUTime) - begun - writing;
+        println!(
+            "{name}: {:.2} M events/s of one core ({:.0} ns each; without the sink's rest {:.0}), {rounds} rounds, \
+             {dropped} dropped",
+            events as f64 / all / 1e6,
+            all * 1e9 / events as f64,
+            drained * 1e9 / events as f64
+        );
+    }
+}
