@@ -1,27 +1,373 @@
 //! The `human` sink: one line an event.
+//!
+//! ```text
+//! 22:13:20.123 4121       cat             file.open      /etc/hosts O_RDONLY = 3
+//! ```
+//! What to show of each field is looked up once, by its name, for every event of the table: an event that is added
+//! shows without a line here.
 
-use super::Sink;
-use super::text::Style;
-use crate::event::Batch;
+use std::io::Write;
+
+use wire::events::Kind;
+use wire::schema::EVENTS;
+
+use super::text::{self, Paint, Style};
+use super::{Sink, signals};
+use crate::clock::TimeWriter;
+use crate::event::{Batch, Event, Shape, Span, Value};
+
+/// Characters of one string, at most.
+const LONGEST: usize = 400;
+/// Characters of an argument vector, at most.
+const LONGEST_LIST: usize = 600;
 
 /// Writes events for people.
 #[derive(Debug)]
 pub struct Human {
-    _style: Style,
+    style: Style,
+    time: TimeWriter,
+    /// How each field shows, by number of the kind and place of the field.
+    shows: Vec<Vec<Show>>,
+}
+
+/// How a field shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// Not at all.
+    Never,
+    /// The value alone.
+    Bare,
+    /// The value after a word.
+    After(&'static str),
+    /// `name=value`.
+    Labelled(&'static str),
+    /// `name=value`, unless it is what the call returned.
+    Descriptor(&'static str),
+    /// `name=value`, unless it is 0.
+    Number(&'static str),
+    /// Bytes, unless 0.
+    Size(&'static str),
+    /// Nanoseconds, unless 0.
+    Duration(&'static str),
+    /// Permissions.
+    Octal(&'static str),
+    /// An address in memory.
+    Hex(&'static str),
+    /// Whether the sensor is in it, unless it is.
+    Coverage,
+    /// A signal by its name.
+    Signal(&'static str),
+}
+
+impl Show {
+    fn of(kind: Kind, name: &'static str) -> Self {
+        match (kind, name) {
+            (Kind::ProcessStart, "path" | "env" | "gid" | "egid") => Self::Never,
+            (Kind::ProcessExec, "path") => Self::Never,
+            (Kind::ProcessExit, "code" | "lost") => Self::Labelled(name),
+            (Kind::NetSocket, "family" | "type" | "protocol") => Self::Bare,
+            (_, "family" | "type" | "protocol") => Self::Never,
+            (_, "coverage") => Self::Coverage,
+            (_, "cwd") => Self::After("in"),
+            (_, "new_path" | "remote") => Self::After("->"),
+            (_, "path" | "argv" | "local" | "what" | "flags" | "prot" | "answers" | "mapping" | "reason") => {
+                Self::Bare
+            }
+            (Kind::NetConnect, "host") => Self::Labelled(name),
+            (_, "host") => Self::Bare,
+            (_, "fd") => Self::Descriptor(name),
+            (_, "mode") => Self::Octal(name),
+            (_, "addr") => Self::Hex(name),
+            (_, "signal") => Self::Signal(name),
+            (_, "max_rss") => Self::Size(name),
+            (_, "reads" | "writes" | "sends" | "receives" | "calls" | "events") => Self::Number(name),
+            _ if name.starts_with("bytes_") => Self::Size(name.trim_start_matches("bytes_")),
+            _ => name.strip_suffix("_ns").map_or(Self::Labelled(name), Self::Duration),
+        }
+    }
 }
 
 impl Human {
     /// A sink in this style.
     pub fn new(style: Style) -> Self {
-        Self { _style: style }
+        let mut shows = Vec::new();
+        for spec in EVENTS {
+            let number = spec.kind as usize;
+            if shows.len() <= number {
+                shows.resize(number + 1, Vec::new());
+            }
+            shows[number] =
+                Shape::of(spec.kind).fields.iter().map(|name| Show::of(spec.kind, name)).collect();
+        }
+        Self { style, time: TimeWriter::default(), shows }
+    }
+
+    fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
+        let style = self.style;
+        let who = batch.who(event);
+        // The date is left out: whoever watches knows it.
+        let time = self.time.utc(event.time_ns).get(11..23).unwrap_or_default();
+        style.paint(Paint::Dim, out, |out| out.extend_from_slice(time));
+        out.push(b' ');
+        let columns = whole(out, |out| {
+            number(u64::from(who.pid), out);
+            if event.tid != 0 && event.tid != who.pid {
+                out.push(b'(');
+                number(u64::from(event.tid), out);
+                out.push(b')');
+            }
+        });
+        text::pad(columns, 10, out);
+        let mut columns = 0;
+        style.paint(Paint::Cyan, out, |out| columns = text::quote(program(&who.exe), 15, out));
+        text::pad(columns, 16, out);
+        let name = event.kind.name();
+        style.text(paint(event.kind), name, out);
+        text::pad(name.len(), 14, out);
+        for (show, value) in
+            self.shows.get(event.kind as usize).into_iter().flatten().zip(batch.values(event))
+        {
+            field(batch, event, *show, *value, out);
+        }
+        self.result(event, out);
+        while out.last() == Some(&b' ') {
+            out.pop();
+        }
+        out.push(b'\n');
+    }
+
+    fn result(&self, event: &Event, out: &mut Vec<u8>) {
+        if !event.error.is_empty() {
+            self.style.paint(Paint::Red, out, |out| {
+                out.extend_from_slice(b"= ");
+                out.extend_from_slice(event.error.as_bytes());
+            });
+            out.push(b' ');
+        } else if let Some(ret) = event.ret.filter(|ret| *ret != 0) {
+            self.style.paint(Paint::Dim, out, |out| {
+                // Pointers are easier on the eye in hexadecimal.
+                let _ = if ret > 0xffff_ffff { write!(out, "= {ret:#x}") } else { write!(out, "= {ret}") };
+            });
+            out.push(b' ');
+        }
+        if event.is_truncated {
+            self.style.text(Paint::Yellow, "(cut)", out);
+        }
     }
 }
 
 impl Sink for Human {
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         for event in &batch.events {
-            out.extend_from_slice(event.kind.name().as_bytes());
-            out.push(b'\n');
+            self.line(batch, event, out);
+        }
+    }
+}
+
+/// The program's name; a question mark for one that is not known.
+fn program(exe: &[u8]) -> &[u8] {
+    if exe.is_empty() { b"?" } else { text::base(exe) }
+}
+
+fn paint(kind: Kind) -> Paint {
+    match kind.name().split('.').next() {
+        Some("process") => Paint::Green,
+        Some("file" | "fd") => Paint::Blue,
+        Some("net" | "dns") => Paint::Magenta,
+        Some("sensor" | "kernel") => Paint::Red,
+        _ => Paint::Yellow,
+    }
+}
+
+/// Appends a field and a space, or nothing.
+fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u8>) {
+    let number = match value {
+        Value::Absent => return,
+        Value::Uint(number) => i128::from(number),
+        Value::Int(number) => i128::from(number),
+        _ => -1,
+    };
+    let label = match show {
+        Show::Never => return,
+        Show::Coverage if matches!(value, Value::Word("hooked")) => return,
+        Show::Number(_) | Show::Size(_) | Show::Duration(_) if number == 0 => return,
+        Show::Descriptor(_) if event.ret.is_some_and(|ret| i128::from(ret) == number) => return,
+        Show::Bare | Show::Coverage => "",
+        Show::After(word) => {
+            out.extend_from_slice(word.as_bytes());
+            out.push(b' ');
+            ""
+        }
+        Show::Labelled(label)
+        | Show::Descriptor(label)
+        | Show::Number(label)
+        | Show::Size(label)
+        | Show::Duration(label)
+        | Show::Octal(label)
+        | Show::Hex(label)
+        | Show::Signal(label) => label,
+    };
+    if !label.is_empty() {
+        out.extend_from_slice(label.as_bytes());
+        out.push(b'=');
+    }
+    // A vector takes everything that is written to it.
+    let _ = match (show, value) {
+        (Show::Size(_), Value::Uint(bytes)) => out.write_all(text::size(bytes).replace(' ', "").as_bytes()),
+        (Show::Duration(_), Value::Uint(time)) => {
+            out.write_all(text::duration(time).replace(' ', "").as_bytes())
+        }
+        (Show::Octal(_), Value::Uint(mode)) => write!(out, "0{mode:03o}"),
+        (Show::Hex(_), Value::Uint(address)) => write!(out, "{address:#x}"),
+        (Show::Signal(_), _) => out.write_all(signals::name(number).as_bytes()),
+        _ => {
+            plain(batch, value, out);
+            Ok(())
+        }
+    };
+    out.push(b' ');
+}
+
+fn plain(batch: &Batch, value: Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Absent => {}
+        Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+        Value::Uint(value) => number(value, out),
+        Value::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
+        Value::Text(span) | Value::Path(span, _) => {
+            text::quote(batch.bytes(span), LONGEST, out);
+        }
+        Value::List(span) | Value::Map(span) => list(batch, span, out),
+        Value::Word(word) => out.extend_from_slice(word.as_bytes()),
+        Value::Names(table, bits) => {
+            let start = out.len();
+            let rest = table.names(bits, |name| {
+                out.extend_from_slice(name.as_bytes());
+                out.push(b'|');
+            });
+            if rest != 0 || out.len() == start {
+                let _ = write!(out, "{rest:#x}|");
+            }
+            out.pop();
+        }
+    }
+}
+
+fn list(batch: &Batch, span: Span, out: &mut Vec<u8>) {
+    let mut left = LONGEST_LIST;
+    for (index, item) in batch.strings(span).enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        if left == 0 {
+            out.extend_from_slice("…".as_bytes());
+            return;
+        }
+        left = left.saturating_sub(text::quote(item, left, out) + 1);
+    }
+}
+
+fn number(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// The columns of the ASCII that `write` appends.
+fn whole(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+    let start = out.len();
+    write(out);
+    out.len() - start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::sample;
+
+    fn shown(style: Style, batch: &Batch) -> String {
+        let mut out = Vec::new();
+        Human::new(style).batch(batch, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn batch_of(event: Event, values: impl FnOnce(&mut Batch)) -> Batch {
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who());
+        batch.push(event);
+        values(&mut batch);
+        batch
+    }
+
+    #[test]
+    fn line_has_time_process_program_event_fields_and_result() {
+        let batch = batch_of(sample::head(Kind::FileOpen), |batch| {
+            let path = batch.keep(b"/etc/host name");
+            batch.set(Shape::place(Kind::FileOpen, "path"), Value::Path(path, None));
+            batch.set(Shape::place(Kind::FileOpen, "fd"), Value::Int(3));
+            batch.set(Shape::place(Kind::FileOpen, "flags"), Value::Names(&wire::names::OPEN, 0o2_000_101));
+            batch.set(Shape::place(Kind::FileOpen, "mode"), Value::Uint(0o644));
+        });
+
+        assert_eq!(
+            "22:13:20.123 4121      cat             file.open     \"/etc/host name\" O_WRONLY|O_CREAT|O_CLOEXEC \
+             mode=0644 = 3\n",
+            shown(Style::Plain, &batch)
+        );
+    }
+
+    #[test]
+    fn thread_and_error_are_shown() {
+        let head =
+            Event { tid: 4125, error: "ECONNREFUSED", ret: Some(-1), ..sample::head(Kind::NetConnect) };
+        let batch = batch_of(head, |batch| {
+            let remote = batch.keep(b"[::1]:443");
+            let host = batch.keep(b"example.org");
+            batch.set(Shape::place(Kind::NetConnect, "fd"), Value::Int(5));
+            batch.set(Shape::place(Kind::NetConnect, "remote"), Value::Text(remote));
+            batch.set(Shape::place(Kind::NetConnect, "host"), Value::Text(host));
+        });
+
+        assert_eq!(
+            "22:13:20.123 4121(4125) cat             net.connect   fd=5 -> [::1]:443 host=example.org = ECONNREFUSED\n",
+            shown(Style::Plain, &batch)
+        );
+    }
+
+    #[test]
+    fn exit_shows_what_it_used_and_leaves_zeros_out() {
+        let batch = batch_of(Event { ret: None, call: "", ..sample::head(Kind::ProcessExit) }, |batch| {
+            let place = |name| Shape::place(Kind::ProcessExit, name);
+            batch.set(place("signal"), Value::Int(9));
+            batch.set(place("user_ns"), Value::Uint(1_540_000));
+            batch.set(place("system_ns"), Value::Uint(0));
+            batch.set(place("max_rss"), Value::Uint(5_000_000));
+            batch.set(place("lost"), Value::Uint(0));
+        });
+
+        let line = shown(Style::Plain, &batch);
+
+        assert!(line.ends_with(" process.exit  signal=SIGKILL user=1.5ms max_rss=5.0MB lost=0\n"), "{line}");
+    }
+
+    #[test]
+    fn every_kind_is_one_line_without_controls_even_from_hostile_values() {
+        let mut batch = sample::every_kind();
+        batch.whos[0] = std::sync::Arc::new(crate::event::Who {
+            exe: b"/x/\x1b]0;gotcha\x07\n".as_slice().into(),
+            ..(*sample::who()).clone()
+        });
+
+        let text = shown(Style::Plain, &batch);
+
+        assert_eq!(batch.events.len(), text.lines().count());
+        assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text}");
+    }
+
+    #[test]
+    fn colours_are_reset_before_the_line_ends() {
+        for line in shown(Style::Coloured, &sample::every_kind()).lines() {
+            let last = line.rfind("\x1b[").map(|at| &line[at..]);
+
+            assert!(last.is_some_and(|last| last.starts_with("\x1b[0m")), "{line:?}");
         }
     }
 }

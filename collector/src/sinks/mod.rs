@@ -10,6 +10,7 @@ mod human;
 mod jsonl;
 mod recording;
 pub mod replay;
+mod signals;
 mod summary;
 mod text;
 
