@@ -155,7 +155,7 @@ fn records_arrive_once_whole_and_in_the_order_of_their_writer() {
             assert_ne!(Next::Corrupt, drain(&mut reader, &mut found));
             thread::yield_now();
         }
-        writers.map(|writer| writer.join().unwrap());
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
         assert_eq!(Next::Empty, drain(&mut reader, &mut found));
 
         for writer in [1, 2] {
@@ -237,7 +237,7 @@ fn a_sleeping_reader_is_woken_by_every_commit_that_it_has_not_seen() {
             }
         }
 
-        writers.map(|writer| writer.join().unwrap());
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
 }
 
@@ -268,7 +268,7 @@ fn a_napping_reader_is_woken_when_the_ring_passes_half() {
             }
         }
 
-        writers.map(|writer| writer.join().unwrap());
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
 }
 

@@ -35,8 +35,8 @@ impl Small {
         let guarded = unsafe { libc::mprotect(base.add(mapped_len - PAGE), PAGE, libc::PROT_NONE) };
         assert_eq!(0, guarded);
         let small = Self { base: NonNull::new(base.cast()).unwrap(), data_len, mapped_len };
-        (&small).tail().store(start, Ordering::Relaxed);
-        (&small).head().store(start, Ordering::Relaxed);
+        small.tail().store(start, Ordering::Relaxed);
+        small.head().store(start, Ordering::Relaxed);
         small
     }
 
