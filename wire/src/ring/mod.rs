@@ -13,7 +13,9 @@
 //! * A writer that is killed in between leaves a BUSY record: [`Reader::skip`] steps over exactly that one. Killed
 //!   before it wrote the state word (two instructions), it leaves a hole whose length nobody knows: the reader
 //!   looks for the next state word with the right tag.
-//! * A writer that was only slow finds, when it commits, that its record was given up: its bytes are never read.
+//! * A writer that was only slow finds, when it commits, that its record was given up: that record is never read. If
+//!   it still writes once the others have filled the ring up to its place again, its bytes land in another record,
+//!   which then does not decode, or makes the ring corrupt: so a living writer is given a second, and most of a lap.
 //! * The reader trusts nothing that it reads: see [`Reader::next`].
 
 pub mod layout;
