@@ -2,15 +2,18 @@
 //!
 //! Each image has a [`Queue`]; the drain thread fills them from the rings and takes out what is due, always the
 //! earliest over all queues. A queue is in the order of the sequence numbers, which several threads of a program may
-//! write to the ring slightly out of order. A number that is missing is waited for a little ([`GAP_NS`]), since its
-//! record may be on its way; then it counts as lost, which the process's own counters confirm.
+//! write to the ring slightly out of order. A number that is missing is waited for, since its record may be on its way:
+//! a little ([`LOST_NS`]) if the process counted a loss that is not accounted for, and longer ([`LATE_NS`]) if it did
+//! not, for then its thread has most likely lost the processor between taking the number and the record's place.
 
 use std::collections::VecDeque;
 
 use wire::record::{Flags, Head};
 
-/// How long a record is held back for the sake of one with an earlier number.
-pub const GAP_NS: u64 = 3_000_000;
+/// How long a record is held back for the sake of one with an earlier number that probably was lost.
+pub const LOST_NS: u64 = 3_000_000;
+/// The same for one that probably was not.
+pub const LATE_NS: u64 = 60_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -29,6 +32,10 @@ pub struct Queue {
     base: u64,
     next_seq: Option<u64>,
     last_ns: u64,
+    /// Numbers that were passed over and have not come since.
+    skipped: u64,
+    /// Records that the process lost, as far as it says.
+    lost: u64,
 }
 
 impl Queue {
@@ -48,8 +55,14 @@ impl Queue {
     #[inline]
     pub fn pass(&mut self, head: &Head) -> u64 {
         if head.flags & Flags::STAMPED != 0 {
-            let after = head.seq.wrapping_add(1);
-            self.next_seq = Some(self.next_seq.map_or(after, |next| next.max(after)));
+            let next = self.next_seq.unwrap_or(head.seq);
+            match head.seq.checked_sub(next) {
+                Some(missing) => {
+                    self.skipped = self.skipped.saturating_add(missing);
+                    self.next_seq = Some(head.seq.wrapping_add(1));
+                }
+                None => self.skipped = self.skipped.saturating_sub(1),
+            }
         }
         self.last_ns = self.last_ns.max(head.time_ns);
         self.last_ns
@@ -60,10 +73,14 @@ impl Queue {
         self.next_seq = Some(0);
     }
 
+    /// Says how many of its records the process counts as lost: a gap that this does not explain is waited for longer.
+    pub fn set_lost(&mut self, lost: u64) {
+        self.lost = lost;
+    }
+
     /// Adds a record at the place that its number gives it. One without a number stays behind what was read before.
     pub fn push(&mut self, head: Head, payload: &[u8]) {
-        let entry =
-            Entry { head, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
+        let entry = Entry { head, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
         self.bytes.extend_from_slice(payload);
         let mut place = self.entries.len();
         if head.flags & Flags::STAMPED != 0 {
@@ -87,10 +104,14 @@ impl Queue {
     #[inline]
     pub fn due_ns(&self) -> Option<u64> {
         let head = &self.entries.front()?.head;
-        let is_gap = head.flags & Flags::STAMPED != 0
-            && self.next_seq.is_some_and(|next| head.seq > next);
+        let is_gap = head.flags & Flags::STAMPED != 0 && self.next_seq.is_some_and(|next| head.seq > next);
         let time_ns = self.last_ns.max(head.time_ns);
-        Some(if is_gap { time_ns.saturating_add(GAP_NS) } else { time_ns })
+        let wait_ns = match (is_gap, self.lost > self.skipped) {
+            (false, _) => 0,
+            (true, true) => LOST_NS,
+            (true, false) => LATE_NS,
+        };
+        Some(time_ns.saturating_add(wait_ns))
     }
 
     /// Takes the first record out: its payload into `payload`; gives its head and its time.
@@ -153,7 +174,8 @@ mod tests {
     fn records_come_out_by_their_numbers_with_their_payloads() {
         let mut queue = Queue::default();
         queue.begins();
-        for (seq, time, payload) in [(0, 10, "a"), (3, 40, "ddd"), (2, 50, "cc"), (1, 60, "b"), (4, 70, "e")] {
+        for (seq, time, payload) in [(0, 10, "a"), (3, 40, "ddd"), (2, 50, "cc"), (1, 60, "b"), (4, 70, "e")]
+        {
             queue.push(head(seq, time), payload.as_bytes());
         }
 
@@ -179,7 +201,9 @@ mod tests {
         queue.begins();
         queue.push(head(1, 100), b"b");
 
-        assert_eq!(Some(100 + GAP_NS), queue.due_ns());
+        assert_eq!(Some(100 + LATE_NS), queue.due_ns());
+        queue.set_lost(1);
+        assert_eq!(Some(100 + LOST_NS), queue.due_ns());
         queue.push(head(0, 150), b"a");
         assert_eq!(Some(150), queue.due_ns());
         let mut payload = Vec::new();

@@ -152,16 +152,17 @@ fn load(word: &AtomicU64) -> u64 {
 }
 
 impl Image {
-    /// Events that the sensor stamped and that are neither delivered nor reported as lost.
-    pub fn missing(&self, slot: &Slot) -> u64 {
+    /// Numbers that the sensor gave away and whose records will not come.
+    pub fn gone(&self, slot: &Slot) -> u64 {
         // Events without a slot took no number (`Loss::NoSlot`).
         let counted = [Loss::RingFull, Loss::Oversize].map(|cause| load(&slot.lost[cause as usize]));
-        let accounted = counted
-            .iter()
-            .fold(self.delivered, |sum, lost| sum.saturating_add(*lost))
-            .saturating_add(self.unfinished)
-            .saturating_add(self.malformed);
-        load(&slot.seq).saturating_sub(accounted)
+        let given_up = self.unfinished.saturating_add(self.malformed);
+        counted.iter().fold(given_up, |sum, lost| sum.saturating_add(*lost))
+    }
+
+    /// Events that the sensor stamped and that are neither delivered nor reported as lost.
+    pub fn missing(&self, slot: &Slot) -> u64 {
+        load(&slot.seq).saturating_sub(self.gone(slot).saturating_add(self.delivered))
     }
 
     /// What the sensor counted as lost since the last time, by cause.

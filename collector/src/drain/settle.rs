@@ -22,6 +22,14 @@ const GRACE_NS: u64 = 30_000_000;
 impl Drain {
     /// Delivers what is due up to `horizon`, and in its place among it the ends of images.
     pub(super) fn settle(&mut self, now: u64, horizon: u64) {
+        for index in &self.waiting {
+            let Some(image) = self.images.get_mut(*index) else { continue };
+            let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
+            if let Some((ring, slot)) = ring {
+                let lost = image.gone(ring.slot(slot));
+                image.queue.set_lost(lost);
+            }
+        }
         // Ends that wait for somebody to tell more; the others go on.
         let mut held: Vec<usize> = Vec::new();
         loop {
