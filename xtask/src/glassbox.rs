@@ -19,11 +19,16 @@ pub struct Built {
     pub sensor: PathBuf,
 }
 
-/// Builds the workspace in release and says where the pair is.
+/// What builds the workspace in release.
 ///
 /// xtask itself is left out: it is running.
+pub fn build_command() -> Command {
+    shell::cargo(["build", "--release", "--workspace", "--exclude", "xtask"])
+}
+
+/// Builds the workspace in release and says where the pair is.
 pub fn build() -> Result<Built> {
-    shell::run(&mut shell::cargo(["build", "--release", "--workspace", "--exclude", "xtask"]))?;
+    shell::run(&mut build_command())?;
     let dir = shell::target().join("release");
     Ok(Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") })
 }

@@ -267,8 +267,8 @@ fn deny(log: &mut Log) -> Result<Verdict> {
     passed("advisories not checked: their database must be fetched; `cargo deny check advisories` does")
 }
 
-fn build(_: &mut Log) -> Result<Verdict> {
-    glassbox::build()?;
+fn build(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut glassbox::build_command())?;
     passed("")
 }
 
@@ -289,9 +289,9 @@ fn tests(log: &mut Log) -> Result<Verdict> {
 
 fn loom(log: &mut Log) -> Result<Verdict> {
     let dir = shell::target().join("loom");
-    let mut command = shell::cargo(["test", "-p", "wire", "--release", "--target-dir"]);
+    let mut command = shell::cargo(["test", "-p", "wire", "--release", "--lib", "--target-dir"]);
     command.arg(dir).arg("loom").env("RUSTFLAGS", "--cfg loom");
-    log.run(&mut command)?;
+    log.run(quickly_built(&mut command))?;
     if log.counts.passed == 0 {
         bail!("no loom test ran");
     }
@@ -299,28 +299,41 @@ fn loom(log: &mut Log) -> Result<Verdict> {
 }
 
 fn asan(log: &mut Log) -> Result<Verdict> {
-    sanitize(log, "asan", "address", &[])
+    // The signal, kill and trace tests are left out: they would measure the sanitizer.
+    let tests = ["--test", "stress", "--test", "queue", "--", "stress", "hostile", "queue"];
+    sanitize(log, "asan", "address", &tests, &[])
 }
 
 fn tsan(log: &mut Log) -> Result<Verdict> {
-    sanitize(log, "tsan", "thread", &[("TSAN_OPTIONS", "halt_on_error=1")])
+    let tests = ["--test", "stress", "--", "stress"];
+    sanitize(log, "tsan", "thread", &tests, &[("TSAN_OPTIONS", "halt_on_error=1")])
 }
 
-/// Runs wire's stress tests under a sanitizer.
-fn sanitize(log: &mut Log, short_name: &str, name: &str, environment: &[(&str, &str)]) -> Result<Verdict> {
+/// Runs some of wire's tests under a sanitizer.
+fn sanitize(
+    log: &mut Log,
+    short_name: &str,
+    name: &str,
+    tests: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Verdict> {
     if let Err(why) = toolchain::require_sanitizer(short_name) {
         return Ok(Verdict::Skipped(format!("{why:#}")));
     }
     // The standard library is not instrumented: its source is not part of the toolchain.
     let flags = format!("-Zsanitizer={name} -Cunsafe-allow-abi-mismatch=sanitizer");
-    let arguments = ["test", "-p", "wire", "--release", "--tests"];
-    let mut command = toolchain::unstable_cargo(&flags, short_name, &arguments)?;
-    command.args(["--", "stress"]).envs(environment.iter().copied());
-    log.run(&mut command)?;
+    let mut command = toolchain::unstable_cargo(&flags, short_name, &["test", "-p", "wire", "--release"])?;
+    command.args(tests).envs(environment.iter().copied());
+    log.run(quickly_built(&mut command))?;
     if log.counts.passed == 0 {
-        bail!("no stress test ran");
+        bail!("no test ran");
     }
     passed(toolchain::describe())
+}
+
+/// The release profile as it is but for what makes linking slow: these files are run once.
+fn quickly_built(command: &mut Command) -> &mut Command {
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
 }
 
 fn fuzz_all(log: &mut Log) -> Result<Verdict> {
