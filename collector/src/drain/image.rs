@@ -109,7 +109,7 @@ pub struct Image {
     pub end: Option<End>,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
-    /// Whether the collector has to note in the slot what was delivered.
+    /// Whether records of it are in the batch that goes to the sinks next.
     pub is_touched: bool,
 }
 
@@ -165,15 +165,34 @@ impl Image {
         load(&slot.seq).saturating_sub(self.gone(slot).saturating_add(self.delivered))
     }
 
-    /// What the sensor counted as lost since the last time, by cause.
+    /// What the sensor counted as lost since the last time, by cause. Notes in the slot that it is reported, for the
+    /// collector that may have to follow this one.
     pub fn fresh_losses(&mut self, slot: &Slot) -> [(Loss, u64); Loss::ALL.len()] {
-        Loss::ALL.map(|cause| {
+        let fresh = Loss::ALL.map(|cause| {
             let index = cause as usize;
             let lost = load(&slot.lost[index]);
             let fresh = lost.saturating_sub(self.reported[index]);
             self.reported[index] = lost;
             (cause, fresh)
-        })
+        });
+        if fresh.iter().any(|(_, count)| *count > 0) {
+            let all = self.reported.iter().fold(0, |sum: u64, reported| sum.saturating_add(*reported));
+            slot.note.store(all.cast_signed(), Ordering::Relaxed);
+        }
+        fresh
+    }
+
+    /// Takes over the books of the collector that read this image before.
+    pub fn resume(&mut self, slot: &Slot) {
+        self.delivered = load(&slot.delivered);
+        // It noted the sum only; what is left is told by the likelier causes first.
+        let mut left = slot.note.load(Ordering::Relaxed).cast_unsigned();
+        for cause in Loss::ALL.iter().rev() {
+            let reported = load(&slot.lost[*cause as usize]).min(left);
+            self.reported[*cause as usize] = reported;
+            left -= reported;
+            self.lost = self.lost.saturating_add(reported);
+        }
     }
 
     /// The ledger of this image alone; `open_calls` is what its open descriptors counted.

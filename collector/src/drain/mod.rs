@@ -29,7 +29,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
@@ -44,7 +44,7 @@ use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
 use crate::clock::now_ns;
 use crate::enrich::{Effect, Enricher, Process};
-use crate::event::Who;
+use crate::event::{Batch, Who};
 use crate::launch::protocol::Exited;
 use crate::procfs;
 use crate::sinks::Outlets;
@@ -107,10 +107,12 @@ pub struct Drain {
     waiting: Vec<usize>,
     /// Images that have ended and are not settled.
     ending: Vec<usize>,
-    /// Images of which records were delivered since the last note in their slots.
+    /// Images of which records are in the batch.
     touched: Vec<usize>,
     /// Every hello and death up to then has been heard.
     told_until_ns: u64,
+    /// Batches that a sink still has, and how much was delivered of each image with them.
+    unwritten: VecDeque<(Weak<Batch>, Vec<(usize, u64, u64)>)>,
     /// Nothing later than this is delivered at the moment: the end of an image comes first.
     limit_ns: u64,
     told: FxHashMap<u32, Told>,
@@ -220,6 +222,7 @@ impl Drain {
             waiting: Vec::new(),
             ending: Vec::new(),
             touched: Vec::new(),
+            unwritten: VecDeque::new(),
             told_until_ns: 0,
             limit_ns: 0,
             told: FxHashMap::default(),
@@ -407,9 +410,7 @@ impl Drain {
             let words = ring.slot(slot);
             image.own_ppid = words.ppid.load(Ordering::Relaxed);
             if is_inherited {
-                image.delivered = words.delivered.load(Ordering::Relaxed);
-                image.fresh_losses(words);
-                image.lost = image.reported.iter().sum();
+                image.resume(words);
             } else {
                 image.queue.begins();
             }
@@ -663,7 +664,7 @@ impl Drain {
         let mut released = begun;
         self.sources[source_index].is_drained = true;
         loop {
-            let source = &mut self.sources[source_index];
+            let source = &self.sources[source_index];
             if source.is_corrupt {
                 break;
             }
@@ -671,7 +672,9 @@ impl Drain {
             if position.wrapping_sub(released) >= RELEASE_BYTES {
                 source.reader.release();
                 released = position;
+                self.note_written();
             }
+            let source = &mut self.sources[source_index];
             if position.wrapping_sub(begun) >= TURN_BYTES {
                 source.is_drained = false;
                 break;
@@ -1011,28 +1014,48 @@ impl Drain {
         }
     }
 
-    /// Hands the batch to the sinks, and notes in the slots what is delivered thereby.
+    /// Hands the batch to the sinks.
     fn publish(&mut self) {
-        if !self.enricher.batch.is_empty() {
-            if self.ending_wish == Wish::End {
-                self.wait_for_room();
-            }
-            let empty = self.outlets.empty_batch();
-            let mut batch = self.enricher.take_batch(empty);
-            if batch.events.len() < SMALL_EVENTS {
-                self.outlets.deliver(Arc::new(batch.clone()));
-                batch.clear();
-                self.enricher.batch = batch;
-            } else {
-                self.outlets.deliver(Arc::new(batch));
-            }
+        self.note_written();
+        if self.enricher.batch.is_empty() {
+            return;
         }
+        if self.ending_wish == Wish::End {
+            self.wait_for_room();
+        }
+        let empty = self.outlets.empty_batch();
+        let mut batch = self.enricher.take_batch(empty);
+        let shared = if batch.events.len() < SMALL_EVENTS {
+            let shared = Arc::new(batch.clone());
+            batch.clear();
+            self.enricher.batch = batch;
+            shared
+        } else {
+            Arc::new(batch)
+        };
+        let mut counts = Vec::with_capacity(self.touched.len());
         for index in self.touched.drain(..) {
             if let Some(image) = self.images.get_mut(index) {
                 image.is_touched = false;
+                counts.push((index, image.serial, image.delivered));
+            }
+        }
+        self.unwritten.push_back((Arc::downgrade(&shared), counts));
+        self.outlets.deliver(shared);
+    }
+
+    /// Notes in the slots what every sink is done with: the collector that may have to follow this one counts the rest
+    /// as lost with it.
+    fn note_written(&mut self) {
+        while let Some((batch, _)) = self.unwritten.front()
+            && batch.strong_count() == 0
+            && let Some((_, counts)) = self.unwritten.pop_front()
+        {
+            for (index, serial, delivered) in counts {
+                let Some(image) = self.images.get(index).filter(|image| image.serial == serial) else { continue };
                 if let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) {
-                    // Relaxed: read by the collector that follows this one, which starts after its death.
-                    source.ring().slot(slot).delivered.store(image.delivered, Ordering::Relaxed);
+                    // Relaxed: read by a collector that starts after this one's death.
+                    source.ring().slot(slot).delivered.store(delivered, Ordering::Relaxed);
                 }
             }
         }

@@ -370,6 +370,10 @@ fn inherited_ring_goes_on_and_what_the_dead_collector_swallowed_is_told() {
         sensor.open(0, &format!("/{number}"), number, 0);
     }
     first.round();
+    while sensor.ring.slot(0).delivered.load(Ordering::Relaxed) < 11 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        first.drain.note_written();
+    }
     // It dies with three records read, but not delivered.
     for number in 10..13 {
         sensor.open(0, &format!("/{number}"), number, 0);
