@@ -37,6 +37,8 @@ enum Show {
     Never,
     /// The value alone.
     Bare,
+    /// The value in brackets.
+    Brackets,
     /// The value after a word.
     After(&'static str),
     /// `name=value`.
@@ -62,15 +64,15 @@ enum Show {
 impl Show {
     fn of(kind: Kind, name: &'static str) -> Self {
         match (kind, name) {
-            (Kind::ProcessStart, "path" | "env" | "gid" | "egid") => Self::Never,
-            (Kind::ProcessExec, "path") => Self::Never,
+            (Kind::ProcessStart, "env" | "gid" | "egid") => Self::Never,
+            (_, "argv") => Self::Brackets,
             (Kind::ProcessExit, "code" | "lost") => Self::Labelled(name),
             (Kind::NetSocket, "family" | "type" | "protocol") => Self::Bare,
             (_, "family" | "type" | "protocol") => Self::Never,
             (_, "coverage") => Self::Coverage,
             (_, "cwd") => Self::After("in"),
             (_, "new_path" | "remote") => Self::After("->"),
-            (_, "path" | "argv" | "local" | "what" | "flags" | "prot" | "answers" | "mapping" | "reason") => {
+            (_, "path" | "local" | "what" | "flags" | "prot" | "answers" | "mapping" | "reason") => {
                 Self::Bare
             }
             (Kind::NetConnect, "host") => Self::Labelled(name),
@@ -192,7 +194,7 @@ fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u
         Show::Coverage if matches!(value, Value::Word("hooked")) => return,
         Show::Number(_) | Show::Size(_) | Show::Duration(_) if number == 0 => return,
         Show::Descriptor(_) if event.ret.is_some_and(|ret| i128::from(ret) == number) => return,
-        Show::Bare | Show::Coverage => "",
+        Show::Bare | Show::Coverage | Show::Brackets => "",
         Show::After(word) => {
             out.extend_from_slice(word.as_bytes());
             out.push(b' ');
@@ -219,6 +221,12 @@ fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u
         }
         (Show::Octal(_), Value::Uint(mode)) => write!(out, "0{mode:03o}"),
         (Show::Hex(_), Value::Uint(address)) => write!(out, "{address:#x}"),
+        (Show::Brackets, value) => {
+            out.push(b'(');
+            plain(batch, value, out);
+            out.push(b')');
+            Ok(())
+        }
         (Show::Signal(_), _) => out.write_all(signals::name(number).as_bytes()),
         _ => {
             plain(batch, value, out);

@@ -209,14 +209,21 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// `1 file`, `2 files`, `1 process`, `2 processes`, `1 query`, `2 queries`.
+/// `1 file`, `2 files`, `1 process`, `2 processes`.
 pub fn plural(number: u64, noun: &str) -> String {
-    let number_text = count(number);
-    match noun.strip_suffix('y') {
-        _ if number == 1 => format!("{number_text} {noun}"),
-        Some(stem) => format!("{number_text} {stem}ies"),
-        None if noun.ends_with('s') => format!("{number_text} {noun}es"),
-        None => format!("{number_text} {noun}s"),
+    format!("{} {noun}{}", count(number), ending(number, noun))
+}
+
+/// `… and 2 more files`.
+pub fn more(number: u64, noun: &str) -> String {
+    format!("… and {} more {noun}{}", count(number), ending(number, noun))
+}
+
+fn ending(number: u64, noun: &str) -> &'static str {
+    match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
     }
 }
 
@@ -293,8 +300,8 @@ mod tests {
     fn counts_are_grouped_and_nouns_agree() {
         assert_eq!("1 234 567", count(1_234_567));
         assert_eq!(
-            ["1 file", "0 files", "1 000 processes", "2 queries"].map(String::from),
-            [plural(1, "file"), plural(0, "file"), plural(1000, "process"), plural(2, "query"),]
+            ["1 file", "0 files", "1 000 processes"].map(String::from),
+            [plural(1, "file"), plural(0, "file"), plural(1000, "process")]
         );
     }
 }

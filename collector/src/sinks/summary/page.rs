@@ -1,0 +1,387 @@
+//! The page that a summary ends in.
+
+use std::cmp::Reverse;
+
+use wire::events::Kind;
+use wire::schema::EVENTS;
+
+use super::{Capped, Files, Net, Notable, Summary, Traffic};
+use crate::sinks::RunFacts;
+use crate::sinks::text::{self, Paint, Style};
+
+/// Files read, and files written, that are listed.
+const MOST_FILES: usize = 10;
+/// Files read are listed that short where there are files written as well.
+const FEWER_FILES: usize = 5;
+/// Lines of each sort in the part on the network.
+const MOST_PEERS: usize = 8;
+/// Kinds of events in the last part.
+const MOST_KINDS: usize = 6;
+/// Columns of a path or name.
+const WIDEST: usize = 72;
+
+/// Appends the page.
+pub fn write(summary: &Summary, facts: &RunFacts, out: &mut Vec<u8>) {
+    let mut page = Page { style: summary.style, out };
+    page.title(summary);
+    if facts.restarts > 0 {
+        let again = text::plural(facts.restarts.into(), "time");
+        page.warn(&format!(
+            "the collector died and was started again ({again}); this page begins after that"
+        ));
+    }
+    if !summary.tree.is_empty() {
+        page.heading("Processes", "");
+        summary.tree.write(summary.style, summary.last_ns, page.out);
+    }
+    page.files(&summary.files);
+    page.net(&summary.net);
+    page.blind(summary);
+    page.notable(summary);
+    page.events(summary);
+    page.lost(summary);
+    page.cost(summary, facts);
+}
+
+/// The page while it is written.
+struct Page<'a> {
+    style: Style,
+    out: &'a mut Vec<u8>,
+}
+
+impl Page<'_> {
+    fn plain(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// A part's first line.
+    fn heading(&mut self, name: &str, rest: &str) {
+        self.style.text(Paint::Bold, name, self.out);
+        if !rest.is_empty() {
+            text::pad(name.len(), 11, self.out);
+            self.plain(rest);
+        }
+        self.plain("\n");
+    }
+
+    fn warn(&mut self, line: &str) {
+        self.style.text(Paint::Yellow, line, self.out);
+        self.plain("\n");
+    }
+
+    /// The first columns of a listed line.
+    fn label(&mut self, paint: Paint, label: &str, amount: &str) {
+        self.plain("  ");
+        self.style.text(paint, label, self.out);
+        text::pad(label.len(), 9, self.out);
+        self.plain(&format!("{amount:>7}  "));
+    }
+
+    fn quoted(&mut self, text: &[u8]) {
+        text::quote(text, WIDEST, self.out);
+    }
+
+    fn dim(&mut self, text: &str) {
+        self.style.text(Paint::Dim, text, self.out);
+    }
+
+    fn more(&mut self, shown: usize, all: usize, noun: &str) {
+        if all > shown {
+            self.dim(&format!("  {}\n", text::more((all - shown) as u64, noun)));
+        }
+    }
+
+    fn title(&mut self, summary: &Summary) {
+        let events: u64 = summary.kinds.iter().sum();
+        let lasted = summary.last_ns.saturating_sub(summary.first_ns);
+        let text = format!(
+            "glassbox: {}, {} in {}",
+            text::plural(summary.tree.len(), "process"),
+            text::plural(events, "event"),
+            text::duration(lasted)
+        );
+        self.style.text(Paint::Bold, &text, self.out);
+        let (paint, lost) = match summary.lost {
+            0 => (Paint::Green, ", none lost".to_owned()),
+            lost => (Paint::Red, format!(", {} lost", text::count(lost))),
+        };
+        self.style.text(paint, &lost, self.out);
+        self.plain("\n");
+    }
+
+    fn files(&mut self, files: &Files) {
+        if files.opened == 0 && files.failed == 0 && files.by_path.is_empty() {
+            return;
+        }
+        let mut rest = format!("opened {} ×", text::count(files.opened));
+        if files.failed > 0 {
+            rest.push_str(&format!(", {} failed", text::count(files.failed)));
+            let mut errors: Vec<_> = files.errors.0.iter().collect();
+            errors.sort_by_key(|(name, count)| (Reverse(*count), *name));
+            let errors: Vec<String> = errors
+                .iter()
+                .take(3)
+                .map(|(name, count)| format!("{name} {}", text::count(*count)))
+                .collect();
+            rest.push_str(&format!(" ({})", errors.join(", ")));
+        }
+        let total = |bytes: fn(&super::FileUse) -> u64| {
+            files.by_path.iter().map(|(_, file)| bytes(file)).sum::<u64>() + bytes(&files.by_path.others)
+        };
+        rest.push_str(&format!(
+            "; {} written, {} read",
+            text::size(total(|file| file.bytes_written)),
+            text::size(total(|file| file.bytes_read))
+        ));
+        self.heading("Files", &rest);
+        let written =
+            self.used(&files.by_path, "wrote", MOST_FILES, |file| (file.bytes_written, file.writes));
+        let most = if written > 0 { FEWER_FILES } else { MOST_FILES };
+        self.used(&files.by_path, "read", most, |file| (file.bytes_read, file.reads));
+        if files.by_path.has_others {
+            self.dim("  beyond 10 000 paths only the sums above were counted\n");
+        }
+        let verbs = [
+            (Kind::FileUnlink, "removed"),
+            (Kind::FileRmdir, "rmdir"),
+            (Kind::FileRename, "renamed"),
+            (Kind::FileMkdir, "mkdir"),
+        ];
+        for (kind, verb) in verbs {
+            if let Some(change) = files.changes.get(&kind) {
+                self.label(Paint::Blue, verb, &format!("{} ×", text::count(change.times)));
+                self.first(change);
+            }
+        }
+    }
+
+    /// Lists the files of which most was read or written; gives how many there are in all.
+    fn used(
+        &mut self,
+        files: &Capped<super::FileUse>,
+        verb: &str,
+        most: usize,
+        used: fn(&super::FileUse) -> (u64, u64),
+    ) -> usize {
+        let mut list: Vec<(&[u8], (u64, u64))> = files
+            .iter()
+            .map(|(path, file)| (path, used(file)))
+            .filter(|(_, (_, calls))| *calls > 0)
+            .collect();
+        list.sort_by_key(|(path, (bytes, calls))| (Reverse(*bytes), Reverse(*calls), *path));
+        for (path, (bytes, calls)) in list.iter().take(most) {
+            self.label(Paint::Blue, verb, &text::size(*bytes));
+            self.quoted(path);
+            self.dim(&format!("  {} ×\n", text::count(*calls)));
+        }
+        self.more(most, list.len(), "file");
+        list.len()
+    }
+
+    /// Ends a line with the first of what was counted.
+    fn first(&mut self, notable: &Notable) {
+        if !notable.first.is_empty() {
+            self.quoted(&notable.first);
+        }
+        let more = if notable.times > 1 { ", …" } else { "" };
+        self.plain(more);
+        self.by(&notable.program);
+        self.plain("\n");
+    }
+
+    fn by(&mut self, program: &[u8]) {
+        if !program.is_empty() {
+            let style = self.style;
+            style.paint(Paint::Dim, self.out, |out| {
+                out.extend_from_slice(b"  by ");
+                text::quote(program, 24, out);
+            });
+        }
+    }
+
+    fn net(&mut self, net: &Net) {
+        let Net { listening, accepted, peers, names } = net;
+        if listening.is_empty() && accepted.is_empty() && peers.is_empty() && names.is_empty() {
+            return;
+        }
+        let (mut sent, mut received) = (0, 0);
+        for (_, traffic) in peers.iter().chain(accepted.iter()) {
+            sent += traffic.sent;
+            received += traffic.received;
+        }
+        self.heading("Network", &format!("{} sent, {} received", text::size(sent), text::size(received)));
+        let mut listeners: Vec<_> = listening.iter().collect();
+        listeners.sort_by_key(|(local, _)| *local);
+        for (local, listener) in listeners.iter().take(MOST_PEERS) {
+            self.label(Paint::Magenta, "listen", if listener.is_datagram { "udp" } else { "" });
+            self.quoted(local);
+            self.by(&listener.program);
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, listeners.len(), "address");
+        self.traffic(accepted, "accept");
+        self.traffic(peers, "connect");
+        self.names(net);
+    }
+
+    fn traffic(&mut self, table: &Capped<Traffic>, verb: &str) {
+        let mut list: Vec<_> = table.iter().collect();
+        list.sort_by_key(|(address, traffic)| {
+            let is_vain = traffic.connections == 0;
+            (is_vain, Reverse(traffic.sent + traffic.received), Reverse(traffic.connections), *address)
+        });
+        for (address, traffic) in list.iter().take(MOST_PEERS) {
+            let times = traffic.connections + traffic.failed;
+            self.label(Paint::Magenta, verb, &format!("{} ×", text::count(times)));
+            self.quoted(address);
+            if !traffic.host.is_empty() {
+                self.plain(" ");
+                self.quoted(&traffic.host);
+            }
+            if traffic.sent + traffic.received > 0 {
+                let (sent, received) = (text::size(traffic.sent), text::size(traffic.received));
+                self.dim(&format!("  {sent} sent, {received} received"));
+            }
+            self.fault(times, traffic.failed, traffic.error);
+            self.by(&traffic.program);
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, list.len(), "address");
+    }
+
+    fn fault(&mut self, times: u64, failed: u64, error: &str) {
+        if failed > 0 {
+            let count = if failed < times { format!("{} × ", text::count(failed)) } else { String::new() };
+            self.style.text(Paint::Red, &format!("  {count}{error}"), self.out);
+        }
+    }
+
+    fn names(&mut self, net: &Net) {
+        let mut list: Vec<_> = net.names.iter().collect();
+        list.sort_by_key(|(host, lookup)| (Reverse(lookup.queries), *host));
+        for (host, lookup) in list.iter().take(MOST_PEERS) {
+            self.label(Paint::Magenta, "look up", &format!("{} ×", text::count(lookup.queries)));
+            self.quoted(host);
+            let answers: Vec<&[u8]> =
+                lookup.answers.split(|byte| *byte == 0).filter(|answer| !answer.is_empty()).collect();
+            for (index, answer) in answers.iter().take(2).enumerate() {
+                self.plain(if index == 0 { " → " } else { ", " });
+                self.quoted(answer);
+            }
+            if answers.len() > 2 {
+                self.plain(", …");
+            }
+            self.fault(lookup.queries, lookup.failed, lookup.error);
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, list.len(), "name");
+    }
+
+    fn blind(&mut self, summary: &Summary) {
+        if summary.blind.is_empty() {
+            return;
+        }
+        self.heading("Not seen", "programs that the sensor could not look into");
+        let mut list: Vec<_> = summary.blind.iter().collect();
+        list.sort_by_key(|(path, blind)| (Reverse(blind.times), *path));
+        for (path, blind) in list.iter().take(MOST_PEERS) {
+            self.label(Paint::Yellow, "blind", &format!("{} ×", text::count(blind.times)));
+            self.quoted(path);
+            self.style.text(Paint::Yellow, &format!("  {}", blind.reason), self.out);
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, list.len(), "program");
+    }
+
+    fn notable(&mut self, summary: &Summary) {
+        if summary.notable.is_empty() {
+            return;
+        }
+        self.heading("Notable", "");
+        let mut list: Vec<_> = summary.notable.iter().collect();
+        list.sort_by_key(|(kind, _)| **kind);
+        for (kind, notable) in list {
+            let what = match kind {
+                Kind::MemoryMap => "memory that is writable and executable",
+                Kind::FileChmod => "set-user-id or set-group-id bits set",
+                kind => kind.name(),
+            };
+            self.label(Paint::Yellow, "", &format!("{} ×", text::count(notable.times)));
+            self.style.text(Paint::Yellow, what, self.out);
+            self.plain(if notable.first.is_empty() { "" } else { "  " });
+            self.first(notable);
+        }
+    }
+
+    fn events(&mut self, summary: &Summary) {
+        let mut kinds: Vec<(u64, &str)> = EVENTS
+            .iter()
+            .filter_map(|spec| Some((*summary.kinds.get(spec.kind as usize)?, spec.name)))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+        kinds.sort_by_key(|(count, name)| (Reverse(*count), *name));
+        let listed: Vec<String> = kinds
+            .iter()
+            .take(MOST_KINDS)
+            .map(|(count, name)| format!("{name} {}", text::count(*count)))
+            .collect();
+        let more = if kinds.len() > MOST_KINDS { ", …" } else { "" };
+        let all: u64 = kinds.iter().map(|(count, _)| count).sum();
+        let listed = if listed.is_empty() { String::new() } else { format!(": {}{more}", listed.join(", ")) };
+        self.heading("Events", &format!("{}{listed}", text::count(all)));
+    }
+
+    fn lost(&mut self, summary: &Summary) {
+        if summary.lost == 0 {
+            return self.heading("Lost", "0");
+        }
+        self.style.text(Paint::Red, "Lost", self.out);
+        text::pad(4, 11, self.out);
+        self.plain(&text::count(summary.lost));
+        self.plain("\n");
+        let mut list: Vec<_> = summary.losses.iter().collect();
+        list.sort_by_key(|(key, loss)| (Reverse(loss.count), **key));
+        for ((reason, pid), loss) in list.iter().take(MOST_PEERS) {
+            self.label(Paint::Red, "", &text::count(loss.count));
+            self.plain(reason);
+            if *reason == "sink_full" {
+                self.dim("  an output was too slow");
+            } else {
+                self.by(&loss.program);
+                self.dim(&format!(" ({pid})"));
+            }
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, list.len(), "process");
+    }
+
+    fn cost(&mut self, summary: &Summary, facts: &RunFacts) {
+        let cost = &summary.cost;
+        let mut text = format!("{} in {}", text::duration(cost.sensor_ns), text::plural(cost.calls, "call"));
+        if let Some(each) = cost.sensor_ns.checked_div(cost.calls) {
+            text.push_str(&format!(" ({} each, with what starting a process takes)", text::duration(each)));
+        }
+        if cost.processor_ns > 0 {
+            let share = cost.sensor_ns as f64 * 100.0 / cost.processor_ns as f64;
+            text.push_str(&format!(", {share:.1} % of {} processor time", text::duration(cost.processor_ns)));
+        }
+        if facts.collector_ns > 0 {
+            text.push_str(&format!("; the collector used {}", text::duration(facts.collector_ns)));
+        }
+        self.heading("Sensor", &text);
+        let dearest = summary.tree.dearest(3);
+        if cost.processes > 1 && !dearest.is_empty() {
+            self.plain("  most in ");
+            for (index, (name, pid, sensor_ns)) in dearest.iter().enumerate() {
+                self.plain(if index == 0 { "" } else { ", " });
+                text::quote(name, 24, self.out);
+                self.plain(&format!(" ({pid}) {}", text::duration(*sensor_ns)));
+            }
+            self.plain("\n");
+        }
+        let running = summary.tree.running();
+        if running > 0 {
+            self.dim(&format!("  without what {} still running spent\n", text::plural(running, "process")));
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! What a page says of a session, and that it stays one page.
+
+use std::sync::Arc;
+#[cfg(not(debug_assertions))]
+use std::time::Instant;
+
+use super::*;
+use crate::event::{Who, sample};
+
+/// Builds the events of a session.
+#[derive(Default)]
+struct Story {
+    batch: Batch,
+    time_ns: u64,
+}
+
+impl Story {
+    fn who(&mut self, pid: u32, ppid: u32, exe: &str) -> u32 {
+        self.batch.whos.push(Arc::new(Who {
+            pid,
+            ppid: Some(ppid),
+            exe: exe.as_bytes().into(),
+            ..(*sample::who()).clone()
+        }));
+        self.batch.whos.len() as u32 - 1
+    }
+
+    fn event(&mut self, who: u32, kind: Kind, error: &'static str, values: &[(&str, Value)]) {
+        self.time_ns += 1_000_000;
+        self.batch.push(Event { time_ns: self.time_ns, error, who, ..sample::head(kind) });
+        for (name, value) in values {
+            self.batch.set(Shape::place(kind, name), *value);
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Value {
+        Value::Text(self.batch.keep(text.as_bytes()))
+    }
+
+    fn path(&mut self, path: &str) -> Value {
+        Value::Path(self.batch.keep(path.as_bytes()), None)
+    }
+
+    fn list(&mut self, items: &[&str]) -> Value {
+        Value::List(self.batch.keep_with(|out| {
+            for item in items {
+                out.extend_from_slice(item.as_bytes());
+                out.push(0);
+            }
+        }))
+    }
+
+    fn start(&mut self, pid: u32, ppid: u32, exe: &str, argv: &[&str]) -> u32 {
+        let who = self.who(pid, ppid, exe);
+        let argv = self.list(argv);
+        self.event(who, Kind::ProcessStart, "", &[("argv", argv), ("coverage", Value::Word("hooked"))]);
+        who
+    }
+
+    fn exit(&mut self, who: u32, code: i64) {
+        self.event(
+            who,
+            Kind::ProcessExit,
+            "",
+            &[
+                ("code", Value::Int(code)),
+                ("user_ns", Value::Uint(900_000)),
+                ("system_ns", Value::Uint(100_000)),
+                ("sensor_ns", Value::Uint(10_000)),
+                ("calls", Value::Uint(100)),
+            ],
+        );
+    }
+
+    fn page(&self) -> String {
+        page_of(&self.batch, &RunFacts::default())
+    }
+}
+
+fn page_of(batch: &Batch, facts: &RunFacts) -> String {
+    let mut summary = Summary::new(Style::Plain);
+    let mut out = Vec::new();
+    summary.batch(batch, &mut out);
+    assert!(out.is_empty());
+    summary.end(facts, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// The lines from the one that begins with `heading` to the next part.
+fn part<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+    let mut lines = page.lines().skip_while(|line| !line.starts_with(heading));
+    let first = lines.next().unwrap_or_else(|| panic!("no {heading} in\n{page}"));
+    std::iter::once(first).chain(lines.take_while(|line| line.starts_with("  "))).collect()
+}
+
+#[test]
+fn tree_shows_programs_arguments_ends_and_durations() {
+    let mut story = Story::default();
+    let shell = story.start(10, 1, "/bin/sh", &["sh", "-c", "make all"]);
+    let make = story.start(11, 10, "/usr/bin/make", &["make", "all"]);
+    let path = story.path("/no/such");
+    story.event(make, Kind::ProcessExec, "ENOENT", &[("path", path)]);
+    story.exit(make, 2);
+    let fork = story.who(12, 10, "/bin/sh");
+    story.event(fork, Kind::FileRmdir, "ENOENT", &[]);
+    story.event(fork, Kind::ProcessExit, "", &[("signal", Value::Int(11))]);
+    story.event(shell, Kind::FileRmdir, "ENOENT", &[]);
+
+    assert_eq!(
+        vec![
+            "Processes",
+            "  sh -c \"make all\"  still running  6.0 ms",
+            "  ├─ make all       exit 2  2.0 ms  ✗ exec /no/such ENOENT",
+            "  └─ sh (fork)      SIGSEGV  1.0 ms",
+        ],
+        part(&story.page(), "Processes")
+    );
+}
+
+#[test]
+fn programs_that_follow_each_other_in_a_process_stand_in_a_row() {
+    let mut story = Story::default();
+    story.start(10, 1, "/usr/bin/env", &["env", "nice", "true"]);
+    story.start(10, 1, "/usr/bin/nice", &["nice", "true"]);
+    let who = story.start(10, 1, "/bin/true", &["true"]);
+    story.exit(who, 0);
+
+    assert_eq!(vec!["Processes", "  env → nice → true  exit 0  3.0 ms"], part(&story.page(), "Processes"));
+}
+
+#[test]
+fn siblings_that_look_alike_become_one_line() {
+    let mut story = Story::default();
+    let make = story.start(10, 1, "/usr/bin/make", &["make"]);
+    for number in 0..40 {
+        let file = format!("{number}.c");
+        let gcc = story.start(100 + 2 * number, 10, "/usr/bin/gcc", &["gcc", "-c", &file]);
+        let cc1 = story.start(101 + 2 * number, 100 + 2 * number, "/usr/lib/cc1", &["cc1", &file]);
+        story.exit(cc1, 0);
+        story.exit(gcc, i64::from(number == 7));
+    }
+    story.exit(make, 0);
+
+    let page = story.page();
+
+    assert_eq!(
+        vec![
+            "Processes",
+            "  make              exit 0  161 ms",
+            "  ├─ 39 × gcc -c …  exit 0  Σ 117 ms",
+            "  │  └─ cc1 0.c     exit 0  1.0 ms",
+            "  └─ gcc -c 7.c     exit 1  3.0 ms",
+            "     └─ cc1 7.c     exit 0  1.0 ms",
+        ],
+        part(&page, "Processes")
+    );
+    assert!(page.starts_with("glassbox: 81 processes, 162 events in 161 ms, none lost\n"), "{page}");
+}
+
+#[test]
+fn number_of_a_process_that_ended_can_be_used_again() {
+    let mut story = Story::default();
+    for _ in 0..2 {
+        let who = story.start(10, 1, "/bin/true", &["true"]);
+        story.exit(who, 0);
+    }
+
+    assert_eq!(vec!["Processes", "  2 × true  exit 0  Σ 2.0 ms"], part(&story.page(), "Processes"));
+}
+
+#[test]
+fn files_are_listed_by_bytes_and_failures_counted() {
+    let mut story = Story::default();
+    let who = story.who(10, 1, "/bin/cp");
+    for (name, read, written) in
+        [("/a", 1500, 0), ("/b", 20_000, 0), ("/c", 0, 1_234_567), ("pipe:[7]", 5, 5)]
+    {
+        let path = story.path(name);
+        story.event(who, Kind::FileOpen, "", &[("path", path)]);
+        let values = [
+            ("path", path),
+            ("bytes_read", Value::Uint(read)),
+            ("reads", Value::Uint(read / 1000)),
+            ("bytes_written", Value::Uint(written)),
+            ("writes", Value::Uint(written / 1000)),
+        ];
+        story.event(who, Kind::FileClose, "", &values);
+    }
+    let path = story.path("/d");
+    story.event(who, Kind::FileOpen, "ENOENT", &[("path", path)]);
+    story.event(who, Kind::FileUnlink, "", &[("path", path)]);
+
+    assert_eq!(
+        vec![
+            "Files      opened 4 ×, 1 failed (ENOENT 1); 1.2 MB written, 22 kB read",
+            "  wrote     1.2 MB  /c  1 234 ×",
+            "  read       20 kB  /b  20 ×",
+            "  read      1.5 kB  /a  1 ×",
+            "  removed      1 ×  /d  by cp",
+        ],
+        part(&story.page(), "Files")
+    );
+}
+
+#[test]
+fn network_shows_listeners_peers_names_and_what_went_through() {
+    let mut story = Story::default();
+    let who = story.who(10, 1, "/usr/sbin/server");
+    let local = story.text("127.0.0.1:80");
+    let remote = story.text("192.0.2.7:443");
+    let refused = story.text("[::1]:9");
+    let host = story.text("example.org");
+    let answers = story.list(&["192.0.2.7", "192.0.2.8", "192.0.2.9"]);
+    story.event(who, Kind::NetListen, "", &[("local", local)]);
+    story.event(who, Kind::NetAccept, "", &[("local", local)]);
+    story.event(who, Kind::NetAccept, "", &[("local", local)]);
+    story.event(who, Kind::DnsQuery, "", &[("host", host), ("answers", answers)]);
+    story.event(who, Kind::NetConnect, "", &[("remote", remote), ("host", host)]);
+    story.event(who, Kind::NetConnect, "ECONNREFUSED", &[("remote", refused)]);
+    let values = [("bytes_sent", Value::Uint(1000)), ("bytes_received", Value::Uint(52_000))];
+    story.event(who, Kind::NetClose, "", &[&[("remote", remote)], values.as_slice()].concat());
+    let peer = story.text("127.0.0.1:54321");
+    story.event(
+        who,
+        Kind::NetClose,
+        "",
+        &[&[("remote", peer), ("local", local)], values.as_slice()].concat(),
+    );
+
+    assert_eq!(
+        vec![
+            "Network    2.0 kB sent, 104 kB received",
+            "  listen            127.0.0.1:80  by server",
+            "  accept       2 ×  127.0.0.1:80  1.0 kB sent, 52 kB received",
+            "  connect      1 ×  192.0.2.7:443 example.org  1.0 kB sent, 52 kB received  by server",
+            "  connect      1 ×  [::1]:9  ECONNREFUSED  by server",
+            "  look up      1 ×  example.org → 192.0.2.7, 192.0.2.8, …",
+        ],
+        part(&story.page(), "Network")
+    );
+}
+
+#[test]
+fn losses_are_told_by_cause_and_process_and_make_no_process() {
+    let mut story = Story::default();
+    let who = story.start(10, 1, "/bin/flood", &["flood"]);
+    let collector = story.who(99, 1, "");
+    let loss = |count, reason| [("count", Value::Uint(count)), ("reason", Value::Word(reason))];
+    story.event(who, Kind::SensorLoss, "", &loss(1200, "ring_full"));
+    story.event(who, Kind::SensorLoss, "", &loss(34, "ring_full"));
+    story.event(collector, Kind::SensorLoss, "", &loss(5, "sink_full"));
+
+    let page = story.page();
+
+    assert!(page.starts_with("glassbox: 1 process, 4 events in 3.0 ms, 1 239 lost\n"), "{page}");
+    assert_eq!(
+        vec![
+            "Lost       1 239",
+            "             1 234  ring_full  by flood (10)",
+            "                 5  sink_full  an output was too slow",
+        ],
+        part(&page, "Lost")
+    );
+}
+
+#[test]
+fn cost_is_summed_and_set_against_processor_time() {
+    let mut story = Story::default();
+    for pid in [10, 11] {
+        let who = story.start(pid, 1, "/bin/true", &["true"]);
+        story.exit(who, 0);
+    }
+    let mut summary = Summary::new(Style::Plain);
+    let mut out = Vec::new();
+    summary.batch(&story.batch, &mut out);
+
+    summary.end(&RunFacts { restarts: 0, collector_ns: 5_000_000 }, &mut out);
+
+    assert_eq!(
+        vec![
+            "Sensor     20 µs in 200 calls (100 ns each, with what starting a process takes), 1.0 % of 2.0 ms \
+             processor time; the collector used 5.0 ms",
+            "  most in true (10) 10 µs, true (11) 10 µs",
+        ],
+        part(&String::from_utf8(out).unwrap(), "Sensor")
+    );
+}
+
+#[test]
+fn what_deserves_a_look_is_shown_with_its_first_time() {
+    let mut story = Story::default();
+    let who = story.who(10, 1, "/opt/jit");
+    for prot in [7, 5] {
+        story.event(who, Kind::MemoryMap, "", &[("prot", Value::Names(&wire::names::PROT, prot))]);
+    }
+    story.event(who, Kind::KernelBpf, "EPERM", &[("command", Value::Int(5))]);
+    let path = story.path("/usr/bin/sudo");
+    story.event(who, Kind::SensorBlind, "", &[("path", path), ("reason", Value::Word("setuid"))]);
+
+    let page = story.page();
+
+    assert_eq!(
+        vec![
+            "Not seen   programs that the sensor could not look into",
+            "  blind        1 ×  /usr/bin/sudo  setuid"
+        ],
+        part(&page, "Not seen")
+    );
+    assert_eq!(
+        vec![
+            "Notable",
+            "               1 ×  memory that is writable and executable  by jit",
+            "               1 ×  kernel.bpf  by jit",
+        ],
+        part(&page, "Notable")
+    );
+}
+
+#[test]
+fn page_of_nothing_is_short_and_true() {
+    let page = page_of(&Batch::default(), &RunFacts::default());
+
+    assert_eq!(
+        "glassbox: 0 processes, 0 events in 0 ns, none lost\nEvents     0\nLost       0\nSensor     0 ns in 0 calls\n",
+        page
+    );
+}
+
+#[test]
+fn every_kind_with_hostile_values_stays_printable() {
+    let page = page_of(&sample::every_kind(), &RunFacts { restarts: 1, collector_ns: u64::MAX });
+
+    assert!(!page.chars().any(|letter| letter.is_control() && letter != '\n'), "{page}");
+    assert!(page.contains("the collector died and was started again (1 time)"));
+}
+
+#[test]
+fn endless_session_stays_a_page_and_bounded() {
+    let mut summary = Summary::new(Style::Plain);
+    let mut out = Vec::new();
+    for round in 0..50_u32 {
+        let mut story = Story { time_ns: u64::from(round) << 40, ..Story::default() };
+        for number in round * 500..(round + 1) * 500 {
+            // Every other one is the child of the one before: the deepest tree that there can be.
+            let who = story.start(number + 2, number + 1, "/bin/x", &["x", &number.to_string()]);
+            let path = story.path(&format!("/tmp/{number}"));
+            story.event(who, Kind::FileOpen, "", &[("path", path)]);
+            story.event(
+                who,
+                Kind::FileClose,
+                "",
+                &[("path", path), ("bytes_written", Value::Uint(1)), ("writes", Value::Uint(1))],
+            );
+            let remote = story.text(&format!("192.0.2.1:{number}"));
+            story.event(who, Kind::NetConnect, "", &[("remote", remote)]);
+            story.event(
+                who,
+                Kind::SensorLoss,
+                "",
+                &[("count", Value::Uint(1)), ("reason", Value::Word("ring_full"))],
+            );
+            if number > 20_000 {
+                story.exit(who, 0);
+            }
+        }
+        summary.batch(&story.batch, &mut out);
+    }
+
+    summary.end(&RunFacts::default(), &mut out);
+
+    let page = String::from_utf8(out).unwrap();
+    assert!(page.lines().count() <= 70, "{page}");
+    assert!(page.contains("25 kB written"), "{page}");
+    assert!(page.contains("25 000 lost"), "{page}");
+    assert_eq!(MOST_PATHS, summary.files.by_path.values.len());
+    assert_eq!(MOST_PEERS, summary.net.peers.values.len());
+    assert_eq!(MOST_LOSSES, summary.losses.len());
+}
+
+/// A bound far above what it takes, in the profile that it is meant for.
+#[test]
+#[cfg(not(debug_assertions))]
+fn event_costs_less_than_a_microsecond() {
+    let mut story = Story::default();
+    let who = story.start(10, 1, "/bin/x", &["x"]);
+    for number in 0..5_000 {
+        let path = story.path(&format!("/usr/lib/python3/dist-packages/some/package/module_{number}.py"));
+        story.event(who, Kind::FileOpen, "", &[("path", path)]);
+        story.event(
+            who,
+            Kind::FileClose,
+            "",
+            &[("path", path), ("bytes_read", Value::Uint(4096)), ("reads", Value::Uint(2))],
+        );
+    }
+    let mut summary = Summary::new(Style::Plain);
+    let mut out = Vec::new();
+    let began = Instant::now();
+
+    for _ in 0..20 {
+        summary.batch(&story.batch, &mut out);
+    }
+
+    let each = began.elapsed().as_nanos() / (20 * story.batch.events.len() as u128);
+    println!("{each} ns an event");
+    assert!(each < 1000, "{each} ns");
+}
