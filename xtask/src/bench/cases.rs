@@ -711,11 +711,13 @@ fn flood(bench: &mut Bench) -> Result<()> {
         };
         fs::remove_file(&file)?;
         let delivered = ledger.delivered as f64;
+        // On one core: a collector that took more of them is held to what one would have done.
+        let per_core = delivered / flood_s.max(cpu_s);
         let unaccounted = made - delivered - ledger.lost as f64;
         rows.push(Row {
             what: what.to_owned(),
             bare: format!("made {}", rate(made / flood_s)),
-            watched: format!("delivered {}", rate(delivered / flood_s)),
+            watched: format!("delivered {}, {} a core", rate(delivered / flood_s), rate(per_core)),
             collector: format!(
                 "{:.2} cores, {}; peak {:.1} MB",
                 cpu_s / flood_s,
@@ -723,9 +725,9 @@ fn flood(bench: &mut Bench) -> Result<()> {
                 peak_kib as f64 / 1000.0
             ),
             lost: format!("{:.0} %, counted", 100.0 * ledger.lost as f64 / made),
-            must: format!("≥ {}; ≤ 25 MB", rate(least)),
+            must: format!("≥ {} a core; ≤ 25 MB", rate(least)),
             // A handful of the program's own events (its start, its exit) are delivered beside those it made.
-            is_reached: Some(delivered / flood_s >= least && peak_kib <= 25_000 && unaccounted.abs() < 100.0),
+            is_reached: Some(per_core >= least && peak_kib <= 25_000 && unaccounted.abs() < 100.0),
             ..Row::default()
         });
         if unaccounted.abs() >= 100.0 {
