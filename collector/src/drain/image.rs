@@ -1,11 +1,11 @@
 //! One process image as the drain thread knows it: where it writes, what waits of it, and its two ledgers.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use wire::events::Usage;
 use wire::ring::layout::{Loss, Slot};
 
+use super::books::Books;
 use crate::enrich::Process;
 use crate::order::Queue;
 
@@ -63,7 +63,7 @@ pub struct Image {
     pub serial: u64,
     /// Its ring.
     pub source: usize,
-    /// Its slot there; `None` for a fork child that has not written anything.
+    /// Its slot there; `None` for a fork child that has not written anything, and once `books` is a copy.
     pub slot: Option<u8>,
     /// Its process as the collector sees it, or with `pid_ns` as it sees itself.
     pub pid: u32,
@@ -99,6 +99,8 @@ pub struct Image {
     pub unfinished: u64,
     /// Records that could not be decoded.
     pub malformed: u64,
+    /// Its slot as it was at its end, once the slot is free.
+    pub books: Option<Books>,
     /// What the sensor counted as lost, as far as it was reported.
     pub reported: [u64; Loss::ALL.len()],
     /// All losses that were reported.
@@ -122,20 +124,17 @@ pub struct MeanCost {
 
 impl MeanCost {
     /// Adds a process's samples, and gives what `calls` of it cost.
-    fn estimate(&mut self, cost: &wire::ring::layout::Cost, calls: u64) -> u64 {
-        let (ns, samples) = (load(&cost.ns), load(&cost.samples));
+    fn estimate(&mut self, (ns, samples): (u64, u64), calls: u64) -> u64 {
+        let scaled = |ns: u64, samples: u64| {
+            (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
+        };
         // A hostile process may have written anything: a call that took a second is none.
         if samples > 0 && ns / samples < 1_000_000_000 {
             self.ns = self.ns.saturating_add(ns);
             self.samples = self.samples.saturating_add(samples);
-            return (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX))
-                as u64;
+            return scaled(ns, samples);
         }
-        match self.samples {
-            0 => 0,
-            samples => (u128::from(self.ns) * u128::from(calls) / u128::from(samples))
-                .min(u128::from(u64::MAX)) as u64,
-        }
+        if self.samples == 0 { 0 } else { scaled(self.ns, self.samples) }
     }
 }
 
@@ -146,75 +145,51 @@ pub struct Means {
     count: MeanCost,
 }
 
-fn load(word: &AtomicU64) -> u64 {
-    // Relaxed: statistics of a process that has ended, or does not mind.
-    word.load(Ordering::Relaxed)
-}
-
 impl Image {
-    /// Numbers that the sensor gave away and whose records will not come.
-    pub fn gone(&self, slot: &Slot) -> u64 {
+    /// Numbers that the sensor gave away and whose records will not come; `lost` is what it counts.
+    pub fn gone(&self, lost: &[u64]) -> u64 {
         // Events without a slot took no number (`Loss::NoSlot`).
-        let counted = [Loss::RingFull, Loss::Oversize].map(|cause| load(&slot.lost[cause as usize]));
+        let counted = [Loss::RingFull, Loss::Oversize].map(|cause| lost.get(cause as usize).copied().unwrap_or(0));
         let given_up = self.unfinished.saturating_add(self.malformed);
         counted.iter().fold(given_up, |sum, lost| sum.saturating_add(*lost))
     }
 
     /// Events that the sensor stamped and that are neither delivered nor reported as lost.
-    pub fn missing(&self, slot: &Slot) -> u64 {
-        load(&slot.seq).saturating_sub(self.gone(slot).saturating_add(self.delivered))
+    pub fn missing(&self, books: &Books) -> u64 {
+        books.seq.saturating_sub(self.gone(&books.lost).saturating_add(self.delivered))
     }
 
-    /// What the sensor counted as lost since the last time, by cause. Notes in the slot that it is reported, for the
-    /// collector that may have to follow this one.
-    pub fn fresh_losses(&mut self, slot: &Slot) -> [(Loss, u64); Loss::ALL.len()] {
-        let fresh = Loss::ALL.map(|cause| {
+    /// What the sensor counted as lost since the last time, by cause.
+    pub fn fresh_losses(&mut self, lost: &[u64; Loss::ALL.len()]) -> [(Loss, u64); Loss::ALL.len()] {
+        let before = std::mem::replace(&mut self.reported, *lost);
+        Loss::ALL.map(|cause| {
             let index = cause as usize;
-            let lost = load(&slot.lost[index]);
-            let fresh = lost.saturating_sub(self.reported[index]);
-            self.reported[index] = lost;
-            (cause, fresh)
-        });
-        if fresh.iter().any(|(_, count)| *count > 0) {
-            let all = self.reported.iter().fold(0, |sum: u64, reported| sum.saturating_add(*reported));
-            slot.note.store(all.cast_signed(), Ordering::Relaxed);
-        }
-        fresh
+            (cause, lost[index].saturating_sub(before[index]))
+        })
     }
 
     /// Takes over the books of the collector that read this image before.
     pub fn resume(&mut self, slot: &Slot) {
-        self.delivered = load(&slot.delivered);
+        self.delivered = slot.delivered.load(Ordering::Relaxed);
         // It noted the sum only; what is left is told by the likelier causes first.
         let mut left = slot.note.load(Ordering::Relaxed).cast_unsigned();
         for cause in Loss::ALL.iter().rev() {
-            let reported = load(&slot.lost[*cause as usize]).min(left);
+            let reported = slot.lost[*cause as usize].load(Ordering::Relaxed).min(left);
             self.reported[*cause as usize] = reported;
             left -= reported;
             self.lost = self.lost.saturating_add(reported);
         }
     }
 
-    /// The ledger of this image alone; `open_calls` is what its open descriptors counted.
-    pub fn ledger(&self, slot: Option<&Slot>, open_calls: u64, means: &mut Means) -> Ledger {
-        let Some(slot) = slot else { return Ledger { lost: self.lost, ..Ledger::default() } };
-        let produced = load(&slot.seq);
-        let counted =
-            load(&slot.closed_calls).saturating_add(load(&slot.failed_counts)).saturating_add(open_calls);
-        let records = produced.saturating_add(self.unstamped);
-        let sensor_ns = load(&slot.start_ns)
-            .saturating_add(means.record.estimate(&slot.record_cost, records))
-            .saturating_add(means.count.estimate(&slot.count_cost, counted));
-        Ledger { events: self.delivered, lost: self.lost, calls: produced.saturating_add(counted), sensor_ns }
-    }
-
-    /// What the process itself said that it used, when it ended by itself.
-    pub fn usage(slot: &Slot) -> Option<Usage> {
-        let usage = Usage {
-            user_ns: load(&slot.user_ns),
-            system_ns: load(&slot.system_ns),
-            max_rss: load(&slot.max_rss),
-        };
-        (usage != Usage::default()).then_some(usage)
+    /// The ledger of this image alone.
+    pub fn ledger(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
+        let Some(books) = books else { return Ledger { lost: self.lost, ..Ledger::default() } };
+        let counted = books.counts();
+        let records = books.seq.saturating_add(self.unstamped);
+        let sensor_ns = books
+            .start_ns
+            .saturating_add(means.record.estimate(books.record_cost, records))
+            .saturating_add(means.count.estimate(books.count_cost, counted));
+        Ledger { events: self.delivered, lost: self.lost, calls: books.seq.saturating_add(counted), sensor_ns }
     }
 }

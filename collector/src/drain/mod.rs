@@ -14,6 +14,7 @@
 //! door may have written before.
 
 pub mod bells;
+mod books;
 mod image;
 mod settle;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use crate::procfs;
 use crate::sinks::Outlets;
 
 use bells::{Bells, Doorbell, Ended};
+use books::Books;
 use image::{End, Ending, Image, Ledger, Means};
 use source::{STUCK_NS, Source};
 
@@ -394,6 +396,7 @@ impl Drain {
             after: None,
             seed: Vec::new(),
             exe: Vec::new(),
+            books: None,
             delivered: 0,
             unstamped: 0,
             unfinished: 0,
@@ -445,7 +448,10 @@ impl Drain {
         let own_ppid = words.ppid.load(Ordering::Relaxed);
         // A child that its parent told of, but that had written nothing.
         let silent = self.images.iter().find(|(_, image)| {
-            image.source == source_index && image.slot.is_none() && image.own_pid == own_pid
+            image.source == source_index
+                && image.slot.is_none()
+                && image.own_pid == own_pid
+                && image.end.is_none()
         });
         if let Some((index, _)) = silent {
             self.sources[source_index].images[usize::from(slot)] = Some(index);
@@ -638,6 +644,7 @@ impl Drain {
             }
             round.has_more |= !source.is_drained;
         }
+        self.free_slots();
         let horizon = self.horizon(now);
         self.settle(now, horizon);
         if now.saturating_sub(self.audited_ns) >= AUDIT_NS {
@@ -777,7 +784,7 @@ impl Drain {
             while self.deliver_first(index) {}
             let image = &mut self.images[index];
             // A number that was scribbled over too says nothing.
-            let missing = image.missing(ring.slot(slot)).clamp(1, u64::from(u32::MAX));
+            let missing = image.missing(&Books::of(ring, slot)).clamp(1, u64::from(u32::MAX));
             image.malformed += missing;
             self.lose(index, now, missing, "corrupt_ring");
         }
@@ -1099,9 +1106,18 @@ impl Drain {
 
     /// Reports what an image's sensor counted as lost since the last time.
     fn report_losses(&mut self, index: usize, now: u64) {
+        let Some(lost) = self.losses(index) else { return };
         let Some(image) = self.images.get_mut(index) else { return };
-        let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) else { return };
-        for (cause, count) in image.fresh_losses(source.ring().slot(slot)) {
+        let fresh = image.fresh_losses(&lost);
+        if fresh.iter().all(|(_, count)| *count == 0) {
+            return;
+        }
+        if let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) {
+            // For the collector that may have to follow this one.
+            let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+            source.ring().slot(slot).note.store(reported.cast_signed(), Ordering::Relaxed);
+        }
+        for (cause, count) in fresh {
             if count > 0 {
                 self.lose(index, now, count, cause.reason());
             }

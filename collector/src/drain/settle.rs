@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use rustc_hash::FxHashMap;
 use wire::events::Counters;
-use wire::ring::layout::{Mapped, SLOTS};
+use wire::ring::layout::FdState;
 
+use super::books::{self, Books};
 use super::image::{End, Ending, Image};
 use super::{Drain, MOST_BURIED, Told, Wish};
 use crate::attach::Word;
@@ -23,11 +24,10 @@ impl Drain {
     /// Delivers what is due up to `horizon`, and in its place among it the ends of images.
     pub(super) fn settle(&mut self, now: u64, horizon: u64) {
         for index in &self.waiting {
-            let Some(image) = self.images.get_mut(*index) else { continue };
-            let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
-            if let Some((ring, slot)) = ring {
-                let lost = image.gone(ring.slot(slot));
-                image.queue.set_lost(lost);
+            let lost = self.losses(*index);
+            if let (Some(image), Some(lost)) = (self.images.get_mut(*index), lost) {
+                let gone = image.gone(&lost);
+                image.queue.set_lost(gone);
             }
         }
         // Ends that wait for somebody to tell more; the others go on.
@@ -54,6 +54,40 @@ impl Drain {
                     end.at_ns = end.at_ns.max(horizon.min(now).saturating_add(1));
                 }
                 held.push(index);
+            }
+        }
+    }
+
+    /// What an image's sensor counts as lost.
+    pub(super) fn losses(&self, index: usize) -> Option<[u64; 3]> {
+        let image = self.images.get(index)?;
+        if let Some(books) = &image.books {
+            return Some(books.lost);
+        }
+        Some(books::losses(self.sources.get(image.source)?.ring(), image.slot?))
+    }
+
+    /// What an image's process wrote into its slot; `None` for one that never had a slot.
+    pub(super) fn books(&self, index: usize) -> Option<Books> {
+        let image = self.images.get(index)?;
+        if image.books.is_some() {
+            return image.books.clone();
+        }
+        Some(Books::of(self.sources.get(image.source)?.ring(), image.slot?))
+    }
+
+    /// Frees the slots of fork children that have ended and whose records have all been read.
+    pub(super) fn free_slots(&mut self) {
+        for index in self.ending.clone() {
+            let Some(image) = self.images.get(index) else { continue };
+            let (Some(slot @ 1..), Some(end)) = (image.slot, image.end) else { continue };
+            if self.is_read(index, end.read_to) {
+                let books = self.books(index);
+                let image = &mut self.images[index];
+                (image.books, image.slot) = (books, None);
+                if let Some(source) = self.sources.get_mut(image.source) {
+                    source.free_slot(slot);
+                }
             }
         }
     }
@@ -98,15 +132,14 @@ impl Drain {
     /// and gives what the new image inherits.
     pub(super) fn exec_over(&mut self, index: usize, after: usize, time_ns: u64) -> Option<Process> {
         let serial = self.images.get(after)?.serial;
+        let books = self.books(index).unwrap_or_default();
         let image = self.images.get_mut(index)?;
         image.after = Some(after);
-        let counters =
-            image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
         let process = image.process.as_mut()?;
         let mut kept = Descriptors::default();
         let descriptors = Arc::clone(&process.descriptors);
         for (fd, descriptor) in descriptors.iter() {
-            let counted = counters.map(|(ring, slot)| look(ring, slot, fd)).unwrap_or_default();
+            let counted = books.counters(fd);
             let is_own = descriptor.owner == process.owner;
             if descriptor.is_cloexec {
                 if is_own || counted != Counters::default() {
@@ -124,15 +157,12 @@ impl Drain {
             kept.insert(fd, descriptor);
         }
         // Descriptors that were counted on, but that nobody told of.
-        if let Some((ring, slot)) = counters {
-            for fd in 0..counted_fds(ring, slot) {
-                let counted = look(ring, slot, fd);
-                if counted != Counters::default() && descriptors.get(fd).is_none() {
-                    let target = Target::File(Arc::from([].as_slice()));
-                    let mut descriptor = Descriptor::new(target, serial, 0, false);
-                    descriptor.carried = Some(Box::new(counted));
-                    kept.insert(fd, descriptor);
-                }
+        for (fd, state) in books.descriptors() {
+            if state.counters != Counters::default() && descriptors.get(*fd).is_none() {
+                let target = Target::File(Arc::from([].as_slice()));
+                let mut descriptor = Descriptor::new(target, serial, 0, false);
+                descriptor.carried = Some(Box::new(state.counters));
+                kept.insert(*fd, descriptor);
             }
         }
         let mut inherited = process.clone();
@@ -155,11 +185,9 @@ impl Drain {
         }
         self.report_losses(index, now);
         self.report_missing(index, now);
+        let books = self.books(index);
         let Some(image) = self.images.get(index) else { return true };
-        let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
-        let open_calls = ring.map_or(0, |(ring, slot)| open_calls(ring, slot));
-        let slot = ring.as_ref().map(|(ring, slot)| ring.slot(*slot));
-        let ledger = image.carried.plus(image.ledger(slot, open_calls, &mut self.means));
+        let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
         if let Some(next) = image.after.and_then(|next| self.images.get_mut(next)) {
             next.carried = next.carried.plus(ledger);
         }
@@ -185,12 +213,12 @@ impl Drain {
             }
             return false;
         }
-        let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
+        let books = self.books(index);
         let stat =
             image.pid_ns.is_none().then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
         let told = self.told.get(&image.pid).copied().filter(|_| image.pid_ns.is_none());
-        let status = wait_status(image, ring, stat, told);
-        let said = ring.and_then(|(ring, slot)| Image::usage(ring.slot(slot)));
+        let status = wait_status(image, books.as_ref(), stat, told);
+        let said = books.as_ref().and_then(|books| books.usage);
         let has_waited = now.saturating_sub(end.noticed_ns) >= GRACE_NS || self.ending_wish == Wish::End;
         // The launcher tells of its children what nobody else knows, their largest resident set.
         let is_launchers = image.ppid == Some(std::os::unix::process::parent_id()) && image.pid_ns.is_none();
@@ -202,11 +230,10 @@ impl Drain {
             self.begin(index);
         }
         self.report_losses(index, now);
-        let open_calls = self.close_all(index, at_ns);
+        self.close_all(index, at_ns);
         self.report_missing(index, now);
         let Some(image) = self.images.get_mut(index) else { return true };
-        let slot = ring.as_ref().map(|(ring, slot)| ring.slot(*slot));
-        let ledger = image.carried.plus(image.ledger(slot, open_calls, &mut self.means));
+        let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
         let usage = said.or(told.and_then(|told| told.usage));
         let exit = Exit {
             wait_status: status.value,
@@ -239,40 +266,34 @@ impl Drain {
         Some(inherited.fork(who, serial))
     }
 
-    /// Reports every descriptor that ends with an image; gives the calls that they counted.
-    fn close_all(&mut self, index: usize, time_ns: u64) -> u64 {
-        let Some(image) = self.images.get_mut(index) else { return 0 };
-        let ring = image.slot.zip(self.sources.get(image.source)).map(|(slot, source)| (source.ring(), slot));
-        let Some(process) = image.process.as_mut() else { return 0 };
+    /// Reports every descriptor that ends with an image.
+    fn close_all(&mut self, index: usize, time_ns: u64) {
+        let books = self.books(index).unwrap_or_default();
+        let Some(process) = self.images.get_mut(index).and_then(|image| image.process.as_mut()) else { return };
         let descriptors = Arc::clone(&process.descriptors);
-        let high = ring.map_or(0, |(ring, slot)| counted_fds(ring, slot));
-        let mut calls: u64 = 0;
-        for fd in 0..high {
-            let state = ring.and_then(|(ring, slot)| Some(ring.fd(slot, fd)?.look())).unwrap_or_default();
-            calls = calls.saturating_add(state.counters.calls_in).saturating_add(state.counters.calls_out);
-            let known = descriptors.get(fd);
-            let is_carried =
-                known.is_some_and(|known| known.owner == process.owner && known.carried.is_some());
-            if state.is_of_interest() || is_carried {
-                self.enricher.ended(process, time_ns, fd, known, state.counters);
+        let counted: FxHashMap<i32, FdState> = books.descriptors().iter().copied().collect();
+        for (fd, known) in descriptors.iter() {
+            let state = counted.get(&fd).copied();
+            let is_own = known.owner == process.owner;
+            // Below the end of its table the sensor knows which of those that the image opened still are open.
+            let is_open = known.carried.is_some() || fd >= books.fd_capacity;
+            if state.is_some() || (is_own && is_open) {
+                self.enricher.ended(process, time_ns, fd, Some(known), state.unwrap_or_default().counters);
             }
         }
-        let capacity = ring.map_or(0, |(_, slot)| Mapped::fd_capacity(slot)) as i32;
-        for (fd, known) in descriptors.iter().filter(|(fd, _)| *fd >= high) {
-            // Below the sensor's table it would have raised `high` for one that it opened.
-            let is_open = fd >= capacity || known.carried.is_some();
-            if known.owner == process.owner && is_open {
-                self.enricher.ended(process, time_ns, fd, Some(known), Counters::default());
+        for (fd, state) in books.descriptors() {
+            if descriptors.get(*fd).is_none() {
+                self.enricher.ended(process, time_ns, *fd, None, state.counters);
             }
         }
-        calls
     }
 
     /// Reports events that the sensor numbered and that never came.
     fn report_missing(&mut self, index: usize, now: u64) {
+        let Some(books) = self.books(index) else { return };
         let Some(image) = self.images.get_mut(index) else { return };
-        let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) else { return };
-        let missing = image.missing(source.ring().slot(slot));
+        let Some(source) = self.sources.get(image.source) else { return };
+        let missing = image.missing(&books);
         if missing == 0 {
             return;
         }
@@ -328,7 +349,7 @@ struct Status {
 
 fn wait_status(
     image: &Image,
-    ring: Option<(Mapped, u8)>,
+    books: Option<&Books>,
     stat: Option<procfs::Stat>,
     told: Option<Told>,
 ) -> Status {
@@ -348,7 +369,7 @@ fn wait_status(
     if let Some(told) = told {
         return Status { value: Some(told.status), is_final: true };
     }
-    let announced = ring.map_or(0, |(ring, slot)| ring.slot(slot).exit_status.load(Ordering::Relaxed));
+    let announced = books.map_or(0, |books| books.exit_status);
     let announced = announced.checked_sub(1).filter(|code| *code < 256);
     Status { value: announced.map(|code| (code as i32) << 8), is_final: false }
 }
@@ -362,24 +383,4 @@ pub(super) fn without_cloexec(mut parent: Process) -> Process {
         }
     });
     parent
-}
-
-/// Descriptors below this may have counters in `slot`.
-fn counted_fds(ring: Mapped, slot: u8) -> i32 {
-    let high = ring.slot(slot).fd_high.load(Ordering::Relaxed) as usize;
-    high.min(Mapped::fd_capacity(slot % SLOTS as u8)) as i32
-}
-
-fn look(ring: Mapped, slot: u8, fd: i32) -> Counters {
-    if fd >= counted_fds(ring, slot) {
-        return Counters::default();
-    }
-    ring.fd(slot, fd).map(|counters| counters.look().counters).unwrap_or_default()
-}
-
-fn open_calls(ring: Mapped, slot: u8) -> u64 {
-    (0..counted_fds(ring, slot)).fold(0, |calls: u64, fd| {
-        let counters = look(ring, slot, fd);
-        calls.saturating_add(counters.calls_in).saturating_add(counters.calls_out)
-    })
 }

@@ -1,0 +1,96 @@
+//! What a process wrote into its slot: its counts, losses, costs and descriptors, copied out at one moment.
+//!
+//! A fork child's slot is wanted by the next child. So as soon as everything that an ended image wrote has been read,
+//! its books are copied and the slot is freed, however long its events still wait to be told in order.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wire::events::{Counters, Usage};
+use wire::ring::layout::{Cost, FdState, Loss, Mapped};
+
+/// A copy of a slot. The numbers are what a program, perhaps a hostile one, wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Numbers that were given to records.
+    pub seq: u64,
+    /// Records lost, by cause.
+    pub lost: [u64; Loss::ALL.len()],
+    /// Calls that counted only and failed, or whose descriptor is closed.
+    pub counted_calls: u64,
+    /// Nanoseconds that the sensor took to start.
+    pub start_ns: u64,
+    /// Nanoseconds of the sampled calls that wrote a record, and their number.
+    pub record_cost: (u64, u64),
+    /// The same of calls that only counted.
+    pub count_cost: (u64, u64),
+    /// The exit status + 1 that the process announced; 0 if it did not.
+    pub exit_status: u32,
+    /// What the process said that it used, when it ended by itself.
+    pub usage: Option<Usage>,
+    /// Descriptors that were open or counted on, in order.
+    fds: Vec<(i32, FdState)>,
+    /// How many descriptors the slot could count for.
+    pub fd_capacity: i32,
+}
+
+fn load(word: &AtomicU64) -> u64 {
+    // Relaxed: the process has ended, or the number is a statistic.
+    word.load(Ordering::Relaxed)
+}
+
+fn cost(cost: &Cost) -> (u64, u64) {
+    (load(&cost.ns), load(&cost.samples))
+}
+
+/// The losses that a slot counts.
+pub fn losses(ring: Mapped, slot: u8) -> [u64; Loss::ALL.len()] {
+    Loss::ALL.map(|cause| ring.slot(slot).lost.get(cause as usize).map_or(0, load))
+}
+
+impl Books {
+    /// Copies slot `slot` of `ring`.
+    pub fn of(ring: Mapped, slot: u8) -> Self {
+        let words = ring.slot(slot);
+        let usage = Usage {
+            user_ns: load(&words.user_ns),
+            system_ns: load(&words.system_ns),
+            max_rss: load(&words.max_rss),
+        };
+        let fd_capacity = Mapped::fd_capacity(slot) as i32;
+        let high = i32::try_from(words.fd_high.load(Ordering::Relaxed)).unwrap_or(i32::MAX).min(fd_capacity);
+        let fds = (0..high).filter_map(|fd| {
+            let state = ring.fd(slot, fd)?.look();
+            state.is_of_interest().then_some((fd, state))
+        });
+        Self {
+            seq: load(&words.seq),
+            lost: losses(ring, slot),
+            counted_calls: load(&words.failed_counts).saturating_add(load(&words.closed_calls)),
+            start_ns: load(&words.start_ns),
+            record_cost: cost(&words.record_cost),
+            count_cost: cost(&words.count_cost),
+            exit_status: words.exit_status.load(Ordering::Relaxed),
+            usage: (usage != Usage::default()).then_some(usage),
+            fds: fds.collect(),
+            fd_capacity,
+        }
+    }
+
+    /// Descriptors that were open or counted on, in order.
+    pub fn descriptors(&self) -> &[(i32, FdState)] {
+        &self.fds
+    }
+
+    /// What went through `fd`.
+    pub fn counters(&self, fd: i32) -> Counters {
+        let place = self.fds.binary_search_by_key(&fd, |(fd, _)| *fd);
+        place.ok().and_then(|place| self.fds.get(place)).map(|(_, state)| state.counters).unwrap_or_default()
+    }
+
+    /// Calls that only counted.
+    pub fn counts(&self) -> u64 {
+        self.fds.iter().fold(self.counted_calls, |sum, (_, state)| {
+            sum.saturating_add(state.counters.calls_in).saturating_add(state.counters.calls_out)
+        })
+    }
+}
