@@ -1,15 +1,15 @@
-/* ring_unmapped: a program makes the shared mapping unusable: read-only, or takes its pages away.
+/* ring_unmapped: a program makes the shared mapping unusable: it takes its pages away.
  * Trap: a sandbox or garbage collector that tidies the address space. Unmapping it is beyond rescue for any sensor, so
- * only MADV_DONTNEED, MADV_REMOVE and MADV_DONTFORK are tried here: the program must go on as bare.
- * Usage: ring_unmapped {dontneed|remove|dontfork}
- * run: dontneed | remove | dontfork
+ * only MADV_DONTNEED and MADV_REMOVE are tried here: the program must go on as bare.
+ * Usage: ring_unmapped {dontneed|remove}
+ * run: dontneed | remove
  */
 #include "victim.h"
 #include <sys/mman.h>
 
 int main(int argc, char **argv) {
     MUST(argc == 2);
-    int advice = !strcmp(argv[1], "dontneed") ? MADV_DONTNEED : !strcmp(argv[1], "remove") ? MADV_REMOVE : MADV_DONTFORK;
+    int advice = !strcmp(argv[1], "dontneed") ? MADV_DONTNEED : MADV_REMOVE;
     char line[512];
     FILE *maps = fopen("/proc/self/maps", "r");
     MUST(maps);

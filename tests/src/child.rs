@@ -74,6 +74,7 @@ pub struct Running {
 pub fn start(mut command: Command, stdin: &[u8]) -> Running {
     let what = format!("{command:?}");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    inherit_only_standard_streams(&mut command);
     command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
     let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
@@ -83,6 +84,18 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
         thread::spawn(move || drop(input.write_all(&bytes)));
     }
     Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
+}
+
+/// Whoever runs the tests may have left descriptors open; no program here shall see them.
+pub fn inherit_only_standard_streams(command: &mut Command) {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: close_range is a plain system call, which may be made between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        })
+    };
 }
 
 /// Runs `command` to its end.

@@ -10,6 +10,8 @@
 //!   `O_DIRECTORY`; that one counts as the application's.) A connect counts here if it goes to nscd, or is a datagram
 //!   socket's in a process that looked up a name: getaddrinfo asks its server, and sorts addresses, in this way.
 //! - `sensor`: it lies in the sensor. What we do ourselves is nobody's event.
+//! - `early`: it was made before the sensor's constructor ran, in an image where it ran later: by the constructor of a
+//!   library that the loader starts first (libselinux's opens /proc/filesystems). Named in the report all the same.
 //! - `application`: everything else. These are the calls that must be seen.
 
 use std::cell::RefCell;
@@ -45,6 +47,8 @@ pub enum Origin {
     Libc,
     /// The sensor.
     Sensor,
+    /// A library's constructor, before the sensor's.
+    Early,
     /// The program or a library of its own.
     Application,
 }
@@ -92,7 +96,9 @@ impl Recall {
 pub fn strace(output: &Path, socket: &Path) -> Command {
     let mut command = Command::new("strace");
     command.args(["-ff", "-ttt", "-i", "-yy", "-s", "65536", "-e", "signal=none", "-e"]);
-    command.arg("trace=execve,execveat,open,openat,openat2,creat,connect,mmap,clone,clone3,fork,vfork");
+    command.arg(
+        "trace=execve,execveat,open,openat,openat2,creat,connect,mmap,clone,clone3,fork,vfork,chdir,fchdir",
+    );
     command.arg("-E").arg(format!("LD_PRELOAD={}", sensor().display()));
     command.arg("-E").arg(format!("GLASSBOX_SOCKET={}", socket.display()));
     command.arg("-o").arg(output).arg("--");
@@ -266,6 +272,8 @@ struct Space {
     /// Start, end, base of the file's first mapping, file.
     mapped: Vec<(u64, u64, u64, String)>,
     loader: Option<u64>,
+    /// Whether the sensor has been heard of: its constructor has begun.
+    is_armed: bool,
 }
 
 #[derive(Default)]
@@ -273,14 +281,34 @@ struct Tracer {
     spaces: HashMap<i64, Rc<RefCell<Space>>>,
     group_of: HashMap<i64, i64>,
     parent_of: HashMap<i64, i64>,
+    /// The working directory, as strace last printed it: not every call shows it.
+    directory_of: HashMap<i64, String>,
     nocancel: HashMap<String, Vec<(u64, u64)>>,
     calls: Vec<Call>,
+    /// The application's calls in images that had not heard of the sensor yet.
+    unarmed: Vec<(usize, Rc<RefCell<Space>>)>,
 }
 
 impl Tracer {
     fn follow(mut self, lines: Vec<Line>) -> Vec<Call> {
         for line in lines {
+            let known = self.calls.len();
+            let space = Rc::clone(self.spaces.entry(line.tid).or_default());
             self.take(line);
+            for (at, call) in self.calls.iter().enumerate().skip(known) {
+                let is_the_applications = call.origin == Origin::Application;
+                if is_the_applications
+                    && matches!(call.kind, Kind::Open | Kind::Connect)
+                    && !space.borrow().is_armed
+                {
+                    self.unarmed.push((at, Rc::clone(&space)));
+                }
+            }
+        }
+        for (at, space) in self.unarmed {
+            if let Some(call) = self.calls.get_mut(at).filter(|_| space.borrow().is_armed) {
+                call.origin = Origin::Early;
+            }
         }
         self.calls
     }
@@ -288,6 +316,11 @@ impl Tracer {
     fn take(&mut self, line: Line) {
         let pid = *self.group_of.entry(line.tid).or_insert(line.tid);
         let space = Rc::clone(self.spaces.entry(line.tid).or_default());
+        if let Some(directory) =
+            line.arguments.first().filter(|fd| fd.starts_with("AT_FDCWD")).and_then(|fd| annotated(fd))
+        {
+            self.directory_of.insert(pid, directory.to_owned());
+        }
         match line.call.as_str() {
             "clone" | "clone3" | "fork" | "vfork" => {
                 let Some(child) = line.ret.filter(|&child| child > 0) else { return };
@@ -297,6 +330,9 @@ impl Tracer {
                 self.group_of.insert(child, if is_thread { pid } else { child });
                 if !is_thread {
                     self.parent_of.insert(child, pid);
+                    if let Some(directory) = self.directory_of.get(&pid).cloned() {
+                        self.directory_of.insert(child, directory);
+                    }
                 }
             }
             "mmap" => {
@@ -314,6 +350,14 @@ impl Tracer {
                 let base = if is_first { from } else { known.unwrap_or(from) };
                 space.mapped.push((from, from + len, base, file.to_owned()));
             }
+            "chdir" | "fchdir" => {
+                let Some(argument) = line.arguments.first().filter(|_| line.ret == Some(0)) else { return };
+                let to = annotated(argument).map(str::to_owned).or_else(|| unquoted(argument));
+                if let Some(to) = to {
+                    let directory = self.absolute(pid, None, &to);
+                    self.directory_of.insert(pid, directory);
+                }
+            }
             "execve" | "execveat" => {
                 let path_at = usize::from(line.call == "execveat");
                 let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
@@ -323,7 +367,14 @@ impl Tracer {
                 }
             }
             "connect" => {
-                let Some(target) = line.arguments.get(1).and_then(|address| peer(address)) else { return };
+                let Some(address) = line.arguments.get(1) else { return };
+                let Some(mut target) = peer(address) else { return };
+                if address.contains("AF_UNIX") && !target.starts_with('@') {
+                    target = self.absolute(pid, None, &target);
+                }
+                if self.origin(&line, &space.borrow()) == Origin::Sensor {
+                    space.borrow_mut().is_armed = true;
+                }
                 let is_datagram =
                     line.arguments.first().is_some_and(|fd| fd.contains("UDP") || fd.contains("DGRAM"));
                 let origin = match self.origin(&line, &space.borrow()) {
@@ -335,14 +386,16 @@ impl Tracer {
             "open" | "openat" | "openat2" | "creat" => {
                 let path_at = usize::from(line.call.starts_with("openat"));
                 let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
-                let dir = line.arguments.first().and_then(|dir| annotated(dir)).unwrap_or("");
+                let annotation =
+                    line.arguments.first().filter(|_| path_at == 1).and_then(|dir| annotated(dir));
+                let path = self.absolute(pid, annotation, &path);
                 let origin = match self.origin(&line, &space.borrow()) {
                     Origin::Libc if line.arguments.iter().any(|flags| flags.contains("O_DIRECTORY")) => {
                         Origin::Application
                     }
                     origin => origin,
                 };
-                self.push(&line, pid, Kind::Open, absolute(dir, &path), origin, false);
+                self.push(&line, pid, Kind::Open, path, origin, false);
             }
             _ => {}
         }
@@ -364,6 +417,11 @@ impl Tracer {
         if line.ret == Some(0) {
             self.push(line, pid, Kind::Image, path.to_owned(), Origin::Application, false);
         }
+    }
+
+    fn absolute(&self, pid: i64, dir: Option<&str>, path: &str) -> String {
+        let directory = dir.or(self.directory_of.get(&pid).map(String::as_str));
+        absolute(directory.unwrap_or(""), path)
     }
 
     fn push(&mut self, line: &Line, pid: i64, kind: Kind, target: String, origin: Origin, is_datagram: bool) {
@@ -501,6 +559,9 @@ pub fn report(program: &str, recalls: &BTreeMap<Kind, Recall>) -> String {
         let kind = format!("{kind:?}").to_lowercase();
         let (seen, made, percent) = (recall.seen, recall.made, recall.percent());
         text.push_str(&format!("recall {program:8} {kind:8} {seen:5} / {made:5}  {percent:6.2} %{aside}\n"));
+        for early in recall.set_aside.get(&Origin::Early).into_iter().flatten() {
+            text.push_str(&format!("  early: {early}\n"));
+        }
         for missed in &recall.missed {
             text.push_str(&format!("  missed: {missed}\n"));
         }

@@ -106,8 +106,8 @@ fn a_full_ring_that_nobody_reads_never_stops_the_program() {
 
     assert_eq!((Status::Exited(0), "failed 0\n"), (ending.status, ending.stdout.as_str()));
     let seen = Events::read(&events, Expect::LossIsCounted);
-    let delivered = seen.named("file.open").filter(|open| open.path() == "/dev/null").count() as i64
-        + seen.named("file.close").filter(|close| close.path() == "/dev/null").count() as i64;
+    let is_ours = |event: &&glassbox_tests::Event| ["open", "close"].contains(&event.call());
+    let delivered = seen.iter().filter(is_ours).count() as i64;
     let lost: i64 = seen.named("sensor.loss").filter_map(|loss| loss.number("count")).sum();
     assert!(lost > 0, "a ring of {delivered} records was not full");
     assert_eq!(400_000, delivered + lost, "produced = delivered + counted");
@@ -432,7 +432,7 @@ fn recorded(scene: &Scene) -> Vec<u8> {
 
 #[test]
 fn a_truncated_recording_gives_what_it_has_and_says_that_it_is_cut() {
-    let scene = Scene::of("sudden_end", &["return", "300"]);
+    let scene = Scene::of("sudden_end", &["return", "20000"]);
     let whole = recorded(&scene);
 
     for cut in [whole.len() * 9 / 10, whole.len() / 2, whole.len() - 1] {
@@ -442,7 +442,7 @@ fn a_truncated_recording_gives_what_it_has_and_says_that_it_is_cut() {
         assert_one_line(&ending, 65, "cut.gbx");
         assert!(ending.stdout.ends_with('\n'), "cut at {cut}: the last line is cut too");
         let events = Events::parse(&ending.stdout, Expect::Rubbish).unwrap();
-        assert!(events.opens("opened").len() > 50, "cut at {cut}: {} opens", events.opens("opened").len());
+        assert!(events.opens("opened").len() > 5000, "cut at {cut}: {} opens", events.opens("opened").len());
     }
 }
 
@@ -502,12 +502,12 @@ fn wrong_usage_is_64_with_one_line() {
 
     for (arguments, about) in [
         (&["no-such-command"][..], "no-such-command"),
-        (&["run"], "run"),
-        (&["run", "--"], "run"),
+        (&["run"], "CMD"),
+        (&["run", "--"], "CMD"),
         (&["run", "--no-such-option", "--", "true"], "--no-such-option"),
         (&["run", "-o"], "-o"),
         (&["run", "-o", "no-such-format:x", "--", "true"], "no-such-format"),
-        (&["replay"], "replay"),
+        (&["replay"], "FILE"),
         (&["replay", "a", "--no-such-option"], "--no-such-option"),
         (&["collect", "--no-such-option"], "--no-such-option"),
         (&["collect", "stray"], "stray"),
