@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::recording::reader::{Frame, Reader, Trouble};
 use super::{Backlog, Outlets, RunFacts};
-use crate::failure::{Failure, Status, say};
+use crate::failure::{Failure, say};
 use crate::outputs::{Destination, Opening, Output};
 
 /// Sends the events of a recording to the outputs.
@@ -69,28 +69,137 @@ fn refuse_itself(file: &Path, input: &File, outputs: &[Output]) -> Result<(), Fa
 }
 
 fn failure(file: &Path, trouble: &Trouble, events: u64) -> Failure {
-    let file = file.display();
-    let (status, remedy) = match trouble {
-        Trouble::Unreadable(_) if events == 0 => (Status::MissingInput, "check the path".to_owned()),
-        Trouble::Unreadable(_) => (
-            Status::MissingInput,
-            format!("the {events} events before that were delivered; copy the file again"),
-        ),
-        Trouble::NotARecording => {
-            (Status::Malformed, "make one with 'glassbox run -o recording:FILE -- CMD'".to_owned())
-        }
-        Trouble::Version(_) => (Status::Malformed, "replay it with the version that made it".to_owned()),
-        Trouble::CutOff(_) => (
-            Status::Malformed,
-            format!(
-                "the {events} events before that were delivered; its writer was killed, is still writing, or had no \
-                 room"
-            ),
-        ),
-        Trouble::Damaged(_) => (
-            Status::Malformed,
-            format!("the {events} events before that were delivered; copy the file again"),
-        ),
+    let remedy = match trouble {
+        Trouble::Unreadable(_) if events == 0 => "check the path",
+        Trouble::NotARecording => "make one with 'glassbox run -o recording:FILE -- CMD'",
+        Trouble::Version(_) => "replay it with the version that made it",
+        Trouble::CutOff(_) => "its writer was killed, had no room, or is still writing",
+        Trouble::Damaged(_) | Trouble::Unreadable(_) => "copy the file again",
     };
-    Failure::new(status, format!("recording '{file}' {trouble}; {remedy}"))
+    let delivered = match trouble {
+        Trouble::CutOff(_) | Trouble::Damaged(_) => {
+            format!("the {events} events before that were delivered; ")
+        }
+        Trouble::Unreadable(_) if events > 0 => format!("the {events} events before that were delivered; "),
+        _ => String::new(),
+    };
+    let line = format!("recording '{}' {trouble}; {delivered}{remedy}", file.display());
+    match trouble {
+        Trouble::Unreadable(_) => Failure::missing(line),
+        _ => Failure::malformed(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::event::{Batch, sample};
+    use crate::outputs::Format;
+    use crate::sinks::tests::Scratch;
+
+    fn output(format: Format, path: &Path) -> Output {
+        Output { format, destination: Destination::File(path.to_owned()) }
+    }
+
+    /// Sends the same events live to every format; gives how many there were.
+    fn live(scratch: &Scratch) -> u64 {
+        let outputs = [
+            output(Format::Jsonl, &scratch.path("live.jsonl")),
+            output(Format::Human, &scratch.path("live.txt")),
+            output(Format::Summary, &scratch.path("live.summary")),
+            output(Format::Recording, &scratch.path("r.gbx")),
+        ];
+        let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
+        let mut events = 0;
+        for _ in 0..20 {
+            let batch = sample::every_kind();
+            events += batch.events.len() as u64;
+            outlets.deliver(Arc::new(batch));
+        }
+        outlets.finish(RunFacts { restarts: 0, collector_ns: 77_000_000 });
+        events
+    }
+
+    #[test]
+    fn replay_gives_every_output_the_bytes_that_the_live_session_gave() {
+        let scratch = Scratch::new("replay");
+        live(&scratch);
+        let outputs = [
+            output(Format::Jsonl, &scratch.path("again.jsonl")),
+            output(Format::Human, &scratch.path("again.txt")),
+            output(Format::Summary, &scratch.path("again.summary")),
+            output(Format::Recording, &scratch.path("again.gbx")),
+        ];
+
+        replay(&scratch.path("r.gbx"), &outputs).unwrap();
+
+        let file = |name| fs::read(scratch.path(name)).unwrap();
+        assert!(!file("live.jsonl").is_empty());
+        assert_eq!(file("live.jsonl"), file("again.jsonl"));
+        assert_eq!(file("live.txt"), file("again.txt"));
+        assert_eq!(file("live.summary"), file("again.summary"));
+        assert_eq!(file("r.gbx"), file("again.gbx"));
+    }
+
+    #[test]
+    fn recording_that_was_cut_off_is_delivered_as_far_as_it_goes() {
+        let scratch = Scratch::new("cut");
+        let events = live(&scratch);
+        let whole = fs::read(scratch.path("r.gbx")).unwrap();
+        fs::write(scratch.path("cut.gbx"), &whole[..whole.len() - 30]).unwrap();
+        let jsonl = scratch.path("cut.jsonl");
+
+        let failure = replay(&scratch.path("cut.gbx"), &[output(Format::Jsonl, &jsonl)]).unwrap_err();
+
+        let delivered = fs::read_to_string(&jsonl).unwrap().lines().count() as u64;
+        assert_eq!(65, failure.status());
+        assert_eq!(events / 20 * 19, delivered);
+        assert!(failure.to_string().contains(&format!("the {delivered} events before that")), "{failure}");
+    }
+
+    #[test]
+    fn missing_and_foreign_files_and_itself_are_refused_before_an_output_is_made() {
+        let scratch = Scratch::new("refused");
+        live(&scratch);
+        let recording = scratch.path("r.gbx");
+        fs::write(scratch.path("foreign"), "{}").unwrap();
+        let outputs = [output(Format::Jsonl, &scratch.path("never"))];
+        let whole = fs::read(&recording).unwrap();
+
+        assert_eq!(66, replay(&scratch.path("missing"), &outputs).unwrap_err().status());
+        assert_eq!(66, replay(scratch.as_ref(), &outputs).unwrap_err().status());
+        assert_eq!(65, replay(&scratch.path("foreign"), &outputs).unwrap_err().status());
+        let itself = replay(&recording, &[output(Format::Recording, &recording)]).unwrap_err();
+
+        assert_eq!(64, itself.status());
+        assert!(!scratch.path("never").exists());
+        assert_eq!(whole, fs::read(&recording).unwrap());
+    }
+
+    #[test]
+    fn output_that_cannot_take_it_all_ends_in_status_73() {
+        let scratch = Scratch::new("full-replay");
+        live(&scratch);
+
+        let failure =
+            replay(&scratch.path("r.gbx"), &[output(Format::Jsonl, Path::new("/dev/full"))]).unwrap_err();
+
+        assert_eq!(73, failure.status());
+        assert!(failure.to_string().contains("No space left on device"), "{failure}");
+    }
+
+    #[test]
+    fn empty_recording_replays_to_nothing() {
+        let scratch = Scratch::new("empty");
+        let outputs = [output(Format::Recording, &scratch.path("r.gbx"))];
+        let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+        outlets.deliver(Arc::new(Batch::default()));
+        outlets.finish(RunFacts::default());
+
+        replay(&scratch.path("r.gbx"), &[output(Format::Jsonl, &scratch.path("out"))]).unwrap();
+
+        assert!(fs::read(scratch.path("out")).unwrap().is_empty());
+    }
 }

@@ -1,7 +1,14 @@
 //! Queues, failing destinations, and what each sink makes of the same events.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::event::{Batch, sample};
 
 /// A directory that goes away with the test.
 pub struct Scratch(PathBuf);
@@ -43,4 +50,244 @@ impl Xorshift {
         self.0 ^= self.0 << 17;
         self.0
     }
+}
+
+fn file(format: Format, path: impl Into<PathBuf>) -> Output {
+    Output { format, destination: Destination::File(path.into()) }
+}
+
+fn lines(path: &Path) -> u64 {
+    fs::read_to_string(path).unwrap().lines().count() as u64
+}
+
+/// A pipe by name, which nobody reads as long as the file is not read from.
+fn fifo(path: &Path) -> File {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
+}
+
+#[test]
+fn slow_sink_drops_and_counts_while_the_other_gets_everything() {
+    let scratch = Scratch::new("slow");
+    let pipe = fifo(&scratch.path("pipe"));
+    let outputs = [file(Format::Jsonl, scratch.path("pipe")), file(Format::Jsonl, scratch.path("whole"))];
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+    let batch = Arc::new(sample::every_kind());
+    let each = batch.events.len() as u64;
+    let mut delivered = 0;
+
+    while outlets.dropped().next().is_some_and(|(_, dropped)| dropped < 10 * each) {
+        // As fast as the sink that works, so that only the other one has a reason to drop.
+        while !outlets.outlets[1].batch_tx.is_empty() {
+            std::thread::yield_now();
+        }
+        outlets.deliver(Arc::clone(&batch));
+        delivered += each;
+    }
+    assert!(!outlets.has_room());
+    let reader = std::thread::spawn(move || drain(pipe));
+    let reports = outlets.finish(RunFacts::default());
+
+    assert_eq!(10 * each, reports[0].dropped);
+    assert_eq!(delivered - 10 * each, reports[0].written);
+    assert_eq!(reports[0].written, reader.join().unwrap());
+    assert_eq!((delivered, 0), (reports[1].written, reports[1].dropped));
+    assert_eq!(delivered, lines(&scratch.path("whole")));
+    let line = reports[0].line().unwrap();
+    assert!(line.contains(&format!("lacks {} of {delivered} events", 10 * each)), "{line}");
+    assert_eq!(None, reports[1].line());
+}
+
+/// Counts the lines that come through a pipe until its writer closes it.
+fn drain(mut pipe: File) -> u64 {
+    let mut lines = 0;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return lines,
+            Ok(read) => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn deliverer_that_waits_loses_nothing_to_a_slow_sink() {
+    let scratch = Scratch::new("wait");
+    let pipe = fifo(&scratch.path("pipe"));
+    let outputs = [file(Format::Jsonl, scratch.path("pipe"))];
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
+    let reader = std::thread::spawn(move || drain(pipe));
+    let batch = Arc::new(sample::every_kind());
+
+    for _ in 0..200 {
+        outlets.deliver(Arc::clone(&batch));
+    }
+    let reports = outlets.finish(RunFacts::default());
+
+    assert_eq!(200 * batch.events.len() as u64, reader.join().unwrap());
+    assert_eq!(0, reports[0].dropped);
+}
+
+#[test]
+fn full_disk_under_one_sink_stops_it_alone() {
+    let scratch = Scratch::new("full");
+    let outputs = [file(Format::Jsonl, "/dev/full"), file(Format::Human, scratch.path("whole"))];
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+    let each = sample::every_kind().events.len() as u64;
+
+    for _ in 0..10 {
+        outlets.deliver(Arc::new(sample::every_kind()));
+    }
+    let reports = outlets.finish(RunFacts::default());
+
+    assert_eq!((0, 10 * each), (reports[0].written, reports[0].failed));
+    assert_eq!(
+        format!(
+            "jsonl to '/dev/full' lacks {} events: No space left on device; make room there, or give it another \
+             destination",
+            10 * each
+        ),
+        reports[0].line().unwrap()
+    );
+    assert_eq!(10 * each, reports[1].written);
+    assert_eq!(10 * each, lines(&scratch.path("whole")));
+}
+
+#[test]
+fn reader_that_goes_away_stops_the_sink() {
+    let scratch = Scratch::new("gone");
+    let pipe = fifo(&scratch.path("pipe"));
+    let outputs = [file(Format::Jsonl, scratch.path("pipe"))];
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+
+    drop(pipe);
+    outlets.deliver(Arc::new(sample::every_kind()));
+    let reports = outlets.finish(RunFacts::default());
+
+    assert_eq!(Some("Broken pipe".to_owned()), reports[0].error);
+}
+
+#[test]
+fn output_that_cannot_be_made_is_a_failure_with_status_73() {
+    let scratch = Scratch::new("unmade");
+    let outputs = [file(Format::Jsonl, scratch.path("no/such/directory"))];
+
+    assert_eq!(73, Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap_err().status());
+}
+
+#[test]
+fn events_are_written_as_they_come() {
+    let scratch = Scratch::new("prompt");
+    let path = scratch.path("out");
+    let outlets = Outlets::open(&[file(Format::Jsonl, &path)], Opening::Fresh, Backlog::Drop).unwrap();
+    let began = Instant::now();
+
+    outlets.deliver(Arc::new(sample::every_kind()));
+    while lines(&path) < sample::every_kind().events.len() as u64 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing was written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    outlets.finish(RunFacts::default());
+}
+
+#[test]
+fn jsonl_that_goes_on_ends_a_torn_line_first() {
+    let scratch = Scratch::new("torn");
+    for (before, expected) in [("{\"a\":1}\n{\"b", "{\"a\":1}\n{\"b\n"), ("{}\n", "{}\n"), ("", "")] {
+        let path = scratch.path("out");
+        fs::write(&path, before).unwrap();
+
+        let outlets = Outlets::open(&[file(Format::Jsonl, &path)], Opening::Resumed, Backlog::Drop).unwrap();
+        outlets.deliver(Arc::new(sample::every_kind()));
+        outlets.finish(RunFacts::default());
+
+        let text = fs::read_to_string(&path).unwrap();
+        let rest = text.strip_prefix(expected).unwrap_or_else(|| panic!("{text}"));
+        assert!(rest.starts_with("{\"time\""), "{rest}");
+    }
+}
+
+#[test]
+fn batch_that_every_sink_is_done_with_gives_its_memory_back() {
+    let scratch = Scratch::new("spare");
+    let outputs = [file(Format::Jsonl, scratch.path("a")), file(Format::Human, scratch.path("b"))];
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+    let began = Instant::now();
+
+    outlets.deliver(Arc::new(sample::every_kind()));
+
+    let spare = loop {
+        let spare = outlets.empty_batch();
+        if spare.events.capacity() > 0 || began.elapsed() > Duration::from_secs(10) {
+            break spare;
+        }
+    };
+    assert!(spare.is_empty() && spare.events.capacity() > 0);
+    outlets.finish(RunFacts::default());
+}
+
+#[test]
+fn line_feed_in_a_path_makes_no_second_line() {
+    let output = file(Format::Jsonl, "/tmp/a\nb");
+
+    assert_eq!("jsonl to '/tmp/a\\nb'", name(&output));
+}
+
+/// What one core does; the bounds are those of the design, in the profile that it is meant for, at a third.
+#[test]
+#[cfg(not(debug_assertions))]
+fn sinks_keep_up_with_the_design() {
+    use crate::event::{Event, Shape, Value};
+    use wire::events::Kind;
+
+    let mut batch = Batch::default();
+    batch.whos.push(sample::who());
+    for number in 0..2000_u64 {
+        let path = batch.keep(format!("/usr/lib/python3/dist-packages/module_{number}.py").as_bytes());
+        let kind = if number % 2 == 0 { Kind::FileOpen } else { Kind::FileClose };
+        batch.push(Event {
+            time_ns: 1_700_000_000_000_000_000 + number * 700,
+            seq: Some(number),
+            ..sample::head(kind)
+        });
+        batch.set(Shape::place(kind, "path"), Value::Path(path, None));
+        batch.set(Shape::place(kind, "fd"), Value::Int(3));
+        if kind == Kind::FileOpen {
+            batch.set(Shape::place(kind, "flags"), Value::Names(&wire::names::OPEN, 0o2_000_000));
+        } else {
+            for name in ["bytes_read", "bytes_written", "reads", "writes", "open_ns"] {
+                batch.set(Shape::place(kind, name), Value::Uint(number * 3));
+            }
+        }
+    }
+    for (format, least) in [
+        (Format::Recording, 2_000_000),
+        (Format::Jsonl, 500_000),
+        (Format::Human, 300_000),
+        (Format::Summary, 2_000_000),
+    ] {
+        let mut file = File::create("/dev/null").unwrap();
+        let mut sink = sink(&file_output(format), Opening::Fresh, &mut file);
+        let mut out = Vec::new();
+        let began = Instant::now();
+        for _ in 0..500 {
+            sink.batch(&batch, &mut out);
+            write_all(&mut file, &out).unwrap();
+            out.clear();
+        }
+        let rate = (500.0 * 2000.0 / began.elapsed().as_secs_f64()) as u64;
+        println!("{}: {rate} events/s", format.name());
+        assert!(rate > least / 3, "{}: {rate} events/s", format.name());
+    }
+}
+
+#[cfg(not(debug_assertions))]
+fn file_output(format: Format) -> Output {
+    file(format, "/dev/null")
 }

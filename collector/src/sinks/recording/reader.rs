@@ -143,9 +143,6 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads a whole frame's body; gives its tag.
-    pub fn frame_x(&mut self) -> Result<u8, Trouble> {
-        self.frame()
-    }
     fn frame(&mut self) -> Result<u8, Trouble> {
         let start = self.position;
         self.fill(FRAME_HEAD as u64)?;

@@ -429,10 +429,10 @@ impl Summary {
         let path = fields.text(path).filter(|path| path.starts_with(b"/"));
         if let (Some(path), true) = (path, used != [0; 4]) {
             let file = self.files.by_path.at(path);
-            file.bytes_read += used[0];
-            file.reads += used[1];
-            file.bytes_written += used[2];
-            file.writes += used[3];
+            add(&mut file.bytes_read, used[0]);
+            add(&mut file.reads, used[1]);
+            add(&mut file.bytes_written, used[2]);
+            add(&mut file.writes, used[3]);
         }
     }
 
@@ -485,8 +485,8 @@ impl Summary {
         let Net { peers, accepted, .. } = &mut self.net;
         let peer = fields.text(remote).and_then(|remote| peers.known(remote));
         if let Some(traffic) = peer.or_else(|| accepted.known(fields.text(local).unwrap_or(b"?"))) {
-            traffic.sent += sent;
-            traffic.received += received;
+            add(&mut traffic.sent, sent);
+            add(&mut traffic.received, received);
         }
     }
 
@@ -515,23 +515,33 @@ impl Summary {
         let (sensor_ns, calls) = (fields.number(sensor), fields.number(calls));
         let processor_ns = fields.number(user).saturating_add(fields.number(system));
         self.cost.processes += 1;
-        self.cost.sensor_ns = self.cost.sensor_ns.saturating_add(sensor_ns);
-        self.cost.calls = self.cost.calls.saturating_add(calls);
-        self.cost.processor_ns = self.cost.processor_ns.saturating_add(processor_ns);
+        add(&mut self.cost.sensor_ns, sensor_ns);
+        add(&mut self.cost.calls, calls);
+        add(&mut self.cost.processor_ns, processor_ns);
         self.tree.ended(node, Ended { how, time_ns: event.time_ns, sensor_ns, lost: fields.number(lost) });
     }
 
     fn lost(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
         let [count, reason] = self.at.loss;
         let (count, reason) = (fields.number(count), fields.word(reason));
-        self.lost = self.lost.saturating_add(count);
+        add(&mut self.lost, count);
         let who = batch.who(event);
         if self.losses.len() < MOST_LOSSES || self.losses.contains_key(&(reason, who.pid)) {
             let loss = self.losses.entry((reason, who.pid)).or_default();
-            loss.count = loss.count.saturating_add(count);
+            add(&mut loss.count, count);
             loss.program = text::base(&who.exe).into();
         }
     }
+}
+
+/// Adds what a program, or a file, says of itself: no sum of it may overflow.
+fn add(sum: &mut u64, number: u64) {
+    *sum = sum.saturating_add(number);
+}
+
+/// The sum of such numbers.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// Memory that is writable and executable at once.

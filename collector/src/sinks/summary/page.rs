@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
-use super::{Capped, Files, Net, Notable, Summary, Traffic};
+use super::{Capped, Files, Net, Notable, Summary, Traffic, sum};
 use crate::sinks::RunFacts;
 use crate::sinks::text::{self, Paint, Style};
 
@@ -126,7 +126,7 @@ impl Page<'_> {
             rest.push_str(&format!(" ({})", errors.join(", ")));
         }
         let total = |bytes: fn(&super::FileUse) -> u64| {
-            files.by_path.iter().map(|(_, file)| bytes(file)).sum::<u64>() + bytes(&files.by_path.others)
+            sum(files.by_path.iter().map(|(_, file)| bytes(file)).chain([bytes(&files.by_path.others)]))
         };
         rest.push_str(&format!(
             "; {} written, {} read",
@@ -204,11 +204,12 @@ impl Page<'_> {
         if listening.is_empty() && accepted.is_empty() && peers.is_empty() && names.is_empty() {
             return;
         }
-        let (mut sent, mut received) = (0, 0);
-        for (_, traffic) in peers.iter().chain(accepted.iter()) {
-            sent += traffic.sent;
-            received += traffic.received;
-        }
+        let total = |bytes: fn(&Traffic) -> u64| {
+            sum([peers, accepted]
+                .into_iter()
+                .flat_map(|table| table.iter().map(|(_, traffic)| traffic).chain([&table.others]).map(bytes)))
+        };
+        let (sent, received) = (total(|traffic| traffic.sent), total(|traffic| traffic.received));
         self.heading("Network", &format!("{} sent, {} received", text::size(sent), text::size(received)));
         let mut listeners: Vec<_> = listening.iter().collect();
         listeners.sort_by_key(|(local, _)| *local);
@@ -228,7 +229,12 @@ impl Page<'_> {
         let mut list: Vec<_> = table.iter().collect();
         list.sort_by_key(|(address, traffic)| {
             let is_vain = traffic.connections == 0;
-            (is_vain, Reverse(traffic.sent + traffic.received), Reverse(traffic.connections), *address)
+            (
+                is_vain,
+                Reverse(traffic.sent.saturating_add(traffic.received)),
+                Reverse(traffic.connections),
+                *address,
+            )
         });
         for (address, traffic) in list.iter().take(MOST_PEERS) {
             let times = traffic.connections + traffic.failed;
@@ -238,7 +244,7 @@ impl Page<'_> {
                 self.plain(" ");
                 self.quoted(&traffic.host);
             }
-            if traffic.sent + traffic.received > 0 {
+            if traffic.sent > 0 || traffic.received > 0 {
                 let (sent, received) = (text::size(traffic.sent), text::size(traffic.received));
                 self.dim(&format!("  {sent} sent, {received} received"));
             }

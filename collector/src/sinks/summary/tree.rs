@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rustc_hash::FxHashMap;
 
+use super::sum;
 use crate::event::Who;
 use crate::sinks::signals;
 use crate::sinks::text::{self, Paint, Style};
@@ -391,9 +392,9 @@ impl Drawing<'_> {
             End::Unknown => self.style.text(Paint::Dim, "ended", out),
         }
         let last_ns = |node: &Node| if node.end == End::Running { self.now_ns } else { node.ended_ns };
-        let lasted: u64 = members.iter().map(|node| last_ns(node).saturating_sub(node.began_ns)).sum();
-        let sum = if members.len() > 1 { "Σ " } else { "" };
-        self.style.text(Paint::Dim, &format!("  {sum}{}", text::duration(lasted)), out);
+        let lasted = sum(members.iter().map(|node| last_ns(node).saturating_sub(node.began_ns)));
+        let total = if members.len() > 1 { "Σ " } else { "" };
+        self.style.text(Paint::Dim, &format!("  {total}{}", text::duration(lasted)), out);
         if let Some((path, error)) = &node.failure {
             self.style.paint(Paint::Red, out, |out| {
                 out.extend_from_slice("  ✗ exec ".as_bytes());
@@ -409,7 +410,7 @@ impl Drawing<'_> {
         if !node.blind.is_empty() {
             self.style.text(Paint::Yellow, &format!("  not seen into: {}", node.blind), out);
         }
-        let lost: u64 = members.iter().map(|node| node.lost).sum();
+        let lost = sum(members.iter().map(|node| node.lost));
         if lost > 0 {
             self.style.text(Paint::Red, &format!("  {} lost", text::count(lost)), out);
         }
