@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::event::{Batch, sample};
+use crate::event::sample;
 
 /// A directory that goes away with the test.
 pub struct Scratch(PathBuf);
@@ -80,13 +80,13 @@ fn slow_sink_drops_and_counts_while_the_other_gets_everything() {
     while outlets.dropped().next().is_some_and(|(_, dropped)| dropped < 10 * each) {
         // As fast as the sink that works, so that only the other one has a reason to drop.
         while !outlets.outlets[1].batch_tx.is_empty() {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         outlets.deliver(Arc::clone(&batch));
         delivered += each;
     }
     assert!(!outlets.has_room());
-    let reader = std::thread::spawn(move || drain(pipe));
+    let reader = thread::spawn(move || drain(pipe));
     let reports = outlets.finish(RunFacts::default());
 
     assert_eq!(10 * each, reports[0].dropped);
@@ -108,7 +108,7 @@ fn drain(mut pipe: File) -> u64 {
             Ok(0) => return lines,
             Ok(read) => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(1))
+                thread::sleep(Duration::from_millis(1))
             }
             Err(error) => panic!("{error}"),
         }
@@ -121,7 +121,7 @@ fn deliverer_that_waits_loses_nothing_to_a_slow_sink() {
     let pipe = fifo(&scratch.path("pipe"));
     let outputs = [file(Format::Jsonl, scratch.path("pipe"))];
     let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
-    let reader = std::thread::spawn(move || drain(pipe));
+    let reader = thread::spawn(move || drain(pipe));
     let batch = Arc::new(sample::every_kind());
 
     for _ in 0..200 {
@@ -190,7 +190,7 @@ fn events_are_written_as_they_come() {
     outlets.deliver(Arc::new(sample::every_kind()));
     while lines(&path) < sample::every_kind().events.len() as u64 {
         assert!(began.elapsed() < Duration::from_secs(10), "nothing was written");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 
     outlets.finish(RunFacts::default());
@@ -246,7 +246,7 @@ fn sinks_keep_up_with_the_design() {
     use crate::event::{Event, Shape, Value};
     use wire::events::Kind;
 
-    let mut batch = Batch::default();
+    let mut batch = crate::event::Batch::default();
     batch.whos.push(sample::who());
     for number in 0..2000_u64 {
         let path = batch.keep(format!("/usr/lib/python3/dist-packages/module_{number}.py").as_bytes());

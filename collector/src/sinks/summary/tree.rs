@@ -335,7 +335,9 @@ impl Drawing<'_> {
         let members: Vec<&Node> =
             group.members.iter().filter_map(|node| self.tree.nodes.get(*node as usize)).collect();
         let Some(first) = members.first() else { return line };
-        self.style.text(Paint::Dim, prefix, &mut line.text);
+        if !prefix.is_empty() {
+            self.style.text(Paint::Dim, prefix, &mut line.text);
+        }
         line.columns = prefix.chars().count();
         if members.len() > 1 {
             let times = format!("{} × ", text::count(members.len() as u64));
@@ -394,7 +396,10 @@ impl Drawing<'_> {
         let last_ns = |node: &Node| if node.end == End::Running { self.now_ns } else { node.ended_ns };
         let lasted = sum(members.iter().map(|node| last_ns(node).saturating_sub(node.began_ns)));
         let total = if members.len() > 1 { "Σ " } else { "" };
-        self.style.text(Paint::Dim, &format!("  {total}{}", text::duration(lasted)), out);
+        // Of a forked process that did nothing but end, there is no beginning to count from.
+        if lasted > 0 {
+            self.style.text(Paint::Dim, &format!("  {total}{}", text::duration(lasted)), out);
+        }
         if let Some((path, error)) = &node.failure {
             self.style.paint(Paint::Red, out, |out| {
                 out.extend_from_slice("  ✗ exec ".as_bytes());
