@@ -59,8 +59,12 @@ fn pipeline(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     let dir = dir.join("pipeline");
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("words.txt"), TEXT.repeat(500))?;
-    let mut part =
-        Part::new(built, &dir, "A shell pipeline", "nine processes, seven of them at once, and three files");
+    let mut part = Part::new(
+        built,
+        &dir,
+        "A shell pipeline",
+        "eleven processes, six of them in one pipeline, and three files",
+    );
     let mut command = part.command();
     command.arg("sh").arg(examples.join("pipeline.sh")).arg(&dir);
     part.run(command)?;
@@ -87,10 +91,15 @@ fn python(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     let about = "reads a file, starts two children, asks a local server, writes a report";
     let mut part = Part::new(built, &dir, "A Python program", about);
     let mut command = part.command();
-    command.arg("python3").arg(examples.join("report.py")).arg(&dir).arg(format!("http://{server}/"));
+    // By its name, so that a lookup is there to be seen.
+    let url = format!("http://localhost:{}/", server.port());
+    command.arg(shell::python()?).arg(examples.join("report.py")).arg(&dir).arg(url);
     part.run(command)?;
 
     let remote = server.to_string();
+    part.seen("localhost was looked up", |event| {
+        event["event"] == "dns.query" && event["host"] == "localhost" && has(&event["answers"], "127.0.0.1")
+    });
     part.seen(&format!("the connection to {remote}"), |event| {
         event["event"] == "net.connect" && event["remote"] == remote.as_str()
     });
@@ -133,7 +142,7 @@ fn server(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
             command.arg("-c").arg(dir.join("nginx.conf"));
         }
         None => {
-            command.arg("python3").arg(examples.join("prefork.py")).arg(&dir).arg(port.to_string());
+            command.arg(shell::python()?).arg(examples.join("prefork.py")).arg(&dir).arg(port.to_string());
         }
     }
     part.serve(command, port)?;
@@ -141,7 +150,7 @@ fn server(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     part.count("connections accepted", u64::from(REQUESTS), |event| {
         event["event"] == "net.accept" && event["error"].is_null() && event["remote"].is_string()
     });
-    part.seen("two workers were forked", |event| event["event"] == "process.fork" && event["child"].is_u64());
+    part.count("workers forked", 2, |event| event["event"] == "process.fork" && event["child"].is_u64());
     part.seen(&format!("it listens on 127.0.0.1:{port}"), |event| {
         event["event"] == "net.bind" && event["local"] == format!("127.0.0.1:{port}").as_str()
     });
@@ -226,14 +235,19 @@ impl Part {
             }
         }
         loaded?;
-        println!("{REQUESTS} requests answered\n");
+        println!("{REQUESTS} requests answered");
         self.read()
     }
 
     /// Shows the summary and reads the events.
     fn read(&mut self) -> Result<()> {
         let summary = fs::read_to_string(&self.summary).context("no summary was written")?;
-        println!("{}", summary.trim_end());
+        println!("\n{}\n", summary.trim_end());
+        self.expect(
+            "the summary draws the processes",
+            ["├─", "└─"].iter().any(|line| summary.contains(line)),
+        );
+        self.expect("the summary says that none was lost", summary.contains("none lost"));
         let lines = fs::read_to_string(&self.jsonl).context("no events were written")?;
         for line in lines.lines() {
             self.events.push(serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?);
@@ -276,15 +290,6 @@ impl Part {
             gaps.is_empty(),
         );
         self.wrong.extend(gaps);
-        let sum = |name: &str| {
-            let exits = self.events.iter().filter(|event| event["event"] == "process.exit");
-            exits.filter_map(|event| event[name].as_f64()).sum::<f64>() / 1e6
-        };
-        let (sensor_ms, program_ms) = (sum("sensor_ns"), sum("user_ns") + sum("system_ns"));
-        let share = if program_ms > 0.0 { 100.0 * sensor_ms / program_ms } else { 0.0 };
-        println!(
-            "  the sensor took {sensor_ms:.2} ms of {program_ms:.1} ms of the programs' CPU time ({share:.1} %)"
-        );
         Ok(self)
     }
 }
@@ -317,10 +322,11 @@ fn heading(text: &str) {
     println!("\n{bold}══ {text} {}{plain}", "═".repeat(70_usize.saturating_sub(text.chars().count())));
 }
 
-/// A command without the noise of this machine's folders.
+/// A command without the noise of this machine's folders, to be pasted in the repository's top folder.
 fn brief(command: &Command) -> String {
     let root = format!("{}/", shell::root().display());
-    shell::line(command).replace(&root, "")
+    let line = shell::line(command).replace(&root, "");
+    line.replace(" -o ", " \\\n    -o ").replace(" -- ", " -- \\\n    ")
 }
 
 fn path(dir: &Path, name: &str) -> Value {

@@ -82,6 +82,12 @@ pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
+/// The interpreter itself: `python3` may be a shell script that looks for it.
+pub fn python() -> Result<PathBuf> {
+    let ask = ["-c", "import sys; print(sys.executable)"];
+    Ok(output(Command::new("python3").args(ask)).context("python3 is not installed")?.trim().into())
+}
+
 /// Where `PATH` (and the places only root's has) keeps a program.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -241,9 +241,9 @@ fn install(_: &mut Log) -> Result<Verdict> {
 }
 
 fn format(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut shell::cargo(["fmt", "--all", "--check"]))?;
+    log.run(&mut shell::cargo(["fmt", "--all", "--", "--check", "-l"]))?;
     // Outside the workspace, so not among `--all`.
-    log.run(&mut shell::cargo(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
+    log.run(&mut shell::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check", "-l"]))?;
     passed("")
 }
 

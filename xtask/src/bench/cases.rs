@@ -426,9 +426,7 @@ const PYTHON_MODULES: &str = "argparse, array, ast, asyncio, base64, bisect, cal
     urllib.request";
 
 fn python(bench: &mut Bench) -> Result<()> {
-    // The interpreter itself: `python3` may be a shell script that looks for it.
-    let ask = ["-c", "import sys; print(sys.executable)"];
-    let interpreter = shell::output(Command::new("python3").args(ask))?.trim().to_owned();
+    let interpreter = shell::python()?;
     let script = format!("import {PYTHON_MODULES}");
     whole_case(bench, "python", "python3, 45 imports", 1.03, 2, || {
         let mut command = Command::new(&interpreter);
