@@ -11,10 +11,11 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, accept_with, recvmsg, send,
@@ -91,6 +92,7 @@ pub enum Word {
 #[derive(Clone, Debug)]
 pub struct Deathwatch {
     epoll: Arc<OwnedFd>,
+    is_idle: Arc<AtomicBool>,
 }
 
 impl Deathwatch {
@@ -99,6 +101,15 @@ impl Deathwatch {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
         // A pidfd that cannot be watched leaves us with what the parent's wait tells.
         let _ = epoll::add(&*self.epoll, pidfd, epoll::EventData::new_u64(PIDFD | token), flags);
+    }
+
+    /// Whether everything that had happened when it was called has been told as [`News`].
+    pub fn has_told_all(&self) -> bool {
+        // The doorman takes nothing out of the epoll instance while it says that it is idle, so what it has not told
+        // yet either is still in there, or it is busy. In this order: what comes between the two looks is newer.
+        let is_idle = self.is_idle.load(Ordering::SeqCst);
+        let mut polled = [PollFd::new(&*self.epoll, PollFlags::IN)];
+        is_idle && matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
     }
 }
 
@@ -134,6 +145,8 @@ const MOST_COMPLAINTS: u32 = 8;
 #[derive(Debug)]
 pub struct Doorman {
     epoll: Arc<OwnedFd>,
+    /// Nothing has been taken out of `epoll` that was not told.
+    is_idle: Arc<AtomicBool>,
     listeners: Vec<OwnedFd>,
     guests: VecDeque<(u64, OwnedFd)>,
     next_guest: u64,
@@ -146,7 +159,6 @@ pub struct Doorman {
     reply: Reply,
     next_ring: RingId,
     complaints: u32,
-    refused: u64,
     is_finishing: bool,
 }
 
@@ -181,6 +193,7 @@ impl Doorman {
         watch(&alarm, ALARM)?;
         Ok(Self {
             epoll,
+            is_idle: Arc::new(AtomicBool::new(false)),
             listeners,
             guests: VecDeque::new(),
             next_guest: 0,
@@ -193,14 +206,13 @@ impl Doorman {
             reply: Reply { word_tx, alarm: Arc::new(alarm) },
             next_ring: 0,
             complaints: 0,
-            refused: 0,
             is_finishing: false,
         })
     }
 
     /// For watching pidfds.
     pub fn deathwatch(&self) -> Deathwatch {
-        Deathwatch { epoll: Arc::clone(&self.epoll) }
+        Deathwatch { epoll: Arc::clone(&self.epoll), is_idle: Arc::clone(&self.is_idle) }
     }
 
     /// For answering.
@@ -246,9 +258,11 @@ impl Doorman {
         let mut events = Vec::with_capacity(64);
         loop {
             // While the sinks catch up, the launcher wants to hear that we live.
-            let timeout = self.is_finishing.then_some(rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 });
-            events.clear();
-            match epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            let timeout = self.is_finishing.then_some(Timespec { tv_sec: 1, tv_nsec: 0 });
+            self.is_idle.store(true, Ordering::SeqCst);
+            let polled = poll(&mut [PollFd::new(&*self.epoll, PollFlags::IN)], timeout.as_ref());
+            self.is_idle.store(false, Ordering::SeqCst);
+            match polled {
                 Ok(0) => self.say_working(),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
@@ -256,6 +270,10 @@ impl Doorman {
                     self.finish();
                 }
             }
+            events.clear();
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            // Nothing but EINTR can go wrong with what was polled.
+            let _ = epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
             let mut deaths = Vec::new();
             let mut launcher_spoke = false;
             for event in &events {
@@ -287,11 +305,6 @@ impl Doorman {
                 return;
             }
         }
-    }
-
-    /// How many programs were turned away because they speak another version.
-    pub fn refused(&self) -> u64 {
-        self.refused
     }
 
     /// Ends the launcher's wait: everything is written. `patience` bounds the time that it may take to say so.
@@ -363,14 +376,14 @@ impl Doorman {
         let mut is_written = false;
         while let Ok(word) = self.word_rx.try_recv() {
             match word {
-                Word::Drop(id) => self.to_launcher(&ToLauncher::Drop { id }, None),
+                Word::Drop(id) => self.tell_launcher(&ToLauncher::Drop { id }, None),
                 Word::Written => is_written = true,
             }
         }
         is_written
     }
 
-    fn to_launcher(&mut self, message: &ToLauncher, memfd: Option<&OwnedFd>) {
+    fn tell_launcher(&mut self, message: &ToLauncher, memfd: Option<&OwnedFd>) {
         let Some(launcher) = &mut self.launcher else { return };
         // A launcher that is gone is noticed when its end is read.
         let _ = launcher.send(message, memfd.map(AsFd::as_fd));
@@ -457,7 +470,6 @@ impl Doorman {
         match Hello::decode(message) {
             Ok(hello) => self.welcome(guest, &hello, memfd),
             Err(_) => {
-                self.refused += 1;
                 self.complain("somebody at the socket is no sensor; nothing is done about it");
             }
         }
@@ -470,7 +482,6 @@ impl Doorman {
             && hello.events == wire::FINGERPRINT
             && hello.calls == hook_table::FINGERPRINT;
         if !is_known {
-            self.refused += 1;
             self.complain(&format!(
                 "process {} brings a sensor of another version and is not seen; give it the libglassbox.so of this \
                  glassbox",
@@ -483,7 +494,6 @@ impl Doorman {
             return;
         }
         let Some(memfd) = memfd else {
-            self.refused += 1;
             self.complain(&format!("process {} sent no ring and is not seen", identity.pid));
             return;
         };
@@ -492,11 +502,10 @@ impl Doorman {
                 let id = self.next_ring;
                 self.next_ring += 1;
                 let blob = Note::of(&identity).encode();
-                self.to_launcher(&ToLauncher::Keep { id, blob }, Some(&memfd));
+                self.tell_launcher(&ToLauncher::Keep { id, blob }, Some(&memfd));
                 self.tell(News::Attached(Box::new(Attached { id, mapping, identity, is_inherited: false })));
             }
             Err(refusal) => {
-                self.refused += 1;
                 self.complain(&format!(
                     "process {} sent something else than a ring ({}) and is not seen",
                     identity.pid,
@@ -609,5 +618,186 @@ impl Note {
             }
         }
         identity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SocketAddrUnix, SocketType, bind, connect,
+        listen, recv, sendmsg, socket_with,
+    };
+
+    use super::*;
+    use crate::drain::simulated::Sensor;
+    use crate::launch::channel::{LauncherEnd, pair};
+    use wire::ring::layout::MIN_DATA_LEN;
+
+    struct Door {
+        doorman: Doorman,
+        news_rx: Receiver<News>,
+        address: SocketAddrUnix,
+    }
+
+    fn door(launcher: Option<CollectorEnd>) -> Door {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("glassbox-attach-{}-{number}", std::process::id());
+        let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap();
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+        bind(&listener, &address).unwrap();
+        listen(&listener, 64).unwrap();
+        let (news_tx, news_rx) = crossbeam_channel::unbounded();
+        let doorman = Doorman::new(vec![listener], launcher, None, news_tx, Arc::default()).unwrap();
+        Door { doorman, news_rx, address }
+    }
+
+    impl Door {
+        fn knock(&self, message: &[u8], descriptor: Option<&OwnedFd>) -> OwnedFd {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+            connect(&socket, &self.address).unwrap();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+            if !descriptors.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(&descriptors));
+            }
+            sendmsg(&socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).unwrap();
+            socket
+        }
+
+        fn news(&mut self) -> Vec<News> {
+            self.doorman.let_in();
+            self.news_rx.try_iter().collect()
+        }
+    }
+
+    fn hello() -> Hello<'static> {
+        Hello {
+            magic: hello::MAGIC,
+            version: wire::VERSION,
+            events: wire::FINGERPRINT,
+            calls: hook_table::FINGERPRINT,
+            pid: 999_999,
+            ppid: 1,
+            slot: 0,
+            blind: 0,
+            exe: b"",
+        }
+    }
+
+    fn packet(hello: &Hello<'_>) -> Vec<u8> {
+        let mut buffer = vec![0; hello::MAX_LEN];
+        let len = hello.encode(&mut buffer);
+        buffer.truncate(len);
+        buffer
+    }
+
+    #[test]
+    fn ring_is_with_the_launcher_before_it_is_read_and_the_kernels_pid_counts() {
+        let (one, other) = pair().unwrap();
+        let mut door = door(Some(CollectorEnd::new(other)));
+        let sensor = Sensor::new(999_999, MIN_DATA_LEN);
+
+        door.knock(&packet(&hello()), Some(&sensor.memfd));
+        let news = door.news();
+
+        let [News::Attached(attached)] = news.as_slice() else { panic!("{news:?}") };
+        assert_eq!(std::process::id(), attached.identity.pid);
+        assert_eq!(999_999, attached.identity.own_pid);
+        assert!(attached.identity.pidfd.is_some());
+        let kept = LauncherEnd::new(one).receive();
+        let Received::Message(ToLauncher::Keep { id, blob }, Some(memfd)) = kept else { panic!("{kept:?}") };
+        assert_eq!(attached.id, id);
+        assert!(Mapping::of(memfd).is_ok());
+        let identity = Note::decode(&blob).unwrap().identity();
+        assert_eq!((std::process::id(), 999_999), (identity.pid, identity.own_pid));
+        assert!(identity.pidfd.is_some());
+    }
+
+    #[test]
+    fn blind_program_and_health_question_are_heard() {
+        let mut door = door(None);
+        door.knock(&packet(&Hello { blind: Blind::FdLimit as u8, exe: b"/bin/tiny", ..hello() }), None);
+        let asker = door.knock(HEALTH_QUESTION, None);
+
+        let news = door.news();
+
+        assert!(
+            matches!(news.as_slice(), [News::Blind(_, exe, Blind::FdLimit)] if exe == b"/bin/tiny"),
+            "{news:?}"
+        );
+        let mut answer = [0; 16];
+        let (len, _) = recv(&asker, &mut answer, RecvFlags::DONTWAIT).unwrap();
+        assert_eq!(HEALTH_ANSWER, &answer[..len]);
+    }
+
+    #[test]
+    fn strangers_are_turned_away() {
+        let mut door = door(None);
+        let memfd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
+        let good = packet(&hello());
+        for message in [
+            packet(&Hello { version: wire::VERSION + 1, ..hello() }),
+            packet(&Hello { events: 1, ..hello() }),
+            packet(&Hello { calls: 1, ..hello() }),
+            packet(&Hello { magic: 1, ..hello() }),
+            good.clone(),
+            good[..good.len() - 1].to_vec(),
+            vec![0xff; hello::MAX_LEN + 100],
+            b"x".to_vec(),
+        ] {
+            door.knock(&message, Some(&memfd));
+        }
+        door.knock(&good, None);
+
+        assert!(door.news().is_empty());
+        assert!(door.doorman.guests.is_empty());
+    }
+
+    #[test]
+    fn silent_guests_make_way_for_others() {
+        let mut door = door(None);
+        let mut waiting = Vec::new();
+        for _ in 0..MOST_GUESTS + 10 {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+            connect(&socket, &door.address).unwrap();
+            waiting.push(socket);
+            door.doorman.let_in();
+        }
+
+        assert_eq!(MOST_GUESTS, door.doorman.guests.len());
+        assert!(send(&waiting[0], b"x", SendFlags::NOSIGNAL).is_err());
+    }
+
+    #[test]
+    fn nothing_is_left_untold_when_the_doorman_says_so() {
+        let mut door = door(None);
+        let deathwatch = door.doorman.deathwatch();
+        door.doorman.is_idle.store(true, Ordering::SeqCst);
+
+        let before = deathwatch.has_told_all();
+        let _socket = door.knock(&packet(&hello()), None);
+        let knocked = deathwatch.has_told_all();
+        door.news();
+        let after = deathwatch.has_told_all();
+
+        assert_eq!([true, false, true], [before, knocked, after]);
+    }
+
+    #[test]
+    fn notes_of_other_collectors_are_checked() {
+        let note = Note { pid: 7, own_pid: 8, ppid: None, uid: Some(0), pid_ns: Some(0), started: 5 };
+
+        assert_eq!(Some(note), Note::decode(&note.encode()));
+        assert_eq!(None, Note::decode(&note.encode()[8..]));
+        assert_eq!(None, Note::decode(&[]));
+        assert!(note.identity().pidfd.is_none());
     }
 }

@@ -170,9 +170,13 @@ impl Batch {
     }
 
     /// The value of the field called `name`; absent if the event has no such field.
+    #[cfg(test)]
     pub fn value(&self, event: &Event, name: &str) -> Value {
         let fields = &Shape::of(event.kind).fields;
-        fields.iter().position(|field| *field == name).map_or(Value::Absent, |place| self.values(event)[place])
+        fields
+            .iter()
+            .position(|field| *field == name)
+            .map_or(Value::Absent, |place| self.values(event)[place])
     }
 
     /// The text of a string, path or word; `None` for anything else.
@@ -215,13 +219,6 @@ impl Batch {
             && let Some(slot) = self.values.get_mut(event.values_at as usize + place)
         {
             *slot = value;
-        }
-    }
-
-    /// Takes the event pushed last back.
-    pub fn pop(&mut self) {
-        if let Some(event) = self.events.pop() {
-            self.values.truncate(event.values_at as usize);
         }
     }
 

@@ -66,7 +66,8 @@ const _: () = assert!(size_of::<PidfdInfo>() == 64);
 /// nobody has reaped it).
 pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
     const EXIT: u64 = 1 << 3;
-    const GET_INFO: libc::c_ulong = 3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
+    const GET_INFO: libc::c_ulong =
+        3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
     let mut info = PidfdInfo { mask: EXIT, ..PidfdInfo::default() };
     // SAFETY: the request's number carries the size of `info`, and the kernel writes no more than that.
     let result = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_INFO as _, &raw mut info) };

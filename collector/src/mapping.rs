@@ -55,7 +55,7 @@ impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
         let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
-        let is_tmpfs = fstatfs(&memfd).is_ok_and(|file_system| i64::from(file_system.f_type) == TMPFS);
+        let is_tmpfs = fstatfs(&memfd).is_ok_and(|file_system| file_system.f_type == TMPFS);
         if !is_tmpfs {
             return Err(Refusal::NoMemfd);
         }

@@ -33,7 +33,6 @@ impl Doorbell {
         // Acquire: pairs with the Release in `ring`.
         self.rings.load(Ordering::Acquire)
     }
-
 }
 
 /// A thread that watches bells for us.
@@ -229,5 +228,97 @@ impl Watch {
                 self.doorbell.ring();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use wire::ring::layout::MIN_DATA_LEN;
+
+    use super::*;
+    use crate::drain::simulated::Sensor;
+
+    fn rings(count: u32) -> Vec<Mapped> {
+        let rings: Vec<Mapped> = (0..count).map(|pid| Sensor::new(pid, MIN_DATA_LEN).ring).collect();
+        for ring in &rings {
+            ring.bell().store(bell::SLEEPING, Ordering::Relaxed);
+        }
+        rings
+    }
+
+    fn bells(has_waitv: bool) -> Bells {
+        let mut bells = Bells::new(Arc::default());
+        bells.has_waitv &= has_waitv;
+        bells
+    }
+
+    fn deadline(milliseconds: u64) -> Option<u64> {
+        Some(now_ns() + milliseconds * 1_000_000)
+    }
+
+    /// Rings the bell of the ring at `place` after a moment, as a writer does.
+    fn is_woken_by(bells: &mut Bells, rings: &[Mapped], place: usize) -> bool {
+        let ring = rings[place];
+        let begun = Instant::now();
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(30));
+                ring.bell().store(bell::AWAKE, Ordering::Relaxed);
+                wake(ring.bell());
+            });
+            bells.wait(rings, bell::SLEEPING, bells.doorbell.count(), deadline(10_000))
+        });
+        ring.bell().store(bell::SLEEPING, Ordering::Relaxed);
+        ended == Ended::Rung && begun.elapsed() < Duration::from_secs(5)
+    }
+
+    #[test]
+    fn any_of_many_rings_wakes_the_drain() {
+        let rings = rings(300);
+        let mut bells = bells(true);
+
+        for place in [0, 126, 127, 253, 254, 299] {
+            assert!(is_woken_by(&mut bells, &rings, place), "ring {place}");
+        }
+        if bells.has_waitv {
+            assert_eq!(2, bells.watchers.len());
+        }
+    }
+
+    #[test]
+    fn rings_wake_the_drain_on_kernels_without_futex_waitv() {
+        let rings = rings(4);
+        let mut bells = bells(false);
+
+        for place in [0, 3, 0] {
+            assert!(is_woken_by(&mut bells, &rings, place), "ring {place}");
+        }
+        assert_eq!(4, bells.watchers.len());
+        assert!(is_woken_by(&mut bells, &rings[..2], 1));
+        assert_eq!(2, bells.watchers.len());
+    }
+
+    #[test]
+    fn quiet_rings_let_the_time_pass() {
+        let rings = rings(200);
+        for has_waitv in [true, false] {
+            let mut bells = bells(has_waitv);
+            let rings = if has_waitv { &rings[..] } else { &rings[..3] };
+
+            let seen = bells.doorbell.count();
+            assert_eq!(Ended::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
+            assert_eq!(Ended::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
+        }
+    }
+
+    #[test]
+    fn news_that_came_before_the_wait_end_it_at_once() {
+        let mut bells = bells(true);
+        let seen = bells.doorbell.count();
+        bells.doorbell.ring();
+
+        assert_eq!(Ended::Rung, bells.wait(&[], bell::SLEEPING, seen, None));
     }
 }

@@ -30,8 +30,8 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Receiver;
 use rustc_hash::FxHashMap;
@@ -39,7 +39,7 @@ use slab::Slab;
 use wire::codec;
 use wire::events::{Decoded, Kind, ProcessStart, Usage};
 use wire::record::{Flags, Head};
-use wire::ring::layout::{Mapped, SLOTS, Slot};
+use wire::ring::layout::{Mapped, Slot};
 use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 
 use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
@@ -99,6 +99,13 @@ struct Told {
     at_ns: u64,
 }
 
+/// A batch that a sink may still have.
+struct Unwritten {
+    batch: Weak<Batch>,
+    /// Images by place and serial, and how much was delivered of each with this batch.
+    counts: Vec<(usize, u64, u64)>,
+}
+
 /// The drain thread's own.
 pub struct Drain {
     sources: Slab<Source>,
@@ -113,8 +120,8 @@ pub struct Drain {
     touched: Vec<usize>,
     /// Every hello and death up to then has been heard.
     told_until_ns: u64,
-    /// Batches that a sink still has, and how much was delivered of each image with them.
-    unwritten: VecDeque<(Weak<Batch>, Vec<(usize, u64, u64)>)>,
+    /// Batches on their way, in order.
+    unwritten: VecDeque<Unwritten>,
     /// Nothing later than this is delivered at the moment: the end of an image comes first.
     limit_ns: u64,
     told: FxHashMap<u32, Told>,
@@ -421,7 +428,7 @@ impl Drain {
         let is_dead = image.pidfd.is_none() && pid_ns.is_none();
         let index = self.images.insert(image);
         if let Some(slot) = slot {
-            self.sources[source_index].images[usize::from(slot) % SLOTS] = Some(index);
+            self.sources[source_index].give_slot(slot, index);
         }
         self.by_pid.insert((pid_ns, pid), index);
         if let Some(pidfd) = &self.images[index].pidfd {
@@ -454,7 +461,7 @@ impl Drain {
                 && image.end.is_none()
         });
         if let Some((index, _)) = silent {
-            self.sources[source_index].images[usize::from(slot)] = Some(index);
+            self.sources[source_index].give_slot(slot, index);
             let image = &mut self.images[index];
             image.slot = Some(slot);
             image.own_ppid = own_ppid;
@@ -661,7 +668,13 @@ impl Drain {
             return self.told_until_ns;
         }
         let unread = self.sources.iter().filter(|(_, source)| !source.is_drained);
-        unread.map(|(_, source)| source.last_ns).min().unwrap_or(now).min(now).saturating_sub(HOLD_NS).min(self.told_until_ns)
+        unread
+            .map(|(_, source)| source.last_ns)
+            .min()
+            .unwrap_or(now)
+            .min(now)
+            .saturating_sub(HOLD_NS)
+            .min(self.told_until_ns)
     }
 
     /// Reads a ring until it is empty, blocked, or the others have their turn.
@@ -1047,19 +1060,21 @@ impl Drain {
                 counts.push((index, image.serial, image.delivered));
             }
         }
-        self.unwritten.push_back((Arc::downgrade(&shared), counts));
+        self.unwritten.push_back(Unwritten { batch: Arc::downgrade(&shared), counts });
         self.outlets.deliver(shared);
     }
 
     /// Notes in the slots what every sink is done with: the collector that may have to follow this one counts the rest
     /// as lost with it.
     fn note_written(&mut self) {
-        while let Some((batch, _)) = self.unwritten.front()
-            && batch.strong_count() == 0
-            && let Some((_, counts)) = self.unwritten.pop_front()
+        while let Some(first) = self.unwritten.front()
+            && first.batch.strong_count() == 0
+            && let Some(Unwritten { counts, .. }) = self.unwritten.pop_front()
         {
             for (index, serial, delivered) in counts {
-                let Some(image) = self.images.get(index).filter(|image| image.serial == serial) else { continue };
+                let Some(image) = self.images.get(index).filter(|image| image.serial == serial) else {
+                    continue;
+                };
                 if let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) {
                     // Relaxed: read by a collector that starts after this one's death.
                     source.ring().slot(slot).delivered.store(delivered, Ordering::Relaxed);

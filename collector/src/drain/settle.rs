@@ -269,7 +269,9 @@ impl Drain {
     /// Reports every descriptor that ends with an image.
     fn close_all(&mut self, index: usize, time_ns: u64) {
         let books = self.books(index).unwrap_or_default();
-        let Some(process) = self.images.get_mut(index).and_then(|image| image.process.as_mut()) else { return };
+        let Some(process) = self.images.get_mut(index).and_then(|image| image.process.as_mut()) else {
+            return;
+        };
         let descriptors = Arc::clone(&process.descriptors);
         let counted: FxHashMap<i32, FdState> = books.descriptors().iter().copied().collect();
         for (fd, known) in descriptors.iter() {

@@ -50,7 +50,8 @@ impl Sensor {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping of the whole file, which is never unmapped.
         let ring = unsafe {
-            let base = mmap(std::ptr::null_mut(), len as usize, protection, MapFlags::SHARED, &memfd, 0).unwrap();
+            let base =
+                mmap(std::ptr::null_mut(), len as usize, protection, MapFlags::SHARED, &memfd, 0).unwrap();
             Mapped::new(NonNull::new(base.cast()).unwrap(), data_len)
         };
         ring.format();

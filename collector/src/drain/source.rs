@@ -26,6 +26,8 @@ pub struct Source {
     mapping: Mapping,
     /// The images that write here, by slot.
     pub images: [Option<usize>; SLOTS],
+    /// The highest slot that was ever known to be taken.
+    pub highest_slot: u8,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
     /// It holds what no sensor writes and is read no further.
@@ -56,6 +58,7 @@ impl Source {
             reader,
             mapping,
             images: [None; SLOTS],
+            highest_slot: if is_inherited { SLOTS as u8 } else { 0 },
             is_inherited,
             is_corrupt: false,
             shares_pids: true,
@@ -129,6 +132,14 @@ impl Source {
         self.punched = self.reader.position();
     }
 
+    /// Notes which image writes into `slot`.
+    pub fn give_slot(&mut self, slot: u8, image: usize) {
+        if let Some(place) = self.images.get_mut(usize::from(slot)) {
+            *place = Some(image);
+            self.highest_slot = self.highest_slot.max(slot);
+        }
+    }
+
     /// Frees the slot of a process that is gone.
     pub fn free_slot(&mut self, slot: u8) {
         if let Some(place) = self.images.get_mut(usize::from(slot)) {
@@ -150,8 +161,8 @@ impl Source {
 
     /// The slots that children have taken, with their own pids.
     ///
-    /// A sensor takes the first free slot, so after a page of free ones there is none: a look at an untouched page
-    /// would make it take memory.
+    /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none after a page of
+    /// free ones: a look at an untouched page would make it take memory.
     pub fn taken_slots(&self) -> Vec<(u8, u32)> {
         const PAGE_SLOTS: usize = 16;
         let mut taken = Vec::new();
@@ -165,7 +176,8 @@ impl Source {
                     taken.push((slot, own_pid));
                 }
             }
-            if free >= PAGE_SLOTS - 1 && (usize::from(slot) + 1).is_multiple_of(PAGE_SLOTS) {
+            let is_page_end = (usize::from(slot) + 1).is_multiple_of(PAGE_SLOTS);
+            if is_page_end && free >= PAGE_SLOTS - 1 && slot >= self.highest_slot {
                 break;
             }
         }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use wire::events::{ChildStatus, DirChange, DnsQuery, FdDuplicate, FdDuped, FdRange, FileOpen, NetConnect, NetSocket};
+use wire::events::{
+    ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, NetConnect, NetSocket,
+};
 use wire::fields::{Address, Answers, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
@@ -44,9 +46,15 @@ fn events_are_enriched_and_the_end_closes_what_was_open() {
             "file.close 10 /home/v/b 0 7",
             "process.exit 10 3 6 4 0",
         ],
-        brief(&events, &["path", "path_raw", "bytes_read", "bytes_written", "code", "calls", "events", "lost"])
+        brief(
+            &events,
+            &["path", "path_raw", "bytes_read", "bytes_written", "code", "calls", "events", "lost"]
+        )
     );
-    assert_eq!(vec![0, 1, 2, 3], events.iter().filter_map(|event| event["seq"].as_u64()).collect::<Vec<u64>>());
+    assert_eq!(
+        vec![0, 1, 2, 3],
+        events.iter().filter_map(|event| event["seq"].as_u64()).collect::<Vec<u64>>()
+    );
     assert!(events.iter().all(|event| event["exe"] == "/bin/prog" && event["uid"] == 0));
 }
 
@@ -58,7 +66,10 @@ fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
     sensor.forked(0, 11);
     sensor.emit(slot, &FdDuplicate { fd: 3, target: 1, cloexec: Hidden(false) });
     sensor.close(slot, 3);
-    sensor.emit(slot, &FileOpen { path: Path { dir: 1, raw: Some(b"x") }, fd: None, flags: OpenFlags(0), mode: None });
+    sensor.emit(
+        slot,
+        &FileOpen { path: Path { dir: 1, raw: Some(b"x") }, fd: None, flags: OpenFlags(0), mode: None },
+    );
     sensor.close(0, 3);
     harness.round();
     harness.die(11, 0);
@@ -137,8 +148,16 @@ fn range_duplicates_and_standard_streams_are_followed() {
     let events = harness.finish();
 
     assert_eq!(
-        vec!["process.start 10", "file.open 10 /home/u/a", "fd.duplicate 10 /home/u/a 2", "fd.duplicate 10 1"],
-        brief(&events, &["path", "target"]).iter().map(|line| line.replace(" /bin/prog", "")).collect::<Vec<_>>()
+        vec![
+            "process.start 10",
+            "file.open 10 /home/u/a",
+            "fd.duplicate 10 /home/u/a 2",
+            "fd.duplicate 10 1"
+        ],
+        brief(&events, &["path", "target"])
+            .iter()
+            .map(|line| line.replace(" /bin/prog", ""))
+            .collect::<Vec<_>>()
     );
 }
 
@@ -242,7 +261,7 @@ fn record_of_a_dead_writer_is_skipped_and_counted_and_what_follows_is_read() {
     sensor.open(slot, "/before", 3, 0);
     // The child is killed between reserving and committing.
     sensor.head(slot, Kind::FileOpen);
-    std::mem::forget(reserve(&sensor.ring, slot, 100).unwrap());
+    let _never_committed = reserve(&sensor.ring, slot, 100).unwrap();
     sensor.open(0, "/after", 3, 0);
     harness.round();
     let before = harness.drain.sources.iter().next().unwrap().1.stuck.is_some();
@@ -275,7 +294,7 @@ fn record_of_a_dead_writer_is_skipped_and_counted_and_what_follows_is_read() {
 fn record_that_a_living_writer_does_not_finish_is_given_up_after_a_second() {
     let (mut harness, sensor) = started(10);
     sensor.head(0, Kind::FileOpen);
-    std::mem::forget(reserve(&sensor.ring, 0, 100).unwrap());
+    let _never_committed = reserve(&sensor.ring, 0, 100).unwrap();
     sensor.open(0, "/after", 3, 0);
     let now = now_ns();
     harness.drain.round(now);
@@ -287,7 +306,10 @@ fn record_that_a_living_writer_does_not_finish_is_given_up_after_a_second() {
 
     assert_eq!(0, early);
     let reasons: Vec<&str> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
-    assert_eq!(vec!["killed_writer"], reasons.iter().filter(|reason| **reason != "hooked").copied().collect::<Vec<_>>());
+    assert_eq!(
+        vec!["killed_writer"],
+        reasons.iter().filter(|reason| **reason != "hooked").copied().collect::<Vec<_>>()
+    );
     assert!(events.iter().any(|event| event["path"] == "/after"));
 }
 
@@ -324,8 +346,12 @@ fn scribbled_ring_costs_only_its_own_processes_events() {
             .filter(|line| line.contains(" 20"))
             .filter(|line| !line.starts_with("sensor"))
             .collect();
-        let expected =
-            vec!["process.start 20 /bin/healthy", "file.open 20 /fine", "file.close 20 /fine", "process.exit 20 0"];
+        let expected = vec![
+            "process.start 20 /bin/healthy",
+            "file.open 20 /fine",
+            "file.close 20 /fine",
+            "process.exit 20 0",
+        ];
         assert_eq!(expected, fine, "seed {seed}");
     }
 }
@@ -396,7 +422,10 @@ fn inherited_ring_goes_on_and_what_the_dead_collector_swallowed_is_told() {
 
     assert_eq!("file.open 10 /13", brief(&events, &["path"])[0]);
     let loss = events.iter().find(|event| event["event"] == "sensor.loss").unwrap();
-    assert_eq!("3 collector_died", brief(std::slice::from_ref(loss), &["count", "reason"])[0].replace("sensor.loss 10 ", ""));
+    assert_eq!(
+        "3 collector_died",
+        brief(std::slice::from_ref(loss), &["count", "reason"])[0].replace("sensor.loss 10 ", "")
+    );
     let exit = events.last().unwrap();
     assert_eq!((12, 3), (exit["events"].as_u64().unwrap(), exit["lost"].as_u64().unwrap()));
     drop(first);

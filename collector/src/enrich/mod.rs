@@ -65,12 +65,6 @@ impl Process {
         Self { who: Arc::new(who), owner, listed: (0, 0), ..self.clone() }
     }
 
-    /// Says that its events show it differently from here on.
-    pub fn set_who(&mut self, who: Who) {
-        self.who = Arc::new(who);
-        self.listed = (0, 0);
-    }
-
     /// The pid to look up in /proc; `None` where that would be another process.
     fn visible_pid(&self) -> Option<u32> {
         self.who.pid_ns.is_none().then_some(self.who.pid)
@@ -146,11 +140,7 @@ impl Process {
 
 /// What a link of `/proc/PID/fd` stands for.
 fn target_of(link: &[u8]) -> Target {
-    if link.starts_with(b"socket:") {
-        Target::Socket(Arc::default())
-    } else {
-        Target::File(link.into())
-    }
+    if link.starts_with(b"socket:") { Target::Socket(Arc::default()) } else { Target::File(link.into()) }
 }
 
 /// What a record meant beyond its event.
@@ -254,7 +244,13 @@ impl Enricher {
 
     /// What a program's first record says of it; `before` is the image that it follows in the same process, or the
     /// process that it was forked from.
-    pub fn start(&mut self, start: &ProcessStart<'_>, who: Who, owner: Owner, before: Option<&Process>) -> Process {
+    pub fn start(
+        &mut self,
+        start: &ProcessStart<'_>,
+        who: Who,
+        owner: Owner,
+        before: Option<&Process>,
+    ) -> Process {
         let mut process = match before {
             Some(before) => before.fork(who, owner),
             None => Process::new(who, owner),
@@ -383,9 +379,9 @@ impl Enricher {
             Decoded::NetConnect(connect) => self.connected(process, head, connect.fd, connect.remote.0),
             Decoded::NetAccept(accept) => {
                 let listener = process.socket(accept.listener.0).cloned().unwrap_or_default();
-                let family = listener.family.or_else(|| {
-                    (!accept.remote.0.is_empty()).then(|| addresses::family(accept.remote.0))
-                });
+                let family = listener
+                    .family
+                    .or_else(|| (!accept.remote.0.is_empty()).then(|| addresses::family(accept.remote.0)));
                 self.set_text(self.places.accept_local, listener.local.as_deref());
                 self.batch.set(self.places.accept_family, family_value(family));
                 if let (Some(fd), false) = (accept.fd, has_failed) {
