@@ -50,12 +50,12 @@ crate::hooks! { family exec = 6;
     event: ProcessExec;
     list |row| exec::exec_with(row, path, list, *rest, Find::Path);
 
-    /// fexecve(3): the program is an open file.
+    /// fexecve(3): the program is an open file. Without an environment it fails.
     unsafe fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int;
     symbols: "fexecve";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, real| exec::exec(row, fd, c"".as_ptr(), argv, envp, |own| real(fd, argv, own));
+    instead |row, real| exec::exec(row, fd, c"".as_ptr(), argv, envp, |own| real(fd, argv, if envp.is_null() { envp } else { own }));
 
     /// execveat(2): relative to a directory, or an open file.
     unsafe fn execveat(dir: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int;

@@ -86,9 +86,18 @@ fn write<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8
     };
     match reserve(&ring, caller.slot, Head::LEN + payload.encoded_len()) {
         Ok(mut record) => {
-            // The length was computed from the same value, so both fit.
-            let _ = codec::encode(&head, &mut record) && codec::encode(payload, &mut record);
-            if record.commit() {
+            let outer = state::begin_writing(ring, record.position());
+            // The length was computed from the same value, so both fit, unless another thread changed it meanwhile.
+            let is_whole = codec::encode(&head, &mut record) && codec::encode(payload, &mut record);
+            let must_wake = if is_whole {
+                record.commit()
+            } else {
+                record.abandon();
+                lose(ring, caller, flags, Refused::TooLong);
+                false
+            };
+            state::end_writing(outer);
+            if must_wake {
                 wake(ring);
             }
         }

@@ -12,6 +12,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use wire::ring::give_up;
 use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
 
 use crate::{arch, sys};
@@ -45,6 +46,15 @@ pub struct Thread {
     /// A mapping that a vfork child made and could not free, for its parent to free.
     scratch: usize,
     scratch_len: usize,
+    /// The record that this thread is writing.
+    writing: Writing,
+}
+
+/// A record being written: its position in the ring + 1 (0 for none), and the stack where.
+#[derive(Clone, Copy)]
+pub struct Writing {
+    position: u64,
+    stack: usize,
 }
 
 const _: () = assert!(size_of::<Thread>() <= 64);
@@ -181,7 +191,10 @@ const EMPTY: Thread = Thread {
     tick: 0,
     scratch: 0,
     scratch_len: 0,
+    writing: NOTHING,
 };
+
+const NOTHING: Writing = Writing { position: 0, stack: 0 };
 
 /// Says that this process is a new one, where the kernel could not (before Linux 4.14 a fork child's page is copied).
 pub fn forget_process() {
@@ -243,6 +256,33 @@ pub fn keep_scratch(address: *mut u8, len: usize) {
 pub fn drop_scratch() {
     // SAFETY: as in `caller`.
     unsafe { (*thread()).scratch = 0 };
+}
+
+/// Notes that this thread writes the record at `position`; gives what it was writing when a signal came between, for
+/// [`end_writing`].
+///
+/// A record that was being written further down the stack than we are now is one that a signal handler jumped away from
+/// (siglongjmp): nobody will finish it, so it is given up at once and does not hold the reader up. A handler on a stack of
+/// its own is too far away to be taken for that.
+#[inline(always)]
+pub fn begin_writing(ring: Mapped, position: u64) -> Writing {
+    const NEAR: usize = 64 * 1024;
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
+    let (mut outer, stack) = (thread.writing, arch::stack_pointer());
+    if outer.position != 0 && stack.wrapping_sub(outer.stack) < NEAR {
+        give_up(&ring, outer.position - 1);
+        outer = NOTHING;
+    }
+    thread.writing = Writing { position: position + 1, stack };
+    outer
+}
+
+/// The record is committed.
+#[inline(always)]
+pub fn end_writing(outer: Writing) {
+    // SAFETY: as in `caller`.
+    unsafe { (*thread()).writing = outer };
 }
 
 /// Counts a hooked call of this thread. True for one in `every` (a power of two), which is to be measured.

@@ -26,6 +26,15 @@ pub unsafe fn syscall6(number: usize, a: [usize; 6]) -> isize {
     result
 }
 
+/// Where this thread's stack ends at the moment.
+#[inline(always)]
+pub fn stack_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
 /// Adds to a word that only this thread and its signal handlers write.
 #[inline(always)]
 pub fn add_alone(word: &AtomicU64, by: u64) {

@@ -26,7 +26,7 @@ mod sync;
 mod writer;
 
 pub use reader::{Next, Reader, Unfinished};
-pub use writer::{Refused, Reservation, reserve};
+pub use writer::{Refused, Reservation, give_up, reserve};
 
 use sync::{AtomicU32, AtomicU64};
 

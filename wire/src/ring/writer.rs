@@ -80,6 +80,20 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
     }
 }
 
+/// Gives up the record at `position`, whose writer will never finish it: its thread jumped away. Nothing happens if it was
+/// finished, or if the space has been used again since.
+#[cold]
+pub fn give_up<M: Memory>(memory: &M, position: u64) {
+    let word = memory.state(offset_of(position, memory.data_len()));
+    // Relaxed: the exchange checks the value.
+    let busy = word.load(Ordering::Relaxed);
+    if let Some(state) = State::of(busy, position).filter(|state| state.stage == Stage::Busy) {
+        let abandoned = State { stage: Stage::Abandoned, ..state }.word(position);
+        // Release: as in `Reservation::abandon`.
+        let _ = word.compare_exchange(busy, abandoned, Ordering::Release, Ordering::Relaxed);
+    }
+}
+
 impl<M: Memory> Sink for Reservation<'_, M> {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) -> bool {
@@ -113,6 +127,12 @@ impl<M: Memory> Reservation<'_, M> {
             fence(Ordering::SeqCst);
         }
         self.ring_bell()
+    }
+
+    /// Where the record stands: what [`give_up`] takes.
+    #[inline(always)]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; nobody is woken.
