@@ -76,14 +76,12 @@ impl Program {
     /// An error is fork's own: nothing was started.
     pub fn start(&self, signals: &Signals, limit: FileLimit) -> io::Result<Started> {
         let (mut failure_rx, mut failure_tx) = io::pipe()?;
-        let launcher = std::process::id();
         // SAFETY: one thread; the child execs or `_exit`s.
         let pid = unsafe { libc::fork() };
         if pid < 0 {
             return Err(io::Error::last_os_error());
         }
         if pid == 0 {
-            die_with(launcher);
             limit.restore();
             inherited::restore();
             signals.restore_mask();
@@ -129,18 +127,6 @@ impl Program {
                 format!("cannot run '{name}': {error}; check that it is a program for this machine"),
             ),
         }
-    }
-}
-
-/// Has the kernel kill the child when the launcher is killed: SIGKILL for the one is meant for the other.
-///
-/// It is the one signal that cannot be passed on. Descendants of CMD do not inherit this (prctl(2)).
-fn die_with(launcher: u32) {
-    // SAFETY: prctl with a signal number.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    if std::os::unix::process::parent_id() != launcher {
-        // SAFETY: the launcher died before the line above; nobody waits for this child.
-        unsafe { libc::_exit(127) };
     }
 }
 
