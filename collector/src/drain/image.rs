@@ -56,6 +56,17 @@ impl Ledger {
     }
 }
 
+/// A program that was asked for and has not said hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The thread that asked.
+    pub tid: u32,
+    /// The program.
+    pub path: Box<[u8]>,
+    /// When, CLOCK_MONOTONIC.
+    pub at_ns: u64,
+}
+
 /// A program image, or a fork child of one.
 #[derive(Debug)]
 pub struct Image {
@@ -105,6 +116,8 @@ pub struct Image {
     pub reported: [u64; Loss::ALL.len()],
     /// All losses that were reported.
     pub lost: u64,
+    /// The program that it is about to become, or has become without a word.
+    pub asked: Option<Asked>,
     /// The ledger of the images before it.
     pub carried: Ledger,
     /// Its end, once we know of it.

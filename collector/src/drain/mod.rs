@@ -14,6 +14,7 @@
 //! door may have written before.
 
 pub mod bells;
+mod blind;
 mod books;
 mod image;
 mod settle;
@@ -52,7 +53,7 @@ use crate::sinks::Outlets;
 
 use bells::{Bells, Doorbell, Ended};
 use books::Books;
-use image::{End, Ending, Image, Ledger, Means};
+use image::{Asked, End, Ending, Image, Ledger, Means};
 use source::{STUCK_NS, Source};
 
 /// How long records are held back for those of other processes.
@@ -410,6 +411,7 @@ impl Drain {
             malformed: 0,
             reported: [0; 3],
             lost: 0,
+            asked: None,
             carried: Ledger::default(),
             end: None,
             is_inherited,
@@ -836,6 +838,8 @@ impl Drain {
         if image.own_pid != image.pid && head.tid == image.own_pid {
             head.tid = image.pid;
         }
+        // A thread that goes on has executed nothing itself: it failed, or had a child do it.
+        let asked = image.asked.take_if(|asked| asked.tid == head.tid);
         let Some(process) = &mut image.process else { return };
         let effect = self.enricher.record(process, &head, time_ns, &decoded);
         if is_stamped {
@@ -849,7 +853,12 @@ impl Drain {
         }
         match effect {
             Effect::None => {}
-            Effect::Forked(child) => self.forked(index, child),
+            Effect::ExecAsked => {
+                let path = self.enricher.last_path().into();
+                image.asked = Some(Asked { tid: head.tid, path, at_ns: time_ns });
+            }
+            Effect::Forked(Some(child)) => self.forked(index, child, asked),
+            Effect::Forked(None) => {}
             Effect::ChildEnded(child, status, usage) => {
                 let told = Told { status, usage, is_launcher: false, at_ns: time_ns };
                 self.child_ended(index, child, told);
@@ -863,7 +872,7 @@ impl Drain {
 
     /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an event, and as
     /// long as it lives it may take a slot of the ring.
-    fn forked(&mut self, index: usize, own_child: u32) {
+    fn forked(&mut self, index: usize, own_child: u32, asked: Option<Asked>) {
         let Some(parent) = self.images.get(index) else { return };
         let (source_index, pid_ns) = (parent.source, parent.pid_ns);
         let is_known = self.images.iter().any(|(_, image)| {
@@ -891,6 +900,8 @@ impl Drain {
         }
         let child = self.add_image(source_index, None, identity, false);
         self.images[child].own_ppid = own_ppid;
+        // posix_spawn(3) and popen(3): the caller told what its child would become.
+        self.images[child].asked = asked;
         self.begin(child);
     }
 
@@ -939,7 +950,7 @@ impl Drain {
         let image = &mut self.images[index];
         let (serial, pid, pid_ns) = (image.serial, image.pid, image.pid_ns);
         let exe = match start.image.0 {
-            [] if image.exe.is_empty() => interpreter(start).unwrap_or_default(),
+            [] if image.exe.is_empty() => image_of(start).unwrap_or_default(),
             [] => std::mem::take(&mut image.exe),
             said => said.to_vec(),
         };
@@ -1097,6 +1108,7 @@ impl Drain {
         let indices: Vec<usize> = self.images.iter().map(|(index, _)| index).collect();
         for index in indices {
             self.report_losses(index, now);
+            self.look_for_blind(index, now);
         }
         let sources: Vec<usize> = self.sources.iter().map(|(index, _)| index).collect();
         for index in sources {
@@ -1108,6 +1120,30 @@ impl Drain {
             self.dropped = dropped;
             self.enricher.lost(&mut Process::new(own_who(), 0), now, fresh, "sink_full");
         }
+    }
+
+    /// Whether an image became, some time ago, a program that has not said hello.
+    fn look_for_blind(&mut self, index: usize, now: u64) {
+        let Some(image) = self.images.get(index) else { return };
+        let (Some(asked), Some(process), None) = (&image.asked, &image.process, image.end) else { return };
+        let is_late = now.saturating_sub(asked.at_ns) >= AUDIT_NS;
+        // Where /proc shows nothing, its end will tell.
+        let has_changed =
+            || image.pid_ns.is_none() && procfs::exe(image.pid).is_some_and(|exe| *exe != *process.who.exe);
+        if is_late && has_changed() {
+            self.report_blind(index, now);
+        }
+    }
+
+    /// Reports that an image has become a program that cannot be seen into.
+    fn report_blind(&mut self, index: usize, now: u64) {
+        let Some(image) = self.images.get_mut(index) else { return };
+        let (Some(asked), Some(process)) = (image.asked.take(), &mut image.process) else { return };
+        let visible = if image.pid_ns.is_none() { procfs::exe(image.pid) } else { None };
+        let exe = visible.unwrap_or_else(|| asked.path.to_vec());
+        let reason = blind::reason(Path::new(OsStr::from_bytes(&exe)));
+        process.set_exe(&exe);
+        self.enricher.blind(process, now, &asked.path, reason);
     }
 
     /// Finds the children that took a slot of a ring. True if any holds one.
@@ -1183,18 +1219,34 @@ fn token_of(serial: u64, index: usize) -> u64 {
 }
 
 /// The image of a program that is gone already: the file that was executed, or for a script its interpreter.
-fn interpreter(start: &ProcessStart<'_>) -> Option<Vec<u8>> {
+fn image_of(start: &ProcessStart<'_>) -> Option<Vec<u8>> {
     let mut path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
-    // The kernel follows a script's interpreter a few times (execve(2), "Interpreter scripts").
-    for _ in 0..5 {
+    for _ in 0..MOST_INTERPRETERS {
         path = std::fs::canonicalize(path).ok()?;
-        let mut line = [0; 256];
-        let len = File::open(&path).and_then(|mut file| file.read(&mut line)).unwrap_or(0);
-        let Some(line) = line.get(..len).unwrap_or_default().strip_prefix(b"#!") else { break };
-        let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
-        path = PathBuf::from(OsStr::from_bytes(words.next()?));
+        match interpreter_of(&path) {
+            Some(next) => path = next,
+            None => break,
+        }
     }
     Some(path.into_os_string().into_vec())
+}
+
+/// The kernel follows a script's interpreter a few times (execve(2), "Interpreter scripts").
+const MOST_INTERPRETERS: usize = 5;
+
+/// The interpreter that a script names; `None` for a file that is none.
+fn interpreter_of(path: &Path) -> Option<PathBuf> {
+    let mut line = [0; 256];
+    // Not a device or a pipe, which would be read without end, or wait.
+    let len = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            File::open(path).and_then(|mut file| file.read(&mut line)).ok()?
+        }
+        _ => return None,
+    };
+    let line = line.get(..len)?.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    Some(PathBuf::from(OsStr::from_bytes(words.next()?)))
 }
 
 /// Whether the process behind `pidfd` is dead.

@@ -230,6 +230,7 @@ impl Drain {
             self.begin(index);
         }
         self.report_losses(index, now);
+        self.report_blind(index, at_ns);
         self.close_all(index, at_ns);
         self.report_missing(index, now);
         let Some(image) = self.images.get_mut(index) else { return true };

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use wire::events::{
     ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, NetConnect, NetSocket,
+    ProcessExec,
 };
-use wire::fields::{Address, Answers, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
+use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 use wire::ring::{Memory, reserve};
@@ -510,4 +511,41 @@ fn drain_throughput() {
             drained * 1e9 / events as f64
         );
     }
+}
+
+#[test]
+fn program_that_never_says_hello_is_blind() {
+    let (mut harness, sensor) = started(10);
+    let exec = |program| ProcessExec { path: path(program), argv: Args::Packed(b"x\0") };
+    let before = |slot| Head { flags: Flags::STAMPED, ..sensor.head(slot, Kind::ProcessExec) };
+    // One exec that fails, one by posix_spawn whose child says nothing, one by a fork child.
+    sensor.write(0, before(0), &exec("/none"));
+    let failed = Head { ret: -1, errno: libc::ENOENT as u16, ..sensor.head(0, Kind::ProcessExec) };
+    sensor.write(0, failed, &exec("/none"));
+    sensor.write(0, before(0), &exec("/spawned"));
+    sensor.forked(0, 11);
+    let slot = sensor.take_slot(12, 10);
+    sensor.forked(0, 12);
+    sensor.write(slot, before(slot), &exec("/executed"));
+    harness.round();
+    for pid in [11, 12, 10] {
+        if harness.drain.by_pid.contains_key(&(Some(7), pid)) {
+            harness.die(pid, 0);
+        }
+    }
+    harness.round();
+
+    let events = harness.finish();
+
+    let blind: Vec<String> = brief(&events, &["path", "reason", "exe"])
+        .into_iter()
+        .filter(|line| line.starts_with("sensor.blind"))
+        .collect();
+    assert_eq!(
+        vec![
+            "sensor.blind 11 /spawned not_loaded /spawned",
+            "sensor.blind 12 /executed not_loaded /executed"
+        ],
+        blind
+    );
 }

@@ -65,6 +65,12 @@ impl Process {
         Self { who: Arc::new(who), owner, listed: (0, 0), ..self.clone() }
     }
 
+    /// Says that its events show another image from here on.
+    pub fn set_exe(&mut self, exe: &[u8]) {
+        self.who = Arc::new(Who { exe: exe.into(), ..(*self.who).clone() });
+        self.listed = (0, 0);
+    }
+
     /// The pid to look up in /proc; `None` where that would be another process.
     fn visible_pid(&self) -> Option<u32> {
         self.who.pid_ns.is_none().then_some(self.who.pid)
@@ -148,8 +154,10 @@ fn target_of(link: &[u8]) -> Target {
 pub enum Effect {
     /// Nothing.
     None,
-    /// The process has a child, by its own view's number.
-    Forked(u32),
+    /// The process made another, by its own view's number; `None` where it failed, or did not learn the number.
+    Forked(Option<u32>),
+    /// A program is about to be executed. Its path is [`Enricher::last_path`].
+    ExecAsked,
     /// A wait told how a child ended: its number, the wait status, what it used.
     ChildEnded(u32, i32, Option<wire::events::Usage>),
 }
@@ -331,14 +339,13 @@ impl Enricher {
         match decoded {
             Decoded::ProcessStart(_) => self.batch.set(self.places.start_coverage, Value::Word("hooked")),
             Decoded::ProcessFork(fork) => {
-                if let (Some(child), false) = (fork.child, has_failed) {
-                    return Effect::Forked(child);
-                }
+                return Effect::Forked(fork.child.filter(|_| !has_failed));
             }
+            Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 => return Effect::ExecAsked,
             Decoded::FileOpen(open) => {
                 if let (Some(fd), false) = (open.fd, has_failed) {
                     const CLOEXEC: u32 = 0o2_000_000;
-                    let path = self.path_shown(self.places.open_path).unwrap_or_default();
+                    let path = self.text_shown(self.places.open_path).unwrap_or_default();
                     let target = Target::File(path.into());
                     process.open(fd, target, time_ns, open.flags.0 & CLOEXEC != 0);
                 }
@@ -572,8 +579,9 @@ impl Enricher {
         self.batch.text(value).filter(|text| !text.is_empty())
     }
 
-    fn path_shown(&self, place: usize) -> Option<&[u8]> {
-        self.text_shown(place)
+    /// The program of the `process.exec` written last.
+    pub fn last_path(&self) -> &[u8] {
+        self.text_shown(self.places.exec_path).unwrap_or_default()
     }
 }
 

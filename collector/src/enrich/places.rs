@@ -49,6 +49,7 @@ pub struct NetClosePlaces {
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     pub start_coverage: usize,
+    pub exec_path: usize,
     pub open_path: usize,
     pub bind_local: usize,
     pub bind_family: usize,
@@ -84,6 +85,7 @@ impl Default for Places {
         let net = |name| Shape::place(Kind::NetClose, name);
         Self {
             start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
+            exec_path: Shape::place(Kind::ProcessExec, "path"),
             open_path: Shape::place(Kind::FileOpen, "path"),
             bind_local: Shape::place(Kind::NetBind, "local"),
             bind_family: Shape::place(Kind::NetBind, "family"),
