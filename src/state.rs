@@ -12,14 +12,16 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use wire::ring::give_up;
 use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
+use wire::ring::{Memory, bell, give_up};
 
 use crate::{arch, sys};
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static DATA_LEN: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+/// The last pid that this process, or the one that it was forked from, was known to have: a forked child's parent.
+static FORMER_PID: AtomicU32 = AtomicU32::new(0);
 /// glibc's `__libc_single_threaded`, or null.
 static SINGLE_THREADED: AtomicPtr<AtomicU8> = AtomicPtr::new(core::ptr::null_mut());
 static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
@@ -111,6 +113,7 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     let process = page.cast::<Process>();
     // SAFETY: a fresh page: zeroes are valid atomics, and it stays for ever.
     unsafe { process.as_ref() }.pid.store(pid, Ordering::Relaxed);
+    FORMER_PID.store(pid, Ordering::Relaxed);
     PROCESS.store(process.as_ptr(), Ordering::Relaxed);
     DATA_LEN.store(data_len, Ordering::Relaxed);
     // Release: publishes the words above. Pairs with the Acquire load in `ring`.
@@ -177,8 +180,12 @@ fn in_slot(ring: Mapped, slot: u32, pid: u32, tid: u32) -> Option<Caller> {
 fn adopt(ring: Mapped, process: &Process, thread: &mut Thread) {
     // A forked child may make these calls wherever its parent could fork.
     let pid = sys::getpid();
-    *thread = Thread { tick: thread.tick, tid: sys::gettid(), owner_before: pid, ..EMPTY };
-    process.slot.store(take_slot(ring, pid, sys::getppid()), Ordering::Relaxed);
+    // A filter may deny the others: the thread that forked is the child's first, and has its number.
+    let tid = Some(sys::gettid()).filter(|tid| *tid != 0).unwrap_or(pid);
+    let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0).unwrap_or(FORMER_PID.load(Ordering::Relaxed));
+    *thread = Thread { tick: thread.tick, tid, owner_before: pid, ..EMPTY };
+    FORMER_PID.store(pid, Ordering::Relaxed);
+    process.slot.store(take_slot(ring, pid, ppid), Ordering::Relaxed);
     process.pid.store(pid, Ordering::Relaxed);
 }
 
@@ -213,6 +220,13 @@ fn take_slot(ring: Mapped, pid: u32, ppid: u32) -> u32 {
             slot.born_ns.store(now_ns(), Ordering::Relaxed);
             // Release: publishes the slot's other words to the collector.
             slot.pid.store(pid, Ordering::Release);
+            // A burst of children must not use up the slots while the collector naps: it frees those of the dead.
+            if usize::from(index) >= SLOTS / 3 && seal() == Seal::Open {
+                let bell = ring.bell();
+                if bell.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE {
+                    sys::wake(bell.as_ptr());
+                }
+            }
             return u32::from(index);
         }
     }

@@ -197,7 +197,10 @@ impl Image {
 
     /// The ledger of this image alone.
     pub fn ledger(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
-        let Some(books) = books else { return Ledger { lost: self.lost, ..Ledger::default() } };
+        let Some(books) = books else {
+            let events = self.delivered;
+            return Ledger { events, lost: self.lost, calls: events, ..Ledger::default() };
+        };
         let counted = books.counts();
         let records = books.seq.saturating_add(self.unstamped);
         let sensor_ns = books
