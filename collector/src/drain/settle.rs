@@ -188,7 +188,10 @@ impl Drain {
         let books = self.books(index);
         let Some(image) = self.images.get(index) else { return true };
         let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
-        if let Some(next) = image.after.and_then(|next| self.images.get_mut(next)) {
+        let key = (image.pid_ns, image.pid);
+        // The one that took this image's place, or whatever the process is by now: its end tells the books of both.
+        let next = image.after.or_else(|| self.by_pid.get(&key).copied().filter(|next| *next != index));
+        if let Some(next) = next.and_then(|next| self.images.get_mut(next)) {
             next.carried = next.carried.plus(ledger);
         }
         self.remove(index);
@@ -214,11 +217,13 @@ impl Drain {
             return false;
         }
         let books = self.books(index);
-        let stat =
-            image.pid_ns.is_none().then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
         let told = self.told.get(&image.pid).copied().filter(|_| image.pid_ns.is_none());
-        let status = wait_status(image, books.as_ref(), stat, told);
         let said = books.as_ref().and_then(|books| books.usage);
+        let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
+        // The dead that nobody has reaped are still in /proc. Not asked without need: it costs as much as ten events.
+        let is_asked = image.pid_ns.is_none() && told.is_none() && (reaped.is_none() || said.is_none());
+        let stat = is_asked.then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
+        let status = wait_status(image, reaped, books.as_ref(), stat, told);
         let has_waited = now.saturating_sub(end.noticed_ns) >= GRACE_NS || self.ending_wish == Wish::End;
         // The launcher tells of its children what nobody else knows, their largest resident set.
         let is_launchers = image.ppid == Some(std::os::unix::process::parent_id()) && image.pid_ns.is_none();
@@ -339,7 +344,8 @@ impl Drain {
         let source = self.sources.remove(image.source);
         let id = source.id;
         drop(source);
-        self.reply.tell(Word::Drop(id));
+        self.reply.leave(Word::Drop(id));
+        self.has_left_word = true;
     }
 }
 
@@ -352,11 +358,12 @@ struct Status {
 
 fn wait_status(
     image: &Image,
+    reaped: Option<i32>,
     books: Option<&Books>,
     stat: Option<procfs::Stat>,
     told: Option<Told>,
 ) -> Status {
-    if let Some(status) = image.pidfd.as_ref().and_then(kernel::exit_status) {
+    if let Some(status) = reaped {
         return Status { value: Some(status), is_final: true };
     }
     // 0 is also what we get of a process that we may not look into (PTRACE_MODE_READ, proc_pid_stat(5)).
@@ -378,8 +385,11 @@ fn wait_status(
 }
 
 /// What a spawned program has of its parent's descriptors.
+///
+/// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)), which no hook sees.
 pub(super) fn without_cloexec(mut parent: Process) -> Process {
     let descriptors = Arc::make_mut(&mut parent.descriptors);
+    descriptors.in_range(0, 2, |slot| *slot = None);
     descriptors.in_range(0, u32::MAX, |slot| {
         if slot.as_ref().is_some_and(|descriptor| descriptor.is_cloexec) {
             *slot = None;
