@@ -47,6 +47,8 @@ pub struct Identity {
     pub pid_ns: Option<u64>,
     /// For learning of its death.
     pub pidfd: Option<OwnedFd>,
+    /// The running image as /proc shows it; empty where it does not.
+    pub exe: Vec<u8>,
 }
 
 /// A ring that is to be read.
@@ -121,10 +123,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Tells the doorman.
-    pub fn tell(&self, word: Word) {
+    /// Leaves word for the doorman, who hears it when he is alarmed, or has something else to do.
+    pub fn leave(&self, word: Word) {
         // The doorman outlives the drain thread.
         let _ = self.word_tx.send(word);
+    }
+
+    /// Makes the doorman hear what was left.
+    pub fn alarm(&self) {
         let _ = rustix::io::write(&*self.alarm, &1_u64.to_ne_bytes());
     }
 }
@@ -238,9 +244,11 @@ impl Doorman {
     pub fn take_over(&mut self, rings: Vec<KeptRing>) {
         for KeptRing { id, blob, memfd } in rings {
             self.next_ring = self.next_ring.max(id + 1);
-            let identity = Note::decode(&blob).map(Note::identity).unwrap_or_default();
             match Mapping::of(memfd) {
                 Ok(mapping) => {
+                    let born_ns = mapping.mapped().slot(0).born_ns.load(Ordering::Relaxed);
+                    let note = Note::decode(&blob).unwrap_or_default();
+                    let identity = note.identity(born_ns);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
@@ -255,7 +263,7 @@ impl Doorman {
 
     /// Serves until everything is drained.
     pub fn serve(&mut self) {
-        let mut events = Vec::with_capacity(64);
+        let mut events = Vec::with_capacity(1024);
         loop {
             // While the sinks catch up, the launcher wants to hear that we live.
             let timeout = self.is_finishing.then_some(Timespec { tv_sec: 1, tv_nsec: 0 });
@@ -280,7 +288,9 @@ impl Doorman {
                 match event.data.u64() {
                     token if token & PIDFD != 0 => deaths.push(token & !PIDFD),
                     token if token & GUEST != 0 => self.hear_guest(token),
-                    token if token & LISTENER != 0 => {}
+                    // Before deaths and the launcher's words, which are told below: who died or was reaped may have
+                    // said hello just before, and whoever had is here.
+                    token if token & LISTENER != 0 => self.let_in((token & !LISTENER) as usize),
                     LAUNCHER => launcher_spoke = true,
                     STOP => {
                         if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
@@ -292,8 +302,6 @@ impl Doorman {
                     }
                 }
             }
-            // Before deaths and the launcher's words: who died or was reaped may have said hello just before.
-            self.let_in();
             let now = crate::clock::now_ns();
             for token in deaths {
                 self.tell(News::Died(token, now));
@@ -362,7 +370,7 @@ impl Doorman {
             return;
         }
         self.is_finishing = true;
-        self.let_in();
+        self.let_all_in();
         let tokens: Vec<u64> = self.guests.iter().map(|(token, _)| *token).collect();
         for token in tokens {
             self.hear_guest(token);
@@ -394,23 +402,25 @@ impl Doorman {
         }
     }
 
-    /// Accepts everybody who waits.
-    fn let_in(&mut self) {
+    fn let_all_in(&mut self) {
         for index in 0..self.listeners.len() {
-            loop {
-                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                match accept_with(&self.listeners[index], flags) {
-                    Ok(guest) => self.greet(guest),
-                    Err(Errno::INTR | Errno::CONNABORTED) => {}
-                    Err(Errno::AGAIN) => break,
-                    Err(error) => {
-                        // Out of descriptors or memory: those who wait would be announced without end.
-                        self.complain(&format!(
-                            "cannot let a sensor in: {error}; raise the limit of open files"
-                        ));
-                        std::thread::sleep(Duration::from_millis(20));
-                        break;
-                    }
+            self.let_in(index);
+        }
+    }
+
+    /// Accepts everybody who waits at a listener.
+    fn let_in(&mut self, index: usize) {
+        while let Some(listener) = self.listeners.get(index) {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match accept_with(listener, flags) {
+                Ok(guest) => self.greet(guest),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => {
+                    // Out of descriptors or memory: those who wait would be announced without end.
+                    self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
+                    std::thread::sleep(Duration::from_millis(20));
+                    break;
                 }
             }
         }
@@ -499,6 +509,9 @@ impl Doorman {
         };
         match Mapping::of(&memfd) {
             Ok(mapping) => {
+                // At once, since a short-lived program is gone soon. Not every sensor says it itself.
+                let exe = identity.pid_ns.is_none().then(|| procfs::exe(identity.pid)).flatten();
+                let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
                 let id = self.next_ring;
                 self.next_ring += 1;
                 let blob = Note::of(&identity).encode();
@@ -538,11 +551,19 @@ fn identify(guest: &OwnedFd, hello: &Hello<'_>) -> Identity {
             let ppid =
                 if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
             let pidfd = pidfd.or_else(|| procfs::open(pid));
-            Identity { pid, own_pid: hello.pid, ppid, uid, pid_ns: None, pidfd }
+            Identity { pid, own_pid: hello.pid, ppid, uid, pid_ns: None, pidfd, exe: Vec::new() }
         }
         None => {
             let pid_ns = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(0));
-            Identity { pid: hello.pid, own_pid: hello.pid, ppid: Some(hello.ppid), uid, pid_ns, pidfd }
+            Identity {
+                pid: hello.pid,
+                own_pid: hello.pid,
+                ppid: Some(hello.ppid),
+                uid,
+                pid_ns,
+                pidfd,
+                exe: Vec::new(),
+            }
         }
     }
 }
@@ -555,19 +576,16 @@ struct Note {
     ppid: Option<u32>,
     uid: Option<u32>,
     pid_ns: Option<u64>,
-    started: u64,
 }
 
 impl Note {
     fn of(identity: &Identity) -> Self {
-        let stat = if identity.pid_ns.is_none() { procfs::stat(identity.pid) } else { None };
         Self {
             pid: identity.pid,
             own_pid: identity.own_pid,
             ppid: identity.ppid,
             uid: identity.uid,
             pid_ns: identity.pid_ns,
-            started: stat.map_or(0, |stat| stat.started),
         }
     }
 
@@ -579,7 +597,6 @@ impl Note {
             or_none(self.ppid),
             or_none(self.uid),
             self.pid_ns.unwrap_or(u64::MAX),
-            self.started,
         ]
         .iter()
         .flat_map(|word| word.to_le_bytes())
@@ -589,37 +606,41 @@ impl Note {
     fn decode(blob: &[u8]) -> Option<Self> {
         let words: Vec<u64> =
             blob.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?))).collect();
-        let &[pid, own_pid, ppid, uid, pid_ns, started] = words.as_slice() else { return None };
+        let &[pid, own_pid, ppid, uid, pid_ns] = words.as_slice() else { return None };
         Some(Self {
             pid: u32::try_from(pid).ok()?,
             own_pid: u32::try_from(own_pid).ok()?,
             ppid: u32::try_from(ppid).ok(),
             uid: u32::try_from(uid).ok(),
             pid_ns: (pid_ns != u64::MAX).then_some(pid_ns),
-            started,
         })
     }
 
-    /// The process, with a pidfd if it still is the one that the note was made of.
-    fn identity(self) -> Identity {
+    /// The process, with a pidfd if it still is the one that made a ring at `born_ns` (CLOCK_MONOTONIC): one that got
+    /// its number later has started later.
+    fn identity(self, born_ns: u64) -> Identity {
         let mut identity = Identity {
             pid: self.pid,
             own_pid: self.own_pid,
             ppid: self.ppid,
             uid: self.uid,
             pid_ns: self.pid_ns,
-            pidfd: None,
+            ..Identity::default()
         };
         if self.pid_ns.is_none() {
             // Opened before the check, so that the number cannot be given away in between.
             let pidfd = procfs::open(self.pid);
-            if procfs::stat(self.pid).is_some_and(|stat| stat.started == self.started) {
+            if procfs::started_ns(self.pid).is_some_and(|started_ns| started_ns <= born_ns + TICK_NS) {
                 identity.pidfd = pidfd;
+                identity.exe = procfs::exe(self.pid).unwrap_or_default();
             }
         }
         identity
     }
 }
+
+/// The start of a process is known to the tick, of which there are 100 a second or more.
+const TICK_NS: u64 = 10_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -672,7 +693,7 @@ mod tests {
         }
 
         fn news(&mut self) -> Vec<News> {
-            self.doorman.let_in();
+            self.doorman.let_all_in();
             self.news_rx.try_iter().collect()
         }
     }
@@ -715,7 +736,7 @@ mod tests {
         let Received::Message(ToLauncher::Keep { id, blob }, Some(memfd)) = kept else { panic!("{kept:?}") };
         assert_eq!(attached.id, id);
         assert!(Mapping::of(memfd).is_ok());
-        let identity = Note::decode(&blob).unwrap().identity();
+        let identity = Note::decode(&blob).unwrap().identity(crate::clock::now_ns());
         assert_eq!((std::process::id(), 999_999), (identity.pid, identity.own_pid));
         assert!(identity.pidfd.is_some());
     }
@@ -769,7 +790,7 @@ mod tests {
             let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
             connect(&socket, &door.address).unwrap();
             waiting.push(socket);
-            door.doorman.let_in();
+            door.doorman.let_all_in();
         }
 
         assert_eq!(MOST_GUESTS, door.doorman.guests.len());
@@ -793,11 +814,19 @@ mod tests {
 
     #[test]
     fn notes_of_other_collectors_are_checked() {
-        let note = Note { pid: 7, own_pid: 8, ppid: None, uid: Some(0), pid_ns: Some(0), started: 5 };
+        let note = Note { pid: 7, own_pid: 8, ppid: None, uid: Some(0), pid_ns: Some(0) };
 
         assert_eq!(Some(note), Note::decode(&note.encode()));
         assert_eq!(None, Note::decode(&note.encode()[8..]));
         assert_eq!(None, Note::decode(&[]));
-        assert!(note.identity().pidfd.is_none());
+        assert!(note.identity(0).pidfd.is_none());
+    }
+
+    #[test]
+    fn number_that_was_given_to_another_process_is_not_believed() {
+        let note = Note { pid: std::process::id(), ..Note::default() };
+
+        assert!(note.identity(1).pidfd.is_none());
+        assert!(note.identity(crate::clock::now_ns()).pidfd.is_some());
     }
 }

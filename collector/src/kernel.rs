@@ -62,16 +62,27 @@ struct PidfdInfo {
 
 const _: () = assert!(size_of::<PidfdInfo>() == 64);
 
+fn pidfd_info(pidfd: impl AsFd, wanted: u64) -> Option<PidfdInfo> {
+    const GET_INFO: libc::c_ulong =
+        3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
+    let mut info = PidfdInfo { mask: wanted, ..PidfdInfo::default() };
+    // SAFETY: the request's number carries the size of `info`, and the kernel writes no more than that.
+    let result = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_INFO as _, &raw mut info) };
+    (result == 0 && info.mask & wanted != 0).then_some(info)
+}
+
+/// The parent of the process behind `pidfd`; `None` where the kernel cannot say (before 6.13, or once it is dead).
+pub fn parent(pidfd: impl AsFd) -> Option<u32> {
+    const PID: u64 = 1;
+    // pid, tgid, ppid, …
+    pidfd_info(pidfd, PID).map(|info| info.ids[2])
+}
+
 /// How the process behind `pidfd` ended, as a wait status; `None` where the kernel cannot say (before 6.15, or while
 /// nobody has reaped it).
 pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
     const EXIT: u64 = 1 << 3;
-    const GET_INFO: libc::c_ulong =
-        3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
-    let mut info = PidfdInfo { mask: EXIT, ..PidfdInfo::default() };
-    // SAFETY: the request's number carries the size of `info`, and the kernel writes no more than that.
-    let result = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_INFO as _, &raw mut info) };
-    (result == 0 && info.mask & EXIT != 0).then_some(info.exit_code)
+    pidfd_info(pidfd, EXIT).map(|info| info.exit_code)
 }
 
 /// The inode of the pid namespace of the process behind `pidfd` (PIDFD_GET_PID_NAMESPACE, Linux 6.11).
@@ -196,6 +207,19 @@ mod tests {
         assert_eq!(None, before);
         // None on kernels before 6.15.
         assert!(matches!(after, None | Some(0x700)), "{after:?}");
+    }
+
+    #[test]
+    fn parent_is_known_by_the_pidfd() {
+        let mut child = Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+
+        let parent = parent(&pidfd);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+
+        // None on kernels before 6.13.
+        assert!(parent.is_none_or(|parent| parent == std::process::id()), "{parent:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
-use rustix::fs::{SealFlags, fcntl_get_seals, fstat, fstatfs};
+use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use wire::ring::layout::{Mapped, data_len_of, file_len};
 
@@ -48,18 +48,12 @@ impl Refusal {
     }
 }
 
-/// `TMPFS_MAGIC` of include/uapi/linux/magic.h: what memfds other than those of huge pages lie in.
-const TMPFS: i64 = 0x0102_1994;
-
 impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
         let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
-        let is_tmpfs = fstatfs(&memfd).is_ok_and(|file_system| file_system.f_type == TMPFS);
-        if !is_tmpfs {
-            return Err(Refusal::NoMemfd);
-        }
-        // An ordinary file of tmpfs can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd.
+        // An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One of huge
+        // pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the test.
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
         if !seals.contains(sealed) {
@@ -75,9 +69,6 @@ impl Mapping {
         // unmapped when `self` is dropped, and `mapped` hands no copy out that outlives it (see there).
         let mapped = unsafe { Mapped::new(base, data_len) };
         let mapping = Self { mapped, data_len };
-        // A core dump of the collector need not hold what programs did.
-        // SAFETY: the range is the mapping just made, and the advice does not change its contents.
-        let _ = unsafe { madvise(base.as_ptr().cast(), len, Advice::LinuxDontDump) };
         if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
     }
 
@@ -135,6 +126,16 @@ mod tests {
         ftruncate(&memfd, len).unwrap();
         fcntl_add_seals(&memfd, seals).unwrap();
         memfd
+    }
+
+    #[test]
+    fn no_ring_has_a_size_of_whole_huge_pages() {
+        let mut data_len = MIN_DATA_LEN;
+        while data_len <= wire::ring::layout::MAX_DATA_LEN {
+            // 64 KiB are the smallest that any kernel has (aarch64).
+            assert!(!file_len(data_len).is_multiple_of(64 * 1024));
+            data_len *= 2;
+        }
     }
 
     fn refusal(memfd: OwnedFd) -> Refusal {

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::ClockId;
 
 /// A few fields of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,18 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 
 fn nanoseconds(ticks: u64) -> u64 {
     ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+/// When a process started, CLOCK_MONOTONIC, to the tick.
+pub fn started_ns(pid: u32) -> Option<u64> {
+    let started_ns = nanoseconds(stat(pid)?.started);
+    let now = |clock| {
+        let time = rustix::time::clock_gettime(clock);
+        time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
+    };
+    // Times in /proc count what the machine slept (proc_pid_stat(5), starttime).
+    let slept_ns = now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic));
+    Some(started_ns.saturating_sub(slept_ns))
 }
 
 /// What `/proc/PID/fd/FD` points to.

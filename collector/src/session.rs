@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attach::{Doorman, Word};
-use crate::drain::bells::Doorbell;
 use crate::drain;
+use crate::drain::bells::Doorbell;
 use crate::failure::Failure;
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::RingId;
@@ -66,6 +66,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let Session { listeners, launcher, stop, outputs, opening, handed_over, restarts } = session;
     let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
     raise_descriptor_limit();
+    keep_rings_out_of_core_dumps();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
     let doorbell = Arc::new(Doorbell::default());
     let mut doorman = Doorman::new(listeners, launcher, stop, news_tx, Arc::clone(&doorbell))?;
@@ -75,7 +76,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         .spawn(move || {
             let outlets = drain::run(outlets, deathwatch, &reply, &news_rx, &doorbell);
             outlets.finish(RunFacts { restarts, collector_ns: processor_time_ns() });
-            reply.tell(Word::Written);
+            reply.leave(Word::Written);
+            reply.alarm();
         })
         .map_err(|error| {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
@@ -96,6 +98,11 @@ pub fn serve(session: Session) -> Result<(), Failure> {
 fn processor_time_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
+}
+
+/// A core dump of the collector need not hold what programs did: without anonymous shared mappings (core(5)).
+fn keep_rings_out_of_core_dumps() {
+    let _ = std::fs::write("/proc/self/coredump_filter", "0x31");
 }
 
 /// One descriptor is kept for each process: as many as we are allowed.

@@ -18,14 +18,19 @@ use crate::kernel::{MOST_WAITERS, Waited, Waiter, wait_many, wait_one, wake};
 #[derive(Debug, Default)]
 pub struct Doorbell {
     rings: AtomicU32,
+    /// Whether a ring must wake the drain thread. While it naps, it need not: it will look within milliseconds.
+    is_heard: AtomicBool,
 }
 
 impl Doorbell {
     /// Wakes the drain thread, or keeps it from falling asleep.
     pub fn ring(&self) {
-        // Release: what was put into a channel before is seen by whoever sees the new number.
-        self.rings.fetch_add(1, Ordering::Release);
-        wake(&self.rings);
+        // SeqCst: either this thread sees that it is heard, or the drain thread, which says so before it waits, finds
+        // another number than it expects. What was put into a channel before is seen by whoever sees the number.
+        self.rings.fetch_add(1, Ordering::SeqCst);
+        if self.is_heard.load(Ordering::SeqCst) {
+            wake(&self.rings);
+        }
     }
 
     /// How often it was rung. Read it before looking for news, and pass it to [`Bells::wait`].
@@ -83,12 +88,13 @@ impl Bells {
     /// monotonic clock reaches `deadline_ns`.
     ///
     /// `rings` are those whose bell was set to `mode`. With [`bell::NAPPING`], rings beyond the first 127 are not
-    /// waited on: the nap is short.
+    /// waited on, and the doorbell is not heard: the nap is short.
     pub fn wait(&mut self, rings: &[Mapped], mode: u32, seen: u32, deadline_ns: Option<u64>) -> Ended {
         let direct = if self.has_waitv { rings.len().min(MOST_WAITERS - 1) } else { 0 };
         let (direct, rest) = rings.split_at(direct);
         if mode == bell::SLEEPING {
             self.watch(rest);
+            self.doorbell.is_heard.store(true, Ordering::SeqCst);
         }
         let waited = if self.has_waitv {
             self.waiters.clear();
@@ -99,6 +105,7 @@ impl Bells {
             let timeout_ns = deadline_ns.map(|deadline_ns| deadline_ns.saturating_sub(now_ns()));
             wait_one(&self.doorbell.rings, seen, timeout_ns)
         };
+        self.doorbell.is_heard.store(false, Ordering::Relaxed);
         match waited {
             Waited::TimedOut => Ended::Late,
             _ => Ended::Rung,

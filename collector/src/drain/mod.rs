@@ -47,6 +47,7 @@ use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
 use crate::clock::now_ns;
 use crate::enrich::{Effect, Enricher, Process};
 use crate::event::{Batch, Who};
+use crate::kernel;
 use crate::launch::protocol::Exited;
 use crate::procfs;
 use crate::sinks::Outlets;
@@ -138,6 +139,8 @@ pub struct Drain {
     payload: Vec<u8>,
     audited_ns: u64,
     ending_wish: Wish,
+    /// The doorman has been left word.
+    has_left_word: bool,
     /// Since when a sink's queue has been more than half full.
     paused_since: Option<u64>,
     /// What the sinks' queues had no room for, as far as it was reported.
@@ -247,6 +250,7 @@ impl Drain {
             payload: Vec::new(),
             audited_ns: 0,
             ending_wish: Wish::GoOn,
+            has_left_word: false,
             paused_since: None,
             dropped: 0,
         }
@@ -353,23 +357,21 @@ impl Drain {
         if let Some(before) = before {
             self.end_by_exec(before, now);
         }
-        let seed = match (&identity.pid_ns, is_inherited, before.or(parent)) {
-            (Some(_), ..) => Vec::new(),
+        let seed = match (&identity.pid_ns, is_inherited, before, parent) {
+            // What it did before the exec is known.
+            (Some(_), ..) | (None, false, Some(_), _) => Vec::new(),
             // Who started it is not seen: everything it inherited is news.
-            (None, true, _) | (None, false, None) => procfs::descriptors(identity.pid),
+            (None, true, ..) | (None, false, None, None) => procfs::descriptors(identity.pid),
             // What libc's posix_spawn and popen did to the standard streams no hook sees.
-            (None, false, Some(_)) => {
+            (None, false, None, Some(_)) => {
                 (0..3).filter_map(|fd| Some((fd, procfs::descriptor(identity.pid, fd)?))).collect()
             }
         };
-        // Now, since a short-lived program is gone when its first record is read. Not every sensor says it itself.
-        let exe = if identity.pid_ns.is_none() { procfs::exe(identity.pid) } else { None };
         let source_index = self.sources.insert(source);
         let index = self.add_image(source_index, Some(0), identity, is_inherited);
         if let Some(image) = self.images.get_mut(index) {
             image.before = before;
             image.seed = seed;
-            image.exe = exe.unwrap_or_default();
         }
         if is_inherited {
             self.discover_all(source_index);
@@ -384,7 +386,7 @@ impl Drain {
         identity: Identity,
         is_inherited: bool,
     ) -> usize {
-        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd } = identity;
+        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe } = identity;
         let serial = self.next_serial;
         self.next_serial += 1;
         let mut image = Image {
@@ -403,7 +405,7 @@ impl Drain {
             before: None,
             after: None,
             seed: Vec::new(),
-            exe: Vec::new(),
+            exe,
             books: None,
             delivered: 0,
             unstamped: 0,
@@ -478,7 +480,7 @@ impl Drain {
                 ppid: next.ppid,
                 uid: next.uid,
                 pid_ns: next.pid_ns,
-                pidfd: None,
+                ..Identity::default()
             },
             None => self.identify_child(source_index, own_pid, own_ppid),
         };
@@ -490,7 +492,7 @@ impl Drain {
             self.by_pid.insert(key, next);
             self.end_by_exec(index, now_ns());
             let image = &mut self.images[next];
-            if image.process.is_none() && image.before.is_none() {
+            if image.before.is_none() {
                 image.before = Some(index);
             }
         }
@@ -520,7 +522,7 @@ impl Drain {
             ppid: Some(own_ppid),
             uid: None,
             pid_ns: Some(pid_ns),
-            pidfd: None,
+            ..Identity::default()
         };
         if let Some(pid_ns) = source.pid_ns {
             return own_view(pid_ns);
@@ -532,28 +534,33 @@ impl Drain {
             uid: None,
             pid_ns: None,
             pidfd: procfs::open(pid),
+            ..Identity::default()
         };
         if source.shares_pids {
-            let stat = procfs::stat(own_pid);
+            let child = visible(own_pid, own_ppid);
             let is_member = |pid: u32| {
-                source
-                    .images
-                    .iter()
-                    .flatten()
-                    .any(|index| self.images.get(*index).is_some_and(|image| image.pid == pid))
+                let images = source.images.iter().flatten().filter_map(|index| self.images.get(*index));
+                images.into_iter().any(|image| image.pid == pid)
             };
-            let is_plausible = match stat {
+            let parent = child
+                .pidfd
+                .as_ref()
+                .map(|pidfd| kernel::parent(pidfd).or_else(|| procfs::stat(own_pid).map(|stat| stat.ppid)));
+            let is_plausible = match parent {
                 // Gone already; its number tells no lie that matters.
-                None => true,
-                Some(stat) => {
-                    stat.ppid == own_ppid || is_member(stat.ppid) || procfs::stat(own_ppid).is_none()
+                None | Some(None) => true,
+                // An orphan has another parent than it had.
+                Some(Some(ppid)) => {
+                    ppid == own_ppid
+                        || is_member(ppid)
+                        || procfs::stat(own_ppid).is_none_or(|stat| stat.is_zombie)
                 }
             };
             let owner = self.by_pid.get(&(None, own_pid)).and_then(|index| self.images.get(*index));
             // A process with a ring of its own does not write here any more, or never did.
             let is_taken = owner.is_some_and(|image| image.source != source_index && image.end.is_none());
             if is_plausible && !is_taken {
-                return visible(own_pid, own_ppid);
+                return child;
             }
         }
         // A process of a nested namespace: among the children of the ring's processes, by its own number.
@@ -661,6 +668,9 @@ impl Drain {
             self.audit(now);
         }
         self.publish();
+        if std::mem::take(&mut self.has_left_word) {
+            self.reply.alarm();
+        }
         round
     }
 

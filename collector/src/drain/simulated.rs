@@ -70,7 +70,7 @@ impl Sensor {
                 ppid: Some(ppid),
                 uid: Some(0),
                 pid_ns: Some(NAMESPACE),
-                pidfd: None,
+                ..Identity::default()
             },
             is_inherited: false,
         }
