@@ -4,6 +4,12 @@ use std::fs;
 
 use crate::shell;
 
+/// What else the machine did in the last minute: processes that ran or wanted to, on average.
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// Lines of `name: value` that a reader needs to judge the figures.
 pub fn describe() -> Vec<(String, String)> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

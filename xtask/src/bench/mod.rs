@@ -83,6 +83,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         results: Results::default(),
         options,
     };
+    let load_before = machine::load();
     for case in cases::ALL {
         if !bench.options.names.is_empty() && !bench.options.names.iter().any(|name| name == case.name) {
             continue;
@@ -95,7 +96,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     println!("{}", bench.results.text());
     if bench.options.writes {
-        bench.results.write(&bench.options.names)?;
+        bench.results.write(&bench.options.names, &load_before)?;
     }
     let failures = bench.results.failures();
     if failures > 0 {

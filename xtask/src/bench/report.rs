@@ -139,12 +139,15 @@ impl Results {
     }
 
     /// Writes `docs/performance.md`.
-    pub fn write(&self, names: &[String]) -> Result<()> {
+    ///
+    /// `load_before` is the machine's before the first case.
+    pub fn write(&self, names: &[String], load_before: &str) -> Result<()> {
         let mut text = String::from(INTRODUCTION);
         let command = ["cargo xtask bench --write"].into_iter().chain(names.iter().map(String::as_str));
         let _ = writeln!(text, "Command: `{}`\n", command.collect::<Vec<_>>().join(" "));
-        let machine: Vec<Vec<String>> =
+        let mut machine: Vec<Vec<String>> =
             machine::describe().into_iter().map(|(name, value)| vec![name, value]).collect();
+        machine.push(vec!["load before (quiet: 0)".to_owned(), load_before.to_owned()]);
         text += &table(&["machine", ""], &machine);
         text += "\n## Figures\n\n";
         text += &self.text();
