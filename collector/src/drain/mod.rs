@@ -30,6 +30,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -114,6 +115,8 @@ pub struct Drain {
     images: Slab<Image>,
     /// The live image of a process, by pid namespace (`None`: ours) and pid.
     by_pid: FxHashMap<(Option<u64>, u32), usize>,
+    /// Events delivered of each live process, over all of its images.
+    delivered_by: FxHashMap<(Option<u64>, u32), u64>,
     /// Images whose queue is not empty.
     waiting: Vec<usize>,
     /// Images that have ended and are not settled.
@@ -134,6 +137,7 @@ pub struct Drain {
     deathwatch: Deathwatch,
     reply: Reply,
     means: Means,
+    program_images: ProgramImages,
     next_serial: u64,
     record: Vec<u8>,
     payload: Vec<u8>,
@@ -232,6 +236,7 @@ impl Drain {
             sources: Slab::new(),
             images: Slab::new(),
             by_pid: FxHashMap::default(),
+            delivered_by: FxHashMap::default(),
             waiting: Vec::new(),
             ending: Vec::new(),
             touched: Vec::new(),
@@ -245,6 +250,7 @@ impl Drain {
             deathwatch,
             reply,
             means: Means::default(),
+            program_images: ProgramImages::default(),
             next_serial: 1,
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
@@ -854,6 +860,7 @@ impl Drain {
         let effect = self.enricher.record(process, &head, time_ns, &decoded);
         if is_stamped {
             image.delivered += 1;
+            *self.delivered_by.entry((image.pid_ns, image.pid)).or_default() += 1;
             if !image.is_touched {
                 image.is_touched = true;
                 self.touched.push(index);
@@ -960,7 +967,7 @@ impl Drain {
         let image = &mut self.images[index];
         let (serial, pid, pid_ns) = (image.serial, image.pid, image.pid_ns);
         let exe = match start.image.0 {
-            [] if image.exe.is_empty() => image_of(start).unwrap_or_default(),
+            [] if image.exe.is_empty() => self.program_images.image_of(start).unwrap_or_default(),
             [] => std::mem::take(&mut image.exe),
             said => said.to_vec(),
         };
@@ -1228,17 +1235,37 @@ fn token_of(serial: u64, index: usize) -> u64 {
     (serial << 24 | index as u64 & INDEX) & !(7 << 61)
 }
 
-/// The image of a program that is gone already: the file that was executed, or for a script its interpreter.
-fn image_of(start: &ProcessStart<'_>) -> Option<Vec<u8>> {
-    let mut path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
-    for _ in 0..MOST_INTERPRETERS {
-        path = std::fs::canonicalize(path).ok()?;
-        match interpreter_of(&path) {
-            Some(next) => path = next,
-            None => break,
+/// Programs that were gone before /proc could be asked for their image: the file that was executed, or for a script its
+/// interpreter. Remembered by path, since what is that short-lived is run again and again.
+#[derive(Debug, Default)]
+struct ProgramImages(FxHashMap<PathBuf, (FileKey, PathBuf)>);
+
+/// A file's device, inode and time of change: another one behind the same path is another program.
+type FileKey = (u64, u64, i64, i64);
+
+impl ProgramImages {
+    const MOST: usize = 1024;
+
+    fn image_of(&mut self, start: &ProcessStart<'_>) -> Option<Vec<u8>> {
+        let path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
+        let metadata = std::fs::metadata(&path).ok()?;
+        let key = (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec());
+        if let Some((known, image)) = self.0.get(&path)
+            && *known == key
+        {
+            return Some(image.as_os_str().as_bytes().to_vec());
         }
+        let mut image = std::fs::canonicalize(&path).ok()?;
+        for _ in 0..MOST_INTERPRETERS {
+            let Some(next) = interpreter_of(&image) else { break };
+            image = std::fs::canonicalize(next).ok()?;
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(path, (key, image.clone()));
+        Some(image.into_os_string().into_vec())
     }
-    Some(path.into_os_string().into_vec())
 }
 
 /// The kernel follows a script's interpreter a few times (execve(2), "Interpreter scripts").

@@ -240,6 +240,8 @@ impl Drain {
         self.report_missing(index, now);
         let Some(image) = self.images.get_mut(index) else { return true };
         let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
+        // Counted by process: an earlier image's books may be closed after this one's.
+        let delivered = self.delivered_by.remove(&(image.pid_ns, image.pid));
         let usage = said.or(told.and_then(|told| told.usage));
         let exit = Exit {
             wait_status: status.value,
@@ -248,7 +250,7 @@ impl Drain {
             max_rss: usage.map(|usage| usage.max_rss),
             sensor_ns: ledger.sensor_ns,
             calls: ledger.calls,
-            events: ledger.events,
+            events: delivered.unwrap_or(0),
             lost: ledger.lost,
         };
         if let Some(process) = &mut image.process {
