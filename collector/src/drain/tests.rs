@@ -469,28 +469,31 @@ fn drain_throughput() {
         let time = clock_gettime(clock);
         time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
     };
-    for (name, format) in [
-        ("summary", crate::outputs::Format::Summary),
-        ("recording", crate::outputs::Format::Recording),
-        ("jsonl", crate::outputs::Format::Jsonl),
+    for (name, format, processes) in [
+        ("summary", crate::outputs::Format::Summary, 1),
+        ("recording", crate::outputs::Format::Recording, 1),
+        ("jsonl", crate::outputs::Format::Jsonl, 1),
+        ("recording, eight processes", crate::outputs::Format::Recording, 8),
     ] {
         let mut harness = Harness::with_output(format, "/dev/null".into());
-        let sensor = Sensor::new(10, 4 << 20);
-        sensor.start("/usr/bin/python3.11", "/home/user/project");
-        harness.attach(&sensor, 1);
+        let sensors: Vec<Sensor> = (0..processes).map(|number| Sensor::new(10 + number, 4 << 20)).collect();
+        for sensor in &sensors {
+            sensor.start("/usr/bin/python3.11", "/home/user/project");
+            harness.attach(sensor, 1);
+        }
         let (mut events, mut writing, mut rounds) = (0_u64, 0.0, 0_u64);
         let begun = seconds(ClockId::ProcessCPUTime);
         while events < 2_000_000 {
             let before = seconds(ClockId::ThreadCPUTime);
             for number in 0..5000 {
                 let fd = 3 + number % 16;
+                let sensor = &sensors[number as usize % sensors.len()];
                 sensor.open(0, "/usr/lib/python3.11/encodings/utf_8.py", fd, CLOEXEC);
                 sensor.close(0, fd);
             }
             events += 10_000;
             writing += seconds(ClockId::ThreadCPUTime) - before;
-            let until = sensor.ring.tail().load(Ordering::Relaxed);
-            while !harness.drain.sources.iter().all(|(_, source)| source.has_read(until)) {
+            while harness.drain.sources.iter().any(|(_, source)| !source.has_read(source.tail())) {
                 harness.drain.round(now_ns());
                 rounds += 1;
             }
