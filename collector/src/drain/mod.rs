@@ -463,12 +463,12 @@ impl Drain {
             own_pid => own_pid,
         };
         let own_ppid = words.ppid.load(Ordering::Relaxed);
-        // A child that its parent told of, but that had written nothing.
+        // A child that its parent told of, but that had written nothing. It may be dead by now.
         let silent = self.images.iter().find(|(_, image)| {
             image.source == source_index
                 && image.slot.is_none()
                 && image.own_pid == own_pid
-                && image.end.is_none()
+                && image.books.is_none()
         });
         if let Some((index, _)) = silent {
             self.sources[source_index].give_slot(slot, index);

@@ -250,7 +250,7 @@ impl Drain {
             max_rss: usage.map(|usage| usage.max_rss),
             sensor_ns: ledger.sensor_ns,
             calls: ledger.calls,
-            events: delivered.unwrap_or(0),
+            events: delivered.unwrap_or(0).max(ledger.events),
             lost: ledger.lost,
         };
         if let Some(process) = &mut image.process {

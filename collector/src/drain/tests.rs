@@ -96,6 +96,25 @@ fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
 }
 
 #[test]
+fn child_that_died_before_its_first_record_was_read_ends_once() {
+    let (mut harness, sensor) = started(10);
+    sensor.forked(0, 11);
+    harness.round();
+    let slot = sensor.take_slot(11, 10);
+    sensor.open(slot, "/x", 3, 0);
+    harness.die(11, 4);
+    sensor.ring.slot(slot).exit_status.store(5, Ordering::Relaxed);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec!["process.start 10", "process.fork 10", "file.open 11", "file.close 11", "process.exit 11 4 1"],
+        brief(&events, &["code", "events"])
+    );
+}
+
+#[test]
 fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() {
     let (mut harness, shell) = started(10);
     shell.open(0, "kept", 5, 0);

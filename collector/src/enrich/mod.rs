@@ -398,7 +398,11 @@ impl Enricher {
                 }
             }
             Decoded::DnsQuery(query) => {
-                if let (Some(host), false) = (query.host, query.answers.0.is_empty()) {
+                // An address in place of a name is resolved to itself.
+                let is_name = |host: &[u8]| {
+                    std::str::from_utf8(host).map_or(true, |host| host.parse::<IpAddr>().is_err())
+                };
+                if let Some(host) = query.host.filter(|host| !query.answers.0.is_empty() && is_name(host)) {
                     let hosts = Arc::make_mut(&mut process.hosts);
                     let host: Arc<[u8]> = host.into();
                     for ip in addresses::answers(query.answers.0) {
