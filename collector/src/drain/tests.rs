@@ -9,7 +9,7 @@ use wire::events::{
 use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
-use wire::ring::{Memory, reserve};
+use wire::ring::reserve;
 
 use super::simulated::{Harness, LONG, Sensor, brief, path, scribble};
 use super::*;
