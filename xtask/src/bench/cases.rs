@@ -173,7 +173,8 @@ fn pairs(
 
 /// A loop program against itself, and beside it the peers.
 fn loop_case(bench: &mut Bench, program: &LoopProgram<'_>) -> Result<()> {
-    let rounds = bench.rounds(9);
+    // Many and short: what disturbs the machine for a second spoils a round, not the median.
+    let rounds = bench.rounds(21);
     let count = bench.count(program.count);
     let command = |count: u32| {
         let mut command = Command::new(bench.programs.file(program.file));
@@ -308,7 +309,7 @@ fn open_close(bench: &mut Bench) -> Result<()> {
             what: "open+close loop",
             file: "open_close",
             arguments: &[],
-            count: 200_000,
+            count: 100_000,
             bound: 1.10,
             way: Way::Collect,
             events: 2,
@@ -327,7 +328,7 @@ fn read_write(bench: &mut Bench) -> Result<()> {
             what: "read+write loop, 512 bytes, /dev/zero to /dev/null",
             file: "read_write",
             arguments: &[],
-            count: 400_000,
+            count: 200_000,
             bound: 1.05,
             way: Way::Collect,
             events: 0,
@@ -343,7 +344,7 @@ fn read_write(bench: &mut Bench) -> Result<()> {
             what: "read+write loop, 512 bytes, file to file",
             file: "read_write_file",
             arguments: &[],
-            count: 200_000,
+            count: 100_000,
             bound: 1.05,
             way: Way::Collect,
             events: 0,
@@ -362,7 +363,7 @@ fn connect_accept(bench: &mut Bench) -> Result<()> {
             what: "connect+accept loop",
             file: "connect_accept",
             arguments: &[],
-            count: 10_000,
+            count: 5_000,
             bound: 1.05,
             way: Way::Collect,
             events: 5,
@@ -387,7 +388,7 @@ fn fork_exec(bench: &mut Bench) -> Result<()> {
                 what,
                 file: "fork_exec",
                 arguments,
-                count: 400,
+                count: 200,
                 bound: 1.25,
                 way,
                 // Fork, exec and the new image's start; its exit has no number.

@@ -19,9 +19,10 @@ impl Spread {
         Spread { median: at(&sorted, 0.5), low: at(&sorted, 0.25), high: at(&sorted, 0.75) }
     }
 
-    /// As a ratio: `×1.06 [1.04–1.09]`.
+    /// As a ratio: `×1.063 [1.04–1.09]`; the third digit only where it can matter.
     pub fn ratio(&self) -> String {
-        format!("×{:.2} [{:.2}–{:.2}]", self.median, self.low, self.high)
+        let digits = if self.median < 2.0 { 3 } else { 1 };
+        format!("×{:.digits$} [{:.2}–{:.2}]", self.median, self.low, self.high)
     }
 }
 
@@ -59,6 +60,12 @@ mod tests {
     #[test]
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         assert_eq!(Spread { median: 2.5, low: 1.75, high: 3.25 }, Spread::of([4.0, 1.0, 3.0, 2.0]));
+    }
+
+    #[test]
+    fn a_ratio_just_above_a_bound_does_not_read_as_the_bound() {
+        assert_eq!("×1.053 [1.05–1.06]", Spread { median: 1.053, low: 1.05, high: 1.06 }.ratio());
+        assert_eq!("×18.2 [17.90–18.40]", Spread { median: 18.21, low: 17.9, high: 18.4 }.ratio());
     }
 
     #[test]
