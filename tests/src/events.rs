@@ -93,7 +93,7 @@ pub enum Expect {
 }
 
 /// What a broken promise that is known says.
-const KNOWN: [&str; 5] =
+const KNOWN_FAULTS: [&str; 5] =
     ["`uid` is missing", "`euid` is missing", "`exe` is no", "`path` is not absolute", "no_slot"];
 
 impl Events {
@@ -111,7 +111,9 @@ impl Events {
             // no event lacks its identity, and a burst of children can use up the slots.
             Err(broken)
                 if std::env::var_os("GLASSBOX_TESTS_LEDGER").is_none()
-                    && broken.iter().all(|promise| KNOWN.iter().any(|known| promise.contains(known))) =>
+                    && broken
+                        .iter()
+                        .all(|promise| KNOWN_FAULTS.iter().any(|known| promise.contains(known))) =>
             {
                 println!("known faults in {}:\n{}", path.display(), few(&broken));
                 Events::parse(&text, Expect::Rubbish).unwrap_or_else(|broken| panic!("{}", few(&broken)))
