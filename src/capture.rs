@@ -89,6 +89,18 @@ pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> P
     Path { dir, raw }
 }
 
+/// One of several strings of a call. A call that failed may have looked at none of them, or at one and not the other.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn among<'a>(outcome: Outcome, string: *const c_char) -> Option<&'a [u8]> {
+    if outcome.failed {
+        return probed(string, PATH_CAP);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { text(string, PATH_CAP) }
+}
+
 #[cold]
 fn probed<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
     let len = Probe::new().length(string, cap)?;

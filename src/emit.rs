@@ -3,13 +3,14 @@
 //! Called by the functions that rows name (`file`, `net`, `exec`, …). What cannot be written is counted by cause in the
 //! process's slot, and the call goes on.
 
+use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use wire::codec;
 use wire::events::Payload;
 use wire::record::{Flags, Head, Via};
 use wire::ring::layout::{Loss, Mapped};
-use wire::ring::{Memory, Refused, reserve};
+use wire::ring::{Memory, Refused, Reservation, reserve};
 
 use crate::fail::Outcome;
 use crate::hook::{Call, Row};
@@ -20,6 +21,9 @@ use crate::sys;
 const RECORDS_SAMPLED: u32 = 64;
 /// One call in so many that only count is measured; a power of two.
 const COUNTS_SAMPLED: u32 = 256;
+
+/// A reserved place in this process's ring.
+type Record<'r> = Reservation<'r, Mapped>;
 
 /// A record's time and number, taken before the call that it tells of: what the call releases (a descriptor) may be
 /// somebody else's before it returns, and must not be told of first.
@@ -39,19 +43,22 @@ pub fn stamp() -> Option<Stamp> {
 }
 
 /// Reports a call that came back.
-#[inline(never)]
 pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
+    report(call.row, Some(call.outcome), flags, Erased::of(payload));
+}
+
+/// Reports a call that came back, of which programs make very many: the code is this event's own, and so faster by a
+/// few nanoseconds and larger by a kilobyte than [`after`].
+#[inline(never)]
+pub fn after_often<P: Payload>(call: Call, payload: &P) {
     if let Some(stamp) = stamp() {
-        write(stamp, call.row, Some(call.outcome), flags | Flags::STAMPED, payload);
+        write(stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
     }
 }
 
 /// Reports a call that is about to be made.
-#[inline(never)]
 pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
-    if let Some(stamp) = stamp() {
-        write(stamp, row, None, flags | Flags::STAMPED, payload);
-    }
+    report(row, None, flags, Erased::of(payload));
 }
 
 /// Reports a call under a stamp taken before it.
@@ -61,15 +68,96 @@ pub fn stamped<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, pay
 }
 
 /// Tells the collector what it needs to keep track, and no reader of events.
-#[inline(never)]
 pub fn track<P: Payload>(row: Row, payload: &P) {
+    note(row, Erased::of(payload));
+}
+
+/// A payload without its type: what makes one way into the ring enough for most events.
+#[derive(Clone, Copy)]
+struct Erased<'a> {
+    kind: u16,
+    len: usize,
+    place: *const (),
+    encode: unsafe fn(*const (), &mut Record<'_>) -> bool,
+    _payload: PhantomData<&'a ()>,
+}
+
+impl<'a> Erased<'a> {
+    #[inline(always)]
+    fn of<P: Payload>(payload: &'a P) -> Self {
+        /// # Safety
+        /// `place` is a `P`.
+        unsafe fn encode<P: Payload>(place: *const (), record: &mut Record<'_>) -> bool {
+            // SAFETY: the caller's promise.
+            codec::encode(unsafe { &*place.cast::<P>() }, record)
+        }
+        let place = (&raw const *payload).cast();
+        Self {
+            kind: P::KIND as u16,
+            len: payload.encoded_len(),
+            place,
+            encode: encode::<P>,
+            _payload: PhantomData,
+        }
+    }
+}
+
+/// What `write` needs of a payload.
+trait Content {
+    fn kind(&self) -> u16;
+    fn len(&self) -> usize;
+    fn put(&self, record: &mut Record<'_>) -> bool;
+}
+
+impl<P: Payload> Content for &P {
+    #[inline(always)]
+    fn kind(&self) -> u16 {
+        P::KIND as u16
+    }
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.encoded_len()
+    }
+    #[inline(always)]
+    fn put(&self, record: &mut Record<'_>) -> bool {
+        codec::encode(*self, record)
+    }
+}
+
+impl Content for Erased<'_> {
+    fn kind(&self) -> u16 {
+        self.kind
+    }
+    fn len(&self) -> usize {
+        self.len
+    }
+    fn put(&self, record: &mut Record<'_>) -> bool {
+        // SAFETY: `of` borrowed the payload, and chose the function by its type.
+        unsafe { (self.encode)(self.place, record) }
+    }
+}
+
+#[inline(never)]
+fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
+    if let Some(stamp) = stamp() {
+        write_erased(stamp, row, outcome, flags | Flags::STAMPED, payload);
+    }
+}
+
+#[inline(never)]
+fn note(row: Row, payload: Erased<'_>) {
     let Some(ring) = state::ring() else { return };
     let Some(caller) = state::caller(ring) else { return };
-    write(Stamp { time_ns: state::now_ns(), seq: 0, caller }, row, None, 0, payload);
+    write_erased(Stamp { time_ns: state::now_ns(), seq: 0, caller }, row, None, 0, payload);
+}
+
+#[inline(never)]
+fn write_erased(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
+    write(stamp, row, outcome, flags, payload);
 }
 
 #[inline(always)]
-fn write<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: &P) {
+fn write(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
     let Some(ring) = state::ring() else { return };
     let Stamp { time_ns, seq, caller } = stamp;
     let head = Head {
@@ -78,17 +166,17 @@ fn write<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8
         ret: outcome.map_or(0, |outcome| outcome.ret),
         pid: caller.pid,
         tid: caller.tid,
-        kind: P::KIND as u16,
+        kind: payload.kind(),
         call: row.0,
         errno: outcome.map_or(0, |outcome| outcome.errno),
         via: Via::Symbol as u8,
         flags: flags | if outcome.is_some() { Flags::RETURNED } else { 0 },
     };
-    match reserve(&ring, caller.slot, Head::LEN + payload.encoded_len()) {
+    match reserve(&ring, caller.slot, Head::LEN + payload.len()) {
         Ok(mut record) => {
             let outer = state::begin_writing(ring, record.position());
             // The length was computed from the same value, so both fit, unless another thread changed it meanwhile.
-            let is_whole = codec::encode(&head, &mut record) && codec::encode(payload, &mut record);
+            let is_whole = codec::encode(&head, &mut record) && payload.put(&mut record);
             let must_wake = if is_whole {
                 record.commit()
             } else {

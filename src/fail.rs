@@ -42,6 +42,7 @@ fn errno_location() -> Option<*mut c_int> {
 }
 
 /// This thread's errno; 0 in a process without libc.
+#[inline(never)]
 pub fn errno() -> c_int {
     // SAFETY: the address of this thread's errno.
     errno_location().map_or(0, |place| unsafe { *place })

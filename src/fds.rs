@@ -41,7 +41,7 @@ fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>
     if let Some(fd) = fd {
         opened(fd);
     }
-    emit::after(call, 0, &FileOpen { path, fd, flags: OpenFlags(flags as u32), mode });
+    emit::after_often(call, &FileOpen { path, fd, flags: OpenFlags(flags as u32), mode });
 }
 
 /// A file was opened as a stream, fopen(3). The event's `ret` is the descriptor.

@@ -26,6 +26,7 @@ mod fds;
 mod hook;
 mod init;
 mod lineage;
+mod names;
 mod net;
 mod prelude;
 mod probe;

@@ -10,8 +10,9 @@ use wire::fields::AT_FDCWD;
 use crate::emit::{self, Way};
 use crate::fail::{Fails, MinusOne};
 use crate::hook::{Call, Row};
+use crate::names::{at, here, open_as};
 use crate::state::{self, Seal};
-use crate::{capture, exec, exits, fds, lineage, net, sys};
+use crate::{capture, exec, exits, fds, lineage, names, net, sys};
 
 type Strings = *const *const c_char;
 
@@ -135,6 +136,48 @@ unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
             libc::SYS_connect => net::connected(call, fd, b as *const c_void, c as u32),
             libc::SYS_chdir => fds::directory_changed(call, AT_FDCWD, path_a),
             libc::SYS_fchdir => fds::directory_changed(call, fd, core::ptr::null()),
+            libc::SYS_unlinkat => names::removed(call, at(fd, path_b), c as c_int),
+            libc::SYS_mkdirat => names::directory_made(call, at(fd, path_b), c as u32),
+            libc::SYS_mknodat => names::node_made(call, at(fd, path_b), c as u32, d as u64),
+            libc::SYS_fchmod => names::mode_changed(call, open_as(fd), b as u32),
+            libc::SYS_fchmodat | libc::SYS_fchmodat2 => {
+                names::mode_changed(call, at(fd, path_b), c as u32);
+            }
+            libc::SYS_fchown => names::owner_changed(call, open_as(fd), b as u32, c as u32),
+            libc::SYS_fchownat => names::owner_changed(call, at(fd, path_b), c as u32, d as u32),
+            libc::SYS_truncate => names::length_set(call, here(path_a), b as i64),
+            libc::SYS_ftruncate => names::length_set(call, open_as(fd), b as i64),
+            libc::SYS_setxattr | libc::SYS_lsetxattr | libc::SYS_removexattr | libc::SYS_lremovexattr => {
+                names::attribute_changed(call, here(path_a), path_b);
+            }
+            libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
+                names::attribute_changed(call, open_as(fd), path_b);
+            }
+            libc::SYS_renameat | libc::SYS_renameat2 => {
+                names::renamed(call, at(fd, path_b), at(c as c_int, d as *const c_char));
+            }
+            libc::SYS_linkat => names::linked(call, at(fd, path_b), at(c as c_int, d as *const c_char)),
+            libc::SYS_symlinkat => names::symlinked(call, path_a, at(b as c_int, c as *const c_char)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_unlink => names::removed(call, here(path_a), 0),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_rmdir => names::removed(call, here(path_a), libc::AT_REMOVEDIR),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_mkdir => names::directory_made(call, here(path_a), b as u32),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_mknod => names::node_made(call, here(path_a), b as u32, c as u64),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_chmod => names::mode_changed(call, here(path_a), b as u32),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_chown | libc::SYS_lchown => {
+                names::owner_changed(call, here(path_a), b as u32, c as u32);
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_rename => names::renamed(call, here(path_a), here(path_b)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_link => names::linked(call, here(path_a), here(path_b)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_symlink => names::symlinked(call, path_a, here(path_b)),
             libc::SYS_clone => cloned(call, a),
             // The flags are the first word of `struct clone_args`.
             libc::SYS_clone3 if !call.outcome.failed => cloned(call, (a as *const u64).read() as usize),

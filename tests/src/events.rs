@@ -336,6 +336,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("file.rename", &["path", "new_path"]),
     ("file.link", &["path", "new_path"]),
     ("file.symlink", &["path", "new_path"]),
+    ("file.mknod", &["path", "mode", "device"]),
     ("net.socket", &["fd", "family", "type", "protocol"]),
     ("net.bind", &["fd", "local"]),
     ("net.listen", &["fd"]),

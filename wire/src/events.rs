@@ -380,6 +380,15 @@ events {
         /// The new name.
         new_path: Path<'a>,
     } }
+    /// A file that is no directory is made by name: mknod, mkfifo.
+    FileMknod = 32 "file.mknod" { sent<'a> {
+        /// The name.
+        path: Path<'a>,
+        /// Its type and its permissions before the umask, as mknod(2) takes them.
+        mode: u32,
+        /// The device that it stands for, else 0.
+        device: u64,
+    } }
     /// A socket is made.
     NetSocket = 40 "net.socket" { sent {
         /// The new descriptor.

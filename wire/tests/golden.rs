@@ -79,6 +79,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         Decoded::FileRename(FileRename { path, new_path }),
         Decoded::FileLink(FileLink { path, new_path }),
         Decoded::FileSymlink(FileSymlink { path, new_path }),
+        Decoded::FileMknod(FileMknod { path, mode: uint, device: wide }),
         Decoded::NetSocket(NetSocket {
             fd: is_set.then_some(int),
             family: Family(2),
@@ -128,7 +129,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade
     }

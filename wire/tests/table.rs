@@ -86,6 +86,9 @@ fn what_the_sensor_sends_comes_before_what_the_collector_adds() {
     }
 }
 
+/// Events beyond those that CONTRACT.md fixes.
+const FURTHER: [&str; 1] = ["file.mknod"];
+
 /// Each event of CONTRACT.md with the fields that it fixes.
 #[test]
 fn the_table_has_what_the_contract_fixes() {
@@ -136,5 +139,10 @@ fn the_table_has_what_the_contract_fixes() {
             assert!(spec.index_of(field).is_some(), "{} lacks {field}", spec.name);
         }
     }
-    assert_eq!(lines.len(), EVENTS.len());
+    let further: Vec<&str> = EVENTS
+        .iter()
+        .map(|spec| spec.name)
+        .filter(|name| !lines.iter().any(|line| line[0] == *name))
+        .collect();
+    assert_eq!(FURTHER.as_slice(), further);
 }

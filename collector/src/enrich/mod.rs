@@ -350,6 +350,7 @@ impl Enricher {
                     process.open(fd, target, time_ns, open.flags.0 & CLOEXEC != 0);
                 }
             }
+            Decoded::FileSymlink(link) => self.points_at(link.path.raw.unwrap_or_default()),
             Decoded::NetSocket(made) => {
                 if let (Some(fd), false) = (made.fd, has_failed) {
                     let socket = Socket {
@@ -436,6 +437,19 @@ impl Enricher {
             _ => {}
         }
         Effect::None
+    }
+
+    /// A symbolic link is relative to the directory that it stands in, not to the caller's.
+    fn points_at(&mut self, target: &[u8]) {
+        if target.is_empty() || target.starts_with(b"/") {
+            return;
+        }
+        let Some(link) = self.text_shown(self.places.symlink_new_path) else { return };
+        let parent = link.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash.max(1));
+        let mut text = Vec::new();
+        paths::resolve(link.get(..parent).unwrap_or_default(), target, &mut text);
+        let (path, raw) = (self.batch.keep(&text), self.batch.keep(target));
+        self.batch.set(self.places.symlink_path, Value::Path(path, Some(raw)));
     }
 
     fn connected(&mut self, process: &mut Process, head: &Head, fd: i32, remote: &[u8]) {
@@ -656,6 +670,8 @@ fn path_text(process: &mut Process, path: &fields::Path<'_>, is_named: bool, out
     }
     match process.path(path.dir) {
         Some(directory) => paths::resolve(&directory, raw, out),
+        // A descriptor that nobody knows anything of.
+        None if path.raw.is_none() => return false,
         None => out.extend_from_slice(raw),
     }
     true
