@@ -5,8 +5,8 @@ crate::hooks! { family syscall = 9;
     unsafe fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
     symbols: "syscall";
     fails: MinusOne;
-    event: ;
-    instead |_row, real| syscalls::made(row_of(number), number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
+    event: FileOpen, FileClose, FdDuplicate, NetSocket, NetBind, NetListen, NetConnect, NetAccept, NetClose, ProcessExec, ProcessFork;
+    instead |row, real| syscalls::made(row_of(number).map(|own| own.called_as(row)), number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
 
     names: clone3;
     numbers: [

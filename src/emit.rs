@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use wire::codec;
 use wire::events::Payload;
-use wire::record::{Flags, Head, Via};
+use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Mapped};
 use wire::ring::{Memory, Refused, Reservation, reserve};
 
@@ -167,9 +167,9 @@ fn write(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: i
         pid: caller.pid,
         tid: caller.tid,
         kind: payload.kind(),
-        call: row.0,
+        call: row.number(),
         errno: outcome.map_or(0, |outcome| outcome.errno),
-        via: Via::Symbol as u8,
+        via: row.via() as u8,
         flags: flags | if outcome.is_some() { Flags::RETURNED } else { 0 },
     };
     match reserve(&ring, caller.slot, Head::LEN + payload.len()) {

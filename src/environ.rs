@@ -51,6 +51,7 @@ static OURS: Kept = Kept {
 
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
+const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
 
 /// Appends `parts`, joined, as one string to what is kept. Called by the constructor only.
 fn keep(parts: &[&[u8]]) {
@@ -118,7 +119,7 @@ pub unsafe fn read(environment: Strings) -> Wishes {
     for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
         if variable == b"GLASSBOX=off" {
             wishes.is_off = true;
-        } else if let Some(socket) = variable.strip_prefix(b"GLASSBOX_SOCKET=") {
+        } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());
         } else if let Some(size) = variable.strip_prefix(b"GLASSBOX_RING_KIB=") {
             wishes.ring_kib = core::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
@@ -127,17 +128,22 @@ pub unsafe fn read(environment: Strings) -> Wishes {
     wishes
 }
 
-/// Copies our variables, for later images. `library` is the sensor's name as the loader was asked for it.
+/// Copies our variables, for later images. `library` is the sensor's name as the loader was asked for it; `socket` is where
+/// to report, for a process that was told so otherwise than by its environment.
 ///
 /// # Safety
-/// As for [`read`]; called by the constructor only.
-pub unsafe fn remember(environment: Strings, library: &[u8]) {
+/// As for [`read`]; called once, where the sensor begins.
+pub unsafe fn remember(environment: Strings, library: &[u8], socket: Option<&[u8]>) {
     // SAFETY: the caller's promise.
     let preload = unsafe { each(environment) }.find_map(|variable| variable.strip_prefix(PRELOAD));
     // Loaded by /etc/ld.so.preload, the next image gets us without the variable.
-    if preload.is_some_and(|list| holds(list, library)) {
+    if socket.is_some() || preload.is_some_and(|list| holds(list, library)) {
         keep(&[PRELOAD, library]);
         OURS.has_preload.store(1, Ordering::Relaxed);
+    }
+    if let Some(socket) = socket {
+        keep(&[SOCKET, socket]);
+        return;
     }
     // SAFETY: the caller's promise.
     for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {

@@ -6,17 +6,57 @@
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
 //! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true caller.
+//! * `answer |row, real| …`: the same, unless the expression gives an answer of its own.
 //! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what follows them.
 //! * `vfork |row, pid| …`: for vfork, which returns twice.
 //!
-//! Where there is no ring, `after` and `jump` only call on. Nothing with a destructor is alive while the real function
+//! Where there is no ring, `after`, `jump` and `answer` only call on. Nothing with a destructor is alive while the real function
 //! runs, and nothing is held: the thread may be cancelled there, or jump out.
+
+use core::mem::MaybeUninit;
+
+use wire::record::Via;
 
 use crate::fail::Outcome;
 
-/// The row that a wrapper was made from: its number in the table.
+/// The row that a wrapper was made from, and which of its two twins was called: one word, folded into the code.
 #[derive(Clone, Copy)]
-pub struct Row(pub u16);
+#[repr(transparent)]
+pub struct Row(u16);
+
+impl Row {
+    /// No function: what the constructor reports.
+    pub const NONE: Self = Self(0);
+    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed.
+    const REDIRECTED: u16 = 1 << 15;
+
+    /// The row at `place` of the file with the number `family`.
+    pub const fn new(family: u16, place: u16) -> Self {
+        Self(family << 8 | place)
+    }
+
+    /// The same row, called by way of [`crate::got`].
+    pub const fn redirected(self) -> Self {
+        Self(self.0 | Self::REDIRECTED)
+    }
+
+    /// This row, called the way that `other` was.
+    pub const fn called_as(self, other: Self) -> Self {
+        Self(self.0 | other.0 & Self::REDIRECTED)
+    }
+
+    /// Its number in the table.
+    #[inline(always)]
+    pub const fn number(self) -> u16 {
+        self.0 & !Self::REDIRECTED
+    }
+
+    /// Which mechanism saw the call.
+    #[inline(always)]
+    pub const fn via(self) -> Via {
+        if self.0 & Self::REDIRECTED == 0 { Via::Symbol } else { Via::Got }
+    }
+}
 
 /// A call that came back.
 #[derive(Clone, Copy)]
@@ -59,14 +99,14 @@ macro_rules! hooks {
         impl Name {
             /// The row's number in the whole table.
             pub const fn row(self) -> $crate::hook::Row {
-                $crate::hook::Row($number << 8 | (self as u16 + 1))
+                $crate::hook::Row::new($number, self as u16 + 1)
             }
         }
 
         $(
             const _: &[wire::events::Kind] = &[$(wire::events::Kind::$kind),*];
             $crate::row! {
-                ($($symbol),*)
+                $name ($($symbol),*) ($($kind),*)
                 { $phase, Name::$name.row(), $fails, ($($argument: $type),*) -> $ret, |$($bound),+| $body }
             }
         )*
@@ -95,19 +135,28 @@ macro_rules! families {
     };
 }
 
-/// One row: a wrapper for each symbol.
+/// One row: a wrapper for each symbol, in a module of its own, which holds the next symbol's. After the symbols come the
+/// events.
 #[macro_export]
 macro_rules! row {
-    (($($symbol:literal),*) $rest:tt) => { $( const _: () = { $crate::wrapper! { $symbol, $rest } }; )* };
+    ($module:ident () $events:tt $rest:tt) => {};
+    ($module:ident ($symbol:literal $(, $more:literal)*) $events:tt $rest:tt) => {
+        #[allow(non_snake_case)] // named after the C function
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::wrapper! { $symbol, $events, $rest }
+            $crate::row! { also ($($more),*) $events $rest }
+        }
+    };
 }
 
-/// One exported function.
+/// One exported function, and its twin for callers that [`crate::got`] leads here.
 #[macro_export]
 macro_rules! wrapper {
-    ($symbol:literal, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+    ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
-        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
-        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
@@ -117,19 +166,18 @@ macro_rules! wrapper {
             };
             if $crate::state::ring().is_some() {
                 let outcome = <$crate::fail::$fails as $crate::fail::Fails<$ret>>::outcome(&$result);
-                let $call = $crate::hook::Call { row: $row, outcome };
+                let $call = $crate::hook::Call { row, outcome };
                 #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
                 // SAFETY: the arguments are the application's, valid for the call that it made: what the kernel or
                 // libc could read, `capture` may. Each function in the row says what it reads.
                 unsafe { $body };
             }
             $result
-        }
+        } }
     };
-    ($symbol:literal, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
+    ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
-        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
-        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
@@ -137,57 +185,145 @@ macro_rules! wrapper {
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
-            let $call = $row;
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
             unsafe { $body }
-        }
+        } }
     };
-    ($symbol:literal, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
+    ($symbol:literal, $events:tt, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
+        $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { $body; None } } }
+    };
+    ($symbol:literal, $events:tt, { answer, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
-        unsafe extern "C" fn missing($(_: $type),*) -> $ret {
-            <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing()
-        }
-        unsafe extern "C" fn record($($argument: $type),*) -> usize {
-            let Some(address) = REAL.get($crate::c_name!($symbol)) else { return missing as *const () as usize };
+        #[inline(always)]
+        unsafe fn body($call: $crate::hook::Row, $($argument: $type),*) -> $crate::hook::Onward<$ret> {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+                return $crate::hook::Onward::done(<$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing());
+            };
+            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
+            let $real = unsafe {
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
+            };
             if $crate::state::ring().is_some() {
-                let $call = $row;
                 #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
                 // SAFETY: as for `after`.
-                unsafe { $body };
+                let answer: Option<$ret> = unsafe { $body };
+                if let Some(answer) = answer {
+                    return $crate::hook::Onward::done(answer);
+                }
             }
-            address
+            $crate::hook::Onward::to(address)
+        }
+        unsafe extern "C" fn record($($argument: $type),*) -> $crate::hook::Onward<$ret> {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row, $($argument),*) }
+        }
+        unsafe extern "C" fn record_redirected($($argument: $type),*) -> $crate::hook::Onward<$ret> {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row.redirected(), $($argument),*) }
         }
         $crate::jump_stub! {
             #[cfg_attr(not(test), unsafe(export_name = $symbol))]
             wrapper, record
         }
+        $crate::jump_stub! { twin, record_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL }
     };
-    ($symbol:literal, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
+    ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
      |$call:ident| $body:expr }) => {
-        unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
-            let $call = $row;
+        static REAL: $crate::real::Real = $crate::real::Real::new();
+        #[inline(always)]
+        unsafe fn body($call: $crate::hook::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the array is the stub's, on its frame.
             unsafe { $body }
+        }
+        unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row, $path, $list, $rest) }
+        }
+        unsafe extern "C" fn with_array_redirected($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row.redirected(), $path, $list, $rest) }
         }
         $crate::list_stub! {
             #[cfg_attr(not(test), unsafe(export_name = $symbol))]
             wrapper, with_array
         }
+        $crate::list_stub! { twin, with_array_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL }
     };
-    ($symbol:literal, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
-        unsafe extern "C" fn returned($pid: isize) -> $ret {
-            let $call = $row;
+    ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
+        static REAL: $crate::real::Real = $crate::real::Real::new();
+        #[inline(always)]
+        unsafe fn body($call: $crate::hook::Row, $pid: isize) -> $ret {
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: the stub made the call and passes on what it returned.
             unsafe { $body }
+        }
+        unsafe extern "C" fn returned(pid: isize) -> $ret {
+            // SAFETY: as above.
+            unsafe { body($row, pid) }
+        }
+        unsafe extern "C" fn returned_redirected(pid: isize) -> $ret {
+            // SAFETY: as above.
+            unsafe { body($row.redirected(), pid) }
         }
         $crate::vfork_stub! {
             #[cfg_attr(not(test), unsafe(export_name = $symbol))]
             wrapper, returned
         }
+        $crate::vfork_stub! { twin, returned_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL }
     };
+}
+
+/// The exported function and its twin, which go on in one body. Where no event says who saw it, they are one.
+#[macro_export]
+macro_rules! twins {
+    ($symbol:literal, (), $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
+        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+            let $called = $row;
+            $body
+        }
+        $crate::hook_entry! { $symbol, wrapper, REAL }
+    };
+    ($symbol:literal, $events:tt, $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
+        // The row comes last, so that the arguments stay in their registers and both twins are a move and a jump.
+        #[inline(never)]
+        unsafe extern "C" fn body($($argument: $type,)* $called: $crate::hook::Row) -> $ret $body
+        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+            // SAFETY: the arguments are the caller's.
+            unsafe { body($($argument,)* $row) }
+        }
+        unsafe extern "C" fn twin($($argument: $type),*) -> $ret {
+            // SAFETY: the arguments are the caller's.
+            unsafe { body($($argument,)* $row.redirected()) }
+        }
+        $crate::hook_entry! { $symbol, twin, REAL }
+    };
+}
+
+/// Where a call that looks at its caller goes on: to the real function, or back with an answer. In the two registers that
+/// the stubs of `arch` read.
+#[repr(C)]
+pub struct Onward<R> {
+    address: usize,
+    value: MaybeUninit<R>,
+}
+
+impl<R> Onward<R> {
+    /// To the function at `address`, with everything as it came.
+    pub fn to(address: usize) -> Self {
+        Self { address, value: MaybeUninit::zeroed() }
+    }
+
+    /// Back to the caller.
+    pub fn done(value: R) -> Self {
+        Self { address: 0, value: MaybeUninit::new(value) }
+    }
 }
 
 /// A symbol's name as a C string.

@@ -11,14 +11,15 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use wire::events::ProcessStart;
 use wire::fields::{AT_FDCWD, Args, Environment, Hidden, Path, Vector};
-use wire::hello::{self, Blind, Hello};
+use wire::hello::{self, Blind, Hello, Joined};
+use wire::record::Flags;
 use wire::ring::layout::{self, Mapped};
 
 use crate::elf::{self, Image};
 use crate::environ::{self, Wishes};
 use crate::hook::Row;
 use crate::probe::Probe;
-use crate::{capture, emit, exits, real, state, sys};
+use crate::{capture, emit, exits, got, real, state, sys};
 
 type Strings = *const *const c_char;
 
@@ -58,6 +59,12 @@ pub fn find_maps() {
 }
 
 static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
+static IS_LATE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the sensor was loaded into a program that ran already, so that nobody is bound to it by name.
+pub fn is_late() -> bool {
+    IS_LATE.load(Ordering::Relaxed)
+}
 
 fn find_maps_with(auxiliary: &Auxiliary) {
     if IS_LOOKED_FOR.swap(true, Ordering::Relaxed) {
@@ -78,6 +85,12 @@ fn find_maps_with(auxiliary: &Auxiliary) {
     let own = unsafe { elf::find_map(first, own_dynamic()) };
     // Only the base namespace is armed: in another (dlmopen, an auditor) we are not in this list.
     if !own.is_null() {
+        // SAFETY: entries of the link map; ours is not the first, which is the program.
+        let (after_own, after_program) = unsafe { (elf::next_map(own), elf::next_map(first)) };
+        // The loader, if not libc, follows whatever was preloaded. Behind what is loaded later stands nobody yet.
+        IS_LATE.store(after_own.is_null(), Ordering::Relaxed);
+        let behind = if after_own.is_null() { after_program } else { after_own };
+        state::BEHIND_MAP.store(behind as usize, Ordering::Release);
         state::OWN_MAP.store(own as usize, Ordering::Release);
         state::FIRST_MAP.store(first as usize, Ordering::Release);
     }
@@ -107,26 +120,56 @@ fn own_dynamic() -> usize {
 pub extern "C" fn start() {
     let Some(auxiliary) = Auxiliary::read() else { return };
     find_maps_with(&auxiliary);
-    use_vdso(&auxiliary);
+    // Whoever loads us into a program that runs calls `join` next, and says where to report.
+    if !is_late() {
+        begin(&auxiliary, None);
+    }
+}
+
+/// Joins a program that runs already: `glassbox attach` calls this, the library's entry point, once it has loaded us.
+/// `socket` is where the collector listens. Gives a [`Joined`] as a number.
+///
+/// # Safety
+/// `socket` is a C string.
+pub unsafe extern "C" fn join(socket: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    let (Some(socket), Some(auxiliary)) = (unsafe { capture::text(socket, 108) }, Auxiliary::read()) else {
+        return Joined::NotHere as c_int;
+    };
+    let joined = match (is_late(), state::ring()) {
+        (true, None) => begin(&auxiliary, Some(socket)),
+        (_, Some(_)) => Joined::Already,
+        (false, None) => Joined::NotHere,
+    };
+    if joined == Joined::Seen {
+        got::take_over();
+    }
+    joined as c_int
+}
+
+/// Attaches this process to a collector: the one that listens at `socket`, else where the environment says.
+fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
+    use_vdso(auxiliary);
     let began_ns = sys::now_ns();
     let own = state::OWN_MAP.load(Ordering::Relaxed) as *const elf::LinkMap;
     if own.is_null() {
-        return;
+        return Joined::NotHere;
     }
-    let Some(image) = Start::of(&auxiliary) else { return };
+    let Some(image) = Start::of(auxiliary) else { return Joined::NotHere };
     // SAFETY: the program's environment.
-    let wishes = unsafe { environ::read(image.environment) };
-    if wishes.is_off {
-        return;
+    let mut wishes = unsafe { environ::read(image.environment) };
+    if wishes.is_off && socket.is_none() {
+        return Joined::NotHere;
     }
+    wishes.socket = socket.or(wishes.socket);
     // SAFETY: our own entry.
     let library = unsafe { elf::name_of(own) }.to_bytes();
-    // SAFETY: as above; this is the constructor.
-    unsafe { environ::remember(image.environment, library) };
+    // SAFETY: the program's environment; the sensor begins here.
+    unsafe { environ::remember(image.environment, library, socket) };
     state::watch_threads(real::global(c"__libc_single_threaded"));
-    if let Some(ring) = attach(&wishes, &image) {
-        ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
-    }
+    let Some(ring) = attach(&wishes, &image) else { return Joined::Unseen };
+    ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
+    Joined::Seen
 }
 
 /// The destructor, at a normal exit: what was used. Nothing that matters waits for it.
@@ -160,19 +203,24 @@ impl Start {
     fn of(auxiliary: &Auxiliary) -> Option<Self> {
         let environment = environ::current();
         let path = auxiliary.get(libc::AT_EXECFN).unwrap_or(0) as *const c_char;
-        let id = |key| auxiliary.get(key).unwrap_or(0) as u32;
         if environment.is_null() {
             return None;
         }
+        // What the kernel said at the start, or what has become of it since.
+        let [uid, euid, gid, egid] = match is_late() {
+            false => [libc::AT_UID, libc::AT_EUID, libc::AT_GID, libc::AT_EGID]
+                .map(|key| auxiliary.get(key).unwrap_or(0) as u32),
+            true => sys::ids(),
+        };
         Some(Self {
             environment,
             // SAFETY: checked there.
             arguments: unsafe { arguments_before(environment, path) },
             path,
-            uid: id(libc::AT_UID),
-            euid: id(libc::AT_EUID),
-            gid: id(libc::AT_GID),
-            egid: id(libc::AT_EGID),
+            uid,
+            euid,
+            gid,
+            egid,
             pid: sys::getpid(),
             ppid: sys::getppid(),
         })
@@ -181,8 +229,11 @@ impl Start {
     /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
     fn tell(&self, is_near: bool) {
         let (mut exe, mut cwd, mut shown) = ([0; 4096], [0; 4096], [core::ptr::null(); SHOWN]);
+        // A program that runs may have written over what it was started with (setproctitle does): /proc knows.
+        let mut arguments = [0; 4096];
+        let now = if is_late() { sys::read_file(c"/proc/self/cmdline", &mut arguments).ok() } else { None };
         // SAFETY: the kernel's string.
-        let executed = unsafe { capture::text(self.path, 4096) };
+        let executed = if is_late() { None } else { unsafe { capture::text(self.path, 4096) } };
         // An image run by descriptor has a name only in /proc.
         let is_named = executed.is_some_and(|path| !path.starts_with(b"/dev/fd/"));
         let image = match is_near && is_named {
@@ -190,11 +241,14 @@ impl Start {
             false => sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default(),
         };
         let path = if is_named { executed } else { Some(image) };
-        let (argv, flags) = capture::arguments(Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0));
+        let (argv, flags) = match now {
+            Some(len) => packed(arguments.get(..len).unwrap_or_default()),
+            None => capture::arguments(Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0)),
+        };
         // SAFETY: the program's environment.
         let env = Environment(unsafe { shown_environment(self.environment, &mut shown) });
         emit::before(
-            Row(0),
+            Row::NONE,
             flags,
             &ProcessStart {
                 path: Path { dir: AT_FDCWD, raw: path },
@@ -210,6 +264,13 @@ impl Start {
             },
         );
     }
+}
+
+/// An argument vector as /proc shows it, and the record's flags if it was cut in the middle of a string.
+fn packed(strings: &[u8]) -> (Args<'_>, u8) {
+    let end = strings.iter().rposition(|byte| *byte == 0).map_or(0, |last| last + 1);
+    let flags = if end < strings.len() { Flags::TRUNCATED } else { 0 };
+    (Args::Packed(strings.get(..end).unwrap_or_default()), flags)
 }
 
 /// The argument vector, which stands before the environment on the initial stack: found from there, since musl passes it

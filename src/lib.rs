@@ -23,6 +23,7 @@ mod exec;
 mod exits;
 mod fail;
 mod fds;
+mod got;
 mod hook;
 mod init;
 mod lineage;
@@ -49,6 +50,10 @@ static START: extern "C" fn() = init::start;
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static FINISH: extern "C" fn() = init::finish;
+
+// The library's entry point (`build.rs`), which needs no exported name.
+#[cfg(not(test))]
+entry_stub! { init::join }
 
 /// Never reached: `cargo xtask check-so` proves that no path to it is linked, by the absence of the bytes after the
 /// instruction, which go wherever the optimiser puts this. It stops rather than loops, should the proof be wrong.

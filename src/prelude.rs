@@ -14,7 +14,7 @@ pub use crate::emit::Way;
 pub use crate::exec::Find;
 pub use crate::names::{at, here, open_as};
 pub use crate::net::unpeeked;
-pub(crate) use crate::{emit, exec, exits, fds, lineage, names, net, syscalls};
+pub(crate) use crate::{emit, exec, exits, fds, got, lineage, names, net, syscalls};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::elf;
+use crate::got;
 use crate::init;
 use crate::state;
 
@@ -38,12 +39,10 @@ impl Real {
     fn find(&self, name: &CStr) -> Option<usize> {
         init::find_maps();
         let own = state::OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
-        if own.is_null() {
-            return None;
-        }
-        // SAFETY: our own entry. An image that is unloaded at this moment stands behind libc in the map, and the symbols
-        // asked for are libc's, so the walk ends before it.
-        let found = unsafe { elf::find_symbol(elf::next_map(own), name) };
+        let behind = state::BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+        // SAFETY: entries of the link map, or null. An image that is unloaded at this moment stands behind libc in the map,
+        // and the symbols asked for are libc's, so the walk ends before it.
+        let found = unsafe { elf::find_symbol(behind, own, name) }.map(got::original);
         self.0.store(found.unwrap_or(MISSING), Ordering::Relaxed);
         found
     }
@@ -54,5 +53,5 @@ pub fn global(name: &CStr) -> Option<usize> {
     init::find_maps();
     let first = state::FIRST_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
     // SAFETY: the link map's first entry, or null.
-    unsafe { elf::find_symbol(first, name) }
+    unsafe { elf::find_symbol(first, core::ptr::null(), name) }
 }

@@ -376,5 +376,8 @@ pub fn now_ns() -> u64 {
 
 /// The link map entry of the sensor itself, for finding the next definitions; 0 until known.
 pub static OWN_MAP: AtomicUsize = AtomicUsize::new(0);
+/// The entry at which the next definitions begin: the one behind ours, or, where the sensor came late and stands last, the
+/// one behind the program's; 0 until known.
+pub static BEHIND_MAP: AtomicUsize = AtomicUsize::new(0);
 /// The first entry of the link map; 0 until known.
 pub static FIRST_MAP: AtomicUsize = AtomicUsize::new(0);

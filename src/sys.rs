@@ -81,6 +81,12 @@ pub fn gettid() -> u32 {
     call!(SYS_gettid).unwrap_or(0) as u32
 }
 
+/// Real and effective user id, real and effective group id, at the moment.
+pub fn ids() -> [u32; 4] {
+    [call!(SYS_getuid), call!(SYS_geteuid), call!(SYS_getgid), call!(SYS_getegid)]
+        .map(|id| id.unwrap_or(0) as u32)
+}
+
 /// readlink(2); gives the bytes of the target.
 pub fn readlink<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     let len = call!(SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), buffer.as_mut_ptr(), buffer.len())?;
@@ -108,6 +114,14 @@ pub fn map_anonymous(len: usize) -> Result<*mut u8> {
 pub fn map_shared(fd: c_int, len: usize) -> Result<*mut u8> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     call!(SYS_mmap, 0, len, protection, libc::MAP_SHARED, fd, 0).map(|address| address as *mut u8)
+}
+
+/// mprotect(2).
+///
+/// # Safety
+/// Nobody relies on the pages' present protection.
+pub unsafe fn protect(address: usize, len: usize, protection: c_int) -> Result<()> {
+    call!(SYS_mprotect, address, len, protection).map(|_| ())
 }
 
 /// munmap(2).

@@ -5,6 +5,9 @@ use core::arch::asm;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// Relocations that put a symbol's address into a word: R_AARCH64_ABS64, R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT (AAELF64, 5.7).
+pub const ADDRESS_RELOCATIONS: [u32; 3] = [257, 1025, 1026];
+
 /// Makes a system call; a negative result down to -4095 is an error number.
 ///
 /// # Safety
@@ -150,6 +153,20 @@ hidden_function rust_eh_personality
 "#
 );
 
+/// Defines `glassbox_join`, which the linker can name and the loader cannot: goes on in `$join`.
+#[macro_export]
+macro_rules! entry_stub {
+    ($join:path) => {
+        core::arch::global_asm!(
+            ".globl glassbox_join",
+            ".hidden glassbox_join",
+            ".type glassbox_join,@function",
+            "glassbox_join: b {join}",
+            join = sym $join,
+        );
+    };
+}
+
 /// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns first;
 /// the return address is in a register, which the kernel preserves, and nothing was pushed. Both then continue in
 /// `$returned(result)`, which returns to the caller.
@@ -174,8 +191,9 @@ macro_rules! vfork_stub {
     };
 }
 
-/// Defines `$name`: calls `$record` with the arguments it got, then jumps to the address that it gave, with every
-/// argument and the return address as they came. For functions that look at who called them.
+/// Defines `$name`: calls `$record` with the arguments it got, then goes where the [`crate::hook::Onward`] that it gave
+/// says: to an address, with every argument and the return address as they came, or back with an answer. For functions that
+/// look at who called them.
 #[macro_export]
 macro_rules! jump_stub {
     ($(#[$meta:meta])* $name:ident, $record:ident) => {
@@ -191,12 +209,17 @@ macro_rules! jump_stub {
                 "stp x6, x7, [sp, 64]",
                 "bl {record}",
                 "mov x16, x0",
+                "mov x17, x1",
                 "ldp x0, x1, [sp, 16]",
                 "ldp x2, x3, [sp, 32]",
                 "ldp x4, x5, [sp, 48]",
                 "ldp x6, x7, [sp, 64]",
                 "ldp x29, x30, [sp], 80",
+                "cbz x16, 2f",
                 "br x16",
+                "2:",
+                "mov x0, x17",
+                "ret",
                 record = sym $record,
             )
         }

@@ -5,6 +5,9 @@ use core::arch::asm;
 use core::arch::global_asm;
 use core::sync::atomic::AtomicU64;
 
+/// Relocations that put a symbol's address into a word: R_X86_64_64, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT (x86-64 psABI, 4.4.1).
+pub const ADDRESS_RELOCATIONS: [u32; 3] = [1, 6, 7];
+
 /// Makes a system call; a negative result down to -4095 is an error number.
 ///
 /// # Safety
@@ -191,6 +194,20 @@ hidden_function rust_eh_personality
 "#
 );
 
+/// Defines `glassbox_join`, which the linker can name and the loader cannot: goes on in `$join`.
+#[macro_export]
+macro_rules! entry_stub {
+    ($join:path) => {
+        core::arch::global_asm!(
+            ".globl glassbox_join",
+            ".hidden glassbox_join",
+            ".type glassbox_join,@function",
+            "glassbox_join: jmp {join}",
+            join = sym $join,
+        );
+    };
+}
+
 /// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent returns
 /// through later; the return address waits in a register that the kernel preserves. Both then continue in
 /// `$returned(result)`, which returns to the caller.
@@ -213,8 +230,9 @@ macro_rules! vfork_stub {
     };
 }
 
-/// Defines `$name`: calls `$record` with the arguments it got, then jumps to the address that it gave, with every
-/// argument and the return address as they came. For functions that look at who called them.
+/// Defines `$name`: calls `$record` with the arguments it got, then goes where the [`crate::hook::Onward`] that it gave
+/// says: to an address, with every argument and the return address as they came, or back with an answer. For functions that
+/// look at who called them.
 #[macro_export]
 macro_rules! jump_stub {
     ($(#[$meta:meta])* $name:ident, $record:ident) => {
@@ -230,6 +248,7 @@ macro_rules! jump_stub {
                 "push r9",
                 "sub rsp, 8",
                 "call {record}",
+                "mov r11, rdx",
                 "add rsp, 8",
                 "pop r9",
                 "pop r8",
@@ -237,7 +256,12 @@ macro_rules! jump_stub {
                 "pop rdx",
                 "pop rsi",
                 "pop rdi",
+                "test rax, rax",
+                "jz 2f",
                 "jmp rax",
+                "2:",
+                "mov rax, r11",
+                "ret",
                 record = sym $record,
             )
         }

@@ -358,7 +358,6 @@ fn a_function_found_by_dlsym_is_seen_once() {
 }
 
 #[test]
-#[ignore = "needs the sensor to answer dlsym with its own wrappers (DESIGN decision 5: results of dlsym)"]
 fn a_function_found_by_dlsym_past_the_preload_is_seen_once() {
     let seen = sensed("dlopen_runpath", &[]).events;
 

@@ -79,6 +79,29 @@ impl Blind {
     }
 }
 
+/// What became of a program that ran already when it was told to join: what the sensor's entry point returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Joined {
+    /// It has a ring, and the collector has it too.
+    Seen = 1,
+    /// It had one before.
+    Already = 2,
+    /// No collector took it, or there is no room for a ring.
+    Unseen = 3,
+    /// It cannot be: another namespace of libraries, or a program that the sensor cannot read.
+    NotHere = 4,
+}
+
+impl Joined {
+    /// Reads what the entry point returned; `None` for a value that no sensor of this version gives.
+    pub fn from_number(number: u64) -> Option<Self> {
+        [Self::Seen, Self::Already, Self::Unseen, Self::NotHere]
+            .into_iter()
+            .find(|joined| *joined as u64 == number)
+    }
+}
+
 impl<'a> Hello<'a> {
     /// Encodes the message; gives its length, or 0 when `buffer` is too small.
     pub fn encode(&self, buffer: &mut [u8]) -> usize {

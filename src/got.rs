@@ -1,0 +1,279 @@
+//! Callers that symbol interposition does not reach: they are led to us by what they are bound to.
+//!
+//! A library that is loaded with `RTLD_DEEPBIND` looks into its own dependencies before it looks at a preloaded library; a
+//! library behind us that asks for the next definition is given libc's; and when the sensor joins a process that runs
+//! already, everybody is bound. Two things are changed for them, both in data, never in code:
+//!
+//! * **Definitions**: the entry in libc's symbol table says where the function is. Pointed to us, it serves whoever is
+//!   bound from then on, by relocation, lazily, or by dlsym(3) in each of its forms; the loader does the search, with the
+//!   caller, the scope and the version as ever. So a library's constructor, which runs before dlopen returns, is bound to us
+//!   too. It is changed when it is first needed ([`redirect_all`], [`answer`]), since each page of it is then the process's
+//!   own; a program that never does such a thing pays nothing.
+//! * **Slots**: words of a loaded image that hold a function's address already ([`patch_slots`]).
+//!
+//! Only what holds the very definition that our wrapper calls is changed: another version of a symbol, and a program's own
+//! function of the same name, are not ours to wrap. What is reached in this way is a twin of the exported wrapper, whose
+//! records say so (`via`).
+//!
+//! # Safety
+//! Symbol tables and relocations come from the loader's description of mapped images, as in [`elf`]. Words are written
+//! whole, and both what they held and what they hold then is a function of the same type, so a thread that reads one
+//! meanwhile is well served.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::elf::{Image, Layout, LinkMap};
+use crate::real::Real;
+use crate::state::{self, Seal};
+use crate::{init, sys};
+
+/// One exported symbol, as the distances from each field to what it names: absolute addresses would have to be relocated,
+/// and a page written, in every process.
+#[repr(C)]
+pub struct Hook {
+    twin: i32,
+    real: i32,
+    name: i32,
+}
+
+impl Hook {
+    fn at(field: &i32) -> usize {
+        (&raw const *field as usize).wrapping_add_signed(*field as isize)
+    }
+
+    /// What slots and definitions are pointed to.
+    fn twin(&self) -> usize {
+        Self::at(&self.twin)
+    }
+
+    fn name(&self) -> &'static CStr {
+        // SAFETY: `hook_entry!` put the distance to a string there.
+        unsafe { CStr::from_ptr(Self::at(&self.name) as *const c_char) }
+    }
+
+    /// What the wrapper calls.
+    fn real(&self) -> Option<usize> {
+        // SAFETY: `hook_entry!` put the distance to a static there.
+        unsafe { &*(Self::at(&self.real) as *const Real) }.get(self.name())
+    }
+}
+
+/// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its parts ("R").
+#[macro_export]
+macro_rules! hook_entry {
+    ($symbol:literal, $twin:path, $real:path) => {
+        core::arch::global_asm!(
+            ".pushsection glassbox_names,\"aMS\",@progbits,1",
+            concat!("7: .asciz \"", $symbol, "\""),
+            ".popsection",
+            ".pushsection glassbox_hooks,\"aR\",@progbits",
+            ".balign 4",
+            ".long {twin} - .",
+            ".long {real} - .",
+            ".long 7b - .",
+            ".popsection",
+            twin = sym $twin,
+            real = sym $real,
+        );
+    };
+}
+
+// The linker's names for the section's ends are nobody else's.
+core::arch::global_asm!(".hidden __start_glassbox_hooks", ".hidden __stop_glassbox_hooks");
+
+/// Every exported symbol.
+fn hooks() -> &'static [Hook] {
+    unsafe extern "C" {
+        #[link_name = "__start_glassbox_hooks"]
+        static START: [Hook; 0];
+        #[link_name = "__stop_glassbox_hooks"]
+        static STOP: [Hook; 0];
+    }
+    let (start, stop) = (&raw const START as usize, &raw const STOP as usize);
+    // SAFETY: the linker sets both symbols around the section, which holds nothing but what `hook_entry!` puts there.
+    unsafe { core::slice::from_raw_parts(start as *const Hook, (stop - start) / size_of::<Hook>()) }
+}
+
+/// An exported symbol: the wrapper's address, and its hook. The sensor's own symbol table has a filter that answers for most
+/// names.
+fn find(name: &CStr) -> Option<(usize, &'static Hook)> {
+    let own = state::OWN_MAP.load(Ordering::Acquire) as *const LinkMap;
+    // SAFETY: our own entry, or null.
+    let wrapper = unsafe { Image::of(own) }?.symbol(name)?;
+    hooks().iter().find(|hook| hook.name() == name).map(|hook| (wrapper, hook))
+}
+
+/// What the end of a look-up in the link map means: at a definition that was pointed to us, what it was before.
+pub fn original(address: usize) -> usize {
+    let hook = hooks().iter().find(|hook| hook.twin() == address);
+    hook.and_then(Hook::real).unwrap_or(address)
+}
+
+/// dlsym(3) and dlvsym(3) before they are made: `None` where the real one is to answer its true caller, else its answer.
+///
+/// A handle does not depend on who asks: what is found behind it is exchanged for the wrapper that the program itself would
+/// call, so that the address of a function is the same however it was come by. `RTLD_DEFAULT` finds us by itself. For
+/// `RTLD_NEXT` the definition is pointed to us: whoever asks from before us finds us, who asks from behind us does then.
+///
+/// # Safety
+/// `name` is the call's; `real` makes it.
+pub unsafe fn answer(
+    handle: *mut c_void,
+    name: *const c_char,
+    real: impl FnOnce() -> *mut c_void,
+) -> Option<*mut c_void> {
+    if sys::is_wild(name) {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let (wrapper, hook) = find(unsafe { CStr::from_ptr(name) })?;
+    if handle == libc::RTLD_DEFAULT {
+        return None;
+    }
+    if handle == libc::RTLD_NEXT {
+        if may_change() {
+            redirect(core::slice::from_ref(hook));
+        }
+        return None;
+    }
+    let found = real();
+    let is_ours = !found.is_null() && (hook.real() == Some(found as usize) || hook.twin() == found as usize);
+    let ours = if init::is_late() { hook.twin() } else { wrapper };
+    Some(if is_ours { ours as *mut c_void } else { found })
+}
+
+/// A library is about to be loaded with these flags: one that will look into its own dependencies first finds us there.
+pub fn before_load(flags: c_int) {
+    if flags & DEEPBIND != 0 && may_change() && !IS_REDIRECTED.load(Ordering::Relaxed) {
+        redirect_all();
+    }
+}
+
+/// `RTLD_DEEPBIND`, glibc's <dlfcn.h>; no flag of musl.
+const DEEPBIND: c_int = 8;
+
+/// Every definition was pointed to us.
+static IS_REDIRECTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process may be asked to make system calls.
+fn may_change() -> bool {
+    state::ring().is_some() && state::seal() == Seal::Open
+}
+
+/// Leads everybody to us who is in this process already, or comes later: for a sensor that came late itself.
+pub fn take_over() {
+    redirect_all();
+    let reals = hooks().iter().filter_map(Hook::real);
+    let span = reals.clone().min().unwrap_or(0)..=reals.max().unwrap_or(0);
+    each_image(|layout, image| patch_slots(layout, image, &span));
+}
+
+fn redirect_all() {
+    redirect(hooks());
+    IS_REDIRECTED.store(true, Ordering::Relaxed);
+}
+
+/// Points the definitions that these hooks call to their twins.
+fn redirect(hooks: &[Hook]) {
+    // All are looked up before any is changed.
+    for hook in hooks {
+        hook.real();
+    }
+    each_image(|layout, image| {
+        let (mut first, mut end) = (usize::MAX, 0);
+        each_definition(image, hooks, |place, _| {
+            let place = &raw const *place as usize;
+            (first, end) = (first.min(place), end.max(place + size_of::<usize>()));
+        });
+        let Some(pages) = layout.symbol_pages(image, first..end).filter(|pages| end != 0 && pages.open())
+        else {
+            return;
+        };
+        each_definition(image, hooks, |place, hook| {
+            // The loader adds the base, wrapping.
+            place.store(hook.twin().wrapping_sub(image.base()), Ordering::Relaxed);
+        });
+        pages.close();
+    });
+}
+
+/// The definitions of an image that are what the wrappers of these hooks call.
+fn each_definition(image: &Image, hooks: &[Hook], mut visit: impl FnMut(&'static AtomicUsize, &Hook)) {
+    for hook in hooks {
+        let Some(real) = hook.real() else { continue };
+        image.each_definition(hook.name(), |place| {
+            if image.base().wrapping_add(place.load(Ordering::Relaxed)) == real {
+                visit(place, hook);
+            }
+        });
+    }
+}
+
+/// Points the words of an image to us that hold the address of a function that is wrapped. All of these lie in `span`.
+///
+/// A word that is still to be bound holds the address of the code that will bind it, to the definition that was changed.
+fn patch_slots(layout: &Layout<'_>, image: &Image, span: &RangeInclusive<usize>) {
+    let protected = layout.after_relocation();
+    let mut is_open = false;
+    image.each_slot(|place, name| {
+        if !layout.is_writable(place) || !place.is_multiple_of(align_of::<usize>()) {
+            return;
+        }
+        // SAFETY: a word of the image's data, which the loader has relocated.
+        let slot = unsafe { &*(place as *const AtomicUsize) };
+        let value = slot.load(Ordering::Relaxed);
+        let Some((_, hook)) = span.contains(&value).then(|| find(name)).flatten() else { return };
+        if hook.real() != Some(value) {
+            return;
+        }
+        if protected.contains(place) && !is_open {
+            is_open = protected.open();
+            if !is_open {
+                return;
+            }
+        }
+        slot.store(hook.twin(), Ordering::Relaxed);
+    });
+    if is_open {
+        protected.close();
+    }
+}
+
+static ITERATE: Real = Real::new();
+
+/// Calls `visit` with each image of the base namespace but our own, while libc keeps them loaded.
+fn each_image<V: FnMut(&Layout<'_>, &Image)>(mut visit: V) {
+    type Iterate = unsafe extern "C" fn(
+        unsafe extern "C" fn(*const libc::dl_phdr_info, usize, *mut c_void) -> c_int,
+        *mut c_void,
+    ) -> c_int;
+    unsafe extern "C" fn one<V: FnMut(&Layout<'_>, &Image)>(
+        info: *const libc::dl_phdr_info,
+        _size: usize,
+        visit: *mut c_void,
+    ) -> c_int {
+        // SAFETY: dl_iterate_phdr(3) passes its own description of an image, and on what it was given.
+        let (info, visit) = unsafe { (&*info, &mut *visit.cast::<V>()) };
+        // SAFETY: the image's own program headers.
+        let layout = unsafe {
+            Layout::new(info.dlpi_addr as usize, info.dlpi_phdr.cast(), usize::from(info.dlpi_phnum))
+        };
+        if info.dlpi_addr as usize != own_base()
+            && let Some(image) = layout.image()
+        {
+            visit(&layout, &image);
+        }
+        0
+    }
+    let Some(address) = ITERATE.get(c"dl_iterate_phdr") else { return };
+    // SAFETY: the function's prototype (dl_iterate_phdr(3)); `visit` lives as long as the call.
+    unsafe { core::mem::transmute::<usize, Iterate>(address)(one::<V>, (&raw mut visit).cast()) };
+}
+
+fn own_base() -> usize {
+    let own = state::OWN_MAP.load(Ordering::Acquire) as *const LinkMap;
+    // SAFETY: our own entry, or null.
+    unsafe { own.as_ref() }.map_or(0, |own| own.base)
+}
