@@ -92,10 +92,6 @@ pub enum Expect {
     Rubbish,
 }
 
-/// What a broken promise that is known says.
-const KNOWN_FAULTS: [&str; 5] =
-    ["`uid` is missing", "`euid` is missing", "`exe` is no", "`path` is not absolute", "no_slot"];
-
 impl Events {
     /// Reads `path` and checks it.
     ///
@@ -107,17 +103,6 @@ impl Events {
             String::from_utf8(bytes).unwrap_or_else(|error| panic!("{}: not UTF-8: {error}", path.display()));
         match Events::parse(&text, expect) {
             Ok(events) => events,
-            // Known, and asked for by GLASSBOX_TESTS_LEDGER until they are mended: a forked child whose parent made
-            // no event lacks its identity, and a burst of children can use up the slots.
-            Err(broken)
-                if std::env::var_os("GLASSBOX_TESTS_LEDGER").is_none()
-                    && broken
-                        .iter()
-                        .all(|promise| KNOWN_FAULTS.iter().any(|known| promise.contains(known))) =>
-            {
-                println!("known faults in {}:\n{}", path.display(), few(&broken));
-                Events::parse(&text, Expect::Rubbish).unwrap_or_else(|broken| panic!("{}", few(&broken)))
-            }
             Err(broken) => {
                 panic!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken))
             }
@@ -258,10 +243,7 @@ impl Events {
             let delivered =
                 self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
             let lost: i64 = self.of("sensor.loss", exit.pid()).filter_map(|loss| loss.number("count")).sum();
-            // Known: an image that forks and executes quickly may have its exit told with too few events. Asked for
-            // by GLASSBOX_TESTS_LEDGER until that is mended.
-            let is_asked = std::env::var_os("GLASSBOX_TESTS_LEDGER").is_some();
-            if is_asked && exit.number("events").is_some_and(|counted| counted != delivered as i64) {
+            if exit.number("events").is_some_and(|counted| counted != delivered as i64) {
                 broken.push(format!(
                     "pid {}: {delivered} events, the ledger says {:?}",
                     exit.pid(),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use wire::ring::layout::{Loss, Slot};
 
 use super::books::Books;
+use super::life::{Ledger, LifeId};
 use crate::enrich::Process;
 use crate::order::Queue;
 
@@ -29,31 +30,6 @@ pub struct End {
     pub noticed_ns: u64,
     /// Where the ring's tail was then: nothing of this image comes after.
     pub read_to: u64,
-}
-
-/// What a process's earlier images delivered, lost and cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// Events delivered.
-    pub events: u64,
-    /// Events lost.
-    pub lost: u64,
-    /// Hooked calls.
-    pub calls: u64,
-    /// Nanoseconds spent in the sensor.
-    pub sensor_ns: u64,
-}
-
-impl Ledger {
-    /// Both together.
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            events: self.events.saturating_add(other.events),
-            lost: self.lost.saturating_add(other.lost),
-            calls: self.calls.saturating_add(other.calls),
-            sensor_ns: self.sensor_ns.saturating_add(other.sensor_ns),
-        }
-    }
 }
 
 /// A program that was asked for and has not said hello.
@@ -114,12 +90,10 @@ pub struct Image {
     pub books: Option<Books>,
     /// What the sensor counted as lost, as far as it was reported.
     pub reported: [u64; Loss::ALL.len()],
-    /// All losses that were reported.
-    pub lost: u64,
     /// The program that it is about to become, or has become without a word.
     pub asked: Option<Asked>,
-    /// The ledger of the images before it.
-    pub carried: Ledger,
+    /// Its process: the ledger that all its images share.
+    pub life: LifeId,
     /// Its end, once we know of it.
     pub end: Option<End>,
     /// Whether an earlier collector read it.
@@ -182,8 +156,8 @@ impl Image {
         })
     }
 
-    /// Takes over the books of the collector that read this image before.
-    pub fn resume(&mut self, slot: &Slot) {
+    /// Takes over the books of the collector that read this image before; gives what that one had told of.
+    pub fn resume(&mut self, slot: &Slot) -> Ledger {
         self.delivered = slot.delivered.load(Ordering::Relaxed);
         // It noted the sum only; what is left is told by the likelier causes first.
         let mut left = slot.note.load(Ordering::Relaxed).cast_unsigned();
@@ -191,15 +165,14 @@ impl Image {
             let reported = slot.lost[*cause as usize].load(Ordering::Relaxed).min(left);
             self.reported[*cause as usize] = reported;
             left -= reported;
-            self.lost = self.lost.saturating_add(reported);
         }
+        Ledger { events: self.delivered, lost: self.reported.iter().sum(), ..Ledger::default() }
     }
 
-    /// The ledger of this image alone.
-    pub fn ledger(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
+    /// What this image's calls cost; events and losses are in its process's ledger since they happened.
+    pub fn costs(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
         let Some(books) = books else {
-            let events = self.delivered;
-            return Ledger { events, lost: self.lost, calls: events, ..Ledger::default() };
+            return Ledger { calls: self.delivered, ..Ledger::default() };
         };
         let counted = books.counts();
         let records = books.seq.saturating_add(self.unstamped);
@@ -207,11 +180,6 @@ impl Image {
             .start_ns
             .saturating_add(means.record.estimate(books.record_cost, records))
             .saturating_add(means.count.estimate(books.count_cost, counted));
-        Ledger {
-            events: self.delivered,
-            lost: self.lost,
-            calls: books.seq.saturating_add(counted),
-            sensor_ns,
-        }
+        Ledger { calls: books.seq.saturating_add(counted), sensor_ns, ..Ledger::default() }
     }
 }

@@ -17,6 +17,7 @@ pub mod bells;
 mod blind;
 mod books;
 mod image;
+mod life;
 mod settle;
 #[cfg(test)]
 pub mod simulated;
@@ -55,7 +56,8 @@ use crate::sinks::Outlets;
 
 use bells::{Bells, Doorbell, Ended};
 use books::Books;
-use image::{Asked, End, Ending, Image, Ledger, Means};
+use image::{Asked, End, Ending, Image, Means};
+use life::{Ledger, LifeId, Lives};
 use source::{STUCK_NS, Source};
 
 /// How long records are held back for those of other processes.
@@ -115,8 +117,8 @@ pub struct Drain {
     images: Slab<Image>,
     /// The live image of a process, by pid namespace (`None`: ours) and pid.
     by_pid: FxHashMap<(Option<u64>, u32), usize>,
-    /// Events delivered of each live process, over all of its images.
-    delivered_by: FxHashMap<(Option<u64>, u32), u64>,
+    /// The processes of the images, with their ledgers.
+    lives: Lives,
     /// Images whose queue is not empty.
     waiting: Vec<usize>,
     /// Images that have ended and are not settled.
@@ -236,7 +238,7 @@ impl Drain {
             sources: Slab::new(),
             images: Slab::new(),
             by_pid: FxHashMap::default(),
-            delivered_by: FxHashMap::default(),
+            lives: Lives::default(),
             waiting: Vec::new(),
             ending: Vec::new(),
             touched: Vec::new(),
@@ -374,7 +376,8 @@ impl Drain {
             }
         };
         let source_index = self.sources.insert(source);
-        let index = self.add_image(source_index, Some(0), identity, is_inherited);
+        let life = before.and_then(|before| Some(self.images.get(before)?.life));
+        let index = self.add_image(source_index, Some(0), identity, is_inherited, life);
         if let Some(image) = self.images.get_mut(index) {
             image.before = before;
             image.seed = seed;
@@ -384,17 +387,20 @@ impl Drain {
         }
     }
 
-    /// Makes an image, and watches its process. One whose process is dead already ends at once.
+    /// Makes an image, one of the process `life` if that is known, and watches its process. One whose process is dead
+    /// already ends at once.
     fn add_image(
         &mut self,
         source_index: usize,
         slot: Option<u8>,
         identity: Identity,
         is_inherited: bool,
+        life: Option<LifeId>,
     ) -> usize {
         let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe } = identity;
         let serial = self.next_serial;
         self.next_serial += 1;
+        let life = self.lives.enter(life);
         let mut image = Image {
             serial,
             source: source_index,
@@ -418,9 +424,8 @@ impl Drain {
             unfinished: 0,
             malformed: 0,
             reported: [0; 3],
-            lost: 0,
             asked: None,
-            carried: Ledger::default(),
+            life,
             end: None,
             is_inherited,
             is_touched: false,
@@ -430,7 +435,7 @@ impl Drain {
             let words = ring.slot(slot);
             image.own_ppid = words.ppid.load(Ordering::Relaxed);
             if is_inherited {
-                image.resume(words);
+                self.lives.add(life, image.resume(words));
             } else {
                 image.queue.begins();
             }
@@ -491,7 +496,8 @@ impl Drain {
             None => self.identify_child(source_index, own_pid, own_ppid),
         };
         let is_inherited = self.sources[source_index].is_inherited;
-        let index = self.add_image(source_index, Some(slot), identity, is_inherited);
+        let life = next.and_then(|next| Some(self.images.get(next)?.life));
+        let index = self.add_image(source_index, Some(slot), identity, is_inherited, life);
         self.images[index].own_ppid = own_ppid;
         if let Some(next) = next {
             let key = (self.images[next].pid_ns, self.images[next].pid);
@@ -860,7 +866,7 @@ impl Drain {
         let effect = self.enricher.record(process, &head, time_ns, &decoded);
         if is_stamped {
             image.delivered += 1;
-            *self.delivered_by.entry((image.pid_ns, image.pid)).or_default() += 1;
+            self.lives.add(image.life, Ledger { events: 1, ..Ledger::default() });
             if !image.is_touched {
                 image.is_touched = true;
                 self.touched.push(index);
@@ -915,7 +921,7 @@ impl Drain {
         if is_buried || (identity.pid_ns.is_some() && pid_ns.is_none()) {
             return;
         }
-        let child = self.add_image(source_index, None, identity, false);
+        let child = self.add_image(source_index, None, identity, false, None);
         self.images[child].own_ppid = own_ppid;
         // posix_spawn(3) and popen(3): the caller told what its child would become.
         self.images[child].asked = asked;
@@ -1056,7 +1062,7 @@ impl Drain {
             self.begin(index);
         }
         let image = &mut self.images[index];
-        image.lost = image.lost.saturating_add(count);
+        self.lives.add(image.life, Ledger { lost: count, ..Ledger::default() });
         if let Some(process) = &mut image.process {
             self.enricher.lost(process, time_ns, count, reason);
         }

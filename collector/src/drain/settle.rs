@@ -10,6 +10,7 @@ use wire::ring::layout::FdState;
 
 use super::books::{self, Books};
 use super::image::{End, Ending, Image};
+use super::life::Ledger;
 use super::{Drain, MOST_BURIED, Told, Wish};
 use crate::attach::Word;
 use crate::enrich::descriptors::{Descriptor, Descriptors, Target, sum};
@@ -185,15 +186,7 @@ impl Drain {
         }
         self.report_losses(index, now);
         self.report_missing(index, now);
-        let books = self.books(index);
-        let Some(image) = self.images.get(index) else { return true };
-        let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
-        let key = (image.pid_ns, image.pid);
-        // The one that took this image's place, or whatever the process is by now: its end tells the books of both.
-        let next = image.after.or_else(|| self.by_pid.get(&key).copied().filter(|next| *next != index));
-        if let Some(next) = next.and_then(|next| self.images.get_mut(next)) {
-            next.carried = next.carried.plus(ledger);
-        }
+        self.close_books(index);
         self.remove(index);
         true
     }
@@ -238,10 +231,7 @@ impl Drain {
         self.report_blind(index, at_ns);
         self.close_all(index, at_ns);
         self.report_missing(index, now);
-        let Some(image) = self.images.get_mut(index) else { return true };
-        let ledger = image.carried.plus(image.ledger(books.as_ref(), &mut self.means));
-        // Counted by process: an earlier image's books may be closed after this one's.
-        let delivered = self.delivered_by.remove(&(image.pid_ns, image.pid));
+        let ledger = self.close_books(index);
         let usage = said.or(told.and_then(|told| told.usage));
         let exit = Exit {
             wait_status: status.value,
@@ -250,10 +240,10 @@ impl Drain {
             max_rss: usage.map(|usage| usage.max_rss),
             sensor_ns: ledger.sensor_ns,
             calls: ledger.calls,
-            events: delivered.unwrap_or(0).max(ledger.events),
+            events: ledger.events,
             lost: ledger.lost,
         };
-        if let Some(process) = &mut image.process {
+        if let Some(process) = self.images.get_mut(index).and_then(|image| image.process.as_mut()) {
             self.enricher.exited(process, at_ns, &exit);
         }
         let pid = self.images[index].pid;
@@ -264,6 +254,14 @@ impl Drain {
         self.buried.push_back(pid);
         self.remove(index);
         true
+    }
+
+    /// Adds what an image's calls cost to its process's ledger, and gives that.
+    fn close_books(&mut self, index: usize) -> Ledger {
+        let books = self.books(index);
+        let Some(image) = self.images.get(index) else { return Ledger::default() };
+        self.lives.add(image.life, image.costs(books.as_ref(), &mut self.means));
+        self.lives.ledger(image.life)
     }
 
     fn inherit_at_death(&mut self, before: usize, index: usize, at_ns: u64) -> Option<Process> {
@@ -321,6 +319,7 @@ impl Drain {
     fn remove(&mut self, index: usize) {
         self.publish();
         let image = self.images.remove(index);
+        self.lives.leave(image.life);
         // Its place is given to another image.
         for (_, other) in &mut self.images {
             for link in [&mut other.before, &mut other.after] {
