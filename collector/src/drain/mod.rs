@@ -18,6 +18,8 @@ mod blind;
 mod books;
 mod image;
 mod life;
+#[cfg(test)]
+mod model;
 mod settle;
 #[cfg(test)]
 pub mod simulated;
@@ -350,12 +352,8 @@ impl Drain {
         let key = (identity.pid_ns, identity.pid);
         let parent = identity.ppid.and_then(|ppid| self.by_pid.get(&(identity.pid_ns, ppid)).copied());
         // The same process may have written into its parent's ring before, without our having read anything of it.
-        let before = self.by_pid.get(&key).copied().or_else(|| {
-            let parent = self.images.get(parent?)?;
-            let in_ring = parent.source;
-            let slot = self.sources.get(in_ring)?.slot_of(identity.own_pid)?;
-            self.discover(in_ring, slot, identity.own_pid)
-        });
+        self.discover_unread();
+        let before = self.by_pid.get(&key).copied();
         // A pidfd that said so cannot be wrong: then the number was given to another process.
         let before = before.filter(|before| {
             self.images.get(*before).is_some_and(|image| {
@@ -483,46 +481,11 @@ impl Drain {
             image.queue.begins();
             return Some(index);
         }
-        let next = self.image_after(source_index, own_pid);
-        let identity = match next.and_then(|next| self.images.get(next)) {
-            Some(next) => Identity {
-                pid: next.pid,
-                own_pid,
-                ppid: next.ppid,
-                uid: next.uid,
-                pid_ns: next.pid_ns,
-                ..Identity::default()
-            },
-            None => self.identify_child(source_index, own_pid, own_ppid),
-        };
+        let identity = self.identify_child(source_index, own_pid, own_ppid);
         let is_inherited = self.sources[source_index].is_inherited;
-        let life = next.and_then(|next| Some(self.images.get(next)?.life));
-        let index = self.add_image(source_index, Some(slot), identity, is_inherited, life);
+        let index = self.add_image(source_index, Some(slot), identity, is_inherited, None);
         self.images[index].own_ppid = own_ppid;
-        if let Some(next) = next {
-            let key = (self.images[next].pid_ns, self.images[next].pid);
-            self.by_pid.insert(key, next);
-            self.end_by_exec(index, now_ns());
-            let image = &mut self.images[next];
-            if image.before.is_none() {
-                image.before = Some(index);
-            }
-        }
         Some(index)
-    }
-
-    /// The image that the child `own_pid` of a ring's process has become by exec, if it said hello before anything that
-    /// it wrote into its parent's ring was read. Only a child of one of the ring's processes can be that.
-    fn image_after(&self, source_index: usize, own_pid: u32) -> Option<usize> {
-        let source = self.sources.get(source_index)?;
-        if !source.shares_pids {
-            return None;
-        }
-        let next = *self.by_pid.get(&(None, own_pid))?;
-        let image = self.images.get(next)?;
-        let members = || source.images.iter().flatten().filter_map(|member| self.images.get(*member));
-        let is_child = members().any(|member| image.ppid == Some(member.pid));
-        (image.source != source_index && image.slot == Some(0) && is_child).then_some(next)
     }
 
     /// Who the child `own_pid` of a ring's process is. A number that belongs to somebody else's process is not believed.
@@ -905,8 +868,9 @@ impl Drain {
             // Its first record may be due only after this: what it inherited is what its parent has now.
             return self.begin_children(source_index, own_child);
         }
-        let shares_pids = self.sources[source_index].shares_pids;
-        if shares_pids && self.by_pid.contains_key(&(pid_ns, own_child)) {
+        // Where its number means the same to us, it may have become another image already.
+        let is_same_view = self.sources[source_index].shares_pids || pid_ns.is_some();
+        if is_same_view && self.by_pid.contains_key(&(pid_ns, own_child)) {
             return;
         }
         if let Some(slot) = self.sources[source_index].slot_of(own_child)
@@ -1010,21 +974,29 @@ impl Drain {
 
     /// Gives an image that has not told of itself (a fork child, one that was taken over) what can be known of it.
     fn begin(&mut self, index: usize) {
+        self.begin_after(index, MOST_ANCESTORS);
+    }
+
+    /// As [`Self::begin`]; begins up to `generations` of its ancestors first.
+    fn begin_after(&mut self, index: usize, generations: u32) {
         let Some(image) = self.images.get(index) else { return };
-        let (serial, source, own_ppid) = (image.serial, image.source, image.own_ppid);
+        let parent = self.parent_of(image);
+        if let Some(parent) = parent
+            && let Some(generations) = generations.checked_sub(1)
+            && self.images.get(parent).is_some_and(|image| image.process.is_none() && image.slot != Some(0))
+        {
+            self.begin_after(parent, generations);
+        }
+        let Some(image) = self.images.get(index) else { return };
+        let serial = image.serial;
         let same_process = image.before.and_then(|before| self.images.get(before)?.process.as_ref());
-        let parent = || {
-            let by_ring = self.sources.get(source)?.images.iter().flatten().find_map(|other| {
-                let other = self.images.get(*other)?;
-                (other.own_pid == own_ppid && other.serial != serial).then_some(other)
-            });
-            let by_pid = || self.images.get(*self.by_pid.get(&(image.pid_ns, image.ppid?))?);
-            // A parent that is gone: the ring's own image is its ancestor too.
-            let by_owner =
-                || self.images.get(self.sources.get(source)?.images[0]?).filter(|_| image.slot != Some(0));
-            by_ring.or_else(by_pid).or_else(by_owner)?.process.as_ref()
+        let inherited = || {
+            let source = self.sources.get(image.source)?;
+            let parent = parent.and_then(|parent| self.images.get(parent)?.process.as_ref());
+            let owner = || self.images.get(source.images[0]?)?.process.as_ref();
+            parent.or_else(|| source.departed(image.own_ppid)).or_else(owner).or_else(|| source.owner())
         };
-        let known = same_process.or_else(|| if image.slot == Some(0) { None } else { parent() });
+        let known = same_process.or_else(|| if image.slot == Some(0) { None } else { inherited() });
         let is_visible = image.pid_ns.is_none();
         let mut process = match known {
             Some(known) => known.fork(
@@ -1054,6 +1026,15 @@ impl Drain {
             process.seed(fd, &link);
         }
         image.process = Some(process);
+    }
+
+    /// The image that a fork child was forked from, if it is still known.
+    fn parent_of(&self, image: &Image) -> Option<usize> {
+        let is_parent = |other: &Image| other.own_pid == image.own_ppid && other.serial != image.serial;
+        let mut in_ring = self.sources.get(image.source)?.images.iter().flatten().copied();
+        in_ring
+            .find(|other| self.images.get(*other).is_some_and(is_parent))
+            .or_else(|| self.by_pid.get(&(image.pid_ns, image.ppid?)).copied())
     }
 
     /// Reports a loss.
@@ -1169,6 +1150,15 @@ impl Drain {
         self.enricher.blind(process, now, &asked.path, reason);
     }
 
+    /// Finds the children that wrote into any ring what was not read yet.
+    fn discover_unread(&mut self) {
+        let unread =
+            self.sources.iter().filter(|(_, source)| !source.is_corrupt && source.reader.pending() > 0);
+        for index in unread.map(|(index, _)| index).collect::<Vec<usize>>() {
+            self.discover_all(index);
+        }
+    }
+
     /// Finds the children that took a slot of a ring. True if any holds one.
     fn discover_all(&mut self, source_index: usize) -> bool {
         let mut is_any = false;
@@ -1230,6 +1220,9 @@ impl Drain {
         self.publish();
     }
 }
+
+/// How many ancestors that have not told of themselves are looked at: a hostile ring may name each other's child.
+const MOST_ANCESTORS: u32 = 16;
 
 /// Kinds from this number on never become events, but for one.
 const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;

@@ -340,6 +340,9 @@ impl Drain {
         }
         let is_left = |drain: &Self| drain.images.iter().any(|(_, other)| other.source == image.source);
         if is_left(self) || self.discover_all(image.source) {
+            if let Some(process) = image.process {
+                self.sources[image.source].depart(image.own_pid, image.slot == Some(0), process);
+            }
             return;
         }
         let source = self.sources.remove(image.source);

@@ -215,6 +215,19 @@ impl Harness {
         self.drain.attach(sensor.attached(ppid));
     }
 
+    /// Attaches a sensor whose pid is one of the collector's own namespace, where nobody has it any more.
+    pub fn attach_visible(&mut self, sensor: &Sensor, ppid: u32) {
+        let mut attached = sensor.attached(ppid);
+        attached.identity.pid_ns = None;
+        self.drain.attach(attached);
+    }
+
+    /// Whether a live image of a simulated process is known.
+    pub fn is_known(&self, pid: u32) -> bool {
+        let image = self.drain.by_pid.get(&(Some(NAMESPACE), pid));
+        image.is_some_and(|image| self.drain.images[*image].end.is_none())
+    }
+
     /// One round, late enough that nothing is held back.
     pub fn round(&mut self) {
         self.drain.round(now_ns() + 10_000_000);

@@ -1,14 +1,16 @@
 //! One ring as the drain thread reads it: how far, by whom it is written, and what holds it up.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
 use slab::Slab;
 use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, Reader, Unfinished};
 
 use super::image::Image;
+use crate::enrich::Process;
 use crate::launch::protocol::RingId;
 use crate::mapping::Mapping;
-
-use std::sync::atomic::Ordering;
 
 /// A record that nobody finishes is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
@@ -16,6 +18,9 @@ pub const STUCK_NS: u64 = 1_000_000_000;
 const IDLE_NS: u64 = 1_000_000_000;
 /// Less is not worth the system call.
 const WORTH_BYTES: u64 = 128 * 1024;
+
+/// Fork children that are remembered for the sake of their children.
+const MOST_DEPARTED: usize = 32;
 
 /// A ring.
 pub struct Source {
@@ -46,6 +51,10 @@ pub struct Source {
     active_ns: u64,
     /// Up to where the data's memory has been given back.
     punched: u64,
+    /// The image that made the ring, as it was when it was forgotten.
+    owner: Option<Process>,
+    /// The fork children forgotten last, by their own pid, as they were: their children may have yet to tell.
+    departed: VecDeque<(u32, Process)>,
 }
 
 impl Source {
@@ -68,7 +77,31 @@ impl Source {
             stuck: None,
             active_ns: now_ns,
             punched,
+            owner: None,
+            departed: VecDeque::new(),
         }
+    }
+
+    /// Keeps what was known of an image that is forgotten while others of its family live.
+    pub fn depart(&mut self, own_pid: u32, is_owner: bool, process: Process) {
+        if is_owner {
+            self.owner = Some(process);
+            return;
+        }
+        if self.departed.len() == MOST_DEPARTED {
+            self.departed.pop_front();
+        }
+        self.departed.push_back((own_pid, process));
+    }
+
+    /// What was known of the fork child `own_pid` that was forgotten.
+    pub fn departed(&self, own_pid: u32) -> Option<&Process> {
+        self.departed.iter().rev().find(|(pid, _)| *pid == own_pid).map(|(_, process)| process)
+    }
+
+    /// What was known of the image that made the ring, if it was forgotten.
+    pub fn owner(&self) -> Option<&Process> {
+        self.owner.as_ref()
     }
 
     /// The ring's memory.
