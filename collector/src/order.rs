@@ -100,18 +100,19 @@ impl Queue {
         }
     }
 
-    /// When the first record is due: its time, or a little later where a number before it is missing.
+    /// The time of the first record.
     #[inline]
-    pub fn due_ns(&self) -> Option<u64> {
+    pub fn first_ns(&self) -> Option<u64> {
+        Some(self.last_ns.max(self.entries.front()?.head.time_ns))
+    }
+
+    /// Until when the first record waits for one with an earlier number; `None` where none is missing.
+    #[inline]
+    pub fn waits_until_ns(&self) -> Option<u64> {
         let head = &self.entries.front()?.head;
         let is_gap = head.flags & Flags::STAMPED != 0 && self.next_seq.is_some_and(|next| head.seq > next);
-        let time_ns = self.last_ns.max(head.time_ns);
-        let wait_ns = match (is_gap, self.lost > self.skipped) {
-            (false, _) => 0,
-            (true, true) => LOST_NS,
-            (true, false) => LATE_NS,
-        };
-        Some(time_ns.saturating_add(wait_ns))
+        let wait_ns = if self.lost > self.skipped { LOST_NS } else { LATE_NS };
+        is_gap.then(|| self.last_ns.max(head.time_ns).saturating_add(wait_ns))
     }
 
     /// Takes the first record out: its payload into `payload`; gives its head and its time.
@@ -201,14 +202,14 @@ mod tests {
         queue.begins();
         queue.push(head(1, 100), b"b");
 
-        assert_eq!(Some(100 + LATE_NS), queue.due_ns());
+        assert_eq!((Some(100), Some(100 + LATE_NS)), (queue.first_ns(), queue.waits_until_ns()));
         queue.set_lost(1);
-        assert_eq!(Some(100 + LOST_NS), queue.due_ns());
+        assert_eq!(Some(100 + LOST_NS), queue.waits_until_ns());
         queue.push(head(0, 150), b"a");
-        assert_eq!(Some(150), queue.due_ns());
+        assert_eq!((Some(150), None), (queue.first_ns(), queue.waits_until_ns()));
         let mut payload = Vec::new();
         assert_eq!(150, queue.pop(&mut payload).unwrap().1);
-        assert_eq!(Some(150), queue.due_ns());
+        assert_eq!(Some(150), queue.first_ns());
         assert_eq!(150, queue.pop(&mut payload).unwrap().1);
     }
 
@@ -221,7 +222,7 @@ mod tests {
             // Every second pair is written the wrong way round.
             let number = if seq % 4 >= 2 { seq ^ 1 } else { seq };
             queue.push(head(number, number), &number.to_le_bytes().repeat(5));
-            if seq % 3 > 0 && queue.due_ns() == Some(popped) {
+            if seq % 3 > 0 && queue.waits_until_ns().is_none() && queue.first_ns() == Some(popped) {
                 queue.pop(&mut payload).unwrap();
                 assert_eq!(popped.to_le_bytes().repeat(5), payload);
                 popped += 1;

@@ -131,6 +131,8 @@ pub struct Drain {
     told_until_ns: u64,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
+    /// Time of the latest event delivered.
+    delivered_ns: u64,
     /// Nothing later than this is delivered at the moment: the end of an image comes first.
     limit_ns: u64,
     told: FxHashMap<u32, Told>,
@@ -246,6 +248,7 @@ impl Drain {
             touched: Vec::new(),
             unwritten: VecDeque::new(),
             told_until_ns: 0,
+            delivered_ns: 0,
             limit_ns: 0,
             told: FxHashMap::default(),
             buried: VecDeque::new(),
@@ -654,7 +657,7 @@ impl Drain {
         if self.images.len() <= 1 {
             return self.told_until_ns;
         }
-        let unread = self.sources.iter().filter(|(_, source)| !source.is_drained);
+        let unread = self.sources.iter().filter(|(_, source)| !source.is_drained || source.is_blocked);
         unread
             .map(|(_, source)| source.last_ns)
             .min()
@@ -670,6 +673,7 @@ impl Drain {
         let begun = self.sources[source_index].reader.position();
         let mut released = begun;
         self.sources[source_index].is_drained = true;
+        self.sources[source_index].is_blocked = false;
         loop {
             let source = &self.sources[source_index];
             if source.is_corrupt {
@@ -723,6 +727,7 @@ impl Drain {
                 }
                 Next::Unfinished(unfinished) => {
                     if !self.step_over(source_index, unfinished, now) {
+                        self.sources[source_index].is_blocked = true;
                         break;
                     }
                 }
@@ -802,7 +807,7 @@ impl Drain {
     }
 
     /// Turns one record, in its final order, into what the sinks get.
-    fn deliver(&mut self, index: usize, mut head: Head, time_ns: u64, payload: &[u8]) {
+    fn deliver(&mut self, index: usize, mut head: Head, mut time_ns: u64, payload: &[u8]) {
         let is_stamped = head.flags & Flags::STAMPED != 0;
         let decoded = Kind::from_number(head.kind)
             .filter(|kind| is_stamped == (*kind == Kind::FdClosed || (*kind as u16) < FIRST_INTERNAL))
@@ -815,6 +820,9 @@ impl Drain {
             return;
         };
         if let Decoded::ProcessStart(start) = &decoded {
+            // A start is stamped before anybody can know of the process: one that lost the processor before it said
+            // hello is told of when it did.
+            time_ns = time_ns.max(self.delivered_ns);
             self.start(index, start, time_ns);
         } else if self.images[index].process.is_none() {
             self.begin(index);
@@ -829,6 +837,7 @@ impl Drain {
         let effect = self.enricher.record(process, &head, time_ns, &decoded);
         if is_stamped {
             image.delivered += 1;
+            self.delivered_ns = self.delivered_ns.max(time_ns);
             self.lives.add(image.life, Ledger { events: 1, ..Ledger::default() });
             if !image.is_touched {
                 image.is_touched = true;

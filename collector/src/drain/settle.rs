@@ -34,9 +34,10 @@ impl Drain {
         // Ends that wait for somebody to tell more; the others go on.
         let mut held: Vec<usize> = Vec::new();
         loop {
-            let next = self.next_end(horizon, &held);
-            let limit_ns = next.map_or(horizon, |(_, end)| end.at_ns);
-            self.merge(limit_ns);
+            let reached = self.before_gaps(horizon);
+            let next = self.next_end(reached, &held);
+            let limit_ns = next.map_or(reached, |(_, end)| end.at_ns);
+            self.merge(limit_ns, horizon);
             if self.limit_ns < limit_ns {
                 // A record that was just delivered told of an end, perhaps what was waited for: it may come first.
                 held.clear();
@@ -106,11 +107,25 @@ impl Drain {
         source.is_none_or(|source| source.has_read(position))
     }
 
+    /// Up to when records can be delivered in order: `horizon`, or the first one that a missing one is waited for before.
+    fn before_gaps(&self, horizon: u64) -> u64 {
+        let held = self.waiting.iter().filter_map(|index| self.gap_before(*index, horizon));
+        held.map(|held_ns| held_ns.saturating_sub(1)).fold(horizon, u64::min)
+    }
+
+    /// The time of an image's first record, if one before it is missing and may still come, `horizon` being reached.
+    fn gap_before(&self, index: usize, horizon: u64) -> Option<u64> {
+        let image = self.images.get(index)?;
+        let is_waiting = image.queue.waits_until_ns()? > horizon;
+        let is_over = || image.end.is_some_and(|end| self.is_read(index, end.read_to));
+        (is_waiting && !is_over()).then(|| image.queue.first_ns()).flatten()
+    }
+
     /// Delivers the records of all images that are due up to `limit_ns`, earliest first. Stops where one of them tells
-    /// of the end of an image, which then comes next.
-    fn merge(&mut self, limit_ns: u64) {
+    /// of the end of an image, which then comes next, or a record is missing that may come until `horizon`.
+    fn merge(&mut self, limit_ns: u64, horizon: u64) {
         self.limit_ns = limit_ns;
-        let due = |drain: &Self, index: usize| drain.images.get(index)?.queue.due_ns();
+        let due = |drain: &Self, index: usize| drain.images.get(index)?.queue.first_ns();
         let mut heap: BinaryHeap<Reverse<(u64, usize)>> =
             self.waiting.iter().filter_map(|index| Some(Reverse((due(self, *index)?, *index)))).collect();
         while let Some(Reverse((time, index))) = heap.pop() {
@@ -120,6 +135,11 @@ impl Drain {
             let next = heap.peek().map_or(u64::MAX, |Reverse((time, _))| *time);
             // A queue may have been emptied meanwhile, by the next image of the same process.
             while due(self, index).is_some_and(|due| due <= self.limit_ns && due <= next) {
+                if let Some(held_ns) = self.gap_before(index, horizon) {
+                    // What is missing comes before everything else that is later.
+                    self.limit_ns = self.limit_ns.min(held_ns.saturating_sub(1));
+                    break;
+                }
                 self.deliver_first(index);
             }
             if let Some(due) = due(self, index) {

@@ -43,6 +43,8 @@ pub struct Source {
     pub pid_ns: Option<u64>,
     /// Everything that was there at the last look was read.
     pub is_drained: bool,
+    /// A record that is being written stands before others that may be complete.
+    pub is_blocked: bool,
     /// Time of the record read last.
     pub last_ns: u64,
     /// The record that holds it up, and since when.
@@ -73,6 +75,7 @@ impl Source {
             shares_pids: true,
             pid_ns: None,
             is_drained: false,
+            is_blocked: false,
             last_ns: 0,
             stuck: None,
             active_ns: now_ns,
