@@ -1,5 +1,5 @@
 //! Processes made, ended and waited for: fork(2), vfork(2), clone(2), _exit(2), wait(2); where they are: chdir(2); and
-//! what they forbid themselves: prctl(2).
+//! what they forbid themselves: prctl(2), seccomp(2).
 
 crate::hooks! { family process = 7;
     /// fork(2): a copy of the process.
@@ -93,10 +93,12 @@ crate::hooks! { family process = 7;
     event: ;
     after |call, _ret| fds::directory_changed(call, fd, null());
 
-    /// prctl(2): seccomp is noted, so that the sensor stays within what the process then may do.
+    /// prctl(2): what changes the process is told; seccomp is noted too, so that the sensor stays within what the process then may do.
     unsafe fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
     symbols: "prctl";
     fails: MinusOne;
-    event: ;
-    instead |_row, real| syscalls::sealing(option == PR_SET_SECCOMP, a == 1, || real(option, a, b, c, d));
+    event: ProcessControl;
+    instead |row, real| identity::controlled(row, option, a, identity::seal_of(option, a), || real(option, a, b, c, d));
+
+    names: seccomp;
 }

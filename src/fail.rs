@@ -90,6 +90,21 @@ impl<T> Fails<*mut T> for Null {
     }
 }
 
+/// `MAP_FAILED`, with errno. Otherwise `ret` is the address.
+pub struct MapFailed;
+
+impl<T> Fails<*mut T> for MapFailed {
+    #[inline(always)]
+    fn outcome(ret: &*mut T) -> Outcome {
+        by_errno(*ret as i64, *ret as isize == -1)
+    }
+    #[cold]
+    fn missing() -> *mut T {
+        set_errno(libc::ENOSYS);
+        usize::MAX as *mut T
+    }
+}
+
 /// The error number itself, errno untouched: posix_spawn.
 pub struct ErrorNumber;
 

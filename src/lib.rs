@@ -25,6 +25,7 @@ mod fail;
 mod fds;
 mod got;
 mod hook;
+mod identity;
 mod init;
 mod lineage;
 mod names;

@@ -39,6 +39,9 @@ pub fn open_as(fd: c_int) -> Place {
     at(fd, core::ptr::null())
 }
 
+/// No path.
+pub const NOWHERE: Place = Place { dir: -1, path: core::ptr::null() };
+
 impl Place {
     /// The path of a call that takes this one and no other.
     ///
@@ -53,7 +56,7 @@ impl Place {
     ///
     /// # Safety
     /// The path is the call's.
-    unsafe fn among<'a>(self, call: Call) -> Path<'a> {
+    pub unsafe fn among<'a>(self, call: Call) -> Path<'a> {
         // SAFETY: the caller's promise.
         Path { dir: self.dir, raw: unsafe { capture::among(call.outcome, self.path) } }
     }

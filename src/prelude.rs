@@ -4,17 +4,18 @@ pub use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub use core::ptr::null;
 
 pub use libc::{
-    AT_REMOVEDIR, CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, PR_SET_SECCOMP,
-    S_IFIFO, addrinfo, gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rusage, uid_t,
+    AT_REMOVEDIR, CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, S_IFIFO, addrinfo,
+    gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rusage, uid_t,
 };
-pub use wire::fields::AT_FDCWD;
+pub use wire::fields::{AT_FDCWD, Trace};
 
 pub use crate::capture::creation_mode;
 pub use crate::emit::Way;
 pub use crate::exec::Find;
-pub use crate::names::{at, here, open_as};
+pub use crate::fail::{ErrorNumber, MinusOne};
+pub use crate::names::{NOWHERE, at, here, open_as};
 pub use crate::net::unpeeked;
-pub(crate) use crate::{emit, exec, exits, fds, got, lineage, names, net, syscalls};
+pub(crate) use crate::{emit, exec, exits, fds, got, identity, lineage, names, net, syscalls};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

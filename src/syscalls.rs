@@ -1,20 +1,21 @@
 //! syscall(2): calls that go to the kernel by number, told under the function that they are.
 //!
-//! `hooks/syscall.rs` says which number is which row; what is not named there goes through untouched. Also what a
-//! process forbids itself, which the sensor must then keep to.
+//! `hooks/syscall.rs` says which number is which row; what is not named there goes through untouched.
 
 use core::ffi::{c_char, c_int, c_long, c_void};
 
-use wire::fields::AT_FDCWD;
+use wire::fields::{AT_FDCWD, Trace};
 
 use crate::emit::{self, Way};
 use crate::fail::{Fails, MinusOne};
 use crate::hook::{Call, Row};
-use crate::names::{at, here, open_as};
+use crate::names::{NOWHERE, at, here, open_as};
 use crate::state::{self, Seal};
-use crate::{capture, exec, exits, fds, lineage, names, net, sys};
+use crate::{capture, exec, exits, fds, identity, lineage, names, net, sys};
 
 type Strings = *const *const c_char;
+
+const NONE: *const c_char = core::ptr::null();
 
 /// `struct open_how` of openat2(2), its first two fields.
 #[repr(C)]
@@ -77,8 +78,20 @@ pub unsafe fn made(
                 after(row, number, arguments, ret);
                 ret
             }
-            libc::SYS_prctl => sealing(fd == libc::PR_SET_SECCOMP, b == 1, int).into(),
-            libc::SYS_seccomp => sealing(a <= 1, a == 0, int).into(),
+            libc::SYS_prctl => identity::controlled(row, fd, b, identity::seal_of(fd, b), int).into(),
+            // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; the rest only asks.
+            libc::SYS_seccomp if a <= 1 => {
+                let seal = if a == 0 { Seal::Strict } else { Seal::Filter };
+                identity::controlled(row, libc::PR_SET_SECCOMP, a + 1, Some(seal), int).into()
+            }
+            libc::SYS_kill | libc::SYS_rt_sigqueueinfo => {
+                identity::signalled::<MinusOne>(row, fd, b as c_int, identity::is_us(fd), int).into()
+            }
+            libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => {
+                identity::signalled::<MinusOne>(row, fd, c as c_int, identity::is_us(fd), int).into()
+            }
+            // A thread's number, which may be one of ours.
+            libc::SYS_tkill => identity::signalled::<MinusOne>(row, fd, b as c_int, true, int).into(),
             _ => {
                 let ret = real(arguments);
                 after(row, number, arguments, ret);
@@ -178,6 +191,38 @@ unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
             libc::SYS_link => names::linked(call, here(path_a), here(path_b)),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_symlink => names::symlinked(call, path_a, here(path_b)),
+            libc::SYS_setuid => identity::ids_set(call, b"uid", &[a as u32]),
+            libc::SYS_setgid => identity::ids_set(call, b"gid", &[a as u32]),
+            libc::SYS_setreuid => identity::ids_set(call, b"reuid", &[a as u32, b as u32]),
+            libc::SYS_setregid => identity::ids_set(call, b"regid", &[a as u32, b as u32]),
+            libc::SYS_setresuid => identity::ids_set(call, b"resuid", &[a as u32, b as u32, c as u32]),
+            libc::SYS_setresgid => identity::ids_set(call, b"resgid", &[a as u32, b as u32, c as u32]),
+            libc::SYS_setfsuid => identity::ids_set(call, b"fsuid", &[a as u32]),
+            libc::SYS_setfsgid => identity::ids_set(call, b"fsgid", &[a as u32]),
+            libc::SYS_setgroups => identity::groups_set(call, a, b as *const u32),
+            libc::SYS_capset => identity::capabilities_set(call, a as *const u32, b as *const [u32; 3]),
+            libc::SYS_pidfd_send_signal => identity::signalled_by_descriptor(call, fd, b as c_int),
+            libc::SYS_pidfd_open => identity::process_opened(call, fd),
+            libc::SYS_ptrace => identity::traced(call, a as i64, b as c_int),
+            libc::SYS_process_vm_readv => identity::traced(call, Trace::READ, fd),
+            libc::SYS_process_vm_writev => identity::traced(call, Trace::WRITE, fd),
+            libc::SYS_setns => identity::view_changed(call, b"setns", open_as(fd), b as u64, NONE),
+            libc::SYS_unshare => identity::view_changed(call, b"unshare", NOWHERE, a as u64, NONE),
+            libc::SYS_chroot => identity::view_changed(call, b"chroot", here(path_a), 0, NONE),
+            libc::SYS_pivot_root => identity::view_changed(call, b"pivot_root", here(path_a), 0, path_b),
+            libc::SYS_mount => identity::view_changed(call, b"mount", here(path_b), d as u64, path_a),
+            libc::SYS_umount2 => identity::view_changed(call, b"umount", here(path_a), b as u64, NONE),
+            libc::SYS_mmap => {
+                let (prot, flags, fd) = (c as c_int, d as c_int, e as c_int);
+                identity::mapped(call, a as *const c_void, b, prot, flags, fd);
+            }
+            libc::SYS_mprotect | libc::SYS_pkey_mprotect => identity::protected(call, a, b, c as c_int, -1),
+            libc::SYS_init_module => identity::module_changed(call, None, NONE),
+            libc::SYS_finit_module => identity::module_changed(call, Some(fd), NONE),
+            libc::SYS_delete_module => identity::module_changed(call, None, path_a),
+            libc::SYS_bpf => identity::bpf_called(call, fd),
+            libc::SYS_userfaultfd => identity::faults_taken(call, fd),
+            libc::SYS_io_uring_setup => identity::uring_made(call, a as u32),
             libc::SYS_clone => cloned(call, a),
             // The flags are the first word of `struct clone_args`.
             libc::SYS_clone3 if !call.outcome.failed => cloned(call, (a as *const u64).read() as usize),
@@ -194,15 +239,4 @@ fn cloned(call: Call, flags: usize) {
     if call.outcome.ret != 0 && !is_thread {
         lineage::report(call.row, call.outcome);
     }
-}
-
-/// A call by which the process may shut itself off: `seals` says that it does, `is_strict` how far.
-///
-/// Noted before, since strict mode would not let us find out after; and taken as done even if it then fails, which only
-/// costs the collector's early waking.
-pub fn sealing(seals: bool, is_strict: bool, real: impl FnOnce() -> c_int) -> c_int {
-    if seals && state::ring().is_some() {
-        state::tighten(if is_strict { Seal::Strict } else { Seal::Filter });
-    }
-    real()
 }

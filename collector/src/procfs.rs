@@ -68,6 +68,13 @@ pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
     link(&format!("/proc/{pid}/fd/{fd}"))
 }
 
+/// The process that the pidfd `fd` of `pid` stands for, as seen here; `None` for one that is gone.
+pub fn behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
 /// Every open descriptor.
 pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };

@@ -306,6 +306,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("process.credentials", &["what"]),
     ("process.trace", &["request", "target"]),
     ("process.namespace", &["what"]),
+    ("process.control", &["what"]),
     ("file.open", &["path", "fd", "flags"]),
     ("file.close", &["path", "fd", "bytes_read", "bytes_written", "reads", "writes", "open_ns"]),
     ("file.unlink", &["path"]),

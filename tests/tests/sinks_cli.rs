@@ -720,7 +720,6 @@ fn an_idle_collector_sleeps() {
 }
 
 #[test]
-#[ignore = "known: euid after setuid is not followed yet"]
 fn a_multi_process_server_that_drops_its_privileges_is_seen_whole() {
     let scene = any_scene();
     let work = scene.work().display().to_string();

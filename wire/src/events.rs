@@ -12,8 +12,8 @@ use bincode::{BorrowDecode, Encode};
 
 use crate::codec::{Malformed, decode};
 use crate::fields::{
-    Address, Answers, Args, Environment, Family, Field, Hidden, LoadFlags, OpenFlags, Path, Protection,
-    Protocol, Show, Shown, SocketType, Text,
+    Address, Answers, Args, Control, Environment, Family, Field, Hidden, LoadFlags, NamespaceFlags,
+    OpenFlags, Path, Protection, Protocol, Show, Shown, SocketType, Text, Trace,
 };
 use crate::schema::{EventSpec, FieldSpec, Source};
 
@@ -249,22 +249,29 @@ events {
             target: i32,
             /// The signal's number.
             signal: i32,
+            /// The pidfd that it is sent by, in place of `target`.
+            pidfd: Hidden<Option<i32>>,
         }
     }
     /// Identity changes: set*id, setgroups, capset.
     ProcessCredentials = 6 "process.credentials" {
         sent<'a> {
-            /// Which identity.
+            /// Which identity: `uid`, `euid`, `reuid`, `resuid`, `fsuid`, the same with `gid`, `groups`, `capabilities`.
             what: Text<'a>,
-            /// The numbers it was set to.
+            /// The numbers it was set to, in the order of the call's arguments, -1 for one that stays; of
+            /// `capabilities` the effective, permitted and inheritable set.
             to: Args<'a>,
+            /// Real user id after the call, where it could be asked for.
+            real_uid: Hidden<Option<u32>>,
+            /// Effective user id after the call.
+            effective_uid: Hidden<Option<u32>>,
         }
     }
     /// Another process is looked into: ptrace, process_vm_readv, process_vm_writev.
     ProcessTrace = 7 "process.trace" {
         sent {
-            /// The request's number.
-            request: i64,
+            /// What is asked: `PTRACE_…`, `process_vm_readv` or `process_vm_writev`.
+            request: Trace,
             /// The process looked into.
             target: i32,
         }
@@ -272,12 +279,25 @@ events {
     /// What a process can see changes: setns, unshare, chroot, pivot_root, mount, umount.
     ProcessNamespace = 8 "process.namespace" {
         sent<'a> {
-            /// Which kind of change.
+            /// Which kind of change: `setns`, `unshare`, `chroot`, `pivot_root`, `mount`, `umount`.
             what: Text<'a>,
-            /// The path concerned.
+            /// The path concerned: the new root, the mount point, the namespace's file.
             path: Path<'a>,
-            /// The call's flags.
-            flags: u64,
+            /// The call's flags: `CLONE_…`, `MS_…` or `MNT_…`.
+            flags: NamespaceFlags,
+            /// What is mounted, as the caller passed it; for pivot_root where the old root goes.
+            source: Option<Text<'a>>,
+        }
+    }
+    /// The process changes what it may do or is called: prctl, seccomp. A filter is told before the call.
+    ProcessControl = 9 "process.control" {
+        sent<'a> {
+            /// Which option, `PR_SET_…`.
+            what: Control,
+            /// The option's first argument.
+            argument: Option<u64>,
+            /// The name, for `PR_SET_NAME`.
+            name: Option<Text<'a>>,
         }
     }
     /// A file, directory or anonymous file was opened, or could not be.
@@ -524,10 +544,12 @@ events {
             path: "path",
         }
     }
-    /// A kernel module is loaded.
+    /// A kernel module is loaded or removed.
     KernelModule = 80 "kernel.module" { sent<'a> {
         /// The module's file, where one is given.
         path: Path<'a>,
+        /// The name of a module that is removed.
+        name: Option<Text<'a>>,
     } }
     /// bpf(2) is called.
     KernelBpf = 81 "kernel.bpf" { sent {

@@ -330,12 +330,32 @@ coded! {
     LoadFlags(i32), "list of names", |bits| Shown::Names(&names::DLOPEN, u64::from(bits.cast_unsigned()));
     /// A protection as mmap(2) takes it.
     Protection(i32), "list of names", |bits| Shown::Names(&names::PROT, u64::from(bits.cast_unsigned()));
+    /// The flags of unshare(2); of mount(2) and umount2(2) the collector shows their own.
+    NamespaceFlags(u64), "list of names", |bits| Shown::Names(&names::NAMESPACE, bits);
+    /// The request of ptrace(2), or one of [`Trace`]'s own.
+    Trace(i64), "name", |value| word_or_number(names::TRACE, value);
+    /// The option of prctl(2).
+    Control(i32), "name", |value| word_or_number(names::CONTROL, i64::from(value));
     /// An address family, `AF_…`.
     Family(i32), "name", |value| word_or_number(names::FAMILY, i64::from(value));
     /// The type of a socket with its flags masked out, `SOCK_…`.
     SocketType(i32), "name", |value| word_or_number(names::SOCKET_TYPE, i64::from(value & 0xf));
     /// A protocol number of an internet socket, `IPPROTO_…`.
     Protocol(i32), "name", |value| word_or_number(names::PROTOCOL, i64::from(value));
+}
+
+impl Trace {
+    /// process_vm_readv(2).
+    pub const READ: i64 = -1;
+    /// process_vm_writev(2).
+    pub const WRITE: i64 = -2;
+}
+
+impl Control {
+    /// Whether the option is one that events tell of.
+    pub fn is_told(self) -> bool {
+        names::word(names::CONTROL, i64::from(self.0)).is_some()
+    }
 }
 
 /// A value that travels for the collector's use and is not a field of the event.

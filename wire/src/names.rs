@@ -109,6 +109,122 @@ pub static DLOPEN: FlagTable = FlagTable {
 pub static PROT: FlagTable =
     FlagTable { mask: 0, choices: &[], bits: &[(1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC")] };
 
+/// unshare(2) and setns(2).
+pub static NAMESPACE: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (0x80, "CLONE_NEWTIME"),
+        (0x100, "CLONE_VM"),
+        (0x200, "CLONE_FS"),
+        (0x400, "CLONE_FILES"),
+        (0x800, "CLONE_SIGHAND"),
+        (0x1_0000, "CLONE_THREAD"),
+        (0x2_0000, "CLONE_NEWNS"),
+        (0x4_0000, "CLONE_SYSVSEM"),
+        (0x200_0000, "CLONE_NEWCGROUP"),
+        (0x400_0000, "CLONE_NEWUTS"),
+        (0x800_0000, "CLONE_NEWIPC"),
+        (0x1000_0000, "CLONE_NEWUSER"),
+        (0x2000_0000, "CLONE_NEWPID"),
+        (0x4000_0000, "CLONE_NEWNET"),
+    ],
+};
+
+/// mount(2).
+pub static MOUNT: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "MS_RDONLY"),
+        (2, "MS_NOSUID"),
+        (4, "MS_NODEV"),
+        (8, "MS_NOEXEC"),
+        (0x10, "MS_SYNCHRONOUS"),
+        (0x20, "MS_REMOUNT"),
+        (0x40, "MS_MANDLOCK"),
+        (0x80, "MS_DIRSYNC"),
+        (0x100, "MS_NOSYMFOLLOW"),
+        (0x400, "MS_NOATIME"),
+        (0x800, "MS_NODIRATIME"),
+        (0x1000, "MS_BIND"),
+        (0x2000, "MS_MOVE"),
+        (0x4000, "MS_REC"),
+        (0x8000, "MS_SILENT"),
+        (0x1_0000, "MS_POSIXACL"),
+        (0x2_0000, "MS_UNBINDABLE"),
+        (0x4_0000, "MS_PRIVATE"),
+        (0x8_0000, "MS_SLAVE"),
+        (0x10_0000, "MS_SHARED"),
+        (0x20_0000, "MS_RELATIME"),
+        (0x80_0000, "MS_I_VERSION"),
+        (0x100_0000, "MS_STRICTATIME"),
+        (0x200_0000, "MS_LAZYTIME"),
+    ],
+};
+
+/// umount2(2).
+pub static UMOUNT: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
+};
+
+/// ptrace(2), and what else looks into another process.
+pub static TRACE: &[(i64, &str)] = &[
+    (-2, "process_vm_writev"),
+    (-1, "process_vm_readv"),
+    (0, "PTRACE_TRACEME"),
+    (1, "PTRACE_PEEKTEXT"),
+    (2, "PTRACE_PEEKDATA"),
+    (3, "PTRACE_PEEKUSER"),
+    (4, "PTRACE_POKETEXT"),
+    (5, "PTRACE_POKEDATA"),
+    (6, "PTRACE_POKEUSER"),
+    (7, "PTRACE_CONT"),
+    (8, "PTRACE_KILL"),
+    (9, "PTRACE_SINGLESTEP"),
+    (12, "PTRACE_GETREGS"),
+    (13, "PTRACE_SETREGS"),
+    (14, "PTRACE_GETFPREGS"),
+    (15, "PTRACE_SETFPREGS"),
+    (16, "PTRACE_ATTACH"),
+    (17, "PTRACE_DETACH"),
+    (24, "PTRACE_SYSCALL"),
+    (31, "PTRACE_SYSEMU"),
+    (32, "PTRACE_SYSEMU_SINGLESTEP"),
+    (0x4200, "PTRACE_SETOPTIONS"),
+    (0x4201, "PTRACE_GETEVENTMSG"),
+    (0x4202, "PTRACE_GETSIGINFO"),
+    (0x4203, "PTRACE_SETSIGINFO"),
+    (0x4204, "PTRACE_GETREGSET"),
+    (0x4205, "PTRACE_SETREGSET"),
+    (0x4206, "PTRACE_SEIZE"),
+    (0x4207, "PTRACE_INTERRUPT"),
+    (0x4208, "PTRACE_LISTEN"),
+    (0x4209, "PTRACE_PEEKSIGINFO"),
+    (0x420a, "PTRACE_GETSIGMASK"),
+    (0x420b, "PTRACE_SETSIGMASK"),
+    (0x420c, "PTRACE_SECCOMP_GET_FILTER"),
+    (0x420e, "PTRACE_GET_SYSCALL_INFO"),
+];
+
+/// prctl(2): the options that events tell of.
+pub static CONTROL: &[(i64, &str)] = &[
+    (1, "PR_SET_PDEATHSIG"),
+    (4, "PR_SET_DUMPABLE"),
+    (8, "PR_SET_KEEPCAPS"),
+    (15, "PR_SET_NAME"),
+    (22, "PR_SET_SECCOMP"),
+    (24, "PR_CAPBSET_DROP"),
+    (28, "PR_SET_SECUREBITS"),
+    (35, "PR_SET_MM"),
+    (36, "PR_SET_CHILD_SUBREAPER"),
+    (38, "PR_SET_NO_NEW_PRIVS"),
+    (47, "PR_CAP_AMBIENT"),
+    (0x5961_6d61, "PR_SET_PTRACER"),
+];
+
 /// socket(2), address families.
 pub static FAMILY: &[(i64, &str)] = &[
     (0, "AF_UNSPEC"),

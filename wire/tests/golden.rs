@@ -59,10 +59,29 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         }),
         Decoded::ProcessExec(ProcessExec { path, argv: args }),
         Decoded::ProcessFork(ProcessFork { child: is_set.then_some(uint) }),
-        Decoded::ProcessSignal(ProcessSignal { target: int, signal: 9 }),
-        Decoded::ProcessCredentials(ProcessCredentials { what: text, to: args }),
-        Decoded::ProcessTrace(ProcessTrace { request: number, target: 4 }),
-        Decoded::ProcessNamespace(ProcessNamespace { what: text, path, flags: wide }),
+        Decoded::ProcessSignal(ProcessSignal {
+            target: int,
+            signal: 9,
+            pidfd: Hidden(is_set.then_some(int)),
+        }),
+        Decoded::ProcessCredentials(ProcessCredentials {
+            what: text,
+            to: args,
+            real_uid: Hidden(is_set.then_some(uint)),
+            effective_uid: Hidden(is_set.then_some(2)),
+        }),
+        Decoded::ProcessTrace(ProcessTrace { request: Trace(number), target: 4 }),
+        Decoded::ProcessNamespace(ProcessNamespace {
+            what: text,
+            path,
+            flags: NamespaceFlags(wide),
+            source: raw,
+        }),
+        Decoded::ProcessControl(ProcessControl {
+            what: Control(int),
+            argument: is_set.then_some(wide),
+            name: raw,
+        }),
         Decoded::FileOpen(FileOpen {
             path,
             fd: is_set.then_some(int),
@@ -97,7 +116,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         Decoded::DnsQuery(DnsQuery { host: raw, answers: Answers(text) }),
         Decoded::LibLoad(LibLoad { path, flags: LoadFlags(int) }),
         Decoded::MemoryMap(MemoryMap { addr: wide, len: 2, prot: Protection(int), fd: Hidden(4) }),
-        Decoded::KernelModule(KernelModule { path }),
+        Decoded::KernelModule(KernelModule { path, name: raw }),
         Decoded::KernelBpf(KernelBpf { command: int }),
         Decoded::KernelUserfaultfd(KernelUserfaultfd { flags: uint }),
         Decoded::KernelIoUring(KernelIoUring { entries: uint }),
@@ -127,7 +146,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     }
     // The compiler tells when one is missing.
     each! {
-        ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace
+        ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
         FileSymlink FileMknod NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags

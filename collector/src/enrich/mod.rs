@@ -71,6 +71,23 @@ impl Process {
         self.listed = (0, 0);
     }
 
+    /// Says that its events show another identity from here on.
+    fn set_ids(&mut self, uid: u32, euid: u32) {
+        if (self.who.uid, self.who.euid) != (Some(uid), Some(euid)) {
+            self.who = Arc::new(Who { uid: Some(uid), euid: Some(euid), ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
+    }
+
+    /// The process that a pidfd stands for.
+    fn behind_pidfd(&mut self, fd: i32) -> Option<i64> {
+        let path = self.path(fd)?;
+        match path.strip_prefix(b"pidfd:") {
+            Some(pid) => std::str::from_utf8(pid).ok()?.parse().ok(),
+            None => procfs::behind_pidfd(self.visible_pid()?, fd),
+        }
+    }
+
     /// The pid to look up in /proc; `None` where that would be another process.
     fn visible_pid(&self) -> Option<u32> {
         self.who.pid_ns.is_none().then_some(self.who.pid)
@@ -349,6 +366,25 @@ impl Enricher {
                     let target = Target::File(path.into());
                     process.open(fd, target, time_ns, open.flags.0 & CLOEXEC != 0);
                 }
+            }
+            Decoded::ProcessSignal(sent) => {
+                if let Some(pidfd) = sent.pidfd.0 {
+                    let target = process.behind_pidfd(pidfd).map_or(Value::Absent, Value::Int);
+                    self.batch.set(self.places.signal_target, target);
+                }
+            }
+            Decoded::ProcessCredentials(changed) => {
+                if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0) {
+                    process.set_ids(uid, euid);
+                }
+            }
+            Decoded::ProcessNamespace(changed) => {
+                let table = match changed.what {
+                    b"mount" => &names::MOUNT,
+                    b"umount" => &names::UMOUNT,
+                    _ => &names::NAMESPACE,
+                };
+                self.batch.set(self.places.namespace_flags, Value::Names(table, changed.flags.0));
             }
             Decoded::FileSymlink(link) => self.points_at(link.path.raw.unwrap_or_default()),
             Decoded::NetSocket(made) => {

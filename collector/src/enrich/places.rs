@@ -50,6 +50,8 @@ pub struct NetClosePlaces {
 pub struct Places {
     pub start_coverage: usize,
     pub exec_path: usize,
+    pub signal_target: usize,
+    pub namespace_flags: usize,
     pub open_path: usize,
     pub symlink_path: usize,
     pub symlink_new_path: usize,
@@ -89,6 +91,8 @@ impl Default for Places {
             start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
             exec_path: Shape::place(Kind::ProcessExec, "path"),
             open_path: Shape::place(Kind::FileOpen, "path"),
+            signal_target: Shape::place(Kind::ProcessSignal, "target"),
+            namespace_flags: Shape::place(Kind::ProcessNamespace, "flags"),
             symlink_path: Shape::place(Kind::FileSymlink, "path"),
             symlink_new_path: Shape::place(Kind::FileSymlink, "new_path"),
             bind_local: Shape::place(Kind::NetBind, "local"),

@@ -76,7 +76,15 @@ mod knows {
 }
 
 /// The flag tables that values refer to by their place here.
-const TABLES: [&FlagTable; 4] = [&names::OPEN, &names::MEMFD, &names::DLOPEN, &names::PROT];
+const TABLES: [&FlagTable; 7] = [
+    &names::OPEN,
+    &names::MEMFD,
+    &names::DLOPEN,
+    &names::PROT,
+    &names::NAMESPACE,
+    &names::MOUNT,
+    &names::UMOUNT,
+];
 
 #[cfg(test)]
 mod tests;
