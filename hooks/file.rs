@@ -99,5 +99,26 @@ crate::hooks! { family file = 1;
     event: FileOpen;
     after |call, _fd| fds::shared_opened(call, name, flags, creation_mode(flags, mode));
 
+    /// tmpfile(3): a file without a name, in /tmp.
+    unsafe fn tmpfile() -> *mut FILE;
+    symbols: "tmpfile", "tmpfile64";
+    fails: Null;
+    event: FileOpen;
+    after |call, stream| fds::temporary_opened(call, stream);
+
+    /// scandir(3): reads a directory's names; the directory is closed again by then.
+    unsafe fn scandir(path: *const c_char, names: *mut c_void, filter: *const c_void, compare: *const c_void) -> c_int;
+    symbols: "scandir", "scandir64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _count| fds::directory_read(call, AT_FDCWD, path);
+
+    /// scandirat(3): scandir, relative to a directory.
+    unsafe fn scandirat(dir: c_int, path: *const c_char, names: *mut c_void, filter: *const c_void, compare: *const c_void) -> c_int;
+    symbols: "scandirat", "scandirat64";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _count| fds::directory_read(call, dir, path);
+
     names: openat2;
 }

@@ -63,12 +63,37 @@ pub unsafe fn stream_opened(call: Call, stream: *mut libc::FILE, path: *const c_
 /// # Safety
 /// `path` is the call's; `directory` is what it returned.
 pub unsafe fn directory_opened(call: Call, directory: *mut libc::DIR, path: *const c_char) {
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: the caller's promise.
     let fd = unsafe { of_directory(directory) };
     let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
     // SAFETY: the caller's promise.
-    unsafe { file_opened(call, AT_FDCWD, path, flags, None) };
+    unsafe { file_opened(call, AT_FDCWD, path, DIRECTORY, None) };
+}
+
+/// How libc opens a directory whose names it reads.
+const DIRECTORY: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
+
+/// A directory's names were read, scandir(3): no descriptor is left of it.
+///
+/// # Safety
+/// `path` is the call's.
+pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, dir, path) };
+    emit::after(call, 0, &FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None });
+}
+
+/// A temporary file was opened as a stream, tmpfile(3). Its path is the directory's, as with `O_TMPFILE`: glibc opens it
+/// so, and musl takes its name away before anybody sees it.
+///
+/// # Safety
+/// `stream` is what the call returned.
+pub unsafe fn temporary_opened(call: Call, stream: *mut libc::FILE) {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_stream(stream) };
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/tmp") };
+    report(call, path, fd, libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE, Some(0o600));
 }
 
 /// A file without a directory: memfd_create(2) and shm_open(3), whose names get `prefix`.

@@ -15,13 +15,14 @@ use crate::{state, sys};
 
 /// fork(2) and its like.
 pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
+    let parent = state::known_pid();
     let pid = real();
     if state::ring().is_none() {
         return pid;
     }
     if pid == 0 {
-        // The page is empty already, unless the kernel is older than 4.14.
-        state::forget_process();
+        // The page was emptied already, unless the kernel is older than 4.14.
+        state::forget_parent(parent);
     } else {
         report(row, <MinusOne as Fails<c_int>>::outcome(&pid));
     }

@@ -203,10 +203,17 @@ const EMPTY: Thread = Thread {
 
 const NOTHING: Writing = Writing { position: 0, stack: 0 };
 
-/// Says that this process is a new one, where the kernel could not (before Linux 4.14 a fork child's page is copied).
-pub fn forget_process() {
+/// The pid that this process is known by; 0 while it has told nothing.
+pub fn known_pid() -> u32 {
+    process().map_or(0, |process| process.pid.load(Ordering::Relaxed))
+}
+
+/// Says that this process is not `parent`, where the kernel could not (before Linux 4.14 a fork child's page is copied).
+///
+/// A child that has told something by then (its pthread_atfork(3) handlers run inside fork) stays who it is.
+pub fn forget_parent(parent: u32) {
     if let Some(process) = process() {
-        process.pid.store(0, Ordering::Relaxed);
+        let _ = process.pid.compare_exchange(parent, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 

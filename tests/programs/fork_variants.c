@@ -6,6 +6,7 @@
  */
 #include "victim.h"
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
@@ -27,6 +28,11 @@ static int clone_exec_child(void *path) {
     char *arguments[] = {path, NULL};
     execv(path, arguments);
     return 98;
+}
+
+/* Runs inside fork, before it returns in the child: libuv closes its pipes here. */
+static void in_child(void) {
+    opens("child", "handler", 2);
 }
 
 static void finish(const char *how, pid_t pid) {
@@ -81,6 +87,10 @@ int main(void) {
         _exit(13);
     }
     finish("middle", pid);
+    MUST(pthread_atfork(NULL, NULL, in_child) == 0);
+    pid = fork();
+    if (pid == 0) opens("child", "handler", 1), _exit(14);
+    finish("handler", pid);
     opens("parent", "after", 100);
     SHOW(waitpid(-1, NULL, 0));
     return 0;

@@ -78,6 +78,12 @@ int main(void) {
     say("fdopendir: fd %d\n", listing ? dirfd(listing) : -1);
     if (listing) closedir(listing);
 
+    struct dirent **names;
+    int count = scandir("dir", &names, NULL, alphasort);
+    say("scandir: %d\n", count);
+    while (count > 0) free(names[--count]);
+    SHOW(scandir("scandir.missing", &names, NULL, NULL));
+
     char name[64];
     strcpy(name, "mkstemp.XXXXXX"), FD("mkstemp", mkstemp(name));
     strcpy(name, "mkostemp.XXXXXX"), FD("mkostemp", mkostemp(name, O_CLOEXEC));

@@ -3,7 +3,7 @@
 //! What is built (`artefacts`) is put under a small C program, a victim (`victim`), in a scene of its own (`scene`): bare,
 //! under an empty preload library, with the sensor dormant, switched off, under `glassbox run`, and under `glassbox
 //! collect`. Output, exit status and the files that were left must be the same byte for byte, and what was reported
-//! (`events`) must hold together on every run. `strace` measures what was reported against what was done.
+//! (`events`) must hold together on every run. `recall` measures what was reported against what was done.
 //!
 //! The tests themselves are in `tests/tests/*.rs`; the victims in `tests/programs/*.c`, one a trap.
 
@@ -11,9 +11,9 @@ pub mod artefacts;
 pub mod child;
 pub mod collector;
 pub mod events;
+pub mod recall;
 pub mod scene;
 pub mod server;
-pub mod strace;
 pub mod victim;
 
 pub use artefacts::{glassbox, sensor};

@@ -14,6 +14,8 @@ use crate::artefacts::{root, target};
 pub enum Libc {
     /// The machine's own, by `gcc`.
     Glibc,
+    /// The machine's own, called through the GOT alone, as Rust programs and many distributions' do.
+    GlibcWithoutPlt,
     /// musl, by `musl-gcc` of the package musl-tools.
     Musl,
 }
@@ -141,7 +143,7 @@ pub fn empty_library() -> PathBuf {
 
 fn compile(libc: Libc, source: &Path, output: &Path, flags: impl Iterator<Item = String>, dir: &Path) {
     let compiler = match libc {
-        Libc::Glibc => "gcc",
+        Libc::Glibc | Libc::GlibcWithoutPlt => "gcc",
         Libc::Musl => "musl-gcc",
     };
     // Written beside and renamed: a test in another process finds either nothing or all of it.
@@ -149,6 +151,9 @@ fn compile(libc: Libc, source: &Path, output: &Path, flags: impl Iterator<Item =
     let flags = flags.map(|flag| flag.replace("$OUT", &dir.display().to_string()));
     let mut command = Command::new(compiler);
     command.args(["-g", "-O1", "-w", "-o"]).arg(&unfinished).arg(source).args(flags);
+    if libc == Libc::GlibcWithoutPlt {
+        command.args(["-fno-plt", "-Wl,-z,now"]);
+    }
     if libc == Libc::Musl {
         // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels without it).
         command.args([
@@ -174,7 +179,7 @@ fn fingerprint(source: &Path, header: &Header, libc: Libc) -> u64 {
     for file in files {
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).hash(&mut hasher);
     }
-    libc.hash(&mut hasher);
+    format!("{libc:?}").hash(&mut hasher);
     hasher.finish()
 }
 

@@ -200,6 +200,7 @@ fn each_childs_opens_are_reported_once_under_its_own_number() {
         "clone_vm_vfork",
         "clone_files",
         "clone_vm",
+        "handler",
     ];
     for way in ways {
         let by_child = seen.opens(&format!("child-{way}"));
@@ -233,7 +234,7 @@ fn every_fork_names_its_child() {
         .filter(|fork| fork.pid() == parent)
         .filter_map(|fork| fork.number("child"))
         .collect();
-    assert_eq!(11, children.len(), "{}", seen.outline());
+    assert_eq!(12, children.len(), "{}", seen.outline());
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn every_way_to_open_is_reported_once_with_its_own_name() {
         ("freopen.first", "fopen", 2),
         ("freopen.second", "freopen", 1),
         ("opendir.missing", "opendir", 1),
+        ("scandir.missing", "scandir", 1),
     ];
     let mut wrong = Vec::new();
     for (file, call, times) in expected {
@@ -57,6 +58,20 @@ fn a_temporary_file_is_reported_with_the_name_that_it_was_given() {
     for call in ["mkstemp", "mkostemp", "mkstemps", "mkostemps"] {
         let made = outcome.files.keys().find(|name| name.starts_with(&format!("{call}."))).unwrap();
         assert_eq!(1, outcome.events.opens(made).len(), "{made}\n{}", outcome.events.outline());
+    }
+}
+
+#[test]
+fn files_that_libc_opens_for_a_call_are_reported_under_it() {
+    for seen in [sensed("open_family", &[]).events, sensed_on_musl("open_family", &[]).events] {
+        let nameless = seen.only("tmpfile", |event| event.call() == "tmpfile");
+        let listed =
+            seen.only("scandir that works", |event| event.call() == "scandir" && !event.has_failed());
+
+        assert_eq!("/tmp", nameless.path());
+        assert!(flags(nameless).contains(&"O_TMPFILE"), "{nameless:?}");
+        assert_eq!(1, seen.named("file.close").filter(|close| close.path() == "/tmp").count());
+        assert!(listed.is_file("dir"), "{listed:?}");
     }
 }
 

@@ -17,6 +17,7 @@ mod glassbox;
 mod http;
 mod packages;
 mod process;
+mod recall;
 mod shell;
 mod test;
 mod toolchain;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   gen-docs [--check]     writes docs/events.md and docs/hooks.md from their tables, or says if stale
   fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
   demo                   builds everything and shows the sensor on real programs
+  recall [NAME…]         what was reported against what strace saw, program by program (--list names them)
   bench [NAME…]          the cost table, interleaved with the bare program (bench --help says more)";
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "gen-docs" => gen_docs::run(rest),
         "fuzz" => fuzz::run(rest),
         "demo" => demo::run(rest),
+        "recall" => recall::run(rest),
         "bench" => bench::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -1,42 +1,31 @@
-//! Measures what was reported against what was done: the same run seen by `strace -f` and by the sensor.
+//! Reads what `strace` wrote of a run, and says of each call what it was about and whose it was.
 //!
-//! Both look at one run, so that every call can be matched by process, and every call that was not reported can be named.
 //! strace prints where each call was made from (`-i`) and what is mapped where (`mmap` with `-y`), which decides, for a
 //! call that the sensor did not report, whose it was:
 //!
 //! - `loader`: the instruction lies in ld.so. The dynamic loader calls nobody: no hook can see it looking for libraries.
+//!   musl is loader and libc in one file: there, it is the loader's until the sensor's constructor has run.
 //! - `libc`: it lies in one of libc's own `*_nocancel` functions, which no program can call: libc opens locale, gconv,
-//!   name service and time zone files by them, and posix_spawn's file actions. (opendir uses them too, with
-//!   `O_DIRECTORY`; that one counts as the application's.) A connect counts here if it goes to nscd, or is a datagram
-//!   socket's in a process that looked up a name: getaddrinfo asks its server, and sorts addresses, in this way.
+//!   name service and time zone files by them, what fchmodat must not follow, and posix_spawn's file actions. (opendir
+//!   uses them too, with `O_DIRECTORY`; that one counts as the application's.) What posix_spawn, system and popen do in
+//!   their child before it executes is libc's, too, and so is the name that musl's tmpfile makes and takes away. A socket
+//!   is libc's if it goes to nscd, or is a datagram or netlink socket in a process that looked up a name: getaddrinfo
+//!   asks its server, and sorts addresses, in this way.
 //! - `sensor`: it lies in the sensor. What we do ourselves is nobody's event.
 //! - `early`: it was made before the sensor's constructor ran, in an image where it ran later: by the constructor of a
 //!   library that the loader starts first (libselinux's opens /proc/filesystems). Named in the report all the same.
 //! - `application`: everything else. These are the calls that must be seen.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+use super::kinds::{self, Kind, Target};
 use crate::artefacts::sensor;
 use crate::child;
-use crate::events::Events;
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// A file was opened, or it was tried.
-    Open,
-    /// A socket was connected, or it was tried.
-    Connect,
-    /// A program was asked for.
-    Exec,
-    /// A program began.
-    Image,
-}
 
 /// Who made a call that the sensor did not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,48 +46,37 @@ pub enum Origin {
 #[derive(Clone, Debug)]
 pub struct Call {
     /// What kind of call.
-    pub kind: Kind,
+    pub kind: &'static Kind,
     /// The process (not the thread).
     pub pid: i64,
     /// The process that made this one, or -1.
     pub parent: i64,
-    /// The absolute path, or the peer as CONTRACT.md writes it.
+    /// What it was about, as the event's fields write it: an absolute path, a peer, a number; joined by spaces.
     pub target: String,
     /// errno's name, if it failed.
     pub error: Option<String>,
     /// Whose it is if nobody reported it.
     pub origin: Origin,
-    /// Whether the socket is a datagram socket.
-    is_datagram: bool,
+    /// Whether it works on a socket that libc makes for itself when it looks up a name: datagram, netlink.
+    pub is_look_up: bool,
+    /// Whether the process shares its maker's memory, which goes on beside it.
+    pub is_guest: bool,
+    /// Whether the process had not executed anything since it was made.
+    pub is_before_exec: bool,
 }
 
-/// How much of one kind was seen.
-#[derive(Clone, Debug, Default)]
-pub struct Recall {
-    /// Calls that were made by the application, and images.
-    pub made: usize,
-    /// Those of them that were reported.
-    pub seen: usize,
-    /// The others.
-    pub missed: Vec<String>,
-    /// Calls made by the loader, by libc for itself, by the sensor: unreported, and not counted above.
-    pub set_aside: BTreeMap<Origin, Vec<String>>,
-}
-
-impl Recall {
-    /// Seen by made, in percent.
-    pub fn percent(&self) -> f64 {
-        if self.made == 0 { 100.0 } else { 100.0 * self.seen as f64 / self.made as f64 }
-    }
-}
+/// What the reader itself must know of a run: address spaces, processes, directories.
+const FOLLOWED: &[&str] =
+    &["execve", "execveat", "mmap", "clone", "clone3", "fork", "vfork", "chdir", "fchdir"];
 
 /// The `strace` command for a program under the sensor; its arguments follow.
 pub fn strace(output: &Path, socket: &Path) -> Command {
     let mut command = Command::new("strace");
     command.args(["-ff", "-ttt", "-i", "-yy", "-s", "65536", "-e", "signal=none", "-e"]);
-    command.arg(
-        "trace=execve,execveat,open,openat,openat2,creat,connect,mmap,clone,clone3,fork,vfork,chdir,fchdir",
-    );
+    // `?`: not every machine has every call.
+    let calls = kinds::kinds().flat_map(|kind| kind.calls).map(|traced| traced.name);
+    let names: Vec<String> = FOLLOWED.iter().copied().chain(calls).map(|name| format!("?{name}")).collect();
+    command.arg(format!("trace={}", names.join(",")));
     command.arg("-E").arg(format!("LD_PRELOAD={}", sensor().display()));
     command.arg("-E").arg(format!("GLASSBOX_SOCKET={}", socket.display()));
     command.arg("-o").arg(output).arg("--");
@@ -127,15 +105,25 @@ pub fn calls(output: &Path) -> Vec<Call> {
 
 /// One line of strace's, taken apart.
 #[derive(Clone, Debug, PartialEq)]
-struct Line {
+pub struct Line {
     time: f64,
     tid: i64,
     address: Option<u64>,
-    call: String,
-    arguments: Vec<String>,
+    /// The system call's name.
+    pub call: String,
+    /// Its arguments, as strace prints them.
+    pub arguments: Vec<String>,
     ret: Option<i64>,
     ret_hex: Option<u64>,
     error: Option<String>,
+}
+
+impl Line {
+    /// The number that an argument is, without what strace says about it.
+    pub fn number(&self, at: usize) -> Option<i64> {
+        let digits = |character: char| !character.is_ascii_digit() && character != '-';
+        self.arguments.get(at)?.split(digits).next()?.parse().ok()
+    }
 }
 
 /// `1795468495.66 [00007f579283d001] openat(AT_FDCWD</tmp>, "x", O_RDONLY) = 3</tmp/x>`
@@ -266,6 +254,9 @@ fn peer(address: &str) -> Option<String> {
     Some(format!("[{}]:{port}", unquoted(rest)?))
 }
 
+/// What glibc's file is called, at the end of its path. musl's is the loader's own, which the kernel maps.
+const GLIBC: &str = "/libc.so.6";
+
 /// What is known of an address space: which file lies where, and where the loader was when it began.
 #[derive(Clone, Default)]
 struct Space {
@@ -283,7 +274,13 @@ struct Tracer {
     parent_of: HashMap<i64, i64>,
     /// The working directory, as strace last printed it: not every call shows it.
     directory_of: HashMap<i64, String>,
-    nocancel: HashMap<String, Vec<(u64, u64)>>,
+    /// Processes that have executed nothing yet.
+    unexecuted: HashSet<i64>,
+    /// Processes made by clone with CLONE_VM and without CLONE_VFORK.
+    guests: HashSet<i64>,
+    /// Where in `calls` a process's sockets were made, until they are known to be the program's.
+    sockets: HashMap<(i64, i64), usize>,
+    nocancel: HashMap<String, Option<(u64, u64)>>,
     calls: Vec<Call>,
     /// The application's calls in images that had not heard of the sensor yet.
     unarmed: Vec<(usize, Rc<RefCell<Space>>)>,
@@ -297,10 +294,8 @@ impl Tracer {
             self.take(line);
             for (at, call) in self.calls.iter().enumerate().skip(known) {
                 let is_the_applications = call.origin == Origin::Application;
-                if is_the_applications
-                    && matches!(call.kind, Kind::Open | Kind::Connect)
-                    && !space.borrow().is_armed
-                {
+                let is_a_program = [kinds::EXEC, kinds::IMAGE].contains(&call.kind.event);
+                if is_the_applications && !is_a_program && !space.borrow().is_armed {
                     self.unarmed.push((at, Rc::clone(&space)));
                 }
             }
@@ -330,6 +325,11 @@ impl Tracer {
                 self.group_of.insert(child, if is_thread { pid } else { child });
                 if !is_thread {
                     self.parent_of.insert(child, pid);
+                    self.unexecuted.insert(child);
+                    let says = |flag: &str| line.arguments.iter().any(|argument| argument.contains(flag));
+                    if says("CLONE_VM") && !says("CLONE_VFORK") {
+                        self.guests.insert(child);
+                    }
                     if let Some(directory) = self.directory_of.get(&pid).cloned() {
                         self.directory_of.insert(child, directory);
                     }
@@ -366,56 +366,97 @@ impl Tracer {
                     self.spaces.insert(line.tid, Rc::default());
                 }
             }
-            "connect" => {
-                let Some(address) = line.arguments.get(1) else { return };
-                let Some(mut target) = peer(address) else { return };
-                if address.contains("AF_UNIX") && !target.starts_with('@') {
-                    target = self.absolute(pid, None, &target);
+            _ => {}
+        }
+        if let Some((kind, traced)) = kinds::made_by(&line) {
+            self.made(kind, traced.targets, &line, pid);
+        }
+    }
+
+    /// A call that a row of the table names.
+    fn made(&mut self, kind: &'static Kind, targets: &[Target], line: &Line, pid: i64) {
+        let parts: Option<Vec<String>> =
+            targets.iter().map(|target| self.target(target, line, pid)).collect();
+        let Some(parts) = parts else { return };
+        let space = Rc::clone(self.spaces.entry(line.tid).or_default());
+        let origin = self.origin(line, &space.borrow());
+        let mentions = |word: &str| line.arguments.iter().any(|argument| argument.contains(word));
+        // The sensor's connect to its collector is the first thing that it does.
+        space.borrow_mut().is_armed |= kind.event == kinds::CONNECT && origin == Origin::Sensor;
+        let origin = match origin {
+            Origin::Libc if kind.event == kinds::OPEN && mentions("O_DIRECTORY") => Origin::Application,
+            // vfork's stub makes the call itself, with the program's return address.
+            Origin::Sensor if kind.event == kinds::FORK => Origin::Application,
+            Origin::Application if mentions("/nscd/socket") || mentions("\"/tmp/tmpfile_") => Origin::Libc,
+            origin => origin,
+        };
+        let is_look_up = ["UDP", "DGRAM", "NETLINK"].iter().any(|word| mentions(word));
+        match (kind.event, line.ret, line.number(0)) {
+            ("net.socket", Some(fd), _) => drop(self.sockets.insert((pid, fd), self.calls.len())),
+            // What libc makes to ask nscd shows by whom it then calls.
+            (kinds::CONNECT, _, Some(fd)) if origin == Origin::Libc => {
+                if let Some(made) = self.sockets.get(&(pid, fd)).and_then(|&at| self.calls.get_mut(at)) {
+                    made.origin = Origin::Libc;
                 }
-                if self.origin(&line, &space.borrow()) == Origin::Sensor {
-                    space.borrow_mut().is_armed = true;
-                }
-                let is_datagram =
-                    line.arguments.first().is_some_and(|fd| fd.contains("UDP") || fd.contains("DGRAM"));
-                let origin = match self.origin(&line, &space.borrow()) {
-                    Origin::Application if target.ends_with("/nscd/socket") => Origin::Libc,
-                    origin => origin,
-                };
-                self.push(&line, pid, Kind::Connect, target, origin, is_datagram);
-            }
-            "open" | "openat" | "openat2" | "creat" => {
-                let path_at = usize::from(line.call.starts_with("openat"));
-                let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
-                let annotation =
-                    line.arguments.first().filter(|_| path_at == 1).and_then(|dir| annotated(dir));
-                let path = self.absolute(pid, annotation, &path);
-                let origin = match self.origin(&line, &space.borrow()) {
-                    Origin::Libc if line.arguments.iter().any(|flags| flags.contains("O_DIRECTORY")) => {
-                        Origin::Application
-                    }
-                    origin => origin,
-                };
-                self.push(&line, pid, Kind::Open, path, origin, false);
             }
             _ => {}
         }
+        self.push(line, pid, kind, parts.join(" "), origin, is_look_up);
+    }
+
+    /// What a call was about, as the event writes it; `None` where strace could not read it.
+    fn target(&self, target: &Target, line: &Line, pid: i64) -> Option<String> {
+        let argument = |at: usize| line.arguments.get(at);
+        Some(match *target {
+            Target::Path(at) => self.absolute(pid, None, &unquoted(argument(at)?)?),
+            Target::At(at) => {
+                let path = unquoted(argument(at)?)?;
+                let dir = at.checked_sub(1).and_then(argument)?;
+                let is_nowhere = annotated(dir).is_none() && !dir.starts_with("AT_FDCWD");
+                // Relative to a descriptor that is none, a path is what it is.
+                if is_nowhere && !path.starts_with('/') {
+                    path
+                } else {
+                    self.absolute(pid, annotated(dir), &path)
+                }
+            }
+            Target::Open(at) => annotated(argument(at)?)?.to_owned(),
+            Target::Text(at) => unquoted(argument(at)?)?,
+            Target::Number(at) => line.number(at)?.to_string(),
+            Target::Peer(at) => {
+                let address = argument(at)?;
+                let peer = peer(address)?;
+                let is_path = address.contains("AF_UNIX") && !peer.starts_with('@');
+                if is_path { self.absolute(pid, None, &peer) } else { peer }
+            }
+            Target::Returned => {
+                line.ret.filter(|&ret| ret >= 0).map(|ret| ret.to_string()).unwrap_or_default()
+            }
+        })
     }
 
     /// A program was asked for. libc looks through PATH by failing calls, which are one request of the program's.
     fn exec(&mut self, line: &Line, pid: i64, path: &str) {
         let name = path.rsplit('/').next().unwrap_or("");
         if let Some(last) = self.calls.iter_mut().rev().find(|call| call.pid == pid)
-            && last.kind == Kind::Exec
+            && last.kind.event == kinds::EXEC
             && last.error.is_some()
             && last.target.rsplit('/').next() == Some(name)
         {
             last.error = line.error.clone();
             last.target = path.to_owned();
         } else {
-            self.push(line, pid, Kind::Exec, path.to_owned(), Origin::Application, false);
+            self.program(line, pid, kinds::EXEC, path);
         }
         if line.ret == Some(0) {
-            self.push(line, pid, Kind::Image, path.to_owned(), Origin::Application, false);
+            self.program(line, pid, kinds::IMAGE, path);
+            self.unexecuted.remove(&pid);
+        }
+    }
+
+    fn program(&mut self, line: &Line, pid: i64, event: &str, path: &str) {
+        if let Some(kind) = kinds::of(event) {
+            self.push(line, pid, kind, path.to_owned(), Origin::Application, false);
         }
     }
 
@@ -424,9 +465,30 @@ impl Tracer {
         absolute(directory.unwrap_or(""), path)
     }
 
-    fn push(&mut self, line: &Line, pid: i64, kind: Kind, target: String, origin: Origin, is_datagram: bool) {
+    fn push(
+        &mut self,
+        line: &Line,
+        pid: i64,
+        kind: &'static Kind,
+        target: String,
+        origin: Origin,
+        is_look_up: bool,
+    ) {
         let parent = self.parent_of.get(&pid).copied().unwrap_or(-1);
-        self.calls.push(Call { kind, pid, parent, target, error: line.error.clone(), origin, is_datagram });
+        let is_before_exec = self.unexecuted.contains(&pid);
+        let is_guest = self.guests.contains(&pid);
+        let error = line.error.clone();
+        self.calls.push(Call {
+            kind,
+            pid,
+            parent,
+            target,
+            error,
+            origin,
+            is_look_up,
+            is_guest,
+            is_before_exec,
+        });
     }
 
     fn origin(&mut self, line: &Line, space: &Space) -> Origin {
@@ -436,16 +498,17 @@ impl Tracer {
             // The kernel maps ld.so and the program itself. The first call after an exec is ld.so's own, and all of
             // its code lies within a quarter of a mebibyte.
             let is_near = space.loader.is_some_and(|loader| loader.abs_diff(address) < 0x40000);
-            return if is_near { Origin::Loader } else { Origin::Application };
+            let is_musl = space.is_armed && !space.mapped.iter().any(|(.., file)| file.ends_with(GLIBC));
+            return if is_near && !is_musl { Origin::Loader } else { Origin::Application };
         };
         if file.ends_with("/libglassbox.so") {
             return Origin::Sensor;
         }
-        if file.ends_with("/libc.so.6") {
+        if file.ends_with(GLIBC) {
             let functions =
                 self.nocancel.entry(file.clone()).or_insert_with(|| nocancel_functions(Path::new(file)));
             let offset = address - base;
-            if functions.iter().any(|(from, to)| (*from..*to + 1).contains(&offset)) {
+            if functions.is_some_and(|(from, to)| (from..=to).contains(&offset)) {
                 return Origin::Libc;
             }
         }
@@ -453,10 +516,10 @@ impl Tracer {
     }
 }
 
-/// Where in libc its functions that end in `_nocancel` lie.
-fn nocancel_functions(libc: &Path) -> Vec<(u64, u64)> {
-    let output = Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(libc).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+/// Where in libc its functions that end in `_nocancel` lie: beside each other, the hidden ones between the others.
+fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
+    let output = Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(libc).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // Columns: Num: Value Size Type Bind Vis Ndx Name@Version
     let functions = text.lines().filter_map(|line| {
         let columns: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -467,113 +530,13 @@ fn nocancel_functions(libc: &Path) -> Vec<(u64, u64)> {
         let value = u64::from_str_radix(columns.get(1)?, 16).ok()?;
         Some((value, value + columns.get(2)?.parse::<u64>().ok()?))
     });
-    functions.collect()
+    functions.reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
-/// Matches calls with events, each event once.
-pub fn recall(calls: &[Call], events: &Events) -> BTreeMap<Kind, Recall> {
-    let mut left: HashMap<(Kind, i64, String), Vec<Option<String>>> = HashMap::new();
-    let mut images: HashMap<i64, usize> = HashMap::new();
-    let base = |path: &str| path.rsplit('/').next().unwrap_or("").to_owned();
-    for event in events.iter() {
-        let error = event.text("error").map(str::to_owned);
-        let key = match event.name() {
-            "file.open" => (Kind::Open, event.path().to_owned()),
-            "net.connect" => (Kind::Connect, event.text("remote").unwrap_or("").to_owned()),
-            // The record before an exec; a second one, with the error, follows if it failed.
-            "process.exec" if error.is_none() => (Kind::Exec, base(event.path())),
-            "process.start" => {
-                *images.entry(event.pid()).or_default() += 1;
-                continue;
-            }
-            _ => continue,
-        };
-        left.entry((key.0, event.pid(), key.1)).or_default().push(error);
-    }
-    let looks_up_names = |pid: i64| events.named("dns.query").any(|query| query.pid() == pid);
-
-    let mut recalls: BTreeMap<Kind, Recall> = BTreeMap::new();
-    let mut is_first_exec = true;
-    for call in calls {
-        // The first program was asked for by strace.
-        if call.kind == Kind::Exec && std::mem::take(&mut is_first_exec) {
-            continue;
-        }
-        let is_seen = match call.kind {
-            Kind::Image => images.get_mut(&call.pid).is_some_and(|count| {
-                let is_there = *count > 0;
-                *count = count.saturating_sub(1);
-                is_there
-            }),
-            // posix_spawn, system and popen are reported under their caller; the program runs in its child.
-            Kind::Exec => [call.pid, call.parent].iter().any(|&pid| {
-                left.get_mut(&(Kind::Exec, pid, base(&call.target)))
-                    .is_some_and(|events| events.pop().is_some())
-            }),
-            kind => left.get_mut(&(kind, call.pid, call.target.clone())).is_some_and(|events| {
-                let same = events.iter().position(|error| *error == call.error);
-                let at = same.or(if call.error.as_deref() == Some("EINPROGRESS") && !events.is_empty() {
-                    Some(0)
-                } else {
-                    None
-                });
-                at.map(|at| events.remove(at)).is_some()
-            }),
-        };
-        let recall = recalls.entry(call.kind).or_default();
-        if is_seen {
-            recall.made += 1;
-            recall.seen += 1;
-            continue;
-        }
-        let what = format!("{} {}", call.target, call.error.as_deref().unwrap_or(""));
-        let origin = match call.origin {
-            Origin::Application
-                if call.kind == Kind::Connect && call.is_datagram && looks_up_names(call.pid) =>
-            {
-                Origin::Libc
-            }
-            origin => origin,
-        };
-        if origin == Origin::Application {
-            recall.made += 1;
-            recall.missed.push(format!("pid {} {}", call.pid, what.trim_end()));
-        } else {
-            recall.set_aside.entry(origin).or_default().push(what.trim_end().to_owned());
-        }
-    }
-    recalls
-}
-
-/// The figures of one program as text, each missed call named.
-pub fn report(program: &str, recalls: &BTreeMap<Kind, Recall>) -> String {
-    let mut text = String::new();
-    for (kind, recall) in recalls {
-        let aside: Vec<String> =
-            recall.set_aside.iter().map(|(origin, calls)| format!("{} by {origin:?}", calls.len())).collect();
-        let aside = if aside.is_empty() {
-            String::new()
-        } else {
-            format!("  (set aside: {})", aside.join(", ").to_lowercase())
-        };
-        let kind = format!("{kind:?}").to_lowercase();
-        let (seen, made, percent) = (recall.seen, recall.made, recall.percent());
-        text.push_str(&format!("recall {program:8} {kind:8} {seen:5} / {made:5}  {percent:6.2} %{aside}\n"));
-        for early in recall.set_aside.get(&Origin::Early).into_iter().flatten() {
-            text.push_str(&format!("  early: {early}\n"));
-        }
-        for missed in &recall.missed {
-            text.push_str(&format!("  missed: {missed}\n"));
-        }
-    }
-    text
-}
-
-/// Where strace's output and the report of a program are kept for reading.
-pub fn kept(program: &str) -> PathBuf {
-    let dir = crate::artefacts::target().join("recall");
-    fs::create_dir_all(&dir).expect("target/recall can be made");
-    dir.join(format!("{program}.txt"))
+/// What one thread, 7, did.
+#[cfg(test)]
+pub fn traced(text: &str) -> Vec<Call> {
+    Tracer::default().follow(text.lines().filter_map(|line| parse(7, line)).collect())
 }
 
 #[cfg(test)]
@@ -641,10 +604,6 @@ mod tests {
         assert_eq!("/c", absolute("/a", "/c"));
     }
 
-    fn traced(text: &str) -> Vec<Call> {
-        Tracer::default().follow(text.lines().filter_map(|line| parse(7, line)).collect())
-    }
-
     #[test]
     fn an_open_inside_the_loader_is_the_loaders() {
         let calls = traced(concat!(
@@ -654,13 +613,13 @@ mod tests {
             "4.0 [0000555500021000] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n",
         ));
 
-        let origins: Vec<(Kind, Origin)> = calls.iter().map(|call| (call.kind, call.origin)).collect();
+        let origins: Vec<(&str, Origin)> = calls.iter().map(|call| (call.kind.event, call.origin)).collect();
         assert_eq!(
             vec![
-                (Kind::Exec, Origin::Application),
-                (Kind::Image, Origin::Application),
-                (Kind::Open, Origin::Loader),
-                (Kind::Open, Origin::Application)
+                (kinds::EXEC, Origin::Application),
+                (kinds::IMAGE, Origin::Application),
+                (kinds::OPEN, Origin::Loader),
+                (kinds::OPEN, Origin::Application)
             ],
             origins
         );
@@ -675,16 +634,5 @@ mod tests {
 
         assert_eq!(2, calls.len());
         assert_eq!(("/b/x", None), (calls[0].target.as_str(), calls[0].error.as_deref()));
-    }
-
-    #[test]
-    fn an_application_call_without_an_event_is_missed_by_name() {
-        let calls = traced("1.0 [0000000000000001] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n");
-
-        let recalls = recall(&calls, &Events::default());
-
-        let open = &recalls[&Kind::Open];
-        assert_eq!((1, 0, vec!["pid 7 /b".to_owned()]), (open.made, open.seen, open.missed.clone()));
-        assert!(report("x", &recalls).contains("missed: pid 7 /b"));
     }
 }

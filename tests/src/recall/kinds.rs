@@ -1,0 +1,276 @@
+//! What is compared: for each event of the contract, the system calls that make it, and what tells one from another.
+//!
+//! A row is compared once some hook reports its event ([`kinds`]). `process.exec` and `process.start` are here for their
+//! events; which calls make them takes more than a row (`trace`).
+
+use super::trace::Line;
+
+/// One event, and the system calls that it tells of.
+#[derive(Debug)]
+pub struct Kind {
+    /// The event's name.
+    pub event: &'static str,
+    /// The fields of the event that name what the call was about, in the order of the targets below.
+    pub fields: &'static [&'static str],
+    /// The system calls.
+    pub calls: &'static [Traced],
+    /// Errors with which the call is not told (`CAPABILITIES.md` says so).
+    pub untold: &'static [&'static str],
+}
+
+/// A system call that makes an event.
+#[derive(Debug)]
+pub struct Traced {
+    /// Its name.
+    pub name: &'static str,
+    /// Words of which one must be among its arguments, or none must be; none: any call of this name counts.
+    pub only: Only,
+    /// What it was about.
+    pub targets: &'static [Target],
+}
+
+/// Which calls of a name count.
+#[derive(Debug)]
+pub enum Only {
+    /// All.
+    Any,
+    /// Those with this word among the arguments.
+    With(&'static str),
+    /// Those without it.
+    Without(&'static str),
+    /// Those whose argument of this number is a descriptor below 3.
+    Standard(usize),
+}
+
+impl Only {
+    /// Whether this call counts.
+    pub fn holds(&self, line: &Line) -> bool {
+        let contains = |word: &str| line.arguments.iter().any(|argument| argument.contains(word));
+        match self {
+            Any => true,
+            With(word) => contains(word),
+            Without(word) => !contains(word),
+            Standard(at) => line.number(*at).is_some_and(|fd| (0..3).contains(&fd)),
+        }
+    }
+}
+
+/// Where in a call's arguments it says what it is about; numbers count arguments from 0.
+#[derive(Debug)]
+pub enum Target {
+    /// A path, relative to the working directory.
+    Path(usize),
+    /// A path relative to the directory of the argument before it.
+    At(usize),
+    /// The path of an open descriptor.
+    Open(usize),
+    /// A string as it is.
+    Text(usize),
+    /// A number, such as a descriptor or a process.
+    Number(usize),
+    /// A socket address.
+    Peer(usize),
+    /// What was returned, if it did not fail.
+    Returned,
+}
+
+use Only::{Any, Standard, With, Without};
+use Target::{At, Number, Open, Path, Peer, Returned, Text};
+
+const fn any(name: &'static str, targets: &'static [Target]) -> Traced {
+    Traced { name, only: Any, targets }
+}
+
+const fn only(name: &'static str, only: Only, targets: &'static [Target]) -> Traced {
+    Traced { name, only, targets }
+}
+
+const fn kind(event: &'static str, fields: &'static [&'static str], calls: &'static [Traced]) -> Kind {
+    Kind { event, fields, calls, untold: &[] }
+}
+
+/// The name of a program's beginning.
+pub const IMAGE: &str = "process.start";
+/// The name of the request for a program.
+pub const EXEC: &str = "process.exec";
+/// The name of a new process.
+pub const FORK: &str = "process.fork";
+/// The name of an opened file.
+pub const OPEN: &str = "file.open";
+/// The name of a connected socket.
+pub const CONNECT: &str = "net.connect";
+
+const TABLE: &[Kind] = &[
+    kind(EXEC, &["path"], &[]),
+    kind(IMAGE, &["path"], &[]),
+    kind(
+        FORK,
+        &["child"],
+        &[
+            any("fork", &[Returned]),
+            any("vfork", &[Returned]),
+            only("clone", Without("CLONE_THREAD"), &[Returned]),
+            only("clone3", Without("CLONE_THREAD"), &[Returned]),
+        ],
+    ),
+    kind(
+        "process.signal",
+        &["target"],
+        &[
+            any("kill", &[Number(0)]),
+            any("tkill", &[Number(0)]),
+            any("tgkill", &[Number(1)]),
+            any("rt_sigqueueinfo", &[Number(0)]),
+            any("rt_tgsigqueueinfo", &[Number(1)]),
+        ],
+    ),
+    kind(
+        "process.credentials",
+        &[],
+        &[
+            any("setuid", &[]),
+            any("setgid", &[]),
+            any("setreuid", &[]),
+            any("setregid", &[]),
+            any("setresuid", &[]),
+            any("setresgid", &[]),
+            any("setgroups", &[]),
+            any("setfsuid", &[]),
+            any("setfsgid", &[]),
+            any("capset", &[]),
+        ],
+    ),
+    kind(
+        "process.namespace",
+        &[],
+        &[
+            any("setns", &[]),
+            any("unshare", &[]),
+            any("chroot", &[]),
+            any("pivot_root", &[]),
+            any("mount", &[]),
+            any("umount2", &[]),
+        ],
+    ),
+    kind(
+        OPEN,
+        &["path"],
+        &[
+            any("open", &[Path(0)]),
+            any("openat", &[At(1)]),
+            any("openat2", &[At(1)]),
+            any("creat", &[Path(0)]),
+        ],
+    ),
+    kind(
+        "file.unlink",
+        &["path"],
+        &[any("unlink", &[Path(0)]), only("unlinkat", Without("AT_REMOVEDIR"), &[At(1)])],
+    ),
+    kind(
+        "file.rmdir",
+        &["path"],
+        &[any("rmdir", &[Path(0)]), only("unlinkat", With("AT_REMOVEDIR"), &[At(1)])],
+    ),
+    kind("file.mkdir", &["path"], &[any("mkdir", &[Path(0)]), any("mkdirat", &[At(1)])]),
+    kind(
+        "file.chmod",
+        &["path"],
+        &[
+            any("chmod", &[Path(0)]),
+            any("fchmod", &[Open(0)]),
+            any("fchmodat", &[At(1)]),
+            any("fchmodat2", &[At(1)]),
+        ],
+    ),
+    kind(
+        "file.chown",
+        &["path"],
+        &[
+            any("chown", &[Path(0)]),
+            any("lchown", &[Path(0)]),
+            any("fchown", &[Open(0)]),
+            any("fchownat", &[At(1)]),
+        ],
+    ),
+    kind("file.truncate", &["path"], &[any("truncate", &[Path(0)]), any("ftruncate", &[Open(0)])]),
+    kind(
+        "file.rename",
+        &["path", "new_path"],
+        &[
+            any("rename", &[Path(0), Path(1)]),
+            any("renameat", &[At(1), At(3)]),
+            any("renameat2", &[At(1), At(3)]),
+        ],
+    ),
+    kind(
+        "file.link",
+        &["path", "new_path"],
+        &[any("link", &[Path(0), Path(1)]), any("linkat", &[At(1), At(3)])],
+    ),
+    kind(
+        "file.symlink",
+        &["path", "new_path"],
+        &[any("symlink", &[Text(0), Path(1)]), any("symlinkat", &[Text(0), At(2)])],
+    ),
+    kind("net.socket", &["fd"], &[any("socket", &[Returned])]),
+    kind("net.bind", &["fd"], &[any("bind", &[Number(0)])]),
+    kind("net.listen", &["fd"], &[any("listen", &[Number(0)])]),
+    kind(CONNECT, &["remote"], &[any("connect", &[Peer(1)])]),
+    Kind {
+        event: "net.accept",
+        fields: &["fd"],
+        calls: &[any("accept", &[Returned]), any("accept4", &[Returned])],
+        untold: &["EAGAIN"],
+    },
+    kind(
+        "fd.duplicate",
+        &["fd", "target"],
+        &[
+            only("dup2", Standard(1), &[Number(0), Number(1)]),
+            only("dup3", Standard(1), &[Number(0), Number(1)]),
+        ],
+    ),
+];
+
+/// What is compared: the rows whose event some hook reports.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    TABLE.iter().filter(|kind| {
+        kind.event == IMAGE
+            || hook_table::rows().any(|row| row.events.iter().any(|event| event.name() == kind.event))
+    })
+}
+
+/// The row of an event.
+pub fn of(event: &str) -> Option<&'static Kind> {
+    kinds().find(|kind| kind.event == event)
+}
+
+/// The row that a call falls under, and where it says what it is about.
+pub fn made_by(line: &Line) -> Option<(&'static Kind, &'static Traced)> {
+    kinds().find_map(|kind| {
+        let traced = kind.calls.iter().find(|traced| traced.name == line.call && traced.only.holds(line))?;
+        Some((kind, traced))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_names_an_event_of_the_contract() {
+        for kind in TABLE {
+            assert!(wire::events::Kind::ALL.iter().any(|event| event.name() == kind.event), "{}", kind.event);
+        }
+    }
+
+    #[test]
+    fn a_target_is_given_for_every_field() {
+        for kind in TABLE.iter().filter(|kind| ![EXEC, IMAGE].contains(&kind.event)) {
+            for traced in kind.calls {
+                assert_eq!(kind.fields.len(), traced.targets.len(), "{}: {}", kind.event, traced.name);
+            }
+        }
+    }
+}
