@@ -253,5 +253,19 @@ crate::hooks! { family names = 10;
     event: FileSymlink;
     after |call, _ret| names::symlinked(call, target, at(dir, new));
 
+    /// shm_unlink(3): removes a shared memory object, a file in /dev/shm.
+    unsafe fn shm_unlink(name: *const c_char) -> c_int;
+    symbols: "shm_unlink";
+    fails: MinusOne;
+    event: FileUnlink;
+    after |call, _ret| fds::shared_removed(call, b"/dev/shm/", name);
+
+    /// sem_unlink(3): removes a named semaphore, a file in /dev/shm.
+    unsafe fn sem_unlink(name: *const c_char) -> c_int;
+    symbols: "sem_unlink";
+    fails: MinusOne;
+    event: FileUnlink;
+    after |call, _ret| fds::shared_removed(call, b"/dev/shm/sem.", name);
+
     names: fchmodat2;
 }

@@ -5,7 +5,9 @@
 
 use core::ffi::{c_char, c_int};
 
-use wire::events::{Counters, DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen};
+use wire::events::{
+    Counters, DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
+};
 use wire::fields::{AT_FDCWD, Hidden, OpenFlags, Path};
 use wire::ring::layout::Mapped;
 
@@ -101,9 +103,27 @@ pub unsafe fn temporary_opened(call: Call, stream: *mut libc::FILE) {
 /// # Safety
 /// `name` is the call's name.
 pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags: c_int, mode: Option<u32>) {
-    // SAFETY: the caller's promise. 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, prefix, name) };
+    report(call, path, call.outcome.ret as c_int, flags, mode);
+}
+
+/// Room for a prefix and a name: 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
+const NAME_LEN: usize = 288;
+
+/// The name of something that lies in no directory that the caller gave, with `prefix` before it.
+///
+/// # Safety
+/// `name` is the call's name.
+unsafe fn prefixed<'a>(
+    buffer: &'a mut [u8; NAME_LEN],
+    call: Call,
+    prefix: &[u8],
+    name: *const c_char,
+) -> Path<'a> {
+    // SAFETY: the caller's promise.
     let name = unsafe { capture::path(call.outcome, AT_FDCWD, name) }.raw.unwrap_or_default();
-    let mut buffer = [0u8; 288];
     let name = name.get(..name.len().min(256)).unwrap_or_default();
     let len = prefix.len() + name.len();
     if let Some((front, back)) = buffer.split_at_mut_checked(prefix.len())
@@ -112,8 +132,7 @@ pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags
         front.copy_from_slice(prefix);
         back.copy_from_slice(name);
     }
-    let path = Path { dir: AT_FDCWD, raw: buffer.get(..len) };
-    report(call, path, call.outcome.ret as c_int, flags, mode);
+    Path { dir: AT_FDCWD, raw: buffer.get(..len) }
 }
 
 /// A descriptor that is neither a file nor a socket with an address.
@@ -345,13 +364,33 @@ pub fn memfd_flags(flags: u32) -> c_int {
 /// # Safety
 /// `name` is the call's.
 pub unsafe fn shared_opened(call: Call, name: *const c_char, flags: c_int, mode: Option<u32>) {
-    // SAFETY: the caller's promise. Leading slashes are ignored (shm_open(3)).
+    // SAFETY: the caller's promise.
+    let name = unsafe { without_slashes(name) };
+    // SAFETY: the caller's promise. glibc and musl add O_CLOEXEC and O_NOFOLLOW.
+    unsafe { named_opened(call, b"/dev/shm/", name, flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, mode) };
+}
+
+/// A shared memory object or a semaphore was removed, shm_unlink(3) and sem_unlink(3): a file in /dev/shm.
+///
+/// # Safety
+/// `name` is the call's name.
+pub unsafe fn shared_removed(call: Call, prefix: &[u8], name: *const c_char) {
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, prefix, without_slashes(name)) };
+    emit::after(call, 0, &FileUnlink { path });
+}
+
+/// A name as shm_open(3) reads it: leading slashes are ignored.
+///
+/// # Safety
+/// `name` is the call's name.
+unsafe fn without_slashes(name: *const c_char) -> *const c_char {
+    // SAFETY: the caller's promise.
     let slashes = unsafe { capture::text(name, 8) }
         .map_or(0, |name| name.iter().take_while(|byte| **byte == b'/').count());
     // SAFETY: within the string.
-    let name = unsafe { name.add(slashes) };
-    // SAFETY: the caller's promise. glibc and musl add O_CLOEXEC and O_NOFOLLOW.
-    unsafe { named_opened(call, b"/dev/shm/", name, flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, mode) };
+    unsafe { name.add(slashes) }
 }
 
 /// chdir(2) and fchdir(2).

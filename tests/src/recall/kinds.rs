@@ -64,8 +64,8 @@ pub enum Target {
     At(usize),
     /// The path of an open descriptor.
     Open(usize),
-    /// A string as it is.
-    Text(usize),
+    /// What a symbolic link points at: the text, seen from where the link is.
+    Pointed(usize, &'static Target),
     /// A number, such as a descriptor or a process.
     Number(usize),
     /// A socket address.
@@ -75,7 +75,7 @@ pub enum Target {
 }
 
 use Only::{Any, Standard, With, Without};
-use Target::{At, Number, Open, Path, Peer, Returned, Text};
+use Target::{At, Number, Open, Path, Peer, Pointed, Returned};
 
 const fn any(name: &'static str, targets: &'static [Target]) -> Traced {
     Traced { name, only: Any, targets }
@@ -195,6 +195,19 @@ const TABLE: &[Kind] = &[
     ),
     kind("file.truncate", &["path"], &[any("truncate", &[Path(0)]), any("ftruncate", &[Open(0)])]),
     kind(
+        "file.xattr",
+        &["path"],
+        &[
+            any("setxattr", &[Path(0)]),
+            any("lsetxattr", &[Path(0)]),
+            any("fsetxattr", &[Open(0)]),
+            any("removexattr", &[Path(0)]),
+            any("lremovexattr", &[Path(0)]),
+            any("fremovexattr", &[Open(0)]),
+        ],
+    ),
+    kind("file.mknod", &["path"], &[any("mknod", &[Path(0)]), any("mknodat", &[At(1)])]),
+    kind(
         "file.rename",
         &["path", "new_path"],
         &[
@@ -211,7 +224,7 @@ const TABLE: &[Kind] = &[
     kind(
         "file.symlink",
         &["path", "new_path"],
-        &[any("symlink", &[Text(0), Path(1)]), any("symlinkat", &[Text(0), At(2)])],
+        &[any("symlink", &[Pointed(0, &Path(1)), Path(1)]), any("symlinkat", &[Pointed(0, &At(2)), At(2)])],
     ),
     kind("net.socket", &["fd"], &[any("socket", &[Returned])]),
     kind("net.bind", &["fd"], &[any("bind", &[Number(0)])]),

@@ -278,6 +278,8 @@ struct Tracer {
     unexecuted: HashSet<i64>,
     /// Processes made by clone with CLONE_VM and without CLONE_VFORK.
     guests: HashSet<i64>,
+    /// The paths of a process's descriptors, by `/proc/self/fd/N`: fchmodat works on those.
+    opened: HashMap<(i64, String), String>,
     /// Where in `calls` a process's sockets were made, until they are known to be the program's.
     sockets: HashMap<(i64, i64), usize>,
     nocancel: HashMap<String, Option<(u64, u64)>>,
@@ -392,6 +394,9 @@ impl Tracer {
         };
         let is_look_up = ["UDP", "DGRAM", "NETLINK"].iter().any(|word| mentions(word));
         match (kind.event, line.ret, line.number(0)) {
+            (kinds::OPEN, Some(fd), _) if fd >= 0 => {
+                self.opened.insert((pid, format!("/proc/self/fd/{fd}")), parts.join(" "));
+            }
             ("net.socket", Some(fd), _) => drop(self.sockets.insert((pid, fd), self.calls.len())),
             // What libc makes to ask nscd shows by whom it then calls.
             (kinds::CONNECT, _, Some(fd)) if origin == Origin::Libc => {
@@ -421,7 +426,10 @@ impl Tracer {
                 }
             }
             Target::Open(at) => annotated(argument(at)?)?.to_owned(),
-            Target::Text(at) => unquoted(argument(at)?)?,
+            Target::Pointed(at, link) => {
+                let link = self.target(link, line, pid)?;
+                absolute(link.rsplit_once('/')?.0, &unquoted(argument(at)?)?)
+            }
             Target::Number(at) => line.number(at)?.to_string(),
             Target::Peer(at) => {
                 let address = argument(at)?;
@@ -461,6 +469,9 @@ impl Tracer {
     }
 
     fn absolute(&self, pid: i64, dir: Option<&str>, path: &str) -> String {
+        if let Some(opened) = self.opened.get(&(pid, path.to_owned())) {
+            return opened.clone();
+        }
         let directory = dir.or(self.directory_of.get(&pid).map(String::as_str));
         absolute(directory.unwrap_or(""), path)
     }
