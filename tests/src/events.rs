@@ -242,8 +242,15 @@ impl Events {
         for exit in self.named("process.exit") {
             let delivered =
                 self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
-            let lost: i64 = self.of("sensor.loss", exit.pid()).filter_map(|loss| loss.number("count")).sum();
-            if exit.number("events").is_some_and(|counted| counted != delivered as i64) {
+            let lost = |is_ours: bool| -> i64 {
+                let losses = self.of("sensor.loss", exit.pid());
+                let losses = losses.filter(|loss| (loss.text("reason") == Some("sink_full")) == is_ours);
+                losses.filter_map(|loss| loss.number("count")).sum()
+            };
+            // What this output alone was too slow for is no loss of the process, and was delivered elsewhere.
+            let (here, lost) = (lost(true), lost(false));
+            let wanted = delivered as i64..=delivered as i64 + here;
+            if exit.number("events").is_some_and(|counted| !wanted.contains(&counted)) {
                 broken.push(format!(
                     "pid {}: {delivered} events, the ledger says {:?}",
                     exit.pid(),

@@ -153,8 +153,6 @@ pub struct Drain {
     has_left_word: bool,
     /// Since when a sink's queue has been more than half full.
     paused_since: Option<u64>,
-    /// What the sinks' queues had no room for, as far as it was reported.
-    dropped: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,7 +263,6 @@ impl Drain {
             ending_wish: Wish::GoOn,
             has_left_word: false,
             paused_since: None,
-            dropped: 0,
         }
     }
 
@@ -1127,12 +1124,6 @@ impl Drain {
         for index in sources {
             self.sources[index].punch_if_idle(now);
         }
-        let dropped: u64 = self.outlets.dropped().map(|(_, dropped)| dropped).sum();
-        let fresh = dropped.saturating_sub(self.dropped);
-        if fresh > 0 {
-            self.dropped = dropped;
-            self.enricher.lost(&mut Process::new(own_who(), 0), now, fresh, "sink_full");
-        }
     }
 
     /// Whether an image became, some time ago, a program that has not said hello.
@@ -1299,17 +1290,4 @@ fn is_dead(pidfd: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut polled = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
-}
-
-/// The collector itself, for what it has to say of its own.
-fn own_who() -> Who {
-    let pid = std::process::id();
-    Who {
-        pid,
-        ppid: Some(std::os::unix::process::parent_id()),
-        exe: procfs::exe(pid).unwrap_or_default().into(),
-        uid: Some(rustix::process::getuid().as_raw()),
-        euid: Some(rustix::process::geteuid().as_raw()),
-        pid_ns: None,
-    }
 }

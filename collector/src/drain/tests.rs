@@ -521,7 +521,7 @@ fn drain_throughput() {
             }
         }
         let drained = seconds(ClockId::ProcessCPUTime) - begun - writing;
-        let dropped: u64 = harness.drain.outlets.dropped().map(|(_, dropped)| dropped).sum();
+        let dropped: u64 = harness.drain.outlets.dropped().sum();
         harness.drain.finish();
         harness.drain.outlets.close(crate::sinks::RunFacts::default());
         let all = seconds(ClockId::ProcessCPUTime) - begun - writing;

@@ -1,13 +1,14 @@
 //! Where events end: `summary`, `human`, `jsonl`, `recording`, each behind a queue and in a thread of its own.
 //!
 //! The drain hands every [`Batch`] to [`Outlets::deliver`], which never waits: a sink that cannot keep up loses
-//! events, which are counted for it alone, and no other sink notices. A `replay` has nothing that must not wait, so
+//! events, which are counted for it alone and told in its own output ([`Owed`]), and no other sink notices. A `replay` has nothing that must not wait, so
 //! there a full queue holds the reader up instead ([`Backlog`]).
 //!
 //! A [`Sink`] only turns batches into bytes; writing them, and what happens when that fails, is here, once.
 
 mod human;
 mod jsonl;
+mod owed;
 mod recording;
 pub mod replay;
 mod signals;
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -27,6 +28,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::event::Batch;
 use crate::failure::{Failure, say};
 use crate::outputs::{Destination, Format, Opening, Output};
+
+use owed::Owed;
 
 /// Bytes of events that wait in front of all sinks together, at most. A batch is shared by the sinks that still
 /// need it, so this is what a session takes when its slowest sink stands still.
@@ -119,7 +122,10 @@ struct Outlet {
     batch_tx: Sender<Message>,
     queue: Arc<Queue>,
     most_bytes: usize,
-    dropped: AtomicU64,
+    dropped: u64,
+    owed: Owed,
+    /// Time of the last event that it was to get.
+    last_ns: u64,
     thread: JoinHandle<Written>,
 }
 
@@ -164,12 +170,12 @@ impl Outlets {
     }
 
     /// Hands a batch to every sink. Never waits for one, unless the backlog says so.
-    pub fn deliver(&self, batch: Arc<Batch>) {
+    pub fn deliver(&mut self, batch: Arc<Batch>) {
         if batch.is_empty() {
             return;
         }
         let bytes = batch.size_bytes();
-        for outlet in &self.outlets {
+        for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.backlog);
         }
     }
@@ -188,8 +194,9 @@ impl Outlets {
     }
 
     /// Events that each sink's queue had no room for, so far.
-    pub fn dropped(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.outlets.iter().map(|outlet| (outlet.name.as_str(), outlet.dropped.load(Ordering::Relaxed)))
+    #[cfg(test)]
+    pub fn dropped(&self) -> impl Iterator<Item = u64> {
+        self.outlets.iter().map(|outlet| outlet.dropped)
     }
 
     /// Lets every sink write what it has, and waits for it. Says on stderr what is missing from which output.
@@ -202,9 +209,12 @@ impl Outlets {
     }
 
     /// As [`Self::finish`], without a word.
-    pub fn close(self, facts: RunFacts) -> Vec<SinkReport> {
+    pub fn close(mut self, facts: RunFacts) -> Vec<SinkReport> {
         // All first, so that they end side by side.
-        for outlet in &self.outlets {
+        for outlet in &mut self.outlets {
+            if let Some(losses) = outlet.owed.pay(outlet.last_ns) {
+                let _ = outlet.batch_tx.send(Message::Batch(Arc::new(losses)));
+            }
             // A thread that is gone has nothing to end; its join says so below.
             let _ = outlet.batch_tx.send(Message::End(facts));
         }
@@ -236,31 +246,47 @@ impl Outlet {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        Ok(Self { name, batch_tx, queue, most_bytes, dropped: AtomicU64::new(0), thread })
+        Ok(Self { name, batch_tx, queue, most_bytes, dropped: 0, owed: Owed::default(), last_ns: 0, thread })
     }
 
-    fn deliver(&self, batch: &Arc<Batch>, bytes: usize, backlog: Backlog) {
-        let events = batch.events.len() as u64;
+    fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, backlog: Backlog) {
+        self.last_ns = batch.events.last().map_or(self.last_ns, |event| event.time_ns);
         // An empty queue takes a batch of any size, or a large one would never be taken.
         let waiting = self.queue.bytes.load(Ordering::Relaxed);
-        if backlog == Backlog::Drop && waiting > 0 && waiting + bytes > self.most_bytes {
-            self.dropped.fetch_add(events, Ordering::Relaxed);
-            return;
+        let is_full = backlog == Backlog::Drop && waiting > 0 && waiting + bytes > self.most_bytes;
+        if is_full || !self.send_owed(batch) || !self.send(Arc::clone(batch), backlog) {
+            self.dropped += batch.events.len() as u64;
+            self.owed.add(batch);
         }
+    }
+
+    /// Tells of the events that the output lacks before `batch`. False where there is no room for that.
+    fn send_owed(&mut self, batch: &Batch) -> bool {
+        // One place for the batch itself; only this thread takes places.
+        let has_room = self.batch_tx.capacity().is_none_or(|most| self.batch_tx.len() + 2 <= most);
+        if !has_room && !self.owed.is_empty() {
+            return false;
+        }
+        let time_ns = batch.events.first().map_or(self.last_ns, |event| event.time_ns);
+        self.owed.pay(time_ns).is_none_or(|losses| self.send(Arc::new(losses), Backlog::Drop))
+    }
+
+    fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {
+        let bytes = batch.size_bytes();
         self.queue.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let message = Message::Batch(Arc::clone(batch));
+        let message = Message::Batch(batch);
         let is_taken = match backlog {
             Backlog::Drop => self.batch_tx.try_send(message).is_ok(),
             Backlog::Wait => self.batch_tx.send(message).is_ok(),
         };
         if !is_taken {
             self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.dropped.fetch_add(events, Ordering::Relaxed);
         }
+        is_taken
     }
 
     fn join(self) -> SinkReport {
-        let dropped = self.dropped.load(Ordering::Relaxed);
+        let dropped = self.dropped;
         drop(self.batch_tx);
         let outcome = self.thread.join().unwrap_or_else(|_| Written {
             error: Some("its thread ended by a fault of ours".to_owned()),

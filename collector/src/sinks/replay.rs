@@ -18,7 +18,7 @@ pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
     let input = File::open(file).map_err(|error| failure(file, &Trouble::Unreadable(error), 0))?;
     let mut reader = Reader::new(&input).map_err(|trouble| failure(file, &trouble, 0))?;
     refuse_itself(file, &input, outputs)?;
-    let outlets = Outlets::open(outputs, Opening::Fresh, Backlog::Wait)?;
+    let mut outlets = Outlets::open(outputs, Opening::Fresh, Backlog::Wait)?;
     let mut events = 0;
     let end = loop {
         match reader.next(outlets.empty_batch()) {
@@ -111,7 +111,7 @@ mod tests {
             output(Format::Summary, &scratch.path("live.summary")),
             output(Format::Recording, &scratch.path("r.gbx")),
         ];
-        let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
+        let mut outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
         let mut events = 0;
         for _ in 0..20 {
             let batch = sample::every_kind();
@@ -194,7 +194,7 @@ mod tests {
     fn empty_recording_replays_to_nothing() {
         let scratch = Scratch::new("empty");
         let outputs = [output(Format::Recording, &scratch.path("r.gbx"))];
-        let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
+        let mut outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         outlets.deliver(Arc::new(Batch::default()));
         outlets.finish(RunFacts::default());
 

@@ -350,12 +350,8 @@ impl Page<'_> {
         for ((reason, pid), loss) in list.iter().take(MOST_PEERS) {
             self.label(Paint::Red, "", &text::count(loss.count));
             self.plain(reason);
-            if *reason == "sink_full" {
-                self.dim("  an output was too slow");
-            } else {
-                self.by(&loss.program);
-                self.dim(&format!(" ({pid})"));
-            }
+            self.by(&loss.program);
+            self.dim(&format!(" ({pid})"));
             self.plain("\n");
         }
         self.more(MOST_PEERS, list.len(), "process");

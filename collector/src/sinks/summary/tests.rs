@@ -244,20 +244,20 @@ fn network_shows_listeners_peers_names_and_what_went_through() {
 fn losses_are_told_by_cause_and_process_and_make_no_process() {
     let mut story = Story::default();
     let who = story.start(10, 1, "/bin/flood", &["flood"]);
-    let collector = story.who(99, 1, "");
+    let slow = story.start(11, 1, "/bin/slow", &["slow"]);
     let loss = |count, reason| [("count", Value::Uint(count)), ("reason", Value::Word(reason))];
     story.event(who, Kind::SensorLoss, "", &loss(1200, "ring_full"));
     story.event(who, Kind::SensorLoss, "", &loss(34, "ring_full"));
-    story.event(collector, Kind::SensorLoss, "", &loss(5, "sink_full"));
+    story.event(slow, Kind::SensorLoss, "", &loss(5, "sink_full"));
 
     let page = story.page();
 
-    assert!(page.starts_with("glassbox: 1 process, 4 events in 3.0 ms, 1 239 lost\n"), "{page}");
+    assert!(page.starts_with("glassbox: 2 processes, 5 events in 4.0 ms, 1 239 lost\n"), "{page}");
     assert_eq!(
         vec![
             "Lost       1 239",
             "             1 234  ring_full  by flood (10)",
-            "                 5  sink_full  an output was too slow",
+            "                 5  sink_full  by slow (11)",
         ],
         part(&page, "Lost")
     );

@@ -1,0 +1,81 @@
+//! What one output was too slow for: told in that output, by process, as soon as it has room again.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use wire::events::Kind;
+
+use crate::event::{Batch, Event, Shape, Value, Who};
+use crate::procfs;
+
+/// Processes that are told apart. The losses of all others are told as the collector's own.
+const MOST_PROCESSES: usize = 1024;
+
+/// Events that an output has not been told it lacks.
+#[derive(Debug, Default)]
+pub struct Owed {
+    by_process: FxHashMap<(Option<u64>, u32), (Arc<Who>, u64)>,
+}
+
+impl Owed {
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.by_process.is_empty()
+    }
+
+    /// Notes that the output does not get this batch.
+    pub fn add(&mut self, batch: &Batch) {
+        for event in &batch.events {
+            let who = &batch.whos[event.who as usize];
+            let key = (who.pid_ns, who.pid);
+            if self.by_process.len() < MOST_PROCESSES || self.by_process.contains_key(&key) {
+                self.by_process.entry(key).or_insert_with(|| (Arc::clone(who), 0)).1 += 1;
+            } else {
+                let own = (None, std::process::id());
+                self.by_process.entry(own).or_insert_with(|| (Arc::new(own_who()), 0)).1 += 1;
+            }
+        }
+    }
+
+    /// The `sensor.loss` events that say so, as of `time_ns`; `None` where nothing is owed.
+    pub fn pay(&mut self, time_ns: u64) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
+        let place = |name| Shape::place(Kind::SensorLoss, name);
+        let (count_at, reason_at) = (place("count"), place("reason"));
+        let mut batch = Batch::default();
+        for (_, (who, count)) in self.by_process.drain() {
+            batch.push(Event {
+                time_ns,
+                kind: Kind::SensorLoss,
+                via: None,
+                is_truncated: false,
+                call: "",
+                error: "",
+                seq: None,
+                ret: None,
+                tid: who.pid,
+                who: batch.whos.len() as u32,
+                values_at: 0,
+            });
+            batch.set(count_at, Value::Uint(count));
+            batch.set(reason_at, Value::Word("sink_full"));
+            batch.whos.push(who);
+        }
+        Some(batch)
+    }
+}
+
+/// The collector itself.
+fn own_who() -> Who {
+    let pid = std::process::id();
+    Who {
+        pid,
+        ppid: Some(std::os::unix::process::parent_id()),
+        exe: procfs::exe(pid).unwrap_or_default().into(),
+        uid: Some(rustix::process::getuid().as_raw()),
+        euid: Some(rustix::process::geteuid().as_raw()),
+        pid_ns: None,
+    }
+}
