@@ -76,6 +76,11 @@ impl Books {
         }
     }
 
+    /// The same without what it says of descriptors.
+    pub fn without_descriptors(self) -> Self {
+        Self { fds: Vec::new(), fd_capacity: 0, ..self }
+    }
+
     /// Descriptors that were open or counted on, in order.
     pub fn descriptors(&self) -> &[(i32, FdState)] {
         &self.fds

@@ -465,6 +465,10 @@ impl Drain {
             0 | Slot::CLAIMED => claimed_pid,
             own_pid => own_pid,
         };
+        if own_pid > MOST_PIDS {
+            self.corrupt(source_index, now_ns());
+            return None;
+        }
         let own_ppid = words.ppid.load(Ordering::Relaxed);
         // A child that its parent told of, but that had written nothing. It may be dead by now.
         let silent = self.images.iter().find(|(_, image)| {
@@ -1223,6 +1227,9 @@ impl Drain {
 
 /// How many ancestors that have not told of themselves are looked at: a hostile ring may name each other's child.
 const MOST_ANCESTORS: u32 = 16;
+
+/// The kernel's own limit of pid_max (proc(5)), times four for what may come.
+const MOST_PIDS: u32 = 4 << 22;
 
 /// Kinds from this number on never become events, but for one.
 const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;

@@ -21,6 +21,9 @@ use crate::procfs;
 /// How long the end of a process is held back for somebody to say how it came about.
 const GRACE_NS: u64 = 30_000_000;
 
+/// Descriptors of which nobody told that an image can close at its end: a table that was scribbled over holds any number.
+const MOST_UNKNOWN: usize = 1024;
+
 impl Drain {
     /// Delivers what is due up to `horizon`, and in its place among it the ends of images.
     pub(super) fn settle(&mut self, now: u64, horizon: u64) {
@@ -75,7 +78,10 @@ impl Drain {
         if image.books.is_some() {
             return image.books.clone();
         }
-        Some(Books::of(self.sources.get(image.source)?.ring(), image.slot?))
+        let source = self.sources.get(image.source)?;
+        let books = Books::of(source.ring(), image.slot?);
+        // Nothing is believed of a ring that holds nonsense but what was counted from it before.
+        Some(if source.is_corrupt { books.without_descriptors() } else { books })
     }
 
     /// Frees the slots of fork children that have ended and whose records have all been read.
@@ -178,7 +184,7 @@ impl Drain {
             kept.insert(fd, descriptor);
         }
         // Descriptors that were counted on, but that nobody told of.
-        for (fd, state) in books.descriptors() {
+        for (fd, state) in books.descriptors().iter().take(MOST_UNKNOWN) {
             if state.counters != Counters::default() && descriptors.get(*fd).is_none() {
                 let target = Target::File(Arc::from([].as_slice()));
                 let mut descriptor = Descriptor::new(target, serial, 0, false);
@@ -309,10 +315,13 @@ impl Drain {
                 self.enricher.ended(process, time_ns, fd, Some(known), state.unwrap_or_default().counters);
             }
         }
-        for (fd, state) in books.descriptors() {
-            if descriptors.get(*fd).is_none() {
-                self.enricher.ended(process, time_ns, *fd, None, state.counters);
-            }
+        let unknown = || books.descriptors().iter().filter(|(fd, _)| descriptors.get(*fd).is_none());
+        for (fd, state) in unknown().take(MOST_UNKNOWN) {
+            self.enricher.ended(process, time_ns, *fd, None, state.counters);
+        }
+        let surplus = unknown().count().saturating_sub(MOST_UNKNOWN) as u64;
+        if surplus > 0 {
+            self.lose(index, time_ns, surplus, "corrupt_ring");
         }
     }
 

@@ -202,6 +202,9 @@ impl Source {
     pub fn taken_slots(&self) -> Vec<(u8, u32)> {
         const PAGE_SLOTS: usize = 16;
         let mut taken = Vec::new();
+        if self.is_corrupt {
+            return taken;
+        }
         let mut free = 0;
         for slot in 1..SLOTS as u8 {
             match self.ring().slot(slot).pid.load(Ordering::Acquire) {
