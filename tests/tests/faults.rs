@@ -258,7 +258,6 @@ fn a_slow_reader_of_an_output_delays_nobody() {
 }
 
 #[test]
-#[ignore = "known: forged slots flood the sinks, and a neighbour loses events"]
 fn a_scribbled_ring_costs_its_own_process_only() {
     let scene = Scene::of("steady", &["100000"]);
     scene.clean();

@@ -80,7 +80,6 @@ fn options_after_the_program_are_the_programs() {
 }
 
 #[test]
-#[ignore = "known: expects the wording of an earlier summary"]
 fn the_summary_is_the_default_and_goes_to_stderr_at_the_end() {
     let scene = any_scene();
 
@@ -502,7 +501,6 @@ fn is_of_another_test(pid: i32) -> bool {
 }
 
 #[test]
-#[ignore = "known: fails on a loaded machine; see the closing note of issue 2"]
 fn orphans_are_reaped_when_run_is_the_first_process() {
     // In a pid namespace of its own, as in a container: `run` is pid 1 and inherits every orphan.
     let scene = Scene::of("pid1", &["20"]);
