@@ -27,7 +27,7 @@ pub struct Row(u16);
 impl Row {
     /// No function: what the constructor reports.
     pub const NONE: Self = Self(0);
-    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed.
+    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed, or is to be from now on.
     const REDIRECTED: u16 = 1 << 15;
 
     /// The row at `place` of the file with the number `family`.

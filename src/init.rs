@@ -248,7 +248,7 @@ impl Start {
         // SAFETY: the program's environment.
         let env = Environment(unsafe { shown_environment(self.environment, &mut shown) });
         emit::before(
-            Row::NONE,
+            if is_late() { Row::NONE.redirected() } else { Row::NONE },
             flags,
             &ProcessStart {
                 path: Path { dir: AT_FDCWD, raw: path },

@@ -79,6 +79,11 @@ pub enum Command {
     /// Appends the sensor to LD_PRELOAD and executes CMD in this very process. Without a collector at
     /// GLASSBOX_SOCKET, CMD runs exactly as without the sensor.
     Exec(Exec),
+    /// Put the sensor into a process that runs already
+    ///
+    /// The process must be this user's and dynamically linked; it is held up for less than a millisecond, and reports to
+    /// the collector at GLASSBOX_SOCKET from then on, as do the programs that it starts.
+    Attach(Attach),
     /// Send a recording to the outputs
     Replay(Replay),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
@@ -131,6 +136,14 @@ pub struct Exec {
     /// The program to become, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+/// `glassbox attach`
+#[derive(Args, Debug)]
+pub struct Attach {
+    /// The process
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
 }
 
 /// `glassbox replay`

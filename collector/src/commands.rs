@@ -12,7 +12,7 @@ use crate::outputs::{Destination, Format, Opening, Output};
 use crate::session::{self, KeptRing, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
-use crate::{cli, environment, hook_list, inherited, sensor_path};
+use crate::{cli, environment, hook_list, inherited, join, sensor_path};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -27,6 +27,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }),
         Command::Collect(arguments) => collect(&arguments).map(|()| 0),
         Command::Exec(arguments) => exec(&arguments),
+        Command::Attach(arguments) => join::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();

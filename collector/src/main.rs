@@ -16,6 +16,7 @@ mod event;
 mod failure;
 mod hook_list;
 mod inherited;
+mod join;
 mod json;
 mod kernel;
 mod launch;

@@ -1,0 +1,80 @@
+//! `glassbox attach PID`: puts the sensor into a program that runs already.
+//!
+//! One thread of it is stopped between two system calls, made to call dlopen(3) with the sensor's path and then the
+//! sensor's entry point ([`thread`]), and put back exactly as it was; the others run on. What the loader and the sensor do
+//! there they do as the program itself: nothing is written into its code. Whatever stands against it is found out first
+//! ([`target`]), and said.
+
+mod target;
+#[cfg(target_arch = "x86_64")]
+mod thread;
+
+use std::os::unix::ffi::OsStrExt;
+
+use wire::hello::Joined;
+
+use crate::failure::{Failure, say};
+use crate::sensor_path;
+use crate::socket::{self, Name};
+
+use self::target::Target;
+
+/// Makes process `pid` report to the collector that `GLASSBOX_SOCKET` names.
+pub fn attach(pid: u32) -> Result<(), Failure> {
+    let name = Name::from_environment()?;
+    let target = Target::examine(pid, &sensor_path::find()?)?;
+    socket::ask_health(&name)?;
+    let joined = enter(&target, absolute(&name)?.as_bytes())?;
+    match joined {
+        Joined::Seen => {
+            say(&format!("process {pid} ({}) is seen from now on", target.program()));
+            Ok(())
+        }
+        Joined::Already => Err(target.refusal("it has the sensor already; nothing is left to do")),
+        Joined::Unseen => Err(target.refusal(
+            "the sensor is in it, but reached no collector, or had no descriptor or memory left for a ring; raise its \
+             limits, or start it with 'glassbox run'",
+        )),
+        Joined::NotHere => Err(target.refusal("the sensor cannot read this program; start it with 'glassbox run'")),
+    }
+}
+
+/// The socket's name as the other process must spell it.
+fn absolute(name: &Name) -> Result<std::ffi::OsString, Failure> {
+    match name {
+        Name::Path(path) => std::path::absolute(path).map(Into::into).map_err(|error| {
+            Failure::usage(format!(
+                "cannot tell where '{}' is: {error}; give an absolute path",
+                path.display()
+            ))
+        }),
+        Name::Abstract(_) => Ok(name.spelling()),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn enter(target: &Target, socket: &[u8]) -> Result<Joined, Failure> {
+    use self::thread::Thread;
+
+    let mut stopped = Thread::stop_one_of(target)?;
+    let path = target.sensor().as_os_str().as_bytes();
+    let handle = stopped.call(target.dlopen(), &[path], libc::RTLD_NOW as u64 | target.dlopen_flags())?;
+    if handle == 0 {
+        let reason = target.dlerror().and_then(|dlerror| {
+            let message = stopped.call(dlerror, &[], 0).ok().filter(|message| *message != 0)?;
+            stopped.text(message)
+        });
+        let reason = reason.unwrap_or_else(|| "its loader does not say why".to_owned());
+        return Err(target
+            .refusal(&format!("its loader refuses the sensor ({reason}); start it with 'glassbox run'")));
+    }
+    let joined = stopped.call(target.entry()?, &[socket], 0)?;
+    Joined::from_number(joined & 0xffff_ffff).ok_or_else(|| {
+        target.refusal("the sensor there gave no answer that this glassbox knows; use the sensor beside it")
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn enter(target: &Target, _socket: &[u8]) -> Result<Joined, Failure> {
+    Err(target.refusal("this is known for x86_64 only; start it with 'glassbox run'"))
+}

@@ -1,0 +1,322 @@
+//! One thread of another process, stopped between two system calls, and made to call a function (ptrace(2), x86_64).
+//!
+//! The thread is seized, not attached to, so that it gets no SIGSTOP. It is taken where it waits in a system call, or when
+//! one comes to its end: there it is in no allocator and no loader, whose locks a second entry would find taken by itself.
+//! What it waits in goes on afterwards as after any stop: the kernel restarts it, or the call returns EINTR where it always
+//! does for a stopped process (signal(7), "Interruption of system calls by stop signals").
+//!
+//! # Safety
+//! ptrace(2) and waitpid(2) are given buffers that live until they return, of the length that they are told; what is written
+//! into the other process lies below its stack pointer and its red zone.
+#![allow(unsafe_code, reason = "ptrace has no safe wrapper here")]
+
+use std::ffi::c_void;
+use std::fs::{self, File};
+use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use super::target::Target;
+use crate::failure::Failure;
+
+/// How long one thread is waited for to come to a place where it can be entered.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a wait inside one system call is looked at before it is interrupted.
+const NAP: Duration = Duration::from_millis(5);
+/// How long the loader may take.
+const LOADING: Duration = Duration::from_secs(10);
+
+const NT_PRFPREG: usize = 2;
+const NT_X86_XSTATE: usize = 0x202;
+const PTRACE_GETSIGMASK: u32 = 0x420a;
+const PTRACE_SETSIGMASK: u32 = 0x420b;
+/// Bytes below the stack pointer that a function may use without moving it (x86-64 psABI, 3.2.2).
+const RED_ZONE: u64 = 128;
+const DIRECTION_AND_TRAP: u64 = 0x500;
+/// What a system call holds in rax while it waits to be restarted, or was interrupted for good.
+const INTERRUPTED: [i64; 5] = [-512, -513, -514, -516, -(libc::EINTR as i64)];
+
+/// Where a thread is when it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It obeyed PTRACE_INTERRUPT.
+    Asked,
+    /// It, with its whole process, was stopped by a signal.
+    Group,
+    /// At the beginning or the end of a system call.
+    Call,
+    /// It is about to get a signal.
+    Signal(i32),
+    /// It is gone.
+    Gone,
+}
+
+/// A thread that stands, and everything that it will have back.
+pub struct Thread<'t> {
+    target: &'t Target,
+    tid: i32,
+    memory: File,
+    registers: libc::user_regs_struct,
+    extended: Vec<u8>,
+    extended_kind: usize,
+    signals: u64,
+}
+
+impl<'t> Thread<'t> {
+    /// Stops one thread where it can be entered: the first by preference, whose stack is the largest.
+    pub fn stop_one_of(target: &'t Target) -> Result<Self, Failure> {
+        let pid = target.pid();
+        let mut threads: Vec<i32> = fs::read_dir(format!("/proc/{pid}/task"))
+            .map_err(|_| target.refusal("it has just ended; start it with 'glassbox run'"))?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        threads.sort_by_key(|tid| (*tid != pid as i32, *tid));
+        for tid in threads {
+            let tracee = Tracee::seize(target, tid)?;
+            if let Some(registers) = tracee.come_between_calls(target)? {
+                return Self::save(target, tracee, registers);
+            }
+        }
+        Err(target.refusal(
+            "none of its threads makes or waits in a system call, where it could be entered; try again later",
+        ))
+    }
+
+    fn save(target: &'t Target, tracee: Tracee, registers: libc::user_regs_struct) -> Result<Self, Failure> {
+        let tid = tracee.tid;
+        let fault = || target.refusal("its state cannot be read; start it with 'glassbox run'");
+        let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", target.pid()));
+        let memory = memory.map_err(|_| fault())?;
+        let (extended, extended_kind) = [NT_X86_XSTATE, NT_PRFPREG]
+            .into_iter()
+            .find_map(|kind| Some((register_set(tid, kind)?, kind)))
+            .ok_or_else(fault)?;
+        let mut signals = 0_u64;
+        request(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut signals).cast()).ok_or_else(fault)?;
+        // From here on the thread is given back whole, whatever happens.
+        std::mem::forget(tracee);
+        let thread = Self { target, tid, memory, registers, extended, extended_kind, signals };
+        // No handler of the program's runs in the middle; faults cannot be put off, and end the call.
+        let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+        let mut blocked = !faults.iter().fold(0_u64, |bits, signal| bits | 1 << (signal - 1));
+        request(PTRACE_SETSIGMASK, tid, size_of::<u64>(), (&raw mut blocked).cast()).ok_or_else(fault)?;
+        Ok(thread)
+    }
+
+    /// Calls `function(string…, last)` there and gives what it returned.
+    pub fn call(&mut self, function: u64, strings: &[&[u8]], last: u64) -> Result<u64, Failure> {
+        let fault = |what: &str| self.target.refusal(&format!("{what}; it goes on as before"));
+        let mut stack = self.registers.rsp - RED_ZONE;
+        let mut arguments = Vec::new();
+        for string in strings {
+            stack = (stack - string.len() as u64 - 1) & !15;
+            let text = [string, &b"\0"[..]].concat();
+            self.memory.write_all_at(&text, stack).map_err(|_| fault("its stack cannot be written"))?;
+            arguments.push(stack);
+        }
+        arguments.extend([last, 0]);
+        // Where the return address stands at a function's entry: 8 below a multiple of 16. Nothing can be run at 0.
+        stack = (stack & !15) - 8;
+        self.memory
+            .write_all_at(&0_u64.to_ne_bytes(), stack)
+            .map_err(|_| fault("its stack cannot be written"))?;
+        let mut registers = self.registers;
+        registers.rip = function;
+        registers.rsp = stack;
+        registers.rdi = arguments.first().copied().unwrap_or(0);
+        registers.rsi = arguments.get(1).copied().unwrap_or(0);
+        registers.rax = 0;
+        // So that the kernel restarts no system call here, but in the end, when all is put back.
+        registers.orig_rax = u64::MAX;
+        registers.eflags &= !DIRECTION_AND_TRAP;
+        set_registers(self.tid, &registers).ok_or_else(|| fault("its registers cannot be set"))?;
+        let deadline = Instant::now() + LOADING;
+        let mut delivered = 0;
+        loop {
+            resume(libc::PTRACE_CONT, self.tid, delivered).ok_or_else(|| fault("it has ended"))?;
+            delivered = 0;
+            let Some(stop) = wait(self.tid, deadline) else {
+                resume(libc::PTRACE_INTERRUPT, self.tid, 0);
+                wait(self.tid, Instant::now() + PATIENCE);
+                return Err(fault("its loader is busy with something else"));
+            };
+            let now = registers_of(self.tid).ok_or_else(|| fault("it has ended"))?;
+            match stop {
+                Stop::Signal(libc::SIGSEGV) if now.rip == 0 => return Ok(now.rax),
+                Stop::Signal(libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP) => {
+                    return Err(fault("the sensor cannot be loaded there"));
+                }
+                Stop::Signal(signal) => delivered = signal,
+                Stop::Gone => return Err(fault("it has ended")),
+                Stop::Asked | Stop::Group | Stop::Call => {}
+            }
+        }
+    }
+
+    /// The string at `address` there.
+    pub fn text(&self, address: u64) -> Option<String> {
+        let mut bytes = [0; 512];
+        let len = self.memory.read_at(&mut bytes, address).ok()?;
+        let text = bytes.get(..len)?.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+impl Drop for Thread<'_> {
+    fn drop(&mut self) {
+        // Each can fail only if the thread is gone.
+        set_registers(self.tid, &self.registers);
+        let mut vector =
+            libc::iovec { iov_base: self.extended.as_mut_ptr().cast(), iov_len: self.extended.len() };
+        request(libc::PTRACE_SETREGSET, self.tid, self.extended_kind, (&raw mut vector).cast());
+        request(PTRACE_SETSIGMASK, self.tid, size_of::<u64>(), (&raw mut self.signals).cast());
+        resume(libc::PTRACE_DETACH, self.tid, 0);
+    }
+}
+
+/// A seized thread, let go when dropped.
+struct Tracee {
+    tid: i32,
+}
+
+impl Tracee {
+    fn seize(target: &Target, tid: i32) -> Result<Self, Failure> {
+        let options = libc::PTRACE_O_TRACESYSGOOD as usize as *mut c_void;
+        if request(libc::PTRACE_SEIZE, tid, 0, options).is_some() {
+            return Ok(Self { tid });
+        }
+        let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+        let reason = match scope.trim() {
+            "1" => "kernel.yama.ptrace_scope is 1, which lets only a process's ancestors in",
+            "2" => "kernel.yama.ptrace_scope is 2, which lets only root in",
+            "3" => "kernel.yama.ptrace_scope is 3, which lets nobody in",
+            _ => {
+                "the kernel does not let it be traced (ptrace(2): capabilities, a security module, PR_SET_DUMPABLE)"
+            }
+        };
+        Err(target.refusal(&format!("{reason}; run as root, or start it with 'glassbox run'")))
+    }
+
+    /// Lets it run until it is between two system calls; `None` if it does not come there in time.
+    fn come_between_calls(&self, target: &Target) -> Result<Option<libc::user_regs_struct>, Failure> {
+        let gone = || target.refusal("it has just ended; start it with 'glassbox run'");
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            // Where it is asked again, it waits in the call that it has begun.
+            resume(libc::PTRACE_INTERRUPT, self.tid, 0);
+            let mut until = deadline;
+            while let Some(stop) = wait(self.tid, until) {
+                let registers = registers_of(self.tid);
+                let mut signal = 0;
+                match (stop, registers) {
+                    (Stop::Gone, _) | (_, None) => return Err(gone()),
+                    (Stop::Group, _) => {
+                        return Err(target.refusal("it is stopped; continue it (kill -CONT) and try again"));
+                    }
+                    (Stop::Asked, Some(registers)) => {
+                        let waits =
+                            registers.orig_rax as i64 >= 0 && INTERRUPTED.contains(&(registers.rax as i64));
+                        if waits && is_safe(target, &registers) {
+                            return Ok(Some(registers));
+                        }
+                    }
+                    // Before the call rax says "no such call", so that this is the end of one.
+                    (Stop::Call, Some(registers)) => {
+                        let is_over = registers.rax as i64 != -(libc::ENOSYS as i64);
+                        if is_over && is_safe(target, &registers) {
+                            return Ok(Some(registers));
+                        }
+                    }
+                    (Stop::Signal(number), _) => signal = number,
+                }
+                resume(libc::PTRACE_SYSCALL, self.tid, signal).ok_or_else(gone)?;
+                until = Instant::now() + NAP;
+            }
+        }
+        // It runs on; a stop is needed to let it go.
+        resume(libc::PTRACE_INTERRUPT, self.tid, 0);
+        wait(self.tid, Instant::now() + PATIENCE);
+        Ok(None)
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        resume(libc::PTRACE_DETACH, self.tid, 0);
+    }
+}
+
+/// Whether a thread in this call is in no allocator and no loader, as far as the call tells.
+fn is_safe(target: &Target, registers: &libc::user_regs_struct) -> bool {
+    let allocates = [
+        libc::SYS_brk,
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_mprotect,
+        libc::SYS_madvise,
+    ];
+    !allocates.contains(&(registers.orig_rax as i64)) && !target.is_loader(registers.rip)
+}
+
+/// Waits for a thread to stop; `None` if it did not in time.
+fn wait(tid: i32, deadline: Instant) -> Option<Stop> {
+    loop {
+        let mut status = 0;
+        // SAFETY: see the module.
+        let found = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        if found == tid {
+            return Some(stop_of(status));
+        }
+        if found < 0 && std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            return Some(Stop::Gone);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        // It stands within microseconds, or waits for something that takes long.
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+fn stop_of(status: i32) -> Stop {
+    if !libc::WIFSTOPPED(status) {
+        return Stop::Gone;
+    }
+    match (libc::WSTOPSIG(status), status >> 16) {
+        (libc::SIGTRAP, libc::PTRACE_EVENT_STOP) => Stop::Asked,
+        (_, libc::PTRACE_EVENT_STOP) => Stop::Group,
+        (signal, _) if signal == libc::SIGTRAP | 0x80 => Stop::Call,
+        (signal, _) => Stop::Signal(signal),
+    }
+}
+
+/// ptrace(2); `None` if it fails.
+fn request(what: u32, tid: i32, address: usize, data: *mut c_void) -> Option<()> {
+    // SAFETY: see the module.
+    let result = unsafe { libc::ptrace(what, tid, address as *mut c_void, data) };
+    (result >= 0).then_some(())
+}
+
+fn resume(how: u32, tid: i32, signal: i32) -> Option<()> {
+    request(how, tid, 0, signal as usize as *mut c_void)
+}
+
+fn registers_of(tid: i32) -> Option<libc::user_regs_struct> {
+    let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+    request(libc::PTRACE_GETREGS, tid, 0, registers.as_mut_ptr().cast())?;
+    // SAFETY: plain numbers, zeroed, and filled by the kernel.
+    Some(unsafe { registers.assume_init() })
+}
+
+fn set_registers(tid: i32, registers: &libc::user_regs_struct) -> Option<()> {
+    request(libc::PTRACE_SETREGS, tid, 0, (&raw const *registers).cast_mut().cast())
+}
+
+fn register_set(tid: i32, kind: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 16 * 1024];
+    let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    request(libc::PTRACE_GETREGSET, tid, kind, (&raw mut vector).cast())?;
+    bytes.truncate(vector.iov_len);
+    Some(bytes)
+}
