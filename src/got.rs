@@ -114,7 +114,7 @@ pub fn original(address: usize) -> usize {
 /// dlsym(3) and dlvsym(3) before they are made: `None` where the real one is to answer its true caller, else its answer.
 ///
 /// A handle does not depend on who asks: what is found behind it is exchanged for the wrapper that the program itself would
-/// call, so that the address of a function is the same however it was come by. `RTLD_DEFAULT` finds us by itself. For
+/// call, so that the address of a function is the same however it was come by; also where nobody listens. `RTLD_DEFAULT` finds us by itself. For
 /// `RTLD_NEXT` the definition is pointed to us: whoever asks from before us finds us, who asks from behind us does then.
 ///
 /// # Safety

@@ -10,7 +10,7 @@
 //! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what follows them.
 //! * `vfork |row, pid| …`: for vfork, which returns twice.
 //!
-//! Where there is no ring, `after`, `jump` and `answer` only call on. Nothing with a destructor is alive while the real function
+//! Where there is no ring, `after` and `jump` only call on. Nothing with a destructor is alive while the real function
 //! runs, and nothing is held: the thread may be cancelled there, or jump out.
 
 use core::mem::MaybeUninit;
@@ -191,7 +191,7 @@ macro_rules! wrapper {
         } }
     };
     ($symbol:literal, $events:tt, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
-        $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { $body; None } } }
+        $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { if $crate::state::ring().is_some() { $body; } None } } }
     };
     ($symbol:literal, $events:tt, { answer, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
@@ -204,13 +204,11 @@ macro_rules! wrapper {
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
-            if $crate::state::ring().is_some() {
-                #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
-                // SAFETY: as for `after`.
-                let answer: Option<$ret> = unsafe { $body };
-                if let Some(answer) = answer {
-                    return $crate::hook::Onward::done(answer);
-                }
+            #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
+            // SAFETY: as for `after`.
+            let answer: Option<$ret> = unsafe { $body };
+            if let Some(answer) = answer {
+                return $crate::hook::Onward::done(answer);
             }
             $crate::hook::Onward::to(address)
         }
