@@ -69,6 +69,20 @@ struct FileUse {
     reads: u64,
     bytes_written: u64,
     writes: u64,
+    /// Times that it was made or emptied, which writes it also where no call did: through a mapping, or by nothing.
+    made: u64,
+}
+
+impl FileUse {
+    /// Bytes and calls, where it was read.
+    fn read(&self) -> Option<(u64, u64)> {
+        (self.reads > 0).then_some((self.bytes_read, self.reads))
+    }
+
+    /// Bytes and calls, where it was written.
+    fn written(&self) -> Option<(u64, u64)> {
+        (self.writes > 0 || self.made > 0).then_some((self.bytes_written, self.writes))
+    }
 }
 
 /// The network, by address.
@@ -211,7 +225,7 @@ struct Places {
     start: [usize; 3],
     exec: [usize; 1],
     exit: [usize; 7],
-    open: [usize; 1],
+    open: [usize; 2],
     file_close: [usize; 5],
     listen: [usize; 1],
     bind: [usize; 3],
@@ -234,7 +248,7 @@ impl Default for Places {
                 Kind::ProcessExit,
                 ["code", "signal", "user_ns", "system_ns", "sensor_ns", "calls", "lost"],
             ),
-            open: places(Kind::FileOpen, ["path"]),
+            open: places(Kind::FileOpen, ["path", "flags"]),
             file_close: places(Kind::FileClose, ["path", "bytes_read", "reads", "bytes_written", "writes"]),
             listen: places(Kind::NetListen, ["local"]),
             bind: places(Kind::NetBind, ["local", "type", "family"]),
@@ -417,9 +431,11 @@ impl Summary {
             return;
         }
         self.files.opened += 1;
-        let [path] = self.at.open;
+        let [path, flags] = self.at.open;
         if let Some(path) = fields.text(path) {
-            self.files.by_path.at(path).opens += 1;
+            let file = self.files.by_path.at(path);
+            file.opens += 1;
+            file.made += u64::from(makes_or_empties(fields.value(flags)));
         }
     }
 
@@ -548,6 +564,12 @@ fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
 fn is_writable_code(prot: Value) -> bool {
     const WRITE_AND_EXEC: u64 = 6;
     matches!(prot, Value::Names(_, bits) if bits & WRITE_AND_EXEC == WRITE_AND_EXEC)
+}
+
+/// Whether these flags of open(2) make a file or empty it.
+fn makes_or_empties(flags: Value) -> bool {
+    const O_CREAT_OR_O_TRUNC: u64 = (libc::O_CREAT | libc::O_TRUNC) as u64;
+    matches!(flags, Value::Names(_, bits) if bits & O_CREAT_OR_O_TRUNC != 0)
 }
 
 /// Counts something that deserves a look; keeps who did it first, and the first text that the event has.

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
-use super::{Capped, Files, Net, Notable, Summary, Traffic, sum};
+use super::{Capped, FileUse, Files, Net, Notable, Summary, Traffic, sum};
 use crate::sinks::RunFacts;
 use crate::sinks::text::{self, Paint, Style};
 
@@ -125,7 +125,7 @@ impl Page<'_> {
                 .collect();
             rest.push_str(&format!(" ({})", errors.join(", ")));
         }
-        let total = |bytes: fn(&super::FileUse) -> u64| {
+        let total = |bytes: fn(&FileUse) -> u64| {
             sum(files.by_path.iter().map(|(_, file)| bytes(file)).chain([bytes(&files.by_path.others)]))
         };
         rest.push_str(&format!(
@@ -134,10 +134,9 @@ impl Page<'_> {
             text::size(total(|file| file.bytes_read))
         ));
         self.heading("Files", &rest);
-        let written =
-            self.used(&files.by_path, "wrote", MOST_FILES, |file| (file.bytes_written, file.writes));
+        let written = self.used(&files.by_path, "wrote", MOST_FILES, FileUse::written);
         let most = if written > 0 { FEWER_FILES } else { MOST_FILES };
-        self.used(&files.by_path, "read", most, |file| (file.bytes_read, file.reads));
+        self.used(&files.by_path, "read", most, FileUse::read);
         if files.by_path.has_others {
             self.dim("  beyond 10 000 paths only the sums above were counted\n");
         }
@@ -158,16 +157,13 @@ impl Page<'_> {
     /// Lists the files of which most was read or written; gives how many there are in all.
     fn used(
         &mut self,
-        files: &Capped<super::FileUse>,
+        files: &Capped<FileUse>,
         verb: &str,
         most: usize,
-        used: fn(&super::FileUse) -> (u64, u64),
+        used: fn(&FileUse) -> Option<(u64, u64)>,
     ) -> usize {
-        let mut list: Vec<(&[u8], (u64, u64))> = files
-            .iter()
-            .map(|(path, file)| (path, used(file)))
-            .filter(|(_, (_, calls))| *calls > 0)
-            .collect();
+        let mut list: Vec<(&[u8], (u64, u64))> =
+            files.iter().filter_map(|(path, file)| Some((path, used(file)?))).collect();
         list.sort_by_key(|(path, (bytes, calls))| (Reverse(*bytes), Reverse(*calls), *path));
         for (path, (bytes, calls)) in list.iter().take(most) {
             self.label(Paint::Blue, verb, &text::size(*bytes));

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
+use wire::names;
+
 use crate::event::{Who, sample};
 
 /// Builds the events of a session.
@@ -186,14 +188,18 @@ fn files_are_listed_by_bytes_and_failures_counted() {
         ];
         story.event(who, Kind::FileClose, "", &values);
     }
+    let path = story.path("/e");
+    let flags = Value::Names(&names::OPEN, (libc::O_WRONLY | libc::O_CREAT) as u64);
+    story.event(who, Kind::FileOpen, "", &[("path", path), ("flags", flags)]);
     let path = story.path("/d");
     story.event(who, Kind::FileOpen, "ENOENT", &[("path", path)]);
     story.event(who, Kind::FileUnlink, "", &[("path", path)]);
 
     assert_eq!(
         vec![
-            "Files      opened 4 ×, 1 failed (ENOENT 1); 1.2 MB written, 22 kB read",
+            "Files      opened 5 ×, 1 failed (ENOENT 1); 1.2 MB written, 22 kB read",
             "  wrote     1.2 MB  /c  1 234 ×",
+            "  wrote        0 B  /e  0 ×",
             "  read       20 kB  /b  20 ×",
             "  read      1.5 kB  /a  1 ×",
             "  removed      1 ×  /d  by cp",
