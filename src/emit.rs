@@ -34,10 +34,14 @@ pub struct Stamp {
     caller: Caller,
 }
 
-/// Takes a stamp. The record must follow, whatever the call returns: the number is used up.
+/// Takes a stamp. The record must follow, whatever the call returns: the number is used up. `None` where the event is
+/// counted as lost instead.
 pub fn stamp() -> Option<Stamp> {
     let ring = state::ring()?;
-    let caller = state::caller(ring)?;
+    let Some(caller) = state::caller(ring) else {
+        ring.slot(0).lose(Loss::NoSlot);
+        return None;
+    };
     let seq = state::next(&ring.slot(caller.slot).seq);
     Some(Stamp { time_ns: state::now_ns(), seq, caller })
 }

@@ -11,9 +11,13 @@ use crate::hook::Row;
 use crate::state::{self, Seal};
 use crate::sys;
 
-/// The process is about to end with `status`.
+/// The process is about to end with `status`. A vfork child that wrote nothing takes no slot for that: its parent's wait
+/// tells.
 pub fn note_status(status: c_int) {
     let Some(ring) = state::ring() else { return };
+    if state::is_silent_guest() {
+        return;
+    }
     let Some(caller) = state::caller(ring) else { return };
     ring.slot(caller.slot).exit_status.store((status as u32 & 0xff) + 1, Ordering::Relaxed);
     note_usage();
@@ -22,7 +26,7 @@ pub fn note_status(status: c_int) {
 /// Notes what the process has used so far, for the case that nobody can ask later.
 pub fn note_usage() {
     let Some(ring) = state::ring() else { return };
-    if state::seal() != Seal::Open {
+    if state::seal() != Seal::Open || state::is_silent_guest() {
         return;
     }
     let (Some(caller), Some(usage)) = (state::caller(ring), sys::usage()) else { return };

@@ -37,9 +37,11 @@ pub fn report(row: Row, outcome: Outcome) {
 
 /// Where both sides of a vfork continue: `result` is what the kernel returned.
 pub fn vforked(row: Row, result: isize) -> c_int {
-    let Some(ring) = state::ring() else { return as_libc(result) };
+    if state::ring().is_none() {
+        return as_libc(result);
+    }
     match result {
-        0 => state::begin_guest(ring, sys::getpid(), sys::getppid()),
+        0 => state::begin_guest(sys::getpid()),
         _ => {
             state::end_guest();
             let ret = as_libc(result);
@@ -70,9 +72,7 @@ struct Guest {
 unsafe extern "C" fn run_guest(guest: *mut c_void) -> c_int {
     // SAFETY: points to the frame of `cloned`, whose thread waits (CLONE_VFORK).
     let Guest { entry, argument } = unsafe { guest.cast::<Guest>().read() };
-    if let Some(ring) = state::ring() {
-        state::begin_guest(ring, sys::getpid(), sys::getppid());
-    }
+    state::begin_guest(sys::getpid());
     // SAFETY: the application's own function and argument.
     unsafe { entry(argument) }
 }

@@ -12,7 +12,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
+use wire::ring::layout::{Mapped, SLOTS, Slot};
 use wire::ring::{Memory, bell, give_up};
 
 use crate::{arch, sys};
@@ -29,6 +29,7 @@ static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
 /// What the page that a fork child finds empty holds.
 pub struct Process {
     pid: AtomicU32,
+    /// [`NO_SLOT`], [`TAKING`], or [`TAKEN`] and the slot's number.
     slot: AtomicU32,
 }
 
@@ -40,9 +41,10 @@ pub struct Thread {
     owner: u32,
     /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
     owner_before: u32,
-    /// The vfork child that runs on this thread, and its slot; 0 while none does.
+    /// The vfork child that runs on this thread; 0 while none does.
     guest: u32,
-    guest_slot: u32,
+    /// Its slot, as in [`Process`].
+    guest_slot: AtomicU32,
     /// Counts hooked calls, for sampling.
     tick: u32,
     /// A mapping that a vfork child made and could not free, for its parent to free.
@@ -84,8 +86,12 @@ pub struct Caller {
     pub slot: u8,
 }
 
-/// The slot number of a child that found every slot taken.
-const NO_SLOT: u32 = u32::MAX;
+/// What a child holds that needed no slot yet, or found every slot taken.
+const NO_SLOT: u32 = 0;
+/// What it holds while it looks for one: a signal handler that comes between has none.
+const TAKING: u32 = 1;
+/// Added to the number of a slot that is held.
+const TAKEN: u32 = 1 << u8::BITS;
 
 #[cfg(not(test))]
 #[inline(always)]
@@ -112,7 +118,9 @@ pub fn ring() -> Option<Mapped> {
 pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     let process = page.cast::<Process>();
     // SAFETY: a fresh page: zeroes are valid atomics, and it stays for ever.
-    unsafe { process.as_ref() }.pid.store(pid, Ordering::Relaxed);
+    let own = unsafe { process.as_ref() };
+    own.slot.store(TAKEN, Ordering::Relaxed);
+    own.pid.store(pid, Ordering::Relaxed);
     FORMER_PID.store(pid, Ordering::Relaxed);
     PROCESS.store(process.as_ptr(), Ordering::Relaxed);
     DATA_LEN.store(data_len, Ordering::Relaxed);
@@ -130,7 +138,7 @@ fn process() -> Option<&'static Process> {
     unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
 }
 
-/// Who is calling. `None` for a child that has no slot; the loss is counted where its parent's are.
+/// Who is calling. `None` for a child that finds every slot taken; it looks again at its next call.
 #[inline(always)]
 pub fn caller(ring: Mapped) -> Option<Caller> {
     let process = process()?;
@@ -151,55 +159,47 @@ fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
     // SAFETY: as in `caller`.
     let thread = unsafe { &mut *thread() };
     if pid == 0 {
-        adopt(ring, process, thread);
+        adopt(process, thread);
         return caller_anew(ring, process, process.pid.load(Ordering::Relaxed));
     }
     if thread.guest != 0 {
-        return in_slot(ring, thread.guest_slot, thread.guest, thread.guest);
+        let slot = slot_in(&thread.guest_slot, ring, thread.guest)?;
+        return Some(Caller { pid: thread.guest, tid: thread.guest, slot });
     }
     if thread.tid == 0 || thread.owner_before != pid {
         thread.tid = if seal() == Seal::Open { sys::gettid() } else { 0 };
         thread.owner_before = pid;
     }
-    let slot = process.slot.load(Ordering::Relaxed);
-    if slot != NO_SLOT {
-        thread.owner = pid;
-    }
-    in_slot(ring, slot, pid, thread.tid)
+    let slot = slot_in(&process.slot, ring, pid)?;
+    thread.owner = pid;
+    FORMER_PID.store(pid, Ordering::Relaxed);
+    Some(Caller { pid, tid: thread.tid, slot })
 }
 
-fn in_slot(ring: Mapped, slot: u32, pid: u32, tid: u32) -> Option<Caller> {
-    if slot == NO_SLOT {
-        ring.slot(0).lose(Loss::NoSlot);
-        return None;
-    }
-    Some(Caller { pid, tid, slot: slot as u8 })
-}
-
-/// A fork child's first event: takes a slot of the ring that it inherited.
-fn adopt(ring: Mapped, process: &Process, thread: &mut Thread) {
+/// A fork child's first call: makes the page and the thread block its own.
+fn adopt(process: &Process, thread: &mut Thread) {
     // A forked child may make these calls wherever its parent could fork.
     let pid = sys::getpid();
-    // A filter may deny the others: the thread that forked is the child's first, and has its number.
+    // A filter may deny this one: the thread that forked is the child's first, and has its number.
     let tid = Some(sys::gettid()).filter(|tid| *tid != 0).unwrap_or(pid);
-    let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0).unwrap_or(FORMER_PID.load(Ordering::Relaxed));
-    *thread = Thread { tick: thread.tick, tid, owner_before: pid, ..EMPTY };
-    FORMER_PID.store(pid, Ordering::Relaxed);
-    process.slot.store(take_slot(ring, pid, ppid), Ordering::Relaxed);
+    *thread = Thread { tick: thread.tick, tid, owner_before: pid, ..fresh() };
     process.pid.store(pid, Ordering::Relaxed);
 }
 
-const EMPTY: Thread = Thread {
-    tid: 0,
-    owner: 0,
-    owner_before: 0,
-    guest: 0,
-    guest_slot: 0,
-    tick: 0,
-    scratch: 0,
-    scratch_len: 0,
-    writing: NOTHING,
-};
+/// A thread of a process that has made no call.
+const fn fresh() -> Thread {
+    Thread {
+        tid: 0,
+        owner: 0,
+        owner_before: 0,
+        guest: 0,
+        guest_slot: AtomicU32::new(NO_SLOT),
+        tick: 0,
+        scratch: 0,
+        scratch_len: 0,
+        writing: NOTHING,
+    }
+}
 
 const NOTHING: Writing = Writing { position: 0, stack: 0 };
 
@@ -212,43 +212,71 @@ pub fn known_pid() -> u32 {
 ///
 /// A child that has told something by then (its pthread_atfork(3) handlers run inside fork) stays who it is.
 pub fn forget_parent(parent: u32) {
-    if let Some(process) = process() {
-        let _ = process.pid.compare_exchange(parent, 0, Ordering::Relaxed, Ordering::Relaxed);
+    if let Some(process) = process()
+        && process.pid.load(Ordering::Relaxed) == parent
+    {
+        process.slot.store(NO_SLOT, Ordering::Relaxed);
+        process.pid.store(0, Ordering::Relaxed);
     }
 }
 
-fn take_slot(ring: Mapped, pid: u32, ppid: u32) -> u32 {
-    for index in 1..SLOTS as u8 {
+/// The slot that `place` holds for the process `pid`, taken where it holds none yet.
+fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32) -> Option<u8> {
+    let held = place.load(Ordering::Relaxed);
+    if held & TAKEN != 0 {
+        return Some(held as u8);
+    }
+    place.compare_exchange(NO_SLOT, TAKING, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+    let slot = take_slot(ring, pid);
+    place.store(slot.map_or(NO_SLOT, |slot| TAKEN | u32::from(slot)), Ordering::Relaxed);
+    slot
+}
+
+fn take_slot(ring: Mapped, pid: u32) -> Option<u8> {
+    for index in 1..=u8::MAX {
         let slot = ring.slot(index);
         // Acquire: pairs with the collector's Release store of 0, before which it has cleared the slot.
         let taken = slot.pid.compare_exchange(0, Slot::CLAIMED, Ordering::Acquire, Ordering::Relaxed);
         if taken.is_ok() {
-            slot.ppid.store(ppid, Ordering::Relaxed);
+            // A filter may deny it; the process that this one was forked from is its parent, if that lives.
+            let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0);
+            slot.ppid.store(ppid.unwrap_or(FORMER_PID.load(Ordering::Relaxed)), Ordering::Relaxed);
             slot.born_ns.store(now_ns(), Ordering::Relaxed);
             // Release: publishes the slot's other words to the collector.
             slot.pid.store(pid, Ordering::Release);
             // A burst of children must not use up the slots while the collector naps: it frees those of the dead.
-            if usize::from(index) >= SLOTS / 3 && seal() == Seal::Open {
+            if usize::from(index) >= SLOTS / 8 && seal() == Seal::Open {
                 let bell = ring.bell();
                 if bell.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE {
                     sys::wake(bell.as_ptr());
                 }
             }
-            return u32::from(index);
+            return Some(index);
         }
     }
-    ring.slot(0).lose(Loss::NoSlot);
-    NO_SLOT
+    None
 }
 
-/// The child `pid` of a vfork runs on this thread until [`end_guest`].
-pub fn begin_guest(ring: Mapped, pid: u32, ppid: u32) {
-    let slot = take_slot(ring, pid, ppid);
+/// The child `pid` of a vfork runs on this thread until [`end_guest`]. It takes a slot when it first needs one.
+pub fn begin_guest(pid: u32) {
+    let Some(process) = process() else { return };
     // SAFETY: as in `caller`; the parent's thread is stopped until the child execs or ends.
     let thread = unsafe { &mut *thread() };
-    thread.guest_slot = slot;
+    if process.pid.load(Ordering::Relaxed) == 0 {
+        // The parent is itself a fork child that has made no call yet; the page must not be taken for the guest's.
+        process.pid.store(sys::getppid(), Ordering::Relaxed);
+        *thread = Thread { tick: thread.tick, ..fresh() };
+    }
+    thread.guest_slot.store(NO_SLOT, Ordering::Relaxed);
     thread.guest = pid;
     thread.owner = 0;
+}
+
+/// Whether a vfork child is calling that has written nothing: the collector need not hear of it from itself.
+pub fn is_silent_guest() -> bool {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &*thread() };
+    thread.guest != 0 && thread.guest_slot.load(Ordering::Relaxed) == NO_SLOT
 }
 
 /// The parent of a vfork goes on: what runs on this thread is its own again. Frees what the child could not.

@@ -152,7 +152,6 @@ fn a_scripts_image_is_its_interpreter_with_the_kernels_arguments() {
 }
 
 #[test]
-#[ignore = "known: no_slot when vfork children come faster than slots are freed"]
 fn the_parent_of_a_vfork_child_is_seen_afterwards() {
     let seen = sensed("vfork_exit", &[]).events;
 
@@ -161,7 +160,6 @@ fn the_parent_of_a_vfork_child_is_seen_afterwards() {
 }
 
 #[test]
-#[ignore = "known: no_slot when vfork children come faster than slots are freed"]
 fn a_vfork_childs_events_are_its_own() {
     let seen = sensed("vfork_exit", &[]).events;
 
@@ -173,7 +171,6 @@ fn a_vfork_childs_events_are_its_own() {
 }
 
 #[test]
-#[ignore = "known: no_slot when vfork children come faster than slots are freed"]
 fn every_vfork_is_reported_once_by_its_parent() {
     let seen = sensed("vfork_exit", &[]).events;
 

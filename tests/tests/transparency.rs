@@ -84,7 +84,6 @@ fn environments_of_thousands_of_strings_arrive_whole_and_leave_nothing_mapped() 
 }
 
 #[test]
-#[ignore = "known: no_slot when vfork children come faster than slots are freed"]
 fn a_vfork_child_shares_memory_and_ends_as_bare() {
     unnoticed("vfork_exit");
 }

@@ -160,7 +160,7 @@ impl Image {
     pub fn resume(&mut self, slot: &Slot) -> Ledger {
         self.delivered = slot.delivered.load(Ordering::Relaxed);
         // It noted the sum only; what is left is told by the likelier causes first.
-        let mut left = slot.note.load(Ordering::Relaxed).cast_unsigned();
+        let mut left = slot.reported.load(Ordering::Relaxed);
         for cause in Loss::ALL.iter().rev() {
             let reported = slot.lost[*cause as usize].load(Ordering::Relaxed).min(left);
             self.reported[*cause as usize] = reported;

@@ -1183,7 +1183,7 @@ impl Drain {
         if let (Some(slot), Some(source)) = (image.slot, self.sources.get(image.source)) {
             // For the collector that may have to follow this one.
             let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
-            source.ring().slot(slot).note.store(reported.cast_signed(), Ordering::Relaxed);
+            source.ring().slot(slot).reported.store(reported, Ordering::Relaxed);
         }
         for (cause, count) in fresh {
             if count > 0 {

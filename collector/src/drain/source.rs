@@ -69,7 +69,7 @@ impl Source {
             reader,
             mapping,
             images: [None; SLOTS],
-            highest_slot: if is_inherited { SLOTS as u8 } else { 0 },
+            highest_slot: if is_inherited { u8::MAX } else { 0 },
             is_inherited,
             is_corrupt: false,
             shares_pids: true,
@@ -206,7 +206,7 @@ impl Source {
             return taken;
         }
         let mut free = 0;
-        for slot in 1..SLOTS as u8 {
+        for slot in 1..=u8::MAX {
             match self.ring().slot(slot).pid.load(Ordering::Acquire) {
                 0 => free += 1,
                 Slot::CLAIMED => free = 0,

@@ -6,7 +6,7 @@
 //!            children, which write here until they exec
 //! 2048       the image's counters of the first 64 descriptors, 32 bytes each
 //! 4096       the ring's data, a power of two
-//! then       slots 6 to 63
+//! then       slots 6 to 255
 //! then       the image's counters of descriptors 64 to 65535, then 1024 for each of the other slots
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! can make them wrong, not unsound.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 use super::Memory;
@@ -27,8 +27,8 @@ use crate::events::Counters;
 
 /// "GLASSBOX" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSBOX");
-/// Processes that can write into one ring at a time.
-pub const SLOTS: usize = 64;
+/// Processes that can write into one ring at a time: as many as the state word has numbers for.
+pub const SLOTS: usize = 1 << u8::BITS;
 /// Descriptors that slot 0 counts for.
 pub const OWNER_FDS: usize = 65536;
 /// Descriptors that each other slot counts for.
@@ -91,7 +91,7 @@ pub enum Loss {
     RingFull = 0,
     /// The record was too long.
     Oversize = 1,
-    /// The process was a fork or vfork child and all slots were taken; counted in the parent's slot.
+    /// The process was a fork or vfork child and all slots were taken; counted in slot 0.
     NoSlot = 2,
 }
 
@@ -144,8 +144,8 @@ pub struct Slot {
     pub closed_calls: AtomicU64,
     /// The collector's: stamped records of this process that it has delivered, for the one that follows it.
     pub delivered: AtomicU64,
-    /// Difference between the process's pid and the collector's view of it; the collector's own note.
-    pub note: AtomicI64,
+    /// The collector's: losses of this process that it has reported, for the one that follows it.
+    pub reported: AtomicU64,
 }
 
 /// A sum of samples.
@@ -187,13 +187,13 @@ impl Slot {
             &self.born_ns,
             &self.closed_calls,
             &self.delivered,
+            &self.reported,
         ] {
             zero(word);
         }
         for word in [&self.ppid, &self.exit_status, &self.fd_high] {
             word.store(0, Ordering::Relaxed);
         }
-        self.note.store(0, Ordering::Relaxed);
     }
 }
 
@@ -346,10 +346,10 @@ impl Mapped {
         DATA_AT + self.data_len as usize + behind
     }
 
-    /// The slot `index`; slot 0 for an index that does not exist.
+    /// The slot `index`.
     #[inline(always)]
     pub fn slot(&self, index: u8) -> &Slot {
-        let index = if usize::from(index) < SLOTS { usize::from(index) } else { 0 };
+        let index = usize::from(index);
         let at = if index < FIRST_SLOTS { SLOTS_AT } else { self.behind(SLOTS_BEHIND) } + index * SLOT_LEN;
         // SAFETY: a slot's place, within the mapping and a multiple of its alignment; a slot is all atomics.
         unsafe { self.base.add(at).cast::<Slot>().as_ref() }
@@ -368,7 +368,7 @@ impl Mapped {
         let at = if index == 0 && fd < LOW_FDS {
             LOW_FDS_AT + fd * size
         } else {
-            let first = match usize::from(index) % SLOTS {
+            let first = match usize::from(index) {
                 0 => 0,
                 child => OWNER_FDS + (child - 1) * CHILD_FDS,
             };
@@ -378,11 +378,11 @@ impl Mapped {
         Some(unsafe { self.base.add(at).cast::<FdCounters>().as_ref() })
     }
 
-    /// Where the descriptor counters of slot `index`, one of 1 to 63, lie in the file: offset and length, for giving
+    /// Where the descriptor counters of slot `index`, one of 1 to 255, lie in the file: offset and length, for giving
     /// pages back.
     pub fn fd_range(&self, index: u8) -> (u64, u64) {
         let size = size_of::<FdCounters>();
-        let child = (usize::from(index) % SLOTS).max(1) - 1;
+        let child = usize::from(index).max(1) - 1;
         let at = self.behind(FDS_BEHIND + (OWNER_FDS + child * CHILD_FDS) * size);
         (at as u64, (CHILD_FDS * size) as u64)
     }

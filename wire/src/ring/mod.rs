@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_state_word_is_read_back_at_its_own_position_only() {
-        let state = State { len: 128, stage: Stage::Busy, slot: 63 };
+        let state = State { len: 128, stage: Stage::Busy, slot: 255 };
         let word = state.word(4096);
 
         assert_eq!(Some(state), State::of(word, 4096));
