@@ -10,10 +10,11 @@ use wire::codec;
 use wire::events::Payload;
 use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Mapped};
-use wire::ring::{Memory, Refused, Reservation, reserve};
+use wire::ring::{Memory, Refused, Reservation, reserve_noting};
 
 use crate::fail::Outcome;
 use crate::hook::{Call, Row};
+use crate::pending::{self, Pending};
 use crate::state::{self, Caller, Seal};
 use crate::sys;
 
@@ -32,18 +33,23 @@ pub struct Stamp {
     time_ns: u64,
     seq: u64,
     caller: Caller,
+    /// What a signal came between.
+    outer: Pending,
 }
 
-/// Takes a stamp. The record must follow, whatever the call returns: the number is used up. `None` where the event is
-/// counted as lost instead.
-pub fn stamp() -> Option<Stamp> {
+/// Takes a stamp, for a function whose frame ends at `stack` ([`pending::here`]). The record must follow, whatever the call
+/// returns: the number is used up. `None` where the event is counted as lost instead.
+#[inline(always)]
+pub fn stamp(stack: usize) -> Option<Stamp> {
     let ring = state::ring()?;
     let Some(caller) = state::caller(ring) else {
         ring.slot(0).lose(Loss::NoSlot);
         return None;
     };
+    let outer = pending::begin(ring, caller.slot, stack);
     let seq = state::next(&ring.slot(caller.slot).seq);
-    Some(Stamp { time_ns: state::now_ns(), seq, caller })
+    pending::numbered();
+    Some(Stamp { time_ns: state::now_ns(), seq, caller, outer })
 }
 
 /// Reports a call that came back.
@@ -55,7 +61,7 @@ pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
 /// few nanoseconds and larger by a kilobyte than [`after`].
 #[inline(never)]
 pub fn after_often<P: Payload>(call: Call, payload: &P) {
-    if let Some(stamp) = stamp() {
+    if let Some(stamp) = stamp(pending::here()) {
         write(stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
     }
 }
@@ -143,7 +149,7 @@ impl Content for Erased<'_> {
 
 #[inline(never)]
 fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
-    if let Some(stamp) = stamp() {
+    if let Some(stamp) = stamp(pending::here()) {
         write_erased(stamp, row, outcome, flags | Flags::STAMPED, payload);
     }
 }
@@ -152,7 +158,8 @@ fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
 fn note(row: Row, payload: Erased<'_>) {
     let Some(ring) = state::ring() else { return };
     let Some(caller) = state::caller(ring) else { return };
-    write_erased(Stamp { time_ns: state::now_ns(), seq: 0, caller }, row, None, 0, payload);
+    let outer = pending::begin(ring, caller.slot, pending::here());
+    write_erased(Stamp { time_ns: state::now_ns(), seq: 0, caller, outer }, row, None, 0, payload);
 }
 
 #[inline(never)]
@@ -163,7 +170,7 @@ fn write_erased(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, pay
 #[inline(always)]
 fn write(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
     let Some(ring) = state::ring() else { return };
-    let Stamp { time_ns, seq, caller } = stamp;
+    let Stamp { time_ns, seq, caller, outer } = stamp;
     let head = Head {
         time_ns,
         seq,
@@ -176,24 +183,30 @@ fn write(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: i
         via: row.via() as u8,
         flags: flags | if outcome.is_some() { Flags::RETURNED } else { 0 },
     };
-    match reserve(&ring, caller.slot, Head::LEN + payload.len()) {
+    let len = Head::LEN + payload.len();
+    pending::sized(len);
+    match reserve_noting(&ring, caller.slot, len, pending::step) {
         Ok(mut record) => {
-            let outer = state::begin_writing(ring, record.position());
             // The length was computed from the same value, so both fit, unless another thread changed it meanwhile.
             let is_whole = codec::encode(&head, &mut record) && payload.put(&mut record);
             let must_wake = if is_whole {
                 record.commit()
             } else {
                 record.abandon();
-                lose(ring, caller, flags, Refused::TooLong);
                 false
             };
-            state::end_writing(outer);
+            pending::end(outer);
+            if !is_whole {
+                lose(ring, caller, flags, Refused::TooLong);
+            }
             if must_wake {
                 wake(ring);
             }
         }
-        Err(refused) => lose(ring, caller, flags, refused),
+        Err(refused) => {
+            pending::end(outer);
+            lose(ring, caller, flags, refused);
+        }
     }
     if time_ns != 0 && state::is_sampled(RECORDS_SAMPLED) {
         let cost = &ring.slot(caller.slot).record_cost;

@@ -15,7 +15,7 @@ use crate::emit::{self, Stamp};
 use crate::fail::{Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
-use crate::{capture, state};
+use crate::{capture, pending, state};
 
 /// Starts the counters of a descriptor that this process has just got.
 #[inline(always)]
@@ -163,12 +163,14 @@ struct Closing {
     stamp: Option<Stamp>,
 }
 
-fn closing(ring: Mapped, fd: c_int) -> Closing {
+/// `stack` is where the frame of the function ends that calls the real one.
+#[inline(never)]
+fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
     let Some(caller) = state::caller(ring) else { return Closing { counters: None, stamp: None } };
     let Some(entry) = ring.fd(caller.slot, fd) else { return Closing { counters: None, stamp: None } };
     let found = entry.close();
     // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
-    let stamp = if found.is_of_interest() { emit::stamp() } else { None };
+    let stamp = if found.is_of_interest() { emit::stamp(stack) } else { None };
     Closing { counters: Some(found.counters), stamp }
 }
 
@@ -183,7 +185,23 @@ impl Closing {
     }
 }
 
-/// close(2) and what closes one descriptor. A failure other than EBADF has closed it all the same (close(2), "Dealing
+static TEST_CANCEL: Real = Real::new();
+
+/// close(2). A thread that is about to be cancelled there goes before anything is noted of a descriptor that it will not
+/// close.
+#[inline(always)]
+pub fn close_or_cancel(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    if !state::is_alone()
+        && state::ring().is_some()
+        && let Some(test) = TEST_CANCEL.get(c"pthread_testcancel")
+    {
+        // SAFETY: `void pthread_testcancel(void)`, pthread_testcancel(3).
+        unsafe { core::mem::transmute::<usize, unsafe extern "C" fn()>(test)() };
+    }
+    close(row, fd, real)
+}
+
+/// What closes one descriptor. A failure other than EBADF has closed it all the same (close(2), "Dealing
 /// with error returns").
 #[inline(always)]
 pub fn close<R: Copy>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
@@ -191,7 +209,7 @@ where
     MinusOne: Fails<R>,
 {
     let Some(ring) = state::ring() else { return real() };
-    let closing = closing(ring, fd);
+    let closing = closing(ring, fd, pending::here());
     let ret = real();
     closing.report(row, fd, <MinusOne as Fails<R>>::outcome(&ret));
     ret
@@ -233,7 +251,7 @@ pub unsafe fn reopen(
     // SAFETY: the caller's promise.
     let old = unsafe { of_stream(stream) };
     if old >= 0 && !path.is_null() {
-        let closing = closing(ring, old);
+        let closing = closing(ring, old, pending::here());
         closing.report(row, old, Outcome::success(0));
     }
     let ret = real();
@@ -256,7 +274,7 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
             for fd in first..high.min(last.saturating_add(1)) {
                 let counters = ring.fd(caller.slot, fd as c_int);
                 if counters.is_some_and(|counters| counters.look().is_of_interest()) {
-                    closing(ring, fd as c_int).report(row, fd as c_int, Outcome::success(0));
+                    closing(ring, fd as c_int, pending::here()).report(row, fd as c_int, Outcome::success(0));
                 }
             }
         }
@@ -289,7 +307,7 @@ pub fn duplicate_onto(
     let is_known = state::caller(ring)
         .and_then(|caller| ring.fd(caller.slot, target))
         .is_some_and(|counters| counters.look().is_of_interest());
-    let closing = if is_known { Some(closing(ring, target)) } else { None };
+    let closing = if is_known { Some(closing(ring, target, pending::here())) } else { None };
     let ret = real();
     let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
     if let Some(closing) = closing {

@@ -30,6 +30,7 @@ mod init;
 mod lineage;
 mod names;
 mod net;
+mod pending;
 mod prelude;
 mod probe;
 mod real;

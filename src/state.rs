@@ -13,8 +13,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use wire::ring::layout::{Mapped, SLOTS, Slot};
-use wire::ring::{Memory, bell, give_up};
+use wire::ring::{Memory, bell};
 
+use crate::pending::Pending;
 use crate::{arch, sys};
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -50,15 +51,8 @@ pub struct Thread {
     /// A mapping that a vfork child made and could not free, for its parent to free.
     scratch: usize,
     scratch_len: usize,
-    /// The record that this thread is writing.
-    writing: Writing,
-}
-
-/// A record being written: its position in the ring + 1 (0 for none), and the stack where.
-#[derive(Clone, Copy)]
-pub struct Writing {
-    position: u64,
-    stack: usize,
+    /// The record that this thread is at.
+    pending: Pending,
 }
 
 const _: () = assert!(size_of::<Thread>() <= 64);
@@ -197,11 +191,9 @@ const fn fresh() -> Thread {
         tick: 0,
         scratch: 0,
         scratch_len: 0,
-        writing: NOTHING,
+        pending: Pending::NONE,
     }
 }
-
-const NOTHING: Writing = Writing { position: 0, stack: 0 };
 
 /// The pid that this process is known by; 0 while it has told nothing.
 pub fn known_pid() -> u32 {
@@ -307,31 +299,11 @@ pub fn drop_scratch() {
     unsafe { (*thread()).scratch = 0 };
 }
 
-/// Notes that this thread writes the record at `position`; gives what it was writing when a signal came between, for
-/// [`end_writing`].
-///
-/// A record that was being written further down the stack than we are now is one that a signal handler jumped away from
-/// (siglongjmp): nobody will finish it, so it is given up at once and does not hold the reader up. A handler on a stack of
-/// its own is too far away to be taken for that.
+/// This thread's note of the record that it is at.
 #[inline(always)]
-pub fn begin_writing(ring: Mapped, position: u64) -> Writing {
-    const NEAR: usize = 64 * 1024;
-    // SAFETY: as in `caller`.
-    let thread = unsafe { &mut *thread() };
-    let (mut outer, stack) = (thread.writing, arch::stack_pointer());
-    if outer.position != 0 && stack.wrapping_sub(outer.stack) < NEAR {
-        give_up(&ring, outer.position - 1);
-        outer = NOTHING;
-    }
-    thread.writing = Writing { position: position + 1, stack };
-    outer
-}
-
-/// The record is committed.
-#[inline(always)]
-pub fn end_writing(outer: Writing) {
-    // SAFETY: as in `caller`.
-    unsafe { (*thread()).writing = outer };
+pub fn pending() -> *mut Pending {
+    // SAFETY: as in `caller`; no reference is made.
+    unsafe { &raw mut (*thread()).pending }
 }
 
 /// Counts a hooked call of this thread. True for one in `every` (a power of two), which is to be measured.
@@ -350,10 +322,15 @@ pub fn watch_threads(flag: Option<usize>) {
 
 /// Whether no other thread of this process can be writing its counters. False where nobody can say.
 #[inline(always)]
-fn is_alone() -> bool {
+pub fn is_alone() -> bool {
     // SAFETY: null, or libc's own byte, which it writes as a plain byte.
     let flag = unsafe { SINGLE_THREADED.load(Ordering::Relaxed).as_ref() };
     flag.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0)
+}
+
+/// Whether no other process than the one in `slot` can be writing into `ring`.
+pub fn is_only_process(ring: Mapped, slot: u8) -> bool {
+    (0..=u8::MAX).all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
 }
 
 /// This process's pid, asked of the kernel only where it is not known.

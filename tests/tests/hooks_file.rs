@@ -296,7 +296,6 @@ fn opens_of_a_handler_and_of_what_it_interrupts_are_all_reported() {
 }
 
 #[test]
-#[ignore = "known: records that a handler jumped away from hold the reader up"]
 fn a_handler_that_jumps_away_costs_at_most_the_call_it_left() {
     let scene = Scene::of("signal_open", &["jump"]).expecting(Expect::LossIsCounted);
     let outcome = sensed_in(&scene);

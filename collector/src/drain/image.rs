@@ -136,8 +136,8 @@ impl Image {
     /// Numbers that the sensor gave away and whose records will not come; `lost` is what it counts.
     pub fn gone(&self, lost: &[u64]) -> u64 {
         // Events without a slot took no number (`Loss::NoSlot`).
-        let counted =
-            [Loss::RingFull, Loss::Oversize].map(|cause| lost.get(cause as usize).copied().unwrap_or(0));
+        let counted = [Loss::RingFull, Loss::Oversize, Loss::Abandoned]
+            .map(|cause| lost.get(cause as usize).copied().unwrap_or(0));
         let given_up = self.unfinished.saturating_add(self.malformed);
         counted.iter().fold(given_up, |sum, lost| sum.saturating_add(*lost))
     }

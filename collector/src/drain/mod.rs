@@ -421,7 +421,7 @@ impl Drain {
             unstamped: 0,
             unfinished: 0,
             malformed: 0,
-            reported: [0; 3],
+            reported: Default::default(),
             asked: None,
             life,
             end: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wire::events::Counters;
-use wire::ring::layout::FdState;
+use wire::ring::layout::{FdState, Loss};
 
 use super::books::{self, Books};
 use super::image::{End, Ending, Image};
@@ -64,7 +64,7 @@ impl Drain {
     }
 
     /// What an image's sensor counts as lost.
-    pub(super) fn losses(&self, index: usize) -> Option<[u64; 3]> {
+    pub(super) fn losses(&self, index: usize) -> Option<[u64; Loss::ALL.len()]> {
         let image = self.images.get(index)?;
         if let Some(books) = &image.books {
             return Some(books.lost);

@@ -93,11 +93,13 @@ pub enum Loss {
     Oversize = 1,
     /// The process was a fork or vfork child and all slots were taken; counted in slot 0.
     NoSlot = 2,
+    /// A signal handler jumped away from the call, or from writing its record.
+    Abandoned = 3,
 }
 
 impl Loss {
     /// Every cause.
-    pub const ALL: [Self; 3] = [Self::RingFull, Self::Oversize, Self::NoSlot];
+    pub const ALL: [Self; 4] = [Self::RingFull, Self::Oversize, Self::NoSlot, Self::Abandoned];
 
     /// The `reason` of `sensor.loss`.
     pub fn reason(self) -> &'static str {
@@ -105,6 +107,7 @@ impl Loss {
             Self::RingFull => "ring_full",
             Self::Oversize => "oversize",
             Self::NoSlot => "no_slot",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -26,7 +26,7 @@ mod sync;
 mod writer;
 
 pub use reader::{Next, Reader, Unfinished};
-pub use writer::{Refused, Reservation, give_up, reserve};
+pub use writer::{Known, Refused, Reservation, Step, give_up, reserve, reserve_noting};
 
 use sync::{AtomicU32, AtomicU64};
 
@@ -80,7 +80,7 @@ enum Stage {
     Committed = 2,
     /// No record: the rest of the data before it starts over.
     Pad = 3,
-    /// The reader gave it up.
+    /// The reader or its own thread gave it up.
     Abandoned = 4,
 }
 

@@ -31,10 +31,21 @@ pub struct Reservation<'m, M: Memory> {
 /// Reserves a record of `payload_len` bytes for the process in `slot`.
 #[inline(always)]
 pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Reservation<'_, M>, Refused> {
+    reserve_noting(memory, slot, payload_len, |_, _| {})
+}
+
+/// [`reserve`], for a thread that may leave in the middle: `note` is told before and after the tail is moved, and where it
+/// was, for [`give_up`].
+#[inline(always)]
+pub fn reserve_noting<M: Memory>(
+    memory: &M,
+    slot: u8,
+    payload_len: usize,
+    note: impl Fn(u64, Step),
+) -> Result<Reservation<'_, M>, Refused> {
     if payload_len > MAX_RECORD - 8 {
         return Err(Refused::TooLong);
     }
-    let len = (payload_len as u64 + 8 + 7) & !7;
     let data_len = memory.data_len();
     // Relaxed: the value is only a guess that the exchange below checks.
     let mut tail = memory.tail().load(Ordering::Relaxed);
@@ -42,8 +53,7 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
         // Acquire: pairs with the Release store in `Reader::release`. The reader's copies out of the space it gives
         // back are done before this writer overwrites it.
         let head = memory.head().load(Ordering::Acquire);
-        let before_end = data_len - offset_of(tail, data_len);
-        let pad = if len > before_end { before_end } else { 0 };
+        let (len, pad) = lengths(payload_len, tail, data_len);
         let end = tail.wrapping_add(pad + len);
         let used = end.wrapping_sub(head);
         if used > data_len {
@@ -57,10 +67,12 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
             tail = moved;
             continue;
         }
+        note(tail, Step::Tried);
         // Relaxed: the reservation publishes nothing; the reader waits for the state word.
         match memory.tail().compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
             Err(moved) => tail = moved,
             Ok(_) => {
+                note(tail, Step::Made);
                 if pad > 0 {
                     let state = State { len: pad, stage: Stage::Pad, slot };
                     // Release: publishes nothing, but the store comes before the reader gives the place back, and so
@@ -80,18 +92,67 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
     }
 }
 
-/// Gives up the record at `position`, whose writer will never finish it: its thread jumped away. Nothing happens if it was
-/// finished, or if the space has been used again since.
+/// How far a reservation has got: for a thread that notes it, lest it leave in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The tail is about to be moved.
+    Tried,
+    /// The tail was moved: the space is this writer's.
+    Made,
+}
+
+/// What is known of a reservation that its thread jumped away from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The space is that thread's, if the tail has been moved at all.
+    Reserved,
+    /// The space is that thread's if a state word of its slot stands there, which no other thread writes under.
+    Tried,
+}
+
+/// Gives up a reservation of `payload_len` bytes, made or tried when the tail was at `tail`: its thread jumped away.
+///
+/// True when its record will not be read, and nobody else has counted that: it was not reserved, or not committed.
 #[cold]
-pub fn give_up<M: Memory>(memory: &M, position: u64) {
+pub fn give_up<M: Memory>(memory: &M, slot: u8, payload_len: usize, tail: u64, known: Known) -> bool {
+    // Relaxed: the exchanges below check what they find.
+    if memory.tail().load(Ordering::Relaxed) == tail {
+        return true;
+    }
+    // Acquire: as in `reserve`. What was given back is somebody else's.
+    if memory.head().load(Ordering::Acquire).wrapping_sub(tail).cast_signed() > 0 {
+        return false;
+    }
+    let (len, pad) = lengths(payload_len, tail, memory.data_len());
+    let abandoned = State { len, stage: Stage::Abandoned, slot };
+    if pad == 0 {
+        return replace(memory, tail, Stage::Busy, abandoned, known);
+    }
+    let padding = State { len: pad, stage: Stage::Pad, slot };
+    replace(memory, tail, Stage::Pad, padding, known)
+        // Its padding stands there, so the rest is its own too.
+        && replace(memory, tail.wrapping_add(pad), Stage::Busy, abandoned, Known::Reserved)
+}
+
+/// Puts `state` at `position` if a word of its slot at `stage` stands there, or none and the place is known to be its.
+fn replace<M: Memory>(memory: &M, position: u64, stage: Stage, state: State, known: Known) -> bool {
     let word = memory.state(offset_of(position, memory.data_len()));
     // Relaxed: the exchange checks the value.
-    let busy = word.load(Ordering::Relaxed);
-    if let Some(state) = State::of(busy, position).filter(|state| state.stage == Stage::Busy) {
-        let abandoned = State { stage: Stage::Abandoned, ..state }.word(position);
-        // Release: as in `Reservation::abandon`.
-        let _ = word.compare_exchange(busy, abandoned, Ordering::Release, Ordering::Relaxed);
-    }
+    let found = word.load(Ordering::Relaxed);
+    let is_own = match State::of(found, position) {
+        Some(found) => found == State { stage, ..state },
+        None => known == Known::Reserved,
+    };
+    // Release: as in `Reservation::abandon`.
+    is_own && word.compare_exchange(found, state.word(position), Ordering::Release, Ordering::Relaxed).is_ok()
+}
+
+/// The length of a record of `payload_len` bytes, and of the padding before it, if the tail is at `tail`.
+#[inline(always)]
+fn lengths(payload_len: usize, tail: u64, data_len: u64) -> (u64, u64) {
+    let len = (payload_len as u64 + 8 + 7) & !7;
+    let before_end = data_len - offset_of(tail, data_len);
+    (len, if len > before_end { before_end } else { 0 })
 }
 
 impl<M: Memory> Sink for Reservation<'_, M> {
@@ -127,12 +188,6 @@ impl<M: Memory> Reservation<'_, M> {
             fence(Ordering::SeqCst);
         }
         self.ring_bell()
-    }
-
-    /// Where the record stands: what [`give_up`] takes.
-    #[inline(always)]
-    pub fn position(&self) -> u64 {
-        self.position
     }
 
     /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; nobody is woken.
