@@ -47,8 +47,7 @@ fn record_that_was_left_busy_is_given_up_alone() {
         for known in [Known::Reserved, Known::Tried] {
             let small = ring(is_padded);
             let tail = Cell::new(0);
-            let record = reserve_noting(&small, SLOT, LEN, |at, _| tail.set(at)).unwrap();
-            std::mem::forget(record);
+            let _never_committed = reserve_noting(&small, SLOT, LEN, |at, _| tail.set(at)).unwrap();
             committed(&small, b'b');
 
             assert!(give_up(&small, SLOT, LEN, tail.get(), known));
@@ -103,8 +102,7 @@ fn what_is_not_the_threads_own_is_left_alone() {
 #[test]
 fn space_that_was_given_back_is_not_touched() {
     let small = ring(false);
-    let record = reserve(&small, SLOT, LEN).unwrap();
-    std::mem::forget(record);
+    let _never_committed = reserve(&small, SLOT, LEN).unwrap();
     small.head().store(WHOLE, Ordering::Relaxed);
     let before = small.state(0).load(Ordering::Relaxed);
 

@@ -297,7 +297,7 @@ fn what_deserves_a_look_is_shown_with_its_first_time() {
     let mut story = Story::default();
     let who = story.who(10, 1, "/opt/jit");
     for prot in [7, 5] {
-        story.event(who, Kind::MemoryMap, "", &[("prot", Value::Names(&wire::names::PROT, prot))]);
+        story.event(who, Kind::MemoryMap, "", &[("prot", Value::Names(&names::PROT, prot))]);
     }
     story.event(who, Kind::KernelBpf, "EPERM", &[("command", Value::Int(5))]);
     let path = story.path("/usr/bin/sudo");
