@@ -231,11 +231,12 @@ impl Source {
     /// Whether nobody who could have reserved the record at the cursor lives.
     pub fn is_writer_dead(&self, unfinished: &Unfinished, images: &Slab<Image>) -> bool {
         let is_dead = |index: usize| images.get(index).is_none_or(|image| image.end.is_some());
-        match unfinished.slot.and_then(|slot| self.images.get(usize::from(slot))) {
-            Some(Some(index)) => is_dead(*index),
-            // A slot that nobody is known in may just have been taken.
-            Some(None) => false,
-            None => self.images.iter().flatten().all(|index| is_dead(*index)),
+        let are_all_dead = || self.images.iter().flatten().all(|index| is_dead(*index));
+        match unfinished.slot.map(|slot| (slot, self.images[usize::from(slot)])) {
+            Some((_, Some(index))) => is_dead(index),
+            // It may just have been taken; a free one was scribbled here by one of those who are known.
+            Some((slot, None)) => self.ring().slot(slot).pid.load(Ordering::Acquire) == 0 && are_all_dead(),
+            None => are_all_dead(),
         }
     }
 }
