@@ -15,7 +15,7 @@ use crate::emit::{self, Stamp};
 use crate::fail::{Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
-use crate::{capture, pending, state};
+use crate::{capture, pending, state, stdio};
 
 /// Starts the counters of a descriptor that this process has just got.
 #[inline(always)]
@@ -221,7 +221,11 @@ where
 /// `stream` is the call's.
 pub unsafe fn close_stream(row: Row, stream: *mut libc::FILE, real: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    let fd = if state::ring().is_some() { unsafe { of_stream(stream) } } else { -1 };
+    if state::ring().is_none() || unsafe { stdio::tells_its_close(stream) } {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_stream(stream) };
     // A stream over memory has no descriptor.
     if fd < 0 { real() } else { close(row, fd, real) }
 }

@@ -129,7 +129,7 @@ macro_rules! hooks {
 #[macro_export]
 macro_rules! families {
     ($($family:ident),*) => {
-        $(mod $family;)*
+        $(pub mod $family;)*
         /// Hash of every row's name, in order.
         pub const CALLS: u64 = wire::schema::hash_names(&[$($family::NAMES),*]);
     };

@@ -19,7 +19,7 @@ use crate::elf::{self, Image};
 use crate::environ::{self, Wishes};
 use crate::hook::Row;
 use crate::probe::Probe;
-use crate::{capture, emit, exits, got, real, state, sys};
+use crate::{capture, emit, exits, got, real, state, stdio, sys};
 
 type Strings = *const *const c_char;
 
@@ -168,6 +168,7 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
     unsafe { environ::remember(image.environment, library, socket) };
     state::watch_threads(real::global(c"__libc_single_threaded"));
     let Some(ring) = attach(&wishes, &image) else { return Joined::Unseen };
+    stdio::begin();
     ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     Joined::Seen
 }

@@ -35,6 +35,7 @@ mod prelude;
 mod probe;
 mod real;
 mod state;
+mod stdio;
 mod sys;
 mod syscalls;
 
@@ -42,6 +43,9 @@ mod syscalls;
 mod table;
 
 use table::CALLS;
+
+/// What the close of a stream is told under.
+const STREAM_CLOSED: hook::Row = table::fd::Name::fclose.row();
 
 /// Every loader runs these before `main` and at exit.
 #[cfg(not(test))]

@@ -423,3 +423,35 @@ fn musls_threads_lose_nothing() {
     let opens: usize = (0..8).map(|thread| seen.opens(&format!("t{thread}")).len()).sum();
     assert_eq!(40_000, opens);
 }
+
+#[test]
+fn bytes_through_streams_are_counted() {
+    let seen = sensed("stdio", &[]).events;
+
+    let moved = |file: &str| -> Vec<(i64, i64)> {
+        let count = |close: &Event, field: &str| close.number(field).unwrap();
+        seen.closes(file)
+            .iter()
+            .filter(|close| close.text("exe").is_some_and(|exe| exe.contains("stdio")))
+            .map(|close| (count(close, "bytes_read"), count(close, "bytes_written")))
+            .collect()
+    };
+    assert_eq!(vec![(0, 10_000), (10_000, 0), (10_000, 0)], moved("stdio.printf"));
+    // What is read ahead is read: a buffer of 4096 bytes, from the block that holds the place.
+    assert_eq!(vec![(4096, 100_000)], moved("stdio.large"));
+    assert_eq!(vec![(0, 4)], moved("stdio.wide"));
+    assert_eq!(vec![(0, 5)], moved("stdio.unbuffered"));
+    assert_eq!(vec![(0, 12)], moved("stdio.fdopen"));
+    assert_eq!(vec![(0, 0)], moved("full"));
+    assert_eq!(vec![(0, 15)], moved("stdio.left-open"));
+}
+
+#[test]
+fn a_streams_close_is_its_fclose() {
+    let seen = sensed("stdio", &[]).events;
+
+    let closes = seen.closes("stdio.fdopen");
+    assert_eq!((1, "fclose"), (closes.len(), closes[0].call()));
+    let refused = seen.closes("full")[0];
+    assert_eq!(Some(0), refused.number("ret"), "the descriptor was closed, whatever became of the bytes");
+}

@@ -24,6 +24,11 @@ fn every_way_to_close_gives_its_bare_result() {
 }
 
 #[test]
+fn streams_move_and_refuse_what_they_do_bare() {
+    unnoticed("stdio");
+}
+
+#[test]
 fn reads_and_writes_move_what_they_move_bare() {
     unnoticed("counters");
 }
