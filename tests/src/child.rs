@@ -136,37 +136,44 @@ impl Running {
     ///
     /// # Panics
     /// After [`DEADLINE`], having killed it; also if something that it started keeps its output open.
-    pub fn finish(mut self) -> Ending {
+    pub fn finish(self) -> Ending {
+        self.finish_within(DEADLINE).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Waits for its end, at most until `limit` after its start, and for the end of its output.
+    ///
+    /// # Errors
+    /// What did not happen in time. It has been killed then, with its process group.
+    pub fn finish_within(mut self, limit: Duration) -> Result<Ending, String> {
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break Status::from(status),
-                Ok(None) if self.started.elapsed() < DEADLINE => thread::sleep(Duration::from_millis(2)),
-                Ok(None) => self.give_up("did not end"),
-                Err(error) => panic!("cannot wait for {}: {error}", self.what),
+                Ok(None) if self.started.elapsed() < limit => thread::sleep(Duration::from_millis(2)),
+                Ok(None) => return Err(self.given_up("did not end")),
+                Err(error) => return Err(format!("cannot wait for {}: {error}", self.what)),
             }
         };
-        let stdout = self.output(true);
-        let stderr = self.output(false);
+        let stdout = self.output(&self.stdout)?;
+        let stderr = self.output(&self.stderr)?;
         self.is_over = true;
-        Ending { status, stdout, stderr }
+        Ok(Ending { status, stdout, stderr })
     }
 
-    fn output(&self, is_stdout: bool) -> String {
-        let receiver = if is_stdout { &self.stdout } else { &self.stderr };
-        match receiver.recv_timeout(Duration::from_secs(20)) {
-            Ok(bytes) => escaped(&bytes),
-            Err(_) => self.give_up("ended, but something that it started holds its output"),
+    fn output(&self, output_rx: &Receiver<Vec<u8>>) -> Result<String, String> {
+        match output_rx.recv_timeout(Duration::from_secs(20)) {
+            Ok(bytes) => Ok(escaped(&bytes)),
+            Err(_) => Err(self.given_up("ended, but something that it started holds its output")),
         }
     }
 
-    fn give_up(&self, why: &str) -> ! {
+    fn given_up(&self, why: &str) -> String {
         let mut state = String::new();
         let path = format!("/proc/{}/stack", self.pid());
         if let Ok(mut file) = File::open(path) {
             drop(file.read_to_string(&mut state));
         }
         self.kill_group();
-        panic!("{} {why} after {:?}\n{state}", self.what, self.started.elapsed());
+        format!("{} {why} after {:?}\n{state}", self.what, self.started.elapsed())
     }
 
     fn kill_group(&self) {

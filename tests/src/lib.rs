@@ -10,7 +10,9 @@
 pub mod artefacts;
 pub mod child;
 pub mod collector;
+pub mod compare;
 pub mod events;
+pub mod last_moment;
 pub mod recall;
 pub mod scene;
 pub mod server;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::artefacts::{glassbox, sensor};
 use crate::child::{self, Ending, Status};
 use crate::collector::Collector;
+use crate::compare::{self, Expected, Parts};
 use crate::events::{Event, Events, Expect};
 use crate::victim::{self, Libc, Victim};
 
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub ending: Ending,
     /// The files it left in its working directory, and their content.
     pub files: BTreeMap<String, String>,
+    /// A line `MODE NAME` for each of them.
+    pub modes: String,
     /// What was reported; nothing unless a collector was there.
     pub events: Events,
 }
@@ -151,7 +154,7 @@ impl Scene {
         drop(fs::remove_file(&output));
         let option = format!("jsonl:{}", output.display());
         let mut command = self.bare_command();
-        let ending = match mode {
+        let mut ending = match mode {
             Mode::Bare => child::run(command, &self.stdin),
             Mode::EmptyLibrary => {
                 command.env("LD_PRELOAD", victim::empty_library());
@@ -179,46 +182,31 @@ impl Scene {
             Mode::Run | Mode::Collect => Events::read(&output, self.expect),
             _ => Events::default(),
         };
-        Outcome { ending: without_ours(ending), files: self.files(), events }
+        let (files, modes) = compare::files(&self.work());
+        ending.stdout = compare::without_ours(&ending.stdout);
+        Outcome { ending, files, modes, events }
     }
 
     /// Says in what `outcome` differs from `bare`, if it does.
     fn difference(&self, mode: Mode, bare: &Outcome, outcome: &Outcome) -> Option<String> {
         let what = format!("{} {:?} {mode:?}", self.victim.name, self.arguments);
-        let mut expected = bare.ending.clone();
+        let (mut expected, mut ending) = (bare.ending.clone(), outcome.ending.clone());
         if mode == Mode::Run {
             expected.status = Status::Exited(expected.status.as_shell_code());
         }
-        if expected.status != outcome.ending.status {
-            return Some(format!(
-                "{what}: ended by {:?}, bare by {:?}\n{}{}",
-                outcome.ending.status, expected.status, outcome.ending.stdout, outcome.ending.stderr
-            ));
-        }
-        if let Some(line) = first_difference(&expected.stdout, &outcome.ending.stdout) {
-            return Some(format!("{what}: stdout {line}"));
-        }
-        let mut stderr = outcome.ending.stderr.clone();
         if self.expect == Expect::Rubbish {
             // Under `run` the collector shares the program's stderr, and says there that a ring was destroyed.
             let is_ours = |line: &&str| !line.starts_with("glassbox: ");
-            stderr = stderr.split_inclusive('\n').filter(is_ours).collect();
+            ending.stderr = ending.stderr.split_inclusive('\n').filter(is_ours).collect();
         }
-        if let Some(line) = first_difference(&expected.stderr, &stderr) {
-            return Some(format!("{what}: stderr {line}"));
-        }
-        for (name, content) in &bare.files {
-            match outcome.files.get(name) {
-                None => return Some(format!("{what}: left no file {name:?}, bare it did")),
-                Some(other) => {
-                    if let Some(line) = first_difference(content, other) {
-                        return Some(format!("{what}: file {name:?} {line}"));
-                    }
-                }
-            }
-        }
-        let added = outcome.files.keys().find(|name| !bare.files.contains_key(*name));
-        added.map(|name| format!("{what}: left a file {name:?}, bare it did not"))
+        let expected = Expected::of(&[parts(bare, &expected)]);
+        let found = parts(outcome, &ending);
+        let difference = expected.differences(&found).into_iter().next()?;
+        let said = match difference.starts_with("status") {
+            true => format!("\n{}{}", outcome.ending.stdout, outcome.ending.stderr),
+            false => String::new(),
+        };
+        Some(format!("{what}: {difference}{said}"))
     }
 
     /// Runs it bare and in `modes`, and demands that nothing differs.
@@ -264,21 +252,20 @@ impl Scene {
     }
 
     fn comparable(&self, outcome: &Outcome) -> Outcome {
-        let differs =
-            |name: &String| self.victim.differs.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let differs = |name: &str| self.victim.differs.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let files = outcome.files.iter().filter(|(name, _)| !differs(name));
+        let is_same = |line: &&str| !line.split_once(' ').is_some_and(|(_, name)| differs(name));
         Outcome {
             ending: outcome.ending.clone(),
             files: files.map(|(name, content)| (name.clone(), content.clone())).collect(),
+            modes: outcome.modes.split_inclusive('\n').filter(is_same).collect(),
             events: Events::default(),
         }
     }
 
     /// What is in the working directory.
     pub fn files(&self) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::new();
-        collect_files(&self.work(), "", &mut files);
-        files
+        compare::files(&self.work()).0
     }
 }
 
@@ -304,71 +291,10 @@ fn signal_number(name: &str) -> i32 {
     known.iter().find(|(known, _)| *known == name).map_or(-1, |(_, number)| *number)
 }
 
-fn collect_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
-        let name = format!("{prefix}{}", child::escaped(entry.file_name().as_encoded_bytes()));
-        let Ok(kind) = entry.file_type() else { continue };
-        let content = if kind.is_dir() {
-            collect_files(&entry.path(), &format!("{name}/"), files);
-            "(directory)".to_owned()
-        } else if kind.is_file() {
-            child::escaped(&fs::read(entry.path()).unwrap_or_default())
-        } else if kind.is_fifo() || kind.is_socket() {
-            "(special)".to_owned()
-        } else {
-            fs::read_link(entry.path()).map(|to| format!("-> {}", to.display())).unwrap_or_default()
-        };
-        files.insert(name, content);
-    }
-}
-
-/// Takes our own variables out of what a program prints of its environment (lines that contain `env NAME=`).
-///
-/// Our own entry in an LD_PRELOAD list goes, what else is in the list stays.
-fn without_ours(mut ending: Ending) -> Ending {
-    let kept: Vec<String> = ending.stdout.split_inclusive('\n').filter_map(kept_line).collect();
-    ending.stdout = kept.concat();
-    ending
-}
-
-fn kept_line(line: &str) -> Option<String> {
-    let Some((before, variable)) = line.split_once("env ") else { return Some(line.to_owned()) };
-    if ["GLASSBOX=", "GLASSBOX_"].iter().any(|ours| variable.starts_with(ours)) {
-        return None;
-    }
-    let Some(list) = variable.strip_prefix("LD_PRELOAD=") else { return Some(line.to_owned()) };
-    let is_ours = |entry: &&str| !entry.ends_with("/libglassbox.so") && !entry.ends_with("/libempty.so");
-    let others: Vec<&str> = list.trim_end_matches('\n').split([':', ' ']).filter(is_ours).collect();
-    match others.as_slice() {
-        [] | [""] => None,
-        others => Some(format!("{before}env LD_PRELOAD={}\n", others.join(":"))),
-    }
-}
-
-fn first_difference(expected: &str, found: &str) -> Option<String> {
-    if expected == found {
-        return None;
-    }
-    let (mut bare, mut other) = (expected.lines(), found.lines());
-    for number in 1.. {
-        match (bare.next(), other.next()) {
-            (Some(left), Some(right)) if left == right => {}
-            (None, None) => return Some("differs in its line ends".to_owned()),
-            (left, right) => {
-                return Some(format!(
-                    "line {number}: {right:?}, bare {left:?}",
-                    right = right.map(short),
-                    left = left.map(short)
-                ));
-            }
-        }
-    }
-    None
-}
-
-fn short(line: &str) -> String {
-    line.chars().take(300).collect()
+fn parts(outcome: &Outcome, ending: &Ending) -> Parts {
+    let mut parts = compare::ending_parts(ending);
+    parts.extend(compare::file_parts(&outcome.files, &outcome.modes));
+    parts
 }
 
 /// Plays every `run:` line of the victim in every mode and demands that it differs from its bare run in none.
@@ -425,31 +351,4 @@ pub fn caught(body: impl FnOnce()) -> Option<String> {
     let panic = result.err()?;
     let text = panic.downcast_ref::<String>().cloned();
     Some(text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_variables_are_taken_out_of_a_printed_environment_and_others_stay() {
-        assert_eq!(None, kept_line("env LD_PRELOAD=/x/libglassbox.so\n"));
-        assert_eq!(None, kept_line("child env GLASSBOX_SOCKET=@x\n"));
-        assert_eq!(
-            Some("env LD_PRELOAD=libm.so.6\n".to_owned()),
-            kept_line("env LD_PRELOAD=libm.so.6:/x/libglassbox.so\n")
-        );
-        assert_eq!(Some("env GLASSBOXY=1\n".to_owned()), kept_line("env GLASSBOXY=1\n"));
-        assert_eq!(Some("text\n".to_owned()), kept_line("text\n"));
-    }
-
-    #[test]
-    fn the_first_line_that_differs_is_named() {
-        assert_eq!(None, first_difference("a\nb\n", "a\nb\n"));
-        assert_eq!(
-            Some("line 2: Some(\"x\"), bare Some(\"b\")".to_owned()),
-            first_difference("a\nb\n", "a\nx\n")
-        );
-        assert_eq!(Some("line 2: None, bare Some(\"b\")".to_owned()), first_difference("a\nb\n", "a\n"));
-    }
 }

@@ -81,6 +81,13 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// What the first comment of the victim `name` says, without compiling it: the invocations that must go unnoticed, and
+/// the beginnings of names of files that differ.
+pub fn directives(name: &str) -> (Vec<Vec<String>>, Vec<String>) {
+    let header = header(&programs().join(format!("{name}.c")));
+    (header.runs, header.differs)
+}
+
 fn sources() -> Vec<PathBuf> {
     let entries = fs::read_dir(programs()).expect("tests/programs is a folder");
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));

@@ -29,8 +29,13 @@ pub fn build_command() -> Command {
 /// Builds the workspace in release and says where the pair is.
 pub fn build() -> Result<Built> {
     shell::run(&mut build_command())?;
+    Ok(built())
+}
+
+/// Where a release build leaves the pair.
+pub fn built() -> Built {
     let dir = shell::target().join("release");
-    Ok(Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") })
+    Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") }
 }
 
 /// A collector with an abstract socket of its own; stopped when dropped.
@@ -70,6 +75,11 @@ impl Collector {
     /// Puts the sensor and this collector into the environment of a program.
     pub fn watch(&self, command: &mut Command) {
         command.env("LD_PRELOAD", &self.sensor).env("GLASSBOX_SOCKET", &self.socket);
+    }
+
+    /// Where it listens, as `GLASSBOX_SOCKET` says it.
+    pub fn socket(&self) -> &str {
+        &self.socket
     }
 
     /// The collector's process, for readings from `/proc`.

@@ -21,6 +21,7 @@ mod recall;
 mod shell;
 mod test;
 mod toolchain;
+mod transparency;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
   fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
   demo                   builds everything and shows the sensor on real programs
   recall [NAME…]         what was reported against what strace saw, program by program (--list names them)
+  transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them)
   bench [NAME…]          the cost table, interleaved with the bare program (bench --help says more)";
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "fuzz" => fuzz::run(rest),
         "demo" => demo::run(rest),
         "recall" => recall::run(rest),
+        "transparency" => transparency::run(rest),
         "bench" => bench::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain};
+use crate::transparency::Totals;
+use crate::{check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency};
 
 /// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
 const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
@@ -48,6 +49,7 @@ const STEPS: &[Step] = &[
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
     Step { name: "docs", what: "generated documents are fresh", run: docs },
     Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
+    Step { name: "transparency", what: "a few real programs, bare and under the sensor", run: transparency },
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
     Step { name: "asan", what: "the ring under the address sanitizer", run: asan },
     Step { name: "tsan", what: "the ring under the thread sanitizer", run: tsan },
@@ -287,6 +289,16 @@ fn tests(log: &mut Log) -> Result<Verdict> {
     log.run(&mut glassbox::build_command())?;
     log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"]))?;
     passed("")
+}
+
+fn transparency(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut glassbox::build_command())?;
+    let totals = transparency::compare_all(&glassbox::built(), &[transparency::QUICK.to_owned()])?;
+    log.counts.add(Counts { passed: totals.same, failed: totals.different });
+    match totals {
+        Totals { different: 0, absent: 0, .. } => passed(""),
+        Totals { different, absent, .. } => bail!("{different} programs differ, {absent} are absent"),
+    }
 }
 
 fn loom(log: &mut Log) -> Result<Verdict> {

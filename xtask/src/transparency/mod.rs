@@ -1,0 +1,461 @@
+//! `cargo xtask transparency`: real programs bare and under the sensor, and whether anything differs.
+//!
+//! Every case runs in a folder that is the same and fresh each time: twice bare, which tells what of it is the same in
+//! any two runs, then with the sensor dormant, then with a collector. Compared are how it ended, what it wrote, the files
+//! that it left with their modes, and what `/proc` showed of it in its last moment: descriptors, environment, signals,
+//! threads, limits, mapped files. The comparing itself is the one that the victims' tests use
+//! (`glassbox_tests::{compare, last_moment}`).
+//!
+//! A difference is looked at again before it is believed: two more bare runs, and once more under the sensor. One that
+//! stays is tried with a preloaded library of nothing; what differs there too is no doing of the sensor.
+
+mod cases;
+mod coexistence;
+mod suites;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use glassbox_tests::compare::{self, Expected, Parts};
+use glassbox_tests::{last_moment, victim};
+
+use crate::glassbox::{self, Built, Collector};
+use crate::{packages, shell};
+
+const USAGE: &str = "\
+usage: cargo xtask transparency [NAME…] [--list]
+
+  NAME…    only these cases, or the cases of these groups (without: programs, victims and coexistence)
+  --list   names the groups and their cases";
+
+/// The groups that run when none is named; the others take half an hour and more.
+const USUAL: &[&str] = &["programs", "victims", "coexistence"];
+
+/// The group of the few that are part of `cargo xtask test`.
+pub const QUICK: &str = "quick";
+
+/// More of a difference than this does not help a person.
+const LONGEST_NOTE: usize = 600;
+
+/// One thing to run in each way.
+struct Case {
+    group: &'static str,
+    name: String,
+    is_quick: bool,
+    /// Programs it needs, with Debian's packages of them.
+    needs: Vec<(&'static str, &'static str)>,
+    /// Shell: run bare before each run, to set the scene.
+    prepare: String,
+    /// Shell: what is compared.
+    run: String,
+    /// Shell: run bare after each run, its output taking the place of all that is compared.
+    verdict: Option<String>,
+    /// Beginnings of the names of files that are not compared.
+    differs: Vec<String>,
+    /// Whether it runs as nobody, where this runs as root.
+    is_unprivileged: bool,
+    limit: Duration,
+}
+
+impl Case {
+    fn new(group: &'static str, name: impl Into<String>, run: impl Into<String>) -> Case {
+        Case {
+            group,
+            name: name.into(),
+            is_quick: false,
+            needs: Vec::new(),
+            prepare: String::new(),
+            run: run.into(),
+            verdict: None,
+            differs: Vec::new(),
+            is_unprivileged: false,
+            limit: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Differences that remain, and where they are explained.
+const KNOWN: &[(&str, &str)] = &[
+    ("seccomp_exec kill", "a filter from before the exec that kills for socket (CAPABILITIES.md)"),
+    ("seccomp_exec trap", "a filter from before the exec that traps socket (CAPABILITIES.md)"),
+];
+
+/// How a case came out.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing differs, but for so many lines that differ between bare runs.
+    Same(usize),
+    /// It differed, and did not when looked at again.
+    Once(String),
+    /// It differs under any preloaded library.
+    AnyPreload(String),
+    /// It differs, as is known.
+    Known(&'static str),
+    /// It differs.
+    Different(String),
+    /// It could not be run.
+    Absent(String),
+}
+
+/// How many came out how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Cases in which nothing differs, or nothing that is the sensor's doing.
+    pub same: u64,
+    /// Cases in which something does, for a reason that is written down.
+    pub known: u64,
+    /// Cases in which something does.
+    pub different: u64,
+    /// Cases that could not be run.
+    pub absent: u64,
+}
+
+/// `cargo xtask transparency [NAME…]`
+pub fn run(arguments: &[String]) -> Result<()> {
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return Ok(());
+    }
+    if arguments.iter().any(|argument| argument == "--list") {
+        let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for case in all()? {
+            groups.entry(case.group).or_default().push(case.name);
+        }
+        for (group, names) in groups {
+            println!("{group}: {}", names.join(" | "));
+        }
+        return Ok(());
+    }
+    let totals = compare_all(&glassbox::build()?, arguments)?;
+    if totals.different > 0 {
+        bail!("{} differ", totals.different);
+    }
+    Ok(())
+}
+
+/// Runs the cases and groups that `names` picks, and prints a line for each.
+pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
+    let picked = pick(all()?, names)?;
+    let stage = Stage::new(built)?;
+    let mut totals = Totals::default();
+    let width = picked.iter().map(|case| case.name.chars().count()).max().unwrap_or(0).min(40);
+    println!("{:width$}  same?      not compared", "program");
+    for case in &picked {
+        let verdict = stage.verdict(case)?;
+        let (word, unsteady, note) = match &verdict {
+            Verdict::Same(unsteady) => ("same", *unsteady, ""),
+            Verdict::Once(note) => ("same", 0, note.as_str()),
+            Verdict::AnyPreload(note) => ("preload", 0, note.as_str()),
+            Verdict::Known(note) => ("known", 0, *note),
+            Verdict::Different(note) => ("DIFFERENT", 0, note.as_str()),
+            Verdict::Absent(note) => ("absent", 0, note.as_str()),
+        };
+        match verdict {
+            Verdict::Same(_) | Verdict::Once(_) | Verdict::AnyPreload(_) => totals.same += 1,
+            Verdict::Known(_) => totals.known += 1,
+            Verdict::Different(_) => totals.different += 1,
+            Verdict::Absent(_) => totals.absent += 1,
+        }
+        let lines = if unsteady == 0 { String::new() } else { format!("{unsteady} lines") };
+        let note: String = note.chars().take(LONGEST_NOTE).collect();
+        println!("{:width$}  {word:9}  {lines:12} {note}", case.name);
+    }
+    let Totals { same, known, different, absent } = totals;
+    println!("{} programs: {same} same, {known} known, {different} different, {absent} absent", picked.len());
+    Ok(totals)
+}
+
+fn all() -> Result<Vec<Case>> {
+    let mut cases = cases::programs();
+    cases.extend(victims());
+    cases.extend(coexistence::cases());
+    cases.extend(suites::cpython());
+    cases.extend(suites::stress_ng()?);
+    Ok(cases)
+}
+
+fn pick(all: Vec<Case>, names: &[String]) -> Result<Vec<Case>> {
+    if let Some(unknown) = names.iter().find(|name| {
+        *name != QUICK && !all.iter().any(|case| case.name == **name || case.group == name.as_str())
+    }) {
+        bail!("no case or group '{unknown}'; `cargo xtask transparency --list` names them");
+    }
+    let is_picked = |case: &Case| match names {
+        [] => USUAL.contains(&case.group),
+        names => names.iter().any(|name| {
+            case.name == *name || case.group == name.as_str() || (name == QUICK && case.is_quick)
+        }),
+    };
+    Ok(all.into_iter().filter(is_picked).collect())
+}
+
+/// The victims of `tests/programs`, each in all the invocations that must go unnoticed.
+fn victims() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for name in victim::names() {
+        // Read only; compiled when it is its turn.
+        let (runs, differs) = victim::directives(&name);
+        for arguments in runs {
+            let words = std::iter::once(&name).chain(&arguments);
+            let words = words.map(String::as_str).collect::<Vec<&str>>().join(" ");
+            let mut case =
+                Case::new("victims", words, format!("exec {VICTIMS}/{name} {}", arguments.join(" ")));
+            case.prepare = "mkdir open-to-all; chmod 777 open-to-all".to_owned();
+            case.differs = differs.clone();
+            case.needs = vec![("gcc", "gcc")];
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// How a run is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Bare,
+    /// Under a preloaded library of nothing.
+    EmptyLibrary,
+    /// With the sensor, and nobody who listens.
+    Dormant,
+    /// With the sensor and a collector.
+    Collected,
+}
+
+/// Where the cases run: the pair, a collector, and the folder, all where any user may read them.
+struct Stage {
+    dir: PathBuf,
+    pair: Built,
+    collector: Collector,
+    empty_library: OnceCell<PathBuf>,
+}
+
+/// Stands in a script for the folder of the compiled victim.
+const VICTIMS: &str = "@VICTIM@";
+
+impl Stage {
+    fn new(built: &Built) -> Result<Stage> {
+        // Not under target/: postgres and nobody must be able to reach it, and paths of sockets are short.
+        let dir = std::env::temp_dir().join(format!("glassbox-transparency-{}", std::process::id()));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let pair = Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") };
+        for (from, to) in [(&built.cli, &pair.cli), (&built.sensor, &pair.sensor)] {
+            fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
+        let collector = Collector::start(&pair, &["recording:/dev/null".to_owned()])?;
+        Ok(Stage { dir, pair, collector, empty_library: OnceCell::new() })
+    }
+
+    fn verdict(&self, case: &Case) -> Result<Verdict> {
+        if let Some(why) = missing(&case.needs) {
+            return Ok(Verdict::Absent(why));
+        }
+        let mut bare = Vec::new();
+        // A verdict is the same in any bare run, or is looked at again below; and suites are long.
+        let (times, modes): (usize, &[Mode]) = match case.verdict {
+            Some(_) => (1, &[Mode::Collected]),
+            None => (2, &[Mode::Dormant, Mode::Collected]),
+        };
+        for _ in 0..times {
+            match self.play(case, Mode::Bare)? {
+                Ok(parts) => bare.push(parts),
+                Err(why) => return Ok(Verdict::Absent(format!("does not run bare: {why}"))),
+            }
+        }
+        let mut expected = Expected::of(&bare);
+        let mut once = None;
+        for &mode in modes {
+            let Some(first) = self.difference(case, mode, &expected)? else { continue };
+            for _ in 0..2 {
+                bare.extend(self.play(case, Mode::Bare)?);
+            }
+            expected = Expected::of(&bare);
+            let Some(again) = self.difference(case, mode, &expected)? else {
+                once = Some(format!("but once, {mode:?}: {first}"));
+                continue;
+            };
+            let as_any = self.difference(case, Mode::EmptyLibrary, &expected)?;
+            if as_any.as_ref() == Some(&again) {
+                return Ok(Verdict::AnyPreload(again));
+            }
+            let known = KNOWN.iter().find(|(name, _)| *name == case.name);
+            return Ok(match known {
+                Some((_, why)) => Verdict::Known(why),
+                None => Verdict::Different(format!("{mode:?}: {again}")),
+            });
+        }
+        Ok(once.map_or(Verdict::Same(expected.unsteady()), Verdict::Once))
+    }
+
+    /// In what a run in `mode` differs; the parts are joined to one sentence.
+    fn difference(&self, case: &Case, mode: Mode, expected: &Expected) -> Result<Option<String>> {
+        let differences = match self.play(case, mode)? {
+            Ok(parts) => expected.differences(&parts),
+            Err(why) => vec![why],
+        };
+        Ok((!differences.is_empty()).then(|| differences.join("; ")))
+    }
+
+    /// One run, from an empty folder; what it left, or why it did not end.
+    fn play(&self, case: &Case, mode: Mode) -> Result<Result<Parts, String>> {
+        let work = self.dir.join("work");
+        if work.exists() {
+            fs::remove_dir_all(&work).with_context(|| format!("cannot empty {}", work.display()))?;
+        }
+        fs::create_dir(&work)?;
+        fs::set_permissions(&work, Permissions::from_mode(0o777))?;
+        let prepared = self.shell(case, &case.prepare).output().context("cannot start a shell")?;
+        if !prepared.status.success() {
+            let said = String::from_utf8_lossy(&prepared.stderr).trim().to_owned();
+            return Ok(Err(format!("preparing ended with {}: {said}", prepared.status)));
+        }
+        let mut command = self.shell(case, &case.run);
+        match mode {
+            Mode::Bare => {}
+            Mode::EmptyLibrary => preload(&mut command, self.empty_library()),
+            Mode::Dormant => {
+                preload(&mut command, &self.pair.sensor);
+                command.env("GLASSBOX_SOCKET", self.dir.join("nobody.sock"));
+            }
+            Mode::Collected => {
+                preload(&mut command, &self.pair.sensor);
+                command.env("GLASSBOX_SOCKET", self.collector.socket());
+            }
+        }
+        let (ending, moment) = match last_moment::run(command, b"", case.limit) {
+            Ok(left) => left,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut parts = compare::ending_parts(&ending);
+        match &case.verdict {
+            Some(verdict) => {
+                let said = self.shell(case, verdict).output().context("cannot start a shell")?;
+                parts.retain(|name, _| name == "status");
+                parts.insert("verdict".to_owned(), String::from_utf8_lossy(&said.stdout).into_owned());
+            }
+            None => {
+                let (mut files, modes) = compare::files(&work);
+                files.retain(|name, _| !case.differs.iter().any(|start| name.starts_with(start)));
+                parts.extend(compare::file_parts(&files, &modes));
+                parts.extend(moment);
+            }
+        }
+        Ok(Ok(parts))
+    }
+
+    /// A shell with the environment that every run has.
+    fn shell(&self, case: &Case, script: &str) -> Command {
+        let mut script = script.to_owned();
+        if case.group == "victims" {
+            let name = case.name.split(' ').next().unwrap_or_default();
+            if let Some(dir) = victim::victim(name).path.parent() {
+                script = script.replace(VICTIMS, &dir.display().to_string());
+            }
+        }
+        let mut command = if case.is_unprivileged && is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh", "-c"]);
+            command
+        } else {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c");
+            command
+        };
+        let work = self.dir.join("work");
+        command.arg(script).env_clear().current_dir(&work).stdin(std::process::Stdio::null());
+        command.env("PATH", path()).env("HOME", &work).env("LANG", "C").env("TMPDIR", &work);
+        command
+    }
+
+    fn empty_library(&self) -> &Path {
+        self.empty_library.get_or_init(|| {
+            let copy = self.dir.join("libempty.so");
+            // Where the copy fails, the loader's message says so in the comparison.
+            drop(fs::copy(victim::empty_library(), &copy));
+            copy
+        })
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+fn preload(command: &mut Command, library: &Path) {
+    command.env("LD_PRELOAD", library);
+}
+
+fn path() -> String {
+    // The toolchain's own folder, where `cargo` is not a launcher that needs a home.
+    let cargo = std::env::var_os("CARGO").map(PathBuf::from);
+    let toolchain = cargo.as_deref().and_then(Path::parent).map(|dir| format!("{}:", dir.display()));
+    format!("{}/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", toolchain.unwrap_or_default())
+}
+
+fn is_root() -> bool {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Installs what is not there; what still is not, is the answer.
+fn missing(needs: &[(&'static str, &'static str)]) -> Option<String> {
+    for (program, package) in needs {
+        let is_there = || match program.starts_with('/') {
+            true => Path::new(program).exists(),
+            false => shell::which(program).is_some(),
+        };
+        if !is_there() {
+            let tried = packages::install(&[(*package).to_owned()]);
+            if !is_there() {
+                return Some(match tried {
+                    Ok(_) => format!("package {package} brings no {program}"),
+                    Err(error) => format!("{error:#}"),
+                });
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_case_is_there_twice_and_some_are_quick() {
+        let mut names: Vec<String> = cases::programs().into_iter().map(|case| case.name).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+
+        assert_eq!(count, names.len());
+        assert!(cases::programs().iter().filter(|case| case.is_quick).count() >= 10);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_by_name() {
+        let error = pick(cases::programs(), &["no-such".to_owned()]).err().unwrap();
+
+        assert!(error.to_string().contains("'no-such'"), "{error}");
+    }
+
+    #[test]
+    fn a_group_a_case_and_the_quick_ones_can_be_asked_for() {
+        let count = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            pick(cases::programs(), &names).unwrap().len()
+        };
+
+        assert_eq!(1, count(&["ls"]));
+        assert_eq!(cases::programs().len(), count(&["programs"]));
+        assert!(count(&["quick"]) < count(&[]));
+    }
+}
