@@ -9,6 +9,7 @@ pub mod descriptors;
 mod paths;
 mod places;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -41,11 +42,28 @@ pub struct Process {
     pub cwd: Arc<[u8]>,
     /// Its open descriptors.
     pub descriptors: Arc<Descriptors>,
+    /// What it had at numbers that were opened anew before their close was told of, the oldest first.
+    displaced: VecDeque<Displaced>,
+    /// The number of the record that is being told.
+    seq: u64,
     /// Names that it, or the process it was forked from, resolved last.
     hosts: Arc<FxHashMap<IpAddr, Arc<[u8]>>>,
     /// The batch that knows `who`, and its number there.
     listed: (u64, u32),
 }
+
+/// A descriptor whose number was opened anew while its close was on its way: a thread takes the record's number, closes,
+/// and may lose the processor before it writes the record.
+#[derive(Clone, Debug)]
+struct Displaced {
+    fd: i32,
+    /// The number of the record that opened it anew.
+    by_seq: u64,
+    descriptor: Descriptor,
+}
+
+/// Descriptors whose close is still awaited; one that never comes passed the sensor by.
+const MOST_DISPLACED: usize = 64;
 
 impl Process {
     /// A process of which only its numbers are known.
@@ -55,6 +73,8 @@ impl Process {
             owner,
             cwd: Arc::from([].as_slice()),
             descriptors: Arc::default(),
+            displaced: VecDeque::new(),
+            seq: 0,
             hosts: Arc::default(),
             listed: (0, 0),
         }
@@ -62,7 +82,8 @@ impl Process {
 
     /// A process that was forked from this one.
     pub fn fork(&self, who: Who, owner: Owner) -> Self {
-        Self { who: Arc::new(who), owner, listed: (0, 0), ..self.clone() }
+        let displaced = VecDeque::new();
+        Self { who: Arc::new(who), owner, displaced, listed: (0, 0), ..self.clone() }
     }
 
     /// Says that its events show another image from here on.
@@ -146,7 +167,25 @@ impl Process {
 
     fn open(&mut self, fd: i32, target: Target, time_ns: u64, is_cloexec: bool) {
         let descriptor = Descriptor::new(target, self.owner, time_ns, is_cloexec);
-        Arc::make_mut(&mut self.descriptors).insert(fd, descriptor);
+        let descriptors = Arc::make_mut(&mut self.descriptors);
+        if let Some(descriptor) = descriptors.remove(fd) {
+            if self.displaced.len() >= MOST_DISPLACED {
+                self.displaced.pop_front();
+            }
+            self.displaced.push_back(Displaced { fd, by_seq: self.seq, descriptor });
+        }
+        descriptors.insert(fd, descriptor);
+    }
+
+    /// Takes out what the close with the number `seq` closed.
+    fn close(&mut self, fd: i32, seq: u64) -> Option<Descriptor> {
+        let is_its = |late: &Displaced| late.fd == fd && late.by_seq > seq;
+        if let Some(index) = self.displaced.iter().position(is_its) {
+            return self.displaced.remove(index).map(|late| late.descriptor);
+        }
+        // Looked for first: a table that is shared with a parent is not copied for nothing.
+        self.descriptors.get(fd)?;
+        Arc::make_mut(&mut self.descriptors).remove(fd)
     }
 
     fn duplicate(&mut self, fd: i32, target: i32, time_ns: u64, is_cloexec: bool) {
@@ -296,6 +335,9 @@ impl Enricher {
     ) -> Effect {
         // What counts is what the process has afterwards; a failed call changed nothing.
         let has_failed = head.errno != 0;
+        if head.flags & Flags::STAMPED != 0 {
+            process.seq = head.seq;
+        }
         match decoded {
             Decoded::FdClosed(closed) => {
                 self.closed(process, head, time_ns, closed.fd, closed.counters.unwrap_or_default());
@@ -511,10 +553,7 @@ impl Enricher {
 
     /// A descriptor was closed by a call.
     fn closed(&mut self, process: &mut Process, head: &Head, time_ns: u64, fd: i32, counters: Counters) {
-        let descriptor = match process.descriptors.get(fd) {
-            Some(_) => Arc::make_mut(&mut process.descriptors).remove(fd),
-            None => None,
-        };
+        let descriptor = process.close(fd, head.seq);
         let target = descriptor.as_ref().map(|descriptor| &descriptor.target);
         let kind = if matches!(target, Some(Target::Socket(_))) { Kind::NetClose } else { Kind::FileClose };
         self.begin_from(process, head, kind, time_ns);
@@ -778,4 +817,52 @@ fn kind_value(kind: Option<i32>) -> Value {
 
 fn protocol_value(protocol: Option<i32>) -> Value {
     named(names::PROTOCOL, protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Target {
+        Target::File(path.as_bytes().into())
+    }
+
+    fn process() -> Process {
+        Process::new(Who::default(), 1)
+    }
+
+    fn open(process: &mut Process, seq: u64, fd: i32, path: &str) {
+        process.seq = seq;
+        process.open(fd, file(path), 0, false);
+    }
+
+    fn close(process: &mut Process, seq: u64, fd: i32) -> Option<Target> {
+        process.close(fd, seq).map(|closed| closed.target)
+    }
+
+    #[test]
+    fn close_told_after_its_number_was_opened_anew_is_that_of_the_first() {
+        let mut process = process();
+        for (seq, path) in [(1, "/a"), (3, "/b"), (5, "/c")] {
+            open(&mut process, seq, 3, path);
+        }
+
+        let told = [2, 6, 4].map(|seq| close(&mut process, seq, 3));
+
+        assert_eq!(["/a", "/c", "/b"].map(|path| Some(file(path))), told);
+        assert_eq!(None, close(&mut process, 7, 3));
+    }
+
+    #[test]
+    fn close_that_was_never_told_harms_no_later_one() {
+        let mut process = process();
+        for seq in 0..1000 {
+            open(&mut process, seq, 3, "/unclosed");
+        }
+
+        open(&mut process, 1000, 3, "/closed");
+
+        assert_eq!(Some(file("/closed")), close(&mut process, 1001, 3));
+        assert!(process.displaced.len() <= MOST_DISPLACED);
+    }
 }
