@@ -370,17 +370,6 @@ impl<'a> Layout<'a> {
         Self { base, headers: unsafe { core::slice::from_raw_parts(headers.cast(), count.min(MANY)) } }
     }
 
-    /// The layout of a library whose ELF header is at its base, as the linkers put it.
-    ///
-    /// # Safety
-    /// A mapped ELF file of this machine's class starts there.
-    pub unsafe fn at(start: usize) -> Self {
-        // SAFETY: fields of Elf64_Ehdr: e_phoff at 32, e_phnum at 56; the caller promises the header.
-        let (offset, count) = unsafe { (*((start + 32) as *const usize), *((start + 56) as *const u16)) };
-        // SAFETY: the program headers of the mapped file.
-        unsafe { Self::new(start, start.wrapping_add(offset) as *const c_void, usize::from(count)) }
-    }
-
     /// Its dynamic section.
     pub fn image(&self) -> Option<Image> {
         // SAFETY: of a mapped image.
@@ -490,23 +479,6 @@ pub unsafe fn find_symbol(map: *const LinkMap, but: *const LinkMap, name: &CStr)
         let image = if map == but { None } else { unsafe { Image::of(map) } };
         if let Some(address) = image.and_then(|image| image.symbol(name)) {
             return Some(address);
-        }
-        map = entry.next;
-    }
-    None
-}
-
-/// The first image of `map` and those after it that defines `name`.
-///
-/// # Safety
-/// `map` is a link map entry or null; no image is unloaded meanwhile.
-pub unsafe fn find_image(map: *const LinkMap, name: &CStr) -> Option<Image> {
-    let mut map = map;
-    // SAFETY: entries are linked to the next, the last to null.
-    while let Some(entry) = unsafe { map.as_ref() } {
-        // SAFETY: an entry of the link map.
-        if let Some(image) = unsafe { Image::of(map) }.filter(|image| image.symbol(name).is_some()) {
-            return Some(image);
         }
         map = entry.next;
     }

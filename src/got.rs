@@ -244,7 +244,7 @@ fn patch_slots(layout: &Layout<'_>, image: &Image, span: &RangeInclusive<usize>)
 static ITERATE: Real = Real::new();
 
 /// Calls `visit` with each image of the base namespace but our own, while libc keeps them loaded.
-fn each_image<V: FnMut(&Layout<'_>, &Image)>(mut visit: V) {
+pub fn each_image<V: FnMut(&Layout<'_>, &Image)>(mut visit: V) {
     type Iterate = unsafe extern "C" fn(
         unsafe extern "C" fn(*const libc::dl_phdr_info, usize, *mut c_void) -> c_int,
         *mut c_void,

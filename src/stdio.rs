@@ -10,11 +10,11 @@
 //! type, only where all three were found at once.
 
 use core::ffi::{CStr, c_int, c_void};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
-use crate::elf::{self, Layout};
+use crate::elf::Layout;
 use crate::emit::{self, Way};
-use crate::{STREAM_CLOSED, fds, state};
+use crate::{STREAM_CLOSED, fds, got};
 
 /// The tables of streams over descriptors. Those of popen(3) and of `fopen` with `m` are not exported.
 const TABLES: [&CStr; 2] = [c"_IO_file_jumps", c"_IO_wfile_jumps"];
@@ -23,8 +23,11 @@ const ENTRIES: usize = 21;
 /// Where a stream points to its table: behind `struct _IO_FILE`, whose size C++ programs have compiled in.
 const TABLE_AT: usize = 216;
 
+/// What stood in the place of [`reads`].
 static READ: AtomicUsize = AtomicUsize::new(0);
+/// What stood in the place of [`writes`].
 static WRITE: AtomicUsize = AtomicUsize::new(0);
+/// What stood in the place of [`closes`].
 static CLOSE: AtomicUsize = AtomicUsize::new(0);
 /// The tables that were changed; 0 for none.
 static CHANGED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
@@ -35,41 +38,39 @@ type Close = unsafe extern "C" fn(Stream) -> c_int;
 
 /// Makes libc's streams count from here on.
 pub fn begin() {
-    let own = state::OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
-    // SAFETY: our own entry, and those after it; libc is among them and stays.
-    let Some(libc) = (unsafe { elf::find_image(elf::next_map(own), c"_IO_file_jumps") }) else { return };
-    let [Some(read), Some(write), Some(close)] =
-        [c"_IO_file_read", c"_IO_file_write", c"_IO_file_close"].map(|name| libc.symbol(name))
-    else {
-        return;
-    };
-    let tables = TABLES.map(|name| libc.symbol(name).unwrap_or(0));
-    let is_known =
-        |table: usize| table != 0 && [read, write, close].iter().all(|entry| is_once(table, *entry));
-    if !tables.iter().all(|table| is_known(*table)) {
+    got::each_image(|layout, libc| {
+        let functions =
+            [c"_IO_file_read", c"_IO_file_write", c"_IO_file_close"].map(|name| libc.symbol(name));
+        let tables = TABLES.map(|name| libc.symbol(name));
+        if let ([Some(read), Some(write), Some(close)], [Some(narrow), Some(wide)]) = (functions, tables) {
+            take_over(layout, [read, write, close], [narrow, wide]);
+        }
+    });
+}
+
+/// Puts our functions into these tables in the place of libc's.
+fn take_over(layout: &Layout<'_>, functions: [usize; 3], tables: [usize; 2]) {
+    let are_known =
+        tables.iter().all(|table| functions.iter().all(|function| is_once(entries(*table), *function)));
+    let protected = layout.after_relocation();
+    let is_protected = tables.iter().any(|table| protected.contains(*table));
+    if !are_known || is_protected && !protected.open() {
         return;
     }
-    // Relaxed: an entry that is ours is found by this thread first, and by others only through what orders their streams.
-    READ.store(read, Ordering::Relaxed);
-    WRITE.store(write, Ordering::Relaxed);
-    CLOSE.store(close, Ordering::Relaxed);
-    // SAFETY: libc, as every library, has its ELF header at its base.
-    let protected = unsafe { Layout::at(libc.base()) }.after_relocation();
-    let is_protected = tables.iter().any(|table| protected.contains(*table));
-    if is_protected && !protected.open() {
-        return;
+    let ours = [reads as *const () as usize, writes as *const () as usize, closes as *const () as usize];
+    for (real, function) in [&READ, &WRITE, &CLOSE].into_iter().zip(functions) {
+        real.store(function, Ordering::Relaxed);
     }
     for (table, changed) in tables.iter().zip(&CHANGED) {
-        for entry in entries(*table) {
-            let ours = match entry.load(Ordering::Relaxed) {
-                known if known == read => reads as *const () as usize,
-                known if known == write => writes as *const () as usize,
-                known if known == close => closes as *const () as usize,
-                _ => continue,
-            };
-            entry.store(ours, Ordering::Relaxed);
-        }
         changed.store(*table, Ordering::Relaxed);
+        for entry in entries(*table) {
+            let known =
+                functions.iter().zip(ours).find(|(function, _)| **function == entry.load(Ordering::Relaxed));
+            if let Some((_, ours)) = known {
+                // Release: publishes what it was. Pairs with the fence in `real`, behind libc's load of the entry.
+                entry.store(ours, Ordering::Release);
+            }
+        }
     }
     if is_protected {
         protected.close();
@@ -81,8 +82,8 @@ fn entries(table: usize) -> &'static [AtomicUsize; ENTRIES] {
     unsafe { &*(table as *const [AtomicUsize; ENTRIES]) }
 }
 
-fn is_once(table: usize, function: usize) -> bool {
-    entries(table).iter().filter(|entry| entry.load(Ordering::Relaxed) == function).count() == 1
+fn is_once(entries: &[AtomicUsize; ENTRIES], function: usize) -> bool {
+    entries.iter().filter(|entry| entry.load(Ordering::Relaxed) == function).count() == 1
 }
 
 /// Whether closing this stream calls [`closes`].
@@ -100,36 +101,43 @@ pub unsafe fn tells_its_close(stream: Stream) -> bool {
 
 unsafe extern "C" fn reads(stream: Stream, buffer: *mut c_void, len: isize) -> isize {
     // SAFETY: the entry's own function, under its own type.
-    let real = unsafe { core::mem::transmute::<usize, Transfer>(READ.load(Ordering::Relaxed)) };
+    let real = unsafe { core::mem::transmute::<usize, Transfer>(real(&READ)) };
     // SAFETY: libc's arguments.
     let ret = unsafe { real(stream, buffer, len) };
-    // SAFETY: libc's own stream.
-    count(unsafe { fds::of_stream(stream) }, ret, Way::In);
+    count(stream, ret, Way::In);
     ret
 }
 
 unsafe extern "C" fn writes(stream: Stream, buffer: *mut c_void, len: isize) -> isize {
     // SAFETY: the entry's own function, under its own type.
-    let real = unsafe { core::mem::transmute::<usize, Transfer>(WRITE.load(Ordering::Relaxed)) };
+    let real = unsafe { core::mem::transmute::<usize, Transfer>(real(&WRITE)) };
     // SAFETY: libc's arguments.
     let ret = unsafe { real(stream, buffer, len) };
-    // SAFETY: libc's own stream.
-    count(unsafe { fds::of_stream(stream) }, ret, Way::Out);
+    count(stream, ret, Way::Out);
     ret
-}
-
-/// Not inlined: a buffer's worth of bytes costs more than the call.
-#[inline(never)]
-fn count(fd: c_int, ret: isize, way: Way) {
-    emit::count(fd, ret as i64, way);
 }
 
 /// The last of a stream's bytes are written when this is called, and counted.
 unsafe extern "C" fn closes(stream: Stream) -> c_int {
     // SAFETY: the entry's own function, under its own type.
-    let real = unsafe { core::mem::transmute::<usize, Close>(CLOSE.load(Ordering::Relaxed)) };
+    let real = unsafe { core::mem::transmute::<usize, Close>(real(&CLOSE)) };
     // SAFETY: libc's own stream.
     let fd = unsafe { fds::of_stream(stream) };
     // SAFETY: libc's argument.
     fds::close(STREAM_CLOSED, fd, || unsafe { real(stream) })
+}
+
+/// What `place` holds, for whom libc called.
+#[inline(always)]
+fn real(place: &AtomicUsize) -> usize {
+    // Acquire: pairs with the Release store of the entry, which libc has loaded to get here.
+    fence(Ordering::Acquire);
+    place.load(Ordering::Relaxed)
+}
+
+/// Not inlined: a buffer's worth of bytes costs more than the call.
+#[inline(never)]
+fn count(stream: Stream, ret: isize, way: Way) {
+    // SAFETY: libc's own stream, which is open.
+    emit::count(unsafe { fds::of_stream(stream) }, ret as i64, way);
 }

@@ -85,6 +85,7 @@ static void call_poll(void) {
     struct pollfd readable = {pipe_read, POLLIN, 0};
     poll(&readable, 1, -1);
 }
+static void call_fgets(void) { fgets(page, sizeof page, fdopen(pipe_read, "r")); }
 static void call_pause(void) { pause(); }
 static void call_system(void) { system("exec sleep 1000"); }
 #ifdef __GLIBC__
@@ -109,7 +110,7 @@ static const struct { const char *name; void (*run)(void); } calls[] = {
     CALL(accept4), CALL(connect), CALL(recv), CALL(recvfrom), CALL(recvmsg), CALL(recvmmsg), CALL(send), CALL(sendto),
     CALL(sendmsg), CALL(sendmmsg), CALL(waitpid), CALL(waitid), CALL(fcntl_lock), CALL(poll), CALL(pause),
 #ifdef __GLIBC__ /* no cancellation points on musl */
-    CALL(wait4), CALL(system), CALL(getaddrinfo),
+    CALL(fgets), CALL(wait4), CALL(system), CALL(getaddrinfo),
 #endif
 };
 
