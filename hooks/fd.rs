@@ -105,4 +105,11 @@ crate::hooks! { family fd = 2;
     fails: MinusOne;
     event: ;
     after |call, fd| fds::made(call, fd, b"anon_inode:[eventpoll]", flags & O_CLOEXEC != 0);
+
+    /// pidfd_getfd(2): a copy of another process's descriptor.
+    unsafe fn pidfd_getfd(pidfd: c_int, fd: c_int, flags: c_uint) -> c_int;
+    symbols: "pidfd_getfd";
+    fails: MinusOne;
+    event: ;
+    after |call, got| if !call.outcome.failed { fds::received(call.row, got, true) };
 }

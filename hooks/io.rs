@@ -6,7 +6,7 @@ crate::hooks! { family io = 3;
     symbols: "read";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
 
     /// read(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __read_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize) -> isize;
@@ -20,7 +20,7 @@ crate::hooks! { family io = 3;
     symbols: "pread", "pread64";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
 
     /// pread(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __pread_chk(fd: c_int, buffer: *mut c_void, len: usize, offset: i64, room: usize) -> isize;
@@ -34,7 +34,7 @@ crate::hooks! { family io = 3;
     symbols: "readv";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
 
     /// preadv(2).
     unsafe fn preadv(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -55,21 +55,21 @@ crate::hooks! { family io = 3;
     symbols: "write";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
 
     /// pwrite(2).
     unsafe fn pwrite(fd: c_int, buffer: *const c_void, len: usize, offset: i64) -> isize;
     symbols: "pwrite", "pwrite64";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
 
     /// writev(2).
     unsafe fn writev(fd: c_int, parts: *const c_void, count: c_int) -> isize;
     symbols: "writev";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
 
     /// pwritev(2).
     unsafe fn pwritev(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -90,7 +90,7 @@ crate::hooks! { family io = 3;
     symbols: "send";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
 
     /// sendto(2): the first datagram to a peer is told as a connection.
     unsafe fn sendto(fd: c_int, buffer: *const c_void, len: usize, flags: c_int, peer: *const c_void, peer_len: u32) -> isize;
@@ -111,14 +111,14 @@ crate::hooks! { family io = 3;
     symbols: "sendmmsg";
     fails: MinusOne;
     event: NetConnect;
-    after |call, _n| net::messages_moved(call, fd, messages, Way::Out);
+    after |call, _n| net::messages_moved(call, fd, messages, flags, Way::Out);
 
     /// recv(2). Bytes that are only looked at (MSG_PEEK) are not counted.
     unsafe fn recv(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int) -> isize;
     symbols: "recv";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| emit::count_often(fd, unpeeked(call, flags), Way::In);
 
     /// recv(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recv_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int) -> isize;
@@ -132,7 +132,7 @@ crate::hooks! { family io = 3;
     symbols: "recvfrom";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| emit::count_often(fd, unpeeked(call, flags), Way::In);
 
     /// recvfrom(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;
@@ -141,17 +141,59 @@ crate::hooks! { family io = 3;
     event: ;
     after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
 
-    /// recvmsg(2).
+    /// recvmsg(2); descriptors that come with it are kept track of.
     unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize;
     symbols: "recvmsg";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| net::message_received(call, fd, message, flags);
 
     /// recvmmsg(2): several messages.
     unsafe fn recvmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int, timeout: *mut c_void) -> c_int;
     symbols: "recvmmsg";
     fails: MinusOne;
     event: ;
-    after |call, _n| net::messages_moved(call, fd, messages, Way::In);
+    after |call, _n| net::messages_moved(call, fd, messages, flags, Way::In);
+
+    /// sendfile(2): from one descriptor to another; counted at both.
+    unsafe fn sendfile(to: c_int, from: c_int, offset: *mut i64, len: usize) -> isize;
+    symbols: "sendfile", "sendfile64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| fds::moved(from, to, call.outcome.ret);
+
+    /// copy_file_range(2): from one file to another; counted at both.
+    unsafe fn copy_file_range(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, len: usize, flags: c_uint) -> isize;
+    symbols: "copy_file_range";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| fds::moved(from, to, call.outcome.ret);
+
+    /// splice(2): to or from a pipe; counted at both ends.
+    unsafe fn splice(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, len: usize, flags: c_uint) -> isize;
+    symbols: "splice";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| fds::moved(from, to, call.outcome.ret);
+
+    /// tee(2): from one pipe into another, without taking it out of the first.
+    unsafe fn tee(from: c_int, to: c_int, len: usize, flags: c_uint) -> isize;
+    symbols: "tee";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(to, call.outcome.ret, Way::Out);
+
+    /// vmsplice(2): pages into a pipe; out of one, it is counted as if they went in.
+    unsafe fn vmsplice(fd: c_int, parts: *const c_void, count: usize, flags: c_uint) -> isize;
+    symbols: "vmsplice";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+
+    /// aio_return(3): how a read or write of aio_read(3), aio_write(3) or lio_listio(3) ended.
+    unsafe fn aio_return(operation: *mut c_int) -> isize;
+    symbols: "aio_return", "aio_return64";
+    fails: MinusOne;
+    event: ;
+    after |call, _n| fds::ended_later(call, operation);
 }

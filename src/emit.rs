@@ -245,8 +245,14 @@ pub enum Way {
 }
 
 /// Counts a call that moved `ret` bytes through `fd`, or failed.
-#[inline(always)]
+#[inline(never)]
 pub fn count(fd: i32, ret: i64, way: Way) {
+    count_often(fd, ret, way);
+}
+
+/// As [`count`], for calls of which programs make very many: a nanosecond faster, and half a kilobyte larger each.
+#[inline(always)]
+pub fn count_often(fd: i32, ret: i64, way: Way) {
     let Some(ring) = state::ring() else { return };
     let Some(caller) = state::caller(ring) else { return };
     let is_sampled = state::is_sampled(COUNTS_SAMPLED) && state::seal() != Seal::Strict;

@@ -8,14 +8,15 @@ use core::ffi::{c_char, c_int};
 use wire::events::{
     Counters, DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
 };
-use wire::fields::{AT_FDCWD, Hidden, OpenFlags, Path};
+use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path};
 use wire::ring::layout::Mapped;
 
-use crate::emit::{self, Stamp};
+use crate::emit::{self, Stamp, Way};
 use crate::fail::{Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
-use crate::{capture, pending, state, stdio};
+use crate::state::{self, Seal};
+use crate::{capture, pending, stdio, sys};
 
 /// Starts the counters of a descriptor that this process has just got.
 #[inline(always)]
@@ -139,7 +140,52 @@ unsafe fn prefixed<'a>(
 pub fn made(call: Call, fd: c_int, label: &[u8], cloexec: bool) {
     if !call.outcome.failed {
         opened(fd);
-        emit::track(call.row, &FdMade { fd, label, cloexec });
+        let (local, remote) = (Address(&[]), Address(&[]));
+        emit::track(call.row, &FdMade { fd, label, cloexec, local, remote });
+    }
+}
+
+/// A descriptor that another process opened, received in a message or taken by pidfd_getfd(2): the kernel is asked what it
+/// is, unless the process shut itself off.
+#[cold]
+pub fn received(row: Row, fd: c_int, cloexec: bool) {
+    opened(fd);
+    if state::seal() != Seal::Open {
+        return;
+    }
+    let (mut own, mut peer, mut link) = ([0; capture::ADDRESS_CAP], [0; capture::ADDRESS_CAP], [0; 512]);
+    let own = sys::own_address(fd, &mut own).ok().and_then(|len| own.get(..len));
+    let peer = sys::peer_address(fd, &mut peer).ok().and_then(|len| peer.get(..len));
+    let label = match own {
+        Some(_) => b"socket:",
+        None => sys::descriptor_link(fd, &mut link),
+    };
+    let (local, remote) = (Address(own.unwrap_or_default()), Address(peer.unwrap_or_default()));
+    emit::track(row, &FdMade { fd, label, cloexec, local, remote });
+}
+
+/// Bytes that went from one descriptor to another inside the kernel: sendfile(2), splice(2), copy_file_range(2).
+pub fn moved(from: c_int, to: c_int, ret: i64) {
+    emit::count(from, ret, Way::In);
+    emit::count(to, ret, Way::Out);
+}
+
+/// aio_return(3): what an operation of aio_read(3), aio_write(3) or lio_listio(3) moved.
+///
+/// # Safety
+/// `operation` is the call's.
+pub unsafe fn ended_later(call: Call, operation: *const c_int) {
+    // musl does not note in the operation which it was.
+    if call.outcome.failed || operation.is_null() {
+        return;
+    }
+    // SAFETY: a `struct aiocb` begins with the descriptor and the operation (glibc's <aio.h>), and the call read them.
+    let [fd, what] = unsafe { operation.cast::<[c_int; 2]>().read() };
+    // glibc adds 128 where the offset has 64 bits.
+    match what & 127 {
+        libc::LIO_READ => emit::count(fd, call.outcome.ret, Way::In),
+        libc::LIO_WRITE => emit::count(fd, call.outcome.ret, Way::Out),
+        _ => {}
     }
 }
 

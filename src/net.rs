@@ -159,17 +159,58 @@ pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) 
     unsafe { sent(call, fd, name, len) };
 }
 
+/// recvmsg(2).
+///
+/// # Safety
+/// `message` is the call's.
+pub unsafe fn message_received(call: Call, fd: c_int, message: *const libc::msghdr, flags: c_int) {
+    emit::count_often(fd, unpeeked(call, flags), Way::In);
+    if !call.outcome.failed && !sys::is_wild(message.cast()) {
+        // SAFETY: the call succeeded with it.
+        unsafe { descriptors_received(call, &*message, flags) };
+    }
+}
+
+/// Descriptors that came with a message (unix(7), `SCM_RIGHTS`), also with one that was only looked at.
+///
+/// # Safety
+/// `message` was filled in by a call.
+unsafe fn descriptors_received(call: Call, message: &libc::msghdr, flags: c_int) {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let (mut at, mut left) = (message.msg_control as usize, message.msg_controllen);
+    while left >= HEADER {
+        // SAFETY: the kernel wrote so many bytes of headers, each with its contents, aligned to words (cmsg(3)).
+        let header = unsafe { (at as *const libc::cmsghdr).read_unaligned() };
+        let len = header.cmsg_len;
+        if len < HEADER || len > left {
+            return;
+        }
+        if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
+            for index in 0..(len - HEADER) / size_of::<c_int>() {
+                // SAFETY: within the header's contents.
+                let fd = unsafe { ((at + HEADER) as *const c_int).add(index).read_unaligned() };
+                fds::received(call.row, fd, flags & libc::MSG_CMSG_CLOEXEC != 0);
+            }
+        }
+        let step = len.next_multiple_of(size_of::<usize>()).min(left);
+        (at, left) = (at + step, left - step);
+    }
+}
+
 /// sendmmsg(2) and recvmmsg(2): the bytes of `count` messages.
 ///
 /// # Safety
 /// `messages` holds `count` elements that the call filled in.
-pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsghdr, way: Way) {
+pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsghdr, flags: c_int, way: Way) {
     let mut bytes = call.outcome.ret.min(0);
     for index in 0..usize::try_from(call.outcome.ret).unwrap_or(0) {
         // SAFETY: the call said that it handled so many.
         let message = unsafe { &*messages.add(index) };
         bytes += i64::from(message.msg_len);
-        if way == Way::Out && !message.msg_hdr.msg_name.is_null() {
+        if way == Way::In {
+            // SAFETY: as above.
+            unsafe { descriptors_received(call, &message.msg_hdr, flags) };
+        } else if !message.msg_hdr.msg_name.is_null() {
             // SAFETY: the call succeeded with it.
             unsafe { first_sent(call, fd, message.msg_hdr.msg_name, message.msg_hdr.msg_namelen) };
         }

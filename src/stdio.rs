@@ -135,8 +135,6 @@ fn real(place: &AtomicUsize) -> usize {
     place.load(Ordering::Relaxed)
 }
 
-/// Not inlined: a buffer's worth of bytes costs more than the call.
-#[inline(never)]
 fn count(stream: Stream, ret: isize, way: Way) {
     // SAFETY: libc's own stream, which is open.
     emit::count(unsafe { fds::of_stream(stream) }, ret as i64, way);

@@ -93,6 +93,23 @@ pub fn readlink<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     buffer.get(..len).ok_or(Errno(libc::ENAMETOOLONG))
 }
 
+/// What /proc shows behind a descriptor of ours; nothing where it cannot be asked, or is longer than the buffer.
+pub fn descriptor_link(fd: c_int, buffer: &mut [u8]) -> &[u8] {
+    let mut name = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
+    let (mut rest, mut digits) = (fd.unsigned_abs(), 1);
+    while rest >= 10 {
+        (rest, digits) = (rest / 10, digits + 1);
+    }
+    rest = fd.unsigned_abs();
+    for place in name.iter_mut().skip(14).take(digits).rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let len = buffer.len();
+    let link = CStr::from_bytes_until_nul(&name).map_err(|_| Errno(libc::EINVAL));
+    link.and_then(|link| readlink(link, buffer)).ok().filter(|link| link.len() < len).unwrap_or_default()
+}
+
 /// getcwd(2); gives the path without its NUL.
 pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8]> {
     let len = call!(SYS_getcwd, buffer.as_mut_ptr(), buffer.len())?;

@@ -139,9 +139,42 @@ unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
                 fds::file_opened(call, AT_FDCWD, path_a, flags, Some(b as u32));
             }
             libc::SYS_dup => fds::duplicated(call, fd, false),
-            libc::SYS_read | libc::SYS_pread64 | libc::SYS_readv => emit::count(fd, ret, Way::In),
+            libc::SYS_read | libc::SYS_pread64 | libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => {
+                emit::count(fd, ret, Way::In);
+            }
+            libc::SYS_sendfile => fds::moved(b as c_int, fd, ret),
+            libc::SYS_copy_file_range | libc::SYS_splice => fds::moved(fd, c as c_int, ret),
+            libc::SYS_tee => emit::count(b as c_int, ret, Way::Out),
+            libc::SYS_sendmsg => net::message_sent(call, fd, b as *const libc::msghdr),
+            libc::SYS_recvmsg => net::message_received(call, fd, b as *const libc::msghdr, c as c_int),
+            libc::SYS_sendmmsg => {
+                net::messages_moved(call, fd, b as *const libc::mmsghdr, d as c_int, Way::Out);
+            }
+            libc::SYS_recvmmsg => {
+                net::messages_moved(call, fd, b as *const libc::mmsghdr, d as c_int, Way::In);
+            }
+            libc::SYS_fcntl => fds::controlled(call, fd, b as c_int, c),
+            libc::SYS_pipe2 => {
+                fds::pair_made(call, a as *const c_int, b"pipe:", b as c_int & libc::O_CLOEXEC != 0);
+            }
+            libc::SYS_socketpair => {
+                let cloexec = b as c_int & libc::SOCK_CLOEXEC != 0;
+                fds::pair_made(call, d as *const c_int, b"socket:", cloexec);
+            }
+            libc::SYS_eventfd2 => {
+                fds::made(call, ret as c_int, b"anon_inode:[eventfd]", b as c_int & libc::O_CLOEXEC != 0);
+            }
+            libc::SYS_epoll_create1 => {
+                fds::made(call, ret as c_int, b"anon_inode:[eventpoll]", fd & libc::O_CLOEXEC != 0);
+            }
+            libc::SYS_pidfd_getfd if !call.outcome.failed => fds::received(row, ret as c_int, true),
             libc::SYS_recvfrom => emit::count(fd, net::unpeeked(call, d as c_int), Way::In),
-            libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_writev => emit::count(fd, ret, Way::Out),
+            libc::SYS_write
+            | libc::SYS_pwrite64
+            | libc::SYS_writev
+            | libc::SYS_pwritev
+            | libc::SYS_pwritev2
+            | libc::SYS_vmsplice => emit::count(fd, ret, Way::Out),
             libc::SYS_sendto => net::sent(call, fd, e as *const c_void, f as u32),
             libc::SYS_socket => net::socket_made(call, fd, b as c_int, c as c_int),
             libc::SYS_bind => net::bound(call, fd, b as *const c_void, c as u32),

@@ -1,6 +1,6 @@
 //! Files: every open and close is reported once, with its path, number and mode, however it was made.
 
-use glassbox_tests::events::{Event, Expect};
+use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
 
 /// The flags of an open, without the order in which they are listed.
@@ -197,6 +197,39 @@ fn a_close_counts_the_bytes_that_really_moved() {
     let close = seen.closes("counters.file")[0];
     let counts = ["bytes_written", "writes", "bytes_read"].map(|field| close.number(field));
     assert_eq!([Some(1590), Some(5), Some(1160)], counts, "{close:?}");
+}
+
+/// What the program's own closes of a file say that went through it: read, written.
+fn moved(seen: &Events, file: &str) -> Vec<(i64, i64)> {
+    let count = |close: &Event, field: &str| close.number(field).unwrap();
+    seen.closes(file)
+        .iter()
+        .filter(|close| close.text("exe").is_some_and(|exe| exe.contains("victims")))
+        .map(|close| (count(close, "bytes_read"), count(close, "bytes_written")))
+        .collect()
+}
+
+#[test]
+fn bytes_that_no_read_or_write_moves_are_counted() {
+    let seen = sensed("transfers", &[]).events;
+
+    assert_eq!(vec![(900, 1000)], moved(&seen, "transfers.source"));
+    assert_eq!(vec![(0, 600)], moved(&seen, "transfers.sendfile"));
+    assert_eq!(vec![(0, 200)], moved(&seen, "transfers.copied"));
+    assert_eq!(vec![(0, 100)], moved(&seen, "transfers.spliced"));
+    assert_eq!(vec![(50, 61)], moved(&seen, "transfers.numbers"));
+    assert_eq!(vec![(30, 70)], moved(&seen, "transfers.aio"));
+}
+
+#[test]
+fn a_descriptor_of_another_process_is_known_by_what_it_is() {
+    let seen = sensed("received", &[]).events;
+
+    let written = |file: &str| -> i64 { moved(&seen, file).iter().map(|(_, written)| written).sum() };
+    assert_eq!(7, written("received.file"), "{}", seen.outline());
+    assert_eq!(4, written("received.copied"), "{}", seen.outline());
+    let sent = seen.named("net.close").find(|close| close.number("bytes_sent") == Some(3)).unwrap();
+    assert!(sent.text("remote").unwrap().starts_with("127.0.0.1:"), "{sent:?}");
 }
 
 #[test]
@@ -428,14 +461,7 @@ fn musls_threads_lose_nothing() {
 fn bytes_through_streams_are_counted() {
     let seen = sensed("stdio", &[]).events;
 
-    let moved = |file: &str| -> Vec<(i64, i64)> {
-        let count = |close: &Event, field: &str| close.number(field).unwrap();
-        seen.closes(file)
-            .iter()
-            .filter(|close| close.text("exe").is_some_and(|exe| exe.contains("stdio")))
-            .map(|close| (count(close, "bytes_read"), count(close, "bytes_written")))
-            .collect()
-    };
+    let moved = |file| moved(&seen, file);
     assert_eq!(vec![(0, 10_000), (10_000, 0), (10_000, 0)], moved("stdio.printf"));
     // What is read ahead is read: a buffer of 4096 bytes, from the block that holds the place.
     assert_eq!(vec![(4096, 100_000)], moved("stdio.large"));

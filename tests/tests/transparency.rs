@@ -29,6 +29,16 @@ fn streams_move_and_refuse_what_they_do_bare() {
 }
 
 #[test]
+fn transfers_move_what_they_move_bare() {
+    unnoticed("transfers");
+}
+
+#[test]
+fn descriptors_of_other_processes_arrive_as_they_do_bare() {
+    unnoticed("received");
+}
+
+#[test]
 fn reads_and_writes_move_what_they_move_bare() {
     unnoticed("counters");
 }

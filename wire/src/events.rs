@@ -653,7 +653,8 @@ records {
         /// User and system time and largest resident set, where the call gave them.
         usage: Option<Usage>,
     }
-    /// A descriptor that is neither a file nor a socket with an address: a pipe, a socket pair, an epoll instance.
+    /// A descriptor that no other record tells of: a pipe, a socket pair, an epoll instance, and whatever another process
+    /// opened and passed on.
     FdMade<'a> = 206 {
         /// The descriptor.
         fd: i32,
@@ -661,6 +662,10 @@ records {
         label: Text<'a>,
         /// Whether it closes at exec.
         cloexec: bool,
+        /// The own address of a socket that another process made.
+        local: Address<'a>,
+        /// Its peer.
+        remote: Address<'a>,
     }
 }
 }

@@ -127,7 +127,13 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         Decoded::DirChange(DirChange { path }),
         Decoded::FdFlags(FdFlags { fd: int, cloexec: is_set }),
         Decoded::ChildStatus(ChildStatus { child: uint, status: 2, usage: is_set.then_some(usage) }),
-        Decoded::FdMade(FdMade { fd: int, label: text, cloexec: is_set }),
+        Decoded::FdMade(FdMade {
+            fd: int,
+            label: text,
+            cloexec: is_set,
+            local: Address(text),
+            remote: Address(text),
+        }),
     ]
 }
 

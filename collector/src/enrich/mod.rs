@@ -376,9 +376,24 @@ impl Enricher {
             Decoded::FdMade(made) => {
                 let target = match made.label {
                     label if label.starts_with(b"socket:") => {
-                        // A pair: of the Unix family, without addresses (socketpair(2)).
-                        let family = Some(libc::AF_UNIX);
-                        Target::Socket(Arc::new(Socket { family, ..Socket::default() }))
+                        let text = |address: &[u8]| {
+                            let mut text = Vec::new();
+                            Address::of(address).write(&process.cwd, &mut text);
+                            (!text.is_empty()).then(|| text.into())
+                        };
+                        // A pair is of the Unix family, without addresses (socketpair(2)).
+                        let family = if made.local.0.is_empty() {
+                            libc::AF_UNIX
+                        } else {
+                            addresses::family(made.local.0)
+                        };
+                        let (local, remote) = (text(made.local.0), text(made.remote.0));
+                        Target::Socket(Arc::new(Socket {
+                            family: Some(family),
+                            local,
+                            remote,
+                            ..Socket::default()
+                        }))
                     }
                     label => Target::File(label.into()),
                 };
