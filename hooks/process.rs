@@ -98,7 +98,7 @@ crate::hooks! { family process = 7;
     symbols: "prctl";
     fails: MinusOne;
     event: ProcessControl;
-    instead |row, real| identity::controlled(row, option, a, identity::seal_of(option, a), || real(option, a, b, c, d));
+    instead |row, real| identity::controlled(row, option, a, identity::seal_of(option, a), b as *const libc::sock_fprog, || real(option, a, b, c, d));
 
     names: seccomp;
 }

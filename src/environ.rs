@@ -10,7 +10,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 use core::ptr::null;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::probe::Probe;
 use crate::real;
@@ -52,6 +52,20 @@ static OURS: Kept = Kept {
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
 const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
+/// Tells the images inside a seccomp filter that kills for what a start of ours takes, and theirs, to leave it.
+const BARRED: &CStr = c"GLASSBOX_BARRED=seccomp";
+
+static IS_BARRED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`bar`] was called.
+pub fn is_barred() -> bool {
+    IS_BARRED.load(Ordering::Relaxed)
+}
+
+/// Says that no image of this process can report from here on.
+pub fn bar() {
+    IS_BARRED.store(true, Ordering::Relaxed);
+}
 
 /// Appends `parts`, joined, as one string to what is kept. Called by the constructor only.
 fn keep(parts: &[&[u8]]) {
@@ -101,7 +115,7 @@ unsafe fn each(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
 
 /// What the environment asks of us.
 pub struct Wishes {
-    /// `GLASSBOX=off`.
+    /// `GLASSBOX=off`, or `GLASSBOX_BARRED`.
     pub is_off: bool,
     /// `GLASSBOX_SOCKET`.
     pub socket: Option<&'static [u8]>,
@@ -117,7 +131,7 @@ pub unsafe fn read(environment: Strings) -> Wishes {
     let mut wishes = Wishes { is_off: false, socket: None, ring_kib: None };
     // SAFETY: the caller's promise.
     for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
-        if variable == b"GLASSBOX=off" {
+        if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());
@@ -165,15 +179,19 @@ struct Plan {
     preload_at: Option<(usize, usize)>,
     /// Ours that it lacks, a bit each by index.
     lacking: u32,
+    /// Whether it lacks the word that it is of no use.
+    is_unbarred: bool,
 }
 
 impl Plan {
     /// # Safety
     /// As for [`each`].
     unsafe fn of(environment: Strings) -> Self {
-        let has_preload = OURS.has_preload.load(Ordering::Relaxed) != 0;
-        let count = OURS.count.load(Ordering::Acquire);
-        let mut plan = Self { lacking: (1 << count) - 1, ..Self::default() };
+        let is_heard = state::ring().is_some();
+        let has_preload = is_heard && OURS.has_preload.load(Ordering::Relaxed) != 0;
+        let count = if is_heard { OURS.count.load(Ordering::Acquire) } else { 0 };
+        let is_unbarred = is_barred();
+        let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
         let library = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
         // SAFETY: the caller's promise.
         for (index, variable) in unsafe { each(environment) }.enumerate() {
@@ -186,6 +204,7 @@ impl Plan {
                     }
                 }
                 Some(b'G') if variable == b"GLASSBOX=off" => return Self::default(),
+                Some(b'G') if variable == BARRED.to_bytes() => plan.is_unbarred = false,
                 Some(b'G') if variable.starts_with(PREFIX) => {
                     let name = |variable: &'static [u8]| variable.split(|byte| *byte == b'=').next();
                     for own in usize::from(has_preload)..count {
@@ -201,11 +220,11 @@ impl Plan {
     }
 
     fn is_needed(&self) -> bool {
-        self.lacking != 0 || self.preload_at.is_some()
+        self.lacking != 0 || self.is_unbarred || self.preload_at.is_some()
     }
 
     fn pointers(&self) -> usize {
-        self.count + MOST_KEPT + 1
+        self.count + MOST_KEPT + 2
     }
 
     /// Bytes of the merged LD_PRELOAD.
@@ -250,6 +269,11 @@ impl Plan {
                 used += 1;
             }
         }
+        if self.is_unbarred {
+            // SAFETY: as above.
+            unsafe { array.add(used).write(BARRED.as_ptr()) };
+            used += 1;
+        }
         // SAFETY: as above.
         unsafe { array.add(used).write(null()) };
     }
@@ -263,7 +287,7 @@ impl Plan {
 pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
     // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
     let is_bad = || environment != current() && capture::arguments(Probe::new(), environment).is_none();
-    if state::ring().is_none() || is_bad() {
+    if state::ring().is_none() && !is_barred() || is_bad() {
         return exec(environment, true);
     }
     // SAFETY: the caller's promise.

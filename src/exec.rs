@@ -7,6 +7,7 @@ use core::ffi::{CStr, c_char, c_int};
 
 use wire::events::{LibLoad, ProcessExec, ProcessFork};
 use wire::fields::{AT_FDCWD, Args, LoadFlags, Path};
+use wire::record::Flags;
 
 use crate::emit;
 use crate::environ::{self, Loan};
@@ -140,6 +141,7 @@ unsafe fn tell(
 }
 
 fn send(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
+    let flags = if environ::is_barred() { flags | Flags::BARRED } else { flags };
     match outcome {
         None => emit::before(row, flags, exec),
         Some(outcome) => emit::after(Call { row, outcome }, flags, exec),
@@ -262,7 +264,7 @@ unsafe fn tell_shell(row: Row, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
     let (argv, flags) = capture::arguments(Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
-    emit::before(row, flags, &ProcessExec { path, argv });
+    send(row, None, flags, &ProcessExec { path, argv });
 }
 
 /// A library is about to be loaded. A null path is the program itself, and loads nothing.

@@ -14,7 +14,7 @@ use crate::fail::{Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::names::Place;
 use crate::state::{self, Seal};
-use crate::{capture, emit, fds, sys};
+use crate::{capture, emit, environ, fds, sys};
 
 /// Most groups of setgroups(2) that are copied.
 const MOST_GROUPS: usize = 64;
@@ -214,23 +214,29 @@ pub unsafe fn view_changed(call: Call, what: &[u8], place: Place, flags: u64, so
 /// if that fails, which only costs the collector's early waking.
 ///
 /// # Safety
-/// `argument` is the call's.
+/// `argument` and `filter` are the call's.
 pub unsafe fn controlled(
     row: Row,
     option: c_int,
     argument: usize,
     seal: Option<Seal>,
+    filter: *const libc::sock_fprog,
     real: impl FnOnce() -> c_int,
 ) -> c_int {
-    if state::ring().is_none() {
-        return real();
-    }
-    if let Some(seal) = seal {
+    let is_heard = state::ring().is_some();
+    if let Some(seal) = seal.filter(|_| is_heard) {
         tell_control(row, None, option, argument);
         state::tighten(seal);
     }
     let ret = real();
     let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    // SAFETY: the kernel has installed it, so it is one.
+    if !outcome.failed && seal == Some(Seal::Filter) && !unsafe { crate::filter::lets_us_start(filter) } {
+        environ::bar();
+    }
+    if !is_heard {
+        return ret;
+    }
     if outcome.failed && seal.is_some() || seal.is_none() && Control(option).is_told() {
         tell_control(row, Some(outcome), option, argument);
     }

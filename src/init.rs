@@ -332,8 +332,18 @@ unsafe fn shown_environment<'s>(environment: Strings, shown: &'s mut [*const u8;
 fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
     let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
     let is_near = hello::is_near(name);
-    let early = is_near.then(|| prepare(wishes, image, is_near));
-    let attached = sys::packet_socket().ok().and_then(|socket| {
+    let mut early = is_near.then(|| prepare(wishes, image, is_near));
+    let socket = sys::packet_socket().or_else(|error| match early {
+        // The last descriptor went to the ring: it serves better to say so.
+        Some(Ok(made)) if matches!(error.0, libc::EMFILE | libc::ENFILE) => {
+            sys::close(made.memfd);
+            state::disarm();
+            early = Some(Err(Blind::FdLimit));
+            sys::packet_socket()
+        }
+        _ => Err(error),
+    });
+    let attached = socket.ok().and_then(|socket| {
         let is_sent = connect(socket, name, image.euid).then(|| {
             let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
             let (blind, memfd) = match made {

@@ -23,6 +23,7 @@ mod exec;
 mod exits;
 mod fail;
 mod fds;
+mod filter;
 mod got;
 mod hook;
 mod identity;

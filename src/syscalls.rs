@@ -78,11 +78,15 @@ pub unsafe fn made(
                 after(row, number, arguments, ret);
                 ret
             }
-            libc::SYS_prctl => identity::controlled(row, fd, b, identity::seal_of(fd, b), int).into(),
+            libc::SYS_prctl => {
+                identity::controlled(row, fd, b, identity::seal_of(fd, b), c as *const libc::sock_fprog, int)
+                    .into()
+            }
             // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER; the rest only asks.
             libc::SYS_seccomp if a <= 1 => {
                 let seal = if a == 0 { Seal::Strict } else { Seal::Filter };
-                identity::controlled(row, libc::PR_SET_SECCOMP, a + 1, Some(seal), int).into()
+                let filter = c as *const libc::sock_fprog;
+                identity::controlled(row, libc::PR_SET_SECCOMP, a + 1, Some(seal), filter, int).into()
             }
             libc::SYS_kill | libc::SYS_rt_sigqueueinfo => {
                 identity::signalled::<MinusOne>(row, fd, b as c_int, identity::is_us(fd), int).into()

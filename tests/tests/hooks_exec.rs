@@ -374,7 +374,6 @@ fn a_child_in_another_root_is_still_seen() {
 }
 
 #[test]
-#[ignore = "known: reported as not_loaded, not fd_limit"]
 fn a_process_without_room_for_us_is_reported_blind() {
     // A memfd as large as a ring would raise SIGXFSZ under either of the file size limits.
     for (limits, reason) in [

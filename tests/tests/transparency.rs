@@ -191,7 +191,6 @@ fn a_programs_own_seccomp_filter_allows_and_kills_as_bare() {
 }
 
 #[test]
-#[ignore = "known: a filter that kills for socket or memfd_create, see CAPABILITIES.md"]
 fn a_program_started_inside_a_tight_filter_runs_as_bare() {
     unnoticed("seccomp_exec");
 }

@@ -601,7 +601,7 @@ events {
     SensorBlind = 102 "sensor.blind" { added {
         /// The program.
         path: "path",
-        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `fd_limit`, `no_memory`, `address_space`, ….
+        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `fd_limit`, `no_memory`, `address_space`, ….
         reason: "name",
     } }
 }

@@ -45,6 +45,8 @@ impl Flags {
     pub const RETURNED: u8 = 2;
     /// A string or list was longer than the sensor copies, and cut.
     pub const TRUNCATED: u8 = 4;
+    /// Of a `process.exec`: the process is inside a seccomp filter that does not let the sensor start in the next image.
+    pub const BARRED: u8 = 8;
 }
 
 /// The mechanism that saw a call.

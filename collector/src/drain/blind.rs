@@ -28,7 +28,7 @@ pub fn reason(path: &Path) -> &'static str {
 }
 
 /// It could have loaded the sensor, and did not: an environment cleared by a raw system call, a loader that failed.
-const UNKNOWN: &str = "not_loaded";
+pub const UNKNOWN: &str = "not_loaded";
 
 /// The program behind a script's interpreters.
 fn final_image(mut path: PathBuf) -> PathBuf {

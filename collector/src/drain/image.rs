@@ -41,6 +41,8 @@ pub struct Asked {
     pub path: Box<[u8]>,
     /// When, CLOCK_MONOTONIC.
     pub at_ns: u64,
+    /// Whether the process said that its next image cannot report, being inside a seccomp filter.
+    pub is_barred: bool,
 }
 
 /// A program image, or a fork child of one.

@@ -851,7 +851,12 @@ impl Drain {
             Effect::None => {}
             Effect::ExecAsked => {
                 let path = self.enricher.last_path().into();
-                image.asked = Some(Asked { tid: head.tid, path, at_ns: time_ns });
+                image.asked = Some(Asked {
+                    tid: head.tid,
+                    path,
+                    at_ns: time_ns,
+                    is_barred: head.flags & Flags::BARRED != 0,
+                });
             }
             Effect::Forked(Some(child)) => self.forked(index, child, asked),
             Effect::Forked(None) => {}
@@ -1149,7 +1154,10 @@ impl Drain {
         let (Some(asked), Some(process)) = (image.asked.take(), &mut image.process) else { return };
         let visible = if image.pid_ns.is_none() { procfs::exe(image.pid) } else { None };
         let exe = visible.unwrap_or_else(|| asked.path.to_vec());
-        let reason = blind::reason(Path::new(OsStr::from_bytes(&exe)));
+        let reason = match blind::reason(Path::new(OsStr::from_bytes(&exe))) {
+            blind::UNKNOWN if asked.is_barred => "seccomp",
+            reason => reason,
+        };
         process.set_exe(&exe);
         self.enricher.blind(process, now, &asked.path, reason);
     }
