@@ -3,7 +3,7 @@
 crate::hooks! { family file = 1;
     /// open(2): opens, and with `O_CREAT` or `O_TMPFILE` creates, a file.
     unsafe fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int;
-    symbols: "open", "open64";
+    symbols: "open", "open64", "__open64_nocancel";
     fails: MinusOne;
     event: FileOpen;
     after |call, _fd| fds::file_opened(call, AT_FDCWD, path, flags, creation_mode(flags, mode));

@@ -14,6 +14,7 @@ use wire::ring::{Memory, Refused, Reservation, reserve_noting};
 
 use crate::fail::Outcome;
 use crate::hook::{Call, Row};
+use crate::inline;
 use crate::pending::{self, Pending};
 use crate::state::{self, Caller, Seal};
 use crate::sys;
@@ -61,7 +62,9 @@ pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
 /// few nanoseconds and larger by a kilobyte than [`after`].
 #[inline(never)]
 pub fn after_often<P: Payload>(call: Call, payload: &P) {
-    if let Some(stamp) = stamp(pending::here()) {
+    if !inline::is_told(call.row, P::KIND as u16)
+        && let Some(stamp) = stamp(pending::here())
+    {
         write(stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
     }
 }
@@ -149,7 +152,9 @@ impl Content for Erased<'_> {
 
 #[inline(never)]
 fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
-    if let Some(stamp) = stamp(pending::here()) {
+    if !inline::is_told(row, payload.kind)
+        && let Some(stamp) = stamp(pending::here())
+    {
         write_erased(stamp, row, outcome, flags | Flags::STAMPED, payload);
     }
 }

@@ -52,6 +52,7 @@ static OURS: Kept = Kept {
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
 const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
+const INLINE: &[u8] = b"GLASSBOX_INLINE=";
 /// Tells the images inside a seccomp filter that kills for what a start of ours takes, and theirs, to leave it.
 const BARRED: &CStr = c"GLASSBOX_BARRED=seccomp";
 
@@ -119,6 +120,8 @@ pub struct Wishes {
     pub is_off: bool,
     /// `GLASSBOX_SOCKET`.
     pub socket: Option<&'static [u8]>,
+    /// `GLASSBOX_INLINE`: the engine of [`crate::inline`].
+    pub inline: Option<&'static CStr>,
     /// `GLASSBOX_RING_KIB`: size of the ring's data in KiB.
     pub ring_kib: Option<u64>,
 }
@@ -128,13 +131,16 @@ pub struct Wishes {
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
 pub unsafe fn read(environment: Strings) -> Wishes {
-    let mut wishes = Wishes { is_off: false, socket: None, ring_kib: None };
+    let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None };
     // SAFETY: the caller's promise.
     for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
         if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());
+        } else if let Some(path) = variable.strip_prefix(INLINE) {
+            // SAFETY: the end of a C string.
+            wishes.inline = (!path.is_empty()).then(|| unsafe { CStr::from_ptr(path.as_ptr().cast()) });
         } else if let Some(size) = variable.strip_prefix(b"GLASSBOX_RING_KIB=") {
             wishes.ring_kib = core::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
         }

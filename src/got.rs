@@ -29,13 +29,14 @@ use crate::real::Real;
 use crate::state::{self, Seal};
 use crate::{init, sys};
 
-/// One exported symbol, as the distances from each field to what it names: absolute addresses would have to be relocated,
+/// One exported symbol: its row, and the distances from each other field to what it names. Absolute addresses would have to be relocated,
 /// and a page written, in every process.
 #[repr(C)]
 pub struct Hook {
     twin: i32,
     real: i32,
     name: i32,
+    row: u32,
 }
 
 impl Hook {
@@ -44,26 +45,40 @@ impl Hook {
     }
 
     /// What slots and definitions are pointed to.
-    fn twin(&self) -> usize {
+    pub fn twin(&self) -> usize {
         Self::at(&self.twin)
     }
 
-    fn name(&self) -> &'static CStr {
+    pub fn name(&self) -> &'static CStr {
         // SAFETY: `hook_entry!` put the distance to a string there.
         unsafe { CStr::from_ptr(Self::at(&self.name) as *const c_char) }
     }
 
+    /// The row's number.
+    pub fn row(&self) -> u16 {
+        self.row as u16
+    }
+
     /// What the wrapper calls.
-    fn real(&self) -> Option<usize> {
+    pub fn real(&self) -> Option<usize> {
+        self.real_cell().get(self.name())
+    }
+
+    /// Makes the wrapper call what is at `address`, which does the same.
+    pub fn lead_to(&self, address: usize) {
+        self.real_cell().set(address);
+    }
+
+    fn real_cell(&self) -> &'static Real {
         // SAFETY: `hook_entry!` put the distance to a static there.
-        unsafe { &*(Self::at(&self.real) as *const Real) }.get(self.name())
+        unsafe { &*(Self::at(&self.real) as *const Real) }
     }
 }
 
 /// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its parts ("R").
 #[macro_export]
 macro_rules! hook_entry {
-    ($symbol:literal, $twin:path, $real:path) => {
+    ($symbol:literal, $twin:path, $real:path, $row:expr) => {
         core::arch::global_asm!(
             ".pushsection glassbox_names,\"aMS\",@progbits,1",
             concat!("7: .asciz \"", $symbol, "\""),
@@ -73,9 +88,11 @@ macro_rules! hook_entry {
             ".long {twin} - .",
             ".long {real} - .",
             ".long 7b - .",
+            ".long {row}",
             ".popsection",
             twin = sym $twin,
             real = sym $real,
+            row = const $row.number(),
         );
     };
 }
@@ -84,7 +101,7 @@ macro_rules! hook_entry {
 core::arch::global_asm!(".hidden __start_glassbox_hooks", ".hidden __stop_glassbox_hooks");
 
 /// Every exported symbol.
-fn hooks() -> &'static [Hook] {
+pub fn hooks() -> &'static [Hook] {
     unsafe extern "C" {
         #[link_name = "__start_glassbox_hooks"]
         static START: [Hook; 0];

@@ -18,6 +18,7 @@ use core::mem::MaybeUninit;
 use wire::record::Via;
 
 use crate::fail::Outcome;
+use crate::inline;
 
 /// The row that a wrapper was made from, and which of its two twins was called: one word, folded into the code.
 #[derive(Clone, Copy)]
@@ -27,7 +28,8 @@ pub struct Row(u16);
 impl Row {
     /// No function: what the constructor reports.
     pub const NONE: Self = Self(0);
-    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed, or is to be from now on.
+    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed, or is to be from now on; or by
+    /// an entry that [`crate::inline`] had changed.
     const REDIRECTED: u16 = 1 << 15;
 
     /// The row at `place` of the file with the number `family`.
@@ -35,7 +37,13 @@ impl Row {
         Self(family << 8 | place)
     }
 
-    /// The same row, called by way of [`crate::got`].
+    /// Whether the caller was led here by [`crate::got`] or [`crate::inline`].
+    #[inline(always)]
+    pub const fn is_redirected(self) -> bool {
+        self.0 & Self::REDIRECTED != 0
+    }
+
+    /// The same row, called by way of [`crate::got`] or [`crate::inline`].
     pub const fn redirected(self) -> Self {
         Self(self.0 | Self::REDIRECTED)
     }
@@ -53,8 +61,12 @@ impl Row {
 
     /// Which mechanism saw the call.
     #[inline(always)]
-    pub const fn via(self) -> Via {
-        if self.0 & Self::REDIRECTED == 0 { Via::Symbol } else { Via::Got }
+    pub fn via(self) -> Via {
+        match self.is_redirected() {
+            false => Via::Symbol,
+            true if inline::enters(self) => Via::Inline,
+            true => Via::Got,
+        }
     }
 }
 
@@ -156,14 +168,17 @@ macro_rules! row {
 macro_rules! wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
+            let outer = $crate::inline::begin_call(row, TELLS);
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $result = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)($($argument),*)
             };
+            $crate::inline::end_call(outer, TELLS);
             if $crate::state::ring().is_some() {
                 let outcome = <$crate::fail::$fails as $crate::fail::Fails<$ret>>::outcome(&$result);
                 let $call = $crate::hook::Call { row, outcome };
@@ -177,6 +192,7 @@ macro_rules! wrapper {
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
@@ -185,9 +201,12 @@ macro_rules! wrapper {
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
+            let outer = $crate::inline::begin_call($call, TELLS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
-            unsafe { $body }
+            let result = unsafe { $body };
+            $crate::inline::end_call(outer, TELLS);
+            result
         } }
     };
     ($symbol:literal, $events:tt, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
@@ -225,16 +244,20 @@ macro_rules! wrapper {
             wrapper, record
         }
         $crate::jump_stub! { twin, record_redirected }
-        $crate::hook_entry! { $symbol, twin, REAL }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
     ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
      |$call:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
         #[inline(always)]
         unsafe fn body($call: $crate::hook::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            let outer = $crate::inline::begin_call($call, TELLS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the array is the stub's, on its frame.
-            unsafe { $body }
+            let result = unsafe { $body };
+            $crate::inline::end_call(outer, TELLS);
+            result
         }
         unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
             // SAFETY: the stub passes on the call's arguments.
@@ -249,7 +272,7 @@ macro_rules! wrapper {
             wrapper, with_array
         }
         $crate::list_stub! { twin, with_array_redirected }
-        $crate::hook_entry! { $symbol, twin, REAL }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
     ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
         static REAL: $crate::real::Real = $crate::real::Real::new();
@@ -272,7 +295,7 @@ macro_rules! wrapper {
             wrapper, returned
         }
         $crate::vfork_stub! { twin, returned_redirected }
-        $crate::hook_entry! { $symbol, twin, REAL }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
 }
 
@@ -285,7 +308,7 @@ macro_rules! twins {
             let $called = $row;
             $body
         }
-        $crate::hook_entry! { $symbol, wrapper, REAL }
+        $crate::hook_entry! { $symbol, wrapper, REAL, $row }
     };
     ($symbol:literal, $events:tt, $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
         // The row comes last, so that the arguments stay in their registers and both twins are a move and a jump.
@@ -300,7 +323,7 @@ macro_rules! twins {
             // SAFETY: the arguments are the caller's.
             unsafe { body($($argument,)* $row.redirected()) }
         }
-        $crate::hook_entry! { $symbol, twin, REAL }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
 }
 
@@ -322,6 +345,14 @@ impl<R> Onward<R> {
     pub fn done(value: R) -> Self {
         Self { address: 0, value: MaybeUninit::new(value) }
     }
+}
+
+/// See [`crate::inline::told`].
+#[macro_export]
+macro_rules! told {
+    ($symbol:literal ($($kind:ident),*)) => {
+        $crate::inline::told($crate::c_name!($symbol), &[$(wire::events::Kind::$kind),*])
+    };
 }
 
 /// A symbol's name as a C string.

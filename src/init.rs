@@ -19,7 +19,7 @@ use crate::elf::{self, Image};
 use crate::environ::{self, Wishes};
 use crate::hook::Row;
 use crate::probe::Probe;
-use crate::{capture, emit, exits, got, real, state, stdio, sys};
+use crate::{capture, emit, exits, got, inline, real, state, stdio, sys};
 
 type Strings = *const *const c_char;
 
@@ -169,6 +169,9 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
     state::watch_threads(real::global(c"__libc_single_threaded"));
     let Some(ring) = attach(&wishes, &image) else { return Joined::Unseen };
     stdio::begin();
+    if let Some(engine) = wishes.inline {
+        inline::begin(engine);
+    }
     ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     Joined::Seen
 }

@@ -28,6 +28,7 @@ mod got;
 mod hook;
 mod identity;
 mod init;
+mod inline;
 mod lineage;
 mod names;
 mod net;

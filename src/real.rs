@@ -35,6 +35,11 @@ impl Real {
         }
     }
 
+    /// Makes it `address`.
+    pub fn set(&self, address: usize) {
+        self.0.store(address, Ordering::Relaxed);
+    }
+
     #[cold]
     fn find(&self, name: &CStr) -> Option<usize> {
         init::find_maps();

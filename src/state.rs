@@ -50,7 +50,9 @@ pub struct Thread {
     tick: u32,
     /// A mapping that a vfork child made and could not free, for its parent to free.
     scratch: usize,
-    scratch_len: usize,
+    scratch_len: u32,
+    /// What kinds of events the wrappers tell that this thread is in; 0 unless [`crate::inline`] is at work.
+    telling: u32,
     /// The record that this thread is at.
     pending: Pending,
 }
@@ -127,6 +129,13 @@ pub fn disarm() {
     RING.store(core::ptr::null_mut(), Ordering::Relaxed);
 }
 
+/// Runs `f` with nobody listening: for what the sensor itself has others do. In a process with one thread.
+pub fn unheard(f: impl FnOnce()) {
+    let ring = RING.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    f();
+    RING.store(ring, Ordering::Release);
+}
+
 fn process() -> Option<&'static Process> {
     // SAFETY: null, or the page that `arm` was given.
     unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
@@ -192,6 +201,7 @@ const fn fresh() -> Thread {
         scratch: 0,
         scratch_len: 0,
         pending: Pending::NONE,
+        telling: 0,
     }
 }
 
@@ -280,7 +290,7 @@ pub fn end_guest() {
     if scratch != 0 {
         thread.scratch = 0;
         // SAFETY: mapped by `keep_scratch`'s caller for its exec, which is over.
-        unsafe { sys::unmap(scratch as *mut u8, len) };
+        unsafe { sys::unmap(scratch as *mut u8, len as usize) };
     }
 }
 
@@ -289,7 +299,7 @@ pub fn keep_scratch(address: *mut u8, len: usize) {
     // SAFETY: as in `caller`.
     let thread = unsafe { &mut *thread() };
     if thread.guest != 0 {
-        (thread.scratch, thread.scratch_len) = (address as usize, len);
+        (thread.scratch, thread.scratch_len) = (address as usize, len as u32);
     }
 }
 
@@ -304,6 +314,20 @@ pub fn drop_scratch() {
 pub fn pending() -> *mut Pending {
     // SAFETY: as in `caller`; no reference is made.
     unsafe { &raw mut (*thread()).pending }
+}
+
+/// The kinds of events that the wrappers tell that this thread is in, as [`crate::inline::kinds`] gives them.
+#[inline(always)]
+pub fn telling() -> u32 {
+    // SAFETY: as in `caller`.
+    unsafe { (*thread()).telling }
+}
+
+/// Sets what [`telling`] gives.
+#[inline(always)]
+pub fn set_telling(kinds: u32) {
+    // SAFETY: as in `caller`.
+    unsafe { (*thread()).telling = kinds };
 }
 
 /// Counts a hooked call of this thread. True for one in `every` (a power of two), which is to be measured.

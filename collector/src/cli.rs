@@ -32,6 +32,7 @@ Environment:
   GLASSBOX_SOCKET  where 'collect' listens and programs attach: a path, or @name
                    for an abstract socket [default: @glassbox]
   GLASSBOX_LIB     the sensor, if it is neither beside glassbox nor in ../lib/glassbox
+  GLASSBOX_INLINE  in a program's environment: what 'run --inline' sets there
   GLASSBOX=off     in a program's environment: the sensor does nothing there
   NO_COLOR         no colours, also on a terminal
 
@@ -117,6 +118,9 @@ pub struct Run {
     /// Wait for the descendants that outlive CMD, until none with the sensor in it runs; ^C ends the waiting
     #[arg(long)]
     pub follow: bool,
+    /// Load ENGINE beside the sensor, so that calls that libc makes inside itself are seen too (docs/inline.md)
+    #[arg(long, value_name = "ENGINE")]
+    pub inline: Option<PathBuf>,
     /// The program to run, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,

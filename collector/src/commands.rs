@@ -23,6 +23,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Run(run) => launch::run(launch::Request {
             outputs: outputs(&run.outputs, Format::Summary, Destination::Stderr)?,
             ending: if run.follow { Ending::WithDescendants } else { Ending::WithCommand },
+            inline: run.inline.map(|path| sensor_path::engine(&path)).transpose()?,
             command: run.command,
         }),
         Command::Collect(arguments) => collect(&arguments).map(|()| 0),
@@ -72,7 +73,7 @@ fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
 /// `glassbox exec`: becomes CMD with the sensor preloaded.
 fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
     let sensor = sensor_path::find()?;
-    let environment = environment::under_sensor(std::env::vars_os(), &sensor, None);
+    let environment = environment::under_sensor(std::env::vars_os(), &sensor, &[]);
     let program = Program::new(&arguments.command, environment)?;
     let error = program.become_it();
     Err(program.failure(&error))

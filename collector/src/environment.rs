@@ -4,14 +4,14 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The caller's environment with the sensor appended to `LD_PRELOAD` and, where given, `GLASSBOX_SOCKET` set.
+/// The caller's environment with the sensor appended to `LD_PRELOAD` and our own variables in `settings` set.
 ///
 /// A variable that occurs twice is changed in both places, because glibc's loader takes the last
 /// `LD_PRELOAD` and getenv(3) the first.
 pub fn under_sensor(
     variables: impl Iterator<Item = (OsString, OsString)>,
     sensor: &Path,
-    socket: Option<&OsStr>,
+    settings: &[(&str, &OsStr)],
 ) -> Vec<CString> {
     let mut has_preload = false;
     let mut merged: Vec<(OsString, OsString)> = Vec::new();
@@ -19,16 +19,14 @@ pub fn under_sensor(
         if name == "LD_PRELOAD" {
             has_preload = true;
             merged.push((name, append_preload(&value, sensor.as_os_str())));
-        } else if name != "GLASSBOX_SOCKET" || socket.is_none() {
+        } else if !settings.iter().any(|(setting, _)| name == *setting) {
             merged.push((name, value));
         }
     }
     if !has_preload {
         merged.push(("LD_PRELOAD".into(), sensor.into()));
     }
-    if let Some(socket) = socket {
-        merged.push(("GLASSBOX_SOCKET".into(), socket.into()));
-    }
+    merged.extend(settings.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
     spell(merged.into_iter())
 }
 
@@ -73,7 +71,7 @@ mod tests {
         under_sensor(
             variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
             Path::new("/l/libglassbox.so"),
-            socket.map(OsStr::new),
+            &socket.map_or(vec![], |socket| vec![("GLASSBOX_SOCKET", OsStr::new(socket))]),
         )
         .into_iter()
         .map(|entry| entry.into_string().unwrap())

@@ -13,6 +13,18 @@ pub fn find() -> Result<PathBuf, Failure> {
     find_from(executable().as_deref(), std::env::var_os("GLASSBOX_LIB"))
 }
 
+/// The absolute path of what `--inline` names.
+pub fn engine(given: &Path) -> Result<PathBuf, Failure> {
+    let path = std::path::absolute(given).unwrap_or_default();
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::missing(format!(
+        "cannot find the inline engine '{}'; build it as docs/inline.md says, or leave --inline out",
+        given.display()
+    )))
+}
+
 /// This executable's path; without /proc, the name it was started by.
 pub fn executable() -> Option<PathBuf> {
     std::env::current_exe().ok().or_else(|| {

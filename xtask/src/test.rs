@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "clippy", what: "no warning from clippy", run: clippy },
     Step { name: "deny", what: "dependencies: bans, licences, sources", run: deny },
+    Step { name: "inline", what: "the engine for `run --inline` type-checks", run: inline },
     Step { name: "build", what: "release build", run: build },
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
     Step { name: "docs", what: "generated documents are fresh", run: docs },
@@ -267,6 +268,22 @@ fn deny(log: &mut Log) -> Result<Verdict> {
     }
     log.run(&mut shell::cargo(["deny", "check", "bans", "licenses", "sources"]))?;
     passed("advisories not checked: their database must be fetched; `cargo deny check advisories` does")
+}
+
+/// Frida's devkit, which linking would need, cannot be had from a registry; its bindings bring the header for docs.rs.
+fn inline(log: &mut Log) -> Result<Verdict> {
+    // libclang comes without clang's own headers; gcc's do.
+    let headers = shell::output(Command::new("gcc").arg("-print-file-name=include"))?;
+    for arguments in [&["fmt", "--", "--check", "-l"][..], &["clippy", "--locked", "--", "-D", "warnings"]] {
+        let mut command = shell::cargo(arguments);
+        command
+            .current_dir(shell::root().join("inline"))
+            .env("CARGO_TARGET_DIR", shell::target().join("inline"))
+            .env("DOCS_RS", "1")
+            .env("BINDGEN_EXTRA_CLANG_ARGS", format!("-I{}", headers.trim()));
+        log.run(&mut command)?;
+    }
+    passed("not linked: that takes Frida's devkit")
 }
 
 fn build(log: &mut Log) -> Result<Verdict> {

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,6 +79,8 @@ pub struct Request {
     pub outputs: Vec<Output>,
     /// When to end.
     pub ending: Ending,
+    /// What the sensor is to load beside itself.
+    pub inline: Option<PathBuf>,
 }
 
 /// Runs CMD under the sensor with a collector of its own; the result is the exit status.
@@ -106,10 +109,10 @@ pub fn run(request: Request) -> Result<u8, Failure> {
             Err(error) => return without_us(format!("no socket for the sensor ({error})"), Some(&signals)),
         };
     let socket = listening.name.spelling();
-    let hooked = Program::new(
-        &request.command,
-        environment::under_sensor(std::env::vars_os(), &sensor, Some(&socket)),
-    )?;
+    let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
+    settings.extend(request.inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));
+    let hooked =
+        Program::new(&request.command, environment::under_sensor(std::env::vars_os(), &sensor, &settings))?;
     let recipe = Recipe {
         listeners: listening.listeners,
         socket: match listening.name {

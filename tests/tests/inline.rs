@@ -1,0 +1,76 @@
+//! What libc does inside itself is seen where an engine is loaded (`run --inline`), `via: inline`, and nothing twice. The
+//! engine here is a test's own (`inline_engine.c`): Frida's, in `inline/`, speaks to the sensor in the same way.
+#![cfg(target_arch = "x86_64")]
+
+use glassbox_tests::child::{self, Status};
+use glassbox_tests::events::{Event, Events, Expect};
+use glassbox_tests::scene::{Scene, unnoticed};
+use glassbox_tests::victim::victim;
+
+/// The victim's events, with the engine that its header has built.
+fn seen_inside() -> Events {
+    let scene = Scene::of("inside_libc", &[]);
+    scene.clean();
+    let output = scene.beside("inline.jsonl");
+    let engine = victim("inside_libc").path.with_file_name("libinline-engine.so");
+    let bare = child::run(scene.bare_command(), b"");
+    scene.clean();
+
+    let ending = child::run(
+        scene.run_command(&[
+            "--inline",
+            engine.to_str().expect("UTF-8"),
+            "-o",
+            &format!("jsonl:{}", output.display()),
+        ]),
+        b"",
+    );
+
+    assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
+    assert_eq!(bare.stdout, ending.stdout);
+    Events::read(&output, Expect::default())
+}
+
+/// By which mechanism, and in which call, something was seen.
+fn ways(events: &Events, kind: &str, path: &str) -> Vec<(String, String)> {
+    let text = |event: &Event, field| event.text(field).unwrap_or_default().to_owned();
+    let of_kind = events.named(kind).filter(|event| event.text("path").is_some_and(|at| at.ends_with(path)));
+    of_kind.map(|event| (text(event, "call"), text(event, "via"))).collect()
+}
+
+fn way(call: &str, via: &str) -> Vec<(String, String)> {
+    vec![(call.to_owned(), via.to_owned())]
+}
+
+#[test]
+fn a_program_that_works_inside_libc_works_as_bare() {
+    unnoticed("inside_libc");
+}
+
+#[test]
+fn calls_inside_libc_are_seen_by_their_entries_and_wrapped_ones_once() {
+    let seen = seen_inside();
+
+    let opened = |path| ways(&seen, "file.open", path);
+    assert_eq!(way("open", "symbol"), opened("inside.open"), "{}", seen.outline());
+    assert_eq!(way("fopen", "symbol"), opened("inside.fopen"), "{}", seen.outline());
+    assert_eq!(way("open", "inline"), opened("/etc/passwd"), "{}", seen.outline());
+    assert_eq!(way("open", "inline"), opened("/etc/services"), "{}", seen.outline());
+    assert_eq!(way("remove", "symbol"), ways(&seen, "file.unlink", "inside.fopen"), "{}", seen.outline());
+    let connects = seen.named("net.connect").filter(|event| event.text("remote") == Some("/dev/log"));
+    assert!(connects.count() >= 1, "{}", seen.outline());
+    let execs = ways(&seen, "process.exec", "/true");
+    assert_eq!(1, execs.iter().filter(|(call, _)| call == "posix_spawnp").count(), "{}", seen.outline());
+    assert_eq!(0, execs.iter().filter(|(_, via)| via == "inline").count(), "{}", seen.outline());
+}
+
+#[test]
+fn an_engine_that_is_not_there_ends_the_run_before_it_begins() {
+    let scene = Scene::of("inside_libc", &[]);
+    scene.clean();
+
+    let ending = child::run(scene.run_command(&["--inline", "/nonexistent.so"]), b"");
+
+    assert_eq!(Status::Exited(66), ending.status);
+    assert!(ending.stderr.contains("cannot find the inline engine '/nonexistent.so'"), "{}", ending.stderr);
+}
