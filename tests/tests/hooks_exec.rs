@@ -428,7 +428,6 @@ fn system_and_popen_report_exec_fork_and_the_shells_image() {
 }
 
 #[test]
-#[ignore = "known: system(3) does not tell its child yet"]
 fn the_fork_of_system_names_the_shell_where_that_can_be_known() {
     let seen = sensed("statuses", &[]).events;
 

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
+use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Slot};
 
 use super::books::Books;
@@ -43,6 +44,26 @@ pub struct Asked {
     pub at_ns: u64,
     /// Whether the process said that its next image cannot report, being inside a seccomp filter.
     pub is_barred: bool,
+    /// The child that has begun as this program since, by its own number; system(3) does not tell it.
+    pub child: Option<u32>,
+    /// Whether another thread asked for a program meanwhile, so that it cannot be said whose child one is.
+    is_contested: bool,
+}
+
+impl Asked {
+    /// What the `process.exec` with this head asks for, `before` being what is asked for already.
+    pub fn new(path: &[u8], head: &Head, at_ns: u64, before: Option<&Self>) -> Self {
+        let is_contested = before.is_some_and(|before| before.tid != head.tid);
+        let is_barred = head.flags & Flags::BARRED != 0;
+        Self { tid: head.tid, path: path.into(), at_ns, is_barred, child: None, is_contested }
+    }
+
+    /// Notes that a child of the process that asked has begun as `path`.
+    pub fn has_begun(&mut self, path: Option<&[u8]>, own_pid: u32) {
+        if !self.is_contested && path == Some(&*self.path) {
+            self.child.get_or_insert(own_pid);
+        }
+    }
 }
 
 /// A program image, or a fork child of one.

@@ -42,7 +42,7 @@ use crossbeam_channel::Receiver;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use wire::codec;
-use wire::events::{Decoded, Kind, ProcessStart, Usage};
+use wire::events::{Decoded, Kind, ProcessFork, ProcessStart, Usage};
 use wire::record::{Flags, Head};
 use wire::ring::layout::{Mapped, Slot};
 use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
@@ -813,7 +813,7 @@ impl Drain {
         let decoded = Kind::from_number(head.kind)
             .filter(|kind| is_stamped == (*kind == Kind::FdClosed || (*kind as u16) < FIRST_INTERNAL))
             .and_then(|kind| Decoded::decode(kind, payload).ok());
-        let Some(decoded) = decoded else {
+        let Some(mut decoded) = decoded else {
             if is_stamped {
                 self.images[index].malformed += 1;
                 self.lose(index, time_ns, 1, "corrupt_ring");
@@ -835,6 +835,10 @@ impl Drain {
         // A thread that goes on has executed nothing itself: it failed, or had a child do it.
         let asked = image.asked.take_if(|asked| asked.tid == head.tid);
         let Some(process) = &mut image.process else { return };
+        let begun = asked.as_ref().and_then(|asked| asked.child);
+        if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {
+            fork.child = begun;
+        }
         let effect = self.enricher.record(process, &head, time_ns, &decoded);
         if is_stamped {
             image.delivered += 1;
@@ -850,14 +854,11 @@ impl Drain {
         match effect {
             Effect::None => {}
             Effect::ExecAsked => {
-                let path = self.enricher.last_path().into();
-                image.asked = Some(Asked {
-                    tid: head.tid,
-                    path,
-                    at_ns: time_ns,
-                    is_barred: head.flags & Flags::BARRED != 0,
-                });
+                image.asked =
+                    Some(Asked::new(self.enricher.last_path(), &head, time_ns, image.asked.as_ref()));
             }
+            // It has told of itself already, and may be gone by now.
+            Effect::Forked(Some(child)) if begun == Some(child) => {}
             Effect::Forked(Some(child)) => self.forked(index, child, asked),
             Effect::Forked(None) => {}
             Effect::ChildEnded(child, status, usage) => {
@@ -950,7 +951,7 @@ impl Drain {
     /// A program's first record: what went before it in the same process is over.
     fn start(&mut self, index: usize, start: &ProcessStart<'_>, time_ns: u64) {
         let image = &mut self.images[index];
-        let (serial, pid, pid_ns) = (image.serial, image.pid, image.pid_ns);
+        let (serial, pid, own_pid, pid_ns) = (image.serial, image.pid, image.own_pid, image.pid_ns);
         let exe = match start.image.0 {
             [] if image.exe.is_empty() => self.program_images.image_of(start).unwrap_or_default(),
             [] => std::mem::take(&mut image.exe),
@@ -975,9 +976,14 @@ impl Drain {
                 self.begin(before);
             }
             inherited = self.exec_over(before, index, time_ns);
-        } else if let Some(parent) = parent.and_then(|parent| self.images.get(parent)?.process.clone()) {
+        } else if let Some(parent) = parent.and_then(|parent| self.images.get_mut(parent))
+            && let Some(process) = parent.process.clone()
+        {
+            if let Some(asked) = &mut parent.asked {
+                asked.has_begun(start.path.raw, own_pid);
+            }
             // It was spawned: what its parent had open and does not close at exec is its own.
-            inherited = Some(settle::without_cloexec(parent));
+            inherited = Some(settle::without_cloexec(process));
         }
         let mut process = self.enricher.start(start, who, serial, inherited.as_ref());
         let image = &mut self.images[index];
