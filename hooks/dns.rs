@@ -1,4 +1,4 @@
-//! Names resolved: getaddrinfo(3), gethostbyname(3).
+//! Names resolved: getaddrinfo(3), gethostbyname(3), resolver(3).
 
 crate::hooks! { family dns = 5;
     /// getaddrinfo(3): the addresses of a name.
@@ -35,4 +35,67 @@ crate::hooks! { family dns = 5;
     fails: ErrorNumber;
     event: DnsQuery;
     after |call, _ret| net::looked_up(call, host, net::found(call, result));
+
+    /// getaddrinfo_a(3): several names at once, or later; the addresses are not told.
+    unsafe fn getaddrinfo_a(mode: c_int, list: *const *const *const c_char, count: c_int, event: *mut c_void) -> c_int;
+    symbols: "getaddrinfo_a";
+    fails: Eai;
+    event: DnsQuery;
+    after |call, _ret| dns::asked_later(call, list, count);
+
+    /// resolver(3): what DNS says of a name.
+    unsafe fn res_query(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_query", "__res_query";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// res_query, with a state of its own.
+    unsafe fn res_nquery(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_nquery", "__res_nquery";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// resolver(3): of a name, searched for in the local domains; told as it was asked for.
+    unsafe fn res_search(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_search", "__res_search";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// res_search, with a state of its own.
+    unsafe fn res_nsearch(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_nsearch", "__res_nsearch";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// resolver(3): of a name in a domain; the name is told.
+    unsafe fn res_querydomain(host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_querydomain", "__res_querydomain";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// res_querydomain, with a state of its own.
+    unsafe fn res_nquerydomain(state: *mut c_void, host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_nquerydomain", "__res_nquerydomain";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::asked(call, host, answer, room);
+
+    /// resolver(3): a query that the program made.
+    unsafe fn res_send(query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_send", "__res_send";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::exchanged(call, query, len, answer, room);
+
+    /// res_send, with a state of its own.
+    unsafe fn res_nsend(state: *mut c_void, query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
+    symbols: "res_nsend", "__res_nsend";
+    fails: MinusOne;
+    event: DnsQuery;
+    after |call, _len| dns::exchanged(call, query, len, answer, room);
 }

@@ -34,7 +34,7 @@ crate::hooks! { family io = 3;
     symbols: "readv";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
 
     /// preadv(2).
     unsafe fn preadv(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -69,7 +69,7 @@ crate::hooks! { family io = 3;
     symbols: "writev";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
+    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
 
     /// pwritev(2).
     unsafe fn pwritev(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -85,32 +85,32 @@ crate::hooks! { family io = 3;
     event: ;
     after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
 
-    /// send(2).
+    /// send(2); what is asked of a name server is told.
     unsafe fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize;
     symbols: "send";
     fails: MinusOne;
-    event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
+    event: DnsQuery;
+    after |call, _n| net::sent(call, fd, (buffer, len), null(), 0);
 
     /// sendto(2): the first datagram to a peer is told as a connection.
     unsafe fn sendto(fd: c_int, buffer: *const c_void, len: usize, flags: c_int, peer: *const c_void, peer_len: u32) -> isize;
     symbols: "sendto";
     fails: MinusOne;
-    event: NetConnect;
-    after |call, _n| net::sent(call, fd, peer, peer_len);
+    event: NetConnect, DnsQuery;
+    after |call, _n| net::sent(call, fd, (buffer, len), peer, peer_len);
 
     /// sendmsg(2): as sendto.
     unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize;
     symbols: "sendmsg";
     fails: MinusOne;
-    event: NetConnect;
+    event: NetConnect, DnsQuery;
     after |call, _n| net::message_sent(call, fd, message);
 
     /// sendmmsg(2): several messages.
     unsafe fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int;
     symbols: "sendmmsg";
     fails: MinusOne;
-    event: NetConnect;
+    event: NetConnect, DnsQuery;
     after |call, _n| net::messages_moved(call, fd, messages, flags, Way::Out);
 
     /// recv(2). Bytes that are only looked at (MSG_PEEK) are not counted.
@@ -132,7 +132,7 @@ crate::hooks! { family io = 3;
     symbols: "recvfrom";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
 
     /// recvfrom(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;

@@ -16,6 +16,7 @@
 
 mod arch;
 mod capture;
+mod dns;
 mod elf;
 mod emit;
 mod environ;

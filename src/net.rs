@@ -4,16 +4,17 @@ use core::ffi::{c_char, c_int, c_void};
 
 use wire::events::{DnsQuery, NetAccept, NetBind, NetConnect, NetListen, NetSocket};
 use wire::fields::{Address, Answers, Family, Hidden, Protocol, SocketType};
+use wire::ring::layout::FdCounters;
 use wire::schema::fnv;
 
 use crate::emit::{self, Way};
 use crate::fail::{Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::state::{self, Seal};
-use crate::{capture, fds, sys};
+use crate::{capture, dns, fds, sys};
 
 /// Longest host name that is copied: NI_MAXHOST.
-const HOST_CAP: usize = 1025;
+pub const HOST_CAP: usize = 1025;
 /// Most addresses that are copied from an answer.
 const ANSWERS: usize = 32;
 
@@ -39,7 +40,7 @@ pub unsafe fn bound(call: Call, fd: c_int, address: *const c_void, len: u32) {
     let mut buffer = [0u8; capture::ADDRESS_CAP];
     if !call.outcome.failed
         && state::seal() == Seal::Open
-        && is_any_port(local.0)
+        && is_internet(local.0, [0, 0])
         && let Ok(known) = sys::own_address(fd, &mut buffer)
     {
         local = Address(buffer.get(..known).unwrap_or_default());
@@ -47,10 +48,10 @@ pub unsafe fn bound(call: Call, fd: c_int, address: *const c_void, len: u32) {
     emit::after(call, 0, &NetBind { fd, local });
 }
 
-/// Whether an internet address names no port: bytes 2 and 3 of a sockaddr_in and of a sockaddr_in6.
-fn is_any_port(address: &[u8]) -> bool {
+/// Whether this is an internet address with that port: bytes 2 and 3 of a sockaddr_in and of a sockaddr_in6.
+fn is_internet(address: &[u8], port: [u8; 2]) -> bool {
     match address {
-        [low, high, 0, 0, ..] => {
+        [low, high, first, second, ..] if [*first, *second] == port => {
             let family = i32::from(u16::from_ne_bytes([*low, *high]));
             family == libc::AF_INET || family == libc::AF_INET6
         }
@@ -70,6 +71,10 @@ pub fn listening(call: Call, fd: c_int, backlog: c_int) {
 pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
+    let is_under_way = !call.outcome.failed || i32::from(call.outcome.errno) == libc::EINPROGRESS;
+    if is_under_way && is_internet(remote.0, dns::PORT) {
+        is_new_peer(fd, NAME_SERVER);
+    }
     emit::after(call, 0, &NetConnect { fd, remote });
 }
 
@@ -116,55 +121,115 @@ pub unsafe fn accept(
     ret
 }
 
-/// A datagram to a peer: the first to each is told as a connection, all are counted.
+/// A message, to a peer if it has an address: the first to each is told as a connection, all are counted; and what is asked
+/// of a name server is told.
 ///
 /// # Safety
-/// `address` and `len` are the call's.
+/// `message` begins with so many bytes; `address` and `len` are the call's.
 #[inline(always)]
-pub unsafe fn sent(call: Call, fd: c_int, address: *const c_void, len: u32) {
-    emit::count(fd, call.outcome.ret, Way::Out);
-    if !address.is_null() && len >= 2 && !call.outcome.failed {
+pub unsafe fn sent(call: Call, fd: c_int, message: (*const c_void, usize), address: *const c_void, len: u32) {
+    emit::count_often(fd, call.outcome.ret, Way::Out);
+    if !call.outcome.failed {
         // SAFETY: the caller's promise.
-        unsafe { first_sent(call, fd, address, len) };
+        unsafe { looked_at(call, fd, message, address, len) };
     }
+}
+
+/// # Safety
+/// As for [`sent`], of a call that succeeded.
+#[inline(always)]
+unsafe fn looked_at(
+    call: Call,
+    fd: c_int,
+    message: (*const c_void, usize),
+    address: *const c_void,
+    len: u32,
+) {
+    if !address.is_null() && len >= 2 {
+        // SAFETY: the caller's promise.
+        unsafe { first_sent(call, fd, message, address, len) };
+    } else if in_counters(fd, |counters| counters.is_peer(NAME_SERVER)) == Some(true) {
+        // SAFETY: the caller's promise.
+        unsafe { dns::sent(call, message.0, message.1) };
+    }
+}
+
+/// What `look` finds in the counters of a descriptor of this process, if it has any.
+#[inline(always)]
+fn in_counters(fd: c_int, look: impl FnOnce(&FdCounters) -> bool) -> Option<bool> {
+    let ring = state::ring()?;
+    let caller = state::caller(ring)?;
+    ring.fd(caller.slot, fd).map(look)
+}
+
+/// Notes to whom the last message went. True if it is news, or nobody can say.
+fn is_new_peer(fd: c_int, hash: u64) -> bool {
+    in_counters(fd, |counters| counters.is_new_peer(hash)).unwrap_or(true)
 }
 
 /// # Safety
 /// As for [`sent`].
 #[cold]
-unsafe fn first_sent(call: Call, fd: c_int, address: *const c_void, len: u32) {
-    let Some(ring) = state::ring() else { return };
-    let Some(caller) = state::caller(ring) else { return };
+unsafe fn first_sent(
+    call: Call,
+    fd: c_int,
+    message: (*const c_void, usize),
+    address: *const c_void,
+    len: u32,
+) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
-    let is_new = ring.fd(caller.slot, fd).is_none_or(|counters| counters.is_new_peer(fnv(SEED, remote.0)));
-    if is_new {
+    if is_new_peer(fd, fnv(SEED, remote.0)) {
         emit::after(Call { outcome: Outcome::success(0), ..call }, 0, &NetConnect { fd, remote });
+    }
+    if is_internet(remote.0, dns::PORT) {
+        // SAFETY: the caller's promise.
+        unsafe { dns::sent(call, message.0, message.1) };
     }
 }
 
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+/// Stands for the peer of a socket that was connected to a name server. An address whose hash is the same costs a look at
+/// what is sent there.
+const NAME_SERVER: u64 = 53;
+
+/// Where a message of sendmsg(2) begins, and how long its first part is.
+///
+/// # Safety
+/// A call succeeded with it.
+unsafe fn beginning(message: &libc::msghdr) -> (*const c_void, usize) {
+    // SAFETY: the caller's promise.
+    match unsafe { message.msg_iov.as_ref() } {
+        Some(part) if message.msg_iovlen > 0 => (part.iov_base, part.iov_len),
+        _ => (core::ptr::null(), 0),
+    }
+}
 
 /// sendmsg(2).
 ///
 /// # Safety
 /// `message` is the call's.
+#[inline(never)]
 pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) {
-    let (mut name, mut len) = (core::ptr::null(), 0);
+    let (mut first, mut name, mut len) = ((core::ptr::null(), 0), core::ptr::null(), 0);
     if !call.outcome.failed && !sys::is_wild(message.cast()) {
         // SAFETY: the call succeeded with it.
-        unsafe { (name, len) = ((*message).msg_name.cast_const(), (*message).msg_namelen) };
+        let message = unsafe { &*message };
+        (name, len) = (message.msg_name.cast_const(), message.msg_namelen);
+        // SAFETY: as above.
+        first = unsafe { beginning(message) };
     }
     // SAFETY: the call succeeded with them.
-    unsafe { sent(call, fd, name, len) };
+    unsafe { sent(call, fd, first, name, len) };
 }
 
 /// recvmsg(2).
 ///
 /// # Safety
 /// `message` is the call's.
+#[inline(never)]
 pub unsafe fn message_received(call: Call, fd: c_int, message: *const libc::msghdr, flags: c_int) {
-    emit::count_often(fd, unpeeked(call, flags), Way::In);
+    emit::count(fd, unpeeked(call, flags), Way::In);
     if !call.outcome.failed && !sys::is_wild(message.cast()) {
         // SAFETY: the call succeeded with it.
         unsafe { descriptors_received(call, &*message, flags) };
@@ -201,6 +266,7 @@ unsafe fn descriptors_received(call: Call, message: &libc::msghdr, flags: c_int)
 ///
 /// # Safety
 /// `messages` holds `count` elements that the call filled in.
+#[inline(never)]
 pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsghdr, flags: c_int, way: Way) {
     let mut bytes = call.outcome.ret.min(0);
     for index in 0..usize::try_from(call.outcome.ret).unwrap_or(0) {
@@ -210,44 +276,51 @@ pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsgh
         if way == Way::In {
             // SAFETY: as above.
             unsafe { descriptors_received(call, &message.msg_hdr, flags) };
-        } else if !message.msg_hdr.msg_name.is_null() {
+        } else {
+            let header = &message.msg_hdr;
+            let one = Call { outcome: Outcome::success(message.msg_len.into()), ..call };
             // SAFETY: the call succeeded with it.
-            unsafe { first_sent(call, fd, message.msg_hdr.msg_name, message.msg_hdr.msg_namelen) };
+            unsafe { looked_at(one, fd, beginning(header), header.msg_name, header.msg_namelen) };
         }
     }
     emit::count(fd, bytes, way);
 }
 
 /// Addresses gathered for a record.
-struct Gathered {
+pub struct Gathered {
     bytes: [u8; ANSWERS * 17],
     len: usize,
 }
 
 impl Gathered {
-    fn new() -> Self {
+    /// None yet.
+    pub fn new() -> Self {
         Self { bytes: [0; ANSWERS * 17], len: 0 }
     }
 
     /// # Safety
     /// `address` points to an address of `family`.
     unsafe fn add(&mut self, family: c_int, address: *const u8) {
-        let (tag, len) = match family {
-            libc::AF_INET => (4, 4),
-            libc::AF_INET6 => (6, 16),
-            _ => return,
-        };
-        // SAFETY: the caller's promise.
-        let address = unsafe { core::slice::from_raw_parts(address, len) };
-        let Some(place) = self.bytes.get_mut(self.len..self.len + 1 + len) else { return };
-        if let Some((first, rest)) = place.split_first_mut() {
-            *first = tag;
-            rest.copy_from_slice(address);
-            self.len += 1 + len;
+        let len = if family == libc::AF_INET { 4 } else { 16 };
+        if family == libc::AF_INET || family == libc::AF_INET6 {
+            // SAFETY: the caller's promise.
+            self.add_bytes(family, unsafe { core::slice::from_raw_parts(address, len) });
         }
     }
 
-    fn answers(&self) -> Answers<'_> {
+    /// Adds an address, as long as there is room.
+    pub fn add_bytes(&mut self, family: c_int, address: &[u8]) {
+        let tag = if family == libc::AF_INET { 4 } else { 6 };
+        let Some(place) = self.bytes.get_mut(self.len..self.len + 1 + address.len()) else { return };
+        if let Some((first, rest)) = place.split_first_mut() {
+            *first = tag;
+            rest.copy_from_slice(address);
+            self.len += 1 + address.len();
+        }
+    }
+
+    /// All of them.
+    pub fn answers(&self) -> Answers<'_> {
         Answers(self.bytes.get(..self.len).unwrap_or_default())
     }
 }

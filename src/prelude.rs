@@ -15,7 +15,7 @@ pub use crate::exec::Find;
 pub use crate::fail::{ErrorNumber, MinusOne};
 pub use crate::names::{NOWHERE, at, here, open_as};
 pub use crate::net::unpeeked;
-pub(crate) use crate::{emit, exec, exits, fds, got, identity, lineage, names, net, syscalls};
+pub(crate) use crate::{dns, emit, exec, exits, fds, got, identity, lineage, names, net, syscalls};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

@@ -15,9 +15,6 @@ use crate::state;
 /// written, in every process.
 pub struct Real(AtomicUsize);
 
-/// What it holds when there is no definition.
-const MISSING: usize = 1;
-
 impl Real {
     /// Not looked for yet.
     pub const fn new() -> Self {
@@ -30,7 +27,6 @@ impl Real {
         // Relaxed: the code at the address was there before the process began.
         match self.0.load(Ordering::Relaxed) {
             0 => self.find(name),
-            MISSING => None,
             address => Some(address),
         }
     }
@@ -48,7 +44,8 @@ impl Real {
         // SAFETY: entries of the link map, or null. An image that is unloaded at this moment stands behind libc in the map,
         // and the symbols asked for are libc's, so the walk ends before it.
         let found = unsafe { elf::find_symbol(behind, own, name) }.map(got::original);
-        self.0.store(found.unwrap_or(MISSING), Ordering::Relaxed);
+        // One that is missing may come with a library that is loaded later.
+        self.0.store(found.unwrap_or(0), Ordering::Relaxed);
         found
     }
 }

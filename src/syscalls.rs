@@ -179,7 +179,7 @@ unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
             | libc::SYS_pwritev
             | libc::SYS_pwritev2
             | libc::SYS_vmsplice => emit::count(fd, ret, Way::Out),
-            libc::SYS_sendto => net::sent(call, fd, e as *const c_void, f as u32),
+            libc::SYS_sendto => net::sent(call, fd, (b as *const c_void, c), e as *const c_void, f as u32),
             libc::SYS_socket => net::socket_made(call, fd, b as c_int, c as c_int),
             libc::SYS_bind => net::bound(call, fd, b as *const c_void, c as u32),
             libc::SYS_listen => net::listening(call, fd, b as c_int),

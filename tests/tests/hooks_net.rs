@@ -149,3 +149,33 @@ fn a_connect_names_the_host_that_its_address_was_found_by() {
     let connect = events.only("the connect", |event| event.name() == "net.connect");
     assert_eq!(Some("localhost"), connect.text("host"));
 }
+
+#[test]
+fn a_name_asked_for_by_message_is_told_once_each() {
+    let seen = sensed("resolver", &[]).events;
+
+    for call in ["sendto", "send", "sendmsg", "sendmmsg"] {
+        let asked: Vec<_> = seen.named("dns.query").filter(|query| query.call() == call).collect();
+        assert_eq!(1, asked.len(), "{call}\n{}", seen.outline());
+        assert_eq!(Some(format!("{call}.example").as_str()), asked[0].text("host"));
+    }
+}
+
+#[test]
+fn a_name_asked_of_the_resolver_tells_its_answers() {
+    let seen = sensed("resolver", &[]).events;
+
+    for (call, host) in [
+        ("res_query", "query.example"),
+        ("res_search", "search.example."),
+        ("res_querydomain", "querydomain"),
+        ("res_nquery", "nquery.example"),
+        ("res_send", "exchanged.example"),
+    ] {
+        let query = seen.only(call, |event| event.name() == "dns.query" && event.call() == call);
+        assert_eq!(Some(host), query.text("host"));
+        assert_eq!(vec!["192.0.2.7"], query.list("answers"), "{call}");
+    }
+    let later = seen.only("getaddrinfo_a", |event| event.call() == "getaddrinfo_a");
+    assert_eq!(Some("127.0.0.1"), later.text("host"));
+}

@@ -29,6 +29,11 @@ fn streams_move_and_refuse_what_they_do_bare() {
 }
 
 #[test]
+fn names_are_asked_and_answered_as_they_are_bare() {
+    unnoticed("resolver");
+}
+
+#[test]
 fn transfers_move_what_they_move_bare() {
     unnoticed("transfers");
 }

@@ -265,6 +265,12 @@ impl FdCounters {
         is_new
     }
 
+    /// Whether this was the last peer that [`Self::is_new_peer`] was told.
+    #[inline(always)]
+    pub fn is_peer(&self, hash: u64) -> bool {
+        self.calls_out.load(Ordering::Relaxed) >> PEER_SHIFT == (hash | 1) & (u64::MAX >> PEER_SHIFT)
+    }
+
     /// Takes the counters out and starts over: the descriptor is closed.
     #[inline(always)]
     pub fn close(&self) -> FdState {
