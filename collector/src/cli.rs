@@ -89,6 +89,10 @@ pub enum Command {
     Replay(Replay),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
     Health,
+    /// Say what the sensor will and will not see, program by program, why, and what to do about it
+    ///
+    /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.
+    Doctor(Doctor),
     /// List the functions that the sensor wraps, the events they report and the symbols they export
     Hooks,
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
@@ -148,6 +152,30 @@ pub struct Attach {
     /// The process
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,
+}
+
+/// `glassbox doctor`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  glassbox doctor --root / --json | jq -r 'select(.coverage == \"blind\") | .path'"
+)]
+pub struct Doctor {
+    /// Look at a process that runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["root", "command"])]
+    pub pid: Option<u32>,
+    /// Look at every program in a folder and below; loaders and interpreters are looked for there too if it is a root file
+    /// system
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub root: Option<PathBuf>,
+    /// One JSON object a line for each program, instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Programs of which everything is seen, too
+    #[arg(long)]
+    pub all: bool,
+    /// The program to look at; its arguments are not
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
 }
 
 /// `glassbox replay`

@@ -128,6 +128,29 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// A line of `/proc/PID/status`, by its name; empty if it has none.
+pub fn status(pid: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Some(line.map(str::trim).unwrap_or_default().to_owned())
+}
+
+/// Whether the environment that the image was started with preloads anything.
+pub fn has_preload(pid: u32) -> Option<bool> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    Some(environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"LD_PRELOAD=")))
+}
+
+/// Whether the kernel told the image's loader to be careful (getauxval(3), `AT_SECURE`).
+pub fn is_secure(pid: u32) -> Option<bool> {
+    const AT_SECURE: u64 = 23;
+    let words = fs::read(format!("/proc/{pid}/auxv")).ok()?;
+    let (pairs, _) = words.as_chunks::<16>();
+    let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
+    let secure = pairs.iter().find(|pair| number(&pair[..8]) == AT_SECURE)?;
+    Some(number(&secure[8..]) != 0)
+}
+
 /// A pidfd of `pid`; `None` if there is no such process.
 pub fn open(pid: u32) -> Option<std::os::fd::OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;

@@ -1,91 +1,32 @@
 //! Programs that were executed and never said hello: why the sensor is not in them.
 //!
 //! A parent's `process.exec` is all that is heard of such a program. When its process goes on without a hello, or ends
-//! without one, `sensor.blind` says so, with the reason as far as the file tells it.
+//! without one, `sensor.blind` says so, with the reason as far as the file tells it, or the process's environment.
 
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{MOST_INTERPRETERS, interpreter_of};
+use crate::procfs;
+use crate::program::{Program, Root};
 
-/// Why a sensor cannot be in the program at `path`: the `reason` of `sensor.blind`.
-pub fn reason(path: &Path) -> &'static str {
-    let path = final_image(path.to_path_buf());
-    let Ok(file) = File::open(&path) else { return UNKNOWN };
-    // The loader ignores LD_PRELOAD where the exec raises privileges (ld.so(8), "secure-execution mode").
-    if file.metadata().is_ok_and(|metadata| metadata.mode() & 0o6000 != 0) {
-        return "setuid";
-    }
-    if rustix::fs::fgetxattr(&file, "security.capability", &mut [0; 64]).is_ok() {
-        return "capabilities";
-    }
-    match Image::of(&file) {
-        Image::Static => "static",
-        Image::OtherAbi => "foreign_abi",
-        Image::Dynamic | Image::Unknown => UNKNOWN,
+/// Why a sensor cannot be in the program at `path`: the `reason` of `sensor.blind`. `pid` is the process that runs it, where
+/// that can be looked at.
+pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
+    let reason = Program::at(path, &Root::own()).map(|program| program.reason);
+    match reason.filter(|reason| reason.explains_silence) {
+        Some(reason) => reason.name,
+        None if pid.and_then(procfs::has_preload) == Some(false) => "env_cleared",
+        None => UNKNOWN,
     }
 }
 
-/// It could have loaded the sensor, and did not: an environment cleared by a raw system call, a loader that failed.
+/// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it could be looked
+/// at.
 pub const UNKNOWN: &str = "not_loaded";
-
-/// The program behind a script's interpreters.
-fn final_image(mut path: PathBuf) -> PathBuf {
-    for _ in 0..MOST_INTERPRETERS {
-        match interpreter_of(&path) {
-            Some(next) => path = next,
-            None => break,
-        }
-    }
-    path
-}
-
-/// How a program is linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Image {
-    Dynamic,
-    Static,
-    /// Of another word size or machine than the sensor.
-    OtherAbi,
-    Unknown,
-}
-
-impl Image {
-    /// Looks for a program header that names a loader (elf(5), `PT_INTERP`). Any file may be given.
-    fn of(file: &File) -> Self {
-        const PT_INTERP: u32 = 3;
-        const MOST_HEADERS: u64 = 512;
-        let own_machine: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
-        let mut header = [0; 64];
-        if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"\x7fELF") {
-            return Self::Unknown;
-        }
-        let half =
-            |at: usize| header.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-        if header[4] != 2 || half(18) != own_machine {
-            return Self::OtherAbi;
-        }
-        let offset =
-            header.get(32..40).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let (size, count) = (u64::from(half(54)), u64::from(half(56)));
-        for index in 0..count.min(MOST_HEADERS) {
-            let mut kind = [0; 4];
-            let at = offset.saturating_add(index * size);
-            if file.read_exact_at(&mut kind, at).is_err() {
-                return Self::Unknown;
-            }
-            if u32::from_le_bytes(kind) == PT_INTERP {
-                return Self::Dynamic;
-            }
-        }
-        Self::Static
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -98,7 +39,7 @@ mod tests {
 
     fn reason_of(name: &str, bytes: &[u8], mode: u32) -> &'static str {
         let path = written(name, bytes, mode);
-        let reason = reason(&path);
+        let reason = reason(&path, None);
         std::fs::remove_file(path).unwrap();
         reason
     }
@@ -106,24 +47,29 @@ mod tests {
     /// An executable's beginning with one program header of this kind.
     fn elf(class: u8, header_kind: u32) -> Vec<u8> {
         let mut bytes = vec![0; 120];
-        bytes[..5].copy_from_slice(&[0x7f, b'E', b'L', b'F', class]);
+        bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
+        bytes[16] = 2;
         let machine: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
         bytes[18..20].copy_from_slice(&machine.to_le_bytes());
         bytes[32] = 64;
         bytes[54] = 56;
         bytes[56] = 1;
         bytes[64..68].copy_from_slice(&header_kind.to_le_bytes());
+        let loader = b"/bin/true\0";
+        bytes[72] = 120;
+        bytes[96] = loader.len() as u8;
+        bytes.extend_from_slice(loader);
         bytes
     }
 
     #[test]
     fn file_says_why_the_sensor_is_not_in_it() {
         assert_eq!("static", reason_of("static", &elf(2, 1), 0o755));
-        assert_eq!("not_loaded", reason_of("dynamic", &elf(2, 3), 0o755));
+        assert_eq!("foreign_libc", reason_of("dynamic", &elf(2, 3), 0o755));
         assert_eq!("setuid", reason_of("setuid", &elf(2, 3), 0o4755));
         assert_eq!("foreign_abi", reason_of("32-bit", &elf(1, 3), 0o755));
         assert_eq!("not_loaded", reason_of("text", b"hello", 0o755));
-        assert_eq!("not_loaded", reason(Path::new("/nonexistent")));
+        assert_eq!("not_loaded", reason(Path::new("/nonexistent"), None));
     }
 
     #[test]

@@ -1160,7 +1160,8 @@ impl Drain {
         let (Some(asked), Some(process)) = (image.asked.take(), &mut image.process) else { return };
         let visible = if image.pid_ns.is_none() { procfs::exe(image.pid) } else { None };
         let exe = visible.unwrap_or_else(|| asked.path.to_vec());
-        let reason = match blind::reason(Path::new(OsStr::from_bytes(&exe))) {
+        let pid = image.pid_ns.is_none().then_some(image.pid);
+        let reason = match blind::reason(Path::new(OsStr::from_bytes(&exe)), pid) {
             blind::UNKNOWN if asked.is_barred => "seccomp",
             reason => reason,
         };

@@ -5,7 +5,7 @@
 //! there they do as the program itself: nothing is written into its code. Whatever stands against it is found out first
 //! ([`target`]), and said.
 
-mod target;
+pub mod target;
 #[cfg(target_arch = "x86_64")]
 mod thread;
 

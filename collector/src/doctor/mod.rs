@@ -1,0 +1,155 @@
+//! `glassbox doctor`: what the sensor will and will not see here, why, and what to do about it.
+//!
+//! Finds the programs (a command's, a process's, those of a folder or of `PATH`), has [`crate::program`] look at each, adds
+//! what only a running process or this environment can tell, and writes a table or JSON. Changes nothing, starts nothing.
+
+mod process;
+mod report;
+mod tree;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::program::{Program, Root};
+use crate::sensor_path;
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Each program, in the order of the paths.
+    programs: Vec<Finding>,
+    /// What holds for all of them, or could not be looked at.
+    remarks: Vec<String>,
+}
+
+/// One program, and the process that runs it.
+#[derive(Debug)]
+struct Finding {
+    program: Program,
+    pid: Option<u32>,
+    /// What to do, where that is not what the program's reason says.
+    fix: Option<String>,
+    notes: Vec<String>,
+}
+
+impl Finding {
+    fn of(program: Program) -> Self {
+        let notes = program.notes.iter().map(|&note| note.to_owned()).collect();
+        Self { program, pid: None, fix: None, notes }
+    }
+
+    fn fix(&self) -> &str {
+        self.fix.as_deref().unwrap_or(self.program.reason.fix)
+    }
+}
+
+/// Carries out the command.
+pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
+    let mut is_single = true;
+    let mut findings = match (arguments.pid, &arguments.root, arguments.command.first()) {
+        (Some(pid), ..) => process::examine(pid)?,
+        (_, Some(folder), _) => {
+            is_single = false;
+            tree::examine(folder)?
+        }
+        (.., Some(name)) => command(name)?,
+        _ => {
+            is_single = false;
+            tree::search_path(std::env::var_os("PATH").as_deref().unwrap_or_default())
+        }
+    };
+    if arguments.pid.is_none() && arguments.root.is_none() {
+        findings.remarks.extend(surroundings());
+    }
+    let mut out = std::io::stdout().lock();
+    let written = match arguments.json {
+        true => report::json(&findings, &mut out),
+        false => report::table(&findings, arguments.all || is_single, &mut out),
+    };
+    written.map_err(|error| {
+        Failure::output(format!("cannot write what was found to stdout: {error}; send it elsewhere"))
+    })
+}
+
+/// What `glassbox run -- NAME` would execute.
+fn command(name: &OsStr) -> Result<Findings, Failure> {
+    let missing = || {
+        Failure::missing(format!(
+            "cannot find the command '{}'; check its spelling, or give its path",
+            Path::new(name).display()
+        ))
+    };
+    let path = find(name, std::env::var_os("PATH").as_deref().unwrap_or_default()).ok_or_else(missing)?;
+    let Some(program) = Program::at(&path, &Root::own()) else {
+        return Err(Failure::malformed(format!(
+            "'{}' is no program: neither an executable nor a script with a '#!' line; give the shell that runs it",
+            path.display()
+        )));
+    };
+    let mut findings = Findings { programs: vec![Finding::of(program)], ..Findings::default() };
+    // The program behind `#!/usr/bin/env NAME` is the one that matters.
+    if let Some(behind) = behind_env(&path) {
+        findings.programs.push(Finding::of(behind));
+    }
+    Ok(findings)
+}
+
+/// A name without a slash is searched in `PATH`, as execvp(3) does.
+fn find(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok().filter(|path| path.is_file());
+    }
+    let is_runnable = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(search).map(|folder| folder.join(name)).find(is_runnable)
+}
+
+fn behind_env(path: &Path) -> Option<Program> {
+    let start = std::fs::read(path).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    if !words.next()?.ends_with(b"/env") {
+        return None;
+    }
+    let name = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))?;
+    Program::at(&find(OsStr::from_bytes(name), &std::env::var_os("PATH")?)?, &Root::own())
+}
+
+/// What holds for whatever is started from here.
+fn surroundings() -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Err(failure) = sensor_path::find() {
+        remarks.push(failure.to_string());
+    }
+    let of = |name: &str| std::env::var_os(name).unwrap_or_default();
+    if of("GLASSBOX") == "off" {
+        remarks.push(
+            "GLASSBOX=off is set: the sensor does nothing in what is started from here; unset it".into(),
+        );
+    }
+    let preload = of("LD_PRELOAD");
+    if !preload.is_empty() {
+        remarks.push(format!(
+            "LD_PRELOAD names '{}': the sensor is appended, and what those libraries do in their own functions comes first",
+            Path::new(&preload).display()
+        ));
+    }
+    let is_filtered = crate::procfs::status(std::process::id(), "Seccomp").is_some_and(|mode| mode == "2");
+    if is_filtered {
+        remarks.push(
+            "a seccomp filter is in force here: one that kills for socket or memfd_create ends programs with the sensor; \
+             allow both"
+                .into(),
+        );
+    }
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if files.is_some_and(|files| files < 8) {
+        remarks.push("fewer than 8 open files are allowed: programs may have none free for the sensor's start; raise it (ulimit -n)".into());
+    }
+    remarks
+}

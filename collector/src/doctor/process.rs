@@ -1,0 +1,82 @@
+//! A process that runs: what is seen of it, and whether the sensor can be put into it.
+
+use std::path::{Path, PathBuf};
+
+use super::{Finding, Findings};
+use crate::failure::Failure;
+use crate::join::target::Target;
+use crate::procfs;
+use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
+use crate::sensor_path;
+
+/// The sensor could be there and is not.
+static NOT_LOADED: Reason = Reason {
+    name: "not_loaded",
+    coverage: Coverage::Blind,
+    why: "was started without the sensor",
+    fix: "start it with 'glassbox run'",
+    explains_silence: false,
+};
+
+/// Looks at a process.
+pub fn examine(pid: u32) -> Result<Findings, Failure> {
+    let gone = || Failure::missing(format!("there is no process {pid}; 'ps' lists those that run"));
+    let state = procfs::status(pid, "State").ok_or_else(gone)?;
+    if state.starts_with(['Z', 'X']) {
+        return Err(Failure::missing(format!("process {pid} has ended; nothing can be seen of it")));
+    }
+    let exe = procfs::exe(pid).ok_or_else(|| {
+        Failure::missing(format!(
+            "cannot see what process {pid} runs: a kernel thread, or another user's process; run as root"
+        ))
+    })?;
+    let path = PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(&exe).into_owned()));
+    // By /proc also a file that was removed since, or lies in another mount namespace.
+    let image = PathBuf::from(format!("/proc/{pid}/exe"));
+    let root = Root::at(Path::new(&format!("/proc/{pid}/root/")));
+    let mut program = Program::at(&image, &root)
+        .ok_or_else(|| Failure::missing(format!("cannot read what process {pid} runs; run as root")))?;
+    program.path = path;
+    let mut finding = Finding::of(program);
+    finding.pid = Some(pid);
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let has_sensor = maps.lines().any(|line| line.ends_with("/libglassbox.so"));
+    let has_ring = maps.lines().any(|line| line.contains("/memfd:glassbox"));
+    if has_ring {
+        finding.notes.push("the sensor is in it and reports".to_owned());
+        if finding.program.reason.coverage > Coverage::Partial {
+            finding.program.reason = &HOOKED;
+        }
+    } else {
+        finding.program.reason = not_seen(&finding.program, pid);
+        if has_sensor {
+            finding.notes.push("the sensor is in it and found no collector when it started".to_owned());
+        } else if finding.program.reason == &NOT_LOADED {
+            finding.fix = Some(match sensor_path::find().and_then(|sensor| Target::examine(pid, &sensor)) {
+                Ok(_) => format!("glassbox attach {pid}, or start it with 'glassbox run'"),
+                Err(failure) => failure.to_string(),
+            });
+        }
+    }
+    match procfs::status(pid, "Seccomp").as_deref() {
+        Some("1") => finding.notes.push("strict seccomp: no system call but read, write and exit".to_owned()),
+        Some("2") => finding.notes.push(
+            "a seccomp filter: the sensor makes no system call there, and the collector looks every 500 ms"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    Ok(Findings { programs: vec![finding], remarks: Vec::new() })
+}
+
+/// Why a process without the sensor has none.
+fn not_seen(program: &Program, pid: u32) -> &'static Reason {
+    let reason = program.reason;
+    if reason.explains_silence {
+        reason
+    } else if procfs::is_secure(pid) == Some(true) {
+        &SECURE
+    } else {
+        &NOT_LOADED
+    }
+}

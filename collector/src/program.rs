@@ -1,0 +1,391 @@
+//! What the sensor will see of a program, told from its file: for `glassbox doctor`, and for the reason of `sensor.blind`.
+//!
+//! Only headers are read, so the size of a program does not matter; any file may be given.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::{ReadCache, ReadRef};
+use object::{Endianness, FileKind};
+
+/// The kernel follows so many interpreters of interpreters (execve(2)).
+const MOST_INTERPRETERS: usize = 5;
+
+/// How much of a program is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coverage {
+    /// Everything that it does through libc.
+    Hooked,
+    /// That it runs, and a part of what it does.
+    Partial,
+    /// That cannot be told from here.
+    Unknown,
+    /// That it is run and ends, as far as its parent is seen.
+    Blind,
+}
+
+impl Coverage {
+    /// Its name in tables and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hooked => "hooked",
+            Self::Partial => "partial",
+            Self::Unknown => "unknown",
+            Self::Blind => "blind",
+        }
+    }
+}
+
+/// Why a program is seen as far as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Its name, the `reason` of `sensor.blind`; empty where there is nothing to say.
+    pub name: &'static str,
+    /// What follows from it.
+    pub coverage: Coverage,
+    /// Why that is so.
+    pub why: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+    /// Whether a program of which nothing was heard can have been silent for this.
+    pub explains_silence: bool,
+}
+
+/// Declares reasons, and the list of all.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $id:ident = $name:literal $coverage:ident $silence:literal: $why:literal; $fix:literal;)*) => {
+        $($(#[doc = $doc])+ pub static $id: Reason = Reason {
+            name: $name, coverage: Coverage::$coverage, why: $why, fix: $fix, explains_silence: $silence,
+        };)*
+    };
+}
+
+reasons! {
+    /// Nothing stands in the way.
+    HOOKED = "" Hooked false: ""; "";
+    /// No loader comes with it.
+    STATIC = "static" Blind true: "linked statically: no loader runs that would load the sensor"; "link it dynamically (Go: CGO_ENABLED=1 and -linkmode=external; Rust: a target without crt-static); what it starts is hooked again";
+    /// A program that changes its user.
+    SETUID = "setuid" Blind true: "set-uid or set-gid: the loader ignores LD_PRELOAD where an exec raises privileges"; "name the sensor in /etc/ld.so.preload (glibc), or run it as the user that it changes to";
+    /// A program with file capabilities.
+    CAPABILITIES = "capabilities" Blind true: "file capabilities: the loader ignores LD_PRELOAD where an exec raises privileges"; "name the sensor in /etc/ld.so.preload (glibc), or give the capabilities to the process (ambient) instead of the file";
+    /// A process whose exec raised privileges otherwise (a security module, a changed user).
+    SECURE = "secure" Blind true: "started with AT_SECURE: the loader ignored LD_PRELOAD"; "name the sensor in /etc/ld.so.preload (glibc)";
+    /// Of another machine.
+    FOREIGN_ABI = "foreign_abi" Blind true: "for another machine or word size than this sensor"; "use a sensor that is built for that machine";
+    /// Of another libc.
+    FOREIGN_LIBC = "foreign_libc" Blind true: "its loader is neither glibc's nor musl's"; "none: only glibc and musl are known";
+    /// A file that may be run and not be looked into.
+    UNREADABLE = "unreadable" Unknown true: "not readable for this user, so nothing can be told from it; a dynamic program is hooked all the same"; "run 'glassbox doctor' as root";
+    /// Built with a sanitizer whose runtime is a library.
+    SANITIZER = "sanitizer" Blind false: "a sanitizer's runtime insists on being the first library and ends the program otherwise"; "ASAN_OPTIONS=verify_asan_link_order=0, or link the runtime statically (clang's default)";
+    /// Go's runtime.
+    GO = "go" Partial false: "Go's runtime makes its system calls itself: only what C code in it does is seen, and what it starts"; "none for Go code; programs that it starts are hooked if they get its environment";
+    /// Nothing of libc in it.
+    NO_LIBC = "no_libc" Partial false: "uses no libc: that it starts and ends is seen, not what it does"; "none";
+    /// A loader that is not there.
+    NO_LOADER = "no_loader" Blind false: "its loader is not there, so it cannot be run"; "install the C library that it was linked for";
+    /// A script's interpreter that is not there.
+    NO_INTERPRETER = "no_interpreter" Blind false: "its interpreter is not there, so it cannot be run"; "install the interpreter";
+    /// No program that the kernel takes.
+    MALFORMED = "malformed" Blind false: "damaged: the kernel will not run it"; "install it anew";
+}
+
+/// A file system that programs live in: the machine's own, or a container's on disk.
+#[derive(Clone, Debug)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The machine's own.
+    pub fn own() -> Self {
+        Self(PathBuf::from("/"))
+    }
+
+    /// A folder: a root of its own if it has the folders of one.
+    pub fn at(folder: &Path) -> Self {
+        let is_root = ["etc", "lib", "usr"].iter().filter(|name| folder.join(name).is_dir()).count() >= 2;
+        if is_root { Self(folder.to_owned()) } else { Self::own() }
+    }
+
+    /// Where a path of a program lies.
+    fn place(&self, path: &Path) -> PathBuf {
+        let mut place = self.0.join(path.strip_prefix("/").unwrap_or(path));
+        // A link's target is a path of that root too.
+        for _ in 0..16 {
+            match std::fs::read_link(&place) {
+                Ok(target) if target.is_absolute() && self.0 != Path::new("/") => {
+                    place = self.0.join(target.strip_prefix("/").unwrap_or(&target));
+                }
+                _ => break,
+            }
+        }
+        place
+    }
+}
+
+/// What a program is, and what will be seen of it.
+#[derive(Debug)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `dynamic`, `static`, `static-pie`, `script`; empty where that cannot be told.
+    pub kind: &'static str,
+    /// The machine that it is for, where it is an ELF file.
+    pub machine: String,
+    /// `glibc`, `musl`, `none` or `other`, where that is known.
+    pub libc: &'static str,
+    /// The loader of a dynamic program, the interpreter of a script.
+    pub interpreter: Option<PathBuf>,
+    /// Why it is seen as far as it is.
+    pub reason: &'static Reason,
+    /// What else is worth knowing.
+    pub notes: Vec<&'static str>,
+}
+
+impl Program {
+    /// Looks at a file that somebody might execute. `None` if it is no program: no file, a library, or none of the forms that
+    /// the kernel executes.
+    pub fn at(path: &Path, root: &Root) -> Option<Self> {
+        Self::followed(path, root, MOST_INTERPRETERS)
+    }
+
+    fn followed(path: &Path, root: &Root, patience: usize) -> Option<Self> {
+        let mut program = Self {
+            path: path.to_owned(),
+            kind: "",
+            machine: String::new(),
+            libc: "",
+            interpreter: None,
+            reason: &HOOKED,
+            notes: Vec::new(),
+        };
+        // Not a device or a pipe, which would be read without end, or wait.
+        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                program.reason = if metadata.mode() & 0o6000 != 0 { &SETUID } else { &UNREADABLE };
+                return Some(program);
+            }
+            Err(_) => return None,
+        };
+        let mut start = [0; 256];
+        let len = file.read(&mut start).ok()?;
+        let start = start.get(..len).unwrap_or_default();
+        if let Some(interpreter) = interpreter(start) {
+            program.kind = "script";
+            let place = root.place(&interpreter);
+            program.interpreter = Some(interpreter);
+            // Set-uid bits of a script do nothing (execve(2)): its interpreter is the program.
+            let runs = if patience == 0 { None } else { Self::followed(&place, root, patience - 1) };
+            match runs {
+                Some(runs) => {
+                    (program.machine, program.libc, program.reason) = (runs.machine, runs.libc, runs.reason);
+                }
+                None => program.reason = &NO_INTERPRETER,
+            }
+            return Some(program);
+        }
+        if !start.starts_with(b"\x7fELF") {
+            return None;
+        }
+        let data = ReadCache::new(&file);
+        let image = match FileKind::parse(&data) {
+            Ok(FileKind::Elf64) => Image::read::<FileHeader64<Endianness>, _>(&data),
+            Ok(FileKind::Elf32) => Image::read::<FileHeader32<Endianness>, _>(&data),
+            _ => None,
+        };
+        let Some(image) = image else {
+            program.reason = &MALFORMED;
+            return Some(program);
+        };
+        if image.is_library {
+            return None;
+        }
+        let is_capable = rustix::fs::fgetxattr(&file, "security.capability", &mut [0; 64]).is_ok();
+        program.describe(&image);
+        program.reason = if metadata.mode() & 0o6000 != 0 {
+            &SETUID
+        } else if is_capable {
+            &CAPABILITIES
+        } else {
+            image.reason(root)
+        };
+        Some(program)
+    }
+
+    fn describe(&mut self, image: &Image) {
+        self.machine = image.machine();
+        self.libc = image.libc();
+        self.kind = match (&image.loader, image.is_movable) {
+            (Some(_), _) => "dynamic",
+            (None, true) => "static-pie",
+            (None, false) => "static",
+        };
+        self.interpreter = image.loader.clone();
+        for (library, note) in NOTES {
+            if image.needs(library) {
+                self.notes.push(note);
+            }
+        }
+    }
+}
+
+/// What a library among a program's own says of it.
+const NOTES: [(&str, &str); 2] = [
+    ("liburing.so", "may move bytes by io_uring, which are not counted"),
+    ("libseccomp.so", "may install a seccomp filter, after which the sensor makes no system call there"),
+];
+
+/// The interpreter in a script's first line.
+fn interpreter(start: &[u8]) -> Option<PathBuf> {
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let word = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(word)))
+}
+
+/// What an ELF file's headers say.
+#[derive(Debug)]
+struct Image {
+    machine: u16,
+    is_wide: bool,
+    is_little: bool,
+    loader: Option<PathBuf>,
+    is_library: bool,
+    /// Its addresses are relative: a position-independent program, or a library.
+    is_movable: bool,
+    needed: Vec<Vec<u8>>,
+    is_go: bool,
+}
+
+impl Image {
+    fn read<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Option<Self> {
+        let header = H::parse(data).ok()?;
+        let endian = header.endian().ok()?;
+        let headers = header.program_headers(endian, data).ok()?;
+        let mut image = Self {
+            machine: header.e_machine(endian),
+            is_wide: header.is_class_64(),
+            is_little: endian == Endianness::Little,
+            loader: None,
+            is_library: false,
+            is_movable: header.e_type(endian) == elf::ET_DYN,
+            needed: Vec::new(),
+            is_go: false,
+        };
+        let is_program = header.e_type(endian) == elf::ET_EXEC;
+        if !is_program && !image.is_movable {
+            // An object or a core: no program.
+            image.is_library = true;
+            return Some(image);
+        }
+        let (mut is_pie, mut names, mut wanted) = (false, 0, Vec::new());
+        for segment in headers {
+            if let Some(path) = segment.interpreter(endian, data).ok()? {
+                image.loader = Some(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())));
+            }
+            if let Some(entries) = segment.dynamic(endian, data).ok()? {
+                for entry in entries {
+                    let value: u64 = entry.d_val(endian).into();
+                    match entry.tag32(endian).map(i64::from) {
+                        Some(elf::DT_NEEDED) => wanted.push(value),
+                        Some(elf::DT_STRTAB) => names = value,
+                        Some(elf::DT_FLAGS_1) => is_pie = value & u64::from(elf::DF_1_PIE) != 0,
+                        _ => {}
+                    }
+                }
+            }
+            if let Ok(Some(mut notes)) = segment.notes(endian, data) {
+                while let Ok(Some(note)) = notes.next() {
+                    // cmd/link writes its build id as a note of the name "Go".
+                    image.is_go |= note.name() == b"Go";
+                }
+            }
+        }
+        image.needed = wanted
+            .iter()
+            .filter_map(|at| string::<H, R>(headers, endian, data, names.checked_add(*at)?))
+            .collect();
+        image.is_library = image.is_movable && image.loader.is_none() && !is_pie;
+        Some(image)
+    }
+
+    fn needs(&self, library: &str) -> bool {
+        self.needed.iter().any(|name| name.starts_with(library.as_bytes()))
+    }
+
+    fn machine(&self) -> String {
+        let name = match (self.machine, self.is_wide) {
+            (elf::EM_X86_64, true) => "x86_64",
+            (elf::EM_X86_64, false) => "x32",
+            (elf::EM_386, _) => "i386",
+            (elf::EM_AARCH64, _) => "aarch64",
+            (elf::EM_ARM, _) => "arm",
+            (elf::EM_RISCV, _) => "riscv",
+            (elf::EM_PPC64, _) => "ppc64",
+            (elf::EM_S390, _) => "s390",
+            (number, _) => return format!("machine-{number}"),
+        };
+        name.to_owned()
+    }
+
+    fn libc(&self) -> &'static str {
+        let Some(loader) = &self.loader else { return "none" };
+        let name = loader.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        let starts = |with: &str| name.starts_with(with.as_bytes());
+        if starts("ld-musl") {
+            "musl"
+        } else if starts("ld-linux") || starts("ld64.so") || starts("ld-2.") || starts("ld.so") {
+            "glibc"
+        } else {
+            "other"
+        }
+    }
+
+    fn reason(&self, root: &Root) -> &'static Reason {
+        let own = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
+        let Some(loader) = &self.loader else {
+            return if self.is_native(own) { &STATIC } else { &FOREIGN_ABI };
+        };
+        if !self.is_native(own) {
+            &FOREIGN_ABI
+        } else if !root.place(loader).exists() {
+            &NO_LOADER
+        } else if self.libc() == "other" {
+            &FOREIGN_LIBC
+        } else if ["libasan.so", "libtsan.so"].iter().any(|library| self.needs(library)) {
+            &SANITIZER
+        } else if self.is_go {
+            &GO
+        } else if !self.needs("libc.") && !self.needs("ld-musl") && self.needed.is_empty() {
+            &NO_LIBC
+        } else {
+            &HOOKED
+        }
+    }
+
+    fn is_native(&self, own: u16) -> bool {
+        self.machine == own && self.is_wide && self.is_little
+    }
+}
+
+/// The string that a program will have at `address`.
+fn string<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
+    headers: &[H::ProgramHeader],
+    endian: Endianness,
+    data: R,
+    address: u64,
+) -> Option<Vec<u8>> {
+    headers.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
+        let start: u64 = segment.p_vaddr(endian).into();
+        let (offset, len) = segment.file_range(endian);
+        let within = address.checked_sub(start).filter(|within| *within < len)?;
+        let at = offset.checked_add(within)?;
+        data.read_bytes_at_until(at..offset.checked_add(len)?, 0).ok().map(<[u8]>::to_vec)
+    })
+}
