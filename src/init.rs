@@ -469,6 +469,7 @@ fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> b
         pid: image.pid,
         ppid: image.ppid,
         slot: 0,
+        own_fds: [socket, memfd.unwrap_or(-1)],
         blind,
         exe,
     };

@@ -60,6 +60,8 @@ pub struct Attached {
     pub mapping: Mapping,
     /// The process whose image made it.
     pub identity: Identity,
+    /// Descriptors that /proc may still show and that are the sensor's.
+    pub own_fds: [i32; 2],
     /// Whether another collector read it before, and died.
     pub is_inherited: bool,
 }
@@ -253,6 +255,7 @@ impl Doorman {
                         id,
                         mapping,
                         identity,
+                        own_fds: [-1; 2],
                         is_inherited: true,
                     })));
                 }
@@ -516,7 +519,13 @@ impl Doorman {
                 self.next_ring += 1;
                 let blob = Note::of(&identity).encode();
                 self.tell_launcher(&ToLauncher::Keep { id, blob }, Some(&memfd));
-                self.tell(News::Attached(Box::new(Attached { id, mapping, identity, is_inherited: false })));
+                self.tell(News::Attached(Box::new(Attached {
+                    id,
+                    mapping,
+                    identity,
+                    own_fds: hello.own_fds,
+                    is_inherited: false,
+                })));
             }
             Err(refusal) => {
                 self.complain(&format!(
@@ -707,6 +716,7 @@ mod tests {
             pid: 999_999,
             ppid: 1,
             slot: 0,
+            own_fds: [-1; 2],
             blind: 0,
             exe: b"",
         }

@@ -40,6 +40,8 @@ pub struct Hello<'a> {
     pub ppid: u32,
     /// Slot of the ring that this process writes into; 0 for an image.
     pub slot: u8,
+    /// Descriptors that the sensor holds while it attaches, and closes then; -1 for none.
+    pub own_fds: [i32; 2],
     /// Why the process sends no ring: a value of [`Blind`]; 0 when it sends one.
     pub blind: u8,
     /// The image, where `blind` is set; else empty (the ring's first record says it).

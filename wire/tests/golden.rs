@@ -184,6 +184,7 @@ fn hello() -> Hello<'static> {
         pid: 0x3132_3334,
         ppid: 0x4142_4344,
         slot: 0,
+        own_fds: [3, 4],
         blind: Blind::FdLimit as u8,
         exe: b"/bin/true",
     }

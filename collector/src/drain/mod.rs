@@ -345,7 +345,7 @@ impl Drain {
 
     fn attach(&mut self, attached: Attached) {
         let now = now_ns();
-        let Attached { id, mapping, identity, is_inherited } = attached;
+        let Attached { id, mapping, identity, own_fds, is_inherited } = attached;
         let mut source = Source::new(id, mapping, is_inherited, now);
         source.shares_pids = identity.pid_ns.is_none() && identity.pid == identity.own_pid;
         source.pid_ns = identity.pid_ns;
@@ -363,7 +363,7 @@ impl Drain {
         if let Some(before) = before {
             self.end_by_exec(before, now);
         }
-        let seed = match (&identity.pid_ns, is_inherited, before, parent) {
+        let mut seed = match (&identity.pid_ns, is_inherited, before, parent) {
             // What it did before the exec is known.
             (Some(_), ..) | (None, false, Some(_), _) => Vec::new(),
             // Who started it is not seen: everything it inherited is news.
@@ -373,6 +373,7 @@ impl Drain {
                 (0..3).filter_map(|fd| Some((fd, procfs::descriptor(identity.pid, fd)?))).collect()
             }
         };
+        seed.retain(|(fd, _)| !own_fds.contains(fd));
         let source_index = self.sources.insert(source);
         let life = before.and_then(|before| Some(self.images.get(before)?.life));
         let index = self.add_image(source_index, Some(0), identity, is_inherited, life);

@@ -64,6 +64,7 @@ impl Sensor {
         Attached {
             id: u64::from(self.pid),
             mapping: Mapping::of(&self.memfd).unwrap(),
+            own_fds: [-1; 2],
             identity: Identity {
                 pid: self.pid,
                 own_pid: self.pid,
