@@ -398,6 +398,7 @@ fn form(event: &Event) -> Vec<String> {
         // A memory file and a socket or pipe have no place in the tree of files.
         let path = event.path();
         demand(path.starts_with('/') || path.contains(':'), "`path` is not absolute");
+        demand(!path.contains("memfd:glassbox"), "`path` is the sensor's own ring");
         let has_dots = path.split('/').any(|part| part == "." || part == "..");
         demand(!(path.starts_with('/') && has_dots), "`path` has dots in it");
     }
