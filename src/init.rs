@@ -36,9 +36,24 @@ struct Auxiliary {
 
 impl Auxiliary {
     fn read() -> Option<Self> {
+        let asked = Self::from(sys::auxiliary_vector);
+        asked.filter(Self::is_of_this_stack).or_else(|| Self::from(sys::auxiliary_file))
+    }
+
+    fn from(source: fn(&mut [usize]) -> sys::Result<usize>) -> Option<Self> {
         let mut auxiliary = Self { words: [0; 128], len: 0 };
-        auxiliary.len = sys::auxiliary_vector(&mut auxiliary.words).ok()?;
+        auxiliary.len = source(&mut auxiliary.words).ok()?;
         Some(auxiliary)
+    }
+
+    /// Whether it describes the program that we are in, which then runs on the stack that it points to.
+    ///
+    /// Under valgrind the kernel's describes valgrind, whose program lies elsewhere and whose vDSO is gone.
+    fn is_of_this_stack(&self) -> bool {
+        let here = (&raw const *self) as usize;
+        let name = self.get(libc::AT_EXECFN).unwrap_or(0);
+        // Between the two are arguments and environment, at most 6 MiB (execve(2)), and what was called so far.
+        name.checked_sub(here).is_some_and(|distance| distance < 16 << 20)
     }
 
     fn get(&self, key: u64) -> Option<usize> {

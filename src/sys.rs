@@ -17,7 +17,8 @@ use crate::arch::syscall6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
-type Result<T> = core::result::Result<T, Errno>;
+/// What a system call gives.
+pub type Result<T> = core::result::Result<T, Errno>;
 
 macro_rules! call {
     ($number:ident $(, $argument:expr)*) => {{
@@ -51,19 +52,20 @@ pub fn close(fd: c_int) {
     let _ = call!(SYS_close, fd);
 }
 
-/// The auxiliary vector, as pairs; from prctl (Linux 6.4), else from /proc.
+/// The auxiliary vector as the kernel made it, as pairs; gives the words (prctl(2), `PR_GET_AUXV`, Linux 6.4).
 pub fn auxiliary_vector(into: &mut [usize]) -> Result<usize> {
     const PR_GET_AUXV: usize = 0x4155_5856;
     let bytes = size_of_val(into);
-    let got = match call!(SYS_prctl, PR_GET_AUXV, into.as_mut_ptr(), bytes, 0, 0) {
-        Ok(bytes_there) => bytes_there.min(bytes),
-        Err(_) => {
-            // SAFETY: any bytes are valid numbers, and the length is the slice's own.
-            let raw = unsafe { core::slice::from_raw_parts_mut(into.as_mut_ptr().cast::<u8>(), bytes) };
-            read_file(c"/proc/self/auxv", raw)?
-        }
-    };
-    Ok(got / size_of::<usize>())
+    let got = call!(SYS_prctl, PR_GET_AUXV, into.as_mut_ptr(), bytes, 0, 0)?;
+    Ok(got.min(bytes) / size_of::<usize>())
+}
+
+/// The same from `/proc`, where emulators put the one that they made.
+pub fn auxiliary_file(into: &mut [usize]) -> Result<usize> {
+    let bytes = size_of_val(into);
+    // SAFETY: any bytes are valid numbers, and the length is the slice's own.
+    let raw = unsafe { core::slice::from_raw_parts_mut(into.as_mut_ptr().cast::<u8>(), bytes) };
+    Ok(read_file(c"/proc/self/auxv", raw)? / size_of::<usize>())
 }
 
 /// getpid(2).
