@@ -98,4 +98,11 @@ crate::hooks! { family exec = 6;
     fails: MinusOne;
     event: FileClose;
     instead |row, real| fds::close_stream(row, stream, || real(stream));
+
+    /// wordexp(3): where the words hold a command, a shell runs it; told with all the words.
+    unsafe fn wordexp(words: *const c_char, result: *mut c_void, flags: c_int) -> c_int;
+    symbols: "wordexp";
+    fails: ErrorNumber;
+    event: ProcessExec, ProcessFork;
+    instead |row, real| exec::expanded(row, words, flags, || real(words, result, flags));
 }

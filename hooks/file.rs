@@ -120,5 +120,40 @@ crate::hooks! { family file = 1;
     event: FileOpen;
     after |call, _count| fds::directory_read(call, dir, path);
 
+    /// sem_open(3): a named semaphore, a file in /dev/shm; it leaves no descriptor.
+    unsafe fn sem_open(name: *const c_char, flags: c_int, mode: mode_t, value: c_uint) -> *mut c_void;
+    symbols: "sem_open";
+    fails: Null;
+    event: FileOpen;
+    after |call, _semaphore| fds::semaphore_opened(call, name, flags, creation_mode(flags, mode));
+
+    /// setmntent(3): opens a table of mounts as a stream.
+    unsafe fn setmntent(path: *const c_char, mode: *const c_char) -> *mut FILE;
+    symbols: "setmntent", "__setmntent";
+    fails: Null;
+    event: FileOpen;
+    after |call, stream| fds::stream_opened(call, stream, path, mode);
+
+    /// posix_openpt(3): the controlling side of a new terminal.
+    unsafe fn posix_openpt(flags: c_int) -> c_int;
+    symbols: "posix_openpt";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, fds::TERMINALS, flags, None);
+
+    /// getpt(3): posix_openpt, before there was that.
+    unsafe fn getpt() -> c_int;
+    symbols: "getpt";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::file_opened(call, AT_FDCWD, fds::TERMINALS, O_RDWR, None);
+
+    /// openpty(3): both sides of a new terminal; told of the controlling side.
+    unsafe fn openpty(controller: *mut c_int, terminal: *mut c_int, name: *mut c_char, settings: *const c_void, size: *const c_void) -> c_int;
+    symbols: "openpty";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _ret| if !call.outcome.failed { fds::terminal_opened(call.row, *controller); fds::received(call.row, *terminal, false) };
+
     names: openat2;
 }

@@ -100,5 +100,26 @@ crate::hooks! { family process = 7;
     event: ProcessControl;
     instead |row, real| identity::controlled(row, option, a, identity::seal_of(option, a), b as *const libc::sock_fprog, || real(option, a, b, c, d));
 
+    /// forkpty(3): a child on a terminal of its own.
+    unsafe fn forkpty(controller: *mut c_int, name: *mut c_char, settings: *const c_void, size: *const c_void) -> pid_t;
+    symbols: "forkpty";
+    fails: MinusOne;
+    event: ProcessFork, FileOpen;
+    instead |row, real| lineage::fork_on_terminal(row, controller, || real(controller, name, settings, size));
+
+    /// login_tty(3): a terminal becomes the standard streams.
+    unsafe fn login_tty(fd: c_int) -> c_int;
+    symbols: "login_tty";
+    fails: MinusOne;
+    event: FdDuplicate, FileClose;
+    instead |row, real| fds::made_standard(row, fd, || real(fd));
+
+    /// daemon(3): goes on as a child of its own; the child is not named, since it is who comes back.
+    unsafe fn daemon(keeps_directory: c_int, keeps_streams: c_int) -> c_int;
+    symbols: "daemon";
+    fails: MinusOne;
+    event: ProcessFork;
+    instead |row, real| lineage::daemonised(row, keeps_directory, keeps_streams, || real(keeps_directory, keeps_streams));
+
     names: seccomp;
 }

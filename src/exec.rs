@@ -227,6 +227,30 @@ pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_
     ret
 }
 
+/// wordexp(3). Without a command among the words, or where none is allowed, it starts nothing.
+///
+/// # Safety
+/// `words` is a C string.
+pub unsafe fn expanded(row: Row, words: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let text = unsafe { capture::text(words, 4096) }.unwrap_or_default();
+    let holds_command = text.contains(&b'`') || text.windows(2).any(|pair| pair == b"$(");
+    if state::ring().is_none() || !holds_command || flags & WRDE_NOCMD != 0 {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { tell_shell(row, words) };
+    let loan = Loan::begin();
+    let ret = real();
+    loan.end();
+    // What it returns says what was wrong with the words.
+    emit::after(Call { row, outcome: Outcome::success(ret.into()) }, 0, &ProcessFork { child: None });
+    ret
+}
+
+/// `WRDE_NOCMD`, <wordexp.h> of glibc and musl.
+const WRDE_NOCMD: c_int = 4;
+
 /// popen(3): the descriptor of the stream is a pipe.
 ///
 /// # Safety

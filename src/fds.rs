@@ -110,6 +110,52 @@ pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags
     report(call, path, call.outcome.ret as c_int, flags, mode);
 }
 
+/// sem_open(3): the semaphore is a file in /dev/shm, mapped and closed again.
+///
+/// # Safety
+/// `name` is the call's.
+pub unsafe fn semaphore_opened(call: Call, name: *const c_char, flags: c_int, mode: Option<u32>) {
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, b"/dev/shm/sem.", without_slashes(name)) };
+    let flags = OpenFlags((flags | libc::O_RDWR | libc::O_NOFOLLOW) as u32);
+    emit::after(call, 0, &FileOpen { path, fd: None, flags, mode });
+}
+
+/// What every new terminal is opened by.
+pub const TERMINALS: *const c_char = c"/dev/ptmx".as_ptr();
+
+/// The controlling side of a terminal, made by openpty(3) or forkpty(3).
+pub fn terminal_opened(row: Row, fd: c_int) {
+    let call = Call { row, outcome: Outcome::success(fd.into()) };
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/dev/ptmx") };
+    report(call, path, fd, libc::O_RDWR, None);
+}
+
+/// The standard streams are something else than they were, by a call that libc made inside itself.
+pub fn standard_changed(row: Row) {
+    for fd in 0..3 {
+        received(row, fd, false);
+    }
+}
+
+/// login_tty(3): `fd` becomes the standard streams, and is closed.
+pub fn made_standard(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    let ret = real();
+    if state::ring().is_none() || ret != 0 {
+        return ret;
+    }
+    let call = Call { row, outcome: Outcome::success(0) };
+    for target in 0..3 {
+        emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(false) });
+        opened(target);
+    }
+    if fd > 2 {
+        close(row, fd, || 0);
+    }
+    ret
+}
+
 /// Room for a prefix and a name: 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
 const NAME_LEN: usize = 288;
 
@@ -145,11 +191,27 @@ pub fn made(call: Call, fd: c_int, label: &[u8], cloexec: bool) {
     }
 }
 
-/// A descriptor that another process opened, received in a message or taken by pidfd_getfd(2): the kernel is asked what it
-/// is, unless the process shut itself off.
-#[cold]
+/// A descriptor that another process opened, received in a message or taken by pidfd_getfd(2).
 pub fn received(row: Row, fd: c_int, cloexec: bool) {
     opened(fd);
+    identify(row, fd, cloexec);
+}
+
+/// A stream is about to be closed: one that libc opened inside itself (getpwnam(3)) is identified first. The standard
+/// streams, which every second program closes at its end, are known well enough.
+pub fn stream_closes(row: Row, fd: c_int) {
+    let is_known = |ring: Mapped| {
+        let caller = state::caller(ring)?;
+        Some(ring.fd(caller.slot, fd)?.look().is_open)
+    };
+    if fd > 2 && state::ring().and_then(is_known) == Some(false) {
+        identify(row, fd, true);
+    }
+}
+
+/// Asks the kernel what a descriptor is that nobody told of, unless the process shut itself off.
+#[cold]
+fn identify(row: Row, fd: c_int, cloexec: bool) {
     if state::seal() != Seal::Open {
         return;
     }

@@ -6,12 +6,13 @@
 
 use core::ffi::{c_int, c_void};
 
-use wire::events::ProcessFork;
+use wire::events::{DirChange, ProcessFork};
+use wire::fields::{AT_FDCWD, Path};
 
 use crate::emit;
 use crate::fail::{Fails, MinusOne, Outcome, set_errno};
 use crate::hook::{Call, Row};
-use crate::{state, sys};
+use crate::{fds, state, sys};
 
 /// fork(2) and its like.
 pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
@@ -27,6 +28,49 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
         report(row, <MinusOne as Fails<c_int>>::outcome(&pid));
     }
     pid
+}
+
+/// forkpty(3): the child's standard streams are the new terminal, whose other side the parent holds.
+///
+/// # Safety
+/// `controller` is the call's.
+pub unsafe fn fork_on_terminal(row: Row, controller: *const c_int, real: impl FnOnce() -> c_int) -> c_int {
+    let pid = fork(row, real);
+    if state::ring().is_some() {
+        match pid {
+            0 => fds::standard_changed(row),
+            // SAFETY: the call succeeded, so it wrote the descriptor.
+            1.. => fds::terminal_opened(row, unsafe { *controller }),
+            _ => {}
+        }
+    }
+    pid
+}
+
+/// daemon(3): who comes back is the child, in `/` and with /dev/null for its streams unless it keeps what it had.
+pub fn daemonised(
+    row: Row,
+    keeps_directory: c_int,
+    keeps_streams: c_int,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    if state::ring().is_none() {
+        return real();
+    }
+    emit::before(row, 0, &ProcessFork { child: None });
+    let parent = state::known_pid();
+    let ret = real();
+    if ret != 0 {
+        return ret;
+    }
+    state::forget_parent(parent);
+    if keeps_directory == 0 {
+        emit::track(row, &DirChange { path: Path { dir: AT_FDCWD, raw: Some(b"/") } });
+    }
+    if keeps_streams == 0 {
+        fds::standard_changed(row);
+    }
+    ret
 }
 
 /// Tells of a new process, or of one that could not be made.

@@ -4,8 +4,8 @@ pub use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub use core::ptr::null;
 
 pub use libc::{
-    AT_REMOVEDIR, CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, S_IFIFO, addrinfo,
-    gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rusage, uid_t,
+    AT_REMOVEDIR, CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, S_IFIFO,
+    addrinfo, gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rusage, uid_t,
 };
 pub use wire::fields::{AT_FDCWD, Trace};
 
@@ -24,7 +24,7 @@ pub type Strings = *const *const c_char;
 pub type Entry = Option<lineage::Entry>;
 
 /// How mkstemp(3) opens what it makes.
-pub const TEMPORARY: c_int = libc::O_RDWR | O_CREAT | libc::O_EXCL;
+pub const TEMPORARY: c_int = O_RDWR | O_CREAT | libc::O_EXCL;
 
 /// The symbol before a row's first: none.
 pub const SYMBOL: &core::ffi::CStr = c"";

@@ -123,6 +123,7 @@ unsafe extern "C" fn closes(stream: Stream) -> c_int {
     let real = unsafe { core::mem::transmute::<usize, Close>(real(&CLOSE)) };
     // SAFETY: libc's own stream.
     let fd = unsafe { fds::of_stream(stream) };
+    fds::stream_closes(STREAM_CLOSED, fd);
     // SAFETY: libc's argument.
     fds::close(STREAM_CLOSED, fd, || unsafe { real(stream) })
 }

@@ -481,3 +481,66 @@ fn a_streams_close_is_its_fclose() {
     let refused = seen.closes("full")[0];
     assert_eq!(Some(0), refused.number("ret"), "the descriptor was closed, whatever became of the bytes");
 }
+
+/// What was told between two marks of `inside`: event, function, and what it was about.
+fn told_at<'e>(seen: &'e Events, mark: &str) -> Vec<(&'e str, &'e str, &'e str)> {
+    let is_mark = |event: &&Event| event.name() == "file.unlink" && event.path().contains("/at/");
+    let own = seen.iter().find(|event| event.name() == "process.start").unwrap().pid();
+    seen.iter()
+        .filter(|event| event.pid() == own)
+        .skip_while(|event| !(is_mark(event) && event.path().ends_with(&format!("/at/{mark}"))))
+        .skip(1)
+        .take_while(|event| !is_mark(event))
+        .map(|event| (event.name(), event.call(), event.path()))
+        .collect()
+}
+
+#[test]
+fn what_libc_does_inside_is_told_by_the_function_that_was_called() {
+    let seen = sensed("inside", &[]).events;
+    let has = |mark: &str, what: (&str, &str, &str)| {
+        let told = told_at(&seen, mark);
+        assert!(told.contains(&what), "{mark}: {told:?}");
+    };
+
+    has("sem_open", ("file.open", "sem_open", "/dev/shm/sem.glassbox-inside"));
+    assert!(told_at(&seen, "setmntent").iter().any(|(event, call, path)| {
+        (*event, *call) == ("file.open", "setmntent") && path.ends_with("/tree/table")
+    }));
+    has("posix_openpt", ("file.open", "posix_openpt", "/dev/ptmx"));
+    has("openpty", ("file.open", "openpty", "/dev/ptmx"));
+    has("forkpty", ("process.fork", "forkpty", ""));
+    has("forkpty", ("file.open", "forkpty", "/dev/ptmx"));
+    has("wordexp", ("process.exec", "wordexp", "/bin/sh"));
+    assert_eq!(1, told_at(&seen, "wordexp").iter().filter(|(event, ..)| *event == "process.exec").count());
+    // Nothing tells of the open, but what was read is known by its name.
+    has("quiet", ("file.close", "fclose", "/etc/passwd"));
+}
+
+#[test]
+fn streams_on_a_terminal_of_ones_own_are_known() {
+    let seen = sensed("inside", &[]).events;
+
+    for (bytes, call) in [(3, "login_tty"), (6, "forkpty")] {
+        let close = seen.only(call, |event| {
+            event.name() == "file.close"
+                && event.number("fd") == Some(1)
+                && event.number("bytes_written") == Some(bytes)
+        });
+        assert!(close.path().starts_with("/dev/pts/"), "{call}: {close:?}");
+    }
+}
+
+#[test]
+fn a_daemon_is_in_the_root_and_writes_to_nowhere() {
+    let seen = sensed("inside", &[]).events;
+
+    assert_eq!(1, seen.named("process.fork").filter(|fork| fork.call() == "daemon").count());
+    assert_eq!("/etc/passwd", seen.opens("passwd")[0].path());
+    let lost = seen.only("the close", |event| {
+        event.name() == "file.close"
+            && event.number("fd") == Some(0)
+            && event.number("bytes_written") == Some(4)
+    });
+    assert_eq!("/dev/null", lost.path());
+}

@@ -29,6 +29,11 @@ fn streams_move_and_refuse_what_they_do_bare() {
 }
 
 #[test]
+fn what_libc_does_inside_goes_as_it_does_bare() {
+    unnoticed("inside");
+}
+
+#[test]
 fn names_are_asked_and_answered_as_they_are_bare() {
     unnoticed("resolver");
 }

@@ -1,0 +1,40 @@
+//! Every event of the table is told of some real program.
+//!
+//! What each event says is tested family by family (`hooks_*.rs`), and how many of them are told, against strace
+//! (`strace.rs`). This only finds the event that nothing here ever makes.
+
+use std::collections::BTreeSet;
+
+use glassbox_tests::scene::sensed;
+use glassbox_tests::victim::victim;
+use wire::schema::EVENTS;
+
+/// Programs that between them make every event that a healthy run can show.
+const PROGRAMS: [&str; 8] =
+    ["close_family", "names", "file_names", "security", "sockets", "statuses", "inside", "dlopen_runpath"];
+
+/// What only a run shows in which something went wrong, and the test of it.
+const FAULTS: [(&str, &str); 3] = [
+    ("sensor.loss", "faults.rs"),
+    ("sensor.blind", "hooks_exec.rs"),
+    ("sensor.evasion", "none: calls past the hooks are not found out"),
+];
+
+#[test]
+fn every_event_of_the_table_is_told_of_some_program() {
+    let mut told = BTreeSet::new();
+    for program in PROGRAMS {
+        for run in &victim(program).runs {
+            let arguments: Vec<&str> = run.iter().map(String::as_str).collect();
+            told.extend(sensed(program, &arguments).events.iter().map(|event| event.name().to_owned()));
+        }
+    }
+
+    let never: Vec<&str> = EVENTS
+        .iter()
+        .map(|spec| spec.name)
+        .filter(|name| !told.contains(*name) && !FAULTS.iter().any(|(fault, _)| fault == name))
+        .collect();
+
+    assert_eq!(Vec::<&str>::new(), never);
+}
