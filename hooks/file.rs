@@ -155,5 +155,12 @@ crate::hooks! { family file = 1;
     event: FileOpen;
     after |call, _ret| if !call.outcome.failed { fds::terminal_opened(call.row, *controller); fds::received(call.row, *terminal, false) };
 
+    /// glob(3): reads the names of the folder that a pattern's first wildcard is in; deeper ones are not told.
+    unsafe fn glob(pattern: *const c_char, flags: c_int, on_error: *const c_void, found: *mut c_void) -> c_int;
+    symbols: "glob", "glob64";
+    fails: ErrorNumber;
+    event: FileOpen;
+    instead |row, real| fds::glob(row, pattern, flags, || real(pattern, flags, on_error, found));
+
     names: openat2;
 }

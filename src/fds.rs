@@ -12,7 +12,7 @@ use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path};
 use wire::ring::layout::Mapped;
 
 use crate::emit::{self, Stamp, Way};
-use crate::fail::{Fails, MinusOne, Outcome};
+use crate::fail::{self, Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
 use crate::state::{self, Seal};
@@ -84,6 +84,53 @@ pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
     // SAFETY: the caller's promise.
     let path = unsafe { capture::path(call.outcome, dir, path) };
     emit::after(call, 0, &FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None });
+}
+
+/// glob(3): tells the folder that a pattern's first wildcard is in, if there is one. What glob gives says only whether
+/// something was found, so errno does, which it leaves as reading the folder left it.
+///
+/// # Safety
+/// `pattern` and `flags` are the call's.
+pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    // <glob.h> of glibc: functions of the caller's own read folders, or the pattern means something else.
+    const OTHERWISE: c_int = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14;
+    const GLOB_NOMATCH: c_int = 3;
+    if state::ring().is_none() || flags & OTHERWISE != 0 || sys::is_wild(pattern) {
+        return real();
+    }
+    let before = fail::errno();
+    fail::set_errno(0);
+    let ret = real();
+    let errno = fail::errno();
+    if errno == 0 {
+        fail::set_errno(before);
+    }
+    let error = match ret {
+        0 => Some(0),
+        GLOB_NOMATCH if matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Some(errno),
+        GLOB_NOMATCH => Some(0),
+        _ => None,
+    };
+    // SAFETY: glob has read it.
+    let folder = unsafe { capture::text(pattern, 4096) }.and_then(folder_of_pattern);
+    if let (Some(error), Some(folder)) = (error, folder) {
+        let failed = error != 0;
+        let outcome = Outcome { ret: if failed { -1 } else { 0 }, errno: error as u16, failed };
+        let path = Path { dir: AT_FDCWD, raw: Some(folder) };
+        let open = FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None };
+        emit::after(Call { row, outcome }, 0, &open);
+    }
+    ret
+}
+
+/// The folder whose names decide about the first part of a pattern that has a wildcard; `None` without one.
+fn folder_of_pattern(pattern: &[u8]) -> Option<&[u8]> {
+    let wildcard = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'['))?;
+    match pattern.get(..wildcard)?.iter().rposition(|byte| *byte == b'/') {
+        None => Some(b"."),
+        Some(0) => Some(b"/"),
+        Some(end) => pattern.get(..end),
+    }
 }
 
 /// A temporary file was opened as a stream, tmpfile(3). Its path is the directory's, as with `O_TMPFILE`: glibc opens it
@@ -368,7 +415,7 @@ pub unsafe fn reopen(
     }
     let ret = real();
     if !path.is_null() {
-        let call = Call { row, outcome: <crate::fail::Null as Fails<*mut libc::FILE>>::outcome(&ret) };
+        let call = Call { row, outcome: <fail::Null as Fails<*mut libc::FILE>>::outcome(&ret) };
         // SAFETY: the caller's promise.
         unsafe { stream_opened(call, ret, path, mode) };
     }
@@ -474,12 +521,12 @@ unsafe fn of_directory(directory: *mut libc::DIR) -> c_int {
 /// `object` is null or what the function takes.
 unsafe fn descriptor(function: Option<usize>, object: *mut u8) -> c_int {
     let (false, Some(address)) = (object.is_null(), function) else { return -1 };
-    let errno = crate::fail::errno();
+    let errno = fail::errno();
     // SAFETY: the caller's promise.
     let fd =
         unsafe { core::mem::transmute::<usize, unsafe extern "C" fn(*mut u8) -> c_int>(address)(object) };
     if fd < 0 {
-        crate::fail::set_errno(errno);
+        fail::set_errno(errno);
     }
     fd
 }

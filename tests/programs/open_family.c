@@ -7,6 +7,7 @@
  */
 #include "victim.h"
 #include <dirent.h>
+#include <glob.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
 
@@ -83,6 +84,11 @@ int main(void) {
     say("scandir: %d\n", count);
     while (count > 0) free(names[--count]);
     SHOW(scandir("scandir.missing", &names, NULL, NULL));
+    glob_t matches;
+    SHOW(glob("dir/*", 0, NULL, &matches));
+    SHOW(glob("dir/none-*", 0, NULL, &matches));
+    SHOW(glob("glob.missing/*", 0, NULL, &matches));
+    SHOW(glob("no-wildcard", 0, NULL, &matches));
 
     char name[64];
     strcpy(name, "mkstemp.XXXXXX"), FD("mkstemp", mkstemp(name));

@@ -380,12 +380,14 @@ fn form(event: &Event) -> Vec<String> {
         demand(is_name, "`error` is no errno's name");
     } else if let Some((_, fields)) = KNOWN.iter().find(|(known, _)| *known == name) {
         // Of a descriptor that was there before the first image, nobody may know these: `closes_without_path` looks
-        // after the others. system and popen keep the number of their child to themselves, scandir and sem_open their
-        // descriptor; and of daemon(3) only the child comes back.
+        // after the others. system and popen keep the number of their child to themselves, scandir, glob and
+        // sem_open their descriptor; and of daemon(3) only the child comes back.
         let may_be_absent = |field: &str| match name {
             "file.close" | "net.close" => ["path", "open_ns"].contains(&field),
             "process.fork" => ["system", "popen", "wordexp", "daemon"].contains(&event.call()),
-            "file.open" => field == "fd" && ["scandir", "scandirat", "sem_open"].contains(&event.call()),
+            "file.open" => {
+                field == "fd" && ["scandir", "scandirat", "sem_open", "glob"].contains(&event.call())
+            }
             _ => false,
         };
         for field in fields.iter().filter(|field| !may_be_absent(field)) {

@@ -39,6 +39,7 @@ fn every_way_to_open_is_reported_once_with_its_own_name() {
         ("freopen.second", "freopen", 1),
         ("opendir.missing", "opendir", 1),
         ("scandir.missing", "scandir", 1),
+        ("glob.missing", "glob", 1),
     ];
     let mut wrong = Vec::new();
     for (file, call, times) in expected {
@@ -72,6 +73,8 @@ fn files_that_libc_opens_for_a_call_are_reported_under_it() {
         assert!(flags(nameless).contains(&"O_TMPFILE"), "{nameless:?}");
         assert_eq!(1, seen.named("file.close").filter(|close| close.path() == "/tmp").count());
         assert!(listed.is_file("dir"), "{listed:?}");
+        let globbed = seen.iter().filter(|event| event.call() == "glob" && event.is_file("dir"));
+        assert_eq!(2, globbed.filter(|event| !event.has_failed()).count(), "{}", seen.outline());
     }
 }
 

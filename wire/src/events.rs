@@ -305,7 +305,7 @@ events {
         sent<'a> {
             /// The file; for memfd_create `memfd:` and its name.
             path: Path<'a>,
-            /// The new descriptor; absent for scandir, which leaves none.
+            /// The new descriptor; absent for scandir and glob, which leave none.
             fd: Option<i32>,
             /// How it was opened; for fopen what the mode string means.
             flags: OpenFlags,

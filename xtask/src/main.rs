@@ -32,7 +32,8 @@ usage: cargo xtask COMMAND
   gen-docs [--check]     writes docs/events.md and docs/hooks.md from their tables, or says if stale
   fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
   demo                   builds everything and shows the sensor on real programs
-  recall [NAME…]         what was reported against what strace saw, program by program (--list names them)
+  recall [NAME…]         what was reported against what strace saw, program by program (--list names them;
+                         --write: all of them, into docs/recall.md)
   transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them)
   bench [NAME…]          the cost table, interleaved with the bare program (bench --help says more)";
 

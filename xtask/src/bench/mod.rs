@@ -5,7 +5,7 @@
 //! uses on its own core is a column of its own: it is a price too, but not one that the program waits for.
 
 mod cases;
-mod machine;
+pub mod machine;
 mod peers;
 mod programs;
 mod report;
