@@ -36,6 +36,9 @@ pub trait Fails<R> {
 static ERRNO_LOCATION: Real = Real::new();
 
 fn errno_location() -> Option<*mut c_int> {
+    // libc looks for it behind a pointer that is not there either.
+    #[cfg(not(test))]
+    crate::arch::thread_block()?;
     let address = ERRNO_LOCATION.get(c"__errno_location")?;
     // SAFETY: `int *__errno_location(void)` of glibc and musl (LSB, "libc").
     Some(unsafe { core::mem::transmute::<usize, extern "C" fn() -> *mut c_int>(address)() })

@@ -92,7 +92,16 @@ const TAKEN: u32 = 1 << u8::BITS;
 #[cfg(not(test))]
 #[inline(always)]
 fn thread() -> *mut Thread {
-    arch::thread_block().cast()
+    arch::thread_block().map_or_else(foreign, NonNull::as_ptr).cast()
+}
+
+/// The block of threads whose thread-local storage is not libc's. They share it: one of them at a time is known to exist, a
+/// child for which its parent waits (vfork with `CLONE_SETTLS`).
+#[cfg(not(test))]
+#[cold]
+fn foreign() -> *mut u8 {
+    static BLOCK: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+    BLOCK.as_ptr().cast_mut().cast()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use core::arch::asm;
 #[cfg(not(test))]
 use core::arch::global_asm;
+#[cfg(not(test))]
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Relocations that put a symbol's address into a word: R_AARCH64_ABS64, R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT (AAELF64, 5.7).
@@ -53,7 +55,7 @@ pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
 /// The address of this thread's block: initial-exec TLS, no call, no allocation.
 #[cfg(not(test))]
 #[inline(always)]
-pub fn thread_block() -> *mut u8 {
+pub fn thread_block() -> Option<NonNull<u8>> {
     let address: *mut u8;
     // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the thread
     // pointer register.
@@ -68,7 +70,7 @@ pub fn thread_block() -> *mut u8 {
             options(nostack, pure, readonly),
         );
     }
-    address
+    NonNull::new(address)
 }
 
 #[cfg(not(test))]

@@ -3,6 +3,8 @@
 use core::arch::asm;
 #[cfg(not(test))]
 use core::arch::global_asm;
+#[cfg(not(test))]
+use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 /// Relocations that put a symbol's address into a word: R_X86_64_64, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT (x86-64 psABI, 4.4.1).
@@ -55,22 +57,24 @@ pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
     value
 }
 
-/// The address of this thread's block: initial-exec TLS, no call, no allocation.
+/// The address of this thread's block: initial-exec TLS, no call, no allocation. `None` where the thread-local storage is
+/// not libc's, whose first word points to itself: a child may be given zeroes for it (`CLONE_SETTLS`).
 #[cfg(not(test))]
 #[inline(always)]
-pub fn thread_block() -> *mut u8 {
-    let address: *mut u8;
+pub fn thread_block() -> Option<NonNull<u8>> {
+    let (storage, block): (usize, isize);
     // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the thread
     // pointer, which the ABI keeps at fs:0.
     unsafe {
         asm!(
-            "mov {0}, qword ptr [rip + glassbox_thread@GOTTPOFF]",
-            "add {0}, qword ptr fs:[0]",
-            out(reg) address,
+            "mov {0}, qword ptr fs:[0]",
+            "mov {1}, qword ptr [rip + glassbox_thread@GOTTPOFF]",
+            out(reg) storage,
+            out(reg) block,
             options(nostack, pure, readonly),
         );
     }
-    address
+    if storage == 0 { None } else { NonNull::new(storage.wrapping_add_signed(block) as *mut u8) }
 }
 
 #[cfg(not(test))]

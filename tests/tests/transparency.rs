@@ -290,6 +290,11 @@ fn a_steady_program_is_not_disturbed() {
 }
 
 #[test]
+fn a_child_with_thread_local_storage_of_its_own_making_runs_as_bare() {
+    unnoticed("foreign_tls");
+}
+
+#[test]
 fn a_changed_root_is_survived() {
     unnoticed("chroot_child");
 }
