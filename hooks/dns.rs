@@ -45,56 +45,56 @@ crate::hooks! { family dns = 5;
 
     /// resolver(3): what DNS says of a name.
     unsafe fn res_query(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_query", "__res_query";
+    symbols: "res_query";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// res_query, with a state of its own.
     unsafe fn res_nquery(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_nquery", "__res_nquery";
+    symbols: "res_nquery";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// resolver(3): of a name, searched for in the local domains; told as it was asked for.
     unsafe fn res_search(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_search", "__res_search";
+    symbols: "res_search";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// res_search, with a state of its own.
     unsafe fn res_nsearch(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_nsearch", "__res_nsearch";
+    symbols: "res_nsearch";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// resolver(3): of a name in a domain; the name is told.
     unsafe fn res_querydomain(host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_querydomain", "__res_querydomain";
+    symbols: "res_querydomain";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// res_querydomain, with a state of its own.
     unsafe fn res_nquerydomain(state: *mut c_void, host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_nquerydomain", "__res_nquerydomain";
+    symbols: "res_nquerydomain";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
     /// resolver(3): a query that the program made.
     unsafe fn res_send(query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_send", "__res_send";
+    symbols: "res_send";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);
 
     /// res_send, with a state of its own.
     unsafe fn res_nsend(state: *mut c_void, query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
-    symbols: "res_nsend", "__res_nsend";
+    symbols: "res_nsend";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);

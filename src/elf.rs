@@ -196,11 +196,6 @@ impl Image {
         self.look_up(name, |index| self.is_default(index)).map(|index| self.address(index))
     }
 
-    /// The same of a symbol that has no default version: only programs of long ago ask for it.
-    pub fn old_symbol(&self, name: &CStr) -> Option<usize> {
-        self.look_up(name, |_| true).map(|index| self.address(index))
-    }
-
     fn address(&self, index: u32) -> usize {
         let symbol = self.entry(index);
         let address = self.base.wrapping_add(symbol.value);
@@ -476,32 +471,17 @@ pub unsafe fn find_map(map: *const LinkMap, dynamic: usize) -> *const LinkMap {
     core::ptr::null()
 }
 
-/// The first definition of `name` in `map` and the images after it, `but` one. One that only old programs ask for is taken
-/// where nobody has another: our wrapper, which has no version, is what such a program calls.
+/// The first definition of `name` in `map` and the images after it, `but` one.
 ///
 /// # Safety
 /// `map` is a link map entry or null; no image is unloaded meanwhile.
 pub unsafe fn find_symbol(map: *const LinkMap, but: *const LinkMap, name: &CStr) -> Option<usize> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        first_that(map, but, |image| image.symbol(name))
-            .or_else(|| first_that(map, but, |image| image.old_symbol(name)))
-    }
-}
-
-/// # Safety
-/// As for [`find_symbol`].
-unsafe fn first_that(
-    map: *const LinkMap,
-    but: *const LinkMap,
-    answer: impl Fn(&Image) -> Option<usize>,
-) -> Option<usize> {
     let mut map = map;
     // SAFETY: entries are linked to the next, the last to null.
     while let Some(entry) = unsafe { map.as_ref() } {
         // SAFETY: an entry of the link map.
         let image = if map == but { None } else { unsafe { Image::of(map) } };
-        if let Some(address) = image.as_ref().and_then(&answer) {
+        if let Some(address) = image.and_then(|image| image.symbol(name)) {
             return Some(address);
         }
         map = entry.next;
