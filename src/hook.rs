@@ -128,9 +128,9 @@ macro_rules! hooks {
             /// The row that a system call's number belongs to.
             fn row_of(number: c_long) -> Option<$crate::hook::Row> {
                 match number {
-                    $(libc::$number_name => Some($row.row()),)*
+                    $($crate::syscalls::number::$number_name => Some($row.row()),)*
                     // Numbers that aarch64 never had.
-                    $(#[cfg(target_arch = "x86_64")] libc::$old_number => Some($old_row.row()),)*
+                    $(#[cfg(target_arch = "x86_64")] $crate::syscalls::number::$old_number => Some($old_row.row()),)*
                     _ => None,
                 }
             }

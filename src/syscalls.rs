@@ -17,6 +17,16 @@ type Strings = *const *const c_char;
 
 const NONE: *const c_char = core::ptr::null();
 
+/// The numbers of system calls: libc's, and those that it lacks for a machine (asm-generic/unistd.h).
+pub mod number {
+    pub use libc::*;
+
+    /// fchmodat2(2), since Linux 6.6.
+    #[cfg(target_arch = "aarch64")]
+    #[allow(non_upper_case_globals, reason = "as libc spells them")]
+    pub const SYS_fchmodat2: c_long = 452;
+}
+
 /// `struct open_how` of openat2(2), its first two fields.
 #[repr(C)]
 struct OpenHow {
@@ -190,7 +200,7 @@ unsafe fn after(row: Row, number: c_long, arguments: [usize; 6], ret: c_long) {
             libc::SYS_mkdirat => names::directory_made(call, at(fd, path_b), c as u32),
             libc::SYS_mknodat => names::node_made(call, at(fd, path_b), c as u32, d as u64),
             libc::SYS_fchmod => names::mode_changed(call, open_as(fd), b as u32),
-            libc::SYS_fchmodat | libc::SYS_fchmodat2 => {
+            libc::SYS_fchmodat | number::SYS_fchmodat2 => {
                 names::mode_changed(call, at(fd, path_b), c as u32);
             }
             libc::SYS_fchown => names::owner_changed(call, open_as(fd), b as u32, c as u32),

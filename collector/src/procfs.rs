@@ -86,9 +86,15 @@ pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
         .collect()
 }
 
-/// The running image.
+/// The running image. `None` also for an emulator of another machine (binfmt_misc): the image is the program that it runs,
+/// of which /proc knows nothing.
 pub fn exe(pid: u32) -> Option<Vec<u8>> {
     let path = link(&format!("/proc/{pid}/exe"))?;
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    // What else is called so loses nothing: the file that was executed is asked instead.
+    if name.starts_with(b"qemu-") || name == b"rosetta" {
+        return None;
+    }
     // The kernel says so of a file that was removed since (proc_pid_exe(5)).
     Some(path.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(path))
 }

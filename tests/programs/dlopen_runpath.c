@@ -9,6 +9,13 @@
  * run: (no arguments)
  */
 #include "victim.h"
+
+/* What glibc's symbols had as their version when it came to the machine. */
+#if defined(__aarch64__)
+#define FIRST_VERSION "GLIBC_2.17"
+#else
+#define FIRST_VERSION "GLIBC_2.2.5"
+#endif
 #include <dlfcn.h>
 
 extern int outer_loads_inner(void);
@@ -46,7 +53,7 @@ int main(void) {
         fd = by_name("by-libc-handle", O_CREAT | O_WRONLY, 0600);
         say("fd %d\n", fd), close(fd);
 #ifdef __GLIBC__
-        by_name = (int (*)(const char *, int, ...))dlvsym(libc, "open", "GLIBC_2.2.5");
+        by_name = (int (*)(const char *, int, ...))dlvsym(libc, "open", FIRST_VERSION);
         SHOW_POINTER(dlvsym(libc, "open", "GLIBC_9.9"));
         fd = by_name ? by_name("by-version", O_CREAT | O_WRONLY, 0600) : -1;
         say("fd %d\n", fd), close(fd);

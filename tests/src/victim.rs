@@ -12,12 +12,41 @@ use crate::artefacts::{root, target};
 /// Which C library a victim is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Libc {
-    /// The machine's own, by `gcc`.
+    /// The machine's own, by `gcc`; or another machine's or release's, by the compiler that `GLASSBOX_TESTS_CC` names.
     Glibc,
     /// The machine's own, called through the GOT alone, as Rust programs and many distributions' do.
     GlibcWithoutPlt,
-    /// musl, by `musl-gcc` of the package musl-tools.
+    /// musl, by `musl-gcc` of the package musl-tools; or by the compiler that `GLASSBOX_TESTS_MUSL_CC` names.
     Musl,
+}
+
+const GLIBC_CC: &str = "GLASSBOX_TESTS_CC";
+const MUSL_CC: &str = "GLASSBOX_TESTS_MUSL_CC";
+
+impl Libc {
+    /// The compiler, and what it must be told so that its programs are for this libc.
+    fn compiler(self) -> (PathBuf, &'static [&'static str]) {
+        let (variable, usual, flags): (_, _, &[&str]) = match self {
+            Libc::Glibc => (GLIBC_CC, "gcc", &[]),
+            Libc::GlibcWithoutPlt => (GLIBC_CC, "gcc", &["-fno-plt", "-Wl,-z,now"]),
+            // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels without it).
+            Libc::Musl => (
+                MUSL_CC,
+                "musl-gcc",
+                &[
+                    "-idirafter",
+                    "/usr/include",
+                    "-idirafter",
+                    "/usr/include/x86_64-linux-gnu",
+                    "-fno-exceptions",
+                ],
+            ),
+        };
+        match (self, std::env::var_os(variable)) {
+            (Libc::Musl, Some(named)) => (named.into(), &[]),
+            (_, named) => (named.unwrap_or_else(|| usual.into()).into(), flags),
+        }
+    }
 }
 
 /// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own system call,
@@ -133,7 +162,10 @@ pub fn empty_library() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
         .get_or_init(|| {
-            let dir = target().join("victims/empty");
+            // One for each compiler: a library for another machine cannot be preloaded.
+            let mut compiler = DefaultHasher::new();
+            Libc::Glibc.compiler().hash(&mut compiler);
+            let dir = target().join(format!("victims/empty-{:016x}", compiler.finish()));
             fs::create_dir_all(&dir).expect("target/victims can be made");
             let (source, output) =
                 (dir.join("empty.c"), dir.join(format!("libempty-{}.so", std::process::id())));
@@ -149,31 +181,17 @@ pub fn empty_library() -> PathBuf {
 }
 
 fn compile(libc: Libc, source: &Path, output: &Path, flags: impl Iterator<Item = String>, dir: &Path) {
-    let compiler = match libc {
-        Libc::Glibc | Libc::GlibcWithoutPlt => "gcc",
-        Libc::Musl => "musl-gcc",
-    };
+    let (compiler, libc_flags) = libc.compiler();
     // Written beside and renamed: a test in another process finds either nothing or all of it.
     let unfinished = output.with_extension(format!("{}.new", std::process::id()));
     let flags = flags.map(|flag| flag.replace("$OUT", &dir.display().to_string()));
-    let mut command = Command::new(compiler);
-    command.args(["-g", "-O1", "-w", "-o"]).arg(&unfinished).arg(source).args(flags);
-    if libc == Libc::GlibcWithoutPlt {
-        command.args(["-fno-plt", "-Wl,-z,now"]);
-    }
-    if libc == Libc::Musl {
-        // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels without it).
-        command.args([
-            "-idirafter",
-            "/usr/include",
-            "-idirafter",
-            "/usr/include/x86_64-linux-gnu",
-            "-fno-exceptions",
-        ]);
-    }
+    let mut command = Command::new(&compiler);
+    command.args(["-g", "-O1", "-w", "-o"]).arg(&unfinished).arg(source).args(flags).args(libc_flags);
     let made = match command.output() {
         Ok(made) => made,
-        Err(error) => panic!("cannot run {compiler}: {error}; tests/packages.txt names its package"),
+        Err(error) => {
+            panic!("cannot run {}: {error}; tests/packages.txt names its package", compiler.display())
+        }
     };
     assert!(made.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&made.stderr));
     fs::rename(&unfinished, output).expect("target/victims can be written");
@@ -186,7 +204,7 @@ fn fingerprint(source: &Path, header: &Header, libc: Libc) -> u64 {
     for file in files {
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).hash(&mut hasher);
     }
-    format!("{libc:?}").hash(&mut hasher);
+    libc.compiler().hash(&mut hasher);
     hasher.finish()
 }
 

@@ -12,10 +12,11 @@ fn flags(event: &Event) -> Vec<&str> {
 
 #[test]
 fn every_way_to_open_is_reported_once_with_its_own_name() {
-    let seen = sensed("open_family", &[]).events;
+    let outcome = sensed("open_family", &[]);
+    let seen = &outcome.events;
 
     // The file's name, the call that CONTRACT wants to see (the row's canonical name), how often.
-    let expected = [
+    let mut expected = vec![
         ("openat.cwd", "openat", 2),
         ("openat.dir", "openat", 1),
         ("openat.dots", "openat", 1),
@@ -41,6 +42,8 @@ fn every_way_to_open_is_reported_once_with_its_own_name() {
         ("scandir.missing", "scandir", 1),
         ("glob.missing", "glob", 1),
     ];
+    // aarch64 has no such system call, so the victim does not make it.
+    expected.retain(|(file, ..)| *file != "syscall.open" || outcome.files.contains_key("syscall.open"));
     let mut wrong = Vec::new();
     for (file, call, times) in expected {
         let opens = seen.opens(file);

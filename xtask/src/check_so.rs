@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use object::elf;
 use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader, Sym};
-use object::{Endianness, Object, ObjectSection, ObjectSymbol};
+use object::{Architecture, Endianness, Object, ObjectSection, ObjectSymbol};
 
 use crate::glassbox;
 
@@ -227,8 +227,11 @@ impl Facts {
     fn find_text_relocations(&mut self, file: &ElfFile64<'_, Endianness>) {
         let endian = file.endian();
         let mut count = 0_u32;
-        for (at, _) in file.dynamic_relocations().into_iter().flatten() {
+        for (at, relocation) in file.dynamic_relocations().into_iter().flatten() {
             count += 1;
+            // The linker for aarch64 does not set the flag: there it is the kind of relocation that tells.
+            let kind = object::RelocationFlags::Elf { r_type: elf::R_AARCH64_TLS_TPREL };
+            self.has_static_tls |= file.architecture() == Architecture::Aarch64 && relocation.flags() == kind;
             let is_writable = file.elf_program_headers().iter().any(|segment| {
                 let start = segment.p_vaddr(endian);
                 segment.p_type(endian) == elf::PT_LOAD

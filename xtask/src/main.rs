@@ -8,13 +8,16 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod arm64;
 mod bench;
 mod check_so;
+mod debian;
 mod demo;
 mod fuzz;
 mod gen_docs;
 mod glassbox;
 mod http;
+mod libcs;
 mod packages;
 mod process;
 mod recall;

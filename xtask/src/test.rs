@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
-use crate::{check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency};
+use crate::{arm64, check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency};
 
 /// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
 const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
@@ -54,12 +54,20 @@ const STEPS: &[Step] = &[
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
     Step { name: "asan", what: "the ring under the address sanitizer", run: asan },
     Step { name: "tsan", what: "the ring under the thread sanitizer", run: tsan },
+    Step { name: "aarch64", what: "the sensor compiles for aarch64", run: aarch64 },
+    Step { name: "arm64", what: "the sensor for aarch64, under qemu", run: arm64 },
     Step { name: "fuzz", what: "hostile bytes for the reader and the decoder", run: fuzz_all },
 ];
 
+/// Steps that take minutes, and are run where they are asked for.
+const ONLY_BY_NAME: [&str; 1] = ["arm64"];
+
 /// `cargo xtask test [STEP…]`
 pub fn run(arguments: &[String]) -> Result<()> {
-    if arguments.iter().any(|argument| argument == "--list") {
+    // `--arm64` is the step `arm64`.
+    let step = |argument: &String| argument.strip_prefix("--").unwrap_or(argument).to_owned();
+    let arguments: Vec<String> = arguments.iter().map(step).collect();
+    if arguments.iter().any(|argument| argument == "list") {
         for step in STEPS {
             println!("{:10} {}", step.name, step.what);
         }
@@ -73,7 +81,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let mut totals = Counts::default();
     let mut summary = Vec::new();
     for step in STEPS {
-        if !arguments.is_empty() && !arguments.iter().any(|name| name == step.name) {
+        let is_wanted = match arguments.as_slice() {
+            [] => !ONLY_BY_NAME.contains(&step.name),
+            names => names.iter().any(|name| name == step.name),
+        };
+        if !is_wanted {
             continue;
         }
         println!("── {} ── {}", step.name, step.what);
@@ -365,6 +377,28 @@ fn sanitize(
 /// The release profile as it is but for what makes linking slow: these files are run once.
 fn quickly_built(command: &mut Command) -> &mut Command {
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+}
+
+fn aarch64(log: &mut Log) -> Result<Verdict> {
+    built_for_aarch64(log, &arm64::Compiler::install()?)?;
+    passed("")
+}
+
+fn built_for_aarch64(log: &mut Log, compiler: &arm64::Compiler) -> Result<PathBuf> {
+    let (mut build, sensor) = compiler.build();
+    log.run(&mut build)?;
+    check_so::run(&[sensor.display().to_string()])?;
+    Ok(sensor)
+}
+
+fn arm64(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut glassbox::build_command())?;
+    let sensor = built_for_aarch64(log, &arm64::Compiler::install()?)?;
+    let emulator = arm64::Emulator::install()?;
+    for mut command in emulator.tests(&sensor, &shell::target().join("release/glassbox"))? {
+        log.run(&mut command)?;
+    }
+    passed(format!("{} tests left out, each with its reason in xtask/src/arm64.rs", arm64::left_out()))
 }
 
 fn fuzz_all(log: &mut Log) -> Result<Verdict> {

@@ -1,0 +1,145 @@
+//! Packages of other Debian releases and machines, unpacked into a folder: nothing on this system changes.
+//!
+//! apt does the work with folders of its own below `target/debian/`, so it keeps what it fetched, and takes the mirror
+//! that this system is set up with. No root is needed. Once unpacked, nothing is fetched again.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{packages, shell};
+
+/// A release, on the mirror that this system uses.
+pub struct Release {
+    name: String,
+    dir: PathBuf,
+}
+
+impl Release {
+    /// The release of this system, with its updates.
+    pub fn own(architectures: &[&str]) -> Result<Release> {
+        let sources = sources()?;
+        let lines: Vec<(&str, &str)> =
+            sources.iter().map(|source| (source.uri.as_str(), source.codename.as_str())).collect();
+        if lines.is_empty() {
+            bail!("no Debian mirror among apt's sources: this needs a Debian system");
+        }
+        Release::made("own", architectures, &lines)
+    }
+
+    fn made(name: &str, architectures: &[&str], sources: &[(&str, &str)]) -> Result<Release> {
+        let dir = shell::target().join("debian").join(format!("{name}-{}", architectures.join("-")));
+        for part in ["lists/partial", "cache/archives/partial", "archives"] {
+            fs::create_dir_all(dir.join(part))?;
+        }
+        // No package is installed, as far as this apt knows.
+        fs::write(dir.join("status"), "")?;
+        let keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
+        let lines: String =
+            sources.iter().map(|(uri, suite)| format!("deb {keys} {uri} {suite} main\n")).collect();
+        fs::write(dir.join("sources.list"), lines)?;
+        let mut settings = format!(
+            "Dir::State \"{0}\";\nDir::State::status \"{0}/status\";\nDir::Cache \"{0}/cache\";\n\
+             Dir::Etc::sourcelist \"{0}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
+             Dir::Etc::main \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n\
+             APT::Sandbox::User \"\";\nAPT::Install-Recommends \"false\";\nDebug::NoLocking \"true\";\n\
+             APT::Architecture \"{1}\";\n",
+            dir.display(),
+            architectures.first().copied().unwrap_or("amd64"),
+        );
+        for architecture in architectures {
+            settings.push_str(&format!("APT::Architectures:: \"{architecture}\";\n"));
+        }
+        fs::write(dir.join("apt.conf"), settings)?;
+        Ok(Release { name: name.to_owned(), dir })
+    }
+
+    /// Unpacks `packages`, and nothing that they depend on, into `into`, unless that was done before.
+    pub fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
+        let note = into.with_extension("packages");
+        let wanted = packages.join("\n");
+        if fs::read_to_string(&note).is_ok_and(|done| done == wanted) {
+            return Ok(());
+        }
+        packages::install(&["debian-archive-keyring".to_owned()])?;
+        self.update()?;
+        let archives = self.dir.join("archives");
+        let mut fetch = self.apt("apt-get");
+        fetch.arg("-qq").current_dir(&archives);
+        shell::output(fetch.arg("download").args(packages))?;
+        if into.exists() {
+            fs::remove_dir_all(into).with_context(|| format!("cannot empty {}", into.display()))?;
+        }
+        // Since Debian 12 everything lies below /usr, whatever the packages say.
+        for name in ["bin", "sbin", "lib", "lib64"] {
+            fs::create_dir_all(into.join("usr").join(name))?;
+            symlink(Path::new("usr").join(name), into.join(name))?;
+        }
+        for entry in fs::read_dir(&archives)?.flatten() {
+            let file = entry.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                let script = "dpkg-deb --fsys-tarfile \"$1\" | tar -x --keep-directory-symlink -C \"$2\"";
+                shell::output(Command::new("sh").args(["-c", script, "sh"]).arg(&file).arg(into))?;
+                fs::remove_file(file)?;
+            }
+        }
+        fs::write(note, wanted)?;
+        Ok(())
+    }
+
+    /// The packages that `package` names as needed, and those that they need, without their machine's name.
+    pub fn needs(&self, package: &str) -> Result<Vec<String>> {
+        self.update()?;
+        let mut ask = self.apt("apt-cache");
+        ask.args(["depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]);
+        ask.args(["--no-breaks", "--no-replaces", "--no-enhances", package]);
+        let text = shell::output(&mut ask)?;
+        let is_name = |line: &&str| !line.starts_with([' ', '<']);
+        Ok(text.lines().filter(is_name).map(str::to_owned).collect())
+    }
+
+    fn update(&self) -> Result<()> {
+        let is_known = fs::read_dir(self.dir.join("lists"))?
+            .flatten()
+            .any(|file| file.file_name().to_string_lossy().contains("_Packages"));
+        if is_known {
+            return Ok(());
+        }
+        shell::output(self.apt("apt-get").args(["-qq", "update"]))
+            .map(drop)
+            .with_context(|| format!("cannot get the package lists of {}", self.name))
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", self.dir.join("apt.conf")).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+}
+
+/// A line of the system's apt sources.
+struct Source {
+    uri: String,
+    codename: String,
+}
+
+/// The Debian archives that this system's apt knows: the release itself, its updates, its security updates.
+fn sources() -> Result<Vec<Source>> {
+    let mut ask = Command::new("apt-get");
+    ask.args(["indextargets", "--format", "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)"]);
+    let ask_for = |ask: &mut Command| shell::output(ask.arg("Created-By: Packages"));
+    let text = ask_for(&mut ask).context("apt is not there: this needs a Debian system")?;
+    let mut sources: Vec<Source> = Vec::new();
+    for line in text.lines() {
+        let [origin, codename, uri] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        let is_known = sources.iter().any(|source| source.uri == uri && source.codename == codename);
+        if origin == "Debian" && !is_known {
+            let [uri, codename] = [uri, codename].map(str::to_owned);
+            sources.push(Source { uri, codename });
+        }
+    }
+    Ok(sources)
+}
