@@ -13,7 +13,6 @@
 //! Where there is no ring, `after` and `jump` only call on. Nothing with a destructor is alive while the real function
 //! runs, and nothing is held: the thread may be cancelled there, or jump out.
 
-use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use wire::record::Via;
@@ -168,11 +167,10 @@ macro_rules! row {
 #[macro_export]
 macro_rules! wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        $crate::next! { $symbol }
+        static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
-            let (real, symbol) = next();
-            let Some(address) = real.get(symbol) else {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
             let outer = $crate::inline::begin_call(row, TELLS);
@@ -193,11 +191,10 @@ macro_rules! wrapper {
         } }
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        $crate::next! { $symbol }
+        static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
-            let (real, symbol) = next();
-            let Some(address) = real.get(symbol) else {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::fail::$fails as $crate::fail::Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -300,36 +297,6 @@ macro_rules! wrapper {
         $crate::vfork_stub! { twin, returned_redirected }
         $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
-}
-
-/// The next definition of a symbol: that of the symbol before it in the row where this one is that one's form for large
-/// files, which on 64-bit machines is the same function. What is made from both is the same code then, once.
-#[macro_export]
-macro_rules! next {
-    ($symbol:literal) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
-        const SYMBOL: &core::ffi::CStr = $crate::c_name!($symbol);
-        #[inline(always)]
-        fn next() -> (&'static $crate::real::Real, &'static core::ffi::CStr) {
-            if const { $crate::hook::is_for_large_files(SYMBOL, super::SYMBOL) } {
-                super::next()
-            } else {
-                (&REAL, SYMBOL)
-            }
-        }
-    };
-}
-
-/// Whether `symbol` is `plain` with the ending of functions for large files (lfs64(7)).
-pub const fn is_for_large_files(symbol: &CStr, plain: &CStr) -> bool {
-    let (mut symbol, mut plain) = (symbol.to_bytes(), plain.to_bytes());
-    while let ([a, symbol_rest @ ..], [b, plain_rest @ ..]) = (symbol, plain) {
-        if *a != *b {
-            return false;
-        }
-        (symbol, plain) = (symbol_rest, plain_rest);
-    }
-    matches!(symbol, b"64") && plain.is_empty()
 }
 
 /// The exported function and its twin, which go on in one body. Where no event says who saw it, they are one.

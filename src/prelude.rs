@@ -25,11 +25,3 @@ pub type Entry = Option<lineage::Entry>;
 
 /// How mkstemp(3) opens what it makes.
 pub const TEMPORARY: c_int = O_RDWR | O_CREAT | libc::O_EXCL;
-
-/// The symbol before a row's first: none.
-pub const SYMBOL: &core::ffi::CStr = c"";
-/// The next definition of [`SYMBOL`], which nobody asks for.
-pub fn next() -> (&'static crate::real::Real, &'static core::ffi::CStr) {
-    static NONE: crate::real::Real = crate::real::Real::new();
-    (&NONE, SYMBOL)
-}
