@@ -63,9 +63,9 @@ pub fn started_ns(pid: u32) -> Option<u64> {
     Some(started_ns.saturating_sub(slept_ns))
 }
 
-/// What `/proc/PID/fd/FD` points to.
+/// What `/proc/PID/fd/FD` points to; `None` for the ring of a sensor that is just attaching, which is nothing of the program's.
 pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
-    link(&format!("/proc/{pid}/fd/{fd}"))
+    link(&format!("/proc/{pid}/fd/{fd}")).filter(|target| !target.starts_with(b"/memfd:glassbox "))
 }
 
 /// The process that the pidfd `fd` of `pid` stands for, as seen here; `None` for one that is gone.
