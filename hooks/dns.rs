@@ -50,7 +50,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
-    /// res_query, with a state of its own.
+    /// res_query (resolver(3)), with a state of its own.
     unsafe fn res_nquery(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nquery";
     fails: MinusOne;
@@ -64,7 +64,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
-    /// res_search, with a state of its own.
+    /// res_search (resolver(3)), with a state of its own.
     unsafe fn res_nsearch(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nsearch";
     fails: MinusOne;
@@ -78,7 +78,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
-    /// res_querydomain, with a state of its own.
+    /// res_querydomain (resolver(3)), with a state of its own.
     unsafe fn res_nquerydomain(state: *mut c_void, host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nquerydomain";
     fails: MinusOne;
@@ -92,7 +92,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);
 
-    /// res_send, with a state of its own.
+    /// res_send (resolver(3)), with a state of its own.
     unsafe fn res_nsend(state: *mut c_void, query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nsend";
     fails: MinusOne;
