@@ -1,8 +1,10 @@
 //! `cargo xtask test`: everything that must hold before a change lands, from a clean clone.
 //!
 //! Each step's whole output goes to `target/xtask/test/STEP.log`; the terminal shows what a person
-//! wants to see while waiting, and the end of the log of a step that failed. A failed step does not
-//! stop the rest, unless the rest needs it. The last line counts the tests of all the runners.
+//! wants to see while waiting, and what the failed tests said, once where they failed and once more
+//! at the end. A failed step does not stop the rest, unless the rest needs it. A test that fails
+//! beside the others is tried once more alone: one that then passes is told as flaky, not as failed.
+//! The last line counts the tests of all the runners.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -80,6 +82,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let started = Instant::now();
     let mut totals = Counts::default();
     let mut summary = Vec::new();
+    let mut reports = Vec::new();
     for step in STEPS {
         let is_wanted = match arguments.as_slice() {
             [] => !ONLY_BY_NAME.contains(&step.name),
@@ -91,7 +94,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("── {} ── {}", step.name, step.what);
         let before = Instant::now();
         let path = dir.join(format!("{}.log", step.name));
-        let mut log = Log { file: File::create(&path)?, path, counts: Counts::default() };
+        let mut log = Log::create(path)?;
         let verdict = (step.run)(&mut log);
         let seconds = before.elapsed().as_secs_f64();
         totals.add(log.counts);
@@ -103,7 +106,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
                 if log.counts.failed == 0 {
                     totals.failed += 1;
                 }
-                log.show_end();
+                let report = format!("{} failed: {error:#}\n{}", step.name, log.what_failed());
+                print!("{report}");
+                reports.push(report);
                 ("FAILED", format!("{error:#}"))
             }
         };
@@ -114,14 +119,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
     println!("{:10} {:8} {:>8} {:>7} {:>7}", "step", "", "seconds", "passed", "failed");
     for (name, word, seconds, counts, note) in &summary {
         let (passed, failed) = match counts {
-            Counts { passed: 0, failed: 0 } => (String::new(), String::new()),
+            Counts { passed: 0, failed: 0, .. } => (String::new(), String::new()),
             counts => (counts.passed.to_string(), counts.failed.to_string()),
         };
         let note = note.lines().next().unwrap_or_default();
         println!("{name:10} {word:8} {seconds:8.1} {passed:>7} {failed:>7}  {note}");
     }
     println!("{:10} {:8} {:8.1}\n", "all", "", started.elapsed().as_secs_f64());
-    println!("{} passed, {} failed", totals.passed, totals.failed);
+    for report in &reports {
+        println!("{report}");
+    }
+    println!("{} passed, {} failed, {} flaky", totals.passed, totals.failed, totals.flaky);
     if totals.failed > 0 {
         bail!("{} failed; the logs are in {}", totals.failed, dir.display());
     }
@@ -133,12 +141,15 @@ pub fn run(arguments: &[String]) -> Result<()> {
 struct Counts {
     passed: u64,
     failed: u64,
+    /// Failed beside the others and passed alone; counted among `passed`.
+    flaky: u64,
 }
 
 impl Counts {
     fn add(&mut self, other: Counts) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.flaky += other.flaky;
     }
 
     /// Reads libtest's closing line: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
@@ -148,7 +159,7 @@ impl Counts {
             let part = rest.split(';').map(str::trim).find_map(|part| part.strip_suffix(name))?;
             part.trim().parse().ok()
         };
-        Some(Counts { passed: number("passed")?, failed: number("failed")? })
+        Some(Counts { passed: number("passed")?, failed: number("failed")?, flaky: 0 })
     }
 }
 
@@ -157,9 +168,27 @@ struct Log {
     file: File,
     path: PathBuf,
     counts: Counts,
+    /// What libtest printed for each test that failed.
+    failures: Vec<Failure>,
+    /// Cargo's arguments for each test target that failed: `-p glassbox-tests --test hooks_exec`.
+    failed_targets: Vec<String>,
+    /// The lines that come belong to the last of `failures`.
+    is_in_failure: bool,
+}
+
+/// A test that failed.
+struct Failure {
+    test: String,
+    output: Vec<String>,
 }
 
 impl Log {
+    fn create(path: PathBuf) -> Result<Log> {
+        let file = File::create(&path)?;
+        let counts = Counts::default();
+        Ok(Log { file, path, counts, failures: Vec::new(), failed_targets: Vec::new(), is_in_failure: false })
+    }
+
     /// Runs a command into the log, and shows progress.
     fn run(&mut self, command: &mut Command) -> Result<()> {
         let line = shell::line(command);
@@ -218,6 +247,7 @@ impl Log {
         if let Some(counts) = Counts::of_line(line) {
             self.counts.add(counts);
         }
+        self.note_failure(line);
         let is_news =
             ["     Running ", "   Doc-tests ", "test result: "].iter().any(|start| line.starts_with(start))
                 || (line.starts_with("test ") && line.ends_with("FAILED"));
@@ -227,14 +257,87 @@ impl Log {
         Ok(())
     }
 
-    fn show_end(&self) {
+    /// Reads what libtest and cargo say of failures:
+    /// `---- NAME stdout ----`, the test's output, `failures:`, names, …, ``    `-p PACKAGE --test NAME` ``.
+    fn note_failure(&mut self, line: &str) {
+        if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            self.failures.push(Failure { test: test.to_owned(), output: Vec::new() });
+            self.is_in_failure = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.is_in_failure = false;
+        } else if let Some(target) = line.strip_prefix("    `-p ").and_then(|rest| rest.strip_suffix('`')) {
+            self.failed_targets.push(format!("-p {target}"));
+        } else if let Some(failure) = self.failures.last_mut().filter(|_| self.is_in_failure) {
+            failure.output.push(line.to_owned());
+        }
+    }
+
+    /// What the failed tests said; of a step without tests, the end of its log.
+    fn what_failed(&self) -> String {
+        let indented = |lines: &[&str]| lines.iter().map(|line| format!("   | {line}\n")).collect::<String>();
+        if !self.failures.is_empty() {
+            let of_one = |failure: &Failure| {
+                let lines: Vec<&str> = failure.output.iter().map(String::as_str).collect();
+                format!("   {}\n{}", failure.test, indented(ends(&lines, 24).as_slice()))
+            };
+            return self.failures.iter().map(of_one).collect();
+        }
         let text = fs::read(&self.path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let first = lines.len().saturating_sub(150);
-        println!("   the end of {}:", self.path.display());
-        for line in lines.iter().skip(first) {
-            println!("   | {line}");
+        let last = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
+        format!("   the end of {}:\n{}", self.path.display(), indented(last))
+    }
+
+    /// Tries the tests that failed once more, alone, and takes those that pass for flaky.
+    fn try_failed_again(&mut self) -> Result<()> {
+        let first = std::mem::take(&mut self.failures);
+        let targets = std::mem::take(&mut self.failed_targets);
+        let before = self.counts;
+        // A target may fail without a test that did: a crash, a failure to build.
+        if first.is_empty() || targets.is_empty() || before.failed != first.len() as u64 {
+            self.failures = first;
+            bail!("{} targets failed: {}", targets.len(), targets.join(", "));
+        }
+        println!("   once more, alone:");
+        let mut result = Ok(());
+        for target in &targets {
+            let mut command = shell::cargo(["test"]);
+            command.args(target.split(' ')).args(["--", "--exact", "--test-threads=1"]);
+            command.args(first.iter().map(|failure| &failure.test));
+            if let Err(error) = self.run(&mut command) {
+                result = Err(error);
+            }
+        }
+        let again = self.counts;
+        let passed = again.passed - before.passed;
+        self.counts =
+            Counts { passed: again.passed, failed: before.failed.saturating_sub(passed), flaky: passed };
+        for failure in first {
+            let is_failed = self.failures.iter().any(|again| again.test == failure.test);
+            println!(
+                "   {}: {}",
+                if is_failed { "failed twice" } else { "flaky, passed alone" },
+                failure.test
+            );
+            for line in failure.output.iter().take(if is_failed { 0 } else { 24 }) {
+                println!("   | {line}");
+            }
+        }
+        if self.counts.failed > 0 && result.is_ok() {
+            bail!("{} tests failed, and could not be tried again", self.counts.failed);
+        }
+        result
+    }
+}
+
+/// The first and the last lines of many.
+fn ends<'a>(lines: &[&'a str], most: usize) -> Vec<&'a str> {
+    match lines.len().checked_sub(most) {
+        None | Some(0) => lines.to_vec(),
+        Some(left_out) => {
+            let (first, last) = (lines.iter().take(most / 2), lines.iter().skip(most / 2 + left_out));
+            first.copied().chain(["…"]).chain(last.copied()).collect()
         }
     }
 }
@@ -316,14 +419,17 @@ fn docs(_: &mut Log) -> Result<Verdict> {
 fn tests(log: &mut Log) -> Result<Verdict> {
     // They run the release pair and refuse a stale one, also when this step is asked for alone.
     log.run(&mut glassbox::build_command())?;
-    log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"]))?;
+    if log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"])).is_err() {
+        log.try_failed_again()?;
+        return passed(format!("{} flaky: failed beside the others, passed alone", log.counts.flaky));
+    }
     passed("")
 }
 
 fn transparency(log: &mut Log) -> Result<Verdict> {
     log.run(&mut glassbox::build_command())?;
     let totals = transparency::compare_all(&glassbox::built(), &[transparency::QUICK.to_owned()])?;
-    log.counts.add(Counts { passed: totals.same, failed: totals.different });
+    log.counts.add(Counts { passed: totals.same, failed: totals.different, flaky: 0 });
     match totals {
         Totals { different: 0, absent: 0, .. } => passed(""),
         Totals { different, absent, .. } => bail!("{different} programs differ, {absent} are absent"),
@@ -431,14 +537,14 @@ mod tests {
         let dir = shell::target().join("xtask");
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join(format!("test-{name}.log"));
-        Log { file: File::create(&path).unwrap(), path, counts: Counts::default() }
+        Log::create(path).unwrap()
     }
 
     #[test]
     fn the_closing_line_of_a_runner_is_counted() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.47s";
 
-        assert_eq!(Some(Counts { passed: 12, failed: 3 }), Counts::of_line(line));
+        assert_eq!(Some(Counts { passed: 12, failed: 3, flaky: 0 }), Counts::of_line(line));
         assert_eq!(None, Counts::of_line("test result_of_line ... ok"));
     }
 
@@ -449,7 +555,19 @@ mod tests {
 
         log.run(Command::new("sh").args(["-c", script])).unwrap();
 
-        assert_eq!(Counts { passed: 5, failed: 0 }, log.counts);
+        assert_eq!(Counts { passed: 5, failed: 0, flaky: 0 }, log.counts);
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_kept() {
+        let mut log = log("said");
+        let script = "printf '%s\\n' 'failures:' '' '---- a::b stdout ----' 'left: 1' '' 'failures:' '    a::b' '' \\
+            'test result: FAILED. 1 passed; 1 failed; 0 ignored' '    `-p wire --test queue`'; exit 101";
+
+        log.run(Command::new("sh").args(["-c", script])).unwrap_err();
+
+        assert_eq!(vec!["-p wire --test queue"], log.failed_targets);
+        assert_eq!("   a::b\n   | left: 1\n   | \n", log.what_failed());
     }
 
     #[test]
