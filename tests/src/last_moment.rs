@@ -161,19 +161,30 @@ fn descriptors(pid: i32) -> String {
 
 /// The file-backed mappings (access, offset, file), sorted; anonymous memory comes and goes with the allocator.
 ///
-/// A mapping that is writable and executable is in the list whatever it is.
+/// Neighbours that show one stretch of a file are one mapping: the kernel splits it where a page was written and
+/// protected again, which the sensor does where it redirects callers, and joins or not as it likes. A mapping that is
+/// writable and executable is in the list whatever it is.
 fn mapped_files(maps: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
+    // Access and file of the line before, where it ends in memory and in the file.
+    let mut before = (String::new(), 0, 0);
     for line in maps.lines() {
         // Columns: range, access, offset, device, inode, path.
         let mut columns = line.split_ascii_whitespace();
-        let (Some(_), Some(access), Some(offset)) = (columns.next(), columns.next(), columns.next()) else {
+        let (Some(range), Some(access), Some(offset)) = (columns.next(), columns.next(), columns.next())
+        else {
             continue;
         };
         let path = columns.skip(2).collect::<Vec<&str>>().join(" ");
         let is_ours = path.ends_with("/libglassbox.so") || path.starts_with("/memfd:glassbox");
         let is_file = path.starts_with('/');
-        if !is_ours && !path.ends_with("/libempty.so") && (is_file || access.contains("wx")) {
+        let number = |digits| u64::from_str_radix(digits, 16).unwrap_or(0);
+        let (start, end) = range.split_once('-').map_or((0, 0), |(start, end)| (number(start), number(end)));
+        let begin = number(offset);
+        let what = format!("{access} {path}");
+        let goes_on = is_file && before == (what.clone(), start, begin);
+        before = (what, end, begin + end.saturating_sub(start));
+        if !goes_on && !is_ours && !path.ends_with("/libempty.so") && (is_file || access.contains("wx")) {
             lines.push(format!("{access} {offset} {path}\n"));
         }
     }
@@ -220,6 +231,14 @@ mod tests {
             matches!(ended, Err(_) | Ok((Ending { status: child::Status::Killed(9), .. }, _))),
             "{ended:?}"
         );
+    }
+
+    #[test]
+    fn a_mapping_split_where_a_page_was_written_is_one() {
+        let maps = "1000-2000 r--p 00000000 fe:00 12 /lib/x\n2000-3000 r--p 00001000 fe:00 12 /lib/x\n\
+                    3000-4000 r-xp 00002000 fe:00 12 /lib/x\n5000-6000 r-xp 00003000 fe:00 12 /lib/x\n";
+
+        assert_eq!("r--p 00000000 /lib/x\nr-xp 00002000 /lib/x\nr-xp 00003000 /lib/x\n", mapped_files(maps));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Packages of other Debian releases and machines, unpacked into a folder: nothing on this system changes.
+//! Packages of other Debian releases and machines, and sources, unpacked into a folder: nothing on this system changes.
 //!
 //! apt does the work with folders of its own below `target/debian/`, so it keeps what it fetched, and takes the mirror
 //! that this system is set up with. No root is needed. Once unpacked, nothing is fetched again.
@@ -21,26 +21,23 @@ pub struct Release {
 impl Release {
     /// The release of this system, with its updates.
     pub fn own(architectures: &[&str]) -> Result<Release> {
-        let sources = sources()?;
-        let lines: Vec<(&str, &str)> =
-            sources.iter().map(|source| (source.uri.as_str(), source.codename.as_str())).collect();
-        if lines.is_empty() {
-            bail!("no Debian mirror among apt's sources: this needs a Debian system");
-        }
-        Release::made("own", architectures, &lines)
+        Release::made("own", "deb", architectures)
     }
 
-    fn made(name: &str, architectures: &[&str], sources: &[(&str, &str)]) -> Result<Release> {
-        let dir = shell::target().join("debian").join(format!("{name}-{}", architectures.join("-")));
+    fn made(name: &str, kind: &str, architectures: &[&str]) -> Result<Release> {
+        let sources = sources()?;
+        if sources.is_empty() {
+            bail!("no Debian mirror among apt's sources: this needs a Debian system");
+        }
+        let dir = folder(name, architectures);
         for part in ["lists/partial", "cache/archives/partial", "archives"] {
             fs::create_dir_all(dir.join(part))?;
         }
         // No package is installed, as far as this apt knows.
         fs::write(dir.join("status"), "")?;
         let keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
-        let lines: String =
-            sources.iter().map(|(uri, suite)| format!("deb {keys} {uri} {suite} main\n")).collect();
-        fs::write(dir.join("sources.list"), lines)?;
+        let line = |Source { uri, codename }: &Source| format!("{kind} {keys} {uri} {codename} main\n");
+        fs::write(dir.join("sources.list"), sources.iter().map(line).collect::<String>())?;
         let mut settings = format!(
             "Dir::State \"{0}\";\nDir::State::status \"{0}/status\";\nDir::Cache \"{0}/cache\";\n\
              Dir::Etc::sourcelist \"{0}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
@@ -102,9 +99,10 @@ impl Release {
     }
 
     fn update(&self) -> Result<()> {
+        let is_list = |name: &str| name.contains("_Packages") || name.contains("_Sources");
         let is_known = fs::read_dir(self.dir.join("lists"))?
             .flatten()
-            .any(|file| file.file_name().to_string_lossy().contains("_Packages"));
+            .any(|file| is_list(&file.file_name().to_string_lossy()));
         if is_known {
             return Ok(());
         }
@@ -118,6 +116,36 @@ impl Release {
         command.env("APT_CONFIG", self.dir.join("apt.conf")).env("DEBIAN_FRONTEND", "noninteractive");
         command
     }
+}
+
+/// The name of the release that has sources.
+const SOURCE: &str = "source";
+
+fn folder(name: &str, architectures: &[&str]) -> PathBuf {
+    shell::target().join("debian").join([&[name], architectures].concat().join("-"))
+}
+
+/// Where [`source`] unpacks the source of `package`.
+pub fn source_dir(package: &str) -> PathBuf {
+    folder(SOURCE, &[]).join(package)
+}
+
+/// Fetches and unpacks the source of `package`, as Debian patches it, unless that was done before.
+pub fn source(package: &str) -> Result<PathBuf> {
+    let release = Release::made(SOURCE, "deb-src", &[])?;
+    let into = source_dir(package);
+    if !into.exists() {
+        packages::install(&["debian-archive-keyring".to_owned(), "dpkg-dev".to_owned()])?;
+        release.update()?;
+        shell::output(release.apt("apt-get").args(["-qq", "source", package]).current_dir(&release.dir))?;
+        let is_it = |name: &str| name.starts_with(&format!("{package}-"));
+        let unpacked = fs::read_dir(&release.dir)?
+            .flatten()
+            .find(|entry| entry.path().is_dir() && is_it(&entry.file_name().to_string_lossy()))
+            .with_context(|| format!("the source of {package} has no folder of its name"))?;
+        fs::rename(unpacked.path(), &into)?;
+    }
+    Ok(into)
 }
 
 /// A line of the system's apt sources.

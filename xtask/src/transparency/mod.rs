@@ -11,9 +11,10 @@
 
 mod cases;
 mod coexistence;
+mod page;
 mod suites;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -29,10 +30,11 @@ use crate::glassbox::{self, Built, Collector};
 use crate::{packages, shell};
 
 const USAGE: &str = "\
-usage: cargo xtask transparency [NAME…] [--list]
+usage: cargo xtask transparency [NAME…] [--list | --write]
 
   NAME…    only these cases, or the cases of these groups (without: programs, victims and coexistence)
-  --list   names the groups and their cases";
+  --list   names the groups and their cases
+  --write  writes docs/transparency.md of the last run of each case; runs nothing";
 
 /// The groups that run when none is named; the others take half an hour and more.
 const USUAL: &[&str] = &["programs", "victims", "coexistence"];
@@ -132,6 +134,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
         return Ok(());
     }
+    if arguments.iter().any(|argument| argument == "--write") {
+        return page::write(&all()?);
+    }
     let totals = compare_all(&glassbox::build()?, arguments)?;
     if totals.different > 0 {
         bail!("{} differ", totals.different);
@@ -153,7 +158,7 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
             Verdict::Once(note) => ("same", 0, note.as_str()),
             Verdict::AnyPreload(note) => ("preload", 0, note.as_str()),
             Verdict::Known(note) => ("known", 0, *note),
-            Verdict::Different(note) => ("DIFFERENT", 0, note.as_str()),
+            Verdict::Different(note) => ("different", 0, note.as_str()),
             Verdict::Absent(note) => ("absent", 0, note.as_str()),
         };
         match verdict {
@@ -164,6 +169,7 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
         }
         let lines = if unsteady == 0 { String::new() } else { format!("{unsteady} lines") };
         let note: String = note.chars().take(LONGEST_NOTE).collect();
+        page::record(&case.name, &page::Outcome::new(word, stage.tests.take(), &note))?;
         println!("{:width$}  {word:9}  {lines:12} {note}", case.name);
     }
     let Totals { same, known, different, absent } = totals;
@@ -177,6 +183,8 @@ fn all() -> Result<Vec<Case>> {
     cases.extend(coexistence::cases());
     cases.extend(suites::cpython());
     cases.extend(suites::stress_ng()?);
+    cases.extend(suites::git());
+    cases.extend(suites::redis());
     Ok(cases)
 }
 
@@ -233,6 +241,8 @@ struct Stage {
     pair: Built,
     collector: Collector,
     empty_library: OnceCell<PathBuf>,
+    /// How many lines the last verdict had; each is the verdict of a test.
+    tests: Cell<usize>,
 }
 
 /// Stands in a script for the folder of the compiled victim.
@@ -249,7 +259,7 @@ impl Stage {
         }
         fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
         let collector = Collector::start(&pair, &["recording:/dev/null".to_owned()])?;
-        Ok(Stage { dir, pair, collector, empty_library: OnceCell::new() })
+        Ok(Stage { dir, pair, collector, empty_library: OnceCell::new(), tests: Cell::new(0) })
     }
 
     fn verdict(&self, case: &Case) -> Result<Verdict> {
@@ -337,7 +347,9 @@ impl Stage {
             Some(verdict) => {
                 let said = self.shell(case, verdict).output().context("cannot start a shell")?;
                 parts.retain(|name, _| name == "status");
-                parts.insert("verdict".to_owned(), String::from_utf8_lossy(&said.stdout).into_owned());
+                let said = String::from_utf8_lossy(&said.stdout).into_owned();
+                self.tests.set(said.lines().count());
+                parts.insert("verdict".to_owned(), said);
             }
             None => {
                 let (mut files, modes) = compare::files(&work);
@@ -405,18 +417,25 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// In the place of a package: the program is the name of a source package, which is fetched and built.
+const FROM_SOURCE: &str = "(source)";
+
 /// Installs what is not there; what still is not, is the answer.
 fn missing(needs: &[(&'static str, &'static str)]) -> Option<String> {
     for (program, package) in needs {
-        let is_there = || match program.starts_with('/') {
-            true => Path::new(program).exists(),
-            false => shell::which(program).is_some(),
+        let is_there = || match (program.starts_with('/'), *package) {
+            (_, FROM_SOURCE) => suites::is_built(program),
+            (true, _) => Path::new(program).exists(),
+            (false, _) => shell::which(program).is_some(),
         };
         if !is_there() {
-            let tried = packages::install(&[(*package).to_owned()]);
+            let tried = match *package {
+                FROM_SOURCE => suites::build(program),
+                package => packages::install(&[package.to_owned()]).map(drop),
+            };
             if !is_there() {
                 return Some(match tried {
-                    Ok(_) => format!("package {package} brings no {program}"),
+                    Ok(()) => format!("package {package} brings no {program}"),
                     Err(error) => format!("{error:#}"),
                 });
             }

@@ -1,12 +1,13 @@
 //! Test suites of other projects: a case is one of their parts, and its verdicts are what is compared.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::Case;
-use crate::shell;
+use super::{Case, FROM_SOURCE};
+use crate::{debian, packages, shell};
 
 /// The parts of CPython's own test suite that touch what the sensor wraps.
 const CPYTHON: &[&str] = &[
@@ -90,8 +91,168 @@ pub fn stress_ng() -> Result<Vec<Case>> {
         ..Case::new(
             "stress-ng",
             format!("stress-ng {name}"),
-            format!("exec stress-ng --{name} 1 -t 2 --verify --temp-path . >log 2>&1"),
+            // Files of 512 MiB at most: some stressors try how much a disk holds.
+            format!("ulimit -f 1048576; exec stress-ng --{name} 1 -t 2 --verify --temp-path . >log 2>&1"),
         )
     });
     Ok(cases.collect())
+}
+
+/// Debian's source packages whose tests are run: what building them needs, and how.
+const SOURCES: &[(&str, &[&str], &str)] = &[
+    (
+        "git",
+        &["gcc", "make", "libc6-dev", "zlib1g-dev"],
+        "make -j2 NO_CURL=1 NO_EXPAT=1 NO_GETTEXT=1 NO_TCLTK=1 CFLAGS=-O1 all",
+    ),
+    ("redis", &["gcc", "make", "libc6-dev", "tcl"], "make -j2 MALLOC=libc OPTIMIZATION=-O1"),
+];
+
+/// A file below the source of each, there once it is built.
+const IS_BUILT: &str = "is-built";
+
+/// Fetches and builds a source package, unless that was done before.
+pub fn build(package: &str) -> Result<()> {
+    let (_, needs, script) =
+        SOURCES.iter().find(|(name, ..)| *name == package).context("no such source package")?;
+    packages::install(&needs.iter().map(|&name| name.to_owned()).collect::<Vec<String>>())?;
+    let dir = debian::source(package)?;
+    shell::output(Command::new("sh").args(["-c", script]).current_dir(&dir))?;
+    fs::write(dir.join(IS_BUILT), "").with_context(|| format!("cannot write in {}", dir.display()))
+}
+
+/// Whether [`build`] was done.
+pub fn is_built(package: &str) -> bool {
+    debian::source_dir(package).join(IS_BUILT).exists()
+}
+
+/// The scripts of git's own tests, by the first digits of their numbers, which are by subject.
+const GIT: &[&str] = &[
+    "t00", "t01", "t02", "t03", "t04", "t05", "t10", "t11", "t13", "t14", "t15", "t16", "t17", "t18", "t20",
+    "t21", "t22", "t23", "t24", "t25", "t30", "t31", "t32", "t33", "t34", "t35", "t36", "t37", "t38", "t39",
+    "t40", "t41", "t42", "t43", "t50", "t51", "t52", "t53", "t54", "t55", "t56", "t57", "t58", "t59", "t60",
+    "t61", "t62", "t63", "t64", "t65", "t66", "t70", "t71", "t72", "t73", "t74", "t75", "t76", "t77", "t78",
+    "t79", "t80",
+];
+
+/// git's own tests, without those of bridges to other systems; the verdict of every single test is compared.
+pub fn git() -> Vec<Case> {
+    let tests = debian::source_dir("git").join("t");
+    let cases = GIT.iter().map(|digits| Case {
+        needs: vec![("git", FROM_SOURCE)],
+        // One line a test, after the name of its script; of a script that skips them all, one.
+        verdict: Some(
+            r#"awk '/^== /{t = $2} /^(not )?ok [0-9]|^1\.\.0/{print t ": " $0}' log"#.to_owned(),
+        ),
+        limit: Duration::from_secs(1200),
+        ..Case::new(
+            "git tests",
+            format!("git {digits}"),
+            format!(
+                "work=$PWD; cd {}; for t in {digits}*.sh; do echo \"== $t\"; ./$t --root=$work/trash; done >$work/log 2>&1",
+                tests.display()
+            ),
+        )
+    });
+    cases.collect()
+}
+
+/// redis' own tests, less those that only a cluster or TLS would run.
+const REDIS: &[&str] = &[
+    "unit/dump",
+    "unit/auth",
+    "unit/protocol",
+    "unit/keyspace",
+    "unit/scan",
+    "unit/info",
+    "unit/info-command",
+    "unit/type/string",
+    "unit/type/incr",
+    "unit/type/list",
+    "unit/type/list-2",
+    "unit/type/list-3",
+    "unit/type/set",
+    "unit/type/zset",
+    "unit/type/hash",
+    "unit/type/stream",
+    "unit/type/stream-cgroups",
+    "unit/sort",
+    "unit/expire",
+    "unit/other",
+    "unit/multi",
+    "unit/quit",
+    "unit/aofrw",
+    "unit/acl",
+    "unit/acl-v2",
+    "unit/latency-monitor",
+    "integration/block-repl",
+    "integration/replication",
+    "integration/replication-2",
+    "integration/replication-3",
+    "integration/replication-4",
+    "integration/replication-psync",
+    "integration/replication-buffer",
+    "integration/shutdown",
+    "integration/aof",
+    "integration/aof-multi-part",
+    "integration/rdb",
+    "integration/corrupt-dump",
+    "integration/convert-zipmap-hash-on-load",
+    "integration/convert-ziplist-hash-on-load",
+    "integration/convert-ziplist-zset-on-load",
+    "integration/logging",
+    "integration/psync2",
+    "integration/psync2-reg",
+    "integration/psync2-pingoff",
+    "integration/psync2-master-restart",
+    "integration/failover",
+    "integration/redis-cli",
+    "integration/redis-benchmark",
+    "integration/dismiss-mem",
+    "unit/pubsub",
+    "unit/pubsubshard",
+    "unit/slowlog",
+    "unit/scripting",
+    "unit/functions",
+    "unit/maxmemory",
+    "unit/introspection",
+    "unit/introspection-2",
+    "unit/limits",
+    "unit/obuf-limits",
+    "unit/bitops",
+    "unit/bitfield",
+    "unit/geo",
+    "unit/memefficiency",
+    "unit/hyperloglog",
+    "unit/lazyfree",
+    "unit/wait",
+    "unit/pause",
+    "unit/querybuf",
+    "unit/pendingquerybuf",
+    "unit/tracking",
+    "unit/oom-score-adj",
+    "unit/shutdown",
+    "unit/networking",
+    "unit/client-eviction",
+    "unit/violations",
+    "unit/replybufsize",
+];
+
+/// redis' own tests, by unit; the verdict of every single test is compared.
+pub fn redis() -> Vec<Case> {
+    let cases = REDIS.iter().map(|unit| Case {
+        needs: vec![("redis", FROM_SOURCE)],
+        // The time that each took is not compared.
+        verdict: Some(
+            r"sed 's/\x1b\[[0-9;]*m//g' log | sed -n 's/^\(\[\(ok\|err\|exception\|ignore\|timeout\|skip\)\]: .*\)/\1/p' | sed 's/ ([0-9]* ms)$//; s/[0-9][0-9][0-9][0-9]*/N/g'"
+                .to_owned(),
+        ),
+        limit: Duration::from_secs(900),
+        ..Case::new(
+            "redis tests",
+            format!("redis {unit}"),
+            format!("log=$PWD/log; cd {}; exec ./runtest --clients 1 --single {unit} >$log 2>&1", debian::source_dir("redis").display()),
+        )
+    });
+    cases.collect()
 }

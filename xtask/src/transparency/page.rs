@@ -1,0 +1,194 @@
+//! `docs/transparency.md`, and the record that it is made of: how each case came out when it ran last.
+//!
+//! All groups together run for hours, so each run adds its lines to a file below `target/`, and the page shows of every
+//! case the last one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::Case;
+use crate::bench::machine;
+use crate::shell;
+
+/// What `--write` makes.
+pub const PAGE: &str = "docs/transparency.md";
+
+/// Groups, and what they are.
+const GROUPS: &[(&str, &str)] = &[
+    ("programs", "real programs; outputs, status, files, last moment"),
+    ("coexistence", "other preloaded libraries, sanitizers, profilers; as above"),
+    ("victims", "the programs of tests/programs; as above"),
+    ("cpython", "CPython 3.11's own tests, from Debian's package; each test's verdict"),
+    ("git tests", "git's own tests, built from Debian's source; each test's verdict"),
+    ("redis tests", "redis' own tests, built from Debian's source; each test's verdict"),
+    ("stress-ng", "every stressor for ordinary users, two seconds with --verify; status and complaints"),
+];
+
+/// How a case came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// One word: `same`, `preload`, `known`, `different` or `absent`.
+    pub word: String,
+    /// How many verdicts of its own tests were compared; 0 where it has none.
+    pub tests: usize,
+    /// The reason, where there is one.
+    pub note: String,
+    date: String,
+    commit: String,
+}
+
+impl Outcome {
+    /// An outcome of today, of the commit that is checked out.
+    pub fn new(word: &str, tests: usize, note: &str) -> Outcome {
+        let said = machine::describe();
+        let of = |name| {
+            let line = said.iter().find(|(known, _)| known == name);
+            line.map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let note = note.replace(['\t', '\n'], " ");
+        Outcome { word: word.to_owned(), tests, note, date: of("date"), commit: of("commit") }
+    }
+
+    fn line(&self, case: &str) -> String {
+        let Outcome { word, tests, note, date, commit } = self;
+        format!("{case}\t{word}\t{tests}\t{date}\t{commit}\t{note}\n")
+    }
+
+    fn parse(line: &str) -> Option<(String, Outcome)> {
+        let [case, word, tests, date, commit, note] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let [word, date, commit, note] = [word, date, commit, note].map(str::to_owned);
+        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, date, commit }))
+    }
+}
+
+/// Adds to the record how a case came out.
+pub fn record(case: &str, outcome: &Outcome) -> Result<()> {
+    let file = file();
+    let mut open = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&file)
+        .with_context(|| format!("cannot open {}", file.display()))?;
+    // One write, so that runs at the same time do not mix their lines.
+    open.write_all(outcome.line(case).as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Writes the page from the record, for the cases that there are.
+pub fn write(cases: &[Case]) -> Result<()> {
+    let text = fs::read_to_string(file()).unwrap_or_default();
+    let last: BTreeMap<String, Outcome> = text.lines().filter_map(Outcome::parse).collect();
+    let names: Vec<(&str, &str)> = cases.iter().map(|case| (case.group, case.name.as_str())).collect();
+    fs::write(shell::root().join(PAGE), page(&names, &last))
+        .with_context(|| format!("cannot write {PAGE}"))?;
+    println!("wrote {PAGE}");
+    Ok(())
+}
+
+fn file() -> PathBuf {
+    shell::target().join("transparency.tsv")
+}
+
+fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
+    let mut page = format!("{HEAD}\n| machine | |\n|---|---|\n");
+    let of_the_runs = |name: &str| name != "commit" && name != "date";
+    for (name, value) in machine::describe().iter().filter(|(name, _)| of_the_runs(name)) {
+        let _ = writeln!(page, "| {name} | {value} |");
+    }
+    page.push_str(
+        "\n| group | what; what is compared | cases | tests | same | preload | known | different | absent | not run | date | commit |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    let mut details = String::new();
+    for (group, what) in GROUPS {
+        let of_group: Vec<(&str, Option<&Outcome>)> =
+            cases.iter().filter(|(of, _)| of == group).map(|(_, name)| (*name, last.get(*name))).collect();
+        let ran = || of_group.iter().filter_map(|(name, outcome)| Some((*name, (*outcome)?)));
+        let count = |word| ran().filter(|(_, outcome)| outcome.word == word).count();
+        let tests: usize = ran().map(|(_, outcome)| outcome.tests).sum();
+        let mut dates: Vec<&str> = ran().map(|(_, outcome)| outcome.date.as_str()).collect();
+        let mut commits: Vec<&str> = ran().map(|(_, outcome)| outcome.commit.as_str()).collect();
+        for seen in [&mut dates, &mut commits] {
+            seen.sort_unstable();
+            seen.dedup();
+        }
+        let _ = write!(page, "| {group} | {what} | {} | {tests} ", of_group.len());
+        for word in ["same", "preload", "known", "different", "absent"] {
+            let _ = write!(page, "| {} ", count(word));
+        }
+        let not_run = of_group.len() - ran().count();
+        let _ = writeln!(page, "| {not_run} | {} | {} |", dates.join(", "), commits.join(", "));
+        let _ = write!(details, "\n## {group}\n\nSame: {}.\n", same(ran()));
+        let mut others = ran().filter(|(_, outcome)| outcome.word != "same").peekable();
+        if others.peek().is_some() {
+            details.push_str("\n| case | | why |\n|---|---|---|\n");
+        }
+        for (name, Outcome { word, note, .. }) in others {
+            let _ = writeln!(details, "| {name} | {word} | {} |", note.replace('|', "\\|"));
+        }
+    }
+    page + &details
+}
+
+/// The names of those in which nothing differs, with how many tests they are.
+fn same<'a>(ran: impl Iterator<Item = (&'a str, &'a Outcome)>) -> String {
+    let names: Vec<String> = ran
+        .filter(|(_, outcome)| outcome.word == "same")
+        .map(|(name, outcome)| match outcome.tests {
+            0 => name.to_owned(),
+            tests => format!("{name} ({tests})"),
+        })
+        .collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+const HEAD: &str = "\
+# Real programs, bare and under the sensor
+
+Written by `cargo xtask transparency --write`; do not edit.
+
+Every case runs bare, with the sensor and nobody who listens, and with the sensor and a collector, in a fresh folder each time.
+*Compared* are how it ended, what it wrote, the files that it left with their modes, and what `/proc` showed of it in its *last
+moment*: descriptors, environment, signals, threads, limits, mapped files; of test suites, the verdict of each test. Lines that
+differ between bare runs are not compared.
+
+*same*: nothing differs. *preload*: it differs as much under a preloaded library of nothing. *known*: it differs, for the reason
+given. *different*: it differs. *absent*: it could not be run here. *not run*: no run is on record.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(word: &str, tests: usize, note: &str) -> Outcome {
+        let [word, note] = [word, note].map(str::to_owned);
+        Outcome { word, tests, note, date: "2026-01-02".to_owned(), commit: "abc".to_owned() }
+    }
+
+    #[test]
+    fn an_outcome_is_read_as_it_was_recorded() {
+        let known = outcome("known", 7, "for a reason");
+
+        let line = known.line("a case, bash");
+
+        assert_eq!(Some(("a case, bash".to_owned(), known)), Outcome::parse(line.trim_end()));
+    }
+
+    #[test]
+    fn the_page_counts_cases_by_word_and_says_why() {
+        let cases = [("cpython", "test_os"), ("cpython", "test_io"), ("cpython", "test_pty")];
+        let last = [("test_os", outcome("same", 300, "")), ("test_io", outcome("known", 5, "a | b"))];
+
+        let page = page(&cases, &last.map(|(name, outcome)| (name.to_owned(), outcome)).into());
+
+        assert!(page.contains("| 3 | 305 | 1 | 0 | 1 | 0 | 0 | 1 | 2026-01-02 | abc |\n"), "{page}");
+        assert!(page.contains("\n## cpython\n\nSame: test_os (300).\n"), "{page}");
+        assert!(page.contains("| test_io | known | a \\| b |\n"), "{page}");
+    }
+}
