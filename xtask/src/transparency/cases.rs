@@ -311,17 +311,17 @@ $s = stream_socket_server("tcp://127.0.0.1:0"); $c = stream_socket_client("tcp:/
     (
         "curl",
         &[("curl", "curl"), ("python3", "python3")],
-        "/usr/bin/python3 -m http.server --bind 127.0.0.1 39181 >log 2>&1 & server=$!; for i in 1 2 3 4 5 6 7 8 9; do curl -sf http://localhost:39181/tree/keys && break; sleep 0.2; done; curl -s -o got http://127.0.0.1:39181/tree/numbers; cmp got tree/numbers; curl -s http://127.0.0.1:39182/; echo $?; kill $server; wait $server; echo $?",
+        "/usr/bin/python3 -m http.server --bind 127.0.0.1 39181 >log 2>&1 & server=$!; for i in 1 2 3 4 5 6 7 8 9; do curl -sf http://localhost:39181/tree/keys && break; sleep 0.2; done; curl -s -o got http://127.0.0.1:39181/tree/numbers; cmp got tree/numbers; curl -s http://127.0.0.1:39182/; echo $?; kill $server; wait $server 2>said; echo $?; rm said",
     ),
     (
         "wget",
         &[("wget", "wget"), ("python3", "python3")],
-        "/usr/bin/python3 -m http.server --bind 127.0.0.1 39183 >log 2>&1 & server=$!; sleep 1; wget -q --tries=3 http://127.0.0.1:39183/tree/keys; cat keys; kill $server; wait $server",
+        "/usr/bin/python3 -m http.server --bind 127.0.0.1 39183 >log 2>&1 & server=$!; sleep 1; wget -q --tries=3 http://127.0.0.1:39183/tree/keys; cat keys; kill $server; wait $server 2>said; echo $?; rm said",
     ),
     (
         "socat",
         &[("socat", "socat")],
-        "socat UNIX-LISTEN:s,fork EXEC:cat & server=$!; sleep 0.3; echo through | socat - UNIX-CONNECT:s; kill $server; wait $server; echo $?; echo pty | socat -t1 - EXEC:cat,pty,raw,echo=0",
+        "socat UNIX-LISTEN:s,fork EXEC:cat & server=$!; sleep 0.3; echo through | socat - UNIX-CONNECT:s; kill $server; wait $server 2>said; echo $?; rm said; echo pty | socat -t1 - EXEC:cat,pty,raw,echo=0",
     ),
     (
         "strace",
@@ -408,7 +408,7 @@ git archive HEAD | tar t | wc -l; git blame d1/1 | tail -1; git grep -c 19 | tai
         SSHD,
         r#"/usr/sbin/sshd -D -e -f config 2>log & server=$!; options="-F none -i key -o StrictHostKeyChecking=no -o UserKnownHostsFile=known -o LogLevel=ERROR"; sleep 0.5
 ssh $options -p 39184 127.0.0.1 'echo remote; exit 7'; echo $?; seq 1 5000 | ssh $options -p 39184 127.0.0.1 'md5sum'; ssh $options -tt -p 39184 127.0.0.1 'test -t 0 && echo terminal' </dev/null
-scp -q $options -P 39184 config 127.0.0.1:$PWD/copy; cmp config copy; echo "get config got" | sftp -q -b - $options -P 39184 127.0.0.1:$PWD; cmp config got; kill $server; wait $server; echo $?; grep -c 'Accepted publickey' log; rm log"#,
+scp -q $options -P 39184 config 127.0.0.1:$PWD/copy; cmp config copy; echo "get config got" | sftp -q -b - $options -P 39184 127.0.0.1:$PWD; cmp config got; kill $server; wait $server 2>said; echo $?; rm said; grep -c 'Accepted publickey' log; rm log"#,
     ),
     (
         "nginx",
@@ -432,7 +432,7 @@ $r dbsize; $r shutdown; wait $server; echo $?; ls"#,
         POSTGRES,
         r#"as="setpriv --reuid=postgres --regid=postgres --init-groups"; $as bin/pg_ctl -D data -w -o "-k $PWD -c listen_addresses=" -l data/log start >/dev/null; export PGHOST=$PWD PGUSER=postgres PGDATABASE=postgres
 psql -Atc 'create table t as select generate_series(1, 10000) n; select count(*), sum(n) from t; select 1/0'; bin/pgbench -q -i -s 1 2>/dev/null; bin/pgbench -c 4 -j 2 -t 50 2>/dev/null | grep -e processed -e failed
-psql -Atc 'select count(*) from pgbench_history; vacuum; select pg_backend_pid() > 0'; pg_dump -t t | grep -v -e '^--' -e restrict | md5sum; $as bin/pg_ctl -D data -w -m fast stop; echo $?; grep -c -e FATAL -e PANIC data/log"#,
+psql -Atc 'select count(*) from pgbench_history; vacuum; select pg_backend_pid() > 0'; pg_dump -t t | grep -v -e '^--' -e restrict | md5sum; $as bin/pg_ctl -D data -w -m fast stop; echo $?; grep -c -e FATAL -e PANIC data/log; rm -r data"#,
     ),
     (
         "chromium",
