@@ -87,6 +87,11 @@ impl Collector {
         self.child.id()
     }
 
+    /// Whether it has not ended by itself.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Asks it to end, which drains and writes everything, and waits.
     pub fn stop(mut self) -> Result<()> {
         process::signal(&self.child, libc::SIGTERM);
@@ -105,7 +110,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_alive() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

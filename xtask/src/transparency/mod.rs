@@ -151,12 +151,15 @@ pub fn run(arguments: &[String]) -> Result<()> {
 /// Runs the cases and groups that `names` picks, and prints a line for each.
 pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
     let picked = pick(all()?, names)?;
-    let stage = Stage::new(built)?;
+    let mut stage = Stage::new(built)?;
     let mut totals = Totals::default();
     let width = picked.iter().map(|case| case.name.chars().count()).max().unwrap_or(0).min(40);
     println!("{:width$}  same?      not compared", "program");
     for case in &picked {
         let verdict = stage.verdict(case)?;
+        if !stage.collector.is_alive() {
+            bail!("the collector ended while '{}' ran: nothing was compared with it", case.name);
+        }
         let (word, unsteady, note) = match &verdict {
             Verdict::Same(unsteady) => ("same", *unsteady, ""),
             Verdict::Once(note) => ("same", 0, note.as_str()),
