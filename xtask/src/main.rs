@@ -37,7 +37,8 @@ usage: cargo xtask COMMAND
   demo                   builds everything and shows the sensor on real programs
   recall [NAME…]         what was reported against what strace saw, program by program (--list names them;
                          --write: all of them, into docs/recall.md)
-  transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them)
+  transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them;
+                         --write: how each came out last, into docs/transparency.md)
   bench [NAME…]          the cost table, interleaved with the bare program (bench --help says more)";
 
 fn main() -> ExitCode {

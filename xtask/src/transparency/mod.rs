@@ -83,14 +83,10 @@ impl Case {
 }
 
 /// Differences that remain, and where they are explained.
-const KNOWN: &[(&str, &str)] = &[
-    (
-        "tsan",
-        "ThreadSanitizer maps a file of its own for each read-only part of each library, and the sensor is one",
-    ),
-    ("seccomp_exec kill", "a filter from before the exec that kills for socket (CAPABILITIES.md)"),
-    ("seccomp_exec trap", "a filter from before the exec that traps socket (CAPABILITIES.md)"),
-];
+const KNOWN: &[(&str, &str)] = &[(
+    "tsan",
+    "ThreadSanitizer maps a file of its own for each read-only part of each library, and the sensor is one",
+)];
 
 /// How a case came out.
 #[derive(Debug, PartialEq, Eq)]

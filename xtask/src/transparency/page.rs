@@ -29,6 +29,23 @@ const GROUPS: &[(&str, &str)] = &[
     ("stress-ng", "every stressor for ordinary users, two seconds with --verify; status and complaints"),
 ];
 
+/// Programs of the cases, and how they tell their version; further to those that every page names.
+const VERSIONS: &[(&str, &str)] = &[
+    ("bash", "--version"),
+    ("perl", "-eprint $^V"),
+    ("ruby", "--version"),
+    ("php", "--version"),
+    ("make", "--version"),
+    ("ssh", "-V"),
+    ("tar", "--version"),
+    ("rsync", "--version"),
+    ("sqlite3", "--version"),
+    ("redis-server", "--version"),
+    ("psql", "--version"),
+    ("chromium", "--version"),
+    ("stress-ng", "--version"),
+];
+
 /// How a case came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -39,32 +56,24 @@ pub struct Outcome {
     /// The reason, where there is one.
     pub note: String,
     date: String,
-    commit: String,
 }
 
 impl Outcome {
-    /// An outcome of today, of the commit that is checked out.
+    /// An outcome of today.
     pub fn new(word: &str, tests: usize, note: &str) -> Outcome {
-        let said = machine::describe();
-        let of = |name| {
-            let line = said.iter().find(|(known, _)| known == name);
-            line.map(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        let note = note.replace(['\t', '\n'], " ");
-        Outcome { word: word.to_owned(), tests, note, date: of("date"), commit: of("commit") }
+        let date = shell::first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
+        Outcome { word: word.to_owned(), tests, note: note.replace(['\t', '\n'], " "), date }
     }
 
     fn line(&self, case: &str) -> String {
-        let Outcome { word, tests, note, date, commit } = self;
-        format!("{case}\t{word}\t{tests}\t{date}\t{commit}\t{note}\n")
+        let Outcome { word, tests, note, date } = self;
+        format!("{case}\t{word}\t{tests}\t{date}\t{note}\n")
     }
 
     fn parse(line: &str) -> Option<(String, Outcome)> {
-        let [case, word, tests, date, commit, note] = line.split('\t').collect::<Vec<_>>()[..] else {
-            return None;
-        };
-        let [word, date, commit, note] = [word, date, commit, note].map(str::to_owned);
-        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, date, commit }))
+        let [case, word, tests, date, note] = line.split('\t').collect::<Vec<_>>()[..] else { return None };
+        let [word, date, note] = [word, date, note].map(str::to_owned);
+        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, date }))
     }
 }
 
@@ -97,13 +106,18 @@ fn file() -> PathBuf {
 
 fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
     let mut page = format!("{HEAD}\n| machine | |\n|---|---|\n");
-    let of_the_runs = |name: &str| name != "commit" && name != "date";
-    for (name, value) in machine::describe().iter().filter(|(name, _)| of_the_runs(name)) {
+    // When the cases ran, their table says.
+    let of_the_machine =
+        |(name, _): &(String, String)| !["commit", "date", "bpftrace", "LTTng"].contains(&name.as_str());
+    let versions = VERSIONS
+        .iter()
+        .filter_map(|(program, ask)| Some(((*program).to_owned(), shell::first_line(program, &[ask])?)));
+    for (name, value) in machine::describe().into_iter().filter(of_the_machine).chain(versions) {
         let _ = writeln!(page, "| {name} | {value} |");
     }
     page.push_str(
-        "\n| group | what; what is compared | cases | tests | same | preload | known | different | absent | not run | date | commit |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "\n| group | what; what is compared | cases | tests | same | preload | known | different | absent | not run | date |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut details = String::new();
     for (group, what) in GROUPS {
@@ -113,17 +127,14 @@ fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
         let count = |word| ran().filter(|(_, outcome)| outcome.word == word).count();
         let tests: usize = ran().map(|(_, outcome)| outcome.tests).sum();
         let mut dates: Vec<&str> = ran().map(|(_, outcome)| outcome.date.as_str()).collect();
-        let mut commits: Vec<&str> = ran().map(|(_, outcome)| outcome.commit.as_str()).collect();
-        for seen in [&mut dates, &mut commits] {
-            seen.sort_unstable();
-            seen.dedup();
-        }
+        dates.sort_unstable();
+        dates.dedup();
         let _ = write!(page, "| {group} | {what} | {} | {tests} ", of_group.len());
         for word in ["same", "preload", "known", "different", "absent"] {
             let _ = write!(page, "| {} ", count(word));
         }
         let not_run = of_group.len() - ran().count();
-        let _ = writeln!(page, "| {not_run} | {} | {} |", dates.join(", "), commits.join(", "));
+        let _ = writeln!(page, "| {not_run} | {} |", dates.join(", "));
         let _ = write!(details, "\n## {group}\n\nSame: {}.\n", same(ran()));
         let mut others = ran().filter(|(_, outcome)| outcome.word != "same").peekable();
         if others.peek().is_some() {
@@ -145,7 +156,7 @@ fn same<'a>(ran: impl Iterator<Item = (&'a str, &'a Outcome)>) -> String {
             tests => format!("{name} ({tests})"),
         })
         .collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "none".to_owned() } else { names.join("; ") }
 }
 
 const HEAD: &str = "\
@@ -168,7 +179,7 @@ mod tests {
 
     fn outcome(word: &str, tests: usize, note: &str) -> Outcome {
         let [word, note] = [word, note].map(str::to_owned);
-        Outcome { word, tests, note, date: "2026-01-02".to_owned(), commit: "abc".to_owned() }
+        Outcome { word, tests, note, date: "2026-01-02".to_owned() }
     }
 
     #[test]
@@ -187,7 +198,7 @@ mod tests {
 
         let page = page(&cases, &last.map(|(name, outcome)| (name.to_owned(), outcome)).into());
 
-        assert!(page.contains("| 3 | 305 | 1 | 0 | 1 | 0 | 0 | 1 | 2026-01-02 | abc |\n"), "{page}");
+        assert!(page.contains("| 3 | 305 | 1 | 0 | 1 | 0 | 0 | 1 | 2026-01-02 |\n"), "{page}");
         assert!(page.contains("\n## cpython\n\nSame: test_os (300).\n"), "{page}");
         assert!(page.contains("| test_io | known | a \\| b |\n"), "{page}");
     }
