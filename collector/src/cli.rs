@@ -42,6 +42,19 @@ Exit status:
   65 an input is malformed, 66 an input is missing, 70 a fault of ours, 73 an output
   cannot be made";
 
+const RUNC_HELP: &str = "\
+A container stays as it is with the annotation glassbox/sensor=off, with GLASSBOX=off in its
+environment, or if it brings a sensor of its own.
+
+Examples:
+  mkdir -p /run/glassbox; GLASSBOX_SOCKET=/run/glassbox/socket glassbox collect -o jsonl &
+  glassbox runc run -b BUNDLE NAME
+  podman --runtime /usr/bin/glassbox-runc run IMAGE
+  podman --runtime /usr/bin/glassbox-runc --runtime-flag fail-closed run IMAGE
+  ctr run --runc-binary /usr/bin/glassbox-runc IMAGE NAME
+  docker: \"runtimes\": {\"glassbox\": {\"path\": \"/usr/bin/glassbox-runc\"}} in daemon.json, then
+          docker run --runtime glassbox IMAGE";
+
 const OUTPUT_HELP: &str = "\
 Write FORMAT to DEST; may be given again for more outputs
 
@@ -89,6 +102,13 @@ pub enum Command {
     Replay(Replay),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
     Health,
+    /// Stand before the OCI runtime: put the sensor into the container, then become runc
+    ///
+    /// Takes runc's own command line (also under the name glassbox-runc). On `create` and `run` the bundle's config.json gets the
+    /// sensor and the folder of the collector's socket as read-only mounts, LD_PRELOAD and GLASSBOX_SOCKET; on `exec` the new
+    /// process gets the same. Then the real runtime takes over, with the same arguments. If the container cannot be prepared, the
+    /// reason goes to the runtime's log, and the container starts without the sensor.
+    Runc(Runc),
     /// Say what the sensor will and will not see, program by program, why, and what to do about it
     ///
     /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.
@@ -176,6 +196,31 @@ pub struct Doctor {
     /// The program to look at; its arguments are not
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+/// `glassbox runc`
+#[derive(Args, Debug)]
+#[command(after_help = RUNC_HELP, override_usage = "glassbox runc [OPTIONS] RUNC-ARGUMENTS…")]
+pub struct Runc {
+    /// Do not start a container that cannot be prepared
+    #[arg(long)]
+    pub fail_closed: bool,
+    /// Prepare only containers with the annotation glassbox/sensor=on
+    #[arg(long)]
+    pub opt_in: bool,
+    /// Name the sensor in the container's /etc/ld.so.preload too, which glibc also reads for set-uid programs and in an
+    /// emptied environment
+    #[arg(long)]
+    pub preload_file: bool,
+    /// The real runtime [default: the first of runc and crun in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub runtime: Option<OsString>,
+    /// Where the collector listens [default: GLASSBOX_SOCKET, else /run/glassbox/socket]
+    #[arg(long, value_name = "SOCKET")]
+    pub socket: Option<String>,
+    /// The real runtime's arguments
+    #[arg(value_name = "RUNC-ARGUMENTS", last = true, hide = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// `glassbox replay`

@@ -13,6 +13,11 @@ pub fn now_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }
 
+/// Nanoseconds of UTC since 1970.
+pub fn utc_now_ns() -> u64 {
+    nanoseconds(ClockId::Realtime)
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Neither clock is ever negative on a machine whose date is after 1970.

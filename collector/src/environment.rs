@@ -47,7 +47,7 @@ pub fn spell(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<CStri
 /// `present` with `sensor` at its end, unless it is in there already.
 ///
 /// The loader separates by colons and spaces alike (ld.so(8)), so both are looked at; ours is a colon.
-fn append_preload(present: &OsStr, sensor: &OsStr) -> OsString {
+pub fn append_preload(present: &OsStr, sensor: &OsStr) -> OsString {
     let is_there = present
         .as_bytes()
         .split(|byte| *byte == b':' || *byte == b' ')

@@ -26,6 +26,7 @@ mod order;
 mod outputs;
 mod procfs;
 mod program;
+mod runc;
 mod sensor_path;
 mod session;
 mod sinks;
@@ -35,8 +36,8 @@ mod stop;
 use std::process::exit;
 
 fn main() {
-    let result =
-        cli::Cli::from_arguments(std::env::args_os()).and_then(|cli| cli.map_or(Ok(0), commands::carry_out));
+    let result = cli::Cli::from_arguments(runc::rearranged(std::env::args_os()).into_iter())
+        .and_then(|cli| cli.map_or(Ok(0), commands::carry_out));
     match result {
         Ok(status) => exit(status.into()),
         Err(failure) => {

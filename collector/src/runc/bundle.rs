@@ -1,0 +1,391 @@
+//! What is changed in the `config.json` of an OCI bundle, and in the file that describes a further process.
+//!
+//! Works on the JSON itself, so that fields nobody here knows survive. What is changed is added to what is there: a
+//! `LD_PRELOAD`, mounts of others. Preparing a prepared bundle again changes what moved, and nothing else.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::environment;
+
+/// The annotation by which a container says `on` or `off`.
+pub const ANNOTATION: &str = "glassbox/sensor";
+
+/// The sensor's file, on both sides.
+const SENSOR: &str = "libglassbox.so";
+
+/// The folder inside the container; below /dev where that is the container's own, so that the image's files stay as they
+/// are, and one that cannot be written to will do.
+const FOLDER: &str = ".glassbox";
+
+/// What the loader reads whatever the environment says (ld.so(8)).
+const PRELOAD_FILE: &str = "/etc/ld.so.preload";
+
+/// What is put into a container.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The sensor's file on the host.
+    pub sensor: PathBuf,
+    /// Where the collector listens on the host: a path, or `@name`.
+    pub socket: String,
+    /// A file to be mounted over `/etc/ld.so.preload`.
+    pub preload_file: Option<PathBuf>,
+}
+
+/// What the container's processes need to know.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Inside {
+    /// The sensor's path in the container.
+    pub sensor: String,
+    /// The collector's socket, as `GLASSBOX_SOCKET` names it there.
+    pub socket: String,
+}
+
+impl Inside {
+    /// Where things will be in the container of `config`.
+    ///
+    /// # Errors
+    /// Why the collector cannot be reached from there.
+    pub fn of(config: &Value, socket: &str) -> Result<Self, String> {
+        let folder = folder(config);
+        let sensor = format!("{folder}/{SENSOR}");
+        if socket.starts_with('@') {
+            if has_own_network(config) {
+                return Err(format!(
+                    "the container has a network of its own, from which '{socket}' cannot be reached; give --socket a path"
+                ));
+            }
+            return Ok(Self { sensor, socket: socket.to_owned() });
+        }
+        let name = Path::new(socket).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Ok(Self { sensor, socket: format!("{folder}/socket/{name}") })
+    }
+
+    /// What a container that was prepared before has; `None` where it was not.
+    pub fn found(config: &Value) -> Option<Self> {
+        let sensor = mounts(config).iter().map(|mount| &mount["destination"]).filter_map(Value::as_str);
+        let sensor = sensor.clone().find(|path| is_ours(path) && path.ends_with(SENSOR))?;
+        let entries = config["process"]["env"].as_array()?;
+        let socket = entries
+            .iter()
+            .filter_map(Value::as_str)
+            .find_map(|entry| entry.strip_prefix("GLASSBOX_SOCKET="))?;
+        Some(Self { sensor: sensor.to_owned(), socket: socket.to_owned() })
+    }
+}
+
+/// Why nothing was changed.
+pub type LeftAlone = &'static str;
+
+/// Whether the container wants the sensor.
+///
+/// # Errors
+/// An annotation that says neither `on` nor `off`.
+pub fn is_wanted(config: &Value, is_opt_in: bool) -> Result<Result<(), LeftAlone>, String> {
+    let said = &config["annotations"][ANNOTATION];
+    match said.as_str() {
+        Some("on") => {}
+        Some("off") => return Ok(Err("the annotation glassbox/sensor says off")),
+        None if !said.is_null() => return Err(format!("the annotation {ANNOTATION} is no text")),
+        Some(other) => return Err(format!("the annotation {ANNOTATION} is '{other}'; say on or off")),
+        None if is_opt_in => return Ok(Err("no annotation glassbox/sensor says on")),
+        None => {}
+    }
+    let entries = config["process"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let variables = || entries.iter().filter_map(Value::as_str).filter_map(|entry| entry.split_once('='));
+    if variables().any(|(name, value)| name == "GLASSBOX" && value == "off") {
+        return Ok(Err("GLASSBOX=off is in its environment"));
+    }
+    let brings_its_own = |(name, value): (&str, &str)| {
+        let is_foreign = |path: &str| path.ends_with(&format!("/{SENSOR}")) && !is_ours(path);
+        name == "LD_PRELOAD" && value.split([':', ' ']).any(is_foreign)
+    };
+    if variables().any(brings_its_own) {
+        return Ok(Err("it brings a sensor of its own"));
+    }
+    Ok(Ok(()))
+}
+
+/// Prepares the `config.json` of a bundle.
+///
+/// # Errors
+/// What has not the shape that the OCI runtime specification gives it. `config` may be changed half-way then.
+pub fn prepare(config: &mut Value, wish: &Wish) -> Result<(), String> {
+    if !config.is_object() {
+        return Err("it is no object".into());
+    }
+    let inside = Inside::of(config, &wish.socket)?;
+    let process = config.get_mut("process").ok_or("it has no 'process'")?;
+    prepare_process(process, &inside).map_err(|why| format!("'process': {why}"))?;
+
+    let mut ours = vec![mount(&wish.sensor, &inside.sensor)];
+    if !wish.socket.starts_with('@')
+        && let (Some(from), Some(to)) = (Path::new(&wish.socket).parent(), Path::new(&inside.socket).parent())
+    {
+        // The folder and not the socket: a collector that is started again makes another.
+        ours.push(mount(from, &to.display().to_string()));
+    }
+    if let Some(file) = &wish.preload_file {
+        ours.push(mount(file, PRELOAD_FILE));
+    }
+    let mounts = config.as_object_mut().ok_or("it is no object")?.entry("mounts").or_insert(Value::Null);
+    if mounts.is_null() {
+        *mounts = json!([]);
+    }
+    let mounts = mounts.as_array_mut().ok_or("'mounts' is no list")?;
+    let is_replaced = |path: &str| is_ours(path) || (path == PRELOAD_FILE && wish.preload_file.is_some());
+    mounts.retain(|mount| !mount["destination"].as_str().is_some_and(is_replaced));
+    mounts.extend(ours);
+    Ok(())
+}
+
+/// Prepares the description of one process: `process` of a `config.json`, or the file of `exec --process`.
+///
+/// # Errors
+/// What has not the shape that the OCI runtime specification gives it.
+pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), String> {
+    let process = process.as_object_mut().ok_or("it is no object")?;
+    let entries = process.entry("env").or_insert(Value::Null);
+    if entries.is_null() {
+        *entries = json!([]);
+    }
+    let entries = entries.as_array_mut().ok_or("'env' is no list")?;
+    if entries.iter().any(|entry| !entry.is_string()) {
+        return Err("'env' holds something that is no text".into());
+    }
+    let (preload, socket) = ("LD_PRELOAD=", "GLASSBOX_SOCKET=");
+    let mut has_preload = false;
+    for entry in entries.iter_mut() {
+        // More than one: which one counts is up to the program (see `environment::under_sensor`).
+        if let Some(present) = entry.as_str().and_then(|entry| entry.strip_prefix(preload)) {
+            has_preload = true;
+            let merged = environment::append_preload(present.as_ref(), inside.sensor.as_ref());
+            *entry = json!(format!("{preload}{}", merged.display()));
+        }
+    }
+    if !has_preload {
+        entries.push(json!(format!("{preload}{}", inside.sensor)));
+    }
+    entries.retain(|entry| !entry.as_str().is_some_and(|entry| entry.starts_with(socket)));
+    entries.push(json!(format!("{socket}{}", inside.socket)));
+    Ok(())
+}
+
+fn mount(source: &Path, destination: &str) -> Value {
+    // Read-only does not keep anybody from connecting to a socket: that asks the socket's own mode (unix(7)).
+    json!({
+        "destination": destination,
+        "type": "bind",
+        "source": source,
+        "options": ["bind", "ro", "nosuid", "nodev"],
+    })
+}
+
+fn folder(config: &Value) -> String {
+    let dev = mounts(config).iter().rev().find(|mount| mount["destination"] == "/dev");
+    let is_own = dev.is_some_and(|dev| dev["type"] == "tmpfs");
+    if is_own { format!("/dev/{FOLDER}") } else { format!("/{FOLDER}") }
+}
+
+fn is_ours(path: &str) -> bool {
+    let mut parts = path.strip_prefix("/dev").unwrap_or(path).split('/').skip(1);
+    parts.next() == Some(FOLDER)
+}
+
+fn mounts(config: &Value) -> &[Value] {
+    config["mounts"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A network namespace that is made for this container; one with a path is shared with somebody.
+fn has_own_network(config: &Value) -> bool {
+    let namespaces = config["linux"]["namespaces"].as_array().map(Vec::as_slice).unwrap_or_default();
+    namespaces.iter().any(|namespace| {
+        namespace["type"] == "network" && namespace["path"].as_str().is_none_or(str::is_empty)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish() -> Wish {
+        Wish {
+            sensor: "/usr/lib/glassbox/libglassbox.so".into(),
+            socket: "/run/glassbox/socket".into(),
+            preload_file: None,
+        }
+    }
+
+    fn config() -> Value {
+        json!({
+            "ociVersion": "1.0.2", "x-unknown": {"deep": [1, 2.5, null]},
+            "process": {"args": ["sh"], "env": ["PATH=/bin"], "rlimits": [{"type": "RLIMIT_CORE", "hard": u64::MAX}]},
+            "mounts": [{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}],
+            "linux": {"namespaces": [{"type": "mount"}, {"type": "network"}]},
+        })
+    }
+
+    fn prepared(mut config: Value, wish: &Wish) -> Value {
+        prepare(&mut config, wish).unwrap();
+        config
+    }
+
+    #[test]
+    fn sensor_and_socket_are_mounted_and_named_and_nothing_else_changes() {
+        let after = prepared(config(), &wish());
+
+        let mut expected = config();
+        expected["process"]["env"] = json!([
+            "PATH=/bin",
+            "LD_PRELOAD=/dev/.glassbox/libglassbox.so",
+            "GLASSBOX_SOCKET=/dev/.glassbox/socket/socket"
+        ]);
+        let options = json!(["bind", "ro", "nosuid", "nodev"]);
+        expected["mounts"].as_array_mut().unwrap().extend([
+            json!({"destination": "/dev/.glassbox/libglassbox.so", "type": "bind", "options": options,
+                   "source": "/usr/lib/glassbox/libglassbox.so"}),
+            json!({"destination": "/dev/.glassbox/socket", "type": "bind", "source": "/run/glassbox", "options": options}),
+        ]);
+        assert_eq!(expected, after);
+    }
+
+    #[test]
+    fn preparing_twice_changes_nothing_more() {
+        let once = prepared(config(), &wish());
+
+        assert_eq!(once, prepared(once.clone(), &wish()));
+        let moved = prepared(once, &Wish { sensor: "/opt/libglassbox.so".into(), ..wish() });
+        assert_eq!(3, moved["mounts"].as_array().unwrap().len());
+        assert_eq!("/opt/libglassbox.so", moved["mounts"][1]["source"]);
+    }
+
+    #[test]
+    fn present_preloads_are_appended_to_each_of_them() {
+        let mut config = config();
+        config["process"]["env"] = json!(["LD_PRELOAD=/a.so b.so", "GLASSBOX_SOCKET=@old", "LD_PRELOAD="]);
+
+        assert_eq!(
+            json!([
+                "LD_PRELOAD=/a.so b.so:/dev/.glassbox/libglassbox.so",
+                "LD_PRELOAD=/dev/.glassbox/libglassbox.so",
+                "GLASSBOX_SOCKET=/dev/.glassbox/socket/socket"
+            ]),
+            prepared(config, &wish())["process"]["env"]
+        );
+    }
+
+    #[test]
+    fn missing_lists_are_made() {
+        let after = prepared(json!({"process": {"env": null}, "mounts": null}), &wish());
+
+        assert_eq!("LD_PRELOAD=/.glassbox/libglassbox.so", after["process"]["env"][0]);
+        assert_eq!(2, after["mounts"].as_array().unwrap().len());
+    }
+
+    #[test]
+    fn hosts_own_dev_is_not_written_to() {
+        let mut config = config();
+        config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"destination": "/dev", "type": "bind", "source": "/dev"}));
+
+        assert_eq!("/.glassbox/libglassbox.so", prepared(config, &wish())["mounts"][2]["destination"]);
+    }
+
+    #[test]
+    fn preload_file_replaces_the_images_own() {
+        let mut config = config();
+        config["mounts"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"destination": "/etc/ld.so.preload", "source": "/old"}));
+
+        let after = prepared(config, &Wish { preload_file: Some("/b/preload".into()), ..wish() });
+
+        let mounts = after["mounts"].as_array().unwrap();
+        let over: Vec<_> =
+            mounts.iter().filter(|mount| mount["destination"] == "/etc/ld.so.preload").collect();
+        assert_eq!(1, over.len());
+        assert_eq!("/b/preload", over[0]["source"]);
+    }
+
+    #[test]
+    fn wrong_shapes_are_refused_by_name() {
+        for (config, words) in [
+            (json!(null), "it is no object"),
+            (json!([1]), "it is no object"),
+            (json!({}), "it has no 'process'"),
+            (json!({"process": null}), "'process': it is no object"),
+            (json!({"process": {"env": "A=1"}}), "'process': 'env' is no list"),
+            (json!({"process": {"env": ["A=1", 2]}}), "'env' holds something that is no text"),
+            (json!({"process": {}, "mounts": {}}), "'mounts' is no list"),
+        ] {
+            let why = prepare(&mut config.clone(), &wish()).unwrap_err();
+
+            assert!(why.contains(words), "{config}: {why}");
+        }
+    }
+
+    #[test]
+    fn odd_but_allowed_members_do_no_harm() {
+        let config = json!({"process": {"env": ["LD_PRELOAD", "=", ""]}, "mounts": [null, 3, {"destination": 7}],
+                            "linux": {"namespaces": "none"}, "annotations": []});
+
+        assert_eq!(Ok(Ok(())), is_wanted(&config, false));
+        assert_eq!(5, prepared(config, &wish())["mounts"].as_array().unwrap().len());
+    }
+
+    #[test]
+    fn containers_say_whether_they_want_the_sensor() {
+        let with = |annotation: Value, env: &str| {
+            let mut config = config();
+            config["annotations"] = json!({ANNOTATION: annotation});
+            config["process"]["env"] = json!([env]);
+            config
+        };
+        let wanted = |config: &Value, is_opt_in| is_wanted(config, is_opt_in).map(|wanted| wanted.is_ok());
+
+        assert_eq!(Ok(true), wanted(&config(), false));
+        assert_eq!(Ok(false), wanted(&config(), true));
+        assert_eq!(Ok(true), wanted(&with(json!("on"), ""), true));
+        assert_eq!(Ok(false), wanted(&with(json!("off"), ""), false));
+        assert_eq!(Ok(false), wanted(&with(json!("on"), "GLASSBOX=off"), false));
+        assert_eq!(
+            Ok(false),
+            wanted(&with(Value::Null, "LD_PRELOAD=/a.so:/opt/glassbox/libglassbox.so"), false)
+        );
+        assert_eq!(Ok(true), wanted(&prepared(config(), &wish()), false));
+        assert!(wanted(&with(json!("maybe"), ""), false).unwrap_err().contains("'maybe'; say on or off"));
+        assert!(wanted(&with(json!(true), ""), false).is_err());
+    }
+
+    #[test]
+    fn abstract_name_is_refused_where_it_cannot_be_reached() {
+        let wish = Wish { socket: "@glassbox".into(), ..wish() };
+        let mut shared = config();
+        shared["linux"]["namespaces"][1]["path"] = json!("/run/netns/pod");
+
+        assert!(prepare(&mut config(), &wish).unwrap_err().contains("network of its own"));
+        assert_eq!(2, prepared(shared.clone(), &wish)["mounts"].as_array().unwrap().len());
+        assert_eq!("@glassbox", Inside::found(&prepared(shared, &wish)).unwrap().socket);
+    }
+
+    #[test]
+    fn further_processes_get_what_the_first_one_got() {
+        let first = prepared(config(), &wish());
+        let mut further = json!({"args": ["ls"], "env": ["LD_PRELOAD=/a.so"], "cwd": "/"});
+
+        assert_eq!(None, Inside::found(&config()));
+        prepare_process(&mut further, &Inside::found(&first).unwrap()).unwrap();
+
+        assert_eq!(
+            json!([
+                "LD_PRELOAD=/a.so:/dev/.glassbox/libglassbox.so",
+                "GLASSBOX_SOCKET=/dev/.glassbox/socket/socket"
+            ]),
+            further["env"]
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! `glassbox runc`: stands before the real OCI runtime, prepares what it is about to start, and becomes it.
+//!
+//! On `create` and `run` the bundle's `config.json` gets the sensor (see [`bundle`]); on `exec --process FILE` that file
+//! does, if the container was prepared. Then the real runtime is executed with the same arguments in this very process, so
+//! that engines see its pid, its output and its exit status. Whatever goes wrong before is written to the runtime's own
+//! log, and the container starts without the sensor, unless `--fail-closed`.
+
+mod arguments;
+mod bundle;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use serde_json::{Value, json};
+
+pub use arguments::rearranged;
+use arguments::{Asked, Call};
+use bundle::{Inside, Wish};
+
+use crate::clock::{self, TimeWriter};
+use crate::failure::{Failure, say};
+use crate::launch::command::Program;
+use crate::{cli, environment, program, sensor_path};
+
+/// Where the collector listens unless told otherwise: an abstract name would not reach into a container's network.
+const SOCKET: &str = "/run/glassbox/socket";
+
+/// The real runtime, by preference.
+const RUNTIMES: [&str; 2] = ["runc", "crun"];
+
+/// Prepares what is asked for, and becomes the real runtime; returns only if that fails.
+pub fn become_runtime(given: &cli::Runc) -> Result<u8, Failure> {
+    let runtime = runtime(given.runtime.as_deref())?;
+    let call = Call::read(&given.arguments);
+    let is_off = std::env::var_os("GLASSBOX").is_some_and(|value| value == "off");
+    let result = if is_off { Ok(()) } else { prepare(given, &call, &runtime) };
+    if let Err(failure) = result {
+        let is_logged = log(&call, given.fail_closed, &failure);
+        if given.fail_closed {
+            return Err(failure);
+        }
+        if !is_logged {
+            say(&format!("{failure}; the container starts without the sensor"));
+        }
+    }
+    let command: Vec<OsString> =
+        std::iter::once(runtime.into_os_string()).chain(given.arguments.iter().cloned()).collect();
+    let program = Program::new(&command, environment::spell(std::env::vars_os()))?;
+    let error = program.become_it();
+    Err(program.failure(&error))
+}
+
+/// The real runtime: the one that was named, or the first that is there and not ourselves.
+fn runtime(named: Option<&OsStr>) -> Result<PathBuf, Failure> {
+    let ourselves = sensor_path::executable().and_then(|path| fs::canonicalize(path).ok());
+    let is_other = |path: &PathBuf| path.is_file() && fs::canonicalize(path).ok() != ourselves;
+    let search = std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
+    let find = |name: &OsStr| {
+        if name.as_bytes().contains(&b'/') {
+            return Some(PathBuf::from(name)).filter(is_other);
+        }
+        std::env::split_paths(&search).map(|folder| folder.join(name)).find(is_other)
+    };
+    let found = match named {
+        Some(name) => find(name),
+        None => RUNTIMES.iter().find_map(|name| find(name.as_ref())),
+    };
+    found.ok_or_else(|| match named {
+        Some(name) => Failure::missing(format!(
+            "cannot find the runtime '{}' (other than glassbox itself); give --runtime the path of runc or crun",
+            name.display()
+        )),
+        None => Failure::missing("cannot find runc or crun in PATH; give --runtime the path of one"),
+    })
+}
+
+fn prepare(given: &cli::Runc, call: &Call, runtime: &Path) -> Result<(), Failure> {
+    match &call.asked {
+        Asked::Start(folder) => prepare_bundle(given, folder),
+        Asked::Exec { container, process } => prepare_exec(call, runtime, container, process),
+        Asked::Other => Ok(()),
+    }
+}
+
+fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
+    let config = JsonFile::read(&folder.join("config.json"))?;
+    if config.check(|config| bundle::is_wanted(config, given.opt_in))?.is_err() {
+        return Ok(());
+    }
+    let root = root(folder, &config.value);
+    if is_for_another_machine(&root, &config.value) {
+        return Ok(());
+    }
+    let sensor = sensor_path::find()?;
+    if rustix::fs::statvfs(&sensor).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
+        return Err(Failure::missing(format!(
+            "'{}' lies on a file system that is mounted noexec; put the sensor elsewhere and set GLASSBOX_LIB",
+            sensor.display()
+        )));
+    }
+    let mut wish = Wish { sensor, socket: socket(given)?, preload_file: None };
+    if given.preload_file {
+        let inside = config.check(|config| Inside::of(config, &wish.socket))?;
+        let file = std::path::absolute(folder.join("glassbox-ld.so.preload")).unwrap_or_default();
+        replace(&file, &preload_file(&root, &inside.sensor))?;
+        wish.preload_file = Some(file);
+    }
+    config.change(|config| bundle::prepare(config, &wish))
+}
+
+fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) -> Result<(), Failure> {
+    // The specification's own way to ask where the bundle is, instead of the runtime's private files.
+    let mut ask = Command::new(runtime);
+    ask.args(&call.global).arg("state").arg(container).stdin(Stdio::null()).stderr(Stdio::null());
+    let unknown = |why: String| {
+        Failure::malformed(format!("cannot learn the bundle of container '{}': {why}", container.display()))
+    };
+    let answer = ask.output().map_err(|error| unknown(error.to_string()))?;
+    let state: Value = serde_json::from_slice(&answer.stdout).map_err(|error| unknown(error.to_string()))?;
+    let bundle =
+        state["bundle"].as_str().ok_or_else(|| unknown("the runtime's 'state' does not name it".into()))?;
+    let config = JsonFile::read(&Path::new(bundle).join("config.json"))?;
+    let Some(inside) = Inside::found(&config.value) else { return Ok(()) };
+    JsonFile::read(process)?.change(|process| bundle::prepare_process(process, &inside))
+}
+
+/// The collector's socket. Its folder is mounted, so it must be there.
+fn socket(given: &cli::Runc) -> Result<String, Failure> {
+    let from_environment = || std::env::var("GLASSBOX_SOCKET").ok().filter(|name| !name.is_empty());
+    let socket = given.socket.clone().or_else(from_environment).unwrap_or_else(|| SOCKET.to_owned());
+    if socket.starts_with('@') {
+        return Ok(socket);
+    }
+    let path = Path::new(&socket);
+    let folder = path.parent().filter(|_| path.is_absolute() && path.file_name().is_some());
+    match folder.filter(|folder| folder.is_dir()) {
+        Some(folder) if folder != Path::new("/") => Ok(socket),
+        _ => Err(Failure::missing(format!(
+            "the collector cannot listen at '{socket}': it takes an absolute path in a folder of its own that exists; \
+             start 'GLASSBOX_SOCKET={SOCKET} glassbox collect', or give --socket its path"
+        ))),
+    }
+}
+
+/// The container's root file system on the host.
+fn root(folder: &Path, config: &Value) -> PathBuf {
+    folder.join(config["root"]["path"].as_str().unwrap_or_default())
+}
+
+/// Opens a file of the image, wherever its links point: never one of the host.
+fn open_inside(root: &Path, path: &str) -> Option<File> {
+    let (flags, mode) = (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
+    let root = rustix::fs::open(root, flags, mode).ok()?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file =
+        rustix::fs::openat2(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+            .ok()?;
+    let file = File::from(file);
+    file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
+}
+
+/// Whether the container's program is for a machine whose loader would complain of the sensor at every start.
+fn is_for_another_machine(root: &Path, config: &Value) -> bool {
+    let Some(name) = config["process"]["args"][0].as_str() else { return false };
+    let entries = config["process"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let search = entries.iter().filter_map(Value::as_str).find_map(|entry| entry.strip_prefix("PATH="));
+    let mut places = match name.contains('/') {
+        true => vec![name.to_owned()],
+        false => search.unwrap_or_default().split(':').map(|folder| format!("{folder}/{name}")).collect(),
+    };
+    let Some(file) = places.drain(..).find_map(|place| open_inside(root, &place)) else { return false };
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    program::Program::at(&path, &program::Root::at(root))
+        .is_some_and(|program| std::ptr::eq(program.reason, &program::FOREIGN_ABI))
+}
+
+/// What the image's own `/etc/ld.so.preload` says, and the sensor.
+fn preload_file(root: &Path, sensor: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Some(file) = open_inside(root, "etc/ld.so.preload") {
+        // Nobody preloads this much; what is cut off is not executed.
+        let _ = file.take(64 * 1024).read_to_end(&mut text);
+    }
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(sensor.as_bytes());
+    text.push(b'\n');
+    text
+}
+
+/// A JSON file that is changed as a whole or not at all.
+struct JsonFile {
+    path: PathBuf,
+    value: Value,
+}
+
+impl JsonFile {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let text = fs::read(path)
+            .map_err(|error| Failure::missing(format!("cannot read '{}': {error}", path.display())))?;
+        let value = serde_json::from_slice(&text)
+            .map_err(|error| Failure::malformed(format!("'{}' is no JSON: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned(), value })
+    }
+
+    fn check<T>(&self, look: impl FnOnce(&Value) -> Result<T, String>) -> Result<T, Failure> {
+        look(&self.value)
+            .map_err(|why| Failure::malformed(format!("cannot prepare '{}': {why}", self.path.display())))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Value) -> Result<(), String>) -> Result<(), Failure> {
+        let mut after = self.value.clone();
+        self.check(|_| change(&mut after))?;
+        if after == self.value {
+            return Ok(());
+        }
+        self.value = after;
+        // A link's target is what is replaced.
+        let path = fs::canonicalize(&self.path).unwrap_or(self.path);
+        replace(&path, self.value.to_string().as_bytes())
+    }
+}
+
+/// Puts a file in place of the one at `path`, with its mode and owner: whoever reads it sees all of one or the other.
+fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let name = path.file_name().unwrap_or_default().display();
+    let beside = path.with_file_name(format!(".{name}.glassbox-{}", std::process::id()));
+    let write = || {
+        let present = fs::metadata(path).ok();
+        let mode = present.as_ref().map_or(0o644, |present| present.mode() & 0o7777);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(text)?;
+        if let Some(present) = present {
+            let owner = file.metadata()?;
+            if (owner.uid(), owner.gid()) != (present.uid(), present.gid()) {
+                std::os::unix::fs::fchown(&file, Some(present.uid()), Some(present.gid()))?;
+            }
+        }
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        Failure::output(format!("cannot replace '{}': {error}", path.display()))
+    })
+}
+
+/// Writes a line to the log that the caller gave the runtime, as runc would; false if there is none.
+fn log(call: &Call, is_fatal: bool, failure: &Failure) -> bool {
+    let Some(path) = &call.log else { return false };
+    let level = if is_fatal { "error" } else { "warning" };
+    let mut writer = TimeWriter::default();
+    let time = String::from_utf8_lossy(writer.utc(clock::utc_now_ns())).into_owned();
+    let message = format!("glassbox: {failure}");
+    let line = match call.is_log_json {
+        true => json!({ "level": level, "msg": message, "time": time }).to_string(),
+        false => format!("time=\"{time}\" level={level} msg={}", json!(message)),
+    };
+    let file = File::options().append(true).create(true).open(path);
+    file.is_ok_and(|mut file| file.write_all(format!("{line}\n").as_bytes()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("glassbox-test-{}-runc-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn changed_file_keeps_its_mode_and_leaves_nothing_beside_it() {
+        let dir = folder("mode");
+        let path = dir.join("config.json");
+        fs::write(&path, "{\"a\": 18446744073709551615}").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+
+        let change = |value: &mut Value| {
+            value["b"] = json!(1);
+            Ok(())
+        };
+        JsonFile::read(&path).unwrap().change(change).unwrap();
+
+        assert_eq!("{\"a\":18446744073709551615,\"b\":1}", fs::read_to_string(&path).unwrap());
+        assert_eq!(0o640, fs::metadata(&path).unwrap().permissions().mode() & 0o7777);
+        assert_eq!(1, fs::read_dir(&dir).unwrap().count());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed_and_what_is_not_there_missing() {
+        let dir = folder("malformed");
+        fs::write(dir.join("config.json"), "{\"process\": ").unwrap();
+
+        let statuses =
+            ["config.json", "none.json"].map(|name| JsonFile::read(&dir.join(name)).err().unwrap().status());
+
+        assert_eq!([65, 66], statuses);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn preload_file_of_the_image_is_kept_and_the_hosts_never_read() {
+        let dir = folder("preload");
+        fs::create_dir(dir.join("etc")).unwrap();
+        let file = dir.join("etc/ld.so.preload");
+        let text = || String::from_utf8(preload_file(&dir, "/s")).unwrap();
+
+        let without = text();
+        fs::write(&file, "/a.so").unwrap();
+        let with = text();
+        fs::remove_file(&file).unwrap();
+        symlink("/etc/passwd", &file).unwrap();
+        let linked = text();
+
+        assert_eq!(["/s\n", "/a.so\n/s\n", "/s\n"].map(str::to_owned), [without, with, linked]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
