@@ -104,7 +104,7 @@ pub struct Compiler {
 impl Compiler {
     /// Installs and unpacks whatever is missing.
     pub fn install() -> Result<Compiler> {
-        packages::install(&[LINKER.to_owned()])?;
+        packages::install(&[LINKER, HEADERS].map(str::to_owned))?;
         let rust = dir().join("rust");
         if !rust.with_extension("packages").exists() {
             let release = release()?;
@@ -125,13 +125,19 @@ impl Compiler {
     /// The command that builds the sensor, and where it will be.
     pub fn build(&self) -> (Command, PathBuf) {
         let target = dir().join("target");
-        let mut command = shell::cargo(["build", "--release", "-p", "glassbox-sensor", "--target", TARGET]);
-        command.arg("--target-dir").arg(&target);
+        let mut command = self.cargo();
+        command.args(["--release", "-p", "glassbox-sensor", "--target-dir"]).arg(&target);
+        (command, target.join(TARGET).join("release/libglassbox.so"))
+    }
+
+    /// `cargo build` for the target.
+    pub fn cargo(&self) -> Command {
+        let mut command = shell::cargo(["build", "--target", TARGET]);
         command.env("RUSTC", self.rust.join("usr/bin/rustc"));
         let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/llvm-22/lib"].map(|dir| self.rust.join(dir));
         command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap_or_default());
         command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
-        (command, target.join(TARGET).join("release/libglassbox.so"))
+        command
     }
 }
 

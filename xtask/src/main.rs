@@ -13,6 +13,7 @@ mod bench;
 mod check_so;
 mod debian;
 mod demo;
+mod dist;
 mod fuzz;
 mod gen_docs;
 mod glassbox;
@@ -35,6 +36,7 @@ usage: cargo xtask COMMAND
   gen-docs [--check]     writes docs/events.md and docs/hooks.md from their tables, or says if stale
   fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
   demo                   builds everything and shows the sensor on real programs
+  dist [MACHINE…]        the portable pair, a tar file, a Debian package, an OCI image archive, checksums: dist/
   recall [NAME…]         what was reported against what strace saw, program by program (--list names them;
                          --write: all of them, into docs/recall.md)
   transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them;
@@ -62,6 +64,7 @@ fn dispatch(command: &str, rest: &[String]) -> Result<()> {
         "check-so" => check_so::run(rest),
         "gen-docs" => gen_docs::run(rest),
         "fuzz" => fuzz::run(rest),
+        "dist" => dist::run(rest),
         "demo" => demo::run(rest),
         "recall" => recall::run(rest),
         "transparency" => transparency::run(rest),

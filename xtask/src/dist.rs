@@ -1,0 +1,378 @@
+//! `cargo xtask dist`: what is given to others, in `dist/`.
+//!
+//! The sensor needs no library; the command line is linked with a static glibc (`+crt-static`, a position-independent
+//! executable), so that both run on every Linux, whatever its libc. Around the pair: a tar file, a Debian package, an OCI
+//! image archive of all machines, the Lambda layer, a list of what is in it, and checksums. No container engine, no clock and no
+//! host name takes part: two runs give the same bytes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{arm64, check_so, shell, toolchain};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the image keeps the pair, and declares a volume: `volumesFrom` gives it to other containers under the same path.
+const FOLDER: &str = "opt/glassbox";
+
+/// A machine that the pair is built for.
+struct Machine {
+    /// As the kernel and Rust call it.
+    name: &'static str,
+    /// As Debian, Go and container engines call it.
+    short_name: &'static str,
+    target: &'static str,
+}
+
+const MACHINES: [Machine; 2] = [
+    Machine { name: "x86_64", short_name: "amd64", target: "x86_64-unknown-linux-gnu" },
+    Machine { name: "aarch64", short_name: "arm64", target: "aarch64-unknown-linux-gnu" },
+];
+
+/// The pair of one machine.
+struct Pair {
+    machine: &'static Machine,
+    cli: Vec<u8>,
+    sensor: Vec<u8>,
+}
+
+/// `cargo xtask dist [MACHINE…]`: all of them unless some are named.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let dir = shell::root().join("dist");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    let is_wanted =
+        |machine: &&Machine| arguments.is_empty() || arguments.iter().any(|name| name == machine.name);
+    let machines: Vec<&'static Machine> = MACHINES.iter().filter(is_wanted).collect();
+    if machines.is_empty()
+        || arguments.iter().any(|name| !MACHINES.iter().any(|machine| machine.name == name))
+    {
+        bail!("machines are x86_64 and aarch64");
+    }
+    let mut pairs = Vec::new();
+    for machine in machines {
+        let pair = build(machine)?;
+        // The pair for this machine is where the command line itself expects it: one beside the other.
+        let is_host = toolchain::host()? == machine.target;
+        let beside = if is_host { dir.clone() } else { dir.join(machine.name) };
+        put(&beside.join("glassbox"), &pair.cli, 0o755)?;
+        put(&beside.join("libglassbox.so"), &pair.sensor, 0o644)?;
+        put(&dir.join(format!("glassbox-{VERSION}-linux-{}.tar.gz", machine.name)), &tarball(&pair)?, 0o644)?;
+        put(&dir.join(format!("glassbox_{VERSION}_{}.deb", machine.short_name)), &debian(&pair)?, 0o644)?;
+        if is_host {
+            lambda_layer(&beside, &dir.join(format!("glassbox-{VERSION}-lambda-{}.zip", machine.name)))?;
+        }
+        pairs.push(pair);
+    }
+    put(&dir.join(format!("glassbox-{VERSION}-oci.tar")), &image(&pairs)?, 0o644)?;
+    put(&dir.join("glassbox.cdx.json"), &serde_json::to_vec_pretty(&bill_of_materials()?)?, 0o644)?;
+    let sums = checksums(&dir)?;
+    print!("{sums}");
+    put(&dir.join("SHA256SUMS"), sums.as_bytes(), 0o644)
+}
+
+fn build(machine: &'static Machine) -> Result<Pair> {
+    let is_host = toolchain::host()? == machine.target;
+    let target = shell::target().join("dist");
+    let read = |package: &str, file: &str, flags: &[&str]| -> Result<Vec<u8>> {
+        let mut command = match is_host {
+            true => shell::cargo(["build", "--target", machine.target]),
+            false => arm64::Compiler::install()?.cargo(),
+        };
+        command.args(["--release", "-p", package, "--target-dir"]).arg(&target);
+        // No path of this machine, and no symbols that nobody reads: the loader has its own table.
+        let home = std::env::var("CARGO_HOME")
+            .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+        let hidden =
+            [(home.unwrap_or_default(), "/cargo"), (shell::root().display().to_string(), "/glassbox")];
+        let remap = hidden.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).chain(remap).collect();
+        // Added to what .cargo/config.toml says; RUSTFLAGS would replace it.
+        command.arg("--config").arg(format!("target.{}.rustflags={}", machine.target, json!(flags)));
+        command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+        shell::run(&mut command)?;
+        let path = target.join(machine.target).join("release").join(file);
+        if package == "glassbox-sensor" {
+            check_so::run(&[path.display().to_string()])?;
+            // Cargo's own stripping leaves a library its table of local symbols.
+            let strip = if is_host { "strip" } else { "aarch64-linux-gnu-strip" };
+            let stripped = path.with_extension("stripped");
+            shell::run(Command::new(strip).arg("--strip-all").arg(&path).arg("-o").arg(&stripped))?;
+            return fs::read(&stripped).with_context(|| stripped.display().to_string());
+        }
+        must_be_static(&path)?;
+        fs::read(&path).with_context(|| path.display().to_string())
+    };
+    let cli = read("glassbox", "glassbox", &["-Ctarget-feature=+crt-static"])?;
+    let sensor = read("glassbox-sensor", "libglassbox.so", &[])?;
+    Ok(Pair { machine, cli, sensor })
+}
+
+/// A file with a loader's name in it would run where that loader is, and nowhere else.
+fn must_be_static(path: &Path) -> Result<()> {
+    let text =
+        shell::output(Command::new("readelf").args(["--program-headers", "--dynamic", "--wide"]).arg(path))?;
+    if text.contains("INTERP") || text.contains("(NEEDED)") {
+        bail!("{} is not static", path.display());
+    }
+    Ok(())
+}
+
+/// A file, a folder (`None`) or a link of an archive.
+enum Entry<'a> {
+    Folder,
+    File(&'a [u8], u32),
+    Link(&'a str),
+}
+
+/// A tar file: root's, without a time.
+fn tar(entries: &[(String, Entry)]) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, entry) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        let (kind, mode, bytes): (_, _, &[u8]) = match entry {
+            Entry::Folder => (tar::EntryType::Directory, 0o755, &[]),
+            Entry::File(bytes, mode) => (tar::EntryType::Regular, *mode, bytes),
+            Entry::Link(_) => (tar::EntryType::Symlink, 0o777, &[]),
+        };
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(bytes.len() as u64);
+        match entry {
+            Entry::Link(to) => archive.append_link(&mut header, path, to)?,
+            _ => archive.append_data(&mut header, path, bytes)?,
+        }
+    }
+    Ok(archive.into_inner()?)
+}
+
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
+
+/// The pair as `/usr/local` takes it.
+fn tarball(pair: &Pair) -> Result<Vec<u8>> {
+    let top = format!("glassbox-{VERSION}");
+    gzip(&tar(&[
+        (format!("{top}/bin/glassbox"), Entry::File(&pair.cli, 0o755)),
+        (format!("{top}/bin/glassbox-runc"), Entry::Link("glassbox")),
+        (format!("{top}/lib/glassbox/libglassbox.so"), Entry::File(&pair.sensor, 0o644)),
+    ])?)
+}
+
+/// A Debian package (deb(5)). Installing preloads nothing anywhere.
+fn debian(pair: &Pair) -> Result<Vec<u8>> {
+    let kilobytes = (pair.cli.len() + pair.sensor.len()).div_ceil(1024);
+    let control = format!(
+        "Package: glassbox\nVersion: {VERSION}\nArchitecture: {}\nMaintainer: The glassbox authors\n\
+         Installed-Size: {kilobytes}\nSection: admin\nPriority: optional\n\
+         Description: shows what happens inside a container, from inside the process\n \
+         A library that is preloaded into programs, and the collector of what it sees.\n",
+        pair.machine.short_name
+    );
+    let control = gzip(&tar(&[("./control".into(), Entry::File(control.as_bytes(), 0o644))])?)?;
+    let mut entries: Vec<(String, Entry)> = ["./usr/", "./usr/bin/", "./usr/lib/", "./usr/lib/glassbox/"]
+        .map(|path| (path.into(), Entry::Folder))
+        .into();
+    entries.push(("./usr/bin/glassbox".into(), Entry::File(&pair.cli, 0o755)));
+    entries.push(("./usr/bin/glassbox-runc".into(), Entry::Link("glassbox")));
+    entries.push(("./usr/lib/glassbox/libglassbox.so".into(), Entry::File(&pair.sensor, 0o644)));
+    let files = gzip(&tar(&entries)?)?;
+    let mut package = ar::Builder::new(Vec::new());
+    for (name, bytes) in
+        [("debian-binary", &b"2.0\n"[..]), ("control.tar.gz", &control), ("data.tar.gz", &files)]
+    {
+        let mut header = ar::Header::new(name.as_bytes().to_vec(), bytes.len() as u64);
+        header.set_mode(0o100644);
+        package.append(&header, bytes)?;
+    }
+    Ok(package.into_inner()?)
+}
+
+/// An archive of the OCI image layout, for every machine that was built.
+fn image(pairs: &[Pair]) -> Result<Vec<u8>> {
+    let mut blobs = Vec::new();
+    let mut manifests = Vec::new();
+    for pair in pairs {
+        let layer = tar(&[
+            ("opt/".into(), Entry::Folder),
+            (format!("{FOLDER}/"), Entry::Folder),
+            (format!("{FOLDER}/glassbox"), Entry::File(&pair.cli, 0o755)),
+            (format!("{FOLDER}/glassbox-runc"), Entry::Link("glassbox")),
+            (format!("{FOLDER}/libglassbox.so"), Entry::File(&pair.sensor, 0o644)),
+        ])?;
+        let program = format!("/{FOLDER}/glassbox");
+        let config = json!({
+            "architecture": pair.machine.short_name,
+            "os": "linux",
+            "config": {
+                "Entrypoint": [program, "collect"],
+                "Env": [format!("PATH=/{FOLDER}"), format!("GLASSBOX_SOCKET=/{FOLDER}/socket")],
+                "Volumes": {format!("/{FOLDER}"): {}},
+                // Not of the specification; engines that know it take it from here.
+                "Healthcheck": {"Test": ["CMD", program, "health"]},
+            },
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))]},
+        });
+        let config =
+            blob(&mut blobs, "application/vnd.oci.image.config.v1+json", config.to_string().into_bytes());
+        let layer = blob(&mut blobs, "application/vnd.oci.image.layer.v1.tar+gzip", gzip(&layer)?);
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]});
+        let mut manifest = blob(&mut blobs, kind, manifest.to_string().into_bytes());
+        manifest["platform"] = json!({"architecture": pair.machine.short_name, "os": "linux"});
+        manifests.push(manifest);
+    }
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let all = json!({"schemaVersion": 2, "mediaType": kind, "manifests": manifests});
+    let mut all = blob(&mut blobs, kind, all.to_string().into_bytes());
+    all["annotations"] = json!({"org.opencontainers.image.ref.name": VERSION});
+    let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [all]}).to_string();
+
+    blobs.sort();
+    let mut entries = vec![
+        ("oci-layout".to_owned(), Entry::File(br#"{"imageLayoutVersion":"1.0.0"}"#, 0o644)),
+        ("index.json".to_owned(), Entry::File(index.as_bytes(), 0o644)),
+    ];
+    entries.extend(
+        blobs.iter().map(|(name, bytes)| (format!("blobs/sha256/{name}"), Entry::File(bytes, 0o644))),
+    );
+    tar(&entries)
+}
+
+/// Keeps a blob, and gives its descriptor.
+fn blob(blobs: &mut Vec<(String, Vec<u8>)>, kind: &str, bytes: Vec<u8>) -> Value {
+    let (digest, size) = (sha256(&bytes), bytes.len());
+    blobs.push((digest.clone(), bytes));
+    json!({"mediaType": kind, "digest": format!("sha256:{digest}"), "size": size})
+}
+
+/// The command line makes the layer itself, once it knows how.
+fn lambda_layer(pair: &Path, file: &Path) -> Result<()> {
+    let cli = pair.join("glassbox");
+    if !shell::output(Command::new(&cli).arg("--help"))?.contains("lambda-layer") {
+        println!("no Lambda layer: this glassbox has no command for it");
+        return Ok(());
+    }
+    shell::run(Command::new(cli).arg("lambda-layer").arg("-o").arg(file))
+}
+
+/// What the pair is made of, in CycloneDX.
+fn bill_of_materials() -> Result<Value> {
+    let mut tree =
+        shell::cargo(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}|{l}"]);
+    tree.args(["-p", "glassbox", "-p", "glassbox-sensor"]);
+    let text = shell::output(&mut tree)?;
+    let mut lines: Vec<&str> =
+        text.lines().filter(|line| !line.is_empty() && !line.ends_with(" (*)")).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let mut components: Vec<Value> = lines.iter().filter_map(|line| component(line)).collect();
+    components.dedup();
+    Ok(json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
+        "metadata": {"component": {"type": "application", "name": "glassbox", "version": VERSION}},
+        "components": components,
+    }))
+}
+
+/// A line of `cargo tree`: `NAME vVERSION (PATH)|LICENCE`.
+fn component(line: &str) -> Option<Value> {
+    let (package, licence) = line.split_once('|')?;
+    let mut words = package.split(' ');
+    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
+    let mut component = json!({"type": "library", "name": name, "version": version,
+        "licenses": [{"expression": licence.trim_end_matches(" (*)")}]});
+    // Our own crates are on no registry.
+    if !package.contains("(/") {
+        component["purl"] = json!(format!("pkg:cargo/{name}@{version}"));
+    }
+    Some(component)
+}
+
+/// Of every file below `dir`, as sha256sum(1) writes and checks them.
+fn checksums(dir: &Path) -> Result<String> {
+    let (mut waiting, mut files) = (vec![dir.to_path_buf()], Vec::<PathBuf>::new());
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder)?.flatten() {
+            if entry.file_type()?.is_dir() { waiting.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        let name = file.strip_prefix(dir).unwrap_or(&file).display().to_string();
+        text.push_str(&format!("{}  {name}\n", sha256(&fs::read(&file)?)));
+    }
+    Ok(text)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(machine: &'static Machine) -> Pair {
+        Pair { machine, cli: b"cli".to_vec(), sensor: b"sensor".to_vec() }
+    }
+
+    #[test]
+    fn archives_are_the_same_every_time() {
+        let make = || {
+            let pairs: Vec<Pair> = MACHINES.iter().map(pair).collect();
+            (image(&pairs).unwrap(), debian(&pairs[0]).unwrap(), tarball(&pairs[1]).unwrap())
+        };
+
+        assert_eq!(make(), make());
+    }
+
+    #[test]
+    fn every_blob_of_the_image_is_named_by_its_digest() {
+        let archive = image(&[pair(&MACHINES[0])]).unwrap();
+
+        let mut blobs = 0;
+        for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().into_owned();
+            if let Ok(name) = path.strip_prefix("blobs/sha256") {
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+                assert_eq!(name.to_str().unwrap(), sha256(&bytes));
+                blobs += 1;
+            }
+        }
+        assert_eq!(4, blobs, "layer, config, manifest, index");
+    }
+
+    #[test]
+    fn components_are_read_from_cargos_tree() {
+        let ours = component("wire v0.1.0 (/x/wire)|Apache-2.0").unwrap();
+        let other = component("libc v0.2.1|MIT OR Apache-2.0").unwrap();
+
+        assert_eq!((true, "pkg:cargo/libc@0.2.1"), (ours["purl"].is_null(), other["purl"].as_str().unwrap()));
+        assert_eq!("MIT OR Apache-2.0", other["licenses"][0]["expression"]);
+    }
+}
