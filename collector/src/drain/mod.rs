@@ -129,6 +129,8 @@ pub struct Drain {
     touched: Vec<usize>,
     /// Every hello and death up to then has been heard.
     told_until_ns: u64,
+    /// Up to when all news have been told, in truth: whoever said hello before is known.
+    heard_until_ns: u64,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
     /// Time of the latest event delivered.
@@ -246,6 +248,7 @@ impl Drain {
             touched: Vec::new(),
             unwritten: VecDeque::new(),
             told_until_ns: 0,
+            heard_until_ns: 0,
             delivered_ns: 0,
             limit_ns: 0,
             told: FxHashMap::default(),
@@ -299,6 +302,7 @@ impl Drain {
         let now = now_ns();
         if self.deathwatch.has_told_all() {
             self.told_until_ns = now;
+            self.heard_until_ns = now;
         }
         // However late they are, the events that are there cannot wait for ever.
         self.told_until_ns = self.told_until_ns.max(now.saturating_sub(LONGEST_WAIT_NS));
@@ -354,10 +358,13 @@ impl Drain {
         // The same process may have written into its parent's ring before, without our having read anything of it.
         self.discover_unread();
         let before = self.by_pid.get(&key).copied();
-        // A pidfd that said so cannot be wrong: then the number was given to another process.
+        // Its death was noticed before the new image was made: then the number was given to another process. Not so where
+        // an image that did little said hello, died, and was known to be dead before its hello was read.
+        let born_ns = source.ring().slot(0).born_ns.load(Ordering::Relaxed);
         let before = before.filter(|before| {
             self.images.get(*before).is_some_and(|image| {
-                !(image.pidfd.is_some() && image.end.is_some_and(|end| end.how == Ending::Death))
+                let death = image.end.filter(|end| end.how == Ending::Death && image.pidfd.is_some());
+                death.is_none_or(|death| born_ns <= death.noticed_ns)
             })
         });
         if let Some(before) = before {

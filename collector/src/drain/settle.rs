@@ -11,6 +11,7 @@ use wire::ring::layout::{FdState, Loss};
 use super::books::{self, Books};
 use super::image::{End, Ending, Image};
 use super::life::Ledger;
+use super::source::STUCK_NS;
 use super::{Drain, MOST_BURIED, Told, Wish};
 use crate::attach::Word;
 use crate::enrich::descriptors::{Descriptor, Descriptors, Target, sum};
@@ -233,6 +234,12 @@ impl Drain {
             if let Some(before) = self.images.get_mut(before) {
                 before.after = Some(index);
             }
+            return false;
+        }
+        // It may have executed a program that said hello, and that the doorman has not come to yet.
+        let is_heard =
+            end.noticed_ns <= self.heard_until_ns || now.saturating_sub(end.noticed_ns) >= STUCK_NS;
+        if !is_heard && self.ending_wish != Wish::End {
             return false;
         }
         let books = self.books(index);

@@ -208,6 +208,7 @@ impl Harness {
         let doorman = Doorman::new(Vec::new(), None, None, news_tx, Arc::new(Doorbell::default())).unwrap();
         let mut drain = Drain::new(outlets, doorman.deathwatch(), doorman.reply());
         drain.told_until_ns = u64::MAX;
+        drain.heard_until_ns = u64::MAX;
         Self { drain, _doorman: doorman, output }
     }
 

@@ -155,6 +155,55 @@ fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() 
     assert_eq!(0, shell.ring.slot(slot).pid.load(Ordering::Relaxed));
 }
 
+/// A shell whose child executed a program that said hello, ended, and was known to be dead before its hello was read.
+fn late_hello(born_after_death: bool) -> Vec<serde_json::Value> {
+    let (mut harness, shell) = started(10);
+    let slot = shell.take_slot(11, 10);
+    shell.forked(0, 11);
+    shell.open(slot, "before", 4, 0);
+    harness.round();
+    let index = harness.image(11);
+    let this_process = rustix::process::getpid();
+    harness.drain.images[index].pidfd =
+        Some(rustix::process::pidfd_open(this_process, rustix::process::PidfdFlags::empty()).unwrap());
+    harness.drain.heard_until_ns = 0;
+    let noticed_ns = now_ns();
+    harness.drain.end(index, Ending::Death, noticed_ns);
+    harness.drain.round(noticed_ns + STUCK_NS / 2);
+
+    let program = Sensor::new(11, MIN_DATA_LEN);
+    program
+        .ring
+        .slot(0)
+        .born_ns
+        .store(if born_after_death { noticed_ns + 1 } else { noticed_ns }, Ordering::Relaxed);
+    program.start("/bin/other", "/home/u");
+    program.open(0, "after", 5, 0);
+    harness.attach(&program, 10);
+    harness.drain.heard_until_ns = u64::MAX;
+    harness.die(11, 0);
+    harness.round();
+    harness
+        .finish()
+        .into_iter()
+        .filter(|event| event["event"] == "process.exit" && event["pid"] == 11)
+        .collect()
+}
+
+#[test]
+fn hello_that_is_heard_after_its_process_died_continues_the_process() {
+    let exits = late_hello(false);
+
+    assert_eq!(vec!["process.exit 11 3"], brief(&exits, &["events"]));
+}
+
+#[test]
+fn hello_of_a_ring_made_after_the_death_is_another_process() {
+    let exits = late_hello(true);
+
+    assert_eq!(2, exits.len());
+}
+
 #[test]
 fn range_duplicates_and_standard_streams_are_followed() {
     let (mut harness, sensor) = started(10);
