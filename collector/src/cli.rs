@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::launch::collector::SUBCOMMAND;
+use crate::patch::Patch;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -109,6 +110,10 @@ pub enum Command {
     /// process gets the same. Then the real runtime takes over, with the same arguments. If the container cannot be prepared, the
     /// reason goes to the runtime's log, and the container starts without the sensor.
     Runc(Runc),
+    /// Put the sensor into a deployment file
+    ///
+    /// The file is replaced as a whole or not at all; patching it again changes nothing more.
+    Patch(Patch),
     /// Say what the sensor will and will not see, program by program, why, and what to do about it
     ///
     /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.

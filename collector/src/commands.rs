@@ -12,7 +12,7 @@ use crate::outputs::{Destination, Format, Opening, Output};
 use crate::session::{self, KeptRing, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
-use crate::{cli, doctor, environment, hook_list, inherited, join, runc, sensor_path};
+use crate::{cli, doctor, environment, hook_list, inherited, join, patch, runc, sensor_path};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -42,6 +42,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             doctor::examine(&arguments).map(|()| 0)
         }
         Command::Runc(arguments) => runc::become_runtime(&arguments),
+        Command::Patch(arguments) => patch::carry_out(&arguments),
         Command::Hooks => {
             inherited::restore_pipe();
             hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {

@@ -13,6 +13,7 @@ pub mod collector;
 pub mod compare;
 pub mod events;
 pub mod last_moment;
+pub mod python;
 pub mod recall;
 pub mod scene;
 pub mod server;

@@ -1,8 +1,9 @@
-//! Installs Debian packages that tests and demo need, or says what a person must do.
+//! Installs Debian and Python packages that tests and demo need, or says what a person must do.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
@@ -45,4 +46,26 @@ fn apt(verb: &[&str], packages: &[String]) -> Result<()> {
     command.args(["-qq", "-y", "--no-install-recommends"]).args(verb).args(packages);
     command.env("DEBIAN_FRONTEND", "noninteractive");
     shell::output(&mut command).map(drop)
+}
+
+/// Makes sure that the Python packages of `tests/requirements.txt` are in a virtual environment of their own, below the
+/// target folder (`glassbox_tests::python::program` finds it there); says whether it had to install.
+pub fn install_python() -> Result<bool> {
+    let wanted = fs::read_to_string(shell::root().join("tests/requirements.txt"))?;
+    let home = shell::target().join("xtask/python");
+    // What was installed, beside it: a list that changed is installed anew, one that was cut short too.
+    let done = home.join("requirements.txt");
+    if fs::read_to_string(&done).is_ok_and(|present| present == wanted) {
+        return Ok(false);
+    }
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("cannot empty {}", home.display()))?;
+    }
+    fs::create_dir_all(home.parent().unwrap_or(&home))?;
+    shell::output(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&home))?;
+    let mut pip = Command::new(home.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    shell::output(pip.arg(shell::root().join("tests/requirements.txt")))?;
+    fs::write(&done, wanted)?;
+    Ok(true)
 }

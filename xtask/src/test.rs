@@ -351,7 +351,10 @@ fn install(_: &mut Log) -> Result<Verdict> {
     let lines = listed.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut wanted: Vec<String> = PACKAGES.map(str::to_owned).to_vec();
     wanted.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
-    let installed = packages::install(&wanted)?;
+    let mut installed = packages::install(&wanted)?;
+    if packages::install_python()? {
+        installed.push("Python's (tests/requirements.txt)".into());
+    }
     match installed.as_slice() {
         [] => passed("all there"),
         [..] => passed(format!("installed {}", installed.join(" "))),

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::environment;
-
 /// The annotation by which a container says `on` or `off`.
 pub const ANNOTATION: &str = "glassbox/sensor";
 
@@ -160,8 +158,7 @@ pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), Strin
         // More than one: which one counts is up to the program (see `environment::under_sensor`).
         if let Some(present) = entry.as_str().and_then(|entry| entry.strip_prefix(preload)) {
             has_preload = true;
-            let merged = environment::append_preload(present.as_ref(), inside.sensor.as_ref());
-            *entry = json!(format!("{preload}{}", merged.display()));
+            *entry = json!(format!("{preload}{}", deploy::preload::appended(present, &inside.sensor)));
         }
     }
     if !has_preload {

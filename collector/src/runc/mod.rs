@@ -13,7 +13,6 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -26,6 +25,7 @@ use bundle::{Inside, Wish};
 
 use crate::clock::{self, TimeWriter};
 use crate::failure::{Failure, say};
+use crate::files::replace;
 use crate::launch::command::Program;
 use crate::{cli, environment, program, sensor_path};
 
@@ -227,30 +227,6 @@ impl JsonFile {
         let path = fs::canonicalize(&self.path).unwrap_or(self.path);
         replace(&path, self.value.to_string().as_bytes())
     }
-}
-
-/// Puts a file in place of the one at `path`, with its mode and owner: whoever reads it sees all of one or the other.
-fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
-    let name = path.file_name().unwrap_or_default().display();
-    let beside = path.with_file_name(format!(".{name}.glassbox-{}", std::process::id()));
-    let write = || {
-        let present = fs::metadata(path).ok();
-        let mode = present.as_ref().map_or(0o644, |present| present.mode() & 0o7777);
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(text)?;
-        if let Some(present) = present {
-            let owner = file.metadata()?;
-            if (owner.uid(), owner.gid()) != (present.uid(), present.gid()) {
-                std::os::unix::fs::fchown(&file, Some(present.uid()), Some(present.gid()))?;
-            }
-        }
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        Failure::output(format!("cannot replace '{}': {error}", path.display()))
-    })
 }
 
 /// Writes a line to the log that the caller gave the runtime, as runc would; false if there is none.

@@ -1,0 +1,106 @@
+//! `glassbox patch`: puts the sensor into a deployment file.
+//!
+//! What is changed is decided in the crate `deploy`, a module a kind of file; here a file is read, replaced and talked about.
+//! Each kind has its own file beside this one: its options, and the call into `deploy`.
+
+mod dockerfile;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use deploy::{Error, Note, Patched};
+
+use crate::failure::{Failure, say};
+use crate::files;
+
+/// `glassbox patch`
+#[derive(Args, Debug)]
+pub struct Patch {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+/// The kinds of files.
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// A Dockerfile: the sensor in every stage that becomes an image
+    Dockerfile(dockerfile::Options),
+}
+
+/// What all kinds share.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// The file; '-' reads stdin and writes stdout
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write to PATH ('-' is stdout) and leave FILE as it is
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Only say what would be done: exit status 0 if nothing has to be, 1 if something has
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Patches what was asked for; the result is the exit status.
+pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
+    match &patch.kind {
+        Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
+    }
+}
+
+/// Reads, patches, writes, and says on stderr what was done.
+fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) -> Result<u8, Failure> {
+    let text = read(&common.file)?;
+    let patched = patch(&text).map_err(|error| {
+        let name = common.file.display();
+        match error {
+            Error::Malformed(why) => Failure::malformed(format!("'{name}': {why}")),
+            Error::Refused(why) => Failure::malformed(format!("cannot patch '{name}': {why}")),
+        }
+    })?;
+    for note in &patched.notes {
+        match note {
+            Note::Done(what) if common.check => say(&format!("would do: {what}")),
+            Note::Done(what) => say(what),
+            Note::Skipped(what) => say(&format!("left alone: {what}")),
+            Note::Warning(what) => say(&format!("warning: {what}")),
+        }
+    }
+    let is_changed = patched.text != text;
+    if common.check {
+        return Ok(u8::from(is_changed));
+    }
+    if !is_changed {
+        say("nothing to do");
+    }
+    match common.output.as_deref().unwrap_or(&common.file) {
+        path if path == Path::new("-") => {
+            std::io::stdout().write_all(patched.text.as_bytes()).map_err(|error| {
+                Failure::output(format!("cannot write to stdout: {error}; send it elsewhere"))
+            })?
+        }
+        path if is_changed || path != common.file => {
+            // A link's target is what is replaced.
+            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            files::replace(&path, patched.text.as_bytes())?;
+        }
+        _ => {}
+    }
+    Ok(0)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let result = match path == Path::new("-") {
+        true => std::io::stdin().lock().read_to_end(&mut bytes).map(drop),
+        false => std::fs::read(path).map(|read| bytes = read),
+    };
+    result.map_err(|error| {
+        Failure::missing(format!("cannot read '{}': {error}; give the path of a file", path.display()))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::malformed(format!("'{}' is no UTF-8 text from byte {at} on; convert it", path.display()))
+    })
+}
