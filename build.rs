@@ -9,6 +9,10 @@ fn main() {
         "-Wl,-z,nodelete",
         "-Wl,--gc-sections",
         "-Wl,-z,defs",
+        // One segment to execute and one to write (docs/adr/0012): each more is mapped, protected and unmapped by every
+        // program that starts.
+        "-Wl,-z,noseparate-code",
+        "-Wl,-z,norelro",
         "-Wl,-soname,libglassbox.so",
         // What the sensor itself says of its wrappers (`src/got.rs`) means them, whoever else defines their names.
         "-Wl,-Bsymbolic",
@@ -16,5 +20,9 @@ fn main() {
         "-Wl,-e,glassbox_join",
     ] {
         println!("cargo:rustc-cdylib-link-arg={argument}");
+    }
+    // The linker that rustc brings for this machine keeps constants apart unless told; GNU's does not know the word.
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|machine| machine == "x86_64") {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,--no-rosegment");
     }
 }

@@ -82,7 +82,9 @@ pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> P
     let raw = match i32::from(outcome.errno) {
         libc::EFAULT => None,
         // Errors that a call can give before it looks at its path: bad flags, or a seccomp filter's answer.
-        libc::EINVAL | libc::EPERM | libc::ENOSYS | libc::E2BIG | libc::EACCES => probed(string, PATH_CAP),
+        libc::EINVAL | libc::EPERM | libc::ENOSYS | libc::E2BIG | libc::EACCES => {
+            probed(&mut Probe::new(), string, PATH_CAP)
+        }
         // SAFETY: the caller's promise.
         _ => unsafe { text(string, PATH_CAP) },
     };
@@ -95,27 +97,27 @@ pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> P
 /// See the module.
 pub unsafe fn among<'a>(outcome: Outcome, string: *const c_char) -> Option<&'a [u8]> {
     if outcome.failed {
-        return probed(string, PATH_CAP);
+        return probed(&mut Probe::new(), string, PATH_CAP);
     }
     // SAFETY: the caller's promise.
     unsafe { text(string, PATH_CAP) }
 }
 
 #[cold]
-fn probed<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
-    let len = Probe::new().length(string, cap)?;
+fn probed<'a>(probe: &mut Probe, string: *const c_char, cap: usize) -> Option<&'a [u8]> {
+    let len = probe.length(string, cap)?;
     // SAFETY: so many bytes were found readable.
     Some(unsafe { core::slice::from_raw_parts(string.cast::<u8>(), len) })
 }
 
 /// The path of a call that has not been made.
 pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
-    Path { dir, raw: probed(string, PATH_CAP) }
+    Path { dir, raw: probed(&mut Probe::new(), string, PATH_CAP) }
 }
 
 /// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it cannot be
 /// read.
-pub fn arguments<'a>(mut probe: Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
+pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
     if array.is_null() {
         return Some((Args::NONE, 0));
     }
@@ -190,8 +192,10 @@ pub struct Program<'a> {
 
 /// Reads what an exec is asked for; `None` where the kernel will answer EFAULT.
 pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) -> Option<Program<'a>> {
-    let (path, (argv, flags)) = (path_before(dir, path), arguments(Probe::new(), argv)?);
-    path.raw?;
+    // What the two point at often lies in one page.
+    let mut probe = Probe::new();
+    let path = Path { dir, raw: Some(probed(&mut probe, path, PATH_CAP)?) };
+    let (argv, flags) = arguments(&mut probe, argv)?;
     Some(Program { exec: ProcessExec { path, argv }, flags })
 }
 

@@ -292,7 +292,7 @@ impl Plan {
 /// `environment` is null or a null-terminated array of C strings.
 pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
     // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
-    let is_bad = || environment != current() && capture::arguments(Probe::new(), environment).is_none();
+    let is_bad = || environment != current() && capture::arguments(&mut Probe::new(), environment).is_none();
     if state::ring().is_none() && !is_barred() || is_bad() {
         return exec(environment, true);
     }

@@ -286,7 +286,7 @@ pub unsafe fn popen(
 /// `command` is a C string.
 unsafe fn tell_shell(row: Row, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
-    let (argv, flags) = capture::arguments(Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
+    let (argv, flags) = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
     send(row, None, flags, &ProcessExec { path, argv });
 }

@@ -247,22 +247,33 @@ impl Start {
 
     /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
     fn tell(&self, is_near: bool) {
-        let (mut exe, mut cwd, mut shown) = ([0; 4096], [0; 4096], [core::ptr::null(); SHOWN]);
+        let (mut cwd, mut shown) = ([0; 4096], [core::ptr::null(); SHOWN]);
+        // Filled only where they are needed: each is a page of stack that the program may never touch.
+        let (mut exe, mut arguments): ([u8; 4096], [u8; 4096]);
         // A program that runs may have written over what it was started with (setproctitle does): /proc knows.
-        let mut arguments = [0; 4096];
-        let now = if is_late() { sys::read_file(c"/proc/self/cmdline", &mut arguments).ok() } else { None };
+        let now = match is_late() {
+            true => {
+                arguments = [0; 4096];
+                let len = sys::read_file(c"/proc/self/cmdline", &mut arguments).ok();
+                len.and_then(|len| arguments.get(..len))
+            }
+            false => None,
+        };
         // SAFETY: the kernel's string.
         let executed = if is_late() { None } else { unsafe { capture::text(self.path, 4096) } };
         // An image run by descriptor has a name only in /proc.
         let is_named = executed.is_some_and(|path| !path.starts_with(b"/dev/fd/"));
         let image = match is_near && is_named {
             true => &[],
-            false => sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default(),
+            false => {
+                exe = [0; 4096];
+                sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default()
+            }
         };
         let path = if is_named { executed } else { Some(image) };
         let (argv, flags) = match now {
-            Some(len) => packed(arguments.get(..len).unwrap_or_default()),
-            None => capture::arguments(Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0)),
+            Some(strings) => packed(strings),
+            None => capture::arguments(&mut Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0)),
         };
         // SAFETY: the program's environment.
         let env = Environment(unsafe { shown_environment(self.environment, &mut shown) });
@@ -474,8 +485,14 @@ fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
 }
 
 fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> bool {
-    let mut exe = [0; 4096];
-    let exe = if blind == 0 { &[] } else { sys::readlink(c"/proc/self/exe", &mut exe).unwrap_or_default() };
+    let mut path: [u8; 4096];
+    let exe = match blind {
+        0 => &[],
+        _ => {
+            path = [0; 4096];
+            sys::readlink(c"/proc/self/exe", &mut path).unwrap_or_default()
+        }
+    };
     let hello = Hello {
         magic: hello::MAGIC,
         version: wire::VERSION,

@@ -16,18 +16,20 @@ pub struct Probe {
     pages: [usize; 8],
     next: usize,
     believes: bool,
+    /// Our own pid, once it was asked for.
+    pid: u32,
 }
 
 impl Probe {
     /// Knows nothing yet.
     pub fn new() -> Self {
         // Where a system call of ours could be the process's end, pointers are believed.
-        Self { pages: [0; 8], next: 0, believes: state::seal() != Seal::Open }
+        Self { pages: [0; 8], next: 0, believes: state::seal() != Seal::Open, pid: 0 }
     }
 
     /// Believes every pointer: for memory that the kernel or libc laid out.
     pub fn believing() -> Self {
-        Self { pages: [0; 8], next: 0, believes: true }
+        Self { pages: [0; 8], next: 0, believes: true, pid: 0 }
     }
 
     /// Whether the byte at `address` can be read.
@@ -39,7 +41,10 @@ impl Probe {
         if self.believes || self.pages.contains(&page) {
             return true;
         }
-        if !sys::is_readable(state::own_pid(), address) {
+        if self.pid == 0 {
+            self.pid = state::own_pid();
+        }
+        if !sys::is_readable(self.pid, address) {
             return false;
         }
         if let Some(place) = self.pages.get_mut(self.next % 8) {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -168,6 +169,54 @@ pub struct Doorman {
     next_ring: RingId,
     complaints: u32,
     is_finishing: bool,
+    rush: Rush,
+}
+
+/// Children of known programs that come one after the other, as from a shell or a build.
+///
+/// Each connection would wake the doorman, and the waking costs the connecting program more than connecting: so in a rush
+/// the doorman lets them gather for a moment. Whoever came and went meanwhile is known from the socket and the ring; what
+/// only /proc knows of a process (who started it and with which descriptors) its parent has told, or there is no rush.
+#[derive(Debug)]
+struct Rush {
+    /// Who has said hello.
+    known: FxHashSet<u32>,
+    /// Known programs' children came last, and before that.
+    last: Option<Instant>,
+    before: Option<Instant>,
+    is_possible: bool,
+}
+
+/// How long those who come gather; far below the time in which an alert is due.
+const RUSH_NAP: Duration = Duration::from_millis(2);
+/// Two that come within this are a rush.
+const RUSH_GAP: Duration = Duration::from_millis(5);
+/// Pids remembered; more are forgotten together, which costs a few wakes.
+const MOST_KNOWN: usize = 4096;
+
+impl Rush {
+    fn new() -> Self {
+        let is_possible = kernel::tells_of_the_reaped();
+        Self { known: FxHashSet::default(), last: None, before: None, is_possible }
+    }
+
+    fn note(&mut self, identity: &Identity) {
+        if !self.is_possible || identity.pid_ns.is_some() {
+            return;
+        }
+        if identity.ppid.is_some_and(|ppid| self.known.contains(&ppid)) {
+            self.before = self.last.replace(Instant::now());
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(identity.pid);
+    }
+
+    fn is_on(&self) -> bool {
+        let (Some(last), Some(before)) = (self.last, self.before) else { return false };
+        last.duration_since(before) < RUSH_GAP && last.elapsed() < RUSH_GAP
+    }
 }
 
 impl Doorman {
@@ -215,6 +264,7 @@ impl Doorman {
             next_ring: 0,
             complaints: 0,
             is_finishing: false,
+            rush: Rush::new(),
         })
     }
 
@@ -314,6 +364,11 @@ impl Doorman {
             }
             if self.hear_drain() {
                 return;
+            }
+            if self.rush.is_on() && !self.is_finishing {
+                // Nothing is taken out of `epoll` meanwhile.
+                self.is_idle.store(true, Ordering::SeqCst);
+                std::thread::sleep(RUSH_NAP);
             }
         }
     }
@@ -512,6 +567,7 @@ impl Doorman {
         };
         match Mapping::of(&memfd) {
             Ok(mapping) => {
+                self.rush.note(&identity);
                 // At once, since a short-lived program is gone soon. Not every sensor says it itself.
                 let exe = identity.pid_ns.is_none().then(|| procfs::exe(identity.pid)).flatten();
                 let identity = Identity { exe: exe.unwrap_or_default(), ..identity };

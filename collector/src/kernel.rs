@@ -50,6 +50,14 @@ pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// Whether [`peer_pidfd`] and [`exit_status`] answer for a peer that its parent has waited for already (Linux 6.16).
+pub fn tells_of_the_reaped() -> bool {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_bytes().split(|byte| !byte.is_ascii_digit());
+    let mut next = || std::str::from_utf8(numbers.next()?).ok()?.parse::<u32>().ok();
+    matches!((next(), next()), (Some(major), Some(minor)) if (major, minor) >= (6, 16))
+}
+
 /// `struct pidfd_info` of include/uapi/linux/pidfd.h, first version.
 #[repr(C)]
 #[derive(Default)]

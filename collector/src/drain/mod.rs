@@ -137,6 +137,8 @@ pub struct Drain {
     delivered_ns: u64,
     /// Nothing later than this is delivered at the moment: the end of an image comes first.
     limit_ns: u64,
+    /// An end was told, or an earlier time for one, since [`Self::ends`] looked.
+    has_news_of_ends: bool,
     told: FxHashMap<u32, Told>,
     /// Processes whose end was reported last.
     buried: VecDeque<u32>,
@@ -251,6 +253,7 @@ impl Drain {
             heard_until_ns: 0,
             delivered_ns: 0,
             limit_ns: 0,
+            has_news_of_ends: false,
             told: FxHashMap::default(),
             buried: VecDeque::new(),
             enricher: Enricher::default(),
@@ -616,6 +619,7 @@ impl Drain {
         let read_to = self.sources.get(image.source).map_or(0, Source::tail);
         image.end = Some(End { how, at_ns, noticed_ns: at_ns, read_to });
         self.limit_ns = self.limit_ns.min(at_ns);
+        self.has_news_of_ends = true;
         if how == Ending::Exec {
             // The next image has a pidfd of its own.
             image.pidfd = None;
@@ -949,6 +953,7 @@ impl Drain {
             Some(end) if end.how == Ending::Death => {
                 end.at_ns = end.at_ns.min(told.at_ns);
                 self.limit_ns = self.limit_ns.min(end.at_ns);
+                self.has_news_of_ends = true;
             }
             // Without a pidfd this is all that we shall hear of it.
             None if image.pidfd.is_none() => self.end(child, Ending::Death, told.at_ns),

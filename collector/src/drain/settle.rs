@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use wire::events::Counters;
 use wire::ring::layout::{FdState, Loss};
 
@@ -36,18 +36,26 @@ impl Drain {
             }
         }
         // Ends that wait for somebody to tell more; the others go on.
-        let mut held: Vec<usize> = Vec::new();
+        let mut held: FxHashSet<usize> = FxHashSet::default();
+        let mut ends = self.ends(horizon, &held);
         loop {
             let reached = self.before_gaps(horizon);
-            let next = self.next_end(reached, &held);
-            let limit_ns = next.map_or(reached, |(_, end)| end.at_ns);
+            let next = ends.peek().copied().filter(|Reverse((at_ns, _))| *at_ns <= reached);
+            let limit_ns = next.map_or(reached, |Reverse((at_ns, _))| at_ns);
             self.merge(limit_ns, horizon);
             if self.limit_ns < limit_ns {
                 // A record that was just delivered told of an end, perhaps what was waited for: it may come first.
                 held.clear();
+                ends = self.ends(horizon, &held);
                 continue;
             }
-            let Some((index, end)) = next else { break };
+            if self.has_news_of_ends {
+                ends = self.ends(horizon, &held);
+                continue;
+            }
+            let Some(Reverse((_, index))) = next else { break };
+            ends.pop();
+            let Some(end) = self.images.get(index).and_then(|image| image.end) else { continue };
             // What its threads wrote last may bear a later time than its end has.
             while self.deliver_first(index) {}
             let is_settled = match end.how {
@@ -59,7 +67,7 @@ impl Drain {
                 if let Some(end) = self.images.get_mut(index).and_then(|image| image.end.as_mut()) {
                     end.at_ns = end.at_ns.max(horizon.min(now).saturating_add(1));
                 }
-                held.push(index);
+                held.insert(index);
             }
         }
     }
@@ -101,12 +109,14 @@ impl Drain {
         }
     }
 
-    /// The earliest end up to `horizon` that can be reported.
-    fn next_end(&self, horizon: u64, held: &[usize]) -> Option<(usize, End)> {
-        let ends = self.ending.iter().filter(|index| !held.contains(index));
+    /// The ends up to `horizon` that can be reported, but for those `held`: the earliest first.
+    fn ends(&mut self, horizon: u64, held: &FxHashSet<usize>) -> BinaryHeap<Reverse<(u64, usize)>> {
+        self.has_news_of_ends = false;
+        let ends = self.ending.iter().filter(|index| !held.contains(*index));
         ends.filter_map(|index| Some((*index, self.images.get(*index)?.end?)))
             .filter(|(index, end)| end.at_ns <= horizon && self.is_read(*index, end.read_to))
-            .min_by_key(|(_, end)| end.at_ns)
+            .map(|(index, end)| Reverse((end.at_ns, index)))
+            .collect()
     }
 
     fn is_read(&self, index: usize, position: u64) -> bool {
