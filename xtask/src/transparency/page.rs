@@ -1,7 +1,7 @@
 //! `docs/transparency.md`, and the record that it is made of: how each case came out when it ran last.
 //!
-//! All groups together run for hours, so each run adds its lines to a file below `target/`, and the page shows of every
-//! case the last one.
+//! All groups together run for hours, so each run adds its lines to a file below `target/`; `--write` puts the last line of
+//! every case into a file of the repository, which another machine goes on from, and shows them on the page.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,6 +17,9 @@ use crate::shell;
 
 /// What `--write` makes.
 pub const PAGE: &str = "docs/transparency.md";
+
+/// What it is made of: a line a case, its name first.
+const RECORD: &str = "docs/transparency.tsv";
 
 /// Groups, and what they are.
 const GROUPS: &[(&str, &str)] = &[
@@ -91,8 +94,11 @@ pub fn record(case: &str, outcome: &Outcome) -> Result<()> {
 
 /// Writes the page from the record, for the cases that there are.
 pub fn write(cases: &[Case]) -> Result<()> {
-    let text = fs::read_to_string(file()).unwrap_or_default();
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let text = read(shell::root().join(RECORD)) + &read(file());
     let last: BTreeMap<String, Outcome> = text.lines().filter_map(Outcome::parse).collect();
+    let lines: String = last.iter().map(|(case, outcome)| outcome.line(case)).collect();
+    fs::write(shell::root().join(RECORD), lines).with_context(|| format!("cannot write {RECORD}"))?;
     let names: Vec<(&str, &str)> = cases.iter().map(|case| (case.group, case.name.as_str())).collect();
     fs::write(shell::root().join(PAGE), page(&names, &last))
         .with_context(|| format!("cannot write {PAGE}"))?;
