@@ -103,14 +103,40 @@ fn kept(index: usize) -> Option<&'static [u8]> {
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings.
 unsafe fn each(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
+    // SAFETY: the caller's promise.
+    unsafe { each_if(environment, |_| true) }
+}
+
+/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`] and [`PREFIX`]: the others are
+/// not even measured.
+///
+/// # Safety
+/// As for [`each`].
+unsafe fn each_of_interest(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
+    // SAFETY: the caller's promise.
+    unsafe { each_if(environment, |first| first == PRELOAD.first() || first == PREFIX.first()) }
+}
+
+/// # Safety
+/// As for [`each`].
+unsafe fn each_if(
+    environment: Strings,
+    is_wanted: impl Fn(Option<&u8>) -> bool,
+) -> impl Iterator<Item = &'static [u8]> {
     (0..).map_while(move |index| {
         if environment.is_null() {
             return None;
         }
         // SAFETY: the caller's promise; the walk stops at the null.
         let string = unsafe { environment.add(index).read() };
+        if string.is_null() {
+            return None;
+        }
+        // SAFETY: a C string, of which one byte is there if only the NUL.
+        let first = unsafe { capture::text(string, 1) }.and_then(<[u8]>::first);
         // SAFETY: a C string, longer than any that matters is cut.
-        if string.is_null() { None } else { unsafe { capture::text(string, 32 * 1024) }.or(Some(b"")) }
+        let text = if is_wanted(first) { unsafe { capture::text(string, 32 * 1024) } } else { None };
+        Some(text.unwrap_or_default())
     })
 }
 
@@ -133,7 +159,7 @@ pub struct Wishes {
 pub unsafe fn read(environment: Strings) -> Wishes {
     let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None };
     // SAFETY: the caller's promise.
-    for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
+    for variable in unsafe { each_of_interest(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
         if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
@@ -155,7 +181,8 @@ pub unsafe fn read(environment: Strings) -> Wishes {
 /// As for [`read`]; called once, where the sensor begins.
 pub unsafe fn remember(environment: Strings, library: &[u8], socket: Option<&[u8]>) {
     // SAFETY: the caller's promise.
-    let preload = unsafe { each(environment) }.find_map(|variable| variable.strip_prefix(PRELOAD));
+    let preload =
+        unsafe { each_of_interest(environment) }.find_map(|variable| variable.strip_prefix(PRELOAD));
     // Loaded by /etc/ld.so.preload, the next image gets us without the variable.
     if socket.is_some() || preload.is_some_and(|list| holds(list, library)) {
         keep(&[PRELOAD, library]);
@@ -166,7 +193,7 @@ pub unsafe fn remember(environment: Strings, library: &[u8], socket: Option<&[u8
         return;
     }
     // SAFETY: the caller's promise.
-    for variable in unsafe { each(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
+    for variable in unsafe { each_of_interest(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
         keep(&[variable]);
     }
 }
@@ -200,7 +227,7 @@ impl Plan {
         let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
         let library = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
         // SAFETY: the caller's promise.
-        for (index, variable) in unsafe { each(environment) }.enumerate() {
+        for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
             plan.count = index + 1;
             match variable.first() {
                 Some(b'L') if has_preload => {

@@ -402,6 +402,9 @@ fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
 fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind> {
     let made = make_ring(wishes)?;
     state::arm(made.ring, made.data_len, made.page, image.pid);
+    if !is_late() {
+        state::note_first_thread(image.pid);
+    }
     let slot = made.ring.slot(0);
     slot.born_ns.store(sys::now_ns(), Ordering::Relaxed);
     slot.ppid.store(image.ppid, Ordering::Relaxed);

@@ -133,6 +133,13 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     RING.store(ring.base().as_ptr(), Ordering::Release);
 }
 
+/// Notes that the calling thread is the process's first, as it is where an image starts: its number is the pid.
+pub fn note_first_thread(pid: u32) {
+    // SAFETY: as in `caller`.
+    let thread = unsafe { &mut *thread() };
+    (thread.tid, thread.owner_before) = (pid, pid);
+}
+
 /// Takes [`arm`] back: the ring could not be handed over, so nobody would read it. Its mapping stays, unused.
 pub fn disarm() {
     RING.store(core::ptr::null_mut(), Ordering::Relaxed);
