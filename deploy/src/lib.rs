@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+pub mod ecs;
+pub mod json;
 pub mod preload;
 
 /// What became of a text.
@@ -49,3 +51,24 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl Error {
+    /// The same, said of a part: `within` puts the part's name before what is wrong.
+    fn within(self, within: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Malformed(why) => Self::Malformed(within(why)),
+            Self::Refused(why) => Self::Refused(within(why)),
+        }
+    }
+}
+
+impl Note {
+    /// The same, said of a part.
+    fn within(self, within: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Done(what) => Self::Done(within(what)),
+            Self::Skipped(what) => Self::Skipped(within(what)),
+            Self::Warning(what) => Self::Warning(within(what)),
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! Each kind has its own file beside this one: its options, and the call into `deploy`.
 
 mod dockerfile;
+mod ecs;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub struct Patch {
 enum Kind {
     /// A Dockerfile: the sensor in every stage that becomes an image
     Dockerfile(dockerfile::Options),
+    /// A task definition of Amazon ECS: the sensor's container, and each application made to use it
+    Ecs(ecs::Options),
 }
 
 /// What all kinds share.
@@ -46,6 +49,7 @@ pub struct Common {
 pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
         Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
+        Kind::Ecs(options) => apply(&options.common, |text| options.patch(text)),
     }
 }
 

@@ -1,0 +1,246 @@
+//! Puts the sensor into the task definitions of Amazon ECS, on Fargate and elsewhere.
+//!
+//! [`patch()`] takes four kinds of text: what `register-task-definition` takes; what `describe-task-definition` replies, which
+//! becomes what can be registered; a bare list of container definitions, as Terraform keeps it; and a CloudFormation
+//! template. `task` decides what a task definition becomes, whatever the kind of text; `fargate` knows what Fargate
+//! does not take; [`crate::json`] writes the differences into the text.
+//!
+//! What is put in: a container of the sensor's image, and for each application a `volumesFrom` of it, the environment, and a
+//! `dependsOn`. The image declares its folder a volume, so no task-level `volumes` is needed and a bare list can be patched.
+//!
+//! The collector listens at a path on that volume and not at an abstract name. A path works in every network mode, `bridge`
+//! and `none` included, where each container has a network namespace of its own; and a collector at a path listens at the
+//! abstract name equal to it too (`collector/src/socket.rs`), so nothing is lost under `awsvpc`. The collector, root in its image,
+//! must be able to write to the volume, and makes the socket connectable for every user; the applications' mounts are
+//! read-only, which keeps them from replacing the sensor and not from connecting (unix(7) asks for the socket's mode alone).
+
+mod agents;
+mod case;
+mod fargate;
+mod task;
+
+use serde_json::{Map, Value};
+
+use crate::json::Document;
+use crate::{Error, Note, Patched};
+use case::{Case, kind};
+use task::Task;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The sensor's image; the one that is there already, else `glassbox`.
+    pub image: Option<String>,
+    /// The containers that get the sensor; all but agents and log routers where none is named.
+    pub containers: Vec<String>,
+    /// Containers that get none.
+    pub excluded: Vec<String>,
+    /// What the collector writes, each as its `-o` takes it; what is there already, else `jsonl`.
+    pub outputs: Vec<String>,
+    /// Whether the task ends when the collector does.
+    pub is_essential: bool,
+    /// When applications start; what is there already, else [`Condition::Healthy`].
+    pub condition: Option<Condition>,
+    /// What is reserved for the collector, in MiB.
+    pub memory_reservation_mib: Option<u32>,
+    /// Whether the task is meant for Fargate even if the text does not say so.
+    pub is_fargate: bool,
+}
+
+/// When an application starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// Once the collector listens: everything is seen; a collector that never listens keeps the application from starting.
+    Healthy,
+    /// Once the collector's container has been started, whatever becomes of it.
+    Start,
+}
+
+/// Where task definitions stand in a text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Shape {
+    /// What `register-task-definition` takes.
+    Registration,
+    /// What `describe-task-definition` replies.
+    Description,
+    /// A list of container definitions.
+    Containers,
+    /// A CloudFormation template, with the names of the resources.
+    Template(Vec<String>),
+}
+
+const EXPECTED: &str = "give a task definition (with 'containerDefinitions'), a reply of describe-task-definition, a list of \
+                        container definitions, or a CloudFormation template";
+
+/// The type of a resource of CloudFormation.
+const RESOURCE: &str = "AWS::ECS::TaskDefinition";
+
+/// What `describe-task-definition` adds; registering refuses it.
+const READ_ONLY: [&str; 9] = [
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+    "deregisteredAt",
+    "deleteRequestedAt",
+];
+
+/// Patches a text.
+///
+/// # Errors
+/// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
+/// the sensor cannot be put in without breaking what is there.
+pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return Err(Error::Malformed(format!("it is no JSON; {EXPECTED}, in JSON")));
+    }
+    let document = Document::parse(text)?;
+    if Shape::of(document.value())? != Shape::Description {
+        let mut after = document.value().clone();
+        let notes = edit(&mut after, options)?;
+        return Ok(Patched { text: document.edited(&after), notes });
+    }
+    let text = document.member("taskDefinition").unwrap_or_default();
+    let inner = Document::parse(&text)?;
+    let mut after = inner.value().clone();
+    if let (Some(tags), Some(fields)) = (document.value().get("tags"), after.as_object_mut())
+        && tags.as_array().is_some_and(|tags| !tags.is_empty())
+    {
+        fields.insert("tags".into(), tags.clone());
+    }
+    let mut notes = edit(&mut after, options)?;
+    notes.insert(0, Note::Done("makes of the description what can be registered".into()));
+    Ok(Patched { text: inner.edited(&after), notes })
+}
+
+impl Shape {
+    fn of(value: &Value) -> Result<Self, Error> {
+        let none = |what: String| Err(Error::Malformed(format!("{what}; {EXPECTED}")));
+        let fields = match value {
+            Value::Array(list) => {
+                let is_container = |value: &Value| value["name"].is_string();
+                return match list.iter().position(|value| !is_container(value)) {
+                    None if list.is_empty() => none("the list is empty".into()),
+                    None => Ok(Self::Containers),
+                    Some(index) => {
+                        none(format!("element {index} of the list has no 'name', so it is no container"))
+                    }
+                };
+            }
+            Value::Object(fields) => fields,
+            other => return none(format!("it is {}", kind(other))),
+        };
+        if let Some(resources) = fields.get("Resources") {
+            let Value::Object(resources) = resources else {
+                return none(format!("'Resources' is {}, not an object", kind(resources)));
+            };
+            let is_task = |(_, resource): &(&String, &Value)| resource["Type"] == RESOURCE;
+            let names: Vec<String> = resources.iter().filter(is_task).map(|(name, _)| name.clone()).collect();
+            return match names.is_empty() {
+                true => none(format!("the template has no {RESOURCE}")),
+                false => Ok(Self::Template(names)),
+            };
+        }
+        if fields.get("taskDefinition").is_some_and(Value::is_object) {
+            return Ok(Self::Description);
+        }
+        if fields.contains_key("containerDefinitions") {
+            return Ok(Self::Registration);
+        }
+        let keys: Vec<&str> = fields.keys().take(3).map(String::as_str).collect();
+        match keys.as_slice() {
+            [] => none("the object is empty".into()),
+            keys => none(format!("it is no task definition (it has '{}')", keys.join("', '"))),
+        }
+    }
+}
+
+/// Puts the sensor into every task definition of a value that is no [`Shape::Description`].
+fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
+    let shape = Shape::of(value)?;
+    let mut notes = Vec::new();
+    let mut names = Vec::new();
+    match shape {
+        Shape::Containers => {
+            let containers = value.as_array_mut().ok_or_else(|| Error::Malformed(EXPECTED.into()))?;
+            let task = Task { case: Case::Camel, fields: None, containers };
+            names.extend(task.names());
+            let prepared = task.prepared(options)?;
+            *containers = prepared.containers;
+            notes = prepared.notes;
+        }
+        Shape::Registration | Shape::Description => {
+            let fields = value.as_object_mut().ok_or_else(|| Error::Malformed(EXPECTED.into()))?;
+            let found = READ_ONLY.iter().filter(|key| fields.contains_key(**key)).count();
+            if found > 0 {
+                // Not `remove`, which puts the last member in the place of the removed one.
+                fields.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
+                notes.push(Note::Done(
+                    "takes out what registering refuses (taskDefinitionArn and the like)".into(),
+                ));
+            }
+            notes.extend(edit_fields(fields, Case::Camel, options, &mut names)?.unwrap_or_default());
+        }
+        Shape::Template(ids) => {
+            let is_only = ids.len() == 1;
+            for id in ids {
+                let within = |why: String| format!("task definition '{id}': {why}");
+                let properties = &mut value["Resources"][&id]["Properties"];
+                let Some(properties) = properties.as_object_mut() else {
+                    let found = kind(properties);
+                    return Err(Error::Malformed(within(format!(
+                        "'Properties' is {found}, not an object; correct it"
+                    ))));
+                };
+                let edited = edit_fields(properties, Case::Pascal, options, &mut names);
+                match edited.map_err(|error| error.within(within))? {
+                    Some(found) => notes.extend(found.into_iter().map(|note| note.within(within))),
+                    None if is_only => return Err(windows()),
+                    None => notes.push(Note::Skipped(within("its containers are Windows'".into()))),
+                }
+            }
+            if value["Resources"].as_object().is_some_and(|all| all.keys().any(|id| id.starts_with("Fn::"))) {
+                notes.push(Note::Warning(
+                    "resources that a function makes (Fn::ForEach, Fn::Transform) are not looked into; patch what it makes"
+                        .into(),
+                ));
+            }
+        }
+    }
+    let has = |name: &&String| !names.contains(*name);
+    if let Some(unknown) = options.containers.iter().find(has) {
+        let known = names.join("', '");
+        return Err(Error::Refused(format!("no container is named '{unknown}'; there are '{known}'")));
+    }
+    for unknown in options.excluded.iter().filter(has) {
+        notes.push(Note::Warning(format!("no container is named '{unknown}', which is to be excluded")));
+    }
+    Ok(notes)
+}
+
+/// Puts the sensor into a task definition; `None` where its containers are Windows' in a template, which may hold others.
+fn edit_fields(
+    fields: &mut Map<String, Value>,
+    case: Case,
+    options: &Options,
+    names: &mut Vec<String>,
+) -> Result<Option<Vec<Note>>, Error> {
+    let before = Value::Object(fields.clone());
+    let task = Task { case, fields: Some(&before), containers: case.list(&before, "containerDefinitions")? };
+    names.extend(task.names());
+    if task.is_windows() {
+        return if case == Case::Pascal { Ok(None) } else { Err(windows()) };
+    }
+    let prepared = task.prepared(options)?;
+    if let Some(containers) = fields.get_mut(&case.key("containerDefinitions")) {
+        *containers = Value::Array(prepared.containers);
+    }
+    Ok(Some(prepared.notes))
+}
+
+fn windows() -> Error {
+    Error::Refused("its containers are Windows', where nothing can be preloaded; leave this file out".into())
+}
