@@ -244,3 +244,6 @@ fn edit_fields(
 fn windows() -> Error {
     Error::Refused("its containers are Windows', where nothing can be preloaded; leave this file out".into())
 }
+
+#[cfg(test)]
+mod tests;
