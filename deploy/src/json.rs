@@ -215,17 +215,41 @@ struct Style<'a> {
     colon: &'a str,
     /// Between two things on a line.
     comma: &'static str,
+    /// The longest line on which a list or object of scalars stands, rather than on a line for each.
+    longest_line: usize,
 }
+
+/// Lists and objects of scalars longer than this get a line for each, whatever the text does.
+const LONGEST_LINE: usize = 80;
 
 impl<'a> Style<'a> {
     fn of(text: &'a str, root: &Node) -> Self {
         let colon = first_colon(text, root).unwrap_or(": ");
+        let (mut lines, mut blocks) = (0, 0);
+        count_leaves(text, root, &mut lines, &mut blocks);
         Self {
             unit: first_unit(text, root).unwrap_or_else(|| "  ".to_owned()),
             line_end: if text.contains("\r\n") { "\r\n" } else { "\n" },
             colon,
             comma: if colon == ":" { "," } else { ", " },
+            longest_line: if lines > blocks { LONGEST_LINE } else { 0 },
         }
+    }
+}
+
+/// Counts the lists and objects that hold nothing but scalars: those on a line, and those with a line for each.
+fn count_leaves(text: &str, node: &Node, lines: &mut usize, blocks: &mut usize) {
+    let inner: Vec<&Node> = match &node.inside {
+        Inside::Nothing => return,
+        Inside::List(nodes) => nodes.iter().collect(),
+        Inside::Object(members) => members.iter().map(|member| &member.value).collect(),
+    };
+    if !inner.is_empty() && inner.iter().all(|node| matches!(node.inside, Inside::Nothing)) {
+        *(if is_block(text, node) { blocks } else { lines }) += 1;
+        return;
+    }
+    for node in inner {
+        count_leaves(text, node, lines, blocks);
     }
 }
 
@@ -416,28 +440,28 @@ impl Editor<'_> {
     }
 
     fn rendered(&self, value: &Value, layout: &Layout) -> String {
-        let (opening, closing, things): (_, _, Vec<String>) = {
-            let inner = match layout {
-                Layout::Line => Layout::Line,
-                Layout::Block(indent) => Layout::Block(format!("{indent}{}", self.style.unit)),
-            };
-            match value {
-                Value::Array(list) => {
-                    ('[', ']', list.iter().map(|value| self.rendered(value, &inner)).collect())
-                }
-                Value::Object(map) => {
-                    let member = |(key, value): (&String, &Value)| {
-                        format!(
-                            "{}{}{}",
-                            Value::from(key.as_str()),
-                            self.style.colon,
-                            self.rendered(value, &inner)
-                        )
-                    };
-                    ('{', '}', map.iter().map(member).collect())
-                }
-                scalar => return scalar.to_string(),
+        if let Layout::Block(_) = layout
+            && is_leaf(value)
+        {
+            let line = self.rendered(value, &Layout::Line);
+            if line.len() <= self.style.longest_line {
+                return line;
             }
+        }
+        let inner = match layout {
+            Layout::Line => Layout::Line,
+            Layout::Block(indent) => Layout::Block(format!("{indent}{}", self.style.unit)),
+        };
+        let (opening, closing, things): (_, _, Vec<String>) = match value {
+            Value::Array(list) => ('[', ']', list.iter().map(|value| self.rendered(value, &inner)).collect()),
+            Value::Object(map) => {
+                let member = |(key, value): (&String, &Value)| {
+                    let (key, value) = (Value::from(key.as_str()), self.rendered(value, &inner));
+                    format!("{key}{}{value}", self.style.colon)
+                };
+                ('{', '}', map.iter().map(member).collect())
+            }
+            scalar => return scalar.to_string(),
         };
         match layout {
             Layout::Block(indent) if !things.is_empty() => {
@@ -447,6 +471,16 @@ impl Editor<'_> {
             }
             _ => format!("{opening}{}{closing}", things.join(self.style.comma)),
         }
+    }
+}
+
+/// Whether it holds scalars, and nothing else.
+fn is_leaf(value: &Value) -> bool {
+    let is_scalar = |value: &Value| !value.is_array() && !value.is_object();
+    match value {
+        Value::Array(list) => !list.is_empty() && list.iter().all(is_scalar),
+        Value::Object(map) => !map.is_empty() && map.values().all(is_scalar),
+        _ => false,
     }
 }
 
@@ -489,11 +523,24 @@ mod tests {
 
         assert_eq!(
             "{\n    \"a\": [\n        {\"n\": 1},\n        {\"n\": 2},\n        {\"n\": 3, \"m\": [true]}\n    ],\n    \"b\": \
-             [{\"n\": 1}, {\"n\": 3, \"m\": [true]}],\n    \"c\": [\n        {\n            \"n\": 3,\n            \"m\": [\n                \
-             true\n            ]\n        }\n    ],\n    \"d\": [{\n        \"n\": 1\n    }, {\n        \"n\": 3,\n        \"m\": [\n            \
-             true\n        ]\n    }],\n    \"e\": {\n        \"n\": 3,\n        \"m\": [\n            true\n        ]\n    }\n}\n",
+             [{\"n\": 1}, {\"n\": 3, \"m\": [true]}],\n    \"c\": [\n        {\n            \"n\": 3,\n            \"m\": [true]\n        \
+             }\n    ],\n    \"d\": [{\n        \"n\": 1\n    }, {\n        \"n\": 3,\n        \"m\": [true]\n    }],\n    \"e\": {\n        \
+             \"n\": 3,\n        \"m\": [true]\n    }\n}\n",
             after
         );
+    }
+
+    #[test]
+    fn short_things_are_on_a_line_where_the_text_has_them_so() {
+        let text = "{\n  \"a\": [1, 2],\n  \"b\": {\"c\": 3}\n}";
+        let (long, short) = ("x".repeat(80), json!([{"e": 1}, ["f", "g"]]));
+
+        let after = edited(text, |value| value["d"] = json!({"s": short, "l": [long]}));
+
+        let d = format!(
+            "{{\n    \"s\": [\n      {{\"e\": 1}},\n      [\"f\", \"g\"]\n    ],\n    \"l\": [\n      \"{long}\"\n    ]\n  }}"
+        );
+        assert_eq!(text.replace("\n}", &format!(",\n  \"d\": {d}\n}}")), after);
     }
 
     #[test]

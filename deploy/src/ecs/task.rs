@@ -391,8 +391,7 @@ impl Task<'_> {
             }
         }
         for variable in ["LD_PRELOAD", "GLASSBOX_SOCKET"] {
-            if case.get(&before, "secrets").is_some_and(|secrets| any_text(secrets, &|text| text == variable))
-            {
+            if case.get(&before, "secrets").is_some_and(|secrets| self.sets(secrets, variable)) {
                 return Err(Error::Refused(format!(
                     "{variable} comes from its secrets, and cannot be added to; write it into its environment, or leave the \
                      container out by --exclude"
@@ -428,6 +427,15 @@ impl Task<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether one of these secrets, or a function among them, may set a variable.
+    fn sets(&self, secrets: &Value, variable: &str) -> bool {
+        let sets = |secret: &Value| match self.case.is_function(secret) {
+            true => any_text(secret, &|text| text == variable),
+            false => self.case.text(secret, "name") == Some(variable),
+        };
+        secrets.as_array().map_or_else(|| sets(secrets), |secrets| secrets.iter().any(sets))
     }
 
     fn set_preload(&self, entries: &mut Vec<Value>) -> Result<(), Error> {
