@@ -69,20 +69,6 @@ impl<'a> Document<'a> {
         &self.value
     }
 
-    /// The text of the member `key` of the outermost object, as a document of its own; `None` where there is none.
-    pub fn member(&self, key: &str) -> Option<String> {
-        let node = &member(self.root.members(), key)?.value;
-        let mut text = self.text.get(node.span.clone())?.to_owned();
-        // A string holds no raw line feed, so every one of them is followed by an indentation.
-        let indent = line_indent(self.text, node.span.start);
-        if !indent.is_empty() {
-            text = text.replace(&format!("\n{indent}"), "\n");
-        }
-        let end = self.text.trim_end_matches(['\n', '\r']).len();
-        text.push_str(self.text.get(end..).unwrap_or_default());
-        Some(text)
-    }
-
     /// The text with `after` in place of what it holds.
     pub fn edited(&self, after: &Value) -> String {
         let mut editor =
@@ -98,13 +84,6 @@ impl<'a> Document<'a> {
 }
 
 impl Node {
-    fn members(&self) -> &[Member] {
-        match &self.inside {
-            Inside::Object(members) => members,
-            _ => &[],
-        }
-    }
-
     /// Where the first thing in it begins.
     fn first(&self) -> Option<usize> {
         match &self.inside {
@@ -113,10 +92,6 @@ impl Node {
             Inside::Object(members) => members.first().map(|member| member.key_span.start),
         }
     }
-}
-
-fn member<'m>(members: &'m [Member], key: &str) -> Option<&'m Member> {
-    members.iter().find(|member| member.key == key)
 }
 
 /// Finds where values stand in a text that serde_json has read, so that its depth is bounded and its syntax is right.
@@ -579,16 +554,6 @@ mod tests {
             edited(text, |value| *value = json!({"a": 1, "e": 5})),
             "behind what is removed"
         );
-    }
-
-    #[test]
-    fn a_member_is_a_document_of_its_own() {
-        let text = "{\n  \"x\": 1,\n  \"y\": {\n    \"z\": \"\\n  a\"\n  }\n}\n";
-
-        let document = Document::parse(text).unwrap();
-
-        assert_eq!(Some("{\n  \"z\": \"\\n  a\"\n}\n".to_owned()), document.member("y"));
-        assert_eq!(None, document.member("z"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! [`patch()`] takes four kinds of text: what `register-task-definition` takes; what `describe-task-definition` replies, which
 //! becomes what can be registered; a bare list of container definitions, as Terraform keeps it; and a CloudFormation
-//! template. `task` decides what a task definition becomes, whatever the kind of text; `fargate` knows what Fargate
-//! does not take; [`crate::json`] writes the differences into the text.
+//! template; each in JSON or YAML. `task` decides what a task definition becomes, whatever the kind of text; `fargate` knows
+//! what Fargate does not take; [`crate::json`] and [`crate::yaml`] write the differences into the text.
 //!
 //! What is put in: a container of the sensor's image, and for each application a `volumesFrom` of it, the environment, and a
 //! `dependsOn`. The image declares its folder a volume, so no task-level `volumes` is needed and a bare list can be patched.
@@ -22,6 +22,7 @@ mod task;
 use serde_json::{Map, Value};
 
 use crate::json::Document;
+use crate::yaml::Documents;
 use crate::{Error, Note, Patched};
 use case::{Case, kind};
 use task::Task;
@@ -94,26 +95,39 @@ const READ_ONLY: [&str; 9] = [
 /// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
 /// the sensor cannot be put in without breaking what is there.
 pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
-    if !text.trim_start().starts_with(['{', '[']) {
-        return Err(Error::Malformed(format!("it is no JSON; {EXPECTED}, in JSON")));
+    if text.trim().is_empty() {
+        return Err(Error::Malformed(format!("it is empty; {EXPECTED}")));
     }
-    let document = Document::parse(text)?;
-    if Shape::of(document.value())? != Shape::Description {
-        let mut after = document.value().clone();
-        let notes = edit(&mut after, options)?;
+    // JSON would be read as YAML too; as JSON its layout is kept more closely, and its faults are told in its own words.
+    if text.trim_start().starts_with(['{', '[']) {
+        let document = Document::parse(text)?;
+        let (after, notes) = edited(document.value(), options)?;
         return Ok(Patched { text: document.edited(&after), notes });
     }
-    let text = document.member("taskDefinition").unwrap_or_default();
-    let inner = Document::parse(&text)?;
-    let mut after = inner.value().clone();
-    if let (Some(tags), Some(fields)) = (document.value().get("tags"), after.as_object_mut())
-        && tags.as_array().is_some_and(|tags| !tags.is_empty())
-    {
-        fields.insert("tags".into(), tags.clone());
+    let as_yaml = |error: Error| error.within(|why| format!("as YAML, {why}; correct it there"));
+    let documents = Documents::read(text).map_err(as_yaml)?;
+    let [value] = documents.values() else {
+        let count = documents.values().len();
+        return Err(Error::Malformed(format!("it has {count} documents of YAML; {EXPECTED}, alone")));
+    };
+    let (after, notes) = edited(value, options)?;
+    Ok(Patched { text: documents.edited(&[after])?, notes })
+}
+
+/// What a value becomes, and what was done.
+fn edited(value: &Value, options: &Options) -> Result<(Value, Vec<Note>), Error> {
+    if Shape::of(value)? != Shape::Description {
+        let mut after = value.clone();
+        let notes = edit(&mut after, options)?;
+        return Ok((after, notes));
+    }
+    let mut after = value["taskDefinition"].clone();
+    if value["tags"].as_array().is_some_and(|tags| !tags.is_empty()) {
+        after["tags"] = value["tags"].clone();
     }
     let mut notes = edit(&mut after, options)?;
     notes.insert(0, Note::Done("makes of the description what can be registered".into()));
-    Ok(Patched { text: inner.edited(&after), notes })
+    Ok((after, notes))
 }
 
 impl Shape {
@@ -131,7 +145,7 @@ impl Shape {
                 };
             }
             Value::Object(fields) => fields,
-            other => return none(format!("it is {}", kind(other))),
+            other => return none(format!("it is {}, neither an object nor a list", kind(other))),
         };
         if let Some(resources) = fields.get("Resources") {
             let Value::Object(resources) = resources else {

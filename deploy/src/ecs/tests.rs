@@ -199,9 +199,14 @@ fn order_indentation_and_the_rest_of_the_text_stay() {
 #[test]
 fn texts_of_another_kind_are_told_what_is_expected() {
     for (text, words) in [
-        ("", "it is no JSON"),
-        ("Resources:\n  A: 1\n", "it is no JSON"),
-        ("null", "it is no JSON"),
+        ("", "it is empty"),
+        (" \n", "it is empty"),
+        ("Resources:\n  A: 1\n", "the template has no AWS::ECS::TaskDefinition"),
+        ("Resources:\n  A: &a\n   - *b\n", "as YAML, line 3"),
+        ("Resources: {}\nResources: {}\n", "as YAML, line 2"),
+        ("a: 1\n---\nb: 1\n", "it has 2 documents of YAML"),
+        ("resource \"aws_ecs_task_definition\" \"web\" {}\n", "it is a text, neither an object nor a list"),
+        ("null", "it is null"),
         ("[", "it is no JSON: EOF while parsing a list at line 1 column 1"),
         ("[]", "the list is empty"),
         ("{}", "the object is empty"),
@@ -775,6 +780,135 @@ fn notes_say_what_was_done() {
     assert_eq!(vec![done("changes the sensor's container to \"r/glassbox:2\"")], upgrade.notes);
 }
 
+#[test]
+fn a_template_in_yaml_keeps_its_comments_and_short_functions() {
+    let before = "\
+# The shop.
+AWSTemplateFormatVersion: 2010-09-09
+Resources:
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties:
+      Family: !Sub '${AWS::StackName}-web'
+      Cpu: !Ref Cpu   # 256 is too little
+      Memory: '1024'
+      ContainerDefinitions:
+        - Name: web
+          Image: !Sub
+            - '${Registry}/web:${Tag}'
+            - {Tag: !Ref Tag}
+          Environment:
+            # The table that orders go to.
+            - Name: TABLE
+              Value: !GetAtt Table.Arn
+            - {Name: LD_PRELOAD, Value: /a.so}
+          LogConfiguration:
+            LogDriver: awslogs
+            Options: {awslogs-group: !Ref Logs}
+        - Name: xray
+          Image: !Sub '${Registry}/xray/aws-xray-daemon:3.x'
+  Table: !If [IsTest, {}, {}]
+";
+
+    let once = patch(before, &Options { image: Some("r/glassbox:1".into()), ..Options::default() }).unwrap();
+    let twice = patch(&once.text, &Options::default()).unwrap();
+
+    let after = before
+        .replace(
+            "Value: /a.so}\n",
+            "\
+Value: /a.so:/opt/glassbox/libglassbox.so}
+            - Name: GLASSBOX_SOCKET
+              Value: /opt/glassbox/socket
+",
+        )
+        .replace(
+            "Options: {awslogs-group: !Ref Logs}\n",
+            "\
+Options: {awslogs-group: !Ref Logs}
+          VolumesFrom:
+            - SourceContainer: glassbox
+              ReadOnly: true
+          DependsOn:
+            - ContainerName: glassbox
+              Condition: HEALTHY
+",
+        )
+        .replace(
+            "aws-xray-daemon:3.x'\n",
+            "\
+aws-xray-daemon:3.x'
+        - Name: glassbox
+          Image: r/glassbox:1
+          Essential: false
+          Command:
+            - \"-o\"
+            - jsonl
+          HealthCheck:
+            Command:
+              - CMD
+              - /opt/glassbox/glassbox
+              - health
+            Interval: 5
+          LogConfiguration:
+            LogDriver: awslogs
+            Options:
+              awslogs-group:
+                Ref: Logs
+",
+        );
+    assert_eq!(after, once.text);
+    assert_eq!(once.text, twice.text);
+    assert_eq!(
+        vec!["task definition 'Task': container 'xray': it is the X-Ray daemon"],
+        skipped(&once.notes)
+    );
+}
+
+#[test]
+fn functions_of_yaml_are_refused_as_those_of_json() {
+    let template = |environment: &str| {
+        format!(
+            "Resources:\n  T:\n    Type: AWS::ECS::TaskDefinition\n    Properties:\n      ContainerDefinitions:\n        - Name: \
+             web\n          Environment: {environment}\n"
+        )
+    };
+    let told = |text: &str| match patch(text, &Options::default()) {
+        Err(Error::Refused(why)) => why,
+        other => panic!("{text}: {other:?}"),
+    };
+
+    assert!(
+        told(&template("[{Name: LD_PRELOAD, Value: !Ref P}]"))
+            .contains("its LD_PRELOAD is given by Ref; append")
+    );
+    assert!(told(&template("!If [A, [], []]")).contains("'Environment' is given by Fn::If"));
+    assert!(
+        told(&template("[!If [A, {Name: LD_PRELOAD, Value: x}, !Ref 'AWS::NoValue']]"))
+            .contains("a function decides")
+    );
+}
+
+#[test]
+fn registrations_descriptions_and_lists_may_be_yaml_too() {
+    for value in [
+        registration(),
+        json!({"taskDefinition": registration()}),
+        registration()["containerDefinitions"].clone(),
+    ] {
+        let text = yaml(&value);
+
+        let after = patch(&text, &Options::default()).unwrap().text;
+
+        assert_eq!(patched(&value), Documents::read(&after).unwrap().values()[0], "{text}");
+    }
+}
+
+/// A value as YAML.
+fn yaml(value: &Value) -> String {
+    Documents::read("~\n").unwrap().edited(std::slice::from_ref(value)).unwrap()
+}
+
 /// Keys and words that mean something here, in either spelling.
 const WORDS: &[&str] = &[
     "name",
@@ -925,8 +1059,12 @@ fn some_options() -> impl Strategy<Value = Options> {
 }
 
 /// A patched text gives itself, and what was there is there still.
-fn check(value: &Value, options: &Options, is_pretty: bool) -> bool {
-    let text = if is_pretty { serde_json::to_string_pretty(value).unwrap() } else { value.to_string() };
+fn check(value: &Value, options: &Options, way: u8) -> bool {
+    let text = match way % 3 {
+        0 => value.to_string(),
+        1 => serde_json::to_string_pretty(value).unwrap(),
+        _ => yaml(value),
+    };
     let Ok(once) = patch(&text, options) else { return false };
     let twice = patch(&once.text, options).expect("what was patched can be patched");
     assert_eq!(once.text, twice.text, "of {text}");
@@ -937,13 +1075,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_json_makes_it_panic(value in anything(), options in some_options(), is_pretty: bool) {
-        check(&value, &options, is_pretty);
+    fn no_json_makes_it_panic(value in anything(), options in some_options(), way: u8) {
+        check(&value, &options, way);
     }
 
     #[test]
-    fn patching_twice_is_patching_once(value in some_file(), options in some_options(), is_pretty: bool) {
-        check(&value, &options, is_pretty);
+    fn patching_twice_is_patching_once(value in some_file(), options in some_options(), way: u8) {
+        check(&value, &options, way);
     }
 }
 
@@ -953,10 +1091,10 @@ fn the_property_is_about_files_that_are_patched() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
 
-    let is_patched = |_| {
+    let is_patched = |way| {
         let (value, options) =
             (some_file().new_tree(&mut runner).unwrap(), some_options().new_tree(&mut runner).unwrap());
-        check(&value.current(), &options.current(), true)
+        check(&value.current(), &options.current(), way)
     };
     let count = (0..200).map(is_patched).filter(|is_patched| *is_patched).count();
 
