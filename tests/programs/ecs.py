@@ -3,6 +3,7 @@
     ecs.py validate                 register-task-definition's JSON on stdin; says what is wrong with it, exit status 1 if anything is
     ecs.py register ENDPOINT        the same registered there; describe-task-definition's reply on stdout
     ecs.py properties RESOURCE      a template on stdin; the resource's properties as register-task-definition takes them on stdout
+    ecs.py read                     a template of YAML, with its short functions, on stdin; the same as JSON on stdout
 
 A template's keys are found in the model whatever their case, and what a function gives is made up: a text is `function`.
 """
@@ -11,8 +12,20 @@ import json
 import sys
 
 import botocore.session
+import yaml
 from botocore.config import Config
 from botocore.validate import ParamValidator
+
+class Template(yaml.SafeLoader):
+    """Reads YAML with the short functions of CloudFormation."""
+
+    def function(self, tag, node):
+        construct = {"scalar": self.construct_scalar, "sequence": self.construct_sequence, "mapping": self.construct_mapping}[node.id]
+        value = construct(node) if node.id == "scalar" else construct(node, deep=True)
+        return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
+
+
+Template.add_multi_constructor("!", Template.function)
 
 SESSION = botocore.session.get_session()
 REQUEST = SESSION.get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
@@ -62,7 +75,7 @@ def register(endpoint, task):
 
 def main():
     command, *arguments = sys.argv[1:]
-    value = json.load(sys.stdin)
+    value = yaml.load(sys.stdin, Template) if command in ("properties", "read") else json.load(sys.stdin)
     if command == "validate":
         report = ParamValidator().validate(value, REQUEST)
         print(report.generate_report())
@@ -71,7 +84,7 @@ def main():
         value = register(arguments[0], value)
     elif command == "properties":
         value = converted(value["Resources"][arguments[0]]["Properties"], REQUEST)
-    else:
+    elif command != "read":
         return 64
     json.dump(value, sys.stdout, default=str)
     return 0

@@ -51,15 +51,15 @@ fn example(name: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn judge(arguments: &[&str], input: &Value) -> Ending {
+fn judge(arguments: &[&str], input: &str) -> Ending {
     let mut command = Command::new(python::program());
     command.arg(root().join("tests/programs/ecs.py")).args(arguments);
-    child::run(command, input.to_string().as_bytes())
+    child::run(command, input.as_bytes())
 }
 
 /// Whether the API's model takes it; what is wrong otherwise.
 fn faults(task: &Value) -> String {
-    let ending = judge(&["validate"], task);
+    let ending = judge(&["validate"], &task.to_string());
     assert!(matches!(ending.status, Status::Exited(0 | 1)), "{}", ending.stderr);
     ending.stdout.trim().to_owned()
 }
@@ -84,7 +84,7 @@ impl Server {
 
     /// Registers a task definition, and gives what the server says of it.
     fn register(&self, task: &Value) -> Value {
-        let ending = judge(&["register", &self.endpoint], task);
+        let ending = judge(&["register", &self.endpoint], &task.to_string());
         assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
         serde_json::from_str(&ending.stdout).expect("JSON")
     }
@@ -108,9 +108,9 @@ fn assert_within(part: &Value, whole: &Value, at: &str) {
     }
 }
 
-fn template() -> Value {
-    let text = fs::read_to_string(root().join("tests/programs/ecs_template.json")).expect("our own file");
-    serde_json::from_str(&text).expect("JSON")
+/// A template, in JSON or YAML, that holds as many kinds of functions as there is room for.
+fn template(name: &str) -> String {
+    fs::read_to_string(root().join("tests/programs").join(name)).expect("our own file")
 }
 
 #[test]
@@ -196,45 +196,65 @@ fn lint(file: &Path) -> Ending {
 }
 
 #[test]
-fn a_patched_template_is_one_that_cloudformation_takes() {
+fn patched_templates_are_what_cloudformation_takes() {
     let place = Place::new();
     let server = Server::start();
-    let file = place.write("template.json", &serde_json::to_string_pretty(&template()).unwrap());
-    let (clean, nothing) = (Status::Exited(0), String::new());
-    let before = lint(&file);
-    assert_eq!((clean, &nothing), (before.status, &before.stdout), "before");
+    let clean = (Status::Exited(0), String::new());
+    for name in ["ecs_template.json", "ecs_template.yaml"] {
+        let file = place.write(name, &template(name));
+        let before = lint(&file);
+        assert_eq!(clean, (before.status, before.stdout), "{name} before");
 
-    let ending = patch(&["--image", "registry/glassbox:1"], &file, "");
-    let after: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let ending = patch(&["--image", "registry/glassbox:1"], &file, "");
+        let after = fs::read_to_string(&file).unwrap();
 
-    assert_eq!(clean, ending.status, "{}", ending.stderr);
-    let linted = lint(&file);
-    assert_eq!((clean, &nothing), (linted.status, &linted.stdout), "after");
-    for (resource, containers) in [("Web", 3), ("Job", 2)] {
-        let properties = judge(&["properties", resource], &after);
-        assert_eq!(clean, properties.status, "{}", properties.stderr);
-        let task: Value = serde_json::from_str(&properties.stdout).unwrap();
-        assert_eq!("", faults(&task), "{resource}");
-        assert_eq!(containers, task["containerDefinitions"].as_array().unwrap().len(), "{resource}");
-        let reply = server.register(&task);
-        assert_within(
-            &task["containerDefinitions"],
-            &reply["taskDefinition"]["containerDefinitions"],
-            resource,
-        );
+        assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
+        let linted = lint(&file);
+        assert_eq!(clean, (linted.status, linted.stdout), "{name} after");
+        for (resource, containers) in [("Web", 3), ("Job", 2)] {
+            let properties = judge(&["properties", resource], &after);
+            assert_eq!(Status::Exited(0), properties.status, "{}", properties.stderr);
+            let task: Value = serde_json::from_str(&properties.stdout).unwrap();
+            assert_eq!("", faults(&task), "{name}: {resource}");
+            assert_eq!(
+                containers,
+                task["containerDefinitions"].as_array().unwrap().len(),
+                "{name}: {resource}"
+            );
+            let reply = server.register(&task);
+            let described = &reply["taskDefinition"]["containerDefinitions"];
+            assert_within(&task["containerDefinitions"], described, resource);
+        }
+        // But for the value that is added to, not a line is lost, and none moves.
+        let mut lines = after.lines().map(|line| line.trim_end_matches(','));
+        for line in template(name).lines().filter(|line| !line.contains("libjemalloc.so.2")) {
+            assert!(lines.any(|kept| kept == line.trim_end_matches(',')), "{name}: lost '{line}' in {after}");
+        }
+        assert!(after.contains("/usr/lib/libjemalloc.so.2:/opt/glassbox/libglassbox.so"), "{after}");
+        let again = patch(&["--check"], &file, "");
+        assert_eq!(Status::Exited(0), again.status, "{}", again.stderr);
     }
-    for resource in ["Cluster", "Logs"] {
-        assert_eq!(template()["Resources"][resource], after["Resources"][resource]);
-    }
+}
+
+#[test]
+fn both_spellings_of_a_template_become_the_same() {
+    let read = |name: &str| {
+        let after = patch(&[], Path::new("-"), &template(name)).stdout;
+        let ending = judge(&["read"], &after);
+        assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
+        let value: Value = serde_json::from_str(&ending.stdout).unwrap();
+        value["Resources"]["Job"].clone()
+    };
+
+    assert_eq!(read("ecs_template.json"), read("ecs_template.yaml"));
 }
 
 #[test]
 fn a_linter_notices_what_a_careless_patch_would_do() {
     let place = Place::new();
-    let mut broken = template();
-    broken["Resources"]["Web"]["Properties"]["ContainerDefinitions"][0]["volumesFrom"] = json!([]);
+    let broken = template("ecs_template.json").replacen("\"Essential\"", "\"volumesFrom\"", 1);
 
-    let ending = lint(&place.write("template.json", &broken.to_string()));
+    let ending = lint(&place.write("template.json", &broken));
 
     assert_ne!(Status::Exited(0), ending.status);
     assert!(ending.stdout.contains("volumesFrom"), "{}", ending.stdout);
@@ -281,14 +301,15 @@ fn what_cannot_be_patched_is_one_line_and_leaves_the_file_alone() {
     let taken = before.replace("\"xray\"", "\"glassbox\"");
     let mode = before.replace("awsvpc", "bridge");
     for (text, words) in [
-        (&b""[..], "it is no JSON"),
+        (&b""[..], "it is empty"),
         (b"\xff\xfe{\0}\0", "is no UTF-8 text from byte 0 on"),
         (b"{\"containerDefinitions\": [", "it is no JSON: EOF while parsing"),
         (b"{\"containerDefinitions\": [{\"name\": \"a\",}]}", "trailing comma at line 1 column 40"),
         (b"{\"containerDefinitions\": \"[]\"}", "'containerDefinitions' is a text, not a list"),
         (b"{\"kind\": \"Pod\"}", "it is no task definition (it has 'kind')"),
         (b"[{\"name\": \"a\", \"name\": \"b\"}]", "line 1: the key 'name' is there twice"),
-        (b"resource \"aws_ecs_task_definition\" \"web\" {}", "it is no JSON"),
+        (b"resource \"aws_ecs_task_definition\" \"web\" {}", "it is a text, neither an object nor a list"),
+        (b"Resources:\n  Task: !Ref [\n", "as YAML, line 3, column 1"),
         (secret.as_bytes(), "container 'web': LD_PRELOAD comes from its secrets"),
         (windows.as_bytes(), "its containers are Windows'"),
         (taken.as_bytes(), "container 'glassbox' is not the sensor's"),
