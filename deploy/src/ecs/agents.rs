@@ -9,6 +9,7 @@ const AGENTS: &[(&str, &str)] = &[
     ("datadog/agent", "the Datadog agent"),
     ("datadoghq/agent", "the Datadog agent"),
     ("datadog-agent", "the Datadog agent"),
+    ("docker-dd-agent", "the Datadog agent"),
     ("cws-instrumentation", "Datadog's workload protection"),
     ("dynatrace-operator", "Dynatrace's"),
     ("dynatrace-activegate", "Dynatrace's"),

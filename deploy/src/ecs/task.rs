@@ -148,6 +148,12 @@ impl Task<'_> {
             )));
         }
         let after = Task { containers: &containers, ..*self };
+        if let Some((label, name)) = after.unknown_dependency() {
+            // "Cannot depend on container + 'NAME' because it does not exist", says the API.
+            return Err(Error::Refused(format!(
+                "{label} depends on '{name}', which is no container of the task, so registering it would fail; correct it first"
+            )));
+        }
         if let Some(circle) = after.circle() {
             return Err(Error::Refused(format!(
                 "containers wait for each other: {}; take one of these out of dependsOn or volumesFrom",
@@ -492,6 +498,20 @@ impl Task<'_> {
         let files = self.case.get(container, "environmentFiles");
         let has_files = files.is_some_and(|files| files.as_array().is_none_or(|files| !files.is_empty()));
         has_files && self.environment(container, "LD_PRELOAD").all(|value| value == SENSOR)
+    }
+
+    /// A container whose `dependsOn` names nobody, with the name; none where a function may give that name to one.
+    fn unknown_dependency(&self) -> Option<(String, String)> {
+        let names = self.names();
+        if names.len() != self.containers.len() {
+            return None;
+        }
+        self.containers.iter().enumerate().find_map(|(index, container)| {
+            let dependencies = self.case.get(container, "dependsOn")?.as_array()?;
+            let mut named = dependencies.iter().filter_map(|it| self.case.text(it, "containerName"));
+            let unknown = named.find(|name| !names.iter().any(|known| known == name))?;
+            Some((self.label(index), unknown.to_owned()))
+        })
     }
 
     /// The names of containers that wait for each other in a circle.

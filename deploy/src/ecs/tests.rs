@@ -334,6 +334,10 @@ fn what_cannot_be_patched_safely_is_refused_with_a_remedy() {
             container(json!({"image": "mcr.microsoft.com/windows/servercore:ltsc2022"})),
             "its containers are Windows'",
         ),
+        (
+            container(json!({"dependsOn": [{"containerName": "db", "condition": "START"}]})),
+            "container 'web' depends on 'db', which is no container of the task, so registering it would fail",
+        ),
         (json!(many), "with the sensor's it has 11 containers, and a task definition may have 10"),
         (
             with(
