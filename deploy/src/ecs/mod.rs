@@ -147,6 +147,13 @@ impl Shape {
             Value::Object(fields) => fields,
             other => return none(format!("it is {}, neither an object nor a list", kind(other))),
         };
+        if fields.contains_key("containerDefinitions") {
+            return Ok(Self::Registration);
+        }
+        // What is in it is a registration, then.
+        if fields.get("taskDefinition").is_some_and(|inner| inner.get("containerDefinitions").is_some()) {
+            return Ok(Self::Description);
+        }
         if let Some(resources) = fields.get("Resources") {
             let Value::Object(resources) = resources else {
                 return none(format!("'Resources' is {}, not an object", kind(resources)));
@@ -157,12 +164,6 @@ impl Shape {
                 true => none(format!("the template has no {RESOURCE}")),
                 false => Ok(Self::Template(names)),
             };
-        }
-        if fields.get("taskDefinition").is_some_and(Value::is_object) {
-            return Ok(Self::Description);
-        }
-        if fields.contains_key("containerDefinitions") {
-            return Ok(Self::Registration);
         }
         let keys: Vec<&str> = fields.keys().take(3).map(String::as_str).collect();
         match keys.as_slice() {

@@ -214,6 +214,10 @@ fn texts_of_another_kind_are_told_what_is_expected() {
         (r#"[{"Name": "web"}]"#, "element 0 of the list has no 'name'"),
         (r#"{"services": {}, "version": 3}"#, "it is no task definition (it has 'services', 'version')"),
         (r#"{"taskDefinition": "web:3"}"#, "it is no task definition"),
+        (
+            r#"{"taskDefinition": {"taskDefinition": {"containerDefinitions": []}}}"#,
+            "it is no task definition",
+        ),
         (r#"{"Resources": []}"#, "'Resources' is a list, not an object"),
         (
             r#"{"Resources": {"A": {"Type": "AWS::S3::Bucket"}}}"#,
