@@ -95,20 +95,26 @@ const READ_ONLY: [&str; 9] = [
 /// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
 /// the sensor cannot be put in without breaking what is there.
 pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
-    if text.trim().is_empty() {
-        return Err(Error::Malformed(format!("it is empty; {EXPECTED}")));
-    }
     // JSON would be read as YAML too; as JSON its layout is kept more closely, and its faults are told in its own words.
     if text.trim_start().starts_with(['{', '[']) {
         let document = Document::parse(text)?;
         let (after, notes) = edited(document.value(), options)?;
         return Ok(Patched { text: document.edited(&after), notes });
     }
-    let as_yaml = |error: Error| error.within(|why| format!("as YAML, {why}; correct it there"));
+    let as_yaml = |error: Error| {
+        error.within(|why| match why.contains("; ") {
+            true => format!("as YAML, {why}"),
+            false => format!("as YAML, {why}; correct it there"),
+        })
+    };
     let documents = Documents::read(text).map_err(as_yaml)?;
-    let [value] = documents.values() else {
-        let count = documents.values().len();
-        return Err(Error::Malformed(format!("it has {count} documents of YAML; {EXPECTED}, alone")));
+    let value = match documents.values() {
+        [] | [Value::Null] => return Err(Error::Malformed(format!("it is empty; {EXPECTED}"))),
+        [value] => value,
+        more => {
+            let count = more.len();
+            return Err(Error::Malformed(format!("it has {count} documents of YAML; {EXPECTED}, alone")));
+        }
     };
     let (after, notes) = edited(value, options)?;
     Ok(Patched { text: documents.edited(&[after])?, notes })

@@ -165,6 +165,9 @@ impl Task<'_> {
     }
 
     fn check_shape(&self) -> Result<(), Error> {
+        if self.containers.is_empty() {
+            return Err(Error::Malformed("it has no container; a task definition needs one".into()));
+        }
         for (index, container) in self.containers.iter().enumerate() {
             let label = self.label(index);
             if self.case.is_function(container) {

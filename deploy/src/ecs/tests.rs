@@ -201,12 +201,13 @@ fn texts_of_another_kind_are_told_what_is_expected() {
     for (text, words) in [
         ("", "it is empty"),
         (" \n", "it is empty"),
+        ("# nothing\n", "it is empty"),
         ("Resources:\n  A: 1\n", "the template has no AWS::ECS::TaskDefinition"),
         ("Resources:\n  A: &a\n   - *b\n", "as YAML, line 3"),
         ("Resources: {}\nResources: {}\n", "as YAML, line 2"),
         ("a: 1\n---\nb: 1\n", "it has 2 documents of YAML"),
         ("resource \"aws_ecs_task_definition\" \"web\" {}\n", "it is a text, neither an object nor a list"),
-        ("null", "it is null"),
+        ("null", "it is empty"),
         ("[", "it is no JSON: EOF while parsing a list at line 1 column 1"),
         ("[]", "the list is empty"),
         ("{}", "the object is empty"),
@@ -228,7 +229,9 @@ fn texts_of_another_kind_are_told_what_is_expected() {
 
         assert!(why.starts_with(words), "{text}: {why}");
         assert!(
-            why.contains("; give a task definition") || why.ends_with("; correct it there"),
+            why.contains("; give a task definition")
+                || why.ends_with("; correct it there")
+                || why.ends_with("; remove one of them"),
             "no remedy: {why}"
         );
     }
@@ -237,6 +240,8 @@ fn texts_of_another_kind_are_told_what_is_expected() {
 #[test]
 fn fields_of_a_wrong_type_are_told_by_name() {
     for (value, words) in [
+        (json!({"containerDefinitions": []}), "it has no container; a task definition needs one"),
+        (json!({"containerDefinitions": null}), "it has no container; a task definition needs one"),
         (json!({"containerDefinitions": {}}), "'containerDefinitions' is an object, not a list; correct it"),
         (json!({"containerDefinitions": [7]}), "container 1 is a number, not an object; correct it"),
         (json!({"containerDefinitions": [{"image": "x"}]}), "container 1 has no name; give it one"),
@@ -1039,7 +1044,7 @@ fn pascal(value: &Value) -> Value {
 }
 
 fn some_file() -> impl Strategy<Value = Value> {
-    (prop::collection::vec(some_container(), 0..4), anything(), 0..4_u8).prop_map(|(containers, other, shape)| match shape {
+    (prop::collection::vec(some_container(), 1..4), anything(), 0..4_u8).prop_map(|(containers, other, shape)| match shape {
         0 => Value::from(containers),
         1 => json!({"containerDefinitions": containers, "revision": 1, "volumes": other}),
         2 => json!({"taskDefinition": {"containerDefinitions": containers, "status": "ACTIVE"}, "tags": other}),
