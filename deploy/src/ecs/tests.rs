@@ -468,6 +468,34 @@ fn routers_agents_and_those_that_opted_out_are_left_alone() {
 }
 
 #[test]
+fn agents_are_known_by_images_that_functions_put_together() {
+    let list = json!(["${R}/aws-otel-collector:1", {"R": {"Ref": "R"}}]);
+    for image in [
+        json!("public.ecr.aws/aws-observability/aws-otel-collector:1"),
+        json!({"Fn::Sub": "${R}/aws-otel-collector:1"}),
+        json!({"Fn::Sub": list}),
+        json!({"Fn::Join": ["", [{"Ref": "R"}, "/aws-otel-collector:1"]]}),
+    ] {
+        let mut template = template();
+        let agent = json!({"Name": "otel", "Image": image});
+        let containers = &mut template["Resources"]["Task"]["Properties"]["ContainerDefinitions"];
+        containers.as_array_mut().unwrap().push(agent.clone());
+
+        let (after, _) = patched_with(&template, &Options::default());
+
+        assert_eq!(agent, after["Resources"]["Task"]["Properties"]["ContainerDefinitions"][1]);
+    }
+}
+
+#[test]
+fn the_sensor_is_known_by_a_health_check_of_either_kind() {
+    let mut list = patched(&container(json!({})));
+    list[1]["healthCheck"]["command"] = json!(["CMD-SHELL", "/opt/glassbox/glassbox health || exit 1"]);
+
+    assert_eq!(list, patched(&list));
+}
+
+#[test]
 fn containers_are_chosen_and_excluded_by_name() {
     let list = json!([
         {"name": "web", "image": "web"},
