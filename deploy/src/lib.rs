@@ -11,6 +11,7 @@ use std::fmt;
 
 pub mod change;
 pub mod ecs;
+pub mod image;
 pub mod json;
 pub mod preload;
 pub mod yaml;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use deploy::{Error, Patched};
 
@@ -12,7 +13,7 @@ const HELP: &str = "\
 FILE is what register-task-definition takes, what describe-task-definition replies (it becomes
 what can be registered), a list of container definitions, or a CloudFormation template.
 
-A container stays as it is if its docker label glassbox/sensor says off, if GLASSBOX=off is in
+A container stays as it is if its docker label glassbox.sensor says off, if GLASSBOX=off is in
 its environment, or if it brings a sensor of its own. The label 'on' takes one that is left
 alone otherwise: a log router, another vendor's agent.
 
@@ -28,14 +29,15 @@ Examples:
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
-    /// The sensor's image, with its registry [default: the one that is there, else glassbox]
-    #[arg(long, value_name = "IMAGE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this version]
+    // Not only a plain name: Terraform's `${var.image}` and CloudFormation's `{{resolve:…}}` are images here.
+    #[arg(long, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub image: Option<String>,
     /// Put the sensor into this container; repeatable [default: all but log routers and agents]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub container: Vec<String>,
     /// Leave this container as it is; repeatable
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub exclude: Vec<String>,
     /// What the collector writes, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = output)]

@@ -30,7 +30,7 @@ use task::Task;
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The sensor's image; the one that is there already, else `glassbox`.
+    /// The sensor's image; the one that is there already, else [`crate::image::DEFAULT`].
     pub image: Option<String>,
     /// The containers that get the sensor; all but agents and log routers where none is named.
     pub containers: Vec<String>,

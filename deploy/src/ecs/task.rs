@@ -6,25 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::case::{Case, function, kind};
 use super::{Condition, Options, agents, fargate};
+use crate::image::{COLLECTOR, DEFAULT, FOLDER, SENSOR};
 use crate::{Error, Note, preload};
-
-/// The folder that the image declares a volume (`xtask/src/dist.rs`).
-const FOLDER: &str = "/opt/glassbox";
-
-/// The sensor, in that folder.
-const SENSOR: &str = "/opt/glassbox/libglassbox.so";
-
-/// The command line, in that folder; a health check with it marks the container as ours.
-const PROGRAM: &str = "/opt/glassbox/glassbox";
 
 /// Where the collector listens, as the image's own environment says it too.
 const SOCKET: &str = "/opt/glassbox/socket";
 
-/// The name of the container, and the image's, unless others are there.
+/// The name of the container, unless another is there.
 const NAME: &str = "glassbox";
 
-/// The docker label by which a container says `on` or `off`, as the annotation of `glassbox runc` does.
-const LABEL: &str = "glassbox/sensor";
+/// The docker labels by which a container says `on` or `off`: the second is the annotation of `glassbox runc`.
+const LABELS: [&str; 2] = ["glassbox.sensor", "glassbox/sensor"];
 
 /// The smallest interval that ECS takes: the applications wait for the first check. Its default is 30 s.
 const CHECK_INTERVAL_S: u32 = 5;
@@ -205,7 +197,7 @@ impl Task<'_> {
         let is_ours = |container: &Value| {
             let check =
                 self.case.get(container, "healthCheck").and_then(|check| self.case.get(check, "command"));
-            check.is_some_and(|command| any_text(command, &|text| text.contains(PROGRAM)))
+            check.is_some_and(|command| any_text(command, &|text| text.contains(COLLECTOR)))
         };
         let mut found = (0..self.containers.len()).filter(|index| is_ours(&self.containers[*index]));
         let (first, second) = (found.next(), found.next());
@@ -217,7 +209,7 @@ impl Task<'_> {
         }
         if first.is_none() && self.containers.iter().any(|it| self.case.text(it, "name") == Some(NAME)) {
             return Err(Error::Refused(format!(
-                "container '{NAME}' is not the sensor's (its health check is not {PROGRAM}); rename it"
+                "container '{NAME}' is not the sensor's (its health check is not {COLLECTOR}); rename it"
             )));
         }
         Ok(first)
@@ -233,17 +225,18 @@ impl Task<'_> {
         if !options.containers.is_empty() && !is_in(&options.containers) {
             return Ok(Some("it is not among those named".into()));
         }
-        let label = self.case.get(container, "dockerLabels").and_then(|labels| labels.get(LABEL));
-        let is_asked_for = match label {
-            None => !options.containers.is_empty(),
-            Some(Value::String(said)) if said == "on" => true,
-            Some(Value::String(said)) if said == "off" => {
-                return Ok(Some(format!("its label {LABEL} says off")));
+        let mut is_asked_for = !options.containers.is_empty();
+        for name in LABELS {
+            let said = self.case.get(container, "dockerLabels").and_then(|labels| labels.get(name));
+            match said.map(|said| (said, said.as_str())) {
+                None => {}
+                Some((_, Some("on"))) => is_asked_for = true,
+                Some((_, Some("off"))) => return Ok(Some(format!("its label {name} says off"))),
+                Some((other, _)) => {
+                    return Err(Error::Malformed(format!("its label {name} is {other}; say on or off")));
+                }
             }
-            Some(other) => {
-                return Err(Error::Malformed(format!("its label {LABEL} is {other}; say on or off")));
-            }
-        };
+        }
         if !is_asked_for {
             if self.case.get(container, "firelensConfiguration").is_some() {
                 return Ok(Some("it is the log router".into()));
@@ -300,12 +293,12 @@ impl Task<'_> {
         let mut set = |camel: &str, value: Value| drop(sensor.insert(key(camel), value));
         if present.is_none() {
             set("name", json!(NAME));
-            set("image", json!(NAME));
+            set("image", json!(DEFAULT));
             set("essential", json!(false));
             set("command", json!(["-o", "jsonl"]));
             set(
                 "healthCheck",
-                json!({key("command"): ["CMD", PROGRAM, "health"], key("interval"): CHECK_INTERVAL_S}),
+                json!({key("command"): ["CMD", COLLECTOR, "health"], key("interval"): CHECK_INTERVAL_S}),
             );
             let log = self.log(chosen);
             if let Some((log, _)) = &log {
@@ -341,13 +334,13 @@ impl Task<'_> {
 
     fn notes_on_fresh(&self, options: &Options, log: Option<String>) -> Vec<Note> {
         let mut notes = Vec::new();
-        let image = options.image.as_deref().unwrap_or(NAME);
+        let image = options.image.as_deref().unwrap_or(DEFAULT);
         let log_of =
             log.as_ref().map_or(String::new(), |from| format!(", with the log configuration of {from}"));
         notes.push(Note::Done(format!("adds container '{NAME}' of image '{image}'{log_of}")));
         if options.image.is_none() {
             notes.push(Note::Warning(format!(
-                "image '{NAME}' names no registry; push the image to one and give its name by --image"
+                "image '{DEFAULT}' names no registry; push the image to one and give its name by --image"
             )));
         }
         if log.is_none() {

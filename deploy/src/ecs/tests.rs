@@ -118,7 +118,7 @@ fn a_registration_gets_a_container_and_what_leads_to_it() {
     containers[1]["dependsOn"] = json!([{"containerName": "web", "condition": "START"}, dependency]);
     containers.as_array_mut().unwrap().push(json!({
         "name": "glassbox",
-        "image": "glassbox",
+        "image": crate::image::DEFAULT,
         "essential": false,
         "command": ["-o", "jsonl"],
         "healthCheck": {"command": ["CMD", "/opt/glassbox/glassbox", "health"], "interval": 5},
@@ -143,7 +143,7 @@ fn a_template_is_patched_in_its_own_spelling_around_its_functions() {
     containers[0]["DependsOn"] = json!([{"ContainerName": "glassbox", "Condition": "HEALTHY"}]);
     containers.as_array_mut().unwrap().push(json!({
         "Name": "glassbox",
-        "Image": "glassbox",
+        "Image": crate::image::DEFAULT,
         "Essential": false,
         "Command": ["-o", "jsonl"],
         "HealthCheck": {"Command": ["CMD", "/opt/glassbox/glassbox", "health"], "Interval": 5},
@@ -440,13 +440,14 @@ fn windows_among_other_task_definitions_is_left_alone() {
 
 #[test]
 fn routers_agents_and_those_that_opted_out_are_left_alone() {
-    let label = |word: &str| json!({"glassbox/sensor": word});
+    let label = |word: &str| json!({"glassbox.sensor": word});
     let list = json!([
         {"name": "web", "image": "web"},
         {"name": "log_router", "image": "mirror/logs", "firelensConfiguration": {"type": "fluentbit"}},
         {"name": "datadog-agent", "image": "public.ecr.aws/datadog/agent:7"},
         {"name": "taken", "image": "public.ecr.aws/datadog/agent:7", "dockerLabels": label("on")},
         {"name": "off", "image": "x", "dockerLabels": label("off")},
+        {"name": "slash", "image": "x", "dockerLabels": {"glassbox/sensor": "off"}},
         {"name": "env", "image": "x", "environment": [{"name": "GLASSBOX", "value": "off"}]},
         {"name": "own", "image": "x", "environment": [{"name": "LD_PRELOAD", "value": "/usr/lib/glassbox/libglassbox.so"}]},
     ]);
@@ -454,12 +455,13 @@ fn routers_agents_and_those_that_opted_out_are_left_alone() {
     let (after, notes) = patched_with(&list, &Options::default());
 
     let has = |index: usize| after[index].get("volumesFrom").is_some();
-    assert_eq!([true, false, false, true, false, false, false], std::array::from_fn(has));
+    assert_eq!([true, false, false, true, false, false, false, false], std::array::from_fn(has));
     assert_eq!(
         vec![
             "container 'log_router': it is the log router",
             "container 'datadog-agent': it is the Datadog agent",
-            "container 'off': its label glassbox/sensor says off",
+            "container 'off': its label glassbox.sensor says off",
+            "container 'slash': its label glassbox/sensor says off",
             "container 'env': GLASSBOX=off is in its environment",
             "container 'own': it brings a sensor of its own",
         ],
