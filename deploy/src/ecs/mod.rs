@@ -95,11 +95,15 @@ const READ_ONLY: [&str; 9] = [
 /// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
 /// the sensor cannot be put in without breaking what is there.
 pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
-    // JSON would be read as YAML too; as JSON its layout is kept more closely, and its faults are told in its own words.
-    if text.trim_start().starts_with(['{', '[']) {
-        let document = Document::parse(text)?;
+    // JSON, also behind the mark that editors on Windows put before a text, is YAML too, and would get words without quotes.
+    let (mark, json) = match text.strip_prefix('\u{feff}') {
+        Some(json) => ("\u{feff}", json),
+        None => ("", text),
+    };
+    if json.trim_start().starts_with(['{', '[']) {
+        let document = Document::parse(json)?;
         let (after, notes) = edited(document.value(), options)?;
-        return Ok(Patched { text: document.edited(&after), notes });
+        return Ok(Patched { text: format!("{mark}{}", document.edited(&after)), notes });
     }
     let as_yaml = |error: Error| {
         error.within(|why| match why.contains("; ") {

@@ -197,6 +197,19 @@ fn order_indentation_and_the_rest_of_the_text_stay() {
 }
 
 #[test]
+fn json_behind_a_byte_order_mark_stays_json() {
+    let text = registration().to_string();
+
+    let [bare, marked] = [text.clone(), format!("\u{feff}{text}")].map(|text| {
+        let patched = patch(&text, &Options::default()).unwrap();
+        assert_eq!(patched.text, patch(&patched.text, &Options::default()).unwrap().text);
+        patched.text
+    });
+
+    assert_eq!(Some(bare.as_str()), marked.strip_prefix('\u{feff}'));
+}
+
+#[test]
 fn texts_of_another_kind_are_told_what_is_expected() {
     for (text, words) in [
         ("", "it is empty"),
