@@ -10,6 +10,7 @@
 use std::fmt;
 
 pub mod change;
+pub mod image;
 pub mod k8s;
 pub mod preload;
 pub mod yaml;

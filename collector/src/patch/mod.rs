@@ -4,6 +4,7 @@
 //! Each kind has its own file beside this one: its options, and the call into `deploy`.
 
 mod dockerfile;
+pub mod k8s;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ pub struct Patch {
 enum Kind {
     /// A Dockerfile: the sensor in every stage that becomes an image
     Dockerfile(dockerfile::Options),
+    /// Kubernetes manifests: the sensor in every pod, a collector beside it
+    #[command(name = "k8s")]
+    Kubernetes(k8s::Options),
 }
 
 /// What all kinds share.
@@ -46,6 +50,7 @@ pub struct Common {
 pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
         Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
+        Kind::Kubernetes(options) => apply(&options.common, |text| options.patch(text)),
     }
 }
 

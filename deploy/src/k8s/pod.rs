@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use crate::image::{COLLECTOR as PROGRAM, DEFAULT as IMAGE};
 use crate::{Note, preload};
 
 /// The annotation by which a pod says `on` or `off`; the same as of an OCI bundle.
@@ -24,14 +25,15 @@ const VOLUME: &str = "glassbox";
 /// The sensor, in each container.
 const PRELOADED: &str = "/glassbox/libglassbox.so";
 
-/// The program in the image.
-const PROGRAM: &str = "/opt/glassbox/glassbox";
-
 const INSTALLER: &str = "glassbox-install";
 const COLLECTOR: &str = "glassbox-collector";
 
 /// The user of the added containers where the pod says none: the number that images without root use.
 const USER: u32 = 65532;
+
+/// What the added containers may use where nobody says otherwise.
+const CPU: &str = "500m";
+const MEMORY: &str = "128Mi";
 
 /// Containers that other systems put into pods, and that nobody means when they say nothing.
 const HELPERS: [&str; 12] = [
@@ -153,7 +155,7 @@ fn change(pod: &mut Value, settings: &Settings) -> Result<Put, Stop> {
         let why = if reasons.is_empty() { "it has no containers".into() } else { reasons.join("; ") };
         return Err(if is_possible { Stop::LeftAlone(why) } else { Stop::Refused(why) });
     };
-    let ours = [installer(spec, (key, index), settings), collector(spec, (key, index), &socket, settings)];
+    let ours = added(spec, (key, index), &socket, settings);
     for (key, index) in &chosen {
         let place = format!("/spec/{key}/{index}");
         let Some(container) = spec[*key][*index].as_object_mut() else { continue };
@@ -292,6 +294,9 @@ fn choose(
     for ((key, index), name) in all {
         let is_considered = key == "containers" || settings.with_init_containers;
         let is_helper = HELPERS.contains(&name);
+        if settings.excluded.iter().any(|excluded| excluded == name) {
+            continue;
+        }
         match named.is_empty() {
             true if is_considered && is_helper => {
                 put.left.push((
@@ -419,26 +424,41 @@ fn mount(container: &mut Map<String, Value>, at: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-fn installer(spec: &Map<String, Value>, model: Chosen, settings: &Settings) -> Value {
-    json!({
-        "name": INSTALLER,
-        "image": settings.image,
-        "command": [PROGRAM, "install", FOLDER],
-        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
-        "resources": resources(spec, settings),
-        "securityContext": security_context(spec, model),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    })
-}
-
-fn collector(spec: &Map<String, Value>, model: Chosen, socket: &Socket, settings: &Settings) -> Value {
+/// The two containers that are added; what nobody says otherwise about stays as it is in those that are there.
+fn added(spec: &Map<String, Value>, model: Chosen, socket: &Socket, settings: &Settings) -> [Value; 2] {
+    let present = spec.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+    let present = present.into_iter().find(|container| name(container) == COLLECTOR).unwrap_or(&Value::Null);
+    let image = match &settings.image {
+        Some(image) => json!(image),
+        None if present["image"].is_string() => present["image"].clone(),
+        None => json!(IMAGE),
+    };
+    let command = match present["command"].is_array() && settings.outputs.is_empty() {
+        true => present["command"].clone(),
+        false => {
+            let default = [String::from("jsonl")];
+            let outputs = if settings.outputs.is_empty() { &default[..] } else { &settings.outputs[..] };
+            let mut command = vec![PROGRAM, "collect"];
+            outputs.iter().for_each(|output| command.extend(["-o", output]));
+            json!(command)
+        }
+    };
+    let resources = resources(spec, &present["resources"]["limits"], settings);
+    let security_context = security_context(spec, model);
     let names =
         NAMES.map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}));
-    let mut command = vec![PROGRAM, "collect"];
-    settings.outputs.iter().for_each(|output| command.extend(["-o", output]));
-    json!({
+    let installer = json!({
+        "name": INSTALLER,
+        "image": image,
+        "command": [PROGRAM, "install", FOLDER],
+        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
+        "resources": resources,
+        "securityContext": security_context,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    });
+    let collector = json!({
         "name": COLLECTOR,
-        "image": settings.image,
+        "image": image,
         "restartPolicy": "Always",
         "command": command,
         "env": names.into_iter().chain(socket.environment()).collect::<Vec<_>>(),
@@ -447,15 +467,16 @@ fn collector(spec: &Map<String, Value>, model: Chosen, socket: &Socket, settings
             "exec": {"command": [PROGRAM, "health"]},
             "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60,
         },
-        "resources": resources(spec, settings),
-        "securityContext": security_context(spec, model),
+        "resources": resources,
+        "securityContext": security_context,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-    })
+    });
+    [installer, collector]
 }
 
 /// What the added containers may use. A pod of which every container asks for exactly what it may use stays one (its quality
 /// of service is then `Guaranteed`); else a processor is not kept waiting for a collector that sleeps.
-fn resources(spec: &Map<String, Value>, settings: &Settings) -> Value {
+fn resources(spec: &Map<String, Value>, present: &Value, settings: &Settings) -> Value {
     let all =
         ["containers", "initContainers"].into_iter().filter_map(|key| spec.get(key)?.as_array()).flatten();
     let is_exact = |container: &Value| {
@@ -467,11 +488,15 @@ fn resources(spec: &Map<String, Value>, settings: &Settings) -> Value {
     };
     let is_guaranteed =
         all.filter(|container| ![INSTALLER, COLLECTOR].contains(&name(container))).all(is_exact);
-    let cpu = if is_guaranteed { &settings.cpu } else { "10m" };
-    json!({
-        "requests": {"cpu": cpu, "memory": settings.memory},
-        "limits": {"cpu": settings.cpu, "memory": settings.memory},
-    })
+    let limit = |said: &Option<String>, present: &Value, default: &str| match said {
+        Some(said) => json!(said),
+        None if present.is_null() => json!(default),
+        None => present.clone(),
+    };
+    let cpu = limit(&settings.cpu, &present["cpu"], CPU);
+    let memory = limit(&settings.memory, &present["memory"], MEMORY);
+    let requested = if is_guaranteed { cpu.clone() } else { json!("10m") };
+    json!({"requests": {"cpu": requested, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}})
 }
 
 /// As strict as the restricted Pod Security Standard asks, with the user of the container that gets the sensor.

@@ -3,15 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 pub fn settings() -> Settings {
-    Settings {
-        image: "registry.example/glassbox:1".into(),
-        containers: Vec::new(),
-        with_init_containers: false,
-        is_opt_in: false,
-        outputs: vec!["jsonl".into()],
-        cpu: "500m".into(),
-        memory: "128Mi".into(),
-    }
+    Settings { image: Some("registry.example/glassbox:1".into()), ..Settings::default() }
 }
 
 fn pod(spec: Value) -> Value {
@@ -85,9 +77,10 @@ fn a_pod_gets_two_containers_a_folder_and_an_environment() {
 fn patching_again_changes_what_moved_and_nothing_else() {
     let once = after(&pod(json!({"containers": [{"name": "app"}]})));
     let (twice, again) = put(&once, &settings()).unwrap();
-    let moved = put(&once, &Settings { image: "other:2".into(), ..settings() }).unwrap().0;
+    let moved = put(&once, &Settings { image: Some("other:2".into()), ..settings() }).unwrap().0;
 
     assert_eq!((&once, true), (&twice, again.is_same));
+    assert_eq!(once, put(&once, &Settings::default()).unwrap().0, "what nobody says otherwise about stays");
     let text = serde_json::to_string(&once).unwrap().replace("registry.example/glassbox:1", "other:2");
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), moved);
 }
@@ -172,6 +165,8 @@ fn containers_are_chosen_by_flag_or_annotation() {
     assert_eq!(vec!["app", "log", "init"], chosen(Value::Null, &[], true).unwrap());
     assert_eq!(vec!["log"], chosen(Value::Null, &["log", "none"], false).unwrap());
     assert_eq!(vec!["init"], chosen(Value::Null, &["init"], false).unwrap());
+    let excluding = Settings { excluded: vec!["app".into()], ..settings() };
+    assert_eq!(vec!["log"], put(&annotated(Value::Null), &excluding).unwrap().1.containers);
     assert_eq!(vec!["istio-proxy"], chosen(Value::Null, &["istio-proxy"], false).unwrap());
     assert_eq!(vec!["app"], chosen(json!({"glassbox/containers": " app ,"}), &["log"], false).unwrap());
     assert_eq!(
