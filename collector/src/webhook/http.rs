@@ -174,6 +174,9 @@ fn head(buffer: &[u8]) -> Result<Option<Head>, Response> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let len = match request.parse(buffer) {
+        Ok(httparse::Status::Complete(len)) if len > HEAD => {
+            return Err(Response::text(431, "the head is too long"));
+        }
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Response::text(431, "too many headers")),

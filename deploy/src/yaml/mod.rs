@@ -90,7 +90,7 @@ impl<'t> Documents<'t> {
             let Some((start, value)) = next else { break };
             (at, node) = (start, value);
         }
-        place(self.text, tree::skip(self.text, at).min(at.max(node.start))).0
+        place(self.text, at).0
     }
 
     /// The text that says `after`, a value a document.
