@@ -62,9 +62,9 @@ pub fn answer(review: &Value, settings: &Settings, on_failure: OnFailure) -> Res
             json!(if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") });
     }
     let namespace = request["namespace"].as_str().unwrap_or_default();
-    let result = each_pod(&mut after, "", LISTS, &mut |name, _, found| {
+    let result = each_pod(&mut after, "", LISTS, &mut |name, path, found| {
         let name = if namespace.is_empty() { name.to_owned() } else { format!("{name} in '{namespace}'") };
-        match pod::put_in(found, settings) {
+        match found.map_or_else(|| Err(Stop::missing(path)), |found| pod::put_in(found, settings)) {
             Ok(put) => notes.extend(put.notes(&name)),
             Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
             Err(Stop::Refused(why) | Stop::Malformed(_, why)) => failure = Some(format!("{name}: {why}")),

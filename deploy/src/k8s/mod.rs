@@ -74,7 +74,7 @@ pub fn patch(text: &str, settings: &Settings) -> Result<Patched, Error> {
         each_pod(document, "", LISTS, &mut |name, path, pod| {
             pods += 1;
             let at = |path: &str| format!("line {}: {name}: ", documents.line(index, path));
-            match pod::put_in(pod, settings) {
+            match pod.map_or_else(|| Err(Stop::missing(path)), |pod| pod::put_in(pod, settings)) {
                 Ok(put) => notes.extend(put.notes(name)),
                 Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
                 Err(Stop::Refused(why)) => return Err(Error::Refused(format!("{}{why}", at(path)))),
@@ -91,12 +91,12 @@ pub fn patch(text: &str, settings: &Settings) -> Result<Patched, Error> {
     Ok(Patched { text: documents.edited(&after)?, notes })
 }
 
-/// Shows each pod, or template of one, in a document: what it is called, and the way to it.
+/// Shows each pod, or template of one, in a document: what it is called, the way to it, and what is there, if anything is.
 fn each_pod(
     document: &mut Value,
     path: &str,
     deep: usize,
-    visit: &mut impl FnMut(&str, &str, &mut Value) -> Result<(), Error>,
+    visit: &mut impl FnMut(&str, &str, Option<&mut Value>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let word = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (kind, version) = (word("kind"), word("apiVersion"));
@@ -107,13 +107,8 @@ fn each_pod(
             .iter()
             .find_map(|key| metadata[*key].as_str())
             .unwrap_or("without a name");
-        let name = format!("{kind} '{own_name}'");
-        let path = format!("{path}{way}");
-        let pod = document.pointer_mut(way).ok_or_else(|| {
-            let way = way.trim_start_matches('/').replace('/', ".");
-            Error::Malformed(format!("{name}: it has no '{way}'"))
-        })?;
-        return visit(&name, &path, pod);
+        let name = format!("{kind} '{}'", one_line(own_name));
+        return visit(&name, &format!("{path}{way}"), document.pointer_mut(way));
     }
     // `List`, and the lists of one kind (`DeploymentList`) that kubectl and client libraries write.
     let is_list = kind.ends_with("List") && ["", "apps", "batch", "extensions"].contains(&group);
@@ -129,6 +124,11 @@ fn each_pod(
         }
         _ => Ok(()),
     }
+}
+
+/// A name as it can stand in a line: Kubernetes takes no such name, and files hold anything.
+fn one_line(name: &str) -> String {
+    name.replace(char::is_control, "?")
 }
 
 #[cfg(test)]

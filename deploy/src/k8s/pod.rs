@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Settings;
+use super::{Settings, one_line};
 use crate::image::{COLLECTOR as PROGRAM, DEFAULT as IMAGE};
 use crate::{Note, preload};
 
@@ -83,6 +83,14 @@ pub enum Stop {
     Malformed(String, String),
 }
 
+impl Stop {
+    /// There is no pod where one should be.
+    pub(super) fn missing(path: &str) -> Self {
+        let place = path.trim_start_matches('/').replace('/', ".");
+        Self::Malformed(String::new(), format!("it has no '{place}'"))
+    }
+}
+
 impl Put {
     /// What there is to say of the pod that is called `name`.
     pub fn notes(&self, name: &str) -> Vec<Note> {
@@ -94,7 +102,9 @@ impl Put {
             )));
         }
         notes.extend(
-            self.left.iter().map(|(container, why)| Note::Skipped(format!("{name}: '{container}': {why}"))),
+            self.left
+                .iter()
+                .map(|(container, why)| Note::Skipped(format!("{name}: '{}': {why}", one_line(container)))),
         );
         notes.extend(self.warnings.iter().map(|warning| Note::Warning(format!("{name}: {warning}"))));
         notes
@@ -576,7 +586,7 @@ fn name_of(container: &Map<String, Value>) -> &str {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| format!("'{}'", one_line(name))).collect::<Vec<_>>().join(", ")
 }
 
 fn malformed(at: &str, why: &str) -> Stop {

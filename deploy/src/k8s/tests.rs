@@ -298,7 +298,7 @@ fn wrong_shapes_are_named_by_line() {
     }
     let missing =
         patch("apiVersion: batch/v1\nkind: CronJob\nspec: {}\n", &settings()).unwrap_err().to_string();
-    assert_eq!("CronJob 'without a name': it has no 'spec.jobTemplate.spec.template'", missing);
+    assert_eq!("line 3: CronJob 'without a name': it has no 'spec.jobTemplate.spec.template'", missing);
     let template = patch("a: {{ .Values.x }}\nb: {{- end }}\n", &settings()).unwrap_err().to_string();
     assert!(template.contains("helm template"), "{template}");
 }
