@@ -173,6 +173,26 @@ fn json_is_edited_as_json() {
 }
 
 #[test]
+fn brackets_and_quotes_may_end_where_their_key_stands() {
+    let text = "a:\n  command: [\n    \"x\", # ä\n    'y'\n  ]\n  env: {\n  A: \"one\ntwo\"\n  }\nb: 1\n";
+
+    assert_eq!(json!({"a": {"command": ["x", "y"], "env": {"A": "one two"}}, "b": 1}), value(text));
+    assert_eq!(
+        "a:\n  command: [\n    \"x\", # ä\n    'y',\n    z\n  ]\n  env: {\n  A: \"one\ntwo\",\n  B: b\n  }\n  c: d\nb: 2\n",
+        after(text, |values| {
+            push(&mut values[0]["a"]["command"], json!("z"));
+            values[0]["a"]["env"]["B"] = json!("b");
+            values[0]["a"]["c"] = json!("d");
+            values[0]["b"] = json!(2);
+        })
+    );
+    assert_eq!(
+        "line 3, column 1: while parsing a node, did not find expected node content",
+        why("a:\n  b: [\n")
+    );
+}
+
+#[test]
 fn json_on_one_line_stays_on_one_line() {
     assert_eq!(
         r#"{"a":{"b":["x", "y"]}, "c": 1}"#,
@@ -549,8 +569,9 @@ impl Writer<'_, '_> {
             }
             _ => {
                 let flow = self.flow(value);
-                // The lines of a flow are indented deeper than what it belongs to.
-                let flow = flow.replace("\n      ", &format!("\n{}", " ".repeat(column + 3)));
+                // The lines of a flow should be indented deeper than what it belongs to, and need not.
+                let indent = [column + 3, column, 0][self.choices.of(3)];
+                let flow = flow.replace("\n      ", &format!("\n{}", " ".repeat(indent)));
                 self.text.push_str(&format!(" {flow}"));
             }
         }
