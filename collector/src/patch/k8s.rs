@@ -38,7 +38,7 @@ pub struct Options {
 /// What is put into which pods.
 #[derive(Args, Debug)]
 pub struct Pods {
-    /// The sensor's image, with its registry [default: the one that is there, else glassbox]
+    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this version]
     #[arg(long, value_name = "IMAGE", value_parser = deploy::image::checked_name)]
     pub image: Option<String>,
     /// Put the sensor into this container, also an init container; repeatable [default: all but known helpers]

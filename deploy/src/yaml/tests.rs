@@ -193,6 +193,15 @@ fn brackets_and_quotes_may_end_where_their_key_stands() {
 }
 
 #[test]
+fn json_is_read_as_json_whatever_yaml_makes_of_it() {
+    let text = "\u{feff}{\"a\": \"\\ud83d\\ude00 \\/ \\u00e9 \\\\ud83d\", \"b\": {}}\n";
+
+    assert_eq!(json!({"a": "😀 / é \\ud83d", "b": {}}), value(text));
+    assert_eq!(text.replace("{}", "{\"c\": \"d\"}"), after(text, |values| values[0]["b"]["c"] = json!("d")));
+    assert!(why("{\"a\": 1, \"a\": 2}").contains("'a' is there twice"));
+}
+
+#[test]
 fn json_on_one_line_stays_on_one_line() {
     assert_eq!(
         r#"{"a":{"b":["x", "y"]}, "c": 1}"#,

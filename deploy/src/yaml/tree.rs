@@ -114,7 +114,7 @@ impl<'t> Shown<'t> {
         let indented = |line: &str| line.len() - line.trim_start_matches([' ', '-', '?']).len();
         Self {
             original,
-            text: Cow::Borrowed(original),
+            text: without_halves(original),
             offsets: (!original.is_ascii()).then(offsets),
             pads: Vec::new(),
             pad: original.lines().map(indented).max().unwrap_or(0).min(1000) + 1,
@@ -143,7 +143,7 @@ impl<'t> Shown<'t> {
             at = start;
         }
         text.push_str(&self.original[at..]);
-        self.text = Cow::Owned(text);
+        self.text = Cow::Owned(without_halves(&text).into_owned());
         before < self.pads.len()
     }
 
@@ -163,6 +163,31 @@ impl<'t> Shown<'t> {
             None => character.min(self.original.len()),
         }
     }
+}
+
+/// JSON writes some characters as two escapes, halves that YAML does not know. They are shown as something else of the same
+/// length: what a text of JSON says is read as JSON (see `Documents::read`), and only its places are asked of the parser.
+fn without_halves(text: &str) -> Cow<'_, str> {
+    let is_half = |escape: &str| {
+        let digit = |n: usize| escape.as_bytes().get(n).map(u8::to_ascii_lowercase);
+        digit(2) == Some(b'd') && digit(3).is_some_and(|digit| (b'8'..=b'f').contains(&digit))
+    };
+    if super::json(text).is_none() || !text.match_indices("\\u").any(|(at, _)| is_half(&text[at..])) {
+        return Cow::Borrowed(text);
+    }
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("\\u") {
+        let (before, escape) = rest.split_at(at);
+        shown.push_str(before);
+        shown.push_str("\\u");
+        rest = &escape[2..];
+        if is_half(escape) {
+            shown.push('0');
+            rest = &rest[1..];
+        }
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
 }
 
 struct Reader<'t, 's> {
