@@ -177,10 +177,10 @@ fn change(pod: &mut Value, settings: &Settings) -> Result<Put, Stop> {
         put.containers.push(name_of(container).to_owned());
     }
     let volumes = list(spec, "volumes", "/spec")?;
-    place(volumes, json!({"name": VOLUME, "emptyDir": {"sizeLimit": "16Mi"}}), None);
+    add(volumes, json!({"name": VOLUME, "emptyDir": {"sizeLimit": "16Mi"}}), volumes.len());
     let containers = list(spec, "initContainers", "/spec")?;
     for (index, container) in ours.into_iter().enumerate() {
-        place(containers, container, Some(index));
+        add(containers, container, index);
     }
     annotate(pod, &put)?;
     Ok(put)
@@ -418,7 +418,7 @@ fn set_environment(container: &mut Map<String, Value>, socket: &Socket, at: &str
         entries.retain(|entry| name(entry) != "GLASSBOX_POD");
     }
     for entry in socket.environment() {
-        place(entries, entry, None);
+        place(entries, entry);
     }
     Ok(())
 }
@@ -429,7 +429,6 @@ fn mount(container: &mut Map<String, Value>, at: &str) -> Result<(), Stop> {
     place(
         list(container, "volumeMounts", at)?,
         json!({"name": VOLUME, "mountPath": FOLDER, "readOnly": true}),
-        None,
     );
     Ok(())
 }
@@ -549,11 +548,47 @@ fn annotate(pod: &mut Value, put: &Put) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Puts an item in place of the one of its name; without one, at an index or the end.
-fn place(items: &mut Vec<Value>, item: Value, index: Option<usize>) {
+/// Puts an item in place of the one of its name, else at the end.
+fn place(items: &mut Vec<Value>, item: Value) {
     match items.iter_mut().find(|present| name(present) == name(&item)) {
         Some(present) => *present = item,
-        None => items.insert(index.unwrap_or(items.len()).min(items.len()), item),
+        None => items.push(item),
+    }
+}
+
+/// Brings the item of its name up to date, else puts it at an index.
+fn add(items: &mut Vec<Value>, item: Value, index: usize) {
+    match items.iter_mut().find(|present| name(present) == name(&item)) {
+        Some(present) => update(present, item),
+        None => items.insert(index.min(items.len()), item),
+    }
+}
+
+/// Makes something of ours say what it should, and keeps what it says beyond that: what API servers fill in, a pull policy or
+/// a mount that somebody added.
+fn update(present: &mut Value, wanted: Value) {
+    match (present, wanted) {
+        (Value::Object(present), Value::Object(wanted)) => {
+            // A variable has either.
+            for (has, has_not) in [("value", "valueFrom"), ("valueFrom", "value")] {
+                if wanted.contains_key(has) {
+                    present.shift_remove(has_not);
+                }
+            }
+            for (key, wanted) in wanted {
+                match present.get_mut(&key) {
+                    Some(present) => update(present, wanted),
+                    None => drop(present.insert(key, wanted)),
+                }
+            }
+        }
+        (Value::Array(present), Value::Array(wanted)) if wanted.iter().all(|item| !name(item).is_empty()) => {
+            for item in wanted {
+                let end = present.len();
+                add(present, item, end);
+            }
+        }
+        (present, wanted) => *present = wanted,
     }
 }
 

@@ -86,6 +86,28 @@ fn patching_again_changes_what_moved_and_nothing_else() {
 }
 
 #[test]
+fn what_api_servers_and_people_add_to_ours_stays() {
+    let mut live = after(&pod(json!({"containers": [{"name": "app"}]})));
+    let spec = &mut live["spec"];
+    spec["volumes"][0]["emptyDir"]["medium"] = json!("Memory");
+    for container in spec["initContainers"].as_array_mut().unwrap() {
+        container["imagePullPolicy"] = json!("Always");
+        container["terminationMessagePath"] = json!("/dev/termination-log");
+        container["volumeMounts"].as_array_mut().unwrap().push(json!({"name": "more", "mountPath": "/more"}));
+    }
+    let collector = &mut spec["initContainers"][1];
+    collector["startupProbe"]["successThreshold"] = json!(1);
+    collector["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = json!("v1");
+
+    let (again, put) = put(&live, &settings()).unwrap();
+
+    assert_eq!((&live, true), (&again, put.is_same));
+    live["spec"]["initContainers"][1]["startupProbe"]["periodSeconds"] = json!(7);
+    live["spec"]["initContainers"][1]["env"][4] = json!({"name": "GLASSBOX_SOCKET", "valueFrom": {}});
+    assert_eq!(again, after(&live));
+}
+
+#[test]
 fn what_is_preloaded_stays_in_front() {
     let entry = |value: Value| {
         pod(json!({"containers": [{"name": "app", "env": [{"name": "LD_PRELOAD", "value": value}]}]}))
