@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
+use crate::webhook::Webhook;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -114,6 +115,12 @@ pub enum Command {
     ///
     /// The file is replaced as a whole or not at all; patching it again changes nothing more.
     Patch(Patch),
+    /// Put the sensor into Kubernetes pods as they are made: a mutating admission webhook
+    ///
+    /// The same as 'glassbox patch k8s' does to files. Ends cleanly on SIGTERM or ^C.
+    Webhook(Webhook),
+    /// Copy the sensor into a folder, where every user can read it: what an init container does with the image
+    Install(Install),
     /// Say what the sensor will and will not see, program by program, why, and what to do about it
     ///
     /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.
@@ -226,6 +233,14 @@ pub struct Runc {
     /// The real runtime's arguments
     #[arg(value_name = "RUNC-ARGUMENTS", last = true, hide = true)]
     pub arguments: Vec<OsString>,
+}
+
+/// `glassbox install`
+#[derive(Args, Debug)]
+pub struct Install {
+    /// The folder, which exists
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// `glassbox replay`

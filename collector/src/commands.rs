@@ -12,7 +12,9 @@ use crate::outputs::{Destination, Format, Opening, Output};
 use crate::session::{self, KeptRing, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
-use crate::{cli, doctor, environment, hook_list, inherited, join, patch, runc, sensor_path};
+use crate::{
+    cli, doctor, environment, hook_list, inherited, install, join, patch, runc, sensor_path, webhook,
+};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -43,6 +45,8 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }
         Command::Runc(arguments) => runc::become_runtime(&arguments),
         Command::Patch(arguments) => patch::carry_out(&arguments),
+        Command::Webhook(arguments) => webhook::run(&arguments).map(|()| 0),
+        Command::Install(arguments) => install::install(&arguments.folder).map(|()| 0),
         Command::Hooks => {
             inherited::restore_pipe();
             hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {

@@ -18,6 +18,7 @@ mod failure;
 mod files;
 mod hook_list;
 mod inherited;
+mod install;
 mod join;
 mod json;
 mod kernel;
@@ -34,6 +35,7 @@ mod session;
 mod sinks;
 mod socket;
 mod stop;
+mod webhook;
 
 use std::process::exit;
 

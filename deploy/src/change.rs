@@ -188,7 +188,57 @@ fn common(before: &[Value], after: &[Value], belong: impl Fn(&Value, &Value) -> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Carries out a patch by the letter of RFC 6902.
+    fn patched(mut value: Value, patch: &[Value]) -> Value {
+        for operation in patch {
+            let (path, new) = (operation["path"].as_str().unwrap(), &operation["value"]);
+            let Some((parent, last)) = path.rsplit_once('/') else {
+                assert_eq!("replace", operation["op"]);
+                value = new.clone();
+                continue;
+            };
+            let last = last.replace("~1", "/").replace("~0", "~");
+            match (value.pointer_mut(parent).unwrap(), operation["op"].as_str().unwrap()) {
+                (Value::Array(items), "add") => items.insert(last.parse().unwrap(), new.clone()),
+                (Value::Array(items), "remove") => drop(items.remove(last.parse().unwrap())),
+                (Value::Array(items), "replace") => items[last.parse::<usize>().unwrap()] = new.clone(),
+                (Value::Object(members), "add") => assert!(members.insert(last, new.clone()).is_none()),
+                (Value::Object(members), "remove") => drop(members.remove(&last).unwrap()),
+                (Value::Object(members), "replace") => drop(members.insert(last, new.clone()).unwrap()),
+                (parent, operation) => panic!("{operation} in {parent}"),
+            }
+        }
+        value
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf =
+            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..4).prop_map(Value::from)];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            let members = prop::collection::hash_map("(name|a/b|~|)", inner.clone(), 0..3);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                members.prop_map(|members| members.into_iter().collect::<Map<_, _>>().into()),
+                ("[xyz]", inner).prop_map(|(name, value)| json!({"name": name, "value": value})),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_patch_makes_the_one_value_of_the_other(before in any_value(), after in any_value()) {
+            let patch = Change::between(&before, &after).json_patch();
+
+            prop_assert_eq!(&after, &patched(before.clone(), &patch));
+            prop_assert_eq!(patch.is_empty(), before == after);
+        }
+    }
 
     #[test]
     fn an_item_in_front_is_an_addition_and_named_items_are_recognised() {

@@ -14,6 +14,7 @@ pub mod change;
 pub mod ecs;
 pub mod image;
 pub mod json;
+pub mod k8s;
 pub mod preload;
 pub mod yaml;
 

@@ -12,6 +12,7 @@ pub mod child;
 pub mod collector;
 pub mod compare;
 pub mod events;
+pub mod kubelet;
 pub mod last_moment;
 pub mod python;
 pub mod recall;

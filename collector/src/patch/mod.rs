@@ -5,6 +5,7 @@
 
 mod dockerfile;
 mod ecs;
+pub mod k8s;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,9 @@ enum Kind {
     Dockerfile(dockerfile::Options),
     /// A task definition of Amazon ECS: the sensor's container, and each application made to use it
     Ecs(ecs::Options),
+    /// Kubernetes manifests: the sensor in every pod, a collector beside it
+    #[command(name = "k8s")]
+    Kubernetes(k8s::Options),
 }
 
 /// What all kinds share.
@@ -50,6 +54,7 @@ pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
         Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
         Kind::Ecs(options) => apply(&options.common, |text| options.patch(text)),
+        Kind::Kubernetes(options) => apply(&options.common, |text| options.patch(text)),
     }
 }
 

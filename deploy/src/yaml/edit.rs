@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use super::render::{Style, is_block};
 use super::resolve::{Resolver, is_core, is_merge};
-use super::tree::{Entry, Item, Kind, Node, line_end, skip};
-use super::{cannot, place};
+use super::tree::{Entry, Item, Kind, Node, line_end};
+use super::{cannot, json, place};
 use crate::Error;
 use crate::change::{self, Change, Step};
 
@@ -575,10 +575,9 @@ fn style(text: &str, roots: &[Node]) -> Style {
         steps.into_iter().max_by_key(|(step, count)| (*count, usize::MAX - step)).map(|(step, _)| step)
     };
     let step = most(steps).unwrap_or(2);
-    let begin = skip(text, 0);
-    let is_json = text[begin..].starts_with(['{', '[']) && serde_json::from_str::<Value>(text).is_ok();
+    let is_json = json(text).is_some();
     // The second line of JSON is one level deep.
-    let second = text[begin..].split('\n').nth(1).unwrap_or_default();
+    let second = text.trim_start().split('\n').nth(1).unwrap_or_default();
     let flow_step = &second[..second.len() - second.trim_start().len()];
     let flow_step = if is_json && !flow_step.is_empty() { flow_step.to_owned() } else { "  ".to_owned() };
     Style { step, flow_step, list_step: most(list_steps).unwrap_or(step), is_json }

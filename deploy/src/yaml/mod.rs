@@ -60,6 +60,9 @@ impl<'t> Documents<'t> {
             documents.values.push(resolver.value(root)?);
             documents.resolvers.push(resolver);
         }
+        if let Some(value) = json(text) {
+            documents.values = vec![value];
+        }
         Ok(documents)
     }
 
@@ -90,7 +93,7 @@ impl<'t> Documents<'t> {
             let Some((start, value)) = next else { break };
             (at, node) = (start, value);
         }
-        place(self.text, tree::skip(self.text, at).min(at.max(node.start))).0
+        place(self.text, at).0
     }
 
     /// The text that says `after`, a value a document.
@@ -118,6 +121,12 @@ impl<'t> Documents<'t> {
             Err(why) => Err(cannot(&format!("the result would be malformed: {why}"))),
         }
     }
+}
+
+/// What the text says as JSON, if it is that: an object or list behind nothing but a byte order mark and space.
+fn json(text: &str) -> Option<Value> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 fn cannot(why: &str) -> Error {

@@ -5,6 +5,7 @@
 //! line feeds, comments. Where the walk does not meet what the events promise, the text is refused: never guessed at.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
@@ -69,24 +70,135 @@ pub struct Entry {
 }
 
 /// All documents of a text.
+///
+/// Lines in brackets or quotes need not be indented: YAML 1.2 wants them deeper than what they belong to, which no other
+/// reader insists on, and few people write. The parser does, so it is shown such lines deeper than they are, one more each time
+/// that it complains; what they mean does not depend on it.
 pub fn read(text: &str) -> Result<Vec<Node>, Error> {
-    let mut reader = Reader {
-        text,
-        offsets: (!text.is_ascii())
-            .then(|| text.char_indices().map(|(offset, _)| offset).chain([text.len()]).collect()),
-        events: Parser::new_from_str(text),
-    };
-    reader.documents()
+    let (mut shown, mut read_bytes) = (Shown::new(text), 0);
+    loop {
+        let mut reader =
+            Reader { text, shown: &shown, events: Parser::new_from_str(&shown.text), shallow: None };
+        let result = reader.documents();
+        let shallow = reader.shallow;
+        read_bytes += shown.text.len();
+        match shallow {
+            Some(lines) if read_bytes < PATIENCE && shown.indent(&lines) => {}
+            _ => return result,
+        }
+    }
 }
 
-struct Reader<'t> {
-    text: &'t str,
-    /// The offset of each character, where that is another number than the character's.
+/// No text is read again once so many bytes have been, seconds' worth: a few thousand lines in a file of usual length.
+const PATIENCE: usize = 1 << 27;
+
+/// The complaints of the parser about a line in brackets, and about one in quotes.
+const SHALLOW: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];
+const SHALLOW_QUOTED: &str = "invalid indentation in quoted scalar";
+
+/// The text as the parser is shown it.
+struct Shown<'t> {
+    original: &'t str,
+    text: Cow<'t, str>,
+    /// The offset of each character of the original, where that is another number than the character's.
     offsets: Option<Vec<usize>>,
-    events: Parser<'t, StrInput<'t>>,
+    /// The lines that are shown deeper, in order: the number of their first character, there and as it is shown.
+    pads: Vec<(usize, usize)>,
+    /// By how much: more than any block is indented.
+    pad: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> Shown<'t> {
+    fn new(original: &'t str) -> Self {
+        let offsets = || original.char_indices().map(|(offset, _)| offset).chain([original.len()]).collect();
+        let indented = |line: &str| line.len() - line.trim_start_matches([' ', '-', '?']).len();
+        Self {
+            original,
+            text: without_halves(original),
+            offsets: (!original.is_ascii()).then(offsets),
+            pads: Vec::new(),
+            pad: original.lines().map(indented).max().unwrap_or(0).min(1000) + 1,
+        }
+    }
+
+    /// Shows the lines that begin in a range of the original deeper; says whether any of them was not yet.
+    fn indent(&mut self, range: &Range<usize>) -> bool {
+        let before = self.pads.len();
+        let character = |offset: usize| match &self.offsets {
+            Some(offsets) => offsets.partition_point(|at| *at < offset),
+            None => offset,
+        };
+        let is_start = |at: &usize| *at == 0 || self.original.as_bytes()[*at - 1] == b'\n';
+        let starts: Vec<usize> = range.clone().filter(is_start).map(character).collect();
+        self.pads.extend(starts.into_iter().map(|start| (start, 0)));
+        self.pads.sort_unstable();
+        self.pads.dedup_by_key(|(start, _)| *start);
+        let (mut text, mut at) = (String::with_capacity(self.original.len() * 2), 0);
+        for n in 0..self.pads.len() {
+            let start = self.pads[n].0;
+            self.pads[n].1 = start + n * self.pad;
+            let start = self.offset_of(start);
+            text.push_str(&self.original[at..start]);
+            text.extend(std::iter::repeat_n(' ', self.pad));
+            at = start;
+        }
+        text.push_str(&self.original[at..]);
+        self.text = Cow::Owned(without_halves(&text).into_owned());
+        before < self.pads.len()
+    }
+
+    /// The offset in the original of a place that the parser names.
+    fn offset(&self, marker: Marker) -> usize {
+        let index = marker.index();
+        // Each line in front that is shown deeper moved the place by as much.
+        match self.pads.partition_point(|(_, shown)| *shown < index) {
+            0 => self.offset_of(index),
+            n => self.offset_of(index.saturating_sub(n * self.pad).max(self.pads[n - 1].0)),
+        }
+    }
+
+    fn offset_of(&self, character: usize) -> usize {
+        match &self.offsets {
+            Some(offsets) => offsets.get(character).copied().unwrap_or(self.original.len()),
+            None => character.min(self.original.len()),
+        }
+    }
+}
+
+/// JSON writes some characters as two escapes, halves that YAML does not know. They are shown as something else of the same
+/// length: what a text of JSON says is read as JSON (see `Documents::read`), and only its places are asked of the parser.
+fn without_halves(text: &str) -> Cow<'_, str> {
+    let is_half = |escape: &str| {
+        let digit = |n: usize| escape.as_bytes().get(n).map(u8::to_ascii_lowercase);
+        digit(2) == Some(b'd') && digit(3).is_some_and(|digit| (b'8'..=b'f').contains(&digit))
+    };
+    if super::json(text).is_none() || !text.match_indices("\\u").any(|(at, _)| is_half(&text[at..])) {
+        return Cow::Borrowed(text);
+    }
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("\\u") {
+        let (before, escape) = rest.split_at(at);
+        shown.push_str(before);
+        shown.push_str("\\u");
+        rest = &escape[2..];
+        if is_half(escape) {
+            shown.push('0');
+            rest = &rest[1..];
+        }
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
+}
+
+struct Reader<'t, 's> {
+    text: &'t str,
+    shown: &'s Shown<'t>,
+    events: Parser<'s, StrInput<'s>>,
+    /// Where the lines begin that the parser wants deeper.
+    shallow: Option<Range<usize>>,
+}
+
+impl<'s> Reader<'_, 's> {
     fn documents(&mut self) -> Result<Vec<Node>, Error> {
         let mut roots = Vec::new();
         let mut at = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -110,23 +222,33 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'t>, Span), Error> {
+    fn next(&mut self) -> Result<(Event<'s>, Span), Error> {
         match self.events.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(malformed(&error)),
+            Some(Err(error)) => Err(self.malformed(&error)),
             None => Err(fault(self.text, self.text.len(), "the text ends too early")),
         }
     }
 
     fn offset(&self, marker: Marker) -> usize {
-        match &self.offsets {
-            Some(offsets) => offsets.get(marker.index()).copied().unwrap_or(self.text.len()),
-            None => marker.index().min(self.text.len()),
+        self.shown.offset(marker)
+    }
+
+    fn malformed(&mut self, error: &ScanError) -> Error {
+        let at = self.offset(*error.marker());
+        if SHALLOW.contains(&error.info()) {
+            let start = self.text[..at].rfind('\n').map_or(0, |line_feed| line_feed + 1);
+            self.shallow = Some(start..start + 1);
+        } else if error.info() == SHALLOW_QUOTED
+            && let Ok(end) = self.behind_quotes(at)
+        {
+            self.shallow = Some(at + 1..end);
         }
+        fault(self.text, at, error.info())
     }
 
     /// The node that begins with `event`, somewhere behind `at`.
-    fn node(&mut self, (event, span): (Event<'t>, Span), at: usize, depth: usize) -> Result<Node, Error> {
+    fn node(&mut self, (event, span): (Event<'s>, Span), at: usize, depth: usize) -> Result<Node, Error> {
         if depth > DEPTH {
             return Err(fault(
                 self.text,
@@ -217,10 +339,10 @@ impl<'t> Reader<'t> {
 
     fn scalar(
         &mut self,
-        text: Cow<'t, str>,
+        text: Cow<'s, str>,
         style: ScalarStyle,
         anchor: usize,
-        tag: Option<Cow<'t, Tag>>,
+        tag: Option<Cow<'s, Tag>>,
         said_end: usize,
         at: usize,
     ) -> Result<Node, Error> {
@@ -350,11 +472,6 @@ impl<'t> Reader<'t> {
 
 fn written(tag: Option<Cow<'_, Tag>>) -> Option<String> {
     tag.map(|tag| format!("{}{}", tag.handle, tag.suffix))
-}
-
-fn malformed(error: &ScanError) -> Error {
-    let (line, column) = (error.marker().line(), error.marker().col() + 1);
-    Error::Malformed(format!("line {line}, column {column}: {}", error.info()))
 }
 
 /// Behind space, line feeds and comments.

@@ -1,0 +1,27 @@
+//! `glassbox install`: copies the sensor out of an image, for an init container: the image has no other program.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::failure::Failure;
+use crate::{files, sensor_path};
+
+/// Puts the sensor into a folder, where every user can read it; whoever looks sees all of it or none.
+pub fn install(folder: &Path) -> Result<(), Failure> {
+    let sensor = sensor_path::find()?;
+    let bytes = fs::read(&sensor).map_err(|error| {
+        Failure::missing(format!("cannot read the sensor '{}': {error}; install it again", sensor.display()))
+    })?;
+    if !folder.is_dir() {
+        let what =
+            format!("cannot install into '{}': it is no folder; give one that exists", folder.display());
+        return Err(Failure::output(what));
+    }
+    // Renamed over what is there: programs that have it mapped keep what they mapped.
+    let target = folder.join(sensor.file_name().unwrap_or_default());
+    files::replace(&target, &bytes)?;
+    fs::set_permissions(&target, Permissions::from_mode(0o644)).map_err(|error| {
+        Failure::output(format!("cannot let everybody read '{}': {error}; remove it first", target.display()))
+    })
+}

@@ -1,0 +1,176 @@
+//! `glassbox webhook`: the Kubernetes admission webhook, which puts into pods what `glassbox patch k8s` puts into files.
+//!
+//! What becomes of a pod is decided in `deploy::k8s::admission`; here somebody listens ([`run`]), speaks TLS ([`tls`]) and
+//! HTTP ([`http`]). A thread a connection, of which there are few: API servers keep theirs open. Whoever else can reach the
+//! port gets answers too, so every size, time and number has a limit, and nothing that is sent ends the process.
+
+mod http;
+mod tls;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use deploy::Note;
+use deploy::k8s::Settings;
+use deploy::k8s::admission::{self, OnFailure};
+use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::Value;
+
+use crate::failure::{Failure, say};
+use crate::patch::k8s::Pods;
+use crate::stop::StopSignals;
+use http::{Request, Response};
+use tls::Identity;
+
+/// More connections at a time are closed at once: API servers are a handful, and have one or two each.
+const CONNECTIONS: usize = 32;
+
+const HELP: &str = "\
+POST /mutate takes an AdmissionReview (admission.k8s.io/v1), GET /healthz says whether it runs.
+A pod that cannot have the sensor starts without it, and kubectl shows why.
+
+Example, and manifests to go with it in examples/kubernetes:
+  glassbox webhook --cert /tls/tls.crt --key /tls/tls.key --image registry.example/glassbox:1";
+
+/// `glassbox webhook`
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub struct Webhook {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+    /// The certificate and those between it and its authority, in PEM; read again when the file changes
+    #[arg(long, value_name = "FILE")]
+    pub cert: PathBuf,
+    /// The certificate's private key, in PEM; read again when the file changes
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Refuse a pod that should have the sensor and cannot
+    #[arg(long)]
+    pub fail_closed: bool,
+    #[command(flatten)]
+    pub pods: Pods,
+}
+
+/// What the connections share.
+struct Shared {
+    identity: Identity,
+    settings: Settings,
+    on_failure: OnFailure,
+    /// One question at a time: a long one is then the only one that takes memory, and short ones wait a millisecond.
+    turn: Mutex<()>,
+    connections: AtomicUsize,
+    is_stopping: AtomicBool,
+}
+
+/// Answers until somebody asks it to end; then what was begun is finished.
+pub fn run(given: &Webhook) -> Result<(), Failure> {
+    let identity = Identity::load(&given.cert, &given.key)?;
+    let mut stop = StopSignals::watch()?;
+    let cannot = |error: io::Error| {
+        Failure::output(format!("cannot listen at {}: {error}; give --listen another address", given.listen))
+    };
+    let listener = TcpListener::bind(given.listen).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    let shared = Arc::new(Shared {
+        identity,
+        settings: given.pods.settings(),
+        on_failure: if given.fail_closed { OnFailure::Closed } else { OnFailure::Open },
+        turn: Mutex::new(()),
+        connections: AtomicUsize::new(0),
+        is_stopping: AtomicBool::new(false),
+    });
+    say(&format!("listening at {}", listener.local_addr().map_err(cannot)?));
+    loop {
+        let mut polled = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
+        // An interrupted call, or none that worked, is as good as one that says nothing.
+        let _ = poll(&mut polled, None);
+        if stop.was_asked() {
+            break;
+        }
+        match listener.accept() {
+            Ok((socket, _)) => take(&shared, socket),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Out of descriptors or memory, or a peer that is gone already: neither is helped by asking again at once.
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    drop(listener);
+    shared.is_stopping.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + http::REQUEST;
+    while shared.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Serves a connection on a thread of its own.
+fn take(shared: &Arc<Shared>, socket: TcpStream) {
+    // Release: a thread's work is done when it is no longer counted. Pairs with the Acquire load in `run`.
+    struct Counted(Arc<Shared>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.connections.fetch_sub(1, Ordering::Release);
+        }
+    }
+    if shared.connections.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
+        shared.connections.fetch_sub(1, Ordering::Release);
+        return;
+    }
+    let counted = Counted(Arc::clone(shared));
+    // A thread that cannot be made drops the connection, and with it the count.
+    let _ = thread::Builder::new().name("connection".into()).spawn(move || {
+        let shared = &counted.0;
+        let config = shared.identity.config();
+        http::serve(socket, config, &shared.is_stopping, &|request| respond(shared, request));
+    });
+}
+
+fn respond(shared: &Shared, request: &Request) -> Response {
+    match (request.method, request.path) {
+        ("GET" | "HEAD", "/healthz") => Response::text(200, "ok"),
+        ("POST", "/mutate") => mutate(shared, request),
+        (_, "/healthz" | "/mutate") => Response::text(405, "GET /healthz or POST /mutate"),
+        _ => Response::text(404, "there is /mutate and /healthz"),
+    }
+}
+
+fn mutate(shared: &Shared, request: &Request) -> Response {
+    let is_json = request
+        .content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        return Response::text(415, "send application/json");
+    }
+    // A poisoned turn is a turn like any other: it protects nothing.
+    let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let review: Value = match serde_json::from_slice(request.body) {
+        Ok(review) => review,
+        Err(error) => return Response::text(400, &format!("no JSON: {error}")),
+    };
+    match admission::answer(&review, &shared.settings, shared.on_failure) {
+        Ok(answer) => {
+            answer.notes.iter().for_each(tell);
+            Response::json(&answer.review)
+        }
+        Err(error) => Response::text(400, &error.to_string()),
+    }
+}
+
+fn tell(note: &Note) {
+    let line = match note {
+        Note::Done(what) => what.clone(),
+        Note::Skipped(what) => format!("left alone: {what}"),
+        Note::Warning(what) => format!("warning: {what}"),
+    };
+    // Names come from whoever sends the question.
+    say(&line.replace(|c: char| c.is_control(), "?"));
+}

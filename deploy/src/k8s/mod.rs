@@ -1,0 +1,135 @@
+//! Puts the sensor into Kubernetes manifests, and into pods as the API server asks about them.
+//!
+//! [`patch`] takes a file of any documents and changes those that make pods; [`admission`] answers an `AdmissionReview` with
+//! the same change as a JSON patch. What a pod gets is decided in [`pod`], for both.
+//!
+//! A pod gets, in this order: an init container that copies the sensor out of the image into an emptyDir, a native sidecar
+//! that collects (an init container with `restartPolicy: Always`, so that it is ready before the others and ends after them),
+//! and in each chosen container that folder, read-only, with `LD_PRELOAD` and `GLASSBOX_SOCKET`. Both stand before the pod's
+//! own init containers, whether those are chosen or not: a pod is then made the same way always, and an init container can be
+//! chosen later without anything else changing its place.
+
+pub mod admission;
+pub mod pod;
+
+use serde_json::Value;
+
+use crate::yaml::Documents;
+use crate::{Error, Note, Patched};
+use pod::Stop;
+
+/// What is put into pods.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The image with the pair in it; the one that is there, else [`DEFAULT`](crate::image::DEFAULT), if none is named.
+    pub image: Option<String>,
+    /// The containers that get the sensor, by name; all but known helpers if there are none.
+    pub containers: Vec<String>,
+    /// The containers that do not get it, by name.
+    pub excluded: Vec<String>,
+    /// Whether a pod's own init containers get it too.
+    pub with_init_containers: bool,
+    /// Whether only pods that say `glassbox/sensor: "on"` are taken.
+    pub is_opt_in: bool,
+    /// What the collector writes, each as `-o` takes it; what is there, else `jsonl`, if there are none.
+    pub outputs: Vec<String>,
+    /// The most that the collector may use of a processor, as Kubernetes writes it.
+    pub cpu: Option<String>,
+    /// The most memory that the collector may use, as Kubernetes writes it.
+    pub memory: Option<String>,
+}
+
+/// Where a kind of object has its pod: its kind, its API group, and the way to the pod or its template.
+const KINDS: [(&str, &str, &str); 10] = [
+    ("Pod", "", ""),
+    ("PodTemplate", "", "/template"),
+    ("ReplicationController", "", "/spec/template"),
+    ("Deployment", "apps", "/spec/template"),
+    ("StatefulSet", "apps", "/spec/template"),
+    ("DaemonSet", "apps", "/spec/template"),
+    ("ReplicaSet", "apps", "/spec/template"),
+    ("Job", "batch", "/spec/template"),
+    ("CronJob", "batch", "/spec/jobTemplate/spec/template"),
+    // Gone from clusters since 1.16, and still in files.
+    ("Deployment", "extensions", "/spec/template"),
+];
+
+/// Lists in lists; nobody has more.
+const LISTS: usize = 8;
+
+/// Patches the text of a manifest: YAML with any number of documents, or JSON.
+///
+/// # Errors
+/// [`Error::Malformed`] with a line, if it is no YAML or a pod in it has not the shape of one; [`Error::Refused`] if a pod
+/// cannot have the sensor and does not say so itself.
+pub fn patch(text: &str, settings: &Settings) -> Result<Patched, Error> {
+    let documents = Documents::read(text).map_err(|error| match error {
+        Error::Malformed(why) if text.contains("{{") => Error::Malformed(format!(
+            "{why} (a template? patch what it makes: 'helm template … | glassbox patch k8s -')"
+        )),
+        error => error,
+    })?;
+    let (mut after, mut notes, mut pods) = (documents.values().to_vec(), Vec::new(), 0);
+    for (index, document) in after.iter_mut().enumerate() {
+        each_pod(document, "", LISTS, &mut |name, path, pod| {
+            pods += 1;
+            let at = |path: &str| format!("line {}: {name}: ", documents.line(index, path));
+            match pod.map_or_else(|| Err(Stop::missing(path)), |pod| pod::put_in(pod, settings)) {
+                Ok(put) => notes.extend(put.notes(name)),
+                Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
+                Err(Stop::Refused(why)) => return Err(Error::Refused(format!("{}{why}", at(path)))),
+                Err(Stop::Malformed(inside, why)) => {
+                    return Err(Error::Malformed(format!("{}{why}", at(&format!("{path}{inside}")))));
+                }
+            }
+            Ok(())
+        })?;
+    }
+    if pods == 0 {
+        notes.push(Note::Warning("nothing in it makes a pod".into()));
+    }
+    Ok(Patched { text: documents.edited(&after)?, notes })
+}
+
+/// Shows each pod, or template of one, in a document: what it is called, the way to it, and what is there, if anything is.
+fn each_pod(
+    document: &mut Value,
+    path: &str,
+    deep: usize,
+    visit: &mut impl FnMut(&str, &str, Option<&mut Value>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let word = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (kind, version) = (word("kind"), word("apiVersion"));
+    let (group, _) = version.split_once('/').unwrap_or(("", &version));
+    if let Some((_, _, way)) = KINDS.iter().find(|row| row.0 == kind && row.1 == group) {
+        let metadata = &document["metadata"];
+        let own_name = ["name", "generateName"]
+            .iter()
+            .find_map(|key| metadata[*key].as_str())
+            .unwrap_or("without a name");
+        let name = format!("{kind} '{}'", one_line(own_name));
+        return visit(&name, &format!("{path}{way}"), document.pointer_mut(way));
+    }
+    // `List`, and the lists of one kind (`DeploymentList`) that kubectl and client libraries write.
+    let is_list = kind.ends_with("List") && ["", "apps", "batch", "extensions"].contains(&group);
+    match document.get_mut("items").and_then(Value::as_array_mut) {
+        Some(_) if is_list && deep == 0 => {
+            Err(Error::Malformed(format!("more than {LISTS} lists in each other")))
+        }
+        Some(items) if is_list => {
+            for (index, item) in items.iter_mut().enumerate() {
+                each_pod(item, &format!("{path}/items/{index}"), deep - 1, visit)?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A name as it can stand in a line: Kubernetes takes no such name, and files hold anything.
+fn one_line(name: &str) -> String {
+    name.replace(char::is_control, "?")
+}
+
+#[cfg(test)]
+mod tests;
