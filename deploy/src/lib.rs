@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+pub mod dockerfile;
+pub mod image;
 pub mod preload;
 
 /// What became of a text.
