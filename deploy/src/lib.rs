@@ -1,8 +1,8 @@
 //! Puts the sensor into deployment files.
 //!
 //! Each kind of file is a module with one function from the text to a [`Patched`]; none of them reads a file, the clock or
-//! the network. What they share: [`preload`] merges `LD_PRELOAD`, [`Error`] says why nothing was changed. The command line
-//! (`glassbox patch`, `glassbox runc`, `glassbox webhook`) reads, writes and prints.
+//! the network. What they share: [`yaml`] reads and edits their text, [`preload`] merges `LD_PRELOAD`, [`Error`] says why
+//! nothing was changed. The command line (`glassbox patch`, `glassbox runc`, `glassbox webhook`) reads, writes and prints.
 //!
 //! Every patch is idempotent: a patched text gives itself.
 #![forbid(unsafe_code)]
@@ -11,7 +11,9 @@ use std::fmt;
 
 pub mod dockerfile;
 pub mod image;
+pub mod change;
 pub mod preload;
+pub mod yaml;
 
 /// What became of a text.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,0 +1,238 @@
+//! What has to be done to a value so that it becomes another one: the type that text edits and JSON patches are made from.
+//!
+//! [`Change::between`] compares structure: members by name, items of lists by equality and then by the `name` they carry, so
+//! that an item that is put in front of others is an addition and not a change of each of them. The result is a tree beside
+//! the value; `yaml` walks it beside the text, [`Change::json_patch`] flattens it into RFC 6902.
+
+use serde_json::{Map, Value, json};
+
+/// More pairs of items than this are not compared; the lists are then taken item by item.
+const PAIRS: usize = 1 << 20;
+
+/// How one value becomes another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change<'a> {
+    /// What it becomes.
+    pub after: &'a Value,
+    /// How.
+    pub kind: Kind<'a>,
+}
+
+/// What happens to a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind<'a> {
+    /// Nothing.
+    Same,
+    /// Another value stands in its place.
+    Replaced,
+    /// It stays an object; what happens to those of its members that do not stay the same.
+    Object(Vec<(&'a str, Step<'a>)>),
+    /// It stays a list; what happens to each of its items, in order, with the added ones in between.
+    Array(Vec<Step<'a>>),
+}
+
+/// What happens to a member or an item.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step<'a> {
+    /// It stays, perhaps changed inside.
+    Stays(Change<'a>),
+    /// It was not there.
+    Added(&'a Value),
+    /// It is no more.
+    Removed,
+}
+
+impl<'a> Change<'a> {
+    /// What makes `after` of `before`. Numbers are equal if they are written alike: `1` is not `1.0`.
+    pub fn between(before: &'a Value, after: &'a Value) -> Self {
+        let kind = match (before, after) {
+            _ if before == after => Kind::Same,
+            (Value::Object(before), Value::Object(after)) => Kind::Object(members(before, after)),
+            (Value::Array(before), Value::Array(after)) => Kind::Array(items(before, after)),
+            _ => Kind::Replaced,
+        };
+        Self { after, kind }
+    }
+
+    /// Whether nothing has to be done.
+    pub fn is_none(&self) -> bool {
+        self.kind == Kind::Same
+    }
+
+    /// The same as a JSON patch (RFC 6902): `add`, `remove` and `replace`, to be carried out in this order.
+    pub fn json_patch(&self) -> Vec<Value> {
+        let mut operations = Vec::new();
+        self.flatten("", &mut operations);
+        operations
+    }
+
+    fn flatten(&self, path: &str, operations: &mut Vec<Value>) {
+        match &self.kind {
+            Kind::Same => {}
+            Kind::Replaced => operations.push(json!({"op": "replace", "path": path, "value": self.after})),
+            Kind::Object(members) => {
+                for (name, step) in members {
+                    step.flatten(
+                        &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")),
+                        operations,
+                    );
+                }
+            }
+            Kind::Array(steps) => {
+                // Each operation sees the list as those before it left it.
+                let mut index = 0;
+                for step in steps {
+                    step.flatten(&format!("{path}/{index}"), operations);
+                    index += usize::from(*step != Step::Removed);
+                }
+            }
+        }
+    }
+}
+
+impl Step<'_> {
+    fn flatten(&self, path: &str, operations: &mut Vec<Value>) {
+        match self {
+            Self::Stays(change) => change.flatten(path, operations),
+            Self::Added(value) => operations.push(json!({"op": "add", "path": path, "value": value})),
+            Self::Removed => operations.push(json!({"op": "remove", "path": path})),
+        }
+    }
+}
+
+fn members<'a>(before: &'a Map<String, Value>, after: &'a Map<String, Value>) -> Vec<(&'a str, Step<'a>)> {
+    let stay_or_go = before.iter().filter_map(|(name, old)| match after.get(name) {
+        None => Some((name.as_str(), Step::Removed)),
+        Some(new) => {
+            let change = Change::between(old, new);
+            (!change.is_none()).then_some((name.as_str(), Step::Stays(change)))
+        }
+    });
+    let come = after.iter().filter(|(name, _)| !before.contains_key(*name));
+    stay_or_go.chain(come.map(|(name, value)| (name.as_str(), Step::Added(value)))).collect()
+}
+
+fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
+    let front = before.iter().zip(after).take_while(|(old, new)| old == new).count();
+    let (before, after, in_front) = (&before[front..], &after[front..], &after[..front]);
+    let back = before.iter().rev().zip(after.iter().rev()).take_while(|(old, new)| old == new).count();
+    let (before, after, behind) =
+        (&before[..before.len() - back], &after[..after.len() - back], &after[after.len() - back..]);
+    let same = |value| Step::Stays(Change { after: value, kind: Kind::Same });
+
+    let mut steps: Vec<Step> = in_front.iter().map(same).collect();
+    let (mut old, mut new) = (0, 0);
+    for (old_end, new_end) in
+        common(before, after, is_same_item).into_iter().chain([(before.len(), after.len())])
+    {
+        // Between two items that are recognised, those without a partner: as many as there are on both sides change places.
+        let gap = (old_end - old, new_end - new);
+        let paired = if gap.0 == gap.1 { gap.0 } else { 0 };
+        for (old, new) in before[old..old + paired].iter().zip(&after[new..new + paired]) {
+            steps.push(Step::Stays(Change::between(old, new)));
+        }
+        steps.extend((paired..gap.0).map(|_| Step::Removed));
+        steps.extend(after[new + paired..new_end].iter().map(Step::Added));
+        if let (Some(old), Some(new)) = (before.get(old_end), after.get(new_end)) {
+            steps.push(Step::Stays(Change::between(old, new)));
+        }
+        (old, new) = (old_end + 1, new_end + 1);
+    }
+    steps.extend(behind.iter().map(same));
+    steps
+}
+
+/// Whether an item of the old list is the same thing as one of the new list, perhaps changed inside.
+fn is_same_item(old: &Value, new: &Value) -> bool {
+    let name = |value: &'_ Value| {
+        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key)?.as_str().map(str::to_owned));
+        named.map(|name| (name, value.get("mountPath").cloned()))
+    };
+    match (name(old), name(new)) {
+        (Some(old), Some(new)) => old == new,
+        _ => old == new,
+    }
+}
+
+/// The longest sequence of pairs, in order in both lists, that belong together.
+fn common(before: &[Value], after: &[Value], belong: impl Fn(&Value, &Value) -> bool) -> Vec<(usize, usize)> {
+    let width = after.len() + 1;
+    if before.len().saturating_mul(after.len()) > PAIRS {
+        let pairs = before.iter().zip(after).enumerate();
+        return pairs.filter(|(_, (old, new))| belong(old, new)).map(|(index, _)| (index, index)).collect();
+    }
+    // lengths[i][j]: how many pairs the rests from i and from j on have in common.
+    let mut lengths = vec![0u32; (before.len() + 1) * width];
+    let mut is_pair = vec![false; before.len() * width];
+    for i in (0..before.len()).rev() {
+        for j in (0..after.len()).rev() {
+            let pair = belong(&before[i], &after[j]);
+            is_pair[i * width + j] = pair;
+            let with = if pair { lengths[(i + 1) * width + j + 1] + 1 } else { 0 };
+            lengths[i * width + j] = with.max(lengths[(i + 1) * width + j]).max(lengths[i * width + j + 1]);
+        }
+    }
+    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+    while i < before.len() && j < after.len() {
+        if is_pair[i * width + j] && lengths[i * width + j] == lengths[(i + 1) * width + j + 1] + 1 {
+            pairs.push((i, j));
+            (i, j) = (i + 1, j + 1);
+        } else if lengths[(i + 1) * width + j] >= lengths[i * width + j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_in_front_is_an_addition_and_named_items_are_recognised() {
+        let before = json!({"c": [{"name": "app", "env": [1]}, {"name": "log"}]});
+        let after = json!({"c": [{"name": "ours"}, {"name": "app", "env": [1, 2]}, {"name": "log"}]});
+
+        assert_eq!(
+            vec![
+                json!({"op": "add", "path": "/c/0", "value": {"name": "ours"}}),
+                json!({"op": "add", "path": "/c/1/env/1", "value": 2}),
+            ],
+            Change::between(&before, &after).json_patch()
+        );
+    }
+
+    #[test]
+    fn removals_move_what_comes_behind_them() {
+        let (before, after) = (json!(["a", "b", "c", "d"]), json!(["b", "x", "d", "e"]));
+
+        assert_eq!(
+            vec![
+                json!({"op": "remove", "path": "/0"}),
+                json!({"op": "replace", "path": "/1", "value": "x"}),
+                json!({"op": "add", "path": "/3", "value": "e"}),
+            ],
+            Change::between(&before, &after).json_patch()
+        );
+    }
+
+    #[test]
+    fn names_with_slashes_and_tildes_are_escaped() {
+        let (before, after) = (json!({}), json!({"glassbox/a~b": 1}));
+
+        assert_eq!("/glassbox~1a~0b", Change::between(&before, &after).json_patch()[0]["path"]);
+    }
+
+    #[test]
+    fn equal_values_need_nothing_and_other_kinds_are_replaced() {
+        let (list, object) = (json!([1]), json!({"a": 1}));
+
+        assert!(Change::between(&list, &list).is_none());
+        assert_eq!(
+            vec![json!({"op": "replace", "path": "", "value": {"a": 1}})],
+            Change::between(&list, &object).json_patch()
+        );
+    }
+}

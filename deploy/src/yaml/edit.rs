@@ -1,0 +1,585 @@
+//! Carries out a [`Change`] on the text: walks it beside the nodes, and notes which bytes become which.
+//!
+//! A node with an anchor is changed where it stands. Whoever refers to it and becomes the same is left alone; who stays what
+//! it was, or becomes something else, is written out. To know that, the walk is made twice: to learn what becomes of every
+//! anchor, and to edit.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::render::{Style, is_block};
+use super::resolve::{Resolver, is_core, is_merge};
+use super::tree::{Entry, Item, Kind, Node, line_end, skip};
+use super::{cannot, place};
+use crate::Error;
+use crate::change::{self, Change, Step};
+
+/// Collects the edits of a text.
+pub struct Editor<'t> {
+    text: &'t str,
+    line_feed: &'static str,
+    style: Style,
+    splices: Vec<(Range<usize>, String)>,
+}
+
+/// Where a node stands, and so how another one in its place is written.
+#[derive(Clone)]
+enum Slot {
+    /// The document itself.
+    Root,
+    /// Behind a key that is indented so far, and the colon.
+    Member { column: usize, open: Option<usize> },
+    /// Behind a dash that is indented so far.
+    Item { column: usize, open: usize },
+    /// Between brackets: behind its colon, if it is a member; how far its line is indented, if each has one.
+    Flow { open: Option<usize>, is_member: bool, margin: Option<String> },
+}
+
+impl<'t> Editor<'t> {
+    /// An editor of `text`, which has these documents.
+    pub fn new(text: &'t str, roots: &[Node]) -> Self {
+        let line_feed =
+            if text.find('\n').is_some_and(|at| text[..at].ends_with('\r')) { "\r\n" } else { "\n" };
+        Self { text, line_feed, style: style(text, roots), splices: Vec::new() }
+    }
+
+    /// Notes what makes `change` of a document.
+    pub fn document(&mut self, root: &Node, resolver: &Resolver<'t>, change: &Change) -> Result<(), Error> {
+        let mut anchors = HashMap::new();
+        if self.text.contains('&') {
+            Walk { editor: self, resolver, anchors: &mut anchors, is_first: true }.node(
+                root,
+                change,
+                &Slot::Root,
+            )?;
+        }
+        Walk { editor: self, resolver, anchors: &mut anchors, is_first: false }.node(
+            root,
+            change,
+            &Slot::Root,
+        )
+    }
+
+    /// The new text.
+    pub fn finish(mut self) -> Result<String, Error> {
+        // What is put in at a place stands before what is taken out from there on; among themselves they keep their order.
+        self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty()));
+        let (mut text, mut at) = (String::with_capacity(self.text.len() * 2), 0);
+        for (range, with) in &self.splices {
+            let Some(kept) = self.text.get(at..range.start) else {
+                return Err(cannot(&format!("line {}: two changes meet", place(self.text, at).0)));
+            };
+            text.push_str(kept);
+            text.push_str(&if self.line_feed == "\n" {
+                with.clone()
+            } else {
+                with.replace('\n', self.line_feed)
+            });
+            at = range.end;
+        }
+        text.push_str(&self.text[at..]);
+        Ok(text)
+    }
+}
+
+/// One walk over a document.
+struct Walk<'w, 't> {
+    editor: &'w mut Editor<'t>,
+    resolver: &'w Resolver<'t>,
+    /// What becomes of each anchor; nothing, if its node goes.
+    anchors: &'w mut HashMap<usize, Option<Value>>,
+    is_first: bool,
+}
+
+impl Walk<'_, '_> {
+    fn node(&mut self, node: &Node, change: &Change, slot: &Slot) -> Result<(), Error> {
+        if let Kind::Alias(anchor) = node.kind {
+            let is_right = match self.anchors.get(&anchor) {
+                Some(becomes) => becomes.as_ref() == Some(change.after),
+                None => change.is_none(),
+            };
+            return if is_right || self.is_first { Ok(()) } else { self.replace(node, change.after, slot) };
+        }
+        if change.is_none() && self.anchors.is_empty() && !self.is_first {
+            return Ok(());
+        }
+        if node.anchor != 0 && self.is_first {
+            self.anchors.insert(node.anchor, Some(change.after.clone()));
+        }
+        let Some(inner) = untagged(node, change) else { return self.replace(node, change.after, slot) };
+        match (&inner.kind, &node.kind, inner.after) {
+            (change::Kind::Object(members), Kind::Mapping { entries, .. }, Value::Object(after)) => {
+                match self.can_be_edited(node, entries, members, slot) {
+                    true => self.mapping(node, entries, members, after, slot),
+                    false => self.replace(node, change.after, slot),
+                }
+            }
+            (change::Kind::Array(steps), Kind::Sequence { is_flow, items }, _) => {
+                match steps.iter().any(|step| matches!(step, Step::Stays(_))) {
+                    true => self.sequence(node, *is_flow, items, steps),
+                    false => self.replace(node, change.after, slot),
+                }
+            }
+            (change::Kind::Same, Kind::Mapping { entries, .. }, Value::Object(after)) => {
+                self.mapping(node, entries, &[], after, slot)
+            }
+            (change::Kind::Same, Kind::Sequence { is_flow, items }, Value::Array(after)) => {
+                let same = |after| Step::Stays(Change { after, kind: change::Kind::Same });
+                self.sequence(node, *is_flow, items, &after.iter().map(same).collect::<Vec<_>>())
+            }
+            (change::Kind::Same, _, _) => Ok(()),
+            _ => self.replace(node, change.after, slot),
+        }
+    }
+
+    /// Whether something of an object stays, and it can take more.
+    fn can_be_edited(&self, node: &Node, entries: &[Entry], members: &[(&str, Step)], slot: &Slot) -> bool {
+        let is_pair = matches!(slot, Slot::Flow { .. }) && !self.editor.text[node.content..].starts_with('{');
+        let is_inside = |step: &Step| matches!(step, Step::Stays(_));
+        if is_pair {
+            return members.iter().all(|(_, step)| is_inside(step));
+        }
+        let goes = |key: &str| members.iter().any(|(name, step)| *name == key && *step == Step::Removed);
+        entries.iter().any(|entry| is_merge(&entry.key) || !self.key(entry).is_some_and(|key| goes(&key)))
+    }
+
+    fn mapping(
+        &mut self,
+        node: &Node,
+        entries: &[Entry],
+        members: &[(&str, Step)],
+        after: &Map<String, Value>,
+        slot: &Slot,
+    ) -> Result<(), Error> {
+        let text = self.editor.text;
+        let is_flow = text[node.content..].starts_with('{');
+        let margin = if is_flow { self.margin(node, entries.first().map(|entry| entry.start)) } else { None };
+        let mut steps: HashMap<&str, &Step> = members.iter().map(|(name, step)| (*name, step)).collect();
+        let (mut last_kept, mut previous_end) = (None, None);
+        for (index, entry) in entries.iter().enumerate() {
+            let end = entry.value.end.max(entry.open.unwrap_or(entry.key.end));
+            if is_merge(&entry.key) {
+                self.merged(&entry.value)?;
+                (last_kept, previous_end) = (Some(end), Some(end));
+                continue;
+            }
+            let key = self.key(entry).unwrap_or_default();
+            self.key_anchor(&entry.key);
+            let open = entry.open;
+            let slot = match is_flow || matches!(slot, Slot::Flow { .. }) {
+                true => Slot::Flow { open, is_member: true, margin: margin.clone() },
+                false => Slot::Member { column: self.column(entry.start), open },
+            };
+            match steps.remove(key.as_str()) {
+                Some(Step::Removed) => {
+                    self.vanish(&entry.key);
+                    self.vanish(&entry.value);
+                    let next = entries.get(index + 1).map(|next| next.start);
+                    let is_compact = last_kept.is_none() && self.is_compact(entries[0].start);
+                    self.remove(
+                        entry.start..end,
+                        is_flow,
+                        is_compact,
+                        next,
+                        previous_end.filter(|_| last_kept.is_some()),
+                    );
+                }
+                Some(Step::Stays(change)) => self.node(&entry.value, change, &slot)?,
+                _ => {
+                    let Some(after) = after.get(&key) else { return Err(cannot("a member is lost")) };
+                    self.node(&entry.value, &Change { after, kind: change::Kind::Same }, &slot)?;
+                }
+            }
+            if after.contains_key(&key) {
+                last_kept = Some(end);
+            }
+            previous_end = Some(end);
+        }
+        let (Some(at), Some(first)) = (last_kept, entries.first()) else { return Ok(()) };
+        let column = self.column(first.start);
+        for (name, step) in members.iter().filter(|(name, _)| steps.contains_key(name)) {
+            // What is not written here and changes comes from '<<', which an entry beside it overrides.
+            let value = match step {
+                Step::Added(value) => value,
+                Step::Stays(change) => change.after,
+                Step::Removed => {
+                    return Err(cannot(&format!(
+                        "line {}: '{name}' comes from '<<'",
+                        place(text, node.start).0
+                    )));
+                }
+            };
+            match is_flow {
+                true => {
+                    let member = format!(
+                        "{}: {}",
+                        self.editor.style.word(name),
+                        self.editor.style.flow(value, margin.as_deref())
+                    );
+                    self.insert(at, format!("{}{member}", separator(margin.as_deref())));
+                }
+                false => {
+                    let lines = self.editor.style.block_member(name, value, column);
+                    self.insert_lines(at, column, &lines);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sequence(&mut self, node: &Node, is_flow: bool, items: &[Item], steps: &[Step]) -> Result<(), Error> {
+        let margin = if is_flow { self.margin(node, items.first().map(|item| item.start)) } else { None };
+        let (mut rest, mut last_kept, mut previous_end) = (items.iter().enumerate(), None, None);
+        let first = items.first().map_or(node.content, |item| item.start);
+        let column = self.column(first);
+        for step in steps {
+            if let Step::Added(value) = step {
+                match (is_flow, last_kept) {
+                    (true, Some(end)) => {
+                        let item = self.editor.style.flow(value, margin.as_deref());
+                        self.insert(end, format!("{}{item}", separator(margin.as_deref())));
+                    }
+                    (true, None) => {
+                        let item = self.editor.style.flow(value, margin.as_deref());
+                        self.insert(first, format!("{item}{}", separator(margin.as_deref())));
+                    }
+                    (false, Some(end)) => {
+                        let lines = self.editor.style.block_item(value, column);
+                        self.insert_lines(end, column, &lines);
+                    }
+                    (false, None) => {
+                        let lines = self.editor.style.block_item(value, column);
+                        self.insert_in_front(first, column, &lines);
+                    }
+                }
+                continue;
+            }
+            let Some((index, item)) = rest.next() else { return Err(cannot("an item is lost")) };
+            let end = item.value.end.max(item.open);
+            match step {
+                Step::Stays(change) => {
+                    let slot = match is_flow {
+                        true => Slot::Flow { open: None, is_member: false, margin: margin.clone() },
+                        false => Slot::Item { column, open: item.open },
+                    };
+                    self.node(&item.value, change, &slot)?;
+                    last_kept = Some(end);
+                }
+                _ => {
+                    self.vanish(&item.value);
+                    let next = items.get(index + 1).map(|next| next.start);
+                    let is_compact = last_kept.is_none() && self.is_compact(first);
+                    self.remove(
+                        item.start..end,
+                        is_flow,
+                        is_compact,
+                        next,
+                        previous_end.filter(|_| last_kept.is_some()),
+                    );
+                }
+            }
+            previous_end = Some(end);
+        }
+        Ok(())
+    }
+
+    /// Puts another value in a node's place.
+    fn replace(&mut self, node: &Node, after: &Value, slot: &Slot) -> Result<(), Error> {
+        if self.is_first {
+            self.vanish(node);
+            return Ok(());
+        }
+        let (text, is_left_out) = (self.editor.text, node.start == node.end);
+        let end = line_feed_excluded(text, node.end).max(node.start);
+        let is_flow = matches!(&node.kind, Kind::Sequence { is_flow: true, items } if !items.is_empty())
+            || matches!(&node.kind, Kind::Mapping { is_flow: true, entries } if !entries.is_empty());
+        let (column, open) = match slot {
+            Slot::Flow { open, is_member, margin } => {
+                let value = self.editor.style.flow(after, margin.as_deref());
+                let value = match (is_left_out, open, is_member) {
+                    (true, None, true) => format!(": {value}"),
+                    (true, ..) => format!(" {value}"),
+                    _ => value,
+                };
+                self.splice(node.start..end, value);
+                return Ok(());
+            }
+            Slot::Root if self.editor.style.is_json || is_flow => {
+                let margin = (self.editor.style.is_json && text.trim_end().contains('\n')).then_some("");
+                self.splice(node.start..end, self.editor.style.flow(after, margin));
+                return Ok(());
+            }
+            Slot::Root => {
+                let lines = self.editor.style.block(after, 0).join("\n");
+                let is_behind_marker = !text[line_start(text, node.start)..node.start]
+                    .trim_matches(['\u{feff}', ' '])
+                    .is_empty();
+                self.splice(node.start..end, if is_behind_marker { format!("\n{lines}") } else { lines });
+                return Ok(());
+            }
+            Slot::Member { column, open: Some(open) } => (*column, *open),
+            Slot::Item { column, open } => (*column, *open),
+            Slot::Member { open: None, .. } => {
+                return Err(cannot(&format!("line {}: a key without a colon", place(text, node.start).0)));
+            }
+        };
+        let (inline, lines) = match slot {
+            _ if !is_block(after) || is_flow => (format!(" {}", self.editor.style.inline(after)), Vec::new()),
+            Slot::Item { .. } => {
+                let mut lines = self.editor.style.block_item(after, column);
+                let first = lines.remove(0);
+                (first[column + 1..].to_owned(), lines)
+            }
+            _ => (String::new(), self.editor.style.block(after, self.editor.style.inside(after, column))),
+        };
+        if is_left_out {
+            self.splice(open..open, inline);
+        } else if text[open..node.start].contains('\n') {
+            // What stands between the colon and the value is somebody's comment.
+            self.splice(open..open, inline);
+            self.splice(line_start(text, node.start)..line_end(text, node.end), String::new());
+        } else if lines.is_empty() {
+            self.splice(node.start..end, inline.trim_start().to_owned());
+        } else {
+            self.splice(open..end, inline);
+        }
+        self.insert_lines(node.end.max(open), usize::MAX, &lines);
+        Ok(())
+    }
+
+    /// Takes out an item or entry. Without one in front of it that stays, what is behind it comes to stand in its place where
+    /// there is no line of its own to take out: in a flow, and in a block that begins behind a dash.
+    fn remove(
+        &mut self,
+        range: Range<usize>,
+        is_flow: bool,
+        is_compact: bool,
+        next: Option<usize>,
+        previous_end: Option<usize>,
+    ) {
+        let text = self.editor.text;
+        let range = match (is_flow, next, previous_end) {
+            (true, _, Some(previous)) => previous..range.end,
+            (true, Some(next), None) => range.start..next,
+            (true, None, None) => range,
+            (false, Some(next), _) if is_compact => range.start..next,
+            (false, ..) => {
+                let column = self.column(range.start);
+                line_start(text, range.start)..behind_comments(text, line_end(text, range.end), column)
+            }
+        };
+        self.splice(range, String::new());
+    }
+
+    /// Whether something else stands in front of it on its line.
+    fn is_compact(&self, at: usize) -> bool {
+        !self.editor.text[line_start(self.editor.text, at)..at].trim_matches([' ', '\u{feff}']).is_empty()
+    }
+
+    /// Notes that the anchors in a node are no more.
+    fn vanish(&mut self, node: &Node) {
+        if !self.is_first {
+            return;
+        }
+        each(node, &mut |node| {
+            if node.anchor != 0 {
+                self.anchors.insert(node.anchor, None);
+            }
+        });
+    }
+
+    fn key_anchor(&mut self, key: &Node) {
+        if let (true, true, Some(before)) =
+            (self.is_first, key.anchor != 0, self.resolver.anchored(key.anchor))
+        {
+            self.anchors.insert(key.anchor, Some(before.clone()));
+        }
+    }
+
+    /// What is merged stays what it is.
+    fn merged(&mut self, node: &Node) -> Result<(), Error> {
+        let (mut anchors, mut aliases) = (Vec::new(), Vec::new());
+        each(node, &mut |node| match node.kind {
+            Kind::Alias(anchor) => aliases.push((anchor, node.start..node.end)),
+            _ if node.anchor != 0 => anchors.push(node.anchor),
+            _ => {}
+        });
+        if self.is_first {
+            for anchor in anchors {
+                self.anchors.insert(anchor, self.resolver.anchored(anchor).cloned());
+            }
+            return Ok(());
+        }
+        for (anchor, range) in aliases {
+            let before = self.resolver.anchored(anchor);
+            if let (Some(becomes), Some(before)) = (self.anchors.get(&anchor), before)
+                && becomes.as_ref() != Some(before)
+            {
+                self.splice(range, self.editor.style.inline(before));
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, entry: &Entry) -> Option<String> {
+        match &entry.key.kind {
+            Kind::Scalar { text, .. } => Some(text.clone()),
+            Kind::Alias(anchor) => self.resolver.anchored(*anchor)?.as_str().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// How far the lines in a flow are indented, if its first item has a line of its own.
+    fn margin(&self, node: &Node, first: Option<usize>) -> Option<String> {
+        let (text, first) = (self.editor.text, first?);
+        let margin = &text[line_start(text, first)..first];
+        (text[node.content..first].contains('\n') && margin.trim().is_empty()).then(|| margin.to_owned())
+    }
+
+    fn column(&self, at: usize) -> usize {
+        let text = self.editor.text;
+        text[line_start(text, at)..at].trim_start_matches('\u{feff}').chars().count()
+    }
+
+    /// Puts lines of a list in front of its first item.
+    fn insert_in_front(&mut self, first: usize, column: usize, lines: &[String]) {
+        let text = self.editor.text;
+        if text[line_start(text, first)..first].trim().is_empty() {
+            // Above the comments of the item that comes next.
+            let mut at = line_start(text, first);
+            while at > 0 {
+                let above = line_start(text, at - 1);
+                if !text[above..at].trim_start().starts_with('#') {
+                    break;
+                }
+                at = above;
+            }
+            self.insert(at, format!("{}\n", lines.join("\n")));
+        } else {
+            let first_line = lines.first().map_or("", |line| line.trim_start());
+            let lines = [&[first_line.to_owned()], lines.get(1..).unwrap_or_default()].concat();
+            self.insert(first, format!("{}\n{}", lines.join("\n"), " ".repeat(column)));
+        }
+    }
+
+    /// Puts lines of a collection that is indented by `column` below the line of `at`, and the comments that belong there.
+    fn insert_lines(&mut self, at: usize, column: usize, lines: &[String]) {
+        if lines.is_empty() {
+            return;
+        }
+        let (text, lines) = (self.editor.text, lines.join("\n"));
+        let at = behind_comments(text, line_end(text, at), column);
+        match at == text.len() && !text.ends_with('\n') {
+            true => self.insert(at, format!("\n{lines}")),
+            false => self.insert(at, format!("{lines}\n")),
+        }
+    }
+
+    fn insert(&mut self, at: usize, what: String) {
+        self.splice(at..at, what);
+    }
+
+    fn splice(&mut self, range: Range<usize>, with: String) {
+        let is_nothing = range.is_empty() && with.is_empty();
+        if !self.is_first && !is_nothing {
+            self.editor.splices.push((range, with));
+        }
+    }
+}
+
+/// The change of what a tag of somebody's own is put before; `None` if that is not all that changes.
+fn untagged<'c>(node: &Node, change: &Change<'c>) -> Option<Change<'c>> {
+    if node.tag.as_deref().is_none_or(is_core) {
+        return Some(change.clone());
+    }
+    match (&change.kind, change.after) {
+        (change::Kind::Same, Value::Object(after)) => {
+            after.values().next().map(|after| Change { after, kind: change::Kind::Same })
+        }
+        (change::Kind::Object(members), _) => match members.as_slice() {
+            [(_, Step::Stays(change))] => Some(change.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Every node in a node, itself first.
+fn each(node: &Node, visit: &mut impl FnMut(&Node)) {
+    visit(node);
+    match &node.kind {
+        Kind::Sequence { items, .. } => items.iter().for_each(|item| each(&item.value, visit)),
+        Kind::Mapping { entries, .. } => entries.iter().for_each(|entry| {
+            each(&entry.key, visit);
+            each(&entry.value, visit);
+        }),
+        _ => {}
+    }
+}
+
+fn separator(margin: Option<&str>) -> String {
+    margin.map_or_else(|| ", ".to_owned(), |margin| format!(",\n{margin}"))
+}
+
+/// Behind the comments from `at` on that stand deeper than `column`: below what is taken out, which they belong to, a text
+/// in front of it would swallow them.
+fn behind_comments(text: &str, at: usize, column: usize) -> usize {
+    let mut behind = at;
+    let mut next = at;
+    while next < text.len() {
+        let end = text[next..].find('\n').map_or(text.len(), |line_feed| next + line_feed + 1);
+        let line = &text[next..end];
+        let comment = line.trim_start();
+        if comment.starts_with('#') && line.len() - comment.len() > column {
+            behind = end;
+        } else if !comment.is_empty() {
+            break;
+        }
+        next = end;
+    }
+    behind
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |line_feed| line_feed + 1)
+}
+
+fn line_feed_excluded(text: &str, end: usize) -> usize {
+    let rest = text[..end].strip_suffix('\n').unwrap_or(&text[..end]);
+    rest.strip_suffix('\r').unwrap_or(rest).len()
+}
+
+/// What the text does most.
+fn style(text: &str, roots: &[Node]) -> Style {
+    let column = |at: usize| text[line_start(text, at)..at].chars().count();
+    let (mut list_steps, mut steps) = (HashMap::<usize, usize>::new(), HashMap::<usize, usize>::new());
+    for root in roots {
+        each(root, &mut |node| {
+            let Kind::Mapping { entries, is_flow: false } = &node.kind else { return };
+            for entry in entries.iter().filter(|entry| text[entry.start..entry.value.content].contains('\n'))
+            {
+                let further = column(entry.value.content).saturating_sub(column(entry.start));
+                match &entry.value.kind {
+                    Kind::Sequence { is_flow: false, .. } => *list_steps.entry(further).or_default() += 1,
+                    Kind::Mapping { is_flow: false, .. } if further > 0 => {
+                        *steps.entry(further).or_default() += 1
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+    let most = |steps: HashMap<usize, usize>| {
+        steps.into_iter().max_by_key(|(step, count)| (*count, usize::MAX - step)).map(|(step, _)| step)
+    };
+    let step = most(steps).unwrap_or(2);
+    let begin = skip(text, 0);
+    let is_json = text[begin..].starts_with(['{', '[']) && serde_json::from_str::<Value>(text).is_ok();
+    // The second line of JSON is one level deep.
+    let second = text[begin..].split('\n').nth(1).unwrap_or_default();
+    let flow_step = &second[..second.len() - second.trim_start().len()];
+    let flow_step = if is_json && !flow_step.is_empty() { flow_step.to_owned() } else { "  ".to_owned() };
+    Style { step, flow_step, list_step: most(list_steps).unwrap_or(step), is_json }
+}

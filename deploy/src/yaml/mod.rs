@@ -1,0 +1,143 @@
+//! Edits YAML as text: what does not change stays as it is, byte for byte.
+//!
+//! [`Documents::read`] gives the values of a text; the caller changes a copy of them; [`Documents::edited`] compares the two
+//! and rewrites only what differs. Comments, order, quotes, anchors, indentation and style of everything else survive, and so
+//! do tags of CloudFormation. JSON is YAML, and is edited alike.
+//!
+//! `tree` knows where everything stands, `resolve` what it means, `render` how new things are written, `edit` puts them
+//! together. At the end the new text is read again: if it does not say exactly what was asked for, it is an error and never a
+//! wrong file.
+//!
+//! ```
+//! let text = "app:   # ours\n  image: 'web'\n";
+//! let documents = deploy::yaml::Documents::read(text)?;
+//! let mut values = documents.values().to_vec();
+//! values[0]["app"]["port"] = 80.into();
+//!
+//! assert_eq!("app:   # ours\n  image: 'web'\n  port: 80\n", documents.edited(&values)?);
+//! # Ok::<(), deploy::Error>(())
+//! ```
+
+mod edit;
+mod render;
+mod resolve;
+mod tree;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::change::Change;
+use edit::Editor;
+use resolve::Resolver;
+use tree::{Kind, Node};
+
+/// Longer texts are refused, in bytes: no deployment file has them, and all of it is held several times.
+pub const LONGEST: usize = 16 << 20;
+
+/// A text with its documents.
+pub struct Documents<'t> {
+    text: &'t str,
+    roots: Vec<Node>,
+    resolvers: Vec<Resolver<'t>>,
+    values: Vec<Value>,
+}
+
+impl<'t> Documents<'t> {
+    /// Reads all documents of a text; an empty one has a single null.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], with line and column: no YAML, a key twice, a key that is no word, too deep, too long, or written
+    /// in a way that cannot be followed.
+    pub fn read(text: &'t str) -> Result<Self, Error> {
+        if text.len() > LONGEST {
+            let most = LONGEST >> 20;
+            return Err(Error::Malformed(format!("longer than {most} MiB; no deployment file is")));
+        }
+        let mut documents =
+            Self { text, roots: tree::read(text)?, resolvers: Vec::new(), values: Vec::new() };
+        for root in &documents.roots {
+            let mut resolver = Resolver::new(text);
+            documents.values.push(resolver.value(root)?);
+            documents.resolvers.push(resolver);
+        }
+        Ok(documents)
+    }
+
+    /// The value of each document.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// The line, from 1, where something stands: `path` is a JSON pointer (RFC 6901) into a document. What is not there has
+    /// the line of what would contain it.
+    pub fn line(&self, document: usize, path: &str) -> usize {
+        let Some(mut node) = self.roots.get(document) else { return 1 };
+        let mut at = node.start;
+        for name in path.split('/').skip(1) {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            let next = match &node.kind {
+                Kind::Sequence { items, .. } => name
+                    .parse()
+                    .ok()
+                    .and_then(|index: usize| items.get(index))
+                    .map(|item| (item.start, &item.value)),
+                Kind::Mapping { entries, .. } => entries
+                    .iter()
+                    .find(|entry| matches!(&entry.key.kind, Kind::Scalar { text, .. } if *text == name))
+                    .map(|entry| (entry.start, &entry.value)),
+                _ => None,
+            };
+            let Some((start, value)) = next else { break };
+            (at, node) = (start, value);
+        }
+        place(self.text, tree::skip(self.text, at).min(at.max(node.start))).0
+    }
+
+    /// The text that says `after`, a value a document.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if that cannot be said by editing.
+    pub fn edited(&self, after: &[Value]) -> Result<String, Error> {
+        if after.len() != self.values.len() {
+            return Err(Error::Refused("documents can be changed, and neither added nor removed".into()));
+        }
+        let mut editor = Editor::new(self.text, &self.roots);
+        for (((root, resolver), before), after) in
+            self.roots.iter().zip(&self.resolvers).zip(&self.values).zip(after)
+        {
+            let change = Change::between(before, after);
+            if !change.is_none() {
+                editor.document(root, resolver, &change)?;
+            }
+        }
+        let text = editor.finish()?;
+        let says = Documents::read(&text).map(|documents| documents.values == after);
+        match says {
+            Ok(true) => Ok(text),
+            Ok(false) => Err(cannot("the result would say something else")),
+            Err(why) => Err(cannot(&format!("the result would be malformed: {why}"))),
+        }
+    }
+}
+
+fn cannot(why: &str) -> Error {
+    Error::Refused(format!(
+        "the text is written in a way that cannot be edited ({why}); write what is to be changed in a plainer way"
+    ))
+}
+
+/// Line and column of an offset, both from 1, in characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at.min(text.len())];
+    let line_start = before.rfind('\n').map_or(0, |line_feed| line_feed + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// Says that something is wrong at an offset.
+fn fault(text: &str, at: usize, what: &str) -> Error {
+    let (line, column) = place(text, at);
+    Error::Malformed(format!("line {line}, column {column}: {what}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! The text as nodes that know where they stand.
+//!
+//! The parser's events say what there is; their places are exact where something is written, and say nothing of dashes,
+//! colons and values that are left out. Those are found by walking forward through what may stand between two nodes: space,
+//! line feeds, comments. Where the walk does not meet what the events promise, the text is refused: never guessed at.
+
+use std::borrow::Cow;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use super::fault;
+use crate::Error;
+
+/// Nodes deeper than this are refused.
+pub const DEPTH: usize = 128;
+
+/// Something in the text.
+#[derive(Debug)]
+pub struct Node {
+    /// Its first byte, that of an anchor or tag if it has one; where it is left out, behind its dash or colon.
+    pub start: usize,
+    /// Its first byte behind anchor and tag.
+    pub content: usize,
+    /// Behind its last byte; of a block scalar behind the line feed that ends it.
+    pub end: usize,
+    /// The number of its anchor, of which one name may have several; 0 without one.
+    pub anchor: usize,
+    /// The tag as it is written: `!Sub`, `tag:yaml.org,2002:str`.
+    pub tag: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum Kind {
+    /// A word; whether it stands in quotes or as a block.
+    Scalar { text: String, is_plain: bool },
+    /// A node that stands elsewhere, by the number of its anchor.
+    Alias(usize),
+    /// A list.
+    Sequence { is_flow: bool, items: Vec<Item> },
+    /// An object.
+    Mapping { is_flow: bool, entries: Vec<Entry> },
+}
+
+/// An item of a list.
+#[derive(Debug)]
+pub struct Item {
+    /// Its dash, in a block.
+    pub start: usize,
+    /// Behind its dash.
+    pub open: usize,
+    /// What it is.
+    pub value: Node,
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its key, or the question mark in front of it.
+    pub start: usize,
+    /// The key.
+    pub key: Node,
+    /// Behind its colon; `None` if it has none.
+    pub open: Option<usize>,
+    /// What it is.
+    pub value: Node,
+}
+
+/// All documents of a text.
+pub fn read(text: &str) -> Result<Vec<Node>, Error> {
+    let mut reader = Reader {
+        text,
+        offsets: (!text.is_ascii())
+            .then(|| text.char_indices().map(|(offset, _)| offset).chain([text.len()]).collect()),
+        events: Parser::new_from_str(text),
+    };
+    reader.documents()
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    /// The offset of each character, where that is another number than the character's.
+    offsets: Option<Vec<usize>>,
+    events: Parser<'t, StrInput<'t>>,
+}
+
+impl<'t> Reader<'t> {
+    fn documents(&mut self) -> Result<Vec<Node>, Error> {
+        let mut roots = Vec::new();
+        let mut at = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(roots),
+                (Event::DocumentStart(true), span) => at = self.offset(span.end),
+                (Event::DocumentEnd, span) => {
+                    let end = self.offset(span.end);
+                    if self.text[..end].ends_with("...") {
+                        at = end;
+                    }
+                }
+                (Event::StreamStart | Event::DocumentStart(false) | Event::Nothing, _) => {}
+                event => {
+                    let root = self.node(event, at, 0)?;
+                    at = root.end;
+                    roots.push(root);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Span), Error> {
+        match self.events.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(malformed(&error)),
+            None => Err(fault(self.text, self.text.len(), "the text ends too early")),
+        }
+    }
+
+    fn offset(&self, marker: Marker) -> usize {
+        match &self.offsets {
+            Some(offsets) => offsets.get(marker.index()).copied().unwrap_or(self.text.len()),
+            None => marker.index().min(self.text.len()),
+        }
+    }
+
+    /// The node that begins with `event`, somewhere behind `at`.
+    fn node(&mut self, (event, span): (Event<'t>, Span), at: usize, depth: usize) -> Result<Node, Error> {
+        if depth > DEPTH {
+            return Err(fault(
+                self.text,
+                at,
+                &format!("nested more than {DEPTH} deep; no deployment file is"),
+            ));
+        }
+        match event {
+            Event::Alias(anchor) => {
+                let start = skip(self.text, at);
+                self.expect(start, '*')?;
+                let end = start + 1 + name_len(&self.text[start + 1..]);
+                Ok(Node { start, content: start, end, anchor: 0, tag: None, kind: Kind::Alias(anchor) })
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(text, style, anchor, tag, self.offset(span.end), at)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                let (start, content) = self.begin(at, anchor, tag.as_deref())?;
+                let is_flow = self.text[content..].starts_with('[');
+                let (items, end) = self.items(content, is_flow, depth)?;
+                let kind = Kind::Sequence { is_flow, items };
+                Ok(Node { start, content, end, anchor, tag: written(tag), kind })
+            }
+            Event::MappingStart(anchor, tag) => {
+                let (start, content) = self.begin(at, anchor, tag.as_deref())?;
+                let is_flow = self.text[content..].starts_with('{');
+                let (entries, end) = self.entries(content, is_flow, depth)?;
+                let kind = Kind::Mapping { is_flow, entries };
+                Ok(Node { start, content, end, anchor, tag: written(tag), kind })
+            }
+            _ => Err(fault(self.text, at, "something is missing here")),
+        }
+    }
+
+    fn items(&mut self, content: usize, is_flow: bool, depth: usize) -> Result<(Vec<Item>, usize), Error> {
+        let mut at = if is_flow { content + 1 } else { content };
+        let mut items: Vec<Item> = Vec::new();
+        loop {
+            let event = self.next()?;
+            if matches!(event.0, Event::SequenceEnd) {
+                return Ok((items, if is_flow { self.closing(at, ']')? } else { at }));
+            }
+            let (start, open) = match is_flow {
+                true => {
+                    let start = self.behind_comma(at);
+                    (start, start)
+                }
+                false => {
+                    let dash = skip(self.text, at);
+                    self.expect(dash, '-')?;
+                    (dash, dash + 1)
+                }
+            };
+            let value = self.node(event, open, depth + 1)?;
+            at = value.end.max(open);
+            items.push(Item { start: if is_flow { value.start } else { start }, open, value });
+        }
+    }
+
+    /// A pair in a flow list, `[a: b]`, is a mapping in a flow without braces; it comes here as a block of one line.
+    fn entries(&mut self, content: usize, is_flow: bool, depth: usize) -> Result<(Vec<Entry>, usize), Error> {
+        let mut at = if is_flow { content + 1 } else { content };
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let event = self.next()?;
+            if matches!(event.0, Event::MappingEnd) {
+                return Ok((entries, if is_flow { self.closing(at, '}')? } else { at }));
+            }
+            let mut start = if is_flow { self.behind_comma(at) } else { at };
+            start = skip(self.text, start);
+            let is_explicit = self.text[start..].starts_with('?')
+                && self.text[start + 1..].chars().next().is_none_or(|next| next.is_ascii_whitespace());
+            let key = self.node(event, if is_explicit { start + 1 } else { start }, depth + 1)?;
+            let colon = skip(self.text, key.end);
+            let open = self.text[colon..].starts_with(':').then_some(colon + 1);
+            let event = self.next()?;
+            let is_left_out =
+                matches!(&event.0, Event::Scalar(text, ScalarStyle::Plain, 0, None) if text.is_empty());
+            if open.is_none() && !is_left_out {
+                return Err(fault(self.text, colon, "a colon is missing here"));
+            }
+            let value = self.node(event, open.unwrap_or(key.end), depth + 1)?;
+            at = value.end;
+            entries.push(Entry { start, key, open, value });
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'t, str>,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<Cow<'t, Tag>>,
+        said_end: usize,
+        at: usize,
+    ) -> Result<Node, Error> {
+        let is_plain = style == ScalarStyle::Plain;
+        let is_left_out = is_plain && text.is_empty();
+        let (start, content, end) = if is_left_out && anchor == 0 && tag.is_none() {
+            (at, at, at)
+        } else {
+            let start = skip(self.text, at);
+            let behind = self.behind_properties(start, anchor, tag.as_deref())?;
+            let content = if is_left_out { behind } else { skip(self.text, behind) };
+            let end = match style {
+                _ if is_left_out => behind,
+                ScalarStyle::Plain => said_end,
+                ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.behind_quotes(content)?,
+                ScalarStyle::Literal | ScalarStyle::Folded => self.behind_block(content, said_end),
+            };
+            (start, content, end)
+        };
+        if end < content {
+            return Err(fault(self.text, start, "cannot follow the text here; write it in a plainer way"));
+        }
+        Ok(Node {
+            start,
+            content,
+            end,
+            anchor,
+            tag: written(tag),
+            kind: Kind::Scalar { text: text.into_owned(), is_plain },
+        })
+    }
+
+    /// Where a node begins that is not left out, and where its content does.
+    fn begin(&mut self, at: usize, anchor: usize, tag: Option<&Tag>) -> Result<(usize, usize), Error> {
+        let start = skip(self.text, at);
+        let behind = self.behind_properties(start, anchor, tag)?;
+        Ok((start, skip(self.text, behind)))
+    }
+
+    fn behind_properties(&self, start: usize, anchor: usize, tag: Option<&Tag>) -> Result<usize, Error> {
+        let mut waiting = Vec::from_iter((anchor != 0).then_some('&').into_iter().chain(tag.map(|_| '!')));
+        let mut at = start;
+        while !waiting.is_empty() {
+            let begin = skip(self.text, at);
+            let found = self.text[begin..].chars().next().and_then(|c| waiting.iter().position(|w| *w == c));
+            let Some(found) = found else {
+                return Err(fault(
+                    self.text,
+                    begin,
+                    "cannot follow the anchor or tag here; write it in front of its value",
+                ));
+            };
+            waiting.remove(found);
+            let rest = &self.text[begin + 1..];
+            at = begin
+                + 1
+                + if rest.starts_with('<') {
+                    rest.find('>').map_or(0, |end| end + 1)
+                } else {
+                    name_len(rest)
+                };
+        }
+        Ok(at)
+    }
+
+    fn behind_quotes(&self, content: usize) -> Result<usize, Error> {
+        let bytes = self.text.as_bytes();
+        let Some(quote) = bytes.get(content).copied().filter(|byte| matches!(byte, b'"' | b'\'')) else {
+            return Err(fault(self.text, content, "cannot find the opening quote here"));
+        };
+        let mut at = content + 1;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'\\' if quote == b'"' => at += 2,
+                b'\'' if quote == b'\'' && bytes.get(at + 1) == Some(&b'\'') => at += 2,
+                byte if *byte == quote => return Ok(at + 1),
+                _ => at += 1,
+            }
+        }
+        Err(fault(self.text, content, "cannot find the closing quote"))
+    }
+
+    /// Without the empty lines behind it, unless it keeps them (`|+`).
+    fn behind_block(&self, content: usize, said_end: usize) -> usize {
+        let header_end = line_end(self.text, content);
+        let mut end = said_end.max(header_end);
+        if end < self.text.len() {
+            end = self.text[..end].rfind('\n').map_or(0, |line_feed| line_feed + 1).max(header_end);
+        }
+        let header = &self.text[content..header_end];
+        if header.split('#').next().is_some_and(|indicators| indicators.contains('+')) {
+            return end;
+        }
+        // An empty line is a line feed behind a line feed.
+        while let Some(rest) = self.text[header_end..end].strip_suffix('\n') {
+            let rest = rest.strip_suffix('\r').unwrap_or(rest);
+            if !rest.is_empty() && !rest.ends_with('\n') {
+                break;
+            }
+            end = header_end + rest.len();
+        }
+        end
+    }
+
+    fn behind_comma(&self, at: usize) -> usize {
+        let comma = skip(self.text, at);
+        if self.text[comma..].starts_with(',') { skip(self.text, comma + 1) } else { comma }
+    }
+
+    fn closing(&self, at: usize, bracket: char) -> Result<usize, Error> {
+        let end = self.behind_comma(at);
+        self.expect(end, bracket)?;
+        Ok(end + 1)
+    }
+
+    fn expect(&self, at: usize, wanted: char) -> Result<(), Error> {
+        match self.text[at..].starts_with(wanted) {
+            true => Ok(()),
+            false => Err(fault(
+                self.text,
+                at,
+                &format!("cannot find the '{wanted}' here; write it in a plainer way"),
+            )),
+        }
+    }
+}
+
+fn written(tag: Option<Cow<'_, Tag>>) -> Option<String> {
+    tag.map(|tag| format!("{}{}", tag.handle, tag.suffix))
+}
+
+fn malformed(error: &ScanError) -> Error {
+    let (line, column) = (error.marker().line(), error.marker().col() + 1);
+    Error::Malformed(format!("line {line}, column {column}: {}", error.info()))
+}
+
+/// Behind space, line feeds and comments.
+pub fn skip(text: &str, mut at: usize) -> usize {
+    let bytes = text.as_bytes();
+    loop {
+        match bytes.get(at) {
+            Some(b' ' | b'\t' | b'\r' | b'\n') => at += 1,
+            Some(b'#')
+                if at == 0 || matches!(bytes[at - 1], b' ' | b'\t' | b'\r' | b'\n' | b',' | b'\xbf') =>
+            {
+                at += text[at..].find('\n').unwrap_or(text.len() - at);
+            }
+            _ => return at,
+        }
+    }
+}
+
+/// The start of the next line: `at` itself, if a line begins there.
+pub fn line_end(text: &str, at: usize) -> usize {
+    if at > 0 && text[..at].ends_with('\n') {
+        return at;
+    }
+    text[at..].find('\n').map_or(text.len(), |line_feed| at + line_feed + 1)
+}
+
+/// Anchors, aliases and tags end at space, and in a flow at what separates.
+fn name_len(text: &str) -> usize {
+    text.find(|c: char| c.is_ascii_whitespace() || ",[]{}".contains(c)).unwrap_or(text.len())
+}
