@@ -9,9 +9,10 @@
 
 use std::fmt;
 
+pub mod change;
+pub mod compose;
 pub mod dockerfile;
 pub mod image;
-pub mod change;
 pub mod preload;
 pub mod yaml;
 
