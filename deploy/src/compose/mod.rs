@@ -46,6 +46,18 @@ const LABEL: &str = "glassbox.sensor";
 /// Where the collector listens.
 const SOCKET: &str = "/opt/glassbox/socket";
 
+/// A name that a service and a volume can have.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn checked_name(name: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_plain) {
+        return Err("a service's name is of letters, digits and ._-".into());
+    }
+    Ok(name.to_owned())
+}
+
 /// Patches a compose file.
 ///
 /// # Errors
