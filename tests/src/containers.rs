@@ -57,7 +57,7 @@ impl Engine {
             GLASSBOX,
             &[
                 "ENTRYPOINT [\"/opt/glassbox/glassbox\", \"collect\"]",
-                "ENV GLASSBOX_SOCKET=/opt/glassbox/socket PATH=/opt/glassbox",
+                "ENV GLASSBOX_SOCKET=/opt/glassbox/socket",
                 "VOLUME /opt/glassbox",
             ],
         );
