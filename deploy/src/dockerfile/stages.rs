@@ -129,7 +129,8 @@ impl Stages {
     /// A file without a stage, or with instructions before the first.
     pub fn of(file: &File) -> Result<Self, Error> {
         let mut all: Vec<Stage> = Vec::new();
-        let mut defaults: Vec<(String, String)> = Vec::new();
+        // What builders set themselves: the sensor is for Linux only.
+        let mut defaults = vec![("TARGETOS".to_owned(), "linux".to_owned())];
         for (index, instruction) in file.instructions.iter().enumerate() {
             match instruction.keyword.as_str() {
                 "FROM" => {

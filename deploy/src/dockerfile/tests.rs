@@ -93,7 +93,10 @@ fn a_stage_has_what_its_base_has() {
 fn a_base_may_be_chosen_by_argument() {
     let once = plain("ARG KIND=full\nARG TAG=12\nFROM debian:${TAG} AS app-full\nRUN x\n");
     let text = format!("{once}FROM app-${{KIND}}\nCMD y\n");
+    assert_eq!(text, plain(&text));
 
+    let once = plain("ARG DEBUG\nFROM a AS app-linux\nRUN x\n");
+    let text = format!("{once}FROM b AS app-windows\nFROM app-$TARGETOS${{DEBUG:+-debug}}\n");
     assert_eq!(text, plain(&text));
 }
 

@@ -135,21 +135,24 @@ pub fn expanded(name: &str, value_of: impl Fn(&str) -> Option<String>) -> String
     while let Some((before, behind)) = rest.split_once('$') {
         result.push_str(before);
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let (variable, default, behind) = match behind.strip_prefix('{').and_then(|text| text.split_once('}'))
-        {
+        let braced = behind.strip_prefix('{').and_then(|text| text.split_once('}'));
+        let (variable, operator, behind) = match braced {
             Some((inside, behind)) => {
-                let (variable, operator) =
-                    inside.split_at(inside.find(|c| !is_name(c)).unwrap_or(inside.len()));
-                let default = operator.strip_prefix(":-").or(operator.strip_prefix('-'));
-                (variable, default.map(str::to_owned), behind)
+                let end = inside.find(|c| !is_name(c)).unwrap_or(inside.len());
+                (&inside[..end], inside[end..].trim_start_matches(':'), behind)
             }
             None => {
-                let (variable, behind) =
-                    behind.split_at(behind.find(|c| !is_name(c)).unwrap_or(behind.len()));
-                (variable, None, behind)
+                let end = behind.find(|c| !is_name(c)).unwrap_or(behind.len());
+                (&behind[..end], "", &behind[end..])
             }
         };
-        match value_of(variable).filter(|value| !value.is_empty()).or(default) {
+        let value = value_of(variable).filter(|value| !value.is_empty());
+        let value = match (operator.strip_prefix('+'), operator.strip_prefix('-')) {
+            (Some(word), _) => Some(value.map_or(String::new(), |_| word.to_owned())),
+            (_, Some(word)) => value.or_else(|| Some(word.to_owned())),
+            _ => value,
+        };
+        match value {
             Some(value) => result.push_str(&value),
             None => result.push_str(&rest[before.len()..rest.len() - behind.len()]),
         }
@@ -215,5 +218,6 @@ mod tests {
         let value = |name: &str| (name == "A").then(|| "x".to_owned());
 
         assert_eq!("x:x-x/y:$B-${B}z", expanded("$A:${A}-${A:-n}/${B:-y}:$B-${B}z", value));
+        assert_eq!("app-debug", expanded("app${A:+-debug}${B:+-x}", value));
     }
 }
