@@ -40,8 +40,8 @@ pub const DEFAULT_NAME: &str = "glassbox";
 /// The options of the collector where nobody says: every event to the service's log.
 const DEFAULT_OPTIONS: [&str; 2] = ["-o", "jsonl"];
 
-/// The label by which a service says `on` or `off`.
-const LABEL: &str = "glassbox.sensor";
+/// The label by which a service says `on` or `off`: as labels are written in compose files, and as annotations are elsewhere.
+const LABELS: [&str; 2] = ["glassbox.sensor", "glassbox/sensor"];
 
 /// Where the collector listens.
 const SOCKET: &str = "/opt/glassbox/socket";

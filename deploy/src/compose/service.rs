@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{LABEL, SOCKET};
+use super::{LABELS, SOCKET};
 use crate::{Error, Note, image, preload};
 
 /// More `extends` than this are a circle.
@@ -31,18 +31,18 @@ impl Service<'_> {
     /// # Errors
     /// A label that says neither `on` nor `off`.
     pub fn why_not(&self, is_opt_in: bool) -> Result<Option<String>, Error> {
-        let said = entries(&self.before["labels"]).find(|(name, _)| name == LABEL).map(|(_, value)| value);
-        match said.as_deref() {
+        let said = entries(&self.before["labels"]).find(|(name, _)| LABELS.contains(&name.as_str()));
+        match said.as_ref().map(|(name, value)| (name, value.as_str())) {
             // What YAML 1.1 makes of on and off, too.
-            Some("off" | "false") => return Ok(Some(format!("its label {LABEL} says off"))),
-            Some("on" | "true") => {}
-            Some(other) => {
+            Some((label, "off" | "false")) => return Ok(Some(format!("its label {label} says off"))),
+            Some((_, "on" | "true")) => {}
+            Some((label, other)) => {
                 let name = self.name;
                 return Err(Error::Refused(format!(
-                    "service '{name}': its label {LABEL} is '{other}'; say \"on\" or \"off\""
+                    "service '{name}': its label {label} is '{other}'; say \"on\" or \"off\""
                 )));
             }
-            None if is_opt_in => return Ok(Some(format!("no label {LABEL} says on"))),
+            None if is_opt_in => return Ok(Some(format!("no label {} says on", LABELS[0]))),
             None => {}
         }
         if self.variable("GLASSBOX").as_deref() == Some("off") {

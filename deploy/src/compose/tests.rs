@@ -187,7 +187,7 @@ fn what_a_service_of_the_file_extends_is_appended_to() {
 fn services_say_no_and_are_chosen() {
     for (fields, words) in [
         ("    labels: {glassbox.sensor: \"off\"}\n", "its label glassbox.sensor says off"),
-        ("    labels:\n      - glassbox.sensor=off\n", "its label glassbox.sensor says off"),
+        ("    labels:\n      - glassbox/sensor=off\n", "its label glassbox/sensor says off"),
         ("    labels:\n      glassbox.sensor: false\n", "its label glassbox.sensor says off"),
         ("    environment: {GLASSBOX: \"off\"}\n", "GLASSBOX=off is in its environment"),
         ("    environment: {LD_PRELOAD: }\n", "its LD_PRELOAD is that of whoever starts it"),

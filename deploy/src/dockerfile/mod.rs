@@ -124,6 +124,12 @@ impl Patch<'_> {
         let mut lines = Vec::new();
         let mut done = Vec::new();
 
+        if let Some(base) = stage.base_by_argument().filter(|_| found.has_sensor) {
+            let base = stages.all[base].shown(base);
+            self.notes.push(Note::Warning(format!(
+                "{name} has what {base} has, by the defaults of the build's arguments; patch the others by --all-stages"
+            )));
+        }
         self.upgrade(&name, found, &mut done);
         let needs_collector = self.wish.has_collector || self.wish.run.is_some();
         let mut missing = Vec::new();
@@ -301,7 +307,7 @@ impl Patch<'_> {
 /// What a person who starts a container adds, so that its programs find the collector.
 fn how_to_reach(socket: &str) -> String {
     match socket.rsplit_once('/') {
-        Some((folder, _)) => format!("start containers with -v {folder}:{folder}"),
+        Some((folder, _)) => format!("start containers with -v {folder}:{folder}:ro"),
         None => "start containers in the collector's network namespace".into(),
     }
 }

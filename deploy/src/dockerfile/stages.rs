@@ -276,6 +276,14 @@ fn stage(
 }
 
 impl Stage {
+    /// The stage that it is built from, where an argument of the build chooses it.
+    pub fn base_by_argument(&self) -> Option<usize> {
+        match self.base {
+            Base::Stage(base) if self.base_text.contains('$') => Some(base),
+            _ => None,
+        }
+    }
+
     /// How a person knows it.
     pub fn shown(&self, index: usize) -> String {
         match &self.name {

@@ -98,6 +98,8 @@ fn a_base_may_be_chosen_by_argument() {
     let once = plain("ARG DEBUG\nFROM a AS app-linux\nRUN x\n");
     let text = format!("{once}FROM b AS app-windows\nFROM app-$TARGETOS${{DEBUG:+-debug}}\n");
     assert_eq!(text, plain(&text));
+    let warnings = warnings(&text, &Wish::default());
+    assert!(warnings[0].contains("has what stage 'app-linux' has, by the defaults"), "{warnings:?}");
 }
 
 #[test]
