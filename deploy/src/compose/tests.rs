@@ -344,3 +344,51 @@ fn what_is_no_compose_file_is_told_by_line() {
         assert!(why.starts_with(words), "{why}");
     }
 }
+
+/// Fields of services, good and bad.
+const FIELDS: &[&str] = &[
+    "    image: web # one\n",
+    "    <<: *common\n",
+    "    environment: *env\n",
+    "    environment: [A=1, LD_PRELOAD=/a.so]\n",
+    "    environment:\n      LD_PRELOAD: '/a.so /b.so'\n      # within\n      C: 3\n",
+    "    environment:\n      - GLASSBOX=off\n",
+    "    depends_on: [other]\n",
+    "    depends_on:\n      - other # first\n",
+    "    depends_on:\n      other: {condition: service_started}\n",
+    "    volumes:\n    - a:/a\n",
+    "    volumes: [{type: bind, source: ., target: /opt/glassbox}]\n",
+    "    volumes:\n      - glassbox-0.0.1:/opt/glassbox\n",
+    "    labels: {glassbox.sensor: 'on'}\n",
+    "    labels:\n      - glassbox.sensor=off\n",
+    "    extends: {service: other}\n",
+    "    env_file: x\n",
+    "    command: |\n      a\n      b\n",
+];
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_patched_is_patched_once(
+        web in proptest::collection::vec(proptest::sample::select(FIELDS), 1..6),
+        other in proptest::collection::vec(proptest::sample::select(FIELDS), 1..6),
+        tail in proptest::sample::select(&["", "volumes: {a: }\n", "volumes:\n  glassbox-0.0.1:\n  a: # mine\n", "name: x"][..]),
+        is_opt_in: bool,
+        is_moved: bool,
+    ) {
+        let wish = Wish { image: is_moved.then(|| "r/glassbox:3".to_owned()), is_opt_in, ..wish() };
+        let text = format!(
+            "x-env: &env\n  A: 1\nx-common: &common\n  image: c\n  environment: *env\nservices:\n  web:\n{}  other:\n{}{tail}",
+            web.concat(),
+            other.concat()
+        );
+
+        // A field twice is malformed.
+        let Ok(once) = patch(&text, &wish) else { return Ok(()) };
+        let twice = patch(&once.text, &wish).unwrap();
+
+        assert_eq!(once.text, twice.text);
+        for comment in ["# one", "# within", "# mine"] {
+            assert_eq!(text.matches(comment).count(), once.text.matches(comment).count(), "{}", once.text);
+        }
+    }
+}

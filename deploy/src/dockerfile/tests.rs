@@ -319,3 +319,61 @@ fn no_text_brings_it_down() {
         }
     }
 }
+
+/// Pieces of files, good and bad, that meet each other in every order.
+const PIECES: &[&str] = &[
+    "FROM a AS one\n",
+    "FROM --platform=$TARGETPLATFORM b\n",
+    "from one as two\r\n",
+    "FROM ${KIND:-two}\n",
+    "FROM scratch\n",
+    "ARG KIND=one\n",
+    "ARG LD_PRELOAD\n",
+    "RUN x \\\n  # within\n  y\n",
+    "RUN <<E cat\nFROM z\nE\n",
+    "COPY --from=one /x /y\n",
+    "COPY --from=glassbox:0.1.0 /opt/glassbox/libglassbox.so /opt/glassbox/\n",
+    "COPY --from=g:2 [\"/opt/glassbox/libglassbox.so\", \"/opt/glassbox/\"]\n",
+    "ENV LD_PRELOAD=/a.so\n",
+    "ENV LD_PRELOAD \"$LD_PRELOAD:/b.so\"\n",
+    "ENV A=1 \\\n  LD_PRELOAD='/opt/glassbox/libglassbox.so' GLASSBOX_SOCKET=@x\n",
+    "SHELL [\"/bin/bash\", \"-c\"]\n",
+    "ENTRYPOINT [\"/app\"]\n",
+    "ENTRYPOINT app \\\n  -v\n",
+    "ENTRYPOINT []\n",
+    "CMD [\"x\"]\n",
+    "CMD x\n",
+    "VOLUME /opt\n",
+    "# a comment\n",
+    "\n",
+    "USER x",
+];
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_patched_is_kept_and_patched_once(
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 1..12),
+        which in 0..3,
+        has_collector: bool,
+        is_run: bool,
+        is_moved: bool,
+    ) {
+        let stages = [Which::Last, Which::All, Which::One("one".into())][which as usize].clone();
+        let run = is_run.then(|| Run { options: vec!["-o".into(), "human".into()], entry_point: Some(vec!["e".into()]) });
+        let image = is_moved.then(|| "r/glassbox:3".to_owned());
+        let wish = Wish { image, stages, has_collector, run, ..Wish::default() };
+        let text = format!("FROM a\n{}", pieces.concat());
+
+        let Ok(once) = patch(&text, &wish) else { return Ok(()) };
+        let twice = patch(&once.text, &wish).unwrap();
+
+        assert_eq!(once.text, twice.text);
+        assert!(text::read(&once.text).unwrap().instructions.len() >= text::read(&text).unwrap().instructions.len());
+        if !is_run && !is_moved && !has_collector {
+            let mut lines = once.text.lines();
+            for line in text.lines() {
+                assert!(lines.any(|kept| kept == line), "{line} is gone or elsewhere:\n{}", once.text);
+            }
+        }
+    }
+}
