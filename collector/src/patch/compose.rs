@@ -7,14 +7,15 @@ use deploy::{Error, Patched, image};
 use super::Common;
 
 const HELP: &str = "\
-Adds a service that collects, a volume that the engine fills with the sensor from that service's image, and to every other
-service the volume, LD_PRELOAD, GLASSBOX_SOCKET, and that it waits for the collector (docker compose 2.20 or later). What
+Adds a service that collects, a volume that the engine fills with the sensor from that service's image, and to every other \
+service the volume, LD_PRELOAD, GLASSBOX_SOCKET, and that it waits for the collector (docker compose 2.20 or later). What \
 happens is the collector's log:
 
-  glassbox patch compose compose.yaml && docker compose up -d && docker compose logs -f glassbox
+  glassbox patch compose compose.yaml && docker compose up -d
+  docker compose logs -f glassbox
 
-A service is left alone with the label glassbox.sensor: \"off\", with GLASSBOX=off in its environment, or if it brings a sensor of
-its own.";
+A service is left alone with the label glassbox.sensor: \"off\", with GLASSBOX=off in its environment, or if it brings a \
+sensor of its own.";
 
 /// `glassbox patch compose`
 #[derive(Args, Debug)]

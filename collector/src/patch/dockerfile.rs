@@ -7,12 +7,12 @@ use deploy::{Error, Patched, image};
 use super::Common;
 
 const HELP: &str = "\
-The sensor is copied behind the stage's last RUN, so that no build step loads it. What LD_PRELOAD is before, in the file or in
-the base image, stays. Containers find a collector on the host by its folder:
+The sensor is copied behind the stage's last RUN, so that no build step loads it. What LD_PRELOAD is before, in the file or \
+in the base image, stays. Containers find a collector on the host by its folder:
 
   GLASSBOX_SOCKET=/run/glassbox/socket glassbox collect -o jsonl &
   glassbox patch dockerfile Dockerfile && docker build -t app .
-  docker run -v /run/glassbox:/run/glassbox app
+  docker run -v /run/glassbox:/run/glassbox:ro app
 
 or bring their own (the summary goes to stderr when the program ends):
 
