@@ -120,6 +120,15 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// What a test that failed has left running would look for its files for ever.
+    fn drop(&mut self) {
+        let mut remove = self.podman();
+        remove.args(["rm", "-a", "-f", "-t", "0"]);
+        drop(remove.output());
+    }
+}
+
 /// Copies a program of this machine into a root file system, with its loader and libraries.
 ///
 /// # Panics
