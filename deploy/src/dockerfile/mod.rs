@@ -189,12 +189,14 @@ impl Patch<'_> {
         }
         match &found.base {
             Base::Scratch if !found.has_root_files => self.notes.push(Note::Warning(format!(
-                "{name} begins from scratch: a static program, as usual there, does not load the sensor; see it by \
-                 `glassbox doctor`"
+                "{name} begins from scratch: a static program, as usual there, does not load the sensor; \
+                 `glassbox doctor` tells"
             ))),
-            Base::Image(image) if STATIC.iter().any(|one| image.contains(one)) => self.notes.push(Note::Warning(
-                format!("{name}: '{image}' is made for static programs, which do not load the sensor"),
-            )),
+            Base::Image(image) if STATIC.iter().any(|one| image.contains(one)) => {
+                self.notes.push(Note::Warning(format!(
+                    "{name}: '{image}' is made for static programs, which do not load the sensor"
+                )))
+            }
             _ => {}
         }
         if let Some(platform) = found.platform.as_deref().filter(|platform| !platform.contains("TARGET")) {
