@@ -11,6 +11,8 @@
 use std::fmt;
 
 pub mod change;
+pub mod compose;
+pub mod dockerfile;
 pub mod ecs;
 pub mod image;
 pub mod json;

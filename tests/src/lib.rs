@@ -11,6 +11,7 @@ pub mod artefacts;
 pub mod child;
 pub mod collector;
 pub mod compare;
+pub mod containers;
 pub mod events;
 pub mod kubelet;
 pub mod last_moment;

@@ -239,7 +239,11 @@ fn image(pairs: &[Pair]) -> Result<Vec<u8>> {
     let kind = "application/vnd.oci.image.index.v1+json";
     let all = json!({"schemaVersion": 2, "mediaType": kind, "manifests": manifests});
     let mut all = blob(&mut blobs, kind, all.to_string().into_bytes());
-    all["annotations"] = json!({"org.opencontainers.image.ref.name": VERSION});
+    all["annotations"] = json!({
+        "org.opencontainers.image.ref.name": VERSION,
+        // What docker, podman and containerd call it once it is loaded: `glassbox:VERSION`, as the patched files do.
+        "io.containerd.image.name": format!("docker.io/library/glassbox:{VERSION}"),
+    });
     let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [all]}).to_string();
 
     blobs.sort();

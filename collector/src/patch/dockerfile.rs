@@ -1,20 +1,83 @@
 //! `glassbox patch dockerfile`: its options.
 
 use clap::Args;
-use deploy::{Error, Patched};
+use deploy::dockerfile::{self, Run, Which, Wish};
+use deploy::{Error, Patched, image};
 
 use super::Common;
 
+const HELP: &str = "\
+The sensor is copied behind the stage's last RUN, so that no build step loads it. What LD_PRELOAD is before, in the file or \
+in the base image, stays. Containers find a collector on the host by its folder:
+
+  GLASSBOX_SOCKET=/run/glassbox/socket glassbox collect -o jsonl &
+  glassbox patch dockerfile Dockerfile && docker build -t app .
+  docker run -v /run/glassbox:/run/glassbox:ro app
+
+or bring their own (the summary goes to stderr when the program ends):
+
+  glassbox patch dockerfile --run Dockerfile";
+
 /// `glassbox patch dockerfile`
 #[derive(Args, Debug)]
+#[command(after_help = HELP)]
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
+    /// The image that brings the sensor [default: what is in the file, else glassbox with this version]
+    #[arg(long, value_name = "IMAGE", value_parser = image::checked_name)]
+    pub image: Option<String>,
+    /// Where programs find the collector [default: what is in the file, else /run/glassbox/socket]
+    #[arg(long, value_name = "SOCKET", value_parser = image::checked_socket, conflicts_with = "run")]
+    pub socket: Option<String>,
+    /// The stage that becomes the image, by name or number [default: the last]
+    #[arg(long, value_name = "STAGE", conflicts_with = "all_stages")]
+    pub target: Option<String>,
+    /// Every stage
+    #[arg(long)]
+    pub all_stages: bool,
+    /// Copy the command line, too: /opt/glassbox/glassbox
+    #[arg(long)]
+    pub with_collector: bool,
+    /// Start the entry point by `glassbox run`, instead of setting LD_PRELOAD
+    #[arg(long)]
+    pub run: bool,
+    /// An option of that `glassbox run`; repeatable: --run-option=-o --run-option=jsonl:/log/events.jsonl
+    #[arg(long, value_name = "OPTION", requires = "run", allow_hyphen_values = true)]
+    pub run_option: Vec<String>,
+    /// The base image's entry point, where the file has none: '["docker-entrypoint.sh"]', or '[]'
+    #[arg(long, value_name = "JSON", requires = "run", value_parser = entry_point)]
+    pub entrypoint: Option<EntryPoint>,
+}
+
+/// The words of an entry point.
+#[derive(Clone, Debug)]
+pub struct EntryPoint(Vec<String>);
+
+fn entry_point(text: &str) -> Result<EntryPoint, String> {
+    let words = serde_json::from_str(text);
+    words.map(EntryPoint).map_err(|_| "a list is written as in [\"/bin/app\", \"-v\"]".into())
 }
 
 impl Options {
     /// Patches a Dockerfile's text.
-    pub fn patch(&self, _text: &str) -> Result<Patched, Error> {
-        Err(Error::Refused("this build cannot patch Dockerfiles".into()))
+    pub fn patch(&self, text: &str) -> Result<Patched, Error> {
+        let stages = match &self.target {
+            Some(name) => Which::One(name.clone()),
+            None if self.all_stages => Which::All,
+            None => Which::Last,
+        };
+        let run = self.run.then(|| Run {
+            options: self.run_option.clone(),
+            entry_point: self.entrypoint.as_ref().map(|words| words.0.clone()),
+        });
+        let wish = Wish {
+            image: self.image.clone(),
+            socket: self.socket.clone(),
+            stages,
+            has_collector: self.with_collector,
+            run,
+        };
+        dockerfile::patch(text, &wish)
     }
 }

@@ -3,6 +3,7 @@
 //! What is changed is decided in the crate `deploy`, a module a kind of file; here a file is read, replaced and talked about.
 //! Each kind has its own file beside this one: its options, and the call into `deploy`.
 
+mod compose;
 mod dockerfile;
 mod ecs;
 pub mod k8s;
@@ -26,6 +27,8 @@ pub struct Patch {
 /// The kinds of files.
 #[derive(Debug, Subcommand)]
 enum Kind {
+    /// A compose file: a collector beside the services, and the sensor in them
+    Compose(compose::Options),
     /// A Dockerfile: the sensor in every stage that becomes an image
     Dockerfile(dockerfile::Options),
     /// A task definition of Amazon ECS: the sensor's container, and each application made to use it
@@ -52,6 +55,7 @@ pub struct Common {
 /// Patches what was asked for; the result is the exit status.
 pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
+        Kind::Compose(options) => apply(&options.common, |text| options.patch(text)),
         Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
         Kind::Ecs(options) => apply(&options.common, |text| options.patch(text)),
         Kind::Kubernetes(options) => apply(&options.common, |text| options.patch(text)),

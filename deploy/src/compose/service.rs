@@ -1,0 +1,276 @@
+//! One service of a compose file.
+
+use serde_json::{Map, Value, json};
+
+use super::{LABELS, SOCKET};
+use crate::{Error, Note, image, preload};
+
+/// More `extends` than this are a circle.
+const DEEPEST: usize = 32;
+
+/// A service, and what is around it.
+pub struct Service<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What it is.
+    pub before: &'a Value,
+    /// All services of the file, for `extends`.
+    pub all: &'a Map<String, Value>,
+    /// What the collector's service is called.
+    pub collector: &'a str,
+    /// The volume with the sensor.
+    pub volume: &'a str,
+}
+
+/// The field that has not the shape that it should have, and what that is.
+pub type Malformed = (&'static str, &'static str);
+
+impl Service<'_> {
+    /// Why it is left as it is.
+    ///
+    /// # Errors
+    /// A label that says neither `on` nor `off`.
+    pub fn why_not(&self, is_opt_in: bool) -> Result<Option<String>, Error> {
+        let said = entries(&self.before["labels"]).find(|(name, _)| LABELS.contains(&name.as_str()));
+        match said.as_ref().map(|(name, value)| (name, value.as_str())) {
+            // What YAML 1.1 makes of on and off, too.
+            Some((label, "off" | "false")) => return Ok(Some(format!("its label {label} says off"))),
+            Some((_, "on" | "true")) => {}
+            Some((label, other)) => {
+                let name = self.name;
+                return Err(Error::Refused(format!(
+                    "service '{name}': its label {label} is '{other}'; say \"on\" or \"off\""
+                )));
+            }
+            None if is_opt_in => return Ok(Some(format!("no label {} says on", LABELS[0]))),
+            None => {}
+        }
+        if self.variable("GLASSBOX").as_deref() == Some("off") {
+            return Ok(Some("GLASSBOX=off is in its environment".into()));
+        }
+        let is_windows = |platform: &str| platform.starts_with("windows");
+        if self.before["platform"].as_str().is_some_and(is_windows) || !self.before["isolation"].is_null() {
+            return Ok(Some("it is for Windows".into()));
+        }
+        if self.before["runtime"].as_str().is_some_and(|runtime| runtime.contains("glassbox")) {
+            return Ok(Some("its runtime puts the sensor in".into()));
+        }
+        if self.is_passed_on("LD_PRELOAD") {
+            return Ok(Some(
+                "its LD_PRELOAD is that of whoever starts it, which cannot be appended to; write LD_PRELOAD: ${LD_PRELOAD}"
+                    .into(),
+            ));
+        }
+        let is_foreign = |path: &str| path.ends_with("/libglassbox.so") && path != image::SENSOR;
+        if self.variable("LD_PRELOAD").is_some_and(|value| preload::names(&value).any(is_foreign)) {
+            return Ok(Some("it brings a sensor of its own".into()));
+        }
+        if mounts(self.before).any(|(_, target)| target == image::FOLDER)
+            && our_volume(self.before, self.collector).is_none()
+        {
+            return Ok(Some(format!("it mounts something of its own at {}", image::FOLDER)));
+        }
+        Ok(None)
+    }
+
+    /// What may not work as meant.
+    pub fn warnings(&self) -> Vec<Note> {
+        let has_preload = entries(&self.before["environment"]).any(|(name, _)| name == "LD_PRELOAD");
+        let extends = &self.before["extends"];
+        let deploy = &self.before["deploy"];
+        let is_swarms = ["mode", "placement", "update_config", "endpoint_mode"];
+        let all = [
+            (
+                !self.before["env_file"].is_null() && !has_preload,
+                "its env_file is not read: a LD_PRELOAD there is replaced; set it in 'environment' and patch again",
+            ),
+            (
+                extends["file"].is_string() && !has_preload,
+                "the file that it extends is not read: a LD_PRELOAD there is replaced; set it here and patch again",
+            ),
+            (
+                self.before["platform"].is_string()
+                    && self
+                        .all
+                        .get(self.collector)
+                        .is_none_or(|own| own["platform"] != self.before["platform"]),
+                "the sensor is for the platform of the collector's image; give that service the same 'platform'",
+            ),
+            (
+                is_swarms.iter().any(|field| !deploy[*field].is_null()),
+                "a swarm knows no depends_on, and volumes are a node's own; run the collector on each node instead \
+                 (docs/operations.md)",
+            ),
+        ];
+        let is_so = all.into_iter().filter(|(is_so, _)| *is_so);
+        is_so.map(|(_, what)| Note::Warning(format!("service '{}': {what}", self.name))).collect()
+    }
+
+    /// The service with the sensor.
+    ///
+    /// # Errors
+    /// What has not the shape that the compose specification gives it.
+    pub fn patched(&self) -> Result<Value, Malformed> {
+        let mut service = self.before.clone();
+        let preload = preload::appended(&self.variable("LD_PRELOAD").unwrap_or_default(), image::SENSOR);
+        let socket = self.variable("GLASSBOX_SOCKET").unwrap_or_else(|| SOCKET.to_owned());
+        set_variables(&mut service, &[("LD_PRELOAD", preload), ("GLASSBOX_SOCKET", socket)])?;
+        let volumes = &service["volumes"];
+        if !volumes.is_null() && !volumes.is_array() {
+            return Err(("volumes", "is no list; write '- SOURCE:TARGET' lines"));
+        }
+        mount(&mut service, self.collector, self.volume, ":ro");
+        self.wait(&mut service)?;
+        Ok(service)
+    }
+
+    /// What a variable is, here or in the service of this file that is extended.
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut service = self.before;
+        for _ in 0..DEEPEST {
+            // The last of several counts.
+            let found = entries(&service["environment"]).filter(|(known, _)| known == name).last();
+            if let Some((_, value)) = found {
+                return Some(value);
+            }
+            let extends = &service["extends"];
+            if !extends["file"].is_null() {
+                return None;
+            }
+            service = self.all.get(extends.as_str().or(extends["service"].as_str())?)?;
+        }
+        None
+    }
+
+    /// Whether a variable is named without a value: compose passes on its own.
+    fn is_passed_on(&self, name: &str) -> bool {
+        match &self.before["environment"] {
+            Value::Object(variables) => variables.get(name).is_some_and(Value::is_null),
+            Value::Array(items) => items.iter().any(|item| item == name),
+            _ => false,
+        }
+    }
+
+    /// `depends_on`, in the form that has conditions.
+    fn wait(&self, service: &mut Value) -> Result<(), Malformed> {
+        let mut all = match service["depends_on"].take() {
+            Value::Null => Map::new(),
+            Value::Object(all) => all,
+            Value::Array(names) => {
+                let all = names.iter().map(|name| {
+                    // What a plain name means.
+                    name.as_str().map(|name| (name.to_owned(), json!({"condition": "service_started"})))
+                });
+                all.collect::<Option<_>>()
+                    .ok_or(("depends_on", "holds something that is no service's name"))?
+            }
+            _ => return Err(("depends_on", "is neither a list nor a mapping; name services in it")),
+        };
+        // Without the collector the service starts bare, as it would without us.
+        let condition = json!({"condition": "service_healthy", "required": false});
+        all.entry(self.collector).or_insert(condition);
+        service["depends_on"] = Value::Object(all);
+        Ok(())
+    }
+}
+
+/// The names and values of labels or variables, in either form.
+fn entries(of: &Value) -> impl Iterator<Item = (String, String)> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let all: Vec<_> = match of {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(|item| item.as_str()?.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        _ => Vec::new(),
+    };
+    all.into_iter()
+}
+
+/// Sets variables in the form that is there.
+fn set_variables(service: &mut Value, variables: &[(&str, String)]) -> Result<(), Malformed> {
+    let environment = &mut service["environment"];
+    if environment.is_null() {
+        *environment = json!({});
+    }
+    match environment {
+        Value::Object(members) => {
+            for (name, value) in variables {
+                members.insert((*name).to_owned(), json!(value));
+            }
+        }
+        Value::Array(items) => {
+            if items.iter().any(|item| !item.is_string()) {
+                return Err(("environment", "holds something that is no text; write '- NAME=VALUE'"));
+            }
+            for (name, value) in variables {
+                let start = format!("{name}=");
+                let entry = json!(format!("{start}{value}"));
+                let is_it = |item: &Value| item.as_str().is_some_and(|item| item.starts_with(&start));
+                match items.iter().rposition(is_it) {
+                    Some(place) => items[place] = entry,
+                    None => items.push(entry),
+                }
+            }
+        }
+        _ => return Err(("environment", "is neither a mapping nor a list; write NAME: VALUE lines")),
+    }
+    Ok(())
+}
+
+/// Mounts our volume, in place of an older one.
+pub fn mount(service: &mut Value, collector: &str, volume: &str, options: &str) {
+    let is_ours = our_volume(service, collector).is_some();
+    let ours = json!(format!("{volume}:{}{options}", image::FOLDER));
+    let volumes = &mut service["volumes"];
+    if volumes.is_null() {
+        *volumes = json!([]);
+    }
+    let Some(items) = volumes.as_array_mut() else { return };
+    if !is_ours {
+        items.push(ours);
+        return;
+    }
+    for item in items {
+        match mounted(item) {
+            Some((source, target)) if target == image::FOLDER && source != volume => match item.is_object() {
+                true => item["source"] = json!(volume),
+                false => *item = ours.clone(),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// The volume that a service mounts at the sensor's folder, if it is one of ours: called like the collector's service.
+pub fn our_volume<'a>(service: &'a Value, collector: &str) -> Option<&'a str> {
+    let (source, _) = mounts(service).find(|(_, target)| *target == image::FOLDER)?;
+    let rest = source.strip_prefix(collector)?;
+    (rest.is_empty() || rest.starts_with('-')).then_some(source)
+}
+
+/// What a service mounts, and where.
+fn mounts(service: &Value) -> impl Iterator<Item = (&str, &str)> {
+    service["volumes"].as_array().into_iter().flatten().filter_map(mounted)
+}
+
+/// `SOURCE:TARGET[:OPTIONS]`, or a mapping of these.
+fn mounted(item: &Value) -> Option<(&str, &str)> {
+    let (source, target) = match item {
+        Value::String(text) => {
+            let mut parts = text.split(':');
+            match (parts.next()?, parts.next()) {
+                (source, Some(target)) => (source, target),
+                (target, None) => ("", target),
+            }
+        }
+        item => (item["source"].as_str().unwrap_or_default(), item["target"].as_str()?),
+    };
+    Some((source, target.trim_end_matches('/')))
+}

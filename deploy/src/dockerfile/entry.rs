@@ -1,0 +1,83 @@
+//! The entry point under `glassbox run`.
+//!
+//! What a container starts is the entry point with the command behind it. With `glassbox run` in front of the entry point, the
+//! command stays as it is, in whatever form. Docker forgets the base's command where an entry point is set, so one that is not
+//! in the stage is written again.
+
+use super::stages::{Found, Program};
+use super::{Edit, Run};
+use crate::{Error, image};
+
+/// What is to be done.
+pub enum Change {
+    /// In place.
+    Edit(Edit),
+    /// As instructions of their own.
+    Lines(Vec<String>),
+}
+
+/// What makes `glassbox run` start the entry point of a stage; `None` where it does.
+///
+/// # Errors
+/// Why it cannot be known what the entry point or the command is.
+pub fn wrapped(name: &str, stage: usize, found: &mut Found, run: &Run) -> Result<Option<Change>, Error> {
+    let mut front = vec![image::COLLECTOR.to_owned(), "run".to_owned()];
+    front.extend(run.options.iter().cloned());
+    front.push("--".to_owned());
+    let present = found.entry_point.clone();
+    let words = match &present {
+        Some(present) if is_wrapped(&present.words) => return Ok(None),
+        Some(present) => present.words.clone(),
+        None => run.entry_point.clone().ok_or_else(|| {
+            Error::Refused(format!(
+                "{name} has no ENTRYPOINT, and its base image may have one; say which by --entrypoint '[\"PROGRAM\"]', or \
+                 --entrypoint '[]' if there is none"
+            ))
+        })?,
+    };
+    let is_command_needed = words.is_empty() || present.is_none();
+    if is_command_needed && found.command.is_none() {
+        return Err(Error::Refused(format!(
+            "{name} has no CMD, and docker forgets the base image's where an ENTRYPOINT is set; repeat it in the file (CMD [] \
+             if there is none)"
+        )));
+    }
+    let all: Vec<String> = front.iter().chain(&words).cloned().collect();
+    let change = match present {
+        Some(present) if present.stage == stage => Change::Edit(in_place(present, &front, &all)),
+        _ => {
+            let command = found.command.as_mut().filter(|command| command.stage != stage);
+            let mut lines = vec![format!("ENTRYPOINT {}", list(&all))];
+            if let Some(command) = command {
+                lines.push(format!("CMD {}", command.text));
+                command.stage = stage;
+            }
+            Change::Lines(lines)
+        }
+    };
+    found.entry_point = Some(Program { stage, words: all, ..Program::default() });
+    Ok(Some(change))
+}
+
+/// A list keeps its form behind what is put in front; what a shell would run becomes a list.
+fn in_place(present: Program, front: &[String], all: &[String]) -> Edit {
+    if present.is_in_shell {
+        return (present.span, list(all));
+    }
+    let front: Vec<String> = front.iter().map(|word| quoted(word)).collect();
+    let comma = if present.words.is_empty() { "" } else { ", " };
+    (present.first..present.first, front.join(", ") + comma)
+}
+
+fn is_wrapped(words: &[String]) -> bool {
+    matches!(words, [program, command, ..] if program == image::COLLECTOR && command == "run")
+}
+
+fn list(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn quoted(word: &str) -> String {
+    serde_json::Value::from(word).to_string()
+}

@@ -1,0 +1,326 @@
+//! Puts the sensor into a Dockerfile.
+//!
+//! A stage gets a `COPY` of the sensor from its image and an `ENV` that preloads it, behind the last instruction that runs,
+//! copies or sets something: no `RUN` of the stage loads the sensor, none finds it missing (the loader would say so on stderr
+//! each time), and another version of the sensor leaves the cached layers before it as they are. What the variable was before,
+//! in the file or in the base image, is taken up by reference: `${LD_PRELOAD:+$LD_PRELOAD:}`.
+//!
+//! What is there is recognised by what it does, not by a mark: a `COPY` to the sensor's folder, a `LD_PRELOAD` that names it, an
+//! entry point that begins with `glassbox run`. A stage has what the stage has that it is built from.
+//!
+//! [`text`] finds the instructions, [`words`] reads them, [`stages`] says what each stage is and has.
+
+mod entry;
+mod stages;
+mod text;
+mod words;
+
+use std::ops::Range;
+
+use self::stages::{Base, Found, Stages};
+use self::text::Instruction;
+use crate::{Error, Note, Patched, image};
+
+/// What is put into a Dockerfile.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wish {
+    /// The image that brings the sensor; what is in the file, or the default, where there is none.
+    pub image: Option<String>,
+    /// Where the collector listens, as the container's programs see it; what is in the file, or the default.
+    pub socket: Option<String>,
+    /// Which stages become images.
+    pub stages: Which,
+    /// Whether the command line comes along, too.
+    pub has_collector: bool,
+    /// Whether the entry point is started by `glassbox run`, and how.
+    pub run: Option<Run>,
+}
+
+/// The stages that get the sensor.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Which {
+    /// The last one: what a build makes that says nothing else.
+    #[default]
+    Last,
+    /// One by its name or number.
+    One(String),
+    /// All.
+    All,
+}
+
+/// How an entry point is started under `glassbox run`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Run {
+    /// The options of `glassbox run`.
+    pub options: Vec<String>,
+    /// The entry point of the base image, which the file does not say; empty if that has none.
+    pub entry_point: Option<Vec<String>>,
+}
+
+/// Where a collector on the host is told to listen (docs/operations.md).
+pub const DEFAULT_SOCKET: &str = "/run/glassbox/socket";
+
+/// Windows, where there is no sensor: the names of Microsoft's base images.
+const WINDOWS: [&str; 4] =
+    ["mcr.microsoft.com/windows/", "mcr.microsoft.com/windows:", "nanoserver", "servercore"];
+
+/// Base images for static programs, which load no library.
+const STATIC: [&str; 2] = ["distroless/static", "chainguard/static"];
+
+/// A place in the text and what stands there afterwards.
+type Edit = (Range<usize>, String);
+
+/// Patches a Dockerfile.
+///
+/// # Errors
+/// What no builder would take, by line; and what cannot be patched safely.
+pub fn patch(text: &str, wish: &Wish) -> Result<Patched, Error> {
+    let file = text::read(text)?;
+    let mut stages = Stages::of(&file)?;
+    let image = wish.image.as_deref().unwrap_or(image::DEFAULT);
+    if stages.named(image).is_some() {
+        return Err(Error::Refused(format!(
+            "a stage is called '{image}' like the sensor's image; give --image a full name, with a tag"
+        )));
+    }
+    let mut patch = Patch { text, image, wish, edits: Vec::new(), notes: Vec::new() };
+    if let Some(syntax) = file.syntax.as_deref().filter(|syntax| !text::is_dockers(syntax)) {
+        patch.notes.push(Note::Warning(format!(
+            "'{syntax}' is no frontend of docker's; look at the result, as it may read the file in another way"
+        )));
+    }
+    let chosen: Vec<usize> = match &wish.stages {
+        Which::Last => vec![stages.all.len() - 1],
+        Which::All => (0..stages.all.len()).collect(),
+        Which::One(name) => vec![stages.named(name).ok_or_else(|| {
+            Error::Refused(format!("no stage is called '{name}'; there are {}", stages.list()))
+        })?],
+    };
+    // In the file's order: a stage is built from earlier ones only, and has what they were given.
+    for index in 0..stages.all.len() {
+        let mut found = stages.found(index, &file)?;
+        if chosen.contains(&index) {
+            patch.stage(index, &stages, &mut found)?;
+        }
+        stages.all[index].found = Some(found);
+    }
+    Ok(patch.done())
+}
+
+/// A patch on its way.
+struct Patch<'a> {
+    text: &'a str,
+    image: &'a str,
+    wish: &'a Wish,
+    edits: Vec<Edit>,
+    notes: Vec<Note>,
+}
+
+impl Patch<'_> {
+    fn stage(&mut self, index: usize, stages: &Stages, found: &mut Found) -> Result<(), Error> {
+        let stage = &stages.all[index];
+        let name = stage.shown(index);
+        self.check_base(&name, found)?;
+        let mut lines = Vec::new();
+        let mut done = Vec::new();
+
+        if let Some(base) = stage.base_by_argument().filter(|_| found.has_sensor) {
+            let base = stages.all[base].shown(base);
+            self.notes.push(Note::Warning(format!(
+                "{name} has what {base} has, by the defaults of the build's arguments; patch the others by --all-stages"
+            )));
+        }
+        self.upgrade(&name, found, &mut done);
+        let needs_collector = self.wish.has_collector || self.wish.run.is_some();
+        let mut missing = Vec::new();
+        if !found.has_sensor {
+            missing.push(image::SENSOR);
+        }
+        if needs_collector && !found.has_collector {
+            missing.push(image::COLLECTOR);
+        }
+        if !missing.is_empty() {
+            match found.copies.iter().rfind(|copy| copy.stage == index && copy.is_extensible) {
+                Some(copy) => {
+                    self.edits.push((copy.destination..copy.destination, format!("{} ", missing.join(" "))))
+                }
+                None => {
+                    lines.push(format!("COPY --from={} {} {}/", self.image, missing.join(" "), image::FOLDER))
+                }
+            }
+            let what = if missing.contains(&image::SENSOR) { "the sensor" } else { "the command line" };
+            let both = if missing.len() == 2 { " and the command line" } else { "" };
+            done.push(format!("copies {what}{both} from '{}'", self.image));
+            (found.has_sensor, found.has_collector) = (true, found.has_collector || needs_collector);
+        }
+        match &self.wish.run {
+            Some(run) => {
+                let change = entry::wrapped(&name, index, found, run)?;
+                if change.is_some() {
+                    done.push("starts its entry point by glassbox run".into());
+                }
+                match change {
+                    Some(entry::Change::Edit(edit)) => self.edits.push(edit),
+                    Some(entry::Change::Lines(more)) => lines.extend(more),
+                    None => {}
+                }
+            }
+            None => self.variables(&name, index, found, &mut lines, &mut done),
+        }
+        if !lines.is_empty() {
+            self.insert(stage.end, lines);
+        }
+        if !done.is_empty() {
+            self.notes.push(Note::Done(format!("{name}: {}", done.join(", "))));
+        }
+        Ok(())
+    }
+
+    /// What the stage stands on: refuses what has no sensor, warns of what may not load it.
+    fn check_base(&mut self, name: &str, found: &Found) -> Result<(), Error> {
+        let is_windows = match &found.base {
+            Base::Image(image) => WINDOWS.iter().any(|one| image.to_ascii_lowercase().contains(one)),
+            _ => false,
+        };
+        if is_windows || found.platform.as_deref().is_some_and(|platform| platform.starts_with("windows")) {
+            return Err(Error::Refused(format!(
+                "{name} is for Windows, and the sensor for Linux; choose another stage by --target"
+            )));
+        }
+        match &found.base {
+            Base::Scratch if !found.has_root_files => self.notes.push(Note::Warning(format!(
+                "{name} begins from scratch: a static program, as usual there, does not load the sensor; \
+                 `glassbox doctor` tells"
+            ))),
+            Base::Image(image) if STATIC.iter().any(|one| image.contains(one)) => {
+                self.notes.push(Note::Warning(format!(
+                    "{name}: '{image}' is made for static programs, which do not load the sensor"
+                )))
+            }
+            _ => {}
+        }
+        if let Some(platform) = found.platform.as_deref().filter(|platform| !platform.contains("TARGET")) {
+            self.notes.push(Note::Warning(format!(
+                "{name} is always for {platform}, but COPY --from takes the sensor of the build's platform; build with \
+                 --platform={platform}"
+            )));
+        }
+        if found.has_volume {
+            self.notes.push(Note::Warning(format!(
+                "{name} declares a volume around {}: builders may drop what is copied there; move VOLUME to the stage's end",
+                image::FOLDER
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes the copies that are there from the image that was asked for.
+    fn upgrade(&mut self, name: &str, found: &Found, done: &mut Vec<String>) {
+        let Some(image) = &self.wish.image else { return };
+        for copy in &found.copies {
+            match &copy.from {
+                Some((from, _)) if from == image => {}
+                Some((from, span)) if !copy.is_from_stage => {
+                    // Stages may share the one that copies.
+                    let edit = (span.clone(), image.clone());
+                    if !self.edits.contains(&edit) {
+                        done.push(format!("copies the sensor from '{image}' instead of '{from}'"));
+                        self.edits.push(edit);
+                    }
+                }
+                _ => self.notes.push(Note::Skipped(format!(
+                    "{name}: line {} copies the sensor, and not from an image; change there what is to be another",
+                    copy.line
+                ))),
+            }
+        }
+    }
+
+    /// `LD_PRELOAD` and `GLASSBOX_SOCKET`.
+    fn variables(
+        &mut self,
+        name: &str,
+        index: usize,
+        found: &mut Found,
+        lines: &mut Vec<String>,
+        done: &mut Vec<String>,
+    ) {
+        let mut assigned = Vec::new();
+        if !found.is_preloaded {
+            if let (Some(line), false) = (found.preload_argument, found.has_preload) {
+                self.notes.push(Note::Warning(format!(
+                    "{name}: line {line} takes LD_PRELOAD as an argument of the build, and what it is then stays in the image"
+                )));
+            }
+            assigned.push(format!("LD_PRELOAD=\"${{LD_PRELOAD:+$LD_PRELOAD:}}{}\"", image::SENSOR));
+            done.push("preloads it".into());
+            (found.is_preloaded, found.has_preload) = (true, true);
+        }
+        let wanted = self.wish.socket.as_deref();
+        let socket = match (&found.socket, wanted) {
+            (Some(present), None) => present.value.clone(),
+            (Some(present), Some(wanted)) if present.value == wanted => present.value.clone(),
+            // Where other stages are built from it, the value stays theirs.
+            (Some(present), Some(wanted)) if present.stage == index => {
+                self.edits.push((present.span.clone(), wanted.to_owned()));
+                done.push(format!("looks for the collector at {wanted}"));
+                wanted.to_owned()
+            }
+            (_, wanted) => {
+                let socket = wanted.unwrap_or(DEFAULT_SOCKET);
+                assigned.push(format!("GLASSBOX_SOCKET={socket}"));
+                done.push(format!("looks for the collector at {socket} ({})", how_to_reach(socket)));
+                socket.to_owned()
+            }
+        };
+        if !assigned.is_empty() {
+            lines.push(format!("ENV {}", assigned.join(" ")));
+        }
+        found.socket = Some(stages::Socket { value: socket, stage: index, span: 0..0 });
+    }
+
+    /// Lines behind an instruction, with the line end that the file has there.
+    fn insert(&mut self, at: usize, lines: Vec<String>) {
+        let before = &self.text[..at];
+        let is_ended = before.ends_with('\n');
+        let line_end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let mut text = if is_ended { String::new() } else { line_end.to_owned() };
+        for line in lines {
+            text.push_str(&line);
+            text.push_str(line_end);
+        }
+        self.edits.push((at..at, text));
+    }
+
+    fn done(mut self) -> Patched {
+        self.edits.sort_by_key(|(span, _)| span.start);
+        let mut text = String::with_capacity(self.text.len() + 512);
+        let mut from = 0;
+        for (span, with) in self.edits {
+            text.push_str(&self.text[from..span.start]);
+            text.push_str(&with);
+            from = span.end;
+        }
+        text.push_str(&self.text[from..]);
+        Patched { text, notes: self.notes }
+    }
+}
+
+/// What a person who starts a container adds, so that its programs find the collector.
+fn how_to_reach(socket: &str) -> String {
+    match socket.rsplit_once('/') {
+        Some((folder, _)) => format!("start containers with -v {folder}:{folder}:ro"),
+        None => "start containers in the collector's network namespace".into(),
+    }
+}
+
+/// An instruction's words after the flags; of the JSON form, too.
+fn arguments(instruction: &Instruction, escape: char) -> Vec<String> {
+    let text = instruction.arguments.text.trim();
+    serde_json::from_str(text).unwrap_or_else(|_| {
+        words::split(text, escape).into_iter().map(|word| words::unquoted(&text[word], escape)).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;
