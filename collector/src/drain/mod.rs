@@ -616,6 +616,16 @@ impl Drain {
         if image.end.is_some() {
             return;
         }
+        // A fork child that counted or noted something, but wrote no record: its slot was taken after its parent told of it.
+        if image.slot.is_none()
+            && image.books.is_none()
+            && let Some(source) = self.sources.get_mut(image.source)
+            && let Some(slot) = source.unclaimed_slot_of(image.own_pid)
+        {
+            source.give_slot(slot, index);
+            image.slot = Some(slot);
+            image.queue.begins();
+        }
         let read_to = self.sources.get(image.source).map_or(0, Source::tail);
         image.end = Some(End { how, at_ns, noticed_ns: at_ns, read_to });
         self.limit_ns = self.limit_ns.min(at_ns);

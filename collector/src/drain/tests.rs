@@ -115,6 +115,23 @@ fn child_that_died_before_its_first_record_was_read_ends_once() {
 }
 
 #[test]
+fn silent_child_that_took_its_slot_late_ends_once_and_gives_it_back() {
+    let (mut harness, sensor) = started(10);
+    sensor.forked(0, 11);
+    harness.round();
+    let slot = sensor.take_slot(11, 10);
+    sensor.ring.slot(slot).exit_status.store(5, Ordering::Relaxed);
+    harness.die(11, 4);
+    harness.round();
+    let taken_by = sensor.ring.slot(slot).pid.load(Ordering::Relaxed);
+
+    let events = harness.finish();
+
+    assert_eq!(0, taken_by);
+    assert_eq!(vec!["process.start 10", "process.fork 10", "process.exit 11 4"], brief(&events, &["code"]));
+}
+
+#[test]
 fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() {
     let (mut harness, shell) = started(10);
     shell.open(0, "kept", 5, 0);
