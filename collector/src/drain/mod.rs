@@ -78,7 +78,7 @@ const AUDIT_NS: u64 = 500_000_000;
 /// A record's time may be later than the round's that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
 /// Numbers are not given away again before this many other processes have come and gone.
-const MOST_BURIED: usize = 256;
+const MOST_BURIED: usize = 4096;
 /// How long the thread reads nothing for the sake of a full sink, at a time and in all.
 const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_PAUSE_NS: u64 = 100_000_000;
