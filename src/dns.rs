@@ -47,9 +47,8 @@ pub unsafe fn exchanged(call: Call, query: *const u8, len: c_int, answer: *const
 /// Something was sent to a name server's port: told, if it is a query.
 ///
 /// # Safety
-/// The call sent as many bytes as it says from there.
+/// The call sent `len` bytes from there.
 pub unsafe fn sent(call: Call, message: *const c_void, len: usize) {
-    let len = len.min(usize::try_from(call.outcome.ret).unwrap_or(0));
     // SAFETY: the caller's promise.
     let message = unsafe { bytes(message.cast(), len as c_int) };
     let mut name = [0; NAME_CAP];

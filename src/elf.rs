@@ -69,6 +69,9 @@ struct Relocation {
     addend: i64,
 }
 
+/// Size of a program header.
+pub const HEADER_SIZE: usize = size_of::<ProgramHeader>();
+
 const DT_PLTRELSZ: i64 = 2;
 const DT_HASH: i64 = 4;
 const DT_STRTAB: i64 = 5;

@@ -35,15 +35,27 @@ struct Auxiliary {
 }
 
 impl Auxiliary {
-    fn read() -> Option<Self> {
-        let asked = Self::from(sys::auxiliary_vector);
-        asked.filter(Self::is_of_this_stack).or_else(|| Self::from(sys::auxiliary_file))
+    /// The first description that leads to the loader's list of images, and where the list begins: the kernel's, or that of
+    /// /proc, where emulators put the one that they made, or the one that the loader was given.
+    ///
+    /// The last is the only one where /proc is not mounted and the kernel is older than Linux 6.4, and the only one that is
+    /// right where something else than the kernel loaded the program (proot).
+    fn find() -> Option<(Self, Maps)> {
+        let is_usual = |found: &Self| found.is_of_this_stack();
+        let usual = Self::from(sys::auxiliary_vector).filter(is_usual).and_then(Self::with_maps);
+        let file = || Self::from(sys::auxiliary_file).and_then(Self::with_maps);
+        usual.or_else(file).or_else(Self::find_on_stack)
     }
 
-    fn from(source: fn(&mut [usize]) -> sys::Result<usize>) -> Option<Self> {
+    fn from(source: impl FnOnce(&mut [usize]) -> sys::Result<usize>) -> Option<Self> {
         let mut auxiliary = Self { words: [0; 128], len: 0 };
         auxiliary.len = source(&mut auxiliary.words).ok()?;
         Some(auxiliary)
+    }
+
+    fn with_maps(self) -> Option<(Self, Maps)> {
+        let maps = Maps::of(&self)?;
+        Some((self, maps))
     }
 
     /// Whether it describes the program that we are in, which then runs on the stack that it points to.
@@ -53,23 +65,81 @@ impl Auxiliary {
         let here = (&raw const *self) as usize;
         let name = self.get(libc::AT_EXECFN).unwrap_or(0);
         // Between the two are arguments and environment, at most 6 MiB (execve(2)), and what was called so far.
-        name.checked_sub(here).is_some_and(|distance| distance < 16 << 20)
+        name.checked_sub(here).is_some_and(|distance| distance < MOST_STACK)
+    }
+
+    /// Looks from here up the stack, which ends with the vector that the loader was given, but for strings. Copies of others,
+    /// which lead nowhere, may come first.
+    #[cold]
+    #[inline(never)]
+    fn find_on_stack() -> Option<(Self, Maps)> {
+        let here = 0usize;
+        let mut from = (&raw const here) as usize;
+        let end = from.saturating_add(MOST_STACK);
+        while let Some(place) = headers_entry(from, end) {
+            from = place + size_of::<[usize; 2]>();
+            if let Some(found) = Self::around(place).with_maps() {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The vector on the stack whose entry `AT_PHDR` is at `place`.
+    fn around(place: usize) -> Self {
+        let mut probe = Probe::new();
+        let mut word = |address: usize| probe.pointer(address as *const _).map_or(0, |word| word as usize);
+        let mut first = place;
+        // Before it stand the environment and its null, so what looks like an entry's tag there is a pointer, or null.
+        while (1..=HIGHEST_TAG).contains(&word(first - 16)) {
+            first -= 16;
+        }
+        let mut found = Self { words: [0; 128], len: 0 };
+        for (index, kept) in found.words.iter_mut().enumerate() {
+            *kept = word(first + index * size_of::<usize>());
+        }
+        found.len = found.words.len();
+        found
     }
 
     fn get(&self, key: u64) -> Option<usize> {
         let words = self.words.get(..self.len)?;
         let (pairs, _) = words.as_chunks::<2>();
-        pairs.iter().find(|[tag, _]| *tag == key as usize).map(|[_, value]| *value)
+        let mut known = pairs.iter().take_while(|[tag, _]| *tag != libc::AT_NULL as usize);
+        known.find(|[tag, _]| *tag == key as usize).map(|[_, value]| *value)
     }
+}
+
+/// No stack between a constructor and the strings at the stack's end is larger.
+const MOST_STACK: usize = 16 << 20;
+/// Tags beyond the kernel's highest (AT_MINSIGSTKSZ, 51) are no tags.
+const HIGHEST_TAG: usize = 127;
+
+/// The first place in `from..end` of an auxiliary vector's entry `AT_PHDR`, told by those that follow it in the kernel's
+/// order (`create_elf_tables`). `None` where the memory ends before.
+fn headers_entry(from: usize, end: usize) -> Option<usize> {
+    const WORD: usize = size_of::<usize>();
+    let (mut probe, mut last) = (Probe::new(), [0; 7]);
+    for place in (from.next_multiple_of(WORD)..end).step_by(WORD) {
+        last.rotate_left(1);
+        last[6] = probe.pointer(place as *const _)? as usize;
+        let [tag, _, size_tag, size, count_tag, _, base_tag] = last;
+        let tags = [tag, size_tag, count_tag, base_tag].map(|tag| tag as u64);
+        if tags == [libc::AT_PHDR, libc::AT_PHENT, libc::AT_PHNUM, libc::AT_BASE] && size == elf::HEADER_SIZE
+        {
+            return Some(place - 6 * WORD);
+        }
+    }
+    None
 }
 
 /// Finds the link map, if that is not done: for hooks that are called before the constructor.
 #[cold]
 pub fn find_maps() {
-    if !IS_LOOKED_FOR.load(Ordering::Relaxed)
-        && let Some(auxiliary) = Auxiliary::read()
+    if !IS_LOOKED_FOR.swap(true, Ordering::Relaxed)
+        && let Some((_, maps)) = Auxiliary::find()
     {
-        find_maps_with(&auxiliary);
+        maps.keep();
     }
 }
 
@@ -81,33 +151,43 @@ pub fn is_late() -> bool {
     IS_LATE.load(Ordering::Relaxed)
 }
 
-fn find_maps_with(auxiliary: &Auxiliary) {
-    if IS_LOOKED_FOR.swap(true, Ordering::Relaxed) {
-        return;
+/// Entries of the link map: the program's, and the sensor's own.
+struct Maps {
+    first: *const elf::LinkMap,
+    own: *const elf::LinkMap,
+}
+
+impl Maps {
+    /// Only the base namespace is armed: in another (dlmopen, an auditor) we are not in this list.
+    fn of(auxiliary: &Auxiliary) -> Option<Self> {
+        let headers = auxiliary.get(libc::AT_PHDR).unwrap_or(0);
+        let count = auxiliary.get(libc::AT_PHNUM).unwrap_or(0);
+        // SAFETY: the kernel's word for where the program's headers are mapped.
+        let program = unsafe { Image::of_headers(headers, count, None) };
+        let debug = match program.as_ref().map_or(0, Image::debug) {
+            // Run as `ld.so program`, the headers are the loader's own, and it names its structure itself.
+            0 => loader_debug(auxiliary.get(libc::AT_BASE).unwrap_or(0), program),
+            debug => debug,
+        };
+        // SAFETY: the loader's `struct r_debug`, or 0.
+        let first = unsafe { elf::first_map(debug) };
+        // SAFETY: the first entry or null.
+        let own = unsafe { elf::find_map(first, own_dynamic()) };
+        (!own.is_null()).then_some(Self { first, own })
     }
-    let headers = auxiliary.get(libc::AT_PHDR).unwrap_or(0);
-    let count = auxiliary.get(libc::AT_PHNUM).unwrap_or(0);
-    // SAFETY: the kernel's word for where the program's headers are mapped.
-    let program = unsafe { Image::of_headers(headers, count, None) };
-    let debug = match program.as_ref().map_or(0, Image::debug) {
-        // Run as `ld.so program`, the headers are the loader's own, and it names its structure itself.
-        0 => loader_debug(auxiliary.get(libc::AT_BASE).unwrap_or(0), program),
-        debug => debug,
-    };
-    // SAFETY: the loader's `struct r_debug`, or 0.
-    let first = unsafe { elf::first_map(debug) };
-    // SAFETY: the first entry or null.
-    let own = unsafe { elf::find_map(first, own_dynamic()) };
-    // Only the base namespace is armed: in another (dlmopen, an auditor) we are not in this list.
-    if !own.is_null() {
+
+    fn keep(&self) {
+        if state::OWN_MAP.load(Ordering::Relaxed) != 0 {
+            return;
+        }
         // SAFETY: entries of the link map; ours is not the first, which is the program.
-        let (after_own, after_program) = unsafe { (elf::next_map(own), elf::next_map(first)) };
+        let (after_own, after_program) = unsafe { (elf::next_map(self.own), elf::next_map(self.first)) };
         // The loader, if not libc, follows whatever was preloaded. Behind what is loaded later stands nobody yet.
         IS_LATE.store(after_own.is_null(), Ordering::Relaxed);
         let behind = if after_own.is_null() { after_program } else { after_own };
         state::BEHIND_MAP.store(behind as usize, Ordering::Release);
-        state::OWN_MAP.store(own as usize, Ordering::Release);
-        state::FIRST_MAP.store(first as usize, Ordering::Release);
+        state::OWN_MAP.store(self.own as usize, Ordering::Release);
+        state::FIRST_MAP.store(self.first as usize, Ordering::Release);
     }
 }
 
@@ -133,8 +213,9 @@ fn own_dynamic() -> usize {
 
 /// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
 pub extern "C" fn start() {
-    let Some(auxiliary) = Auxiliary::read() else { return };
-    find_maps_with(&auxiliary);
+    IS_LOOKED_FOR.store(true, Ordering::Relaxed);
+    let Some((auxiliary, maps)) = Auxiliary::find() else { return };
+    maps.keep();
     // Whoever loads us into a program that runs calls `join` next, and says where to report.
     if !is_late() {
         begin(&auxiliary, None);
@@ -148,9 +229,11 @@ pub extern "C" fn start() {
 /// `socket` is a C string.
 pub unsafe extern "C" fn join(socket: *const c_char) -> c_int {
     // SAFETY: the caller's promise.
-    let (Some(socket), Some(auxiliary)) = (unsafe { capture::text(socket, 108) }, Auxiliary::read()) else {
+    let (Some(socket), Some((auxiliary, maps))) = (unsafe { capture::text(socket, 108) }, Auxiliary::find())
+    else {
         return Joined::NotHere as c_int;
     };
+    maps.keep();
     let joined = match (is_late(), state::ring()) {
         (true, None) => begin(&auxiliary, Some(socket)),
         (_, Some(_)) => Joined::Already,

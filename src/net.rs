@@ -130,13 +130,14 @@ pub unsafe fn accept(
 pub unsafe fn sent(call: Call, fd: c_int, message: (*const c_void, usize), address: *const c_void, len: u32) {
     emit::count_often(fd, call.outcome.ret, Way::Out);
     if !call.outcome.failed {
+        let sent = message.1.min(call.outcome.ret as usize);
         // SAFETY: the caller's promise.
-        unsafe { looked_at(call, fd, message, address, len) };
+        unsafe { looked_at(call, fd, (message.0, sent), address, len) };
     }
 }
 
 /// # Safety
-/// As for [`sent`], of a call that succeeded.
+/// As for [`sent`], of a call that succeeded and sent the whole message.
 #[inline(always)]
 unsafe fn looked_at(
     call: Call,
@@ -168,7 +169,7 @@ fn is_new_peer(fd: c_int, hash: u64) -> bool {
 }
 
 /// # Safety
-/// As for [`sent`].
+/// As for [`looked_at`].
 #[cold]
 unsafe fn first_sent(
     call: Call,
@@ -180,7 +181,7 @@ unsafe fn first_sent(
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
     if is_new_peer(fd, fnv(SEED, remote.0)) {
-        emit::after(Call { outcome: Outcome::success(0), ..call }, 0, &NetConnect { fd, remote });
+        emit::after(call, 0, &NetConnect { fd, remote });
     }
     if is_internet(remote.0, dns::PORT) {
         // SAFETY: the caller's promise.
@@ -278,9 +279,11 @@ pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsgh
             unsafe { descriptors_received(call, &message.msg_hdr, flags) };
         } else {
             let header = &message.msg_hdr;
-            let one = Call { outcome: Outcome::success(message.msg_len.into()), ..call };
             // SAFETY: the call succeeded with it.
-            unsafe { looked_at(one, fd, beginning(header), header.msg_name, header.msg_namelen) };
+            let (first, len) = unsafe { beginning(header) };
+            let sent = len.min(message.msg_len as usize);
+            // SAFETY: as above.
+            unsafe { looked_at(call, fd, (first, sent), header.msg_name, header.msg_namelen) };
         }
     }
     emit::count(fd, bytes, way);

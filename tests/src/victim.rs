@@ -73,6 +73,7 @@ pub const ON_MUSL: &[&str] = &[
     "stack_16k",
     "sudden_end",
     "threads_open",
+    "undescribed",
     "vfork_exit",
 ];
 

@@ -300,6 +300,11 @@ fn a_changed_root_is_survived() {
 }
 
 #[test]
+fn a_program_that_nobody_describes_runs_as_bare() {
+    unnoticed("undescribed");
+}
+
+#[test]
 fn orphans_are_left_to_whoever_reaps_them() {
     unnoticed("pid1");
 }

@@ -78,7 +78,7 @@ const AUDIT_NS: u64 = 500_000_000;
 /// A record's time may be later than the round's that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
 /// Numbers are not given away again before this many other processes have come and gone.
-const MOST_BURIED: usize = 256;
+const MOST_BURIED: usize = 4096;
 /// How long the thread reads nothing for the sake of a full sink, at a time and in all.
 const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_PAUSE_NS: u64 = 100_000_000;
@@ -498,9 +498,36 @@ impl Drain {
         }
         let identity = self.identify_child(source_index, own_pid, own_ppid);
         let is_inherited = self.sources[source_index].is_inherited;
-        let index = self.add_image(source_index, Some(slot), identity, is_inherited, None);
+        let key = (identity.pid_ns, identity.pid);
+        let next = self.by_pid.get(&key).copied().filter(|next| {
+            self.images.get(*next).is_some_and(|image| {
+                image.source != source_index && (image.end.is_none() || image.ppid == Some(own_ppid))
+            })
+        });
+        let life = next.and_then(|next| Some(self.images.get(next)?.life));
+        let is_buried = key.0.is_none() && identity.pidfd.is_none() && self.buried.contains(&key.1);
+        let index = self.add_image(source_index, Some(slot), identity, is_inherited, life);
         self.images[index].own_ppid = own_ppid;
+        if let Some(next) = next {
+            self.by_pid.insert(key, next);
+            self.precede(index, next);
+        } else if is_buried {
+            // Its process's end was told already, with that of its next image.
+            self.end_by_exec(index, now_ns());
+        }
         Some(index)
+    }
+
+    /// An image turns out to be the one before `next`: the doorman came to the hello of the program that the child executed
+    /// before he came to that of the ring that it was forked in.
+    fn precede(&mut self, index: usize, next: usize) {
+        self.end_by_exec(index, now_ns());
+        let later = &mut self.images[next];
+        if later.process.is_none() && later.before.is_none() {
+            later.before = Some(index);
+        } else {
+            self.images[index].after = Some(next);
+        }
     }
 
     /// Who the child `own_pid` of a ring's process is. A number that belongs to somebody else's process is not believed.
@@ -547,9 +574,10 @@ impl Drain {
                 }
             };
             let owner = self.by_pid.get(&(None, own_pid)).and_then(|index| self.images.get(*index));
-            // A process with a ring of its own does not write here any more, or never did.
+            // A process with a ring of its own does not write here any more, or never did; not so if it is a child of these.
             let is_taken = owner.is_some_and(|image| image.source != source_index && image.end.is_none());
-            if is_plausible && !is_taken {
+            let is_child = parent.flatten().is_some_and(is_member);
+            if is_plausible && (!is_taken || is_child) {
                 return child;
             }
         }
@@ -615,6 +643,16 @@ impl Drain {
         let Some(image) = self.images.get_mut(index) else { return };
         if image.end.is_some() {
             return;
+        }
+        // A fork child that counted or noted something, but wrote no record: its slot was taken after its parent told of it.
+        if image.slot.is_none()
+            && image.books.is_none()
+            && let Some(source) = self.sources.get_mut(image.source)
+            && let Some(slot) = source.unclaimed_slot_of(image.own_pid)
+        {
+            source.give_slot(slot, index);
+            image.slot = Some(slot);
+            image.queue.begins();
         }
         let read_to = self.sources.get(image.source).map_or(0, Source::tail);
         image.end = Some(End { how, at_ns, noticed_ns: at_ns, read_to });

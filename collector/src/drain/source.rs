@@ -228,6 +228,11 @@ impl Source {
         self.taken_slots().into_iter().find(|(_, taken_by)| *taken_by == own_pid).map(|(slot, _)| slot)
     }
 
+    /// The same, where no image is known to write there.
+    pub fn unclaimed_slot_of(&self, own_pid: u32) -> Option<u8> {
+        self.slot_of(own_pid).filter(|slot| self.images[usize::from(*slot)].is_none())
+    }
+
     /// Whether nobody who could have reserved the record at the cursor lives.
     pub fn is_writer_dead(&self, unfinished: &Unfinished, images: &Slab<Image>) -> bool {
         let is_dead = |index: usize| images.get(index).is_none_or(|image| image.end.is_some());

@@ -115,6 +115,23 @@ fn child_that_died_before_its_first_record_was_read_ends_once() {
 }
 
 #[test]
+fn silent_child_that_took_its_slot_late_ends_once_and_gives_it_back() {
+    let (mut harness, sensor) = started(10);
+    sensor.forked(0, 11);
+    harness.round();
+    let slot = sensor.take_slot(11, 10);
+    sensor.ring.slot(slot).exit_status.store(5, Ordering::Relaxed);
+    harness.die(11, 4);
+    harness.round();
+    let taken_by = sensor.ring.slot(slot).pid.load(Ordering::Relaxed);
+
+    let events = harness.finish();
+
+    assert_eq!(0, taken_by);
+    assert_eq!(vec!["process.start 10", "process.fork 10", "process.exit 11 4"], brief(&events, &["code"]));
+}
+
+#[test]
 fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() {
     let (mut harness, shell) = started(10);
     shell.open(0, "kept", 5, 0);
@@ -156,6 +173,49 @@ fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() 
 }
 
 /// A shell whose child executed a program that said hello, ended, and was known to be dead before its hello was read.
+#[test]
+fn program_whose_hello_is_heard_before_its_parents_is_one_process_with_what_it_was_forked_as() {
+    for has_died in [false, true] {
+        program_is_heard_before_its_parent(has_died);
+    }
+}
+
+fn program_is_heard_before_its_parent(has_died: bool) {
+    let mut harness = Harness::new();
+    let shell = Sensor::new(10, MIN_DATA_LEN);
+    shell.start("/bin/sh", "/home/u");
+    let slot = shell.take_slot(11, 10);
+    shell.forked(0, 11);
+    shell.open(slot, "log", 4, 0);
+    let program = Sensor::new(11, MIN_DATA_LEN);
+    program.start("/bin/other", "/home/u");
+    program.close(0, 4);
+    harness.attach(&program, 10);
+    if has_died {
+        harness.die(11, 3);
+    }
+    harness.attach(&shell, 1);
+    harness.round();
+    if !has_died {
+        harness.die(11, 3);
+    }
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10 /bin/sh",
+            "process.fork 10",
+            "file.open 11 /home/u/log",
+            "process.start 11 /bin/other",
+            "file.close 11 /home/u/log",
+            "process.exit 11 3 3",
+        ],
+        brief(&events, &["path", "code", "events"])
+    );
+}
+
 fn late_hello(born_after_death: bool) -> Vec<serde_json::Value> {
     let (mut harness, shell) = started(10);
     let slot = shell.take_slot(11, 10);
