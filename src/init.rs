@@ -379,7 +379,8 @@ fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
                 Ok(made) => (0, Some(made.memfd)),
                 Err(blind) => (blind as u8, None),
             };
-            (made, say_hello(socket, image, blind, memfd))
+            let pid_ns = if is_near { 0 } else { namespace_apart(socket, memfd) };
+            (made, say_hello(socket, image, blind, memfd, pid_ns, wishes.container))
         });
         sys::close(socket);
         is_sent
@@ -445,7 +446,21 @@ fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, u
 /// cannot name.
 fn is_trusted(socket: c_int, euid: u32) -> bool {
     const OVERFLOW_UID: u32 = 65534;
-    sys::peer_uid(socket).is_ok_and(|uid| uid == 0 || uid == OVERFLOW_UID || uid == euid)
+    sys::peer(socket).is_ok_and(|peer| [0, OVERFLOW_UID, euid].contains(&peer.uid))
+}
+
+/// The inode of our pid namespace, where the collector's process has no number in it; else 0.
+///
+/// A collector in a namespace beside ours has no number for us either, and before Linux 6.5 no descriptor of us: our pid
+/// means something to it only with the namespace. The ring is then held in a way that ends with the last of us.
+fn namespace_apart(socket: c_int, memfd: Option<c_int>) -> u64 {
+    if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) {
+        return 0;
+    }
+    if let Some(memfd) = memfd {
+        sys::hold(memfd);
+    }
+    sys::inode(c"/proc/self/ns/pid").unwrap_or(0)
 }
 
 /// A ring that is mapped, and the file behind it.
@@ -487,7 +502,14 @@ fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
     Ok(Made { ring, data_len, page, memfd })
 }
 
-fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> bool {
+fn say_hello(
+    socket: c_int,
+    image: &Start,
+    blind: u8,
+    memfd: Option<c_int>,
+    pid_ns: u64,
+    container: &[u8],
+) -> bool {
     let mut path: [u8; 4096];
     let exe = match blind {
         0 => &[],
@@ -507,6 +529,8 @@ fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> b
         own_fds: [socket, memfd.unwrap_or(-1)],
         blind,
         exe,
+        pid_ns,
+        container,
     };
     let mut buffer = MaybeUninit::<[u8; hello::MAX_LEN]>::zeroed();
     // SAFETY: zeroes are valid bytes.

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use crate::clock::TimeWriter;
+use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 
 /// Writes events; keeps what the next one probably shares with the last.
@@ -86,6 +87,9 @@ impl JsonWriter {
             }
             number_if(",\"uid\":", who.uid, text);
             number_if(",\"euid\":", who.euid, text);
+            if let Some(container) = &who.container {
+                facts(container, text);
+            }
         }
         out.extend_from_slice(&self.text);
     }
@@ -119,6 +123,18 @@ impl JsonWriter {
             }
         }
     }
+}
+
+/// What is known of a container, as an object.
+fn facts(container: &Container, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"container\":{");
+    for (index, (name, text)) in container.facts().enumerate() {
+        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        string(text.as_bytes(), out);
+    }
+    out.push(b'}');
 }
 
 fn key(name: &str, suffix: &str, out: &mut Vec<u8>) {
@@ -358,6 +374,19 @@ mod tests {
             ),
             String::from_utf8(line).unwrap()
         );
+    }
+
+    #[test]
+    fn container_is_an_object_of_what_is_known_of_it() {
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who_in(&sample::container("4f2c", "a\"b")));
+        batch.push(sample::head(Kind::ProcessExit));
+        let mut line = Vec::new();
+
+        JsonWriter::default().write(&batch, &batch.events[0], &mut line);
+
+        let object: Json = serde_json::from_slice(&line).unwrap();
+        assert_eq!(serde_json::json!({"id": "4f2c", "name": "a\"b"}), object["container"]);
     }
 
     #[test]

@@ -8,9 +8,11 @@
 
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use wire::ring::Memory;
 use wire::ring::layout::{Mapped, data_len_of, file_len};
 
 /// A ring's memory, unmapped when dropped.
@@ -80,6 +82,14 @@ impl Mapping {
     /// Bytes of the ring's data.
     pub fn data_len(&self) -> u64 {
         self.data_len
+    }
+
+    /// Whether writers are about to run out of space.
+    pub fn is_half_full(&self) -> bool {
+        // Relaxed: two words of a hostile process's, for a guess.
+        let (tail, head) =
+            (self.mapped.tail().load(Ordering::Relaxed), self.mapped.head().load(Ordering::Relaxed));
+        tail.wrapping_sub(head) > self.data_len / 2
     }
 
     /// Gives the whole pages within `len` bytes from `offset` of the file back to the system; they read as zeroes.

@@ -49,6 +49,7 @@ use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 
 use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
 use crate::clock::now_ns;
+use crate::container::{Claim, Container};
 use crate::enrich::{Effect, Enricher, Process};
 use crate::event::{Batch, Who};
 use crate::kernel;
@@ -106,6 +107,9 @@ struct Told {
     at_ns: u64,
 }
 
+/// What a process is called: its pid namespace (`None`: ours) and its pid there. Two containers may both have a pid 1.
+type Name = (Option<u64>, u32);
+
 /// A batch that a sink may still have.
 struct Unwritten {
     batch: Weak<Batch>,
@@ -118,7 +122,7 @@ pub struct Drain {
     sources: Slab<Source>,
     images: Slab<Image>,
     /// The live image of a process, by pid namespace (`None`: ours) and pid.
-    by_pid: FxHashMap<(Option<u64>, u32), usize>,
+    by_pid: FxHashMap<Name, usize>,
     /// The processes of the images, with their ledgers.
     lives: Lives,
     /// Images whose queue is not empty.
@@ -139,9 +143,9 @@ pub struct Drain {
     limit_ns: u64,
     /// An end was told, or an earlier time for one, since [`Self::ends`] looked.
     has_news_of_ends: bool,
-    told: FxHashMap<u32, Told>,
+    told: FxHashMap<Name, Told>,
     /// Processes whose end was reported last.
-    buried: VecDeque<u32>,
+    buried: VecDeque<Name>,
     enricher: Enricher,
     outlets: Outlets,
     deathwatch: Deathwatch,
@@ -344,6 +348,10 @@ impl Drain {
                     self.end(index, Ending::Death, at_ns);
                 }
             }
+            News::Renamed(before, after) => {
+                self.images.iter_mut().for_each(|(_, image)| image.rename(&before, &after));
+                self.sources.iter_mut().for_each(|(_, source)| source.rename(&before, &after));
+            }
             News::Exited(exited) => self.reaped(&exited),
             News::FinishWhenIdle => self.ending_wish = Wish::EndWhenIdle,
             News::Finish => self.ending_wish = Wish::End,
@@ -406,7 +414,7 @@ impl Drain {
         is_inherited: bool,
         life: Option<LifeId>,
     ) -> usize {
-        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe } = identity;
+        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe, claim } = identity;
         let serial = self.next_serial;
         self.next_serial += 1;
         let life = self.lives.enter(life);
@@ -420,6 +428,7 @@ impl Drain {
             ppid,
             uid,
             pid_ns,
+            claim,
             pidfd,
             queue: crate::order::Queue::default(),
             process: None,
@@ -580,6 +589,7 @@ impl Drain {
             uid: stat.map(|(uid, _)| uid).or(identity.uid),
             euid: stat.map(|(_, euid)| euid).or(identity.uid),
             pid_ns: identity.pid_ns,
+            container: self.container_of(identity.pid_ns, identity.ppid, identity.claim.as_ref(), None),
         };
         let mut process = Process::new(who, 0);
         self.enricher.blind(&mut process, now_ns(), exe, reason);
@@ -593,20 +603,20 @@ impl Drain {
         };
         let at_ns = now_ns();
         let told = Told { status: exited.wait_status, usage: Some(usage), is_launcher: true, at_ns };
-        self.tell(exited.pid.cast_unsigned(), told);
+        self.tell((None, exited.pid.cast_unsigned()), told);
     }
 
-    /// Notes what a wait said of the process `pid`; a live image of it has thereby ended.
-    fn tell(&mut self, pid: u32, told: Told) {
+    /// Notes what a wait said of a process; a live image of it has thereby ended.
+    fn tell(&mut self, name: Name, told: Told) {
         if self.told.len() > 1024 {
             self.told.retain(|_, old| told.at_ns.saturating_sub(old.at_ns) < TOLD_NS);
         }
         let is_better = self
             .told
-            .get(&pid)
+            .get(&name)
             .is_none_or(|old| !old.is_launcher || told.at_ns.saturating_sub(old.at_ns) > TOLD_NS);
         if is_better {
-            self.told.insert(pid, told);
+            self.told.insert(name, told);
         }
     }
 
@@ -909,7 +919,7 @@ impl Drain {
         let own_ppid = self.images[index].own_pid;
         let identity = self.identify_child(source_index, own_child, own_ppid);
         // A parent that gets the processor late tells of a child that has come and gone.
-        let is_buried = self.buried.contains(&identity.pid);
+        let is_buried = self.buried.contains(&(identity.pid_ns, identity.pid));
         if is_buried || (identity.pid_ns.is_some() && pid_ns.is_none()) {
             return;
         }
@@ -945,7 +955,7 @@ impl Drain {
                 None => return,
             }
         };
-        self.tell(pid, told);
+        self.tell((pid_ns, pid), told);
         let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied() else { return };
         let Some(image) = self.images.get_mut(child) else { return };
         match &mut image.end {
@@ -974,14 +984,6 @@ impl Drain {
         let ppid = image.ppid.or(own_view.then_some(start.parent.0));
         let before = image.before.filter(|before| self.images.contains(*before));
         let parent = ppid.and_then(|ppid| self.by_pid.get(&(pid_ns, ppid)).copied());
-        let who = Who {
-            pid,
-            ppid,
-            exe: exe.into(),
-            uid: Some(start.real_uid.0),
-            euid: Some(start.effective_uid.0),
-            pid_ns,
-        };
         let mut inherited = None;
         if let Some(before) = before {
             while self.deliver_first(before) {}
@@ -998,6 +1000,16 @@ impl Drain {
             // It was spawned: what its parent had open and does not close at exec is its own.
             inherited = Some(settle::without_cloexec(process));
         }
+        let same_process = before.and(inherited.as_ref());
+        let who = Who {
+            pid,
+            ppid,
+            exe: exe.into(),
+            uid: Some(start.real_uid.0),
+            euid: Some(start.effective_uid.0),
+            pid_ns,
+            container: self.container_of(pid_ns, ppid, self.images[index].claim.as_ref(), same_process),
+        };
         let mut process = self.enricher.start(start, who, serial, inherited.as_ref());
         let image = &mut self.images[index];
         for (fd, link) in image.seed.drain(..) {
@@ -1047,6 +1059,7 @@ impl Drain {
                     uid: uids.map(|(uid, _)| uid).or(image.uid),
                     euid: uids.map(|(_, euid)| euid).or(image.uid),
                     pid_ns: image.pid_ns,
+                    container: self.container_of(image.pid_ns, image.ppid, image.claim.as_ref(), None),
                 };
                 let mut process = Process::new(who, serial);
                 if let Some(cwd) = procfs::cwd(image.pid).filter(|_| is_visible) {
@@ -1060,6 +1073,32 @@ impl Drain {
             process.seed(fd, &link);
         }
         image.process = Some(process);
+    }
+
+    /// The container that a process is in. The kernel's word counts first; then a process that executes a program stays
+    /// where it is; then comes what it says itself; and one that says nothing, its environment having been emptied, is
+    /// where its parent is, or who else is in its pid namespace.
+    fn container_of(
+        &self,
+        pid_ns: Option<u64>,
+        ppid: Option<u32>,
+        claim: Option<&Claim>,
+        same_process: Option<&Process>,
+    ) -> Option<Arc<Container>> {
+        let certain = claim.filter(|claim| claim.is_certain);
+        let of = |process: &Process| process.who.container.clone();
+        let of_image = |image: &Image| image.process.as_ref().and_then(of);
+        certain
+            .map(|claim| Arc::clone(&claim.container))
+            .or_else(|| same_process.and_then(of))
+            .or_else(|| claim.map(|claim| Arc::clone(&claim.container)))
+            .or_else(|| of_image(self.images.get(*self.by_pid.get(&(pid_ns, ppid?))?)?))
+            .or_else(|| {
+                // 0 is a namespace that nobody could name.
+                let pid_ns = pid_ns.filter(|pid_ns| *pid_ns != 0)?;
+                let mut mates = self.images.iter().filter(|(_, image)| image.pid_ns == Some(pid_ns));
+                mates.find_map(|(_, image)| of_image(image))
+            })
     }
 
     /// The image that a fork child was forked from, if it is still known.

@@ -22,7 +22,7 @@ use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
 use super::{Drain, now_ns};
 use crate::attach::{Attached, Doorman, Identity};
-use crate::drain::bells::Doorbell;
+use crate::container::Authority;
 use crate::mapping::Mapping;
 use crate::outputs::{Destination, Format, Opening, Output};
 use crate::sinks::{Backlog, Outlets, RunFacts};
@@ -205,7 +205,8 @@ impl Harness {
         let outputs = [Output { format, destination: Destination::File(output.clone()) }];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, _) = crossbeam_channel::unbounded();
-        let doorman = Doorman::new(Vec::new(), None, None, news_tx, Arc::new(Doorbell::default())).unwrap();
+        let doorman =
+            Doorman::new(Vec::new(), None, None, Authority::default(), news_tx, Arc::default()).unwrap();
         let mut drain = Drain::new(outlets, doorman.deathwatch(), doorman.reply());
         drain.told_until_ns = u64::MAX;
         drain.heard_until_ns = u64::MAX;

@@ -1,6 +1,7 @@
 //! One ring as the drain thread reads it: how far, by whom it is written, and what holds it up.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use slab::Slab;
@@ -8,6 +9,7 @@ use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, Reader, Unfinished};
 
 use super::image::Image;
+use crate::container::Container;
 use crate::enrich::Process;
 use crate::launch::protocol::RingId;
 use crate::mapping::Mapping;
@@ -105,6 +107,12 @@ impl Source {
     /// What was known of the image that made the ring, if it was forgotten.
     pub fn owner(&self) -> Option<&Process> {
         self.owner.as_ref()
+    }
+
+    /// Takes up that more is known of the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        let departed = self.departed.iter_mut().map(|(_, process)| process);
+        departed.chain(&mut self.owner).for_each(|process| process.rename(before, after));
     }
 
     /// The ring's memory.
