@@ -32,7 +32,7 @@ use crate::failure::{Failure, say};
 use crate::kernel;
 use crate::launch::channel::{CollectorEnd, Received};
 use crate::launch::protocol::{Exited, RingId, ToCollector, ToLauncher};
-use crate::mapping::Mapping;
+use crate::mapping::{Lifeline, Mapping};
 use crate::procfs;
 use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION, KeptRing};
 use crate::stop::StopSignals;
@@ -76,6 +76,10 @@ pub struct Attached {
     pub mapping: Mapping,
     /// The process whose image made it.
     pub identity: Identity,
+    /// Tells when nobody can write to it any more, of processes whose deaths nobody else may tell.
+    pub lifeline: Option<Lifeline>,
+    /// The pid namespace of its process as that says, where the collector has no number there; else 0.
+    pub own_ns: u64,
     /// Descriptors that /proc may still show and that are the sensor's.
     pub own_fds: [i32; 2],
     /// Whether another collector read it before, and died.
@@ -343,6 +347,8 @@ impl Doorman {
                         id,
                         mapping,
                         identity,
+                        lifeline: None,
+                        own_ns: 0,
                         own_fds: [-1; 2],
                         is_inherited: true,
                     })));
@@ -689,8 +695,13 @@ impl Doorman {
             self.complain(&format!("process {} sent no ring and is not seen", identity.pid));
             return;
         };
-        match Mapping::of(&memfd) {
-            Ok(mapping) => {
+        let kept = self.launcher.as_ref().and_then(|_| memfd.try_clone().ok());
+        let mapped = match hello.pid_ns {
+            0 => Mapping::of(&memfd).map(|mapping| (mapping, None)),
+            _ => Mapping::apart_of(memfd),
+        };
+        match mapped {
+            Ok((mapping, lifeline)) => {
                 self.rush.note(&identity);
                 // At once, since a short-lived program is gone soon. Not every sensor says it itself.
                 let exe = identity.pid_ns.is_none().then(|| procfs::exe(identity.pid)).flatten();
@@ -698,9 +709,16 @@ impl Doorman {
                 let id = self.next_ring;
                 self.next_ring += 1;
                 let blob = Note::of(&identity, hello.container).encode();
-                self.tell_launcher(&ToLauncher::Keep { id, blob }, Some(&memfd));
-                let own_fds = hello.own_fds;
-                let attached = Box::new(Attached { id, mapping, identity, own_fds, is_inherited: false });
+                self.tell_launcher(&ToLauncher::Keep { id, blob }, kept.as_ref());
+                let attached = Box::new(Attached {
+                    id,
+                    mapping,
+                    identity,
+                    lifeline,
+                    own_ns: hello.pid_ns,
+                    own_fds: hello.own_fds,
+                    is_inherited: false,
+                });
                 if let Some(attached) = self.park(key, attached) {
                     self.tell(News::Attached(attached));
                 }

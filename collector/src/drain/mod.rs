@@ -94,6 +94,8 @@ const RELEASE_BYTES: u64 = 64 * 1024;
 /// A batch goes to the sinks when it has this many events, or bytes.
 const BATCH_EVENTS: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
+/// How long a program takes to say hello, at most, where nothing but that tells that it was started.
+const START_NS: u64 = 10_000_000_000;
 /// What waits told of children that are not ours is not kept longer than this.
 const TOLD_NS: u64 = 10_000_000_000;
 
@@ -360,10 +362,11 @@ impl Drain {
 
     fn attach(&mut self, attached: Attached) {
         let now = now_ns();
-        let Attached { id, mapping, identity, own_fds, is_inherited } = attached;
-        let mut source = Source::new(id, mapping, is_inherited, now);
+        let Attached { id, mapping, lifeline, identity, own_ns, own_fds, is_inherited } = attached;
+        let mut source = Source::new(id, mapping, lifeline, is_inherited, now);
         source.shares_pids = identity.pid_ns.is_none() && identity.pid == identity.own_pid;
         source.pid_ns = identity.pid_ns;
+        source.own_ns = own_ns;
         let key = (identity.pid_ns, identity.pid);
         let parent = identity.ppid.and_then(|ppid| self.by_pid.get(&(identity.pid_ns, ppid)).copied());
         // The same process may have written into its parent's ring before, without our having read anything of it.
@@ -577,7 +580,7 @@ impl Drain {
                 }
             }
         }
-        own_view(0)
+        own_view(source.own_ns)
     }
 
     fn blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
@@ -944,19 +947,24 @@ impl Drain {
     fn child_ended(&mut self, index: usize, own_child: u32, told: Told) {
         let Some(parent) = self.images.get(index) else { return };
         let (source_index, pid_ns) = (parent.source, parent.pid_ns);
-        let pid = if self.sources[source_index].shares_pids || pid_ns.is_some() {
-            own_child
+        let name = if self.sources[source_index].shares_pids || pid_ns.is_some() {
+            (pid_ns, own_child)
         } else {
-            let known = self.images.iter().find(|(_, image)| {
-                image.own_pid == own_child && image.pid_ns.is_none() && image.own_pid != image.pid
-            });
-            match known {
-                Some((_, image)) => image.pid,
+            // By its own number, among those of the same namespace.
+            let own_ns = self.sources[source_index].own_ns;
+            let is_mate = |image: &Image| {
+                self.sources.get(image.source).is_some_and(|source| source.own_ns == own_ns)
+                    && (image.pid_ns.is_some() || image.own_pid != image.pid)
+            };
+            let mut known =
+                self.images.iter().filter(|(_, image)| image.own_pid == own_child && is_mate(image));
+            match known.next() {
+                Some((_, image)) => (image.pid_ns, image.pid),
                 None => return,
             }
         };
-        self.tell((pid_ns, pid), told);
-        let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied() else { return };
+        self.tell(name, told);
+        let Some(child) = self.by_pid.get(&name).copied() else { return };
         let Some(image) = self.images.get_mut(child) else { return };
         match &mut image.end {
             // We may have learnt of it much later.
@@ -1191,6 +1199,29 @@ impl Drain {
         for index in sources {
             self.sources[index].punch_if_idle(now);
         }
+        self.end_abandoned(now);
+    }
+
+    /// Notes that the processes are dead of whom no pidfd, but a ring that nobody has mapped any more tells. One that asked
+    /// for a program may be on its way there.
+    fn end_abandoned(&mut self, now: u64) {
+        let is_open = |image: &Image| {
+            let is_on_its_way =
+                image.asked.as_ref().is_some_and(|asked| now.saturating_sub(asked.at_ns) < START_NS);
+            image.end.is_none() && image.pidfd.is_none() && !is_on_its_way
+        };
+        let mut abandoned: FxHashMap<usize, bool> = FxHashMap::default();
+        let mut dead = Vec::new();
+        for (index, image) in self.images.iter().filter(|(_, image)| is_open(image)) {
+            let source = self.sources.get(image.source);
+            let is_abandoned = || source.is_some_and(Source::is_abandoned);
+            if *abandoned.entry(image.source).or_insert_with(is_abandoned) {
+                dead.push(index);
+            }
+        }
+        for index in dead {
+            self.end(index, Ending::Death, now);
+        }
     }
 
     /// Whether an image became, some time ago, a program that has not said hello.
@@ -1212,11 +1243,13 @@ impl Drain {
         let (Some(asked), Some(process)) = (image.asked.take(), &mut image.process) else { return };
         let visible = if image.pid_ns.is_none() { procfs::exe(image.pid) } else { None };
         let exe = visible.unwrap_or_else(|| asked.path.to_vec());
-        let pid = image.pid_ns.is_none().then_some(image.pid);
-        let reason = match blind::reason(Path::new(OsStr::from_bytes(&exe)), pid) {
-            blind::UNKNOWN if asked.is_barred => "seccomp",
-            reason => reason,
+        let reason = match image.pid_ns {
+            None => blind::reason(Path::new(OsStr::from_bytes(&exe)), Some(image.pid)),
+            // A file of this name here would be another one.
+            Some(_) => blind::UNREADABLE,
         };
+        let is_unexplained = matches!(reason, blind::UNKNOWN | blind::UNREADABLE);
+        let reason = if is_unexplained && asked.is_barred { "seccomp" } else { reason };
         process.set_exe(&exe);
         self.enricher.blind(process, now, &asked.path, reason);
     }
@@ -1273,6 +1306,7 @@ impl Drain {
         for index in dead {
             self.end(index, Ending::Death, now);
         }
+        self.end_abandoned(now);
         // Programs that live on and write without end are not waited for.
         let patience = now + 2_000_000_000;
         loop {

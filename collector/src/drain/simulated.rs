@@ -64,6 +64,8 @@ impl Sensor {
         Attached {
             id: u64::from(self.pid),
             mapping: Mapping::of(&self.memfd).unwrap(),
+            lifeline: None,
+            own_ns: 0,
             own_fds: [-1; 2],
             identity: Identity {
                 pid: self.pid,

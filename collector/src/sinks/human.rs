@@ -415,10 +415,10 @@ mod tests {
         let pids_to_kinds: Vec<&str> = text.lines().map(|line| &line[13..line.len() - 13]).collect();
         assert_eq!(
             vec![
-                "4121       cat            ",
-                "4121       b               cat            ",
-                "4121       web             cat            ",
-                "4121       -               cat            ",
+                "4121      cat            ",
+                "4121      b               cat            ",
+                "4121      web             cat            ",
+                "4121      -               cat            ",
             ],
             pids_to_kinds
         );
