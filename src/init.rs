@@ -452,13 +452,15 @@ fn is_trusted(socket: c_int, euid: u32) -> bool {
 /// The inode of our pid namespace, where the collector's process has no number in it; else 0.
 ///
 /// A collector in a namespace beside ours has no number for us either, and before Linux 6.5 no descriptor of us: our pid
-/// means something to it only with the namespace. The ring is then held in a way that ends with the last of us.
+/// means something to it only with the namespace. The ring is then held in a way that ends with the last of us, and the
+/// status noted with which each of us ends.
 fn namespace_apart(socket: c_int, memfd: Option<c_int>) -> u64 {
     if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) {
         return 0;
     }
     if let Some(memfd) = memfd {
         sys::hold(memfd);
+        exits::ask_for_status();
     }
     sys::inode(c"/proc/self/ns/pid").unwrap_or(0)
 }
