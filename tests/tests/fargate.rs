@@ -527,6 +527,39 @@ fn containers_are_told_apart_on_a_kernel_that_gives_no_descriptor_of_a_peer() {
     two_containers(&Task::with_path(), true);
 }
 
+/// A container that is killed as a whole, as ECS does it in the end.
+fn killed_container(is_old: bool) {
+    let task = Task::with_path();
+    let metadata = Metadata::start(Endpoint::Answers);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let port = listener.local_addr().expect("bound").port();
+    let collector = task.collect(&metadata, &["jsonl:/tmp/events.jsonl"], is_old);
+    let worker = child::start(task.worker("worker", &metadata.uri("worker"), port, 5), b"");
+    let has =
+        |what: &str| fs::read_to_string(task.output("events.jsonl")).is_ok_and(|text| text.contains(what));
+    wait_until("what the worker does", || has("net.connect"));
+
+    drop(worker);
+    wait_until("the end of the worker", || has("\"cause\":\"unknown\""));
+    collector.stop();
+
+    let events = task.events("events.jsonl", Expect::NothingLost);
+    let ends = ends(&events, "worker");
+    assert_eq!((4, Some("unknown")), (ends.len(), ends.get(&1).map(String::as_str)), "{ends:?}");
+    let files = events.closes("worker");
+    assert_eq!(1, files.len(), "what its death closed: {}", events.outline());
+}
+
+#[test]
+fn container_that_is_killed_is_known_to_be_gone() {
+    killed_container(false);
+}
+
+#[test]
+fn container_that_is_killed_is_known_to_be_gone_without_a_descriptor_of_it_too() {
+    killed_container(true);
+}
+
 #[test]
 fn collector_as_first_process_reaps_and_ends_when_told() {
     let task = Task::with_path();
