@@ -865,6 +865,7 @@ mod tests {
     use super::*;
     use crate::drain::simulated::Sensor;
     use crate::launch::channel::{LauncherEnd, pair};
+    use wire::ring::Memory;
     use wire::ring::layout::MIN_DATA_LEN;
 
     struct Door {
@@ -997,6 +998,111 @@ mod tests {
 
         assert!(door.news().is_empty());
         assert!(door.doorman.guests.is_empty());
+    }
+
+    /// A metadata endpoint that answers once it is told to, and a doorman who asks it.
+    fn door_with_endpoint() -> (Door, String, Sender<()>) {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer_tx, answer_rx) = crossbeam_channel::unbounded();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            if answer_rx.recv().is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"Name\":\"web\"}");
+            }
+        });
+        let authority = Authority::parse(address.to_string().as_ref()).unwrap();
+        (door_asking(None, authority), format!("http://{address}/v4/id"), answer_tx)
+    }
+
+    fn short_names(news: &[News]) -> Vec<&str> {
+        let attached = news.iter().filter_map(|news| match news {
+            News::Attached(attached) => Some(attached),
+            _ => None,
+        });
+        attached
+            .map(|attached| attached.identity.claim.as_ref().map_or("", |claim| claim.container.short_name()))
+            .collect()
+    }
+
+    impl Door {
+        fn say_hello(&self, uri: &str) -> Sensor {
+            let sensor = Sensor::new(1, MIN_DATA_LEN);
+            self.knock(&packet(&Hello { container: uri.as_bytes(), ..hello() }), Some(&sensor.memfd));
+            sensor
+        }
+
+        /// The news once `is_it`, or those of a second.
+        fn news_when(&mut self, is_it: impl Fn(&[News]) -> bool) -> Vec<News> {
+            let mut news = Vec::new();
+            for _ in 0..200 {
+                self.doorman.hear_containers();
+                news.extend(self.news());
+                if is_it(&news) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            news
+        }
+    }
+
+    #[test]
+    fn first_processes_of_a_container_are_told_of_in_order_with_its_name() {
+        let (mut door, uri, answer_tx) = door_with_endpoint();
+        let _first = door.say_hello(&uri);
+        // Its next image, in an emptied environment.
+        let _second = door.say_hello("");
+        let before = door.news();
+        door.doorman.is_idle.store(door.doorman.parked.is_empty(), Ordering::SeqCst);
+        let is_told = door.doorman.deathwatch().has_told_all();
+
+        answer_tx.send(()).unwrap();
+        let after = door.news_when(|news| short_names(news).len() == 2);
+        let _third = door.say_hello(&uri);
+        let later = door.news();
+
+        assert!(before.is_empty() && !is_told, "{before:?}");
+        assert!(matches!(after[0], News::Renamed(..)), "{after:?}");
+        assert_eq!((vec!["web", ""], vec!["web"]), (short_names(&after), short_names(&later)));
+    }
+
+    #[test]
+    fn container_whose_name_does_not_come_is_told_of_by_its_id() {
+        let (mut door, uri, _answer_tx) = door_with_endpoint();
+        let begun = Instant::now();
+        let _sensor = door.say_hello(&uri);
+
+        let news = door.news_when(|news| !news.is_empty());
+
+        let waited = begun.elapsed();
+        assert_eq!(vec!["id"], short_names(&news));
+        assert!(waited > Duration::from_millis(250) && waited < Duration::from_secs(1), "{waited:?}");
+    }
+
+    #[test]
+    fn ring_that_fills_waits_for_no_name_and_the_end_for_no_longer() {
+        let (mut door, uri, _answer_tx) = door_with_endpoint();
+        let sensor = door.say_hello(&uri);
+        assert!(door.news().is_empty());
+        while sensor.ring.tail().load(Ordering::Relaxed) <= MIN_DATA_LEN / 2 {
+            sensor.start("/bin/prog", "/");
+        }
+        door.doorman.hear_containers();
+        let when_full = door.news();
+        let _other = door.say_hello(&uri);
+        assert!(door.news().is_empty());
+
+        door.doorman.finish();
+        let at_the_end = door.news();
+
+        assert_eq!(vec!["id"], short_names(&when_full));
+        assert!(
+            matches!(at_the_end.as_slice(), [News::Attached(_), News::Finish]),
+            "told before the end: {at_the_end:?}"
+        );
     }
 
     #[test]

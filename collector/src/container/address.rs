@@ -2,6 +2,7 @@
 //! collector must not become somebody's means to reach what only it can reach.
 
 use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::failure::Failure;
 
@@ -38,12 +39,14 @@ impl Authority {
         }
     }
 
-    /// A host, or a host and a port.
+    /// An address, or an address and a port. No name: what it stands for could change.
     pub fn parse(value: &OsStr) -> Result<Self, Failure> {
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-        let text = value.to_str().filter(|text| text.bytes().all(is_host) && text.len() <= LONGEST_ID);
-        text.map(|text| Self(text.into())).ok_or_else(|| {
-            Failure::usage(format!("{VARIABLE}='{}' is no host; give HOST or HOST:PORT", value.display()))
+        let is_address = |text: &&str| text.parse::<Ipv4Addr>().is_ok() || text.parse::<SocketAddr>().is_ok();
+        value.to_str().filter(is_address).map(|text| Self(text.into())).ok_or_else(|| {
+            Failure::usage(format!(
+                "{VARIABLE}='{}' is no address; give one as 169.254.170.2 or 127.0.0.1:5000",
+                value.display()
+            ))
         })
     }
 
@@ -120,6 +123,9 @@ mod tests {
 
         assert!(authority.address(b"http://127.0.0.1:5000/v4/a").is_some());
         assert!(authority.address(b"http://169.254.170.2/v4/a").is_none());
-        assert_eq!(64, Authority::parse("http://x/".as_ref()).unwrap_err().status());
+        for wrong in ["http://127.0.0.1/", "localhost:80", "127.0.0.1:", "127.0.0.1/v4", "", "off"] {
+            assert_eq!(64, Authority::parse(wrong.as_ref()).unwrap_err().status(), "{wrong}");
+        }
+        assert!(Authority::parse("[::1]:80".as_ref()).unwrap().address(b"http://[::1]:80/v4/a").is_some());
     }
 }

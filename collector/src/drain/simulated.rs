@@ -22,7 +22,7 @@ use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
 use super::{Drain, now_ns};
 use crate::attach::{Attached, Doorman, Identity};
-use crate::container::Authority;
+use crate::container::{Authority, Claim};
 use crate::mapping::Mapping;
 use crate::outputs::{Destination, Format, Opening, Output};
 use crate::sinks::{Backlog, Outlets, RunFacts};
@@ -218,6 +218,14 @@ impl Harness {
     /// Attaches a sensor whose parent is `ppid`.
     pub fn attach(&mut self, sensor: &Sensor, ppid: u32) {
         self.drain.attach(sensor.attached(ppid));
+    }
+
+    /// Attaches a sensor of another pid namespace, and with what is said of its container.
+    pub fn attach_in(&mut self, sensor: &Sensor, ppid: u32, pid_ns: u64, claim: Option<Claim>) {
+        let mut attached = sensor.attached(ppid);
+        attached.identity.pid_ns = Some(pid_ns);
+        attached.identity.claim = claim;
+        self.drain.attach(attached);
     }
 
     /// Attaches a sensor whose pid is one of the collector's own namespace, where nobody has it any more.
