@@ -23,10 +23,15 @@ int main(int argc, char **argv) {
     if (exits == 0) _exit(6);
     MUST(waitpid(exits, NULL, 0) == exits);
 
+    /* Killed when it has told of its open: that the file is there does not say so. */
+    int told[2];
+    MUST(pipe(told) == 0);
     pid_t killed = child("/tmp/killed");
-    if (killed == 0)
+    if (killed == 0) {
+        MUST(write(told[1], "", 1) == 1);
         for (;;) pause();
-    while (access("/tmp/killed", F_OK) != 0) usleep(1000);
+    }
+    MUST(read(told[0], &(char){0}, 1) == 1);
     MUST(kill(killed, SIGKILL) == 0);
     /* Later than the collector can learn of the death in any other way. */
     usleep(100000);

@@ -144,8 +144,11 @@ fn arn(name: &str) -> String {
     format!("arn:aws:ecs:us-west-2:111122223333:container/0206b271-b33f-47ab-86c6-{name}")
 }
 
-/// All that the events of a container say of it.
-fn identity(name: &str) -> Value {
+/// What an event of a container says of it: which it is, and where a process begins and ends what is known of it too.
+fn identity(name: &str, event: &Event) -> Value {
+    if !["process.start", "process.exit"].contains(&event.name()) {
+        return json!({"id": docker_id(name), "name": name});
+    }
     json!({
         "id": docker_id(name),
         "name": name,
@@ -318,9 +321,11 @@ impl Task {
             exits = child('/tmp/exits')\n\
             if exits == 0: os._exit(6)\n\
             os.waitpid(exits, 0)\n\
+            told = os.pipe()\n\
             killed = child('/tmp/killed')\n\
+            if killed == 0: os.write(told[1], b'x')\n\
             while killed == 0: signal.pause()\n\
-            while not os.path.exists('/tmp/killed'): time.sleep(0.001)\n\
+            os.read(told[0], 1)\n\
             os.kill(killed, signal.SIGKILL)\n\
             os.waitpid(killed, 0)\n\
             leaf = child('/tmp/before-leaf')\n\
@@ -420,7 +425,7 @@ fn check(events: &Events, name: &str, port: u16, code: i32) {
     assert_eq!(1, namespaces.len(), "{name}: {namespaces:?}");
     let namespace = *namespaces.first().expect("one");
     for event in events.iter().filter(|event| event.process().0 == namespace) {
-        assert_eq!(Some(&identity(name)), event.field("container"), "{event:?}");
+        assert_eq!(Some(&identity(name, event)), event.field("container"), "{event:?}");
     }
 
     let first = events.only("the first image", |event| {
@@ -669,7 +674,7 @@ fn names_that_come_late_are_on_what_happens_from_then_on() {
     let first = events.named("process.start").next().expect("a start");
     assert_eq!(Some(&json!({"id": docker_id("worker")})), first.field("container"));
     let end = events.only("the end", |event| event.name() == "process.exit" && event.pid() == 1);
-    assert_eq!(Some(&identity("worker")), end.field("container"));
+    assert_eq!(Some(&identity("worker", end)), end.field("container"));
 }
 
 #[test]
@@ -699,7 +704,7 @@ fn collector_that_is_replaced_knows_the_containers_of_what_starts_from_then_on()
     assert!(before.iter().all(|event| name_of(event) == "worker"));
     let after = task.events("second.jsonl", Expect::NothingLost);
     assert!(
-        after.iter().all(|event| event.field("container") == Some(&identity("late"))),
+        after.iter().all(|event| event.field("container") == Some(&identity("late", event))),
         "{}",
         after.outline()
     );
@@ -721,6 +726,7 @@ fn program_that_is_over_at_once_has_its_names_under_run_too() {
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
     let events = Events::read(&output, Expect::NothingLost);
     assert!(
-        !events.is_empty() && events.iter().all(|event| event.field("container") == Some(&identity("web")))
+        !events.is_empty()
+            && events.iter().all(|event| event.field("container") == Some(&identity("web", event)))
     );
 }

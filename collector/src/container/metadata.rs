@@ -133,7 +133,7 @@ mod tests {
                 ("revision", "2"),
                 ("cluster", "arn:aws:ecs:us-west-2:111122223333:cluster/default"),
             ],
-            container.facts().collect::<Vec<_>>()
+            container.which().chain(container.what()).collect::<Vec<_>>()
         );
         assert_eq!("curl", container.short_name());
     }
@@ -177,6 +177,6 @@ mod tests {
 
         let container = container(odd.as_bytes(), "of-the-uri").unwrap();
 
-        assert_eq!(vec![("id", "of-the-uri")], container.facts().collect::<Vec<_>>());
+        assert_eq!(vec![("id", "of-the-uri")], container.which().chain(container.what()).collect::<Vec<_>>());
     }
 }

@@ -63,10 +63,21 @@ impl Container {
         }
     }
 
-    /// What is known, each with its name.
-    pub fn facts(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let known = FACTS.iter().zip(&self.facts).filter(|(_, text)| !text.is_empty());
-        known.map(|((name, _), text)| (*name, &**text))
+    /// What tells it from others, as far as it is known: id and name.
+    pub fn which(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.facts().take_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
+    }
+
+    /// What else is known of it.
+    pub fn what(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.facts().skip_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
+    }
+
+    fn facts(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
+        let facts = FACTS.iter().zip(&self.facts).enumerate();
+        facts
+            .filter(|(_, (_, text))| !text.is_empty())
+            .map(|(place, ((name, _), text))| (place, *name, &**text))
     }
 
     /// All facts in the order of [`FACTS`], the unknown ones empty.
@@ -267,12 +278,12 @@ mod tests {
         let renamed = answers(&mut containers);
         let (_, after) = containers.find(uri.as_bytes(), "").unwrap();
 
-        assert_eq!(vec![("id", ID_OF_URI)], before.container.facts().collect::<Vec<_>>());
+        assert_eq!(vec![("id", ID_OF_URI)], before.container.which().collect::<Vec<_>>());
         assert!(is_awaited && !before.is_certain);
         assert!(Arc::ptr_eq(&before.container, &renamed[0].0));
         assert_eq!(
             vec![("id", ID_OF_URI), ("name", "web"), ("cluster", "c")],
-            after.container.facts().collect::<Vec<_>>()
+            after.container.which().chain(after.container.what()).collect::<Vec<_>>()
         );
         assert_eq!(None, containers.awaited_until(&key));
     }

@@ -21,7 +21,7 @@ use crate::procfs;
 
 /// How long the end of a process is held back for somebody to say how it came about.
 const GRACE_NS: u64 = 30_000_000;
-/// The same where only its parent can, who is seen and lives: in another pid namespace, where the kernel says nothing.
+/// The same where only its parent can, who is seen: in another pid namespace, where the kernel says nothing.
 const GRACE_APART_NS: u64 = 500_000_000;
 
 /// Descriptors of which nobody told that an image can close at its end: a table that was scribbled over holds any number.
@@ -262,7 +262,7 @@ impl Drain {
         let is_asked = image.pid_ns.is_none() && told.is_none() && (reaped.is_none() || said.is_none());
         let stat = is_asked.then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
         let status = wait_status(image, reaped, books.as_ref(), stat, told);
-        let is_parents = status.value.is_none() && image.pid_ns.is_some() && self.has_live_parent(image);
+        let is_parents = status.value.is_none() && image.pid_ns.is_some() && self.has_parent(image);
         let grace_ns = if is_parents { GRACE_APART_NS } else { GRACE_NS };
         let has_waited = now.saturating_sub(end.noticed_ns) >= grace_ns || self.ending_wish == Wish::End;
         // The launcher tells of its children what nobody else knows, their largest resident set.
@@ -303,9 +303,9 @@ impl Drain {
         true
     }
 
-    fn has_live_parent(&self, image: &Image) -> bool {
-        let parent = image.ppid.and_then(|ppid| self.by_pid.get(&(image.pid_ns, ppid)));
-        parent.and_then(|parent| self.images.get(*parent)).is_some_and(|parent| parent.end.is_none())
+    /// Whether the parent of an image is seen, and not everything that it did has been told.
+    fn has_parent(&self, image: &Image) -> bool {
+        image.ppid.is_some_and(|ppid| self.by_pid.contains_key(&(image.pid_ns, ppid)))
     }
 
     /// Adds what an image's calls cost to its process's ledger, and gives that.
