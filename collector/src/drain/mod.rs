@@ -159,6 +159,8 @@ pub struct Drain {
     payload: Vec<u8>,
     audited_ns: u64,
     ending_wish: Wish,
+    /// Every record was delivered, and nobody will tell more of how a process ended.
+    is_all_told: bool,
     /// The doorman has been left word.
     has_left_word: bool,
     /// Since when a sink's queue has been more than half full.
@@ -273,6 +275,7 @@ impl Drain {
             payload: Vec::new(),
             audited_ns: 0,
             ending_wish: Wish::GoOn,
+            is_all_told: false,
             has_left_word: false,
             paused_since: None,
         }
@@ -1320,6 +1323,9 @@ impl Drain {
             }
         }
         let now = now_ns();
+        // First what parents may yet say of their children, who are held back for that.
+        self.settle(now, u64::MAX);
+        self.is_all_told = true;
         self.settle(now, u64::MAX);
         self.audit(now);
         self.publish();

@@ -264,7 +264,7 @@ impl Drain {
         let status = wait_status(image, reaped, books.as_ref(), stat, told);
         let is_parents = status.value.is_none() && image.pid_ns.is_some() && self.has_parent(image);
         let grace_ns = if is_parents { GRACE_APART_NS } else { GRACE_NS };
-        let has_waited = now.saturating_sub(end.noticed_ns) >= grace_ns || self.ending_wish == Wish::End;
+        let has_waited = now.saturating_sub(end.noticed_ns) >= grace_ns || self.is_all_told;
         // The launcher tells of its children what nobody else knows, their largest resident set.
         let is_launchers = image.ppid == Some(std::os::unix::process::parent_id()) && image.pid_ns.is_none();
         let is_word_due = told.is_none() && (is_launchers || (said.is_none() && stat.is_none()));

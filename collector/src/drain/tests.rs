@@ -129,6 +129,26 @@ fn processes_with_the_same_numbers_in_two_namespaces_end_each_in_its_own_way() {
     assert_eq!(vec!["7 5 6 null", "7 6 0 null", "8 5 null 9", "8 6 1 null"], ends);
 }
 
+#[test]
+fn what_a_parent_says_of_its_child_is_heard_though_everything_ends_with_it() {
+    let mut harness = Harness::new();
+    let sensor = Sensor::new(1, MIN_DATA_LEN);
+    sensor.start("/bin/prog", "/");
+    harness.attach_in(&sensor, 0, 7, None);
+    let child = Sensor::new(5, MIN_DATA_LEN);
+    child.start("/bin/leaf", "/");
+    harness.attach_in(&child, 1, 7, None);
+    harness.round();
+    let index = harness.image(5);
+    harness.drain.end(index, Ending::Death, now_ns());
+    sensor.emit(0, &ChildStatus { child: 5, status: 4 << 8, usage: None });
+
+    let events = harness.finish();
+
+    let end = events.iter().find(|event| event["event"] == "process.exit").unwrap();
+    assert_eq!("5 4", format!("{} {}", end["pid"], end["code"]));
+}
+
 fn claim(id: &str, is_certain: bool) -> Option<Claim> {
     Some(Claim { container: Arc::new(Container::with_id(id)), is_certain })
 }
