@@ -196,6 +196,8 @@ pub struct Doorman {
     containers: Containers,
     /// In the order of their hellos.
     parked: Vec<Parked>,
+    /// A metadata URI was not asked, and that was said.
+    has_refused: bool,
     /// Nobody is parked any more: the drain thread ends as soon as it knows of no process.
     is_hasty: bool,
 }
@@ -305,6 +307,7 @@ impl Doorman {
             rush: Rush::new(),
             containers,
             parked: Vec::new(),
+            has_refused: false,
             is_hasty: false,
         })
     }
@@ -601,7 +604,8 @@ impl Doorman {
     fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
         let cgroup = identity.pid_ns.is_none().then(|| procfs::cgroup(identity.pid)).flatten();
         let id = cgroup.as_deref().and_then(container::id_of_cgroup).unwrap_or_default();
-        if self.containers.is_refused(uri) {
+        // Once: a container's every process says the same, and other complaints are to be heard too.
+        if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
             self.complain(&format!(
                 "process {} names container metadata at '{}', which is not asked; set {} for the collector if it should be",
                 identity.pid,
