@@ -1018,7 +1018,10 @@ mod tests {
             }
         });
         let authority = Authority::parse(address.to_string().as_ref()).unwrap();
-        (door_asking(None, authority), format!("http://{address}/v4/id"), answer_tx)
+        let mut door = door_asking(None, authority);
+        // Of a busy machine's time; none of it passes where an answer comes.
+        door.doorman.containers.patience = Duration::from_secs(2);
+        (door, format!("http://{address}/v4/id"), answer_tx)
     }
 
     fn short_names(news: &[News]) -> Vec<&str> {
@@ -1038,10 +1041,10 @@ mod tests {
             sensor
         }
 
-        /// The news once `is_it`, or those of a second.
+        /// The news once `is_it`, or those of ten seconds.
         fn news_when(&mut self, is_it: impl Fn(&[News]) -> bool) -> Vec<News> {
             let mut news = Vec::new();
-            for _ in 0..200 {
+            for _ in 0..2000 {
                 self.doorman.hear_containers();
                 news.extend(self.news());
                 if is_it(&news) {
@@ -1083,7 +1086,7 @@ mod tests {
 
         let waited = begun.elapsed();
         assert_eq!(vec!["id"], short_names(&news));
-        assert!(waited > Duration::from_millis(250) && waited < Duration::from_secs(1), "{waited:?}");
+        assert!(waited >= door.doorman.containers.patience, "{waited:?}");
     }
 
     #[test]

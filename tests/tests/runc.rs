@@ -483,6 +483,15 @@ fn a_process_that_podman_adds_is_seen() {
 
     assert_eq!(said("hello\n", "", 0), said_by_exec);
     assert!(opened(&events, "/etc/motd"));
+    let first: Vec<&Value> = events.iter().filter(|event| event["exe"] == "/bin/sleep").collect();
+    assert!(!first.is_empty());
+    for event in first {
+        assert_eq!(
+            json!({"id": started.stdout.trim()}),
+            event["container"],
+            "the id that podman says: {event}"
+        );
+    }
 }
 
 #[test]

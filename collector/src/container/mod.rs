@@ -109,7 +109,7 @@ pub struct Claim {
     pub is_certain: bool,
 }
 
-/// How long a container's first processes wait for its names.
+/// Far more than an answer takes, and little enough for whoever watches.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Containers that are kept in mind, at most.
 const MOST_KNOWN: usize = 256;
@@ -126,6 +126,8 @@ pub struct Key {
 /// The containers that processes said they are in.
 #[derive(Debug)]
 pub struct Containers {
+    /// How long a container's first processes wait for its names.
+    pub patience: Duration,
     authority: Authority,
     known: HashMap<Key, Known>,
     /// Names that are being asked for.
@@ -156,7 +158,7 @@ impl Containers {
     /// None so far. `alarm` is written to after each answer; then [`Self::hear`] has it.
     pub fn new(authority: Authority, alarm: Arc<OwnedFd>) -> Self {
         let (answer_tx, answer_rx) = crossbeam_channel::unbounded();
-        Self { authority, known: HashMap::new(), asked: 0, answer_tx, answer_rx, alarm }
+        Self { patience: PATIENCE, authority, known: HashMap::new(), asked: 0, answer_tx, answer_rx, alarm }
     }
 
     /// The container of a process that says it is at `uri`, and that the kernel says is in the container `cgroup`; either
@@ -189,7 +191,7 @@ impl Containers {
             };
             if metadata::ask(address, tell) {
                 self.asked += 1;
-                known.progress = Progress::Asked(Instant::now() + PATIENCE);
+                known.progress = Progress::Asked(Instant::now() + self.patience);
             }
         }
         let claim = Claim { container: Arc::clone(&known.container), is_certain: !cgroup.is_empty() };
