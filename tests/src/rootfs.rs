@@ -32,6 +32,15 @@ pub fn install_musl(root: &Path) {
 fn put(root: &Path, file: &Path, at: &Path) {
     let to: PathBuf = root.join(at.strip_prefix("/").expect("an absolute path"));
     fs::create_dir_all(to.parent().expect("a folder")).expect("our own directory");
-    fs::copy(file, &to)
-        .unwrap_or_else(|error| panic!("cannot copy {} to {}: {error}", file.display(), to.display()));
+    copy(file, &to);
+}
+
+/// Copies a program, in a process of its own: a descriptor that this one had open for writing would go into whatever another
+/// test starts at that moment, and the program could not be executed meanwhile (`ETXTBSY`).
+///
+/// # Panics
+/// If it cannot be copied.
+pub fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("--").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }

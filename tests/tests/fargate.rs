@@ -184,15 +184,14 @@ impl Task {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own directory");
         let task = Self { dir, socket: socket.to_owned() };
         fs::create_dir(task.path("volume")).expect("our own directory");
-        fs::copy(sensor(), task.path("volume/libglassbox.so")).expect("a copy of the sensor");
-        fs::copy(glassbox(), task.path("volume/glassbox")).expect("a copy of the tool");
+        rootfs::copy(sensor(), &task.path("volume/libglassbox.so"));
+        rootfs::copy(glassbox(), &task.path("volume/glassbox"));
         let collector = task.root("collector");
         rootfs::install(&collector, glassbox());
         for tool in ["sh", "env", "sleep"] {
             rootfs::install(&collector, &Path::new("/bin").join(tool));
         }
-        fs::copy(compiled("old_kernel", Libc::Glibc).path, collector.join("bin/old_kernel"))
-            .expect("a victim");
+        rootfs::copy(&compiled("old_kernel", Libc::Glibc).path, &collector.join("bin/old_kernel"));
         task
     }
 
@@ -298,7 +297,7 @@ impl Task {
         let root = self.root(name);
         rootfs::install(&root, Path::new("/bin/env"));
         rootfs::install_musl(&root);
-        fs::copy(compiled("container", Libc::Musl).path, root.join("bin/container")).expect("a victim");
+        rootfs::copy(&compiled("container", Libc::Musl).path, &root.join("bin/container"));
         fs::create_dir_all(root.join("usr")).expect("our own directory");
         let words = ["/bin/container", &port.to_string(), &code.to_string(), "/opt/glassbox/gate"];
         // Mounted for nothing but that its pids are those of the other container.

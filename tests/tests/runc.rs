@@ -45,8 +45,8 @@ impl Place {
             rootfs::install(&place.root(""), &PathBuf::from("/bin").join(program));
         }
         // Names of its own for what a rootless user must be able to reach.
-        fs::copy(glassbox(), place.tool()).expect("a copy of the tool");
-        fs::copy(sensor(), place.path("pair/libglassbox.so")).expect("a copy of the sensor");
+        rootfs::copy(glassbox(), &place.tool());
+        rootfs::copy(sensor(), &place.path("pair/libglassbox.so"));
         place
     }
 
@@ -171,7 +171,7 @@ fn without_a_collector_the_container_runs_all_the_same() {
 fn a_container_of_musl_is_seen_too() {
     let place = Place::new();
     let victim = compiled("open_family", Libc::Musl).path;
-    fs::copy(&victim, place.root("bin/victim")).unwrap();
+    rootfs::copy(&victim, &place.root("bin/victim"));
     rootfs::install_musl(&place.root(""));
     place.bundle(&["/bin/victim"], &[]);
     place.edit(|config| config["process"]["cwd"] = json!("/tmp"));
