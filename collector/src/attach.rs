@@ -763,7 +763,7 @@ fn identify(guest: &OwnedFd, hello: &Hello<'_>) -> Identity {
             Identity { pid, own_pid: hello.pid, ppid, uid, pidfd, ..Identity::default() }
         }
         None => {
-            // Where the kernel cannot say (before 6.11), the process can.
+            // Where the kernel cannot say (before 6.11, and of a process that is dead by now), the process can.
             let pid_ns = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(hello.pid_ns));
             let (pid, ppid) = (hello.pid, Some(hello.ppid));
             Identity { pid, own_pid: pid, ppid, uid, pid_ns, pidfd, ..Identity::default() }
