@@ -12,6 +12,8 @@ use core::ffi::{CStr, c_char};
 use core::ptr::null;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
+use wire::hello::{CONTAINER_VARIABLE, MAX_CONTAINER};
+
 use crate::probe::Probe;
 use crate::real;
 use crate::{capture, state, sys};
@@ -107,14 +109,18 @@ unsafe fn each(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
     unsafe { each_if(environment, |_| true) }
 }
 
-/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`] and [`PREFIX`]: the others are
-/// not even measured.
+/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`], [`PREFIX`] and
+/// [`CONTAINER_VARIABLE`]: the others are not even measured.
 ///
 /// # Safety
 /// As for [`each`].
 unsafe fn each_of_interest(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
     // SAFETY: the caller's promise.
-    unsafe { each_if(environment, |first| first == PRELOAD.first() || first == PREFIX.first()) }
+    unsafe {
+        each_if(environment, |first| {
+            [PRELOAD, PREFIX, CONTAINER_VARIABLE].map(<[u8]>::first).contains(&first)
+        })
+    }
 }
 
 /// # Safety
@@ -150,6 +156,8 @@ pub struct Wishes {
     pub inline: Option<&'static CStr>,
     /// `GLASSBOX_RING_KIB`: size of the ring's data in KiB.
     pub ring_kib: Option<u64>,
+    /// The value of [`wire::hello::CONTAINER_VARIABLE`]; empty where there is none.
+    pub container: &'static [u8],
 }
 
 /// Reads the environment at start.
@@ -157,10 +165,15 @@ pub struct Wishes {
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
 pub unsafe fn read(environment: Strings) -> Wishes {
-    let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None };
+    let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None, container: &[] };
     // SAFETY: the caller's promise.
-    for variable in unsafe { each_of_interest(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
-        if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
+    for variable in unsafe { each_of_interest(environment) } {
+        if !variable.starts_with(PREFIX) {
+            let value = variable.strip_prefix(CONTAINER_VARIABLE).and_then(|rest| rest.strip_prefix(b"="));
+            if let Some(value) = value.filter(|value| value.len() <= MAX_CONTAINER) {
+                wishes.container = value;
+            }
+        } else if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());

@@ -1,13 +1,14 @@
 //! The end of a process, as far as it announces it: its status and what it used. No record: the collector reads the
 //! slot when the process is gone.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 
 use wire::events::ChildStatus;
 
 use crate::emit;
 use crate::hook::Row;
+use crate::real;
 use crate::state::{self, Seal};
 use crate::sys;
 
@@ -21,6 +22,25 @@ pub fn note_status(status: c_int) {
     let Some(caller) = state::caller(ring) else { return };
     ring.slot(caller.slot).exit_status.store((status as u32 & 0xff) + 1, Ordering::Relaxed);
     note_usage();
+}
+
+/// Has libc say with what status the process ends: also where `main` returns it, which no hook sees.
+///
+/// For a collector that cannot find out, since the kernel tells nobody of the end of a process in a pid namespace beside
+/// their own. glibc alone can be asked for that (on_exit(3)); what is asked first is called last, and a fork child's too.
+pub fn ask_for_status() {
+    type Told = unsafe extern "C" fn(c_int, *mut c_void);
+    type OnExit = unsafe extern "C" fn(Told, *mut c_void) -> c_int;
+    unsafe extern "C" fn told(status: c_int, _: *mut c_void) {
+        note_status(status);
+    }
+    // In glibc itself: a function of the program's may have that name too.
+    if let Some(address) = real::in_image_of(c"gnu_get_libc_version", c"on_exit") {
+        // SAFETY: glibc's function has this type (man 3 on_exit).
+        let on_exit = unsafe { core::mem::transmute::<usize, OnExit>(address) };
+        // SAFETY: `told` stays: the sensor is never unloaded. Where there is no memory, the status is not told.
+        unsafe { on_exit(told, core::ptr::null_mut()) };
+    }
 }
 
 /// Notes what the process has used so far, for the case that nobody can ask later.

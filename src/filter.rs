@@ -7,6 +7,8 @@
 
 use libc::{sock_filter, sock_fprog};
 
+use crate::init::{self, Distance};
+
 /// `struct seccomp_data`: number, architecture, instruction pointer, six arguments, as 32-bit words.
 type Data = [u32; 16];
 
@@ -18,8 +20,11 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const UNIX: u32 = libc::AF_UNIX as u32;
 const PACKETS: u32 = (libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u32;
 
-/// What the constructor calls, with the arguments that filters look at: number, first, second and third.
-const CALLS: [(i64, [u32; 3]); 19] = [
+/// A call with the arguments that filters look at: number, first, second and third.
+type Checked = (i64, [u32; 3]);
+
+/// What the constructor calls.
+const CALLS: [Checked; 19] = [
     (libc::SYS_prctl, [0x4155_5856, 0, 0]),
     (libc::SYS_getpid, [0; 3]),
     (libc::SYS_getppid, [0; 3]),
@@ -41,7 +46,14 @@ const CALLS: [(i64, [u32; 3]); 19] = [
     (libc::SYS_close, [3, 0, 0]),
 ];
 
-/// Whether `filter` allows every call that the constructor makes.
+/// What it calls too where the collector is not known to be near, and the last two where it is in another pid namespace.
+const CALLS_FAR: [Checked; 3] = [
+    (libc::SYS_getsockopt, [3, libc::SOL_SOCKET as u32, libc::SO_PEERCRED as u32]),
+    (libc::SYS_flock, [3, (libc::LOCK_SH | libc::LOCK_NB) as u32, 0]),
+    (libc::SYS_newfstatat, [libc::AT_FDCWD as u32, 0, 0]),
+];
+
+/// Whether `filter` allows every call that the constructor makes, the next collector being as far away as this one.
 ///
 /// # Safety
 /// `filter` is what the kernel has just installed.
@@ -51,10 +63,19 @@ pub unsafe fn lets_us_start(filter: *const sock_fprog) -> bool {
         let sock_fprog { len, filter } = filter.read();
         core::slice::from_raw_parts(filter.cast_const(), usize::from(len))
     };
-    CALLS.iter().all(|call| allows(program, call))
+    lets_start_at(program, init::distance())
 }
 
-fn allows(program: &[sock_filter], &(number, [a, b, c]): &(i64, [u32; 3])) -> bool {
+fn lets_start_at(program: &[sock_filter], distance: Distance) -> bool {
+    let far = match distance {
+        Distance::Near => 0,
+        Distance::Beside => 1,
+        Distance::Apart => CALLS_FAR.len(),
+    };
+    CALLS.iter().chain(CALLS_FAR.iter().take(far)).all(|call| allows(program, call))
+}
+
+fn allows(program: &[sock_filter], &(number, [a, b, c]): &Checked) -> bool {
     let data = [number as u32, ARCHITECTURE, 0, 0, a, 0, b, 0, c, 0, 0, 0, 0, 0, 0, 0];
     let action =
         run(program, &data).unwrap_or(libc::SECCOMP_RET_KILL_PROCESS) & libc::SECCOMP_RET_ACTION_FULL;
@@ -165,6 +186,15 @@ mod tests {
         assert!(!lets(&mut against(libc::SYS_socket, KILL)));
         assert!(!lets(&mut against(libc::SYS_memfd_create, libc::SECCOMP_RET_TRAP)));
         assert!(!lets(&mut against(libc::SYS_sendmsg, libc::SECCOMP_RET_USER_NOTIF)));
+    }
+
+    #[test]
+    fn filter_that_kills_for_what_a_far_collector_takes_bars_where_it_is_far() {
+        let at = |number, distance| lets_start_at(&against(number, KILL), distance);
+        let all = [Distance::Near, Distance::Beside, Distance::Apart];
+        assert_eq!([true, false, false], all.map(|distance| at(libc::SYS_getsockopt, distance)));
+        assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_flock, distance)));
+        assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_newfstatat, distance)));
     }
 
     #[test]

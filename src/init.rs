@@ -7,7 +7,7 @@
 use core::ffi::{c_char, c_int};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use wire::events::ProcessStart;
 use wire::fields::{AT_FDCWD, Args, Environment, Hidden, Path, Vector};
@@ -462,7 +462,13 @@ fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
                 Ok(made) => (0, Some(made.memfd)),
                 Err(blind) => (blind as u8, None),
             };
-            (made, say_hello(socket, image, blind, memfd))
+            let distance = if is_near { Distance::Near } else { distance_of(socket) };
+            DISTANCE.store(distance as u8, Ordering::Relaxed);
+            let pid_ns = match distance {
+                Distance::Apart => make_up_for_distance(memfd),
+                Distance::Near | Distance::Beside => 0,
+            };
+            (made, say_hello(socket, image, blind, memfd, pid_ns, wishes.container))
         });
         sys::close(socket);
         is_sent
@@ -528,7 +534,47 @@ fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, u
 /// cannot name.
 fn is_trusted(socket: c_int, euid: u32) -> bool {
     const OVERFLOW_UID: u32 = 65534;
-    sys::peer_uid(socket).is_ok_and(|uid| uid == 0 || uid == OVERFLOW_UID || uid == euid)
+    sys::peer(socket).is_ok_and(|peer| [0, OVERFLOW_UID, euid].contains(&peer.uid))
+}
+
+/// How far away the collector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Distance {
+    /// It shares our /proc and files, and says so by its socket's name.
+    Near = 0,
+    /// It has a number in our pid namespace.
+    Beside = 1,
+    /// It has none.
+    Apart = 2,
+}
+
+static DISTANCE: AtomicU8 = AtomicU8::new(Distance::Near as u8);
+
+/// How far away the collector is that this image told of itself.
+pub fn distance() -> Distance {
+    match DISTANCE.load(Ordering::Relaxed) {
+        0 => Distance::Near,
+        1 => Distance::Beside,
+        _ => Distance::Apart,
+    }
+}
+
+fn distance_of(socket: c_int) -> Distance {
+    if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) { Distance::Beside } else { Distance::Apart }
+}
+
+/// Has a collector that is apart learn what the kernel does not tell it; gives our pid namespace, by inode.
+///
+/// One in a namespace beside ours has no number for us, and before Linux 6.5 no descriptor of us: our pid means something
+/// to it only with the namespace. The ring is held in a way that ends with the last of us, and the status noted with
+/// which each of us ends.
+fn make_up_for_distance(memfd: Option<c_int>) -> u64 {
+    if let Some(memfd) = memfd {
+        sys::hold(memfd);
+        exits::ask_for_status();
+    }
+    sys::inode(c"/proc/self/ns/pid").unwrap_or(0)
 }
 
 /// A ring that is mapped, and the file behind it.
@@ -570,7 +616,14 @@ fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
     Ok(Made { ring, data_len, page, memfd })
 }
 
-fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> bool {
+fn say_hello(
+    socket: c_int,
+    image: &Start,
+    blind: u8,
+    memfd: Option<c_int>,
+    pid_ns: u64,
+    container: &[u8],
+) -> bool {
     let mut path: [u8; 4096];
     let exe = match blind {
         0 => &[],
@@ -590,6 +643,8 @@ fn say_hello(socket: c_int, image: &Start, blind: u8, memfd: Option<c_int>) -> b
         own_fds: [socket, memfd.unwrap_or(-1)],
         blind,
         exe,
+        pid_ns,
+        container,
     };
     let mut buffer = MaybeUninit::<[u8; hello::MAX_LEN]>::zeroed();
     // SAFETY: zeroes are valid bytes.

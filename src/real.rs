@@ -50,6 +50,22 @@ impl Real {
     }
 }
 
+/// A symbol of the first image behind the sensor that defines `landmark`.
+pub fn in_image_of(landmark: &CStr, name: &CStr) -> Option<usize> {
+    let mut map = state::BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+    while !map.is_null() {
+        // SAFETY: an entry of the link map.
+        if let Some(image) = unsafe { elf::Image::of(map) }
+            && image.symbol(landmark).is_some()
+        {
+            return image.symbol(name);
+        }
+        // SAFETY: as above.
+        map = unsafe { elf::next_map(map) };
+    }
+    None
+}
+
 /// A symbol looked up from the program on, as the program itself would bind it.
 pub fn global(name: &CStr) -> Option<usize> {
     init::find_maps();

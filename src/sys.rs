@@ -218,12 +218,25 @@ pub fn connect(fd: c_int, address: &libc::sockaddr_un, len: usize) -> Result<()>
     call!(SYS_connect, fd, &raw const *address, len).map(|_| ())
 }
 
-/// The user id of the process that listens at the other end.
-pub fn peer_uid(fd: c_int) -> Result<u32> {
+/// The process that listens at the other end, as this process's namespaces number it: its pid is 0 where they do not.
+pub fn peer(fd: c_int) -> Result<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of_val(&credentials) as libc::socklen_t;
     call!(SYS_getsockopt, fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &raw mut credentials, &raw mut len)?;
-    Ok(credentials.uid)
+    Ok(credentials)
+}
+
+/// The inode behind a path.
+pub fn inode(path: &CStr) -> Result<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    call!(SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), 0)?;
+    // SAFETY: zeroed is a valid value, and the kernel has written it.
+    Ok(unsafe { stat.assume_init() }.st_ino)
+}
+
+/// flock(2), shared: held until nobody has the open file description any more, which a mapping of it is enough for.
+pub fn hold(fd: c_int) {
+    let _ = call!(SYS_flock, fd, libc::LOCK_SH | libc::LOCK_NB);
 }
 
 /// getpeername(2) into `address`; gives the address's length.

@@ -5,6 +5,9 @@
 //! thread reads it, and a process's hello comes before its death.
 //!
 //! A hello is not trusted where the kernel knows better: pid and uid come from the socket.
+//!
+//! The first processes of a container whose names are being asked for are told of when the answer is there, at most
+//! a third of a second later ([`Doorman::park`]); what they do waits in their rings meanwhile.
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -23,12 +26,13 @@ use rustix::net::{
 };
 use wire::hello::{self, Blind, Hello};
 
+use crate::container::{self, Authority, Claim, Container, Containers, Key};
 use crate::drain::bells::Doorbell;
 use crate::failure::{Failure, say};
 use crate::kernel;
 use crate::launch::channel::{CollectorEnd, Received};
 use crate::launch::protocol::{Exited, RingId, ToCollector, ToLauncher};
-use crate::mapping::Mapping;
+use crate::mapping::{Lifeline, Mapping};
 use crate::procfs;
 use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION, KeptRing};
 use crate::stop::StopSignals;
@@ -50,6 +54,17 @@ pub struct Identity {
     pub pidfd: Option<OwnedFd>,
     /// The running image as /proc shows it; empty where it does not.
     pub exe: Vec<u8>,
+    /// The container that it or the kernel says it is in.
+    pub claim: Option<Claim>,
+}
+
+impl Identity {
+    /// Whether this may go on from what `other` does: the same process, a child of it, or any of its pid namespace where
+    /// that is all that is known.
+    fn is_behind(&self, other: &Self) -> bool {
+        let is_near = self.pid_ns.is_some() || self.pid == other.pid || self.ppid == Some(other.pid);
+        self.pid_ns == other.pid_ns && is_near
+    }
 }
 
 /// A ring that is to be read.
@@ -61,6 +76,10 @@ pub struct Attached {
     pub mapping: Mapping,
     /// The process whose image made it.
     pub identity: Identity,
+    /// Tells when nobody can write to it any more, of processes whose deaths nobody else may tell.
+    pub lifeline: Option<Lifeline>,
+    /// The pid namespace of its process as that says, where the collector has no number there; else 0.
+    pub own_ns: u64,
     /// Descriptors that /proc may still show and that are the sensor's.
     pub own_fds: [i32; 2],
     /// Whether another collector read it before, and died.
@@ -74,6 +93,8 @@ pub enum News {
     Attached(Box<Attached>),
     /// A program said that it cannot be seen into: who, what program, why.
     Blind(Identity, Vec<u8>, Blind),
+    /// More is known of a container: what it was known as, and what it is.
+    Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a pidfd is dead: the token that the pidfd was watched with, and when we were told.
     Died(u64, u64),
     /// The launcher reaped a process.
@@ -149,6 +170,8 @@ const ALARM: u64 = 3;
 const MOST_GUESTS: usize = 256;
 /// Different complaints about hellos that are printed.
 const MOST_COMPLAINTS: u32 = 8;
+/// How often parked rings are looked at.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// The doorman's own.
 #[derive(Debug)]
@@ -170,6 +193,13 @@ pub struct Doorman {
     complaints: u32,
     is_finishing: bool,
     rush: Rush,
+    containers: Containers,
+    /// In the order of their hellos.
+    parked: Vec<Parked>,
+    /// A metadata URI was not asked, and that was said.
+    has_refused: bool,
+    /// Nobody is parked any more: the drain thread ends as soon as it knows of no process.
+    is_hasty: bool,
 }
 
 /// Children of known programs that come one after the other, as from a shell or a build.
@@ -219,12 +249,20 @@ impl Rush {
     }
 }
 
+/// A ring that waits for the names of a container: its process's, or that of a process before it.
+#[derive(Debug)]
+struct Parked {
+    key: Key,
+    attached: Box<Attached>,
+}
+
 impl Doorman {
-    /// A doorman at these doors.
+    /// A doorman at these doors, who asks `authority` for the names of containers.
     pub fn new(
         listeners: Vec<OwnedFd>,
         launcher: Option<CollectorEnd>,
         stop: Option<StopSignals>,
+        authority: Authority,
         news_tx: Sender<News>,
         doorbell: Arc<Doorbell>,
     ) -> Result<Self, Failure> {
@@ -233,6 +271,8 @@ impl Doorman {
         };
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).map_err(fault)?);
         let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(fault)?;
+        let alarm = Arc::new(alarm);
+        let containers = Containers::new(authority, Arc::clone(&alarm));
         let (word_tx, word_rx) = crossbeam_channel::unbounded();
         let watch = |fd: &dyn AsFd, token: u64| {
             let data = epoll::EventData::new_u64(token);
@@ -260,11 +300,15 @@ impl Doorman {
             news_tx,
             doorbell,
             word_rx,
-            reply: Reply { word_tx, alarm: Arc::new(alarm) },
+            reply: Reply { word_tx, alarm },
             next_ring: 0,
             complaints: 0,
             is_finishing: false,
             rush: Rush::new(),
+            containers,
+            parked: Vec::new(),
+            has_refused: false,
+            is_hasty: false,
         })
     }
 
@@ -300,11 +344,14 @@ impl Doorman {
                 Ok(mapping) => {
                     let born_ns = mapping.mapped().slot(0).born_ns.load(Ordering::Relaxed);
                     let note = Note::decode(&blob).unwrap_or_default();
-                    let identity = note.identity(born_ns);
+                    let mut identity = note.identity(born_ns);
+                    identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
                         identity,
+                        lifeline: None,
+                        own_ns: 0,
                         own_fds: [-1; 2],
                         is_inherited: true,
                     })));
@@ -319,8 +366,11 @@ impl Doorman {
         let mut events = Vec::with_capacity(1024);
         loop {
             // While the sinks catch up, the launcher wants to hear that we live.
-            let timeout = self.is_finishing.then_some(Timespec { tv_sec: 1, tv_nsec: 0 });
-            self.is_idle.store(true, Ordering::SeqCst);
+            let timeout = match self.is_finishing {
+                true => Some(Timespec { tv_sec: 1, tv_nsec: 0 }),
+                false => (!self.parked.is_empty()).then_some(LOOK),
+            };
+            self.is_idle.store(self.parked.is_empty(), Ordering::SeqCst);
             let polled = poll(&mut [PollFd::new(&*self.epoll, PollFlags::IN)], timeout.as_ref());
             self.is_idle.store(false, Ordering::SeqCst);
             match polled {
@@ -359,6 +409,7 @@ impl Doorman {
             for token in deaths {
                 self.tell(News::Died(token, now));
             }
+            self.hear_containers();
             if launcher_spoke {
                 self.hear_launcher();
             }
@@ -412,7 +463,11 @@ impl Doorman {
                 Received::Message(message, _) => match message {
                     ToCollector::Exited(exited) => self.tell(News::Exited(exited)),
                     ToCollector::Finish => self.finish(),
-                    ToCollector::FinishWhenIdle => self.tell(News::FinishWhenIdle),
+                    ToCollector::FinishWhenIdle => {
+                        self.is_hasty = true;
+                        self.wait_for_parked();
+                        self.tell(News::FinishWhenIdle);
+                    }
                     ToCollector::Ring { .. }
                     | ToCollector::Handover
                     | ToCollector::CommandStarted { .. }
@@ -433,6 +488,7 @@ impl Doorman {
         for token in tokens {
             self.hear_guest(token);
         }
+        self.wait_for_parked();
         // Deaths that epoll has not reported yet are looked for by the drain thread itself.
         self.tell(News::Finish);
     }
@@ -544,8 +600,84 @@ impl Doorman {
         true
     }
 
+    /// In which container a process is, by what it says and by what the kernel shows of it.
+    fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
+        let cgroup = identity.pid_ns.is_none().then(|| procfs::cgroup(identity.pid)).flatten();
+        let id = cgroup.as_deref().and_then(container::id_of_cgroup).unwrap_or_default();
+        // Once: a container's every process says the same, and other complaints are to be heard too.
+        if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
+            self.complain(&format!(
+                "process {} names container metadata at '{}', which is not asked; set {} for the collector if it should be",
+                identity.pid,
+                String::from_utf8_lossy(uri).escape_debug(),
+                container::VARIABLE
+            ));
+        }
+        self.containers.find(uri, id)
+    }
+
+    /// Keeps a ring from the drain thread for as long as the names of its container are awaited, or a process that it may
+    /// go on from is kept. Gives it back where neither is so.
+    fn park(&mut self, key: Option<Key>, attached: Box<Attached>) -> Option<Box<Attached>> {
+        let before =
+            self.parked.iter().rfind(|parked| attached.identity.is_behind(&parked.attached.identity));
+        let key = match before {
+            Some(parked) => Some(parked.key.clone()),
+            None => key.filter(|key| self.containers.awaited_until(key).is_some()),
+        };
+        match key.filter(|_| !self.is_hasty && !self.is_finishing) {
+            Some(key) => {
+                self.parked.push(Parked { key, attached });
+                None
+            }
+            None => Some(attached),
+        }
+    }
+
+    /// Passes on what became known of containers, and the rings that need not wait any longer.
+    fn hear_containers(&mut self) {
+        for (before, after) in self.containers.hear() {
+            for Parked { attached, .. } in &mut self.parked {
+                if let Some(claim) = &mut attached.identity.claim
+                    && Arc::ptr_eq(&claim.container, &before)
+                {
+                    claim.container = Arc::clone(&after);
+                }
+            }
+            self.tell(News::Renamed(before, after));
+        }
+        let mut due: Vec<Key> = Vec::new();
+        for Parked { key, attached } in &self.parked {
+            // What does not fit any more would be lost, which is worse than a name that comes late.
+            let is_due = || self.containers.awaited_until(key).is_none() || attached.mapping.is_half_full();
+            if !due.contains(key) && is_due() {
+                due.push(key.clone());
+            }
+        }
+        if !due.is_empty() {
+            let (due, kept) = self.parked.drain(..).partition(|parked| due.contains(&parked.key));
+            self.parked = kept;
+            self.release(due);
+        }
+    }
+
+    fn release(&mut self, parked: Vec<Parked>) {
+        for Parked { attached, .. } in parked {
+            self.tell(News::Attached(attached));
+        }
+    }
+
+    /// Waits for the names that are still awaited, as long as they would have been anyway; then nobody is parked.
+    fn wait_for_parked(&mut self) {
+        while !self.parked.is_empty() {
+            let _ = poll(&mut [PollFd::new(&*self.reply.alarm, PollFlags::IN)], Some(&LOOK));
+            let _ = rustix::io::read(&*self.reply.alarm, &mut [0; 8]);
+            self.hear_containers();
+        }
+    }
+
     fn welcome(&mut self, guest: &OwnedFd, hello: &Hello<'_>, memfd: Option<OwnedFd>) {
-        let identity = identify(guest, hello);
+        let mut identity = identify(guest, hello);
         let is_known = hello.version == wire::VERSION
             && hello.events == wire::FINGERPRINT
             && hello.calls == hook_table::FINGERPRINT;
@@ -557,6 +689,8 @@ impl Doorman {
             ));
             return;
         }
+        let (key, claim) = self.claim(&identity, hello.container).unzip();
+        identity.claim = claim;
         if let Some(blind) = Blind::from_byte(hello.blind) {
             self.tell(News::Blind(identity, hello.exe.to_vec(), blind));
             return;
@@ -565,23 +699,33 @@ impl Doorman {
             self.complain(&format!("process {} sent no ring and is not seen", identity.pid));
             return;
         };
-        match Mapping::of(&memfd) {
-            Ok(mapping) => {
+        let kept = self.launcher.as_ref().and_then(|_| memfd.try_clone().ok());
+        let mapped = match hello.pid_ns {
+            0 => Mapping::of(&memfd).map(|mapping| (mapping, None)),
+            _ => Mapping::apart_of(memfd),
+        };
+        match mapped {
+            Ok((mapping, lifeline)) => {
                 self.rush.note(&identity);
                 // At once, since a short-lived program is gone soon. Not every sensor says it itself.
                 let exe = identity.pid_ns.is_none().then(|| procfs::exe(identity.pid)).flatten();
                 let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
                 let id = self.next_ring;
                 self.next_ring += 1;
-                let blob = Note::of(&identity).encode();
-                self.tell_launcher(&ToLauncher::Keep { id, blob }, Some(&memfd));
-                self.tell(News::Attached(Box::new(Attached {
+                let blob = Note::of(&identity, hello.container).encode();
+                self.tell_launcher(&ToLauncher::Keep { id, blob }, kept.as_ref());
+                let attached = Box::new(Attached {
                     id,
                     mapping,
                     identity,
+                    lifeline,
+                    own_ns: hello.pid_ns,
                     own_fds: hello.own_fds,
                     is_inherited: false,
-                })));
+                });
+                if let Some(attached) = self.park(key, attached) {
+                    self.tell(News::Attached(attached));
+                }
             }
             Err(refusal) => {
                 self.complain(&format!(
@@ -616,41 +760,41 @@ fn identify(guest: &OwnedFd, hello: &Hello<'_>) -> Identity {
             let ppid =
                 if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
             let pidfd = pidfd.or_else(|| procfs::open(pid));
-            Identity { pid, own_pid: hello.pid, ppid, uid, pid_ns: None, pidfd, exe: Vec::new() }
+            Identity { pid, own_pid: hello.pid, ppid, uid, pidfd, ..Identity::default() }
         }
         None => {
-            let pid_ns = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(0));
-            Identity {
-                pid: hello.pid,
-                own_pid: hello.pid,
-                ppid: Some(hello.ppid),
-                uid,
-                pid_ns,
-                pidfd,
-                exe: Vec::new(),
-            }
+            // Where the kernel cannot say (before 6.11, and of a process that is dead by now), the process can.
+            let pid_ns = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(hello.pid_ns));
+            let (pid, ppid) = (hello.pid, Some(hello.ppid));
+            Identity { pid, own_pid: pid, ppid, uid, pid_ns, pidfd, ..Identity::default() }
         }
     }
 }
 
 /// What the next collector must know of a ring: the blob that the launcher keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Note {
     pid: u32,
     own_pid: u32,
     ppid: Option<u32>,
     uid: Option<u32>,
     pid_ns: Option<u64>,
+    /// Of its container's metadata.
+    uri: Vec<u8>,
 }
 
 impl Note {
-    fn of(identity: &Identity) -> Self {
+    /// Bytes of the numbers; the URI follows.
+    const NUMBERS: usize = 5 * 8;
+
+    fn of(identity: &Identity, uri: &[u8]) -> Self {
         Self {
             pid: identity.pid,
             own_pid: identity.own_pid,
             ppid: identity.ppid,
             uid: identity.uid,
             pid_ns: identity.pid_ns,
+            uri: uri.to_vec(),
         }
     }
 
@@ -665,12 +809,16 @@ impl Note {
         ]
         .iter()
         .flat_map(|word| word.to_le_bytes())
+        .chain(self.uri)
         .collect()
     }
 
     fn decode(blob: &[u8]) -> Option<Self> {
-        let words: Vec<u64> =
-            blob.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?))).collect();
+        let (numbers, uri) = blob.split_at_checked(Self::NUMBERS)?;
+        let words: Vec<u64> = numbers
+            .chunks_exact(8)
+            .filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?)))
+            .collect();
         let &[pid, own_pid, ppid, uid, pid_ns] = words.as_slice() else { return None };
         Some(Self {
             pid: u32::try_from(pid).ok()?,
@@ -678,12 +826,13 @@ impl Note {
             ppid: u32::try_from(ppid).ok(),
             uid: u32::try_from(uid).ok(),
             pid_ns: (pid_ns != u64::MAX).then_some(pid_ns),
+            uri: uri.to_vec(),
         })
     }
 
     /// The process, with a pidfd if it still is the one that made a ring at `born_ns` (CLOCK_MONOTONIC): one that got
     /// its number later has started later.
-    fn identity(self, born_ns: u64) -> Identity {
+    fn identity(&self, born_ns: u64) -> Identity {
         let mut identity = Identity {
             pid: self.pid,
             own_pid: self.own_pid,
@@ -720,6 +869,7 @@ mod tests {
     use super::*;
     use crate::drain::simulated::Sensor;
     use crate::launch::channel::{LauncherEnd, pair};
+    use wire::ring::Memory;
     use wire::ring::layout::MIN_DATA_LEN;
 
     struct Door {
@@ -729,6 +879,10 @@ mod tests {
     }
 
     fn door(launcher: Option<CollectorEnd>) -> Door {
+        door_asking(launcher, Authority::default())
+    }
+
+    fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("glassbox-attach-{}-{number}", std::process::id());
@@ -738,7 +892,8 @@ mod tests {
         bind(&listener, &address).unwrap();
         listen(&listener, 64).unwrap();
         let (news_tx, news_rx) = crossbeam_channel::unbounded();
-        let doorman = Doorman::new(vec![listener], launcher, None, news_tx, Arc::default()).unwrap();
+        let doorman =
+            Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default()).unwrap();
         Door { doorman, news_rx, address }
     }
 
@@ -775,6 +930,8 @@ mod tests {
             own_fds: [-1; 2],
             blind: 0,
             exe: b"",
+            pid_ns: 0,
+            container: b"",
         }
     }
 
@@ -847,6 +1004,114 @@ mod tests {
         assert!(door.doorman.guests.is_empty());
     }
 
+    /// A metadata endpoint that answers once it is told to, and a doorman who asks it.
+    fn door_with_endpoint() -> (Door, String, Sender<()>) {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer_tx, answer_rx) = crossbeam_channel::unbounded();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            if answer_rx.recv().is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"Name\":\"web\"}");
+            }
+        });
+        let authority = Authority::parse(address.to_string().as_ref()).unwrap();
+        let mut door = door_asking(None, authority);
+        // Of a busy machine's time; none of it passes where an answer comes.
+        door.doorman.containers.patience = Duration::from_secs(2);
+        (door, format!("http://{address}/v4/id"), answer_tx)
+    }
+
+    fn short_names(news: &[News]) -> Vec<&str> {
+        let attached = news.iter().filter_map(|news| match news {
+            News::Attached(attached) => Some(attached),
+            _ => None,
+        });
+        attached
+            .map(|attached| attached.identity.claim.as_ref().map_or("", |claim| claim.container.short_name()))
+            .collect()
+    }
+
+    impl Door {
+        fn say_hello(&self, uri: &str) -> Sensor {
+            let sensor = Sensor::new(1, MIN_DATA_LEN);
+            self.knock(&packet(&Hello { container: uri.as_bytes(), ..hello() }), Some(&sensor.memfd));
+            sensor
+        }
+
+        /// The news once `is_it`, or those of ten seconds.
+        fn news_when(&mut self, is_it: impl Fn(&[News]) -> bool) -> Vec<News> {
+            let mut news = Vec::new();
+            for _ in 0..2000 {
+                self.doorman.hear_containers();
+                news.extend(self.news());
+                if is_it(&news) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            news
+        }
+    }
+
+    #[test]
+    fn first_processes_of_a_container_are_told_of_in_order_with_its_name() {
+        let (mut door, uri, answer_tx) = door_with_endpoint();
+        let _first = door.say_hello(&uri);
+        // Its next image, in an emptied environment.
+        let _second = door.say_hello("");
+        let before = door.news();
+        door.doorman.is_idle.store(door.doorman.parked.is_empty(), Ordering::SeqCst);
+        let is_told = door.doorman.deathwatch().has_told_all();
+
+        answer_tx.send(()).unwrap();
+        let after = door.news_when(|news| short_names(news).len() == 2);
+        let _third = door.say_hello(&uri);
+        let later = door.news();
+
+        assert!(before.is_empty() && !is_told, "{before:?}");
+        assert!(matches!(after[0], News::Renamed(..)), "{after:?}");
+        assert_eq!((vec!["web", ""], vec!["web"]), (short_names(&after), short_names(&later)));
+    }
+
+    #[test]
+    fn container_whose_name_does_not_come_is_told_of_by_its_id() {
+        let (mut door, uri, _answer_tx) = door_with_endpoint();
+        let begun = Instant::now();
+        let _sensor = door.say_hello(&uri);
+
+        let news = door.news_when(|news| !news.is_empty());
+
+        let waited = begun.elapsed();
+        assert_eq!(vec!["id"], short_names(&news));
+        assert!(waited >= door.doorman.containers.patience, "{waited:?}");
+    }
+
+    #[test]
+    fn ring_that_fills_waits_for_no_name_and_the_end_for_no_longer() {
+        let (mut door, uri, _answer_tx) = door_with_endpoint();
+        let sensor = door.say_hello(&uri);
+        assert!(door.news().is_empty());
+        while sensor.ring.tail().load(Ordering::Relaxed) <= MIN_DATA_LEN / 2 {
+            sensor.start("/bin/prog", "/");
+        }
+        door.doorman.hear_containers();
+        let when_full = door.news();
+        let _other = door.say_hello(&uri);
+        assert!(door.news().is_empty());
+
+        door.doorman.finish();
+        let at_the_end = door.news();
+
+        assert_eq!(vec!["id"], short_names(&when_full));
+        assert!(
+            matches!(at_the_end.as_slice(), [News::Attached(_), News::Finish]),
+            "told before the end: {at_the_end:?}"
+        );
+    }
+
     #[test]
     fn silent_guests_make_way_for_others() {
         let mut door = door(None);
@@ -880,10 +1145,11 @@ mod tests {
 
     #[test]
     fn notes_of_other_collectors_are_checked() {
-        let note = Note { pid: 7, own_pid: 8, ppid: None, uid: Some(0), pid_ns: Some(0) };
+        let uri = b"http://169.254.170.2/v4/x".to_vec();
+        let note = Note { pid: 7, own_pid: 8, ppid: None, uid: Some(0), pid_ns: Some(0), uri };
 
-        assert_eq!(Some(note), Note::decode(&note.encode()));
-        assert_eq!(None, Note::decode(&note.encode()[8..]));
+        assert_eq!(Some(&note), Note::decode(&note.clone().encode()).as_ref());
+        assert_eq!(None, Note::decode(&note.clone().encode()[..Note::NUMBERS - 1]));
         assert_eq!(None, Note::decode(&[]));
         assert!(note.identity(0).pidfd.is_none());
     }

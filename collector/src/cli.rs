@@ -33,6 +33,9 @@ Examples:
 Environment:
   GLASSBOX_SOCKET  where 'collect' listens and programs attach: a path, or @name
                    for an abstract socket [default: @glassbox]
+  GLASSBOX_ECS_METADATA
+                   for a collector: the address to ask what the containers of an ECS
+                   task are called [default: 169.254.170.2]
   GLASSBOX_LIB     the sensor, if it is neither beside glassbox nor in ../lib/glassbox
   GLASSBOX_INLINE  in a program's environment: what 'run --inline' sets there
   GLASSBOX=off     in a program's environment: the sensor does nothing there

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::cli::{Cli, Command};
+use crate::container::Authority;
 use crate::failure::{Failure, say};
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
@@ -65,7 +66,10 @@ fn outputs(given: &cli::Outputs, format: Format, destination: Destination) -> Re
 fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
     let outputs = outputs(&arguments.outputs, Format::Human, Destination::Stdout)?;
     Output::check_all(&outputs)?;
+    let authority = Authority::from_environment()?;
     let stop = StopSignals::watch()?;
+    // A container's first process is given the orphans of all others (the shells of health checks): nobody waits for them.
+    inherited::set_ignored(libc::SIGCHLD, true);
     let listening = socket::shared(&Name::from_environment()?)?;
     let result = session::serve(Session {
         listeners: listening.listeners,
@@ -75,6 +79,7 @@ fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
         opening: Opening::Fresh,
         handed_over: Vec::new(),
         restarts: 0,
+        authority,
     });
     drop(listening.files);
     result
@@ -108,6 +113,7 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
         handed_over,
         restarts: arguments.restarts,
+        authority: Authority::from_environment()?,
     });
     // The launcher does this too, unless it was killed. After a failure the next collector needs them.
     if result.is_ok() {

@@ -11,6 +11,8 @@ use wire::names::FlagTable;
 use wire::record::Via;
 use wire::schema::EVENTS;
 
+use crate::container::Container;
+
 /// A process image as its events show it. Immutable: an exec or a change of identity makes another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
@@ -27,6 +29,8 @@ pub struct Who {
     /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could not be
     /// translated into the collector's.
     pub pid_ns: Option<u64>,
+    /// The container that it is in; `None` outside of one, and where nobody could say.
+    pub container: Option<Arc<Container>>,
 }
 
 /// A piece of a batch's bytes.
@@ -254,8 +258,20 @@ pub mod sample {
             exe: b"/usr/bin/cat".as_slice().into(),
             uid: Some(1000),
             euid: Some(0),
-            pid_ns: None,
+            ..Who::default()
         })
+    }
+
+    /// The same in a container.
+    pub fn who_in(container: &Arc<Container>) -> Arc<Who> {
+        Arc::new(Who { container: Some(Arc::clone(container)), ..(*who()).clone() })
+    }
+
+    /// A container with this id and name.
+    pub fn container(id: &str, name: &str) -> Arc<Container> {
+        let mut container = Container::with_id(id);
+        container.set(1, name);
+        Arc::new(container)
     }
 
     /// An event head of `kind`, with everything a call has.

@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use wire::events::Kind;
+
 use crate::clock::TimeWriter;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 
@@ -18,8 +20,10 @@ use crate::event::{Batch, Event, Shape, Span, Value, Who};
 pub struct JsonWriter {
     time: TimeWriter,
     names: Vec<&'static str>,
-    /// The text of an image's fields after `tid`, and the image.
+    /// The text of an image's fields after `tid`, the container's up to what tells it from others; what else is known of
+    /// that; and the image.
     text: Vec<u8>,
+    container: Vec<u8>,
     of: Option<Arc<Who>>,
 }
 
@@ -42,7 +46,7 @@ impl JsonWriter {
             out.extend_from_slice(b",\"tid\":");
             unsigned(u64::from(event.tid), out);
         }
-        self.identity(who, out);
+        self.identity(who, event.kind, out);
         if let Some(seq) = event.seq {
             out.extend_from_slice(b",\"seq\":");
             unsigned(seq, out);
@@ -70,7 +74,7 @@ impl JsonWriter {
         out.extend_from_slice(b"}\n");
     }
 
-    fn identity(&mut self, who: &Arc<Who>, out: &mut Vec<u8>) {
+    fn identity(&mut self, who: &Arc<Who>, kind: Kind, out: &mut Vec<u8>) {
         if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, who)) {
             self.of = Some(Arc::clone(who));
             let text = &mut self.text;
@@ -86,8 +90,21 @@ impl JsonWriter {
             }
             number_if(",\"uid\":", who.uid, text);
             number_if(",\"euid\":", who.euid, text);
+            self.container.clear();
+            if let Some(container) = &who.container {
+                text.extend_from_slice(b",\"container\":{");
+                facts(container.which(), text);
+                facts(container.what(), &mut self.container);
+            }
         }
         out.extend_from_slice(&self.text);
+        if who.container.is_some() {
+            // Half a kilobyte, the same on every event: where a process begins and ends is enough.
+            if matches!(kind, Kind::ProcessStart | Kind::ProcessExit) {
+                out.extend_from_slice(&self.container);
+            }
+            out.push(b'}');
+        }
     }
 
     fn field(&mut self, batch: &Batch, name: &str, value: Value, out: &mut Vec<u8>) {
@@ -118,6 +135,18 @@ impl JsonWriter {
                 flags(&self.names, rest, out);
             }
         }
+    }
+}
+
+/// Members of an object that is open.
+fn facts<'a>(facts: impl Iterator<Item = (&'static str, &'a str)>, out: &mut Vec<u8>) {
+    for (name, text) in facts {
+        if !out.ends_with(b"{") {
+            out.push(b',');
+        }
+        string(name.as_bytes(), out);
+        out.push(b':');
+        string(text.as_bytes(), out);
     }
 }
 
@@ -260,7 +289,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::Value as Json;
-    use wire::events::Kind;
 
     use super::*;
     use crate::event::sample;
@@ -358,6 +386,37 @@ mod tests {
             ),
             String::from_utf8(line).unwrap()
         );
+    }
+
+    #[test]
+    fn container_is_named_everywhere_and_described_where_a_process_begins_and_ends() {
+        let mut container = (*sample::container("4f2c", "a\"b")).clone();
+        container.set(2, "i:1");
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who_in(&Arc::new(container)));
+        batch.whos.push(sample::who());
+        for (kind, who) in
+            [(Kind::ProcessStart, 0), (Kind::FileOpen, 0), (Kind::ProcessExit, 0), (Kind::FileOpen, 1)]
+        {
+            batch.push(Event { who, ..sample::head(kind) });
+        }
+        let mut writer = JsonWriter::default();
+
+        let containers: Vec<Json> = batch
+            .events
+            .iter()
+            .map(|event| {
+                let mut line = Vec::new();
+                writer.write(&batch, event, &mut line);
+                serde_json::from_slice::<Json>(&line).unwrap()["container"].clone()
+            })
+            .collect();
+
+        let (named, described) = (
+            serde_json::json!({"id": "4f2c", "name": "a\"b"}),
+            serde_json::json!({"id": "4f2c", "name": "a\"b", "image": "i:1"}),
+        );
+        assert_eq!(vec![described.clone(), named, described, Json::Null], containers);
     }
 
     #[test]

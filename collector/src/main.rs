@@ -8,6 +8,7 @@ mod attach;
 mod cli;
 mod clock;
 mod commands;
+mod container;
 mod doctor;
 mod drain;
 mod enrich;

@@ -6,11 +6,13 @@
 //! access ends in SIGBUS. The contents are reached through `wire`, which treats them as hostile.
 #![allow(unsafe_code, reason = "maps and unmaps shared memory")]
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
-use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
+use rustix::fs::{FlockOperation, Mode, OFlags, SealFlags, fcntl_get_seals, flock, fstat, open};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use wire::ring::Memory;
 use wire::ring::layout::{Mapped, data_len_of, file_len};
 
 /// A ring's memory, unmapped when dropped.
@@ -72,6 +74,23 @@ impl Mapping {
         if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
     }
 
+    /// As [`Self::of`], through an open file description of the collector's own: then the sensor's goes with the last
+    /// process that has it mapped, and the [`Lifeline`] tells. Without one where the sensor does not hold its own.
+    pub fn apart_of(memfd: OwnedFd) -> Result<(Self, Option<Lifeline>), Refusal> {
+        let mapping = Self::of(&memfd)?;
+        let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
+        let Ok(own) = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
+            return Ok((mapping, None));
+        };
+        let lifeline = Lifeline(own);
+        if lifeline.is_cut() {
+            return Ok((mapping, None));
+        }
+        // The first mapping is one of the sensor's description.
+        drop(mapping);
+        Ok((Self::of(&lifeline.0)?, Some(lifeline)))
+    }
+
     /// The ring. A copy of it (a `Reader`) must not be used after the mapping is dropped.
     pub fn mapped(&self) -> Mapped {
         self.mapped
@@ -80,6 +99,14 @@ impl Mapping {
     /// Bytes of the ring's data.
     pub fn data_len(&self) -> u64 {
         self.data_len
+    }
+
+    /// Whether writers are about to run out of space.
+    pub fn is_half_full(&self) -> bool {
+        // Relaxed: two words of a hostile process's, for a guess.
+        let (tail, head) =
+            (self.mapped.tail().load(Ordering::Relaxed), self.mapped.head().load(Ordering::Relaxed));
+        tail.wrapping_sub(head) > self.data_len / 2
     }
 
     /// Gives the whole pages within `len` bytes from `offset` of the file back to the system; they read as zeroes.
@@ -103,6 +130,18 @@ impl Mapping {
     }
 }
 
+/// Tells whether any process has a ring mapped: the sensor holds a shared flock(2) through its open file description, which
+/// lasts as long as that, and so as long as the mappings.
+#[derive(Debug)]
+pub struct Lifeline(OwnedFd);
+
+impl Lifeline {
+    /// Whether nobody has the ring mapped any more. Once it is so it stays so.
+    pub fn is_cut(&self) -> bool {
+        flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok()
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping was made in `of` with this length; by `mapped`'s contract no copy is in use.
@@ -112,8 +151,6 @@ impl Drop for Mapping {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
-
     use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
     use wire::ring::layout::MIN_DATA_LEN;
 

@@ -123,6 +123,11 @@ pub fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
     Some(line.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect())
 }
 
+/// The control groups of a process, a line each.
+pub fn cgroup(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
+}
+
 /// Children of a process, as far as the kernel was built to tell.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attach::{Doorman, Word};
+use crate::container::Authority;
 use crate::drain;
 use crate::drain::bells::Doorbell;
 use crate::failure::Failure;
@@ -45,6 +46,8 @@ pub struct Session {
     pub handed_over: Vec<KeptRing>,
     /// How many collectors of this run died before this one.
     pub restarts: u32,
+    /// Who is asked what containers are called.
+    pub authority: Authority,
 }
 
 /// A ring that survived its collector.
@@ -63,13 +66,13 @@ pub struct KeptRing {
 /// Opens the outputs first, and fails with status 73 if one cannot be made; then says
 /// [`ToLauncher::Ready`](crate::launch::protocol::ToLauncher::Ready) to the launcher, which starts CMD.
 pub fn serve(session: Session) -> Result<(), Failure> {
-    let Session { listeners, launcher, stop, outputs, opening, handed_over, restarts } = session;
+    let Session { listeners, launcher, stop, outputs, opening, handed_over, restarts, authority } = session;
     let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
     let doorbell = Arc::new(Doorbell::default());
-    let mut doorman = Doorman::new(listeners, launcher, stop, news_tx, Arc::clone(&doorbell))?;
+    let mut doorman = Doorman::new(listeners, launcher, stop, authority, news_tx, Arc::clone(&doorbell))?;
     let (deathwatch, reply) = (doorman.deathwatch(), doorman.reply());
     let drain = std::thread::Builder::new()
         .name("drain".into())

@@ -48,6 +48,11 @@ impl Event {
         self.number("pid").unwrap_or(-1)
     }
 
+    /// The process, and the pid namespace that its number belongs to (0: the collector's).
+    pub fn process(&self) -> (i64, i64) {
+        (self.number("pid_ns").unwrap_or(0), self.pid())
+    }
+
     /// The sensor's sequence number.
     pub fn seq(&self) -> Option<u64> {
         self.fields.get("seq")?.as_u64()
@@ -205,32 +210,36 @@ impl Events {
     /// Per process and image, the sequence numbers that are missing without a loss that explains them.
     fn gaps(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut images: BTreeMap<(i64, usize), Vec<u64>> = BTreeMap::new();
-        let mut image_of: BTreeMap<i64, usize> = BTreeMap::new();
+        let mut images: BTreeMap<((i64, i64), usize), Vec<u64>> = BTreeMap::new();
+        let mut image_of: BTreeMap<(i64, i64), usize> = BTreeMap::new();
         for event in &self.all {
             let Some(seq) = event.seq() else { continue };
-            let image = image_of.entry(event.pid()).or_default();
-            if seq == 0 && event.name() == "process.start" && images.contains_key(&(event.pid(), *image)) {
+            let image = image_of.entry(event.process()).or_default();
+            if seq == 0 && event.name() == "process.start" && images.contains_key(&(event.process(), *image))
+            {
                 *image += 1;
             }
-            images.entry((event.pid(), *image)).or_default().push(seq);
+            images.entry((event.process(), *image)).or_default().push(seq);
         }
-        let mut missing: BTreeMap<i64, u64> = BTreeMap::new();
-        for ((pid, image), seqs) in &images {
+        let mut missing: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+        for ((process, image), seqs) in &images {
             let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
             if distinct.len() != seqs.len() {
                 broken.push(format!(
-                    "pid {pid} image {image}: {} numbers came twice",
+                    "process {process:?} image {image}: {} numbers came twice",
                     seqs.len() - distinct.len()
                 ));
             }
             let wanted = distinct.last().map_or(0, |last| last + 1);
-            *missing.entry(*pid).or_default() += wanted - distinct.len() as u64;
+            *missing.entry(*process).or_default() += wanted - distinct.len() as u64;
         }
-        for (pid, missing) in missing {
-            let explained: i64 = self.of("sensor.loss", pid).filter_map(|loss| loss.number("count")).sum();
+        for (process, missing) in missing {
+            let explained: i64 =
+                self.of("sensor.loss", process).filter_map(|loss| loss.number("count")).sum();
             if missing > explained as u64 {
-                broken.push(format!("pid {pid}: {missing} numbers are missing, {explained} explained"));
+                broken.push(format!(
+                    "process {process:?}: {missing} numbers are missing, {explained} explained"
+                ));
             }
         }
         broken
@@ -240,10 +249,10 @@ impl Events {
     fn ledger(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for exit in self.named("process.exit") {
-            let delivered =
-                self.all.iter().filter(|event| event.pid() == exit.pid() && event.seq().is_some()).count();
+            let is_its = |event: &&Event| event.process() == exit.process() && event.seq().is_some();
+            let delivered = self.all.iter().filter(is_its).count();
             let lost = |is_ours: bool| -> i64 {
-                let losses = self.of("sensor.loss", exit.pid());
+                let losses = self.of("sensor.loss", exit.process());
                 let losses = losses.filter(|loss| (loss.text("reason") == Some("sink_full")) == is_ours);
                 losses.filter_map(|loss| loss.number("count")).sum()
             };
@@ -271,13 +280,13 @@ impl Events {
     /// The close of a file whose open was reported must tell its path, and how long it was open.
     fn closes_without_path(&self) -> Vec<String> {
         let mut broken = Vec::new();
-        let mut open: BTreeMap<(i64, i64), &str> = BTreeMap::new();
+        let mut open: BTreeMap<((i64, i64), i64), &str> = BTreeMap::new();
         for event in self.all.iter().filter(|event| !event.has_failed()) {
             let Some(fd) = event.number("fd") else { continue };
             match event.name() {
-                "file.open" => drop(open.insert((event.pid(), fd), event.path())),
+                "file.open" => drop(open.insert((event.process(), fd), event.path())),
                 "file.close" | "net.close" => {
-                    let path = open.remove(&(event.pid(), fd));
+                    let path = open.remove(&(event.process(), fd));
                     let is_complete = event.field("path").is_some() && event.field("open_ns").is_some();
                     if let Some(path) = path.filter(|_| event.name() == "file.close" && !is_complete) {
                         broken
@@ -290,8 +299,8 @@ impl Events {
         broken
     }
 
-    fn of<'a>(&'a self, name: &'a str, pid: i64) -> impl Iterator<Item = &'a Event> {
-        self.named(name).filter(move |event| event.pid() == pid)
+    fn of<'a>(&'a self, name: &'a str, process: (i64, i64)) -> impl Iterator<Item = &'a Event> {
+        self.named(name).filter(move |event| event.process() == process)
     }
 }
 

@@ -17,6 +17,7 @@ pub mod kubelet;
 pub mod last_moment;
 pub mod python;
 pub mod recall;
+pub mod rootfs;
 pub mod scene;
 pub mod server;
 pub mod victim;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use glassbox_tests::Collector;
 use glassbox_tests::artefacts::{glassbox, sensor};
 use glassbox_tests::child::{self, Ending, Status};
+use glassbox_tests::rootfs;
 use glassbox_tests::victim::{Libc, compiled};
 use serde_json::{Value, json};
 
@@ -41,11 +42,11 @@ impl Place {
             .expect("our own directory");
         fs::write(place.root("etc/motd"), "hello\n").expect("our own directory");
         for program in ["sh", "cat", "sleep"] {
-            place.install(&PathBuf::from("/bin").join(program));
+            rootfs::install(&place.root(""), &PathBuf::from("/bin").join(program));
         }
         // Names of its own for what a rootless user must be able to reach.
-        fs::copy(glassbox(), place.tool()).expect("a copy of the tool");
-        fs::copy(sensor(), place.path("pair/libglassbox.so")).expect("a copy of the sensor");
+        rootfs::copy(glassbox(), &place.tool());
+        rootfs::copy(sensor(), &place.path("pair/libglassbox.so"));
         place
     }
 
@@ -64,19 +65,6 @@ impl Place {
 
     fn socket(&self) -> PathBuf {
         self.path("socket/collector")
-    }
-
-    /// Copies a program into the image, with its loader and libraries.
-    fn install(&self, program: &Path) {
-        let listed = Command::new("ldd").arg(program).output().expect("ldd");
-        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-        for file in text.split_ascii_whitespace().filter(|word| word.starts_with('/')).map(Path::new) {
-            let to = self.root(file.strip_prefix("/").expect("absolute").to_str().expect("UTF-8"));
-            fs::create_dir_all(to.parent().expect("a folder")).expect("our own directory");
-            fs::copy(file, to).expect("a library");
-        }
-        let name = program.file_name().expect("a name").to_str().expect("UTF-8");
-        fs::copy(program, self.root("bin").join(name)).expect("a program");
     }
 
     fn config(&self) -> PathBuf {
@@ -183,13 +171,8 @@ fn without_a_collector_the_container_runs_all_the_same() {
 fn a_container_of_musl_is_seen_too() {
     let place = Place::new();
     let victim = compiled("open_family", Libc::Musl).path;
-    fs::copy(&victim, place.root("bin/victim")).unwrap();
-    fs::create_dir_all(place.root("lib")).unwrap();
-    let loader = fs::read_dir("/lib").unwrap().flatten().map(|entry| entry.path());
-    let loader =
-        loader.into_iter().find(|path| path.to_string_lossy().contains("/ld-musl-")).expect("package musl");
-    fs::copy(fs::canonicalize(&loader).unwrap(), place.root("lib").join(loader.file_name().unwrap()))
-        .unwrap();
+    rootfs::copy(&victim, &place.root("bin/victim"));
+    rootfs::install_musl(&place.root(""));
     place.bundle(&["/bin/victim"], &[]);
     place.edit(|config| config["process"]["cwd"] = json!("/tmp"));
     let clear = || {
@@ -500,6 +483,15 @@ fn a_process_that_podman_adds_is_seen() {
 
     assert_eq!(said("hello\n", "", 0), said_by_exec);
     assert!(opened(&events, "/etc/motd"));
+    let first: Vec<&Value> = events.iter().filter(|event| event["exe"] == "/bin/sleep").collect();
+    assert!(!first.is_empty());
+    for event in first {
+        assert_eq!(
+            json!({"id": started.stdout.trim()}),
+            event["container"],
+            "the id that podman says: {event}"
+        );
+    }
 }
 
 #[test]

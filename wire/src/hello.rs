@@ -20,8 +20,14 @@ pub fn is_near(socket: &[u8]) -> bool {
     socket.rsplit(|byte| *byte == b'/').next() == Some(NEAR.as_bytes())
 }
 
+/// The variable that tells the containers of an ECS task apart: each has a URI of its own.
+pub const CONTAINER_VARIABLE: &[u8] = b"ECS_CONTAINER_METADATA_URI_V4";
+
+/// Longest value of [`CONTAINER_VARIABLE`] that is passed on; a longer one is none. The real ones have some 80 bytes.
+pub const MAX_CONTAINER: usize = 256;
+
 /// Longest hello in bytes.
-pub const MAX_LEN: usize = 4096 + 256;
+pub const MAX_LEN: usize = 4096 + MAX_CONTAINER + 128;
 
 /// What a sensor says of its process when it attaches.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
@@ -46,6 +52,10 @@ pub struct Hello<'a> {
     pub blind: u8,
     /// The image, where `blind` is set; else empty (the ring's first record says it).
     pub exe: Text<'a>,
+    /// Its pid namespace by inode, where the collector's process has no number in it; else 0.
+    pub pid_ns: u64,
+    /// The value of [`CONTAINER_VARIABLE`]; empty where there is none.
+    pub container: Text<'a>,
 }
 
 /// Why a process that loaded the sensor is not seen.

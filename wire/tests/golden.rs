@@ -187,6 +187,8 @@ fn hello() -> Hello<'static> {
         own_fds: [3, 4],
         blind: Blind::FdLimit as u8,
         exe: b"/bin/true",
+        pid_ns: 0x5152_5354_5556_5758,
+        container: b"http://169.254.170.2/v4/5",
     }
 }
 
@@ -305,9 +307,11 @@ fn the_longest_hello_fits_into_its_buffer() {
     let exe = [b'x'; 4096];
     let mut buffer = [0; hello::MAX_LEN];
 
-    let len = Hello { exe: &exe, ..hello() }.encode(&mut buffer);
+    let container = [b'x'; hello::MAX_CONTAINER];
 
-    assert!(len > 4096);
+    let len = Hello { exe: &exe, container: &container, ..hello() }.encode(&mut buffer);
+
+    assert!(len > 4096 + hello::MAX_CONTAINER);
 }
 
 #[test]

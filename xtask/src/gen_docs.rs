@@ -58,8 +58,10 @@ passed, where that differs.
 | `event` | string | which event: `noun.verb`, below |
 | `call` | string | the C function or system call; absent where the event is no call |
 | `pid`, `tid`, `ppid` | number | process, thread and parent as the collector sees them, else as the process does, with `pid_ns` |
+| `pid_ns` | number | the pid namespace that the three belong to, by its inode, where it is not the collector's: in another container both may have a pid 1 |
 | `exe` | path | the running image |
 | `uid`, `euid` | number | real and effective user |
+| `container` | object | the container that the process is in, as far as it is known: `id`, and in an ECS task `name`; on `process.start` and `process.exit` also `image`, `image_id`, `arn`, `task` (its ARN), `family` and `revision` of the task definition, `cluster` ([which container](operations.md#fargate-which-container)) |
 | `seq` | number | stamped by the sensor, for each image from 0 without gaps; absent on events that the collector makes |
 | `via` | name | which mechanism saw it: `symbol`, `got`, `inline`, `notify` |
 | `ret` | number | what the call returned; absent if it has not |

@@ -22,6 +22,9 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
 /// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it could be looked
 /// at.
 pub const UNKNOWN: &str = "not_loaded";
+/// Its file cannot be looked at.
+pub const UNREADABLE: &str = "unreadable";
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

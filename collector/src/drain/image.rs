@@ -1,6 +1,7 @@
 //! One process image as the drain thread knows it: where it writes, what waits of it, and its two ledgers.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wire::record::{Flags, Head};
@@ -8,6 +9,7 @@ use wire::ring::layout::{Loss, Slot};
 
 use super::books::Books;
 use super::life::{Ledger, LifeId};
+use crate::container::{Claim, Container};
 use crate::enrich::Process;
 use crate::order::Queue;
 
@@ -87,6 +89,8 @@ pub struct Image {
     pub uid: Option<u32>,
     /// See [`crate::event::Who::pid_ns`].
     pub pid_ns: Option<u64>,
+    /// The container that its process, or the kernel, said it is in when it attached.
+    pub claim: Option<Claim>,
     /// For learning of its death.
     pub pidfd: Option<OwnedFd>,
     /// Records that are not due yet.
@@ -156,6 +160,16 @@ pub struct Means {
 }
 
 impl Image {
+    /// Takes up that more is known of the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        if let Some(claim) = self.claim.as_mut().filter(|claim| Arc::ptr_eq(&claim.container, before)) {
+            claim.container = Arc::clone(after);
+        }
+        if let Some(process) = &mut self.process {
+            process.rename(before, after);
+        }
+    }
+
     /// Numbers that the sensor gave away and whose records will not come; `lost` is what it counts.
     pub fn gone(&self, lost: &[u64]) -> u64 {
         // Events without a slot took no number (`Loss::NoSlot`).

@@ -49,6 +49,7 @@ use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 
 use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
 use crate::clock::now_ns;
+use crate::container::{Claim, Container};
 use crate::enrich::{Effect, Enricher, Process};
 use crate::event::{Batch, Who};
 use crate::kernel;
@@ -93,6 +94,8 @@ const RELEASE_BYTES: u64 = 64 * 1024;
 /// A batch goes to the sinks when it has this many events, or bytes.
 const BATCH_EVENTS: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
+/// How long a program takes to say hello, at most, where nothing but that tells that it was started.
+const START_NS: u64 = 10_000_000_000;
 /// What waits told of children that are not ours is not kept longer than this.
 const TOLD_NS: u64 = 10_000_000_000;
 
@@ -106,6 +109,9 @@ struct Told {
     at_ns: u64,
 }
 
+/// What a process is called: its pid namespace (`None`: ours) and its pid there. Two containers may both have a pid 1.
+type Name = (Option<u64>, u32);
+
 /// A batch that a sink may still have.
 struct Unwritten {
     batch: Weak<Batch>,
@@ -118,7 +124,7 @@ pub struct Drain {
     sources: Slab<Source>,
     images: Slab<Image>,
     /// The live image of a process, by pid namespace (`None`: ours) and pid.
-    by_pid: FxHashMap<(Option<u64>, u32), usize>,
+    by_pid: FxHashMap<Name, usize>,
     /// The processes of the images, with their ledgers.
     lives: Lives,
     /// Images whose queue is not empty.
@@ -139,9 +145,9 @@ pub struct Drain {
     limit_ns: u64,
     /// An end was told, or an earlier time for one, since [`Self::ends`] looked.
     has_news_of_ends: bool,
-    told: FxHashMap<u32, Told>,
+    told: FxHashMap<Name, Told>,
     /// Processes whose end was reported last.
-    buried: VecDeque<u32>,
+    buried: VecDeque<Name>,
     enricher: Enricher,
     outlets: Outlets,
     deathwatch: Deathwatch,
@@ -153,6 +159,8 @@ pub struct Drain {
     payload: Vec<u8>,
     audited_ns: u64,
     ending_wish: Wish,
+    /// Every record was delivered, and nobody will tell more of how a process ended.
+    is_all_told: bool,
     /// The doorman has been left word.
     has_left_word: bool,
     /// Since when a sink's queue has been more than half full.
@@ -267,6 +275,7 @@ impl Drain {
             payload: Vec::new(),
             audited_ns: 0,
             ending_wish: Wish::GoOn,
+            is_all_told: false,
             has_left_word: false,
             paused_since: None,
         }
@@ -344,6 +353,10 @@ impl Drain {
                     self.end(index, Ending::Death, at_ns);
                 }
             }
+            News::Renamed(before, after) => {
+                self.images.iter_mut().for_each(|(_, image)| image.rename(&before, &after));
+                self.sources.iter_mut().for_each(|(_, source)| source.rename(&before, &after));
+            }
             News::Exited(exited) => self.reaped(&exited),
             News::FinishWhenIdle => self.ending_wish = Wish::EndWhenIdle,
             News::Finish => self.ending_wish = Wish::End,
@@ -352,10 +365,11 @@ impl Drain {
 
     fn attach(&mut self, attached: Attached) {
         let now = now_ns();
-        let Attached { id, mapping, identity, own_fds, is_inherited } = attached;
-        let mut source = Source::new(id, mapping, is_inherited, now);
+        let Attached { id, mapping, lifeline, identity, own_ns, own_fds, is_inherited } = attached;
+        let mut source = Source::new(id, mapping, lifeline, is_inherited, now);
         source.shares_pids = identity.pid_ns.is_none() && identity.pid == identity.own_pid;
         source.pid_ns = identity.pid_ns;
+        source.own_ns = own_ns;
         let key = (identity.pid_ns, identity.pid);
         let parent = identity.ppid.and_then(|ppid| self.by_pid.get(&(identity.pid_ns, ppid)).copied());
         // The same process may have written into its parent's ring before, without our having read anything of it.
@@ -406,7 +420,7 @@ impl Drain {
         is_inherited: bool,
         life: Option<LifeId>,
     ) -> usize {
-        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe } = identity;
+        let Identity { pid, own_pid, ppid, uid, pid_ns, pidfd, exe, claim } = identity;
         let serial = self.next_serial;
         self.next_serial += 1;
         let life = self.lives.enter(life);
@@ -420,6 +434,7 @@ impl Drain {
             ppid,
             uid,
             pid_ns,
+            claim,
             pidfd,
             queue: crate::order::Queue::default(),
             process: None,
@@ -596,7 +611,7 @@ impl Drain {
                 }
             }
         }
-        own_view(0)
+        own_view(source.own_ns)
     }
 
     fn blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
@@ -608,6 +623,7 @@ impl Drain {
             uid: stat.map(|(uid, _)| uid).or(identity.uid),
             euid: stat.map(|(_, euid)| euid).or(identity.uid),
             pid_ns: identity.pid_ns,
+            container: self.container_of(identity.pid_ns, identity.ppid, identity.claim.as_ref(), None),
         };
         let mut process = Process::new(who, 0);
         self.enricher.blind(&mut process, now_ns(), exe, reason);
@@ -621,20 +637,20 @@ impl Drain {
         };
         let at_ns = now_ns();
         let told = Told { status: exited.wait_status, usage: Some(usage), is_launcher: true, at_ns };
-        self.tell(exited.pid.cast_unsigned(), told);
+        self.tell((None, exited.pid.cast_unsigned()), told);
     }
 
-    /// Notes what a wait said of the process `pid`; a live image of it has thereby ended.
-    fn tell(&mut self, pid: u32, told: Told) {
+    /// Notes what a wait said of a process; a live image of it has thereby ended.
+    fn tell(&mut self, name: Name, told: Told) {
         if self.told.len() > 1024 {
             self.told.retain(|_, old| told.at_ns.saturating_sub(old.at_ns) < TOLD_NS);
         }
         let is_better = self
             .told
-            .get(&pid)
+            .get(&name)
             .is_none_or(|old| !old.is_launcher || told.at_ns.saturating_sub(old.at_ns) > TOLD_NS);
         if is_better {
-            self.told.insert(pid, told);
+            self.told.insert(name, told);
         }
     }
 
@@ -947,7 +963,7 @@ impl Drain {
         let own_ppid = self.images[index].own_pid;
         let identity = self.identify_child(source_index, own_child, own_ppid);
         // A parent that gets the processor late tells of a child that has come and gone.
-        let is_buried = self.buried.contains(&identity.pid);
+        let is_buried = self.buried.contains(&(identity.pid_ns, identity.pid));
         if is_buried || (identity.pid_ns.is_some() && pid_ns.is_none()) {
             return;
         }
@@ -972,19 +988,24 @@ impl Drain {
     fn child_ended(&mut self, index: usize, own_child: u32, told: Told) {
         let Some(parent) = self.images.get(index) else { return };
         let (source_index, pid_ns) = (parent.source, parent.pid_ns);
-        let pid = if self.sources[source_index].shares_pids || pid_ns.is_some() {
-            own_child
+        let name = if self.sources[source_index].shares_pids || pid_ns.is_some() {
+            (pid_ns, own_child)
         } else {
-            let known = self.images.iter().find(|(_, image)| {
-                image.own_pid == own_child && image.pid_ns.is_none() && image.own_pid != image.pid
-            });
-            match known {
-                Some((_, image)) => image.pid,
+            // By its own number, among those of the same namespace.
+            let own_ns = self.sources[source_index].own_ns;
+            let is_mate = |image: &Image| {
+                self.sources.get(image.source).is_some_and(|source| source.own_ns == own_ns)
+                    && (image.pid_ns.is_some() || image.own_pid != image.pid)
+            };
+            let mut known =
+                self.images.iter().filter(|(_, image)| image.own_pid == own_child && is_mate(image));
+            match known.next() {
+                Some((_, image)) => (image.pid_ns, image.pid),
                 None => return,
             }
         };
-        self.tell(pid, told);
-        let Some(child) = self.by_pid.get(&(pid_ns, pid)).copied() else { return };
+        self.tell(name, told);
+        let Some(child) = self.by_pid.get(&name).copied() else { return };
         let Some(image) = self.images.get_mut(child) else { return };
         match &mut image.end {
             // We may have learnt of it much later.
@@ -1012,14 +1033,6 @@ impl Drain {
         let ppid = image.ppid.or(own_view.then_some(start.parent.0));
         let before = image.before.filter(|before| self.images.contains(*before));
         let parent = ppid.and_then(|ppid| self.by_pid.get(&(pid_ns, ppid)).copied());
-        let who = Who {
-            pid,
-            ppid,
-            exe: exe.into(),
-            uid: Some(start.real_uid.0),
-            euid: Some(start.effective_uid.0),
-            pid_ns,
-        };
         let mut inherited = None;
         if let Some(before) = before {
             while self.deliver_first(before) {}
@@ -1036,6 +1049,16 @@ impl Drain {
             // It was spawned: what its parent had open and does not close at exec is its own.
             inherited = Some(settle::without_cloexec(process));
         }
+        let same_process = before.and(inherited.as_ref());
+        let who = Who {
+            pid,
+            ppid,
+            exe: exe.into(),
+            uid: Some(start.real_uid.0),
+            euid: Some(start.effective_uid.0),
+            pid_ns,
+            container: self.container_of(pid_ns, ppid, self.images[index].claim.as_ref(), same_process),
+        };
         let mut process = self.enricher.start(start, who, serial, inherited.as_ref());
         let image = &mut self.images[index];
         for (fd, link) in image.seed.drain(..) {
@@ -1085,6 +1108,7 @@ impl Drain {
                     uid: uids.map(|(uid, _)| uid).or(image.uid),
                     euid: uids.map(|(_, euid)| euid).or(image.uid),
                     pid_ns: image.pid_ns,
+                    container: self.container_of(image.pid_ns, image.ppid, image.claim.as_ref(), None),
                 };
                 let mut process = Process::new(who, serial);
                 if let Some(cwd) = procfs::cwd(image.pid).filter(|_| is_visible) {
@@ -1098,6 +1122,32 @@ impl Drain {
             process.seed(fd, &link);
         }
         image.process = Some(process);
+    }
+
+    /// The container that a process is in. The kernel's word counts first; then a process that executes a program stays
+    /// where it is; then comes what it says itself; and one that says nothing, its environment having been emptied, is
+    /// where its parent is, or who else is in its pid namespace.
+    fn container_of(
+        &self,
+        pid_ns: Option<u64>,
+        ppid: Option<u32>,
+        claim: Option<&Claim>,
+        same_process: Option<&Process>,
+    ) -> Option<Arc<Container>> {
+        let certain = claim.filter(|claim| claim.is_certain);
+        let of = |process: &Process| process.who.container.clone();
+        let of_image = |image: &Image| image.process.as_ref().and_then(of);
+        certain
+            .map(|claim| Arc::clone(&claim.container))
+            .or_else(|| same_process.and_then(of))
+            .or_else(|| claim.map(|claim| Arc::clone(&claim.container)))
+            .or_else(|| of_image(self.images.get(*self.by_pid.get(&(pid_ns, ppid?))?)?))
+            .or_else(|| {
+                // 0 is a namespace that nobody could name.
+                let pid_ns = pid_ns.filter(|pid_ns| *pid_ns != 0)?;
+                let mut mates = self.images.iter().filter(|(_, image)| image.pid_ns == Some(pid_ns));
+                mates.find_map(|(_, image)| of_image(image))
+            })
     }
 
     /// The image that a fork child was forked from, if it is still known.
@@ -1190,6 +1240,29 @@ impl Drain {
         for index in sources {
             self.sources[index].punch_if_idle(now);
         }
+        self.end_abandoned(now);
+    }
+
+    /// Notes that the processes are dead of whom no pidfd, but a ring that nobody has mapped any more tells. One that asked
+    /// for a program may be on its way there.
+    fn end_abandoned(&mut self, now: u64) {
+        let is_open = |image: &Image| {
+            let is_on_its_way =
+                image.asked.as_ref().is_some_and(|asked| now.saturating_sub(asked.at_ns) < START_NS);
+            image.end.is_none() && image.pidfd.is_none() && !is_on_its_way
+        };
+        let mut abandoned: FxHashMap<usize, bool> = FxHashMap::default();
+        let mut dead = Vec::new();
+        for (index, image) in self.images.iter().filter(|(_, image)| is_open(image)) {
+            let source = self.sources.get(image.source);
+            let is_abandoned = || source.is_some_and(Source::is_abandoned);
+            if *abandoned.entry(image.source).or_insert_with(is_abandoned) {
+                dead.push(index);
+            }
+        }
+        for index in dead {
+            self.end(index, Ending::Death, now);
+        }
     }
 
     /// Whether an image became, some time ago, a program that has not said hello.
@@ -1211,11 +1284,13 @@ impl Drain {
         let (Some(asked), Some(process)) = (image.asked.take(), &mut image.process) else { return };
         let visible = if image.pid_ns.is_none() { procfs::exe(image.pid) } else { None };
         let exe = visible.unwrap_or_else(|| asked.path.to_vec());
-        let pid = image.pid_ns.is_none().then_some(image.pid);
-        let reason = match blind::reason(Path::new(OsStr::from_bytes(&exe)), pid) {
-            blind::UNKNOWN if asked.is_barred => "seccomp",
-            reason => reason,
+        let reason = match image.pid_ns {
+            None => blind::reason(Path::new(OsStr::from_bytes(&exe)), Some(image.pid)),
+            // A file of this name here would be another one.
+            Some(_) => blind::UNREADABLE,
         };
+        let is_unexplained = matches!(reason, blind::UNKNOWN | blind::UNREADABLE);
+        let reason = if is_unexplained && asked.is_barred { "seccomp" } else { reason };
         process.set_exe(&exe);
         self.enricher.blind(process, now, &asked.path, reason);
     }
@@ -1272,6 +1347,7 @@ impl Drain {
         for index in dead {
             self.end(index, Ending::Death, now);
         }
+        self.end_abandoned(now);
         // Programs that live on and write without end are not waited for.
         let patience = now + 2_000_000_000;
         loop {
@@ -1285,6 +1361,9 @@ impl Drain {
             }
         }
         let now = now_ns();
+        // First what parents may yet say of their children, who are held back for that.
+        self.settle(now, u64::MAX);
+        self.is_all_told = true;
         self.settle(now, u64::MAX);
         self.audit(now);
         self.publish();

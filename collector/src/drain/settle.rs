@@ -21,6 +21,8 @@ use crate::procfs;
 
 /// How long the end of a process is held back for somebody to say how it came about.
 const GRACE_NS: u64 = 30_000_000;
+/// The same where only its parent can, who is seen: in another pid namespace, where the kernel says nothing.
+const GRACE_APART_NS: u64 = 500_000_000;
 
 /// Descriptors of which nobody told that an image can close at its end: a table that was scribbled over holds any number.
 const MOST_UNKNOWN: usize = 1024;
@@ -253,14 +255,16 @@ impl Drain {
             return false;
         }
         let books = self.books(index);
-        let told = self.told.get(&image.pid).copied().filter(|_| image.pid_ns.is_none());
+        let told = self.told.get(&(image.pid_ns, image.pid)).copied();
         let said = books.as_ref().and_then(|books| books.usage);
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
         // The dead that nobody has reaped are still in /proc. Not asked without need: it costs as much as ten events.
         let is_asked = image.pid_ns.is_none() && told.is_none() && (reaped.is_none() || said.is_none());
         let stat = is_asked.then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
         let status = wait_status(image, reaped, books.as_ref(), stat, told);
-        let has_waited = now.saturating_sub(end.noticed_ns) >= GRACE_NS || self.ending_wish == Wish::End;
+        let is_parents = status.value.is_none() && image.pid_ns.is_some() && self.has_parent(image);
+        let grace_ns = if is_parents { GRACE_APART_NS } else { GRACE_NS };
+        let has_waited = now.saturating_sub(end.noticed_ns) >= grace_ns || self.is_all_told;
         // The launcher tells of its children what nobody else knows, their largest resident set.
         let is_launchers = image.ppid == Some(std::os::unix::process::parent_id()) && image.pid_ns.is_none();
         let is_word_due = told.is_none() && (is_launchers || (said.is_none() && stat.is_none()));
@@ -289,14 +293,19 @@ impl Drain {
         if let Some(process) = self.images.get_mut(index).and_then(|image| image.process.as_mut()) {
             self.enricher.exited(process, at_ns, &exit);
         }
-        let pid = self.images[index].pid;
-        self.told.remove(&pid);
+        let name = (self.images[index].pid_ns, self.images[index].pid);
+        self.told.remove(&name);
         if self.buried.len() == MOST_BURIED {
             self.buried.pop_front();
         }
-        self.buried.push_back(pid);
+        self.buried.push_back(name);
         self.remove(index);
         true
+    }
+
+    /// Whether the parent of an image is seen, and not everything that it did has been told.
+    fn has_parent(&self, image: &Image) -> bool {
+        image.ppid.is_some_and(|ppid| self.by_pid.contains_key(&(image.pid_ns, ppid)))
     }
 
     /// Adds what an image's calls cost to its process's ledger, and gives that.

@@ -22,7 +22,7 @@ use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
 use super::{Drain, now_ns};
 use crate::attach::{Attached, Doorman, Identity};
-use crate::drain::bells::Doorbell;
+use crate::container::{Authority, Claim};
 use crate::mapping::Mapping;
 use crate::outputs::{Destination, Format, Opening, Output};
 use crate::sinks::{Backlog, Outlets, RunFacts};
@@ -64,6 +64,8 @@ impl Sensor {
         Attached {
             id: u64::from(self.pid),
             mapping: Mapping::of(&self.memfd).unwrap(),
+            lifeline: None,
+            own_ns: 0,
             own_fds: [-1; 2],
             identity: Identity {
                 pid: self.pid,
@@ -205,7 +207,8 @@ impl Harness {
         let outputs = [Output { format, destination: Destination::File(output.clone()) }];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, _) = crossbeam_channel::unbounded();
-        let doorman = Doorman::new(Vec::new(), None, None, news_tx, Arc::new(Doorbell::default())).unwrap();
+        let doorman =
+            Doorman::new(Vec::new(), None, None, Authority::default(), news_tx, Arc::default()).unwrap();
         let mut drain = Drain::new(outlets, doorman.deathwatch(), doorman.reply());
         drain.told_until_ns = u64::MAX;
         drain.heard_until_ns = u64::MAX;
@@ -215,6 +218,14 @@ impl Harness {
     /// Attaches a sensor whose parent is `ppid`.
     pub fn attach(&mut self, sensor: &Sensor, ppid: u32) {
         self.drain.attach(sensor.attached(ppid));
+    }
+
+    /// Attaches a sensor of another pid namespace, and with what is said of its container.
+    pub fn attach_in(&mut self, sensor: &Sensor, ppid: u32, pid_ns: u64, claim: Option<Claim>) {
+        let mut attached = sensor.attached(ppid);
+        attached.identity.pid_ns = Some(pid_ns);
+        attached.identity.claim = claim;
+        self.drain.attach(attached);
     }
 
     /// Attaches a sensor whose pid is one of the collector's own namespace, where nobody has it any more.

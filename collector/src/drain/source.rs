@@ -1,6 +1,7 @@
 //! One ring as the drain thread reads it: how far, by whom it is written, and what holds it up.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use slab::Slab;
@@ -8,9 +9,10 @@ use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, Reader, Unfinished};
 
 use super::image::Image;
+use crate::container::Container;
 use crate::enrich::Process;
 use crate::launch::protocol::RingId;
-use crate::mapping::Mapping;
+use crate::mapping::{Lifeline, Mapping};
 
 /// A record that nobody finishes is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
@@ -41,6 +43,9 @@ pub struct Source {
     pub shares_pids: bool,
     /// The pid namespace of its processes, where their numbers cannot be translated.
     pub pid_ns: Option<u64>,
+    /// The same as they say, also where they can be translated; 0 where it is the collector's.
+    pub own_ns: u64,
+    lifeline: Option<Lifeline>,
     /// Everything that was there at the last look was read.
     pub is_drained: bool,
     /// A record that is being written stands before others that may be complete.
@@ -61,7 +66,13 @@ pub struct Source {
 
 impl Source {
     /// A ring that was just attached.
-    pub fn new(id: RingId, mapping: Mapping, is_inherited: bool, now_ns: u64) -> Self {
+    pub fn new(
+        id: RingId,
+        mapping: Mapping,
+        lifeline: Option<Lifeline>,
+        is_inherited: bool,
+        now_ns: u64,
+    ) -> Self {
         let reader = Reader::new(mapping.mapped());
         let punched = reader.position();
         Self {
@@ -74,6 +85,8 @@ impl Source {
             is_corrupt: false,
             shares_pids: true,
             pid_ns: None,
+            own_ns: 0,
+            lifeline,
             is_drained: false,
             is_blocked: false,
             last_ns: 0,
@@ -107,9 +120,20 @@ impl Source {
         self.owner.as_ref()
     }
 
+    /// Takes up that more is known of the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        let departed = self.departed.iter_mut().map(|(_, process)| process);
+        departed.chain(&mut self.owner).for_each(|process| process.rename(before, after));
+    }
+
     /// The ring's memory.
     pub fn ring(&self) -> Mapped {
         self.mapping.mapped()
+    }
+
+    /// Whether it is known that none of its processes lives, or that they all execute something else.
+    pub fn is_abandoned(&self) -> bool {
+        self.lifeline.as_ref().is_some_and(Lifeline::is_cut)
     }
 
     /// Notes that something was read.

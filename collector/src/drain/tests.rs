@@ -96,6 +96,124 @@ fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
 }
 
 #[test]
+fn processes_with_the_same_numbers_in_two_namespaces_end_each_in_its_own_way() {
+    let mut harness = Harness::new();
+    let sensors = [(7, 6 << 8), (8, 9)].map(|(pid_ns, status)| {
+        let sensor = Sensor::new(1, MIN_DATA_LEN);
+        sensor.start("/bin/prog", "/");
+        harness.attach_in(&sensor, 0, pid_ns, None);
+        sensor.forked(0, 5);
+        harness.round();
+        sensor.emit(0, &ChildStatus { child: 5, status, usage: None });
+        (sensor, pid_ns)
+    });
+    harness.round();
+    // Its number is given away again: one that ended in another namespace is none of this one's.
+    sensors[0].0.forked(0, 6);
+    harness.round();
+    sensors[0].0.emit(0, &ChildStatus { child: 6, status: 0, usage: None });
+    sensors[1].0.forked(0, 6);
+    harness.round();
+    sensors[1].0.emit(0, &ChildStatus { child: 6, status: 1 << 8, usage: None });
+    harness.round();
+
+    let events = harness.finish();
+
+    let ends: Vec<&serde_json::Value> =
+        events.iter().filter(|event| event["event"] == "process.exit").collect();
+    let mut ends: Vec<String> = ends
+        .iter()
+        .map(|end| format!("{} {} {} {}", end["pid_ns"], end["pid"], end["code"], end["signal"]))
+        .collect();
+    ends.sort();
+    assert_eq!(vec!["7 5 6 null", "7 6 0 null", "8 5 null 9", "8 6 1 null"], ends);
+}
+
+#[test]
+fn what_a_parent_says_of_its_child_is_heard_though_everything_ends_with_it() {
+    let mut harness = Harness::new();
+    let sensor = Sensor::new(1, MIN_DATA_LEN);
+    sensor.start("/bin/prog", "/");
+    harness.attach_in(&sensor, 0, 7, None);
+    let child = Sensor::new(5, MIN_DATA_LEN);
+    child.start("/bin/leaf", "/");
+    harness.attach_in(&child, 1, 7, None);
+    harness.round();
+    let index = harness.image(5);
+    harness.drain.end(index, Ending::Death, now_ns());
+    sensor.emit(0, &ChildStatus { child: 5, status: 4 << 8, usage: None });
+
+    let events = harness.finish();
+
+    let end = events.iter().find(|event| event["event"] == "process.exit").unwrap();
+    assert_eq!("5 4", format!("{} {}", end["pid"], end["code"]));
+}
+
+fn claim(id: &str, is_certain: bool) -> Option<Claim> {
+    Some(Claim { container: Arc::new(Container::with_id(id)), is_certain })
+}
+
+#[test]
+fn container_is_the_kernels_then_the_process_own_then_what_it_says_then_its_parents() {
+    let mut harness = Harness::new();
+    let mut attach = |pid, ppid, claim| {
+        let sensor = Sensor::new(pid, MIN_DATA_LEN);
+        sensor.start("/bin/prog", "/");
+        harness.attach_in(&sensor, ppid, 7, claim);
+        harness.round();
+        sensor
+    };
+    attach(1, 0, claim("own", false));
+    attach(2, 1, None);
+    attach(3, 99, None);
+    attach(4, 1, claim("said", false));
+    attach(1, 0, claim("changed", false));
+    attach(1, 0, claim("kernels", true));
+
+    let events = harness.finish();
+
+    let containers: Vec<&str> = events
+        .iter()
+        .filter(|event| event["event"] == "process.start")
+        .map(|event| event["container"]["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(vec!["own", "own", "own", "said", "own", "kernels"], containers);
+}
+
+#[test]
+fn name_that_comes_late_is_on_every_process_of_the_container() {
+    let mut harness = Harness::new();
+    let claim = claim("id", false);
+    let sensor = Sensor::new(1, MIN_DATA_LEN);
+    sensor.start("/bin/prog", "/");
+    harness.attach_in(&sensor, 0, 7, claim.clone());
+    sensor.forked(0, 2);
+    harness.round();
+    let before = claim.unwrap().container;
+    let mut named = (*before).clone();
+    named.set(1, "web");
+
+    harness.drain.hear(News::Renamed(before, Arc::new(named)));
+    let slot = sensor.take_slot(2, 1);
+    sensor.open(slot, "/child", 3, 0);
+    sensor.open(0, "/parent", 3, 0);
+    harness.round();
+
+    let events = harness.finish();
+    let names: Vec<_> =
+        events.iter().map(|event| (event["event"].as_str(), event["container"]["name"].as_str())).collect();
+    assert_eq!(
+        vec![
+            (Some("process.start"), None),
+            (Some("process.fork"), None),
+            (Some("file.open"), Some("web")),
+            (Some("file.open"), Some("web")),
+        ],
+        names
+    );
+}
+
+#[test]
 fn child_that_died_before_its_first_record_was_read_ends_once() {
     let (mut harness, sensor) = started(10);
     sensor.forked(0, 11);
@@ -674,8 +792,8 @@ fn program_that_never_says_hello_is_blind() {
         .collect();
     assert_eq!(
         vec![
-            "sensor.blind 11 /spawned not_loaded /spawned",
-            "sensor.blind 12 /executed not_loaded /executed"
+            "sensor.blind 11 /spawned unreadable /spawned",
+            "sensor.blind 12 /executed unreadable /executed"
         ],
         blind
     );

@@ -20,6 +20,7 @@ use wire::names;
 use wire::record::{Flags, Head, Via};
 
 use crate::clock::Clock;
+use crate::container::Container;
 use crate::errors;
 use crate::event::{Batch, Event, Span, Value, Who};
 use crate::procfs;
@@ -90,6 +91,14 @@ impl Process {
     pub fn set_exe(&mut self, exe: &[u8]) {
         self.who = Arc::new(Who { exe: exe.into(), ..(*self.who).clone() });
         self.listed = (0, 0);
+    }
+
+    /// Says that its events show `after` from here on, if they showed the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        if self.who.container.as_ref().is_some_and(|container| Arc::ptr_eq(container, before)) {
+            self.who = Arc::new(Who { container: Some(Arc::clone(after)), ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
     }
 
     /// Says that its events show another identity from here on.

@@ -3,7 +3,7 @@
 //! ```text
 //! 22:13:20.123 4121       cat             file.open      /etc/hosts O_RDONLY = 3
 //! ```
-//! What to show of each field is looked up once, by its name, for every event of the table: an event that is added
+//! Once a second container shows, the line has its name before the program's. What to show of each field is looked up once, by its name, for every event of the table: an event that is added
 //! shows without a line here.
 
 use std::io::Write;
@@ -14,7 +14,8 @@ use wire::schema::EVENTS;
 use super::text::{self, Paint, Style};
 use super::{Sink, signals};
 use crate::clock::TimeWriter;
-use crate::event::{Batch, Event, Shape, Span, Value};
+use crate::container::Container;
+use crate::event::{Batch, Event, Shape, Span, Value, Who};
 
 /// Characters of one string, at most.
 const LONGEST: usize = 400;
@@ -28,6 +29,17 @@ pub struct Human {
     time: TimeWriter,
     /// How each field shows, by number of the kind and place of the field.
     shows: Vec<Vec<Show>>,
+    containers: Containers,
+}
+
+/// Whether all events so far are of one container, or of none.
+#[derive(Debug, Default)]
+enum Containers {
+    #[default]
+    Unknown,
+    /// By its id; empty for none.
+    One(Box<str>),
+    Several,
 }
 
 /// How a field shows.
@@ -101,7 +113,7 @@ impl Human {
             shows[number] =
                 Shape::of(spec.kind).fields.iter().map(|name| Show::of(spec.kind, name)).collect();
         }
-        Self { style, time: TimeWriter::default(), shows }
+        Self { style, time: TimeWriter::default(), shows, containers: Containers::default() }
     }
 
     fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
@@ -120,6 +132,7 @@ impl Human {
             }
         });
         text::pad(columns, 10, out);
+        self.container(who, out);
         let mut columns = 0;
         style.paint(Paint::Cyan, out, |out| columns = text::quote(program(&who.exe), 15, out));
         text::pad(columns, 16, out);
@@ -136,6 +149,23 @@ impl Human {
             out.pop();
         }
         out.push(b'\n');
+    }
+
+    /// The name of the container, where several report.
+    fn container(&mut self, who: &Who, out: &mut Vec<u8>) {
+        let container = who.container.as_deref();
+        let id = container.map_or("", Container::id);
+        match &self.containers {
+            Containers::Unknown => self.containers = Containers::One(id.into()),
+            Containers::One(first) if **first != *id => self.containers = Containers::Several,
+            Containers::One(_) | Containers::Several => {}
+        }
+        if let Containers::Several = self.containers {
+            let name = container.map_or("-", Container::short_name);
+            let mut columns = 0;
+            self.style.paint(Paint::Magenta, out, |out| columns = text::quote(name.as_bytes(), 15, out));
+            text::pad(columns, 16, out);
+        }
     }
 
     fn result(&self, event: &Event, out: &mut Vec<u8>) {
@@ -359,7 +389,7 @@ mod tests {
     #[test]
     fn every_kind_is_one_line_without_controls_even_from_hostile_values() {
         let mut batch = sample::every_kind();
-        batch.whos[0] = std::sync::Arc::new(crate::event::Who {
+        batch.whos[0] = std::sync::Arc::new(Who {
             exe: b"/x/\x1b]0;gotcha\x07\n".as_slice().into(),
             ..(*sample::who()).clone()
         });
@@ -368,6 +398,30 @@ mod tests {
 
         assert_eq!(batch.events.len(), text.lines().count());
         assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text}");
+    }
+
+    #[test]
+    fn container_shows_from_the_second_one_on() {
+        let mut batch = Batch::default();
+        batch.whos.push(sample::who_in(&sample::container("a", "web")));
+        batch.whos.push(sample::who_in(&sample::container("b", "")));
+        batch.whos.push(sample::who());
+        for who in [0, 1, 0, 2] {
+            batch.push(Event { who, ret: None, ..sample::head(Kind::ProcessExit) });
+        }
+
+        let text = shown(Style::Plain, &batch);
+
+        let pids_to_kinds: Vec<&str> = text.lines().map(|line| &line[13..line.len() - 13]).collect();
+        assert_eq!(
+            vec![
+                "4121      cat            ",
+                "4121      b               cat            ",
+                "4121      web             cat            ",
+                "4121      -               cat            ",
+            ],
+            pids_to_kinds
+        );
     }
 
     #[test]

@@ -76,6 +76,6 @@ fn own_who() -> Who {
         exe: procfs::exe(pid).unwrap_or_default().into(),
         uid: Some(rustix::process::getuid().as_raw()),
         euid: Some(rustix::process::geteuid().as_raw()),
-        pid_ns: None,
+        ..Who::default()
     }
 }

@@ -4,14 +4,16 @@
 //! ```text
 //! file   = MAGIC frame…
 //! frame  = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
-//! schema = tag S: kinds (number, name, count of fields), flag tables; empties the list of words
-//! batch  = tag B: words to append to the list, images, events
+//! schema = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words and of containers
+//! batch  = tag B: words to append to the list, containers to append to theirs, images, events
 //! end    = tag E: how many events there are, and what the session knew at its end
 //! ```
 //! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself: an
 //! event's number is never used again and fields are only ever appended, so with the counts of fields a later
 //! version reads what it knows, and an earlier one skips what it does not. Flags are bits beside the table that
 //! names them, which differs between architectures. A frame with a tag that a reader does not know is skipped.
+//!
+//! Version 2 added the containers; version 1 is read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -22,7 +24,11 @@ pub mod writer;
 use wire::names::{self, FlagTable};
 
 /// How a file begins; the last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x01";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x02";
+
+/// The first version, and the first with containers.
+const FIRST_VERSION: u8 = 1;
+const WITH_CONTAINERS: u8 = 2;
 
 /// The tags of frames.
 mod tag {
@@ -57,6 +63,9 @@ mod value {
     pub const NAMES: u8 = 11;
 }
 
+/// Containers in the list, at most; then it begins anew, with a schema.
+const MOST_CONTAINERS: usize = 1 << 12;
+
 /// Bits of an event's first byte; the mechanism that saw it, counted from 1, stands above them.
 mod has {
     pub const SEQ: u8 = 1;
@@ -73,6 +82,7 @@ mod knows {
     pub const UID: u8 = 2;
     pub const EUID: u8 = 4;
     pub const PID_NS: u8 = 8;
+    pub const CONTAINER: u8 = 16;
 }
 
 /// The flag tables that values refer to by their place here.

@@ -10,7 +10,10 @@ use wire::names::FlagTable;
 use wire::record::Via;
 
 use super::words::Words;
-use super::{FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, has, knows, tag, value};
+use super::{
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, has, knows, tag, value,
+};
+use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Value, Who};
 use crate::sinks::RunFacts;
 
@@ -24,6 +27,8 @@ pub struct Reader<R> {
     names: Words,
     schema: Schema,
     words: Vec<&'static str>,
+    containers: Vec<Arc<Container>>,
+    has_containers: bool,
     /// Events of kinds that this version does not know.
     unknown: u64,
 }
@@ -78,6 +83,8 @@ const MOST_KINDS: usize = 4096;
 const MOST_FIELDS: usize = 256;
 /// Names in a file, at most.
 const MOST_WORDS: usize = 1 << 16;
+/// Containers in the list, at most.
+const MOST_CONTAINERS: usize = 1 << 16;
 /// Images that a frame's events belong to, at most.
 const MOST_WHOS: usize = 1 << 18;
 
@@ -88,13 +95,14 @@ impl<R: Read> Reader<R> {
         let mut magic = Vec::new();
         input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Trouble::Unreadable)?;
         let (known, version) = MAGIC.split_at(MAGIC.len() - 1);
-        match magic.strip_prefix(known) {
-            Some(found) if found == version => {}
+        let has_containers = match magic.strip_prefix(known) {
+            Some(found) if found == version => true,
+            Some([FIRST_VERSION..WITH_CONTAINERS]) => false,
             Some([newer]) => return Err(Trouble::Version(*newer)),
             // The disk was full, or its writer killed, at the very first write.
             _ if !magic.is_empty() && MAGIC.starts_with(&magic) => return Err(Trouble::CutOff(0)),
             _ => return Err(Trouble::NotARecording),
-        }
+        };
         Ok(Self {
             input,
             position: MAGIC.len() as u64,
@@ -102,6 +110,8 @@ impl<R: Read> Reader<R> {
             names: Words::default(),
             schema: Schema::default(),
             words: Vec::new(),
+            containers: Vec::new(),
+            has_containers,
             unknown: 0,
         })
     }
@@ -195,6 +205,7 @@ impl<R: Read> Reader<R> {
         }
         self.schema = schema;
         self.words.clear();
+        self.containers.clear();
         Some(())
     }
 
@@ -217,12 +228,18 @@ impl<R: Read> Reader<R> {
             }
             self.words.push(word);
         }
+        for _ in 0..if self.has_containers { input.count()? } else { 0 } {
+            if self.containers.len() == MOST_CONTAINERS {
+                return None;
+            }
+            self.containers.push(Arc::new(container(input)?));
+        }
         let whos = input.count()?;
         if whos > MOST_WHOS {
             return None;
         }
         for _ in 0..whos {
-            batch.whos.push(Arc::new(who(input)?));
+            batch.whos.push(Arc::new(who(input, &self.containers)?));
         }
         let events = input.count()?;
         if events > FRAME_EVENTS {
@@ -341,7 +358,17 @@ impl Numbered {
     }
 }
 
-fn who(input: &mut Input<'_>) -> Option<Who> {
+/// A container; facts that a later version added are skipped.
+fn container(input: &mut Input<'_>) -> Option<Container> {
+    let mut container = Container::default();
+    let count = input.count()?;
+    for place in 0..count {
+        container.set(place, std::str::from_utf8(input.bytes()?).ok()?);
+    }
+    (count <= MOST_FIELDS).then_some(container)
+}
+
+fn who(input: &mut Input<'_>, containers: &[Arc<Container>]) -> Option<Who> {
     let bits = input.byte()?;
     let pid = input.small()?;
     let exe = input.bytes()?.into();
@@ -350,7 +377,11 @@ fn who(input: &mut Input<'_>) -> Option<Who> {
     let uid = number(knows::UID)?;
     let euid = number(knows::EUID)?;
     let pid_ns = if bits & knows::PID_NS != 0 { Some(input.unsigned()?) } else { None };
-    Some(Who { pid, ppid, exe, uid, euid, pid_ns })
+    let container = match bits & knows::CONTAINER {
+        0 => None,
+        _ => Some(Arc::clone(containers.get(input.count()?)?)),
+    };
+    Some(Who { pid, ppid, exe, uid, euid, pid_ns, container })
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {

@@ -8,7 +8,7 @@ use wire::events::Kind;
 
 use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
-use super::{FRAME_EVENTS, MAGIC, tag};
+use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
 use crate::event::{Batch, Event, Shape, Value, Who, sample};
 use crate::json::JsonWriter;
 use crate::outputs::Opening;
@@ -46,6 +46,7 @@ fn batches() -> Vec<Batch> {
         uid: None,
         euid: Some(u32::MAX),
         pid_ns: Some(u64::MAX),
+        container: Some(sample::container("4f2c", "web")),
     }));
     for (time_ns, seq, ret, who) in
         [(u64::MAX, Some(u64::MAX), Some(i64::MIN), 1), (0, None, Some(i64::MAX), 0), (5, Some(0), None, 1)]
@@ -159,11 +160,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[2], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[3], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(2))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(3))));
 }
 
 /// A frame with a right checksum around any body.
@@ -226,10 +227,10 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // No words; one image (pid 7, exe "/e"); three events: kind, time, tid, who, values.
+    // No words, no containers; one image (pid 7, exe "/e"); three events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
-        b"\x00\x01\x00\x07\x02/e\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
+        b"\x00\x00\x01\x00\x07\x02/e\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
           \x00\x16\x02\x07\x00\x06\x02/b\x00",
     );
     let later = framed(b'?', b"something");
@@ -248,11 +249,45 @@ fn later_versions_kinds_and_fields_are_skipped_and_counted() {
 }
 
 #[test]
+fn containers_are_written_once_however_many_batches_and_images_are_in_them() {
+    let container = sample::container("4f2c", &"n".repeat(300));
+    let mut batch = sample::every_kind();
+    batch.whos = vec![sample::who_in(&container)];
+    let batches = vec![batch; 10];
+
+    let (file, ends) = recorded(&batches);
+    let (read, _) = read(&file);
+
+    let sizes: Vec<usize> = ends.windows(2).map(|ends| ends[1] - ends[0]).collect();
+    assert!(sizes[0] > sizes[1] + 300 && sizes[1] == sizes[8], "{sizes:?}");
+    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
+fn list_of_containers_begins_anew_where_it_is_full() {
+    let batches: Vec<Batch> = (0..MOST_CONTAINERS + 3)
+        .map(|number| {
+            let who = sample::who_in(&sample::container(&number.to_string(), ""));
+            let mut batch = Batch::default();
+            batch.whos.push(who);
+            batch.push(sample::head(Kind::FileOpen));
+            batch
+        })
+        .collect();
+
+    let (read, end) = read(&recorded(&batches).0);
+
+    assert_eq!(FACTS, end.unwrap());
+    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
 fn flags_of_another_architecture_keep_their_names() {
     // file.open (20) with one field, and a table where bit 16 is called O_ODD.
     let schema = framed(tag::SCHEMA, b"\x01\x14\x09file.open\x01\x01\x03\x01\x00\x01R\x01\x10\x05O_ODD");
     let batch = framed(tag::BATCH, b"\x00\x01\x00\x07\x00\x01\x00\x14\x02\x07\x00\x0b\x00\x14");
-    let file = [&MAGIC[..], &schema, &batch].concat();
+    // Of the first version, which knew no containers.
+    let file = [&MAGIC[..7], &[1], &schema, &batch].concat();
 
     let (read, _) = read(&file);
 

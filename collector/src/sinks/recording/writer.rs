@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wire::names::FlagTable;
 use wire::schema::EVENTS;
 
-use super::{FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, TABLES, has, knows, tag, value};
+use super::{
+    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, TABLES, has, knows, tag,
+    value,
+};
+use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 use crate::outputs::Opening;
 use crate::sinks::{RunFacts, Sink, reopen};
@@ -17,6 +22,8 @@ use crate::sinks::{RunFacts, Sink, reopen};
 pub struct Recording {
     needs_magic: bool,
     words: Words,
+    /// The containers written so far.
+    containers: FxHashMap<Arc<Container>, u64>,
     events: Vec<u8>,
 }
 
@@ -40,7 +47,7 @@ impl Recording {
             let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
             needs_magic = whole == 0;
         }
-        Self { needs_magic, words: Words::default(), events: Vec::new() }
+        Self { needs_magic, words: Words::default(), containers: FxHashMap::default(), events: Vec::new() }
     }
 }
 
@@ -80,6 +87,10 @@ impl Sink for Recording {
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        if self.containers.len() >= MOST_CONTAINERS {
+            (self.words, self.containers) = (Words::default(), FxHashMap::default());
+            frame(tag::SCHEMA, out, schema);
+        }
         let mut events = batch.events.as_slice();
         while !events.is_empty() {
             events = self.some(batch, events, out);
@@ -97,7 +108,7 @@ impl Sink for Recording {
 impl Recording {
     /// Appends a frame of as many events as it may have; gives the rest.
     fn some<'a>(&mut self, batch: &Batch, events: &'a [Event], out: &mut Vec<u8>) -> &'a [Event] {
-        let Self { words, events: text, .. } = self;
+        let Self { words, containers, events: text, .. } = self;
         text.clear();
         let mut time_ns = 0;
         let mut count = 0;
@@ -111,9 +122,10 @@ impl Recording {
         }
         frame(tag::BATCH, out, |out| {
             words.flush(out);
+            write_containers(batch, containers, out);
             unsigned(batch.whos.len() as u64, out);
             for who in &batch.whos {
-                write_who(who, out);
+                write_who(who, containers, out);
             }
             unsigned(count as u64, out);
             out.extend_from_slice(text);
@@ -158,13 +170,33 @@ fn schema(out: &mut Vec<u8>) {
     }
 }
 
-fn write_who(who: &Who, out: &mut Vec<u8>) {
+/// Appends the containers of a batch that the list does not have, and lists them.
+fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
+    let mut fresh: Vec<&Arc<Container>> = Vec::new();
+    for container in batch.whos.iter().filter_map(|who| who.container.as_ref()) {
+        if !listed.contains_key(container) {
+            listed.insert(Arc::clone(container), listed.len() as u64);
+            fresh.push(container);
+        }
+    }
+    unsigned(fresh.len() as u64, out);
+    for container in fresh {
+        unsigned(container.all().len() as u64, out);
+        for fact in container.all() {
+            bytes(fact.as_bytes(), out);
+        }
+    }
+}
+
+fn write_who(who: &Who, containers: &FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
+    let container = who.container.as_ref().and_then(|container| containers.get(container));
     let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
     out.push(
         bit(who.ppid.is_some(), knows::PPID)
             | bit(who.uid.is_some(), knows::UID)
             | bit(who.euid.is_some(), knows::EUID)
-            | bit(who.pid_ns.is_some(), knows::PID_NS),
+            | bit(who.pid_ns.is_some(), knows::PID_NS)
+            | bit(container.is_some(), knows::CONTAINER),
     );
     unsigned(who.pid.into(), out);
     bytes(&who.exe, out);
@@ -173,6 +205,9 @@ fn write_who(who: &Who, out: &mut Vec<u8>) {
     }
     if let Some(pid_ns) = who.pid_ns {
         unsigned(pid_ns, out);
+    }
+    if let Some(container) = container {
+        unsigned(*container, out);
     }
 }
 

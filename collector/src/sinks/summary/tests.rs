@@ -131,6 +131,23 @@ fn programs_that_follow_each_other_in_a_process_stand_in_a_row() {
 }
 
 #[test]
+fn containers_show_where_a_process_is_in_another_one_than_its_parent() {
+    let mut story = Story::default();
+    let alone = story.start(10, 1, "/bin/alone", &["alone"]);
+    story.batch.whos[alone as usize] = Arc::new(Who {
+        container: Some(sample::container("4f2c", "web")),
+        ..(*story.batch.whos[alone as usize]).clone()
+    });
+    assert!(!story.page().contains("web"), "{}", story.page());
+    story.start(11, 10, "/bin/child", &["child"]);
+
+    let page = story.page();
+
+    assert!(page.contains("  web: alone"), "{page}");
+    assert!(page.contains("─ child"), "{page}");
+}
+
+#[test]
 fn siblings_that_look_alike_become_one_line() {
     let mut story = Story::default();
     let make = story.start(10, 1, "/usr/bin/make", &["make"]);

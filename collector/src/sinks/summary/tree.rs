@@ -58,6 +58,8 @@ pub struct Ended {
 #[derive(Debug)]
 struct Node {
     pid: u32,
+    /// What its container is called; empty outside of one.
+    container: Box<str>,
     parent: Option<u32>,
     /// The program it runs, and its arguments, each ended by a NUL; of a process that was forked and ran no program
     /// of its own, the program it was forked in.
@@ -97,8 +99,13 @@ impl Tree {
     /// The living process that is `who`; made if it is not known. `None` once there are too many.
     pub fn find(&mut self, who: &Who, time_ns: u64) -> Option<u32> {
         let key = (who.pid_ns, who.pid);
-        if let Some(node) = self.live.get(&key) {
-            return Some(*node);
+        let container = who.container.as_ref().map_or("", |container| container.short_name());
+        if let Some(node) = self.live.get(&key).copied() {
+            // Its name may come after its id.
+            if let Some(known) = self.get(Some(node)).filter(|known| *known.container != *container) {
+                known.container = container.into();
+            }
+            return Some(node);
         }
         if self.nodes.len() == MOST_NODES {
             return None;
@@ -107,6 +114,7 @@ impl Tree {
         let node = self.nodes.len() as u32;
         self.nodes.push(Node {
             pid: who.pid,
+            container: container.into(),
             parent,
             program: text::base(&who.exe).into(),
             argv: Box::default(),
@@ -209,8 +217,11 @@ impl Tree {
             }
         }
         let (signatures, sizes) = self.shapes(&children);
+        let first = self.nodes.first().map(|node| &node.container);
+        let has_containers = self.nodes.iter().any(|node| Some(&node.container) != first);
+        let (lines, shown) = (Vec::new(), 0);
         let mut drawing =
-            Drawing { tree: self, style, now_ns, children, signatures, sizes, lines: Vec::new(), shown: 0 };
+            Drawing { tree: self, style, now_ns, has_containers, children, signatures, sizes, lines, shown };
         drawing.siblings(&roots, "", 0);
         let Drawing { lines, shown, .. } = drawing;
         let width = lines.iter().map(|line| line.columns).max().unwrap_or(0).min(WIDEST + 2);
@@ -240,7 +251,16 @@ impl Tree {
             below.sort_unstable();
             below.dedup();
             let mut hasher = DefaultHasher::new();
-            (&node.program, &node.before, node.has_started, node.end, node.blind, &node.failure, below)
+            (
+                &node.container,
+                &node.program,
+                &node.before,
+                node.has_started,
+                node.end,
+                node.blind,
+                &node.failure,
+                below,
+            )
                 .hash(&mut hasher);
             let size = 1 + children
                 .get(index)
@@ -269,6 +289,8 @@ struct Drawing<'a> {
     tree: &'a Tree,
     style: Style,
     now_ns: u64,
+    /// More than one container, or one and what is in none.
+    has_containers: bool,
     children: Vec<Vec<u32>>,
     signatures: Vec<u64>,
     sizes: Vec<u64>,
@@ -352,6 +374,14 @@ impl Drawing<'_> {
     /// The programs that a process ran, the last with its arguments.
     fn label(&self, node: &Node, members: &[&Node], line: &mut Line) {
         let out = &mut line.text;
+        let parent = node.parent.and_then(|parent| self.tree.nodes.get(parent as usize));
+        let is_its_parents = parent.is_some_and(|parent| parent.container == node.container);
+        if self.has_containers && !is_its_parents && !node.container.is_empty() {
+            self.style.paint(Paint::Magenta, out, |out| {
+                line.columns += text::quote(node.container.as_bytes(), 24, out) + 2;
+            });
+            out.extend_from_slice(b": ");
+        }
         for before in &node.before {
             line.columns += text::quote(before, 16, out) + 3;
             out.extend_from_slice(" → ".as_bytes());

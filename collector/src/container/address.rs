@@ -1,0 +1,131 @@
+//! Which metadata URIs are asked. They come from the environments of watched programs, so they may say anything: the
+//! collector must not become somebody's means to reach what only it can reach.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::failure::Failure;
+
+/// The variable of the collector that names another endpoint.
+pub const VARIABLE: &str = "GLASSBOX_ECS_METADATA";
+
+/// Longest id of a container.
+const LONGEST_ID: usize = 128;
+
+/// The one endpoint that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority(Box<str>);
+
+impl Default for Authority {
+    /// Where ECS and Fargate serve the task metadata, version 4.
+    fn default() -> Self {
+        Self("169.254.170.2".into())
+    }
+}
+
+/// A URI that is asked, in parts that were checked: it is put together again from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    authority: Box<str>,
+    id: Box<str>,
+}
+
+impl Authority {
+    /// What the environment says, or the default.
+    pub fn from_environment() -> Result<Self, Failure> {
+        match std::env::var_os(VARIABLE) {
+            Some(value) if !value.is_empty() => Self::parse(&value),
+            _ => Ok(Self::default()),
+        }
+    }
+
+    /// An address, or an address and a port. No name: what it stands for could change.
+    pub fn parse(value: &OsStr) -> Result<Self, Failure> {
+        let is_address = |text: &&str| text.parse::<Ipv4Addr>().is_ok() || text.parse::<SocketAddr>().is_ok();
+        value.to_str().filter(is_address).map(|text| Self(text.into())).ok_or_else(|| {
+            Failure::usage(format!(
+                "{VARIABLE}='{}' is no address; give one as 169.254.170.2 or 127.0.0.1:5000",
+                value.display()
+            ))
+        })
+    }
+
+    /// The address that `uri` is, if it is of this endpoint and of the only form that names a container:
+    /// `http://AUTHORITY/v4/ID`.
+    pub fn address(&self, uri: &[u8]) -> Option<Address> {
+        let id = uri.strip_prefix(b"http://")?.strip_prefix(self.0.as_bytes())?.strip_prefix(b"/v4/")?;
+        let is_id = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        let id = std::str::from_utf8(id).ok().filter(|id| id.bytes().all(|byte| is_id(&byte)))?;
+        let is_long_enough = (1..=LONGEST_ID).contains(&id.len());
+        is_long_enough.then(|| Address { authority: self.0.clone(), id: id.into() })
+    }
+}
+
+impl Address {
+    /// The container's id as the URI has it. On Fargate it is the container's own; on EC2 it is another one.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What to ask.
+    pub fn uri(&self) -> String {
+        format!("http://{}/v4/{}", self.authority, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uri_of_the_endpoint_is_taken_as_it_is() {
+        let uri = "http://169.254.170.2/v4/cd189a933e5849daa93386466019ab50-2495160603";
+
+        let address = Authority::default().address(uri.as_bytes()).unwrap();
+
+        assert_eq!("cd189a933e5849daa93386466019ab50-2495160603", address.id());
+        assert_eq!(uri, address.uri());
+    }
+
+    #[test]
+    fn everything_else_is_not_asked() {
+        for uri in [
+            "",
+            "http://169.254.170.2/v4/",
+            "http://169.254.170.2/v4/a/task",
+            "http://169.254.170.2/v4/..",
+            "http://169.254.170.2/v4/a?b",
+            "http://169.254.170.2/v4/a#b",
+            "http://169.254.170.2/v4/%61",
+            "http://169.254.170.2/v4/a\r\nHost: x",
+            "http://169.254.170.2/v2/credentials/a",
+            "http://169.254.170.23/v4/a",
+            "http://169.254.170.2:80/v4/a",
+            "http://169.254.170.2@evil/v4/a",
+            "http://user@169.254.170.2/v4/a",
+            "http://169.254.169.254/v4/a",
+            "http://evil/v4/a",
+            "https://169.254.170.2/v4/a",
+            "HTTP://169.254.170.2/v4/a",
+            "file:///v4/a",
+            " http://169.254.170.2/v4/a",
+        ] {
+            assert_eq!(None, Authority::default().address(uri.as_bytes()), "{uri}");
+        }
+        let long = format!("http://169.254.170.2/v4/{}", "a".repeat(LONGEST_ID + 1));
+        assert_eq!(None, Authority::default().address(long.as_bytes()));
+        assert_eq!(None, Authority::default().address(b"http://169.254.170.2/v4/\xff"));
+    }
+
+    #[test]
+    fn another_endpoint_takes_the_place_of_the_usual_one() {
+        let authority = Authority::parse("127.0.0.1:5000".as_ref()).unwrap();
+
+        assert!(authority.address(b"http://127.0.0.1:5000/v4/a").is_some());
+        assert!(authority.address(b"http://169.254.170.2/v4/a").is_none());
+        for wrong in ["http://127.0.0.1/", "localhost:80", "127.0.0.1:", "127.0.0.1/v4", "", "off"] {
+            assert_eq!(64, Authority::parse(wrong.as_ref()).unwrap_err().status(), "{wrong}");
+        }
+        assert!(Authority::parse("[::1]:80".as_ref()).unwrap().address(b"http://[::1]:80/v4/a").is_some());
+    }
+}

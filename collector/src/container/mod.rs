@@ -1,0 +1,321 @@
+//! Which container a process is in: what its events show as `container`.
+//!
+//! Two sources: the kernel's word (`cgroup`: /proc/PID/cgroup, where the collector sees the process), and in an ECS task
+//! the metadata URI that each container has in its environment and that the sensor's hello passes on (`address`). The
+//! URI gives an id by itself; the names behind it are asked for, once a container, in threads of their own (`metadata`).
+//! The doorman keeps the [`Containers`] and lets a container's first processes wait a moment for the answer; the drain
+//! thread says which of several claims counts. ADR 11 has the reasons.
+
+mod address;
+mod cgroup;
+mod metadata;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+pub use address::{Authority, VARIABLE};
+pub use cgroup::id as id_of_cgroup;
+
+/// What is known of a container, and where the answer of the metadata endpoint has it (JSON pointers, RFC 6901).
+///
+/// In the order in which they show; a recording numbers them so, so that more are only ever appended.
+pub const FACTS: [(&str, &str); 9] = [
+    ("id", "/DockerId"),
+    ("name", "/Name"),
+    ("image", "/Image"),
+    ("image_id", "/ImageID"),
+    ("arn", "/ContainerARN"),
+    ("task", "/Labels/com.amazonaws.ecs.task-arn"),
+    ("family", "/Labels/com.amazonaws.ecs.task-definition-family"),
+    ("revision", "/Labels/com.amazonaws.ecs.task-definition-version"),
+    ("cluster", "/Labels/com.amazonaws.ecs.cluster"),
+];
+
+const ID: usize = 0;
+const NAME: usize = 1;
+
+/// Bytes of one fact, at most; a longer one is none.
+const LONGEST: usize = 512;
+
+/// A container: what is known of it, in the order of [`FACTS`]; empty where it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Container {
+    facts: [Box<str>; FACTS.len()],
+}
+
+impl Container {
+    /// A container of which only its id is known.
+    pub fn with_id(id: &str) -> Self {
+        let mut container = Self::default();
+        container.facts[ID] = id.into();
+        container
+    }
+
+    /// Sets the fact at `place` of [`FACTS`]; a place that this version does not know, or a text that is too long, is
+    /// left out.
+    pub fn set(&mut self, place: usize, text: &str) {
+        if let Some(fact) = self.facts.get_mut(place).filter(|_| text.len() <= LONGEST) {
+            *fact = text.into();
+        }
+    }
+
+    /// What tells it from others, as far as it is known: id and name.
+    pub fn which(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.facts().take_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
+    }
+
+    /// What else is known of it.
+    pub fn what(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.facts().skip_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
+    }
+
+    fn facts(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
+        let facts = FACTS.iter().zip(&self.facts).enumerate();
+        facts
+            .filter(|(_, (_, text))| !text.is_empty())
+            .map(|(place, ((name, _), text))| (place, *name, &**text))
+    }
+
+    /// All facts in the order of [`FACTS`], the unknown ones empty.
+    pub fn all(&self) -> &[Box<str>] {
+        &self.facts
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.facts[ID]
+    }
+
+    /// What people call it: its name, else the beginning of its id.
+    pub fn short_name(&self) -> &str {
+        const ENOUGH: usize = 12;
+        match &*self.facts[NAME] {
+            "" => self.id().get(..ENOUGH).unwrap_or(self.id()),
+            name => name,
+        }
+    }
+}
+
+/// In which container a process is, and who says so.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The container.
+    pub container: Arc<Container>,
+    /// The kernel's word, and not the process's.
+    pub is_certain: bool,
+}
+
+/// Far more than an answer takes, and little enough for whoever watches.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Containers that are kept in mind, at most.
+const MOST_KNOWN: usize = 256;
+/// Containers whose names are asked for at the same time, at most.
+const MOST_ASKED: usize = 8;
+
+/// How a container came to be known: by which URI, and by which id of the kernel's. Either may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key {
+    uri: Box<[u8]>,
+    cgroup: Box<str>,
+}
+
+/// The containers that processes said they are in.
+#[derive(Debug)]
+pub struct Containers {
+    /// How long a container's first processes wait for its names.
+    pub patience: Duration,
+    authority: Authority,
+    known: HashMap<Key, Known>,
+    /// Names that are being asked for.
+    asked: usize,
+    answer_tx: Sender<(Key, Option<Container>)>,
+    answer_rx: Receiver<(Key, Option<Container>)>,
+    /// Rung after each answer.
+    alarm: Arc<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Known {
+    container: Arc<Container>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// There is nothing to ask, or it was answered, or given up.
+    Settled,
+    /// It could not be asked for yet.
+    Unasked,
+    /// It is being asked for; its first processes wait until then.
+    Asked(Instant),
+}
+
+impl Containers {
+    /// None so far. `alarm` is written to after each answer; then [`Self::hear`] has it.
+    pub fn new(authority: Authority, alarm: Arc<OwnedFd>) -> Self {
+        let (answer_tx, answer_rx) = crossbeam_channel::unbounded();
+        Self { patience: PATIENCE, authority, known: HashMap::new(), asked: 0, answer_tx, answer_rx, alarm }
+    }
+
+    /// The container of a process that says it is at `uri`, and that the kernel says is in the container `cgroup`; either
+    /// may be empty. `None` where neither names one. Its names are asked for if that has not been done.
+    pub fn find(&mut self, uri: &[u8], cgroup: &str) -> Option<(Key, Claim)> {
+        let address = self.authority.address(uri);
+        let uri = if address.is_some() { uri } else { &[] };
+        let key = Key { uri: uri.into(), cgroup: cgroup.into() };
+        let id = if cgroup.is_empty() { address.as_ref()?.id() } else { cgroup };
+        if !self.known.contains_key(&key) {
+            let container = Arc::new(Container::with_id(id));
+            if self.known.len() >= MOST_KNOWN {
+                self.known.retain(|_, known| Arc::strong_count(&known.container) > 1);
+            }
+            if self.known.len() >= MOST_KNOWN {
+                return Some((key, Claim { container, is_certain: !cgroup.is_empty() }));
+            }
+            let progress = if address.is_some() { Progress::Unasked } else { Progress::Settled };
+            self.known.insert(key.clone(), Known { container, progress });
+        }
+        let known = self.known.get_mut(&key)?;
+        if let (Progress::Unasked, Some(address)) = (known.progress, address)
+            && self.asked < MOST_ASKED
+        {
+            let (answer_tx, alarm, asked) = (self.answer_tx.clone(), Arc::clone(&self.alarm), key.clone());
+            let tell = move |answer| {
+                // A collector that ends hears nothing more.
+                let _ = answer_tx.send((asked, answer));
+                let _ = rustix::io::write(&*alarm, &1_u64.to_ne_bytes());
+            };
+            if metadata::ask(address, tell) {
+                self.asked += 1;
+                known.progress = Progress::Asked(Instant::now() + self.patience);
+            }
+        }
+        let claim = Claim { container: Arc::clone(&known.container), is_certain: !cgroup.is_empty() };
+        Some((key, claim))
+    }
+
+    /// Whether a URI is none that is asked.
+    pub fn is_refused(&self, uri: &[u8]) -> bool {
+        !uri.is_empty() && self.authority.address(uri).is_none()
+    }
+
+    /// Up to when the first processes of a container wait for its names; `None` where they need not.
+    pub fn awaited_until(&self, key: &Key) -> Option<Instant> {
+        match self.known.get(key)?.progress {
+            Progress::Asked(until) => Some(until).filter(|until| *until > Instant::now()),
+            Progress::Settled | Progress::Unasked => None,
+        }
+    }
+
+    /// The answers that came: what each container was known as, and is from here on.
+    pub fn hear(&mut self) -> Vec<(Arc<Container>, Arc<Container>)> {
+        let mut renamed = Vec::new();
+        while let Ok((key, answer)) = self.answer_rx.try_recv() {
+            self.asked = self.asked.saturating_sub(1);
+            let Some(known) = self.known.get_mut(&key) else { continue };
+            known.progress = Progress::Settled;
+            // The kernel knows better than a URI that was taken from somewhere else.
+            let answer = answer.filter(|answer| key.cgroup.is_empty() || *key.cgroup == *answer.id());
+            if let Some(answer) = answer {
+                let after = Arc::new(answer);
+                let before = std::mem::replace(&mut known.container, Arc::clone(&after));
+                renamed.push((before, after));
+            }
+        }
+        renamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+    use super::*;
+
+    const ID_OF_URI: &str = "cd189a933e5849daa93386466019ab50-2495160603";
+    const LONG_ID: &str = "53c1a26f3e1cd9d1ad0d2bd5f8f1c0f7a4f2d4a2a9f9ab5fbb7c7f6d0e1a2b3c";
+
+    fn alarm() -> Arc<OwnedFd> {
+        Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap())
+    }
+
+    /// Containers whose endpoint answers every request with `answer`.
+    fn with_endpoint(answer: &'static str) -> (Containers, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
+                let _ = stream.write_all(format!("{head}{answer}").as_bytes());
+            }
+        });
+        let uri = format!("http://{authority}/v4/{ID_OF_URI}");
+        (Containers::new(Authority::parse(authority.as_ref()).unwrap(), alarm()), uri)
+    }
+
+    fn answers(containers: &mut Containers) -> Vec<(Arc<Container>, Arc<Container>)> {
+        let alarm = Arc::clone(&containers.alarm);
+        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(Ok(1), poll(&mut [PollFd::new(&*alarm, PollFlags::IN)], Some(&patience)));
+        containers.hear()
+    }
+
+    #[test]
+    fn container_has_the_uris_id_at_once_and_its_names_from_the_answer_on() {
+        let (mut containers, uri) = with_endpoint(
+            r#"{"DockerId":"cd189a933e5849daa93386466019ab50-2495160603","Name":"web","Labels":{"com.amazonaws.ecs.cluster":"c"}}"#,
+        );
+
+        let (key, before) = containers.find(uri.as_bytes(), "").unwrap();
+        let is_awaited = containers.awaited_until(&key).is_some();
+        let renamed = answers(&mut containers);
+        let (_, after) = containers.find(uri.as_bytes(), "").unwrap();
+
+        assert_eq!(vec![("id", ID_OF_URI)], before.container.which().collect::<Vec<_>>());
+        assert!(is_awaited && !before.is_certain);
+        assert!(Arc::ptr_eq(&before.container, &renamed[0].0));
+        assert_eq!(
+            vec![("id", ID_OF_URI), ("name", "web"), ("cluster", "c")],
+            after.container.which().chain(after.container.what()).collect::<Vec<_>>()
+        );
+        assert_eq!(None, containers.awaited_until(&key));
+    }
+
+    #[test]
+    fn answer_about_another_container_than_the_kernels_is_not_believed() {
+        let (mut containers, uri) = with_endpoint(r#"{"DockerId":"another","Name":"stolen"}"#);
+
+        let (_, found) = containers.find(uri.as_bytes(), LONG_ID).unwrap();
+        let renamed = answers(&mut containers);
+
+        assert!(found.is_certain);
+        assert_eq!(LONG_ID, found.container.id());
+        assert!(renamed.is_empty());
+        assert_eq!("53c1a26f3e1c", found.container.short_name());
+    }
+
+    #[test]
+    fn nobody_is_made_to_ask_elsewhere_or_without_end() {
+        let mut containers = Containers::new(Authority::default(), alarm());
+
+        assert!(containers.find(b"http://10.0.0.1/v4/x", "").is_none());
+        assert!(containers.is_refused(b"http://10.0.0.1/v4/x") && !containers.is_refused(b""));
+        let kept: Vec<(Key, Claim)> = (0..2 * MOST_KNOWN)
+            .filter_map(|number| containers.find(b"", &format!("{number:064x}")))
+            .collect();
+        assert_eq!(2 * MOST_KNOWN, kept.len());
+        assert_eq!(MOST_KNOWN, containers.known.len());
+        drop(kept);
+        containers.find(b"", LONG_ID).unwrap();
+        assert_eq!(1, containers.known.len());
+    }
+}
