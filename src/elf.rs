@@ -53,7 +53,7 @@ struct Symbol {
 struct ProgramHeader {
     kind: u32,
     flags: u32,
-    _offset: u64,
+    offset: u64,
     address: usize,
     _physical: u64,
     _file_size: u64,
@@ -104,6 +104,13 @@ pub struct Image {
     relocations: [(usize, usize); 2],
 }
 
+/// Where the file is mapped whose program headers are at `headers`, if they follow its ELF header as linkers put them.
+fn file_start(headers: usize) -> Option<usize> {
+    let start = headers.checked_sub(64)?;
+    // SAFETY: in the page of the headers, which are mapped.
+    (start.is_multiple_of(4096) && unsafe { *(start as *const [u8; 4]) } == *b"\x7fELF").then_some(start)
+}
+
 impl Image {
     /// # Safety
     /// `dynamic` is the dynamic section of an image mapped at `base`.
@@ -144,18 +151,19 @@ impl Image {
     /// They are the program headers of a mapped image; `base` is given where they say it in no `PT_PHDR`.
     pub unsafe fn of_headers(headers: usize, count: usize, base: Option<usize>) -> Option<Self> {
         let table = headers as *const ProgramHeader;
-        let (mut base, mut dynamic) = (base, None);
+        let (mut base, mut dynamic, mut first) = (base, None, None);
         for index in 0..count.min(MANY) {
             // SAFETY: the caller promises `count` headers.
             let header = unsafe { &*table.add(index) };
             match header.kind {
                 PT_PHDR => base = base.or(Some(headers.wrapping_sub(header.address))),
                 PT_DYNAMIC => dynamic = Some(header.address),
+                PT_LOAD if header.offset == 0 => first = Some(header.address),
                 _ => {}
             }
         }
-        // A program that is not position-independent may lack PT_PHDR; its addresses are absolute.
-        let base = base.unwrap_or(0);
+        // The loader, run as a program, lacks PT_PHDR; so may a program that is not position-independent.
+        let base = base.or_else(|| Some(file_start(headers)?.wrapping_sub(first?))).unwrap_or(0);
         // SAFETY: the dynamic section of that image.
         unsafe { Self::read(base, base.wrapping_add(dynamic?) as *const Dynamic) }
     }

@@ -194,7 +194,11 @@ impl Maps {
 fn loader_debug(base: usize, program: Option<Image>) -> usize {
     // SAFETY: the kernel's word for where the loader is mapped.
     let loader = if base == 0 { program } else { unsafe { Image::at(base) } };
-    loader.and_then(|loader| loader.symbol(c"_r_debug")).unwrap_or(0)
+    let Some(loader) = loader else { return 0 };
+    // musl names a pointer to it.
+    // SAFETY: a variable of the mapped loader.
+    let musl = || loader.symbol(c"_dl_debug_addr").map(|place| unsafe { *(place as *const usize) });
+    loader.symbol(c"_r_debug").or_else(musl).unwrap_or(0)
 }
 
 #[cfg(not(test))]

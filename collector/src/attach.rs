@@ -97,6 +97,8 @@ pub enum News {
     Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a pidfd is dead: the token that the pidfd was watched with, and when we were told.
     Died(u64, u64),
+    /// The launcher started CMD: its pid, and the program.
+    Command(u32, Vec<u8>),
     /// The launcher reaped a process.
     Exited(Exited),
     /// Everything that has happened has been told: drain, write and end.
@@ -462,16 +464,16 @@ impl Doorman {
                 }
                 Received::Message(message, _) => match message {
                     ToCollector::Exited(exited) => self.tell(News::Exited(exited)),
+                    ToCollector::CommandStarted { pid, path } => {
+                        self.tell(News::Command(pid.cast_unsigned(), path));
+                    }
                     ToCollector::Finish => self.finish(),
                     ToCollector::FinishWhenIdle => {
                         self.is_hasty = true;
                         self.wait_for_parked();
                         self.tell(News::FinishWhenIdle);
                     }
-                    ToCollector::Ring { .. }
-                    | ToCollector::Handover
-                    | ToCollector::CommandStarted { .. }
-                    | ToCollector::CommandFailed { .. } => {}
+                    ToCollector::Ring { .. } | ToCollector::Handover | ToCollector::CommandFailed { .. } => {}
                 },
             }
         }

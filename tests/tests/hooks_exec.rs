@@ -309,6 +309,17 @@ fn a_static_program_is_reported_blind() {
 }
 
 #[test]
+fn a_static_command_is_told_of_with_its_end() {
+    let seen = sensed("static_program", &[]).events;
+
+    let blind = seen.only("blind", |event| event.name() == "sensor.blind");
+    assert_eq!(Some("static"), blind.text("reason"));
+    assert_eq!(victim("static_program").path.to_str(), blind.text("path"));
+    let exit = seen.only("exit", |event| event.name() == "process.exit" && event.pid() == blind.pid());
+    assert_eq!(Some(19), exit.number("code"));
+}
+
+#[test]
 fn what_a_static_program_starts_is_hooked_again() {
     // Its own environment still carries us: system() inside it starts a shell that loads the sensor.
     let seen = sensed("static_program", &[]).events;

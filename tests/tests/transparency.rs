@@ -304,6 +304,25 @@ fn a_program_that_nobody_describes_runs_as_bare() {
     unnoticed("undescribed");
 }
 
+/// The loader that a program names: the only path in it that does.
+fn loader_of(program: &std::path::Path) -> std::path::PathBuf {
+    let bytes = std::fs::read(program).expect("a victim can be read");
+    let strings = bytes.split(|byte| *byte == 0).filter_map(|string| std::str::from_utf8(string).ok());
+    let mut loaders = strings.filter(|string| string.starts_with("/lib") && string.contains("/ld-"));
+    loaders.next().expect("a dynamic program names its loader").into()
+}
+
+#[test]
+fn a_program_started_by_its_loader_runs_as_bare() {
+    for libc in [Libc::Glibc, Libc::Musl] {
+        let mut victim = compiled("close_family", libc);
+        let loader = loader_of(&victim.path);
+        let program = std::mem::replace(&mut victim.path, loader);
+        let scene = Scene::with(victim, &[program.to_str().expect("a plain path")]);
+        drop(scene.compare(&[Mode::Dormant, Mode::Off, Mode::Run]));
+    }
+}
+
 #[test]
 fn orphans_are_left_to_whoever_reaps_them() {
     unnoticed("pid1");

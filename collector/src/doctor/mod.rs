@@ -99,7 +99,7 @@ fn command(name: &OsStr) -> Result<Findings, Failure> {
 }
 
 /// A name without a slash is searched in `PATH`, as execvp(3) does.
-fn find(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
+pub fn find(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return std::path::absolute(name).ok().filter(|path| path.is_file());
     }

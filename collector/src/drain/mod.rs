@@ -50,7 +50,7 @@ use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
 use crate::clock::now_ns;
 use crate::container::{Claim, Container};
-use crate::enrich::{Effect, Enricher, Process};
+use crate::enrich::{Effect, Enricher, Exit, Process};
 use crate::event::{Batch, Who};
 use crate::kernel;
 use crate::launch::protocol::Exited;
@@ -146,6 +146,8 @@ pub struct Drain {
     /// An end was told, or an earlier time for one, since [`Self::ends`] looked.
     has_news_of_ends: bool,
     told: FxHashMap<Name, Told>,
+    /// CMD, its program and its end, as long as no sensor in it has said hello.
+    unseen_command: Option<(u32, Vec<u8>, Option<Exited>)>,
     /// Processes whose end was reported last.
     buried: VecDeque<Name>,
     enricher: Enricher,
@@ -263,6 +265,7 @@ impl Drain {
             limit_ns: 0,
             has_news_of_ends: false,
             told: FxHashMap::default(),
+            unseen_command: None,
             buried: VecDeque::new(),
             enricher: Enricher::default(),
             outlets,
@@ -357,6 +360,10 @@ impl Drain {
                 self.images.iter_mut().for_each(|(_, image)| image.rename(&before, &after));
                 self.sources.iter_mut().for_each(|(_, source)| source.rename(&before, &after));
             }
+            News::Command(pid, path) => {
+                let is_seen = self.by_pid.contains_key(&(None, pid)) || self.buried.contains(&(None, pid));
+                self.unseen_command = (!is_seen).then_some((pid, path, None));
+            }
             News::Exited(exited) => self.reaped(&exited),
             News::FinishWhenIdle => self.ending_wish = Wish::EndWhenIdle,
             News::Finish => self.ending_wish = Wish::End,
@@ -366,6 +373,7 @@ impl Drain {
     fn attach(&mut self, attached: Attached) {
         let now = now_ns();
         let Attached { id, mapping, lifeline, identity, own_ns, own_fds, is_inherited } = attached;
+        self.unseen_command.take_if(|(pid, ..)| *pid == identity.pid && identity.pid_ns.is_none());
         let mut source = Source::new(id, mapping, lifeline, is_inherited, now);
         source.shares_pids = identity.pid_ns.is_none() && identity.pid == identity.own_pid;
         source.pid_ns = identity.pid_ns;
@@ -520,7 +528,7 @@ impl Drain {
             })
         });
         let life = next.and_then(|next| Some(self.images.get(next)?.life));
-        let is_buried = key.0.is_none() && identity.pidfd.is_none() && self.buried.contains(&key.1);
+        let is_buried = key.0.is_none() && identity.pidfd.is_none() && self.buried.contains(&key);
         let index = self.add_image(source_index, Some(slot), identity, is_inherited, life);
         self.images[index].own_ppid = own_ppid;
         if let Some(next) = next {
@@ -615,6 +623,7 @@ impl Drain {
     }
 
     fn blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
+        self.unseen_command.take_if(|(pid, ..)| *pid == identity.pid && identity.pid_ns.is_none());
         let stat = if identity.pid_ns.is_none() { procfs::uids(identity.pid) } else { None };
         let who = Who {
             pid: identity.pid,
@@ -630,6 +639,11 @@ impl Drain {
     }
 
     fn reaped(&mut self, exited: &Exited) {
+        if let Some((pid, _, end)) = &mut self.unseen_command
+            && *pid == exited.pid.cast_unsigned()
+        {
+            *end = Some(*exited);
+        }
         let usage = Usage {
             user_ns: exited.user_us.saturating_mul(1000),
             system_ns: exited.system_us.saturating_mul(1000),
@@ -1365,8 +1379,34 @@ impl Drain {
         self.settle(now, u64::MAX);
         self.is_all_told = true;
         self.settle(now, u64::MAX);
+        self.tell_of_unseen_command(now);
         self.audit(now);
         self.publish();
+    }
+
+    /// CMD ended and no sensor in it said hello: nobody but the launcher knows that it ran.
+    fn tell_of_unseen_command(&mut self, now: u64) {
+        let Some((pid, path, Some(end))) = self.unseen_command.take() else { return };
+        let who = Who {
+            pid,
+            ppid: Some(std::os::unix::process::parent_id()),
+            exe: path.as_slice().into(),
+            uid: Some(rustix::process::getuid().as_raw()),
+            euid: Some(rustix::process::geteuid().as_raw()),
+            pid_ns: None,
+            container: None,
+        };
+        let mut process = Process::new(who, 0);
+        let reason = blind::reason(Path::new(OsStr::from_bytes(&path)), None);
+        self.enricher.blind(&mut process, now, &path, reason);
+        let exit = Exit {
+            wait_status: Some(end.wait_status),
+            user_ns: Some(end.user_us.saturating_mul(1000)),
+            system_ns: Some(end.system_us.saturating_mul(1000)),
+            max_rss: Some(end.max_rss_kib.saturating_mul(1024)),
+            ..Exit::default()
+        };
+        self.enricher.exited(&mut process, now, &exit);
     }
 }
 

@@ -798,3 +798,32 @@ fn program_that_never_says_hello_is_blind() {
         blind
     );
 }
+
+#[test]
+fn command_that_never_says_hello_is_blind_and_ends() {
+    let command = |hello: bool| {
+        let mut harness = Harness::new();
+        harness.drain.hear(News::Command(10, b"/nonexistent/prog".to_vec()));
+        let sensor = Sensor::new(10, MIN_DATA_LEN);
+        if hello {
+            sensor.start("/bin/prog", "/home/u");
+            harness.attach_visible(&sensor, 1);
+        }
+        let wait_status = 3 << 8;
+        harness.drain.hear(News::Exited(Exited {
+            pid: 10,
+            wait_status,
+            user_us: 2,
+            system_us: 0,
+            max_rss_kib: 1,
+            is_command: true,
+        }));
+        brief(&harness.finish(), &["path", "reason", "code", "user_ns", "max_rss"])
+    };
+
+    assert_eq!(
+        vec!["sensor.blind 10 /nonexistent/prog not_loaded", "process.exit 10 3 2000 1024"],
+        command(false)
+    );
+    assert_eq!(vec!["process.start 10 /bin/prog", "process.exit 10 3 2000 1024"], command(true));
+}

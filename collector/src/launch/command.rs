@@ -9,14 +9,14 @@
 use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::protocol::Exited;
 use super::signals::Signals;
 use crate::failure::{Failure, Status};
-use crate::inherited;
+use crate::{doctor, inherited};
 
 /// A command line ready for execve(2).
 #[derive(Debug)]
@@ -69,6 +69,12 @@ impl Program {
         // SAFETY: three valid, null-terminated strings and arrays, as the module's argument says.
         unsafe { libc::execvpe(name.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
         io::Error::last_os_error()
+    }
+
+    /// Where the program is, as far as can be told without running it.
+    pub fn path(&self) -> Option<Vec<u8>> {
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        doctor::find(self.name(), &search).map(|path| path.into_os_string().into_vec())
     }
 
     /// Starts the program as a child in our process group, with the caller's signals and limits.

@@ -41,7 +41,7 @@ use self::signals::{Signals, Situation};
 use crate::failure::{Failure, say};
 use crate::outputs::{self, Output};
 use crate::socket::{self, Files, Name};
-use crate::{environment, sensor_path};
+use crate::{environment, procfs, sensor_path};
 
 /// How long messages of the collector may wait while CMD runs. A thousand processes a second leave a hundred messages,
 /// which a socket's buffer holds.
@@ -148,8 +148,13 @@ pub fn run(request: Request) -> Result<u8, Failure> {
             Err(hooked.failure(&error))
         }
         Ok(Started::Running(pid)) => {
+            // One that ends at once has no image in /proc any more; and what it was named by may be relative to the current
+            // directory, which is left next.
+            let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
+            let path = image.or_else(|| hooked.path()).unwrap_or_default();
             descriptors::leave_to_command(&inherited);
-            launcher.tell(ToCollector::CommandStarted { pid });
+            // Once: a collector that follows another cannot know whether it was seen.
+            launcher.tell_once(&ToCollector::CommandStarted { pid, path });
             let ended = launcher.accompany(pid);
             launcher.finish(request.ending);
             Ok(command::exit_status(ended.wait_status))

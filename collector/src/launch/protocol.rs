@@ -50,6 +50,8 @@ pub enum ToCollector {
     CommandStarted {
         /// Its pid, which is also that of the sensor's first image.
         pid: i32,
+        /// The program.
+        path: Vec<u8>,
     },
     /// CMD could not be executed; no program ran.
     CommandFailed {
@@ -116,7 +118,7 @@ impl Message for ToCollector {
         match self {
             Self::Ring { id, blob } => ring(1, *id, blob),
             Self::Handover => vec![2],
-            Self::CommandStarted { pid } => numbers(3, &[from_i32(*pid)]),
+            Self::CommandStarted { pid, path } => ring(3, from_i32(*pid), path),
             Self::CommandFailed { errno } => numbers(4, &[from_i32(*errno)]),
             Self::Exited(exited) => numbers(
                 5,
@@ -139,7 +141,7 @@ impl Message for ToCollector {
         Some(match tag {
             1 => Self::Ring { id: fields.u64()?, blob: fields.rest().to_vec() },
             2 => Self::Handover,
-            3 => Self::CommandStarted { pid: fields.i32()? },
+            3 => Self::CommandStarted { pid: fields.i32()?, path: fields.rest().to_vec() },
             4 => Self::CommandFailed { errno: fields.i32()? },
             5 => Self::Exited(Exited {
                 pid: fields.i32()?,
@@ -215,7 +217,7 @@ mod tests {
         let to_collector = [
             ToCollector::Ring { id: u64::MAX, blob: vec![1, 2] },
             ToCollector::Handover,
-            ToCollector::CommandStarted { pid: 4121 },
+            ToCollector::CommandStarted { pid: 4121, path: b"/bin/true".to_vec() },
             ToCollector::CommandFailed { errno: 2 },
             ToCollector::Exited(exited),
             ToCollector::Finish,
