@@ -53,6 +53,12 @@ const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
 const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
 const INLINE: &[u8] = b"GLASSBOX_INLINE=";
+/// Stands in every environment of an AWS Lambda sandbox: of the function and of extensions, ours and other vendors'.
+const LAMBDA: &[u8] = b"AWS_LAMBDA_RUNTIME_API=";
+/// One of these stands in that of a function only (AWS, "Lambda Extensions API", environment variables).
+const FUNCTION: [&[u8]; 2] = [b"_HANDLER=", b"LAMBDA_TASK_ROOT="];
+/// Where the sandbox finds extensions.
+const EXTENSIONS: &[u8] = b"/opt/extensions/";
 /// Tells the images inside a seccomp filter that kills for what a start of ours takes, and theirs, to leave it.
 const BARRED: &CStr = c"GLASSBOX_BARRED=seccomp";
 
@@ -142,7 +148,7 @@ unsafe fn each_if(
 
 /// What the environment asks of us.
 pub struct Wishes {
-    /// `GLASSBOX=off`, or `GLASSBOX_BARRED`.
+    /// `GLASSBOX=off`, `GLASSBOX_BARRED`, or an extension of AWS Lambda.
     pub is_off: bool,
     /// `GLASSBOX_SOCKET`.
     pub socket: Option<&'static [u8]>,
@@ -152,15 +158,22 @@ pub struct Wishes {
     pub ring_kib: Option<u64>,
 }
 
-/// Reads the environment at start.
+/// Reads the environment at start, of the image that was executed by the name `executed`.
 ///
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
-pub unsafe fn read(environment: Strings) -> Wishes {
+pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
     let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None };
+    let (mut is_in_lambda, mut is_of_function) = (false, false);
+    let is_of_interest = |first: Option<&u8>| {
+        [PREFIX, LAMBDA, FUNCTION[0], FUNCTION[1]].iter().any(|name| name.first() == first)
+    };
     // SAFETY: the caller's promise.
-    for variable in unsafe { each_of_interest(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
-        if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
+    for variable in unsafe { each_if(environment, is_of_interest) } {
+        if !variable.starts_with(PREFIX) {
+            is_in_lambda |= variable.starts_with(LAMBDA);
+            is_of_function |= FUNCTION.iter().any(|name| variable.starts_with(name));
+        } else if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());
@@ -171,6 +184,7 @@ pub unsafe fn read(environment: Strings) -> Wishes {
             wishes.ring_kib = core::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
         }
     }
+    wishes.is_off |= is_in_lambda && (!is_of_function || executed.starts_with(EXTENSIONS));
     wishes
 }
 
