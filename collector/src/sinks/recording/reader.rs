@@ -24,6 +24,7 @@ pub struct Reader<R> {
     names: Words,
     schema: Schema,
     words: Vec<&'static str>,
+    request_id: Option<Arc<str>>,
     /// Events of kinds that this version does not know.
     unknown: u64,
 }
@@ -102,6 +103,7 @@ impl<R: Read> Reader<R> {
             names: Words::default(),
             schema: Schema::default(),
             words: Vec::new(),
+            request_id: None,
             unknown: 0,
         })
     }
@@ -120,6 +122,7 @@ impl<R: Read> Reader<R> {
             let mut input = Input(&body);
             let frame = match tag {
                 tag::SCHEMA => self.schema(&mut input).map(|()| None),
+                tag::REQUEST => self.request(&mut input).map(|()| None),
                 tag::BATCH => self.batch(&mut input, &mut empty).map(|()| Some(tag)),
                 tag::END => Some(Some(tag)),
                 // Something that a later version adds.
@@ -195,6 +198,13 @@ impl<R: Read> Reader<R> {
         }
         self.schema = schema;
         self.words.clear();
+        self.request_id = None;
+        Some(())
+    }
+
+    fn request(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let id = std::str::from_utf8(input.bytes()?).ok()?;
+        self.request_id = (!id.is_empty()).then(|| id.into());
         Some(())
     }
 
@@ -210,6 +220,7 @@ impl<R: Read> Reader<R> {
 
     fn batch(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Option<()> {
         batch.clear();
+        batch.request_id.clone_from(&self.request_id);
         for _ in 0..input.count()? {
             let word = self.names.find(input.bytes()?)?;
             if self.words.len() == MOST_WORDS {

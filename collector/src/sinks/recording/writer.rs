@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wire::names::FlagTable;
@@ -18,6 +19,8 @@ pub struct Recording {
     needs_magic: bool,
     words: Words,
     events: Vec<u8>,
+    /// The request that the last frame named.
+    request_id: Option<Arc<str>>,
 }
 
 /// The names written so far, by where they stand in memory: they are of our tables, and few.
@@ -40,7 +43,7 @@ impl Recording {
             let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
             needs_magic = whole == 0;
         }
-        Self { needs_magic, words: Words::default(), events: Vec::new() }
+        Self { needs_magic, words: Words::default(), events: Vec::new(), request_id: None }
     }
 }
 
@@ -80,6 +83,12 @@ impl Sink for Recording {
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        if batch.request_id != self.request_id {
+            self.request_id.clone_from(&batch.request_id);
+            frame(tag::REQUEST, out, |out| {
+                bytes(self.request_id.as_deref().unwrap_or_default().as_bytes(), out)
+            });
+        }
         let mut events = batch.events.as_slice();
         while !events.is_empty() {
             events = self.some(batch, events, out);
