@@ -55,6 +55,12 @@ const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
 const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
 const INLINE: &[u8] = b"GLASSBOX_INLINE=";
+/// Stands in every environment of an AWS Lambda sandbox: of the function and of extensions, ours and other vendors'.
+const LAMBDA: &[u8] = b"AWS_LAMBDA_RUNTIME_API=";
+/// One of these stands in that of a function only (AWS, "Lambda Extensions API", environment variables).
+const FUNCTION: [&[u8]; 2] = [b"_HANDLER=", b"LAMBDA_TASK_ROOT="];
+/// Where the sandbox finds extensions.
+const EXTENSIONS: &[u8] = b"/opt/extensions/";
 /// Tells the images inside a seccomp filter that kills for what a start of ours takes, and theirs, to leave it.
 const BARRED: &CStr = c"GLASSBOX_BARRED=seccomp";
 
@@ -109,18 +115,14 @@ unsafe fn each(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
     unsafe { each_if(environment, |_| true) }
 }
 
-/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`], [`PREFIX`] and
-/// [`CONTAINER_VARIABLE`]: the others are not even measured.
+/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`] and [`PREFIX`]: the others are
+/// not even measured.
 ///
 /// # Safety
 /// As for [`each`].
 unsafe fn each_of_interest(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
     // SAFETY: the caller's promise.
-    unsafe {
-        each_if(environment, |first| {
-            [PRELOAD, PREFIX, CONTAINER_VARIABLE].map(<[u8]>::first).contains(&first)
-        })
-    }
+    unsafe { each_if(environment, |first| first == PRELOAD.first() || first == PREFIX.first()) }
 }
 
 /// # Safety
@@ -148,7 +150,7 @@ unsafe fn each_if(
 
 /// What the environment asks of us.
 pub struct Wishes {
-    /// `GLASSBOX=off`, or `GLASSBOX_BARRED`.
+    /// `GLASSBOX=off`, `GLASSBOX_BARRED`, or an extension of AWS Lambda.
     pub is_off: bool,
     /// `GLASSBOX_SOCKET`.
     pub socket: Option<&'static [u8]>,
@@ -160,15 +162,23 @@ pub struct Wishes {
     pub container: &'static [u8],
 }
 
-/// Reads the environment at start.
+/// Reads the environment at start, of the image that was executed by the name `executed`.
 ///
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
-pub unsafe fn read(environment: Strings) -> Wishes {
+pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
     let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None, container: &[] };
+    let (mut is_in_lambda, mut is_of_function) = (false, false);
+    let is_of_interest = |first: Option<&u8>| {
+        [PREFIX, CONTAINER_VARIABLE, LAMBDA, FUNCTION[0], FUNCTION[1]]
+            .iter()
+            .any(|name| name.first() == first)
+    };
     // SAFETY: the caller's promise.
-    for variable in unsafe { each_of_interest(environment) } {
+    for variable in unsafe { each_if(environment, is_of_interest) } {
         if !variable.starts_with(PREFIX) {
+            is_in_lambda |= variable.starts_with(LAMBDA);
+            is_of_function |= FUNCTION.iter().any(|name| variable.starts_with(name));
             let value = variable.strip_prefix(CONTAINER_VARIABLE).and_then(|rest| rest.strip_prefix(b"="));
             if let Some(value) = value.filter(|value| value.len() <= MAX_CONTAINER) {
                 wishes.container = value;
@@ -184,6 +194,7 @@ pub unsafe fn read(environment: Strings) -> Wishes {
             wishes.ring_kib = core::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
         }
     }
+    wishes.is_off |= is_in_lambda && (!is_of_function || executed.starts_with(EXTENSIONS));
     wishes
 }
 

@@ -258,8 +258,10 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
         return Joined::NotHere;
     }
     let Some(image) = Start::of(auxiliary) else { return Joined::NotHere };
+    // SAFETY: the kernel's string.
+    let executed = unsafe { capture::text(image.path, 4096) }.unwrap_or_default();
     // SAFETY: the program's environment.
-    let mut wishes = unsafe { environ::read(image.environment) };
+    let mut wishes = unsafe { environ::read(image.environment, executed) };
     if wishes.is_off && socket.is_none() {
         return Joined::NotHere;
     }

@@ -101,10 +101,40 @@ pub enum News {
     Command(u32, Vec<u8>),
     /// The launcher reaped a process.
     Exited(Exited),
+    /// Another request is served, and when that was heard (CLOCK_MONOTONIC).
+    Turn(Turn, u64),
+    /// Deliver what happened so far.
+    Settle(Settle),
     /// Everything that has happened has been told: drain, write and end.
     Finish,
     /// The same, once no process is left.
     FinishWhenIdle,
+}
+
+/// Which request is served from here on: after the border where there is one, else from when it was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This one.
+    To(Arc<str>),
+    /// None any more.
+    ToNone,
+    /// The same as before.
+    ToTheSame,
+}
+
+/// Asks for everything that happened before a moment to be delivered and written.
+#[derive(Debug)]
+pub struct Settle {
+    /// The moment, CLOCK_MONOTONIC.
+    pub until_ns: u64,
+    /// It is not waited for longer than this.
+    pub deadline_ns: u64,
+    /// Whether what happens once it is done belongs to the next request, and is held back until [`News::Turn`].
+    pub is_border: bool,
+    /// When everything had been told that happened before: the drain thread's own note.
+    pub told_ns: Option<u64>,
+    /// Dropped by everybody who has a part in it when that is done: its receiver is then disconnected.
+    pub done_tx: Sender<()>,
 }
 
 /// What the drain thread tells the doorman.

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
 use crate::webhook::Webhook;
@@ -128,11 +129,16 @@ pub enum Command {
     ///
     /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.
     Doctor(Doctor),
+    /// Write the AWS Lambda layer: the sensor, and the collector as an extension
+    LambdaLayer(lambda::layer::Options),
     /// List the functions that the sensor wraps, the events they report and the symbols they export
     Hooks,
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
     #[command(name = SUBCOMMAND, hide = true)]
     Collector(Collector),
+    /// Collect inside an AWS Lambda sandbox, which starts the layer's extensions without arguments
+    #[command(name = lambda::SUBCOMMAND, hide = true)]
+    LambdaExtension,
 }
 
 /// What `run`, `collect` and `replay` share.

@@ -10,11 +10,11 @@ use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
 use crate::launch::{self, Ending, collector};
 use crate::outputs::{Destination, Format, Opening, Output};
-use crate::session::{self, KeptRing, Session};
+use crate::session::{self, Control, KeptRing, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
 use crate::{
-    cli, doctor, environment, hook_list, inherited, install, join, patch, runc, sensor_path, webhook,
+    cli, doctor, environment, hook_list, inherited, install, join, lambda, patch, runc, sensor_path, webhook,
 };
 
 /// How long the hidden collector waits for a launcher that hands rings over.
@@ -45,6 +45,8 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             doctor::examine(&arguments).map(|()| 0)
         }
         Command::Runc(arguments) => runc::become_runtime(&arguments),
+        Command::LambdaLayer(options) => lambda::layer::write(&options).map(|()| 0),
+        Command::LambdaExtension => lambda::extend(),
         Command::Patch(arguments) => patch::carry_out(&arguments),
         Command::Webhook(arguments) => webhook::run(&arguments).map(|()| 0),
         Command::Install(arguments) => install::install(&arguments.folder).map(|()| 0),
@@ -80,6 +82,8 @@ fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
         handed_over: Vec::new(),
         restarts: 0,
         authority,
+        control: Control::default(),
+        requests_from: None,
     });
     drop(listening.files);
     result
@@ -114,6 +118,8 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         handed_over,
         restarts: arguments.restarts,
         authority: Authority::from_environment()?,
+        control: Control::default(),
+        requests_from: None,
     });
     // The launcher does this too, unless it was killed. After a failure the next collector needs them.
     if result.is_ok() {

@@ -96,6 +96,8 @@ pub struct Event {
 /// Events that travel together to the sinks, in the order of their delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// The request that was being served when all of them happened, where such a thing is known (AWS Lambda).
+    pub request_id: Option<Arc<str>>,
     /// The events.
     pub events: Vec<Event>,
     /// The images that the events refer to.
@@ -156,6 +158,7 @@ impl Batch {
 
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
+        self.request_id = None;
         self.events.clear();
         self.whos.clear();
         self.values.clear();

@@ -47,6 +47,10 @@ impl JsonWriter {
             unsigned(u64::from(event.tid), out);
         }
         self.identity(who, event.kind, out);
+        if let Some(request_id) = &batch.request_id {
+            key("request_id", "", out);
+            string(request_id.as_bytes(), out);
+        }
         if let Some(seq) = event.seq {
             out.extend_from_slice(b",\"seq\":");
             unsigned(seq, out);
@@ -417,6 +421,21 @@ mod tests {
             serde_json::json!({"id": "4f2c", "name": "a\"b", "image": "i:1"}),
         );
         assert_eq!(vec![described.clone(), named, described, Json::Null], containers);
+    }
+
+    #[test]
+    fn request_that_was_served_stands_in_every_line_of_its_batch() {
+        let mut batch = sample::every_kind();
+        batch.request_id = Some("8476a536-\"x\"".into());
+        let mut writer = JsonWriter::default();
+
+        for event in &batch.events {
+            let mut line = Vec::new();
+            writer.write(&batch, event, &mut line);
+            let object: Json = serde_json::from_slice(&line).unwrap();
+
+            assert_eq!(Json::from("8476a536-\"x\""), object["request_id"]);
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod install;
 mod join;
 mod json;
 mod kernel;
+mod lambda;
 mod launch;
 mod mapping;
 mod order;
@@ -41,7 +42,8 @@ mod webhook;
 use std::process::exit;
 
 fn main() {
-    let result = cli::Cli::from_arguments(runc::rearranged(std::env::args_os()).into_iter())
+    let arguments = lambda::rearranged(runc::rearranged(std::env::args_os()));
+    let result = cli::Cli::from_arguments(arguments.into_iter())
         .and_then(|cli| cli.map_or(Ok(0), commands::carry_out));
     match result {
         Ok(status) => exit(status.into()),

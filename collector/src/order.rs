@@ -39,6 +39,11 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// How many records wait.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

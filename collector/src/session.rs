@@ -4,12 +4,16 @@
 //! `main` calls [`serve`] in the collector process (for `glassbox collect`, or as the launcher's child under
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attach::{Doorman, Word};
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::attach::{Doorman, News, Settle, Turn, Word};
+use crate::clock::now_ns;
 use crate::container::Authority;
 use crate::drain;
 use crate::drain::bells::Doorbell;
@@ -48,7 +52,55 @@ pub struct Session {
     pub restarts: u32,
     /// Who is asked what containers are called.
     pub authority: Authority,
+    /// What a thread beside the session tells it, where there is one.
+    pub control: Control,
+    /// Where programs connect to that are ready to serve requests: what they do from then on belongs to the first one.
+    pub requests_from: Option<SocketAddr>,
 }
+
+/// Talks to a session from another thread, before it has begun too.
+#[derive(Clone, Debug)]
+pub struct Control {
+    news_tx: Sender<News>,
+    news_rx: Receiver<News>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        let (news_tx, news_rx) = crossbeam_channel::unbounded();
+        Self { news_tx, news_rx, doorbell: Arc::default() }
+    }
+}
+
+impl Control {
+    fn tell(&self, news: News) {
+        // The other end is in `self` too.
+        let _ = self.news_tx.send(news);
+        self.doorbell.ring();
+    }
+
+    /// Says which request is served from now on, or from the border on where there is one.
+    pub fn turn(&self, turn: Turn) {
+        self.tell(News::Turn(turn, now_ns()));
+    }
+
+    /// Waits, at most for `patience`, until everything that happened before is delivered and written; false where that
+    /// was too short. With `is_border` what happens after that belongs to the next request, and is held back until
+    /// [`Self::turn`] tells of it.
+    pub fn settle(&self, patience: Duration, is_border: bool) -> bool {
+        let (done_tx, done_rx) = crossbeam_channel::bounded(0);
+        let until_ns = now_ns();
+        let patience_ns = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = until_ns.saturating_add(patience_ns);
+        self.tell(News::Settle(Settle { until_ns, deadline_ns, is_border, told_ns: None, done_tx }));
+        done_rx.recv_timeout(patience + SINKS_PATIENCE)
+            == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+    }
+}
+
+/// How long sinks are waited for that have been told to write what they have.
+const SINKS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A ring that survived its collector.
 #[derive(Debug)]
@@ -66,18 +118,28 @@ pub struct KeptRing {
 /// Opens the outputs first, and fails with status 73 if one cannot be made; then says
 /// [`ToLauncher::Ready`](crate::launch::protocol::ToLauncher::Ready) to the launcher, which starts CMD.
 pub fn serve(session: Session) -> Result<(), Failure> {
-    let Session { listeners, launcher, stop, outputs, opening, handed_over, restarts, authority } = session;
+    let Session {
+        listeners,
+        launcher,
+        stop,
+        outputs,
+        opening,
+        handed_over,
+        restarts,
+        authority,
+        control,
+        requests_from,
+    } = session;
+    let Control { news_tx, news_rx, doorbell } = control;
     let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
-    let (news_tx, news_rx) = crossbeam_channel::unbounded();
-    let doorbell = Arc::new(Doorbell::default());
     let mut doorman = Doorman::new(listeners, launcher, stop, authority, news_tx, Arc::clone(&doorbell))?;
     let (deathwatch, reply) = (doorman.deathwatch(), doorman.reply());
     let drain = std::thread::Builder::new()
         .name("drain".into())
         .spawn(move || {
-            let outlets = drain::run(outlets, deathwatch, &reply, &news_rx, &doorbell);
+            let outlets = drain::run(outlets, deathwatch, &reply, &news_rx, &doorbell, requests_from);
             outlets.finish(RunFacts { restarts, collector_ns: processor_time_ns() });
             reply.leave(Word::Written);
             reply.alarm();

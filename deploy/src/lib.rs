@@ -17,6 +17,7 @@ pub mod ecs;
 pub mod image;
 pub mod json;
 pub mod k8s;
+pub mod lambda;
 pub mod preload;
 pub mod yaml;
 

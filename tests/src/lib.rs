@@ -15,6 +15,7 @@ pub mod containers;
 pub mod events;
 pub mod kubelet;
 pub mod last_moment;
+pub mod node;
 pub mod python;
 pub mod recall;
 pub mod rootfs;

@@ -2,7 +2,7 @@
 //!
 //! The sensor needs no library; the command line is linked with a static glibc (`+crt-static`, a position-independent
 //! executable), so that both run on every Linux, whatever its libc. Around the pair: a tar file, a Debian package, an OCI
-//! image archive of all machines, the Lambda layer, a list of what is in it, and checksums. No container engine, no clock and no
+//! image archive of all machines, a Lambda layer for each, a list of what is in it, and checksums. No container engine, no clock and no
 //! host name takes part: two runs give the same bytes.
 
 use std::fs;
@@ -15,7 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{arm64, check_so, shell, toolchain};
+use crate::{arm64, check_so, glassbox, shell, toolchain};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -57,7 +57,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     {
         bail!("machines are x86_64 and aarch64");
     }
-    let mut pairs = Vec::new();
+    let (mut pairs, mut folders) = (Vec::new(), Vec::new());
     for machine in machines {
         let pair = build(machine)?;
         // The pair for this machine is where the command line itself expects it: one beside the other.
@@ -67,10 +67,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
         put(&beside.join("libglassbox.so"), &pair.sensor, 0o644)?;
         put(&dir.join(format!("glassbox-{VERSION}-linux-{}.tar.gz", machine.name)), &tarball(&pair)?, 0o644)?;
         put(&dir.join(format!("glassbox_{VERSION}_{}.deb", machine.short_name)), &debian(&pair)?, 0o644)?;
-        if is_host {
-            lambda_layer(&beside, &dir.join(format!("glassbox-{VERSION}-lambda-{}.zip", machine.name)))?;
-        }
         pairs.push(pair);
+        folders.push(beside);
+    }
+    // By the command line for this machine; its portable form, if it is among them, is as good as any.
+    let host = match folders.iter().find(|folder| **folder == dir) {
+        Some(folder) => folder.join("glassbox"),
+        None => glassbox::build()?.cli,
+    };
+    for (pair, folder) in pairs.iter().zip(&folders) {
+        let layer = dir.join(format!("glassbox-{VERSION}-lambda-{}.zip", pair.machine.name));
+        shell::run(Command::new(&host).args(["lambda-layer", "--pair"]).arg(folder).arg("-o").arg(layer))?;
     }
     put(&dir.join(format!("glassbox-{VERSION}-oci.tar")), &image(&pairs)?, 0o644)?;
     put(&dir.join("glassbox.cdx.json"), &serde_json::to_vec_pretty(&bill_of_materials()?)?, 0o644)?;
@@ -262,16 +269,6 @@ fn blob(blobs: &mut Vec<(String, Vec<u8>)>, kind: &str, bytes: Vec<u8>) -> Value
     let (digest, size) = (sha256(&bytes), bytes.len());
     blobs.push((digest.clone(), bytes));
     json!({"mediaType": kind, "digest": format!("sha256:{digest}"), "size": size})
-}
-
-/// The command line makes the layer itself, once it knows how.
-fn lambda_layer(pair: &Path, file: &Path) -> Result<()> {
-    let cli = pair.join("glassbox");
-    if !shell::output(Command::new(&cli).arg("--help"))?.contains("lambda-layer") {
-        println!("no Lambda layer: this glassbox has no command for it");
-        return Ok(());
-    }
-    shell::run(Command::new(cli).arg("lambda-layer").arg("-o").arg(file))
 }
 
 /// What the pair is made of, in CycloneDX.

@@ -66,6 +66,7 @@ passed, where that differs.
 | `via` | name | which mechanism saw it: `symbol`, `got`, `inline`, `notify` |
 | `ret` | number | what the call returned; absent if it has not |
 | `error` | name | errno, of a call that failed |
+| `request_id` | string | the invocation that was served then; in AWS Lambda only |
 ";
 
 fn events() -> String {

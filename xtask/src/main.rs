@@ -36,7 +36,7 @@ usage: cargo xtask COMMAND
   gen-docs [--check]     writes docs/events.md and docs/hooks.md from their tables, or says if stale
   fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
   demo                   builds everything and shows the sensor on real programs
-  dist [MACHINE…]        the portable pair, a tar file, a Debian package, an OCI image archive, checksums: dist/
+  dist [MACHINE…]        the portable pair, archives, packages, an OCI image, Lambda layers, checksums: dist/
   recall [NAME…]         what was reported against what strace saw, program by program (--list names them;
                          --write: all of them, into docs/recall.md)
   transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them;

@@ -1,6 +1,7 @@
-//! Installs Debian and Python packages that tests and demo need, or says what a person must do.
+//! Installs Debian, Python and Node packages that tests and demo need, or says what a person must do.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -68,4 +69,50 @@ pub fn install_python() -> Result<bool> {
     shell::output(pip.arg(shell::root().join("tests/requirements.txt")))?;
     fs::write(&done, wanted)?;
     Ok(true)
+}
+
+/// Makes sure that the Node packages of `tests/node-packages.json` are below the target folder
+/// (`glassbox_tests::node::program` finds them there); says whether it had to install. One of them compiles itself, which
+/// takes two minutes, once.
+pub fn install_node() -> Result<bool> {
+    let wanted = fs::read_to_string(shell::root().join("tests/node-packages.json"))?;
+    let home = shell::target().join("xtask/node");
+    let done = home.join("installed.json");
+    if fs::read_to_string(&done).is_ok_and(|present| present == wanted) {
+        return Ok(false);
+    }
+    // Not in tests/packages.txt: where node is not Debian's, it comes with both.
+    if shell::which("npm").is_none() {
+        install(&["npm".to_owned(), "libnode-dev".to_owned()])?;
+    }
+    if home.exists() {
+        fs::remove_dir_all(&home).with_context(|| format!("cannot empty {}", home.display()))?;
+    }
+    fs::create_dir_all(&home)?;
+    fs::write(home.join("package.json"), &wanted)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund"]).current_dir(&home);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    npm.env("MAKEFLAGS", format!("-j{processors}"));
+    // The headers that are installed, instead of those that node-gyp would fetch.
+    if let Some(prefix) = node_prefix() {
+        npm.env("npm_config_nodedir", prefix);
+    }
+    shell::output(&mut npm)?;
+    // The compiled part: a package manager that is told to run no scripts says nothing.
+    let compiled = home.join("node_modules/aws-lambda-ric/dist/rapid-client.node");
+    if !compiled.is_file() {
+        bail!(
+            "{} is missing: npm did not compile it; see `npm config get ignore-scripts`",
+            compiled.display()
+        );
+    }
+    fs::write(&done, wanted)?;
+    Ok(true)
+}
+
+/// Where node is installed, if its headers are there too.
+fn node_prefix() -> Option<PathBuf> {
+    let prefix = fs::canonicalize(shell::which("node")?).ok()?.parent()?.parent()?.to_path_buf();
+    prefix.join("include/node/node_api.h").is_file().then_some(prefix)
 }

@@ -355,6 +355,9 @@ fn install(_: &mut Log) -> Result<Verdict> {
     if packages::install_python()? {
         installed.push("Python's (tests/requirements.txt)".into());
     }
+    if packages::install_node()? {
+        installed.push("Node's (tests/node-packages.json)".into());
+    }
     match installed.as_slice() {
         [] => passed("all there"),
         [..] => passed(format!("installed {}", installed.join(" "))),

@@ -31,6 +31,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -47,7 +48,7 @@ use wire::record::{Flags, Head};
 use wire::ring::layout::{Mapped, Slot};
 use wire::ring::{MAX_RECORD, Next, Unfinished, bell};
 
-use crate::attach::{Attached, Deathwatch, Identity, News, Reply};
+use crate::attach::{Attached, Deathwatch, Identity, News, Reply, Settle, Turn};
 use crate::clock::now_ns;
 use crate::container::{Claim, Container};
 use crate::enrich::{Effect, Enricher, Exit, Process};
@@ -96,6 +97,10 @@ const BATCH_EVENTS: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
 /// How long a program takes to say hello, at most, where nothing but that tells that it was started.
 const START_NS: u64 = 10_000_000_000;
+/// How long a nap lasts while somebody waits for what happened to be delivered.
+const HASTY_NAP_NS: u64 = 1_000_000;
+/// Records that are held back for the next request, at most.
+const MOST_HELD: usize = 1 << 16;
 /// What waits told of children that are not ours is not kept longer than this.
 const TOLD_NS: u64 = 10_000_000_000;
 
@@ -163,6 +168,14 @@ pub struct Drain {
     ending_wish: Wish,
     /// Every record was delivered, and nobody will tell more of how a process ended.
     is_all_told: bool,
+    /// Who waits for what happened to be delivered.
+    settles: Vec<Settle>,
+    /// What happened later than this belongs to the next request, and waits for word of it.
+    border_ns: Option<u64>,
+    /// A connection to there sets the first border: whoever serves requests has started, and asks for the first.
+    requests_from: Option<SocketAddr>,
+    /// Up to when everything has been delivered that was there.
+    reached_ns: u64,
     /// The doorman has been left word.
     has_left_word: bool,
     /// Since when a sink's queue has been more than half full.
@@ -192,8 +205,10 @@ pub fn run(
     reply: &Reply,
     news_rx: &Receiver<News>,
     doorbell: &Arc<Doorbell>,
+    requests_from: Option<SocketAddr>,
 ) -> Outlets {
     let mut drain = Drain::new(outlets, deathwatch, reply.clone());
+    drain.requests_from = requests_from;
     let mut bells = Bells::new(Arc::clone(doorbell));
     let mut was_quiet = false;
     let mut quiet_looks = 0;
@@ -219,9 +234,13 @@ pub fn run(
         if round.has_more {
             continue;
         }
-        let is_busy = round.has_read || !drain.waiting.is_empty() || drain.is_settling();
+        drain.settle_up(now_ns());
+        let is_waited_for = !drain.settles.is_empty();
+        // What is held back waits for news.
+        let is_waiting = !drain.waiting.is_empty() && drain.border_ns.is_none();
+        let is_busy = round.has_read || is_waiting || is_waited_for || drain.is_settling();
         let (mode, sleep_ns) = if is_busy || !was_quiet {
-            (bell::NAPPING, Some(NAP_NS))
+            (bell::NAPPING, Some(if is_waited_for { HASTY_NAP_NS } else { NAP_NS }))
         } else if drain.images.is_empty() {
             (bell::SLEEPING, None)
         } else {
@@ -279,6 +298,10 @@ impl Drain {
             audited_ns: 0,
             ending_wish: Wish::GoOn,
             is_all_told: false,
+            settles: Vec::new(),
+            border_ns: None,
+            requests_from: None,
+            reached_ns: 0,
             has_left_word: false,
             paused_since: None,
         }
@@ -321,6 +344,7 @@ impl Drain {
         }
         // However late they are, the events that are there cannot wait for ever.
         self.told_until_ns = self.told_until_ns.max(now.saturating_sub(LONGEST_WAIT_NS));
+        self.told_until_ns = self.told_until_ns.min(self.border_ns.unwrap_or(u64::MAX));
     }
 
     /// Sets every bell to `mode`. `None`, with all bells at awake, where there is something to read after all.
@@ -365,6 +389,8 @@ impl Drain {
                 self.unseen_command = (!is_seen).then_some((pid, path, None));
             }
             News::Exited(exited) => self.reaped(&exited),
+            News::Turn(turn, heard_ns) => self.turn(turn, heard_ns),
+            News::Settle(settle) => self.settles.push(settle),
             News::FinishWhenIdle => self.ending_wish = Wish::EndWhenIdle,
             News::Finish => self.ending_wish = Wish::End,
         }
@@ -722,6 +748,7 @@ impl Drain {
         self.free_slots();
         let horizon = self.horizon(now);
         self.settle(now, horizon);
+        self.reached_ns = horizon;
         if now.saturating_sub(self.audited_ns) >= AUDIT_NS {
             self.audited_ns = now;
             self.audit(now);
@@ -931,6 +958,9 @@ impl Drain {
         } else {
             image.unstamped += 1;
         }
+        let is_first_request = self.requests_from.is_some()
+            && matches!(decoded, Decoded::NetConnect(_))
+            && self.enricher.last_remote() == self.requests_from;
         match effect {
             Effect::None => {}
             Effect::ExecAsked => {
@@ -945,6 +975,9 @@ impl Drain {
                 let told = Told { status, usage, is_launcher: false, at_ns: time_ns };
                 self.child_ended(index, child, told);
             }
+        }
+        if is_first_request {
+            self.first_asked(time_ns);
         }
         let batch = &self.enricher.batch;
         if batch.events.len() >= BATCH_EVENTS || batch.size_bytes() >= BATCH_BYTES {
@@ -1081,6 +1114,74 @@ impl Drain {
         image.process = Some(process);
     }
 
+    /// Another request is served: what was held back belongs to it.
+    fn turn(&mut self, turn: Turn, heard_ns: u64) {
+        // The sandbox may have been frozen, and UTC have gone on without us.
+        self.enricher.clock.follow();
+        let from_ns = self.border_ns.take().map_or(heard_ns, |border_ns| border_ns.saturating_add(1));
+        match turn {
+            Turn::To(request_id) => self.enricher.requests.turn(from_ns, Some(request_id)),
+            Turn::ToNone => self.enricher.requests.turn(from_ns, None),
+            Turn::ToTheSame => {}
+        }
+    }
+
+    /// Somebody began, at `time_ns`, to ask for requests: what follows belongs to the first, which may be known already.
+    fn first_asked(&mut self, time_ns: u64) {
+        self.requests_from = None;
+        match self.enricher.requests.is_empty() {
+            true => self.hold_from(time_ns),
+            false => self.enricher.requests.first_from(time_ns.saturating_add(1)),
+        }
+    }
+
+    /// Holds back what happened later than `border_ns`, until it is known which request that belongs to.
+    fn hold_from(&mut self, border_ns: u64) {
+        self.border_ns = Some(border_ns);
+        self.told_until_ns = self.told_until_ns.min(border_ns);
+        self.limit_ns = self.limit_ns.min(border_ns);
+    }
+
+    /// Whether more is held back than there should be: a sandbox that is not frozen goes on without a request.
+    fn holds_too_much(&self) -> bool {
+        let waiting = self.waiting.iter().filter_map(|index| self.images.get(*index));
+        self.border_ns.is_some() && waiting.map(|image| image.queue.len()).sum::<usize>() > MOST_HELD
+    }
+
+    /// Answers those who wait for what happened to be delivered, where it is, or cannot be waited for any longer.
+    fn settle_up(&mut self, now: u64) {
+        if self.holds_too_much() {
+            self.turn(Turn::ToNone, now);
+        }
+        for mut settle in std::mem::take(&mut self.settles) {
+            let until_ns = settle.until_ns;
+            // A death that the doorman has not come to yet would be told with the next request.
+            let is_told = self.heard_until_ns >= until_ns
+                && self.reached_ns >= until_ns.min(self.border_ns.unwrap_or(u64::MAX));
+            let is_due = |index: &usize| {
+                self.images.get(*index)?.queue.first_ns().filter(|first_ns| *first_ns <= until_ns)
+            };
+            // Of what was told just now, some may have been dead for long.
+            let told_ns = if is_told { *settle.told_ns.get_or_insert(now) } else { until_ns };
+            let is_ending =
+                |index: &usize| self.images.get(*index)?.end.filter(|end| end.noticed_ns <= told_ns);
+            let is_delivered = is_told
+                && !self.waiting.iter().any(|index| is_due(index).is_some())
+                && !self.ending.iter().any(|index| is_ending(index).is_some());
+            if !is_delivered && now < settle.deadline_ns {
+                self.settles.push(settle);
+                continue;
+            }
+            self.audit(now);
+            self.publish();
+            if settle.is_border && self.border_ns.is_none() {
+                // Nothing that was delivered is later than this.
+                self.hold_from(now_ns());
+            }
+            self.outlets.flush(&settle.done_tx);
+        }
+    }
+
     /// Gives an image that has not told of itself (a fork child, one that was taken over) what can be known of it.
     fn begin(&mut self, index: usize) {
         self.begin_after(index, MOST_ANCESTORS);
@@ -1188,6 +1289,9 @@ impl Drain {
     /// Hands the batch to the sinks.
     fn publish(&mut self) {
         self.note_written();
+        for batch in self.enricher.take_sealed() {
+            self.outlets.deliver(Arc::new(batch));
+        }
         if self.enricher.batch.is_empty() {
             return;
         }

@@ -41,7 +41,7 @@ impl Drain {
         let mut held: FxHashSet<usize> = FxHashSet::default();
         let mut ends = self.ends(horizon, &held);
         loop {
-            let reached = self.before_gaps(horizon);
+            let reached = self.before_gaps(horizon).min(self.border_ns.unwrap_or(u64::MAX));
             let next = ends.peek().copied().filter(|Reverse((at_ns, _))| *at_ns <= reached);
             let limit_ns = next.map_or(reached, |Reverse((at_ns, _))| at_ns);
             self.merge(limit_ns, horizon);

@@ -266,6 +266,11 @@ impl Harness {
         }
     }
 
+    /// The file that the events are written to.
+    pub fn output(&self) -> &std::path::Path {
+        &self.output
+    }
+
     /// Ends everything; gives the events.
     pub fn finish(mut self) -> Vec<Json> {
         self.drain.ending_wish = super::Wish::End;

@@ -827,3 +827,184 @@ fn command_that_never_says_hello_is_blind_and_ends() {
     );
     assert_eq!(vec!["process.start 10 /bin/prog", "process.exit 10 3 2000 1024"], command(true));
 }
+
+#[test]
+fn events_belong_to_the_request_that_was_served_when_they_happened() {
+    let (mut harness, sensor) = started(10);
+    let turn = |harness: &mut Harness, turn| harness.drain.hear(News::Turn(turn, now_ns()));
+    sensor.open(0, "init", 3, 0);
+    harness.round();
+    turn(&mut harness, Turn::To("a".into()));
+    sensor.open(0, "first", 4, 0);
+    harness.round();
+    turn(&mut harness, Turn::ToTheSame);
+    sensor.open(0, "still", 5, 0);
+    turn(&mut harness, Turn::To("b".into()));
+    // Read in one round with what came before the turn.
+    sensor.open(0, "second", 6, 0);
+    harness.round();
+    turn(&mut harness, Turn::ToNone);
+    sensor.open(0, "end", 7, 0);
+    harness.die(10, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10",
+            "file.open 10 init",
+            "file.open 10 first a",
+            "file.open 10 still a",
+            "file.open 10 second b",
+            "file.open 10 end",
+        ],
+        brief(&events[..6], &["path_raw", "request_id"])
+    );
+    assert!(events[6..].iter().all(|event| event.get("request_id").is_none()), "{:?}", &events[6..]);
+}
+
+#[test]
+fn settling_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not_for_ever() {
+    let (mut harness, sensor) = started(10);
+    let settle = |harness: &mut Harness, deadline_ns| {
+        let (done_tx, done_rx) = crossbeam_channel::bounded::<()>(0);
+        harness.drain.hear(News::Settle(Settle {
+            until_ns: now_ns(),
+            deadline_ns,
+            is_border: false,
+            told_ns: None,
+            done_tx,
+        }));
+        done_rx
+    };
+    let is_done = |done_rx: &Receiver<()>| {
+        done_rx.recv_timeout(std::time::Duration::from_secs(5))
+            == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+    };
+    sensor.open(0, "a", 3, 0);
+
+    let done_rx = settle(&mut harness, u64::MAX);
+    harness.drain.settle_up(now_ns());
+    let waiting = harness.drain.settles.len();
+    harness.round();
+    harness.drain.settle_up(now_ns());
+    let opened =
+        is_done(&done_rx) && std::fs::read_to_string(harness.output()).unwrap().contains("file.open");
+    harness.die(10, 0);
+    let done_rx = settle(&mut harness, u64::MAX);
+    harness.drain.reached_ns = u64::MAX;
+    harness.drain.settle_up(now_ns());
+    let ending = harness.drain.settles.len();
+    harness.round();
+    harness.drain.settle_up(now_ns());
+    let ended =
+        is_done(&done_rx) && std::fs::read_to_string(harness.output()).unwrap().contains("process.exit");
+    let done_rx = settle(&mut harness, now_ns() - 1);
+    harness.drain.reached_ns = 0;
+    harness.drain.settle_up(now_ns());
+    let given_up = is_done(&done_rx);
+
+    assert_eq!((1, true, 1, true, true), (waiting, opened, ending, ended, given_up));
+    harness.finish();
+}
+
+#[test]
+fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
+    let (mut harness, sensor) = started(10);
+    harness.drain.requests_from = Some("127.0.0.1:9001".parse().unwrap());
+    // sockaddr_in, and the same inside sockaddr_in6 (ip(7), ipv6(7)).
+    let v4 = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut v6 = vec![10, 0, 0x23, 0x29, 0, 0, 0, 0];
+    v6.extend_from_slice(&"::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    v6.extend_from_slice(&[0; 4]);
+    sensor.open(0, "init", 3, 0);
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v6) });
+    sensor.open(0, "early", 5, 0);
+    harness.round();
+    let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
+    let held = harness.drain.waiting.len();
+    harness.drain.hear(News::Turn(Turn::To("a".into()), now_ns()));
+    // The first border only.
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v4) });
+    harness.drain.told_until_ns = u64::MAX;
+    harness.round();
+    harness.drain.hear(News::Settle(Settle {
+        until_ns: 0,
+        deadline_ns: 0,
+        is_border: true,
+        told_ns: None,
+        done_tx,
+    }));
+    harness.drain.settle_up(now_ns());
+    sensor.open(0, "between", 6, 0);
+    harness.round();
+    let held_again = harness.drain.waiting.len();
+    harness.drain.hear(News::Turn(Turn::To("b".into()), now_ns()));
+
+    let events = harness.finish();
+
+    assert_eq!([1, 1], [held, held_again]);
+    assert_eq!(
+        vec![
+            "process.start",
+            "file.open init",
+            "net.connect [::ffff:127.0.0.1]:9001",
+            "file.open early a",
+            "net.connect 127.0.0.1:9001 a",
+            "file.open between b",
+        ],
+        brief(&events, &["path_raw", "remote", "request_id"])
+            .iter()
+            .map(|line| line.replace(" 10", ""))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_that_was_read() {
+    let (mut harness, sensor) = started(10);
+    harness.drain.requests_from = Some("127.0.0.1:9001".parse().unwrap());
+    let api = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    sensor.open(0, "init", 3, 0);
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api) });
+    sensor.open(0, "early", 5, 0);
+    harness.drain.hear(News::Turn(Turn::To("a".into()), now_ns()));
+    sensor.open(0, "late", 6, 0);
+    // Frozen since, perhaps.
+    harness.drain.hear(News::Turn(Turn::To("b".into()), now_ns()));
+    sensor.open(0, "end", 7, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(
+        vec![
+            "process.start 10",
+            "file.open 10 init",
+            "net.connect 10",
+            "file.open 10 early a",
+            "file.open 10 late a",
+            "file.open 10 end b",
+        ],
+        brief(&events, &["path_raw", "request_id"])
+    );
+}
+
+#[test]
+fn settling_waits_for_a_death_that_was_told_only_after_it_was_asked_for() {
+    let (mut harness, _sensor) = started(10);
+    harness.round();
+    let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
+    let settle =
+        Settle { until_ns: now_ns(), deadline_ns: u64::MAX, is_border: false, told_ns: None, done_tx };
+
+    harness.drain.hear(News::Settle(settle));
+    let index = harness.image(10);
+    harness.drain.end(index, Ending::Death, now_ns());
+    harness.drain.reached_ns = u64::MAX;
+    harness.drain.settle_up(now_ns());
+
+    assert_eq!(1, harness.drain.settles.len());
+    harness.finish();
+}

@@ -8,9 +8,10 @@ mod addresses;
 pub mod descriptors;
 mod paths;
 mod places;
+pub mod requests;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -28,6 +29,7 @@ use crate::procfs;
 use addresses::Address;
 use descriptors::{Descriptor, Descriptors, Owner, Socket, Target};
 use places::Places;
+use requests::Requests;
 
 /// Names that a process resolved, by address. More than this are not remembered.
 const MOST_HOSTS: usize = 4096;
@@ -233,6 +235,10 @@ pub struct Enricher {
     /// Where events go.
     pub batch: Batch,
     batch_number: u64,
+    /// Full batches that come before it: a batch holds events of one request only.
+    sealed: Vec<Batch>,
+    /// Which request was served when.
+    pub requests: Requests,
     /// Turns the sensors' times into UTC.
     pub clock: Clock,
     places: Places,
@@ -246,6 +252,8 @@ impl Default for Enricher {
         Self {
             batch: Batch::default(),
             batch_number: 1,
+            sealed: Vec::new(),
+            requests: Requests::default(),
             clock: Clock::sample(),
             places: Places::default(),
             calls: Vec::new(),
@@ -256,9 +264,28 @@ impl Default for Enricher {
 
 impl Enricher {
     /// Puts `empty` in place of the batch and gives the filled one.
-    pub fn take_batch(&mut self, empty: Batch) -> Batch {
+    pub fn take_batch(&mut self, mut empty: Batch) -> Batch {
         self.batch_number += 1;
+        empty.request_id.clone_from(&self.batch.request_id);
         std::mem::replace(&mut self.batch, empty)
+    }
+
+    /// The batches that come before the one that [`Self::take_batch`] gives.
+    pub fn take_sealed(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// Makes sure that what is pushed next, which happened at `time_ns`, is in a batch of its request.
+    #[inline]
+    fn turn_to(&mut self, time_ns: u64) {
+        if self.requests.at(time_ns) != self.batch.request_id.as_ref() {
+            let request_id = self.requests.at(time_ns).cloned();
+            if !self.batch.is_empty() {
+                let sealed = self.take_batch(Batch::default());
+                self.sealed.push(sealed);
+            }
+            self.batch.request_id = request_id;
+        }
     }
 
     fn list(&mut self, process: &mut Process) -> u32 {
@@ -280,6 +307,7 @@ impl Enricher {
 
     /// Begins an event that the collector makes itself.
     pub fn begin(&mut self, process: &mut Process, kind: Kind, time_ns: u64) {
+        self.turn_to(time_ns);
         let event = Event {
             time_ns: self.clock.utc_ns(time_ns),
             kind,
@@ -297,6 +325,7 @@ impl Enricher {
     }
 
     fn begin_from(&mut self, process: &mut Process, head: &Head, kind: Kind, time_ns: u64) {
+        self.turn_to(time_ns);
         let is_returned = head.flags & Flags::RETURNED != 0;
         let call = self.call(head.call);
         let event = Event {
@@ -699,6 +728,14 @@ impl Enricher {
     /// The program of the `process.exec` written last.
     pub fn last_path(&self) -> &[u8] {
         self.text_shown(self.places.exec_path).unwrap_or_default()
+    }
+
+    /// The peer of the `net.connect` written last, where it has an IP address.
+    pub fn last_remote(&self) -> Option<SocketAddr> {
+        let text = std::str::from_utf8(self.text_shown(self.places.connect_remote)?).ok()?;
+        let address: SocketAddr = text.parse().ok()?;
+        // Programs with sockets of both families have IPv4 addresses inside IPv6's.
+        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 }
 

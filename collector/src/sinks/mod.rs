@@ -132,6 +132,8 @@ struct Outlet {
 #[derive(Debug)]
 enum Message {
     Batch(Arc<Batch>),
+    /// Write what came before, then drop this.
+    Flush(Sender<()>),
     End(RunFacts),
 }
 
@@ -191,6 +193,14 @@ impl Outlets {
             outlet.queue.bytes.load(Ordering::Relaxed) <= outlet.most_bytes / 2
                 && outlet.batch_tx.len() <= QUEUE_BATCHES / 2
         })
+    }
+
+    /// Lets every sink write what it has got, and then drop its copy of `done_tx`. One whose queue is full is not waited
+    /// for.
+    pub fn flush(&self, done_tx: &Sender<()>) {
+        for outlet in &self.outlets {
+            let _ = outlet.batch_tx.try_send(Message::Flush(done_tx.clone()));
+        }
     }
 
     /// Events that each sink's queue had no room for, so far.
@@ -329,6 +339,10 @@ fn work(
                 if text.len() >= WRITE_BYTES || !writer.is_open() {
                     writer.write(&mut text, &mut events);
                 }
+            }
+            Message::Flush(done_tx) => {
+                writer.write(&mut text, &mut events);
+                drop(done_tx);
             }
             Message::End(facts) => {
                 if writer.is_open() {

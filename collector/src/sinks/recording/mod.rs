@@ -2,11 +2,12 @@
 //!
 //! # Layout
 //! ```text
-//! file   = MAGIC frame…
-//! frame  = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
-//! schema = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words and of containers
-//! batch  = tag B: words to append to the list, containers to append to theirs, images, events
-//! end    = tag E: how many events there are, and what the session knew at its end
+//! file    = MAGIC frame…
+//! frame   = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
+//! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words and of containers
+//! request = tag R: the request that the following batches belong to; empty for none, as after a schema
+//! batch   = tag B: words to append to the list, containers to append to theirs, images, events
+//! end     = tag E: how many events there are, and what the session knew at its end
 //! ```
 //! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself: an
 //! event's number is never used again and fields are only ever appended, so with the counts of fields a later
@@ -33,6 +34,7 @@ const WITH_CONTAINERS: u8 = 2;
 /// The tags of frames.
 mod tag {
     pub const SCHEMA: u8 = b'S';
+    pub const REQUEST: u8 = b'R';
     pub const BATCH: u8 = b'B';
     pub const END: u8 = b'E';
 }

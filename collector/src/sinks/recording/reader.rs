@@ -29,6 +29,7 @@ pub struct Reader<R> {
     words: Vec<&'static str>,
     containers: Vec<Arc<Container>>,
     has_containers: bool,
+    request_id: Option<Arc<str>>,
     /// Events of kinds that this version does not know.
     unknown: u64,
 }
@@ -112,6 +113,7 @@ impl<R: Read> Reader<R> {
             words: Vec::new(),
             containers: Vec::new(),
             has_containers,
+            request_id: None,
             unknown: 0,
         })
     }
@@ -130,6 +132,7 @@ impl<R: Read> Reader<R> {
             let mut input = Input(&body);
             let frame = match tag {
                 tag::SCHEMA => self.schema(&mut input).map(|()| None),
+                tag::REQUEST => self.request(&mut input).map(|()| None),
                 tag::BATCH => self.batch(&mut input, &mut empty).map(|()| Some(tag)),
                 tag::END => Some(Some(tag)),
                 // Something that a later version adds.
@@ -206,6 +209,13 @@ impl<R: Read> Reader<R> {
         self.schema = schema;
         self.words.clear();
         self.containers.clear();
+        self.request_id = None;
+        Some(())
+    }
+
+    fn request(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let id = std::str::from_utf8(input.bytes()?).ok()?;
+        self.request_id = (!id.is_empty()).then(|| id.into());
         Some(())
     }
 
@@ -221,6 +231,7 @@ impl<R: Read> Reader<R> {
 
     fn batch(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Option<()> {
         batch.clear();
+        batch.request_id.clone_from(&self.request_id);
         for _ in 0..input.count()? {
             let word = self.names.find(input.bytes()?)?;
             if self.words.len() == MOST_WORDS {

@@ -112,6 +112,31 @@ fn what_is_read_shows_as_what_was_written() {
 }
 
 #[test]
+fn request_ids_are_read_back_and_forgotten_where_a_collector_goes_on() {
+    let of = |request_id: Option<&str>| {
+        let mut batch = sample::every_kind();
+        batch.request_id = request_id.map(Arc::from);
+        batch
+    };
+    let wanted = [None, Some("a"), Some("a"), Some("\u{fc}"), None, Some("b")];
+    let batches: Vec<Batch> = wanted.iter().map(|request_id| of(*request_id)).collect();
+    let (mut file, ends) = recorded(&batches);
+    file.truncate(ends[batches.len()]);
+    let mut next = fresh();
+    let mut rest = Vec::new();
+    next.begin(&mut rest);
+    next.batch(&of(None), &mut rest);
+    next.end(&FACTS, &mut rest);
+    file.extend_from_slice(&rest[MAGIC.len()..]);
+
+    let (read, outcome) = read(&file);
+
+    let found: Vec<Option<&str>> = read.iter().map(|batch| batch.request_id.as_deref()).collect();
+    assert_eq!(wanted.iter().copied().chain([None]).collect::<Vec<_>>(), found);
+    assert!(outcome.is_ok());
+}
+
+#[test]
 fn every_prefix_gives_its_whole_frames_and_says_where_it_ends() {
     let batches = batches();
     let (file, ends) = recorded(&batches);

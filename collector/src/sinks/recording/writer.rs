@@ -25,6 +25,8 @@ pub struct Recording {
     /// The containers written so far.
     containers: FxHashMap<Arc<Container>, u64>,
     events: Vec<u8>,
+    /// The request that the last frame named.
+    request_id: Option<Arc<str>>,
 }
 
 /// The names written so far, by where they stand in memory: they are of our tables, and few.
@@ -47,7 +49,13 @@ impl Recording {
             let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
             needs_magic = whole == 0;
         }
-        Self { needs_magic, words: Words::default(), containers: FxHashMap::default(), events: Vec::new() }
+        Self {
+            needs_magic,
+            words: Words::default(),
+            containers: FxHashMap::default(),
+            events: Vec::new(),
+            request_id: None,
+        }
     }
 }
 
@@ -89,7 +97,14 @@ impl Sink for Recording {
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         if self.containers.len() >= MOST_CONTAINERS {
             (self.words, self.containers) = (Words::default(), FxHashMap::default());
+            self.request_id = None;
             frame(tag::SCHEMA, out, schema);
+        }
+        if batch.request_id != self.request_id {
+            self.request_id.clone_from(&batch.request_id);
+            frame(tag::REQUEST, out, |out| {
+                bytes(self.request_id.as_deref().unwrap_or_default().as_bytes(), out)
+            });
         }
         let mut events = batch.events.as_slice();
         while !events.is_empty() {
