@@ -226,7 +226,7 @@ impl Events {
             let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
             if distinct.len() != seqs.len() {
                 broken.push(format!(
-                    "process {process:?} image {image}: {} numbers came twice",
+                    "(pid_ns, pid) {process:?} image {image}: {} numbers came twice",
                     seqs.len() - distinct.len()
                 ));
             }
@@ -238,7 +238,7 @@ impl Events {
                 self.of("sensor.loss", process).filter_map(|loss| loss.number("count")).sum();
             if missing > explained as u64 {
                 broken.push(format!(
-                    "process {process:?}: {missing} numbers are missing, {explained} explained"
+                    "(pid_ns, pid) {process:?}: {missing} numbers are missing, {explained} explained"
                 ));
             }
         }
@@ -468,7 +468,7 @@ mod tests {
     fn a_gap_without_a_loss_is_found() {
         let found = broken(&[START, &open(1), &open(3)], Expect::LossIsCounted);
 
-        assert_eq!(vec!["pid 7: 1 numbers are missing, 0 explained"], found);
+        assert_eq!(vec!["(pid_ns, pid) (0, 7): 1 numbers are missing, 0 explained"], found);
     }
 
     #[test]
@@ -483,7 +483,7 @@ mod tests {
     fn a_number_that_comes_twice_is_found() {
         let found = broken(&[START, &open(1), &open(1)], Expect::NothingLost);
 
-        assert_eq!(vec!["pid 7 image 0: 1 numbers came twice"], found);
+        assert_eq!(vec!["(pid_ns, pid) (0, 7) image 0: 1 numbers came twice"], found);
     }
 
     #[test]
