@@ -154,6 +154,13 @@ impl Output {
                     spec.display()
                 )));
             }
+            Some(url) if url.windows(3).any(|bytes| bytes == b"://") => {
+                return Err(Failure::usage(format!(
+                    "{} goes to no URL, as in -o '{}'; give a path, '-' for stdout, or 'stderr'",
+                    format.name(),
+                    spec.display()
+                )));
+            }
             Some(path) => {
                 let path = Path::new(OsStr::from_bytes(path));
                 let path = std::path::absolute(path).map_err(|error| {
@@ -238,6 +245,17 @@ mod tests {
 
     fn parse(spec: &str) -> Result<Output, Failure> {
         Output::parse(OsStr::new(spec), &Destination::Stderr)
+    }
+
+    #[test]
+    fn a_url_is_no_path() {
+        let failure = parse("jsonl:http://host/events").unwrap_err();
+
+        assert_eq!(64, failure.status());
+        assert_eq!(
+            "jsonl goes to no URL, as in -o 'jsonl:http://host/events'; give a path, '-' for stdout, or 'stderr'",
+            failure.to_string()
+        );
     }
 
     #[test]
