@@ -54,6 +54,13 @@ const NOT_UNDER_QEMU: &[(&str, &str)] = &[
     ("system_and_popen_report_exec_fork_and_the_shells_image", HOSTS_SHELL),
     ("what_a_static_program_starts_is_hooked_again", HOSTS_SHELL),
     ("a_static_program_is_reported_blind", "of every program in emulation /proc says that it is qemu"),
+    ("a_static_command_is_told_of_with_its_end", "to the collector it is another machine's first"),
+    ("the_fork_of_system_names_the_shell_where_that_can_be_known", HOSTS_SHELL),
+    (
+        "each_childs_opens_are_reported_once_under_its_own_number",
+        "qemu 7.2 takes MADV_WIPEONFORK and wipes nothing, has no clone3, and aarch64 no fork",
+    ),
+    ("a_process_without_room_for_us_is_reported_blind", "qemu does not apply RLIMIT_AS"),
     ("a_set_uid_program_is_unaffected_and_reported_blind", ONE_USER),
     ("a_worker_without_privileges_is_still_seen", ONE_USER),
     ("small_stacks_report_all_that_they_do", "a stack has 128 KiB at least on aarch64"),
