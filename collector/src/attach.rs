@@ -402,7 +402,7 @@ impl Doorman {
                 true => Some(Timespec { tv_sec: 1, tv_nsec: 0 }),
                 false => (!self.parked.is_empty()).then_some(LOOK),
             };
-            self.is_idle.store(self.parked.is_empty(), Ordering::SeqCst);
+            self.say_idle();
             let polled = poll(&mut [PollFd::new(&*self.epoll, PollFlags::IN)], timeout.as_ref());
             self.is_idle.store(false, Ordering::SeqCst);
             match polled {
@@ -449,11 +449,15 @@ impl Doorman {
                 return;
             }
             if self.rush.is_on() && !self.is_finishing {
-                // Nothing is taken out of `epoll` meanwhile.
-                self.is_idle.store(true, Ordering::SeqCst);
+                self.say_idle();
                 std::thread::sleep(RUSH_NAP);
             }
         }
+    }
+
+    /// Says that from here on nothing is taken out of `epoll`. Who is parked has not been told of, though.
+    fn say_idle(&self) {
+        self.is_idle.store(self.parked.is_empty(), Ordering::SeqCst);
     }
 
     /// Ends the launcher's wait: everything is written. `patience` bounds the time that it may take to say so.
@@ -1089,13 +1093,30 @@ mod tests {
     }
 
     #[test]
+    fn two_children_of_known_programs_are_a_rush_and_strangers_or_one_are_none() {
+        let identity = |pid, ppid| Identity { pid, ppid: Some(ppid), ..Identity::default() };
+        let rush = |processes: &[(u32, u32)]| {
+            let mut rush = Rush { is_possible: true, ..Rush::new() };
+            processes.iter().for_each(|(pid, ppid)| rush.note(&identity(*pid, *ppid)));
+            rush.is_on()
+        };
+
+        assert!(rush(&[(7, 1), (8, 7), (9, 8)]));
+        assert!(!rush(&[(7, 1), (8, 7)]), "one");
+        assert!(!rush(&[(7, 1), (8, 1), (9, 1)]), "of a stranger");
+        let mut impossible = Rush { is_possible: false, ..Rush::new() };
+        [(7, 1), (8, 7), (9, 7)].iter().for_each(|(pid, ppid)| impossible.note(&identity(*pid, *ppid)));
+        assert!(!impossible.is_on());
+    }
+
+    #[test]
     fn first_processes_of_a_container_are_told_of_in_order_with_its_name() {
         let (mut door, uri, answer_tx) = door_with_endpoint();
         let _first = door.say_hello(&uri);
         // Its next image, in an emptied environment.
         let _second = door.say_hello("");
         let before = door.news();
-        door.doorman.is_idle.store(door.doorman.parked.is_empty(), Ordering::SeqCst);
+        door.doorman.say_idle();
         let is_told = door.doorman.deathwatch().has_told_all();
 
         answer_tx.send(()).unwrap();
