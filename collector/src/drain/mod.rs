@@ -16,6 +16,7 @@
 pub mod bells;
 mod blind;
 mod books;
+mod buried;
 mod image;
 mod life;
 #[cfg(test)]
@@ -60,6 +61,7 @@ use crate::sinks::Outlets;
 
 use bells::{Bells, Doorbell, Ended};
 use books::Books;
+use buried::Buried;
 use image::{Asked, End, Ending, Image, Means};
 use life::{Ledger, LifeId, Lives};
 use source::{STUCK_NS, Source};
@@ -79,8 +81,6 @@ const QUIET_LOOKS: u32 = 4;
 const AUDIT_NS: u64 = 500_000_000;
 /// A record's time may be later than the round's that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
-/// Numbers are not given away again before this many other processes have come and gone.
-const MOST_BURIED: usize = 4096;
 /// How long the thread reads nothing for the sake of a full sink, at a time and in all.
 const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_PAUSE_NS: u64 = 100_000_000;
@@ -154,7 +154,7 @@ pub struct Drain {
     /// CMD, its program and its end, as long as no sensor in it has said hello.
     unseen_command: Option<(u32, Vec<u8>, Option<Exited>)>,
     /// Processes whose end was reported last.
-    buried: VecDeque<Name>,
+    buried: Buried,
     enricher: Enricher,
     outlets: Outlets,
     deathwatch: Deathwatch,
@@ -285,7 +285,7 @@ impl Drain {
             has_news_of_ends: false,
             told: FxHashMap::default(),
             unseen_command: None,
-            buried: VecDeque::new(),
+            buried: Buried::default(),
             enricher: Enricher::default(),
             outlets,
             deathwatch,

@@ -12,7 +12,7 @@ use super::books::{self, Books};
 use super::image::{End, Ending, Image};
 use super::life::Ledger;
 use super::source::STUCK_NS;
-use super::{Drain, MOST_BURIED, Told, Wish};
+use super::{Drain, Told, Wish};
 use crate::attach::Word;
 use crate::enrich::descriptors::{Descriptor, Descriptors, Target, sum};
 use crate::enrich::{Exit, Process};
@@ -295,10 +295,7 @@ impl Drain {
         }
         let name = (self.images[index].pid_ns, self.images[index].pid);
         self.told.remove(&name);
-        if self.buried.len() == MOST_BURIED {
-            self.buried.pop_front();
-        }
-        self.buried.push_back(name);
+        self.buried.put(name);
         self.remove(index);
         true
     }
