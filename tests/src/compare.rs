@@ -167,8 +167,8 @@ impl Expected {
 impl Text {
     /// The steady text, and how many lines are not.
     fn of(first: &str, others: &[&String]) -> (Text, usize) {
-        let lines: Vec<&str> = first.split_inclusive('\n').collect();
-        let others: Vec<Vec<&str>> = others.iter().map(|text| text.split_inclusive('\n').collect()).collect();
+        let lines = lines(first);
+        let others: Vec<Vec<&str>> = others.iter().map(|text| self::lines(text)).collect();
         if others.iter().all(|other| other.len() == lines.len()) {
             let steady = lines.iter().enumerate().map(|(at, &line)| {
                 others.iter().all(|other| other.get(at) == Some(&line)).then(|| line.to_owned())
@@ -197,7 +197,7 @@ impl Text {
     }
 
     fn difference(&self, found: &str) -> Option<String> {
-        let found: Vec<&str> = found.split_inclusive('\n').collect();
+        let found = lines(found);
         match self {
             Text::Lines(expected) => {
                 let longer = expected.len().max(found.len());
@@ -226,6 +226,14 @@ impl Text {
                 Some(format!("lacks {:?}", short(missing)))
             }
         }
+    }
+}
+
+/// The lines of a text; what holds a NUL is no text, and an end of line in it is any number's byte: it is one.
+fn lines(text: &str) -> Vec<&str> {
+    match text.contains('\0') {
+        true => vec![text],
+        false => text.split_inclusive('\n').collect(),
     }
 }
 
@@ -302,6 +310,20 @@ mod tests {
 
         assert!(expected.differences(&parts(&[("stdout", "retry\nretry\na\nb\n")])).is_empty());
         assert_eq!(vec!["stdout lacks \"b\""], expected.differences(&parts(&[("stdout", "a\n")])));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_one_line_however_many_of_them_end_one() {
+        let of = |runs: &[&str]| {
+            Expected::of(&runs.iter().map(|run| parts(&[("file", run)])).collect::<Vec<Parts>>())
+        };
+
+        let differing = of(&["a\0\nb\n", "a\0xb\n"]);
+        let same = of(&["a\0\nb\n", "a\0\nb\n"]);
+
+        assert_eq!([1, 0], [differing.unsteady(), same.unsteady()]);
+        assert!(differing.differences(&parts(&[("file", "a\0b\n\n\n")])).is_empty());
+        assert!(!same.differences(&parts(&[("file", "a\0\nc\n")])).is_empty());
     }
 
     #[test]

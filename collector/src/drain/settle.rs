@@ -16,6 +16,7 @@ use super::{Drain, Told, Wish};
 use crate::attach::Word;
 use crate::enrich::descriptors::{Descriptor, Descriptors, Target, sum};
 use crate::enrich::{Exit, Process};
+use crate::event::Who;
 use crate::kernel;
 use crate::procfs;
 
@@ -261,7 +262,10 @@ impl Drain {
         // The dead that nobody has reaped are still in /proc. Not asked without need: it costs as much as ten events.
         let is_asked = image.pid_ns.is_none() && told.is_none() && (reaped.is_none() || said.is_none());
         let stat = is_asked.then(|| procfs::stat(image.pid)).flatten().filter(|stat| stat.is_zombie);
-        let status = wait_status(image, reaped, books.as_ref(), stat, told);
+        let zombie =
+            stat.filter(|stat| stat.exit_code != 0 || may_know_status(image)).map(|stat| stat.exit_code);
+        let announced = books.as_ref().and_then(|books| books.exit_status.checked_sub(1));
+        let status = wait_status(reaped, zombie, told, announced);
         let is_parents = status.value.is_none() && image.pid_ns.is_some() && self.has_parent(image);
         let grace_ns = if is_parents { GRACE_APART_NS } else { GRACE_NS };
         let has_waited = now.saturating_sub(end.noticed_ns) >= grace_ns || self.is_all_told;
@@ -412,32 +416,33 @@ struct Status {
     is_final: bool,
 }
 
+/// Weighs what is known of an end: what pidfd and `/proc` say, what was told, and the status that the process announced.
 fn wait_status(
-    image: &Image,
     reaped: Option<i32>,
-    books: Option<&Books>,
-    stat: Option<procfs::Stat>,
+    zombie: Option<i32>,
     told: Option<Told>,
+    announced: Option<u32>,
 ) -> Status {
-    if let Some(status) = reaped {
-        return Status { value: Some(status), is_final: true };
+    let known = |value| Status { value: Some(value), is_final: true };
+    let is_sure = told.is_some_and(|told| told.is_launcher);
+    let told = told.map(|told| told.status);
+    let announced = announced.filter(|code| *code < 256).map(|code| (code as i32) << 8);
+    match (zombie, reaped) {
+        _ if is_sure => Status { value: told, is_final: true },
+        (Some(status), _) => known(status),
+        // Linux says 0, once in some thousands, where the first thread was gone before another ended them all (seen in 6.18).
+        (None, Some(0)) => known(told.or(announced).unwrap_or(0)),
+        (None, Some(status)) => known(status),
+        (None, None) => told.map_or(Status { value: announced, is_final: false }, known),
     }
-    // 0 is also what we get of a process that we may not look into (PTRACE_MODE_READ, proc_pid_stat(5)).
+}
+
+/// Whether we may know the wait status of a process: 0 is also what we get of one that we may not look into
+/// (PTRACE_MODE_READ, proc_pid_stat(5)).
+fn may_know_status(image: &Image) -> bool {
     let euid = rustix::process::geteuid();
-    let may_look = euid.is_root()
-        || image.process.as_ref().is_some_and(|process| {
-            let who = &process.who;
-            who.uid == Some(euid.as_raw()) && who.euid == Some(euid.as_raw())
-        });
-    if let Some(stat) = stat.filter(|stat| stat.exit_code != 0 || may_look) {
-        return Status { value: Some(stat.exit_code), is_final: true };
-    }
-    if let Some(told) = told {
-        return Status { value: Some(told.status), is_final: true };
-    }
-    let announced = books.map_or(0, |books| books.exit_status);
-    let announced = announced.checked_sub(1).filter(|code| *code < 256);
-    Status { value: announced.map(|code| (code as i32) << 8), is_final: false }
+    let is_ours = |who: &Who| who.uid == Some(euid.as_raw()) && who.euid == Some(euid.as_raw());
+    euid.is_root() || image.process.as_ref().is_some_and(|process| is_ours(&process.who))
 }
 
 /// What a spawned program has of its parent's descriptors.
@@ -452,4 +457,28 @@ pub(super) fn without_cloexec(mut parent: Process) -> Process {
         }
     });
     parent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_is_taken_from_who_knows_best() {
+        let told = |status, is_launcher| Some(Told { status, usage: None, is_launcher, at_ns: 0 });
+        let of = |reaped, zombie, told, announced| {
+            let status = wait_status(reaped, zombie, told, announced);
+            (status.value, status.is_final)
+        };
+
+        assert_eq!((Some(9), true), of(Some(0), Some(0), told(9, true), Some(7)));
+        assert_eq!((Some(9), true), of(None, Some(9), told(1 << 8, false), Some(7)));
+        assert_eq!((Some(9), true), of(Some(9), None, told(1 << 8, false), Some(7)));
+        assert_eq!((Some(7 << 8), true), of(Some(0), None, None, Some(7)));
+        assert_eq!((Some(9), true), of(Some(0), None, told(9, false), Some(7)));
+        assert_eq!((Some(0), true), of(Some(0), None, None, None));
+        assert_eq!((Some(1 << 8), true), of(None, None, told(1 << 8, false), Some(7)));
+        assert_eq!((Some(7 << 8), false), of(None, None, None, Some(7)));
+        assert_eq!((None, false), of(None, None, None, Some(256)));
+    }
 }

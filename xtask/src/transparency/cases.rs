@@ -343,8 +343,10 @@ for i in $(seq 1 40); do mkdir -p d$((i % 5)); seq 1 $((i * 20)) >d$((i % 5))/$i
 
 const PROJECT: &str = r#"
 for i in 1 2 3 4 5 6; do echo "int f$i(int n) { return n * $i; }" >f$i.c; done
-echo '#include <stdio.h>
-int f1(int), f6(int); int main(void) { printf("%d\n", f1(2) + f6(7)); return f1(3); }' >main.c
+cat >main.c <<'C'
+#include <stdio.h>
+int f1(int), f6(int); int main(void) { printf("%d\n", f1(2) + f6(7)); return f1(3); }
+C
 printf 'OBJECTS = f1.o f2.o f3.o f4.o f5.o f6.o main.o\nall: program check\nprogram: $(OBJECTS)\n\tgcc -o $@ $^\n%%.o: %%.c\n\tgcc -O2 -g -c -o $@ $<\ncheck: program\n\t./program || echo $$?\nclean:\n\trm -f *.o\n' >Makefile
 "#;
 
@@ -382,14 +384,16 @@ const LARGER: &[(&str, Needs, &str, &str)] = &[
         r#"export GIT_AUTHOR_DATE='2000-01-02T00:00:00Z' GIT_COMMITTER_DATE='2000-01-02T00:00:00Z'; cd repo
 git status -s; echo x >>d1/1; git diff --stat; git commit -qam second; git log --oneline --stat; git checkout -qb side HEAD~; echo y >>d2/2; git commit -qam third
 git merge -q main -m merged; git rebase -q main; git log --graph --oneline; git stash list; git clone -q . ../clone; git -C ../clone fsck; git gc -q; git count-objects -v
-git archive HEAD | tar t | wc -l; git blame d1/1 | tail -1; git grep -c 19 | tail -2; git worktree add -q ../tree side~ 2>&1; git checkout nothing; echo $?"#,
+git archive HEAD | tar t | wc -l; git blame d1/1 | tail -1; git grep -c 19 | tail -2; git worktree add -q ../tree side~ 2>&1; git checkout nothing; echo $?
+# The index itself holds times and inodes.
+git ls-files --stage | md5sum"#,
     ),
     (
         "make gcc",
         &[("make", "make"), ("gcc", "gcc")],
         PROJECT,
-        // Which of them is done first is anybody's guess.
-        "make -j3 -O | sort; make; make clean; exec make nothing",
+        // Which of them is done first is anybody's guess, also of make's own words.
+        "make -j3 -O 2>&1 | sort; make; make clean; exec make nothing",
     ),
     (
         "cmake g++",
