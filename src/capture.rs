@@ -35,29 +35,25 @@ pub const ADDRESS_CAP: usize = 128;
 pub unsafe fn length(string: *const c_char, cap: usize) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let start = string.cast::<u8>();
+    // Whole words, aligned: a word of which one byte is readable is readable. What stands before the string is no NUL.
+    let before = string as usize % 8;
+    let mut place = string.cast::<u8>().wrapping_sub(before).cast::<u64>();
+    // SAFETY: aligned, and the string's first byte is in it.
+    let mut word = unsafe { place.read_volatile() } | ((1 << (8 * before)) - 1);
     let mut len = 0;
-    // Whole words, aligned: a word that begins in a readable page ends in it.
-    while len < cap {
-        // SAFETY: every byte up to here was no NUL, so the string goes on.
-        let place = unsafe { start.add(len) };
-        if (place as usize).is_multiple_of(8) {
-            // SAFETY: aligned, and its first byte belongs to the string.
-            let word = unsafe { place.cast::<u64>().read_volatile() };
-            let zeros = word.wrapping_sub(LOW) & !word & HIGH;
-            if zeros != 0 {
-                return (len + zeros.trailing_zeros() as usize / 8).min(cap);
-            }
-            len += 8;
-        } else {
-            // SAFETY: the byte belongs to the string.
-            if unsafe { place.read_volatile() } == 0 {
-                return len;
-            }
-            len += 1;
+    loop {
+        let zeros = word.wrapping_sub(LOW) & !word & HIGH;
+        if zeros != 0 {
+            return (len + zeros.trailing_zeros() as usize / 8 - before).min(cap);
         }
+        len += 8;
+        if len >= cap + before {
+            return cap;
+        }
+        place = place.wrapping_add(1);
+        // SAFETY: aligned, and every byte up to here was no NUL, so the string goes on in it.
+        word = unsafe { place.read_volatile() };
     }
-    cap
 }
 
 /// The string at `string`, at most `cap` bytes; `None` for null and what cannot be an address.

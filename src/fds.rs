@@ -39,6 +39,7 @@ pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_
     report(call, path, call.outcome.ret as c_int, flags, mode);
 }
 
+#[inline(never)]
 fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
     let fd = (!call.outcome.failed).then_some(fd);
     if let Some(fd) = fd {

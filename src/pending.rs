@@ -7,6 +7,7 @@
 //!
 //! What a jump leaves between two of these steps (a few instructions) is counted by the collector, later.
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use wire::ring::layout::{Loss, Mapped};
@@ -14,113 +15,188 @@ use wire::ring::{Known, Memory, Step, give_up};
 
 use crate::{arch, state};
 
-/// A note of a record that is being written.
+/// A note of a record that is being written; all zero while there is none.
+///
+/// A signal handler looks at `progress` only: unless that is 0 it keeps the rest and puts it back. So `progress` is what
+/// is written first when a record is begun, and it says all that is needed until the rest is there.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Pending {
-    /// How far it is; from [`TRIED`] on with the ring's tail at that moment, a multiple of 8.
+    /// How far it is: the lowest three bits. Below [`TRIED`] the other bits are [`Begun`]'s, from there on the ring's tail
+    /// at that moment, a multiple of 8.
     progress: u64,
-    /// The stack where it was begun.
-    stack: usize,
+    /// `progress` as it was before it became [`TRIED`].
+    begun: Begun,
     /// Of the record's payload.
-    len_bytes: u32,
-    slot: u8,
-    is_numbered: bool,
+    len_bytes: u64,
 }
 
 const STEPS: u64 = 7;
 /// Nothing that anybody would miss.
-const BEGUN: u64 = 0;
+const BEGUN: u64 = 1;
 /// A number was taken.
-const NUMBERED: u64 = 1;
+const NUMBERED: u64 = 2;
 /// The ring's tail may have been moved.
-const TRIED: u64 = 2;
+const TRIED: u64 = 3;
 /// The tail was moved.
-const RESERVED: u64 = 3;
+const RESERVED: u64 = 4;
+
+/// The stack where a record was begun, a multiple of 8 in the lower half of the address space, with its slot in the highest
+/// byte and [`BEGUN`] or [`NUMBERED`] in the lowest bits.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Begun(u64);
+
+impl Begun {
+    const SLOT_SHIFT: u32 = 56;
+
+    #[inline(always)]
+    fn new(stack: usize, slot: u8) -> Self {
+        Self(stack as u64 & !STEPS | u64::from(slot) << Self::SLOT_SHIFT | BEGUN)
+    }
+
+    fn stack(self) -> usize {
+        (self.0 << 8 >> 8 & !STEPS) as usize
+    }
+
+    fn slot(self) -> u8 {
+        (self.0 >> Self::SLOT_SHIFT) as u8
+    }
+
+    fn is_numbered(self) -> bool {
+        self.0 & STEPS == NUMBERED
+    }
+}
 
 impl Pending {
     /// No record.
-    pub const NONE: Self = Self { progress: BEGUN, stack: 0, len_bytes: 0, slot: 0, is_numbered: false };
+    pub const NONE: Self = Self { progress: 0, begun: Begun(0), len_bytes: 0 };
 
-    fn put(self) {
-        // SAFETY: the block is this thread's alone.
-        unsafe { *state::pending() = self };
+    fn begun(&self) -> Begun {
+        if self.progress & STEPS < TRIED { Begun(self.progress) } else { self.begun }
     }
 }
 
-/// A record is begun by a function whose frame ends at `stack`. Gives what the thread was at when a signal came between:
-/// for [`end`].
-///
-/// A record that was begun further down the stack than this one is one that a handler jumped away from. A handler on a
-/// stack of its own is too far away to be taken for that.
-#[inline(always)]
-pub fn begin(ring: Mapped, slot: u8, stack: usize) -> Pending {
-    const NEAR: usize = 64 * 1024;
-    // SAFETY: as in `put`.
-    let mut outer = unsafe { *state::pending() };
-    if outer.progress != BEGUN && stack.wrapping_sub(outer.stack) < NEAR {
-        abandon(ring, outer);
-        outer = Pending::NONE;
-    }
-    Pending { stack, slot, ..Pending::NONE }.put();
-    outer
+/// What a thread was at when a signal came between; most often nothing, and then nothing is copied.
+#[derive(Clone, Copy)]
+pub struct Outer {
+    is_there: bool,
+    note: MaybeUninit<Pending>,
 }
 
-/// The stack of a function that calls this: for [`begin`].
+/// The stack of a function that calls this: for [`Note::begin`].
 #[inline(always)]
 pub fn here() -> usize {
     arch::stack_pointer()
 }
 
-/// The record has its number.
-#[inline(always)]
-pub fn numbered() {
-    // SAFETY: as in `put`.
-    let pending = unsafe { &mut *state::pending() };
-    pending.is_numbered = true;
-    pending.progress = NUMBERED;
-}
+/// The calling thread's note. It is asked for once and handed on, but not over the real function, which may come back on
+/// another thread (coroutines).
+#[derive(Clone, Copy)]
+pub struct Note(*mut Pending);
 
-/// A record with a payload of `len` bytes is about to be reserved.
-#[inline(always)]
-pub fn sized(len: usize) {
-    // SAFETY: as in `put`.
-    unsafe { (*state::pending()).len_bytes = len as u32 };
-}
+impl Note {
+    /// Of the calling thread.
+    #[inline(always)]
+    pub fn of_thread() -> Self {
+        Self(state::pending())
+    }
 
-/// The ring's tail is at `tail`, and about to be moved or moved.
-#[inline(always)]
-pub fn step(tail: u64, step: Step) {
-    let progress = tail | if step == Step::Tried { TRIED } else { RESERVED };
-    // The note is there before the exchange, and after it: a signal handler of this thread sees them in this order.
-    compiler_fence(Ordering::SeqCst);
-    // SAFETY: as in `put`.
-    unsafe { (*state::pending()).progress = progress };
-    compiler_fence(Ordering::SeqCst);
-}
+    /// A record is begun in `slot` by a function whose frame ends at `stack`. Gives what the thread was at when a signal
+    /// came between: for [`end`](Self::end).
+    #[inline(always)]
+    pub fn begin(self, ring: Mapped, slot: u8, stack: usize) -> Outer {
+        let mut outer = Outer { is_there: false, note: MaybeUninit::uninit() };
+        // SAFETY: the block is this thread's alone.
+        if unsafe { (*self.0).progress } != 0 {
+            outer.is_there = self.interrupts(ring, stack, &mut outer.note);
+        }
+        // SAFETY: as above.
+        unsafe { (*self.0).progress = Begun::new(stack, slot).0 };
+        outer
+    }
 
-/// The record is committed, or was counted as lost.
-#[inline(always)]
-pub fn end(outer: Pending) {
-    outer.put();
-}
+    /// Whether the record that this thread is at goes on afterwards; then it is put into `outer`, else it is given up.
+    ///
+    /// A record that was begun further down the stack than the new one is one that a handler jumped away from. A handler
+    /// on a stack of its own is too far away to be taken for that.
+    #[cold]
+    #[inline(never)]
+    fn interrupts(self, ring: Mapped, stack: usize, outer: &mut MaybeUninit<Pending>) -> bool {
+        const NEAR: usize = 64 * 1024;
+        // SAFETY: as in `begin`.
+        let found = unsafe { *self.0 };
+        if stack.wrapping_sub(found.begun().stack()) < NEAR {
+            self.abandon(ring, found);
+            return false;
+        }
+        outer.write(found);
+        true
+    }
 
-/// Nobody will finish this record.
-#[cold]
-#[inline(never)]
-fn abandon(ring: Mapped, left: Pending) {
-    // First: should this be left too, the collector counts it.
-    Pending::NONE.put();
-    let tail = left.progress & !STEPS;
-    let known = match left.progress & STEPS {
-        RESERVED => Some(Known::Reserved),
-        TRIED if state::is_alone() && state::is_only_process(ring, left.slot) => Some(Known::Reserved),
-        TRIED if state::is_alone() => Some(Known::Tried),
-        // What stands there may be another thread's.
-        TRIED if ring.tail().load(Ordering::Relaxed) != tail => return,
-        _ => None,
-    };
-    let is_lost = known.is_none_or(|known| give_up(&ring, left.slot, left.len_bytes as usize, tail, known));
-    if is_lost && left.is_numbered {
-        ring.slot(left.slot).lose(Loss::Abandoned);
+    /// The record has its number.
+    #[inline(always)]
+    pub fn numbered(self) {
+        // SAFETY: as in `begin`.
+        unsafe { (*self.0).progress += NUMBERED - BEGUN };
+    }
+
+    /// The record, with a payload of `len` bytes, is about to be reserved.
+    #[inline(always)]
+    pub fn sized(self, len: usize) {
+        // SAFETY: as in `begin`.
+        let pending = unsafe { &mut *self.0 };
+        pending.begun = Begun(pending.progress);
+        pending.len_bytes = len as u64;
+    }
+
+    /// The ring's tail is at `tail`, and about to be moved or moved.
+    #[inline(always)]
+    pub fn step(self, tail: u64, step: Step) {
+        let progress = tail | if step == Step::Tried { TRIED } else { RESERVED };
+        // The note is there before the exchange, and after it: a signal handler of this thread sees them in this order.
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: as in `begin`.
+        unsafe { (*self.0).progress = progress };
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// The record is committed, or was counted as lost.
+    #[inline(always)]
+    pub fn end(self, outer: &Outer) {
+        match outer.is_there {
+            true => self.go_on(outer),
+            // SAFETY: as in `begin`.
+            false => unsafe { (*self.0).progress = 0 },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn go_on(self, outer: &Outer) {
+        // SAFETY: `interrupts` has put it there, for `is_there` is set; the block is this thread's alone.
+        unsafe { *self.0 = outer.note.assume_init() };
+    }
+
+    /// Nobody will finish this record.
+    #[cold]
+    fn abandon(self, ring: Mapped, left: Pending) {
+        // First: should this be left too, the collector counts it.
+        // SAFETY: as in `begin`.
+        unsafe { *self.0 = Pending::NONE };
+        let begun = left.begun();
+        let (tail, slot) = (left.progress & !STEPS, begun.slot());
+        let known = match left.progress & STEPS {
+            RESERVED => Some(Known::Reserved),
+            TRIED if state::is_alone() && state::is_only_process(ring, slot) => Some(Known::Reserved),
+            TRIED if state::is_alone() => Some(Known::Tried),
+            // What stands there may be another thread's.
+            TRIED if ring.tail().load(Ordering::Relaxed) != tail => return,
+            _ => None,
+        };
+        let is_lost = known.is_none_or(|known| give_up(&ring, slot, left.len_bytes as usize, tail, known));
+        if is_lost && begun.is_numbered() {
+            ring.slot(slot).lose(Loss::Abandoned);
+        }
     }
 }

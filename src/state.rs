@@ -9,6 +9,7 @@
 //!
 //! Everything is safe in a signal handler: words only, written whole.
 
+use core::num::NonZeroU64;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -37,9 +38,9 @@ pub struct Process {
 /// This thread's block, 64 bytes of TLS, all zero at a thread's start.
 #[repr(C)]
 pub struct Thread {
-    tid: u32,
-    /// The process that this thread is known to write for; 0 while it must be found out.
+    /// The process that this thread is known to write for; 0 while it must be found out. With `tid`: [`Caller`]'s `ids`.
     owner: u32,
+    tid: u32,
     /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
     owner_before: u32,
     /// The vfork child that runs on this thread; 0 while none does.
@@ -57,7 +58,7 @@ pub struct Thread {
     pending: Pending,
 }
 
-const _: () = assert!(size_of::<Thread>() <= 64);
+const _: () = assert!(size_of::<Thread>() <= 64 && cfg!(target_endian = "little"));
 
 /// How far the process has shut itself off from the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,14 +73,32 @@ pub enum Seal {
 }
 
 /// The calling process and thread, as a record names them.
+///
+/// Two words, so that it travels in registers: what was just written in parts is slow to be read as a whole.
 #[derive(Clone, Copy)]
 pub struct Caller {
-    /// The process.
-    pub pid: u32,
-    /// The thread.
-    pub tid: u32,
+    /// The process, and above it the thread.
+    ids: NonZeroU64,
     /// The process's slot in the ring.
     pub slot: u8,
+}
+
+impl Caller {
+    fn new(pid: u32, tid: u32, slot: u8) -> Option<Self> {
+        Some(Self { ids: NonZeroU64::new(u64::from(tid) << 32 | u64::from(pid))?, slot })
+    }
+
+    /// The process.
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        self.ids.get() as u32
+    }
+
+    /// The thread; 0 where it cannot be known.
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        (self.ids.get() >> 32) as u32
+    }
 }
 
 /// What a child holds that needed no slot yet, or found every slot taken.
@@ -161,13 +180,14 @@ fn process() -> Option<&'static Process> {
 #[inline(always)]
 pub fn caller(ring: Mapped) -> Option<Caller> {
     let process = process()?;
-    // SAFETY: the block is this thread's alone; a signal handler that interrupts writes whole words of the same values.
-    let thread = unsafe { &*thread() };
+    // SAFETY: the block is this thread's alone, and begins with `owner` and `tid` (this is a little-endian world); a signal
+    // handler that interrupts writes whole words of the same values.
+    let ids = unsafe { thread().cast::<u64>().read() };
     let pid = process.pid.load(Ordering::Relaxed);
     // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new process.
-    if thread.owner == pid && pid != 0 {
-        let slot = process.slot.load(Ordering::Relaxed);
-        return Some(Caller { pid, tid: thread.tid, slot: slot as u8 });
+    if ids as u32 == pid && pid != 0 {
+        let slot = process.slot.load(Ordering::Relaxed) as u8;
+        return NonZeroU64::new(ids).map(|ids| Caller { ids, slot });
     }
     caller_anew(ring, process, pid)
 }
@@ -183,7 +203,7 @@ fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
     }
     if thread.guest != 0 {
         let slot = slot_in(&thread.guest_slot, ring, thread.guest)?;
-        return Some(Caller { pid: thread.guest, tid: thread.guest, slot });
+        return Caller::new(thread.guest, thread.guest, slot);
     }
     if thread.tid == 0 || thread.owner_before != pid {
         thread.tid = if seal() == Seal::Open { sys::gettid() } else { 0 };
@@ -192,7 +212,7 @@ fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
     let slot = slot_in(&process.slot, ring, pid)?;
     thread.owner = pid;
     FORMER_PID.store(pid, Ordering::Relaxed);
-    Some(Caller { pid, tid: thread.tid, slot })
+    Caller::new(pid, thread.tid, slot)
 }
 
 /// A fork child's first call: makes the page and the thread block its own.

@@ -67,7 +67,7 @@ pub fn thread_block() -> Option<NonNull<u8>> {
             "add {0}, {0}, {1}",
             out(reg) address,
             out(reg) _,
-            options(nostack, pure, readonly),
+            options(nostack, pure, readonly, preserves_flags),
         );
     }
     NonNull::new(address)

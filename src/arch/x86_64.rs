@@ -71,7 +71,7 @@ pub fn thread_block() -> Option<NonNull<u8>> {
             "mov {1}, qword ptr [rip + glassbox_thread@GOTTPOFF]",
             out(reg) storage,
             out(reg) block,
-            options(nostack, pure, readonly),
+            options(nostack, pure, readonly, preserves_flags),
         );
     }
     if storage == 0 { None } else { NonNull::new(storage.wrapping_add_signed(block) as *mut u8) }

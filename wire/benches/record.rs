@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use divan::{Bencher, counter::ItemsCount};
-use wire::codec::{self, SliceSink};
+use wire::codec::{self, Encode as _, SliceSink};
 use wire::events::{Decoded, FileOpen, Kind, Payload as _};
 use wire::fields::{AT_FDCWD, OpenFlags, Path};
 use wire::record::{Flags, Head, Via};
@@ -101,7 +101,7 @@ fn record(seq: u64) -> (Head, FileOpen<'static>) {
 fn encode(seq: u64, into: &mut [u8]) -> usize {
     let (head, payload) = record(seq);
     let mut sink = SliceSink::new(into);
-    assert!(codec::encode(&head, &mut sink) && codec::encode(&payload, &mut sink));
+    assert!(head.encode(&mut sink) && payload.encode(&mut sink));
     sink.len()
 }
 
@@ -109,7 +109,7 @@ fn encode(seq: u64, into: &mut [u8]) -> usize {
 fn commit(ring: &Mapped, seq: u64) -> bool {
     let (head, payload) = record(seq);
     let Ok(mut record) = reserve(ring, 0, Head::LEN + payload.encoded_len()) else { return false };
-    let fits = codec::encode(&head, &mut record) && codec::encode(&payload, &mut record);
+    let fits = head.encode(&mut record) && payload.encode(&mut record);
     black_box(record.commit());
     fits
 }

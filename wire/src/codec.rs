@@ -1,14 +1,14 @@
-//! Bytes of records: bincode 2.0.1 with fixed-size integers, little endian, behind this one module.
+//! Bytes of records: as bincode 2.0.1 lays them out with fixed-size integers, little endian.
+//!
+//! Integers take their own size, a byte string its length as u64 and then its bytes, an option one byte and then
+//! its value; structs are their fields in order. See `docs/wire-format.md`. Decoding is bincode's. Encoding is
+//! [`Encode`], which the sensor has in every hooked call (ADR 14); `tests/golden.rs` holds the two together.
 //!
 //! bincode is no longer maintained (RUSTSEC-2025-0141). Whoever replaces it changes this file and the derives in
-//! `events`, `fields`, `record` and `hello`; the golden bytes in `tests/golden.rs` say whether the format stayed.
-//! Integers take their own size, a byte string its length as u64 and then its bytes, an option one byte and then
-//! its value. See `docs/wire-format.md`.
+//! `events`, `fields`, `record` and `hello`; the golden bytes say whether the format stayed.
 
+use bincode::BorrowDecode;
 use bincode::config::{Configuration, Fixint, LittleEndian};
-use bincode::enc::write::Writer;
-use bincode::error::EncodeError;
-use bincode::{BorrowDecode, Encode};
 
 const CONFIG: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
 
@@ -18,19 +18,65 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]) -> bool;
 }
 
-struct Adapter<'s, S>(&'s mut S);
+/// A value that can be written.
+pub trait Encode {
+    /// Appends the value to `sink`. False when it did not fit; the sink then holds a part of it.
+    fn encode(&self, sink: &mut impl Sink) -> bool;
+}
 
-impl<S: Sink> Writer for Adapter<'_, S> {
+macro_rules! integers {
+    ($($type:ty),*) => {$(
+        impl Encode for $type {
+            #[inline(always)]
+            fn encode(&self, sink: &mut impl Sink) -> bool { sink.put(&self.to_le_bytes()) }
+        }
+    )*};
+}
+integers!(u8, u16, u32, u64, i32, i64);
+
+impl Encode for bool {
     #[inline(always)]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if self.0.put(bytes) { Ok(()) } else { Err(EncodeError::UnexpectedEnd) }
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        u8::from(*self).encode(sink)
     }
 }
 
-/// Appends `value` to `sink`. False when it did not fit; the sink then holds a part of it.
-#[inline(always)]
-pub fn encode(value: &impl Encode, sink: &mut impl Sink) -> bool {
-    bincode::encode_into_writer(value, Adapter(sink), CONFIG).is_ok()
+impl<T: Encode> Encode for Option<T> {
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        match self {
+            Some(value) => true.encode(sink) && value.encode(sink),
+            None => false.encode(sink),
+        }
+    }
+}
+
+impl Encode for &[u8] {
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        (self.len() as u64).encode(sink) && sink.put(self)
+    }
+}
+
+impl<T: Encode, const N: usize> Encode for [T; N] {
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        self.iter().all(|value| value.encode(sink))
+    }
+}
+
+/// Writes a struct by its fields, in their order.
+#[macro_export]
+macro_rules! encode_by_fields {
+    ($($name:ident $(<$parameter:tt>)? { $($field:tt),* })*) => {$(
+        impl $(<$parameter>)? $crate::codec::Encode for $name $(<$parameter>)? {
+            #[inline(always)]
+            fn encode(&self, sink: &mut impl $crate::codec::Sink) -> bool {
+                let _ = &sink; // an event may send no field
+                true $(&& $crate::codec::Encode::encode(&self.$field, sink))*
+            }
+        }
+    )*};
 }
 
 /// Bytes that do not decode to the value asked for.

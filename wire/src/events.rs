@@ -8,9 +8,10 @@
 //! Fields are only ever appended, and numbers never used again. A change shows in the golden bytes of
 //! `tests/golden.rs` and gets a line in `docs/wire-format.md`.
 
-use bincode::{BorrowDecode, Encode};
+use bincode::{BorrowDecode, Decode};
 
-use crate::codec::{Malformed, decode};
+use crate::codec::{Encode, Malformed, decode};
+use crate::encode_by_fields;
 use crate::fields::{
     Address, Answers, Args, Control, Environment, Family, Field, Hidden, LoadFlags, NamespaceFlags,
     OpenFlags, Path, Protection, Protocol, Show, Shown, SocketType, Text, Trace,
@@ -69,8 +70,10 @@ macro_rules! events {
 
         $($(
             #[doc = concat!("What the sensor sends of `", $event, "`.")]
-            #[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+            #[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]
             pub struct $name $(<$borrow>)? { $($(#[doc = $sent_doc])+ pub $sent: $sent_type,)* }
+
+            encode_by_fields! { $name $(<$borrow>)? { $($sent),* } }
 
             impl $(<$borrow>)? Payload for $name $(<$borrow>)? {
                 const KIND: Kind = Kind::$name;
@@ -86,8 +89,10 @@ macro_rules! events {
         )?)*
         $(
             $(#[doc = $record_doc])+
-            #[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+            #[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]
             pub struct $record $(<$record_borrow>)? { $($(#[doc = $part_doc])+ pub $part: $part_type,)* }
+
+            encode_by_fields! { $record $(<$record_borrow>)? { $($part),* } }
 
             impl $(<$record_borrow>)? Payload for $record $(<$record_borrow>)? {
                 const KIND: Kind = Kind::$record;
@@ -671,7 +676,7 @@ records {
 }
 
 /// What went through a descriptor, as counted by the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, bincode::Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Decode)]
 pub struct Counters {
     /// Bytes read or received.
     pub bytes_in: u64,
@@ -692,7 +697,7 @@ impl Field for Counters {
 }
 
 /// Resources that a process used in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, bincode::Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Decode)]
 pub struct Usage {
     /// Processor time in user mode, nanoseconds.
     pub user_ns: u64,
@@ -708,4 +713,9 @@ impl Field for Usage {
         24
     }
     const TYPE: &'static str = "";
+}
+
+encode_by_fields! {
+    Counters { bytes_in, bytes_out, calls_in, calls_out }
+    Usage { user_ns, system_ns, max_rss }
 }

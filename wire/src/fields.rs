@@ -5,11 +5,11 @@
 //! paths and addresses from it.
 
 use bincode::de::{BorrowDecoder, read::BorrowReader};
-use bincode::enc::{Encoder, write::Writer};
-use bincode::error::{DecodeError, EncodeError};
-use bincode::{BorrowDecode, Decode, Encode};
+use bincode::error::DecodeError;
+use bincode::{BorrowDecode, Decode};
 
-use crate::names;
+use crate::codec::{Encode, Sink};
+use crate::{encode_by_fields, names};
 
 /// A value as a reader of the event sees it, before the collector resolves it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,13 +110,15 @@ impl<'a> Show<'a> for &'a [u8] {
 pub const AT_FDCWD: i32 = -100;
 
 /// A path and the descriptor of the directory that it is relative to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
 pub struct Path<'a> {
     /// A directory's descriptor, or [`AT_FDCWD`].
     pub dir: i32,
     /// The path as the caller passed it; `None` where there was none or it could not be read.
     pub raw: Option<Text<'a>>,
 }
+
+encode_by_fields! { Path<'a> { dir, raw } Environment<'a> { 0 } Address<'a> { 0 } Answers<'a> { 0 } }
 
 impl Field for Path<'_> {
     #[inline(always)]
@@ -201,20 +203,22 @@ impl<'a> Show<'a> for Args<'a> {
 }
 
 impl Encode for Args<'_> {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
         match self {
-            Self::Packed(bytes) => bytes.encode(encoder),
-            Self::Vector(vector) => vector.encode_strings(encoder),
+            Self::Packed(bytes) => bytes.encode(sink),
+            Self::Vector(vector) => vector.encode(sink),
         }
     }
 }
 
-impl Vector {
+impl Encode for Vector {
     /// Writes exactly `len_bytes` bytes, even if another thread changes the strings meanwhile: a string that grew
     /// is cut, and what is missing at the end becomes NULs.
-    fn encode_strings<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        (self.len_bytes as u64).encode(encoder)?;
-        let writer = encoder.writer();
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        if !(self.len_bytes as u64).encode(sink) {
+            return false;
+        }
         let mut left = self.len_bytes;
         for index in 0..self.count {
             if left == 0 {
@@ -228,14 +232,12 @@ impl Vector {
                 len += 1;
             }
             // SAFETY: the loop above read each of these bytes; the slice lives for this statement.
-            writer.write(unsafe { core::slice::from_raw_parts(string, len) })?;
-            writer.write(&[0])?;
+            if !(sink.put(unsafe { core::slice::from_raw_parts(string, len) }) && sink.put(&[0])) {
+                return false;
+            }
             left -= len + 1;
         }
-        for _ in 0..left {
-            writer.write(&[0])?;
-        }
-        Ok(())
+        (0..left).all(|_| sink.put(&[0]))
     }
 }
 
@@ -248,7 +250,7 @@ impl<'de, C> BorrowDecode<'de, C> for Args<'de> {
 }
 
 /// Environment strings, `NAME=value`.
-#[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]
 pub struct Environment<'a>(pub Args<'a>);
 
 impl Field for Environment<'_> {
@@ -266,7 +268,7 @@ impl<'a> Show<'a> for Environment<'a> {
 }
 
 /// A socket address as it was passed to the kernel: `sa_family` and what follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
 pub struct Address<'a>(pub Text<'a>);
 
 impl Field for Address<'_> {
@@ -284,7 +286,7 @@ impl<'a> Show<'a> for Address<'a> {
 }
 
 /// Internet addresses: a family byte (4 or 6) and the 4 or 16 bytes of the address, repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
 pub struct Answers<'a>(pub Text<'a>);
 
 impl Field for Answers<'_> {
@@ -304,8 +306,9 @@ impl<'a> Show<'a> for Answers<'a> {
 macro_rules! coded {
     ($($(#[$doc:meta])* $name:ident($inner:ty), $type:literal, |$value:ident| $shown:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Decode)]
         pub struct $name(pub $inner);
+        encode_by_fields! { $name { 0 } }
         impl Field for $name {
             #[inline(always)]
             fn encoded_len(&self) -> usize { size_of::<$inner>() }
@@ -359,8 +362,15 @@ impl Control {
 }
 
 /// A value that travels for the collector's use and is not a field of the event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
 pub struct Hidden<T>(pub T);
+
+impl<T: Encode> Encode for Hidden<T> {
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        self.0.encode(sink)
+    }
+}
 
 impl<T: Field> Field for Hidden<T> {
     #[inline(always)]

@@ -3,9 +3,9 @@
 //! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent. The collector trusts the kernel
 //! (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
 
-use bincode::{BorrowDecode, Encode};
+use bincode::BorrowDecode;
 
-use crate::codec::{self, Malformed, SliceSink};
+use crate::codec::{self, Encode, Malformed, SliceSink};
 use crate::fields::Text;
 
 /// "GLASSHI\0" as a little-endian number.
@@ -30,7 +30,7 @@ pub const MAX_CONTAINER: usize = 256;
 pub const MAX_LEN: usize = 4096 + MAX_CONTAINER + 128;
 
 /// What a sensor says of its process when it attaches.
-#[derive(Clone, Copy, Debug, PartialEq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]
 pub struct Hello<'a> {
     /// [`MAGIC`].
     pub magic: u64,
@@ -56,6 +56,10 @@ pub struct Hello<'a> {
     pub pid_ns: u64,
     /// The value of [`CONTAINER_VARIABLE`]; empty where there is none.
     pub container: Text<'a>,
+}
+
+crate::encode_by_fields! {
+    Hello<'a> { magic, version, events, calls, pid, ppid, slot, own_fds, blind, exe, pid_ns, container }
 }
 
 /// Why a process that loaded the sensor is not seen.
@@ -118,7 +122,7 @@ impl<'a> Hello<'a> {
     /// Encodes the message; gives its length, or 0 when `buffer` is too small.
     pub fn encode(&self, buffer: &mut [u8]) -> usize {
         let mut sink = SliceSink::new(buffer);
-        if codec::encode(self, &mut sink) { sink.len() } else { 0 }
+        if Encode::encode(self, &mut sink) { sink.len() } else { 0 }
     }
 
     /// Decodes a packet; refuses one that is not a hello.

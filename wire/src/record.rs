@@ -2,10 +2,10 @@
 //!
 //! The sensor fills a [`Head`] in `emit`; the collector reads it before it looks at the payload that follows.
 
-use bincode::{BorrowDecode, Decode, Encode};
+use bincode::Decode;
 
 /// The head of a record, 40 bytes on the wire, followed by the payload that `kind` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Decode)]
 pub struct Head {
     /// CLOCK_MONOTONIC in nanoseconds: when the call returned, or was made for records written before it.
     /// 0 where the sensor may not ask (seccomp strict mode); the collector then stamps it.
@@ -30,6 +30,8 @@ pub struct Head {
     pub flags: u8,
 }
 
+crate::encode_by_fields! { Head { time_ns, seq, ret, pid, tid, kind, call, errno, via, flags } }
+
 impl Head {
     /// Bytes of a head on the wire.
     pub const LEN: usize = 40;
@@ -50,7 +52,7 @@ impl Flags {
 }
 
 /// The mechanism that saw a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Via {
     /// Symbol interposition: the loader bound the caller to our definition.

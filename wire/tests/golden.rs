@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use wire::codec::{self, SliceSink};
+use wire::codec::{self, Encode as _, SliceSink};
 use wire::events::*;
 use wire::fields::*;
 use wire::hello::{self, Blind, Hello};
@@ -142,7 +142,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     fn one<P: Payload>(payload: &P) -> (Kind, Vec<u8>, usize) {
         let mut buffer = vec![0; 64 * 1024];
         let mut sink = SliceSink::new(&mut buffer);
-        assert!(codec::encode(payload, &mut sink));
+        assert!(payload.encode(&mut sink));
         let len = sink.len();
         buffer.truncate(len);
         (P::KIND, buffer, payload.encoded_len())
@@ -211,7 +211,7 @@ fn all_lines() -> BTreeMap<String, String> {
     }
     let mut buffer = [0; 256];
     let mut sink = SliceSink::new(&mut buffer);
-    assert!(codec::encode(&head(), &mut sink));
+    assert!(head().encode(&mut sink));
     let len = sink.len();
     files.insert("head".to_owned(), format!("full: {}\n", hex(&buffer[..len])));
     let len = hello().encode(&mut buffer);
@@ -292,7 +292,7 @@ fn every_record_decodes_to_what_was_encoded() {
 fn head_and_hello_decode_to_what_was_encoded() {
     let mut buffer = [0; 256];
     let mut sink = SliceSink::new(&mut buffer);
-    assert!(codec::encode(&head(), &mut sink));
+    assert!(head().encode(&mut sink));
     assert_eq!(Head::LEN, sink.len());
     assert_eq!(Ok((head(), &[0; 216][..])), codec::decode::<Head>(&buffer));
 
@@ -341,7 +341,7 @@ fn encode_args(args: Args<'_>) -> Vec<u8> {
     let payload = ProcessExec { path: Path { dir: 0, raw: None }, argv: args };
     let mut buffer = [0; 256];
     let mut sink = SliceSink::new(&mut buffer);
-    assert!(codec::encode(&payload, &mut sink));
+    assert!(payload.encode(&mut sink));
     assert_eq!(payload.encoded_len(), sink.len());
     let len = sink.len();
     let Ok(Decoded::ProcessExec(ProcessExec { argv: Args::Packed(packed), .. })) =

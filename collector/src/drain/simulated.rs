@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use serde_json::Value as Json;
-use wire::codec;
+use wire::codec::Encode as _;
 use wire::events::{FdClosed, FileOpen, Kind, Payload, ProcessFork, ProcessStart};
 use wire::fields::{AT_FDCWD, Args, Environment, Hidden, OpenFlags, Path};
 use wire::record::{Flags, Head};
@@ -102,7 +102,7 @@ impl Sensor {
     pub fn write<P: Payload>(&self, slot: u8, head: Head, payload: &P) -> bool {
         match reserve(&self.ring, slot, Head::LEN + payload.encoded_len()) {
             Ok(mut record) => {
-                assert!(codec::encode(&head, &mut record) && codec::encode(payload, &mut record));
+                assert!(head.encode(&mut record) && payload.encode(&mut record));
                 let _ = record.commit();
                 true
             }
