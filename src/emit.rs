@@ -29,7 +29,6 @@ type Record<'r> = Reservation<'r, Mapped>;
 
 /// A record's time and number, taken before the call that it tells of: what the call releases (a descriptor) may be
 /// somebody else's before it returns, and must not be told of first.
-#[derive(Clone, Copy)]
 pub struct Stamp {
     time_ns: u64,
     seq: u64,
@@ -38,20 +37,27 @@ pub struct Stamp {
     outer: Outer,
 }
 
-/// Takes a stamp, for a function whose frame ends at `stack` ([`pending::here`]). The record must follow, whatever the call
-/// returns: the number is used up. `None` where the event is counted as lost instead.
+/// Takes a stamp, for a function whose frame ends at `stack` ([`pending::here`]). `None` where the event is counted as lost
+/// instead.
 #[inline(always)]
-pub fn stamp(stack: usize) -> Option<Stamp> {
+fn stamp(stack: usize) -> Option<Stamp> {
     let ring = state::ring()?;
     let Some(caller) = state::caller(ring) else {
         ring.slot(0).lose(Loss::NoSlot);
         return None;
     };
+    Some(stamp_of(ring, caller, stack))
+}
+
+/// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, whatever the call returns: the number is
+/// used up.
+#[inline(always)]
+pub fn stamp_of(ring: Mapped, caller: Caller, stack: usize) -> Stamp {
     let note = Note::of_thread();
     let outer = note.begin(ring, caller.slot, stack);
     let seq = state::next(&ring.slot(caller.slot).seq);
     note.numbered();
-    Some(Stamp { time_ns: state::now_ns(), seq, caller, outer })
+    Stamp { time_ns: state::now_ns(), seq, caller, outer }
 }
 
 /// Reports a call that came back.
@@ -66,7 +72,7 @@ pub fn after_often<P: Payload>(call: Call, payload: &P) {
     if !inline::is_told(call.row, P::KIND as u16)
         && let Some(stamp) = stamp(pending::here())
     {
-        write(stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
+        write(&stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
     }
 }
 
@@ -77,7 +83,7 @@ pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
 
 /// Reports a call under a stamp taken before it.
 #[inline(never)]
-pub fn stamped<P: Payload>(stamp: Stamp, row: Row, outcome: Option<Outcome>, payload: &P) {
+pub fn stamped<P: Payload>(stamp: &Stamp, row: Row, outcome: Option<Outcome>, payload: &P) {
     write(stamp, row, outcome, Flags::STAMPED, payload);
 }
 
@@ -156,7 +162,7 @@ fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
     if !inline::is_told(row, payload.kind)
         && let Some(stamp) = stamp(pending::here())
     {
-        write_erased(stamp, row, outcome, flags | Flags::STAMPED, payload);
+        write_erased(&stamp, row, outcome, flags | Flags::STAMPED, payload);
     }
 }
 
@@ -165,18 +171,19 @@ fn note(row: Row, payload: Erased<'_>) {
     let Some(ring) = state::ring() else { return };
     let Some(caller) = state::caller(ring) else { return };
     let outer = Note::of_thread().begin(ring, caller.slot, pending::here());
-    write_erased(Stamp { time_ns: state::now_ns(), seq: 0, caller, outer }, row, None, 0, payload);
+    let stamp = Stamp { time_ns: state::now_ns(), seq: 0, caller, outer };
+    write_erased(&stamp, row, None, 0, payload);
 }
 
 #[inline(never)]
-fn write_erased(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
+fn write_erased(stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
     write(stamp, row, outcome, flags, payload);
 }
 
 #[inline(always)]
-fn write(stamp: Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
+fn write(stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
     let Some(ring) = state::ring() else { return };
-    let Stamp { time_ns, seq, caller, ref outer } = stamp;
+    let Stamp { time_ns, seq, caller, ref outer } = *stamp;
     let head = Head {
         time_ns,
         seq,

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use wire::events::{
-    Counters, DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
+    DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
 };
 use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path};
 use wire::ring::layout::Mapped;
@@ -312,30 +312,30 @@ pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: b
     }
 }
 
-/// A descriptor about to be closed: what it counted, and the stamp of the record that will say so.
-#[derive(Clone, Copy)]
+/// A descriptor about to be closed: the record that will say so with what it counted, and that record's stamp. Handed on by
+/// reference: copies of what was just written are slow.
 struct Closing {
-    counters: Option<Counters>,
+    closed: FdClosed,
     stamp: Option<Stamp>,
 }
 
 /// `stack` is where the frame of the function ends that calls the real one.
 #[inline(never)]
 fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
-    let Some(caller) = state::caller(ring) else { return Closing { counters: None, stamp: None } };
-    let Some(entry) = ring.fd(caller.slot, fd) else { return Closing { counters: None, stamp: None } };
+    let unknown = Closing { closed: FdClosed { fd, counters: None }, stamp: None };
+    let Some(caller) = state::caller(ring) else { return unknown };
+    let Some(entry) = ring.fd(caller.slot, fd) else { return unknown };
     let found = entry.close();
     // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
-    let stamp = if found.is_of_interest() { emit::stamp(stack) } else { None };
-    Closing { counters: Some(found.counters), stamp }
+    let stamp = found.is_of_interest().then(|| emit::stamp_of(ring, caller, stack));
+    Closing { closed: FdClosed { fd, counters: Some(found.counters) }, stamp }
 }
 
 impl Closing {
-    fn report(self, row: Row, fd: c_int, outcome: Outcome) {
-        let closed = FdClosed { fd, counters: self.counters };
-        match self.stamp {
-            Some(stamp) => emit::stamped(stamp, row, Some(outcome), &closed),
-            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &closed),
+    fn report(&self, row: Row, outcome: Outcome) {
+        match &self.stamp {
+            Some(stamp) => emit::stamped(stamp, row, Some(outcome), &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
             None => {}
         }
     }
@@ -367,7 +367,7 @@ where
     let Some(ring) = state::ring() else { return real() };
     let closing = closing(ring, fd, pending::here());
     let ret = real();
-    closing.report(row, fd, <MinusOne as Fails<R>>::outcome(&ret));
+    closing.report(row, <MinusOne as Fails<R>>::outcome(&ret));
     ret
 }
 
@@ -412,7 +412,7 @@ pub unsafe fn reopen(
     let old = unsafe { of_stream(stream) };
     if old >= 0 && !path.is_null() {
         let closing = closing(ring, old, pending::here());
-        closing.report(row, old, Outcome::success(0));
+        closing.report(row, Outcome::success(0));
     }
     let ret = real();
     if !path.is_null() {
@@ -434,7 +434,7 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
             for fd in first..high.min(last.saturating_add(1)) {
                 let counters = ring.fd(caller.slot, fd as c_int);
                 if counters.is_some_and(|counters| counters.look().is_of_interest()) {
-                    closing(ring, fd as c_int, pending::here()).report(row, fd as c_int, Outcome::success(0));
+                    closing(ring, fd as c_int, pending::here()).report(row, Outcome::success(0));
                 }
             }
         }
@@ -471,7 +471,7 @@ pub fn duplicate_onto(
     let ret = real();
     let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
     if let Some(closing) = closing {
-        closing.report(row, target, outcome);
+        closing.report(row, outcome);
     }
     if (0..=2).contains(&target) {
         emit::after(Call { row, outcome }, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
