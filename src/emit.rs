@@ -37,22 +37,10 @@ pub struct Stamp {
     outer: Outer,
 }
 
-/// Takes a stamp, for a function whose frame ends at `stack` ([`pending::here`]). `None` where the event is counted as lost
-/// instead.
-#[inline(always)]
-fn stamp(stack: usize) -> Option<Stamp> {
-    let ring = state::ring()?;
-    let Some(caller) = state::caller(ring) else {
-        ring.slot(0).lose(Loss::NoSlot);
-        return None;
-    };
-    Some(stamp_of(ring, caller, stack))
-}
-
 /// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, whatever the call returns: the number is
 /// used up.
 #[inline(always)]
-pub fn stamp_of(ring: Mapped, caller: Caller, stack: usize) -> Stamp {
+pub fn stamp(ring: Mapped, caller: Caller, stack: usize) -> Stamp {
     let note = Note::of_thread();
     let outer = note.begin(ring, caller.slot, stack);
     let seq = state::next(&ring.slot(caller.slot).seq);
@@ -65,15 +53,21 @@ pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
     report(call.row, Some(call.outcome), flags, Erased::of(payload));
 }
 
-/// Reports a call that came back, of which programs make very many: the code is this event's own and its caller's, and so
-/// faster by some ten nanoseconds and larger by a kilobyte than [`after`].
+/// Reports a call that came back, of which programs make very many; `first` is done before, for the caller. The code is this
+/// event's own and its caller's, and so faster by some ten nanoseconds and larger by a kilobyte than [`after`].
 #[inline(always)]
-pub fn after_often<P: Payload>(call: Call, payload: &P) {
-    if !inline::is_told(call.row, P::KIND as u16)
-        && let Some(stamp) = stamp(pending::here())
-    {
-        write(&stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
+pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mapped, Caller)) {
+    let Some(ring) = state::ring() else { return };
+    let caller = state::caller(ring);
+    if let Some(caller) = caller {
+        first(ring, caller);
     }
+    if inline::is_told(call.row, P::KIND as u16) {
+        return;
+    }
+    let Some(caller) = caller else { return ring.slot(0).lose(Loss::NoSlot) };
+    let stamp = stamp(ring, caller, pending::here());
+    write(ring, &stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
 }
 
 /// Reports a call that is about to be made.
@@ -84,7 +78,9 @@ pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
 /// Reports a call under a stamp taken before it.
 #[inline(never)]
 pub fn stamped<P: Payload>(stamp: &Stamp, row: Row, outcome: Option<Outcome>, payload: &P) {
-    write(stamp, row, outcome, Flags::STAMPED, payload);
+    if let Some(ring) = state::ring() {
+        write(ring, stamp, row, outcome, Flags::STAMPED, payload);
+    }
 }
 
 /// Tells the collector what it needs to keep track, and no reader of events.
@@ -159,11 +155,13 @@ impl Content for Erased<'_> {
 
 #[inline(never)]
 fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
-    if !inline::is_told(row, payload.kind)
-        && let Some(stamp) = stamp(pending::here())
-    {
-        write_erased(&stamp, row, outcome, flags | Flags::STAMPED, payload);
+    let Some(ring) = state::ring() else { return };
+    if inline::is_told(row, payload.kind) {
+        return;
     }
+    let Some(caller) = state::caller(ring) else { return ring.slot(0).lose(Loss::NoSlot) };
+    let stamp = stamp(ring, caller, pending::here());
+    write_erased(ring, &stamp, row, outcome, flags | Flags::STAMPED, payload);
 }
 
 #[inline(never)]
@@ -172,17 +170,23 @@ fn note(row: Row, payload: Erased<'_>) {
     let Some(caller) = state::caller(ring) else { return };
     let outer = Note::of_thread().begin(ring, caller.slot, pending::here());
     let stamp = Stamp { time_ns: state::now_ns(), seq: 0, caller, outer };
-    write_erased(&stamp, row, None, 0, payload);
+    write_erased(ring, &stamp, row, None, 0, payload);
 }
 
 #[inline(never)]
-fn write_erased(stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
-    write(stamp, row, outcome, flags, payload);
+fn write_erased(
+    ring: Mapped,
+    stamp: &Stamp,
+    row: Row,
+    outcome: Option<Outcome>,
+    flags: u8,
+    payload: Erased<'_>,
+) {
+    write(ring, stamp, row, outcome, flags, payload);
 }
 
 #[inline(always)]
-fn write(stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
-    let Some(ring) = state::ring() else { return };
+fn write(ring: Mapped, stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
     let Stamp { time_ns, seq, caller, ref outer } = *stamp;
     let head = Head {
         time_ns,

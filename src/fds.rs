@@ -15,14 +15,20 @@ use crate::emit::{self, Stamp, Way};
 use crate::fail::{self, Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
-use crate::state::{self, Seal};
+use crate::state::{self, Caller, Seal};
 use crate::{capture, pending, stdio, sys};
 
 /// Starts the counters of a descriptor that this process has just got.
 #[inline(always)]
 pub fn opened(fd: c_int) {
     let Some(ring) = state::ring() else { return };
-    let Some(caller) = state::caller(ring) else { return };
+    if let Some(caller) = state::caller(ring) {
+        begin_counting(ring, caller, fd);
+    }
+}
+
+#[inline(always)]
+fn begin_counting(ring: Mapped, caller: Caller, fd: c_int) {
     if let Some(counters) = ring.fd(caller.slot, fd) {
         counters.open();
         emit::raise_high(&ring.slot(caller.slot).fd_high, fd);
@@ -42,10 +48,12 @@ pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_
 #[inline(never)]
 fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
     let fd = (!call.outcome.failed).then_some(fd);
-    if let Some(fd) = fd {
-        opened(fd);
-    }
-    emit::after_often(call, &FileOpen { path, fd, flags: OpenFlags(flags as u32), mode });
+    let open = FileOpen { path, fd, flags: OpenFlags(flags as u32), mode };
+    emit::after_often(call, &open, |ring, caller| {
+        if let Some(fd) = fd {
+            begin_counting(ring, caller, fd);
+        }
+    });
 }
 
 /// A file was opened as a stream, fopen(3). The event's `ret` is the descriptor.
@@ -327,7 +335,7 @@ fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
     let Some(entry) = ring.fd(caller.slot, fd) else { return unknown };
     let found = entry.close();
     // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
-    let stamp = found.is_of_interest().then(|| emit::stamp_of(ring, caller, stack));
+    let stamp = found.is_of_interest().then(|| emit::stamp(ring, caller, stack));
     Closing { closed: FdClosed { fd, counters: Some(found.counters) }, stamp }
 }
 
@@ -335,7 +343,9 @@ impl Closing {
     fn report(&self, row: Row, outcome: Outcome) {
         match &self.stamp {
             Some(stamp) => emit::stamped(stamp, row, Some(outcome), &self.closed),
-            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => {
+                emit::after(Call { row, outcome }, 0, &self.closed)
+            }
             None => {}
         }
     }
