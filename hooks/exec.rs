@@ -6,28 +6,28 @@ crate::hooks! { family exec = 6;
     symbols: "execve";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, real| exec::exec(row, AT_FDCWD, path, argv, envp, |own| real(path, argv, own));
+    own |row| exec::exec_with(row, path, argv, envp, Find::Path);
 
     /// execv(3): with the current environment.
     unsafe fn execv(path: *const c_char, argv: Strings) -> c_int;
     symbols: "execv";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, _real| exec::exec_here(row, path, argv, Find::Path);
+    own |row| exec::exec_here(row, path, argv, Find::Path);
 
     /// execvp(3): searches `PATH`.
     unsafe fn execvp(file: *const c_char, argv: Strings) -> c_int;
     symbols: "execvp";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, _real| exec::exec_here(row, file, argv, Find::Search);
+    own |row| exec::exec_here(row, file, argv, Find::Search);
 
     /// execvpe(3): searches `PATH`, with an environment given.
     unsafe fn execvpe(file: *const c_char, argv: Strings, envp: Strings) -> c_int;
     symbols: "execvpe";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, _real| exec::exec_with(row, file, argv, envp, Find::Search);
+    own |row| exec::exec_with(row, file, argv, envp, Find::Search);
 
     /// execl(3): arguments as a list.
     unsafe fn execl(path: *const c_char, list: Strings, _rest: Strings) -> c_int;

@@ -29,26 +29,31 @@ const SMALL: usize = 160;
 /// Bytes of a merged LD_PRELOAD that fit on the stack.
 const SMALL_STRING: usize = 512;
 
-/// Our variables, as `NAME=value` strings one after the other; written once, by the constructor.
+/// Our variables, as `NAME=value` strings one after the other; written once, by the constructor. In an order that touches as
+/// few pages as can be.
+#[repr(C)]
 struct Kept {
-    bytes: UnsafeCell<[u8; KEPT]>,
+    /// Where the program's `environ` variable is; 0 until it was looked for.
+    environ: AtomicUsize,
     used: AtomicUsize,
     /// Offsets of the strings; the first is LD_PRELOAD with the sensor alone, if there is one.
     starts: [AtomicUsize; MOST_KEPT],
     count: AtomicUsize,
     /// Whether the first string is our LD_PRELOAD.
     has_preload: AtomicUsize,
+    bytes: UnsafeCell<[u8; KEPT]>,
 }
 
 // SAFETY: `bytes` is written by `keep` alone, in the constructor, before `count` is raised; then only read.
 unsafe impl Sync for Kept {}
 
 static OURS: Kept = Kept {
-    bytes: UnsafeCell::new([0; KEPT]),
+    environ: AtomicUsize::new(0),
     used: AtomicUsize::new(0),
     starts: [const { AtomicUsize::new(0) }; MOST_KEPT],
     count: AtomicUsize::new(0),
     has_preload: AtomicUsize::new(0),
+    bytes: UnsafeCell::new([0; KEPT]),
 };
 
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
@@ -389,18 +394,29 @@ unsafe fn on_scratch<R>(plan: &Plan, environment: Strings, exec: impl FnOnce(Str
     result
 }
 
-static ENVIRON: AtomicUsize = AtomicUsize::new(0);
+/// Where the program's `environ` variable is; 0 in a process without one.
+fn look_up() -> usize {
+    let address = real::global(c"environ").or_else(|| real::global(c"__environ")).unwrap_or(0);
+    OURS.environ.store(address, Ordering::Relaxed);
+    address
+}
 
 /// The program's `environ` variable; `None` in a process without one.
 fn variable() -> Option<&'static AtomicPtr<*const c_char>> {
-    let mut address = ENVIRON.load(Ordering::Relaxed);
-    if address == 0 {
-        address = real::global(c"environ").or_else(|| real::global(c"__environ"))?;
-        ENVIRON.store(address, Ordering::Relaxed);
-    }
-    // SAFETY: `char **environ` (environ(7)), aligned, and as long-lived as libc. The program reads and writes it as a
-    // plain word, which is what a relaxed atomic is.
-    Some(unsafe { &*(address as *const AtomicPtr<*const c_char>) })
+    let address = match OURS.environ.load(Ordering::Relaxed) {
+        0 => look_up(),
+        address => address,
+    };
+    // SAFETY: `char **environ` (environ(7)), aligned, and as long-lived as libc, or null. The program reads and writes it as
+    // a plain word, which is what a relaxed atomic is.
+    unsafe { (address as *const AtomicPtr<*const c_char>).as_ref() }
+}
+
+/// What `environ` holds at the start of the image.
+pub fn at_start() -> Strings {
+    // Not read before it is written, which would cost the fault of a page twice.
+    look_up();
+    current()
 }
 
 /// What `environ` holds.

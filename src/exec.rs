@@ -23,6 +23,13 @@ type Execve = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;
 static EXECVE: Real = Real::new();
 static EXECVPE: Real = Real::new();
 
+/// Looks up what most children call first, for all of them that are forked from here on: in each of them it would cost the
+/// copy of a page, and some more.
+pub fn look_up() {
+    EXECVE.get(c"execve");
+    EXECVPE.get(c"execvpe");
+}
+
 fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environment: Strings) -> c_int {
     let Some(address) = real else {
         set_errno(libc::ENOSYS);

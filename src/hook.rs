@@ -5,6 +5,7 @@
 //!
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
+//! * `own |row| …`: the expression stands for the function, and calls another one.
 //! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true caller.
 //! * `answer |row, real| …`: the same, unless the expression gives an answer of its own.
 //! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what follows them.
@@ -204,6 +205,18 @@ macro_rules! wrapper {
             let outer = $crate::inline::begin_call($call, TELLS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
+            let result = unsafe { $body };
+            $crate::inline::end_call(outer, TELLS);
+            result
+        } }
+    };
+    ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
+        static REAL: $crate::real::Real = $crate::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
+            let outer = $crate::inline::begin_call($call, TELLS);
+            #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`.
             let result = unsafe { $body };
             $crate::inline::end_call(outer, TELLS);
             result

@@ -4,8 +4,7 @@
 //! leaves: the hooks then only call on. It keeps no descriptor, starts no thread, changes no limit and no signal, and
 //! waits for nobody: a collector that does not take the connection at once is none.
 
-use core::ffi::{c_char, c_int};
-use core::mem::MaybeUninit;
+use core::ffi::{CStr, c_char, c_int};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -309,7 +308,7 @@ struct Start {
 
 impl Start {
     fn of(auxiliary: &Auxiliary) -> Option<Self> {
-        let environment = environ::current();
+        let environment = environ::at_start();
         let path = auxiliary.get(libc::AT_EXECFN).unwrap_or(0) as *const c_char;
         if environment.is_null() {
             return None;
@@ -335,32 +334,66 @@ impl Start {
     }
 
     /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
+    ///
+    /// Long paths have functions of their own: their buffers are pages of stack that the program may never touch, and each
+    /// costs its start a microsecond.
     fn tell(&self, is_near: bool) {
-        let (mut cwd, mut shown) = ([0; 4096], [core::ptr::null(); SHOWN]);
-        // Filled only where they are needed: each is a page of stack that the program may never touch.
-        let (mut exe, mut arguments): ([u8; 4096], [u8; 4096]);
-        // A program that runs may have written over what it was started with (setproctitle does): /proc knows.
-        let now = match is_late() {
-            true => {
-                arguments = [0; 4096];
-                let len = sys::read_file(c"/proc/self/cmdline", &mut arguments).ok();
-                len.and_then(|len| arguments.get(..len))
-            }
-            false => None,
-        };
+        if is_late() {
+            return self.tell_late();
+        }
         // SAFETY: the kernel's string.
-        let executed = if is_late() { None } else { unsafe { capture::text(self.path, 4096) } };
+        let executed = unsafe { capture::text(self.path, 4096) };
+        match sys::getcwd(&mut [0; SHORT]) {
+            Ok(cwd) => self.tell_from(cwd, executed, is_near),
+            Err(_) => self.tell_from_afar(executed, is_near),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_from_afar(&self, executed: Option<&[u8]>, is_near: bool) {
+        self.tell_from(sys::getcwd(&mut [0; 4096]).unwrap_or_default(), executed, is_near);
+    }
+
+    fn tell_from(&self, cwd: &[u8], executed: Option<&[u8]>, is_near: bool) {
         // An image run by descriptor has a name only in /proc.
-        let is_named = executed.is_some_and(|path| !path.starts_with(b"/dev/fd/"));
-        let image = match is_near && is_named {
-            true => &[],
-            false => {
-                exe = [0; 4096];
-                sys::readlink(c"/proc/self/exe", &mut exe).ok().or(executed).unwrap_or_default()
-            }
-        };
-        let path = if is_named { executed } else { Some(image) };
-        let (argv, flags) = match now {
+        let named = executed.filter(|path| !path.starts_with(b"/dev/fd/"));
+        if is_near && named.is_some() {
+            return self.report(cwd, named, &[], None);
+        }
+        match sys::readlink(EXE, &mut [0; SHORT]) {
+            Ok(image) if image.len() < SHORT => self.report(cwd, named, image, None),
+            _ => self.tell_of_long(cwd, named, executed),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_of_long(&self, cwd: &[u8], named: Option<&[u8]>, executed: Option<&[u8]>) {
+        let mut buffer = [0; 4096];
+        let image = sys::readlink(EXE, &mut buffer).ok().or(executed).unwrap_or_default();
+        self.report(cwd, named, image, None);
+    }
+
+    /// A program that runs may have written over what it was started with (setproctitle does): /proc knows.
+    #[cold]
+    #[inline(never)]
+    fn tell_late(&self) {
+        let (mut cwd, mut image, mut arguments) = ([0; 4096], [0; 4096], [0; 4096]);
+        let len = sys::read_file(c"/proc/self/cmdline", &mut arguments).ok();
+        self.report(
+            sys::getcwd(&mut cwd).unwrap_or_default(),
+            None,
+            sys::readlink(EXE, &mut image).unwrap_or_default(),
+            len.and_then(|len| arguments.get(..len)),
+        );
+    }
+
+    /// The record: `named` is what was executed, by a name; `arguments` are as /proc shows them, if they were asked for.
+    #[inline(never)]
+    fn report(&self, cwd: &[u8], named: Option<&[u8]>, image: &[u8], arguments: Option<&[u8]>) {
+        let mut shown = [core::ptr::null(); SHOWN];
+        let (argv, flags) = match arguments {
             Some(strings) => packed(strings),
             None => capture::arguments(&mut Probe::believing(), self.arguments).unwrap_or((Args::NONE, 0)),
         };
@@ -370,9 +403,9 @@ impl Start {
             if is_late() { Row::NONE.redirected() } else { Row::NONE },
             flags,
             &ProcessStart {
-                path: Path { dir: AT_FDCWD, raw: path },
+                path: Path { dir: AT_FDCWD, raw: named.or(Some(image)) },
                 argv,
-                cwd: sys::getcwd(&mut cwd).unwrap_or_default(),
+                cwd,
                 gid: self.gid,
                 egid: self.egid,
                 env,
@@ -384,6 +417,10 @@ impl Start {
         );
     }
 }
+
+/// Room for a path of everyday length.
+const SHORT: usize = 512;
+const EXE: &CStr = c"/proc/self/exe";
 
 /// An argument vector as /proc shows it, and the record's flags if it was cut in the middle of a string.
 fn packed(strings: &[u8]) -> (Args<'_>, u8) {
@@ -630,14 +667,6 @@ fn say_hello(
     pid_ns: u64,
     container: &[u8],
 ) -> bool {
-    let mut path: [u8; 4096];
-    let exe = match blind {
-        0 => &[],
-        _ => {
-            path = [0; 4096];
-            sys::readlink(c"/proc/self/exe", &mut path).unwrap_or_default()
-        }
-    };
     let hello = Hello {
         magic: hello::MAGIC,
         version: wire::VERSION,
@@ -648,13 +677,27 @@ fn say_hello(
         slot: 0,
         own_fds: [socket, memfd.unwrap_or(-1)],
         blind,
-        exe,
+        exe: &[],
         pid_ns,
         container,
     };
-    let mut buffer = MaybeUninit::<[u8; hello::MAX_LEN]>::zeroed();
-    // SAFETY: zeroes are valid bytes.
-    let buffer = unsafe { buffer.assume_init_mut() };
+    match blind {
+        0 => send(&hello, &mut [0; hello::MAX_SEEN_LEN], memfd),
+        _ => say_blind(hello),
+    }
+}
+
+/// As with [`Start::tell`], long buffers are kept apart.
+#[cold]
+#[inline(never)]
+fn say_blind(hello: Hello<'_>) -> bool {
+    let mut path = [0; 4096];
+    let exe = sys::readlink(EXE, &mut path).unwrap_or_default();
+    send(&Hello { exe, ..hello }, &mut [0; hello::MAX_LEN], None)
+}
+
+fn send(hello: &Hello<'_>, buffer: &mut [u8], memfd: Option<c_int>) -> bool {
+    let [socket, _] = hello.own_fds;
     let len = hello.encode(buffer);
     buffer.get(..len).is_some_and(|packet| len > 0 && sys::send_packet(socket, packet, memfd).is_ok())
 }

@@ -12,7 +12,7 @@ use wire::fields::{AT_FDCWD, Path};
 use crate::emit;
 use crate::fail::{Fails, MinusOne, Outcome, set_errno};
 use crate::hook::{Call, Row};
-use crate::{fds, state, sys};
+use crate::{exec, fds, state, sys};
 
 /// fork(2) and its like.
 pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
@@ -22,10 +22,11 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
         return pid;
     }
     if pid == 0 {
-        // The page was emptied already, unless the kernel is older than 4.14.
-        state::forget_parent(parent);
+        state::begin_child(parent);
     } else {
         report(row, <MinusOne as Fails<c_int>>::outcome(&pid));
+        // While the child goes its way; the next ones find it done.
+        exec::look_up();
     }
     pid
 }
@@ -63,7 +64,7 @@ pub fn daemonised(
     if ret != 0 {
         return ret;
     }
-    state::forget_parent(parent);
+    state::begin_child(parent);
     if keeps_directory == 0 {
         emit::track(row, &DirChange { path: Path { dir: AT_FDCWD, raw: Some(b"/") } });
     }

@@ -7,7 +7,7 @@
 use core::ffi::c_char;
 
 use crate::state::{self, Seal};
-use crate::{capture, sys};
+use crate::{arch, capture, sys};
 
 const PAGE: usize = 4096;
 
@@ -21,10 +21,12 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Knows nothing yet.
+    /// Knows nothing yet but the page of the stack that it is called on, where arguments often are.
     pub fn new() -> Self {
+        let mut pages = [0; 8];
+        pages[0] = arch::stack_pointer() & !(PAGE - 1);
         // Where a system call of ours could be the process's end, pointers are believed.
-        Self { pages: [0; 8], next: 0, believes: state::seal() != Seal::Open, pid: 0 }
+        Self { pages, next: 1, believes: state::seal() != Seal::Open, pid: 0 }
     }
 
     /// Believes every pointer: for memory that the kernel or libc laid out.

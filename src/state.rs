@@ -22,8 +22,6 @@ use crate::{arch, sys};
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static DATA_LEN: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
-/// The last pid that this process, or the one that it was forked from, was known to have: a forked child's parent.
-static FORMER_PID: AtomicU32 = AtomicU32::new(0);
 /// glibc's `__libc_single_threaded`, or null.
 static SINGLE_THREADED: AtomicPtr<AtomicU8> = AtomicPtr::new(core::ptr::null_mut());
 static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
@@ -33,6 +31,8 @@ pub struct Process {
     pid: AtomicU32,
     /// [`NO_SLOT`], [`TAKING`], or [`TAKEN`] and the slot's number.
     slot: AtomicU32,
+    /// The process that a fork child was forked from; 0 where that is not known.
+    parent: AtomicU32,
 }
 
 /// This thread's block, 64 bytes of TLS, all zero at a thread's start.
@@ -145,7 +145,6 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     let own = unsafe { process.as_ref() };
     own.slot.store(TAKEN, Ordering::Relaxed);
     own.pid.store(pid, Ordering::Relaxed);
-    FORMER_PID.store(pid, Ordering::Relaxed);
     PROCESS.store(process.as_ptr(), Ordering::Relaxed);
     DATA_LEN.store(data_len, Ordering::Relaxed);
     // Release: publishes the words above. Pairs with the Acquire load in `ring`.
@@ -202,26 +201,31 @@ fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
         return caller_anew(ring, process, process.pid.load(Ordering::Relaxed));
     }
     if thread.guest != 0 {
-        let slot = slot_in(&thread.guest_slot, ring, thread.guest)?;
+        let slot = slot_in(&thread.guest_slot, ring, thread.guest, pid)?;
         return Caller::new(thread.guest, thread.guest, slot);
     }
     if thread.tid == 0 || thread.owner_before != pid {
         thread.tid = if seal() == Seal::Open { sys::gettid() } else { 0 };
         thread.owner_before = pid;
     }
-    let slot = slot_in(&process.slot, ring, pid)?;
+    let slot = slot_in(&process.slot, ring, pid, process.parent.load(Ordering::Relaxed))?;
     thread.owner = pid;
-    FORMER_PID.store(pid, Ordering::Relaxed);
     Caller::new(pid, thread.tid, slot)
 }
 
-/// A fork child's first call: makes the page and the thread block its own.
+/// The first call of a child that no hook of ours saw being forked.
 fn adopt(process: &Process, thread: &mut Thread) {
     // A forked child may make these calls wherever its parent could fork.
     let pid = sys::getpid();
     // A filter may deny this one: the thread that forked is the child's first, and has its number.
     let tid = Some(sys::gettid()).filter(|tid| *tid != 0).unwrap_or(pid);
+    become_child(process, thread, pid, tid, thread.owner_before);
+}
+
+/// Makes the page and the thread block the child's own.
+fn become_child(process: &Process, thread: &mut Thread, pid: u32, tid: u32, parent: u32) {
     *thread = Thread { tick: thread.tick, tid, owner_before: pid, ..fresh() };
+    process.parent.store(parent, Ordering::Relaxed);
     process.pid.store(pid, Ordering::Relaxed);
 }
 
@@ -246,31 +250,40 @@ pub fn known_pid() -> u32 {
     process().map_or(0, |process| process.pid.load(Ordering::Relaxed))
 }
 
-/// Says that this process is not `parent`, where the kernel could not (before Linux 4.14 a fork child's page is copied).
+/// Says that this process was just forked from `parent`, by the thread that is its only one now.
 ///
-/// A child that has told something by then (its pthread_atfork(3) handlers run inside fork) stays who it is.
-pub fn forget_parent(parent: u32) {
-    if let Some(process) = process()
-        && process.pid.load(Ordering::Relaxed) == parent
-    {
-        process.slot.store(NO_SLOT, Ordering::Relaxed);
-        process.pid.store(0, Ordering::Relaxed);
+/// A child that has told something by then (its pthread_atfork(3) handlers run inside fork) stays who it is. Before Linux
+/// 4.14 its page is a copy, and not empty.
+pub fn begin_child(parent: u32) {
+    let Some(process) = process() else { return };
+    // An exchange, and no load before it: an emptied page that is read first costs a fault to read and one to write.
+    match process.pid.compare_exchange(parent, 0, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => process.slot.store(NO_SLOT, Ordering::Relaxed),
+        Err(0) => {}
+        Err(_) => return,
     }
+    // Behind a filter we ask for nothing before there is something to tell.
+    if seal() != Seal::Open {
+        return;
+    }
+    let pid = sys::getpid();
+    // SAFETY: as in `caller`.
+    become_child(process, unsafe { &mut *thread() }, pid, pid, parent);
 }
 
 /// The slot that `place` holds for the process `pid`, taken where it holds none yet.
-fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32) -> Option<u8> {
+fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
     let held = place.load(Ordering::Relaxed);
     if held & TAKEN != 0 {
         return Some(held as u8);
     }
     place.compare_exchange(NO_SLOT, TAKING, Ordering::Relaxed, Ordering::Relaxed).ok()?;
-    let slot = take_slot(ring, pid);
+    let slot = take_slot(ring, pid, parent);
     place.store(slot.map_or(NO_SLOT, |slot| TAKEN | u32::from(slot)), Ordering::Relaxed);
     slot
 }
 
-fn take_slot(ring: Mapped, pid: u32) -> Option<u8> {
+fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
     for index in 1..=u8::MAX {
         let slot = ring.slot(index);
         // Acquire: pairs with the collector's Release store of 0, before which it has cleared the slot.
@@ -278,7 +291,7 @@ fn take_slot(ring: Mapped, pid: u32) -> Option<u8> {
         if taken.is_ok() {
             // A filter may deny it; the process that this one was forked from is its parent, if that lives.
             let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0);
-            slot.ppid.store(ppid.unwrap_or(FORMER_PID.load(Ordering::Relaxed)), Ordering::Relaxed);
+            slot.ppid.store(ppid.unwrap_or(parent), Ordering::Relaxed);
             slot.born_ns.store(now_ns(), Ordering::Relaxed);
             // Release: publishes the slot's other words to the collector.
             slot.pid.store(pid, Ordering::Release);

@@ -28,7 +28,7 @@ pub struct Row {
     pub fails: &'static str,
     /// The events it reports (`wire::events::Kind`, by name); none for one that is only counted or kept track of.
     pub events: &'static [wire::events::Kind],
-    /// How the wrapper stands in for it: `after`, `instead`, `jump`, `list`, `vfork`.
+    /// How the wrapper stands in for it: `after`, `instead`, `own`, `jump`, `list`, `vfork`.
     pub phase: &'static str,
     /// Its documentation, line by line.
     pub doc: &'static [&'static str],

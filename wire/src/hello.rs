@@ -26,8 +26,11 @@ pub const CONTAINER_VARIABLE: &[u8] = b"ECS_CONTAINER_METADATA_URI_V4";
 /// Longest value of [`CONTAINER_VARIABLE`] that is passed on; a longer one is none. The real ones have some 80 bytes.
 pub const MAX_CONTAINER: usize = 256;
 
+/// Longest hello of a process that sends a ring, in bytes.
+pub const MAX_SEEN_LEN: usize = MAX_CONTAINER + 128;
+
 /// Longest hello in bytes.
-pub const MAX_LEN: usize = 4096 + MAX_CONTAINER + 128;
+pub const MAX_LEN: usize = 4096 + MAX_SEEN_LEN;
 
 /// What a sensor says of its process when it attaches.
 #[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]

@@ -102,6 +102,7 @@ event is counted or kept track of only. How the wrapper stands in for the functi
 
 - `after`: calls the real function, then reports
 - `instead`: calls the real function itself, at the right moment
+- `own`: calls another function in its place (`execve` for `execv`)
 - `jump`: reports, then jumps to the real function, so that it sees its true caller
 - `list`: takes an unbounded argument list apart (the `execl` family)
 - `vfork`: returns twice
