@@ -100,7 +100,10 @@ impl Waiting {
     fn attach_to(&self, pid: i32) -> Ending {
         let mut command = Command::new(glassbox());
         command.args(["attach", &pid.to_string()]).env("GLASSBOX_SOCKET", self.scene.beside("collect.sock"));
-        child::run(command, b"")
+        let ending = child::run(command, b"");
+        let says_its_cost = ending.stderr.contains("stood for ") && ending.stderr.contains(" ms");
+        assert_eq!(ending.status == Status::Exited(0), says_its_cost, "{}", ending.stderr);
+        ending
     }
 
     /// Lets it go on to its end: how it ended, what files it left, and what was seen.

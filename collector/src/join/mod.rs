@@ -10,6 +10,7 @@ pub mod target;
 mod thread;
 
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use wire::hello::Joined;
 
@@ -24,10 +25,12 @@ pub fn attach(pid: u32) -> Result<(), Failure> {
     let name = Name::from_environment()?;
     let target = Target::examine(pid, &sensor_path::find()?)?;
     socket::ask_health(&name)?;
-    let joined = enter(&target, absolute(&name)?.as_bytes())?;
+    let (joined, stood) = enter(&target, absolute(&name)?.as_bytes())?;
     match joined {
         Joined::Seen => {
-            say(&format!("process {pid} ({}) is seen from now on", target.program()));
+            let program = target.program();
+            let stood_ms = stood.as_secs_f64() * 1e3;
+            say(&format!("process {pid} ({program}) is seen from now on; one thread of it stood for {stood_ms:.1} ms"));
             Ok(())
         }
         Joined::Already => Err(target.refusal("it has the sensor already; nothing is left to do")),
@@ -53,7 +56,7 @@ fn absolute(name: &Name) -> Result<std::ffi::OsString, Failure> {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn enter(target: &Target, socket: &[u8]) -> Result<Joined, Failure> {
+fn enter(target: &Target, socket: &[u8]) -> Result<(Joined, Duration), Failure> {
     use self::thread::Thread;
 
     let mut stopped = Thread::stop_one_of(target)?;
@@ -69,12 +72,14 @@ fn enter(target: &Target, socket: &[u8]) -> Result<Joined, Failure> {
             .refusal(&format!("its loader refuses the sensor ({reason}); start it with 'glassbox run'")));
     }
     let joined = stopped.call(target.entry()?, &[socket], 0)?;
-    Joined::from_number(joined & 0xffff_ffff).ok_or_else(|| {
+    let stood = stopped.go_on();
+    let joined = Joined::from_number(joined & 0xffff_ffff).ok_or_else(|| {
         target.refusal("the sensor there gave no answer that this glassbox knows; use the sensor beside it")
-    })
+    })?;
+    Ok((joined, stood))
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn enter(target: &Target, _socket: &[u8]) -> Result<Joined, Failure> {
+fn enter(target: &Target, _socket: &[u8]) -> Result<(Joined, Duration), Failure> {
     Err(target.refusal("this is known for x86_64 only; start it with 'glassbox run'"))
 }

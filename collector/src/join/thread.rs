@@ -60,6 +60,7 @@ pub struct Thread<'t> {
     extended: Vec<u8>,
     extended_kind: usize,
     signals: u64,
+    stands_since: Instant,
 }
 
 impl<'t> Thread<'t> {
@@ -83,7 +84,7 @@ impl<'t> Thread<'t> {
     }
 
     fn save(target: &'t Target, tracee: Tracee, registers: libc::user_regs_struct) -> Result<Self, Failure> {
-        let tid = tracee.tid;
+        let (tid, stands_since) = (tracee.tid, Instant::now());
         let fault = || target.refusal("its state cannot be read; start it with 'glassbox run'");
         let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", target.pid()));
         let memory = memory.map_err(|_| fault())?;
@@ -95,7 +96,7 @@ impl<'t> Thread<'t> {
         request(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut signals).cast()).ok_or_else(fault)?;
         // From here on the thread is given back whole, whatever happens.
         std::mem::forget(tracee);
-        let thread = Self { target, tid, memory, registers, extended, extended_kind, signals };
+        let thread = Self { target, tid, memory, registers, extended, extended_kind, signals, stands_since };
         // No handler of the program's runs in the middle; faults cannot be put off, and end the call.
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
         let mut blocked = !faults.iter().fold(0_u64, |bits, signal| bits | 1 << (signal - 1));
@@ -151,6 +152,13 @@ impl<'t> Thread<'t> {
                 Stop::Asked | Stop::Group | Stop::Call => {}
             }
         }
+    }
+
+    /// Lets it go on; gives how long it stood.
+    pub fn go_on(self) -> Duration {
+        let since = self.stands_since;
+        drop(self);
+        since.elapsed()
     }
 
     /// The string at `address` there.
