@@ -16,7 +16,7 @@ use crate::fail::Outcome;
 use crate::hook::{Call, Row};
 use crate::inline;
 use crate::pending::{self, Note, Outer};
-use crate::state::{self, Caller, Seal};
+use crate::state::{self, Block, Caller, Seal};
 use crate::sys;
 
 /// One call in so many that write a record is measured; a power of two.
@@ -29,23 +29,22 @@ type Record<'r> = Reservation<'r, Mapped>;
 
 /// A record's time and number, taken before the call that it tells of: what the call releases (a descriptor) may be
 /// somebody else's before it returns, and must not be told of first.
+#[derive(Clone, Copy)]
 pub struct Stamp {
     time_ns: u64,
     seq: u64,
     caller: Caller,
-    /// What a signal came between.
-    outer: Outer,
 }
 
-/// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, whatever the call returns: the number is
-/// used up.
+/// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, with the `outer` of here, whatever the
+/// call returns: the number is used up.
 #[inline(always)]
-pub fn stamp(ring: Mapped, caller: Caller, stack: usize) -> Stamp {
-    let note = Note::of_thread();
-    let outer = note.begin(ring, caller.slot, stack);
+pub fn stamp(ring: Mapped, thread: Block, caller: Caller, stack: usize, outer: &mut Outer) -> Stamp {
+    let note = Note::of(thread);
+    note.begin(ring, caller.slot, stack, outer);
     let seq = state::next(&ring.slot(caller.slot).seq);
     note.numbered();
-    Stamp { time_ns: state::now_ns(), seq, caller, outer }
+    Stamp { time_ns: state::now_ns(), seq, caller }
 }
 
 /// Reports a call that came back.
@@ -58,7 +57,8 @@ pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
 #[inline(always)]
 pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mapped, Caller)) {
     let Some(ring) = state::ring() else { return };
-    let caller = state::caller(ring);
+    let thread = Block::here();
+    let caller = thread.caller(ring);
     if let Some(caller) = caller {
         first(ring, caller);
     }
@@ -66,8 +66,9 @@ pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mappe
         return;
     }
     let Some(caller) = caller else { return ring.slot(0).lose(Loss::NoSlot) };
-    let stamp = stamp(ring, caller, pending::here());
-    write(ring, &stamp, call.row, Some(call.outcome), Flags::STAMPED, payload);
+    let mut outer = Outer::NONE;
+    let stamp = stamp(ring, thread, caller, pending::here(), &mut outer);
+    write(ring, thread, stamp, &outer, call.row, Some(call.outcome), Flags::STAMPED, payload);
 }
 
 /// Reports a call that is about to be made.
@@ -77,9 +78,9 @@ pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
 
 /// Reports a call under a stamp taken before it.
 #[inline(never)]
-pub fn stamped<P: Payload>(stamp: &Stamp, row: Row, outcome: Option<Outcome>, payload: &P) {
+pub fn stamped<P: Payload>(stamp: Stamp, outer: &Outer, row: Row, outcome: Option<Outcome>, payload: &P) {
     if let Some(ring) = state::ring() {
-        write(ring, stamp, row, outcome, Flags::STAMPED, payload);
+        write(ring, Block::here(), stamp, outer, row, outcome, Flags::STAMPED, payload);
     }
 }
 
@@ -159,35 +160,52 @@ fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
     if inline::is_told(row, payload.kind) {
         return;
     }
-    let Some(caller) = state::caller(ring) else { return ring.slot(0).lose(Loss::NoSlot) };
-    let stamp = stamp(ring, caller, pending::here());
-    write_erased(ring, &stamp, row, outcome, flags | Flags::STAMPED, payload);
+    let thread = Block::here();
+    let Some(caller) = thread.caller(ring) else { return ring.slot(0).lose(Loss::NoSlot) };
+    let mut outer = Outer::NONE;
+    let stamp = stamp(ring, thread, caller, pending::here(), &mut outer);
+    write_erased(ring, thread, stamp, &outer, row, outcome, flags | Flags::STAMPED, payload);
 }
 
 #[inline(never)]
 fn note(row: Row, payload: Erased<'_>) {
     let Some(ring) = state::ring() else { return };
-    let Some(caller) = state::caller(ring) else { return };
-    let outer = Note::of_thread().begin(ring, caller.slot, pending::here());
-    let stamp = Stamp { time_ns: state::now_ns(), seq: 0, caller, outer };
-    write_erased(ring, &stamp, row, None, 0, payload);
+    let thread = Block::here();
+    let Some(caller) = thread.caller(ring) else { return };
+    let mut outer = Outer::NONE;
+    Note::of(thread).begin(ring, caller.slot, pending::here(), &mut outer);
+    let stamp = Stamp { time_ns: state::now_ns(), seq: 0, caller };
+    write_erased(ring, thread, stamp, &outer, row, None, 0, payload);
 }
 
 #[inline(never)]
+#[allow(clippy::too_many_arguments)] // all that a record is made of
 fn write_erased(
     ring: Mapped,
-    stamp: &Stamp,
+    thread: Block,
+    stamp: Stamp,
+    outer: &Outer,
     row: Row,
     outcome: Option<Outcome>,
     flags: u8,
     payload: Erased<'_>,
 ) {
-    write(ring, stamp, row, outcome, flags, payload);
+    write(ring, thread, stamp, outer, row, outcome, flags, payload);
 }
 
 #[inline(always)]
-fn write(ring: Mapped, stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags: u8, payload: impl Content) {
-    let Stamp { time_ns, seq, caller, ref outer } = *stamp;
+#[allow(clippy::too_many_arguments)] // all that a record is made of
+fn write(
+    ring: Mapped,
+    thread: Block,
+    stamp: Stamp,
+    outer: &Outer,
+    row: Row,
+    outcome: Option<Outcome>,
+    flags: u8,
+    payload: impl Content,
+) {
+    let Stamp { time_ns, seq, caller } = stamp;
     let head = Head {
         time_ns,
         seq,
@@ -201,7 +219,7 @@ fn write(ring: Mapped, stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags:
         flags: flags | if outcome.is_some() { Flags::RETURNED } else { 0 },
     };
     let len = Head::LEN + payload.len();
-    let note = Note::of_thread();
+    let note = Note::of(thread);
     note.sized(len);
     match reserve_noting(&ring, caller.slot, len, |tail, step| note.step(tail, step)) {
         Ok(mut record) => {
@@ -226,7 +244,7 @@ fn write(ring: Mapped, stamp: &Stamp, row: Row, outcome: Option<Outcome>, flags:
             lose(ring, caller, flags, refused);
         }
     }
-    if time_ns != 0 && state::is_sampled(RECORDS_SAMPLED) {
+    if time_ns != 0 && thread.is_sampled(RECORDS_SAMPLED) {
         let cost = &ring.slot(caller.slot).record_cost;
         cost.ns.fetch_add(sys::now_ns().saturating_sub(time_ns), Ordering::Relaxed);
         cost.samples.fetch_add(1, Ordering::Relaxed);
@@ -272,8 +290,9 @@ pub fn count(fd: i32, ret: i64, way: Way) {
 #[inline(always)]
 pub fn count_often(fd: i32, ret: i64, way: Way) {
     let Some(ring) = state::ring() else { return };
-    let Some(caller) = state::caller(ring) else { return };
-    let is_sampled = state::is_sampled(COUNTS_SAMPLED) && state::seal() != Seal::Strict;
+    let thread = Block::here();
+    let Some(caller) = thread.caller(ring) else { return };
+    let is_sampled = thread.is_sampled(COUNTS_SAMPLED) && state::seal() != Seal::Strict;
     let began_ns = if is_sampled { sys::now_ns() } else { 0 };
     let slot = ring.slot(caller.slot);
     match (u64::try_from(ret), ring.fd(caller.slot, fd)) {

@@ -15,8 +15,9 @@ use crate::emit::{self, Stamp, Way};
 use crate::fail::{self, Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
 use crate::real::Real;
-use crate::state::{self, Caller, Seal};
-use crate::{capture, pending, stdio, sys};
+use crate::pending::{self, Outer};
+use crate::state::{self, Block, Caller, Seal};
+use crate::{capture, stdio, sys};
 
 /// Starts the counters of a descriptor that this process has just got.
 #[inline(always)]
@@ -325,27 +326,31 @@ pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: b
 struct Closing {
     closed: FdClosed,
     stamp: Option<Stamp>,
+    outer: Outer,
 }
 
 /// `stack` is where the frame of the function ends that calls the real one.
 #[inline(never)]
 fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
-    let unknown = Closing { closed: FdClosed { fd, counters: None }, stamp: None };
-    let Some(caller) = state::caller(ring) else { return unknown };
-    let Some(entry) = ring.fd(caller.slot, fd) else { return unknown };
+    let mut closing =
+        Closing { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE };
+    let thread = Block::here();
+    let Some(caller) = thread.caller(ring) else { return closing };
+    let Some(entry) = ring.fd(caller.slot, fd) else { return closing };
     let found = entry.close();
+    closing.closed.counters = Some(found.counters);
     // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
-    let stamp = found.is_of_interest().then(|| emit::stamp(ring, caller, stack));
-    Closing { closed: FdClosed { fd, counters: Some(found.counters) }, stamp }
+    if found.is_of_interest() {
+        closing.stamp = Some(emit::stamp(ring, thread, caller, stack, &mut closing.outer));
+    }
+    closing
 }
 
 impl Closing {
     fn report(&self, row: Row, outcome: Outcome) {
-        match &self.stamp {
-            Some(stamp) => emit::stamped(stamp, row, Some(outcome), &self.closed),
-            None if outcome.errno != libc::EBADF as u16 => {
-                emit::after(Call { row, outcome }, 0, &self.closed)
-            }
+        match self.stamp {
+            Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
             None => {}
         }
     }

@@ -13,6 +13,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use wire::ring::layout::{Loss, Mapped};
 use wire::ring::{Known, Memory, Step, give_up};
 
+use crate::state::Block;
 use crate::{arch, state};
 
 /// A note of a record that is being written; all zero while there is none.
@@ -77,11 +78,15 @@ impl Pending {
     }
 }
 
-/// What a thread was at when a signal came between; most often nothing, and then nothing is copied.
-#[derive(Clone, Copy)]
+/// What a thread was at when a signal came between; most often nothing. It stays in its place, for copies cost.
 pub struct Outer {
     is_there: bool,
     note: MaybeUninit<Pending>,
+}
+
+impl Outer {
+    /// Nothing.
+    pub const NONE: Self = Self { is_there: false, note: MaybeUninit::uninit() };
 }
 
 /// The stack of a function that calls this: for [`Note::begin`].
@@ -90,30 +95,27 @@ pub fn here() -> usize {
     arch::stack_pointer()
 }
 
-/// The calling thread's note. It is asked for once and handed on, but not over the real function, which may come back on
-/// another thread (coroutines).
+/// The calling thread's note.
 #[derive(Clone, Copy)]
 pub struct Note(*mut Pending);
 
 impl Note {
     /// Of the calling thread.
     #[inline(always)]
-    pub fn of_thread() -> Self {
-        Self(state::pending())
+    pub fn of(thread: Block) -> Self {
+        Self(thread.pending())
     }
 
-    /// A record is begun in `slot` by a function whose frame ends at `stack`. Gives what the thread was at when a signal
-    /// came between: for [`end`](Self::end).
+    /// A record is begun in `slot` by a function whose frame ends at `stack`. What the thread was at when a signal came
+    /// between goes to `outer`, which is [`Outer::NONE`]: for [`end`](Self::end).
     #[inline(always)]
-    pub fn begin(self, ring: Mapped, slot: u8, stack: usize) -> Outer {
-        let mut outer = Outer { is_there: false, note: MaybeUninit::uninit() };
+    pub fn begin(self, ring: Mapped, slot: u8, stack: usize, outer: &mut Outer) {
         // SAFETY: the block is this thread's alone.
         if unsafe { (*self.0).progress } != 0 {
             outer.is_there = self.interrupts(ring, stack, &mut outer.note);
         }
         // SAFETY: as above.
         unsafe { (*self.0).progress = Begun::new(stack, slot).0 };
-        outer
     }
 
     /// Whether the record that this thread is at goes on afterwards; then it is put into `outer`, else it is given up.

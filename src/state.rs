@@ -111,13 +111,17 @@ const TAKEN: u32 = 1 << u8::BITS;
 #[cfg(not(test))]
 #[inline(always)]
 fn thread() -> *mut Thread {
-    arch::thread_block().map_or_else(foreign, NonNull::as_ptr).cast()
+    match arch::thread_block() {
+        Some(block) => block.as_ptr().cast(),
+        None => foreign().cast(),
+    }
 }
 
 /// The block of threads whose thread-local storage is not libc's. They share it: one of them at a time is known to exist, a
 /// child for which its parent waits (vfork with `CLONE_SETTLS`).
 #[cfg(not(test))]
 #[cold]
+#[inline(never)]
 fn foreign() -> *mut u8 {
     static BLOCK: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
     BLOCK.as_ptr().cast_mut().cast()
@@ -175,20 +179,55 @@ fn process() -> Option<&'static Process> {
     unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
 }
 
-/// Who is calling. `None` for a child that finds every slot taken; it looks again at its next call.
+/// The calling thread's block. It is asked for once and handed on, but not over the real function, which may come back on
+/// another thread (coroutines).
+#[derive(Clone, Copy)]
+pub struct Block(*mut Thread);
+
+impl Block {
+    /// Of the calling thread.
+    #[inline(always)]
+    pub fn here() -> Self {
+        Self(thread())
+    }
+
+    /// Who is calling. `None` for a child that finds every slot taken; it looks again at its next call.
+    #[inline(always)]
+    pub fn caller(self, ring: Mapped) -> Option<Caller> {
+        let process = process()?;
+        // SAFETY: the block is this thread's alone, and begins with `owner` and `tid` (this is a little-endian world); a
+        // signal handler that interrupts writes whole words of the same values.
+        let ids = unsafe { self.0.cast::<u64>().read() };
+        let pid = process.pid.load(Ordering::Relaxed);
+        // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new process.
+        if ids as u32 == pid && pid != 0 {
+            let slot = process.slot.load(Ordering::Relaxed) as u8;
+            return NonZeroU64::new(ids).map(|ids| Caller { ids, slot });
+        }
+        caller_anew(ring, process, pid)
+    }
+
+    /// The note of the record that the thread is at.
+    #[inline(always)]
+    pub fn pending(self) -> *mut Pending {
+        // SAFETY: as in `caller`; no reference is made.
+        unsafe { &raw mut (*self.0).pending }
+    }
+
+    /// Counts a hooked call of the thread. True for one in `every` (a power of two), which is to be measured.
+    #[inline(always)]
+    pub fn is_sampled(self, every: u32) -> bool {
+        // SAFETY: as in `caller`.
+        let thread = unsafe { &mut *self.0 };
+        thread.tick = thread.tick.wrapping_add(1);
+        thread.tick & (every - 1) == 0
+    }
+}
+
+/// Who is calling; see [`Block::caller`].
 #[inline(always)]
 pub fn caller(ring: Mapped) -> Option<Caller> {
-    let process = process()?;
-    // SAFETY: the block is this thread's alone, and begins with `owner` and `tid` (this is a little-endian world); a signal
-    // handler that interrupts writes whole words of the same values.
-    let ids = unsafe { thread().cast::<u64>().read() };
-    let pid = process.pid.load(Ordering::Relaxed);
-    // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new process.
-    if ids as u32 == pid && pid != 0 {
-        let slot = process.slot.load(Ordering::Relaxed) as u8;
-        return NonZeroU64::new(ids).map(|ids| Caller { ids, slot });
-    }
-    caller_anew(ring, process, pid)
+    Block::here().caller(ring)
 }
 
 #[cold]
@@ -358,13 +397,6 @@ pub fn drop_scratch() {
     unsafe { (*thread()).scratch = 0 };
 }
 
-/// This thread's note of the record that it is at.
-#[inline(always)]
-pub fn pending() -> *mut Pending {
-    // SAFETY: as in `caller`; no reference is made.
-    unsafe { &raw mut (*thread()).pending }
-}
-
 /// The kinds of events that the wrappers tell that this thread is in, as [`crate::inline::kinds`] gives them.
 #[inline(always)]
 pub fn telling() -> u32 {
@@ -377,15 +409,6 @@ pub fn telling() -> u32 {
 pub fn set_telling(kinds: u32) {
     // SAFETY: as in `caller`.
     unsafe { (*thread()).telling = kinds };
-}
-
-/// Counts a hooked call of this thread. True for one in `every` (a power of two), which is to be measured.
-#[inline(always)]
-pub fn is_sampled(every: u32) -> bool {
-    // SAFETY: as in `caller`.
-    let thread = unsafe { &mut *thread() };
-    thread.tick = thread.tick.wrapping_add(1);
-    thread.tick & (every - 1) == 0
 }
 
 /// Takes the address of glibc's `__libc_single_threaded` (since 2.32; <sys/single_threaded.h>).

@@ -22,15 +22,16 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 macro_rules! call {
     ($number:ident $(, $argument:expr)*) => {{
-        let mut arguments = [0usize; 6];
-        let given = [$($argument as usize),*];
-        let mut places = arguments.iter_mut();
-        for argument in given {
-            if let Some(place) = places.next() { *place = argument; }
-        }
         // SAFETY: the module's argument: every pointer comes from a reference that lives until the call returns.
-        check(unsafe { syscall6(libc::$number as usize, arguments) })
+        check(unsafe { syscall6(libc::$number as usize, six([$($argument as usize),*])) })
     }};
+}
+
+/// Written out: in a library built for size a loop stays one, in each of the calls.
+#[inline(always)]
+fn six<const N: usize>(given: [usize; N]) -> [usize; 6] {
+    let at = |index: usize| given.get(index).copied().unwrap_or(0);
+    [at(0), at(1), at(2), at(3), at(4), at(5)]
 }
 
 #[inline(always)]

@@ -74,7 +74,8 @@ pub fn thread_block() -> Option<NonNull<u8>> {
             options(nostack, pure, readonly, preserves_flags),
         );
     }
-    if storage == 0 { None } else { NonNull::new(storage.wrapping_add_signed(block) as *mut u8) }
+    // SAFETY: the block lies some bytes below the storage's first word, and nothing lies at 0.
+    (storage != 0).then(|| unsafe { NonNull::new_unchecked(storage.wrapping_add_signed(block) as *mut u8) })
 }
 
 #[cfg(not(test))]

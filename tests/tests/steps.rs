@@ -1,0 +1,91 @@
+//! What the sensor adds to the commonest calls, in instructions: counted one by one (ptrace(2), `PTRACE_SINGLESTEP`), and so
+//! the same on every machine and under any load. The times are the benches' (`cargo xtask bench event`); this tells, with
+//! every change, that a call has become longer.
+#![cfg(target_arch = "x86_64")]
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use glassbox_tests::victim::{Libc, compiled};
+use glassbox_tests::{Collector, Scene};
+
+/// What happened to the tracee at its last stop.
+#[derive(PartialEq)]
+enum Stop {
+    Breakpoint,
+    Step,
+    Over,
+}
+
+fn resumed(pid: i32, request: libc::c_uint) -> Stop {
+    let mut status = 0;
+    // SAFETY: a tracee that stands; the buffers live until the calls return.
+    unsafe {
+        assert_eq!(0, libc::ptrace(request, pid, 0, 0), "{}", std::io::Error::last_os_error());
+        assert_eq!(pid, libc::waitpid(pid, &raw mut status, 0));
+        if libc::WIFEXITED(status) {
+            assert_eq!(0, libc::WEXITSTATUS(status));
+            return Stop::Over;
+        }
+        assert!(libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGTRAP, "status {status:x}");
+        let mut why = std::mem::zeroed::<libc::siginfo_t>();
+        assert_eq!(0, libc::ptrace(libc::PTRACE_GETSIGINFO, pid, 0, &raw mut why));
+        // An int3 comes from the kernel, a step from the trap flag (<asm-generic/siginfo.h>).
+        if why.si_code == 0x80 { Stop::Breakpoint } else { Stop::Step }
+    }
+}
+
+/// Instructions of each call between the victim's breakpoints; the fewest, since one call in some is measured.
+fn fewest(mut command: Command) -> u64 {
+    command.stdout(Stdio::null());
+    // SAFETY: ptrace is a system call, and no more happens between fork and exec.
+    unsafe {
+        command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        })
+    };
+    let mut child = command.spawn().expect("the victim starts");
+    let pid = child.id() as i32;
+    let mut status = 0;
+    // SAFETY: as above. It stands where its exec ended.
+    unsafe { assert_eq!(pid, libc::waitpid(pid, &raw mut status, 0)) };
+    let mut counts = Vec::new();
+    while resumed(pid, libc::PTRACE_CONT) == Stop::Breakpoint {
+        let mut count = 0;
+        while resumed(pid, libc::PTRACE_SINGLESTEP) == Stop::Step {
+            count += 1;
+        }
+        counts.push(count);
+    }
+    // It was waited for above.
+    drop(child.try_wait());
+    assert_eq!(12, counts.len());
+    counts.into_iter().min().expect("there are twelve")
+}
+
+/// What the sensor adds to one call.
+fn added(call: &str) -> u64 {
+    let scene = Scene::with(compiled("steps", Libc::Glibc), &[call]);
+    scene.clean();
+    let bare = fewest(scene.bare_command());
+    let collector = Collector::start(&scene.beside("collect.sock"), &["-o", "jsonl:/dev/null"]);
+    let mut command = scene.bare_command();
+    collector.preload(&mut command);
+    let watched = fewest(command);
+    drop(collector.stop());
+    println!("{call}: {bare} bare, {watched} under the sensor");
+    watched - bare
+}
+
+#[test]
+fn a_call_that_makes_an_event_is_no_longer_than_it_was() {
+    assert!(added("open") <= 9999);
+    assert!(added("close") <= 9999);
+}
+
+#[test]
+fn a_call_that_only_counts_is_no_longer_than_it_was() {
+    assert!(added("read") <= 9999);
+    assert!(added("write") <= 9999);
+}
