@@ -14,8 +14,8 @@ use wire::ring::layout::Mapped;
 use crate::emit::{self, Stamp, Way};
 use crate::fail::{self, Fails, MinusOne, Outcome};
 use crate::hook::{Call, Row};
-use crate::real::Real;
 use crate::pending::{self, Outer};
+use crate::real::Real;
 use crate::state::{self, Block, Caller, Seal};
 use crate::{capture, stdio, sys};
 
@@ -332,8 +332,7 @@ struct Closing {
 /// `stack` is where the frame of the function ends that calls the real one.
 #[inline(never)]
 fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
-    let mut closing =
-        Closing { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE };
+    let mut closing = Closing { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE };
     let thread = Block::here();
     let Some(caller) = thread.caller(ring) else { return closing };
     let Some(entry) = ring.fd(caller.slot, fd) else { return closing };
@@ -350,7 +349,9 @@ impl Closing {
     fn report(&self, row: Row, outcome: Outcome) {
         match self.stamp {
             Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
-            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => {
+                emit::after(Call { row, outcome }, 0, &self.closed)
+            }
             None => {}
         }
     }

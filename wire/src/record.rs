@@ -4,6 +4,8 @@
 
 use bincode::Decode;
 
+use crate::codec::{Encode, Sink};
+
 /// The head of a record, 40 bytes on the wire, followed by the payload that `kind` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Decode)]
 pub struct Head {
@@ -30,7 +32,23 @@ pub struct Head {
     pub flags: u8,
 }
 
-crate::encode_by_fields! { Head { time_ns, seq, ret, pid, tid, kind, call, errno, via, flags } }
+impl Encode for Head {
+    /// In one piece, so that its fields are not each held against the end of the sink.
+    #[inline(always)]
+    fn encode(&self, sink: &mut impl Sink) -> bool {
+        let mut bytes = [0; Self::LEN];
+        bytes[0..8].copy_from_slice(&self.time_ns.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.seq.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.ret.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.pid.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.tid.to_le_bytes());
+        bytes[32..34].copy_from_slice(&self.kind.to_le_bytes());
+        bytes[34..36].copy_from_slice(&self.call.to_le_bytes());
+        bytes[36..38].copy_from_slice(&self.errno.to_le_bytes());
+        bytes[38..40].copy_from_slice(&[self.via, self.flags]);
+        sink.put(&bytes)
+    }
+}
 
 impl Head {
     /// Bytes of a head on the wire.
