@@ -199,6 +199,28 @@ fn a_full_disk_under_one_output_is_said_and_harms_neither_program_nor_other_outp
 }
 
 #[test]
+fn a_file_that_fills_up_ends_with_a_whole_line() {
+    let scene = Scene::of("sudden_end", &["return", "1"]);
+    scene.clean();
+    let events = scene.beside("events.jsonl");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 20; exec \"$@\"", "sh"]).arg(glassbox_tests::glassbox());
+    command.arg("run").arg("-o").arg(format!("jsonl:{}", events.display()));
+    command.args(["--", "sh", "-c", "for i in $(seq 200); do /bin/true; done"]);
+
+    let ending = child::run(command, b"");
+
+    let text = fs::read_to_string(&events).unwrap();
+    assert!(ending.stderr.contains("File too large"), "it did not fill up: {}", ending.stderr);
+    assert!(
+        text.ends_with("}\n") && text.len() > 9000,
+        "{} bytes, ... {:?}",
+        text.len(),
+        text.lines().last()
+    );
+}
+
+#[test]
 fn a_full_disk_under_a_recording_is_said() {
     let scene = Scene::of("sudden_end", &["return", "500"]);
     scene.clean();

@@ -16,7 +16,7 @@ mod summary;
 mod text;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -166,7 +166,9 @@ impl Outlets {
         let most_bytes = QUEUE_BYTES / outputs.len().max(1);
         let mut outlets = Vec::with_capacity(opened.len());
         for (output, sink, file) in opened {
-            outlets.push(Outlet::start(name(output), sink, file, backlog, most_bytes, spare_tx.clone())?);
+            let has_lines = matches!(output.format, Format::Jsonl | Format::Human);
+            let writer = Writer { name: name(output), file, has_lines, outcome: Written::default() };
+            outlets.push(Outlet::start(sink, writer, backlog, most_bytes, spare_tx.clone())?);
         }
         Ok(Self { outlets, backlog, spare_rx })
     }
@@ -234,9 +236,8 @@ impl Outlets {
 
 impl Outlet {
     fn start(
-        name: String,
         sink: Box<dyn Sink>,
-        file: File,
+        writer: Writer,
         backlog: Backlog,
         most_bytes: usize,
         spare_tx: Sender<Batch>,
@@ -245,8 +246,7 @@ impl Outlet {
             Backlog::Drop => QUEUE_BATCHES,
             Backlog::Wait => WAITING_BATCHES,
         });
-        let queue = Arc::new(Queue::default());
-        let writer = Writer { name: name.clone(), file, outcome: Written::default() };
+        let (queue, name) = (Arc::new(Queue::default()), writer.name.clone());
         let shared = Arc::clone(&queue);
         let thread = thread::Builder::new()
             .name(name.chars().take(15).collect())
@@ -371,6 +371,8 @@ fn recycle(batch: Arc<Batch>, spare_tx: &Sender<Batch>) {
 struct Writer {
     name: String,
     file: File,
+    /// Whether each line stands for itself.
+    has_lines: bool,
     outcome: Written,
 }
 
@@ -383,8 +385,11 @@ impl Writer {
     fn write(&mut self, text: &mut Vec<u8>, events: &mut u64) {
         let events = std::mem::take(events);
         if self.is_open()
-            && let Err(error) = write_all(&mut self.file, text)
+            && let Err((written, error)) = write_all(&mut self.file, text)
         {
+            if self.has_lines {
+                cut_to_line(&self.file, text.get(..written).unwrap_or_default());
+            }
             let error = bare(&error);
             say(&format!("cannot write {}: {error}; events after this are not in it", self.name));
             self.outcome.error = Some(error);
@@ -399,21 +404,33 @@ impl Writer {
 }
 
 /// As `Write::write_all`, but waits where the descriptor does not block: a terminal or pipe that is shared with a
-/// program which made it so.
-fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+/// program which made it so. An error comes with how much was written before it.
+fn write_all(file: &mut File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+            Ok(written) => done += written,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // Whatever poll says, the next write says it better.
                 let _ = poll(&mut [PollFd::new(&file.as_fd(), PollFlags::OUT)], None);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err((done, error)),
         }
     }
     Ok(())
+}
+
+/// Takes the beginning of a line off the end of a file that `written` went to: half a line is none to whoever reads it.
+fn cut_to_line(file: &File, written: &[u8]) {
+    let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let begun = (written.len() - whole) as u64;
+    let (Ok(metadata), Ok(at)) = (file.metadata(), (&*file).stream_position()) else { return };
+    // Nobody else may have written behind us; and what cannot be cut stays as it is.
+    if begun > 0 && metadata.is_file() && metadata.len() == at {
+        let _ = file.set_len(at - begun);
+    }
 }
 
 /// The message without the number that std adds.
