@@ -14,7 +14,7 @@ use crate::environ::{self, Loan};
 use crate::fail::{ErrorNumber, Fails, MinusOne, Null, Outcome, set_errno};
 use crate::hook::{Call, Row};
 use crate::probe::Probe;
-use crate::real::Real;
+use crate::real::{self, Real};
 use crate::{capture, fds, state, sys};
 
 type Strings = *const *const c_char;
@@ -213,16 +213,17 @@ pub unsafe fn spawn(
     ret
 }
 
-/// system(3). Without a command it only asks whether there is a shell.
+/// system(3). Without a command it asks whether there is a shell: glibc runs one to find out, musl knows.
 ///
 /// # Safety
 /// `command` is null or a C string.
 pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_int) -> c_int {
-    if state::ring().is_none() || command.is_null() {
+    let is_asking = command.is_null();
+    if state::ring().is_none() || is_asking && real::global(c"gnu_get_libc_version").is_none() {
         return real();
     }
     // SAFETY: the caller's promise.
-    unsafe { tell_shell(row, command) };
+    unsafe { tell_shell(row, if is_asking { c"exit 0".as_ptr() } else { command }) };
     let loan = Loan::begin();
     let ret = real();
     loan.end();

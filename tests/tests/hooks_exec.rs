@@ -1,6 +1,6 @@
 //! Processes: every image, exec, fork and end is reported, and no environment loses the sensor.
 
-use glassbox_tests::events::{Events, Expect};
+use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
 use glassbox_tests::victim::victim;
 
@@ -23,7 +23,7 @@ const CALLS: &[&str] = &[
 ];
 
 /// The `process.start` of the victim's child.
-fn child_start(events: &Events) -> Option<&glassbox_tests::Event> {
+fn child_start(events: &Events) -> Option<&Event> {
     events.named("process.start").find(|start| start.list("argv").get(1) == Some(&"child"))
 }
 
@@ -436,6 +436,10 @@ fn system_and_popen_report_exec_fork_and_the_shells_image() {
     let shells =
         seen.named("process.start").filter(|start| start.list("argv").first() == Some(&"sh")).count();
     assert!(shells >= 12, "{shells} shells\n{}", seen.outline());
+    // Asked whether there is a shell, glibc runs one.
+    let asks = |event: &&Event| event.list("argv") == ["sh", "-c", "exit 0"];
+    let [execs, starts] = ["process.exec", "process.start"].map(|name| seen.named(name).filter(asks).count());
+    assert_eq!([1, 1], [execs, starts], "{}", seen.outline());
 }
 
 #[test]
