@@ -68,7 +68,8 @@ pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mappe
     let Some(caller) = caller else { return ring.slot(0).lose(Loss::NoSlot) };
     let mut outer = Outer::NONE;
     let stamp = stamp(ring, thread, caller, pending::here(), &mut outer);
-    write(ring, thread, stamp, &outer, call.row, Some(call.outcome), Flags::STAMPED, payload);
+    let told = Told { row: call.row, outcome: Some(call.outcome), flags: Flags::STAMPED };
+    write(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
 }
 
 /// Reports a call that is about to be made.
@@ -80,7 +81,8 @@ pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
 #[inline(never)]
 pub fn stamped<P: Payload>(stamp: Stamp, outer: &Outer, row: Row, outcome: Option<Outcome>, payload: &P) {
     if let Some(ring) = state::ring() {
-        write(ring, Block::here(), stamp, outer, row, outcome, Flags::STAMPED, payload);
+        let told = Told { row, outcome, flags: Flags::STAMPED };
+        write(&Pen { ring, thread: Block::here(), stamp, outer }, told, payload);
     }
 }
 
@@ -164,7 +166,8 @@ fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
     let Some(caller) = thread.caller(ring) else { return ring.slot(0).lose(Loss::NoSlot) };
     let mut outer = Outer::NONE;
     let stamp = stamp(ring, thread, caller, pending::here(), &mut outer);
-    write_erased(ring, thread, stamp, &outer, row, outcome, flags | Flags::STAMPED, payload);
+    let told = Told { row, outcome, flags: flags | Flags::STAMPED };
+    write_erased(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
 }
 
 #[inline(never)]
@@ -175,37 +178,35 @@ fn note(row: Row, payload: Erased<'_>) {
     let mut outer = Outer::NONE;
     Note::of(thread).begin(ring, caller.slot, pending::here(), &mut outer);
     let stamp = Stamp { time_ns: state::now_ns(), seq: 0, caller };
-    write_erased(ring, thread, stamp, &outer, row, None, 0, payload);
+    let told = Told { row, outcome: None, flags: 0 };
+    write_erased(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
+}
+
+/// What a record is written with.
+struct Pen<'o> {
+    ring: Mapped,
+    thread: Block,
+    stamp: Stamp,
+    outer: &'o Outer,
+}
+
+/// The call that a record tells of.
+#[derive(Clone, Copy)]
+struct Told {
+    row: Row,
+    outcome: Option<Outcome>,
+    flags: u8,
 }
 
 #[inline(never)]
-#[allow(clippy::too_many_arguments)] // all that a record is made of
-fn write_erased(
-    ring: Mapped,
-    thread: Block,
-    stamp: Stamp,
-    outer: &Outer,
-    row: Row,
-    outcome: Option<Outcome>,
-    flags: u8,
-    payload: Erased<'_>,
-) {
-    write(ring, thread, stamp, outer, row, outcome, flags, payload);
+fn write_erased(pen: &Pen<'_>, told: Told, payload: Erased<'_>) {
+    write(pen, told, payload);
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // all that a record is made of
-fn write(
-    ring: Mapped,
-    thread: Block,
-    stamp: Stamp,
-    outer: &Outer,
-    row: Row,
-    outcome: Option<Outcome>,
-    flags: u8,
-    payload: impl Content,
-) {
-    let Stamp { time_ns, seq, caller } = stamp;
+fn write(pen: &Pen<'_>, told: Told, payload: impl Content) {
+    let Pen { ring, thread, stamp: Stamp { time_ns, seq, caller }, outer } = *pen;
+    let Told { row, outcome, flags } = told;
     let head = Head {
         time_ns,
         seq,
