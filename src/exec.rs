@@ -14,20 +14,19 @@ use crate::environ::{self, Loan};
 use crate::fail::{ErrorNumber, Fails, MinusOne, Null, Outcome, set_errno};
 use crate::hook::{Call, Row};
 use crate::probe::Probe;
-use crate::real::{self, Real};
+use crate::real;
 use crate::{capture, fds, state, sys};
 
 type Strings = *const *const c_char;
 type Execve = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;
 
-static EXECVE: Real = Real::new();
-static EXECVPE: Real = Real::new();
+use crate::table::exec::{execve, execvpe};
 
 /// Looks up what most children call first, for all of them that are forked from here on: in each of them it would cost the
 /// copy of a page, and some more.
 pub fn look_up() {
-    EXECVE.get(c"execve");
-    EXECVPE.get(c"execvpe");
+    execve::REAL.get(c"execve");
+    execvpe::REAL.get(c"execvpe");
 }
 
 fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environment: Strings) -> c_int {
@@ -87,7 +86,10 @@ pub unsafe fn exec_with(
     environment: Strings,
     find: Find,
 ) -> c_int {
-    let real = if find == Find::Search { EXECVPE.get(c"execvpe") } else { EXECVE.get(c"execve") };
+    let real = match find {
+        Find::Path => execve::REAL.get(c"execve"),
+        Find::Search => execvpe::REAL.get(c"execvpe"),
+    };
     // SAFETY: the caller's promise.
     unsafe {
         reported(row, AT_FDCWD, path, argv, find, || {

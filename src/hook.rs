@@ -154,8 +154,9 @@ macro_rules! families {
 macro_rules! row {
     ($module:ident () $events:tt $rest:tt) => {};
     ($module:ident ($symbol:literal $(, $more:literal)*) $events:tt $rest:tt) => {
+        /// The wrapper of one symbol.
         #[allow(non_snake_case)] // named after the C function
-        mod $module {
+        pub mod $module {
             #[allow(unused_imports)]
             use super::*;
             $crate::wrapper! { $symbol, $events, $rest }
@@ -168,7 +169,8 @@ macro_rules! row {
 #[macro_export]
 macro_rules! wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
@@ -192,7 +194,8 @@ macro_rules! wrapper {
         } }
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
@@ -211,7 +214,8 @@ macro_rules! wrapper {
         } }
     };
     ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let outer = $crate::inline::begin_call($call, TELLS);
@@ -226,7 +230,8 @@ macro_rules! wrapper {
         $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { if $crate::state::ring().is_some() { $body; } None } } }
     };
     ($symbol:literal, $events:tt, { answer, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::hook::Row, $($argument: $type),*) -> $crate::hook::Onward<$ret> {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
@@ -261,7 +266,8 @@ macro_rules! wrapper {
     };
     ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
      |$call:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         const TELLS: u32 = $crate::told! { $symbol $events };
         #[inline(always)]
         unsafe fn body($call: $crate::hook::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
@@ -288,7 +294,8 @@ macro_rules! wrapper {
         $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
     ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
-        static REAL: $crate::real::Real = $crate::real::Real::new();
+        /// The next definition.
+        pub static REAL: $crate::real::Real = $crate::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::hook::Row, $pid: isize) -> $ret {
             #[allow(unused_unsafe)] // as for `after`

@@ -13,8 +13,8 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use wire::ring::layout::{Loss, Mapped};
 use wire::ring::{Known, Memory, Step, give_up};
 
-use crate::state::Block;
-use crate::{arch, state};
+use crate::state::{Block, Seal};
+use crate::{arch, state, sys};
 
 /// A note of a record that is being written; all zero while there is none.
 ///
@@ -121,14 +121,15 @@ impl Note {
     /// Whether the record that this thread is at goes on afterwards; then it is put into `outer`, else it is given up.
     ///
     /// A record that was begun further down the stack than the new one is one that a handler jumped away from. A handler
-    /// on a stack of its own is too far away to be taken for that.
+    /// on a stack of its own is too far away to be taken for that, or the kernel knows that stack.
     #[cold]
     #[inline(never)]
     fn interrupts(self, ring: Mapped, stack: usize, outer: &mut MaybeUninit<Pending>) -> bool {
         const NEAR: usize = 64 * 1024;
         // SAFETY: as in `begin`.
         let found = unsafe { *self.0 };
-        if stack.wrapping_sub(found.begun().stack()) < NEAR {
+        let began = found.begun().stack();
+        if stack.wrapping_sub(began) < NEAR && !is_apart(stack, began) {
             self.abandon(ring, found);
             return false;
         }
@@ -201,4 +202,15 @@ impl Note {
             ring.slot(slot).lose(Loss::Abandoned);
         }
     }
+}
+
+/// Whether `stack` lies on the stack that this thread has for signal handlers, and `other` does not. Behind a filter nobody
+/// asks.
+fn is_apart(stack: usize, other: usize) -> bool {
+    let Some((lowest, len)) = (state::seal() == Seal::Open).then(sys::signal_stack).and_then(Result::ok)
+    else {
+        return false;
+    };
+    let holds = |place: usize| place.wrapping_sub(lowest) < len;
+    holds(stack) && !holds(other)
 }

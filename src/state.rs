@@ -252,13 +252,15 @@ fn caller_anew(ring: Mapped, process: &Process, pid: u32) -> Option<Caller> {
     Caller::new(pid, thread.tid, slot)
 }
 
-/// The first call of a child that no hook of ours saw being forked.
+/// The first call of a child that [`begin_child`] did not make known.
 fn adopt(process: &Process, thread: &mut Thread) {
     // A forked child may make these calls wherever its parent could fork.
     let pid = sys::getpid();
     // A filter may deny this one: the thread that forked is the child's first, and has its number.
     let tid = Some(sys::gettid()).filter(|tid| *tid != 0).unwrap_or(pid);
-    become_child(process, thread, pid, tid, thread.owner_before);
+    // As `begin_child` has noted it, or as the copy of the parent's block says.
+    let noted = Some(process.parent.load(Ordering::Relaxed)).filter(|parent| *parent != 0);
+    become_child(process, thread, pid, tid, noted.unwrap_or(thread.owner_before));
 }
 
 /// Makes the page and the thread block the child's own.
@@ -303,6 +305,7 @@ pub fn begin_child(parent: u32) {
     }
     // Behind a filter we ask for nothing before there is something to tell.
     if seal() != Seal::Open {
+        process.parent.store(parent, Ordering::Relaxed);
         return;
     }
     let pid = sys::getpid();

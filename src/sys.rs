@@ -119,6 +119,15 @@ pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8]> {
     buffer.get(..len.saturating_sub(1)).ok_or(Errno(libc::ERANGE))
 }
 
+/// The alternate stack of signal handlers of this thread, while it is there (sigaltstack(2)): from its lowest byte, so many.
+pub fn signal_stack() -> Result<(usize, usize)> {
+    // `stack_t`: address, flags, size.
+    let mut words = [0usize; 3];
+    call!(SYS_sigaltstack, 0, words.as_mut_ptr())?;
+    let [lowest, _, len] = words;
+    Ok((lowest, len))
+}
+
 /// faccessat(2) with X_OK for the current directory's names.
 pub fn is_executable(path: &CStr) -> bool {
     call!(SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::X_OK).is_ok()

@@ -1,8 +1,9 @@
 /* signal_open: a timer's handler opens files at a high rate while the main program opens others.
  * Trap: deadlock in a Once or a mutex, a guard that drops the handler's events, or a half-written record
  * (libdatadog#2023; std's OnceLock hangs on re-entry, measured).
- * Usage: signal_open {return|jump}: the handler returns, or leaves by siglongjmp in the middle of whatever ran.
- * run: return | jump
+ * Usage: signal_open {return|jump|apart}: the handler returns, or leaves by siglongjmp in the middle of whatever ran, or
+ * returns from a stack of its own that lies above the one that it interrupted, near by.
+ * run: return | jump | apart
  * differs: count-of-
  */
 #include "victim.h"
@@ -28,6 +29,11 @@ int main(int argc, char **argv) {
     int jump = !strcmp(argv[1], "jump");
     volatile long opened = 0, failed = 0;
     struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
+    char own[32768];
+    if (!strcmp(argv[1], "apart")) {
+        MUST(sigaltstack(&(stack_t){.ss_sp = own, .ss_size = sizeof own}, NULL) == 0);
+        action.sa_flags |= SA_ONSTACK;
+    }
     struct itimerval often = {{0, 200}, {0, 200}}, never = {0};
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);

@@ -326,12 +326,15 @@ fn opens_right_before_any_sudden_end_are_reported() {
 
 #[test]
 fn opens_of_a_handler_and_of_what_it_interrupts_are_all_reported() {
-    let outcome = sensed("signal_open", &["return"]);
+    for stack in ["return", "apart"] {
+        let outcome = sensed("signal_open", &[stack]);
 
-    let mut counts = outcome.file("count-of-opens").split(' ').map(|count| count.parse::<usize>().unwrap());
-    let (by_main, by_handler) = (counts.next().unwrap(), counts.next().unwrap());
-    assert_eq!(by_main, outcome.events.opens("by-main").len());
-    assert_eq!(by_handler, outcome.events.opens("by-the-handler").len());
+        let mut counts =
+            outcome.file("count-of-opens").split(' ').map(|count| count.parse::<usize>().unwrap());
+        let (by_main, by_handler) = (counts.next().unwrap(), counts.next().unwrap());
+        assert_eq!(by_main, outcome.events.opens("by-main").len(), "{stack}");
+        assert_eq!(by_handler, outcome.events.opens("by-the-handler").len(), "{stack}");
+    }
 }
 
 #[test]

@@ -430,8 +430,12 @@ fn wait_status(
     match (zombie, reaped) {
         _ if is_sure => Status { value: told, is_final: true },
         (Some(status), _) => known(status),
-        // Linux says 0, once in some thousands, where the first thread was gone before another ended them all (seen in 6.18).
-        (None, Some(0)) => known(told.or(announced).unwrap_or(0)),
+        // Linux says 0, once in some thousands, where the first thread was gone before another ended them all (seen in
+        // 6.18). A process that announced another end is asked for elsewhere first.
+        (None, Some(0)) => {
+            let value = told.or(announced).unwrap_or(0);
+            Status { value: Some(value), is_final: told.is_some() || value == 0 }
+        }
         (None, Some(status)) => known(status),
         (None, None) => told.map_or(Status { value: announced, is_final: false }, known),
     }
@@ -474,7 +478,7 @@ mod tests {
         assert_eq!((Some(9), true), of(Some(0), Some(0), told(9, true), Some(7)));
         assert_eq!((Some(9), true), of(None, Some(9), told(1 << 8, false), Some(7)));
         assert_eq!((Some(9), true), of(Some(9), None, told(1 << 8, false), Some(7)));
-        assert_eq!((Some(7 << 8), true), of(Some(0), None, None, Some(7)));
+        assert_eq!((Some(7 << 8), false), of(Some(0), None, None, Some(7)));
         assert_eq!((Some(9), true), of(Some(0), None, told(9, false), Some(7)));
         assert_eq!((Some(0), true), of(Some(0), None, None, None));
         assert_eq!((Some(1 << 8), true), of(None, None, told(1 << 8, false), Some(7)));
