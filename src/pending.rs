@@ -75,6 +75,21 @@ impl Pending {
     fn begun(&self) -> Begun {
         if self.progress & STEPS < TRIED { Begun(self.progress) } else { self.begun }
     }
+
+    /// Gives up what the record holds of the ring. True when a number is missing for it that nobody else has counted.
+    fn give_up(&self, ring: Mapped) -> bool {
+        let (tail, slot) = (self.progress & !STEPS, self.begun().slot());
+        let known = match self.progress & STEPS {
+            RESERVED => Some(Known::Reserved),
+            TRIED if state::is_alone() && state::is_only_process(ring, slot) => Some(Known::Reserved),
+            TRIED if state::is_alone() => Some(Known::Tried),
+            // What stands there may be another thread's.
+            TRIED if ring.tail().load(Ordering::Relaxed) != tail => return false,
+            _ => None,
+        };
+        let is_lost = known.is_none_or(|known| give_up(&ring, slot, self.len_bytes as usize, tail, known));
+        is_lost && self.begun().is_numbered()
+    }
 }
 
 /// What a thread was at when a signal came between; most often nothing, and then nothing is copied.
@@ -179,24 +194,20 @@ impl Note {
     }
 
     /// Nobody will finish this record.
+    ///
+    /// A handler may jump away from here, too. So the note stays until the space is given up, and the next record does that
+    /// once more: what was given up is not found a second time.
     #[cold]
     fn abandon(self, ring: Mapped, left: Pending) {
-        // First: should this be left too, the collector counts it.
+        let is_lost = left.give_up(ring);
+        // The note goes after the space is given up, and before the loss is counted: should a handler jump away in
+        // between, the collector counts it.
+        compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `begin`.
-        unsafe { *self.0 = Pending::NONE };
-        let begun = left.begun();
-        let (tail, slot) = (left.progress & !STEPS, begun.slot());
-        let known = match left.progress & STEPS {
-            RESERVED => Some(Known::Reserved),
-            TRIED if state::is_alone() && state::is_only_process(ring, slot) => Some(Known::Reserved),
-            TRIED if state::is_alone() => Some(Known::Tried),
-            // What stands there may be another thread's.
-            TRIED if ring.tail().load(Ordering::Relaxed) != tail => return,
-            _ => None,
-        };
-        let is_lost = known.is_none_or(|known| give_up(&ring, slot, left.len_bytes as usize, tail, known));
-        if is_lost && begun.is_numbered() {
-            ring.slot(slot).lose(Loss::Abandoned);
+        unsafe { (*self.0).progress = 0 };
+        compiler_fence(Ordering::SeqCst);
+        if is_lost {
+            ring.slot(left.begun().slot()).lose(Loss::Abandoned);
         }
     }
 }
