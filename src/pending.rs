@@ -2,8 +2,8 @@
 //!
 //! A signal handler may jump away (siglongjmp(3)) from whatever it interrupted. A record that is left in the middle would
 //! hold the reader up, and its number would be missing without a reason. So [`crate::emit`] notes in the thread's block
-//! how far it is; the thread's next record that begins at the same place of the stack or above finds the note, gives the
-//! space up and counts the loss. A handler that returns puts the note back that it found.
+//! how far it is; the thread's next record that no handler of a signal in between can have begun (by its place on the stack)
+//! finds the note, gives the space up and counts the loss. A handler that returns puts the note back that it found.
 //!
 //! What a jump leaves between two of these steps (a few instructions) is counted by the collector, later.
 
@@ -135,13 +135,19 @@ impl Note {
     ///
     /// A record that was begun further down the stack than the new one is one that a handler jumped away from. A handler
     /// on a stack of its own is too far away to be taken for that.
+    ///
+    /// So is one that is being written and was begun further up, by less than what the kernel puts between: only a handler
+    /// calls us there. (Earlier the real function may, of a close that has its number: fclose(3) closes by what
+    /// fopencookie(3) was given.) To put it back after the new one is not enough: that may be left, too, by the next
+    /// handler, and nothing would be known of this one.
     #[cold]
     #[inline(never)]
     fn interrupts(self, ring: Mapped, stack: usize, outer: &mut MaybeUninit<Pending>) -> bool {
         const NEAR: usize = 64 * 1024;
         // SAFETY: as in `begin`.
         let found = unsafe { *self.0 };
-        if stack.wrapping_sub(found.begun().stack()) < NEAR {
+        let below = if found.progress & STEPS >= TRIED { arch::SIGNAL_FRAME } else { 0 };
+        if stack.wrapping_add(below).wrapping_sub(found.begun().stack()) < NEAR + below {
             self.abandon(ring, found);
             return false;
         }
