@@ -2,8 +2,8 @@
 //!
 //! A signal handler may jump away (siglongjmp(3)) from whatever it interrupted. A record that is left in the middle would
 //! hold the reader up, and its number would be missing without a reason. So [`crate::emit`] notes in the thread's block
-//! how far it is; the thread's next record that begins at the same place of the stack or above finds the note, gives the
-//! space up and counts the loss. A handler that returns puts the note back that it found.
+//! how far it is; the thread's next record that no handler of a signal in between can have begun (by its place on the stack)
+//! finds the note, gives the space up and counts the loss. A handler that returns puts the note back that it found.
 //!
 //! What a jump leaves between two of these steps (a few instructions) is counted by the collector, later.
 
@@ -76,6 +76,21 @@ impl Pending {
     fn begun(&self) -> Begun {
         if self.progress & STEPS < TRIED { Begun(self.progress) } else { self.begun }
     }
+
+    /// Gives up what the record holds of the ring. True when a number is missing for it that nobody else has counted.
+    fn give_up(&self, ring: Mapped) -> bool {
+        let (tail, slot) = (self.progress & !STEPS, self.begun().slot());
+        let known = match self.progress & STEPS {
+            RESERVED => Some(Known::Reserved),
+            TRIED if state::is_alone() && state::is_only_process(ring, slot) => Some(Known::Reserved),
+            TRIED if state::is_alone() => Some(Known::Tried),
+            // What stands there may be another thread's.
+            TRIED if ring.tail().load(Ordering::Relaxed) != tail => return false,
+            _ => None,
+        };
+        let is_lost = known.is_none_or(|known| give_up(&ring, slot, self.len_bytes as usize, tail, known));
+        is_lost && self.begun().is_numbered()
+    }
 }
 
 /// What a thread was at when a signal came between; most often nothing. It stays in its place, for copies cost.
@@ -122,6 +137,11 @@ impl Note {
     ///
     /// A record that was begun further down the stack than the new one is one that a handler jumped away from. A handler
     /// on a stack of its own is too far away to be taken for that, or the kernel knows that stack.
+    ///
+    /// So is one that is being written and was begun further up, by less than what the kernel puts between: only a handler
+    /// calls us there. (Earlier the real function may, of a close that has its number: fclose(3) closes by what
+    /// fopencookie(3) was given.) To put it back after the new one is not enough: that may be left, too, by the next
+    /// handler, and nothing would be known of this one.
     #[cold]
     #[inline(never)]
     fn interrupts(self, ring: Mapped, stack: usize, outer: &mut MaybeUninit<Pending>) -> bool {
@@ -129,7 +149,9 @@ impl Note {
         // SAFETY: as in `begin`.
         let found = unsafe { *self.0 };
         let began = found.begun().stack();
-        if stack.wrapping_sub(began) < NEAR && !is_apart(stack, began) {
+        let below = if found.progress & STEPS >= TRIED { arch::SIGNAL_FRAME } else { 0 };
+        let is_left = stack.wrapping_add(below).wrapping_sub(began) < NEAR + below;
+        if is_left && !is_apart(stack, began) {
             self.abandon(ring, found);
             return false;
         }
@@ -182,24 +204,20 @@ impl Note {
     }
 
     /// Nobody will finish this record.
+    ///
+    /// A handler may jump away from here, too. So the note stays until the space is given up, and the next record does that
+    /// once more: what was given up is not found a second time.
     #[cold]
     fn abandon(self, ring: Mapped, left: Pending) {
-        // First: should this be left too, the collector counts it.
+        let is_lost = left.give_up(ring);
+        // The note goes after the space is given up, and before the loss is counted: should a handler jump away in
+        // between, the collector counts it.
+        compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `begin`.
-        unsafe { *self.0 = Pending::NONE };
-        let begun = left.begun();
-        let (tail, slot) = (left.progress & !STEPS, begun.slot());
-        let known = match left.progress & STEPS {
-            RESERVED => Some(Known::Reserved),
-            TRIED if state::is_alone() && state::is_only_process(ring, slot) => Some(Known::Reserved),
-            TRIED if state::is_alone() => Some(Known::Tried),
-            // What stands there may be another thread's.
-            TRIED if ring.tail().load(Ordering::Relaxed) != tail => return,
-            _ => None,
-        };
-        let is_lost = known.is_none_or(|known| give_up(&ring, slot, left.len_bytes as usize, tail, known));
-        if is_lost && begun.is_numbered() {
-            ring.slot(slot).lose(Loss::Abandoned);
+        unsafe { (*self.0).progress = 0 };
+        compiler_fence(Ordering::SeqCst);
+        if is_lost {
+            ring.slot(left.begun().slot()).lose(Loss::Abandoned);
         }
     }
 }

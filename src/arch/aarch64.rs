@@ -40,6 +40,10 @@ pub fn stack_pointer() -> usize {
     pointer
 }
 
+/// What the kernel at least puts onto a stack before a handler runs there: `struct rt_sigframe`, of which 4096 bytes are room
+/// for extensions (setup_sigframe_layout and sigframe_size in Linux's arch/arm64/kernel/signal.c).
+pub const SIGNAL_FRAME: usize = 128 + 464 + 4096;
+
 /// Adds to a word that only this thread and its signal handlers write.
 #[inline(always)]
 pub fn add_alone(word: &AtomicU64, by: u64) {

@@ -40,6 +40,10 @@ pub fn stack_pointer() -> usize {
     pointer
 }
 
+/// What the kernel at least puts onto a stack before a handler runs there: 128 bytes that are the interrupted function's, the
+/// FXSAVE area, `struct rt_sigframe` (get_sigframe and setup_rt_frame in Linux's arch/x86/kernel/signal*.c).
+pub const SIGNAL_FRAME: usize = 128 + 512 + 440;
+
 /// Adds to a word that only this thread and its signal handlers write: one instruction, which no signal divides; without
 /// the lock it costs a fifth.
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! Files: every open and close is reported once, with its path, number and mode, however it was made.
 
+use glassbox_tests::child::{self, Status};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
 
@@ -347,6 +348,24 @@ fn a_handler_that_jumps_away_costs_at_most_the_call_it_left() {
     let seen = outcome.events.opens("by-the-handler").len();
     assert!(seen <= by_handler && seen * 100 >= by_handler * 95, "{seen} of {by_handler}");
     assert_eq!(1, outcome.events.opens("after-the-timer").len());
+}
+
+#[test]
+fn a_jump_away_from_any_instruction_and_then_from_another_holds_nobody_up() {
+    let scene = Scene::of("jump_anywhere", &["200"]);
+    scene.clean();
+    let output = scene.beside("events.jsonl");
+    let mut command = scene.run_command(&["-o", &format!("jsonl:{}", output.display())]);
+    // So small that it is full before the reader gives up a record by itself.
+    command.env("GLASSBOX_RING_KIB", "512");
+
+    let ending = child::run(command, b"");
+
+    assert_eq!(Status::Exited(0), ending.status, "{ending:?}");
+    let seen = Events::read(&output, Expect::LossIsCounted);
+    assert_eq!(10_000, seen.opens("whole").len());
+    assert_eq!(1, seen.opens("after-the-jumps").len());
+    assert_eq!(0, seen.named("sensor.loss").filter(|loss| loss.text("reason") == Some("ring_full")).count());
 }
 
 #[test]
