@@ -10,7 +10,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::Range;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{arch, sys};
 
@@ -415,7 +415,7 @@ impl<'a> Layout<'a> {
     /// The pages of these words of the symbol table of `image`, which is this image; `None` where nobody can say that they
     /// hold no code.
     pub fn symbol_pages(&self, image: &Image, words: Range<usize>) -> Option<Protected> {
-        let pages = page_of(words.start)..page_of(words.end + PAGE - 1);
+        let pages = page_of(words.start)..page_of(words.end + page_len() - 1);
         let segment = self.segment_of(words.start)?;
         // Some linkers put constants and code into one segment, code last. What was made writable is not made executable
         // again: SELinux and PR_SET_MDWE would refuse it, and these pages need not be.
@@ -448,10 +448,22 @@ impl Protected {
     }
 }
 
-const PAGE: usize = 4096;
+static PAGE_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Takes the length of this machine's pages (`AT_PAGESZ`): 4096 bytes, on aarch64 perhaps 16 or 64 KiB.
+pub fn use_pages_of(len: Option<usize>) {
+    PAGE_LEN.store(len.filter(|len| len.is_power_of_two()).unwrap_or(0), Ordering::Relaxed);
+}
+
+fn page_len() -> usize {
+    match PAGE_LEN.load(Ordering::Relaxed) {
+        0 => 4096,
+        len => len,
+    }
+}
 
 fn page_of(address: usize) -> usize {
-    address & !(PAGE - 1)
+    address & !(page_len() - 1)
 }
 
 /// The first entry of the link map of the base namespace.

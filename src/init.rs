@@ -159,6 +159,7 @@ struct Maps {
 impl Maps {
     /// Only the base namespace is armed: in another (dlmopen, an auditor) we are not in this list.
     fn of(auxiliary: &Auxiliary) -> Option<Self> {
+        elf::use_pages_of(auxiliary.get(libc::AT_PAGESZ));
         let headers = auxiliary.get(libc::AT_PHDR).unwrap_or(0);
         let count = auxiliary.get(libc::AT_PHNUM).unwrap_or(0);
         // SAFETY: the kernel's word for where the program's headers are mapped.
