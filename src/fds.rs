@@ -321,37 +321,38 @@ pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: b
     }
 }
 
-/// A descriptor about to be closed: the record that will say so with what it counted, and that record's stamp. Handed on by
-/// reference: copies of what was just written are slow.
+/// A descriptor about to be closed: the record that will say so with what it counted, and that record's stamp. It stays where
+/// it was made: copies of what was just written are slow.
 struct Closing {
     closed: FdClosed,
     stamp: Option<Stamp>,
     outer: Outer,
 }
 
-/// `stack` is where the frame of the function ends that calls the real one.
-#[inline(never)]
-fn closing(ring: Mapped, fd: c_int, stack: usize) -> Closing {
-    let mut closing = Closing { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE };
-    let thread = Block::here();
-    let Some(caller) = thread.caller(ring) else { return closing };
-    let Some(entry) = ring.fd(caller.slot, fd) else { return closing };
-    let found = entry.close();
-    closing.closed.counters = Some(found.counters);
-    // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
-    if found.is_of_interest() {
-        closing.stamp = Some(emit::stamp(ring, thread, caller, stack, &mut closing.outer));
-    }
-    closing
-}
-
 impl Closing {
+    #[inline(always)]
+    fn of(fd: c_int) -> Self {
+        Self { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE }
+    }
+
+    /// Takes the counters out; `stack` is where the frame of the function ends that calls the real one.
+    #[inline(never)]
+    fn begin(&mut self, ring: Mapped, stack: usize) {
+        let thread = Block::here();
+        let Some(caller) = thread.caller(ring) else { return };
+        let Some(entry) = ring.fd(caller.slot, self.closed.fd) else { return };
+        let found = entry.close();
+        self.closed.counters = Some(found.counters);
+        // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
+        if found.is_of_interest() {
+            self.stamp = Some(emit::stamp(ring, thread, caller, stack, &mut self.outer));
+        }
+    }
+
     fn report(&self, row: Row, outcome: Outcome) {
         match self.stamp {
             Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
-            None if outcome.errno != libc::EBADF as u16 => {
-                emit::after(Call { row, outcome }, 0, &self.closed)
-            }
+            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
             None => {}
         }
     }
@@ -381,7 +382,8 @@ where
     MinusOne: Fails<R>,
 {
     let Some(ring) = state::ring() else { return real() };
-    let closing = closing(ring, fd, pending::here());
+    let mut closing = Closing::of(fd);
+    closing.begin(ring, pending::here());
     let ret = real();
     closing.report(row, <MinusOne as Fails<R>>::outcome(&ret));
     ret
@@ -427,7 +429,8 @@ pub unsafe fn reopen(
     // SAFETY: the caller's promise.
     let old = unsafe { of_stream(stream) };
     if old >= 0 && !path.is_null() {
-        let closing = closing(ring, old, pending::here());
+        let mut closing = Closing::of(old);
+        closing.begin(ring, pending::here());
         closing.report(row, Outcome::success(0));
     }
     let ret = real();
@@ -450,7 +453,9 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
             for fd in first..high.min(last.saturating_add(1)) {
                 let counters = ring.fd(caller.slot, fd as c_int);
                 if counters.is_some_and(|counters| counters.look().is_of_interest()) {
-                    closing(ring, fd as c_int, pending::here()).report(row, Outcome::success(0));
+                    let mut closing = Closing::of(fd as c_int);
+                    closing.begin(ring, pending::here());
+                    closing.report(row, Outcome::success(0));
                 }
             }
         }
@@ -483,10 +488,13 @@ pub fn duplicate_onto(
     let is_known = state::caller(ring)
         .and_then(|caller| ring.fd(caller.slot, target))
         .is_some_and(|counters| counters.look().is_of_interest());
-    let closing = if is_known { Some(closing(ring, target, pending::here())) } else { None };
+    let mut closing = Closing::of(target);
+    if is_known {
+        closing.begin(ring, pending::here());
+    }
     let ret = real();
     let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
-    if let Some(closing) = closing {
+    if is_known {
         closing.report(row, outcome);
     }
     if (0..=2).contains(&target) {
