@@ -352,7 +352,9 @@ impl Closing {
     fn report(&self, row: Row, outcome: Outcome) {
         match self.stamp {
             Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
-            None if outcome.errno != libc::EBADF as u16 => emit::after(Call { row, outcome }, 0, &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => {
+                emit::after(Call { row, outcome }, 0, &self.closed)
+            }
             None => {}
         }
     }

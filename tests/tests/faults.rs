@@ -204,7 +204,7 @@ fn a_file_that_fills_up_ends_with_a_whole_line() {
     scene.clean();
     let events = scene.beside("events.jsonl");
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -f 20; exec \"$@\"", "sh"]).arg(glassbox_tests::glassbox());
+    command.args(["-c", "ulimit -f 20; exec \"$@\"", "sh"]).arg(glassbox());
     command.arg("run").arg("-o").arg(format!("jsonl:{}", events.display()));
     command.args(["--", "sh", "-c", "for i in $(seq 200); do /bin/true; done"]);
 
