@@ -337,7 +337,7 @@ impl Start {
     /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
     ///
     /// Long paths have functions of their own: their buffers are pages of stack that the program may never touch, and each
-    /// costs its start a microsecond.
+    /// costs its start a fault.
     fn tell(&self, is_near: bool) {
         if is_late() {
             return self.tell_late();

@@ -77,6 +77,25 @@ pub const ON_MUSL: &[&str] = &[
     "vfork_exit",
 ];
 
+/// The calls by which the victim `exec_family` starts a program.
+pub const EXEC_CALLS: &[&str] = &[
+    "execve",
+    "execv",
+    "execvp",
+    "execvpe",
+    "execl",
+    "execle",
+    "execlp",
+    "fexecve",
+    "execveat",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "popen",
+    "syscall_execve",
+    "syscall_execveat",
+];
+
 /// A compiled victim and what its first comment says.
 #[derive(Clone, Debug)]
 pub struct Victim {

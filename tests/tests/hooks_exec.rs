@@ -2,25 +2,7 @@
 
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
-use glassbox_tests::victim::victim;
-
-const CALLS: &[&str] = &[
-    "execve",
-    "execv",
-    "execvp",
-    "execvpe",
-    "execl",
-    "execle",
-    "execlp",
-    "fexecve",
-    "execveat",
-    "posix_spawn",
-    "posix_spawnp",
-    "system",
-    "popen",
-    "syscall_execve",
-    "syscall_execveat",
-];
+use glassbox_tests::victim::{EXEC_CALLS, victim};
 
 /// The `process.start` of the victim's child.
 fn child_start(events: &Events) -> Option<&Event> {
@@ -30,7 +12,7 @@ fn child_start(events: &Events) -> Option<&Event> {
 #[test]
 fn a_child_is_hooked_whatever_call_and_environment_started_it() {
     let mut lost = Vec::new();
-    for call in CALLS {
+    for call in EXEC_CALLS {
         for kind in ["same", "empty", "null", "other", "preload"] {
             let seen = sensed("exec_family", &[call, kind]).events;
 
@@ -76,7 +58,7 @@ fn musls_children_are_hooked_too() {
 #[test]
 fn an_exec_is_reported_under_its_name_before_it_happens() {
     let mut wrong = Vec::new();
-    for call in CALLS {
+    for call in EXEC_CALLS {
         let seen = sensed("exec_family", &[call, "same"]).events;
 
         let canonical = call.trim_start_matches("syscall_");

@@ -6,7 +6,7 @@ use glassbox_tests::child::{self, Status};
 use glassbox_tests::compare::without_ours;
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, unnoticed};
-use glassbox_tests::victim::victim;
+use glassbox_tests::victim::{EXEC_CALLS, victim};
 
 /// A victim's events, with an engine; nothing may differ from the bare run.
 fn seen_with_engine(name: &str, arguments: &[&str]) -> Events {
@@ -72,21 +72,11 @@ fn calls_inside_libc_are_seen_by_their_entries_and_wrapped_ones_once() {
 
 #[test]
 fn a_program_is_executed_once_by_whatever_function() {
-    for call in [
-        "execve",
-        "execv",
-        "execvp",
-        "execvpe",
-        "execl",
-        "execle",
-        "execlp",
-        "fexecve",
-        "posix_spawn",
-        "popen",
-    ] {
+    for call in EXEC_CALLS {
         let seen = seen_with_engine("exec_family", &[call, "same"]);
 
-        let told = seen.named("process.exec").filter(|exec| exec.call() == call).count();
+        let name = call.trim_start_matches("syscall_");
+        let told = seen.named("process.exec").filter(|exec| exec.call() == name).count();
         assert_eq!(1, told, "{call}\n{}", seen.outline());
     }
 }

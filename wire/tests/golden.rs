@@ -303,15 +303,15 @@ fn head_and_hello_decode_to_what_was_encoded() {
 }
 
 #[test]
-fn the_longest_hello_fits_into_its_buffer() {
-    let exe = [b'x'; 4096];
-    let mut buffer = [0; hello::MAX_LEN];
-
-    let container = [b'x'; hello::MAX_CONTAINER];
+fn the_longest_hellos_fit_into_their_buffers() {
+    let (exe, container) = ([b'x'; 4096], [b'x'; hello::MAX_CONTAINER]);
+    let (mut buffer, mut of_a_seen_one) = ([0; hello::MAX_LEN], [0; hello::MAX_SEEN_LEN]);
 
     let len = Hello { exe: &exe, container: &container, ..hello() }.encode(&mut buffer);
+    let seen_len = Hello { exe: &[], container: &container, ..hello() }.encode(&mut of_a_seen_one);
 
     assert!(len > 4096 + hello::MAX_CONTAINER);
+    assert!(seen_len > hello::MAX_CONTAINER);
 }
 
 #[test]
