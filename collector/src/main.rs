@@ -18,6 +18,8 @@ mod event;
 mod failure;
 mod files;
 mod hook_list;
+#[allow(dead_code, reason = "the pipeline takes these up one after the other")]
+mod ids;
 mod inherited;
 mod install;
 mod join;

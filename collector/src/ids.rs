@@ -1,0 +1,154 @@
+//! Numbers that must not be mixed up: processes, images, rings and times, each a type of its own.
+//!
+//! A number of the wrong kind compiles nowhere. Each type says what it is *not*.
+
+use std::fmt;
+
+/// A process's number in some pid namespace.
+///
+/// Not a pidfd: the process may be gone, and the number may belong to another one by now. Not unique over namespaces:
+/// see [`ProcessKey`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pid(pub u32);
+
+/// A thread's number, in the namespace of its process's [`Pid`].
+///
+/// Not a process's number, although the first thread of a process has the same one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tid(pub u32);
+
+/// The name of a process among all containers: two of them may both have a pid 1.
+///
+/// Not a proof of identity: a later process can get the same key. An [`ImageId`] is never given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    /// The pid namespace by its inode, 0 where that is unknown; `None` for the collector's own.
+    pub namespace: Option<u64>,
+    /// The number there.
+    pub pid: Pid,
+}
+
+impl ProcessKey {
+    /// Whether `/proc` of the collector shows the process under this number.
+    pub fn is_visible(self) -> bool {
+        self.namespace.is_none()
+    }
+}
+
+/// A process image that the collector knows: what a process is between two execs, or a fork child before its first.
+///
+/// Not an index: the id of a forgotten image finds nothing, and is never given to another one. Not a pid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageId(u64);
+
+impl ImageId {
+    /// No image.
+    pub const NONE: Self = Self(0);
+    /// Bits that hold the place.
+    const PLACE_BITS: u32 = 24;
+    /// Bits that a number made of an id leaves free, at the top.
+    pub const FREE_BITS: u32 = 3;
+
+    /// The id of the `serial`th image, which lies at `place`.
+    pub fn new(serial: u64, place: usize) -> Self {
+        let serial = serial << (Self::PLACE_BITS + Self::FREE_BITS) >> Self::FREE_BITS;
+        Self(serial | place as u64 & ((1 << Self::PLACE_BITS) - 1))
+    }
+
+    /// Where the image lies, if it is still there.
+    pub fn place(self) -> usize {
+        (self.0 & ((1 << Self::PLACE_BITS) - 1)) as usize
+    }
+
+    /// The id as a number whose highest [`Self::FREE_BITS`] bits are 0.
+    pub fn token(self) -> u64 {
+        self.0
+    }
+
+    /// The id that [`Self::token`] made a number of.
+    pub fn from_token(token: u64) -> Self {
+        Self(token)
+    }
+}
+
+/// A ring among those that are read at the moment.
+///
+/// Not the launcher's name for it, which a collector that takes the ring over keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RingIndex(pub usize);
+
+/// A moment of CLOCK_MONOTONIC, nanoseconds.
+///
+/// Not a time of day, and not a duration: durations are plain `u64` with `_NS` or `_ns` in their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MonoNs(pub u64);
+
+impl MonoNs {
+    /// Before everything.
+    pub const ZERO: Self = Self(0);
+    /// After everything.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The present moment.
+    pub fn now() -> Self {
+        Self(crate::clock::now_ns())
+    }
+
+    /// Nanoseconds since `earlier`; 0 if that is later.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment `ns` nanoseconds later, at most [`Self::MAX`].
+    #[must_use]
+    pub fn plus(self, ns: u64) -> Self {
+        Self(self.0.saturating_add(ns))
+    }
+
+    /// The moment `ns` nanoseconds earlier, at least [`Self::ZERO`].
+    #[must_use]
+    pub fn minus(self, ns: u64) -> Self {
+        Self(self.0.saturating_sub(ns))
+    }
+}
+
+/// A moment in nanoseconds since 1970, UTC.
+///
+/// Not comparable with [`MonoNs`]: the time of day jumps when it is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UtcNs(pub u64);
+
+macro_rules! shown_as_its_number {
+    ($($id:ident),*) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    )*};
+}
+
+shown_as_its_number!(Pid, Tid);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_ids_differ_though_their_places_are_the_same_and_leave_the_highest_bits_free() {
+        let (one, other) = (ImageId::new(1, 7), ImageId::new(2, 7));
+
+        assert_ne!(one, other);
+        assert_eq!([7, 7], [one.place(), other.place()]);
+        assert_eq!(one, ImageId::from_token(one.token()));
+        assert_eq!(0, ImageId::new(u64::MAX, usize::MAX).token() >> (64 - ImageId::FREE_BITS));
+        assert_ne!(ImageId::NONE, ImageId::new(1, 0));
+    }
+
+    #[test]
+    fn moments_neither_wrap_nor_go_below_the_first() {
+        assert_eq!(0, MonoNs(3).since(MonoNs(5)));
+        assert_eq!(MonoNs::MAX, MonoNs(7).plus(u64::MAX));
+        assert_eq!(MonoNs::ZERO, MonoNs(7).minus(8));
+    }
+}
