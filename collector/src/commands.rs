@@ -4,13 +4,15 @@ use std::os::fd::OwnedFd;
 
 use crate::cli::{Cli, Command};
 use crate::container::Authority;
+use crate::door::news::KeptRing;
 use crate::failure::{Failure, say};
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
 use crate::launch::{self, Ending, collector};
 use crate::outputs::{Destination, Format, Opening, Output};
-use crate::session::{self, Control, KeptRing, Session};
+use crate::pipeline::control::Control;
+use crate::session::{self, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
 use crate::{

@@ -4,13 +4,14 @@
 //! being a correct parent and neighbour; what comes through the sockets is taken up behind `session`.
 #![deny(unsafe_code)]
 
-mod attach;
+mod arrival;
+mod census;
 mod cli;
 mod clock;
 mod commands;
 mod container;
 mod doctor;
-mod drain;
+mod door;
 mod enrich;
 mod environment;
 mod errors;
@@ -18,7 +19,6 @@ mod event;
 mod failure;
 mod files;
 mod hook_list;
-#[allow(dead_code, reason = "the pipeline takes these up one after the other")]
 mod ids;
 mod inherited;
 mod install;
@@ -27,17 +27,20 @@ mod json;
 mod kernel;
 mod lambda;
 mod launch;
-mod mapping;
+mod loss;
 mod order;
 mod outputs;
 mod patch;
+mod pipeline;
 mod procfs;
 mod program;
+mod rings;
 mod runc;
 mod sensor_path;
 mod session;
 mod sinks;
 mod socket;
+mod stages;
 mod stop;
 mod webhook;
 

@@ -7,21 +7,18 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
-
-use crate::attach::{Doorman, News, Settle, Turn, Word};
-use crate::clock::now_ns;
 use crate::container::Authority;
-use crate::drain;
-use crate::drain::bells::Doorbell;
+use crate::door::Doorman;
+use crate::door::news::{KeptRing, Word};
 use crate::failure::Failure;
 use crate::launch::channel::CollectorEnd;
-use crate::launch::protocol::RingId;
 use crate::outputs::{Opening, Output};
+use crate::pipeline::control::Control;
+use crate::pipeline::{Pipeline, Wires};
 use crate::sinks::{self, Backlog, Outlets, RunFacts};
+use crate::stages::Stages;
 use crate::stop::StopSignals;
 
 /// What `glassbox health` sends as its only message, in place of a sensor's hello.
@@ -58,61 +55,6 @@ pub struct Session {
     pub requests_from: Option<SocketAddr>,
 }
 
-/// Talks to a session from another thread, before it has begun too.
-#[derive(Clone, Debug)]
-pub struct Control {
-    news_tx: Sender<News>,
-    news_rx: Receiver<News>,
-    doorbell: Arc<Doorbell>,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        let (news_tx, news_rx) = crossbeam_channel::unbounded();
-        Self { news_tx, news_rx, doorbell: Arc::default() }
-    }
-}
-
-impl Control {
-    fn tell(&self, news: News) {
-        // The other end is in `self` too.
-        let _ = self.news_tx.send(news);
-        self.doorbell.ring();
-    }
-
-    /// Says which request is served from now on, or from the border on where there is one.
-    pub fn turn(&self, turn: Turn) {
-        self.tell(News::Turn(turn, now_ns()));
-    }
-
-    /// Waits, at most for `patience`, until everything that happened before is delivered and written; false where that
-    /// was too short. With `is_border` what happens after that belongs to the next request, and is held back until
-    /// [`Self::turn`] tells of it.
-    pub fn settle(&self, patience: Duration, is_border: bool) -> bool {
-        let (done_tx, done_rx) = crossbeam_channel::bounded(0);
-        let until_ns = now_ns();
-        let patience_ns = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-        let deadline_ns = until_ns.saturating_add(patience_ns);
-        self.tell(News::Settle(Settle { until_ns, deadline_ns, is_border, told_ns: None, done_tx }));
-        done_rx.recv_timeout(patience + SINKS_PATIENCE)
-            == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
-    }
-}
-
-/// How long sinks are waited for that have been told to write what they have.
-const SINKS_PATIENCE: Duration = Duration::from_millis(100);
-
-/// A ring that survived its collector.
-#[derive(Debug)]
-pub struct KeptRing {
-    /// The id it was kept under; stays in use.
-    pub id: RingId,
-    /// What the earlier collector said of it in [`ToLauncher::Keep`].
-    pub blob: Vec<u8>,
-    /// The ring's memory.
-    pub memfd: OwnedFd,
-}
-
 /// Collects until told to end; returns with everything drained and written.
 ///
 /// Opens the outputs first, and fails with status 73 if one cannot be made; then says
@@ -134,12 +76,20 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
-    let mut doorman = Doorman::new(listeners, launcher, stop, authority, news_tx, Arc::clone(&doorbell))?;
-    let (deathwatch, reply) = (doorman.deathwatch(), doorman.reply());
-    let drain = std::thread::Builder::new()
-        .name("drain".into())
+    let mut doorman =
+        Doorman::new(listeners, launcher, stop, authority, news_tx, std::sync::Arc::clone(&doorbell))?;
+    let reply = doorman.reply();
+    let wires = Wires {
+        deathwatch: doorman.deathwatch(),
+        reply: reply.clone(),
+        news_rx,
+        sent_rx: None,
+        doorbell,
+    };
+    let pipeline = std::thread::Builder::new()
+        .name("pipeline".into())
         .spawn(move || {
-            let outlets = drain::run(outlets, deathwatch, &reply, &news_rx, &doorbell, requests_from);
+            let outlets = Pipeline::new(Stages::default(), outlets, wires, requests_from).run();
             outlets.finish(RunFacts { restarts, collector_ns: processor_time_ns() });
             reply.leave(Word::Written);
             reply.alarm();
@@ -154,7 +104,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         doorman.finish();
     }
     // A panic ends the process, so there is nothing to hear from it.
-    let _ = drain.join();
+    let _ = pipeline.join();
     doorman.flush(Duration::from_secs(1));
     Ok(())
 }

@@ -1,14 +1,16 @@
-//! What each descriptor of a process stands for, as far as its calls and `/proc` tell.
+//! The descriptors of a process, as far as its calls and `/proc` tell.
 //!
-//! One table for each process; a fork child shares its parent's until either of them changes it. `owner` is a number
-//! of the image, so that what was inherited is known from what the image opened itself without touching a copy.
+//! One table for each process; a fork child shares its parent's until either of them changes it. `owner` is the image that
+//! opened a descriptor, so an image knows its own descriptors from inherited ones without touching a copy.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wire::events::Counters;
 
-/// What stands behind a descriptor.
+use crate::ids::{ImageId, MonoNs};
+
+/// The thing behind a descriptor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A file, directory, pipe or anything else that has a path or a label.
@@ -17,7 +19,7 @@ pub enum Target {
     Socket(Arc<Socket>),
 }
 
-/// What is known of a socket.
+/// A socket, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Socket {
     /// Address family; `None` where the socket was inherited from outside.
@@ -32,28 +34,25 @@ pub struct Socket {
     pub remote: Option<Box<[u8]>>,
 }
 
-/// A number that no two images share.
-pub type Owner = u64;
-
 /// One open descriptor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Descriptor {
-    /// What stands behind it.
+    /// The thing behind it.
     pub target: Target,
     /// The image that opened it; another one than the process's own if it was inherited by fork.
-    pub owner: Owner,
-    /// When it was opened, CLOCK_MONOTONIC; 0 where that is unknown.
-    pub opened_ns: u64,
+    pub owner: ImageId,
+    /// When it was opened; [`MonoNs::ZERO`] where that is unknown.
+    pub opened: MonoNs,
     /// Whether it closes at exec.
     pub is_cloexec: bool,
-    /// What earlier images of the same process counted.
+    /// The counts of earlier images of the same process.
     pub carried: Option<Box<Counters>>,
 }
 
 impl Descriptor {
     /// A descriptor that image `owner` opened.
-    pub fn new(target: Target, owner: Owner, opened_ns: u64, is_cloexec: bool) -> Self {
-        Self { target, owner, opened_ns, is_cloexec, carried: None }
+    pub fn new(target: Target, owner: ImageId, opened: MonoNs, is_cloexec: bool) -> Self {
+        Self { target, owner, opened, is_cloexec, carried: None }
     }
 }
 
@@ -166,7 +165,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> Descriptor {
-        Descriptor::new(Target::File(path.as_bytes().into()), 1, 0, false)
+        Descriptor::new(Target::File(path.as_bytes().into()), ImageId::NONE, MonoNs::ZERO, false)
     }
 
     fn numbers(descriptors: &Descriptors) -> Vec<i32> {

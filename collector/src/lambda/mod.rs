@@ -27,13 +27,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::attach::Turn;
+use crate::door::news::Turn;
 use crate::clock::utc_now_ns;
 use crate::container::Authority;
 use crate::failure::{Failure, say};
 use crate::outputs::{Destination, Format, Opening, Output};
 use crate::sensor_path::executable;
-use crate::session::{self, Control, Session};
+use crate::pipeline::control::Control;
+use crate::session::{self, Session};
 use crate::socket::{self, Name};
 use crate::stop::StopSignals;
 
@@ -91,7 +92,7 @@ pub fn extend() -> Result<u8, Failure> {
     };
     if let Some(Collecting { control, .. }) = &collecting
         && is_fail_closed()
-        && !control.settle(READY, false)
+        && !control.flush(READY, false)
     {
         let failure = collecting.and_then(|collecting| collecting.end().err());
         let failure = failure.unwrap_or_else(|| Failure::internal("the collector does not begin"));
@@ -144,7 +145,7 @@ fn serve(
         let left = left_until(deadline_ms);
         let is_done = telemetry.wait_for(&request_id, begun + left.saturating_sub(MARGIN.min(left / 2)));
         // One that is not done goes on while the next event is asked for.
-        control.settle(DELIVERY.min(left.saturating_sub(begun.elapsed()) / 2), is_done);
+        control.flush(DELIVERY.min(left.saturating_sub(begun.elapsed()) / 2), is_done);
     }
 }
 

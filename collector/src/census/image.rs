@@ -1,4 +1,4 @@
-//! One process image as the drain thread knows it: where it writes, what waits of it, and its two ledgers.
+//! One process image as the census knows it: who it is, where it writes, and its two ledgers.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,61 +7,60 @@ use std::sync::atomic::Ordering;
 use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Slot};
 
-use super::books::Books;
 use super::life::{Ledger, LifeId};
 use crate::container::{Claim, Container};
-use crate::enrich::Process;
-use crate::order::Queue;
+use crate::door::identity::Identity;
+use crate::enrich::process::Process;
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex, Tid};
+use crate::rings::books::Books;
 
 /// How an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum EndKind {
     /// The process executed another program.
     Exec,
     /// The process died.
     Death,
 }
 
-/// An image's end.
+/// An image's end. The order keeps the time at which it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     /// How.
-    pub how: Ending,
-    /// When it was, as far as we know, CLOCK_MONOTONIC.
-    pub at_ns: u64,
-    /// When we learnt of it.
-    pub noticed_ns: u64,
-    /// Where the ring's tail was then: nothing of this image comes after.
+    pub kind: EndKind,
+    /// When the collector learnt of it.
+    pub noticed: MonoNs,
+    /// Where the ring's tail was then: no record of this image comes after.
     pub read_to: u64,
 }
 
-/// A program that was asked for and has not said hello.
+/// A program that a process asked to execute, and that has not said hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The thread that asked.
-    pub tid: u32,
+    pub tid: Tid,
     /// The program.
     pub path: Box<[u8]>,
-    /// When, CLOCK_MONOTONIC.
-    pub at_ns: u64,
+    /// When.
+    pub at: MonoNs,
     /// Whether the process said that its next image cannot report, being inside a seccomp filter.
     pub is_barred: bool,
     /// The child that has begun as this program since, by its own number; system(3) does not tell it.
-    pub child: Option<u32>,
+    pub child: Option<Pid>,
     /// Whether another thread asked for a program meanwhile, so that it cannot be said whose child one is.
     is_contested: bool,
 }
 
 impl Asked {
-    /// What the `process.exec` with this head asks for, `before` being what is asked for already.
-    pub fn new(path: &[u8], head: &Head, at_ns: u64, before: Option<&Self>) -> Self {
-        let is_contested = before.is_some_and(|before| before.tid != head.tid);
+    /// The program `path` that the `process.exec` with this head asks for, while `before` is asked for already.
+    pub fn new(path: &[u8], head: &Head, at: MonoNs, before: Option<&Self>) -> Self {
+        let is_contested = before.is_some_and(|before| before.tid != Tid(head.tid));
         let is_barred = head.flags & Flags::BARRED != 0;
-        Self { tid: head.tid, path: path.into(), at_ns, is_barred, child: None, is_contested }
+        Self { tid: Tid(head.tid), path: path.into(), at, is_barred, child: None, is_contested }
     }
 
     /// Notes that a child of the process that asked has begun as `path`.
-    pub fn has_begun(&mut self, path: Option<&[u8]>, own_pid: u32) {
+    pub fn has_begun(&mut self, path: Option<&[u8]>, own_pid: Pid) {
         if !self.is_contested && path == Some(&*self.path) {
             self.child.get_or_insert(own_pid);
         }
@@ -71,65 +70,59 @@ impl Asked {
 /// A program image, or a fork child of one.
 #[derive(Debug)]
 pub struct Image {
-    /// A number that no other image ever has.
-    pub serial: u64,
-    /// Its ring.
-    pub source: usize,
+    /// Never given to another image.
+    pub id: ImageId,
+    /// Its ring; `None` where only another origin sees it.
+    pub ring: Option<RingIndex>,
     /// Its slot there; `None` for a fork child that has not written anything, and once `books` is a copy.
     pub slot: Option<u8>,
-    /// Its process as the collector sees it, or with `pid_ns` as it sees itself.
-    pub pid: u32,
-    /// Its process as it sees itself.
-    pub own_pid: u32,
-    /// The parent as the process sees it; 0 where that is unknown.
-    pub own_ppid: u32,
-    /// The parent in the same view as `pid`.
-    pub ppid: Option<u32>,
+    /// Its process.
+    pub key: ProcessKey,
+    /// Its process's number in its own namespace.
+    pub own_pid: Pid,
+    /// The parent's number in the process's namespace; 0 where that is unknown.
+    pub own_ppid: Pid,
+    /// The parent, in the namespace of `key`.
+    pub ppid: Option<Pid>,
     /// Effective user id when it attached.
     pub uid: Option<u32>,
-    /// See [`crate::event::Who::pid_ns`].
-    pub pid_ns: Option<u64>,
-    /// The container that its process, or the kernel, said it is in when it attached.
+    /// The container that its process, or the kernel, named when it attached.
     pub claim: Option<Claim>,
-    /// For learning of its death.
+    /// Tells of its death.
     pub pidfd: Option<OwnedFd>,
-    /// Records that are not due yet.
-    pub queue: Queue,
-    /// What is known of it; `None` until its first record is due.
+    /// The enricher's picture of it; `None` until its first record is due.
     pub process: Option<Process>,
     /// The image that this one follows in the same process.
-    pub before: Option<usize>,
+    pub before: Option<ImageId>,
     /// The image that follows this one.
-    pub after: Option<usize>,
+    pub after: Option<ImageId>,
     /// Descriptors that /proc showed when it attached.
     pub seed: Vec<(i32, Vec<u8>)>,
-    /// The running image as /proc showed it when it attached; empty where it did not.
+    /// The executable as /proc showed it when it attached; empty where it did not.
     pub exe: Vec<u8>,
-    /// Stamped records that went to the sinks.
+    /// Numbered records that went to the stages.
     pub delivered: u64,
     /// Records without a number that were read.
     pub unstamped: u64,
     /// Records that its threads, killed in the middle, did not finish.
     pub unfinished: u64,
-    /// Records that could not be decoded.
+    /// Numbered records that could not be decoded.
     pub malformed: u64,
     /// Its slot as it was at its end, once the slot is free.
     pub books: Option<Books>,
-    /// What the sensor counted as lost, as far as it was reported.
+    /// The sensor's counts of losses, as far as they were reported.
     pub reported: [u64; Loss::ALL.len()],
     /// The program that it is about to become, or has become without a word.
     pub asked: Option<Asked>,
     /// Its process: the ledger that all its images share.
     pub life: LifeId,
-    /// Its end, once we know of it.
+    /// Its end, once the collector knows of it.
     pub end: Option<End>,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
-    /// Whether records of it are in the batch that goes to the sinks next.
-    pub is_touched: bool,
 }
 
-/// The mean cost of a call, over all processes: for those of which none was sampled.
+/// The mean cost of a call, over all processes; stands in where no call of a process was sampled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MeanCost {
     ns: u64,
@@ -137,7 +130,7 @@ pub struct MeanCost {
 }
 
 impl MeanCost {
-    /// Adds a process's samples, and gives what `calls` of it cost.
+    /// Adds a process's samples, and gives the cost of `calls` calls.
     fn estimate(&mut self, (ns, samples): (u64, u64), calls: u64) -> u64 {
         let scaled = |ns: u64, samples: u64| {
             (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
@@ -160,6 +153,45 @@ pub struct Means {
 }
 
 impl Image {
+    /// An image of which nothing has been read.
+    pub fn new(
+        id: ImageId,
+        identity: Identity,
+        ring: Option<RingIndex>,
+        slot: Option<u8>,
+        life: LifeId,
+        is_inherited: bool,
+    ) -> Self {
+        let Identity { key, own_pid, ppid, uid, pidfd, exe, claim } = identity;
+        Self {
+            id,
+            ring,
+            slot,
+            key,
+            own_pid,
+            own_ppid: Pid(0),
+            ppid,
+            uid,
+            claim,
+            pidfd,
+            process: None,
+            before: None,
+            after: None,
+            seed: Vec::new(),
+            exe,
+            delivered: 0,
+            unstamped: 0,
+            unfinished: 0,
+            malformed: 0,
+            books: None,
+            reported: Default::default(),
+            asked: None,
+            life,
+            end: None,
+            is_inherited,
+        }
+    }
+
     /// Takes up that more is known of the container `before`.
     pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
         if let Some(claim) = self.claim.as_mut().filter(|claim| Arc::ptr_eq(&claim.container, before)) {
@@ -170,7 +202,7 @@ impl Image {
         }
     }
 
-    /// Numbers that the sensor gave away and whose records will not come; `lost` is what it counts.
+    /// Numbers that the sensor gave away and whose records will not come, `lost` being the sensor's counts.
     pub fn gone(&self, lost: &[u64]) -> u64 {
         // Events without a slot took no number (`Loss::NoSlot`).
         let counted = [Loss::RingFull, Loss::Oversize, Loss::Abandoned]
@@ -184,7 +216,7 @@ impl Image {
         books.seq.saturating_sub(self.gone(&books.lost).saturating_add(self.delivered))
     }
 
-    /// What the sensor counted as lost since the last time, by cause.
+    /// The sensor's losses since the last call, by cause.
     pub fn fresh_losses(&mut self, lost: &[u64; Loss::ALL.len()]) -> [(Loss, u64); Loss::ALL.len()] {
         let before = std::mem::replace(&mut self.reported, *lost);
         Loss::ALL.map(|cause| {
@@ -193,10 +225,10 @@ impl Image {
         })
     }
 
-    /// Takes over the books of the collector that read this image before; gives what that one had told of.
+    /// Takes over the books of the collector that read this image before; gives what that one had reported.
     pub fn resume(&mut self, slot: &Slot) -> Ledger {
         self.delivered = slot.delivered.load(Ordering::Relaxed);
-        // It noted the sum only; what is left is told by the likelier causes first.
+        // It noted the sum only. The likelier causes take their part of it first.
         let mut left = slot.reported.load(Ordering::Relaxed);
         for cause in Loss::ALL.iter().rev() {
             let reported = slot.lost[*cause as usize].load(Ordering::Relaxed).min(left);
@@ -206,7 +238,7 @@ impl Image {
         Ledger { events: self.delivered, lost: self.reported.iter().sum(), ..Ledger::default() }
     }
 
-    /// What this image's calls cost; events and losses are in its process's ledger since they happened.
+    /// The cost of this image's calls. Events and losses were added to its process's ledger when they happened.
     pub fn costs(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
         let Some(books) = books else {
             return Ledger { calls: self.delivered, ..Ledger::default() };

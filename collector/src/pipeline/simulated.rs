@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crossbeam_channel::Receiver;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use serde_json::Value as Json;
@@ -20,25 +21,38 @@ use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Mapped, file_len};
 use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
-use super::{Drain, now_ns};
-use crate::attach::{Attached, Doorman, Identity};
+use super::session::Wish;
+use super::{Pipeline, Wires};
+use crate::arrival::Sent;
+use crate::census::image::EndKind;
+use crate::clock::now_ns;
 use crate::container::{Authority, Claim};
-use crate::mapping::Mapping;
+use crate::door::Doorman;
+use crate::door::identity::Identity;
+use crate::door::news::Attached;
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::outputs::{Destination, Format, Opening, Output};
+use crate::rings::mapping::Mapping;
 use crate::sinks::{Backlog, Outlets, RunFacts};
+use crate::stages::{Stage, Stages};
 
-/// One ring, and who writes into it.
+/// One ring, and the process that writes into it.
 pub struct Sensor {
     /// The ring.
     pub ring: Mapped,
     /// Its memory, for handing over.
     pub memfd: OwnedFd,
-    /// The process, in a pid namespace that nobody else has, so that /proc is not asked.
+    /// The process, in a pid namespace of its own, so that /proc is not asked.
     pub pid: u32,
 }
 
 /// The pid namespace of simulated processes.
 const NAMESPACE: u64 = 7;
+
+/// The key of a simulated process.
+pub fn key(pid: u32) -> ProcessKey {
+    ProcessKey { namespace: Some(NAMESPACE), pid: Pid(pid) }
+}
 
 impl Sensor {
     /// A ring with `data_len` bytes of data, for the process `pid`.
@@ -59,7 +73,7 @@ impl Sensor {
         Self { ring, memfd, pid }
     }
 
-    /// What the doorman would make of it.
+    /// The doorman's news of it.
     pub fn attached(&self, ppid: u32) -> Attached {
         Attached {
             id: u64::from(self.pid),
@@ -68,11 +82,10 @@ impl Sensor {
             own_ns: 0,
             own_fds: [-1; 2],
             identity: Identity {
-                pid: self.pid,
-                own_pid: self.pid,
-                ppid: Some(ppid),
+                key: key(self.pid),
+                own_pid: Pid(self.pid),
+                ppid: Some(Pid(ppid)),
                 uid: Some(0),
-                pid_ns: Some(NAMESPACE),
                 ..Identity::default()
             },
             is_inherited: false,
@@ -184,85 +197,114 @@ pub fn path(name: &str) -> Path<'_> {
     Path { dir: AT_FDCWD, raw: Some(name.as_bytes()) }
 }
 
-/// A drain with one `jsonl` output, driven by hand.
+/// A pipeline with one `jsonl` output, driven by hand.
 pub struct Harness {
-    /// The drain.
-    pub drain: Drain,
-    /// Keeps the epoll instance that the drain watches deaths with.
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Keeps the epoll instance that deaths are watched with.
     _doorman: Doorman,
     output: PathBuf,
 }
 
 impl Harness {
-    /// A drain to which nobody has attached.
+    /// A pipeline without a process.
     pub fn new() -> Self {
+        Self::with(Format::Jsonl, Self::fresh_output(), Vec::new(), None)
+    }
+
+    fn fresh_output() -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let output = std::env::temp_dir().join(format!("glassbox-drain-{}-{number}", std::process::id()));
-        Self::with_output(Format::Jsonl, output)
+        std::env::temp_dir().join(format!("glassbox-pipeline-{}-{number}", std::process::id()))
     }
 
     /// The same with another output.
     pub fn with_output(format: Format, output: PathBuf) -> Self {
+        Self::with(format, output, Vec::new(), None)
+    }
+
+    /// The same with stages.
+    pub fn with_stages(stages: Vec<Stage>) -> Self {
+        Self::with(Format::Jsonl, Self::fresh_output(), stages, None)
+    }
+
+    /// The same with an origin that is no ring.
+    pub fn with_origin(sent_rx: Receiver<Sent>) -> Self {
+        Self::with(Format::Jsonl, Self::fresh_output(), Vec::new(), Some(sent_rx))
+    }
+
+    fn with(format: Format, output: PathBuf, stages: Vec<Stage>, sent_rx: Option<Receiver<Sent>>) -> Self {
         let outputs = [Output { format, destination: Destination::File(output.clone()) }];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
-        let (news_tx, _) = crossbeam_channel::unbounded();
+        let (news_tx, news_rx) = crossbeam_channel::unbounded();
         let doorman =
             Doorman::new(Vec::new(), None, None, Authority::default(), news_tx, Arc::default()).unwrap();
-        let mut drain = Drain::new(outlets, doorman.deathwatch(), doorman.reply());
-        drain.told_until_ns = u64::MAX;
-        drain.heard_until_ns = u64::MAX;
-        Self { drain, _doorman: doorman, output }
+        let wires = Wires {
+            deathwatch: doorman.deathwatch(),
+            reply: doorman.reply(),
+            news_rx,
+            sent_rx,
+            doorbell: Arc::default(),
+        };
+        let mut pipeline = Pipeline::new(Stages::new(stages), outlets, wires, None);
+        pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
+        Self { pipeline, _doorman: doorman, output }
     }
 
     /// Attaches a sensor whose parent is `ppid`.
     pub fn attach(&mut self, sensor: &Sensor, ppid: u32) {
-        self.drain.attach(sensor.attached(ppid));
+        self.pipeline.attach(sensor.attached(ppid));
     }
 
-    /// Attaches a sensor of another pid namespace, and with what is said of its container.
-    pub fn attach_in(&mut self, sensor: &Sensor, ppid: u32, pid_ns: u64, claim: Option<Claim>) {
+    /// Attaches a sensor of another pid namespace, and with a claim about its container.
+    pub fn attach_in(&mut self, sensor: &Sensor, ppid: u32, namespace: u64, claim: Option<Claim>) {
         let mut attached = sensor.attached(ppid);
-        attached.identity.pid_ns = Some(pid_ns);
+        attached.identity.key.namespace = Some(namespace);
         attached.identity.claim = claim;
-        self.drain.attach(attached);
+        self.pipeline.attach(attached);
     }
 
-    /// Attaches a sensor whose pid is one of the collector's own namespace, where nobody has it any more.
+    /// Attaches a sensor whose pid is one of the collector's own namespace, where no process has it any more.
     pub fn attach_visible(&mut self, sensor: &Sensor, ppid: u32) {
         let mut attached = sensor.attached(ppid);
-        attached.identity.pid_ns = None;
-        self.drain.attach(attached);
+        attached.identity.key.namespace = None;
+        self.pipeline.attach(attached);
     }
 
     /// Whether a live image of a simulated process is known.
     pub fn is_known(&self, pid: u32) -> bool {
-        let image = self.drain.by_pid.get(&(Some(NAMESPACE), pid));
-        image.is_some_and(|image| self.drain.images[*image].end.is_none())
+        self.pipeline.census.live(key(pid)).is_some_and(|image| !self.pipeline.census.has_ended(image))
     }
 
     /// One round, late enough that nothing is held back.
     pub fn round(&mut self) {
-        self.drain.round(now_ns() + 10_000_000);
+        self.pipeline.round(MonoNs::now().plus(10_000_000));
     }
 
     /// The live image of a simulated process.
-    pub fn image(&self, pid: u32) -> usize {
-        self.drain.by_pid[&(Some(NAMESPACE), pid)]
+    pub fn image(&self, pid: u32) -> ImageId {
+        self.pipeline.census.live(key(pid)).unwrap()
+    }
+
+    /// An image is noticed to be dead at `at`.
+    pub fn end(&mut self, image: ImageId, at: MonoNs) {
+        let Pipeline { census, rings, .. } = &mut self.pipeline;
+        census.end(image, EndKind::Death, at, rings);
+        self.pipeline.carry_out_changes();
     }
 
     /// A process ends with the exit status `code`.
     pub fn die(&mut self, pid: u32, code: u32) {
-        let index = self.image(pid);
-        let image = &self.drain.images[index];
-        if let Some(slot) = image.slot {
-            let ring = self.drain.sources[image.source].ring();
-            ring.slot(slot).exit_status.store(code + 1, Ordering::Relaxed);
+        let id = self.image(pid);
+        let image = self.pipeline.census.get(id).unwrap();
+        if let (Some(slot), Some(ring)) = (image.slot, image.ring) {
+            let memory = self.pipeline.rings.get(ring).unwrap().memory();
+            memory.slot(slot).exit_status.store(code + 1, Ordering::Relaxed);
         }
-        // Long ago, so that nobody is waited for to tell more.
-        self.drain.end(index, super::Ending::Death, now_ns());
-        if let Some(end) = &mut self.drain.images[index].end {
-            end.noticed_ns = 0;
+        // Long ago, so that no word is waited for.
+        self.end(id, MonoNs::now());
+        if let Some(end) = self.pipeline.census.get_mut(id).and_then(|image| image.end.as_mut()) {
+            end.noticed = MonoNs::ZERO;
         }
     }
 
@@ -273,9 +315,9 @@ impl Harness {
 
     /// Ends everything; gives the events.
     pub fn finish(mut self) -> Vec<Json> {
-        self.drain.ending_wish = super::Wish::End;
-        self.drain.finish();
-        self.drain.outlets.close(RunFacts::default());
+        self.pipeline.session.wish = Wish::End;
+        self.pipeline.finish();
+        self.pipeline.outbox.into_outlets().close(RunFacts::default());
         let text = std::fs::read_to_string(&self.output).unwrap();
         std::fs::remove_file(&self.output).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

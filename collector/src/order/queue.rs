@@ -1,16 +1,18 @@
-//! Puts records in order: of one image by their numbers, of all images by their times.
+//! The records of one image, in the order of their numbers.
 //!
-//! Each image has a [`Queue`]; the drain thread fills them from the rings and takes out what is due, always the
-//! earliest over all queues. A queue is in the order of the sequence numbers, which several threads of a program may
-//! write to the ring slightly out of order. A number that is missing is waited for, since its record may be on its way:
-//! a little ([`LOST_NS`]) if the process counted a loss that is not accounted for, and longer ([`LATE_NS`]) if it did
-//! not, for then its thread has most likely lost the processor between taking the number and the record's place.
+//! The threads of a program may write to the ring slightly out of order. A missing number is waited for, since its record
+//! may be on its way: a little ([`LOST_NS`]) if the process counted a loss that is not accounted for, and longer
+//! ([`LATE_NS`]) if it did not, for then its thread has most likely lost the processor between taking the number and
+//! reserving the record's place.
 
 use std::collections::VecDeque;
 
 use wire::record::{Flags, Head};
 
-/// How long a record is held back for the sake of one with an earlier number that probably was lost.
+use crate::arrival::Numbering;
+use crate::ids::MonoNs;
+
+/// A record is held back for so long, for one with an earlier number that probably was lost.
 pub const LOST_NS: u64 = 3_000_000;
 /// The same for one that probably was not.
 pub const LATE_NS: u64 = 60_000_000;
@@ -18,9 +20,21 @@ pub const LATE_NS: u64 = 60_000_000;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     head: Head,
+    numbering: Numbering,
     /// Where its payload begins, counted from the first payload ever.
     at: u64,
     len: u32,
+}
+
+/// A record that was taken out.
+#[derive(Clone, Copy, Debug)]
+pub struct Popped {
+    /// Its head.
+    pub head: Head,
+    /// How its origin numbers events.
+    pub numbering: Numbering,
+    /// Its time, never earlier than that of the record before it.
+    pub at: MonoNs,
 }
 
 /// Records of one image that were read and are not yet due.
@@ -31,7 +45,7 @@ pub struct Queue {
     /// How many bytes were thrown away before `bytes`.
     base: u64,
     next_seq: Option<u64>,
-    last_ns: u64,
+    last: MonoNs,
     /// Numbers that were passed over and have not come since.
     skipped: u64,
     /// Records that the process lost, as far as it says.
@@ -58,7 +72,7 @@ impl Queue {
 
     /// Notes that a record goes on. Gives its time, never earlier than that of the one before it.
     #[inline]
-    pub fn pass(&mut self, head: &Head) -> u64 {
+    pub fn pass(&mut self, head: &Head) -> MonoNs {
         if head.flags & Flags::STAMPED != 0 {
             let next = self.next_seq.unwrap_or(head.seq);
             match head.seq.checked_sub(next) {
@@ -69,8 +83,8 @@ impl Queue {
                 None => self.skipped = self.skipped.saturating_sub(1),
             }
         }
-        self.last_ns = self.last_ns.max(head.time_ns);
-        self.last_ns
+        self.last = self.last.max(MonoNs(head.time_ns));
+        self.last
     }
 
     /// Says that numbers begin at 0: a missing first record is a gap then.
@@ -83,19 +97,27 @@ impl Queue {
         self.lost = lost;
     }
 
-    /// Adds a record at the place that its number gives it. One without a number stays behind what was read before.
-    pub fn push(&mut self, head: Head, payload: &[u8]) {
-        let entry = Entry { head, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
+    /// Adds a record at its place: among the records of its ring by its number, among those of other origins by its time.
+    /// A ring's record without a number stays behind the ring's records that were read before.
+    pub fn push(&mut self, head: Head, numbering: Numbering, payload: &[u8]) {
+        let entry =
+            Entry { head, numbering, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
         self.bytes.extend_from_slice(payload);
+        let is_numbered = |head: &Head| head.flags & Flags::STAMPED != 0;
         let mut place = self.entries.len();
-        if head.flags & Flags::STAMPED != 0 {
-            for (index, earlier) in self.entries.iter().enumerate().rev() {
-                if earlier.head.flags & Flags::STAMPED != 0 {
-                    if earlier.head.seq <= head.seq {
-                        break;
-                    }
-                    place = index;
+        for (index, earlier) in self.entries.iter().enumerate().rev() {
+            if numbering == Numbering::None || earlier.numbering == Numbering::None {
+                if earlier.head.time_ns <= head.time_ns {
+                    break;
                 }
+                place = index;
+            } else if !is_numbered(&head) {
+                break;
+            } else if is_numbered(&earlier.head) {
+                if earlier.head.seq <= head.seq {
+                    break;
+                }
+                place = index;
             }
         }
         if place == self.entries.len() {
@@ -105,25 +127,31 @@ impl Queue {
         }
     }
 
-    /// The time of the first record.
+    /// The head of the first record.
     #[inline]
-    pub fn first_ns(&self) -> Option<u64> {
-        Some(self.last_ns.max(self.entries.front()?.head.time_ns))
+    pub fn peek(&self) -> Option<&Head> {
+        self.entries.front().map(|entry| &entry.head)
+    }
+
+    /// The time of the first record, never earlier than that of the one before it.
+    #[inline]
+    pub fn first(&self) -> Option<MonoNs> {
+        Some(self.last.max(MonoNs(self.peek()?.time_ns)))
     }
 
     /// Until when the first record waits for one with an earlier number; `None` where none is missing.
     #[inline]
-    pub fn waits_until_ns(&self) -> Option<u64> {
+    pub fn waits_until(&self) -> Option<MonoNs> {
         let head = &self.entries.front()?.head;
         let is_gap = head.flags & Flags::STAMPED != 0 && self.next_seq.is_some_and(|next| head.seq > next);
         let wait_ns = if self.lost > self.skipped { LOST_NS } else { LATE_NS };
-        is_gap.then(|| self.last_ns.max(head.time_ns).saturating_add(wait_ns))
+        is_gap.then(|| self.last.max(MonoNs(head.time_ns)).plus(wait_ns))
     }
 
-    /// Takes the first record out: its payload into `payload`; gives its head and its time.
-    pub fn pop(&mut self, payload: &mut Vec<u8>) -> Option<(Head, u64)> {
+    /// Takes the first record out: its payload into `payload`.
+    pub fn pop(&mut self, payload: &mut Vec<u8>) -> Option<Popped> {
         let entry = self.entries.pop_front()?;
-        let time_ns = self.pass(&entry.head);
+        let at_time = self.pass(&entry.head);
         let at = (entry.at - self.base) as usize;
         payload.clear();
         payload.extend_from_slice(&self.bytes[at..at + entry.len as usize]);
@@ -139,7 +167,7 @@ impl Queue {
             self.bytes.drain(..done);
             self.base = first;
         }
-        Some((entry.head, time_ns))
+        Some(Popped { head: entry.head, numbering: entry.numbering, at: at_time })
     }
 }
 
@@ -169,7 +197,7 @@ mod tests {
     fn all(queue: &mut Queue) -> Vec<(Option<u64>, String)> {
         let mut payload = Vec::new();
         std::iter::from_fn(|| {
-            let (head, _) = queue.pop(&mut payload)?;
+            let Popped { head, .. } = queue.pop(&mut payload)?;
             let seq = (head.flags & Flags::STAMPED != 0).then_some(head.seq);
             Some((seq, String::from_utf8(payload.clone()).unwrap()))
         })
@@ -182,7 +210,7 @@ mod tests {
         queue.begins();
         for (seq, time, payload) in [(0, 10, "a"), (3, 40, "ddd"), (2, 50, "cc"), (1, 60, "b"), (4, 70, "e")]
         {
-            queue.push(head(seq, time), payload.as_bytes());
+            queue.push(head(seq, time), Numbering::PerImage, payload.as_bytes());
         }
 
         let expected = [(0, "a"), (1, "b"), (2, "cc"), (3, "ddd"), (4, "e")];
@@ -192,9 +220,9 @@ mod tests {
     #[test]
     fn record_without_number_stays_behind_what_was_read_before_it() {
         let mut queue = Queue::default();
-        queue.push(head(0, 10), b"a");
-        queue.push(unstamped(20), b"u");
-        queue.push(head(1, 30), b"b");
+        queue.push(head(0, 10), Numbering::PerImage, b"a");
+        queue.push(unstamped(20), Numbering::PerImage, b"u");
+        queue.push(head(1, 30), Numbering::PerImage, b"b");
 
         let seqs: Vec<Option<u64>> = all(&mut queue).into_iter().map(|(seq, _)| seq).collect();
 
@@ -205,17 +233,17 @@ mod tests {
     fn missing_number_delays_what_follows_and_times_never_go_back() {
         let mut queue = Queue::default();
         queue.begins();
-        queue.push(head(1, 100), b"b");
+        queue.push(head(1, 100), Numbering::PerImage, b"b");
 
-        assert_eq!((Some(100), Some(100 + LATE_NS)), (queue.first_ns(), queue.waits_until_ns()));
+        assert_eq!((Some(MonoNs(100)), Some(MonoNs(100 + LATE_NS))), (queue.first(), queue.waits_until()));
         queue.set_lost(1);
-        assert_eq!(Some(100 + LOST_NS), queue.waits_until_ns());
-        queue.push(head(0, 150), b"a");
-        assert_eq!((Some(150), None), (queue.first_ns(), queue.waits_until_ns()));
+        assert_eq!(Some(MonoNs(100 + LOST_NS)), queue.waits_until());
+        queue.push(head(0, 150), Numbering::PerImage, b"a");
+        assert_eq!((Some(MonoNs(150)), None), (queue.first(), queue.waits_until()));
         let mut payload = Vec::new();
-        assert_eq!(150, queue.pop(&mut payload).unwrap().1);
-        assert_eq!(Some(150), queue.first_ns());
-        assert_eq!(150, queue.pop(&mut payload).unwrap().1);
+        assert_eq!(MonoNs(150), queue.pop(&mut payload).unwrap().at);
+        assert_eq!(Some(MonoNs(150)), queue.first());
+        assert_eq!(MonoNs(150), queue.pop(&mut payload).unwrap().at);
     }
 
     #[test]
@@ -226,8 +254,8 @@ mod tests {
         for seq in 0..5000_u64 {
             // Every second pair is written the wrong way round.
             let number = if seq % 4 >= 2 { seq ^ 1 } else { seq };
-            queue.push(head(number, number), &number.to_le_bytes().repeat(5));
-            if seq % 3 > 0 && queue.waits_until_ns().is_none() && queue.first_ns() == Some(popped) {
+            queue.push(head(number, number), Numbering::PerImage, &number.to_le_bytes().repeat(5));
+            if seq % 3 > 0 && queue.waits_until().is_none() && queue.first() == Some(MonoNs(popped)) {
                 queue.pop(&mut payload).unwrap();
                 assert_eq!(popped.to_le_bytes().repeat(5), payload);
                 popped += 1;

@@ -1,7 +1,7 @@
-//! What a process wrote into its slot: its counts, losses, costs and descriptors, copied out at one moment.
+//! The books of a process: the counts, losses, costs and descriptors in its slot, copied out at one moment.
 //!
-//! A fork child's slot is wanted by the next child. So as soon as everything that an ended image wrote has been read,
-//! its books are copied and the slot is freed, however long its events still wait to be told in order.
+//! The next fork child wants the slot. So once every record of an ended image has been read, the collector copies its
+//! books and frees the slot, however long the image's events still wait for their turn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

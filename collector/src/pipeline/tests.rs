@@ -1,18 +1,26 @@
-//! Tests of the drain with simulated sensors.
+//! Tests of the pipeline with simulated sensors.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Receiver;
 
 use wire::events::{
     ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, NetConnect, NetSocket,
-    ProcessExec,
+    Kind, ProcessExec,
 };
 use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 use wire::ring::reserve;
 
-use super::simulated::{Harness, LONG, Sensor, brief, path, scribble};
-use super::*;
+use super::simulated::{Harness, LONG, Sensor, brief, key, path, scribble};
+use crate::arrival::HOLD_NS;
+use crate::container::{Claim, Container};
+use crate::door::news::{Attached, Flush, News, Turn};
+use crate::ids::{MonoNs, Pid};
+use crate::launch::protocol::Exited;
+use crate::rings::ring::STUCK_NS;
 
 const CLOEXEC: u32 = 0o2_000_000;
 
@@ -140,7 +148,7 @@ fn what_a_parent_says_of_its_child_is_heard_though_everything_ends_with_it() {
     harness.attach_in(&child, 1, 7, None);
     harness.round();
     let index = harness.image(5);
-    harness.drain.end(index, Ending::Death, now_ns());
+    harness.end(index, MonoNs::now());
     sensor.emit(0, &ChildStatus { child: 5, status: 4 << 8, usage: None });
 
     let events = harness.finish();
@@ -193,7 +201,7 @@ fn name_that_comes_late_is_on_every_process_of_the_container() {
     let mut named = (*before).clone();
     named.set(1, "web");
 
-    harness.drain.hear(News::Renamed(before, Arc::new(named)));
+    harness.pipeline.hear(News::Renamed(before, Arc::new(named)));
     let slot = sensor.take_slot(2, 1);
     sensor.open(slot, "/child", 3, 0);
     sensor.open(0, "/parent", 3, 0);
@@ -342,23 +350,23 @@ fn late_hello(born_after_death: bool) -> Vec<serde_json::Value> {
     harness.round();
     let index = harness.image(11);
     let this_process = rustix::process::getpid();
-    harness.drain.images[index].pidfd =
+    harness.pipeline.census.get_mut(index).unwrap().pidfd =
         Some(rustix::process::pidfd_open(this_process, rustix::process::PidfdFlags::empty()).unwrap());
-    harness.drain.heard_until_ns = 0;
-    let noticed_ns = now_ns();
-    harness.drain.end(index, Ending::Death, noticed_ns);
-    harness.drain.round(noticed_ns + STUCK_NS / 2);
+    harness.pipeline.order.frontier.set_heard(MonoNs::ZERO, MonoNs::MAX);
+    let noticed = MonoNs::now();
+    harness.end(index, noticed);
+    harness.pipeline.round(noticed.plus(STUCK_NS / 2));
 
     let program = Sensor::new(11, MIN_DATA_LEN);
     program
         .ring
         .slot(0)
         .born_ns
-        .store(if born_after_death { noticed_ns + 1 } else { noticed_ns }, Ordering::Relaxed);
+        .store(if born_after_death { noticed.0 + 1 } else { noticed.0 }, Ordering::Relaxed);
     program.start("/bin/other", "/home/u");
     program.open(0, "after", 5, 0);
     harness.attach(&program, 10);
-    harness.drain.heard_until_ns = u64::MAX;
+    harness.pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
     harness.die(11, 0);
     harness.round();
     harness
@@ -470,10 +478,10 @@ fn records_of_several_processes_are_held_back_for_a_moment() {
     }
     sensors[0].start("/bin/prog", "/");
 
-    harness.drain.round(now_ns());
-    let at_once = harness.drain.waiting.len();
-    harness.drain.round(now_ns() + HOLD_NS);
-    let later = harness.drain.waiting.len();
+    harness.pipeline.round(MonoNs::now());
+    let at_once = harness.pipeline.order.waiting().len();
+    harness.pipeline.round(MonoNs::now().plus(HOLD_NS));
+    let later = harness.pipeline.order.waiting().len();
 
     assert_eq!((1, 0), (at_once, later));
     assert_eq!(1, harness.finish().len());
@@ -511,7 +519,7 @@ fn record_of_a_dead_writer_is_skipped_and_counted_and_what_follows_is_read() {
     let _never_committed = reserve(&sensor.ring, slot, 100).unwrap();
     sensor.open(0, "/after", 3, 0);
     harness.round();
-    let before = harness.drain.sources.iter().next().unwrap().1.stuck.is_some();
+    let before = harness.pipeline.rings.iter().next().unwrap().1.is_stuck();
     harness.die(11, 0);
     harness.round();
     harness.round();
@@ -543,11 +551,11 @@ fn record_that_a_living_writer_does_not_finish_is_given_up_after_a_second() {
     sensor.head(0, Kind::FileOpen);
     let _never_committed = reserve(&sensor.ring, 0, 100).unwrap();
     sensor.open(0, "/after", 3, 0);
-    let now = now_ns();
-    harness.drain.round(now);
-    harness.drain.round(now + STUCK_NS / 2);
-    let early = harness.drain.enricher.batch.events.len() + harness.drain.waiting.len();
-    harness.drain.round(now + STUCK_NS + 1);
+    let now = MonoNs::now();
+    harness.pipeline.round(now);
+    harness.pipeline.round(now.plus(STUCK_NS / 2));
+    let early = harness.pipeline.enricher.batch.events.len() + harness.pipeline.order.waiting().len();
+    harness.pipeline.round(now.plus(STUCK_NS + 1));
 
     let events = harness.finish();
 
@@ -575,16 +583,16 @@ fn scribbled_ring_costs_only_its_own_processes_events() {
         harness.attach(&healthy, 1);
         healthy.open(0, "/fine", 3, 0);
 
-        let now = now_ns();
+        let now = MonoNs::now();
         for step in 0..4 {
-            harness.drain.round(now + step * STUCK_NS);
+            harness.pipeline.round(now.plus(step * STUCK_NS));
         }
-        if harness.drain.by_pid.contains_key(&(Some(7), 10)) {
+        if harness.pipeline.census.live(key(10)).is_some() {
             harness.die(10, 0);
         }
         harness.die(20, 0);
         for step in 4..7 {
-            harness.drain.round(now + step * STUCK_NS);
+            harness.pipeline.round(now.plus(step * STUCK_NS));
         }
         let events = harness.finish();
 
@@ -645,7 +653,7 @@ fn inherited_ring_goes_on_and_what_the_dead_collector_swallowed_is_told() {
     first.round();
     while sensor.ring.slot(0).delivered.load(Ordering::Relaxed) < 11 {
         std::thread::sleep(std::time::Duration::from_millis(1));
-        first.drain.note_written();
+        first.pipeline.note_written();
     }
     // It dies with three records read, but not delivered.
     for number in 10..13 {
@@ -661,7 +669,7 @@ fn inherited_ring_goes_on_and_what_the_dead_collector_swallowed_is_told() {
 
     let mut second = Harness::new();
     let attached = Attached { is_inherited: true, ..sensor.attached(1) };
-    second.drain.attach(attached);
+    second.pipeline.attach(attached);
     second.round();
     second.die(10, 0);
     second.round();
@@ -687,16 +695,16 @@ fn idle_ring_gives_its_memory_back_and_works_on() {
             sensor.open(0, &format!("/{number}{}", "z".repeat(150)), 3, 0);
         }
     };
-    let now = now_ns();
+    let now = MonoNs::now();
     for _ in 0..3 {
         fill(&sensor);
-        harness.drain.round(now);
+        harness.pipeline.round(now);
     }
     let used = blocks(&sensor);
-    harness.drain.round(now + 3 * STUCK_NS);
+    harness.pipeline.round(now.plus(3 * STUCK_NS));
     let idle = blocks(&sensor);
     fill(&sensor);
-    harness.drain.round(now + 4 * STUCK_NS);
+    harness.pipeline.round(now.plus(4 * STUCK_NS));
 
     let events = harness.finish();
 
@@ -706,10 +714,10 @@ fn idle_ring_gives_its_memory_back_and_works_on() {
 
 /// How fast events go from a ring through everything into a sink, in processor time of the collector.
 ///
-/// `cargo test --release -p glassbox drain_throughput -- --ignored --nocapture --test-threads=1`
+/// `cargo test --release -p glassbox pipeline_throughput -- --ignored --nocapture --test-threads=1`
 #[test]
 #[ignore = "a measurement"]
-fn drain_throughput() {
+fn pipeline_throughput() {
     use rustix::time::{ClockId, clock_gettime};
     let seconds = |clock| {
         let time = clock_gettime(clock);
@@ -739,18 +747,18 @@ fn drain_throughput() {
             }
             events += 10_000;
             writing += seconds(ClockId::ThreadCPUTime) - before;
-            while harness.drain.sources.iter().any(|(_, source)| !source.has_read(source.tail())) {
-                harness.drain.round(now_ns());
+            while harness.pipeline.rings.iter().any(|(_, ring)| !ring.has_read(ring.tail())) {
+                harness.pipeline.round(MonoNs::now());
                 rounds += 1;
             }
-            while !harness.drain.outlets.has_room() {
+            while !harness.pipeline.outbox.outlets().has_room() {
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
         }
         let drained = seconds(ClockId::ProcessCPUTime) - begun - writing;
-        let dropped: u64 = harness.drain.outlets.dropped().sum();
-        harness.drain.finish();
-        harness.drain.outlets.close(crate::sinks::RunFacts::default());
+        let dropped: u64 = harness.pipeline.outbox.outlets().dropped().sum();
+        harness.pipeline.finish();
+        harness.pipeline.outbox.into_outlets().close(crate::sinks::RunFacts::default());
         let all = seconds(ClockId::ProcessCPUTime) - begun - writing;
         println!(
             "{name}: {:.2} M events/s of one core ({:.0} ns each; without the sink's rest {:.0}), {rounds} rounds, \
@@ -778,7 +786,7 @@ fn program_that_never_says_hello_is_blind() {
     sensor.write(slot, before(slot), &exec("/executed"));
     harness.round();
     for pid in [11, 12, 10] {
-        if harness.drain.by_pid.contains_key(&(Some(7), pid)) {
+        if harness.pipeline.census.live(key(pid)).is_some() {
             harness.die(pid, 0);
         }
     }
@@ -803,14 +811,14 @@ fn program_that_never_says_hello_is_blind() {
 fn command_that_never_says_hello_is_blind_and_ends() {
     let command = |hello: bool| {
         let mut harness = Harness::new();
-        harness.drain.hear(News::Command(10, b"/nonexistent/prog".to_vec()));
+        harness.pipeline.hear(News::Command(Pid(10), b"/nonexistent/prog".to_vec()));
         let sensor = Sensor::new(10, MIN_DATA_LEN);
         if hello {
             sensor.start("/bin/prog", "/home/u");
             harness.attach_visible(&sensor, 1);
         }
         let wait_status = 3 << 8;
-        harness.drain.hear(News::Exited(Exited {
+        harness.pipeline.hear(News::Exited(Exited {
             pid: 10,
             wait_status,
             user_us: 2,
@@ -831,7 +839,7 @@ fn command_that_never_says_hello_is_blind_and_ends() {
 #[test]
 fn events_belong_to_the_request_that_was_served_when_they_happened() {
     let (mut harness, sensor) = started(10);
-    let turn = |harness: &mut Harness, turn| harness.drain.hear(News::Turn(turn, now_ns()));
+    let turn = |harness: &mut Harness, turn| harness.pipeline.hear(News::Turn(turn, MonoNs::now()));
     sensor.open(0, "init", 3, 0);
     harness.round();
     turn(&mut harness, Turn::To("a".into()));
@@ -865,15 +873,15 @@ fn events_belong_to_the_request_that_was_served_when_they_happened() {
 }
 
 #[test]
-fn settling_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not_for_ever() {
+fn flush_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not_for_ever() {
     let (mut harness, sensor) = started(10);
-    let settle = |harness: &mut Harness, deadline_ns| {
+    let flush = |harness: &mut Harness, deadline| {
         let (done_tx, done_rx) = crossbeam_channel::bounded::<()>(0);
-        harness.drain.hear(News::Settle(Settle {
-            until_ns: now_ns(),
-            deadline_ns,
+        harness.pipeline.hear(News::Flush(Flush {
+            until: MonoNs::now(),
+            deadline,
             is_border: false,
-            told_ns: None,
+            told: None,
             done_tx,
         }));
         done_rx
@@ -884,25 +892,25 @@ fn settling_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not
     };
     sensor.open(0, "a", 3, 0);
 
-    let done_rx = settle(&mut harness, u64::MAX);
-    harness.drain.settle_up(now_ns());
-    let waiting = harness.drain.settles.len();
+    let done_rx = flush(&mut harness, MonoNs::MAX);
+    harness.pipeline.answer_flushes(MonoNs::now());
+    let waiting = harness.pipeline.waiting_flushes();
     harness.round();
-    harness.drain.settle_up(now_ns());
+    harness.pipeline.answer_flushes(MonoNs::now());
     let opened =
         is_done(&done_rx) && std::fs::read_to_string(harness.output()).unwrap().contains("file.open");
     harness.die(10, 0);
-    let done_rx = settle(&mut harness, u64::MAX);
-    harness.drain.reached_ns = u64::MAX;
-    harness.drain.settle_up(now_ns());
-    let ending = harness.drain.settles.len();
+    let done_rx = flush(&mut harness, MonoNs::MAX);
+    harness.pipeline.order.frontier.reach(MonoNs::MAX);
+    harness.pipeline.answer_flushes(MonoNs::now());
+    let ending = harness.pipeline.waiting_flushes();
     harness.round();
-    harness.drain.settle_up(now_ns());
+    harness.pipeline.answer_flushes(MonoNs::now());
     let ended =
         is_done(&done_rx) && std::fs::read_to_string(harness.output()).unwrap().contains("process.exit");
-    let done_rx = settle(&mut harness, now_ns() - 1);
-    harness.drain.reached_ns = 0;
-    harness.drain.settle_up(now_ns());
+    let done_rx = flush(&mut harness, MonoNs::now().minus(1));
+    harness.pipeline.order.frontier.reach(MonoNs::ZERO);
+    harness.pipeline.answer_flushes(MonoNs::now());
     let given_up = is_done(&done_rx);
 
     assert_eq!((1, true, 1, true, true), (waiting, opened, ending, ended, given_up));
@@ -912,7 +920,7 @@ fn settling_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not
 #[test]
 fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
     let (mut harness, sensor) = started(10);
-    harness.drain.requests_from = Some("127.0.0.1:9001".parse().unwrap());
+    harness.pipeline.requests = super::requests::Requests::new(Some("127.0.0.1:9001".parse().unwrap()));
     // sockaddr_in, and the same inside sockaddr_in6 (ip(7), ipv6(7)).
     let v4 = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut v6 = vec![10, 0, 0x23, 0x29, 0, 0, 0, 0];
@@ -923,24 +931,24 @@ fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
     sensor.open(0, "early", 5, 0);
     harness.round();
     let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
-    let held = harness.drain.waiting.len();
-    harness.drain.hear(News::Turn(Turn::To("a".into()), now_ns()));
+    let held = harness.pipeline.order.waiting().len();
+    harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     // The first border only.
     sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v4) });
-    harness.drain.told_until_ns = u64::MAX;
+    harness.pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
     harness.round();
-    harness.drain.hear(News::Settle(Settle {
-        until_ns: 0,
-        deadline_ns: 0,
+    harness.pipeline.hear(News::Flush(Flush {
+        until: MonoNs::ZERO,
+        deadline: MonoNs::ZERO,
         is_border: true,
-        told_ns: None,
+        told: None,
         done_tx,
     }));
-    harness.drain.settle_up(now_ns());
+    harness.pipeline.answer_flushes(MonoNs::now());
     sensor.open(0, "between", 6, 0);
     harness.round();
-    let held_again = harness.drain.waiting.len();
-    harness.drain.hear(News::Turn(Turn::To("b".into()), now_ns()));
+    let held_again = harness.pipeline.order.waiting().len();
+    harness.pipeline.hear(News::Turn(Turn::To("b".into()), MonoNs::now()));
 
     let events = harness.finish();
 
@@ -964,15 +972,15 @@ fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
 #[test]
 fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_that_was_read() {
     let (mut harness, sensor) = started(10);
-    harness.drain.requests_from = Some("127.0.0.1:9001".parse().unwrap());
+    harness.pipeline.requests = super::requests::Requests::new(Some("127.0.0.1:9001".parse().unwrap()));
     let api = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     sensor.open(0, "init", 3, 0);
     sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api) });
     sensor.open(0, "early", 5, 0);
-    harness.drain.hear(News::Turn(Turn::To("a".into()), now_ns()));
+    harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     sensor.open(0, "late", 6, 0);
     // Frozen since, perhaps.
-    harness.drain.hear(News::Turn(Turn::To("b".into()), now_ns()));
+    harness.pipeline.hear(News::Turn(Turn::To("b".into()), MonoNs::now()));
     sensor.open(0, "end", 7, 0);
     harness.round();
 
@@ -992,19 +1000,19 @@ fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_t
 }
 
 #[test]
-fn settling_waits_for_a_death_that_was_told_only_after_it_was_asked_for() {
+fn flush_waits_for_a_death_that_was_told_only_after_it_was_asked_for() {
     let (mut harness, _sensor) = started(10);
     harness.round();
     let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
-    let settle =
-        Settle { until_ns: now_ns(), deadline_ns: u64::MAX, is_border: false, told_ns: None, done_tx };
+    let flush =
+        Flush { until: MonoNs::now(), deadline: MonoNs::MAX, is_border: false, told: None, done_tx };
 
-    harness.drain.hear(News::Settle(settle));
+    harness.pipeline.hear(News::Flush(flush));
     let index = harness.image(10);
-    harness.drain.end(index, Ending::Death, now_ns());
-    harness.drain.reached_ns = u64::MAX;
-    harness.drain.settle_up(now_ns());
+    harness.end(index, MonoNs::now());
+    harness.pipeline.order.frontier.reach(MonoNs::MAX);
+    harness.pipeline.answer_flushes(MonoNs::now());
 
-    assert_eq!(1, harness.drain.settles.len());
+    assert_eq!(1, harness.pipeline.waiting_flushes());
     harness.finish();
 }

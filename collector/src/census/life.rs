@@ -1,11 +1,11 @@
 //! The ledger of a process, over all the programs that it becomes by exec.
 //!
-//! An image's own books ([`super::image`], [`super::books`]) end with it, and in whatever order they are closed. What its
-//! process delivered, lost and cost is added up here, in one place, until no image of the process is left.
+//! An image's own books ([`super::image`], [`crate::rings::books`]) end with it, in any order. This module adds up the
+//! events, losses and costs of the process until no image of it is left.
 
 use slab::Slab;
 
-/// What a process delivered, lost and cost.
+/// The events, losses and costs of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Stamped events delivered.

@@ -1,144 +1,161 @@
-//! One ring as the drain thread reads it: how far, by whom it is written, and what holds it up.
+//! One ring as the pipeline reads it: how far, which image writes into which slot, and which record holds it up.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use slab::Slab;
 use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, Reader, Unfinished};
 
-use super::image::Image;
-use crate::container::Container;
-use crate::enrich::Process;
+use super::mapping::{Lifeline, Mapping};
+use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
-use crate::mapping::{Lifeline, Mapping};
 
-/// A record that nobody finishes is given up after this time, even if its writer may live.
+/// A record that stays unfinished is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
-/// A ring that nobody wrote to for this time gives its memory back.
+/// A ring without a record for this time gives its memory back.
 const IDLE_NS: u64 = 1_000_000_000;
 /// Less is not worth the system call.
 const WORTH_BYTES: u64 = 128 * 1024;
 
-/// Fork children that are remembered for the sake of their children.
-const MOST_DEPARTED: usize = 32;
-
 /// A ring.
-pub struct Source {
-    /// The name under which the launcher keeps it.
+pub struct Ring {
+    /// The launcher's name for it.
     pub id: RingId,
-    /// The reader; before `mapping`, so that it is dropped first.
+    /// Declared before `mapping`, so that it is dropped first.
     pub reader: Reader<Mapped>,
     mapping: Mapping,
     /// The images that write here, by slot.
-    pub images: [Option<usize>; SLOTS],
+    pub writers: [Option<ImageId>; SLOTS],
     /// The highest slot that was ever known to be taken.
-    pub highest_slot: u8,
+    highest_slot: u8,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
-    /// It holds what no sensor writes and is read no further.
+    /// It holds bytes that no sensor writes, and is read no further.
     pub is_corrupt: bool,
-    /// Own pids of the ring's processes are the collector's too.
-    pub shares_pids: bool,
-    /// The pid namespace of its processes, where their numbers cannot be translated.
-    pub pid_ns: Option<u64>,
-    /// The same as they say, also where they can be translated; 0 where it is the collector's.
-    pub own_ns: u64,
+    /// The pid namespaces of its processes.
+    pub view: View,
     lifeline: Option<Lifeline>,
     /// Everything that was there at the last look was read.
     pub is_drained: bool,
-    /// A record that is being written stands before others that may be complete.
+    /// An unfinished record stands before others that may be complete.
     pub is_blocked: bool,
     /// Time of the record read last.
-    pub last_ns: u64,
+    pub last: MonoNs,
     /// The record that holds it up, and since when.
-    pub stuck: Option<(Unfinished, u64)>,
-    /// When something was read last, by our clock.
-    active_ns: u64,
+    stuck: Option<(Unfinished, MonoNs)>,
+    /// When a record was read last.
+    active: MonoNs,
+    /// Where this turn began, and up to where its space was given back.
+    turn: (u64, u64),
     /// Up to where the data's memory has been given back.
     punched: u64,
-    /// The image that made the ring, as it was when it was forgotten.
-    owner: Option<Process>,
-    /// The fork children forgotten last, by their own pid, as they were: their children may have yet to tell.
-    departed: VecDeque<(u32, Process)>,
 }
 
-impl Source {
+/// The pid namespaces of a ring's processes.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The processes have the same numbers as in the collector's namespace.
+    pub shares_pids: bool,
+    /// Their pid namespace, where their numbers cannot be translated.
+    pub namespace: Option<u64>,
+    /// The namespace that they name, also where numbers can be translated; 0 where it is the collector's.
+    pub own_namespace: u64,
+}
+
+impl Ring {
     /// A ring that was just attached.
     pub fn new(
         id: RingId,
         mapping: Mapping,
         lifeline: Option<Lifeline>,
+        view: View,
         is_inherited: bool,
-        now_ns: u64,
+        now: MonoNs,
     ) -> Self {
         let reader = Reader::new(mapping.mapped());
-        let punched = reader.position();
+        let position = reader.position();
         Self {
             id,
             reader,
             mapping,
-            images: [None; SLOTS],
+            writers: [None; SLOTS],
             highest_slot: if is_inherited { u8::MAX } else { 0 },
             is_inherited,
             is_corrupt: false,
-            shares_pids: true,
-            pid_ns: None,
-            own_ns: 0,
+            view,
             lifeline,
             is_drained: false,
             is_blocked: false,
-            last_ns: 0,
+            last: MonoNs::ZERO,
             stuck: None,
-            active_ns: now_ns,
-            punched,
-            owner: None,
-            departed: VecDeque::new(),
+            active: now,
+            turn: (position, position),
+            punched: position,
         }
     }
 
-    /// Keeps what was known of an image that is forgotten while others of its family live.
-    pub fn depart(&mut self, own_pid: u32, is_owner: bool, process: Process) {
-        if is_owner {
-            self.owner = Some(process);
-            return;
+    /// Begins a turn of reading.
+    pub fn begin_turn(&mut self) {
+        let position = self.reader.position();
+        self.turn = (position, position);
+        self.is_drained = true;
+        self.is_blocked = false;
+    }
+
+    /// Ends a turn: the writers get the space. True if anything was read.
+    pub fn end_turn(&mut self, now: MonoNs) -> bool {
+        self.reader.release();
+        let has_read = self.reader.position() != self.turn.0;
+        if has_read {
+            self.active = now;
         }
-        if self.departed.len() == MOST_DEPARTED {
-            self.departed.pop_front();
+        has_read
+    }
+
+    /// Bytes read in this turn.
+    pub fn turn_bytes(&self) -> u64 {
+        self.reader.position().wrapping_sub(self.turn.0)
+    }
+
+    /// Gives the space of the records read so far back to the writers, once it is `most` bytes. True if it did.
+    pub fn release_after(&mut self, most: u64) -> bool {
+        let position = self.reader.position();
+        let is_due = position.wrapping_sub(self.turn.1) >= most;
+        if is_due {
+            self.reader.release();
+            self.turn.1 = position;
         }
-        self.departed.push_back((own_pid, process));
+        is_due
     }
 
-    /// What was known of the fork child `own_pid` that was forgotten.
-    pub fn departed(&self, own_pid: u32) -> Option<&Process> {
-        self.departed.iter().rev().find(|(pid, _)| *pid == own_pid).map(|(_, process)| process)
+    /// For how long the record at the cursor, `unfinished`, has held up the ring, at `now`.
+    pub fn stuck_for(&mut self, unfinished: Unfinished, now: MonoNs) -> u64 {
+        let since = match self.stuck {
+            Some((stuck, since)) if stuck.position == unfinished.position => since,
+            _ => now,
+        };
+        self.stuck = Some((unfinished, since));
+        now.since(since)
     }
 
-    /// What was known of the image that made the ring, if it was forgotten.
-    pub fn owner(&self) -> Option<&Process> {
-        self.owner.as_ref()
+    /// Whether a record holds up the ring.
+    #[cfg(test)]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
     }
 
-    /// Takes up that more is known of the container `before`.
-    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
-        let departed = self.departed.iter_mut().map(|(_, process)| process);
-        departed.chain(&mut self.owner).for_each(|process| process.rename(before, after));
+    /// The images that write here, with their slots.
+    pub fn slots(&self) -> impl Iterator<Item = (u8, ImageId)> {
+        self.writers.iter().enumerate().filter_map(|(slot, image)| Some((slot as u8, (*image)?)))
     }
 
     /// The ring's memory.
-    pub fn ring(&self) -> Mapped {
+    pub fn memory(&self) -> Mapped {
         self.mapping.mapped()
     }
 
-    /// Whether it is known that none of its processes lives, or that they all execute something else.
+    /// Whether none of its processes is known to have it mapped: all are dead, or execute another program.
     pub fn is_abandoned(&self) -> bool {
         self.lifeline.as_ref().is_some_and(Lifeline::is_cut)
-    }
-
-    /// Notes that something was read.
-    pub fn was_active(&mut self, now_ns: u64) {
-        self.active_ns = now_ns;
     }
 
     /// Whether the records up to `position` have been read, or never will be.
@@ -159,10 +176,10 @@ impl Source {
 
     /// Gives the memory of an idle ring back to the system.
     ///
-    /// What is free belongs to the writers, so we take half of the ring at a time as a writer does, empty it, and give
-    /// it back as a reader does. Meanwhile they have the other half.
-    pub fn punch_if_idle(&mut self, now_ns: u64) {
-        let is_idle = now_ns.saturating_sub(self.active_ns) >= IDLE_NS;
+    /// Free space belongs to the writers. So this takes half of the ring at a time as a writer does, empties it, and gives
+    /// it back as a reader does. Meanwhile the writers have the other half.
+    pub fn punch_if_idle(&mut self, now: MonoNs) {
+        let is_idle = now.since(self.active) >= IDLE_NS;
         let used = self.reader.position().wrapping_sub(self.punched);
         if !is_idle || used < WORTH_BYTES || self.is_corrupt {
             return;
@@ -175,7 +192,7 @@ impl Source {
             let to = from.wrapping_add(half);
             // Acquire and Relaxed: the reservation publishes nothing, and everything before it has been read.
             if memory.tail().compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_err() {
-                // Somebody writes again.
+                // A process writes again.
                 return;
             }
             let (first, end) = (from & (data_len - 1), to & (data_len - 1));
@@ -193,8 +210,8 @@ impl Source {
     }
 
     /// Notes which image writes into `slot`.
-    pub fn give_slot(&mut self, slot: u8, image: usize) {
-        if let Some(place) = self.images.get_mut(usize::from(slot)) {
+    pub fn give_slot(&mut self, slot: u8, image: ImageId) {
+        if let Some(place) = self.writers.get_mut(usize::from(slot)) {
             *place = Some(image);
             self.highest_slot = self.highest_slot.max(slot);
         }
@@ -202,20 +219,20 @@ impl Source {
 
     /// Frees the slot of a process that is gone.
     pub fn free_slot(&mut self, slot: u8) {
-        if let Some(place) = self.images.get_mut(usize::from(slot)) {
+        if let Some(place) = self.writers.get_mut(usize::from(slot)) {
             *place = None;
         }
         if slot == 0 {
             return;
         }
-        let ring = self.ring();
+        let ring = self.memory();
         let words = ring.slot(slot);
         if words.fd_high.load(Ordering::Relaxed) > 0 {
             let (offset, len) = ring.fd_range(slot);
             self.mapping.punch(offset, len);
         }
         words.clear();
-        // Release: whoever takes the slot finds it cleared. Pairs with the Acquire exchange in the sensor.
+        // Release: the process that takes the slot finds it cleared. Pairs with the Acquire exchange in the sensor.
         words.pid.store(0, Ordering::Release);
     }
 
@@ -223,7 +240,7 @@ impl Source {
     ///
     /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none after a page of
     /// free ones: a look at an untouched page would make it take memory.
-    pub fn taken_slots(&self) -> Vec<(u8, u32)> {
+    pub fn taken_slots(&self) -> Vec<(u8, Pid)> {
         const PAGE_SLOTS: usize = 16;
         let mut taken = Vec::new();
         if self.is_corrupt {
@@ -231,12 +248,12 @@ impl Source {
         }
         let mut free = 0;
         for slot in 1..=u8::MAX {
-            match self.ring().slot(slot).pid.load(Ordering::Acquire) {
+            match self.memory().slot(slot).pid.load(Ordering::Acquire) {
                 0 => free += 1,
                 Slot::CLAIMED => free = 0,
                 own_pid => {
                     free = 0;
-                    taken.push((slot, own_pid));
+                    taken.push((slot, Pid(own_pid)));
                 }
             }
             let is_page_end = (usize::from(slot) + 1).is_multiple_of(PAGE_SLOTS);
@@ -248,23 +265,22 @@ impl Source {
     }
 
     /// The slot that the process `own_pid` writes into, if it has taken one of the children's.
-    pub fn slot_of(&self, own_pid: u32) -> Option<u8> {
+    pub fn slot_of(&self, own_pid: Pid) -> Option<u8> {
         self.taken_slots().into_iter().find(|(_, taken_by)| *taken_by == own_pid).map(|(slot, _)| slot)
     }
 
-    /// The same, where no image is known to write there.
-    pub fn unclaimed_slot_of(&self, own_pid: u32) -> Option<u8> {
-        self.slot_of(own_pid).filter(|slot| self.images[usize::from(*slot)].is_none())
+    /// As [`Self::slot_of`], where no image is known to write there.
+    pub fn unclaimed_slot_of(&self, own_pid: Pid) -> Option<u8> {
+        self.slot_of(own_pid).filter(|slot| self.writers[usize::from(*slot)].is_none())
     }
 
-    /// Whether nobody who could have reserved the record at the cursor lives.
-    pub fn is_writer_dead(&self, unfinished: &Unfinished, images: &Slab<Image>) -> bool {
-        let is_dead = |index: usize| images.get(index).is_none_or(|image| image.end.is_some());
-        let are_all_dead = || self.images.iter().flatten().all(|index| is_dead(*index));
-        match unfinished.slot.map(|slot| (slot, self.images[usize::from(slot)])) {
-            Some((_, Some(index))) => is_dead(index),
-            // It may just have been taken; a free one was scribbled here by one of those who are known.
-            Some((slot, None)) => self.ring().slot(slot).pid.load(Ordering::Acquire) == 0 && are_all_dead(),
+    /// Whether every process that could have reserved the record at the cursor is dead, by what `is_dead` says of images.
+    pub fn is_writer_dead(&self, unfinished: &Unfinished, is_dead: impl Fn(ImageId) -> bool) -> bool {
+        let are_all_dead = || self.writers.iter().flatten().all(|image| is_dead(*image));
+        match unfinished.slot.map(|slot| (slot, self.writers[usize::from(slot)])) {
+            Some((_, Some(image))) => is_dead(image),
+            // It may just have been taken; a known process scribbled one that is free.
+            Some((slot, None)) => self.memory().slot(slot).pid.load(Ordering::Acquire) == 0 && are_all_dead(),
             None => are_all_dead(),
         }
     }

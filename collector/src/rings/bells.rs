@@ -1,7 +1,7 @@
-//! Waiting for records without asking for them: on the bells of all rings at once, and on our own.
+//! Waiting for records without asking for them: on the bells of all rings at once, and on the doorbell.
 //!
-//! The drain thread calls [`Bells::wait`] when it has nothing to do. futex_waitv(2) waits on 128 words; the rings
-//! beyond that, or all of them on kernels before 5.16, are watched by threads that ring our own bell. Their number
+//! The pipeline's thread calls [`Bells::wait`] when it has nothing to do. futex_waitv(2) waits on 128 words; the rings
+//! beyond that, or all of them on kernels before 5.16, are watched by threads that ring the doorbell. Their number
 //! follows that of the rings: one for 127 with futex_waitv, else one each.
 
 use std::sync::Arc;
@@ -12,20 +12,21 @@ use wire::ring::layout::Mapped;
 use wire::ring::{Memory, bell};
 
 use crate::clock::now_ns;
+use crate::ids::MonoNs;
 use crate::kernel::{MOST_WAITERS, Waited, Waiter, wait_many, wait_one, wake};
 
-/// Our own bell: rung by other threads of the collector that have news for the drain thread.
+/// The collector's own bell: its other threads ring it when they have news for the pipeline.
 #[derive(Debug, Default)]
 pub struct Doorbell {
     rings: AtomicU32,
-    /// Whether a ring must wake the drain thread. While it naps, it need not: it will look within milliseconds.
+    /// Whether a ring must wake the pipeline. While it naps, it need not: it will look within milliseconds.
     is_heard: AtomicBool,
 }
 
 impl Doorbell {
-    /// Wakes the drain thread, or keeps it from falling asleep.
+    /// Wakes the pipeline, or keeps it from falling asleep.
     pub fn ring(&self) {
-        // SeqCst: either this thread sees that it is heard, or the drain thread, which says so before it waits, finds
+        // SeqCst: either this thread sees that it is heard, or the pipeline, which says so before it waits, finds
         // another number than it expects. What was put into a channel before is seen by whoever sees the number.
         self.rings.fetch_add(1, Ordering::SeqCst);
         if self.is_heard.load(Ordering::SeqCst) {
@@ -35,12 +36,12 @@ impl Doorbell {
 
     /// How often it was rung. Read it before looking for news, and pass it to [`Bells::wait`].
     pub fn count(&self) -> u32 {
-        // Acquire: pairs with the Release in `ring`.
+        // Acquire: pairs with the SeqCst addition in `ring`.
         self.rings.load(Ordering::Acquire)
     }
 }
 
-/// A thread that watches bells for us.
+/// A thread that watches the bells of rings, and rings the doorbell.
 #[derive(Debug)]
 struct Watcher {
     shared: Arc<Watch>,
@@ -58,7 +59,7 @@ struct Watch {
     bells: std::sync::Mutex<Vec<Mapped>>,
 }
 
-/// All that the drain thread waits on.
+/// Everything that the pipeline waits on.
 #[derive(Debug)]
 pub struct Bells {
     doorbell: Arc<Doorbell>,
@@ -69,8 +70,8 @@ pub struct Bells {
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Somebody rang.
+pub enum Wake {
+    /// A bell was rung.
     Rung,
     /// The time was up.
     Late,
@@ -85,11 +86,11 @@ impl Bells {
     }
 
     /// Waits until a ring's bell no longer holds `mode`, the doorbell was rung after it counted `seen`, or the
-    /// monotonic clock reaches `deadline_ns`.
+    /// monotonic clock reaches `deadline`.
     ///
     /// `rings` are those whose bell was set to `mode`. With [`bell::NAPPING`], rings beyond the first 127 are not
     /// waited on, and the doorbell is not heard: the nap is short.
-    pub fn wait(&mut self, rings: &[Mapped], mode: u32, seen: u32, deadline_ns: Option<u64>) -> Ended {
+    pub fn wait(&mut self, rings: &[Mapped], mode: u32, seen: u32, deadline: Option<MonoNs>) -> Wake {
         let direct = if self.has_waitv { rings.len().min(MOST_WAITERS - 1) } else { 0 };
         let (direct, rest) = rings.split_at(direct);
         if mode == bell::SLEEPING {
@@ -100,15 +101,15 @@ impl Bells {
             self.waiters.clear();
             self.waiters.push(Waiter::new(&self.doorbell.rings, seen));
             self.waiters.extend(direct.iter().map(|ring| Waiter::new(ring.bell(), mode)));
-            wait_many(&self.waiters, deadline_ns)
+            wait_many(&self.waiters, deadline.map(|MonoNs(deadline)| deadline))
         } else {
-            let timeout_ns = deadline_ns.map(|deadline_ns| deadline_ns.saturating_sub(now_ns()));
+            let timeout_ns = deadline.map(|deadline| deadline.since(MonoNs::now()));
             wait_one(&self.doorbell.rings, seen, timeout_ns)
         };
         self.doorbell.is_heard.store(false, Ordering::Relaxed);
         match waited {
-            Waited::TimedOut => Ended::Late,
-            _ => Ended::Rung,
+            Waited::TimedOut => Wake::Late,
+            _ => Wake::Rung,
         }
     }
 
@@ -245,7 +246,7 @@ mod tests {
     use wire::ring::layout::MIN_DATA_LEN;
 
     use super::*;
-    use crate::drain::simulated::Sensor;
+    use crate::pipeline::simulated::Sensor;
 
     fn rings(count: u32) -> Vec<Mapped> {
         let rings: Vec<Mapped> = (0..count).map(|pid| Sensor::new(pid, MIN_DATA_LEN).ring).collect();
@@ -261,8 +262,8 @@ mod tests {
         bells
     }
 
-    fn deadline(milliseconds: u64) -> Option<u64> {
-        Some(now_ns() + milliseconds * 1_000_000)
+    fn deadline(milliseconds: u64) -> Option<MonoNs> {
+        Some(MonoNs::now().plus(milliseconds * 1_000_000))
     }
 
     /// Rings the bell of the ring at `place` after a moment, as a writer does.
@@ -278,7 +279,7 @@ mod tests {
             bells.wait(rings, bell::SLEEPING, bells.doorbell.count(), deadline(10_000))
         });
         ring.bell().store(bell::SLEEPING, Ordering::Relaxed);
-        ended == Ended::Rung && begun.elapsed() < Duration::from_secs(5)
+        ended == Wake::Rung && begun.elapsed() < Duration::from_secs(5)
     }
 
     #[test]
@@ -315,8 +316,8 @@ mod tests {
             let rings = if has_waitv { &rings[..] } else { &rings[..3] };
 
             let seen = bells.doorbell.count();
-            assert_eq!(Ended::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
-            assert_eq!(Ended::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
+            assert_eq!(Wake::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
+            assert_eq!(Wake::Late, bells.wait(rings, bell::SLEEPING, seen, deadline(30)));
         }
     }
 
@@ -326,6 +327,6 @@ mod tests {
         let seen = bells.doorbell.count();
         bells.doorbell.ring();
 
-        assert_eq!(Ended::Rung, bells.wait(&[], bell::SLEEPING, seen, None));
+        assert_eq!(Wake::Rung, bells.wait(&[], bell::SLEEPING, seen, None));
     }
 }

@@ -1,0 +1,117 @@
+//! The records that enter the pipeline, whatever mechanism saw the call.
+//!
+//! # The promises of an origin
+//!
+//! The pipeline knows nothing of a mechanism but its [`Origin`]. Each mechanism promises:
+//!
+//! 1. **Identity.** The origin names the process by the kernel's word (a slot of a ring that a known process made, or a
+//!    pid that the kernel gave with the notification), never by a field of the record.
+//! 2. **Numbers.** A [`Numbering::PerImage`] origin numbers the events of each process image from 0 without gaps; a gap is
+//!    a loss. A [`Numbering::None`] origin never sets a number.
+//! 3. **Time.** A record bears CLOCK_MONOTONIC of the call, or 0 where the process may not ask the clock.
+//! 4. **Order.** Unnumbered records of one process arrive in the order of their times. Numbered ones may arrive out of
+//!    order; the number decides.
+//! 5. **Horizon.** A record arrives at most [`HOLD_NS`] after its time, or the origin says that it still has unread records.
+//! 6. **Deaths.** A record arrives before the death of its process is concluded, or it is counted as lost.
+//! 7. **Losses.** Whatever the origin drops, it counts, by process and reason.
+//! 8. **Bytes.** The payload is checked by the pipeline, not by the origin: any bytes may arrive.
+//!
+//! A replay is no origin of records. Its events were ordered and enriched before, and enter behind the enricher, with the
+//! numbers that they were recorded with ([`crate::pipeline::Outbox::replay`]).
+
+use wire::events::Kind;
+use wire::record::{Flags, Head};
+
+use crate::ids::{MonoNs, ProcessKey, RingIndex};
+use crate::loss::LossReason;
+
+/// Records are held back for so long, for earlier ones that are still on their way.
+pub const HOLD_NS: u64 = 2_000_000;
+
+/// A record and its origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'b> {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Its head, unchecked but for its time.
+    pub head: Head,
+    /// Its payload, unchecked.
+    pub payload: &'b [u8],
+}
+
+/// The place that a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A slot of a ring, written by the sensor in the process.
+    Ring {
+        /// The ring.
+        ring: RingIndex,
+        /// The slot.
+        slot: u8,
+    },
+    /// A supervisor that the kernel notifies of a process's system calls.
+    Notify {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+    },
+}
+
+/// Whether the events of an origin are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// From 0 for each process image, without gaps.
+    PerImage,
+    /// Not at all: its events have no `seq`.
+    None,
+}
+
+impl Origin {
+    /// How the events of this origin are numbered.
+    pub fn numbering(self) -> Numbering {
+        match self {
+            Self::Ring { .. } => Numbering::PerImage,
+            Self::Notify { .. } => Numbering::None,
+        }
+    }
+}
+
+impl Numbering {
+    /// The kind of a record, if an origin that numbers so may send one of this kind with these flags.
+    ///
+    /// Records that are no events are never numbered, but for [`Kind::FdClosed`], which becomes one.
+    #[inline]
+    pub fn kind_of(self, head: &Head) -> Option<Kind> {
+        let kind = Kind::from_number(head.kind)?;
+        let is_told = kind == Kind::FdClosed || (kind as u16) < FIRST_INTERNAL;
+        let is_numbered = head.flags & Flags::STAMPED != 0;
+        (is_numbered == (is_told && self == Self::PerImage)).then_some(kind)
+    }
+}
+
+/// Kinds from this number on never become events, but for [`Kind::FdClosed`].
+const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;
+
+/// A message of an origin that is no ring, sent through a channel; the sender rings the pipeline's doorbell.
+#[derive(Debug)]
+pub enum Sent {
+    /// A record.
+    Record {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+        /// The record's head.
+        head: Head,
+        /// The record's payload.
+        payload: Box<[u8]>,
+    },
+    /// Records that the origin dropped.
+    Lost {
+        /// The process.
+        process: ProcessKey,
+        /// When the last of them was dropped.
+        at: MonoNs,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: LossReason,
+    },
+}

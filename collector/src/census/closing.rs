@@ -1,0 +1,242 @@
+//! The books of an image: losses as they happen, records that never came, and its process's ledger at the end.
+
+use std::sync::atomic::Ordering;
+
+use rustc_hash::FxHashMap;
+use wire::ring::layout::Loss;
+
+use super::blind;
+use super::image::{Asked, Image};
+use super::life::Ledger;
+use super::register::Census;
+use crate::ids::{ImageId, MonoNs, RingIndex};
+use crate::loss::LossReason;
+use crate::procfs;
+use crate::rings::Rings;
+use crate::rings::books::{self, Books};
+
+/// A program that did not say hello within this time after its exec may be blind.
+const HELLO_NS: u64 = 500_000_000;
+/// The longest time that a program takes to say hello, where only the hello tells that it was started.
+const START_NS: u64 = 10_000_000_000;
+
+/// Losses of an image, by reason.
+pub type Losses = Vec<(LossReason, u64)>;
+
+/// A program that cannot be seen into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlindProgram {
+    /// The path that was executed.
+    pub path: Box<[u8]>,
+    /// The executable.
+    pub exe: Vec<u8>,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl Census {
+    // ---- what was delivered and lost ----
+
+    /// Counts a record that goes on to the enricher.
+    #[inline]
+    pub fn count_delivered(&mut self, id: ImageId, is_numbered: bool) {
+        let Some(image) = self.get_mut(id) else { return };
+        if !is_numbered {
+            image.unstamped += 1;
+            return;
+        }
+        image.delivered += 1;
+        let life = image.life;
+        self.lives.add(life, Ledger { events: 1, ..Ledger::default() });
+    }
+
+    /// Counts a numbered record that could not be decoded.
+    pub fn count_malformed(&mut self, id: ImageId, count: u64) {
+        if let Some(image) = self.get_mut(id) {
+            image.malformed = image.malformed.saturating_add(count);
+        }
+    }
+
+    /// Counts numbers whose records were given up.
+    pub fn count_unfinished(&mut self, id: ImageId, count: u64) {
+        if let Some(image) = self.get_mut(id) {
+            image.unfinished = image.unfinished.saturating_add(count);
+        }
+    }
+
+    /// Adds a loss to a process's ledger.
+    pub fn count_lost(&mut self, id: ImageId, count: u64) {
+        if let Some(life) = self.get(id).map(|image| image.life) {
+            self.lives.add(life, Ledger { lost: count, ..Ledger::default() });
+        }
+    }
+
+    // ---- books ----
+
+    /// The sensor's counts of an image's losses.
+    fn losses(&self, image: &Image, rings: &Rings) -> Option<[u64; Loss::ALL.len()]> {
+        if let Some(books) = &image.books {
+            return Some(books.lost);
+        }
+        Some(books::losses(rings.get(image.ring?)?.memory(), image.slot?))
+    }
+
+    /// Numbers of an image whose records will not come.
+    pub fn gone(&self, id: ImageId, rings: &Rings) -> Option<u64> {
+        let image = self.get(id)?;
+        Some(image.gone(&self.losses(image, rings)?))
+    }
+
+    /// The books of an image's process; `None` for one that never had a slot.
+    pub fn books(&self, id: ImageId, rings: &Rings) -> Option<Books> {
+        let image = self.get(id)?;
+        if image.books.is_some() {
+            return image.books.clone();
+        }
+        rings.books(image.ring?, image.slot?)
+    }
+
+    /// Frees the slots of fork children that have ended and whose records have all been read.
+    pub fn free_slots(&mut self, rings: &mut Rings) {
+        for id in self.ended.clone() {
+            let Some(Image { ring: Some(ring), slot: Some(slot @ 1..), .. }) = self.get(id) else { continue };
+            let (ring, slot) = (*ring, *slot);
+            if self.is_read(id, rings) {
+                let books = self.books(id, rings);
+                if let Some(image) = self.get_mut(id) {
+                    (image.books, image.slot) = (books, None);
+                }
+                if let Some(ring) = rings.get_mut(ring) {
+                    ring.free_slot(slot);
+                }
+            }
+        }
+    }
+
+    /// The losses that an image's sensor has counted since the last call.
+    pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings) -> Losses {
+        let Some(lost) = self.get(id).and_then(|image| self.losses(image, rings)) else { return Losses::new() };
+        let Some(image) = self.get_mut(id) else { return Losses::new() };
+        let fresh = image.fresh_losses(&lost);
+        let fresh: Losses = fresh
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(cause, count)| (LossReason::from(cause), count))
+            .collect();
+        if !fresh.is_empty()
+            && let (Some(slot), Some(ring)) = (image.slot, image.ring.and_then(|ring| rings.get(ring)))
+        {
+            // For the collector that may have to follow this one.
+            let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+            ring.memory().slot(slot).reported.store(reported, Ordering::Relaxed);
+        }
+        fresh
+    }
+
+    /// The events that the sensor numbered and that never came, and why; counted as given up.
+    pub fn missing(&mut self, id: ImageId, rings: &Rings) -> Option<(LossReason, u64)> {
+        let books = self.books(id, rings)?;
+        let image = self.get_mut(id)?;
+        let is_corrupt = rings.get(image.ring?)?.is_corrupt;
+        let missing = image.missing(&books);
+        if missing == 0 {
+            return None;
+        }
+        image.unfinished = image.unfinished.saturating_add(missing);
+        let reason = match (is_corrupt, image.is_inherited) {
+            (true, _) => LossReason::CorruptRing,
+            (false, true) => LossReason::CollectorDied,
+            (false, false) => LossReason::KilledWriter,
+        };
+        Some((reason, if is_corrupt { missing.min(u64::from(u32::MAX)) } else { missing }))
+    }
+
+    /// The events that a writer of a ring that is given up had numbered, and that cannot be read; counted as malformed.
+    pub fn unreadable(&mut self, id: ImageId, books: &Books) -> u64 {
+        let Some(image) = self.get_mut(id) else { return 0 };
+        // A number that was scribbled over too says nothing.
+        let missing = image.missing(books).clamp(1, u64::from(u32::MAX));
+        image.malformed = image.malformed.saturating_add(missing);
+        missing
+    }
+
+    /// Adds the cost of an image's calls to its process's ledger, and gives that.
+    pub fn close_books(&mut self, id: ImageId, rings: &Rings) -> Ledger {
+        let books = self.books(id, rings);
+        let mut means = self.means;
+        let Some(image) = self.get(id) else { return Ledger::default() };
+        let (life, costs) = (image.life, image.costs(books.as_ref(), &mut means));
+        self.means = means;
+        self.lives.add(life, costs);
+        self.lives.ledger(life)
+    }
+
+    // ---- now and then ----
+
+    /// Images without a pidfd whose ring no process has mapped any more: their processes are dead. One that asked for a
+    /// program may be on its way there.
+    pub fn abandoned(&self, rings: &Rings, now: MonoNs) -> Vec<ImageId> {
+        let mut by_ring: FxHashMap<RingIndex, bool> = FxHashMap::default();
+        let mut found = Vec::new();
+        for image in self.iter() {
+            let is_on_its_way =
+                image.asked.as_ref().is_some_and(|asked| now.since(asked.at) < START_NS);
+            if image.end.is_some() || image.pidfd.is_some() || is_on_its_way {
+                continue;
+            }
+            let Some(ring) = image.ring else { continue };
+            let is_abandoned = || rings.get(ring).is_some_and(|ring| ring.is_abandoned());
+            if *by_ring.entry(ring).or_insert_with(is_abandoned) {
+                found.push(image.id);
+            }
+        }
+        found
+    }
+
+    /// Live images whose pidfd says that their process is dead.
+    pub fn unnoticed_deaths(&self) -> Vec<ImageId> {
+        let is_dead = |image: &&Image| image.end.is_none() && image.pidfd.as_ref().is_some_and(is_dead);
+        self.iter().filter(is_dead).map(|image| image.id).collect()
+    }
+
+    /// Whether an image became, some time ago, a program that has not said hello.
+    pub fn may_be_blind(&self, id: ImageId, now: MonoNs) -> bool {
+        let Some(image) = self.get(id) else { return false };
+        let (Some(asked), Some(process), None) = (&image.asked, &image.process, image.end) else {
+            return false;
+        };
+        // Where /proc shows nothing, the end of the process will tell.
+        now.since(asked.at) >= HELLO_NS
+            && image.key.is_visible()
+            && procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe)
+    }
+
+    /// The program that an image asked for and has become, although it did not say hello.
+    pub fn take_blind(&mut self, id: ImageId) -> Option<BlindProgram> {
+        let image = self.get_mut(id)?;
+        image.process.as_ref()?;
+        let Asked { path, is_barred, .. } = image.asked.take()?;
+        let pid = image.key.is_visible().then_some(image.key.pid.0);
+        let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
+        let reason = blind::reason_of(&exe, pid, is_barred);
+        Some(BlindProgram { path, exe, reason })
+    }
+
+    /// Images that have ended and whose end is not concluded, noticed at `until` or before.
+    pub fn has_open_end(&self, until: MonoNs) -> bool {
+        let ends = self.ended.iter().filter_map(|id| self.get(*id)?.end);
+        ends.into_iter().any(|end| end.noticed <= until)
+    }
+
+    /// Whether an image's process is dead, or has executed another program.
+    pub fn has_ended(&self, id: ImageId) -> bool {
+        self.get(id).is_none_or(|image| image.end.is_some())
+    }
+}
+
+/// Whether the process behind `pidfd` is dead.
+fn is_dead(pidfd: impl std::os::fd::AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}

@@ -1,0 +1,32 @@
+//! The census: the only owner of process images.
+//!
+//! The pipeline asks which image a record belongs to, and passes on everything that records, hellos and waits tell of
+//! processes. Effects on other parts come back as values ([`Change`]): the census calls neither the order nor the enricher.
+//! It reads the rings' slots, which say which process writes.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `register` | look-ups, and the ends that are noted |
+//! | `newcomers` | new images: from a hello, a slot, the kernel |
+//! | `identify` | the process behind a fork child's own number |
+//! | `relatives` | the children that a process tells of |
+//! | `first_words` | the `Who`, directory and descriptors of an image |
+//! | `verdict` | whether an end can be reported, and how the process ended |
+//! | `closing` | losses, and the ledger at the end |
+
+pub mod blind;
+mod closing;
+mod families;
+mod first_words;
+mod identify;
+pub mod image;
+pub mod life;
+mod newcomers;
+mod programs;
+mod recent;
+mod register;
+mod relatives;
+pub mod reports;
+pub mod verdict;
+
+pub use register::{Census, Change};

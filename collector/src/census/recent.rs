@@ -1,0 +1,66 @@
+//! The processes whose end was reported last: late records may still mention them.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::ProcessKey;
+
+/// A parent that gets the processor late tells of many children that have come and gone. Not more are kept, since the
+/// kernel gives a number to another process in time.
+const MOST: usize = 4096;
+
+/// The last [`MOST`] processes that were put here. Every fork asks this, so nothing is searched through.
+#[derive(Debug, Default)]
+pub struct Recent {
+    order: VecDeque<ProcessKey>,
+    /// How often each stands in `order`.
+    counts: FxHashMap<ProcessKey, u32>,
+}
+
+impl Recent {
+    /// Puts a process in; the oldest makes way for it.
+    pub fn put(&mut self, key: ProcessKey) {
+        if self.order.len() == MOST
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(count) = self.counts.get_mut(&oldest)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&oldest);
+            }
+        }
+        self.order.push_back(key);
+        *self.counts.entry(key).or_default() += 1;
+    }
+
+    /// Whether the process is among them.
+    pub fn contains(&self, key: &ProcessKey) -> bool {
+        self.counts.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Pid;
+
+    fn key(namespace: Option<u64>, pid: u32) -> ProcessKey {
+        ProcessKey { namespace, pid: Pid(pid) }
+    }
+
+    #[test]
+    fn the_last_keys_are_known_and_one_that_came_again_as_long_as_its_last_time() {
+        let mut recent = Recent::default();
+        recent.put(key(None, 1));
+        recent.put(key(Some(7), 2));
+        recent.put(key(None, 1));
+        (10..10 + MOST as u32 - 2).for_each(|pid| recent.put(key(None, pid)));
+
+        let kept = [(None, 1), (Some(7), 2), (None, 2)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
+        recent.put(key(None, 9999));
+        let later = [(None, 1), (Some(7), 2), (None, 9999)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
+
+        assert_eq!(([true, true, false], [true, false, true]), (kept, later));
+    }
+}

@@ -1,0 +1,175 @@
+//! The register of process images: look-ups, and the ends that are noted.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use super::families::Families;
+use super::image::{End, EndKind, Image, Means};
+use super::life::Lives;
+use super::programs::Programs;
+use super::recent::Recent;
+use super::reports::WaitReports;
+use crate::container::Container;
+use crate::enrich::process::Process;
+use crate::ids::{ImageId, MonoNs, ProcessKey, RingIndex};
+use crate::rings::Rings;
+use crate::rings::ring::Ring;
+
+/// An effect of the census on the other parts, for the pipeline to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An image is known from here on.
+    Made(ImageId),
+    /// The records of an image are numbered from 0: a missing first one is a gap.
+    Numbered(ImageId),
+    /// An image has ended, or ended earlier than was known.
+    Ended(ImageId, MonoNs),
+    /// A ring holds bytes that no sensor writes.
+    Nonsense(RingIndex),
+}
+
+/// See [`crate::census`].
+#[derive(Default)]
+pub struct Census {
+    pub(super) images: Slab<Image>,
+    pub(super) made: u64,
+    /// The live image of a process.
+    pub(super) by_key: FxHashMap<ProcessKey, ImageId>,
+    /// Images that have ended and are not forgotten.
+    pub(super) ended: Vec<ImageId>,
+    pub(super) families: Families,
+    pub(super) lives: Lives,
+    pub(super) means: Means,
+    pub(super) programs: Programs,
+    pub(super) reports: WaitReports,
+    /// Processes whose end was reported last.
+    pub(super) recent: Recent,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Census {
+    /// The image; `None` once it is forgotten.
+    #[inline]
+    pub fn get(&self, image: ImageId) -> Option<&Image> {
+        self.images.get(image.place()).filter(|found| found.id == image)
+    }
+
+    /// The image, to change it.
+    #[inline]
+    pub fn get_mut(&mut self, image: ImageId) -> Option<&mut Image> {
+        self.images.get_mut(image.place()).filter(|found| found.id == image)
+    }
+
+    /// The enricher's picture of an image.
+    pub fn process_mut(&mut self, image: ImageId) -> Option<&mut Process> {
+        self.get_mut(image)?.process.as_mut()
+    }
+
+    /// Every image.
+    pub fn iter(&self) -> impl Iterator<Item = &Image> {
+        self.images.iter().map(|(_, image)| image)
+    }
+
+    /// How many images are known.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// The live image of a process.
+    pub fn live(&self, key: ProcessKey) -> Option<ImageId> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// Whether a process is known, or its end was reported a short while ago.
+    pub fn has_seen(&self, key: &ProcessKey) -> bool {
+        self.by_key.contains_key(key) || self.recent.contains(key)
+    }
+
+    /// The effects since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Whether there are effects to carry out.
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Takes up that more is known of the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        self.images.iter_mut().for_each(|(_, image)| image.rename(before, after));
+        self.families.rename(before, after);
+    }
+
+    /// Notes that an image has ended.
+    pub fn end(&mut self, id: ImageId, kind: EndKind, at: MonoNs, rings: &mut Rings) {
+        let Some(image) = self.get(id) else { return };
+        if image.end.is_some() {
+            return;
+        }
+        // A fork child that counted or noted something, but wrote no record: it took its slot after its parent told of it.
+        if image.slot.is_none()
+            && image.books.is_none()
+            && let Some(ring) = image.ring
+            && let Some(slot) = rings.get(ring).and_then(|ring| ring.unclaimed_slot_of(image.own_pid))
+        {
+            self.claim_slot(id, ring, slot, rings);
+        }
+        let Some(image) = self.get_mut(id) else { return };
+        let read_to = image.ring.and_then(|ring| rings.get(ring)).map_or(0, Ring::tail);
+        image.end = Some(End { kind, noticed: at, read_to });
+        if kind == EndKind::Exec {
+            // The next image has a pidfd of its own.
+            image.pidfd = None;
+        }
+        self.ended.push(id);
+        self.changes.push(Change::Ended(id, at));
+    }
+
+    /// Notes that the process of an image has executed another program. The process may be dead since, and taken for
+    /// dead before its next image said hello.
+    pub(super) fn end_by_exec(&mut self, id: ImageId, at: MonoNs, rings: &mut Rings) {
+        self.end(id, EndKind::Exec, at, rings);
+        if let Some(End { kind, .. }) = self.get_mut(id).and_then(|image| image.end.as_mut()) {
+            *kind = EndKind::Exec;
+        }
+    }
+
+    /// Whether every record of an ended image has been read.
+    pub fn is_read(&self, id: ImageId, rings: &Rings) -> bool {
+        let Some(image) = self.get(id) else { return true };
+        let Some(end) = image.end else { return false };
+        image.ring.and_then(|ring| rings.get(ring)).is_none_or(|ring| ring.has_read(end.read_to))
+    }
+
+    /// Forgets an image. Gives its ring if no image or slot of it is left.
+    pub fn remove(&mut self, id: ImageId, rings: &mut Rings) -> Option<RingIndex> {
+        self.get(id)?;
+        let image = self.images.remove(id.place());
+        self.lives.leave(image.life);
+        if self.by_key.get(&image.key) == Some(&id) {
+            self.by_key.remove(&image.key);
+        }
+        self.ended.retain(|other| *other != id);
+        if image.end.is_some_and(|end| end.kind == EndKind::Death) {
+            self.reports.forget(&image.key);
+            self.recent.put(image.key);
+        }
+        let ring = image.ring?;
+        if let (Some(slot), Some(ring)) = (image.slot, rings.get_mut(ring)) {
+            ring.free_slot(slot);
+        }
+        let is_left = self.iter().any(|other| other.ring == Some(ring)) || self.discover_all(ring, rings);
+        if !is_left {
+            self.families.forget(ring);
+            return Some(ring);
+        }
+        if let Some(process) = image.process {
+            self.families.depart(ring, image.own_pid, image.slot == Some(0), process);
+        }
+        None
+    }
+}

@@ -1,0 +1,482 @@
+//! The door: takes sensors in, learns of deaths, and talks with the launcher.
+//!
+//! The [`Doorman`] runs on the collector's main thread, in an epoll loop that sleeps while nothing happens. The doorman
+//! sends [`News`] to the pipeline's thread. The pipeline never calls the doorman; it leaves [`Word`]s.
+//!
+//! A hello is not trusted where the kernel knows better: pid and uid come from the socket ([`identity`]).
+
+pub mod guests;
+pub mod identity;
+mod launcher;
+pub mod news;
+mod rush;
+#[cfg(test)]
+mod tests;
+mod waiting_room;
+pub mod wires;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, SocketFlags, accept_with, send};
+use wire::hello::{Blind, Hello};
+
+use crate::container::{self, Authority, Claim, Containers, Key};
+use crate::failure::{Failure, say};
+use crate::ids::{ImageId, MonoNs, Pid};
+use crate::launch::channel::CollectorEnd;
+use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
+use crate::procfs;
+use crate::rings::bells::Doorbell;
+use crate::rings::mapping::Mapping;
+use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::stop::StopSignals;
+
+use guests::{GUEST, Guests};
+use identity::{Identity, Note};
+use launcher::{LAUNCHER, Launcher, Said};
+use news::{Attached, KeptRing, News, Word};
+use rush::{RUSH_NAP, Rush};
+use waiting_room::WaitingRoom;
+use wires::{Deathwatch, PIDFD, Reply};
+
+const LISTENER: u64 = 1 << 61;
+const STOP: u64 = 2;
+const ALARM: u64 = 3;
+
+/// Different complaints about hellos that are printed.
+const MOST_COMPLAINTS: u32 = 8;
+/// The doorman looks at waiting rings so often.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// Out of descriptors or memory, the doorman waits so long before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes sensors in.
+#[derive(Debug)]
+pub struct Doorman {
+    epoll: Arc<OwnedFd>,
+    /// Everything that was taken out of `epoll` has been told.
+    is_idle: Arc<AtomicBool>,
+    listeners: Vec<OwnedFd>,
+    guests: Guests,
+    launcher: Launcher,
+    stop: Option<StopSignals>,
+    news_tx: Sender<News>,
+    doorbell: Arc<Doorbell>,
+    word_rx: Receiver<Word>,
+    reply: Reply,
+    next_ring: RingId,
+    complaints: u32,
+    is_finishing: bool,
+    rush: Rush,
+    containers: Containers,
+    waiting_room: WaitingRoom,
+    /// A metadata URI was not asked, and the user was told.
+    has_refused: bool,
+    /// No ring waits for a name any more: the pipeline ends as soon as it knows of no process.
+    is_hasty: bool,
+}
+
+impl Doorman {
+    /// A doorman at `listeners`, who asks `authority` for the names of containers.
+    pub fn new(
+        listeners: Vec<OwnedFd>,
+        launcher: Option<CollectorEnd>,
+        stop: Option<StopSignals>,
+        authority: Authority,
+        news_tx: Sender<News>,
+        doorbell: Arc<Doorbell>,
+    ) -> Result<Self, Failure> {
+        let fault = |error: Errno| {
+            Failure::internal(format!("cannot wait for sensors: {error}; raise the limit of open files"))
+        };
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).map_err(fault)?);
+        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(fault)?;
+        let alarm = Arc::new(alarm);
+        let containers = Containers::new(authority, Arc::clone(&alarm));
+        let (word_tx, word_rx) = crossbeam_channel::unbounded();
+        let watch = |fd: &dyn AsFd, token: u64| {
+            let data = epoll::EventData::new_u64(token);
+            epoll::add(&*epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(fault)
+        };
+        for (index, listener) in listeners.iter().enumerate() {
+            watch(listener, LISTENER | index as u64)?;
+        }
+        let launcher = Launcher::new(launcher, &epoll).map_err(fault)?;
+        if let Some(stop) = &stop {
+            watch(stop, STOP)?;
+        }
+        watch(&alarm, ALARM)?;
+        Ok(Self {
+            epoll,
+            is_idle: Arc::new(AtomicBool::new(false)),
+            listeners,
+            guests: Guests::default(),
+            launcher,
+            stop,
+            news_tx,
+            doorbell,
+            word_rx,
+            reply: Reply::new(word_tx, alarm),
+            next_ring: 0,
+            complaints: 0,
+            is_finishing: false,
+            rush: Rush::new(),
+            containers,
+            waiting_room: WaitingRoom::default(),
+            has_refused: false,
+            is_hasty: false,
+        })
+    }
+
+    /// For watching pidfds.
+    pub fn deathwatch(&self) -> Deathwatch {
+        Deathwatch::new(Arc::clone(&self.epoll), Arc::clone(&self.is_idle))
+    }
+
+    /// For answering.
+    pub fn reply(&self) -> Reply {
+        self.reply.clone()
+    }
+
+    /// Says [`ToLauncher::Ready`]; false when the launcher is gone.
+    pub fn say_ready(&mut self) -> bool {
+        self.launcher.say_ready()
+    }
+
+    /// Sends the launcher everything that is unsent, for at most `patience`.
+    pub fn flush(&mut self, patience: Duration) {
+        self.launcher.flush(patience);
+    }
+
+    fn tell(&self, news: News) {
+        // The pipeline's thread is joined after the last news.
+        let _ = self.news_tx.send(news);
+        self.doorbell.ring();
+    }
+
+    /// Takes over the rings of a collector that died.
+    pub fn take_over(&mut self, rings: Vec<KeptRing>) {
+        for KeptRing { id, blob, memfd } in rings {
+            self.next_ring = self.next_ring.max(id + 1);
+            match Mapping::of(memfd) {
+                Ok(mapping) => {
+                    let born = MonoNs(mapping.mapped().slot(0).born_ns.load(Ordering::Relaxed));
+                    let note = Note::decode(&blob).unwrap_or_default();
+                    let mut identity = note.identity(born);
+                    identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
+                    self.tell(News::Attached(Box::new(Attached {
+                        id,
+                        mapping,
+                        identity,
+                        lifeline: None,
+                        own_ns: 0,
+                        own_fds: [-1; 2],
+                        is_inherited: true,
+                    })));
+                }
+                Err(refusal) => self.complain(&format!("cannot take over a ring: {}", refusal.reason())),
+            }
+        }
+    }
+
+    /// Serves until everything is drained.
+    pub fn serve(&mut self) {
+        let mut events = Vec::with_capacity(1024);
+        loop {
+            // While the sinks catch up, the launcher wants to hear that the collector lives.
+            let timeout = match self.is_finishing {
+                true => Some(Timespec { tv_sec: 1, tv_nsec: 0 }),
+                false => (!self.waiting_room.is_empty()).then_some(LOOK),
+            };
+            self.say_idle();
+            let polled = poll(&mut [PollFd::new(&*self.epoll, PollFlags::IN)], timeout.as_ref());
+            self.is_idle.store(false, Ordering::SeqCst);
+            match polled {
+                Ok(0) => self.launcher.say_working(),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    say(&format!("cannot wait for sensors: {error}; what is there will be written"));
+                    self.finish();
+                }
+            }
+            events.clear();
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            // Only EINTR can go wrong after the poll.
+            let _ = epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
+            self.answer(&events);
+            self.hear_containers();
+            if events.iter().any(|event| event.data.u64() == LAUNCHER) {
+                self.hear_launcher();
+            }
+            if self.hear_pipeline() {
+                return;
+            }
+            if self.rush.is_on() && !self.is_finishing {
+                self.say_idle();
+                std::thread::sleep(RUSH_NAP);
+            }
+        }
+    }
+
+    /// Takes in what `events` announce: connections first, then deaths. A process that died may have said hello just
+    /// before, and every hello that came before a death is here.
+    fn answer(&mut self, events: &[epoll::Event]) {
+        let mut deaths = Vec::new();
+        for event in events {
+            match event.data.u64() {
+                token if token & PIDFD != 0 => deaths.push(ImageId::from_token(token & !PIDFD)),
+                token if token & GUEST != 0 => self.hear_guest(token),
+                token if token & LISTENER != 0 => self.let_in((token & !LISTENER) as usize),
+                LAUNCHER => {}
+                STOP => {
+                    if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
+                        self.finish();
+                    }
+                }
+                _ => {
+                    let _ = rustix::io::read(self.reply.alarm_fd(), &mut [0; 8]);
+                }
+            }
+        }
+        let now = MonoNs::now();
+        for image in deaths {
+            self.tell(News::Died(image, now));
+        }
+    }
+
+    /// Says that nothing is taken out of `epoll` from here on. A ring that waits for a name has not been told of, though.
+    fn say_idle(&self) {
+        self.is_idle.store(self.waiting_room.is_empty(), Ordering::SeqCst);
+    }
+
+    fn hear_launcher(&mut self) {
+        while let Some(said) = self.launcher.next() {
+            match said {
+                Said::Message(ToCollector::Exited(exited)) => self.tell(News::Exited(exited)),
+                Said::Message(ToCollector::CommandStarted { pid, path }) => {
+                    self.tell(News::Command(Pid(pid.cast_unsigned()), path));
+                }
+                Said::Message(ToCollector::Finish) | Said::Gone => self.finish(),
+                Said::Message(ToCollector::FinishWhenIdle) => {
+                    self.is_hasty = true;
+                    self.empty_waiting_room();
+                    self.tell(News::FinishWhenIdle);
+                }
+                Said::Message(
+                    ToCollector::Ring { .. } | ToCollector::Handover | ToCollector::CommandFailed { .. },
+                ) => {}
+            }
+        }
+    }
+
+    /// Hears everything that has happened so far, then tells the pipeline to come to an end.
+    pub fn finish(&mut self) {
+        if self.is_finishing {
+            return;
+        }
+        self.is_finishing = true;
+        self.let_all_in();
+        for token in self.guests.tokens() {
+            self.hear_guest(token);
+        }
+        self.empty_waiting_room();
+        // The pipeline itself looks for deaths that epoll has not reported yet.
+        self.tell(News::Finish);
+    }
+
+    /// True when the pipeline has done its last.
+    fn hear_pipeline(&mut self) -> bool {
+        let mut is_written = false;
+        while let Ok(word) = self.word_rx.try_recv() {
+            match word {
+                Word::Drop(id) => self.launcher.send(&ToLauncher::Drop { id }, None),
+                Word::Written => is_written = true,
+            }
+        }
+        is_written
+    }
+
+    fn let_all_in(&mut self) {
+        for index in 0..self.listeners.len() {
+            self.let_in(index);
+        }
+    }
+
+    /// Accepts every connection that waits at a listener.
+    fn let_in(&mut self, index: usize) {
+        while let Some(listener) = self.listeners.get(index) {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match accept_with(listener, flags) {
+                Ok(guest) => self.greet(guest),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => {
+                    // Without the pause epoll would announce the waiting connections without end.
+                    self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
+                    std::thread::sleep(ACCEPT_PAUSE);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Hears a new guest at once if it has spoken, as sensors do right after connecting; else waits for it.
+    fn greet(&mut self, guest: OwnedFd) {
+        if self.hear(&guest) {
+            return;
+        }
+        let token = self.guests.next_token();
+        let data = epoll::EventData::new_u64(token);
+        if epoll::add(&*self.epoll, &guest, data, epoll::EventFlags::IN).is_ok() {
+            self.guests.keep(token, guest);
+        }
+    }
+
+    fn hear_guest(&mut self, token: u64) {
+        if let Some(guest) = self.guests.take(token)
+            && !self.hear(&guest)
+        {
+            self.guests.keep(token, guest);
+        }
+    }
+
+    /// Answers a guest's only message. False when it has not come yet.
+    fn hear(&mut self, guest: &OwnedFd) -> bool {
+        let mut message = match guests::receive(guest) {
+            Ok(Some(message)) => message,
+            Ok(None) => return false,
+            Err(_) => return true,
+        };
+        let descriptor = message.descriptor.take();
+        match message.bytes() {
+            [] => {}
+            HEALTH_QUESTION => {
+                let _ = send(guest, HEALTH_ANSWER, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+            }
+            bytes => match Hello::decode(bytes) {
+                Ok(hello) => self.welcome(guest, &hello, descriptor),
+                Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),
+            },
+        }
+        true
+    }
+
+    /// The container of a process, by what the process says and what the kernel shows.
+    fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
+        let pid = identity.key.pid;
+        let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid.0)).flatten();
+        let id = cgroup.as_deref().and_then(container::id_of_cgroup).unwrap_or_default();
+        // Once: every process of a container says the same, and other complaints are to be heard too.
+        if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
+            self.complain(&format!(
+                "process {pid} names container metadata at '{}', which is not asked; set {} for the collector if it \
+                 should be",
+                String::from_utf8_lossy(uri).escape_debug(),
+                container::VARIABLE
+            ));
+        }
+        self.containers.find(uri, id)
+    }
+
+    /// Passes on what became known of containers, and the rings that need not wait any longer.
+    fn hear_containers(&mut self) {
+        for (before, after) in self.containers.hear() {
+            self.waiting_room.rename(&before, &after);
+            self.tell(News::Renamed(before, after));
+        }
+        for attached in self.waiting_room.due(&self.containers) {
+            self.tell(News::Attached(attached));
+        }
+    }
+
+    /// Waits for the names that are still awaited, as long as their rings would have waited anyway.
+    fn empty_waiting_room(&mut self) {
+        while !self.waiting_room.is_empty() {
+            let _ = poll(&mut [PollFd::new(self.reply.alarm_fd(), PollFlags::IN)], Some(&LOOK));
+            let _ = rustix::io::read(self.reply.alarm_fd(), &mut [0; 8]);
+            self.hear_containers();
+        }
+    }
+
+    /// Checks a hello, and passes its ring on.
+    fn welcome(&mut self, guest: &OwnedFd, hello: &Hello<'_>, memfd: Option<OwnedFd>) {
+        let mut identity = Identity::of_peer(guest, hello);
+        let pid = identity.key.pid;
+        let is_known = hello.version == wire::VERSION
+            && hello.events == wire::FINGERPRINT
+            && hello.calls == hook_table::FINGERPRINT;
+        if !is_known {
+            self.complain(&format!(
+                "process {pid} brings a sensor of another version and is not seen; give it the libglassbox.so of this \
+                 glassbox"
+            ));
+            return;
+        }
+        let (key, claim) = self.claim(&identity, hello.container).unzip();
+        identity.claim = claim;
+        if let Some(blind) = Blind::from_byte(hello.blind) {
+            self.tell(News::Blind(identity, hello.exe.to_vec(), blind));
+            return;
+        }
+        let Some(memfd) = memfd else {
+            self.complain(&format!("process {pid} sent no ring and is not seen"));
+            return;
+        };
+        let kept = if self.launcher.is_there() { memfd.try_clone().ok() } else { None };
+        let mapped = match hello.pid_ns {
+            0 => Mapping::of(&memfd).map(|mapping| (mapping, None)),
+            _ => Mapping::apart_of(memfd),
+        };
+        let (mapping, lifeline) = match mapped {
+            Ok(mapped) => mapped,
+            Err(refusal) => {
+                self.complain(&format!(
+                    "process {pid} sent something else than a ring ({}) and is not seen",
+                    refusal.reason()
+                ));
+                return;
+            }
+        };
+        self.rush.note(&identity);
+        // At once, since a short-lived program is gone soon. Not every sensor says it itself.
+        let exe = identity.key.is_visible().then(|| procfs::exe(pid.0)).flatten();
+        let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
+        let id = self.next_ring;
+        self.next_ring += 1;
+        let blob = Note::of(&identity, hello.container).encode();
+        self.launcher.send(&ToLauncher::Keep { id, blob }, kept.as_ref());
+        let attached = Box::new(Attached {
+            id,
+            mapping,
+            identity,
+            lifeline,
+            own_ns: hello.pid_ns,
+            own_fds: hello.own_fds,
+            is_inherited: false,
+        });
+        let attached = match self.is_hasty || self.is_finishing {
+            true => Some(attached),
+            false => self.waiting_room.admit(key, attached, &self.containers),
+        };
+        if let Some(attached) = attached {
+            self.tell(News::Attached(attached));
+        }
+    }
+
+    /// Prints one line, but not without end.
+    fn complain(&mut self, line: &str) {
+        self.complaints += 1;
+        if self.complaints <= MOST_COMPLAINTS {
+            say(line);
+        }
+        if self.complaints == MOST_COMPLAINTS {
+            say("further complaints of this kind are not printed");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The messages between the doorman's thread, the pipeline's thread and a thread beside the session.
+//!
+//! The doorman sends [`News`], in an order in which nothing can be misread: the launcher has a ring before the pipeline
+//! reads it, and a process's hello comes before its death. The pipeline answers with [`Word`]s.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use wire::hello::Blind;
+
+use crate::container::Container;
+use super::identity::Identity;
+use crate::ids::{ImageId, MonoNs, Pid};
+use crate::launch::protocol::{Exited, RingId};
+use crate::rings::mapping::{Lifeline, Mapping};
+
+/// A ring to read.
+#[derive(Debug)]
+pub struct Attached {
+    /// The launcher's name for the ring.
+    pub id: RingId,
+    /// The ring's memory.
+    pub mapping: Mapping,
+    /// The process whose image made the ring.
+    pub identity: Identity,
+    /// Tells when no process has the ring mapped any more. Only for processes whose deaths nothing else tells.
+    pub lifeline: Option<Lifeline>,
+    /// The pid namespace that the process names, where the collector has no number there; else 0.
+    pub own_ns: u64,
+    /// The sensor's own descriptors, which /proc may still show.
+    pub own_fds: [i32; 2],
+    /// Whether an earlier collector, which died, has read the ring.
+    pub is_inherited: bool,
+}
+
+/// A ring that survived its collector.
+#[derive(Debug)]
+pub struct KeptRing {
+    /// The id under which the launcher kept it; the id stays in use.
+    pub id: RingId,
+    /// The note that the earlier collector left in [`crate::launch::protocol::ToLauncher::Keep`].
+    pub blob: Vec<u8>,
+    /// The ring's memory.
+    pub memfd: OwnedFd,
+}
+
+/// News for the pipeline.
+#[derive(Debug)]
+pub enum News {
+    /// A ring to read.
+    Attached(Box<Attached>),
+    /// A program said that it cannot be seen into: its process, its file, the reason.
+    Blind(Identity, Vec<u8>, Blind),
+    /// More is known of a container: the container before, and after.
+    Renamed(Arc<Container>, Arc<Container>),
+    /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.
+    Died(ImageId, MonoNs),
+    /// The launcher started CMD: its pid, and the program.
+    Command(Pid, Vec<u8>),
+    /// The launcher reaped a process.
+    Exited(Exited),
+    /// Another request is served, and when that was heard.
+    Turn(Turn, MonoNs),
+    /// Deliver and write everything that happened before a moment.
+    Flush(Flush),
+    /// Everything that has happened has been told: drain, write and end.
+    Finish,
+    /// The same, once no process is left.
+    FinishWhenIdle,
+}
+
+/// The request that is served from here on: after the border where there is one, else from when this was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This request.
+    To(Arc<str>),
+    /// No request.
+    ToNone,
+    /// The same request as before.
+    ToTheSame,
+}
+
+/// Asks for everything that happened before a moment to be delivered and written.
+#[derive(Debug)]
+pub struct Flush {
+    /// The moment.
+    pub until: MonoNs,
+    /// The pipeline waits no longer than this.
+    pub deadline: MonoNs,
+    /// Whether later events belong to the next request, and are held back until [`News::Turn`].
+    pub is_border: bool,
+    /// When the doorman had told everything that happened before: the pipeline's own note.
+    pub told: Option<MonoNs>,
+    /// Each party drops its clone when it is done; the requester sees the channel disconnect.
+    pub done_tx: Sender<()>,
+}
+
+/// An answer of the pipeline to the doorman.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The ring is read to its end, and no process can write to it any more.
+    Drop(RingId),
+    /// Everything is drained and written.
+    Written,
+}

@@ -1,0 +1,148 @@
+//! Descriptors that close: by a call, at an exec, at the end of a process.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use wire::events::{Counters, Kind};
+use wire::record::Head;
+use wire::ring::layout::FdState;
+
+use super::Enricher;
+use super::descriptors::{Descriptor, Descriptors, Target, sum};
+use super::process::Process;
+use super::values::family_value;
+use crate::event::Value;
+use crate::ids::{ImageId, MonoNs};
+use crate::rings::books::Books;
+
+/// Descriptors that no call told of and that an image can close at its end: a scribbled table holds any number.
+const MOST_UNKNOWN: usize = 1024;
+
+impl Enricher {
+    /// A descriptor was closed by a call.
+    pub(super) fn closed(&mut self, process: &mut Process, head: &Head, at: MonoNs, fd: i32, counters: Counters) {
+        let descriptor = process.close(fd, head.seq);
+        let target = descriptor.as_ref().map(|descriptor| &descriptor.target);
+        let kind = if matches!(target, Some(Target::Socket(_))) { Kind::NetClose } else { Kind::FileClose };
+        self.begin_from(process, head, kind, at);
+        self.describe_close(process.owner, fd, descriptor.as_ref(), counters, at);
+    }
+
+    /// Reports a descriptor that ends with its image.
+    fn ended(
+        &mut self,
+        process: &mut Process,
+        at: MonoNs,
+        fd: i32,
+        descriptor: Option<&Descriptor>,
+        counters: Counters,
+    ) {
+        let is_socket = matches!(descriptor, Some(Descriptor { target: Target::Socket(_), .. }));
+        self.begin(process, if is_socket { Kind::NetClose } else { Kind::FileClose }, at);
+        self.describe_close(process.owner, fd, descriptor, counters, at);
+    }
+
+    fn describe_close(
+        &mut self,
+        owner: ImageId,
+        fd: i32,
+        descriptor: Option<&Descriptor>,
+        counters: Counters,
+        at: MonoNs,
+    ) {
+        let own = descriptor.filter(|descriptor| descriptor.owner == owner);
+        let carried = own.and_then(|descriptor| descriptor.carried.as_deref().copied());
+        let counters = sum(counters, carried.unwrap_or_default());
+        let open_ns = match own.map_or(MonoNs::ZERO, |descriptor| descriptor.opened) {
+            MonoNs::ZERO => Value::Absent,
+            opened => Value::Uint(at.since(opened)),
+        };
+        let fd = Value::Int(i64::from(fd));
+        match descriptor.map(|descriptor| &descriptor.target) {
+            Some(Target::Socket(socket)) => {
+                let places = self.places.net_close;
+                self.batch.set(places.fd, fd);
+                self.batch.set(places.family, family_value(socket.family));
+                self.set_text(places.local, socket.local.as_deref());
+                self.set_text(places.remote, socket.remote.as_deref());
+                self.batch.set(places.bytes_sent, Value::Uint(counters.bytes_out));
+                self.batch.set(places.bytes_received, Value::Uint(counters.bytes_in));
+                self.batch.set(places.sends, Value::Uint(counters.calls_out));
+                self.batch.set(places.receives, Value::Uint(counters.calls_in));
+                self.batch.set(places.open_ns, open_ns);
+            }
+            target => {
+                let places = self.places.file_close;
+                if let Some(Target::File(path)) = target
+                    && !path.is_empty()
+                {
+                    let span = self.batch.keep(path);
+                    self.batch.set(places.path, Value::Path(span, None));
+                }
+                self.batch.set(places.fd, fd);
+                self.batch.set(places.bytes_read, Value::Uint(counters.bytes_in));
+                self.batch.set(places.bytes_written, Value::Uint(counters.bytes_out));
+                self.batch.set(places.reads, Value::Uint(counters.calls_in));
+                self.batch.set(places.writes, Value::Uint(counters.calls_out));
+                self.batch.set(places.open_ns, open_ns);
+            }
+        }
+    }
+
+    /// A process executed the program of the image `next`: reports the descriptors that this closed, and gives the picture
+    /// that `next` inherits. `books` are those of the image that is over.
+    pub fn replaced(&mut self, process: &mut Process, books: &Books, next: ImageId, at: MonoNs) -> Process {
+        let mut kept = Descriptors::default();
+        let descriptors = Arc::clone(&process.descriptors);
+        for (fd, descriptor) in descriptors.iter() {
+            let counted = books.counters(fd);
+            let is_own = descriptor.owner == process.owner;
+            if descriptor.is_cloexec {
+                if is_own || counted != Counters::default() {
+                    self.ended(process, at, fd, Some(descriptor), counted);
+                }
+                continue;
+            }
+            let mut descriptor = descriptor.clone();
+            if is_own || counted != Counters::default() {
+                let carried = descriptor.carried.filter(|_| is_own).map(|carried| *carried);
+                descriptor.carried = Some(Box::new(sum(counted, carried.unwrap_or_default())));
+                descriptor.opened = if is_own { descriptor.opened } else { MonoNs::ZERO };
+                descriptor.owner = next;
+            }
+            kept.insert(fd, descriptor);
+        }
+        // Descriptors that were counted on, but that no call told of.
+        for (fd, state) in books.descriptors().iter().take(MOST_UNKNOWN) {
+            if state.counters != Counters::default() && descriptors.get(*fd).is_none() {
+                let target = Target::File(Arc::from([].as_slice()));
+                let mut descriptor = Descriptor::new(target, next, MonoNs::ZERO, false);
+                descriptor.carried = Some(Box::new(state.counters));
+                kept.insert(*fd, descriptor);
+            }
+        }
+        let mut inherited = process.clone();
+        inherited.descriptors = Arc::new(kept);
+        inherited
+    }
+
+    /// Reports every descriptor that ends with an image; gives how many could not be reported.
+    pub fn close_all(&mut self, process: &mut Process, books: &Books, at: MonoNs) -> u64 {
+        let descriptors = Arc::clone(&process.descriptors);
+        let counted: FxHashMap<i32, FdState> = books.descriptors().iter().copied().collect();
+        for (fd, known) in descriptors.iter() {
+            let state = counted.get(&fd).copied();
+            let is_own = known.owner == process.owner;
+            // Below the end of its table the sensor knows which of those that the image opened still are open.
+            let is_open = known.carried.is_some() || fd >= books.fd_capacity;
+            if state.is_some() || (is_own && is_open) {
+                self.ended(process, at, fd, Some(known), state.unwrap_or_default().counters);
+            }
+        }
+        let unknown = || books.descriptors().iter().filter(|(fd, _)| descriptors.get(*fd).is_none());
+        for (fd, state) in unknown().take(MOST_UNKNOWN) {
+            self.ended(process, at, *fd, None, state.counters);
+        }
+        unknown().count().saturating_sub(MOST_UNKNOWN) as u64
+    }
+}

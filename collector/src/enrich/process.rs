@@ -1,0 +1,300 @@
+//! The picture of one process: its descriptors, its directory, and the names that it resolved.
+//!
+//! The census keeps one for each image; the enricher changes it with each record.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use wire::events::{FdFlags, FdMade, FdRange};
+
+use super::addresses::{self, Address};
+use super::descriptors::{Descriptor, Descriptors, Socket, Target};
+use crate::container::Container;
+use crate::event::Who;
+use crate::ids::{ImageId, MonoNs};
+use crate::procfs;
+
+/// The picture of one process: everything that its events need beyond their own records.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// How its events show it.
+    pub who: Arc<Who>,
+    /// The image.
+    pub owner: ImageId,
+    /// Its current directory; empty where it is unknown.
+    pub cwd: Arc<[u8]>,
+    /// Its open descriptors.
+    pub descriptors: Arc<Descriptors>,
+    /// Descriptors whose number was reused before their close record arrived; oldest first.
+    displaced: VecDeque<Displaced>,
+    /// The number of the present record.
+    pub(super) seq: u64,
+    /// Names that it, or the process it was forked from, resolved last.
+    pub(super) hosts: Arc<FxHashMap<IpAddr, Arc<[u8]>>>,
+    /// The batch that knows `who`, and its number there.
+    pub(super) listed: (u64, u32),
+}
+
+/// A descriptor whose number was opened anew while its close was on its way: a thread takes the record's number, closes,
+/// and may lose the processor before it writes the record.
+#[derive(Clone, Debug)]
+struct Displaced {
+    fd: i32,
+    /// The number of the record that opened it anew.
+    by_seq: u64,
+    descriptor: Descriptor,
+}
+
+/// Descriptors whose close is still awaited; one that never comes passed the sensor by.
+const MOST_DISPLACED: usize = 64;
+
+impl Process {
+    /// A process of which only its numbers are known.
+    pub fn new(who: Who, owner: ImageId) -> Self {
+        Self {
+            who: Arc::new(who),
+            owner,
+            cwd: Arc::from([].as_slice()),
+            descriptors: Arc::default(),
+            displaced: VecDeque::new(),
+            seq: 0,
+            hosts: Arc::default(),
+            listed: (0, 0),
+        }
+    }
+
+    /// A process that was forked from this one.
+    pub fn fork(&self, who: Who, owner: ImageId) -> Self {
+        let displaced = VecDeque::new();
+        Self { who: Arc::new(who), owner, displaced, listed: (0, 0), ..self.clone() }
+    }
+
+    /// Says that its events show another image from here on.
+    pub fn set_exe(&mut self, exe: &[u8]) {
+        self.who = Arc::new(Who { exe: exe.into(), ..(*self.who).clone() });
+        self.listed = (0, 0);
+    }
+
+    /// Says that its events show `after` from here on, if they showed the container `before`.
+    pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
+        if self.who.container.as_ref().is_some_and(|container| Arc::ptr_eq(container, before)) {
+            self.who = Arc::new(Who { container: Some(Arc::clone(after)), ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
+    }
+
+    /// Says that its events show another identity from here on.
+    pub(super) fn set_ids(&mut self, uid: u32, euid: u32) {
+        if (self.who.uid, self.who.euid) != (Some(uid), Some(euid)) {
+            self.who = Arc::new(Who { uid: Some(uid), euid: Some(euid), ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
+    }
+
+    /// The process that a pidfd stands for.
+    pub(super) fn behind_pidfd(&mut self, fd: i32) -> Option<i64> {
+        let path = self.path(fd)?;
+        match path.strip_prefix(b"pidfd:") {
+            Some(pid) => std::str::from_utf8(pid).ok()?.parse().ok(),
+            None => procfs::behind_pidfd(self.visible_pid()?, fd),
+        }
+    }
+
+    /// The pid to look up in /proc; `None` where that would be another process.
+    pub(super) fn visible_pid(&self) -> Option<u32> {
+        self.who.pid_ns.is_none().then_some(self.who.pid)
+    }
+
+    /// Notes a descriptor as `/proc/PID/fd` shows it, unless a call told more.
+    pub fn seed(&mut self, fd: i32, link: &[u8]) {
+        let is_known = self.descriptors.get(fd).is_some_and(|known| match &known.target {
+            Target::File(path) => **path == *link,
+            // The socket's number adds nothing to its addresses.
+            Target::Socket(_) => link.starts_with(b"socket:"),
+        });
+        if !is_known {
+            // Another image opened it, and it does not close at exec.
+            let descriptor = Descriptor::new(target_of(link), ImageId::NONE, MonoNs::ZERO, false);
+            Arc::make_mut(&mut self.descriptors).insert(fd, descriptor);
+        }
+    }
+
+    /// The descriptor's target; asks /proc for one that no call told of.
+    pub(super) fn target(&mut self, fd: i32) -> Option<&Target> {
+        if self.descriptors.get(fd).is_none() {
+            let link = procfs::descriptor(self.visible_pid()?, fd)?;
+            self.seed(fd, &link);
+        }
+        Some(&self.descriptors.get(fd)?.target)
+    }
+
+    /// The path behind a descriptor.
+    pub(super) fn path(&mut self, fd: i32) -> Option<Arc<[u8]>> {
+        match self.target(fd)? {
+            Target::File(path) => Some(Arc::clone(path)),
+            Target::Socket(_) => None,
+        }
+    }
+
+    pub(super) fn socket(&self, fd: i32) -> Option<&Arc<Socket>> {
+        match &self.descriptors.get(fd)?.target {
+            Target::Socket(socket) => Some(socket),
+            Target::File(_) => None,
+        }
+    }
+
+    /// Lets `change` alter the socket `fd`; one that was inherited from outside begins empty.
+    pub(super) fn change_socket(&mut self, fd: i32, change: impl FnOnce(&mut Socket)) {
+        let owner = self.owner;
+        let descriptors = Arc::make_mut(&mut self.descriptors);
+        if let Some(Descriptor { target: Target::Socket(socket), .. }) = descriptors.get_mut(fd) {
+            change(Arc::make_mut(socket));
+        } else {
+            let mut socket = Socket::default();
+            change(&mut socket);
+            descriptors.insert(fd, Descriptor::new(Target::Socket(Arc::new(socket)), owner, MonoNs::ZERO, false));
+        }
+    }
+
+    pub(super) fn open(&mut self, fd: i32, target: Target, at: MonoNs, is_cloexec: bool) {
+        let descriptor = Descriptor::new(target, self.owner, at, is_cloexec);
+        let descriptors = Arc::make_mut(&mut self.descriptors);
+        if let Some(descriptor) = descriptors.remove(fd) {
+            if self.displaced.len() >= MOST_DISPLACED {
+                self.displaced.pop_front();
+            }
+            self.displaced.push_back(Displaced { fd, by_seq: self.seq, descriptor });
+        }
+        descriptors.insert(fd, descriptor);
+    }
+
+    /// Takes out the descriptor that the close with the number `seq` closed.
+    pub(super) fn close(&mut self, fd: i32, seq: u64) -> Option<Descriptor> {
+        let is_its = |late: &Displaced| late.fd == fd && late.by_seq > seq;
+        if let Some(index) = self.displaced.iter().position(is_its) {
+            return self.displaced.remove(index).map(|late| late.descriptor);
+        }
+        // Looked for first: a table that is shared with a parent is not copied for nothing.
+        self.descriptors.get(fd)?;
+        Arc::make_mut(&mut self.descriptors).remove(fd)
+    }
+
+    pub(super) fn duplicate(&mut self, fd: i32, target: i32, at: MonoNs, is_cloexec: bool) {
+        let _ = self.target(fd);
+        if let Some(original) = self.descriptors.get(fd) {
+            let copy = original.target.clone();
+            self.open(target, copy, at, is_cloexec);
+        } else {
+            // Better nothing than the descriptor that was there before.
+            Arc::make_mut(&mut self.descriptors).remove(target);
+        }
+    }
+
+    /// The picture that a spawned program has of its parent's descriptors: those that close at exec are gone.
+    ///
+    /// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)), which no hook sees.
+    #[must_use]
+    pub fn without_cloexec(mut self) -> Self {
+        let descriptors = Arc::make_mut(&mut self.descriptors);
+        descriptors.in_range(0, 2, |slot| *slot = None);
+        descriptors.in_range(0, u32::MAX, |slot| {
+            if slot.as_ref().is_some_and(|descriptor| descriptor.is_cloexec) {
+                *slot = None;
+            }
+        });
+        self
+    }
+
+    /// Closes a range of descriptors, or makes them close at exec.
+    pub(super) fn change_range(&mut self, range: &FdRange) {
+        Arc::make_mut(&mut self.descriptors).in_range(range.first, range.last, |slot| {
+            if range.cloexec {
+                slot.iter_mut().for_each(|descriptor| descriptor.is_cloexec = true);
+            } else {
+                *slot = None;
+            }
+        });
+    }
+
+    /// Says whether a descriptor closes at exec.
+    pub(super) fn set_cloexec(&mut self, flags: &FdFlags) {
+        if let Some(descriptor) = Arc::make_mut(&mut self.descriptors).get_mut(flags.fd) {
+            descriptor.is_cloexec = flags.cloexec;
+        }
+    }
+
+    /// Takes up a descriptor that another process passed on, or that libc opened inside itself.
+    pub(super) fn adopt(&mut self, made: &FdMade<'_>, at: MonoNs) {
+        let target = if made.label.starts_with(b"socket:") {
+            let text = |address: &[u8]| {
+                let mut text = Vec::new();
+                Address::of(address).write(&self.cwd, &mut text);
+                (!text.is_empty()).then(|| text.into())
+            };
+            // A pair is of the Unix family, without addresses (socketpair(2)).
+            let local = made.local.0;
+            let family = if local.is_empty() { libc::AF_UNIX } else { addresses::family(local) };
+            let (local, remote) = (text(local), text(made.remote.0));
+            let family = Some(family);
+            Target::Socket(Arc::new(Socket { family, local, remote, ..Socket::default() }))
+        } else {
+            Target::File(made.label.into())
+        };
+        self.open(made.fd, target, at, made.cloexec);
+    }
+}
+
+/// The target of a link of `/proc/PID/fd`.
+fn target_of(link: &[u8]) -> Target {
+    if link.starts_with(b"socket:") { Target::Socket(Arc::default()) } else { Target::File(link.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Target {
+        Target::File(path.as_bytes().into())
+    }
+
+    fn process() -> Process {
+        Process::new(Who::default(), ImageId::new(1, 0))
+    }
+
+    fn open(process: &mut Process, seq: u64, fd: i32, path: &str) {
+        process.seq = seq;
+        process.open(fd, file(path), MonoNs::ZERO, false);
+    }
+
+    fn close(process: &mut Process, seq: u64, fd: i32) -> Option<Target> {
+        process.close(fd, seq).map(|closed| closed.target)
+    }
+
+    #[test]
+    fn close_told_after_its_number_was_opened_anew_is_that_of_the_first() {
+        let mut process = process();
+        for (seq, path) in [(1, "/a"), (3, "/b"), (5, "/c")] {
+            open(&mut process, seq, 3, path);
+        }
+
+        let told = [2, 6, 4].map(|seq| close(&mut process, seq, 3));
+
+        assert_eq!(["/a", "/c", "/b"].map(|path| Some(file(path))), told);
+        assert_eq!(None, close(&mut process, 7, 3));
+    }
+
+    #[test]
+    fn close_that_was_never_told_harms_no_later_one() {
+        let mut process = process();
+        for seq in 0..1000 {
+            open(&mut process, seq, 3, "/unclosed");
+        }
+
+        open(&mut process, 1000, 3, "/closed");
+
+        assert_eq!(Some(file("/closed")), close(&mut process, 1001, 3));
+        assert!(process.displaced.len() <= MOST_DISPLACED);
+    }
+}

@@ -1,0 +1,167 @@
+//! Records one by one: the event that each makes, and its mark on the picture of its process.
+
+use wire::events::{Decoded, FileOpen, Kind, MemoryMap, ProcessCredentials, ProcessNamespace, ProcessSignal};
+use wire::names;
+use wire::record::{Flags, Head};
+
+use super::Enricher;
+use super::descriptors::Target;
+use super::paths;
+use super::process::Process;
+use super::values::{is_name, path_text, value_of};
+use crate::event::Value;
+use crate::ids::{MonoNs, Pid};
+
+/// The meaning of a record for other processes than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// None.
+    None,
+    /// The process made another, by the number in its own namespace; `None` where it failed, or did not learn the number.
+    Forked(Option<Pid>),
+    /// A program is about to be executed. Its path is [`Enricher::last_path`].
+    ExecAsked,
+    /// A wait told how a child ended: its number, the wait status, its resources.
+    ChildEnded(Pid, i32, Option<wire::events::Usage>),
+    /// A connection was asked for. Its peer is [`Enricher::last_remote`].
+    Connecting,
+}
+
+impl Enricher {
+    /// Turns a record into an event of `process` at `at`, and keeps the picture of the process right.
+    pub fn record(
+        &mut self,
+        process: &mut Process,
+        head: &Head,
+        at: MonoNs,
+        decoded: &Decoded<'_>,
+    ) -> Effect {
+        if head.flags & Flags::STAMPED != 0 {
+            process.seq = head.seq;
+        }
+        match decoded {
+            Decoded::FdClosed(closed) => {
+                self.closed(process, head, at, closed.fd, closed.counters.unwrap_or_default());
+            }
+            Decoded::FdDuped(duped) => process.duplicate(duped.fd, duped.target, at, duped.cloexec),
+            Decoded::FdRange(range) => process.change_range(range),
+            Decoded::FdFlags(flags) => process.set_cloexec(flags),
+            Decoded::FdMade(made) => process.adopt(made, at),
+            Decoded::DirChange(change) => {
+                self.text.clear();
+                if path_text(process, &change.path, false, &mut self.text) {
+                    process.cwd = self.text.as_slice().into();
+                }
+            }
+            Decoded::ChildStatus(child) => {
+                return Effect::ChildEnded(Pid(child.child), child.status, child.usage);
+            }
+            _ => return self.event(process, head, at, decoded),
+        }
+        Effect::None
+    }
+
+    /// A record that is an event: its own fields, then those that the picture adds.
+    fn event(&mut self, process: &mut Process, head: &Head, at: MonoNs, decoded: &Decoded<'_>) -> Effect {
+        let Some(kind) = Kind::from_number(head.kind) else { return Effect::None };
+        self.begin_from(process, head, kind, at);
+        let is_named = is_name(decoded, self.batch.events.last().map_or("", |event| event.call));
+        let batch = &mut self.batch;
+        decoded.show(&mut |place, shown| {
+            let value = value_of(batch, process, shown, is_named);
+            batch.set(place, value);
+        });
+        // A failed call changed nothing.
+        let has_failed = head.errno != 0;
+        match decoded {
+            Decoded::ProcessStart(_) => self.batch.set(self.places.start_coverage, Value::Word("hooked")),
+            Decoded::ProcessFork(fork) => {
+                return Effect::Forked(fork.child.filter(|_| !has_failed).map(Pid));
+            }
+            Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 => return Effect::ExecAsked,
+            Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
+            Decoded::ProcessSignal(sent) => self.signalled(process, sent),
+            Decoded::ProcessCredentials(changed) => changed_identity(process, changed),
+            Decoded::ProcessNamespace(changed) => self.changed_namespace(changed),
+            Decoded::FileSymlink(link) => self.points_at(link.path.raw.unwrap_or_default()),
+            Decoded::NetSocket(made) if !has_failed => self.made_socket(process, made, at),
+            Decoded::NetBind(bind) => self.bound(process, bind, has_failed),
+            Decoded::NetListen(listen) => self.listens(process, listen),
+            Decoded::NetConnect(connect) => {
+                self.connected(process, head, connect);
+                return Effect::Connecting;
+            }
+            Decoded::NetAccept(accept) => self.accepted(process, accept, has_failed, at),
+            Decoded::DnsQuery(query) => self.resolved(process, query),
+            Decoded::MemoryMap(map) => self.mapped(process, map),
+            Decoded::FdDuplicate(duplicate) => {
+                self.describe_duplicate(process, duplicate.fd);
+                if !has_failed {
+                    process.duplicate(duplicate.fd, duplicate.target, at, duplicate.cloexec.0);
+                }
+            }
+            _ => {}
+        }
+        Effect::None
+    }
+
+    fn opened(&mut self, process: &mut Process, open: &FileOpen<'_>, at: MonoNs) {
+        const CLOEXEC: u32 = 0o2_000_000;
+        if let Some(fd) = open.fd {
+            let path = self.text_shown(self.places.open_path).unwrap_or_default();
+            process.open(fd, Target::File(path.into()), at, open.flags.0 & CLOEXEC != 0);
+        }
+    }
+
+    fn signalled(&mut self, process: &mut Process, sent: &ProcessSignal) {
+        if let Some(pidfd) = sent.pidfd.0 {
+            let target = process.behind_pidfd(pidfd).map_or(Value::Absent, Value::Int);
+            self.batch.set(self.places.signal_target, target);
+        }
+    }
+
+    fn changed_namespace(&mut self, changed: &ProcessNamespace<'_>) {
+        let table = match changed.what {
+            b"mount" => &names::MOUNT,
+            b"umount" => &names::UMOUNT,
+            _ => &names::NAMESPACE,
+        };
+        self.batch.set(self.places.namespace_flags, Value::Names(table, changed.flags.0));
+    }
+
+    fn mapped(&mut self, process: &mut Process, map: &MemoryMap) {
+        if let Some(path) = process.path(map.fd.0) {
+            self.set_text(self.places.map_path, Some(&path));
+        }
+    }
+
+    /// The file or peer of a descriptor that is duplicated over a standard stream.
+    fn describe_duplicate(&mut self, process: &mut Process, fd: i32) {
+        match process.target(fd).cloned() {
+            Some(Target::File(path)) => self.set_text(self.places.duplicate_path, Some(&path)),
+            Some(Target::Socket(socket)) => {
+                self.set_text(self.places.duplicate_remote, socket.remote.as_deref());
+            }
+            None => {}
+        }
+    }
+
+    /// A symbolic link is relative to the directory that it stands in, not to the caller's.
+    fn points_at(&mut self, target: &[u8]) {
+        if target.is_empty() || target.starts_with(b"/") {
+            return;
+        }
+        let Some(link) = self.text_shown(self.places.symlink_new_path) else { return };
+        let parent = link.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash.max(1));
+        let mut text = Vec::new();
+        paths::resolve(link.get(..parent).unwrap_or_default(), target, &mut text);
+        let (path, raw) = (self.batch.keep(&text), self.batch.keep(target));
+        self.batch.set(self.places.symlink_path, Value::Path(path, Some(raw)));
+    }
+}
+
+fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>) {
+    if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0) {
+        process.set_ids(uid, euid);
+    }
+}

@@ -1,0 +1,112 @@
+//! The network's records: sockets with their addresses, and the names that were resolved to them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use wire::events::{DnsQuery, NetAccept, NetBind, NetConnect, NetListen, NetSocket};
+use wire::record::Head;
+
+use super::Enricher;
+use super::addresses::{self, Address};
+use super::descriptors::{Socket, Target};
+use super::process::Process;
+use super::values::{family_value, kind_value, protocol_value};
+use crate::event::Value;
+use crate::ids::MonoNs;
+
+/// Names that a process resolved, by address. More than this are not remembered.
+const MOST_HOSTS: usize = 4096;
+
+impl Enricher {
+    pub(super) fn made_socket(&mut self, process: &mut Process, made: &NetSocket, at: MonoNs) {
+        let Some(fd) = made.fd else { return };
+        let socket = Socket {
+            family: Some(made.family.0),
+            kind: Some(made.r#type.0 & 0xf),
+            protocol: Some(made.protocol.0),
+            ..Socket::default()
+        };
+        let is_cloexec = made.r#type.0 & libc::SOCK_CLOEXEC != 0;
+        process.open(fd, Target::Socket(Arc::new(socket)), at, is_cloexec);
+    }
+
+    pub(super) fn bound(&mut self, process: &mut Process, bind: &NetBind<'_>, has_failed: bool) {
+        let local = self.text_shown(self.places.bind_local);
+        let family = (!bind.local.0.is_empty()).then(|| addresses::family(bind.local.0));
+        if !has_failed && let Some(local) = local {
+            process.change_socket(bind.fd, |socket| {
+                socket.local = Some(local.into());
+                socket.family = socket.family.or(family);
+            });
+        }
+        let socket = process.socket(bind.fd).cloned().unwrap_or_default();
+        self.batch.set(self.places.bind_family, family_value(family.or(socket.family)));
+        self.batch.set(self.places.bind_type, kind_value(socket.kind));
+        self.batch.set(self.places.bind_protocol, protocol_value(socket.protocol));
+    }
+
+    pub(super) fn listens(&mut self, process: &mut Process, listen: &NetListen) {
+        let socket = process.socket(listen.fd).cloned().unwrap_or_default();
+        self.set_text(self.places.listen_local, socket.local.as_deref());
+        self.batch.set(self.places.listen_family, family_value(socket.family));
+        self.batch.set(self.places.listen_type, kind_value(socket.kind));
+        self.batch.set(self.places.listen_protocol, protocol_value(socket.protocol));
+    }
+
+    pub(super) fn connected(&mut self, process: &mut Process, head: &Head, connect: &NetConnect<'_>) {
+        let is_pending = i32::from(head.errno) == libc::EINPROGRESS;
+        let remote = connect.remote.0;
+        let family = (!remote.is_empty()).then(|| addresses::family(remote));
+        self.batch.set(self.places.connect_family, family_value(family));
+        if let Some(ip) = Address::of(remote).ip() {
+            let host = process.hosts.get(&ip.to_canonical()).or_else(|| process.hosts.get(&ip)).cloned();
+            self.set_text(self.places.connect_host, host.as_deref());
+        }
+        if is_pending {
+            self.batch.set(self.places.connect_pending, Value::Bool(true));
+        }
+        if (head.errno == 0 || is_pending)
+            && let Some(text) = self.text_shown(self.places.connect_remote)
+        {
+            process.change_socket(connect.fd, |socket| {
+                socket.remote = Some(text.into());
+                socket.family = socket.family.or(family);
+            });
+        }
+    }
+
+    pub(super) fn accepted(
+        &mut self,
+        process: &mut Process,
+        accept: &NetAccept<'_>,
+        has_failed: bool,
+        at: MonoNs,
+    ) {
+        let listener = process.socket(accept.listener.0).cloned().unwrap_or_default();
+        let remote = accept.remote.0;
+        let family = listener.family.or_else(|| (!remote.is_empty()).then(|| addresses::family(remote)));
+        self.set_text(self.places.accept_local, listener.local.as_deref());
+        self.batch.set(self.places.accept_family, family_value(family));
+        if let (Some(fd), false) = (accept.fd, has_failed) {
+            let remote = self.text_shown(self.places.accept_remote).map(Box::from);
+            let socket = Socket { family, remote, ..(*listener).clone() };
+            process.open(fd, Target::Socket(Arc::new(socket)), at, false);
+        }
+    }
+
+    pub(super) fn resolved(&mut self, process: &mut Process, query: &DnsQuery<'_>) {
+        // An address in place of a name is resolved to itself.
+        let is_name =
+            |host: &[u8]| std::str::from_utf8(host).map_or(true, |host| host.parse::<IpAddr>().is_err());
+        let Some(host) = query.host.filter(|host| !query.answers.0.is_empty() && is_name(host)) else {
+            return;
+        };
+        let hosts = Arc::make_mut(&mut process.hosts);
+        let host: Arc<[u8]> = host.into();
+        for ip in addresses::answers(query.answers.0) {
+            if hosts.len() < MOST_HOSTS || hosts.contains_key(&ip) {
+                hosts.insert(ip, Arc::clone(&host));
+            }
+        }
+    }
+}

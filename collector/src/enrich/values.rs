@@ -1,0 +1,140 @@
+//! Values of events: paths made absolute, addresses as text, constants as names.
+
+use std::sync::Arc;
+
+use wire::events::{Decoded, Kind};
+use wire::fields::{self, AT_FDCWD, Shown};
+use wire::names;
+use wire::record::Head;
+
+use super::addresses::{self, Address};
+use super::paths;
+use super::process::Process;
+use crate::errors;
+use crate::event::{Batch, Span, Value};
+use crate::procfs;
+
+/// The name of a failed call's error; empty where it did not fail, and for a connection that is pending.
+pub fn error_of(head: &Head, kind: Kind, call: &str) -> &'static str {
+    let is_pending = kind == Kind::NetConnect && i32::from(head.errno) == libc::EINPROGRESS;
+    if is_pending {
+        return "";
+    }
+    if head.errno != 0 {
+        return errors::errno_name(head.errno);
+    }
+    if kind == Kind::DnsQuery && call == "getaddrinfo" {
+        return errors::resolver_name(head.ret).unwrap_or("");
+    }
+    ""
+}
+
+/// Whether the event's path is a name that is not relative to any directory.
+pub fn is_name(decoded: &Decoded<'_>, call: &str) -> bool {
+    match decoded {
+        Decoded::LibLoad(load) => !load.path.raw.unwrap_or_default().contains(&b'/'),
+        Decoded::FileOpen(_) => call == "memfd_create",
+        _ => false,
+    }
+}
+
+/// Appends the absolute form of a record's path; false where it has none.
+pub fn path_text(process: &mut Process, path: &fields::Path<'_>, is_named: bool, out: &mut Vec<u8>) -> bool {
+    let raw = path.raw.unwrap_or_default();
+    let is_relative = raw.first() != Some(&b'/');
+    if is_named || (path.dir < 0 && path.dir != AT_FDCWD && is_relative) {
+        out.extend_from_slice(raw);
+        return !raw.is_empty();
+    }
+    if !is_relative {
+        paths::resolve(b"/", raw, out);
+        return true;
+    }
+    if path.dir == AT_FDCWD {
+        if process.cwd.is_empty()
+            && let Some(cwd) = process.visible_pid().and_then(procfs::cwd)
+        {
+            process.cwd = cwd.into();
+        }
+        paths::resolve(&process.cwd, raw, out);
+        return true;
+    }
+    match process.path(path.dir) {
+        Some(directory) => paths::resolve(&directory, raw, out),
+        // A descriptor of which nothing is known.
+        None if path.raw.is_none() => return false,
+        None => out.extend_from_slice(raw),
+    }
+    true
+}
+
+fn path_value(batch: &mut Batch, process: &mut Process, path: &fields::Path<'_>, is_named: bool) -> Value {
+    let mut is_known = false;
+    let resolved = batch.keep_with(|out| is_known = path_text(process, path, is_named, out));
+    if !is_known {
+        return Value::Absent;
+    }
+    let raw = path.raw.filter(|raw| batch.bytes(resolved) != *raw);
+    let raw: Option<Span> = raw.map(|raw| batch.keep(raw));
+    Value::Path(resolved, raw)
+}
+
+/// A sent field as a value of the batch.
+pub fn value_of(batch: &mut Batch, process: &mut Process, shown: Shown<'_>, is_named: bool) -> Value {
+    match shown {
+        Shown::Absent => Value::Absent,
+        Shown::Int(number) => Value::Int(number),
+        Shown::Uint(number) => Value::Uint(number),
+        Shown::Bool(truth) => Value::Bool(truth),
+        Shown::Text(text) => Value::Text(batch.keep(text)),
+        Shown::Path(path) => path_value(batch, process, &path, is_named),
+        Shown::List(list) => Value::List(strings(batch, list)),
+        Shown::Map(list) => Value::Map(strings(batch, list)),
+        Shown::Word(word) => Value::Word(word),
+        Shown::Names(table, bits) => Value::Names(table, bits),
+        Shown::Address(bytes) => {
+            let cwd = Arc::clone(&process.cwd);
+            let span = batch.keep_with(|out| Address::of(bytes).write(&cwd, out));
+            if batch.bytes(span).is_empty() { Value::Absent } else { Value::Text(span) }
+        }
+        Shown::Answers(bytes) => Value::List(batch.keep_with(|out| {
+            for ip in addresses::answers(bytes) {
+                out.extend_from_slice(ip.to_string().as_bytes());
+                out.push(0);
+            }
+        })),
+    }
+}
+
+fn strings(batch: &mut Batch, list: fields::Args<'_>) -> Span {
+    match list {
+        fields::Args::Packed(bytes) if bytes.is_empty() || bytes.ends_with(&[0]) => batch.keep(bytes),
+        other => batch.keep_with(|out| {
+            for string in other.iter() {
+                out.extend_from_slice(string);
+                out.push(0);
+            }
+        }),
+    }
+}
+
+fn named(table: &'static [(i64, &'static str)], value: Option<i32>) -> Value {
+    value.map_or(Value::Absent, |value| {
+        names::word(table, i64::from(value)).map_or(Value::Int(i64::from(value)), Value::Word)
+    })
+}
+
+/// An address family's name.
+pub fn family_value(family: Option<i32>) -> Value {
+    named(names::FAMILY, family)
+}
+
+/// A socket type's name.
+pub fn kind_value(kind: Option<i32>) -> Value {
+    named(names::SOCKET_TYPE, kind)
+}
+
+/// A protocol's name.
+pub fn protocol_value(protocol: Option<i32>) -> Value {
+    named(names::PROTOCOL, protocol)
+}

@@ -1,0 +1,89 @@
+//! The frontier: the moments up to which everything was heard, read and delivered.
+
+use crate::ids::MonoNs;
+
+/// The doorman, who may have to wait for the processor, is waited for so long.
+const LONGEST_WAIT_NS: u64 = 20_000_000;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Frontier {
+    certain: MonoNs,
+    assumed: MonoNs,
+    reached: MonoNs,
+    delivered: MonoNs,
+    border: Option<MonoNs>,
+}
+
+impl Frontier {
+    /// Notes at `now` whether the doorman has told everything.
+    ///
+    /// An event is held until every hello that arrived before it has been processed; otherwise a new process's earlier
+    /// events come out late.
+    pub fn heard(&mut self, now: MonoNs, has_told_all: bool) {
+        if has_told_all {
+            self.certain = now;
+            self.assumed = now;
+        }
+        // Events that are there cannot wait for ever for a doorman who is late.
+        self.assumed = self.assumed.max(now.minus(LONGEST_WAIT_NS)).min(self.border());
+    }
+
+    /// All hellos and deaths before this time are known: certainly, unlike [`Self::assumed`].
+    pub fn certain(&self) -> MonoNs {
+        self.certain
+    }
+
+    /// All hellos and deaths before this time are known, or have been waited for long enough.
+    pub fn assumed(&self) -> MonoNs {
+        self.assumed
+    }
+
+    /// Everything up to this time was delivered, so far as it was there.
+    pub fn reached(&self) -> MonoNs {
+        self.reached
+    }
+
+    /// Notes that a pass delivered everything up to `horizon`.
+    pub fn reach(&mut self, horizon: MonoNs) {
+        self.reached = horizon;
+    }
+
+    /// The time of the latest event delivered.
+    pub fn delivered(&self) -> MonoNs {
+        self.delivered
+    }
+
+    /// Notes that an event of this time was delivered.
+    #[inline]
+    pub fn deliver(&mut self, at: MonoNs) {
+        self.delivered = self.delivered.max(at);
+    }
+
+    /// Events after this time belong to the next request and are held back; [`MonoNs::MAX`] where there is no border.
+    pub fn border(&self) -> MonoNs {
+        self.border.unwrap_or(MonoNs::MAX)
+    }
+
+    /// Whether events are held back for the next request.
+    pub fn has_border(&self) -> bool {
+        self.border.is_some()
+    }
+
+    /// Holds back events after `border`.
+    pub fn hold_from(&mut self, border: MonoNs) {
+        self.border = Some(border);
+        self.assumed = self.assumed.min(border);
+    }
+
+    /// Lets held-back events go on; gives the border that they waited at.
+    pub fn release(&mut self) -> Option<MonoNs> {
+        self.border.take()
+    }
+
+    /// Says that everything is known up to `until`.
+    #[cfg(test)]
+    pub fn set_heard(&mut self, certain: MonoNs, assumed: MonoNs) {
+        (self.certain, self.assumed) = (certain, assumed);
+    }
+}

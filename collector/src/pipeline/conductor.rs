@@ -1,0 +1,456 @@
+//! The conductor: rounds, and the way of a record through the parts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use wire::events::{Decoded, Kind, ProcessFork, ProcessStart};
+use wire::record::{Flags, Head};
+use wire::ring::{MAX_RECORD, Unfinished, bell};
+
+use super::naps::{Load, Naps};
+use super::session::Session;
+use super::outbox::{Outbox, PAUSE_NS};
+use super::requests::Requests;
+use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
+use crate::census::image::Asked;
+use crate::census::reports::WaitReport;
+use crate::census::{Census, Change};
+use crate::door::news::News;
+use crate::door::wires::{Deathwatch, Reply};
+use crate::enrich::Enricher;
+use crate::enrich::process::Process;
+use crate::enrich::record::Effect;
+use crate::ids::{ImageId, MonoNs, Pid, RingIndex, Tid};
+use crate::loss::LossReason;
+use crate::order::{Due, Order, Popped};
+use crate::rings::bells::{Bells, Doorbell};
+use crate::rings::ring::STUCK_NS;
+use crate::rings::{Read, Rings};
+use crate::sinks::Outlets;
+use crate::stages::Stages;
+
+/// Losses are reported and clocks compared so often.
+const AUDIT_NS: u64 = 500_000_000;
+
+/// The pipeline's connections to other threads.
+pub struct Wires {
+    /// Watches pidfds.
+    pub deathwatch: Deathwatch,
+    /// Answers the doorman.
+    pub reply: Reply,
+    /// News of the doorman, and of a thread beside the session.
+    pub news_rx: Receiver<News>,
+    /// Records of origins that are no rings; `None` where there is no such origin.
+    pub sent_rx: Option<Receiver<Sent>>,
+    /// Rung for all of these.
+    pub doorbell: Arc<Doorbell>,
+}
+
+/// See [`crate::pipeline`].
+pub struct Pipeline {
+    pub(super) rings: Rings,
+    pub(super) census: Census,
+    pub(super) order: Order,
+    pub(super) enricher: Enricher,
+    pub(super) outbox: Outbox,
+    pub(super) requests: Requests,
+    pub(super) wires: Wires,
+    pub(super) session: Session,
+    /// A record as it stands in its ring, and a payload that waited in the order.
+    record: Vec<u8>,
+    payload: Vec<u8>,
+    audited: MonoNs,
+    /// Rings that turned out to hold nonsense, to be given up between two records.
+    pub(super) nonsense: Vec<RingIndex>,
+}
+
+/// The result of a round.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Round {
+    /// Records were read.
+    pub has_read: bool,
+    /// A ring still holds more.
+    pub has_more: bool,
+}
+
+impl Pipeline {
+    /// A pipeline to `outlets`. A program that connects to `requests_from` is ready to serve requests.
+    pub fn new(stages: Stages, outlets: Outlets, wires: Wires, requests_from: Option<SocketAddr>) -> Self {
+        Self {
+            rings: Rings::default(),
+            census: Census::default(),
+            order: Order::default(),
+            enricher: Enricher::default(),
+            outbox: Outbox::new(stages, outlets),
+            requests: Requests::new(requests_from),
+            wires,
+            session: Session::default(),
+            record: vec![0; MAX_RECORD],
+            payload: Vec::new(),
+            audited: MonoNs::ZERO,
+            nonsense: Vec::new(),
+        }
+    }
+
+    /// Runs until told to end; gives the outputs back once everything is drained.
+    pub fn run(mut self) -> Outlets {
+        let mut bells = Bells::new(Arc::clone(&self.wires.doorbell));
+        let mut naps = Naps::default();
+        loop {
+            let seen = self.wires.doorbell.count();
+            if self.hear_news() {
+                naps.disturb();
+            }
+            if self.is_over() {
+                break;
+            }
+            let rings = &self.rings;
+            if self.outbox.wants_pause(|| !rings.is_any_half_full()) {
+                bells.wait(&[], bell::NAPPING, seen, Some(MonoNs::now().plus(PAUSE_NS)));
+                continue;
+            }
+            let before = self.rings.len();
+            let round = self.round(MonoNs::now());
+            if self.rings.len() < before {
+                bells.forget();
+            }
+            if round.has_more {
+                continue;
+            }
+            self.answer_flushes(MonoNs::now());
+            let (mode, rest_ns) = naps.next(self.load(&round));
+            if let Some(memories) = self.rings.lie_down(mode) {
+                let wake = bells.wait(&memories, mode, seen, rest_ns.map(|ns| MonoNs::now().plus(ns)));
+                if mode == bell::SLEEPING {
+                    naps.woken(wake);
+                }
+            }
+            self.rings.get_up();
+        }
+        drop(bells);
+        self.finish();
+        self.outbox.into_outlets()
+    }
+
+    fn load(&self, round: &Round) -> Load {
+        let is_waited_for = self.requests.is_waited_for();
+        // Records that are held back for the next request wait for news.
+        let is_waiting = !self.order.waiting().is_empty() && !self.order.frontier.has_border();
+        // An end that still waits after a while is looked at now and then.
+        let has_open_end = self.order.has_open_end(MonoNs::now().minus(2 * STUCK_NS));
+        Load {
+            is_busy: round.has_read || is_waiting || is_waited_for || has_open_end,
+            is_waited_for,
+            is_deserted: self.census.len() == 0,
+        }
+    }
+
+    // ---- a round ----
+
+    /// Reads every ring, and delivers everything that is due.
+    pub fn round(&mut self, now: MonoNs) -> Round {
+        let mut round = Round::default();
+        for ring in self.rings.indices() {
+            self.read(ring, now);
+            if let Some(ring) = self.rings.get_mut(ring) {
+                round.has_read |= ring.end_turn(now);
+                round.has_more |= !ring.is_drained;
+            }
+        }
+        round.has_read |= self.take_sent();
+        self.census.free_slots(&mut self.rings);
+        self.deliver_due(now, self.horizon(now));
+        if now.since(self.audited) >= AUDIT_NS {
+            self.audited = now;
+            self.audit(now);
+        }
+        self.publish();
+        if std::mem::take(&mut self.session.has_left_word) {
+            self.wires.reply.alarm();
+        }
+        round
+    }
+
+    /// Everything that was stamped up to this time has been read.
+    fn horizon(&self, now: MonoNs) -> MonoNs {
+        let assumed = self.order.frontier.assumed();
+        if self.is_alone() {
+            return assumed;
+        }
+        self.rings.unread_from().unwrap_or(now).min(now).minus(HOLD_NS).min(assumed)
+    }
+
+    /// Whether no record of another image, or origin, can come before one that is read.
+    fn is_alone(&self) -> bool {
+        self.census.len() <= 1 && self.wires.sent_rx.is_none()
+    }
+
+    /// Reads a ring until it is empty, blocked, or the others have their turn.
+    fn read(&mut self, index: RingIndex, now: MonoNs) {
+        let mut record = std::mem::take(&mut self.record);
+        if let Some(ring) = self.rings.get_mut(index) {
+            ring.begin_turn();
+        }
+        loop {
+            match self.rings.read(index, now, &mut record) {
+                Read::Arrival(arrival) => {
+                    self.arrive(&arrival);
+                    self.give_up_nonsense(now);
+                }
+                Read::Released => self.note_written(),
+                Read::TurnOver => break,
+                Read::Unfinished(unfinished) => {
+                    if !self.step_over(index, unfinished, now) {
+                        break;
+                    }
+                }
+                Read::Corrupt => {
+                    self.give_up(index, now);
+                    break;
+                }
+            }
+        }
+        self.record = record;
+    }
+
+    /// Takes in the records of origins that are no rings. True if there were any.
+    fn take_sent(&mut self) -> bool {
+        let Some(sent_rx) = self.wires.sent_rx.clone() else { return false };
+        let mut has_come = false;
+        while let Ok(sent) = sent_rx.try_recv() {
+            has_come = true;
+            match sent {
+                Sent::Record { process, head, payload } => {
+                    let origin = Origin::Notify { process };
+                    self.arrive(&Arrival { origin, head, payload: &payload });
+                }
+                Sent::Lost { process, at, count, reason } => {
+                    let image = self.census.notified(process, &mut self.rings);
+                    self.carry_out_changes();
+                    self.lose(image, at, count, reason);
+                }
+            }
+        }
+        has_come
+    }
+
+    /// A record's way in: to its image, then on at once or into the order.
+    fn arrive(&mut self, arrival: &Arrival<'_>) {
+        let Arrival { origin, head, payload } = *arrival;
+        let image = self.census.image_of(origin, &head, &mut self.rings);
+        if self.census.has_changes() {
+            self.carry_out_changes();
+        }
+        let Some(image) = image else {
+            if let Origin::Ring { ring, .. } = origin {
+                self.nonsense.push(ring);
+            }
+            return;
+        };
+        let numbering = origin.numbering();
+        match self.order.passes(image, &head, self.is_alone()) {
+            Some(at) => self.deliver(image, numbering, head, at, payload),
+            None => self.order.push(image, head, numbering, payload),
+        }
+    }
+
+    /// Steps over a record that will never be finished. False where it must be waited for.
+    fn step_over(&mut self, index: RingIndex, unfinished: Unfinished, now: MonoNs) -> bool {
+        let writer = unfinished.slot.and_then(|slot| self.census.writer(index, slot, &mut self.rings));
+        self.carry_out_changes();
+        let census = &self.census;
+        let Some(ring) = self.rings.get_mut(index) else { return false };
+        let is_dead = ring.is_writer_dead(&unfinished, |image| census.has_ended(image));
+        if ring.stuck_for(unfinished, now) < STUCK_NS && !is_dead {
+            ring.is_blocked = true;
+            return false;
+        }
+        // The records that the dead lost show when their numbers are compared at the end; the living go on.
+        if ring.reader.skip()
+            && !is_dead
+            && let Some(writer) = writer
+        {
+            self.census.count_unfinished(writer, 1);
+            self.lose(writer, now, 1, LossReason::KilledWriter);
+        }
+        true
+    }
+
+    // ---- a record's way on ----
+
+    /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of images.
+    pub(super) fn deliver_due(&mut self, now: MonoNs, horizon: MonoNs) {
+        let (census, rings) = (&self.census, &self.rings);
+        self.order.begin_pass(horizon, |image| census.gone(image, rings), |image| census.is_read(image, rings));
+        while let Some(due) = self.order.due() {
+            match due {
+                Due::Record(image) => self.deliver_next(image),
+                Due::End(image, at) => self.conclude(image, at, now),
+            }
+            self.give_up_nonsense(now);
+        }
+        self.order.end_pass();
+    }
+
+    /// Delivers the first record of an image. Before a program's start come all records of the image before it in the same
+    /// process.
+    fn deliver_next(&mut self, image: ImageId) {
+        if let Some(before) = self.unfinished_before(image) {
+            self.deliver_all(before);
+        }
+        self.deliver_first(image);
+    }
+
+    fn deliver_first(&mut self, image: ImageId) {
+        let mut payload = std::mem::take(&mut self.payload);
+        if let Some(Popped { head, numbering, at }) = self.order.pop(image, &mut payload) {
+            self.deliver(image, numbering, head, at, &payload);
+        }
+        self.payload = payload;
+    }
+
+    /// The image whose records come before the first one of `image`, if that is a program's start.
+    fn unfinished_before(&self, image: ImageId) -> Option<ImageId> {
+        let is_start = self.order.peek(image).is_some_and(|head| head.kind == Kind::ProcessStart as u16);
+        let before = if is_start { self.census.before(image)? } else { return None };
+        self.order.peek(before).is_some().then_some(before)
+    }
+
+    /// Delivers every record of an image that was read, whatever else is due.
+    pub(super) fn deliver_all(&mut self, image: ImageId) {
+        // The images of a process form a chain, so no image comes twice.
+        let mut chain = vec![image];
+        while let Some(last) = chain.last().copied() {
+            if self.order.peek(last).is_none() {
+                chain.pop();
+            } else if let Some(before) = self.unfinished_before(last).filter(|before| !chain.contains(before)) {
+                chain.push(before);
+            } else {
+                self.deliver_first(last);
+            }
+        }
+    }
+
+    /// Turns one record, in its final order, into an event, and carries out its effects.
+    #[inline]
+    fn deliver(
+        &mut self,
+        image: ImageId,
+        numbering: Numbering,
+        mut head: Head,
+        mut at: MonoNs,
+        payload: &[u8],
+    ) {
+        let kind = numbering.kind_of(&head);
+        let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
+            // Only a numbered record leaves a gap in the numbers.
+            self.census.count_malformed(image, u64::from(head.flags & Flags::STAMPED != 0));
+            return self.lose(image, at, 1, LossReason::CorruptRing);
+        };
+        if let Decoded::ProcessStart(start) = &decoded {
+            // A start is stamped before the process can be known. The start of one that lost the processor before its
+            // hello counts from the hello.
+            at = at.max(self.order.frontier.delivered());
+            self.start(image, start, at);
+        } else if !self.census.has_begun(image) {
+            self.census.begin(image, &self.rings);
+        }
+        let Some(known) = self.census.get_mut(image) else { return };
+        if known.own_pid != known.key.pid && head.tid == known.own_pid.0 {
+            head.tid = known.key.pid.0;
+        }
+        // A thread that goes on has executed nothing itself: it failed, or had a child do it.
+        let asked = known.asked.take_if(|asked| asked.tid == Tid(head.tid));
+        let begun = asked.as_ref().and_then(|asked| asked.child);
+        if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {
+            fork.child = begun.map(|Pid(child)| child);
+        }
+        let Some(process) = &mut known.process else { return };
+        let effect = self.enricher.record(process, &head, at, &decoded);
+        let is_numbered = head.flags & Flags::STAMPED != 0;
+        self.census.count_delivered(image, is_numbered);
+        if is_numbered {
+            self.order.frontier.deliver(at);
+            self.outbox.touch(image);
+        }
+        match effect {
+            Effect::None => {}
+            effect => self.carry_out(image, &head, at, effect, asked),
+        }
+        if self.outbox.is_full(&self.enricher.batch) {
+            self.publish();
+        }
+    }
+
+    /// Carries out the meaning of a record for other processes.
+    fn carry_out(&mut self, image: ImageId, head: &Head, at: MonoNs, effect: Effect, asked: Option<Asked>) {
+        match effect {
+            Effect::None | Effect::Forked(None) => {}
+            Effect::ExecAsked => {
+                let path = self.enricher.last_path();
+                if let Some(known) = self.census.get_mut(image) {
+                    known.asked = Some(Asked::new(path, head, at, known.asked.as_ref()));
+                }
+            }
+            // It has told of itself already, and may be gone by now.
+            Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {}
+            Effect::Forked(Some(child)) => self.census.forked(image, child, asked, &mut self.rings),
+            Effect::ChildEnded(child, status, usage) => {
+                let report = WaitReport { status, usage, is_launcher: false, at };
+                self.census.child_ended(image, child, report, &mut self.rings);
+            }
+            Effect::Connecting => {
+                if self.requests.is_source(|| self.enricher.last_remote()) {
+                    self.first_asked(at);
+                }
+            }
+        }
+        self.carry_out_changes();
+    }
+
+    /// A program's first record: the image before it in the same process is over.
+    fn start(&mut self, image: ImageId, start: &ProcessStart<'_>, at: MonoNs) {
+        let before = self.census.before(image);
+        let inherited = match before {
+            Some(before) => {
+                if !self.census.has_begun(before) {
+                    self.census.begin(before, &self.rings);
+                }
+                self.hand_over(before, image, at)
+            }
+            None => self.census.spawned_from(image, start),
+        };
+        let same_process = before.and(inherited.as_ref());
+        let Some(who) = self.census.who_starts(image, start, same_process) else { return };
+        let process = self.enricher.start(start, who, image, inherited.as_ref());
+        self.census.set_process(image, process);
+    }
+
+    /// Closes the descriptors of `before` that its process's exec of `after` closed; gives the picture that `after` inherits.
+    pub(super) fn hand_over(&mut self, before: ImageId, after: ImageId, at: MonoNs) -> Option<Process> {
+        let books = self.census.books(before, &self.rings).unwrap_or_default();
+        let known = self.census.get_mut(before)?;
+        known.after = Some(after);
+        Some(self.enricher.replaced(known.process.as_mut()?, &books, after, at))
+    }
+
+    /// Carries out the effects that the census gave.
+    pub(super) fn carry_out_changes(&mut self) {
+        for change in self.census.take_changes() {
+            match change {
+                Change::Made(image) => {
+                    self.order.add(image);
+                    if let Some(pidfd) = self.census.get(image).and_then(|image| image.pidfd.as_ref()) {
+                        self.wires.deathwatch.watch(pidfd, image);
+                    }
+                }
+                Change::Numbered(image) => self.order.begins(image),
+                Change::Ended(image, at) => {
+                    self.order.end_at(image, at, self.census.is_read(image, &self.rings));
+                }
+                Change::Nonsense(ring) => self.nonsense.push(ring),
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Ends and losses: images that are over, programs that cannot be seen into, and events that never came.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::conductor::Pipeline;
+use super::session::{UnseenCommand, Wish};
+use crate::census::blind;
+use crate::census::image::EndKind;
+use crate::census::life::Ledger;
+use crate::census::verdict::{Evidence, Fate, Verdict};
+use crate::door::news::Word;
+use crate::enrich::Exit;
+use crate::enrich::process::Process;
+use crate::event::Who;
+use crate::ids::{ImageId, MonoNs, RingIndex};
+use crate::loss::LossReason;
+
+/// At the end of the session, programs that live on and write without end are read for at most this long.
+const LAST_READ_NS: u64 = 2_000_000_000;
+
+impl Pipeline {
+    // ---- losses ----
+
+    /// Reports a loss.
+    pub(super) fn lose(&mut self, image: ImageId, at: MonoNs, count: u64, reason: LossReason) {
+        if !self.census.has_begun(image) {
+            self.census.begin(image, &self.rings);
+        }
+        self.census.count_lost(image, count);
+        if let Some(process) = self.census.process_mut(image) {
+            self.enricher.lost(process, at, count, reason);
+        }
+    }
+
+    /// Reports the losses that an image's sensor has counted since the last time.
+    fn report_losses(&mut self, image: ImageId, now: MonoNs) {
+        for (reason, count) in self.census.fresh_losses(image, &self.rings) {
+            self.lose(image, now, count, reason);
+        }
+    }
+
+    /// Reports events that the sensor numbered and that never came.
+    fn report_missing(&mut self, image: ImageId, now: MonoNs) {
+        if let Some((reason, count)) = self.census.missing(image, &self.rings) {
+            self.lose(image, now, count, reason);
+        }
+    }
+
+    /// Gives up the rings that turned out to hold nonsense.
+    pub(super) fn give_up_nonsense(&mut self, now: MonoNs) {
+        while let Some(ring) = self.nonsense.pop() {
+            self.give_up(ring, now);
+        }
+    }
+
+    /// Stops reading a ring that holds nonsense. Its unread records are lost.
+    pub(super) fn give_up(&mut self, index: RingIndex, now: MonoNs) {
+        if !self.rings.give_up(index) {
+            return;
+        }
+        let Some(ring) = self.rings.get(index) else { return };
+        let memory = ring.memory();
+        for (slot, image) in ring.slots().collect::<Vec<_>>() {
+            self.deliver_all(image);
+            let books = crate::rings::books::Books::of(memory, slot);
+            let lost = self.census.unreadable(image, &books);
+            self.lose(image, now, lost, LossReason::CorruptRing);
+        }
+    }
+
+    // ---- ends ----
+
+    /// Concludes the end of an image, or holds it back until it can be.
+    pub(super) fn conclude(&mut self, image: ImageId, at: MonoNs, now: MonoNs) {
+        let evidence = Evidence {
+            now,
+            certain: self.order.frontier.certain(),
+            is_ending: self.session.wish == Wish::End,
+            is_all_told: self.session.is_all_told,
+        };
+        match self.census.conclude(image, &evidence, &self.rings) {
+            Verdict::Wait => self.order.hold(image, now),
+            Verdict::WaitFor { before, heir } => {
+                if heir {
+                    self.inherit_at_death(before, image, at);
+                }
+                if let Some(before) = self.census.get_mut(before) {
+                    before.after = Some(image);
+                }
+                self.order.hold(image, now);
+            }
+            Verdict::Replaced => {
+                self.report_losses(image, now);
+                self.report_missing(image, now);
+                self.census.close_books(image, &self.rings);
+                self.forget(image);
+            }
+            Verdict::Died(fate) => {
+                self.report_death(image, at, now, &fate);
+                self.forget(image);
+            }
+        }
+    }
+
+    /// An image died before it told of itself: it takes the place of the one before it.
+    fn inherit_at_death(&mut self, before: ImageId, image: ImageId, at: MonoNs) {
+        self.deliver_all(before);
+        if let Some(inherited) = self.hand_over(before, image, at)
+            && let Some(known) = self.census.get_mut(image)
+        {
+            let who = (*inherited.who).clone();
+            known.process = Some(inherited.fork(who, image));
+        }
+    }
+
+    /// Reports the end of a process, and everything that ends with it.
+    fn report_death(&mut self, image: ImageId, at: MonoNs, now: MonoNs, fate: &Fate) {
+        if !self.census.has_begun(image) {
+            self.census.begin(image, &self.rings);
+        }
+        self.report_losses(image, now);
+        self.report_blind(image, at);
+        let books = self.census.books(image, &self.rings).unwrap_or_default();
+        let enricher = &mut self.enricher;
+        let surplus = self.census.process_mut(image).map(|process| enricher.close_all(process, &books, at));
+        if let Some(surplus @ 1..) = surplus {
+            self.lose(image, at, surplus, LossReason::CorruptRing);
+        }
+        self.report_missing(image, now);
+        let ledger = self.census.close_books(image, &self.rings);
+        let exit = exit_of(fate, &ledger);
+        if let Some(process) = self.census.process_mut(image) {
+            self.enricher.exited(process, at, &exit);
+        }
+    }
+
+    /// Reports that an image has become a program that cannot be seen into, where it has.
+    fn report_blind(&mut self, image: ImageId, at: MonoNs) {
+        if let Some(blind) = self.census.take_blind(image)
+            && let Some(process) = self.census.process_mut(image)
+        {
+            process.set_exe(&blind.exe);
+            self.enricher.blind(process, at, &blind.path, blind.reason);
+        }
+    }
+
+    /// Forgets an image, and its ring if no process is left that could write to it.
+    fn forget(&mut self, image: ImageId) {
+        self.publish();
+        let ring = self.census.remove(image, &mut self.rings);
+        self.order.remove(image);
+        self.carry_out_changes();
+        if let Some(ring) = ring.and_then(|ring| self.rings.remove(ring)) {
+            self.wires.reply.leave(Word::Drop(ring.id));
+            self.session.has_left_word = true;
+        }
+    }
+
+    // ---- now and then ----
+
+    /// Reports losses and blind programs, gives memory of idle rings back, and looks for rings without a process.
+    pub(super) fn audit(&mut self, now: MonoNs) {
+        self.enricher.clock.follow();
+        let images: Vec<ImageId> = self.census.iter().map(|image| image.id).collect();
+        for image in images {
+            self.report_losses(image, now);
+            if self.census.may_be_blind(image, now) {
+                self.report_blind(image, now);
+            }
+        }
+        for ring in self.rings.indices() {
+            if let Some(ring) = self.rings.get_mut(ring) {
+                ring.punch_if_idle(now);
+            }
+        }
+        self.end_abandoned(now);
+    }
+
+    /// Ends the images whose ring no process has mapped any more.
+    fn end_abandoned(&mut self, now: MonoNs) {
+        for image in self.census.abandoned(&self.rings, now) {
+            self.census.end(image, EndKind::Death, now, &mut self.rings);
+        }
+        self.carry_out_changes();
+    }
+
+    // ---- out ----
+
+    /// Sends the batch to the stages and outputs.
+    pub(super) fn publish(&mut self) {
+        self.note_written();
+        self.outbox.send_sealed(self.enricher.take_sealed());
+        if self.enricher.batch.is_empty() {
+            return;
+        }
+        if self.session.wish == Wish::End {
+            self.outbox.wait_for_room();
+        }
+        let batch = self.enricher.take_batch(self.outbox.empty_batch());
+        let census = &self.census;
+        let spare = self.outbox.send(batch, |image| census.get(image).map(|image| image.delivered));
+        if let Some(spare) = spare {
+            self.enricher.reuse(spare);
+        }
+    }
+
+    /// Notes in the slots what every output is done with: the collector that may have to follow this one counts the rest
+    /// as lost with it.
+    pub(super) fn note_written(&mut self) {
+        for (image, delivered) in self.outbox.written() {
+            if let Some(crate::census::image::Image { ring: Some(ring), slot: Some(slot), .. }) =
+                self.census.get(image)
+            {
+                self.rings.note_delivered(*ring, *slot, delivered);
+            }
+        }
+    }
+
+    /// The last rounds: delivers everything that is there, and reports every process that is dead.
+    pub fn finish(&mut self) {
+        let tails: Vec<(RingIndex, u64)> = self.rings.iter().map(|(ring, known)| (ring, known.tail())).collect();
+        let now = MonoNs::now();
+        for image in self.census.unnoticed_deaths() {
+            self.census.end(image, EndKind::Death, now, &mut self.rings);
+        }
+        self.carry_out_changes();
+        self.end_abandoned(now);
+        let deadline = now.plus(LAST_READ_NS);
+        loop {
+            let round = self.round(MonoNs::now());
+            let is_done =
+                tails.iter().all(|(ring, tail)| self.rings.get(*ring).is_none_or(|ring| ring.has_read(*tail)));
+            let is_blocked = !round.has_read && !round.has_more;
+            if is_done || is_blocked || MonoNs::now() > deadline {
+                break;
+            }
+        }
+        let now = MonoNs::now();
+        // First the words of parents on their children, which are held back for that.
+        self.deliver_due(now, MonoNs::MAX);
+        self.session.is_all_told = true;
+        self.deliver_due(now, MonoNs::MAX);
+        self.report_unseen_command(now);
+        self.audit(now);
+        self.publish();
+    }
+
+    /// CMD ended and no sensor in it said hello: only the launcher knows that it ran.
+    fn report_unseen_command(&mut self, now: MonoNs) {
+        let Some(UnseenCommand { pid, path, end: Some(end) }) = self.session.unseen_command.take() else {
+            return;
+        };
+        let who = Who {
+            pid: pid.0,
+            ppid: Some(std::os::unix::process::parent_id()),
+            exe: path.as_slice().into(),
+            uid: Some(rustix::process::getuid().as_raw()),
+            euid: Some(rustix::process::geteuid().as_raw()),
+            pid_ns: None,
+            container: None,
+        };
+        let mut process = Process::new(who, ImageId::NONE);
+        let reason = blind::reason(Path::new(OsStr::from_bytes(&path)), None);
+        self.enricher.blind(&mut process, now, &path, reason);
+        let exit = Exit {
+            wait_status: Some(end.wait_status),
+            user_ns: Some(end.user_us.saturating_mul(1000)),
+            system_ns: Some(end.system_us.saturating_mul(1000)),
+            max_rss: Some(end.max_rss_kib.saturating_mul(1024)),
+            ..Exit::default()
+        };
+        self.enricher.exited(&mut process, now, &exit);
+    }
+}
+
+/// The end of a process as its event shows it.
+fn exit_of(fate: &Fate, ledger: &Ledger) -> Exit {
+    Exit {
+        wait_status: fate.wait_status,
+        user_ns: fate.user_ns,
+        system_ns: fate.system_ns,
+        max_rss: fate.max_rss,
+        sensor_ns: ledger.sensor_ns,
+        calls: ledger.calls,
+        events: ledger.events,
+        lost: ledger.lost,
+    }
+}

@@ -1,0 +1,40 @@
+//! The pipeline: the one thread that reads, orders and enriches everything that programs wrote.
+//!
+//! ```text
+//! rings/ → census/ → order/ → enrich/ → stages/ → outputs' queues
+//!           who       when     what
+//! ```
+//!
+//! The [`Pipeline`] is the conductor: it calls each part and passes results on. No part calls another back; effects are
+//! values. It goes in rounds: hear the news, read every ring to its end, deliver everything that is due, conclude ends.
+//!
+//! | file | |
+//! |---|---|
+//! | `conductor` | the rounds, and a record's way |
+//! | `session` | whether and how the session ends |
+//! | `news` | news of the doorman and the launcher |
+//! | `ends` | losses, blind programs, and the ends of images |
+//! | `requests` | flushes, and the border between requests (AWS Lambda) |
+//! | `outbox` | batches to the stages and outputs |
+//! | `naps` | how long to rest |
+//! | `control` | the handle for other threads |
+
+mod conductor;
+pub mod control;
+mod ends;
+#[cfg(test)]
+mod model;
+mod naps;
+mod news;
+#[cfg(test)]
+mod origins;
+mod outbox;
+mod requests;
+mod session;
+#[cfg(test)]
+pub mod simulated;
+#[cfg(test)]
+mod tests;
+
+pub use conductor::{Pipeline, Wires};
+pub use outbox::Outbox;

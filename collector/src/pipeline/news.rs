@@ -1,0 +1,105 @@
+//! News of the doorman, of the launcher, and of a thread beside the session.
+
+use wire::events::Usage;
+
+use super::conductor::Pipeline;
+use super::session::{UnseenCommand, Wish};
+use crate::census::image::EndKind;
+use crate::census::reports::WaitReport;
+use crate::door::identity::Identity;
+use crate::door::news::{Attached, News};
+use crate::enrich::process::Process;
+use crate::event::Who;
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
+use crate::launch::protocol::Exited;
+use crate::procfs;
+
+impl Pipeline {
+    /// Hears all news that are there. True if there were any.
+    pub(super) fn hear_news(&mut self) -> bool {
+        let has_told_all = self.wires.deathwatch.has_told_all();
+        // News that were told before are heard below, before anything is delivered.
+        self.order.frontier.heard(MonoNs::now(), has_told_all);
+        let mut has_heard = false;
+        while let Ok(news) = self.wires.news_rx.try_recv() {
+            self.hear(news);
+            has_heard = true;
+        }
+        has_heard
+    }
+
+    /// Whether the session is over.
+    pub(super) fn is_over(&self) -> bool {
+        match self.session.wish {
+            Wish::GoOn => false,
+            Wish::EndWhenIdle => self.census.len() == 0,
+            Wish::End => true,
+        }
+    }
+
+    /// Hears one piece of news.
+    pub fn hear(&mut self, news: News) {
+        match news {
+            News::Attached(attached) => self.attach(*attached),
+            News::Blind(identity, exe, blind) => self.hear_blind(identity, &exe, blind.reason()),
+            News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
+            News::Renamed(before, after) => self.census.rename(&before, &after),
+            News::Command(pid, path) => {
+                let is_seen = self.census.has_seen(&ProcessKey { namespace: None, pid });
+                self.session.unseen_command = (!is_seen).then_some(UnseenCommand { pid, path, end: None });
+            }
+            News::Exited(exited) => self.reaped(&exited),
+            News::Turn(turn, heard) => self.turn(turn, heard),
+            News::Flush(flush) => self.requests.add_flush(flush),
+            News::FinishWhenIdle => self.session.wish = Wish::EndWhenIdle,
+            News::Finish => self.session.wish = Wish::End,
+        }
+        self.carry_out_changes();
+    }
+
+    /// Takes a ring in.
+    pub fn attach(&mut self, attached: Attached) {
+        self.see_command(attached.identity.key);
+        self.census.attach(attached, &mut self.rings, MonoNs::now());
+        self.carry_out_changes();
+    }
+
+    /// A process was seen: if it is CMD, its sensor has said hello.
+    fn see_command(&mut self, key: ProcessKey) {
+        self.session.unseen_command.take_if(|command| key == ProcessKey { namespace: None, pid: command.pid });
+    }
+
+    /// A program said that it cannot be seen into.
+    fn hear_blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
+        let Identity { key, ppid, uid, claim, .. } = identity;
+        self.see_command(key);
+        let uids = if key.is_visible() { procfs::uids(key.pid.0) } else { None };
+        let who = Who {
+            pid: key.pid.0,
+            ppid: ppid.map(|Pid(ppid)| ppid),
+            exe: exe.into(),
+            uid: uids.map(|(uid, _)| uid).or(uid),
+            euid: uids.map(|(_, euid)| euid).or(uid),
+            pid_ns: key.namespace,
+            container: self.census.container_of(key, ppid, claim.as_ref(), None),
+        };
+        let mut process = Process::new(who, ImageId::NONE);
+        self.enricher.blind(&mut process, MonoNs::now(), exe, reason);
+    }
+
+    /// The launcher reaped a process.
+    fn reaped(&mut self, exited: &Exited) {
+        let pid = Pid(exited.pid.cast_unsigned());
+        if let Some(command) = self.session.unseen_command.as_mut().filter(|command| command.pid == pid) {
+            command.end = Some(*exited);
+        }
+        let usage = Usage {
+            user_ns: exited.user_us.saturating_mul(1000),
+            system_ns: exited.system_us.saturating_mul(1000),
+            max_rss: exited.max_rss_kib.saturating_mul(1024),
+        };
+        let at = MonoNs::now();
+        let report = WaitReport { status: exited.wait_status, usage: Some(usage), is_launcher: true, at };
+        self.census.reaped(ProcessKey { namespace: None, pid }, report);
+    }
+}

@@ -1,0 +1,168 @@
+//! The pipeline's way out: full batches go through the stages to the outputs' queues.
+//!
+//! Here also: the note of what every output is done with, for the collector that may follow this one; and the
+//! back-pressure of full queues.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use crossbeam_channel::Sender;
+
+use crate::event::Batch;
+use crate::ids::{ImageId, MonoNs};
+use crate::sinks::Outlets;
+use crate::stages::Stages;
+
+/// A batch goes on when it has this many events, or bytes.
+const BATCH_EVENTS: usize = 1024;
+const BATCH_BYTES: usize = 256 * 1024;
+/// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with it.
+const SMALL_EVENTS: usize = 128;
+/// Back-pressure: pause this long per step, and at most this long in total.
+pub const PAUSE_NS: u64 = 1_000_000;
+const LONGEST_PAUSE_NS: u64 = 100_000_000;
+/// The longest back-pressure at the end, when nothing else is left to do.
+const LAST_PAUSE_NS: u64 = 10_000_000_000;
+
+/// A batch that an output may still have.
+#[derive(Debug)]
+struct Unwritten {
+    batch: Weak<Batch>,
+    /// Images, and how much of each was delivered with this batch.
+    delivered: Vec<(ImageId, u64)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outbox {
+    stages: Stages,
+    outlets: Outlets,
+    /// Images of which records are in the present batch.
+    touched: Vec<ImageId>,
+    /// The image touched last: its next record costs no look-up.
+    last_touched: ImageId,
+    /// Batches on their way, in order.
+    unwritten: VecDeque<Unwritten>,
+    /// Since when an output's queue has been more than half full.
+    paused_since: Option<MonoNs>,
+}
+
+impl Outbox {
+    /// A way through `stages` to `outlets`.
+    pub fn new(stages: Stages, outlets: Outlets) -> Self {
+        Self {
+            stages,
+            outlets,
+            touched: Vec::new(),
+            last_touched: ImageId::NONE,
+            unwritten: VecDeque::new(),
+            paused_since: None,
+        }
+    }
+
+    /// The outputs.
+    pub fn outlets(&self) -> &Outlets {
+        &self.outlets
+    }
+
+    /// Gives the outputs back.
+    pub fn into_outlets(self) -> Outlets {
+        self.outlets
+    }
+
+    /// Whether a batch is to go on.
+    #[inline]
+    pub fn is_full(&self, batch: &Batch) -> bool {
+        batch.events.len() >= BATCH_EVENTS || batch.size_bytes() >= BATCH_BYTES
+    }
+
+    /// Notes that a numbered record of an image is in the present batch.
+    #[inline]
+    pub fn touch(&mut self, image: ImageId) {
+        if self.last_touched != image {
+            self.last_touched = image;
+            self.touched.push(image);
+        }
+    }
+
+    /// An empty batch, with the memory of one that every output is done with where there is one.
+    pub fn empty_batch(&self) -> Batch {
+        self.outlets.empty_batch()
+    }
+
+    /// Sends batches that hold events of earlier requests.
+    pub fn send_sealed(&mut self, sealed: Vec<Batch>) {
+        for batch in sealed {
+            if let Some(batch) = self.stages.pass(batch) {
+                self.outlets.deliver(Arc::new(batch));
+            }
+        }
+    }
+
+    /// Sends the present batch; `delivered` tells how much of an image was delivered. Gives the batch's memory back where
+    /// a copy went.
+    pub fn send(&mut self, batch: Batch, delivered: impl Fn(ImageId) -> Option<u64>) -> Option<Batch> {
+        self.last_touched = ImageId::NONE;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let is_small = batch.events.len() < SMALL_EVENTS;
+        let mut spare = None;
+        let batch = match is_small {
+            true => {
+                let copy = batch.clone();
+                let mut batch = batch;
+                batch.clear();
+                spare = Some(batch);
+                copy
+            }
+            false => batch,
+        };
+        let shared = self.stages.pass(batch).map(Arc::new);
+        let delivered = touched.into_iter().filter_map(|image| Some((image, delivered(image)?))).collect();
+        // A batch that a stage dropped is done with at once.
+        let weak = shared.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        self.unwritten.push_back(Unwritten { batch: weak, delivered });
+        if let Some(shared) = shared {
+            self.outlets.deliver(shared);
+        }
+        spare
+    }
+
+    /// Images, and how much of each every output is done with since the last call.
+    pub fn written(&mut self) -> Vec<(ImageId, u64)> {
+        let mut done = Vec::new();
+        while let Some(first) = self.unwritten.front()
+            && first.batch.strong_count() == 0
+            && let Some(Unwritten { delivered, .. }) = self.unwritten.pop_front()
+        {
+            done.extend(delivered);
+        }
+        done
+    }
+
+    /// Lets every output write what it has, and then drop its copy of `done_tx`.
+    pub fn flush(&self, done_tx: &Sender<()>) {
+        self.outlets.flush(done_tx);
+    }
+
+    /// Whether to read nothing for a moment: an output's queue is more than half full, and no ring is (`has_time`). Events
+    /// in rings are late, not lost. A stuck output is not waited for.
+    pub fn wants_pause(&mut self, has_time: impl Fn() -> bool) -> bool {
+        if self.outlets.has_room() {
+            self.paused_since = None;
+            return false;
+        }
+        let now = MonoNs::now();
+        let since = *self.paused_since.get_or_insert(now);
+        now.since(since) < LONGEST_PAUSE_NS && has_time()
+    }
+
+    /// At the end there is time: waits for the outputs, as long as they get on.
+    pub fn wait_for_room(&self) {
+        let begun = MonoNs::now();
+        while !self.outlets.has_room() && MonoNs::now().since(begun) < LAST_PAUSE_NS {
+            std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The rings: reads records out of shared memory, one ring a turn.
+//!
+//! The pipeline calls [`Rings::read`] until a ring has no more, and decides about everything else: this module knows no
+//! process, calls nobody, and gives each find as a value.
+
+pub mod bells;
+pub mod books;
+pub mod mapping;
+pub mod ring;
+
+use std::sync::atomic::Ordering;
+
+use slab::Slab;
+use wire::codec;
+use wire::record::Head;
+use wire::ring::layout::{Mapped, Slot};
+use wire::ring::{Next, Unfinished};
+
+use crate::arrival::{Arrival, Origin};
+use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
+use books::Books;
+use ring::Ring;
+
+/// A record's time may be later than the round that reads it, but not by more than this.
+const FUTURE_NS: u64 = 50_000_000;
+/// Bytes read from one ring before the others have their turn.
+const TURN_BYTES: u64 = 1 << 20;
+/// Bytes read before the writers get their space back.
+const RELEASE_BYTES: u64 = 64 * 1024;
+
+/// A find of [`Rings::read`].
+#[derive(Debug)]
+pub enum Read<'b> {
+    /// A record.
+    Arrival(Arrival<'b>),
+    /// The writers got back the space of the records read so far; there may be more records.
+    Released,
+    /// The turn is over: the ring is empty, or the others have their turn.
+    TurnOver,
+    /// A record that is reserved and not finished stands before the rest.
+    Unfinished(Unfinished),
+    /// The ring holds bytes that no sensor writes.
+    Corrupt,
+}
+
+/// The rings that are read.
+#[derive(Default)]
+pub struct Rings(Slab<Ring>);
+
+impl Rings {
+    /// Adds a ring.
+    pub fn add(&mut self, ring: Ring) -> RingIndex {
+        RingIndex(self.0.insert(ring))
+    }
+
+    /// Forgets a ring.
+    pub fn remove(&mut self, ring: RingIndex) -> Option<Ring> {
+        self.0.try_remove(ring.0)
+    }
+
+    /// The ring.
+    pub fn get(&self, ring: RingIndex) -> Option<&Ring> {
+        self.0.get(ring.0)
+    }
+
+    /// The ring, to change it.
+    pub fn get_mut(&mut self, ring: RingIndex) -> Option<&mut Ring> {
+        self.0.get_mut(ring.0)
+    }
+
+    /// Every ring.
+    pub fn iter(&self) -> impl Iterator<Item = (RingIndex, &Ring)> {
+        self.0.iter().map(|(index, ring)| (RingIndex(index), ring))
+    }
+
+    /// The indices of all rings.
+    pub fn indices(&self) -> Vec<RingIndex> {
+        self.iter().map(|(index, _)| index).collect()
+    }
+
+    /// How many rings there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Reads the next record of a ring, copied into `into`, in the turn that [`Ring::begin_turn`] began.
+    #[inline]
+    pub fn read<'b>(&mut self, index: RingIndex, now: MonoNs, into: &'b mut [u8]) -> Read<'b> {
+        let Some(ring) = self.0.get_mut(index.0).filter(|ring| !ring.is_corrupt) else {
+            return Read::TurnOver;
+        };
+        if ring.release_after(RELEASE_BYTES) {
+            return Read::Released;
+        }
+        if ring.turn_bytes() >= TURN_BYTES {
+            ring.is_drained = false;
+            return Read::TurnOver;
+        }
+        match ring.reader.next(into) {
+            Next::Empty => Read::TurnOver,
+            Next::Record { slot, len } => {
+                let bytes: &'b [u8] = into;
+                let Ok((mut head, payload)) = codec::decode::<Head>(bytes.get(..len).unwrap_or_default()) else {
+                    return Read::Corrupt;
+                };
+                // Strict seccomp forbids the clock; and only a liar's is far ahead of ours.
+                if head.time_ns == 0 || head.time_ns > now.plus(FUTURE_NS).0 {
+                    head.time_ns = now.0;
+                }
+                ring.last = MonoNs(head.time_ns);
+                Read::Arrival(Arrival { origin: Origin::Ring { ring: index, slot }, head, payload })
+            }
+            Next::Unfinished(unfinished) => Read::Unfinished(unfinished),
+            Next::Corrupt => Read::Corrupt,
+        }
+    }
+
+    /// Marks a ring that holds nonsense: it is read no further. False where that was known.
+    pub fn give_up(&mut self, ring: RingIndex) -> bool {
+        let Some(ring) = self.0.get_mut(ring.0).filter(|ring| !ring.is_corrupt) else { return false };
+        ring.is_corrupt = true;
+        ring.is_drained = true;
+        true
+    }
+
+    /// The time of the earliest record that may still be unread; `None` where every ring was read to its end.
+    pub fn unread_from(&self) -> Option<MonoNs> {
+        let unread = self.0.iter().filter(|(_, ring)| !ring.is_drained || ring.is_blocked);
+        unread.map(|(_, ring)| ring.last).min()
+    }
+
+    /// The rings with records to read.
+    pub fn unread(&self) -> Vec<RingIndex> {
+        let unread = self.iter().filter(|(_, ring)| !ring.is_corrupt && ring.reader.pending() > 0);
+        unread.map(|(index, _)| index).collect()
+    }
+
+    /// Whether the writers of a ring are about to run out of space.
+    pub fn is_any_half_full(&self) -> bool {
+        self.0.iter().any(|(_, ring)| ring.is_half_full())
+    }
+
+    /// The process that `slot` belongs to, by its own number; `None` for a free slot, and while it is being taken.
+    pub fn taken_by(&self, ring: RingIndex, slot: u8) -> Option<Pid> {
+        let own_pid = self.get(ring)?.memory().slot(slot).pid.load(Ordering::Acquire);
+        (own_pid != 0 && own_pid != Slot::CLAIMED).then_some(Pid(own_pid))
+    }
+
+    /// A copy of what a process wrote into its slot. A ring that holds nonsense is believed only where it was read before.
+    pub fn books(&self, ring: RingIndex, slot: u8) -> Option<Books> {
+        let ring = self.get(ring)?;
+        let books = Books::of(ring.memory(), slot);
+        Some(if ring.is_corrupt { books.without_descriptors() } else { books })
+    }
+
+    /// Notes for the collector that may follow this one how much of an image's records every sink is done with.
+    pub fn note_delivered(&self, ring: RingIndex, slot: u8, delivered: u64) {
+        if let Some(ring) = self.get(ring) {
+            // Relaxed: read by a collector that starts after this one's death.
+            ring.memory().slot(slot).delivered.store(delivered, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets every bell to `mode`. `None` where there is something to read after all.
+    pub fn lie_down(&self, mode: u32) -> Option<Vec<Mapped>> {
+        let mut memories = Vec::with_capacity(self.len());
+        for (_, ring) in self.0.iter().filter(|(_, ring)| !ring.is_corrupt) {
+            if !ring.reader.may_sleep(mode) {
+                return None;
+            }
+            memories.push(ring.memory());
+        }
+        Some(memories)
+    }
+
+    /// Sets every bell to awake.
+    pub fn get_up(&self) {
+        self.0.iter().for_each(|(_, ring)| ring.reader.wake_up());
+    }
+
+    /// Notes which image writes into a slot.
+    pub fn give_slot(&mut self, ring: RingIndex, slot: u8, image: ImageId) {
+        if let Some(ring) = self.get_mut(ring) {
+            ring.give_slot(slot, image);
+        }
+    }
+}
