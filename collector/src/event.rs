@@ -12,16 +12,66 @@ use wire::record::Via;
 use wire::schema::EVENTS;
 
 use crate::container::Container;
+use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
+
+/// A program in a process, and the line of programs that it descends from.
+///
+/// Made once for each image; children refer to it. Not the process's present state: an ancestor stands here as it was when
+/// it made its child, and may have ended, or executed another program, since.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The process; in the namespace that [`Who::pid_ns`] names.
+    pub pid: Pid,
+    /// The executable; empty where it is unknown.
+    pub exe: Arc<[u8]>,
+    /// The argument vector, each string ended by a NUL; empty where it is unknown.
+    pub argv: Arc<[u8]>,
+    /// The program whose process made this one; `None` where that is not seen.
+    pub parent: Option<Arc<Program>>,
+    /// How many ancestors there are.
+    depth: usize,
+}
+
+impl Program {
+    /// Ancestors that are known at least, where there are so many.
+    pub const ANCESTORS: usize = 16;
+    /// Ancestors that are known at most: a longer line is cut to [`Self::ANCESTORS`].
+    pub const MOST_ANCESTORS: usize = 2 * Self::ANCESTORS;
+
+    /// A program whose process was made by `parent`.
+    pub fn new(pid: Pid, exe: Arc<[u8]>, argv: Arc<[u8]>, parent: Option<Arc<Self>>) -> Arc<Self> {
+        let parent = match parent {
+            Some(parent) if parent.depth + 1 >= Self::MOST_ANCESTORS => Some(parent.cut(Self::ANCESTORS - 1)),
+            parent => parent,
+        };
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        Arc::new(Self { pid, exe, argv, parent, depth })
+    }
+
+    /// The same program with at most `most` ancestors.
+    fn cut(self: &Arc<Self>, most: usize) -> Arc<Self> {
+        let line: Vec<&Arc<Self>> = std::iter::once(self).chain(self.ancestors()).take(most + 1).collect();
+        let mut parent = None;
+        for Self { pid, exe, argv, .. } in line.into_iter().rev().map(|program| &**program) {
+            let depth = parent.as_ref().map_or(0, |parent: &Arc<Self>| parent.depth + 1);
+            parent = Some(Arc::new(Self { pid: *pid, exe: Arc::clone(exe), argv: Arc::clone(argv), parent, depth }));
+        }
+        parent.unwrap_or_default()
+    }
+
+    /// The programs that this one descends from, the nearest first.
+    pub fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::successors(self.parent.as_ref(), |program| program.parent.as_ref())
+    }
+}
 
 /// A process image as its events show it. Immutable: an exec or a change of identity makes another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Who {
-    /// The process; as the collector sees it unless `pid_ns` is set.
-    pub pid: u32,
-    /// Its parent, in the same view; `None` where nobody could say.
-    pub ppid: Option<u32>,
-    /// The running image; empty where it is unknown.
-    pub exe: Box<[u8]>,
+    /// Its program, and the programs that it descends from.
+    pub program: Arc<Program>,
+    /// Its parent, in the same namespace as its pid; `None` where no source says.
+    pub ppid: Option<Pid>,
     /// Real user id.
     pub uid: Option<u32>,
     /// Effective user id.
@@ -29,8 +79,25 @@ pub struct Who {
     /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could not be
     /// translated into the collector's.
     pub pid_ns: Option<u64>,
-    /// The container that it is in; `None` outside of one, and where nobody could say.
+    /// The container that it is in; `None` outside of one, and where no source says.
     pub container: Option<Arc<Container>>,
+}
+
+impl Who {
+    /// The process, as the collector sees it unless `pid_ns` is set.
+    pub fn pid(&self) -> Pid {
+        self.program.pid
+    }
+
+    /// The executable; empty where it is unknown.
+    pub fn exe(&self) -> &[u8] {
+        &self.program.exe
+    }
+
+    /// The process among all containers.
+    pub fn key(&self) -> ProcessKey {
+        ProcessKey { namespace: self.pid_ns, pid: self.pid() }
+    }
 }
 
 /// A piece of a batch's bytes.
@@ -69,8 +136,8 @@ pub enum Value {
 /// One event; its values and bytes lie in the [`Batch`] that holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
-    /// Nanoseconds since 1970, UTC.
-    pub time_ns: u64,
+    /// When.
+    pub time: UtcNs,
     /// Which event.
     pub kind: Kind,
     /// Which mechanism saw it; `None` for what the collector makes itself.
@@ -86,7 +153,7 @@ pub struct Event {
     /// What the call returned.
     pub ret: Option<i64>,
     /// The thread; 0 where it is unknown.
-    pub tid: u32,
+    pub tid: Tid,
     /// Index into [`Batch::whos`].
     pub who: u32,
     /// Index of the first of its values in the batch.
@@ -255,14 +322,21 @@ pub mod sample {
 
     /// A process that events can belong to.
     pub fn who() -> Arc<Who> {
+        let shell = Program::new(Pid(4100), b"/bin/sh"[..].into(), b"sh\0-c\0cat x\0"[..].into(), None);
+        let cat = b"/usr/bin/cat"[..].into();
         Arc::new(Who {
-            pid: 4121,
-            ppid: Some(4100),
-            exe: b"/usr/bin/cat".as_slice().into(),
+            program: Program::new(Pid(4121), cat, b"cat\0x\0"[..].into(), Some(shell)),
+            ppid: Some(Pid(4100)),
             uid: Some(1000),
             euid: Some(0),
             ..Who::default()
         })
+    }
+
+    /// A process of this number, parent and executable, without arguments.
+    pub fn who_of(pid: u32, ppid: u32, exe: &[u8]) -> Arc<Who> {
+        let program = Program::new(Pid(pid), exe.into(), Arc::default(), None);
+        Arc::new(Who { program, ppid: Some(Pid(ppid)), ..(*who()).clone() })
     }
 
     /// The same in a container.
@@ -280,7 +354,7 @@ pub mod sample {
     /// An event head of `kind`, with everything a call has.
     pub fn head(kind: Kind) -> Event {
         Event {
-            time_ns: 1_700_000_000_123_456_789,
+            time: UtcNs(1_700_000_000_123_456_789),
             kind,
             via: Some(Via::Symbol),
             is_truncated: false,
@@ -288,7 +362,7 @@ pub mod sample {
             error: "",
             seq: Some(7),
             ret: Some(3),
-            tid: 4121,
+            tid: Tid(4121),
             who: 0,
             values_at: 0,
         }
@@ -320,5 +394,23 @@ pub mod sample {
             }
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_line_of_children_keeps_its_nearest_ancestors_and_no_more_than_the_bound() {
+        let mut program = Program::new(Pid(0), Arc::default(), Arc::default(), None);
+        for pid in 1..10_000 {
+            program = Program::new(Pid(pid), Arc::default(), Arc::default(), Some(program));
+
+            let pids: Vec<u32> = program.ancestors().map(|ancestor| ancestor.pid.0).collect();
+            let least = (pid as usize).min(Program::ANCESTORS);
+            assert!((least..=Program::MOST_ANCESTORS).contains(&pids.len()), "{pid}: {}", pids.len());
+            assert!(pids.iter().enumerate().all(|(place, known)| *known == pid - 1 - place as u32));
+        }
     }
 }

@@ -11,6 +11,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pid(pub u32);
 
+impl Pid {
+    /// The first thread of the process, which has the same number.
+    pub fn main_thread(self) -> Tid {
+        Tid(self.0)
+    }
+}
+
 /// A thread's number, in the namespace of its process's [`Pid`].
 ///
 /// Not a process's number, although the first thread of a process has the same one.

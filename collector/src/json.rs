@@ -14,6 +14,7 @@ use wire::events::Kind;
 
 use crate::clock::TimeWriter;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
+use crate::ids::Tid;
 
 /// Writes events; keeps what the next one probably shares with the last.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl JsonWriter {
         let shape = Shape::of(event.kind);
         let who = &batch.whos[event.who as usize];
         out.extend_from_slice(b"{\"time\":\"");
-        out.extend_from_slice(self.time.utc(event.time_ns));
+        out.extend_from_slice(self.time.utc(event.time.0));
         out.extend_from_slice(b"\",\"event\":\"");
         out.extend_from_slice(shape.name.as_bytes());
         if !event.call.is_empty() {
@@ -41,10 +42,10 @@ impl JsonWriter {
             out.extend_from_slice(event.call.as_bytes());
         }
         out.extend_from_slice(b"\",\"pid\":");
-        unsigned(u64::from(who.pid), out);
-        if event.tid != 0 {
+        unsigned(u64::from(who.pid().0), out);
+        if event.tid != Tid(0) {
             out.extend_from_slice(b",\"tid\":");
-            unsigned(u64::from(event.tid), out);
+            unsigned(u64::from(event.tid.0), out);
         }
         self.identity(who, event.kind, out);
         if let Some(request_id) = &batch.request_id {
@@ -83,14 +84,14 @@ impl JsonWriter {
             self.of = Some(Arc::clone(who));
             let text = &mut self.text;
             text.clear();
-            number_if(",\"ppid\":", who.ppid, text);
+            number_if(",\"ppid\":", who.ppid.map(|ppid| ppid.0), text);
             if let Some(pid_ns) = who.pid_ns {
                 text.extend_from_slice(b",\"pid_ns\":");
                 unsigned(pid_ns, text);
             }
-            if !who.exe.is_empty() {
+            if !who.exe().is_empty() {
                 text.extend_from_slice(b",\"exe\":");
-                string(&who.exe, text);
+                string(who.exe(), text);
             }
             number_if(",\"uid\":", who.uid, text);
             number_if(",\"euid\":", who.euid, text);

@@ -133,5 +133,5 @@ fn raise_descriptor_limit() {
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it
 /// holds), 73 if an output cannot be made.
 pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
-    sinks::replay::replay(file, outputs)
+    sinks::replay::replay(file, outputs, Stages::default())
 }

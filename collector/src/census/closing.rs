@@ -208,7 +208,7 @@ impl Census {
         // Where /proc shows nothing, the end of the process will tell.
         now.since(asked.at) >= HELLO_NS
             && image.key.is_visible()
-            && procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe)
+            && procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe())
     }
 
     /// The program that an image asked for and has become, although it did not say hello.

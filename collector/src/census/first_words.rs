@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use wire::events::ProcessStart;
+use wire::fields::Args;
 
 use super::image::Image;
 use super::register::Census;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
-use crate::event::Who;
+use crate::event::{Program, Who};
 use crate::ids::{ImageId, Pid, ProcessKey};
 use crate::procfs;
 use crate::rings::Rings;
@@ -66,10 +67,15 @@ impl Census {
             said => said.to_vec(),
         };
         let claim = self.get(image).and_then(|image| image.claim.as_ref());
+        let argv = packed(&start.argv);
+        let program = match same_process {
+            // A program that replaces another has the same ancestors.
+            Some(before) => Program::new(key.pid, exe.into(), argv, before.who.program.parent.clone()),
+            None => self.program_of(key, ppid, exe.into(), argv),
+        };
         Some(Who {
-            pid: key.pid.0,
-            ppid: ppid.map(|Pid(ppid)| ppid),
-            exe: exe.into(),
+            program,
+            ppid,
             uid: Some(start.real_uid.0),
             euid: Some(start.effective_uid.0),
             pid_ns: key.namespace,
@@ -119,17 +125,24 @@ impl Census {
         };
         let known = same_process.or_else(|| if image.slot == Some(0) { None } else { inherited() });
         if let Some(known) = known {
-            let ppid = image.ppid.map(|Pid(ppid)| ppid);
-            let who = Who { pid: key.pid.0, ppid, pid_ns: key.namespace, ..(*known.who).clone() };
+            let program = match same_process {
+                Some(before) => Arc::clone(&before.who.program),
+                None => {
+                    let Program { exe, argv, .. } = &*known.who.program;
+                    let parent = Arc::clone(&known.who.program);
+                    Program::new(key.pid, Arc::clone(exe), Arc::clone(argv), Some(parent))
+                }
+            };
+            let who = Who { program, ppid: image.ppid, pid_ns: key.namespace, ..(*known.who).clone() };
             return Some(known.fork(who, id));
         }
         let pid = key.pid.0;
         let uids = if key.is_visible() { procfs::uids(pid) } else { None };
         let stat = if key.is_visible() { procfs::stat(pid) } else { None };
+        let ppid = stat.map(|stat| Pid(stat.ppid)).or(image.ppid);
         let who = Who {
-            pid,
-            ppid: stat.map(|stat| stat.ppid).or(image.ppid.map(|Pid(ppid)| ppid)),
-            exe: image.exe.as_slice().into(),
+            program: self.program_of(key, ppid, image.exe.as_slice().into(), Arc::default()),
+            ppid,
             uid: uids.map(|(uid, _)| uid).or(image.uid),
             euid: uids.map(|(_, euid)| euid).or(image.uid),
             pid_ns: key.namespace,
@@ -140,6 +153,19 @@ impl Census {
             process.cwd = cwd.into();
         }
         Some(process)
+    }
+
+    /// A program whose parent, where that is seen, is the live image of `ppid`.
+    pub fn program_of(
+        &self,
+        key: ProcessKey,
+        ppid: Option<Pid>,
+        exe: Arc<[u8]>,
+        argv: Arc<[u8]>,
+    ) -> Arc<Program> {
+        let parent = ppid.and_then(|pid| self.live(ProcessKey { pid, ..key }));
+        let parent = parent.and_then(|parent| self.get(parent)?.process.as_ref());
+        Program::new(key.pid, exe, argv, parent.map(|parent| Arc::clone(&parent.who.program)))
     }
 
     /// The image that a fork child was forked from, if it is still known.
@@ -177,5 +203,13 @@ impl Census {
                 let mut mates = self.iter().filter(|image| image.key.namespace == Some(namespace));
                 mates.find_map(of_image)
             })
+    }
+}
+
+/// An argument vector, each string ended by a NUL.
+fn packed(argv: &Args<'_>) -> Arc<[u8]> {
+    match argv {
+        Args::Packed(bytes) if bytes.is_empty() || bytes.ends_with(&[0]) => (*bytes).into(),
+        other => other.iter().flat_map(|string| string.iter().copied().chain([0])).collect(),
     }
 }

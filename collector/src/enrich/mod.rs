@@ -32,7 +32,7 @@ use wire::record::{Flags, Head, Via};
 
 use crate::clock::Clock;
 use crate::event::{Batch, Event, Value, Who};
-use crate::ids::{ImageId, MonoNs};
+use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
 
 use places::Places;
@@ -146,7 +146,7 @@ impl Enricher {
     fn begin(&mut self, process: &mut Process, kind: Kind, at: MonoNs) {
         self.turn_to(at);
         let event = Event {
-            time_ns: self.clock.utc_ns(at.0),
+            time: UtcNs(self.clock.utc_ns(at.0)),
             kind,
             via: None,
             is_truncated: false,
@@ -154,7 +154,7 @@ impl Enricher {
             error: "",
             seq: None,
             ret: None,
-            tid: process.who.pid,
+            tid: process.who.pid().main_thread(),
             who: self.list(process),
             values_at: 0,
         };
@@ -167,7 +167,7 @@ impl Enricher {
         let is_returned = head.flags & Flags::RETURNED != 0;
         let call = self.call(head.call);
         let event = Event {
-            time_ns: self.clock.utc_ns(at.0),
+            time: UtcNs(self.clock.utc_ns(at.0)),
             kind,
             via: Via::from_byte(head.via),
             is_truncated: head.flags & Flags::TRUNCATED != 0,
@@ -175,7 +175,7 @@ impl Enricher {
             error: values::error_of(head, kind, call),
             seq: (head.flags & Flags::STAMPED != 0).then_some(head.seq),
             ret: is_returned.then_some(head.ret),
-            tid: head.tid,
+            tid: Tid(head.tid),
             who: self.list(process),
             values_at: 0,
         };

@@ -12,7 +12,7 @@ use wire::events::{FdFlags, FdMade, FdRange};
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use crate::container::Container;
-use crate::event::Who;
+use crate::event::{Program, Who};
 use crate::ids::{ImageId, MonoNs};
 use crate::procfs;
 
@@ -71,9 +71,11 @@ impl Process {
         Self { who: Arc::new(who), owner, displaced, listed: (0, 0), ..self.clone() }
     }
 
-    /// Says that its events show another image from here on.
+    /// Says that it runs another executable from here on, of which nothing else is known.
     pub fn set_exe(&mut self, exe: &[u8]) {
-        self.who = Arc::new(Who { exe: exe.into(), ..(*self.who).clone() });
+        let Program { pid, parent, .. } = &*self.who.program;
+        let program = Program::new(*pid, exe.into(), Arc::default(), parent.clone());
+        self.who = Arc::new(Who { program, ..(*self.who).clone() });
         self.listed = (0, 0);
     }
 
@@ -104,7 +106,7 @@ impl Process {
 
     /// The pid to look up in /proc; `None` where that would be another process.
     pub(super) fn visible_pid(&self) -> Option<u32> {
-        self.who.pid_ns.is_none().then_some(self.who.pid)
+        self.who.pid_ns.is_none().then_some(self.who.pid().0)
     }
 
     /// Notes a descriptor as `/proc/PID/fd` shows it, unless a call told more.

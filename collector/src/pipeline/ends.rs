@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
@@ -13,8 +14,8 @@ use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
 use crate::enrich::process::Process;
-use crate::event::Who;
-use crate::ids::{ImageId, MonoNs, RingIndex};
+use crate::event::{Program, Who};
+use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::loss::LossReason;
 
 /// At the end of the session, programs that live on and write without end are read for at most this long.
@@ -253,9 +254,8 @@ impl Pipeline {
             return;
         };
         let who = Who {
-            pid: pid.0,
-            ppid: Some(std::os::unix::process::parent_id()),
-            exe: path.as_slice().into(),
+            program: Program::new(pid, path.as_slice().into(), Arc::default(), None),
+            ppid: Some(Pid(std::os::unix::process::parent_id())),
             uid: Some(rustix::process::getuid().as_raw()),
             euid: Some(rustix::process::geteuid().as_raw()),
             pid_ns: None,

@@ -1,5 +1,7 @@
 //! News of the doorman, of the launcher, and of a thread beside the session.
 
+use std::sync::Arc;
+
 use wire::events::Usage;
 
 use super::conductor::Pipeline;
@@ -75,9 +77,8 @@ impl Pipeline {
         self.see_command(key);
         let uids = if key.is_visible() { procfs::uids(key.pid.0) } else { None };
         let who = Who {
-            pid: key.pid.0,
-            ppid: ppid.map(|Pid(ppid)| ppid),
-            exe: exe.into(),
+            program: self.census.program_of(key, ppid, exe.into(), Arc::default()),
+            ppid,
             uid: uids.map(|(uid, _)| uid).or(uid),
             euid: uids.map(|(_, euid)| euid).or(uid),
             pid_ns: key.namespace,

@@ -212,7 +212,8 @@ impl Harness {
         Self::with(Format::Jsonl, Self::fresh_output(), Vec::new(), None)
     }
 
-    fn fresh_output() -> PathBuf {
+    /// A path for an output.
+    pub fn fresh_output() -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         std::env::temp_dir().join(format!("glassbox-pipeline-{}-{number}", std::process::id()))
@@ -224,8 +225,8 @@ impl Harness {
     }
 
     /// The same with stages.
-    pub fn with_stages(stages: Vec<Stage>) -> Self {
-        Self::with(Format::Jsonl, Self::fresh_output(), stages, None)
+    pub fn with_stages(format: Format, output: PathBuf, stages: Vec<Stage>) -> Self {
+        Self::with(format, output, stages, None)
     }
 
     /// The same with an origin that is no ring.
@@ -313,13 +314,19 @@ impl Harness {
         &self.output
     }
 
-    /// Ends everything; gives the events.
-    pub fn finish(mut self) -> Vec<Json> {
+    /// Ends everything; gives the file that was written.
+    pub fn close(mut self) -> PathBuf {
         self.pipeline.session.wish = Wish::End;
         self.pipeline.finish();
         self.pipeline.outbox.into_outlets().close(RunFacts::default());
-        let text = std::fs::read_to_string(&self.output).unwrap();
-        std::fs::remove_file(&self.output).unwrap();
+        self.output
+    }
+
+    /// Ends everything; gives the events.
+    pub fn finish(self) -> Vec<Json> {
+        let output = self.close();
+        let text = std::fs::read_to_string(&output).unwrap();
+        std::fs::remove_file(&output).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }

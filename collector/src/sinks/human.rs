@@ -16,6 +16,7 @@ use super::{Sink, signals};
 use crate::clock::TimeWriter;
 use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
+use crate::ids::Tid;
 
 /// Characters of one string, at most.
 const LONGEST: usize = 400;
@@ -120,21 +121,21 @@ impl Human {
         let style = self.style;
         let who = batch.who(event);
         // The date is left out: whoever watches knows it.
-        let time = self.time.utc(event.time_ns).get(11..23).unwrap_or_default();
+        let time = self.time.utc(event.time.0).get(11..23).unwrap_or_default();
         style.paint(Paint::Dim, out, |out| out.extend_from_slice(time));
         out.push(b' ');
         let columns = whole(out, |out| {
-            number(u64::from(who.pid), out);
-            if event.tid != 0 && event.tid != who.pid {
+            number(u64::from(who.pid().0), out);
+            if event.tid != Tid(0) && event.tid != who.pid().main_thread() {
                 out.push(b'(');
-                number(u64::from(event.tid), out);
+                number(u64::from(event.tid.0), out);
                 out.push(b')');
             }
         });
         text::pad(columns, 10, out);
         self.container(who, out);
         let mut columns = 0;
-        style.paint(Paint::Cyan, out, |out| columns = text::quote(program(&who.exe), 15, out));
+        style.paint(Paint::Cyan, out, |out| columns = text::quote(program(who.exe()), 15, out));
         text::pad(columns, 16, out);
         let name = event.kind.name();
         style.text(paint(event.kind), name, out);
@@ -355,7 +356,7 @@ mod tests {
     #[test]
     fn thread_and_error_are_shown() {
         let head =
-            Event { tid: 4125, error: "ECONNREFUSED", ret: Some(-1), ..sample::head(Kind::NetConnect) };
+            Event { tid: Tid(4125), error: "ECONNREFUSED", ret: Some(-1), ..sample::head(Kind::NetConnect) };
         let batch = batch_of(head, |batch| {
             let remote = batch.keep(b"[::1]:443");
             let host = batch.keep(b"example.org");
@@ -389,10 +390,7 @@ mod tests {
     #[test]
     fn every_kind_is_one_line_without_controls_even_from_hostile_values() {
         let mut batch = sample::every_kind();
-        batch.whos[0] = std::sync::Arc::new(Who {
-            exe: b"/x/\x1b]0;gotcha\x07\n".as_slice().into(),
-            ..(*sample::who()).clone()
-        });
+        batch.whos[0] = sample::who_of(4121, 4100, b"/x/\x1b]0;gotcha\x07\n");
 
         let text = shown(Style::Plain, &batch);
 

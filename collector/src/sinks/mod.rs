@@ -27,6 +27,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::event::Batch;
 use crate::failure::{Failure, say};
+use crate::ids::UtcNs;
 use crate::outputs::{Destination, Format, Opening, Output};
 
 use owed::Owed;
@@ -125,7 +126,7 @@ struct Outlet {
     dropped: u64,
     owed: Owed,
     /// Time of the last event that it was to get.
-    last_ns: u64,
+    last: UtcNs,
     thread: JoinHandle<Written>,
 }
 
@@ -224,7 +225,7 @@ impl Outlets {
     pub fn close(mut self, facts: RunFacts) -> Vec<SinkReport> {
         // All first, so that they end side by side.
         for outlet in &mut self.outlets {
-            if let Some(losses) = outlet.owed.pay(outlet.last_ns) {
+            if let Some(losses) = outlet.owed.pay(outlet.last) {
                 let _ = outlet.batch_tx.send(Message::Batch(Arc::new(losses)));
             }
             // A thread that is gone has nothing to end; its join says so below.
@@ -256,11 +257,11 @@ impl Outlet {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        Ok(Self { name, batch_tx, queue, most_bytes, dropped: 0, owed: Owed::default(), last_ns: 0, thread })
+        Ok(Self { name, batch_tx, queue, most_bytes, dropped: 0, owed: Owed::default(), last: UtcNs::default(), thread })
     }
 
     fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, backlog: Backlog) {
-        self.last_ns = batch.events.last().map_or(self.last_ns, |event| event.time_ns);
+        self.last = batch.events.last().map_or(self.last, |event| event.time);
         // An empty queue takes a batch of any size, or a large one would never be taken.
         let waiting = self.queue.bytes.load(Ordering::Relaxed);
         let is_full = backlog == Backlog::Drop && waiting > 0 && waiting + bytes > self.most_bytes;
@@ -277,8 +278,8 @@ impl Outlet {
         if !has_room && !self.owed.is_empty() {
             return false;
         }
-        let time_ns = batch.events.first().map_or(self.last_ns, |event| event.time_ns);
-        self.owed.pay(time_ns).is_none_or(|losses| self.send(Arc::new(losses), Backlog::Drop))
+        let time = batch.events.first().map_or(self.last, |event| event.time);
+        self.owed.pay(time).is_none_or(|losses| self.send(Arc::new(losses), Backlog::Drop))
     }
 
     fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
-use crate::event::{Batch, Event, Shape, Value, Who};
+use crate::event::{Batch, Event, Program, Shape, Value, Who};
+use crate::ids::{Pid, ProcessKey, UtcNs};
+use crate::loss::LossReason;
 use crate::procfs;
 
 /// Processes that are told apart. The losses of all others are told as the collector's own.
@@ -14,7 +16,7 @@ const MOST_PROCESSES: usize = 1024;
 /// Events that an output has not been told it lacks.
 #[derive(Debug, Default)]
 pub struct Owed {
-    by_process: FxHashMap<(Option<u64>, u32), (Arc<Who>, u64)>,
+    by_process: FxHashMap<ProcessKey, (Arc<Who>, u64)>,
 }
 
 impl Owed {
@@ -27,18 +29,18 @@ impl Owed {
     pub fn add(&mut self, batch: &Batch) {
         for event in &batch.events {
             let who = &batch.whos[event.who as usize];
-            let key = (who.pid_ns, who.pid);
+            let key = who.key();
             if self.by_process.len() < MOST_PROCESSES || self.by_process.contains_key(&key) {
                 self.by_process.entry(key).or_insert_with(|| (Arc::clone(who), 0)).1 += 1;
             } else {
-                let own = (None, std::process::id());
+                let own = ProcessKey { namespace: None, pid: Pid(std::process::id()) };
                 self.by_process.entry(own).or_insert_with(|| (Arc::new(own_who()), 0)).1 += 1;
             }
         }
     }
 
-    /// The `sensor.loss` events that say so, as of `time_ns`; `None` where nothing is owed.
-    pub fn pay(&mut self, time_ns: u64) -> Option<Batch> {
+    /// The `sensor.loss` events that say so, as of `time`; `None` where nothing is owed.
+    pub fn pay(&mut self, time: UtcNs) -> Option<Batch> {
         if self.is_empty() {
             return None;
         }
@@ -47,7 +49,7 @@ impl Owed {
         let mut batch = Batch::default();
         for (_, (who, count)) in self.by_process.drain() {
             batch.push(Event {
-                time_ns,
+                time,
                 kind: Kind::SensorLoss,
                 via: None,
                 is_truncated: false,
@@ -55,12 +57,12 @@ impl Owed {
                 error: "",
                 seq: None,
                 ret: None,
-                tid: who.pid,
+                tid: who.pid().main_thread(),
                 who: batch.whos.len() as u32,
                 values_at: 0,
             });
             batch.set(count_at, Value::Uint(count));
-            batch.set(reason_at, Value::Word("sink_full"));
+            batch.set(reason_at, Value::Word(LossReason::SinkFull.name()));
             batch.whos.push(who);
         }
         Some(batch)
@@ -70,10 +72,10 @@ impl Owed {
 /// The collector itself.
 fn own_who() -> Who {
     let pid = std::process::id();
+    let exe = procfs::exe(pid).unwrap_or_default();
     Who {
-        pid,
-        ppid: Some(std::os::unix::process::parent_id()),
-        exe: procfs::exe(pid).unwrap_or_default().into(),
+        program: Program::new(Pid(pid), exe.into(), Arc::default(), None),
+        ppid: Some(Pid(std::os::unix::process::parent_id())),
         uid: Some(rustix::process::getuid().as_raw()),
         euid: Some(rustix::process::geteuid().as_raw()),
         ..Who::default()

@@ -3,34 +3,36 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::recording::reader::{Frame, Reader, Trouble};
 use super::{Backlog, Outlets, RunFacts};
 use crate::failure::{Failure, say};
 use crate::outputs::{Destination, Opening, Output};
+use crate::pipeline::Outbox;
+use crate::stages::Stages;
 
-/// Sends the events of a recording to the outputs.
+/// Sends the events of a recording through `stages` to the outputs.
 ///
-/// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it holds), 73
+/// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing its events), 73
 /// if an output cannot be made or written to the end.
-pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
+pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Failure> {
     let input = File::open(file).map_err(|error| failure(file, &Trouble::Unreadable(error), 0))?;
     let mut reader = Reader::new(&input).map_err(|trouble| failure(file, &trouble, 0))?;
     refuse_itself(file, &input, outputs)?;
-    let mut outlets = Outlets::open(outputs, Opening::Fresh, Backlog::Wait)?;
+    let outlets = Outlets::open(outputs, Opening::Fresh, Backlog::Wait)?;
+    let mut outbox = Outbox::new(stages, outlets);
     let mut events = 0;
     let end = loop {
-        match reader.next(outlets.empty_batch()) {
+        match reader.next(outbox.empty_batch()) {
             Ok(Frame::Batch(batch)) => {
                 events += batch.events.len() as u64;
-                outlets.deliver(Arc::new(batch));
+                outbox.replay(batch);
             }
             Ok(Frame::End(facts)) => break Ok(facts),
             Err(trouble) => break Err(trouble),
         }
     };
-    let reports = outlets.close(*end.as_ref().unwrap_or(&RunFacts::default()));
+    let reports = outbox.into_outlets().close(*end.as_ref().unwrap_or(&RunFacts::default()));
     if reader.unknown() > 0 {
         say(&format!(
             "recording '{}' has {} events of kinds that this version does not know; replay it with the version that \
@@ -93,6 +95,7 @@ fn failure(file: &Path, trouble: &Trouble, events: u64) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use super::*;
     use crate::event::{Batch, sample};
@@ -101,6 +104,10 @@ mod tests {
 
     fn output(format: Format, path: &Path) -> Output {
         Output { format, destination: Destination::File(path.to_owned()) }
+    }
+
+    fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
+        super::replay(file, outputs, Stages::default())
     }
 
     /// Sends the same events live to every format; gives how many there were.

@@ -254,7 +254,7 @@ fn sinks_keep_up_with_the_design() {
         let path = batch.keep(format!("/usr/lib/python3/dist-packages/module_{number}.py").as_bytes());
         let kind = if number % 2 == 0 { Kind::FileOpen } else { Kind::FileClose };
         batch.push(Event {
-            time_ns: 1_700_000_000_000_000_000 + number * 700,
+            time: crate::ids::UtcNs(1_700_000_000_000_000_000 + number * 700),
             seq: Some(number),
             ..sample::head(kind)
         });

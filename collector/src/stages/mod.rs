@@ -6,6 +6,9 @@
 //! table of processes. So a replay of a recording gives a stage the same input as the live session did, and so does a
 //! judge far away. A stage may keep state over events (a window of time), made of events alone. See ADR 15.
 
+#[cfg(test)]
+mod tests;
+
 use crate::event::Batch;
 
 /// One stage: a filter gives fewer events, a judge adds to them; `None` drops the whole batch.

@@ -4,9 +4,9 @@
 //! ```text
 //! file    = MAGIC frame…
 //! frame   = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
-//! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words and of containers
+//! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words, containers, programs
 //! request = tag R: the request that the following batches belong to; empty for none, as after a schema
-//! batch   = tag B: words to append to the list, containers to append to theirs, images, events
+//! batch   = tag B: words, containers and programs to append to their lists, images, events
 //! end     = tag E: how many events there are, and what the session knew at its end
 //! ```
 //! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself: an
@@ -14,7 +14,7 @@
 //! version reads what it knows, and an earlier one skips what it does not. Flags are bits beside the table that
 //! names them, which differs between architectures. A frame with a tag that a reader does not know is skipped.
 //!
-//! Version 2 added the containers; version 1 is read too.
+//! Version 2 added the containers, version 3 the programs with their arguments and ancestors. Earlier ones are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -25,11 +25,12 @@ pub mod writer;
 use wire::names::{self, FlagTable};
 
 /// How a file begins; the last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x02";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x03";
 
-/// The first version, and the first with containers.
+/// The first version, the first with containers, and the first with programs.
 const FIRST_VERSION: u8 = 1;
 const WITH_CONTAINERS: u8 = 2;
+const WITH_PROGRAMS: u8 = 3;
 
 /// The tags of frames.
 mod tag {
@@ -67,6 +68,9 @@ mod value {
 
 /// Containers in the list, at most; then it begins anew, with a schema.
 const MOST_CONTAINERS: usize = 1 << 12;
+
+/// Programs in the list, at most; then it begins anew, with a schema.
+const MOST_PROGRAMS: usize = 1 << 13;
 
 /// Bits of an event's first byte; the mechanism that saw it, counted from 1, stands above them.
 mod has {

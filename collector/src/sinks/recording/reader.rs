@@ -11,10 +11,11 @@ use wire::record::Via;
 
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, has, knows, tag, value,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS, has, knows, tag, value,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Shape, Value, Who};
+use crate::event::{Batch, Event, Program, Shape, Value, Who};
+use crate::ids::{Pid, Tid, UtcNs};
 use crate::sinks::RunFacts;
 
 /// Reads frames, one at a time.
@@ -28,7 +29,8 @@ pub struct Reader<R> {
     schema: Schema,
     words: Vec<&'static str>,
     containers: Vec<Arc<Container>>,
-    has_containers: bool,
+    version: u8,
+    programs: Vec<Arc<Program>>,
     request_id: Option<Arc<str>>,
     /// Events of kinds that this version does not know.
     unknown: u64,
@@ -86,6 +88,8 @@ const MOST_FIELDS: usize = 256;
 const MOST_WORDS: usize = 1 << 16;
 /// Containers in the list, at most.
 const MOST_CONTAINERS: usize = 1 << 16;
+/// Programs in the list, at most.
+const MOST_PROGRAMS: usize = 1 << 16;
 /// Images that a frame's events belong to, at most.
 const MOST_WHOS: usize = 1 << 18;
 
@@ -95,10 +99,9 @@ impl<R: Read> Reader<R> {
         let mut input = BufReader::with_capacity(256 << 10, input);
         let mut magic = Vec::new();
         input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Trouble::Unreadable)?;
-        let (known, version) = MAGIC.split_at(MAGIC.len() - 1);
-        let has_containers = match magic.strip_prefix(known) {
-            Some(found) if found == version => true,
-            Some([FIRST_VERSION..WITH_CONTAINERS]) => false,
+        let (known, _) = MAGIC.split_at(MAGIC.len() - 1);
+        let version = match magic.strip_prefix(known) {
+            Some([found @ FIRST_VERSION..=WITH_PROGRAMS]) => *found,
             Some([newer]) => return Err(Trouble::Version(*newer)),
             // The disk was full, or its writer killed, at the very first write.
             _ if !magic.is_empty() && MAGIC.starts_with(&magic) => return Err(Trouble::CutOff(0)),
@@ -112,7 +115,8 @@ impl<R: Read> Reader<R> {
             schema: Schema::default(),
             words: Vec::new(),
             containers: Vec::new(),
-            has_containers,
+            version,
+            programs: Vec::new(),
             request_id: None,
             unknown: 0,
         })
@@ -209,6 +213,7 @@ impl<R: Read> Reader<R> {
         self.schema = schema;
         self.words.clear();
         self.containers.clear();
+        self.programs.clear();
         self.request_id = None;
         Some(())
     }
@@ -239,18 +244,24 @@ impl<R: Read> Reader<R> {
             }
             self.words.push(word);
         }
-        for _ in 0..if self.has_containers { input.count()? } else { 0 } {
+        for _ in 0..if self.version >= WITH_CONTAINERS { input.count()? } else { 0 } {
             if self.containers.len() == MOST_CONTAINERS {
                 return None;
             }
             self.containers.push(Arc::new(container(input)?));
+        }
+        for _ in 0..if self.version >= WITH_PROGRAMS { input.count()? } else { 0 } {
+            if self.programs.len() == MOST_PROGRAMS {
+                return None;
+            }
+            self.programs.push(program(input, &self.programs)?);
         }
         let whos = input.count()?;
         if whos > MOST_WHOS {
             return None;
         }
         for _ in 0..whos {
-            batch.whos.push(Arc::new(who(input, &self.containers)?));
+            batch.whos.push(Arc::new(self.who(input)?));
         }
         let events = input.count()?;
         if events > FRAME_EVENTS {
@@ -264,6 +275,25 @@ impl<R: Read> Reader<R> {
             self.values(event, input, batch)?;
         }
         input.0.is_empty().then_some(())
+    }
+
+    fn who(&self, input: &mut Input<'_>) -> Option<Who> {
+        let bits = input.byte()?;
+        let program = if self.version >= WITH_PROGRAMS {
+            Arc::clone(self.programs.get(input.count()?)?)
+        } else {
+            Program::new(Pid(input.small()?), input.bytes()?.into(), Arc::default(), None)
+        };
+        let mut number = |bit| if bits & bit != 0 { input.small().map(Some) } else { Some(None) };
+        let ppid = number(knows::PPID)?.map(Pid);
+        let uid = number(knows::UID)?;
+        let euid = number(knows::EUID)?;
+        let pid_ns = if bits & knows::PID_NS != 0 { Some(input.unsigned()?) } else { None };
+        let container = match bits & knows::CONTAINER {
+            0 => None,
+            _ => Some(Arc::clone(self.containers.get(input.count()?)?)),
+        };
+        Some(Who { program, ppid, uid, euid, pid_ns, container })
     }
 
     /// An event without its values, `time_ns` counted from the one before. The kind is kept apart until
@@ -365,7 +395,8 @@ struct Numbered {
 impl Numbered {
     fn of(self, kind: Kind) -> Event {
         let Self { time_ns, tid, who, seq, ret, call, error, via, is_truncated, .. } = self;
-        Event { time_ns, kind, via, is_truncated, call, error, seq, ret, tid, who, values_at: 0 }
+        let (time, tid) = (UtcNs(time_ns), Tid(tid));
+        Event { time, kind, via, is_truncated, call, error, seq, ret, tid, who, values_at: 0 }
     }
 }
 
@@ -379,20 +410,15 @@ fn container(input: &mut Input<'_>) -> Option<Container> {
     (count <= MOST_FIELDS).then_some(container)
 }
 
-fn who(input: &mut Input<'_>, containers: &[Arc<Container>]) -> Option<Who> {
-    let bits = input.byte()?;
-    let pid = input.small()?;
-    let exe = input.bytes()?.into();
-    let mut number = |bit| if bits & bit != 0 { input.small().map(Some) } else { Some(None) };
-    let ppid = number(knows::PPID)?;
-    let uid = number(knows::UID)?;
-    let euid = number(knows::EUID)?;
-    let pid_ns = if bits & knows::PID_NS != 0 { Some(input.unsigned()?) } else { None };
-    let container = match bits & knows::CONTAINER {
+/// A program; its parent is one that was read before.
+fn program(input: &mut Input<'_>, known: &[Arc<Program>]) -> Option<Arc<Program>> {
+    let pid = Pid(input.small()?);
+    let (exe, argv) = (input.bytes()?.into(), input.bytes()?.into());
+    let parent = match input.count()? {
         0 => None,
-        _ => Some(Arc::clone(containers.get(input.count()?)?)),
+        number => Some(Arc::clone(known.get(number - 1)?)),
     };
-    Some(Who { pid, ppid, exe, uid, euid, pid_ns, container })
+    Some(Program::new(pid, exe, argv, parent))
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {

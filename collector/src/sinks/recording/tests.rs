@@ -10,6 +10,8 @@ use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
 use crate::event::{Batch, Event, Shape, Value, Who, sample};
+use crate::event::Program;
+use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
 use crate::outputs::Opening;
 use crate::sinks::tests::{Scratch, Xorshift};
@@ -38,11 +40,11 @@ fn lines(batch: &Batch) -> String {
 /// Batches of every kind and of hostile heads.
 fn batches() -> Vec<Batch> {
     let mut second = Batch::default();
-    second.whos.push(Arc::new(Who { pid: 1, ..Who::default() }));
+    second.whos.push(sample::who_of(1, 0, b""));
+    let parent = Program::new(Pid(2), Arc::default(), Arc::default(), Some(sample::who().program.clone()));
     second.whos.push(Arc::new(Who {
-        pid: u32::MAX,
-        ppid: Some(0),
-        exe: b"/\xff\n\"".as_slice().into(),
+        program: Program::new(Pid(u32::MAX), b"/\xff\n\""[..].into(), b"a\0\xff\0"[..].into(), Some(parent)),
+        ppid: Some(Pid(0)),
         uid: None,
         euid: Some(u32::MAX),
         pid_ns: Some(u64::MAX),
@@ -52,7 +54,7 @@ fn batches() -> Vec<Batch> {
         [(u64::MAX, Some(u64::MAX), Some(i64::MIN), 1), (0, None, Some(i64::MAX), 0), (5, Some(0), None, 1)]
     {
         second.push(Event {
-            time_ns,
+            time: UtcNs(time_ns),
             seq,
             ret,
             who,
@@ -60,7 +62,7 @@ fn batches() -> Vec<Batch> {
             is_truncated: true,
             call: "",
             error: "ENOENT",
-            tid: 0,
+            tid: Tid(0),
             ..sample::head(Kind::SensorLoss)
         });
         second.set(Shape::place(Kind::SensorLoss, "reason"), Value::Word("a reason of tomorrow"));
@@ -185,11 +187,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[3], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[4], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(3))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(4))));
 }
 
 /// A frame with a right checksum around any body.
@@ -252,10 +254,11 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // No words, no containers; one image (pid 7, exe "/e"); three events: kind, time, tid, who, values.
+    // No words, no containers; one program (pid 7, exe "/e", no arguments, no parent) and its image; three events: kind,
+    // time, tid, who, values.
     let batch = framed(
         tag::BATCH,
-        b"\x00\x00\x01\x00\x07\x02/e\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
+        b"\x00\x00\x01\x07\x02/e\x00\x00\x01\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
           \x00\x16\x02\x07\x00\x06\x02/b\x00",
     );
     let later = framed(b'?', b"something");
@@ -304,6 +307,47 @@ fn list_of_containers_begins_anew_where_it_is_full() {
 
     assert_eq!(FACTS, end.unwrap());
     assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
+fn list_of_programs_begins_anew_where_it_is_full() {
+    let batches: Vec<Batch> = (0..MOST_PROGRAMS as u32 + 3)
+        .map(|pid| {
+            let mut batch = Batch::default();
+            batch.whos.push(sample::who_of(pid, 1, b"/bin/x"));
+            batch.push(sample::head(Kind::FileOpen));
+            batch
+        })
+        .collect();
+
+    let (read, end) = read(&recorded(&batches).0);
+
+    assert_eq!(FACTS, end.unwrap());
+    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
+#[test]
+fn programs_with_arguments_and_ancestors_are_read_back() {
+    let batches = batches();
+
+    let (read, _) = read(&recorded(&batches).0);
+
+    let programs = |batches: &[Batch]| -> Vec<Arc<Program>> {
+        batches.iter().flat_map(|batch| &batch.whos).map(|who| Arc::clone(&who.program)).collect()
+    };
+    assert_eq!(programs(&batches), programs(&read));
+}
+
+#[test]
+fn second_version_had_no_programs_but_images_with_pid_and_executable() {
+    let schema = framed(tag::SCHEMA, b"\x01\x16\x0bfile.unlink\x01\x00");
+    let batch = framed(tag::BATCH, b"\x00\x00\x01\x00\x07\x02/e\x01\x00\x16\x02\x07\x00\x06\x02/a");
+    let file = [&MAGIC[..7], &[2], &schema, &batch].concat();
+
+    let (read, _) = read(&file);
+
+    let who = read[0].who(&read[0].events[0]);
+    assert_eq!((Pid(7), &b"/e"[..]), (who.pid(), who.exe()));
 }
 
 #[test]

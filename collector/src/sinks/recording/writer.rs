@@ -9,11 +9,11 @@ use wire::names::FlagTable;
 use wire::schema::EVENTS;
 
 use super::{
-    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, TABLES, has, knows, tag,
+    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAMS, TABLES, has, knows, tag,
     value,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Shape, Span, Value, Who};
+use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
 use crate::outputs::Opening;
 use crate::sinks::{RunFacts, Sink, reopen};
 
@@ -22,6 +22,7 @@ use crate::sinks::{RunFacts, Sink, reopen};
 pub struct Recording {
     needs_magic: bool,
     words: Words,
+    programs: Programs,
     /// The containers written so far.
     containers: FxHashMap<Arc<Container>, u64>,
     events: Vec<u8>,
@@ -38,6 +39,46 @@ struct Words {
     fresh_count: u64,
 }
 
+/// The programs written so far, by where they stand in memory, which they keep.
+#[derive(Debug, Default)]
+struct Programs(FxHashMap<usize, (Arc<Program>, u64)>);
+
+impl Programs {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn place(program: &Arc<Program>) -> usize {
+        Arc::as_ptr(program) as usize
+    }
+
+    /// The number of a program that has been written.
+    fn number(&self, program: &Arc<Program>) -> u64 {
+        self.0.get(&Self::place(program)).map_or(0, |(_, number)| *number)
+    }
+
+    /// Appends the programs of a batch that the list does not have, ancestors first, and lists them.
+    fn write(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+        let mut fresh: Vec<&Arc<Program>> = Vec::new();
+        for who in &batch.whos {
+            let line = std::iter::once(&who.program).chain(who.program.ancestors());
+            let unlisted: Vec<_> = line.take_while(|program| !self.0.contains_key(&Self::place(program))).collect();
+            for program in unlisted.into_iter().rev() {
+                self.0.insert(Self::place(program), (Arc::clone(program), self.0.len() as u64));
+                fresh.push(program);
+            }
+        }
+        unsigned(fresh.len() as u64, out);
+        for program in fresh {
+            unsigned(program.pid.0.into(), out);
+            bytes(&program.exe, out);
+            bytes(&program.argv, out);
+            // 0 stands for no parent.
+            unsigned(program.parent.as_ref().map_or(0, |parent| self.number(parent) + 1), out);
+        }
+    }
+}
+
 impl Recording {
     /// A sink for what is open as `file`; cuts off what an earlier collector left unfinished.
     pub fn new(opening: Opening, file: &mut File) -> Self {
@@ -52,6 +93,7 @@ impl Recording {
         Self {
             needs_magic,
             words: Words::default(),
+            programs: Programs::default(),
             containers: FxHashMap::default(),
             events: Vec::new(),
             request_id: None,
@@ -95,8 +137,9 @@ impl Sink for Recording {
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
-        if self.containers.len() >= MOST_CONTAINERS {
-            (self.words, self.containers) = (Words::default(), FxHashMap::default());
+        if self.containers.len() >= MOST_CONTAINERS || self.programs.len() >= MOST_PROGRAMS {
+            (self.words, self.programs) = (Words::default(), Programs::default());
+            self.containers = FxHashMap::default();
             self.request_id = None;
             frame(tag::SCHEMA, out, schema);
         }
@@ -123,13 +166,13 @@ impl Sink for Recording {
 impl Recording {
     /// Appends a frame of as many events as it may have; gives the rest.
     fn some<'a>(&mut self, batch: &Batch, events: &'a [Event], out: &mut Vec<u8>) -> &'a [Event] {
-        let Self { words, containers, events: text, .. } = self;
+        let Self { words, programs, containers, events: text, .. } = self;
         text.clear();
         let mut time_ns = 0;
         let mut count = 0;
         for event in events.iter().take(FRAME_EVENTS) {
             write_event(batch, event, time_ns, words, text);
-            time_ns = event.time_ns;
+            time_ns = event.time.0;
             count += 1;
             if text.len() >= FRAME_ENOUGH {
                 break;
@@ -138,9 +181,10 @@ impl Recording {
         frame(tag::BATCH, out, |out| {
             words.flush(out);
             write_containers(batch, containers, out);
+            programs.write(batch, out);
             unsigned(batch.whos.len() as u64, out);
             for who in &batch.whos {
-                write_who(who, containers, out);
+                write_who(who, programs, containers, out);
             }
             unsigned(count as u64, out);
             out.extend_from_slice(text);
@@ -203,7 +247,12 @@ fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, 
     }
 }
 
-fn write_who(who: &Who, containers: &FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
+fn write_who(
+    who: &Who,
+    programs: &Programs,
+    containers: &FxHashMap<Arc<Container>, u64>,
+    out: &mut Vec<u8>,
+) {
     let container = who.container.as_ref().and_then(|container| containers.get(container));
     let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
     out.push(
@@ -213,9 +262,8 @@ fn write_who(who: &Who, containers: &FxHashMap<Arc<Container>, u64>, out: &mut V
             | bit(who.pid_ns.is_some(), knows::PID_NS)
             | bit(container.is_some(), knows::CONTAINER),
     );
-    unsigned(who.pid.into(), out);
-    bytes(&who.exe, out);
-    for number in [who.ppid, who.uid, who.euid].into_iter().flatten() {
+    unsigned(programs.number(&who.program), out);
+    for number in [who.ppid.map(|ppid| ppid.0), who.uid, who.euid].into_iter().flatten() {
         unsigned(number.into(), out);
     }
     if let Some(pid_ns) = who.pid_ns {
@@ -238,8 +286,8 @@ fn write_event(batch: &Batch, event: &Event, before_ns: u64, words: &mut Words, 
             | via << has::VIA_SHIFT,
     );
     unsigned(event.kind as u64, out);
-    signed(event.time_ns.wrapping_sub(before_ns).cast_signed(), out);
-    unsigned(event.tid.into(), out);
+    signed(event.time.0.wrapping_sub(before_ns).cast_signed(), out);
+    unsigned(event.tid.0.into(), out);
     unsigned(event.who.into(), out);
     if let Some(seq) = event.seq {
         unsigned(seq, out);

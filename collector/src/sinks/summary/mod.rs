@@ -347,7 +347,7 @@ impl Summary {
     fn node(&mut self, batch: &Batch, event: &Event) -> Option<u32> {
         let slot = self.nodes.get_mut(event.who as usize)?;
         if slot.is_none() {
-            *slot = self.tree.find(batch.who(event), event.time_ns);
+            *slot = self.tree.find(batch.who(event), event.time.0);
         }
         *slot
     }
@@ -357,8 +357,8 @@ impl Summary {
             *count += 1;
         }
         // Not all are in order: the ends that a death brings have its time.
-        self.first_ns = self.first_ns.min(event.time_ns);
-        self.last_ns = self.last_ns.max(event.time_ns);
+        self.first_ns = self.first_ns.min(event.time.0);
+        self.last_ns = self.last_ns.max(event.time.0);
         let fields = Fields { batch, values: batch.values(event) };
         let has_failed = !event.error.is_empty();
         if event.kind == Kind::SensorLoss {
@@ -384,7 +384,7 @@ impl Summary {
             Kind::ProcessStart => {
                 let [argv, path, coverage] = self.at.start;
                 let who = batch.who(event);
-                let exe = if who.exe.is_empty() { fields.text(path).unwrap_or_default() } else { &who.exe };
+                let exe = if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
                 self.tree.started(node, exe, fields.list(argv));
                 if !matches!(fields.word(coverage), "" | "hooked") {
                     self.tree.blind(node, fields.word(coverage));
@@ -397,7 +397,7 @@ impl Summary {
             Kind::ProcessExit => self.exited(event, node, fields),
             Kind::SensorBlind => {
                 let [path, reason] = self.at.blind;
-                let path = fields.text(path).unwrap_or(&batch.who(event).exe);
+                let path = fields.text(path).unwrap_or(batch.who(event).exe());
                 let blind = self.blind.at(path);
                 blind.times += 1;
                 blind.reason = fields.word(reason);
@@ -456,7 +456,7 @@ impl Summary {
         let listener = self.net.listening.at(local);
         listener.is_datagram = is_datagram;
         if listener.program.is_empty() {
-            listener.program = text::base(&batch.who(event).exe).into();
+            listener.program = text::base(batch.who(event).exe()).into();
         }
     }
 
@@ -488,7 +488,7 @@ impl Summary {
             peer.host = host.into();
         }
         if peer.program.is_empty() {
-            peer.program = text::base(&batch.who(event).exe).into();
+            peer.program = text::base(batch.who(event).exe()).into();
         }
     }
 
@@ -534,7 +534,7 @@ impl Summary {
         add(&mut self.cost.sensor_ns, sensor_ns);
         add(&mut self.cost.calls, calls);
         add(&mut self.cost.processor_ns, processor_ns);
-        self.tree.ended(node, Ended { how, time_ns: event.time_ns, sensor_ns, lost: fields.number(lost) });
+        self.tree.ended(node, Ended { how, time_ns: event.time.0, sensor_ns, lost: fields.number(lost) });
     }
 
     fn lost(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
@@ -542,10 +542,10 @@ impl Summary {
         let (count, reason) = (fields.number(count), fields.word(reason));
         add(&mut self.lost, count);
         let who = batch.who(event);
-        if self.losses.len() < MOST_LOSSES || self.losses.contains_key(&(reason, who.pid)) {
-            let loss = self.losses.entry((reason, who.pid)).or_default();
+        if self.losses.len() < MOST_LOSSES || self.losses.contains_key(&(reason, who.pid().0)) {
+            let loss = self.losses.entry((reason, who.pid().0)).or_default();
             add(&mut loss.count, count);
-            loss.program = text::base(&who.exe).into();
+            loss.program = text::base(who.exe()).into();
         }
     }
 }
@@ -575,7 +575,7 @@ fn makes_or_empties(flags: Value) -> bool {
 /// Counts something that deserves a look; keeps who did it first, and the first text that the event has.
 fn note(notable: &mut Notable, batch: &Batch, event: &Event) {
     if notable.times == 0 {
-        notable.program = text::base(&batch.who(event).exe).into();
+        notable.program = text::base(batch.who(event).exe()).into();
         let first = batch.values(event).iter().find_map(|value| batch.text(*value));
         notable.first = first.unwrap_or_default().into();
     }

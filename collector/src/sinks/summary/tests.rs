@@ -8,6 +8,7 @@ use super::*;
 use wire::names;
 
 use crate::event::{Who, sample};
+use crate::ids::UtcNs;
 
 /// Builds the events of a session.
 #[derive(Default)]
@@ -18,18 +19,13 @@ struct Story {
 
 impl Story {
     fn who(&mut self, pid: u32, ppid: u32, exe: &str) -> u32 {
-        self.batch.whos.push(Arc::new(Who {
-            pid,
-            ppid: Some(ppid),
-            exe: exe.as_bytes().into(),
-            ..(*sample::who()).clone()
-        }));
+        self.batch.whos.push(sample::who_of(pid, ppid, exe.as_bytes()));
         self.batch.whos.len() as u32 - 1
     }
 
     fn event(&mut self, who: u32, kind: Kind, error: &'static str, values: &[(&str, Value)]) {
         self.time_ns += 1_000_000;
-        self.batch.push(Event { time_ns: self.time_ns, error, who, ..sample::head(kind) });
+        self.batch.push(Event { time: UtcNs(self.time_ns), error, who, ..sample::head(kind) });
         for (name, value) in values {
             self.batch.set(Shape::place(kind, name), *value);
         }

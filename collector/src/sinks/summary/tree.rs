@@ -98,7 +98,7 @@ struct Group {
 impl Tree {
     /// The living process that is `who`; made if it is not known. `None` once there are too many.
     pub fn find(&mut self, who: &Who, time_ns: u64) -> Option<u32> {
-        let key = (who.pid_ns, who.pid);
+        let key = (who.pid_ns, who.pid().0);
         let container = who.container.as_ref().map_or("", |container| container.short_name());
         if let Some(node) = self.live.get(&key).copied() {
             // Its name may come after its id.
@@ -110,13 +110,13 @@ impl Tree {
         if self.nodes.len() == MOST_NODES {
             return None;
         }
-        let parent = who.ppid.and_then(|ppid| self.live.get(&(who.pid_ns, ppid)).copied());
+        let parent = who.ppid.and_then(|ppid| self.live.get(&(who.pid_ns, ppid.0)).copied());
         let node = self.nodes.len() as u32;
         self.nodes.push(Node {
-            pid: who.pid,
+            pid: who.pid().0,
             container: container.into(),
             parent,
-            program: text::base(&who.exe).into(),
+            program: text::base(who.exe()).into(),
             argv: Box::default(),
             has_started: false,
             before: Vec::new(),
