@@ -79,7 +79,7 @@ fn replay_of_a_recording_gives_the_stages_the_input_that_the_live_session_gave()
     std::fs::remove_file(file).unwrap();
     let seen = live.seen();
     assert!(seen.last().unwrap().ends_with("11 /bin/other [prog ] < 10 /bin/sh [prog ]"), "{seen:#?}");
-    assert_eq!(9, seen.len(), "{seen:#?}");
+    assert_eq!(8, seen.len(), "{seen:#?}");
     assert_eq!(seen, replayed.seen());
 }
 

@@ -311,7 +311,7 @@ fn list_of_containers_begins_anew_where_it_is_full() {
 
 #[test]
 fn list_of_programs_begins_anew_where_it_is_full() {
-    let batches: Vec<Batch> = (0..MOST_PROGRAMS as u32 + 3)
+    let batches: Vec<Batch> = (0..super::MOST_PROGRAMS as u32 + 3)
         .map(|pid| {
             let mut batch = Batch::default();
             batch.whos.push(sample::who_of(pid, 1, b"/bin/x"));
