@@ -476,6 +476,12 @@ events {
             host: "string",
             /// True when the call returned before the connection was made (`EINPROGRESS`).
             pending: "boolean",
+            /// The local address, where the socket was bound to one.
+            local: "`addr:port`, `[addr]:port` or a path",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
         }
     }
     /// A connection was accepted.
@@ -493,6 +499,10 @@ events {
             local: "`addr:port`, `[addr]:port` or a path",
             /// Address family.
             family: "name",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
         }
     }
     /// A socket ends: close, dup2 over it, exec, exit.
@@ -516,6 +526,10 @@ events {
             receives: "number",
             /// How long it was open, nanoseconds.
             open_ns: "number",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
         }
     }
     /// A name is resolved.

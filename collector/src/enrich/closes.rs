@@ -10,7 +10,7 @@ use wire::ring::layout::FdState;
 use super::Enricher;
 use super::descriptors::{Descriptor, Descriptors, Target, sum};
 use super::process::Process;
-use super::values::family_value;
+use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::books::Books;
@@ -63,6 +63,8 @@ impl Enricher {
                 let places = self.places.net_close;
                 self.batch.set(places.fd, fd);
                 self.batch.set(places.family, family_value(socket.family));
+                self.batch.set(places.kind, kind_value(socket.kind));
+                self.batch.set(places.protocol, protocol_value(socket.protocol));
                 self.set_text(places.local, socket.local.as_deref());
                 self.set_text(places.remote, socket.remote.as_deref());
                 self.batch.set(places.bytes_sent, Value::Uint(counters.bytes_out));

@@ -43,6 +43,8 @@ pub struct NetClosePlaces {
     pub sends: usize,
     pub receives: usize,
     pub open_ns: usize,
+    pub kind: usize,
+    pub protocol: usize,
 }
 
 /// All of them.
@@ -67,9 +69,14 @@ pub struct Places {
     pub connect_family: usize,
     pub connect_host: usize,
     pub connect_pending: usize,
+    pub connect_local: usize,
+    pub connect_type: usize,
+    pub connect_protocol: usize,
     pub accept_remote: usize,
     pub accept_local: usize,
     pub accept_family: usize,
+    pub accept_type: usize,
+    pub accept_protocol: usize,
     pub map_path: usize,
     pub duplicate_path: usize,
     pub duplicate_remote: usize,
@@ -107,9 +114,14 @@ impl Default for Places {
             connect_family: Shape::place(Kind::NetConnect, "family"),
             connect_host: Shape::place(Kind::NetConnect, "host"),
             connect_pending: Shape::place(Kind::NetConnect, "pending"),
+            connect_local: Shape::place(Kind::NetConnect, "local"),
+            connect_type: Shape::place(Kind::NetConnect, "type"),
+            connect_protocol: Shape::place(Kind::NetConnect, "protocol"),
             accept_remote: Shape::place(Kind::NetAccept, "remote"),
             accept_local: Shape::place(Kind::NetAccept, "local"),
             accept_family: Shape::place(Kind::NetAccept, "family"),
+            accept_type: Shape::place(Kind::NetAccept, "type"),
+            accept_protocol: Shape::place(Kind::NetAccept, "protocol"),
             map_path: Shape::place(Kind::MemoryMap, "path"),
             duplicate_path: Shape::place(Kind::FdDuplicate, "path"),
             duplicate_remote: Shape::place(Kind::FdDuplicate, "remote"),
@@ -148,6 +160,8 @@ impl Default for Places {
                 sends: net("sends"),
                 receives: net("receives"),
                 open_ns: net("open_ns"),
+                kind: net("type"),
+                protocol: net("protocol"),
             },
         }
     }

@@ -58,6 +58,11 @@ impl Enricher {
         let remote = connect.remote.0;
         let family = (!remote.is_empty()).then(|| addresses::family(remote));
         self.batch.set(self.places.connect_family, family_value(family));
+        if let Some(socket) = process.socket(connect.fd).cloned() {
+            self.set_text(self.places.connect_local, socket.local.as_deref());
+            self.batch.set(self.places.connect_type, kind_value(socket.kind));
+            self.batch.set(self.places.connect_protocol, protocol_value(socket.protocol));
+        }
         if let Some(ip) = Address::of(remote).ip() {
             let host = process.hosts.get(&ip.to_canonical()).or_else(|| process.hosts.get(&ip)).cloned();
             self.set_text(self.places.connect_host, host.as_deref());
@@ -87,6 +92,8 @@ impl Enricher {
         let family = listener.family.or_else(|| (!remote.is_empty()).then(|| addresses::family(remote)));
         self.set_text(self.places.accept_local, listener.local.as_deref());
         self.batch.set(self.places.accept_family, family_value(family));
+        self.batch.set(self.places.accept_type, kind_value(listener.kind));
+        self.batch.set(self.places.accept_protocol, protocol_value(listener.protocol));
         if let (Some(fd), false) = (accept.fd, has_failed) {
             let remote = self.text_shown(self.places.accept_remote).map(Box::from);
             let socket = Socket { family, remote, ..(*listener).clone() };

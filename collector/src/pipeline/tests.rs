@@ -442,9 +442,11 @@ fn connect_shows_the_name_last_resolved_and_pending_is_no_error() {
     assert_eq!("192.0.2.7:443", connect["remote"]);
     assert_eq!("example.org", connect["host"]);
     assert_eq!(true, connect["pending"]);
+    assert_eq!(["SOCK_STREAM", "IPPROTO_IP"], [&connect["type"], &connect["protocol"]]);
     assert!(connect.get("error").is_none());
     assert_eq!("net.close", events[4]["event"]);
     assert_eq!("192.0.2.7:443", events[4]["remote"]);
+    assert_eq!("SOCK_STREAM", events[4]["type"]);
 }
 
 #[test]
