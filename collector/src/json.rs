@@ -1,4 +1,4 @@
-//! Events as JSON, one object a line: the form that CONTRACT.md fixes.
+//! Events as JSON, one object a line: the form that `docs/contract.md` fixes.
 //!
 //! Written by hand straight into a byte buffer, from the event table's names: a serializer with a value tree costs
 //! several times as much, and paths here are bytes, not strings.

@@ -19,7 +19,7 @@ pub enum Format {
     Summary,
     /// One line an event, for people; coloured on a terminal.
     Human,
-    /// One JSON object a line, as CONTRACT.md fixes it.
+    /// One JSON object a line, as `docs/contract.md` fixes it.
     Jsonl,
     /// The binary recording that `glassbox replay` reads.
     Recording,

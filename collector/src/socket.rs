@@ -23,7 +23,7 @@ use rustix::net::{
 use crate::failure::{Failure, Status};
 use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION};
 
-/// Where `GLASSBOX_SOCKET` points without being set (CONTRACT.md).
+/// The value of `GLASSBOX_SOCKET` where it is not set (`docs/contract.md`).
 const DEFAULT: &str = "@glassbox";
 
 /// The longest name that a Unix socket address holds (`sun_path` less its NUL; unix(7)).

@@ -1,6 +1,6 @@
 //! Reads a `jsonl` output as a stranger would, and checks what must hold on every run.
 //!
-//! The checks are CONTRACT.md's promises that need no knowledge of the program: every line is JSON, the fields that are
+//! The checks are the promises of `docs/contract.md` that need no knowledge of the program: every line is JSON, the fields that are
 //! always there are there, and the sequence numbers of each image have no gap that a `sensor.loss` does not explain.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -312,7 +312,7 @@ fn few(broken: &[String]) -> String {
     text
 }
 
-/// Every event that CONTRACT.md names, with the fields that a call which did not fail must have.
+/// Every event that `docs/contract.md` names, with the fields that a call which did not fail must have.
 const KNOWN: &[(&str, &[&str])] = &[
     ("process.start", &["path", "argv", "cwd", "gid", "egid", "coverage"]),
     ("process.exec", &[]),

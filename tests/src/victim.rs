@@ -51,7 +51,7 @@ impl Libc {
 
 /// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own system call,
 /// cancellation does not unwind, constructors get no arguments), the claims do not. `symbol_probe` is not among them: one
-/// file for every libc exports names that musl lacks, and a probe by dlsym finds them (portability.md §1).
+/// file for every libc exports names that musl lacks, and a probe by dlsym finds them.
 pub const ON_MUSL: &[&str] = &[
     "bad_pointers",
     "cancel",

@@ -62,7 +62,7 @@ fn every_event_and_field_is_documented_by_sentences() {
     }
 }
 
-/// What every event has, whatever its kind: CONTRACT.md.
+/// The fields of every event, whatever its kind (`docs/contract.md`).
 const COMMON: [&str; 13] =
     ["time", "event", "call", "pid", "tid", "ppid", "pid_ns", "exe", "uid", "euid", "seq", "via", "ret"];
 
@@ -86,10 +86,10 @@ fn what_the_sensor_sends_comes_before_what_the_collector_adds() {
     }
 }
 
-/// Events beyond those that CONTRACT.md fixes.
+/// Events beyond those that `docs/contract.md` fixes.
 const FURTHER: [&str; 2] = ["process.control", "file.mknod"];
 
-/// Each event of CONTRACT.md with the fields that it fixes.
+/// Each event of `docs/contract.md` that exists, with the fields that are fixed.
 #[test]
 fn the_table_has_what_the_contract_fixes() {
     let fixed = "

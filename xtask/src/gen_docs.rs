@@ -45,10 +45,10 @@ const EVENTS_HEAD: &str = "\
 
 Written by `cargo xtask gen-docs` from the `events!` table in `wire/src/events.rs`; do not edit.
 
-One event is one line of `-o jsonl`. A field that does not apply, or that nobody knows, is left out.
-What is not valid UTF-8 in a string is escaped as `\\xNN`. Times are RFC 3339 in UTC, durations
+One event is one line of `-o jsonl`. A field that does not apply, or whose value is not known, is left out.
+A byte of a string that is not valid UTF-8 is written as `\\xNN`. Times are RFC 3339 in UTC, durations
 nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is what the caller
-passed, where that differs.
+passed, where that differs. [contract.md](contract.md) says which events and fields other tools may rely on.
 
 ## Fields of every event
 
@@ -66,7 +66,7 @@ passed, where that differs.
 | `via` | name | which mechanism saw it: `symbol`, `got`, `inline`, `notify` |
 | `ret` | number | what the call returned; absent if it has not |
 | `error` | name | errno, of a call that failed |
-| `request_id` | string | the invocation that was served then; in AWS Lambda only |
+| `request_id` | string | the invocation that was being served; in AWS Lambda only |
 ";
 
 fn events() -> String {
@@ -104,6 +104,7 @@ event is counted or kept track of only. How the wrapper stands in for the functi
 - `instead`: calls the real function itself, at the right moment
 - `own`: calls another function in its place (`execve` for `execv`)
 - `jump`: reports, then jumps to the real function, so that it sees its true caller
+- `answer`: as `jump`, but may return a value instead
 - `list`: takes an unbounded argument list apart (the `execl` family)
 - `vfork`: returns twice
 ";

@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 mod arm64;
 mod bench;
 mod check_so;
+mod citations;
 mod debian;
 mod demo;
 mod dist;

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
-use crate::{arm64, check_so, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency};
+use crate::{
+    arm64, check_so, citations, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency,
+};
 
 /// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
 const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
@@ -50,7 +52,7 @@ const STEPS: &[Step] = &[
     Step { name: "inline", what: "the engine for `run --inline` type-checks", run: inline },
     Step { name: "build", what: "release build", run: build },
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
-    Step { name: "docs", what: "generated documents are fresh", run: docs },
+    Step { name: "docs", what: "generated documents are fresh, cited ones exist", run: docs },
     Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
     Step { name: "transparency", what: "a few real programs, bare and under the sensor", run: transparency },
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
@@ -419,6 +421,7 @@ fn check_sensor(_: &mut Log) -> Result<Verdict> {
 
 fn docs(_: &mut Log) -> Result<Verdict> {
     gen_docs::run(&["--check".to_owned()])?;
+    citations::check()?;
     passed("")
 }
 

@@ -239,7 +239,7 @@ fn absolute(dir: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The peer in a socket address as strace prints it, as CONTRACT.md writes it.
+/// The peer in a socket address as strace prints it, in the form of `docs/contract.md`.
 fn peer(address: &str) -> Option<String> {
     let after = |key: &str| address.split_once(key).map(|(_, rest)| rest);
     if let Some(path) = after("sun_path=") {

@@ -1,4 +1,4 @@
-//! The cases of DESIGN.md's cost table, in its order.
+//! The cases of the cost table in `docs/performance.md`, in its order.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -25,7 +25,7 @@ pub struct Row {
     pub collector: String,
     /// Events lost of those made.
     pub lost: String,
-    /// What DESIGN.md asks for.
+    /// The bound that the figure must keep; empty where there is none.
     pub must: String,
     /// Whether it is reached; `None` where nothing is asked for.
     pub is_reached: Option<bool>,
