@@ -9,7 +9,7 @@ use crate::failure::{Failure, say};
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
-use crate::launch::{self, Ending, collector};
+use crate::launch::{self, RunUntil, collector};
 use crate::outputs::{Destination, Format, Opening, Output};
 use crate::pipeline::control::Control;
 use crate::session::{self, Session};
@@ -27,7 +27,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(run) => launch::run(launch::Request {
             outputs: outputs(&run.outputs, Format::Summary, Destination::Stderr)?,
-            ending: if run.follow { Ending::WithDescendants } else { Ending::WithCommand },
+            until: if run.follow { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
             inline: run.inline.map(|path| sensor_path::engine(&path)).transpose()?,
             command: run.command,
         }),

@@ -1,4 +1,4 @@
-//! What is known of a process before it is touched: why the sensor could not enter, and where its functions are.
+//! Looks at a process before it is touched: whether the sensor can be put into it, and where its functions are.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -24,81 +24,162 @@ pub struct Target {
     loader: (u64, u64),
 }
 
+/// What /proc shows of a process before it is touched.
+struct Evidence {
+    pid: u32,
+    /// `/proc/PID/status`.
+    status: String,
+    /// Real and effective user id of the process, and effective user id of this one.
+    users: (u32, u32, u32),
+    /// The program's file; `None` where /proc does not show it.
+    program: Option<PathBuf>,
+    /// The program is a 64-bit ELF file for the machine that this executable is made for.
+    is_for_this_machine: bool,
+    /// The sensor's path, without symbolic links.
+    sensor: PathBuf,
+    /// `None` where /proc does not show them.
+    mappings: Option<Mappings>,
+    /// The address of dlopen(3) and the flags that it needs; `None` without a C library.
+    dlopen: Option<(u64, u64)>,
+}
+
+/// A reason not to attach.
+struct Refusal {
+    is_met: fn(&Evidence) -> bool,
+    /// The reason and the remedy. A word in braces stands for a fact: `{sensor}`, `{euid}`, or a field of
+    /// `/proc/PID/status`.
+    message: &'static str,
+}
+
+/// Every reason, in the order in which they are looked for: each may rely on those before it not being met.
+const REFUSALS: &[Refusal] = &[
+    Refusal {
+        is_met: |it| it.field("Tgid") != it.pid.to_string(),
+        message: "it is a thread; give the process, {Tgid}",
+    },
+    Refusal {
+        is_met: |it| it.pid == std::process::id(),
+        message: "that is this glassbox itself; give another process",
+    },
+    Refusal {
+        is_met: |it| {
+            let (real, effective, own) = it.users;
+            own != 0 && (real, effective) != (own, own)
+        },
+        message: "owned by uid {euid}; run as that user, or use 'glassbox run -- CMD'",
+    },
+    Refusal {
+        is_met: |it| it.field("State").starts_with(['Z', 'X']),
+        message: "it has ended; start it with 'glassbox run'",
+    },
+    Refusal {
+        is_met: |it| it.field("State").starts_with(['T', 't']),
+        message: "it is stopped; continue it (kill -CONT) and try again",
+    },
+    Refusal {
+        is_met: |it| it.field("TracerPid") != "0",
+        message: "pid {TracerPid} traces it; end that first",
+    },
+    Refusal {
+        is_met: |it| !matches!(it.field("Seccomp"), "0" | ""),
+        message: "its seccomp filter could end it for what the loader does; start it with 'glassbox run'",
+    },
+    Refusal {
+        is_met: |it| it.program.is_none(),
+        message: "its files cannot be seen: a kernel thread, or a process that may not be traced (prctl(2), \
+                  PR_SET_DUMPABLE); run as root, or start it with 'glassbox run'",
+    },
+    Refusal {
+        is_met: |it| !it.is_for_this_machine,
+        message: "it is a program for another kind of machine; start it with a sensor made for that",
+    },
+    Refusal { is_met: |it| it.mappings.is_none(), message: "its memory cannot be seen; run as root" },
+    Refusal {
+        is_met: |it| it.has_mapped(|path| path.file_name() == it.sensor.file_name()),
+        message: "it has the sensor already; nothing is left to do",
+    },
+    Refusal {
+        is_met: |it| {
+            identity(&it.sensor).is_none_or(|own| identity(&inside(it.pid, &it.sensor)) != Some(own))
+        },
+        message: "it sees no '{sensor}' (another root or mount namespace); put the sensor at the same path there",
+    },
+    Refusal {
+        is_met: |it| it.dlopen.is_none(),
+        message: "it has no dynamic loader (a static program), so the sensor cannot be loaded into it; build it dynamically",
+    },
+];
+
+impl Evidence {
+    /// Reads what /proc shows; `None` where there is no such process.
+    fn gather(pid: u32, sensor: PathBuf) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let (real, effective) = procfs::uids(pid).unwrap_or_default();
+        let image = fs::read(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let is_64_bit = image.get(..5) == Some(b"\x7fELF\x02");
+        let mappings = Mappings::of(pid);
+        Some(Self {
+            pid,
+            status,
+            users: (real, effective, rustix::process::geteuid().as_raw()),
+            program: fs::read_link(format!("/proc/{pid}/exe")).ok(),
+            is_for_this_machine: is_64_bit
+                && Elf::parse(&image).is_some_and(|elf| elf.machine() == own_machine()),
+            sensor,
+            dlopen: mappings.as_ref().and_then(Mappings::dlopen),
+            mappings,
+        })
+    }
+
+    /// A field of `/proc/PID/status`; empty where the kernel does not show it.
+    fn field(&self, name: &str) -> &str {
+        let mut lines = self.status.lines();
+        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim())).unwrap_or_default()
+    }
+
+    fn has_mapped(&self, is_it: impl Fn(&Path) -> bool) -> bool {
+        self.mappings.as_ref().is_some_and(|mappings| mappings.has(is_it))
+    }
+
+    /// Why the sensor cannot be put into this process.
+    fn refusal(&self) -> Option<String> {
+        let refusal = REFUSALS.iter().find(|refusal| (refusal.is_met)(self))?;
+        let facts = [
+            ("{sensor}", self.sensor.display().to_string()),
+            ("{euid}", self.users.1.to_string()),
+            ("{Tgid}", self.field("Tgid").to_owned()),
+            ("{TracerPid}", self.field("TracerPid").to_owned()),
+        ];
+        let message = refusal.message.to_owned();
+        Some(facts.iter().fold(message, |message, (word, fact)| message.replace(word, fact)))
+    }
+}
+
 impl Target {
     /// Looks at process `pid`, which is to get the sensor at `sensor`.
     ///
-    /// Refuses, with the reason and the remedy, a process that is gone, another user's, traced or stopped, of another
-    /// machine, static, sealed by seccomp, in another mount namespace, or that has the sensor already.
+    /// Fails with the reason and the remedy if a [`Refusal`] is met.
     pub fn examine(pid: u32, sensor: &Path) -> Result<Self, Failure> {
-        let refuse = |reason: &str| Failure::missing(format!("cannot attach to pid {pid}: {reason}"));
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))
-            .map_err(|_| refuse("there is no such process; 'ps' lists those that run"))?;
-        let field = |name: &str| {
-            status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default()
-        };
-        if field("Tgid:") != pid.to_string() {
-            return Err(refuse(&format!("it is a thread; give the process, {}", field("Tgid:"))));
-        }
-        if pid == std::process::id() {
-            return Err(refuse("that is this glassbox itself; give another process"));
-        }
-        let own = rustix::process::geteuid().as_raw();
-        let (real, effective) = procfs::uids(pid).unwrap_or_default();
-        if own != 0 && (real, effective) != (own, own) {
-            return Err(refuse(&format!(
-                "owned by uid {effective}; run as that user, or use 'glassbox run -- CMD'"
-            )));
-        }
-        match field("State:").chars().next() {
-            Some('Z' | 'X') => return Err(refuse("it has ended; start it with 'glassbox run'")),
-            Some('T' | 't') => return Err(refuse("it is stopped; continue it (kill -CONT) and try again")),
-            _ => {}
-        }
-        if field("TracerPid:") != "0" {
-            return Err(refuse(&format!("pid {} traces it; end that first", field("TracerPid:"))));
-        }
-        if !matches!(field("Seccomp:"), "0" | "") {
-            return Err(refuse(
-                "its seccomp filter could end it for what the loader does; start it with 'glassbox run'",
-            ));
-        }
-        let Ok(program) = fs::read_link(format!("/proc/{pid}/exe")) else {
-            return Err(refuse(
-                "its files cannot be seen: a kernel thread, or a process that may not be traced (prctl(2), PR_SET_DUMPABLE); \
-                 run as root, or start it with 'glassbox run'",
-            ));
-        };
-        let image = fs::read(format!("/proc/{pid}/exe")).unwrap_or_default();
-        if image.get(..5) != Some(b"\x7fELF\x02")
-            || Elf::parse(&image).is_none_or(|image| image.machine() != own_machine())
-        {
-            return Err(refuse(
-                "it is a program for another kind of machine; start it with a sensor made for that",
-            ));
-        }
         let sensor = fs::canonicalize(sensor).map_err(|error| {
             Failure::missing(format!(
                 "cannot read the sensor '{}': {error}; set GLASSBOX_LIB to its path",
                 sensor.display()
             ))
         })?;
-        let mappings = Mappings::of(pid).ok_or_else(|| refuse("its memory cannot be seen; run as root"))?;
-        if mappings.has(|path| path.file_name() == sensor.file_name()) {
-            return Err(refuse("it has the sensor already; nothing is left to do"));
+        let evidence = Evidence::gather(pid, sensor)
+            .ok_or_else(|| refuse(pid, "there is no such process; 'ps' lists those that run"))?;
+        if let Some(reason) = evidence.refusal() {
+            return Err(refuse(pid, &reason));
         }
-        let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-        if identity(&inside(pid, &sensor)).is_none_or(|there| identity(&sensor) != Some(there)) {
-            return Err(refuse(&format!(
-                "it sees no '{}' (another root or mount namespace); put the sensor at the same path there",
-                sensor.display()
-            )));
-        }
-        let Some((dlopen, dlopen_flags)) = mappings.dlopen() else {
-            return Err(refuse("it has no dynamic loader (a static program); only --notify can see it"));
+        let Evidence {
+            program, sensor, mappings: Some(mappings), dlopen: Some((dlopen, dlopen_flags)), ..
+        } = evidence
+        else {
+            return Err(refuse(pid, "it cannot be read; run as root"));
         };
         Ok(Self {
             pid,
-            program: program.display().to_string(),
+            program: program.unwrap_or_default().display().to_string(),
             sensor,
             dlopen,
             dlopen_flags,
@@ -107,12 +188,12 @@ impl Target {
         })
     }
 
-    /// Its number.
+    /// Its pid.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The program that it runs.
+    /// The path of its program.
     pub fn program(&self) -> &str {
         &self.program
     }
@@ -127,7 +208,7 @@ impl Target {
         self.dlopen
     }
 
-    /// What that wants to have set in its flags.
+    /// The bits that this dlopen needs in its flags.
     pub fn dlopen_flags(&self) -> u64 {
         self.dlopen_flags
     }
@@ -137,7 +218,7 @@ impl Target {
         self.dlerror
     }
 
-    /// Whether code at `address` belongs to the loader, which must not be entered a second time.
+    /// Whether code at `address` belongs to the loader, which is not reentrant.
     pub fn is_loader(&self, address: u64) -> bool {
         (self.loader.0..self.loader.1).contains(&address)
     }
@@ -154,8 +235,17 @@ impl Target {
 
     /// A failure to attach to this process.
     pub fn refusal(&self, reason: &str) -> Failure {
-        Failure::missing(format!("cannot attach to pid {}: {reason}", self.pid))
+        refuse(self.pid, reason)
     }
+}
+
+fn refuse(pid: u32, reason: &str) -> Failure {
+    Failure::missing(format!("cannot attach to pid {pid}: {reason}"))
+}
+
+/// Device and inode of a file.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn own_machine() -> u16 {
@@ -194,7 +284,7 @@ impl<'a> Elf<'a> {
         loaded.map(|header| header.p_vaddr(endian)).min().map(|address| address & !4095)
     }
 
-    /// The value of a function that it defines.
+    /// The value of the symbol of a function that the file defines.
     fn function(&self, name: &str) -> Option<u64> {
         let endian = Endianness::default();
         let sections = self.header.sections(endian, self.bytes).ok()?;
@@ -255,14 +345,14 @@ impl Mappings {
         })
     }
 
-    /// dlopen(3) and the flags that it wants. Before 2.34 a program without libdl has glibc's internal one.
+    /// dlopen(3) and the flags that it needs. Before glibc 2.34 a program without libdl has only the internal function.
     fn dlopen(&self) -> Option<(u64, u64)> {
         const FROM_OUTSIDE: u64 = 0x8000_0000; // __RTLD_DLOPEN, glibc's include/dlfcn.h
         let public = self.function("dlopen").map(|address| (address, 0));
         public.or_else(|| self.function("__libc_dlopen_mode").map(|address| (address, FROM_OUTSIDE)))
     }
 
-    /// Where the loader is. musl's is libc itself, whose functions are all that is ever between two calls.
+    /// The loader's addresses. musl's loader is libc itself, where a thread always is when it is between two calls.
     fn loader(&self) -> Option<(u64, u64)> {
         let is_loader = |path: &Path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -270,5 +360,51 @@ impl Mappings {
         };
         let areas = || self.areas.iter().filter(|(.., path)| is_loader(path));
         Some((areas().map(|area| area.0).min()?, areas().map(|area| area.1).max()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(status: &str) -> Evidence {
+        Evidence {
+            pid: 7,
+            status: status.to_owned(),
+            users: (1000, 1000, 1000),
+            program: Some("/bin/sleep".into()),
+            is_for_this_machine: true,
+            sensor: "/nowhere/libglassbox.so".into(),
+            mappings: Some(Mappings { pid: 7, areas: Vec::new() }),
+            dlopen: Some((1, 0)),
+        }
+    }
+
+    #[test]
+    fn every_refusal_ends_in_what_to_do() {
+        for refusal in REFUSALS {
+            assert!(refusal.message.contains("; "), "{}", refusal.message);
+        }
+    }
+
+    #[test]
+    fn a_message_names_the_facts_of_the_process() {
+        let thread = evidence("Tgid:\t6\nState:\tS (sleeping)\nTracerPid:\t0\nSeccomp:\t0\n");
+        let traced = evidence("Tgid:\t7\nState:\tS (sleeping)\nTracerPid:\t12\nSeccomp:\t0\n");
+        let strangers = Evidence { users: (0, 1001, 1000), ..evidence("Tgid:\t7\n") };
+
+        assert_eq!(Some("it is a thread; give the process, 6"), thread.refusal().as_deref());
+        assert_eq!(Some("pid 12 traces it; end that first"), traced.refusal().as_deref());
+        assert_eq!(
+            Some("owned by uid 1001; run as that user, or use 'glassbox run -- CMD'"),
+            strangers.refusal().as_deref()
+        );
+    }
+
+    #[test]
+    fn the_first_reason_that_is_met_is_given() {
+        let gone_and_traced = evidence("Tgid:\t7\nState:\tZ (zombie)\nTracerPid:\t12\n");
+
+        assert_eq!(Some("it has ended; start it with 'glassbox run'"), gone_and_traced.refusal().as_deref());
     }
 }

@@ -24,7 +24,27 @@ use crate::inherited::set_ignored;
 #[derive(Debug)]
 pub struct Signals {
     descriptor: OwnedFd,
-    original_mask: libc::sigset_t,
+    original_mask: Mask,
+}
+
+/// A signal mask that this process had.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask(libc::sigset_t);
+
+impl Mask {
+    /// The mask at the moment.
+    pub fn current() -> Self {
+        let mut mask = MaybeUninit::uninit();
+        // SAFETY: a null new set changes nothing; the old one is written. With a valid pointer this cannot fail.
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr()) };
+        // SAFETY: initialised by the call above.
+        Self(unsafe { mask.assume_init() })
+    }
+
+    /// Puts the mask back: signals that are pending and not blocked by it are delivered.
+    pub fn restore(&self) {
+        set_mask(&self.0);
+    }
 }
 
 /// One signal as it was received.
@@ -63,17 +83,14 @@ impl Signals {
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
         // SAFETY: initialised by the line above.
         let all = unsafe { all.assume_init() };
-        let mut original = MaybeUninit::uninit();
-        // SAFETY: both sets are valid; the old one is written on success, and SIG_BLOCK with a valid set
-        // cannot fail.
-        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &all, original.as_mut_ptr()) };
-        // SAFETY: initialised by the call above.
-        let original_mask = unsafe { original.assume_init() };
+        let original_mask = Mask::current();
+        // SAFETY: the set is initialised; a null old set is allowed. SIG_BLOCK with a valid set cannot fail.
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut()) };
         // SAFETY: `all` is initialised; -1 asks for a fresh descriptor.
         let raw = unsafe { libc::signalfd(-1, &all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if raw < 0 {
             let error = io::Error::last_os_error();
-            set_mask(&original_mask);
+            original_mask.restore();
             return Err(error);
         }
         // SAFETY: the kernel just made this descriptor for us alone.
@@ -103,9 +120,9 @@ impl Signals {
         })
     }
 
-    /// Gives this process the caller's mask: what is pending is delivered. For a process that execs next.
+    /// Gives this process the caller's mask, for a process that execs next.
     pub fn restore_mask(&self) {
-        set_mask(&self.original_mask);
+        self.original_mask.restore();
     }
 
     /// Stops this process by `signal`, as CMD was stopped, and returns once it was continued.
