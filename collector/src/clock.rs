@@ -1,4 +1,4 @@
-//! Times: what sensors stamp (CLOCK_MONOTONIC) to what readers of events see (RFC 3339, UTC).
+//! Converts times from the sensors' stamps (CLOCK_MONOTONIC) to those in events (RFC 3339, UTC).
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -24,13 +24,15 @@ fn nanoseconds(clock: ClockId) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
-/// A step of UTC that is taken over; less is left alone, so that times in order stay in order while ntpd slews.
+/// The least step of UTC that is followed; a smaller one is ignored, so that times stay in order while ntpd
+/// slews.
 const STEP_NS: u64 = 10_000_000;
 
 impl Clock {
     /// Reads both clocks.
     pub fn sample() -> Self {
-        // The reading between the two closest ones of the other clock has the smallest error.
+        // UTC is read between two readings of the monotonic clock; the closer these are, the smaller the
+        // error.
         let best = (0..5)
             .map(|_| {
                 let before = now_ns();
@@ -42,7 +44,7 @@ impl Clock {
         Self { offset_ns: best.map_or(0, |(_, offset)| offset) }
     }
 
-    /// Follows a clock that was set.
+    /// Takes the offset anew if UTC was set by more than [`STEP_NS`].
     pub fn follow(&mut self) {
         let fresh = Self::sample();
         if fresh.offset_ns.abs_diff(self.offset_ns) > STEP_NS {
@@ -56,7 +58,7 @@ impl Clock {
     }
 }
 
-/// Writes times; remembers the second that it wrote last, since the next event is mostly of the same one.
+/// Writes times; remembers the text of the last second, because the next event is mostly of the same one.
 #[derive(Debug)]
 pub struct TimeWriter {
     second: u64,

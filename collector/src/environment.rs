@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The caller's environment with the sensor appended to `LD_PRELOAD` and our own variables in `settings` set.
+/// The caller's environment with the sensor appended to `LD_PRELOAD` and the variables in `settings` set.
 ///
 /// A variable that occurs twice is changed in both places, because glibc's loader takes the last
 /// `LD_PRELOAD` and getenv(3) the first.
@@ -30,7 +30,7 @@ pub fn under_sensor(
     spell(merged.into_iter())
 }
 
-/// The environment as execve(2) wants it.
+/// The environment in the form that execve(2) takes.
 ///
 /// A string with a NUL inside cannot come out of `environ` and is left out.
 pub fn spell(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
@@ -44,9 +44,9 @@ pub fn spell(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<CStri
         .collect()
 }
 
-/// `present` with `sensor` at its end, unless it is in there already.
+/// `present` with `sensor` at its end, unless it contains the sensor already.
 ///
-/// The loader separates by colons and spaces alike (ld.so(8)), so both are looked at; ours is a colon.
+/// The loader separates entries by colons and spaces alike (ld.so(8)), so both are taken; a colon is written.
 pub fn append_preload(present: &OsStr, sensor: &OsStr) -> OsString {
     let is_there = present
         .as_bytes()

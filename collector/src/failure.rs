@@ -1,4 +1,4 @@
-//! The tool's own failures: one line on stderr, and an exit status that says whose fault it was.
+//! The tool's own failures: one line on stderr, and an exit status that says what kind of failure it was.
 //!
 //! Every fallible path of the command line ends in a [`Failure`]; `main` prints it and exits with its
 //! status. A message says what happened, to what, and what to do next, in lower case and without a full
@@ -7,19 +7,21 @@
 use std::fmt;
 use std::io::Write;
 
-/// Whose fault a failure is, and so the exit status (sysexits.h where it has one, else the shell's).
+/// The kind of a failure, and so the exit status: that of sysexits.h where it has one, else the shell's.
+///
+/// `docs/contract.md` fixes those from 64 to 73.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Status {
-    /// `glassbox health`: no collector is ready. Not a fault of anything; what health checks expect.
+    /// `glassbox health`: no collector is ready. Not a fault; health checks expect this status.
     NotReady = 1,
     /// The command line is wrong.
     Usage = 64,
-    /// An input is there and readable, but it is not what it should be.
+    /// An input is readable but has the wrong content.
     Malformed = 65,
     /// An input (a recording, the sensor) is missing or unreadable.
     MissingInput = 66,
-    /// A fault of ours, or a system call that never fails did.
+    /// A fault of glassbox itself, or a failure of a system call that does not fail otherwise.
     Internal = 70,
     /// An output or a listening socket cannot be made.
     Output = 73,
@@ -37,7 +39,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Makes a failure; `message` is the whole line but for the program's name.
+    /// Makes a failure; `message` is the whole line without the program's name.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
@@ -57,7 +59,7 @@ impl Failure {
         Self::new(Status::MissingInput, message)
     }
 
-    /// A fault of ours (70).
+    /// A fault of glassbox itself (70).
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Status::Internal, message)
     }
@@ -79,15 +81,15 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The message as one line: what a user typed may hold a line feed.
+    /// The message as one line: a user's input in it may hold a line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message.replace('\n', "\\n"))
     }
 }
 
-/// Writes `glassbox: LINE` to stderr in one system call, so that it is not torn apart by CMD's output.
+/// Writes `glassbox: LINE` to stderr in one system call, so that CMD's output does not tear it apart.
 ///
-/// A stderr that cannot be written to is no reason to stop: there is nobody to tell.
+/// A failure to write is ignored: there is no other place to report it.
 pub fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("glassbox: {line}\n").as_bytes());
 }

@@ -1,4 +1,4 @@
-//! Files that are changed as a whole or not at all.
+//! Replaces files as a whole or not at all.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Puts a file in place of the one at `path`, with its mode and owner: whoever reads it sees all of one or the other.
+/// Replaces the file at `path` and keeps its mode and owner. A reader sees the whole old file or the whole
+/// new one.
 pub fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let name = path.file_name().unwrap_or_default().display();
     let beside = path.with_file_name(format!(".{name}.glassbox-{}", std::process::id()));

@@ -1,10 +1,10 @@
-//! `glassbox hooks`: the hook table as text, from the very rows that the sensor is made of.
+//! `glassbox hooks`: prints the hook table, from the same rows that the sensor is made of.
 
 use std::io::{self, Write};
 
 use hook_table::{FAMILIES, Row};
 
-/// Writes every family with its rows: function, events, exported symbols, what the manual page says.
+/// Writes every family with its rows: function, events, exported symbols, the row's sentence.
 pub fn write(out: &mut impl Write) -> io::Result<()> {
     for (position, family) in FAMILIES.iter().enumerate() {
         if position > 0 {
@@ -22,7 +22,7 @@ pub fn write(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A row's columns; `-` where a function is only counted or followed, or has no symbol of its own.
+/// A row's columns; `-` where a function makes no event of its own or has no symbol of its own.
 fn cells(row: &Row) -> [String; 4] {
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let events: Vec<&str> = row.events.iter().map(|kind| kind.name()).collect();

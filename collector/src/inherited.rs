@@ -1,14 +1,13 @@
-//! What the caller handed to this process and the standard library's start-up code hides.
+//! Notes what the caller handed to this process and the standard library's start-up code hides.
 //!
 //! Before `main`, std opens /dev/null over closed standard streams and ignores SIGPIPE
-//! (library/std/src/sys/pal/unix/mod.rs, `init`). Both would be CMD's otherwise, so an `.init_array`
-//! entry, which runs before std, notes how things were, and [`restore`] puts them back in the child
-//! that becomes CMD.
+//! (library/std/src/sys/pal/unix/mod.rs, `init`). CMD would inherit both, so an `.init_array` entry, which
+//! runs before std, notes the caller's state, and [`restore`] puts it back in the child that becomes CMD.
 //!
 //! # Safety
-//! [`note`] runs before `main`, on the only thread, and makes nothing but system calls through libc,
-//! which is initialised by then (the loader runs libc's own constructors first). [`restore`] is for a
-//! process that is about to exec: nothing may use the standard streams afterwards.
+//! [`note`] runs before `main`, on the only thread, and only makes system calls through libc, which is
+//! initialised by then (the loader runs libc's own constructors first). [`restore`] is for a process that is
+//! about to exec: nothing may use the standard streams afterwards.
 #![allow(unsafe_code, reason = "runs before std and undoes what std did, by raw descriptor number")]
 
 use std::mem::MaybeUninit;
@@ -38,7 +37,7 @@ extern "C" fn note() {
     IGNORES_CHILD.store(is_ignored(libc::SIGCHLD), Ordering::Relaxed);
 }
 
-/// True if `signal` is ignored at this moment.
+/// True if this process ignores `signal` now.
 pub fn is_ignored(signal: libc::c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null new action only reads; `action` has room for the answer.
@@ -48,7 +47,7 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// True if the caller started us with descriptor `fd` (0, 1 or 2) closed.
+/// True if the caller started this process with descriptor `fd` (0, 1 or 2) closed.
 pub fn was_closed(fd: i32) -> bool {
     (0..3).contains(&fd) && CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
@@ -61,7 +60,7 @@ pub fn restore() {
     set_ignored(libc::SIGCHLD, IGNORES_CHILD.load(Ordering::Relaxed));
     for fd in 0..3 {
         if was_closed(fd) {
-            // SAFETY: the process execs next; the descriptor is std's stand-in and nobody owns it.
+            // SAFETY: the process execs next; the descriptor is std's stand-in, which no Rust object owns.
             unsafe { libc::close(fd) };
         }
     }
@@ -74,6 +73,7 @@ pub fn restore_pipe() {
 
 /// Sets `signal` to be ignored, or to its default action.
 pub fn set_ignored(signal: libc::c_int, ignored: bool) {
-    // SAFETY: SIG_IGN and SIG_DFL run no code of ours, and no handler that libc relies on is replaced.
+    // SAFETY: SIG_IGN and SIG_DFL run no code of this program, and no handler that libc relies on is
+    // replaced.
     unsafe { libc::signal(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
 }

@@ -1,4 +1,5 @@
-//! `glassbox install`: copies the sensor out of an image, for an init container: the image has no other program.
+//! `glassbox install`: copies the sensor out of the container image, which has no other program, for an init
+//! container.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::{files, sensor_path};
 
-/// Puts the sensor into a folder, where every user can read it; whoever looks sees all of it or none.
+/// Puts the sensor into a folder, where every user can read it. A reader sees the whole file or none.
 pub fn install(folder: &Path) -> Result<(), Failure> {
     let sensor = sensor_path::find()?;
     let bytes = fs::read(&sensor).map_err(|error| {
@@ -18,7 +19,7 @@ pub fn install(folder: &Path) -> Result<(), Failure> {
             format!("cannot install into '{}': it is no folder; give one that exists", folder.display());
         return Err(Failure::output(what));
     }
-    // Renamed over what is there: programs that have it mapped keep what they mapped.
+    // Renamed over the old file: programs that have that mapped keep it.
     let target = folder.join(sensor.file_name().unwrap_or_default());
     files::replace(&target, &bytes)?;
     fs::set_permissions(&target, Permissions::from_mode(0o644)).map_err(|error| {

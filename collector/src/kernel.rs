@@ -1,18 +1,19 @@
-//! System calls that rustix does not wrap: peers' pidfds, how a process ended, waiting on many futexes.
+//! System calls that rustix does not wrap: peers' pidfds, exit statuses by pidfd, waiting on many futexes.
 //!
 //! # Safety
-//! Each call is given pointers to locals of the size that the kernel's interface states, which outlive the call, and
-//! descriptors that are borrowed for its time. A kernel that does not know a call or option says so by an error.
+//! Each call is given pointers to locals of the size that the kernel's interface states, which outlive the
+//! call, and descriptors that are borrowed for its time. A kernel that does not know a call or option returns
+//! an error.
 #![allow(unsafe_code, reason = "system calls without a safe wrapper")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 
-/// Who is at the other end of a Unix socket, as the kernel says.
+/// The process at the other end of a Unix socket, according to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The process in our pid namespace; 0 if it has no number there.
+    /// Its pid in this pid namespace; 0 if it has none there.
     pub pid: u32,
     /// Its effective user id when it connected.
     pub uid: u32,
@@ -41,16 +42,17 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid, uid })
 }
 
-/// SO_PEERPIDFD (Linux 6.5): a pidfd of the peer, also where it has no pid in our namespace.
+/// SO_PEERPIDFD (Linux 6.5): a pidfd of the peer, also where it has no pid in this namespace.
 pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     // include/uapi/asm-generic/socket.h; not in the libc crate for every target.
     const SO_PEERPIDFD: i32 = 77;
     let descriptor: RawFd = socket_option(socket, SO_PEERPIDFD)?;
-    // SAFETY: the kernel just made this descriptor for us alone.
+    // SAFETY: the kernel just made this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Whether [`peer_pidfd`] and [`exit_status`] answer for a peer that its parent has waited for already (Linux 6.16).
+/// Whether [`peer_pidfd`] and [`exit_status`] answer for a peer that its parent has waited for already (Linux
+/// 6.16).
 pub fn tells_of_the_reaped() -> bool {
     let name = rustix::system::uname();
     let mut numbers = name.release().to_bytes().split(|byte| !byte.is_ascii_digit());
@@ -79,15 +81,16 @@ fn pidfd_info(pidfd: impl AsFd, wanted: u64) -> Option<PidfdInfo> {
     (result == 0 && info.mask & wanted != 0).then_some(info)
 }
 
-/// The parent of the process behind `pidfd`; `None` where the kernel cannot say (before 6.13, or once it is dead).
+/// The parent of the process behind `pidfd`; `None` where the kernel cannot say (before 6.13, or once it is
+/// dead).
 pub fn parent(pidfd: impl AsFd) -> Option<u32> {
     const PID: u64 = 1;
     // pid, tgid, ppid, …
     pidfd_info(pidfd, PID).map(|info| info.ids[2])
 }
 
-/// How the process behind `pidfd` ended, as a wait status; `None` where the kernel cannot say (before 6.15, or while
-/// nobody has reaped it).
+/// The wait status of the process behind `pidfd`; `None` where the kernel cannot say (before 6.15, or until
+/// its parent has reaped it).
 pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
     const EXIT: u64 = 1 << 3;
     pidfd_info(pidfd, EXIT).map(|info| info.exit_code)
@@ -101,7 +104,7 @@ pub fn pid_namespace(pidfd: impl AsFd) -> Option<u64> {
     if descriptor < 0 {
         return None;
     }
-    // SAFETY: the kernel just made this descriptor for us alone.
+    // SAFETY: the kernel just made this descriptor, and nothing else owns it.
     let namespace = unsafe { OwnedFd::from_raw_fd(descriptor) };
     rustix::fs::fstat(&namespace).ok().map(|stat| stat.st_ino)
 }
@@ -118,11 +121,11 @@ pub struct Waiter {
     reserved: u32,
 }
 
-/// Most words that one call waits on (`FUTEX_WAITV_MAX`).
+/// The most words that one call waits on (`FUTEX_WAITV_MAX`).
 pub const MOST_WAITERS: usize = 128;
 
 impl Waiter {
-    /// A wait for `word` to stop being `value`.
+    /// A wait until `word` is no longer `value`.
     pub fn new(word: &AtomicU32, value: u32) -> Self {
         const FUTEX2_SIZE_U32: u32 = 2;
         Self {
@@ -134,12 +137,12 @@ impl Waiter {
     }
 }
 
-/// What ended a wait.
+/// The end of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// A word was woken, or did not hold its value.
     Woken,
-    /// The time was up.
+    /// The time is up.
     TimedOut,
     /// The kernel has no futex_waitv (before 5.16), or a sandbox refuses it.
     Unsupported,
@@ -152,8 +155,8 @@ pub fn wait_many(waiters: &[Waiter], deadline_ns: Option<u64>) -> Waited {
         tv_nsec: (deadline_ns % 1_000_000_000) as _,
     });
     let timeout = deadline.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `waiters` has as many elements as said, laid out as `struct futex_waitv`; the kernel checks the addresses
-    // in them. The timeout is null or a timespec.
+    // SAFETY: `waiters` has at least as many elements as are passed, laid out as `struct futex_waitv`; the
+    // kernel checks the addresses in them. The timeout is null or a timespec.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
@@ -187,7 +190,7 @@ pub fn wait_one(word: &AtomicU32, value: u32, timeout_ns: Option<u64>) -> Waited
     if is_timeout { Waited::TimedOut } else { Waited::Woken }
 }
 
-/// Wakes who waits on `word`.
+/// Wakes all waiters on `word`.
 pub fn wake(word: &AtomicU32) {
     // SAFETY: a wake reads nothing at the address.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };

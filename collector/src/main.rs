@@ -1,7 +1,7 @@
 //! `glassbox`: the collector and the command line.
 //!
-//! The outer shell (`cli`, `commands`, `launch`, `socket`, `sensor_path`, `environment`, `inherited`, `stop`) is about
-//! being a correct parent and neighbour; what comes through the sockets is taken up behind `session`.
+//! The outer part (`cli`, `commands`, `launch`, `socket`, `sensor_path`, `environment`, `inherited`, `stop`)
+//! makes this program a correct parent and neighbour of CMD; the collector itself begins at `session`.
 #![deny(unsafe_code)]
 
 mod arrival;

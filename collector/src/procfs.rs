@@ -1,6 +1,7 @@
-//! What /proc says of other processes: for what no record told, and for processes that are dying.
+//! Reads /proc for facts of other processes that no record has, and of processes that are dying.
 //!
-//! Everything here may fail at any moment, since the process may be gone: then the answer is `None`.
+//! Every function may fail at any moment, since the process may be gone: it then returns `None`, or no
+//! elements.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -13,15 +14,15 @@ use rustix::time::ClockId;
 pub struct Stat {
     /// Whether it is dead and not yet reaped.
     pub is_zombie: bool,
-    /// Its parent.
+    /// The parent's pid.
     pub ppid: u32,
     /// Processor time in user mode, nanoseconds.
     pub user_ns: u64,
     /// Processor time in the kernel, nanoseconds.
     pub system_ns: u64,
-    /// When it started, in ticks since boot: with the pid it names a process for good.
+    /// When it started, in ticks since boot: together with the pid it identifies a process for ever.
     pub started: u64,
-    /// How it ended, as a wait status; 0 also where we may not know.
+    /// Its wait status once it has ended; 0 also where this process may not know it.
     pub exit_code: i32,
 }
 
@@ -31,7 +32,7 @@ pub fn stat(pid: u32) -> Option<Stat> {
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {
-    // The second field is a name in parentheses that may itself hold anything, also parentheses (proc(5)).
+    // The second field is a name in parentheses that may itself hold any bytes, also parentheses (proc(5)).
     let after_name = text.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(text.get(after_name..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -58,24 +59,26 @@ pub fn started_ns(pid: u32) -> Option<u64> {
         let time = rustix::time::clock_gettime(clock);
         time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
     };
-    // Times in /proc count what the machine slept (proc_pid_stat(5), starttime).
+    // Times in /proc include the time that the machine was suspended (proc_pid_stat(5), starttime).
     let slept_ns = now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic));
     Some(started_ns.saturating_sub(slept_ns))
 }
 
-/// What `/proc/PID/fd/FD` points to; `None` for the ring of a sensor that is just attaching, which is nothing of the program's.
+/// The target of `/proc/PID/fd/FD`; `None` for the ring of a sensor that is attaching at the moment, which
+/// does not belong to the program.
 pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
     link(&format!("/proc/{pid}/fd/{fd}")).filter(|target| !target.starts_with(b"/memfd:glassbox "))
 }
 
-/// The process that the pidfd `fd` of `pid` stands for, as seen here; `None` for one that is gone.
+/// The pid, in this pid namespace, of the process that the pidfd `fd` of `pid` stands for; `None` if that is
+/// gone.
 pub fn behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
     let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     line.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// Every open descriptor.
+/// Every open descriptor with its target.
 pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     entries
@@ -86,16 +89,16 @@ pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
         .collect()
 }
 
-/// The running image. `None` also for an emulator of another machine (binfmt_misc): the image is the program that it runs,
-/// of which /proc knows nothing.
+/// The path of the running program. `None` also for an emulator of another machine (binfmt_misc): the program
+/// is the one that the emulator runs, which /proc does not know.
 pub fn exe(pid: u32) -> Option<Vec<u8>> {
     let path = link(&format!("/proc/{pid}/exe"))?;
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    // What else is called so loses nothing: the file that was executed is asked instead.
+    // Another program of that name loses nothing: its path is then the one that was executed.
     if name.starts_with(b"qemu-") || name == b"rosetta" {
         return None;
     }
-    // The kernel says so of a file that was removed since (proc_pid_exe(5)).
+    // The kernel appends this to the path of a file that was removed since (proc_pid_exe(5)).
     Some(path.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(path))
 }
 
@@ -116,7 +119,7 @@ pub fn uids(pid: u32) -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
-/// The process's numbers in its pid namespaces, from ours to its own.
+/// The process's pids in its pid namespaces, from this process's namespace to its own.
 pub fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
@@ -128,7 +131,7 @@ pub fn cgroup(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
-/// Children of a process, as far as the kernel was built to tell.
+/// The children of a process; empty where the kernel was built without `/proc/PID/task/TID/children`.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads
@@ -139,20 +142,20 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A line of `/proc/PID/status`, by its name; empty if it has none.
+/// A line of `/proc/PID/status`, by its name; empty if there is no such line.
 pub fn status(pid: u32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     Some(line.map(str::trim).unwrap_or_default().to_owned())
 }
 
-/// Whether the environment that the image was started with preloads anything.
+/// Whether the environment that the program was started with has `LD_PRELOAD`.
 pub fn has_preload(pid: u32) -> Option<bool> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     Some(environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"LD_PRELOAD=")))
 }
 
-/// Whether the kernel told the image's loader to be careful (getauxval(3), `AT_SECURE`).
+/// Whether the kernel asked the program's loader for secure execution (getauxval(3), `AT_SECURE`).
 pub fn is_secure(pid: u32) -> Option<bool> {
     const AT_SECURE: u64 = 23;
     let words = fs::read(format!("/proc/{pid}/auxv")).ok()?;

@@ -1,4 +1,5 @@
-//! Finds the sensor, `libglassbox.so`: beside the executable, in `../lib/glassbox/`, or where `GLASSBOX_LIB` says.
+//! Finds the sensor, `libglassbox.so`: beside the executable, in `../lib/glassbox/`, or where `GLASSBOX_LIB`
+//! says.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +14,7 @@ pub fn find() -> Result<PathBuf, Failure> {
     find_from(executable().as_deref(), std::env::var_os("GLASSBOX_LIB"))
 }
 
-/// The absolute path of what `--inline` names.
+/// The absolute path of the engine that `--inline` names.
 pub fn engine(given: &Path) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(given).unwrap_or_default();
     if path.is_file() {
@@ -29,7 +30,7 @@ pub fn engine(given: &Path) -> Result<PathBuf, Failure> {
 pub fn executable() -> Option<PathBuf> {
     std::env::current_exe().ok().or_else(|| {
         let name = PathBuf::from(std::env::args_os().next()?);
-        // A bare name was found through PATH and says nothing about where.
+        // A bare name was found through PATH and does not say where.
         name.as_os_str().as_bytes().contains(&b'/').then(|| std::path::absolute(name).ok()).flatten()
     })
 }

@@ -1,9 +1,9 @@
-//! The sockets that sensors attach at: a private pair for `run`, the one that `GLASSBOX_SOCKET` names for
+//! The sockets that sensors connect to: a private pair for `run`, the one that `GLASSBOX_SOCKET` names for
 //! `collect`.
 //!
-//! A path also listens under the abstract name equal to it: a process that changed its root or gave up its
-//! rights no longer reaches the path, and one in another network namespace no longer reaches the abstract
-//! name. Both are SOCK_SEQPACKET, so that one message is one sensor's hello.
+//! Beside a path, the collector also listens at the abstract name equal to it: a process that changed its
+//! root or gave up its rights no longer reaches the path, and one in another network namespace no longer
+//! reaches the abstract name. Both are SOCK_SEQPACKET, so that one message is one sensor's hello.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -39,7 +39,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// What the environment says, or the default.
+    /// The name in the environment, or the default.
     pub fn from_environment() -> Result<Self, Failure> {
         match std::env::var_os("GLASSBOX_SOCKET") {
             Some(value) if !value.is_empty() => Self::parse(&value),
@@ -81,7 +81,7 @@ impl Name {
         })
     }
 
-    /// The abstract name that stands beside a path.
+    /// The abstract name that belongs to a path.
     fn twin(&self) -> Option<Self> {
         match self {
             Self::Path(path) => Some(Self::Abstract(path.as_os_str().as_bytes().to_vec())),
@@ -90,7 +90,7 @@ impl Name {
     }
 }
 
-/// Listening sockets and what must be removed once they are of no more use.
+/// Listening sockets, with the files to remove at their end.
 #[derive(Debug)]
 pub struct Listening {
     /// The sockets: non-blocking, close-on-exec, listening with the longest backlog the kernel allows.
@@ -118,7 +118,7 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // Whatever is gone already was removed by the other process of the run, or by the user.
+        // A file that is gone already was removed by the other process of the run, or by the user.
         if let Some(socket) = self.socket.take() {
             let _ = fs::remove_file(socket);
         }
@@ -130,8 +130,8 @@ impl Drop for Files {
 
 /// Makes the sockets of one `run`: a path in a fresh directory that any user can traverse, and its twin.
 ///
-/// Where no directory can be written (a read-only root without a temporary one) an abstract name alone
-/// has to do.
+/// Where no directory can be written (a read-only root without a temporary one), an abstract name alone is
+/// used.
 pub fn private() -> io::Result<Listening> {
     let temporary = std::env::var_os("TMPDIR").map(PathBuf::from);
     let usual = ["/tmp", "/dev/shm", "/run", "/var/tmp"].map(PathBuf::from);
@@ -152,7 +152,7 @@ fn private_in(parent: &Path) -> io::Result<Listening> {
     let socket = directory.join(wire::hello::NEAR);
     fs::DirBuilder::new().mode(0o711).create(&directory)?;
     let files = Files { socket: Some(socket.clone()), directory: Some(directory.clone()) };
-    // Again, because mkdir(2) takes the umask off.
+    // Again, because mkdir(2) applies the umask.
     fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
     let name = Name::Path(socket);
     let mut listeners = vec![listen_at(&name)?];
@@ -167,8 +167,8 @@ fn random() -> io::Result<String> {
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// Listens where `name` says; refuses (73) if a live collector does already, and replaces what a dead one
-/// left behind.
+/// Listens at `name`; refuses (73) if a live collector does already, and replaces the socket that a dead one
+/// left.
 pub fn shared(name: &Name) -> Result<Listening, Failure> {
     // The twin first: the kernel frees an abstract name with its holder, so holding it proves that no other
     // collector (of this network namespace) is between looking and binding.

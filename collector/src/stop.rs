@@ -13,7 +13,7 @@ use crate::inherited::{is_ignored, set_ignored};
 
 const ENDING: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
-/// A descriptor that becomes readable once somebody asks the collector to end.
+/// A descriptor that becomes readable once a signal asks the collector to end.
 #[derive(Debug)]
 pub struct StopSignals {
     signals: OwnedFd,
@@ -22,8 +22,9 @@ pub struct StopSignals {
 impl StopSignals {
     /// Blocks the ending signals for this and all later threads; call before any thread is made.
     ///
-    /// What the caller ignores (SIGHUP under nohup, SIGINT of a script's background job) stays ignored.
-    /// SIGXFSZ is ignored as well: a full file is an error of one output, not the end of the collector.
+    /// Signals that the caller ignores (SIGHUP under nohup, SIGINT in a script's background job) stay
+    /// ignored. SIGXFSZ is ignored as well: a full file is an error of one output, not the end of the
+    /// collector.
     pub fn watch() -> Result<Self, Failure> {
         set_ignored(libc::SIGXFSZ, true);
         let set = set_of(ENDING.into_iter().filter(|signal| !is_ignored(*signal)));
@@ -37,7 +38,7 @@ impl StopSignals {
                 "cannot watch for signals: {error}; raise the limit of open files"
             )));
         }
-        // SAFETY: the kernel just made this descriptor for us alone.
+        // SAFETY: the kernel just made this descriptor, and nothing else owns it.
         let signals = unsafe { OwnedFd::from_raw_fd(descriptor) };
         Ok(Self { signals })
     }
@@ -52,7 +53,8 @@ impl StopSignals {
             return false;
         }
         let set = set_of(ENDING.into_iter());
-        // SAFETY: `set` is initialised; a null old set is allowed. One thread that takes them is enough.
+        // SAFETY: `set` is initialised; a null old set is allowed. The default action needs one thread that
+        // takes them.
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
         true
     }
@@ -64,7 +66,6 @@ impl AsFd for StopSignals {
     }
 }
 
-/// The set of `signals`.
 fn set_of(signals: impl Iterator<Item = libc::c_int>) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set it is given.

@@ -1,9 +1,9 @@
 //! Every document that a file of the repository cites exists in the repository.
 //!
-//! The step `docs` of `cargo xtask test` calls [`check`], and so does a test below. A citation is a name that ends in
-//! `.md`, in any text file: a link, a path in a comment, a bare name. It is taken relative to the folder of the file
-//! that cites, to the repository's top folder, and to `docs/`. Addresses on the web are not looked at. In a link of a
-//! document, the heading behind `#` must exist too.
+//! The step `docs` of `cargo xtask test` calls [`check`], and so does a test below. A citation is a name that
+//! ends in `.md`, in any text file: a link, a path in a comment, a bare name. It is taken relative to the
+//! folder of the file that cites, to the repository's top folder, and to `docs/`. Addresses on the web are
+//! not looked at. In a link of a document, the heading behind `#` must exist too.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,6 @@
-//! Which metadata URIs are asked. They come from the environments of watched programs, so they may say anything: the
-//! collector must not become somebody's means to reach what only it can reach.
+//! Decides which metadata URIs the collector requests. They come from the environments of watched programs,
+//! so they may hold anything: a program must not reach, through the collector, what only the collector can
+//! reach.
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +10,10 @@ use crate::failure::Failure;
 /// The variable of the collector that names another endpoint.
 pub const VARIABLE: &str = "GLASSBOX_ECS_METADATA";
 
-/// Longest id of a container.
+/// The longest id of a container, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// The one endpoint that is asked.
+/// The one endpoint that is requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority(Box<str>);
 
@@ -23,7 +24,7 @@ impl Default for Authority {
     }
 }
 
-/// A URI that is asked, in parts that were checked: it is put together again from them.
+/// A URI of the endpoint in its checked parts, from which it is put together again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     authority: Box<str>,
@@ -39,7 +40,7 @@ impl Authority {
         }
     }
 
-    /// An address, or an address and a port. No name: what it stands for could change.
+    /// An address, or an address and a port. A host name is refused, because its address could change.
     pub fn parse(value: &OsStr) -> Result<Self, Failure> {
         let is_address = |text: &&str| text.parse::<Ipv4Addr>().is_ok() || text.parse::<SocketAddr>().is_ok();
         value.to_str().filter(is_address).map(|text| Self(text.into())).ok_or_else(|| {
@@ -50,7 +51,7 @@ impl Authority {
         })
     }
 
-    /// The address that `uri` is, if it is of this endpoint and of the only form that names a container:
+    /// The parts of `uri`, if it is of this endpoint and has the only form that names a container:
     /// `http://AUTHORITY/v4/ID`.
     pub fn address(&self, uri: &[u8]) -> Option<Address> {
         let id = uri.strip_prefix(b"http://")?.strip_prefix(self.0.as_bytes())?.strip_prefix(b"/v4/")?;
@@ -62,12 +63,12 @@ impl Authority {
 }
 
 impl Address {
-    /// The container's id as the URI has it. On Fargate it is the container's own; on EC2 it is another one.
+    /// The id in the URI. On Fargate it is the container's own id; on EC2 it is another one.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What to ask.
+    /// The URI to request.
     pub fn uri(&self) -> String {
         format!("http://{}/v4/{}", self.authority, self.id)
     }

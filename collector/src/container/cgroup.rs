@@ -1,10 +1,11 @@
-//! The id of a container as container engines put it into the name of its control group.
+//! Reads a container's id from the name of its control group, where container engines put it.
 
-/// The id of the container whose control group `text`, a /proc/PID/cgroup, names; `None` for a process outside of one.
+/// The id of the container whose control group `text`, a /proc/PID/cgroup, names; `None` for a process
+/// outside of one.
 ///
-/// Engines name a group after the container's 64 hexadecimal digits: alone (`/docker/ID`, `/kubepods/…/ID`), or between the
-/// engine's name and `.scope` (`docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`). On
-/// Fargate it is 32 of them, and a number of ten digits: `/ecs/TASK/ID`.
+/// Engines name a group after the container's 64 hexadecimal digits: alone (`/docker/ID`, `/kubepods/…/ID`),
+/// or between the engine's name and `.scope` (`docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`,
+/// `libpod-ID.scope`). On Fargate it is 32 of them, and a number of ten digits: `/ecs/TASK/ID`.
 pub fn id(text: &str) -> Option<&str> {
     let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     paths.flat_map(|path| path.rsplit('/')).find_map(id_in)
@@ -12,7 +13,7 @@ pub fn id(text: &str) -> Option<&str> {
 
 fn id_in(segment: &str) -> Option<&str> {
     let name = segment.strip_suffix(".scope").unwrap_or(segment);
-    // The monitor of a container stands beside it, in a group that has its name too.
+    // The monitor of a container is beside it, in a group that has the container's name too.
     if name.contains("conmon") {
         return None;
     }

@@ -1,7 +1,7 @@
-//! Asks the metadata endpoint of an ECS task what a container is called.
+//! Asks the metadata endpoint of an ECS task for the names of a container.
 //!
-//! Each container is asked for in a thread of its own, so that one that is slow to answer costs no other its names.
-//! Whatever the endpoint says or fails to say, the thread ends with an answer or without.
+//! Each container has a thread of its own, so that a slow answer for one does not cost another one its names.
+//! The thread ends in any case, with an answer or without.
 
 use std::thread;
 use std::time::Duration;
@@ -13,14 +13,15 @@ use super::{Container, FACTS};
 
 /// How long one request takes, at most.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// What lies before each further request after one that failed. The endpoint may come up later than the containers.
+/// The pause before each further request after one that failed. The endpoint may come up later than the
+/// containers.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 /// Bytes of an answer, at most; real ones have less than two thousand.
 const LONGEST_ANSWER: u64 = 64 * 1024;
 
-/// Asks for the container at `address`, and calls `tell` once, with `None` where it got no answer that can be used. False
-/// if there is no thread for that; `tell` is not called then.
-pub fn ask(address: Address, tell: impl FnOnce(Option<Container>) + Send + 'static) -> bool {
+/// Asks for the container at `address` and calls `answered` once, with `None` if no usable answer came. False
+/// if no thread can be started; `answered` is not called then.
+pub fn ask(address: Address, answered: impl FnOnce(Option<Container>) + Send + 'static) -> bool {
     let work = move || {
         let mut answer = request(&address);
         for pause in PAUSES {
@@ -30,13 +31,13 @@ pub fn ask(address: Address, tell: impl FnOnce(Option<Container>) + Send + 'stat
             thread::sleep(pause);
             answer = request(&address);
         }
-        tell(answer);
+        answered(answer);
     };
     thread::Builder::new().name("metadata".to_owned()).spawn(work).is_ok()
 }
 
 fn request(address: &Address) -> Option<Container> {
-    // No redirection: what was checked is what is asked. No proxy: the address is the task's own.
+    // No redirection, so that only the checked URI is requested. No proxy: the address is the task's own.
     let config =
         ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).max_redirects(0).proxy(None).build();
     let mut response = ureq::Agent::new_with_config(config).get(address.uri()).call().ok()?;
@@ -47,7 +48,8 @@ fn request(address: &Address) -> Option<Container> {
     container(&bytes, address.id())
 }
 
-/// What an answer says of a container; `id` is the one to use where it has none. Its nesting is bounded by serde_json.
+/// The facts of a container in an answer; `id` is used where the answer has none. serde_json bounds the
+/// nesting.
 fn container(answer: &[u8], id: &str) -> Option<Container> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     if !answer.is_object() {
@@ -97,7 +99,8 @@ mod tests {
         "LogDriver": "awslogs"
     }"#;
 
-    /// The address of an endpoint that writes `answer`, and then keeps the connection until the other side ends it.
+    /// The address of an endpoint that writes `answer`, and then keeps the connection until the other side
+    /// ends it.
     fn endpoint(answer: Vec<u8>) -> Address {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let authority = listener.local_addr().unwrap().to_string();

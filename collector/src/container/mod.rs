@@ -1,10 +1,11 @@
-//! Which container a process is in: what its events show as `container`.
+//! Finds the container that a process is in, for the field `container` of its events.
 //!
-//! Two sources: the kernel's word (`cgroup`: /proc/PID/cgroup, where the collector sees the process), and in an ECS task
-//! the metadata URI that each container has in its environment and that the sensor's hello passes on (`address`). The
-//! URI gives an id by itself; the names behind it are asked for, once a container, in threads of their own (`metadata`).
-//! The doorman keeps the [`Containers`] and lets a container's first processes wait a moment for the answer; the drain
-//! thread says which of several claims counts. ADR 11 has the reasons.
+//! There are two sources: the kernel (`cgroup`: /proc/PID/cgroup, where the collector sees the process), and
+//! in an ECS task the metadata URI that each container has in its environment and that the sensor's hello
+//! passes on (`address`). The URI holds an id; the collector requests the names behind it, once for each
+//! container, in threads of their own (`metadata`). The doorman owns the [`Containers`] and delays the first
+//! processes of a container until the answer comes, for 300 ms at most; the drain thread decides which of
+//! several claims counts. ADR 11 has the reasons.
 
 mod address;
 mod cgroup;
@@ -20,9 +21,11 @@ use crossbeam_channel::{Receiver, Sender};
 pub use address::{Authority, VARIABLE};
 pub use cgroup::id as id_of_cgroup;
 
-/// What is known of a container, and where the answer of the metadata endpoint has it (JSON pointers, RFC 6901).
+/// The facts of a container: the name of each in events, and its place in the endpoint's answer (JSON
+/// pointers, RFC 6901).
 ///
-/// In the order in which they show; a recording numbers them so, so that more are only ever appended.
+/// In the order in which events show them. A recording numbers them in this order, so that facts are only
+/// ever appended.
 pub const FACTS: [(&str, &str); 9] = [
     ("id", "/DockerId"),
     ("name", "/Name"),
@@ -38,37 +41,37 @@ pub const FACTS: [(&str, &str); 9] = [
 const ID: usize = 0;
 const NAME: usize = 1;
 
-/// Bytes of one fact, at most; a longer one is none.
+/// Bytes of one fact, at most; a longer one is left out.
 const LONGEST: usize = 512;
 
-/// A container: what is known of it, in the order of [`FACTS`]; empty where it is not known.
+/// The facts of a container, in the order of [`FACTS`]; an unknown one is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Container {
     facts: [Box<str>; FACTS.len()],
 }
 
 impl Container {
-    /// A container of which only its id is known.
+    /// A container whose names are not known.
     pub fn with_id(id: &str) -> Self {
         let mut container = Self::default();
         container.facts[ID] = id.into();
         container
     }
 
-    /// Sets the fact at `place` of [`FACTS`]; a place that this version does not know, or a text that is too long, is
-    /// left out.
+    /// Sets the fact at `place` of [`FACTS`]; a place that this version does not know, or a text that is too
+    /// long, is left out.
     pub fn set(&mut self, place: usize, text: &str) {
         if let Some(fact) = self.facts.get_mut(place).filter(|_| text.len() <= LONGEST) {
             *fact = text.into();
         }
     }
 
-    /// What tells it from others, as far as it is known: id and name.
+    /// The known facts that identify it: id and name.
     pub fn which(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.facts().take_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
     }
 
-    /// What else is known of it.
+    /// The other known facts.
     pub fn what(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.facts().skip_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
     }
@@ -80,17 +83,17 @@ impl Container {
             .map(|(place, ((name, _), text))| (place, *name, &**text))
     }
 
-    /// All facts in the order of [`FACTS`], the unknown ones empty.
+    /// All facts in the order of [`FACTS`]; an unknown one is empty.
     pub fn all(&self) -> &[Box<str>] {
         &self.facts
     }
 
-    /// Its id.
+    /// The id; empty where it is not known.
     pub fn id(&self) -> &str {
         &self.facts[ID]
     }
 
-    /// What people call it: its name, else the beginning of its id.
+    /// Its name, else the first 12 bytes of its id, as engines show it.
     pub fn short_name(&self) -> &str {
         const ENOUGH: usize = 12;
         match &*self.facts[NAME] {
@@ -100,41 +103,43 @@ impl Container {
     }
 }
 
-/// In which container a process is, and who says so.
+/// The container of a process, with the source of that statement.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The container.
     pub container: Arc<Container>,
-    /// The kernel's word, and not the process's.
+    /// The kernel says so, and not the process.
     pub is_certain: bool,
 }
 
-/// Far more than an answer takes, and little enough for whoever watches.
+/// How long a container's first processes wait for its names: far longer than an answer takes, and too short
+/// for a person to notice.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Containers that are kept in mind, at most.
+/// Containers that are remembered, at most.
 const MOST_KNOWN: usize = 256;
-/// Containers whose names are asked for at the same time, at most.
+/// Containers whose names are requested at the same time, at most.
 const MOST_ASKED: usize = 8;
 
-/// How a container came to be known: by which URI, and by which id of the kernel's. Either may be empty.
+/// The sources that name a container: a metadata URI, and the id in a control group's name. Either may be
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
     uri: Box<[u8]>,
     cgroup: Box<str>,
 }
 
-/// The containers that processes said they are in.
+/// The containers of all processes that said hello.
 #[derive(Debug)]
 pub struct Containers {
     /// How long a container's first processes wait for its names.
     pub patience: Duration,
     authority: Authority,
     known: HashMap<Key, Known>,
-    /// Names that are being asked for.
+    /// Requests under way.
     asked: usize,
     answer_tx: Sender<(Key, Option<Container>)>,
     answer_rx: Receiver<(Key, Option<Container>)>,
-    /// Rung after each answer.
+    /// Written to after each answer.
     alarm: Arc<OwnedFd>,
 }
 
@@ -146,23 +151,23 @@ struct Known {
 
 #[derive(Clone, Copy, Debug)]
 enum Progress {
-    /// There is nothing to ask, or it was answered, or given up.
-    Settled,
-    /// It could not be asked for yet.
+    /// There is no URI to request, an answer came, or the request was given up.
+    Done,
+    /// No request could be made yet.
     Unasked,
-    /// It is being asked for; its first processes wait until then.
+    /// A request is under way; the container's first processes wait for it until then.
     Asked(Instant),
 }
 
 impl Containers {
-    /// None so far. `alarm` is written to after each answer; then [`Self::hear`] has it.
+    /// No containers yet. Each answer is followed by a write to `alarm`; [`Self::take_answers`] then has it.
     pub fn new(authority: Authority, alarm: Arc<OwnedFd>) -> Self {
         let (answer_tx, answer_rx) = crossbeam_channel::unbounded();
         Self { patience: PATIENCE, authority, known: HashMap::new(), asked: 0, answer_tx, answer_rx, alarm }
     }
 
-    /// The container of a process that says it is at `uri`, and that the kernel says is in the container `cgroup`; either
-    /// may be empty. `None` where neither names one. Its names are asked for if that has not been done.
+    /// The container of a process that gave `uri` and that the kernel says is in the container `cgroup`;
+    /// either may be empty. `None` where neither names one. Requests the names if that has not been done.
     pub fn find(&mut self, uri: &[u8], cgroup: &str) -> Option<(Key, Claim)> {
         let address = self.authority.address(uri);
         let uri = if address.is_some() { uri } else { &[] };
@@ -176,7 +181,7 @@ impl Containers {
             if self.known.len() >= MOST_KNOWN {
                 return Some((key, Claim { container, is_certain: !cgroup.is_empty() }));
             }
-            let progress = if address.is_some() { Progress::Unasked } else { Progress::Settled };
+            let progress = if address.is_some() { Progress::Unasked } else { Progress::Done };
             self.known.insert(key.clone(), Known { container, progress });
         }
         let known = self.known.get_mut(&key)?;
@@ -184,12 +189,12 @@ impl Containers {
             && self.asked < MOST_ASKED
         {
             let (answer_tx, alarm, asked) = (self.answer_tx.clone(), Arc::clone(&self.alarm), key.clone());
-            let tell = move |answer| {
-                // A collector that ends hears nothing more.
+            let answered = move |answer| {
+                // A collector that ends reads no more answers.
                 let _ = answer_tx.send((asked, answer));
                 let _ = rustix::io::write(&*alarm, &1_u64.to_ne_bytes());
             };
-            if metadata::ask(address, tell) {
+            if metadata::ask(address, answered) {
                 self.asked += 1;
                 known.progress = Progress::Asked(Instant::now() + self.patience);
             }
@@ -198,27 +203,27 @@ impl Containers {
         Some((key, claim))
     }
 
-    /// Whether a URI is none that is asked.
+    /// Whether a process gave a URI that must not be requested.
     pub fn is_refused(&self, uri: &[u8]) -> bool {
         !uri.is_empty() && self.authority.address(uri).is_none()
     }
 
-    /// Up to when the first processes of a container wait for its names; `None` where they need not.
+    /// Until when the first processes of a container wait for its names; `None` where they need not wait.
     pub fn awaited_until(&self, key: &Key) -> Option<Instant> {
         match self.known.get(key)?.progress {
             Progress::Asked(until) => Some(until).filter(|until| *until > Instant::now()),
-            Progress::Settled | Progress::Unasked => None,
+            Progress::Done | Progress::Unasked => None,
         }
     }
 
-    /// The answers that came: what each container was known as, and is from here on.
-    pub fn hear(&mut self) -> Vec<(Arc<Container>, Arc<Container>)> {
+    /// The answers that came: each container as it was known, and with its names.
+    pub fn take_answers(&mut self) -> Vec<(Arc<Container>, Arc<Container>)> {
         let mut renamed = Vec::new();
         while let Ok((key, answer)) = self.answer_rx.try_recv() {
             self.asked = self.asked.saturating_sub(1);
             let Some(known) = self.known.get_mut(&key) else { continue };
-            known.progress = Progress::Settled;
-            // The kernel knows better than a URI that was taken from somewhere else.
+            known.progress = Progress::Done;
+            // The kernel is right where the process took its URI from another container.
             let answer = answer.filter(|answer| key.cgroup.is_empty() || *key.cgroup == *answer.id());
             if let Some(answer) = answer {
                 let after = Arc::new(answer);
@@ -266,7 +271,7 @@ mod tests {
         let alarm = Arc::clone(&containers.alarm);
         let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
         assert_eq!(Ok(1), poll(&mut [PollFd::new(&*alarm, PollFlags::IN)], Some(&patience)));
-        containers.hear()
+        containers.take_answers()
     }
 
     #[test]
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_made_to_ask_elsewhere_or_without_end() {
+    fn no_process_makes_the_collector_ask_elsewhere_or_without_end() {
         let mut containers = Containers::new(Authority::default(), alarm());
 
         assert!(containers.find(b"http://10.0.0.1/v4/x", "").is_none());

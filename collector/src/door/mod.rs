@@ -386,7 +386,7 @@ impl Doorman {
 
     /// Passes on what became known of containers, and the rings that need not wait any longer.
     fn hear_containers(&mut self) {
-        for (before, after) in self.containers.hear() {
+        for (before, after) in self.containers.take_answers() {
             self.waiting_room.rename(&before, &after);
             self.tell(News::Renamed(before, after));
         }

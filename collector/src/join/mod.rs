@@ -1,9 +1,9 @@
 //! `glassbox attach PID`: puts the sensor into a program that runs already.
 //!
-//! One thread of it is stopped between two system calls, made to call dlopen(3) with the sensor's path and then the
-//! sensor's entry point ([`thread`]), and put back exactly as it was; the others run on. What the loader and the sensor do
-//! there they do as the program itself: nothing is written into its code. Whatever stands against it is found out first
-//! ([`target`]), and said.
+//! First, [`target`] looks for reasons against it. Then [`thread`] stops one thread between two system calls,
+//! makes it call dlopen(3) with the sensor's path and then the sensor's entry point, and puts it back exactly
+//! as it was; the other threads run on. The loader and the sensor run there as part of the program: nothing
+//! is written into its code.
 
 pub mod target;
 #[cfg(target_arch = "x86_64")]
@@ -42,7 +42,7 @@ pub fn attach(pid: u32) -> Result<(), Failure> {
     }
 }
 
-/// The socket's name as the other process must spell it.
+/// The socket's name in a form that does not depend on the current directory.
 fn absolute(name: &Name) -> Result<std::ffi::OsString, Failure> {
     match name {
         Name::Path(path) => std::path::absolute(path).map(Into::into).map_err(|error| {

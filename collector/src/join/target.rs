@@ -1,4 +1,5 @@
-//! Looks at a process before it is touched: whether the sensor can be put into it, and where its functions are.
+//! Looks at a process before it is touched: whether the sensor can be put into it, and where its functions
+//! are.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -345,14 +346,16 @@ impl Mappings {
         })
     }
 
-    /// dlopen(3) and the flags that it needs. Before glibc 2.34 a program without libdl has only the internal function.
+    /// dlopen(3) and the flags that it needs. Before glibc 2.34 a program without libdl has only the internal
+    /// function.
     fn dlopen(&self) -> Option<(u64, u64)> {
         const FROM_OUTSIDE: u64 = 0x8000_0000; // __RTLD_DLOPEN, glibc's include/dlfcn.h
         let public = self.function("dlopen").map(|address| (address, 0));
         public.or_else(|| self.function("__libc_dlopen_mode").map(|address| (address, FROM_OUTSIDE)))
     }
 
-    /// The loader's addresses. musl's loader is libc itself, where a thread always is when it is between two calls.
+    /// The loader's addresses. musl's loader is libc itself, where a thread always is when it is between two
+    /// calls.
     fn loader(&self) -> Option<(u64, u64)> {
         let is_loader = |path: &Path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

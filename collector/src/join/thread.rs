@@ -1,13 +1,15 @@
-//! One thread of another process, stopped between two system calls, and made to call a function (ptrace(2), x86_64).
+//! Stops one thread of another process between two system calls and makes it call a function (ptrace(2),
+//! x86_64).
 //!
-//! The thread is seized, not attached to, so that it gets no SIGSTOP. It is taken where it waits in a system call, or when
-//! one comes to its end: there it is in no allocator and no loader, whose locks a second entry would find taken by itself.
-//! What it waits in goes on afterwards as after any stop: the kernel restarts it, or the call returns EINTR where it always
-//! does for a stopped process (signal(7), "Interruption of system calls by stop signals").
+//! The thread is seized, not attached to, so that it gets no SIGSTOP. It is stopped where it waits in a
+//! system call, or when one ends: there it is in no allocator and no loader, whose locks it could hold
+//! otherwise and wait for for ever. The call that it waits in continues afterwards as after any stop: the
+//! kernel restarts it, or it returns EINTR where it always does for a stopped process (signal(7),
+//! "Interruption of system calls by stop signals").
 //!
 //! # Safety
-//! ptrace(2) and waitpid(2) are given buffers that live until they return, of the length that they are told; what is written
-//! into the other process lies below its stack pointer and its red zone.
+//! ptrace(2) and waitpid(2) are given buffers that live until they return, with their true lengths. Writes
+//! into the other process go below its stack pointer and its red zone.
 #![allow(unsafe_code, reason = "ptrace has no safe wrapper here")]
 
 use std::ffi::c_void;
@@ -19,9 +21,9 @@ use std::time::{Duration, Instant};
 use super::target::Target;
 use crate::failure::Failure;
 
-/// How long one thread is waited for to come to a place where it can be entered.
+/// How long one thread may take to come to a place where it can make the call.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long a wait inside one system call is looked at before it is interrupted.
+/// How long a thread may wait inside one system call before it is interrupted.
 const NAP: Duration = Duration::from_millis(5);
 /// How long the loader may take.
 const LOADING: Duration = Duration::from_secs(10);
@@ -33,25 +35,25 @@ const PTRACE_SETSIGMASK: u32 = 0x420b;
 /// Bytes below the stack pointer that a function may use without moving it (x86-64 psABI, 3.2.2).
 const RED_ZONE: u64 = 128;
 const DIRECTION_AND_TRAP: u64 = 0x500;
-/// What a system call holds in rax while it waits to be restarted, or was interrupted for good.
+/// Values of rax while a system call is to be restarted, or has been interrupted for good.
 const INTERRUPTED: [i64; 5] = [-512, -513, -514, -516, -(libc::EINTR as i64)];
 
-/// Where a thread is when it stands.
+/// Why a thread is stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// It obeyed PTRACE_INTERRUPT.
+    /// By PTRACE_INTERRUPT.
     Asked,
-    /// It, with its whole process, was stopped by a signal.
+    /// A signal stopped its whole process.
     Group,
-    /// At the beginning or the end of a system call.
+    /// It is at the beginning or the end of a system call.
     Call,
     /// It is about to get a signal.
     Signal(i32),
-    /// It is gone.
+    /// It has ended.
     Gone,
 }
 
-/// A thread that stands, and everything that it will have back.
+/// A stopped thread, with its state to be put back.
 pub struct Thread<'t> {
     target: &'t Target,
     tid: i32,
@@ -64,7 +66,7 @@ pub struct Thread<'t> {
 }
 
 impl<'t> Thread<'t> {
-    /// Stops one thread where it can be entered: the first by preference, whose stack is the largest.
+    /// Stops one thread where it can make a call; preferably the first, whose stack is the largest.
     pub fn stop_one_of(target: &'t Target) -> Result<Self, Failure> {
         let pid = target.pid();
         let mut threads: Vec<i32> = fs::read_dir(format!("/proc/{pid}/task"))
@@ -94,17 +96,17 @@ impl<'t> Thread<'t> {
             .ok_or_else(fault)?;
         let mut signals = 0_u64;
         request(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut signals).cast()).ok_or_else(fault)?;
-        // From here on the thread is given back whole, whatever happens.
+        // From here on the drop of `Thread` puts the thread back and lets it go.
         std::mem::forget(tracee);
         let thread = Self { target, tid, memory, registers, extended, extended_kind, signals, stands_since };
-        // No handler of the program's runs in the middle; faults cannot be put off, and end the call.
+        // No signal handler of the program runs in the middle. Faults cannot be blocked; they end the call.
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
         let mut blocked = !faults.iter().fold(0_u64, |bits, signal| bits | 1 << (signal - 1));
         request(PTRACE_SETSIGMASK, tid, size_of::<u64>(), (&raw mut blocked).cast()).ok_or_else(fault)?;
         Ok(thread)
     }
 
-    /// Calls `function(string…, last)` there and gives what it returned.
+    /// Calls `function(string…, last)` in the thread and gives the value that it returned.
     pub fn call(&mut self, function: u64, strings: &[&[u8]], last: u64) -> Result<u64, Failure> {
         let fault = |what: &str| self.target.refusal(&format!("{what}; it goes on as before"));
         let mut stack = self.registers.rsp - RED_ZONE;
@@ -116,7 +118,8 @@ impl<'t> Thread<'t> {
             arguments.push(stack);
         }
         arguments.extend([last, 0]);
-        // Where the return address stands at a function's entry: 8 below a multiple of 16. Nothing can be run at 0.
+        // The return address lies at 8 below a multiple of 16 at a function's entry. It is 0, where nothing
+        // can run: the return is seen as a fault there.
         stack = (stack & !15) - 8;
         self.memory
             .write_all_at(&0_u64.to_ne_bytes(), stack)
@@ -127,7 +130,7 @@ impl<'t> Thread<'t> {
         registers.rdi = arguments.first().copied().unwrap_or(0);
         registers.rsi = arguments.get(1).copied().unwrap_or(0);
         registers.rax = 0;
-        // So that the kernel restarts no system call here, but in the end, when all is put back.
+        // The kernel must not restart the system call now, but at the end, when the registers are put back.
         registers.orig_rax = u64::MAX;
         registers.eflags &= !DIRECTION_AND_TRAP;
         set_registers(self.tid, &registers).ok_or_else(|| fault("its registers cannot be set"))?;
@@ -154,14 +157,14 @@ impl<'t> Thread<'t> {
         }
     }
 
-    /// Lets it go on; gives how long it stood.
+    /// Lets the thread continue; gives how long it was stopped.
     pub fn go_on(self) -> Duration {
         let since = self.stands_since;
         drop(self);
         since.elapsed()
     }
 
-    /// The string at `address` there.
+    /// The C string at `address` in the process.
     pub fn text(&self, address: u64) -> Option<String> {
         let mut bytes = [0; 512];
         let len = self.memory.read_at(&mut bytes, address).ok()?;
@@ -172,7 +175,7 @@ impl<'t> Thread<'t> {
 
 impl Drop for Thread<'_> {
     fn drop(&mut self) {
-        // Each can fail only if the thread is gone.
+        // Each can fail only if the thread has ended.
         set_registers(self.tid, &self.registers);
         let mut vector =
             libc::iovec { iov_base: self.extended.as_mut_ptr().cast(), iov_len: self.extended.len() };
@@ -205,12 +208,13 @@ impl Tracee {
         Err(target.refusal(&format!("{reason}; run as root, or start it with 'glassbox run'")))
     }
 
-    /// Lets it run until it is between two system calls; `None` if it does not come there in time.
+    /// Lets the thread run until it is between two system calls; `None` if that takes longer than
+    /// [`PATIENCE`].
     fn come_between_calls(&self, target: &Target) -> Result<Option<libc::user_regs_struct>, Failure> {
         let gone = || target.refusal("it has just ended; start it with 'glassbox run'");
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            // Where it is asked again, it waits in the call that it has begun.
+            // If it does not stop in time and is asked again, it waits in the call that it has begun.
             resume(libc::PTRACE_INTERRUPT, self.tid, 0);
             let mut until = deadline;
             while let Some(stop) = wait(self.tid, until) {
@@ -241,7 +245,7 @@ impl Tracee {
                 until = Instant::now() + NAP;
             }
         }
-        // It runs on; a stop is needed to let it go.
+        // It runs; detaching needs it stopped.
         resume(libc::PTRACE_INTERRUPT, self.tid, 0);
         wait(self.tid, Instant::now() + PATIENCE);
         Ok(None)
@@ -254,7 +258,7 @@ impl Drop for Tracee {
     }
 }
 
-/// Whether a thread in this call is in no allocator and no loader, as far as the call tells.
+/// Whether a thread in this system call is in no allocator and no loader, as far as the call shows.
 fn is_safe(target: &Target, registers: &libc::user_regs_struct) -> bool {
     let allocates = [
         libc::SYS_brk,
@@ -267,7 +271,7 @@ fn is_safe(target: &Target, registers: &libc::user_regs_struct) -> bool {
     !allocates.contains(&(registers.orig_rax as i64)) && !target.is_loader(registers.rip)
 }
 
-/// Waits for a thread to stop; `None` if it did not in time.
+/// Waits for a thread to stop; `None` once `deadline` has passed.
 fn wait(tid: i32, deadline: Instant) -> Option<Stop> {
     loop {
         let mut status = 0;
@@ -282,7 +286,7 @@ fn wait(tid: i32, deadline: Instant) -> Option<Stop> {
         if Instant::now() >= deadline {
             return None;
         }
-        // It stands within microseconds, or waits for something that takes long.
+        // It stops within microseconds, or waits for something that takes long.
         std::thread::sleep(Duration::from_micros(20));
     }
 }

@@ -10,7 +10,7 @@ use ureq::{Agent, Body};
 
 use crate::failure::Failure;
 
-/// How often an event is asked for where the connection broke: a thawed sandbox may have cut it.
+/// How often an event is requested in all when the connection breaks: a thawed sandbox may have cut it.
 const TRIES: u32 = 3;
 
 /// An extension that is registered.
@@ -22,14 +22,14 @@ pub struct Api {
     has_invocations: bool,
 }
 
-/// What happens next.
+/// An event of the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The function is invoked.
     Invoke {
         /// The invocation's id.
         request_id: String,
-        /// When its time is over, in milliseconds since 1970.
+        /// When its time is up, in milliseconds since 1970.
         deadline_ms: u64,
     },
     /// The sandbox ends, two seconds later at most.
@@ -37,17 +37,17 @@ pub enum Event {
         /// `spindown`, `timeout` or `failure`.
         reason: String,
     },
-    /// Something that a later version of the API tells.
+    /// An event of a later version of the API.
     Other,
 }
 
 impl Api {
-    /// Tells the API at `address` of the extension `name`, which must be its file's name.
+    /// Registers the extension `name`, which must be the name of its file, with the API at `address`.
     pub fn register(address: &str, name: &str) -> Result<Self, Failure> {
         let agent = Agent::config_builder()
             // No time-out: `next` blocks for as long as the sandbox is frozen.
             .http_status_as_error(false)
-            // What a connection was before a freeze it may not be after.
+            // A connection from before a freeze may be dead after it.
             .max_idle_connections(0)
             .user_agent("glassbox")
             .build()
@@ -63,7 +63,7 @@ impl Api {
                 .map_err(|error| failure("register", &error.to_string()))
         };
         let mut response = register(&["INVOKE", "SHUTDOWN"])?;
-        // Managed instances serve several invocations at a time, and tell of none.
+        // Managed instances serve several invocations at a time and report none.
         let has_invocations = response.status() != 400;
         if !has_invocations {
             response = register(&["SHUTDOWN"])?;
@@ -78,12 +78,12 @@ impl Api {
         Ok(Self { agent, base, id, has_invocations })
     }
 
-    /// Whether invocations are told.
+    /// Whether the platform reports invocations.
     pub fn has_invocations(&self) -> bool {
         self.has_invocations
     }
 
-    /// Says that we are done with everything, and waits for what happens next.
+    /// Says that this extension has nothing left to do, and waits for the next event.
     pub fn next(&mut self) -> Result<Event, Failure> {
         let mut tries = 0;
         let response = loop {
@@ -99,12 +99,12 @@ impl Api {
         Event::read(&text).ok_or_else(|| failure("next", &format!("{text:?} is no event")))
     }
 
-    /// Asks the Telemetry API to post what the platform does to our `port`.
+    /// Asks the Telemetry API to post the platform's events to `port` of this sandbox.
     pub fn subscribe(&self, port: u16) -> Result<(), Failure> {
         let wish = json!({
             "schemaVersion": "2022-12-13",
             "types": ["platform"],
-            // The shortest that is allowed: the end of an invocation is waited for.
+            // The shortest time that is allowed, because the collector waits for the end of an invocation.
             "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
             "destination": {"protocol": "HTTP", "URI": format!("http://sandbox.localdomain:{port}/")},
         });
@@ -118,7 +118,7 @@ impl Api {
         answer("telemetry", response).map(drop)
     }
 
-    /// Reports a failure of ours in the phase `init` or `exit`, after which the function fails too.
+    /// Reports a failure of this extension in the phase `init` or `exit`, after which the function fails too.
     pub fn fail(&self, phase: &str, kind: &str, why: &Failure) {
         let request = self
             .agent
@@ -126,12 +126,12 @@ impl Api {
             .header("Lambda-Extension-Identifier", &self.id)
             .header("Lambda-Extension-Function-Error-Type", kind);
         let report = json!({"errorMessage": why.to_string(), "errorType": kind, "stackTrace": []});
-        // If nobody hears it, our exit status says it.
+        // If the report does not arrive, the exit status says it.
         let _ = request.send(report.to_string());
     }
 }
 
-/// The body of a response that is none of an error.
+/// The body of a response of success.
 fn answer(what: &str, mut response: Response<Body>) -> Result<String, Failure> {
     let text = response.body_mut().read_to_string().map_err(|error| failure(what, &error.to_string()))?;
     match response.status() {

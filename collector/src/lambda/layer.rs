@@ -1,4 +1,4 @@
-//! `glassbox lambda-layer`: reads a pair, writes the layer's zip file.
+//! `glassbox lambda-layer`: reads a sensor and a collector, writes the layer's zip file.
 
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -34,10 +34,12 @@ pub struct Options {
     /// Where to write the zip file; '-' is stdout
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Take glassbox and libglassbox.so from DIR, as for another machine [default: this glassbox, and its sensor]
+    /// Take glassbox and libglassbox.so from DIR, as for another machine [default: this glassbox, and its
+    /// sensor]
     #[arg(long, value_name = "DIR")]
     pair: Option<PathBuf>,
-    /// Take a glassbox that is dynamically linked, which ends at once, and the function with it, where another libc is
+    /// Take a glassbox that is dynamically linked, which ends at once, and the function with it, where
+    /// another libc is
     #[arg(long)]
     unportable: bool,
 }
@@ -81,7 +83,7 @@ pub fn write(options: &Options) -> Result<(), Failure> {
         true => std::io::stdout().write_all(&zip).map_err(|error| {
             Failure::output(format!("cannot write to stdout: {error}; send it elsewhere"))
         })?,
-        // A link's target is what is replaced.
+        // Through a link, its target is replaced.
         false => files::replace(
             &fs::canonicalize(&options.output).unwrap_or_else(|_| options.output.clone()),
             &zip,
@@ -99,9 +101,9 @@ pub fn write(options: &Options) -> Result<(), Failure> {
 struct Binary {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// The machine as Rust and as Lambda calls it.
+    /// The machine's name in Rust and in Lambda.
     machine: (&'static str, &'static str),
-    /// It names a loader, so it runs only where that is.
+    /// It names a loader, so it runs only where that loader is.
     is_dynamic: bool,
 }
 

@@ -1,7 +1,7 @@
-//! What the Telemetry API posts to us: when the runtime is done with a request.
+//! Receives the posts of the Telemetry API, which say when the runtime is done with a request.
 //!
-//! Any process of the sandbox can post here. One that lies lets us deliver early, and wrongly say to which request the
-//! rest belongs; it could as well have ended us.
+//! Any process of the sandbox can post here. One that lies makes the collector deliver early and assign the
+//! rest to the wrong request; it could as well have ended the collector.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,32 +14,33 @@ use tiny_http::{Request, Response, Server};
 use super::api::Api;
 use crate::failure::{Failure, say};
 
-/// The platform posts no more at a time (`maxBytes` of the subscription), but for what one event may exceed it by.
+/// The platform posts no more at a time: `maxBytes` of the subscription, exceeded by one event at most.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The requests that the runtime is done with, as they are told.
+/// The reports that the runtime is done with a request.
 #[derive(Debug)]
 pub struct Telemetry {
     done_rx: Receiver<String>,
-    /// The end of a request was not told in time: what is not told is not waited for, until something is told again.
+    /// The end of a request was not reported in time. Until a report comes again, none is waited for.
     is_silent: bool,
 }
 
 impl Telemetry {
-    /// Listens, and asks the API to post here. `None` where that is not to be had: events are delivered all the same, but
+    /// Listens, and asks the API to post here. `None` if that fails: events are delivered all the same, but
     /// perhaps only when the sandbox is thawed for the next invocation.
     pub fn subscribe(api: &Api) -> Option<Self> {
         let listen = || -> Result<Self, Failure> {
             let cannot = |error: String| Failure::internal(format!("cannot listen for telemetry: {error}"));
-            // The name `sandbox.localdomain`, at which we are reached, may stand for any address of this sandbox.
+            // The platform posts to the name `sandbox.localdomain`, which may stand for any address of this
+            // sandbox.
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
             let server = Server::http(address).map_err(|error| cannot(error.to_string()))?;
             let port = server.server_addr().to_ip().map_or(0, |address| address.port());
             let (done_tx, done_rx) = crossbeam_channel::unbounded();
-            let hear = move || server.incoming_requests().for_each(|request| hear(request, &done_tx));
+            let serve = move || server.incoming_requests().for_each(|request| take(request, &done_tx));
             std::thread::Builder::new()
                 .name("telemetry".into())
-                .spawn(hear)
+                .spawn(serve)
                 .map_err(|error| cannot(error.to_string()))?;
             api.subscribe(port)?;
             Ok(Self { done_rx, is_silent: false })
@@ -52,7 +53,8 @@ impl Telemetry {
         None
     }
 
-    /// Waits until the runtime is done with `request_id`, or until `deadline`; says whether it is known to be done.
+    /// Waits until the runtime is done with `request_id`, or until `deadline`; says whether it is known to be
+    /// done.
     pub fn wait_for(&mut self, request_id: &str, deadline: Instant) -> bool {
         let deadline = if self.is_silent { Instant::now() } else { deadline };
         while let Ok(done) = self.done_rx.recv_deadline(deadline) {
@@ -66,8 +68,8 @@ impl Telemetry {
     }
 }
 
-/// Takes in what was posted.
-fn hear(mut request: Request, done_tx: &Sender<String>) {
+/// Takes one post.
+fn take(mut request: Request, done_tx: &Sender<String>) {
     let mut text = String::new();
     let read = request.as_reader().take(MOST_BYTES).read_to_string(&mut text);
     if read.is_ok() {
@@ -76,11 +78,12 @@ fn hear(mut request: Request, done_tx: &Sender<String>) {
             let _ = done_tx.send(request_id);
         }
     }
-    // A platform that does not wait for the answer misses nothing.
+    // If the platform does not wait for the answer, nothing is lost.
     let _ = request.respond(Response::empty(200));
 }
 
-/// The requests that a batch of telemetry says the runtime is done with, whatever became of them.
+/// The requests that the runtime is done with according to a batch of telemetry, whether they succeeded or
+/// not.
 fn done(text: &str) -> Vec<String> {
     let Ok(Value::Array(events)) = serde_json::from_str(text) else { return Vec::new() };
     let is_end = |event: &&Value| event["type"] == "platform.runtimeDone";

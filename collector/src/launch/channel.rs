@@ -1,8 +1,8 @@
 //! One end of the socket pair between launcher and collector: packets that may carry one descriptor.
 //!
-//! Neither end may ever wait for the other: the launcher holds the application up, and the collector must
-//! go on draining while the launcher is stopped with its job. So the socket is non-blocking and what it
-//! does not take at once is queued here.
+//! Neither end may ever wait for the other: the launcher holds the application up, and the collector must go
+//! on draining while the launcher is stopped with its job. So the socket is non-blocking, and this end queues
+//! what the socket does not take at once.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -32,7 +32,7 @@ pub struct Channel<S, R> {
     kinds: PhantomData<(S, R)>,
 }
 
-/// What [`Channel::receive`] found.
+/// The result of [`Channel::receive`].
 #[derive(Debug)]
 pub enum Received<R> {
     /// A message and the descriptor that came along (close-on-exec).
@@ -73,7 +73,7 @@ impl<S: Message, R: Message> Channel<S, R> {
         Ok(())
     }
 
-    /// Sends as much of what waits as the socket takes.
+    /// Sends as many queued messages as the socket takes.
     pub fn flush(&mut self) -> io::Result<()> {
         while let Some((bytes, descriptor)) = self.unsent.front() {
             if !send_one(self.socket.as_fd(), bytes, descriptor.as_ref().map(AsFd::as_fd))? {
@@ -84,12 +84,12 @@ impl<S: Message, R: Message> Channel<S, R> {
         Ok(())
     }
 
-    /// True while something waits for the socket to be writable.
+    /// True while messages are queued until the socket is writable.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
 
-    /// Receives the next message, skipping what does not parse. Never waits.
+    /// Receives the next message and skips those that do not parse. Never waits.
     pub fn receive(&mut self) -> Received<R> {
         loop {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

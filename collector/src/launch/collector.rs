@@ -1,8 +1,8 @@
-//! Starts the collector as the launcher's child, and takes up what the launcher passed at the other end.
+//! Starts the collector as the launcher's child; in the collector, takes over what the launcher passed down.
 //!
 //! # Safety
 //! The launcher has one thread, so the forked child may run ordinary code until it execs or `_exit`s.
-//! [`adopt`] takes descriptors by number that the launcher passed down for nobody else.
+//! [`adopt`] takes descriptors by number that the launcher passed down for this use only.
 #![allow(unsafe_code, reason = "fork and descriptors passed by number have no safe interface")]
 
 use std::ffi::{CString, OsString, c_char};
@@ -20,13 +20,13 @@ use crate::inherited::set_ignored;
 use crate::outputs::Output;
 use crate::{environment, sensor_path};
 
-/// The hidden subcommand that a launcher starts its collector by.
+/// The hidden subcommand that the launcher starts its collector with.
 pub const SUBCOMMAND: &str = "__collector";
 
-/// Signals that a terminal, a supervisor or a limit sends to everything in sight. The collector ends when
-/// the launcher says so or is gone, and not before it has written everything. It is in a process group of
-/// its own, where a terminal's ^C does not reach it; that SIGTTOU is ignored lets it write to the terminal
-/// from there even under `stty tostop`.
+/// Signals that a terminal, a supervisor or a limit sends to whole groups of processes. The collector ends
+/// when the launcher says so or is gone, and not before it has written everything. It is in a process group
+/// of its own, where a terminal's ^C does not reach it; because it ignores SIGTTOU it can write to the
+/// terminal from there even under `stty tostop`.
 const IGNORED: [libc::c_int; 15] = [
     libc::SIGHUP,
     libc::SIGINT,
@@ -45,12 +45,12 @@ const IGNORED: [libc::c_int; 15] = [
     libc::SIGXFSZ,
 ];
 
-/// What every collector of this run is started with.
+/// The descriptors and options that every collector of this run is started with.
 #[derive(Debug)]
 pub struct Recipe {
-    /// Passed on as they are; emptied when the launcher gives up on collectors.
+    /// The listening sockets; emptied when the launcher gives up on collectors.
     pub listeners: Vec<OwnedFd>,
-    /// The path of the socket, for a collector that outlives the launcher to remove.
+    /// The path of the socket, so that a collector that outlives the launcher can remove it.
     pub socket: Option<PathBuf>,
     /// The caller's stdout, if an output goes there.
     pub stdout: Option<OwnedFd>,
@@ -63,7 +63,7 @@ pub struct Recipe {
 pub struct Child {
     /// Its pid.
     pub pid: i32,
-    /// The way to it.
+    /// The launcher's end of the channel.
     pub channel: LauncherEnd,
 }
 
@@ -73,7 +73,7 @@ impl Recipe {
         let (ours, theirs) = channel::pair()?;
         let executable = executable()?;
         let arguments = self.arguments(theirs.as_raw_fd(), restarts);
-        // A sensor that the caller preloads into everything must not watch the collector.
+        // If the caller preloads the sensor into every program, it must not watch the collector.
         let variables = std::env::vars_os().filter(|(name, _)| name != "GLASSBOX");
         let environment = environment::spell(variables.chain([("GLASSBOX".into(), "off".into())]));
         let arguments = pointers(&arguments);
@@ -138,7 +138,7 @@ impl Recipe {
     }
 }
 
-/// This very executable, also after its file was replaced by another version.
+/// This executable, even if its file was replaced by another version meanwhile.
 fn executable() -> io::Result<CString> {
     let magic = Path::new("/proc/self/exe");
     let path =
@@ -166,7 +166,8 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd, Failure> {
     if fd <= 2 {
         return Err(refused());
     }
-    // SAFETY: checked to be open just below, before any other use; nobody else in this fresh process owns it.
+    // SAFETY: checked to be open just below, before any other use; nothing else in this fresh process owns
+    // it.
     let descriptor = unsafe { OwnedFd::from_raw_fd(fd) };
     let is_open = fcntl_getfd(&descriptor).and_then(|_| fcntl_setfd(&descriptor, FdFlags::CLOEXEC)).is_ok();
     if !is_open {

@@ -1,4 +1,4 @@
-//! Starts CMD, and becomes it: as if the caller had executed it without us.
+//! Starts CMD or becomes it, as if the caller had executed it without glassbox.
 //!
 //! # Safety
 //! The launcher has one thread, so a forked child may run ordinary code until it execs. It calls nothing
@@ -25,7 +25,7 @@ pub struct Program {
     environment: Vec<CString>,
 }
 
-/// What came of [`Program::start`].
+/// The result of [`Program::start`].
 #[derive(Debug)]
 pub enum Started {
     /// CMD runs under this pid.
@@ -48,14 +48,14 @@ impl Program {
         Ok(Self { arguments, environment })
     }
 
-    /// The name that was typed.
+    /// The name as the user typed it.
     fn name(&self) -> &OsStr {
         OsStr::from_bytes(self.arguments.first().map(|name| name.to_bytes()).unwrap_or_default())
     }
 
     /// Becomes the program; returns only if that fails.
     ///
-    /// Standard streams and dispositions are the caller's again; the signal mask is left as it is.
+    /// Restores the caller's standard streams and signal dispositions; leaves the signal mask as it is.
     pub fn become_it(&self) -> io::Error {
         inherited::restore();
         self.execute()
@@ -71,13 +71,13 @@ impl Program {
         io::Error::last_os_error()
     }
 
-    /// Where the program is, as far as can be told without running it.
+    /// The program's path, as far as it can be known without running it.
     pub fn path(&self) -> Option<Vec<u8>> {
         let search = std::env::var_os("PATH").unwrap_or_default();
         doctor::find(self.name(), &search).map(|path| path.into_os_string().into_vec())
     }
 
-    /// Starts the program as a child in our process group, with the caller's signals and limits.
+    /// Starts the program as a child in this process group, with the caller's signals and limits.
     ///
     /// An error is fork's own: nothing was started.
     pub fn start(&self, signals: &Signals, limit: FileLimit) -> io::Result<Started> {
@@ -108,7 +108,7 @@ impl Program {
         Ok(Started::NotExecuted(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
     }
 
-    /// What a shell would say and return when exec failed with `error`.
+    /// The message and status that a shell would give when exec failed with `error`.
     pub fn failure(&self, error: &io::Error) -> Failure {
         let name = self.name().display();
         match error.raw_os_error() {
@@ -155,7 +155,7 @@ impl FileLimit {
         Self(Some(limit))
     }
 
-    /// Puts back what the caller gave.
+    /// Puts back the caller's limit.
     pub fn restore(self) {
         if let Self(Some(limit)) = self {
             set_limit(limit);
@@ -168,7 +168,7 @@ fn set_limit(limit: libc::rlimit) {
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
 }
 
-/// What wait4(2) tells of a child.
+/// A change of a child, as wait4(2) reports it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     /// It ended.
@@ -210,7 +210,8 @@ fn microseconds(time: libc::timeval) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
 }
 
-/// True if the stopped child `pid` went on or ended since it was last waited for; takes nothing away.
+/// True if the stopped child `pid` continued or ended since it was last waited for. Leaves it to be waited
+/// for.
 pub fn went_on(pid: i32) -> bool {
     let mut description = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WCONTINUED | libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -218,7 +219,7 @@ pub fn went_on(pid: i32) -> bool {
     let result = unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), description.as_mut_ptr(), flags) };
     // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
     let description = unsafe { description.assume_init() };
-    // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero we put there.
+    // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero that stands there.
     result == 0 && unsafe { description.si_pid() } != 0
 }
 

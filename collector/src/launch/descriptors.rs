@@ -1,9 +1,9 @@
-//! Lets go of the descriptors that are CMD's business: a copy that stays open in the launcher would keep a
+//! Closes the launcher's copies of the descriptors that belong to CMD: a copy that stays open would keep a
 //! pipe's reader waiting, a lock held and a file system busy.
 //!
 //! # Safety
-//! Descriptors that this process inherited belong to no Rust object, so closing them by number takes
-//! nothing away from anybody. [`close_all_but`] runs in a forked child that execs next.
+//! Descriptors that this process inherited belong to no Rust object, so closing them by number invalidates
+//! none. [`close_all_but`] runs in a forked child that execs next.
 #![allow(unsafe_code, reason = "inherited descriptors are known by number only")]
 
 use std::fs::{self, OpenOptions};
@@ -12,17 +12,17 @@ use std::os::fd::{AsRawFd, RawFd};
 
 /// The descriptors above the standard streams that the caller handed down.
 ///
-/// Call this before anything is opened: whatever is open then is theirs.
+/// Call this before this process opens anything: all descriptors that are open then are the caller's.
 pub fn inherited() -> Vec<RawFd> {
     let listed: Vec<RawFd> = match fs::read_dir("/proc/self/fd") {
         Ok(entries) => entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
             .collect(),
-        // Without /proc: those that a shell's redirection makes, and some more.
+        // Without /proc: more than a shell's redirections make.
         Err(_) => (0..256).collect(),
     };
-    // The listing's own descriptor is closed by now, which is why each is asked again.
+    // The listing showed its own descriptor too, which is closed by now: so each is checked once more.
     listed.into_iter().filter(|fd| *fd > 2 && is_open(*fd)).collect()
 }
 
@@ -31,12 +31,12 @@ fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// Leaves the caller's descriptors, its standard input and output, and its working directory to CMD.
+/// Leaves the caller's descriptors, its standard input and output, and its working directory to CMD alone.
 ///
-/// The standard error stays: it takes the launcher's own messages.
+/// The standard error stays open for the launcher's own messages.
 pub fn leave_to_command(inherited: &[RawFd]) {
     for fd in inherited {
-        // SAFETY: ours to close, as the module's argument says.
+        // SAFETY: no Rust object owns it, as the module's argument says.
         unsafe { libc::close(*fd) };
     }
     let _ = replace_by_null(0);
@@ -59,7 +59,7 @@ pub fn replace(fd: RawFd, source: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets `fd` survive the exec that comes next.
+/// Clears close-on-exec, so that `fd` survives the exec that comes next.
 pub fn hand_down(fd: RawFd) {
     // SAFETY: F_SETFD takes a number.
     unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
@@ -81,7 +81,7 @@ fn close_range(from: RawFd, to: RawFd) {
     if from > to {
         return;
     }
-    // SAFETY: close_range takes numbers; ours to close, as the module's argument says.
+    // SAFETY: close_range takes numbers; no Rust object owns them, as the module's argument says.
     let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
     if result != 0 {
         // Before Linux 5.9.

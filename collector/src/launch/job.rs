@@ -1,4 +1,5 @@
-//! Job control: the launcher stops when CMD stops, so that the calling shell sees its job stop, and continues with it.
+//! Job control: the launcher stops when CMD stops, so that the calling shell sees its job stop, and continues
+//! with it.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,9 @@ pub fn stop_with(signals: &Signals, pid: i32, signal: i32) {
     let own_group = groups::of(0);
     let foreground = terminal.as_ref().and_then(Terminal::foreground);
     let command_group = groups::of(pid).filter(|group| Some(*group) != own_group);
-    // CMD made a group of its own and wants the terminal, which the launcher's group has. Without the launcher CMD
-    // would have led that group and kept the terminal, so the terminal is given to it (sudo does the same).
+    // CMD made a group of its own and wants the terminal, which the launcher's group has. Without the
+    // launcher CMD would have led that group and kept the terminal, so the terminal is given to it (sudo does
+    // the same).
     if let (Some(terminal), Some(group)) = (&terminal, command_group)
         && matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
         && foreground == own_group
@@ -37,8 +39,9 @@ pub fn stop_with(signals: &Signals, pid: i32, signal: i32) {
         signals::send(-group, libc::SIGCONT);
         return;
     }
-    // Without a terminal no shell controls this job: the process that stopped CMD by its pid will continue it by its
-    // pid, and the launcher would stay stopped. (A terminal's own stop signals do not stop an orphaned group.)
+    // Without a terminal no shell controls this job: the process that stopped CMD by its pid will continue it
+    // by its pid, and the launcher would stay stopped. (A terminal's own stop signals do not stop an orphaned
+    // group.)
     if signal == libc::SIGSTOP && terminal.is_none() || command::went_on(pid) {
         return;
     }
@@ -52,8 +55,8 @@ pub fn stop_with(signals: &Signals, pid: i32, signal: i32) {
     {
         terminal.give_to(group);
     }
-    // A shell continues the whole group, so CMD most likely goes on by itself; a `kill -CONT` of the launcher alone is
-    // passed on.
+    // A shell continues the whole group, so CMD most likely goes on by itself; a `kill -CONT` of the launcher
+    // alone is passed on.
     let deadline = Instant::now() + CONTINUE_PATIENCE;
     while !command::went_on(pid) {
         if Instant::now() > deadline {

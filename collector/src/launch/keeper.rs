@@ -1,8 +1,9 @@
-//! Keeps a collector running for the [`launcher`](super::launcher): starts it, holds what the next one needs, and starts
-//! the next one when it dies.
+//! Keeps a collector running for the [`launcher`](super::launcher): starts it, holds what the next one needs,
+//! and starts the next one when it dies.
 //!
-//! Every ring that a collector reads is kept here as a duplicate of its memfd, with a blob that the collector gave. A
-//! collector that follows one that died is handed all of them, then the messages that it must not miss.
+//! Every ring that a collector reads is kept here as a duplicate of its memfd, with a blob that the collector
+//! gave. A collector that follows one that died is handed all of them, then the messages that it must not
+//! miss.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -184,8 +185,8 @@ impl Keeper {
         if was_told_to_finish && libc::WIFEXITED(ended.wait_status) {
             return;
         }
-        // An output that could be made at first and cannot be made now. The collector has said so on stderr; the next
-        // one would say the same.
+        // An output that could be made at first and cannot be made now. The collector has said so on stderr;
+        // the next one would say the same.
         if matches!(command::exit_status(ended.wait_status), 64..=66 | 73) {
             return self.give_up();
         }

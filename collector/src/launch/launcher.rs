@@ -12,8 +12,8 @@ use super::protocol::{Exited, ToCollector};
 use super::signals::{self, Signals};
 use crate::failure::say;
 
-/// How long messages of the collector may wait while CMD runs. A thousand processes a second leave a hundred messages,
-/// which a socket's buffer holds.
+/// How long messages of the collector may wait while CMD runs. A thousand processes a second leave a hundred
+/// messages, which a socket's buffer holds.
 const REST: Duration = Duration::from_millis(50);
 /// How long a collector may take to say that it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +115,8 @@ impl Launcher {
         }
     }
 
-    /// Passes signals on, stops with CMD and keeps the collector running until CMD ends; the result is CMD's wait status.
+    /// Passes signals on, stops with CMD and keeps the collector running until CMD ends; the result is CMD's
+    /// wait status.
     pub fn watch(&mut self, pid: i32) -> i32 {
         self.command = Some(pid);
         loop {
@@ -214,8 +215,8 @@ impl Launcher {
 
     /// Handles whatever ended a wait, except signals.
     fn handle_wakeup(&mut self) {
-        // Each process that starts and ends gives two messages. Reading each at once would wake this process as often,
-        // beside the application that it waits for.
+        // Each process that starts and ends gives two messages. Reading each at once would wake this process
+        // as often, beside the application that it waits for.
         if self.resting_until.is_none_or(|until| until <= Instant::now()) {
             let last_sign = self.keeper.last_sign();
             self.keeper.receive();

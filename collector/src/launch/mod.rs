@@ -1,20 +1,21 @@
 //! `glassbox run`: the parent of CMD and of the collector. It holds the application up, so it does little.
 //!
-//! One thread with one poll loop. [`run`] makes the sockets, starts the collector (this executable again, with a hidden
-//! subcommand), and starts CMD once the collector is ready. From then on the [`launcher`] passes signals on, stops and
-//! continues with CMD ([`job`]), reaps, and keeps a duplicate of every ring's memory so that a collector that dies is
-//! followed by another one ([`keeper`]). It ends with CMD's exit status.
+//! One thread with one poll loop. [`run`] makes the sockets, starts the collector (this executable again,
+//! with a hidden subcommand), and starts CMD once the collector is ready. From then on the [`launcher`]
+//! passes signals on, stops and continues with CMD ([`job`]), reaps, and keeps a duplicate of every ring's
+//! memory so that a collector that dies is followed by another one ([`keeper`]). It ends with CMD's exit
+//! status.
 //!
-//! The cause of a failure decides what follows. Before CMD runs, a mistake of the user ends the run (64, 66, 73: a
-//! mistyped option, no sensor, an output that cannot be made). Any other failure is one of glassbox and must not
-//! become the application's: one line on stderr says so, and the launcher becomes CMD without the sensor. Once CMD
-//! runs, nothing stops it.
+//! The cause of a failure decides what follows. Before CMD runs, a mistake of the user ends the run (64, 66,
+//! 73: a mistyped option, no sensor, an output that cannot be made). Any other failure is one of glassbox and
+//! must not become the application's: one line on stderr says so, and the launcher becomes CMD without the
+//! sensor. Once CMD runs, nothing stops it.
 //!
-//! CMD stays in the launcher's process group and session: the terminal's signals reach it directly, and the job control
-//! of the calling shell works. Consequently CMD is not the leader of that group, and `setsid CMD` does not need to
-//! fork. A process group for the launcher alone was considered and rejected: a shell continues the job by its group, so
-//! a launcher outside of it would sleep for ever after ^Z. Unless it is PID 1, the launcher is no subreaper: orphans go
-//! where they would go without it.
+//! CMD stays in the launcher's process group and session: the terminal's signals reach it directly, and the
+//! job control of the calling shell works. Consequently CMD is not the leader of that group, and `setsid CMD`
+//! does not need to fork. A process group for the launcher alone was considered and rejected: a shell
+//! continues the job by its group, so a launcher outside of it would sleep for ever after ^Z. Unless it is
+//! PID 1, the launcher is no subreaper: orphans go where they would go without it.
 
 pub mod channel;
 pub mod collector;
@@ -169,8 +170,8 @@ impl Prepared {
 
     /// Stays with CMD until it has ended and everything is written.
     fn stay_with(mut self, pid: i32) -> u8 {
-        // A program that ends at once has no image in /proc any more. The name that it was started by may be relative
-        // to the current directory, so it is resolved before that is left.
+        // A program that ends at once has no image in /proc any more. The name that it was started by may be
+        // relative to the current directory, so it is resolved before that is left.
         let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
         let path = image.or_else(|| self.hooked.path()).unwrap_or_default();
         descriptors::leave_to_command(&self.inherited);

@@ -1,8 +1,8 @@
-//! What the launcher and its collector say to each other, one message a packet.
+//! The messages between the launcher and its collector, one in each packet.
 //!
 //! The launcher (`launch`) and the collector process (`session`) are the same executable, so the encoding
-//! need not outlive a build: a tag byte, then little-endian fields. A message that does not parse is
-//! skipped by its reader, as the other side may be about to crash.
+//! need not outlive a build: a tag byte, then little-endian fields. A reader skips a message that does not
+//! parse, since the other side may be about to crash.
 
 /// The longest message, and so the longest blob less a few bytes.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
@@ -10,7 +10,7 @@ pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Names a ring in [`ToLauncher::Keep`] and later; chosen by the collector, unique over its restarts.
 pub type RingId = u64;
 
-/// What the collector tells the launcher.
+/// A message of the collector to the launcher.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ToLauncher {
     /// The outputs are open and the listeners are being served: CMD may start.
@@ -19,19 +19,19 @@ pub enum ToLauncher {
     Keep {
         /// The ring. An id that is kept already is replaced.
         id: RingId,
-        /// Whatever the next collector needs to know; the launcher does not look into it.
+        /// Data for the next collector; opaque to the launcher.
         blob: Vec<u8>,
     },
-    /// The ring is read to its end and its processes are gone.
+    /// The ring is read to its end and all its processes have ended.
     Drop {
         /// The ring.
         id: RingId,
     },
-    /// Still writing: the launcher's patience at the end begins anew.
+    /// The collector is still writing: the launcher's patience at the end begins anew.
     Working,
 }
 
-/// What the launcher tells the collector.
+/// A message of the launcher to the collector.
 ///
 /// A collector that was started again gets every `Ring`, then `Handover`, then `CommandStarted` and
 /// `Exited` of CMD as far as they happened; later messages follow in order.
@@ -41,7 +41,7 @@ pub enum ToCollector {
     Ring {
         /// The id it was kept under.
         id: RingId,
-        /// What the earlier collector said of it.
+        /// The blob that the earlier collector gave for it.
         blob: Vec<u8>,
     },
     /// All rings have been handed over.
@@ -55,18 +55,18 @@ pub enum ToCollector {
     },
     /// CMD could not be executed; no program ran.
     CommandFailed {
-        /// Why, as execve(2) said.
+        /// The error of execve(2).
         errno: i32,
     },
     /// A child of the launcher was reaped: CMD, or as PID 1 any orphan.
     Exited(Exited),
     /// Drain, write and end now.
     Finish,
-    /// The same, once no ring is live (`--follow`).
+    /// As `Finish`, once no ring is live (`--follow`).
     FinishWhenIdle,
 }
 
-/// The end of a process, as wait4(2) told it.
+/// The end of a child of the launcher, as wait4(2) reported it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Exited {
     /// The process.
@@ -83,7 +83,7 @@ pub struct Exited {
     pub is_command: bool,
 }
 
-/// A message that travels over the channel.
+/// A message that the channel carries.
 pub trait Message: Sized {
     /// The message's bytes; never empty.
     fn encode(&self) -> Vec<u8>;

@@ -1,10 +1,10 @@
-//! The signals that reach the launcher: all are blocked and read as descriptions, then passed on to CMD
+//! The signals that reach the launcher: all are blocked and read from a signalfd(2), then passed on to CMD
 //! unless CMD got them anyway.
 //!
-//! CMD runs in the launcher's process group, so whatever the terminal sends to the group (^C, ^Z, a new
-//! window size) it has already; those come with `si_code` SI_KERNEL. What a process sends to the launcher's
-//! pid reaches only the launcher and is passed on. Reading them blocked also works as PID 1, where the kernel
-//! throws away unblocked signals without a handler (pid_namespaces(7)).
+//! CMD runs in the launcher's process group, so it has already received each signal that the terminal sent to
+//! the group (^C, ^Z, a new window size); those come with `si_code` SI_KERNEL. A signal that a process sends
+//! to the launcher's pid reaches only the launcher, which passes it on. Reading blocked signals also works as
+//! PID 1, where the kernel throws away unblocked signals without a handler (pid_namespaces(7)).
 //!
 //! # Safety
 //! Masks, sets and descriptions are plain values that libc's own functions initialise; the launcher has one
@@ -35,7 +35,8 @@ impl Mask {
     /// The mask at the moment.
     pub fn current() -> Self {
         let mut mask = MaybeUninit::uninit();
-        // SAFETY: a null new set changes nothing; the old one is written. With a valid pointer this cannot fail.
+        // SAFETY: a null new set changes nothing; the old one is written. With a valid pointer this cannot
+        // fail.
         unsafe { libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr()) };
         // SAFETY: initialised by the call above.
         Self(unsafe { mask.assume_init() })
@@ -52,17 +53,17 @@ impl Mask {
 pub struct Signal {
     /// Its number.
     pub number: c_int,
-    /// Who made it (`SI_USER`, `SI_KERNEL`, …).
+    /// Its origin (`SI_USER`, `SI_KERNEL`, …; sigaction(2)).
     pub code: c_int,
-    /// The sender's pid; 0 where it is outside of our pid namespace.
+    /// The sender's pid; 0 where the sender is outside of this pid namespace.
     pub sender: i32,
     /// The sender's real uid.
     pub sender_uid: u32,
-    /// The value that came along with sigqueue(3).
+    /// The value that the sender passed to sigqueue(3).
     pub value: u64,
 }
 
-/// How the launcher stands to CMD and to the sender, at the moment a signal comes.
+/// The launcher's relation to CMD and to the sender when a signal comes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Situation {
     /// The launcher's own pid; 1 makes it the init of a container.
@@ -93,7 +94,7 @@ impl Signals {
             original_mask.restore();
             return Err(error);
         }
-        // SAFETY: the kernel just made this descriptor for us alone.
+        // SAFETY: the kernel just made this descriptor, and nothing else owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
         set_ignored(libc::SIGCHLD, false);
         Ok(Self { descriptor, original_mask })
@@ -109,7 +110,7 @@ impl Signals {
         if length != size.cast_signed() {
             return None;
         }
-        // SAFETY: made of integers only, for which zeroed and whatever the kernel wrote are valid.
+        // SAFETY: made of integers only, so zeroes and all that the kernel may write are valid.
         let description = unsafe { description.assume_init() };
         Some(Signal {
             number: description.ssi_signo.cast_signed(),
@@ -127,16 +128,17 @@ impl Signals {
 
     /// Stops this process by `signal`, as CMD was stopped, and returns once it was continued.
     ///
-    /// The same signal, so that the calling shell says what it would say of CMD. The kernel does not stop
-    /// the init of a pid namespace, nor (other than by SIGSTOP) a process group that no shell watches over;
-    /// then this returns at once. The result says whether a SIGCONT came.
+    /// The same signal, so that the calling shell prints what it would print for CMD. The kernel does not
+    /// stop the init of a pid namespace, nor (other than by SIGSTOP) an orphaned process group; then this
+    /// returns at once. The result says whether a SIGCONT came.
     pub fn stop_self(&self, signal: c_int) -> bool {
         let was_ignored = crate::inherited::is_ignored(signal);
         set_ignored(signal, false);
         // SAFETY: raise takes a number; the signal is blocked (or is SIGSTOP, which stops here).
         unsafe { libc::raise(signal) };
         let set = set_of(signal);
-        // SAFETY: `set` is initialised; a null old set is allowed. The pending signal stops us in here.
+        // SAFETY: `set` is initialised; a null old set is allowed. The pending signal stops this process in
+        // here.
         unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
         // SAFETY: as above.
         unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
@@ -169,9 +171,9 @@ impl Signal {
             return false;
         }
         if self.is_from_a_process() {
-            // `kill 0` in a script: the sender meant its group, in which CMD is, and not the launcher, of
-            // which it knows nothing. A script outside that started the launcher shares the group too and
-            // means the launcher, so it is descent that counts. As PID 1, `kill 1` is common and meant.
+            // `kill 0` in a script that CMD started is meant for its group, which CMD is in, and not for the
+            // launcher, of which the script knows nothing. A script that started the launcher shares the
+            // group too and means the launcher, so descent decides. As PID 1, `kill 1` is common and meant.
             return situation.own_pid == 1 || !situation.sender_is_job_member;
         }
         match self.number {
@@ -207,7 +209,7 @@ impl Signal {
 
     /// Sends this signal on to `pid`, with its value if it has one.
     ///
-    /// A process that is gone, or that took another user's identity, is not an error of ours.
+    /// A process that is gone, or that took another user's identity, is not an error.
     pub fn pass_on(&self, pid: i32) {
         if self.code != libc::SI_QUEUE {
             send(pid, self.number);
@@ -252,7 +254,7 @@ pub fn send(pid: i32, signal: c_int) {
 /// True if `pid` is a descendant of `ancestor` and in the process group `group`.
 pub fn is_job_member(pid: i32, ancestor: i32, group: i32) -> bool {
     let Some((mut parent, pid_group)) = parent_and_group(pid) else { return false };
-    // The depth is bounded because the tree may change while we climb it.
+    // The depth is bounded because the tree may change meanwhile.
     for _ in 0..1000 {
         if parent == ancestor {
             return pid_group == group;
@@ -267,7 +269,7 @@ pub fn is_job_member(pid: i32, ancestor: i32, group: i32) -> bool {
 
 fn parent_and_group(pid: i32) -> Option<(i32, i32)> {
     let line = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // "pid (comm) state ppid pgrp …"; comm may hold anything, also parentheses (proc_pid_stat(5)).
+    // "pid (comm) state ppid pgrp …"; comm may hold any bytes, also parentheses (proc_pid_stat(5)).
     let after_name = line.iter().rposition(|byte| *byte == b')')?;
     let rest = str::from_utf8(line.get(after_name + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace().skip(1);

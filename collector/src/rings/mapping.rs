@@ -1,9 +1,10 @@
-//! A ring's memory in the collector: checked before it is mapped, given back when it is done with.
+//! A ring's memory in the collector: checked before it is mapped, unmapped when it is dropped.
 //!
 //! # Safety
-//! The memfd comes from another program, perhaps a hostile one. What makes the mapping sound is checked on the
-//! descriptor itself: it is a memfd whose length is one that sensors make and, by its seals, can never change, so no
-//! access ends in SIGBUS. The contents are reached through `wire`, which treats them as hostile.
+//! The memfd comes from another program, perhaps a hostile one. The mapping is sound because of what is
+//! checked on the descriptor itself: it is a memfd whose length is one that sensors make and, by its seals,
+//! can never change, so no access ends in SIGBUS. The contents are reached through `wire`, which treats them
+//! as hostile.
 #![allow(unsafe_code, reason = "maps and unmaps shared memory")]
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -27,18 +28,18 @@ pub struct Mapping {
 pub enum Refusal {
     /// It is no memfd.
     NoMemfd,
-    /// It could be made shorter under our eyes.
+    /// It could be made shorter while it is mapped.
     Unsealed,
     /// No sensor makes a ring of this size.
     WrongSize,
     /// It cannot be mapped for writing.
     Unmappable,
-    /// It does not say that it is a ring of this version.
+    /// It has no header of a ring of this version.
     Unformatted,
 }
 
 impl Refusal {
-    /// What to tell the user.
+    /// The reason in a message.
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoMemfd => "it is no memfd",
@@ -54,8 +55,8 @@ impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
         let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
-        // An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One of huge
-        // pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the test.
+        // An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One
+        // of huge pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the test.
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
         if !seals.contains(sealed) {
@@ -67,15 +68,17 @@ impl Mapping {
         // SAFETY: a fresh mapping that replaces nothing.
         let base = unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, &memfd, 0) };
         let base = base.ok().and_then(|base| NonNull::new(base.cast())).ok_or(Refusal::Unmappable)?;
-        // SAFETY: `base` is page-aligned and maps `file_len(data_len)` bytes; the seals keep it from shrinking; it is
-        // unmapped when `self` is dropped, and `mapped` hands no copy out that outlives it (see there).
+        // SAFETY: `base` is page-aligned and maps `file_len(data_len)` bytes; the seals keep it from
+        // shrinking; it is unmapped when `self` is dropped, and `mapped` hands no copy out that outlives it
+        // (see there).
         let mapped = unsafe { Mapped::new(base, data_len) };
         let mapping = Self { mapped, data_len };
         if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
     }
 
-    /// As [`Self::of`], through an open file description of the collector's own: then the sensor's goes with the last
-    /// process that has it mapped, and the [`Lifeline`] tells. Without one where the sensor does not hold its own.
+    /// As [`Self::of`], through an open file description of the collector's own. The sensor's description
+    /// then ends with the last process that has the ring mapped, which the [`Lifeline`] shows. `None` for the
+    /// latter where the sensor holds no lock on its description.
     pub fn apart_of(memfd: OwnedFd) -> Result<(Self, Option<Lifeline>), Refusal> {
         let mapping = Self::of(&memfd)?;
         let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
@@ -86,7 +89,7 @@ impl Mapping {
         if lifeline.is_cut() {
             return Ok((mapping, None));
         }
-        // The first mapping is one of the sensor's description.
+        // The first mapping keeps the sensor's description open.
         drop(mapping);
         Ok((Self::of(&lifeline.0)?, Some(lifeline)))
     }
@@ -103,15 +106,16 @@ impl Mapping {
 
     /// Whether writers are about to run out of space.
     pub fn is_half_full(&self) -> bool {
-        // Relaxed: two words of a hostile process's, for a guess.
+        // Relaxed: two words that a hostile process may write, for an estimate.
         let (tail, head) =
             (self.mapped.tail().load(Ordering::Relaxed), self.mapped.head().load(Ordering::Relaxed));
         tail.wrapping_sub(head) > self.data_len / 2
     }
 
-    /// Gives the whole pages within `len` bytes from `offset` of the file back to the system; they read as zeroes.
+    /// Gives the whole pages within `len` bytes from `offset` of the file back to the system; they read as
+    /// zeroes.
     ///
-    /// Only for what no process writes to meanwhile.
+    /// Only for a range that no process writes to meanwhile.
     pub fn punch(&self, offset: u64, len: u64) {
         const PAGE: u64 = 4096;
         let page = rustix::param::page_size() as u64;
@@ -121,8 +125,8 @@ impl Mapping {
         if first >= end {
             return;
         }
-        // SAFETY: the range lies within the mapping, which is shared and writable; nobody holds a reference to plain
-        // data in it, only atomics, and zeroes are as valid as any other bytes.
+        // SAFETY: the range lies within the mapping, which is shared and writable; there are no references to
+        // plain data in it, only to atomics, and zeroes are as valid as any other bytes.
         let _ = unsafe {
             let address = self.mapped.base().as_ptr().add(first as usize);
             madvise(address.cast(), (end - first) as usize, Advice::LinuxRemove)
@@ -130,13 +134,13 @@ impl Mapping {
     }
 }
 
-/// Tells whether any process has a ring mapped: the sensor holds a shared flock(2) through its open file description, which
-/// lasts as long as that, and so as long as the mappings.
+/// Shows whether any process has a ring mapped. The sensor holds a shared flock(2) through its open file
+/// description; the lock lasts as long as that description, and so as long as the mappings.
 #[derive(Debug)]
 pub struct Lifeline(OwnedFd);
 
 impl Lifeline {
-    /// Whether nobody has the ring mapped any more. Once it is so it stays so.
+    /// Whether no process has the ring mapped any more. Once true, always true.
     pub fn is_cut(&self) -> bool {
         flock(&self.0, FlockOperation::NonBlockingLockExclusive).is_ok()
     }
