@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::address::Address;
-use super::{Container, FACTS};
+use super::facts::{Container, FACTS};
 
 /// How long one request takes, at most.
 const TIMEOUT: Duration = Duration::from_secs(2);

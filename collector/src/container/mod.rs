@@ -9,6 +9,7 @@
 
 mod address;
 mod cgroup;
+mod facts;
 mod metadata;
 
 use std::collections::HashMap;
@@ -20,88 +21,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use address::{Authority, VARIABLE};
 pub use cgroup::id as id_of_cgroup;
-
-/// The facts of a container: the name of each in events, and its place in the endpoint's answer (JSON
-/// pointers, RFC 6901).
-///
-/// In the order in which events show them. A recording numbers them in this order, so that facts are only
-/// ever appended.
-pub const FACTS: [(&str, &str); 9] = [
-    ("id", "/DockerId"),
-    ("name", "/Name"),
-    ("image", "/Image"),
-    ("image_id", "/ImageID"),
-    ("arn", "/ContainerARN"),
-    ("task", "/Labels/com.amazonaws.ecs.task-arn"),
-    ("family", "/Labels/com.amazonaws.ecs.task-definition-family"),
-    ("revision", "/Labels/com.amazonaws.ecs.task-definition-version"),
-    ("cluster", "/Labels/com.amazonaws.ecs.cluster"),
-];
-
-const ID: usize = 0;
-const NAME: usize = 1;
-
-/// Bytes of one fact, at most; a longer one is left out.
-const LONGEST: usize = 512;
-
-/// The facts of a container, in the order of [`FACTS`]; an unknown one is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Container {
-    facts: [Box<str>; FACTS.len()],
-}
-
-impl Container {
-    /// A container whose names are not known.
-    pub fn with_id(id: &str) -> Self {
-        let mut container = Self::default();
-        container.facts[ID] = id.into();
-        container
-    }
-
-    /// Sets the fact at `place` of [`FACTS`]; a place that this version does not know, or a text that is too
-    /// long, is left out.
-    pub fn set(&mut self, place: usize, text: &str) {
-        if let Some(fact) = self.facts.get_mut(place).filter(|_| text.len() <= LONGEST) {
-            *fact = text.into();
-        }
-    }
-
-    /// The known facts that identify it: id and name.
-    pub fn which(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.facts().take_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
-    }
-
-    /// The other known facts.
-    pub fn what(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.facts().skip_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
-    }
-
-    fn facts(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
-        let facts = FACTS.iter().zip(&self.facts).enumerate();
-        facts
-            .filter(|(_, (_, text))| !text.is_empty())
-            .map(|(place, ((name, _), text))| (place, *name, &**text))
-    }
-
-    /// All facts in the order of [`FACTS`]; an unknown one is empty.
-    pub fn all(&self) -> &[Box<str>] {
-        &self.facts
-    }
-
-    /// The id; empty where it is not known.
-    pub fn id(&self) -> &str {
-        &self.facts[ID]
-    }
-
-    /// Its name, else the first 12 bytes of its id, as engines show it.
-    pub fn short_name(&self) -> &str {
-        const ENOUGH: usize = 12;
-        match &*self.facts[NAME] {
-            "" => self.id().get(..ENOUGH).unwrap_or(self.id()),
-            name => name,
-        }
-    }
-}
+pub use facts::Container;
 
 /// The container of a process, with the source of that statement.
 #[derive(Clone, Debug)]
