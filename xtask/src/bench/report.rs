@@ -164,14 +164,16 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask bench --write`; do not edit.
 
 Each case alternates the bare program and the same program under the sensor. A ratio is the median of
-the pairwise ratios, and in brackets the middle half of them; loops time themselves, so that starting
-the program is not in the figure. *program's CPU* is the ratio of user and system time; *collector's CPU*
-is what the collector used on its own core for the same unit of work, which the program does not wait
-for; under `glassbox run` it has the launcher in it, and both their starts. *empty wrapper* is the same
-loop under a C library whose `read`, `write`, `open` and `close` call the real ones through a pointer and
-return, measured in the same rounds: what remains to *glassbox* is the recording. *lost* is read from the recording: the collector's own account. Times belong to this machine; ratios travel.
+the pairwise ratios, with the middle half of them in brackets; loops time themselves, so that the figure
+does not include the start of the program. *program's CPU* is the ratio of user and system time;
+*collector's CPU* is the time that the collector used on its own core for the same unit of work, which the
+program does not wait for; under `glassbox run` it includes the launcher, and the starts of both. *empty
+wrapper* is the same loop under a C library whose `read`, `write`, `open` and `close` call the real ones
+through a pointer and return, measured in the same rounds: its difference to *glassbox* is the cost of
+recording. *lost* is read from the recording: the collector's own count. Times hold for this machine;
+ratios carry over to others.
 
-*one event, hot* is a call of `open` whose next definition is an empty function: what remains is the hook.
+*one event, hot* is a call of `open` whose next definition is an empty function: the figure is the hook alone.
 ";
 
 fn table(head: &[&str], lines: &[Vec<String>]) -> String {
