@@ -21,11 +21,6 @@ use crate::sinks::{self, Backlog, Outlets, RunFacts};
 use crate::stages::Stages;
 use crate::stop::StopSignals;
 
-/// What `glassbox health` sends as its only message, in place of a sensor's hello.
-pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";
-/// What a collector that is ready answers to it.
-pub const HEALTH_ANSWER: &[u8] = b"ready";
-
 /// Everything that a collector process starts from.
 ///
 /// Terminal signals and SIGPIPE, SIGXFSZ are ignored by then (`run`), or blocked for `stop` (`collect`);
@@ -79,13 +74,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let mut doorman =
         Doorman::new(listeners, launcher, stop, authority, news_tx, std::sync::Arc::clone(&doorbell))?;
     let reply = doorman.reply();
-    let wires = Wires {
-        deathwatch: doorman.deathwatch(),
-        reply: reply.clone(),
-        news_rx,
-        sent_rx: None,
-        doorbell,
-    };
+    let wires =
+        Wires { deathwatch: doorman.deathwatch(), reply: reply.clone(), news_rx, sent_rx: None, doorbell };
     let pipeline = std::thread::Builder::new()
         .name("pipeline".into())
         .spawn(move || {

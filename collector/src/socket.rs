@@ -21,10 +21,14 @@ use rustix::net::{
 };
 
 use crate::failure::{Failure, Status};
-use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION};
 
 /// The value of `GLASSBOX_SOCKET` where it is not set (`docs/contract.md`).
 const DEFAULT: &str = "@glassbox";
+
+/// The only message of `glassbox health`, in place of a sensor's hello.
+pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";
+/// The answer of a collector that is ready.
+pub const HEALTH_ANSWER: &[u8] = b"ready";
 
 /// The longest name that a Unix socket address holds (`sun_path` less its NUL; unix(7)).
 const NAME_MAX_BYTES: usize = 107;

@@ -115,7 +115,9 @@ impl Census {
 
     /// The losses that an image's sensor has counted since the last call.
     pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings) -> Losses {
-        let Some(lost) = self.get(id).and_then(|image| self.losses(image, rings)) else { return Losses::new() };
+        let Some(lost) = self.get(id).and_then(|image| self.losses(image, rings)) else {
+            return Losses::new();
+        };
         let Some(image) = self.get_mut(id) else { return Losses::new() };
         let fresh = image.fresh_losses(&lost);
         let fresh: Losses = fresh
@@ -179,8 +181,7 @@ impl Census {
         let mut by_ring: FxHashMap<RingIndex, bool> = FxHashMap::default();
         let mut found = Vec::new();
         for image in self.iter() {
-            let is_on_its_way =
-                image.asked.as_ref().is_some_and(|asked| now.since(asked.at) < START_NS);
+            let is_on_its_way = image.asked.as_ref().is_some_and(|asked| now.since(asked.at) < START_NS);
             if image.end.is_some() || image.pidfd.is_some() || is_on_its_way {
                 continue;
             }

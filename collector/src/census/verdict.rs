@@ -101,8 +101,7 @@ impl Census {
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
         // /proc shows the dead until they are reaped. Not asked without need: it costs as much as ten events.
         let is_asked = image.key.is_visible() && report.is_none() && (reaped.is_none() || said.is_none());
-        let stat =
-            is_asked.then(|| procfs::stat(image.key.pid.0)).flatten().filter(|stat| stat.is_zombie);
+        let stat = is_asked.then(|| procfs::stat(image.key.pid.0)).flatten().filter(|stat| stat.is_zombie);
         let zombie =
             stat.filter(|stat| stat.exit_code != 0 || may_know_status(image)).map(|stat| stat.exit_code);
         let announced = books.as_ref().and_then(|books| books.exit_status.checked_sub(1));
@@ -178,9 +177,8 @@ mod tests {
 
     #[test]
     fn status_is_taken_from_the_source_that_knows_best() {
-        let report = |status, is_launcher| {
-            Some(WaitReport { status, usage: None, is_launcher, at: MonoNs::ZERO })
-        };
+        let report =
+            |status, is_launcher| Some(WaitReport { status, usage: None, is_launcher, at: MonoNs::ZERO });
         let of = |reaped, zombie, report, announced| {
             let status = wait_status(reaped, zombie, report, announced);
             (status.value, status.is_final)

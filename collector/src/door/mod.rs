@@ -34,7 +34,7 @@ use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::procfs;
 use crate::rings::bells::Doorbell;
 use crate::rings::mapping::Mapping;
-use crate::session::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::stop::StopSignals;
 
 use guests::{GUEST, Guests};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use wire::hello::Blind;
 
-use crate::container::Container;
 use super::identity::Identity;
+use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::{Exited, RingId};
 use crate::rings::mapping::{Lifeline, Mapping};

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SocketAddrUnix, SocketType, bind, connect,
-    listen, recv, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SocketAddrUnix, SocketType, bind,
+    connect, listen, recv, sendmsg, socket_with,
 };
 
-use super::*;
-use crate::pipeline::simulated::Sensor;
 use super::guests::MOST_GUESTS;
+use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
+use crate::pipeline::simulated::Sensor;
 use wire::hello;
 use wire::ring::Memory;
 use wire::ring::layout::MIN_DATA_LEN;
@@ -38,8 +38,7 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
     bind(&listener, &address).unwrap();
     listen(&listener, 64).unwrap();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
-    let doorman =
-        Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default()).unwrap();
+    let doorman = Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default()).unwrap();
     Door { doorman, news_rx, address }
 }
 

@@ -20,7 +20,14 @@ const MOST_UNKNOWN: usize = 1024;
 
 impl Enricher {
     /// A descriptor was closed by a call.
-    pub(super) fn closed(&mut self, process: &mut Process, head: &Head, at: MonoNs, fd: i32, counters: Counters) {
+    pub(super) fn closed(
+        &mut self,
+        process: &mut Process,
+        head: &Head,
+        at: MonoNs,
+        fd: i32,
+        counters: Counters,
+    ) {
         let descriptor = process.close(fd, head.seq);
         let target = descriptor.as_ref().map(|descriptor| &descriptor.target);
         let kind = if matches!(target, Some(Target::Socket(_))) { Kind::NetClose } else { Kind::FileClose };

@@ -156,7 +156,8 @@ impl Process {
         } else {
             let mut socket = Socket::default();
             change(&mut socket);
-            descriptors.insert(fd, Descriptor::new(Target::Socket(Arc::new(socket)), owner, MonoNs::ZERO, false));
+            descriptors
+                .insert(fd, Descriptor::new(Target::Socket(Arc::new(socket)), owner, MonoNs::ZERO, false));
         }
     }
 

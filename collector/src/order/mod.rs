@@ -264,7 +264,8 @@ impl Order {
         let (horizon, round) = (self.horizon, self.round);
         let ends = self.ending.iter().filter_map(|image| Some((*image, self.lane(*image)?.end?)));
         let can_be = |end: &LaneEnd| end.held_in != round && end.is_read && end.at <= horizon;
-        self.ends = ends.filter(|(_, end)| can_be(end)).map(|(image, end)| Reverse((end.at, image))).collect();
+        self.ends =
+            ends.filter(|(_, end)| can_be(end)).map(|(image, end)| Reverse((end.at, image))).collect();
     }
 
     /// The image with the earliest record, and that record's time.

@@ -9,9 +9,9 @@ use wire::record::{Flags, Head};
 use wire::ring::{MAX_RECORD, Unfinished, bell};
 
 use super::naps::{Load, Naps};
-use super::session::Session;
 use super::outbox::{Outbox, PAUSE_NS};
 use super::requests::Requests;
+use super::session::Session;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::image::Asked;
 use crate::census::reports::WaitReport;
@@ -282,7 +282,11 @@ impl Pipeline {
     /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of images.
     pub(super) fn deliver_due(&mut self, now: MonoNs, horizon: MonoNs) {
         let (census, rings) = (&self.census, &self.rings);
-        self.order.begin_pass(horizon, |image| census.gone(image, rings), |image| census.is_read(image, rings));
+        self.order.begin_pass(
+            horizon,
+            |image| census.gone(image, rings),
+            |image| census.is_read(image, rings),
+        );
         while let Some(due) = self.order.due() {
             match due {
                 Due::Record(image) => self.deliver_next(image),
@@ -324,7 +328,8 @@ impl Pipeline {
         while let Some(last) = chain.last().copied() {
             if self.order.peek(last).is_none() {
                 chain.pop();
-            } else if let Some(before) = self.unfinished_before(last).filter(|before| !chain.contains(before)) {
+            } else if let Some(before) = self.unfinished_before(last).filter(|before| !chain.contains(before))
+            {
                 chain.push(before);
             } else {
                 self.deliver_first(last);

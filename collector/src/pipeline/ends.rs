@@ -221,7 +221,8 @@ impl Pipeline {
 
     /// The last rounds: delivers everything that is there, and reports every process that is dead.
     pub fn finish(&mut self) {
-        let tails: Vec<(RingIndex, u64)> = self.rings.iter().map(|(ring, known)| (ring, known.tail())).collect();
+        let tails: Vec<(RingIndex, u64)> =
+            self.rings.iter().map(|(ring, known)| (ring, known.tail())).collect();
         let now = MonoNs::now();
         for image in self.census.unnoticed_deaths() {
             self.census.end(image, EndKind::Death, now, &mut self.rings);
@@ -231,8 +232,9 @@ impl Pipeline {
         let deadline = now.plus(LAST_READ_NS);
         loop {
             let round = self.round(MonoNs::now());
-            let is_done =
-                tails.iter().all(|(ring, tail)| self.rings.get(*ring).is_none_or(|ring| ring.has_read(*tail)));
+            let is_done = tails
+                .iter()
+                .all(|(ring, tail)| self.rings.get(*ring).is_none_or(|ring| ring.has_read(*tail)));
             let is_blocked = !round.has_read && !round.has_more;
             if is_done || is_blocked || MonoNs::now() > deadline {
                 break;

@@ -68,7 +68,9 @@ impl Pipeline {
 
     /// A process was seen: if it is CMD, its sensor has said hello.
     fn see_command(&mut self, key: ProcessKey) {
-        self.session.unseen_command.take_if(|command| key == ProcessKey { namespace: None, pid: command.pid });
+        self.session
+            .unseen_command
+            .take_if(|command| key == ProcessKey { namespace: None, pid: command.pid });
     }
 
     /// A program said that it cannot be seen into.

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 
 use wire::events::{
-    ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, NetConnect, NetSocket,
-    Kind, ProcessExec,
+    ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, Kind, NetConnect, NetSocket,
+    ProcessExec,
 };
 use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
@@ -1006,8 +1006,7 @@ fn flush_waits_for_a_death_that_was_told_only_after_it_was_asked_for() {
     let (mut harness, _sensor) = started(10);
     harness.round();
     let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
-    let flush =
-        Flush { until: MonoNs::now(), deadline: MonoNs::MAX, is_border: false, told: None, done_tx };
+    let flush = Flush { until: MonoNs::now(), deadline: MonoNs::MAX, is_border: false, told: None, done_tx };
 
     harness.pipeline.hear(News::Flush(flush));
     let index = harness.image(10);

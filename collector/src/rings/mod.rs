@@ -100,7 +100,8 @@ impl Rings {
             Next::Empty => Read::TurnOver,
             Next::Record { slot, len } => {
                 let bytes: &'b [u8] = into;
-                let Ok((mut head, payload)) = codec::decode::<Head>(bytes.get(..len).unwrap_or_default()) else {
+                let Ok((mut head, payload)) = codec::decode::<Head>(bytes.get(..len).unwrap_or_default())
+                else {
                     return Read::Corrupt;
                 };
                 // Strict seccomp forbids the clock; and only a liar's is far ahead of ours.
