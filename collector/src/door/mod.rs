@@ -258,7 +258,7 @@ impl Doorman {
     fn hear_launcher(&mut self) {
         while let Some(said) = self.launcher.next() {
             match said {
-                Said::Message(ToCollector::Exited(exited)) => self.tell(News::Exited(exited)),
+                Said::Message(ToCollector::Reaped(exited)) => self.tell(News::Exited(exited)),
                 Said::Message(ToCollector::CommandStarted { pid, path }) => {
                     self.tell(News::Command(Pid(pid.cast_unsigned()), path));
                 }

@@ -12,7 +12,7 @@ use wire::hello::Blind;
 use super::identity::Identity;
 use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, Pid};
-use crate::launch::protocol::{Exited, RingId};
+use crate::launch::protocol::{Reaped, RingId};
 use crate::rings::mapping::{Lifeline, Mapping};
 
 /// A ring to read.
@@ -59,7 +59,7 @@ pub enum News {
     /// The launcher started CMD: its pid, and the program.
     Command(Pid, Vec<u8>),
     /// The launcher reaped a process.
-    Exited(Exited),
+    Exited(Reaped),
     /// Another request is served, and when that was heard.
     Turn(Turn, MonoNs),
     /// Deliver and write everything that happened before a moment.

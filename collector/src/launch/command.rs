@@ -13,7 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use super::protocol::Exited;
+use super::protocol::Reaped;
 use super::signals::Signals;
 use crate::failure::{Failure, Status};
 use crate::{doctor, inherited};
@@ -172,7 +172,7 @@ fn set_limit(limit: libc::rlimit) {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     /// It ended.
-    Ended(Exited),
+    Ended(Reaped),
     /// It was stopped by this signal.
     Stopped {
         /// The child.
@@ -196,7 +196,7 @@ pub fn next_change() -> Option<Change> {
     }
     // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
     let usage = unsafe { usage.assume_init() };
-    Some(Change::Ended(Exited {
+    Some(Change::Ended(Reaped {
         pid,
         wait_status: status,
         user_us: microseconds(usage.ru_utime),

@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use super::channel::Received;
 use super::collector::{Child, Recipe};
 use super::command;
-use super::protocol::{Exited, RingId, ToCollector, ToLauncher};
+use super::protocol::{Reaped, RingId, ToCollector, ToLauncher};
 use crate::failure::say;
 use crate::socket::Files;
 
@@ -178,7 +178,7 @@ impl Keeper {
     }
 
     /// Takes note that the collector died, and plans the next one unless it `was_told_to_finish` and did.
-    pub fn note_death(&mut self, ended: Exited, was_told_to_finish: bool) {
+    pub fn note_death(&mut self, ended: Reaped, was_told_to_finish: bool) {
         // Messages that it sent before it died count.
         self.receive();
         let lived = self.running.take().map_or(Duration::ZERO, |running| running.since.elapsed());

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::command::{self, Change};
 use super::job;
 use super::keeper::{self, Keeper};
-use super::protocol::{Exited, ToCollector};
+use super::protocol::{Reaped, ToCollector};
 use super::signals::{self, Signals};
 use crate::failure::say;
 
@@ -237,18 +237,18 @@ impl Launcher {
     }
 
     /// Takes note of a child's end.
-    fn note_end(&mut self, ended: Exited) {
+    fn note_end(&mut self, ended: Reaped) {
         if self.keeper.pid() == Some(ended.pid) {
             return self.keeper.note_death(ended, self.is_finishing);
         }
         let is_command = self.command == Some(ended.pid);
-        let ended = Exited { is_command, ..ended };
+        let ended = Reaped { is_command, ..ended };
         if is_command {
             self.command = None;
             self.wait_status = Some(ended.wait_status);
-            self.keeper.send(ToCollector::Exited(ended));
+            self.keeper.send(ToCollector::Reaped(ended));
         } else {
-            self.keeper.send_once(&ToCollector::Exited(ended));
+            self.keeper.send_once(&ToCollector::Reaped(ended));
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum ToLauncher {
 /// A message of the launcher to the collector.
 ///
 /// A collector that was started again gets every `Ring`, then `Handover`, then `CommandStarted` and
-/// `Exited` of CMD as far as they happened; later messages follow in order.
+/// `Reaped` of CMD as far as they happened; later messages follow in order.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ToCollector {
     /// A ring that an earlier collector gave to be kept; its memfd comes along.
@@ -59,7 +59,7 @@ pub enum ToCollector {
         errno: i32,
     },
     /// A child of the launcher was reaped: CMD, or as PID 1 any orphan.
-    Exited(Exited),
+    Reaped(Reaped),
     /// Drain, write and end now.
     Finish,
     /// As `Finish`, once no ring is live (`--follow`).
@@ -68,7 +68,7 @@ pub enum ToCollector {
 
 /// The end of a child of the launcher, as wait4(2) reported it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Exited {
+pub struct Reaped {
     /// The process.
     pub pid: i32,
     /// The wait status: take it apart with `WIFEXITED` and kin.
@@ -120,15 +120,15 @@ impl Message for ToCollector {
             Self::Handover => vec![2],
             Self::CommandStarted { pid, path } => ring(3, from_i32(*pid), path),
             Self::CommandFailed { errno } => numbers(4, &[from_i32(*errno)]),
-            Self::Exited(exited) => numbers(
+            Self::Reaped(reaped) => numbers(
                 5,
                 &[
-                    from_i32(exited.pid),
-                    from_i32(exited.wait_status),
-                    exited.user_us,
-                    exited.system_us,
-                    exited.max_rss_kib,
-                    u64::from(exited.is_command),
+                    from_i32(reaped.pid),
+                    from_i32(reaped.wait_status),
+                    reaped.user_us,
+                    reaped.system_us,
+                    reaped.max_rss_kib,
+                    u64::from(reaped.is_command),
                 ],
             ),
             Self::Finish => vec![6],
@@ -143,7 +143,7 @@ impl Message for ToCollector {
             2 => Self::Handover,
             3 => Self::CommandStarted { pid: fields.i32()?, path: fields.rest().to_vec() },
             4 => Self::CommandFailed { errno: fields.i32()? },
-            5 => Self::Exited(Exited {
+            5 => Self::Reaped(Reaped {
                 pid: fields.i32()?,
                 wait_status: fields.i32()?,
                 user_us: fields.u64()?,
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_message_survives_the_way() {
-        let exited = Exited {
+        let reaped = Reaped {
             pid: 7,
             wait_status: -1,
             user_us: 1,
@@ -219,7 +219,7 @@ mod tests {
             ToCollector::Handover,
             ToCollector::CommandStarted { pid: 4121, path: b"/bin/true".to_vec() },
             ToCollector::CommandFailed { errno: 2 },
-            ToCollector::Exited(exited),
+            ToCollector::Reaped(reaped),
             ToCollector::Finish,
             ToCollector::FinishWhenIdle,
         ];

@@ -13,7 +13,7 @@ use crate::door::news::{Attached, News};
 use crate::enrich::process::Process;
 use crate::event::Who;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
-use crate::launch::protocol::Exited;
+use crate::launch::protocol::Reaped;
 use crate::procfs;
 
 impl Pipeline {
@@ -91,7 +91,7 @@ impl Pipeline {
     }
 
     /// The launcher reaped a process.
-    fn reaped(&mut self, exited: &Exited) {
+    fn reaped(&mut self, exited: &Reaped) {
         let pid = Pid(exited.pid.cast_unsigned());
         if let Some(command) = self.session.unseen_command.as_mut().filter(|command| command.pid == pid) {
             command.end = Some(*exited);

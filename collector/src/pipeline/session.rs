@@ -1,7 +1,7 @@
 //! The state of the session: whether and how it ends, and CMD as long as it has not been seen.
 
 use crate::ids::Pid;
-use crate::launch::protocol::Exited;
+use crate::launch::protocol::Reaped;
 
 /// Whether the session ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct UnseenCommand {
     /// The program.
     pub path: Vec<u8>,
     /// Its end, by the launcher.
-    pub end: Option<Exited>,
+    pub end: Option<Reaped>,
 }
 
 /// See the module.

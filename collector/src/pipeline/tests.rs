@@ -19,7 +19,7 @@ use crate::arrival::HOLD_NS;
 use crate::container::{Claim, Container};
 use crate::door::news::{Attached, Flush, News, Turn};
 use crate::ids::{MonoNs, Pid};
-use crate::launch::protocol::Exited;
+use crate::launch::protocol::Reaped;
 use crate::rings::ring::STUCK_NS;
 
 const CLOEXEC: u32 = 0o2_000_000;
@@ -820,7 +820,7 @@ fn command_that_never_says_hello_is_blind_and_ends() {
             harness.attach_visible(&sensor, 1);
         }
         let wait_status = 3 << 8;
-        harness.pipeline.hear(News::Exited(Exited {
+        harness.pipeline.hear(News::Exited(Reaped {
             pid: 10,
             wait_status,
             user_us: 2,
