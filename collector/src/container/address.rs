@@ -32,7 +32,7 @@ pub struct Address {
 }
 
 impl Authority {
-    /// What the environment says, or the default.
+    /// The endpoint in the environment, or the default.
     pub fn from_environment() -> Result<Self, Failure> {
         match std::env::var_os(VARIABLE) {
             Some(value) if !value.is_empty() => Self::parse(&value),

@@ -14,7 +14,7 @@ use crate::procfs;
 
 type Header = FileHeader64<Endianness>;
 
-/// A process that the sensor can enter, as far as can be told from outside.
+/// A process that the sensor can be put into, as far as /proc shows.
 pub struct Target {
     pid: u32,
     program: String,

@@ -194,7 +194,7 @@ pub fn next_change() -> Option<Change> {
     if libc::WIFSTOPPED(status) {
         return Some(Change::Stopped { pid, signal: libc::WSTOPSIG(status) });
     }
-    // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
+    // SAFETY: made of integers only, so zeroes and all that the kernel may write are valid.
     let usage = unsafe { usage.assume_init() };
     Some(Change::Ended(Reaped {
         pid,
@@ -217,7 +217,7 @@ pub fn went_on(pid: i32) -> bool {
     let flags = libc::WCONTINUED | libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `description` is writable; an id that is no child is an error, not undefined.
     let result = unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), description.as_mut_ptr(), flags) };
-    // SAFETY: made of integers only; zeroed is valid, and so is what the kernel wrote.
+    // SAFETY: made of integers only, so zeroes and all that the kernel may write are valid.
     let description = unsafe { description.assume_init() };
     // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero that stands there.
     result == 0 && unsafe { description.si_pid() } != 0
