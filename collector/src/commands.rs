@@ -16,7 +16,8 @@ use crate::session::{self, Session};
 use crate::socket::{self, Files, Name};
 use crate::stop::StopSignals;
 use crate::{
-    cli, doctor, environment, hook_list, inherited, install, join, lambda, patch, runc, sensor_path, webhook,
+    attach, cli, doctor, environment, hook_list, inherited, install, lambda, patch, runc, sensor_path,
+    webhook,
 };
 
 /// How long the hidden collector waits for a launcher that hands rings over.
@@ -33,7 +34,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         }),
         Command::Collect(arguments) => collect(&arguments).map(|()| 0),
         Command::Exec(arguments) => exec(&arguments),
-        Command::Attach(arguments) => join::attach(arguments.pid).map(|()| 0),
+        Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod arrival;
+mod attach;
 mod census;
 mod cli;
 mod clock;
@@ -22,7 +23,6 @@ mod hook_list;
 mod ids;
 mod inherited;
 mod install;
-mod join;
 mod json;
 mod kernel;
 mod lambda;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Findings};
+use crate::attach::target::Target;
 use crate::failure::Failure;
-use crate::join::target::Target;
 use crate::procfs;
 use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
 use crate::sensor_path;
