@@ -92,6 +92,7 @@ impl Numbering {
 const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;
 
 /// A message of an origin that is no ring, sent through a channel; the sender rings the pipeline's doorbell.
+#[cfg_attr(not(test), expect(dead_code, reason = "only the tests have an origin that is no ring yet"))]
 #[derive(Debug)]
 pub enum Sent {
     /// A record.

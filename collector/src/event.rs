@@ -54,7 +54,13 @@ impl Program {
         let mut parent = None;
         for Self { pid, exe, argv, .. } in line.into_iter().rev().map(|program| &**program) {
             let depth = parent.as_ref().map_or(0, |parent: &Arc<Self>| parent.depth + 1);
-            parent = Some(Arc::new(Self { pid: *pid, exe: Arc::clone(exe), argv: Arc::clone(argv), parent, depth }));
+            parent = Some(Arc::new(Self {
+                pid: *pid,
+                exe: Arc::clone(exe),
+                argv: Arc::clone(argv),
+                parent,
+                depth,
+            }));
         }
         parent.unwrap_or_default()
     }

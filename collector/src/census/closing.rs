@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use wire::ring::layout::Loss;
 
 use super::blind;
-use super::image::{Asked, Image};
+use super::image::{Asked, ProcessImage};
 use super::life::Ledger;
 use super::register::Census;
 use crate::ids::{ImageId, MonoNs, RingIndex};
@@ -74,7 +74,7 @@ impl Census {
     // ---- books ----
 
     /// The sensor's counts of an image's losses.
-    fn losses(&self, image: &Image, rings: &Rings) -> Option<[u64; Loss::ALL.len()]> {
+    fn losses(&self, image: &ProcessImage, rings: &Rings) -> Option<[u64; Loss::ALL.len()]> {
         if let Some(books) = &image.books {
             return Some(books.lost);
         }
@@ -99,7 +99,9 @@ impl Census {
     /// Frees the slots of fork children that have ended and whose records have all been read.
     pub fn free_slots(&mut self, rings: &mut Rings) {
         for id in self.ended.clone() {
-            let Some(Image { ring: Some(ring), slot: Some(slot @ 1..), .. }) = self.get(id) else { continue };
+            let Some(ProcessImage { ring: Some(ring), slot: Some(slot @ 1..), .. }) = self.get(id) else {
+                continue;
+            };
             let (ring, slot) = (*ring, *slot);
             if self.is_read(id, rings) {
                 let books = self.books(id, rings);
@@ -196,7 +198,8 @@ impl Census {
 
     /// Live images whose pidfd says that their process is dead.
     pub fn unnoticed_deaths(&self) -> Vec<ImageId> {
-        let is_dead = |image: &&Image| image.end.is_none() && image.pidfd.as_ref().is_some_and(is_dead);
+        let is_dead =
+            |image: &&ProcessImage| image.end.is_none() && image.pidfd.as_ref().is_some_and(is_dead);
         self.iter().filter(is_dead).map(|image| image.id).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::events::ProcessStart;
 use wire::fields::Args;
 
-use super::image::Image;
+use super::image::ProcessImage;
 use super::register::Census;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
@@ -33,7 +33,7 @@ impl Census {
     /// The picture that a program inherits which was spawned: its parent's descriptors, but for those that close at exec.
     pub fn spawned_from(&mut self, image: ImageId, start: &ProcessStart<'_>) -> Option<Process> {
         let ppid = self.ppid_of(image, start)?;
-        let Image { key, own_pid, .. } = self.get(image)?;
+        let ProcessImage { key, own_pid, .. } = self.get(image)?;
         let (parent_key, own_pid) = (ProcessKey { pid: ppid, ..*key }, *own_pid);
         let parent = self.live(parent_key)?;
         let parent = self.get_mut(parent)?;
@@ -171,7 +171,7 @@ impl Census {
     /// The image that a fork child was forked from, if it is still known.
     fn parent_of(&self, id: ImageId, rings: &Rings) -> Option<ImageId> {
         let image = self.get(id)?;
-        let is_parent = |other: &Image| other.own_pid == image.own_ppid && other.id != id;
+        let is_parent = |other: &ProcessImage| other.own_pid == image.own_ppid && other.id != id;
         let in_ring = image.ring.and_then(|ring| rings.get(ring)).and_then(|ring| {
             let mut writers = ring.writers.iter().flatten().copied();
             writers.find(|other| self.get(*other).is_some_and(is_parent))
@@ -191,7 +191,7 @@ impl Census {
     ) -> Option<Arc<Container>> {
         let certain = claim.filter(|claim| claim.is_certain);
         let of = |process: &Process| process.who.container.clone();
-        let of_image = |image: &Image| image.process.as_ref().and_then(of);
+        let of_image = |image: &ProcessImage| image.process.as_ref().and_then(of);
         certain
             .map(|claim| Arc::clone(&claim.container))
             .or_else(|| same_process.and_then(of))

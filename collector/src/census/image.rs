@@ -69,7 +69,7 @@ impl Asked {
 
 /// A program image, or a fork child of one.
 #[derive(Debug)]
-pub struct Image {
+pub struct ProcessImage {
     /// Never given to another image.
     pub id: ImageId,
     /// Its ring; `None` where only another origin sees it.
@@ -152,7 +152,7 @@ pub struct Means {
     count: MeanCost,
 }
 
-impl Image {
+impl ProcessImage {
     /// An image of which nothing has been read.
     pub fn new(
         id: ImageId,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use wire::record::Head;
 use wire::ring::layout::Slot;
 
-use super::image::{EndKind, Image};
+use super::image::{EndKind, ProcessImage};
 use super::life::LifeId;
 use super::register::{Census, Change};
 use crate::arrival::Origin;
@@ -88,7 +88,7 @@ impl Census {
         let (ring, slot) = (place.map(|(ring, _)| ring), place.and_then(|(_, slot)| slot));
         let entry = self.images.vacant_entry();
         let id = ImageId::new(self.made, entry.key());
-        let mut image = Image::new(id, identity, ring, slot, self.lives.enter(life), is_inherited);
+        let mut image = ProcessImage::new(id, identity, ring, slot, self.lives.enter(life), is_inherited);
         let key = image.key;
         let is_dead = image.pidfd.is_none() && key.is_visible();
         let mut is_numbered = false;
@@ -166,7 +166,7 @@ impl Census {
         }
         let own_ppid = Pid(words.ppid.load(Ordering::Relaxed));
         // A child that its parent told of, but that had written nothing. It may be dead by now.
-        let is_silent = |image: &&Image| {
+        let is_silent = |image: &&ProcessImage| {
             image.ring == Some(ring)
                 && image.slot.is_none()
                 && image.own_pid == own_pid
@@ -182,8 +182,9 @@ impl Census {
         }
         let identity = self.identify_child(ring, own_pid, own_ppid, rings);
         let key = identity.key;
-        let is_next =
-            |image: &Image| image.ring != Some(ring) && (image.end.is_none() || image.ppid == Some(own_ppid));
+        let is_next = |image: &ProcessImage| {
+            image.ring != Some(ring) && (image.end.is_none() || image.ppid == Some(own_ppid))
+        };
         let next = self.live(key).filter(|next| self.get(*next).is_some_and(is_next));
         let life = next.and_then(|next| Some(self.get(next)?.life));
         let is_buried = key.is_visible() && identity.pidfd.is_none() && self.recent.contains(&key);

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::families::Families;
-use super::image::{End, EndKind, Image, Means};
+use super::image::{End, EndKind, Means, ProcessImage};
 use super::life::Lives;
 use super::programs::Programs;
 use super::recent::Recent;
@@ -33,7 +33,7 @@ pub enum Change {
 /// See [`crate::census`].
 #[derive(Default)]
 pub struct Census {
-    pub(super) images: Slab<Image>,
+    pub(super) images: Slab<ProcessImage>,
     pub(super) made: u64,
     /// The live image of a process.
     pub(super) by_key: FxHashMap<ProcessKey, ImageId>,
@@ -52,13 +52,13 @@ pub struct Census {
 impl Census {
     /// The image; `None` once it is forgotten.
     #[inline]
-    pub fn get(&self, image: ImageId) -> Option<&Image> {
+    pub fn get(&self, image: ImageId) -> Option<&ProcessImage> {
         self.images.get(image.place()).filter(|found| found.id == image)
     }
 
     /// The image, to change it.
     #[inline]
-    pub fn get_mut(&mut self, image: ImageId) -> Option<&mut Image> {
+    pub fn get_mut(&mut self, image: ImageId) -> Option<&mut ProcessImage> {
         self.images.get_mut(image.place()).filter(|found| found.id == image)
     }
 
@@ -68,7 +68,7 @@ impl Census {
     }
 
     /// Every image.
-    pub fn iter(&self) -> impl Iterator<Item = &Image> {
+    pub fn iter(&self) -> impl Iterator<Item = &ProcessImage> {
         self.images.iter().map(|(_, image)| image)
     }
 

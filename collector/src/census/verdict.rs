@@ -1,6 +1,6 @@
 //! How a process ended: the kernel's word, the launcher's, its parent's wait and its own announcement, weighed.
 
-use super::image::{End, EndKind, Image};
+use super::image::{End, EndKind, ProcessImage};
 use super::register::Census;
 use super::reports::WaitReport;
 use crate::event::Who;
@@ -70,7 +70,7 @@ impl Census {
         }
     }
 
-    fn conclude_exec(&self, image: &Image, evidence: &Evidence) -> Verdict {
+    fn conclude_exec(&self, image: &ProcessImage, evidence: &Evidence) -> Verdict {
         // The next image takes over the books; until it has begun, this one is what it inherits from.
         let is_succeeded = image.after.is_some_and(|after| self.get(after).is_some());
         let has_successor = self
@@ -83,7 +83,7 @@ impl Census {
         Verdict::Replaced
     }
 
-    fn conclude_death(&self, image: &Image, end: &End, evidence: &Evidence, rings: &Rings) -> Verdict {
+    fn conclude_death(&self, image: &ProcessImage, end: &End, evidence: &Evidence, rings: &Rings) -> Verdict {
         let Evidence { now, certain, is_ending, is_all_told } = *evidence;
         if let Some(before) = self.before(image.id)
             && !is_ending
@@ -126,7 +126,7 @@ impl Census {
     }
 
     /// Whether the parent of an image is seen, and may still tell of it.
-    fn has_parent(&self, image: &Image) -> bool {
+    fn has_parent(&self, image: &ProcessImage) -> bool {
         image.ppid.is_some_and(|pid| self.live(ProcessKey { pid, ..image.key }).is_some())
     }
 }
@@ -165,7 +165,7 @@ fn wait_status(
 
 /// Whether the collector may know the wait status of a process: the kernel also shows 0 to a reader that may not look
 /// into it (PTRACE_MODE_READ, proc_pid_stat(5)).
-fn may_know_status(image: &Image) -> bool {
+fn may_know_status(image: &ProcessImage) -> bool {
     let euid = rustix::process::geteuid();
     let is_ours = |who: &Who| who.uid == Some(euid.as_raw()) && who.euid == Some(euid.as_raw());
     euid.is_root() || image.process.as_ref().is_some_and(|process| is_ours(&process.who))

@@ -60,7 +60,7 @@ impl WaitingRoom {
     }
 
     /// Takes out the rings that need not wait any longer, in the order of their hellos.
-    pub fn due(&mut self, containers: &Containers) -> Vec<Box<Attached>> {
+    pub fn due(&mut self, containers: &Containers) -> impl Iterator<Item = Box<Attached>> + use<> {
         let mut due: Vec<Key> = Vec::new();
         for Waiting { key, attached } in &self.0 {
             // A ring that fills up would lose events, which is worse than a late name.
@@ -69,11 +69,9 @@ impl WaitingRoom {
                 due.push(key.clone());
             }
         }
-        if due.is_empty() {
-            return Vec::new();
-        }
-        let (due, kept) = self.0.drain(..).partition(|waiting| due.contains(&waiting.key));
+        let (due, kept): (Vec<Waiting>, Vec<Waiting>) =
+            std::mem::take(&mut self.0).into_iter().partition(|waiting| due.contains(&waiting.key));
         self.0 = kept;
-        due.into_iter().map(|waiting: Waiting| waiting.attached).collect()
+        due.into_iter().map(|waiting| waiting.attached)
     }
 }

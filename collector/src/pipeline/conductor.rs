@@ -8,9 +8,9 @@ use wire::events::{Decoded, Kind, ProcessFork, ProcessStart};
 use wire::record::{Flags, Head};
 use wire::ring::{MAX_RECORD, Unfinished, bell};
 
+use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
-use super::requests::Requests;
 use super::session::Session;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::image::Asked;
@@ -54,7 +54,7 @@ pub struct Pipeline {
     pub(super) order: Order,
     pub(super) enricher: Enricher,
     pub(super) outbox: Outbox,
-    pub(super) requests: Requests,
+    pub(super) flushes: Flushes,
     pub(super) wires: Wires,
     pub(super) session: Session,
     /// A record as it stands in its ring, and a payload that waited in the order.
@@ -83,7 +83,7 @@ impl Pipeline {
             order: Order::default(),
             enricher: Enricher::default(),
             outbox: Outbox::new(stages, outlets),
-            requests: Requests::new(requests_from),
+            flushes: Flushes::new(requests_from),
             wires,
             session: Session::default(),
             record: vec![0; MAX_RECORD],
@@ -134,7 +134,7 @@ impl Pipeline {
     }
 
     fn load(&self, round: &Round) -> Load {
-        let is_waited_for = self.requests.is_waited_for();
+        let is_waited_for = self.flushes.is_waited_for();
         // Records that are held back for the next request wait for news.
         let is_waiting = !self.order.waiting().is_empty() && !self.order.frontier.has_border();
         // An end that still waits after a while is looked at now and then.
@@ -406,7 +406,7 @@ impl Pipeline {
                 self.census.child_ended(image, child, report, &mut self.rings);
             }
             Effect::Connecting => {
-                if self.requests.is_source(|| self.enricher.last_remote()) {
+                if self.flushes.is_source(|| self.enricher.last_remote()) {
                     self.first_asked(at);
                 }
             }

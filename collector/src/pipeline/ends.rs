@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
 use crate::census::blind;
-use crate::census::image::EndKind;
+use crate::census::image::{EndKind, ProcessImage};
 use crate::census::life::Ledger;
 use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
@@ -17,6 +17,7 @@ use crate::enrich::process::Process;
 use crate::event::{Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::loss::LossReason;
+use crate::rings::books::Books;
 
 /// At the end of the session, programs that live on and write without end are read for at most this long.
 const LAST_READ_NS: u64 = 2_000_000_000;
@@ -65,7 +66,7 @@ impl Pipeline {
         let memory = ring.memory();
         for (slot, image) in ring.slots().collect::<Vec<_>>() {
             self.deliver_all(image);
-            let books = crate::rings::books::Books::of(memory, slot);
+            let books = Books::of(memory, slot);
             let lost = self.census.unreadable(image, &books);
             self.lose(image, now, lost, LossReason::CorruptRing);
         }
@@ -211,9 +212,7 @@ impl Pipeline {
     /// as lost with it.
     pub(super) fn note_written(&mut self) {
         for (image, delivered) in self.outbox.written() {
-            if let Some(crate::census::image::Image { ring: Some(ring), slot: Some(slot), .. }) =
-                self.census.get(image)
-            {
+            if let Some(ProcessImage { ring: Some(ring), slot: Some(slot), .. }) = self.census.get(image) {
                 self.rings.note_delivered(*ring, *slot, delivered);
             }
         }

@@ -14,7 +14,8 @@
 //! | `session` | whether and how the session ends |
 //! | `news` | news of the doorman and the launcher |
 //! | `ends` | losses, blind programs, and the ends of images |
-//! | `requests` | flushes, and the border between requests (AWS Lambda) |
+//! | `flushes` | the flushes that wait |
+//! | `requests` | answers to flushes, and the border between requests (AWS Lambda) |
 //! | `outbox` | batches to the stages and outputs |
 //! | `naps` | how long to rest |
 //! | `control` | the handle for other threads |
@@ -22,6 +23,7 @@
 mod conductor;
 pub mod control;
 mod ends;
+mod flushes;
 #[cfg(test)]
 mod model;
 mod naps;

@@ -52,7 +52,7 @@ impl Pipeline {
             }
             News::Exited(exited) => self.reaped(&exited),
             News::Turn(turn, heard) => self.turn(turn, heard),
-            News::Flush(flush) => self.requests.add_flush(flush),
+            News::Flush(flush) => self.flushes.add(flush),
             News::FinishWhenIdle => self.session.wish = Wish::EndWhenIdle,
             News::Finish => self.session.wish = Wish::End,
         }

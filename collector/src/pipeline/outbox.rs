@@ -61,6 +61,7 @@ impl Outbox {
     }
 
     /// The outputs.
+    #[cfg(test)]
     pub fn outlets(&self) -> &Outlets {
         &self.outlets
     }

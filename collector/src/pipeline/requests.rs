@@ -1,43 +1,11 @@
 //! Requests: flushes on demand, and the border behind which events belong to the next request (AWS Lambda).
 
-use std::net::SocketAddr;
-
 use super::conductor::Pipeline;
 use crate::door::news::{Flush, Turn};
 use crate::ids::MonoNs;
 
 /// Records that are held back for the next request, at most.
 const MOST_HELD: usize = 1 << 16;
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct Requests {
-    flushes: Vec<Flush>,
-    /// A connection to there sets the first border: the program that serves requests has started, and asks for the first.
-    source: Option<SocketAddr>,
-}
-
-impl Requests {
-    /// No flush yet; a program that connects to `source` asks for requests.
-    pub fn new(source: Option<SocketAddr>) -> Self {
-        Self { flushes: Vec::new(), source }
-    }
-
-    /// Notes a flush that is asked for.
-    pub fn add_flush(&mut self, flush: Flush) {
-        self.flushes.push(flush);
-    }
-
-    /// Whether a requester waits for events to be delivered.
-    pub fn is_waited_for(&self) -> bool {
-        !self.flushes.is_empty()
-    }
-
-    /// Whether a connection to `remote` is the first request for requests.
-    pub fn is_source(&self, remote: impl FnOnce() -> Option<SocketAddr>) -> bool {
-        self.source.is_some() && remote() == self.source
-    }
-}
 
 impl Pipeline {
     /// Another request is served: events that were held back belong to it.
@@ -54,7 +22,7 @@ impl Pipeline {
 
     /// A program began, at `at`, to ask for requests: later events belong to the first, which may be known already.
     pub(super) fn first_asked(&mut self, at: MonoNs) {
-        self.requests.source = None;
+        self.flushes.forget_source();
         match self.enricher.requests.is_empty() {
             true => self.order.frontier.hold_from(at),
             false => self.enricher.requests.first_from(at.plus(1)),
@@ -71,9 +39,9 @@ impl Pipeline {
         if self.holds_too_much() {
             self.turn(Turn::ToNone, now);
         }
-        for mut flush in std::mem::take(&mut self.requests.flushes) {
+        for mut flush in self.flushes.take() {
             if !self.is_delivered(&mut flush, now) && now < flush.deadline {
-                self.requests.flushes.push(flush);
+                self.flushes.add(flush);
                 continue;
             }
             self.audit(now);
@@ -102,6 +70,6 @@ impl Pipeline {
     /// How many flushes wait.
     #[cfg(test)]
     pub fn waiting_flushes(&self) -> usize {
-        self.requests.flushes.len()
+        self.flushes.len()
     }
 }

@@ -922,7 +922,7 @@ fn flush_waits_for_what_happened_before_and_for_the_ends_of_processes_but_not_fo
 #[test]
 fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
     let (mut harness, sensor) = started(10);
-    harness.pipeline.requests = super::requests::Requests::new(Some("127.0.0.1:9001".parse().unwrap()));
+    harness.pipeline.flushes = super::flushes::Flushes::new(Some("127.0.0.1:9001".parse().unwrap()));
     // sockaddr_in, and the same inside sockaddr_in6 (ip(7), ipv6(7)).
     let v4 = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut v6 = vec![10, 0, 0x23, 0x29, 0, 0, 0, 0];
@@ -974,7 +974,7 @@ fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
 #[test]
 fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_that_was_read() {
     let (mut harness, sensor) = started(10);
-    harness.pipeline.requests = super::requests::Requests::new(Some("127.0.0.1:9001".parse().unwrap()));
+    harness.pipeline.flushes = super::flushes::Flushes::new(Some("127.0.0.1:9001".parse().unwrap()));
     let api = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     sensor.open(0, "init", 3, 0);
     sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api) });

@@ -257,7 +257,16 @@ impl Outlet {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        Ok(Self { name, batch_tx, queue, most_bytes, dropped: 0, owed: Owed::default(), last: UtcNs::default(), thread })
+        Ok(Self {
+            name,
+            batch_tx,
+            queue,
+            most_bytes,
+            dropped: 0,
+            owed: Owed::default(),
+            last: UtcNs::default(),
+            thread,
+        })
     }
 
     fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, backlog: Backlog) {

@@ -11,7 +11,8 @@ use wire::record::Via;
 
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS, has, knows, tag, value,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS, has, knows,
+    tag, value,
 };
 use crate::container::Container;
 use crate::event::{Batch, Event, Program, Shape, Value, Who};

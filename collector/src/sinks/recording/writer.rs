@@ -9,8 +9,8 @@ use wire::names::FlagTable;
 use wire::schema::EVENTS;
 
 use super::{
-    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAMS, TABLES, has, knows, tag,
-    value,
+    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAMS, TABLES, has,
+    knows, tag, value,
 };
 use crate::container::Container;
 use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
@@ -62,7 +62,8 @@ impl Programs {
         let mut fresh: Vec<&Arc<Program>> = Vec::new();
         for who in &batch.whos {
             let line = std::iter::once(&who.program).chain(who.program.ancestors());
-            let unlisted: Vec<_> = line.take_while(|program| !self.0.contains_key(&Self::place(program))).collect();
+            let unlisted: Vec<_> =
+                line.take_while(|program| !self.0.contains_key(&Self::place(program))).collect();
             for program in unlisted.into_iter().rev() {
                 self.0.insert(Self::place(program), (Arc::clone(program), self.0.len() as u64));
                 fresh.push(program);
@@ -247,12 +248,7 @@ fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, 
     }
 }
 
-fn write_who(
-    who: &Who,
-    programs: &Programs,
-    containers: &FxHashMap<Arc<Container>, u64>,
-    out: &mut Vec<u8>,
-) {
+fn write_who(who: &Who, programs: &Programs, containers: &FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
     let container = who.container.as_ref().and_then(|container| containers.get(container));
     let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
     out.push(

@@ -384,7 +384,8 @@ impl Summary {
             Kind::ProcessStart => {
                 let [argv, path, coverage] = self.at.start;
                 let who = batch.who(event);
-                let exe = if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
+                let exe =
+                    if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
                 self.tree.started(node, exe, fields.list(argv));
                 if !matches!(fields.word(coverage), "" | "hooked") {
                     self.tree.blind(node, fields.word(coverage));
