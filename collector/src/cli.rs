@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and what `--help` teaches about it.
 //!
-//! Parsing ends here in clap's own types; `main` turns the strings of `-o` into outputs, because their
-//! default depends on the command.
+//! Parsing ends here in clap's own types; `commands` makes settings of them, because a default depends on the
+//! command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ use crate::failure::Failure;
 use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
+use crate::settings::keys;
+use crate::sinks::formats;
 use crate::webhook::Webhook;
 
 const STYLES: Styles = Styles::styled()
@@ -22,7 +24,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const AFTER_HELP: &str = "\
+const BEFORE_ENVIRONMENT: &str = "\
 Examples:
   glassbox run -- curl https://example.com        what did it do? a summary at the end
   glassbox run -o human -- make                   every event as it happens
@@ -32,16 +34,9 @@ Examples:
   LD_PRELOAD=/path/to/libglassbox.so ./server
 
 Environment:
-  GLASSBOX_SOCKET  where 'collect' listens and programs attach: a path, or @name
-                   for an abstract socket [default: @glassbox]
-  GLASSBOX_ECS_METADATA
-                   for a collector: the address to ask what the containers of an ECS
-                   task are called [default: 169.254.170.2]
-  GLASSBOX_LIB     the sensor, if it is neither beside glassbox nor in ../lib/glassbox
-  GLASSBOX_INLINE  in a program's environment: what 'run --inline' sets there
-  GLASSBOX=off     in a program's environment: the sensor does nothing there
-  NO_COLOR         no colours, also on a terminal
+";
 
+const AFTER_ENVIRONMENT: &str = "
 Exit status:
   of 'run' and 'exec' it is CMD's: 128+N if signal N killed it, 127 if it does not
   exist, 126 if it cannot be executed. Failures of glassbox itself: 64 wrong usage,
@@ -61,22 +56,15 @@ Examples:
   docker: \"runtimes\": {\"glassbox\": {\"path\": \"/usr/bin/glassbox-runc\"}} in daemon.json, then
           docker run --runtime glassbox IMAGE";
 
-const OUTPUT_HELP: &str = "\
-Write FORMAT to DEST; may be given again for more outputs
-
-FORMAT is one of
-  summary    a process tree, files written, network peers, losses and cost, at the end
-  human      one line an event, coloured on a terminal
-  jsonl      one JSON object a line
-  recording  binary, for 'glassbox replay'
-DEST is a path, '-' for stdout, or 'stderr'.";
+fn after_help() -> String {
+    [BEFORE_ENVIRONMENT, &keys::environment_help(), AFTER_ENVIRONMENT].concat()
+}
 
 /// Shows what happens inside a container: processes, files, network, from inside the process
 #[derive(Debug, Parser)]
-#[command(name = "glassbox", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "glassbox", version, styles = STYLES, after_help = after_help(), max_term_width = 100)]
 #[command(disable_help_subcommand = true, subcommand_required = true, args_override_self = false)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -101,8 +89,8 @@ pub enum Command {
     Exec(Exec),
     /// Put the sensor into a process that runs already
     ///
-    /// The process must be this user's and dynamically linked; it is held up for less than a millisecond, and reports to
-    /// the collector at GLASSBOX_SOCKET from then on, as do the programs that it starts.
+    /// The process must be this user's and dynamically linked; it is held up for less than a millisecond, and
+    /// reports to the collector at GLASSBOX_SOCKET from then on, as do the programs that it starts.
     Attach(Attach),
     /// Send a recording to the outputs
     Replay(Replay),
@@ -110,10 +98,11 @@ pub enum Command {
     Health,
     /// Stand before the OCI runtime: put the sensor into the container, then become runc
     ///
-    /// Takes runc's own command line (also under the name glassbox-runc). On `create` and `run` the bundle's config.json gets the
-    /// sensor and the folder of the collector's socket as read-only mounts, LD_PRELOAD and GLASSBOX_SOCKET; on `exec` the new
-    /// process gets the same. Then the real runtime takes over, with the same arguments. If the container cannot be prepared, the
-    /// reason goes to the runtime's log, and the container starts without the sensor.
+    /// Takes runc's own command line (also under the name glassbox-runc). On `create` and `run` the bundle's
+    /// config.json gets the sensor and the folder of the collector's socket as read-only mounts, LD_PRELOAD
+    /// and GLASSBOX_SOCKET; on `exec` the new process gets the same. Then the real runtime takes over, with
+    /// the same arguments. If the container cannot be prepared, the reason goes to the runtime's log, and the
+    /// container starts without the sensor.
     Runc(Runc),
     /// Put the sensor into a deployment file
     ///
@@ -123,11 +112,13 @@ pub enum Command {
     ///
     /// The same as 'glassbox patch k8s' does to files. Ends cleanly on SIGTERM or ^C.
     Webhook(Webhook),
-    /// Copy the sensor into a folder, where every user can read it: what an init container does with the image
+    /// Copy the sensor into a folder, where every user can read it: what an init container does with the
+    /// image
     Install(Install),
     /// Say what the sensor will and will not see, program by program, why, and what to do about it
     ///
-    /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the programs in PATH.
+    /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the
+    /// programs in PATH.
     Doctor(Doctor),
     /// Write the AWS Lambda layer: the sensor, and the collector as an extension
     LambdaLayer(lambda::layer::Options),
@@ -141,13 +132,11 @@ pub enum Command {
     LambdaExtension,
 }
 
-/// What `run`, `collect` and `replay` share.
+/// The options that `run`, `collect` and `replay` share.
 #[derive(Args, Debug)]
 pub struct Outputs {
-    #[arg(short, long = "output", value_name = "FORMAT[:DEST]", long_help = OUTPUT_HELP)]
-    #[arg(
-        help = "Write FORMAT (summary, human, jsonl, recording) to DEST (a path, '-', 'stderr'); repeatable"
-    )]
+    #[arg(short, long = "output", value_name = "FORMAT[:DEST]")]
+    #[arg(help = formats::short_help(), long_help = formats::long_help())]
     pub output: Vec<OsString>,
 }
 
@@ -163,7 +152,8 @@ pub struct Run {
     /// Wait for the descendants that outlive CMD, until none with the sensor in it runs; ^C ends the waiting
     #[arg(long)]
     pub follow: bool,
-    /// Load ENGINE beside the sensor, so that calls that libc makes inside itself are seen too (docs/inline.md)
+    /// Load ENGINE beside the sensor, so that calls that libc makes inside itself are seen too
+    /// (docs/inline.md)
     #[arg(long, value_name = "ENGINE")]
     pub inline: Option<PathBuf>,
     /// The program to run, and its arguments
@@ -204,8 +194,8 @@ pub struct Doctor {
     /// Look at a process that runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["root", "command"])]
     pub pid: Option<u32>,
-    /// Look at every program in a folder and below; loaders and interpreters are looked for there too if it is a root file
-    /// system
+    /// Look at every program in a folder and below; loaders and interpreters are looked for there too if it
+    /// is a root file system
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub root: Option<PathBuf>,
     /// One JSON object a line for each program, instead of the table
@@ -229,8 +219,8 @@ pub struct Runc {
     /// Prepare only containers with the annotation glassbox/sensor=on
     #[arg(long)]
     pub opt_in: bool,
-    /// Name the sensor in the container's /etc/ld.so.preload too, which glibc also reads for set-uid programs and in an
-    /// emptied environment
+    /// Name the sensor in the container's /etc/ld.so.preload too, which glibc also reads for set-uid programs
+    /// and in an emptied environment
     #[arg(long)]
     pub preload_file: bool,
     /// The real runtime [default: the first of runc and crun in PATH]
@@ -295,7 +285,7 @@ impl Cli {
     }
 }
 
-/// What clap says in a paragraph, as one line that ends in what to do.
+/// Clap's paragraph as one line, which ends in advice.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         || error.kind() == ErrorKind::MissingSubcommand
@@ -303,7 +293,7 @@ fn one_line(error: &clap::Error) -> String {
         return "no command given; try 'glassbox run -- CMD', or see 'glassbox --help'".to_owned();
     }
     let rendered = error.to_string();
-    // The first paragraph is what is wrong, a "tip:" what was probably meant; usage follows.
+    // The first paragraph says what is wrong, and a "tip:" what was probably meant; usage follows.
     let mut what = String::new();
     let mut tip = None;
     let mut is_first_paragraph = true;
@@ -383,10 +373,35 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_format() {
-        for (_, name, meaning) in crate::outputs::FORMATS {
-            assert!(OUTPUT_HELP.contains(name), "{name}");
-            assert!(OUTPUT_HELP.contains(meaning), "{meaning}");
+    fn help_has_every_format_and_every_variable() {
+        let mut command = Cli::command();
+        let run = command.find_subcommand_mut("run").unwrap().render_long_help().to_string();
+        let all = command.render_long_help().to_string();
+
+        for format in formats::FORMATS {
+            assert!(run.contains(format.help), "{}", format.name);
         }
+        for key in keys::KEYS.iter().filter(|key| key.reader == keys::Reader::Every) {
+            assert!(all.contains(key.variable), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_flag_of_the_settings_is_an_option_of_a_command() {
+        let command = Cli::command();
+
+        for flag in keys::KEYS.iter().map(|key| key.flag).filter(|flag| !flag.is_empty()) {
+            let has =
+                |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+            assert!(command.get_subcommands().any(has), "--{flag}");
+        }
+    }
+
+    #[test]
+    fn help_says_where_each_command_writes_without_an_output() {
+        use crate::settings::{COLLECT_OUTPUT, RUN_OUTPUT};
+
+        assert_eq!("summary:stderr", RUN_OUTPUT, "see the help of Run");
+        assert_eq!("human:-", COLLECT_OUTPUT, "see the help of Collect and Replay");
     }
 }

@@ -1,19 +1,21 @@
-//! What each command does, up to the boundary in `session` or the launcher.
+//! Carries out each command, up to the boundary in `session` or the launcher.
 
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use crate::cli::{Cli, Command};
-use crate::container::Authority;
 use crate::door::news::KeptRing;
 use crate::failure::{Failure, say};
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
 use crate::launch::{self, RunUntil, collector};
-use crate::outputs::{Destination, Format, Opening, Output};
-use crate::pipeline::control::Control;
+use crate::outputs::Output;
 use crate::session::{self, Session};
-use crate::socket::{self, Files, Name};
+use crate::settings::keys::{FOLLOW, INLINE, Layers, OUTPUT, Reader};
+use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
+use crate::sinks::carrier::kind::Opening;
+use crate::socket::{self, Files};
 use crate::stop::StopSignals;
 use crate::{
     attach, cli, doctor, environment, hook_list, inherited, install, lambda, patch, runc, sensor_path,
@@ -26,23 +28,18 @@ const HANDOVER_PATIENCE_S: i64 = 10;
 /// Carries out a command; the result is the exit status.
 pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
-        Command::Run(run) => launch::run(launch::Request {
-            outputs: outputs(&run.outputs, Format::Summary, Destination::Stderr)?,
-            until: if run.follow { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
-            inline: run.inline.map(|path| sensor_path::engine(&path)).transpose()?,
-            command: run.command,
-        }),
+        Command::Run(arguments) => run(arguments),
         Command::Collect(arguments) => collect(&arguments).map(|()| 0),
         Command::Exec(arguments) => exec(&arguments),
         Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();
-            let outputs = outputs(&arguments.outputs, Format::Human, Destination::Stdout)?;
+            let outputs = settings::outputs(&layers(&arguments.outputs), COLLECT_OUTPUT)?;
             Output::check_all(&outputs)?;
             session::replay(&arguments.file, &outputs).map(|()| 0)
         }
-        Command::Health => socket::ask_health(&Name::from_environment()?).map(|()| 0),
+        Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
         Command::Doctor(arguments) => {
             inherited::restore_pipe();
             doctor::examine(&arguments).map(|()| 0)
@@ -63,31 +60,36 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-fn outputs(given: &cli::Outputs, format: Format, destination: Destination) -> Result<Vec<Output>, Failure> {
-    Output::parse_all(&given.output, Output { format, destination })
+/// The layers of a command that has `-o`.
+fn layers(given: &cli::Outputs) -> Layers {
+    Layers::of_process(Reader::Every).with_flag(&OUTPUT, given.output.iter().cloned())
+}
+
+/// `glassbox run`: CMD and a collector of its own.
+fn run(arguments: cli::Run) -> Result<u8, Failure> {
+    let layers = layers(&arguments.outputs)
+        .with_flag(&FOLLOW, arguments.follow.then(|| "on".into()))
+        .with_flag(&INLINE, arguments.inline.map(OsString::from));
+    let is_following = layers.setting(&FOLLOW).text() == "on";
+    let inline = layers.setting(&INLINE);
+    launch::run(launch::Request {
+        outputs: settings::outputs(&layers, RUN_OUTPUT)?,
+        until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
+        inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
+        command: arguments.command,
+    })
 }
 
 /// `glassbox collect`: the collector alone.
 fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
-    let outputs = outputs(&arguments.outputs, Format::Human, Destination::Stdout)?;
-    Output::check_all(&outputs)?;
-    let authority = Authority::from_environment()?;
+    let settings = Settings::of(&layers(&arguments.outputs), COLLECT_OUTPUT)?;
+    Output::check_all(&settings.outputs)?;
     let stop = StopSignals::watch()?;
-    // A container's first process is given the orphans of all others (the shells of health checks): nobody waits for them.
+    // A container's first process is given the orphans of all others (the shells of health checks), for which
+    // no process waits.
     inherited::set_ignored(libc::SIGCHLD, true);
-    let listening = socket::shared(&Name::from_environment()?)?;
-    let result = session::serve(Session {
-        listeners: listening.listeners,
-        launcher: None,
-        stop: Some(stop),
-        outputs,
-        opening: Opening::Fresh,
-        handed_over: Vec::new(),
-        restarts: 0,
-        authority,
-        control: Control::default(),
-        requests_from: None,
-    });
+    let listening = socket::shared(&settings::socket()?)?;
+    let result = session::serve(Session { stop: Some(stop), ..settings.session(listening.listeners) });
     drop(listening.files);
     result
 }
@@ -101,28 +103,23 @@ fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
     Err(program.failure(&error))
 }
 
-/// The launcher's child: takes up what the launcher passed down, and collects.
+/// The launcher's child: takes over the descriptors and rings that the launcher passed down, and collects.
 fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
     collector::name_process();
     let listeners: Result<Vec<OwnedFd>, Failure> =
         arguments.listener.into_iter().map(collector::adopt).collect();
     let listeners = listeners?;
     let mut channel: CollectorEnd = Channel::new(collector::adopt(arguments.channel)?);
-    let outputs = outputs(&arguments.outputs, Format::Summary, Destination::Stderr)?;
+    let settings = Settings::of(&layers(&arguments.outputs), RUN_OUTPUT)?;
     // The launcher keeps the working directory free for CMD to leave; so do we. Paths are absolute.
     let _ = std::env::set_current_dir("/");
     let Some(handed_over) = take_over(&mut channel) else { return Ok(()) };
     let result = session::serve(Session {
-        listeners,
         launcher: Some(channel),
-        stop: None,
-        outputs,
         opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
         handed_over,
         restarts: arguments.restarts,
-        authority: Authority::from_environment()?,
-        control: Control::default(),
-        requests_from: None,
+        ..settings.session(listeners)
     });
     // The launcher does this too, unless it was killed. After a failure the next collector needs them.
     if result.is_ok() {

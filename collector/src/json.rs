@@ -1,12 +1,12 @@
 //! Events as JSON, one object a line: the form that `docs/contract.md` fixes.
 //!
-//! Written by hand straight into a byte buffer, from the event table's names: a serializer with a value tree costs
-//! several times as much, and paths here are bytes, not strings.
+//! The writer appends to a byte buffer, by the names of the event table: a serializer with a value tree costs
+//! several times as much, and paths are bytes here, not strings.
 //!
 //! # Bytes that are not UTF-8
-//! Such a byte becomes the four characters `\xNN` (lower-case hex) in the string. So that nothing else looks like
-//! one, a backslash that the text itself has before `xNN` becomes `\x5c`; any other backslash stays. Replacing each
-//! `\xNN` of a parsed string by that byte thus always gives the original back.
+//! Such a byte becomes the four characters `\xNN` (lower-case hex) in the string. So that nothing else looks
+//! like one, a backslash that the text itself has before `xNN` becomes `\x5c`; any other backslash stays.
+//! Replacing each `\xNN` of a parsed string by that byte thus always gives the original back.
 
 use std::sync::Arc;
 
@@ -16,16 +16,17 @@ use crate::clock::TimeWriter;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 use crate::ids::Tid;
 
-/// Writes events; keeps what the next one probably shares with the last.
+/// Writes events; keeps the text that the next one probably shares with the last.
 #[derive(Debug, Default)]
 pub struct JsonWriter {
     time: TimeWriter,
     names: Vec<&'static str>,
-    /// The text of an image's fields after `tid`, the container's up to what tells it from others; what else is known of
-    /// that; and the image.
-    text: Vec<u8>,
-    container: Vec<u8>,
+    /// The image that the next two belong to.
     of: Option<Arc<Who>>,
+    /// The image's fields after `tid`, up to the identity of its container.
+    text: Vec<u8>,
+    /// All else that is known of the container.
+    container: Vec<u8>,
 }
 
 impl JsonWriter {
@@ -104,7 +105,7 @@ impl JsonWriter {
         }
         out.extend_from_slice(&self.text);
         if who.container.is_some() {
-            // Half a kilobyte, the same on every event: where a process begins and ends is enough.
+            // It takes half a kilobyte: at the start and the end of a process is enough.
             if matches!(kind, Kind::ProcessStart | Kind::ProcessExit) {
                 out.extend_from_slice(&self.container);
             }
@@ -143,7 +144,7 @@ impl JsonWriter {
     }
 }
 
-/// Members of an object that is open.
+/// Appends members to an object that is open.
 fn facts<'a>(facts: impl Iterator<Item = (&'static str, &'a str)>, out: &mut Vec<u8>) {
     for (name, text) in facts {
         if !out.ends_with(b"{") {
@@ -188,7 +189,7 @@ fn list<'a>(strings: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// The names, and what has none as one hexadecimal number.
+/// The names, and one hexadecimal number for all bits without a name.
 fn flags(names: &[&str], rest: u64, out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, name) in names.iter().enumerate() {
@@ -203,7 +204,7 @@ fn flags(names: &[&str], rest: u64, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// `NAME=value` strings as an object; of a name that occurs twice the first, which getenv(3) gives.
+/// `NAME=value` strings as an object. If a name occurs twice, the first counts, as for getenv(3).
 fn map(batch: &Batch, span: Span, out: &mut Vec<u8>) {
     let mut seen: Vec<&[u8]> = Vec::new();
     out.push(b'{');
@@ -278,7 +279,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a backslash is followed by what would make it an escaped byte.
+/// Whether the text after a backslash makes it look like an escaped byte.
 fn looks_like_escape(text: &[u8]) -> bool {
     matches!(text, [_, b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
@@ -304,7 +305,7 @@ mod tests {
         serde_json::from_slice(&out).unwrap()
     }
 
-    /// What the module's documentation tells a reader to do.
+    /// Decodes a string as the module's documentation says.
     fn original(text: &str) -> Vec<u8> {
         let bytes = text.as_bytes();
         let mut original = Vec::new();

@@ -1,27 +1,52 @@
-//! The reasons for which events are lost: one enum for all of them.
+//! Why events are lost: every cause, once.
+//!
+//! The sensor counts the first four in its ring ([`Loss`]); the drain finds three more; a queue in front of
+//! an output is the last. Each reaches the outputs as the `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
 
-/// Why events are missing: the `reason` of `sensor.loss`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The cause of a `sensor.loss`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LossReason {
-    /// The sensor counted them.
-    Sensor(Loss),
-    /// The process was killed between reserving a record and finishing it.
+    /// See [`Loss::RingFull`].
+    RingFull,
+    /// See [`Loss::Oversize`].
+    Oversize,
+    /// See [`Loss::NoSlot`].
+    NoSlot,
+    /// See [`Loss::Abandoned`].
+    Abandoned,
+    /// A record was begun and never finished.
     KilledWriter,
-    /// The ring held bytes that no sensor writes.
+    /// The ring holds what no sensor writes.
     CorruptRing,
-    /// A collector had read them and died before they were written.
+    /// The collector before this one had taken the record.
     CollectorDied,
-    /// The queue of an output was full.
+    /// The queue in front of one output had no room.
     SinkFull,
 }
 
 impl LossReason {
-    /// The name that users see.
+    /// Every cause, in the order of the documentation.
+    #[cfg(test)]
+    pub const ALL: [Self; 8] = [
+        Self::RingFull,
+        Self::Oversize,
+        Self::NoSlot,
+        Self::Abandoned,
+        Self::KilledWriter,
+        Self::CorruptRing,
+        Self::CollectorDied,
+        Self::SinkFull,
+    ];
+
+    /// The `reason` of `sensor.loss`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Sensor(cause) => cause.reason(),
+            Self::RingFull => Loss::RingFull.reason(),
+            Self::Oversize => Loss::Oversize.reason(),
+            Self::NoSlot => Loss::NoSlot.reason(),
+            Self::Abandoned => Loss::Abandoned.reason(),
             Self::KilledWriter => "killed_writer",
             Self::CorruptRing => "corrupt_ring",
             Self::CollectorDied => "collector_died",
@@ -31,7 +56,83 @@ impl LossReason {
 }
 
 impl From<Loss> for LossReason {
-    fn from(cause: Loss) -> Self {
-        Self::Sensor(cause)
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::RingFull => Self::RingFull,
+            Loss::Oversize => Self::Oversize,
+            Loss::NoSlot => Self::NoSlot,
+            Loss::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::events::Kind;
+    use wire::schema::EVENTS;
+
+    impl LossReason {
+        /// The cause in one line, as `docs/ledgers.md` says it.
+        fn meaning(self) -> &'static str {
+            match self {
+                Self::RingFull => {
+                    "the collector did not keep up; the newest record is dropped, the program does not \
+                     wait"
+                }
+                Self::Oversize => "a record longer than a ring takes",
+                Self::NoSlot => "a forked child found all 255 slots of its ring taken",
+                Self::Abandoned => {
+                    "a signal handler jumped away (siglongjmp) while a record was written, or out of a \
+                     call whose record was numbered before it (close)"
+                }
+                Self::KilledWriter => "a thread was killed or cancelled while it wrote a record",
+                Self::CorruptRing => "the process wrote over its ring",
+                Self::CollectorDied => "the collector that died had read the record and not delivered it",
+                Self::SinkFull => {
+                    "one output was too slow; the others have the events. Reported in that output only, \
+                     by process; not counted in `lost` of `process.exit`, which is the same in every \
+                     output"
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn table_of_the_documentation_has_every_cause_with_its_meaning() {
+        let rows: String = LossReason::ALL
+            .iter()
+            .map(|reason| format!("| `{}` | {} |\n", reason.name(), reason.meaning()))
+            .collect();
+
+        let ledgers = include_str!("../../docs/ledgers.md");
+
+        assert!(ledgers.contains(&format!("|---|---|\n{rows}\n")), "docs/ledgers.md lacks\n{rows}");
+    }
+
+    #[test]
+    fn event_table_names_every_cause() {
+        let spec = EVENTS.iter().find(|spec| spec.kind == Kind::SensorLoss).unwrap();
+        let field = spec.fields().find(|field| field.name() == "reason").unwrap();
+
+        for reason in LossReason::ALL {
+            assert!(field.doc.join(" ").contains(&format!("`{}`", reason.name())), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn no_cause_has_the_name_of_another() {
+        let mut names = LossReason::ALL.map(LossReason::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+
+        assert_eq!(LossReason::ALL.len(), names.len());
+    }
+
+    #[test]
+    fn causes_that_the_sensor_counts_keep_their_names() {
+        for loss in Loss::ALL {
+            assert_eq!(loss.reason(), LossReason::from(loss).name());
+        }
     }
 }

@@ -1,195 +1,112 @@
-//! What `-o FORMAT[:DEST]` means: which formats exist, where each one goes, and how it is opened.
+//! What `-o FORMAT[:DEST]` means: one of the formats, and a place that it goes to.
 //!
-//! The command line parses into [`Output`]s; the launcher passes them on to the collector in the same
-//! spelling; the sinks open them in the collector process with [`Destination::open`].
+//! The command line is parsed into [`Output`]s; the launcher passes them on to the collector in the same
+//! spelling; the collector opens them with [`Output::open`].
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
-use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::failure::Failure;
-
-/// A format that a sink writes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// A process tree with files, peers and both ledgers, at the end.
-    Summary,
-    /// One line an event, for people; coloured on a terminal.
-    Human,
-    /// One JSON object a line, as `docs/contract.md` fixes it.
-    Jsonl,
-    /// The binary recording that `glassbox replay` reads.
-    Recording,
-}
-
-/// Every format with its name and what `--help` says of it.
-pub const FORMATS: [(Format, &str, &str); 4] = [
-    (Format::Summary, "summary", "a process tree, files written, network peers, losses and cost, at the end"),
-    (Format::Human, "human", "one line an event, coloured on a terminal"),
-    (Format::Jsonl, "jsonl", "one JSON object a line"),
-    (Format::Recording, "recording", "binary, for 'glassbox replay'"),
-];
-
-impl Format {
-    /// The name that is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Summary => "summary",
-            Self::Human => "human",
-            Self::Jsonl => "jsonl",
-            Self::Recording => "recording",
-        }
-    }
-}
+use crate::sinks::carrier::kind::{Kind, Opened, Opening};
+use crate::sinks::carrier::{CARRIERS, file, stream};
+use crate::sinks::encoder::{Encoder, Format, Plan};
+use crate::sinks::formats;
+use crate::sinks::framing::Framing;
 
 /// Where an output goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Destination {
-    /// The standard output (`-`).
-    Stdout,
-    /// The standard error (`stderr`).
-    Stderr,
-    /// A file, made or emptied.
-    File(PathBuf),
-}
-
-/// Whether an output begins, or goes on where a collector that died left it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Opening {
-    /// A file is made or emptied.
-    Fresh,
-    /// A file is appended to.
-    Resumed,
+pub struct Destination {
+    kind: &'static Kind,
+    /// As its kind spells it.
+    place: OsString,
 }
 
 /// One `-o`: a format and where it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Output {
-    /// What is written.
-    pub format: Format,
-    /// Where to.
+    pub format: &'static Format,
     pub destination: Destination,
 }
 
 impl Destination {
-    /// Opens the destination for writing.
-    ///
-    /// The standard streams are duplicated, so that dropping what is returned closes nothing else.
-    /// Fails with status 73 and a remedy.
-    pub fn open(&self, opening: Opening) -> Result<File, Failure> {
-        match self {
-            Self::Stdout => duplicate(std::io::stdout().as_fd(), "stdout"),
-            Self::Stderr => duplicate(std::io::stderr().as_fd(), "stderr"),
-            Self::File(path) => {
-                let mut options = OpenOptions::new();
-                match opening {
-                    Opening::Fresh => options.write(true).create(true).truncate(true),
-                    Opening::Resumed => options.append(true).create(true),
-                };
-                options.open(path).map_err(|error| {
-                    Failure::output(format!(
-                        "cannot write output '{}': {error}; choose a file in a directory that exists and is \
-                         writable",
-                        path.display()
-                    ))
-                })
-            }
-        }
+    /// The standard output.
+    pub fn stdout() -> Self {
+        Self { kind: &stream::STDOUT, place: "-".into() }
     }
 
-    /// True if this is a terminal that wants colours (<https://no-color.org>).
-    pub fn is_coloured(&self) -> bool {
-        let is_terminal = match self {
-            Self::Stdout => std::io::stdout().is_terminal(),
-            Self::Stderr => std::io::stderr().is_terminal(),
-            Self::File(_) => false,
-        };
-        is_terminal
+    /// The path, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        (*self.kind == file::CARRIER).then(|| Path::new(&self.place))
+    }
+
+    /// Whether it is a terminal that wants colours (<https://no-color.org>).
+    fn is_coloured(&self) -> bool {
+        (self.kind.is_terminal)()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 }
 
-fn duplicate(stream: std::os::fd::BorrowedFd<'_>, name: &str) -> Result<File, Failure> {
-    stream
-        .try_clone_to_owned()
-        .map(File::from)
-        .map_err(|error| Failure::output(format!("cannot write to {name}: {error}; give -o a file")))
-}
-
 impl Output {
     /// Parses `FORMAT[:DEST]`; `default` is where it goes without a DEST.
-    ///
-    /// A relative path is made absolute here, because the launcher leaves its working directory to CMD
-    /// and a restarted collector must find the same file.
     pub fn parse(spec: &OsStr, default: &Destination) -> Result<Self, Failure> {
         let bytes = spec.as_bytes();
         let (name, destination) = match bytes.iter().position(|byte| *byte == b':') {
-            Some(colon) => (&bytes[..colon], Some(&bytes[colon + 1..])),
+            Some(colon) => (&bytes[..colon], Some(OsStr::from_bytes(&bytes[colon + 1..]))),
             None => (bytes, None),
         };
-        let format = FORMATS
-            .iter()
-            .find(|(_, known, _)| known.as_bytes() == name)
-            .map(|(format, _, _)| *format)
-            .ok_or_else(|| {
-                let known: Vec<&str> = FORMATS.iter().map(|(_, name, _)| *name).collect();
-                Failure::usage(format!(
-                    "unknown format '{}' in -o '{}'; the formats are {}",
-                    String::from_utf8_lossy(name),
-                    spec.display(),
-                    known.join(", ")
-                ))
-            })?;
+        let format = formats::named(name).ok_or_else(|| {
+            Failure::usage(format!(
+                "unknown format '{}' in -o '{}'; the formats are {}",
+                String::from_utf8_lossy(name),
+                spec.display(),
+                formats::names()
+            ))
+        })?;
         let destination = match destination {
             None => default.clone(),
-            Some(b"-") => Destination::Stdout,
-            Some(b"stderr") => Destination::Stderr,
-            Some(b"") => {
-                return Err(Failure::usage(format!(
-                    "no destination after the colon in -o '{}'; give a path, '-' for stdout, or 'stderr'",
-                    spec.display()
-                )));
-            }
-            Some(url) if url.windows(3).any(|bytes| bytes == b"://") => {
-                return Err(Failure::usage(format!(
-                    "{} goes to no URL, as in -o '{}'; give a path, '-' for stdout, or 'stderr'",
-                    format.name(),
-                    spec.display()
-                )));
-            }
-            Some(path) => {
-                let path = Path::new(OsStr::from_bytes(path));
-                let path = std::path::absolute(path).map_err(|error| {
-                    Failure::output(format!(
-                        "cannot find the directory of output '{}': {error}; give an absolute path",
-                        path.display()
-                    ))
-                })?;
-                Destination::File(path)
+            Some(text) => {
+                let refused = |what: String| {
+                    Failure::usage(format!("{what}; give {}", formats::destinations(format.reaches)))
+                };
+                if text.is_empty() {
+                    return Err(refused(format!(
+                        "no destination after the colon in -o '{}'",
+                        spec.display()
+                    )));
+                }
+                let found = CARRIERS.iter().find_map(|kind| Some((kind, (kind.place)(text)?)));
+                match found.filter(|(kind, _)| format.reaches.contains(kind)) {
+                    Some((kind, place)) => Destination { kind, place: place? },
+                    None => {
+                        return Err(refused(format!("{} cannot go to '{}'", format.name, text.display())));
+                    }
+                }
             }
         };
         Ok(Self { format, destination })
     }
 
-    /// Parses every `-o` of a command line, or the command's default where there is none.
-    pub fn parse_all(specs: &[OsString], default: Output) -> Result<Vec<Self>, Failure> {
+    /// Parses every `-o` of a command line, or what the command does where there is none.
+    ///
+    /// Refuses two outputs to one place where the second would overwrite the first.
+    pub fn parse_all(specs: &[OsString], default: &OsStr) -> Result<Vec<Self>, Failure> {
+        let default = Self::parse(default, &Destination::stdout())?;
         if specs.is_empty() {
             return Ok(vec![default]);
         }
         let mut outputs: Vec<Self> = Vec::with_capacity(specs.len());
         for spec in specs {
             let output = Self::parse(spec, &default.destination)?;
-            if let Destination::File(path) = &output.destination
+            let Destination { kind, place } = &output.destination;
+            if (kind.is_exclusive)(place)
                 && outputs.iter().any(|other| other.destination == output.destination)
-                && !path.starts_with("/dev")
             {
                 return Err(Failure::usage(format!(
-                    "two outputs go to '{}' and would overwrite each other; give each -o a file of its own",
-                    path.display()
+                    "two outputs go to {} and would overwrite each other; give each -o a file of its own",
+                    (kind.shown)(place)
                 )));
             }
             outputs.push(output);
@@ -197,41 +114,55 @@ impl Output {
         Ok(outputs)
     }
 
-    /// Refuses what can never be meant: a binary recording on a terminal.
+    /// Refuses binary frames on a terminal.
     pub fn check_all(outputs: &[Self]) -> Result<(), Failure> {
-        for output in outputs {
-            let is_terminal = match &output.destination {
-                Destination::Stdout => std::io::stdout().is_terminal(),
-                Destination::Stderr => std::io::stderr().is_terminal(),
-                Destination::File(_) => false,
-            };
-            if output.format == Format::Recording && is_terminal {
-                return Err(Failure::usage(
-                    "a recording is binary and would go to the terminal; give it a file: -o recording:FILE",
-                ));
+        for Self { format, destination } in outputs {
+            if let Framing::Frames(_) = format.framing
+                && (destination.kind.is_terminal)()
+            {
+                return Err(Failure::usage(format!(
+                    "a {0} is binary and would go to the terminal; give it a file: -o {0}:FILE",
+                    format.name
+                )));
             }
         }
         Ok(())
     }
 
+    /// Makes the encoder, and opens the place that its bytes go to. Fails with status 73 and a remedy.
+    pub fn open(&self, opening: Opening) -> Result<(Box<dyn Encoder>, Opened), Failure> {
+        let Self { format, destination: Destination { kind, place } } = self;
+        let opened = (kind.open)(place, opening, format.framing)?;
+        Ok(((format.build)(&Plan { is_coloured: self.destination.is_coloured() }), opened))
+    }
+
+    /// A format by its name, to a file by its absolute path.
+    #[cfg(test)]
+    pub fn to_file(format: &str, path: impl Into<OsString>) -> Self {
+        let format = formats::named(format.as_bytes()).unwrap_or_else(|| panic!("no format {format}"));
+        Self { format, destination: Destination { kind: &file::CARRIER, place: path.into() } }
+    }
+
     /// The `FORMAT:DEST` that parses back into this output.
     pub fn spelling(&self) -> OsString {
-        let mut spelling = OsString::from(self.format.name());
+        let mut spelling = OsString::from(self.format.name);
         spelling.push(":");
-        match &self.destination {
-            Destination::Stdout => spelling.push("-"),
-            Destination::Stderr => spelling.push("stderr"),
-            Destination::File(path) => spelling.push(path),
-        }
+        spelling.push(&self.destination.place);
         spelling
+    }
+
+    /// The output as messages call it: `jsonl to '/x'`, in one line.
+    pub fn shown(&self) -> String {
+        let Destination { kind, place } = &self.destination;
+        format!("{} to {}", self.format.name, (kind.shown)(place))
     }
 }
 
 /// A copy of stdout for the collector, if an output goes there at all.
 ///
-/// Whoever reads CMD's stdout waits until the last copy is closed, so none is kept without need.
+/// The reader of CMD's stdout waits until the last copy is closed, so none is kept without need.
 pub fn keep_stdout(outputs: &[Output]) -> std::io::Result<Option<OwnedFd>> {
-    if !outputs.iter().any(|output| output.destination == Destination::Stdout) {
+    if !outputs.iter().any(|output| *output.destination.kind == stream::STDOUT) {
         return Ok(None);
     }
     std::io::stdout().as_fd().try_clone_to_owned().map(Some)
@@ -243,17 +174,26 @@ mod tests {
 
     use super::*;
 
+    fn stderr() -> Destination {
+        Destination { kind: &stream::STDERR, place: "stderr".into() }
+    }
+
     fn parse(spec: &str) -> Result<Output, Failure> {
-        Output::parse(OsStr::new(spec), &Destination::Stderr)
+        Output::parse(OsStr::new(spec), &stderr())
+    }
+
+    fn parse_all(specs: &[&str]) -> Result<Vec<Output>, Failure> {
+        let specs: Vec<OsString> = specs.iter().map(OsString::from).collect();
+        Output::parse_all(&specs, OsStr::new("summary:stderr"))
     }
 
     #[test]
-    fn a_url_is_no_path() {
+    fn url_is_no_path() {
         let failure = parse("jsonl:http://host/events").unwrap_err();
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "jsonl goes to no URL, as in -o 'jsonl:http://host/events'; give a path, '-' for stdout, or 'stderr'",
+            "jsonl cannot go to 'http://host/events'; give a path, '-' for stdout, or 'stderr'",
             failure.to_string()
         );
     }
@@ -262,30 +202,28 @@ mod tests {
     fn format_alone_takes_the_commands_default_destination() {
         let output = parse("human").unwrap();
 
-        assert_eq!(Output { format: Format::Human, destination: Destination::Stderr }, output);
+        assert_eq!(("human", stderr()), (output.format.name, output.destination));
     }
 
     #[test]
     fn destination_may_hold_further_colons() {
         let output = parse("jsonl:/tmp/a:b").unwrap();
 
-        assert_eq!(Destination::File(PathBuf::from("/tmp/a:b")), output.destination);
+        assert_eq!(Some(Path::new("/tmp/a:b")), output.destination.path());
     }
 
     #[test]
     fn dash_and_stderr_are_streams_and_dot_slash_makes_them_files() {
-        assert_eq!(Destination::Stdout, parse("human:-").unwrap().destination);
-        assert_eq!(Destination::Stderr, parse("human:stderr").unwrap().destination);
-        assert!(matches!(parse("human:./stderr").unwrap().destination, Destination::File(_)));
+        assert_eq!(Destination::stdout(), parse("human:-").unwrap().destination);
+        assert_eq!(stderr(), parse("human:stderr").unwrap().destination);
+        assert!(parse("human:./stderr").unwrap().destination.path().is_some());
     }
 
     #[test]
     fn relative_path_becomes_absolute() {
-        let Destination::File(path) = parse("jsonl:events.jsonl").unwrap().destination else {
-            panic!("not a file")
-        };
+        let output = parse("jsonl:events.jsonl").unwrap();
 
-        assert!(path.is_absolute());
+        assert!(output.destination.path().is_some_and(Path::is_absolute));
     }
 
     #[test]
@@ -301,35 +239,44 @@ mod tests {
 
     #[test]
     fn empty_destination_is_wrong_usage() {
-        assert_eq!(64, parse("jsonl:").unwrap_err().status());
+        let failure = parse("jsonl:").unwrap_err();
+
+        assert_eq!(64, failure.status());
+        assert_eq!(
+            "no destination after the colon in -o 'jsonl:'; give a path, '-' for stdout, or 'stderr'",
+            failure.to_string()
+        );
     }
 
     #[test]
     fn any_output_replaces_the_default() {
-        let default = Output { format: Format::Summary, destination: Destination::Stderr };
-
-        let none = Output::parse_all(&[], default.clone()).unwrap();
-        let one = Output::parse_all(&[OsString::from("human")], default.clone()).unwrap();
-
-        assert_eq!(vec![default], none);
-        assert_eq!(vec![Output { format: Format::Human, destination: Destination::Stderr }], one);
+        assert_eq!(vec![parse("summary").unwrap()], parse_all(&[]).unwrap());
+        assert_eq!(vec![parse("human").unwrap()], parse_all(&["human"]).unwrap());
     }
 
     #[test]
-    fn two_outputs_to_one_file_are_refused() {
-        let default = Output { format: Format::Summary, destination: Destination::Stderr };
-
-        let failure =
-            Output::parse_all(&["jsonl:/tmp/x".into(), "human:/tmp/x".into()], default).unwrap_err();
+    fn two_outputs_to_one_file_are_refused_and_to_one_device_or_stream_are_not() {
+        let failure = parse_all(&["jsonl:/tmp/x", "human:/tmp/x"]).unwrap_err();
 
         assert_eq!(64, failure.status());
+        assert_eq!(
+            "two outputs go to '/tmp/x' and would overwrite each other; give each -o a file of its own",
+            failure.to_string()
+        );
+        assert_eq!(2, parse_all(&["jsonl:/dev/null", "human:/dev/null"]).unwrap().len());
+        assert_eq!(2, parse_all(&["jsonl:-", "human:-"]).unwrap().len());
     }
 
     #[test]
     fn spelling_parses_back_even_where_it_is_not_utf8() {
         let output =
-            Output::parse(&OsString::from_vec(b"jsonl:/tmp/\xff".to_vec()), &Destination::Stdout).unwrap();
+            Output::parse(&OsString::from_vec(b"jsonl:/tmp/\xff".to_vec()), &Destination::stdout()).unwrap();
 
-        assert_eq!(output, Output::parse(&output.spelling(), &Destination::Stderr).unwrap());
+        assert_eq!(output, Output::parse(&output.spelling(), &stderr()).unwrap());
+    }
+
+    #[test]
+    fn line_feed_in_a_path_makes_no_second_line_of_a_message() {
+        assert_eq!("jsonl to '/tmp/a\\nb'", Output::to_file("jsonl", "/tmp/a\nb").shown());
     }
 }

@@ -6,12 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::settings::keys::{Layers, Reader, SENSOR};
 
 const FILE: &str = "libglassbox.so";
 
 /// The absolute path of the sensor, fit for `LD_PRELOAD`.
 pub fn find() -> Result<PathBuf, Failure> {
-    find_from(executable().as_deref(), std::env::var_os("GLASSBOX_LIB"))
+    let setting = Layers::of_process(Reader::Every).setting(&SENSOR);
+    find_from(executable().as_deref(), setting.values.first().cloned())
 }
 
 /// The absolute path of the engine that `--inline` names.

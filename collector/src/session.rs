@@ -1,5 +1,5 @@
-//! The boundary between the outer shell and the collector proper: what a collector process is given, and
-//! the two things it does.
+//! The boundary between the command line and the collector proper: the state that a collector process begins
+//! with, and the two things that it does.
 //!
 //! `main` calls [`serve`] in the collector process (for `glassbox collect`, or as the launcher's child under
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
@@ -14,9 +14,10 @@ use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
 use crate::failure::Failure;
 use crate::launch::channel::CollectorEnd;
-use crate::outputs::{Opening, Output};
+use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
+use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{self, Backlog, Outlets, RunFacts};
 use crate::stages::Stages;
 use crate::stop::StopSignals;
@@ -29,12 +30,12 @@ use crate::stop::StopSignals;
 pub struct Session {
     /// Listening SOCK_SEQPACKET sockets, non-blocking, close-on-exec.
     pub listeners: Vec<OwnedFd>,
-    /// The way to the launcher, under `run`. Its end ([`Received::Closed`]) means that the launcher was
-    /// killed: drain, write and return, as for [`ToCollector::Finish`].
+    /// The channel to the launcher, under `run`. Its end means that the launcher was killed: the session
+    /// drains, writes and returns, as it does when the launcher asks for that.
     pub launcher: Option<CollectorEnd>,
-    /// Readable once the user asked `collect` to end: drain, write and return.
+    /// Readable once the user asked `collect` to end: the session drains, writes and returns.
     pub stop: Option<StopSignals>,
-    /// Where to write, one at least.
+    /// At least one.
     pub outputs: Vec<Output>,
     /// Whether the outputs begin, or continue those of a collector that died.
     pub opening: Opening,
@@ -42,15 +43,16 @@ pub struct Session {
     pub handed_over: Vec<KeptRing>,
     /// How many collectors of this run died before this one.
     pub restarts: u32,
-    /// Who is asked what containers are called.
+    /// The endpoint that knows the names of containers.
     pub authority: Authority,
-    /// What a thread beside the session tells it, where there is one.
+    /// Lets another thread talk to the session.
     pub control: Control,
-    /// Where programs connect to that are ready to serve requests: what they do from then on belongs to the first one.
+    /// The address that programs connect to when they are ready to serve requests. Their events from then on
+    /// belong to the first request.
     pub requests_from: Option<SocketAddr>,
 }
 
-/// Collects until told to end; returns with everything drained and written.
+/// Collects until the launcher, or `stop`, asks for the end; returns with everything drained and written.
 ///
 /// Opens the outputs first, and fails with status 73 if one cannot be made; then says
 /// [`ToLauncher::Ready`](crate::launch::protocol::ToLauncher::Ready) to the launcher, which starts CMD.
@@ -93,7 +95,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     } else {
         doorman.finish();
     }
-    // A panic ends the process, so there is nothing to hear from it.
+    // A panic ends the process, so the result cannot be one.
     let _ = pipeline.join();
     doorman.flush(Duration::from_secs(1));
     Ok(())
@@ -105,16 +107,17 @@ fn processor_time_ns() -> u64 {
     time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
 }
 
-/// A core dump of the collector need not hold what programs did: without anonymous shared mappings (core(5)).
+/// Leaves anonymous shared mappings out of a core dump of the collector (core(5)): they hold what programs
+/// did.
 fn keep_rings_out_of_core_dumps() {
     let _ = std::fs::write("/proc/self/coredump_filter", "0x31");
 }
 
-/// One descriptor is kept for each process: as many as we are allowed.
+/// The collector keeps a descriptor for each process, so it takes as many as it is allowed.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // A limit that stays as it is only means that fewer processes are seen to die.
+    // With a lower limit the collector sees fewer processes die.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 

@@ -21,9 +21,7 @@ use rustix::net::{
 };
 
 use crate::failure::{Failure, Status};
-
-/// The value of `GLASSBOX_SOCKET` where it is not set (`docs/contract.md`).
-const DEFAULT: &str = "@glassbox";
+use crate::settings::keys::Setting;
 
 /// The only message of `glassbox health`, in place of a sensor's hello.
 pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";
@@ -43,24 +41,21 @@ pub enum Name {
 }
 
 impl Name {
-    /// The name in the environment, or the default.
-    pub fn from_environment() -> Result<Self, Failure> {
-        match std::env::var_os("GLASSBOX_SOCKET") {
-            Some(value) if !value.is_empty() => Self::parse(&value),
-            _ => Self::parse(OsStr::new(DEFAULT)),
-        }
+    /// The socket that a setting names.
+    pub fn of(setting: &Setting) -> Result<Self, Failure> {
+        Self::parse(setting.text()).ok_or_else(|| {
+            Failure::usage(format!(
+                "{setting} cannot be a socket's name; give a path or @name of at most {NAME_MAX_BYTES} bytes"
+            ))
+        })
     }
 
-    fn parse(value: &OsStr) -> Result<Self, Failure> {
+    fn parse(value: &OsStr) -> Option<Self> {
         let bytes = value.as_bytes();
         if bytes.len() > NAME_MAX_BYTES || bytes == b"@" {
-            return Err(Failure::usage(format!(
-                "GLASSBOX_SOCKET='{}' cannot be a socket's name; give a path or @name of at most {NAME_MAX_BYTES} \
-                 bytes",
-                value.display()
-            )));
+            return None;
         }
-        Ok(match bytes.strip_prefix(b"@") {
+        Some(match bytes.strip_prefix(b"@") {
             Some(name) => Self::Abstract(name.to_vec()),
             None => Self::Path(PathBuf::from(value)),
         })
@@ -292,8 +287,8 @@ mod tests {
 
     #[test]
     fn name_that_fits_no_address_is_wrong_usage() {
-        assert_eq!(64, Name::parse(OsStr::new(&"x".repeat(108))).unwrap_err().status());
-        assert_eq!(64, Name::parse(OsStr::new("@")).unwrap_err().status());
+        assert_eq!(None, Name::parse(OsStr::new(&"x".repeat(108))));
+        assert_eq!(None, Name::parse(OsStr::new("@")));
     }
 
     #[test]

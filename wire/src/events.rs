@@ -606,7 +606,8 @@ events {
     SensorLoss = 100 "sensor.loss" { added {
         /// How many.
         count: "number",
-        /// Why: `ring_full`, `oversize`, `no_slot`, `killed_writer`, `corrupt_ring`, `collector_died`, `sink_full`.
+        /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `killed_writer`, `corrupt_ring`, `collector_died`,
+        /// `sink_full`.
         reason: "name",
     } }
     /// A hooked program made a listed call from outside libc, or a hook was changed behind our back.

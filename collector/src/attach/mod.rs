@@ -15,14 +15,14 @@ use std::time::Duration;
 use wire::hello::Joined;
 
 use crate::failure::{Failure, say};
-use crate::sensor_path;
 use crate::socket::{self, Name};
+use crate::{sensor_path, settings};
 
 use self::target::Target;
 
 /// Makes process `pid` report to the collector that `GLASSBOX_SOCKET` names.
 pub fn attach(pid: u32) -> Result<(), Failure> {
-    let name = Name::from_environment()?;
+    let name = settings::socket()?;
     let target = Target::examine(pid, &sensor_path::find()?)?;
     socket::ask_health(&name)?;
     let (joined, stood) = enter(&target, absolute(&name)?.as_bytes())?;

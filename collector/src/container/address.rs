@@ -6,9 +6,10 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::failure::Failure;
+use crate::settings::keys::{ECS_METADATA, Setting};
 
 /// The variable of the collector that names another endpoint.
-pub const VARIABLE: &str = "GLASSBOX_ECS_METADATA";
+pub const VARIABLE: &str = ECS_METADATA.variable;
 
 /// The longest id of a container, in bytes.
 const LONGEST_ID: usize = 128;
@@ -20,7 +21,7 @@ pub struct Authority(Box<str>);
 impl Default for Authority {
     /// Where ECS and Fargate serve the task metadata, version 4.
     fn default() -> Self {
-        Self("169.254.170.2".into())
+        Self(ECS_METADATA.default.into())
     }
 }
 
@@ -32,23 +33,17 @@ pub struct Address {
 }
 
 impl Authority {
-    /// The endpoint in the environment, or the default.
-    pub fn from_environment() -> Result<Self, Failure> {
-        match std::env::var_os(VARIABLE) {
-            Some(value) if !value.is_empty() => Self::parse(&value),
-            _ => Ok(Self::default()),
-        }
+    /// The endpoint that a setting names.
+    pub fn of(setting: &Setting) -> Result<Self, Failure> {
+        Self::parse(setting.text()).ok_or_else(|| {
+            Failure::usage(format!("{setting} is no address; give one as 169.254.170.2 or 127.0.0.1:5000"))
+        })
     }
 
     /// An address, or an address and a port. A host name is refused, because its address could change.
-    pub fn parse(value: &OsStr) -> Result<Self, Failure> {
+    pub fn parse(value: &OsStr) -> Option<Self> {
         let is_address = |text: &&str| text.parse::<Ipv4Addr>().is_ok() || text.parse::<SocketAddr>().is_ok();
-        value.to_str().filter(is_address).map(|text| Self(text.into())).ok_or_else(|| {
-            Failure::usage(format!(
-                "{VARIABLE}='{}' is no address; give one as 169.254.170.2 or 127.0.0.1:5000",
-                value.display()
-            ))
-        })
+        value.to_str().filter(is_address).map(|text| Self(text.into()))
     }
 
     /// The parts of `uri`, if it is of this endpoint and has the only form that names a container:
@@ -125,7 +120,7 @@ mod tests {
         assert!(authority.address(b"http://127.0.0.1:5000/v4/a").is_some());
         assert!(authority.address(b"http://169.254.170.2/v4/a").is_none());
         for wrong in ["http://127.0.0.1/", "localhost:80", "127.0.0.1:", "127.0.0.1/v4", "", "off"] {
-            assert_eq!(64, Authority::parse(wrong.as_ref()).unwrap_err().status(), "{wrong}");
+            assert_eq!(None, Authority::parse(wrong.as_ref()), "{wrong}");
         }
         assert!(Authority::parse("[::1]:80".as_ref()).unwrap().address(b"http://[::1]:80/v4/a").is_some());
     }

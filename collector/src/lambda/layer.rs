@@ -12,24 +12,26 @@ use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use crate::failure::{Failure, say};
 use crate::files;
 use crate::sensor_path;
+use crate::settings::EXTENSION_OUTPUT;
+use crate::settings::keys::extension_help;
 
-/// `glassbox lambda-layer`
-#[derive(Args, Debug)]
-#[command(after_help = "\
+const SETTING_UP: &str = "\
 In the function's configuration, besides the layer, one of:
   LD_PRELOAD=/opt/lib/libglassbox.so              every runtime, provided.* too
   AWS_LAMBDA_EXEC_WRAPPER=/opt/glassbox-wrapper   managed runtimes: only the runtime and what it starts
 
 Read there by the extension:
-  GLASSBOX_OUTPUT     what -o takes, several separated by spaces [default: jsonl:-, which goes to the log]
-  GLASSBOX_SOCKET     where sensors report [default: @glassbox]
-  GLASSBOX_TELEMETRY  'off': do not wait for the end of an invocation to deliver what it did
-  GLASSBOX_FAIL       'closed': the function fails where it cannot be watched
-  GLASSBOX            'off': no sensor, no collector
+";
+
+const EXAMPLE: &str = "  GLASSBOX=off     no sensor, no collector
 
 Example:
   dist/glassbox lambda-layer -o layer.zip
-  aws lambda publish-layer-version --layer-name glassbox --zip-file fileb://layer.zip")]
+  aws lambda publish-layer-version --layer-name glassbox --zip-file fileb://layer.zip";
+
+/// `glassbox lambda-layer`
+#[derive(Args, Debug)]
+#[command(after_help = [SETTING_UP, &extension_help(EXTENSION_OUTPUT), EXAMPLE].concat())]
 pub struct Options {
     /// Where to write the zip file; '-' is stdout
     #[arg(short, long, value_name = "FILE")]

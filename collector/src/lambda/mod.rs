@@ -1,10 +1,12 @@
-//! AWS Lambda: the layer (`glassbox lambda-layer`), and the collector as an external extension inside a sandbox.
+//! AWS Lambda: the layer (`glassbox lambda-layer`), and the collector as an external extension inside a
+//! sandbox.
 //!
-//! The extension is this executable under the path `…/extensions/NAME`, where the sandbox starts it without arguments,
-//! beside the function's runtime. It listens for sensors first, since the runtime starts at the same time; then it tells
-//! the Extensions API of itself and asks for one event after the other. The sandbox is frozen once the runtime and all
-//! extensions have asked for their next event, so whatever belongs to an invocation is delivered before ours is asked for:
-//! the Telemetry API says when the runtime is done.
+//! The extension is this executable under the path `…/extensions/NAME`, where the sandbox starts it without
+//! arguments, beside the function's runtime. It listens for sensors first, since the runtime starts at the
+//! same time; then it registers with the Extensions API and asks for one event after the other. The sandbox
+//! is frozen once the runtime and all extensions have asked for their next event. So the extension delivers
+//! everything of an invocation before it asks for its next event; the Telemetry API says when the runtime is
+//! done.
 //!
 //! ```text
 //! runtime ─ sensor ─→ session (threads of collector/src/session.rs) ─→ outputs
@@ -12,9 +14,9 @@
 //! Extensions API ←─→ this thread ←─ telemetry ←─ Telemetry API
 //! ```
 //!
-//! A fault of ours is never the function's: an extension that reports an error, or ends, takes the function with it. One
-//! that cannot collect says so once, and goes on asking for events that it does nothing about; `GLASSBOX_FAIL=closed`
-//! lets the function fail instead.
+//! A failure of the extension must not become one of the function: an extension that reports an error, or
+//! ends, takes the function with it. One that cannot collect says so once, and goes on asking for events that
+//! it ignores. With `GLASSBOX_FAIL=closed` the function fails instead.
 
 mod api;
 pub mod layer;
@@ -28,14 +30,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::clock::utc_now_ns;
-use crate::container::Authority;
 use crate::door::news::Turn;
 use crate::failure::{Failure, say};
-use crate::outputs::{Destination, Format, Opening, Output};
+use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::sensor_path::executable;
 use crate::session::{self, Session};
-use crate::socket::{self, Name};
+use crate::settings::keys::{FAIL, Key, Layers, Reader, TELEMETRY};
+use crate::settings::{self, EXTENSION_OUTPUT, Settings};
+use crate::socket;
 use crate::stop::StopSignals;
 
 use api::{Api, Event};
@@ -44,21 +47,21 @@ use telemetry::Telemetry;
 /// The hidden command that the extension's name stands for.
 pub const SUBCOMMAND: &str = "lambda-extension";
 
-/// Where the sandbox says how to reach its APIs.
+/// The variable that holds the address of the sandbox's APIs.
 const API: &str = "AWS_LAMBDA_RUNTIME_API";
 
-/// How long an invocation that is over is held up until everything that it did is delivered, at most. It is some milliseconds,
-/// but for an output that does not get on.
+/// The longest delay of the end of an invocation, until its events are delivered. It is some milliseconds,
+/// unless an output stands still.
 const DELIVERY: Duration = Duration::from_secs(2);
 
-/// How long before the function's time is over its end is not waited for any more: an extension that asks for its next
-/// event too late makes a time-out of an invocation that was none.
+/// The extension stops waiting for the end of an invocation so long before the function's time is over: if it
+/// asks for its next event too late, the invocation counts as timed out.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// How long a session may take to begin, where the function is to fail without it.
+/// How long a session may take to begin, where the function must fail without it.
 const READY: Duration = Duration::from_secs(2);
 
-/// The command line, with the command that the sandbox does not give where it starts us as an extension.
+/// The command line. The sandbox starts an extension without arguments: the hidden command is added then.
 pub fn rearranged(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_extension =
         |path: &Path| path.parent().and_then(Path::file_name) == Some(OsStr::new("extensions"));
@@ -100,16 +103,14 @@ pub fn extend() -> Result<u8, Failure> {
         return Err(failure);
     }
     let mut telemetry = match &collecting {
-        Some(_) if api.has_invocations() && !is_set("GLASSBOX_TELEMETRY", "off") => {
-            Telemetry::subscribe(&api)
-        }
+        Some(_) if api.has_invocations() && !is_set(&TELEMETRY, "off") => Telemetry::subscribe(&api),
         _ => None,
     };
     let result = serve(&mut api, collecting.as_ref(), &mut telemetry);
     if let Err(failure) = &result {
         api.fail("exit", "Extension.CannotGoOn", failure);
     }
-    // What went wrong has been said, where it does not matter.
+    // Where a failure is not fatal, stderr has it already.
     match collecting.map(Collecting::end) {
         Some(Err(failure)) if is_fail_closed() => Err(failure),
         _ => result.map(|()| 0),
@@ -125,14 +126,14 @@ fn serve(
     loop {
         let event = api.next()?;
         let begun = Instant::now();
-        // One that has failed has said why, and nobody would answer.
+        // A session that has failed has said why, and would not answer.
         let control =
             collecting.filter(|collecting| !collecting.thread.is_finished()).map(|one| &one.control);
         let (request_id, deadline_ms) = match event {
             Event::Invoke { request_id, deadline_ms } => (request_id, deadline_ms),
             Event::Shutdown { reason } => {
                 if let Some(control) = control {
-                    // The request that took its sandbox with it is served until the end.
+                    // A request that brought the sandbox down is served until the end.
                     control.turn(if reason == "spindown" { Turn::ToNone } else { Turn::ToTheSame });
                 }
                 return Ok(());
@@ -144,34 +145,24 @@ fn serve(
         let Some(telemetry) = telemetry else { continue };
         let left = left_until(deadline_ms);
         let is_done = telemetry.wait_for(&request_id, begun + left.saturating_sub(MARGIN.min(left / 2)));
-        // One that is not done goes on while the next event is asked for.
+        // An invocation that is not done goes on while the next event is asked for.
         control.flush(DELIVERY.min(left.saturating_sub(begun.elapsed()) / 2), is_done);
     }
 }
 
-/// How long it is until a moment in milliseconds since 1970. The clock may be behind after a thaw, hence the bound: no
-/// invocation may take longer.
+/// The time until a moment in milliseconds since 1970, at most 15 minutes, which no invocation exceeds: the
+/// clock may be behind after a thaw.
 fn left_until(deadline_ms: u64) -> Duration {
     const LONGEST: Duration = Duration::from_secs(900);
     Duration::from_millis(deadline_ms.saturating_sub(utc_now_ns() / 1_000_000)).min(LONGEST)
 }
 
-fn is_set(name: &str, wanted: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| value == wanted)
+fn is_set(key: &'static Key, wanted: &str) -> bool {
+    Layers::of_process(Reader::Extension).setting(key).text() == wanted
 }
 
 fn is_fail_closed() -> bool {
-    is_set("GLASSBOX_FAIL", "closed")
-}
-
-/// The outputs that `GLASSBOX_OUTPUT` names, each as after `-o`, separated by spaces.
-fn outputs() -> Result<Vec<Output>, Failure> {
-    let given = std::env::var("GLASSBOX_OUTPUT").unwrap_or_default();
-    let specs: Vec<OsString> = given.split_whitespace().map(OsString::from).collect();
-    let outputs =
-        Output::parse_all(&specs, Output { format: Format::Jsonl, destination: Destination::Stdout })?;
-    Output::check_all(&outputs)?;
-    Ok(outputs)
+    is_set(&FAIL, "closed")
 }
 
 /// A session in threads of its own.
@@ -181,26 +172,22 @@ struct Collecting {
 }
 
 impl Collecting {
-    /// Listens for sensors, from when this returns, and collects. `None` where the function's configuration says `off`.
+    /// Begins to collect; sensors are listened for when this returns. `None` where the function's
+    /// configuration says `off`.
     fn begin() -> Result<Option<Self>, Failure> {
-        if is_set("GLASSBOX", "off") {
+        if std::env::var_os("GLASSBOX").is_some_and(|value| value == "off") {
             return Ok(None);
         }
-        let outputs = outputs()?;
+        let settings = Settings::of(&Layers::of_process(Reader::Extension), EXTENSION_OUTPUT)?;
+        Output::check_all(&settings.outputs)?;
         let stop = StopSignals::watch()?;
-        let listening = socket::shared(&Name::from_environment()?)?;
+        let listening = socket::shared(&settings::socket()?)?;
         let control = Control::default();
         let session = Session {
-            listeners: listening.listeners,
-            launcher: None,
             stop: Some(stop),
-            outputs,
-            opening: Opening::Fresh,
-            handed_over: Vec::new(),
-            restarts: 0,
-            authority: Authority::from_environment()?,
             control: control.clone(),
             requests_from: std::env::var(API).ok().and_then(|address| address.parse().ok()),
+            ..settings.session(listening.listeners)
         };
         let files = listening.files;
         let collect = move || {
@@ -222,9 +209,10 @@ impl Collecting {
 
     /// Ends with everything drained and written.
     fn end(self) -> Result<(), Failure> {
-        // As an operator ends `glassbox collect`. Blocked for all threads, so it only makes `stop` readable.
+        // As an operator ends `glassbox collect`. All threads block the signal, so it only makes `stop`
+        // readable.
         let _ = kill_process(getpid(), Signal::TERM);
-        // A panic ends the process, so there is nothing to hear from it.
+        // A panic ends the process, so the result cannot be one.
         self.thread.join().unwrap_or(Ok(()))
     }
 }

@@ -67,7 +67,7 @@ pub enum StartWhen {
 
 /// Checks the format here, where its mistake can be told before the task is run.
 fn output(spelling: &str) -> Result<String, String> {
-    match Output::parse(OsStr::new(spelling), &Destination::Stdout) {
+    match Output::parse(OsStr::new(spelling), &Destination::stdout()) {
         Ok(_) => Ok(spelling.to_owned()),
         Err(failure) => Err(failure.to_string()),
     }

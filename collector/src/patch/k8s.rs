@@ -89,9 +89,7 @@ impl Options {
 
 /// An output that the collector will take, there.
 fn events(given: &str) -> Result<String, String> {
-    let default = crate::outputs::Format::Jsonl;
-    let output = Output { format: default, destination: Destination::Stdout };
-    Output::parse_all(&[OsStr::new(given).to_owned()], output).map_err(|failure| failure.to_string())?;
+    Output::parse(OsStr::new(given), &Destination::stdout()).map_err(|failure| failure.to_string())?;
     Ok(given.to_owned())
 }
 

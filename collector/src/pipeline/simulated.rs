@@ -31,8 +31,9 @@ use crate::door::Doorman;
 use crate::door::identity::Identity;
 use crate::door::news::Attached;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
-use crate::outputs::{Destination, Format, Opening, Output};
+use crate::outputs::Output;
 use crate::rings::mapping::Mapping;
+use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Outlets, RunFacts};
 use crate::stages::{Stage, Stages};
 
@@ -209,7 +210,7 @@ pub struct Harness {
 impl Harness {
     /// A pipeline without a process.
     pub fn new() -> Self {
-        Self::with(Format::Jsonl, Self::fresh_output(), Vec::new(), None)
+        Self::with("jsonl", Self::fresh_output(), Vec::new(), None)
     }
 
     /// A path for an output.
@@ -220,22 +221,22 @@ impl Harness {
     }
 
     /// The same with another output.
-    pub fn with_output(format: Format, output: PathBuf) -> Self {
+    pub fn with_output(format: &str, output: PathBuf) -> Self {
         Self::with(format, output, Vec::new(), None)
     }
 
     /// The same with stages.
-    pub fn with_stages(format: Format, output: PathBuf, stages: Vec<Stage>) -> Self {
+    pub fn with_stages(format: &str, output: PathBuf, stages: Vec<Stage>) -> Self {
         Self::with(format, output, stages, None)
     }
 
     /// The same with an origin that is no ring.
     pub fn with_origin(sent_rx: Receiver<Sent>) -> Self {
-        Self::with(Format::Jsonl, Self::fresh_output(), Vec::new(), Some(sent_rx))
+        Self::with("jsonl", Self::fresh_output(), Vec::new(), Some(sent_rx))
     }
 
-    fn with(format: Format, output: PathBuf, stages: Vec<Stage>, sent_rx: Option<Receiver<Sent>>) -> Self {
-        let outputs = [Output { format, destination: Destination::File(output.clone()) }];
+    fn with(format: &str, output: PathBuf, stages: Vec<Stage>, sent_rx: Option<Receiver<Sent>>) -> Self {
+        let outputs = [Output::to_file(format, &output)];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, news_rx) = crossbeam_channel::unbounded();
         let doorman =

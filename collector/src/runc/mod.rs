@@ -27,6 +27,7 @@ use crate::clock::{self, TimeWriter};
 use crate::failure::{Failure, say};
 use crate::files::replace;
 use crate::launch::command::Program;
+use crate::settings::keys::{self, Layers, Reader};
 use crate::{cli, environment, program, sensor_path};
 
 /// Where the collector listens unless told otherwise: an abstract name would not reach into a container's network.
@@ -133,8 +134,9 @@ fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) 
 
 /// The collector's socket. Its folder is mounted, so it must be there.
 fn socket(given: &cli::Runc) -> Result<String, Failure> {
-    let from_environment = || std::env::var("GLASSBOX_SOCKET").ok().filter(|name| !name.is_empty());
-    let socket = given.socket.clone().or_else(from_environment).unwrap_or_else(|| SOCKET.to_owned());
+    let layers = Layers::of_process(Reader::Every).with_default(&keys::SOCKET, SOCKET);
+    let layers = layers.with_flag(&keys::SOCKET, given.socket.clone().map(OsString::from));
+    let socket = layers.setting(&keys::SOCKET).text().to_string_lossy().into_owned();
     if socket.starts_with('@') {
         return Ok(socket);
     }

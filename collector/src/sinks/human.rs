@@ -1,22 +1,34 @@
-//! The `human` sink: one line an event.
+//! `human`: one line an event.
 //!
 //! ```text
 //! 22:13:20.123 4121       cat             file.open      /etc/hosts O_RDONLY = 3
 //! ```
-//! Once a second container shows, the line has its name before the program's. What to show of each field is looked up once, by its name, for every event of the table: an event that is added
-//! shows without a line here.
+//! Once events of a second container come, the line has the container's name before the program's. The table
+//! of events says which fields there are, and [`Show`] how each is shown: a new event needs no line here.
 
 use std::io::Write;
 
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
+use super::encoder::{Encoder, Format};
+use super::framing::{Found, Framing};
 use super::text::{self, Paint, Style};
-use super::{Sink, signals};
+use super::{carrier, signals};
 use crate::clock::TimeWriter;
 use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 use crate::ids::Tid;
+use crate::picture::fields::base;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "human",
+    help: "one line an event, coloured on a terminal",
+    framing: Framing::Lines,
+    reaches: carrier::LOCAL,
+    build: |plan| Box::new(Human::new(Style::new(plan.is_coloured))),
+};
 
 /// Characters of one string, at most.
 const LONGEST: usize = 400;
@@ -103,7 +115,7 @@ impl Show {
 }
 
 impl Human {
-    /// A sink in this style.
+    /// An encoder in this style.
     pub fn new(style: Style) -> Self {
         let mut shows = Vec::new();
         for spec in EVENTS {
@@ -120,7 +132,7 @@ impl Human {
     fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
         let style = self.style;
         let who = batch.who(event);
-        // The date is left out: whoever watches knows it.
+        // Without the date, which a reader knows.
         let time = self.time.utc(event.time.0).get(11..23).unwrap_or_default();
         style.paint(Paint::Dim, out, |out| out.extend_from_slice(time));
         out.push(b' ');
@@ -152,7 +164,7 @@ impl Human {
         out.push(b'\n');
     }
 
-    /// The name of the container, where several report.
+    /// Appends the name of the container, if there are several.
     fn container(&mut self, who: &Who, out: &mut Vec<u8>) {
         let container = who.container.as_deref();
         let id = container.map_or("", Container::id);
@@ -189,7 +201,13 @@ impl Human {
     }
 }
 
-impl Sink for Human {
+impl Encoder for Human {
+    fn begin(&mut self, found: Found, out: &mut Vec<u8>) {
+        if found == Found::Torn {
+            out.push(b'\n');
+        }
+    }
+
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         for event in &batch.events {
             self.line(batch, event, out);
@@ -199,7 +217,7 @@ impl Sink for Human {
 
 /// The program's name; a question mark for one that is not known.
 fn program(exe: &[u8]) -> &[u8] {
-    if exe.is_empty() { b"?" } else { text::base(exe) }
+    if exe.is_empty() { b"?" } else { base(exe) }
 }
 
 fn paint(kind: Kind) -> Paint {

@@ -1,38 +1,29 @@
-//! The `jsonl` sink: one JSON object a line, see [`crate::json`].
+//! `jsonl`: one JSON object a line, see [`crate::json`].
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-
-use super::{Sink, reopen};
+use super::carrier;
+use super::encoder::{Encoder, Format};
+use super::framing::{Found, Framing};
 use crate::event::Batch;
 use crate::json::JsonWriter;
-use crate::outputs::Opening;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "jsonl",
+    help: "one JSON object a line",
+    framing: Framing::Lines,
+    reaches: carrier::LOCAL,
+    build: |_| Box::new(Jsonl::default()),
+};
 
 /// Writes events as lines of JSON.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Jsonl {
     writer: JsonWriter,
-    /// The collector that wrote before died in the middle of a line.
-    is_torn: bool,
 }
 
-impl Jsonl {
-    /// A sink for what is open as `file`.
-    pub fn new(opening: Opening, file: &File) -> Self {
-        let is_torn = opening == Opening::Resumed && reopen(file).is_some_and(ends_in_a_line);
-        Self { writer: JsonWriter::default(), is_torn }
-    }
-}
-
-/// Whether something stands after the last line feed.
-fn ends_in_a_line(mut file: File) -> bool {
-    let mut last = [b'\n'];
-    file.seek(SeekFrom::End(-1)).is_ok() && file.read_exact(&mut last).is_ok() && last != [b'\n']
-}
-
-impl Sink for Jsonl {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if self.is_torn {
+impl Encoder for Jsonl {
+    fn begin(&mut self, found: Found, out: &mut Vec<u8>) {
+        if found == Found::Torn {
             out.push(b'\n');
         }
     }

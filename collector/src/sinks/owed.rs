@@ -1,4 +1,5 @@
-//! What one output was too slow for: told in that output, by process, as soon as it has room again.
+//! Events that one output was too slow for: the output reports them, by process, as soon as it has room
+//! again.
 
 use std::sync::Arc;
 
@@ -10,10 +11,10 @@ use crate::ids::{Pid, ProcessKey, UtcNs};
 use crate::loss::LossReason;
 use crate::procfs;
 
-/// Processes that are told apart. The losses of all others are told as the collector's own.
+/// Processes whose losses are counted apart. Those of all others are reported as the collector's own.
 const MOST_PROCESSES: usize = 1024;
 
-/// Events that an output has not been told it lacks.
+/// Losses of one output that do not stand in it yet.
 #[derive(Debug, Default)]
 pub struct Owed {
     by_process: FxHashMap<ProcessKey, (Arc<Who>, u64)>,
@@ -25,7 +26,7 @@ impl Owed {
         self.by_process.is_empty()
     }
 
-    /// Notes that the output does not get this batch.
+    /// Counts the events of a batch that the output does not get.
     pub fn add(&mut self, batch: &Batch) {
         for event in &batch.events {
             let who = &batch.whos[event.who as usize];
@@ -39,7 +40,7 @@ impl Owed {
         }
     }
 
-    /// The `sensor.loss` events that say so, as of `time`; `None` where nothing is owed.
+    /// The `sensor.loss` events that report them, as of `time`; `None` where nothing is owed.
     pub fn pay(&mut self, time: UtcNs) -> Option<Batch> {
         if self.is_empty() {
             return None;

@@ -4,17 +4,20 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::carrier::kind::Opening;
+use super::encoder::RunFacts;
+use super::queue::{Backlog, Outlets};
 use super::recording::reader::{Frame, Reader, Trouble};
-use super::{Backlog, Outlets, RunFacts};
+use super::report::SinkReport;
 use crate::failure::{Failure, say};
-use crate::outputs::{Destination, Opening, Output};
+use crate::outputs::Output;
 use crate::pipeline::Outbox;
 use crate::stages::Stages;
 
 /// Sends the events of a recording through `stages` to the outputs.
 ///
-/// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing its events), 73
-/// if an output cannot be made or written to the end.
+/// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing its
+/// events), 73 if an output cannot be made or written to the end.
 pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Failure> {
     let input = File::open(file).map_err(|error| failure(file, &Trouble::Unreadable(error), 0))?;
     let mut reader = Reader::new(&input).map_err(|trouble| failure(file, &trouble, 0))?;
@@ -44,8 +47,8 @@ pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Fai
     if let Err(trouble) = end {
         return Err(failure(file, &trouble, events));
     }
-    // What failed was said when it failed; here it is only how the command ends.
-    match reports.iter().find_map(super::SinkReport::line) {
+    // A failure was reported when it happened; here it only decides how the command ends.
+    match reports.iter().find_map(SinkReport::line) {
         Some(line) => Err(Failure::output(line)),
         None => Ok(()),
     }
@@ -55,7 +58,7 @@ pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Fai
 fn refuse_itself(file: &Path, input: &File, outputs: &[Output]) -> Result<(), Failure> {
     let Ok(input) = input.metadata() else { return Ok(()) };
     for output in outputs {
-        if let Destination::File(path) = &output.destination
+        if let Some(path) = output.destination.path()
             && let Ok(target) = fs::metadata(path)
             && input.is_file()
             && (target.dev(), target.ino()) == (input.dev(), input.ino())
@@ -99,12 +102,7 @@ mod tests {
 
     use super::*;
     use crate::event::{Batch, sample};
-    use crate::outputs::Format;
     use crate::sinks::tests::Scratch;
-
-    fn output(format: Format, path: &Path) -> Output {
-        Output { format, destination: Destination::File(path.to_owned()) }
-    }
 
     fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
         super::replay(file, outputs, Stages::default())
@@ -113,10 +111,10 @@ mod tests {
     /// Sends the same events live to every format; gives how many there were.
     fn live(scratch: &Scratch) -> u64 {
         let outputs = [
-            output(Format::Jsonl, &scratch.path("live.jsonl")),
-            output(Format::Human, &scratch.path("live.txt")),
-            output(Format::Summary, &scratch.path("live.summary")),
-            output(Format::Recording, &scratch.path("r.gbx")),
+            Output::to_file("jsonl", scratch.path("live.jsonl")),
+            Output::to_file("human", scratch.path("live.txt")),
+            Output::to_file("summary", scratch.path("live.summary")),
+            Output::to_file("recording", scratch.path("r.gbx")),
         ];
         let mut outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait).unwrap();
         let mut events = 0;
@@ -134,10 +132,10 @@ mod tests {
         let scratch = Scratch::new("replay");
         live(&scratch);
         let outputs = [
-            output(Format::Jsonl, &scratch.path("again.jsonl")),
-            output(Format::Human, &scratch.path("again.txt")),
-            output(Format::Summary, &scratch.path("again.summary")),
-            output(Format::Recording, &scratch.path("again.gbx")),
+            Output::to_file("jsonl", scratch.path("again.jsonl")),
+            Output::to_file("human", scratch.path("again.txt")),
+            Output::to_file("summary", scratch.path("again.summary")),
+            Output::to_file("recording", scratch.path("again.gbx")),
         ];
 
         replay(&scratch.path("r.gbx"), &outputs).unwrap();
@@ -158,7 +156,7 @@ mod tests {
         fs::write(scratch.path("cut.gbx"), &whole[..whole.len() - 30]).unwrap();
         let jsonl = scratch.path("cut.jsonl");
 
-        let failure = replay(&scratch.path("cut.gbx"), &[output(Format::Jsonl, &jsonl)]).unwrap_err();
+        let failure = replay(&scratch.path("cut.gbx"), &[Output::to_file("jsonl", &jsonl)]).unwrap_err();
 
         let delivered = fs::read_to_string(&jsonl).unwrap().lines().count() as u64;
         assert_eq!(65, failure.status());
@@ -172,13 +170,13 @@ mod tests {
         live(&scratch);
         let recording = scratch.path("r.gbx");
         fs::write(scratch.path("foreign"), "{}").unwrap();
-        let outputs = [output(Format::Jsonl, &scratch.path("never"))];
+        let outputs = [Output::to_file("jsonl", scratch.path("never"))];
         let whole = fs::read(&recording).unwrap();
 
         assert_eq!(66, replay(&scratch.path("missing"), &outputs).unwrap_err().status());
         assert_eq!(66, replay(scratch.as_ref(), &outputs).unwrap_err().status());
         assert_eq!(65, replay(&scratch.path("foreign"), &outputs).unwrap_err().status());
-        let itself = replay(&recording, &[output(Format::Recording, &recording)]).unwrap_err();
+        let itself = replay(&recording, &[Output::to_file("recording", &recording)]).unwrap_err();
 
         assert_eq!(64, itself.status());
         assert!(!scratch.path("never").exists());
@@ -191,7 +189,7 @@ mod tests {
         live(&scratch);
 
         let failure =
-            replay(&scratch.path("r.gbx"), &[output(Format::Jsonl, Path::new("/dev/full"))]).unwrap_err();
+            replay(&scratch.path("r.gbx"), &[Output::to_file("jsonl", Path::new("/dev/full"))]).unwrap_err();
 
         assert_eq!(73, failure.status());
         assert!(failure.to_string().contains("No space left on device"), "{failure}");
@@ -200,12 +198,12 @@ mod tests {
     #[test]
     fn empty_recording_replays_to_nothing() {
         let scratch = Scratch::new("empty");
-        let outputs = [output(Format::Recording, &scratch.path("r.gbx"))];
+        let outputs = [Output::to_file("recording", scratch.path("r.gbx"))];
         let mut outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         outlets.deliver(Arc::new(Batch::default()));
         outlets.finish(RunFacts::default());
 
-        replay(&scratch.path("r.gbx"), &[output(Format::Jsonl, &scratch.path("out"))]).unwrap();
+        replay(&scratch.path("r.gbx"), &[Output::to_file("jsonl", scratch.path("out"))]).unwrap();
 
         assert!(fs::read(scratch.path("out")).unwrap().is_empty());
     }

@@ -1,14 +1,14 @@
 //! Text for people: colours, quoting, sizes and durations; used by `human` and `summary`.
 //!
-//! What programs choose (paths, arguments, host names) goes to terminals through [`quote`] alone, which lets nothing
-//! through that a terminal acts upon.
+//! Programs choose paths, arguments and host names. These go to terminals through [`quote`] alone, which lets
+//! nothing through that a terminal acts upon.
 
 use std::io::Write;
 
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Plain text.
+    /// Without colours.
     Plain,
     /// With ANSI colours.
     Coloured,
@@ -17,15 +17,15 @@ pub enum Style {
 /// A colour or weight, as the parameters of ANSI's SGR sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
-    /// What matters less.
+    /// Less important text.
     Dim,
     /// Headings.
     Bold,
     /// Failures and losses.
     Red,
-    /// Processes, and what is well.
+    /// Processes, and things that are well.
     Green,
-    /// What deserves a look.
+    /// Things that deserve a look.
     Yellow,
     /// Files.
     Blue,
@@ -36,7 +36,7 @@ pub enum Paint {
 }
 
 impl Style {
-    /// The style of a destination that wants colours, or not.
+    /// The style for a destination that wants colours, or does not.
     pub fn new(is_coloured: bool) -> Self {
         if is_coloured { Self::Coloured } else { Self::Plain }
     }
@@ -60,7 +60,7 @@ impl Style {
         out.extend_from_slice(b"\x1b[0m");
     }
 
-    /// Appends painted text of our own.
+    /// Appends painted text, which must have nothing in it that a program chose.
     pub fn text(self, paint: Paint, text: &str, out: &mut Vec<u8>) {
         self.paint(paint, out, |out| out.extend_from_slice(text.as_bytes()));
     }
@@ -80,8 +80,8 @@ static PLAIN: [bool; 256] = {
 
 /// Appends `text`, cut to `most` characters; in double quotes if it holds anything but plain characters.
 ///
-/// Bytes that are not UTF-8 become `\xNN`, characters that a terminal would act upon or not show, `\u{N}`. Gives the
-/// columns that it takes, where a character is one.
+/// Bytes that are not UTF-8 become `\xNN`, characters that a terminal would act upon or not show, `\u{N}`.
+/// Gives the columns that it takes; each character counts as one.
 pub fn quote(text: &[u8], most: usize, out: &mut Vec<u8>) -> usize {
     if text.len() <= most && !text.is_empty() && text.iter().all(|byte| PLAIN[usize::from(*byte)]) {
         out.extend_from_slice(text);
@@ -140,7 +140,8 @@ fn letter_of(letter: char, needs_quotes: &mut bool, out: &mut Vec<u8>) -> usize 
     }
 }
 
-/// Characters that change what is around them, or cannot be seen: controls, directions, joiners, separators, tags.
+/// Characters that change what is around them, or cannot be seen: controls, directions, joiners, separators,
+/// tags.
 fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -154,11 +155,6 @@ fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> std::io::Resul
     // A vector takes everything.
     let _ = write(out);
     out.len() - start
-}
-
-/// The last component of a path.
-pub fn base(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 /// Appends spaces until `columns` are `width`; one at least.

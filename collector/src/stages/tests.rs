@@ -10,7 +10,7 @@ use wire::ring::layout::MIN_DATA_LEN;
 use super::{Stage, Stages};
 use crate::event::{Batch, Program};
 use crate::json::JsonWriter;
-use crate::outputs::{Destination, Format, Output};
+use crate::outputs::Output;
 use crate::pipeline::simulated::{Harness, Sensor, path};
 
 /// Everything that a stage is given of each event, as text.
@@ -69,11 +69,11 @@ fn session(harness: &mut Harness) {
 fn replay_of_a_recording_gives_the_stages_the_input_that_the_live_session_gave() {
     let (live, replayed) = (Witness::default(), Witness::default());
     let file = std::env::temp_dir().join(format!("glassbox-stages-{}", std::process::id()));
-    let mut harness = Harness::with_stages(Format::Recording, file.clone(), vec![live.stage()]);
+    let mut harness = Harness::with_stages("recording", file.clone(), vec![live.stage()]);
     session(&mut harness);
     harness.close();
 
-    let outputs = [Output { format: Format::Jsonl, destination: Destination::File("/dev/null".into()) }];
+    let outputs = [Output::to_file("jsonl", "/dev/null")];
     crate::sinks::replay::replay(&file, &outputs, Stages::new(vec![replayed.stage()])).unwrap();
 
     std::fs::remove_file(file).unwrap();
@@ -85,7 +85,7 @@ fn replay_of_a_recording_gives_the_stages_the_input_that_the_live_session_gave()
 
 #[test]
 fn dropped_batch_reaches_no_output() {
-    let mut harness = Harness::with_stages(Format::Jsonl, Harness::fresh_output(), vec![Box::new(|_| None)]);
+    let mut harness = Harness::with_stages("jsonl", Harness::fresh_output(), vec![Box::new(|_| None)]);
     session(&mut harness);
 
     assert!(harness.finish().is_empty());

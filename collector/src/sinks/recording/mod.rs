@@ -1,20 +1,22 @@
-//! The `recording` format: enriched events in frames, written by [`writer`], read back by [`reader`] for `replay`.
+//! The `recording` format: enriched events in frames, written by [`writer`], read back by [`reader`] for
+//! `replay`.
 //!
 //! # Layout
 //! ```text
 //! file    = MAGIC frame…
 //! frame   = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
-//! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the lists of words, containers, programs
+//! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the three lists below
 //! request = tag R: the request that the following batches belong to; empty for none, as after a schema
 //! batch   = tag B: words, containers and programs to append to their lists, images, events
-//! end     = tag E: how many events there are, and what the session knew at its end
+//! end     = tag E: the facts of the run (collectors that died, processor time of the collector)
 //! ```
-//! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself: an
-//! event's number is never used again and fields are only ever appended, so with the counts of fields a later
-//! version reads what it knows, and an earlier one skips what it does not. Flags are bits beside the table that
-//! names them, which differs between architectures. A frame with a tag that a reader does not know is skipped.
+//! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself:
+//! an event's number is never used again, and fields are only ever appended. So a reader can skip the events
+//! and fields of a later version by the counts of fields. Flags are bits beside the table that names them,
+//! which differs between architectures. A reader skips frames whose tag it does not know.
 //!
-//! Version 2 added the containers, version 3 the programs with their arguments and ancestors. Earlier ones are read too.
+//! Version 2 added the containers, version 3 the programs with their arguments and ancestors. Earlier ones
+//! are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -24,7 +26,7 @@ pub mod writer;
 
 use wire::names::{self, FlagTable};
 
-/// How a file begins; the last byte is the format's version.
+/// The beginning of a file; its last byte is the format's version.
 pub const MAGIC: [u8; 8] = *b"GBXREC\0\x03";
 
 /// The first version, the first with containers, and the first with programs.
@@ -43,7 +45,7 @@ mod tag {
 /// Bytes before a frame's body.
 const FRAME_HEAD: usize = 9;
 
-/// A frame is ended once its events take this many bytes,
+/// A frame ends once its events take this many bytes,
 const FRAME_ENOUGH: usize = 1 << 20;
 /// or are this many.
 const FRAME_EVENTS: usize = 1 << 15;

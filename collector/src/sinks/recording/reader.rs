@@ -1,5 +1,5 @@
-//! Reads a recording back into batches. Whatever the file holds, this neither panics nor takes more memory than the
-//! file has bytes (times a small factor).
+//! Reads a recording back into batches. No file makes the reader panic, or take more memory than a small
+//! multiple of the file's size.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -17,7 +17,7 @@ use super::{
 use crate::container::Container;
 use crate::event::{Batch, Event, Program, Shape, Value, Who};
 use crate::ids::{Pid, Tid, UtcNs};
-use crate::sinks::RunFacts;
+use crate::sinks::encoder::RunFacts;
 
 /// Reads frames, one at a time.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Reader<R> {
     unknown: u64,
 }
 
-/// What the file says of itself.
+/// The file's description of itself.
 #[derive(Debug, Default)]
 struct Schema {
     /// Counts of fields by number of the kind.
@@ -45,7 +45,7 @@ struct Schema {
     tables: Vec<&'static FlagTable>,
 }
 
-/// What a frame held.
+/// The contents of a frame.
 #[derive(Debug)]
 pub enum Frame {
     /// Events.
@@ -59,13 +59,13 @@ pub enum Frame {
 pub enum Trouble {
     /// The file cannot be read.
     Unreadable(io::Error),
-    /// It does not begin as a recording.
+    /// It does not begin as a recording does.
     NotARecording,
-    /// It is of a version of the format that came later.
+    /// A later version of the format.
     Version(u8),
     /// It ends before its end, in or after the frame at this byte.
     CutOff(u64),
-    /// The frame at this byte is not what was written.
+    /// The frame at this byte is damaged.
     Damaged(u64),
 }
 
@@ -140,7 +140,7 @@ impl<R: Read> Reader<R> {
                 tag::REQUEST => self.request(&mut input).map(|()| None),
                 tag::BATCH => self.batch(&mut input, &mut empty).map(|()| Some(tag)),
                 tag::END => Some(Some(tag)),
-                // Something that a later version adds.
+                // A later version may add tags.
                 _ => Some(None),
             };
             let facts = if tag == tag::END { facts(&mut input) } else { None };
@@ -184,7 +184,7 @@ impl<R: Read> Reader<R> {
         Ok(tag)
     }
 
-    /// Reads so many bytes into the body, or what there is.
+    /// Reads so many bytes into the body, or as many as there are.
     fn fill(&mut self, bytes: u64) -> Result<(), Trouble> {
         self.body.clear();
         let read = self.input.by_ref().take(bytes).read_to_end(&mut self.body);
@@ -227,7 +227,7 @@ impl<R: Read> Reader<R> {
 
     fn named(&mut self, input: &mut Input<'_>) -> Option<Vec<(u64, &'static str)>> {
         let count = input.count()?;
-        // Not reserved: the count is the file's word alone. More than 64 bits cannot have names.
+        // Nothing is reserved: the file may lie about the count. More than 64 bits cannot have names.
         let mut named = Vec::new();
         for _ in 0..count.min(65) {
             named.push((input.unsigned()?, self.names.find(input.bytes()?)?));
@@ -298,7 +298,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// An event without its values, `time_ns` counted from the one before. The kind is kept apart until
-    /// [`Self::values`] knows whether it is one of ours.
+    /// [`Self::values`] knows whether this version knows it.
     fn head(&self, input: &mut Input<'_>, whos: usize) -> Option<Numbered> {
         let bits = input.byte()?;
         let kind = input.count()?;
@@ -426,7 +426,7 @@ fn facts(input: &mut Input<'_>) -> Option<RunFacts> {
     Some(RunFacts { restarts: input.small()?, collector_ns: input.unsigned()? })
 }
 
-/// What is left of a frame's body.
+/// The rest of a frame's body.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {

@@ -1,7 +1,5 @@
-//! What is written is read back; what is not whole is found out, and nothing makes the reader fall over.
+//! A reader gives back what was written, detects a recording that is not whole, and survives every input.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::sync::Arc;
 
 use wire::events::Kind;
@@ -13,20 +11,14 @@ use crate::event::Program;
 use crate::event::{Batch, Event, Shape, Value, Who, sample};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
-use crate::outputs::Opening;
+use crate::outputs::Output;
+use crate::sinks::carrier::kind::Opening;
+use crate::sinks::encoder::{Encoder, RunFacts};
+use crate::sinks::framing::Found;
 use crate::sinks::tests::{Scratch, Xorshift};
-use crate::sinks::{RunFacts, Sink};
+use crate::sinks::{Backlog, Outlets};
 
 const FACTS: RunFacts = RunFacts { restarts: 2, collector_ns: 12_345_678_901 };
-
-fn fresh() -> Recording {
-    Recording::new(Opening::Fresh, &mut tempfile())
-}
-
-/// A file that a fresh recording does not look at.
-fn tempfile() -> std::fs::File {
-    std::fs::File::open("/dev/null").unwrap()
-}
 
 fn lines(batch: &Batch) -> String {
     let mut writer = JsonWriter::default();
@@ -73,10 +65,10 @@ fn batches() -> Vec<Batch> {
 
 /// A recording of `batches`, and where each of its frames ends.
 fn recorded(batches: &[Batch]) -> (Vec<u8>, Vec<usize>) {
-    let mut sink = fresh();
+    let mut sink = Recording::default();
     let mut file = Vec::new();
     let mut ends = Vec::new();
-    sink.begin(&mut file);
+    sink.begin(Found::Fresh, &mut file);
     ends.push(file.len());
     for batch in batches {
         sink.batch(batch, &mut file);
@@ -124,12 +116,12 @@ fn request_ids_are_read_back_and_forgotten_where_a_collector_goes_on() {
     let batches: Vec<Batch> = wanted.iter().map(|request_id| of(*request_id)).collect();
     let (mut file, ends) = recorded(&batches);
     file.truncate(ends[batches.len()]);
-    let mut next = fresh();
+    let mut next = Recording::default();
     let mut rest = Vec::new();
-    next.begin(&mut rest);
+    next.begin(Found::Continued, &mut rest);
     next.batch(&of(None), &mut rest);
     next.end(&FACTS, &mut rest);
-    file.extend_from_slice(&rest[MAGIC.len()..]);
+    file.extend_from_slice(&rest);
 
     let (read, outcome) = read(&file);
 
@@ -254,8 +246,8 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // No words, no containers; one program (pid 7, exe "/e", no arguments, no parent) and its image; three events: kind,
-    // time, tid, who, values.
+    // No words, no containers; one program (pid 7, exe "/e", no arguments, no parent) and its image; three
+    // events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
         b"\x00\x00\x01\x07\x02/e\x00\x00\x01\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
@@ -355,7 +347,7 @@ fn flags_of_another_architecture_keep_their_names() {
     // file.open (20) with one field, and a table where bit 16 is called O_ODD.
     let schema = framed(tag::SCHEMA, b"\x01\x14\x09file.open\x01\x01\x03\x01\x00\x01R\x01\x10\x05O_ODD");
     let batch = framed(tag::BATCH, b"\x00\x01\x00\x07\x00\x01\x00\x14\x02\x07\x00\x0b\x00\x14");
-    // Of the first version, which knew no containers.
+    // The first version has no containers.
     let file = [&MAGIC[..7], &[1], &schema, &batch].concat();
 
     let (read, _) = read(&file);
@@ -391,14 +383,11 @@ fn collector_that_goes_on_cuts_an_unfinished_frame_off() {
         [(0, 0), (5, 0), (ends[0], 0), (ends[1] - 1, 0), (ends[1], 1), (ends[2] + 4, 2), (file.len(), 3)]
     {
         std::fs::write(&path, &file[..len]).unwrap();
-        let mut opened = OpenOptions::new().append(true).open(&path).unwrap();
 
-        let mut sink = Recording::new(Opening::Resumed, &mut opened);
-        let mut rest = Vec::new();
-        sink.begin(&mut rest);
-        sink.batch(&batches[1], &mut rest);
-        sink.end(&FACTS, &mut rest);
-        opened.write_all(&rest).unwrap();
+        let output = Output::to_file("recording", &path);
+        let mut outlets = Outlets::open(&[output], Opening::Resumed, Backlog::Drop).unwrap();
+        outlets.deliver(Arc::new(batches[1].clone()));
+        outlets.finish(FACTS);
 
         let (read, end) = read(&std::fs::read(&path).unwrap());
         assert_eq!(FACTS, end.unwrap(), "{len}");

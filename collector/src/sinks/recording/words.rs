@@ -1,8 +1,8 @@
 //! Names that live as long as the program, found again by their text.
 //!
-//! In the collector names of calls, errors and constants are `&'static str` of our tables; a recording holds their
-//! text. What is in a table of this version is found there; a name that is not, from another version or
-//! architecture, is kept for the rest of the (short) life of `replay`, once each and in a bounded number.
+//! In the collector, names of calls, errors and constants are `&'static str` of its tables; a recording holds
+//! their text. Names of this version are found in the tables. A name of another version or architecture is
+//! kept for the rest of the (short) life of `replay`, once each and in a bounded number.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,8 @@ impl Default for Words {
 impl Words {
     /// The name with this text; `None` for what cannot be a name, or one too many.
     pub fn find(&mut self, text: &[u8]) -> Option<&'static str> {
-        // Outputs write names as they are, so nothing may be in them that has a meaning there.
+        // Outputs write names without quoting, so a name must not have a character that means something
+        // there.
         let is_plain = |byte: &u8| (b' '..=b'~').contains(byte) && !b"\"\\".contains(byte);
         if text.len() > LONGEST || !text.iter().all(is_plain) {
             return None;

@@ -1,7 +1,5 @@
-//! Writes a recording: one frame a batch, and one at the end that says that it is whole.
+//! Writes a recording: one frame a batch, and one at the end, which marks it as whole.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -14,27 +12,36 @@ use super::{
 };
 use crate::container::Container;
 use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
-use crate::outputs::Opening;
-use crate::sinks::{RunFacts, Sink, reopen};
+use crate::sinks::carrier;
+use crate::sinks::encoder::{Encoder, Format, RunFacts};
+use crate::sinks::framing::{Found, Frames, Framing};
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "recording",
+    help: "binary, for 'glassbox replay'",
+    framing: Framing::Frames(Frames { magic: &MAGIC, head_bytes: FRAME_HEAD, body_bytes }),
+    reaches: carrier::LOCAL,
+    build: |_| Box::new(Recording::default()),
+};
 
 /// Writes events as frames.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recording {
-    needs_magic: bool,
     words: Words,
     programs: Programs,
     /// The containers written so far.
     containers: FxHashMap<Arc<Container>, u64>,
     events: Vec<u8>,
-    /// The request that the last frame named.
+    /// The request of the last frame.
     request_id: Option<Arc<str>>,
 }
 
-/// The names written so far, by where they stand in memory: they are of our tables, and few.
+/// The names written so far, by their addresses: they are constants of the collector's tables, and few.
 #[derive(Debug, Default)]
 struct Words {
     numbers: FxHashMap<(usize, usize), u64>,
-    /// Those that the next frame has to bring along, and how many these are.
+    /// The text of those that the next frame must bring along, and their number.
     fresh: Vec<u8>,
     fresh_count: u64,
 }
@@ -80,58 +87,17 @@ impl Programs {
     }
 }
 
-impl Recording {
-    /// A sink for what is open as `file`; cuts off what an earlier collector left unfinished.
-    pub fn new(opening: Opening, file: &mut File) -> Self {
-        let mut needs_magic = opening == Opening::Fresh;
-        if opening == Opening::Resumed
-            && let Some(whole) = reopen(file).and_then(whole_bytes)
-        {
-            // Where it cannot be cut, the reader will find the damage.
-            let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::End(0)));
-            needs_magic = whole == 0;
-        }
-        Self {
-            needs_magic,
-            words: Words::default(),
-            programs: Programs::default(),
-            containers: FxHashMap::default(),
-            events: Vec::new(),
-            request_id: None,
-        }
-    }
+/// How many bytes follow a frame's head; `None` for the end of a recording, which nothing follows, and for
+/// damage.
+fn body_bytes(head: &[u8]) -> Option<u64> {
+    let &[a, b, c, d, .., tag] = head else { return None };
+    let body = u32::from_le_bytes([a, b, c, d]);
+    (body <= FRAME_MOST && tag != tag::END).then(|| body.into())
 }
 
-/// How long the part of a recording is that an earlier collector finished, without its end; `None` for a file that
-/// is something else.
-fn whole_bytes(file: File) -> Option<u64> {
-    let len = file.metadata().ok()?.len();
-    let mut input = BufReader::new(file);
-    let mut magic = Vec::new();
-    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).ok()?;
-    if magic != MAGIC {
-        return MAGIC.starts_with(&magic).then_some(0);
-    }
-    let mut whole = MAGIC.len() as u64;
-    loop {
-        let mut head = [0; FRAME_HEAD];
-        if input.read_exact(&mut head).is_err() {
-            return Some(whole);
-        }
-        let [a, b, c, d, .., tag] = head;
-        let body = u32::from_le_bytes([a, b, c, d]);
-        let next = whole + FRAME_HEAD as u64 + u64::from(body);
-        if next > len || body > FRAME_MOST || tag == tag::END {
-            return Some(whole);
-        }
-        input.seek_relative(i64::from(body)).ok()?;
-        whole = next;
-    }
-}
-
-impl Sink for Recording {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if self.needs_magic {
+impl Encoder for Recording {
+    fn begin(&mut self, found: Found, out: &mut Vec<u8>) {
+        if found == Found::Fresh {
             out.extend_from_slice(&MAGIC);
         }
         frame(tag::SCHEMA, out, schema);
@@ -165,7 +131,7 @@ impl Sink for Recording {
 }
 
 impl Recording {
-    /// Appends a frame of as many events as it may have; gives the rest.
+    /// Appends a frame of as many events as a frame may have; gives the rest of them.
     fn some<'a>(&mut self, batch: &Batch, events: &'a [Event], out: &mut Vec<u8>) -> &'a [Event] {
         let Self { words, programs, containers, events: text, .. } = self;
         text.clear();
@@ -334,8 +300,8 @@ fn write_value(batch: &Batch, value: Value, words: &mut Words, out: &mut Vec<u8>
     }
 }
 
-/// Flags as bits beside their table; those of a table that the file does not have as a list of names, which shows as
-/// the same.
+/// Writes flags as bits beside their table. If the file does not have the table, they become a list of names,
+/// which looks the same in every output.
 fn write_names(table: &'static FlagTable, flags: u64, out: &mut Vec<u8>) {
     if let Some(place) = TABLES.iter().position(|known| std::ptr::eq(*known, table)) {
         out.push(value::NAMES);

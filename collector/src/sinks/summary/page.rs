@@ -1,17 +1,20 @@
-//! The page that a summary ends in.
+//! Writes the page.
 
 use std::cmp::Reverse;
 
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
-use super::{Capped, FileUse, Files, Net, Notable, Summary, Traffic, sum};
-use crate::sinks::RunFacts;
+use super::gathered::{FileUse, Files, Gathered, Net, Notable, Traffic};
+use super::table::{Capped, sum};
+use super::tree;
+use crate::picture::{Picture, Process};
+use crate::sinks::encoder::RunFacts;
 use crate::sinks::text::{self, Paint, Style};
 
 /// Files read, and files written, that are listed.
 const MOST_FILES: usize = 10;
-/// Files read are listed that short where there are files written as well.
+/// Files read that are listed, if there are files written as well.
 const FEWER_FILES: usize = 5;
 /// Lines of each sort in the part on the network.
 const MOST_PEERS: usize = 8;
@@ -21,8 +24,8 @@ const MOST_KINDS: usize = 6;
 const WIDEST: usize = 72;
 
 /// Appends the page.
-pub fn write(summary: &Summary, facts: &RunFacts, out: &mut Vec<u8>) {
-    let mut page = Page { style: summary.style, out };
+pub fn write(summary: &Gathered, style: Style, facts: &RunFacts, out: &mut Vec<u8>) {
+    let mut page = Page { style, out };
     page.title(summary);
     if facts.restarts > 0 {
         let again = text::plural(facts.restarts.into(), "time");
@@ -30,9 +33,9 @@ pub fn write(summary: &Summary, facts: &RunFacts, out: &mut Vec<u8>) {
             "the collector died and was started again ({again}); this page begins after that"
         ));
     }
-    if !summary.tree.is_empty() {
+    if summary.picture.len() > 0 {
         page.heading("Processes", "");
-        summary.tree.write(summary.style, summary.last_ns, page.out);
+        tree::write(&summary.picture, style, summary.last_ns, page.out);
     }
     page.files(&summary.files);
     page.net(&summary.net);
@@ -91,12 +94,12 @@ impl Page<'_> {
         }
     }
 
-    fn title(&mut self, summary: &Summary) {
+    fn title(&mut self, summary: &Gathered) {
         let events: u64 = summary.kinds.iter().sum();
         let lasted = summary.last_ns.saturating_sub(summary.first_ns);
         let text = format!(
             "glassbox: {}, {} in {}",
-            text::plural(summary.tree.len(), "process"),
+            text::plural(summary.picture.len(), "process"),
             text::plural(events, "event"),
             text::duration(lasted)
         );
@@ -154,7 +157,7 @@ impl Page<'_> {
         }
     }
 
-    /// Lists the files of which most was read or written; gives how many there are in all.
+    /// Lists the files with the most bytes read or written; gives the number of all files.
     fn used(
         &mut self,
         files: &Capped<FileUse>,
@@ -174,7 +177,7 @@ impl Page<'_> {
         list.len()
     }
 
-    /// Ends a line with the first of what was counted.
+    /// Ends a line with the first event of a count.
     fn first(&mut self, notable: &Notable) {
         if !notable.first.is_empty() {
             self.quoted(&notable.first);
@@ -279,7 +282,7 @@ impl Page<'_> {
         self.more(MOST_PEERS, list.len(), "name");
     }
 
-    fn blind(&mut self, summary: &Summary) {
+    fn blind(&mut self, summary: &Gathered) {
         if summary.blind.is_empty() {
             return;
         }
@@ -295,7 +298,7 @@ impl Page<'_> {
         self.more(MOST_PEERS, list.len(), "program");
     }
 
-    fn notable(&mut self, summary: &Summary) {
+    fn notable(&mut self, summary: &Gathered) {
         if summary.notable.is_empty() {
             return;
         }
@@ -315,7 +318,7 @@ impl Page<'_> {
         }
     }
 
-    fn events(&mut self, summary: &Summary) {
+    fn events(&mut self, summary: &Gathered) {
         let mut kinds: Vec<(u64, &str)> = EVENTS
             .iter()
             .filter_map(|spec| Some((*summary.kinds.get(spec.kind as usize)?, spec.name)))
@@ -333,7 +336,7 @@ impl Page<'_> {
         self.heading("Events", &format!("{}{listed}", text::count(all)));
     }
 
-    fn lost(&mut self, summary: &Summary) {
+    fn lost(&mut self, summary: &Gathered) {
         if summary.lost == 0 {
             return self.heading("Lost", "0");
         }
@@ -353,7 +356,7 @@ impl Page<'_> {
         self.more(MOST_PEERS, list.len(), "process");
     }
 
-    fn cost(&mut self, summary: &Summary, facts: &RunFacts) {
+    fn cost(&mut self, summary: &Gathered, facts: &RunFacts) {
         let cost = &summary.cost;
         let mut text = format!("{} in {}", text::duration(cost.sensor_ns), text::plural(cost.calls, "call"));
         if let Some(each) = cost.sensor_ns.checked_div(cost.calls) {
@@ -367,19 +370,28 @@ impl Page<'_> {
             text.push_str(&format!("; the collector used {}", text::duration(facts.collector_ns)));
         }
         self.heading("Sensor", &text);
-        let dearest = summary.tree.dearest(3);
+        let dearest = dearest(&summary.picture, 3);
         if cost.processes > 1 && !dearest.is_empty() {
             self.plain("  most in ");
-            for (index, (name, pid, sensor_ns)) in dearest.iter().enumerate() {
+            for (index, Process { program, key, sensor_ns, .. }) in dearest.iter().enumerate() {
                 self.plain(if index == 0 { "" } else { ", " });
-                text::quote(name, 24, self.out);
-                self.plain(&format!(" ({pid}) {}", text::duration(*sensor_ns)));
+                text::quote(program, 24, self.out);
+                self.plain(&format!(" ({}) {}", key.pid, text::duration(*sensor_ns)));
             }
             self.plain("\n");
         }
-        let running = summary.tree.running();
+        let running = summary.picture.running();
         if running > 0 {
             self.dim(&format!("  without what {} still running spent\n", text::plural(running, "process")));
         }
     }
+}
+
+/// The processes that the sensor cost most.
+fn dearest(picture: &Picture, most: usize) -> Vec<&Process> {
+    let mut processes: Vec<&Process> =
+        picture.processes().iter().filter(|process| process.sensor_ns > 0).collect();
+    processes.sort_by_key(|process| Reverse(process.sensor_ns));
+    processes.truncate(most);
+    processes
 }

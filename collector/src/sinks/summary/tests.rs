@@ -1,13 +1,16 @@
-//! What a page says of a session, and that it stays one page.
+//! The text of the page, and its bounds.
 
 use std::sync::Arc;
 #[cfg(not(debug_assertions))]
 use std::time::Instant;
 
-use super::*;
+use wire::events::Kind;
 use wire::names;
 
-use crate::event::{Who, sample};
+use super::gathered::{MOST_LOSSES, MOST_PATHS, MOST_PEERS};
+use super::*;
+
+use crate::event::{Event, Shape, Value, Who, sample};
 use crate::ids::UtcNs;
 
 /// Builds the events of a session.
@@ -391,9 +394,10 @@ fn endless_session_stays_a_page_and_bounded() {
     assert!(page.lines().count() <= 70, "{page}");
     assert!(page.contains("25 kB written"), "{page}");
     assert!(page.contains("25 000 lost"), "{page}");
-    assert_eq!(MOST_PATHS, summary.files.by_path.values.len());
-    assert_eq!(MOST_PEERS, summary.net.peers.values.len());
-    assert_eq!(MOST_LOSSES, summary.losses.len());
+    let gathered = &summary.gathered;
+    assert_eq!(MOST_PATHS, gathered.files.by_path.iter().count());
+    assert_eq!(MOST_PEERS, gathered.net.peers.iter().count());
+    assert_eq!(MOST_LOSSES, gathered.losses.len());
 }
 
 /// A bound far above what it takes, in the profile that it is meant for.

@@ -1,0 +1,333 @@
+//! The processes of a session, rebuilt from events alone: the same in a live session and in a `replay`.
+//!
+//! A [`Process`] lives from its first event to its exit, through all images that it ran. The `summary` draws
+//! these.
+
+pub mod fields;
+
+use rustc_hash::FxHashMap;
+use wire::events::Kind;
+
+use crate::event::{Batch, Event, Who};
+use crate::ids::ProcessKey;
+
+use fields::{Fields, base, places};
+
+/// Processes that are kept apart; later ones only count.
+const MOST_PROCESSES: usize = 10_000;
+/// Bytes of an argument vector that are kept.
+const ARGV_BYTES: usize = 160;
+/// Images that a process ran before its last, by name.
+const MOST_BEFORE: usize = 3;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum End {
+    /// It has not, as far as was seen.
+    #[default]
+    Running,
+    /// With this status.
+    Code(u64),
+    /// Killed by this signal.
+    Signal(u64),
+    /// It has, and neither its parent nor the kernel reported how.
+    Unknown,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Process {
+    /// A later process may have the same.
+    pub key: ProcessKey,
+    /// The name of its container; empty outside of one.
+    pub container: Box<str>,
+    /// Its parent's index in [`Picture::processes`], which is smaller than its own.
+    pub parent: Option<u32>,
+    /// The base name of the program that it runs. Until a forked process runs a program of its own: of the
+    /// one it was forked in.
+    pub program: Box<[u8]>,
+    /// The beginning of the program's arguments, each ended by a NUL.
+    pub argv: Box<[u8]>,
+    /// It ran a program of its own.
+    pub has_started: bool,
+    /// The programs before, the oldest first.
+    pub before: Vec<Box<[u8]>>,
+    /// Why the sensor does not see into it; empty where it does.
+    pub blind: &'static str,
+    /// Execs that failed.
+    pub failed: u64,
+    /// The path and error of the first of these.
+    pub failure: Option<(Box<[u8]>, &'static str)>,
+    /// The time of its first event, UTC.
+    pub began_ns: u64,
+    /// UTC.
+    pub ended_ns: u64,
+    /// Whether and how it ended.
+    pub end: End,
+    /// Time that it spent in the sensor.
+    pub sensor_ns: u64,
+    /// Events of it that were lost.
+    pub lost: u64,
+}
+
+/// Every process of a session.
+#[derive(Debug)]
+pub struct Picture {
+    at: Places,
+    processes: Vec<Process>,
+    /// The processes that run.
+    live: FxHashMap<ProcessKey, u32>,
+    /// Ends of processes that had no place in the list.
+    unlisted: u64,
+    /// The process of each image of the batch at hand, once it was looked up.
+    of_images: Vec<Option<u32>>,
+}
+
+/// Where the fields that are looked at stand among the values of their events.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    start: [usize; 3],
+    exec: [usize; 1],
+    exit: [usize; 4],
+    blind: [usize; 1],
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        let at = Places {
+            start: places(Kind::ProcessStart, ["argv", "path", "coverage"]),
+            exec: places(Kind::ProcessExec, ["path"]),
+            exit: places(Kind::ProcessExit, ["code", "signal", "sensor_ns", "lost"]),
+            blind: places(Kind::SensorBlind, ["reason"]),
+        };
+        Self { at, processes: Vec::new(), live: FxHashMap::default(), unlisted: 0, of_images: Vec::new() }
+    }
+}
+
+impl Picture {
+    /// Begins with a batch, whose events are then taken one by one.
+    pub fn begin(&mut self, batch: &Batch) {
+        self.of_images.clear();
+        self.of_images.resize(batch.whos.len(), None);
+    }
+
+    /// Takes an event of the batch that was begun last.
+    pub fn take(&mut self, batch: &Batch, event: &Event) {
+        if event.kind == Kind::SensorLoss {
+            // A loss in front of an output may belong to the collector, which is none of the processes.
+            return;
+        }
+        let index = self.index(batch, event);
+        match event.kind {
+            Kind::ProcessExit => self.ended(index, event, Fields::of(batch, event)),
+            Kind::ProcessStart | Kind::ProcessExec | Kind::SensorBlind => {
+                let at = self.at;
+                let Some(process) = self.at(index) else { return };
+                let fields = Fields::of(batch, event);
+                match event.kind {
+                    Kind::ProcessStart => process.started(batch.who(event), at.start, fields),
+                    Kind::ProcessExec if !event.error.is_empty() => {
+                        let path = fields.text(at.exec[0]).unwrap_or_default();
+                        process.failed += 1;
+                        process.failure.get_or_insert_with(|| (path.into(), event.error));
+                    }
+                    Kind::SensorBlind => process.blind = fields.word(at.blind[0]),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All that there is room for, parents before their children.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// How many there were.
+    pub fn len(&self) -> u64 {
+        self.processes.len() as u64 + self.unlisted
+    }
+
+    /// How many were not seen to end.
+    pub fn running(&self) -> u64 {
+        self.processes.iter().filter(|process| process.end == End::Running).count() as u64
+    }
+
+    /// The process that an event belongs to; `None` once there are too many.
+    fn index(&mut self, batch: &Batch, event: &Event) -> Option<u32> {
+        let image = event.who as usize;
+        if let Some(known) = *self.of_images.get(image)? {
+            return Some(known);
+        }
+        let found = self.find(batch.who(event), event.time.0);
+        self.of_images[image] = found;
+        found
+    }
+
+    /// The running process that `who` is an image of; a new one if it is not known.
+    fn find(&mut self, who: &Who, time_ns: u64) -> Option<u32> {
+        let key = who.key();
+        let container = who.container.as_ref().map_or("", |container| container.short_name());
+        if let Some(index) = self.live.get(&key).copied() {
+            // The container's name may come after its id.
+            if let Some(known) = self.at(Some(index)).filter(|known| *known.container != *container) {
+                known.container = container.into();
+            }
+            return Some(index);
+        }
+        if self.processes.len() == MOST_PROCESSES {
+            return None;
+        }
+        let parent = who.ppid.and_then(|ppid| self.live.get(&ProcessKey { pid: ppid, ..key }).copied());
+        let index = self.processes.len() as u32;
+        self.processes.push(Process {
+            key,
+            container: container.into(),
+            parent,
+            program: base(who.exe()).into(),
+            argv: Box::default(),
+            has_started: false,
+            before: Vec::new(),
+            blind: "",
+            failed: 0,
+            failure: None,
+            began_ns: time_ns,
+            ended_ns: time_ns,
+            end: End::Running,
+            sensor_ns: 0,
+            lost: 0,
+        });
+        self.live.insert(key, index);
+        Some(index)
+    }
+
+    fn at(&mut self, index: Option<u32>) -> Option<&mut Process> {
+        self.processes.get_mut(index? as usize)
+    }
+
+    fn ended(&mut self, index: Option<u32>, event: &Event, fields: Fields<'_>) {
+        let [code, signal, sensor_ns, lost] = self.at.exit;
+        let Some(process) = self.at(index) else {
+            self.unlisted += 1;
+            return;
+        };
+        process.end = match (fields.number_if(code), fields.number_if(signal)) {
+            (Some(code), _) => End::Code(code),
+            (None, Some(signal)) => End::Signal(signal),
+            (None, None) => End::Unknown,
+        };
+        process.ended_ns = event.time.0;
+        process.sensor_ns = fields.number(sensor_ns);
+        process.lost = fields.number(lost);
+        let key = process.key;
+        // A batch may hold events of an image that was looked up before its process ended.
+        if self.live.get(&key).copied() == index {
+            self.live.remove(&key);
+        }
+    }
+}
+
+impl Process {
+    fn started(&mut self, who: &Who, [argv, path, coverage]: [usize; 3], fields: Fields<'_>) {
+        let exe = if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
+        let program = std::mem::replace(&mut self.program, base(exe).into());
+        if self.has_started && self.before.len() < MOST_BEFORE {
+            self.before.push(program);
+        }
+        self.has_started = true;
+        let argv = fields.list(argv);
+        self.argv = argv.get(..ARGV_BYTES).unwrap_or(argv).into();
+        if !matches!(fields.word(coverage), "" | "hooked") {
+            self.blind = fields.word(coverage);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::{Shape, Value, sample};
+    use crate::ids::UtcNs;
+    use crate::sinks::encoder::{Encoder, RunFacts};
+    use crate::sinks::framing::Found;
+    use crate::sinks::recording::reader::{Frame, Reader};
+    use crate::sinks::recording::writer::Recording;
+
+    const OTHER: Option<u64> = Some(4_026_531_836);
+
+    /// Adds an event of an image of its own, at a time that is its number.
+    fn event(batch: &mut Batch, kind: Kind, (pid, ppid, pid_ns): (u32, u32, Option<u64>), exe: &str) {
+        let who = Who { pid_ns, ..(*sample::who_of(pid, ppid, exe.as_bytes())).clone() };
+        batch.whos.push(Arc::new(who));
+        let who = batch.whos.len() as u32 - 1;
+        batch.push(Event { who, time: UtcNs(u64::from(who)), ..sample::head(kind) });
+        if kind == Kind::ProcessExit {
+            batch.set(Shape::place(kind, "code"), Value::Int(i64::from(who)));
+        }
+    }
+
+    /// A shell with a child that runs two programs, and another process of the child's number in another
+    /// namespace.
+    fn session() -> Batch {
+        let mut batch = Batch::default();
+        event(&mut batch, Kind::ProcessStart, (10, 1, None), "/bin/sh");
+        event(&mut batch, Kind::ProcessStart, (11, 10, None), "/bin/env");
+        event(&mut batch, Kind::ProcessStart, (11, 10, OTHER), "/bin/init");
+        event(&mut batch, Kind::ProcessStart, (11, 10, None), "/bin/cat");
+        event(&mut batch, Kind::ProcessExit, (11, 10, None), "/bin/cat");
+        event(&mut batch, Kind::ProcessStart, (11, 10, None), "/bin/later");
+        event(&mut batch, Kind::SensorLoss, (99, 1, None), "/bin/glassbox");
+        batch
+    }
+
+    fn picture_of(batch: &Batch) -> Picture {
+        let mut picture = Picture::default();
+        picture.begin(batch);
+        for event in &batch.events {
+            picture.take(batch, event);
+        }
+        picture
+    }
+
+    #[test]
+    fn process_is_known_by_namespace_and_pid_until_it_ends() {
+        let picture = picture_of(&session());
+
+        let shown: Vec<(&[u8], Option<u32>, End)> = picture
+            .processes()
+            .iter()
+            .map(|process| (&*process.program, process.parent, process.end))
+            .collect();
+        assert_eq!(
+            vec![
+                (b"sh".as_slice(), None, End::Running),
+                (b"cat", Some(0), End::Code(4)),
+                (b"init", None, End::Running),
+                (b"later", Some(0), End::Running),
+            ],
+            shown
+        );
+        assert_eq!(vec![Box::from(b"env".as_slice())], picture.processes()[1].before);
+        assert_eq!((4, 3), (picture.len(), picture.running()));
+    }
+
+    #[test]
+    fn recording_gives_the_picture_of_the_live_session() {
+        let batch = session();
+        let (mut recording, mut file) = (Recording::default(), Vec::new());
+        recording.begin(Found::Fresh, &mut file);
+        recording.batch(&batch, &mut file);
+        recording.end(&RunFacts::default(), &mut file);
+
+        let frame = Reader::new(file.as_slice()).unwrap().next(Batch::default()).unwrap();
+
+        let Frame::Batch(replayed) = frame else { panic!("no batch") };
+        assert_eq!(
+            format!("{:?}", picture_of(&batch).processes()),
+            format!("{:?}", picture_of(&replayed).processes())
+        );
+    }
+}

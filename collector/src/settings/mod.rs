@@ -1,0 +1,70 @@
+//! The settings of a command as types, parsed from the text of [`keys`], and the [`Session`] that is made of
+//! them.
+
+pub mod keys;
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+
+use crate::container::Authority;
+use crate::failure::Failure;
+use crate::outputs::Output;
+use crate::pipeline::control::Control;
+use crate::session::Session;
+use crate::sinks::carrier::kind::Opening;
+use crate::socket::Name;
+
+use keys::{ECS_METADATA, Layers, OUTPUT, Reader, SOCKET};
+
+/// The `-o` of a `run` that has none.
+pub const RUN_OUTPUT: &str = "summary:stderr";
+/// The `-o` of `collect` and `replay`.
+pub const COLLECT_OUTPUT: &str = "human:-";
+/// The output of the Lambda extension: a function's log is made of its stdout.
+pub const EXTENSION_OUTPUT: &str = "jsonl:-";
+
+/// The settings of a collector.
+#[derive(Debug)]
+pub struct Settings {
+    /// At least one.
+    pub outputs: Vec<Output>,
+    /// The endpoint that knows the names of containers.
+    pub authority: Authority,
+}
+
+impl Settings {
+    /// Parses the layers; `output` is the output where they have none. Fails with status 64 where a value is
+    /// wrong.
+    pub fn of(layers: &Layers, output: &str) -> Result<Self, Failure> {
+        let outputs = outputs(layers, output)?;
+        Ok(Self { outputs, authority: Authority::of(&layers.setting(&ECS_METADATA))? })
+    }
+
+    /// A session that is the first of its run, without a launcher and without an end: callers set what they
+    /// have of these.
+    pub fn session(self, listeners: Vec<OwnedFd>) -> Session {
+        let Self { outputs, authority } = self;
+        Session {
+            listeners,
+            launcher: None,
+            stop: None,
+            outputs,
+            opening: Opening::Fresh,
+            handed_over: Vec::new(),
+            restarts: 0,
+            authority,
+            control: Control::default(),
+            requests_from: None,
+        }
+    }
+}
+
+/// The outputs of the layers, or `default`, whose destination is also that of an output without one.
+pub fn outputs(layers: &Layers, default: &str) -> Result<Vec<Output>, Failure> {
+    Output::parse_all(&layers.setting(&OUTPUT).values, OsStr::new(default))
+}
+
+/// The socket that this process's environment names.
+pub fn socket() -> Result<Name, Failure> {
+    Name::of(&Layers::of_process(Reader::Every).setting(&SOCKET))
+}

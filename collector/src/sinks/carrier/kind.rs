@@ -1,0 +1,81 @@
+//! The trait of carriers, and the row of their table.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Instant;
+
+use crate::failure::Failure;
+use crate::sinks::framing::{Found, Framing};
+
+/// A kind of place that outputs go to: one constant beside each implementation.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// How a user types its destinations, for `--help` and messages.
+    pub help: &'static str,
+    /// The place that a DEST means, in a spelling that means the same from every directory; `None` where the
+    /// DEST is of another kind. Kinds are asked in the order of the table.
+    pub place: fn(&OsStr) -> Option<Result<OsString, Failure>>,
+    /// The place as messages name it, in one line.
+    pub shown: fn(&OsStr) -> String,
+    /// Whether a second output would overwrite the first one at this place.
+    pub is_exclusive: fn(&OsStr) -> bool,
+    /// Whether a person looks at it.
+    pub is_terminal: fn() -> bool,
+    /// Opens the place for writing. Fails with status 73 and a remedy.
+    pub open: fn(&OsStr, Opening, Framing) -> Result<Opened, Failure>,
+}
+
+impl PartialEq for Kind {
+    /// By name: a test keeps names apart.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kind {}
+
+/// Whether an output begins, or goes on where a collector that died left it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opening {
+    /// A file is made or emptied.
+    Fresh,
+    /// A file is appended to.
+    Resumed,
+}
+
+/// A place that was opened.
+pub struct Opened {
+    pub carrier: Box<dyn Carrier>,
+    pub found: Found,
+}
+
+/// Brings bytes to where they go.
+///
+/// An implementation promises:
+///
+/// 1. The thread of its output alone calls it, and it may block there. Nothing else waits for it: meanwhile
+///    the queue fills, and events that find no room are counted, and reported in the output.
+/// 2. It removes from the front of `bytes` the pieces (lines, frames) that it has written or given up, and
+///    counts each event of these once: as written, or as lost.
+/// 3. It is given the rest of `bytes` again, at `retry_at` or a little later. If it leaves a rest and names
+///    no time, the events of the rest are lost.
+/// 4. An error without `retry_at` is the end: it is not called again, and all later events are lost.
+/// 5. Dropping it closes the place.
+pub trait Carrier: Send {
+    /// Carries `bytes`, which stand for `events` events.
+    fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried;
+}
+
+/// The result of [`Carrier::carry`], which also says how the carrier stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Events that arrived.
+    pub written: u64,
+    /// Events that the place refused.
+    pub lost: u64,
+    /// The time of the next try, for the rest.
+    pub retry_at: Option<Instant>,
+    /// The reason why not all was written.
+    pub error: Option<String>,
+}

@@ -1,0 +1,50 @@
+//! The collector's own standard streams: `-` and `stderr`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::file::FileCarrier;
+use super::kind::{Kind, Opened, Opening};
+use crate::failure::Failure;
+use crate::sinks::framing::Framing;
+
+/// The row of stdout.
+pub const STDOUT: Kind = Kind {
+    name: "stdout",
+    help: "'-' for stdout",
+    place: |text| word(text, "-"),
+    shown: |_| "stdout".to_owned(),
+    is_exclusive: |_| false,
+    is_terminal: || io::stdout().is_terminal(),
+    open: |_, opening, framing| open(io::stdout().as_fd().try_clone_to_owned(), "stdout", opening, framing),
+};
+
+/// The row of stderr.
+pub const STDERR: Kind = Kind {
+    name: "stderr",
+    help: "'stderr'",
+    place: |text| word(text, "stderr"),
+    shown: |_| "stderr".to_owned(),
+    is_exclusive: |_| false,
+    is_terminal: || io::stderr().is_terminal(),
+    open: |_, opening, framing| open(io::stderr().as_fd().try_clone_to_owned(), "stderr", opening, framing),
+};
+
+fn word(text: &OsStr, word: &str) -> Option<Result<OsString, Failure>> {
+    (text == word).then(|| Ok(text.to_owned()))
+}
+
+/// A duplicate is written to, so that dropping it closes nothing else.
+fn open(
+    stream: io::Result<OwnedFd>,
+    name: &str,
+    opening: Opening,
+    framing: Framing,
+) -> Result<Opened, Failure> {
+    let file = stream
+        .map(File::from)
+        .map_err(|error| Failure::output(format!("cannot write to {name}: {error}; give -o a file")))?;
+    Ok(FileCarrier::opened(file, opening, framing))
+}

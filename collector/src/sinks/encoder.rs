@@ -1,0 +1,55 @@
+//! Formats. An [`Encoder`] makes bytes of events; it lives in the thread of its output and knows no file. A
+//! [`Format`] is its row in the table that `-o`, its help and the table tests come from.
+
+use super::carrier::kind::Kind;
+use super::framing::{Found, Framing};
+use crate::event::Batch;
+
+/// A format of `-o`: one constant beside each encoder.
+#[derive(Debug)]
+pub struct Format {
+    /// The name that is typed.
+    pub name: &'static str,
+    /// Its line of `--help`.
+    pub help: &'static str,
+    pub framing: Framing,
+    /// The kinds of places that it can go to.
+    pub reaches: &'static [Kind],
+    /// Makes an encoder.
+    pub build: fn(&Plan) -> Box<dyn Encoder>,
+}
+
+impl PartialEq for Format {
+    /// By name: a test keeps names apart.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Format {}
+
+/// The circumstances that an encoder is made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The output is a terminal that wants colours.
+    pub is_coloured: bool,
+}
+
+/// Makes bytes of batches.
+pub trait Encoder: Send {
+    /// Appends the beginning of an output, or whatever has to stand between `found` and the next batch.
+    fn begin(&mut self, _found: Found, _out: &mut Vec<u8>) {}
+    /// Appends the text of a batch. An encoder may also keep it until the end.
+    fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>);
+    /// Appends the end of an output.
+    fn end(&mut self, _facts: &RunFacts, _out: &mut Vec<u8>) {}
+}
+
+/// Facts for the end of an output that no event has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunFacts {
+    /// Collectors of this run that died before this one.
+    pub restarts: u32,
+    /// Processor time of the collector, nanoseconds; 0 where it was not measured.
+    pub collector_ns: u64,
+}

@@ -1,0 +1,282 @@
+//! A queue in front of each output, so that the drain waits for none of them.
+//!
+//! [`Outlets::deliver`] hands every batch to every queue. An output that cannot keep up loses events, which
+//! are counted for it alone and reported in it alone ([`Owed`]). In a `replay`, which can wait, a full queue
+//! holds the reader up ([`Backlog`]).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::carrier::kind::{Opened, Opening};
+use super::encoder::{Encoder, RunFacts};
+use super::owed::Owed;
+use super::report::{Lost, SinkReport};
+use super::worker::{Farewell, Message, Shared, Standing, Worker};
+use crate::event::Batch;
+use crate::failure::{Failure, say};
+use crate::ids::UtcNs;
+use crate::outputs::Output;
+
+/// Bytes of events that wait in front of all outputs together, at most. The outputs share a batch until the
+/// last of them has encoded it, so a session takes no more than this when its slowest output stands still.
+const QUEUE_BYTES: usize = 8 << 20;
+/// Batches that wait in front of one output, at most.
+const QUEUE_BATCHES: usize = 1024;
+/// Batches that wait in front of one output that the deliverer waits for.
+const WAITING_BATCHES: usize = 16;
+/// Emptied batches that wait to be filled again.
+const SPARE_BATCHES: usize = 4;
+
+/// The effect of a full queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// The output loses the batch; its events are counted.
+    Drop,
+    /// The deliverer waits: it reads a file, which has time.
+    Wait,
+}
+
+/// One output of a session. Never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutletId(u64);
+
+/// All outputs of a session.
+#[derive(Debug)]
+pub struct Outlets {
+    outlets: Vec<Outlet>,
+    backlog: Backlog,
+    /// The most bytes that may wait in front of each.
+    most_bytes: usize,
+    next_id: u64,
+    spare_tx: Sender<Batch>,
+    spare_rx: Receiver<Batch>,
+}
+
+/// One output, as the deliverer sees it.
+#[derive(Debug)]
+struct Outlet {
+    id: OutletId,
+    name: String,
+    batch_tx: Sender<Message>,
+    shared: Arc<Shared>,
+    dropped: u64,
+    owed: Owed,
+    /// Time of the last event that it was to get.
+    last: UtcNs,
+    thread: JoinHandle<()>,
+}
+
+impl Outlets {
+    /// Without an output: events go nowhere.
+    pub fn none(backlog: Backlog) -> Self {
+        let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
+        Self { outlets: Vec::new(), backlog, most_bytes: QUEUE_BYTES, next_id: 0, spare_tx, spare_rx }
+    }
+
+    /// Opens every output and starts its thread.
+    ///
+    /// Fails with status 73 if one cannot be made; those opened before stay empty.
+    pub fn open(outputs: &[Output], opening: Opening, backlog: Backlog) -> Result<Self, Failure> {
+        let opened: Result<Vec<_>, Failure> = outputs.iter().map(|output| output.open(opening)).collect();
+        let mut outlets = Self::none(backlog);
+        for (output, (encoder, opened)) in outputs.iter().zip(opened?) {
+            outlets.add(output.shown(), encoder, opened)?;
+        }
+        Ok(outlets)
+    }
+
+    /// Starts another output, which gets what is delivered from now on. Its queue shares the budget of bytes
+    /// with the others.
+    pub fn add(
+        &mut self,
+        name: String,
+        encoder: Box<dyn Encoder>,
+        opened: Opened,
+    ) -> Result<OutletId, Failure> {
+        let id = OutletId(self.next_id);
+        self.next_id += 1;
+        let (batch_tx, batch_rx) = bounded(match self.backlog {
+            Backlog::Drop => QUEUE_BATCHES,
+            Backlog::Wait => WAITING_BATCHES,
+        });
+        let shared = Arc::new(Shared::default());
+        let worker = Worker::new(name.clone(), encoder, opened, Arc::clone(&shared));
+        let spare_tx = self.spare_tx.clone();
+        let thread = thread::Builder::new()
+            .name(name.chars().take(15).collect())
+            .spawn(move || worker.work(&batch_rx, &spare_tx))
+            .map_err(|error| {
+                Failure::internal(format!(
+                    "cannot start a thread for {name}: {error}; raise the limit of threads"
+                ))
+            })?;
+        let (dropped, owed, last) = (0, Owed::default(), UtcNs::default());
+        self.outlets.push(Outlet { id, name, batch_tx, shared, dropped, owed, last, thread });
+        self.share_budget();
+        Ok(id)
+    }
+
+    /// Takes an output away. It writes what it has got, and its end, while the others go on.
+    ///
+    /// Does not wait: [`Leaving::report`] does. `None` for an output that has been taken away before.
+    pub fn remove(&mut self, id: OutletId, facts: RunFacts) -> Option<Leaving> {
+        let place = self.outlets.iter().position(|outlet| outlet.id == id)?;
+        let outlet = self.outlets.remove(place);
+        self.share_budget();
+        Some(outlet.leave(facts))
+    }
+
+    fn share_budget(&mut self) {
+        self.most_bytes = QUEUE_BYTES / self.outlets.len().max(1);
+    }
+
+    /// Hands a batch to every output. Waits for none, unless the backlog says so.
+    pub fn deliver(&mut self, batch: Arc<Batch>) {
+        if batch.is_empty() {
+            return;
+        }
+        let bytes = batch.size_bytes();
+        for outlet in &mut self.outlets {
+            outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
+        }
+    }
+
+    /// An empty batch, with the memory of one that every output is done with where there is one.
+    pub fn empty_batch(&self) -> Batch {
+        self.spare_rx.try_recv().unwrap_or_default()
+    }
+
+    /// Whether every queue is less than half full. Where one is not, the drain may pause for it as long as
+    /// the rings have room.
+    pub fn has_room(&self) -> bool {
+        self.outlets.iter().all(|outlet| {
+            outlet.shared.bytes.load(Ordering::Relaxed) <= self.most_bytes / 2
+                && outlet.batch_tx.len() <= QUEUE_BATCHES / 2
+        })
+    }
+
+    /// Lets every output write what it has got, and then drop its copy of `done_tx`. One whose queue is full
+    /// is left out.
+    pub fn flush(&self, done_tx: &Sender<()>) {
+        for outlet in &self.outlets {
+            let _ = outlet.batch_tx.try_send(Message::Flush(done_tx.clone()));
+        }
+    }
+
+    /// Events that each queue had no room for, so far.
+    #[cfg(test)]
+    pub fn dropped(&self) -> impl Iterator<Item = u64> {
+        self.outlets.iter().map(|outlet| outlet.dropped)
+    }
+
+    /// Batches that wait in each queue.
+    #[cfg(test)]
+    pub fn waiting(&self) -> Vec<usize> {
+        self.outlets.iter().map(|outlet| outlet.batch_tx.len()).collect()
+    }
+
+    /// How each output stands.
+    #[cfg(test)]
+    pub fn reports(&self) -> Vec<SinkReport> {
+        self.outlets.iter().map(|outlet| report(&outlet.name, outlet.dropped, &outlet.shared)).collect()
+    }
+
+    /// Lets every output write what it has, and waits for it. Says on stderr what is missing from which
+    /// output.
+    pub fn finish(self, facts: RunFacts) -> Vec<SinkReport> {
+        let reports = self.close(facts);
+        for line in reports.iter().filter_map(SinkReport::line) {
+            say(&line);
+        }
+        reports
+    }
+
+    /// As [`Self::finish`], without a message.
+    pub fn close(mut self, facts: RunFacts) -> Vec<SinkReport> {
+        let ids: Vec<OutletId> = self.outlets.iter().map(|outlet| outlet.id).collect();
+        // All begin to end before one is waited for.
+        let leaving: Vec<Leaving> = ids.into_iter().filter_map(|id| self.remove(id, facts)).collect();
+        leaving.into_iter().map(Leaving::report).collect()
+    }
+}
+
+impl Outlet {
+    fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, most_bytes: usize, backlog: Backlog) {
+        self.last = batch.events.last().map_or(self.last, |event| event.time);
+        // An empty queue takes a batch of any size, or a large one would never be taken.
+        let waiting = self.shared.bytes.load(Ordering::Relaxed);
+        let is_full = backlog == Backlog::Drop && waiting > 0 && waiting + bytes > most_bytes;
+        if is_full || !self.send_owed(batch) || !self.send(Arc::clone(batch), backlog) {
+            self.dropped += batch.events.len() as u64;
+            self.owed.add(batch);
+        }
+    }
+
+    /// Reports the events that the output lacks before `batch`. False where there is no room for that.
+    fn send_owed(&mut self, batch: &Batch) -> bool {
+        // One place for the batch itself; only this thread takes places.
+        let has_room = self.batch_tx.capacity().is_none_or(|most| self.batch_tx.len() + 2 <= most);
+        if !has_room && !self.owed.is_empty() {
+            return false;
+        }
+        let time = batch.events.first().map_or(self.last, |event| event.time);
+        self.owed.pay(time).is_none_or(|losses| self.send(Arc::new(losses), Backlog::Drop))
+    }
+
+    fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {
+        let bytes = batch.size_bytes();
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let message = Message::Batch(batch);
+        let is_taken = match backlog {
+            Backlog::Drop => self.batch_tx.try_send(message).is_ok(),
+            Backlog::Wait => self.batch_tx.send(message).is_ok(),
+        };
+        if !is_taken {
+            self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_taken
+    }
+
+    /// Lets the thread end; does not wait for it.
+    fn leave(mut self, facts: RunFacts) -> Leaving {
+        let losses = self.owed.pay(self.last);
+        // The first and only one.
+        let _ = self.shared.farewell.set(Farewell { facts, losses, at: Instant::now() });
+        // From a pause before another try.
+        self.thread.thread().unpark();
+        let Self { name, dropped, shared, thread, .. } = self;
+        Leaving { name, dropped, shared, thread }
+    }
+}
+
+/// An output that gets no more events, and writes what it has.
+#[must_use]
+#[derive(Debug)]
+pub struct Leaving {
+    name: String,
+    dropped: u64,
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+impl Leaving {
+    /// Waits until the output has written everything; says how it fared.
+    pub fn report(self) -> SinkReport {
+        let ended = self.thread.join();
+        let report = report(&self.name, self.dropped, &self.shared);
+        match ended {
+            Ok(()) => report,
+            Err(_) => SinkReport { error: Some("its thread ended by a fault of ours".to_owned()), ..report },
+        }
+    }
+}
+
+fn report(name: &str, dropped: u64, shared: &Shared) -> SinkReport {
+    let Standing { written, refused, failed, error } = shared.standing().clone();
+    let lost = Lost { queue_full: dropped, refused, failed };
+    SinkReport { name: name.to_owned(), written, lost, error }
+}

@@ -1,0 +1,87 @@
+//! Tables that stop growing, and sums that do not overflow: programs choose what goes into them.
+
+use std::collections::HashMap;
+
+/// Names of errors that are counted apart.
+const MOST_ERRORS: usize = 32;
+
+/// Counts by name of an error; there are few.
+#[derive(Debug, Default)]
+pub struct Errors(pub Vec<(&'static str, u64)>);
+
+impl Errors {
+    /// Counts one more.
+    pub fn count(&mut self, error: &'static str) {
+        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == error) {
+            *count += 1;
+        } else if self.0.len() < MOST_ERRORS {
+            self.0.push((error, 1));
+        }
+    }
+}
+
+/// A table by text that stops growing; everything that has no place in it shares one value.
+///
+/// Hashed with keys of this process, because programs choose the text.
+#[derive(Debug)]
+pub struct Capped<V> {
+    places: HashMap<Box<[u8]>, u32>,
+    values: Vec<V>,
+    most: usize,
+    /// The sum of what has no place.
+    pub others: V,
+    pub has_others: bool,
+}
+
+impl<V: Default> Capped<V> {
+    /// An empty table for `most` keys.
+    pub fn new(most: usize) -> Self {
+        Self { places: HashMap::new(), values: Vec::new(), most, others: V::default(), has_others: false }
+    }
+
+    /// The value of `key`, made if there is room, else that of all others.
+    pub fn at(&mut self, key: &[u8]) -> &mut V {
+        let known = self.places.get(key).copied();
+        let place = match known {
+            Some(place) => place as usize,
+            None if self.values.len() < self.most => {
+                self.places.insert(key.into(), self.values.len() as u32);
+                self.values.push(V::default());
+                self.values.len() - 1
+            }
+            None => usize::MAX,
+        };
+        match self.values.get_mut(place) {
+            Some(value) => value,
+            None => {
+                self.has_others = true;
+                &mut self.others
+            }
+        }
+    }
+
+    /// Whether no key has a value.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The value of `key`, if it has one.
+    pub fn known(&mut self, key: &[u8]) -> Option<&mut V> {
+        self.values.get_mut(*self.places.get(key)? as usize)
+    }
+
+    /// The keys with their values, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.places.iter().filter_map(|(key, place)| Some((&**key, self.values.get(*place as usize)?)))
+    }
+}
+
+/// Adds a number that a program, or a recording, may have made up.
+pub fn add(sum: &mut u64, number: u64) {
+    *sum = sum.saturating_add(number);
+}
+
+/// The sum of such numbers.
+pub fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}

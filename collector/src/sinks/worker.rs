@@ -1,0 +1,228 @@
+//! The thread of one output: takes batches out of the queue, passes them to the encoder, and its bytes to the
+//! carrier.
+//!
+//! The thread alone waits for a slow carrier, or for one that asks to be tried again later. Meanwhile the
+//! queue fills.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+
+use super::carrier::kind::{Carried, Carrier, Opened};
+use super::encoder::{Encoder, RunFacts};
+use super::framing::Found;
+use crate::event::Batch;
+use crate::failure::say;
+
+/// Text is carried once it is this long, or nothing more is waiting.
+const CARRY_BYTES: usize = 256 << 10;
+/// A batch that is larger is not used again.
+const SPARE_BYTES: usize = 1 << 20;
+/// How long a carrier that asks to be tried again is tried after the end of the session.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+/// The shortest pause before a carrier is tried again, whatever it asks for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
+/// A message to the thread of an output.
+#[derive(Debug)]
+pub enum Message {
+    /// Events.
+    Batch(Arc<Batch>),
+    /// Asks the thread to write everything before this, and then to drop it.
+    Flush(Sender<()>),
+}
+
+/// State that the deliverer and the thread share besides the channel. The end of the channel is the end of
+/// the output.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Bytes of the batches that wait.
+    pub bytes: AtomicUsize,
+    /// Set before the channel is closed; without it nothing more is written.
+    pub farewell: OnceLock<Farewell>,
+    standing: Mutex<Standing>,
+}
+
+/// The last message to an output.
+#[derive(Debug)]
+pub struct Farewell {
+    /// For the encoder.
+    pub facts: RunFacts,
+    /// Losses that the output has not reported yet.
+    pub losses: Option<Batch>,
+    /// When the end was decided.
+    pub at: Instant,
+}
+
+/// Counts of the events that came out of the queue.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Events written.
+    pub written: u64,
+    /// Events that the place refused.
+    pub refused: u64,
+    /// Events that came with, or after, the carrier's end.
+    pub failed: u64,
+    /// The carrier's last error; `None` if it has written everything since.
+    pub error: Option<String>,
+}
+
+impl Shared {
+    /// The counts; also at any time before the end.
+    pub fn standing(&self) -> MutexGuard<'_, Standing> {
+        // Whole at any time: counters only.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's state.
+pub struct Worker {
+    name: String,
+    encoder: Box<dyn Encoder>,
+    carrier: Box<dyn Carrier>,
+    found: Found,
+    shared: Arc<Shared>,
+    /// Bytes that the carrier has not taken, and the events that they stand for.
+    text: Vec<u8>,
+    events: u64,
+    /// The carrier takes bytes, or will.
+    is_open: bool,
+    /// The user knows that the carrier has trouble.
+    has_warned: bool,
+}
+
+impl Worker {
+    /// A worker for the output `name`.
+    pub fn new(name: String, encoder: Box<dyn Encoder>, opened: Opened, shared: Arc<Shared>) -> Self {
+        let Opened { carrier, found } = opened;
+        let (text, events) = (Vec::new(), 0);
+        Self { name, encoder, carrier, found, shared, text, events, is_open: true, has_warned: false }
+    }
+
+    /// Works until the channel is closed.
+    pub fn work(mut self, batch_rx: &Receiver<Message>, spare_tx: &Sender<Batch>) {
+        self.encoder.begin(self.found, &mut self.text);
+        loop {
+            let message = match batch_rx.try_recv() {
+                Ok(message) => message,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    self.carry();
+                    let Ok(message) = batch_rx.recv() else { break };
+                    message
+                }
+            };
+            match message {
+                Message::Batch(batch) => {
+                    self.encode(&batch);
+                    self.shared.bytes.fetch_sub(batch.size_bytes(), Ordering::Relaxed);
+                    recycle(batch, spare_tx);
+                    if self.text.len() >= CARRY_BYTES || !self.is_open {
+                        self.carry();
+                    }
+                }
+                Message::Flush(done_tx) => {
+                    self.carry();
+                    drop(done_tx);
+                }
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let Some(farewell) = shared.farewell.get() else { return };
+        if let Some(losses) = &farewell.losses {
+            self.encode(losses);
+        }
+        if self.is_open {
+            self.encoder.end(&farewell.facts, &mut self.text);
+        }
+        self.carry();
+    }
+
+    fn encode(&mut self, batch: &Batch) {
+        self.events += batch.events.len() as u64;
+        if self.is_open {
+            self.encoder.batch(batch, &mut self.text);
+        }
+    }
+
+    /// Lets the carrier take the text, however long that takes. Afterwards each of its events is counted, as
+    /// written or as lost.
+    fn carry(&mut self) {
+        while self.is_open && !self.text.is_empty() {
+            let carried = self.carrier.carry(&mut self.text, self.events);
+            let Some(retry_at) = self.note(carried) else { break };
+            if !self.wait_until(retry_at) {
+                self.is_open = false;
+                let mut standing = self.shared.standing();
+                standing.error.get_or_insert_with(|| "the destination took nothing more".to_owned());
+            }
+        }
+        self.text.clear();
+        let events = std::mem::take(&mut self.events);
+        let mut standing = self.shared.standing();
+        if self.is_open {
+            standing.written += events;
+        } else {
+            standing.failed += events;
+        }
+    }
+
+    /// Counts the result; gives the time at which the rest of the text is to be tried again.
+    fn note(&mut self, carried: Carried) -> Option<Instant> {
+        let Carried { written, lost, retry_at, error } = carried;
+        let written = written.min(self.events);
+        let refused = lost.min(self.events - written);
+        self.events -= written + refused;
+        self.is_open = retry_at.is_some() || error.is_none();
+        let retry_at = retry_at.filter(|_| !self.text.is_empty());
+        let mut standing = self.shared.standing();
+        standing.written += written;
+        standing.refused += refused;
+        if self.is_open && retry_at.is_none() {
+            // Neither written nor to be tried again.
+            standing.refused += std::mem::take(&mut self.events);
+        }
+        if let (Some(error), false) = (&error, self.has_warned) {
+            self.has_warned = true;
+            let (name, what) = (&self.name, if self.is_open { RETRIED } else { LOST });
+            say(&format!("cannot write {name}: {error}; {what}"));
+        }
+        standing.error = error;
+        retry_at
+    }
+
+    /// Waits for the time of another try; false where the session ends and has waited long enough.
+    fn wait_until(&self, retry_at: Instant) -> bool {
+        let retry_at = retry_at.max(Instant::now() + SHORTEST_PAUSE);
+        loop {
+            let now = Instant::now();
+            let last = self.shared.farewell.get().map(|farewell| farewell.at + LAST_PATIENCE);
+            if last.is_some_and(|last| now >= last) {
+                return false;
+            }
+            let until = last.map_or(retry_at, |last| last.min(retry_at));
+            match until.checked_duration_since(now).filter(|left| !left.is_zero()) {
+                // Unparked at the end of the session.
+                Some(left) => thread::park_timeout(left),
+                None => return true,
+            }
+        }
+    }
+}
+
+const LOST: &str = "events after this are not in it";
+const RETRIED: &str = "it is tried again, and events that find no room meanwhile are not in it";
+
+/// Gives the memory of a batch that no other output needs back to the drain.
+fn recycle(batch: Arc<Batch>, spare_tx: &Sender<Batch>) {
+    if let Some(mut batch) = Arc::into_inner(batch)
+        && batch.size_bytes() <= SPARE_BYTES
+    {
+        batch.clear();
+        // Enough are waiting already.
+        let _ = spare_tx.try_send(batch);
+    }
+}
