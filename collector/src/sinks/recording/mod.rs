@@ -20,6 +20,7 @@
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
+mod input;
 pub mod reader;
 mod words;
 pub mod writer;

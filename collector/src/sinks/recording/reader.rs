@@ -9,6 +9,7 @@ use wire::events::Kind;
 use wire::names::FlagTable;
 use wire::record::Via;
 
+use super::input::Input;
 use super::words::Words;
 use super::{
     FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS, has, knows,
@@ -424,48 +425,4 @@ fn program(input: &mut Input<'_>, known: &[Arc<Program>]) -> Option<Arc<Program>
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {
     Some(RunFacts { restarts: input.small()?, collector_ns: input.unsigned()? })
-}
-
-/// The rest of a frame's body.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    #[inline]
-    fn unsigned(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn signed(&mut self) -> Option<i64> {
-        let number = self.unsigned()?;
-        Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
-    }
-
-    fn small(&mut self) -> Option<u32> {
-        self.unsigned()?.try_into().ok()
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        self.unsigned()?.try_into().ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = self.count()?;
-        let (bytes, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(bytes)
-    }
 }
