@@ -35,6 +35,7 @@ mod picture;
 mod pipeline;
 mod procfs;
 mod program;
+mod replay;
 mod rings;
 mod runc;
 mod sensor_path;

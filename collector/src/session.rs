@@ -17,8 +17,9 @@ use crate::launch::channel::CollectorEnd;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
+use crate::replay;
 use crate::sinks::carrier::kind::Opening;
-use crate::sinks::{self, Backlog, Outlets, RunFacts};
+use crate::sinks::{Backlog, Outlets, RunFacts};
 use crate::stages::Stages;
 use crate::stop::StopSignals;
 
@@ -126,5 +127,5 @@ fn raise_descriptor_limit() {
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it
 /// holds), 73 if an output cannot be made.
 pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
-    sinks::replay::replay(file, outputs, Stages::default())
+    replay::replay(file, outputs, Stages::default())
 }

@@ -13,6 +13,7 @@ mod rush;
 #[cfg(test)]
 mod tests;
 mod waiting_room;
+mod welcome;
 pub mod wires;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,21 +27,19 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use wire::hello::{Blind, Hello};
 
-use crate::container::{self, Authority, Claim, Containers, Key};
+use crate::container::{Authority, Containers};
 use crate::failure::{Failure, say};
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
-use crate::procfs;
 use crate::rings::bells::Doorbell;
 use crate::rings::mapping::Mapping;
 use crate::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::stop::StopSignals;
 
 use guests::{GUEST, Guests};
-use identity::{Identity, Note};
 use launcher::{LAUNCHER, Launcher, Said};
-use news::{Attached, KeptRing, News, Word};
+use news::{News, Word};
 use rush::{RUSH_NAP, Rush};
 use waiting_room::WaitingRoom;
 use wires::{Deathwatch, PIDFD, Reply};
@@ -158,31 +157,6 @@ impl Doorman {
         // The pipeline's thread is joined after the last news.
         let _ = self.news_tx.send(news);
         self.doorbell.ring();
-    }
-
-    /// Takes over the rings of a collector that died.
-    pub fn take_over(&mut self, rings: Vec<KeptRing>) {
-        for KeptRing { id, blob, memfd } in rings {
-            self.next_ring = self.next_ring.max(id + 1);
-            match Mapping::of(memfd) {
-                Ok(mapping) => {
-                    let born = MonoNs(mapping.mapped().slot(0).born_ns.load(Ordering::Relaxed));
-                    let note = Note::decode(&blob).unwrap_or_default();
-                    let mut identity = note.identity(born);
-                    identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
-                    self.tell(News::Attached(Box::new(Attached {
-                        id,
-                        mapping,
-                        identity,
-                        lifeline: None,
-                        own_ns: 0,
-                        own_fds: [-1; 2],
-                        is_inherited: true,
-                    })));
-                }
-                Err(refusal) => self.complain(&format!("cannot take over a ring: {}", refusal.reason())),
-            }
-        }
     }
 
     /// Serves until everything is drained.
@@ -367,23 +341,6 @@ impl Doorman {
         true
     }
 
-    /// The container of a process, by what the process says and what the kernel shows.
-    fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
-        let pid = identity.key.pid;
-        let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid.0)).flatten();
-        let id = cgroup.as_deref().and_then(container::id_of_cgroup).unwrap_or_default();
-        // Once: every process of a container says the same, and other complaints are to be heard too.
-        if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
-            self.complain(&format!(
-                "process {pid} names container metadata at '{}', which is not asked; set {} for the collector if it \
-                 should be",
-                String::from_utf8_lossy(uri).escape_debug(),
-                container::VARIABLE
-            ));
-        }
-        self.containers.find(uri, id)
-    }
-
     /// Passes on what became known of containers, and the rings that need not wait any longer.
     fn hear_containers(&mut self) {
         for (before, after) in self.containers.take_answers() {
@@ -401,71 +358,6 @@ impl Doorman {
             let _ = poll(&mut [PollFd::new(self.reply.alarm_fd(), PollFlags::IN)], Some(&LOOK));
             let _ = rustix::io::read(self.reply.alarm_fd(), &mut [0; 8]);
             self.hear_containers();
-        }
-    }
-
-    /// Checks a hello, and passes its ring on.
-    fn welcome(&mut self, guest: &OwnedFd, hello: &Hello<'_>, memfd: Option<OwnedFd>) {
-        let mut identity = Identity::of_peer(guest, hello);
-        let pid = identity.key.pid;
-        let is_known = hello.version == wire::VERSION
-            && hello.events == wire::FINGERPRINT
-            && hello.calls == hook_table::FINGERPRINT;
-        if !is_known {
-            self.complain(&format!(
-                "process {pid} brings a sensor of another version and is not seen; give it the libglassbox.so of this \
-                 glassbox"
-            ));
-            return;
-        }
-        let (key, claim) = self.claim(&identity, hello.container).unzip();
-        identity.claim = claim;
-        if let Some(blind) = Blind::from_byte(hello.blind) {
-            self.tell(News::Blind(identity, hello.exe.to_vec(), blind));
-            return;
-        }
-        let Some(memfd) = memfd else {
-            self.complain(&format!("process {pid} sent no ring and is not seen"));
-            return;
-        };
-        let kept = if self.launcher.is_there() { memfd.try_clone().ok() } else { None };
-        let mapped = match hello.pid_ns {
-            0 => Mapping::of(&memfd).map(|mapping| (mapping, None)),
-            _ => Mapping::apart_of(memfd),
-        };
-        let (mapping, lifeline) = match mapped {
-            Ok(mapped) => mapped,
-            Err(refusal) => {
-                self.complain(&format!(
-                    "process {pid} sent something else than a ring ({}) and is not seen",
-                    refusal.reason()
-                ));
-                return;
-            }
-        };
-        self.rush.note(&identity);
-        // At once, since a short-lived program is gone soon. Not every sensor says it itself.
-        let exe = identity.key.is_visible().then(|| procfs::exe(pid.0)).flatten();
-        let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
-        let id = self.next_ring;
-        self.next_ring += 1;
-        let blob = Note::of(&identity, hello.container).encode();
-        self.launcher.send(&ToLauncher::Keep { id, blob }, kept.as_ref());
-        let attached = Box::new(Attached {
-            id,
-            mapping,
-            identity,
-            lifeline,
-            own_ns: hello.pid_ns,
-            own_fds: hello.own_fds,
-            is_inherited: false,
-        });
-        let attached = match self.is_hasty || self.is_finishing {
-            true => Some(attached),
-            false => self.waiting_room.admit(key, attached, &self.containers),
-        };
-        if let Some(attached) = attached {
-            self.tell(News::Attached(attached));
         }
     }
 

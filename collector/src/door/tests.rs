@@ -11,6 +11,7 @@ use rustix::net::{
 };
 
 use super::guests::MOST_GUESTS;
+use super::identity::Note;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::pipeline::simulated::Sensor;

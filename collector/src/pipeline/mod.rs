@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `conductor` | the rounds, and a record's way |
 //! | `session` | whether and how the session ends |
+//! | `effects` | the effects of a record on other parts |
 //! | `news` | news of the doorman and the launcher |
 //! | `ends` | losses, blind programs, and the ends of images |
 //! | `flushes` | the flushes that wait |
@@ -22,6 +23,7 @@
 
 mod conductor;
 pub mod control;
+mod effects;
 mod ends;
 mod flushes;
 #[cfg(test)]

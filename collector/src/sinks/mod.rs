@@ -1,7 +1,7 @@
 //! Where events end: each output in a thread of its own, behind a queue.
 //!
 //! ```text
-//! drain ─ queue ─→ worker: encoder (bytes) ─→ carrier (where they go)
+//! stages ─ queue ─→ worker: encoder (bytes) ─→ carrier (where they go)
 //! ```
 //!
 //! A format is a row of [`formats`] with an [`encoder`] beside it; a kind of place is a row of [`carrier`].
@@ -16,7 +16,6 @@ pub mod jsonl;
 mod owed;
 mod queue;
 pub mod recording;
-pub mod replay;
 mod report;
 mod signals;
 pub mod summary;
@@ -25,6 +24,7 @@ mod worker;
 
 pub use encoder::RunFacts;
 pub use queue::{Backlog, Outlets};
+pub use report::SinkReport;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

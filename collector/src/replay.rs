@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::carrier::kind::Opening;
-use super::encoder::RunFacts;
-use super::queue::{Backlog, Outlets};
-use super::recording::reader::{Frame, Reader, Trouble};
-use super::report::SinkReport;
 use crate::failure::{Failure, say};
 use crate::outputs::Output;
 use crate::pipeline::Outbox;
+use crate::sinks::carrier::kind::Opening;
+use crate::sinks::encoder::RunFacts;
+use crate::sinks::recording::reader::{Frame, Reader, Trouble};
+use crate::sinks::{Backlog, Outlets, SinkReport};
 use crate::stages::Stages;
 
 /// Sends the events of a recording through `stages` to the outputs.
