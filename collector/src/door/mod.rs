@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
-use wire::hello::{Blind, Hello};
+use wire::hello::Hello;
 
 use crate::container::{Authority, Containers};
 use crate::failure::{Failure, say};
@@ -33,7 +33,6 @@ use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::rings::bells::Doorbell;
-use crate::rings::mapping::Mapping;
 use crate::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::stop::StopSignals;
 
