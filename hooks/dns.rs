@@ -6,35 +6,35 @@ crate::hooks! { family dns = 5;
     symbols: "getaddrinfo";
     fails: Eai;
     event: DnsQuery;
-    after |call, _ret| net::resolved(call, host, list);
+    after |call, _ret| dns::resolved(call, host, list);
 
     /// gethostbyname(3): the addresses of a name, the old way.
     unsafe fn gethostbyname(host: *const c_char) -> *mut hostent;
     symbols: "gethostbyname";
     fails: Null;
     event: DnsQuery;
-    after |call, entry| net::looked_up(call, host, entry);
+    after |call, entry| dns::looked_up(call, host, entry);
 
     /// gethostbyname2(3): of one family.
     unsafe fn gethostbyname2(host: *const c_char, family: c_int) -> *mut hostent;
     symbols: "gethostbyname2";
     fails: Null;
     event: DnsQuery;
-    after |call, entry| net::looked_up(call, host, entry);
+    after |call, entry| dns::looked_up(call, host, entry);
 
     /// gethostbyname_r(3): into the caller's buffer.
     unsafe fn gethostbyname_r(host: *const c_char, entry: *mut hostent, buffer: *mut c_char, len: usize, result: *mut *mut hostent, error: *mut c_int) -> c_int;
     symbols: "gethostbyname_r";
     fails: ErrorNumber;
     event: DnsQuery;
-    after |call, _ret| net::looked_up(call, host, net::found(call, result));
+    after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
 
     /// gethostbyname2_r(3): of one family, into the caller's buffer.
     unsafe fn gethostbyname2_r(host: *const c_char, family: c_int, entry: *mut hostent, buffer: *mut c_char, len: usize, result: *mut *mut hostent, error: *mut c_int) -> c_int;
     symbols: "gethostbyname2_r";
     fails: ErrorNumber;
     event: DnsQuery;
-    after |call, _ret| net::looked_up(call, host, net::found(call, result));
+    after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
 
     /// getaddrinfo_a(3): several names at once, or later; the addresses are not told.
     unsafe fn getaddrinfo_a(mode: c_int, list: *const *const *const c_char, count: c_int, event: *mut c_void) -> c_int;

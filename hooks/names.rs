@@ -6,252 +6,252 @@ crate::hooks! { family names = 10;
     symbols: "unlink";
     fails: MinusOne;
     event: FileUnlink;
-    after |call, _ret| names::removed(call, here(path), 0);
+    after |call, _ret| paths::removed(call, here(path), 0);
 
     /// unlinkat(2): removes a name, or with `AT_REMOVEDIR` a directory.
     unsafe fn unlinkat(dir: c_int, path: *const c_char, flags: c_int) -> c_int;
     symbols: "unlinkat";
     fails: MinusOne;
     event: FileUnlink, FileRmdir;
-    after |call, _ret| names::removed(call, at(dir, path), flags);
+    after |call, _ret| paths::removed(call, at(dir, path), flags);
 
     /// rmdir(2): removes a directory.
     unsafe fn rmdir(path: *const c_char) -> c_int;
     symbols: "rmdir";
     fails: MinusOne;
     event: FileRmdir;
-    after |call, _ret| names::removed(call, here(path), AT_REMOVEDIR);
+    after |call, _ret| paths::removed(call, here(path), AT_REMOVEDIR);
 
     /// remove(3): unlink or rmdir, whichever works.
     unsafe fn remove(path: *const c_char) -> c_int;
     symbols: "remove";
     fails: MinusOne;
     event: FileUnlink, FileRmdir;
-    instead |row, real| names::remove(row, path, || real(path));
+    instead |row, real| paths::remove(row, path, || real(path));
 
     /// mkdir(2): makes a directory.
     unsafe fn mkdir(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkdir";
     fails: MinusOne;
     event: FileMkdir;
-    after |call, _ret| names::directory_made(call, here(path), mode);
+    after |call, _ret| paths::directory_made(call, here(path), mode);
 
     /// mkdirat(2): mkdir, relative to a directory.
     unsafe fn mkdirat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkdirat";
     fails: MinusOne;
     event: FileMkdir;
-    after |call, _ret| names::directory_made(call, at(dir, path), mode);
+    after |call, _ret| paths::directory_made(call, at(dir, path), mode);
 
     /// mkdtemp(3): makes a directory of a new name; the template holds the name afterwards.
     unsafe fn mkdtemp(template: *mut c_char) -> *mut c_char;
     symbols: "mkdtemp";
     fails: Null;
     event: FileMkdir;
-    after |call, _ret| names::directory_made(call, here(template), 0o700);
+    after |call, _ret| paths::directory_made(call, here(template), 0o700);
 
     /// mknod(2): makes a device, a fifo or a file.
     unsafe fn mknod(path: *const c_char, mode: mode_t, device: u64) -> c_int;
     symbols: "mknod";
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made(call, here(path), mode, device);
+    after |call, _ret| paths::node_made(call, here(path), mode, device);
 
     /// mknodat(2): mknod, relative to a directory.
     unsafe fn mknodat(dir: c_int, path: *const c_char, mode: mode_t, device: u64) -> c_int;
     symbols: "mknodat";
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made(call, at(dir, path), mode, device);
+    after |call, _ret| paths::node_made(call, at(dir, path), mode, device);
 
     /// mknod(2) as programs call it that were built with a glibc before 2.33.
     unsafe fn __xmknod(version: c_int, path: *const c_char, mode: mode_t, device: *const u64) -> c_int;
     symbols: "__xmknod" as mknod;
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made_by_version(call, here(path), mode, device);
+    after |call, _ret| paths::node_made_by_version(call, here(path), mode, device);
 
     /// mknodat(2) as programs call it that were built with a glibc before 2.33.
     unsafe fn __xmknodat(version: c_int, dir: c_int, path: *const c_char, mode: mode_t, device: *const u64) -> c_int;
     symbols: "__xmknodat" as mknodat;
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made_by_version(call, at(dir, path), mode, device);
+    after |call, _ret| paths::node_made_by_version(call, at(dir, path), mode, device);
 
     /// mkfifo(3): makes a fifo.
     unsafe fn mkfifo(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkfifo";
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made(call, here(path), mode | S_IFIFO, 0);
+    after |call, _ret| paths::node_made(call, here(path), mode | S_IFIFO, 0);
 
     /// mkfifoat(3): mkfifo, relative to a directory.
     unsafe fn mkfifoat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkfifoat";
     fails: MinusOne;
     event: FileMknod;
-    after |call, _ret| names::node_made(call, at(dir, path), mode | S_IFIFO, 0);
+    after |call, _ret| paths::node_made(call, at(dir, path), mode | S_IFIFO, 0);
 
     /// chmod(2): sets permissions.
     unsafe fn chmod(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "chmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| names::mode_changed(call, here(path), mode);
+    after |call, _ret| paths::mode_changed(call, here(path), mode);
 
     /// lchmod(3): chmod that follows no symbolic link.
     unsafe fn lchmod(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "lchmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| names::mode_changed(call, here(path), mode);
+    after |call, _ret| paths::mode_changed(call, here(path), mode);
 
     /// fchmod(2): chmod of an open file.
     unsafe fn fchmod(fd: c_int, mode: mode_t) -> c_int;
     symbols: "fchmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| names::mode_changed(call, open_as(fd), mode);
+    after |call, _ret| paths::mode_changed(call, open_as(fd), mode);
 
     /// fchmodat(2): chmod, relative to a directory.
     unsafe fn fchmodat(dir: c_int, path: *const c_char, mode: mode_t, flags: c_int) -> c_int;
     symbols: "fchmodat";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| names::mode_changed(call, at(dir, path), mode);
+    after |call, _ret| paths::mode_changed(call, at(dir, path), mode);
 
     /// chown(2): sets the owner.
     unsafe fn chown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "chown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| names::owner_changed(call, here(path), owner, group);
+    after |call, _ret| paths::owner_changed(call, here(path), owner, group);
 
     /// lchown(2): chown that follows no symbolic link.
     unsafe fn lchown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "lchown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| names::owner_changed(call, here(path), owner, group);
+    after |call, _ret| paths::owner_changed(call, here(path), owner, group);
 
     /// fchown(2): chown of an open file.
     unsafe fn fchown(fd: c_int, owner: uid_t, group: gid_t) -> c_int;
     symbols: "fchown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| names::owner_changed(call, open_as(fd), owner, group);
+    after |call, _ret| paths::owner_changed(call, open_as(fd), owner, group);
 
     /// fchownat(2): chown, relative to a directory.
     unsafe fn fchownat(dir: c_int, path: *const c_char, owner: uid_t, group: gid_t, flags: c_int) -> c_int;
     symbols: "fchownat";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| names::owner_changed(call, at(dir, path), owner, group);
+    after |call, _ret| paths::owner_changed(call, at(dir, path), owner, group);
 
     /// truncate(2): sets a file's length.
     unsafe fn truncate(path: *const c_char, length: i64) -> c_int;
     symbols: "truncate", "truncate64";
     fails: MinusOne;
     event: FileTruncate;
-    after |call, _ret| names::length_set(call, here(path), length);
+    after |call, _ret| paths::length_set(call, here(path), length);
 
     /// ftruncate(2): truncate of an open file.
     unsafe fn ftruncate(fd: c_int, length: i64) -> c_int;
     symbols: "ftruncate", "ftruncate64";
     fails: MinusOne;
     event: FileTruncate;
-    after |call, _ret| names::length_set(call, open_as(fd), length);
+    after |call, _ret| paths::length_set(call, open_as(fd), length);
 
     /// setxattr(2): sets an extended attribute.
     unsafe fn setxattr(path: *const c_char, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "setxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name);
 
     /// lsetxattr(2): setxattr that follows no symbolic link.
     unsafe fn lsetxattr(path: *const c_char, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "lsetxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name);
 
     /// fsetxattr(2): setxattr of an open file.
     unsafe fn fsetxattr(fd: c_int, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "fsetxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, open_as(fd), name);
+    after |call, _ret| paths::attribute_changed(call, open_as(fd), name);
 
     /// removexattr(2): removes an extended attribute.
     unsafe fn removexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "removexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name);
 
     /// lremovexattr(2): removexattr that follows no symbolic link.
     unsafe fn lremovexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "lremovexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name);
 
     /// fremovexattr(2): removexattr of an open file.
     unsafe fn fremovexattr(fd: c_int, name: *const c_char) -> c_int;
     symbols: "fremovexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| names::attribute_changed(call, open_as(fd), name);
+    after |call, _ret| paths::attribute_changed(call, open_as(fd), name);
 
     /// rename(2): gives a file another name.
     unsafe fn rename(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "rename";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| names::renamed(call, here(old), here(new));
+    after |call, _ret| paths::renamed(call, here(old), here(new));
 
     /// renameat(2): rename, relative to directories.
     unsafe fn renameat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char) -> c_int;
     symbols: "renameat";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| names::renamed(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new));
 
     /// renameat2(2): renameat with flags.
     unsafe fn renameat2(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_uint) -> c_int;
     symbols: "renameat2";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| names::renamed(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new));
 
     /// link(2): gives a file one more name.
     unsafe fn link(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "link";
     fails: MinusOne;
     event: FileLink;
-    after |call, _ret| names::linked(call, here(old), here(new));
+    after |call, _ret| paths::linked(call, here(old), here(new));
 
     /// linkat(2): link, relative to directories.
     unsafe fn linkat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_int) -> c_int;
     symbols: "linkat";
     fails: MinusOne;
     event: FileLink;
-    after |call, _ret| names::linked(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::linked(call, at(old_dir, old), at(new_dir, new));
 
     /// symlink(2): makes a symbolic link.
     unsafe fn symlink(target: *const c_char, new: *const c_char) -> c_int;
     symbols: "symlink";
     fails: MinusOne;
     event: FileSymlink;
-    after |call, _ret| names::symlinked(call, target, here(new));
+    after |call, _ret| paths::symlinked(call, target, here(new));
 
     /// symlinkat(2): symlink, relative to a directory.
     unsafe fn symlinkat(target: *const c_char, dir: c_int, new: *const c_char) -> c_int;
     symbols: "symlinkat";
     fails: MinusOne;
     event: FileSymlink;
-    after |call, _ret| names::symlinked(call, target, at(dir, new));
+    after |call, _ret| paths::symlinked(call, target, at(dir, new));
 
     /// shm_unlink(3): removes a shared memory object, a file in /dev/shm.
     unsafe fn shm_unlink(name: *const c_char) -> c_int;

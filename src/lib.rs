@@ -15,40 +15,19 @@
 #![allow(clippy::missing_safety_doc)] // the wrappers' contract is the C function's
 
 mod arch;
-mod capture;
-mod dns;
-mod elf;
-mod emit;
-mod environ;
-mod exec;
-mod exits;
-mod fail;
-mod fds;
-mod filter;
-mod got;
-mod hook;
-mod identity;
-mod init;
-mod inline;
-mod lineage;
-mod names;
-mod net;
-mod pending;
+mod calls;
 mod prelude;
-mod probe;
-mod real;
-mod state;
-mod stdio;
+mod process;
+mod reach;
+mod record;
+mod start;
 mod sys;
-mod syscalls;
 
 #[path = "../hooks/table.rs"]
 mod table;
 
-use table::CALLS;
-
-/// What the close of a stream is told under.
-const STREAM_CLOSED: hook::Row = table::fd::Name::fclose.row();
+#[cfg(not(test))]
+use start::init;
 
 /// Every loader runs these before `main` and at exit.
 #[cfg(not(test))]

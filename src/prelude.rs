@@ -9,13 +9,15 @@ pub use libc::{
 };
 pub use wire::fields::{AT_FDCWD, Trace};
 
-pub use crate::capture::creation_mode;
-pub use crate::emit::Way;
-pub use crate::exec::Find;
-pub use crate::fail::{ErrorNumber, MinusOne};
-pub use crate::names::{NOWHERE, at, here, open_as};
-pub use crate::net::unpeeked;
-pub(crate) use crate::{dns, emit, exec, exits, fds, got, identity, lineage, names, net, syscalls};
+pub use crate::calls::exec::Find;
+pub use crate::calls::net::unpeeked;
+pub use crate::calls::paths::{NOWHERE, at, here, open_as};
+pub(crate) use crate::calls::{dns, exec, exits, fds, identity, lineage, net, paths, syscalls};
+pub(crate) use crate::reach::got;
+pub use crate::record::capture::creation_mode;
+pub(crate) use crate::record::emit;
+pub use crate::record::emit::Way;
+pub use crate::record::fail::{ErrorNumber, MinusOne};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

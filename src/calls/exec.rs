@@ -1,0 +1,330 @@
+//! Programs: exec, spawn, and the functions that run a shell.
+//!
+//! An exec is reported before it is made, since it does not return; and again if it failed. The environment is made to
+//! carry the sensor first ([`crate::environ`]).
+
+use core::ffi::{CStr, c_char, c_int};
+
+use wire::events::{LibLoad, ProcessExec, ProcessFork};
+use wire::fields::{AT_FDCWD, Args, LoadFlags, Path};
+use wire::record::Flags;
+
+use crate::calls::fds;
+use crate::process::{self, Seal};
+use crate::reach::{real, streams};
+use crate::record::call::{Call, Outcome, Row};
+use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, set_errno};
+use crate::record::probe::Probe;
+use crate::record::{capture, emit};
+use crate::start::environ::{self, Loan};
+use crate::sys;
+use crate::table::exec::{execve, execvpe};
+
+type Strings = *const *const c_char;
+type Execve = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;
+
+/// Looks up what most children call first, for all of them that are forked from here on: in each of them it would cost the
+/// copy of a page, and some more.
+pub fn look_up() {
+    execve::REAL.get(c"execve");
+    execvpe::REAL.get(c"execvpe");
+}
+
+fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environment: Strings) -> c_int {
+    let Some(address) = real else {
+        set_errno(libc::ENOSYS);
+        return -1;
+    };
+    // SAFETY: `int f(const char *, char *const [], char *const [])` for both symbols (exec(3)), with the application's
+    // arguments.
+    unsafe { core::mem::transmute::<usize, Execve>(address)(path, argv, environment) }
+}
+
+/// How a function finds the program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Find {
+    /// The path is the program's.
+    Path,
+    /// A name without a slash is searched in `PATH`.
+    Search,
+}
+
+/// An exec with the environment given: `real` is called with one that carries us.
+///
+/// # Safety
+/// The arguments are those of an exec function.
+pub unsafe fn exec(
+    row: Row,
+    dir: c_int,
+    path: *const c_char,
+    argv: Strings,
+    environment: Strings,
+    real: impl FnOnce(Strings) -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        reported(row, dir, path, argv, Find::Path, || environ::carried(environment, |own, _| real(own)))
+    }
+}
+
+/// An exec with `environ`, by a function that takes an array or by the `execl` family's stubs.
+///
+/// # Safety
+/// The arguments are those of an exec function.
+pub unsafe fn exec_here(row: Row, path: *const c_char, argv: Strings, find: Find) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { exec_with(row, path, argv, environ::current(), find) }
+}
+
+/// An exec with the environment given, by the array.
+///
+/// # Safety
+/// The arguments are those of an exec function.
+pub unsafe fn exec_with(
+    row: Row,
+    path: *const c_char,
+    argv: Strings,
+    environment: Strings,
+    find: Find,
+) -> c_int {
+    let real = match find {
+        Find::Path => execve::REAL.get(c"execve"),
+        Find::Search => execvpe::REAL.get(c"execvpe"),
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        reported(row, AT_FDCWD, path, argv, find, || {
+            environ::carried(environment, |own, _| call_exec(real, path, argv, own))
+        })
+    }
+}
+
+/// # Safety
+/// The arguments are those of an exec function.
+unsafe fn reported(
+    row: Row,
+    dir: c_int,
+    path: *const c_char,
+    argv: Strings,
+    find: Find,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { tell(row, None, dir, path, argv, find) };
+    let ret = real();
+    if process::ring().is_some() {
+        let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+        // SAFETY: the caller's promise.
+        unsafe { tell(row, Some(outcome), dir, path, argv, find) };
+        // Our own look-ups make no libc call, so errno is still the exec's.
+    }
+    ret
+}
+
+/// Reports an exec that is asked for, or one that failed.
+///
+/// # Safety
+/// The arguments are those of an exec function.
+unsafe fn tell(
+    row: Row,
+    outcome: Option<Outcome>,
+    dir: c_int,
+    path: *const c_char,
+    argv: Strings,
+    find: Find,
+) {
+    if process::ring().is_none() {
+        return;
+    }
+    let Some(mut program) = capture::program(dir, path, argv) else {
+        let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE };
+        send(row, outcome, 0, &exec);
+        return;
+    };
+    let mut found = [0u8; 1024];
+    if find == Find::Search
+        && let Some(name) = program.exec.path.raw
+    {
+        program.exec.path.raw = search(name, &mut found).or(Some(name));
+    }
+    send(row, outcome, program.flags, &program.exec);
+}
+
+fn send(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
+    let flags = if environ::is_barred() { flags | Flags::BARRED } else { flags };
+    match outcome {
+        None => emit::before(row, flags, exec),
+        Some(outcome) => emit::after(Call { row, outcome }, flags, exec),
+    }
+}
+
+/// Where `PATH` has an executable `name`: what execvp(3) will run. `None` leaves the name as it is.
+fn search<'b>(name: &[u8], found: &'b mut [u8]) -> Option<&'b [u8]> {
+    if name.contains(&b'/') || name.is_empty() || process::seal() != Seal::Open {
+        return None;
+    }
+    let path = environ::value_of(b"PATH").unwrap_or(b"/bin:/usr/bin");
+    let mut len = 0;
+    for directory in path.split(|byte| *byte == b':') {
+        len = join(directory, name, found).unwrap_or(0);
+        let candidate = found.get(..=len).and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
+        if len > 0 && candidate.is_some_and(sys::is_executable) {
+            break;
+        }
+        len = 0;
+    }
+    found.get(..len).filter(|path| !path.is_empty())
+}
+
+/// `directory/name` and a NUL; gives the length without it.
+fn join(directory: &[u8], name: &[u8], into: &mut [u8]) -> Option<usize> {
+    let directory = if directory.is_empty() { b"." } else { directory };
+    let len = directory.len() + 1 + name.len();
+    into.get_mut(..directory.len())?.copy_from_slice(directory);
+    *into.get_mut(directory.len())? = b'/';
+    into.get_mut(directory.len() + 1..len)?.copy_from_slice(name);
+    *into.get_mut(len)? = 0;
+    Some(len)
+}
+
+/// posix_spawn(3): `child` is where the caller wants the pid.
+///
+/// # Safety
+/// The arguments are posix_spawn's.
+pub unsafe fn spawn(
+    row: Row,
+    child: *const libc::pid_t,
+    path: *const c_char,
+    argv: Strings,
+    environment: Strings,
+    find: Find,
+    real: impl FnOnce(Strings) -> c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { tell(row, None, AT_FDCWD, path, argv, find) };
+    // SAFETY: the caller's promise.
+    let ret = unsafe { environ::carried(environment, |own, _| real(own)) };
+    let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
+    if outcome.failed {
+        // SAFETY: the caller's promise.
+        unsafe { tell(row, Some(outcome), AT_FDCWD, path, argv, find) };
+    } else {
+        // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
+        let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);
+        emit::after(Call { row, outcome }, 0, &ProcessFork { child });
+    }
+    ret
+}
+
+/// system(3). Without a command it asks whether there is a shell: glibc runs one to find out, musl knows.
+///
+/// # Safety
+/// `command` is null or a C string.
+pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_int) -> c_int {
+    let is_asking = command.is_null();
+    if process::ring().is_none() || is_asking && real::global(c"gnu_get_libc_version").is_none() {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { tell_shell(row, if is_asking { c"exit 0".as_ptr() } else { command }) };
+    let loan = Loan::begin();
+    let ret = real();
+    loan.end();
+    emit::after(
+        Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) },
+        0,
+        &ProcessFork { child: None },
+    );
+    ret
+}
+
+/// wordexp(3). Without a command among the words, or where none is allowed, it starts nothing.
+///
+/// # Safety
+/// `words` is a C string.
+pub unsafe fn expanded(row: Row, words: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let text = unsafe { capture::text(words, 4096) }.unwrap_or_default();
+    let holds_command = text.contains(&b'`') || text.windows(2).any(|pair| pair == b"$(");
+    if process::ring().is_none() || !holds_command || flags & WRDE_NOCMD != 0 {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { tell_shell(row, words) };
+    let loan = Loan::begin();
+    let ret = real();
+    loan.end();
+    // What it returns says what was wrong with the words.
+    emit::after(Call { row, outcome: Outcome::success(ret.into()) }, 0, &ProcessFork { child: None });
+    ret
+}
+
+/// `WRDE_NOCMD`, <wordexp.h> of glibc and musl.
+const WRDE_NOCMD: c_int = 4;
+
+/// popen(3): the descriptor of the stream is a pipe.
+///
+/// # Safety
+/// The arguments are popen's.
+pub unsafe fn popen(
+    row: Row,
+    command: *const c_char,
+    mode: *const c_char,
+    real: impl FnOnce() -> *mut libc::FILE,
+) -> *mut libc::FILE {
+    if process::ring().is_none() {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    let flags = unsafe {
+        tell_shell(row, command);
+        capture::stream_flags(mode)
+    };
+    let loan = Loan::begin();
+    let stream = real();
+    loan.end();
+    let call = Call { row, outcome: <Null as Fails<*mut libc::FILE>>::outcome(&stream) };
+    emit::after(call, 0, &ProcessFork { child: None });
+    // SAFETY: null or the stream that was just opened.
+    let fd = unsafe { streams::of_stream(stream) };
+    if fd >= 0 {
+        fds::made(call, fd, b"pipe:", flags & libc::O_CLOEXEC != 0);
+    }
+    stream
+}
+
+/// # Safety
+/// `command` is a C string.
+unsafe fn tell_shell(row: Row, command: *const c_char) {
+    let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
+    let (argv, flags) = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
+    send(row, None, flags, &ProcessExec { path, argv });
+}
+
+/// A library is about to be loaded. A null path is the program itself, and loads nothing.
+///
+/// # Safety
+/// `path` is the call's.
+pub unsafe fn library_loaded(row: Row, path: *const c_char, flags: c_int) {
+    if !path.is_null() {
+        let path = capture::path_before(AT_FDCWD, path);
+        emit::before(row, 0, &LibLoad { path, flags: LoadFlags(flags) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_and_a_name_are_joined_with_a_nul() {
+        let mut buffer = [b'x'; 16];
+
+        assert_eq!(Some(8), join(b"/bin", b"tru", &mut buffer));
+        assert_eq!(b"/bin/tru\0", &buffer[..9]);
+        assert_eq!(None, join(b"/bin", b"a-long-name", &mut buffer));
+        assert_eq!(Some(3), join(b"", b"a", &mut buffer));
+        assert_eq!(b"./a\0", &buffer[..4]);
+    }
+}

@@ -1,0 +1,576 @@
+//! Descriptors: opened, closed, duplicated, and counted in between.
+//!
+//! A descriptor's counters are taken out before the call that closes it, because a moment later it may be another
+//! thread's new file; and the record is stamped before, so that it is told of first.
+
+use core::ffi::{c_char, c_int};
+
+use wire::events::{
+    DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
+};
+use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path};
+use wire::ring::layout::Mapped;
+
+use crate::process::{self, Block, Caller, Seal};
+use crate::reach::real::Real;
+use crate::reach::streams::{of_directory, of_stream, tells_its_close};
+use crate::record::call::{Call, Outcome, Row};
+use crate::record::capture;
+use crate::record::emit::{self, Stamp, Way};
+use crate::record::fail::{self, Fails, MinusOne};
+use crate::record::note::{self, Outer};
+use crate::sys;
+
+/// Starts the counters of a descriptor that this process has just got.
+#[inline(always)]
+pub fn opened(fd: c_int) {
+    let Some(ring) = process::ring() else { return };
+    if let Some(caller) = process::caller(ring) {
+        begin_counting(ring, caller, fd);
+    }
+}
+
+#[inline(always)]
+fn begin_counting(ring: Mapped, caller: Caller, fd: c_int) {
+    if let Some(counters) = ring.fd(caller.slot, fd) {
+        counters.open();
+        emit::raise_high(&ring.slot(caller.slot).fd_high, fd);
+    }
+}
+
+/// A file was opened: the open family.
+///
+/// # Safety
+/// `path` is the call's path.
+pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_int, mode: Option<u32>) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, dir, path) };
+    report(call, path, call.outcome.ret as c_int, flags, mode);
+}
+
+#[inline(never)]
+fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
+    let fd = (!call.outcome.failed).then_some(fd);
+    let open = FileOpen { path, fd, flags: OpenFlags(flags as u32), mode };
+    emit::after_often(call, &open, |ring, caller| {
+        if let Some(fd) = fd {
+            begin_counting(ring, caller, fd);
+        }
+    });
+}
+
+/// A file was opened as a stream, fopen(3). The event's `ret` is the descriptor.
+///
+/// # Safety
+/// `path` and `mode` are the call's; `stream` is what it returned.
+pub unsafe fn stream_opened(call: Call, stream: *mut libc::FILE, path: *const c_char, mode: *const c_char) {
+    // SAFETY: the caller's promise.
+    let (fd, flags) = unsafe { (of_stream(stream), capture::stream_flags(mode)) };
+    let mode = capture::creation_mode(flags, 0o666);
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, AT_FDCWD, path) };
+    report(call, path, fd, flags, mode);
+}
+
+/// A directory was opened, opendir(3). The event's `ret` is the descriptor.
+///
+/// # Safety
+/// `path` is the call's; `directory` is what it returned.
+pub unsafe fn directory_opened(call: Call, directory: *mut libc::DIR, path: *const c_char) {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_directory(directory) };
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    // SAFETY: the caller's promise.
+    unsafe { file_opened(call, AT_FDCWD, path, DIRECTORY, None) };
+}
+
+/// How libc opens a directory whose names it reads.
+const DIRECTORY: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
+
+/// A directory's names were read, scandir(3): no descriptor is left of it.
+///
+/// # Safety
+/// `path` is the call's.
+pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, dir, path) };
+    emit::after(call, 0, &FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None });
+}
+
+/// glob(3): tells the folder that a pattern's first wildcard is in, if there is one. What glob gives says only whether
+/// something was found, so errno does, which it leaves as reading the folder left it.
+///
+/// # Safety
+/// `pattern` and `flags` are the call's.
+pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    // <glob.h> of glibc: functions of the caller's own read folders, or the pattern means something else.
+    const OTHERWISE: c_int = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14;
+    const GLOB_NOMATCH: c_int = 3;
+    if process::ring().is_none() || flags & OTHERWISE != 0 || sys::is_wild(pattern) {
+        return real();
+    }
+    let before = fail::errno();
+    fail::set_errno(0);
+    let ret = real();
+    let errno = fail::errno();
+    if errno == 0 {
+        fail::set_errno(before);
+    }
+    let error = match ret {
+        0 => Some(0),
+        GLOB_NOMATCH if matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Some(errno),
+        GLOB_NOMATCH => Some(0),
+        _ => None,
+    };
+    // SAFETY: glob has read it.
+    let folder = unsafe { capture::text(pattern, 4096) }.and_then(folder_of_pattern);
+    if let (Some(error), Some(folder)) = (error, folder) {
+        let failed = error != 0;
+        let outcome = Outcome { ret: if failed { -1 } else { 0 }, errno: error as u16, failed };
+        let path = Path { dir: AT_FDCWD, raw: Some(folder) };
+        let open = FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None };
+        emit::after(Call { row, outcome }, 0, &open);
+    }
+    ret
+}
+
+/// The folder whose names decide about the first part of a pattern that has a wildcard; `None` without one.
+fn folder_of_pattern(pattern: &[u8]) -> Option<&[u8]> {
+    let wildcard = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'['))?;
+    match pattern.get(..wildcard)?.iter().rposition(|byte| *byte == b'/') {
+        None => Some(b"."),
+        Some(0) => Some(b"/"),
+        Some(end) => pattern.get(..end),
+    }
+}
+
+/// A temporary file was opened as a stream, tmpfile(3). Its path is the directory's, as with `O_TMPFILE`: glibc opens it
+/// so, and musl takes its name away before anybody sees it.
+///
+/// # Safety
+/// `stream` is what the call returned.
+pub unsafe fn temporary_opened(call: Call, stream: *mut libc::FILE) {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_stream(stream) };
+    let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/tmp") };
+    report(call, path, fd, libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE, Some(0o600));
+}
+
+/// A file without a directory: memfd_create(2) and shm_open(3), whose names get `prefix`.
+///
+/// # Safety
+/// `name` is the call's name.
+pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags: c_int, mode: Option<u32>) {
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, prefix, name) };
+    report(call, path, call.outcome.ret as c_int, flags, mode);
+}
+
+/// sem_open(3): the semaphore is a file in /dev/shm, mapped and closed again.
+///
+/// # Safety
+/// `name` is the call's.
+pub unsafe fn semaphore_opened(call: Call, name: *const c_char, flags: c_int, mode: Option<u32>) {
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, b"/dev/shm/sem.", without_slashes(name)) };
+    let flags = OpenFlags((flags | libc::O_RDWR | libc::O_NOFOLLOW) as u32);
+    emit::after(call, 0, &FileOpen { path, fd: None, flags, mode });
+}
+
+/// What every new terminal is opened by.
+pub const TERMINALS: *const c_char = c"/dev/ptmx".as_ptr();
+
+/// The controlling side of a terminal, made by openpty(3) or forkpty(3).
+pub fn terminal_opened(row: Row, fd: c_int) {
+    let call = Call { row, outcome: Outcome::success(fd.into()) };
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/dev/ptmx") };
+    report(call, path, fd, libc::O_RDWR, None);
+}
+
+/// The standard streams are something else than they were, by a call that libc made inside itself.
+pub fn standard_changed(row: Row) {
+    for fd in 0..3 {
+        received(row, fd, false);
+    }
+}
+
+/// login_tty(3): `fd` becomes the standard streams, and is closed.
+pub fn made_standard(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    let ret = real();
+    if process::ring().is_none() || ret != 0 {
+        return ret;
+    }
+    let call = Call { row, outcome: Outcome::success(0) };
+    for target in 0..3 {
+        emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(false) });
+        opened(target);
+    }
+    if fd > 2 {
+        close(row, fd, || 0);
+    }
+    ret
+}
+
+/// Room for a prefix and a name: 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
+const NAME_LEN: usize = 288;
+
+/// The name of something that lies in no directory that the caller gave, with `prefix` before it.
+///
+/// # Safety
+/// `name` is the call's name.
+unsafe fn prefixed<'a>(
+    buffer: &'a mut [u8; NAME_LEN],
+    call: Call,
+    prefix: &[u8],
+    name: *const c_char,
+) -> Path<'a> {
+    // SAFETY: the caller's promise.
+    let name = unsafe { capture::path(call.outcome, AT_FDCWD, name) }.raw.unwrap_or_default();
+    let name = name.get(..name.len().min(256)).unwrap_or_default();
+    let len = prefix.len() + name.len();
+    if let Some((front, back)) = buffer.split_at_mut_checked(prefix.len())
+        && let Some(back) = back.get_mut(..name.len())
+    {
+        front.copy_from_slice(prefix);
+        back.copy_from_slice(name);
+    }
+    Path { dir: AT_FDCWD, raw: buffer.get(..len) }
+}
+
+/// A descriptor that is neither a file nor a socket with an address.
+pub fn made(call: Call, fd: c_int, label: &[u8], cloexec: bool) {
+    if !call.outcome.failed {
+        opened(fd);
+        let (local, remote) = (Address(&[]), Address(&[]));
+        emit::track(call.row, &FdMade { fd, label, cloexec, local, remote });
+    }
+}
+
+/// A descriptor that another process opened, received in a message or taken by pidfd_getfd(2).
+pub fn received(row: Row, fd: c_int, cloexec: bool) {
+    opened(fd);
+    identify(row, fd, cloexec);
+}
+
+/// A stream is about to be closed: one that libc opened inside itself (getpwnam(3)) is identified first. The standard
+/// streams, which every second program closes at its end, are known well enough.
+pub fn stream_closes(row: Row, fd: c_int) {
+    let is_known = |ring: Mapped| {
+        let caller = process::caller(ring)?;
+        Some(ring.fd(caller.slot, fd)?.look().is_open)
+    };
+    if fd > 2 && process::ring().and_then(is_known) == Some(false) {
+        identify(row, fd, true);
+    }
+}
+
+/// Asks the kernel what a descriptor is that nobody told of, unless the process shut itself off.
+#[cold]
+fn identify(row: Row, fd: c_int, cloexec: bool) {
+    if process::seal() != Seal::Open {
+        return;
+    }
+    let (mut own, mut peer, mut link) = ([0; capture::ADDRESS_CAP], [0; capture::ADDRESS_CAP], [0; 512]);
+    let own = sys::own_address(fd, &mut own).ok().and_then(|len| own.get(..len));
+    let peer = sys::peer_address(fd, &mut peer).ok().and_then(|len| peer.get(..len));
+    let label = match own {
+        Some(_) => b"socket:",
+        None => sys::descriptor_link(fd, &mut link),
+    };
+    let (local, remote) = (Address(own.unwrap_or_default()), Address(peer.unwrap_or_default()));
+    emit::track(row, &FdMade { fd, label, cloexec, local, remote });
+}
+
+/// Bytes that went from one descriptor to another inside the kernel: sendfile(2), splice(2), copy_file_range(2).
+pub fn moved(from: c_int, to: c_int, ret: i64) {
+    emit::count(from, ret, Way::In);
+    emit::count(to, ret, Way::Out);
+}
+
+/// aio_return(3): what an operation of aio_read(3), aio_write(3) or lio_listio(3) moved.
+///
+/// # Safety
+/// `operation` is the call's.
+pub unsafe fn ended_later(call: Call, operation: *const c_int) {
+    // musl does not note in the operation which it was.
+    if call.outcome.failed || operation.is_null() {
+        return;
+    }
+    // SAFETY: a `struct aiocb` begins with the descriptor and the operation (glibc's <aio.h>), and the call read them.
+    let [fd, what] = unsafe { operation.cast::<[c_int; 2]>().read() };
+    // glibc adds 128 where the offset has 64 bits.
+    match what & 127 {
+        libc::LIO_READ => emit::count(fd, call.outcome.ret, Way::In),
+        libc::LIO_WRITE => emit::count(fd, call.outcome.ret, Way::Out),
+        _ => {}
+    }
+}
+
+/// Both ends of a pipe or a socket pair.
+///
+/// # Safety
+/// `pair` is what the call was given to fill in.
+pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: bool) {
+    if !call.outcome.failed {
+        // SAFETY: the call succeeded, so it wrote both.
+        let [one, other] = unsafe { pair.cast::<[c_int; 2]>().read() };
+        made(call, one, label, cloexec);
+        made(call, other, label, cloexec);
+    }
+}
+
+/// A descriptor about to be closed: the record that will say so with what it counted, and that record's stamp. It stays where
+/// it was made: copies of what was just written are slow.
+struct Closing {
+    closed: FdClosed,
+    stamp: Option<Stamp>,
+    outer: Outer,
+}
+
+impl Closing {
+    #[inline(always)]
+    fn of(fd: c_int) -> Self {
+        Self { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE }
+    }
+
+    /// Takes the counters out; `stack` is where the frame of the function ends that calls the real one.
+    #[inline(never)]
+    fn begin(&mut self, ring: Mapped, stack: usize) {
+        let thread = Block::here();
+        let Some(caller) = thread.caller(ring) else { return };
+        let Some(entry) = ring.fd(caller.slot, self.closed.fd) else { return };
+        let found = entry.close();
+        self.closed.counters = Some(found.counters);
+        // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
+        if found.is_of_interest() {
+            self.stamp = Some(emit::stamp(ring, thread, caller, stack, &mut self.outer));
+        }
+    }
+
+    fn report(&self, row: Row, outcome: Outcome) {
+        match self.stamp {
+            Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
+            None if outcome.errno != libc::EBADF as u16 => {
+                emit::after(Call { row, outcome }, 0, &self.closed)
+            }
+            None => {}
+        }
+    }
+}
+
+static TEST_CANCEL: Real = Real::new();
+
+/// close(2). A thread that is about to be cancelled there goes before anything is noted of a descriptor that it will not
+/// close.
+#[inline(always)]
+pub fn close_or_cancel(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
+    if !process::is_alone()
+        && process::ring().is_some()
+        && let Some(test) = TEST_CANCEL.get(c"pthread_testcancel")
+    {
+        // SAFETY: `void pthread_testcancel(void)`, pthread_testcancel(3).
+        unsafe { core::mem::transmute::<usize, unsafe extern "C" fn()>(test)() };
+    }
+    close(row, fd, real)
+}
+
+/// What closes one descriptor. A failure other than EBADF has closed it all the same (close(2), "Dealing
+/// with error returns").
+#[inline(always)]
+pub fn close<R: Copy>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
+where
+    MinusOne: Fails<R>,
+{
+    let Some(ring) = process::ring() else { return real() };
+    let mut closing = Closing::of(fd);
+    closing.begin(ring, note::here());
+    let ret = real();
+    closing.report(row, <MinusOne as Fails<R>>::outcome(&ret));
+    ret
+}
+
+/// fclose(3).
+///
+/// # Safety
+/// `stream` is the call's.
+pub unsafe fn close_stream(row: Row, stream: *mut libc::FILE, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    if process::ring().is_none() || unsafe { tells_its_close(stream) } {
+        return real();
+    }
+    // SAFETY: the caller's promise.
+    let fd = unsafe { of_stream(stream) };
+    // A stream over memory has no descriptor.
+    if fd < 0 { real() } else { close(row, fd, real) }
+}
+
+/// closedir(3).
+///
+/// # Safety
+/// `directory` is the call's.
+pub unsafe fn close_directory(row: Row, directory: *mut libc::DIR, real: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    let fd = if process::ring().is_some() { unsafe { of_directory(directory) } } else { -1 };
+    if fd < 0 { real() } else { close(row, fd, real) }
+}
+
+/// freopen(3): the stream's descriptor is closed, and the new file gets its number or another.
+///
+/// # Safety
+/// The arguments are freopen's.
+pub unsafe fn reopen(
+    row: Row,
+    path: *const c_char,
+    mode: *const c_char,
+    stream: *mut libc::FILE,
+    real: impl FnOnce() -> *mut libc::FILE,
+) -> *mut libc::FILE {
+    let Some(ring) = process::ring() else { return real() };
+    // SAFETY: the caller's promise.
+    let old = unsafe { of_stream(stream) };
+    if old >= 0 && !path.is_null() {
+        let mut closing = Closing::of(old);
+        closing.begin(ring, note::here());
+        closing.report(row, Outcome::success(0));
+    }
+    let ret = real();
+    if !path.is_null() {
+        let call = Call { row, outcome: <fail::Null as Fails<*mut libc::FILE>>::outcome(&ret) };
+        // SAFETY: the caller's promise.
+        unsafe { stream_opened(call, ret, path, mode) };
+    }
+    ret
+}
+
+/// close_range(2) and closefrom(3).
+pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real: impl FnOnce() -> R) -> R {
+    if let Some(ring) = process::ring()
+        && first <= last
+        && let Some(caller) = process::caller(ring)
+    {
+        let high = ring.slot(caller.slot).fd_high.load(core::sync::atomic::Ordering::Relaxed);
+        if !cloexec {
+            for fd in first..high.min(last.saturating_add(1)) {
+                let counters = ring.fd(caller.slot, fd as c_int);
+                if counters.is_some_and(|counters| counters.look().is_of_interest()) {
+                    let mut closing = Closing::of(fd as c_int);
+                    closing.begin(ring, note::here());
+                    closing.report(row, Outcome::success(0));
+                }
+            }
+        }
+        emit::track(row, &FdRange { first, last, cloexec });
+    }
+    real()
+}
+
+/// dup(2), and fcntl(2) with F_DUPFD.
+pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
+    if !call.outcome.failed {
+        let target = call.outcome.ret as c_int;
+        opened(target);
+        emit::track(call.row, &FdDuped { fd, target, cloexec });
+    }
+}
+
+/// dup2(2) and dup3(2): what `target` was is closed.
+pub fn duplicate_onto(
+    row: Row,
+    fd: c_int,
+    target: c_int,
+    cloexec: bool,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    let Some(ring) = process::ring() else { return real() };
+    if fd == target || target < 0 {
+        return real();
+    }
+    let is_known = process::caller(ring)
+        .and_then(|caller| ring.fd(caller.slot, target))
+        .is_some_and(|counters| counters.look().is_of_interest());
+    let mut closing = Closing::of(target);
+    if is_known {
+        closing.begin(ring, note::here());
+    }
+    let ret = real();
+    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    if is_known {
+        closing.report(row, outcome);
+    }
+    if (0..=2).contains(&target) {
+        emit::after(Call { row, outcome }, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
+        if !outcome.failed {
+            opened(target);
+        }
+    } else {
+        duplicated(Call { row, outcome }, fd, cloexec);
+    }
+    ret
+}
+
+/// fcntl(2), as far as it makes or marks a descriptor.
+pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
+    match command {
+        libc::F_DUPFD => duplicated(call, fd, false),
+        libc::F_DUPFD_CLOEXEC => duplicated(call, fd, true),
+        libc::F_SETFD if !call.outcome.failed => {
+            let cloexec = argument as c_int & libc::FD_CLOEXEC != 0;
+            emit::track(call.row, &FdFlags { fd, cloexec });
+        }
+        _ => {}
+    }
+}
+
+/// The flags of memfd_create(2) as open(2) would say them.
+pub fn memfd_flags(flags: u32) -> c_int {
+    libc::O_RDWR | if flags & libc::MFD_CLOEXEC != 0 { libc::O_CLOEXEC } else { 0 }
+}
+
+/// shm_open(3): the object is a file in /dev/shm.
+///
+/// # Safety
+/// `name` is the call's.
+pub unsafe fn shared_opened(call: Call, name: *const c_char, flags: c_int, mode: Option<u32>) {
+    // SAFETY: the caller's promise.
+    let name = unsafe { without_slashes(name) };
+    // SAFETY: the caller's promise. glibc and musl add O_CLOEXEC and O_NOFOLLOW.
+    unsafe { named_opened(call, b"/dev/shm/", name, flags | libc::O_CLOEXEC | libc::O_NOFOLLOW, mode) };
+}
+
+/// A shared memory object or a semaphore was removed, shm_unlink(3) and sem_unlink(3): a file in /dev/shm.
+///
+/// # Safety
+/// `name` is the call's name.
+pub unsafe fn shared_removed(call: Call, prefix: &[u8], name: *const c_char) {
+    let mut buffer = [0; NAME_LEN];
+    // SAFETY: the caller's promise.
+    let path = unsafe { prefixed(&mut buffer, call, prefix, without_slashes(name)) };
+    emit::after(call, 0, &FileUnlink { path });
+}
+
+/// A name as shm_open(3) reads it: leading slashes are ignored.
+///
+/// # Safety
+/// `name` is the call's name.
+unsafe fn without_slashes(name: *const c_char) -> *const c_char {
+    // SAFETY: the caller's promise.
+    let slashes = unsafe { capture::text(name, 8) }
+        .map_or(0, |name| name.iter().take_while(|byte| **byte == b'/').count());
+    // SAFETY: within the string.
+    unsafe { name.add(slashes) }
+}
+
+/// chdir(2) and fchdir(2).
+///
+/// # Safety
+/// `path` is the call's, or null.
+pub unsafe fn directory_changed(call: Call, dir: c_int, path: *const c_char) {
+    if !call.outcome.failed {
+        // SAFETY: the caller's promise.
+        emit::track(call.row, &DirChange { path: unsafe { capture::path(call.outcome, dir, path) } });
+    }
+}

@@ -1,0 +1,292 @@
+//! Sockets: made, bound, connected, accepted; and names resolved.
+
+use core::ffi::{c_int, c_void};
+
+use wire::events::{NetAccept, NetBind, NetConnect, NetListen, NetSocket};
+use wire::fields::{Address, Family, Hidden, Protocol, SocketType};
+use wire::ring::layout::FdCounters;
+use wire::schema::fnv;
+
+use crate::calls::{dns, fds};
+use crate::process::{self, Seal};
+use crate::record::call::{Call, Row};
+use crate::record::capture;
+use crate::record::emit::{self, Way};
+use crate::record::fail::{Fails, MinusOne};
+use crate::sys;
+
+/// socket(2).
+pub fn socket_made(call: Call, family: c_int, kind: c_int, protocol: c_int) {
+    let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
+    if let Some(fd) = fd {
+        fds::opened(fd);
+    }
+    // SocketType shows the type; the collector reads SOCK_CLOEXEC from the rest.
+    let event =
+        NetSocket { fd, family: Family(family), r#type: SocketType(kind), protocol: Protocol(protocol) };
+    emit::after(call, 0, &event);
+}
+
+/// bind(2). A port of 0 has the kernel choose one: then it is asked which.
+///
+/// # Safety
+/// `address` and `len` are the call's.
+pub unsafe fn bound(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    // SAFETY: the caller's promise.
+    let mut local = unsafe { capture::address(call.outcome, address, len) };
+    let mut buffer = [0u8; capture::ADDRESS_CAP];
+    if !call.outcome.failed
+        && process::seal() == Seal::Open
+        && is_internet(local.0, [0, 0])
+        && let Ok(known) = sys::own_address(fd, &mut buffer)
+    {
+        local = Address(buffer.get(..known).unwrap_or_default());
+    }
+    emit::after(call, 0, &NetBind { fd, local });
+}
+
+/// Whether this is an internet address with that port: bytes 2 and 3 of a sockaddr_in and of a sockaddr_in6.
+fn is_internet(address: &[u8], port: [u8; 2]) -> bool {
+    match address {
+        [low, high, first, second, ..] if [*first, *second] == port => {
+            let family = i32::from(u16::from_ne_bytes([*low, *high]));
+            family == libc::AF_INET || family == libc::AF_INET6
+        }
+        _ => false,
+    }
+}
+
+/// listen(2).
+pub fn listening(call: Call, fd: c_int, backlog: c_int) {
+    emit::after(call, 0, &NetListen { fd, backlog });
+}
+
+/// connect(2): `EINPROGRESS` on a non-blocking socket is pending, not failed; the collector shows it so.
+///
+/// # Safety
+/// `address` and `len` are the call's.
+pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32) {
+    // SAFETY: the caller's promise.
+    let remote = unsafe { capture::address(call.outcome, address, len) };
+    let is_under_way = !call.outcome.failed || i32::from(call.outcome.errno) == libc::EINPROGRESS;
+    if is_under_way && is_internet(remote.0, dns::PORT) {
+        is_new_peer(fd, NAME_SERVER);
+    }
+    emit::after(call, 0, &NetConnect { fd, remote });
+}
+
+/// accept(2). The peer is asked of the kernel where the caller did not want to know, or gave too little room.
+///
+/// # Safety
+/// The arguments are accept's.
+pub unsafe fn accept(
+    row: Row,
+    listener: c_int,
+    address: *const c_void,
+    len: *const u32,
+    real: impl FnOnce() -> c_int,
+) -> c_int {
+    // SAFETY: the kernel reads it in the call that follows; wild pointers are left to it.
+    let room = if address.is_null() || sys::is_wild(len.cast()) { 0 } else { unsafe { len.read() } };
+    let ret = real();
+    if process::ring().is_none() {
+        return ret;
+    }
+    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    let mut buffer = [0u8; capture::ADDRESS_CAP];
+    let mut remote = Address(&[]);
+    if outcome.errno == libc::EAGAIN as u16 {
+        // Nothing was waiting: a server that polls would drown what it does accept.
+        emit::count(listener, -1, Way::In);
+        return ret;
+    }
+    if !outcome.failed {
+        fds::opened(ret);
+        // SAFETY: the call succeeded with it.
+        let given = if room == 0 { 0 } else { unsafe { len.read() } };
+        if (2..=room).contains(&given) {
+            // SAFETY: the kernel wrote `given` bytes.
+            remote = unsafe { capture::address(outcome, address, given) };
+        } else if process::seal() == Seal::Open
+            && let Ok(known) = sys::peer_address(ret, &mut buffer)
+        {
+            remote = Address(buffer.get(..known).unwrap_or_default());
+        }
+    }
+    let fd = (!outcome.failed).then_some(ret);
+    emit::after(Call { row, outcome }, 0, &NetAccept { fd, remote, listener: Hidden(listener) });
+    ret
+}
+
+/// A message, to a peer if it has an address: the first to each is told as a connection, all are counted; and what is asked
+/// of a name server is told.
+///
+/// # Safety
+/// `message` begins with so many bytes; `address` and `len` are the call's.
+#[inline(always)]
+pub unsafe fn sent(call: Call, fd: c_int, message: (*const c_void, usize), address: *const c_void, len: u32) {
+    emit::count_often(fd, call.outcome.ret, Way::Out);
+    if !call.outcome.failed {
+        let sent = message.1.min(call.outcome.ret as usize);
+        // SAFETY: the caller's promise.
+        unsafe { looked_at(call, fd, (message.0, sent), address, len) };
+    }
+}
+
+/// # Safety
+/// As for [`sent`], of a call that succeeded and sent the whole message.
+#[inline(always)]
+unsafe fn looked_at(
+    call: Call,
+    fd: c_int,
+    message: (*const c_void, usize),
+    address: *const c_void,
+    len: u32,
+) {
+    if !address.is_null() && len >= 2 {
+        // SAFETY: the caller's promise.
+        unsafe { first_sent(call, fd, message, address, len) };
+    } else if in_counters(fd, |counters| counters.is_peer(NAME_SERVER)) == Some(true) {
+        // SAFETY: the caller's promise.
+        unsafe { dns::sent(call, message.0, message.1) };
+    }
+}
+
+/// What `look` finds in the counters of a descriptor of this process, if it has any.
+#[inline(always)]
+fn in_counters(fd: c_int, look: impl FnOnce(&FdCounters) -> bool) -> Option<bool> {
+    let ring = process::ring()?;
+    let caller = process::caller(ring)?;
+    ring.fd(caller.slot, fd).map(look)
+}
+
+/// Notes to whom the last message went. True if it is news, or nobody can say.
+fn is_new_peer(fd: c_int, hash: u64) -> bool {
+    in_counters(fd, |counters| counters.is_new_peer(hash)).unwrap_or(true)
+}
+
+/// # Safety
+/// As for [`looked_at`].
+#[cold]
+unsafe fn first_sent(
+    call: Call,
+    fd: c_int,
+    message: (*const c_void, usize),
+    address: *const c_void,
+    len: u32,
+) {
+    // SAFETY: the caller's promise.
+    let remote = unsafe { capture::address(call.outcome, address, len) };
+    if is_new_peer(fd, fnv(SEED, remote.0)) {
+        emit::after(call, 0, &NetConnect { fd, remote });
+    }
+    if is_internet(remote.0, dns::PORT) {
+        // SAFETY: the caller's promise.
+        unsafe { dns::sent(call, message.0, message.1) };
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+/// Stands for the peer of a socket that was connected to a name server. An address whose hash is the same costs a look at
+/// what is sent there.
+const NAME_SERVER: u64 = 53;
+
+/// Where a message of sendmsg(2) begins, and how long its first part is.
+///
+/// # Safety
+/// A call succeeded with it.
+unsafe fn beginning(message: &libc::msghdr) -> (*const c_void, usize) {
+    // SAFETY: the caller's promise.
+    match unsafe { message.msg_iov.as_ref() } {
+        Some(part) if message.msg_iovlen > 0 => (part.iov_base, part.iov_len),
+        _ => (core::ptr::null(), 0),
+    }
+}
+
+/// sendmsg(2).
+///
+/// # Safety
+/// `message` is the call's.
+#[inline(never)]
+pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) {
+    let (mut first, mut name, mut len) = ((core::ptr::null(), 0), core::ptr::null(), 0);
+    if !call.outcome.failed && !sys::is_wild(message.cast()) {
+        // SAFETY: the call succeeded with it.
+        let message = unsafe { &*message };
+        (name, len) = (message.msg_name.cast_const(), message.msg_namelen);
+        // SAFETY: as above.
+        first = unsafe { beginning(message) };
+    }
+    // SAFETY: the call succeeded with them.
+    unsafe { sent(call, fd, first, name, len) };
+}
+
+/// recvmsg(2).
+///
+/// # Safety
+/// `message` is the call's.
+#[inline(never)]
+pub unsafe fn message_received(call: Call, fd: c_int, message: *const libc::msghdr, flags: c_int) {
+    emit::count(fd, unpeeked(call, flags), Way::In);
+    if !call.outcome.failed && !sys::is_wild(message.cast()) {
+        // SAFETY: the call succeeded with it.
+        unsafe { descriptors_received(call, &*message, flags) };
+    }
+}
+
+/// Descriptors that came with a message (unix(7), `SCM_RIGHTS`), also with one that was only looked at.
+///
+/// # Safety
+/// `message` was filled in by a call.
+unsafe fn descriptors_received(call: Call, message: &libc::msghdr, flags: c_int) {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let (mut at, mut left) = (message.msg_control as usize, message.msg_controllen);
+    while left >= HEADER {
+        // SAFETY: the kernel wrote so many bytes of headers, each with its contents, aligned to words (cmsg(3)).
+        let header = unsafe { (at as *const libc::cmsghdr).read_unaligned() };
+        let len = header.cmsg_len;
+        if len < HEADER || len > left {
+            return;
+        }
+        if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
+            for index in 0..(len - HEADER) / size_of::<c_int>() {
+                // SAFETY: within the header's contents.
+                let fd = unsafe { ((at + HEADER) as *const c_int).add(index).read_unaligned() };
+                fds::received(call.row, fd, flags & libc::MSG_CMSG_CLOEXEC != 0);
+            }
+        }
+        let step = len.next_multiple_of(size_of::<usize>()).min(left);
+        (at, left) = (at + step, left - step);
+    }
+}
+
+/// sendmmsg(2) and recvmmsg(2): the bytes of `count` messages.
+///
+/// # Safety
+/// `messages` holds `count` elements that the call filled in.
+#[inline(never)]
+pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsghdr, flags: c_int, way: Way) {
+    let mut bytes = call.outcome.ret.min(0);
+    for index in 0..usize::try_from(call.outcome.ret).unwrap_or(0) {
+        // SAFETY: the call said that it handled so many.
+        let message = unsafe { &*messages.add(index) };
+        bytes += i64::from(message.msg_len);
+        if way == Way::In {
+            // SAFETY: as above.
+            unsafe { descriptors_received(call, &message.msg_hdr, flags) };
+        } else {
+            let header = &message.msg_hdr;
+            // SAFETY: the call succeeded with it.
+            let (first, len) = unsafe { beginning(header) };
+            let sent = len.min(message.msg_len as usize);
+            // SAFETY: as above.
+            unsafe { looked_at(call, fd, (first, sent), header.msg_name, header.msg_namelen) };
+        }
+    }
+    emit::count(fd, bytes, way);
+}
+
+/// What a receiving call moved: nothing, when it only looked (MSG_PEEK).
+pub fn unpeeked(call: Call, flags: c_int) -> i64 {
+    if flags & libc::MSG_PEEK != 0 { call.outcome.ret.min(0) } else { call.outcome.ret }
+}

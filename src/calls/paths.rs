@@ -1,0 +1,210 @@
+//! Names and attributes of files: made, changed and removed. Paths travel as they were passed; the collector makes them
+//! absolute.
+
+use core::ffi::{c_char, c_int};
+
+use wire::events::{
+    FileChmod, FileChown, FileLink, FileMkdir, FileMknod, FileRename, FileRmdir, FileSymlink, FileTruncate,
+    FileUnlink, FileXattr,
+};
+use wire::fields::{AT_FDCWD, Path};
+
+use crate::process;
+use crate::record::call::{Call, Row};
+use crate::record::fail::{Fails, MinusOne, errno, set_errno};
+use crate::record::{capture, emit};
+
+/// Longest name of an extended attribute: XATTR_NAME_MAX.
+const ATTRIBUTE_CAP: usize = 255;
+
+/// A path with the directory that it is relative to, as a call takes it.
+#[derive(Clone, Copy)]
+pub struct Place {
+    dir: c_int,
+    path: *const c_char,
+}
+
+/// `path`, relative to the open directory `dir`.
+pub fn at(dir: c_int, path: *const c_char) -> Place {
+    Place { dir, path }
+}
+
+/// `path`, relative to the current directory.
+pub fn here(path: *const c_char) -> Place {
+    at(AT_FDCWD, path)
+}
+
+/// What is open as `fd`.
+pub fn open_as(fd: c_int) -> Place {
+    at(fd, core::ptr::null())
+}
+
+/// No path.
+pub const NOWHERE: Place = Place { dir: -1, path: core::ptr::null() };
+
+impl Place {
+    /// The path of a call that takes this one and no other.
+    ///
+    /// # Safety
+    /// The path is the call's.
+    unsafe fn of<'a>(self, call: Call) -> Path<'a> {
+        // SAFETY: the caller's promise.
+        unsafe { capture::path(call.outcome, self.dir, self.path) }
+    }
+
+    /// One of several strings of a call.
+    ///
+    /// # Safety
+    /// The path is the call's.
+    pub unsafe fn among<'a>(self, call: Call) -> Path<'a> {
+        // SAFETY: the caller's promise.
+        Path { dir: self.dir, raw: unsafe { capture::among(call.outcome, self.path) } }
+    }
+}
+
+/// A name was removed: unlink(2), rmdir(2), and with `AT_REMOVEDIR` unlinkat(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn removed(call: Call, place: Place, flags: c_int) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { place.of(call) };
+    if flags & libc::AT_REMOVEDIR != 0 {
+        emit::after(call, 0, &FileRmdir { path });
+    } else {
+        emit::after(call, 0, &FileUnlink { path });
+    }
+}
+
+/// remove(3): unlinks, or where unlink says that it is a directory (`EISDIR`), removes that.
+///
+/// Which of the two it was shows in errno, which glibc leaves at `EISDIR` when it then succeeds. musl leaves nothing.
+///
+/// # Safety
+/// `path` is the call's.
+pub unsafe fn remove(row: Row, path: *const c_char, real: impl FnOnce() -> c_int) -> c_int {
+    if process::ring().is_none() {
+        return real();
+    }
+    let before = errno();
+    set_errno(0);
+    let ret = real();
+    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    let error = errno();
+    // What rmdir(2) says and unlink(2) does not.
+    let is_directory = matches!(error, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST);
+    if error == 0 {
+        set_errno(before);
+    }
+    let flags = if is_directory { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: the caller's promise.
+    unsafe { removed(Call { row, outcome }, here(path), flags) };
+    ret
+}
+
+/// A directory was made: mkdir(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn directory_made(call: Call, place: Place, mode: u32) {
+    // SAFETY: the caller's promise.
+    emit::after(call, 0, &FileMkdir { path: unsafe { place.of(call) }, mode });
+}
+
+/// A file that is no directory was made by name: mknod(2), mkfifo(3).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn node_made(call: Call, place: Place, mode: u32, device: u64) {
+    // SAFETY: the caller's promise.
+    emit::after(call, 0, &FileMknod { path: unsafe { place.of(call) }, mode, device });
+}
+
+/// `__xmknod` as programs built with a glibc older than 2.33 call it: the device by address.
+///
+/// # Safety
+/// `place` and `device` are the call's.
+pub unsafe fn node_made_by_version(call: Call, place: Place, mode: u32, device: *const u64) {
+    // SAFETY: libc read it in the call.
+    unsafe { node_made(call, place, mode, if device.is_null() { 0 } else { *device }) };
+}
+
+/// Permissions were changed: chmod(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn mode_changed(call: Call, place: Place, mode: u32) {
+    // SAFETY: the caller's promise.
+    emit::after(call, 0, &FileChmod { path: unsafe { place.of(call) }, mode });
+}
+
+/// The owner was changed: chown(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn owner_changed(call: Call, place: Place, owner: u32, group: u32) {
+    let (owner, group) = (owner as i32, group as i32);
+    // SAFETY: the caller's promise.
+    emit::after(call, 0, &FileChown { path: unsafe { place.of(call) }, owner, group });
+}
+
+/// A length was set: truncate(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn length_set(call: Call, place: Place, length: i64) {
+    // SAFETY: the caller's promise.
+    emit::after(call, 0, &FileTruncate { path: unsafe { place.of(call) }, length });
+}
+
+/// An extended attribute was set or removed: setxattr(2), removexattr(2).
+///
+/// # Safety
+/// `place` and `name` are the call's.
+#[inline(never)]
+pub unsafe fn attribute_changed(call: Call, place: Place, name: *const c_char) {
+    // SAFETY: the caller's promise.
+    let (path, name) = unsafe { (place.among(call), capture::among(call.outcome, name)) };
+    let name = name.unwrap_or_default();
+    let name = name.get(..ATTRIBUTE_CAP).unwrap_or(name);
+    emit::after(call, 0, &FileXattr { path, name });
+}
+
+/// A file got another name: rename(2).
+///
+/// # Safety
+/// The places are the call's.
+#[inline(never)]
+pub unsafe fn renamed(call: Call, old: Place, new: Place) {
+    // SAFETY: the caller's promise.
+    let (path, new_path) = unsafe { (old.among(call), new.among(call)) };
+    emit::after(call, 0, &FileRename { path, new_path });
+}
+
+/// A file got one more name: link(2).
+///
+/// # Safety
+/// The places are the call's.
+#[inline(never)]
+pub unsafe fn linked(call: Call, old: Place, new: Place) {
+    // SAFETY: the caller's promise.
+    let (path, new_path) = unsafe { (old.among(call), new.among(call)) };
+    emit::after(call, 0, &FileLink { path, new_path });
+}
+
+/// A symbolic link was made: symlink(2). What it says is relative to where it stands.
+///
+/// # Safety
+/// `target` and `new` are the call's.
+#[inline(never)]
+pub unsafe fn symlinked(call: Call, target: *const c_char, new: Place) {
+    // SAFETY: the caller's promise.
+    let (path, new_path) = unsafe { (here(target).among(call), new.among(call)) };
+    emit::after(call, 0, &FileSymlink { path, new_path });
+}

@@ -1,0 +1,17 @@
+//! What the sensor knows of its process and of the calling thread: the only mutable state there is.
+//!
+//! Everything is safe in a signal handler: words only, written whole.
+
+mod counters;
+mod page;
+pub mod pending;
+mod seal;
+mod thread;
+
+pub use counters::{add, is_alone, next, watch_threads};
+pub use page::{arm, disarm, is_only_process, known_pid, ring, unheard};
+pub use seal::{Seal, now_ns, seal, tighten};
+pub use thread::{
+    Block, Caller, begin_child, begin_guest, caller, drop_scratch, end_guest, is_silent_guest, keep_scratch,
+    note_first_thread, own_pid, set_telling, telling,
+};

@@ -1,0 +1,120 @@
+//! The ring that this image writes into, and the page that says which process of the image is writing.
+//!
+//! The kernel empties the page in a fork child (`MADV_WIPEONFORK`), so that a child is noticed however it was made; then it
+//! takes a slot of the ring that it inherited.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use wire::ring::layout::{Mapped, SLOTS, Slot};
+use wire::ring::{Memory, bell};
+
+use super::seal::{Seal, now_ns, seal};
+use crate::sys;
+
+static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static DATA_LEN: AtomicU64 = AtomicU64::new(0);
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+
+/// What the page that a fork child finds empty holds.
+pub struct Process {
+    pub pid: AtomicU32,
+    /// [`NO_SLOT`], [`TAKING`], or [`TAKEN`] and the slot's number.
+    pub slot: AtomicU32,
+    /// The process that a fork child was forked from; 0 where that is not known.
+    pub parent: AtomicU32,
+}
+
+/// What a child holds that needed no slot yet, or found every slot taken.
+pub const NO_SLOT: u32 = 0;
+/// What it holds while it looks for one: a signal handler that comes between has none.
+const TAKING: u32 = 1;
+/// Added to the number of a slot that is held.
+const TAKEN: u32 = 1 << u8::BITS;
+
+/// The ring, or `None` when nobody listens. One load.
+#[inline(always)]
+pub fn ring() -> Option<Mapped> {
+    // Acquire: pairs with the Release store in `arm`; the data's length is there.
+    let base = NonNull::new(RING.load(Ordering::Acquire))?;
+    // SAFETY: `arm` was given a sealed mapping of this length, which is never unmapped.
+    Some(unsafe { Mapped::new(base, DATA_LEN.load(Ordering::Relaxed)) })
+}
+
+/// Makes this process, `pid`, write into `ring` from now on. `page` is anonymous memory of its own.
+pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
+    let process = page.cast::<Process>();
+    // SAFETY: a fresh page: zeroes are valid atomics, and it stays for ever.
+    let own = unsafe { process.as_ref() };
+    own.slot.store(TAKEN, Ordering::Relaxed);
+    own.pid.store(pid, Ordering::Relaxed);
+    PROCESS.store(process.as_ptr(), Ordering::Relaxed);
+    DATA_LEN.store(data_len, Ordering::Relaxed);
+    // Release: publishes the words above. Pairs with the Acquire load in `ring`.
+    RING.store(ring.base().as_ptr(), Ordering::Release);
+}
+
+/// Takes [`arm`] back: the ring could not be handed over, so nobody would read it. Its mapping stays, unused.
+pub fn disarm() {
+    RING.store(core::ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// Runs `f` with nobody listening: for what the sensor itself has others do. In a process with one thread.
+pub fn unheard(f: impl FnOnce()) {
+    let ring = RING.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    f();
+    RING.store(ring, Ordering::Release);
+}
+
+/// The page; `None` until [`arm`] was called.
+pub fn process() -> Option<&'static Process> {
+    // SAFETY: null, or the page that `arm` was given.
+    unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
+}
+
+/// The pid that this process is known by; 0 while it has told nothing.
+pub fn known_pid() -> u32 {
+    process().map_or(0, |process| process.pid.load(Ordering::Relaxed))
+}
+
+/// The slot that `place` holds for the process `pid`, taken where it holds none yet.
+pub fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
+    let held = place.load(Ordering::Relaxed);
+    if held & TAKEN != 0 {
+        return Some(held as u8);
+    }
+    place.compare_exchange(NO_SLOT, TAKING, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+    let slot = take_slot(ring, pid, parent);
+    place.store(slot.map_or(NO_SLOT, |slot| TAKEN | u32::from(slot)), Ordering::Relaxed);
+    slot
+}
+
+fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
+    for index in 1..=u8::MAX {
+        let slot = ring.slot(index);
+        // Acquire: pairs with the collector's Release store of 0, before which it has cleared the slot.
+        let taken = slot.pid.compare_exchange(0, Slot::CLAIMED, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            // A filter may deny it; the process that this one was forked from is its parent, if that lives.
+            let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0);
+            slot.ppid.store(ppid.unwrap_or(parent), Ordering::Relaxed);
+            slot.born_ns.store(now_ns(), Ordering::Relaxed);
+            // Release: publishes the slot's other words to the collector.
+            slot.pid.store(pid, Ordering::Release);
+            // A burst of children must not use up the slots while the collector naps: it frees those of the dead.
+            if usize::from(index) >= SLOTS / 8 && seal() == Seal::Open {
+                let bell = ring.bell();
+                if bell.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE {
+                    sys::wake(bell.as_ptr());
+                }
+            }
+            return Some(index);
+        }
+    }
+    None
+}
+
+/// Whether no other process than the one in `slot` can be writing into `ring`.
+pub fn is_only_process(ring: Mapped, slot: u8) -> bool {
+    (0..=u8::MAX).all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
+}

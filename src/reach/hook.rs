@@ -1,0 +1,325 @@
+//! The macro that turns a row of `hooks/` into an exported function.
+//!
+//! A row gives the C prototype, the symbols, how the function fails, which events it reports, and a way of standing in
+//! for it:
+//!
+//! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
+//! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
+//! * `own |row| …`: the expression stands for the function, and calls another one.
+//! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true caller.
+//! * `answer |row, real| …`: the same, unless the expression gives an answer of its own.
+//! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what follows them.
+//! * `vfork |row, pid| …`: for vfork, which returns twice.
+//!
+//! Where there is no ring, `after` and `jump` only call on. Nothing with a destructor is alive while the real function
+//! runs, and nothing is held: the thread may be cancelled there, or jump out.
+
+use core::mem::MaybeUninit;
+
+/// Declares hooks; see the module's documentation, and `hooks/file.rs` for examples.
+#[macro_export]
+macro_rules! hooks {
+    (family $family:ident = $number:literal;
+     $(
+        $(#[doc = $doc:literal])+
+        unsafe fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $ret:ty;
+        symbols: $($symbol:literal),* $(as $alias:ident)?;
+        fails: $fails:ident;
+        event: $($kind:ident),*;
+        $phase:ident |$($bound:ident),+| $body:expr;
+     )*
+     $(names: $($extra:ident),* $(,)?;)?
+     $(numbers: [$($number_name:ident => $row:path),* $(,)?]
+       x86_64: [$($old_number:ident => $old_row:path),* $(,)?];)?
+    ) => {
+        #[allow(unused_imports)]
+        use $crate::prelude::*;
+
+        /// The rows' names, for the fingerprint.
+        pub const NAMES: &[&str] = &[$(stringify!($name),)* $($(stringify!($extra),)*)?];
+
+        /// The rows of this file, numbered in their order.
+        #[allow(non_camel_case_types, dead_code, clippy::upper_case_acronyms)] // named after the C functions
+        #[derive(Clone, Copy)]
+        #[repr(u8)]
+        pub enum Name { $($name,)* $($($extra,)*)? }
+
+        #[allow(dead_code)] // for the rows that other files report under
+        impl Name {
+            /// The row's number in the whole table.
+            pub const fn row(self) -> $crate::record::call::Row {
+                $crate::record::call::Row::new($number, self as u16 + 1)
+            }
+        }
+
+        $(
+            const _: &[wire::events::Kind] = &[$(wire::events::Kind::$kind),*];
+            $crate::row! {
+                $name ($($symbol),*) ($($kind),*)
+                { $phase, Name::$name.row(), $fails, ($($argument: $type),*) -> $ret, |$($bound),+| $body }
+            }
+        )*
+
+        $(
+            /// The row that a system call's number belongs to.
+            fn row_of(number: c_long) -> Option<$crate::record::call::Row> {
+                match number {
+                    $($crate::calls::syscalls::number::$number_name => Some($row.row()),)*
+                    // Numbers that aarch64 never had.
+                    $(#[cfg(target_arch = "x86_64")] $crate::calls::syscalls::number::$old_number => Some($old_row.row()),)*
+                    _ => None,
+                }
+            }
+        )?
+    };
+}
+
+/// Declares the families; the crate `hook-table` has a macro of the same name.
+#[macro_export]
+macro_rules! families {
+    ($($family:ident),*) => {
+        $(pub mod $family;)*
+        /// Hash of every row's name, in order.
+        pub const CALLS: u64 = wire::schema::hash_names(&[$($family::NAMES),*]);
+    };
+}
+
+/// One row: a wrapper for each symbol, in a module of its own, which holds the next symbol's. After the symbols come the
+/// events.
+#[macro_export]
+macro_rules! row {
+    ($module:ident () $events:tt $rest:tt) => {};
+    ($module:ident ($symbol:literal $(, $more:literal)*) $events:tt $rest:tt) => {
+        /// The wrapper of one symbol.
+        #[allow(non_snake_case)] // named after the C function
+        pub mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::wrapper! { $symbol, $events, $rest }
+            $crate::row! { also ($($more),*) $events $rest }
+        }
+    };
+}
+
+/// One exported function, and its twin for callers that [`crate::got`] leads here.
+#[macro_export]
+macro_rules! wrapper {
+    ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+                return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
+            };
+            let outer = $crate::reach::inline::begin_call(row, TELLS);
+            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
+            let $result = unsafe {
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)($($argument),*)
+            };
+            $crate::reach::inline::end_call(outer, TELLS);
+            if $crate::process::ring().is_some() {
+                let outcome = <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::outcome(&$result);
+                let $call = $crate::record::call::Call { row, outcome };
+                #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
+                // SAFETY: the arguments are the application's, valid for the call that it made: what the kernel or
+                // libc could read, `capture` may. Each function in the row says what it reads.
+                unsafe { $body };
+            }
+            $result
+        } }
+    };
+    ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+                return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
+            };
+            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
+            let $real = unsafe {
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
+            };
+            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
+            let result = unsafe { $body };
+            $crate::reach::inline::end_call(outer, TELLS);
+            result
+        } }
+    };
+    ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
+            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`.
+            let result = unsafe { $body };
+            $crate::reach::inline::end_call(outer, TELLS);
+            result
+        } }
+    };
+    ($symbol:literal, $events:tt, { jump, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
+        $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { if $crate::process::ring().is_some() { $body; } None } } }
+    };
+    ($symbol:literal, $events:tt, { answer, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        #[inline(always)]
+        unsafe fn body($call: $crate::record::call::Row, $($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
+            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+                return $crate::reach::hook::Onward::done(<$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing());
+            };
+            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
+            let $real = unsafe {
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
+            };
+            #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
+            // SAFETY: as for `after`.
+            let answer: Option<$ret> = unsafe { $body };
+            if let Some(answer) = answer {
+                return $crate::reach::hook::Onward::done(answer);
+            }
+            $crate::reach::hook::Onward::to(address)
+        }
+        unsafe extern "C" fn record($($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row, $($argument),*) }
+        }
+        unsafe extern "C" fn record_redirected($($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row.redirected(), $($argument),*) }
+        }
+        $crate::jump_stub! {
+            #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+            wrapper, record
+        }
+        $crate::jump_stub! { twin, record_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
+    };
+    ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
+     |$call:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        const TELLS: u32 = $crate::told! { $symbol $events };
+        #[inline(always)]
+        unsafe fn body($call: $crate::record::call::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: as for `after`; the array is the stub's, on its frame.
+            let result = unsafe { $body };
+            $crate::reach::inline::end_call(outer, TELLS);
+            result
+        }
+        unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row, $path, $list, $rest) }
+        }
+        unsafe extern "C" fn with_array_redirected($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            // SAFETY: the stub passes on the call's arguments.
+            unsafe { body($row.redirected(), $path, $list, $rest) }
+        }
+        $crate::list_stub! {
+            #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+            wrapper, with_array
+        }
+        $crate::list_stub! { twin, with_array_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
+    };
+    ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
+        /// The next definition.
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        #[inline(always)]
+        unsafe fn body($call: $crate::record::call::Row, $pid: isize) -> $ret {
+            #[allow(unused_unsafe)] // as for `after`
+            // SAFETY: the stub made the call and passes on what it returned.
+            unsafe { $body }
+        }
+        unsafe extern "C" fn returned(pid: isize) -> $ret {
+            // SAFETY: as above.
+            unsafe { body($row, pid) }
+        }
+        unsafe extern "C" fn returned_redirected(pid: isize) -> $ret {
+            // SAFETY: as above.
+            unsafe { body($row.redirected(), pid) }
+        }
+        $crate::vfork_stub! {
+            #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+            wrapper, returned
+        }
+        $crate::vfork_stub! { twin, returned_redirected }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
+    };
+}
+
+/// The exported function and its twin, which go on in one body. Where no event says who saw it, they are one.
+#[macro_export]
+macro_rules! twins {
+    ($symbol:literal, (), $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
+        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+            let $called = $row;
+            $body
+        }
+        $crate::hook_entry! { $symbol, wrapper, REAL, $row }
+    };
+    ($symbol:literal, $events:tt, $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
+        // The row comes last, so that the arguments stay in their registers and both twins are a move and a jump.
+        #[inline(never)]
+        unsafe extern "C" fn body($($argument: $type,)* $called: $crate::record::call::Row) -> $ret $body
+        #[cfg_attr(not(test), unsafe(export_name = $symbol))]
+        unsafe extern "C" fn wrapper($($argument: $type),*) -> $ret {
+            // SAFETY: the arguments are the caller's.
+            unsafe { body($($argument,)* $row) }
+        }
+        unsafe extern "C" fn twin($($argument: $type),*) -> $ret {
+            // SAFETY: the arguments are the caller's.
+            unsafe { body($($argument,)* $row.redirected()) }
+        }
+        $crate::hook_entry! { $symbol, twin, REAL, $row }
+    };
+}
+
+/// Where a call that looks at its caller goes on: to the real function, or back with an answer. In the two registers that
+/// the stubs of `arch` read.
+#[repr(C)]
+pub struct Onward<R> {
+    address: usize,
+    value: MaybeUninit<R>,
+}
+
+impl<R> Onward<R> {
+    /// To the function at `address`, with everything as it came.
+    pub fn to(address: usize) -> Self {
+        Self { address, value: MaybeUninit::zeroed() }
+    }
+
+    /// Back to the caller.
+    pub fn done(value: R) -> Self {
+        Self { address: 0, value: MaybeUninit::new(value) }
+    }
+}
+
+/// See [`crate::inline::told`].
+#[macro_export]
+macro_rules! told {
+    ($symbol:literal ($($kind:ident),*)) => {
+        $crate::reach::inline::told($crate::c_name!($symbol), &[$(wire::events::Kind::$kind),*])
+    };
+}
+
+/// A symbol's name as a C string.
+#[macro_export]
+macro_rules! c_name {
+    ($symbol:literal) => {{
+        const NAME: &core::ffi::CStr =
+            match core::ffi::CStr::from_bytes_with_nul(concat!($symbol, "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => c"",
+            };
+        NAME
+    }};
+}

@@ -1,0 +1,204 @@
+//! Calls that libc makes inside itself, where asked for: a second library, the engine (`inline/`), writes over the first
+//! instructions of the functions in [`FUNCTIONS`], so that whoever calls one comes here, by whatever way.
+//!
+//! The engine is named by `GLASSBOX_INLINE`; the constructor loads it once a collector has taken the ring. It makes a copy
+//! of each function's beginning first, which from then on is what the wrappers call; only when all wrappers know theirs are
+//! the entries changed. Whoever arrives by an entry calls a wrapper's twin, as with [`crate::got`], and its records say
+//! `via: inline`. Where the engine cannot be loaded, everything is as without it.
+//!
+//! A function that is wrapped may call such an entry in doing its work (`fopen` opens): the call was told of by the
+//! wrapper then, and is not told again. So each thread keeps what kinds of events the wrappers tell in which it is.
+//!
+//! # Safety
+//! The engine is code of ours, chosen by whoever chose the sensor; it is given addresses of functions, each with a
+//! replacement of the same type.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use wire::events::Kind;
+
+use crate::process;
+use crate::reach::real::{Real, hooks};
+use crate::record::call::Row;
+
+/// What libc calls inside itself by addresses of its own, and the table has rows for: not those that only count, which would
+/// cost everybody.
+const FUNCTIONS: &[u8] =
+    b"open\0open64\0__open64_nocancel\0openat\0openat64\0execve\0socket\0connect\0bind\0unlink\0rmdir\0mkdir\0link\0";
+/// No more entries than that.
+const MOST: usize = 16;
+
+/// One function, as the engine is told of it; `inline/src/lib.rs` has the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Its first instruction.
+    function: *mut c_void,
+    /// Where its callers are to come instead.
+    replacement: *mut c_void,
+    /// For the engine to fill in: what does what the function did. Null where that cannot be.
+    original: *mut c_void,
+}
+
+/// The engine's one function: prepares the entries, and gives what changes them all.
+type Prepare = unsafe extern "C" fn(*mut Entry, usize) -> Option<unsafe extern "C" fn()>;
+
+static DLOPEN: Real = Real::new();
+static DLSYM: Real = Real::new();
+
+static IS_ACTIVE: AtomicBool = AtomicBool::new(false);
+/// The rows whose functions are entered here, a bit each.
+static ENTERED: [AtomicU64; 128] = [const { AtomicU64::new(0) }; 128];
+
+/// Loads the engine and lets it change the entries. Called by the constructor, in the only thread.
+///
+/// What the engine does meanwhile is not the program's, and not told.
+#[cold]
+#[inline(never)]
+pub fn begin(path: &CStr) {
+    type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
+    type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
+    let (Some(open), Some(find)) = (DLOPEN.get(c"dlopen"), DLSYM.get(c"dlsym")) else { return };
+    // Every function is looked up while its definition leads there.
+    for hook in hooks() {
+        hook.real();
+    }
+    process::unheard(|| {
+        // SAFETY: dlopen(3) and dlsym(3), with strings that end in NUL.
+        let prepare = unsafe {
+            let handle = core::mem::transmute::<usize, Dlopen>(open)(path.as_ptr(), libc::RTLD_NOW);
+            if handle.is_null() {
+                return;
+            }
+            core::mem::transmute::<usize, Dlsym>(find)(handle, c"glassbox_inline".as_ptr())
+        };
+        if !prepare.is_null() {
+            // SAFETY: the engine's function, by its name.
+            unsafe { enter(core::mem::transmute::<*mut c_void, Prepare>(prepare)) };
+        }
+    });
+}
+
+/// # Safety
+/// `prepare` is the engine's.
+unsafe fn enter(prepare: Prepare) {
+    let mut entries = [Entry { function: null_mut(), replacement: null_mut(), original: null_mut() }; MOST];
+    let mut rows = [0; MOST];
+    let mut count = 0;
+    for hook in hooks().iter().filter(|hook| is_listed(hook.name())) {
+        // Two names of one function are one entry.
+        if let Some(function) = hook.real()
+            && !entries.iter().any(|entry| entry.function as usize == function)
+            && let (Some(entry), Some(row)) = (entries.get_mut(count), rows.get_mut(count))
+        {
+            *entry = Entry { function: function as _, replacement: hook.twin() as _, original: null_mut() };
+            *row = hook.row();
+            count += 1;
+        }
+    }
+    // SAFETY: `count` entries.
+    let Some(change) = (unsafe { prepare(entries.as_mut_ptr(), count) }) else { return };
+    for (entry, row) in entries.iter().zip(rows).filter(|(entry, _)| !entry.original.is_null()) {
+        if let Some(word) = ENTERED.get(usize::from(row / 64)) {
+            word.fetch_or(1 << (row % 64), Ordering::Relaxed);
+        }
+        // One function may have several names (`open`, `open64`).
+        for other in hooks().iter().filter(|other| other.real() == Some(entry.function as usize)) {
+            other.lead_to(entry.original as usize);
+        }
+    }
+    IS_ACTIVE.store(true, Ordering::Relaxed);
+    // SAFETY: the engine's; every wrapper calls the copies.
+    unsafe { change() };
+}
+
+/// Whether callers of the row's function come by its entry.
+#[cold]
+#[inline(never)]
+pub fn enters(row: Row) -> bool {
+    let number = usize::from(row.number());
+    IS_ACTIVE.load(Ordering::Relaxed)
+        && ENTERED.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
+}
+
+/// Events of [`FUNCTIONS`] that other rows tell too, and make with their help.
+const TOLD: u32 = set(&[
+    Kind::FileOpen,
+    Kind::FileUnlink,
+    Kind::FileRmdir,
+    Kind::FileMkdir,
+    Kind::FileLink,
+    Kind::ProcessExec,
+]);
+
+/// Of the events of the row that has `symbol`, those that libc might tell a second time while the real function runs.
+pub const fn told(symbol: &CStr, kinds: &[Kind]) -> u32 {
+    if is_listed(symbol) { 0 } else { set(kinds) & TOLD }
+}
+
+/// Whether [`FUNCTIONS`] has `name`.
+const fn is_listed(name: &CStr) -> bool {
+    let name = name.to_bytes_with_nul();
+    let (mut list, mut rest, mut is_same) = (FUNCTIONS, name, true);
+    while let [byte, later @ ..] = list {
+        match rest {
+            [first, more @ ..] if is_same && *first == *byte => rest = more,
+            _ => is_same = false,
+        }
+        if *byte == 0 {
+            if is_same && rest.is_empty() {
+                return true;
+            }
+            (rest, is_same) = (name, true);
+        }
+        list = later;
+    }
+    false
+}
+
+/// A set of kinds of events.
+const fn set(kinds: &[Kind]) -> u32 {
+    let (mut set, mut rest) = (0, kinds);
+    while let [kind, more @ ..] = rest {
+        // All of [`TOLD`] are below.
+        if (*kind as u16) < 32 {
+            set |= 1 << *kind as u16;
+        }
+        rest = more;
+    }
+    set
+}
+
+/// A wrapper that tells of `kinds` begins; gives what [`end_call`] takes. At most one load where there is no engine.
+#[inline(always)]
+pub fn begin_call(row: Row, kinds: u32) -> u32 {
+    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) { begin_told(row, kinds) } else { 0 }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_told(row: Row, kinds: u32) -> u32 {
+    let outer = process::telling();
+    // Who came by the entry has nobody to tell of it but itself.
+    let own = if row.is_redirected() && enters(row) { 0 } else { kinds };
+    process::set_telling(outer | own);
+    outer
+}
+
+/// The wrapper ends. A thread that jumped out of one (siglongjmp) tells less of what libc does, until another ends.
+#[inline(always)]
+pub fn end_call(outer: u32, kinds: u32) {
+    if kinds != 0 {
+        process::set_telling(outer);
+    }
+}
+
+/// Whether an event of this kind, seen by the row, is told by a wrapper further out.
+#[inline(always)]
+pub fn is_told(row: Row, kind: u16) -> bool {
+    row.is_redirected()
+        && enters(row)
+        && process::telling() & 1_u32.checked_shl(u32::from(kind)).unwrap_or(0) != 0
+}

@@ -1,0 +1,163 @@
+//! The next definition of a hooked function: found in the link map at the first call, then one load.
+//!
+//! Not in the constructor, because a process calls few of the functions that are hooked, and start-up is paid by every
+//! exec; and because another library's constructor may call one before ours has run.
+
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::reach::elf;
+use crate::reach::maps::{self, BEHIND_MAP, FIRST_MAP, OWN_MAP};
+
+/// Where the next definition of one symbol is. It does not hold the symbol's name, which would be a relocation, and a page
+/// written, in every process.
+pub struct Real(AtomicUsize);
+
+impl Real {
+    /// Not looked for yet.
+    pub const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// The address, or `None` when no image after the sensor defines the symbol. `name` is the same in every call.
+    #[inline(always)]
+    pub fn get(&self, name: &'static CStr) -> Option<usize> {
+        // Relaxed: the code at the address was there before the process began.
+        match self.0.load(Ordering::Relaxed) {
+            0 => self.find(name),
+            address => Some(address),
+        }
+    }
+
+    /// Makes it `address`.
+    pub fn set(&self, address: usize) {
+        self.0.store(address, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn find(&self, name: &CStr) -> Option<usize> {
+        maps::find_maps();
+        let own = OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+        let behind = BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+        // SAFETY: entries of the link map, or null. An image that is unloaded at this moment stands behind libc in the map,
+        // and the symbols asked for are libc's, so the walk ends before it.
+        let found = unsafe { elf::find_symbol(behind, own, name) }.map(original);
+        // One that is missing may come with a library that is loaded later.
+        self.0.store(found.unwrap_or(0), Ordering::Relaxed);
+        found
+    }
+}
+
+/// A symbol of the first image behind the sensor that defines `landmark`.
+pub fn in_image_of(landmark: &CStr, name: &CStr) -> Option<usize> {
+    let mut map = BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+    while !map.is_null() {
+        // SAFETY: an entry of the link map.
+        if let Some(image) = unsafe { elf::Image::of(map) }
+            && image.symbol(landmark).is_some()
+        {
+            return image.symbol(name);
+        }
+        // SAFETY: as above.
+        map = unsafe { elf::next_map(map) };
+    }
+    None
+}
+
+/// A symbol looked up from the program on, as the program itself would bind it.
+pub fn global(name: &CStr) -> Option<usize> {
+    maps::find_maps();
+    let first = FIRST_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
+    // SAFETY: the link map's first entry, or null.
+    unsafe { elf::find_symbol(first, core::ptr::null(), name) }
+}
+
+/// One exported symbol: its row, and the distances from each other field to what it names. Absolute addresses would have to be relocated,
+/// and a page written, in every process.
+#[repr(C)]
+pub struct Hook {
+    twin: i32,
+    real: i32,
+    name: i32,
+    row: u32,
+}
+
+impl Hook {
+    fn at(field: &i32) -> usize {
+        (&raw const *field as usize).wrapping_add_signed(*field as isize)
+    }
+
+    /// What slots and definitions are pointed to.
+    pub fn twin(&self) -> usize {
+        Self::at(&self.twin)
+    }
+
+    pub fn name(&self) -> &'static CStr {
+        // SAFETY: `hook_entry!` put the distance to a string there.
+        unsafe { CStr::from_ptr(Self::at(&self.name) as *const c_char) }
+    }
+
+    /// The row's number.
+    pub fn row(&self) -> u16 {
+        self.row as u16
+    }
+
+    /// What the wrapper calls.
+    pub fn real(&self) -> Option<usize> {
+        self.real_cell().get(self.name())
+    }
+
+    /// Makes the wrapper call what is at `address`, which does the same.
+    pub fn lead_to(&self, address: usize) {
+        self.real_cell().set(address);
+    }
+
+    fn real_cell(&self) -> &'static Real {
+        // SAFETY: `hook_entry!` put the distance to a static there.
+        unsafe { &*(Self::at(&self.real) as *const Real) }
+    }
+}
+
+/// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its parts ("R").
+#[macro_export]
+macro_rules! hook_entry {
+    ($symbol:literal, $twin:path, $real:path, $row:expr) => {
+        core::arch::global_asm!(
+            ".pushsection glassbox_names,\"aMS\",@progbits,1",
+            concat!("7: .asciz \"", $symbol, "\""),
+            ".popsection",
+            ".pushsection glassbox_hooks,\"aR\",@progbits",
+            ".balign 4",
+            ".long {twin} - .",
+            ".long {real} - .",
+            ".long 7b - .",
+            ".long {row}",
+            ".popsection",
+            twin = sym $twin,
+            real = sym $real,
+            row = const $row.number(),
+        );
+    };
+}
+
+// The linker's names for the section's ends are nobody else's.
+core::arch::global_asm!(".hidden __start_glassbox_hooks", ".hidden __stop_glassbox_hooks");
+
+/// Every exported symbol.
+pub fn hooks() -> &'static [Hook] {
+    unsafe extern "C" {
+        #[link_name = "__start_glassbox_hooks"]
+        static START: [Hook; 0];
+        #[link_name = "__stop_glassbox_hooks"]
+        static STOP: [Hook; 0];
+    }
+    let (start, stop) = (&raw const START as usize, &raw const STOP as usize);
+    // SAFETY: the linker sets both symbols around the section, which holds nothing but what `hook_entry!` puts there.
+    unsafe { core::slice::from_raw_parts(start as *const Hook, (stop - start) / size_of::<Hook>()) }
+}
+
+/// What the end of a look-up in the link map means: at a definition that was pointed to us, what it was before.
+pub fn original(address: usize) -> usize {
+    let hook = hooks().iter().find(|hook| hook.twin() == address);
+    hook.and_then(Hook::real).unwrap_or(address)
+}

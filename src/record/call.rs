@@ -1,0 +1,70 @@
+//! A call as data: which row it was made under, and how it ended.
+//!
+//! Plain values without a dependency: wrappers make them, and whatever stands between a wrapper and the ring passes them on.
+
+/// The row that a wrapper was made from, and which of its two twins was called: one word, folded into the code.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Row(u16);
+
+impl Row {
+    /// No function: what the constructor reports.
+    pub const NONE: Self = Self(0);
+    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed, or is to be from now on; or by
+    /// an entry that [`crate::inline`] had changed.
+    const REDIRECTED: u16 = 1 << 15;
+
+    /// The row at `place` of the file with the number `family`.
+    pub const fn new(family: u16, place: u16) -> Self {
+        Self(family << 8 | place)
+    }
+
+    /// Whether the caller was led here by [`crate::got`] or [`crate::inline`].
+    #[inline(always)]
+    pub const fn is_redirected(self) -> bool {
+        self.0 & Self::REDIRECTED != 0
+    }
+
+    /// The same row, called by way of [`crate::got`] or [`crate::inline`].
+    pub const fn redirected(self) -> Self {
+        Self(self.0 | Self::REDIRECTED)
+    }
+
+    /// This row, called the way that `other` was.
+    pub const fn called_as(self, other: Self) -> Self {
+        Self(self.0 | other.0 & Self::REDIRECTED)
+    }
+
+    /// Its number in the table.
+    #[inline(always)]
+    pub const fn number(self) -> u16 {
+        self.0 & !Self::REDIRECTED
+    }
+}
+
+/// A call that came back.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// Which function.
+    pub row: Row,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a call ended, as a record tells it.
+#[derive(Clone, Copy)]
+pub struct Outcome {
+    /// What it returned, as a number.
+    pub ret: i64,
+    /// errno if it failed, else 0.
+    pub errno: u16,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+impl Outcome {
+    /// A call that succeeded.
+    pub const fn success(ret: i64) -> Self {
+        Self { ret, errno: 0, failed: false }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading the application's memory into fields, as far as a record goes.
+//!
+//! A pointer that the application passes to a call may be bad; then the call answers EFAULT and the program lives. So
+//! nothing is read where the call says EFAULT, nor through a pointer that is plainly no address; and where nobody has
+//! tried the pointer yet, it is probed first ([`Probe`]).
+//!
+//! # Safety
+//! Every function here reads what the kernel or libc was to read in the same call: strings end with a NUL, arrays with
+//! a null pointer. Other threads may change them meanwhile; then the copy is mixed, and never longer than measured.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use wire::events::ProcessExec;
+use wire::fields::{Address, Args, Path, Vector};
+use wire::record::Flags;
+
+use crate::record::call::Outcome;
+use crate::record::probe::{Probe, length};
+use crate::sys;
+
+/// Longest path that is copied, in bytes: PATH_MAX.
+const PATH_CAP: usize = 4096;
+/// Longest argument vector that is copied, in bytes.
+const ARGV_CAP: usize = 16 * 1024;
+/// Most arguments that are copied.
+const ARGC_CAP: usize = 2048;
+/// Longest socket address: `struct sockaddr_storage`.
+pub const ADDRESS_CAP: usize = 128;
+
+/// The string at `string`, at most `cap` bytes; `None` for null and what cannot be an address.
+///
+/// # Safety
+/// See the module. The bytes stay for as long as the caller of the hooked function lets them.
+#[inline(always)]
+pub unsafe fn text<'a>(string: *const c_char, cap: usize) -> Option<&'a [u8]> {
+    if sys::is_wild(string) {
+        return None;
+    }
+    // SAFETY: the caller's promise; the length was just measured.
+    unsafe { Some(core::slice::from_raw_parts(string.cast::<u8>(), length(string, cap))) }
+}
+
+/// A path and its directory, after the call: absent where the call could not read it.
+///
+/// # Safety
+/// See the module.
+#[inline(always)]
+pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> Path<'a> {
+    let raw = match i32::from(outcome.errno) {
+        libc::EFAULT => None,
+        // Errors that a call can give before it looks at its path: bad flags, or a seccomp filter's answer.
+        libc::EINVAL | libc::EPERM | libc::ENOSYS | libc::E2BIG | libc::EACCES => {
+            probed(&mut Probe::new(), string, PATH_CAP)
+        }
+        // SAFETY: the caller's promise.
+        _ => unsafe { text(string, PATH_CAP) },
+    };
+    Path { dir, raw }
+}
+
+/// One of several strings of a call. A call that failed may have looked at none of them, or at one and not the other.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn among<'a>(outcome: Outcome, string: *const c_char) -> Option<&'a [u8]> {
+    if outcome.failed {
+        return probed(&mut Probe::new(), string, PATH_CAP);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { text(string, PATH_CAP) }
+}
+
+#[cold]
+fn probed<'a>(probe: &mut Probe, string: *const c_char, cap: usize) -> Option<&'a [u8]> {
+    let len = probe.length(string, cap)?;
+    // SAFETY: so many bytes were found readable.
+    Some(unsafe { core::slice::from_raw_parts(string.cast::<u8>(), len) })
+}
+
+/// The path of a call that has not been made.
+pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
+    Path { dir, raw: probed(&mut Probe::new(), string, PATH_CAP) }
+}
+
+/// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it cannot be
+/// read.
+pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
+    if array.is_null() {
+        return Some((Args::NONE, 0));
+    }
+    let (mut count, mut len_bytes) = (0, 0);
+    loop {
+        let string = probe.pointer(array.wrapping_add(count))?;
+        if string.is_null() {
+            break;
+        }
+        len_bytes += probe.length(string, ARGV_CAP)? + 1;
+        count += 1;
+        if len_bytes > ARGV_CAP || count == ARGC_CAP {
+            // SAFETY: `count` strings were found readable.
+            let cut = unsafe { Vector::new(array.cast(), count, len_bytes.min(ARGV_CAP)) };
+            return Some((Args::Vector(cut), Flags::TRUNCATED));
+        }
+    }
+    // SAFETY: `count` strings were found readable.
+    Some((Args::Vector(unsafe { Vector::new(array.cast(), count, len_bytes) }), 0))
+}
+
+/// A socket address that the application passed.
+///
+/// # Safety
+/// `len` bytes are readable at `address`, or the call said EFAULT.
+pub unsafe fn address<'a>(outcome: Outcome, address: *const c_void, len: u32) -> Address<'a> {
+    let len = len as usize;
+    let is_bad = outcome.errno == libc::EFAULT as u16 || outcome.errno == libc::EINVAL as u16;
+    if sys::is_wild(address.cast()) || is_bad || !(2..=ADDRESS_CAP).contains(&len) {
+        return Address(&[]);
+    }
+    // SAFETY: the caller's promise.
+    Address(unsafe { core::slice::from_raw_parts(address.cast::<u8>(), len) })
+}
+
+/// The mode of open(2), which is there only where a file may be made.
+pub fn creation_mode(flags: c_int, mode: libc::mode_t) -> Option<u32> {
+    let makes = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
+    makes.then_some(mode)
+}
+
+/// The flags that the mode string of fopen(3) stands for.
+///
+/// # Safety
+/// See the module.
+pub unsafe fn stream_flags(mode: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    let letters = unsafe { text(mode, 16) }.unwrap_or_default();
+    let has = |letter| letters.iter().take_while(|byte| **byte != b',').any(|byte| *byte == letter);
+    let access = match (letters.first(), has(b'+')) {
+        (_, true) => libc::O_RDWR,
+        (Some(b'r'), _) => libc::O_RDONLY,
+        _ => libc::O_WRONLY,
+    };
+    let making = match letters.first() {
+        Some(b'w') => libc::O_CREAT | libc::O_TRUNC,
+        Some(b'a') => libc::O_CREAT | libc::O_APPEND,
+        _ => 0,
+    };
+    let exclusive = if has(b'x') { libc::O_EXCL } else { 0 };
+    let cloexec = if has(b'e') { libc::O_CLOEXEC } else { 0 };
+    access | making | exclusive | cloexec
+}
+
+/// What an exec is about to run.
+pub struct Program<'a> {
+    /// The event.
+    pub exec: ProcessExec<'a>,
+    /// Flags of the record.
+    pub flags: u8,
+}
+
+/// Reads what an exec is asked for; `None` where the kernel will answer EFAULT.
+pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) -> Option<Program<'a>> {
+    // What the two point at often lies in one page.
+    let mut probe = Probe::new();
+    let path = Path { dir, raw: Some(probed(&mut probe, path, PATH_CAP)?) };
+    let (argv, flags) = arguments(&mut probe, argv)?;
+    Some(Program { exec: ProcessExec { path, argv }, flags })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_string_means_the_flags_of_fopen_3() {
+        let flags = |mode: &core::ffi::CStr| {
+            // SAFETY: a C string.
+            unsafe { stream_flags(mode.as_ptr()) }
+        };
+
+        assert_eq!(libc::O_RDONLY, flags(c"r"));
+        assert_eq!(libc::O_RDWR, flags(c"rb+"));
+        assert_eq!(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC, flags(c"we"));
+        assert_eq!(libc::O_RDWR | libc::O_CREAT | libc::O_APPEND, flags(c"a+"));
+        assert_eq!(libc::O_RDONLY, flags(c"r,ccs=xe"));
+    }
+
+    #[test]
+    fn a_mode_is_there_only_where_a_file_may_be_made() {
+        assert_eq!(None, creation_mode(libc::O_RDONLY, 0o777));
+        assert_eq!(Some(0o640), creation_mode(libc::O_CREAT | libc::O_WRONLY, 0o640));
+        assert_eq!(Some(0o600), creation_mode(libc::O_TMPFILE | libc::O_RDWR, 0o600));
+        assert_eq!(None, creation_mode(libc::O_DIRECTORY, 0o600));
+    }
+}

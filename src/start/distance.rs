@@ -1,0 +1,31 @@
+//! How far away the collector is that this image reports to.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// How far away the collector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Distance {
+    /// It shares our /proc and files, and says so by its socket's name.
+    Near = 0,
+    /// It has a number in our pid namespace.
+    Beside = 1,
+    /// It has none.
+    Apart = 2,
+}
+
+static DISTANCE: AtomicU8 = AtomicU8::new(Distance::Near as u8);
+
+/// How far away the collector is that this image told of itself.
+pub fn distance() -> Distance {
+    match DISTANCE.load(Ordering::Relaxed) {
+        0 => Distance::Near,
+        1 => Distance::Beside,
+        _ => Distance::Apart,
+    }
+}
+
+/// Notes it.
+pub fn set_distance(distance: Distance) {
+    DISTANCE.store(distance as u8, Ordering::Relaxed);
+}

@@ -1,0 +1,180 @@
+//! Handing this image's ring to the collector: one packet over a Unix socket, and no reply.
+
+use core::ffi::{c_char, c_int};
+use core::sync::atomic::Ordering;
+
+use wire::hello::{self, Blind, Hello};
+use wire::ring::layout::Mapped;
+
+use crate::calls::exits;
+use crate::process;
+use crate::reach::maps::is_late;
+use crate::start::distance::{Distance, set_distance};
+use crate::start::environ::Wishes;
+use crate::start::image::{EXE, Start};
+use crate::start::ring::{Made, make_ring};
+use crate::{sys, table};
+
+/// Where the default collector listens: an abstract name.
+const DEFAULT_SOCKET: &[u8] = b"@glassbox";
+
+/// Makes a ring, writes the image's first record into it, and sends it to the collector.
+///
+/// Normally the collector is looked for first, so that nothing is made in vain. One that is near is known to be there
+/// (`glassbox run` started it): then the ring comes first, and the connection and the packet reach the collector
+/// together, which wakes it once instead of twice.
+pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
+    let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
+    let is_near = hello::is_near(name);
+    let mut early = is_near.then(|| prepare(wishes, image, is_near));
+    let socket = sys::packet_socket().or_else(|error| match early {
+        // The last descriptor went to the ring: it serves better to say so.
+        Some(Ok(made)) if matches!(error.0, libc::EMFILE | libc::ENFILE) => {
+            sys::close(made.memfd);
+            process::disarm();
+            early = Some(Err(Blind::FdLimit));
+            sys::packet_socket()
+        }
+        _ => Err(error),
+    });
+    let attached = socket.ok().and_then(|socket| {
+        let is_sent = connect(socket, name, image.euid).then(|| {
+            let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
+            let (blind, memfd) = match made {
+                Ok(made) => (0, Some(made.memfd)),
+                Err(blind) => (blind as u8, None),
+            };
+            let distance = if is_near { Distance::Near } else { distance_of(socket) };
+            set_distance(distance);
+            let pid_ns = match distance {
+                Distance::Apart => make_up_for_distance(memfd),
+                Distance::Near | Distance::Beside => 0,
+            };
+            (made, say_hello(socket, image, blind, memfd, pid_ns, wishes.container))
+        });
+        sys::close(socket);
+        is_sent
+    });
+    // No descriptor free for a socket, or nobody there: nobody can be told. The parent's exec event stands alone then.
+    let (made, is_sent) = match attached {
+        Some((made, is_sent)) => (Some(made), is_sent),
+        None => (early, false),
+    };
+    let made = made?.ok()?;
+    sys::close(made.memfd);
+    if is_sent {
+        return Some(made.ring);
+    }
+    process::disarm();
+    None
+}
+
+/// A ring that holds the image's first record, and that the hooks write into from here on.
+fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind> {
+    let made = make_ring(wishes)?;
+    process::arm(made.ring, made.data_len, made.page, image.pid);
+    if !is_late() {
+        process::note_first_thread(image.pid);
+    }
+    let slot = made.ring.slot(0);
+    slot.born_ns.store(sys::now_ns(), Ordering::Relaxed);
+    slot.ppid.store(image.ppid, Ordering::Relaxed);
+    slot.pid.store(image.pid, Ordering::Release);
+    image.tell(is_near);
+    Ok(made)
+}
+
+/// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost the way to
+/// the path or the right to it.
+fn connect(socket: c_int, name: &[u8], euid: u32) -> bool {
+    let (path, abstract_name) = match name.strip_prefix(b"@") {
+        Some(rest) => (None, rest),
+        None => (Some(name), name),
+    };
+    let by_path = path.and_then(|path| unix_address(0, path));
+    // Whoever made the path was allowed to by its directory; an abstract name anybody can take.
+    if by_path.is_some_and(|(address, len)| sys::connect(socket, &address, len).is_ok()) {
+        return true;
+    }
+    let Some((address, len)) = unix_address(1, abstract_name) else { return false };
+    sys::connect(socket, &address, len).is_ok() && is_trusted(socket, euid)
+}
+
+fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, usize)> {
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as u16, sun_path: [0; 108] };
+    let place = address.sun_path.get_mut(leading_nul..leading_nul + name.len())?;
+    for (to, from) in place.iter_mut().zip(name) {
+        *to = *from as c_char;
+    }
+    // A path needs its NUL, an abstract name has none: its length ends it.
+    let ending = usize::from(leading_nul == 0);
+    let len = 2 + leading_nul + name.len() + ending;
+    (len <= size_of_val(&address)).then_some((address, len))
+}
+
+/// Whether the listener may be handed what this process does: root's, our own user's, or one whose user this namespace
+/// cannot name.
+fn is_trusted(socket: c_int, euid: u32) -> bool {
+    const OVERFLOW_UID: u32 = 65534;
+    sys::peer(socket).is_ok_and(|peer| [0, OVERFLOW_UID, euid].contains(&peer.uid))
+}
+
+fn distance_of(socket: c_int) -> Distance {
+    if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) { Distance::Beside } else { Distance::Apart }
+}
+
+/// Has a collector that is apart learn what the kernel does not tell it; gives our pid namespace, by inode.
+///
+/// One in a namespace beside ours has no number for us, and before Linux 6.5 no descriptor of us: our pid means something
+/// to it only with the namespace. The ring is held in a way that ends with the last of us, and the status noted with
+/// which each of us ends.
+fn make_up_for_distance(memfd: Option<c_int>) -> u64 {
+    if let Some(memfd) = memfd {
+        sys::hold(memfd);
+        exits::ask_for_status();
+    }
+    sys::inode(c"/proc/self/ns/pid").unwrap_or(0)
+}
+
+fn say_hello(
+    socket: c_int,
+    image: &Start,
+    blind: u8,
+    memfd: Option<c_int>,
+    pid_ns: u64,
+    container: &[u8],
+) -> bool {
+    let hello = Hello {
+        magic: hello::MAGIC,
+        version: wire::VERSION,
+        events: wire::FINGERPRINT,
+        calls: table::CALLS,
+        pid: image.pid,
+        ppid: image.ppid,
+        slot: 0,
+        own_fds: [socket, memfd.unwrap_or(-1)],
+        blind,
+        exe: &[],
+        pid_ns,
+        container,
+    };
+    match blind {
+        0 => send(&hello, &mut [0; hello::MAX_SEEN_LEN], memfd),
+        _ => say_blind(hello),
+    }
+}
+
+/// As with [`Start::tell`], long buffers are kept apart.
+#[cold]
+#[inline(never)]
+fn say_blind(hello: Hello<'_>) -> bool {
+    let mut path = [0; 4096];
+    let exe = sys::readlink(EXE, &mut path).unwrap_or_default();
+    send(&Hello { exe, ..hello }, &mut [0; hello::MAX_LEN], None)
+}
+
+fn send(hello: &Hello<'_>, buffer: &mut [u8], memfd: Option<c_int>) -> bool {
+    let [socket, _] = hello.own_fds;
+    let len = hello.encode(buffer);
+    buffer.get(..len).is_some_and(|packet| len > 0 && sys::send_packet(socket, packet, memfd).is_ok())
+}

@@ -1,0 +1,96 @@
+//! The constructor: finds its way in the process, and hands a ring to the collector if one listens.
+//!
+//! Runs once in each image, in the thread that starts it, before `main`. When anything is not as it should be, it
+//! leaves: the hooks then only call on. It keeps no descriptor, starts no thread, changes no limit and no signal, and
+//! waits for nobody: a collector that does not take the connection at once is none.
+
+use core::ffi::{c_char, c_int};
+use core::sync::atomic::Ordering;
+
+use wire::hello::Joined;
+
+use crate::calls::exits;
+use crate::process;
+use crate::reach::elf::{self, Image};
+use crate::reach::maps::{self, Auxiliary, is_late};
+use crate::reach::{got, inline, real, stdio};
+use crate::record::capture;
+use crate::start::environ;
+use crate::start::hello::attach;
+use crate::start::image::Start;
+use crate::sys;
+
+/// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
+pub extern "C" fn start() {
+    let Some(auxiliary) = maps::find_anew() else { return };
+    // Whoever loads us into a program that runs calls `join` next, and says where to report.
+    if !is_late() {
+        begin(&auxiliary, None);
+    }
+}
+
+/// Joins a program that runs already: `glassbox attach` calls this, the library's entry point, once it has loaded us.
+/// `socket` is where the collector listens. Gives a [`Joined`] as a number.
+///
+/// # Safety
+/// `socket` is a C string.
+pub unsafe extern "C" fn join(socket: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    let (Some(socket), Some(auxiliary)) = (unsafe { capture::text(socket, 108) }, maps::find_anew()) else {
+        return Joined::NotHere as c_int;
+    };
+    let joined = match (is_late(), process::ring()) {
+        (true, None) => begin(&auxiliary, Some(socket)),
+        (_, Some(_)) => Joined::Already,
+        (false, None) => Joined::NotHere,
+    };
+    if joined == Joined::Seen {
+        got::take_over();
+    }
+    joined as c_int
+}
+
+/// Attaches this process to a collector: the one that listens at `socket`, else where the environment says.
+fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
+    use_vdso(auxiliary);
+    let began_ns = sys::now_ns();
+    let own = maps::OWN_MAP.load(Ordering::Relaxed) as *const elf::LinkMap;
+    if own.is_null() {
+        return Joined::NotHere;
+    }
+    let Some(image) = Start::of(auxiliary) else { return Joined::NotHere };
+    // SAFETY: the kernel's string.
+    let executed = unsafe { capture::text(image.path, 4096) }.unwrap_or_default();
+    // SAFETY: the program's environment.
+    let mut wishes = unsafe { environ::read(image.environment, executed) };
+    if wishes.is_off && socket.is_none() {
+        return Joined::NotHere;
+    }
+    wishes.socket = socket.or(wishes.socket);
+    // SAFETY: our own entry.
+    let library = unsafe { elf::name_of(own) }.to_bytes();
+    // SAFETY: the program's environment; the sensor begins here.
+    unsafe { environ::remember(image.environment, library, socket) };
+    process::watch_threads(real::global(c"__libc_single_threaded"));
+    let Some(ring) = attach(&wishes, &image) else { return Joined::Unseen };
+    stdio::begin();
+    if let Some(engine) = wishes.inline {
+        inline::begin(engine);
+    }
+    ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
+    Joined::Seen
+}
+
+/// The destructor, at a normal exit: what was used. Nothing that matters waits for it.
+pub extern "C" fn finish() {
+    exits::note_usage();
+}
+
+fn use_vdso(auxiliary: &Auxiliary) {
+    let Some(start) = auxiliary.get(libc::AT_SYSINFO_EHDR).filter(|start| *start != 0) else { return };
+    let name = if cfg!(target_arch = "x86_64") { c"__vdso_clock_gettime" } else { c"__kernel_clock_gettime" };
+    // SAFETY: the kernel's word for where the vDSO is mapped.
+    if let Some(clock) = unsafe { Image::at(start) }.and_then(|image| image.symbol(name)) {
+        sys::use_clock(clock);
+    }
+}
