@@ -7,14 +7,14 @@ crate::hooks! { family process = 7;
     symbols: "fork", "__fork";
     fails: MinusOne;
     event: ProcessFork;
-    instead |row, real| lineage::fork(row, || real());
+    instead |row, real| lineage::fork(row, real);
 
     /// _Fork(3): fork without handlers.
     unsafe fn _Fork() -> pid_t;
     symbols: "_Fork" as fork;
     fails: MinusOne;
     event: ProcessFork;
-    instead |row, real| lineage::fork(row, || real());
+    instead |row, real| lineage::fork(row, real);
 
     /// vfork(2): a child on the parent's stack and memory.
     unsafe fn vfork() -> c_int;
@@ -56,7 +56,7 @@ crate::hooks! { family process = 7;
     symbols: "wait";
     fails: MinusOne;
     event: ProcessExit;
-    instead |row, real| exits::wait(row, status, null(), |status| real(status));
+    instead |row, real| exits::wait(row, status, null(), real);
 
     /// waitpid(2): how a child ended.
     unsafe fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t;

@@ -6,129 +6,150 @@ crate::hooks! { family syscall = 9;
     symbols: "syscall";
     fails: MinusOne;
     event: FileOpen, FileClose, FdDuplicate, NetSocket, NetBind, NetListen, NetConnect, NetAccept, NetClose, ProcessExec, ProcessFork;
-    instead |row, real| syscalls::made(row_of(number).map(|own| own.called_as(row)), number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
+    instead |row, real| by_number(row, number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
 
     names: clone3;
-    numbers: [
-        SYS_openat => super::file::Name::openat,
-        SYS_openat2 => super::file::Name::openat2,
-        SYS_memfd_create => super::file::Name::memfd_create,
-        SYS_close => super::fd::Name::close,
-        SYS_close_range => super::fd::Name::close_range,
-        SYS_dup => super::fd::Name::dup,
-        SYS_dup3 => super::fd::Name::dup3,
-        SYS_read => super::io::Name::read,
-        SYS_write => super::io::Name::write,
-        SYS_pread64 => super::io::Name::pread,
-        SYS_pwrite64 => super::io::Name::pwrite,
-        SYS_readv => super::io::Name::readv,
-        SYS_writev => super::io::Name::writev,
-        SYS_preadv => super::io::Name::preadv,
-        SYS_preadv2 => super::io::Name::preadv2,
-        SYS_pwritev => super::io::Name::pwritev,
-        SYS_pwritev2 => super::io::Name::pwritev2,
-        SYS_sendmsg => super::io::Name::sendmsg,
-        SYS_recvmsg => super::io::Name::recvmsg,
-        SYS_sendmmsg => super::io::Name::sendmmsg,
-        SYS_recvmmsg => super::io::Name::recvmmsg,
-        SYS_sendfile => super::io::Name::sendfile,
-        SYS_copy_file_range => super::io::Name::copy_file_range,
-        SYS_splice => super::io::Name::splice,
-        SYS_tee => super::io::Name::tee,
-        SYS_vmsplice => super::io::Name::vmsplice,
-        SYS_fcntl => super::fd::Name::fcntl,
-        SYS_pipe2 => super::fd::Name::pipe2,
-        SYS_socketpair => super::fd::Name::socketpair,
-        SYS_eventfd2 => super::fd::Name::eventfd,
-        SYS_epoll_create1 => super::fd::Name::epoll_create1,
-        SYS_pidfd_getfd => super::fd::Name::pidfd_getfd,
-        SYS_socket => super::net::Name::socket,
-        SYS_bind => super::net::Name::bind,
-        SYS_listen => super::net::Name::listen,
-        SYS_connect => super::net::Name::connect,
-        SYS_accept => super::net::Name::accept,
-        SYS_accept4 => super::net::Name::accept4,
-        SYS_sendto => super::io::Name::sendto,
-        SYS_recvfrom => super::io::Name::recvfrom,
-        SYS_execve => super::exec::Name::execve,
-        SYS_execveat => super::exec::Name::execveat,
-        SYS_clone => super::process::Name::clone,
-        SYS_clone3 => Name::clone3,
-        SYS_exit_group => super::process::Name::_exit,
-        SYS_chdir => super::process::Name::chdir,
-        SYS_fchdir => super::process::Name::fchdir,
-        SYS_prctl => super::process::Name::prctl,
-        SYS_seccomp => super::process::Name::seccomp,
-        SYS_setuid => super::credentials::Name::setuid,
-        SYS_setgid => super::credentials::Name::setgid,
-        SYS_setreuid => super::credentials::Name::setreuid,
-        SYS_setregid => super::credentials::Name::setregid,
-        SYS_setresuid => super::credentials::Name::setresuid,
-        SYS_setresgid => super::credentials::Name::setresgid,
-        SYS_setfsuid => super::credentials::Name::setfsuid,
-        SYS_setfsgid => super::credentials::Name::setfsgid,
-        SYS_setgroups => super::credentials::Name::setgroups,
-        SYS_capset => super::credentials::Name::capset,
-        SYS_ptrace => super::trace::Name::ptrace,
-        SYS_process_vm_readv => super::trace::Name::process_vm_readv,
-        SYS_process_vm_writev => super::trace::Name::process_vm_writev,
-        SYS_setns => super::namespace::Name::setns,
-        SYS_unshare => super::namespace::Name::unshare,
-        SYS_chroot => super::namespace::Name::chroot,
-        SYS_pivot_root => super::namespace::Name::pivot_root,
-        SYS_mount => super::namespace::Name::mount,
-        SYS_umount2 => super::namespace::Name::umount2,
-        SYS_mmap => super::memory::Name::mmap,
-        SYS_mprotect => super::memory::Name::mprotect,
-        SYS_pkey_mprotect => super::memory::Name::pkey_mprotect,
-        SYS_init_module => super::kernel::Name::init_module,
-        SYS_delete_module => super::kernel::Name::delete_module,
-        SYS_finit_module => super::kernel::Name::finit_module,
-        SYS_bpf => super::kernel::Name::bpf,
-        SYS_userfaultfd => super::kernel::Name::userfaultfd,
-        SYS_io_uring_setup => super::kernel::Name::io_uring_setup,
-        SYS_kill => super::signal::Name::kill,
-        SYS_tgkill => super::signal::Name::tgkill,
-        SYS_tkill => super::signal::Name::tkill,
-        SYS_pidfd_send_signal => super::signal::Name::pidfd_send_signal,
-        SYS_pidfd_open => super::signal::Name::pidfd_open,
-        SYS_rt_sigqueueinfo => super::signal::Name::sigqueue,
-        SYS_rt_tgsigqueueinfo => super::signal::Name::pthread_sigqueue,
-        SYS_unlinkat => super::names::Name::unlinkat,
-        SYS_mkdirat => super::names::Name::mkdirat,
-        SYS_mknodat => super::names::Name::mknodat,
-        SYS_fchmod => super::names::Name::fchmod,
-        SYS_fchmodat => super::names::Name::fchmodat,
-        SYS_fchmodat2 => super::names::Name::fchmodat2,
-        SYS_fchown => super::names::Name::fchown,
-        SYS_fchownat => super::names::Name::fchownat,
-        SYS_truncate => super::names::Name::truncate,
-        SYS_ftruncate => super::names::Name::ftruncate,
-        SYS_setxattr => super::names::Name::setxattr,
-        SYS_lsetxattr => super::names::Name::lsetxattr,
-        SYS_fsetxattr => super::names::Name::fsetxattr,
-        SYS_removexattr => super::names::Name::removexattr,
-        SYS_lremovexattr => super::names::Name::lremovexattr,
-        SYS_fremovexattr => super::names::Name::fremovexattr,
-        SYS_renameat => super::names::Name::renameat,
-        SYS_renameat2 => super::names::Name::renameat2,
-        SYS_linkat => super::names::Name::linkat,
-        SYS_symlinkat => super::names::Name::symlinkat,
-    ]
-    x86_64: [
-        SYS_open => super::file::Name::open,
-        SYS_creat => super::file::Name::creat,
-        SYS_dup2 => super::fd::Name::dup2,
-        SYS_fork => super::process::Name::fork,
-        SYS_unlink => super::names::Name::unlink,
-        SYS_rmdir => super::names::Name::rmdir,
-        SYS_mkdir => super::names::Name::mkdir,
-        SYS_mknod => super::names::Name::mknod,
-        SYS_chmod => super::names::Name::chmod,
-        SYS_chown => super::names::Name::chown,
-        SYS_lchown => super::names::Name::lchown,
-        SYS_rename => super::names::Name::rename,
-        SYS_link => super::names::Name::link,
-        SYS_symlink => super::names::Name::symlink,
-    ];
+    numbers |row, call, ret, real, words, [a, b, c, d, e, f]|
+    after {
+        SYS_open => file::open(a, b, c) only "x86_64";
+        SYS_creat => file::creat(a, b) only "x86_64";
+        SYS_openat => file::openat(a, b, c, d);
+        SYS_openat2 => file::openat2 { syscalls::opened(call, a as c_int, b as *const c_char, c as *const syscalls::OpenHow) };
+        SYS_memfd_create => file::memfd_create(a, b);
+
+        SYS_dup => fd::dup(a);
+        SYS_fcntl => fd::fcntl(a, b, c);
+        SYS_pipe2 => fd::pipe2(a, b);
+        SYS_socketpair => fd::socketpair(a, b, c, d);
+        SYS_eventfd2 => fd::eventfd(a, b);
+        SYS_epoll_create1 => fd::epoll_create1(a);
+        SYS_pidfd_getfd => fd::pidfd_getfd(a, b, c);
+
+        // The rows of these four count in code of their own, which is for what programs call very often.
+        SYS_read => io::read { emit::count(a as c_int, ret, Way::In) };
+        SYS_pread64 => io::pread { emit::count(a as c_int, ret, Way::In) };
+        SYS_write => io::write { emit::count(a as c_int, ret, Way::Out) };
+        SYS_pwrite64 => io::pwrite { emit::count(a as c_int, ret, Way::Out) };
+        SYS_readv => io::readv(a, b, c);
+        SYS_preadv => io::preadv(a, b, c, 0);
+        SYS_preadv2 => io::preadv2(a, b, c, 0, 0);
+        SYS_writev => io::writev(a, b, c);
+        SYS_pwritev => io::pwritev(a, b, c, 0);
+        SYS_pwritev2 => io::pwritev2(a, b, c, 0, 0);
+        SYS_sendto => io::sendto(a, b, c, d, e, f);
+        SYS_recvfrom => io::recvfrom(a, b, c, d, e, f);
+        SYS_sendmsg => io::sendmsg(a, b, c);
+        SYS_recvmsg => io::recvmsg(a, b, c);
+        SYS_sendmmsg => io::sendmmsg(a, b, c, d);
+        SYS_recvmmsg => io::recvmmsg(a, b, c, d, e);
+        SYS_sendfile => io::sendfile(a, b, c, d);
+        SYS_copy_file_range => io::copy_file_range(a, b, c, d, e, f);
+        SYS_splice => io::splice(a, b, c, d, e, f);
+        SYS_tee => io::tee(a, b, c, d);
+        SYS_vmsplice => io::vmsplice(a, b, c, d);
+
+        SYS_socket => net::socket(a, b, c);
+        SYS_bind => net::bind(a, b, c);
+        SYS_listen => net::listen(a, b);
+        SYS_connect => net::connect(a, b, c);
+
+        SYS_fork => process::fork { lineage::cloned_by_number(call, 0) } only "x86_64";
+        SYS_chdir => process::chdir(a);
+        SYS_fchdir => process::fchdir(a);
+
+        SYS_setuid => credentials::setuid(a);
+        SYS_setgid => credentials::setgid(a);
+        SYS_setreuid => credentials::setreuid(a, b);
+        SYS_setregid => credentials::setregid(a, b);
+        SYS_setresuid => credentials::setresuid(a, b, c);
+        SYS_setresgid => credentials::setresgid(a, b, c);
+        SYS_setfsuid => credentials::setfsuid(a);
+        SYS_setfsgid => credentials::setfsgid(a);
+        SYS_setgroups => credentials::setgroups(a, b);
+        SYS_capset => credentials::capset(a, b);
+
+        SYS_pidfd_send_signal => signal::pidfd_send_signal(a, b, c, d);
+        SYS_pidfd_open => signal::pidfd_open(a, b);
+
+        SYS_ptrace => trace::ptrace(a, b, c, d, e);
+        SYS_process_vm_readv => trace::process_vm_readv(a, b, c, d, e, f);
+        SYS_process_vm_writev => trace::process_vm_writev(a, b, c, d, e, f);
+
+        SYS_setns => namespace::setns(a, b);
+        SYS_unshare => namespace::unshare(a);
+        SYS_chroot => namespace::chroot(a);
+        SYS_pivot_root => namespace::pivot_root(a, b);
+        SYS_mount => namespace::mount(a, b, c, d, e);
+        SYS_umount2 => namespace::umount2(a, b);
+
+        SYS_mmap => memory::mmap(a, b, c, d, e, f);
+        SYS_mprotect => memory::mprotect(a, b, c);
+        SYS_pkey_mprotect => memory::pkey_mprotect(a, b, c, d);
+
+        SYS_init_module => kernel::init_module(a, b, c);
+        SYS_delete_module => kernel::delete_module(a, b);
+        SYS_finit_module => kernel::finit_module { identity::module_changed(call, Some(a as c_int), null()) };
+        SYS_bpf => kernel::bpf { identity::bpf_called(call, a as c_int) };
+        SYS_userfaultfd => kernel::userfaultfd { identity::faults_taken(call, a as c_int) };
+        SYS_io_uring_setup => kernel::io_uring_setup { identity::uring_made(call, a as u32) };
+
+        SYS_unlink => names::unlink(a) only "x86_64";
+        SYS_unlinkat => names::unlinkat(a, b, c);
+        SYS_rmdir => names::rmdir(a) only "x86_64";
+        SYS_mkdir => names::mkdir(a, b) only "x86_64";
+        SYS_mkdirat => names::mkdirat(a, b, c);
+        SYS_mknod => names::mknod(a, b, c) only "x86_64";
+        SYS_mknodat => names::mknodat(a, b, c, d);
+        SYS_chmod => names::chmod(a, b) only "x86_64";
+        SYS_fchmod => names::fchmod(a, b);
+        SYS_fchmodat => names::fchmodat(a, b, c, 0);
+        SYS_fchmodat2 => names::fchmodat2 { paths::mode_changed(call, at(a as c_int, b as *const c_char), c as u32) };
+        SYS_chown => names::chown(a, b, c) only "x86_64";
+        SYS_lchown => names::lchown(a, b, c) only "x86_64";
+        SYS_fchown => names::fchown(a, b, c);
+        SYS_fchownat => names::fchownat(a, b, c, d, e);
+        SYS_truncate => names::truncate(a, b);
+        SYS_ftruncate => names::ftruncate(a, b);
+        SYS_setxattr => names::setxattr(a, b, c, d, e);
+        SYS_lsetxattr => names::lsetxattr(a, b, c, d, e);
+        SYS_fsetxattr => names::fsetxattr(a, b, c, d, e);
+        SYS_removexattr => names::removexattr(a, b);
+        SYS_lremovexattr => names::lremovexattr(a, b);
+        SYS_fremovexattr => names::fremovexattr(a, b);
+        SYS_rename => names::rename(a, b) only "x86_64";
+        SYS_renameat => names::renameat(a, b, c, d);
+        SYS_renameat2 => names::renameat2(a, b, c, d, e);
+        SYS_link => names::link(a, b) only "x86_64";
+        SYS_linkat => names::linkat(a, b, c, d, e);
+        SYS_symlink => names::symlink(a, b) only "x86_64";
+        SYS_symlinkat => names::symlinkat(a, b, c);
+    }
+    instead {
+        // libc's is a point where a thread may be cancelled, the system call is none.
+        SYS_close => fd::close { fds::close(row, a as c_int, || real(words)) };
+        SYS_close_range => fd::close_range(a, b, c);
+        SYS_dup2 => fd::dup2(a, b) only "x86_64";
+        SYS_dup3 => fd::dup3(a, b, c);
+
+        SYS_accept => net::accept(a, b, c);
+        SYS_accept4 => net::accept4(a, b, c, d);
+
+        // With another environment than the caller's.
+        SYS_execve => exec::execve { syscalls::exec(row, AT_FDCWD, [a, b, c], |own| real([a, b, own, 0, 0, 0])) };
+        SYS_execveat => exec::execveat { syscalls::exec(row, a as c_int, [b, c, d], |own| real([a, b, c, own, e, 0])) };
+
+        // libc's take a function to run; here both sides come back.
+        SYS_clone => process::clone { syscalls::cloned(row, || real(words), |_| Some(a)) };
+        SYS_clone3 => syscall::clone3 { syscalls::cloned(row, || real(words), |call| syscalls::clone3_flags(call, a)) };
+        SYS_exit_group => process::_exit { exits::note_status(a as c_int); real(words) };
+        SYS_prctl => process::prctl(a, b, c, d, e);
+        SYS_seccomp => process::seccomp { syscalls::shut_off(row, a, c, || real(words)) };
+
+        SYS_kill => signal::kill(a, b);
+        SYS_tgkill => signal::tgkill(a, b, c);
+        // A thread's number, which may be one of the caller's own.
+        SYS_tkill => signal::tkill { syscalls::signalled(row, a, b, true, || real(words)) };
+        SYS_rt_sigqueueinfo => signal::sigqueue(a, b, c);
+        SYS_rt_tgsigqueueinfo => signal::pthread_sigqueue { syscalls::signalled(row, a, c, identity::is_us(a as c_int), || real(words)) };
+    }
 }

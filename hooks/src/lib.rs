@@ -89,7 +89,7 @@ macro_rules! hooks {
         $phase:ident |$($bound:ident),+| $body:expr;
      )*
      $(names: $($extra:ident),* $(,)?;)?
-     $(numbers: $($rest:tt)*)?
+     $(numbers $($rest:tt)*)?
     ) => {
         #[allow(non_camel_case_types, dead_code, clippy::upper_case_acronyms)]
         enum Name { $($name,)* $($($extra,)*)? }

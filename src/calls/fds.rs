@@ -478,6 +478,7 @@ pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
 }
 
 /// dup2(2) and dup3(2): what `target` was is closed.
+#[inline(always)]
 pub fn duplicate_onto(
     row: Row,
     fd: c_int,
@@ -489,27 +490,36 @@ pub fn duplicate_onto(
     if fd == target || target < 0 {
         return real();
     }
-    let is_known = process::caller(ring)
-        .and_then(|caller| ring.fd(caller.slot, target))
-        .is_some_and(|counters| counters.look().is_of_interest());
     let mut closing = Closing::of(target);
+    let is_known = is_of_interest(ring, target);
     if is_known {
         closing.begin(ring, note::here());
     }
     let ret = real();
-    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
-    if is_known {
-        closing.report(row, outcome);
+    let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
+    duplicated_onto(call, fd, target, cloexec, is_known.then_some(&closing));
+    ret
+}
+
+#[inline(never)]
+fn is_of_interest(ring: Mapped, fd: c_int) -> bool {
+    let counters = process::caller(ring).and_then(|caller| ring.fd(caller.slot, fd));
+    counters.is_some_and(|counters| counters.look().is_of_interest())
+}
+
+#[inline(never)]
+fn duplicated_onto(call: Call, fd: c_int, target: c_int, cloexec: bool, closing: Option<&Closing>) {
+    if let Some(closing) = closing {
+        closing.report(call.row, call.outcome);
     }
     if (0..=2).contains(&target) {
-        emit::after(Call { row, outcome }, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
-        if !outcome.failed {
+        emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
+        if !call.outcome.failed {
             opened(target);
         }
     } else {
-        duplicated(Call { row, outcome }, fd, cloexec);
+        duplicated(call, fd, cloexec);
     }
-    ret
 }
 
 /// fcntl(2), as far as it makes or marks a descriptor.

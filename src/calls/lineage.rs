@@ -158,3 +158,11 @@ pub unsafe fn cloned(
     report(row, <MinusOne as Fails<c_int>>::outcome(&ret));
     ret
 }
+
+/// A process made by number. The child finds its page emptied by the kernel; one that shares our memory keeps our pid.
+pub fn cloned_by_number(call: Call, flags: usize) {
+    let is_thread = flags as c_int & libc::CLONE_THREAD != 0;
+    if call.outcome.ret != 0 && !is_thread {
+        report(call.row, call.outcome);
+    }
+}

@@ -79,6 +79,7 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
 ///
 /// # Safety
 /// The arguments are accept's.
+#[inline(always)]
 pub unsafe fn accept(
     row: Row,
     listener: c_int,
@@ -89,33 +90,39 @@ pub unsafe fn accept(
     // SAFETY: the kernel reads it in the call that follows; wild pointers are left to it.
     let room = if address.is_null() || sys::is_wild(len.cast()) { 0 } else { unsafe { len.read() } };
     let ret = real();
-    if process::ring().is_none() {
-        return ret;
+    if process::ring().is_some() {
+        let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
+        // SAFETY: the caller's promise.
+        unsafe { accepted(call, listener, address, len, room) };
     }
-    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    ret
+}
+
+/// # Safety
+/// As for [`accept`], which has made the call; `room` is what stood at `len` before.
+#[inline(never)]
+unsafe fn accepted(call: Call, listener: c_int, address: *const c_void, len: *const u32, room: u32) {
+    if call.outcome.errno == libc::EAGAIN as u16 {
+        // Nothing was waiting: a server that polls would drown what it does accept.
+        return emit::count(listener, -1, Way::In);
+    }
+    let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
     let mut buffer = [0u8; capture::ADDRESS_CAP];
     let mut remote = Address(&[]);
-    if outcome.errno == libc::EAGAIN as u16 {
-        // Nothing was waiting: a server that polls would drown what it does accept.
-        emit::count(listener, -1, Way::In);
-        return ret;
-    }
-    if !outcome.failed {
-        fds::opened(ret);
+    if let Some(fd) = fd {
+        fds::opened(fd);
         // SAFETY: the call succeeded with it.
         let given = if room == 0 { 0 } else { unsafe { len.read() } };
         if (2..=room).contains(&given) {
             // SAFETY: the kernel wrote `given` bytes.
-            remote = unsafe { capture::address(outcome, address, given) };
+            remote = unsafe { capture::address(call.outcome, address, given) };
         } else if process::seal() == Seal::Open
-            && let Ok(known) = sys::peer_address(ret, &mut buffer)
+            && let Ok(known) = sys::peer_address(fd, &mut buffer)
         {
             remote = Address(buffer.get(..known).unwrap_or_default());
         }
     }
-    let fd = (!outcome.failed).then_some(ret);
-    emit::after(Call { row, outcome }, 0, &NetAccept { fd, remote, listener: Hidden(listener) });
-    ret
+    emit::after(call, 0, &NetAccept { fd, remote, listener: Hidden(listener) });
 }
 
 /// A message, to a peer if it has an address: the first to each is told as a connection, all are counted; and what is asked

@@ -13,7 +13,9 @@ use wire::ring::layout::Mapped;
 use super::page::{NO_SLOT, Process, process, slot_in};
 use super::pending::Pending;
 use super::seal::{Seal, seal};
-use crate::{arch, sys};
+#[cfg(not(test))]
+use crate::arch;
+use crate::sys;
 
 /// This thread's block, 64 bytes of TLS, all zero at a thread's start.
 #[repr(C)]

@@ -29,8 +29,7 @@ macro_rules! hooks {
         $phase:ident |$($bound:ident),+| $body:expr;
      )*
      $(names: $($extra:ident),* $(,)?;)?
-     $(numbers: [$($number_name:ident => $row:path),* $(,)?]
-       x86_64: [$($old_number:ident => $old_row:path),* $(,)?];)?
+     $(numbers $($numbers:tt)*)?
     ) => {
         #[allow(unused_imports)]
         use $crate::prelude::*;
@@ -60,17 +59,113 @@ macro_rules! hooks {
             }
         )*
 
-        $(
-            /// The row that a system call's number belongs to.
-            fn row_of(number: c_long) -> Option<$crate::record::call::Row> {
+        $($crate::numbers! { $($numbers)* })?
+    };
+}
+
+/// Declares which system call is which row: what syscall(2) is asked for by number is treated, and told, as that row.
+///
+/// `SYS_openat => file::openat(a, b, c, d)` says it with the row's own expression and these of the call's six words as the
+/// row's arguments. `{ … }` in the place of the arguments is an expression of its own, for a number that no libc function
+/// stands for alone. A machine's name at the end is the only one that has the number.
+///
+/// The words in bars: the row, the call that came back, its result, the call itself, and its arguments.
+#[macro_export]
+macro_rules! numbers {
+    (|$row:ident, $call:ident, $ret:ident, $real:ident, $words:ident, [$($word:ident),*]|
+     after { $($after:ident => $after_family:ident::$after_row:ident $after_how:tt $(only $after_machine:literal)?;)* }
+     instead { $($instead:ident => $family:ident::$name:ident $how:tt $(only $machine:literal)?;)* }
+    ) => {
+        /// The row that a system call's number belongs to.
+        pub fn row_of(number: c_long) -> Option<$crate::record::call::Row> {
+            match number {
+                $($(#[cfg(target_arch = $after_machine)])?
+                $crate::calls::syscalls::number::$after => Some($crate::table::$after_family::Name::$after_row.row()),)*
+                $($(#[cfg(target_arch = $machine)])?
+                $crate::calls::syscalls::number::$instead => Some($crate::table::$family::Name::$name.row()),)*
+                _ => None,
+            }
+        }
+
+        /// A call by number, of a row that was called as `caller` was; `real` makes it, with these arguments or others.
+        ///
+        /// # Safety
+        /// The arguments are those of the system call.
+        #[inline(always)]
+        unsafe fn by_number(
+            caller: $crate::record::call::Row,
+            number: c_long,
+            $words: [usize; 6],
+            $real: impl Fn([usize; 6]) -> c_long,
+        ) -> c_long {
+            let (Some(row), Some(_)) = (row_of(number), $crate::process::ring()) else { return $real($words) };
+            let $row = row.called_as(caller);
+            #[allow(unused_variables)] // not each place is an argument of these
+            let [$($word),*] = $words;
+            // SAFETY: the caller's promise: each is treated as the function of the same name is.
+            unsafe {
                 match number {
-                    $($crate::calls::syscalls::number::$number_name => Some($row.row()),)*
-                    // Numbers that aarch64 never had.
-                    $(#[cfg(target_arch = "x86_64")] $crate::calls::syscalls::number::$old_number => Some($old_row.row()),)*
-                    _ => None,
+                    $($(#[cfg(target_arch = $machine)])?
+                    $crate::calls::syscalls::number::$instead =>
+                        $crate::by_row! { instead $family::$name $how, $row, $real, $words },)*
+                    _ => {
+                        let ret = $real($words);
+                        after_number($row, number, $words, ret);
+                        ret
+                    }
                 }
             }
-        )?
+        }
+
+        /// What is told of a call by number that came back.
+        ///
+        /// # Safety
+        /// As for [`by_number`].
+        unsafe fn after_number($row: $crate::record::call::Row, number: c_long, $words: [usize; 6], $ret: c_long) {
+            let outcome = <MinusOne as $crate::record::fail::Fails<c_long>>::outcome(&$ret);
+            let $call = $crate::record::call::Call { row: $row, outcome };
+            #[allow(unused_variables)] // as above
+            let [$($word),*] = $words;
+            // SAFETY: the caller's promise.
+            unsafe {
+                match number {
+                    $($(#[cfg(target_arch = $after_machine)])?
+                    $crate::calls::syscalls::number::$after =>
+                        $crate::by_row! { after $after_family::$after_row $after_how, $call, $ret },)*
+                    _ => {}
+                }
+            }
+        }
+
+        /// Every number of this machine, with its row.
+        #[cfg(test)]
+        pub const NUMBERS: &[(c_long, $crate::record::call::Row)] = &[
+            $($(#[cfg(target_arch = $after_machine)])?
+            ($crate::calls::syscalls::number::$after, $crate::table::$after_family::Name::$after_row.row()),)*
+            $($(#[cfg(target_arch = $machine)])?
+            ($crate::calls::syscalls::number::$instead, $crate::table::$family::Name::$name.row()),)*
+        ];
+    };
+}
+
+/// One system call, by its row's own expression or one that `numbers!` was given.
+#[macro_export]
+macro_rules! by_row {
+    (after $family:ident::$name:ident ($($argument:tt),*), $call:ident, $ret:ident) => {
+        $crate::table::$family::$name::told($call, $ret as _, $($argument as _),*)
+    };
+    (after $family:ident::$name:ident $body:block, $call:ident, $ret:ident) => { $body };
+    (instead $family:ident::$name:ident ($($argument:tt),*), $row:ident, $real:ident, $words:ident) => {
+        $crate::table::$family::$name::stood_in($row, $($argument as _,)* |$($crate::any!($argument)),*| $real($words) as _) as c_long
+    };
+    (instead $family:ident::$name:ident $body:block, $row:ident, $real:ident, $words:ident) => { $body };
+}
+
+/// A pattern that takes whatever stands in the place of its argument.
+#[macro_export]
+macro_rules! any {
+    ($argument:tt) => {
+        _
     };
 }
 
@@ -121,13 +216,24 @@ macro_rules! wrapper {
             if $crate::process::ring().is_some() {
                 let outcome = <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::outcome(&$result);
                 let $call = $crate::record::call::Call { row, outcome };
-                #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
-                // SAFETY: the arguments are the application's, valid for the call that it made: what the kernel or
-                // libc could read, `capture` may. Each function in the row says what it reads.
-                unsafe { $body };
+                // SAFETY: the arguments are the application's, valid for the call that it made.
+                unsafe { told($call, $result, $($argument),*) };
             }
             $result
         } }
+
+        /// What the row tells of a call that came back, by its symbol or by number.
+        ///
+        /// # Safety
+        /// The arguments are those of a call that was made.
+        #[allow(dead_code, unused_variables, unused_unsafe)] // few rows are called by number, use all, or are unsafe
+        #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
+        #[inline(always)]
+        pub unsafe fn told($call: $crate::record::call::Call, $result: $ret, $($argument: $type),*) {
+            // SAFETY: what the kernel or libc could read in that call, `capture` may. Each function in the row says what
+            // it reads.
+            unsafe { $body };
+        }
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         /// The next definition.
@@ -142,12 +248,23 @@ macro_rules! wrapper {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
             let outer = $crate::reach::inline::begin_call($call, TELLS);
-            #[allow(unused_unsafe)] // as for `after`
-            // SAFETY: as for `after`; the expression calls the real function with the application's arguments.
-            let result = unsafe { $body };
+            // SAFETY: the arguments are the application's, valid for the call that it made.
+            let result = unsafe { stood_in($call, $($argument,)* |$($argument),*| $real($($argument),*)) };
             $crate::reach::inline::end_call(outer, TELLS);
             result
         } }
+
+        /// What stands in for a call, by its symbol or by number.
+        ///
+        /// # Safety
+        /// The arguments are those of a call, which the real function makes.
+        #[allow(dead_code, unused_unsafe)] // few rows are called by number
+        #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
+        #[inline(always)]
+        pub unsafe fn stood_in($call: $crate::record::call::Row, $($argument: $type,)* $real: impl Fn($($type),*) -> $ret) -> $ret {
+            // SAFETY: as for `told` of other rows.
+            unsafe { $body }
+        }
     };
     ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
         /// The next definition.
