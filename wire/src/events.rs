@@ -16,7 +16,6 @@ use crate::fields::{
     Address, Answers, Args, Control, Environment, Family, Field, Hidden, LoadFlags, NamespaceFlags,
     OpenFlags, Path, Protection, Protocol, Show, Shown, SocketType, Text, Trace,
 };
-use crate::schema::{EventSpec, FieldSpec, Source};
 
 /// What a record carries after its head: implemented for each struct of the table.
 pub trait Payload: Encode {
@@ -84,7 +83,7 @@ macro_rules! events {
             /// What each field shows as. Here, because a lifetime can be named here.
             #[allow(non_upper_case_globals)] // named after the fields
             impl $(<$borrow>)? $name $(<$borrow>)? {
-                $( const $sent: &'static str = <$sent_type as Field>::TYPE; )*
+                $( pub(crate) const $sent: &'static str = <$sent_type as Field>::TYPE; )*
             }
         )?)*
         $(
@@ -144,36 +143,15 @@ macro_rules! events {
             }
         }
 
-        /// The table as data; see [`crate::schema`].
-        pub(crate) const SPECS: &[EventSpec] = &[ $(
-            EventSpec {
-                kind: Kind::$name,
-                name: $event,
-                doc: &[$($doc),+],
-                all_fields: &[
-                    $($( FieldSpec {
-                        name: stringify!($sent),
-                        doc: &[$($sent_doc),+],
-                        shows: $name::$sent,
-                        source: Source::Sensor,
-                    }, )*)?
-                    $($( FieldSpec {
-                        name: stringify!($added),
-                        doc: &[$($added_doc),+],
-                        shows: $added_type,
-                        source: Source::Collector,
-                    }, )*)?
-                ],
-            },
-        )* ];
-
         /// Records that are no events, for the description of the wire format: name, number, documentation.
         pub const RECORDS: &[(&str, u16, &[&str])] =
             &[$((stringify!($record), $record_number, &[$($record_doc),+]),)*];
     };
 }
 
-events! { 'a
+/// The table, handed to a macro: to `events!` above, and to the one in [`crate::schema`] that makes data of it.
+#[rustfmt::skip] // the table is read at the margin
+macro_rules! table { ($reader:ident) => { $reader! { 'a
 events {
     /// A program image begins, one for each successful exec.
     ProcessStart = 1 "process.start" {
@@ -688,7 +666,10 @@ records {
         remote: Address<'a>,
     }
 }
-}
+} }; }
+pub(crate) use table;
+
+table! { events }
 
 /// What went through a descriptor, as counted by the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Decode)]

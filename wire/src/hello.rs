@@ -7,6 +7,7 @@ use bincode::BorrowDecode;
 
 use crate::codec::{self, Encode, Malformed, SliceSink};
 use crate::fields::Text;
+use crate::named::named;
 
 /// "GLASSHI\0" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSHI\0");
@@ -65,60 +66,38 @@ crate::encode_by_fields! {
     Hello<'a> { magic, version, events, calls, pid, ppid, slot, own_fds, blind, exe, pid_ns, container }
 }
 
-/// Why a process that loaded the sensor is not seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Blind {
-    /// Too few descriptors are allowed to make a ring (RLIMIT_NOFILE).
-    FdLimit = 1,
-    /// A memfd of the ring's size was refused (RLIMIT_FSIZE, memory, seccomp).
-    NoMemory = 2,
-    /// The address space is too small to map a ring (RLIMIT_AS).
-    AddressSpace = 3,
-    /// The libc in the process is not one that the sensor can wrap.
-    ForeignLibc = 4,
-}
-
-impl Blind {
+named! {
+    /// Why a process that loaded the sensor is not seen.
+    pub enum Blind: u8 {
+        /// Too few descriptors are allowed to make a ring (RLIMIT_NOFILE).
+        FdLimit = 1 "fd_limit",
+        /// A memfd of the ring's size was refused (RLIMIT_FSIZE, memory, seccomp).
+        NoMemory = 2 "no_memory",
+        /// The address space is too small to map a ring (RLIMIT_AS).
+        AddressSpace = 3 "address_space",
+        /// The libc in the process is not one that the sensor can wrap.
+        ForeignLibc = 4 "foreign_libc",
+    }
     /// The `reason` of `sensor.blind`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::FdLimit => "fd_limit",
-            Self::NoMemory => "no_memory",
-            Self::AddressSpace => "address_space",
-            Self::ForeignLibc => "foreign_libc",
-        }
-    }
-
+    fn reason -> &'static str;
     /// Reads the byte of a hello; `None` for 0 and unknown values.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::FdLimit, Self::NoMemory, Self::AddressSpace, Self::ForeignLibc]
-            .into_iter()
-            .find(|blind| *blind as u8 == byte)
+    fn from_byte(u8);
+}
+
+named! {
+    /// What the sensor's entry point returns: the outcome for a program that was told to join while it ran.
+    pub enum Joined: u8 {
+        /// It has a ring, and the collector has it too.
+        Seen = 1,
+        /// It had one before.
+        Already = 2,
+        /// No collector took it, or there is no room for a ring.
+        Unseen = 3,
+        /// It cannot be: another namespace of libraries, or a program that the sensor cannot read.
+        NotHere = 4,
     }
-}
-
-/// What became of a program that ran already when it was told to join: what the sensor's entry point returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Joined {
-    /// It has a ring, and the collector has it too.
-    Seen = 1,
-    /// It had one before.
-    Already = 2,
-    /// No collector took it, or there is no room for a ring.
-    Unseen = 3,
-    /// It cannot be: another namespace of libraries, or a program that the sensor cannot read.
-    NotHere = 4,
-}
-
-impl Joined {
     /// Reads what the entry point returned; `None` for a value that no sensor of this version gives.
-    pub fn from_number(number: u64) -> Option<Self> {
-        [Self::Seen, Self::Already, Self::Unseen, Self::NotHere]
-            .into_iter()
-            .find(|joined| *joined as u64 == number)
-    }
+    fn from_number(u64);
 }
 
 impl<'a> Hello<'a> {

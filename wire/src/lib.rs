@@ -18,6 +18,7 @@ pub mod codec;
 pub mod events;
 pub mod fields;
 pub mod hello;
+mod named;
 pub mod names;
 pub mod record;
 pub mod ring;

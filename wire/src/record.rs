@@ -5,6 +5,7 @@
 use bincode::Decode;
 
 use crate::codec::{Encode, Sink};
+use crate::named::named;
 
 /// The head of a record, 40 bytes on the wire, followed by the payload that `kind` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Decode)]
@@ -69,33 +70,20 @@ impl Flags {
     pub const BARRED: u8 = 8;
 }
 
-/// The mechanism that saw a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Via {
-    /// Symbol interposition: the loader bound the caller to our definition.
-    Symbol = 0,
-    /// A patched global offset table slot.
-    Got = 1,
-    /// A patched function entry.
-    Inline = 2,
-    /// A seccomp user notification.
-    Notify = 3,
-}
-
-impl Via {
+named! {
+    /// The mechanism that saw a call.
+    pub enum Via: u8 {
+        /// Symbol interposition: the loader bound the caller to our definition.
+        Symbol = 0 "symbol",
+        /// A patched global offset table slot.
+        Got = 1 "got",
+        /// A patched function entry.
+        Inline = 2 "inline",
+        /// A seccomp user notification.
+        Notify = 3 "notify",
+    }
     /// The name that the `via` field of an event carries.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Symbol => "symbol",
-            Self::Got => "got",
-            Self::Inline => "inline",
-            Self::Notify => "notify",
-        }
-    }
-
+    fn name -> &'static str;
     /// Reads the byte of a record; `None` for a value that no sensor of this version writes.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Symbol, Self::Got, Self::Inline, Self::Notify].get(usize::from(byte)).copied()
-    }
+    fn from_byte(u8);
 }

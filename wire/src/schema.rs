@@ -1,6 +1,6 @@
 //! The event table as data: what `docs/events.md`, the JSON writer and the rule fields are made from.
 
-use crate::events::{Kind, SPECS};
+use crate::events::{self, Kind, RECORDS, table};
 
 /// One event of the table.
 #[derive(Debug)]
@@ -60,6 +60,41 @@ pub enum Source {
     Collector,
 }
 
+macro_rules! specs {
+    ($lifetime:tt
+     events { $(
+        $(#[doc = $doc:literal])+
+        $name:ident = $number:literal $event:literal {
+            $(sent $(<$borrow:tt>)? { $($(#[doc = $sent_doc:literal])+ $sent:ident: $sent_type:ty,)* })?
+            $(added { $($(#[doc = $added_doc:literal])+ $added:ident: $added_type:literal,)* })?
+        }
+     )* }
+     records $records:tt) => {
+        const SPECS: &[EventSpec] = &[ $(
+            EventSpec {
+                kind: Kind::$name,
+                name: $event,
+                doc: &[$($doc),+],
+                all_fields: &[
+                    $($( FieldSpec {
+                        name: stringify!($sent),
+                        doc: &[$($sent_doc),+],
+                        shows: events::$name::$sent,
+                        source: Source::Sensor,
+                    }, )*)?
+                    $($( FieldSpec {
+                        name: stringify!($added),
+                        doc: &[$($added_doc),+],
+                        shows: $added_type,
+                        source: Source::Collector,
+                    }, )*)?
+                ],
+            },
+        )* ];
+    };
+}
+table! { specs }
+
 /// Every event, in the order of the table.
 pub static EVENTS: &[EventSpec] = SPECS;
 
@@ -81,8 +116,8 @@ pub(crate) const fn fingerprint() -> u64 {
         event += 1;
     }
     let mut record = 0;
-    while record < crate::events::RECORDS.len() {
-        hash = fnv(hash, crate::events::RECORDS[record].0.as_bytes());
+    while record < RECORDS.len() {
+        hash = fnv(hash, RECORDS[record].0.as_bytes());
         record += 1;
     }
     hash

@@ -18,12 +18,14 @@
 //! and stays. Both processes write, so nothing here is ever a `&mut`, and the numbers are atomics; a hostile writer
 //! can make them wrong, not unsound.
 
+use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 use super::Memory;
 use crate::events::Counters;
+use crate::named::named;
 
 /// "GLASSBOX" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSBOX");
@@ -51,6 +53,8 @@ const SLOTS_BEHIND: usize = 0;
 const FDS_BEHIND: usize = SLOTS * SLOT_LEN;
 const END_BEHIND: usize = FDS_BEHIND + (OWNER_FDS + (SLOTS - 1) * CHILD_FDS) * size_of::<FdCounters>();
 
+// The places of a slot's words, where both processes look for them.
+const _: () = assert!(offset_of!(Slot, record_cost) == 56 && offset_of!(Slot, reported) == 160);
 const _: () = assert!(size_of::<Slot>() <= SLOT_LEN && size_of::<Header>() <= SLOTS_AT);
 const _: () = assert!(SLOTS_AT + FIRST_SLOTS * SLOT_LEN == LOW_FDS_AT);
 const _: () = assert!(LOW_FDS * size_of::<FdCounters>() == DATA_AT - LOW_FDS_AT);
@@ -83,33 +87,20 @@ struct Header {
 #[repr(C, align(64))]
 struct Line<T>(T);
 
-/// Why a sensor could not deliver an event: the index into [`Slot::lost`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Loss {
-    /// The ring was full.
-    RingFull = 0,
-    /// The record was too long.
-    Oversize = 1,
-    /// The process was a fork or vfork child and all slots were taken; counted in slot 0.
-    NoSlot = 2,
-    /// A signal handler jumped away from the call, or from writing its record.
-    Abandoned = 3,
-}
-
-impl Loss {
-    /// Every cause.
-    pub const ALL: [Self; 4] = [Self::RingFull, Self::Oversize, Self::NoSlot, Self::Abandoned];
-
-    /// The `reason` of `sensor.loss`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::RingFull => "ring_full",
-            Self::Oversize => "oversize",
-            Self::NoSlot => "no_slot",
-            Self::Abandoned => "abandoned",
-        }
+named! {
+    /// Why a sensor could not deliver an event: the index into [`Slot::lost`].
+    pub enum Loss: usize {
+        /// The ring was full.
+        RingFull = 0 "ring_full",
+        /// The record was too long.
+        Oversize = 1 "oversize",
+        /// The process was a fork or vfork child and all slots were taken; counted in slot 0.
+        NoSlot = 2 "no_slot",
+        /// A signal handler jumped away from the call, or from writing its record.
+        Abandoned = 3 "abandoned",
     }
+    /// The `reason` of `sensor.loss`.
+    fn reason -> &'static str;
 }
 
 /// One process that writes into the ring: its sequence and its two ledgers.
@@ -122,7 +113,9 @@ pub struct Slot {
     /// The next stamped record's number: so many were produced, delivered or counted in `lost`.
     pub seq: AtomicU64,
     /// Records lost, by [`Loss`].
-    pub lost: [AtomicU64; 5],
+    pub lost: [AtomicU64; Loss::ALL.len()],
+    /// Room for one cause more.
+    spare: AtomicU64,
     /// Nanoseconds of the sampled calls that wrote a record, and how many were sampled.
     pub record_cost: Cost,
     /// The same for calls that only counted.
@@ -174,29 +167,33 @@ impl Slot {
 
     /// Sets everything but `pid` to 0: before a process takes it.
     pub fn clear(&self) {
-        let zero = |word: &AtomicU64| word.store(0, Ordering::Relaxed);
-        self.lost.iter().for_each(zero);
-        for word in [
-            &self.seq,
-            &self.record_cost.ns,
-            &self.record_cost.samples,
-            &self.count_cost.ns,
-            &self.count_cost.samples,
-            &self.failed_counts,
-            &self.start_ns,
-            &self.user_ns,
-            &self.system_ns,
-            &self.max_rss,
-            &self.born_ns,
-            &self.closed_calls,
-            &self.delivered,
-            &self.reported,
-        ] {
-            zero(word);
-        }
-        for word in [&self.ppid, &self.exit_status, &self.fd_high] {
-            word.store(0, Ordering::Relaxed);
-        }
+        // Each field by name, so that one that is added cannot be forgotten.
+        let Self {
+            pid: _,
+            ppid,
+            seq,
+            lost,
+            spare,
+            record_cost,
+            count_cost,
+            failed_counts,
+            start_ns,
+            exit_status,
+            fd_high,
+            user_ns,
+            system_ns,
+            max_rss,
+            born_ns,
+            closed_calls,
+            delivered,
+            reported,
+        } = self;
+        let [sampled, counted] = [record_cost, count_cost].map(|Cost { ns, samples }| [ns, samples]);
+        let times = [start_ns, user_ns, system_ns, born_ns];
+        let counts = [seq, spare, failed_counts, max_rss, closed_calls, delivered, reported];
+        let words = lost.iter().chain(sampled).chain(counted).chain(times).chain(counts);
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
+        [ppid, exit_status, fd_high].iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 }
 
@@ -444,5 +441,25 @@ impl Memory for Mapped {
             let place = self.base.as_ptr().add(DATA_AT + offset as usize);
             core::ptr::copy_nonoverlapping(place, into.as_mut_ptr(), into.len());
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cleared_slot_holds_its_process_and_nothing_else() {
+        const WORDS: usize = offset_of!(Slot, reported) / 8 + 1;
+        let memory = Line([const { AtomicU64::new(u64::MAX) }; SLOT_LEN / 8]);
+        // SAFETY: as long as a slot and aligned as one, and any words are valid atomics.
+        let slot = unsafe { &*(&raw const memory).cast::<Slot>() };
+
+        slot.clear();
+
+        // SAFETY: the words of the slot, which are all numbers.
+        let words = unsafe { (&raw const *slot).cast::<[u64; WORDS]>().read() };
+        assert_eq!(u64::from(u32::MAX), words[0]);
+        assert_eq!([0; WORDS - 1], words[1..]);
     }
 }

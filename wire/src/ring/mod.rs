@@ -30,6 +30,8 @@ pub use writer::{Known, Refused, Reservation, Step, give_up, reserve, reserve_no
 
 use sync::{AtomicU32, AtomicU64};
 
+use crate::named::named;
+
 /// Longest record, its state word included, in bytes.
 pub const MAX_RECORD: usize = 48 * 1024;
 
@@ -70,18 +72,20 @@ pub trait Memory {
     unsafe fn read(&self, offset: u64, into: &mut [u8]);
 }
 
-/// How far a record has got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-enum Stage {
-    /// Reserved; the bytes are being written.
-    Busy = 1,
-    /// Complete.
-    Committed = 2,
-    /// No record: the rest of the data before it starts over.
-    Pad = 3,
-    /// The reader or its own thread gave it up.
-    Abandoned = 4,
+named! {
+    /// How far a record has got. Fresh memory is 0, which is no stage, so it holds no state word.
+    enum Stage: u64 {
+        /// Reserved; the bytes are being written.
+        Busy = 1,
+        /// Complete.
+        Committed = 2,
+        /// No record: the rest of the data before it starts over.
+        Pad = 3,
+        /// The reader or its own thread gave it up.
+        Abandoned = 4,
+    }
+    /// Reads the stage of a state word.
+    fn from_bits(u64);
 }
 
 /// Where a position lies in data of `data_len` bytes, a power of two: a remainder would cost a division.
@@ -119,14 +123,7 @@ impl State {
         if (word ^ Self::tag(position)) >> 28 != 0 {
             return None;
         }
-        // Fresh memory is 0, which is no stage, so it holds no state word.
-        let stage = match word >> 16 & 0xf {
-            1 => Stage::Busy,
-            2 => Stage::Committed,
-            3 => Stage::Pad,
-            4 => Stage::Abandoned,
-            _ => return None,
-        };
+        let stage = Stage::from_bits(word >> 16 & 0xf)?;
         Some(Self { len: word & 0xffff, stage, slot: (word >> 20) as u8 })
     }
 }
