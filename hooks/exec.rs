@@ -6,77 +6,77 @@ crate::hooks! { family exec = 6;
     symbols: "execve";
     fails: MinusOne;
     event: ProcessExec;
-    own |row| exec::exec_with(row, path, argv, envp, Find::Path);
+    own |row| exec::exec_with(row, Exec::of(path, argv), envp);
 
     /// execv(3): with the current environment.
     unsafe fn execv(path: *const c_char, argv: Strings) -> c_int;
     symbols: "execv";
     fails: MinusOne;
     event: ProcessExec;
-    own |row| exec::exec_here(row, path, argv, Find::Path);
+    own |row| exec::exec_here(row, Exec::of(path, argv));
 
     /// execvp(3): searches `PATH`.
     unsafe fn execvp(file: *const c_char, argv: Strings) -> c_int;
     symbols: "execvp";
     fails: MinusOne;
     event: ProcessExec;
-    own |row| exec::exec_here(row, file, argv, Find::Search);
+    own |row| exec::exec_here(row, Exec::searched(file, argv));
 
     /// execvpe(3): searches `PATH`, with an environment given.
     unsafe fn execvpe(file: *const c_char, argv: Strings, envp: Strings) -> c_int;
     symbols: "execvpe";
     fails: MinusOne;
     event: ProcessExec;
-    own |row| exec::exec_with(row, file, argv, envp, Find::Search);
+    own |row| exec::exec_with(row, Exec::searched(file, argv), envp);
 
     /// execl(3): arguments as a list.
     unsafe fn execl(path: *const c_char, list: Strings, _rest: Strings) -> c_int;
     symbols: "execl";
     fails: MinusOne;
     event: ProcessExec;
-    list |row| exec::exec_here(row, path, list, Find::Path);
+    list |row| exec::exec_here(row, Exec::of(path, list));
 
     /// execlp(3): arguments as a list, searches `PATH`.
     unsafe fn execlp(file: *const c_char, list: Strings, _rest: Strings) -> c_int;
     symbols: "execlp";
     fails: MinusOne;
     event: ProcessExec;
-    list |row| exec::exec_here(row, file, list, Find::Search);
+    list |row| exec::exec_here(row, Exec::searched(file, list));
 
     /// execle(3): arguments as a list, then the environment.
     unsafe fn execle(path: *const c_char, list: Strings, rest: *const Strings) -> c_int;
     symbols: "execle";
     fails: MinusOne;
     event: ProcessExec;
-    list |row| exec::exec_with(row, path, list, *rest, Find::Path);
+    list |row| exec::exec_with(row, Exec::of(path, list), *rest);
 
     /// fexecve(3): the program is an open file. Without an environment it fails.
     unsafe fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int;
     symbols: "fexecve";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, real| exec::exec(row, fd, c"".as_ptr(), argv, envp, |own| real(fd, argv, if envp.is_null() { envp } else { own }));
+    instead |row, real| exec::exec(row, Exec::at(fd, c"".as_ptr(), argv), envp, |own| real(fd, argv, if envp.is_null() { envp } else { own }));
 
     /// execveat(2): relative to a directory, or an open file.
     unsafe fn execveat(dir: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int;
     symbols: "execveat";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, real| exec::exec(row, dir, path, argv, envp, |own| real(dir, path, argv, own, flags));
+    instead |row, real| exec::exec(row, Exec::at(dir, path, argv), envp, |own| real(dir, path, argv, own, flags));
 
     /// posix_spawn(3): a child that becomes another program.
     unsafe fn posix_spawn(child: *mut pid_t, path: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
     symbols: "posix_spawn";
     fails: ErrorNumber;
     event: ProcessExec, ProcessFork;
-    instead |row, real| exec::spawn(row, child, path, argv, envp, Find::Path, |own| real(child, path, actions, attributes, argv, own));
+    instead |row, real| exec::spawn(row, child, Exec::of(path, argv), envp, |own| real(child, path, actions, attributes, argv, own));
 
     /// posix_spawnp(3): searches `PATH`.
     unsafe fn posix_spawnp(child: *mut pid_t, file: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
     symbols: "posix_spawnp";
     fails: ErrorNumber;
     event: ProcessExec, ProcessFork;
-    instead |row, real| exec::spawn(row, child, file, argv, envp, Find::Search, |own| real(child, file, actions, attributes, argv, own));
+    instead |row, real| exec::spawn(row, child, Exec::searched(file, argv), envp, |own| real(child, file, actions, attributes, argv, own));
 
     /// system(3): a shell runs a command; told when it is asked for, and when it is over.
     unsafe fn system(command: *const c_char) -> c_int;

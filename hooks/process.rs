@@ -98,7 +98,7 @@ crate::hooks! { family process = 7;
     symbols: "prctl";
     fails: MinusOne;
     event: ProcessControl;
-    instead |row, real| identity::controlled(row, option, a, identity::seal_of(option, a), b as *const libc::sock_fprog, || real(option, a, b, c, d));
+    instead |row, real| identity::controlled(row, identity::Request::of(option, a, b), || real(option, a, b, c, d));
 
     /// forkpty(3): a child on a terminal of its own.
     unsafe fn forkpty(controller: *mut c_int, name: *mut c_char, settings: *const c_void, size: *const c_void) -> pid_t;

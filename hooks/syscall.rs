@@ -135,8 +135,8 @@ crate::hooks! { family syscall = 9;
         SYS_accept4 => net::accept4(a, b, c, d);
 
         // With another environment than the caller's.
-        SYS_execve => exec::execve { syscalls::exec(row, AT_FDCWD, [a, b, c], |own| real([a, b, own, 0, 0, 0])) };
-        SYS_execveat => exec::execveat { syscalls::exec(row, a as c_int, [b, c, d], |own| real([a, b, c, own, e, 0])) };
+        SYS_execve => exec::execve { exec::exec(row, Exec::of(a as _, b as _), c as _, |own| real([a, b, own as usize, 0, 0, 0]) as c_int).into() };
+        SYS_execveat => exec::execveat { exec::exec(row, Exec::at(a as _, b as _, c as _), d as _, |own| real([a, b, c, own as usize, e, 0]) as c_int).into() };
 
         // libc's take a function to run; here both sides come back.
         SYS_clone => process::clone { syscalls::cloned(row, || real(words), |_| Some(a)) };

@@ -9,7 +9,7 @@ pub use libc::{
 };
 pub use wire::fields::{AT_FDCWD, Trace};
 
-pub use crate::calls::exec::Find;
+pub use crate::calls::exec::Exec;
 pub use crate::calls::net::unpeeked;
 pub use crate::calls::paths::{NOWHERE, at, here, open_as};
 pub(crate) use crate::calls::{dns, exec, exits, fds, identity, lineage, net, paths, syscalls};

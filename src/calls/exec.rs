@@ -40,82 +40,86 @@ fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environmen
     unsafe { core::mem::transmute::<usize, Execve>(address)(path, argv, environment) }
 }
 
+/// What an exec is asked for, but the environment.
+#[derive(Clone, Copy)]
+pub struct Exec {
+    dir: c_int,
+    path: *const c_char,
+    argv: Strings,
+    find: Find,
+}
+
 /// How a function finds the program.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Find {
+enum Find {
     /// The path is the program's.
     Path,
     /// A name without a slash is searched in `PATH`.
     Search,
 }
 
+impl Exec {
+    /// Of the program at `path`.
+    pub fn of(path: *const c_char, argv: Strings) -> Self {
+        Self::at(AT_FDCWD, path, argv)
+    }
+
+    /// Of the program at `path`, relative to the open directory `dir`.
+    pub fn at(dir: c_int, path: *const c_char, argv: Strings) -> Self {
+        Self { dir, path, argv, find: Find::Path }
+    }
+
+    /// Of the program that `PATH` has by the name `file`.
+    pub fn searched(file: *const c_char, argv: Strings) -> Self {
+        Self { find: Find::Search, ..Self::of(file, argv) }
+    }
+}
+
 /// An exec with the environment given: `real` is called with one that carries us.
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-pub unsafe fn exec(
-    row: Row,
-    dir: c_int,
-    path: *const c_char,
-    argv: Strings,
-    environment: Strings,
-    real: impl FnOnce(Strings) -> c_int,
-) -> c_int {
+pub unsafe fn exec(row: Row, exec: Exec, environment: Strings, real: impl FnOnce(Strings) -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe {
-        reported(row, dir, path, argv, Find::Path, || environ::carried(environment, |own, _| real(own)))
-    }
+    unsafe { reported(row, exec, || environ::carried(environment, |own, _| real(own))) }
 }
 
 /// An exec with `environ`, by a function that takes an array or by the `execl` family's stubs.
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-pub unsafe fn exec_here(row: Row, path: *const c_char, argv: Strings, find: Find) -> c_int {
+pub unsafe fn exec_here(row: Row, exec: Exec) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { exec_with(row, path, argv, environ::current(), find) }
+    unsafe { exec_with(row, exec, environ::current()) }
 }
 
 /// An exec with the environment given, by the array.
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-pub unsafe fn exec_with(
-    row: Row,
-    path: *const c_char,
-    argv: Strings,
-    environment: Strings,
-    find: Find,
-) -> c_int {
-    let real = match find {
+pub unsafe fn exec_with(row: Row, exec: Exec, environment: Strings) -> c_int {
+    let real = match exec.find {
         Find::Path => execve::REAL.get(c"execve"),
         Find::Search => execvpe::REAL.get(c"execvpe"),
     };
     // SAFETY: the caller's promise.
     unsafe {
-        reported(row, AT_FDCWD, path, argv, find, || {
-            environ::carried(environment, |own, _| call_exec(real, path, argv, own))
+        reported(row, exec, || {
+            environ::carried(environment, |own, _| call_exec(real, exec.path, exec.argv, own))
         })
     }
 }
 
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn reported(
-    row: Row,
-    dir: c_int,
-    path: *const c_char,
-    argv: Strings,
-    find: Find,
-    real: impl FnOnce() -> c_int,
-) -> c_int {
+unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { tell(row, None, dir, path, argv, find) };
+    unsafe { tell(row, None, exec) };
     let ret = real();
     if process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
         // SAFETY: the caller's promise.
-        unsafe { tell(row, Some(outcome), dir, path, argv, find) };
+        unsafe { tell(row, Some(outcome), exec) };
         // Our own look-ups make no libc call, so errno is still the exec's.
     }
     ret
@@ -125,14 +129,7 @@ unsafe fn reported(
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn tell(
-    row: Row,
-    outcome: Option<Outcome>,
-    dir: c_int,
-    path: *const c_char,
-    argv: Strings,
-    find: Find,
-) {
+unsafe fn tell(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, find }: Exec) {
     if process::ring().is_none() {
         return;
     }
@@ -194,20 +191,18 @@ fn join(directory: &[u8], name: &[u8], into: &mut [u8]) -> Option<usize> {
 pub unsafe fn spawn(
     row: Row,
     child: *const libc::pid_t,
-    path: *const c_char,
-    argv: Strings,
+    exec: Exec,
     environment: Strings,
-    find: Find,
     real: impl FnOnce(Strings) -> c_int,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { tell(row, None, AT_FDCWD, path, argv, find) };
+    unsafe { tell(row, None, exec) };
     // SAFETY: the caller's promise.
     let ret = unsafe { environ::carried(environment, |own, _| real(own)) };
     let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
     if outcome.failed {
         // SAFETY: the caller's promise.
-        unsafe { tell(row, Some(outcome), AT_FDCWD, path, argv, find) };
+        unsafe { tell(row, Some(outcome), exec) };
     } else {
         // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
         let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);

@@ -212,21 +212,35 @@ pub unsafe fn view_changed(call: Call, what: &[u8], place: Place, flags: u64, so
     emit::after(call, 0, &ProcessNamespace { what, path, flags: NamespaceFlags(flags), source });
 }
 
+/// What prctl(2) is asked for.
+#[derive(Clone, Copy)]
+pub struct Request {
+    option: c_int,
+    argument: usize,
+    /// How far it shuts the process off, if it does.
+    seal: Option<Seal>,
+    filter: *const libc::sock_fprog,
+}
+
+impl Request {
+    /// Of prctl's arguments.
+    pub fn of(option: c_int, argument: usize, filter: usize) -> Self {
+        // SECCOMP_MODE_STRICT, or SECCOMP_MODE_FILTER.
+        let seal = if argument == 1 { Seal::Strict } else { Seal::Filter };
+        let seal = (option == libc::PR_SET_SECCOMP).then_some(seal);
+        Self { option, argument, seal, filter: filter as _ }
+    }
+}
+
 /// prctl(2) and seccomp(2), as far as they change what the process may do or is called.
 ///
 /// A filter is told before, and then kept to: strict mode would not let us find out after. It is taken as installed even
 /// if that fails, which only costs the collector's early waking.
 ///
 /// # Safety
-/// `argument` and `filter` are the call's.
-pub unsafe fn controlled(
-    row: Row,
-    option: c_int,
-    argument: usize,
-    seal: Option<Seal>,
-    filter: *const libc::sock_fprog,
-    real: impl FnOnce() -> c_int,
-) -> c_int {
+/// The request is the call's.
+pub unsafe fn controlled(row: Row, request: Request, real: impl FnOnce() -> c_int) -> c_int {
+    let Request { option, argument, seal, filter } = request;
     let is_heard = process::ring().is_some();
     if let Some(seal) = seal.filter(|_| is_heard) {
         tell_control(row, None, option, argument);
@@ -261,12 +275,6 @@ fn tell_control(row: Row, outcome: Option<Outcome>, option: c_int, argument: usi
         Some(outcome) => emit::after(Call { row, outcome }, 0, &event),
         None => emit::before(row, 0, &event),
     }
-}
-
-/// How far prctl(2) with these arguments shuts the process off.
-pub fn seal_of(option: c_int, mode: usize) -> Option<Seal> {
-    let seal = if mode == 1 { Seal::Strict } else { Seal::Filter };
-    (option == libc::PR_SET_SECCOMP).then_some(seal)
 }
 
 /// Memory was mapped or its protection changed; told only where that makes something executable.

@@ -5,8 +5,9 @@
 
 use core::ffi::{c_char, c_int, c_long};
 
-use crate::calls::{exec, fds, identity, lineage};
-use crate::process::{self, Seal};
+use crate::calls::identity::{self, Request};
+use crate::calls::{fds, lineage};
+use crate::process;
 use crate::record::call::{Call, Row};
 use crate::record::capture::creation_mode;
 use crate::record::fail::{Fails, MinusOne};
@@ -45,19 +46,6 @@ pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const Op
     unsafe { fds::file_opened(call, dir, path, flags, creation_mode(flags, mode)) };
 }
 
-/// execve(2) and execveat(2), with a path, arguments and an environment; `real` takes the environment that carries us.
-///
-/// # Safety
-/// The words are the call's.
-#[inline(always)]
-pub unsafe fn exec(row: Row, dir: c_int, words: [usize; 3], real: impl FnOnce(usize) -> c_long) -> c_long {
-    let [path, argv, environment] = words;
-    // SAFETY: the caller's promise.
-    unsafe {
-        exec::exec(row, dir, path as _, argv as _, environment as _, |own| real(own as usize) as c_int).into()
-    }
-}
-
 /// clone(2) and clone3(2). `flags` gives what they were asked for; `None` leaves the call untold.
 #[inline(always)]
 pub fn cloned(row: Row, real: impl FnOnce() -> c_long, flags: impl FnOnce(Call) -> Option<usize>) -> c_long {
@@ -80,23 +68,19 @@ pub unsafe fn clone3_flags(call: Call, arguments: usize) -> Option<usize> {
     (!call.outcome.failed).then(|| unsafe { (arguments as *const u64).read() } as usize)
 }
 
-/// seccomp(2), as prctl(2) with `PR_SET_SECCOMP` is told.
+/// seccomp(2): `SECCOMP_SET_MODE_STRICT` and `SECCOMP_SET_MODE_FILTER` are told as prctl(2) with `PR_SET_SECCOMP` is, whose
+/// modes are one more. The other operations only ask.
 ///
 /// # Safety
 /// The words are the call's.
 #[inline(always)]
 pub unsafe fn shut_off(row: Row, operation: usize, filter: usize, real: impl FnOnce() -> c_long) -> c_long {
-    let seal = match operation {
-        0 => Seal::Strict,  // SECCOMP_SET_MODE_STRICT
-        1 => Seal::Filter,  // SECCOMP_SET_MODE_FILTER
-        _ => return real(), // the rest only asks
-    };
-    let real = || real() as c_int;
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mode = operation + 1;
-        identity::controlled(row, libc::PR_SET_SECCOMP, mode, Some(seal), filter as _, real).into()
+    if operation > 1 {
+        return real();
     }
+    let request = Request::of(libc::PR_SET_SECCOMP, operation + 1, filter);
+    // SAFETY: the caller's promise.
+    unsafe { identity::controlled(row, request, || real() as c_int).into() }
 }
 
 /// A signal by number.

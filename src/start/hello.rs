@@ -40,17 +40,13 @@ pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
     let attached = socket.ok().and_then(|socket| {
         let is_sent = connect(socket, name, image.euid).then(|| {
             let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
-            let (blind, memfd) = match made {
-                Ok(made) => (0, Some(made.memfd)),
-                Err(blind) => (blind as u8, None),
-            };
             let distance = if is_near { Distance::Near } else { distance_of(socket) };
             set_distance(distance);
             let pid_ns = match distance {
-                Distance::Apart => make_up_for_distance(memfd),
+                Distance::Apart => make_up_for_distance(made.ok().map(|made| made.memfd)),
                 Distance::Near | Distance::Beside => 0,
             };
-            (made, say_hello(socket, image, blind, memfd, pid_ns, wishes.container))
+            (made, say_hello(socket, image, made, pid_ns, wishes.container))
         });
         sys::close(socket);
         is_sent
@@ -136,14 +132,11 @@ fn make_up_for_distance(memfd: Option<c_int>) -> u64 {
     sys::inode(c"/proc/self/ns/pid").unwrap_or(0)
 }
 
-fn say_hello(
-    socket: c_int,
-    image: &Start,
-    blind: u8,
-    memfd: Option<c_int>,
-    pid_ns: u64,
-    container: &[u8],
-) -> bool {
+fn say_hello(socket: c_int, image: &Start, made: Result<Made, Blind>, pid_ns: u64, container: &[u8]) -> bool {
+    let (blind, memfd) = match made {
+        Ok(made) => (0, Some(made.memfd)),
+        Err(blind) => (blind as u8, None),
+    };
     let hello = Hello {
         magic: hello::MAGIC,
         version: wire::VERSION,
