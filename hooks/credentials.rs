@@ -78,7 +78,7 @@ crate::hooks! { family credentials = 11;
     event: ProcessCredentials;
     after |call, _ret| identity::groups_set(call, count, groups);
 
-    /// initgroups(3): the supplementary groups of a user, and one more; only that one is told.
+    /// initgroups(3): the supplementary groups of a user, and one more; only that one is reported.
     unsafe fn initgroups(user: *const c_char, group: gid_t) -> c_int;
     symbols: "initgroups";
     fails: MinusOne;

@@ -36,14 +36,14 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
 
-    /// getaddrinfo_a(3): several names at once, or later; the addresses are not told.
+    /// getaddrinfo_a(3): several names at once, or later; the addresses are not reported.
     unsafe fn getaddrinfo_a(mode: c_int, list: *const *const *const c_char, count: c_int, event: *mut c_void) -> c_int;
     symbols: "getaddrinfo_a";
     fails: Eai;
     event: DnsQuery;
     after |call, _ret| dns::asked_later(call, list, count);
 
-    /// resolver(3): what DNS says of a name.
+    /// resolver(3): the records of a name.
     unsafe fn res_query(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_query";
     fails: MinusOne;
@@ -57,7 +57,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
-    /// resolver(3): of a name, searched for in the local domains; told as it was asked for.
+    /// resolver(3): the records of a name, searched for in the local domains; reported as the caller gave it.
     unsafe fn res_search(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_search";
     fails: MinusOne;
@@ -71,7 +71,7 @@ crate::hooks! { family dns = 5;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
 
-    /// resolver(3): of a name in a domain; the name is told.
+    /// resolver(3): the records of a name in a domain; the name is reported.
     unsafe fn res_querydomain(host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_querydomain";
     fails: MinusOne;

@@ -78,7 +78,7 @@ crate::hooks! { family exec = 6;
     event: ProcessExec, ProcessFork;
     instead |row, real| exec::spawn(row, child, Exec::searched(file, argv), envp, |own| real(child, file, actions, attributes, argv, own));
 
-    /// system(3): a shell runs a command; told when it is asked for, and when it is over.
+    /// system(3): a shell runs a command; reported before the call, and when it is over.
     unsafe fn system(command: *const c_char) -> c_int;
     symbols: "system";
     fails: MinusOne;
@@ -99,7 +99,7 @@ crate::hooks! { family exec = 6;
     event: FileClose;
     instead |row, real| fds::close_stream(row, stream, || real(stream));
 
-    /// wordexp(3): where the words hold a command, a shell runs it; told with all the words.
+    /// wordexp(3): where the words hold a command, a shell runs it; reported with all the words.
     unsafe fn wordexp(words: *const c_char, result: *mut c_void, flags: c_int) -> c_int;
     symbols: "wordexp";
     fails: ErrorNumber;

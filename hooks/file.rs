@@ -148,14 +148,15 @@ crate::hooks! { family file = 1;
     event: FileOpen;
     after |call, _fd| fds::file_opened(call, AT_FDCWD, fds::TERMINALS, O_RDWR, None);
 
-    /// openpty(3): both sides of a new terminal; told of the controlling side.
+    /// openpty(3): both sides of a new terminal; the controlling side is reported.
     unsafe fn openpty(controller: *mut c_int, terminal: *mut c_int, name: *mut c_char, settings: *const c_void, size: *const c_void) -> c_int;
     symbols: "openpty";
     fails: MinusOne;
     event: FileOpen;
     after |call, _ret| if !call.outcome.failed { fds::terminal_opened(call.row, *controller); fds::received(call.row, *terminal, false) };
 
-    /// glob(3): reads the names of the folder that a pattern's first wildcard is in; deeper ones are not told.
+    /// glob(3): reads the names of the folder that a pattern's first wildcard is in; deeper ones are not
+    /// reported.
     unsafe fn glob(pattern: *const c_char, flags: c_int, on_error: *const c_void, found: *mut c_void) -> c_int;
     symbols: "glob", "glob64";
     fails: ErrorNumber;

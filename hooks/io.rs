@@ -1,4 +1,5 @@
-//! Bytes through descriptors: read(2), write(2), send(2), recv(2) and their kin. Counted, not told one by one.
+//! Bytes through descriptors: read(2), write(2), send(2), recv(2) and their kin. Counted, not reported one by
+//! one.
 
 crate::hooks! { family io = 3;
     /// read(2).
@@ -85,14 +86,14 @@ crate::hooks! { family io = 3;
     event: ;
     after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
 
-    /// send(2); what is asked of a name server is told.
+    /// send(2); a query to a name server is reported.
     unsafe fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize;
     symbols: "send";
     fails: MinusOne;
     event: DnsQuery;
     after |call, _n| net::sent(call, fd, (buffer, len), null(), 0);
 
-    /// sendto(2): the first datagram to a peer is told as a connection.
+    /// sendto(2): the first datagram to a peer is reported as a connection.
     unsafe fn sendto(fd: c_int, buffer: *const c_void, len: usize, flags: c_int, peer: *const c_void, peer_len: u32) -> isize;
     symbols: "sendto";
     fails: MinusOne;
@@ -141,7 +142,7 @@ crate::hooks! { family io = 3;
     event: ;
     after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
 
-    /// recvmsg(2); descriptors that come with it are kept track of.
+    /// recvmsg(2); descriptors that come with the message become known to the collector.
     unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize;
     symbols: "recvmsg";
     fails: MinusOne;

@@ -1,4 +1,4 @@
-//! The kernel's own doors: init_module(2), bpf(2), userfaultfd(2), io_uring_setup(2).
+//! The kernel's own machinery: init_module(2), bpf(2), userfaultfd(2), io_uring_setup(2).
 
 crate::hooks! { family kernel = 16;
     /// init_module(2): loads a kernel module from memory.

@@ -1,5 +1,5 @@
-//! Libraries loaded at run time, and functions looked up: dlopen(3), dlsym(3). The loader looks at who calls, so these are
-//! jumped to.
+//! Libraries loaded at run time, and functions looked up: dlopen(3), dlsym(3). The loader looks at the
+//! caller's address, so these are jumped to.
 
 crate::hooks! { family load = 8;
     /// dlopen(3): loads a library.

@@ -1,4 +1,5 @@
-//! Names and attributes of files: unlink(2), mkdir(2), rename(2), link(2), chmod(2), chown(2), truncate(2), setxattr(2).
+//! Names and attributes of files: unlink(2), mkdir(2), rename(2), link(2), chmod(2), chown(2), truncate(2),
+//! setxattr(2).
 
 crate::hooks! { family names = 10;
     /// unlink(2): removes a name.

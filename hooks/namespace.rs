@@ -1,4 +1,4 @@
-//! What a process sees of the system: unshare(2), setns(2), chroot(2), mount(2).
+//! A process's view of the system: unshare(2), setns(2), chroot(2), mount(2).
 
 crate::hooks! { family namespace = 14;
     /// setns(2): enters a namespace, or those of a process.

@@ -29,7 +29,7 @@ crate::hooks! { family net = 4;
     event: NetConnect;
     after |call, _ret| net::connected(call, fd, address, len);
 
-    /// accept(2): takes a connection. One that finds none waiting (`EAGAIN`) is counted, not told.
+    /// accept(2): takes a connection. One that finds none waiting (`EAGAIN`) is counted, not reported.
     unsafe fn accept(fd: c_int, address: *mut c_void, len: *mut u32) -> c_int;
     symbols: "accept";
     fails: MinusOne;

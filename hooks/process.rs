@@ -1,5 +1,5 @@
-//! Processes made, ended and waited for: fork(2), vfork(2), clone(2), _exit(2), wait(2); where they are: chdir(2); and
-//! what they forbid themselves: prctl(2), seccomp(2).
+//! Processes made, ended and waited for: fork(2), vfork(2), clone(2), _exit(2), wait(2); their directory:
+//! chdir(2); and the limits that they set themselves: prctl(2), seccomp(2).
 
 crate::hooks! { family process = 7;
     /// fork(2): a copy of the process.
@@ -23,7 +23,7 @@ crate::hooks! { family process = 7;
     event: ProcessFork;
     vfork |row, result| lineage::vforked(row, result);
 
-    /// clone(2): a child with what the flags say; threads are not told.
+    /// clone(2): a child that shares with its parent as the flags say; threads are not reported.
     unsafe fn clone(entry: Entry, stack: *mut c_void, flags: c_int, argument: *mut c_void, parent_tid: usize, tls: usize, child_tid: usize) -> c_int;
     symbols: "clone", "__clone";
     fails: MinusOne;
@@ -79,7 +79,7 @@ crate::hooks! { family process = 7;
     event: ProcessExit;
     instead |row, real| exits::wait(row, status, usage, |status| real(pid, status, options, usage));
 
-    /// chdir(2): the current directory; kept track of, so that every path is absolute.
+    /// chdir(2): the current directory; the collector keeps it, so that every path is absolute.
     unsafe fn chdir(path: *const c_char) -> c_int;
     symbols: "chdir";
     fails: MinusOne;
@@ -93,7 +93,8 @@ crate::hooks! { family process = 7;
     event: ;
     after |call, _ret| fds::directory_changed(call, fd, null());
 
-    /// prctl(2): what changes the process is told; seccomp is noted too, so that the sensor stays within what the process then may do.
+    /// prctl(2): options that change the process are reported; seccomp is noted too, so that the sensor stays
+    /// within the new limits.
     unsafe fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
     symbols: "prctl";
     fails: MinusOne;
@@ -114,7 +115,7 @@ crate::hooks! { family process = 7;
     event: FdDuplicate, FileClose;
     instead |row, real| fds::made_standard(row, fd, || real(fd));
 
-    /// daemon(3): goes on as a child of its own; the child is not named, since it is who comes back.
+    /// daemon(3): goes on as its own child; the child is not named, since the call returns in it.
     unsafe fn daemon(keeps_directory: c_int, keeps_streams: c_int) -> c_int;
     symbols: "daemon";
     fails: MinusOne;

@@ -1,21 +1,22 @@
 //! Signals sent: kill(2), tgkill(2), pidfd_send_signal(2).
 
 crate::hooks! { family signal = 12;
-    /// kill(2): a signal to a process, a group, or all. One that may reach the caller is told before.
+    /// kill(2): a signal to a process, a group, or all. One that may reach the caller is reported before the
+    /// call.
     unsafe fn kill(target: pid_t, signal: c_int) -> c_int;
     symbols: "kill";
     fails: MinusOne;
     event: ProcessSignal;
     instead |row, real| identity::signalled::<MinusOne>(row, target, signal, identity::is_us(target), || real(target, signal));
 
-    /// killpg(3): a signal to a process group; its number is told negative.
+    /// killpg(3): a signal to a process group; its number is reported negative.
     unsafe fn killpg(group: pid_t, signal: c_int) -> c_int;
     symbols: "killpg";
     fails: MinusOne;
     event: ProcessSignal;
     instead |row, real| identity::signalled::<MinusOne>(row, group.wrapping_neg(), signal, true, || real(group, signal));
 
-    /// tgkill(2): a signal to a thread of a process, which is the target told.
+    /// tgkill(2): a signal to a thread of a process, which is the reported target.
     unsafe fn tgkill(target: pid_t, thread: pid_t, signal: c_int) -> c_int;
     symbols: "tgkill";
     fails: MinusOne;
@@ -57,7 +58,7 @@ crate::hooks! { family signal = 12;
     event: ProcessSignal;
     after |call, _ret| identity::signalled_by_descriptor(call, pidfd, signal);
 
-    /// pidfd_open(2): a descriptor for a process; kept track of.
+    /// pidfd_open(2): a descriptor for a process; the collector keeps it.
     unsafe fn pidfd_open(target: pid_t, flags: c_uint) -> c_int;
     symbols: "pidfd_open";
     fails: MinusOne;

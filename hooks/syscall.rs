@@ -1,7 +1,7 @@
-//! syscall(2): calls made by number, told under the functions that they are.
+//! syscall(2): calls made by number, reported under the functions of the same name.
 
 crate::hooks! { family syscall = 9;
-    /// syscall(2): what has a row elsewhere is treated as that row; the rest goes through untouched.
+    /// syscall(2): a call that has a row elsewhere is treated as that row; the others go through untouched.
     unsafe fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
     symbols: "syscall";
     fails: MinusOne;
@@ -25,7 +25,7 @@ crate::hooks! { family syscall = 9;
         SYS_epoll_create1 => fd::epoll_create1(a);
         SYS_pidfd_getfd => fd::pidfd_getfd(a, b, c);
 
-        // The rows of these four count in code of their own, which is for what programs call very often.
+        // The rows of these four count in inlined code, which is for calls that programs make very often.
         SYS_read => io::read { emit::count(a as c_int, ret, Way::In) };
         SYS_pread64 => io::pread { emit::count(a as c_int, ret, Way::In) };
         SYS_write => io::write { emit::count(a as c_int, ret, Way::Out) };
@@ -125,7 +125,7 @@ crate::hooks! { family syscall = 9;
         SYS_symlinkat => names::symlinkat(a, b, c);
     }
     instead {
-        // libc's is a point where a thread may be cancelled, the system call is none.
+        // libc's close is a cancellation point, the system call is none.
         SYS_close => fd::close { fds::close(row, a as c_int, || real(words)) };
         SYS_close_range => fd::close_range(a, b, c);
         SYS_dup2 => fd::dup2(a, b) only "x86_64";
@@ -138,7 +138,7 @@ crate::hooks! { family syscall = 9;
         SYS_execve => exec::execve { exec::exec(row, Exec::of(a as _, b as _), c as _, |own| real([a, b, own as usize, 0, 0, 0]) as c_int).into() };
         SYS_execveat => exec::execveat { exec::exec(row, Exec::at(a as _, b as _, c as _), d as _, |own| real([a, b, c, own as usize, e, 0]) as c_int).into() };
 
-        // libc's take a function to run; here both sides come back.
+        // libc's functions run a function in the child; the system calls return in both processes.
         SYS_clone => process::clone { syscalls::cloned(row, || real(words), |_| Some(a)) };
         SYS_clone3 => syscall::clone3 { syscalls::cloned(row, || real(words), |call| syscalls::clone3_flags(call, a)) };
         SYS_exit_group => process::_exit { exits::note_status(a as c_int); real(words) };

@@ -1,4 +1,4 @@
-//! Other processes looked into: ptrace(2), process_vm_readv(2).
+//! Other processes inspected: ptrace(2), process_vm_readv(2).
 
 crate::hooks! { family trace = 13;
     /// ptrace(2): watches and changes another process.

@@ -1,12 +1,13 @@
 //! `libglassbox.so`: the library that the loader puts into every process.
 //!
-//! It wraps libc functions by symbol interposition, copies what they were asked and what came of it, and writes records
-//! into a ring that it shares with the collector. It needs no library and no symbol, so one file loads into glibc, musl
-//! and programs without libc; it has no thread, no descriptor, no lock, no allocator and no panic.
+//! It wraps libc functions by symbol interposition, copies what they were asked and what came of it, and
+//! writes records into a ring that it shares with the collector. It needs no library and no symbol, so one
+//! file loads into glibc, musl and programs without libc; it has no thread, no descriptor, no lock, no
+//! allocator and no panic.
 //!
-//! `hooks/` declares what is wrapped, one file a man-page family; everything here is the runtime and names no hook.
-//! The way of a call: wrapper ([`hook`]) → the real function ([`real`]) → what the row says ([`fds`], [`net`], [`exec`],
-//! [`lineage`]) → [`capture`] → [`emit`] → `wire::ring`. See `ARCHITECTURE.md`.
+//! `hooks/` declares what is wrapped, one file a man-page family; everything here is the runtime and names no
+//! hook. The way of a call: wrapper ([`hook`]) → the real function ([`real`]) → what the row says ([`fds`],
+//! [`net`], [`exec`], [`lineage`]) → [`capture`] → [`emit`] → `wire::ring`. See `ARCHITECTURE.md`.
 
 #![cfg_attr(not(test), no_std)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -43,8 +44,9 @@ static FINISH: extern "C" fn() = init::finish;
 #[cfg(not(test))]
 entry_stub! { init::join }
 
-/// Never reached: `cargo xtask check-so` proves that no path to it is linked, by the absence of the bytes after the
-/// instruction, which go wherever the optimiser puts this. It stops rather than loops, should the proof be wrong.
+/// Never reached: `cargo xtask check-so` proves that no path to it is linked, by the absence of the bytes
+/// after the instruction, which go wherever the optimiser puts this. It stops rather than loops, should the
+/// proof be wrong.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,4 +1,4 @@
-//! What every file of `hooks/` can name: C types, and the functions that rows call.
+//! The names that every file of `hooks/` has: C types, and the functions that rows call.
 
 pub use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub use core::ptr::null;
@@ -25,5 +25,5 @@ pub type Strings = *const *const c_char;
 /// The function that clone(2) runs.
 pub type Entry = Option<lineage::Entry>;
 
-/// How mkstemp(3) opens what it makes.
+/// The flags with which mkstemp(3) opens a file.
 pub const TEMPORARY: c_int = O_RDWR | O_CREAT | libc::O_EXCL;

@@ -1,11 +1,12 @@
-//! The kernel's door: the sensor's own system calls and the vDSO clock. Nothing else in the sensor makes one.
+//! The sensor's own system calls and the vDSO clock. No other file of the sensor makes a system call.
 //!
-//! They never go through libc, so they touch no errno and are never seen by a hook. None of them is made on the path
-//! of a hooked call, except where the caller says why (waking a sleeping collector, a thread's first event, an exec).
+//! They never go through libc, so they touch no errno and are never seen by a hook. None of them is made on
+//! the path of a hooked call, except where the caller says why (waking a sleeping collector, a thread's first
+//! event, an exec).
 //!
 //! # Safety
-//! The wrappers take pointers and lengths of the caller's own values, so what they pass to the kernel is valid for
-//! the length of the call.
+//! The wrappers take pointers and lengths of the caller's own values, so what they pass to the kernel is
+//! valid for the length of the call.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -17,12 +18,13 @@ use crate::arch::syscall6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
-/// What a system call gives.
+/// The result of a system call.
 pub type Result<T> = core::result::Result<T, Errno>;
 
 macro_rules! call {
     ($number:ident $(, $argument:expr)*) => {{
-        // SAFETY: the module's argument: every pointer comes from a reference that lives until the call returns.
+        // SAFETY: the module's argument: every pointer comes from a reference that lives until the call
+        // returns.
         check(unsafe { syscall6(libc::$number as usize, six([$($argument as usize),*])) })
     }};
 }
@@ -53,7 +55,8 @@ pub fn close(fd: c_int) {
     let _ = call!(SYS_close, fd);
 }
 
-/// The auxiliary vector as the kernel made it, as pairs; gives the words (prctl(2), `PR_GET_AUXV`, Linux 6.4).
+/// The auxiliary vector as the kernel made it, as pairs; gives the words (prctl(2), `PR_GET_AUXV`, Linux
+/// 6.4).
 pub fn auxiliary_vector(into: &mut [usize]) -> Result<usize> {
     const PR_GET_AUXV: usize = 0x4155_5856;
     let bytes = size_of_val(into);
@@ -96,7 +99,8 @@ pub fn readlink<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     buffer.get(..len).ok_or(Errno(libc::ENAMETOOLONG))
 }
 
-/// What /proc shows behind a descriptor of ours; nothing where it cannot be asked, or is longer than the buffer.
+/// The link that /proc shows for a descriptor of this process; empty where it cannot be read, or is longer
+/// than the buffer.
 pub fn descriptor_link(fd: c_int, buffer: &mut [u8]) -> &[u8] {
     let mut name = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
     let (mut rest, mut digits) = (fd.unsigned_abs(), 1);
@@ -119,7 +123,8 @@ pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8]> {
     buffer.get(..len.saturating_sub(1)).ok_or(Errno(libc::ERANGE))
 }
 
-/// The alternate stack of signal handlers of this thread, while it is there (sigaltstack(2)): from its lowest byte, so many.
+/// The alternate stack of signal handlers of this thread, while it is there (sigaltstack(2)): from its lowest
+/// byte, so many.
 pub fn signal_stack() -> Result<(usize, usize)> {
     // `stack_t`: address, flags, size.
     let mut words = [0usize; 3];
@@ -148,7 +153,7 @@ pub fn map_shared(fd: c_int, len: usize) -> Result<*mut u8> {
 /// mprotect(2).
 ///
 /// # Safety
-/// Nobody relies on the pages' present protection.
+/// No code relies on the pages' present protection.
 pub unsafe fn protect(address: usize, len: usize, protection: c_int) -> Result<()> {
     call!(SYS_mprotect, address, len, protection).map(|_| ())
 }
@@ -228,7 +233,8 @@ pub fn connect(fd: c_int, address: &libc::sockaddr_un, len: usize) -> Result<()>
     call!(SYS_connect, fd, &raw const *address, len).map(|_| ())
 }
 
-/// The process that listens at the other end, as this process's namespaces number it: its pid is 0 where they do not.
+/// The process that listens at the other end, as this process's namespaces number it: its pid is 0 where they
+/// do not.
 pub fn peer(fd: c_int) -> Result<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of_val(&credentials) as libc::socklen_t;
@@ -244,7 +250,8 @@ pub fn inode(path: &CStr) -> Result<u64> {
     Ok(unsafe { stat.assume_init() }.st_ino)
 }
 
-/// flock(2), shared: held until nobody has the open file description any more, which a mapping of it is enough for.
+/// flock(2), shared: held until the last holder of the open file description is gone; a mapping of it counts
+/// as one.
 pub fn hold(fd: c_int) {
     let _ = call!(SYS_flock, fd, libc::LOCK_SH | libc::LOCK_NB);
 }
@@ -289,8 +296,8 @@ pub fn send_packet(fd: c_int, packet: &[u8], passed: Option<c_int>) -> Result<()
     call!(SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT).map(|_| ())
 }
 
-/// Whether the kernel can read the byte at `address`, which is what it will try when it gets the pointer. True also where
-/// the kernel, or a filter, has no answer. `pid` is our own.
+/// Whether the kernel can read the byte at `address`, which is what it will try when it gets the pointer.
+/// True also where the kernel, or a filter, has no answer. `pid` is our own.
 pub fn is_readable(pid: u32, address: usize) -> bool {
     let mut byte = [0u8; 8];
     let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
@@ -316,14 +323,15 @@ pub fn now_ns() -> u64 {
         let _ = call!(SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time);
     } else {
         type ClockGettime = unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int;
-        // SAFETY: `use_clock` was given the address of the vDSO's function, whose type this is (man 7 vdso); it stays
-        // mapped for the life of the process.
+        // SAFETY: `use_clock` was given the address of the vDSO's function, which has this type (man 7 vdso);
+        // it stays mapped for the life of the process.
         unsafe { core::mem::transmute::<usize, ClockGettime>(clock)(libc::CLOCK_MONOTONIC, &raw mut time) };
     }
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
-/// A pointer that is certainly no object's address: the pages next to null, and what no address space reaches.
+/// A pointer that is certainly no object's address: the pages next to null, and what no address space
+/// reaches.
 pub fn is_wild(pointer: *const c_char) -> bool {
     (pointer as usize) < 4096 || (pointer as usize) >= 1 << 56
 }

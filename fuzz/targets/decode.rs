@@ -1,4 +1,5 @@
-//! A record's bytes after they were copied out of a ring: the head, the payload, and what each field shows as.
+//! A record's bytes after they were copied out of a ring: the head, the payload, and what each field shows
+//! as.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

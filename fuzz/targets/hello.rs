@@ -1,4 +1,4 @@
-//! A sensor's first message, from anybody who can reach the socket.
+//! A sensor's first message, as any process can send it that reaches the socket.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,8 @@
-//! A whole mapping as a hostile program leaves it, header and all: the reader ends, and touches nothing outside.
+//! A whole mapping as a hostile program leaves it, header and all: the reader ends, and touches nothing
+//! outside.
 //!
-//! The input is a list of stores into the mapping: half of them before the reader looks, the others one by one before
-//! each word that it looks at, as a program that goes on writing does them.
+//! The input is a list of stores into the mapping: half of them before the reader looks, the others one by
+//! one before each word that it looks at, as a program that goes on writing does them.
 #![no_main]
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};

@@ -1,8 +1,8 @@
 //! The hook table as data: which symbols are wrapped, how each function fails, and what it reports.
 //!
-//! Made from the same files as the sensor's wrappers, so it cannot differ from them. The collector reads the name of a
-//! call here, `glassbox hooks` and `docs/hooks.md` show it, and `cargo xtask check-so` compares it with what the linked
-//! sensor exports.
+//! Made from the same files as the sensor's wrappers, so it cannot differ from them. The collector reads the
+//! name of a call here, `glassbox hooks` and `docs/hooks.md` show it, and `cargo xtask check-so` compares it
+//! with what the linked sensor exports.
 
 #![no_std]
 
@@ -18,17 +18,19 @@ pub struct Row {
     pub id: u16,
     /// The C function.
     pub name: &'static str,
-    /// What events show as `call`.
+    /// The `call` of its events.
     pub call: &'static str,
     /// The prototype, Rust notation; empty for a system call that has no libc function.
     pub prototype: &'static str,
     /// The symbols exported; each calls its own next definition.
     pub symbols: &'static [&'static str],
-    /// How it says that it failed.
+    /// The way in which it reports failure.
     pub fails: &'static str,
-    /// The events it reports (`wire::events::Kind`, by name); none for one that is only counted or kept track of.
+    /// The events it reports (`wire::events::Kind`, by name); none for a row that is only counted, or changes
+    /// the collector's picture only.
     pub events: &'static [wire::events::Kind],
-    /// How the wrapper stands in for it: `after`, `instead`, `own`, `jump`, `list`, `vfork`.
+    /// The way in which the wrapper stands in for it: `after`, `instead`, `own`, `jump`, `answer`, `list`,
+    /// `vfork`.
     pub phase: &'static str,
     /// Its documentation, line by line.
     pub doc: &'static [&'static str],
@@ -56,7 +58,7 @@ pub fn symbols() -> impl Iterator<Item = &'static str> {
     rows().flat_map(|row| row.symbols).copied()
 }
 
-/// What events show as `call` for a row's number; `None` for 0 and numbers that this table does not have.
+/// The `call` of events with this row's number; `None` for 0 and numbers that this table does not have.
 pub fn name(id: u16) -> Option<&'static str> {
     let family = FAMILIES.get(usize::from(id >> 8).checked_sub(1)?)?;
     family.rows.get(usize::from(id & 0xff).checked_sub(1)?).map(|row| row.call)

@@ -1,9 +1,9 @@
-//! The engine behind `glassbox run --inline`: a second library that writes over the first instructions of a few functions
-//! of libc, so that libc's calls of itself reach the sensor too.
+//! The engine behind `glassbox run --inline`: a second library that writes over the first instructions of a
+//! few functions of libc, so that libc's calls of itself reach the sensor too.
 //!
-//! The sensor (`src/inline.rs`) loads it into each program and calls [`glassbox_inline`] once, from its constructor, in the
-//! process's only thread. What the engine brings is Frida's decoder and relocator, by [`frida_gum`]; it knows nothing of
-//! events. How to build it: `docs/inline.md`.
+//! The sensor (`src/reach/inline.rs`) loads it into each program and calls [`glassbox_inline`] once, from its
+//! constructor, in the process's only thread. The engine brings Frida's decoder and relocator, by
+//! [`frida_gum`]; it knows nothing of events. `docs/inline.md` says how to build it.
 
 use std::ffi::c_void;
 use std::mem;
@@ -13,14 +13,15 @@ use std::sync::{Mutex, PoisonError};
 use frida_gum::interceptor::Interceptor;
 use frida_gum::{Gum, NativePointer};
 
-/// One function; the same as `Entry` in the sensor's `src/inline.rs`.
+/// One function; the same as `Entry` in the sensor's `src/reach/inline.rs`.
 #[repr(C)]
 pub struct Entry {
     /// Its first instruction.
     function: *mut c_void,
-    /// Where its callers are to come instead; of the same type.
+    /// The function that its callers are to reach instead; of the same type.
     replacement: *mut c_void,
-    /// What does what the function did: filled in here, or left null where the function cannot be changed.
+    /// A function that does the same as the old one: filled in here, or left null where the function cannot
+    /// be changed.
     original: *mut c_void,
 }
 
@@ -30,18 +31,21 @@ type Change = extern "C" fn();
 /// Between the preparation and the change: gum keeps what it changed for as long as there is an interceptor.
 struct Prepared(Interceptor);
 
-// SAFETY: gum's interceptor is one object of the process, behind a lock of its own; this is a counted reference to it.
+// SAFETY: gum's interceptor is one object of the process, behind a lock of its own; this is a counted
+// reference to it.
 unsafe impl Send for Prepared {}
 
 static PREPARED: Mutex<Option<Prepared>> = Mutex::new(None);
 
-/// Makes a callable copy of each function's beginning, and gives what then changes them all; `None` if none can be changed.
+/// Makes a callable copy of each function's beginning, and gives what then changes them all; `None` if none
+/// can be changed.
 ///
-/// Two steps, because a function that is changed before the sensor knows its copy would lead back to itself. Nothing is
-/// changed until the second.
+/// Two steps, because a function that is changed before the sensor knows its copy would lead back to itself.
+/// Nothing is changed until the second.
 ///
 /// # Safety
-/// `entries` points to `count` entries; each function is one, and its replacement has the same type. No other thread runs.
+/// `entries` points to `count` entries; each function is one, and its replacement has the same type. No other
+/// thread runs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn glassbox_inline(entries: *mut Entry, count: usize) -> Option<Change> {
     // SAFETY: the caller's promise.

@@ -7,7 +7,8 @@ use core::arch::global_asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Relocations that put a symbol's address into a word: R_AARCH64_ABS64, R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT (AAELF64, 5.7).
+/// Relocations that put a symbol's address into a word: R_AARCH64_ABS64, R_AARCH64_GLOB_DAT,
+/// R_AARCH64_JUMP_SLOT (AAELF64, 5.7).
 pub const ADDRESS_RELOCATIONS: [u32; 3] = [257, 1025, 1026];
 
 /// Makes a system call; a negative result down to -4095 is an error number.
@@ -31,7 +32,7 @@ pub unsafe fn syscall6(number: usize, a: [usize; 6]) -> isize {
     result
 }
 
-/// Where this thread's stack ends at the moment.
+/// The stack pointer: the lowest address in use on this thread's stack.
 #[inline(always)]
 pub fn stack_pointer() -> usize {
     let pointer: usize;
@@ -40,8 +41,9 @@ pub fn stack_pointer() -> usize {
     pointer
 }
 
-/// What the kernel at least puts onto a stack before a handler runs there: `struct rt_sigframe`, of which 4096 bytes are room
-/// for extensions (setup_sigframe_layout and sigframe_size in Linux's arch/arm64/kernel/signal.c).
+/// The fewest bytes that the kernel puts onto a stack before a handler runs there: `struct rt_sigframe`, of
+/// which 4096 bytes are room for extensions (setup_sigframe_layout and sigframe_size in Linux's
+/// arch/arm64/kernel/signal.c).
 pub const SIGNAL_FRAME: usize = 128 + 464 + 4096;
 
 /// Adds to a word that only this thread and its signal handlers write.
@@ -61,8 +63,8 @@ pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
 #[inline(always)]
 pub fn thread_block() -> Option<NonNull<u8>> {
     let address: *mut u8;
-    // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the thread
-    // pointer register.
+    // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the
+    // thread pointer register.
     unsafe {
         asm!(
             "mrs {1}, tpidr_el0",
@@ -173,9 +175,9 @@ macro_rules! entry_stub {
     };
 }
 
-/// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns first;
-/// the return address is in a register, which the kernel preserves, and nothing was pushed. Both then continue in
-/// `$returned(result)`, which returns to the caller.
+/// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns
+/// first; the return address is in a register, which the kernel preserves, and nothing was pushed. Both then
+/// continue in `$returned(result)`, which returns to the caller.
 #[macro_export]
 macro_rules! vfork_stub {
     ($(#[$meta:meta])* $name:ident, $returned:ident) => {
@@ -197,9 +199,9 @@ macro_rules! vfork_stub {
     };
 }
 
-/// Defines `$name`: calls `$record` with the arguments it got, then goes where the [`crate::hook::Onward`] that it gave
-/// says: to an address, with every argument and the return address as they came, or back with an answer. For functions that
-/// look at who called them.
+/// Defines `$name`: calls `$record` with the arguments it got, then goes where the
+/// [`crate::reach::hook::Onward`] that it returned says: to an address, with every argument and the return
+/// address as they came, or back with an answer. For functions that look at their caller.
 #[macro_export]
 macro_rules! jump_stub {
     ($(#[$meta:meta])* $name:ident, $record:ident) => {
@@ -232,9 +234,9 @@ macro_rules! jump_stub {
     };
 }
 
-/// Defines `$name`, an `int f(const char *, const char *arg, ..., NULL)`: lays the argument list out as an array on
-/// its own stack, however long it is, and calls `$body(path, argv, rest)`, where `rest` is the address of what follows
-/// the terminating null (execle's environment).
+/// Defines `$name`, an `int f(const char *, const char *arg, ..., NULL)`: lays the argument list out as an
+/// array on its own stack, however long it is, and calls `$body(path, argv, rest)`, where `rest` is the
+/// address of what follows the terminating null (execle's environment).
 #[macro_export]
 macro_rules! list_stub {
     ($(#[$meta:meta])* $name:ident, $body:ident) => {
@@ -243,7 +245,8 @@ macro_rules! list_stub {
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
                 ".cfi_startproc",
-                // The register arguments x1–x7 in order at sp+16; what the caller pushed follows at sp+72 (+8 unused).
+                // The register arguments x1–x7 in order at sp+16; what the caller pushed follows at sp+72 (+8
+                // unused).
                 "stp x29, x30, [sp, -80]!",
                 ".cfi_def_cfa_offset 80",
                 ".cfi_offset x29, -80",

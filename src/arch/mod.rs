@@ -1,8 +1,8 @@
 //! The few things that only assembly can say, one file an architecture.
 //!
-//! Each file gives: `syscall6`, `thread_block` (the address of this thread's [`crate::process::Thread`]), the hidden
-//! `mem*` functions that the compiler calls (there is no libc to take them from), and the stubs whose frames must
-//! not be seen: `vfork`, the tail-jumping hooks and the unbounded `execl` family.
+//! Each file gives: `syscall6`, `thread_block` (the address of this thread's [`crate::process::Thread`]), the
+//! hidden `mem*` functions that the compiler calls (there is no libc to take them from), and the stubs whose
+//! frames must not be seen: `vfork`, the tail-jumping hooks and the unbounded `execl` family.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

@@ -7,7 +7,8 @@ use core::arch::global_asm;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
-/// Relocations that put a symbol's address into a word: R_X86_64_64, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT (x86-64 psABI, 4.4.1).
+/// Relocations that put a symbol's address into a word: R_X86_64_64, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT
+/// (x86-64 psABI, 4.4.1).
 pub const ADDRESS_RELOCATIONS: [u32; 3] = [1, 6, 7];
 
 /// Makes a system call; a negative result down to -4095 is an error number.
@@ -31,7 +32,7 @@ pub unsafe fn syscall6(number: usize, a: [usize; 6]) -> isize {
     result
 }
 
-/// Where this thread's stack ends at the moment.
+/// The stack pointer: the lowest address in use on this thread's stack.
 #[inline(always)]
 pub fn stack_pointer() -> usize {
     let pointer: usize;
@@ -40,12 +41,13 @@ pub fn stack_pointer() -> usize {
     pointer
 }
 
-/// What the kernel at least puts onto a stack before a handler runs there: 128 bytes that are the interrupted function's, the
-/// FXSAVE area, `struct rt_sigframe` (get_sigframe and setup_rt_frame in Linux's arch/x86/kernel/signal*.c).
+/// The fewest bytes that the kernel puts onto a stack before a handler runs there: 128 bytes that are the
+/// interrupted function's, the FXSAVE area, `struct rt_sigframe` (get_sigframe and setup_rt_frame in Linux's
+/// arch/x86/kernel/signal*.c).
 pub const SIGNAL_FRAME: usize = 128 + 512 + 440;
 
-/// Adds to a word that only this thread and its signal handlers write: one instruction, which no signal divides; without
-/// the lock it costs a fifth.
+/// Adds to a word that only this thread and its signal handlers write: one instruction, which no signal
+/// divides; without the lock it costs a fifth.
 #[inline(always)]
 pub fn add_alone(word: &AtomicU64, by: u64) {
     // SAFETY: the word is valid for as long as the reference; other processes only read it.
@@ -61,14 +63,15 @@ pub fn take_alone(word: &AtomicU64, by: u64) -> u64 {
     value
 }
 
-/// The address of this thread's block: initial-exec TLS, no call, no allocation. `None` where the thread-local storage is
-/// not libc's, whose first word points to itself: a child may be given zeroes for it (`CLONE_SETTLS`).
+/// The address of this thread's block: initial-exec TLS, no call, no allocation. `None` where the
+/// thread-local storage is not libc's, whose first word points to itself: a child may be given zeroes for it
+/// (`CLONE_SETTLS`).
 #[cfg(not(test))]
 #[inline(always)]
 pub fn thread_block() -> Option<NonNull<u8>> {
     let (storage, block): (usize, isize);
-    // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the thread
-    // pointer, which the ABI keeps at fs:0.
+    // SAFETY: reads this module's TLS offset, which the loader put into the global offset table, and the
+    // thread pointer, which the ABI keeps at fs:0.
     unsafe {
         asm!(
             "mov {0}, qword ptr fs:[0]",
@@ -217,9 +220,9 @@ macro_rules! entry_stub {
     };
 }
 
-/// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent returns
-/// through later; the return address waits in a register that the kernel preserves. Both then continue in
-/// `$returned(result)`, which returns to the caller.
+/// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent
+/// returns through later; the return address waits in a register that the kernel preserves. Both then
+/// continue in `$returned(result)`, which returns to the caller.
 #[macro_export]
 macro_rules! vfork_stub {
     ($(#[$meta:meta])* $name:ident, $returned:ident) => {
@@ -239,9 +242,9 @@ macro_rules! vfork_stub {
     };
 }
 
-/// Defines `$name`: calls `$record` with the arguments it got, then goes where the [`crate::hook::Onward`] that it gave
-/// says: to an address, with every argument and the return address as they came, or back with an answer. For functions that
-/// look at who called them.
+/// Defines `$name`: calls `$record` with the arguments it got, then goes where the
+/// [`crate::reach::hook::Onward`] that it returned says: to an address, with every argument and the return
+/// address as they came, or back with an answer. For functions that look at their caller.
 #[macro_export]
 macro_rules! jump_stub {
     ($(#[$meta:meta])* $name:ident, $record:ident) => {
@@ -277,9 +280,9 @@ macro_rules! jump_stub {
     };
 }
 
-/// Defines `$name`, an `int f(const char *, const char *arg, ..., NULL)`: lays the argument list out as an array on
-/// its own stack, however long it is, and calls `$body(path, argv, rest)`, where `rest` is the address of what follows
-/// the terminating null (execle's environment).
+/// Defines `$name`, an `int f(const char *, const char *arg, ..., NULL)`: lays the argument list out as an
+/// array on its own stack, however long it is, and calls `$body(path, argv, rest)`, where `rest` is the
+/// address of what follows the terminating null (execle's environment).
 #[macro_export]
 macro_rules! list_stub {
     ($(#[$meta:meta])* $name:ident, $body:ident) => {

@@ -1,10 +1,10 @@
 //! DNS messages (RFC 1035, section 4): which name is asked for, and which addresses the answer gives.
 //!
-//! For the resolver's own functions (resolver(3)), and for what goes to a name server through a socket (`net`). What is no
-//! query is none of ours, however it came there.
+//! For the resolver's own functions (resolver(3)), and for what goes to a name server through a socket
+//! (`net`). A message that is no query is ignored.
 //!
 //! # Safety
-//! What is read was given to the kernel or to libc in a call that succeeded, for as many bytes as that said.
+//! Only bytes are read that a successful call gave to the kernel or to libc, and as many as it said.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -31,7 +31,6 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// None yet.
     pub fn new() -> Self {
         Self { bytes: [0; ANSWERS * 17], len: 0 }
     }
@@ -57,7 +56,6 @@ impl Gathered {
         }
     }
 
-    /// All of them.
     pub fn answers(&self) -> Answers<'_> {
         Answers(self.bytes.get(..self.len).unwrap_or_default())
     }
@@ -135,14 +133,14 @@ pub unsafe fn found(call: Call, result: *const *mut libc::hostent) -> *const lib
     if call.outcome.failed || result.is_null() { core::ptr::null() } else { unsafe { *result } }
 }
 
-/// res_query(3) and its like: a name asked for, and the answer. They leave errno alone.
+/// res_query(3) and its like: a name asked for, and the answer. These functions leave errno alone.
 ///
 /// # Safety
 /// The arguments are the call's.
 pub unsafe fn asked(call: Call, host: *const c_char, answer: *const u8, room: c_int) {
     // SAFETY: the caller's promise.
     let (host, answer) = unsafe { (capture::text(host, HOST_CAP), answered(call, answer, room)) };
-    report(call, host, answer);
+    report_query(call, host, answer);
 }
 
 /// res_send(3): a query that the program made itself, and the answer.
@@ -154,11 +152,11 @@ pub unsafe fn exchanged(call: Call, query: *const u8, len: c_int, answer: *const
     let (query, answer) = unsafe { (bytes(query, len), answered(call, answer, room)) };
     let mut name = [0; NAME_CAP];
     if let Some(host) = question(query, &mut name) {
-        report(call, Some(host), answer);
+        report_query(call, Some(host), answer);
     }
 }
 
-/// Something was sent to a name server's port: told, if it is a query.
+/// A message was sent to a name server's port; it is reported if it is a query.
 ///
 /// # Safety
 /// The call sent `len` bytes from there.
@@ -171,7 +169,7 @@ pub unsafe fn sent(call: Call, message: *const c_void, len: usize) {
     }
 }
 
-/// getaddrinfo_a(3): names that are looked up meanwhile; what is found goes unseen.
+/// getaddrinfo_a(3): names that are looked up in the background; the addresses found are not seen.
 ///
 /// # Safety
 /// `list` is the call's, of `count` pointers, each null or to a `struct gaicb`, which begins with the name.
@@ -202,7 +200,7 @@ unsafe fn answered<'a>(call: Call, answer: *const u8, room: c_int) -> &'a [u8] {
     unsafe { bytes(answer, room.min(call.outcome.ret as c_int)) }
 }
 
-fn report(call: Call, host: Option<&[u8]>, answer: &[u8]) {
+fn report_query(call: Call, host: Option<&[u8]>, answer: &[u8]) {
     let mut found = Gathered::new();
     addresses(answer, &mut found);
     let outcome = Outcome { errno: 0, ..call.outcome };
@@ -245,7 +243,8 @@ fn question<'n>(message: &[u8], name: &'n mut [u8; NAME_CAP]) -> Option<&'n [u8]
         *name.get_mut(len + label_len)? = b'.';
         (at, len) = (at + 1 + label_len, len + label_len + 1);
     }
-    // Type and class follow. Of the root nothing is left but the dot that is taken away.
+    // Type and class follow. For the root's name nothing is left: its only character is the dot that is cut
+    // off.
     number(message, at + 3)?;
     name.get(..len.saturating_sub(1))
 }
@@ -270,7 +269,8 @@ fn addresses(message: &[u8], found: &mut Gathered) -> Option<()> {
     Some(())
 }
 
-/// Where the name that begins at `at` has ended: at an empty label, or behind a pointer to the rest of it.
+/// The place after the name that begins at `at`. A name ends with an empty label, or with a pointer to its
+/// rest.
 fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match usize::from(*message.get(at)?) {

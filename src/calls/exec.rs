@@ -1,7 +1,10 @@
 //! Programs: exec, spawn, and the functions that run a shell.
 //!
-//! An exec is reported before it is made, since it does not return; and again if it failed. The environment is made to
-//! carry the sensor first ([`crate::environ`]).
+//! An exec is reported before it is made, since it does not return; and again if it failed. The environment
+//! is made to carry the sensor first ([`crate::start::environ`]). This file names two rows of the table,
+//! whose next definitions the whole exec family calls: the one circle of `use` lines in the sensor (this
+//! file, `hooks/exec.rs`, `prelude.rs`). A second place for the same definition would miss it when
+//! [`crate::reach::inline`] leads the wrapper to a copy.
 
 use core::ffi::{CStr, c_char, c_int};
 
@@ -23,8 +26,8 @@ use crate::table::exec::{execve, execvpe};
 type Strings = *const *const c_char;
 type Execve = unsafe extern "C" fn(*const c_char, Strings, Strings) -> c_int;
 
-/// Looks up what most children call first, for all of them that are forked from here on: in each of them it would cost the
-/// copy of a page, and some more.
+/// Looks up the functions that most children call first, for all children that are forked from here on. In
+/// each child the look-up would cost the copy of a page, and some more.
 pub fn look_up() {
     execve::REAL.get(c"execve");
     execvpe::REAL.get(c"execvpe");
@@ -35,12 +38,12 @@ fn call_exec(real: Option<usize>, path: *const c_char, argv: Strings, environmen
         set_errno(libc::ENOSYS);
         return -1;
     };
-    // SAFETY: `int f(const char *, char *const [], char *const [])` for both symbols (exec(3)), with the application's
-    // arguments.
+    // SAFETY: `int f(const char *, char *const [], char *const [])` for both symbols (exec(3)), with the
+    // application's arguments.
     unsafe { core::mem::transmute::<usize, Execve>(address)(path, argv, environment) }
 }
 
-/// What an exec is asked for, but the environment.
+/// The arguments of an exec, without the environment.
 #[derive(Clone, Copy)]
 pub struct Exec {
     dir: c_int,
@@ -49,7 +52,7 @@ pub struct Exec {
     find: Find,
 }
 
-/// How a function finds the program.
+/// The way in which a function finds the program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Find {
     /// The path is the program's.
@@ -59,17 +62,17 @@ enum Find {
 }
 
 impl Exec {
-    /// Of the program at `path`.
+    /// The program at `path`.
     pub fn of(path: *const c_char, argv: Strings) -> Self {
         Self::at(AT_FDCWD, path, argv)
     }
 
-    /// Of the program at `path`, relative to the open directory `dir`.
+    /// The program at `path`, relative to the open directory `dir`.
     pub fn at(dir: c_int, path: *const c_char, argv: Strings) -> Self {
         Self { dir, path, argv, find: Find::Path }
     }
 
-    /// Of the program that `PATH` has by the name `file`.
+    /// The program that `PATH` has by the name `file`.
     pub fn searched(file: *const c_char, argv: Strings) -> Self {
         Self { find: Find::Search, ..Self::of(file, argv) }
     }
@@ -114,12 +117,12 @@ pub unsafe fn exec_with(row: Row, exec: Exec, environment: Strings) -> c_int {
 /// The arguments are those of an exec function.
 unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { tell(row, None, exec) };
+    unsafe { report(row, None, exec) };
     let ret = real();
     if process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
         // SAFETY: the caller's promise.
-        unsafe { tell(row, Some(outcome), exec) };
+        unsafe { report(row, Some(outcome), exec) };
         // Our own look-ups make no libc call, so errno is still the exec's.
     }
     ret
@@ -129,13 +132,13 @@ unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int 
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn tell(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, find }: Exec) {
+unsafe fn report(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, find }: Exec) {
     if process::ring().is_none() {
         return;
     }
     let Some(mut program) = capture::program(dir, path, argv) else {
         let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE };
-        send(row, outcome, 0, &exec);
+        write(row, outcome, 0, &exec);
         return;
     };
     let mut found = [0u8; 1024];
@@ -144,10 +147,10 @@ unsafe fn tell(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, find 
     {
         program.exec.path.raw = search(name, &mut found).or(Some(name));
     }
-    send(row, outcome, program.flags, &program.exec);
+    write(row, outcome, program.flags, &program.exec);
 }
 
-fn send(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
+fn write(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
     let flags = if environ::is_barred() { flags | Flags::BARRED } else { flags };
     match outcome {
         None => emit::before(row, flags, exec),
@@ -155,7 +158,7 @@ fn send(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
     }
 }
 
-/// Where `PATH` has an executable `name`: what execvp(3) will run. `None` leaves the name as it is.
+/// The path of the executable `name` in `PATH`, which execvp(3) will run. `None` leaves the name as it is.
 fn search<'b>(name: &[u8], found: &'b mut [u8]) -> Option<&'b [u8]> {
     if name.contains(&b'/') || name.is_empty() || process::seal() != Seal::Open {
         return None;
@@ -196,13 +199,13 @@ pub unsafe fn spawn(
     real: impl FnOnce(Strings) -> c_int,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { tell(row, None, exec) };
+    unsafe { report(row, None, exec) };
     // SAFETY: the caller's promise.
     let ret = unsafe { environ::carried(environment, |own, _| real(own)) };
     let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
     if outcome.failed {
         // SAFETY: the caller's promise.
-        unsafe { tell(row, Some(outcome), exec) };
+        unsafe { report(row, Some(outcome), exec) };
     } else {
         // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
         let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);
@@ -221,7 +224,7 @@ pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_
         return real();
     }
     // SAFETY: the caller's promise.
-    unsafe { tell_shell(row, if is_asking { c"exit 0".as_ptr() } else { command }) };
+    unsafe { report_shell(row, if is_asking { c"exit 0".as_ptr() } else { command }) };
     let loan = Loan::begin();
     let ret = real();
     loan.end();
@@ -245,11 +248,11 @@ pub unsafe fn expanded(row: Row, words: *const c_char, flags: c_int, real: impl 
         return real();
     }
     // SAFETY: the caller's promise.
-    unsafe { tell_shell(row, words) };
+    unsafe { report_shell(row, words) };
     let loan = Loan::begin();
     let ret = real();
     loan.end();
-    // What it returns says what was wrong with the words.
+    // The return value says what was wrong with the words.
     emit::after(Call { row, outcome: Outcome::success(ret.into()) }, 0, &ProcessFork { child: None });
     ret
 }
@@ -272,7 +275,7 @@ pub unsafe fn popen(
     }
     // SAFETY: the caller's promise.
     let flags = unsafe {
-        tell_shell(row, command);
+        report_shell(row, command);
         capture::stream_flags(mode)
     };
     let loan = Loan::begin();
@@ -290,11 +293,11 @@ pub unsafe fn popen(
 
 /// # Safety
 /// `command` is a C string.
-unsafe fn tell_shell(row: Row, command: *const c_char) {
+unsafe fn report_shell(row: Row, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
     let (argv, flags) = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
-    send(row, None, flags, &ProcessExec { path, argv });
+    write(row, None, flags, &ProcessExec { path, argv });
 }
 
 /// A library is about to be loaded. A null path is the program itself, and loads nothing.

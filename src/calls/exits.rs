@@ -1,5 +1,5 @@
-//! The end of a process, as far as it announces it: its status and what it used. No record: the collector reads the
-//! slot when the process is gone.
+//! The end of a process, as far as the process announces it: its status and its usage. No record is written:
+//! the collector reads the slot when the process is gone.
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
@@ -12,8 +12,8 @@ use crate::record::call::Row;
 use crate::record::emit;
 use crate::sys;
 
-/// The process is about to end with `status`. A vfork child that wrote nothing takes no slot for that: its parent's wait
-/// tells.
+/// The process is about to end with `status`. A vfork child that wrote nothing takes no slot for this: its
+/// parent's wait call reports the status.
 pub fn note_status(status: c_int) {
     let Some(ring) = process::ring() else { return };
     if process::is_silent_guest() {
@@ -24,26 +24,29 @@ pub fn note_status(status: c_int) {
     note_usage();
 }
 
-/// Has libc say with what status the process ends: also where `main` returns it, which no hook sees.
+/// Registers a function that libc calls with the exit status: also where `main` returns it, which no hook
+/// sees.
 ///
-/// For a collector that cannot find out, since the kernel tells nobody of the end of a process in a pid namespace beside
-/// their own. glibc alone can be asked for that (on_exit(3)); what is asked first is called last, and a fork child's too.
+/// For a collector in another pid namespace beside this one, which the kernel does not tell how a process of
+/// this one ended. Only glibc offers it (on_exit(3)). The function registered first is called last; a fork
+/// child inherits it.
 pub fn ask_for_status() {
-    type Told = unsafe extern "C" fn(c_int, *mut c_void);
-    type OnExit = unsafe extern "C" fn(Told, *mut c_void) -> c_int;
-    unsafe extern "C" fn told(status: c_int, _: *mut c_void) {
+    type Ended = unsafe extern "C" fn(c_int, *mut c_void);
+    type OnExit = unsafe extern "C" fn(Ended, *mut c_void) -> c_int;
+    unsafe extern "C" fn ended(status: c_int, _: *mut c_void) {
         note_status(status);
     }
     // In glibc itself: a function of the program's may have that name too.
     if let Some(address) = real::in_image_of(c"gnu_get_libc_version", c"on_exit") {
         // SAFETY: glibc's function has this type (man 3 on_exit).
         let on_exit = unsafe { core::mem::transmute::<usize, OnExit>(address) };
-        // SAFETY: `told` stays: the sensor is never unloaded. Where there is no memory, the status is not told.
-        unsafe { on_exit(told, core::ptr::null_mut()) };
+        // SAFETY: `ended` stays: the sensor is never unloaded. Without memory for the entry the status is not
+        // noted.
+        unsafe { on_exit(ended, core::ptr::null_mut()) };
     }
 }
 
-/// Notes what the process has used so far, for the case that nobody can ask later.
+/// Notes the usage of the process so far, since it cannot be read after the end.
 pub fn note_usage() {
     let Some(ring) = process::ring() else { return };
     if process::seal() != Seal::Open || process::is_silent_guest() {

@@ -1,7 +1,8 @@
 //! Descriptors: opened, closed, duplicated, and counted in between.
 //!
-//! A descriptor's counters are taken out before the call that closes it, because a moment later it may be another
-//! thread's new file; and the record is stamped before, so that it is told of first.
+//! A descriptor's counters are taken out before the call that closes it, because a moment later it may be
+//! another thread's new file; and the record is stamped before the call, so that it comes before that file's
+//! records.
 
 use core::ffi::{c_char, c_int};
 
@@ -13,7 +14,7 @@ use wire::ring::layout::Mapped;
 
 use crate::process::{self, Block, Caller, Seal};
 use crate::reach::real::Real;
-use crate::reach::streams::{of_directory, of_stream, tells_its_close};
+use crate::reach::streams::{of_directory, of_stream, reports_its_close};
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::capture;
 use crate::record::emit::{self, Stamp, Way};
@@ -45,11 +46,11 @@ fn begin_counting(ring: Mapped, caller: Caller, fd: c_int) {
 pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_int, mode: Option<u32>) {
     // SAFETY: the caller's promise.
     let path = unsafe { capture::path(call.outcome, dir, path) };
-    report(call, path, call.outcome.ret as c_int, flags, mode);
+    report_open(call, path, call.outcome.ret as c_int, flags, mode);
 }
 
 #[inline(never)]
-fn report(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
+fn report_open(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
     let fd = (!call.outcome.failed).then_some(fd);
     let open = FileOpen { path, fd, flags: OpenFlags(flags as u32), mode };
     emit::after_often(call, &open, |ring, caller| {
@@ -70,7 +71,7 @@ pub unsafe fn stream_opened(call: Call, stream: *mut libc::FILE, path: *const c_
     let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
     // SAFETY: the caller's promise.
     let path = unsafe { capture::path(call.outcome, AT_FDCWD, path) };
-    report(call, path, fd, flags, mode);
+    report_open(call, path, fd, flags, mode);
 }
 
 /// A directory was opened, opendir(3). The event's `ret` is the descriptor.
@@ -85,7 +86,7 @@ pub unsafe fn directory_opened(call: Call, directory: *mut libc::DIR, path: *con
     unsafe { file_opened(call, AT_FDCWD, path, DIRECTORY, None) };
 }
 
-/// How libc opens a directory whose names it reads.
+/// The flags with which libc opens a directory to read its names.
 const DIRECTORY: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
 
 /// A directory's names were read, scandir(3): no descriptor is left of it.
@@ -98,13 +99,14 @@ pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
     emit::after(call, 0, &FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None });
 }
 
-/// glob(3): tells the folder that a pattern's first wildcard is in, if there is one. What glob gives says only whether
-/// something was found, so errno does, which it leaves as reading the folder left it.
+/// glob(3): reports the folder that holds a pattern's first wildcard, if there is one. Its return value says
+/// only whether a name was found, so the outcome is taken from errno, which glob leaves as reading the folder
+/// left it.
 ///
 /// # Safety
 /// `pattern` and `flags` are the call's.
 pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
-    // <glob.h> of glibc: functions of the caller's own read folders, or the pattern means something else.
+    // <glob.h> of glibc: the caller's own functions read folders, or the pattern means something else.
     const OTHERWISE: c_int = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14;
     const GLOB_NOMATCH: c_int = 3;
     if process::ring().is_none() || flags & OTHERWISE != 0 || sys::is_wild(pattern) {
@@ -135,7 +137,8 @@ pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl Fn
     ret
 }
 
-/// The folder whose names decide about the first part of a pattern that has a wildcard; `None` without one.
+/// The folder whose names are matched with the first part of a pattern that has a wildcard; `None` without
+/// one.
 fn folder_of_pattern(pattern: &[u8]) -> Option<&[u8]> {
     let wildcard = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'['))?;
     match pattern.get(..wildcard)?.iter().rposition(|byte| *byte == b'/') {
@@ -145,8 +148,8 @@ fn folder_of_pattern(pattern: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A temporary file was opened as a stream, tmpfile(3). Its path is the directory's, as with `O_TMPFILE`: glibc opens it
-/// so, and musl takes its name away before anybody sees it.
+/// A temporary file was opened as a stream, tmpfile(3). Its path is the directory's, as with `O_TMPFILE`:
+/// glibc opens it so, and musl removes its name at once.
 ///
 /// # Safety
 /// `stream` is what the call returned.
@@ -155,7 +158,7 @@ pub unsafe fn temporary_opened(call: Call, stream: *mut libc::FILE) {
     let fd = unsafe { of_stream(stream) };
     let call = Call { outcome: Outcome { ret: i64::from(fd), ..call.outcome }, ..call };
     let path = Path { dir: AT_FDCWD, raw: Some(b"/tmp") };
-    report(call, path, fd, libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE, Some(0o600));
+    report_open(call, path, fd, libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE, Some(0o600));
 }
 
 /// A file without a directory: memfd_create(2) and shm_open(3), whose names get `prefix`.
@@ -166,7 +169,7 @@ pub unsafe fn named_opened(call: Call, prefix: &[u8], name: *const c_char, flags
     let mut buffer = [0; NAME_LEN];
     // SAFETY: the caller's promise.
     let path = unsafe { prefixed(&mut buffer, call, prefix, name) };
-    report(call, path, call.outcome.ret as c_int, flags, mode);
+    report_open(call, path, call.outcome.ret as c_int, flags, mode);
 }
 
 /// sem_open(3): the semaphore is a file in /dev/shm, mapped and closed again.
@@ -181,17 +184,17 @@ pub unsafe fn semaphore_opened(call: Call, name: *const c_char, flags: c_int, mo
     emit::after(call, 0, &FileOpen { path, fd: None, flags, mode });
 }
 
-/// What every new terminal is opened by.
+/// The device that is opened for each new terminal.
 pub const TERMINALS: *const c_char = c"/dev/ptmx".as_ptr();
 
 /// The controlling side of a terminal, made by openpty(3) or forkpty(3).
 pub fn terminal_opened(row: Row, fd: c_int) {
     let call = Call { row, outcome: Outcome::success(fd.into()) };
     let path = Path { dir: AT_FDCWD, raw: Some(b"/dev/ptmx") };
-    report(call, path, fd, libc::O_RDWR, None);
+    report_open(call, path, fd, libc::O_RDWR, None);
 }
 
-/// The standard streams are something else than they were, by a call that libc made inside itself.
+/// A call that libc made inside itself has replaced the standard streams.
 pub fn standard_changed(row: Row) {
     for fd in 0..3 {
         received(row, fd, false);
@@ -215,10 +218,11 @@ pub fn made_standard(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int
     ret
 }
 
-/// Room for a prefix and a name: 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory object.
+/// Room for a prefix and a name: 249 bytes is the longest name of a memfd, NAME_MAX of a shared memory
+/// object.
 const NAME_LEN: usize = 288;
 
-/// The name of something that lies in no directory that the caller gave, with `prefix` before it.
+/// The name of an object that lies in no directory of the caller's, with `prefix` before it.
 ///
 /// # Safety
 /// `name` is the call's name.
@@ -256,8 +260,8 @@ pub fn received(row: Row, fd: c_int, cloexec: bool) {
     identify(row, fd, cloexec);
 }
 
-/// A stream is about to be closed: one that libc opened inside itself (getpwnam(3)) is identified first. The standard
-/// streams, which every second program closes at its end, are known well enough.
+/// A stream is about to be closed: one that libc opened inside itself (getpwnam(3)) is identified first. The
+/// standard streams, which every second program closes at its end, are known well enough.
 pub fn stream_closes(row: Row, fd: c_int) {
     let is_known = |ring: Mapped| {
         let caller = process::caller(ring)?;
@@ -268,7 +272,7 @@ pub fn stream_closes(row: Row, fd: c_int) {
     }
 }
 
-/// Asks the kernel what a descriptor is that nobody told of, unless the process shut itself off.
+/// Asks the kernel what an unknown descriptor is, unless the process shut itself off.
 #[cold]
 fn identify(row: Row, fd: c_int, cloexec: bool) {
     if process::seal() != Seal::Open {
@@ -285,22 +289,24 @@ fn identify(row: Row, fd: c_int, cloexec: bool) {
     emit::track(row, &FdMade { fd, label, cloexec, local, remote });
 }
 
-/// Bytes that went from one descriptor to another inside the kernel: sendfile(2), splice(2), copy_file_range(2).
+/// Bytes that went from one descriptor to another inside the kernel: sendfile(2), splice(2),
+/// copy_file_range(2).
 pub fn moved(from: c_int, to: c_int, ret: i64) {
     emit::count(from, ret, Way::In);
     emit::count(to, ret, Way::Out);
 }
 
-/// aio_return(3): what an operation of aio_read(3), aio_write(3) or lio_listio(3) moved.
+/// aio_return(3): the bytes that an operation of aio_read(3), aio_write(3) or lio_listio(3) moved.
 ///
 /// # Safety
 /// `operation` is the call's.
 pub unsafe fn ended_later(call: Call, operation: *const c_int) {
-    // musl does not note in the operation which it was.
+    // musl does not note the kind of the operation in it.
     if call.outcome.failed || operation.is_null() {
         return;
     }
-    // SAFETY: a `struct aiocb` begins with the descriptor and the operation (glibc's <aio.h>), and the call read them.
+    // SAFETY: a `struct aiocb` begins with the descriptor and the operation (glibc's <aio.h>), and the call
+    // read them.
     let [fd, what] = unsafe { operation.cast::<[c_int; 2]>().read() };
     // glibc adds 128 where the offset has 64 bits.
     match what & 127 {
@@ -323,8 +329,8 @@ pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: b
     }
 }
 
-/// A descriptor about to be closed: the record that will say so with what it counted, and that record's stamp. It stays where
-/// it was made: copies of what was just written are slow.
+/// A descriptor about to be closed: the record of its close with its counters, and that record's stamp. The
+/// value stays in its place: a copy of words that were just written is slow.
 struct Closing {
     closed: FdClosed,
     stamp: Option<Stamp>,
@@ -337,7 +343,7 @@ impl Closing {
         Self { closed: FdClosed { fd, counters: None }, stamp: None, outer: Outer::NONE }
     }
 
-    /// Takes the counters out; `stack` is where the frame of the function ends that calls the real one.
+    /// Takes the counters out; `stack` is the end of the frame of the function that calls the real one.
     #[inline(never)]
     fn begin(&mut self, ring: Mapped, stack: usize) {
         let thread = Block::here();
@@ -345,7 +351,8 @@ impl Closing {
         let Some(entry) = ring.fd(caller.slot, self.closed.fd) else { return };
         let found = entry.close();
         self.closed.counters = Some(found.counters);
-        // One that we know nothing of may not be open at all: then there is nothing to tell, and no number to use up.
+        // An unknown descriptor may not be open at all: then there is nothing to report, and no number is
+        // used up.
         if found.is_of_interest() {
             self.stamp = Some(emit::stamp(ring, thread, caller, stack, &mut self.outer));
         }
@@ -364,8 +371,8 @@ impl Closing {
 
 static TEST_CANCEL: Real = Real::new();
 
-/// close(2). A thread that is about to be cancelled there goes before anything is noted of a descriptor that it will not
-/// close.
+/// close(2). A thread that would be cancelled there ends before the close of a descriptor is noted that it
+/// will not close.
 #[inline(always)]
 pub fn close_or_cancel(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int {
     if !process::is_alone()
@@ -378,8 +385,8 @@ pub fn close_or_cancel(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_i
     close(row, fd, real)
 }
 
-/// What closes one descriptor. A failure other than EBADF has closed it all the same (close(2), "Dealing
-/// with error returns").
+/// A call that closes one descriptor. A failure other than EBADF has closed it all the same (close(2),
+/// "Dealing with error returns").
 #[inline(always)]
 pub fn close<R: Copy>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
 where
@@ -399,7 +406,7 @@ where
 /// `stream` is the call's.
 pub unsafe fn close_stream(row: Row, stream: *mut libc::FILE, real: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    if process::ring().is_none() || unsafe { tells_its_close(stream) } {
+    if process::ring().is_none() || unsafe { reports_its_close(stream) } {
         return real();
     }
     // SAFETY: the caller's promise.
@@ -477,7 +484,7 @@ pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
     }
 }
 
-/// dup2(2) and dup3(2): what `target` was is closed.
+/// dup2(2) and dup3(2): the old file of `target` is closed.
 #[inline(always)]
 pub fn duplicate_onto(
     row: Row,
@@ -522,7 +529,7 @@ fn duplicated_onto(call: Call, fd: c_int, target: c_int, cloexec: bool, closing:
     }
 }
 
-/// fcntl(2), as far as it makes or marks a descriptor.
+/// fcntl(2), where it makes a descriptor or marks one to close at exec.
 pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
     match command {
         libc::F_DUPFD => duplicated(call, fd, false),

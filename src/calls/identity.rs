@@ -1,5 +1,6 @@
-//! Who a process is and what it may do: credentials, signals sent, other processes looked into, namespaces, the kernel's
-//! own doors. All rare; what they tell is worth a system call where it says so.
+//! The identity of a process and its rights: credentials, signals sent, other processes inspected,
+//! namespaces, calls into the kernel's own machinery. All are rare, so a report may cost a system call; each
+//! function that makes one says so.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -25,7 +26,7 @@ const MOST_GROUPS: usize = 64;
 /// Longest thread name, prctl(2).
 const NAME_CAP: usize = 15;
 
-/// Numbers written out, each ended by a NUL, without an allocation.
+/// Numbers as text, each ended by a NUL, in a buffer of its own.
 struct Numbers {
     bytes: [u8; MOST_GROUPS * 11],
     len: usize,
@@ -81,7 +82,8 @@ impl Numbers {
     }
 }
 
-/// Reports a change of identity, and whom the process is after it: setuid(2) may change one id or three.
+/// Reports a change of identity, and the user ids after it, which it asks the kernel for: setuid(2) may
+/// change one id or three.
 #[inline(never)]
 fn identity_changed(call: Call, what: &[u8], to: Args<'_>, flags: u8) {
     // A filter of the process's own may forbid to ask.
@@ -139,7 +141,7 @@ pub unsafe fn capabilities_set(call: Call, header: *const u32, sets: *const [u32
     identity_changed(call, b"capabilities", numbers.args(), 0);
 }
 
-/// A signal is sent. `may_reach_us`: then it is told before, since the call may not return.
+/// A signal is sent. With `may_reach_us` it is reported before the call, which may not return.
 #[inline(always)]
 pub fn signalled<F: Fails<c_int>>(
     row: Row,
@@ -153,18 +155,18 @@ pub fn signalled<F: Fails<c_int>>(
     }
     let may_reach_us = signal != 0 && may_reach_us;
     if may_reach_us {
-        tell_signal(row, None, target, signal, None);
+        report_signal(row, None, target, signal, None);
     }
     let ret = real();
     let outcome = F::outcome(&ret);
     if !may_reach_us || outcome.failed {
-        tell_signal(row, Some(outcome), target, signal, None);
+        report_signal(row, Some(outcome), target, signal, None);
     }
     ret
 }
 
 #[inline(never)]
-fn tell_signal(row: Row, outcome: Option<Outcome>, target: i32, signal: c_int, pidfd: Option<i32>) {
+fn report_signal(row: Row, outcome: Option<Outcome>, target: i32, signal: c_int, pidfd: Option<i32>) {
     let event = ProcessSignal { target, signal, pidfd: Hidden(pidfd) };
     match outcome {
         Some(outcome) => emit::after(Call { row, outcome }, 0, &event),
@@ -182,9 +184,9 @@ pub fn ourselves() -> i32 {
     process::own_pid().cast_signed()
 }
 
-/// pidfd_send_signal(2): the collector knows whose the descriptor is.
+/// pidfd_send_signal(2): the collector knows the process of the descriptor.
 pub fn signalled_by_descriptor(call: Call, pidfd: c_int, signal: c_int) {
-    tell_signal(call.row, Some(call.outcome), 0, signal, Some(pidfd));
+    report_signal(call.row, Some(call.outcome), 0, signal, Some(pidfd));
 }
 
 /// pidfd_open(2): kept track of, so that a signal by it has a target.
@@ -196,12 +198,12 @@ pub fn process_opened(call: Call, pid: i32) {
     fds::made(call, call.outcome.ret as c_int, label, true);
 }
 
-/// Another process was looked into: ptrace(2), process_vm_readv(2).
+/// Another process was inspected: ptrace(2), process_vm_readv(2).
 pub fn traced(call: Call, request: i64, target: i32) {
     emit::after(call, 0, &ProcessTrace { request: Trace(request), target });
 }
 
-/// What the process sees of the system was changed: unshare(2), chroot(2), mount(2).
+/// The process's view of the system was changed: unshare(2), chroot(2), mount(2).
 ///
 /// # Safety
 /// `place` and `source` are the call's.
@@ -212,18 +214,18 @@ pub unsafe fn view_changed(call: Call, what: &[u8], place: Place, flags: u64, so
     emit::after(call, 0, &ProcessNamespace { what, path, flags: NamespaceFlags(flags), source });
 }
 
-/// What prctl(2) is asked for.
+/// The arguments of prctl(2).
 #[derive(Clone, Copy)]
 pub struct Request {
     option: c_int,
     argument: usize,
-    /// How far it shuts the process off, if it does.
+    /// The degree to which it shuts the process off, if it does.
     seal: Option<Seal>,
     filter: *const libc::sock_fprog,
 }
 
 impl Request {
-    /// Of prctl's arguments.
+    /// From prctl's first three arguments.
     pub fn of(option: c_int, argument: usize, filter: usize) -> Self {
         // SECCOMP_MODE_STRICT, or SECCOMP_MODE_FILTER.
         let seal = if argument == 1 { Seal::Strict } else { Seal::Filter };
@@ -234,16 +236,16 @@ impl Request {
 
 /// prctl(2) and seccomp(2), as far as they change what the process may do or is called.
 ///
-/// A filter is told before, and then kept to: strict mode would not let us find out after. It is taken as installed even
-/// if that fails, which only costs the collector's early waking.
+/// A filter is reported before the call, and obeyed from then on: after it, strict mode would not let us ask.
+/// It counts as installed even if the call fails, which costs no more than the early waking of the collector.
 ///
 /// # Safety
 /// The request is the call's.
 pub unsafe fn controlled(row: Row, request: Request, real: impl FnOnce() -> c_int) -> c_int {
     let Request { option, argument, seal, filter } = request;
-    let is_heard = process::ring().is_some();
-    if let Some(seal) = seal.filter(|_| is_heard) {
-        tell_control(row, None, option, argument);
+    let has_ring = process::ring().is_some();
+    if let Some(seal) = seal.filter(|_| has_ring) {
+        report_control(row, None, option, argument);
         process::tighten(seal);
     }
     let ret = real();
@@ -252,17 +254,17 @@ pub unsafe fn controlled(row: Row, request: Request, real: impl FnOnce() -> c_in
     if !outcome.failed && seal == Some(Seal::Filter) && !unsafe { lets_us_start(filter) } {
         environ::bar();
     }
-    if !is_heard {
+    if !has_ring {
         return ret;
     }
-    if outcome.failed && seal.is_some() || seal.is_none() && Control(option).is_told() {
-        tell_control(row, Some(outcome), option, argument);
+    if outcome.failed && seal.is_some() || seal.is_none() && Control(option).is_reported() {
+        report_control(row, Some(outcome), option, argument);
     }
     ret
 }
 
 #[inline(never)]
-fn tell_control(row: Row, outcome: Option<Outcome>, option: c_int, argument: usize) {
+fn report_control(row: Row, outcome: Option<Outcome>, option: c_int, argument: usize) {
     let is_name = option == libc::PR_SET_NAME;
     // SAFETY: the kernel read a name there, in the call that is over.
     let name = outcome
@@ -277,7 +279,7 @@ fn tell_control(row: Row, outcome: Option<Outcome>, option: c_int, argument: usi
     }
 }
 
-/// Memory was mapped or its protection changed; told only where that makes something executable.
+/// Memory was mapped or its protection changed; reported only where that makes it executable.
 #[inline(always)]
 pub fn protected(call: Call, addr: usize, len: usize, prot: c_int, fd: c_int) {
     if prot & libc::PROT_EXEC != 0 {

@@ -1,8 +1,8 @@
-//! Making processes: the child's events become its own, and the parent's ring is never harmed.
+//! Making processes: a child's events carry its own pid, and the parent's ring is never harmed.
 //!
-//! A fork child finds its process page empty ([`crate::state`]) and takes a slot of the ring that it inherited at its
-//! first event. A vfork child, which shares the parent's memory, is a guest on the parent's thread until it execs or
-//! ends: it writes to the ring and to the thread's block, nowhere else.
+//! A fork child finds its process page empty ([`crate::process`]) and takes a slot of the ring that it
+//! inherited at its first event. A vfork child, which shares the parent's memory, is a guest on the parent's
+//! thread until it execs or ends: it writes to the ring and to the thread's block, nowhere else.
 
 use core::ffi::{c_int, c_void};
 
@@ -26,14 +26,14 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
     if pid == 0 {
         process::begin_child(parent);
     } else {
-        report(row, <MinusOne as Fails<c_int>>::outcome(&pid));
-        // While the child goes its way; the next ones find it done.
+        report_fork(row, <MinusOne as Fails<c_int>>::outcome(&pid));
+        // The child runs meanwhile; later children find it done.
         exec::look_up();
     }
     pid
 }
 
-/// forkpty(3): the child's standard streams are the new terminal, whose other side the parent holds.
+/// forkpty(3): the child's standard streams are the new terminal; the parent holds its other side.
 ///
 /// # Safety
 /// `controller` is the call's.
@@ -50,7 +50,8 @@ pub unsafe fn fork_on_terminal(row: Row, controller: *const c_int, real: impl Fn
     pid
 }
 
-/// daemon(3): who comes back is the child, in `/` and with /dev/null for its streams unless it keeps what it had.
+/// daemon(3): the child comes back, in `/` and with /dev/null for its streams unless it was asked to keep the
+/// old ones.
 pub fn daemonised(
     row: Row,
     keeps_directory: c_int,
@@ -76,13 +77,13 @@ pub fn daemonised(
     ret
 }
 
-/// Tells of a new process, or of one that could not be made.
-pub fn report(row: Row, outcome: Outcome) {
+/// Reports a new process, or one that could not be made.
+pub fn report_fork(row: Row, outcome: Outcome) {
     let child = (outcome.ret > 0).then_some(outcome.ret as u32);
     emit::after(Call { row, outcome }, 0, &ProcessFork { child });
 }
 
-/// Where both sides of a vfork continue: `result` is what the kernel returned.
+/// Both sides of a vfork continue here: `result` is the return value of the kernel.
 pub fn vforked(row: Row, result: isize) -> c_int {
     if process::ring().is_none() {
         return as_libc(result);
@@ -92,7 +93,7 @@ pub fn vforked(row: Row, result: isize) -> c_int {
         _ => {
             process::end_guest();
             let ret = as_libc(result);
-            report(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+            report_fork(row, <MinusOne as Fails<c_int>>::outcome(&ret));
             return ret;
         }
     }
@@ -107,10 +108,10 @@ fn as_libc(result: isize) -> c_int {
     result as c_int
 }
 
-/// What clone(2) runs in the child.
+/// The function that clone(2) runs in the child.
 pub type Entry = unsafe extern "C" fn(*mut c_void) -> c_int;
 
-/// What a child of clone(2) that shares our memory is to run.
+/// The function that a child of clone(2) in the same memory is to run, and its argument.
 struct Guest {
     entry: Entry,
     argument: *mut c_void,
@@ -126,8 +127,8 @@ unsafe extern "C" fn run_guest(guest: *mut c_void) -> c_int {
 
 /// clone(2): `real` is called with the function and the argument to run.
 ///
-/// A child that shares memory and does not stop its parent (CLONE_VM without CLONE_VFORK) and is no thread cannot be
-/// told from its parent: its events carry the parent's pid. `CAPABILITIES.md` says so.
+/// A child that shares memory and does not stop its parent (CLONE_VM without CLONE_VFORK) and is no thread
+/// cannot be distinguished from its parent: its events carry the parent's pid. `CAPABILITIES.md` says so.
 ///
 /// # Safety
 /// As for clone(2).
@@ -140,7 +141,7 @@ pub unsafe fn cloned(
 ) -> c_int {
     let (Some(_), Some(entry)) = (process::ring(), entry) else { return real(entry, argument) };
     if flags & libc::CLONE_VM != 0 && flags & libc::CLONE_VFORK == 0 {
-        // libc does not know of a thread that is made behind its back.
+        // libc does not know of a thread that clone makes directly.
         process::watch_threads(None);
     }
     if flags & libc::CLONE_THREAD != 0 {
@@ -155,14 +156,15 @@ pub unsafe fn cloned(
     } else {
         real(Some(entry), argument)
     };
-    report(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+    report_fork(row, <MinusOne as Fails<c_int>>::outcome(&ret));
     ret
 }
 
-/// A process made by number. The child finds its page emptied by the kernel; one that shares our memory keeps our pid.
+/// A process made by number. The child finds its page emptied by the kernel; one that shares our memory keeps
+/// our pid.
 pub fn cloned_by_number(call: Call, flags: usize) {
     let is_thread = flags as c_int & libc::CLONE_THREAD != 0;
     if call.outcome.ret != 0 && !is_thread {
-        report(call.row, call.outcome);
+        report_fork(call.row, call.outcome);
     }
 }

@@ -1,4 +1,5 @@
-//! What rows of `hooks/` call: one file a subject, whose functions read a call's arguments and report it.
+//! The functions that rows of `hooks/` call, one file a subject: they read a call's arguments and report the
+//! call.
 
 pub mod dns;
 pub mod exec;

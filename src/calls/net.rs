@@ -1,4 +1,4 @@
-//! Sockets: made, bound, connected, accepted; and names resolved.
+//! Sockets: made, bound, connected, accepted; messages sent and received.
 
 use core::ffi::{c_int, c_void};
 
@@ -27,7 +27,7 @@ pub fn socket_made(call: Call, family: c_int, kind: c_int, protocol: c_int) {
     emit::after(call, 0, &event);
 }
 
-/// bind(2). A port of 0 has the kernel choose one: then it is asked which.
+/// bind(2). With port 0 the kernel chooses one: then it is asked for the address.
 ///
 /// # Safety
 /// `address` and `len` are the call's.
@@ -75,7 +75,8 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
     emit::after(call, 0, &NetConnect { fd, remote });
 }
 
-/// accept(2). The peer is asked of the kernel where the caller did not want to know, or gave too little room.
+/// accept(2). Where the caller gave no room for the peer's address, or too little, the kernel is asked for
+/// it.
 ///
 /// # Safety
 /// The arguments are accept's.
@@ -103,7 +104,7 @@ pub unsafe fn accept(
 #[inline(never)]
 unsafe fn accepted(call: Call, listener: c_int, address: *const c_void, len: *const u32, room: u32) {
     if call.outcome.errno == libc::EAGAIN as u16 {
-        // Nothing was waiting: a server that polls would drown what it does accept.
+        // No connection was waiting: reports of a server that polls would outnumber its accepted connections.
         return emit::count(listener, -1, Way::In);
     }
     let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
@@ -125,8 +126,8 @@ unsafe fn accepted(call: Call, listener: c_int, address: *const c_void, len: *co
     emit::after(call, 0, &NetAccept { fd, remote, listener: Hidden(listener) });
 }
 
-/// A message, to a peer if it has an address: the first to each is told as a connection, all are counted; and what is asked
-/// of a name server is told.
+/// A message, to a peer if it has an address. The first message to each peer is reported as a connection, and
+/// a query to a name server as such; all messages are counted.
 ///
 /// # Safety
 /// `message` begins with so many bytes; `address` and `len` are the call's.
@@ -159,7 +160,7 @@ unsafe fn looked_at(
     }
 }
 
-/// What `look` finds in the counters of a descriptor of this process, if it has any.
+/// The result of `look` at the counters of a descriptor of this process, if it has any.
 #[inline(always)]
 fn in_counters(fd: c_int, look: impl FnOnce(&FdCounters) -> bool) -> Option<bool> {
     let ring = process::ring()?;
@@ -167,7 +168,7 @@ fn in_counters(fd: c_int, look: impl FnOnce(&FdCounters) -> bool) -> Option<bool
     ring.fd(caller.slot, fd).map(look)
 }
 
-/// Notes to whom the last message went. True if it is news, or nobody can say.
+/// Notes the peer of the last message. True if it is another one than before, or cannot be known.
 fn is_new_peer(fd: c_int, hash: u64) -> bool {
     in_counters(fd, |counters| counters.is_new_peer(hash)).unwrap_or(true)
 }
@@ -194,11 +195,11 @@ unsafe fn first_sent(
 }
 
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-/// Stands for the peer of a socket that was connected to a name server. An address whose hash is the same costs a look at
-/// what is sent there.
+/// Stands for the peer of a socket that was connected to a name server. An address with the same hash costs a
+/// look at the messages that are sent there.
 const NAME_SERVER: u64 = 53;
 
-/// Where a message of sendmsg(2) begins, and how long its first part is.
+/// The first part of a message of sendmsg(2), and its length.
 ///
 /// # Safety
 /// A call succeeded with it.
@@ -249,7 +250,8 @@ unsafe fn descriptors_received(call: Call, message: &libc::msghdr, flags: c_int)
     const HEADER: usize = size_of::<libc::cmsghdr>();
     let (mut at, mut left) = (message.msg_control as usize, message.msg_controllen);
     while left >= HEADER {
-        // SAFETY: the kernel wrote so many bytes of headers, each with its contents, aligned to words (cmsg(3)).
+        // SAFETY: the kernel wrote so many bytes of headers, each with its contents, aligned to words
+        // (cmsg(3)).
         let header = unsafe { (at as *const libc::cmsghdr).read_unaligned() };
         let len = header.cmsg_len;
         if len < HEADER || len > left {
@@ -267,7 +269,7 @@ unsafe fn descriptors_received(call: Call, message: &libc::msghdr, flags: c_int)
     }
 }
 
-/// sendmmsg(2) and recvmmsg(2): the bytes of `count` messages.
+/// sendmmsg(2) and recvmmsg(2).
 ///
 /// # Safety
 /// `messages` holds `count` elements that the call filled in.
@@ -293,7 +295,7 @@ pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsgh
     emit::count(fd, bytes, way);
 }
 
-/// What a receiving call moved: nothing, when it only looked (MSG_PEEK).
+/// The bytes that a receiving call moved: none with MSG_PEEK.
 pub fn unpeeked(call: Call, flags: c_int) -> i64 {
     if flags & libc::MSG_PEEK != 0 { call.outcome.ret.min(0) } else { call.outcome.ret }
 }

@@ -1,5 +1,5 @@
-//! Names and attributes of files: made, changed and removed. Paths travel as they were passed; the collector makes them
-//! absolute.
+//! Names and attributes of files: made, changed and removed. Paths travel as they were passed; the collector
+//! makes them absolute.
 
 use core::ffi::{c_char, c_int};
 
@@ -34,7 +34,7 @@ pub fn here(path: *const c_char) -> Place {
     at(AT_FDCWD, path)
 }
 
-/// What is open as `fd`.
+/// The file that is open as `fd`.
 pub fn open_as(fd: c_int) -> Place {
     at(fd, core::ptr::null())
 }
@@ -79,7 +79,8 @@ pub unsafe fn removed(call: Call, place: Place, flags: c_int) {
 
 /// remove(3): unlinks, or where unlink says that it is a directory (`EISDIR`), removes that.
 ///
-/// Which of the two it was shows in errno, which glibc leaves at `EISDIR` when it then succeeds. musl leaves nothing.
+/// errno shows which of the two it was: glibc leaves it at `EISDIR` when rmdir succeeds. musl leaves it
+/// alone.
 ///
 /// # Safety
 /// `path` is the call's.
@@ -92,7 +93,7 @@ pub unsafe fn remove(row: Row, path: *const c_char, real: impl FnOnce() -> c_int
     let ret = real();
     let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
     let error = errno();
-    // What rmdir(2) says and unlink(2) does not.
+    // The errors of rmdir(2) that unlink(2) does not have.
     let is_directory = matches!(error, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST);
     if error == 0 {
         set_errno(before);
@@ -176,7 +177,7 @@ pub unsafe fn attribute_changed(call: Call, place: Place, name: *const c_char) {
     emit::after(call, 0, &FileXattr { path, name });
 }
 
-/// A file got another name: rename(2).
+/// A file was renamed: rename(2).
 ///
 /// # Safety
 /// The places are the call's.
@@ -198,7 +199,7 @@ pub unsafe fn linked(call: Call, old: Place, new: Place) {
     emit::after(call, 0, &FileLink { path, new_path });
 }
 
-/// A symbolic link was made: symlink(2). What it says is relative to where it stands.
+/// A symbolic link was made: symlink(2). Its target is relative to the directory of the link.
 ///
 /// # Safety
 /// `target` and `new` are the call's.

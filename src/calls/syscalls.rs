@@ -1,7 +1,7 @@
 //! System calls by number, as far as they differ from the function of the same name.
 //!
-//! `hooks/syscall.rs` says which number is which row, and treats most of them by the row's own expression; the others call
-//! a function here.
+//! `hooks/syscall.rs` says which number is which row, and treats most of them by the row's own expression;
+//! the others call a function here.
 
 use core::ffi::{c_char, c_int, c_long};
 
@@ -46,7 +46,7 @@ pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const Op
     unsafe { fds::file_opened(call, dir, path, flags, creation_mode(flags, mode)) };
 }
 
-/// clone(2) and clone3(2). `flags` gives what they were asked for; `None` leaves the call untold.
+/// clone(2) and clone3(2). `flags` gives the flags of the call; `None` leaves the call unreported.
 #[inline(always)]
 pub fn cloned(row: Row, real: impl FnOnce() -> c_long, flags: impl FnOnce(Call) -> Option<usize>) -> c_long {
     // It may be a thread that libc does not know of.
@@ -68,8 +68,8 @@ pub unsafe fn clone3_flags(call: Call, arguments: usize) -> Option<usize> {
     (!call.outcome.failed).then(|| unsafe { (arguments as *const u64).read() } as usize)
 }
 
-/// seccomp(2): `SECCOMP_SET_MODE_STRICT` and `SECCOMP_SET_MODE_FILTER` are told as prctl(2) with `PR_SET_SECCOMP` is, whose
-/// modes are one more. The other operations only ask.
+/// seccomp(2): `SECCOMP_SET_MODE_STRICT` and `SECCOMP_SET_MODE_FILTER` are reported as prctl(2) with
+/// `PR_SET_SECCOMP` is, whose modes are one more. The other operations only ask.
 ///
 /// # Safety
 /// The words are the call's.

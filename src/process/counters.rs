@@ -12,7 +12,7 @@ pub fn watch_threads(flag: Option<usize>) {
     SINGLE_THREADED.store(flag.unwrap_or(0) as *mut AtomicU8, Ordering::Relaxed);
 }
 
-/// Whether no other thread of this process can be writing its counters. False where nobody can say.
+/// Whether no other thread of this process can be writing its counters. False where that is not known.
 #[inline(always)]
 pub fn is_alone() -> bool {
     // SAFETY: null, or libc's own byte, which it writes as a plain byte.

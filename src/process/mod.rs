@@ -1,4 +1,4 @@
-//! What the sensor knows of its process and of the calling thread: the only mutable state there is.
+//! The state of this process and of the calling thread.
 //!
 //! Everything is safe in a signal handler: words only, written whole.
 
@@ -9,9 +9,9 @@ mod seal;
 mod thread;
 
 pub use counters::{add, is_alone, next, watch_threads};
-pub use page::{arm, disarm, is_only_process, known_pid, ring, unheard};
+pub use page::{arm, disarm, is_only_process, known_pid, ring, without_ring};
 pub use seal::{Seal, now_ns, seal, tighten};
 pub use thread::{
     Block, Caller, begin_child, begin_guest, caller, drop_scratch, end_guest, is_silent_guest, keep_scratch,
-    note_first_thread, own_pid, set_telling, telling,
+    note_first_thread, own_pid, reporting, set_reporting,
 };

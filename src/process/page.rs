@@ -1,7 +1,7 @@
 //! The ring that this image writes into, and the page that says which process of the image is writing.
 //!
-//! The kernel empties the page in a fork child (`MADV_WIPEONFORK`), so that a child is noticed however it was made; then it
-//! takes a slot of the ring that it inherited.
+//! The kernel empties the page in a fork child (`MADV_WIPEONFORK`), so that a child is noticed however it was
+//! made; then it takes a slot of the ring that it inherited.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static DATA_LEN: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What the page that a fork child finds empty holds.
+/// The contents of the page that a fork child finds empty.
 pub struct Process {
     pub pid: AtomicU32,
     /// [`NO_SLOT`], [`TAKING`], or [`TAKEN`] and the slot's number.
@@ -25,14 +25,14 @@ pub struct Process {
     pub parent: AtomicU32,
 }
 
-/// What a child holds that needed no slot yet, or found every slot taken.
+/// A child needed no slot yet, or found every slot taken.
 pub const NO_SLOT: u32 = 0;
-/// What it holds while it looks for one: a signal handler that comes between has none.
+/// It is looking for one: a signal handler that interrupts the search has none.
 const TAKING: u32 = 1;
 /// Added to the number of a slot that is held.
 const TAKEN: u32 = 1 << u8::BITS;
 
-/// The ring, or `None` when nobody listens. One load.
+/// The ring, or `None` without a collector. One load.
 #[inline(always)]
 pub fn ring() -> Option<Mapped> {
     // Acquire: pairs with the Release store in `arm`; the data's length is there.
@@ -54,13 +54,14 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     RING.store(ring.base().as_ptr(), Ordering::Release);
 }
 
-/// Takes [`arm`] back: the ring could not be handed over, so nobody would read it. Its mapping stays, unused.
+/// Reverts [`arm`]: the ring could not be handed over, so it would not be read. Its mapping stays, unused.
 pub fn disarm() {
     RING.store(core::ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// Runs `f` with nobody listening: for what the sensor itself has others do. In a process with one thread.
-pub fn unheard(f: impl FnOnce()) {
+/// Runs `f` without a ring, so that calls which the sensor itself causes are not reported. In a process with
+/// one thread.
+pub fn without_ring(f: impl FnOnce()) {
     let ring = RING.swap(core::ptr::null_mut(), Ordering::Relaxed);
     f();
     RING.store(ring, Ordering::Release);
@@ -72,12 +73,12 @@ pub fn process() -> Option<&'static Process> {
     unsafe { PROCESS.load(Ordering::Relaxed).as_ref() }
 }
 
-/// The pid that this process is known by; 0 while it has told nothing.
+/// The pid under which this process reports; 0 before its first report.
 pub fn known_pid() -> u32 {
     process().map_or(0, |process| process.pid.load(Ordering::Relaxed))
 }
 
-/// The slot that `place` holds for the process `pid`, taken where it holds none yet.
+/// The slot that `place` holds for the process `pid`; one is taken where it holds none yet.
 pub fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
     let held = place.load(Ordering::Relaxed);
     if held & TAKEN != 0 {
@@ -101,7 +102,8 @@ fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
             slot.born_ns.store(now_ns(), Ordering::Relaxed);
             // Release: publishes the slot's other words to the collector.
             slot.pid.store(pid, Ordering::Release);
-            // A burst of children must not use up the slots while the collector naps: it frees those of the dead.
+            // A burst of children must not use up the slots while the collector naps: it frees those of the
+            // dead.
             if usize::from(index) >= SLOTS / 8 && seal() == Seal::Open {
                 let bell = ring.bell();
                 if bell.swap(bell::AWAKE, Ordering::Relaxed) != bell::AWAKE {

@@ -1,23 +1,25 @@
-//! The note of the record that a thread is writing, as it lies in the thread's block. [`crate::record::note`] keeps it.
+//! The note of the record that a thread is writing, as it lies in the thread's block. [`crate::record::note`]
+//! keeps it.
 
 /// A note of a record that is being written; all zero while there is none.
 ///
-/// A signal handler looks at `progress` only: unless that is 0 it keeps the rest and puts it back. So `progress` is what
-/// is written first when a record is begun, and it says all that is needed until the rest is there.
+/// A signal handler looks at `progress` only: unless that is 0 it keeps the rest and puts it back. So
+/// `progress` is what is written first when a record is begun, and it says all that is needed until the rest
+/// is there.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Pending {
-    /// How far it is: the lowest three bits. Below [`TRIED`] the other bits are [`Begun`]'s, from there on the ring's tail
-    /// at that moment, a multiple of 8.
+    /// The step that it has reached: the lowest three bits. Below [`TRIED`] the other bits are [`Begun`]'s,
+    /// from there on the ring's tail at that moment, a multiple of 8.
     pub progress: u64,
     /// `progress` as it was before it became [`TRIED`].
     pub begun: Begun,
-    /// Of the record's payload.
+    /// Length of the record's payload.
     pub len_bytes: u64,
 }
 
 pub const STEPS: u64 = 7;
-/// Nothing that anybody would miss.
+/// No number was taken yet: nothing is missing if it ends here.
 pub const BEGUN: u64 = 1;
 /// A number was taken.
 pub const NUMBERED: u64 = 2;
@@ -26,8 +28,8 @@ pub const TRIED: u64 = 3;
 /// The tail was moved.
 pub const RESERVED: u64 = 4;
 
-/// The stack where a record was begun, a multiple of 8 in the lower half of the address space, with its slot in the highest
-/// byte and [`BEGUN`] or [`NUMBERED`] in the lowest bits.
+/// The stack where a record was begun, a multiple of 8 in the lower half of the address space, with its slot
+/// in the highest byte and [`BEGUN`] or [`NUMBERED`] in the lowest bits.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Begun(pub u64);

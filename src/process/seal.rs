@@ -1,4 +1,5 @@
-//! How far the process has shut itself off from the kernel: whether the sensor may still make a system call.
+//! The seal: the degree to which the process has shut itself off from the kernel, and so whether the sensor
+//! may still make a system call.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -6,11 +7,11 @@ use crate::sys;
 
 static SEAL: AtomicU8 = AtomicU8::new(Seal::Open as u8);
 
-/// How far the process has shut itself off from the kernel.
+/// The degree to which the process has shut itself off from the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Seal {
-    /// Not that we know.
+    /// The process is not known to have shut itself off.
     Open = 0,
     /// It installed a seccomp filter: no system call of ours from here on.
     Filter = 1,
@@ -18,7 +19,7 @@ pub enum Seal {
     Strict = 2,
 }
 
-/// How far the process has shut itself off.
+/// The seal of this process.
 #[inline(always)]
 pub fn seal() -> Seal {
     match SEAL.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
-//! The calling thread's block, in initial-exec TLS, and who is calling.
+//! The calling thread's block, in initial-exec TLS, and the identity of the caller.
 //!
-//! A vfork child runs on its parent's thread block, so what is its own is kept there beside what is the parent's, and dropped
-//! when the parent goes on.
+//! A vfork child runs on its parent's thread block, so what is its own is kept there beside what is the
+//! parent's, and dropped when the parent goes on.
 
 use core::num::NonZeroU64;
 #[cfg(not(test))]
@@ -20,7 +20,8 @@ use crate::sys;
 /// This thread's block, 64 bytes of TLS, all zero at a thread's start.
 #[repr(C)]
 pub struct Thread {
-    /// The process that this thread is known to write for; 0 while it must be found out. With `tid`: [`Caller`]'s `ids`.
+    /// The process that this thread is known to write for; 0 while it must be found out. With `tid`:
+    /// [`Caller`]'s `ids`.
     owner: u32,
     tid: u32,
     /// The process that `tid` was asked for in: a fork child's copy of the block says the parent's.
@@ -34,8 +35,9 @@ pub struct Thread {
     /// A mapping that a vfork child made and could not free, for its parent to free.
     scratch: usize,
     scratch_len: u32,
-    /// What kinds of events the wrappers tell that this thread is in; 0 unless [`crate::inline`] is at work.
-    telling: u32,
+    /// The kinds of events that the wrappers report in which this thread runs; 0 unless
+    /// [`crate::reach::inline`] is active.
+    reporting: u32,
     /// The record that this thread is at.
     pending: Pending,
 }
@@ -44,7 +46,8 @@ const _: () = assert!(size_of::<Thread>() <= 64 && cfg!(target_endian = "little"
 
 /// The calling process and thread, as a record names them.
 ///
-/// Two words, so that it travels in registers: what was just written in parts is slow to be read as a whole.
+/// Two words, so that it travels in registers: words that were just written in parts are slow to read as a
+/// whole.
 #[derive(Clone, Copy)]
 pub struct Caller {
     /// The process, and above it the thread.
@@ -58,7 +61,6 @@ impl Caller {
         Some(Self { ids: NonZeroU64::new(u64::from(tid) << 32 | u64::from(pid))?, slot })
     }
 
-    /// The process.
     #[inline(always)]
     pub fn pid(self) -> u32 {
         self.ids.get() as u32
@@ -80,8 +82,8 @@ fn thread() -> *mut Thread {
     }
 }
 
-/// The block of threads whose thread-local storage is not libc's. They share it: one of them at a time is known to exist, a
-/// child for which its parent waits (vfork with `CLONE_SETTLS`).
+/// The block of threads that have another thread-local storage than libc's. They share it: at most one is
+/// known to exist at a time, a child for which its parent waits (vfork with `CLONE_SETTLS`).
 #[cfg(not(test))]
 #[cold]
 #[inline(never)]
@@ -96,34 +98,36 @@ fn thread() -> *mut Thread {
     BLOCK.with(|block| block.get().cast())
 }
 
-/// Notes that the calling thread is the process's first, as it is where an image starts: its number is the pid.
+/// Notes that the calling thread is the process's first, as it is where an image starts: its number is the
+/// pid.
 pub fn note_first_thread(pid: u32) {
     // SAFETY: as in `caller`.
     let thread = unsafe { &mut *thread() };
     (thread.tid, thread.owner_before) = (pid, pid);
 }
 
-/// The calling thread's block. It is asked for once and handed on, but not over the real function, which may come back on
-/// another thread (coroutines).
+/// The calling thread's block. It is asked for once and handed on, but not over the real function, which may
+/// come back on another thread (coroutines).
 #[derive(Clone, Copy)]
 pub struct Block(*mut Thread);
 
 impl Block {
-    /// Of the calling thread.
+    /// The calling thread's.
     #[inline(always)]
     pub fn here() -> Self {
         Self(thread())
     }
 
-    /// Who is calling. `None` for a child that finds every slot taken; it looks again at its next call.
+    /// The caller. `None` for a child that finds every slot taken; it looks again at its next call.
     #[inline(always)]
     pub fn caller(self, ring: Mapped) -> Option<Caller> {
         let process = process()?;
-        // SAFETY: the block is this thread's alone, and begins with `owner` and `tid` (this is a little-endian world); a
-        // signal handler that interrupts writes whole words of the same values.
+        // SAFETY: the block is this thread's alone, and begins with `owner` and `tid` (this is a
+        // little-endian world); a signal handler that interrupts writes whole words of the same values.
         let ids = unsafe { self.0.cast::<u64>().read() };
         let pid = process.pid.load(Ordering::Relaxed);
-        // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new process.
+        // A thread's `owner` is 0 until it is known, and while a guest runs on it; `pid` is 0 in a new
+        // process.
         if ids as u32 == pid && pid != 0 {
             let slot = process.slot.load(Ordering::Relaxed) as u8;
             return NonZeroU64::new(ids).map(|ids| Caller { ids, slot });
@@ -148,7 +152,7 @@ impl Block {
     }
 }
 
-/// Who is calling; see [`Block::caller`].
+/// The caller; see [`Block::caller`].
 #[inline(always)]
 pub fn caller(ring: Mapped) -> Option<Caller> {
     Block::here().caller(ring)
@@ -206,23 +210,24 @@ const fn fresh() -> Thread {
         scratch: 0,
         scratch_len: 0,
         pending: Pending::NONE,
-        telling: 0,
+        reporting: 0,
     }
 }
 
 /// Says that this process was just forked from `parent`, by the thread that is its only one now.
 ///
-/// A child that has told something by then (its pthread_atfork(3) handlers run inside fork) stays who it is. Before Linux
-/// 4.14 its page is a copy, and not empty.
+/// A child that has reported a call by then (its pthread_atfork(3) handlers run inside fork) keeps its
+/// identity. Before Linux 4.14 its page is a copy, and not empty.
 pub fn begin_child(parent: u32) {
     let Some(process) = process() else { return };
-    // An exchange, and no load before it: an emptied page that is read first costs a fault to read and one to write.
+    // An exchange, and no load before it: an emptied page that is read first costs a fault to read and one to
+    // write.
     match process.pid.compare_exchange(parent, 0, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => process.slot.store(NO_SLOT, Ordering::Relaxed),
         Err(0) => {}
         Err(_) => return,
     }
-    // Behind a filter we ask for nothing before there is something to tell.
+    // Behind a filter we make no system call before there is something to report.
     if seal() != Seal::Open {
         process.parent.store(parent, Ordering::Relaxed);
         return;
@@ -232,13 +237,15 @@ pub fn begin_child(parent: u32) {
     become_child(process, unsafe { &mut *thread() }, pid, pid, parent);
 }
 
-/// The child `pid` of a vfork runs on this thread until [`end_guest`]. It takes a slot when it first needs one.
+/// The child `pid` of a vfork runs on this thread until [`end_guest`]. It takes a slot when it first needs
+/// one.
 pub fn begin_guest(pid: u32) {
     let Some(process) = process() else { return };
     // SAFETY: as in `caller`; the parent's thread is stopped until the child execs or ends.
     let thread = unsafe { &mut *thread() };
     if process.pid.load(Ordering::Relaxed) == 0 {
-        // The parent is itself a fork child that has made no call yet; the page must not be taken for the guest's.
+        // The parent is itself a fork child that has made no call yet; the page must not be taken for the
+        // guest's.
         process.pid.store(sys::getppid(), Ordering::Relaxed);
         *thread = Thread { tick: thread.tick, ..fresh() };
     }
@@ -247,7 +254,7 @@ pub fn begin_guest(pid: u32) {
     thread.owner = 0;
 }
 
-/// Whether a vfork child is calling that has written nothing: the collector need not hear of it from itself.
+/// Whether the caller is a vfork child that has written nothing: it need not report itself.
 pub fn is_silent_guest() -> bool {
     // SAFETY: as in `caller`.
     let thread = unsafe { &*thread() };
@@ -282,18 +289,19 @@ pub fn drop_scratch() {
     unsafe { (*thread()).scratch = 0 };
 }
 
-/// The kinds of events that the wrappers tell that this thread is in, as [`crate::inline::kinds`] gives them.
+/// The kinds of events that the wrappers report in which this thread runs, as a set of
+/// [`crate::reach::inline`].
 #[inline(always)]
-pub fn telling() -> u32 {
+pub fn reporting() -> u32 {
     // SAFETY: as in `caller`.
-    unsafe { (*thread()).telling }
+    unsafe { (*thread()).reporting }
 }
 
-/// Sets what [`telling`] gives.
+/// Sets [`reporting`].
 #[inline(always)]
-pub fn set_telling(kinds: u32) {
+pub fn set_reporting(kinds: u32) {
     // SAFETY: as in `caller`.
-    unsafe { (*thread()).telling = kinds };
+    unsafe { (*thread()).reporting = kinds };
 }
 
 /// This process's pid, asked of the kernel only where it is not known.

@@ -1,8 +1,9 @@
 //! Loaded images, as the loader's link map describes them: where their symbols are.
 //!
-//! Used at start to find the loader and the vDSO's clock, at a function's first call to find the definition after
-//! ours, and by [`crate::got`] to find what else is bound to it. Nothing is allocated and no file read. Images are trusted as far as the loader that mapped them trusted
-//! them; counts are checked all the same, because a constructor that dies on an odd file kills its host.
+//! Used at start to find the loader and the vDSO's clock, at a function's first call to find the definition
+//! after ours, and by [`super::got`] to find what else is bound to it. Nothing is allocated and no file read.
+//! Images are trusted as far as the loader that mapped them trusted them; counts are checked all the same,
+//! because a constructor that dies on an odd file kills its host.
 //!
 //! # Safety
 //! Every pointer comes from the link map, a program header or a dynamic section of a mapped image (elf(5),
@@ -91,7 +92,7 @@ const PF_W: u32 = 2;
 /// More entries than any dynamic section or program header table has.
 const MANY: usize = 4096;
 
-/// What an image's dynamic section says that look-ups and relocations need.
+/// The parts of an image's dynamic section that look-ups and relocations need.
 pub struct Image {
     base: usize,
     strings: usize,
@@ -104,7 +105,8 @@ pub struct Image {
     relocations: [(usize, usize); 2],
 }
 
-/// Where the file is mapped whose program headers are at `headers`, if they follow its ELF header as linkers put them.
+/// The start of the mapped file whose program headers are at `headers`, if they follow its ELF header as
+/// linkers put them.
 fn file_start(headers: usize) -> Option<usize> {
     let start = headers.checked_sub(64)?;
     // SAFETY: in the page of the headers, which are mapped.
@@ -183,7 +185,8 @@ impl Image {
         unsafe { Self::of_headers(start.wrapping_add(offset), usize::from(count), Some(start)) }
     }
 
-    /// The loader's `struct r_debug`, if this image is the program and the loader has filled its `DT_DEBUG` in.
+    /// The loader's `struct r_debug`, if this image is the program and the loader has filled its `DT_DEBUG`
+    /// in.
     pub fn debug(&self) -> usize {
         self.debug
     }
@@ -218,8 +221,8 @@ impl Image {
         unsafe { core::mem::transmute::<usize, extern "C" fn() -> usize>(address)() }
     }
 
-    /// Calls `visit` with the place of the value of each definition of a function, in all of its versions: a word to
-    /// which the loader adds the base. An IFUNC, whose value is another function, is left out.
+    /// Calls `visit` with the place of the value of each definition of a function, in all of its versions: a
+    /// word to which the loader adds the base. An IFUNC, whose value is another function, is left out.
     pub fn each_definition(&self, name: &CStr, mut visit: impl FnMut(&'static AtomicUsize)) {
         self.look_up(name, |index| {
             let symbol = self.entry(index);
@@ -247,7 +250,7 @@ impl Image {
         }
     }
 
-    /// Where the symbol table ends at the latest: at what linkers put behind it.
+    /// An upper bound of the symbol table's end: the first section that linkers put behind it.
     fn constants_end(&self) -> usize {
         let [data, calls] = self.relocations;
         [self.strings, data.0, calls.0]
@@ -272,8 +275,8 @@ impl Image {
         symbol.section != 0 && self.name_of(symbol) == name
     }
 
-    /// Whether whoever asks for no version gets this one: the top bit marks one that only old binaries ask for
-    /// (symbol@VERSION, not symbol@@VERSION).
+    /// Whether a look-up without a version finds this one: the top bit marks a version that only old binaries
+    /// ask for (symbol@VERSION, not symbol@@VERSION).
     fn is_default(&self, index: u32) -> bool {
         // SAFETY: the version table has an entry for each symbol.
         self.versions == 0 || unsafe { *(self.versions as *const u16).add(index as usize) } & 0x8000 == 0
@@ -293,8 +296,8 @@ impl Image {
             hash = hash.wrapping_mul(33).wrapping_add(u32::from(*byte));
         }
         let table = self.gnu_hash as *const u32;
-        // SAFETY: header, filter, buckets and chains of a GNU hash section, laid out so; the filter's word and the bucket
-        // are chosen modulo their counts, and a chain ends at an odd value.
+        // SAFETY: header, filter, buckets and chains of a GNU hash section, laid out so; the filter's word
+        // and the bucket are chosen modulo their counts, and a chain ends at an odd value.
         unsafe {
             let (buckets, first) = (*table, *table.add(1));
             let (filter_words, shift) = (*table.add(2), *table.add(3));
@@ -385,7 +388,6 @@ impl<'a> Layout<'a> {
         Self { base, headers: unsafe { core::slice::from_raw_parts(headers.cast(), count.min(MANY)) } }
     }
 
-    /// Its dynamic section.
     pub fn image(&self) -> Option<Image> {
         // SAFETY: of a mapped image.
         unsafe { Image::of_headers(self.headers.as_ptr() as usize, self.headers.len(), Some(self.base)) }
@@ -405,20 +407,21 @@ impl<'a> Layout<'a> {
         self.segment_of(address).is_some_and(|segment| segment.flags & PF_W != 0)
     }
 
-    /// The pages that were protected after relocation (`PT_GNU_RELRO`): whole pages only, as the loaders do it.
+    /// The pages that were protected after relocation (`PT_GNU_RELRO`): whole pages only, as the loaders do
+    /// it.
     pub fn after_relocation(&self) -> Protected {
         let header = self.headers.iter().find(|header| header.kind == PT_GNU_RELRO);
         let pages = header.map_or(0..0, |header| self.addresses(header));
         Protected { pages: page_of(pages.start)..page_of(pages.end), protection: libc::PROT_READ }
     }
 
-    /// The pages of these words of the symbol table of `image`, which is this image; `None` where nobody can say that they
-    /// hold no code.
+    /// The pages of these words of the symbol table of `image`, which is this image; `None` where they may
+    /// hold code.
     pub fn symbol_pages(&self, image: &Image, words: Range<usize>) -> Option<Protected> {
         let pages = page_of(words.start)..page_of(words.end + page_len() - 1);
         let segment = self.segment_of(words.start)?;
-        // Some linkers put constants and code into one segment, code last. What was made writable is not made executable
-        // again: SELinux and PR_SET_MDWE would refuse it, and these pages need not be.
+        // Some linkers put constants and code into one segment, code last. Pages that were made writable are
+        // not made executable again: SELinux and PR_SET_MDWE would refuse it, and these pages need not be.
         let holds_code = segment.flags & PF_X != 0 && pages.end > image.constants_end();
         let write = if segment.flags & PF_W != 0 { libc::PROT_WRITE } else { 0 };
         (!holds_code).then_some(Protected { pages, protection: libc::PROT_READ | write })
@@ -438,12 +441,12 @@ impl Protected {
 
     /// Protects them again.
     pub fn close(&self) {
-        // What could be opened can be closed: only a split of mappings can fail, and that is done.
+        // Closing succeeds where opening did: only the split of a mapping can fail, and that is done.
         self.protect(self.protection);
     }
 
     fn protect(&self, protection: c_int) -> bool {
-        // SAFETY: data of an image that is mapped; nobody relies on a write to it failing.
+        // SAFETY: data of an image that is mapped; no code relies on a write to it failing.
         unsafe { sys::protect(self.pages.start, self.pages.len(), protection) }.is_ok()
     }
 }

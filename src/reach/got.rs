@@ -1,24 +1,27 @@
-//! Callers that symbol interposition does not reach: they are led to us by what they are bound to.
+//! Callers that symbol interposition does not reach: the words that they are bound through are changed to
+//! lead here.
 //!
-//! A library that is loaded with `RTLD_DEEPBIND` looks into its own dependencies before it looks at a preloaded library; a
-//! library behind us that asks for the next definition is given libc's; and when the sensor joins a process that runs
-//! already, everybody is bound. Two things are changed for them, both in data, never in code:
+//! A library that is loaded with `RTLD_DEEPBIND` looks into its own dependencies before it looks at a
+//! preloaded library; a library behind us that asks for the next definition is given libc's; and when the
+//! sensor joins a process that runs already, all its callers are bound. Two things are changed for them, both
+//! in data, never in code:
 //!
-//! * **Definitions**: the entry in libc's symbol table says where the function is. Pointed to us, it serves whoever is
-//!   bound from then on, by relocation, lazily, or by dlsym(3) in each of its forms; the loader does the search, with the
-//!   caller, the scope and the version as ever. So a library's constructor, which runs before dlopen returns, is bound to us
-//!   too. It is changed when it is first needed ([`redirect_all`], [`answer`]), since each page of it is then the process's
-//!   own; a program that never does such a thing pays nothing.
+//! * **Definitions**: the entry in libc's symbol table says where the function is. Pointed to us, it serves
+//!   every caller that is bound from then on, by relocation, lazily, or by dlsym(3) in each of its forms; the
+//!   loader does the search, with caller, scope and version as usual. So a library's constructor, which runs
+//!   before dlopen returns, is bound to us too. It is changed when it is first needed ([`redirect_all`],
+//!   [`answer`]), since each page of it is then the process's own; a program that never does such a thing
+//!   pays nothing.
 //! * **Slots**: words of a loaded image that hold a function's address already ([`patch_slots`]).
 //!
-//! Only what holds the very definition that our wrapper calls is changed: another version of a symbol, and a program's own
-//! function of the same name, are not ours to wrap. What is reached in this way is a twin of the exported wrapper, whose
-//! records say so (`via`).
+//! A word is changed only where it holds the very definition that our wrapper calls: another version of a
+//! symbol, and a program's own function of the same name, are not wrapped. Callers reach a twin of the
+//! exported wrapper in this way, and its records say so (`via`).
 //!
 //! # Safety
-//! Symbol tables and relocations come from the loader's description of mapped images, as in [`elf`]. Words are written
-//! whole, and both what they held and what they hold then is a function of the same type, so a thread that reads one
-//! meanwhile is well served.
+//! Symbol tables and relocations come from the loader's description of mapped images, as in [`super::elf`].
+//! Words are written whole, and the old and the new value are functions of the same type, so a thread that
+//! reads a word meanwhile gets a usable one.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ops::RangeInclusive;
@@ -30,8 +33,8 @@ use crate::reach::maps::{OWN_MAP, is_late};
 use crate::reach::real::{Hook, Real, hooks};
 use crate::sys;
 
-/// An exported symbol: the wrapper's address, and its hook. The sensor's own symbol table has a filter that answers for most
-/// names.
+/// An exported symbol: the wrapper's address, and its hook. The sensor's own symbol table has a filter that
+/// answers for most names.
 fn find(name: &CStr) -> Option<(usize, &'static Hook)> {
     let own = OWN_MAP.load(Ordering::Acquire) as *const LinkMap;
     // SAFETY: our own entry, or null.
@@ -39,11 +42,13 @@ fn find(name: &CStr) -> Option<(usize, &'static Hook)> {
     hooks().iter().find(|hook| hook.name() == name).map(|hook| (wrapper, hook))
 }
 
-/// dlsym(3) and dlvsym(3) before they are made: `None` where the real one is to answer its true caller, else its answer.
+/// dlsym(3) and dlvsym(3) before they are made: `None` where the real one is to answer its true caller, else
+/// its answer.
 ///
-/// A handle does not depend on who asks: what is found behind it is exchanged for the wrapper that the program itself would
-/// call, so that the address of a function is the same however it was come by; also where nobody listens. `RTLD_DEFAULT` finds us by itself. For
-/// `RTLD_NEXT` the definition is pointed to us: whoever asks from before us finds us, who asks from behind us does then.
+/// With a handle the result does not depend on the caller: a wrapped function found there is exchanged for
+/// the wrapper that the program itself would call, so that a function has one address for every way to find
+/// it; also without a collector. With `RTLD_DEFAULT` the loader finds us by itself. With `RTLD_NEXT` a caller
+/// that stands before us in the list finds us anyway; for one behind us the definition is pointed to us.
 ///
 /// # Safety
 /// `name` is the call's; `real` makes it.
@@ -72,7 +77,8 @@ pub unsafe fn answer(
     Some(if is_ours { ours as *mut c_void } else { found })
 }
 
-/// A library is about to be loaded with these flags: one that will look into its own dependencies first finds us there.
+/// A library is about to be loaded with these flags: one that will look into its own dependencies first finds
+/// us there.
 pub fn before_load(flags: c_int) {
     if flags & DEEPBIND != 0 && may_change() && !IS_REDIRECTED.load(Ordering::Relaxed) {
         redirect_all();
@@ -90,7 +96,8 @@ fn may_change() -> bool {
     process::ring().is_some() && process::seal() == Seal::Open
 }
 
-/// Leads everybody to us who is in this process already, or comes later: for a sensor that came late itself.
+/// Leads all callers here that are in this process already, or come later: for a sensor that came late
+/// itself.
 pub fn take_over() {
     redirect_all();
     let reals = hooks().iter().filter_map(Hook::real);
@@ -139,9 +146,11 @@ fn each_definition(image: &Image, hooks: &[Hook], mut visit: impl FnMut(&'static
     }
 }
 
-/// Points the words of an image to us that hold the address of a function that is wrapped. All of these lie in `span`.
+/// Points the words of an image to us that hold the address of a function that is wrapped. All of these lie
+/// in `span`.
 ///
-/// A word that is still to be bound holds the address of the code that will bind it, to the definition that was changed.
+/// A word that is still to be bound holds the address of the code that will bind it, to the definition that
+/// was changed.
 fn patch_slots(layout: &Layout<'_>, image: &Image, span: &RangeInclusive<usize>) {
     let protected = layout.after_relocation();
     let mut is_open = false;

@@ -1,18 +1,20 @@
 //! The macro that turns a row of `hooks/` into an exported function.
 //!
-//! A row gives the C prototype, the symbols, how the function fails, which events it reports, and a way of standing in
-//! for it:
+//! A row gives the C prototype, the symbols, how the function fails, which events it reports, and a way of
+//! standing in for it:
 //!
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
-//! * `own |row| …`: the expression stands for the function, and calls another one.
-//! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true caller.
-//! * `answer |row, real| …`: the same, unless the expression gives an answer of its own.
-//! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what follows them.
+//! * `own |row| …`: the expression replaces the function, and calls another one.
+//! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true
+//!   caller.
+//! * `answer |row, real| …`: like `jump`, but the expression may return a value instead.
+//! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what
+//!   follows them.
 //! * `vfork |row, pid| …`: for vfork, which returns twice.
 //!
-//! Where there is no ring, `after` and `jump` only call on. Nothing with a destructor is alive while the real function
-//! runs, and nothing is held: the thread may be cancelled there, or jump out.
+//! Without a ring, `after` and `jump` only call the real function. Nothing with a destructor is alive while
+//! the real function runs, and nothing is held: the thread may be cancelled there, or jump out.
 
 use core::mem::MaybeUninit;
 
@@ -63,11 +65,12 @@ macro_rules! hooks {
     };
 }
 
-/// Declares which system call is which row: what syscall(2) is asked for by number is treated, and told, as that row.
+/// Declares which system call is which row: a call that syscall(2) makes by number is treated and reported as
+/// that row.
 ///
-/// `SYS_openat => file::openat(a, b, c, d)` says it with the row's own expression and these of the call's six words as the
-/// row's arguments. `{ … }` in the place of the arguments is an expression of its own, for a number that no libc function
-/// stands for alone. A machine's name at the end is the only one that has the number.
+/// `SYS_openat => file::openat(a, b, c, d)` means the row's own expression, with these of the call's six
+/// words as the row's arguments. `{ … }` in the place of the arguments is an expression of its own, for a
+/// number that no libc function stands for alone. Only the machine named at the end, if any, has the number.
 ///
 /// The words in bars: the row, the call that came back, its result, the call itself, and its arguments.
 #[macro_export]
@@ -87,7 +90,8 @@ macro_rules! numbers {
             }
         }
 
-        /// A call by number, of a row that was called as `caller` was; `real` makes it, with these arguments or others.
+        /// A call by number, of a row that was called as `caller` was; `real` makes it, with these arguments
+        /// or others.
         ///
         /// # Safety
         /// The arguments are those of the system call.
@@ -117,7 +121,7 @@ macro_rules! numbers {
             }
         }
 
-        /// What is told of a call by number that came back.
+        /// Reports a call by number that came back.
         ///
         /// # Safety
         /// As for [`by_number`].
@@ -152,16 +156,16 @@ macro_rules! numbers {
 #[macro_export]
 macro_rules! by_row {
     (after $family:ident::$name:ident ($($argument:tt),*), $call:ident, $ret:ident) => {
-        $crate::table::$family::$name::told($call, $ret as _, $($argument as _),*)
+        $crate::table::$family::$name::report($call, $ret as _, $($argument as _),*)
     };
     (after $family:ident::$name:ident $body:block, $call:ident, $ret:ident) => { $body };
     (instead $family:ident::$name:ident ($($argument:tt),*), $row:ident, $real:ident, $words:ident) => {
-        $crate::table::$family::$name::stood_in($row, $($argument as _,)* |$($crate::any!($argument)),*| $real($words) as _) as c_long
+        $crate::table::$family::$name::stand_in($row, $($argument as _,)* |$($crate::any!($argument)),*| $real($words) as _) as c_long
     };
     (instead $family:ident::$name:ident $body:block, $row:ident, $real:ident, $words:ident) => { $body };
 }
 
-/// A pattern that takes whatever stands in the place of its argument.
+/// A pattern that accepts every value, one for each argument.
 #[macro_export]
 macro_rules! any {
     ($argument:tt) => {
@@ -179,8 +183,8 @@ macro_rules! families {
     };
 }
 
-/// One row: a wrapper for each symbol, in a module of its own, which holds the next symbol's. After the symbols come the
-/// events.
+/// One row: a wrapper for each symbol, in a module of its own, which holds the next symbol's. After the
+/// symbols come the events.
 #[macro_export]
 macro_rules! row {
     ($module:ident () $events:tt $rest:tt) => {};
@@ -196,49 +200,47 @@ macro_rules! row {
     };
 }
 
-/// One exported function, and its twin for callers that [`crate::got`] leads here.
+/// One exported function, and its twin for callers that [`crate::reach::got`] leads here.
 #[macro_export]
 macro_rules! wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const TELLS: u32 = $crate::told! { $symbol $events };
+        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
             };
-            let outer = $crate::reach::inline::begin_call(row, TELLS);
+            let outer = $crate::reach::inline::begin_call(row, KINDS);
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $result = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)($($argument),*)
             };
-            $crate::reach::inline::end_call(outer, TELLS);
+            $crate::reach::inline::end_call(outer, KINDS);
             if $crate::process::ring().is_some() {
                 let outcome = <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::outcome(&$result);
                 let $call = $crate::record::call::Call { row, outcome };
                 // SAFETY: the arguments are the application's, valid for the call that it made.
-                unsafe { told($call, $result, $($argument),*) };
+                unsafe { report($call, $result, $($argument),*) };
             }
             $result
         } }
 
-        /// What the row tells of a call that came back, by its symbol or by number.
+        /// Reports a call that came back, by its symbol or by number.
         ///
         /// # Safety
         /// The arguments are those of a call that was made.
         #[allow(dead_code, unused_variables, unused_unsafe)] // few rows are called by number, use all, or are unsafe
         #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
         #[inline(always)]
-        pub unsafe fn told($call: $crate::record::call::Call, $result: $ret, $($argument: $type),*) {
-            // SAFETY: what the kernel or libc could read in that call, `capture` may. Each function in the row says what
-            // it reads.
+        pub unsafe fn report($call: $crate::record::call::Call, $result: $ret, $($argument: $type),*) {
+            // SAFETY: `capture` may read the memory that the kernel or libc could read in that call. Each
+            // function in the row says what it reads.
             unsafe { $body };
         }
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const TELLS: u32 = $crate::told! { $symbol $events };
+        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let Some(address) = REAL.get($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
@@ -247,35 +249,34 @@ macro_rules! wrapper {
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
             };
-            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            let outer = $crate::reach::inline::begin_call($call, KINDS);
             // SAFETY: the arguments are the application's, valid for the call that it made.
-            let result = unsafe { stood_in($call, $($argument,)* |$($argument),*| $real($($argument),*)) };
-            $crate::reach::inline::end_call(outer, TELLS);
+            let result = unsafe { stand_in($call, $($argument,)* |$($argument),*| $real($($argument),*)) };
+            $crate::reach::inline::end_call(outer, KINDS);
             result
         } }
 
-        /// What stands in for a call, by its symbol or by number.
+        /// Stands in for a call, by its symbol or by number.
         ///
         /// # Safety
         /// The arguments are those of a call, which the real function makes.
         #[allow(dead_code, unused_unsafe)] // few rows are called by number
         #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
         #[inline(always)]
-        pub unsafe fn stood_in($call: $crate::record::call::Row, $($argument: $type,)* $real: impl Fn($($type),*) -> $ret) -> $ret {
-            // SAFETY: as for `told` of other rows.
+        pub unsafe fn stand_in($call: $crate::record::call::Row, $($argument: $type,)* $real: impl Fn($($type),*) -> $ret) -> $ret {
+            // SAFETY: as for `report` of other rows.
             unsafe { $body }
         }
     };
     ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const TELLS: u32 = $crate::told! { $symbol $events };
+        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
-            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            let outer = $crate::reach::inline::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`.
             let result = unsafe { $body };
-            $crate::reach::inline::end_call(outer, TELLS);
+            $crate::reach::inline::end_call(outer, KINDS);
             result
         } }
     };
@@ -283,7 +284,6 @@ macro_rules! wrapper {
         $crate::wrapper! { $symbol, $events, { answer, $row, $fails, ($($argument: $type),*) -> $ret, |$call, _real| { if $crate::process::ring().is_some() { $body; } None } } }
     };
     ($symbol:literal, $events:tt, { answer, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
@@ -319,16 +319,15 @@ macro_rules! wrapper {
     };
     ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
      |$call:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const TELLS: u32 = $crate::told! { $symbol $events };
+        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
-            let outer = $crate::reach::inline::begin_call($call, TELLS);
+            let outer = $crate::reach::inline::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the array is the stub's, on its frame.
             let result = unsafe { $body };
-            $crate::reach::inline::end_call(outer, TELLS);
+            $crate::reach::inline::end_call(outer, KINDS);
             result
         }
         unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
@@ -347,7 +346,6 @@ macro_rules! wrapper {
         $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
     ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
-        /// The next definition.
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $pid: isize) -> $ret {
@@ -372,7 +370,8 @@ macro_rules! wrapper {
     };
 }
 
-/// The exported function and its twin, which go on in one body. Where no event says who saw it, they are one.
+/// The exported function and its twin, which go on in one body. A row without events has only one of them,
+/// since no record says which was called.
 #[macro_export]
 macro_rules! twins {
     ($symbol:literal, (), $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
@@ -384,7 +383,8 @@ macro_rules! twins {
         $crate::hook_entry! { $symbol, wrapper, REAL, $row }
     };
     ($symbol:literal, $events:tt, $row:expr, ($($argument:ident: $type:ty),*) -> $ret:ty, |$called:ident| $body:block) => {
-        // The row comes last, so that the arguments stay in their registers and both twins are a move and a jump.
+        // The row comes last, so that the arguments stay in their registers and both twins are a move and a
+        // jump.
         #[inline(never)]
         unsafe extern "C" fn body($($argument: $type,)* $called: $crate::record::call::Row) -> $ret $body
         #[cfg_attr(not(test), unsafe(export_name = $symbol))]
@@ -400,8 +400,8 @@ macro_rules! twins {
     };
 }
 
-/// Where a call that looks at its caller goes on: to the real function, or back with an answer. In the two registers that
-/// the stubs of `arch` read.
+/// The way on of a call that looks at its caller: to the real function, or back with an answer. In the two
+/// registers that the stubs of `arch` read.
 #[repr(C)]
 pub struct Onward<R> {
     address: usize,
@@ -420,11 +420,11 @@ impl<R> Onward<R> {
     }
 }
 
-/// See [`crate::inline::told`].
+/// See [`crate::reach::inline::nested_kinds`].
 #[macro_export]
-macro_rules! told {
+macro_rules! nested_kinds {
     ($symbol:literal ($($kind:ident),*)) => {
-        $crate::reach::inline::told($crate::c_name!($symbol), &[$(wire::events::Kind::$kind),*])
+        $crate::reach::inline::nested_kinds($crate::c_name!($symbol), &[$(wire::events::Kind::$kind),*])
     };
 }
 

@@ -1,17 +1,18 @@
-//! Calls that libc makes inside itself, where asked for: a second library, the engine (`inline/`), writes over the first
-//! instructions of the functions in [`FUNCTIONS`], so that whoever calls one comes here, by whatever way.
+//! Calls that libc makes inside itself, where asked for: a second library, the engine (`inline/`), overwrites
+//! the first instructions of the functions in [`FUNCTIONS`], so that every call of one comes here.
 //!
-//! The engine is named by `GLASSBOX_INLINE`; the constructor loads it once a collector has taken the ring. It makes a copy
-//! of each function's beginning first, which from then on is what the wrappers call; only when all wrappers know theirs are
-//! the entries changed. Whoever arrives by an entry calls a wrapper's twin, as with [`crate::got`], and its records say
-//! `via: inline`. Where the engine cannot be loaded, everything is as without it.
+//! The engine is named by `GLASSBOX_INLINE`; the constructor loads it once a collector has taken the ring. It
+//! first copies each function's beginning, and the wrappers call the copy from then on; the entries are
+//! changed when all wrappers know theirs. A call by an entry reaches a wrapper's twin, as with
+//! [`super::got`], and its records say `via: inline`. If the engine cannot be loaded, nothing is changed.
 //!
-//! A function that is wrapped may call such an entry in doing its work (`fopen` opens): the call was told of by the
-//! wrapper then, and is not told again. So each thread keeps what kinds of events the wrappers tell in which it is.
+//! A wrapped function may call such an entry itself (`fopen` opens): the wrapper reports the call then, and
+//! the entry must not report it again. So each thread keeps the kinds of events that the wrappers report in
+//! which it runs.
 //!
 //! # Safety
-//! The engine is code of ours, chosen by whoever chose the sensor; it is given addresses of functions, each with a
-//! replacement of the same type.
+//! The engine is our own code, chosen by the same party as the sensor; it is given addresses of functions,
+//! each with a replacement of the same type.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
@@ -23,22 +24,22 @@ use crate::process;
 use crate::reach::real::{Real, hooks};
 use crate::record::call::Row;
 
-/// What libc calls inside itself by addresses of its own, and the table has rows for: not those that only count, which would
-/// cost everybody.
+/// The functions that libc calls inside itself by addresses of its own, as far as the table has rows for
+/// them. Without those that are only counted, which would cost every program.
 const FUNCTIONS: &[u8] =
     b"open\0open64\0__open64_nocancel\0openat\0openat64\0execve\0socket\0connect\0bind\0unlink\0rmdir\0mkdir\0link\0";
 /// No more entries than that.
 const MOST: usize = 16;
 
-/// One function, as the engine is told of it; `inline/src/lib.rs` has the same.
+/// One function, as the engine receives it; `inline/src/lib.rs` has the same.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Entry {
     /// Its first instruction.
     function: *mut c_void,
-    /// Where its callers are to come instead.
+    /// The function that its callers are to reach instead.
     replacement: *mut c_void,
-    /// For the engine to fill in: what does what the function did. Null where that cannot be.
+    /// For the engine to fill in: a function that does the same as the old one. Null where there is none.
     original: *mut c_void,
 }
 
@@ -54,7 +55,7 @@ static ENTERED: [AtomicU64; 128] = [const { AtomicU64::new(0) }; 128];
 
 /// Loads the engine and lets it change the entries. Called by the constructor, in the only thread.
 ///
-/// What the engine does meanwhile is not the program's, and not told.
+/// The engine's calls meanwhile are not the program's, and not reported.
 #[cold]
 #[inline(never)]
 pub fn begin(path: &CStr) {
@@ -65,7 +66,7 @@ pub fn begin(path: &CStr) {
     for hook in hooks() {
         hook.real();
     }
-    process::unheard(|| {
+    process::without_ring(|| {
         // SAFETY: dlopen(3) and dlsym(3), with strings that end in NUL.
         let prepare = unsafe {
             let handle = core::mem::transmute::<usize, Dlopen>(open)(path.as_ptr(), libc::RTLD_NOW);
@@ -123,8 +124,8 @@ pub fn enters(row: Row) -> bool {
         && ENTERED.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
 }
 
-/// Events of [`FUNCTIONS`] that other rows tell too, and make with their help.
-const TOLD: u32 = set(&[
+/// Events of [`FUNCTIONS`] that other rows report too, and that those rows' functions make with their help.
+const NESTED: u32 = set(&[
     Kind::FileOpen,
     Kind::FileUnlink,
     Kind::FileRmdir,
@@ -133,9 +134,10 @@ const TOLD: u32 = set(&[
     Kind::ProcessExec,
 ]);
 
-/// Of the events of the row that has `symbol`, those that libc might tell a second time while the real function runs.
-pub const fn told(symbol: &CStr, kinds: &[Kind]) -> u32 {
-    if is_listed(symbol) { 0 } else { set(kinds) & TOLD }
+/// The events of the row with `symbol` that libc's inner calls might report a second time while the real
+/// function runs.
+pub const fn nested_kinds(symbol: &CStr, kinds: &[Kind]) -> u32 {
+    if is_listed(symbol) { 0 } else { set(kinds) & NESTED }
 }
 
 /// Whether [`FUNCTIONS`] has `name`.
@@ -162,7 +164,7 @@ const fn is_listed(name: &CStr) -> bool {
 const fn set(kinds: &[Kind]) -> u32 {
     let (mut set, mut rest) = (0, kinds);
     while let [kind, more @ ..] = rest {
-        // All of [`TOLD`] are below.
+        // All of [`NESTED`] are below.
         if (*kind as u16) < 32 {
             set |= 1 << *kind as u16;
         }
@@ -171,34 +173,36 @@ const fn set(kinds: &[Kind]) -> u32 {
     set
 }
 
-/// A wrapper that tells of `kinds` begins; gives what [`end_call`] takes. At most one load where there is no engine.
+/// A wrapper that reports `kinds` begins; gives the argument of [`end_call`]. At most one load without an
+/// engine.
 #[inline(always)]
 pub fn begin_call(row: Row, kinds: u32) -> u32 {
-    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) { begin_told(row, kinds) } else { 0 }
+    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) { begin_nested(row, kinds) } else { 0 }
 }
 
 #[cold]
 #[inline(never)]
-fn begin_told(row: Row, kinds: u32) -> u32 {
-    let outer = process::telling();
-    // Who came by the entry has nobody to tell of it but itself.
+fn begin_nested(row: Row, kinds: u32) -> u32 {
+    let outer = process::reporting();
+    // A call that came by the entry must report itself.
     let own = if row.is_redirected() && enters(row) { 0 } else { kinds };
-    process::set_telling(outer | own);
+    process::set_reporting(outer | own);
     outer
 }
 
-/// The wrapper ends. A thread that jumped out of one (siglongjmp) tells less of what libc does, until another ends.
+/// The wrapper ends. After a jump out of a wrapper (siglongjmp) fewer of libc's inner calls are reported,
+/// until another wrapper ends.
 #[inline(always)]
 pub fn end_call(outer: u32, kinds: u32) {
     if kinds != 0 {
-        process::set_telling(outer);
+        process::set_reporting(outer);
     }
 }
 
-/// Whether an event of this kind, seen by the row, is told by a wrapper further out.
+/// Whether a wrapper further out reports an event of this kind that the row saw.
 #[inline(always)]
-pub fn is_told(row: Row, kind: u16) -> bool {
+pub fn is_reported_outside(row: Row, kind: u16) -> bool {
     row.is_redirected()
         && enters(row)
-        && process::telling() & 1_u32.checked_shl(u32::from(kind)).unwrap_or(0) != 0
+        && process::reporting() & 1_u32.checked_shl(u32::from(kind)).unwrap_or(0) != 0
 }

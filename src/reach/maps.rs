@@ -1,7 +1,7 @@
-//! Where the loader keeps its list of images, and where the sensor stands in it.
+//! The loader's list of images, and the sensor's place in it.
 //!
-//! Found once: by the constructor, or by the first hook that is called before it. From here [`super::real`] looks up the
-//! next definitions.
+//! Found once: by the constructor, or by the first hook that is called before it. From here [`super::real`]
+//! looks up the next definitions.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,24 +11,25 @@ use crate::sys;
 
 /// The link map entry of the sensor itself, for finding the next definitions; 0 until known.
 pub static OWN_MAP: AtomicUsize = AtomicUsize::new(0);
-/// The entry at which the next definitions begin: the one behind ours, or, where the sensor came late and stands last, the
-/// one behind the program's; 0 until known.
+/// The entry at which the next definitions begin: the one behind ours, or, where the sensor came late and
+/// stands last, the one behind the program's; 0 until known.
 pub static BEHIND_MAP: AtomicUsize = AtomicUsize::new(0);
 /// The first entry of the link map; 0 until known.
 pub static FIRST_MAP: AtomicUsize = AtomicUsize::new(0);
 
-/// What the kernel told this image (getauxval(3)).
+/// The kernel's auxiliary vector for this image (getauxval(3)).
 pub struct Auxiliary {
     words: [usize; 128],
     len: usize,
 }
 
 impl Auxiliary {
-    /// The first description that leads to the loader's list of images, and where the list begins: the kernel's, or that of
-    /// /proc, where emulators put the one that they made, or the one that the loader was given.
+    /// The first description that leads to the loader's list of images, and where the list begins: the
+    /// kernel's, or that of /proc, where emulators put the one that they made, or the one that the loader was
+    /// given.
     ///
-    /// The last is the only one where /proc is not mounted and the kernel is older than Linux 6.4, and the only one that is
-    /// right where something else than the kernel loaded the program (proot).
+    /// The last is the only one where /proc is not mounted and the kernel is older than Linux 6.4, and the
+    /// only one that is right where something else than the kernel loaded the program (proot).
     fn find() -> Option<(Self, Maps)> {
         let is_usual = |found: &Self| found.is_of_this_stack();
         let usual = Self::from(sys::auxiliary_vector).filter(is_usual).and_then(Self::with_maps);
@@ -47,18 +48,19 @@ impl Auxiliary {
         Some((self, maps))
     }
 
-    /// Whether it describes the program that we are in, which then runs on the stack that it points to.
+    /// Whether it describes this program, which then runs on the stack that it points to.
     ///
     /// Under valgrind the kernel's describes valgrind, whose program lies elsewhere and whose vDSO is gone.
     fn is_of_this_stack(&self) -> bool {
         let here = (&raw const *self) as usize;
         let name = self.get(libc::AT_EXECFN).unwrap_or(0);
-        // Between the two are arguments and environment, at most 6 MiB (execve(2)), and what was called so far.
+        // Between the two are arguments and environment, at most 6 MiB (execve(2)), and what was called so
+        // far.
         name.checked_sub(here).is_some_and(|distance| distance < MOST_STACK)
     }
 
-    /// Looks from here up the stack, which ends with the vector that the loader was given, but for strings. Copies of others,
-    /// which lead nowhere, may come first.
+    /// Looks from here up the stack, which ends with the vector that the loader was given, but for strings.
+    /// Copies of others, which lead nowhere, may come first.
     #[cold]
     #[inline(never)]
     fn find_on_stack() -> Option<(Self, Maps)> {
@@ -79,7 +81,8 @@ impl Auxiliary {
         let mut probe = Probe::new();
         let mut word = |address: usize| probe.pointer(address as *const _).map_or(0, |word| word as usize);
         let mut first = place;
-        // Before it stand the environment and its null, so what looks like an entry's tag there is a pointer, or null.
+        // Before it stand the environment and its null, so what looks like an entry's tag there is a pointer,
+        // or null.
         while (1..=HIGHEST_TAG).contains(&word(first - 16)) {
             first -= 16;
         }
@@ -105,8 +108,8 @@ const MOST_STACK: usize = 16 << 20;
 /// Tags beyond the kernel's highest (AT_MINSIGSTKSZ, 51) are no tags.
 const HIGHEST_TAG: usize = 127;
 
-/// The first place in `from..end` of an auxiliary vector's entry `AT_PHDR`, told by those that follow it in the kernel's
-/// order (`create_elf_tables`). `None` where the memory ends before.
+/// The first place in `from..end` of an auxiliary vector's entry `AT_PHDR`, recognised by the entries that
+/// follow it in the kernel's order (`create_elf_tables`). `None` where the memory ends before.
 fn headers_entry(from: usize, end: usize) -> Option<usize> {
     const WORD: usize = size_of::<usize>();
     let (mut probe, mut last) = (Probe::new(), [0; 7]);
@@ -133,7 +136,7 @@ pub fn find_maps() {
     }
 }
 
-/// Finds the link map, whoever has looked for it before, and gives what the kernel told this image.
+/// Finds the link map, also if it was looked for before, and gives the auxiliary vector.
 pub fn find_anew() -> Option<Auxiliary> {
     IS_LOOKED_FOR.store(true, Ordering::Relaxed);
     let (auxiliary, maps) = Auxiliary::find()?;
@@ -144,7 +147,7 @@ pub fn find_anew() -> Option<Auxiliary> {
 static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
 static IS_LATE: AtomicBool = AtomicBool::new(false);
 
-/// Whether the sensor was loaded into a program that ran already, so that nobody is bound to it by name.
+/// Whether the sensor was loaded into a program that ran already, so that no caller is bound to it by name.
 pub fn is_late() -> bool {
     IS_LATE.load(Ordering::Relaxed)
 }
@@ -181,7 +184,8 @@ impl Maps {
         }
         // SAFETY: entries of the link map; ours is not the first, which is the program.
         let (after_own, after_program) = unsafe { (elf::next_map(self.own), elf::next_map(self.first)) };
-        // The loader, if not libc, follows whatever was preloaded. Behind what is loaded later stands nobody yet.
+        // The loader, if not libc, follows all preloaded libraries. A library that was loaded later stands
+        // last.
         IS_LATE.store(after_own.is_null(), Ordering::Relaxed);
         let behind = if after_own.is_null() { after_program } else { after_own };
         BEHIND_MAP.store(behind as usize, Ordering::Release);

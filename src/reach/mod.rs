@@ -1,4 +1,4 @@
-//! How callers reach the wrappers, and how the wrappers reach what they wrap.
+//! The ways of callers to the wrappers, and of the wrappers to the functions that they wrap.
 
 pub mod elf;
 pub mod got;

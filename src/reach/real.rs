@@ -1,7 +1,8 @@
-//! The next definition of a hooked function: found in the link map at the first call, then one load.
+//! Each exported symbol: its twin, and the next definition that its wrapper calls. That is found in the link
+//! map at the first call, and is one load from then on.
 //!
-//! Not in the constructor, because a process calls few of the functions that are hooked, and start-up is paid by every
-//! exec; and because another library's constructor may call one before ours has run.
+//! Not in the constructor, because a process calls few of the functions that are hooked, and start-up is paid
+//! by every exec; and because another library's constructor may call one before ours has run.
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +10,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::reach::elf;
 use crate::reach::maps::{self, BEHIND_MAP, FIRST_MAP, OWN_MAP};
 
-/// Where the next definition of one symbol is. It does not hold the symbol's name, which would be a relocation, and a page
-/// written, in every process.
+/// The address of the next definition of one symbol. The value does not hold the symbol's name, which would
+/// be a relocation, and a page written, in every process.
 pub struct Real(AtomicUsize);
 
 impl Real {
@@ -19,7 +20,8 @@ impl Real {
         Self(AtomicUsize::new(0))
     }
 
-    /// The address, or `None` when no image after the sensor defines the symbol. `name` is the same in every call.
+    /// The address, or `None` when no image after the sensor defines the symbol. `name` is the same in every
+    /// call.
     #[inline(always)]
     pub fn get(&self, name: &'static CStr) -> Option<usize> {
         // Relaxed: the code at the address was there before the process began.
@@ -29,7 +31,6 @@ impl Real {
         }
     }
 
-    /// Makes it `address`.
     pub fn set(&self, address: usize) {
         self.0.store(address, Ordering::Relaxed);
     }
@@ -39,8 +40,8 @@ impl Real {
         maps::find_maps();
         let own = OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
         let behind = BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
-        // SAFETY: entries of the link map, or null. An image that is unloaded at this moment stands behind libc in the map,
-        // and the symbols asked for are libc's, so the walk ends before it.
+        // SAFETY: entries of the link map, or null. An image that is unloaded at this moment stands behind
+        // libc in the map, and the symbols asked for are libc's, so the walk ends before it.
         let found = unsafe { elf::find_symbol(behind, own, name) }.map(original);
         // One that is missing may come with a library that is loaded later.
         self.0.store(found.unwrap_or(0), Ordering::Relaxed);
@@ -72,8 +73,8 @@ pub fn global(name: &CStr) -> Option<usize> {
     unsafe { elf::find_symbol(first, core::ptr::null(), name) }
 }
 
-/// One exported symbol: its row, and the distances from each other field to what it names. Absolute addresses would have to be relocated,
-/// and a page written, in every process.
+/// One exported symbol: its row, and the distances from each other field to what it names. Absolute addresses
+/// would have to be relocated, and a page written, in every process.
 #[repr(C)]
 pub struct Hook {
     twin: i32,
@@ -87,7 +88,7 @@ impl Hook {
         (&raw const *field as usize).wrapping_add_signed(*field as isize)
     }
 
-    /// What slots and definitions are pointed to.
+    /// The function that slots and definitions are pointed to.
     pub fn twin(&self) -> usize {
         Self::at(&self.twin)
     }
@@ -97,12 +98,11 @@ impl Hook {
         unsafe { CStr::from_ptr(Self::at(&self.name) as *const c_char) }
     }
 
-    /// The row's number.
     pub fn row(&self) -> u16 {
         self.row as u16
     }
 
-    /// What the wrapper calls.
+    /// The definition that the wrapper calls.
     pub fn real(&self) -> Option<usize> {
         self.real_cell().get(self.name())
     }
@@ -118,7 +118,8 @@ impl Hook {
     }
 }
 
-/// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its parts ("R").
+/// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its
+/// parts ("R").
 #[macro_export]
 macro_rules! hook_entry {
     ($symbol:literal, $twin:path, $real:path, $row:expr) => {
@@ -140,7 +141,7 @@ macro_rules! hook_entry {
     };
 }
 
-// The linker's names for the section's ends are nobody else's.
+// The linker's names for the section's ends stay within the sensor.
 core::arch::global_asm!(".hidden __start_glassbox_hooks", ".hidden __stop_glassbox_hooks");
 
 /// Every exported symbol.
@@ -152,11 +153,12 @@ pub fn hooks() -> &'static [Hook] {
         static STOP: [Hook; 0];
     }
     let (start, stop) = (&raw const START as usize, &raw const STOP as usize);
-    // SAFETY: the linker sets both symbols around the section, which holds nothing but what `hook_entry!` puts there.
+    // SAFETY: the linker sets both symbols around the section, which holds nothing but what `hook_entry!`
+    // puts there.
     unsafe { core::slice::from_raw_parts(start as *const Hook, (stop - start) / size_of::<Hook>()) }
 }
 
-/// What the end of a look-up in the link map means: at a definition that was pointed to us, what it was before.
+/// The definition that a look-up in the link map found: where it was pointed to us, the one from before.
 pub fn original(address: usize) -> usize {
     let hook = hooks().iter().find(|hook| hook.twin() == address);
     hook.and_then(Hook::real).unwrap_or(address)

@@ -1,13 +1,14 @@
 //! Bytes through stdio on glibc: counted where a stream really reads, writes and closes.
 //!
-//! stdio calls read(2) and write(2) inside libc, past every symbol. But it does so through a table of functions that each
-//! stream points to, `_IO_file_jumps` (`_IO_wfile_jumps` for wide ones), whose entries are the exported `_IO_file_read`,
-//! `_IO_file_write` and `_IO_file_close`. At start those entries, known by their values, are made ours; so a `printf` costs
-//! nothing, and a full buffer one count more. See ADR 9. musl keeps no such table: there nothing is counted.
+//! stdio calls read(2) and write(2) inside libc, past every symbol. But it does so through a table of
+//! functions that each stream points to, `_IO_file_jumps` (`_IO_wfile_jumps` for wide ones), whose entries
+//! are the exported `_IO_file_read`, `_IO_file_write` and `_IO_file_close`. At start those entries,
+//! recognised by the addresses in them, are replaced by ours; so a `printf` costs nothing, and a full buffer
+//! one count more. See ADR 9. musl has no such table: bytes through its stdio are not counted.
 //!
 //! # Safety
-//! The tables are libc's, `struct _IO_jump_t` of 21 words, and stay mapped; an entry is replaced by a function of the same
-//! type, only where all three were found at once.
+//! The tables are libc's, `struct _IO_jump_t` of 21 words, and stay mapped; an entry is replaced by a
+//! function of the same type, only where all three were found at once.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -20,18 +21,18 @@ use crate::record::call::Row;
 use crate::record::emit::{self, Way};
 use crate::table;
 
-/// What the close of a stream is told under.
+/// The row under which the close of a stream is reported.
 const STREAM_CLOSED: Row = table::fd::Name::fclose.row();
 
 /// The tables of streams over descriptors. Those of popen(3) and of `fopen` with `m` are not exported.
 const TABLES: [&CStr; 2] = [c"_IO_file_jumps", c"_IO_wfile_jumps"];
 /// Words of `struct _IO_jump_t`.
 const ENTRIES: usize = 21;
-/// What stood in the place of [`reads`].
+/// The entry that [`reads`] replaced.
 static READ: AtomicUsize = AtomicUsize::new(0);
-/// What stood in the place of [`writes`].
+/// The entry that [`writes`] replaced.
 static WRITE: AtomicUsize = AtomicUsize::new(0);
-/// What stood in the place of [`closes`].
+/// The entry that [`closes`] replaced.
 static CLOSE: AtomicUsize = AtomicUsize::new(0);
 type Stream = *mut libc::FILE;
 type Transfer = unsafe extern "C" fn(Stream, *mut c_void, isize) -> isize;
@@ -49,7 +50,7 @@ pub fn begin() {
     });
 }
 
-/// Puts our functions into these tables in the place of libc's.
+/// Replaces libc's functions in these tables by ours.
 fn take_over(layout: &Layout<'_>, functions: [usize; 3], tables: [usize; 2]) {
     let are_known =
         tables.iter().all(|table| functions.iter().all(|function| is_once(entries(*table), *function)));
@@ -68,7 +69,8 @@ fn take_over(layout: &Layout<'_>, functions: [usize; 3], tables: [usize; 2]) {
             let known =
                 functions.iter().zip(ours).find(|(function, _)| **function == entry.load(Ordering::Relaxed));
             if let Some((_, ours)) = known {
-                // Release: publishes what it was. Pairs with the fence in `real`, behind libc's load of the entry.
+                // Release: publishes the old entry. Pairs with the fence in `real`, behind libc's load of the
+                // entry.
                 entry.store(ours, Ordering::Release);
             }
         }
@@ -105,7 +107,7 @@ unsafe extern "C" fn writes(stream: Stream, buffer: *mut c_void, len: isize) -> 
     ret
 }
 
-/// The last of a stream's bytes are written when this is called, and counted.
+/// The last bytes of a stream have been written and counted when this is called.
 unsafe extern "C" fn closes(stream: Stream) -> c_int {
     // SAFETY: the entry's own function, under its own type.
     let real = unsafe { core::mem::transmute::<usize, Close>(real(&CLOSE)) };
@@ -116,7 +118,7 @@ unsafe extern "C" fn closes(stream: Stream) -> c_int {
     fds::close(STREAM_CLOSED, fd, || unsafe { real(stream) })
 }
 
-/// What `place` holds, for whom libc called.
+/// The replaced entry in `place`, for a function that libc called in its stead.
 #[inline(always)]
 fn real(place: &AtomicUsize) -> usize {
     // Acquire: pairs with the Release store of the entry, which libc has loaded to get here.

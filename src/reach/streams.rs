@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::reach::real::Real;
 use crate::record::fail;
 
-/// Where a stream points to its table: behind `struct _IO_FILE`, whose size C++ programs have compiled in.
+/// Offset of a stream's pointer to its table: behind `struct _IO_FILE`, whose size C++ programs have compiled
+/// in.
 const TABLE_AT: usize = 216;
 
 /// The tables that were changed; 0 for none.
@@ -51,11 +52,11 @@ unsafe fn descriptor(function: Option<usize>, object: *mut u8) -> c_int {
     fd
 }
 
-/// Whether closing this stream calls the function of [`super::stdio`].
+/// Whether libc calls [`super::stdio`] when it closes this stream.
 ///
 /// # Safety
 /// `stream` is null or an open stream.
-pub unsafe fn tells_its_close(stream: *mut libc::FILE) -> bool {
+pub unsafe fn reports_its_close(stream: *mut libc::FILE) -> bool {
     if stream.is_null() || CHANGED.iter().all(|table| table.load(Ordering::Relaxed) == 0) {
         return false;
     }

@@ -1,8 +1,10 @@
 //! A call as data: which row it was made under, and how it ended.
 //!
-//! Plain values without a dependency: wrappers make them, and whatever stands between a wrapper and the ring passes them on.
+//! Plain values without a dependency: wrappers make them, and the code between a wrapper and the ring passes
+//! them on.
 
-/// The row that a wrapper was made from, and which of its two twins was called: one word, folded into the code.
+/// The row that a wrapper was made from, and which of its two twins was called: one word, folded into the
+/// code.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Row(u16);
@@ -10,8 +12,8 @@ pub struct Row(u16);
 impl Row {
     /// No function: what the constructor reports.
     pub const NONE: Self = Self(0);
-    /// Set where the caller was led to us by a slot or a definition that [`crate::got`] changed, or is to be from now on; or by
-    /// an entry that [`crate::inline`] had changed.
+    /// Set where the caller came by a slot or a definition that [`crate::reach::got`] changed, or will from
+    /// now on; or by an entry that [`crate::reach::inline`] changed.
     const REDIRECTED: u16 = 1 << 15;
 
     /// The row at `place` of the file with the number `family`.
@@ -19,13 +21,13 @@ impl Row {
         Self(family << 8 | place)
     }
 
-    /// Whether the caller was led here by [`crate::got`] or [`crate::inline`].
+    /// Whether the caller came by [`crate::reach::got`] or [`crate::reach::inline`].
     #[inline(always)]
     pub const fn is_redirected(self) -> bool {
         self.0 & Self::REDIRECTED != 0
     }
 
-    /// The same row, called by way of [`crate::got`] or [`crate::inline`].
+    /// The same row, called by way of [`crate::reach::got`] or [`crate::reach::inline`].
     pub const fn redirected(self) -> Self {
         Self(self.0 | Self::REDIRECTED)
     }
@@ -45,20 +47,17 @@ impl Row {
 /// A call that came back.
 #[derive(Clone, Copy)]
 pub struct Call {
-    /// Which function.
     pub row: Row,
-    /// How it ended.
     pub outcome: Outcome,
 }
 
-/// How a call ended, as a record tells it.
+/// The end of a call, as a record reports it.
 #[derive(Clone, Copy)]
 pub struct Outcome {
-    /// What it returned, as a number.
+    /// The return value as a number.
     pub ret: i64,
     /// errno if it failed, else 0.
     pub errno: u16,
-    /// Whether it failed.
     pub failed: bool,
 }
 

@@ -1,12 +1,13 @@
 //! Reading the application's memory into fields, as far as a record goes.
 //!
-//! A pointer that the application passes to a call may be bad; then the call answers EFAULT and the program lives. So
-//! nothing is read where the call says EFAULT, nor through a pointer that is plainly no address; and where nobody has
-//! tried the pointer yet, it is probed first ([`Probe`]).
+//! A pointer that the application passes to a call may be bad; then the call answers EFAULT and the program
+//! lives. So nothing is read where the call says EFAULT, nor through a pointer that is plainly no address;
+//! and a pointer that the call has not tried is probed first ([`Probe`]).
 //!
 //! # Safety
-//! Every function here reads what the kernel or libc was to read in the same call: strings end with a NUL, arrays with
-//! a null pointer. Other threads may change them meanwhile; then the copy is mixed, and never longer than measured.
+//! Every function here reads what the kernel or libc was to read in the same call: strings end with a NUL,
+//! arrays with a null pointer. Other threads may change them meanwhile; then the copy is mixed, and never
+//! longer than measured.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -58,7 +59,8 @@ pub unsafe fn path<'a>(outcome: Outcome, dir: c_int, string: *const c_char) -> P
     Path { dir, raw }
 }
 
-/// One of several strings of a call. A call that failed may have looked at none of them, or at one and not the other.
+/// One of several strings of a call. A call that failed may have looked at none of them, or at one and not
+/// the other.
 ///
 /// # Safety
 /// See the module.
@@ -82,8 +84,8 @@ pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
     Path { dir, raw: probed(&mut Probe::new(), string, PATH_CAP) }
 }
 
-/// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it cannot be
-/// read.
+/// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it
+/// cannot be read.
 pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
     if array.is_null() {
         return Some((Args::NONE, 0));
@@ -149,17 +151,15 @@ pub unsafe fn stream_flags(mode: *const c_char) -> c_int {
     access | making | exclusive | cloexec
 }
 
-/// What an exec is about to run.
+/// The program and arguments that an exec is about to run.
 pub struct Program<'a> {
-    /// The event.
     pub exec: ProcessExec<'a>,
-    /// Flags of the record.
     pub flags: u8,
 }
 
-/// Reads what an exec is asked for; `None` where the kernel will answer EFAULT.
+/// Reads the path and arguments of an exec; `None` where the kernel will answer EFAULT.
 pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) -> Option<Program<'a>> {
-    // What the two point at often lies in one page.
+    // Path and arguments often lie in one page.
     let mut probe = Probe::new();
     let path = Path { dir, raw: Some(probed(&mut probe, path, PATH_CAP)?) };
     let (argv, flags) = arguments(&mut probe, argv)?;

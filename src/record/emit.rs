@@ -1,6 +1,6 @@
 //! From a call to a record in the ring, on the path of the hooked call: no lock, no allocation, no waiting.
 //!
-//! Called by the functions that rows name (`file`, `net`, `exec`, …). What cannot be written is counted by cause in the
+//! Called by the functions of [`crate::calls`]. A record that cannot be written is counted by cause in the
 //! process's slot, and the call goes on.
 
 use core::marker::PhantomData;
@@ -26,8 +26,8 @@ const COUNTS_SAMPLED: u32 = 256;
 /// A reserved place in this process's ring.
 type Record<'r> = Reservation<'r, Mapped>;
 
-/// A record's time and number, taken before the call that it tells of: what the call releases (a descriptor) may be
-/// somebody else's before it returns, and must not be told of first.
+/// A record's time and number, taken before the call that it reports: a descriptor that the call releases may
+/// be another thread's before the call returns, and that thread's record must come later.
 #[derive(Clone, Copy)]
 pub struct Stamp {
     time_ns: u64,
@@ -35,8 +35,8 @@ pub struct Stamp {
     caller: Caller,
 }
 
-/// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, with the `outer` of here, whatever the
-/// call returns: the number is used up.
+/// Takes a stamp for `caller`, whose frame ends at `stack`. The record must follow, with this `outer`, for
+/// each result of the call: the number is used up.
 #[inline(always)]
 pub fn stamp(ring: Mapped, thread: Block, caller: Caller, stack: usize, outer: &mut Outer) -> Stamp {
     let note = Note::of(thread);
@@ -48,11 +48,12 @@ pub fn stamp(ring: Mapped, thread: Block, caller: Caller, stack: usize, outer: &
 
 /// Reports a call that came back.
 pub fn after<P: Payload>(call: Call, flags: u8, payload: &P) {
-    report(call.row, Some(call.outcome), flags, Erased::of(payload));
+    write_call(call.row, Some(call.outcome), flags, Erased::of(payload));
 }
 
-/// Reports a call that came back, of which programs make very many; `first` is done before, for the caller. The code is this
-/// event's own and its caller's, and so faster by some ten nanoseconds and larger by a kilobyte than [`after`].
+/// Reports a call that came back and that programs make very often; `first` is done before, for the caller.
+/// The code is inlined for this event and this caller, and so some ten nanoseconds faster and a kilobyte
+/// larger than [`after`].
 #[inline(always)]
 pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mapped, Caller)) {
     let Some(ring) = process::ring() else { return };
@@ -61,36 +62,36 @@ pub fn after_often<P: Payload>(call: Call, payload: &P, first: impl FnOnce(Mappe
     if let Some(caller) = caller {
         first(ring, caller);
     }
-    if inline::is_told(call.row, P::KIND as u16) {
+    if inline::is_reported_outside(call.row, P::KIND as u16) {
         return;
     }
     let Some(caller) = caller else { return ring.slot(0).lose(Loss::NoSlot) };
     let mut outer = Outer::NONE;
     let stamp = stamp(ring, thread, caller, note::here(), &mut outer);
-    let told = Told { row: call.row, outcome: Some(call.outcome), flags: Flags::STAMPED };
-    write(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
+    let head = RecordHead { row: call.row, outcome: Some(call.outcome), flags: Flags::STAMPED };
+    write(&Pen { ring, thread, stamp, outer: &outer }, head, payload);
 }
 
 /// Reports a call that is about to be made.
 pub fn before<P: Payload>(row: Row, flags: u8, payload: &P) {
-    report(row, None, flags, Erased::of(payload));
+    write_call(row, None, flags, Erased::of(payload));
 }
 
 /// Reports a call under a stamp taken before it.
 #[inline(never)]
 pub fn stamped<P: Payload>(stamp: Stamp, outer: &Outer, row: Row, outcome: Option<Outcome>, payload: &P) {
     if let Some(ring) = process::ring() {
-        let told = Told { row, outcome, flags: Flags::STAMPED };
-        write(&Pen { ring, thread: Block::here(), stamp, outer }, told, payload);
+        let head = RecordHead { row, outcome, flags: Flags::STAMPED };
+        write(&Pen { ring, thread: Block::here(), stamp, outer }, head, payload);
     }
 }
 
-/// Tells the collector what it needs to keep track, and no reader of events.
+/// Writes a record for the collector's picture, which becomes no event.
 pub fn track<P: Payload>(row: Row, payload: &P) {
-    note(row, Erased::of(payload));
+    write_tracked(row, Erased::of(payload));
 }
 
-/// A payload without its type: what makes one way into the ring enough for most events.
+/// A payload without its type, so that most events share one piece of code that writes them.
 #[derive(Clone, Copy)]
 struct Erased<'a> {
     kind: u16,
@@ -156,32 +157,32 @@ impl Content for Erased<'_> {
 }
 
 #[inline(never)]
-fn report(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
+fn write_call(row: Row, outcome: Option<Outcome>, flags: u8, payload: Erased<'_>) {
     let Some(ring) = process::ring() else { return };
-    if inline::is_told(row, payload.kind) {
+    if inline::is_reported_outside(row, payload.kind) {
         return;
     }
     let thread = Block::here();
     let Some(caller) = thread.caller(ring) else { return ring.slot(0).lose(Loss::NoSlot) };
     let mut outer = Outer::NONE;
     let stamp = stamp(ring, thread, caller, note::here(), &mut outer);
-    let told = Told { row, outcome, flags: flags | Flags::STAMPED };
-    write_erased(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
+    let head = RecordHead { row, outcome, flags: flags | Flags::STAMPED };
+    write_erased(&Pen { ring, thread, stamp, outer: &outer }, head, payload);
 }
 
 #[inline(never)]
-fn note(row: Row, payload: Erased<'_>) {
+fn write_tracked(row: Row, payload: Erased<'_>) {
     let Some(ring) = process::ring() else { return };
     let thread = Block::here();
     let Some(caller) = thread.caller(ring) else { return };
     let mut outer = Outer::NONE;
     Note::of(thread).begin(ring, caller.slot, note::here(), &mut outer);
     let stamp = Stamp { time_ns: process::now_ns(), seq: 0, caller };
-    let told = Told { row, outcome: None, flags: 0 };
-    write_erased(&Pen { ring, thread, stamp, outer: &outer }, told, payload);
+    let head = RecordHead { row, outcome: None, flags: 0 };
+    write_erased(&Pen { ring, thread, stamp, outer: &outer }, head, payload);
 }
 
-/// What a record is written with.
+/// The ring, thread and stamp that a record is written with.
 struct Pen<'o> {
     ring: Mapped,
     thread: Block,
@@ -189,9 +190,9 @@ struct Pen<'o> {
     outer: &'o Outer,
 }
 
-/// The call that a record tells of.
+/// The call that a record reports.
 #[derive(Clone, Copy)]
-struct Told {
+struct RecordHead {
     row: Row,
     outcome: Option<Outcome>,
     flags: u8,
@@ -208,14 +209,14 @@ fn via(row: Row) -> Via {
 }
 
 #[inline(never)]
-fn write_erased(pen: &Pen<'_>, told: Told, payload: Erased<'_>) {
-    write(pen, told, payload);
+fn write_erased(pen: &Pen<'_>, head: RecordHead, payload: Erased<'_>) {
+    write(pen, head, payload);
 }
 
 #[inline(always)]
-fn write(pen: &Pen<'_>, told: Told, payload: impl Content) {
+fn write(pen: &Pen<'_>, head: RecordHead, payload: impl Content) {
     let Pen { ring, thread, stamp: Stamp { time_ns, seq, caller }, outer } = *pen;
-    let Told { row, outcome, flags } = told;
+    let RecordHead { row, outcome, flags } = head;
     let head = Head {
         time_ns,
         seq,
@@ -233,7 +234,8 @@ fn write(pen: &Pen<'_>, told: Told, payload: impl Content) {
     note.sized(len);
     match reserve_noting(&ring, caller.slot, len, |tail, step| note.step(tail, step)) {
         Ok(mut record) => {
-            // The length was computed from the same value, so both fit, unless another thread changed it meanwhile.
+            // The length was computed from the same value, so both fit, unless another thread changed it
+            // meanwhile.
             let is_whole = head.encode(&mut record) && payload.put(&mut record);
             let must_wake = if is_whole {
                 record.commit()
@@ -263,7 +265,7 @@ fn write(pen: &Pen<'_>, told: Told, payload: impl Content) {
 
 #[cold]
 fn lose(ring: Mapped, caller: Caller, flags: u8, refused: Refused) {
-    // What is not stamped leaves no gap, so counting it would make the ledger wrong.
+    // A record without a stamp leaves no gap, so counting it would make the ledger wrong.
     if flags & Flags::STAMPED != 0 {
         let cause = match refused {
             Refused::Full => Loss::RingFull,
@@ -273,7 +275,7 @@ fn lose(ring: Mapped, caller: Caller, flags: u8, refused: Refused) {
     }
 }
 
-/// The collector sleeps: wakes it, unless the process has shut itself off; then it looks by itself.
+/// Wakes the sleeping collector, unless the process has shut itself off: then the collector looks by itself.
 #[cold]
 fn wake(ring: Mapped) {
     if process::seal() == Seal::Open {
@@ -281,7 +283,7 @@ fn wake(ring: Mapped) {
     }
 }
 
-/// Which way bytes went.
+/// The direction of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Read or received.
@@ -296,7 +298,8 @@ pub fn count(fd: i32, ret: i64, way: Way) {
     count_often(fd, ret, way);
 }
 
-/// As [`count`], for calls of which programs make very many: a nanosecond faster, and half a kilobyte larger each.
+/// As [`count`], for calls of which programs make very many: a nanosecond faster, and half a kilobyte larger
+/// each.
 #[inline(always)]
 pub fn count_often(fd: i32, ret: i64, way: Way) {
     let Some(ring) = process::ring() else { return };

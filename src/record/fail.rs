@@ -1,7 +1,7 @@
-//! How a function says that it failed: the `fails` column of the hook table.
+//! The ways in which functions report failure: the `fails` column of the hook table.
 //!
-//! Each type turns a return value into an [`Outcome`], and knows what to return where the function does not exist in
-//! this process's libc.
+//! Each type turns a return value into an [`Outcome`], and knows what to return where the function does not
+//! exist in this process's libc.
 
 use core::ffi::c_int;
 
@@ -10,16 +10,16 @@ use crate::record::call::Outcome;
 
 /// A way of failing, for return type `R`.
 pub trait Fails<R> {
-    /// Reads a return value.
     fn outcome(ret: &R) -> Outcome;
-    /// What to return, errno set where that is the way, for a function that this libc does not have.
+    /// The return value, with errno set where the function reports by it, of a function that this libc does
+    /// not have.
     fn missing() -> R;
 }
 
 static ERRNO_LOCATION: Real = Real::new();
 
 fn errno_location() -> Option<*mut c_int> {
-    // libc looks for it behind a pointer that is not there either.
+    // libc would follow a pointer that is not there either.
     #[cfg(not(test))]
     crate::arch::thread_block()?;
     let address = ERRNO_LOCATION.get(c"__errno_location")?;
@@ -61,7 +61,8 @@ macro_rules! minus_one {
 }
 minus_one!(i32, i64, isize);
 
-/// A null pointer, with errno. `ret` is 0 for a pointer: its value tells nobody anything but the address layout.
+/// A null pointer, with errno. `ret` is 0 for a pointer: its value would show no more than the address
+/// layout.
 pub struct Null;
 
 impl<T> Fails<*mut T> for Null {

@@ -1,11 +1,14 @@
-//! The record that a thread is at, from its number to its commit, for the case that it never finishes it.
+//! A note of the record that a thread is writing, from its number to its commit, in case the thread never
+//! finishes it.
 //!
-//! A signal handler may jump away (siglongjmp(3)) from whatever it interrupted. A record that is left in the middle would
-//! hold the reader up, and its number would be missing without a reason. So [`crate::emit`] notes in the thread's block
-//! how far it is; the thread's next record that no handler of a signal in between can have begun (by its place on the stack)
-//! finds the note, gives the space up and counts the loss. A handler that returns puts the note back that it found.
+//! A signal handler may jump away (siglongjmp(3)) from the code that it interrupted. A record that is left in
+//! the middle would hold the reader up, and its number would be missing without a reason. So [`super::emit`]
+//! notes its progress in the thread's block. When the thread begins its next record, and the place on the
+//! stack shows that no signal handler in between begins it, the note is found, the space is given up and the
+//! loss counted. A handler that returns puts back the note that it found.
 //!
-//! What a jump leaves between two of these steps (a few instructions) is counted by the collector, later.
+//! A record that a jump leaves between two of these steps (a few instructions) is counted by the collector,
+//! later.
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -17,14 +20,14 @@ use crate::process::pending::{BEGUN, Begun, NUMBERED, Pending, RESERVED, STEPS, 
 use crate::process::{self, Block, Seal};
 use crate::{arch, sys};
 
-/// What a thread was at when a signal came between; most often nothing. It stays in its place, for copies cost.
+/// The note of the record that a signal interrupted; most often there is none. Passed by reference, because
+/// copying it is slow (ADR 14).
 pub struct Outer {
     is_there: bool,
     note: MaybeUninit<Pending>,
 }
 
 impl Outer {
-    /// Nothing.
     pub const NONE: Self = Self { is_there: false, note: MaybeUninit::uninit() };
 }
 
@@ -34,19 +37,17 @@ pub fn here() -> usize {
     arch::stack_pointer()
 }
 
-/// The calling thread's note.
 #[derive(Clone, Copy)]
 pub struct Note(*mut Pending);
 
 impl Note {
-    /// Of the calling thread.
     #[inline(always)]
     pub fn of(thread: Block) -> Self {
         Self(thread.pending())
     }
 
-    /// A record is begun in `slot` by a function whose frame ends at `stack`. What the thread was at when a signal came
-    /// between goes to `outer`, which is [`Outer::NONE`]: for [`end`](Self::end).
+    /// A record is begun in `slot` by a function whose frame ends at `stack`. The note of a record that a
+    /// signal interrupted goes to `outer`, which is [`Outer::NONE`] before, for [`end`](Self::end).
     #[inline(always)]
     pub fn begin(self, ring: Mapped, slot: u8, stack: usize, outer: &mut Outer) {
         // SAFETY: the block is this thread's alone.
@@ -57,15 +58,17 @@ impl Note {
         unsafe { (*self.0).progress = Begun::new(stack, slot).0 };
     }
 
-    /// Whether the record that this thread is at goes on afterwards; then it is put into `outer`, else it is given up.
+    /// Whether the record that this thread was writing goes on afterwards; then its note is put into `outer`,
+    /// else it is given up.
     ///
-    /// A record that was begun further down the stack than the new one is one that a handler jumped away from. A handler
-    /// on a stack of its own is too far away to be taken for that, or the kernel knows that stack.
+    /// A record that was begun further down the stack than the new one is one that a handler jumped away
+    /// from. A handler on a stack of its own is too far away to be taken for that, or the kernel knows that
+    /// stack.
     ///
-    /// So is one that is being written and was begun further up, by less than what the kernel puts between: only a handler
-    /// calls us there. (Earlier the real function may, of a close that has its number: fclose(3) closes by what
-    /// fopencookie(3) was given.) To put it back after the new one is not enough: that may be left, too, by the next
-    /// handler, and nothing would be known of this one.
+    /// So is one that is being written and was begun further up, by less than what the kernel puts between:
+    /// only a handler calls us there. (Earlier the real function may, of a close that has its number:
+    /// fclose(3) closes by what fopencookie(3) was given.) To put it back after the new one is not enough:
+    /// that may be left, too, by the next handler, and nothing would be known of this one.
     #[cold]
     #[inline(never)]
     fn interrupts(self, ring: Mapped, stack: usize, outer: &mut MaybeUninit<Pending>) -> bool {
@@ -103,7 +106,8 @@ impl Note {
     #[inline(always)]
     pub fn step(self, tail: u64, step: Step) {
         let progress = tail | if step == Step::Tried { TRIED } else { RESERVED };
-        // The note is there before the exchange, and after it: a signal handler of this thread sees them in this order.
+        // The note is there before the exchange, and after it: a signal handler of this thread sees them in
+        // this order.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `begin`.
         unsafe { (*self.0).progress = progress };
@@ -127,15 +131,15 @@ impl Note {
         unsafe { *self.0 = outer.note.assume_init() };
     }
 
-    /// Nobody will finish this record.
+    /// Gives up a record that will not be finished.
     ///
-    /// A handler may jump away from here, too. So the note stays until the space is given up, and the next record does that
-    /// once more: what was given up is not found a second time.
+    /// A handler may jump away from here, too. So the note stays until the space is given up, and the next
+    /// record does that once more: what was given up is not found a second time.
     #[cold]
     fn abandon(self, ring: Mapped, left: Pending) {
         let is_lost = release(left, ring);
-        // The note goes after the space is given up, and before the loss is counted: should a handler jump away in
-        // between, the collector counts it.
+        // The note goes after the space is given up, and before the loss is counted: should a handler jump
+        // away in between, the collector counts it.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: as in `begin`.
         unsafe { (*self.0).progress = 0 };
@@ -146,8 +150,8 @@ impl Note {
     }
 }
 
-/// Whether `stack` lies on the stack that this thread has for signal handlers, and `other` does not. Behind a filter nobody
-/// asks.
+/// Whether `stack` lies on the stack that this thread has for signal handlers, and `other` does not. False
+/// behind a filter, where the kernel is not asked.
 fn is_apart(stack: usize, other: usize) -> bool {
     let Some((lowest, len)) = (process::seal() == Seal::Open).then(sys::signal_stack).and_then(Result::ok)
     else {
@@ -157,14 +161,14 @@ fn is_apart(stack: usize, other: usize) -> bool {
     holds(stack) && !holds(other)
 }
 
-/// Gives up what the record holds of the ring. True when a number is missing for it that nobody else has counted.
+/// Gives up the record's space in the ring. True when its number is missing and was not counted elsewhere.
 fn release(left: Pending, ring: Mapped) -> bool {
     let (tail, slot) = (left.progress & !STEPS, left.begun().slot());
     let known = match left.progress & STEPS {
         RESERVED => Some(Known::Reserved),
         TRIED if process::is_alone() && process::is_only_process(ring, slot) => Some(Known::Reserved),
         TRIED if process::is_alone() => Some(Known::Tried),
-        // What stands there may be another thread's.
+        // The record there may be another thread's.
         TRIED if ring.tail().load(Ordering::Relaxed) != tail => return false,
         _ => None,
     };

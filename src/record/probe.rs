@@ -1,8 +1,9 @@
-//! Finding out whether memory can be read, before reading it where the application may have passed a bad pointer.
+//! Finding out whether memory can be read, before reading it where the application may have passed a bad
+//! pointer.
 //!
-//! Used where the kernel has not yet looked at a pointer: before an exec, and after a call that failed in a way that does
-//! not say whether it got that far. One system call a page that was not seen before. Where the kernel or a filter does not
-//! offer it, pointers are believed.
+//! Used where the kernel has not yet looked at a pointer: before an exec, and after a call that failed in a
+//! way that does not say whether it got that far. It takes one system call for each page that was not seen
+//! before. Where the kernel or a filter does not offer that call, pointers are believed.
 
 use core::ffi::c_char;
 
@@ -19,7 +20,8 @@ const PAGE: usize = 4096;
 pub unsafe fn length(string: *const c_char, cap: usize) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Whole words, aligned: a word of which one byte is readable is readable. What stands before the string is no NUL.
+    // Whole words, aligned: a word of which one byte is readable is readable. The bytes before the string are
+    // made no NUL.
     let before = string as usize % 8;
     let mut place = string.cast::<u8>().wrapping_sub(before).cast::<u64>();
     // SAFETY: aligned, and the string's first byte is in it.
@@ -54,7 +56,7 @@ impl Probe {
     pub fn new() -> Self {
         let mut pages = [0; 8];
         pages[0] = arch::stack_pointer() & !(PAGE - 1);
-        // Where a system call of ours could be the process's end, pointers are believed.
+        // Where a system call of ours could end the process, pointers are believed.
         Self { pages, next: 1, believes: process::seal() != Seal::Open, pid: 0 }
     }
 

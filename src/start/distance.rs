@@ -1,8 +1,8 @@
-//! How far away the collector is that this image reports to.
+//! The distance of the collector that this image reports to.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// How far away the collector is.
+/// The distance of the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Distance {
@@ -16,7 +16,7 @@ pub enum Distance {
 
 static DISTANCE: AtomicU8 = AtomicU8::new(Distance::Near as u8);
 
-/// How far away the collector is that this image told of itself.
+/// The distance of the collector that this image reports to.
 pub fn distance() -> Distance {
     match DISTANCE.load(Ordering::Relaxed) {
         0 => Distance::Near,
@@ -25,7 +25,6 @@ pub fn distance() -> Distance {
     }
 }
 
-/// Notes it.
 pub fn set_distance(distance: Distance) {
     DISTANCE.store(distance as u8, Ordering::Relaxed);
 }

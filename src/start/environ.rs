@@ -1,10 +1,12 @@
-//! Carrying the sensor into the next image: `LD_PRELOAD` and `GLASSBOX_*`, whatever environment the program passes.
+//! Carrying the sensor into the next image: `LD_PRELOAD` and `GLASSBOX_*`, in each environment that the
+//! program passes.
 //!
-//! What is carried was copied at start, because a program may overwrite its environment's memory (setproctitle does).
-//! An environment that has it already is passed on untouched, which is the rule. One that lacks it is passed as a new
-//! array of pointers, on the stack while it is small. A `LD_PRELOAD` of the program's own is appended to.
+//! The variables were copied at start, because a program may overwrite its environment's memory (setproctitle
+//! does). An environment that has them already, which is the rule, is passed on untouched. One that lacks
+//! them is passed as a new array of pointers, on the stack while it is small. The sensor is appended to a
+//! program's own `LD_PRELOAD`.
 //!
-//! `system` and `popen` read `environ` inside libc, so there it must be lent to them: see [`Loan`] and
+//! `system` and `popen` read `environ` inside libc, so the variables are lent to `environ`: see [`Loan`] and
 //! `docs/adr/0006-lending-environ.md`.
 
 use core::cell::UnsafeCell;
@@ -31,11 +33,11 @@ const SMALL: usize = 160;
 /// Bytes of a merged LD_PRELOAD that fit on the stack.
 const SMALL_STRING: usize = 512;
 
-/// Our variables, as `NAME=value` strings one after the other; written once, by the constructor. In an order that touches as
-/// few pages as can be.
+/// Our variables, as `NAME=value` strings one after the other; written once, by the constructor. The order of
+/// the fields touches the fewest pages.
 #[repr(C)]
 struct Kept {
-    /// Where the program's `environ` variable is; 0 until it was looked for.
+    /// The address of the program's `environ` variable; 0 until it was looked for.
     environ: AtomicUsize,
     used: AtomicUsize,
     /// Offsets of the strings; the first is LD_PRELOAD with the sensor alone, if there is one.
@@ -62,13 +64,16 @@ const PRELOAD: &[u8] = b"LD_PRELOAD=";
 const PREFIX: &[u8] = b"GLASSBOX";
 const SOCKET: &[u8] = b"GLASSBOX_SOCKET=";
 const INLINE: &[u8] = b"GLASSBOX_INLINE=";
-/// Stands in every environment of an AWS Lambda sandbox: of the function and of extensions, ours and other vendors'.
+/// Stands in every environment of an AWS Lambda sandbox: of the function and of extensions, ours and other
+/// vendors'.
 const LAMBDA: &[u8] = b"AWS_LAMBDA_RUNTIME_API=";
-/// One of these stands in that of a function only (AWS, "Lambda Extensions API", environment variables).
+/// One of these stands in a function's environment only (AWS, "Lambda Extensions API", environment
+/// variables).
 const FUNCTION: [&[u8]; 2] = [b"_HANDLER=", b"LAMBDA_TASK_ROOT="];
-/// Where the sandbox finds extensions.
+/// The sandbox's folder of extensions.
 const EXTENSIONS: &[u8] = b"/opt/extensions/";
-/// Tells the images inside a seccomp filter that kills for what a start of ours takes, and theirs, to leave it.
+/// Makes the images inside a seccomp filter that kills for the calls of our constructor, and their children,
+/// run without the sensor.
 const BARRED: &CStr = c"GLASSBOX_BARRED=seccomp";
 
 static IS_BARRED: AtomicBool = AtomicBool::new(false);
@@ -122,8 +127,8 @@ unsafe fn each(environment: Strings) -> impl Iterator<Item = &'static [u8]> {
     unsafe { each_if(environment, |_| true) }
 }
 
-/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`] and [`PREFIX`]: the others are
-/// not even measured.
+/// As [`each`], with an empty string in the place of each that cannot be one of [`PRELOAD`] and [`PREFIX`]:
+/// the others are not even measured.
 ///
 /// # Safety
 /// As for [`each`].
@@ -155,13 +160,13 @@ unsafe fn each_if(
     })
 }
 
-/// What the environment asks of us.
+/// The settings of the sensor in the environment.
 pub struct Wishes {
     /// `GLASSBOX=off`, `GLASSBOX_BARRED`, or an extension of AWS Lambda.
     pub is_off: bool,
     /// `GLASSBOX_SOCKET`.
     pub socket: Option<&'static [u8]>,
-    /// `GLASSBOX_INLINE`: the engine of [`crate::inline`].
+    /// `GLASSBOX_INLINE`: the engine of [`crate::reach::inline`].
     pub inline: Option<&'static CStr>,
     /// `GLASSBOX_RING_KIB`: size of the ring's data in KiB.
     pub ring_kib: Option<u64>,
@@ -205,8 +210,8 @@ pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
     wishes
 }
 
-/// Copies our variables, for later images. `library` is the sensor's name as the loader was asked for it; `socket` is where
-/// to report, for a process that was told so otherwise than by its environment.
+/// Copies our variables, for later images. `library` is the sensor's name as the loader was asked for it;
+/// `socket` is the collector's, for a process that did not get it by its environment.
 ///
 /// # Safety
 /// As for [`read`]; called once, where the sensor begins.
@@ -234,7 +239,7 @@ fn holds(list: &[u8], library: &[u8]) -> bool {
     list.split(|byte| *byte == b':' || *byte == b' ').any(|name| name == library)
 }
 
-/// What must be done to an environment so that it carries us.
+/// The changes that make an environment carry the sensor.
 #[derive(Clone, Copy, Default)]
 struct Plan {
     /// Strings in it.
@@ -243,7 +248,7 @@ struct Plan {
     preload_at: Option<(usize, usize)>,
     /// Ours that it lacks, a bit each by index.
     lacking: u32,
-    /// Whether it lacks the word that it is of no use.
+    /// Whether it lacks `GLASSBOX_BARRED`, and must have it.
     is_unbarred: bool,
 }
 
@@ -251,9 +256,9 @@ impl Plan {
     /// # Safety
     /// As for [`each`].
     unsafe fn of(environment: Strings) -> Self {
-        let is_heard = process::ring().is_some();
-        let has_preload = is_heard && OURS.has_preload.load(Ordering::Relaxed) != 0;
-        let count = if is_heard { OURS.count.load(Ordering::Acquire) } else { 0 };
+        let has_ring = process::ring().is_some();
+        let has_preload = has_ring && OURS.has_preload.load(Ordering::Relaxed) != 0;
+        let count = if has_ring { OURS.count.load(Ordering::Acquire) } else { 0 };
         let is_unbarred = is_barred();
         let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
         let library = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
@@ -299,8 +304,8 @@ impl Plan {
     /// Writes the merged environment.
     ///
     /// # Safety
-    /// `environment` is what the plan was made of, unchanged; `array` has room for [`Self::pointers`] pointers, `string`
-    /// for [`Self::string_len`] bytes.
+    /// `environment` is what the plan was made of, unchanged; `array` has room for [`Self::pointers`]
+    /// pointers, `string` for [`Self::string_len`] bytes.
     unsafe fn write(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
         let mut used = 0;
         for index in 0..self.count {
@@ -310,7 +315,8 @@ impl Plan {
         }
         if let Some((index, list_len)) = self.preload_at {
             let own = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
-            // SAFETY: `string_len` bytes: the old string without its NUL, a colon if it holds anything, ours, a NUL.
+            // SAFETY: `string_len` bytes: the old string without its NUL, a colon if it holds anything, ours,
+            // a NUL.
             unsafe {
                 let old = array.add(index).read().cast::<u8>();
                 let mut end = PRELOAD.len() + list_len;
@@ -343,8 +349,8 @@ impl Plan {
     }
 }
 
-/// Calls `exec` with an environment that carries us: `environment` itself where it does, with `true`; else a merged copy
-/// that lives until `exec` returns, with `false`.
+/// Calls `exec` with an environment that carries us: `environment` itself where it does, with `true`; else a
+/// merged copy that lives until `exec` returns, with `false`.
 ///
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings.
@@ -391,12 +397,12 @@ unsafe fn on_scratch<R>(plan: &Plan, environment: Strings, exec: impl FnOnce(Str
     unsafe { plan.write(environment, scratch.cast(), scratch.add(pointers)) };
     let result = exec(scratch.cast_const().cast(), false);
     process::drop_scratch();
-    // SAFETY: the exec failed or the spawned child has its own copy: nobody uses it.
+    // SAFETY: the exec failed or the spawned child has its own copy: it is not used any more.
     unsafe { sys::unmap(scratch, len) };
     result
 }
 
-/// Where the program's `environ` variable is; 0 in a process without one.
+/// The address of the program's `environ` variable; 0 in a process without one.
 fn look_up() -> usize {
     let address = real::global(c"environ").or_else(|| real::global(c"__environ")).unwrap_or(0);
     OURS.environ.store(address, Ordering::Relaxed);
@@ -409,8 +415,8 @@ fn variable() -> Option<&'static AtomicPtr<*const c_char>> {
         0 => look_up(),
         address => address,
     };
-    // SAFETY: `char **environ` (environ(7)), aligned, and as long-lived as libc, or null. The program reads and writes it as
-    // a plain word, which is what a relaxed atomic is.
+    // SAFETY: `char **environ` (environ(7)), aligned, and as long-lived as libc, or null. The program reads
+    // and writes it as a plain word, which is what a relaxed atomic is.
     unsafe { (address as *const AtomicPtr<*const c_char>).as_ref() }
 }
 
@@ -435,15 +441,15 @@ pub fn value_of(name: &[u8]) -> Option<&'static [u8]> {
 /// The lent environment: 0 while there is none. It is never unmapped, since another thread may be walking it.
 static LENT: AtomicUsize = AtomicUsize::new(0);
 static LENT_LEN: AtomicUsize = AtomicUsize::new(0);
-/// Who uses it: 0 nobody, else the number of calls under way; [`BUILDING`] while it is being written.
+/// Its users: the number of calls under way; [`BUILDING`] while it is being written.
 static USERS: AtomicUsize = AtomicUsize::new(0);
 static ORIGINAL: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
 const BUILDING: usize = usize::MAX;
 
 /// `environ` pointing to a merged copy for the length of one call of system(3) or popen(3).
 ///
-/// Only where a program has emptied its environment. The copy is never freed, so whoever reads it meanwhile is safe; a
-/// program that changes its environment meanwhile wins, and the copy then simply stays.
+/// Only where a program has emptied its environment. The copy is never freed, so a thread that reads it
+/// meanwhile is safe; a program that changes its environment meanwhile wins, and the copy then simply stays.
 #[derive(Clone, Copy)]
 pub struct Loan(bool);
 

@@ -1,9 +1,10 @@
 //! Whether a seccomp filter that the program installed would let the sensor start in the next image.
 //!
-//! A filter outlives exec, and one that kills for a call of ours kills the program before its `main`. Inside it nothing can be
-//! tried out. So the filter is asked where it is installed: it is a program over 64 bytes that describe a call (seccomp(2)),
-//! in the classic BPF that the kernel allows for it (`seccomp_check_filter`), and is run here over the calls that the
-//! constructor makes. See `GLASSBOX_BARRED` in `environ.rs`.
+//! A filter outlives exec, and one that kills for a call of ours kills the program before its `main`. Inside
+//! it no call can be tried out. So the filter is examined where it is installed: it is a program over 64
+//! bytes that describe a call (seccomp(2)), in the classic BPF that the kernel allows for it
+//! (`seccomp_check_filter`), and is run here over the calls that the constructor makes. See `GLASSBOX_BARRED`
+//! in `environ.rs`.
 
 use libc::{sock_filter, sock_fprog};
 
@@ -23,7 +24,7 @@ const PACKETS: u32 = (libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CL
 /// A call with the arguments that filters look at: number, first, second and third.
 type Checked = (i64, [u32; 3]);
 
-/// What the constructor calls.
+/// The system calls of the constructor.
 const CALLS: [Checked; 19] = [
     (libc::SYS_prctl, [0x4155_5856, 0, 0]),
     (libc::SYS_getpid, [0; 3]),
@@ -46,14 +47,16 @@ const CALLS: [Checked; 19] = [
     (libc::SYS_close, [3, 0, 0]),
 ];
 
-/// What it calls too where the collector is not known to be near, and the last two where it is in another pid namespace.
+/// Its further calls where the collector is not known to be near; the last two only where the collector is in
+/// another pid namespace.
 const CALLS_FAR: [Checked; 3] = [
     (libc::SYS_getsockopt, [3, libc::SOL_SOCKET as u32, libc::SO_PEERCRED as u32]),
     (libc::SYS_flock, [3, (libc::LOCK_SH | libc::LOCK_NB) as u32, 0]),
     (libc::SYS_newfstatat, [libc::AT_FDCWD as u32, 0, 0]),
 ];
 
-/// Whether `filter` allows every call that the constructor makes, the next collector being as far away as this one.
+/// Whether `filter` allows every call that the constructor makes, if the next collector is as far away as
+/// this one.
 ///
 /// # Safety
 /// `filter` is what the kernel has just installed.

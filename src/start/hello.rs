@@ -15,20 +15,20 @@ use crate::start::image::{EXE, Start};
 use crate::start::ring::{Made, make_ring};
 use crate::{sys, table};
 
-/// Where the default collector listens: an abstract name.
+/// The socket of the default collector: an abstract name.
 const DEFAULT_SOCKET: &[u8] = b"@glassbox";
 
 /// Makes a ring, writes the image's first record into it, and sends it to the collector.
 ///
-/// Normally the collector is looked for first, so that nothing is made in vain. One that is near is known to be there
-/// (`glassbox run` started it): then the ring comes first, and the connection and the packet reach the collector
-/// together, which wakes it once instead of twice.
+/// Normally the collector is looked for first, so that no ring is made in vain. A near collector is known to
+/// be there (`glassbox run` started it): then the ring is made first, and the connection and the packet reach
+/// the collector together, which wakes it once instead of twice.
 pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
     let name = wishes.socket.unwrap_or(DEFAULT_SOCKET);
     let is_near = hello::is_near(name);
     let mut early = is_near.then(|| prepare(wishes, image, is_near));
     let socket = sys::packet_socket().or_else(|error| match early {
-        // The last descriptor went to the ring: it serves better to say so.
+        // The last descriptor went to the ring: reporting that is of more use.
         Some(Ok(made)) if matches!(error.0, libc::EMFILE | libc::ENFILE) => {
             sys::close(made.memfd);
             process::disarm();
@@ -51,7 +51,8 @@ pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
         sys::close(socket);
         is_sent
     });
-    // No descriptor free for a socket, or nobody there: nobody can be told. The parent's exec event stands alone then.
+    // Without a free descriptor for a socket, or without a collector, this cannot be reported: only the
+    // parent's exec event is.
     let (made, is_sent) = match attached {
         Some((made, is_sent)) => (Some(made), is_sent),
         None => (early, false),
@@ -76,19 +77,19 @@ fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind>
     slot.born_ns.store(sys::now_ns(), Ordering::Relaxed);
     slot.ppid.store(image.ppid, Ordering::Relaxed);
     slot.pid.store(image.pid, Ordering::Release);
-    image.tell(is_near);
+    image.report(is_near);
     Ok(made)
 }
 
-/// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost the way to
-/// the path or the right to it.
+/// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost
+/// the way to the path or the right to it.
 fn connect(socket: c_int, name: &[u8], euid: u32) -> bool {
     let (path, abstract_name) = match name.strip_prefix(b"@") {
         Some(rest) => (None, rest),
         None => (Some(name), name),
     };
     let by_path = path.and_then(|path| unix_address(0, path));
-    // Whoever made the path was allowed to by its directory; an abstract name anybody can take.
+    // The path's directory allowed its maker to make it; any process can take an abstract name.
     if by_path.is_some_and(|(address, len)| sys::connect(socket, &address, len).is_ok()) {
         return true;
     }
@@ -108,8 +109,8 @@ fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, u
     (len <= size_of_val(&address)).then_some((address, len))
 }
 
-/// Whether the listener may be handed what this process does: root's, our own user's, or one whose user this namespace
-/// cannot name.
+/// Whether the listener may receive this process's events: it runs as root, as our own user, or as a user
+/// that this namespace cannot name.
 fn is_trusted(socket: c_int, euid: u32) -> bool {
     const OVERFLOW_UID: u32 = 65534;
     sys::peer(socket).is_ok_and(|peer| [0, OVERFLOW_UID, euid].contains(&peer.uid))
@@ -119,11 +120,12 @@ fn distance_of(socket: c_int) -> Distance {
     if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) { Distance::Beside } else { Distance::Apart }
 }
 
-/// Has a collector that is apart learn what the kernel does not tell it; gives our pid namespace, by inode.
+/// Gives a collector that is apart the facts that the kernel does not give it; returns our pid namespace, by
+/// inode.
 ///
-/// One in a namespace beside ours has no number for us, and before Linux 6.5 no descriptor of us: our pid means something
-/// to it only with the namespace. The ring is held in a way that ends with the last of us, and the status noted with
-/// which each of us ends.
+/// One in a namespace beside ours has no number for us, and before Linux 6.5 no descriptor of us: our pid
+/// means something to it only with the namespace. The ring is locked until the last process of the image
+/// ends, and each process notes its exit status.
 fn make_up_for_distance(memfd: Option<c_int>) -> u64 {
     if let Some(memfd) = memfd {
         sys::hold(memfd);
@@ -157,7 +159,7 @@ fn say_hello(socket: c_int, image: &Start, made: Result<Made, Blind>, pid_ns: u6
     }
 }
 
-/// As with [`Start::tell`], long buffers are kept apart.
+/// As with [`Start::report`], long buffers are kept apart.
 #[cold]
 #[inline(never)]
 fn say_blind(hello: Hello<'_>) -> bool {

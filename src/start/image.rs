@@ -1,4 +1,4 @@
-//! The image that starts: what the kernel and the loader say of it, and its first record.
+//! The image that starts, as the kernel and the loader describe it, and its first record.
 
 use core::ffi::{CStr, c_char};
 
@@ -32,14 +32,13 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads it.
     pub fn of(auxiliary: &Auxiliary) -> Option<Self> {
         let environment = environ::at_start();
         let path = auxiliary.get(libc::AT_EXECFN).unwrap_or(0) as *const c_char;
         if environment.is_null() {
             return None;
         }
-        // What the kernel said at the start, or what has become of it since.
+        // The ids at the start, by the auxiliary vector, or the present ones.
         let [uid, euid, gid, egid] = match is_late() {
             false => [libc::AT_UID, libc::AT_EUID, libc::AT_GID, libc::AT_EGID]
                 .map(|key| auxiliary.get(key).unwrap_or(0) as u32),
@@ -61,53 +60,53 @@ impl Start {
 
     /// Writes the image's first record. A collector that `is_near` finds the image's file itself.
     ///
-    /// Long paths have functions of their own: their buffers are pages of stack that the program may never touch, and each
-    /// costs its start a fault.
-    pub fn tell(&self, is_near: bool) {
+    /// Long paths have functions of their own: their buffers are pages of stack that the program may never
+    /// touch, and each costs its start a fault.
+    pub fn report(&self, is_near: bool) {
         if is_late() {
-            return self.tell_late();
+            return self.report_late();
         }
         // SAFETY: the kernel's string.
         let executed = unsafe { capture::text(self.path, 4096) };
         match sys::getcwd(&mut [0; SHORT]) {
-            Ok(cwd) => self.tell_from(cwd, executed, is_near),
-            Err(_) => self.tell_from_afar(executed, is_near),
+            Ok(cwd) => self.report_from(cwd, executed, is_near),
+            Err(_) => self.report_from_afar(executed, is_near),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_from_afar(&self, executed: Option<&[u8]>, is_near: bool) {
-        self.tell_from(sys::getcwd(&mut [0; 4096]).unwrap_or_default(), executed, is_near);
+    fn report_from_afar(&self, executed: Option<&[u8]>, is_near: bool) {
+        self.report_from(sys::getcwd(&mut [0; 4096]).unwrap_or_default(), executed, is_near);
     }
 
-    fn tell_from(&self, cwd: &[u8], executed: Option<&[u8]>, is_near: bool) {
+    fn report_from(&self, cwd: &[u8], executed: Option<&[u8]>, is_near: bool) {
         // An image run by descriptor has a name only in /proc.
         let named = executed.filter(|path| !path.starts_with(b"/dev/fd/"));
         if is_near && named.is_some() {
-            return self.report(cwd, named, &[], None);
+            return self.write(cwd, named, &[], None);
         }
         match sys::readlink(EXE, &mut [0; SHORT]) {
-            Ok(image) if image.len() < SHORT => self.report(cwd, named, image, None),
-            _ => self.tell_of_long(cwd, named, executed),
+            Ok(image) if image.len() < SHORT => self.write(cwd, named, image, None),
+            _ => self.report_long(cwd, named, executed),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn tell_of_long(&self, cwd: &[u8], named: Option<&[u8]>, executed: Option<&[u8]>) {
+    fn report_long(&self, cwd: &[u8], named: Option<&[u8]>, executed: Option<&[u8]>) {
         let mut buffer = [0; 4096];
         let image = sys::readlink(EXE, &mut buffer).ok().or(executed).unwrap_or_default();
-        self.report(cwd, named, image, None);
+        self.write(cwd, named, image, None);
     }
 
     /// A program that runs may have written over what it was started with (setproctitle does): /proc knows.
     #[cold]
     #[inline(never)]
-    fn tell_late(&self) {
+    fn report_late(&self) {
         let (mut cwd, mut image, mut arguments) = ([0; 4096], [0; 4096], [0; 4096]);
         let len = sys::read_file(c"/proc/self/cmdline", &mut arguments).ok();
-        self.report(
+        self.write(
             sys::getcwd(&mut cwd).unwrap_or_default(),
             None,
             sys::readlink(EXE, &mut image).unwrap_or_default(),
@@ -115,9 +114,10 @@ impl Start {
         );
     }
 
-    /// The record: `named` is what was executed, by a name; `arguments` are as /proc shows them, if they were asked for.
+    /// The record: `named` is what was executed, by a name; `arguments` are as /proc shows them, if they were
+    /// asked for.
     #[inline(never)]
-    fn report(&self, cwd: &[u8], named: Option<&[u8]>, image: &[u8], arguments: Option<&[u8]>) {
+    fn write(&self, cwd: &[u8], named: Option<&[u8]>, image: &[u8], arguments: Option<&[u8]>) {
         let mut shown = [core::ptr::null(); SHOWN];
         let (argv, flags) = match arguments {
             Some(strings) => packed(strings),
@@ -146,7 +146,6 @@ impl Start {
 
 /// Room for a path of everyday length.
 const SHORT: usize = 512;
-/// The image's file.
 pub const EXE: &CStr = c"/proc/self/exe";
 
 /// An argument vector as /proc shows it, and the record's flags if it was cut in the middle of a string.
@@ -156,8 +155,8 @@ fn packed(strings: &[u8]) -> (Args<'_>, u8) {
     (Args::Packed(strings.get(..end).unwrap_or_default()), flags)
 }
 
-/// The argument vector, which stands before the environment on the initial stack: found from there, since musl passes it
-/// to no constructor. Null when the environment is not the one the kernel laid out.
+/// The argument vector, which stands before the environment on the initial stack: found from there, since
+/// musl passes it to no constructor. Null when the environment is not the one the kernel laid out.
 ///
 /// # Safety
 /// `environment` is a null-terminated array; `name` is AT_EXECFN, which lies above it on the initial stack.
@@ -170,7 +169,8 @@ unsafe fn arguments_before(environment: Strings, name: *const c_char) -> Strings
     let words = environment.cast::<usize>();
     // From the null that ends the arguments downwards, until a word says how many there were between.
     for count in 0..distance / size_of::<usize>() {
-        // SAFETY: below the environment stand the null, `count` pointers and their count; the walk ends there.
+        // SAFETY: below the environment stand the null, `count` pointers and their count; the walk ends
+        // there.
         if unsafe { words.sub(count + 2).read() } == count {
             // SAFETY: as above.
             return unsafe { environment.sub(count + 1) };
@@ -179,7 +179,7 @@ unsafe fn arguments_before(environment: Strings, name: *const c_char) -> Strings
     core::ptr::null()
 }
 
-/// The variables that matter to the loader, and ours.
+/// The variables that matter to the loader, and the sensor's own.
 ///
 /// # Safety
 /// `environment` is a null-terminated array of C strings.

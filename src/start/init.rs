@@ -1,8 +1,9 @@
-//! The constructor: finds its way in the process, and hands a ring to the collector if one listens.
+//! The constructor: finds the loader's list of images, and hands a ring to the collector if one listens.
 //!
-//! Runs once in each image, in the thread that starts it, before `main`. When anything is not as it should be, it
-//! leaves: the hooks then only call on. It keeps no descriptor, starts no thread, changes no limit and no signal, and
-//! waits for nobody: a collector that does not take the connection at once is none.
+//! Runs once in each image, in the thread that starts it, before `main`. When something is not as expected,
+//! it returns: the hooks then only call the real functions. It keeps no descriptor, starts no thread, changes
+//! no limit and no signal, and never waits: a collector that does not take the connection at once counts as
+//! absent.
 
 use core::ffi::{c_char, c_int};
 use core::sync::atomic::Ordering;
@@ -23,14 +24,15 @@ use crate::sys;
 /// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
 pub extern "C" fn start() {
     let Some(auxiliary) = maps::find_anew() else { return };
-    // Whoever loads us into a program that runs calls `join` next, and says where to report.
+    // `glassbox attach`, which loads the sensor into a running program, calls `join` next, and names the
+    // socket.
     if !is_late() {
         begin(&auxiliary, None);
     }
 }
 
-/// Joins a program that runs already: `glassbox attach` calls this, the library's entry point, once it has loaded us.
-/// `socket` is where the collector listens. Gives a [`Joined`] as a number.
+/// Joins a program that runs already: `glassbox attach` calls this, the library's entry point, once it has
+/// loaded us. `socket` is where the collector listens. Gives a [`Joined`] as a number.
 ///
 /// # Safety
 /// `socket` is a C string.
@@ -81,7 +83,7 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
     Joined::Seen
 }
 
-/// The destructor, at a normal exit: what was used. Nothing that matters waits for it.
+/// The destructor, at a normal exit: notes the usage. Nothing that matters waits for it.
 pub extern "C" fn finish() {
     exits::note_usage();
 }

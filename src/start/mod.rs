@@ -1,4 +1,5 @@
-//! An image begins: the sensor finds its way, hands its ring to the collector, and sees to the images that follow.
+//! The start of an image: the sensor finds its place in the process, hands its ring to the collector, and
+//! prepares the images that follow.
 
 pub mod distance;
 pub mod environ;

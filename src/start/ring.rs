@@ -18,7 +18,7 @@ pub struct Made {
     pub memfd: c_int,
 }
 
-/// Makes one of the size that was wished for.
+/// Makes a ring of the size that the environment asks for.
 pub fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
     let data_len = wishes.ring_kib.map_or(layout::DEFAULT_DATA_LEN, |kib| {
         (kib.saturating_mul(1024).clamp(layout::MIN_DATA_LEN, layout::MAX_DATA_LEN) + 1).next_power_of_two()
@@ -42,8 +42,8 @@ pub fn make_ring(wishes: &Wishes) -> Result<Made, Blind> {
     // Neither is needed: an old kernel without WIPEONFORK relies on the fork hook.
     let _ = sys::advise(page.as_ptr(), 4096, libc::MADV_WIPEONFORK);
     let _ = sys::advise(base.as_ptr(), len as usize, libc::MADV_DONTDUMP);
-    // SAFETY: just mapped with this length, sealed against shrinking, never unmapped while armed; `data_len` is a
-    // power of two by its clamping.
+    // SAFETY: just mapped with this length, sealed against shrinking, never unmapped while armed; `data_len`
+    // is a power of two by its clamping.
     let ring = unsafe { Mapped::new(base, data_len) };
     ring.format();
     Ok(Made { ring, data_len, page, memfd })

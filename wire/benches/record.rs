@@ -1,7 +1,8 @@
-//! What one `file.open` with a 40-byte path costs in this crate alone: into the ring, and out of it.
+//! The cost of one `file.open` with a 40-byte path in this crate alone: into the ring, and out of it.
 //!
-//! `cargo bench -p wire` tells times. `record instructions NAME N` (the built file, by hand or by `cargo xtask bench
-//! codec` under callgrind) does the same thing N times and nothing else, so that instructions can be counted.
+//! `cargo bench -p wire` measures times. `record instructions NAME N` (the built file, by hand or by `cargo
+//! xtask bench codec` under callgrind) does the same thing N times and nothing else, so that instructions can
+//! be counted.
 
 use std::hint::black_box;
 use std::ptr::NonNull;
@@ -75,7 +76,8 @@ fn ring() -> Mapped {
         unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
     assert_ne!(libc::MAP_FAILED, base);
     let base = NonNull::new(base.cast()).expect("mmap gives no null");
-    // SAFETY: the mapping is page-aligned, as long as asked for, and never unmapped; the length is the crate's own.
+    // SAFETY: the mapping is page-aligned, as long as asked for, and never unmapped; the length is the
+    // crate's own.
     let ring = unsafe { Mapped::new(base, DEFAULT_DATA_LEN) };
     ring.format();
     ring
@@ -105,7 +107,7 @@ fn encode(seq: u64, into: &mut [u8]) -> usize {
     sink.len()
 }
 
-/// What the sensor does, but for the clock and the counters: false when the ring is full.
+/// The sensor's work without the clock and the counters: false when the ring is full.
 fn commit(ring: &Mapped, seq: u64) -> bool {
     let (head, payload) = record(seq);
     let Ok(mut record) = reserve(ring, 0, Head::LEN + payload.encoded_len()) else { return false };
@@ -151,7 +153,7 @@ fn decode_head_and_payload(bencher: Bencher) {
     bencher.bench_local(|| decode(black_box(bytes.get(..len).unwrap_or_default())));
 }
 
-/// What the collector does for each record: copy it out of the ring, then decode it.
+/// The collector's work for each record: copy it out of the ring, then decode it.
 #[divan::bench(sample_count = 200, sample_size = 1)]
 fn read_and_decode_10_000(bencher: Bencher) {
     let ring = ring();

@@ -1,18 +1,19 @@
 //! Bytes of records: as bincode 2.0.1 lays them out with fixed-size integers, little endian.
 //!
-//! Integers take their own size, a byte string its length as u64 and then its bytes, an option one byte and then
-//! its value; structs are their fields in order. See `docs/wire-format.md`. Decoding is bincode's. Encoding is
-//! [`Encode`], which the sensor has in every hooked call (ADR 14); `tests/golden.rs` holds the two together.
+//! Integers take their own size, a byte string its length as u64 and then its bytes, an option one byte and
+//! then its value; structs are their fields in order. See `docs/wire-format.md`. Decoding is bincode's.
+//! Encoding is [`Encode`], which the sensor has in every hooked call (ADR 14); `tests/golden.rs` holds the
+//! two together.
 //!
-//! bincode is no longer maintained (RUSTSEC-2025-0141). Whoever replaces it changes this file and the derives in
-//! `events`, `fields`, `record` and `hello`; the golden bytes say whether the format stayed.
+//! bincode is no longer maintained (RUSTSEC-2025-0141). A replacement changes this file and the derives in
+//! `events`, `fields`, `record` and `hello`; the golden bytes show whether the format stayed.
 
 use bincode::BorrowDecode;
 use bincode::config::{Configuration, Fixint, LittleEndian};
 
 const CONFIG: Configuration<LittleEndian, Fixint> = bincode::config::standard().with_fixed_int_encoding();
 
-/// Where encoded bytes go; `put` says whether they fitted.
+/// The destination of encoded bytes.
 pub trait Sink {
     /// Appends `bytes`, or returns false and leaves the sink as it is.
     fn put(&mut self, bytes: &[u8]) -> bool;
@@ -85,7 +86,7 @@ pub struct Malformed;
 
 /// Decodes a value from the front of `bytes`, and gives what is left.
 ///
-/// Never panics, whatever the bytes are; strings borrow from `bytes`.
+/// Never panics, for any bytes; strings borrow from `bytes`.
 pub fn decode<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), Malformed> {
     let (value, used) = bincode::borrow_decode_from_slice(bytes, CONFIG).map_err(|_| Malformed)?;
     Ok((value, bytes.get(used..).ok_or(Malformed)?))

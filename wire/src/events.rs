@@ -1,8 +1,8 @@
 //! Every event, declared once: its fields, their types, units and meaning.
 //!
-//! From the `events!` table below follow the structs that the sensor encodes and the collector decodes, the JSON
-//! names, and `docs/events.md`. `sent` fields travel in the record; `added` ones are the collector's. An event
-//! without `sent` is made by the collector. What stands under `records` travels, but is no event: it keeps the
+//! The table below gives the structs that the sensor encodes and the collector decodes, the JSON names, and
+//! `docs/events.md`. `sent` fields travel in the record; `added` ones come from the collector. The collector
+//! makes events without `sent`. The entries under `records` travel, but are no events: they keep the
 //! collector's picture of descriptors and directories right.
 //!
 //! Fields are only ever appended, and numbers never used again. A change shows in the golden bytes of
@@ -17,7 +17,7 @@ use crate::fields::{
     OpenFlags, Path, Protection, Protocol, Show, Shown, SocketType, Text, Trace,
 };
 
-/// What a record carries after its head: implemented for each struct of the table.
+/// The part of a record after its head: implemented for each struct of the table.
 pub trait Payload: Encode {
     /// The event that the payload belongs to.
     const KIND: Kind;
@@ -80,7 +80,7 @@ macro_rules! events {
                 fn encoded_len(&self) -> usize { 0 $(+ self.$sent.encoded_len())* }
             }
 
-            /// What each field shows as. Here, because a lifetime can be named here.
+            /// The type that each field shows as. Here, because a lifetime can be named here.
             #[allow(non_upper_case_globals)] // named after the fields
             impl $(<$borrow>)? $name $(<$borrow>)? {
                 $( pub(crate) const $sent: &'static str = <$sent_type as Field>::TYPE; )*
@@ -100,8 +100,8 @@ macro_rules! events {
             }
         )*
 
-        /// A decoded payload; each variant is the struct of the same name. Events that the collector makes itself
-        /// have none.
+        /// A decoded payload; each variant is the struct of the same name. Events that the collector makes
+        /// itself have none.
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum Decoded<$lifetime> {
             $($( #[doc = concat!("`", $event, "`")] $name($name $(<$borrow>)?), )?)*
@@ -109,7 +109,8 @@ macro_rules! events {
         }
 
         impl<$lifetime> Decoded<$lifetime> {
-            /// Decodes the payload of a record of this kind; refuses bytes left over, and kinds that never travel.
+            /// Decodes the payload of a record of this kind; refuses bytes left over, and kinds that never
+            /// travel.
             pub fn decode(kind: Kind, bytes: &$lifetime [u8]) -> Result<Self, Malformed> {
                 let (decoded, rest) = match kind {
                     $($( Kind::$name => {
@@ -126,7 +127,8 @@ macro_rules! events {
                 if rest.len() < 8 { Ok(decoded) } else { Err(Malformed) }
             }
 
-            /// Calls `each` with every sent field that is not hidden: its index in `EventSpec::fields`, its value.
+            /// Calls `each` with every sent field that is not hidden: its index in `EventSpec::fields`, its
+            /// value.
             pub fn show(&self, each: &mut impl FnMut(usize, Shown<$lifetime>)) {
                 match self {
                     $($( Self::$name(payload) => {
@@ -149,14 +151,15 @@ macro_rules! events {
     };
 }
 
-/// The table, handed to a macro: to `events!` above, and to the one in [`crate::schema`] that makes data of it.
+/// The table, handed to a macro: to `events!` above, and to the one in [`crate::schema`] that makes data of
+/// it.
 #[rustfmt::skip] // the table is read at the margin
 macro_rules! table { ($reader:ident) => { $reader! { 'a
 events {
     /// A program image begins, one for each successful exec.
     ProcessStart = 1 "process.start" {
         sent<'a> {
-            /// What was executed: for a script the script, where `exe` is its interpreter.
+            /// The executed file: for a script the script, where `exe` is its interpreter.
             path: Path<'a>,
             /// The argument vector as the kernel passed it.
             argv: Args<'a>,
@@ -178,7 +181,7 @@ events {
             parent: Hidden<u32>,
         }
         added {
-            /// How much of it is seen: `hooked`, `notify` or `blind`.
+            /// The degree to which it is seen: `hooked`, `notify` or `blind`.
             coverage: "name",
             /// Why it is blind.
             reason: "name",
@@ -239,7 +242,8 @@ events {
     /// Identity changes: set*id, setgroups, capset.
     ProcessCredentials = 6 "process.credentials" {
         sent<'a> {
-            /// Which identity: `uid`, `euid`, `reuid`, `resuid`, `fsuid`, the same with `gid`, `groups`, `capabilities`.
+            /// Which identity: `uid`, `euid`, `reuid`, `resuid`, `fsuid`, the same with `gid`, `groups`,
+            /// `capabilities`.
             what: Text<'a>,
             /// The numbers it was set to, in the order of the call's arguments, -1 for one that stays; of
             /// `capabilities` the effective, permitted and inheritable set.
@@ -253,13 +257,13 @@ events {
     /// Another process is looked into: ptrace, process_vm_readv, process_vm_writev.
     ProcessTrace = 7 "process.trace" {
         sent {
-            /// What is asked: `PTRACE_…`, `process_vm_readv` or `process_vm_writev`.
+            /// The request: `PTRACE_…`, `process_vm_readv` or `process_vm_writev`.
             request: Trace,
             /// The process looked into.
             target: i32,
         }
     }
-    /// What a process can see changes: setns, unshare, chroot, pivot_root, mount, umount.
+    /// The process's view of the system changes: setns, unshare, chroot, pivot_root, mount, umount.
     ProcessNamespace = 8 "process.namespace" {
         sent<'a> {
             /// Which kind of change: `setns`, `unshare`, `chroot`, `pivot_root`, `mount`, `umount`.
@@ -268,11 +272,11 @@ events {
             path: Path<'a>,
             /// The call's flags: `CLONE_…`, `MS_…` or `MNT_…`.
             flags: NamespaceFlags,
-            /// What is mounted, as the caller passed it; for pivot_root where the old root goes.
+            /// The source of the mount, as the caller passed it; for pivot_root the place of the old root.
             source: Option<Text<'a>>,
         }
     }
-    /// The process changes what it may do or is called: prctl, seccomp. A filter is told before the call.
+    /// The process changes its rights or its name: prctl, seccomp. A filter is reported before the call.
     ProcessControl = 9 "process.control" {
         sent<'a> {
             /// Which option, `PR_SET_…`.
@@ -290,7 +294,7 @@ events {
             path: Path<'a>,
             /// The new descriptor; absent for scandir and glob, which leave none.
             fd: Option<i32>,
-            /// How it was opened; for fopen what the mode string means.
+            /// The flags of open; for fopen those that the mode string means.
             flags: OpenFlags,
             /// Permissions for a file that is made.
             mode: Option<u32>,
@@ -311,7 +315,7 @@ events {
             reads: "number",
             /// Successful calls that wrote.
             writes: "number",
-            /// How long it was open, nanoseconds.
+            /// The time for which it was open, nanoseconds.
             open_ns: "number",
         }
     }
@@ -378,7 +382,7 @@ events {
     } }
     /// A symbolic link is made.
     FileSymlink = 31 "file.symlink" { sent<'a> {
-        /// What is pointed at.
+        /// The target of the link.
         path: Path<'a>,
         /// The new name.
         new_path: Path<'a>,
@@ -502,7 +506,7 @@ events {
             sends: "number",
             /// Successful calls that received.
             receives: "number",
-            /// How long it was open, nanoseconds.
+            /// The time for which it was open, nanoseconds.
             open_ns: "number",
             /// Type of the socket.
             r#type: "name",
@@ -521,7 +525,7 @@ events {
     LibLoad = 60 "lib.load" { sent<'a> {
         /// The library; a name without a slash is searched by the loader and shown as it is.
         path: Path<'a>,
-        /// How it is loaded.
+        /// The flags of dlopen.
         flags: LoadFlags,
     } }
     /// Memory becomes executable: mmap, mprotect, pkey_mprotect.
@@ -582,24 +586,25 @@ events {
     }
     /// Events of a process were lost.
     SensorLoss = 100 "sensor.loss" { added {
-        /// How many.
+        /// The number of events.
         count: "number",
-        /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `killed_writer`, `corrupt_ring`, `collector_died`,
-        /// `sink_full`.
+        /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `killed_writer`, `corrupt_ring`,
+        /// `collector_died`, `sink_full`.
         reason: "name",
     } }
-    /// A hooked program made a listed call from outside libc, or a hook was changed behind our back.
+    /// A hooked program made a listed call from outside libc, or a hook was changed by other code.
     SensorEvasion = 101 "sensor.evasion" { added {
-        /// Where the call was made.
+        /// The address of the call.
         addr: "number",
         /// The mapping that holds it.
         mapping: "string",
     } }
-    /// Something ran that the sensor cannot see into.
+    /// A program ran that the sensor cannot see into.
     SensorBlind = 102 "sensor.blind" { added {
         /// The program.
         path: "path",
-        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `fd_limit`, `no_memory`, `address_space`, ….
+        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `fd_limit`, `no_memory`,
+        /// `address_space`, ….
         reason: "name",
     } }
 }
@@ -608,7 +613,7 @@ records {
     FdClosed = 200 {
         /// The descriptor.
         fd: i32,
-        /// What went through it; `None` for a descriptor above the counters' table.
+        /// Bytes and calls; `None` for a descriptor above the counters' table.
         counters: Option<Counters>,
     }
     /// A descriptor was duplicated, other than over a standard stream.
@@ -620,8 +625,8 @@ records {
         /// Whether the copy closes at exec.
         cloexec: bool,
     }
-    /// All descriptors of a range were closed, or marked to close at exec; those that had been opened by this image
-    /// are reported one by one before.
+    /// All descriptors of a range were closed, or marked to close at exec; those that had been opened by this
+    /// image are reported one by one before it.
     FdRange = 202 {
         /// First of the range.
         first: u32,
@@ -642,7 +647,7 @@ records {
         /// Whether it closes at exec.
         cloexec: bool,
     }
-    /// A wait call told the parent how a child ended.
+    /// A wait call gave the parent the status of a child.
     ChildStatus = 205 {
         /// The child.
         child: u32,
@@ -651,12 +656,12 @@ records {
         /// User and system time and largest resident set, where the call gave them.
         usage: Option<Usage>,
     }
-    /// A descriptor that no other record tells of: a pipe, a socket pair, an epoll instance, and whatever another process
-    /// opened and passed on.
+    /// A descriptor that no other record reports: a pipe, a socket pair, an epoll instance, and descriptors
+    /// that another process opened and passed on.
     FdMade<'a> = 206 {
         /// The descriptor.
         fd: i32,
-        /// What it is, as `/proc/self/fd` would begin: `pipe:`, `socket:`, `anon_inode:[eventfd]`.
+        /// Its kind, as its link in `/proc/self/fd` begins: `pipe:`, `socket:`, `anon_inode:[eventfd]`.
         label: Text<'a>,
         /// Whether it closes at exec.
         cloexec: bool,
@@ -671,7 +676,7 @@ pub(crate) use table;
 
 table! { events }
 
-/// What went through a descriptor, as counted by the process.
+/// The bytes and calls of a descriptor, as counted by the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Decode)]
 pub struct Counters {
     /// Bytes read or received.

@@ -1,8 +1,8 @@
 //! The types that a record's fields have: how each is encoded, how long it is, and what it shows as.
 //!
-//! In the sensor a field borrows the application's memory for the length of one call; in the collector it borrows
-//! the copied record. [`Shown`] is what a field means to a reader, without allocation: the collector resolves
-//! paths and addresses from it.
+//! In the sensor a field borrows the application's memory for the length of one call; in the collector it
+//! borrows the copied record. [`Shown`] is a field's meaning to a reader, without allocation: the collector
+//! resolves paths and addresses from it.
 
 use bincode::de::{BorrowDecoder, read::BorrowReader};
 use bincode::error::DecodeError;
@@ -40,17 +40,17 @@ pub enum Shown<'a> {
     Answers(&'a [u8]),
 }
 
-/// What every field type can do besides being encoded.
+/// A field's type: its length and its name.
 pub trait Field {
     /// Bytes that encoding it takes.
     fn encoded_len(&self) -> usize;
-    /// How the type is named in the documentation.
+    /// The type's name in the documentation; empty for a field that no reader sees.
     const TYPE: &'static str;
 }
 
 /// The reader's view of a field.
 pub trait Show<'a>: Field {
-    /// What a reader sees.
+    /// The value that a reader sees.
     fn shown(&self) -> Shown<'a>;
 }
 
@@ -89,7 +89,8 @@ impl<'a, T: Show<'a>> Show<'a> for Option<T> {
     }
 }
 
-/// A string: any bytes without NUL. In the sensor it is read from the application's memory while it is encoded.
+/// A string: any bytes without NUL. In the sensor it is read from the application's memory while it is
+/// encoded.
 pub type Text<'a> = &'a [u8];
 
 impl Field for &[u8] {
@@ -213,8 +214,8 @@ impl Encode for Args<'_> {
 }
 
 impl Encode for Vector {
-    /// Writes exactly `len_bytes` bytes, even if another thread changes the strings meanwhile: a string that grew
-    /// is cut, and what is missing at the end becomes NULs.
+    /// Writes exactly `len_bytes` bytes, even if another thread changes the strings meanwhile: a string that
+    /// grew is cut, and what is missing at the end becomes NULs.
     fn encode(&self, sink: &mut impl Sink) -> bool {
         if !(self.len_bytes as u64).encode(sink) {
             return false;
@@ -333,7 +334,7 @@ coded! {
     LoadFlags(i32), "list of names", |bits| Shown::Names(&names::DLOPEN, u64::from(bits.cast_unsigned()));
     /// A protection as mmap(2) takes it.
     Protection(i32), "list of names", |bits| Shown::Names(&names::PROT, u64::from(bits.cast_unsigned()));
-    /// The flags of unshare(2); of mount(2) and umount2(2) the collector shows their own.
+    /// The flags of unshare(2); for mount(2) and umount2(2) the collector shows their own flags.
     NamespaceFlags(u64), "list of names", |bits| Shown::Names(&names::NAMESPACE, bits);
     /// The request of ptrace(2), or one of [`Trace`]'s own.
     Trace(i64), "name", |value| word_or_number(names::TRACE, value);
@@ -355,8 +356,8 @@ impl Trace {
 }
 
 impl Control {
-    /// Whether the option is one that events tell of.
-    pub fn is_told(self) -> bool {
+    /// Whether events report this option.
+    pub fn is_reported(self) -> bool {
         names::word(names::CONTROL, i64::from(self.0)).is_some()
     }
 }

@@ -1,7 +1,7 @@
-//! The one message that a sensor sends: who it is, and with it the ring's memfd.
+//! The one message that a sensor sends: its identity, and with it the ring's memfd.
 //!
-//! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent. The collector trusts the kernel
-//! (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
+//! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent. The collector trusts the
+//! kernel (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
 
 use bincode::BorrowDecode;
 
@@ -12,8 +12,8 @@ use crate::named::named;
 /// "GLASSHI\0" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSHI\0");
 
-/// File name of a socket whose collector shares the sensor's `/proc` and files: it finds the image's file itself, so that
-/// the sensor need not ask, which costs an exec 16 µs.
+/// File name of a socket whose collector shares the sensor's `/proc` and files: it finds the image's file
+/// itself, so that the sensor need not ask for it, which costs an exec 16 µs.
 pub const NEAR: &str = "near";
 
 /// Whether a socket's name says that its collector is near.
@@ -21,10 +21,11 @@ pub fn is_near(socket: &[u8]) -> bool {
     socket.rsplit(|byte| *byte == b'/').next() == Some(NEAR.as_bytes())
 }
 
-/// The variable that tells the containers of an ECS task apart: each has a URI of its own.
+/// The variable that distinguishes the containers of an ECS task: each has a URI of its own.
 pub const CONTAINER_VARIABLE: &[u8] = b"ECS_CONTAINER_METADATA_URI_V4";
 
-/// Longest value of [`CONTAINER_VARIABLE`] that is passed on; a longer one is none. The real ones have some 80 bytes.
+/// Longest value of [`CONTAINER_VARIABLE`] that is passed on; a longer one is none. The real ones have some
+/// 80 bytes.
 pub const MAX_CONTAINER: usize = 256;
 
 /// Longest hello of a process that sends a ring, in bytes.
@@ -33,7 +34,7 @@ pub const MAX_SEEN_LEN: usize = MAX_CONTAINER + 128;
 /// Longest hello in bytes.
 pub const MAX_LEN: usize = 4096 + MAX_SEEN_LEN;
 
-/// What a sensor says of its process when it attaches.
+/// A sensor's description of its process when it attaches.
 #[derive(Clone, Copy, Debug, PartialEq, BorrowDecode)]
 pub struct Hello<'a> {
     /// [`MAGIC`].
@@ -85,7 +86,7 @@ named! {
 }
 
 named! {
-    /// What the sensor's entry point returns: the outcome for a program that was told to join while it ran.
+    /// What the sensor's entry point returns: the outcome for a program that was asked to join while it ran.
     pub enum Joined: u8 {
         /// It has a ring, and the collector has it too.
         Seen = 1,

@@ -1,11 +1,12 @@
-//! What the sensor and the collector agree on: events, their encoding, and the ring they travel through.
+//! The agreement between the sensor and the collector: events, their encoding, and the ring that carries
+//! them.
 //!
 //! Both processes link this crate, so it is `no_std`, allocates nothing and has no feature that would bring
 //! either in. The way of a record: [`events`] declares it, [`codec`] turns it into bytes, [`ring`] carries
 //! the bytes, [`hello`] hands the ring over. [`schema`] describes the same events as data, for JSON names and
 //! documentation.
 //!
-//! Nothing here makes a system call: a caller that must wake the other side is told so.
+//! Nothing here makes a system call: functions return that the caller must wake the other side.
 
 #![cfg_attr(not(test), no_std)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

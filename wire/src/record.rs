@@ -1,6 +1,7 @@
-//! The fixed part of every record: who made which call, when, and how it ended.
+//! The fixed part of every record: process and thread, call, time and outcome.
 //!
-//! The sensor fills a [`Head`] in `emit`; the collector reads it before it looks at the payload that follows.
+//! The sensor fills a [`Head`] in `record/emit.rs`; the collector reads it before it looks at the payload
+//! that follows.
 
 use bincode::Decode;
 
@@ -15,7 +16,7 @@ pub struct Head {
     pub time_ns: u64,
     /// Number of this record within its process image, from 0; meaningless unless [`Flags::STAMPED`].
     pub seq: u64,
-    /// What the call returned; meaningless unless [`Flags::RETURNED`].
+    /// The return value; meaningless unless [`Flags::RETURNED`].
     pub ret: i64,
     /// The process as it sees itself (its own pid namespace).
     pub pid: u32,
@@ -60,13 +61,15 @@ impl Head {
 pub struct Flags;
 
 impl Flags {
-    /// `seq` is a number of the process's sequence. Records without it are for tracking and never delivered.
+    /// `seq` is a number of the process's sequence. Records without it keep the collector's picture, and are
+    /// never delivered.
     pub const STAMPED: u8 = 1;
-    /// `ret` holds what the call returned.
+    /// `ret` holds the return value.
     pub const RETURNED: u8 = 2;
     /// A string or list was longer than the sensor copies, and cut.
     pub const TRUNCATED: u8 = 4;
-    /// Of a `process.exec`: the process is inside a seccomp filter that does not let the sensor start in the next image.
+    /// In a `process.exec`: the process is inside a seccomp filter that does not let the sensor start in the
+    /// next image.
     pub const BARRED: u8 = 8;
 }
 

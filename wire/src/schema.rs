@@ -1,4 +1,4 @@
-//! The event table as data: what `docs/events.md`, the JSON writer and the rule fields are made from.
+//! The event table as data, for `docs/events.md`, the JSON writer and the rule fields.
 
 use crate::events::{self, Kind, RECORDS, table};
 
@@ -15,8 +15,8 @@ pub struct EventSpec {
 }
 
 impl EventSpec {
-    /// The fields that a reader sees, in the order of the table: first what the sensor sends, then what the
-    /// collector adds. `Decoded::show` numbers the former by their place here.
+    /// The fields that a reader sees, in the order of the table: first those that the sensor sends, then
+    /// those that the collector adds. `Decoded::show` numbers the former by their place here.
     pub fn fields(&self) -> impl Iterator<Item = &'static FieldSpec> + use<> {
         self.all_fields.iter().filter(|field| !field.shows.is_empty())
     }
@@ -36,11 +36,11 @@ impl EventSpec {
 #[derive(Debug)]
 pub struct FieldSpec {
     pub(crate) name: &'static str,
-    /// What it means, line by line.
+    /// Its documentation, line by line.
     pub doc: &'static [&'static str],
-    /// What kind of value a reader sees; empty for a field that no reader sees.
+    /// The kind of value that a reader sees; empty for a field that no reader sees.
     pub shows: &'static str,
-    /// Who provides it.
+    /// Its origin.
     pub source: Source,
 }
 
@@ -51,7 +51,7 @@ impl FieldSpec {
     }
 }
 
-/// Who provides a field.
+/// The origin of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// It travels in the record.
@@ -134,7 +134,8 @@ pub const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     (hash ^ 0xff).wrapping_mul(0x100_0000_01b3)
 }
 
-/// Hash of lists of names, in order: how two programs find out that they were built from the same table.
+/// Hash of lists of names, in order: two programs compare it to find out whether they were built from the
+/// same table.
 #[allow(clippy::indexing_slicing)] // below the lengths that the loops check
 pub const fn hash_names(lists: &[&[&str]]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325;

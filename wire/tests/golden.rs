@@ -1,7 +1,7 @@
 //! The bytes of every record, kept: `golden/NAME.hex` holds what a value of each kind is encoded as.
 //!
-//! After a change that is meant, `GLASSBOX_GOLDEN=write cargo test -p wire --test golden` writes them again; the same
-//! commit says in `docs/wire-format.md` what changed.
+//! After a change that is meant, `GLASSBOX_GOLDEN=write cargo test -p wire --test golden` writes them again;
+//! the same commit says in `docs/wire-format.md` what changed.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use wire::fields::*;
 use wire::hello::{self, Blind, Hello};
 use wire::record::{Flags, Head, Via};
 
-/// What the fields of a sample are made from.
+/// The source of a sample's fields.
 #[derive(Clone, Copy, Debug)]
 struct Contents<'a> {
     text: &'a [u8],
@@ -150,7 +150,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     macro_rules! each {
         ($($name:ident)*) => { match value { $(Decoded::$name(payload) => one(payload),)* } };
     }
-    // The compiler tells when one is missing.
+    // The compiler reports a missing one.
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink

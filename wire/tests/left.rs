@@ -1,4 +1,5 @@
-//! Records that a signal handler jumped away from, at every step of a reservation, with padding before them and without.
+//! Records that a signal handler jumped away from, at every step of a reservation, with padding before them
+//! and without.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 

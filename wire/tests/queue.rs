@@ -60,14 +60,15 @@ struct Model {
     capacity: u64,
     head: u64,
     tail: u64,
-    /// What was not given back, read or not.
+    /// The records that were not given back, read or not.
     records: VecDeque<Expected>,
     /// The end of what was read.
     cursor: u64,
 }
 
 impl Model {
-    /// Where the next record of so many bytes lies: a record is not split, so it may begin at the start of the data.
+    /// The place of the next record of so many bytes: a record is not split, so it may begin at the start of
+    /// the data.
     fn place(&self, len: usize) -> Option<(u64, u64)> {
         let len = (8 + len as u64).next_multiple_of(8);
         let left_in_lap = self.capacity - self.tail % self.capacity;

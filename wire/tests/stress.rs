@@ -1,15 +1,16 @@
 //! The ring under many threads, under signals, and with writers that are killed.
 //!
 //! The test called `stress_…` runs under the address and the thread sanitizer, too, on the stable toolchain
-//! (`cargo xtask test` does it; the triple keeps the flags away from build scripts, and `thread` is the other one):
+//! (`cargo xtask test` does it; the triple keeps the flags away from build scripts, and `thread` is the other
+//! one):
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
 //!     cargo test -p wire --release --tests --target x86_64-unknown-linux-gnu --target-dir target/asan -- stress
 //! ```
 //!
-//! The other tests fork, trace or interrupt, which the thread sanitizer gets in the way of. The seed of each run is
-//! printed; `GLASSBOX_SEED` gives it again.
+//! The other tests fork, trace or interrupt, which the thread sanitizer gets in the way of. The seed of each
+//! run is printed; `GLASSBOX_SEED` gives it again.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
 
@@ -24,16 +25,17 @@ use support::{Lent, Random, Small};
 use wire::codec::Sink as _;
 use wire::ring::{Memory, Next, Reader, Refused, bell, reserve};
 
-/// What the thread sanitizer asks a program for when it starts. The standard library is not instrumented (its source
-/// is no part of the toolchain), so the sanitizer does not see how the test harness hands its results over. No frame
-/// of the ring's is under these. `Arc`s that cross threads would be reported too, hence [`Thread`].
+/// The thread sanitizer calls this when the program starts. The standard library is not instrumented (its
+/// source is no part of the toolchain), so the sanitizer does not see how the test harness hands its results
+/// over. No frame of the ring's is under these. `Arc`s that cross threads would be reported too, hence
+/// [`Thread`].
 #[unsafe(no_mangle)]
 extern "C" fn __tsan_default_suppressions() -> *const libc::c_char {
     c"race:test::event::CompletedTest\nrace:std::sync::mpmc".as_ptr()
 }
 
-/// A thread made by libc alone, which the thread sanitizer sees being made and joined. The standard library's share an
-/// `Arc`, whose last owner frees it after a fence that the sanitizer does not see.
+/// A thread made by libc alone, which the thread sanitizer sees being made and joined. The standard library's
+/// threads share an `Arc`; its last owner frees it after a fence that the sanitizer does not see.
 struct Thread<'w> {
     handle: libc::pthread_t,
     _work: PhantomData<&'w ()>,
@@ -58,7 +60,7 @@ impl<'w> Thread<'w> {
 
 impl Drop for Thread<'_> {
     fn drop(&mut self) {
-        // SAFETY: the handle of a thread that nobody else joins.
+        // SAFETY: the handle of a thread that is joined only here.
         unsafe { libc::pthread_join(self.handle, std::ptr::null_mut()) };
     }
 }
@@ -137,7 +139,7 @@ fn stress_threads_lose_nothing_that_was_not_refused_and_never_miss_a_sleeping_re
                 }
                 // Release: with the reader's Acquire, the last records are there when this is 0.
                 writing.fetch_sub(1, Ordering::Release);
-                // Whoever reads may sleep with nothing more to come.
+                // The reader may sleep with nothing more to come.
                 wake(ring);
             }
         })
@@ -240,7 +242,7 @@ fn a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_its_own(
         thread::sleep(Duration::from_millis(20));
         drain();
     });
-    // SAFETY: the default action for a signal that nobody sends any more would end the process: ignore it.
+    // SAFETY: the default action for a late signal would end the process: ignore it.
     unsafe { libc::signal(libc::SIGUSR2, libc::SIG_IGN) };
     SIGNAL_RING.store(std::ptr::null_mut(), Ordering::Release);
 
@@ -255,8 +257,8 @@ fn a_signal_handler_that_interrupts_a_writer_anywhere_writes_records_of_its_own(
 
 /// Makes a child that runs `work` and does nothing of Rust's before or after.
 fn fork(work: impl FnOnce()) -> libc::pid_t {
-    // SAFETY: the child calls nothing that needs a lock or memory: it writes into the ring, and ends by a signal
-    // or by `_exit`.
+    // SAFETY: the child calls nothing that needs a lock or memory: it writes into the ring, and ends by a
+    // signal or by `_exit`.
     match unsafe { libc::fork() } {
         0 => {
             work();
@@ -346,7 +348,8 @@ fn a_killed_writer_costs_at_most_one_record_and_the_reader_goes_on() {
     );
 }
 
-/// Runs a writer one instruction at a time, and looks after each one at what a reader would find if it died there.
+/// Runs a writer one instruction at a time, and looks after each one at what a reader would find if it died
+/// there.
 #[test]
 fn a_writer_that_dies_after_any_instruction_costs_at_most_its_own_record() {
     let ring = Small::new(512, 0);

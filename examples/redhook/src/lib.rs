@@ -1,4 +1,5 @@
-//! The hook of one function, as one writes it with redhook: every `open` is a line at the descriptor that `OPENS_FD` names.
+//! The hook of one function, as one writes it with redhook: every `open` is a line at the descriptor that
+//! `OPENS_FD` names.
 //!
 //! `run.sh` says what becomes of it beside the sensor.
 
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 
 use libc::mode_t;
 
-/// Where the lines go.
+/// The descriptor of the lines.
 fn log() -> Option<c_int> {
     static LOG: OnceLock<Option<c_int>> = OnceLock::new();
     *LOG.get_or_init(|| std::env::var("OPENS_FD").ok()?.parse().ok())
@@ -24,7 +25,8 @@ redhook::hook! {
     }
 }
 
-// glibc has no such function, musl and the BSDs have; programs ask whether it is there, and call it where it is.
+// glibc has no such function, musl and the BSDs have; programs ask whether it is there, and call it where it
+// is.
 redhook::hook! {
     unsafe fn issetugid() -> c_int => my_issetugid {
         redhook::real!(issetugid)()

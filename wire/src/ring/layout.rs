@@ -1,4 +1,4 @@
-//! Where everything lies in the memory that a sensor shares with its collector.
+//! The layout of the memory that a sensor shares with its collector.
 //!
 //! ```text
 //! 0          header: magic, version; tail, head and bell, each on a cache line of its own
@@ -10,13 +10,14 @@
 //! then       the image's counters of descriptors 64 to 65535, then 1024 for each of the other slots
 //! ```
 //!
-//! The file is sparse: a page costs memory once it is touched. What every process touches lies together at the front,
-//! in one page table: a fault in a shared mapping costs an exec 2.5 µs, and 5 µs where it needs a new page table.
+//! The file is sparse: a page costs memory once it is touched. The parts that every process touches lie
+//! together at the front, in one page table: a fault in a shared mapping costs an exec 2.5 µs, and 5 µs where
+//! it needs a new page table.
 //!
 //! # Safety
-//! Everything is reached through [`Mapped`], whose maker promises that the mapping is as long as [`file_len`] says
-//! and stays. Both processes write, so nothing here is ever a `&mut`, and the numbers are atomics; a hostile writer
-//! can make them wrong, not unsound.
+//! All access is by [`Mapped`], whose maker promises that the mapping is as long as [`file_len`] says and
+//! stays. Both processes write, so nothing here is ever a `&mut`, and the numbers are atomics; a hostile
+//! writer can make them wrong, not unsound.
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -48,7 +49,7 @@ const LOW_FDS_AT: usize = 2048;
 const LOW_FDS: usize = 64;
 const DATA_AT: usize = 4096;
 const SLOT_LEN: usize = 256;
-/// What lies behind the data, from its end on.
+/// Offsets of the parts behind the data, from its end on.
 const SLOTS_BEHIND: usize = 0;
 const FDS_BEHIND: usize = SLOTS * SLOT_LEN;
 const END_BEHIND: usize = FDS_BEHIND + (OWNER_FDS + (SLOTS - 1) * CHILD_FDS) * size_of::<FdCounters>();
@@ -60,7 +61,7 @@ const _: () = assert!(SLOTS_AT + FIRST_SLOTS * SLOT_LEN == LOW_FDS_AT);
 const _: () = assert!(LOW_FDS * size_of::<FdCounters>() == DATA_AT - LOW_FDS_AT);
 const _: () = assert!(size_of::<FdCounters>() == 32 && FDS_BEHIND.is_multiple_of(4096));
 
-/// Where the ring's data begins in the file: for giving its pages back.
+/// Offset of the ring's data in the file, for giving its pages back.
 pub const DATA_OFFSET: u64 = DATA_AT as u64;
 
 /// Length of the whole file for a ring of `data_len` bytes.
@@ -136,7 +137,7 @@ pub struct Slot {
     pub max_rss: AtomicU64,
     /// When the slot was taken, CLOCK_MONOTONIC.
     pub born_ns: AtomicU64,
-    /// What descriptors that are closed by now counted: calls that read or wrote. For `calls` of `process.exit`.
+    /// Calls that read or wrote through descriptors that are closed by now. For `calls` of `process.exit`.
     pub closed_calls: AtomicU64,
     /// The collector's: stamped records of this process that it has delivered, for the one that follows it.
     pub delivered: AtomicU64,
@@ -197,8 +198,8 @@ impl Slot {
     }
 }
 
-/// What went through one descriptor. The top bit of `calls_in` says that this process opened it; the top 24 bits of
-/// `calls_out` are a hash of the last peer of a datagram.
+/// The counters of one descriptor. The top bit of `calls_in` says that this process opened it; the top 24
+/// bits of `calls_out` are a hash of the last peer of a datagram.
 #[repr(C)]
 pub struct FdCounters {
     bytes_in: AtomicU64,
@@ -210,21 +211,21 @@ pub struct FdCounters {
 /// A descriptor's counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdState {
-    /// What was counted.
+    /// Bytes and calls.
     pub counters: Counters,
     /// Whether this process image opened it and has not closed it.
     pub is_open: bool,
 }
 
 impl FdState {
-    /// Whether there is anything to tell of it.
+    /// Whether there is anything to report of it.
     pub fn is_of_interest(&self) -> bool {
         self.is_open || self.counters != Counters::default()
     }
 }
 
 const OPEN: u64 = 1 << 63;
-/// Where the hash of a datagram's last peer begins in `calls_out`; below it stands the count.
+/// Lowest bit of the hash of a datagram's last peer in `calls_out`; below it stands the count.
 const PEER_SHIFT: u32 = 40;
 
 impl FdCounters {
@@ -262,7 +263,7 @@ impl FdCounters {
         is_new
     }
 
-    /// Whether this was the last peer that [`Self::is_new_peer`] was told.
+    /// Whether [`Self::is_new_peer`] noted this peer last.
     #[inline(always)]
     pub fn is_peer(&self, hash: u64) -> bool {
         self.calls_out.load(Ordering::Relaxed) >> PEER_SHIFT == (hash | 1) & (u64::MAX >> PEER_SHIFT)
@@ -272,8 +273,8 @@ impl FdCounters {
     #[inline(always)]
     pub fn close(&self) -> FdState {
         let take = |word: &AtomicU64| {
-            // A plain load and store: a locked exchange each would double the price of a close, and a call that
-            // counts on a descriptor while another thread closes it may be counted on either side.
+            // A plain load and store: a locked exchange each would double the price of a close, and a call
+            // that counts on a descriptor while another thread closes it may be counted on either side.
             let value = word.load(Ordering::Relaxed);
             if value != 0 {
                 word.store(0, Ordering::Relaxed);
@@ -317,9 +318,9 @@ impl Mapped {
     /// Describes a mapping.
     ///
     /// # Safety
-    /// `base` is page-aligned and the start of a readable and writable mapping of `file_len(data_len)` bytes that
-    /// cannot shrink (F_SEAL_SHRINK) and lives as long as any copy of the value is used. `data_len` is a power of
-    /// two, at least [`MIN_DATA_LEN`].
+    /// `base` is page-aligned and the start of a readable and writable mapping of `file_len(data_len)` bytes
+    /// that cannot shrink (F_SEAL_SHRINK) and lives as long as any copy of the value is used. `data_len` is a
+    /// power of two, at least [`MIN_DATA_LEN`].
     pub unsafe fn new(base: NonNull<u8>, data_len: u64) -> Self {
         Self { base, data_len }
     }
@@ -346,7 +347,7 @@ impl Mapped {
             && self.header().version.load(Ordering::Relaxed) == u64::from(crate::VERSION)
     }
 
-    /// Where `behind` bytes after the data's end are in the file.
+    /// Offset in the file of the place `behind` bytes after the data's end.
     #[inline(always)]
     fn behind(&self, behind: usize) -> usize {
         DATA_AT + self.data_len as usize + behind
@@ -384,8 +385,8 @@ impl Mapped {
         Some(unsafe { self.base.add(at).cast::<FdCounters>().as_ref() })
     }
 
-    /// Where the descriptor counters of slot `index`, one of 1 to 255, lie in the file: offset and length, for giving
-    /// pages back.
+    /// Offset and length in the file of the descriptor counters of slot `index`, one of 1 to 255, for giving
+    /// their pages back.
     pub fn fd_range(&self, index: u8) -> (u64, u64) {
         let size = size_of::<FdCounters>();
         let child = usize::from(index).max(1) - 1;
@@ -419,14 +420,15 @@ impl Memory for Mapped {
     #[inline(always)]
     fn state(&self, offset: u64) -> &AtomicU64 {
         let offset = (offset & (self.data_len - 1) & !7) as usize;
-        // SAFETY: the offset is below `data_len` and a multiple of 8; the data lies within the mapping (`new`).
+        // SAFETY: the offset is below `data_len` and a multiple of 8; the data lies within the mapping
+        // (`new`).
         unsafe { self.base.add(DATA_AT + offset).cast::<AtomicU64>().as_ref() }
     }
 
     #[inline(always)]
     unsafe fn write(&self, offset: u64, bytes: &[u8]) {
-        // SAFETY: the caller promises that the range lies within the data, which lies within the mapping, and that
-        // no other writer has it.
+        // SAFETY: the caller promises that the range lies within the data, which lies within the mapping, and
+        // that no other writer has it.
         unsafe {
             let place = self.base.as_ptr().add(DATA_AT + offset as usize);
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
@@ -435,8 +437,8 @@ impl Memory for Mapped {
 
     #[inline(always)]
     unsafe fn read(&self, offset: u64, into: &mut [u8]) {
-        // SAFETY: the caller promises that the range lies within the data. Another process may be writing: the bytes
-        // are plain data to us, checked after the copy, and never borrowed in place.
+        // SAFETY: the caller promises that the range lies within the data. Another process may be writing:
+        // the bytes are plain data to us, checked after the copy, and never borrowed in place.
         unsafe {
             let place = self.base.as_ptr().add(DATA_AT + offset as usize);
             core::ptr::copy_nonoverlapping(place, into.as_mut_ptr(), into.len());

@@ -1,12 +1,14 @@
-//! The ring under loom, which runs every interleaving of a small case, and every value that a load may return.
+//! The ring under loom, which runs every interleaving of a small case, and every value that a load may
+//! return.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test -p wire --lib --release --target-dir target/loom
 //! ```
 //!
-//! Two writers, one reader, a ring of two to four records. Payload bytes lie in loom cells, so that a byte that is
-//! read or written without the ordering that the protocol claims is reported as a race. Each ordering and each
-//! check that the comments in `writer` and `reader` justify was weakened once, to see which test fails:
+//! Two writers, one reader, a ring of two to four records. Payload bytes lie in loom cells, so that a byte
+//! that is read or written without the ordering that the protocol claims is reported as a race. Each ordering
+//! and each check that the comments in `writer` and `reader` justify was weakened once, to see which test
+//! fails:
 //!
 //! | weakened | what fails |
 //! |---|---|
@@ -28,7 +30,8 @@ use super::sync::{AtomicU32, AtomicU64, Ordering};
 use super::{Memory, Next, Reader, Refused, Unfinished, bell, reserve};
 use crate::codec::Sink;
 
-/// A ring of a few words. A word has two lives, as a state word and as payload, and loom needs a cell for each.
+/// A ring of a few words. A word has two lives, as a state word and as payload, and loom needs a cell for
+/// each.
 struct Small {
     tail: AtomicU64,
     head: AtomicU64,
@@ -90,19 +93,19 @@ impl Memory for Arc<Small> {
     unsafe fn write(&self, offset: u64, bytes: &[u8]) {
         for (word, cell) in bytes.chunks_exact(8).zip(&self.payload[offset as usize / 8..]) {
             let word = u64::from_le_bytes(word.try_into().unwrap());
-            // SAFETY: loom checks that nobody else has the cell.
+            // SAFETY: loom checks that no other thread has the cell.
             cell.with_mut(|place| unsafe { place.write(word) });
         }
     }
     unsafe fn read(&self, offset: u64, into: &mut [u8]) {
         for (word, cell) in into.chunks_exact_mut(8).zip(&self.payload[offset as usize / 8..]) {
-            // SAFETY: loom checks that nobody is writing to the cell.
+            // SAFETY: loom checks that no thread is writing to the cell.
             word.copy_from_slice(&cell.with(|place| unsafe { place.read() }).to_le_bytes());
         }
     }
 }
 
-/// Writes a record of `words` words, each of which says who wrote it.
+/// Writes a record of `words` words, each of which names its writer.
 fn write(ring: &Arc<Small>, writer: u8, number: u64, words: usize) -> Result<(), Refused> {
     let mut record = reserve(ring, writer, words * 8)?;
     for _ in 0..words {
@@ -206,7 +209,8 @@ fn a_ring_with_room_for_everything_unread_never_refuses() {
         };
         let (mut reader, mut found) = (Reader::new(ring), Vec::new());
 
-        // Two looks while they write: the reader may give back what the slow writer's stale tail does not know of.
+        // Two looks while they write: the reader may give back what the slow writer's stale tail does not
+        // know of.
         for _ in 0..2 {
             drain(&mut reader, &mut found);
             thread::yield_now();
@@ -257,8 +261,8 @@ fn a_napping_reader_is_woken_when_the_ring_passes_half() {
             let mut buffer = [0; 64];
             match reader.next(&mut buffer) {
                 Next::Record { slot, len } => found.push(read(slot, &buffer[..len])),
-                // The first record may be there for a while before the second writer comes: that is no miss, and
-                // its own commit wakes nobody.
+                // The first record may be there for a while before the second writer comes: that is no miss,
+                // and its own commit wakes no reader.
                 _ if found.is_empty() => thread::yield_now(),
                 _ if reader.may_sleep(bell::NAPPING) => {
                     ring.wait(bell::NAPPING);
@@ -293,7 +297,8 @@ fn a_record_is_either_delivered_or_given_up() {
     });
 }
 
-/// One writer is given up at any instant; the other one's records are untouched by it once its state word is there.
+/// One writer is given up at any instant; the other one's records are untouched by it once its state word is
+/// there.
 #[test]
 fn giving_a_record_up_harms_no_other_that_says_its_length() {
     explore(3, || {

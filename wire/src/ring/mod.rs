@@ -1,21 +1,23 @@
-//! The way of a record between the processes: a lock-free queue in shared memory, many writers, one reader.
+//! A lock-free queue in shared memory, with many writers and one reader: it carries records from process to
+//! process.
 //!
-//! Positions grow for ever; a position's place in the data is `position % data_len`. A record begins with a state
-//! word that says how long it is, which slot wrote it and how far it has got, together with a tag made of its
-//! position, so that what an earlier lap left there is never taken for a record:
+//! Positions grow for ever; a position's place in the data is `position % data_len`. A record begins with a
+//! state word that says how long it is, which slot wrote it and how far it has got, together with a tag made
+//! of its position, so that what an earlier lap left there is never taken for a record:
 //!
 //! ```text
 //! writer: reserve (CAS tail) → state BUSY → bytes → state COMMITTED (CAS) → look at the bell
 //! reader: state COMMITTED? → copy → … → head (gives the space back)
 //! ```
 //!
-//! * Full: the newest record is dropped, and the caller told; nobody waits.
-//! * A writer that is killed in between leaves a BUSY record: [`Reader::skip`] steps over exactly that one. Killed
-//!   before it wrote the state word (two instructions), it leaves a hole whose length nobody knows: the reader
+//! * Full: the newest record is dropped, and the caller learns it; no writer waits.
+//! * A writer that is killed in between leaves a BUSY record: [`Reader::skip`] steps over exactly that one.
+//!   Killed before it wrote the state word (two instructions), it leaves a hole of unknown length: the reader
 //!   looks for the next state word with the right tag.
-//! * A writer that was only slow finds, when it commits, that its record was given up: that record is never read. If
-//!   it still writes once the others have filled the ring up to its place again, its bytes land in another record,
-//!   which then does not decode, or makes the ring corrupt: so a living writer is given a second, and most of a lap.
+//! * A writer that was only slow finds, when it commits, that its record was given up: that record is never
+//!   read. If it still writes once the others have filled the ring up to its place again, its bytes land in
+//!   another record, which then does not decode, or makes the ring corrupt: so a living writer is given a
+//!   second, and most of a lap.
 //! * The reader trusts nothing that it reads: see [`Reader::next`].
 
 pub mod layout;
@@ -38,7 +40,8 @@ pub const MAX_RECORD: usize = 48 * 1024;
 const _: () =
     assert!(MAX_RECORD <= 0xffff && MAX_RECORD.is_multiple_of(8), "the state word has 16 bits for it");
 
-/// What the reader is doing, and so what a writer does after a commit: the values of the bell, a futex word.
+/// The state of the reader, which decides what a writer does after a commit: the values of the bell, a futex
+/// word.
 pub mod bell {
     /// The reader looks by itself: nothing to do.
     pub const AWAKE: u32 = 0;
@@ -52,9 +55,9 @@ pub mod bell {
 pub trait Memory {
     /// Length of the data: a power of two, the same for as long as the ring lives.
     fn data_len(&self) -> u64;
-    /// Where the next record will be reserved.
+    /// The position of the next reservation.
     fn tail(&self) -> &AtomicU64;
-    /// Up to where the reader has given space back.
+    /// The position up to which the reader has given space back.
     fn head(&self) -> &AtomicU64;
     /// The futex word of [`bell`].
     fn bell(&self) -> &AtomicU32;
@@ -65,7 +68,7 @@ pub trait Memory {
     /// # Safety
     /// The caller has reserved the range, and it lies within the data.
     unsafe fn write(&self, offset: u64, bytes: &[u8]);
-    /// Copies from `offset`; what comes out is whatever stands there, torn or not.
+    /// Copies from `offset`; the bytes may be torn by a writer.
     ///
     /// # Safety
     /// The range lies within the data.
@@ -73,7 +76,7 @@ pub trait Memory {
 }
 
 named! {
-    /// How far a record has got. Fresh memory is 0, which is no stage, so it holds no state word.
+    /// The stage of a record. Fresh memory is 0, which is no stage, so it holds no state word.
     enum Stage: u64 {
         /// Reserved; the bytes are being written.
         Busy = 1,
@@ -88,7 +91,7 @@ named! {
     fn from_bits(u64);
 }
 
-/// Where a position lies in data of `data_len` bytes, a power of two: a remainder would cost a division.
+/// The offset of a position in data of `data_len` bytes, a power of two: a remainder would cost a division.
 #[inline(always)]
 fn offset_of(position: u64, data_len: u64) -> u64 {
     position & data_len.wrapping_sub(1)
@@ -96,8 +99,8 @@ fn offset_of(position: u64, data_len: u64) -> u64 {
 
 /// A state word taken apart: length in bits 0–15, stage in 16–19, slot in 20–27, tag in 28–63.
 ///
-/// The tag is the position, and repeats after 512 GiB of records. What stood at the same place that long ago is
-/// taken for a record only if nobody wrote there since, while the ring went round 131072 times (2048 times for the
+/// The tag is the position, and repeats after 512 GiB of records. A word from that long ago is taken for a
+/// record only if no writer came there since, while the ring went round 131072 times (2048 times for the
 /// largest), and then only between a reservation and the store of its own word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {

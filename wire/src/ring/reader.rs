@@ -1,12 +1,12 @@
 //! The reading side: one thread of the collector for each ring.
 //!
-//! The writer is another program, perhaps a hostile one. Every word is read once, checked, and the checked copy is
-//! used; the worst that a scribbled ring does is [`Next::Corrupt`] or a record that does not decode.
+//! The writer is another program, perhaps a hostile one. Every word is read once, checked, and the checked
+//! copy is used; the worst that a scribbled ring does is [`Next::Corrupt`] or a record that does not decode.
 
 use super::sync::{Ordering, fence};
 use super::{MAX_RECORD, Memory, Stage, State, bell, offset_of};
 
-/// What the reader finds at its place.
+/// The reader's finding at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A record, copied out: `len` bytes, head and payload and up to 7 bytes of padding.
@@ -27,7 +27,7 @@ pub enum Next {
 /// A record that is reserved and not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Where it stands; a later look that gives the same position means no progress.
+    /// Its position; a later look that gives the same position means no progress.
     pub position: u64,
     /// The slot that reserved it; `None` where the writer did not get as far as saying so.
     pub slot: Option<u8>,
@@ -54,15 +54,15 @@ impl<M: Memory> Reader<M> {
 
     /// Bytes that are reserved and not yet read. More than the data's length on a corrupt ring.
     pub fn pending(&self) -> u64 {
-        // Relaxed: the tail publishes nothing. A record behind an older tail is found at the next look, and one whose
-        // state word cannot be seen yet counts as unfinished.
+        // Relaxed: the tail publishes nothing. A record behind an older tail is found at the next look, and
+        // one whose state word cannot be seen yet counts as unfinished.
         self.memory.tail().load(Ordering::Relaxed).wrapping_sub(self.cursor)
     }
 
     /// Copies the next record into `into`, which holds at least [`MAX_RECORD`] bytes.
     ///
-    /// Steps over what is no record, but not for ever: once it has gone round the ring, it says [`Next::Empty`], so
-    /// a program that goes on laying such words before it holds up nobody else's ring.
+    /// Steps over words that are no record, but not for ever: once it has gone round the ring, it returns
+    /// [`Next::Empty`], so that a program that goes on writing such words holds up no other ring.
     #[inline]
     pub fn next(&mut self, into: &mut [u8]) -> Next {
         let start = self.cursor;
@@ -128,11 +128,11 @@ impl<M: Memory> Reader<M> {
         Some(if is_sane { Ok((state, offset)) } else { Err(()) })
     }
 
-    /// Steps over the unfinished record at the cursor. True when it did, so that one record is lost; false when
-    /// the writer has committed it after all.
+    /// Steps over the unfinished record at the cursor. True when it did, so that one record is lost; false
+    /// when the writer has committed it after all.
     ///
-    /// Where [`Unfinished::slot`] is `None`, more than one may be lost: the records after it whose writers have not
-    /// yet stored a state word either. Gaps in the sequence numbers count them.
+    /// Where [`Unfinished::slot`] is `None`, more than one may be lost: the records after it whose writers
+    /// have not yet stored a state word either. Gaps in the sequence numbers count them.
     ///
     /// Call it when the writer is dead or has been stuck for long: see the module's documentation.
     pub fn skip(&mut self) -> bool {
@@ -163,8 +163,9 @@ impl<M: Memory> Reader<M> {
 
     /// Moves the cursor to the next position that holds a state word of its own, or to the tail.
     fn resume_at_next_state(&mut self) {
-        // The tail is another look at a word that a hostile writer may have changed: what is beyond the data's
-        // length is cut off, so that the way is finite, and the next look says that the ring is corrupt.
+        // The tail is another look at a word that a hostile writer may have changed: what is beyond the
+        // data's length is cut off, so that the way is finite, and the next look says that the ring is
+        // corrupt.
         let mut pending = self.pending().min(self.memory.data_len()) & !7;
         while pending > 8 {
             self.cursor = self.cursor.wrapping_add(8);
@@ -187,14 +188,14 @@ impl<M: Memory> Reader<M> {
         self.cursor
     }
 
-    /// Sets the bell to `mode` ([`bell::NAPPING`] or [`bell::SLEEPING`]) and looks once more. True when the reader
-    /// may wait on the bell's futex for as long as it holds `mode`; false, with the bell at AWAKE, when there is
-    /// something to read.
+    /// Sets the bell to `mode` ([`bell::NAPPING`] or [`bell::SLEEPING`]) and looks once more. True when the
+    /// reader may wait on the bell's futex for as long as it holds `mode`; false, with the bell at AWAKE,
+    /// when there is something to read.
     pub fn may_sleep(&self, mode: u32) -> bool {
         // Relaxed: ordered before the look at the records by the fence.
         self.memory.bell().store(mode, Ordering::Relaxed);
-        // SeqCst: either the writer's commit comes before this fence and `look` sees it, or the writer sees the
-        // bell. Pairs with the SeqCst exchange in `Reservation::commit`.
+        // SeqCst: either the writer's commit comes before this fence and `look` sees it, or the writer sees
+        // the bell. Pairs with the SeqCst exchange in `Reservation::commit`.
         fence(Ordering::SeqCst);
         let may_sleep = match self.look() {
             Err(Next::Empty | Next::Corrupt | Next::Unfinished(_)) => true,

@@ -1,13 +1,14 @@
 //! The writing side: any number of threads, signal handlers and vfork children, none of which ever waits.
 //!
-//! Runs in the application's process, on the path of a hooked call: no system call, no allocation, no loop but the
-//! one of the reservation's compare-and-swap, in which every turn means that another writer has succeeded.
+//! Runs in the application's process, on the path of a hooked call: no system call, no allocation, no loop
+//! but the one of the reservation's compare-and-swap, in which every turn means that another writer has
+//! succeeded.
 
 use super::sync::{Ordering, fence};
 use super::{MAX_RECORD, Memory, Stage, State, bell, offset_of};
 use crate::codec::Sink;
 
-/// Why a record could not be reserved. Nothing was written.
+/// The reason why a record could not be reserved. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The reader has not yet given enough space back.
@@ -17,7 +18,8 @@ pub enum Refused {
 }
 
 /// A reserved record that is being written. Dropping it without [`commit`](Reservation::commit) or
-/// [`abandon`](Reservation::abandon) leaves a hole that the reader must time out, so only a dying thread does that.
+/// [`abandon`](Reservation::abandon) leaves a hole that the reader must time out, so only a dying thread does
+/// that.
 pub struct Reservation<'m, M: Memory> {
     memory: &'m M,
     position: u64,
@@ -34,8 +36,8 @@ pub fn reserve<M: Memory>(memory: &M, slot: u8, payload_len: usize) -> Result<Re
     reserve_noting(memory, slot, payload_len, |_, _| {})
 }
 
-/// [`reserve`], for a thread that may leave in the middle: `note` is told before and after the tail is moved, and where it
-/// was, for [`give_up`].
+/// [`reserve`], for a thread that may leave in the middle: `note` is called before and after the tail is
+/// moved, with its old position, for [`give_up`].
 #[inline(always)]
 pub fn reserve_noting<M: Memory>(
     memory: &M,
@@ -50,16 +52,16 @@ pub fn reserve_noting<M: Memory>(
     // Relaxed: the value is only a guess that the exchange below checks.
     let mut tail = memory.tail().load(Ordering::Relaxed);
     loop {
-        // Acquire: pairs with the Release store in `Reader::release`. The reader's copies out of the space it gives
-        // back are done before this writer overwrites it.
+        // Acquire: pairs with the Release store in `Reader::release`. The reader's copies out of the space it
+        // gives back are done before this writer overwrites it.
         let head = memory.head().load(Ordering::Acquire);
         let (len, pad) = lengths(payload_len, tail, data_len);
         let end = tail.wrapping_add(pad + len);
         let used = end.wrapping_sub(head);
         if used > data_len {
-            // The tail may be older than the head: this thread was interrupted between the two loads, and what
-            // looks like a full ring is none. Relaxed suffices for the second look: the head's Acquire load orders
-            // it after every reservation that the reader has read.
+            // The tail may be older than the head: this thread was interrupted between the two loads, and
+            // what looks like a full ring is none. Relaxed suffices for the second look: the head's Acquire
+            // load orders it after every reservation that the reader has read.
             let moved = memory.tail().load(Ordering::Relaxed);
             if moved == tail {
                 return Err(Refused::Full);
@@ -75,15 +77,15 @@ pub fn reserve_noting<M: Memory>(
                 note(tail, Step::Made);
                 if pad > 0 {
                     let state = State { len: pad, stage: Stage::Pad, slot };
-                    // Release: publishes nothing, but the store comes before the reader gives the place back, and so
-                    // before the bytes of the record that lies there next. Pairs with the Acquire load in
-                    // `Reader::state_at`.
+                    // Release: publishes nothing, but the store comes before the reader gives the place back,
+                    // and so before the bytes of the record that lies there next. Pairs with the Acquire load
+                    // in `Reader::state_at`.
                     memory.state(offset_of(tail, data_len)).store(state.word(tail), Ordering::Release);
                 }
                 let position = tail.wrapping_add(pad);
                 let offset = offset_of(position, data_len);
                 let state = State { len, stage: Stage::Busy, slot };
-                // Relaxed: tells the reader the length, should this writer die here; the bytes follow.
+                // Relaxed: gives the reader the length, should this writer die here; the bytes follow.
                 memory.state(offset).store(state.word(position), Ordering::Relaxed);
                 let is_half_full = used > data_len / 2;
                 return Ok(Reservation { memory, position, offset, state, written: 8, is_half_full });
@@ -92,7 +94,7 @@ pub fn reserve_noting<M: Memory>(
     }
 }
 
-/// How far a reservation has got: for a thread that notes it, lest it leave in the middle.
+/// The progress of a reservation, for a thread that notes it in case it leaves in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The tail is about to be moved.
@@ -101,25 +103,28 @@ pub enum Step {
     Made,
 }
 
-/// What is known of a reservation that its thread jumped away from.
+/// The known progress of a reservation that its thread jumped away from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// The space is that thread's, if the tail has been moved at all.
     Reserved,
-    /// The space is that thread's if a state word of its slot stands there, which no other thread writes under.
+    /// The space is that thread's if a state word of its slot stands there, which no other thread writes
+    /// under.
     Tried,
 }
 
-/// Gives up a reservation of `payload_len` bytes, made or tried when the tail was at `tail`: its thread jumped away.
+/// Gives up a reservation of `payload_len` bytes, made or tried when the tail was at `tail`: its thread
+/// jumped away.
 ///
-/// True when its record will not be read, and nobody else has counted that: it was not reserved, or not committed.
+/// True when its record will not be read, and that was not counted elsewhere: it was not reserved, or not
+/// committed.
 #[cold]
 pub fn give_up<M: Memory>(memory: &M, slot: u8, payload_len: usize, tail: u64, known: Known) -> bool {
     // Relaxed: the exchanges below check what they find.
     if memory.tail().load(Ordering::Relaxed) == tail {
         return true;
     }
-    // Acquire: as in `reserve`. What was given back is somebody else's.
+    // Acquire: as in `reserve`. Space that was given back is another writer's.
     if memory.head().load(Ordering::Acquire).wrapping_sub(tail).cast_signed() > 0 {
         return false;
     }
@@ -134,7 +139,8 @@ pub fn give_up<M: Memory>(memory: &M, slot: u8, payload_len: usize, tail: u64, k
         && replace(memory, tail.wrapping_add(pad), Stage::Busy, abandoned, Known::Reserved)
 }
 
-/// Puts `state` at `position` if a word of its slot at `stage` stands there, or none and the place is known to be its.
+/// Puts `state` at `position` if a word of its slot at `stage` stands there, or none and the place is known
+/// to be its.
 fn replace<M: Memory>(memory: &M, position: u64, stage: Stage, state: State, known: Known) -> bool {
     let word = memory.state(offset_of(position, memory.data_len()));
     // Relaxed: the exchange checks the value.
@@ -162,8 +168,8 @@ impl<M: Memory> Sink for Reservation<'_, M> {
         if end > self.state.len {
             return false;
         }
-        // SAFETY: the range lies within the record, which this value alone has reserved and which `reserve` placed
-        // within the data.
+        // SAFETY: the range lies within the record, which this value alone has reserved and which `reserve`
+        // placed within the data.
         unsafe { self.memory.write(self.offset + self.written, bytes) };
         self.written = end;
         true
@@ -178,10 +184,10 @@ impl<M: Memory> Reservation<'_, M> {
         let busy = self.state.word(self.position);
         let committed = State { stage: Stage::Committed, ..self.state }.word(self.position);
         let state = self.memory.state(self.offset);
-        // Release (in SeqCst): publishes the record's bytes. Pairs with the Acquire load in `Reader::next`. It fails
-        // if the reader gave the record up; it has been counted there.
-        // SeqCst: this store and the load of the bell below must not be reordered, or a reader that is about to
-        // sleep is missed. Pairs with the fence in `Reader::may_sleep`.
+        // Release (in SeqCst): publishes the record's bytes. Pairs with the Acquire load in `Reader::next`.
+        // It fails if the reader gave the record up; it has been counted there. SeqCst: this store and the
+        // load of the bell below must not be reordered, or a reader that is about to sleep is missed. Pairs
+        // with the fence in `Reader::may_sleep`.
         let _ = state.compare_exchange(busy, committed, Ordering::SeqCst, Ordering::Relaxed);
         if cfg!(any(loom, not(target_arch = "x86_64"))) {
             // On x86_64 the locked exchange above is a full barrier already.
@@ -190,7 +196,8 @@ impl<M: Memory> Reservation<'_, M> {
         self.ring_bell()
     }
 
-    /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; nobody is woken.
+    /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; the reader is
+    /// not woken.
     #[cold]
     pub fn abandon(self) {
         let abandoned = State { stage: Stage::Abandoned, ..self.state }.word(self.position);
@@ -213,10 +220,10 @@ impl<M: Memory> Reservation<'_, M> {
         if reader == bell::AWAKE || (reader == bell::NAPPING && !self.is_half_full) {
             return false;
         }
-        // One writer makes the system call, however many see the reader asleep. If the bell is another one by now,
-        // then somebody else wakes the reader, or it has looked after this record was there: for had it gone to
-        // sleep before, the load above would have said so.
-        // Relaxed: the reader looks at the records, not at the bell.
+        // Only one writer makes the system call, even if several see the reader asleep. If the bell has
+        // changed by now, then another writer wakes the reader, or the reader has looked after this record
+        // was there: for had it gone to sleep before, the load above would have said so. Relaxed: the reader
+        // looks at the records, not at the bell.
         word.compare_exchange(reader, bell::AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Rings for tests: small ones, shared with children, with a page behind the data that nobody may touch.
+//! Rings for tests: small ones, shared with children, with a page behind the data that must not be touched.
 #![allow(dead_code)] // each test file uses its own part
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +43,7 @@ impl Small {
     /// A private copy of the ring as it is.
     pub fn snapshot(&self) -> Self {
         let copy = Self::new(self.data_len, 0);
-        // SAFETY: both mappings are as long as that, and nobody else has the new one.
+        // SAFETY: both mappings are as long as that, and nothing else has the new one.
         unsafe { self.base.copy_to_nonoverlapping(copy.base, self.mapped_len - PAGE) };
         copy
     }
@@ -55,7 +55,7 @@ impl Small {
         }
     }
 
-    /// The data lies right before the page that nobody may touch.
+    /// The data lies right before the page that must not be touched.
     fn data(&self) -> NonNull<u8> {
         // SAFETY: within the mapping.
         unsafe { self.base.add(self.mapped_len - PAGE - self.data_len as usize) }
