@@ -1,8 +1,7 @@
-//! Developer commands, `cargo xtask COMMAND`: everything that is done to this repository rather
-//! than by it.
+//! Developer commands, `cargo xtask COMMAND`: everything that is done to this repository rather than by it.
 //!
-//! Each command is one module; what they share (running programs, installing packages, starting a
-//! collector) is in `shell`, `packages`, `process` and `glassbox`.
+//! Each command is a module and a row of [`COMMANDS`]. `shell`, `packages`, `process` and `glassbox` hold what the
+//! commands share: running programs, installing packages, starting a collector.
 
 use std::process::ExitCode;
 
@@ -11,7 +10,7 @@ use anyhow::{Result, bail};
 mod arm64;
 mod bench;
 mod check_so;
-mod citations;
+mod circles;
 mod debian;
 mod demo;
 mod dist;
@@ -25,55 +24,146 @@ mod process;
 mod recall;
 mod shell;
 mod test;
+mod tokens;
 mod toolchain;
 mod transparency;
 
-const USAGE: &str = "\
-usage: cargo xtask COMMAND
+/// A command: how it is called, what it does, and its function.
+struct Command {
+    name: &'static str,
+    /// What may follow the name.
+    arguments: &'static str,
+    /// One line each.
+    what: &'static [&'static str],
+    run: fn(&[String]) -> Result<()>,
+}
 
-  build                  release build of the workspace: target/release/{glassbox,libglassbox.so}
-  test [STEP…]           installs what the tests need and runs all of them (--list names the steps)
-  check-so [FILE]        proves what the sensor's file must not contain
-  gen-docs [--check]     writes docs/events.md and docs/hooks.md from their tables, or says if stale
-  fuzz [--seconds N]     runs every fuzz target for N seconds (default 20)
-  demo                   builds everything and shows the sensor on real programs
-  dist [MACHINE…]        the portable pair, archives, packages, an OCI image, Lambda layers, checksums: dist/
-  recall [NAME…]         what was reported against what strace saw, program by program (--list names them;
-                         --write: all of them, into docs/recall.md)
-  transparency [NAME…]   real programs bare and under the sensor: what differs (--list names them;
-                         --write: how each came out last, into docs/transparency.md)
-  bench [NAME…]          the cost table, interleaved with the bare program (bench --help says more)";
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "build",
+        arguments: "",
+        what: &["release build of the workspace: target/release/{glassbox,libglassbox.so}"],
+        run: |_| glassbox::build().map(drop),
+    },
+    Command {
+        name: "test",
+        arguments: "[STEP…]",
+        what: &["installs what the tests need and runs all of them (--list names the steps)"],
+        run: test::run,
+    },
+    Command {
+        name: "check-so",
+        arguments: "[FILE]",
+        what: &["proves what the sensor's file must not contain"],
+        run: check_so::run,
+    },
+    Command {
+        name: "circles",
+        arguments: "",
+        what: &["finds files that need each other, and long files of the collector"],
+        run: circles::run,
+    },
+    Command {
+        name: "gen-docs",
+        arguments: "[--check]",
+        what: &["writes docs/events.md and docs/hooks.md from their tables, or says if they are stale"],
+        run: gen_docs::run,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[--seconds N]",
+        what: &["runs every fuzz target for N seconds (default 20)"],
+        run: fuzz::run,
+    },
+    Command {
+        name: "demo",
+        arguments: "",
+        what: &["builds everything and shows the sensor on real programs"],
+        run: demo::run,
+    },
+    Command {
+        name: "dist",
+        arguments: "[MACHINE…]",
+        what: &["the portable pair, archives, packages, an OCI image, Lambda layers, checksums: dist/"],
+        run: dist::run,
+    },
+    Command {
+        name: "recall",
+        arguments: "[NAME…]",
+        what: &[
+            "compares what was reported with what strace saw, program by program (--list names them;",
+            "--write: all of them, into docs/recall.md)",
+        ],
+        run: recall::run,
+    },
+    Command {
+        name: "transparency",
+        arguments: "[NAME…]",
+        what: &[
+            "runs real programs bare and under the sensor and compares (--list names them;",
+            "--write: the last result of each, into docs/transparency.md)",
+        ],
+        run: transparency::run,
+    },
+    Command {
+        name: "bench",
+        arguments: "[NAME…]",
+        what: &["the cost table, interleaved with the bare program (bench --help says more)"],
+        run: bench::run,
+    },
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let command = arguments.next().unwrap_or_default();
+    let name = arguments.next().unwrap_or_default();
     let rest: Vec<String> = arguments.collect();
 
-    match dispatch(&command, &rest) {
+    match dispatch(&name, &rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask {command}: {error:#}");
+            eprintln!("xtask {name}: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn dispatch(command: &str, rest: &[String]) -> Result<()> {
-    match command {
-        "build" => glassbox::build().map(drop),
-        "test" => test::run(rest),
-        "check-so" => check_so::run(rest),
-        "gen-docs" => gen_docs::run(rest),
-        "fuzz" => fuzz::run(rest),
-        "dist" => dist::run(rest),
-        "demo" => demo::run(rest),
-        "recall" => recall::run(rest),
-        "transparency" => transparency::run(rest),
-        "bench" => bench::run(rest),
-        "" | "help" | "--help" | "-h" => {
-            println!("{USAGE}");
-            Ok(())
+fn dispatch(name: &str, rest: &[String]) -> Result<()> {
+    if ["", "help", "--help", "-h"].contains(&name) {
+        println!("{}", usage());
+        return Ok(());
+    }
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => (command.run)(rest),
+        None => bail!("no command '{name}'\n{}", usage()),
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask COMMAND\n");
+    for command in COMMANDS {
+        let mut call = format!("{} {}", command.name, command.arguments);
+        for line in command.what {
+            text.push_str(&format!("\n  {call:22} {line}"));
+            call.clear();
         }
-        other => bail!("no command '{other}'\n{USAGE}"),
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_is_there_twice_and_each_says_what_it_does() {
+        let names: std::collections::HashSet<_> = COMMANDS.iter().map(|command| command.name).collect();
+
+        assert_eq!(COMMANDS.len(), names.len());
+        assert!(COMMANDS.iter().all(|command| !command.what.is_empty()));
+    }
+
+    #[test]
+    fn every_line_of_the_usage_fits_a_terminal() {
+        assert_eq!(None, usage().lines().find(|line| line.chars().count() > 110));
     }
 }

@@ -105,3 +105,13 @@ pub fn run_whole(times: u32, mut command: impl FnMut() -> Command) -> Result<Sam
     }
     Ok(Sample { wall_ns, cpu_ns })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_prints_no_json_is_an_error() {
+        assert!(run_json(Command::new("echo").arg("hello")).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! How much the collector keeps up with, and how soon an event comes out of it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+
+use crate::bench::Bench;
+use crate::bench::programs::run_json;
+use crate::bench::report::Row;
+use crate::bench::stats::{self, rate, time};
+use crate::glassbox::{Collector, Ledger};
+use crate::{process, shell};
+
+pub fn flood(bench: &mut Bench) -> Result<()> {
+    let seconds = if bench.options.is_quick { 1.0 } else { 3.0 };
+    let stub = bench.programs.library("stub_open");
+    let mut rows = Vec::new();
+    for (what, format, least) in
+        [("flood to a recording", "recording", 2e6), ("flood to jsonl", "jsonl", 5e5)]
+    {
+        let built = bench.built()?;
+        let file = bench.scratch.join(format!("flood.{format}"));
+        let collector = Collector::start(built, &[format!("{format}:{}", file.display())])?;
+        let mut command = Command::new(bench.programs.file("flood"));
+        command.arg(seconds.to_string());
+        collector.watch(&mut command);
+        let mut both = built.sensor.clone().into_os_string();
+        both.push(":");
+        both.push(&stub);
+        command.env("LD_PRELOAD", both);
+        let told = run_json(&mut command)?;
+        let made = told["iterations"].as_f64().unwrap_or(0.0);
+        let flood_s = told["wall_ns"].as_f64().unwrap_or(0.0) / 1e9;
+        std::thread::sleep(Duration::from_millis(200));
+        let cpu_s = process::cpu(collector.pid())?.as_secs_f64();
+        let peak_kib = process::status(collector.pid(), "VmHWM:")?;
+        collector.stop()?;
+        let ledger = match format {
+            "recording" => Ledger::of_recording(built, &file)?,
+            _ => Ledger::of_lines(BufReader::with_capacity(1 << 20, fs::File::open(&file)?))?,
+        };
+        fs::remove_file(&file)?;
+        let delivered = ledger.delivered as f64;
+        // On one core: a collector that took more of them is held to what one would have done.
+        let per_core = delivered / flood_s.max(cpu_s);
+        let unaccounted = made - delivered - ledger.lost as f64;
+        rows.push(Row {
+            what: what.to_owned(),
+            bare: format!("made {}", rate(made / flood_s)),
+            watched: format!("delivered {}, {} a core", rate(delivered / flood_s), rate(per_core)),
+            collector: format!(
+                "{:.2} cores, {}; peak {:.1} MB",
+                cpu_s / flood_s,
+                time(cpu_s * 1e9 / delivered),
+                peak_kib as f64 / 1000.0
+            ),
+            lost: format!("{:.0} %, counted", 100.0 * ledger.lost as f64 / made),
+            must: format!("≥ {} a core; ≤ 25 MB", rate(least)),
+            // A handful of the program's own events (its start, its exit) are delivered beside those it made.
+            is_reached: Some(per_core >= least && peak_kib <= 25_000 && unaccounted.abs() < 100.0),
+            ..Row::default()
+        });
+        if unaccounted.abs() >= 100.0 {
+            bench
+                .results
+                .skip(what, format!("{unaccounted:.0} events neither delivered nor counted as lost"));
+        }
+    }
+    rows.into_iter().for_each(|row| bench.results.add(row));
+    Ok(())
+}
+
+pub fn delay(bench: &mut Bench) -> Result<()> {
+    let built = bench.built()?;
+    let fifo = bench.scratch.join("delay.fifo");
+    shell::output(Command::new("mkfifo").arg(&fifo))?;
+    let from = fifo.clone();
+    let reader = std::thread::spawn(move || delays(&from));
+    let collector = Collector::start(built, &[format!("jsonl:{}", fifo.display())])?;
+    let mut command = Command::new(bench.programs.file("delay"));
+    command.arg(bench.count(400).to_string());
+    collector.watch(&mut command);
+    run_json(&mut command)?;
+    std::thread::sleep(Duration::from_millis(200));
+    collector.stop()?;
+    let mut delays = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    if delays.is_empty() {
+        bail!("no event arrived");
+    }
+    delays.sort_by(f64::total_cmp);
+    let [middle, high, most] = [0.5, 0.99, 1.0].map(|fraction| stats::at(&delays, fraction));
+    bench.results.add(Row {
+        what: "delay from call to a line of JSON".to_owned(),
+        watched: format!("p50 {}, p99 {}, most {}", time(middle), time(high), time(most)),
+        must: "p99 ≤ 10 ms".to_owned(),
+        is_reached: Some(high <= 10e6),
+        ..Row::default()
+    });
+    Ok(())
+}
+
+/// Reads events as they come and compares the time in their path with the clock.
+fn delays(fifo: &PathBuf) -> Result<Vec<f64>> {
+    let mut delays = Vec::new();
+    for line in BufReader::new(fs::File::open(fifo)?).lines() {
+        let line = line?;
+        let arrived = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as f64;
+        let Some((_, rest)) = line.split_once("/nowhere/delay-") else { continue };
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        delays.push(arrived - digits.parse::<f64>()?);
+    }
+    Ok(delays)
+}
