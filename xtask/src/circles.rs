@@ -208,9 +208,9 @@ impl Sources {
 
     /// Every path in a file that may lead into another one.
     fn references(&self, module: &[String], tokens: &[Token]) -> Vec<Reference> {
-        let is_child = |within: &[String], name: &str| {
-            let child = [module, within, &[name.to_owned()]].concat();
-            self.modules.contains_key(&child)
+        let may_lead_out = |within: &[String], first: &str| {
+            let child = [module, within, &[first.to_owned()]].concat();
+            ["crate", "super", "self"].contains(&first) || self.modules.contains_key(&child)
         };
         let (mut found, mut within, mut depth) = (Vec::new(), Vec::new(), 0_usize);
         let mut at = 0;
@@ -234,23 +234,19 @@ impl Sources {
                     let end = end.map_or(tokens.len(), |length| at + length);
                     for (path, name) in used(&tokens[at + 1..end]) {
                         let first = path.first().map_or("", String::as_str);
-                        if ["crate", "super", "self"].contains(&first) || is_child(&inner, first) {
+                        if may_lead_out(&inner, first) {
                             found.push(Reference { within: inner.clone(), path, name: Some(name) });
                         }
                     }
                     at = end;
                 }
-                first if next(1) == "::" && !["::", "$", "."].contains(&before) => {
-                    if ["crate", "super", "self"].contains(&first) || is_child(&inner, first) {
-                        let (mut path, mut last) = (vec![first.to_owned()], at);
-                        while tokens.get(last + 1).is_some_and(|token| token.text == "::")
-                            && let Some(name) = tokens.get(last + 2).filter(|token| token.is_word())
-                        {
-                            path.push(name.text.clone());
-                            last += 2;
-                        }
-                        found.push(Reference { within: inner, path, name: None });
-                    }
+                first
+                    if next(1) == "::"
+                        && !["::", "$", "."].contains(&before)
+                        && may_lead_out(&inner, first) =>
+                {
+                    let path = path_at(&tokens[at..]);
+                    found.push(Reference { within: inner, path, name: None });
                 }
                 _ => {}
             }
@@ -258,6 +254,13 @@ impl Sources {
         }
         found
     }
+}
+
+/// The path that begins here, as far as its names go: `a::b` of `a::b::<T>()`.
+fn path_at(tokens: &[Token]) -> Vec<String> {
+    let names = tokens.iter().step_by(2).take_while(|token| token.is_word());
+    let count = 1 + tokens.iter().skip(1).step_by(2).take_while(|token| token.text == "::").count();
+    names.take(count).map(|token| token.text.clone()).collect()
 }
 
 /// The paths of one `use`, each with the name that it gives.

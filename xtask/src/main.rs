@@ -91,7 +91,7 @@ const COMMANDS: &[Command] = &[
         name: "recall",
         arguments: "[NAME…]",
         what: &[
-            "compares what was reported with what strace saw, program by program (--list names them;",
+            "compares what was reported with what strace saw, by program (--list names them;",
             "--write: all of them, into docs/recall.md)",
         ],
         run: recall::run,

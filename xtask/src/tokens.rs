@@ -184,7 +184,7 @@ mod tests {
         for (text, length) in [
             ("#[cfg(test)] mod a { { } } b", 13),
             ("#[cfg(test)] #[path = \"x\"] mod a; b", 15),
-            ("#[cfg(all(test, loom))] use a::{b, c}; d", 22),
+            ("#[cfg(all(test, loom))] use a::{b, c}; d", 21),
             ("#[cfg(test)] fn f() -> [u8; 2] { x } y", 21),
         ] {
             assert_eq!(Some(length), is_test_only(&tokens(text)).map(<[Token]>::len), "{text}");
