@@ -3,14 +3,17 @@
 /// The folder of the pair, and the image's volume.
 pub const FOLDER: &str = "/opt/glassbox";
 
-/// The sensor.
-pub const SENSOR: &str = "/opt/glassbox/libglassbox.so";
+/// The sensor's path in the image.
+pub const SENSOR_PATH: &str = "/opt/glassbox/libglassbox.so";
 
-/// The command line and collector, a static program.
-pub const COLLECTOR: &str = "/opt/glassbox/glassbox";
+/// The path of the command line, which is the collector too: a static program.
+pub const COLLECTOR_PATH: &str = "/opt/glassbox/glassbox";
 
-/// The image that is meant where nobody names another.
-pub const DEFAULT: &str = concat!("glassbox:", env!("CARGO_PKG_VERSION"));
+/// Where the collector listens, as the image's own environment says it too.
+pub const SOCKET_PATH: &str = "/opt/glassbox/socket";
+
+/// The image that is meant where a request names none.
+pub const DEFAULT_IMAGE: &str = concat!("glassbox:", env!("CARGO_PKG_VERSION"));
 
 /// The longest path of a socket (unix(7): 108 bytes with the terminating NUL).
 const LONGEST_SOCKET: usize = 107;

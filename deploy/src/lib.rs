@@ -10,7 +10,9 @@
 
 use std::fmt;
 
+mod agents;
 pub mod change;
+pub mod choice;
 pub mod compose;
 pub mod dockerfile;
 pub mod ecs;

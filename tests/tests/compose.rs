@@ -172,7 +172,7 @@ fn bad_input_is_told_in_a_line_and_stays() {
         (b"{\"web\": {}}", &[], 65, "it has no 'services'"),
         (b"services: {a: {labels: [x=\xff]}}\n", &[], 65, "is no UTF-8 text from byte 26 on"),
         (b"services: {a: {}}\n", &["--service", "b"], 65, "no service is called 'b'; there are a"),
-        (b"services: {glassbox: {image: x}, a: {}}\n", &[], 65, "give ours another name by --name"),
+        (b"services: {glassbox: {image: x}, a: {}}\n", &[], 65, "another name by --name"),
         (b"services: {a: {}}\n", &["--name", "a/b"], 64, "a service's name is of letters"),
         (b"services: {a: {}}\n", &["--image", ""], 64, "image"),
     ] {

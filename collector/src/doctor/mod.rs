@@ -3,6 +3,7 @@
 //! Finds the programs (a command's, a process's, those of a folder or of `PATH`), has [`crate::program`] look at each, adds
 //! what only a running process or this environment can tell, and writes a table or JSON. Changes nothing, starts nothing.
 
+mod finding;
 mod process;
 mod report;
 mod tree;
@@ -16,36 +17,7 @@ use crate::cli;
 use crate::failure::Failure;
 use crate::program::{Program, Root};
 use crate::sensor_path;
-
-/// What was found.
-#[derive(Debug, Default)]
-struct Findings {
-    /// Each program, in the order of the paths.
-    programs: Vec<Finding>,
-    /// What holds for all of them, or could not be looked at.
-    remarks: Vec<String>,
-}
-
-/// One program, and the process that runs it.
-#[derive(Debug)]
-struct Finding {
-    program: Program,
-    pid: Option<u32>,
-    /// What to do, where that is not what the program's reason says.
-    fix: Option<String>,
-    notes: Vec<String>,
-}
-
-impl Finding {
-    fn of(program: Program) -> Self {
-        let notes = program.notes.iter().map(|&note| note.to_owned()).collect();
-        Self { program, pid: None, fix: None, notes }
-    }
-
-    fn fix(&self) -> &str {
-        self.fix.as_deref().unwrap_or(self.program.reason.fix)
-    }
-}
+use finding::{Finding, Findings};
 
 /// Carries out the command.
 pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Findings};
-use crate::attach::target::Target;
+use super::finding::{Finding, Findings};
 use crate::failure::Failure;
 use crate::procfs;
 use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Finding, Findings};
+use super::finding::{Finding, Findings};
 use crate::json;
 use crate::program::{Coverage, Reason};
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Findings};
+use super::finding::{Finding, Findings};
 use crate::failure::Failure;
 use crate::program::{Program, Root};
 

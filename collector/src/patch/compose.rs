@@ -1,10 +1,10 @@
 //! `glassbox patch compose`: its options.
 
 use clap::Args;
-use deploy::compose::{self, DEFAULT_NAME, Wish};
+use deploy::compose::{self, DEFAULT_NAME, Request};
 use deploy::{Error, Patched, image};
 
-use super::Common;
+use super::common::Common;
 
 const HELP: &str = "\
 Adds a service that collects, a volume that the engine fills with the sensor from that service's image, and to every other \
@@ -43,13 +43,13 @@ pub struct Options {
 impl Options {
     /// Patches a compose file's text.
     pub fn patch(&self, text: &str) -> Result<Patched, Error> {
-        let wish = Wish {
+        let request = Request {
             image: self.image.clone(),
             name: self.name.clone(),
             services: self.service.clone(),
             is_opt_in: self.opt_in,
             options: self.collect_option.clone(),
         };
-        compose::patch(text, &wish)
+        compose::patch(text, &request)
     }
 }

@@ -1,10 +1,10 @@
 //! `glassbox patch dockerfile`: its options.
 
 use clap::Args;
-use deploy::dockerfile::{self, Run, Which, Wish};
+use deploy::dockerfile::{self, Request, Run, Which};
 use deploy::{Error, Patched, image};
 
-use super::Common;
+use super::common::Common;
 
 const HELP: &str = "\
 The sensor is copied behind the stage's last RUN, so that no build step loads it. What LD_PRELOAD is before, in the file or \
@@ -71,13 +71,13 @@ impl Options {
             options: self.run_option.clone(),
             entry_point: self.entrypoint.as_ref().map(|words| words.0.clone()),
         });
-        let wish = Wish {
+        let request = Request {
             image: self.image.clone(),
             socket: self.socket.clone(),
             stages,
             has_collector: self.with_collector,
             run,
         };
-        dockerfile::patch(text, &wish)
+        dockerfile::patch(text, &request)
     }
 }

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use deploy::{Error, Patched};
 
-use super::Common;
+use super::common::Common;
 use crate::outputs::{Destination, Output};
 
 const HELP: &str = "\
@@ -76,7 +76,7 @@ fn output(spelling: &str) -> Result<String, String> {
 impl Options {
     /// Patches the text of a task definition or of what holds some.
     pub fn patch(&self, text: &str) -> Result<Patched, Error> {
-        let options = deploy::ecs::Options {
+        let request = deploy::ecs::Request {
             image: self.image.clone(),
             containers: self.container.clone(),
             excluded: self.exclude.clone(),
@@ -89,6 +89,6 @@ impl Options {
             memory_reservation_mib: self.memory_reservation,
             is_fargate: self.fargate,
         };
-        deploy::ecs::patch(text, &options)
+        deploy::ecs::patch(text, &request)
     }
 }

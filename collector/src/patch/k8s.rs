@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use deploy::k8s::Settings;
+use deploy::k8s::Request;
 use deploy::{Error, Patched};
 
-use super::Common;
+use super::common::Common;
 use crate::outputs::{Destination, Output};
 
 const HELP: &str = "\
@@ -66,8 +66,8 @@ pub struct Pods {
 
 impl Pods {
     /// As the crate `deploy` takes it.
-    pub fn settings(&self) -> Settings {
-        Settings {
+    pub fn request(&self) -> Request {
+        Request {
             image: self.image.clone(),
             containers: self.container.clone(),
             excluded: self.exclude.clone(),
@@ -83,7 +83,7 @@ impl Pods {
 impl Options {
     /// Patches a manifest's text.
     pub fn patch(&self, text: &str) -> Result<Patched, Error> {
-        deploy::k8s::patch(text, &self.pods.settings())
+        deploy::k8s::patch(text, &self.pods.request())
     }
 }
 

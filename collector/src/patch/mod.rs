@@ -3,19 +3,21 @@
 //! What is changed is decided in the crate `deploy`, a module a kind of file; here a file is read, replaced and talked about.
 //! Each kind has its own file beside this one: its options, and the call into `deploy`.
 
+mod common;
 mod compose;
 mod dockerfile;
 mod ecs;
 pub mod k8s;
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use deploy::{Error, Note, Patched};
 
 use crate::failure::{Failure, say};
 use crate::files;
+use common::Common;
 
 /// `glassbox patch`
 #[derive(Args, Debug)]
@@ -36,20 +38,6 @@ enum Kind {
     /// Kubernetes manifests: the sensor in every pod, a collector beside it
     #[command(name = "k8s")]
     Kubernetes(k8s::Options),
-}
-
-/// What all kinds share.
-#[derive(Args, Debug)]
-pub struct Common {
-    /// The file; '-' reads stdin and writes stdout
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Write to PATH ('-' is stdout) and leave FILE as it is
-    #[arg(short, long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
-    /// Only say what would be done: exit status 0 if nothing has to be, 1 if something has
-    #[arg(long)]
-    pub check: bool,
 }
 
 /// Patches what was asked for; the result is the exit status.

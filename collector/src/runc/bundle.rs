@@ -5,13 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use deploy::choice::{self, ANNOTATION, Choice, Mark};
 use serde_json::{Value, json};
 
-/// The annotation by which a container says `on` or `off`.
-pub const ANNOTATION: &str = "glassbox/sensor";
-
 /// The sensor's file, on both sides.
-const SENSOR: &str = "libglassbox.so";
+const SENSOR_FILE: &str = "libglassbox.so";
 
 /// The folder inside the container; below /dev where that is the container's own, so that the image's files stay as they
 /// are, and one that cannot be written to will do.
@@ -22,7 +20,7 @@ const PRELOAD_FILE: &str = "/etc/ld.so.preload";
 
 /// What is put into a container.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct Request {
     /// The sensor's file on the host.
     pub sensor: PathBuf,
     /// Where the collector listens on the host: a path, or `@name`.
@@ -47,7 +45,7 @@ impl Inside {
     /// Why the collector cannot be reached from there.
     pub fn of(config: &Value, socket: &str) -> Result<Self, String> {
         let folder = folder(config);
-        let sensor = format!("{folder}/{SENSOR}");
+        let sensor = format!("{folder}/{SENSOR_FILE}");
         if socket.starts_with('@') {
             if has_own_network(config) {
                 return Err(format!(
@@ -63,7 +61,7 @@ impl Inside {
     /// What a container that was prepared before has; `None` where it was not.
     pub fn found(config: &Value) -> Option<Self> {
         let sensor = mounts(config).iter().map(|mount| &mount["destination"]).filter_map(Value::as_str);
-        let sensor = sensor.clone().find(|path| is_ours(path) && path.ends_with(SENSOR))?;
+        let sensor = sensor.clone().find(|path| is_ours(path) && path.ends_with(SENSOR_FILE))?;
         let entries = config["process"]["env"].as_array()?;
         let socket = entries
             .iter()
@@ -73,58 +71,47 @@ impl Inside {
     }
 }
 
-/// Why nothing was changed.
-pub type LeftAlone = &'static str;
-
 /// Whether the container wants the sensor.
 ///
 /// # Errors
 /// An annotation that says neither `on` nor `off`.
-pub fn is_wanted(config: &Value, is_opt_in: bool) -> Result<Result<(), LeftAlone>, String> {
+pub fn choice(config: &Value, is_opt_in: bool) -> Result<Choice, String> {
     let said = &config["annotations"][ANNOTATION];
-    match said.as_str() {
-        Some("on") => {}
-        Some("off") => return Ok(Err("the annotation glassbox/sensor says off")),
-        None if !said.is_null() => return Err(format!("the annotation {ANNOTATION} is no text")),
-        Some(other) => return Err(format!("the annotation {ANNOTATION} is '{other}'; say on or off")),
-        None if is_opt_in => return Ok(Err("no annotation glassbox/sensor says on")),
-        None => {}
+    if !said.is_null() && !said.is_string() {
+        return Err(format!("the annotation {ANNOTATION} is no text"));
     }
     let entries = config["process"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let variables = || entries.iter().filter_map(Value::as_str).filter_map(|entry| entry.split_once('='));
-    if variables().any(|(name, value)| name == "GLASSBOX" && value == "off") {
-        return Ok(Err("GLASSBOX=off is in its environment"));
-    }
-    let brings_its_own = |(name, value): (&str, &str)| {
-        let is_foreign = |path: &str| path.ends_with(&format!("/{SENSOR}")) && !is_ours(path);
-        name == "LD_PRELOAD" && value.split([':', ' ']).any(is_foreign)
+    let values = |name: &'static str| {
+        let variables = entries.iter().filter_map(Value::as_str).filter_map(|entry| entry.split_once('='));
+        variables.filter(move |(known, _)| *known == name).map(|(_, value)| value)
     };
-    if variables().any(brings_its_own) {
-        return Ok(Err("it brings a sensor of its own"));
-    }
-    Ok(Ok(()))
+    let choice = Mark::Annotation.choice(said.as_str(), is_opt_in)?;
+    Ok(choice
+        .and(|| choice::by_switch(values("GLASSBOX")))
+        .and(|| choice::by_preload(values("LD_PRELOAD"), is_ours)))
 }
 
 /// Prepares the `config.json` of a bundle.
 ///
 /// # Errors
 /// What has not the shape that the OCI runtime specification gives it. `config` may be changed half-way then.
-pub fn prepare(config: &mut Value, wish: &Wish) -> Result<(), String> {
+pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
     if !config.is_object() {
         return Err("it is no object".into());
     }
-    let inside = Inside::of(config, &wish.socket)?;
+    let inside = Inside::of(config, &request.socket)?;
     let process = config.get_mut("process").ok_or("it has no 'process'")?;
     prepare_process(process, &inside).map_err(|why| format!("'process': {why}"))?;
 
-    let mut ours = vec![mount(&wish.sensor, &inside.sensor)];
-    if !wish.socket.starts_with('@')
-        && let (Some(from), Some(to)) = (Path::new(&wish.socket).parent(), Path::new(&inside.socket).parent())
+    let mut ours = vec![mount(&request.sensor, &inside.sensor)];
+    if !request.socket.starts_with('@')
+        && let (Some(from), Some(to)) =
+            (Path::new(&request.socket).parent(), Path::new(&inside.socket).parent())
     {
         // The folder and not the socket: a collector that is started again makes another.
         ours.push(mount(from, &to.display().to_string()));
     }
-    if let Some(file) = &wish.preload_file {
+    if let Some(file) = &request.preload_file {
         ours.push(mount(file, PRELOAD_FILE));
     }
     let mounts = config.as_object_mut().ok_or("it is no object")?.entry("mounts").or_insert(Value::Null);
@@ -132,7 +119,7 @@ pub fn prepare(config: &mut Value, wish: &Wish) -> Result<(), String> {
         *mounts = json!([]);
     }
     let mounts = mounts.as_array_mut().ok_or("'mounts' is no list")?;
-    let is_replaced = |path: &str| is_ours(path) || (path == PRELOAD_FILE && wish.preload_file.is_some());
+    let is_replaced = |path: &str| is_ours(path) || (path == PRELOAD_FILE && request.preload_file.is_some());
     mounts.retain(|mount| !mount["destination"].as_str().is_some_and(is_replaced));
     mounts.extend(ours);
     Ok(())
@@ -206,8 +193,8 @@ fn has_own_network(config: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn wish() -> Wish {
-        Wish {
+    fn request() -> Request {
+        Request {
             sensor: "/usr/lib/glassbox/libglassbox.so".into(),
             socket: "/run/glassbox/socket".into(),
             preload_file: None,
@@ -223,14 +210,14 @@ mod tests {
         })
     }
 
-    fn prepared(mut config: Value, wish: &Wish) -> Value {
-        prepare(&mut config, wish).unwrap();
+    fn prepared(mut config: Value, request: &Request) -> Value {
+        prepare(&mut config, request).unwrap();
         config
     }
 
     #[test]
     fn sensor_and_socket_are_mounted_and_named_and_nothing_else_changes() {
-        let after = prepared(config(), &wish());
+        let after = prepared(config(), &request());
 
         let mut expected = config();
         expected["process"]["env"] = json!([
@@ -249,10 +236,10 @@ mod tests {
 
     #[test]
     fn preparing_twice_changes_nothing_more() {
-        let once = prepared(config(), &wish());
+        let once = prepared(config(), &request());
 
-        assert_eq!(once, prepared(once.clone(), &wish()));
-        let moved = prepared(once, &Wish { sensor: "/opt/libglassbox.so".into(), ..wish() });
+        assert_eq!(once, prepared(once.clone(), &request()));
+        let moved = prepared(once, &Request { sensor: "/opt/libglassbox.so".into(), ..request() });
         assert_eq!(3, moved["mounts"].as_array().unwrap().len());
         assert_eq!("/opt/libglassbox.so", moved["mounts"][1]["source"]);
     }
@@ -268,13 +255,13 @@ mod tests {
                 "LD_PRELOAD=/dev/.glassbox/libglassbox.so",
                 "GLASSBOX_SOCKET=/dev/.glassbox/socket/socket"
             ]),
-            prepared(config, &wish())["process"]["env"]
+            prepared(config, &request())["process"]["env"]
         );
     }
 
     #[test]
     fn missing_lists_are_made() {
-        let after = prepared(json!({"process": {"env": null}, "mounts": null}), &wish());
+        let after = prepared(json!({"process": {"env": null}, "mounts": null}), &request());
 
         assert_eq!("LD_PRELOAD=/.glassbox/libglassbox.so", after["process"]["env"][0]);
         assert_eq!(2, after["mounts"].as_array().unwrap().len());
@@ -288,7 +275,7 @@ mod tests {
             .unwrap()
             .push(json!({"destination": "/dev", "type": "bind", "source": "/dev"}));
 
-        assert_eq!("/.glassbox/libglassbox.so", prepared(config, &wish())["mounts"][2]["destination"]);
+        assert_eq!("/.glassbox/libglassbox.so", prepared(config, &request())["mounts"][2]["destination"]);
     }
 
     #[test]
@@ -299,7 +286,7 @@ mod tests {
             .unwrap()
             .push(json!({"destination": "/etc/ld.so.preload", "source": "/old"}));
 
-        let after = prepared(config, &Wish { preload_file: Some("/b/preload".into()), ..wish() });
+        let after = prepared(config, &Request { preload_file: Some("/b/preload".into()), ..request() });
 
         let mounts = after["mounts"].as_array().unwrap();
         let over: Vec<_> =
@@ -319,7 +306,7 @@ mod tests {
             (json!({"process": {"env": ["A=1", 2]}}), "'env' holds something that is no text"),
             (json!({"process": {}, "mounts": {}}), "'mounts' is no list"),
         ] {
-            let why = prepare(&mut config.clone(), &wish()).unwrap_err();
+            let why = prepare(&mut config.clone(), &request()).unwrap_err();
 
             assert!(why.contains(words), "{config}: {why}");
         }
@@ -330,8 +317,8 @@ mod tests {
         let config = json!({"process": {"env": ["LD_PRELOAD", "=", ""]}, "mounts": [null, 3, {"destination": 7}],
                             "linux": {"namespaces": "none"}, "annotations": []});
 
-        assert_eq!(Ok(Ok(())), is_wanted(&config, false));
-        assert_eq!(5, prepared(config, &wish())["mounts"].as_array().unwrap().len());
+        assert_eq!(Ok(Choice::In), choice(&config, false));
+        assert_eq!(5, prepared(config, &request())["mounts"].as_array().unwrap().len());
     }
 
     #[test]
@@ -342,7 +329,7 @@ mod tests {
             config["process"]["env"] = json!([env]);
             config
         };
-        let wanted = |config: &Value, is_opt_in| is_wanted(config, is_opt_in).map(|wanted| wanted.is_ok());
+        let wanted = |config: &Value, is_opt_in| choice(config, is_opt_in).map(|choice| choice == Choice::In);
 
         assert_eq!(Ok(true), wanted(&config(), false));
         assert_eq!(Ok(false), wanted(&config(), true));
@@ -353,25 +340,27 @@ mod tests {
             Ok(false),
             wanted(&with(Value::Null, "LD_PRELOAD=/a.so:/opt/glassbox/libglassbox.so"), false)
         );
-        assert_eq!(Ok(true), wanted(&prepared(config(), &wish()), false));
-        assert!(wanted(&with(json!("maybe"), ""), false).unwrap_err().contains("'maybe'; say on or off"));
+        assert_eq!(Ok(true), wanted(&prepared(config(), &request()), false));
+        assert!(
+            wanted(&with(json!("maybe"), ""), false).unwrap_err().contains("'maybe'; say \"on\" or \"off\"")
+        );
         assert!(wanted(&with(json!(true), ""), false).is_err());
     }
 
     #[test]
     fn abstract_name_is_refused_where_it_cannot_be_reached() {
-        let wish = Wish { socket: "@glassbox".into(), ..wish() };
+        let request = Request { socket: "@glassbox".into(), ..request() };
         let mut shared = config();
         shared["linux"]["namespaces"][1]["path"] = json!("/run/netns/pod");
 
-        assert!(prepare(&mut config(), &wish).unwrap_err().contains("network of its own"));
-        assert_eq!(2, prepared(shared.clone(), &wish)["mounts"].as_array().unwrap().len());
-        assert_eq!("@glassbox", Inside::found(&prepared(shared, &wish)).unwrap().socket);
+        assert!(prepare(&mut config(), &request).unwrap_err().contains("network of its own"));
+        assert_eq!(2, prepared(shared.clone(), &request)["mounts"].as_array().unwrap().len());
+        assert_eq!("@glassbox", Inside::found(&prepared(shared, &request)).unwrap().socket);
     }
 
     #[test]
     fn further_processes_get_what_the_first_one_got() {
-        let first = prepared(config(), &wish());
+        let first = prepared(config(), &request());
         let mut further = json!({"args": ["ls"], "env": ["LD_PRELOAD=/a.so"], "cwd": "/"});
 
         assert_eq!(None, Inside::found(&config()));

@@ -16,12 +16,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use deploy::choice::Choice;
 use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use serde_json::{Value, json};
 
 pub use arguments::rearranged;
 use arguments::{Asked, Call};
-use bundle::{Inside, Wish};
+use bundle::{Inside, Request};
 
 use crate::clock::{self, TimeWriter};
 use crate::failure::{Failure, say};
@@ -92,7 +93,7 @@ fn prepare(given: &cli::Runc, call: &Call, runtime: &Path) -> Result<(), Failure
 
 fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
     let config = JsonFile::read(&folder.join("config.json"))?;
-    if config.check(|config| bundle::is_wanted(config, given.opt_in))?.is_err() {
+    if config.check(|config| bundle::choice(config, given.opt_in))? != Choice::In {
         return Ok(());
     }
     let root = root(folder, &config.value);
@@ -106,14 +107,14 @@ fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
             sensor.display()
         )));
     }
-    let mut wish = Wish { sensor, socket: socket(given)?, preload_file: None };
+    let mut request = Request { sensor, socket: socket(given)?, preload_file: None };
     if given.preload_file {
-        let inside = config.check(|config| Inside::of(config, &wish.socket))?;
+        let inside = config.check(|config| Inside::of(config, &request.socket))?;
         let file = std::path::absolute(folder.join("glassbox-ld.so.preload")).unwrap_or_default();
         replace(&file, &preload_file(&root, &inside.sensor))?;
-        wish.preload_file = Some(file);
+        request.preload_file = Some(file);
     }
-    config.change(|config| bundle::prepare(config, &wish))
+    config.change(|config| bundle::prepare(config, &request))
 }
 
 fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) -> Result<(), Failure> {

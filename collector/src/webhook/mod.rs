@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use deploy::Note;
-use deploy::k8s::Settings;
 use deploy::k8s::admission::{self, OnFailure};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
@@ -61,7 +60,7 @@ pub struct Webhook {
 /// What the connections share.
 struct Shared {
     identity: Identity,
-    settings: Settings,
+    wanted: deploy::k8s::Request,
     on_failure: OnFailure,
     /// One question at a time: a long one is then the only one that takes memory, and short ones wait a millisecond.
     turn: Mutex<()>,
@@ -80,7 +79,7 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     listener.set_nonblocking(true).map_err(cannot)?;
     let shared = Arc::new(Shared {
         identity,
-        settings: given.pods.settings(),
+        wanted: given.pods.request(),
         on_failure: if given.fail_closed { OnFailure::Closed } else { OnFailure::Open },
         turn: Mutex::new(()),
         connections: AtomicUsize::new(0),
@@ -156,7 +155,7 @@ fn mutate(shared: &Shared, request: &Request) -> Response {
         Ok(review) => review,
         Err(error) => return Response::text(400, &format!("no JSON: {error}")),
     };
-    match admission::answer(&review, &shared.settings, shared.on_failure) {
+    match admission::answer(&review, &shared.wanted, shared.on_failure) {
         Ok(answer) => {
             answer.notes.iter().for_each(tell);
             Response::json(&answer.review)

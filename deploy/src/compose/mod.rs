@@ -16,12 +16,13 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use self::service::Service;
+use crate::choice::Choice;
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched, image};
 
 /// What is put into a compose file.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Wish {
+pub struct Request {
     /// The image that brings the sensor and the collector; what is in the file, or the default, where there is none.
     pub image: Option<String>,
     /// What the collector's service is called.
@@ -40,12 +41,6 @@ pub const DEFAULT_NAME: &str = "glassbox";
 /// The options of the collector where nobody says: every event to the service's log.
 const DEFAULT_OPTIONS: [&str; 2] = ["-o", "jsonl"];
 
-/// The label by which a service says `on` or `off`: as labels are written in compose files, and as annotations are elsewhere.
-const LABELS: [&str; 2] = ["glassbox.sensor", "glassbox/sensor"];
-
-/// Where the collector listens.
-const SOCKET: &str = "/opt/glassbox/socket";
-
 /// A name that a service and a volume can have.
 ///
 /// # Errors
@@ -61,113 +56,165 @@ pub fn checked_name(name: &str) -> Result<String, String> {
 /// Patches a compose file.
 ///
 /// # Errors
-/// What is no compose file, by line; and what cannot be patched safely.
-pub fn patch(text: &str, wish: &Wish) -> Result<Patched, Error> {
+/// A text that is no compose file, by line; and one that cannot be patched safely.
+pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text)?;
-    let before = match documents.values() {
-        [] => &Value::Null,
-        [before] => before,
-        _ => {
-            let what = "it has several documents, and a compose file is one; split it";
-            return Err(Error::Malformed(what.into()));
-        }
-    };
-    let at = |path: &[&str], what: &str| {
-        let pointer: String =
-            path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
-        Error::Malformed(format!("line {}: {} {what}", documents.line(0, &pointer), path.join(".")))
-    };
-    let Some(services) = before.get("services") else {
-        return Err(Error::Malformed(
-            "it has no 'services', so it is no compose file; give the path of one".into(),
-        ));
-    };
-    let services =
-        services.as_object().ok_or_else(|| at(&["services"], "is no mapping; name services in it"))?;
-    for (name, service) in services {
-        if !service.is_object() {
-            return Err(at(&["services", name], "is no mapping; describe the service in it"));
-        }
-    }
-    let volumes = before.get("volumes").unwrap_or(&Value::Null);
-    if !volumes.is_object() && !volumes.is_null() {
-        return Err(at(&["volumes"], "is no mapping; name volumes in it"));
-    }
-
-    let present = services.get(&wish.name);
-    if let Some(present) = present
-        && service::our_volume(present, &wish.name).is_none()
-    {
-        return Err(Error::Refused(format!(
-            "a service is called '{0}', and mounts no volume {0}… at {1}, so it is not ours; give ours another name by --name",
-            wish.name,
-            image::FOLDER
-        )));
-    }
-    let ours = |service| service::our_volume(service, &wish.name);
+    let file = File::of(&documents)?;
     let mut notes = Vec::new();
-    if before.get("include").is_some() {
-        notes.push(Note::Skipped("the files of 'include'; patch them, too".into()));
-    }
-    let image = wish.image.as_deref().or(present.and_then(|present| present["image"].as_str()));
-    let image = image.unwrap_or(image::DEFAULT);
-    // A volume that is there stays, unless it would bring the files of another image.
-    let is_moved = wish.image.is_some() && present.is_some_and(|present| present["image"] != image);
-    let volume = match present.and_then(ours).filter(|_| !is_moved) {
-        Some(volume) => volume.to_owned(),
-        None => volume_of(&wish.name, image),
-    };
-    if tag(image).is_none_or(|tag| tag == "latest") {
-        notes.push(Note::Warning(format!(
-            "'{image}' may be another image tomorrow, and the volume keeps today's files; name a version"
-        )));
-    }
-
-    let mut after = before.clone();
-    let mut replaced = BTreeSet::new();
-    let mut count = 0;
-    for (name, service) in chosen(services, wish)? {
-        let service =
-            Service { name, before: service, all: services, collector: &wish.name, volume: &volume };
-        if let Some(why) = service.why_not(wish.is_opt_in)? {
-            notes.push(Note::Skipped(format!("service '{name}': {why}")));
-            continue;
-        }
-        count += 1;
-        replaced.extend(ours(service.before).filter(|old| *old != volume).map(str::to_owned));
-        notes.extend(service.warnings());
-        let changed = service.patched().map_err(|(field, what)| at(&["services", name, field], what))?;
-        if changed != *service.before {
-            notes.push(Note::Done(format!(
-                "service '{name}': preloads the sensor, and waits for '{}'",
-                wish.name
-            )));
-            after["services"][name.as_str()] = changed;
-        }
-    }
-    if count == 0 {
+    let sensor = Sensor::of(&file, request, &mut notes)?;
+    let mut after = file.before.clone();
+    let Some(mut replaced) = file.patch_services(&sensor, request, &mut after, &mut notes)? else {
         notes.push(Note::Warning("no service gets the sensor; choose one by --service or its label".into()));
         return Ok(Patched { text: text.to_owned(), notes });
+    };
+    let collector = collector(sensor.present, sensor.image, &sensor.volume, request);
+    if sensor.present != Some(&collector) {
+        notes.push(Note::Done(format!(
+            "service '{}': collects, from the image '{}'",
+            request.name, sensor.image
+        )));
+        let old = sensor.present.and_then(|present| service::our_volume(present, &request.name));
+        replaced.extend(old.filter(|old| *old != sensor.volume).map(str::to_owned));
+        after["services"][request.name.as_str()] = collector;
     }
-    let collector = collector(present, image, &volume, wish);
-    if present != Some(&collector) {
-        notes.push(Note::Done(format!("service '{}': collects, from the image '{image}'", wish.name)));
-        replaced.extend(present.and_then(ours).filter(|old| *old != volume).map(str::to_owned));
-        after["services"][wish.name.as_str()] = collector;
-    }
-    let volumes = with_volume(volumes, &volume, &replaced);
-    if before.get("volumes") != Some(&volumes) {
+    let volumes = with_volume(file.volumes, &sensor.volume, &replaced);
+    if file.before.get("volumes") != Some(&volumes) {
         after["volumes"] = volumes;
     }
     Ok(Patched { text: documents.edited(&[after])?, notes })
 }
 
+/// A compose file whose parts have the shape that the specification gives them.
+struct File<'a> {
+    documents: &'a Documents<'a>,
+    before: &'a Value,
+    services: &'a Map<String, Value>,
+    /// Null where the file has none.
+    volumes: &'a Value,
+}
+
+impl<'a> File<'a> {
+    fn of(documents: &'a Documents<'a>) -> Result<Self, Error> {
+        let before = match documents.values() {
+            [] => &Value::Null,
+            [before] => before,
+            _ => {
+                let what = "it has several documents, and a compose file is one; split it";
+                return Err(Error::Malformed(what.into()));
+            }
+        };
+        let at = |path: &[&str], what: &str| malformed(documents, path, what);
+        let Some(services) = before.get("services") else {
+            return Err(Error::Malformed(
+                "it has no 'services', so it is no compose file; give the path of one".into(),
+            ));
+        };
+        let services =
+            services.as_object().ok_or_else(|| at(&["services"], "is no mapping; name services in it"))?;
+        for (name, service) in services {
+            if !service.is_object() {
+                return Err(at(&["services", name], "is no mapping; describe the service in it"));
+            }
+        }
+        let volumes = before.get("volumes").unwrap_or(&Value::Null);
+        if !volumes.is_object() && !volumes.is_null() {
+            return Err(at(&["volumes"], "is no mapping; name volumes in it"));
+        }
+        Ok(Self { documents, before, services, volumes })
+    }
+
+    /// Puts the sensor into the chosen services, and gives the volumes that its own replaces; `None` where no service is
+    /// chosen.
+    fn patch_services(
+        &self,
+        sensor: &Sensor,
+        request: &Request,
+        after: &mut Value,
+        notes: &mut Vec<Note>,
+    ) -> Result<Option<BTreeSet<String>>, Error> {
+        let mut replaced = BTreeSet::new();
+        let mut has_any = false;
+        for (name, before) in chosen(self.services, request)? {
+            let collector = request.name.as_str();
+            let service = Service { name, before, all: self.services, collector, volume: &sensor.volume };
+            if let Choice::Out(why) = service.choice(request.is_opt_in)? {
+                notes.push(Note::Skipped(format!("service '{name}': {why}")));
+                continue;
+            }
+            has_any = true;
+            let old = service::our_volume(before, collector).filter(|old| *old != sensor.volume);
+            replaced.extend(old.map(str::to_owned));
+            notes.extend(service.warnings());
+            let changed = service
+                .patched()
+                .map_err(|(field, what)| malformed(self.documents, &["services", name, field], what))?;
+            if changed != *before {
+                notes.push(Note::Done(format!(
+                    "service '{name}': preloads the sensor, and waits for '{collector}'"
+                )));
+                after["services"][name.as_str()] = changed;
+            }
+        }
+        Ok(has_any.then_some(replaced))
+    }
+}
+
+/// The collector's service as it is, and what brings the sensor.
+struct Sensor<'a> {
+    present: Option<&'a Value>,
+    image: &'a str,
+    volume: String,
+}
+
+impl<'a> Sensor<'a> {
+    /// Decides on the image and the volume.
+    ///
+    /// # Errors
+    /// Another service of the collector's name.
+    fn of(file: &File<'a>, request: &'a Request, notes: &mut Vec<Note>) -> Result<Self, Error> {
+        let present = file.services.get(&request.name);
+        let own_volume = present.and_then(|present| service::our_volume(present, &request.name));
+        if present.is_some() && own_volume.is_none() {
+            return Err(Error::Refused(format!(
+                "a service is called '{0}', and mounts no volume {0}… at {1}, so it is not the sensor's; give the \
+                 sensor's another name by --name",
+                request.name,
+                image::FOLDER
+            )));
+        }
+        if file.before.get("include").is_some() {
+            notes.push(Note::Skipped("the files of 'include'; patch them, too".into()));
+        }
+        let image = request.image.as_deref().or(present.and_then(|present| present["image"].as_str()));
+        let image = image.unwrap_or(image::DEFAULT_IMAGE);
+        // A volume that is there stays, unless it would bring the files of another image.
+        let is_moved = request.image.is_some() && present.is_some_and(|present| present["image"] != image);
+        let volume = match own_volume.filter(|_| !is_moved) {
+            Some(volume) => volume.to_owned(),
+            None => volume_of(&request.name, image),
+        };
+        if tag(image).is_none_or(|tag| tag == "latest") {
+            notes.push(Note::Warning(format!(
+                "'{image}' may be another image tomorrow, and the volume keeps today's files; name a version"
+            )));
+        }
+        Ok(Self { present, image, volume })
+    }
+}
+
+/// An error at a member of the file's document.
+fn malformed(documents: &Documents, path: &[&str], what: &str) -> Error {
+    let escaped = path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+    let line = documents.line(0, &escaped.collect::<String>());
+    Error::Malformed(format!("line {line}: {} {what}", path.join(".")))
+}
+
 /// The services that were asked for, but for the collector.
 fn chosen<'a>(
     services: &'a Map<String, Value>,
-    wish: &'a Wish,
+    request: &'a Request,
 ) -> Result<Vec<(&'a String, &'a Value)>, Error> {
-    for name in &wish.services {
+    for name in &request.services {
         if !services.contains_key(name) {
             let all: Vec<&str> = services.keys().map(String::as_str).collect();
             return Err(Error::Refused(format!(
@@ -176,27 +223,27 @@ fn chosen<'a>(
             )));
         }
     }
-    let is_chosen = |name: &String| wish.services.is_empty() || wish.services.contains(name);
-    Ok(services.iter().filter(|(name, _)| is_chosen(name) && **name != wish.name).collect())
+    let is_chosen = |name: &String| request.services.is_empty() || request.services.contains(name);
+    Ok(services.iter().filter(|(name, _)| is_chosen(name) && **name != request.name).collect())
 }
 
 /// The collector's service: what is there with what was asked for, or all of it.
-fn collector(present: Option<&Value>, image: &str, volume: &str, wish: &Wish) -> Value {
+fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Request) -> Value {
     let default: Vec<String> = DEFAULT_OPTIONS.map(str::to_owned).into();
     let mut service = match present {
         Some(present) => {
             let mut service = present.clone();
-            service::mount(&mut service, &wish.name, volume, "");
+            service::mount(&mut service, &request.name, volume, "");
             service
         }
         None => {
-            let options = if wish.options.is_empty() { &default } else { &wish.options };
+            let options = if request.options.is_empty() { &default } else { &request.options };
             let mut service = json!({
                 "image": image,
                 "command": options,
                 "volumes": [format!("{volume}:{}", image::FOLDER)],
                 "healthcheck": {
-                    "test": ["CMD", image::COLLECTOR, "health"],
+                    "test": ["CMD", image::COLLECTOR_PATH, "health"],
                     // The others wait for the first.
                     "interval": "2s",
                     "timeout": "5s",
@@ -215,8 +262,8 @@ fn collector(present: Option<&Value>, image: &str, volume: &str, wish: &Wish) ->
         }
     };
     service["image"] = json!(image);
-    if !wish.options.is_empty() {
-        service["command"] = json!(wish.options);
+    if !request.options.is_empty() {
+        service["command"] = json!(request.options);
     }
     service
 }

@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{LABELS, SOCKET};
+use crate::choice::{self, Choice, LABELS, Mark};
 use crate::{Error, Note, image, preload};
 
 /// More `extends` than this are a circle.
 const DEEPEST: usize = 32;
+
+/// Why a service stays out whose `LD_PRELOAD` compose takes from its own environment.
+const PASSED_ON: &str = "compose takes its LD_PRELOAD from the shell that starts it, and nothing can be appended to that; write \
+                         LD_PRELOAD: ${LD_PRELOAD}";
 
 /// A service, and what is around it.
 pub struct Service<'a> {
@@ -26,51 +30,48 @@ pub struct Service<'a> {
 pub type Malformed = (&'static str, &'static str);
 
 impl Service<'_> {
-    /// Why it is left as it is.
+    /// Whether it gets the sensor.
     ///
     /// # Errors
     /// A label that says neither `on` nor `off`.
-    pub fn why_not(&self, is_opt_in: bool) -> Result<Option<String>, Error> {
+    pub fn choice(&self, is_opt_in: bool) -> Result<Choice, Error> {
+        let by_label = self.choice_by_label(is_opt_in)?;
+        let values = |name| self.variable(name).into_iter();
+        let (switch, preload): (Vec<_>, Vec<_>) =
+            (values("GLASSBOX").collect(), values("LD_PRELOAD").collect());
+        let is_ours = |path: &str| path == image::SENSOR_PATH;
+        Ok(by_label
+            .and(|| choice::by_switch(switch.iter().map(String::as_str)))
+            .and(|| self.choice_by_platform())
+            .and(|| Choice::out_if(self.is_passed_on("LD_PRELOAD"), PASSED_ON))
+            .and(|| choice::by_preload(preload.iter().map(String::as_str), is_ours))
+            .and(|| self.choice_by_mounts()))
+    }
+
+    fn choice_by_label(&self, is_opt_in: bool) -> Result<Choice, Error> {
         let said = entries(&self.before["labels"]).find(|(name, _)| LABELS.contains(&name.as_str()));
-        match said.as_ref().map(|(name, value)| (name, value.as_str())) {
-            // What YAML 1.1 makes of on and off, too.
-            Some((label, "off" | "false")) => return Ok(Some(format!("its label {label} says off"))),
-            Some((_, "on" | "true")) => {}
-            Some((label, other)) => {
-                let name = self.name;
-                return Err(Error::Refused(format!(
-                    "service '{name}': its label {label} is '{other}'; say \"on\" or \"off\""
-                )));
-            }
-            None if is_opt_in => return Ok(Some(format!("no label {} says on", LABELS[0]))),
-            None => {}
-        }
-        if self.variable("GLASSBOX").as_deref() == Some("off") {
-            return Ok(Some("GLASSBOX=off is in its environment".into()));
-        }
-        let is_windows = |platform: &str| platform.starts_with("windows");
-        if self.before["platform"].as_str().is_some_and(is_windows) || !self.before["isolation"].is_null() {
-            return Ok(Some("it is for Windows".into()));
-        }
-        if self.before["runtime"].as_str().is_some_and(|runtime| runtime.contains("glassbox")) {
-            return Ok(Some("its runtime puts the sensor in".into()));
-        }
-        if self.is_passed_on("LD_PRELOAD") {
-            return Ok(Some(
-                "its LD_PRELOAD is that of whoever starts it, which cannot be appended to; write LD_PRELOAD: ${LD_PRELOAD}"
-                    .into(),
-            ));
-        }
-        let is_foreign = |path: &str| path.ends_with("/libglassbox.so") && path != image::SENSOR;
-        if self.variable("LD_PRELOAD").is_some_and(|value| preload::names(&value).any(is_foreign)) {
-            return Ok(Some("it brings a sensor of its own".into()));
-        }
-        if mounts(self.before).any(|(_, target)| target == image::FOLDER)
-            && our_volume(self.before, self.collector).is_none()
-        {
-            return Ok(Some(format!("it mounts something of its own at {}", image::FOLDER)));
-        }
-        Ok(None)
+        let (label, text) = match &said {
+            // YAML 1.1 reads on and off as these.
+            Some((label, text)) if text == "true" => (label.as_str(), Some("on")),
+            Some((label, text)) if text == "false" => (label.as_str(), Some("off")),
+            Some((label, text)) => (label.as_str(), Some(text.as_str())),
+            None => (LABELS[0], None),
+        };
+        let choice = Mark::Label(label).choice(text, is_opt_in);
+        choice.map_err(|why| Error::Refused(format!("service '{}': {why}", self.name)))
+    }
+
+    fn choice_by_platform(&self) -> Choice {
+        let text = |field: &str| self.before[field].as_str().unwrap_or_default();
+        let is_windows = text("platform").starts_with("windows") || !self.before["isolation"].is_null();
+        Choice::out_if(is_windows, "it is for Windows")
+            .and(|| Choice::out_if(text("runtime").contains("glassbox"), "its runtime puts the sensor in"))
+    }
+
+    fn choice_by_mounts(&self) -> Choice {
+        let is_taken = mounts(self.before).any(|(_, target)| target == image::FOLDER)
+            && our_volume(self.before, self.collector).is_none();
+        Choice::out_if(is_taken, &format!("it mounts something of its own at {}", image::FOLDER))
     }
 
     /// What may not work as meant.
@@ -112,8 +113,8 @@ impl Service<'_> {
     /// What has not the shape that the compose specification gives it.
     pub fn patched(&self) -> Result<Value, Malformed> {
         let mut service = self.before.clone();
-        let preload = preload::appended(&self.variable("LD_PRELOAD").unwrap_or_default(), image::SENSOR);
-        let socket = self.variable("GLASSBOX_SOCKET").unwrap_or_else(|| SOCKET.to_owned());
+        let preload = preload::appended(&self.variable("LD_PRELOAD").unwrap_or_default(), image::SENSOR_PATH);
+        let socket = self.variable("GLASSBOX_SOCKET").unwrap_or_else(|| image::SOCKET_PATH.to_owned());
         set_variables(&mut service, &[("LD_PRELOAD", preload), ("GLASSBOX_SOCKET", socket)])?;
         let volumes = &service["volumes"];
         if !volumes.is_null() && !volumes.is_array() {

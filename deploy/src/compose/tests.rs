@@ -38,8 +38,8 @@ const VOLUMES: &str = "volumes:
   glassbox-0.1.0: {}
 ";
 
-fn wish() -> Wish {
-    Wish {
+fn request() -> Request {
+    Request {
         image: None,
         name: DEFAULT_NAME.into(),
         services: Vec::new(),
@@ -49,9 +49,9 @@ fn wish() -> Wish {
 }
 
 /// Patches, and checks what holds of every patch: doing it again changes nothing.
-fn patched(text: &str, wish: &Wish) -> String {
-    let once = patch(text, wish).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let twice = patch(&once.text, wish).unwrap();
+fn patched(text: &str, request: &Request) -> String {
+    let once = patch(text, request).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let twice = patch(&once.text, request).unwrap();
 
     assert_eq!(once.text, twice.text, "twice is not once");
     assert!(!twice.notes.iter().any(|note| matches!(note, Note::Done(_))), "{:?}", twice.notes);
@@ -60,7 +60,7 @@ fn patched(text: &str, wish: &Wish) -> String {
 
 /// The value of a patched service.
 fn service(text: &str, name: &str) -> Value {
-    let text = patched(text, &wish());
+    let text = patched(text, &request());
     Documents::read(&text).unwrap().values()[0]["services"][name].clone()
 }
 
@@ -68,8 +68,8 @@ fn web(fields: &str) -> Value {
     service(&format!("services:\n  web:\n    image: web\n{fields}"), "web")
 }
 
-fn notes(text: &str, wish: &Wish) -> Vec<Note> {
-    patch(text, wish).unwrap().notes
+fn notes(text: &str, request: &Request) -> Vec<Note> {
+    patch(text, request).unwrap().notes
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_collector_is_added_and_every_service_is_given_the_sensor() {
         "# ours\nname: shop\nservices:\n  web: # the front\n    image: \"web:1\"\n{ENVIRONMENT}{MOUNT}{WAIT}\n  db:\n    image: db\n\
          {ENVIRONMENT}{MOUNT}{WAIT}{COLLECTOR}{VOLUMES}"
     );
-    assert_eq!(expected, patched(text, &wish()));
+    assert_eq!(expected, patched(text, &request()));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_an_anchor_says_is_kept_for_others() {
     let text = "x-env: &env\n  A: 1\nx-common: &common\n  image: web\n  environment: *env\n\
                 services:\n  web:\n    <<: *common\n    environment:\n      <<: *env\n      B: 2\n  other:\n    <<: *common\n    \
                 labels: [glassbox.sensor=off]\n  third:\n    <<: *common\n";
-    let result = patched(text, &wish());
+    let result = patched(text, &request());
 
     let value = Documents::read(&result).unwrap().values()[0].clone();
     let ours = json!({"A": 1, "LD_PRELOAD": "/opt/glassbox/libglassbox.so", "GLASSBOX_SOCKET": "/opt/glassbox/socket"});
@@ -190,15 +190,15 @@ fn services_say_no_and_are_chosen() {
         ("    labels:\n      - glassbox/sensor=off\n", "its label glassbox/sensor says off"),
         ("    labels:\n      glassbox.sensor: false\n", "its label glassbox.sensor says off"),
         ("    environment: {GLASSBOX: \"off\"}\n", "GLASSBOX=off is in its environment"),
-        ("    environment: {LD_PRELOAD: }\n", "its LD_PRELOAD is that of whoever starts it"),
-        ("    environment: [LD_PRELOAD]\n", "its LD_PRELOAD is that of whoever starts it"),
+        ("    environment: {LD_PRELOAD: }\n", "compose takes its LD_PRELOAD from the shell that starts it"),
+        ("    environment: [LD_PRELOAD]\n", "compose takes its LD_PRELOAD from the shell that starts it"),
         ("    environment: [LD_PRELOAD=/x/libglassbox.so]\n", "it brings a sensor of its own"),
         ("    volumes: [./mine:/opt/glassbox]\n", "it mounts something of its own at /opt/glassbox"),
         ("    platform: windows/amd64\n", "it is for Windows"),
         ("    runtime: glassbox\n", "its runtime puts the sensor in"),
     ] {
         let text = format!("services:\n  web:\n    image: web\n{fields}");
-        let result = patch(&text, &wish()).unwrap();
+        let result = patch(&text, &request()).unwrap();
 
         assert_eq!(text, result.text);
         assert!(
@@ -211,8 +211,10 @@ fn services_say_no_and_are_chosen() {
     let has = |text: &str, name: &str| {
         !Documents::read(text).unwrap().values()[0]["services"][name]["depends_on"].is_null()
     };
-    for wish in [Wish { services: vec!["b".into()], ..wish() }, Wish { is_opt_in: true, ..wish() }] {
-        let text = patched(text, &wish);
+    for request in
+        [Request { services: vec!["b".into()], ..request() }, Request { is_opt_in: true, ..request() }]
+    {
+        let text = patched(text, &request);
 
         assert_eq!((false, true), (has(&text, "a"), has(&text, "b")));
     }
@@ -226,7 +228,7 @@ fn what_may_not_work_is_warned_of() {
         ("    platform: linux/arm64\n", "the sensor is for the platform of the collector's image"),
         ("    deploy: {mode: global}\n", "a swarm knows no depends_on"),
     ] {
-        let notes = notes(&format!("services:\n  web:\n    image: web\n{fields}"), &wish());
+        let notes = notes(&format!("services:\n  web:\n    image: web\n{fields}"), &request());
 
         assert!(
             notes.iter().any(|note| matches!(note, Note::Warning(what) if what.contains(words))),
@@ -237,26 +239,26 @@ fn what_may_not_work_is_warned_of() {
         "    deploy: {replicas: 2}\n    profiles: [x]\n",
         "    env_file: .env\n    environment: [LD_PRELOAD=]\n",
     ] {
-        let notes = notes(&format!("services:\n  web:\n    image: web\n{fields}"), &wish());
+        let notes = notes(&format!("services:\n  web:\n    image: web\n{fields}"), &request());
 
         assert!(!notes.iter().any(|note| matches!(note, Note::Warning(_))), "{notes:?}");
     }
-    let latest = Wish { image: Some("r.example:5000/glassbox".into()), ..wish() };
+    let latest = Request { image: Some("r.example:5000/glassbox".into()), ..request() };
     let notes = notes("services: {web: {image: web}}", &latest);
     assert!(matches!(&notes[0], Note::Warning(what) if what.contains("may be another image tomorrow")));
 }
 
 #[test]
 fn another_image_brings_another_volume() {
-    let once = patched("services:\n  web:\n    image: web\n", &wish());
-    let wish = Wish { image: Some("r.example/glassbox:2".into()), ..wish() };
-    let moved = patched(&once, &wish);
+    let once = patched("services:\n  web:\n    image: web\n", &request());
+    let request = Request { image: Some("r.example/glassbox:2".into()), ..request() };
+    let moved = patched(&once, &request);
 
     let expected = once
         .replace("image: glassbox:0.1.0", "image: r.example/glassbox:2")
         .replace("glassbox-0.1.0", "glassbox-2");
     assert_eq!(expected, moved);
-    let digest = Wish { image: Some("glassbox@sha256:0123456789abcdef0123".into()), ..wish };
+    let digest = Request { image: Some("glassbox@sha256:0123456789abcdef0123".into()), ..request };
     assert_eq!(
         expected
             .replace("r.example/glassbox:2", "glassbox@sha256:0123456789abcdef0123")
@@ -267,16 +269,16 @@ fn another_image_brings_another_volume() {
 
 #[test]
 fn what_somebody_changed_in_the_collector_stays() {
-    let once = patched("services:\n  web:\n    image: web\n", &wish());
+    let once = patched("services:\n  web:\n    image: web\n", &request());
     let changed = once
         .replace("      - jsonl\n", "      - human # for people\n")
         .replace("network_mode: none", "network_mode: host");
 
-    assert_eq!(changed, patched(&changed, &wish()));
-    let wish = Wish { options: vec!["-o".into(), "otlp:http://x:1".into()], ..wish() };
-    assert!(patched(&changed, &wish).contains("otlp:http://x:1"));
+    assert_eq!(changed, patched(&changed, &request()));
+    let request = Request { options: vec!["-o".into(), "otlp:http://x:1".into()], ..request() };
+    assert!(patched(&changed, &request).contains("otlp:http://x:1"));
     assert!(
-        !patched("services:\n  web:\n    image: web\n", &wish).contains("network_mode"),
+        !patched("services:\n  web:\n    image: web\n", &request).contains("network_mode"),
         "it could not send anything"
     );
 }
@@ -284,20 +286,20 @@ fn what_somebody_changed_in_the_collector_stays() {
 #[test]
 fn another_name_is_known_again() {
     let text = "services:\n  web:\n    image: web\n  glassbox:\n    image: somebody/glassbox\n";
-    let Err(Error::Refused(why)) = patch(text, &wish()) else { panic!() };
-    assert!(why.contains("give ours another name by --name"), "{why}");
+    let Err(Error::Refused(why)) = patch(text, &request()) else { panic!() };
+    assert!(why.contains("another name by --name"), "{why}");
 
-    let wish = Wish { name: "sentinel".into(), ..wish() };
-    let result = patched(text, &wish);
+    let request = Request { name: "sentinel".into(), ..request() };
+    let result = patched(text, &request);
     assert!(result.contains("      - sentinel-0.1.0:/opt/glassbox:ro\n"), "{result}");
 }
 
 #[test]
 fn json_and_line_ends_stay_what_they_are() {
-    let json = patched("{\"services\": {\"web\": {\"image\": \"web\"}}}", &wish());
+    let json = patched("{\"services\": {\"web\": {\"image\": \"web\"}}}", &request());
     assert!(serde_json::from_str::<Value>(&json).is_ok(), "{json}");
 
-    let windows = patched("services:\r\n  web:\r\n    image: web\r\n", &wish());
+    let windows = patched("services:\r\n  web:\r\n    image: web\r\n", &request());
     assert_eq!(windows.matches('\n').count(), windows.matches("\r\n").count());
 }
 
@@ -323,23 +325,23 @@ fn what_is_no_compose_file_is_told_by_line() {
         ("a: 1\n---\nb: 1\n", "it has several documents"),
         ("services:\n\tweb: x\n", "line 2, column"),
     ] {
-        let Err(Error::Malformed(why)) = patch(text, &wish()) else { panic!("{text}") };
+        let Err(Error::Malformed(why)) = patch(text, &request()) else { panic!("{text}") };
 
         assert!(why.starts_with(words), "{text}: {why}");
     }
-    for (text, wish, words) in [
+    for (text, request, words) in [
         (
             "services: {a: {}, b: {}}",
-            Wish { services: vec!["c".into()], ..wish() },
+            Request { services: vec!["c".into()], ..request() },
             "no service is called 'c'; there are a, b",
         ),
         (
             "services: {a: {labels: [glassbox.sensor=maybe]}}",
-            wish(),
+            request(),
             "service 'a': its label glassbox.sensor is 'maybe'",
         ),
     ] {
-        let Err(Error::Refused(why)) = patch(text, &wish) else { panic!("{text}") };
+        let Err(Error::Refused(why)) = patch(text, &request) else { panic!("{text}") };
 
         assert!(why.starts_with(words), "{why}");
     }
@@ -375,7 +377,7 @@ proptest::proptest! {
         is_opt_in: bool,
         is_moved: bool,
     ) {
-        let wish = Wish { image: is_moved.then(|| "r/glassbox:3".to_owned()), is_opt_in, ..wish() };
+        let request = Request { image: is_moved.then(|| "r/glassbox:3".to_owned()), is_opt_in, ..request() };
         let text = format!(
             "x-env: &env\n  A: 1\nx-common: &common\n  image: c\n  environment: *env\nservices:\n  web:\n{}  other:\n{}{tail}",
             web.concat(),
@@ -383,8 +385,8 @@ proptest::proptest! {
         );
 
         // A field twice is malformed.
-        let Ok(once) = patch(&text, &wish) else { return Ok(()) };
-        let twice = patch(&once.text, &wish).unwrap();
+        let Ok(once) = patch(&text, &request) else { return Ok(()) };
+        let twice = patch(&once.text, &request).unwrap();
 
         assert_eq!(once.text, twice.text);
         for comment in ["# one", "# within", "# mine"] {

@@ -4,9 +4,14 @@
 //! command stays as it is, in whatever form. Docker forgets the base's command where an entry point is set, so one that is not
 //! in the stage is written again.
 
+use std::ops::Range;
+
+use super::request::Run;
 use super::stages::{Found, Program};
-use super::{Edit, Run};
 use crate::{Error, image};
+
+/// A place in the text and what stands there afterwards.
+pub type Edit = (Range<usize>, String);
 
 /// What is to be done.
 pub enum Change {
@@ -21,7 +26,7 @@ pub enum Change {
 /// # Errors
 /// Why it cannot be known what the entry point or the command is.
 pub fn wrapped(name: &str, stage: usize, found: &mut Found, run: &Run) -> Result<Option<Change>, Error> {
-    let mut front = vec![image::COLLECTOR.to_owned(), "run".to_owned()];
+    let mut front = vec![image::COLLECTOR_PATH.to_owned(), "run".to_owned()];
     front.extend(run.options.iter().cloned());
     front.push("--".to_owned());
     let present = found.entry_point.clone();
@@ -70,7 +75,7 @@ fn in_place(present: Program, front: &[String], all: &[String]) -> Edit {
 }
 
 fn is_wrapped(words: &[String]) -> bool {
-    matches!(words, [program, command, ..] if program == image::COLLECTOR && command == "run")
+    matches!(words, [program, command, ..] if program == image::COLLECTOR_PATH && command == "run")
 }
 
 fn list(words: &[String]) -> String {

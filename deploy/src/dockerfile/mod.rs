@@ -11,51 +11,17 @@
 //! [`text`] finds the instructions, [`words`] reads them, [`stages`] says what each stage is and has.
 
 mod entry;
+mod instruction;
+mod request;
 mod stages;
 mod text;
 mod words;
 
-use std::ops::Range;
-
+use self::entry::Edit;
 use self::stages::{Base, Found, Stages};
-use self::text::Instruction;
 use crate::{Error, Note, Patched, image};
 
-/// What is put into a Dockerfile.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wish {
-    /// The image that brings the sensor; what is in the file, or the default, where there is none.
-    pub image: Option<String>,
-    /// Where the collector listens, as the container's programs see it; what is in the file, or the default.
-    pub socket: Option<String>,
-    /// Which stages become images.
-    pub stages: Which,
-    /// Whether the command line comes along, too.
-    pub has_collector: bool,
-    /// Whether the entry point is started by `glassbox run`, and how.
-    pub run: Option<Run>,
-}
-
-/// The stages that get the sensor.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub enum Which {
-    /// The last one: what a build makes that says nothing else.
-    #[default]
-    Last,
-    /// One by its name or number.
-    One(String),
-    /// All.
-    All,
-}
-
-/// How an entry point is started under `glassbox run`.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Run {
-    /// The options of `glassbox run`.
-    pub options: Vec<String>,
-    /// The entry point of the base image, which the file does not say; empty if that has none.
-    pub entry_point: Option<Vec<String>>,
-}
+pub use self::request::{Request, Run, Which};
 
 /// Where a collector on the host is told to listen (docs/operations.md).
 pub const DEFAULT_SOCKET: &str = "/run/glassbox/socket";
@@ -67,29 +33,26 @@ const WINDOWS: [&str; 4] =
 /// Base images for static programs, which load no library.
 const STATIC: [&str; 2] = ["distroless/static", "chainguard/static"];
 
-/// A place in the text and what stands there afterwards.
-type Edit = (Range<usize>, String);
-
 /// Patches a Dockerfile.
 ///
 /// # Errors
 /// What no builder would take, by line; and what cannot be patched safely.
-pub fn patch(text: &str, wish: &Wish) -> Result<Patched, Error> {
+pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let file = text::read(text)?;
     let mut stages = Stages::of(&file)?;
-    let image = wish.image.as_deref().unwrap_or(image::DEFAULT);
+    let image = request.image.as_deref().unwrap_or(image::DEFAULT_IMAGE);
     if stages.named(image).is_some() {
         return Err(Error::Refused(format!(
             "a stage is called '{image}' like the sensor's image; give --image a full name, with a tag"
         )));
     }
-    let mut patch = Patch { text, image, wish, edits: Vec::new(), notes: Vec::new() };
-    if let Some(syntax) = file.syntax.as_deref().filter(|syntax| !text::is_dockers(syntax)) {
+    let mut patch = Patch { text, image, request, edits: Vec::new(), notes: Vec::new() };
+    if let Some(syntax) = file.syntax.as_deref().filter(|syntax| !instruction::is_dockers(syntax)) {
         patch.notes.push(Note::Warning(format!(
             "'{syntax}' is no frontend of docker's; look at the result, as it may read the file in another way"
         )));
     }
-    let chosen: Vec<usize> = match &wish.stages {
+    let chosen: Vec<usize> = match &request.stages {
         Which::Last => vec![stages.all.len() - 1],
         Which::All => (0..stages.all.len()).collect(),
         Which::One(name) => vec![stages.named(name).ok_or_else(|| {
@@ -111,7 +74,7 @@ pub fn patch(text: &str, wish: &Wish) -> Result<Patched, Error> {
 struct Patch<'a> {
     text: &'a str,
     image: &'a str,
-    wish: &'a Wish,
+    request: &'a Request,
     edits: Vec<Edit>,
     notes: Vec<Note>,
 }
@@ -131,13 +94,13 @@ impl Patch<'_> {
             )));
         }
         self.upgrade(&name, found, &mut done);
-        let needs_collector = self.wish.has_collector || self.wish.run.is_some();
+        let needs_collector = self.request.has_collector || self.request.run.is_some();
         let mut missing = Vec::new();
         if !found.has_sensor {
-            missing.push(image::SENSOR);
+            missing.push(image::SENSOR_PATH);
         }
         if needs_collector && !found.has_collector {
-            missing.push(image::COLLECTOR);
+            missing.push(image::COLLECTOR_PATH);
         }
         if !missing.is_empty() {
             match found.copies.iter().rfind(|copy| copy.stage == index && copy.is_extensible) {
@@ -148,12 +111,12 @@ impl Patch<'_> {
                     lines.push(format!("COPY --from={} {} {}/", self.image, missing.join(" "), image::FOLDER))
                 }
             }
-            let what = if missing.contains(&image::SENSOR) { "the sensor" } else { "the command line" };
+            let what = if missing.contains(&image::SENSOR_PATH) { "the sensor" } else { "the command line" };
             let both = if missing.len() == 2 { " and the command line" } else { "" };
             done.push(format!("copies {what}{both} from '{}'", self.image));
             (found.has_sensor, found.has_collector) = (true, found.has_collector || needs_collector);
         }
-        match &self.wish.run {
+        match &self.request.run {
             Some(run) => {
                 let change = entry::wrapped(&name, index, found, run)?;
                 if change.is_some() {
@@ -216,7 +179,7 @@ impl Patch<'_> {
 
     /// Takes the copies that are there from the image that was asked for.
     fn upgrade(&mut self, name: &str, found: &Found, done: &mut Vec<String>) {
-        let Some(image) = &self.wish.image else { return };
+        let Some(image) = &self.request.image else { return };
         for copy in &found.copies {
             match &copy.from {
                 Some((from, _)) if from == image => {}
@@ -252,11 +215,11 @@ impl Patch<'_> {
                     "{name}: line {line} takes LD_PRELOAD as an argument of the build, and what it is then stays in the image"
                 )));
             }
-            assigned.push(format!("LD_PRELOAD=\"${{LD_PRELOAD:+$LD_PRELOAD:}}{}\"", image::SENSOR));
+            assigned.push(format!("LD_PRELOAD=\"${{LD_PRELOAD:+$LD_PRELOAD:}}{}\"", image::SENSOR_PATH));
             done.push("preloads it".into());
             (found.is_preloaded, found.has_preload) = (true, true);
         }
-        let wanted = self.wish.socket.as_deref();
+        let wanted = self.request.socket.as_deref();
         let socket = match (&found.socket, wanted) {
             (Some(present), None) => present.value.clone(),
             (Some(present), Some(wanted)) if present.value == wanted => present.value.clone(),
@@ -312,14 +275,6 @@ fn how_to_reach(socket: &str) -> String {
         Some((folder, _)) => format!("start containers with -v {folder}:{folder}:ro"),
         None => "start containers in the collector's network namespace".into(),
     }
-}
-
-/// An instruction's words after the flags; of the JSON form, too.
-fn arguments(instruction: &Instruction, escape: char) -> Vec<String> {
-    let text = instruction.arguments.text.trim();
-    serde_json::from_str(text).unwrap_or_else(|_| {
-        words::split(text, escape).into_iter().map(|word| words::unquoted(&text[word], escape)).collect()
-    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::text::{File, Instruction, malformed};
-use super::{arguments, words};
+use super::instruction::{Instruction, malformed};
+use super::text::File;
+use super::words::{self, arguments};
 use crate::{Error, image, preload};
 
 /// What an image begins from.
@@ -301,7 +302,7 @@ impl Found {
                 "LD_PRELOAD" => {
                     // Of `${LD_PRELOAD:+$LD_PRELOAD:}NAME`, too.
                     let is_named =
-                        preload::names(&value).any(|name| name.trim_start_matches('}') == image::SENSOR);
+                        preload::names(&value).any(|name| name.trim_start_matches('}') == image::SENSOR_PATH);
                     self.is_preloaded = is_named || (one.refers_to_itself && self.is_preloaded);
                     self.has_preload = true;
                 }
@@ -330,7 +331,7 @@ impl Found {
                 other => other == file && sources.len() == 1,
             }
         };
-        let (has_sensor, has_collector) = (brings(image::SENSOR), brings(image::COLLECTOR));
+        let (has_sensor, has_collector) = (brings(image::SENSOR_PATH), brings(image::COLLECTOR_PATH));
         if !has_sensor && !has_collector {
             return;
         }

@@ -5,9 +5,9 @@ const ENV: &str = "ENV LD_PRELOAD=\"${LD_PRELOAD:+$LD_PRELOAD:}/opt/glassbox/lib
                    GLASSBOX_SOCKET=/run/glassbox/socket\n";
 
 /// Patches, and checks what holds of every patch: doing it again changes nothing, and nothing is taken away.
-fn patched(text: &str, wish: &Wish) -> String {
-    let once = patch(text, wish).unwrap_or_else(|error| panic!("{error}: {text}"));
-    let twice = patch(&once.text, wish).unwrap();
+fn patched(text: &str, request: &Request) -> String {
+    let once = patch(text, request).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let twice = patch(&once.text, request).unwrap();
 
     assert_eq!(once.text, twice.text, "twice is not once");
     assert!(!twice.notes.iter().any(|note| matches!(note, Note::Done(_))), "{:?}", twice.notes);
@@ -15,18 +15,18 @@ fn patched(text: &str, wish: &Wish) -> String {
 }
 
 fn plain(text: &str) -> String {
-    patched(text, &Wish::default())
+    patched(text, &Request::default())
 }
 
-fn refusal(text: &str, wish: &Wish) -> String {
-    match patch(text, wish) {
+fn refusal(text: &str, request: &Request) -> String {
+    match patch(text, request) {
         Err(Error::Refused(why)) => why,
         other => panic!("{other:?}"),
     }
 }
 
-fn warnings(text: &str, wish: &Wish) -> Vec<String> {
-    let notes = patch(text, wish).unwrap().notes;
+fn warnings(text: &str, request: &Request) -> Vec<String> {
+    let notes = patch(text, request).unwrap().notes;
     notes
         .into_iter()
         .filter_map(|note| match note {
@@ -36,8 +36,8 @@ fn warnings(text: &str, wish: &Wish) -> Vec<String> {
         .collect()
 }
 
-fn run() -> Wish {
-    Wish { run: Some(Run::default()), ..Wish::default() }
+fn run() -> Request {
+    Request { run: Some(Run::default()), ..Request::default() }
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_stage_has_what_its_base_has() {
     let text = format!("{once}FROM scratch AS other\nADD x.tar /\nFROM BASE AS app\nRUN y\n");
 
     assert_eq!(text, plain(&text));
-    assert!(warnings(&text, &Wish::default()).is_empty());
+    assert!(warnings(&text, &Request::default()).is_empty());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_base_may_be_chosen_by_argument() {
     let once = plain("ARG DEBUG\nFROM a AS app-linux\nRUN x\n");
     let text = format!("{once}FROM b AS app-windows\nFROM app-$TARGETOS${{DEBUG:+-debug}}\n");
     assert_eq!(text, plain(&text));
-    let warnings = warnings(&text, &Wish::default());
+    let warnings = warnings(&text, &Request::default());
     assert!(warnings[0].contains("has what stage 'app-linux' has, by the defaults"), "{warnings:?}");
 }
 
@@ -127,8 +127,8 @@ fn a_variable_that_is_set_anew_is_appended_to_again() {
 #[test]
 fn another_image_changes_its_name_alone() {
     let once = plain("FROM a\nRUN x\nCMD y\n");
-    let wish = Wish { image: Some("r.example/glassbox:2".into()), ..Wish::default() };
-    let moved = patched(&once, &wish);
+    let request = Request { image: Some("r.example/glassbox:2".into()), ..Request::default() };
+    let moved = patched(&once, &request);
 
     assert_eq!(once.replace("glassbox:0.1.0", "r.example/glassbox:2"), moved);
     assert_eq!(moved, plain(&moved), "without an image the one in the file stays");
@@ -137,9 +137,9 @@ fn another_image_changes_its_name_alone() {
 #[test]
 fn another_socket_changes_its_value_alone() {
     let once = plain("FROM a\nCMD y\n");
-    let wish = Wish { socket: Some("@x".into()), ..Wish::default() };
+    let request = Request { socket: Some("@x".into()), ..Request::default() };
 
-    assert_eq!(once.replace("/run/glassbox/socket", "@x"), patched(&once, &wish));
+    assert_eq!(once.replace("/run/glassbox/socket", "@x"), patched(&once, &request));
 }
 
 #[test]
@@ -154,26 +154,26 @@ fn a_socket_that_somebody_set_stays() {
 
 #[test]
 fn command_line_is_added_to_the_copy_that_is_there() {
-    let wish = Wish { has_collector: true, ..Wish::default() };
+    let request = Request { has_collector: true, ..Request::default() };
     let both = COPY.replace(".so /opt", ".so /opt/glassbox/glassbox /opt");
 
-    assert_eq!(format!("FROM a\n{both}{ENV}"), patched("FROM a\n", &wish));
-    assert_eq!(format!("FROM a\n{both}{ENV}"), patched(&plain("FROM a\n"), &wish));
+    assert_eq!(format!("FROM a\n{both}{ENV}"), patched("FROM a\n", &request));
+    assert_eq!(format!("FROM a\n{both}{ENV}"), patched(&plain("FROM a\n"), &request));
     let by_hand = "FROM a\nCOPY --from=g:1 --link [\"/opt/glassbox/\", \"/opt/glassbox/\"]\n";
-    assert_eq!(format!("{by_hand}{ENV}"), patched(by_hand, &wish));
+    assert_eq!(format!("{by_hand}{ENV}"), patched(by_hand, &request));
 }
 
 #[test]
 fn chosen_stages_are_patched() {
     let text = "FROM a AS One\nRUN x\nFROM b\nRUN y\nFROM one AS three\nRUN z\n";
-    let one = |name: &str| Wish { stages: Which::One(name.into()), ..Wish::default() };
+    let one = |name: &str| Request { stages: Which::One(name.into()), ..Request::default() };
 
     let first = format!("FROM a AS One\nRUN x\n{COPY}{ENV}FROM b\nRUN y\nFROM one AS three\nRUN z\n");
     assert_eq!(first, patched(text, &one("one")));
     assert_eq!(first, patched(text, &one("0")));
     assert_eq!(
         format!("FROM a AS One\nRUN x\n{COPY}{ENV}FROM b\nRUN y\n{COPY}{ENV}FROM one AS three\nRUN z\n"),
-        patched(text, &Wish { stages: Which::All, ..Wish::default() }),
+        patched(text, &Request { stages: Which::All, ..Request::default() }),
         "the third has what the first was given"
     );
     assert_eq!("no stage is called 'four'; there are one, 1, three", refusal(text, &one("four")));
@@ -220,7 +220,7 @@ fn a_base_images_entry_point_must_be_told() {
     let known = |words: &[&str]| {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
         let options = vec!["-o".into(), "jsonl".into()];
-        Wish { run: Some(Run { options, entry_point: Some(words) }), ..Wish::default() }
+        Request { run: Some(Run { options, entry_point: Some(words) }), ..Request::default() }
     };
     let copy = COPY.replace(".so /opt", ".so /opt/glassbox/glassbox /opt");
     let front = "\"/opt/glassbox/glassbox\", \"run\", \"-o\", \"jsonl\", \"--\"";
@@ -249,7 +249,7 @@ fn windows_is_refused() {
         "FROM --platform=windows/amd64 golang",
         "FROM mcr.microsoft.com/dotnet/aspnet:8.0-nanoserver-1809 AS x\nFROM x",
     ] {
-        assert!(refusal(line, &Wish::default()).contains("is for Windows"), "{line}");
+        assert!(refusal(line, &Request::default()).contains("is for Windows"), "{line}");
     }
     plain("FROM example/windows-exporter\n");
 }
@@ -264,7 +264,7 @@ fn what_may_not_work_is_warned_of() {
         ("FROM a\nARG LD_PRELOAD\n", "line 2 takes LD_PRELOAD as an argument"),
         ("# syntax=example/other\nFROM a\n", "'example/other' is no frontend of docker's"),
     ] {
-        let warnings = warnings(text, &Wish::default());
+        let warnings = warnings(text, &Request::default());
 
         assert!(matches!(warnings.as_slice(), [one] if one.contains(words)), "{text}: {warnings:?}");
     }
@@ -273,17 +273,17 @@ fn what_may_not_work_is_warned_of() {
         "FROM scratch\nCOPY --from=x /rootfs/ /\n",
         "FROM --platform=$TARGETPLATFORM a\nVOLUME /opt/other /optical\n",
     ] {
-        assert_eq!(Vec::<String>::new(), warnings(text, &Wish::default()), "{text}");
+        assert_eq!(Vec::<String>::new(), warnings(text, &Request::default()), "{text}");
     }
 }
 
 #[test]
 fn images_and_stages_are_not_mixed_up() {
-    let wish = Wish { image: Some("glassbox".into()), ..Wish::default() };
-    assert!(refusal("FROM a AS glassbox\nFROM b\n", &wish).contains("a stage is called 'glassbox'"));
+    let request = Request { image: Some("glassbox".into()), ..Request::default() };
+    assert!(refusal("FROM a AS glassbox\nFROM b\n", &request).contains("a stage is called 'glassbox'"));
 
     let by_hand = "FROM g:1 AS g\nFROM a\nCOPY --from=g /opt/glassbox/libglassbox.so /opt/glassbox/\n";
-    assert_eq!(format!("{by_hand}{ENV}"), patched(by_hand, &wish));
+    assert_eq!(format!("{by_hand}{ENV}"), patched(by_hand, &request));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn what_no_builder_takes_is_malformed() {
         ("FROM a\nSHELL bash\n", "line 2: SHELL takes a list"),
         ("FROM a\nCOPY <<E /x\n", "line 2: the here-document 'E' does not end"),
     ] {
-        let Err(Error::Malformed(why)) = patch(text, &Wish::default()) else { panic!("{text}") };
+        let Err(Error::Malformed(why)) = patch(text, &Request::default()) else { panic!("{text}") };
 
         assert!(why.starts_with(words), "{why}");
     }
@@ -313,9 +313,9 @@ fn no_text_brings_it_down() {
                 COPY --from=b [\"é\", \"/opt/glassbox\"]\nENTRYPOINT [ \"é\" `\n]\nENV LD_PRELOAD é\nCMD x `` `\ny";
 
     for (start, _) in text.char_indices() {
-        for wish in [Wish::default(), run()] {
-            let _ = patch(&text[start..], &wish);
-            let _ = patch(&text[..start], &wish);
+        for request in [Request::default(), run()] {
+            let _ = patch(&text[start..], &request);
+            let _ = patch(&text[..start], &request);
         }
     }
 }
@@ -361,11 +361,11 @@ proptest::proptest! {
         let stages = [Which::Last, Which::All, Which::One("one".into())][which as usize].clone();
         let run = is_run.then(|| Run { options: vec!["-o".into(), "human".into()], entry_point: Some(vec!["e".into()]) });
         let image = is_moved.then(|| "r/glassbox:3".to_owned());
-        let wish = Wish { image, stages, has_collector, run, ..Wish::default() };
+        let request = Request { image, stages, has_collector, run, ..Request::default() };
         let text = format!("FROM a\n{}", pieces.concat());
 
-        let Ok(once) = patch(&text, &wish) else { return Ok(()) };
-        let twice = patch(&once.text, &wish).unwrap();
+        let Ok(once) = patch(&text, &request) else { return Ok(()) };
+        let twice = patch(&once.text, &request).unwrap();
 
         assert_eq!(once.text, twice.text);
         assert!(text::read(&once.text).unwrap().instructions.len() >= text::read(&text).unwrap().instructions.len());

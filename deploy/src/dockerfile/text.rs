@@ -3,34 +3,9 @@
 //! As BuildKit's `frontend/dockerfile/parser` reads it: directives, continued lines, comments and empty lines within them,
 //! here-documents. What an instruction means is looked at in the files beside this one.
 
-use std::ops::Range;
-
+use super::instruction::{Instruction, Joined, malformed};
+use super::words;
 use crate::Error;
-
-/// The instructions that there are (docs.docker.com/reference/dockerfile).
-const KEYWORDS: [&str; 18] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
-
-/// Those whose words may announce a here-document.
-const WITH_HEREDOC: [&str; 3] = ["ADD", "COPY", "RUN"];
 
 /// A Dockerfile's instructions.
 #[derive(Debug)]
@@ -41,63 +16,6 @@ pub struct File {
     pub syntax: Option<String>,
     /// In their order.
     pub instructions: Vec<Instruction>,
-}
-
-/// An instruction.
-#[derive(Debug)]
-pub struct Instruction {
-    /// The line that it begins in, from 1.
-    pub line: usize,
-    /// All of its bytes, with the last line's end and its here-documents.
-    pub span: Range<usize>,
-    /// In capital letters.
-    pub keyword: String,
-    /// `--name=value` before the arguments.
-    pub flags: Vec<Flag>,
-    /// Everything after the flags.
-    pub arguments: Joined,
-}
-
-/// `--name=value`
-#[derive(Debug)]
-pub struct Flag {
-    /// Without the dashes.
-    pub name: String,
-    /// Empty where there is none.
-    pub value: String,
-    /// Where the value stands in the file.
-    pub span: Range<usize>,
-}
-
-/// A text that continued lines were joined to.
-#[derive(Debug, Default)]
-pub struct Joined {
-    /// The text.
-    pub text: String,
-    /// Where each of its bytes stands in the file, and where the text ends there.
-    places: Vec<usize>,
-}
-
-impl Joined {
-    /// Where a part of the text stands in the file; from its first byte to behind its last.
-    pub fn span(&self, part: Range<usize>) -> Range<usize> {
-        let place = |at: usize| self.places.get(at).copied().unwrap_or_default();
-        match part.is_empty() {
-            true => place(part.start)..place(part.start),
-            false => place(part.start)..place(part.end - 1) + 1,
-        }
-    }
-
-    fn push(&mut self, text: &str, at: usize) {
-        self.places.extend(at..at + text.len());
-        self.text.push_str(text);
-    }
-
-    /// Takes the first `count` bytes away.
-    fn skip(&mut self, count: usize) {
-        self.text.drain(..count);
-        self.places.drain(..count);
-    }
 }
 
 /// A line, without its end.
@@ -154,7 +72,7 @@ pub fn read(text: &str) -> Result<File, Error> {
             (part, is_continued) = continued(next.text, file.escape);
             joined.push(part, next.start);
         }
-        joined.places.push(joined.places.last().map_or(begin, |last| last + 1));
+        joined.end(begin);
 
         let mut instruction = Instruction::of(first, begin..end, joined, file.syntax.as_deref())?;
         if instruction.may_have_heredocs() {
@@ -199,69 +117,6 @@ impl File {
     }
 }
 
-impl Instruction {
-    fn of(line: usize, span: Range<usize>, mut joined: Joined, syntax: Option<&str>) -> Result<Self, Error> {
-        let length = joined.text.find(char::is_whitespace).unwrap_or(joined.text.len());
-        let keyword = joined.text[..length].to_ascii_uppercase();
-        // Another frontend may know more.
-        let is_known = KEYWORDS.contains(&keyword.as_str());
-        if !is_known && syntax.is_none_or(is_dockers) {
-            let shown: String = joined.text[..length].chars().take(40).collect();
-            return Err(malformed(line, &format!("unknown instruction '{shown}'; correct it")));
-        }
-        joined.skip(length);
-        let mut instruction = Self { line, span, keyword, flags: Vec::new(), arguments: joined };
-        instruction.take_flags();
-        Ok(instruction)
-    }
-
-    /// Moves `--name=value` from the arguments to the flags.
-    fn take_flags(&mut self) {
-        loop {
-            let text = &self.arguments.text;
-            self.arguments.skip(text.len() - text.trim_start().len());
-            let text = &self.arguments.text;
-            let Some(flag) = text.strip_prefix("--") else { break };
-            let flag = &flag[..flag.find(char::is_whitespace).unwrap_or(flag.len())];
-            let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
-            if name.is_empty() {
-                break;
-            }
-            let end = 2 + flag.len();
-            let span = self.arguments.span(end - value.len()..end);
-            self.flags.push(Flag { name: name.to_owned(), value: value.to_owned(), span });
-            self.arguments.skip(end);
-        }
-    }
-
-    /// The value of a flag.
-    pub fn flag(&self, name: &str) -> Option<&Flag> {
-        self.flags.iter().find(|flag| flag.name == name)
-    }
-
-    fn may_have_heredocs(&self) -> bool {
-        let text = &self.arguments.text;
-        let is_one = |keyword: &str| WITH_HEREDOC.iter().any(|one| one.eq_ignore_ascii_case(keyword));
-        match self.keyword.as_str() {
-            "ONBUILD" => is_one(text.split_whitespace().next().unwrap_or_default()),
-            keyword => is_one(keyword) && serde_json::from_str::<Vec<String>>(text).is_err(),
-        }
-    }
-}
-
-/// Docker's own frontend, in whatever version.
-pub fn is_dockers(syntax: &str) -> bool {
-    let name = syntax.strip_prefix("docker.io/").unwrap_or(syntax);
-    ["docker/dockerfile", "docker/dockerfile-upstream"]
-        .iter()
-        .any(|own| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@'])))
-}
-
-/// What is wrong in a line.
-pub fn malformed(line: usize, what: &str) -> Error {
-    Error::Malformed(format!("line {line}: {what}"))
-}
-
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
@@ -282,7 +137,7 @@ struct Heredoc {
 
 /// The here-documents that words announce: `<<NAME`, `<<-NAME`, `3<<"NAME"`.
 fn heredocs(text: &str, escape: char) -> Vec<Heredoc> {
-    let announced = super::words::split(text, escape).into_iter().filter_map(|word| {
+    let announced = words::split(text, escape).into_iter().filter_map(|word| {
         let word = text[word].trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
         let (are_tabs_removed, word) = match word.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -291,7 +146,7 @@ fn heredocs(text: &str, escape: char) -> Vec<Heredoc> {
         if word.is_empty() || word.contains('<') {
             return None;
         }
-        Some(Heredoc { name: super::words::unquoted(word, escape), are_tabs_removed })
+        Some(Heredoc { name: words::unquoted(word, escape), are_tabs_removed })
     });
     announced.collect()
 }

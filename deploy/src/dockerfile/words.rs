@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::text::{Instruction, malformed};
+use super::instruction::{Instruction, malformed};
 use crate::Error;
 
 /// `NAME=VALUE` of an `ENV` or `ARG`.
@@ -40,6 +40,14 @@ pub fn split(text: &str, escape: char) -> Vec<Range<usize>> {
     }
     words.extend(start.map(|start| start..text.len()));
     words
+}
+
+/// An instruction's words after the flags; of the JSON form, too.
+pub fn arguments(instruction: &Instruction, escape: char) -> Vec<String> {
+    let text = instruction.arguments.text.trim();
+    serde_json::from_str(text).unwrap_or_else(|_| {
+        split(text, escape).into_iter().map(|word| unquoted(&text[word], escape)).collect()
+    })
 }
 
 /// A word without its quotes and escapes.

@@ -14,10 +14,13 @@
 //! must be able to write to the volume, and makes the socket connectable for every user; the applications' mounts are
 //! read-only, which keeps them from replacing the sensor and not from connecting (unix(7) asks for the socket's mode alone).
 
-mod agents;
 mod case;
+mod choose;
 mod fargate;
+mod put_in;
+mod request;
 mod task;
+mod verify;
 
 use serde_json::{Map, Value};
 
@@ -25,37 +28,9 @@ use crate::json::Document;
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched};
 use case::{Case, kind};
-use task::Task;
+use task::{Task, windows};
 
-/// What is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// The sensor's image; the one that is there already, else [`crate::image::DEFAULT`].
-    pub image: Option<String>,
-    /// The containers that get the sensor; all but agents and log routers where none is named.
-    pub containers: Vec<String>,
-    /// Containers that get none.
-    pub excluded: Vec<String>,
-    /// What the collector writes, each as its `-o` takes it; what is there already, else `jsonl`.
-    pub outputs: Vec<String>,
-    /// Whether the task ends when the collector does.
-    pub is_essential: bool,
-    /// When applications start; what is there already, else [`Condition::Healthy`].
-    pub condition: Option<Condition>,
-    /// What is reserved for the collector, in MiB.
-    pub memory_reservation_mib: Option<u32>,
-    /// Whether the task is meant for Fargate even if the text does not say so.
-    pub is_fargate: bool,
-}
-
-/// When an application starts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Condition {
-    /// Once the collector listens: everything is seen; a collector that never listens keeps the application from starting.
-    Healthy,
-    /// Once the collector's container has been started, whatever becomes of it.
-    Start,
-}
+pub use request::{Condition, Request};
 
 /// Where task definitions stand in a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -94,7 +69,7 @@ const READ_ONLY: [&str; 9] = [
 /// # Errors
 /// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
 /// the sensor cannot be put in without breaking what is there.
-pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
+pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     // JSON, also behind the mark that editors on Windows put before a text, is YAML too, and would get words without quotes.
     let (mark, json) = match text.strip_prefix('\u{feff}') {
         Some(json) => ("\u{feff}", json),
@@ -102,7 +77,7 @@ pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
     };
     if json.trim_start().starts_with(['{', '[']) {
         let document = Document::parse(json)?;
-        let (after, notes) = edited(document.value(), options)?;
+        let (after, notes) = edited(document.value(), request)?;
         return Ok(Patched { text: format!("{mark}{}", document.edited(&after)), notes });
     }
     let as_yaml = |error: Error| {
@@ -120,22 +95,22 @@ pub fn patch(text: &str, options: &Options) -> Result<Patched, Error> {
             return Err(Error::Malformed(format!("it has {count} documents of YAML; {EXPECTED}, alone")));
         }
     };
-    let (after, notes) = edited(value, options)?;
+    let (after, notes) = edited(value, request)?;
     Ok(Patched { text: documents.edited(&[after])?, notes })
 }
 
 /// What a value becomes, and what was done.
-fn edited(value: &Value, options: &Options) -> Result<(Value, Vec<Note>), Error> {
+fn edited(value: &Value, request: &Request) -> Result<(Value, Vec<Note>), Error> {
     if Shape::of(value)? != Shape::Description {
         let mut after = value.clone();
-        let notes = edit(&mut after, options)?;
+        let notes = edit(&mut after, request)?;
         return Ok((after, notes));
     }
     let mut after = value["taskDefinition"].clone();
     if value["tags"].as_array().is_some_and(|tags| !tags.is_empty()) {
         after["tags"] = value["tags"].clone();
     }
-    let mut notes = edit(&mut after, options)?;
+    let mut notes = edit(&mut after, request)?;
     notes.insert(0, Note::Done("makes of the description what can be registered".into()));
     Ok((after, notes))
 }
@@ -184,7 +159,7 @@ impl Shape {
 }
 
 /// Puts the sensor into every task definition of a value that is no [`Shape::Description`].
-fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
+fn edit(value: &mut Value, request: &Request) -> Result<Vec<Note>, Error> {
     let shape = Shape::of(value)?;
     let mut notes = Vec::new();
     let mut names = Vec::new();
@@ -193,7 +168,7 @@ fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
             let containers = value.as_array_mut().ok_or_else(|| Error::Malformed(EXPECTED.into()))?;
             let task = Task { case: Case::Camel, fields: None, containers };
             names.extend(task.names());
-            let prepared = task.prepared(options)?;
+            let prepared = prepared(&task, request)?;
             *containers = prepared.containers;
             notes = prepared.notes;
         }
@@ -207,7 +182,7 @@ fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
                     "takes out what registering refuses (taskDefinitionArn and the like)".into(),
                 ));
             }
-            notes.extend(edit_fields(fields, Case::Camel, options, &mut names)?.unwrap_or_default());
+            notes.extend(edit_fields(fields, Case::Camel, request, &mut names)?.unwrap_or_default());
         }
         Shape::Template(ids) => {
             let is_only = ids.len() == 1;
@@ -220,7 +195,7 @@ fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
                         "'Properties' is {found}, not an object; correct it"
                     ))));
                 };
-                let edited = edit_fields(properties, Case::Pascal, options, &mut names);
+                let edited = edit_fields(properties, Case::Pascal, request, &mut names);
                 match edited.map_err(|error| error.within(within))? {
                     Some(found) => notes.extend(found.into_iter().map(|note| note.within(within))),
                     None if is_only => return Err(windows()),
@@ -236,11 +211,11 @@ fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
         }
     }
     let has = |name: &&String| !names.contains(*name);
-    if let Some(unknown) = options.containers.iter().find(has) {
+    if let Some(unknown) = request.containers.iter().find(has) {
         let known = names.join("', '");
         return Err(Error::Refused(format!("no container is named '{unknown}'; there are '{known}'")));
     }
-    for unknown in options.excluded.iter().filter(has) {
+    for unknown in request.excluded.iter().filter(has) {
         notes.push(Note::Warning(format!("no container is named '{unknown}', which is to be excluded")));
     }
     Ok(notes)
@@ -250,7 +225,7 @@ fn edit(value: &mut Value, options: &Options) -> Result<Vec<Note>, Error> {
 fn edit_fields(
     fields: &mut Map<String, Value>,
     case: Case,
-    options: &Options,
+    request: &Request,
     names: &mut Vec<String>,
 ) -> Result<Option<Vec<Note>>, Error> {
     let before = Value::Object(fields.clone());
@@ -259,15 +234,42 @@ fn edit_fields(
     if task.is_windows() {
         return if case == Case::Pascal { Ok(None) } else { Err(windows()) };
     }
-    let prepared = task.prepared(options)?;
+    let prepared = prepared(&task, request)?;
     if let Some(containers) = fields.get_mut(&case.key("containerDefinitions")) {
         *containers = Value::Array(prepared.containers);
     }
     Ok(Some(prepared.notes))
 }
 
-fn windows() -> Error {
-    Error::Refused("its containers are Windows', where nothing can be preloaded; leave this file out".into())
+/// What becomes of a task definition.
+#[derive(Debug)]
+struct Prepared {
+    /// The containers, with the sensor's among them.
+    containers: Vec<Value>,
+    /// What was done, and what was not.
+    notes: Vec<Note>,
+}
+
+/// Chooses containers, puts the sensor into them, and verifies the result.
+///
+/// # Errors
+/// Fields of a wrong type, and a task definition that cannot be patched safely.
+fn prepared(task: &Task, request: &Request) -> Result<Prepared, Error> {
+    task.check_shape()?;
+    if task.is_windows() {
+        return Err(windows());
+    }
+    let ours = task.ours()?;
+    let choose::Chosen { applications, mut notes } = task.choose(ours, request)?;
+    if applications.is_empty() {
+        notes.push(Note::Warning("no container gets the sensor; name one by --container".into()));
+        return Ok(Prepared { containers: task.containers.to_vec(), notes });
+    }
+    let containers = task.put_in(ours, &applications, request, &mut notes)?;
+    let after = Task { containers: &containers, ..*task };
+    after.verify()?;
+    notes.extend(fargate::check(&after, request.is_fargate)?);
+    Ok(Prepared { containers, notes })
 }
 
 #[cfg(test)]

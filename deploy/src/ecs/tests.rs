@@ -49,24 +49,24 @@ fn template() -> Value {
     })
 }
 
-fn patched_with(value: &Value, options: &Options) -> (Value, Vec<Note>) {
+fn patched_with(value: &Value, request: &Request) -> (Value, Vec<Note>) {
     let text = serde_json::to_string_pretty(value).unwrap();
-    let patched = patch(&text, options).unwrap();
-    let again = patch(&patched.text, options).unwrap();
+    let patched = patch(&text, request).unwrap();
+    let again = patch(&patched.text, request).unwrap();
     assert_eq!(patched.text, again.text, "patched twice");
     (serde_json::from_str(&patched.text).unwrap(), patched.notes)
 }
 
 fn patched(value: &Value) -> Value {
-    patched_with(value, &Options::default()).0
+    patched_with(value, &Request::default()).0
 }
 
 fn why(value: &Value) -> String {
-    why_with(value, &Options::default())
+    why_with(value, &Request::default())
 }
 
-fn why_with(value: &Value, options: &Options) -> String {
-    match patch(&value.to_string(), options) {
+fn why_with(value: &Value, request: &Request) -> String {
+    match patch(&value.to_string(), request) {
         Err(error) => error.to_string(),
         Ok(patched) => panic!("patched: {}", patched.text),
     }
@@ -118,7 +118,7 @@ fn a_registration_gets_a_container_and_what_leads_to_it() {
     containers[1]["dependsOn"] = json!([{"containerName": "web", "condition": "START"}, dependency]);
     containers.as_array_mut().unwrap().push(json!({
         "name": "glassbox",
-        "image": crate::image::DEFAULT,
+        "image": crate::image::DEFAULT_IMAGE,
         "essential": false,
         "command": ["-o", "jsonl"],
         "healthCheck": {"command": ["CMD", "/opt/glassbox/glassbox", "health"], "interval": 5},
@@ -143,7 +143,7 @@ fn a_template_is_patched_in_its_own_spelling_around_its_functions() {
     containers[0]["DependsOn"] = json!([{"ContainerName": "glassbox", "Condition": "HEALTHY"}]);
     containers.as_array_mut().unwrap().push(json!({
         "Name": "glassbox",
-        "Image": crate::image::DEFAULT,
+        "Image": crate::image::DEFAULT_IMAGE,
         "Essential": false,
         "Command": ["-o", "jsonl"],
         "HealthCheck": {"Command": ["CMD", "/opt/glassbox/glassbox", "health"], "Interval": 5},
@@ -185,7 +185,7 @@ fn a_list_of_containers_stays_one() {
 fn order_indentation_and_the_rest_of_the_text_stay() {
     let text = "{\n\t\"x\": 1.0e3,\n\t\"containerDefinitions\": [\n\t\t{ \"name\": \"web\" }\n\t],\n\t\"family\": \"web\"\n}\n";
 
-    let after = patch(text, &Options::default()).unwrap().text;
+    let after = patch(text, &Request::default()).unwrap().text;
 
     assert!(
         after.starts_with(
@@ -201,8 +201,8 @@ fn json_behind_a_byte_order_mark_stays_json() {
     let text = registration().to_string();
 
     let [bare, marked] = [text.clone(), format!("\u{feff}{text}")].map(|text| {
-        let patched = patch(&text, &Options::default()).unwrap();
-        assert_eq!(patched.text, patch(&patched.text, &Options::default()).unwrap().text);
+        let patched = patch(&text, &Request::default()).unwrap();
+        assert_eq!(patched.text, patch(&patched.text, &Request::default()).unwrap().text);
         patched.text
     });
 
@@ -238,7 +238,7 @@ fn texts_of_another_kind_are_told_what_is_expected() {
             "the template has no AWS::ECS::TaskDefinition",
         ),
     ] {
-        let Err(Error::Malformed(why)) = patch(text, &Options::default()) else { panic!("{text}") };
+        let Err(Error::Malformed(why)) = patch(text, &Request::default()) else { panic!("{text}") };
 
         assert!(why.starts_with(words), "{text}: {why}");
         assert!(
@@ -279,11 +279,11 @@ fn fields_of_a_wrong_type_are_told_by_name() {
         (container(json!({"mountPoints": 1})), "'mountPoints' is a number, not a list"),
         (
             container(json!({"dockerLabels": {"glassbox/sensor": "maybe"}})),
-            "its label glassbox/sensor is \"maybe\"; say on or off",
+            "its label glassbox/sensor is 'maybe'; say \"on\" or \"off\"",
         ),
         (
             container(json!({"dockerLabels": {"glassbox/sensor": true}})),
-            "its label glassbox/sensor is true; say on or off",
+            "its label glassbox/sensor is 'true'; say \"on\" or \"off\"",
         ),
         (
             json!({"Resources": {"T": {"Type": "AWS::ECS::TaskDefinition"}}}),
@@ -294,7 +294,7 @@ fn fields_of_a_wrong_type_are_told_by_name() {
             "task definition 'T': container 1: its name is a number, not a text; correct it",
         ),
     ] {
-        let Err(Error::Malformed(why)) = patch(&value.to_string(), &Options::default()) else {
+        let Err(Error::Malformed(why)) = patch(&value.to_string(), &Request::default()) else {
             panic!("{value}")
         };
 
@@ -389,7 +389,7 @@ fn what_cannot_be_patched_safely_is_refused_with_a_remedy() {
             "LD_PRELOAD comes from its secrets",
         ),
     ] {
-        let Err(Error::Refused(why)) = patch(&value.to_string(), &Options::default()) else {
+        let Err(Error::Refused(why)) = patch(&value.to_string(), &Request::default()) else {
             panic!("{value}")
         };
 
@@ -428,7 +428,7 @@ fn functions_for_containers_and_resources_are_told_of() {
         .push(both.clone());
     template["Resources"]["Fn::ForEach::Tasks"] = json!([]);
 
-    let (after, notes) = patched_with(&template, &Options::default());
+    let (after, notes) = patched_with(&template, &Request::default());
 
     assert_eq!(both, after["Resources"]["Task"]["Properties"]["ContainerDefinitions"][1]);
     assert!(warnings(&notes).contains(
@@ -444,7 +444,7 @@ fn windows_among_other_task_definitions_is_left_alone() {
     template["Resources"]["Windows"]["Properties"]["RuntimePlatform"] =
         json!({"OperatingSystemFamily": "WINDOWS_SERVER_2019_FULL"});
 
-    let (after, notes) = patched_with(&template, &Options::default());
+    let (after, notes) = patched_with(&template, &Request::default());
 
     assert_eq!(template["Resources"]["Windows"], after["Resources"]["Windows"]);
     assert_eq!(vec!["task definition 'Windows': its containers are Windows'"], skipped(&notes));
@@ -465,7 +465,7 @@ fn routers_agents_and_those_that_opted_out_are_left_alone() {
         {"name": "own", "image": "x", "environment": [{"name": "LD_PRELOAD", "value": "/usr/lib/glassbox/libglassbox.so"}]},
     ]);
 
-    let (after, notes) = patched_with(&list, &Options::default());
+    let (after, notes) = patched_with(&list, &Request::default());
 
     let has = |index: usize| after[index].get("volumesFrom").is_some();
     assert_eq!([true, false, false, true, false, false, false, false], std::array::from_fn(has));
@@ -496,7 +496,7 @@ fn agents_are_known_by_images_that_functions_put_together() {
         let containers = &mut template["Resources"]["Task"]["Properties"]["ContainerDefinitions"];
         containers.as_array_mut().unwrap().push(agent.clone());
 
-        let (after, _) = patched_with(&template, &Options::default());
+        let (after, _) = patched_with(&template, &Request::default());
 
         assert_eq!(agent, after["Resources"]["Task"]["Properties"]["ContainerDefinitions"][1]);
     }
@@ -518,20 +518,20 @@ fn containers_are_chosen_and_excluded_by_name() {
         {"name": "agent", "image": "datadog/agent"},
     ]);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let chosen = |options: &Options| {
-        let (after, _) = patched_with(&list, options);
+    let chosen = |request: &Request| {
+        let (after, _) = patched_with(&list, request);
         std::array::from_fn(|index| after[index].get("volumesFrom").is_some())
     };
 
-    assert_eq!([true, true, false], chosen(&Options::default()));
+    assert_eq!([true, true, false], chosen(&Request::default()));
     assert_eq!(
         [false, true, true],
-        chosen(&Options { containers: names(&["job", "agent"]), ..Options::default() })
+        chosen(&Request { containers: names(&["job", "agent"]), ..Request::default() })
     );
-    assert_eq!([true, false, false], chosen(&Options { excluded: names(&["job"]), ..Options::default() }));
-    let typo = Options { containers: names(&["wbe"]), ..Options::default() };
+    assert_eq!([true, false, false], chosen(&Request { excluded: names(&["job"]), ..Request::default() }));
+    let typo = Request { containers: names(&["wbe"]), ..Request::default() };
     assert_eq!("no container is named 'wbe'; there are 'web', 'job', 'agent'", why_with(&list, &typo));
-    let typo = Options { excluded: names(&["wbe"]), ..Options::default() };
+    let typo = Request { excluded: names(&["wbe"]), ..Request::default() };
     assert!(
         warnings(&patched_with(&list, &typo).1)
             .contains(&"no container is named 'wbe', which is to be excluded")
@@ -543,7 +543,7 @@ fn what_would_be_refused_can_be_excluded() {
     let mut list = container(json!({"secrets": [{"name": "LD_PRELOAD", "valueFrom": "x"}]}));
     list.as_array_mut().unwrap().push(json!({"name": "job", "image": "job"}));
 
-    let options = Options { excluded: vec!["web".into()], ..Options::default() };
+    let options = Request { excluded: vec!["web".into()], ..Request::default() };
     let (after, _) = patched_with(&list, &options);
 
     assert_eq!(list[0], after[0]);
@@ -553,7 +553,7 @@ fn what_would_be_refused_can_be_excluded() {
 fn nothing_is_changed_where_no_container_is_chosen() {
     let list = container(json!({"dockerLabels": {"glassbox/sensor": "off"}}));
 
-    let (after, notes) = patched_with(&list, &Options::default());
+    let (after, notes) = patched_with(&list, &Request::default());
 
     assert_eq!(list, after);
     assert_eq!(vec!["no container gets the sensor; name one by --container"], warnings(&notes));
@@ -561,7 +561,7 @@ fn nothing_is_changed_where_no_container_is_chosen() {
 
 #[test]
 fn an_upgrade_changes_what_is_asked_for_and_keeps_what_was_adapted() {
-    let first = Options { image: Some("registry/glassbox:1".into()), ..Options::default() };
+    let first = Request { image: Some("registry/glassbox:1".into()), ..Request::default() };
     let (mut adapted, _) = patched_with(&registration(), &first);
     let sensor = &mut adapted["containerDefinitions"][2];
     sensor["logConfiguration"]["options"]["awslogs-group"] = json!("/sensor");
@@ -575,13 +575,13 @@ fn an_upgrade_changes_what_is_asked_for_and_keeps_what_was_adapted() {
     }
 
     assert_eq!(adapted, patched(&adapted));
-    let second = Options {
+    let second = Request {
         image: Some("registry/glassbox:2".into()),
         outputs: vec!["human".into(), "recording:/r.gbx".into()],
         is_essential: true,
         condition: Some(Condition::Start),
         memory_reservation_mib: Some(100),
-        ..Options::default()
+        ..Request::default()
     };
     let (upgraded, _) = patched_with(&adapted, &second);
 
@@ -651,7 +651,7 @@ fn variables_in_files_are_warned_of_while_nothing_of_theirs_is_named() {
     let told = |environment: Value| {
         let (_, notes) = patched_with(
             &container(json!({"environmentFiles": files, "environment": environment})),
-            &Options::default(),
+            &Request::default(),
         );
         warnings(&notes).iter().any(|what| {
             what.starts_with("container 'web': an LD_PRELOAD in its environmentFiles does not count")
@@ -666,7 +666,7 @@ fn variables_in_files_are_warned_of_while_nothing_of_theirs_is_named() {
 fn a_container_that_is_left_keeps_what_it_has() {
     let once = patched(&container(json!({})));
 
-    let options = Options { excluded: vec!["web".into()], ..Options::default() };
+    let options = Request { excluded: vec!["web".into()], ..Request::default() };
     let (after, notes) = patched_with(&once, &options);
 
     assert_eq!(once, after);
@@ -675,20 +675,20 @@ fn a_container_that_is_left_keeps_what_it_has() {
 
 #[test]
 fn memory_is_reserved_where_the_task_has_none() {
-    let reserved = |value: &Value, options: &Options| {
-        let after = patched_with(value, options).0;
+    let reserved = |value: &Value, request: &Request| {
+        let after = patched_with(value, request).0;
         let containers = after.get("containerDefinitions").unwrap_or(&after).as_array().unwrap().clone();
         containers.last().unwrap()["memoryReservation"].clone()
     };
     let task = json!({"containerDefinitions": [{"name": "web", "memory": 100}]});
-    let given = Options { memory_reservation_mib: Some(32), ..Options::default() };
+    let given = Request { memory_reservation_mib: Some(32), ..Request::default() };
 
-    assert_eq!(json!(64), reserved(&task, &Options::default()));
+    assert_eq!(json!(64), reserved(&task, &Request::default()));
     assert_eq!(json!(32), reserved(&task, &given));
-    assert_eq!(Value::Null, reserved(&registration(), &Options::default()));
+    assert_eq!(Value::Null, reserved(&registration(), &Request::default()));
     let list = container(json!({"memory": 100}));
-    assert_eq!(Value::Null, reserved(&list, &Options::default()));
-    let (_, notes) = patched_with(&list, &Options::default());
+    assert_eq!(Value::Null, reserved(&list, &Request::default()));
+    let (_, notes) = patched_with(&list, &Request::default());
     assert!(warnings(&notes).iter().any(|what| what.contains("give --memory-reservation MIB")), "{notes:?}");
 }
 
@@ -698,7 +698,7 @@ fn log_router_that_waits_for_an_application_makes_a_circle() {
         {"name": "web", "image": "web", "logConfiguration": {"logDriver": "awsfirelens"}},
         {"name": "router", "image": "x", "firelensConfiguration": {"type": "fluentbit"}},
     ]);
-    let options = Options { containers: vec!["router".into()], ..Options::default() };
+    let options = Request { containers: vec!["router".into()], ..Request::default() };
 
     // The sensor logs through the router, which would wait for the sensor.
     assert!(
@@ -741,7 +741,7 @@ fn what_fargate_does_not_take_is_warned_of() {
     worker["dependsOn"][0]["condition"] = json!("RUNNING");
     worker["firelensConfiguration"] = json!({"type": "fluentbit", "options": {"config-file-type": "s3"}});
     let options =
-        Options { image: Some("r/glassbox".into()), containers: vec!["worker".into()], ..Options::default() };
+        Request { image: Some("r/glassbox".into()), containers: vec!["worker".into()], ..Request::default() };
 
     let (_, notes) = patched_with(&task, &options);
 
@@ -788,7 +788,7 @@ fn what_fargate_requires_is_an_error_only_where_the_file_names_fargate() {
 
         task["requiresCompatibilities"] = json!(["EC2"]);
         let told = |is_fargate| {
-            let (_, notes) = patched_with(&task, &Options { is_fargate, ..Options::default() });
+            let (_, notes) = patched_with(&task, &Request { is_fargate, ..Request::default() });
             warnings(&notes).iter().any(|what| what.ends_with(" on Fargate"))
         };
         assert_eq!([false, true], [told(false), told(true)], "{key}");
@@ -807,7 +807,7 @@ fn what_functions_give_is_right_for_fargate() {
     container["LogConfiguration"]["LogDriver"] = json!({"Ref": "Driver"});
     container["StopTimeout"] = json!({"Ref": "Stop"});
 
-    let (_, notes) = patched_with(&template, &Options { image: Some("x".into()), ..Options::default() });
+    let (_, notes) = patched_with(&template, &Request { image: Some("x".into()), ..Request::default() });
 
     assert_eq!(Vec::<&str>::new(), warnings(&notes));
 }
@@ -815,11 +815,11 @@ fn what_functions_give_is_right_for_fargate() {
 #[test]
 fn notes_say_what_was_done() {
     let text = serde_json::to_string_pretty(&registration()).unwrap();
-    let options = Options { image: Some("r/glassbox:1".into()), ..Options::default() };
+    let options = Request { image: Some("r/glassbox:1".into()), ..Request::default() };
 
     let first = patch(&text, &options).unwrap();
     let second = patch(&first.text, &options).unwrap();
-    let upgrade = patch(&first.text, &Options { image: Some("r/glassbox:2".into()), ..options }).unwrap();
+    let upgrade = patch(&first.text, &Request { image: Some("r/glassbox:2".into()), ..options }).unwrap();
 
     let done = |what: &str| Note::Done(what.to_owned());
     assert_eq!(
@@ -866,8 +866,8 @@ Resources:
   Table: !If [IsTest, {}, {}]
 ";
 
-    let once = patch(before, &Options { image: Some("r/glassbox:1".into()), ..Options::default() }).unwrap();
-    let twice = patch(&once.text, &Options::default()).unwrap();
+    let once = patch(before, &Request { image: Some("r/glassbox:1".into()), ..Request::default() }).unwrap();
+    let twice = patch(&once.text, &Request::default()).unwrap();
 
     let after = before
         .replace(
@@ -929,7 +929,7 @@ fn functions_of_yaml_are_refused_as_those_of_json() {
              web\n          Environment: {environment}\n"
         )
     };
-    let told = |text: &str| match patch(text, &Options::default()) {
+    let told = |text: &str| match patch(text, &Request::default()) {
         Err(Error::Refused(why)) => why,
         other => panic!("{text}: {other:?}"),
     };
@@ -954,7 +954,7 @@ fn registrations_descriptions_and_lists_may_be_yaml_too() {
     ] {
         let text = yaml(&value);
 
-        let after = patch(&text, &Options::default()).unwrap().text;
+        let after = patch(&text, &Request::default()).unwrap().text;
 
         assert_eq!(patched(&value), Documents::read(&after).unwrap().values()[0], "{text}");
     }
@@ -1098,31 +1098,31 @@ fn some_file() -> impl Strategy<Value = Value> {
     })
 }
 
-fn some_options() -> impl Strategy<Value = Options> {
+fn some_request() -> impl Strategy<Value = Request> {
     let names = || {
         prop::collection::vec(prop::sample::select(&["a", "b", "glassbox"][..]).prop_map(str::to_owned), 0..2)
     };
     (prop::option::of(Just("r/g:2".to_owned())), names(), names(), any::<bool>(), any::<bool>()).prop_map(
-        |(image, containers, excluded, is_fargate, is_started)| Options {
+        |(image, containers, excluded, is_fargate, is_started)| Request {
             image,
             containers,
             excluded,
             is_fargate,
             condition: is_started.then_some(Condition::Start),
-            ..Options::default()
+            ..Request::default()
         },
     )
 }
 
 /// A patched text gives itself, and what was there is there still.
-fn check(value: &Value, options: &Options, way: u8) -> bool {
+fn check(value: &Value, request: &Request, way: u8) -> bool {
     let text = match way % 3 {
         0 => value.to_string(),
         1 => serde_json::to_string_pretty(value).unwrap(),
         _ => yaml(value),
     };
-    let Ok(once) = patch(&text, options) else { return false };
-    let twice = patch(&once.text, options).expect("what was patched can be patched");
+    let Ok(once) = patch(&text, request) else { return false };
+    let twice = patch(&once.text, request).expect("what was patched can be patched");
     assert_eq!(once.text, twice.text, "of {text}");
     true
 }
@@ -1131,12 +1131,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_json_makes_it_panic(value in anything(), options in some_options(), way: u8) {
+    fn no_json_makes_it_panic(value in anything(), options in some_request(), way: u8) {
         check(&value, &options, way);
     }
 
     #[test]
-    fn patching_twice_is_patching_once(value in some_file(), options in some_options(), way: u8) {
+    fn patching_twice_is_patching_once(value in some_file(), options in some_request(), way: u8) {
         check(&value, &options, way);
     }
 }
@@ -1149,7 +1149,7 @@ fn the_property_is_about_files_that_are_patched() {
 
     let is_patched = |way| {
         let (value, options) =
-            (some_file().new_tree(&mut runner).unwrap(), some_options().new_tree(&mut runner).unwrap());
+            (some_file().new_tree(&mut runner).unwrap(), some_request().new_tree(&mut runner).unwrap());
         check(&value.current(), &options.current(), way)
     };
     let count = (0..200).map(is_patched).filter(|is_patched| *is_patched).count();

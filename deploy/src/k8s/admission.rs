@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::pod::Stop;
-use super::{LISTS, Settings, each_pod, pod};
+use super::stop::Stop;
+use super::{LISTS_DEEP, Request, each_pod, pod};
 use crate::change::Change;
 use crate::{Error, Note};
 
@@ -37,7 +37,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`Error::Malformed`] if it is none.
-pub fn answer(review: &Value, settings: &Settings, on_failure: OnFailure) -> Result<Answer, Error> {
+pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result<Answer, Error> {
     let malformed = |what: &str| Err(Error::Malformed(format!("no question of an API server: {what}")));
     if review["apiVersion"] != VERSION || review["kind"] != "AdmissionReview" {
         return malformed(&format!(
@@ -62,9 +62,9 @@ pub fn answer(review: &Value, settings: &Settings, on_failure: OnFailure) -> Res
             json!(if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") });
     }
     let namespace = request["namespace"].as_str().unwrap_or_default();
-    let result = each_pod(&mut after, "", LISTS, &mut |name, path, found| {
+    let result = each_pod(&mut after, "", LISTS_DEEP, &mut |name, path, found| {
         let name = if namespace.is_empty() { name.to_owned() } else { format!("{name} in '{namespace}'") };
-        match found.map_or_else(|| Err(Stop::missing(path)), |found| pod::put_in(found, settings)) {
+        match found.map_or_else(|| Err(Stop::missing(path)), |found| pod::put_in(found, wanted)) {
             Ok(put) => notes.extend(put.notes(&name)),
             Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
             Err(Stop::Refused(why) | Stop::Malformed(_, why)) => failure = Some(format!("{name}: {why}")),
@@ -120,7 +120,7 @@ fn warning(note: &Note) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::k8s::tests::settings;
+    use crate::k8s::tests::request;
 
     fn review(object: Value) -> Value {
         json!({
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn response(object: Value, on_failure: OnFailure) -> Value {
-        answer(&review(object), &settings(), on_failure).unwrap().review["response"].take()
+        answer(&review(object), &request(), on_failure).unwrap().review["response"].take()
     }
 
     fn pod(container: Value) -> Value {
@@ -227,7 +227,7 @@ mod tests {
                 "'request.object'",
             ),
         ] {
-            let why = answer(&question, &settings(), OnFailure::Open).unwrap_err().to_string();
+            let why = answer(&question, &request(), OnFailure::Open).unwrap_err().to_string();
 
             assert!(why.contains(words), "{question}: {why}");
         }

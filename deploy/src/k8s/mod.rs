@@ -9,35 +9,23 @@
 //! own init containers, whether those are chosen or not: a pod is then made the same way always, and an init container can be
 //! chosen later without anything else changing its place.
 
+mod added;
 pub mod admission;
+mod check;
+mod choose;
+mod names;
 pub mod pod;
+mod request;
+mod stop;
 
 use serde_json::Value;
 
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched};
-use pod::Stop;
+use names::one_line;
+use stop::Stop;
 
-/// What is put into pods.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// The image with the pair in it; the one that is there, else [`DEFAULT`](crate::image::DEFAULT), if none is named.
-    pub image: Option<String>,
-    /// The containers that get the sensor, by name; all but known helpers if there are none.
-    pub containers: Vec<String>,
-    /// The containers that do not get it, by name.
-    pub excluded: Vec<String>,
-    /// Whether a pod's own init containers get it too.
-    pub with_init_containers: bool,
-    /// Whether only pods that say `glassbox/sensor: "on"` are taken.
-    pub is_opt_in: bool,
-    /// What the collector writes, each as `-o` takes it; what is there, else `jsonl`, if there are none.
-    pub outputs: Vec<String>,
-    /// The most that the collector may use of a processor, as Kubernetes writes it.
-    pub cpu: Option<String>,
-    /// The most memory that the collector may use, as Kubernetes writes it.
-    pub memory: Option<String>,
-}
+pub use request::Request;
 
 /// Where a kind of object has its pod: its kind, its API group, and the way to the pod or its template.
 const KINDS: [(&str, &str, &str); 10] = [
@@ -54,15 +42,15 @@ const KINDS: [(&str, &str, &str); 10] = [
     ("Deployment", "extensions", "/spec/template"),
 ];
 
-/// Lists in lists; nobody has more.
-const LISTS: usize = 8;
+/// The deepest nesting of lists in lists that is read.
+const LISTS_DEEP: usize = 8;
 
 /// Patches the text of a manifest: YAML with any number of documents, or JSON.
 ///
 /// # Errors
 /// [`Error::Malformed`] with a line, if it is no YAML or a pod in it has not the shape of one; [`Error::Refused`] if a pod
 /// cannot have the sensor and does not say so itself.
-pub fn patch(text: &str, settings: &Settings) -> Result<Patched, Error> {
+pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text).map_err(|error| match error {
         Error::Malformed(why) if text.contains("{{") => Error::Malformed(format!(
             "{why} (a template? patch what it makes: 'helm template … | glassbox patch k8s -')"
@@ -71,10 +59,10 @@ pub fn patch(text: &str, settings: &Settings) -> Result<Patched, Error> {
     })?;
     let (mut after, mut notes, mut pods) = (documents.values().to_vec(), Vec::new(), 0);
     for (index, document) in after.iter_mut().enumerate() {
-        each_pod(document, "", LISTS, &mut |name, path, pod| {
+        each_pod(document, "", LISTS_DEEP, &mut |name, path, pod| {
             pods += 1;
             let at = |path: &str| format!("line {}: {name}: ", documents.line(index, path));
-            match pod.map_or_else(|| Err(Stop::missing(path)), |pod| pod::put_in(pod, settings)) {
+            match pod.map_or_else(|| Err(Stop::missing(path)), |pod| pod::put_in(pod, request)) {
                 Ok(put) => notes.extend(put.notes(name)),
                 Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
                 Err(Stop::Refused(why)) => return Err(Error::Refused(format!("{}{why}", at(path)))),
@@ -114,7 +102,7 @@ fn each_pod(
     let is_list = kind.ends_with("List") && ["", "apps", "batch", "extensions"].contains(&group);
     match document.get_mut("items").and_then(Value::as_array_mut) {
         Some(_) if is_list && deep == 0 => {
-            Err(Error::Malformed(format!("more than {LISTS} lists in each other")))
+            Err(Error::Malformed(format!("more than {LISTS_DEEP} lists in each other")))
         }
         Some(items) if is_list => {
             for (index, item) in items.iter_mut().enumerate() {
@@ -124,11 +112,6 @@ fn each_pod(
         }
         _ => Ok(()),
     }
-}
-
-/// A name as it can stand in a line: Kubernetes takes no such name, and files hold anything.
-fn one_line(name: &str) -> String {
-    name.replace(char::is_control, "?")
 }
 
 #[cfg(test)]

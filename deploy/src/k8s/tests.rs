@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-pub fn settings() -> Settings {
-    Settings { image: Some("registry.example/glassbox:1".into()), ..Settings::default() }
+pub fn request() -> Request {
+    Request { image: Some("registry.example/glassbox:1".into()), ..Request::default() }
 }
 
 fn pod(spec: Value) -> Value {
@@ -16,9 +16,9 @@ fn annotated(annotations: Value) -> Value {
     pod
 }
 
-fn put(pod: &Value, settings: &Settings) -> Result<(Value, pod::Put), Stop> {
+fn put(pod: &Value, request: &Request) -> Result<(Value, pod::Put), Stop> {
     let mut after = pod.clone();
-    let put = pod::put_in(&mut after, settings);
+    let put = pod::put_in(&mut after, request);
     if put.is_err() {
         assert_eq!(pod, &after, "a failure changed something");
     }
@@ -26,7 +26,7 @@ fn put(pod: &Value, settings: &Settings) -> Result<(Value, pod::Put), Stop> {
 }
 
 fn after(pod: &Value) -> Value {
-    put(pod, &settings()).unwrap().0
+    put(pod, &request()).unwrap().0
 }
 
 fn names(list: &Value) -> Vec<&str> {
@@ -76,11 +76,11 @@ fn a_pod_gets_two_containers_a_folder_and_an_environment() {
 #[test]
 fn patching_again_changes_what_moved_and_nothing_else() {
     let once = after(&pod(json!({"containers": [{"name": "app"}]})));
-    let (twice, again) = put(&once, &settings()).unwrap();
-    let moved = put(&once, &Settings { image: Some("other:2".into()), ..settings() }).unwrap().0;
+    let (twice, again) = put(&once, &request()).unwrap();
+    let moved = put(&once, &Request { image: Some("other:2".into()), ..request() }).unwrap().0;
 
     assert_eq!((&once, true), (&twice, again.is_same));
-    assert_eq!(once, put(&once, &Settings::default()).unwrap().0, "what nobody says otherwise about stays");
+    assert_eq!(once, put(&once, &Request::default()).unwrap().0, "what nobody says otherwise about stays");
     let text = serde_json::to_string(&once).unwrap().replace("registry.example/glassbox:1", "other:2");
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), moved);
 }
@@ -99,7 +99,7 @@ fn what_api_servers_and_people_add_to_ours_stays() {
     collector["startupProbe"]["successThreshold"] = json!(1);
     collector["env"][0]["valueFrom"]["fieldRef"]["apiVersion"] = json!("v1");
 
-    let (again, put) = put(&live, &settings()).unwrap();
+    let (again, put) = put(&live, &request()).unwrap();
 
     assert_eq!((&live, true), (&again, put.is_same));
     live["spec"]["initContainers"][1]["startupProbe"]["periodSeconds"] = json!(7);
@@ -179,7 +179,7 @@ fn containers_are_chosen_by_flag_or_annotation() {
         before["spec"]["initContainers"] = json!([{"name": "init"}]);
         before["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "istio-proxy"}));
         let containers = containers.iter().map(|name| (*name).to_owned()).collect();
-        put(&before, &Settings { containers, with_init_containers, ..settings() })
+        put(&before, &Request { containers, with_init_containers, ..request() })
             .map(|(_, put)| put.containers)
     };
 
@@ -187,7 +187,7 @@ fn containers_are_chosen_by_flag_or_annotation() {
     assert_eq!(vec!["app", "log", "init"], chosen(Value::Null, &[], true).unwrap());
     assert_eq!(vec!["log"], chosen(Value::Null, &["log", "none"], false).unwrap());
     assert_eq!(vec!["init"], chosen(Value::Null, &["init"], false).unwrap());
-    let excluding = Settings { excluded: vec!["app".into()], ..settings() };
+    let excluding = Request { excluded: vec!["app".into()], ..request() };
     assert_eq!(vec!["log"], put(&annotated(Value::Null), &excluding).unwrap().1.containers);
     assert_eq!(vec!["istio-proxy"], chosen(Value::Null, &["istio-proxy"], false).unwrap());
     assert_eq!(vec!["app"], chosen(json!({"glassbox/containers": " app ,"}), &["log"], false).unwrap());
@@ -204,7 +204,7 @@ fn containers_are_chosen_by_flag_or_annotation() {
 #[test]
 fn pods_say_whether_they_want_it() {
     let wants =
-        |annotations: Value, is_opt_in| put(&annotated(annotations), &Settings { is_opt_in, ..settings() });
+        |annotations: Value, is_opt_in| put(&annotated(annotations), &Request { is_opt_in, ..request() });
     let said = |word: &str| json!({"glassbox/sensor": word});
 
     assert!(wants(said("on"), true).is_ok() && wants(json!({"other/one": 3}), false).is_ok());
@@ -222,7 +222,7 @@ fn pods_say_whether_they_want_it() {
 fn what_cannot_be_done_is_refused_or_left_out_by_name() {
     let app = || json!({"name": "app"});
     let foreign = || json!({"name": "log", "env": [{"name": "LD_PRELOAD", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]});
-    let refused = |spec: Value| match put(&pod(spec), &settings()) {
+    let refused = |spec: Value| match put(&pod(spec), &request()) {
         Err(Stop::Refused(why)) => why,
         other => panic!("{other:?}"),
     };
@@ -245,7 +245,7 @@ fn what_cannot_be_done_is_refused_or_left_out_by_name() {
     );
     let mounted = json!({"name": "app", "volumeMounts": [{"name": "x", "mountPath": "/glassbox/"}]});
     assert!(refused(json!({"containers": [mounted]})).contains("mounted at /glassbox"));
-    let (after, put) = put(&pod(json!({"containers": [app(), foreign()]})), &settings()).unwrap();
+    let (after, put) = put(&pod(json!({"containers": [app(), foreign()]})), &request()).unwrap();
     assert_eq!((vec!["app".to_owned()], "log"), (put.containers, put.left[0].0.as_str()));
     assert!(
         after["metadata"]["annotations"]["glassbox/left"]
@@ -264,7 +264,7 @@ fn containers_that_do_not_want_it_are_left_alone() {
         let before = pod(json!({"containers": [{"name": "app", "env": [entry]}]}));
 
         assert!(
-            matches!(put(&before, &settings()), Err(Stop::LeftAlone(why)) if why.contains(words)),
+            matches!(put(&before, &request()), Err(Stop::LeftAlone(why)) if why.contains(words)),
             "{words}"
         );
     }
@@ -273,7 +273,7 @@ fn containers_that_do_not_want_it_are_left_alone() {
 #[test]
 fn an_environment_from_elsewhere_is_warned_of() {
     let from = json!([{"configMapRef": {"name": "c"}}]);
-    let (_, put) = put(&pod(json!({"containers": [{"name": "app", "envFrom": from}]})), &settings()).unwrap();
+    let (_, put) = put(&pod(json!({"containers": [{"name": "app", "envFrom": from}]})), &request()).unwrap();
 
     assert_eq!(1, put.warnings.len());
     assert!(put.warnings[0].contains("envFrom"));
@@ -285,7 +285,7 @@ fn wrong_shapes_are_named_by_line() {
         let text = format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  template:\n{spec}"
         );
-        match patch(&text, &settings()) {
+        match patch(&text, &request()) {
             Err(Error::Malformed(why)) => why,
             other => panic!("{other:?}"),
         }
@@ -319,9 +319,9 @@ fn wrong_shapes_are_named_by_line() {
         assert!(why(spec).starts_with(words), "{spec}: {}", why(spec));
     }
     let missing =
-        patch("apiVersion: batch/v1\nkind: CronJob\nspec: {}\n", &settings()).unwrap_err().to_string();
+        patch("apiVersion: batch/v1\nkind: CronJob\nspec: {}\n", &request()).unwrap_err().to_string();
     assert_eq!("line 3: CronJob 'without a name': it has no 'spec.jobTemplate.spec.template'", missing);
-    let template = patch("a: {{ .Values.x }}\nb: {{- end }}\n", &settings()).unwrap_err().to_string();
+    let template = patch("a: {{ .Values.x }}\nb: {{- end }}\n", &request()).unwrap_err().to_string();
     assert!(template.contains("helm template"), "{template}");
 }
 
@@ -351,7 +351,7 @@ kind: Job
 spec: {tasks: []}
 ";
 
-    let patched = patch(text, &settings()).unwrap();
+    let patched = patch(text, &request()).unwrap();
 
     let mut lines = patched.text.lines();
     assert!(text.lines().all(|line| lines.any(|patched| patched == line)), "{}", patched.text);
@@ -365,7 +365,7 @@ spec: {tasks: []}
     );
     assert_eq!(
         Patched { text: patched.text.clone(), notes: Vec::new() },
-        patch(&patched.text, &settings()).unwrap()
+        patch(&patched.text, &request()).unwrap()
     );
 }
 
@@ -380,7 +380,7 @@ fn lists_are_looked_into_and_json_stays_json() {
     ]});
 
     for text in [list.to_string(), serde_json::to_string_pretty(&list).unwrap()] {
-        let patched = patch(&text, &settings()).unwrap();
+        let patched = patch(&text, &request()).unwrap();
 
         let after: Value = serde_json::from_str(&patched.text).unwrap();
         assert_eq!(2, patched.notes.len());
@@ -408,11 +408,11 @@ spec:
     name: c
 ";
 
-    let patched = patch(text, &settings()).unwrap();
+    let patched = patch(text, &request()).unwrap();
 
     let after = Documents::read(&patched.text).unwrap();
     for container in after.values()[0]["spec"]["containers"].as_array().unwrap() {
         assert_eq!(["X", "LD_PRELOAD", "GLASSBOX_SOCKET"], names(&container["env"]).as_slice());
     }
-    assert_eq!(patched.text, patch(&patched.text, &settings()).unwrap().text);
+    assert_eq!(patched.text, patch(&patched.text, &request()).unwrap().text);
 }

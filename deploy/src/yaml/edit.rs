@@ -9,10 +9,10 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::place::{cannot, json, place};
 use super::render::{Style, is_block};
 use super::resolve::{Resolver, is_core, is_merge};
 use super::tree::{Entry, Item, Kind, Node, line_end};
-use super::{cannot, json, place};
 use crate::Error;
 use crate::change::{self, Change, Step};
 

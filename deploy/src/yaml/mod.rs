@@ -19,6 +19,7 @@
 //! ```
 
 mod edit;
+mod place;
 mod render;
 mod resolve;
 mod tree;
@@ -28,6 +29,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::change::Change;
 use edit::Editor;
+use place::{cannot, json, place};
 use resolve::Resolver;
 use tree::{Kind, Node};
 
@@ -121,31 +123,6 @@ impl<'t> Documents<'t> {
             Err(why) => Err(cannot(&format!("the result would be malformed: {why}"))),
         }
     }
-}
-
-/// What the text says as JSON, if it is that: an object or list behind nothing but a byte order mark and space.
-fn json(text: &str) -> Option<Value> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-fn cannot(why: &str) -> Error {
-    Error::Refused(format!(
-        "the text is written in a way that cannot be edited ({why}); write what is to be changed in a plainer way"
-    ))
-}
-
-/// Line and column of an offset, both from 1, in characters.
-fn place(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..at.min(text.len())];
-    let line_start = before.rfind('\n').map_or(0, |line_feed| line_feed + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
-/// Says that something is wrong at an offset.
-fn fault(text: &str, at: usize, what: &str) -> Error {
-    let (line, column) = place(text, at);
-    Error::Malformed(format!("line {line}, column {column}: {what}"))
 }
 
 #[cfg(test)]

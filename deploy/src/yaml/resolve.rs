@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Number, Value, json};
 
-use super::fault;
+use super::place::fault;
 use super::tree::{Kind, Node};
 use crate::Error;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
-use super::fault;
+use super::place::{fault, json};
 use crate::Error;
 
 /// Nodes deeper than this are refused.
@@ -172,7 +172,7 @@ fn without_halves(text: &str) -> Cow<'_, str> {
         let digit = |n: usize| escape.as_bytes().get(n).map(u8::to_ascii_lowercase);
         digit(2) == Some(b'd') && digit(3).is_some_and(|digit| (b'8'..=b'f').contains(&digit))
     };
-    if super::json(text).is_none() || !text.match_indices("\\u").any(|(at, _)| is_half(&text[at..])) {
+    if json(text).is_none() || !text.match_indices("\\u").any(|(at, _)| is_half(&text[at..])) {
         return Cow::Borrowed(text);
     }
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);

@@ -1,0 +1,146 @@
+//! The two containers that a pod gets: one that installs the sensor, and one that collects.
+
+use serde_json::{Map, Value, json};
+
+use super::names::{COLLECTOR, FOLDER, INSTALLER, LISTS, Place, VOLUME, name};
+use super::request::Request;
+use crate::image::{COLLECTOR_PATH, DEFAULT_IMAGE};
+
+/// The user of the added containers where the pod names none: the number that images without root use.
+const USER: u32 = 65532;
+
+/// The limits of the added containers where neither the request nor the pod gives others.
+const CPU: &str = "500m";
+const MEMORY: &str = "128Mi";
+
+/// What the collector's records can be told apart by, from the downward API.
+const NAMES: [(&str, &str); 4] = [
+    ("K8S_POD_NAME", "metadata.name"),
+    ("K8S_NAMESPACE_NAME", "metadata.namespace"),
+    ("K8S_POD_UID", "metadata.uid"),
+    ("K8S_NODE_NAME", "spec.nodeName"),
+];
+
+/// Where the collector listens.
+pub struct Socket {
+    path: String,
+    /// Pods on the host's network share its abstract names, of which the collector takes that of its path.
+    pub is_of_pod: bool,
+}
+
+impl Socket {
+    /// The socket in a pod with this `spec`.
+    pub fn of(spec: &Map<String, Value>) -> Self {
+        let is_of_pod = spec.get("hostNetwork") == Some(&json!(true));
+        let file = if is_of_pod { "$(GLASSBOX_POD)" } else { "socket" };
+        Self { path: format!("{FOLDER}/{file}"), is_of_pod }
+    }
+
+    /// In order: the kubelet puts in what stands before.
+    pub fn environment(&self) -> Vec<Value> {
+        let pod = json!({"name": "GLASSBOX_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}});
+        let socket = json!({"name": "GLASSBOX_SOCKET", "value": self.path});
+        if self.is_of_pod { vec![pod, socket] } else { vec![socket] }
+    }
+}
+
+/// The two containers that are added; what nobody says otherwise about stays as it is in those that are there.
+pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: &Request) -> [Value; 2] {
+    let present = spec.get("initContainers").and_then(Value::as_array).into_iter().flatten();
+    let present = present.into_iter().find(|container| name(container) == COLLECTOR).unwrap_or(&Value::Null);
+    let image = match &request.image {
+        Some(image) => json!(image),
+        None if present["image"].is_string() => present["image"].clone(),
+        None => json!(DEFAULT_IMAGE),
+    };
+    let command = match present["command"].is_array() && request.outputs.is_empty() {
+        true => present["command"].clone(),
+        false => {
+            let default = [String::from("jsonl")];
+            let outputs = if request.outputs.is_empty() { &default[..] } else { &request.outputs[..] };
+            let mut command = vec![COLLECTOR_PATH, "collect"];
+            outputs.iter().for_each(|output| command.extend(["-o", output]));
+            json!(command)
+        }
+    };
+    let resources = resources(spec, &present["resources"]["limits"], request);
+    let security_context = security_context(spec, model);
+    let names =
+        NAMES.map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}));
+    let installer = json!({
+        "name": INSTALLER,
+        "image": image,
+        "command": [COLLECTOR_PATH, "install", FOLDER],
+        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
+        "resources": resources,
+        "securityContext": security_context,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    });
+    let collector = json!({
+        "name": COLLECTOR,
+        "image": image,
+        "restartPolicy": "Always",
+        "command": command,
+        "env": names.into_iter().chain(socket.environment()).collect::<Vec<_>>(),
+        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
+        "startupProbe": {
+            "exec": {"command": [COLLECTOR_PATH, "health"]},
+            "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60,
+        },
+        "resources": resources,
+        "securityContext": security_context,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    });
+    [installer, collector]
+}
+
+/// What the added containers may use. A pod of which every container asks for exactly what it may use stays one (its quality
+/// of service is then `Guaranteed`); else a processor is not kept waiting for a collector that sleeps.
+fn resources(spec: &Map<String, Value>, present: &Value, request: &Request) -> Value {
+    let all = LISTS.into_iter().filter_map(|key| spec.get(key)?.as_array()).flatten();
+    let is_exact = |container: &Value| {
+        ["cpu", "memory"].into_iter().all(|what| {
+            let (limit, request) =
+                (&container["resources"]["limits"][what], &container["resources"]["requests"][what]);
+            !limit.is_null() && (request.is_null() || request == limit)
+        })
+    };
+    let is_guaranteed =
+        all.filter(|container| ![INSTALLER, COLLECTOR].contains(&name(container))).all(is_exact);
+    let limit = |said: &Option<String>, present: &Value, default: &str| match said {
+        Some(said) => json!(said),
+        None if present.is_null() => json!(default),
+        None => present.clone(),
+    };
+    let cpu = limit(&request.cpu, &present["cpu"], CPU);
+    let memory = limit(&request.memory, &present["memory"], MEMORY);
+    let requested = if is_guaranteed { cpu.clone() } else { json!("10m") };
+    json!({"requests": {"cpu": requested, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}})
+}
+
+/// As strict as the restricted Pod Security Standard asks, with the user of the container that gets the sensor.
+fn security_context(spec: &Map<String, Value>, (key, index): Place) -> Value {
+    let pod = spec.get("securityContext").unwrap_or(&Value::Null);
+    let container = &spec[key][index]["securityContext"];
+    let mut context = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    for what in ["runAsUser", "runAsGroup", "seLinuxOptions"] {
+        if !container[what].is_null() {
+            context[what] = container[what].clone();
+        }
+    }
+    let user = if container["runAsUser"].is_null() { &pod["runAsUser"] } else { &container["runAsUser"] };
+    if user.is_null() {
+        context["runAsUser"] = json!(USER);
+        if container["runAsGroup"].is_null() && pod["runAsGroup"].is_null() {
+            context["runAsGroup"] = json!(USER);
+        }
+    }
+    // Of root's pods the added containers are root's too, as their policy may demand.
+    context["runAsNonRoot"] = json!(*user != json!(0));
+    context
+}

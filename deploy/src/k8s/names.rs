@@ -1,0 +1,111 @@
+//! What a pod has of ours is called, and how its lists are read and written.
+
+use serde_json::{Map, Value, json};
+
+use super::stop::{Stop, malformed};
+
+/// The annotation by which a pod names the containers that get the sensor, separated by commas.
+pub const CONTAINERS: &str = "glassbox/containers";
+
+/// The annotation that names the containers that have it: the mark of a pod that was patched.
+pub const INJECTED: &str = "glassbox/injected";
+
+/// The annotation that says which containers were left alone, and why.
+pub const LEFT: &str = "glassbox/left";
+
+/// The folder that the pod's containers share, and the volume behind it.
+pub const FOLDER: &str = "/glassbox";
+pub const VOLUME: &str = "glassbox";
+
+/// The sensor's path in each container.
+pub const PRELOADED: &str = "/glassbox/libglassbox.so";
+
+pub const INSTALLER: &str = "glassbox-install";
+pub const COLLECTOR: &str = "glassbox-collector";
+
+/// The lists of containers in a pod's `spec`.
+pub const LISTS: [&str; 2] = ["containers", "initContainers"];
+
+/// A container by its list and its place in there.
+pub type Place = (&'static str, usize);
+
+/// Puts an item in place of the one of its name, else at the end.
+pub fn place(items: &mut Vec<Value>, item: Value) {
+    match items.iter_mut().find(|present| name(present) == name(&item)) {
+        Some(present) => *present = item,
+        None => items.push(item),
+    }
+}
+
+/// Brings the item of its name up to date, else puts it at an index.
+pub fn add(items: &mut Vec<Value>, item: Value, index: usize) {
+    match items.iter_mut().find(|present| name(present) == name(&item)) {
+        Some(present) => update(present, item),
+        None => items.insert(index.min(items.len()), item),
+    }
+}
+
+/// Makes something of ours say what it should, and keeps what it says beyond that: what API servers fill in, a pull policy or
+/// a mount that somebody added.
+pub fn update(present: &mut Value, wanted: Value) {
+    match (present, wanted) {
+        (Value::Object(present), Value::Object(wanted)) => {
+            // A variable has either.
+            for (has, has_not) in [("value", "valueFrom"), ("valueFrom", "value")] {
+                if wanted.contains_key(has) {
+                    present.shift_remove(has_not);
+                }
+            }
+            for (key, wanted) in wanted {
+                match present.get_mut(&key) {
+                    Some(present) => update(present, wanted),
+                    None => drop(present.insert(key, wanted)),
+                }
+            }
+        }
+        (Value::Array(present), Value::Array(wanted)) if wanted.iter().all(|item| !name(item).is_empty()) => {
+            for item in wanted {
+                let end = present.len();
+                add(present, item, end);
+            }
+        }
+        (present, wanted) => *present = wanted,
+    }
+}
+
+pub fn list<'v>(object: &'v mut Map<String, Value>, key: &str, at: &str) -> Result<&'v mut Vec<Value>, Stop> {
+    let value = object.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!([]);
+    }
+    value.as_array_mut().ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is no list")))
+}
+
+pub fn object<'v>(
+    object: &'v mut Map<String, Value>,
+    key: &str,
+    at: &str,
+) -> Result<&'v mut Map<String, Value>, Stop> {
+    let value = object.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut().ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is no object")))
+}
+
+pub fn name(item: &Value) -> &str {
+    item.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+pub fn name_of(container: &Map<String, Value>) -> &str {
+    container.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+pub fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("'{}'", one_line(name))).collect::<Vec<_>>().join(", ")
+}
+
+/// A name as it can stand in a line: Kubernetes takes no such name, and files hold anything.
+pub fn one_line(name: &str) -> String {
+    name.replace(char::is_control, "?")
+}
