@@ -84,6 +84,30 @@ impl<'t> Editor<'t> {
     }
 }
 
+/// How far the entries or items of one collection have been walked.
+struct Trail {
+    is_flow: bool,
+    /// Where the first begins.
+    first: usize,
+    /// Where the last one ends that stays.
+    last_kept: Option<usize>,
+    /// Where the last one ends that was passed.
+    previous_end: Option<usize>,
+}
+
+impl Trail {
+    fn new(is_flow: bool, first: usize) -> Self {
+        Self { is_flow, first, last_kept: None, previous_end: None }
+    }
+
+    fn pass(&mut self, end: usize, is_kept: bool) {
+        if is_kept {
+            self.last_kept = Some(end);
+        }
+        self.previous_end = Some(end);
+    }
+}
+
 /// One walk over a document.
 struct Walk<'w, 't> {
     editor: &'w mut Editor<'t>,
@@ -145,6 +169,7 @@ impl Walk<'_, '_> {
         entries.iter().any(|entry| is_merge(&entry.key) || !self.key(entry).is_some_and(|key| goes(&key)))
     }
 
+    /// Changes the entries that are there, in their order, and puts new ones behind the last that stays.
     fn mapping(
         &mut self,
         node: &Node,
@@ -153,107 +178,89 @@ impl Walk<'_, '_> {
         after: &Map<String, Value>,
         slot: &Slot,
     ) -> Result<(), Error> {
-        let text = self.editor.text;
-        let is_flow = text[node.content..].starts_with('{');
-        let margin = if is_flow { self.margin(node, entries.first().map(|entry| entry.start)) } else { None };
+        let is_flow = self.editor.text[node.content..].starts_with('{');
+        let first = entries.first().map(|entry| entry.start);
+        let margin = if is_flow { self.margin(node, first) } else { None };
+        let mut trail = Trail::new(is_flow, first.unwrap_or(node.content));
         let mut steps: HashMap<&str, &Step> = members.iter().map(|(name, step)| (*name, step)).collect();
-        let (mut last_kept, mut previous_end) = (None, None);
         for (index, entry) in entries.iter().enumerate() {
             let end = entry.value.end.max(entry.open.unwrap_or(entry.key.end));
             if is_merge(&entry.key) {
                 self.merged(&entry.value)?;
-                (last_kept, previous_end) = (Some(end), Some(end));
+                trail.pass(end, true);
                 continue;
             }
             let key = self.key(entry).unwrap_or_default();
             self.key_anchor(&entry.key);
-            let open = entry.open;
-            let slot = match is_flow || matches!(slot, Slot::Flow { .. }) {
-                true => Slot::Flow { open, is_member: true, margin: margin.clone() },
-                false => Slot::Member { column: self.column(entry.start), open },
+            let change = match steps.remove(key.as_str()) {
+                Some(Step::Removed) => None,
+                Some(Step::Stays(change)) => Some(change.clone()),
+                _ => match after.get(&key) {
+                    Some(after) => Some(Change { after, kind: change::Kind::Same }),
+                    None => return Err(cannot("a member is lost")),
+                },
             };
-            match steps.remove(key.as_str()) {
-                Some(Step::Removed) => {
+            match change {
+                Some(change) => {
+                    let open = entry.open;
+                    let slot = match is_flow || matches!(slot, Slot::Flow { .. }) {
+                        true => Slot::Flow { open, is_member: true, margin: margin.clone() },
+                        false => Slot::Member { column: self.column(entry.start), open },
+                    };
+                    self.node(&entry.value, &change, &slot)?;
+                }
+                None => {
                     self.vanish(&entry.key);
                     self.vanish(&entry.value);
-                    let next = entries.get(index + 1).map(|next| next.start);
-                    let is_compact = last_kept.is_none() && self.is_compact(entries[0].start);
-                    self.remove(
-                        entry.start..end,
-                        is_flow,
-                        is_compact,
-                        next,
-                        previous_end.filter(|_| last_kept.is_some()),
-                    );
-                }
-                Some(Step::Stays(change)) => self.node(&entry.value, change, &slot)?,
-                _ => {
-                    let Some(after) = after.get(&key) else { return Err(cannot("a member is lost")) };
-                    self.node(&entry.value, &Change { after, kind: change::Kind::Same }, &slot)?;
+                    self.remove(entry.start..end, entries.get(index + 1).map(|next| next.start), &trail);
                 }
             }
-            if after.contains_key(&key) {
-                last_kept = Some(end);
-            }
-            previous_end = Some(end);
+            trail.pass(end, after.contains_key(&key));
         }
-        let (Some(at), Some(first)) = (last_kept, entries.first()) else { return Ok(()) };
-        let column = self.column(first.start);
-        for (name, step) in members.iter().filter(|(name, _)| steps.contains_key(name)) {
-            // What is not written here and changes comes from '<<', which an entry beside it overrides.
+        let added = members.iter().filter(|(name, _)| steps.contains_key(name));
+        self.add_members(node, added, margin.as_deref(), &trail)
+    }
+
+    /// Puts members behind the last entry that stays.
+    fn add_members<'m>(
+        &mut self,
+        node: &Node,
+        added: impl Iterator<Item = &'m (&'m str, Step<'m>)>,
+        margin: Option<&str>,
+        trail: &Trail,
+    ) -> Result<(), Error> {
+        let Some(at) = trail.last_kept else { return Ok(()) };
+        let column = self.column(trail.first);
+        for (name, step) in added {
+            // A member that changes and is not written here comes from '<<', which an entry beside it overrides.
             let value = match step {
                 Step::Added(value) => value,
                 Step::Stays(change) => change.after,
                 Step::Removed => {
-                    return Err(cannot(&format!(
-                        "line {}: '{name}' comes from '<<'",
-                        place(text, node.start).0
-                    )));
+                    let line = place(self.editor.text, node.start).0;
+                    return Err(cannot(&format!("line {line}: '{name}' comes from '<<'")));
                 }
             };
-            match is_flow {
-                true => {
-                    let member = format!(
-                        "{}: {}",
-                        self.editor.style.word(name),
-                        self.editor.style.flow(value, margin.as_deref())
-                    );
-                    self.insert(at, format!("{}{member}", separator(margin.as_deref())));
-                }
-                false => {
-                    let lines = self.editor.style.block_member(name, value, column);
-                    self.insert_lines(at, column, &lines);
-                }
+            if trail.is_flow {
+                let (name, value) = (self.editor.style.word(name), self.editor.style.flow(value, margin));
+                self.insert(at, format!("{}{name}: {value}", separator(margin)));
+            } else {
+                let lines = self.editor.style.block_member(name, value, column);
+                self.insert_lines(at, column, &lines);
             }
         }
         Ok(())
     }
 
+    /// Changes the items that are there, with new ones where the steps have them.
     fn sequence(&mut self, node: &Node, is_flow: bool, items: &[Item], steps: &[Step]) -> Result<(), Error> {
         let margin = if is_flow { self.margin(node, items.first().map(|item| item.start)) } else { None };
-        let (mut rest, mut last_kept, mut previous_end) = (items.iter().enumerate(), None, None);
-        let first = items.first().map_or(node.content, |item| item.start);
-        let column = self.column(first);
+        let mut trail = Trail::new(is_flow, items.first().map_or(node.content, |item| item.start));
+        let mut rest = items.iter().enumerate();
+        let column = self.column(trail.first);
         for step in steps {
             if let Step::Added(value) = step {
-                match (is_flow, last_kept) {
-                    (true, Some(end)) => {
-                        let item = self.editor.style.flow(value, margin.as_deref());
-                        self.insert(end, format!("{}{item}", separator(margin.as_deref())));
-                    }
-                    (true, None) => {
-                        let item = self.editor.style.flow(value, margin.as_deref());
-                        self.insert(first, format!("{item}{}", separator(margin.as_deref())));
-                    }
-                    (false, Some(end)) => {
-                        let lines = self.editor.style.block_item(value, column);
-                        self.insert_lines(end, column, &lines);
-                    }
-                    (false, None) => {
-                        let lines = self.editor.style.block_item(value, column);
-                        self.insert_in_front(first, column, &lines);
-                    }
-                }
+                self.add_item(value, column, margin.as_deref(), &trail);
                 continue;
             }
             let Some((index, item)) = rest.next() else { return Err(cannot("an item is lost")) };
@@ -265,24 +272,37 @@ impl Walk<'_, '_> {
                         false => Slot::Item { column, open: item.open },
                     };
                     self.node(&item.value, change, &slot)?;
-                    last_kept = Some(end);
                 }
                 _ => {
                     self.vanish(&item.value);
-                    let next = items.get(index + 1).map(|next| next.start);
-                    let is_compact = last_kept.is_none() && self.is_compact(first);
-                    self.remove(
-                        item.start..end,
-                        is_flow,
-                        is_compact,
-                        next,
-                        previous_end.filter(|_| last_kept.is_some()),
-                    );
+                    self.remove(item.start..end, items.get(index + 1).map(|next| next.start), &trail);
                 }
             }
-            previous_end = Some(end);
+            trail.pass(end, matches!(step, Step::Stays(_)));
         }
         Ok(())
+    }
+
+    /// Puts an item behind the last one that stays, or in front of the first.
+    fn add_item(&mut self, value: &Value, column: usize, margin: Option<&str>, trail: &Trail) {
+        match (trail.is_flow, trail.last_kept) {
+            (true, Some(end)) => {
+                let item = self.editor.style.flow(value, margin);
+                self.insert(end, format!("{}{item}", separator(margin)));
+            }
+            (true, None) => {
+                let item = self.editor.style.flow(value, margin);
+                self.insert(trail.first, format!("{item}{}", separator(margin)));
+            }
+            (false, Some(end)) => {
+                let lines = self.editor.style.block_item(value, column);
+                self.insert_lines(end, column, &lines);
+            }
+            (false, None) => {
+                let lines = self.editor.style.block_item(value, column);
+                self.insert_in_front(trail.first, column, &lines);
+            }
+        }
     }
 
     /// Puts another value in a node's place.
@@ -349,18 +369,13 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Takes out an item or entry. Without one in front of it that stays, what is behind it comes to stand in its place where
-    /// there is no line of its own to take out: in a flow, and in a block that begins behind a dash.
-    fn remove(
-        &mut self,
-        range: Range<usize>,
-        is_flow: bool,
-        is_compact: bool,
-        next: Option<usize>,
-        previous_end: Option<usize>,
-    ) {
+    /// Takes out an item or entry, with `next` behind it. Where nothing in front of it stays and it has no line of its own (in
+    /// a flow, and in a block that begins behind a dash), the text behind it moves into its place.
+    fn remove(&mut self, range: Range<usize>, next: Option<usize>, trail: &Trail) {
         let text = self.editor.text;
-        let range = match (is_flow, next, previous_end) {
+        let previous_end = trail.previous_end.filter(|_| trail.last_kept.is_some());
+        let is_compact = trail.last_kept.is_none() && self.is_compact(trail.first);
+        let range = match (trail.is_flow, next, previous_end) {
             (true, _, Some(previous)) => previous..range.end,
             (true, Some(next), None) => range.start..next,
             (true, None, None) => range,
