@@ -60,6 +60,17 @@ pub struct Ending {
     pub stderr: String,
 }
 
+impl Ending {
+    /// Demands this exit code and this text on stdout.
+    ///
+    /// # Panics
+    /// If either differs, with what the program wrote to stderr.
+    #[track_caller]
+    pub fn assert_output(&self, code: i32, stdout: &str) {
+        assert_eq!((Status::Exited(code), stdout), (self.status, self.stdout.as_str()), "{}", self.stderr);
+    }
+}
+
 /// A running program whose output is collected; dropping it kills it and its process group.
 pub struct Running {
     child: Child,

@@ -30,6 +30,11 @@ impl Collector {
         self.running.pid()
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.running.is_alive()

@@ -13,11 +13,14 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::artefacts::{glassbox, sensor};
-use crate::child::{self, Ending, Status};
+use crate::child::{self, Ending, Running, Status, wait_until};
 use crate::collector::Collector;
 use crate::compare::{self, Expected, Parts};
 use crate::events::{Event, Events, Expect};
 use crate::victim::{self, Libc, Victim};
+
+/// The file that takes a scene's events.
+const EVENTS: &str = "events.jsonl";
 
 /// How a victim is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,45 @@ pub struct Scene {
     stdin: Vec<u8>,
     expect: Expect,
     dir: TempDir,
+}
+
+/// A scene with an empty working directory, and a `glassbox collect` beside it that writes [`Scene::events_output`].
+pub struct Collected {
+    /// The victim and its directory.
+    pub scene: Scene,
+    /// The collector.
+    pub collector: Collector,
+}
+
+impl Collected {
+    /// The victim's command, under the sensor.
+    pub fn command(&self) -> Command {
+        let mut command = self.scene.bare_command();
+        self.collector.preload(&mut command);
+        command
+    }
+
+    /// Runs the victim.
+    pub fn play(&self) -> Ending {
+        child::run(self.command(), b"")
+    }
+
+    /// Starts the victim, and waits until it left a file of this name.
+    pub fn start_until(&self, file: &str) -> Running {
+        let running = child::start(self.command(), b"");
+        wait_until(file, || self.scene.work().join(file).exists());
+        running
+    }
+
+    /// Ends the collector, which must end well, and reads the events.
+    ///
+    /// # Panics
+    /// If the collector ends in another way, or the events break a promise.
+    pub fn events(self, expect: Expect) -> Events {
+        let stopped = self.collector.stop();
+        assert_eq!(Status::Exited(0), stopped.status, "collect: {}", stopped.stderr);
+        self.scene.events(expect)
+    }
 }
 
 /// What one run gave.
@@ -91,6 +133,19 @@ impl Scene {
         Scene { victim, arguments, stdin: Vec::new(), expect: Expect::default(), dir }
     }
 
+    /// A scene for the victim `name`, with a collector that is listening.
+    pub fn collected(name: &str, arguments: &[&str]) -> Collected {
+        let scene = Scene::of(name, arguments);
+        scene.clean();
+        let collector = scene.collect();
+        Collected { scene, collector }
+    }
+
+    /// Starts a collector that writes [`Scene::events_output`].
+    pub fn collect(&self) -> Collector {
+        Collector::start(&self.beside("c.sock"), &["-o", &self.events_output()])
+    }
+
     /// Gives it something to read.
     pub fn stdin(mut self, bytes: &[u8]) -> Scene {
         self.stdin = bytes.to_vec();
@@ -111,6 +166,16 @@ impl Scene {
     /// A path beside the working directory, for what the test itself writes.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// The output that writes every event to a file beside the working directory, as `-o` takes it.
+    pub fn events_output(&self) -> String {
+        format!("jsonl:{}", self.beside(EVENTS).display())
+    }
+
+    /// The events that [`Scene::events_output`] wrote.
+    pub fn events(&self, expect: Expect) -> Events {
+        Events::read(&self.beside(EVENTS), expect)
     }
 
     /// Empties the working directory.
@@ -150,9 +215,8 @@ impl Scene {
     /// Runs the victim in an emptied directory.
     pub fn play(&self, mode: Mode) -> Outcome {
         self.clean();
-        let output = self.beside("events.jsonl");
-        drop(fs::remove_file(&output));
-        let option = format!("jsonl:{}", output.display());
+        drop(fs::remove_file(self.beside(EVENTS)));
+        let option = self.events_output();
         let mut command = self.bare_command();
         let mut ending = match mode {
             Mode::Bare => child::run(command, &self.stdin),
@@ -179,7 +243,7 @@ impl Scene {
             }
         };
         let events = match mode {
-            Mode::Run | Mode::Collect => Events::read(&output, self.expect),
+            Mode::Run | Mode::Collect => self.events(self.expect),
             _ => Events::default(),
         };
         let (files, modes) = compare::files(&self.work());

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use glassbox_tests::child::{self, DEADLINE, Ending, Status, wait_until};
 use glassbox_tests::events::{Events, Expect};
-use glassbox_tests::scene::{Mode, Scene};
-use glassbox_tests::{Collector, glassbox};
+use glassbox_tests::glassbox;
+use glassbox_tests::scene::{Collected, Mode, Scene};
 
 /// The one line that a failure of ours must leave on stderr.
 #[track_caller]
@@ -48,32 +48,26 @@ fn without_a_collector_nothing_is_different_and_nothing_is_left() {
 fn a_dormant_process_attaches_to_no_collector_that_comes_later() {
     let scene = Scene::of("steady", &["200"]);
     scene.clean();
-    let (socket, events) = (scene.beside("late.sock"), scene.beside("events.jsonl"));
+    let socket = scene.beside("c.sock");
     let mut command = scene.bare_command();
     command.env("LD_PRELOAD", glassbox_tests::sensor()).env("GLASSBOX_SOCKET", &socket);
     let running = child::start(command, b"");
     wait_until("the first open", || scene.work().join("steady.0").exists());
 
-    let collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", events.display())]);
+    let collector = scene.collect();
     let ending = running.finish();
     collector.stop();
 
     assert_eq!("failed 0\n", ending.stdout);
-    let seen = Events::read(&events, Expect::NothingLost);
+    let seen = scene.events(Expect::NothingLost);
     assert_eq!(0, seen.named("file.open").count(), "{}", seen.outline());
 }
 
 #[test]
 fn a_program_goes_on_when_the_collector_beside_it_is_killed() {
-    let scene = Scene::of("steady", &["100000"]);
-    scene.clean();
-    let events = scene.beside("events.jsonl");
-    let collector =
-        Collector::start(&scene.beside("c.sock"), &["-o", &format!("jsonl:{}", events.display())]);
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    let running = child::start(command, b"");
-    wait_until("some opens", || scene.work().join("steady.20").exists());
+    let collected = Scene::collected("steady", &["100000"]);
+    let running = collected.start_until("steady.20");
+    let Collected { scene, collector } = collected;
 
     collector.kill();
     wait_until("more opens", || scene.work().join("steady.200").exists());
@@ -89,23 +83,16 @@ fn a_program_goes_on_when_the_collector_beside_it_is_killed() {
 #[test]
 fn a_full_ring_that_nobody_reads_never_stops_the_program() {
     // 400,000 records fill any ring; the collector is stopped, not dead, so nothing tells the program to give up.
-    let scene = Scene::of("flood", &["2", "100000"]);
-    scene.clean();
-    let events = scene.beside("events.jsonl");
-    let collector =
-        Collector::start(&scene.beside("c.sock"), &["-o", &format!("jsonl:{}", events.display())]);
+    let collected = Scene::collected("flood", &["2", "100000"]);
     // SAFETY: kill takes no pointers; the collector is this test's own child.
-    unsafe { libc::kill(collector.pid(), libc::SIGSTOP) };
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
+    unsafe { libc::kill(collected.collector.pid(), libc::SIGSTOP) };
 
-    let ending = child::run(command, b"");
+    let ending = collected.play();
     // SAFETY: as above.
-    unsafe { libc::kill(collector.pid(), libc::SIGCONT) };
-    collector.stop();
+    unsafe { libc::kill(collected.collector.pid(), libc::SIGCONT) };
 
-    assert_eq!((Status::Exited(0), "failed 0\n"), (ending.status, ending.stdout.as_str()));
-    let seen = Events::read(&events, Expect::LossIsCounted);
+    ending.assert_output(0, "failed 0\n");
+    let seen = collected.events(Expect::LossIsCounted);
     let is_ours = |event: &&glassbox_tests::Event| ["open", "close"].contains(&event.call());
     let delivered = seen.iter().filter(is_ours).count() as i64;
     let lost: i64 = seen.named("sensor.loss").filter_map(|loss| loss.number("count")).sum();
@@ -118,7 +105,7 @@ fn a_collector_killed_under_run_is_replaced_and_nothing_committed_is_lost() {
     let scene = Scene::of("steady", &["100000"]);
     scene.clean();
     let events = scene.beside("events.jsonl");
-    let running = child::start(scene.run_command(&["-o", &format!("jsonl:{}", events.display())]), b"");
+    let running = child::start(scene.run_command(&["-o", &scene.events_output()]), b"");
     wait_until("some opens", || scene.work().join("steady.30").exists());
 
     let first = collector_of(running.pid()).expect("the launcher has a collector");
@@ -128,12 +115,7 @@ fn a_collector_killed_under_run_is_replaced_and_nothing_committed_is_lost() {
     fs::write(scene.work().join("stop"), "").unwrap();
     let ending = running.finish();
 
-    assert_eq!(
-        (Status::Exited(0), "failed 0\n"),
-        (ending.status, ending.stdout.as_str()),
-        "{}",
-        ending.stderr
-    );
+    ending.assert_output(0, "failed 0\n");
     let made = scene.files()["count-of-opens"].parse::<usize>().unwrap();
     // Lines that the first collector had read and not yet written died with it; they must be few, and said.
     let text = fs::read_to_string(&events).unwrap();
@@ -162,12 +144,7 @@ fn a_collector_that_is_killed_again_and_again_never_harms_the_program() {
     fs::write(scene.work().join("stop"), "").unwrap();
     let ending = running.finish();
 
-    assert_eq!(
-        (Status::Exited(0), "failed 0\n"),
-        (ending.status, ending.stdout.as_str()),
-        "{}",
-        ending.stderr
-    );
+    ending.assert_output(0, "failed 0\n");
 }
 
 #[test]
@@ -188,14 +165,13 @@ fn a_program_outlives_its_launcher() {
 fn a_full_disk_under_one_output_is_said_and_harms_neither_program_nor_other_outputs() {
     let scene = Scene::of("sudden_end", &["return", "500"]);
     scene.clean();
-    let events = scene.beside("events.jsonl");
-    let options = ["-o", "jsonl:/dev/full", "-o", &format!("jsonl:{}", events.display())];
+    let options = ["-o", "jsonl:/dev/full", "-o", &scene.events_output()];
 
     let ending = child::run(scene.run_command(&options), b"");
 
-    assert_eq!((Status::Exited(7), "opened\n"), (ending.status, ending.stdout.as_str()));
+    ending.assert_output(7, "opened\n");
     assert!(ending.stderr.contains("/dev/full"), "nothing is said of the full disk: {:?}", ending.stderr);
-    assert_eq!(500, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(500, scene.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]
@@ -205,7 +181,7 @@ fn a_file_that_fills_up_ends_with_a_whole_line() {
     let events = scene.beside("events.jsonl");
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -f 20; exec \"$@\"", "sh"]).arg(glassbox());
-    command.arg("run").arg("-o").arg(format!("jsonl:{}", events.display()));
+    command.arg("run").arg("-o").arg(scene.events_output());
     command.args(["--", "sh", "-c", "for i in $(seq 200); do /bin/true; done"]);
 
     let ending = child::run(command, b"");
@@ -227,7 +203,7 @@ fn a_full_disk_under_a_recording_is_said() {
 
     let ending = child::run(scene.run_command(&["-o", "recording:/dev/full"]), b"");
 
-    assert_eq!((Status::Exited(7), "opened\n"), (ending.status, ending.stdout.as_str()));
+    ending.assert_output(7, "opened\n");
     assert!(ending.stderr.contains("/dev/full"), "{:?}", ending.stderr);
 }
 
@@ -247,10 +223,10 @@ fn a_slow_reader_of_an_output_delays_nobody() {
     // The fifo is opened and never read: its sink blocks, and its queue fills.
     let scene = Scene::of("flood", &["2", "50000"]);
     scene.clean();
-    let (fifo, events) = (scene.beside("fifo"), scene.beside("events.jsonl"));
+    let fifo = scene.beside("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let reader = fs::File::options().read(true).write(true).open(&fifo).unwrap();
-    let options = ["-o", &format!("jsonl:{}", fifo.display()), "-o", &format!("jsonl:{}", events.display())];
+    let options = ["-o", &format!("jsonl:{}", fifo.display()), "-o", &scene.events_output()];
 
     let mut running = child::start(scene.run_command(&options), b"");
     let started = std::time::Instant::now();
@@ -267,13 +243,8 @@ fn a_slow_reader_of_an_output_delays_nobody() {
     let ending = running.finish();
     drop(reader);
 
-    assert_eq!(
-        (Status::Exited(0), "failed 0\n"),
-        (ending.status, ending.stdout.as_str()),
-        "{}",
-        ending.stderr
-    );
-    let seen = Events::read(&events, Expect::LossIsCounted);
+    ending.assert_output(0, "failed 0\n");
+    let seen = scene.events(Expect::LossIsCounted);
     let opens = seen.named("file.open").filter(|open| open.path() == "/dev/null").count();
     // What the queue of the slow one holds is a third of that; what a loaded machine has no time for is counted.
     assert!(opens >= 60_000, "{opens} of 100000 opens reached the output that is not slow");
@@ -281,15 +252,8 @@ fn a_slow_reader_of_an_output_delays_nobody() {
 
 #[test]
 fn a_scribbled_ring_costs_its_own_process_only() {
-    let scene = Scene::of("steady", &["100000"]);
-    scene.clean();
-    let events = scene.beside("events.jsonl");
-    let mut collector =
-        Collector::start(&scene.beside("c.sock"), &["-o", &format!("jsonl:{}", events.display())]);
-    let mut neighbour = scene.bare_command();
-    collector.preload(&mut neighbour);
-    let neighbour = child::start(neighbour, b"");
-    wait_until("the neighbour's first open", || scene.work().join("steady.0").exists());
+    let mut collected = Scene::collected("steady", &["100000"]);
+    let neighbour = collected.start_until("steady.0");
 
     let mut scribbled = 0;
     for (how, seed) in
@@ -298,21 +262,19 @@ fn a_scribbled_ring_costs_its_own_process_only() {
         let scribbler = Scene::of("ring_scribble", &[how, &seed.to_string()]);
         scribbler.clean();
         let mut command = scribbler.bare_command();
-        collector.preload(&mut command);
+        collected.collector.preload(&mut command);
         let ending = child::run(command, b"");
         assert_eq!(Status::Exited(0), ending.status, "{how}: {ending:?}");
         scribbled += scribbler.files()["scribbled-on"].parse::<usize>().unwrap();
-        assert!(collector.is_alive(), "the collector died of {how} {seed}");
+        assert!(collected.collector.is_alive(), "the collector died of {how} {seed}");
     }
-    fs::write(scene.work().join("stop"), "").unwrap();
+    fs::write(collected.scene.work().join("stop"), "").unwrap();
     let ending = neighbour.finish();
-    let stopped = collector.stop();
+    let made = collected.scene.files()["count-of-opens"].parse::<usize>().unwrap();
 
     assert!(scribbled >= 7, "only {scribbled} rings were found to scribble on");
     assert_eq!("failed 0\n", ending.stdout);
-    assert_eq!(Status::Exited(0), stopped.status, "{}", stopped.stderr);
-    let made = scene.files()["count-of-opens"].parse::<usize>().unwrap();
-    let seen = Events::read(&events, Expect::Rubbish);
+    let seen = collected.events(Expect::Rubbish);
     let of_neighbour = seen.named("file.open").filter(|open| open.path().contains("/steady.")).count();
     assert_eq!(made, of_neighbour, "the neighbour lost events");
 }
@@ -329,10 +291,7 @@ fn a_clean_image_after_a_scribble_is_reported() {
 
 #[test]
 fn rubbish_sent_to_the_socket_harms_nobody() {
-    let scene = Scene::of("sudden_end", &["return", "100"]);
-    scene.clean();
-    let (socket, events) = (scene.beside("c.sock"), scene.beside("events.jsonl"));
-    let mut collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", events.display())]);
+    let mut collected = Scene::collected("sudden_end", &["return", "100"]);
 
     for length in [0, 1, 7, 64, 4096] {
         let script = "import socket, sys, os\n\
@@ -340,26 +299,20 @@ fn rubbish_sent_to_the_socket_harms_nobody() {
              fd = os.memfd_create('short'); os.ftruncate(fd, 100)\n\
              socket.send_fds(s, [os.urandom(int(sys.argv[2]))], [fd, 0, 1])\n\
              t = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); t.connect(sys.argv[1])\n";
-        let mut command = scene.command("/usr/bin/python3");
-        command.args(["-c", script]).arg(&socket).arg(length.to_string());
+        let mut command = collected.scene.command("/usr/bin/python3");
+        command.args(["-c", script]).arg(collected.collector.socket()).arg(length.to_string());
         assert_eq!(Status::Exited(0), child::run(command, b"").status);
     }
-    assert!(collector.is_alive());
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    child::run(command, b"");
-    let stopped = collector.stop();
+    assert!(collected.collector.is_alive());
+    collected.play();
 
-    assert_eq!(Status::Exited(0), stopped.status, "{}", stopped.stderr);
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(100, collected.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]
 fn connections_that_say_nothing_keep_nobody_out() {
-    let scene = Scene::of("sudden_end", &["return", "100"]);
-    scene.clean();
-    let (socket, events) = (scene.beside("c.sock"), scene.beside("events.jsonl"));
-    let collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", events.display())]);
+    let collected = Scene::collected("sudden_end", &["return", "100"]);
+    let scene = &collected.scene;
     let script = "import socket, sys, time\n\
          held = []\n\
          for n in range(200):\n\
@@ -369,19 +322,16 @@ fn connections_that_say_nothing_keep_nobody_out() {
          \x20   held.append(s)\n\
          open('held', 'w').close(); time.sleep(60)\n";
     let mut silent = scene.command("/usr/bin/python3");
-    silent.args(["-c", script]).arg(&socket);
+    silent.args(["-c", script]).arg(collected.collector.socket());
     let silent = child::start(silent, b"");
     wait_until("200 silent connections", || scene.work().join("held").exists());
     // The collector accepts them all in its own time.
     std::thread::sleep(std::time::Duration::from_millis(300));
 
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    child::run(command, b"");
+    collected.play();
     drop(silent);
-    collector.stop();
 
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(100, collected.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]
@@ -544,39 +494,30 @@ fn wrong_usage_is_64_with_one_line() {
 
 #[test]
 fn a_second_collector_on_one_socket_is_refused_and_the_first_goes_on() {
-    let scene = Scene::of("sudden_end", &["return", "100"]);
-    scene.clean();
-    let (socket, events) = (scene.beside("c.sock"), scene.beside("events.jsonl"));
-    let collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", events.display())]);
+    let collected = Scene::collected("sudden_end", &["return", "100"]);
 
-    let mut second = scene.command(glassbox());
-    second.args(["collect", "-o", "jsonl:/dev/null"]).env("GLASSBOX_SOCKET", &socket);
+    let mut second = collected.scene.command(glassbox());
+    second.args(["collect", "-o", "jsonl:/dev/null"]);
+    second.env("GLASSBOX_SOCKET", collected.collector.socket());
     let refused = child::run(second, b"");
 
     assert!(matches!(refused.status, Status::Exited(code) if code >= 64), "{refused:?}");
     assert!(refused.stderr.contains("c.sock"), "{refused:?}");
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    child::run(command, b"");
-    collector.stop();
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    collected.play();
+    assert_eq!(100, collected.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]
 fn a_socket_left_behind_by_a_killed_collector_is_taken_over() {
     let scene = Scene::of("sudden_end", &["return", "100"]);
     scene.clean();
-    let (socket, events) = (scene.beside("c.sock"), scene.beside("events.jsonl"));
-    let option = format!("jsonl:{}", events.display());
-    Collector::start(&socket, &["-o", &option]).kill();
+    scene.collect().kill();
 
-    let collector = Collector::start(&socket, &["-o", &option]);
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    child::run(command, b"");
-    collector.stop();
+    let collector = scene.collect();
+    let collected = Collected { scene, collector };
+    collected.play();
 
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(100, collected.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use glassbox_tests::child::{self, Ending, Status, wait_until};
 use glassbox_tests::events::{Events, Expect};
-use glassbox_tests::scene::{Mode, Scene, sensed};
+use glassbox_tests::scene::{Collected, Mode, Scene, sensed};
 use glassbox_tests::{Collector, glassbox, sensor};
 
 fn shell(scene: &Scene, options: &[&str], script: &str) -> Ending {
@@ -178,30 +178,9 @@ fn a_file_is_not_coloured() {
     assert!(!scene.files()["events"].contains('\u{1b}'));
 }
 
-#[test]
-fn a_recording_replayed_gives_the_same_events() {
-    let scene = Scene::of("fork_variants", &[]);
-    scene.clean();
-    let (live, recording) = (scene.beside("live.jsonl"), scene.beside("r.gbx"));
-    let options =
-        ["-o", &format!("jsonl:{}", live.display()), "-o", &format!("recording:{}", recording.display())];
-    child::run(scene.run_command(&options), b"");
-
-    let mut command = scene.command(glassbox());
-    command.arg("replay").arg(&recording).args(["-o", "jsonl:-"]);
-    let replayed = child::run(command, b"");
-
-    assert_eq!(Status::Exited(0), replayed.status, "{}", replayed.stderr);
-    let live = fs::read_to_string(live).unwrap();
-    Events::parse(&live, Expect::NothingLost).unwrap();
-    assert_eq!(live.lines().count(), replayed.stdout.lines().count());
-    let different = live.lines().zip(replayed.stdout.lines()).find(|(left, right)| left != right);
-    assert_eq!(None, different);
-}
-
-#[test]
-fn a_recording_of_odd_names_replays_them() {
-    let scene = Scene::of("weird_names", &[]);
+/// The events of a victim as JSON lines: as they were written live, and replayed from a recording of the same run.
+fn live_and_replayed(name: &str) -> (String, String) {
+    let scene = Scene::of(name, &[]);
     scene.clean();
     let (live, recording) = (scene.beside("live.jsonl"), scene.beside("r.gbx"));
     let options =
@@ -210,9 +189,26 @@ fn a_recording_of_odd_names_replays_them() {
 
     let mut command = scene.command(glassbox());
     command.arg("replay").arg(&recording).args(["-o", "jsonl:again.jsonl"]);
-    child::run(command, b"");
+    let replayed = child::run(command, b"");
 
-    assert_eq!(fs::read_to_string(live).unwrap(), scene.files()["again.jsonl"]);
+    assert_eq!(Status::Exited(0), replayed.status, "{}", replayed.stderr);
+    (fs::read_to_string(live).unwrap(), scene.files()["again.jsonl"].clone())
+}
+
+#[test]
+fn a_recording_replayed_gives_the_same_events() {
+    let (live, replayed) = live_and_replayed("fork_variants");
+
+    Events::parse(&live, Expect::NothingLost).unwrap();
+    assert_eq!(live.lines().count(), replayed.lines().count());
+    assert_eq!(None, live.lines().zip(replayed.lines()).find(|(left, right)| left != right));
+}
+
+#[test]
+fn a_recording_of_odd_names_replays_them() {
+    let (live, replayed) = live_and_replayed("weird_names");
+
+    assert_eq!(live, replayed);
 }
 
 #[test]
@@ -243,9 +239,8 @@ fn collect_takes_an_abstract_name() {
     let scene = Scene::of("sudden_end", &["return", "100"]);
     scene.clean();
     let name = format!("@glassbox-tests-{}", std::process::id());
-    let events = scene.beside("events.jsonl");
     let mut collect = scene.command(glassbox());
-    collect.args(["collect", "-o", &format!("jsonl:{}", events.display())]).env("GLASSBOX_SOCKET", &name);
+    collect.args(["collect", "-o", &scene.events_output()]).env("GLASSBOX_SOCKET", &name);
     let collector = child::start(collect, b"");
     wait_until("the abstract name", || {
         fs::read_to_string("/proc/net/unix")
@@ -259,16 +254,16 @@ fn collect_takes_an_abstract_name() {
     let ending = collector.finish();
 
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(100, scene.events(Expect::NothingLost).opens("opened").len());
 }
 
 #[test]
 fn collect_ends_in_order_at_an_interrupt() {
     let scene = Scene::of("sudden_end", &["return", "100"]);
     scene.clean();
-    let (socket, events) = (scene.beside("c.sock"), scene.beside("events.jsonl"));
+    let socket = scene.beside("c.sock");
     let mut collect = scene.command(glassbox());
-    collect.args(["collect", "-o", &format!("jsonl:{}", events.display())]).env("GLASSBOX_SOCKET", &socket);
+    collect.args(["collect", "-o", &scene.events_output()]).env("GLASSBOX_SOCKET", &socket);
     let running = child::start(collect, b"");
     wait_until("the socket", || socket.exists());
     let mut command = scene.bare_command();
@@ -279,23 +274,18 @@ fn collect_ends_in_order_at_an_interrupt() {
     let ending = running.finish();
 
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
-    assert_eq!(100, Events::read(&events, Expect::NothingLost).opens("opened").len());
+    assert_eq!(100, scene.events(Expect::NothingLost).opens("opened").len());
     assert!(!socket.exists(), "the socket was left behind");
 }
 
 #[test]
 fn collect_shows_events_while_the_program_runs() {
-    let scene = Scene::of("steady", &["100000"]);
-    scene.clean();
-    let events = scene.beside("events.jsonl");
-    let collector =
-        Collector::start(&scene.beside("c.sock"), &["-o", &format!("jsonl:{}", events.display())]);
-    let mut command = scene.bare_command();
-    collector.preload(&mut command);
-    let running = child::start(command, b"");
+    let collected = Scene::collected("steady", &["100000"]);
+    let running = collected.start_until("steady.0");
+    let Collected { scene, collector } = collected;
 
     wait_until("the first open in the output", || {
-        fs::read_to_string(&events).is_ok_and(|text| text.contains("/steady.0\""))
+        fs::read_to_string(scene.beside("events.jsonl")).is_ok_and(|text| text.contains("/steady.0\""))
     });
     fs::write(scene.work().join("stop"), "").unwrap();
 
@@ -305,19 +295,14 @@ fn collect_shows_events_while_the_program_runs() {
 
 #[test]
 fn the_switch_off_leaves_the_sensor_loaded_and_silent() {
-    let scene = Scene::of("sudden_end", &["return", "100"]);
-    scene.clean();
-    let events = scene.beside("events.jsonl");
-    let collector =
-        Collector::start(&scene.beside("c.sock"), &["-o", &format!("jsonl:{}", events.display())]);
-    let mut command = scene.bare_command();
-    collector.preload(&mut command).env("GLASSBOX", "off");
+    let collected = Scene::collected("sudden_end", &["return", "100"]);
+    let mut command = collected.command();
+    command.env("GLASSBOX", "off");
 
     let ending = child::run(command, b"");
-    collector.stop();
 
     assert_eq!(Status::Exited(7), ending.status);
-    assert_eq!(0, Events::read(&events, Expect::NothingLost).len());
+    assert_eq!(0, collected.events(Expect::NothingLost).len());
 }
 
 #[test]
@@ -360,8 +345,7 @@ fn signals_to_run_reach_the_program() {
     for (name, signal) in numbers {
         let scene = Scene::of("terminated", &["handle"]);
         scene.clean();
-        let events = scene.beside("events.jsonl");
-        let running = child::start(scene.run_command(&["-o", &format!("jsonl:{}", events.display())]), b"");
+        let running = child::start(scene.run_command(&["-o", &scene.events_output()]), b"");
         wait_until("the program", || scene.work().join("ready").exists());
 
         running.signal(signal);
@@ -372,7 +356,7 @@ fn signals_to_run_reach_the_program() {
             (ending.status, ending.stdout),
             "{name}"
         );
-        assert_eq!(1, Events::read(&events, Expect::NothingLost).opens("in-the-handler").len());
+        assert_eq!(1, scene.events(Expect::NothingLost).opens("in-the-handler").len());
     }
 }
 
@@ -461,14 +445,12 @@ fn run_does_not_wait_for_a_daemon_and_does_not_harm_it() {
 fn follow_waits_for_a_daemon_and_reports_it() {
     let scene = Scene::of("daemonise", &["500"]);
     scene.clean();
-    let events = scene.beside("events.jsonl");
 
-    let ending =
-        child::run(scene.run_command(&["--follow", "-o", &format!("jsonl:{}", events.display())]), b"");
+    let ending = child::run(scene.run_command(&["--follow", "-o", &scene.events_output()]), b"");
 
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
     assert!(scene.work().join("daemon-done").exists());
-    let seen = Events::read(&events, Expect::NothingLost);
+    let seen = scene.events(Expect::NothingLost);
     assert_eq!(50, seen.opens("daemon-works").len());
 }
 
@@ -505,15 +487,14 @@ fn orphans_are_reaped_when_run_is_the_first_process() {
     // In a pid namespace of its own, as in a container: `run` is pid 1 and inherits every orphan.
     let scene = Scene::of("pid1", &["20"]);
     scene.clean();
-    let events = scene.beside("events.jsonl");
-    let run = scene.run_command(&["-o", &format!("jsonl:{}", events.display())]);
+    let run = scene.run_command(&["-o", &scene.events_output()]);
     let mut command = scene.command("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "--"]).arg(run.get_program()).args(run.get_args());
 
     let ending = child::run(command, b"");
 
-    assert_eq!((Status::Exited(0), "done\n"), (ending.status, ending.stdout.as_str()), "{}", ending.stderr);
-    assert_eq!(20, Events::read(&events, Expect::NothingLost).opens("orphan").len());
+    ending.assert_output(0, "done\n");
+    assert_eq!(20, scene.events(Expect::NothingLost).opens("orphan").len());
 }
 
 #[test]
@@ -732,9 +713,8 @@ fn a_multi_process_server_that_drops_its_privileges_is_seen_whole() {
     );
     fs::write(scene.work().join("nginx.conf"), config).unwrap();
     fs::write(scene.work().join("open-to-all/page.txt"), "the page\n").unwrap();
-    let events = scene.beside("events.jsonl");
     let mut command = scene.command(glassbox());
-    command.args(["run", "-o", &format!("jsonl:{}", events.display()), "--", "/usr/sbin/nginx", "-c"]);
+    command.args(["run", "-o", &scene.events_output(), "--", "/usr/sbin/nginx", "-c"]);
     command.arg(scene.work().join("nginx.conf"));
     let server = child::start(command, b"");
     wait_until("nginx", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -748,7 +728,7 @@ fn a_multi_process_server_that_drops_its_privileges_is_seen_whole() {
     let ending = server.finish();
 
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
-    let seen = Events::read(&events, Expect::NothingLost);
+    let seen = scene.events(Expect::NothingLost);
     let pages = seen.opens("page.txt");
     assert_eq!(20, pages.len(), "{}", seen.outline());
     assert!(pages.iter().all(|open| open.number("uid") == Some(65534)), "{:?}", pages[0]);
