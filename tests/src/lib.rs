@@ -16,6 +16,7 @@ pub mod events;
 pub mod kubelet;
 pub mod last_moment;
 pub mod node;
+pub mod patched;
 pub mod python;
 pub mod recall;
 pub mod rootfs;

@@ -7,21 +7,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use glassbox_tests::artefacts::glassbox;
 use glassbox_tests::child::{self, Ending, Status};
 use glassbox_tests::containers::{BASE, Engine, GLASSBOX};
+use glassbox_tests::patched::{self, well};
 use glassbox_tests::python;
 use serde_json::Value;
 
 fn patch(file: &Path, options: &[&str]) -> Ending {
-    let mut command = Command::new(glassbox());
-    command.args(["patch", "compose"]).args(options).arg(file);
-    child::run(command, b"")
-}
-
-fn well(ending: Ending) -> Ending {
-    assert_eq!(Status::Exited(0), ending.status, "{}{}", ending.stdout, ending.stderr);
-    ending
+    patched::patch("compose", file, options)
 }
 
 /// The file as the types of the specification read it, with merge keys resolved; they refuse fields that it does not have.
@@ -157,36 +150,26 @@ fn every_form_becomes_what_the_specification_has() {
 
 #[test]
 fn bad_input_is_told_in_a_line_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("compose.yaml");
-    for (text, options, code, words) in [
-        (
-            &b"services:\n  web: x\n"[..],
-            &[][..],
-            65,
-            "': line 2: services.web is no mapping; describe the service",
-        ),
-        (b"services:\n  web: {image: a\n", &[], 65, "': line "),
-        (b"a: 1\na: 2\n", &[], 65, "': line 2, column 1: "),
-        (b"", &[], 65, "it has no 'services'"),
-        (b"{\"web\": {}}", &[], 65, "it has no 'services'"),
-        (b"services: {a: {labels: [x=\xff]}}\n", &[], 65, "is no UTF-8 text from byte 26 on"),
-        (b"services: {a: {}}\n", &["--service", "b"], 65, "no service is called 'b'; there are a"),
-        (b"services: {glassbox: {image: x}, a: {}}\n", &[], 65, "another name by --name"),
-        (b"services: {a: {}}\n", &["--name", "a/b"], 64, "a service's name is of letters"),
-        (b"services: {a: {}}\n", &["--image", ""], 64, "image"),
-    ] {
-        fs::write(&file, text).unwrap();
-
-        let ending = patch(&file, options);
-
-        assert_eq!(Status::Exited(code), ending.status, "{words}: {}", ending.stderr);
-        assert_eq!((1, ""), (ending.stderr.lines().count(), ending.stdout.as_str()), "{}", ending.stderr);
-        assert!(ending.stderr.contains(words), "{}", ending.stderr);
-        assert_eq!(text, fs::read(&file).unwrap());
-    }
-    assert_eq!(Status::Exited(66), patch(&dir.path().join("none"), &[]).status);
-    assert_eq!(1, fs::read_dir(dir.path()).unwrap().count(), "something was left");
+    patched::assert_refuses(
+        "compose",
+        &[
+            (
+                b"services:\n  web: x\n",
+                &[],
+                65,
+                "': line 2: services.web is no mapping; describe the service",
+            ),
+            (b"services:\n  web: {image: a\n", &[], 65, "': line "),
+            (b"a: 1\na: 2\n", &[], 65, "': line 2, column 1: "),
+            (b"", &[], 65, "it has no 'services'"),
+            (b"{\"web\": {}}", &[], 65, "it has no 'services'"),
+            (b"services: {a: {labels: [x=\xff]}}\n", &[], 65, "is no UTF-8 text from byte 26 on"),
+            (b"services: {a: {}}\n", &["--service", "b"], 65, "no service is called 'b'; there are a"),
+            (b"services: {glassbox: {image: x}, a: {}}\n", &[], 65, "another name by --name"),
+            (b"services: {a: {}}\n", &["--name", "a/b"], 64, "a service's name is of letters"),
+            (b"services: {a: {}}\n", &["--image", ""], 64, "image"),
+        ],
+    );
 }
 
 #[test]

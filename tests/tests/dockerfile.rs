@@ -11,17 +11,11 @@ use glassbox_tests::Collector;
 use glassbox_tests::artefacts::glassbox;
 use glassbox_tests::child::{self, Ending, Status};
 use glassbox_tests::containers::{BASE, Engine, GLASSBOX};
+use glassbox_tests::patched::{self, well};
 use serde_json::Value;
 
 fn patch(file: &Path, options: &[&str]) -> Ending {
-    let mut command = Command::new(glassbox());
-    command.args(["patch", "dockerfile"]).args(options).arg(file);
-    child::run(command, b"")
-}
-
-fn well(ending: Ending) -> Ending {
-    assert_eq!(Status::Exited(0), ending.status, "{}{}", ending.stdout, ending.stderr);
-    ending
+    patched::patch("dockerfile", file, options)
 }
 
 /// Of what was reported, what was opened; nothing may be lost.
@@ -129,32 +123,21 @@ fn parts(ending: &Ending) -> (Status, &str, &str) {
 
 #[test]
 fn bad_input_is_told_in_a_line_and_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("Dockerfile");
-    for (text, options, code, words) in [
-        (&b"FROM a\nRUNN x\n"[..], &[][..], 65, "': line 2: unknown instruction 'RUNN'; correct it"),
-        (b"", &[], 65, "it has no FROM"),
-        (b"FROM a\nLABEL x=\xff\n", &[], 65, "is no UTF-8 text from byte 15 on"),
-        (b"FROM mcr.microsoft.com/windows/nanoserver\n", &[], 65, "is for Windows"),
-        (b"FROM a\n", &["--target", "b"], 65, "no stage is called 'b'; there are 0"),
-        (b"FROM a\nCMD x\n", &["--run"], 65, "has no ENTRYPOINT"),
-        (b"FROM a\n", &["--image", "a b"], 64, "an image is named as in"),
-        (b"FROM a\n", &["--socket", "relative"], 64, "a socket is an absolute path"),
-        (b"FROM a\n", &["--run", "--entrypoint", "sh"], 64, "a list is written as in"),
-        (b"FROM a\n", &["--entrypoint", "[]"], 64, "--run"),
-    ] {
-        fs::write(&file, text).unwrap();
-
-        let ending = patch(&file, options);
-
-        assert_eq!(Status::Exited(code), ending.status, "{words}: {}", ending.stderr);
-        assert_eq!((1, ""), (ending.stderr.lines().count(), ending.stdout.as_str()), "{}", ending.stderr);
-        assert!(ending.stderr.contains(words), "{}", ending.stderr);
-        assert_eq!(text, fs::read(&file).unwrap());
-    }
-    let missing = patch(&dir.path().join("none"), &[]);
-    assert_eq!(Status::Exited(66), missing.status);
-    assert_eq!(1, fs::read_dir(dir.path()).unwrap().count(), "something was left");
+    patched::assert_refuses(
+        "dockerfile",
+        &[
+            (b"FROM a\nRUNN x\n", &[], 65, "': line 2: unknown instruction 'RUNN'; correct it"),
+            (b"", &[], 65, "it has no FROM"),
+            (b"FROM a\nLABEL x=\xff\n", &[], 65, "is no UTF-8 text from byte 15 on"),
+            (b"FROM mcr.microsoft.com/windows/nanoserver\n", &[], 65, "is for Windows"),
+            (b"FROM a\n", &["--target", "b"], 65, "no stage is called 'b'; there are 0"),
+            (b"FROM a\nCMD x\n", &["--run"], 65, "has no ENTRYPOINT"),
+            (b"FROM a\n", &["--image", "a b"], 64, "an image is named as in"),
+            (b"FROM a\n", &["--socket", "relative"], 64, "a socket is an absolute path"),
+            (b"FROM a\n", &["--run", "--entrypoint", "sh"], 64, "a list is written as in"),
+            (b"FROM a\n", &["--entrypoint", "[]"], 64, "--run"),
+        ],
+    );
 }
 
 #[test]

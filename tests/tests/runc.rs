@@ -111,6 +111,18 @@ impl Place {
         Collector::start(&self.socket(), &["-o", &output])
     }
 
+    /// Runs a container with the real runtime and then with ours before it: both must end as `expected`. Gives the events of
+    /// the second run.
+    #[track_caller]
+    fn assert_same_output(&self, real: &Path, expected: Ending, run: impl Fn(&Path) -> Ending) -> Vec<Value> {
+        assert_eq!(expected, run(real), "with the real runtime");
+        let collector = self.collector();
+        let seen = run(&self.tool());
+        let events = self.events(collector);
+        assert_eq!(expected, seen, "with ours before it");
+        events
+    }
+
     /// Read without the promises of `Events`: of a process that is gone before the collector looks, nobody knows what its
     /// parent is called outside of their namespace.
     fn events(&self, collector: Collector) -> Vec<Value> {
@@ -143,13 +155,9 @@ fn a_container_says_the_same_with_us_and_is_seen() {
     let place = Place::new();
     place.bundle(&["/bin/sh", "-c", SCRIPT], &[]);
 
-    let bare = place.run(&real());
-    let collector = place.collector();
-    let seen = place.run(&place.tool());
-    let events = place.events(collector);
+    let expected = said("out\nhello\n", "err\n", 3);
+    let events = place.assert_same_output(&real(), expected, |program| place.run(program));
 
-    assert_eq!(said("out\nhello\n", "err\n", 3), bare);
-    assert_eq!(bare, seen);
     assert!(opened(&events, "/etc/motd") && opened(&events, "/tmp/made"));
     let left =
         fs::read_dir(place.root("")).unwrap().flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
@@ -229,13 +237,8 @@ fn an_ordinary_user_has_containers_of_its_own() {
         child::run(command, b"")
     };
 
-    let bare = run(&real());
-    let collector = place.collector();
-    let seen = run(&place.tool());
-    let events = place.events(collector);
+    let events = place.assert_same_output(&real(), said("hello\n", "", 0), run);
 
-    assert_eq!(said("hello\n", "", 0), bare);
-    assert_eq!(bare, seen);
     assert!(opened(&events, "/etc/motd"));
 }
 
@@ -442,15 +445,11 @@ fn podman_run(place: &Place, runtime: &Path, words: &[&str]) -> Ending {
 #[test]
 fn podman_starts_containers_through_us() {
     let place = Place::new();
+    let run = |runtime: &Path| podman_run(&place, runtime, &["/bin/sh", "-c", SCRIPT]);
+
     let runc = Path::new("/usr/sbin/runc");
+    let events = place.assert_same_output(runc, said("out\nhello\n", "err\n", 3), run);
 
-    let bare = podman_run(&place, runc, &["/bin/sh", "-c", SCRIPT]);
-    let collector = place.collector();
-    let seen = podman_run(&place, &place.tool(), &["/bin/sh", "-c", SCRIPT]);
-    let events = place.events(collector);
-
-    assert_eq!(said("out\nhello\n", "err\n", 3), bare);
-    assert_eq!(bare, seen);
     assert!(opened(&events, "/etc/motd"));
 }
 
@@ -520,14 +519,10 @@ fn containerd_starts_containers_through_us() {
         child::run(command, b"")
     };
 
-    let bare = ctr(Path::new("/usr/sbin/runc"));
-    let collector = place.collector();
-    let seen = ctr(&place.tool());
-    let events = place.events(collector);
+    let runc = Path::new("/usr/sbin/runc");
+    let events = place.assert_same_output(runc, said("out\nhello\n", "err\n", 3), ctr);
     daemon.signal(libc::SIGTERM);
     daemon.finish();
 
-    assert_eq!(said("out\nhello\n", "err\n", 3), bare);
-    assert_eq!(bare, seen);
     assert!(opened(&events, "/etc/motd"));
 }
