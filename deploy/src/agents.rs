@@ -1,10 +1,10 @@
-//! Containers that are not the application: other vendors' agents, proxies and log routers. They are left alone unless they
-//! are asked for.
+//! Containers that are not the application: other vendors' agents, proxies and log routers. They are left
+//! alone unless they are asked for.
 //!
-//! A task definition names containers freely, so its agents are known by their images. A mirror keeps the end of an image's
-//! path (`1234.dkr.ecr.eu-west-1.amazonaws.com/ecr-public/datadog/agent:7`), so only the end is compared. In a pod an agent
-//! is put in by an operator or a webhook, from an image that the cluster's owner chooses and under a fixed name, so pods'
-//! agents are known by their names.
+//! A task definition names containers freely, so its agents are known by their images. A mirror keeps the end
+//! of an image's path (`1234.dkr.ecr.eu-west-1.amazonaws.com/ecr-public/datadog/agent:7`), so only the end is
+//! compared. In a pod an agent is put in by an operator or a webhook, from an image that the cluster's owner
+//! chooses and under a fixed name, so pods' agents are known by their names.
 
 /// An agent of another vendor.
 struct Agent {

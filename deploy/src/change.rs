@@ -1,33 +1,34 @@
-//! What has to be done to a value so that it becomes another one: the type that text edits and JSON patches are made from.
+//! The difference between two values, from which text edits and JSON patches are made.
 //!
-//! [`Change::between`] compares structure: members by name, items of lists by equality and then by the `name` they carry, so
-//! that an item that is put in front of others is an addition and not a change of each of them. The result is a tree beside
-//! the value; `yaml` walks it beside the text, [`Change::json_patch`] flattens it into RFC 6902.
+//! [`Change::between`] compares structure. Members are matched by name; items of lists by equality, then by
+//! the `name` they carry, so that an item put in front of others is one addition and not a change of each of
+//! them. The result is a tree that runs parallel to the value: `yaml` walks it together with the text, and
+//! [`Change::json_patch`] flattens it into RFC 6902.
 
 use serde_json::{Map, Value, json};
 
-/// More pairs of items than this are not compared; the lists are then taken item by item.
+/// Lists with more pairs of items than this are not compared; their items are matched by position.
 const PAIRS: usize = 1 << 20;
 
 /// How one value becomes another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change<'a> {
-    /// What it becomes.
+    /// The value afterwards.
     pub after: &'a Value,
-    /// How.
+    /// The kind of change.
     pub kind: Kind<'a>,
 }
 
 /// What happens to a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind<'a> {
-    /// Nothing.
+    /// The value stays.
     Same,
-    /// Another value stands in its place.
+    /// Another value takes its place.
     Replaced,
-    /// It stays an object; what happens to those of its members that do not stay the same.
+    /// It stays an object; these of its members change.
     Object(Vec<(&'a str, Step<'a>)>),
-    /// It stays a list; what happens to each of its items, in order, with the added ones in between.
+    /// It stays a list: a step for each of its items, in order, with the added items in between.
     Array(Vec<Step<'a>>),
 }
 
@@ -36,14 +37,14 @@ pub enum Kind<'a> {
 pub enum Step<'a> {
     /// It stays, perhaps changed inside.
     Stays(Change<'a>),
-    /// It was not there.
+    /// It is new.
     Added(&'a Value),
-    /// It is no more.
+    /// It goes.
     Removed,
 }
 
 impl<'a> Change<'a> {
-    /// What makes `after` of `before`. Numbers are equal if they are written alike: `1` is not `1.0`.
+    /// The change from `before` to `after`. Numbers are equal if they are written alike: `1` is not `1.0`.
     pub fn between(before: &'a Value, after: &'a Value) -> Self {
         let kind = match (before, after) {
             _ if before == after => Kind::Same,
@@ -54,12 +55,13 @@ impl<'a> Change<'a> {
         Self { after, kind }
     }
 
-    /// Whether nothing has to be done.
+    /// Whether the two values are equal.
     pub fn is_none(&self) -> bool {
         self.kind == Kind::Same
     }
 
-    /// The same as a JSON patch (RFC 6902): `add`, `remove` and `replace`, to be carried out in this order.
+    /// The change as a JSON patch (RFC 6902): `add`, `remove` and `replace` operations, to be applied in this
+    /// order.
     pub fn json_patch(&self) -> Vec<Value> {
         let mut operations = Vec::new();
         self.flatten("", &mut operations);
@@ -79,7 +81,7 @@ impl<'a> Change<'a> {
                 }
             }
             Kind::Array(steps) => {
-                // Each operation sees the list as those before it left it.
+                // Each operation applies to the list as the operations before it left it.
                 let mut index = 0;
                 for step in steps {
                     step.flatten(&format!("{path}/{index}"), operations);
@@ -125,7 +127,8 @@ fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
     for (old_end, new_end) in
         common(before, after, is_same_item).into_iter().chain([(before.len(), after.len())])
     {
-        // Between two items that are recognised, those without a partner: as many as there are on both sides change places.
+        // Items without a partner between two matched ones: if there are as many on both sides, they are
+        // paired.
         let gap = (old_end - old, new_end - new);
         let paired = if gap.0 == gap.1 { gap.0 } else { 0 };
         for (old, new) in before[old..old + paired].iter().zip(&after[new..new + paired]) {
@@ -142,7 +145,7 @@ fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
     steps
 }
 
-/// Whether an item of the old list is the same thing as one of the new list, perhaps changed inside.
+/// Whether an item of the old list and one of the new list are the same thing, perhaps changed inside.
 fn is_same_item(old: &Value, new: &Value) -> bool {
     let name = |value: &'_ Value| {
         let named = ["name", "Name"].into_iter().find_map(|key| value.get(key)?.as_str().map(str::to_owned));
@@ -154,14 +157,14 @@ fn is_same_item(old: &Value, new: &Value) -> bool {
     }
 }
 
-/// The longest sequence of pairs, in order in both lists, that belong together.
+/// The longest sequence of matching pairs that is in order in both lists.
 fn common(before: &[Value], after: &[Value], belong: impl Fn(&Value, &Value) -> bool) -> Vec<(usize, usize)> {
     let width = after.len() + 1;
     if before.len().saturating_mul(after.len()) > PAIRS {
         let pairs = before.iter().zip(after).enumerate();
         return pairs.filter(|(_, (old, new))| belong(old, new)).map(|(index, _)| (index, index)).collect();
     }
-    // lengths[i][j]: how many pairs the rests from i and from j on have in common.
+    // lengths[i][j]: how many pairs before[i..] and after[j..] have in common.
     let mut lengths = vec![0u32; (before.len() + 1) * width];
     let mut is_pair = vec![false; before.len() * width];
     for i in (0..before.len()).rev() {
@@ -192,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// Carries out a patch by the letter of RFC 6902.
+    /// Applies a patch by the letter of RFC 6902.
     fn patched(mut value: Value, patch: &[Value]) -> Value {
         for operation in patch {
             let (path, new) = (operation["path"].as_str().unwrap(), &operation["value"]);

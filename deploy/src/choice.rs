@@ -1,7 +1,7 @@
 //! Whether a container gets the sensor: the rules that every kind of deployment file shares.
 //!
-//! The modules of compose, ECS and Kubernetes, and `glassbox runc`, each know where a container has its marks, its
-//! variables and its image; here stands the answer, and the words in which the notes give it.
+//! The modules of compose, ECS and Kubernetes, and `glassbox runc`, each know where a container has its
+//! marks, its variables and its image; here stands the answer, and the words in which the notes give it.
 
 use crate::preload;
 
@@ -77,8 +77,8 @@ pub fn by_switch<'v>(mut values: impl Iterator<Item = &'v str>) -> Choice {
     Choice::out_if(values.any(|value| value == "off"), "GLASSBOX=off is in its environment")
 }
 
-/// What the values of `LD_PRELOAD` in a container's environment say: a sensor at another path than ours (`is_ours`) is one
-/// that the container brings.
+/// What the values of `LD_PRELOAD` in a container's environment say: a sensor at another path than ours
+/// (`is_ours`) is one that the container brings.
 pub fn by_preload<'v>(mut values: impl Iterator<Item = &'v str>, is_ours: impl Fn(&str) -> bool) -> Choice {
     let is_sensor = |path: &str| path.strip_suffix(SENSOR_FILE).is_some_and(|folder| folder.ends_with('/'));
     let brings_one = values.any(|value| preload::names(value).any(|path| is_sensor(path) && !is_ours(path)));

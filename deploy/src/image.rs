@@ -1,6 +1,6 @@
-//! The image that brings the sensor (`cargo xtask dist` makes it): what is where in it, and how it is named.
+//! The image that brings the sensor (`cargo xtask dist` makes it): its paths, its name, and checks of names.
 
-/// The folder of the pair, and the image's volume.
+/// The folder of the pair, which is the image's volume.
 pub const FOLDER: &str = "/opt/glassbox";
 
 /// The sensor's path in the image.
@@ -9,19 +9,19 @@ pub const SENSOR_PATH: &str = "/opt/glassbox/libglassbox.so";
 /// The path of the command line, which is the collector too: a static program.
 pub const COLLECTOR_PATH: &str = "/opt/glassbox/glassbox";
 
-/// Where the collector listens, as the image's own environment says it too.
+/// Where the collector listens; the image's environment names the same path.
 pub const SOCKET_PATH: &str = "/opt/glassbox/socket";
 
-/// The image that is meant where a request names none.
+/// The image that a request means if it names none.
 pub const DEFAULT_IMAGE: &str = concat!("glassbox:", env!("CARGO_PKG_VERSION"));
 
 /// The longest path of a socket (unix(7): 108 bytes with the terminating NUL).
 const LONGEST_SOCKET: usize = 107;
 
-/// An image's name as it can stand in a deployment file without quotes.
+/// Checks that an image's name can stand in a deployment file without quotes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A message that says how a name is written.
 pub fn checked_name(name: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "./:@_-".contains(c);
     if name.is_empty() || !name.chars().all(is_plain) || name.starts_with('-') {
@@ -30,10 +30,10 @@ pub fn checked_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// A value of `GLASSBOX_SOCKET` as it can stand in a deployment file without quotes.
+/// Checks that a value of `GLASSBOX_SOCKET` can stand in a deployment file without quotes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A message that says how a socket is written.
 pub fn checked_socket(socket: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "./:@_-".contains(c);
     if !socket.starts_with(['/', '@']) || socket.len() < 2 || !socket.chars().all(is_plain) {

@@ -1,8 +1,8 @@
-//! Edits JSON as text: what is not changed stays as it was written, byte for byte.
+//! Edits JSON as text: the parts that do not change stay as they were written, byte for byte.
 //!
-//! A [`Document`] keeps where every value stands. [`Document::edited`] compares the values with changed ones and writes the
-//! differences into the text, formatted as their neighbours are: numbers, escapes, order and line ends of everything else
-//! are not touched.
+//! A [`Document`] records where every value stands. [`Document::edited`] compares the values with changed
+//! ones and writes the differences into the text, formatted like their neighbours. Numbers, escapes, order
+//! and line ends of everything else are not touched.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 
-/// A JSON text, read.
+/// A JSON text that has been read.
 #[derive(Debug)]
 pub struct Document<'a> {
     text: &'a str,
@@ -42,12 +42,12 @@ struct Member {
     value: Node,
 }
 
-/// How something is laid out.
+/// How the elements of a value are laid out.
 #[derive(Clone, Debug)]
 enum Layout {
     /// On one line.
     Line,
-    /// A line for each element; the text is the indentation of the line in which the value begins.
+    /// One line for each element; the text is the indentation of the line in which the value begins.
     Block(String),
 }
 
@@ -55,7 +55,8 @@ impl<'a> Document<'a> {
     /// Reads a text.
     ///
     /// # Errors
-    /// What is no JSON, and a key that stands twice in an object: readers do not agree on which one counts.
+    /// A text that is not JSON, or has an object with the same key twice: readers do not agree on which one
+    /// counts.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
         let value = serde_json::from_str(text)
             .map_err(|error| Error::Malformed(format!("it is no JSON: {error}; correct it there")))?;
@@ -64,12 +65,12 @@ impl<'a> Document<'a> {
         Ok(Self { text, root, value })
     }
 
-    /// The values.
+    /// The value of the whole document.
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// The text with `after` in place of what it holds.
+    /// The text, changed so that it holds `after`.
     pub fn edited(&self, after: &Value) -> String {
         let mut editor =
             Editor { text: self.text, style: Style::of(self.text, &self.root), edits: Vec::new() };
@@ -84,7 +85,7 @@ impl<'a> Document<'a> {
 }
 
 impl Node {
-    /// Where the first thing in it begins.
+    /// Where its first element begins.
     fn first(&self) -> Option<usize> {
         match &self.inside {
             Inside::Nothing => None,
@@ -94,7 +95,8 @@ impl Node {
     }
 }
 
-/// Finds where values stand in a text that serde_json has read, so that its depth is bounded and its syntax is right.
+/// Finds where values stand in a text. serde_json has read the text before, so its depth is bounded and its
+/// syntax is right.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -145,14 +147,14 @@ impl Scanner<'_> {
         Ok(members)
     }
 
-    /// Passes the opening bracket or a comma; false, behind the closing bracket, at the end.
+    /// Passes the opening bracket or a comma; false at the end, behind the closing bracket.
     fn goes_on(&mut self, closing: u8) -> bool {
         self.skip(|byte| byte.is_ascii_whitespace());
         if self.peek() != Some(closing) {
             self.at += 1;
             self.skip(|byte| byte.is_ascii_whitespace());
         }
-        // An empty list or object ends right behind its opening bracket.
+        // An empty list or object ends directly behind its opening bracket.
         if self.peek() == Some(closing) {
             self.at += 1;
             return false;
@@ -181,20 +183,21 @@ impl Scanner<'_> {
     }
 }
 
-/// How a text is written.
+/// The text's own style.
 struct Style<'a> {
     /// One step of indentation.
     unit: String,
     line_end: &'static str,
-    /// Between a key and its value.
+    /// The text between a key and its value.
     colon: &'a str,
-    /// Between two things on a line.
+    /// The text between two elements on one line.
     comma: &'static str,
-    /// The longest line on which a list or object of scalars stands, rather than on a line for each.
+    /// The longest line for a list or object of scalars; a longer one gets a line for each element.
     longest_line: usize,
 }
 
-/// Lists and objects of scalars longer than this get a line for each, whatever the text does.
+/// The limit for any text: a longer list or object of scalars gets a line for each element, whatever the
+/// text's style is.
 const LONGEST_LINE: usize = 80;
 
 impl<'a> Style<'a> {
@@ -212,7 +215,8 @@ impl<'a> Style<'a> {
     }
 }
 
-/// Counts the lists and objects that hold nothing but scalars: those on a line, and those with a line for each.
+/// Counts the lists and objects that hold only scalars: those on one line, and those with a line for each
+/// element.
 fn count_leaves(text: &str, node: &Node, lines: &mut usize, blocks: &mut usize) {
     let inner: Vec<&Node> = match &node.inside {
         Inside::Nothing => return,
@@ -228,7 +232,7 @@ fn count_leaves(text: &str, node: &Node, lines: &mut usize, blocks: &mut usize) 
     }
 }
 
-/// What stands between the first key and its value.
+/// The text between the first key and its value.
 fn first_colon<'a>(text: &'a str, node: &Node) -> Option<&'a str> {
     match &node.inside {
         Inside::Nothing => None,
@@ -241,7 +245,7 @@ fn first_colon<'a>(text: &'a str, node: &Node) -> Option<&'a str> {
     }
 }
 
-/// How much further in the first child stands that begins a line.
+/// The indentation step: by how much the first child that begins a line is indented further than its parent.
 fn first_unit(text: &str, node: &Node) -> Option<String> {
     if is_block(text, node) {
         let (outer, inner) = (line_indent(text, node.span.start), line_indent(text, node.first()?));
@@ -256,13 +260,13 @@ fn first_unit(text: &str, node: &Node) -> Option<String> {
     }
 }
 
-/// Whether the first thing in it begins a line.
+/// Whether its first element begins a line.
 fn is_block(text: &str, node: &Node) -> bool {
     let gap = node.first().and_then(|first| text.get(node.span.start..first));
     gap.is_some_and(|gap| gap.contains('\n'))
 }
 
-/// The white space at the beginning of the line that `at` is in.
+/// The white space at the beginning of the line of `at`.
 fn line_indent(text: &str, at: usize) -> &str {
     let before = text.get(..at).unwrap_or_default();
     let line = before.rfind('\n').map_or(0, |line_feed| line_feed + 1);
@@ -278,7 +282,7 @@ struct Editor<'a> {
 }
 
 impl Editor<'_> {
-    /// `is_in_block`: whether what holds it has a line for each of its things.
+    /// `is_in_block`: whether the parent has a line for each of its elements.
     fn value(&mut self, node: &Node, before: &Value, after: &Value, is_in_block: bool) {
         if before == after {
             return;
@@ -323,7 +327,7 @@ impl Editor<'_> {
             return;
         }
         for (member, next) in members.iter().zip(members.iter().skip(1)) {
-            // Behind the last that is kept, everything goes at once.
+            // Everything behind the last member that is kept is removed in one edit.
             let is_before_last = last.is_some_and(|last| member.key_span.end <= last.key_span.start);
             if is_before_last && !is_kept(&member) {
                 self.edits.push((member.key_span.start..next.key_span.start, String::new()));
@@ -347,9 +351,9 @@ impl Editor<'_> {
         self.insert(node, None, last.map(|last| last.key_span.start), is_block, &added);
     }
 
-    /// Puts things behind the last one of a list or object, which begins at `last`.
+    /// Puts elements behind the last one of a list or object, which begins at `last`.
     ///
-    /// `model` is an element that the new ones are laid out like.
+    /// The new elements are laid out like `model`.
     fn insert(
         &mut self,
         node: &Node,
@@ -381,7 +385,7 @@ impl Editor<'_> {
         let new = new.join(&format!(",{gap}"));
         let (at, new) = match last.and_then(|_| self.end_of_last(node)) {
             Some(end) => (end..end, format!(",{gap}{new}")),
-            // What is between the brackets is white space.
+            // Only white space stands between the brackets.
             None if is_block => {
                 (node.span.start + 1..node.span.end - 1, format!("{gap}{new}{}{outer}", self.style.line_end))
             }
@@ -390,7 +394,7 @@ impl Editor<'_> {
         self.edits.push((at, new));
     }
 
-    /// Where the last thing ends; behind those that are removed, so that the edits do not overlap.
+    /// Where the last element ends, even if it is removed, so that the edits do not overlap.
     fn end_of_last(&self, node: &Node) -> Option<usize> {
         match &node.inside {
             Inside::Nothing => None,
@@ -399,12 +403,12 @@ impl Editor<'_> {
         }
     }
 
-    /// Whether each thing in it has a line; where it is empty, it is as what holds it.
+    /// Whether each of its elements has a line of its own; an empty one is laid out like its parent.
     fn is_block(&self, node: &Node, is_in_block: bool) -> bool {
         if node.first().is_none() { is_in_block } else { is_block(self.text, node) }
     }
 
-    /// Whether it holds something, on one line.
+    /// Whether it has elements and stands on one line.
     fn is_one_line(&self, node: &Node) -> bool {
         let text = self.text.get(node.span.clone()).unwrap_or_default();
         node.first().is_some() && !text.contains('\n')
@@ -449,7 +453,7 @@ impl Editor<'_> {
     }
 }
 
-/// Whether it holds scalars, and nothing else.
+/// Whether it holds only scalars.
 fn is_leaf(value: &Value) -> bool {
     let is_scalar = |value: &Value| !value.is_array() && !value.is_object();
     match value {
@@ -591,7 +595,7 @@ mod tests {
         })
     }
 
-    /// The ways to write a value that tools have.
+    /// Writes a value in the ways that tools do.
     fn written(value: &Value, way: u8) -> String {
         let pretty = serde_json::to_string_pretty(value).unwrap();
         match way % 4 {

@@ -6,7 +6,8 @@
 //! | `glassbox-wrapper` | for `AWS_LAMBDA_EXEC_WRAPPER`: starts the runtime under the sensor |
 //! | `lib/libglassbox.so` | the sensor, for `LD_PRELOAD` |
 //!
-//! The same files give the same bytes: sorted, without a clock, compressed by one implementation on every machine.
+//! The same files give the same bytes: sorted, without a clock, compressed by one implementation on every
+//! machine.
 
 use std::io::{Cursor, Write};
 
@@ -15,20 +16,21 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::Error;
 
-/// The sensor, where the sandbox has it.
+/// The sensor's path in the sandbox.
 pub const SENSOR: &str = "/opt/lib/libglassbox.so";
 
-/// The exec wrapper, where the sandbox has it.
+/// The exec wrapper's path in the sandbox.
 pub const WRAPPER: &str = "/opt/glassbox-wrapper";
 
-/// The file name of the extension, which is its name for the Extensions API.
+/// The file name of the extension, which is its name in the Extensions API.
 pub const EXTENSION: &str = "glassbox";
 
-/// A layer may not be larger: it is fetched and unpacked at a cold start.
+/// A larger layer is refused: every cold start fetches and unpacks it.
 const MOST_BYTES: usize = 20 << 20;
 
-/// A shell is in every managed runtime, and starts sooner than a larger program. The sensor is found beside the script; one
-/// that is not there would make the loader complain at every start.
+/// A shell script, because every managed runtime has a shell and a shell starts faster than a larger program.
+/// The script looks for the sensor in the folder beside it: the loader would complain at every start of a
+/// library that is not there.
 const WRAPPER_TEXT: &str = r#"#!/bin/sh
 # AWS_LAMBDA_EXEC_WRAPPER=/opt/glassbox-wrapper: starts the runtime with the sensor.
 sensor=${0%/*}/lib/libglassbox.so
@@ -39,10 +41,10 @@ esac
 exec "$@"
 "#;
 
-/// What a layer is made of; both files are for one machine.
+/// The two programs of a layer, both for the same machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
-    /// The command line, which is the collector.
+    /// The command line, which is the collector too.
     pub cli: &'a [u8],
     /// The sensor.
     pub sensor: &'a [u8],
@@ -51,7 +53,7 @@ pub struct Pair<'a> {
 /// The bytes of the layer's zip file.
 ///
 /// # Errors
-/// [`Error::Refused`] where it would be too large.
+/// [`Error::Refused`] if the file would be too large.
 pub fn layer(pair: Pair<'_>) -> Result<Vec<u8>, Error> {
     let files = [
         (format!("extensions/{EXTENSION}"), pair.cli),
@@ -71,7 +73,7 @@ pub fn layer(pair: Pair<'_>) -> Result<Vec<u8>, Error> {
         }
         zip::result::ZipResult::Ok(())
     };
-    // Into memory, and far below what a zip file can hold.
+    // Writing to memory cannot fail, and the files are far below a zip file's limits.
     let written = write().and_then(|()| writer.finish());
     let zip =
         written.map_err(|error| Error::Refused(format!("cannot make the zip file: {error}")))?.into_inner();
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn layer_that_would_delay_every_start_is_refused() {
-        // Bytes that no method makes smaller.
+        // Noise, which no method compresses.
         let mut state = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -1,11 +1,12 @@
 //! Puts the sensor into deployment files.
 //!
-//! Each kind of file is a module with one function from the text to a [`Patched`]; none of them reads a file, the clock or
-//! the network. What they share: [`yaml`] and [`json`] read and edit their text, [`preload`] merges `LD_PRELOAD`, [`Error`]
-//! says why nothing was changed. The command line (`glassbox patch`, `glassbox runc`, `glassbox webhook`) reads, writes and
-//! prints.
+//! Each kind of file is a module with one function from the text to a [`Patched`]. No module reads a file,
+//! the clock or the network. They share [`yaml`] and [`json`], which read and edit the text; [`choice`],
+//! which decides whether a container gets the sensor; [`preload`], which merges `LD_PRELOAD`; and [`Error`],
+//! which says why nothing was changed. The command line (`glassbox patch`, `glassbox runc`,
+//! `glassbox webhook`) reads, writes and prints.
 //!
-//! Every patch is idempotent: a patched text gives itself.
+//! Every patch is idempotent: patching a patched text changes nothing.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -23,12 +24,13 @@ pub mod lambda;
 pub mod preload;
 pub mod yaml;
 
-/// What became of a text.
+/// The result of a patch.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Patched {
-    /// The whole new text; the old one where nothing had to be changed.
+    /// The whole new text, or the old one if nothing had to be changed.
     pub text: String,
-    /// What was done and what was left alone, each with its reason: a line each, lower case, without a full stop.
+    /// The changes and the parts left alone, each with its reason: a line each, lower case, without a full
+    /// stop.
     pub notes: Vec<Note>,
 }
 
@@ -39,16 +41,17 @@ pub enum Note {
     Done(String),
     /// Something was left as it is, on purpose.
     Skipped(String),
-    /// It may not work as meant: what, and what to do.
+    /// The patch may not work as meant: why, and what to do.
     Warning(String),
 }
 
 /// Why nothing was changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Error {
-    /// The text is not what it should be: what is wrong, where (line and column, or the path of a field).
+    /// The text is not of the expected kind: what is wrong, and where (line and column, or the path of a
+    /// field).
     Malformed(String),
-    /// It could be read, and cannot be patched safely: why, and what to do.
+    /// The text could be read, but cannot be patched safely: why, and what to do.
     Refused(String),
 }
 
@@ -63,7 +66,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// The same, said of a part: `within` puts the part's name before what is wrong.
+    /// Puts the name of the part that the error is about before the message.
     fn within(self, within: impl Fn(String) -> String) -> Self {
         match self {
             Self::Malformed(why) => Self::Malformed(within(why)),
@@ -73,7 +76,7 @@ impl Error {
 }
 
 impl Note {
-    /// The same, said of a part.
+    /// Puts the name of the part that the note is about before the message.
     fn within(self, within: impl Fn(String) -> String) -> Self {
         match self {
             Self::Done(what) => Self::Done(within(what)),

@@ -1,8 +1,9 @@
-//! Merges `LD_PRELOAD`: appended to, never replaced, never named twice.
+//! Merges `LD_PRELOAD`: the sensor is appended, what is there stays, and nothing is named twice.
 
-/// `present` with `sensor` at its end, unless it is in there already.
+/// `present` with `sensor` at its end, unless `present` names it already.
 ///
-/// The loader separates by colons and spaces alike (ld.so(8)), so both are looked at; ours is a colon.
+/// The loader takes colons and spaces as separators (ld.so(8)), so both are read; the sensor is appended with
+/// a colon.
 pub fn appended(present: &str, sensor: &str) -> String {
     if names(present).any(|name| name == sensor) {
         return present.to_owned();

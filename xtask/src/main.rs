@@ -27,6 +27,7 @@ mod test;
 mod tokens;
 mod toolchain;
 mod transparency;
+mod width;
 
 /// A command: how it is called, what it does, and its function.
 struct Command {

@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use crate::transparency::Totals;
 use crate::{
     arm64, check_so, circles, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency,
+    width,
 };
 
 /// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
@@ -46,7 +47,7 @@ enum Verdict {
 
 const STEPS: &[Step] = &[
     Step { name: "packages", what: "what the tests need is installed", run: install },
-    Step { name: "fmt", what: "the code is formatted", run: format },
+    Step { name: "fmt", what: "the code is formatted, and comments are no wider", run: format },
     Step { name: "circles", what: "no two files need each other", run: circles },
     Step { name: "clippy", what: "no warning from clippy", run: clippy },
     Step { name: "deny", what: "dependencies: bans, licences, sources", run: deny },
@@ -371,6 +372,7 @@ fn format(log: &mut Log) -> Result<Verdict> {
     log.run(&mut shell::cargo(["fmt", "--all", "--", "--check", "-l"]))?;
     // Outside the workspace, so not among `--all`.
     log.run(&mut shell::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check", "-l"]))?;
+    width::check()?;
     passed("")
 }
 

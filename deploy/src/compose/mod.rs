@@ -1,13 +1,14 @@
 //! Puts the sensor into a compose file.
 //!
-//! A service of the sensor's image collects; the engine fills its volume with what the image has in the same folder, and the
-//! other services mount that volume: read-only, as nobody needs to write in order to load a library or to connect to a socket.
-//! They wait until the collector listens, and start without it where it does not.
+//! The patch adds a service of the sensor's image, which collects. The engine fills that service's volume
+//! with the files of the same folder in the image, and the other services mount the volume. They mount it
+//! read-only: loading a library and connecting to a socket need no write access. They wait until the
+//! collector listens, and start without it if it does not.
 //!
-//! An engine fills an empty volume only, and keeps it: behind a newer image the old files would lie for ever. So the volume has
-//! the image's tag in its name.
+//! An engine fills an empty volume only, and keeps it: with a newer image, the old files would stay for ever.
+//! So the volume has the image's tag in its name.
 //!
-//! [`service`] changes one service; this file chooses them, and adds the collector.
+//! [`service`] changes one service; this file chooses the services and adds the collector.
 
 mod service;
 
@@ -20,31 +21,33 @@ use crate::choice::Choice;
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched, image};
 
-/// What is put into a compose file.
+/// The options of a patch of a compose file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
-    /// The image that brings the sensor and the collector; what is in the file, or the default, where there is none.
+    /// The image that brings the sensor and the collector. If it is `None`, the image in the file stays; a
+    /// new service gets the default.
     pub image: Option<String>,
-    /// What the collector's service is called.
+    /// The name of the collector's service.
     pub name: String,
-    /// The services that get the sensor; all where none is named.
+    /// The services that get the sensor; all, if the list is empty.
     pub services: Vec<String>,
-    /// Whether only services get it whose label says `on`.
+    /// Whether only services whose label says `on` get it.
     pub is_opt_in: bool,
-    /// The options of `glassbox collect`; what is in the file, or the default, where there are none.
+    /// The options of `glassbox collect`. If the list is empty, the options in the file stay; a new service
+    /// gets the default.
     pub options: Vec<String>,
 }
 
-/// What the collector's service is called where nobody says.
+/// The default name of the collector's service.
 pub const DEFAULT_NAME: &str = "glassbox";
 
-/// The options of the collector where nobody says: every event to the service's log.
+/// The default options of the collector: every event goes to the service's log.
 const DEFAULT_OPTIONS: [&str; 2] = ["-o", "jsonl"];
 
-/// A name that a service and a volume can have.
+/// Checks a name for a service and a volume.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A message that says how a name is written.
 pub fn checked_name(name: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(is_plain) {
@@ -56,7 +59,7 @@ pub fn checked_name(name: &str) -> Result<String, String> {
 /// Patches a compose file.
 ///
 /// # Errors
-/// A text that is no compose file, by line; and one that cannot be patched safely.
+/// A text that is no compose file, by line; and a file that cannot be patched safely.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text)?;
     let file = File::of(&documents)?;
@@ -84,12 +87,12 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     Ok(Patched { text: documents.edited(&[after])?, notes })
 }
 
-/// A compose file whose parts have the shape that the specification gives them.
+/// A compose file whose parts have the types that the specification gives them.
 struct File<'a> {
     documents: &'a Documents<'a>,
     before: &'a Value,
     services: &'a Map<String, Value>,
-    /// Null where the file has none.
+    /// Null if the file has none.
     volumes: &'a Value,
 }
 
@@ -123,8 +126,8 @@ impl<'a> File<'a> {
         Ok(Self { documents, before, services, volumes })
     }
 
-    /// Puts the sensor into the chosen services, and gives the volumes that its own replaces; `None` where no service is
-    /// chosen.
+    /// Puts the sensor into the chosen services. Gives the older volumes that the sensor's volume replaces,
+    /// or `None` if no service is chosen.
     fn patch_services(
         &self,
         sensor: &Sensor,
@@ -159,7 +162,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// The collector's service as it is, and what brings the sensor.
+/// The collector's service as it is now, and its image and volume after the patch.
 struct Sensor<'a> {
     present: Option<&'a Value>,
     image: &'a str,
@@ -170,7 +173,7 @@ impl<'a> Sensor<'a> {
     /// Decides on the image and the volume.
     ///
     /// # Errors
-    /// Another service of the collector's name.
+    /// Another service that has the collector's name.
     fn of(file: &File<'a>, request: &'a Request, notes: &mut Vec<Note>) -> Result<Self, Error> {
         let present = file.services.get(&request.name);
         let own_volume = present.and_then(|present| service::our_volume(present, &request.name));
@@ -187,7 +190,7 @@ impl<'a> Sensor<'a> {
         }
         let image = request.image.as_deref().or(present.and_then(|present| present["image"].as_str()));
         let image = image.unwrap_or(image::DEFAULT_IMAGE);
-        // A volume that is there stays, unless it would bring the files of another image.
+        // The volume stays, unless it holds the files of another image.
         let is_moved = request.image.is_some() && present.is_some_and(|present| present["image"] != image);
         let volume = match own_volume.filter(|_| !is_moved) {
             Some(volume) => volume.to_owned(),
@@ -202,14 +205,14 @@ impl<'a> Sensor<'a> {
     }
 }
 
-/// An error at a member of the file's document.
+/// An error at a member of the file.
 fn malformed(documents: &Documents, path: &[&str], what: &str) -> Error {
     let escaped = path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
     let line = documents.line(0, &escaped.collect::<String>());
     Error::Malformed(format!("line {line}: {} {what}", path.join(".")))
 }
 
-/// The services that were asked for, but for the collector.
+/// The requested services, without the collector's.
 fn chosen<'a>(
     services: &'a Map<String, Value>,
     request: &'a Request,
@@ -227,7 +230,7 @@ fn chosen<'a>(
     Ok(services.iter().filter(|(name, _)| is_chosen(name) && **name != request.name).collect())
 }
 
-/// The collector's service: what is there with what was asked for, or all of it.
+/// The collector's service: the present one, changed as requested, or a new one.
 fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Request) -> Value {
     let default: Vec<String> = DEFAULT_OPTIONS.map(str::to_owned).into();
     let mut service = match present {
@@ -244,12 +247,12 @@ fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Reque
                 "volumes": [format!("{volume}:{}", image::FOLDER)],
                 "healthcheck": {
                     "test": ["CMD", image::COLLECTOR_PATH, "health"],
-                    // The others wait for the first.
+                    // The other services wait for the first check.
                     "interval": "2s",
                     "timeout": "5s",
                 },
                 "restart": "unless-stopped",
-                // It reads what other containers hand to it: nothing more than the socket is given to it.
+                // The collector reads data from other containers, so it gets no access but to the socket.
                 "network_mode": "none",
                 "read_only": true,
                 "cap_drop": ["ALL"],
@@ -268,7 +271,7 @@ fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Reque
     service
 }
 
-/// The file's volumes with ours, at the place of one that it replaces.
+/// The file's volumes with the sensor's, which takes the place of an older one that it replaces.
 fn with_volume(volumes: &Value, volume: &str, replaced: &BTreeSet<String>) -> Value {
     let mut result = Map::new();
     for (name, settings) in volumes.as_object().into_iter().flatten() {
@@ -281,7 +284,7 @@ fn with_volume(volumes: &Value, volume: &str, replaced: &BTreeSet<String>) -> Va
     Value::Object(result)
 }
 
-/// The name of the volume with the files of an image.
+/// The name of the volume with an image's files.
 fn volume_of(name: &str, image: &str) -> String {
     match tag(image) {
         Some(tag) => format!("{name}-{tag}"),
@@ -289,7 +292,7 @@ fn volume_of(name: &str, image: &str) -> String {
     }
 }
 
-/// What tells images of one name apart: the tag, or the beginning of the digest.
+/// The part of an image's name that changes with its version: the tag, or the beginning of the digest.
 fn tag(image: &str) -> Option<&str> {
     if let Some((_, digest)) = image.split_once('@') {
         let digest = digest.split_once(':').map_or(digest, |(_, digest)| digest);

@@ -1,36 +1,35 @@
-//! One service of a compose file.
+//! Puts the sensor into one service of a compose file.
 
 use serde_json::{Map, Value, json};
 
 use crate::choice::{self, Choice, LABELS, Mark};
 use crate::{Error, Note, image, preload};
 
-/// More `extends` than this are a circle.
+/// A longer chain of `extends` is a circle.
 const DEEPEST: usize = 32;
 
-/// Why a service stays out whose `LD_PRELOAD` compose takes from its own environment.
+/// The reason of a service whose `LD_PRELOAD` has no value in the file.
 const PASSED_ON: &str = "compose takes its LD_PRELOAD from the shell that starts it, and nothing can be appended to that; write \
                          LD_PRELOAD: ${LD_PRELOAD}";
 
-/// A service, and what is around it.
+/// A service, and the parts of the file that it depends on.
 pub struct Service<'a> {
-    /// What it is called.
     pub name: &'a str,
-    /// What it is.
+    /// The service before the patch.
     pub before: &'a Value,
     /// All services of the file, for `extends`.
     pub all: &'a Map<String, Value>,
-    /// What the collector's service is called.
+    /// The name of the collector's service.
     pub collector: &'a str,
     /// The volume with the sensor.
     pub volume: &'a str,
 }
 
-/// The field that has not the shape that it should have, and what that is.
+/// A field of the wrong type, and what it is instead.
 pub type Malformed = (&'static str, &'static str);
 
 impl Service<'_> {
-    /// Whether it gets the sensor.
+    /// Whether the service gets the sensor.
     ///
     /// # Errors
     /// A label that says neither `on` nor `off`.
@@ -51,7 +50,7 @@ impl Service<'_> {
     fn choice_by_label(&self, is_opt_in: bool) -> Result<Choice, Error> {
         let said = entries(&self.before["labels"]).find(|(name, _)| LABELS.contains(&name.as_str()));
         let (label, text) = match &said {
-            // YAML 1.1 reads on and off as these.
+            // YAML 1.1 reads on and off as booleans.
             Some((label, text)) if text == "true" => (label.as_str(), Some("on")),
             Some((label, text)) if text == "false" => (label.as_str(), Some("off")),
             Some((label, text)) => (label.as_str(), Some(text.as_str())),
@@ -74,7 +73,7 @@ impl Service<'_> {
         Choice::out_if(is_taken, &format!("it mounts something of its own at {}", image::FOLDER))
     }
 
-    /// What may not work as meant.
+    /// The parts of the service that may not work as meant.
     pub fn warnings(&self) -> Vec<Note> {
         let has_preload = entries(&self.before["environment"]).any(|(name, _)| name == "LD_PRELOAD");
         let extends = &self.before["extends"];
@@ -110,7 +109,7 @@ impl Service<'_> {
     /// The service with the sensor.
     ///
     /// # Errors
-    /// What has not the shape that the compose specification gives it.
+    /// A field that does not have the type that the compose specification gives it.
     pub fn patched(&self) -> Result<Value, Malformed> {
         let mut service = self.before.clone();
         let preload = preload::appended(&self.variable("LD_PRELOAD").unwrap_or_default(), image::SENSOR_PATH);
@@ -125,11 +124,11 @@ impl Service<'_> {
         Ok(service)
     }
 
-    /// What a variable is, here or in the service of this file that is extended.
+    /// The value of a variable, in this service or in a service of this file that it extends.
     fn variable(&self, name: &str) -> Option<String> {
         let mut service = self.before;
         for _ in 0..DEEPEST {
-            // The last of several counts.
+            // The last entry counts.
             let found = entries(&service["environment"]).filter(|(known, _)| known == name).last();
             if let Some((_, value)) = found {
                 return Some(value);
@@ -143,7 +142,7 @@ impl Service<'_> {
         None
     }
 
-    /// Whether a variable is named without a value: compose passes on its own.
+    /// Whether a variable is named without a value: compose then passes its own on.
     fn is_passed_on(&self, name: &str) -> bool {
         match &self.before["environment"] {
             Value::Object(variables) => variables.get(name).is_some_and(Value::is_null),
@@ -152,14 +151,14 @@ impl Service<'_> {
         }
     }
 
-    /// `depends_on`, in the form that has conditions.
+    /// Adds the collector to `depends_on`, in the form that has conditions.
     fn wait(&self, service: &mut Value) -> Result<(), Malformed> {
         let mut all = match service["depends_on"].take() {
             Value::Null => Map::new(),
             Value::Object(all) => all,
             Value::Array(names) => {
                 let all = names.iter().map(|name| {
-                    // What a plain name means.
+                    // The meaning of a plain name.
                     name.as_str().map(|name| (name.to_owned(), json!({"condition": "service_started"})))
                 });
                 all.collect::<Option<_>>()
@@ -167,7 +166,7 @@ impl Service<'_> {
             }
             _ => return Err(("depends_on", "is neither a list nor a mapping; name services in it")),
         };
-        // Without the collector the service starts bare, as it would without us.
+        // Without the collector the service starts without the sensor, as it did before the patch.
         let condition = json!({"condition": "service_healthy", "required": false});
         all.entry(self.collector).or_insert(condition);
         service["depends_on"] = Value::Object(all);
@@ -175,7 +174,7 @@ impl Service<'_> {
     }
 }
 
-/// The names and values of labels or variables, in either form.
+/// The names and values of labels or variables, in the mapping or the list form.
 fn entries(of: &Value) -> impl Iterator<Item = (String, String)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let all: Vec<_> = match of {
@@ -194,7 +193,7 @@ fn entries(of: &Value) -> impl Iterator<Item = (String, String)> {
     all.into_iter()
 }
 
-/// Sets variables in the form that is there.
+/// Sets variables in the form that the file uses.
 fn set_variables(service: &mut Value, variables: &[(&str, String)]) -> Result<(), Malformed> {
     let environment = &mut service["environment"];
     if environment.is_null() {
@@ -225,7 +224,7 @@ fn set_variables(service: &mut Value, variables: &[(&str, String)]) -> Result<()
     Ok(())
 }
 
-/// Mounts our volume, in place of an older one.
+/// Mounts the sensor's volume, in place of an older one.
 pub fn mount(service: &mut Value, collector: &str, volume: &str, options: &str) {
     let is_ours = our_volume(service, collector).is_some();
     let ours = json!(format!("{volume}:{}{options}", image::FOLDER));
@@ -249,19 +248,20 @@ pub fn mount(service: &mut Value, collector: &str, volume: &str, options: &str) 
     }
 }
 
-/// The volume that a service mounts at the sensor's folder, if it is one of ours: called like the collector's service.
+/// The volume that a service mounts at the sensor's folder, if its name begins with that of the collector's
+/// service.
 pub fn our_volume<'a>(service: &'a Value, collector: &str) -> Option<&'a str> {
     let (source, _) = mounts(service).find(|(_, target)| *target == image::FOLDER)?;
     let rest = source.strip_prefix(collector)?;
     (rest.is_empty() || rest.starts_with('-')).then_some(source)
 }
 
-/// What a service mounts, and where.
+/// The source and target of each mount.
 fn mounts(service: &Value) -> impl Iterator<Item = (&str, &str)> {
     service["volumes"].as_array().into_iter().flatten().filter_map(mounted)
 }
 
-/// `SOURCE:TARGET[:OPTIONS]`, or a mapping of these.
+/// Reads `SOURCE:TARGET[:OPTIONS]`, or a mapping of these.
 fn mounted(item: &Value) -> Option<(&str, &str)> {
     let (source, target) = match item {
         Value::String(text) => {

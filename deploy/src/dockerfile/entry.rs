@@ -1,8 +1,8 @@
-//! The entry point under `glassbox run`.
+//! Starts an entry point under `glassbox run`.
 //!
-//! What a container starts is the entry point with the command behind it. With `glassbox run` in front of the entry point, the
-//! command stays as it is, in whatever form. Docker forgets the base's command where an entry point is set, so one that is not
-//! in the stage is written again.
+//! A container starts the entry point with the command behind it. With `glassbox run` in front of the entry
+//! point, the command stays as it is, in either form. Docker forgets the base image's command when an entry
+//! point is set, so a command that is not in the stage is written again.
 
 use std::ops::Range;
 
@@ -10,21 +10,21 @@ use super::request::Run;
 use super::stages::{Found, Program};
 use crate::{Error, image};
 
-/// A place in the text and what stands there afterwards.
+/// A place in the text, and the text that replaces it.
 pub type Edit = (Range<usize>, String);
 
-/// What is to be done.
+/// How the entry point changes.
 pub enum Change {
-    /// In place.
+    /// By an edit in place.
     Edit(Edit),
-    /// As instructions of their own.
+    /// By new instructions.
     Lines(Vec<String>),
 }
 
-/// What makes `glassbox run` start the entry point of a stage; `None` where it does.
+/// The change that starts a stage's entry point by `glassbox run`; `None` if it is started so already.
 ///
 /// # Errors
-/// Why it cannot be known what the entry point or the command is.
+/// An entry point or a command that the file does not tell.
 pub fn wrapped(name: &str, stage: usize, found: &mut Found, run: &Run) -> Result<Option<Change>, Error> {
     let mut front = vec![image::COLLECTOR_PATH.to_owned(), "run".to_owned()];
     front.extend(run.options.iter().cloned());
@@ -64,7 +64,7 @@ pub fn wrapped(name: &str, stage: usize, found: &mut Found, run: &Run) -> Result
     Ok(Some(change))
 }
 
-/// A list keeps its form behind what is put in front; what a shell would run becomes a list.
+/// A list keeps its form behind the words put in front; the shell form becomes a list.
 fn in_place(present: Program, front: &[String], all: &[String]) -> Edit {
     if present.is_in_shell {
         return (present.span, list(all));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::Error;
 
-/// The instructions that there are (docs.docker.com/reference/dockerfile).
+/// The instructions of docker's frontend (docs.docker.com/reference/dockerfile).
 const KEYWORDS: [&str; 18] = [
     "ADD",
     "ARG",
@@ -26,10 +26,9 @@ const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
-/// Those whose words may announce a here-document.
+/// The instructions whose words may announce a here-document.
 const WITH_HEREDOC: [&str; 3] = ["ADD", "COPY", "RUN"];
 
-/// An instruction.
 #[derive(Debug)]
 pub struct Instruction {
     /// The line that it begins in, from 1.
@@ -55,17 +54,16 @@ pub struct Flag {
     pub span: Range<usize>,
 }
 
-/// A text that continued lines were joined to.
+/// A text made of continued lines.
 #[derive(Debug, Default)]
 pub struct Joined {
-    /// The text.
     pub text: String,
     /// Where each of its bytes stands in the file, and where the text ends there.
     places: Vec<usize>,
 }
 
 impl Joined {
-    /// Where a part of the text stands in the file; from its first byte to behind its last.
+    /// Where a part of the text stands in the file, from its first byte to behind its last.
     pub fn span(&self, part: Range<usize>) -> Range<usize> {
         let place = |at: usize| self.places.get(at).copied().unwrap_or_default();
         match part.is_empty() {
@@ -85,7 +83,7 @@ impl Joined {
         self.places.push(self.places.last().map_or(begin, |last| last + 1));
     }
 
-    /// Takes the first `count` bytes away.
+    /// Removes the first `count` bytes.
     fn skip(&mut self, count: usize) {
         self.text.drain(..count);
         self.places.drain(..count);
@@ -136,7 +134,6 @@ impl Instruction {
         }
     }
 
-    /// The value of a flag.
     pub fn flag(&self, name: &str) -> Option<&Flag> {
         self.flags.iter().find(|flag| flag.name == name)
     }
@@ -152,7 +149,7 @@ impl Instruction {
     }
 }
 
-/// Docker's own frontend, in whatever version.
+/// Whether a frontend is docker's own, in any version.
 pub fn is_dockers(syntax: &str) -> bool {
     let name = syntax.strip_prefix("docker.io/").unwrap_or(syntax);
     ["docker/dockerfile", "docker/dockerfile-upstream"]
@@ -160,7 +157,7 @@ pub fn is_dockers(syntax: &str) -> bool {
         .any(|own| name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@'])))
 }
 
-/// What is wrong in a line.
+/// An error in a line.
 pub fn malformed(line: usize, what: &str) -> Error {
     Error::Malformed(format!("line {line}: {what}"))
 }

@@ -1,14 +1,16 @@
 //! Puts the sensor into a Dockerfile.
 //!
-//! A stage gets a `COPY` of the sensor from its image and an `ENV` that preloads it, behind the last instruction that runs,
-//! copies or sets something: no `RUN` of the stage loads the sensor, none finds it missing (the loader would say so on stderr
-//! each time), and another version of the sensor leaves the cached layers before it as they are. What the variable was before,
-//! in the file or in the base image, is taken up by reference: `${LD_PRELOAD:+$LD_PRELOAD:}`.
+//! A stage gets a `COPY` of the sensor from its image and an `ENV` that preloads it, behind the last
+//! instruction that runs, copies or sets something. So no `RUN` of the stage loads the sensor; none misses
+//! it, of which the loader would complain on stderr each time; and another version of the sensor leaves the
+//! cached layers before it unchanged. The variable's former value, from the file or from the base image, is
+//! kept by reference: `${LD_PRELOAD:+$LD_PRELOAD:}`.
 //!
-//! What is there is recognised by what it does, not by a mark: a `COPY` to the sensor's folder, a `LD_PRELOAD` that names it, an
-//! entry point that begins with `glassbox run`. A stage has what the stage has that it is built from.
+//! A former patch is recognised by its effect, not by a mark: a `COPY` to the sensor's folder, an
+//! `LD_PRELOAD` that names it, an entry point that begins with `glassbox run`. A stage inherits all of these
+//! from the stage that it is built from.
 //!
-//! [`text`] finds the instructions, [`words`] reads them, [`stages`] says what each stage is and has.
+//! [`text`] finds the instructions, [`words`] reads them, [`stages`] describes each stage.
 
 mod entry;
 mod instruction;
@@ -23,10 +25,10 @@ use crate::{Error, Note, Patched, image};
 
 pub use self::request::{Request, Run, Which};
 
-/// Where a collector on the host is told to listen (docs/operations.md).
+/// The path at which docs/operations.md starts a collector on the host.
 pub const DEFAULT_SOCKET: &str = "/run/glassbox/socket";
 
-/// Windows, where there is no sensor: the names of Microsoft's base images.
+/// The names of Microsoft's base images: there is no sensor for Windows.
 const WINDOWS: [&str; 4] =
     ["mcr.microsoft.com/windows/", "mcr.microsoft.com/windows:", "nanoserver", "servercore"];
 
@@ -36,7 +38,7 @@ const STATIC: [&str; 2] = ["distroless/static", "chainguard/static"];
 /// Patches a Dockerfile.
 ///
 /// # Errors
-/// What no builder would take, by line; and what cannot be patched safely.
+/// An instruction that no builder would take, by line; and a file that cannot be patched safely.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let file = text::read(text)?;
     let mut stages = Stages::of(&file)?;
@@ -59,7 +61,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
             Error::Refused(format!("no stage is called '{name}'; there are {}", stages.list()))
         })?],
     };
-    // In the file's order: a stage is built from earlier ones only, and has what they were given.
+    // In the file's order: a stage is built from earlier ones only, and inherits what they were given.
     for index in 0..stages.all.len() {
         let mut found = stages.found(index, &file)?;
         if chosen.contains(&index) {
@@ -70,7 +72,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     Ok(patch.done())
 }
 
-/// A patch on its way.
+/// A patch in progress.
 struct Patch<'a> {
     text: &'a str,
     image: &'a str,
@@ -139,7 +141,7 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// What the stage stands on: refuses what has no sensor, warns of what may not load it.
+    /// Refuses a base image for which there is no sensor, and warns of one whose programs may not load it.
     fn check_base(&mut self, name: &str, found: &Found) -> Result<(), Error> {
         let is_windows = match &found.base {
             Base::Image(image) => WINDOWS.iter().any(|one| image.to_ascii_lowercase().contains(one)),
@@ -177,14 +179,14 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// Takes the copies that are there from the image that was asked for.
+    /// Changes the present copies to the requested image.
     fn upgrade(&mut self, name: &str, found: &Found, done: &mut Vec<String>) {
         let Some(image) = &self.request.image else { return };
         for copy in &found.copies {
             match &copy.from {
                 Some((from, _)) if from == image => {}
                 Some((from, span)) if !copy.is_from_stage => {
-                    // Stages may share the one that copies.
+                    // Several stages may inherit the same copy.
                     let edit = (span.clone(), image.clone());
                     if !self.edits.contains(&edit) {
                         done.push(format!("copies the sensor from '{image}' instead of '{from}'"));
@@ -199,7 +201,7 @@ impl Patch<'_> {
         }
     }
 
-    /// `LD_PRELOAD` and `GLASSBOX_SOCKET`.
+    /// Sets `LD_PRELOAD` and `GLASSBOX_SOCKET`.
     fn variables(
         &mut self,
         name: &str,
@@ -223,7 +225,8 @@ impl Patch<'_> {
         let socket = match (&found.socket, wanted) {
             (Some(present), None) => present.value.clone(),
             (Some(present), Some(wanted)) if present.value == wanted => present.value.clone(),
-            // Where other stages are built from it, the value stays theirs.
+            // A value of the stage itself is edited; one that it inherits stays, for other stages may inherit
+            // it too.
             (Some(present), Some(wanted)) if present.stage == index => {
                 self.edits.push((present.span.clone(), wanted.to_owned()));
                 done.push(format!("looks for the collector at {wanted}"));
@@ -242,7 +245,7 @@ impl Patch<'_> {
         found.socket = Some(stages::Socket { value: socket, stage: index, span: 0..0 });
     }
 
-    /// Lines behind an instruction, with the line end that the file has there.
+    /// Inserts lines behind an instruction, with the line end that the file uses.
     fn insert(&mut self, at: usize, lines: Vec<String>) {
         let before = &self.text[..at];
         let is_ended = before.ends_with('\n');
@@ -269,7 +272,7 @@ impl Patch<'_> {
     }
 }
 
-/// What a person who starts a container adds, so that its programs find the collector.
+/// How to start a container so that its programs reach the collector.
 fn how_to_reach(socket: &str) -> String {
     match socket.rsplit_once('/') {
         Some((folder, _)) => format!("start containers with -v {folder}:{folder}:ro"),

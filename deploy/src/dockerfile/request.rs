@@ -1,37 +1,39 @@
-//! What a patch of a Dockerfile is asked for.
+//! The options of a patch of a Dockerfile.
 
-/// What is put into a Dockerfile.
+/// How the sensor is put in, and into which stages.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Request {
-    /// The image that brings the sensor; what is in the file, or the default, where there is none.
+    /// The image that brings the sensor. If it is `None`, the image in the file stays; a new `COPY` gets the
+    /// default.
     pub image: Option<String>,
-    /// Where the collector listens, as the container's programs see it; what is in the file, or the default.
+    /// Where the collector listens, as the container's programs see it. If it is `None`, the value in the
+    /// file stays; a new one is the default.
     pub socket: Option<String>,
-    /// Which stages become images.
+    /// The stages that become images.
     pub stages: Which,
-    /// Whether the command line comes along, too.
+    /// Whether the command line is copied too.
     pub has_collector: bool,
-    /// Whether the entry point is started by `glassbox run`, and how.
+    /// Whether `glassbox run` starts the entry point, and how.
     pub run: Option<Run>,
 }
 
 /// The stages that get the sensor.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Which {
-    /// The last one: what a build makes that says nothing else.
+    /// The last stage, which a build makes by default.
     #[default]
     Last,
     /// One by its name or number.
     One(String),
-    /// All.
+    /// Every stage.
     All,
 }
 
-/// How an entry point is started under `glassbox run`.
+/// How `glassbox run` starts an entry point.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Run {
     /// The options of `glassbox run`.
     pub options: Vec<String>,
-    /// The entry point of the base image, which the file does not say; empty if that has none.
+    /// The entry point of the base image, which the file does not tell; empty if the base image has none.
     pub entry_point: Option<Vec<String>>,
 }

@@ -1,4 +1,4 @@
-//! What a Dockerfile's stages are built from, and what each has of the sensor.
+//! The stages of a Dockerfile: the base of each, and which parts of the sensor it has.
 
 use std::ops::Range;
 
@@ -7,82 +7,78 @@ use super::text::File;
 use super::words::{self, arguments};
 use crate::{Error, image, preload};
 
-/// What an image begins from.
+/// The beginning of an image.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Base {
     /// Nothing.
     #[default]
     Scratch,
-    /// An earlier stage.
     Stage(usize),
     /// An image that is not in the file.
     Image(String),
 }
 
-/// A stage.
 #[derive(Debug)]
 pub struct Stage {
-    /// What it is called, in small letters.
+    /// The name, in small letters.
     pub name: Option<String>,
-    /// What its `FROM` says.
+    /// The base that its `FROM` names.
     pub base: Base,
-    /// As it is written.
+    /// The base's name as it is written.
     base_text: String,
-    /// What `--platform` says.
+    /// The value of `--platform`.
     pub platform: Option<String>,
     /// Its instructions, `FROM` first.
     pub instructions: Range<usize>,
-    /// Behind the last instruction that runs, copies or sets something: where the sensor comes.
+    /// Behind the last instruction that runs, copies or sets something: the place of the sensor.
     pub end: usize,
-    /// What it has after it was looked at, and patched.
+    /// The parts it has, once it was examined and patched.
     pub found: Option<Found>,
 }
 
-/// What a stage has, with what the stage has that it is built from.
+/// The parts that a stage has, with those that it inherits from the stage it is built from.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// What the first stage of the line begins from.
+    /// The base of the first stage in the line.
     pub base: Base,
     /// The nearest `--platform`.
     pub platform: Option<String>,
-    /// Whether something is unpacked or copied to `/` as a whole.
+    /// Whether an archive or a whole folder is put at `/`.
     pub has_root_files: bool,
-    /// Whether a volume lies around the sensor's folder.
+    /// Whether the sensor's folder is within a declared volume.
     pub has_volume: bool,
     /// The copies of the sensor or the command line.
     pub copies: Vec<Copy>,
-    /// Whether the sensor is there.
     pub has_sensor: bool,
-    /// Whether the command line is there.
     pub has_collector: bool,
     /// Whether `LD_PRELOAD` is set.
     pub has_preload: bool,
-    /// Whether it names the sensor.
+    /// Whether `LD_PRELOAD` names the sensor.
     pub is_preloaded: bool,
     /// The line of an `ARG LD_PRELOAD`.
     pub preload_argument: Option<usize>,
-    /// What `GLASSBOX_SOCKET` is.
+    /// The value of `GLASSBOX_SOCKET`.
     pub socket: Option<Socket>,
     /// The last `ENTRYPOINT`.
     pub entry_point: Option<Program>,
-    /// The last `CMD` that a later `ENTRYPOINT` has not made docker forget.
+    /// The last `CMD`, unless a later `ENTRYPOINT` made docker forget it.
     pub command: Option<Program>,
-    /// What runs the shell form.
+    /// The shell of the shell form.
     pub shell: Option<Vec<String>>,
 }
 
 /// A `COPY` to the sensor's folder.
 #[derive(Clone, Debug)]
 pub struct Copy {
-    /// Where it begins.
+    /// The line that it begins in, from 1.
     pub line: usize,
-    /// The stage that it is in.
+    /// The index of its stage.
     pub stage: usize,
-    /// `--from`, and where it stands.
+    /// The value of `--from`, and where it stands.
     pub from: Option<(String, Range<usize>)>,
-    /// Whether that is a stage of this file.
+    /// Whether `--from` names a stage of this file.
     pub is_from_stage: bool,
-    /// Whether it has the form of words, and a folder as destination.
+    /// Whether it is a list of words with a folder as its destination.
     pub is_extensible: bool,
     /// Where the destination stands.
     pub destination: usize,
@@ -91,9 +87,8 @@ pub struct Copy {
 /// An assignment of `GLASSBOX_SOCKET`.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    /// What it is.
     pub value: String,
-    /// The stage that it is in.
+    /// The index of its stage.
     pub stage: usize,
     /// Where the value stands.
     pub span: Range<usize>,
@@ -102,15 +97,15 @@ pub struct Socket {
 /// An `ENTRYPOINT` or `CMD`.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    /// The stage that it is in.
+    /// The index of its stage.
     pub stage: usize,
-    /// What is started; the shell with the text where it is in the shell form.
+    /// The words that are started: the shell with the text, if it is in the shell form.
     pub words: Vec<String>,
-    /// Whether it is.
+    /// Whether it is in the shell form.
     pub is_in_shell: bool,
     /// The arguments as they are written, continued lines joined.
     pub text: String,
-    /// Where they stand.
+    /// Where the arguments stand.
     pub span: Range<usize>,
     /// Where the first word of a list stands, or its end.
     pub first: usize,
@@ -130,7 +125,7 @@ impl Stages {
     /// A file without a stage, or with instructions before the first.
     pub fn of(file: &File) -> Result<Self, Error> {
         let mut all: Vec<Stage> = Vec::new();
-        // What builders set themselves: the sensor is for Linux only.
+        // Builders set this one themselves; there is a sensor for Linux only.
         let mut defaults = vec![("TARGETOS".to_owned(), "linux".to_owned())];
         for (index, instruction) in file.instructions.iter().enumerate() {
             match instruction.keyword.as_str() {
@@ -148,7 +143,7 @@ impl Stages {
                     defaults.extend(assigned.into_iter().filter_map(|one| Some((one.name, one.value?))));
                     continue;
                 }
-                // Of a frontend that knows more than docker's.
+                // An instruction of a frontend that knows more than docker's.
                 _ if all.is_empty() && file.syntax.is_none() => {
                     return Err(malformed(
                         instruction.line,
@@ -178,14 +173,14 @@ impl Stages {
         by_name.or_else(|| name.parse().ok().filter(|number| *number < self.all.len()))
     }
 
-    /// All names, or numbers where there is none.
+    /// The names of all stages, or their numbers.
     pub fn list(&self) -> String {
         let each = self.all.iter().enumerate();
         let names = each.map(|(index, stage)| stage.name.clone().unwrap_or_else(|| index.to_string()));
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// What a stage has; those before it were looked at.
+    /// The parts that a stage has; the stages before it must have been examined.
     ///
     /// # Errors
     /// An instruction that no builder takes.
@@ -195,7 +190,7 @@ impl Stages {
             Base::Stage(parent) => self.all[*parent].found.clone().unwrap_or_default(),
             base => Found { base: base.clone(), ..Found::default() },
         };
-        // An argument is its stage's own.
+        // An `ARG` is not inherited.
         found.preload_argument = None;
         if stage.platform.is_some() {
             found.platform.clone_from(&stage.platform);
@@ -228,7 +223,8 @@ impl Stages {
                 },
                 "ENTRYPOINT" => {
                     found.entry_point = Some(Program::of(instruction, index, found.shell.as_deref())?);
-                    // Docker forgets the base's command where the stage has not set its own.
+                    // Docker forgets the base's command when the stage sets an entry point and no command of
+                    // its own.
                     found.command.take_if(|command| command.stage != index);
                 }
                 "CMD" => found.command = Some(Program::of(instruction, index, found.shell.as_deref())?),
@@ -277,7 +273,7 @@ fn stage(
 }
 
 impl Stage {
-    /// The stage that it is built from, where an argument of the build chooses it.
+    /// The stage that it is built from, if an argument of the build chooses it.
     pub fn base_by_argument(&self) -> Option<usize> {
         match self.base {
             Base::Stage(base) if self.base_text.contains('$') => Some(base),
@@ -285,7 +281,7 @@ impl Stage {
         }
     }
 
-    /// How a person knows it.
+    /// The stage's name in messages.
     pub fn shown(&self, index: usize) -> String {
         match &self.name {
             Some(name) => format!("stage '{name}'"),
@@ -300,7 +296,7 @@ impl Found {
             let value = one.value.unwrap_or_default();
             match one.name.as_str() {
                 "LD_PRELOAD" => {
-                    // Of `${LD_PRELOAD:+$LD_PRELOAD:}NAME`, too.
+                    // Also in `${LD_PRELOAD:+$LD_PRELOAD:}NAME`.
                     let is_named =
                         preload::names(&value).any(|name| name.trim_start_matches('}') == image::SENSOR_PATH);
                     self.is_preloaded = is_named || (one.refers_to_itself && self.is_preloaded);
@@ -360,7 +356,7 @@ impl Program {
             return Err(malformed(instruction.line, &what));
         }
         let list: Option<Vec<String>> = serde_json::from_str(text).ok();
-        // `[` is a program, but nobody means it.
+        // `[` is a program, but a command that begins with it is a list with a mistake in it.
         if list.is_none() && text.starts_with('[') {
             let what = format!(
                 "the list of {} is no JSON, so a shell would run it; correct it, with double quotes",

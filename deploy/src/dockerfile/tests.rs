@@ -4,7 +4,8 @@ const COPY: &str = "COPY --from=glassbox:0.1.0 /opt/glassbox/libglassbox.so /opt
 const ENV: &str = "ENV LD_PRELOAD=\"${LD_PRELOAD:+$LD_PRELOAD:}/opt/glassbox/libglassbox.so\" \
                    GLASSBOX_SOCKET=/run/glassbox/socket\n";
 
-/// Patches, and checks what holds of every patch: doing it again changes nothing, and nothing is taken away.
+/// Patches a text, and checks the promises of every patch: a second patch changes nothing, and nothing is
+/// taken away.
 fn patched(text: &str, request: &Request) -> String {
     let once = patch(text, request).unwrap_or_else(|error| panic!("{error}: {text}"));
     let twice = patch(&once.text, request).unwrap();
@@ -308,7 +309,7 @@ fn what_no_builder_takes_is_malformed() {
 
 #[test]
 fn no_text_brings_it_down() {
-    // Every piece of a file that has everything, cut at every character.
+    // A file that has every part, cut at every character.
     let text = "\u{feff}# escape=`\nFROM --platform=$P a AS b\nENV A=\"x' `\n $B\" L='é`\nRUN <<-'E' x\n\tE\n\
                 COPY --from=b [\"é\", \"/opt/glassbox\"]\nENTRYPOINT [ \"é\" `\n]\nENV LD_PRELOAD é\nCMD x `` `\ny";
 
@@ -320,7 +321,7 @@ fn no_text_brings_it_down() {
     }
 }
 
-/// Pieces of files, good and bad, that meet each other in every order.
+/// Pieces of files, good and bad, which the test joins in every order.
 const PIECES: &[&str] = &[
     "FROM a AS one\n",
     "FROM --platform=$TARGETPLATFORM b\n",

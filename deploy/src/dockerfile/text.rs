@@ -1,7 +1,7 @@
-//! Reads a Dockerfile as instructions that know where they stand.
+//! Reads a Dockerfile as instructions that record where they stand.
 //!
-//! As BuildKit's `frontend/dockerfile/parser` reads it: directives, continued lines, comments and empty lines within them,
-//! here-documents. What an instruction means is looked at in the files beside this one.
+//! The rules are those of BuildKit's `frontend/dockerfile/parser`: directives, continued lines, comments and
+//! empty lines within them, here-documents. The files beside this one interpret the instructions.
 
 use super::instruction::{Instruction, Joined, malformed};
 use super::words;
@@ -10,11 +10,10 @@ use crate::Error;
 /// A Dockerfile's instructions.
 #[derive(Debug)]
 pub struct File {
-    /// What continues a line and escapes a character.
+    /// The character that continues a line and escapes another character.
     pub escape: char,
-    /// The frontend of `# syntax=`.
+    /// The frontend that `# syntax=` names.
     pub syntax: Option<String>,
-    /// In their order.
     pub instructions: Vec<Instruction>,
 }
 
@@ -97,7 +96,7 @@ pub fn read(text: &str) -> Result<File, Error> {
 }
 
 impl File {
-    /// `# name=value` before everything else; whether another may follow.
+    /// Reads `# name=value` at the top of the file; says whether another directive may follow.
     fn take_directive(&mut self, line: &Line) -> Result<bool, Error> {
         let Some((name, value)) = line.text.trim().strip_prefix('#').and_then(|text| text.split_once('='))
         else {
@@ -121,8 +120,8 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// A line without what continues it, and whether that was there: one escape character before blanks at most, and not itself
-/// escaped.
+/// A line without its continuation, and whether it had one: a single escape character, not escaped itself,
+/// with at most blanks behind it.
 fn continued(line: &str, escape: char) -> (&str, bool) {
     match line.trim_end_matches([' ', '\t']).strip_suffix(escape) {
         Some(rest) if !rest.ends_with(escape) => (rest, true),

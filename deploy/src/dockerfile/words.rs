@@ -1,4 +1,4 @@
-//! Words of an instruction: quotes, escapes, assignments and the variables that they refer to.
+//! The words of an instruction: quotes, escapes, assignments, and the variables that they refer to.
 
 use std::ops::Range;
 
@@ -8,17 +8,18 @@ use crate::Error;
 /// `NAME=VALUE` of an `ENV` or `ARG`.
 #[derive(Debug)]
 pub struct Assignment {
-    /// The variable.
+    /// The name of the variable.
     pub name: String,
-    /// Without quotes and escapes; variables in it are not replaced. `None` where an `ARG` gives none.
+    /// The value without quotes and escapes; variables in it are not replaced. `None` for an `ARG` without
+    /// one.
     pub value: Option<String>,
-    /// Whether the value takes up what the variable was before (`$NAME`).
+    /// Whether the value refers to the variable's former value (`$NAME`).
     pub refers_to_itself: bool,
     /// Where the value stands in the file, with its quotes.
     pub span: Range<usize>,
 }
 
-/// The words of a text, as they stand there: separated by blanks outside of quotes.
+/// The words of a text as they are written: separated by blanks outside of quotes.
 pub fn split(text: &str, escape: char) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
@@ -42,7 +43,7 @@ pub fn split(text: &str, escape: char) -> Vec<Range<usize>> {
     words
 }
 
-/// An instruction's words after the flags; of the JSON form, too.
+/// An instruction's words behind the flags, also those of the JSON form.
 pub fn arguments(instruction: &Instruction, escape: char) -> Vec<String> {
     let text = instruction.arguments.text.trim();
     serde_json::from_str(text).unwrap_or_else(|_| {
@@ -57,7 +58,8 @@ pub fn unquoted(word: &str, escape: char) -> String {
     plain
 }
 
-/// Gives every character that is left of a word, whether a `$` there begins a variable, and where it stands.
+/// Gives every character of a word without its quotes and escapes, whether a `$` there begins a variable, and
+/// where the character stands.
 fn each(word: &str, escape: char, mut take: impl FnMut(char, bool, usize)) {
     let mut quote = None;
     let mut characters = word.char_indices().peekable();
@@ -94,7 +96,7 @@ fn refers_to(word: &str, name: &str, escape: char) -> bool {
     is_found
 }
 
-/// What an `ENV` or `ARG` assigns.
+/// The assignments of an `ENV` or `ARG`.
 ///
 /// # Errors
 /// A form that no builder takes.
@@ -136,7 +138,7 @@ pub fn assignments(instruction: &Instruction, escape: char) -> Result<Vec<Assign
     each.collect()
 }
 
-/// An image's name with the variables in it replaced by their defaults; what has none stays as it is.
+/// An image's name with the defaults of its variables; a variable without a default stays.
 pub fn expanded(name: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
     let mut result = String::new();
     let mut rest = name;

@@ -1,23 +1,24 @@
-//! Reads and writes the fields of a task definition in either spelling: `camelCase` as the API and Terraform have it,
-//! `PascalCase` as CloudFormation does.
+//! Reads and writes the fields of a task definition in either spelling: `camelCase` in the API and Terraform,
+//! `PascalCase` in CloudFormation.
 //!
-//! Only CloudFormation has functions (`{"Ref": …}`, `{"Fn::Sub": …}`), which may stand wherever a value is expected.
+//! Only CloudFormation has functions (`{"Ref": …}`, `{"Fn::Sub": …}`), which may stand in place of any value.
 
 use serde_json::{Map, Value};
 
 use crate::Error;
 
-/// How the keys are spelt; our own code spells them `camelCase`.
+/// The spelling of keys; this crate's code writes them in `camelCase`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Case {
     /// The API's JSON.
     Camel,
-    /// A template's.
+    /// CloudFormation.
     Pascal,
 }
 
 impl Case {
-    /// The key as the file spells it. Keys of free maps (`awslogs-group`) are not for this.
+    /// The key as the file spells it. Not for the keys of free maps (`awslogs-group`), which have one
+    /// spelling.
     pub fn key(self, camel: &str) -> String {
         match (self, camel.chars().next()) {
             (Self::Pascal, Some(first)) => {
@@ -27,12 +28,12 @@ impl Case {
         }
     }
 
-    /// A field; `None` where it is absent or null.
+    /// A field; `None` if it is absent or null.
     pub fn get<'v>(self, of: &'v Value, camel: &str) -> Option<&'v Value> {
         of.get(self.key(camel)).filter(|value| !value.is_null())
     }
 
-    /// A field's text; `None` also where a function gives it.
+    /// A field's text; `None` also if a function gives it.
     pub fn text<'v>(self, of: &'v Value, camel: &str) -> Option<&'v str> {
         self.get(of, camel)?.as_str()
     }
@@ -42,10 +43,10 @@ impl Case {
         function(value).is_some_and(|_| self == Self::Pascal)
     }
 
-    /// The elements of a list that is to be read; none where it is absent.
+    /// The elements of a list; none if it is absent.
     ///
     /// # Errors
-    /// A list that a function gives, and what is no list.
+    /// A value that a function gives or that is no list.
     pub fn list<'v>(self, of: &'v Value, camel: &str) -> Result<&'v [Value], Error> {
         match self.get(of, camel) {
             None => Ok(&[]),
@@ -54,7 +55,7 @@ impl Case {
         }
     }
 
-    /// A list that is to be added to; made where it is absent.
+    /// A list to add to; made if it is absent.
     ///
     /// # Errors
     /// As [`Self::list`].
@@ -91,7 +92,7 @@ pub fn function(value: &Value) -> Option<&str> {
     (name == "Ref" || name == "Condition" || name.starts_with("Fn::")).then_some(name)
 }
 
-/// What a value is, for a message.
+/// The kind of a value, for a message.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -9,20 +9,20 @@ use crate::choice::{self, Choice, LABELS, Mark};
 use crate::image::SENSOR_PATH;
 use crate::{Error, Note, agents};
 
-/// The containers of a task definition, chosen.
+/// The result of choosing.
 #[derive(Debug)]
 pub struct Chosen {
-    /// The places of those that get the sensor.
+    /// The indexes of the containers that get the sensor.
     pub applications: Vec<usize>,
-    /// Why the others do not.
+    /// Why the others do not get it.
     pub notes: Vec<Note>,
 }
 
 impl Task<'_> {
-    /// Chooses among the containers; the one at `ours` is the sensor's own.
+    /// Chooses among the containers; the container at `ours` is the sensor's own.
     ///
     /// # Errors
-    /// A label that says neither `on` nor `off`, and an environment that is no list.
+    /// A label that says neither `on` nor `off`, or an environment that is no list.
     pub fn choose(&self, ours: Option<usize>, request: &Request) -> Result<Chosen, Error> {
         let mut chosen = Chosen { applications: Vec::new(), notes: Vec::new() };
         let others = self.containers.iter().enumerate().filter(|(index, _)| Some(*index) != ours);
@@ -76,7 +76,7 @@ impl Task<'_> {
             .and(|| choice::by_preload(values("LD_PRELOAD"), |path| path == SENSOR_PATH)))
     }
 
-    /// Leaves out what is known not to be the application.
+    /// Leaves out log routers and agents.
     fn choice_by_kind(&self, container: &Value) -> Choice {
         if self.case.get(container, "firelensConfiguration").is_some() {
             return Choice::out("it is the log router");

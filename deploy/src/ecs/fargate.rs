@@ -1,7 +1,8 @@
-//! What Fargate does not take, as a table, from the API's own reference (the model of `RegisterTaskDefinition`).
+//! The restrictions of Fargate as a table, from the API's own reference (the model of
+//! `RegisterTaskDefinition`).
 //!
-//! Registering fails for sure only where the reference says "required" of a task definition that names Fargate itself; all
-//! else is a warning, since what it means depends on where the task is run.
+//! Registering is sure to fail only if the reference says "required" and the task definition itself names
+//! Fargate. Everything else is a warning, since its effect depends on where the task is run.
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::case::{Case, function};
 use super::task::Task;
 use crate::{Error, Note};
 
-/// What a field is part of.
+/// The object that a field is part of.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Part {
     Task,
@@ -18,23 +19,23 @@ enum Part {
     Container,
 }
 
-/// What is asked of a field.
+/// The demand on a field.
 enum Rule {
     /// It must be there.
     Required,
-    /// It must be there and be this.
+    /// It must be there and have this value.
     RequiredAs(&'static str),
-    /// If it is there, it is one of these; of a list, each element is.
+    /// If it is there, it must be one of these; if it is a list, each element must be.
     OneOf(&'static [&'static str]),
-    /// If it is there, the first element is one of these.
+    /// If it is there, its first element must be one of these.
     BeginsWith(&'static [&'static str]),
-    /// If it is there, it is a number in this range.
+    /// If it is there, it must be a number in this range.
     Within(u64, u64),
-    /// It may not be there, unless it is false or empty.
+    /// It must not be there, unless it is false or empty.
     Unsupported,
 }
 
-/// What each field must be; `[]` stands for each element, a key with a dash is of a free map.
+/// The demands. In a path, `[]` stands for each element, and a key with a dash belongs to a free map.
 const RULES: &[(Part, &[&str], Rule)] = &[
     (Part::Task, &["networkMode"], Rule::RequiredAs("awsvpc")),
     (Part::Task, &["cpu"], Rule::Required),
@@ -62,10 +63,10 @@ const RULES: &[(Part, &[&str], Rule)] = &[
     (Part::Container, &["healthCheck", "command"], Rule::BeginsWith(&["CMD", "CMD-SHELL"])),
 ];
 
-/// Warns of what Fargate does not take, where the task is meant for it.
+/// Warns of fields that Fargate does not take, if the task is meant for it.
 ///
 /// # Errors
-/// [`Error::Refused`] where registering is sure to fail.
+/// [`Error::Refused`] if registering is sure to fail.
 pub fn check(task: &Task, is_meant: bool) -> Result<Vec<Note>, Error> {
     let named = task.fields.and_then(|fields| task.case.get(fields, "requiresCompatibilities"));
     let is_named = named.and_then(Value::as_array).is_some_and(|all| all.iter().any(|it| it == "FARGATE"));
@@ -103,7 +104,7 @@ pub fn check(task: &Task, is_meant: bool) -> Result<Vec<Note>, Error> {
 }
 
 impl Rule {
-    /// What is wished and not so. What a function gives is taken to be right.
+    /// The demand that is not met. A value that a function gives is taken to be right.
     fn broken_by(&self, found: &[&Value]) -> Option<String> {
         let found: Vec<&Value> = found.iter().copied().filter(|value| !value.is_null()).collect();
         let is_unknown = |value: &&Value| function(value).is_some();
@@ -148,7 +149,7 @@ impl Rule {
     }
 }
 
-/// The values at a path.
+/// Collects the values at a path.
 fn collect<'v>(case: Case, value: &'v Value, path: &[&str], found: &mut Vec<&'v Value>) {
     match path {
         [] => found.push(value),
@@ -166,7 +167,7 @@ fn collect<'v>(case: Case, value: &'v Value, path: &[&str], found: &mut Vec<&'v 
     }
 }
 
-/// A path as the file spells it.
+/// The path as the file spells it.
 fn spelt(case: Case, path: &[&str]) -> String {
     let keys = path.iter().filter(|key| **key != "[]");
     let keys: Vec<String> =

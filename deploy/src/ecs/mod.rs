@@ -1,18 +1,26 @@
 //! Puts the sensor into the task definitions of Amazon ECS, on Fargate and elsewhere.
 //!
-//! [`patch()`] takes four kinds of text: what `register-task-definition` takes; what `describe-task-definition` replies, which
-//! becomes what can be registered; a bare list of container definitions, as Terraform keeps it; and a CloudFormation
-//! template; each in JSON or YAML. `task` decides what a task definition becomes, whatever the kind of text; `fargate` knows
-//! what Fargate does not take; [`crate::json`] and [`crate::yaml`] write the differences into the text.
+//! [`patch()`] takes four kinds of text, each in JSON or YAML:
 //!
-//! What is put in: a container of the sensor's image, and for each application a `volumesFrom` of it, the environment, and a
-//! `dependsOn`. The image declares its folder a volume, so no task-level `volumes` is needed and a bare list can be patched.
+//! - the input of `register-task-definition`;
+//! - the reply of `describe-task-definition`, which it turns into such an input;
+//! - a bare list of container definitions, as Terraform keeps it;
+//! - a CloudFormation template.
 //!
-//! The collector listens at a path on that volume and not at an abstract name. A path works in every network mode, `bridge`
-//! and `none` included, where each container has a network namespace of its own; and a collector at a path listens at the
-//! abstract name equal to it too (`collector/src/socket.rs`), so nothing is lost under `awsvpc`. The collector, root in its image,
-//! must be able to write to the volume, and makes the socket connectable for every user; the applications' mounts are
-//! read-only, which keeps them from replacing the sensor and not from connecting (unix(7) asks for the socket's mode alone).
+//! A task definition ([`task`]) passes three stations, whatever the kind of text: [`choose`] picks
+//! containers, [`put_in`] changes them, [`verify`] and [`fargate`] check that the result can be registered.
+//! [`crate::json`] and [`crate::yaml`] write the differences into the text.
+//!
+//! The patch adds a container of the sensor's image, and to each application a `volumesFrom` of that
+//! container, the environment, and a `dependsOn`. The image declares its folder a volume, so the patch needs
+//! no task-level `volumes` and can be applied to a bare list.
+//!
+//! The collector listens at a path on that volume and not at an abstract name. A path works in every network
+//! mode, also in `bridge` and `none`, where each container has a network namespace of its own. A collector at
+//! a path also listens at the abstract name equal to it (`collector/src/socket.rs`), so nothing is lost under
+//! `awsvpc`. The collector is root in its image: it must be able to write to the volume, and it makes the
+//! socket connectable for every user. The applications' mounts are read-only. That keeps them from replacing
+//! the sensor, but not from connecting: connecting asks for the socket's mode alone (unix(7)).
 
 mod case;
 mod choose;
@@ -32,26 +40,26 @@ use task::{Task, windows};
 
 pub use request::{Condition, Request};
 
-/// Where task definitions stand in a text.
+/// The kind of a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Shape {
-    /// What `register-task-definition` takes.
+    /// The input of `register-task-definition`.
     Registration,
-    /// What `describe-task-definition` replies.
+    /// The reply of `describe-task-definition`.
     Description,
     /// A list of container definitions.
     Containers,
-    /// A CloudFormation template, with the names of the resources.
+    /// A CloudFormation template, with the names of its task definitions.
     Template(Vec<String>),
 }
 
 const EXPECTED: &str = "give a task definition (with 'containerDefinitions'), a reply of describe-task-definition, a list of \
                         container definitions, or a CloudFormation template";
 
-/// The type of a resource of CloudFormation.
+/// The type of such a resource in a CloudFormation template.
 const RESOURCE: &str = "AWS::ECS::TaskDefinition";
 
-/// What `describe-task-definition` adds; registering refuses it.
+/// The fields that `describe-task-definition` adds and `register-task-definition` refuses.
 const READ_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
@@ -67,10 +75,11 @@ const READ_ONLY: [&str; 9] = [
 /// Patches a text.
 ///
 /// # Errors
-/// [`Error::Malformed`] where the text is none of the four kinds or has a field of the wrong type; [`Error::Refused`] where
-/// the sensor cannot be put in without breaking what is there.
+/// [`Error::Malformed`] if the text is none of the four kinds or has a field of the wrong type;
+/// [`Error::Refused`] if the sensor cannot be put in without breaking something.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
-    // JSON, also behind the mark that editors on Windows put before a text, is YAML too, and would get words without quotes.
+    // JSON is YAML too, but as YAML it would get words without quotes. It may begin with a byte order mark,
+    // which editors on Windows write.
     let (mark, json) = match text.strip_prefix('\u{feff}') {
         Some(json) => ("\u{feff}", json),
         None => ("", text),
@@ -99,7 +108,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     Ok(Patched { text: documents.edited(&[after])?, notes })
 }
 
-/// What a value becomes, and what was done.
+/// The patched value, and the notes.
 fn edited(value: &Value, request: &Request) -> Result<(Value, Vec<Note>), Error> {
     if Shape::of(value)? != Shape::Description {
         let mut after = value.clone();
@@ -135,7 +144,7 @@ impl Shape {
         if fields.contains_key("containerDefinitions") {
             return Ok(Self::Registration);
         }
-        // What is in it is a registration, then.
+        // Its member is a registration.
         if fields.get("taskDefinition").is_some_and(|inner| inner.get("containerDefinitions").is_some()) {
             return Ok(Self::Description);
         }
@@ -176,7 +185,7 @@ fn edit(value: &mut Value, request: &Request) -> Result<Vec<Note>, Error> {
             let fields = value.as_object_mut().ok_or_else(|| Error::Malformed(EXPECTED.into()))?;
             let found = READ_ONLY.iter().filter(|key| fields.contains_key(**key)).count();
             if found > 0 {
-                // Not `remove`, which puts the last member in the place of the removed one.
+                // `remove` would put the last member in the place of the removed one.
                 fields.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
                 notes.push(Note::Done(
                     "takes out what registering refuses (taskDefinitionArn and the like)".into(),
@@ -221,7 +230,8 @@ fn edit(value: &mut Value, request: &Request) -> Result<Vec<Note>, Error> {
     Ok(notes)
 }
 
-/// Puts the sensor into a task definition; `None` where its containers are Windows' in a template, which may hold others.
+/// Puts the sensor into a task definition. `None`: it is one of a template, which may hold others, and its
+/// containers are Windows'.
 fn edit_fields(
     fields: &mut Map<String, Value>,
     case: Case,
@@ -241,12 +251,10 @@ fn edit_fields(
     Ok(Some(prepared.notes))
 }
 
-/// What becomes of a task definition.
+/// A task definition's containers after the patch.
 #[derive(Debug)]
 struct Prepared {
-    /// The containers, with the sensor's among them.
     containers: Vec<Value>,
-    /// What was done, and what was not.
     notes: Vec<Note>,
 }
 

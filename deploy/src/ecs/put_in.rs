@@ -8,18 +8,21 @@ use super::task::{NAME, Task, any_text, names_sensor};
 use crate::image::{COLLECTOR_PATH, DEFAULT_IMAGE, FOLDER, SENSOR_PATH, SOCKET_PATH};
 use crate::{Error, Note, preload};
 
-/// The smallest interval that ECS takes: the applications wait for the first check. Its default is 30 s.
+/// The smallest interval that ECS takes, in place of its default of 30 s: the applications wait for the first
+/// check.
 const CHECK_INTERVAL_S: u32 = 5;
 
-/// The reservation for a task that has no memory of its own, where every container needs one: three times what a flood of
-/// events takes (docs/performance.md).
+/// The reservation in a task that has no memory of its own, where every container needs one: three times what
+/// a flood of events takes (docs/performance.md).
 const MEMORY_RESERVATION_MIB: u32 = 64;
 
-/// Log request that say where an application's own events begin; they would tear the collector's lines apart or join them.
+/// Log options that say where an application's own events begin. They would split the collector's lines or
+/// join them.
 const LOG_OPTIONS_OF_APPLICATIONS: [&str; 2] = ["awslogs-datetime-format", "awslogs-multiline-pattern"];
 
 impl Task<'_> {
-    /// The containers with the sensor's among them, which is at `ours` if there is one already, and in `chosen`.
+    /// Gives the containers with the sensor's among them: at `ours` if there is one already, else at the end.
+    /// The containers at `chosen` are prepared.
     ///
     /// # Errors
     /// Fields of a wrong type, and an application that cannot be patched safely.
@@ -58,7 +61,7 @@ impl Task<'_> {
         Ok(containers)
     }
 
-    /// The sensor's container: as it is, with what is asked for; or a fresh one.
+    /// The sensor's container: the present one, changed as requested, or a new one.
     fn sensor(
         &self,
         present: Option<&Value>,
@@ -140,7 +143,7 @@ impl Task<'_> {
         notes
     }
 
-    /// The log configuration to copy, and whose it is: a chosen container's before any other's.
+    /// The log configuration to copy, and the name of its container. A chosen container's is preferred.
     fn log(&self, chosen: &[usize]) -> Option<(Value, String)> {
         let others = (0..self.containers.len()).filter(|index| !chosen.contains(index));
         let mut from = chosen.iter().copied().chain(others);
@@ -153,7 +156,7 @@ impl Task<'_> {
         })
     }
 
-    /// Puts into an application what leads to the sensor.
+    /// Puts the environment, `volumesFrom` and `dependsOn` into an application.
     fn prepare(
         &self,
         container: &mut Map<String, Value>,
@@ -209,7 +212,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Whether one of these secrets, or a function among them, may set a variable.
+    /// Whether a secret, or a function among the secrets, may set this variable.
     fn sets(&self, secrets: &Value, variable: &str) -> bool {
         let sets = |secret: &Value| match self.case.is_function(secret) {
             true => any_text(secret, &|text| text == variable),
@@ -268,7 +271,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Whether a variable of a file may be hidden: what `environment` says goes before it.
+    /// Whether the environment may hide a variable of the container's `environmentFiles`, which it overrides.
     fn is_overriding_files(&self, container: &Value) -> bool {
         let files = self.case.get(container, "environmentFiles");
         let has_files = files.is_some_and(|files| files.as_array().is_none_or(|files| !files.is_empty()));

@@ -1,21 +1,21 @@
-//! What a patch of a task definition is asked for.
+//! The options of a patch of task definitions.
 
-/// What is put in, and into which containers.
+/// How the sensor is put in, and into which containers.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The sensor's image. Where it is `None`, the image that is there already stays; a new container gets
-    /// [`crate::image::DEFAULT`].
+    /// The sensor's image. If it is `None`, an image that is there already stays; a new container gets
+    /// [`crate::image::DEFAULT_IMAGE`].
     pub image: Option<String>,
-    /// The containers that get the sensor. Where the list is empty, all but agents and log routers get it.
+    /// The containers that get the sensor. If the list is empty, all but agents and log routers get it.
     pub containers: Vec<String>,
-    /// Containers that get none.
+    /// The containers that do not get the sensor.
     pub excluded: Vec<String>,
-    /// The collector's outputs, each as its `-o` takes it. Where the list is empty, those that are there already stay; a
-    /// new container gets `jsonl`.
+    /// The collector's outputs, each as its `-o` takes it. If the list is empty, the outputs that are there
+    /// already stay; a new container gets `jsonl`.
     pub outputs: Vec<String>,
     /// Whether the task ends when the collector does.
     pub is_essential: bool,
-    /// When applications start. Where it is `None`, a condition that is there already stays; a new one is
+    /// When applications start. If it is `None`, a condition that is there already stays; a new one is
     /// [`Condition::Healthy`].
     pub condition: Option<Condition>,
     /// The memory reserved for the collector, in MiB.
@@ -27,8 +27,8 @@ pub struct Request {
 /// When an application starts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Condition {
-    /// Once the collector listens: every event is seen, but a collector that never listens keeps the application from
-    /// starting.
+    /// Once the collector listens: every event is seen, but a collector that never listens keeps the
+    /// application from starting.
     Healthy,
     /// Once the collector's container has been started, whatever becomes of it.
     Start,

@@ -6,27 +6,25 @@ use super::case::{Case, function, kind};
 use crate::image::{COLLECTOR_PATH, SENSOR_PATH};
 use crate::{Error, preload};
 
-/// The name of the sensor's container, unless another is there.
+/// The name of the sensor's container, unless the task has one under another name.
 pub const NAME: &str = "glassbox";
 
-/// A task definition.
+/// A task definition that is only read.
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
-    /// How its keys are spelt.
     pub case: Case,
-    /// All its fields; `None` where only the containers are known.
+    /// All its fields; `None` if only the containers are known.
     pub fields: Option<&'a Value>,
-    /// Its containers.
     pub containers: &'a [Value],
 }
 
 impl Task<'_> {
-    /// The names of the containers, as far as they are written out.
+    /// The names of the containers; those that a function gives are left out.
     pub fn names(&self) -> Vec<String> {
         self.containers.iter().filter_map(|it| self.case.text(it, "name")).map(str::to_owned).collect()
     }
 
-    /// Whether the containers are Windows'.
+    /// Whether the containers are for Windows.
     pub fn is_windows(&self) -> bool {
         let platform = self.fields.and_then(|fields| self.case.get(fields, "runtimePlatform"));
         let system = platform.and_then(|platform| self.case.text(platform, "operatingSystemFamily"));
@@ -42,7 +40,7 @@ impl Task<'_> {
     /// Checks that every container is an object with a name, or is given by a function.
     ///
     /// # Errors
-    /// The first container of another shape, or a task without any.
+    /// The first container of another shape, or a task without containers.
     pub fn check_shape(&self) -> Result<(), Error> {
         if self.containers.is_empty() {
             return Err(Error::Malformed("it has no container; a task definition needs one".into()));
@@ -73,7 +71,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// What a message calls a container.
+    /// The name of a container in messages.
     pub fn label(&self, index: usize) -> String {
         let name = self.containers.get(index).and_then(|container| self.case.text(container, "name"));
         name.map_or_else(|| format!("container {}", index + 1), |name| format!("container '{name}'"))
@@ -105,7 +103,7 @@ impl Task<'_> {
         Ok(first)
     }
 
-    /// The values of a variable of a container's environment.
+    /// The values of an environment variable of a container.
     pub fn environment<'c>(
         &self,
         container: &'c Value,
@@ -119,7 +117,7 @@ impl Task<'_> {
             .filter_map(move |entry| case.get(entry, "value"))
     }
 
-    /// The image's name, or its end where a function puts it together.
+    /// The image's name; if a function builds it, the end of the name.
     pub fn image(&self, container: &Value) -> Option<String> {
         let image = self.case.get(container, "image")?;
         let text = match function(image) {
@@ -131,12 +129,12 @@ impl Task<'_> {
     }
 }
 
-/// Whether the sensor is named anywhere in a value of `LD_PRELOAD`.
+/// Whether a value of `LD_PRELOAD` names the sensor, also within a function.
 pub fn names_sensor(value: &Value) -> bool {
     any_text(value, &|text| preload::names(text).any(|name| name == SENSOR_PATH))
 }
 
-/// Whether any text in a value is as wished; the names of members do not count.
+/// Whether any text in a value satisfies `is_wished`; the names of members do not count.
 pub fn any_text(value: &Value, is_wished: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => is_wished(text),
@@ -146,7 +144,7 @@ pub fn any_text(value: &Value, is_wished: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Says that nothing can be put into containers of Windows.
+/// The error that nothing can be put into containers of Windows.
 pub fn windows() -> Error {
     Error::Refused("its containers are Windows', where nothing can be preloaded; leave this file out".into())
 }

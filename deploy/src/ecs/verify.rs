@@ -1,4 +1,4 @@
-//! Verifies a task definition that has the sensor: would ECS register it, and could its containers start?
+//! Verifies that ECS would register a task definition that has the sensor, and that its containers can start.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::task::Task;
 use crate::Error;
 
-/// How many containers a task definition may have (a quota of ECS that cannot be raised).
+/// The quota of ECS for containers in a task definition; it cannot be raised.
 const CONTAINERS_MAX: usize = 10;
 
 impl Task<'_> {
-    /// Verifies the number of containers and that each can wait for the ones it names.
+    /// Checks the number of containers, and that each can wait for the containers it names.
     ///
     /// # Errors
     /// [`Error::Refused`] for the first rule of ECS that the task breaks.
@@ -23,7 +23,7 @@ impl Task<'_> {
             )));
         }
         if let Some((label, name)) = self.unknown_dependency() {
-            // "Cannot depend on container + 'NAME' because it does not exist", says the API.
+            // The API's words: "Cannot depend on container + 'NAME' because it does not exist".
             return Err(Error::Refused(format!(
                 "{label} depends on '{name}', which is no container of the task, so registering it would fail; correct it first"
             )));
@@ -37,7 +37,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// A container whose `dependsOn` names nobody, with the name; none where a function may give that name to one.
+    /// The label of a container whose `dependsOn` names no container, and that name. `None` if a function may
+    /// give a container that name.
     fn unknown_dependency(&self) -> Option<(String, String)> {
         let names = self.names();
         if names.len() != self.containers.len() {
@@ -53,7 +54,8 @@ impl Task<'_> {
 
     /// The names of containers that wait for each other in a circle.
     ///
-    /// A container waits for those in its `dependsOn` and `volumesFrom`, and for the log router that it logs through.
+    /// A container waits for those in its `dependsOn` and `volumesFrom`, and for the log router that it logs
+    /// through.
     fn circle(&self) -> Option<Vec<String>> {
         let case = self.case;
         let name = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -72,7 +74,8 @@ impl Task<'_> {
             }
             waits.entry(own).or_default().extend(of);
         }
-        // Who waits for nobody is taken out, until only circles and those that wait for them are left.
+        // A container that waits for no other is taken out, until only circles and the containers that wait
+        // for them are left.
         loop {
             let left = waits.len();
             let free: Vec<String> = waits

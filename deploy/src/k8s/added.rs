@@ -13,7 +13,7 @@ const USER: u32 = 65532;
 const CPU: &str = "500m";
 const MEMORY: &str = "128Mi";
 
-/// What the collector's records can be told apart by, from the downward API.
+/// The names that tell the collector's records of one pod from those of others, from the downward API.
 const NAMES: [(&str, &str); 4] = [
     ("K8S_POD_NAME", "metadata.name"),
     ("K8S_NAMESPACE_NAME", "metadata.namespace"),
@@ -24,7 +24,8 @@ const NAMES: [(&str, &str); 4] = [
 /// Where the collector listens.
 pub struct Socket {
     path: String,
-    /// Pods on the host's network share its abstract names, of which the collector takes that of its path.
+    /// A pod on the host's network shares the host's abstract names, and the collector listens at the
+    /// abstract name equal to its path. There the path holds the pod's uid.
     pub is_of_pod: bool,
 }
 
@@ -36,7 +37,7 @@ impl Socket {
         Self { path: format!("{FOLDER}/{file}"), is_of_pod }
     }
 
-    /// In order: the kubelet puts in what stands before.
+    /// The variables in order: the kubelet expands references to the variables in front.
     pub fn environment(&self) -> Vec<Value> {
         let pod = json!({"name": "GLASSBOX_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}});
         let socket = json!({"name": "GLASSBOX_SOCKET", "value": self.path});
@@ -44,7 +45,7 @@ impl Socket {
     }
 }
 
-/// The two containers that are added; what nobody says otherwise about stays as it is in those that are there.
+/// The two added containers. Settings of present ones that the request does not name stay as they are.
 pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: &Request) -> [Value; 2] {
     let present = spec.get("initContainers").and_then(Value::as_array).into_iter().flatten();
     let present = present.into_iter().find(|container| name(container) == COLLECTOR).unwrap_or(&Value::Null);
@@ -94,8 +95,9 @@ pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: 
     [installer, collector]
 }
 
-/// What the added containers may use. A pod of which every container asks for exactly what it may use stays one (its quality
-/// of service is then `Guaranteed`); else a processor is not kept waiting for a collector that sleeps.
+/// The resources of the added containers. If every container of the pod requests exactly its limits, the
+/// added ones do too, so that the pod's quality of service stays `Guaranteed`; otherwise they request little,
+/// since a collector that sleeps needs no processor of its own.
 fn resources(spec: &Map<String, Value>, present: &Value, request: &Request) -> Value {
     let all = LISTS.into_iter().filter_map(|key| spec.get(key)?.as_array()).flatten();
     let is_exact = |container: &Value| {
@@ -118,7 +120,8 @@ fn resources(spec: &Map<String, Value>, present: &Value, request: &Request) -> V
     json!({"requests": {"cpu": requested, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}})
 }
 
-/// As strict as the restricted Pod Security Standard asks, with the user of the container that gets the sensor.
+/// A context as strict as the restricted Pod Security Standard demands, with the user of the container that
+/// gets the sensor.
 fn security_context(spec: &Map<String, Value>, (key, index): Place) -> Value {
     let pod = spec.get("securityContext").unwrap_or(&Value::Null);
     let container = &spec[key][index]["securityContext"];
@@ -140,7 +143,7 @@ fn security_context(spec: &Map<String, Value>, (key, index): Place) -> Value {
             context["runAsGroup"] = json!(USER);
         }
     }
-    // Of root's pods the added containers are root's too, as their policy may demand.
+    // In a pod that runs as root the added containers run as root too, as the pod's policy may demand.
     context["runAsNonRoot"] = json!(*user != json!(0));
     context
 }

@@ -1,7 +1,7 @@
-//! Answers the API server's question what becomes of a pod (`AdmissionReview`, admission.k8s.io/v1).
+//! Answers the API server's `AdmissionReview` (admission.k8s.io/v1) for a pod that is being made.
 //!
-//! Only what is no such question is an error. A pod that cannot have the sensor is let through as it is, with a warning that
-//! kubectl shows to whoever made it, or refused where that is asked for.
+//! Only a text that is no `AdmissionReview` is an error. A pod that cannot have the sensor is admitted
+//! unchanged, with a warning that kubectl shows to its user, or refused if that is configured.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,31 +12,31 @@ use super::{LISTS_DEEP, Request, each_pod, pod};
 use crate::change::Change;
 use crate::{Error, Note};
 
-/// The one version that is spoken.
+/// The only version that is supported.
 const VERSION: &str = "admission.k8s.io/v1";
 
-/// What becomes of a pod that cannot have the sensor.
+/// The answer for a pod that cannot have the sensor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnFailure {
-    /// It is let through as it is.
+    /// Admit it unchanged.
     Open,
-    /// It is refused.
+    /// Refuse it.
     Closed,
 }
 
-/// The answer to a question, and what there is to say about it.
+/// The answer to a review, and the notes on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// The `AdmissionReview` with the response.
     pub review: Value,
-    /// A line each.
+    /// The notes, one line each.
     pub notes: Vec<Note>,
 }
 
 /// Answers an `AdmissionReview`.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none.
+/// [`Error::Malformed`] if the value is no `AdmissionReview`.
 pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result<Answer, Error> {
     let malformed = |what: &str| Err(Error::Malformed(format!("no question of an API server: {what}")));
     if review["apiVersion"] != VERSION || review["kind"] != "AdmissionReview" {
@@ -52,7 +52,7 @@ pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result
     }
 
     let (mut after, mut notes, mut failure) = (before.clone(), Vec::new(), None);
-    // What the object says of itself counts; where it says nothing, what the request does.
+    // The object's own kind counts; an object without one has the kind of the request.
     let kind = &request["kind"];
     if after.is_object() && after["kind"].is_null() {
         let group = kind["group"].as_str().unwrap_or_default();
@@ -109,7 +109,7 @@ pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result
     Ok(Answer { review, notes })
 }
 
-/// What the person who makes the pod should know.
+/// The warning that kubectl shows.
 fn warning(note: &Note) -> Option<String> {
     match note {
         Note::Warning(why) => Some(format!("glassbox: {why}")),

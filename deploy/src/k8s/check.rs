@@ -1,4 +1,4 @@
-//! Checks that a pod has the shape of one, and room for what is put in.
+//! Checks that a pod has the shape of one, and that the names of the sensor's parts are free in it.
 
 use serde_json::{Map, Value};
 
@@ -6,11 +6,11 @@ use super::names::{COLLECTOR, INSTALLER, LISTS, VOLUME, name};
 use super::stop::{Stop, malformed};
 use crate::choice::ANNOTATION;
 
-/// Checks the `spec` of a pod that `is_ours` if it was patched before.
+/// Checks a pod's `spec`; `is_ours` if the pod was patched before.
 ///
 /// # Errors
-/// [`Stop::Malformed`] for fields of a wrong type; [`Stop::Refused`] for a pod of Windows, and for one that has something by
-/// our names without having been patched.
+/// [`Stop::Malformed`] for fields of a wrong type; [`Stop::Refused`] for a pod of Windows, and for a pod that
+/// uses one of the sensor's names without having been patched.
 pub fn check(spec: &Map<String, Value>, is_ours: bool) -> Result<(), Stop> {
     if is_windows(spec) {
         return Err(Stop::Refused(format!(
@@ -30,7 +30,7 @@ fn is_windows(spec: &Map<String, Value>) -> bool {
     places.into_iter().filter_map(spec).any(|value| value == "windows")
 }
 
-/// Containers are objects with a name; their lists and those that are read here are lists.
+/// Containers must be objects with a name, and the fields that the patch reads must be lists.
 fn check_containers(spec: &Map<String, Value>, key: &str) -> Result<(), Stop> {
     let at = format!("/spec/{key}");
     let containers = match spec.get(key) {
@@ -58,7 +58,7 @@ fn check_containers(spec: &Map<String, Value>, key: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Refuses a pod that has something by our names and was not patched by us.
+/// Refuses a pod that uses one of the sensor's names and was not patched before.
 fn check_names(spec: &Map<String, Value>) -> Result<(), Stop> {
     let is_taken = |key: &str, names: &[&str]| {
         let items = spec.get(key).and_then(Value::as_array).into_iter().flatten();

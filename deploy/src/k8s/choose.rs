@@ -8,24 +8,25 @@ use super::stop::{Stop, malformed};
 use crate::agents;
 use crate::choice::{self, ANNOTATION, Choice, Mark};
 
-/// The containers of a pod, chosen.
+/// The result of choosing.
 #[derive(Debug)]
 pub struct Chosen {
-    /// Those that get the sensor.
+    /// The containers that get the sensor.
     pub places: Vec<Place>,
     /// The first of them, after which the added containers are modelled.
     pub model: Place,
-    /// Those that were left alone, and why.
+    /// The containers that were left alone, and why.
     pub left: Vec<Left>,
 }
 
 /// The name of a container that was left alone, and why.
 type Left = (String, String);
 
-/// Reads the annotation of a pod that says `on` or `off`.
+/// Reads a pod's annotation `glassbox/sensor`.
 ///
 /// # Errors
-/// [`Stop::LeftAlone`] for `off`, and without `on` where that is asked for; [`Stop::Malformed`] for another word.
+/// [`Stop::LeftAlone`] for `off`, and for a missing annotation if the request demands one;
+/// [`Stop::Malformed`] for another word.
 pub fn check_wanted(said: Option<&str>, is_opt_in: bool) -> Result<(), Stop> {
     let at = format!("/metadata/annotations/{}", ANNOTATION.replace('/', "~1"));
     match Mark::Annotation.choice(said, is_opt_in).map_err(|why| malformed(&at, &why))? {
@@ -62,7 +63,8 @@ pub fn choose(spec: &Map<String, Value>, said: Option<&str>, request: &Request) 
     Err(if is_possible { Stop::LeftAlone(why) } else { Stop::Refused(why) })
 }
 
-/// The containers that were asked for, and those among the others that a note should name.
+/// The containers that the annotation or the request asks for, and those among the others that a note should
+/// name.
 fn by_name(
     spec: &Map<String, Value>,
     said: Option<&str>,

@@ -1,13 +1,17 @@
 //! Puts the sensor into Kubernetes manifests, and into pods as the API server asks about them.
 //!
-//! [`patch`] takes a file of any documents and changes those that make pods; [`admission`] answers an `AdmissionReview` with
-//! the same change as a JSON patch. What a pod gets is decided in [`pod`], for both.
+//! [`patch`] takes a file of any documents and changes those that make pods; [`admission`] answers an
+//! `AdmissionReview` with the same change as a JSON patch. [`pod`] decides for both how a pod is changed.
 //!
-//! A pod gets, in this order: an init container that copies the sensor out of the image into an emptyDir, a native sidecar
-//! that collects (an init container with `restartPolicy: Always`, so that it is ready before the others and ends after them),
-//! and in each chosen container that folder, read-only, with `LD_PRELOAD` and `GLASSBOX_SOCKET`. Both stand before the pod's
-//! own init containers, whether those are chosen or not: a pod is then made the same way always, and an init container can be
-//! chosen later without anything else changing its place.
+//! A pod gets, in this order:
+//!
+//! - an init container that copies the sensor out of the image into an emptyDir;
+//! - a native sidecar that collects: an init container with `restartPolicy: Always`, which is ready before
+//!   the others start and ends after them;
+//! - in each chosen container, that folder read-only, `LD_PRELOAD` and `GLASSBOX_SOCKET`.
+//!
+//! The two added containers always stand before the pod's own init containers. So every pod is made the same
+//! way, and an init container can be chosen later without a change of anything's place.
 
 mod added;
 pub mod admission;
@@ -27,7 +31,7 @@ use stop::Stop;
 
 pub use request::Request;
 
-/// Where a kind of object has its pod: its kind, its API group, and the way to the pod or its template.
+/// The kinds of objects that make pods: kind, API group, and the path of the pod or its template.
 const KINDS: [(&str, &str, &str); 10] = [
     ("Pod", "", ""),
     ("PodTemplate", "", "/template"),
@@ -38,18 +42,18 @@ const KINDS: [(&str, &str, &str); 10] = [
     ("ReplicaSet", "apps", "/spec/template"),
     ("Job", "batch", "/spec/template"),
     ("CronJob", "batch", "/spec/jobTemplate/spec/template"),
-    // Gone from clusters since 1.16, and still in files.
+    // Removed from clusters in 1.16, but still found in files.
     ("Deployment", "extensions", "/spec/template"),
 ];
 
 /// The deepest nesting of lists in lists that is read.
 const LISTS_DEEP: usize = 8;
 
-/// Patches the text of a manifest: YAML with any number of documents, or JSON.
+/// Patches a manifest: YAML with any number of documents, or JSON.
 ///
 /// # Errors
-/// [`Error::Malformed`] with a line, if it is no YAML or a pod in it has not the shape of one; [`Error::Refused`] if a pod
-/// cannot have the sensor and does not say so itself.
+/// [`Error::Malformed`] with a line, if the text is no YAML or a pod in it does not have the shape of one;
+/// [`Error::Refused`] if a pod cannot have the sensor and is not marked `off`.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text).map_err(|error| match error {
         Error::Malformed(why) if text.contains("{{") => Error::Malformed(format!(
@@ -79,7 +83,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     Ok(Patched { text: documents.edited(&after)?, notes })
 }
 
-/// Shows each pod, or template of one, in a document: what it is called, the way to it, and what is there, if anything is.
+/// Visits each pod or pod template of a document, with its name, its path, and its value if there is one.
 fn each_pod(
     document: &mut Value,
     path: &str,

@@ -1,4 +1,4 @@
-//! What a pod has of ours is called, and how its lists are read and written.
+//! The names of the sensor's parts in a pod, and how a pod's lists are read and written.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::stop::{Stop, malformed};
 /// The annotation by which a pod names the containers that get the sensor, separated by commas.
 pub const CONTAINERS: &str = "glassbox/containers";
 
-/// The annotation that names the containers that have it: the mark of a pod that was patched.
+/// The annotation that names the containers with the sensor: it marks a patched pod.
 pub const INJECTED: &str = "glassbox/injected";
 
 /// The annotation that says which containers were left alone, and why.
@@ -29,7 +29,7 @@ pub const LISTS: [&str; 2] = ["containers", "initContainers"];
 /// A container by its list and its place in there.
 pub type Place = (&'static str, usize);
 
-/// Puts an item in place of the one of its name, else at the end.
+/// Replaces the item of the same name, or appends.
 pub fn place(items: &mut Vec<Value>, item: Value) {
     match items.iter_mut().find(|present| name(present) == name(&item)) {
         Some(present) => *present = item,
@@ -37,7 +37,7 @@ pub fn place(items: &mut Vec<Value>, item: Value) {
     }
 }
 
-/// Brings the item of its name up to date, else puts it at an index.
+/// Updates the item of the same name, or inserts at an index.
 pub fn add(items: &mut Vec<Value>, item: Value, index: usize) {
     match items.iter_mut().find(|present| name(present) == name(&item)) {
         Some(present) => update(present, item),
@@ -45,12 +45,12 @@ pub fn add(items: &mut Vec<Value>, item: Value, index: usize) {
     }
 }
 
-/// Makes something of ours say what it should, and keeps what it says beyond that: what API servers fill in, a pull policy or
-/// a mount that somebody added.
+/// Gives one of the sensor's parts its values, and keeps other members: defaults that API servers fill in, a
+/// pull policy or a mount that the user added.
 pub fn update(present: &mut Value, wanted: Value) {
     match (present, wanted) {
         (Value::Object(present), Value::Object(wanted)) => {
-            // A variable has either.
+            // A variable has one or the other.
             for (has, has_not) in [("value", "valueFrom"), ("valueFrom", "value")] {
                 if wanted.contains_key(has) {
                     present.shift_remove(has_not);
@@ -105,7 +105,7 @@ pub fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("'{}'", one_line(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// A name as it can stand in a line: Kubernetes takes no such name, and files hold anything.
+/// A name that cannot break a line: Kubernetes accepts no such name, but a file may hold any.
 pub fn one_line(name: &str) -> String {
     name.replace(char::is_control, "?")
 }

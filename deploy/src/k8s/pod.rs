@@ -14,21 +14,21 @@ use super::stop::{Stop, malformed};
 use crate::choice::ANNOTATION;
 use crate::{Note, preload};
 
-/// What was put into a pod.
+/// The result of a patch of one pod.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Put {
     /// The containers that have the sensor.
     pub containers: Vec<String>,
     /// The containers that were left alone, and why.
     pub left: Vec<(String, String)>,
-    /// What may not work as meant.
+    /// The parts that may not work as meant.
     pub warnings: Vec<String>,
-    /// Whether all of it was there already.
+    /// Whether the pod had everything already.
     pub is_same: bool,
 }
 
 impl Put {
-    /// What there is to say of the pod that is called `name`.
+    /// The notes on the pod that is called `name`.
     pub fn notes(&self, name: &str) -> Vec<Note> {
         let mut notes = Vec::new();
         if !self.is_same {
@@ -47,7 +47,8 @@ impl Put {
     }
 }
 
-/// Puts the sensor into a pod or a template of one: an object with `metadata` and `spec`. Without success it stays as it is.
+/// Puts the sensor into a pod or a pod template: an object with `metadata` and `spec`. On an error the value
+/// stays as it is.
 ///
 /// # Errors
 /// See [`Stop`].
@@ -95,7 +96,7 @@ fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     Ok(put)
 }
 
-/// The annotations that are ours, which must be text.
+/// The pod's annotations that begin with `glassbox/`; each must be text.
 fn annotations(pod: &Value) -> Result<Vec<(String, String)>, Stop> {
     let place = "/metadata/annotations";
     let present = match pod.pointer(place) {
@@ -114,7 +115,7 @@ fn annotations(pod: &Value) -> Result<Vec<(String, String)>, Stop> {
     .collect()
 }
 
-/// Sources of the environment whose names nobody sees here.
+/// Warns of `envFrom`, whose variables' names are not in the pod.
 fn hidden(container: &Map<String, Value>) -> Option<String> {
     let sources =
         container.get("envFrom").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty());
@@ -153,8 +154,8 @@ fn set_environment(container: &mut Map<String, Value>, socket: &Socket, at: &str
 }
 
 fn mount(container: &mut Map<String, Value>, at: &str) -> Result<(), Stop> {
-    // Read-only does not keep anybody from connecting to a socket: that asks the socket's own mode (unix(7)). It keeps
-    // whoever takes over the program from putting another socket there.
+    // A read-only mount does not prevent connecting to a socket, which asks for the socket's own mode
+    // (unix(7)). It prevents an attacker in the program from putting another socket there.
     place(
         list(container, "volumeMounts", at)?,
         json!({"name": VOLUME, "mountPath": FOLDER, "readOnly": true}),

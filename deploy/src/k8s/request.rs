@@ -1,22 +1,24 @@
-//! What is asked to be put into pods.
+//! The options of a patch of pods.
 
-/// What is put into pods.
+/// How the sensor is put in, and into which containers of which pods.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The image with the pair in it; the one that is there, else [`DEFAULT`](crate::image::DEFAULT), if none is named.
+    /// The image with the pair. If it is `None`, an image that is there already stays; a new container gets
+    /// [`DEFAULT_IMAGE`](crate::image::DEFAULT_IMAGE).
     pub image: Option<String>,
-    /// The containers that get the sensor, by name; all but known helpers if there are none.
+    /// The containers that get the sensor, by name. If the list is empty, all but known agents get it.
     pub containers: Vec<String>,
     /// The containers that do not get it, by name.
     pub excluded: Vec<String>,
     /// Whether a pod's own init containers get it too.
     pub with_init_containers: bool,
-    /// Whether only pods that say `glassbox/sensor: "on"` are taken.
+    /// Whether only pods with the annotation `glassbox/sensor: "on"` get it.
     pub is_opt_in: bool,
-    /// What the collector writes, each as `-o` takes it; what is there, else `jsonl`, if there are none.
+    /// The collector's outputs, each as `-o` takes it. If the list is empty, the outputs that are there
+    /// already stay; a new container gets `jsonl`.
     pub outputs: Vec<String>,
-    /// The most that the collector may use of a processor, as Kubernetes writes it.
+    /// The collector's processor limit, as Kubernetes writes it.
     pub cpu: Option<String>,
-    /// The most memory that the collector may use, as Kubernetes writes it.
+    /// The collector's memory limit, as Kubernetes writes it.
     pub memory: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! Carries out a [`Change`] on the text: walks it beside the nodes, and notes which bytes become which.
+//! Applies a [`Change`] to the text: walks it together with the nodes, and records which bytes are replaced.
 //!
-//! A node with an anchor is changed where it stands. Whoever refers to it and becomes the same is left alone; who stays what
-//! it was, or becomes something else, is written out. To know that, the walk is made twice: to learn what becomes of every
-//! anchor, and to edit.
+//! A node with an anchor is changed in place. An alias of it whose value becomes the same is left alone; an
+//! alias whose value stays, or becomes another one, is written out. So the walk is made twice: first to learn
+//! the new value of every anchor, then to edit.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,28 +24,29 @@ pub struct Editor<'t> {
     splices: Vec<(Range<usize>, String)>,
 }
 
-/// Where a node stands, and so how another one in its place is written.
+/// Where a node stands, which decides how its replacement is written.
 #[derive(Clone)]
 enum Slot {
-    /// The document itself.
+    /// The root of the document.
     Root,
-    /// Behind a key that is indented so far, and the colon.
+    /// Behind a key at `column`, and its colon.
     Member { column: usize, open: Option<usize> },
-    /// Behind a dash that is indented so far.
+    /// Behind a dash at `column`.
     Item { column: usize, open: usize },
-    /// Between brackets: behind its colon, if it is a member; how far its line is indented, if each has one.
+    /// Between brackets: behind its colon, if it is a member; `margin` is the line's indentation, if each
+    /// element has a line.
     Flow { open: Option<usize>, is_member: bool, margin: Option<String> },
 }
 
 impl<'t> Editor<'t> {
-    /// An editor of `text`, which has these documents.
+    /// An editor of `text`, whose documents have these roots.
     pub fn new(text: &'t str, roots: &[Node]) -> Self {
         let line_feed =
             if text.find('\n').is_some_and(|at| text[..at].ends_with('\r')) { "\r\n" } else { "\n" };
         Self { text, line_feed, style: style(text, roots), splices: Vec::new() }
     }
 
-    /// Notes what makes `change` of a document.
+    /// Records the edits that make `change` in a document.
     pub fn document(&mut self, root: &Node, resolver: &Resolver<'t>, change: &Change) -> Result<(), Error> {
         let mut anchors = HashMap::new();
         if self.text.contains('&') {
@@ -64,7 +65,7 @@ impl<'t> Editor<'t> {
 
     /// The new text.
     pub fn finish(mut self) -> Result<String, Error> {
-        // What is put in at a place stands before what is taken out from there on; among themselves they keep their order.
+        // At one place, insertions stand before a removal, and keep their order among themselves.
         self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty()));
         let (mut text, mut at) = (String::with_capacity(self.text.len() * 2), 0);
         for (range, with) in &self.splices {
@@ -87,11 +88,11 @@ impl<'t> Editor<'t> {
 /// How far the entries or items of one collection have been walked.
 struct Trail {
     is_flow: bool,
-    /// Where the first begins.
+    /// Where the first one begins.
     first: usize,
-    /// Where the last one ends that stays.
+    /// Where the last one that stays ends.
     last_kept: Option<usize>,
-    /// Where the last one ends that was passed.
+    /// Where the last one that was passed ends.
     previous_end: Option<usize>,
 }
 
@@ -112,7 +113,7 @@ impl Trail {
 struct Walk<'w, 't> {
     editor: &'w mut Editor<'t>,
     resolver: &'w Resolver<'t>,
-    /// What becomes of each anchor; nothing, if its node goes.
+    /// The new value of each anchor; `None` if its node goes.
     anchors: &'w mut HashMap<usize, Option<Value>>,
     is_first: bool,
 }
@@ -158,7 +159,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Whether something of an object stays, and it can take more.
+    /// Whether a part of an object stays, and more can be added to it.
     fn can_be_edited(&self, node: &Node, entries: &[Entry], members: &[(&str, Step)], slot: &Slot) -> bool {
         let is_pair = matches!(slot, Slot::Flow { .. }) && !self.editor.text[node.content..].starts_with('{');
         let is_inside = |step: &Step| matches!(step, Step::Stays(_));
@@ -232,7 +233,8 @@ impl Walk<'_, '_> {
         let Some(at) = trail.last_kept else { return Ok(()) };
         let column = self.column(trail.first);
         for (name, step) in added {
-            // A member that changes and is not written here comes from '<<', which an entry beside it overrides.
+            // A member that changes and is not written here comes from '<<', which an entry beside it
+            // overrides.
             let value = match step {
                 Step::Added(value) => value,
                 Step::Stays(change) => change.after,
@@ -305,7 +307,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Puts another value in a node's place.
+    /// Replaces a node by another value.
     fn replace(&mut self, node: &Node, after: &Value, slot: &Slot) -> Result<(), Error> {
         if self.is_first {
             self.vanish(node);
@@ -357,7 +359,7 @@ impl Walk<'_, '_> {
         if is_left_out {
             self.splice(open..open, inline);
         } else if text[open..node.start].contains('\n') {
-            // What stands between the colon and the value is somebody's comment.
+            // A comment stands between the colon and the value.
             self.splice(open..open, inline);
             self.splice(line_start(text, node.start)..line_end(text, node.end), String::new());
         } else if lines.is_empty() {
@@ -369,8 +371,9 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Takes out an item or entry, with `next` behind it. Where nothing in front of it stays and it has no line of its own (in
-    /// a flow, and in a block that begins behind a dash), the text behind it moves into its place.
+    /// Takes out an item or entry, with `next` behind it. Where nothing in front of it stays and it has no
+    /// line of its own (in a flow, and in a block that begins behind a dash), the text behind it moves into
+    /// its place.
     fn remove(&mut self, range: Range<usize>, next: Option<usize>, trail: &Trail) {
         let text = self.editor.text;
         let previous_end = trail.previous_end.filter(|_| trail.last_kept.is_some());
@@ -388,12 +391,12 @@ impl Walk<'_, '_> {
         self.splice(range, String::new());
     }
 
-    /// Whether something else stands in front of it on its line.
+    /// Whether something else stands on the line in front of `at`.
     fn is_compact(&self, at: usize) -> bool {
         !self.editor.text[line_start(self.editor.text, at)..at].trim_matches([' ', '\u{feff}']).is_empty()
     }
 
-    /// Notes that the anchors in a node are no more.
+    /// Records that the anchors in a node go.
     fn vanish(&mut self, node: &Node) {
         if !self.is_first {
             return;
@@ -413,7 +416,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// What is merged stays what it is.
+    /// Keeps a merged node's value as it is.
     fn merged(&mut self, node: &Node) -> Result<(), Error> {
         let (mut anchors, mut aliases) = (Vec::new(), Vec::new());
         each(node, &mut |node| match node.kind {
@@ -446,7 +449,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// How far the lines in a flow are indented, if its first item has a line of its own.
+    /// The indentation of the lines in a flow, if its first item has a line of its own.
     fn margin(&self, node: &Node, first: Option<usize>) -> Option<String> {
         let (text, first) = (self.editor.text, first?);
         let margin = &text[line_start(text, first)..first];
@@ -462,7 +465,7 @@ impl Walk<'_, '_> {
     fn insert_in_front(&mut self, first: usize, column: usize, lines: &[String]) {
         let text = self.editor.text;
         if text[line_start(text, first)..first].trim().is_empty() {
-            // Above the comments of the item that comes next.
+            // Above the comments of the first item.
             let mut at = line_start(text, first);
             while at > 0 {
                 let above = line_start(text, at - 1);
@@ -479,7 +482,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Puts lines of a collection that is indented by `column` below the line of `at`, and the comments that belong there.
+    /// Inserts lines of a collection at `column` below the line of `at`, and below the comments that belong
+    /// there.
     fn insert_lines(&mut self, at: usize, column: usize, lines: &[String]) {
         if lines.is_empty() {
             return;
@@ -504,7 +508,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// The change of what a tag of somebody's own is put before; `None` if that is not all that changes.
+/// The change of the value behind an application's own tag; `None` if more than that value changes.
 fn untagged<'c>(node: &Node, change: &Change<'c>) -> Option<Change<'c>> {
     if node.tag.as_deref().is_none_or(is_core) {
         return Some(change.clone());
@@ -521,7 +525,7 @@ fn untagged<'c>(node: &Node, change: &Change<'c>) -> Option<Change<'c>> {
     }
 }
 
-/// Every node in a node, itself first.
+/// Visits a node and every node in it.
 fn each(node: &Node, visit: &mut impl FnMut(&Node)) {
     visit(node);
     match &node.kind {
@@ -538,8 +542,8 @@ fn separator(margin: Option<&str>) -> String {
     margin.map_or_else(|| ", ".to_owned(), |margin| format!(",\n{margin}"))
 }
 
-/// Behind the comments from `at` on that stand deeper than `column`: below what is taken out, which they belong to, a text
-/// in front of it would swallow them.
+/// The place behind the comments from `at` on that are indented deeper than `column`. They belong to the part
+/// that is removed; text put in front of them would take them over.
 fn behind_comments(text: &str, at: usize, column: usize) -> usize {
     let mut behind = at;
     let mut next = at;
@@ -566,7 +570,7 @@ fn line_feed_excluded(text: &str, end: usize) -> usize {
     rest.strip_suffix('\r').unwrap_or(rest).len()
 }
 
-/// What the text does most.
+/// The style that the text uses most.
 fn style(text: &str, roots: &[Node]) -> Style {
     let column = |at: usize| text[line_start(text, at)..at].chars().count();
     let (mut list_steps, mut steps) = (HashMap::<usize, usize>::new(), HashMap::<usize, usize>::new());

@@ -1,12 +1,12 @@
-//! Edits YAML as text: what does not change stays as it is, byte for byte.
+//! Edits YAML as text: the parts that do not change stay as they are, byte for byte.
 //!
-//! [`Documents::read`] gives the values of a text; the caller changes a copy of them; [`Documents::edited`] compares the two
-//! and rewrites only what differs. Comments, order, quotes, anchors, indentation and style of everything else survive, and so
-//! do tags of CloudFormation. JSON is YAML, and is edited alike.
+//! [`Documents::read`] gives the values of a text; the caller changes a copy of them; [`Documents::edited`]
+//! compares the two and rewrites only the parts that differ. Comments, order, quotes, anchors, indentation,
+//! style and the tags of CloudFormation survive everywhere else. JSON is YAML, and is edited alike.
 //!
-//! `tree` knows where everything stands, `resolve` what it means, `render` how new things are written, `edit` puts them
-//! together. At the end the new text is read again: if it does not say exactly what was asked for, it is an error and never a
-//! wrong file.
+//! `tree` records where everything stands, `resolve` gives the values, `render` writes new parts, `edit` puts
+//! them together. At the end the new text is read again. If its values are not the ones asked for, the result
+//! is an error and never a wrong file.
 //!
 //! ```
 //! let text = "app:   # ours\n  image: 'web'\n";
@@ -33,7 +33,8 @@ use place::{cannot, json, place};
 use resolve::Resolver;
 use tree::{Kind, Node};
 
-/// Longer texts are refused, in bytes: no deployment file has them, and all of it is held several times.
+/// The longest text that is read, in bytes. No deployment file is as long, and the text is held in memory
+/// several times.
 pub const LONGEST: usize = 16 << 20;
 
 /// A text with its documents.
@@ -48,8 +49,8 @@ impl<'t> Documents<'t> {
     /// Reads all documents of a text; an empty one has a single null.
     ///
     /// # Errors
-    /// [`Error::Malformed`], with line and column: no YAML, a key twice, a key that is no word, too deep, too long, or written
-    /// in a way that cannot be followed.
+    /// [`Error::Malformed`], with line and column: a text that is no YAML, is too deep or too long, has a key
+    /// twice or a key that is no word, or is written in a way that cannot be followed.
     pub fn read(text: &'t str) -> Result<Self, Error> {
         if text.len() > LONGEST {
             let most = LONGEST >> 20;
@@ -73,8 +74,8 @@ impl<'t> Documents<'t> {
         &self.values
     }
 
-    /// The line, from 1, where something stands: `path` is a JSON pointer (RFC 6901) into a document. What is not there has
-    /// the line of what would contain it.
+    /// The line of a value, from 1; `path` is a JSON pointer (RFC 6901) into the document. A value that is
+    /// not there has the line of its nearest parent.
     pub fn line(&self, document: usize, path: &str) -> usize {
         let Some(mut node) = self.roots.get(document) else { return 1 };
         let mut at = node.start;
@@ -98,10 +99,10 @@ impl<'t> Documents<'t> {
         place(self.text, at).0
     }
 
-    /// The text that says `after`, a value a document.
+    /// The text changed so that its documents have the values `after`.
     ///
     /// # Errors
-    /// [`Error::Refused`] if that cannot be said by editing.
+    /// [`Error::Refused`] if no edit can do that.
     pub fn edited(&self, after: &[Value]) -> Result<String, Error> {
         if after.len() != self.values.len() {
             return Err(Error::Refused("documents can be changed, and neither added nor removed".into()));

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::Error;
 
-/// What the text says as JSON, if it is that: an object or list behind nothing but a byte order mark and space.
+/// The value of a text that is JSON: an object or list, with at most a byte order mark and space in front.
 pub fn json(text: &str) -> Option<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Refuses an edit, for a reason that stands in brackets in the message.
+/// Refuses an edit; the message has `why` in brackets.
 pub fn cannot(why: &str) -> Error {
     Error::Refused(format!(
         "the text is written in a way that cannot be edited ({why}); write what is to be changed in a plainer way"

@@ -1,30 +1,30 @@
-//! Values as new text, in the style of what stands around them.
+//! Writes values as new text, in the style of the text around them.
 //!
-//! What is written must mean the same to readers of YAML 1.2, of YAML 1.1 (`yes`, `0777` and `1:30` are no words there) and
-//! of JSON, so words are quoted unless nobody could take them for anything else.
+//! The text must mean the same to readers of YAML 1.2, of YAML 1.1 (where `yes`, `0777` and `1:30` are not
+//! words) and of JSON. So words are quoted unless every reader takes them for the same word.
 
 use serde_json::{Map, Value};
 
-/// How a text is written.
+/// The text's own style.
 #[derive(Clone, Debug)]
 pub struct Style {
-    /// What one level is indented by, in blocks.
+    /// The indentation of one level in blocks.
     pub step: usize,
-    /// What one level is indented by, in flows of several lines.
+    /// The indentation of one level in flows of several lines.
     pub flow_step: String,
-    /// What lists are indented by below the key that they belong to.
+    /// The indentation of lists below their key.
     pub list_step: usize,
-    /// Whether it is JSON: every word in quotes.
+    /// Whether it is JSON, where every word is quoted.
     pub is_json: bool,
 }
 
 impl Style {
-    /// A word, number or empty collection; what is not empty as a flow on one line.
+    /// A word, number or empty collection; any other collection as a flow on one line.
     pub fn inline(&self, value: &Value) -> String {
         self.flow(value, None)
     }
 
-    /// A flow: on one line, or, where `margin` says how far its line is indented, an item a line.
+    /// A flow: on one line, or with a line for each item if `margin` gives the indentation of its own line.
     pub fn flow(&self, value: &Value, margin: Option<&str>) -> String {
         let deeper = margin.map(|margin| format!("{margin}{}", self.flow_step));
         let item = |value| self.flow(value, deeper.as_deref());
@@ -43,7 +43,7 @@ impl Style {
         }
     }
 
-    /// The lines of a value, each indented by `indent` and more.
+    /// The lines of a value, each indented by at least `indent`.
     pub fn block(&self, value: &Value, indent: usize) -> Vec<String> {
         let mut lines = Vec::new();
         match value {
@@ -83,12 +83,12 @@ impl Style {
         lines
     }
 
-    /// How far a collection is indented below a key that is indented by `indent`.
+    /// The indentation of a collection below a key that is indented by `indent`.
     pub fn inside(&self, value: &Value, indent: usize) -> usize {
         indent + if value.is_array() { self.list_step } else { self.step }
     }
 
-    /// A word, in quotes where it has to be.
+    /// A word, in quotes if it needs them.
     pub fn word(&self, text: &str) -> String {
         if !self.is_json && is_plain(text) { text.to_owned() } else { quoted(text) }
     }
@@ -119,7 +119,8 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            // What YAML does not call printable, or takes for a line's end, or drops: all of it has four digits.
+            // Characters that YAML does not call printable, takes for a line's end, or drops. All of them
+            // have four digits.
             '\0'..='\u{1f}'
             | '\u{7f}'..='\u{9f}'
             | '\u{2028}'
@@ -136,15 +137,15 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Words that some reader takes for something else, in lower case.
+/// Words, in lower case, that some reader takes for another value.
 const TAKEN: [&str; 10] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
 
-/// Whether no reader of any YAML takes a word for anything but itself, in a block and in a flow.
+/// Whether every reader of YAML takes a text for the same word, in a block and in a flow.
 fn is_plain(text: &str) -> bool {
     let has_plain_chars = text.chars().all(|c| c.is_ascii_alphanumeric() || "_./$()@+=:;-".contains(c));
     let Some(first) = text.chars().next() else { return false };
     let looks_like_a_number = first.is_ascii_digit() && {
-        // Sizes and times (`64Mi`, `5s`) are none; hexadecimal, exponents, dates and base 60 may be.
+        // Sizes and times (`64Mi`, `5s`) are words; hexadecimal, exponents, dates and base 60 may be numbers.
         let has_prefix = ["0x", "0X", "0o", "0O", "0b", "0B"].iter().any(|prefix| text.starts_with(prefix));
         has_prefix
             || text.contains([':', '-', '+'])

@@ -1,8 +1,10 @@
-//! What the nodes mean: values, as YAML 1.2's core schema reads them (<https://yaml.org/spec/1.2.2/#103-core-schema>).
+//! The values of nodes, as YAML 1.2's core schema reads them
+//! (<https://yaml.org/spec/1.2.2/#103-core-schema>).
 //!
-//! Aliases and merge keys are followed. A tag of somebody's own gives an object of one member, as CloudFormation's long form
-//! writes it: `!Ref x` is `{"Ref": "x"}`, `!Sub x` is `{"Fn::Sub": "x"}`, `!GetAtt a.b` is `{"Fn::GetAtt": ["a", "b"]}`.
-//! Words that only YAML 1.1 takes for something else (`yes`, `1:30`) are words here; the text keeps them.
+//! Aliases and merge keys are followed. A tag of an application gives an object of one member, as
+//! CloudFormation's long form writes it: `!Ref x` is `{"Ref": "x"}`, `!Sub x` is `{"Fn::Sub": "x"}`,
+//! `!GetAtt a.b` is `{"Fn::GetAtt": ["a", "b"]}`. Words that only YAML 1.1 reads otherwise (`yes`, `1:30`)
+//! are words here; the text keeps them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +14,7 @@ use super::place::fault;
 use super::tree::{Kind, Node};
 use crate::Error;
 
-/// More values than this are refused: a few aliases of aliases are a billion values.
+/// The most values of a document: a few aliases of aliases are a billion values.
 const MOST: usize = 1 << 20;
 
 const CORE: &str = "tag:yaml.org,2002:";
@@ -20,23 +22,22 @@ const CORE: &str = "tag:yaml.org,2002:";
 /// Reads the values of one document.
 pub struct Resolver<'t> {
     text: &'t str,
-    /// What each anchor stands for, and of how many values it is made.
+    /// The value of each anchor, and the number of values it is made of.
     anchors: HashMap<usize, (Value, usize)>,
     count: usize,
 }
 
 impl<'t> Resolver<'t> {
-    /// For a document of `text`.
     pub fn new(text: &'t str) -> Self {
         Self { text, anchors: HashMap::new(), count: 0 }
     }
 
-    /// What an anchor that was read stands for.
+    /// The value of an anchor that was read.
     pub fn anchored(&self, anchor: usize) -> Option<&Value> {
         self.anchors.get(&anchor).map(|(value, _)| value)
     }
 
-    /// The value of a node; nodes are asked for in the order of the text.
+    /// The value of a node. Nodes must be asked for in the order of the text.
     pub fn value(&mut self, node: &Node) -> Result<Value, Error> {
         let before = self.count;
         self.count(node, 1)?;
@@ -96,7 +97,7 @@ impl<'t> Resolver<'t> {
         }
     }
 
-    /// A key, as text: JSON knows no other.
+    /// A key as text: JSON has no other keys.
     pub fn key(&mut self, key: &Node) -> Result<String, Error> {
         if let Kind::Scalar { text, .. } = &key.kind {
             if key.anchor != 0 {
@@ -145,17 +146,17 @@ impl<'t> Resolver<'t> {
     }
 }
 
-/// Whether a key is `<<`, which merges what it is given into the object around it.
+/// Whether a key is `<<`, which merges its value into the object around it.
 pub fn is_merge(key: &Node) -> bool {
     matches!(&key.kind, Kind::Scalar { text, is_plain: true } if text == "<<") && key.tag.is_none()
 }
 
-/// Whether a tag is one of YAML's own, which say nothing that the value does not.
+/// Whether a tag is one of YAML's own, which add nothing to the value.
 pub fn is_core(tag: &str) -> bool {
     tag == "!" || tag.starts_with(CORE)
 }
 
-/// What a tag makes of a value.
+/// The object that a tag makes of a value.
 fn function(tag: &str, value: Value) -> Value {
     let name = tag.trim_start_matches('!');
     let key = match name {
@@ -168,7 +169,7 @@ fn function(tag: &str, value: Value) -> Value {
     }
 }
 
-/// An unquoted word. What JSON has no number for (`.inf`, `.nan`) stays a word.
+/// The value of an unquoted word. A word that JSON has no number for (`.inf`, `.nan`) stays a word.
 pub fn scalar(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,

@@ -1,8 +1,9 @@
-//! The text as nodes that know where they stand.
+//! The text as nodes that record where they stand.
 //!
-//! The parser's events say what there is; their places are exact where something is written, and say nothing of dashes,
-//! colons and values that are left out. Those are found by walking forward through what may stand between two nodes: space,
-//! line feeds, comments. Where the walk does not meet what the events promise, the text is refused: never guessed at.
+//! The parser's events say which nodes there are. Their places are exact where something is written, but tell
+//! nothing of dashes, colons and omitted values. Those are found by walking forward over the text that may
+//! stand between two nodes: space, line feeds, comments. If the walk does not meet the next event, the text
+//! is refused: nothing is guessed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,32 +13,31 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use super::place::{fault, json};
 use crate::Error;
 
-/// Nodes deeper than this are refused.
+/// The deepest nesting that is read.
 pub const DEPTH: usize = 128;
 
-/// Something in the text.
+/// A value in the text.
 #[derive(Debug)]
 pub struct Node {
-    /// Its first byte, that of an anchor or tag if it has one; where it is left out, behind its dash or colon.
+    /// Its first byte, or that of its anchor or tag; an omitted value is behind its dash or colon.
     pub start: usize,
     /// Its first byte behind anchor and tag.
     pub content: usize,
-    /// Behind its last byte; of a block scalar behind the line feed that ends it.
+    /// Behind its last byte; for a block scalar, behind the line feed that ends it.
     pub end: usize,
-    /// The number of its anchor, of which one name may have several; 0 without one.
+    /// The number of its anchor, or 0; anchors of the same name have different numbers.
     pub anchor: usize,
     /// The tag as it is written: `!Sub`, `tag:yaml.org,2002:str`.
     pub tag: Option<String>,
-    /// What it is.
     pub kind: Kind,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug)]
 pub enum Kind {
-    /// A word; whether it stands in quotes or as a block.
+    /// A word; `is_plain` unless it stands in quotes or as a block.
     Scalar { text: String, is_plain: bool },
-    /// A node that stands elsewhere, by the number of its anchor.
+    /// A reference to an anchored node, by the anchor's number.
     Alias(usize),
     /// A list.
     Sequence { is_flow: bool, items: Vec<Item> },
@@ -48,32 +48,29 @@ pub enum Kind {
 /// An item of a list.
 #[derive(Debug)]
 pub struct Item {
-    /// Its dash, in a block.
+    /// The place of its dash, in a block.
     pub start: usize,
-    /// Behind its dash.
+    /// The place behind its dash.
     pub open: usize,
-    /// What it is.
     pub value: Node,
 }
 
 /// A member of an object.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its key, or the question mark in front of it.
+    /// The place of its key, or of the question mark in front of it.
     pub start: usize,
-    /// The key.
     pub key: Node,
-    /// Behind its colon; `None` if it has none.
+    /// The place behind its colon; `None` if it has none.
     pub open: Option<usize>,
-    /// What it is.
     pub value: Node,
 }
 
-/// All documents of a text.
+/// Reads all documents of a text.
 ///
-/// Lines in brackets or quotes need not be indented: YAML 1.2 wants them deeper than what they belong to, which no other
-/// reader insists on, and few people write. The parser does, so it is shown such lines deeper than they are, one more each time
-/// that it complains; what they mean does not depend on it.
+/// YAML 1.2 demands that lines in brackets or quotes be indented deeper than their parent. No other reader
+/// insists on that, and many files do not do it, but the parser does insist. So it is shown such lines deeper
+/// than they are, one more each time that it complains; the indentation does not change their meaning.
 pub fn read(text: &str) -> Result<Vec<Node>, Error> {
     let (mut shown, mut read_bytes) = (Shown::new(text), 0);
     loop {
@@ -89,22 +86,24 @@ pub fn read(text: &str) -> Result<Vec<Node>, Error> {
     }
 }
 
-/// No text is read again once so many bytes have been, seconds' worth: a few thousand lines in a file of usual length.
+/// The most bytes that are parsed in all attempts, some seconds' worth: enough for a few thousand such lines
+/// in a file of usual length.
 const PATIENCE: usize = 1 << 27;
 
-/// The complaints of the parser about a line in brackets, and about one in quotes.
+/// The parser's complaints about a line in brackets, and about one in quotes.
 const SHALLOW: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];
 const SHALLOW_QUOTED: &str = "invalid indentation in quoted scalar";
 
-/// The text as the parser is shown it.
+/// The text as the parser sees it.
 struct Shown<'t> {
     original: &'t str,
     text: Cow<'t, str>,
-    /// The offset of each character of the original, where that is another number than the character's.
+    /// The byte offset of each character in the original; `None` if all characters are one byte long.
     offsets: Option<Vec<usize>>,
-    /// The lines that are shown deeper, in order: the number of their first character, there and as it is shown.
+    /// The lines that are shown deeper, in order: the number of their first character in the original and in
+    /// the shown text.
     pads: Vec<(usize, usize)>,
-    /// By how much: more than any block is indented.
+    /// How much deeper they are shown: more than any block is indented.
     pad: usize,
 }
 
@@ -121,7 +120,7 @@ impl<'t> Shown<'t> {
         }
     }
 
-    /// Shows the lines that begin in a range of the original deeper; says whether any of them was not yet.
+    /// Shows the lines that begin in a range of the original deeper; false if all of them were already.
     fn indent(&mut self, range: &Range<usize>) -> bool {
         let before = self.pads.len();
         let character = |offset: usize| match &self.offsets {
@@ -150,7 +149,7 @@ impl<'t> Shown<'t> {
     /// The offset in the original of a place that the parser names.
     fn offset(&self, marker: Marker) -> usize {
         let index = marker.index();
-        // Each line in front that is shown deeper moved the place by as much.
+        // Each deeper line in front moved the place by the same amount.
         match self.pads.partition_point(|(_, shown)| *shown < index) {
             0 => self.offset_of(index),
             n => self.offset_of(index.saturating_sub(n * self.pad).max(self.pads[n - 1].0)),
@@ -165,8 +164,9 @@ impl<'t> Shown<'t> {
     }
 }
 
-/// JSON writes some characters as two escapes, halves that YAML does not know. They are shown as something else of the same
-/// length: what a text of JSON says is read as JSON (see `Documents::read`), and only its places are asked of the parser.
+/// JSON writes some characters as two escapes, surrogate halves that YAML does not know. The parser is shown
+/// other escapes of the same length: the values of a JSON text are read as JSON (see `Documents::read`), and
+/// the parser is asked only for places.
 fn without_halves(text: &str) -> Cow<'_, str> {
     let is_half = |escape: &str| {
         let digit = |n: usize| escape.as_bytes().get(n).map(u8::to_ascii_lowercase);
@@ -194,7 +194,7 @@ struct Reader<'t, 's> {
     text: &'t str,
     shown: &'s Shown<'t>,
     events: Parser<'s, StrInput<'s>>,
-    /// Where the lines begin that the parser wants deeper.
+    /// The beginnings of the lines that the parser wants deeper.
     shallow: Option<Range<usize>>,
 }
 
@@ -309,7 +309,8 @@ impl<'s> Reader<'_, 's> {
         }
     }
 
-    /// A pair in a flow list, `[a: b]`, is a mapping in a flow without braces; it comes here as a block of one line.
+    /// A pair in a flow list, `[a: b]`, is a mapping in a flow without braces; it is read here as a block of
+    /// one line.
     fn entries(&mut self, content: usize, is_flow: bool, depth: usize) -> Result<(Vec<Entry>, usize), Error> {
         let mut at = if is_flow { content + 1 } else { content };
         let mut entries: Vec<Entry> = Vec::new();
@@ -375,7 +376,7 @@ impl<'s> Reader<'_, 's> {
         })
     }
 
-    /// Where a node begins that is not left out, and where its content does.
+    /// Where a node that is not omitted begins, and where its content begins.
     fn begin(&mut self, at: usize, anchor: usize, tag: Option<&Tag>) -> Result<(usize, usize), Error> {
         let start = skip(self.text, at);
         let behind = self.behind_properties(start, anchor, tag)?;
@@ -425,7 +426,7 @@ impl<'s> Reader<'_, 's> {
         Err(fault(self.text, content, "cannot find the closing quote"))
     }
 
-    /// Without the empty lines behind it, unless it keeps them (`|+`).
+    /// The end of a block scalar without the empty lines behind it, unless it keeps them (`|+`).
     fn behind_block(&self, content: usize, said_end: usize) -> usize {
         let header_end = line_end(self.text, content);
         let mut end = said_end.max(header_end);
@@ -474,7 +475,7 @@ fn written(tag: Option<Cow<'_, Tag>>) -> Option<String> {
     tag.map(|tag| format!("{}{}", tag.handle, tag.suffix))
 }
 
-/// Behind space, line feeds and comments.
+/// The next place behind space, line feeds and comments.
 pub fn skip(text: &str, mut at: usize) -> usize {
     let bytes = text.as_bytes();
     loop {
@@ -490,7 +491,7 @@ pub fn skip(text: &str, mut at: usize) -> usize {
     }
 }
 
-/// The start of the next line: `at` itself, if a line begins there.
+/// The start of the next line; `at` itself, if a line begins there.
 pub fn line_end(text: &str, at: usize) -> usize {
     if at > 0 && text[..at].ends_with('\n') {
         return at;
@@ -498,7 +499,7 @@ pub fn line_end(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |line_feed| at + line_feed + 1)
 }
 
-/// Anchors, aliases and tags end at space, and in a flow at what separates.
+/// Anchors, aliases and tags end at space, and in a flow also at a separator.
 fn name_len(text: &str) -> usize {
     text.find(|c: char| c.is_ascii_whitespace() || ",[]{}".contains(c)).unwrap_or(text.len())
 }
