@@ -148,7 +148,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Looks at a file that somebody might execute. `None` if it is no program: no file, a library, or none of the forms that
+    /// Looks at a file that somebody might execute. `None` if it is not a program: no file, a library, or none of the forms that
     /// the kernel executes.
     pub fn at(path: &Path, root: &Root) -> Option<Self> {
         Self::followed(path, root, MOST_INTERPRETERS)

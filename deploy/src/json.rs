@@ -59,7 +59,7 @@ impl<'a> Document<'a> {
     /// counts.
     pub fn parse(text: &'a str) -> Result<Self, Error> {
         let value = serde_json::from_str(text)
-            .map_err(|error| Error::Malformed(format!("it is no JSON: {error}; correct it there")))?;
+            .map_err(|error| Error::Malformed(format!("it is not JSON: {error}; correct it there")))?;
         let mut scanner = Scanner { text, at: 0 };
         let root = scanner.value().map_err(Error::Malformed)?;
         Ok(Self { text, root, value })
@@ -568,7 +568,7 @@ mod tests {
         };
 
         assert_eq!(
-            "it is no JSON: expected value at line 2 column 3; correct it there",
+            "it is not JSON: expected value at line 2 column 3; correct it there",
             fault("[\n  ${port}]")
         );
         assert_eq!(

@@ -229,7 +229,7 @@ impl Text {
     }
 }
 
-/// The lines of a text; what holds a NUL is no text, and an end of line in it is any number's byte: it is one.
+/// The lines of a text; what holds a NUL is not text, and an end of line in it is any number's byte: it is one.
 fn lines(text: &str) -> Vec<&str> {
     match text.contains('\0') {
         true => vec![text],

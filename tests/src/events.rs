@@ -404,7 +404,7 @@ fn form(event: &Event) -> Vec<String> {
         }
     }
     if event.fields.contains_key("ret") {
-        demand(event.number("ret").is_some(), "`ret` is no number");
+        demand(event.number("ret").is_some(), "`ret` is not a number");
     }
     if name.starts_with("file.") && !event.has_failed() && event.fields.contains_key("path") {
         // A memory file and a socket or pipe have no place in the tree of files.

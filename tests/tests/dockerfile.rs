@@ -128,7 +128,7 @@ fn bad_input_is_told_in_a_line_and_stays() {
         &[
             (b"FROM a\nRUNN x\n", &[], 65, "': line 2: unknown instruction 'RUNN'; correct it"),
             (b"", &[], 65, "it has no FROM"),
-            (b"FROM a\nLABEL x=\xff\n", &[], 65, "is no UTF-8 text from byte 15 on"),
+            (b"FROM a\nLABEL x=\xff\n", &[], 65, "is not UTF-8 text from byte 15 on"),
             (b"FROM mcr.microsoft.com/windows/nanoserver\n", &[], 65, "is for Windows"),
             (b"FROM a\n", &["--target", "b"], 65, "no stage is called 'b'; there are 0"),
             (b"FROM a\nCMD x\n", &["--run"], 65, "has no ENTRYPOINT"),

@@ -215,7 +215,7 @@ fn failures_are_one_line_with_the_status_of_the_contract() {
         (vec!["--pid".as_ref(), "4194305".as_ref()], 66, "there is no process 4194305"),
         (vec!["--root".as_ref(), "/nonexistent".as_ref()], 66, "cannot read '/nonexistent'"),
         (vec!["--".as_ref(), "no-such-command".as_ref()], 66, "cannot find the command 'no-such-command'"),
-        (vec!["--".as_ref(), text.as_os_str()], 65, "is no program"),
+        (vec!["--".as_ref(), text.as_os_str()], 65, "is not a program"),
         (vec!["--pid".as_ref(), "x".as_ref()], 64, "invalid value 'x'"),
         (vec!["--pid".as_ref(), "1".as_ref(), "--root".as_ref(), "/".as_ref()], 64, "cannot be used with"),
     ] {

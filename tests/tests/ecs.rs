@@ -302,11 +302,11 @@ fn what_cannot_be_patched_is_one_line_and_leaves_the_file_alone() {
     let mode = before.replace("awsvpc", "bridge");
     for (text, words) in [
         (&b""[..], "it is empty"),
-        (b"\xff\xfe{\0}\0", "is no UTF-8 text from byte 0 on"),
-        (b"{\"containerDefinitions\": [", "it is no JSON: EOF while parsing"),
+        (b"\xff\xfe{\0}\0", "is not UTF-8 text from byte 0 on"),
+        (b"{\"containerDefinitions\": [", "it is not JSON: EOF while parsing"),
         (b"{\"containerDefinitions\": [{\"name\": \"a\",}]}", "trailing comma at line 1 column 40"),
         (b"{\"containerDefinitions\": \"[]\"}", "'containerDefinitions' is a text, not a list"),
-        (b"{\"kind\": \"Pod\"}", "it is no task definition (it has 'kind')"),
+        (b"{\"kind\": \"Pod\"}", "it is not a task definition (it has 'kind')"),
         (b"[{\"name\": \"a\", \"name\": \"b\"}]", "line 1: the key 'name' is there twice"),
         (b"resource \"aws_ecs_task_definition\" \"web\" {}", "it is a text, neither an object nor a list"),
         (b"Resources:\n  Task: !Ref [\n", "as YAML, line 3, column 1"),

@@ -87,7 +87,7 @@ fn redhook_is_measured_beside_the_sensor() {
         })
         .collect();
     let number =
-        |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{text} is no number: {lines:?}"));
+        |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{text} is not a number: {lines:?}"));
     assert!(lines["libraries that it needs"].0.contains("libgcc_s.so.1"), "{lines:?}");
     assert_eq!("none", lines["libraries that it needs"].1);
     assert_eq!("0", lines["symbols that it needs"].1);

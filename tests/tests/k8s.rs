@@ -201,7 +201,7 @@ fn bad_input_is_one_line_and_leaves_the_file_as_it_is() {
         ("{\"kind\": \"Pod\",\n \"spec\": }".to_owned(), 65, "line 2"),
         ("spec:\n{{ .Values.x }}: {{ toYaml . }}\n".to_owned(), 65, "helm template"),
         (pod("image: x"), 65, "line 6: Pod 'p': a container without a name"),
-        (pod("{name: a, env: {A: 1}}"), 65, "line 6: Pod 'p': 'env' is no list"),
+        (pod("{name: a, env: {A: 1}}"), 65, "line 6: Pod 'p': 'env' is not a list"),
         (
             pod("{name: a, env: [{name: LD_PRELOAD, valueFrom: {configMapKeyRef: {name: c, key: k}}}]}"),
             65,
@@ -249,7 +249,7 @@ fn nothing_to_patch_is_said_and_is_no_failure() {
     let ending = done(patch(&["-"], "apiVersion: v1\nkind: Service\n"));
 
     assert_eq!("apiVersion: v1\nkind: Service\n", ending.stdout);
-    assert!(ending.stderr.contains("warning: nothing in it makes a pod"), "{}", ending.stderr);
+    assert!(ending.stderr.contains("warning: no document in it makes a pod"), "{}", ending.stderr);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         match argument.as_str() {
             "--seconds" => {
                 let number = rest.next().context("--seconds needs a number")?;
-                seconds = number.parse().with_context(|| format!("'{number}' is no number of seconds"))?;
+                seconds = number.parse().with_context(|| format!("'{number}' is not a number of seconds"))?;
             }
             name => names.push(name.to_owned()),
         }

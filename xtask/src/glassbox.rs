@@ -169,7 +169,7 @@ impl Ledger {
                 ledger.delivered += 1;
             }
             if text.contains("\"sensor.loss\"") || text.contains("\"process.exit\"") {
-                let event: Value = serde_json::from_str(&text).context("a line of jsonl is no JSON")?;
+                let event: Value = serde_json::from_str(&text).context("a line of jsonl is not JSON")?;
                 match event["event"].as_str() {
                     Some("sensor.loss") => ledger.lost += event["count"].as_u64().unwrap_or(0),
                     Some("process.exit") => ledger.sensor_ns += event["sensor_ns"].as_u64().unwrap_or(0),

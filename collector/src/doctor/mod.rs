@@ -58,7 +58,7 @@ fn command(name: &OsStr) -> Result<Findings, Failure> {
     let path = find(name, std::env::var_os("PATH").as_deref().unwrap_or_default()).ok_or_else(missing)?;
     let Some(program) = Program::at(&path, &Root::own()) else {
         return Err(Failure::malformed(format!(
-            "'{}' is no program: neither an executable nor a script with a '#!' line; give the shell that runs it",
+            "'{}' is not a program: neither an executable nor a script with a '#!' line; give the shell that runs it",
             path.display()
         )));
     };

@@ -102,6 +102,6 @@ fn read(path: &Path) -> Result<String, Failure> {
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::malformed(format!("'{}' is no UTF-8 text from byte {at} on; convert it", path.display()))
+        Failure::malformed(format!("'{}' is not UTF-8 text from byte {at} on; convert it", path.display()))
     })
 }

@@ -78,7 +78,7 @@ impl Inside {
 pub fn choice(config: &Value, is_opt_in: bool) -> Result<Choice, String> {
     let said = &config["annotations"][ANNOTATION];
     if !said.is_null() && !said.is_string() {
-        return Err(format!("the annotation {ANNOTATION} is no text"));
+        return Err(format!("the annotation {ANNOTATION} is not text"));
     }
     let entries = config["process"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
     let values = |name: &'static str| {
@@ -97,7 +97,7 @@ pub fn choice(config: &Value, is_opt_in: bool) -> Result<Choice, String> {
 /// What has not the shape that the OCI runtime specification gives it. `config` may be changed half-way then.
 pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
     if !config.is_object() {
-        return Err("it is no object".into());
+        return Err("it is not an object".into());
     }
     let inside = Inside::of(config, &request.socket)?;
     let process = config.get_mut("process").ok_or("it has no 'process'")?;
@@ -114,11 +114,11 @@ pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
     if let Some(file) = &request.preload_file {
         ours.push(mount(file, PRELOAD_FILE));
     }
-    let mounts = config.as_object_mut().ok_or("it is no object")?.entry("mounts").or_insert(Value::Null);
+    let mounts = config.as_object_mut().ok_or("it is not an object")?.entry("mounts").or_insert(Value::Null);
     if mounts.is_null() {
         *mounts = json!([]);
     }
-    let mounts = mounts.as_array_mut().ok_or("'mounts' is no list")?;
+    let mounts = mounts.as_array_mut().ok_or("'mounts' is not a list")?;
     let is_replaced = |path: &str| is_ours(path) || (path == PRELOAD_FILE && request.preload_file.is_some());
     mounts.retain(|mount| !mount["destination"].as_str().is_some_and(is_replaced));
     mounts.extend(ours);
@@ -130,14 +130,14 @@ pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
 /// # Errors
 /// What has not the shape that the OCI runtime specification gives it.
 pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), String> {
-    let process = process.as_object_mut().ok_or("it is no object")?;
+    let process = process.as_object_mut().ok_or("it is not an object")?;
     let entries = process.entry("env").or_insert(Value::Null);
     if entries.is_null() {
         *entries = json!([]);
     }
-    let entries = entries.as_array_mut().ok_or("'env' is no list")?;
+    let entries = entries.as_array_mut().ok_or("'env' is not a list")?;
     if entries.iter().any(|entry| !entry.is_string()) {
-        return Err("'env' holds something that is no text".into());
+        return Err("'env' holds something that is not text".into());
     }
     let (preload, socket) = ("LD_PRELOAD=", "GLASSBOX_SOCKET=");
     let mut has_preload = false;
@@ -298,13 +298,13 @@ mod tests {
     #[test]
     fn wrong_shapes_are_refused_by_name() {
         for (config, words) in [
-            (json!(null), "it is no object"),
-            (json!([1]), "it is no object"),
+            (json!(null), "it is not an object"),
+            (json!([1]), "it is not an object"),
             (json!({}), "it has no 'process'"),
-            (json!({"process": null}), "'process': it is no object"),
-            (json!({"process": {"env": "A=1"}}), "'process': 'env' is no list"),
-            (json!({"process": {"env": ["A=1", 2]}}), "'env' holds something that is no text"),
-            (json!({"process": {}, "mounts": {}}), "'mounts' is no list"),
+            (json!({"process": null}), "'process': it is not an object"),
+            (json!({"process": {"env": "A=1"}}), "'process': 'env' is not a list"),
+            (json!({"process": {"env": ["A=1", 2]}}), "'env' holds something that is not text"),
+            (json!({"process": {}, "mounts": {}}), "'mounts' is not a list"),
         ] {
             let why = prepare(&mut config.clone(), &request()).unwrap_err();
 

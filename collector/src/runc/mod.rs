@@ -210,7 +210,7 @@ impl JsonFile {
         let text = fs::read(path)
             .map_err(|error| Failure::missing(format!("cannot read '{}': {error}", path.display())))?;
         let value = serde_json::from_slice(&text)
-            .map_err(|error| Failure::malformed(format!("'{}' is no JSON: {error}", path.display())))?;
+            .map_err(|error| Failure::malformed(format!("'{}' is not JSON: {error}", path.display())))?;
         Ok(Self { path: path.to_owned(), value })
     }
 

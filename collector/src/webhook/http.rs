@@ -148,7 +148,7 @@ fn exchange(
     };
     let end = head.len.saturating_add(head.content_length);
     if head.content_length > BODY {
-        let response = Response::text(413, "a question has at most 3 MiB");
+        let response = Response::text(413, "a review has at most 3 MiB");
         return refuse(stream, end.saturating_sub(buffer.len()), &response);
     }
     if head.expects_continue && buffer.len() < end {
@@ -194,7 +194,7 @@ fn head(buffer: &[u8]) -> Result<Option<Head>, Response> {
         let length =
             given.bytes().all(|byte| byte.is_ascii_digit()).then(|| given.parse::<usize>().ok()).flatten();
         if length.is_none() || content_length.is_some_and(|other| Some(other) != length) {
-            return Err(Response::text(400, "a Content-Length is no number, or there are two"));
+            return Err(Response::text(400, "a Content-Length is not a number, or there are two"));
         }
         content_length = length;
     }

@@ -59,7 +59,7 @@ pub fn checked_name(name: &str) -> Result<String, String> {
 /// Patches a compose file.
 ///
 /// # Errors
-/// A text that is no compose file, by line; and a file that cannot be patched safely.
+/// A text that is not a compose file, by line; and a file that cannot be patched safely.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text)?;
     let file = File::of(&documents)?;
@@ -67,7 +67,8 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let sensor = Sensor::of(&file, request, &mut notes)?;
     let mut after = file.before.clone();
     let Some(mut replaced) = file.patch_services(&sensor, request, &mut after, &mut notes)? else {
-        notes.push(Note::Warning("no service gets the sensor; choose one by --service or its label".into()));
+        notes
+            .push(Note::Warning("no service gets the sensor; choose one with --service or its label".into()));
         return Ok(Patched { text: text.to_owned(), notes });
     };
     let collector = collector(sensor.present, sensor.image, &sensor.volume, request);
@@ -109,19 +110,19 @@ impl<'a> File<'a> {
         let at = |path: &[&str], what: &str| malformed(documents, path, what);
         let Some(services) = before.get("services") else {
             return Err(Error::Malformed(
-                "it has no 'services', so it is no compose file; give the path of one".into(),
+                "it has no 'services', so it is not a compose file; give the path of one".into(),
             ));
         };
         let services =
-            services.as_object().ok_or_else(|| at(&["services"], "is no mapping; name services in it"))?;
+            services.as_object().ok_or_else(|| at(&["services"], "is not a mapping; name services in it"))?;
         for (name, service) in services {
             if !service.is_object() {
-                return Err(at(&["services", name], "is no mapping; describe the service in it"));
+                return Err(at(&["services", name], "is not a mapping; describe the service in it"));
             }
         }
         let volumes = before.get("volumes").unwrap_or(&Value::Null);
         if !volumes.is_object() && !volumes.is_null() {
-            return Err(at(&["volumes"], "is no mapping; name volumes in it"));
+            return Err(at(&["volumes"], "is not a mapping; name volumes in it"));
         }
         Ok(Self { documents, before, services, volumes })
     }
@@ -180,7 +181,7 @@ impl<'a> Sensor<'a> {
         if present.is_some() && own_volume.is_none() {
             return Err(Error::Refused(format!(
                 "a service is called '{0}', and mounts no volume {0}… at {1}, so it is not the sensor's; give the \
-                 sensor's another name by --name",
+                 sensor's another name with --name",
                 request.name,
                 image::FOLDER
             )));

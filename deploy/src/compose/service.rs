@@ -82,11 +82,11 @@ impl Service<'_> {
         let all = [
             (
                 !self.before["env_file"].is_null() && !has_preload,
-                "its env_file is not read: a LD_PRELOAD there is replaced; set it in 'environment' and patch again",
+                "its env_file is not read: an LD_PRELOAD there is replaced; set it in 'environment' and patch again",
             ),
             (
                 extends["file"].is_string() && !has_preload,
-                "the file that it extends is not read: a LD_PRELOAD there is replaced; set it here and patch again",
+                "the file that it extends is not read: an LD_PRELOAD there is replaced; set it here and patch again",
             ),
             (
                 self.before["platform"].is_string()
@@ -98,7 +98,7 @@ impl Service<'_> {
             ),
             (
                 is_swarms.iter().any(|field| !deploy[*field].is_null()),
-                "a swarm knows no depends_on, and volumes are a node's own; run the collector on each node instead \
+                "a swarm ignores depends_on, and each node has its own volumes; run the collector on each node instead \
                  (docs/operations.md)",
             ),
         ];
@@ -117,7 +117,7 @@ impl Service<'_> {
         set_variables(&mut service, &[("LD_PRELOAD", preload), ("GLASSBOX_SOCKET", socket)])?;
         let volumes = &service["volumes"];
         if !volumes.is_null() && !volumes.is_array() {
-            return Err(("volumes", "is no list; write '- SOURCE:TARGET' lines"));
+            return Err(("volumes", "is not a list; write '- SOURCE:TARGET' lines"));
         }
         mount(&mut service, self.collector, self.volume, ":ro");
         self.wait(&mut service)?;
@@ -162,7 +162,7 @@ impl Service<'_> {
                     name.as_str().map(|name| (name.to_owned(), json!({"condition": "service_started"})))
                 });
                 all.collect::<Option<_>>()
-                    .ok_or(("depends_on", "holds something that is no service's name"))?
+                    .ok_or(("depends_on", "holds something that is not a service's name"))?
             }
             _ => return Err(("depends_on", "is neither a list nor a mapping; name services in it")),
         };
@@ -207,7 +207,7 @@ fn set_variables(service: &mut Value, variables: &[(&str, String)]) -> Result<()
         }
         Value::Array(items) => {
             if items.iter().any(|item| !item.is_string()) {
-                return Err(("environment", "holds something that is no text; write '- NAME=VALUE'"));
+                return Err(("environment", "holds something that is not text; write '- NAME=VALUE'"));
             }
             for (name, value) in variables {
                 let start = format!("{name}=");

@@ -226,7 +226,7 @@ fn what_may_not_work_is_warned_of() {
         ("    env_file: .env\n", "its env_file is not read"),
         ("    extends: {file: a.yml, service: b}\n", "the file that it extends is not read"),
         ("    platform: linux/arm64\n", "the sensor is for the platform of the collector's image"),
-        ("    deploy: {mode: global}\n", "a swarm knows no depends_on"),
+        ("    deploy: {mode: global}\n", "a swarm ignores depends_on"),
     ] {
         let notes = notes(&format!("services:\n  web:\n    image: web\n{fields}"), &request());
 
@@ -287,7 +287,7 @@ fn what_somebody_changed_in_the_collector_stays() {
 fn another_name_is_known_again() {
     let text = "services:\n  web:\n    image: web\n  glassbox:\n    image: somebody/glassbox\n";
     let Err(Error::Refused(why)) = patch(text, &request()) else { panic!() };
-    assert!(why.contains("another name by --name"), "{why}");
+    assert!(why.contains("another name with --name"), "{why}");
 
     let request = Request { name: "sentinel".into(), ..request() };
     let result = patched(text, &request);
@@ -308,8 +308,8 @@ fn what_is_no_compose_file_is_told_by_line() {
     for (text, words) in [
         ("", "it has no 'services'"),
         ("web:\n  image: a\n", "it has no 'services'"),
-        ("services: [a]\n", "line 1: services is no mapping"),
-        ("services:\n  web:\n", "line 2: services.web is no mapping"),
+        ("services: [a]\n", "line 1: services is not a mapping"),
+        ("services:\n  web:\n", "line 2: services.web is not a mapping"),
         (
             "services:\n  web:\n    image: a\n    environment: A=1\n",
             "line 4: services.web.environment is neither",
@@ -318,10 +318,10 @@ fn what_is_no_compose_file_is_told_by_line() {
             "services:\n  web:\n    image: a\n    environment: [{A: 1}]\n",
             "line 4: services.web.environment holds",
         ),
-        ("services:\n  web:\n    volumes: a\n", "line 3: services.web.volumes is no list"),
+        ("services:\n  web:\n    volumes: a\n", "line 3: services.web.volumes is not a list"),
         ("services:\n  web:\n    depends_on: 3\n", "line 3: services.web.depends_on is neither"),
         ("services:\n  web:\n    depends_on: [3]\n", "line 3: services.web.depends_on holds"),
-        ("services: {web: {}}\nvolumes: []\n", "line 2: volumes is no mapping"),
+        ("services: {web: {}}\nvolumes: []\n", "line 2: volumes is not a mapping"),
         ("a: 1\n---\nb: 1\n", "it has several documents"),
         ("services:\n\tweb: x\n", "line 2, column"),
     ] {

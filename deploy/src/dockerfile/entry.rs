@@ -35,7 +35,7 @@ pub fn wrapped(name: &str, stage: usize, found: &mut Found, run: &Run) -> Result
         Some(present) => present.words.clone(),
         None => run.entry_point.clone().ok_or_else(|| {
             Error::Refused(format!(
-                "{name} has no ENTRYPOINT, and its base image may have one; say which by --entrypoint '[\"PROGRAM\"]', or \
+                "{name} has no ENTRYPOINT, and its base image may have one; name it with --entrypoint '[\"PROGRAM\"]', or give \
                  --entrypoint '[]' if there is none"
             ))
         })?,

@@ -51,7 +51,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let mut patch = Patch { text, image, request, edits: Vec::new(), notes: Vec::new() };
     if let Some(syntax) = file.syntax.as_deref().filter(|syntax| !instruction::is_dockers(syntax)) {
         patch.notes.push(Note::Warning(format!(
-            "'{syntax}' is no frontend of docker's; look at the result, as it may read the file in another way"
+            "'{syntax}' is not one of docker's frontends and may read the file in another way; check the result"
         )));
     }
     let chosen: Vec<usize> = match &request.stages {
@@ -92,7 +92,7 @@ impl Patch<'_> {
         if let Some(base) = stage.base_by_argument().filter(|_| found.has_sensor) {
             let base = stages.all[base].shown(base);
             self.notes.push(Note::Warning(format!(
-                "{name} has what {base} has, by the defaults of the build's arguments; patch the others by --all-stages"
+                "{name} inherits the sensor from {base} with the default arguments of the build; patch the other stages too, with --all-stages"
             )));
         }
         self.upgrade(&name, found, &mut done);
@@ -149,13 +149,13 @@ impl Patch<'_> {
         };
         if is_windows || found.platform.as_deref().is_some_and(|platform| platform.starts_with("windows")) {
             return Err(Error::Refused(format!(
-                "{name} is for Windows, and the sensor for Linux; choose another stage by --target"
+                "{name} is for Windows, and the sensor for Linux; choose another stage with --target"
             )));
         }
         match &found.base {
             Base::Scratch if !found.has_root_files => self.notes.push(Note::Warning(format!(
-                "{name} begins from scratch: a static program, as usual there, does not load the sensor; \
-                 `glassbox doctor` tells"
+                "{name} begins from scratch, where programs are usually static and do not load the sensor; \
+                 check them with `glassbox doctor`"
             ))),
             Base::Image(image) if STATIC.iter().any(|one| image.contains(one)) => {
                 self.notes.push(Note::Warning(format!(
@@ -166,13 +166,13 @@ impl Patch<'_> {
         }
         if let Some(platform) = found.platform.as_deref().filter(|platform| !platform.contains("TARGET")) {
             self.notes.push(Note::Warning(format!(
-                "{name} is always for {platform}, but COPY --from takes the sensor of the build's platform; build with \
+                "{name} is always built for {platform}, but COPY --from takes the sensor for the build's platform; build with \
                  --platform={platform}"
             )));
         }
         if found.has_volume {
             self.notes.push(Note::Warning(format!(
-                "{name} declares a volume around {}: builders may drop what is copied there; move VOLUME to the stage's end",
+                "{name} declares a volume around {}: builders may drop files that are copied there; move VOLUME to the end of the stage",
                 image::FOLDER
             )));
         }
@@ -194,7 +194,7 @@ impl Patch<'_> {
                     }
                 }
                 _ => self.notes.push(Note::Skipped(format!(
-                    "{name}: line {} copies the sensor, and not from an image; change there what is to be another",
+                    "{name}: line {} copies the sensor from something other than an image; change the source there",
                     copy.line
                 ))),
             }
@@ -214,7 +214,7 @@ impl Patch<'_> {
         if !found.is_preloaded {
             if let (Some(line), false) = (found.preload_argument, found.has_preload) {
                 self.notes.push(Note::Warning(format!(
-                    "{name}: line {line} takes LD_PRELOAD as an argument of the build, and what it is then stays in the image"
+                    "{name}: line {line} takes LD_PRELOAD as an argument of the build, and its value during the build stays in the image"
                 )));
             }
             assigned.push(format!("LD_PRELOAD=\"${{LD_PRELOAD:+$LD_PRELOAD:}}{}\"", image::SENSOR_PATH));

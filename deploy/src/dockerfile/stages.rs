@@ -161,7 +161,7 @@ impl Stages {
         }
         if all.is_empty() {
             return Err(Error::Malformed(
-                "it has no FROM, so it is no Dockerfile; give the path of one".into(),
+                "it has no FROM, so it is not a Dockerfile; give the path of one".into(),
             ));
         }
         Ok(Self { all })
@@ -359,7 +359,7 @@ impl Program {
         // `[` is a program, but a command that begins with it is a list with a mistake in it.
         if list.is_none() && text.starts_with('[') {
             let what = format!(
-                "the list of {} is no JSON, so a shell would run it; correct it, with double quotes",
+                "the list of {} is not JSON, so a shell would run it; correct it, with double quotes",
                 instruction.keyword
             );
             return Err(malformed(instruction.line, &what));

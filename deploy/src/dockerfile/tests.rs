@@ -100,7 +100,7 @@ fn a_base_may_be_chosen_by_argument() {
     let text = format!("{once}FROM b AS app-windows\nFROM app-$TARGETOS${{DEBUG:+-debug}}\n");
     assert_eq!(text, plain(&text));
     let warnings = warnings(&text, &Request::default());
-    assert!(warnings[0].contains("has what stage 'app-linux' has, by the defaults"), "{warnings:?}");
+    assert!(warnings[0].contains("inherits the sensor from stage 'app-linux'"), "{warnings:?}");
 }
 
 #[test]
@@ -260,10 +260,10 @@ fn what_may_not_work_is_warned_of() {
     for (text, words) in [
         ("FROM scratch\nCOPY --from=x /app /\n", "begins from scratch"),
         ("FROM gcr.io/distroless/static-debian12\n", "made for static programs"),
-        ("FROM --platform=$BUILDPLATFORM a\n", "is always for $BUILDPLATFORM"),
+        ("FROM --platform=$BUILDPLATFORM a\n", "is always built for $BUILDPLATFORM"),
         ("FROM a\nVOLUME [\"/opt\"]\n", "declares a volume around /opt/glassbox"),
         ("FROM a\nARG LD_PRELOAD\n", "line 2 takes LD_PRELOAD as an argument"),
-        ("# syntax=example/other\nFROM a\n", "'example/other' is no frontend of docker's"),
+        ("# syntax=example/other\nFROM a\n", "'example/other' is not one of docker's frontends"),
     ] {
         let warnings = warnings(text, &Request::default());
 
@@ -297,7 +297,7 @@ fn what_no_builder_takes_is_malformed() {
         ("FROM a b\n", "line 1: FROM takes an image"),
         ("FROM a\nENV LD_PRELOAD\n", "line 2: ENV LD_PRELOAD has no value"),
         ("FROM a\nCMD\n", "line 2: CMD says nothing"),
-        ("FROM a\nENTRYPOINT ['a', 'b']\n", "line 2: the list of ENTRYPOINT is no JSON"),
+        ("FROM a\nENTRYPOINT ['a', 'b']\n", "line 2: the list of ENTRYPOINT is not JSON"),
         ("FROM a\nSHELL bash\n", "line 2: SHELL takes a list"),
         ("FROM a\nCOPY <<E /x\n", "line 2: the here-document 'E' does not end"),
     ] {

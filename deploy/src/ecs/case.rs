@@ -46,7 +46,7 @@ impl Case {
     /// The elements of a list; none if it is absent.
     ///
     /// # Errors
-    /// A value that a function gives or that is no list.
+    /// A value that a function gives or that is not a list.
     pub fn list<'v>(self, of: &'v Value, camel: &str) -> Result<&'v [Value], Error> {
         match self.get(of, camel) {
             None => Ok(&[]),
@@ -78,7 +78,7 @@ impl Case {
         let key = self.key(camel);
         match function(found) {
             Some(name) if self == Self::Pascal => Error::Refused(format!(
-                "'{key}' is given by {name}, and nobody knows what is in it before the stack is made; write the list out"
+                "'{key}' is given by {name}, and its value is not known before the stack is made; write the list out"
             )),
             _ => Error::Malformed(format!("'{key}' is {}, not a list; correct it", kind(found))),
         }

@@ -22,7 +22,7 @@ impl Task<'_> {
     /// Chooses among the containers; the container at `ours` is the sensor's own.
     ///
     /// # Errors
-    /// A label that says neither `on` nor `off`, or an environment that is no list.
+    /// A label that says neither `on` nor `off`, or an environment that is not a list.
     pub fn choose(&self, ours: Option<usize>, request: &Request) -> Result<Chosen, Error> {
         let mut chosen = Chosen { applications: Vec::new(), notes: Vec::new() };
         let others = self.containers.iter().enumerate().filter(|(index, _)| Some(*index) != ours);
@@ -39,7 +39,8 @@ impl Task<'_> {
                 Choice::In => chosen.applications.push(index),
                 Choice::Out(why) => {
                     let is_prepared = self.environment(container, "LD_PRELOAD").any(names_sensor);
-                    let rest = if is_prepared { ", and what it has of the sensor stays" } else { "" };
+                    let rest =
+                        if is_prepared { ", and the parts of the sensor that it has stay" } else { "" };
                     chosen.notes.push(Note::Skipped(format!("{label}: {why}{rest}")));
                 }
             }

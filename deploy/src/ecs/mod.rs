@@ -120,7 +120,7 @@ fn edited(value: &Value, request: &Request) -> Result<(Value, Vec<Note>), Error>
         after["tags"] = value["tags"].clone();
     }
     let mut notes = edit(&mut after, request)?;
-    notes.insert(0, Note::Done("makes of the description what can be registered".into()));
+    notes.insert(0, Note::Done("turns the description into a registration".into()));
     Ok((after, notes))
 }
 
@@ -134,7 +134,7 @@ impl Shape {
                     None if list.is_empty() => none("the list is empty".into()),
                     None => Ok(Self::Containers),
                     Some(index) => {
-                        none(format!("element {index} of the list has no 'name', so it is no container"))
+                        none(format!("element {index} of the list has no 'name', so it is not a container"))
                     }
                 };
             }
@@ -162,7 +162,7 @@ impl Shape {
         let keys: Vec<&str> = fields.keys().take(3).map(String::as_str).collect();
         match keys.as_slice() {
             [] => none("the object is empty".into()),
-            keys => none(format!("it is no task definition (it has '{}')", keys.join("', '"))),
+            keys => none(format!("it is not a task definition (it has '{}')", keys.join("', '"))),
         }
     }
 }
@@ -188,7 +188,7 @@ fn edit(value: &mut Value, request: &Request) -> Result<Vec<Note>, Error> {
                 // `remove` would put the last member in the place of the removed one.
                 fields.retain(|key, _| !READ_ONLY.contains(&key.as_str()));
                 notes.push(Note::Done(
-                    "takes out what registering refuses (taskDefinitionArn and the like)".into(),
+                    "takes out the fields that registering refuses (taskDefinitionArn and the like)".into(),
                 ));
             }
             notes.extend(edit_fields(fields, Case::Camel, request, &mut names)?.unwrap_or_default());
@@ -213,7 +213,7 @@ fn edit(value: &mut Value, request: &Request) -> Result<Vec<Note>, Error> {
             }
             if value["Resources"].as_object().is_some_and(|all| all.keys().any(|id| id.starts_with("Fn::"))) {
                 notes.push(Note::Warning(
-                    "resources that a function makes (Fn::ForEach, Fn::Transform) are not looked into; patch what it makes"
+                    "resources that a function makes (Fn::ForEach, Fn::Transform) are not examined; patch the template that it makes"
                         .into(),
                 ));
             }
@@ -270,7 +270,7 @@ fn prepared(task: &Task, request: &Request) -> Result<Prepared, Error> {
     let ours = task.ours()?;
     let choose::Chosen { applications, mut notes } = task.choose(ours, request)?;
     if applications.is_empty() {
-        notes.push(Note::Warning("no container gets the sensor; name one by --container".into()));
+        notes.push(Note::Warning("no container gets the sensor; name one with --container".into()));
         return Ok(Prepared { containers: task.containers.to_vec(), notes });
     }
     let containers = task.put_in(ours, &applications, request, &mut notes)?;

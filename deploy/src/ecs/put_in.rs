@@ -45,7 +45,7 @@ impl Task<'_> {
             let within = |why: String| format!("{label}: {why}");
             let container = containers[index]
                 .as_object_mut()
-                .ok_or_else(|| Error::Malformed(within("it is no object".into())))?;
+                .ok_or_else(|| Error::Malformed(within("it is not an object".into())))?;
             self.prepare(container, &name, request).map_err(|error| error.within(within))?;
             if containers[index] != self.containers[index] {
                 notes.push(Note::Done(format!("puts the sensor into {label}")));
@@ -121,12 +121,12 @@ impl Task<'_> {
         notes.push(Note::Done(format!("adds container '{NAME}' of image '{image}'{log_of}")));
         if request.image.is_none() {
             notes.push(Note::Warning(format!(
-                "image '{DEFAULT_IMAGE}' names no registry; push the image to one and give its name by --image"
+                "image '{DEFAULT_IMAGE}' names no registry; push the image to one and give its name with --image"
             )));
         }
         if log.is_none() {
             notes.push(Note::Warning(format!(
-                "no container has a log configuration to copy, so what the sensor writes to stdout may go nowhere; give container \
+                "no container has a log configuration to copy, so the collector's output to stdout may be lost; give container \
                  '{NAME}' one"
             )));
         }
@@ -177,7 +177,7 @@ impl Task<'_> {
             if case.get(&before, "secrets").is_some_and(|secrets| self.sets(secrets, variable)) {
                 return Err(Error::Refused(format!(
                     "{variable} comes from its secrets, and cannot be added to; write it into its environment, or leave the \
-                     container out by --exclude"
+                     container out with --exclude"
                 )));
             }
         }
@@ -224,7 +224,7 @@ impl Task<'_> {
     fn set_preload(&self, entries: &mut Vec<Value>) -> Result<(), Error> {
         let (name, value) = (self.case.key("name"), self.case.key("value"));
         let by_hand =
-            format!("append ':{SENSOR_PATH}' to it by hand, or leave the container out by --exclude");
+            format!("append ':{SENSOR_PATH}' to it by hand, or leave the container out with --exclude");
         let mut has_preload = false;
         for (index, entry) in entries.iter_mut().enumerate() {
             if self.case.is_function(entry) {

@@ -221,16 +221,16 @@ fn texts_of_another_kind_are_told_what_is_expected() {
         ("a: 1\n---\nb: 1\n", "it has 2 documents of YAML"),
         ("resource \"aws_ecs_task_definition\" \"web\" {}\n", "it is a text, neither an object nor a list"),
         ("null", "it is empty"),
-        ("[", "it is no JSON: EOF while parsing a list at line 1 column 1"),
+        ("[", "it is not JSON: EOF while parsing a list at line 1 column 1"),
         ("[]", "the list is empty"),
         ("{}", "the object is empty"),
         ("[1]", "element 0 of the list has no 'name'"),
         (r#"[{"Name": "web"}]"#, "element 0 of the list has no 'name'"),
-        (r#"{"services": {}, "version": 3}"#, "it is no task definition (it has 'services', 'version')"),
-        (r#"{"taskDefinition": "web:3"}"#, "it is no task definition"),
+        (r#"{"services": {}, "version": 3}"#, "it is not a task definition (it has 'services', 'version')"),
+        (r#"{"taskDefinition": "web:3"}"#, "it is not a task definition"),
         (
             r#"{"taskDefinition": {"taskDefinition": {"containerDefinitions": []}}}"#,
-            "it is no task definition",
+            "it is not a task definition",
         ),
         (r#"{"Resources": []}"#, "'Resources' is a list, not an object"),
         (
@@ -358,7 +358,7 @@ fn what_cannot_be_patched_safely_is_refused_with_a_remedy() {
         ),
         (
             container(json!({"dependsOn": [{"containerName": "db", "condition": "START"}]})),
-            "container 'web' depends on 'db', which is no container of the task, so registering it would fail",
+            "container 'web' depends on 'db', which is not a container of the task, so registering it would fail",
         ),
         (json!(many), "with the sensor's it has 11 containers, and a task definition may have 10"),
         (
@@ -380,7 +380,7 @@ fn what_cannot_be_patched_safely_is_refused_with_a_remedy() {
         ),
         (
             template(json!({"Environment": {"Fn::If": ["C", [], []]}})),
-            "'Environment' is given by Fn::If, and nobody knows what is in it before the stack is made; write the list out",
+            "'Environment' is given by Fn::If, and its value is not known before the stack is made; write the list out",
         ),
         (
             template(
@@ -556,7 +556,7 @@ fn nothing_is_changed_where_no_container_is_chosen() {
     let (after, notes) = patched_with(&list, &Request::default());
 
     assert_eq!(list, after);
-    assert_eq!(vec!["no container gets the sensor; name one by --container"], warnings(&notes));
+    assert_eq!(vec!["no container gets the sensor; name one with --container"], warnings(&notes));
 }
 
 #[test]
@@ -670,7 +670,10 @@ fn a_container_that_is_left_keeps_what_it_has() {
     let (after, notes) = patched_with(&once, &options);
 
     assert_eq!(once, after);
-    assert_eq!(vec!["container 'web': it is excluded, and what it has of the sensor stays"], skipped(&notes));
+    assert_eq!(
+        vec!["container 'web': it is excluded, and the parts of the sensor that it has stay"],
+        skipped(&notes)
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Task<'_> {
         if let Some((label, name)) = self.unknown_dependency() {
             // The API's words: "Cannot depend on container + 'NAME' because it does not exist".
             return Err(Error::Refused(format!(
-                "{label} depends on '{name}', which is no container of the task, so registering it would fail; correct it first"
+                "{label} depends on '{name}', which is not a container of the task, so registering it would fail; correct it first"
             )));
         }
         if let Some(circle) = self.circle() {

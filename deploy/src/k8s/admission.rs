@@ -38,17 +38,17 @@ pub struct Answer {
 /// # Errors
 /// [`Error::Malformed`] if the value is no `AdmissionReview`.
 pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result<Answer, Error> {
-    let malformed = |what: &str| Err(Error::Malformed(format!("no question of an API server: {what}")));
+    let malformed = |what: &str| Err(Error::Malformed(format!("cannot answer this request: {what}")));
     if review["apiVersion"] != VERSION || review["kind"] != "AdmissionReview" {
         return malformed(&format!(
-            "it is no AdmissionReview of {VERSION}; name that in admissionReviewVersions"
+            "it is not an AdmissionReview of {VERSION}; name that in admissionReviewVersions"
         ));
     }
     let request = &review["request"];
     let Some(uid) = request["uid"].as_str() else { return malformed("'request.uid' is missing or no text") };
     let before = &request["object"];
     if !before.is_object() && !before.is_null() {
-        return malformed("'request.object' is no object");
+        return malformed("'request.object' is not an object");
     }
 
     let (mut after, mut notes, mut failure) = (before.clone(), Vec::new(), None);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn other_questions_are_errors() {
         for (question, words) in [
-            (json!(null), "no AdmissionReview"),
+            (json!(null), "not an AdmissionReview"),
             (
                 json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"}),
                 "admissionReviewVersions",

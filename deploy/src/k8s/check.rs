@@ -47,10 +47,12 @@ fn check_containers(spec: &Map<String, Value>, key: &str) -> Result<(), Stop> {
             let entries = match container.get(inner) {
                 None | Some(Value::Null) => continue,
                 Some(Value::Array(entries)) => entries,
-                Some(_) => return Err(malformed(&format!("{at}/{inner}"), &format!("'{inner}' is no list"))),
+                Some(_) => {
+                    return Err(malformed(&format!("{at}/{inner}"), &format!("'{inner}' is not a list")));
+                }
             };
             if let Some(odd) = entries.iter().position(|entry| !entry.is_object()) {
-                let what = format!("'{inner}' holds something that is no object");
+                let what = format!("'{inner}' holds something that is not an object");
                 return Err(malformed(&format!("{at}/{inner}/{odd}"), &what));
             }
         }

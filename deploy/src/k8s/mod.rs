@@ -52,7 +52,7 @@ const LISTS_DEEP: usize = 8;
 /// Patches a manifest: YAML with any number of documents, or JSON.
 ///
 /// # Errors
-/// [`Error::Malformed`] with a line, if the text is no YAML or a pod in it does not have the shape of one;
+/// [`Error::Malformed`] with a line, if the text is not YAML or a pod in it does not have the shape of one;
 /// [`Error::Refused`] if a pod cannot have the sensor and is not marked `off`.
 pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     let documents = Documents::read(text).map_err(|error| match error {
@@ -78,7 +78,7 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
         })?;
     }
     if pods == 0 {
-        notes.push(Note::Warning("nothing in it makes a pod".into()));
+        notes.push(Note::Warning("no document in it makes a pod".into()));
     }
     Ok(Patched { text: documents.edited(&after)?, notes })
 }

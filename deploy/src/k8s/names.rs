@@ -78,7 +78,7 @@ pub fn list<'v>(object: &'v mut Map<String, Value>, key: &str, at: &str) -> Resu
     if value.is_null() {
         *value = json!([]);
     }
-    value.as_array_mut().ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is no list")))
+    value.as_array_mut().ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is not a list")))
 }
 
 pub fn object<'v>(
@@ -90,7 +90,9 @@ pub fn object<'v>(
     if value.is_null() {
         *value = json!({});
     }
-    value.as_object_mut().ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is no object")))
+    value
+        .as_object_mut()
+        .ok_or_else(|| malformed(&format!("{at}/{key}"), &format!("'{key}' is not an object")))
 }
 
 pub fn name(item: &Value) -> &str {

@@ -62,7 +62,7 @@ pub fn put_in(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
 
 fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     if !pod.is_object() {
-        return Err(malformed("", "a pod is no object"));
+        return Err(malformed("", "a pod is not an object"));
     }
     let annotations = annotations(pod)?;
     let said = |key: &str| annotations.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
@@ -102,14 +102,14 @@ fn annotations(pod: &Value) -> Result<Vec<(String, String)>, Stop> {
     let present = match pod.pointer(place) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Object(present)) => present,
-        Some(_) => return Err(malformed(place, "'annotations' is no object")),
+        Some(_) => return Err(malformed(place, "'annotations' is not an object")),
     };
     let ours = present.iter().filter(|(key, _)| key.starts_with("glassbox/"));
     ours.map(|(key, value)| match value.as_str() {
         Some(value) => Ok((key.clone(), value.to_owned())),
         None => {
             let at = format!("{place}/{}", key.replace('/', "~1"));
-            Err(malformed(&at, &format!("the annotation {key} is no text; put it in quotes")))
+            Err(malformed(&at, &format!("the annotation {key} is not text; put it in quotes")))
         }
     })
     .collect()
@@ -136,7 +136,7 @@ fn set_environment(container: &mut Map<String, Value>, socket: &Socket, at: &str
             None | Some(Value::Null) => "",
             Some(Value::String(present)) => present,
             Some(_) => {
-                return Err(malformed(&format!("{at}/env/{index}"), "the value of LD_PRELOAD is no text"));
+                return Err(malformed(&format!("{at}/env/{index}"), "the value of LD_PRELOAD is not text"));
             }
         };
         entry["value"] = json!(preload::appended(present, PRELOADED));
@@ -164,7 +164,7 @@ fn mount(container: &mut Map<String, Value>, at: &str) -> Result<(), Stop> {
 }
 
 fn annotate(pod: &mut Value, put: &Put) -> Result<(), Stop> {
-    let pod = pod.as_object_mut().ok_or_else(|| malformed("", "a pod is no object"))?;
+    let pod = pod.as_object_mut().ok_or_else(|| malformed("", "a pod is not an object"))?;
     let metadata = object(pod, "metadata", "")?;
     let annotations = object(metadata, "annotations", "/metadata")?;
     annotations.insert(INJECTED.into(), json!(put.containers.join(",")));

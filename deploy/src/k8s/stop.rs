@@ -7,7 +7,7 @@ pub enum Stop {
     LeftAlone(String),
     /// The pod should have it and cannot: why, and what to do.
     Refused(String),
-    /// The value is no pod: where in it, as a JSON pointer, and why.
+    /// The value is not a pod: where in it, as a JSON pointer, and why.
     Malformed(String, String),
 }
 
@@ -19,7 +19,7 @@ impl Stop {
     }
 }
 
-/// A value that is no pod: where in it, as a JSON pointer, and why.
+/// A value that is not a pod: where in it, as a JSON pointer, and why.
 pub fn malformed(at: &str, why: &str) -> Stop {
     Stop::Malformed(at.to_owned(), why.to_owned())
 }

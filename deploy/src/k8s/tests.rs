@@ -300,7 +300,7 @@ fn wrong_shapes_are_named_by_line() {
         ),
         (
             "    spec:\n      containers:\n      - name: a\n        env: {}\n",
-            "line 9: Deployment 'web': 'env' is no list",
+            "line 9: Deployment 'web': 'env' is not a list",
         ),
         (
             "    spec:\n      containers:\n      - name: a\n        env:\n        - A=1\n",
@@ -308,13 +308,13 @@ fn wrong_shapes_are_named_by_line() {
         ),
         (
             "    spec:\n      volumes: 1\n      containers: [{name: a}]\n",
-            "line 7: Deployment 'web': 'volumes' is no list",
+            "line 7: Deployment 'web': 'volumes' is not a list",
         ),
         (
             "    metadata: []\n    spec: {containers: [{name: a}]}\n",
-            "line 6: Deployment 'web': 'metadata' is no object",
+            "line 6: Deployment 'web': 'metadata' is not an object",
         ),
-        ("    - x\n", "line 5: Deployment 'web': a pod is no object"),
+        ("    - x\n", "line 5: Deployment 'web': a pod is not an object"),
     ] {
         assert!(why(spec).starts_with(words), "{spec}: {}", why(spec));
     }

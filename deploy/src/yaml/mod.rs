@@ -49,8 +49,8 @@ impl<'t> Documents<'t> {
     /// Reads all documents of a text; an empty one has a single null.
     ///
     /// # Errors
-    /// [`Error::Malformed`], with line and column: a text that is no YAML, is too deep or too long, has a key
-    /// twice or a key that is no word, or is written in a way that cannot be followed.
+    /// [`Error::Malformed`], with line and column: a text that is not YAML, is too deep or too long, has a key
+    /// twice or a key that is not a word, or is written in a way that cannot be followed.
     pub fn read(text: &'t str) -> Result<Self, Error> {
         if text.len() > LONGEST {
             let most = LONGEST >> 20;
@@ -105,7 +105,7 @@ impl<'t> Documents<'t> {
     /// [`Error::Refused`] if no edit can do that.
     pub fn edited(&self, after: &[Value]) -> Result<String, Error> {
         if after.len() != self.values.len() {
-            return Err(Error::Refused("documents can be changed, and neither added nor removed".into()));
+            return Err(Error::Refused("documents can be changed, but neither added nor removed".into()));
         }
         let mut editor = Editor::new(self.text, &self.roots);
         for (((root, resolver), before), after) in

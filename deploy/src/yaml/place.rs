@@ -13,7 +13,7 @@ pub fn json(text: &str) -> Option<Value> {
 /// Refuses an edit; the message has `why` in brackets.
 pub fn cannot(why: &str) -> Error {
     Error::Refused(format!(
-        "the text is written in a way that cannot be edited ({why}); write what is to be changed in a plainer way"
+        "the text is written in a way that cannot be edited ({why}); write the part to be changed in a plainer way"
     ))
 }
 

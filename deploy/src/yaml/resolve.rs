@@ -110,7 +110,7 @@ impl<'t> Resolver<'t> {
             _ => Err(fault(
                 self.text,
                 key.start,
-                "the key is no word; deployment files know only words as keys",
+                "the key is not a word; deployment files know only words as keys",
             )),
         }
     }
@@ -125,7 +125,7 @@ impl<'t> Resolver<'t> {
                 return Err(fault(
                     self.text,
                     source.start,
-                    "what '<<' merges is no object; give it '*NAME' of one",
+                    "the value that '<<' merges is not an object; give it '*NAME' of one",
                 ));
             };
             for (key, value) in merged {
@@ -139,7 +139,7 @@ impl<'t> Resolver<'t> {
         self.count += more;
         match self.count > MOST {
             true => {
-                Err(fault(self.text, node.start, "the aliases make too much of too little; write it out"))
+                Err(fault(self.text, node.start, "the aliases expand to too many values; write them out"))
             }
             false => Ok(()),
         }

@@ -373,8 +373,8 @@ fn what_is_malformed_is_named_with_its_place() {
         ("a:\n\t- x\n", "line 2"),
         ("a: [1\nb: 2\n", "line 2"),
         ("a: *nobody\n", "line 1, column 4"),
-        ("? [a]\n: 1\n", "line 1, column 3: the key is no word"),
-        ("<<: 1\n", "line 1, column 5: what '<<' merges is no object"),
+        ("? [a]\n: 1\n", "line 1, column 3: the key is not a word"),
+        ("<<: 1\n", "line 1, column 5: the value that '<<' merges is not an object"),
         ("a: &a [*a]\n", "line 1, column 8: the alias stands for something that contains it"),
         ("a: 'x\n", "line"),
         ("{{ .Values.x }}: 1\n", "line 1"),
@@ -391,7 +391,7 @@ fn deep_long_and_exploding_texts_are_refused() {
 
     assert!(why(&"[".repeat(100_000)).contains("recursion limit"));
     assert!(why(&"- ".repeat(5_000)).contains("deep"));
-    assert!(why(&billion).contains("aliases make too much of too little"));
+    assert!(why(&billion).contains("aliases expand to too many values"));
     assert!(why(&" ".repeat(LONGEST + 1)).contains("longer than 16 MiB"));
 }
 
