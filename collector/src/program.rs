@@ -1,6 +1,7 @@
-//! What the sensor will see of a program, told from its file: for `glassbox doctor`, and for the reason of `sensor.blind`.
+//! How far the sensor will see a program, judged from its file: for `glassbox doctor`, and for the reason of
+//! `sensor.blind`.
 //!
-//! Only headers are read, so the size of a program does not matter; any file may be given.
+//! Only headers are read, so the size of the file does not matter; any file may be given.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -13,24 +14,24 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 use object::{Endianness, FileKind};
 
-/// The kernel follows so many interpreters of interpreters (execve(2)).
+/// The most interpreters of interpreters that the kernel follows (execve(2)).
 const MOST_INTERPRETERS: usize = 5;
 
-/// How much of a program is seen.
+/// How far a program is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Coverage {
-    /// Everything that it does through libc.
+    /// Everything that it does through libc is seen.
     Hooked,
-    /// That it runs, and a part of what it does.
+    /// Its run is seen, and a part of its calls.
     Partial,
-    /// That cannot be told from here.
+    /// The file does not tell.
     Unknown,
-    /// That it is run and ends, as far as its parent is seen.
+    /// Only its start and end are seen, if its parent is seen.
     Blind,
 }
 
 impl Coverage {
-    /// Its name in tables and in JSON.
+    /// The name in tables and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hooked => "hooked",
@@ -44,19 +45,19 @@ impl Coverage {
 /// Why a program is seen as far as it is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// Its name, the `reason` of `sensor.blind`; empty where there is nothing to say.
+    /// The name, which is the `reason` of `sensor.blind`; empty if nothing stands in the way.
     pub name: &'static str,
-    /// What follows from it.
+    /// How far the program is seen for this reason.
     pub coverage: Coverage,
-    /// Why that is so.
+    /// The explanation.
     pub why: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub fix: &'static str,
-    /// Whether a program of which nothing was heard can have been silent for this.
+    /// Whether a process that sent nothing can have been silent for this reason.
     pub explains_silence: bool,
 }
 
-/// Declares reasons, and the list of all.
+/// Declares the reasons.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $id:ident = $name:literal $coverage:ident $silence:literal: $why:literal; $fix:literal;)*) => {
         $($(#[doc = $doc])+ pub static $id: Reason = Reason {
@@ -68,35 +69,35 @@ macro_rules! reasons {
 reasons! {
     /// Nothing stands in the way.
     HOOKED = "" Hooked false: ""; "";
-    /// No loader comes with it.
-    STATIC = "static" Blind true: "linked statically: no loader runs that would load the sensor"; "link it dynamically (Go: CGO_ENABLED=1 and -linkmode=external; Rust: a target without crt-static); what it starts is hooked again";
+    /// No loader runs in its processes.
+    STATIC = "static" Blind true: "linked statically: no loader runs that would load the sensor"; "link it dynamically (Go: CGO_ENABLED=1 and -linkmode=external; Rust: a target without crt-static); the programs that it starts are hooked again";
     /// A program that changes its user.
     SETUID = "setuid" Blind true: "set-uid or set-gid: the loader ignores LD_PRELOAD where an exec raises privileges"; "name the sensor in /etc/ld.so.preload (glibc), or run it as the user that it changes to";
     /// A program with file capabilities.
     CAPABILITIES = "capabilities" Blind true: "file capabilities: the loader ignores LD_PRELOAD where an exec raises privileges"; "name the sensor in /etc/ld.so.preload (glibc), or give the capabilities to the process (ambient) instead of the file";
-    /// A process whose exec raised privileges otherwise (a security module, a changed user).
+    /// A process whose exec raised privileges in another way (a security module, a changed user).
     SECURE = "secure" Blind true: "started with AT_SECURE: the loader ignored LD_PRELOAD"; "name the sensor in /etc/ld.so.preload (glibc)";
-    /// Of another machine.
+    /// A program for another machine.
     FOREIGN_ABI = "foreign_abi" Blind true: "for another machine or word size than this sensor"; "use a sensor that is built for that machine";
-    /// Of another libc.
+    /// A program for another libc.
     FOREIGN_LIBC = "foreign_libc" Blind true: "its loader is neither glibc's nor musl's"; "none: only glibc and musl are known";
-    /// A file that may be run and not be looked into.
-    UNREADABLE = "unreadable" Unknown true: "not readable for this user, so nothing can be told from it; a dynamic program is hooked all the same"; "run 'glassbox doctor' as root";
-    /// Built with a sanitizer whose runtime is a library.
+    /// A file that may be executed but not read.
+    UNREADABLE = "unreadable" Unknown true: "not readable for this user, so it cannot be examined; a dynamic program is hooked even so"; "run 'glassbox doctor' as root";
+    /// A program with a sanitizer whose runtime is a library.
     SANITIZER = "sanitizer" Blind false: "a sanitizer's runtime insists on being the first library and ends the program otherwise"; "ASAN_OPTIONS=verify_asan_link_order=0, or link the runtime statically (clang's default)";
-    /// Go's runtime.
-    GO = "go" Partial false: "Go's runtime makes its system calls itself: only what C code in it does is seen, and what it starts"; "none for Go code; programs that it starts are hooked if they get its environment";
-    /// Nothing of libc in it.
-    NO_LIBC = "no_libc" Partial false: "uses no libc: that it starts and ends is seen, not what it does"; "none";
-    /// A loader that is not there.
-    NO_LOADER = "no_loader" Blind false: "its loader is not there, so it cannot be run"; "install the C library that it was linked for";
-    /// A script's interpreter that is not there.
-    NO_INTERPRETER = "no_interpreter" Blind false: "its interpreter is not there, so it cannot be run"; "install the interpreter";
-    /// No program that the kernel takes.
+    /// A program with Go's runtime.
+    GO = "go" Partial false: "Go's runtime makes its system calls itself: only its C code is seen, and the programs that it starts"; "none for Go code; programs that it starts are hooked if they get its environment";
+    /// A program without libc.
+    NO_LIBC = "no_libc" Partial false: "uses no libc: only its start and end are seen"; "none";
+    /// A program whose loader is missing.
+    NO_LOADER = "no_loader" Blind false: "its loader is missing, so it cannot be run"; "install the C library that it was linked for";
+    /// A script whose interpreter is missing.
+    NO_INTERPRETER = "no_interpreter" Blind false: "its interpreter is missing, so it cannot be run"; "install the interpreter";
+    /// A file that the kernel will not execute.
     MALFORMED = "malformed" Blind false: "damaged: the kernel will not run it"; "install it anew";
 }
 
-/// A file system that programs live in: the machine's own, or a container's on disk.
+/// The root of a file system with programs: the machine's own, or a container's on disk.
 #[derive(Clone, Debug)]
 pub struct Root(PathBuf);
 
@@ -106,16 +107,16 @@ impl Root {
         Self(PathBuf::from("/"))
     }
 
-    /// A folder: a root of its own if it has the folders of one.
+    /// A folder: a root if it has the folders of one, else within the machine's own root.
     pub fn at(folder: &Path) -> Self {
         let is_root = ["etc", "lib", "usr"].iter().filter(|name| folder.join(name).is_dir()).count() >= 2;
         if is_root { Self(folder.to_owned()) } else { Self::own() }
     }
 
-    /// Where a path of a program lies.
+    /// Where a program's path leads in this root.
     fn place(&self, path: &Path) -> PathBuf {
         let mut place = self.0.join(path.strip_prefix("/").unwrap_or(path));
-        // A link's target is a path of that root too.
+        // A link's target is a path of the same root.
         for _ in 0..16 {
             match std::fs::read_link(&place) {
                 Ok(target) if target.is_absolute() && self.0 != Path::new("/") => {
@@ -128,28 +129,27 @@ impl Root {
     }
 }
 
-/// What a program is, and what will be seen of it.
+/// A program, and how far it will be seen.
 #[derive(Debug)]
 pub struct Program {
-    /// Where it is.
     pub path: PathBuf,
-    /// `dynamic`, `static`, `static-pie`, `script`; empty where that cannot be told.
+    /// `dynamic`, `static`, `static-pie` or `script`; empty if the file does not tell.
     pub kind: &'static str,
-    /// The machine that it is for, where it is an ELF file.
+    /// The machine of an ELF file; empty for others.
     pub machine: String,
-    /// `glibc`, `musl`, `none` or `other`, where that is known.
+    /// `glibc`, `musl`, `none` or `other`; empty if the file does not tell.
     pub libc: &'static str,
     /// The loader of a dynamic program, the interpreter of a script.
     pub interpreter: Option<PathBuf>,
     /// Why it is seen as far as it is.
     pub reason: &'static Reason,
-    /// What else is worth knowing.
+    /// Other facts about it.
     pub notes: Vec<&'static str>,
 }
 
 impl Program {
-    /// Looks at a file that somebody might execute. `None` if it is not a program: no file, a library, or none of the forms that
-    /// the kernel executes.
+    /// Examines a file that may be executed. `None` if it is not a program: a missing file, a library, or a
+    /// form that the kernel does not execute.
     pub fn at(path: &Path, root: &Root) -> Option<Self> {
         Self::followed(path, root, MOST_INTERPRETERS)
     }
@@ -164,7 +164,7 @@ impl Program {
             reason: &HOOKED,
             notes: Vec::new(),
         };
-        // Not a device or a pipe, which would be read without end, or wait.
+        // A device or a pipe could be read without end, or would block.
         let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
         let mut file = match File::open(path) {
             Ok(file) => file,
@@ -195,51 +195,51 @@ impl Program {
             return None;
         }
         let data = ReadCache::new(&file);
-        let image = match FileKind::parse(&data) {
-            Ok(FileKind::Elf64) => Image::read::<FileHeader64<Endianness>, _>(&data),
-            Ok(FileKind::Elf32) => Image::read::<FileHeader32<Endianness>, _>(&data),
+        let elf_file = match FileKind::parse(&data) {
+            Ok(FileKind::Elf64) => ElfFile::read::<FileHeader64<Endianness>, _>(&data),
+            Ok(FileKind::Elf32) => ElfFile::read::<FileHeader32<Endianness>, _>(&data),
             _ => None,
         };
-        let Some(image) = image else {
+        let Some(elf_file) = elf_file else {
             program.reason = &MALFORMED;
             return Some(program);
         };
-        if image.is_library {
+        if elf_file.is_library {
             return None;
         }
         let is_capable = rustix::fs::fgetxattr(&file, "security.capability", &mut [0; 64]).is_ok();
-        program.describe(&image);
+        program.describe(&elf_file);
         program.reason = if metadata.mode() & 0o6000 != 0 {
             &SETUID
         } else if is_capable {
             &CAPABILITIES
         } else {
-            image.reason(root)
+            elf_file.reason(root)
         };
         Some(program)
     }
 
-    fn describe(&mut self, image: &Image) {
-        self.machine = image.machine();
-        self.libc = image.libc();
-        self.kind = match (&image.loader, image.is_movable) {
+    fn describe(&mut self, elf_file: &ElfFile) {
+        self.machine = elf_file.machine();
+        self.libc = elf_file.libc();
+        self.kind = match (&elf_file.loader, elf_file.is_movable) {
             (Some(_), _) => "dynamic",
             (None, true) => "static-pie",
             (None, false) => "static",
         };
-        self.interpreter = image.loader.clone();
+        self.interpreter = elf_file.loader.clone();
         for (library, note) in NOTES {
-            if image.needs(library) {
+            if elf_file.needs(library) {
                 self.notes.push(note);
             }
         }
     }
 }
 
-/// What a library among a program's own says of it.
+/// Facts that a needed library tells of a program.
 const NOTES: [(&str, &str); 2] = [
     ("liburing.so", "may move bytes by io_uring, which are not counted"),
-    ("libseccomp.so", "may install a seccomp filter, after which the sensor makes no system call there"),
+    ("libseccomp.so", "may install a seccomp filter, after which the sensor makes no system call in it"),
 ];
 
 /// The interpreter in a script's first line.
@@ -249,9 +249,9 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(word)))
 }
 
-/// What an ELF file's headers say.
+/// The facts in an ELF file's headers.
 #[derive(Debug)]
-struct Image {
+struct ElfFile {
     machine: u16,
     is_wide: bool,
     is_little: bool,
@@ -263,12 +263,12 @@ struct Image {
     is_go: bool,
 }
 
-impl Image {
+impl ElfFile {
     fn read<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Option<Self> {
         let header = H::parse(data).ok()?;
         let endian = header.endian().ok()?;
         let headers = header.program_headers(endian, data).ok()?;
-        let mut image = Self {
+        let mut elf_file = Self {
             machine: header.e_machine(endian),
             is_wide: header.is_class_64(),
             is_little: endian == Endianness::Little,
@@ -279,15 +279,15 @@ impl Image {
             is_go: false,
         };
         let is_program = header.e_type(endian) == elf::ET_EXEC;
-        if !is_program && !image.is_movable {
-            // An object or a core: no program.
-            image.is_library = true;
-            return Some(image);
+        if !is_program && !elf_file.is_movable {
+            // An object file or a core dump.
+            elf_file.is_library = true;
+            return Some(elf_file);
         }
         let (mut is_pie, mut names, mut wanted) = (false, 0, Vec::new());
         for segment in headers {
             if let Some(path) = segment.interpreter(endian, data).ok()? {
-                image.loader = Some(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())));
+                elf_file.loader = Some(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())));
             }
             if let Some(entries) = segment.dynamic(endian, data).ok()? {
                 for entry in entries {
@@ -303,16 +303,16 @@ impl Image {
             if let Ok(Some(mut notes)) = segment.notes(endian, data) {
                 while let Ok(Some(note)) = notes.next() {
                     // cmd/link writes its build id as a note of the name "Go".
-                    image.is_go |= note.name() == b"Go";
+                    elf_file.is_go |= note.name() == b"Go";
                 }
             }
         }
-        image.needed = wanted
+        elf_file.needed = wanted
             .iter()
             .filter_map(|at| string::<H, R>(headers, endian, data, names.checked_add(*at)?))
             .collect();
-        image.is_library = image.is_movable && image.loader.is_none() && !is_pie;
-        Some(image)
+        elf_file.is_library = elf_file.is_movable && elf_file.loader.is_none() && !is_pie;
+        Some(elf_file)
     }
 
     fn needs(&self, library: &str) -> bool {
@@ -374,7 +374,7 @@ impl Image {
     }
 }
 
-/// The string that a program will have at `address`.
+/// The string that the program has at `address` in memory.
 fn string<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
     headers: &[H::ProgramHeader],
     endian: Endianness,

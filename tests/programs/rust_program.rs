@@ -1,5 +1,5 @@
-//! A default Rust program: opens, makes, renames, connects, executes. Its calls into libc go through the GOT alone, which
-//! those who patch PLT slots never see.
+//! A default Rust program: opens, makes, renames, connects, executes. Its calls into libc go through the GOT
+//! alone, which those who patch PLT slots never see.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! Finds the two files under test, and refuses ones that are older than their sources.
 //!
-//! `cargo test` builds neither a cdylib nor another package's binary, so they are built before it, by `cargo xtask test`.
-//! A test that silently ran yesterday's sensor would prove nothing.
+//! `cargo test` builds neither a cdylib nor another package's binary, so they are built before it, by
+//! `cargo xtask test`. A test that silently ran yesterday's sensor would prove nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ fn fresh(name: &str, dep_info: &str) -> PathBuf {
 
 /// What is wrong with `file`, of which cargo noted the sources in `dep_info`.
 ///
-/// Cargo's own note is exact where a guess at folders would not be: a change to a unit test's file or to a crate that
-/// is not linked into `file` does not make it stale.
+/// Cargo's own note is exact where a guess at folders would not be: a change to a unit test's file or to a
+/// crate that is not linked into `file` does not make it stale.
 fn problem(file: &Path, dep_info: &Path) -> Option<String> {
     let Ok(built) = modified(file) else {
         return Some(format!("{} is missing", file.display()));

@@ -188,7 +188,8 @@ impl Running {
     }
 
     fn kill_group(&self) {
-        // SAFETY: kill takes no pointers; the group was made for this child by `start`, and holds only what it started.
+        // SAFETY: kill takes no pointers; the group was made for this child by `start`, and holds only what
+        // it started.
         unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
     }
 }

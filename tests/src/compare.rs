@@ -1,8 +1,9 @@
 //! What a run left, as text under headings, and whether another run left the same.
 //!
-//! Everything that can be compared is text: the status, both outputs, each file, and what `/proc` said about the process
-//! in its last moment. So one comparison serves the victims, which are the same in every bare run byte for byte, and
-//! real programs, of which [`Expected`] first learns from several bare runs what is steady.
+//! Everything that can be compared is text: the status, both outputs, each file, and what `/proc` said about
+//! the process in its last moment. So one comparison serves the victims, which are the same in every bare run
+//! byte for byte, and real programs, of which [`Expected`] first learns from several bare runs what is
+//! steady.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +29,8 @@ pub fn ending_parts(ending: &Ending) -> Parts {
     parts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
-/// Without what the loader of the host's own shell says of a sensor for another machine, where that is tested.
+/// Without what the loader of the host's own shell says of a sensor for another machine, where that is
+/// tested.
 fn without_the_loaders(text: &str) -> String {
     let is_emulated = std::env::var_os("GLASSBOX_TESTS_EMULATED").is_some();
     let is_the_loaders = |line: &str| line.starts_with("ERROR: ld.so: object") && line.contains("LD_PRELOAD");
@@ -78,7 +80,8 @@ fn content(bytes: &[u8]) -> String {
     format!("({} bytes, hash {:016x})", bytes.len(), hasher.finish())
 }
 
-/// Takes our own variables out of what a program prints of its environment: lines `NAME=…`, and those with `env NAME=…`.
+/// Takes our own variables out of what a program prints of its environment: lines `NAME=…`, and those with
+/// `env NAME=…`.
 ///
 /// Our own entry in an LD_PRELOAD list goes, what else is in the list stays.
 pub fn without_ours(text: &str) -> String {
@@ -229,7 +232,8 @@ impl Text {
     }
 }
 
-/// The lines of a text; what holds a NUL is not text, and an end of line in it is any number's byte: it is one.
+/// The lines of a text; what holds a NUL is not text, and an end of line in it is any number's byte: it is
+/// one.
 fn lines(text: &str) -> Vec<&str> {
     match text.contains('\0') {
         true => vec![text],

@@ -1,7 +1,7 @@
 //! Images and containers of a test's own, by podman with folders of its own; nothing is pulled from anywhere.
 //!
-//! Images are made of files of this machine. A test that uses this starts containers, and fails where the machine does not
-//! allow that.
+//! Images are made of files of this machine. A test that uses this starts containers, and fails where the
+//! machine does not allow that.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +11,8 @@ use std::process::Command;
 use crate::artefacts::{glassbox, sensor};
 use crate::child::{self, Ending, Status};
 
-/// The options of `podman run` that a container within a container needs: the limits that it would raise are not ours to
-/// raise, and nothing here needs a network.
+/// The options of `podman run` that a container within a container needs: the limits that it would raise are
+/// not ours to raise, and nothing here needs a network.
 pub const RUN: [&str; 7] =
     ["run", "--network", "none", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"];
 

@@ -1,7 +1,8 @@
 //! Reads a `jsonl` output as a stranger would, and checks what must hold on every run.
 //!
-//! The checks are the promises of `docs/contract.md` that need no knowledge of the program: every line is JSON, the fields that are
-//! always there are there, and the sequence numbers of each image have no gap that a `sensor.loss` does not explain.
+//! The checks are CONTRACT.md's promises that need no knowledge of the program: every line is JSON, the
+//! fields that are always there are there, and the sequence numbers of each image have no gap that a
+//! `sensor.loss` does not explain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -388,9 +389,9 @@ fn form(event: &Event) -> Vec<String> {
         let is_name = error.as_str().is_some_and(|e| e.starts_with('E') && e.bytes().all(is_upper));
         demand(is_name, "`error` is no errno's name");
     } else if let Some((_, fields)) = KNOWN.iter().find(|(known, _)| *known == name) {
-        // Of a descriptor that was there before the first image, nobody may know these: `closes_without_path` looks
-        // after the others. system and popen keep the number of their child to themselves, scandir, glob and
-        // sem_open their descriptor; and of daemon(3) only the child comes back.
+        // Of a descriptor that was there before the first image, nobody may know these: `closes_without_path`
+        // looks after the others. system and popen keep the number of their child to themselves, scandir,
+        // glob and sem_open their descriptor; and of daemon(3) only the child comes back.
         let may_be_absent = |field: &str| match name {
             "file.close" | "net.close" => ["path", "open_ns"].contains(&field),
             "process.fork" => ["system", "popen", "wordexp", "daemon"].contains(&event.call()),

@@ -1,10 +1,10 @@
-//! Plays the kubelet: makes a pod of a manifest on this machine, with runc's containers in one network namespace and folders
-//! for its volumes.
+//! Plays the kubelet: makes a pod of a manifest on this machine, with runc's containers in one network
+//! namespace and folders for its volumes.
 //!
-//! What is read of a container is what matters to the sensor: command, environment with the downward API, volume mounts,
-//! security context, restart policy and startup probe; images are folders of this machine's own programs. Volumes are emptyDirs:
-//! a folder that everybody may write to, as the kubelet makes it. A test that uses this starts containers, and fails where
-//! the machine does not allow that.
+//! What is read of a container is what matters to the sensor: command, environment with the downward API,
+//! volume mounts, security context, restart policy and startup probe; images are folders of this machine's
+//! own programs. Volumes are emptyDirs: a folder that everybody may write to, as the kubelet makes it. A test
+//! that uses this starts containers, and fails where the machine does not allow that.
 
 use std::collections::HashMap;
 use std::fs;
@@ -41,7 +41,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// A machine with the images `app` (a shell and little else) and `glassbox` (what `cargo xtask dist` puts into its own).
+    /// A machine with the images `app` (a shell and little else) and `glassbox` (what `cargo xtask dist` puts
+    /// into its own).
     ///
     /// # Panics
     /// If they cannot be made.

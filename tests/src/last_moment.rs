@@ -1,10 +1,13 @@
-//! What `/proc` says about a process in the moment before it is gone: descriptors, environment, signals, threads, memory.
+//! What `/proc` says about a process in the moment before it is gone: descriptors, environment, signals,
+//! threads, memory.
 //!
-//! The program need not help: it is traced for one event, `PTRACE_EVENT_EXIT`, at which everything that it had is still
-//! there (ptrace(2)). Its children are not traced. A process that SIGKILL ends does not stop there and shows nothing.
+//! The program need not help: it is traced for one event, `PTRACE_EVENT_EXIT`, at which everything that it
+//! had is still there (ptrace(2)). Its children are not traced. A process that SIGKILL ends does not stop
+//! there and shows nothing.
 //!
 //! # Safety
-//! The unsafe calls here pass pointers to locals that outlive the call, and the pid of a child that has not been reaped.
+//! The unsafe calls here pass pointers to locals that outlive the call, and the pid of a child that has not
+//! been reaped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +68,8 @@ pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Result<(Endin
     let (seen_tx, seen_rx) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
         if seen_rx.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-            // SAFETY: the group was made by `start` for this child, which is reaped after this thread has ended.
+            // SAFETY: the group was made by `start` for this child, which is reaped after this thread has
+            // ended.
             unsafe { libc::kill(-pid, libc::SIGKILL) };
         }
     });
@@ -109,7 +113,8 @@ fn until_exit(pid: i32) -> Parts {
 }
 
 fn request(what: libc::c_uint, pid: i32, argument: usize) {
-    // SAFETY: these requests take a number as argument; a child that is gone makes them fail, and the next wait tells.
+    // SAFETY: these requests take a number as argument; a child that is gone makes them fail, and the next
+    // wait tells.
     unsafe { libc::ptrace(what, pid, 0, argument) };
 }
 
@@ -159,11 +164,12 @@ fn descriptors(pid: i32) -> String {
     lines.into_values().collect()
 }
 
-/// The file-backed mappings (access, offset, file), sorted; anonymous memory comes and goes with the allocator.
+/// The file-backed mappings (access, offset, file), sorted; anonymous memory comes and goes with the
+/// allocator.
 ///
-/// Neighbours that show one stretch of a file are one mapping: the kernel splits it where a page was written and
-/// protected again, which the sensor does where it redirects callers, and joins or not as it likes. A mapping that is
-/// writable and executable is in the list whatever it is.
+/// Neighbours that show one stretch of a file are one mapping: the kernel splits it where a page was written
+/// and protected again, which the sensor does where it redirects callers, and joins or not as it likes. A
+/// mapping that is writable and executable is in the list whatever it is.
 fn mapped_files(maps: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     // Access and file of the line before, where it ends in memory and in the file.

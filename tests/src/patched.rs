@@ -27,7 +27,8 @@ pub fn well(ending: Ending) -> Ending {
 /// A text, options, the exit status, and a part of the one line on stderr.
 pub type Refusal<'a> = (&'a [u8], &'a [&'a str], i32, &'a str);
 
-/// Demands that each text is refused in one line and stays as it is, and that a file that is not there is refused too.
+/// Demands that each text is refused in one line and stays as it is, and that a file that is not there is
+/// refused too.
 ///
 /// # Panics
 /// Naming the refusal that differs.

@@ -35,8 +35,8 @@ fn put(root: &Path, file: &Path, at: &Path) {
     copy(file, &to);
 }
 
-/// Copies a program, in a process of its own: a descriptor that this one had open for writing would go into whatever another
-/// test starts at that moment, and the program could not be executed meanwhile (`ETXTBSY`).
+/// Copies a program, in a process of its own: a descriptor that this one had open for writing would go into
+/// whatever another test starts at that moment, and the program could not be executed meanwhile (`ETXTBSY`).
 ///
 /// # Panics
 /// If it cannot be copied.

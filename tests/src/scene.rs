@@ -1,8 +1,8 @@
 //! A place of its own for one victim, and the ways to run it there.
 //!
-//! The working directory has the same path in each run of a scene, and is emptied between them, so that nothing that a
-//! program can print about it differs. What a run leaves there is compared too: that is where a sensor that writes into
-//! somebody else's descriptor shows.
+//! The working directory has the same path in each run of a scene, and is emptied between them, so that
+//! nothing that a program can print about it differs. What a run leaves there is compared too: that is where
+//! a sensor that writes into somebody else's descriptor shows.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -48,7 +48,8 @@ pub struct Scene {
     dir: TempDir,
 }
 
-/// A scene with an empty working directory, and a `glassbox collect` beside it that writes [`Scene::events_output`].
+/// A scene with an empty working directory, and a `glassbox collect` beside it that writes
+/// [`Scene::events_output`].
 pub struct Collected {
     /// The victim and its directory.
     pub scene: Scene,
@@ -259,7 +260,8 @@ impl Scene {
             expected.status = Status::Exited(expected.status.as_shell_code());
         }
         if self.expect == Expect::Rubbish {
-            // Under `run` the collector shares the program's stderr, and says there that a ring was destroyed.
+            // Under `run` the collector shares the program's stderr, and says there that a ring was
+            // destroyed.
             let is_ours = |line: &&str| !line.starts_with("glassbox: ");
             ending.stderr = ending.stderr.split_inclusive('\n').filter(is_ours).collect();
         }

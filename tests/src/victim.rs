@@ -12,7 +12,8 @@ use crate::artefacts::{root, target};
 /// Which C library a victim is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Libc {
-    /// The machine's own, by `gcc`; or another machine's or release's, by the compiler that `GLASSBOX_TESTS_CC` names.
+    /// The machine's own, by `gcc`; or another machine's or release's, by the compiler that
+    /// `GLASSBOX_TESTS_CC` names.
     Glibc,
     /// The machine's own, called through the GOT alone, as Rust programs and many distributions' do.
     GlibcWithoutPlt,
@@ -29,7 +30,8 @@ impl Libc {
         let (variable, usual, flags): (_, _, &[&str]) = match self {
             Libc::Glibc => (GLIBC_CC, "gcc", &[]),
             Libc::GlibcWithoutPlt => (GLIBC_CC, "gcc", &["-fno-plt", "-Wl,-z,now"]),
-            // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels without it).
+            // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels
+            // without it).
             Libc::Musl => (
                 MUSL_CC,
                 "musl-gcc",
@@ -49,9 +51,10 @@ impl Libc {
     }
 }
 
-/// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own system call,
-/// cancellation does not unwind, constructors get no arguments), the claims do not. `symbol_probe` is not among them: one
-/// file for every libc exports names that musl lacks, and a probe by dlsym finds them.
+/// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own
+/// system call, cancellation does not unwind, constructors get no arguments), the claims do not.
+/// `symbol_probe` is not among them: one file for every libc exports names that musl lacks, and a probe by
+/// dlsym finds them (portability.md §1).
 pub const ON_MUSL: &[&str] = &[
     "bad_pointers",
     "cancel",
@@ -130,8 +133,8 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// What the first comment of the victim `name` says, without compiling it: the invocations that must go unnoticed, and
-/// the beginnings of names of files that differ.
+/// What the first comment of the victim `name` says, without compiling it: the invocations that must go
+/// unnoticed, and the beginnings of names of files that differ.
 pub fn directives(name: &str) -> (Vec<Vec<String>>, Vec<String>) {
     let header = header(&programs().join(format!("{name}.c")));
     (header.runs, header.differs)

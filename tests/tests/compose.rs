@@ -1,7 +1,7 @@
 //! `glassbox patch compose`: what it writes is a compose file, and its services are seen.
 //!
-//! What is changed and why is tested in `deploy/src/compose/tests.rs`; here are the files, the exit statuses, the types of the
-//! compose specification, and podman.
+//! What is changed and why is tested in `deploy/src/compose/tests.rs`; here are the files, the exit statuses,
+//! the types of the compose specification, and podman.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,8 @@ fn patch(file: &Path, options: &[&str]) -> Ending {
     patched::patch("compose", file, options)
 }
 
-/// The file as the types of the specification read it, with merge keys resolved; they refuse fields that it does not have.
+/// The file as the types of the specification read it, with merge keys resolved; they refuse fields that it
+/// does not have.
 fn specified(file: &Path) -> Ending {
     let program = "import json, sys, yaml\nfrom compose_spec import PyCompose\n\
                    compose = PyCompose.from_json(json.dumps(yaml.safe_load(open(sys.argv[1]))))\ncompose.validate()\nprint(compose.to_json())";

@@ -1,7 +1,7 @@
 //! Every event of the table is told of some real program.
 //!
-//! What each event says is tested family by family (`hooks_*.rs`), and how many of them are told, against strace
-//! (`strace.rs`). This only finds the event that nothing here ever makes.
+//! What each event says is tested family by family (`hooks_*.rs`), and how many of them are told, against
+//! strace (`strace.rs`). This only finds the event that nothing here ever makes.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! `glassbox patch dockerfile`: what it writes is built by a real builder, and the image's programs are seen.
 //!
-//! What is changed and why is tested in `deploy/src/dockerfile/tests.rs`; here are the files, the exit statuses, and podman.
+//! What is changed and why is tested in `deploy/src/dockerfile/tests.rs`; here are the files, the exit
+//! statuses, and podman.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! `glassbox doctor` says of real programs what will be seen of them, and what it says is what happens: `sensor.blind` has the
-//! same reasons.
+//! `glassbox doctor` says of real programs what will be seen of them, and what it says is what happens:
+//! `sensor.blind` has the same reasons.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};

@@ -1,7 +1,8 @@
-//! `glassbox patch ecs` as a pipeline uses it: what it writes is held against AWS' own model, registered with a server that
-//! plays ECS, linted as a template, and played by a container engine.
+//! `glassbox patch ecs` as a pipeline uses it: what it writes is held against AWS' own model, registered with
+//! a server that plays ECS, linted as a template, and played by a container engine.
 //!
-//! The server and the judges are Python's (`tests/requirements.txt`); none of them is told what the answer should be.
+//! The server and the judges are Python's (`tests/requirements.txt`); none of them is told what the answer
+//! should be.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -369,7 +370,8 @@ fn the_example_does_what_it_says() {
     assert_eq!("", faults(&example("after.json")));
 }
 
-/// Plays a task as ECS does, with podman: containers of their own, with nothing in common but what the task says.
+/// Plays a task as ECS does, with podman: containers of their own, with nothing in common but what the task
+/// says.
 struct Task {
     place: Place,
     name: String,

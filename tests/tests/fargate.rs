@@ -1,6 +1,6 @@
-//! A Fargate task without Fargate: containers with file systems, processes, names and IPC of their own, and one network; the
-//! collector in one of them, the applications in others, the sensor on the volume that they share, and the task's metadata
-//! endpoint beside them, which answers in the real one's words.
+//! A Fargate task without Fargate: containers with file systems, processes, names and IPC of their own, and
+//! one network; the collector in one of them, the applications in others, the sensor on the volume that they
+//! share, and the task's metadata endpoint beside them, which answers in the real one's words.
 //!
 //! Needs root, as making a namespace does.
 
@@ -98,7 +98,8 @@ fn answer(mut stream: TcpStream, endpoint: Endpoint, log: &Mutex<Vec<String>>) {
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
 }
 
-/// What ${ECS_CONTAINER_METADATA_URI_V4} answers on Fargate (its documentation's example, with our names in it).
+/// What ${ECS_CONTAINER_METADATA_URI_V4} answers on Fargate (its documentation's example, with our names in
+/// it).
 fn described(path: &str) -> String {
     let Some(name) =
         ["web", "worker", "late"].into_iter().find(|name| path == format!("/v4/{}", docker_id(name)))
@@ -144,7 +145,8 @@ fn arn(name: &str) -> String {
     format!("arn:aws:ecs:us-west-2:111122223333:container/0206b271-b33f-47ab-86c6-{name}")
 }
 
-/// What an event of a container says of it: which it is, and where a process begins and ends what is known of it too.
+/// What an event of a container says of it: which it is, and where a process begins and ends what is known of
+/// it too.
 fn identity(name: &str, event: &Event) -> Value {
     if !["process.start", "process.exit"].contains(&event.name()) {
         return json!({"id": docker_id(name), "name": name});
@@ -195,8 +197,8 @@ impl Task {
         task
     }
 
-    /// One whose containers meet on the volume. The name is its own, since a path stands for an abstract name too, and all
-    /// tasks here share a network.
+    /// One whose containers meet on the volume. The name is its own, since a path stands for an abstract name
+    /// too, and all tasks here share a network.
     fn with_path() -> Self {
         Self::new(&format!("/opt/glassbox/socket-{}", own_name()))
     }
@@ -219,8 +221,8 @@ impl Task {
         root
     }
 
-    /// `words` as the first process of a container. Its environment has `variables`; nothing else has, for the programs
-    /// that set the container up are none of its.
+    /// `words` as the first process of a container. Its environment has `variables`; nothing else has, for
+    /// the programs that set the container up are none of its.
     fn container(
         &self,
         name: &str,
@@ -581,8 +583,8 @@ fn collector_as_first_process_reaps_and_ends_when_told() {
     collector.stop();
 }
 
-/// One container whose metadata cannot be had at first, or at all; gives its events, how long it took, and what the
-/// collector said.
+/// One container whose metadata cannot be had at first, or at all; gives its events, how long it took, and
+/// what the collector said.
 fn one_container(
     endpoint: Endpoint,
     uri: impl Fn(&Metadata) -> String,

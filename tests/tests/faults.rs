@@ -1,5 +1,5 @@
-//! Bad input and faults: whatever happens to the collector, its outputs or its input, the program does not notice, and
-//! what could not be done is said.
+//! Bad input and faults: whatever happens to the collector, its outputs or its input, the program does not
+//! notice, and what could not be done is said.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,7 +82,8 @@ fn a_program_goes_on_when_the_collector_beside_it_is_killed() {
 
 #[test]
 fn a_full_ring_that_nobody_reads_never_stops_the_program() {
-    // 400,000 records fill any ring; the collector is stopped, not dead, so nothing tells the program to give up.
+    // 400,000 records fill any ring; the collector is stopped, not dead, so nothing tells the program to give
+    // up.
     let collected = Scene::collected("flood", &["2", "100000"]);
     // SAFETY: kill takes no pointers; the collector is this test's own child.
     unsafe { libc::kill(collected.collector.pid(), libc::SIGSTOP) };
@@ -246,7 +247,8 @@ fn a_slow_reader_of_an_output_delays_nobody() {
     ending.assert_output(0, "failed 0\n");
     let seen = scene.events(Expect::LossIsCounted);
     let opens = seen.named("file.open").filter(|open| open.path() == "/dev/null").count();
-    // What the queue of the slow one holds is a third of that; what a loaded machine has no time for is counted.
+    // What the queue of the slow one holds is a third of that; what a loaded machine has no time for is
+    // counted.
     assert!(opens >= 60_000, "{opens} of 100000 opens reached the output that is not slow");
 }
 
@@ -452,7 +454,8 @@ fn a_damaged_recording_never_crashes_the_reader() {
         fs::write(scene.work().join("damaged.gbx"), &damaged).unwrap();
         let ending = tool(&scene, &["replay", "damaged.gbx", "-o", "jsonl:-"]);
 
-        // Damage in a text is not found by a reader without check sums; a crash or a fault of ours (70) is never right.
+        // Damage in a text is not found by a reader without check sums; a crash or a fault of ours (70) is
+        // never right.
         assert!(
             [Status::Exited(0), Status::Exited(65)].contains(&ending.status),
             "{:?} {}",

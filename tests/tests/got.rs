@@ -1,5 +1,6 @@
-//! Callers that symbol interposition does not reach are seen all the same, `via: got`: what is bound past a preloaded
-//! library, and programs that ran before the sensor was put into them by `glassbox attach`. Neither notices.
+//! Callers that symbol interposition does not reach are seen all the same, `via: got`: what is bound past a
+//! preloaded library, and programs that ran before the sensor was put into them by `glassbox attach`. Neither
+//! notices.
 
 use std::collections::BTreeMap;
 use std::fs;

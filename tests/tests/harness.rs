@@ -1,4 +1,5 @@
-//! The harness itself: victims that say the same twice, and that a preloaded library of nothing does not change.
+//! The harness itself: victims that say the same twice, and that a preloaded library of nothing does not
+//! change.
 //!
 //! Needs neither sensor nor collector; what fails here is a victim's fault.
 
@@ -47,7 +48,8 @@ fn every_victim_is_put_under_the_sensor_by_some_test() {
 
 #[test]
 fn a_victim_that_notices_is_caught() {
-    // It prints its environment with `seen` before it, which the harness does not take for an environment line.
+    // It prints its environment with `seen` before it, which the harness does not take for an environment
+    // line.
     let scene = Scene::of("notices", &[]);
 
     let message = caught(|| drop(scene.compare(&[Mode::EmptyLibrary])));

@@ -29,7 +29,8 @@ const KINDS: [&str; 11] = [
     "file.symlink",
 ];
 
-/// An event as one line: what it is, what was called, which files, and how it ended. Absolute paths lose `work`.
+/// An event as one line: what it is, what was called, which files, and how it ended. Absolute paths lose
+/// `work`.
 fn line(event: &Event, work: &str) -> String {
     let mut line = format!("{} {}", event.name().trim_start_matches("file."), event.call());
     for field in ["path", "new_path"] {
@@ -164,7 +165,8 @@ rename rename number.link number.renamed
 unlink unlink number.renamed
 rmdir rmdir number.dir";
 
-/// Whether a line is the expected one; `*` stands for the end of a word, and an attribute's error is the file system's.
+/// Whether a line is the expected one; `*` stands for the end of a word, and an attribute's error is the file
+/// system's.
 fn is_alike(expected: &str, reported: &str) -> bool {
     let is_attribute =
         expected.starts_with("xattr ") && !expected.ends_with(|letter: char| letter.is_ascii_uppercase());

@@ -1,5 +1,5 @@
-//! Identity, signals, traces, namespaces, executable memory and the kernel's own doors: each call reported once, and
-//! every event under the identity that its process had at that moment.
+//! Identity, signals, traces, namespaces, executable memory and the kernel's own doors: each call reported
+//! once, and every event under the identity that its process had at that moment.
 
 use glassbox_tests::events::{Event, Events};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl, unnoticed};

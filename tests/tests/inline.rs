@@ -1,5 +1,6 @@
-//! What libc does inside itself is seen where an engine is loaded (`run --inline`), `via: inline`, and nothing twice. The
-//! engine here is a test's own (`inline_engine.c`): Frida's, in `inline/`, speaks to the sensor in the same way.
+//! What libc does inside itself is seen where an engine is loaded (`run --inline`), `via: inline`, and
+//! nothing twice. The engine here is a test's own (`inline_engine.c`): Frida's, in `inline/`, speaks to the
+//! sensor in the same way.
 #![cfg(target_arch = "x86_64")]
 
 use glassbox_tests::child::{self, Status};

@@ -1,5 +1,5 @@
-//! `glassbox patch k8s` and `glassbox install`: what is written is what Kubernetes takes, what was there stays, and a pod of it
-//! is seen.
+//! `glassbox patch k8s` and `glassbox install`: what is written is what Kubernetes takes, what was there
+//! stays, and a pod of it is seen.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

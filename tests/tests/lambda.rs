@@ -1,5 +1,6 @@
-//! The Lambda layer in a sandbox that `tests/programs/lambda_sandbox.py` plays, with AWS' own runtime clients for Python and
-//! Node: a function answers as without us, and what it did is delivered with the id of the request, before the freeze.
+//! The Lambda layer in a sandbox that `tests/programs/lambda_sandbox.py` plays, with AWS' own runtime clients
+//! for Python and Node: a function answers as without us, and what it did is delivered with the id of the
+//! request, before the freeze.
 //!
 //! The layer is unpacked by unzip(1) into a folder that is `/opt` in namespaces of the test's own.
 
@@ -53,7 +54,8 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// The layer's zip file. The pair under test need not be the portable one: the sandbox has this machine's libc.
+    /// The layer's zip file. The pair under test need not be the portable one: the sandbox has this machine's
+    /// libc.
     fn layer(&self) -> PathBuf {
         let file = self.path("layer.zip");
         let mut command = Command::new(glassbox());
@@ -179,8 +181,9 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What is told of a request, of the kinds that the function's work consists of, sorted: the end of a child may be told
-/// after what its parent did when it knew of it. Files elsewhere are left out: modules, which are opened once.
+/// What is told of a request, of the kinds that the function's work consists of, sorted: the end of a child
+/// may be told after what its parent did when it knew of it. Files elsewhere are left out: modules, which are
+/// opened once.
 fn deeds(events: &Events, request_id: Option<&str>, place: &Place) -> Vec<String> {
     let is_of = |event: &&Event| event.text("request_id") == request_id;
     let work = place.path("work");
@@ -382,7 +385,8 @@ fn runtime_that_crashes_is_told_of_to_its_end_and_another_sandbox_follows() {
     assert_in_time(&seen);
 }
 
-/// Two seconds are what there is at the end; the file of a recording and the log have no use for more than a part of it.
+/// Two seconds are what there is at the end; the file of a recording and the log have no use for more than a
+/// part of it.
 fn assert_in_time(seen: &Played) {
     let ends: Vec<f64> = seen.milliseconds("shutdown", Some("glassbox"));
     assert!(!ends.is_empty() && ends.iter().all(|ms| *ms < 1500.0), "{ends:?}");
@@ -446,7 +450,8 @@ fn sandbox_without_telemetry_loses_nothing_and_waits_for_nothing() {
         assert_eq!(["success", "success"], seen.statuses()[..]);
         let ids = seen.request_ids();
         for (name, of) in [("one", &ids[..1]), ("two", &ids[..])] {
-            // Where nobody says when the first is over, what the second does before the extension hears of it is the first's.
+            // Where nobody says when the first is over, what the second does before the extension hears of it
+            // is the first's.
             let opened = events.opens(name);
             assert_eq!(2, opened.len(), "{name}");
             let is_of = |open: &&Event| of.iter().any(|id| open.text("request_id") == Some(id));

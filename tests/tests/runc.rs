@@ -1,7 +1,8 @@
-//! `glassbox runc` before the real runtime, alone and under the engines that call it: a container that starts without us
-//! starts with us, says the same, and is seen.
+//! `glassbox runc` before the real runtime, alone and under the engines that call it: a container that starts
+//! without us starts with us, says the same, and is seen.
 //!
-//! These tests start containers, and fail where the machine does not allow that: nobody is helped by a green line.
+//! These tests start containers, and fail where the machine does not allow that: nobody is helped by a green
+//! line.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -111,8 +112,8 @@ impl Place {
         Collector::start(&self.socket(), &["-o", &output])
     }
 
-    /// Runs a container with the real runtime and then with ours before it: both must end as `expected`. Gives the events of
-    /// the second run.
+    /// Runs a container with the real runtime and then with ours before it: both must end as `expected`.
+    /// Gives the events of the second run.
     #[track_caller]
     fn assert_same_output(&self, real: &Path, expected: Ending, run: impl Fn(&Path) -> Ending) -> Vec<Value> {
         assert_eq!(expected, run(real), "with the real runtime");
@@ -123,8 +124,8 @@ impl Place {
         events
     }
 
-    /// Read without the promises of `Events`: of a process that is gone before the collector looks, nobody knows what its
-    /// parent is called outside of their namespace.
+    /// Read without the promises of `Events`: of a process that is gone before the collector looks, nobody
+    /// knows what its parent is called outside of their namespace.
     fn events(&self, collector: Collector) -> Vec<Value> {
         let ending = collector.stop();
         assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);

@@ -1,4 +1,5 @@
-//! The command line: what `run` passes through, where outputs go, and recordings that say the same as the live run.
+//! The command line: what `run` passes through, where outputs go, and recordings that say the same as the
+//! live run.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -178,7 +179,8 @@ fn a_file_is_not_coloured() {
     assert!(!scene.files()["events"].contains('\u{1b}'));
 }
 
-/// The events of a victim as JSON lines: as they were written live, and replayed from a recording of the same run.
+/// The events of a victim as JSON lines: as they were written live, and replayed from a recording of the same
+/// run.
 fn live_and_replayed(name: &str) -> (String, String) {
     let scene = Scene::of(name, &[]);
     scene.clean();
@@ -376,7 +378,8 @@ fn a_signal_that_kills_the_program_is_runs_status() {
 fn ignored_and_blocked_signals_are_inherited_as_bare() {
     let scene = Scene::of("process_state", &[]);
     let with_signals = |mut command: Command| {
-        // SAFETY: signal and sigprocmask are async-signal-safe, and nothing else is done between fork and exec.
+        // SAFETY: signal and sigprocmask are async-signal-safe, and nothing else is done between fork and
+        // exec.
         unsafe {
             command.pre_exec(|| {
                 let mut set: libc::sigset_t = std::mem::zeroed();
@@ -476,7 +479,8 @@ fn tool_processes() -> Vec<i32> {
     pids.filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == glassbox())).collect()
 }
 
-/// Whether a process has a living parent other than init: then another test, running beside this one, has started it.
+/// Whether a process has a living parent other than init: then another test, running beside this one, has
+/// started it.
 fn is_of_another_test(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
     stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1)) != Some("1")

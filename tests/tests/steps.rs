@@ -1,6 +1,6 @@
-//! What the sensor adds to the commonest calls, in instructions: counted one by one (ptrace(2), `PTRACE_SINGLESTEP`), and so
-//! the same on every machine and under any load. The times are the benches' (`cargo xtask bench event`); this tells, with
-//! every change, that a call has become longer.
+//! What the sensor adds to the commonest calls, in instructions: counted one by one (ptrace(2),
+//! `PTRACE_SINGLESTEP`), and so the same on every machine and under any load. The times are the benches'
+//! (`cargo xtask bench event`); this tells, with every change, that a call has become longer.
 #![cfg(target_arch = "x86_64")]
 
 use std::os::unix::process::CommandExt;
@@ -35,7 +35,8 @@ fn resumed(pid: i32, request: libc::c_uint) -> Stop {
     }
 }
 
-/// Instructions of each call between the victim's breakpoints; the fewest, since one call in some is measured.
+/// Instructions of each call between the victim's breakpoints; the fewest, since one call in some is
+/// measured.
 fn fewest(mut command: Command) -> u64 {
     command.stdout(Stdio::null());
     // SAFETY: ptrace is a system call, and no more happens between fork and exec.

@@ -1,7 +1,9 @@
-//! What is reported, measured against what `strace -f` saw of the same run: program by program, every kind of call.
+//! What is reported, measured against what `strace -f` saw of the same run: program by program, every kind of
+//! call.
 //!
-//! The programs are in `src/recall/programs.rs`, the kinds in `src/recall/kinds.rs`; the rule for what is set aside is in
-//! `src/recall/trace.rs`. The figures go to standard output (past the test harness's capture) and to target/recall/.
+//! The programs are in `src/recall/programs.rs`, the kinds in `src/recall/kinds.rs`; the rule for what is set
+//! aside is in `src/recall/trace.rs`. The figures go to standard output (past the test harness's capture) and
+//! to target/recall/.
 
 use std::io::Write;
 

@@ -1,8 +1,8 @@
-//! No program can tell that the sensor is there: output, exit status, errno, descriptor numbers and files left behind are
-//! those of the bare run, with the sensor dormant, off, under `run` and under `collect`.
+//! No program can tell that the sensor is there: output, exit status, errno, descriptor numbers and files
+//! left behind are those of the bare run, with the sensor dormant, off, under `run` and under `collect`.
 //!
-//! The harness also checks the events of each run (gapless numbers, nothing lost, CONTRACT's fields), so a program that is
-//! unharmed because the sensor has given up is found by the tests in hooks_*.rs.
+//! The harness also checks the events of each run (gapless numbers, nothing lost, CONTRACT's fields), so a
+//! program that is unharmed because the sensor has given up is found by the tests in hooks_*.rs.
 
 use glassbox_tests::events::Expect;
 use glassbox_tests::scene::{Mode, Scene, caught, sensed, unnoticed, unnoticed_expecting};
@@ -355,7 +355,8 @@ fn nothing_of_this_is_noticed_on_musl() {
 
 #[test]
 fn an_auditor_beside_the_sensor_sees_the_same_program() {
-    // A library named by LD_AUDIT lives in a namespace of its own, and the sensor must arm in the program's only.
+    // A library named by LD_AUDIT lives in a namespace of its own, and the sensor must arm in the program's
+    // only.
     let auditor = compiled("auditor", Libc::Glibc).path;
     let scene = Scene::of("errno_kept", &[]);
     scene.clean();

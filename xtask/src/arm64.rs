@@ -1,12 +1,13 @@
 //! The sensor for aarch64, built and run on a machine of another kind: `cargo xtask test --arm64`.
 //!
-//! The compiler's own target libraries cannot be fetched everywhere, so Debian's compiler of the same language is unpacked
-//! beside them, with its `core` for arm64; Debian's cross compiler links. The victims run in qemu's user mode under the
-//! x86_64 collector: the ring, the sockets and the pids are the host's own, and both machines are little-endian.
+//! The compiler's own target libraries cannot be fetched everywhere, so Debian's compiler of the same
+//! language is unpacked beside them, with its `core` for arm64; Debian's cross compiler links. The victims
+//! run in qemu's user mode under the x86_64 collector: the ring, the sockets and the pids are the host's own,
+//! and both machines are little-endian.
 //!
-//! The tests are the same ones as on this machine, told by their environment to compile for the other. So that a victim
-//! can execute another, the kernel must know qemu for aarch64 files: it is told so (binfmt_misc) in a user namespace that
-//! ends with the tests, which Linux allows since 6.7.
+//! The tests are the same ones as on this machine, told by their environment to compile for the other. So
+//! that a victim can execute another, the kernel must know qemu for aarch64 files: it is told so
+//! (binfmt_misc) in a user namespace that ends with the tests, which Linux allows since 6.7.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -71,7 +72,8 @@ const NOT_UNDER_QEMU: &[(&str, &str)] = &[
     ("forks_amid_opening_threads_lose_nothing", "it takes minutes in emulation"),
 ];
 
-/// The tests of other files that are run: those where the machine matters, and that qemu has time and means for.
+/// The tests of other files that are run: those where the machine matters, and that qemu has time and means
+/// for.
 const CHOSEN: [(&str, &[&str]); 2] = [
     (
         "transparency",
@@ -119,7 +121,8 @@ impl Compiler {
         let rust = dir().join("rust");
         if !rust.with_extension("packages").exists() {
             let release = release()?;
-            // The compiler's own libraries carry its version in their names; what those need is found on the system.
+            // The compiler's own libraries carry its version in their names; what those need is found on the
+            // system.
             let needed = release.needs("rustc-web")?;
             let is_its_own =
                 |name: &&String| name.starts_with("libstd-rust-web") || name.starts_with("libllvm");
@@ -198,8 +201,9 @@ impl Emulator {
 
     /// A cargo below which the kernel runs programs for aarch64.
     fn emulated(&self, pair: &Path) -> Command {
-        // \x7fELF, 64 bits, little-endian, EXEC or DYN, machine 183. O: qemu gets the open file, so that programs without a
-        // name run too; F: it is opened here, so that a changed root does not matter; P: argv[0] stays.
+        // \x7fELF, 64 bits, little-endian, EXEC or DYN, machine 183. O: qemu gets the open file, so that
+        // programs without a name run too; F: it is opened here, so that a changed root does not matter; P:
+        // argv[0] stays.
         let magic =
             r":qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00";
         let mask = r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff";

@@ -1,9 +1,9 @@
 //! `cargo xtask circles`: no two files of a crate need each other, and no file of the collector is long.
 //!
-//! The check reads the files of three crates as tokens. A file needs another one if a `use` of it, or a path that begins
-//! with `crate`, `super`, `self` or the name of a child module, leads into that file. Declaring a child (`mod child;`) is no
-//! need, and a name that a file only imports or passes on (`pub use child::Name;`) leads to the file that has it. Tests are
-//! left out: files named `tests.rs`, and items under `#[cfg(test)]`.
+//! The check reads the files of three crates as tokens. A file needs another one if a `use` of it, or a path
+//! that begins with `crate`, `super`, `self` or the name of a child module, leads into that file. Declaring a
+//! child (`mod child;`) is no need, and a name that a file only imports or passes on (`pub use child::Name;`)
+//! leads to the file that has it. Tests are left out: files named `tests.rs`, and items under `#[cfg(test)]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -48,7 +48,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Describes each circle and each long file that no table allows, and each row of a table that allows nothing.
+/// Describes each circle and each long file that no table allows, and each row of a table that allows
+/// nothing.
 fn faults() -> Result<Vec<String>> {
     let mut faults = Vec::new();
     let mut circles_used = BTreeSet::new();
@@ -188,7 +189,8 @@ impl Sources {
         needs
     }
 
-    /// The file that a path leads to: that of the longest part of it that is a module, or that a module passes on.
+    /// The file that a path leads to: that of the longest part of it that is a module, or that a module
+    /// passes on.
     fn file_of(
         &self,
         mut path: Vec<String>,
@@ -375,8 +377,9 @@ fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, usize) {
     (kept, lines)
 }
 
-/// The strongly connected components of more than one file, each sorted (Tarjan 1972 says how to find them in linear time;
-/// here a file belongs to another's circle if each can be reached from the other, which is quick enough for 100 files).
+/// The strongly connected components of more than one file, each sorted (Tarjan 1972 says how to find them in
+/// linear time; here a file belongs to another's circle if each can be reached from the other, which is quick
+/// enough for 100 files).
 fn circles(needs: &Needs) -> Vec<Vec<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> = needs
         .keys()

@@ -1,7 +1,8 @@
-//! Packages of other Debian releases and machines, and sources, unpacked into a folder: nothing on this system changes.
+//! Packages of other Debian releases and machines, and sources, unpacked into a folder: nothing on this
+//! system changes.
 //!
-//! apt does the work with folders of its own below `target/debian/`, so it keeps what it fetched, and takes the mirror
-//! that this system is set up with. No root is needed. Once unpacked, nothing is fetched again.
+//! apt does the work with folders of its own below `target/debian/`, so it keeps what it fetched, and takes
+//! the mirror that this system is set up with. No root is needed. Once unpacked, nothing is fetched again.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,9 +1,10 @@
 //! `cargo xtask dist`: what is given to others, in `dist/`.
 //!
-//! The sensor needs no library; the command line is linked with a static glibc (`+crt-static`, a position-independent
-//! executable), so that both run on every Linux, whatever its libc. Around the pair: a tar file, a Debian package, an OCI
-//! image archive of all machines, a Lambda layer for each, a list of what is in it, and checksums. No container engine, no clock and no
-//! host name takes part: two runs give the same bytes.
+//! The sensor needs no library; the command line is linked with a static glibc (`+crt-static`, a
+//! position-independent executable), so that both run on every Linux, whatever its libc. Around the pair: a
+//! tar file, a Debian package, an OCI image archive of all machines, a Lambda layer for each, a list of what
+//! is in it, and checksums. No container engine, no clock and no host name takes part: two runs give the same
+//! bytes.
 
 use std::fs;
 use std::io::Write;
@@ -19,7 +20,8 @@ use crate::{arm64, check_so, glassbox, shell, toolchain};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Where the image keeps the pair, and declares a volume: `volumesFrom` gives it to other containers under the same path.
+/// Where the image keeps the pair, and declares a volume: `volumesFrom` gives it to other containers under
+/// the same path.
 const FOLDER: &str = "opt/glassbox";
 
 /// A machine that the pair is built for.
@@ -248,7 +250,8 @@ fn image(pairs: &[Pair]) -> Result<Vec<u8>> {
     let mut all = blob(&mut blobs, kind, all.to_string().into_bytes());
     all["annotations"] = json!({
         "org.opencontainers.image.ref.name": VERSION,
-        // What docker, podman and containerd call it once it is loaded: `glassbox:VERSION`, as the patched files do.
+        // What docker, podman and containerd call it once it is loaded: `glassbox:VERSION`, as the patched
+        // files do.
         "io.containerd.image.name": format!("docker.io/library/glassbox:{VERSION}"),
     });
     let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [all]}).to_string();

@@ -1,7 +1,7 @@
 //! Developer commands, `cargo xtask COMMAND`: everything that is done to this repository rather than by it.
 //!
-//! Each command is a module and a row of [`COMMANDS`]. `shell`, `packages`, `process` and `glassbox` hold what the
-//! commands share: running programs, installing packages, starting a collector.
+//! Each command is a module and a row of [`COMMANDS`]. `shell`, `packages`, `process` and `glassbox` hold
+//! what the commands share: running programs, installing packages, starting a collector.
 
 use std::process::ExitCode;
 

@@ -49,8 +49,9 @@ fn apt(verb: &[&str], packages: &[String]) -> Result<()> {
     shell::output(&mut command).map(drop)
 }
 
-/// Makes sure that the Python packages of `tests/requirements.txt` are in a virtual environment of their own, below the
-/// target folder (`glassbox_tests::python::program` finds it there); says whether it had to install.
+/// Makes sure that the Python packages of `tests/requirements.txt` are in a virtual environment of their own,
+/// below the target folder (`glassbox_tests::python::program` finds it there); says whether it had to
+/// install.
 pub fn install_python() -> Result<bool> {
     let wanted = fs::read_to_string(shell::root().join("tests/requirements.txt"))?;
     let home = shell::target().join("xtask/python");
@@ -72,8 +73,8 @@ pub fn install_python() -> Result<bool> {
 }
 
 /// Makes sure that the Node packages of `tests/node-packages.json` are below the target folder
-/// (`glassbox_tests::node::program` finds them there); says whether it had to install. One of them compiles itself, which
-/// takes two minutes, once.
+/// (`glassbox_tests::node::program` finds them there); says whether it had to install. One of them compiles
+/// itself, which takes two minutes, once.
 pub fn install_node() -> Result<bool> {
     let wanted = fs::read_to_string(shell::root().join("tests/node-packages.json"))?;
     let home = shell::target().join("xtask/node");

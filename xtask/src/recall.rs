@@ -1,7 +1,7 @@
 //! `cargo xtask recall`: how much of what programs do is reported, measured against strace.
 //!
-//! The programs, the kinds of calls and the rule for what is counted are the tests' own (`tests/src/recall`); the tests
-//! hold each figure to the goal, this prints them all, and every missed call by name.
+//! The programs, the kinds of calls and the rule for what is counted are the tests' own (`tests/src/recall`);
+//! the tests hold each figure to the goal, this prints them all, and every missed call by name.
 
 use std::fmt::Write as _;
 

@@ -401,7 +401,8 @@ fn deny(log: &mut Log) -> Result<Verdict> {
     passed("advisories not checked: their database must be fetched; `cargo deny check advisories` does")
 }
 
-/// Frida's devkit, which linking would need, cannot be had from a registry; its bindings bring the header for docs.rs.
+/// Frida's devkit, which linking would need, cannot be had from a registry; its bindings bring the header for
+/// docs.rs.
 fn inline(log: &mut Log) -> Result<Verdict> {
     // libclang comes without clang's own headers; gcc's do.
     let headers = shell::output(Command::new("gcc").arg("-print-file-name=include"))?;

@@ -1,6 +1,8 @@
-//! No comment in Rust is wider than the code may be: rustfmt wraps code at 110 columns and leaves comments as they are.
+//! No comment in Rust is wider than the code may be: rustfmt wraps code at 110 columns and leaves comments as
+//! they are.
 //!
-//! Part of the step `fmt`. A row of a Markdown table and a word that cannot be divided (an address) may be wider.
+//! Part of the step `fmt`. A row of a Markdown table and a word that cannot be divided (an address) may be
+//! wider.
 
 use std::fs;
 use std::path::Path;

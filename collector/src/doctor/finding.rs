@@ -1,13 +1,13 @@
-//! The answer of `glassbox doctor`: a list of programs, and what holds for all of them.
+//! The findings of `glassbox doctor`: a list of programs, and remarks on all of them.
 
 use crate::program::Program;
 
-/// What was found.
+/// All findings.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Each program, in the order of the paths.
+    /// The programs, in the order of their paths.
     pub programs: Vec<Finding>,
-    /// What holds for all of them, or could not be looked at.
+    /// Facts about the whole environment, and places that could not be examined.
     pub remarks: Vec<String>,
 }
 
@@ -16,19 +16,19 @@ pub struct Findings {
 pub struct Finding {
     pub program: Program,
     pub pid: Option<u32>,
-    /// What to do, where that is not what the program's reason says.
+    /// A remedy that is better than that of the program's reason.
     pub fix: Option<String>,
     pub notes: Vec<String>,
 }
 
 impl Finding {
-    /// A program that no process was asked about.
+    /// A finding about a program's file alone.
     pub fn of(program: Program) -> Self {
         let notes = program.notes.iter().map(|&note| note.to_owned()).collect();
         Self { program, pid: None, fix: None, notes }
     }
 
-    /// What to do about it.
+    /// The remedy.
     pub fn fix(&self) -> &str {
         self.fix.as_deref().unwrap_or(self.program.reason.fix)
     }

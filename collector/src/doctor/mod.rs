@@ -1,7 +1,8 @@
-//! `glassbox doctor`: what the sensor will and will not see here, why, and what to do about it.
+//! `glassbox doctor`: which programs the sensor will see here, why, and what can be done.
 //!
-//! Finds the programs (a command's, a process's, those of a folder or of `PATH`), has [`crate::program`] look at each, adds
-//! what only a running process or this environment can tell, and writes a table or JSON. Changes nothing, starts nothing.
+//! Finds the programs (of a command, a process, a folder or `PATH`), lets [`crate::program`] examine each,
+//! adds facts that only a running process or this environment can tell, and writes a table or JSON. It
+//! changes nothing and starts nothing.
 
 mod finding;
 mod process;
@@ -19,7 +20,6 @@ use crate::program::{Program, Root};
 use crate::sensor_path;
 use finding::{Finding, Findings};
 
-/// Carries out the command.
 pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
     let mut is_single = true;
     let mut findings = match (arguments.pid, &arguments.root, arguments.command.first()) {
@@ -43,11 +43,11 @@ pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
         false => report::table(&findings, arguments.all || is_single, &mut out),
     };
     written.map_err(|error| {
-        Failure::output(format!("cannot write what was found to stdout: {error}; send it elsewhere"))
+        Failure::output(format!("cannot write the findings to stdout: {error}; send it elsewhere"))
     })
 }
 
-/// What `glassbox run -- NAME` would execute.
+/// Finds the program that `glassbox run -- NAME` would execute.
 fn command(name: &OsStr) -> Result<Findings, Failure> {
     let missing = || {
         Failure::missing(format!(
@@ -63,14 +63,14 @@ fn command(name: &OsStr) -> Result<Findings, Failure> {
         )));
     };
     let mut findings = Findings { programs: vec![Finding::of(program)], ..Findings::default() };
-    // The program behind `#!/usr/bin/env NAME` is the one that matters.
+    // With `#!/usr/bin/env NAME`, the program NAME is the one that matters.
     if let Some(behind) = behind_env(&path) {
         findings.programs.push(Finding::of(behind));
     }
     Ok(findings)
 }
 
-/// A name without a slash is searched in `PATH`, as execvp(3) does.
+/// Searches a name without a slash in `PATH`, as execvp(3) does.
 pub fn find(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return std::path::absolute(name).ok().filter(|path| path.is_file());
@@ -92,7 +92,7 @@ fn behind_env(path: &Path) -> Option<Program> {
     Program::at(&find(OsStr::from_bytes(name), &std::env::var_os("PATH")?)?, &Root::own())
 }
 
-/// What holds for whatever is started from here.
+/// Facts that hold for every program started from here.
 fn surroundings() -> Vec<String> {
     let mut remarks = Vec::new();
     if let Err(failure) = sensor_path::find() {
@@ -101,27 +101,27 @@ fn surroundings() -> Vec<String> {
     let of = |name: &str| std::env::var_os(name).unwrap_or_default();
     if of("GLASSBOX") == "off" {
         remarks.push(
-            "GLASSBOX=off is set: the sensor does nothing in what is started from here; unset it".into(),
+            "GLASSBOX=off is set: the sensor does nothing in programs started from here; unset it".into(),
         );
     }
     let preload = of("LD_PRELOAD");
     if !preload.is_empty() {
         remarks.push(format!(
-            "LD_PRELOAD names '{}': the sensor is appended, and what those libraries do in their own functions comes first",
+            "LD_PRELOAD names '{}': the sensor is appended, and the functions of those libraries run before its own",
             Path::new(&preload).display()
         ));
     }
     let is_filtered = crate::procfs::status(std::process::id(), "Seccomp").is_some_and(|mode| mode == "2");
     if is_filtered {
         remarks.push(
-            "a seccomp filter is in force here: one that kills for socket or memfd_create ends programs with the sensor; \
+            "a seccomp filter is in force here: a filter that kills for socket or memfd_create ends programs with the sensor; \
              allow both"
                 .into(),
         );
     }
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     if files.is_some_and(|files| files < 8) {
-        remarks.push("fewer than 8 open files are allowed: programs may have none free for the sensor's start; raise it (ulimit -n)".into());
+        remarks.push("fewer than 8 open files are allowed: programs may have none free when the sensor starts; raise the limit (ulimit -n)".into());
     }
     remarks
 }

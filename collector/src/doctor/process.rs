@@ -1,4 +1,4 @@
-//! A process that runs: what is seen of it, and whether the sensor can be put into it.
+//! A running process: how far it is seen, and whether the sensor can be put into it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::procfs;
 use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
 use crate::sensor_path;
 
-/// The sensor could be there and is not.
+/// The sensor is not loaded, although it could be.
 static NOT_LOADED: Reason = Reason {
     name: "not_loaded",
     coverage: Coverage::Blind,
@@ -17,7 +17,7 @@ static NOT_LOADED: Reason = Reason {
     explains_silence: false,
 };
 
-/// Looks at a process.
+/// Examines a process.
 pub fn examine(pid: u32) -> Result<Findings, Failure> {
     let gone = || Failure::missing(format!("there is no process {pid}; 'ps' lists those that run"));
     let state = procfs::status(pid, "State").ok_or_else(gone)?;
@@ -26,15 +26,15 @@ pub fn examine(pid: u32) -> Result<Findings, Failure> {
     }
     let exe = procfs::exe(pid).ok_or_else(|| {
         Failure::missing(format!(
-            "cannot see what process {pid} runs: a kernel thread, or another user's process; run as root"
+            "cannot see which program process {pid} runs: it is a kernel thread, or another user's process; run as root"
         ))
     })?;
     let path = PathBuf::from(std::ffi::OsString::from(String::from_utf8_lossy(&exe).into_owned()));
-    // By /proc also a file that was removed since, or lies in another mount namespace.
+    // This link also leads to a file that was removed since, or that lies in another mount namespace.
     let image = PathBuf::from(format!("/proc/{pid}/exe"));
     let root = Root::at(Path::new(&format!("/proc/{pid}/root/")));
     let mut program = Program::at(&image, &root)
-        .ok_or_else(|| Failure::missing(format!("cannot read what process {pid} runs; run as root")))?;
+        .ok_or_else(|| Failure::missing(format!("cannot read the program of process {pid}; run as root")))?;
     program.path = path;
     let mut finding = Finding::of(program);
     finding.pid = Some(pid);
@@ -68,7 +68,7 @@ pub fn examine(pid: u32) -> Result<Findings, Failure> {
     Ok(Findings { programs: vec![finding], remarks: Vec::new() })
 }
 
-/// Why a process without the sensor has none.
+/// The reason why a process does not have the sensor.
 fn not_seen(program: &Program, pid: u32) -> &'static Reason {
     let reason = program.reason;
     if reason.explains_silence {

@@ -1,4 +1,4 @@
-//! What was found, as a table for people or one JSON object a line for programs.
+//! Writes the findings: a table for people, or JSON with one object a line for programs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,11 +8,11 @@ use super::finding::{Finding, Findings};
 use crate::json;
 use crate::program::{Coverage, Reason};
 
-/// A note names so many programs.
+/// The most programs that a note names.
 const MOST_NAMED: usize = 3;
 
-/// Writes a line for each program that `is_full` or its coverage asks for, why and what to do once for each reason, and
-/// how many there are.
+/// Writes a line for each program (for all of them if `is_full`, else for those that are not fully seen or
+/// have notes), then each reason once with its remedy, then the counts.
 pub fn table(findings: &Findings, is_full: bool, out: &mut impl Write) -> io::Result<()> {
     let shown: Vec<&Finding> = findings
         .programs
@@ -91,7 +91,7 @@ fn cells(finding: &Finding) -> [String; 5] {
         _ => path,
     };
     let kind = match (program.kind, program.reason.name) {
-        // Only then does it matter.
+        // The machine is of interest only then.
         (kind, "foreign_abi") => format!("{kind} {}", program.machine),
         (kind, _) => kind.to_owned(),
     };
@@ -104,7 +104,7 @@ fn cells(finding: &Finding) -> [String; 5] {
     ]
 }
 
-/// Text that no terminal takes for a command of its own.
+/// Text without control characters, so that a terminal takes none of it for a command.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }

@@ -1,4 +1,4 @@
-//! The programs of a folder and everything below, or of the folders in `PATH`.
+//! Finds the programs of a folder and everything below it, or of the folders in `PATH`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,10 +10,10 @@ use super::finding::{Finding, Findings};
 use crate::failure::Failure;
 use crate::program::{Program, Root};
 
-/// Below `/`, what the kernel makes up.
+/// The file systems below `/` whose files the kernel makes up.
 const MADE_UP: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// Every program in `folder` and below. Links are not followed; a file with several names is looked at once.
+/// Every program in `folder` and below. Links are not followed; a file with several names is examined once.
 pub fn examine(folder: &Path) -> Result<Findings, Failure> {
     let missing = |error: std::io::Error| {
         Failure::missing(format!(
@@ -42,13 +42,13 @@ pub fn search_path(search: &OsStr) -> Findings {
 
 struct Walk {
     root: Root,
-    /// Device and number of the files looked at.
+    /// Device and inode numbers of the files that were examined.
     seen: BTreeSet<(u64, u64)>,
     findings: Findings,
 }
 
 impl Walk {
-    /// Looks at the files of one folder, and gives the folders in it.
+    /// Examines the files of one folder, and gives the folders in it.
     fn folder(&mut self, folder: &Path) -> Vec<PathBuf> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Which file, and what becomes of it.
+/// The file, and what is written.
 #[derive(Args, Debug)]
 pub struct Common {
     /// The file; '-' reads stdin and writes stdout
@@ -13,7 +13,7 @@ pub struct Common {
     /// Write to PATH ('-' is stdout) and leave FILE as it is
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Only say what would be done: exit status 0 if nothing has to be, 1 if something has
+    /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some
     #[arg(long)]
     pub check: bool,
 }

@@ -8,8 +8,8 @@ use super::common::Common;
 
 const HELP: &str = "\
 Adds a service that collects, a volume that the engine fills with the sensor from that service's image, and to every other \
-service the volume, LD_PRELOAD, GLASSBOX_SOCKET, and that it waits for the collector (docker compose 2.20 or later). What \
-happens is the collector's log:
+service the volume, LD_PRELOAD, GLASSBOX_SOCKET, and that it waits for the collector (docker compose 2.20 or later). The \
+events are in the collector's log:
 
   glassbox patch compose compose.yaml && docker compose up -d
   docker compose logs -f glassbox

@@ -7,7 +7,7 @@ use deploy::{Error, Patched, image};
 use super::common::Common;
 
 const HELP: &str = "\
-The sensor is copied behind the stage's last RUN, so that no build step loads it. What LD_PRELOAD is before, in the file or \
+The sensor is copied behind the stage's last RUN, so that no build step loads it. A value of LD_PRELOAD, in the file or \
 in the base image, stays. Containers find a collector on the host by its folder:
 
   GLASSBOX_SOCKET=/run/glassbox/socket glassbox collect -o jsonl &
@@ -36,16 +36,16 @@ pub struct Options {
     /// Every stage
     #[arg(long)]
     pub all_stages: bool,
-    /// Copy the command line, too: /opt/glassbox/glassbox
+    /// Copy the command line too: /opt/glassbox/glassbox
     #[arg(long)]
     pub with_collector: bool,
-    /// Start the entry point by `glassbox run`, instead of setting LD_PRELOAD
+    /// Start the entry point with `glassbox run`, instead of setting LD_PRELOAD
     #[arg(long)]
     pub run: bool,
     /// An option of that `glassbox run`; repeatable: --run-option=-o --run-option=jsonl:/log/events.jsonl
     #[arg(long, value_name = "OPTION", requires = "run", allow_hyphen_values = true)]
     pub run_option: Vec<String>,
-    /// The base image's entry point, where the file has none: '["docker-entrypoint.sh"]', or '[]'
+    /// The base image's entry point, if the file has none: '["docker-entrypoint.sh"]', or '[]'
     #[arg(long, value_name = "JSON", requires = "run", value_parser = entry_point)]
     pub entrypoint: Option<EntryPoint>,
 }

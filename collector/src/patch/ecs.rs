@@ -10,12 +10,12 @@ use super::common::Common;
 use crate::outputs::{Destination, Output};
 
 const HELP: &str = "\
-FILE is what register-task-definition takes, what describe-task-definition replies (it becomes
-what can be registered), a list of container definitions, or a CloudFormation template.
+FILE is the input of register-task-definition, a reply of describe-task-definition (the patch
+turns it into such an input), a list of container definitions, or a CloudFormation template.
 
 A container stays as it is if its docker label glassbox.sensor says off, if GLASSBOX=off is in
-its environment, or if it brings a sensor of its own. The label 'on' takes one that is left
-alone otherwise: a log router, another vendor's agent.
+its environment, or if it brings a sensor of its own. The label 'on' puts the sensor also
+into a log router or another vendor's agent, which are left alone otherwise.
 
 Examples:
   glassbox patch ecs --image 1234.dkr.ecr.eu-west-1.amazonaws.com/glassbox task.json
@@ -29,8 +29,9 @@ Examples:
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
-    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this version]
-    // Not only a plain name: Terraform's `${var.image}` and CloudFormation's `{{resolve:…}}` are images here.
+    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this
+    /// version]
+    // Not only plain names: Terraform's `${var.image}` and CloudFormation's `{{resolve:…}}` are images here.
     #[arg(long, value_name = "IMAGE", value_parser = NonEmptyStringValueParser::new())]
     pub image: Option<String>,
     /// Put the sensor into this container; repeatable [default: all but log routers and agents]
@@ -51,7 +52,7 @@ pub struct Options {
     /// Reserve memory for the collector
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(6..))]
     pub memory_reservation: Option<u32>,
-    /// Warn of what Fargate does not take, even if the file does not say that it is meant for Fargate
+    /// Warn of fields that Fargate does not take, even if the file does not say that it is meant for Fargate
     #[arg(long)]
     pub fargate: bool,
 }
@@ -59,13 +60,14 @@ pub struct Options {
 /// When the applications start.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum StartWhen {
-    /// Once the collector listens: all is seen, and a collector that cannot start keeps them from starting
+    /// Once the collector listens: every event is seen, but a collector that cannot start keeps them from
+    /// starting
     Healthy,
-    /// Once its container was started, whatever becomes of it
+    /// Once the collector's container has been started, whatever becomes of it
     Started,
 }
 
-/// Checks the format here, where its mistake can be told before the task is run.
+/// Checks the format here, so that a mistake is reported before the task runs.
 fn output(spelling: &str) -> Result<String, String> {
     match Output::parse(OsStr::new(spelling), &Destination::stdout()) {
         Ok(_) => Ok(spelling.to_owned()),
@@ -74,7 +76,7 @@ fn output(spelling: &str) -> Result<String, String> {
 }
 
 impl Options {
-    /// Patches the text of a task definition or of what holds some.
+    /// Patches the text of a task definition, or a text that holds some.
     pub fn patch(&self, text: &str) -> Result<Patched, Error> {
         let request = deploy::ecs::Request {
             image: self.image.clone(),

@@ -13,12 +13,13 @@ use crate::outputs::{Destination, Output};
 const HELP: &str = "\
 FILE has any number of documents, YAML or JSON: Pod, PodTemplate, Deployment, StatefulSet,
 DaemonSet, ReplicaSet, ReplicationController, Job, CronJob and lists of them get the sensor,
-all else stays as it is, byte for byte.
+everything else stays as it is, byte for byte.
 
 Annotations of a pod (in a Deployment: of spec.template):
   glassbox/sensor: \"off\"        leave it as it is; \"on\" is asked for with --opt-in
   glassbox/containers: \"a,b\"    only these, whatever the options say
-  glassbox/injected, glassbox/left   written: which have it, and which were left alone, and why
+  glassbox/injected            written by the patch: the containers that have the sensor
+  glassbox/left                written by the patch: the containers left alone, and why
 
 Examples:
   glassbox patch k8s --image registry.example/glassbox:1 deployment.yaml
@@ -35,19 +36,21 @@ pub struct Options {
     pub pods: Pods,
 }
 
-/// What is put into which pods.
+/// How the sensor is put in, and into which pods.
 #[derive(Args, Debug)]
 pub struct Pods {
-    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this version]
+    /// The sensor's image, with its registry [default: the one that is there, else glassbox with this
+    /// version]
     #[arg(long, value_name = "IMAGE", value_parser = deploy::image::checked_name)]
     pub image: Option<String>,
-    /// Put the sensor into this container, also an init container; repeatable [default: all but known helpers]
+    /// Put the sensor into this container, also an init container; repeatable [default: all but known
+    /// helpers]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub container: Vec<String>,
     /// Leave this container as it is; repeatable
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub exclude: Vec<String>,
-    /// The pod's own init containers, too
+    /// Put the sensor into the pod's own init containers too
     #[arg(long)]
     pub init_containers: bool,
     /// Only pods with the annotation glassbox/sensor: "on"
@@ -56,16 +59,16 @@ pub struct Pods {
     /// What the collector writes, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = events)]
     pub events: Vec<String>,
-    /// The most that the collector may use of a processor [default: what is there, else 500m]
+    /// The collector's processor limit [default: what is there, else 500m]
     #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     pub cpu: Option<String>,
-    /// The most memory that the collector may use [default: what is there, else 128Mi]
+    /// The collector's memory limit [default: what is there, else 128Mi]
     #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     pub memory: Option<String>,
 }
 
 impl Pods {
-    /// As the crate `deploy` takes it.
+    /// The request as the crate `deploy` takes it.
     pub fn request(&self) -> Request {
         Request {
             image: self.image.clone(),
@@ -87,13 +90,13 @@ impl Options {
     }
 }
 
-/// An output that the collector will take, there.
+/// Checks an output with the collector's own rules.
 fn events(given: &str) -> Result<String, String> {
     Output::parse(OsStr::new(given), &Destination::stdout()).map_err(|failure| failure.to_string())?;
     Ok(given.to_owned())
 }
 
-/// A quantity as Kubernetes writes it: `500m`, `0.5`, `128Mi`.
+/// Checks a quantity as Kubernetes writes it: `500m`, `0.5`, `128Mi`.
 fn quantity(given: &str) -> Result<String, String> {
     const UNITS: [&str; 14] = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let digits = given.trim_end_matches(|c: char| c.is_ascii_alphabetic());

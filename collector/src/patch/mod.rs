@@ -1,7 +1,8 @@
 //! `glassbox patch`: puts the sensor into a deployment file.
 //!
-//! What is changed is decided in the crate `deploy`, a module a kind of file; here a file is read, replaced and talked about.
-//! Each kind has its own file beside this one: its options, and the call into `deploy`.
+//! The crate `deploy` decides on the changes, with a module for each kind of file. This module reads and
+//! replaces the file and prints the notes. Each kind has a file beside this one, with its options and the
+//! call into `deploy`.
 
 mod common;
 mod compose;
@@ -40,7 +41,7 @@ enum Kind {
     Kubernetes(k8s::Options),
 }
 
-/// Patches what was asked for; the result is the exit status.
+/// Patches a file; the result is the exit status.
 pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
         Kind::Compose(options) => apply(&options.common, |text| options.patch(text)),
@@ -50,7 +51,7 @@ pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     }
 }
 
-/// Reads, patches, writes, and says on stderr what was done.
+/// Reads, patches, writes, and prints the notes on stderr.
 fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) -> Result<u8, Failure> {
     let text = read(&common.file)?;
     let patched = patch(&text).map_err(|error| {
@@ -82,7 +83,7 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
             })?
         }
         path if is_changed || path != common.file => {
-            // A link's target is what is replaced.
+            // If it is a link, its target is replaced.
             let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
             files::replace(&path, patched.text.as_bytes())?;
         }

@@ -1,13 +1,15 @@
-//! The command line of an OCI runtime, as runc and crun read it, with our own options among its global ones.
+//! The command line of an OCI runtime, as runc and crun read it, with the options of `glassbox runc` among
+//! its global ones.
 //!
-//! Engines put options where they like (`--runtime-flag` of podman, `runtimeArgs` of docker: before the sub-command), so
-//! ours are taken out wherever they stand before it, and everything else is passed on as it came.
+//! Engines put options before the sub-command in any order (`--runtime-flag` of podman, `runtimeArgs` of
+//! docker). So our options are taken out wherever they stand before it, and everything else is passed on
+//! unchanged.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// The name by which the executable is the runtime, without a command of its own.
+/// The name under which the executable is the runtime, without a sub-command.
 pub const NAME: &str = "glassbox-runc";
 
 /// Our options, and whether each takes a value.
@@ -21,10 +23,10 @@ pub const OURS: [(&str, bool); 7] = [
     ("h", false),
 ];
 
-/// Options of runc and crun that take a value, before the sub-command.
+/// Options of runc and crun before the sub-command that take a value.
 const GLOBAL: [&str; 6] = ["root", "log", "log-format", "criu", "rootless", "cgroup-manager"];
 
-/// The same after `create`, `run` and `exec`.
+/// Options of `create`, `run` and `exec` that take a value.
 const OF_COMMAND: [&str; 24] = [
     "bundle",
     "b",
@@ -52,32 +54,31 @@ const OF_COMMAND: [&str; 24] = [
     "rootfs-propagation",
 ];
 
-/// What of the call concerns us.
+/// The part of a call that `glassbox runc` acts on.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Asked {
     /// `create` or `run` of the bundle in this folder.
     Start(PathBuf),
-    /// `exec` in a container, by the file that describes the process.
+    /// `exec` in a container, with a file that describes the process.
     Exec { container: OsString, process: PathBuf },
-    /// Anything else: becomes the real runtime unchanged.
+    /// Anything else, which the real runtime gets unchanged.
     Other,
 }
 
-/// A call of the real runtime.
+/// A call of the runtime.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Call {
-    /// What is asked for.
     pub asked: Asked,
-    /// Everything before the sub-command: where the runtime keeps its state, among others.
+    /// Everything before the sub-command, such as the folder of the runtime's state.
     pub global: Vec<OsString>,
-    /// Where the runtime is told to write what goes wrong.
+    /// The file for the runtime's errors.
     pub log: Option<PathBuf>,
-    /// It is told to write JSON there.
+    /// Whether the errors are written as JSON.
     pub is_log_json: bool,
 }
 
 impl Call {
-    /// Reads the real runtime's arguments.
+    /// Reads the runtime's arguments.
     pub fn read(arguments: &[OsString]) -> Self {
         let mut call = Self { asked: Asked::Other, global: Vec::new(), log: None, is_log_json: false };
         let mut words = Words { rest: arguments, valued: &GLOBAL };
@@ -104,7 +105,7 @@ impl Call {
                     "process" | "p" => process = value,
                     _ => {}
                 },
-                // What follows the container in `exec` is the program's.
+                // In `exec`, the words behind the container belong to the program.
                 Word::Plain(word) => {
                     container = Some(word);
                     break;
@@ -122,8 +123,8 @@ impl Call {
     }
 }
 
-/// The arguments of `glassbox` with our options first, the real runtime's behind `--`; others than of the runtime are
-/// given back as they are.
+/// Puts our options first in the arguments of `glassbox`, and the real runtime's behind `--`. Arguments of
+/// other commands stay as they are.
 pub fn rearranged(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let arguments: Vec<OsString> = arguments.collect();
     let is_named = arguments.first().is_some_and(|name| {
@@ -159,7 +160,7 @@ pub fn rearranged(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 enum Word {
-    /// `--name`, `--name=value`, `--name value`; with one dash, too, as Go's programs take it.
+    /// `--name`, `--name=value` or `--name value`; also with one dash, as Go's programs accept it.
     Option {
         name: String,
         value: Option<OsString>,

@@ -1,24 +1,24 @@
-//! What is changed in the `config.json` of an OCI bundle, and in the file that describes a further process.
+//! Prepares the `config.json` of an OCI bundle, and the file that describes a further process.
 //!
-//! Works on the JSON itself, so that fields nobody here knows survive. What is changed is added to what is there: a
-//! `LD_PRELOAD`, mounts of others. Preparing a prepared bundle again changes what moved, and nothing else.
+//! The JSON itself is changed, so that unknown fields survive. The sensor is added to an `LD_PRELOAD` and to
+//! mounts that are there. Preparing a prepared bundle again changes only the values that are different now.
 
 use std::path::{Path, PathBuf};
 
 use deploy::choice::{self, ANNOTATION, Choice, Mark};
 use serde_json::{Value, json};
 
-/// The sensor's file, on both sides.
+/// The name of the sensor's file on the host and in the container.
 const SENSOR_FILE: &str = "libglassbox.so";
 
-/// The folder inside the container; below /dev where that is the container's own, so that the image's files stay as they
-/// are, and one that cannot be written to will do.
+/// The folder inside the container. It is below /dev if the container has a /dev of its own: then the image's
+/// files stay as they are, and the image may be read-only.
 const FOLDER: &str = ".glassbox";
 
-/// What the loader reads whatever the environment says (ld.so(8)).
+/// The file that the loader reads, whatever the environment says (ld.so(8)).
 const PRELOAD_FILE: &str = "/etc/ld.so.preload";
 
-/// What is put into a container.
+/// The files to put into a container.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The sensor's file on the host.
@@ -29,20 +29,20 @@ pub struct Request {
     pub preload_file: Option<PathBuf>,
 }
 
-/// What the container's processes need to know.
+/// The paths that the container's processes need to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Inside {
     /// The sensor's path in the container.
     pub sensor: String,
-    /// The collector's socket, as `GLASSBOX_SOCKET` names it there.
+    /// The collector's socket in the container, as `GLASSBOX_SOCKET` names it.
     pub socket: String,
 }
 
 impl Inside {
-    /// Where things will be in the container of `config`.
+    /// The paths in the container of `config`.
     ///
     /// # Errors
-    /// Why the collector cannot be reached from there.
+    /// The reason why the collector cannot be reached from the container.
     pub fn of(config: &Value, socket: &str) -> Result<Self, String> {
         let folder = folder(config);
         let sensor = format!("{folder}/{SENSOR_FILE}");
@@ -58,7 +58,7 @@ impl Inside {
         Ok(Self { sensor, socket: format!("{folder}/socket/{name}") })
     }
 
-    /// What a container that was prepared before has; `None` where it was not.
+    /// The paths in a prepared container; `None` if it was not prepared.
     pub fn found(config: &Value) -> Option<Self> {
         let sensor = mounts(config).iter().map(|mount| &mount["destination"]).filter_map(Value::as_str);
         let sensor = sensor.clone().find(|path| is_ours(path) && path.ends_with(SENSOR_FILE))?;
@@ -94,7 +94,8 @@ pub fn choice(config: &Value, is_opt_in: bool) -> Result<Choice, String> {
 /// Prepares the `config.json` of a bundle.
 ///
 /// # Errors
-/// What has not the shape that the OCI runtime specification gives it. `config` may be changed half-way then.
+/// A field that does not have the type of the OCI runtime specification. `config` may then be changed in
+/// part.
 pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
     if !config.is_object() {
         return Err("it is not an object".into());
@@ -108,7 +109,7 @@ pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
         && let (Some(from), Some(to)) =
             (Path::new(&request.socket).parent(), Path::new(&inside.socket).parent())
     {
-        // The folder and not the socket: a collector that is started again makes another.
+        // The folder is mounted and not the socket, because a restarted collector makes a new socket.
         ours.push(mount(from, &to.display().to_string()));
     }
     if let Some(file) = &request.preload_file {
@@ -128,7 +129,7 @@ pub fn prepare(config: &mut Value, request: &Request) -> Result<(), String> {
 /// Prepares the description of one process: `process` of a `config.json`, or the file of `exec --process`.
 ///
 /// # Errors
-/// What has not the shape that the OCI runtime specification gives it.
+/// A field that does not have the type of the OCI runtime specification.
 pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), String> {
     let process = process.as_object_mut().ok_or("it is not an object")?;
     let entries = process.entry("env").or_insert(Value::Null);
@@ -142,7 +143,8 @@ pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), Strin
     let (preload, socket) = ("LD_PRELOAD=", "GLASSBOX_SOCKET=");
     let mut has_preload = false;
     for entry in entries.iter_mut() {
-        // More than one: which one counts is up to the program (see `environment::under_sensor`).
+        // Every entry of the name is changed: which one counts depends on the program (see
+        // `environment::under_sensor`).
         if let Some(present) = entry.as_str().and_then(|entry| entry.strip_prefix(preload)) {
             has_preload = true;
             *entry = json!(format!("{preload}{}", deploy::preload::appended(present, &inside.sensor)));
@@ -157,7 +159,8 @@ pub fn prepare_process(process: &mut Value, inside: &Inside) -> Result<(), Strin
 }
 
 fn mount(source: &Path, destination: &str) -> Value {
-    // Read-only does not keep anybody from connecting to a socket: that asks the socket's own mode (unix(7)).
+    // A read-only mount does not prevent connecting to a socket, which asks for the socket's own mode
+    // (unix(7)).
     json!({
         "destination": destination,
         "type": "bind",
@@ -181,7 +184,7 @@ fn mounts(config: &Value) -> &[Value] {
     config["mounts"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A network namespace that is made for this container; one with a path is shared with somebody.
+/// Whether the container gets a new network namespace; one with a path is shared.
 fn has_own_network(config: &Value) -> bool {
     let namespaces = config["linux"]["namespaces"].as_array().map(Vec::as_slice).unwrap_or_default();
     namespaces.iter().any(|namespace| {

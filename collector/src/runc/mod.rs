@@ -1,9 +1,11 @@
-//! `glassbox runc`: stands before the real OCI runtime, prepares what it is about to start, and becomes it.
+//! `glassbox runc`: stands before the real OCI runtime, prepares the container that the runtime is about to
+//! start, and becomes the runtime.
 //!
-//! On `create` and `run` the bundle's `config.json` gets the sensor (see [`bundle`]); on `exec --process FILE` that file
-//! does, if the container was prepared. Then the real runtime is executed with the same arguments in this very process, so
-//! that engines see its pid, its output and its exit status. Whatever goes wrong before is written to the runtime's own
-//! log, and the container starts without the sensor, unless `--fail-closed`.
+//! On `create` and `run` the bundle's `config.json` gets the sensor (see [`bundle`]). On
+//! `exec --process FILE` that file gets it, if the container was prepared. Then this process executes the
+//! real runtime with the same arguments, so that engines see its pid, its output and its exit status. An
+//! error before that is written to the runtime's own log, and the container starts without the sensor, unless
+//! `--fail-closed` is given.
 
 mod arguments;
 mod bundle;
@@ -31,13 +33,13 @@ use crate::launch::command::Program;
 use crate::settings::keys::{self, Layers, Reader};
 use crate::{cli, environment, program, sensor_path};
 
-/// Where the collector listens unless told otherwise: an abstract name would not reach into a container's network.
+/// The default socket. An abstract name would not be reachable from a container's network.
 const SOCKET: &str = "/run/glassbox/socket";
 
-/// The real runtime, by preference.
+/// The real runtimes, in order of preference.
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
 
-/// Prepares what is asked for, and becomes the real runtime; returns only if that fails.
+/// Prepares the container, and becomes the real runtime; returns only if that fails.
 pub fn become_runtime(given: &cli::Runc) -> Result<u8, Failure> {
     let runtime = runtime(given.runtime.as_deref())?;
     let call = Call::read(&given.arguments);
@@ -59,7 +61,7 @@ pub fn become_runtime(given: &cli::Runc) -> Result<u8, Failure> {
     Err(program.failure(&error))
 }
 
-/// The real runtime: the one that was named, or the first that is there and not ourselves.
+/// The real runtime: the named one, or the first in `PATH` that is not this executable.
 fn runtime(named: Option<&OsStr>) -> Result<PathBuf, Failure> {
     let ourselves = sensor_path::executable().and_then(|path| fs::canonicalize(path).ok());
     let is_other = |path: &PathBuf| path.is_file() && fs::canonicalize(path).ok() != ourselves;
@@ -118,7 +120,8 @@ fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
 }
 
 fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) -> Result<(), Failure> {
-    // The specification's own way to ask where the bundle is, instead of the runtime's private files.
+    // `state` is the specification's way to learn where the bundle is, without reading the runtime's private
+    // files.
     let mut ask = Command::new(runtime);
     ask.args(&call.global).arg("state").arg(container).stdin(Stdio::null()).stderr(Stdio::null());
     let unknown = |why: String| {
@@ -133,7 +136,7 @@ fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) 
     JsonFile::read(process)?.change(|process| bundle::prepare_process(process, &inside))
 }
 
-/// The collector's socket. Its folder is mounted, so it must be there.
+/// The collector's socket. Its folder must exist, because it is mounted.
 fn socket(given: &cli::Runc) -> Result<String, Failure> {
     let layers = Layers::of_process(Reader::Every).with_default(&keys::SOCKET, SOCKET);
     let layers = layers.with_flag(&keys::SOCKET, given.socket.clone().map(OsString::from));
@@ -157,7 +160,7 @@ fn root(folder: &Path, config: &Value) -> PathBuf {
     folder.join(config["root"]["path"].as_str().unwrap_or_default())
 }
 
-/// Opens a file of the image, wherever its links point: never one of the host.
+/// Opens a file of the image. Its links are resolved inside the image, so that no file of the host is opened.
 fn open_inside(root: &Path, path: &str) -> Option<File> {
     let (flags, mode) = (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
     let root = rustix::fs::open(root, flags, mode).ok()?;
@@ -169,7 +172,8 @@ fn open_inside(root: &Path, path: &str) -> Option<File> {
     file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
 }
 
-/// Whether the container's program is for a machine whose loader would complain of the sensor at every start.
+/// Whether the container's program is for another machine: its loader would complain of the sensor at every
+/// start.
 fn is_for_another_machine(root: &Path, config: &Value) -> bool {
     let Some(name) = config["process"]["args"][0].as_str() else { return false };
     let entries = config["process"]["env"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -184,11 +188,11 @@ fn is_for_another_machine(root: &Path, config: &Value) -> bool {
         .is_some_and(|program| std::ptr::eq(program.reason, &program::FOREIGN_ABI))
 }
 
-/// What the image's own `/etc/ld.so.preload` says, and the sensor.
+/// The content of the image's `/etc/ld.so.preload`, and the sensor.
 fn preload_file(root: &Path, sensor: &str) -> Vec<u8> {
     let mut text = Vec::new();
     if let Some(file) = open_inside(root, "etc/ld.so.preload") {
-        // Nobody preloads this much; what is cut off is not executed.
+        // A real file is shorter; the part that is cut off is not preloaded.
         let _ = file.take(64 * 1024).read_to_end(&mut text);
     }
     if !text.is_empty() && !text.ends_with(b"\n") {
@@ -226,13 +230,13 @@ impl JsonFile {
             return Ok(());
         }
         self.value = after;
-        // A link's target is what is replaced.
+        // If it is a link, its target is replaced.
         let path = fs::canonicalize(&self.path).unwrap_or(self.path);
         replace(&path, self.value.to_string().as_bytes())
     }
 }
 
-/// Writes a line to the log that the caller gave the runtime, as runc would; false if there is none.
+/// Writes a line to the runtime's log, in runc's format; false if the caller named no log.
 fn log(call: &Call, is_fatal: bool, failure: &Failure) -> bool {
     let Some(path) = &call.log else { return false };
     let level = if is_fatal { "error" } else { "warning" };

@@ -1,7 +1,8 @@
-//! HTTP/1.1 over TLS, as much of it as API servers and kubelets speak: requests with a `Content-Length`, one after the other.
+//! HTTP/1.1 over TLS, in the form that API servers and kubelets use: requests with a `Content-Length`, one
+//! after the other.
 //!
-//! A request has a time by which it must be over, from its first byte to the last of its answer, however slowly it comes. What
-//! is no request gets a status of 4xx and the connection's end.
+//! A request must be over within a time limit, from its first byte to the last of its answer, however slowly
+//! it arrives. A malformed request gets a 4xx status, and the connection ends.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -12,39 +13,38 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-/// How long a request may take, from the first byte to the last of the answer; as long as an API server waits by default.
+/// The time limit of a request, from its first byte to the last of the answer: as long as an API server waits
+/// by default.
 pub const REQUEST: Duration = Duration::from_secs(10);
 
-/// How long a connection may say nothing between requests.
+/// The longest pause between two requests on a connection.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// How often somebody who waits looks whether the process is to end.
+/// How often a waiting thread checks whether the process is to end.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 16 << 10;
 
-/// The longest body, in bytes: what API servers themselves take at most.
+/// The longest body, in bytes: the limit of API servers themselves.
 const BODY: usize = 3 << 20;
 
-/// The longest body that is read to its end only to be refused: a client that still writes does not hear why.
+/// The longest body that is read to its end only to be refused, in bytes: a client that is still writing does
+/// not read the reason.
 const REFUSED_BODY: usize = 32 << 20;
 
 const HEADERS: usize = 64;
 
-/// A request.
 pub struct Request<'r> {
     /// `GET`, `POST`.
     pub method: &'r str,
-    /// Without what follows a question mark.
+    /// The path without its query.
     pub path: &'r str,
-    /// Empty if it is not said.
+    /// Empty if the header is missing.
     pub content_type: &'r str,
-    /// All of it.
     pub body: &'r [u8],
 }
 
-/// An answer.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Response {
     status: u16,
@@ -53,13 +53,13 @@ pub struct Response {
 }
 
 impl Response {
-    /// A line of text.
+    /// An answer with a line of text.
     pub fn text(status: u16, line: &str) -> Self {
         let body = format!("{}\n", line.replace(['\r', '\n'], " ")).into_bytes();
         Self { status, content_type: "text/plain; charset=utf-8", body }
     }
 
-    /// A JSON value.
+    /// An answer with a JSON value.
     pub fn json(value: &Value) -> Self {
         Self { status: 200, content_type: "application/json", body: value.to_string().into_bytes() }
     }
@@ -92,7 +92,7 @@ impl Response {
     }
 }
 
-/// Serves a connection until either side has enough of it.
+/// Serves a connection until either side ends it.
 pub fn serve(
     socket: TcpStream,
     config: Arc<ServerConfig>,
@@ -105,7 +105,7 @@ pub fn serve(
     let _ = timed.socket.set_nodelay(true);
     let mut stream = StreamOwned::new(tls, timed);
     let mut buffer = Vec::new();
-    // An error is the connection's end, whose other side knows it or is gone.
+    // An error ends the connection; the client knows of it or is gone.
     while let Ok(true) = exchange(&mut stream, &mut buffer, respond) {
         stream.sock.is_waiting = buffer.is_empty();
         stream.sock.deadline = Instant::now() + if buffer.is_empty() { IDLE } else { REQUEST };
@@ -114,7 +114,7 @@ pub fn serve(
     let _ = stream.flush();
 }
 
-/// A head that was read: what of it outlives the buffer.
+/// The parts of a request's head that outlive the buffer.
 struct Head {
     len: usize,
     method: String,
@@ -125,7 +125,7 @@ struct Head {
     expects_continue: bool,
 }
 
-/// Takes one request and answers it; says whether another may follow.
+/// Reads one request and answers it; says whether another may follow.
 fn exchange(
     stream: &mut StreamOwned<ServerConnection, Timed>,
     buffer: &mut Vec<u8>,
@@ -164,12 +164,12 @@ fn exchange(
     let request = Request { method: &head.method, path: &head.path, content_type: &head.content_type, body };
     respond(&request).write(stream, head.is_last, head.method != "HEAD")?;
     buffer.drain(..end);
-    // A long question's memory is not kept for those that may come.
+    // The memory of a long request is not kept for the next ones.
     buffer.shrink_to(HEAD);
     Ok(!head.is_last)
 }
 
-/// The head, if all of it is there.
+/// The head, if the buffer holds all of it.
 fn head(buffer: &[u8]) -> Result<Option<Head>, Response> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
@@ -217,7 +217,7 @@ fn head(buffer: &[u8]) -> Result<Option<Head>, Response> {
     }))
 }
 
-/// Answers what is not looked at further, reads what is still to come of it, and ends the connection.
+/// Answers a request without examining it further, reads the rest of it, and ends the connection.
 fn refuse(
     stream: &mut StreamOwned<ServerConnection, Timed>,
     to_come: usize,
@@ -235,7 +235,7 @@ fn refuse(
     Ok(false)
 }
 
-/// Reads what is there; `false` if there will be no more.
+/// Reads the bytes that are there; `false` at the end of the stream.
 fn more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<bool> {
     let mut bytes = [0; 4096];
     let len = stream.read(&mut bytes)?;
@@ -243,7 +243,7 @@ fn more(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<bool> {
     Ok(len > 0)
 }
 
-/// A socket that gives up at a time, and while it waits for nothing in particular also when the process is to end.
+/// A socket with a deadline. While it waits for a next request, it also gives up when the process is to end.
 struct Timed<'s> {
     socket: TcpStream,
     deadline: Instant,
@@ -252,7 +252,7 @@ struct Timed<'s> {
 }
 
 impl Timed<'_> {
-    /// Tries in short steps until something happened or it is too late.
+    /// Repeats short attempts until one succeeds or the deadline is over.
     fn patiently<T>(&mut self, mut attempt: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             let left = self.deadline.saturating_duration_since(Instant::now());

@@ -1,8 +1,10 @@
-//! `glassbox webhook`: the Kubernetes admission webhook, which puts into pods what `glassbox patch k8s` puts into files.
+//! `glassbox webhook`: the Kubernetes admission webhook, which changes pods as `glassbox patch k8s` changes
+//! files.
 //!
-//! What becomes of a pod is decided in `deploy::k8s::admission`; here somebody listens ([`run`]), speaks TLS ([`tls`]) and
-//! HTTP ([`http`]). A thread a connection, of which there are few: API servers keep theirs open. Whoever else can reach the
-//! port gets answers too, so every size, time and number has a limit, and nothing that is sent ends the process.
+//! `deploy::k8s::admission` decides how a pod is changed. This module listens ([`run`]) and speaks TLS
+//! ([`tls`]) and HTTP ([`http`]). Each connection has a thread; there are few, because API servers keep
+//! theirs open. Any other client that reaches the port gets answers too, so every size, time and number has a
+//! limit, and no input ends the process.
 
 mod http;
 mod tls;
@@ -27,7 +29,8 @@ use crate::stop::StopSignals;
 use http::{Request, Response};
 use tls::Identity;
 
-/// More connections at a time are closed at once: API servers are a handful, and have one or two each.
+/// The most connections at a time; further ones are closed at once. There are few API servers, with one or
+/// two connections each.
 const CONNECTIONS: usize = 32;
 
 const HELP: &str = "\
@@ -57,18 +60,19 @@ pub struct Webhook {
     pub pods: Pods,
 }
 
-/// What the connections share.
+/// The state that the connections share.
 struct Shared {
     identity: Identity,
     wanted: deploy::k8s::Request,
     on_failure: OnFailure,
-    /// One question at a time: a long one is then the only one that takes memory, and short ones wait a millisecond.
+    /// Reviews are answered one at a time: then at most one of them takes much memory, and the short ones
+    /// wait a millisecond.
     turn: Mutex<()>,
     connections: AtomicUsize,
     is_stopping: AtomicBool,
 }
 
-/// Answers until somebody asks it to end; then what was begun is finished.
+/// Answers until a signal asks it to end, and then finishes the requests that have begun.
 pub fn run(given: &Webhook) -> Result<(), Failure> {
     let identity = Identity::load(&given.cert, &given.key)?;
     let mut stop = StopSignals::watch()?;
@@ -88,7 +92,7 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     say(&format!("listening at {}", listener.local_addr().map_err(cannot)?));
     loop {
         let mut polled = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
-        // An interrupted call, or none that worked, is as good as one that says nothing.
+        // An interrupted or failed call is like one that reports nothing.
         let _ = poll(&mut polled, None);
         if stop.was_asked() {
             break;
@@ -96,7 +100,8 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
         match listener.accept() {
             Ok((socket, _)) => take(&shared, socket),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // Out of descriptors or memory, or a peer that is gone already: neither is helped by asking again at once.
+            // The process lacks descriptors or memory, or the peer is gone: trying again at once would not
+            // help.
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
     }
@@ -123,7 +128,7 @@ fn take(shared: &Arc<Shared>, socket: TcpStream) {
         return;
     }
     let counted = Counted(Arc::clone(shared));
-    // A thread that cannot be made drops the connection, and with it the count.
+    // If the thread cannot be made, the closure is dropped, and with it the connection and its count.
     let _ = thread::Builder::new().name("connection".into()).spawn(move || {
         let shared = &counted.0;
         let config = shared.identity.config();
@@ -149,7 +154,7 @@ fn mutate(shared: &Shared, request: &Request) -> Response {
     if !is_json {
         return Response::text(415, "send application/json");
     }
-    // A poisoned turn is a turn like any other: it protects nothing.
+    // A poisoned lock is used all the same: it protects no data.
     let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let review: Value = match serde_json::from_slice(request.body) {
         Ok(review) => review,
@@ -170,6 +175,6 @@ fn tell(note: &Note) {
         Note::Skipped(what) => format!("left alone: {what}"),
         Note::Warning(what) => format!("warning: {what}"),
     };
-    // Names come from whoever sends the question.
+    // The names come from the client.
     say(&line.replace(|c: char| c.is_control(), "?"));
 }

@@ -1,4 +1,4 @@
-//! Who the webhook is: its certificate and key, read again when their files change.
+//! The webhook's certificate and key, read again when their files change.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::failure::{Failure, say};
 
-/// When and where the two files were written, as far as their metadata says: what a change changes.
+/// The identity and the time of both files, from their metadata: they differ after a change.
 type Stamp = [Option<(u64, u64, i64, i64)>; 2];
 
 /// A certificate with its key.
@@ -25,7 +25,7 @@ pub struct Identity {
 struct Current {
     config: Arc<ServerConfig>,
     stamp: Stamp,
-    /// What could not be used, and was complained of.
+    /// The state of the files that could not be used and was reported.
     refused: Option<Stamp>,
 }
 
@@ -37,8 +37,8 @@ impl Identity {
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current: Mutex::new(current) })
     }
 
-    /// What a connection that begins here is to use. Files that changed and cannot be used leave the ones before in use: they
-    /// may be half-way through being replaced.
+    /// The configuration for a connection that begins now. Files that changed and cannot be used leave the
+    /// former ones in use: they may be in the middle of being replaced.
     pub fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamp(&self.cert, &self.key);
@@ -59,7 +59,7 @@ impl Identity {
     }
 }
 
-/// Through links: Kubernetes replaces a secret by turning one.
+/// Follows links: Kubernetes replaces a secret by changing a link.
 fn stamp(cert: &Path, key: &Path) -> Stamp {
     [cert, key].map(|path| {
         let file = fs::metadata(path).ok()?;

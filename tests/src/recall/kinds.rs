@@ -1,7 +1,8 @@
-//! What is compared: for each event of the contract, the system calls that make it, and what tells one from another.
+//! What is compared: for each event of the contract, the system calls that make it, and what tells one from
+//! another.
 //!
-//! A row is compared once some hook reports its event ([`kinds`]). `process.exec` and `process.start` are here for their
-//! events; which calls make them takes more than a row (`trace`).
+//! A row is compared once some hook reports its event ([`kinds`]). `process.exec` and `process.start` are
+//! here for their events; which calls make them takes more than a row (`trace`).
 
 use super::trace::Line;
 

@@ -1,9 +1,9 @@
 //! Measures what was reported against what was done: the same run seen by `strace -f` and by the sensor.
 //!
-//! Both look at one run, so that every call can be matched by process, and every call that was not reported can be named.
-//! Which events are compared, and which system calls make them, is a table (`kinds`), and so are the programs
-//! (`programs`); whose a call was that nobody reported, `trace` says. The tests hold each figure against the goal;
-//! `cargo xtask recall` prints them.
+//! Both look at one run, so that every call can be matched by process, and every call that was not reported
+//! can be named. Which events are compared, and which system calls make them, is a table (`kinds`), and so
+//! are the programs (`programs`); whose a call was that nobody reported, `trace` says. The tests hold each
+//! figure against the goal; `cargo xtask recall` prints them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -93,7 +93,8 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
             continue;
         }
         let mut take = |target: &str| {
-            // Where a child shares its parent's memory without stopping it, it is told under the parent's number.
+            // Where a child shares its parent's memory without stopping it, it is told under the parent's
+            // number.
             [Some(call.pid), Some(call.parent).filter(|_| call.is_guest)].iter().flatten().any(|&pid| {
                 left.get_mut(&(event, pid, target.to_owned())).is_some_and(|events| {
                     let same = events.iter().position(|error| *error == call.error);

@@ -1,7 +1,7 @@
 //! The programs that recall is measured over: each a script, with what it is given.
 //!
-//! In a script, `$PORT` is a local HTTP server's, `$FREE` a port for a server of its own, and the arguments are the
-//! compiled victims that it asks for. It runs in an empty directory of its own and must succeed.
+//! In a script, `$PORT` is a local HTTP server's, `$FREE` a port for a server of its own, and the arguments
+//! are the compiled victims that it asks for. It runs in an empty directory of its own and must succeed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -107,7 +107,8 @@ impl Program {
             command.arg("sh");
         }
         command.args((self.victims)());
-        // Its answer to questions about terminals, names and time zones must not depend on who runs the tests.
+        // Its answer to questions about terminals, names and time zones must not depend on who runs the
+        // tests.
         command.env("TZ", "UTC").env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("PORT", server.port().to_string()).env("FREE", free_port().to_string());
 

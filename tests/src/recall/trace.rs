@@ -1,19 +1,22 @@
 //! Reads what `strace` wrote of a run, and says of each call what it was about and whose it was.
 //!
-//! strace prints where each call was made from (`-i`) and what is mapped where (`mmap` with `-y`), which decides, for a
-//! call that the sensor did not report, whose it was:
+//! strace prints where each call was made from (`-i`) and what is mapped where (`mmap` with `-y`), which
+//! decides, for a call that the sensor did not report, whose it was:
 //!
-//! - `loader`: the instruction lies in ld.so. The dynamic loader calls nobody: no hook can see it looking for libraries.
-//!   musl is loader and libc in one file: there, it is the loader's until the sensor's constructor has run.
-//! - `libc`: it lies in one of libc's own `*_nocancel` functions, which no program can call: libc opens locale, gconv,
-//!   name service and time zone files by them, what fchmodat must not follow, and posix_spawn's file actions. (opendir
-//!   uses them too, with `O_DIRECTORY`; that one counts as the application's.) What posix_spawn, system and popen do in
-//!   their child before it executes is libc's, too, and so is the name that musl's tmpfile makes and takes away. A socket
-//!   is libc's if it goes to nscd, or is a datagram or netlink socket in a process that looked up a name: getaddrinfo
-//!   asks its server, and sorts addresses, in this way.
+//! - `loader`: the instruction lies in ld.so. The dynamic loader calls nobody: no hook can see it looking for
+//!   libraries. musl is loader and libc in one file: there, it is the loader's until the sensor's constructor
+//!   has run.
+//! - `libc`: it lies in one of libc's own `*_nocancel` functions, which no program can call: libc opens
+//!   locale, gconv, name service and time zone files by them, what fchmodat must not follow, and
+//!   posix_spawn's file actions. (opendir uses them too, with `O_DIRECTORY`; that one counts as the
+//!   application's.) What posix_spawn, system and popen do in their child before it executes is libc's, too,
+//!   and so is the name that musl's tmpfile makes and takes away. A socket is libc's if it goes to nscd, or
+//!   is a datagram or netlink socket in a process that looked up a name: getaddrinfo asks its server, and
+//!   sorts addresses, in this way.
 //! - `sensor`: it lies in the sensor. What we do ourselves is nobody's event.
-//! - `early`: it was made before the sensor's constructor ran, in an image where it ran later: by the constructor of a
-//!   library that the loader starts first (libselinux's opens /proc/filesystems). Named in the report all the same.
+//! - `early`: it was made before the sensor's constructor ran, in an image where it ran later: by the
+//!   constructor of a library that the loader starts first (libselinux's opens /proc/filesystems). Named in
+//!   the report all the same.
 //! - `application`: everything else. These are the calls that must be seen.
 
 use std::cell::RefCell;
@@ -51,7 +54,8 @@ pub struct Call {
     pub pid: i64,
     /// The process that made this one, or -1.
     pub parent: i64,
-    /// What it was about, as the event's fields write it: an absolute path, a peer, a number; joined by spaces.
+    /// What it was about, as the event's fields write it: an absolute path, a peer, a number; joined by
+    /// spaces.
     pub target: String,
     /// errno's name, if it failed.
     pub error: Option<String>,
@@ -443,7 +447,8 @@ impl Tracer {
         })
     }
 
-    /// A program was asked for. libc looks through PATH by failing calls, which are one request of the program's.
+    /// A program was asked for. libc looks through PATH by failing calls, which are one request of the
+    /// program's.
     fn exec(&mut self, line: &Line, pid: i64, path: &str) {
         let name = path.rsplit('/').next().unwrap_or("");
         if let Some(last) = self.calls.iter_mut().rev().find(|call| call.pid == pid)
@@ -506,8 +511,8 @@ impl Tracer {
         let Some(address) = line.address else { return Origin::Application };
         let found = space.mapped.iter().rev().find(|(from, to, ..)| (*from..*to).contains(&address));
         let Some((_, _, base, file)) = found else {
-            // The kernel maps ld.so and the program itself. The first call after an exec is ld.so's own, and all of
-            // its code lies within a quarter of a mebibyte.
+            // The kernel maps ld.so and the program itself. The first call after an exec is ld.so's own, and
+            // all of its code lies within a quarter of a mebibyte.
             let is_near = space.loader.is_some_and(|loader| loader.abs_diff(address) < 0x40000);
             let is_musl = space.is_armed && !space.mapped.iter().any(|(.., file)| file.ends_with(GLIBC));
             return if is_near && !is_musl { Origin::Loader } else { Origin::Application };
@@ -527,7 +532,8 @@ impl Tracer {
     }
 }
 
-/// Where in libc its functions that end in `_nocancel` lie: beside each other, the hidden ones between the others.
+/// Where in libc its functions that end in `_nocancel` lie: beside each other, the hidden ones between the
+/// others.
 fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
     let output = Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(libc).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

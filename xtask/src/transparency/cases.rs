@@ -1,8 +1,9 @@
 //! The programs: tools, shells, interpreters, compilers, servers, databases, a browser.
 //!
-//! A row is a name, what it needs, and a shell script; what the script prints of times and numbers is found to differ
-//! between two bare runs, so rows need not avoid that, but a row that prints little else proves little. Servers listen on
-//! sockets in the folder where that is possible, and on fixed high ports of 127.0.0.1 otherwise.
+//! A row is a name, what it needs, and a shell script; what the script prints of times and numbers is found
+//! to differ between two bare runs, so rows need not avoid that, but a row that prints little else proves
+//! little. Servers listen on sockets in the folder where that is possible, and on fixed high ports of
+//! 127.0.0.1 otherwise.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Other libraries that are preloaded beside the sensor, before it and after it, and sanitizers that insist on being first.
+//! Other libraries that are preloaded beside the sensor, before it and after it, and sanitizers that insist
+//! on being first.
 
 use super::Case;
 

@@ -1,13 +1,14 @@
 //! `cargo xtask transparency`: real programs bare and under the sensor, and whether anything differs.
 //!
-//! Every case runs in a folder that is the same and fresh each time: twice bare, which tells what of it is the same in
-//! any two runs, then with the sensor dormant, then with a collector. Compared are how it ended, what it wrote, the files
-//! that it left with their modes, and what `/proc` showed of it in its last moment: descriptors, environment, signals,
-//! threads, limits, mapped files. The comparing itself is the one that the victims' tests use
-//! (`glassbox_tests::{compare, last_moment}`).
+//! Every case runs in a folder that is the same and fresh each time: twice bare, which tells what of it is
+//! the same in any two runs, then with the sensor dormant, then with a collector. Compared are how it ended,
+//! what it wrote, the files that it left with their modes, and what `/proc` showed of it in its last moment:
+//! descriptors, environment, signals, threads, limits, mapped files. The comparing itself is the one that the
+//! victims' tests use (`glassbox_tests::{compare, last_moment}`).
 //!
-//! A difference is looked at again before it is believed: two more bare runs, and once more under the sensor. One that
-//! stays is tried with a preloaded library of nothing; what differs there too is no doing of the sensor.
+//! A difference is looked at again before it is believed: two more bare runs, and once more under the sensor.
+//! One that stays is tried with a preloaded library of nothing; what differs there too is no doing of the
+//! sensor.
 
 mod cases;
 mod coexistence;

@@ -1,7 +1,8 @@
 //! `docs/transparency.md`, and the record that it is made of: how each case came out when it ran last.
 //!
-//! All groups together run for hours, so each run adds its lines to a file below `target/`; `--write` puts the last line of
-//! every case into a file of the repository, which another machine goes on from, and shows them on the page.
+//! All groups together run for hours, so each run adds its lines to a file below `target/`; `--write` puts
+//! the last line of every case into a file of the repository, which another machine goes on from, and shows
+//! them on the page.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -54,14 +54,16 @@ pub fn cpython() -> Vec<Case> {
     cases.collect()
 }
 
-/// Stressors that would exhaust the machine rather than test the program's calls, and one that fails bare now and then.
+/// Stressors that would exhaust the machine rather than test the program's calls, and one that fails bare now
+/// and then.
 const TOO_MUCH: &[&str] =
     &["bigheap", "brk", "mlockmany", "oom-pipe", "resources", "stack", "tmpfs", "watchdog", "zombie"];
 
 /// Options of stressors that would fill a disk.
 const BOUNDED: &[(&str, &str)] = &[("fallocate", "--fallocate-bytes 32M"), ("hdd", "--hdd-bytes 32M")];
 
-/// Every stressor of stress-ng that an ordinary user may run, two seconds each; its verdict on itself is compared.
+/// Every stressor of stress-ng that an ordinary user may run, two seconds each; its verdict on itself is
+/// compared.
 pub fn stress_ng() -> Result<Vec<Case>> {
     if shell::which("stress-ng").is_none() {
         let mut all = Case::new("stress-ng", "stress-ng (all stressors)", "stress-ng --version");
@@ -235,7 +237,8 @@ const REDIS: &[&str] = &[
 pub fn redis() -> Vec<Case> {
     let cases = REDIS.iter().map(|unit| Case {
         needs: vec![("redis", FROM_SOURCE)],
-        // The time that each took is not compared; and one unit links its servers in a random order, as often as it has time.
+        // The time that each took is not compared; and one unit links its servers in a random order, as often
+        // as it has time.
         verdict: Some(format!(
             r"sed 's/\x1b\[[0-9;]*m//g' log | sed -n 's/^\(\[\(ok\|err\|exception\|ignore\|timeout\|skip\)\]: .*\)/\1/p' | sed 's/ ([0-9]* ms)$//; s/[0-9][0-9][0-9][0-9]*/N/g'{}",
             if *unit == "integration/psync2" { " | sed 's/#[0-9]/#N/g' | sort -u" } else { "" }
