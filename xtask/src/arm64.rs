@@ -1,13 +1,13 @@
-//! The sensor for aarch64, built and run on a machine of another kind: `cargo xtask test --arm64`.
+//! Builds the sensor for aarch64 and runs it on a machine of another kind: `cargo xtask test --arm64`.
 //!
-//! The compiler's own target libraries cannot be fetched everywhere, so Debian's compiler of the same
+//! The compiler's own target libraries cannot be fetched everywhere. So Debian's compiler of the same
 //! language is unpacked beside them, with its `core` for arm64; Debian's cross compiler links. The victims
 //! run in qemu's user mode under the x86_64 collector: the ring, the sockets and the pids are the host's own,
 //! and both machines are little-endian.
 //!
-//! The tests are the same ones as on this machine, told by their environment to compile for the other. So
-//! that a victim can execute another, the kernel must know qemu for aarch64 files: it is told so
-//! (binfmt_misc) in a user namespace that ends with the tests, which Linux allows since 6.7.
+//! The tests are the same ones as on this machine; their environment tells them to compile for the other one.
+//! For a victim to execute another, the kernel must know qemu as the interpreter of aarch64 files. It is told
+//! so (binfmt_misc) in a user namespace that ends with the tests, which Linux allows since 6.7.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -22,16 +22,16 @@ use crate::{packages, shell};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// Debian's name of a linker, which compiles the victims, too.
+/// Debian's package of a linker, which also compiles the victims.
 const LINKER: &str = "gcc-aarch64-linux-gnu";
 
-/// Debian's name of what victims are compiled and run with.
+/// Debian's package of the libc that victims are compiled and run with.
 const HEADERS: &str = "libc6-dev-arm64-cross";
 
 /// Where Debian's cross packages put the libc of the other machine.
 const GLIBC: &str = "/usr/aarch64-linux-gnu";
 
-/// The files whose tests are all run, but for those below.
+/// The files whose tests are all run, except for the tests below.
 const TESTS: [&str; 3] = ["hooks_file", "hooks_exec", "hooks_net"];
 
 const NO_SECCOMP: &str = "qemu's user mode has no seccomp";
@@ -72,8 +72,8 @@ const NOT_UNDER_QEMU: &[(&str, &str)] = &[
     ("forks_amid_opening_threads_lose_nothing", "it takes minutes in emulation"),
 ];
 
-/// The tests of other files that are run: those where the machine matters, and that qemu has time and means
-/// for.
+/// The tests of other files that are run: those that depend on the machine, and that qemu can run in
+/// reasonable time.
 const CHOSEN: [(&str, &[&str]); 2] = [
     (
         "transparency",
@@ -109,20 +109,20 @@ const CHOSEN: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// A compiler with what it needs for the target, unpacked.
+/// A compiler with the files it needs for the target, unpacked.
 pub struct Compiler {
     rust: PathBuf,
 }
 
 impl Compiler {
-    /// Installs and unpacks whatever is missing.
+    /// Installs and unpacks the parts that are missing.
     pub fn install() -> Result<Compiler> {
         packages::install(&[LINKER, HEADERS].map(str::to_owned))?;
         let rust = dir().join("rust");
         if !rust.with_extension("packages").exists() {
             let release = release()?;
-            // The compiler's own libraries carry its version in their names; what those need is found on the
-            // system.
+            // The compiler's own libraries have its version in their names; their dependencies are found on
+            // the system.
             let needed = release.needs("rustc-web")?;
             let is_its_own =
                 |name: &&String| name.starts_with("libstd-rust-web") || name.starts_with("libllvm");
@@ -155,7 +155,7 @@ impl Compiler {
     }
 }
 
-/// An emulator of the machine, and compilers for what it is to run.
+/// An emulator of the machine, and compilers for the victims that it runs.
 pub struct Emulator {
     qemu: PathBuf,
     cc: PathBuf,
@@ -163,7 +163,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Installs and unpacks whatever is missing.
+    /// Installs and unpacks the parts that are missing.
     pub fn install() -> Result<Emulator> {
         packages::install(&[LINKER, HEADERS].map(str::to_owned))?;
         let (dir, release) = (dir(), release()?);
@@ -178,12 +178,12 @@ impl Emulator {
         Ok(Emulator { qemu: qemu.join("usr/bin/qemu-aarch64-static"), cc, musl_cc })
     }
 
-    /// The commands that run the tests with `sensor` for the collector `glassbox`.
+    /// The commands that run the tests with this sensor and the collector `glassbox`.
     pub fn tests(&self, sensor: &Path, glassbox: &Path) -> Result<[Command; 2]> {
         let pair = dir().join("pair");
         fs::create_dir_all(&pair)?;
         link(sensor, &pair.join("libglassbox.so"))?;
-        // A copy: `glassbox` looks for the sensor beside the file that it really is.
+        // A copy, because `glassbox` follows links to its own file and looks for the sensor beside that.
         fs::copy(glassbox, pair.join("glassbox")).with_context(|| glassbox.display().to_string())?;
         let test = |files: &[&str]| {
             let mut command = self.emulated(&pair);
@@ -199,7 +199,7 @@ impl Emulator {
         Ok([hooks, chosen])
     }
 
-    /// A cargo below which the kernel runs programs for aarch64.
+    /// A cargo under which the kernel runs programs for aarch64.
     fn emulated(&self, pair: &Path) -> Command {
         // \x7fELF, 64 bits, little-endian, EXEC or DYN, machine 183. O: qemu gets the open file, so that
         // programs without a name run too; F: it is opened here, so that a changed root does not matter; P:

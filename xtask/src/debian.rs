@@ -1,8 +1,9 @@
-//! Packages of other Debian releases and machines, and sources, unpacked into a folder: nothing on this
-//! system changes.
+//! Unpacks packages of other Debian releases and machines, and sources, into a folder: nothing on this system
+//! changes.
 //!
-//! apt does the work with folders of its own below `target/debian/`, so it keeps what it fetched, and takes
-//! the mirror that this system is set up with. No root is needed. Once unpacked, nothing is fetched again.
+//! apt does the work with folders of its own below `target/debian/`. So it keeps the files that it fetched,
+//! and uses the mirror that this system is set up with. It needs no root. Unpacked packages are not fetched
+//! again.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -55,7 +56,7 @@ impl Release {
         Ok(Release { name: name.to_owned(), dir })
     }
 
-    /// Unpacks `packages`, and nothing that they depend on, into `into`, unless that was done before.
+    /// Unpacks `packages` into `into`, without their dependencies, unless that was done before.
     pub fn unpack(&self, packages: &[&str], into: &Path) -> Result<()> {
         let note = into.with_extension("packages");
         let wanted = packages.join("\n");
@@ -71,7 +72,7 @@ impl Release {
         if into.exists() {
             fs::remove_dir_all(into).with_context(|| format!("cannot empty {}", into.display()))?;
         }
-        // Since Debian 12 everything lies below /usr, whatever the packages say.
+        // Since Debian 12 everything lies below /usr, also the files of packages that name other folders.
         for name in ["bin", "sbin", "lib", "lib64"] {
             fs::create_dir_all(into.join("usr").join(name))?;
             symlink(Path::new("usr").join(name), into.join(name))?;
@@ -88,7 +89,7 @@ impl Release {
         Ok(())
     }
 
-    /// The packages that `package` names as needed, and those that they need, without their machine's name.
+    /// The dependencies of `package`, direct and indirect, without the name of their machine.
     pub fn needs(&self, package: &str) -> Result<Vec<String>> {
         self.update()?;
         let mut ask = self.apt("apt-cache");

@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the main job on real programs, from the build to what the sensor saw.
+//! `cargo xtask demo`: the main job on real programs, from the build to the events.
 //!
-//! Each part runs a program under `glassbox run`, shows the program's own output and the summary,
-//! and then looks into the `jsonl` of the same run: what the program is known to have done must be
-//! there, in full, and nothing may be lost.
+//! Each part runs a program under `glassbox run`, shows the program's own output and the summary, and then
+//! reads the `jsonl` of the same run: every call that the program is known to make must be there, and nothing
+//! may be lost.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,11 +19,11 @@ use crate::glassbox::{self, Built};
 use crate::http::{self, Connections};
 use crate::{packages, process, shell};
 
-/// What the pipeline counts the words of.
+/// The text whose words the pipeline counts.
 const TEXT: &str = "what happens inside a container should not be a black box: which processes run, what they do \
     with files and with the network, and what the looking costs\n";
 
-/// Requests that the server part gets.
+/// The number of requests to the server.
 const REQUESTS: u32 = 40;
 
 /// `cargo xtask demo`
@@ -91,7 +91,7 @@ fn python(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     let about = "reads a file, starts two children, asks a local server, writes a report";
     let mut part = Part::new(built, &dir, "A Python program", about);
     let mut command = part.command();
-    // By its name, so that a lookup is there to be seen.
+    // By name, so that there is a lookup.
     let url = format!("http://localhost:{}/", server.port());
     command.arg(shell::python()?).arg(examples.join("report.py")).arg(&dir).arg(url);
     part.run(command)?;
@@ -128,7 +128,7 @@ fn server(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("index.html"), "hello from the demo\n".repeat(50))?;
     let port = http::free_port()?;
-    // Installed where that is possible; otherwise the Python server does.
+    // If nginx cannot be installed, the Python server is used.
     let _ = packages::install(&["nginx-light".to_owned()]);
     let nginx = shell::which("nginx");
     let title = if nginx.is_some() { "nginx with two workers" } else { "A pre-forking server in Python" };
@@ -160,7 +160,7 @@ fn server(built: &Built, dir: &Path, examples: &Path) -> Result<Part> {
     part.finish()
 }
 
-/// One program under the sensor, and what does not hold about it.
+/// One program under the sensor, and the demands that it does not meet.
 struct Part {
     title: String,
     cli: PathBuf,
@@ -192,7 +192,7 @@ impl Part {
         command
     }
 
-    /// Runs to its end.
+    /// Runs it to its end.
     fn run(&mut self, mut command: Command) -> Result<()> {
         println!("$ {}\n", brief(&command));
         let status = command.status().with_context(|| shell::line(&command))?;
@@ -202,7 +202,7 @@ impl Part {
         self.read()
     }
 
-    /// Runs as a server, sends it requests, and ends it by the signal that a person would send.
+    /// Runs it as a server, sends it requests, and ends it with SIGINT or SIGTERM.
     fn serve(&mut self, mut command: Command, port: u16) -> Result<()> {
         println!("$ {}\n", brief(&command));
         let mut child = command.spawn().with_context(|| shell::line(&command))?;
@@ -272,7 +272,7 @@ impl Part {
         }
     }
 
-    /// What holds for every program: nothing lost, by the ledger and by the numbers themselves.
+    /// Checks the demands on every program: nothing lost, by the ledger and by the numbers themselves.
     fn finish(mut self) -> Result<Part> {
         let lost: u64 = self
             .events
@@ -322,7 +322,7 @@ fn heading(text: &str) {
     println!("\n{bold}══ {text} {}{plain}", "═".repeat(70_usize.saturating_sub(text.chars().count())));
 }
 
-/// A command without the noise of this machine's folders, to be pasted in the repository's top folder.
+/// A command without this machine's paths, so that it can be pasted in the repository's top folder.
 fn brief(command: &Command) -> String {
     let root = format!("{}/", shell::root().display());
     let line = shell::line(command).replace(&root, "");

@@ -1,10 +1,10 @@
-//! `cargo xtask dist`: what is given to others, in `dist/`.
+//! `cargo xtask dist`: makes the files that are shipped, in `dist/`.
 //!
-//! The sensor needs no library; the command line is linked with a static glibc (`+crt-static`, a
-//! position-independent executable), so that both run on every Linux, whatever its libc. Around the pair: a
-//! tar file, a Debian package, an OCI image archive of all machines, a Lambda layer for each, a list of what
-//! is in it, and checksums. No container engine, no clock and no host name takes part: two runs give the same
-//! bytes.
+//! The sensor needs no library. The command line is linked with a static glibc (`+crt-static`, a
+//! position-independent executable), so that both run on every Linux, whatever its libc. From the pair are
+//! made: a tar file, a Debian package, an OCI image archive of all machines, a Lambda layer for each machine,
+//! a bill of materials, and checksums. No container engine, clock or host name is involved: two runs give the
+//! same bytes.
 
 use std::fs;
 use std::io::Write;
@@ -20,15 +20,15 @@ use crate::{arm64, check_so, glassbox, shell, toolchain};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Where the image keeps the pair, and declares a volume: `volumesFrom` gives it to other containers under
+/// The image's folder of the pair, which is declared a volume: `volumesFrom` gives it to other containers at
 /// the same path.
 const FOLDER: &str = "opt/glassbox";
 
 /// A machine that the pair is built for.
 struct Machine {
-    /// As the kernel and Rust call it.
+    /// The name in the kernel and Rust.
     name: &'static str,
-    /// As Debian, Go and container engines call it.
+    /// The name in Debian, Go and container engines.
     short_name: &'static str,
     target: &'static str,
 }
@@ -45,7 +45,7 @@ struct Pair {
     sensor: Vec<u8>,
 }
 
-/// `cargo xtask dist [MACHINE…]`: all of them unless some are named.
+/// `cargo xtask dist [MACHINE…]`: builds for all machines unless some are named.
 pub fn run(arguments: &[String]) -> Result<()> {
     let dir = shell::root().join("dist");
     if dir.exists() {
@@ -62,7 +62,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let (mut pairs, mut folders) = (Vec::new(), Vec::new());
     for machine in machines {
         let pair = build(machine)?;
-        // The pair for this machine is where the command line itself expects it: one beside the other.
+        // The pair for this machine lies where the command line looks for the sensor: one beside the other.
         let is_host = toolchain::host()? == machine.target;
         let beside = if is_host { dir.clone() } else { dir.join(machine.name) };
         put(&beside.join("glassbox"), &pair.cli, 0o755)?;
@@ -72,7 +72,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         pairs.push(pair);
         folders.push(beside);
     }
-    // By the command line for this machine; its portable form, if it is among them, is as good as any.
+    // The command line for this machine makes the layers; its portable form does as well.
     let host = match folders.iter().find(|folder| **folder == dir) {
         Some(folder) => folder.join("glassbox"),
         None => glassbox::build()?.cli,
@@ -97,21 +97,21 @@ fn build(machine: &'static Machine) -> Result<Pair> {
             false => arm64::Compiler::install()?.cargo(),
         };
         command.args(["--release", "-p", package, "--target-dir"]).arg(&target);
-        // No path of this machine, and no symbols that nobody reads: the loader has its own table.
+        // No path of this machine, and no symbols beyond the loader's own table.
         let home = std::env::var("CARGO_HOME")
             .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
         let hidden =
             [(home.unwrap_or_default(), "/cargo"), (shell::root().display().to_string(), "/glassbox")];
         let remap = hidden.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}"));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).chain(remap).collect();
-        // Added to what .cargo/config.toml says; RUSTFLAGS would replace it.
+        // Added to the flags of .cargo/config.toml; RUSTFLAGS would replace them.
         command.arg("--config").arg(format!("target.{}.rustflags={}", machine.target, json!(flags)));
         command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
         shell::run(&mut command)?;
         let path = target.join(machine.target).join("release").join(file);
         if package == "glassbox-sensor" {
             check_so::run(&[path.display().to_string()])?;
-            // Cargo's own stripping leaves a library its table of local symbols.
+            // Cargo's own stripping leaves a library's table of local symbols.
             let strip = if is_host { "strip" } else { "aarch64-linux-gnu-strip" };
             let stripped = path.with_extension("stripped");
             shell::run(Command::new(strip).arg("--strip-all").arg(&path).arg("-o").arg(&stripped))?;
@@ -125,7 +125,7 @@ fn build(machine: &'static Machine) -> Result<Pair> {
     Ok(Pair { machine, cli, sensor })
 }
 
-/// A file with a loader's name in it would run where that loader is, and nowhere else.
+/// Refuses a file with a loader's name in it, which would run only where that loader is.
 fn must_be_static(path: &Path) -> Result<()> {
     let text =
         shell::output(Command::new("readelf").args(["--program-headers", "--dynamic", "--wide"]).arg(path))?;
@@ -142,7 +142,7 @@ enum Entry<'a> {
     Link(&'a str),
 }
 
-/// A tar file: root's, without a time.
+/// A tar file whose entries belong to root and have no time.
 fn tar(entries: &[(String, Entry)]) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, entry) in entries {
@@ -172,7 +172,7 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// The pair as `/usr/local` takes it.
+/// The pair, laid out for `/usr/local`.
 fn tarball(pair: &Pair) -> Result<Vec<u8>> {
     let top = format!("glassbox-{VERSION}");
     gzip(&tar(&[
@@ -182,7 +182,7 @@ fn tarball(pair: &Pair) -> Result<Vec<u8>> {
     ])?)
 }
 
-/// A Debian package (deb(5)). Installing preloads nothing anywhere.
+/// A Debian package (deb(5)). Its installation preloads nothing.
 fn debian(pair: &Pair) -> Result<Vec<u8>> {
     let kilobytes = (pair.cli.len() + pair.sensor.len()).div_ceil(1024);
     let control = format!(
@@ -231,7 +231,7 @@ fn image(pairs: &[Pair]) -> Result<Vec<u8>> {
                 "Entrypoint": [program, "collect"],
                 "Env": [format!("PATH=/{FOLDER}"), format!("GLASSBOX_SOCKET=/{FOLDER}/socket")],
                 "Volumes": {format!("/{FOLDER}"): {}},
-                // Not of the specification; engines that know it take it from here.
+                // This is not in the specification; engines that know it read it here.
                 "Healthcheck": {"Test": ["CMD", program, "health"]},
             },
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))]},
@@ -250,8 +250,8 @@ fn image(pairs: &[Pair]) -> Result<Vec<u8>> {
     let mut all = blob(&mut blobs, kind, all.to_string().into_bytes());
     all["annotations"] = json!({
         "org.opencontainers.image.ref.name": VERSION,
-        // What docker, podman and containerd call it once it is loaded: `glassbox:VERSION`, as the patched
-        // files do.
+        // The name that docker, podman and containerd give the loaded image: `glassbox:VERSION`, as patched
+        // files have it.
         "io.containerd.image.name": format!("docker.io/library/glassbox:{VERSION}"),
     });
     let index = json!({"schemaVersion": 2, "mediaType": kind, "manifests": [all]}).to_string();
@@ -274,7 +274,7 @@ fn blob(blobs: &mut Vec<(String, Vec<u8>)>, kind: &str, bytes: Vec<u8>) -> Value
     json!({"mediaType": kind, "digest": format!("sha256:{digest}"), "size": size})
 }
 
-/// What the pair is made of, in CycloneDX.
+/// The components of the pair, in CycloneDX.
 fn bill_of_materials() -> Result<Value> {
     let mut tree =
         shell::cargo(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}|{l}"]);
@@ -307,7 +307,7 @@ fn component(line: &str) -> Option<Value> {
     Some(component)
 }
 
-/// Of every file below `dir`, as sha256sum(1) writes and checks them.
+/// Checksums of every file below `dir`, as sha256sum(1) writes and checks them.
 fn checksums(dir: &Path) -> Result<String> {
     let (mut waiting, mut files) = (vec![dir.to_path_buf()], Vec::<PathBuf>::new());
     while let Some(folder) = waiting.pop() {

@@ -1,8 +1,9 @@
-//! `cargo xtask fuzz`: builds the targets of `fuzz/` with libFuzzer and the address sanitizer, and
-//! runs each for a bounded time.
+//! `cargo xtask fuzz`: builds the targets of `fuzz/` with libFuzzer and the address sanitizer, and runs each
+//! for a limited time.
 //!
-//! What cargo-fuzz does, without installing it. A target's seeds are in `fuzz/seeds/NAME`, what it
-//! finds interesting goes to `fuzz/corpus/NAME`, and an input that it fails on to `fuzz/artifacts/NAME`.
+//! It does the work of cargo-fuzz without installing it. A target's seeds are in `fuzz/seeds/NAME`, the
+//! inputs that it finds interesting go to `fuzz/corpus/NAME`, and an input that it fails on to
+//! `fuzz/artifacts/NAME`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,12 +14,12 @@ use serde_json::Value;
 
 use crate::{shell, toolchain};
 
-/// Coverage that libFuzzer needs, and the sanitizer that makes reading out of bounds visible.
+/// The coverage that libFuzzer needs, and the sanitizer that detects reading out of bounds.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Cdebug-assertions -Ccodegen-units=1";
 
-/// Seconds a target runs when nothing else is said.
+/// The default running time of a target, in seconds.
 pub const DEFAULT_SECONDS: u32 = 20;
 
 /// `cargo xtask fuzz [--seconds N] [TARGET…]`
@@ -90,7 +91,7 @@ pub fn build() -> Result<Vec<Target>> {
 }
 
 impl Target {
-    /// Runs for so many seconds; how many inputs it tried, or how it failed.
+    /// Runs for so many seconds; gives the number of inputs, or the failure.
     pub fn run(&self, seconds: u32) -> Result<u64> {
         let fuzz = shell::root().join("fuzz");
         let (corpus, seeds) = (fuzz.join("corpus").join(&self.name), fuzz.join("seeds").join(&self.name));

@@ -1,4 +1,4 @@
-//! `cargo xtask gen-docs [--check]`: documents that are tables of the code, written from those tables.
+//! `cargo xtask gen-docs [--check]`: writes the documents that are tables of the code.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use wire::schema::{EVENTS, Source};
 
 use crate::shell;
 
-/// Writes the documents, or with `--check` says which are stale.
+/// Writes the documents, or with `--check` names those that are stale.
 pub fn run(arguments: &[String]) -> Result<()> {
     let is_check = match arguments {
         [] => false,

@@ -1,4 +1,4 @@
-//! The built pair, a collector of our own to measure against, and what a recording says was lost.
+//! The built pair, a collector to measure with, and the ledger of a recording.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -19,26 +19,26 @@ pub struct Built {
     pub sensor: PathBuf,
 }
 
-/// What builds the workspace in release.
+/// The command that builds the workspace in release.
 ///
-/// xtask itself is left out: it is running.
+/// xtask itself is left out, because it is running.
 pub fn build_command() -> Command {
     shell::cargo(["build", "--release", "--workspace", "--exclude", "xtask"])
 }
 
-/// Builds the workspace in release and says where the pair is.
+/// Builds the workspace in release, and gives the pair's paths.
 pub fn build() -> Result<Built> {
     shell::run(&mut build_command())?;
     Ok(built())
 }
 
-/// Where a release build leaves the pair.
+/// The paths at which a release build leaves the pair.
 pub fn built() -> Built {
     let dir = shell::target().join("release");
     Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") }
 }
 
-/// A collector with an abstract socket of its own; stopped when dropped.
+/// A collector at an abstract socket of its own; dropping it stops it.
 #[derive(Debug)]
 pub struct Collector {
     child: Child,
@@ -77,22 +77,22 @@ impl Collector {
         command.env("LD_PRELOAD", &self.sensor).env("GLASSBOX_SOCKET", &self.socket);
     }
 
-    /// Where it listens, as `GLASSBOX_SOCKET` says it.
+    /// The socket that it listens at, as a value of `GLASSBOX_SOCKET`.
     pub fn socket(&self) -> &str {
         &self.socket
     }
 
-    /// The collector's process, for readings from `/proc`.
+    /// The collector's pid, for readings from `/proc`.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended by itself.
+    /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Asks it to end, which drains and writes everything, and waits.
+    /// Asks it to end, and waits until it has written everything.
     pub fn stop(mut self) -> Result<()> {
         process::signal(&self.child, libc::SIGTERM);
         let mut status = None;
@@ -117,19 +117,19 @@ impl Drop for Collector {
     }
 }
 
-/// What came through and what did not, by the collector's own account.
+/// Delivered and lost events, by the collector's own account.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ledger {
-    /// Events that sensors stamped and the collector delivered.
+    /// Numbered events that were delivered.
     pub delivered: u64,
-    /// Events that it says were lost.
+    /// Events that the collector reports as lost.
     pub lost: u64,
-    /// Time that sensors say they spent, over all processes, in nanoseconds.
+    /// The sensors' own time in all processes, in nanoseconds, as they report it.
     pub sensor_ns: u64,
 }
 
 impl Ledger {
-    /// Adds another run's.
+    /// Adds another run's ledger.
     pub fn add(&mut self, other: Ledger) {
         self.delivered += other.delivered;
         self.lost += other.lost;
@@ -155,7 +155,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Reads `jsonl`. Only the rare lines are parsed, the millions of others are counted.
+    /// Reads `jsonl`. Only the rare lines are parsed; the millions of others are counted.
     pub fn of_lines(mut lines: impl BufRead) -> Result<Ledger> {
         let mut ledger = Ledger::default();
         let mut line = Vec::new();

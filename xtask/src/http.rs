@@ -1,4 +1,4 @@
-//! Just enough HTTP over loopback to load a server and to be one.
+//! The part of HTTP over loopback that loads a server, and that a small server needs.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail};
 /// Whether requests share a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
-    /// A new one for each request.
+    /// A new connection for each request.
     Fresh,
-    /// One per client thread for all of its requests.
+    /// One connection per client thread.
     Kept,
 }
 
-/// Sends `requests` GETs of `/` from `clients` threads and waits for every answer.
+/// Sends `requests` GETs of `/` from `clients` threads, and waits for every answer.
 pub fn load(server: SocketAddr, clients: u32, requests: u32, connections: Connections) -> Result<()> {
     let share = requests / clients;
     std::thread::scope(|scope| {
@@ -69,8 +69,8 @@ fn read_answer(answers: &mut impl BufRead) -> Result<()> {
     Ok(())
 }
 
-/// Starts a server on a free loopback port that answers every request with one line; it lives as
-/// long as this process.
+/// Starts a server on a free loopback port that answers every request with one line. It runs until this
+/// process ends.
 pub fn serve() -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;

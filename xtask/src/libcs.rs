@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A compiler at `path` whose programs are started by `loader` and find their libraries beside it, wherever
-/// they run.
+/// Writes a compiler to `path` whose programs are started by `loader` and find their libraries beside it,
+/// wherever they run.
 pub fn compiler(path: &Path, gcc: &str, loader: &Path, flags: &str) -> Result<PathBuf> {
     let beside = loader.parent().unwrap_or(Path::new("/"));
     let script = format!(
@@ -20,8 +20,8 @@ pub fn compiler(path: &Path, gcc: &str, loader: &Path, flags: &str) -> Result<Pa
     Ok(path.to_owned())
 }
 
-/// A compiler for the musl that was unpacked to `musl`: `gcc` with musl's specs, which name the folders of an
-/// installed one. The kernel's headers, in `headers`, are not among musl's.
+/// Writes a compiler for the musl that was unpacked to `musl`: `gcc` with musl's specs, which name the
+/// folders of an installed musl. The kernel's headers, in `headers`, are not part of musl's.
 pub fn musl_compiler(gcc: &str, machine: &str, musl: &Path, headers: &str) -> Result<PathBuf> {
     let (lib, include) =
         (format!("/usr/lib/{machine}-linux-musl"), format!("/usr/include/{machine}-linux-musl"));

@@ -1,4 +1,4 @@
-//! Installs Debian, Python and Node packages that tests and demo need, or says what a person must do.
+//! Installs the Debian, Python and Node packages that tests and the demo need.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// Makes sure that all `packages` are installed.
+/// Makes sure that all `packages` are installed, and gives those that were not.
 ///
-/// Installs what is missing when run as root on a system with apt; otherwise the error is the
-/// command that a person would have to type.
+/// Missing packages are installed if this runs as root on a system with apt; otherwise the error has the
+/// command to type.
 pub fn install(packages: &[String]) -> Result<Vec<String>> {
     let missing: Vec<String> = packages.iter().filter(|name| !is_installed(name)).cloned().collect();
     if missing.is_empty() {
@@ -26,14 +26,14 @@ pub fn install(packages: &[String]) -> Result<Vec<String>> {
     }
 
     if apt(&["install"], &missing).is_err() {
-        // A machine whose package lists are missing or old.
+        // The machine's package lists are missing or old.
         apt(&["update"], &[])?;
         apt(&["install"], &missing)?;
     }
     Ok(missing)
 }
 
-/// Whether dpkg says that the package is there; false where there is no dpkg.
+/// Whether dpkg has the package; false on a system without dpkg.
 pub fn is_installed(package: &str) -> bool {
     let answer = Command::new("dpkg-query")
         .args(["-W", "-f=${db:Status-Status}", package])
@@ -49,13 +49,14 @@ fn apt(verb: &[&str], packages: &[String]) -> Result<()> {
     shell::output(&mut command).map(drop)
 }
 
-/// Makes sure that the Python packages of `tests/requirements.txt` are in a virtual environment of their own,
-/// below the target folder (`glassbox_tests::python::program` finds it there); says whether it had to
-/// install.
+/// Makes sure that the Python packages of `tests/requirements.txt` are in a virtual environment of their own
+/// below the target folder, where `glassbox_tests::python::program` finds it; says whether it had to install
+/// them.
 pub fn install_python() -> Result<bool> {
     let wanted = fs::read_to_string(shell::root().join("tests/requirements.txt"))?;
     let home = shell::target().join("xtask/python");
-    // What was installed, beside it: a list that changed is installed anew, one that was cut short too.
+    // A copy of the list that was installed: after a change of the list, or an interruption, everything is
+    // installed again.
     let done = home.join("requirements.txt");
     if fs::read_to_string(&done).is_ok_and(|present| present == wanted) {
         return Ok(false);
@@ -72,8 +73,8 @@ pub fn install_python() -> Result<bool> {
     Ok(true)
 }
 
-/// Makes sure that the Node packages of `tests/node-packages.json` are below the target folder
-/// (`glassbox_tests::node::program` finds them there); says whether it had to install. One of them compiles
+/// Makes sure that the Node packages of `tests/node-packages.json` are below the target folder, where
+/// `glassbox_tests::node::program` finds them; says whether it had to install them. One of them compiles
 /// itself, which takes two minutes, once.
 pub fn install_node() -> Result<bool> {
     let wanted = fs::read_to_string(shell::root().join("tests/node-packages.json"))?;
@@ -82,7 +83,7 @@ pub fn install_node() -> Result<bool> {
     if fs::read_to_string(&done).is_ok_and(|present| present == wanted) {
         return Ok(false);
     }
-    // Not in tests/packages.txt: where node is not Debian's, it comes with both.
+    // npm is not in tests/packages.txt: a node that is not Debian's comes with npm.
     if shell::which("npm").is_none() {
         install(&["npm".to_owned(), "libnode-dev".to_owned()])?;
     }
@@ -95,12 +96,13 @@ pub fn install_node() -> Result<bool> {
     npm.args(["install", "--no-audit", "--no-fund"]).current_dir(&home);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     npm.env("MAKEFLAGS", format!("-j{processors}"));
-    // The headers that are installed, instead of those that node-gyp would fetch.
+    // The installed headers, instead of those that node-gyp would fetch.
     if let Some(prefix) = node_prefix() {
         npm.env("npm_config_nodedir", prefix);
     }
     shell::output(&mut npm)?;
-    // The compiled part: a package manager that is told to run no scripts says nothing.
+    // The compiled part: a package manager that is set up to run no scripts does not make it, and does not
+    // fail.
     let compiled = home.join("node_modules/aws-lambda-ric/dist/rapid-client.node");
     if !compiled.is_file() {
         bail!(
@@ -112,7 +114,7 @@ pub fn install_node() -> Result<bool> {
     Ok(true)
 }
 
-/// Where node is installed, if its headers are there too.
+/// The prefix of the installed node, if its headers are there too.
 fn node_prefix() -> Option<PathBuf> {
     let prefix = fs::canonicalize(shell::which("node")?).ok()?.parent()?.parent()?.to_path_buf();
     prefix.join("include/node/node_api.h").is_file().then_some(prefix)

@@ -1,8 +1,9 @@
-//! What a process cost: exact times of a finished child, and readings of a live one from `/proc`.
+//! The cost of a process: exact times of a finished child, and readings of a live one from `/proc`.
 //!
 //! # Safety
-//! The unsafe calls here pass pointers to locals that outlive the call, and pids of children that
-//! this process started and has not waited for, so a pid cannot have been reused.
+//!
+//! The unsafe calls here pass pointers to locals that outlive the call, and pids of children that this
+//! process started and has not waited for, so a pid cannot have been reused.
 
 use std::fs;
 use std::io;
@@ -15,12 +16,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// What one finished program took.
+/// The times of one finished program.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// From just before it was started until it was reaped.
+    /// From just before its start until it was reaped.
     pub wall: Duration,
-    /// User and system time of it and of the descendants it waited for.
+    /// The user and system time of it and of the descendants it waited for.
     pub cpu: Duration,
 }
 
@@ -36,7 +37,7 @@ pub fn measure(command: &mut Command) -> Result<Cost> {
     Ok(Cost { wall, cpu })
 }
 
-/// Waits for a child and tells the CPU time that it and its waited-for descendants used.
+/// Waits for a child; gives the processor time of it and of the descendants it waited for.
 pub fn wait(child: Child) -> Result<(ExitStatus, Duration)> {
     let pid = i32::try_from(child.id()).context("a pid above i32")?;
     let mut status = 0;
@@ -88,7 +89,7 @@ pub fn signal_group(child: &Child, signal: i32) {
     }
 }
 
-/// Waits until `done` says so, at most `limit`; whether it did.
+/// Waits until `done` is true, at most `limit`; gives whether it became true.
 pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     loop {
@@ -102,9 +103,9 @@ pub fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// CPU time of all live threads of a process, from the scheduler's own nanosecond count.
+/// The processor time of all live threads of a process, from the scheduler's own nanosecond count.
 ///
-/// Threads that ended are not in it: for our collector, whose threads live as long as it does.
+/// Threads that ended are not in it. It is used for the collector, whose threads live as long as it does.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let tasks = tasks(pid)?;
     let total = tasks.iter().filter_map(|task| {
@@ -130,8 +131,8 @@ pub fn status(pid: u32, name: &str) -> Result<u64> {
     field(&text, name).with_context(|| format!("no {name} in /proc/{pid}/status"))
 }
 
-/// Sum in KiB of the named lines of `/proc/PID/smaps` over the mappings that `wanted` picks by
-/// their header line.
+/// The sum in KiB of the named lines of `/proc/PID/smaps`, over the mappings that `wanted` picks by their
+/// header line.
 pub fn mapped_kib(pid: u32, names: &[&str], wanted: impl Fn(&str) -> bool) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut is_wanted = false;

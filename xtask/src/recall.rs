@@ -1,7 +1,7 @@
-//! `cargo xtask recall`: how much of what programs do is reported, measured against strace.
+//! `cargo xtask recall`: how many of the calls that programs make are reported, measured against strace.
 //!
-//! The programs, the kinds of calls and the rule for what is counted are the tests' own (`tests/src/recall`);
-//! the tests hold each figure to the goal, this prints them all, and every missed call by name.
+//! The programs, the kinds of calls and the rule for counting are those of the tests (`tests/src/recall`).
+//! The tests hold each figure to its goal; this command prints all of them, and every missed call by name.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use glassbox_tests::recall::{GOAL, Recall, Recalls, report, table};
 use crate::bench::machine;
 use crate::{glassbox, shell};
 
-/// What `--write` makes.
+/// The page that `--write` writes.
 const PAGE: &str = "docs/recall.md";
 
 /// `cargo xtask recall [NAME…] [--write]`

@@ -1,4 +1,4 @@
-//! Running other programs and knowing where this repository is.
+//! Runs other programs, and knows where this repository is.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Cargo's target folder, whether moved by `CARGO_TARGET_DIR` or not.
+/// Cargo's target folder, also if `CARGO_TARGET_DIR` moved it.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
@@ -34,10 +34,10 @@ pub fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Comman
     command
 }
 
-/// The command as a person would type it.
+/// The command as it would be typed.
 pub fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    // Cargo gives its own path as an absolute one; nobody types that.
+    // Cargo gives its own path as an absolute one.
     let is_cargo = program.file_name().is_some_and(|name| name == "cargo");
     let program = if is_cargo { OsStr::new("cargo") } else { program.as_os_str() };
     let words = std::iter::once(program).chain(command.get_args());
@@ -55,7 +55,7 @@ pub fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// Runs to the end with this terminal as its output; an exit status other than 0 is an error.
+/// Runs a command to its end, with this terminal as its output; an exit status other than 0 is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", line(command)))?;
     if !status.success() {
@@ -64,7 +64,8 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and gives what it wrote; an exit status other than 0 is an error that quotes it.
+/// Runs a command to its end and gives its output; an exit status other than 0 is an error that quotes the
+/// output.
 pub fn output(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", line(command)))?;
@@ -74,7 +75,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
-/// The first line of what a program prints, for versions; `None` if it cannot be had.
+/// The first line of a program's output, for versions; `None` if it cannot be run.
 pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let done = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     let text = if done.stdout.is_empty() { done.stderr } else { done.stdout };
@@ -82,13 +83,13 @@ pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
-/// The interpreter itself: `python3` may be a shell script that looks for it.
+/// The interpreter itself: `python3` may be a shell script that searches for it.
 pub fn python() -> Result<PathBuf> {
     let ask = ["-c", "import sys; print(sys.executable)"];
     Ok(output(Command::new("python3").args(ask)).context("python3 is not installed")?.trim().into())
 }
 
-/// Where `PATH` (and the places only root's has) keeps a program.
+/// The path of a program in `PATH`, or in the folders that only root has in its `PATH`.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

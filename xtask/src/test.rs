@@ -1,10 +1,9 @@
 //! `cargo xtask test`: everything that must hold before a change lands, from a clean clone.
 //!
-//! Each step's whole output goes to `target/xtask/test/STEP.log`; the terminal shows what a person
-//! wants to see while waiting, and what the failed tests said, once where they failed and once more
-//! at the end. A failed step does not stop the rest, unless the rest needs it. A test that fails
-//! beside the others is tried once more alone: one that then passes is told as flaky, not as failed.
-//! The last line counts the tests of all the runners.
+//! Each step's whole output goes to `target/xtask/test/STEP.log`. The terminal shows the progress, and the
+//! output of failed tests, once when they fail and once more at the end. A failed step does not stop the
+//! others, unless they need it. A test that fails beside others is tried once more alone: if it then passes,
+//! it is reported as flaky and not as failed. The last line counts the tests of all runners.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -22,23 +21,23 @@ use crate::{
     width,
 };
 
-/// Packages (Debian's names) that this file's own steps need; tests add theirs in `tests/packages.txt`.
+/// Debian's packages that this file's own steps need; the tests' are in `tests/packages.txt`.
 const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
 
 /// The version that `deny.toml` is written for.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
-/// No step may take longer; one that hangs is killed with all its children.
+/// The time limit of a step; a step that hangs is killed with all its children.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// A part of the whole, by name.
+/// A step, by its name.
 struct Step {
     name: &'static str,
     what: &'static str,
     run: fn(&mut Log) -> Result<Verdict>,
 }
 
-/// How a step ended, when it did not fail.
+/// The result of a step that did not fail.
 #[derive(Debug)]
 enum Verdict {
     Passed(String),
@@ -65,7 +64,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", what: "hostile bytes for the reader and the decoder", run: fuzz_all },
 ];
 
-/// Steps that take minutes, and are run where they are asked for.
+/// Steps that take minutes, and run only if they are named.
 const ONLY_BY_NAME: [&str; 1] = ["arm64"];
 
 /// `cargo xtask test [STEP…]`
@@ -106,7 +105,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
             Ok(Verdict::Passed(note)) => ("ok", note),
             Ok(Verdict::Skipped(why)) => ("skipped", why),
             Err(error) => {
-                // A step that failed without a test that failed is a failure of its own.
+                // A failed step without a failed test counts as one failure.
                 if log.counts.failed == 0 {
                     totals.failed += 1;
                 }
@@ -140,12 +139,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Tests that a runner reported.
+/// The number of tests that a runner reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: u64,
     failed: u64,
-    /// Failed beside the others and passed alone; counted among `passed`.
+    /// Tests that failed beside others and passed alone; counted among `passed`.
     flaky: u64,
 }
 
@@ -167,16 +166,16 @@ impl Counts {
     }
 }
 
-/// A step's log, and what its runners counted.
+/// A step's log, and the counts of its runners.
 struct Log {
     file: File,
     path: PathBuf,
     counts: Counts,
-    /// What libtest printed for each test that failed.
+    /// The output of each failed test.
     failures: Vec<Failure>,
     /// Cargo's arguments for each test target that failed: `-p glassbox-tests --test hooks_exec`.
     failed_targets: Vec<String>,
-    /// The lines that come belong to the last of `failures`.
+    /// Whether the next lines belong to the last of `failures`.
     is_in_failure: bool,
 }
 
@@ -198,7 +197,7 @@ impl Log {
         let line = shell::line(command);
         println!("   $ {line}");
         writeln!(self.file, "$ {line}")?;
-        // A group of its own, so that what hangs can be ended with everything it started.
+        // A process group of its own, so that a step that hangs can be killed with all its children.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {line}"))?;
         let (line_tx, line_rx) = mpsc::channel();
@@ -223,7 +222,7 @@ impl Log {
                 Ok(line) => self.line(&line)?,
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    // A stray grandchild may keep the pipes open: the command's own end is what counts.
+                    // A stray grandchild may keep the pipes open: only the command's own end counts.
                     status = child.try_wait()?;
                     if status.is_some() {
                         break;
@@ -261,8 +260,8 @@ impl Log {
         Ok(())
     }
 
-    /// Reads what libtest and cargo say of failures:
-    /// `---- NAME stdout ----`, the test's output, `failures:`, names, …, ``    `-p PACKAGE --test NAME` ``.
+    /// Reads how libtest and cargo report failures: `---- NAME stdout ----`, the test's output, `failures:`,
+    /// names, …, ``    `-p PACKAGE --test NAME` ``.
     fn note_failure(&mut self, line: &str) {
         if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
             self.failures.push(Failure { test: test.to_owned(), output: Vec::new() });
@@ -276,7 +275,7 @@ impl Log {
         }
     }
 
-    /// What the failed tests said; of a step without tests, the end of its log.
+    /// The output of the failed tests; for a step without tests, the end of its log.
     fn what_failed(&self) -> String {
         let indented = |lines: &[&str]| lines.iter().map(|line| format!("   | {line}\n")).collect::<String>();
         if !self.failures.is_empty() {
@@ -293,12 +292,12 @@ impl Log {
         format!("   the end of {}:\n{}", self.path.display(), indented(last))
     }
 
-    /// Tries the tests that failed once more, alone, and takes those that pass for flaky.
+    /// Tries the failed tests once more, alone, and counts those that pass as flaky.
     fn try_failed_again(&mut self) -> Result<()> {
         let first = std::mem::take(&mut self.failures);
         let targets = std::mem::take(&mut self.failed_targets);
         let before = self.counts;
-        // A target may fail without a test that did: a crash, a failure to build.
+        // A target may fail without a failed test: by a crash, or because it does not build.
         if first.is_empty() || targets.is_empty() || before.failed != first.len() as u64 {
             self.failures = first;
             bail!("{} targets failed: {}", targets.len(), targets.join(", "));
@@ -370,7 +369,7 @@ fn install(_: &mut Log) -> Result<Verdict> {
 
 fn format(log: &mut Log) -> Result<Verdict> {
     log.run(&mut shell::cargo(["fmt", "--all", "--", "--check", "-l"]))?;
-    // Outside the workspace, so not among `--all`.
+    // These are outside the workspace, so `--all` does not include them.
     log.run(&mut shell::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check", "-l"]))?;
     width::check()?;
     passed("")
@@ -389,7 +388,7 @@ fn clippy(log: &mut Log) -> Result<Verdict> {
 fn deny(log: &mut Log) -> Result<Verdict> {
     let is_there = shell::output(&mut shell::cargo(["deny", "--version"])).is_ok();
     if !is_there {
-        // Unoptimised: a third of the time to build, and it runs for a second.
+        // Unoptimised: it builds in a third of the time, and runs for a second.
         let mut install = shell::cargo(["install", "--debug", "--locked", CARGO_DENY]);
         install
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
@@ -401,10 +400,9 @@ fn deny(log: &mut Log) -> Result<Verdict> {
     passed("advisories not checked: their database must be fetched; `cargo deny check advisories` does")
 }
 
-/// Frida's devkit, which linking would need, cannot be had from a registry; its bindings bring the header for
-/// docs.rs.
+/// Linking would need Frida's devkit, which is in no registry; its bindings bring the header for docs.rs.
 fn inline(log: &mut Log) -> Result<Verdict> {
-    // libclang comes without clang's own headers; gcc's do.
+    // libclang comes without clang's own headers; gcc's serve instead.
     let headers = shell::output(Command::new("gcc").arg("-print-file-name=include"))?;
     for arguments in [&["fmt", "--", "--check", "-l"][..], &["clippy", "--locked", "--", "-D", "warnings"]] {
         let mut command = shell::cargo(arguments);
@@ -435,7 +433,7 @@ fn docs(_: &mut Log) -> Result<Verdict> {
 }
 
 fn tests(log: &mut Log) -> Result<Verdict> {
-    // They run the release pair and refuse a stale one, also when this step is asked for alone.
+    // The tests run the release pair and refuse a stale one, also if this step runs alone.
     log.run(&mut glassbox::build_command())?;
     if log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"])).is_err() {
         log.try_failed_again()?;
@@ -498,7 +496,7 @@ fn sanitize(
     passed(toolchain::describe())
 }
 
-/// The release profile as it is but for what makes linking slow: these files are run once.
+/// The release profile without the options that make linking slow: these files run once.
 fn quickly_built(command: &mut Command) -> &mut Command {
     command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
 }

@@ -1,4 +1,4 @@
-//! Unstable compiler flags (sanitizers, coverage for fuzzing) on whatever toolchain is there.
+//! Unstable compiler flags (sanitizers, coverage for fuzzing) on any toolchain.
 
 use std::process::Command;
 
@@ -8,8 +8,8 @@ use crate::shell;
 
 /// A cargo that accepts `-Z` flags.
 ///
-/// The stable compiler does with `RUSTC_BOOTSTRAP=1`; using it rather than a nightly keeps the code
-/// under test compiled by the same compiler as everything else.
+/// The stable compiler accepts them with `RUSTC_BOOTSTRAP=1`. It is used rather than a nightly, so that the
+/// same compiler builds the code under test and everything else.
 pub fn unstable_cargo(rustflags: &str, target_dir: &str, arguments: &[&str]) -> Result<Command> {
     let mut command = shell::cargo(arguments);
     command.args(["--target", &host()?]).arg("--target-dir").arg(shell::target().join(target_dir));
@@ -17,7 +17,7 @@ pub fn unstable_cargo(rustflags: &str, target_dir: &str, arguments: &[&str]) -> 
     Ok(command)
 }
 
-/// What the tests and fuzz targets are compiled with, for people.
+/// The compiler of the tests and fuzz targets, for people.
 pub fn describe() -> String {
     let version = shell::first_line("rustc", &["--version"]).unwrap_or_default();
     format!("{version} with RUSTC_BOOTSTRAP=1")
@@ -30,7 +30,7 @@ pub fn host() -> Result<String> {
     host.map(str::to_owned).context("rustc -vV names no host")
 }
 
-/// Says why a sanitizer is not there, if it is not.
+/// Fails, with the reason, if a sanitizer is missing.
 pub fn require_sanitizer(short_name: &str) -> Result<()> {
     let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let dir = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("lib");

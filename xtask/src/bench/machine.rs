@@ -1,10 +1,10 @@
-//! Describes the machine that figures were taken on.
+//! Describes the machine that the figures were measured on.
 
 use std::fs;
 
 use crate::shell;
 
-/// What else the machine did in the last minute: processes that ran or wanted to, on average.
+/// The load average of the last minute: processes that ran or were ready to run.
 pub fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

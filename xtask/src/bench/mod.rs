@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: what the sensor costs, next to the bare program in the same run.
+//! `cargo xtask bench`: the cost of the sensor, measured against the bare program in the same run.
 //!
-//! Every case alternates the bare program and the watched one, so that both see the same machine,
-//! and reports the median of the pairwise ratios with the middle half of them. What the collector
-//! uses on its own core is a column of its own: it is a price too, but not one that the program waits for.
+//! Every case alternates the bare program and the watched one, so that both run on the machine in the same
+//! state, and reports the median of the pairwise ratios with the middle half of them. The collector's own
+//! processor time has its own column: it is a cost too, but not one that the program waits for.
 
 mod cases;
 pub mod machine;
@@ -33,7 +33,7 @@ usage: cargo xtask bench [NAME…] [--quick] [--write] [--install] [--no-peers] 
   --no-peers      leaves the peers out
   --preload FILE  measures another preload library in the sensor's place, without a collector";
 
-/// What was asked for.
+/// The options of a run.
 #[derive(Debug, Default)]
 struct Options {
     names: Vec<String>,
@@ -44,7 +44,7 @@ struct Options {
     preload: Option<PathBuf>,
 }
 
-/// What every case needs.
+/// The parts that every case needs.
 struct Bench {
     options: Options,
     programs: Programs,
@@ -155,7 +155,7 @@ impl Bench {
     }
 }
 
-/// How a program comes under the sensor.
+/// How the sensor is put into a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// By `LD_PRELOAD`, with one `glassbox collect` for all runs of the case.
@@ -170,11 +170,11 @@ struct Watch<'a> {
     way: Way,
     collector: Option<Collector>,
     recording: PathBuf,
-    /// Runs under `glassbox run` so far: what they delivered, and CPU time beside the program's.
+    /// The runs under `glassbox run` so far: their ledger, and the processor time beyond the program's own.
     runs: Cell<Outcome>,
 }
 
-/// What the collector used, and what it says came through.
+/// The collector's processor time, and its ledger.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     collector_cpu_ns: f64,
@@ -182,7 +182,7 @@ struct Outcome {
 }
 
 impl Watch<'_> {
-    /// The command under the sensor, which goes in front of what is preloaded there.
+    /// The command under the sensor, which stands first in the command's own `LD_PRELOAD`.
     fn over(&self, command: &Command) -> Command {
         if let (Way::Run, Some(built)) = (self.way, &self.bench.built) {
             let cli = built.cli.to_string_lossy();
@@ -207,7 +207,7 @@ impl Watch<'_> {
         command
     }
 
-    /// Runs a loop program under the sensor; per iteration.
+    /// Runs a loop program under the sensor; the sample is per iteration.
     fn run_loop(&self, command: &Command) -> Result<Sample> {
         let mut command = self.over(command);
         if self.way == Way::Collect || self.bench.built.is_none() {
@@ -217,14 +217,15 @@ impl Watch<'_> {
         let told = programs::run_json(&mut command)?;
         let all_ns = (process::cpu_of_children() - before).as_nanos() as f64;
         let mut runs = self.runs.get();
-        // Launcher and collector, from their start to their end, and the program's own start.
+        // The time of the launcher and the collector, from their start to their end, and of the program's own
+        // start.
         runs.collector_cpu_ns += all_ns - told["cpu_ns"].as_f64().unwrap_or(0.0);
         runs.ledger.add(Ledger::of_recording(self.bench.built()?, &self.recording)?);
         self.runs.set(runs);
         programs::per_iteration(&command, &told)
     }
 
-    /// What the collector has used so far.
+    /// The collector's processor time so far.
     fn collector_cpu_ns(&self) -> Result<f64> {
         match &self.collector {
             Some(collector) => Ok(process::cpu(collector.pid())?.as_nanos() as f64),

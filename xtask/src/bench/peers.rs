@@ -1,5 +1,5 @@
-//! What is measured beside the sensor: strace, eBPF by bpftrace, LTTng-UST, an empty preload
-//! library. Each says why it is skipped where it cannot run.
+//! The tools that are measured beside the sensor: strace, eBPF by bpftrace, LTTng-UST, an empty preload
+//! library. A tool that cannot run here is skipped, with its reason.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::programs::Programs;
 use crate::{process, shell};
 
-/// Debian's names of what the peers need; only `bench --install` installs them.
+/// Debian's packages of the peers; only `bench --install` installs them.
 pub const PACKAGES: [&str; 4] = ["strace", "bpftrace", "lttng-tools", "liblttng-ust-dev"];
 
 /// A tool that watches a program from outside, and how.
@@ -21,7 +21,7 @@ pub enum Peer {
     Empty,
     /// `strace -f`, all calls; on one core, which is its best case.
     Strace,
-    /// `strace -f --seccomp-bpf`, the calls of the case only.
+    /// `strace -f --seccomp-bpf`, only the calls of the case.
     StraceFiltered,
     /// eBPF, counting in the kernel.
     BpfCount,
@@ -30,7 +30,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// As it stands in the table.
+    /// The name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Peer::Empty => "empty preload library",
@@ -41,7 +41,7 @@ impl Peer {
         }
     }
 
-    /// Why it cannot be measured here, if so.
+    /// The reason why it cannot be measured here, if there is one.
     pub fn missing(self) -> Option<String> {
         match self {
             Peer::Empty => None,
@@ -65,7 +65,7 @@ impl Peer {
         }
     }
 
-    /// The program under this peer. The guard lives as long as the peer must watch.
+    /// The program under this peer. The peer watches until the guard is dropped.
     ///
     /// `calls` are the system calls that matter in the case.
     pub fn over(
@@ -94,11 +94,11 @@ impl Peer {
     }
 }
 
-/// The start of a command under strace, tracer and program on one core.
+/// The beginning of a command under strace, with tracer and program on one core.
 ///
-/// They take turns at every stop. On two cores each turn wakes a core that went to sleep, which in a
-/// virtual machine costs 50 µs when nothing else keeps it awake and 10 µs when something does: the
-/// figure would say how busy the machine is. One core is also strace's best case.
+/// The two take turns at every stop. On two cores each turn wakes a core that went to sleep. In a virtual
+/// machine that costs 50 µs if nothing else keeps the core awake and 10 µs if something does, so the figure
+/// would tell how busy the machine is. One core is also strace's best case.
 fn strace<'a>(options: &[&'a str]) -> Vec<&'a str> {
     let mut words = Vec::new();
     if shell::which("taskset").is_some() {
@@ -129,7 +129,7 @@ pub fn again(program: &Command, prefix: &[&str]) -> Command {
     command
 }
 
-/// A running bpftrace; ended when dropped.
+/// A running bpftrace; dropping it ends it.
 #[derive(Debug)]
 pub struct Tracer(Child);
 
@@ -173,12 +173,12 @@ impl Drop for Tracer {
     }
 }
 
-/// A session daemon of LTTng with one session that records our tracepoint; ended when dropped.
+/// A session daemon of LTTng with one session that records our tracepoint; dropping it ends it.
 #[derive(Debug)]
 pub struct Lttng(Child);
 
 impl Lttng {
-    /// Starts it, or says why not.
+    /// Starts the daemon.
     pub fn start(programs: &Programs) -> Result<Lttng> {
         if shell::which("lttng-sessiond").is_none() {
             bail!("lttng-tools is not installed");

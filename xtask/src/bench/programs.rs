@@ -19,7 +19,7 @@ const PROGRAMS: [&str; 8] = [
     "flood",
     "delay",
 ];
-/// Preloaded libraries to measure with and against, and how each is linked.
+/// Preloaded libraries that are measured, or that a case needs, and how each is linked.
 const LIBRARIES: [(&str, &[&str]); 3] =
     [("stub_open", &["-nostdlib"]), ("empty", &["-nostdlib"]), ("wrapper", &["-ldl"])];
 
@@ -41,7 +41,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Compiles one more, whose libraries may be missing.
+    /// Compiles one more, whose libraries may be missing on this machine.
     pub fn compile(&self, name: &str, to: &Path, flags: &[&str]) -> Result<()> {
         let from = shell::root().join("benches");
         let mut compiler = Command::new("cc");
@@ -61,7 +61,7 @@ impl Programs {
     }
 }
 
-/// One measurement, for one iteration (or one run) of whatever is measured.
+/// One measurement, for one iteration or one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// Wall time in nanoseconds.
@@ -70,13 +70,13 @@ pub struct Sample {
     pub cpu_ns: f64,
 }
 
-/// Runs a program that times its own loop; per iteration.
+/// Runs a program that times its own loop; the sample is per iteration.
 pub fn run_loop(command: &mut Command) -> Result<Sample> {
     let told = run_json(command)?;
     per_iteration(command, &told)
 }
 
-/// What a program told about its whole loop, for one iteration of it.
+/// A program's own times for its whole loop, divided by its iterations.
 pub fn per_iteration(command: &Command, told: &Value) -> Result<Sample> {
     let number = |name: &str| told[name].as_f64().unwrap_or(0.0);
     let iterations = number("iterations");
@@ -93,7 +93,7 @@ pub fn run_json(command: &mut Command) -> Result<Value> {
         .with_context(|| format!("{} printed '{}'", shell::line(command), text.trim()))
 }
 
-/// Runs a whole program `times` times, silent; per run.
+/// Runs a program `times` times, silently; the sample is per run.
 pub fn run_whole(times: u32, mut command: impl FnMut() -> Command) -> Result<Sample> {
     let (mut wall_ns, mut cpu_ns) = (0.0, 0.0);
     for _ in 0..times {

@@ -11,27 +11,27 @@ use crate::shell;
 /// One line of the main table.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
-    /// What was measured.
+    /// The case.
     pub what: String,
     /// The bare program's figure.
     pub bare: String,
     /// The figure with the sensor.
     pub watched: String,
-    /// Ratio of the program's own CPU time.
+    /// The ratio of the program's own processor time.
     pub cpu: String,
-    /// What a wrapper that does nothing costs here, and the sensor's ratio to that.
+    /// The cost of a wrapper that does nothing, and the sensor's ratio to it.
     pub floor: String,
-    /// What the collector used, for the same unit of work.
+    /// The collector's processor time for the same unit of work.
     pub collector: String,
-    /// Events lost of those made.
+    /// Events lost, of those made.
     pub lost: String,
-    /// The bound that the figure must keep; empty where there is none.
+    /// The goal.
     pub must: String,
-    /// Whether it is reached; `None` where nothing is asked for.
+    /// Whether the goal is reached; `None` if there is no goal.
     pub is_reached: Option<bool>,
 }
 
-/// Everything that one run found.
+/// The results of one run.
 #[derive(Debug, Default)]
 pub struct Results {
     rows: Vec<Row>,
@@ -41,7 +41,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Adds a line, and shows it at once.
+    /// Adds a row, and prints it at once.
     pub fn add(&mut self, row: Row) {
         eprintln!(
             "  {}: {} (must: {})",
@@ -52,13 +52,13 @@ impl Results {
         self.rows.push(row);
     }
 
-    /// Adds what a peer took in a case.
+    /// Adds a peer's figure for a case.
     pub fn beside(&mut self, case: &str, peer: &str, value: String, note: String) {
         eprintln!("  beside, {peer}: {value} {note}");
         self.beside.push([case.to_owned(), peer.to_owned(), value, note]);
     }
 
-    /// Notes what was not measured, and why.
+    /// Adds a case that was not measured, and why.
     pub fn skip(&mut self, what: &str, why: String) {
         let line = [what.to_owned(), why];
         if !self.skipped.contains(&line) {
@@ -72,7 +72,7 @@ impl Results {
         self.texts.push((title.to_owned(), text));
     }
 
-    /// How many figures miss what they must reach.
+    /// The number of figures that miss their goal.
     pub fn failures(&self) -> usize {
         self.rows.iter().filter(|row| row.is_reached == Some(false)).count()
     }
@@ -140,7 +140,7 @@ impl Results {
 
     /// Writes `docs/performance.md`.
     ///
-    /// `load_before` is the machine's before the first case.
+    /// `load_before` is the machine's load before the first case.
     pub fn write(&self, names: &[String], load_before: &str) -> Result<()> {
         let mut text = String::from(INTRODUCTION);
         let command = ["cargo xtask bench --write"].into_iter().chain(names.iter().map(String::as_str));
@@ -199,7 +199,7 @@ fn table(head: &[&str], lines: &[Vec<String>]) -> String {
     text
 }
 
-/// A ratio that must not exceed a bound: the verdict is on the median.
+/// The goal of a ratio that must not exceed a bound, and the verdict on its median.
 pub fn at_most(ratio: &Spread, bound: f64) -> (String, Option<bool>) {
     (format!("×{bound:.2}"), Some(ratio.median <= bound))
 }

@@ -1,6 +1,6 @@
 //! Medians and spreads of repeated measurements.
 
-/// The middle of some measurements, and the middle half of them.
+/// The median of some measurements, and the middle half of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// Half of the values are below.
@@ -12,21 +12,21 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of values in any order; zeros for no value.
+    /// The spread of values in any order; zeros if there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Spread {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         Spread { median: at(&sorted, 0.5), low: at(&sorted, 0.25), high: at(&sorted, 0.75) }
     }
 
-    /// As a ratio: `×1.063 [1.04–1.09]`; the third digit only where it can matter.
+    /// As a ratio, `×1.063 [1.04–1.09]`; the third digit only if it can matter.
     pub fn ratio(&self) -> String {
         let digits = if self.median < 2.0 { 3 } else { 1 };
         format!("×{:.digits$} [{:.2}–{:.2}]", self.median, self.low, self.high)
     }
 }
 
-/// The value at a fraction of sorted values, between neighbours where it falls between them.
+/// The value at a fraction of sorted values, interpolated between neighbours.
 pub fn at(sorted: &[f64], fraction: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let place = fraction * last as f64;

@@ -1,9 +1,9 @@
 //! The programs: tools, shells, interpreters, compilers, servers, databases, a browser.
 //!
-//! A row is a name, what it needs, and a shell script; what the script prints of times and numbers is found
-//! to differ between two bare runs, so rows need not avoid that, but a row that prints little else proves
-//! little. Servers listen on sockets in the folder where that is possible, and on fixed high ports of
-//! 127.0.0.1 otherwise.
+//! A row is a name, the programs it needs, and a shell script. Times and numbers that the script prints
+//! differ between two bare runs and are then not compared, so rows need not avoid them; but a row that prints
+//! little else proves little. Servers listen on sockets in the folder if they can, and otherwise on fixed
+//! high ports of 127.0.0.1.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::Case;
 
 type Needs = &'static [(&'static str, &'static str)];
 
-/// Every row in here is in the group `programs`.
+/// The rows of this file, in the group `programs`.
 pub fn programs() -> Vec<Case> {
     let tools = TOOLS.iter().map(|&(name, needs, run)| Case {
         needs: needs.to_vec(),
@@ -31,7 +31,7 @@ pub fn programs() -> Vec<Case> {
     cases
 }
 
-/// The part of `cargo xtask test`: one of each kind that takes no second.
+/// The rows that `cargo xtask test` runs: one of each kind that takes less than a second.
 const QUICK: &[&str] = &[
     "ls",
     "cp -a",
@@ -393,7 +393,7 @@ git ls-files --stage | md5sum"#,
         "make gcc",
         &[("make", "make"), ("gcc", "gcc")],
         PROJECT,
-        // Which of them is done first is anybody's guess, also of make's own words.
+        // The order in which they finish is random, also in make's own output.
         "make -j3 -O 2>&1 | sort; make; make clean; exec make nothing",
     ),
     (

@@ -1,5 +1,5 @@
-//! Other libraries that are preloaded beside the sensor, before it and after it, and sanitizers that insist
-//! on being first.
+//! Other libraries that are preloaded, before the sensor and after it, and sanitizers that insist on being
+//! first.
 
 use super::Case;
 
@@ -14,7 +14,7 @@ const LIBRARIES: &[(&str, &str, &str)] = &[
     ("stdbuf", "/usr/libexec/coreutils/libstdbuf.so", "coreutils"),
 ];
 
-/// What the libraries are tried on: forks, threads, files, sockets.
+/// The scripts that the libraries are tried on: forks, threads, files, sockets.
 const PROGRAMS: &[(&str, &str)] = &[
     (
         "bash",

@@ -1,14 +1,14 @@
-//! `cargo xtask transparency`: real programs bare and under the sensor, and whether anything differs.
+//! `cargo xtask transparency`: runs real programs bare and under the sensor, and compares.
 //!
-//! Every case runs in a folder that is the same and fresh each time: twice bare, which tells what of it is
-//! the same in any two runs, then with the sensor dormant, then with a collector. Compared are how it ended,
-//! what it wrote, the files that it left with their modes, and what `/proc` showed of it in its last moment:
-//! descriptors, environment, signals, threads, limits, mapped files. The comparing itself is the one that the
-//! victims' tests use (`glassbox_tests::{compare, last_moment}`).
+//! Every case runs in a folder that is the same and fresh each time: twice bare, which shows the parts that
+//! are the same in any two runs; then with the sensor dormant; then with a collector. The command compares
+//! the exit status, the output, the files that the program left with their modes, and the state that `/proc`
+//! showed in its last moment: descriptors, environment, signals, threads, limits, mapped files. The
+//! comparison is that of the victims' tests (`glassbox_tests::{compare, last_moment}`).
 //!
-//! A difference is looked at again before it is believed: two more bare runs, and once more under the sensor.
-//! One that stays is tried with a preloaded library of nothing; what differs there too is no doing of the
-//! sensor.
+//! A difference is checked before it is reported: two more bare runs, and another one under the sensor. If it
+//! remains, the case runs with an empty preloaded library; a difference that is there too is not the sensor's
+//! doing.
 
 mod cases;
 mod coexistence;
@@ -37,31 +37,31 @@ usage: cargo xtask transparency [NAME…] [--list | --write]
   --list   names the groups and their cases
   --write  writes docs/transparency.md of the last run of each case; runs nothing";
 
-/// The groups that run when none is named; the others take half an hour and more.
+/// The groups that run if none is named; the others take half an hour and more.
 const USUAL: &[&str] = &["programs", "victims", "coexistence"];
 
-/// The group of the few that are part of `cargo xtask test`.
+/// The group of the few cases that `cargo xtask test` runs.
 pub const QUICK: &str = "quick";
 
-/// More of a difference than this does not help a person.
+/// The longest note on a difference, in characters.
 const LONGEST_NOTE: usize = 600;
 
-/// One thing to run in each way.
+/// A case: a program to run in each mode.
 struct Case {
     group: &'static str,
     name: String,
     is_quick: bool,
-    /// Programs it needs, with Debian's packages of them.
+    /// The programs that it needs, with their Debian packages.
     needs: Vec<(&'static str, &'static str)>,
-    /// Shell: run bare before each run, to set the scene.
+    /// A shell script that runs bare before each run.
     prepare: String,
-    /// Shell: what is compared.
+    /// The shell script that is compared.
     run: String,
-    /// Shell: run bare after each run, its output taking the place of all that is compared.
+    /// A shell script that runs bare after each run; its output is compared in place of everything else.
     verdict: Option<String>,
-    /// Beginnings of the names of files that are not compared.
+    /// Prefixes of names of files that are not compared.
     differs: Vec<String>,
-    /// Whether it runs as nobody, where this runs as root.
+    /// Whether it runs as the user nobody, if this command runs as root.
     is_unprivileged: bool,
     limit: Duration,
 }
@@ -83,22 +83,22 @@ impl Case {
     }
 }
 
-/// Differences that remain, and where they are explained.
+/// Known differences, and where they are explained.
 const KNOWN: &[(&str, &str)] = &[(
     "tsan",
     "ThreadSanitizer maps a file of its own for each read-only part of each library, and the sensor is one",
 )];
 
-/// How a case came out.
+/// The result of a case.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing differs, but for so many lines that differ between bare runs.
+    /// Nothing differs, apart from so many lines that differ between bare runs.
     Same(usize),
-    /// It differed, and did not when looked at again.
+    /// It differed once, and not in the check.
     Once(String),
     /// It differs under any preloaded library.
     AnyPreload(String),
-    /// It differs, as is known.
+    /// It differs for a known reason.
     Known(&'static str),
     /// It differs.
     Different(String),
@@ -106,14 +106,14 @@ enum Verdict {
     Absent(String),
 }
 
-/// How many came out how.
+/// The number of cases by result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
-    /// Cases in which nothing differs, or nothing that is the sensor's doing.
+    /// Cases without a difference, or with one that is not the sensor's doing.
     pub same: u64,
-    /// Cases in which something does, for a reason that is written down.
+    /// Cases with a difference whose reason is documented.
     pub known: u64,
-    /// Cases in which something does.
+    /// Cases with another difference.
     pub different: u64,
     /// Cases that could not be run.
     pub absent: u64,
@@ -145,7 +145,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the cases and groups that `names` picks, and prints a line for each.
+/// Runs the cases and groups in `names`, and prints a line for each.
 pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
     let picked = pick(all()?, names)?;
     let mut stage = Stage::new(built)?;
@@ -207,11 +207,11 @@ fn pick(all: Vec<Case>, names: &[String]) -> Result<Vec<Case>> {
     Ok(all.into_iter().filter(is_picked).collect())
 }
 
-/// The victims of `tests/programs`, each in all the invocations that must go unnoticed.
+/// The victims of `tests/programs`, each with all arguments that must go unnoticed.
 fn victims() -> Vec<Case> {
     let mut cases = Vec::new();
     for name in victim::names() {
-        // Read only; compiled when it is its turn.
+        // The source is only read here; the victim is compiled when it runs.
         let (runs, differs) = victim::directives(&name);
         for arguments in runs {
             let words = std::iter::once(&name).chain(&arguments);
@@ -227,25 +227,25 @@ fn victims() -> Vec<Case> {
     cases
 }
 
-/// How a run is made.
+/// The mode of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Bare,
-    /// Under a preloaded library of nothing.
+    /// Under an empty preloaded library.
     EmptyLibrary,
-    /// With the sensor, and nobody who listens.
+    /// With the sensor, and without a collector.
     Dormant,
     /// With the sensor and a collector.
     Collected,
 }
 
-/// Where the cases run: the pair, a collector, and the folder, all where any user may read them.
+/// The place where cases run: the pair, a collector, and the folder, all readable for every user.
 struct Stage {
     dir: PathBuf,
     pair: Built,
     collector: Collector,
     empty_library: OnceCell<PathBuf>,
-    /// How many lines the last verdict had; each is the verdict of a test.
+    /// The number of lines of the last verdict; each is the verdict of one test.
     tests: Cell<usize>,
 }
 
@@ -254,7 +254,8 @@ const VICTIMS: &str = "@VICTIM@";
 
 impl Stage {
     fn new(built: &Built) -> Result<Stage> {
-        // Not under target/: postgres and nobody must be able to reach it, and paths of sockets are short.
+        // Not under target/: postgres and the user nobody must be able to reach it, and paths of sockets must
+        // be short.
         let dir = std::env::temp_dir().join(format!("glassbox-transparency-{}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let pair = Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") };
@@ -271,7 +272,7 @@ impl Stage {
             return Ok(Verdict::Absent(why));
         }
         let mut bare = Vec::new();
-        // A verdict is the same in any bare run, or is looked at again below; and suites are long.
+        // A verdict is the same in any bare run, or is checked again below; and suites take long.
         let (times, modes): (usize, &[Mode]) = match case.verdict {
             Some(_) => (1, &[Mode::Collected]),
             None => (2, &[Mode::Dormant, Mode::Collected]),
@@ -307,7 +308,7 @@ impl Stage {
         Ok(once.map_or(Verdict::Same(expected.unsteady()), Verdict::Once))
     }
 
-    /// In what a run in `mode` differs; the parts are joined to one sentence.
+    /// The differences of a run in `mode`, joined to one sentence.
     fn difference(&self, case: &Case, mode: Mode, expected: &Expected) -> Result<Option<String>> {
         let differences = match self.play(case, mode)? {
             Ok(parts) => expected.differences(&parts),
@@ -316,7 +317,7 @@ impl Stage {
         Ok((!differences.is_empty()).then(|| differences.join("; ")))
     }
 
-    /// One run, from an empty folder; what it left, or why it did not end.
+    /// Makes one run, in an empty folder; gives the parts that it left, or why it did not end.
     fn play(&self, case: &Case, mode: Mode) -> Result<Result<Parts, String>> {
         let work = self.dir.join("work");
         if work.exists() {
@@ -392,7 +393,7 @@ impl Stage {
     fn empty_library(&self) -> &Path {
         self.empty_library.get_or_init(|| {
             let copy = self.dir.join("libempty.so");
-            // Where the copy fails, the loader's message says so in the comparison.
+            // If the copy fails, the loader's message says so in the comparison.
             drop(fs::copy(victim::empty_library(), &copy));
             copy
         })
@@ -410,7 +411,7 @@ fn preload(command: &mut Command, library: &Path) {
 }
 
 fn path() -> String {
-    // The toolchain's own folder, where `cargo` is not a launcher that needs a home.
+    // The toolchain's own folder, if `cargo` is not a launcher that needs a home.
     let cargo = std::env::var_os("CARGO").map(PathBuf::from);
     let toolchain = cargo.as_deref().and_then(Path::parent).map(|dir| format!("{}:", dir.display()));
     format!("{}/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", toolchain.unwrap_or_default())
@@ -421,10 +422,10 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// In the place of a package: the program is the name of a source package, which is fetched and built.
+/// Stands in place of a package: the program is the name of a source package, which is fetched and built.
 const FROM_SOURCE: &str = "(source)";
 
-/// Installs what is not there; what still is not, is the answer.
+/// Installs the programs that are missing; gives those that cannot be installed.
 fn missing(needs: &[(&'static str, &'static str)]) -> Option<String> {
     for (program, package) in needs {
         let is_there = || match (program.starts_with('/'), *package) {

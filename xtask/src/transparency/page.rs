@@ -1,7 +1,7 @@
-//! `docs/transparency.md`, and the record that it is made of: how each case came out when it ran last.
+//! Writes `docs/transparency.md`, from a record of the last result of each case.
 //!
-//! All groups together run for hours, so each run adds its lines to a file below `target/`; `--write` puts
-//! the last line of every case into a file of the repository, which another machine goes on from, and shows
+//! All groups together run for hours, so each run adds its lines to a file below `target/`. `--write` puts
+//! the last line of every case into a file of the repository, which another machine can continue, and shows
 //! them on the page.
 
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use super::Case;
 use crate::bench::machine;
 use crate::shell;
 
-/// What `--write` makes.
+/// The page that `--write` writes.
 pub const PAGE: &str = "docs/transparency.md";
 
-/// What it is made of: a line a case, its name first.
+/// The record: a line for each case, its name first.
 const RECORD: &str = "docs/transparency.tsv";
 
 /// Groups, and what they are.
@@ -33,7 +33,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("stress-ng", "every stressor for ordinary users, two seconds with --verify; status and complaints"),
 ];
 
-/// Programs of the cases, and how they tell their version; further to those that every page names.
+/// Programs of the cases, and how they print their versions, beyond those that every page names.
 const VERSIONS: &[(&str, &str)] = &[
     ("bash", "--version"),
     ("perl", "-eprint $^V"),
@@ -50,20 +50,20 @@ const VERSIONS: &[(&str, &str)] = &[
     ("stress-ng", "--version"),
 ];
 
-/// How a case came out.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// One word: `same`, `preload`, `known`, `different` or `absent`.
     pub word: String,
-    /// How many verdicts of its own tests were compared; 0 where it has none.
+    /// The number of verdicts of its own tests that were compared; 0 if it has no tests.
     pub tests: usize,
-    /// The reason, where there is one.
+    /// The reason, if there is one.
     pub note: String,
     date: String,
 }
 
 impl Outcome {
-    /// An outcome of today.
+    /// A result of today.
     pub fn new(word: &str, tests: usize, note: &str) -> Outcome {
         let date = shell::first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
         Outcome { word: word.to_owned(), tests, note: note.replace(['\t', '\n'], " "), date }
@@ -81,7 +81,7 @@ impl Outcome {
     }
 }
 
-/// Adds to the record how a case came out.
+/// Adds a result to the record.
 pub fn record(case: &str, outcome: &Outcome) -> Result<()> {
     let file = file();
     let mut open = OpenOptions::new()
@@ -89,11 +89,11 @@ pub fn record(case: &str, outcome: &Outcome) -> Result<()> {
         .create(true)
         .open(&file)
         .with_context(|| format!("cannot open {}", file.display()))?;
-    // One write, so that runs at the same time do not mix their lines.
+    // In one write, so that concurrent runs do not mix their lines.
     open.write_all(outcome.line(case).as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Writes the page from the record, for the cases that there are.
+/// Writes the page from the record, for the cases that exist.
 pub fn write(cases: &[Case]) -> Result<()> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let text = read(shell::root().join(RECORD)) + &read(file());
@@ -113,7 +113,7 @@ fn file() -> PathBuf {
 
 fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
     let mut page = format!("{HEAD}\n| machine | |\n|---|---|\n");
-    // When the cases ran, their table says.
+    // The table says when the cases ran.
     let of_the_machine =
         |(name, _): &(String, String)| !["commit", "date", "bpftrace", "LTTng"].contains(&name.as_str());
     let versions = VERSIONS
@@ -154,7 +154,7 @@ fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
     page + &details
 }
 
-/// The names of those in which nothing differs, with how many tests they are.
+/// The names of the cases without a difference, with the number of their tests.
 fn same<'a>(ran: impl Iterator<Item = (&'a str, &'a Outcome)>) -> String {
     let names: Vec<String> = ran
         .filter(|(_, outcome)| outcome.word == "same")

@@ -1,4 +1,4 @@
-//! Test suites of other projects: a case is one of their parts, and its verdicts are what is compared.
+//! Test suites of other projects: each case is a part of a suite, and the verdicts of its tests are compared.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{Case, FROM_SOURCE};
 use crate::{debian, packages, shell};
 
-/// The parts of CPython's own test suite that touch what the sensor wraps.
+/// The parts of CPython's test suite that use functions which the sensor wraps.
 const CPYTHON: &[&str] = &[
     "test_os",
     "test_posix",
@@ -33,16 +33,16 @@ const CPYTHON: &[&str] = &[
     "test_ctypes",
 ];
 
-/// CPython's own tests, by module; the verdict of every single test is compared.
+/// CPython's tests, by module; the verdict of every single test is compared.
 pub fn cpython() -> Vec<Case> {
     let cases = CPYTHON.iter().map(|module| {
-        // Without the tests that wait for a virtual machine's host for ever.
+        // Without the tests that wait forever for the host of a virtual machine.
         let run = format!(
             "exec /usr/bin/python3.11 -m test --junit-xml $PWD/tests.xml -i '*VSOCK*' {module} >log 2>&1"
         );
         Case {
             needs: vec![("/usr/lib/python3.11/test/test_posix.py", "libpython3.11-testsuite")],
-            // One line a test: its name, and failure, error or skipped where it is one of these.
+            // A line for each test: its name, and failure, error or skipped if it is one of these.
             verdict: Some(
                 r#"sed 's/<testcase /\n&/g' tests.xml | sed -n 's/^<testcase name="\([^"]*\)"[^>]*>\(<\(failure\|error\|skipped\)\)\?.*/\1 \3/p' | sort"#
                     .to_owned(),
@@ -54,12 +54,12 @@ pub fn cpython() -> Vec<Case> {
     cases.collect()
 }
 
-/// Stressors that would exhaust the machine rather than test the program's calls, and one that fails bare now
-/// and then.
+/// Stressors that would exhaust the machine instead of testing the program's calls, and one that sometimes
+/// fails bare.
 const TOO_MUCH: &[&str] =
     &["bigheap", "brk", "mlockmany", "oom-pipe", "resources", "stack", "tmpfs", "watchdog", "zombie"];
 
-/// Options of stressors that would fill a disk.
+/// Options for stressors that would otherwise fill a disk.
 const BOUNDED: &[(&str, &str)] = &[("fallocate", "--fallocate-bytes 32M"), ("hdd", "--hdd-bytes 32M")];
 
 /// Every stressor of stress-ng that an ordinary user may run, two seconds each; its verdict on itself is
@@ -76,7 +76,7 @@ pub fn stress_ng() -> Result<Vec<Case>> {
         let bound = BOUNDED.iter().find(|(stressor, _)| *stressor == name).map_or("", |(_, options)| options);
         Case {
             is_unprivileged: true,
-            // The verdict is the exit status, with the lines of `--verify` that say what failed.
+            // The verdict is the exit status, with the lines of `--verify` that name failures.
             verdict: Some(
                 r"sed -n 's/^stress-ng: fail: *\[[0-9]*\] *//p' log | sed 's/[0-9][0-9]*/N/g' | sort -u"
                     .to_owned(),
@@ -85,7 +85,7 @@ pub fn stress_ng() -> Result<Vec<Case>> {
             ..Case::new(
                 "stress-ng",
                 format!("stress-ng {name}"),
-                // Files of 512 MiB at most: some stressors try how much a disk holds.
+                // Files have at most 512 MiB: some stressors try how much a disk holds.
                 format!("ulimit -f 1048576; exec stress-ng --{name} 1 {bound} -t 2 --verify --temp-path . >log 2>&1"),
             )
         }
@@ -93,7 +93,7 @@ pub fn stress_ng() -> Result<Vec<Case>> {
     Ok(cases.collect())
 }
 
-/// Debian's source packages whose tests are run: what building them needs, and how.
+/// Debian's source packages whose tests are run: the packages that building them needs, and the commands.
 const SOURCES: &[(&str, &[&str], &str)] = &[
     (
         "git",
@@ -103,7 +103,7 @@ const SOURCES: &[(&str, &[&str], &str)] = &[
     ("redis", &["gcc", "make", "libc6-dev", "tcl"], "make -j2 MALLOC=libc OPTIMIZATION=-O1"),
 ];
 
-/// A file below the source of each, there once it is built.
+/// A file in each source folder that exists once the source is built.
 const IS_BUILT: &str = "is-built";
 
 /// Fetches and builds a source package, unless that was done before.
@@ -121,7 +121,7 @@ pub fn is_built(package: &str) -> bool {
     debian::source_dir(package).join(IS_BUILT).exists()
 }
 
-/// The scripts of git's own tests, by the first digits of their numbers, which are by subject.
+/// The scripts of git's tests, by the first digits of their numbers, which stand for subjects.
 const GIT: &[&str] = &[
     "t00", "t01", "t02", "t03", "t04", "t05", "t10", "t11", "t13", "t14", "t15", "t16", "t17", "t18", "t20",
     "t21", "t22", "t23", "t24", "t25", "t30", "t31", "t32", "t33", "t34", "t35", "t36", "t37", "t38", "t39",
@@ -130,12 +130,13 @@ const GIT: &[&str] = &[
     "t79", "t80",
 ];
 
-/// git's own tests, without those of bridges to other systems; the verdict of every single test is compared.
+/// git's tests, without those of bridges to other systems; the verdict of every single test is compared.
 pub fn git() -> Vec<Case> {
     let tests = debian::source_dir("git").join("t");
     let cases = GIT.iter().map(|digits| Case {
         needs: vec![("git", FROM_SOURCE)],
-        // One line a test, after the name of its script; of a script that skips them all, one.
+        // A line for each test, with the name of its script first; one line for a script that skips all its
+        // tests.
         verdict: Some(
             r#"awk '/^== /{t = $2} /^(not )?ok [0-9]|^1\.\.0/{print t ": " $0}' log"#.to_owned(),
         ),
@@ -152,7 +153,7 @@ pub fn git() -> Vec<Case> {
     cases.collect()
 }
 
-/// redis' own tests, less those that only a cluster or TLS would run.
+/// The units of redis' tests, without those that only run with a cluster or TLS.
 const REDIS: &[&str] = &[
     "unit/dump",
     "unit/auth",
@@ -233,12 +234,12 @@ const REDIS: &[&str] = &[
     "unit/replybufsize",
 ];
 
-/// redis' own tests, by unit; the verdict of every single test is compared.
+/// redis' tests, by unit; the verdict of every single test is compared.
 pub fn redis() -> Vec<Case> {
     let cases = REDIS.iter().map(|unit| Case {
         needs: vec![("redis", FROM_SOURCE)],
-        // The time that each took is not compared; and one unit links its servers in a random order, as often
-        // as it has time.
+        // The time of each test is not compared. One unit links its servers in a random order, as often as it
+        // has time.
         verdict: Some(format!(
             r"sed 's/\x1b\[[0-9;]*m//g' log | sed -n 's/^\(\[\(ok\|err\|exception\|ignore\|timeout\|skip\)\]: .*\)/\1/p' | sed 's/ ([0-9]* ms)$//; s/[0-9][0-9][0-9][0-9]*/N/g'{}",
             if *unit == "integration/psync2" { " | sed 's/#[0-9]/#N/g' | sort -u" } else { "" }

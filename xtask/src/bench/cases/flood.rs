@@ -45,7 +45,7 @@ pub fn flood(bench: &mut Bench) -> Result<()> {
         };
         fs::remove_file(&file)?;
         let delivered = ledger.delivered as f64;
-        // On one core: a collector that took more of them is held to what one would have done.
+        // A collector that used more than one core is held to the rate of one.
         let per_core = delivered / flood_s.max(cpu_s);
         let unaccounted = made - delivered - ledger.lost as f64;
         rows.push(Row {
@@ -60,7 +60,7 @@ pub fn flood(bench: &mut Bench) -> Result<()> {
             ),
             lost: format!("{:.0} %, counted", 100.0 * ledger.lost as f64 / made),
             must: format!("≥ {} a core; ≤ 25 MB", rate(least)),
-            // A handful of the program's own events (its start, its exit) are delivered beside those it made.
+            // The program's own events (its start, its exit) are delivered too, a handful.
             is_reached: Some(per_core >= least && peak_kib <= 25_000 && unaccounted.abs() < 100.0),
             ..Row::default()
         });

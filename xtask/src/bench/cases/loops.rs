@@ -13,9 +13,9 @@ use crate::bench::stats::{Spread, time};
 use crate::bench::{Bench, Watch, Way};
 use crate::shell;
 
-/// A loop program against itself, and beside it the peers.
+/// Measures a loop program against itself, and then the peers.
 fn loop_case(bench: &mut Bench, program: &LoopProgram<'_>) -> Result<()> {
-    // Many and short: what disturbs the machine for a second spoils a round, not the median.
+    // Many short rounds: a disturbance of a second spoils a round and not the median.
     let rounds = bench.rounds(21);
     let count = bench.count(program.count);
     let command = |count: u32| {
@@ -29,7 +29,7 @@ fn loop_case(bench: &mut Bench, program: &LoopProgram<'_>) -> Result<()> {
         subject => run_loop(&mut subject.of(bench, command(count))),
     })?;
     let mut row = result.row(program.what, program.bound, f64::from(rounds) * f64::from(count));
-    // With the round that warmed up, which is in the recording too.
+    // The warm-up round is in the recording too.
     let least = f64::from(rounds + 1) * f64::from(count) * f64::from(program.events);
     let delivered = result.outcome.ledger.delivered as f64;
     if bench.built.is_some() && delivered < least {
@@ -83,9 +83,9 @@ struct LoopProgram<'a> {
     way: Way,
     /// Events that the sensor must record for each iteration.
     events: u32,
-    /// Whether the functions it calls are those of the empty wrapper.
+    /// Whether it calls the functions of the empty wrapper.
     has_floor: bool,
-    /// System calls that a peer is asked for.
+    /// The system calls that a peer traces.
     calls: &'a [&'a str],
     peers: &'a [Peer],
 }
@@ -233,7 +233,7 @@ pub fn fork_exec(bench: &mut Bench) -> Result<()> {
                 count: 200,
                 bound: 1.25,
                 way,
-                // Fork, exec and the new image's start; its exit has no number.
+                // Fork, exec and the new image's start; the exit has no number.
                 events: 3,
                 has_floor: false,
                 calls: &["execve", "exit_group"],
@@ -274,7 +274,7 @@ pub fn codec(bench: &mut Bench) -> Result<()> {
                 told.lines().find_map(|line| line.split_once("Collected : ").map(|(_, number)| number));
             line.and_then(|number| number.trim().parse().ok()).with_context(|| format!("callgrind: {told}"))
         };
-        // The difference of two runs: starting the driver is in both.
+        // The difference of two runs, because both contain the start of the driver.
         let (few, many) = (10_000, 30_000);
         let each = (count(many)? - count(few)?) / f64::from(many - few);
         text += &format!("{name:24} {each:8.1} instructions\n");

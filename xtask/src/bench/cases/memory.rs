@@ -1,4 +1,4 @@
-//! What the sensor takes while nothing happens: the size of its file, memory, wake-ups.
+//! The cost of the sensor while nothing happens: the size of its file, memory, wake-ups.
 
 use std::fs;
 use std::process::{Child, Command};
@@ -55,7 +55,7 @@ impl Drop for Sleepers {
 
 pub fn memory(bench: &mut Bench) -> Result<()> {
     let watch = bench.watch("memory")?;
-    // Two of each, so that the pages of the library's file are shared as they would be.
+    // Two of each, so that the pages of the library's file are shared as in real use.
     let (bare, watched) = (Sleepers::start(2, None)?, Sleepers::start(2, Some(&watch))?);
     let private = |child: &Child| {
         process::mapped_kib(child.id(), &["Private_Clean:", "Private_Dirty:"], |line| {

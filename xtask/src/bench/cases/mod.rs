@@ -1,4 +1,4 @@
-//! What `bench` can be asked for, in the order of the table of costs (docs/performance.md).
+//! The cases of `bench`, in the order of the table of costs (docs/performance.md).
 
 mod flood;
 mod loops;
@@ -12,7 +12,7 @@ use super::Bench;
 
 pub use self::programs::nginx_configuration;
 
-/// One entry of the list that `bench` can be asked for.
+/// A case, by the name that selects it.
 pub struct Case {
     pub name: &'static str,
     pub what: &'static str,

@@ -1,4 +1,4 @@
-//! A program measured bare and under the sensor in turn, and the row of the table that comes of it.
+//! Measures a program bare and under the sensor in turn, and makes a row of the table of the samples.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::bench::stats::{Spread, time};
 use crate::bench::{Bench, Outcome, Watch};
 use crate::glassbox::Ledger;
 
-/// In what a program under test is measured, again and again in turn.
+/// The state in which a program is run.
 #[derive(Clone, Copy)]
 pub enum Subject<'a> {
     Bare,
@@ -20,7 +20,7 @@ pub enum Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// The command as this subject.
+    /// The command in this state.
     pub fn of(&self, bench: &Bench, mut command: Command) -> Command {
         match self {
             Subject::Bare => command,
@@ -41,11 +41,11 @@ pub fn under(watch: Option<&Watch<'_>>, command: Command) -> Command {
     }
 }
 
-/// What came of it, a sample of each a round.
+/// The samples, one of each state per round.
 pub struct Pairs {
     pub bare: Vec<Sample>,
     pub watched: Vec<Sample>,
-    /// Empty where the case has no use for it.
+    /// Empty if the case does not measure it.
     pub wrapped: Vec<Sample>,
     pub outcome: Outcome,
 }
@@ -63,7 +63,7 @@ impl Pairs {
         Spread::of(self.bare.iter().map(|sample| sample.wall_ns)).median
     }
 
-    /// What the empty wrapper takes, and what the sensor takes of that.
+    /// The cost of the empty wrapper, and the sensor's ratio to it.
     fn floor(&self) -> String {
         if self.wrapped.is_empty() {
             return String::new();
@@ -73,7 +73,7 @@ impl Pairs {
         format!("×{:.2}; glassbox ×{:.2} of it", floor.median, to_it.median)
     }
 
-    /// As a line of the table; `runs` is how many units of work the watched side did in all.
+    /// A row of the table; `runs` is the number of units of work that the watched program did in all.
     pub fn row(&self, what: &str, bound: f64, runs: f64) -> Row {
         let (must, mut is_reached) = at_most(&self.wall(), bound);
         let is_watched = self.outcome.ledger.delivered > 0;
@@ -102,8 +102,8 @@ pub fn lost(ledger: &Ledger) -> String {
     format!("{} of {}", ledger.lost, ledger.delivered + ledger.lost)
 }
 
-/// Alternates bare, watched and, if `with_wrapper`, the empty wrapper; the first round warms up and
-/// is thrown away.
+/// Alternates bare, watched and, if `with_wrapper`, the empty wrapper. The first round warms up and is thrown
+/// away.
 pub fn pairs(
     bench: &Bench,
     watch: Watch<'_>,
@@ -116,7 +116,7 @@ pub fn pairs(
     let mut pairs = Pairs { bare: vec![], watched: vec![], wrapped: vec![], outcome: Outcome::default() };
     let mut warm_up_ns = 0.0;
     for round in 0..=rounds {
-        // Who goes first changes, so that nobody profits from what another left in caches.
+        // The order changes each round, so that no state profits from the caches that another left.
         for turn in 0..subjects {
             let (subject, into) = match (round + turn) % subjects {
                 0 => (Subject::Bare, &mut pairs.bare),

@@ -15,7 +15,7 @@ use crate::bench::{Bench, Watch};
 use crate::http::{self, Connections};
 use crate::{process, shell};
 
-/// A program that is run as a whole.
+/// Measures a program that is run as a whole.
 fn whole_case(
     bench: &mut Bench,
     name: &str,
@@ -32,7 +32,7 @@ fn whole_case(
     Ok(())
 }
 
-/// Importable everywhere python3 is: no optional extension modules among them.
+/// Modules that every python3 has: no optional extension modules are among them.
 const PYTHON_MODULES: &str = "argparse, array, ast, asyncio, base64, bisect, calendar, codecs, collections, \
     concurrent.futures, configparser, contextlib, copy, csv, dataclasses, datetime, decimal, difflib, email, enum, \
     fractions, functools, glob, hashlib, heapq, html, http.client, inspect, io, ipaddress, json, logging, \
@@ -112,7 +112,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// The worker's CPU time for each of so many requests, in nanoseconds.
+    /// The worker's processor time per request, in nanoseconds.
     fn request_ns(&self, requests: u32, connections: Connections) -> Result<f64> {
         let worker = *process::children(self.master.id()).first().context("nginx has no worker")?;
         let before = process::cpu(worker)?;
