@@ -1,7 +1,7 @@
-//! Finds the two files under test, and refuses ones that are older than their sources.
+//! Finds the two files under test, and refuses files that are older than their sources.
 //!
-//! `cargo test` builds neither a cdylib nor another package's binary, so they are built before it, by
-//! `cargo xtask test`. A test that silently ran yesterday's sensor would prove nothing.
+//! `cargo test` builds neither a cdylib nor another package's binary, so `cargo xtask test` builds them
+//! first. A test that silently ran an old sensor would prove nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_path_buf()
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => root().join(dir),
@@ -41,7 +41,7 @@ pub fn sensor() -> &'static Path {
 }
 
 fn fresh(name: &str, dep_info: &str) -> PathBuf {
-    // Another pair, such as the portable one in dist/, which nobody can hold against this tree's sources.
+    // Another pair, such as the portable one in dist/, cannot be compared with this tree's sources.
     if let Some(dir) = std::env::var_os("GLASSBOX_TESTS_PAIR") {
         return root().join(dir).join(name);
     }
@@ -52,10 +52,10 @@ fn fresh(name: &str, dep_info: &str) -> PathBuf {
     }
 }
 
-/// What is wrong with `file`, of which cargo noted the sources in `dep_info`.
+/// The reason why `file` must not be tested; cargo listed its sources in `dep_info`.
 ///
-/// Cargo's own note is exact where a guess at folders would not be: a change to a unit test's file or to a
-/// crate that is not linked into `file` does not make it stale.
+/// Cargo's list is exact where a guess by folders would not be: a change to a unit test's file, or to a crate
+/// that is not linked into `file`, does not make it stale.
 fn problem(file: &Path, dep_info: &Path) -> Option<String> {
     let Ok(built) = modified(file) else {
         return Some(format!("{} is missing", file.display()));
@@ -83,7 +83,8 @@ fn modified(path: &Path) -> std::io::Result<SystemTime> {
     fs::metadata(path)?.modified()
 }
 
-/// The prerequisites in a makefile rule as cargo writes it: one line, spaces in paths escaped by a backslash.
+/// The prerequisites in a makefile rule as cargo writes it: one line, with a backslash before spaces in
+/// paths.
 fn listed(rule: &str) -> Vec<PathBuf> {
     let Some((_, prerequisites)) = rule.lines().next().and_then(|line| line.split_once(": ")) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Runs a program to its end, with a deadline, and keeps everything that it said.
+//! Runs a program to its end, with a deadline, and keeps its output.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nothing in these tests takes longer, even on two busy cores.
+/// The time limit of every program: nothing in these tests takes longer, even on two busy cores.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// How a program ended, as its parent saw it.
@@ -17,12 +17,12 @@ pub const DEADLINE: Duration = Duration::from_secs(90);
 pub enum Status {
     /// It exited with this code.
     Exited(i32),
-    /// This signal killed it.
+    /// It was killed by this signal.
     Killed(i32),
 }
 
 impl Status {
-    /// The exit code that a shell, and `glassbox run`, turn this into.
+    /// The exit code that a shell, and `glassbox run`, make of it.
     pub fn as_shell_code(self) -> i32 {
         match self {
             Status::Exited(code) => code,
@@ -49,7 +49,7 @@ impl fmt::Debug for Status {
     }
 }
 
-/// All that a program left to its parent.
+/// The status and the output of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// How it ended.
@@ -91,13 +91,13 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
     let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
     if let Some(mut input) = child.stdin.take() {
         let bytes = stdin.to_vec();
-        // A program that does not read its input is no fault of the harness.
+        // A program may end without reading its input.
         thread::spawn(move || drop(input.write_all(&bytes)));
     }
     Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
 }
 
-/// Whoever runs the tests may have left descriptors open; no program here shall see them.
+/// Closes descriptors that the caller of the tests left open, so that no program here sees them.
 pub fn inherit_only_standard_streams(command: &mut Command) {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: close_range is a plain system call, which may be made between fork and exec.
@@ -127,7 +127,7 @@ fn drained(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
 }
 
 impl Running {
-    /// The process that was started.
+    /// The pid of the process that was started.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }
@@ -146,7 +146,7 @@ impl Running {
     /// Waits for its end, and for the end of its output.
     ///
     /// # Panics
-    /// After [`DEADLINE`], having killed it; also if something that it started keeps its output open.
+    /// After [`DEADLINE`], having killed it; also if one of its descendants keeps its output open.
     pub fn finish(self) -> Ending {
         self.finish_within(DEADLINE).unwrap_or_else(|why| panic!("{why}"))
     }
@@ -154,7 +154,7 @@ impl Running {
     /// Waits for its end, at most until `limit` after its start, and for the end of its output.
     ///
     /// # Errors
-    /// What did not happen in time. It has been killed then, with its process group.
+    /// The part that did not happen in time. The process and its group have been killed then.
     pub fn finish_within(mut self, limit: Duration) -> Result<Ending, String> {
         let status = loop {
             match self.child.try_wait() {
@@ -188,8 +188,8 @@ impl Running {
     }
 
     fn kill_group(&self) {
-        // SAFETY: kill takes no pointers; the group was made for this child by `start`, and holds only what
-        // it started.
+        // SAFETY: kill takes no pointers; the group was made for this child by `start`, and holds only its
+        // descendants.
         unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
     }
 }
@@ -203,7 +203,7 @@ impl Drop for Running {
     }
 }
 
-/// Output as text that shows every byte: what is not UTF-8 is written as `\xNN`.
+/// Output as text that shows every byte: bytes that are not UTF-8 are written as `\xNN`.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -215,10 +215,10 @@ pub fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// Waits until `is_so`, looking every few milliseconds.
+/// Waits until `is_so`, checking every few milliseconds.
 ///
 /// # Panics
-/// After `DEADLINE / 3`, naming what was waited for.
+/// After `DEADLINE / 3`, with `what`.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {

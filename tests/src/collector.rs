@@ -1,4 +1,4 @@
-//! A `glassbox collect` of the test's own, for processes that are started beside it.
+//! A `glassbox collect` of a test's own, for processes that are started beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,12 +25,12 @@ impl Collector {
         Collector { running, socket: socket.to_path_buf() }
     }
 
-    /// The collector's process.
+    /// The collector's pid.
     pub fn pid(&self) -> i32 {
         self.running.pid()
     }
 
-    /// Where it listens.
+    /// The path that it listens at.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
@@ -58,7 +58,7 @@ impl Collector {
     }
 }
 
-/// Whether somebody listens at `socket`, without troubling them with a connection.
+/// Whether a process listens at `socket`; makes no connection to it.
 fn is_listening(socket: &Path) -> bool {
     let Ok(sockets) = std::fs::read_to_string("/proc/net/unix") else { return false };
     // Columns: Num RefCount Protocol Flags Type St Inode Path; the flag 0x10000 is __SO_ACCEPTCON.

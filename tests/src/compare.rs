@@ -1,9 +1,9 @@
-//! What a run left, as text under headings, and whether another run left the same.
+//! The traces of a run, as text under headings, and their comparison with another run's.
 //!
-//! Everything that can be compared is text: the status, both outputs, each file, and what `/proc` said about
-//! the process in its last moment. So one comparison serves the victims, which are the same in every bare run
-//! byte for byte, and real programs, of which [`Expected`] first learns from several bare runs what is
-//! steady.
+//! Everything that is compared is text: the status, both outputs, each file, and the state that `/proc`
+//! showed in the process's last moment. So one comparison serves for victims, whose bare runs are all the
+//! same byte for byte, and for real programs, for which [`Expected`] first learns from several bare runs
+//! which lines are steady.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use crate::child::{Ending, escaped};
 /// A file longer than this is compared by its hash.
 const LONGEST_FILE: usize = 1 << 20;
 
-/// What one run left: text by the name of the part that it is.
+/// The traces of one run: text, by the name of the part.
 pub type Parts = BTreeMap<String, String>;
 
-/// The parts that the parent sees: how it ended, and what it wrote.
+/// The parts that the parent sees: the status and the output.
 pub fn ending_parts(ending: &Ending) -> Parts {
     let parts = [
         ("status", format!("{:?}", ending.status)),
@@ -29,15 +29,15 @@ pub fn ending_parts(ending: &Ending) -> Parts {
     parts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
-/// Without what the loader of the host's own shell says of a sensor for another machine, where that is
-/// tested.
+/// Removes the complaints of the host shell's own loader about a sensor for another machine, when that
+/// machine is tested.
 fn without_the_loaders(text: &str) -> String {
     let is_emulated = std::env::var_os("GLASSBOX_TESTS_EMULATED").is_some();
     let is_the_loaders = |line: &str| line.starts_with("ERROR: ld.so: object") && line.contains("LD_PRELOAD");
     text.split_inclusive('\n').filter(|line| !(is_emulated && is_the_loaders(line))).collect()
 }
 
-/// The parts that lie in a folder, of what [`files`] found there.
+/// The parts that lie in a folder, as [`files`] found them.
 pub fn file_parts(files: &BTreeMap<String, String>, modes: &str) -> Parts {
     let contents = files.iter().map(|(name, content)| (format!("file {name:?}"), content.clone()));
     contents.chain([("names and modes of files".to_owned(), modes.to_owned())]).collect()
@@ -80,10 +80,9 @@ fn content(bytes: &[u8]) -> String {
     format!("({} bytes, hash {:016x})", bytes.len(), hasher.finish())
 }
 
-/// Takes our own variables out of what a program prints of its environment: lines `NAME=…`, and those with
-/// `env NAME=…`.
+/// Removes the sensor's variables from a printed environment: lines `NAME=…`, and those with `env NAME=…`.
 ///
-/// Our own entry in an LD_PRELOAD list goes, what else is in the list stays.
+/// The sensor's entry in an LD_PRELOAD list is removed; other entries stay.
 pub fn without_ours(text: &str) -> String {
     text.split_inclusive('\n').filter_map(kept_line).collect()
 }
@@ -105,7 +104,7 @@ fn kept_line(line: &str) -> Option<String> {
     }
 }
 
-/// What every run must leave, learnt from bare ones.
+/// The traces that every run must leave, learnt from bare runs.
 #[derive(Debug, Default)]
 pub struct Expected {
     parts: BTreeMap<String, Text>,
@@ -114,17 +113,17 @@ pub struct Expected {
     unsteady: usize,
 }
 
-/// One part over several runs.
+/// One part, over several runs.
 #[derive(Debug)]
 enum Text {
-    /// As many lines in each; `None` is a line that was not the same in all.
+    /// All runs had the same number of lines; `None` is a line that was not the same in all.
     Lines(Vec<Option<String>>),
-    /// These lines were in all, others were not.
+    /// The runs had different numbers of lines; these were in all of them.
     Common(Vec<String>),
 }
 
 impl Expected {
-    /// What is the same in all of `runs`; of one run, everything.
+    /// The traces that are the same in all of `runs`; everything, if there is one run.
     pub fn of(runs: &[Parts]) -> Expected {
         let Some((first, rest)) = runs.split_first() else { return Expected::default() };
         let mut expected = Expected { is_complete: true, ..Expected::default() };
@@ -143,12 +142,12 @@ impl Expected {
         expected
     }
 
-    /// How many lines differ between the runs that this was learnt from, and are not compared.
+    /// The number of lines that differ between the learnt runs and are not compared.
     pub fn unsteady(&self) -> usize {
         self.unsteady
     }
 
-    /// In what `run` differs; one sentence for each part that does.
+    /// The differences of `run`: one sentence for each part that differs.
     pub fn differences(&self, run: &Parts) -> Vec<String> {
         let mut differences = Vec::new();
         for (name, expected) in &self.parts {
@@ -168,7 +167,7 @@ impl Expected {
 }
 
 impl Text {
-    /// The steady text, and how many lines are not.
+    /// The steady text, and the number of lines that are not steady.
     fn of(first: &str, others: &[&String]) -> (Text, usize) {
         let lines = lines(first);
         let others: Vec<Vec<&str>> = others.iter().map(|text| self::lines(text)).collect();
@@ -232,8 +231,8 @@ impl Text {
     }
 }
 
-/// The lines of a text; what holds a NUL is not text, and an end of line in it is any number's byte: it is
-/// one.
+/// The lines of a text. Bytes with a NUL are not text, and a line end in them may be part of any number, so
+/// they are one line.
 fn lines(text: &str) -> Vec<&str> {
     match text.contains('\0') {
         true => vec![text],

@@ -1,6 +1,7 @@
-//! Images and containers of a test's own, by podman with folders of its own; nothing is pulled from anywhere.
+//! Makes a test's own images and containers with podman, which gets folders of its own; nothing is pulled
+//! from a registry.
 //!
-//! Images are made of files of this machine. A test that uses this starts containers, and fails where the
+//! The images are made of files of this machine. A test that uses this starts containers, and fails if the
 //! machine does not allow that.
 
 use std::fs;
@@ -11,18 +12,18 @@ use std::process::Command;
 use crate::artefacts::{glassbox, sensor};
 use crate::child::{self, Ending, Status};
 
-/// The options of `podman run` that a container within a container needs: the limits that it would raise are
-/// not ours to raise, and nothing here needs a network.
+/// The options of `podman run` for a container within a container: podman may not raise its limits, and
+/// nothing here needs a network.
 pub const RUN: [&str; 7] =
     ["run", "--network", "none", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"];
 
 /// The image with the shell.
 pub const BASE: &str = "localhost/base:1";
 
-/// The image with the pair, laid out as `cargo xtask dist` does it.
+/// The image with the pair, laid out as `cargo xtask dist` lays it out.
 pub const GLASSBOX: &str = "localhost/glassbox:1";
 
-/// An engine, its images and a folder of the test's.
+/// An engine with its images and a folder for the test.
 pub struct Engine {
     dir: tempfile::TempDir,
 }
@@ -44,7 +45,7 @@ impl Engine {
         for program in ["sh", "cat", "sleep"] {
             install(&Path::new("/bin").join(program), &base, "bin");
         }
-        // What the command line is linked to here; the one of dist/ needs nothing.
+        // The libraries of this build of the command line; the one of dist/ needs none.
         install(glassbox(), &base, "tmp");
         fs::remove_file(base.join("tmp/glassbox")).expect("our own directory");
         engine.import(&base, BASE, &["ENV PATH=/bin"]);
@@ -92,7 +93,7 @@ impl Engine {
         let context = self.path("context");
         fs::create_dir_all(&context).expect("our own directory");
         let mut build = self.podman();
-        // Steps run in a changed root: neither a network nor another container is needed.
+        // Steps run in a changed root: they need neither a network nor another container.
         build.args(["build", "--isolation", "chroot", "--pull=never", "-t", name, "-f"]).arg(dockerfile);
         build.args(options).arg(context);
         child::run(build, b"")
@@ -121,7 +122,7 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// What a test that failed has left running would look for its files for ever.
+    /// Containers that a failed test left running would search for their files forever.
     fn drop(&mut self) {
         let mut remove = self.podman();
         remove.args(["rm", "-a", "-f", "-t", "0"]);

@@ -1,8 +1,8 @@
-//! Reads a `jsonl` output as a stranger would, and checks what must hold on every run.
+//! Reads a `jsonl` output as any other program would, and checks the promises that hold for every run.
 //!
-//! The checks are CONTRACT.md's promises that need no knowledge of the program: every line is JSON, the
-//! fields that are always there are there, and the sequence numbers of each image have no gap that a
-//! `sensor.loss` does not explain.
+//! The checked promises of docs/contract.md are those that need no knowledge of the program: every line is
+//! JSON, the fields that are always present are present, and the sequence numbers of each image have no gap
+//! that a `sensor.loss` does not explain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The field `event`: noun and verb.
+    /// The field `event`: a noun and a verb.
     pub fn name(&self) -> &str {
         self.text("event").unwrap_or("")
     }
@@ -33,38 +33,38 @@ impl Event {
         value.as_i64().or_else(|| value.as_u64().map(|large| large as i64))
     }
 
-    /// A field as it is.
+    /// A field of any type.
     pub fn field(&self, field: &str) -> Option<&Value> {
         self.fields.get(field)
     }
 
-    /// A field that is a list of strings; empty if it is not there.
+    /// A field that is a list of strings; empty if the field is missing.
     pub fn list(&self, field: &str) -> Vec<&str> {
         let items = self.fields.get(field).and_then(Value::as_array);
         items.map(|items| items.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
     }
 
-    /// The process.
+    /// The field `pid`.
     pub fn pid(&self) -> i64 {
         self.number("pid").unwrap_or(-1)
     }
 
-    /// The process, and the pid namespace that its number belongs to (0: the collector's).
+    /// The pid, and the pid namespace that it belongs to (0: the collector's).
     pub fn process(&self) -> (i64, i64) {
         (self.number("pid_ns").unwrap_or(0), self.pid())
     }
 
-    /// The sensor's sequence number.
+    /// The sensor's sequence number; `None` for events without one.
     pub fn seq(&self) -> Option<u64> {
         self.fields.get("seq")?.as_u64()
     }
 
-    /// The name of the call that was made, or nothing.
+    /// The name of the called function; empty if the field is missing.
     pub fn call(&self) -> &str {
         self.text("call").unwrap_or("")
     }
 
-    /// The path, or nothing.
+    /// The field `path`; empty if it is missing.
     pub fn path(&self) -> &str {
         self.text("path").unwrap_or("")
     }
@@ -80,29 +80,29 @@ impl Event {
     }
 }
 
-/// A whole output, in its order.
+/// All events of an output, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Events {
     all: Vec<Event>,
 }
 
-/// What a run may do to its events, beyond what every run may.
+/// The losses that a run may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
     /// No event may be lost.
     #[default]
     NothingLost,
-    /// Events may be lost if that is counted.
+    /// Events may be lost if the losses are counted.
     LossIsCounted,
     /// The program has destroyed its own ring: only the form of the lines is checked.
     Rubbish,
 }
 
 impl Events {
-    /// Reads `path` and checks it.
+    /// Reads a file and checks it.
     ///
     /// # Panics
-    /// With every broken promise named, if there is one.
+    /// If a promise is broken; the message names every broken one.
     pub fn read(path: &Path, expect: Expect) -> Events {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("no events in {}: {error}", path.display()));
         let text =
@@ -147,7 +147,7 @@ impl Events {
         if broken.is_empty() { Ok(events) } else { Err(broken) }
     }
 
-    /// All events.
+    /// All events, in the order of the output.
     pub fn iter(&self) -> impl Iterator<Item = &Event> {
         self.all.iter()
     }
@@ -167,7 +167,7 @@ impl Events {
         self.all.iter().filter(move |event| event.name() == name)
     }
 
-    /// The opens of files whose last path component is `file`, failed ones too.
+    /// The opens of files whose last path component is `file`, including failed ones.
     pub fn opens(&self, file: &str) -> Vec<&Event> {
         self.named("file.open").filter(|event| event.is_file(file)).collect()
     }
@@ -191,7 +191,7 @@ impl Events {
         }
     }
 
-    /// One line an event, for messages.
+    /// All events, one a line, for messages.
     pub fn outline(&self) -> String {
         let mut text = String::new();
         for event in self.all.iter().take(200) {
@@ -208,7 +208,7 @@ impl Events {
         text
     }
 
-    /// Per process and image, the sequence numbers that are missing without a loss that explains them.
+    /// The sequence numbers, by process and image, that are missing without a loss that explains them.
     fn gaps(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let mut images: BTreeMap<((i64, i64), usize), Vec<u64>> = BTreeMap::new();
@@ -246,7 +246,7 @@ impl Events {
         broken
     }
 
-    /// `process.exit` counts what was delivered and what was lost: both must be what the stream shows.
+    /// `process.exit` counts delivered and lost events: both counts must agree with the stream.
     fn ledger(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for exit in self.named("process.exit") {
@@ -257,7 +257,8 @@ impl Events {
                 let losses = losses.filter(|loss| (loss.text("reason") == Some("sink_full")) == is_ours);
                 losses.filter_map(|loss| loss.number("count")).sum()
             };
-            // What this output alone was too slow for is no loss of the process, and was delivered elsewhere.
+            // A loss that only this output had, because it was too slow, is not a loss of the process: other
+            // outputs had the event.
             let (here, lost) = (lost(true), lost(false));
             let wanted = delivered as i64..=delivered as i64 + here;
             if exit.number("events").is_some_and(|counted| !wanted.contains(&counted)) {
@@ -278,7 +279,7 @@ impl Events {
         broken
     }
 
-    /// The close of a file whose open was reported must tell its path, and how long it was open.
+    /// The close of a file whose open was reported must have the path, and the time that the file was open.
     fn closes_without_path(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let mut open: BTreeMap<((i64, i64), i64), &str> = BTreeMap::new();
@@ -313,7 +314,7 @@ fn few(broken: &[String]) -> String {
     text
 }
 
-/// Every event that `docs/contract.md` names, with the fields that a call which did not fail must have.
+/// Every event of docs/contract.md, with the fields that are present unless the call failed.
 const KNOWN: &[(&str, &[&str])] = &[
     ("process.start", &["path", "argv", "cwd", "gid", "egid", "coverage"]),
     ("process.exec", &[]),
@@ -356,7 +357,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("sensor.blind", &["reason"]),
 ];
 
-/// What is wrong with one event by itself.
+/// The broken promises of one event by itself.
 fn form(event: &Event) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut demand = |holds: bool, what: &str| {
@@ -384,14 +385,15 @@ fn form(event: &Event) -> Vec<String> {
         demand((via == "notify") == event.seq().is_none(), "`seq` must be there, save via notify");
     }
     if let Some(error) = event.field("error") {
-        // A name that could not be looked up has getaddrinfo's own kind of error (EAI_NONAME).
+        // A failed name lookup has getaddrinfo's own kind of error (EAI_NONAME).
         let is_upper = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         let is_name = error.as_str().is_some_and(|e| e.starts_with('E') && e.bytes().all(is_upper));
         demand(is_name, "`error` is no errno's name");
     } else if let Some((_, fields)) = KNOWN.iter().find(|(known, _)| *known == name) {
-        // Of a descriptor that was there before the first image, nobody may know these: `closes_without_path`
-        // looks after the others. system and popen keep the number of their child to themselves, scandir,
-        // glob and sem_open their descriptor; and of daemon(3) only the child comes back.
+        // The collector may not know these for a descriptor that was open before the first image;
+        // `closes_without_path` checks the other descriptors. system and popen do not tell the pid of their
+        // child; scandir, glob and sem_open do not tell their descriptor; and from daemon(3) only the child
+        // returns.
         let may_be_absent = |field: &str| match name {
             "file.close" | "net.close" => ["path", "open_ns"].contains(&field),
             "process.fork" => ["system", "popen", "wordexp", "daemon"].contains(&event.call()),
@@ -408,7 +410,7 @@ fn form(event: &Event) -> Vec<String> {
         demand(event.number("ret").is_some(), "`ret` is not a number");
     }
     if name.starts_with("file.") && !event.has_failed() && event.fields.contains_key("path") {
-        // A memory file and a socket or pipe have no place in the tree of files.
+        // A memory file, a socket and a pipe have no place in the tree of files.
         let path = event.path();
         demand(path.starts_with('/') || path.contains(':'), "`path` is not absolute");
         demand(!path.contains("memfd:glassbox"), "`path` is the sensor's own ring");

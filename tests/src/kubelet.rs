@@ -1,10 +1,10 @@
-//! Plays the kubelet: makes a pod of a manifest on this machine, with runc's containers in one network
-//! namespace and folders for its volumes.
+//! Plays the kubelet: makes a pod from a manifest on this machine, with runc's containers in one network
+//! namespace and folders as volumes.
 //!
-//! What is read of a container is what matters to the sensor: command, environment with the downward API,
-//! volume mounts, security context, restart policy and startup probe; images are folders of this machine's
-//! own programs. Volumes are emptyDirs: a folder that everybody may write to, as the kubelet makes it. A test
-//! that uses this starts containers, and fails where the machine does not allow that.
+//! It reads the parts of a container that matter to the sensor: command, environment with the downward API,
+//! volume mounts, security context, restart policy and startup probe. Images are folders with this machine's
+//! own programs. Volumes are emptyDirs: folders that every user may write to, as the kubelet makes them. A
+//! test that uses this starts containers, and fails if the machine does not allow that.
 
 use std::collections::HashMap;
 use std::fs;
@@ -29,7 +29,7 @@ const FIELDS: [(&str, &str); 4] = [
 /// A pod that ran to its end.
 #[derive(Debug)]
 pub struct Ended {
-    /// How each container ended, by name; sidecars were told to when the others had ended.
+    /// The ending of each container, by name; sidecars were stopped after the other containers had ended.
     pub endings: HashMap<String, Ending>,
 }
 
@@ -41,8 +41,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// A machine with the images `app` (a shell and little else) and `glassbox` (what `cargo xtask dist` puts
-    /// into its own).
+    /// A machine with the images `app` (a shell and little else) and `glassbox` (the files of
+    /// `cargo xtask dist`'s image).
     ///
     /// # Panics
     /// If they cannot be made.
@@ -190,7 +190,7 @@ impl Kubelet {
     }
 }
 
-/// The environment of a container, with what stands before put into what comes after.
+/// The environment of a container, with references to earlier variables expanded.
 fn environment(container: &Value) -> Vec<String> {
     let mut variables: Vec<(String, String)> = vec![("PATH".into(), "/bin".into())];
     for entry in container["env"].as_array().map(Vec::as_slice).unwrap_or_default() {

@@ -1,11 +1,12 @@
-//! What `/proc` says about a process in the moment before it is gone: descriptors, environment, signals,
+//! Reads the state that `/proc` shows of a process just before it is gone: descriptors, environment, signals,
 //! threads, memory.
 //!
-//! The program need not help: it is traced for one event, `PTRACE_EVENT_EXIT`, at which everything that it
-//! had is still there (ptrace(2)). Its children are not traced. A process that SIGKILL ends does not stop
-//! there and shows nothing.
+//! The program does not take part: it is traced for one event, `PTRACE_EVENT_EXIT`, at which all of its state
+//! is still there (ptrace(2)). Its children are not traced. A process that SIGKILL ends does not stop there
+//! and shows nothing.
 //!
 //! # Safety
+//!
 //! The unsafe calls here pass pointers to locals that outlive the call, and the pid of a child that has not
 //! been reaped.
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use crate::child::{self, Ending};
 use crate::compare::{Parts, without_ours};
 
-/// Lines of `/proc/PID/status` that are the program's own choice, not the scheduler's or the allocator's.
+/// The lines of `/proc/PID/status` that the program decides on, rather than the scheduler or the allocator.
 const STATUS: &[&str] = &[
     "Name",
     "Umask",
@@ -46,14 +47,14 @@ const STATUS: &[&str] = &[
     "VmPin",
 ];
 
-/// Files of `/proc/PID` that are compared as they are.
+/// The files of `/proc/PID` that are compared unchanged.
 const AS_THEY_ARE: &[&str] =
     &["limits", "timers", "personality", "coredump_filter", "oom_score_adj", "cmdline"];
 
-/// Runs `command` to its end, at most for `limit`; gives its ending and what `/proc` said just before.
+/// Runs `command` to its end, at most for `limit`; gives its ending and its last state.
 ///
 /// # Errors
-/// What did not happen in time; nothing of its process group runs then.
+/// The part that did not happen in time; no process of its group is running then.
 pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Result<(Ending, Parts), String> {
     // SAFETY: ptrace is a plain system call here, which may be made between fork and exec.
     unsafe {
@@ -64,7 +65,7 @@ pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Result<(Endin
     };
     let running = child::start(command, stdin);
     let pid = running.pid();
-    // The wait below blocks; somebody must end a program that does not stop.
+    // The wait below blocks, so another thread ends a program that does not stop.
     let (seen_tx, seen_rx) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
         if seen_rx.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
@@ -79,7 +80,7 @@ pub fn run(mut command: Command, stdin: &[u8], limit: Duration) -> Result<(Endin
     Ok((running.finish_within(limit)?, parts))
 }
 
-/// Passes on the signals of the traced child `pid` until it is about to end, and looks at it then.
+/// Passes on the signals of the traced child `pid` until it is about to end, and reads its state then.
 fn until_exit(pid: i32) -> Parts {
     let mut is_first = true;
     loop {
@@ -113,12 +114,12 @@ fn until_exit(pid: i32) -> Parts {
 }
 
 fn request(what: libc::c_uint, pid: i32, argument: usize) {
-    // SAFETY: these requests take a number as argument; a child that is gone makes them fail, and the next
-    // wait tells.
+    // SAFETY: these requests take a number as argument; if the child is gone they fail, and the next wait
+    // reports it.
     unsafe { libc::ptrace(what, pid, 0, argument) };
 }
 
-/// The parts that `/proc/PID` shows, without ours: one mapping, one library, and our variables.
+/// The parts that `/proc/PID` shows, without the sensor's: one mapping, one library, and its variables.
 fn look(pid: i32) -> Parts {
     let text = |name: &str| {
         let bytes = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
@@ -145,7 +146,7 @@ fn link_of(pid: i32, name: &str) -> String {
     fs::read_link(format!("/proc/{pid}/{name}")).map(|to| to.display().to_string()).unwrap_or_default()
 }
 
-/// A line for each descriptor: its number, what it is (no inode numbers), its flags.
+/// A line for each descriptor: its number, its target (without inode numbers), its flags.
 fn descriptors(pid: i32) -> String {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return String::new() };
     let mut lines = BTreeMap::new();
@@ -167,12 +168,12 @@ fn descriptors(pid: i32) -> String {
 /// The file-backed mappings (access, offset, file), sorted; anonymous memory comes and goes with the
 /// allocator.
 ///
-/// Neighbours that show one stretch of a file are one mapping: the kernel splits it where a page was written
-/// and protected again, which the sensor does where it redirects callers, and joins or not as it likes. A
-/// mapping that is writable and executable is in the list whatever it is.
+/// Adjacent mappings of one stretch of a file are shown as one: the kernel splits a mapping when a page in it
+/// is written and protected again, which the sensor does where it redirects callers, and may or may not join
+/// the parts. Every mapping that is writable and executable is listed.
 fn mapped_files(maps: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
-    // Access and file of the line before, where it ends in memory and in the file.
+    // Access and file of the line before, and where it ends in memory and in the file.
     let mut before = (String::new(), 0, 0);
     for line in maps.lines() {
         // Columns: range, access, offset, device, inode, path.

@@ -1,12 +1,12 @@
-//! Real programs under the sensor, compared with the bare run and with strace.
+//! Runs real programs under the sensor, and compares them with the bare run and with strace.
 //!
-//! What is built (`artefacts`) is put under a small C program, a victim (`victim`), in a scene of its own
+//! The built pair (`artefacts`) is put under a small C program, a victim (`victim`), in a scene of its own
 //! (`scene`): bare, under an empty preload library, with the sensor dormant, switched off, under
-//! `glassbox run`, and under `glassbox collect`. Output, exit status and the files that were left must be the
-//! same byte for byte, and what was reported (`events`) must hold together on every run. `recall` measures
-//! what was reported against what was done.
+//! `glassbox run`, and under `glassbox collect`. Output, exit status and the files left behind must be the
+//! same byte for byte, and the events (`events`) must be consistent in every run. `recall` compares the
+//! reported calls with the calls that strace saw.
 //!
-//! The tests themselves are in `tests/tests/*.rs`; the victims in `tests/programs/*.c`, one a trap.
+//! The tests themselves are in `tests/tests/*.rs`; the victims in `tests/programs/*.c`, one for each trap.
 
 pub mod artefacts;
 pub mod child;

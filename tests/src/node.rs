@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::artefacts::target;
 
-/// The path of a script that a package gives.
+/// The path of a package's script.
 ///
 /// # Panics
 /// If the packages are not installed.

@@ -1,4 +1,4 @@
-//! Root file systems of containers: only what is put there.
+//! Makes root file systems of containers, with only the files that a test puts there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 /// Copies a program into `root`/bin, with its loader and libraries.
 ///
 /// # Panics
-/// If it, or what it is linked with, cannot be copied.
+/// If the program or a library cannot be copied.
 pub fn install(root: &Path, program: &Path) {
     let listed = Command::new("ldd").arg(program).output().expect("ldd");
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
@@ -35,8 +35,9 @@ fn put(root: &Path, file: &Path, at: &Path) {
     copy(file, &to);
 }
 
-/// Copies a program, in a process of its own: a descriptor that this one had open for writing would go into
-/// whatever another test starts at that moment, and the program could not be executed meanwhile (`ETXTBSY`).
+/// Copies a program in a process of its own. A descriptor that this process had open for writing would be
+/// inherited by a program that another test starts at that moment, and the copy could not be executed
+/// meanwhile (`ETXTBSY`).
 ///
 /// # Panics
 /// If it cannot be copied.

@@ -1,8 +1,8 @@
-//! A place of its own for one victim, and the ways to run it there.
+//! A directory for one victim, and the ways to run the victim there.
 //!
-//! The working directory has the same path in each run of a scene, and is emptied between them, so that
-//! nothing that a program can print about it differs. What a run leaves there is compared too: that is where
-//! a sensor that writes into somebody else's descriptor shows.
+//! The working directory has the same path in each run of a scene, and is emptied between runs, so that its
+//! path and content are the same for the program. The files that a run leaves there are compared too: a
+//! sensor that writes into one of the program's descriptors would show there.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -22,14 +22,14 @@ use crate::victim::{self, Libc, Victim};
 /// The file that takes a scene's events.
 const EVENTS: &str = "events.jsonl";
 
-/// How a victim is run.
+/// The mode of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As it is.
+    /// Without any library.
     Bare,
-    /// Under a preloaded library of nothing: what differs here is not the sensor's doing.
+    /// Under an empty preloaded library: a difference here is not the sensor's doing.
     EmptyLibrary,
-    /// With the sensor, and no collector where it looks for one.
+    /// With the sensor, and no collector at the socket.
     Dormant,
     /// With the sensor and `GLASSBOX=off`.
     Off,
@@ -88,16 +88,16 @@ impl Collected {
     }
 }
 
-/// What one run gave.
+/// The result of one run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Output and status, ours taken out of what a program prints of its environment.
+    /// Output and status; the sensor's own variables are removed from the output.
     pub ending: Ending,
     /// The files it left in its working directory, and their content.
     pub files: BTreeMap<String, String>,
     /// A line `MODE NAME` for each of them.
     pub modes: String,
-    /// What was reported; nothing unless a collector was there.
+    /// The events; none in modes without a collector.
     pub events: Events,
 }
 
@@ -105,7 +105,7 @@ impl Outcome {
     /// The content of a file that the program left.
     ///
     /// # Panics
-    /// If it left none of this name.
+    /// If it left no such file.
     pub fn file(&self, name: &str) -> &str {
         self.files.get(name).unwrap_or_else(|| panic!("the victim left no {name}: {:?}", self.ending))
     }
@@ -128,7 +128,7 @@ impl Scene {
     pub fn with(victim: Victim, arguments: &[&str]) -> Scene {
         let dir =
             tempfile::Builder::new().prefix("gbx-").tempdir().expect("a temporary directory can be made");
-        // A victim that drops its privileges must still be able to pass.
+        // A victim that drops its privileges must still be able to enter.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).expect("our own directory");
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         Scene { victim, arguments, stdin: Vec::new(), expect: Expect::default(), dir }
@@ -147,13 +147,13 @@ impl Scene {
         Collector::start(&self.beside("c.sock"), &["-o", &self.events_output()])
     }
 
-    /// Gives it something to read.
+    /// Gives the victim an input.
     pub fn stdin(mut self, bytes: &[u8]) -> Scene {
         self.stdin = bytes.to_vec();
         self
     }
 
-    /// Says what may happen to its events.
+    /// Sets the losses that its events may have.
     pub fn expecting(mut self, expect: Expect) -> Scene {
         self.expect = expect;
         self
@@ -164,7 +164,7 @@ impl Scene {
         self.dir.path().join("work")
     }
 
-    /// A path beside the working directory, for what the test itself writes.
+    /// A path beside the working directory, for the test's own files.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -191,7 +191,7 @@ impl Scene {
         }
     }
 
-    /// A command with the environment and directory that every run has.
+    /// A command with the environment and directory of every run.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.work());
@@ -252,7 +252,7 @@ impl Scene {
         Outcome { ending, files, modes, events }
     }
 
-    /// Says in what `outcome` differs from `bare`, if it does.
+    /// The difference of `outcome` from `bare`, if there is one.
     fn difference(&self, mode: Mode, bare: &Outcome, outcome: &Outcome) -> Option<String> {
         let what = format!("{} {:?} {mode:?}", self.victim.name, self.arguments);
         let (mut expected, mut ending) = (bare.ending.clone(), outcome.ending.clone());
@@ -260,7 +260,7 @@ impl Scene {
             expected.status = Status::Exited(expected.status.as_shell_code());
         }
         if self.expect == Expect::Rubbish {
-            // Under `run` the collector shares the program's stderr, and says there that a ring was
+            // Under `run` the collector shares the program's stderr, and reports there that a ring was
             // destroyed.
             let is_ours = |line: &&str| !line.starts_with("glassbox: ");
             ending.stderr = ending.stderr.split_inclusive('\n').filter(is_ours).collect();
@@ -275,10 +275,10 @@ impl Scene {
         Some(format!("{what}: {difference}{said}"))
     }
 
-    /// Runs it bare and in `modes`, and demands that nothing differs.
+    /// Runs the victim bare and in `modes`.
     ///
     /// # Panics
-    /// Naming each difference.
+    /// If a run differs from the bare one; the message names each difference.
     pub fn compare(&self, modes: &[Mode]) -> Vec<Outcome> {
         let bare = self.play(Mode::Bare);
         assert!(bare.ending.status != Status::Exited(99), "the victim is broken:\n{}", bare.ending.stdout);
@@ -297,7 +297,7 @@ impl Scene {
         outcomes
     }
 
-    /// The victim's end, as reported, must be its own; a victim that was not seen at all has none.
+    /// The reported end of the victim must be its real end; a victim that was not seen at all has none.
     fn wrong_exit(&self, bare: &Ending, events: &Events) -> Option<String> {
         let is_victim =
             |start: &&Event| start.text("exe").is_some_and(|exe| Path::new(exe) == self.victim.path);
@@ -310,7 +310,7 @@ impl Scene {
             (Some(code), ..) => Status::Exited(code as i32),
             (_, Some(signal), _) => Status::Killed(signal as i32),
             (_, _, Some(name)) => Status::Killed(signal_number(name)),
-            // Nobody but its parent can know, and under `collect` the parent is not ours.
+            // Only its parent knows the status, and under `collect` the parent is not watched.
             _ if exit.text("cause") == Some("unknown") => return None,
             _ => Status::Exited(-1),
         };
@@ -329,7 +329,7 @@ impl Scene {
         }
     }
 
-    /// What is in the working directory.
+    /// The files in the working directory, and their content.
     pub fn files(&self) -> BTreeMap<String, String> {
         compare::files(&self.work()).0
     }
@@ -363,10 +363,10 @@ fn parts(outcome: &Outcome, ending: &Ending) -> Parts {
     parts
 }
 
-/// Plays every `run:` line of the victim in every mode and demands that it differs from its bare run in none.
+/// Plays every `run:` line of the victim in every mode; each must be the same as the bare run.
 ///
 /// # Panics
-/// Naming each difference; also if the events of a run break a promise.
+/// If one differs, with each difference; also if the events of a run break a promise.
 pub fn unnoticed(name: &str) {
     unnoticed_expecting(name, Expect::NothingLost);
 }
@@ -404,15 +404,15 @@ pub fn sensed_on_musl(name: &str, arguments: &[&str]) -> Outcome {
     sensed_in(&Scene::with(victim::compiled(name, Libc::Musl), arguments))
 }
 
-/// As [`sensed`], for a scene that has been set.
+/// As [`sensed`], for a given scene.
 pub fn sensed_in(scene: &Scene) -> Outcome {
     let mut outcomes = scene.compare(&[Mode::Run]);
     outcomes.remove(0)
 }
 
-/// Runs `body`, and gives its panic's message instead of passing it on.
+/// Runs `body`, and gives its panic's message instead of passing the panic on.
 pub fn caught(body: impl FnOnce()) -> Option<String> {
-    // The harness's own state is not used after a panic but for its message.
+    // After a panic only its message is used, and none of the harness's state.
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
     let panic = result.err()?;
     let text = panic.downcast_ref::<String>().cloned();

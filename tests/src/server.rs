@@ -1,4 +1,4 @@
-//! A local HTTP server for curl and python3 to talk to: answers every request with the same few bytes.
+//! A local HTTP server for curl and python3, which answers every request with the same few bytes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

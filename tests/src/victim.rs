@@ -1,4 +1,4 @@
-//! Compiles victims, each once for its content, and reads what their first comment says about running them.
+//! Compiles victims, each once for its content, and reads the directives in their first comment.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -9,15 +9,17 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::artefacts::{root, target};
 
-/// Which C library a victim is compiled for.
+/// The C library that a victim is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Libc {
-    /// The machine's own, by `gcc`; or another machine's or release's, by the compiler that
+    /// The machine's own, with `gcc`; or another machine's or release's, with the compiler that
     /// `GLASSBOX_TESTS_CC` names.
     Glibc,
-    /// The machine's own, called through the GOT alone, as Rust programs and many distributions' do.
+    /// The machine's own, called through the GOT alone, as Rust programs and many distributions' programs
+    /// call it.
     GlibcWithoutPlt,
-    /// musl, by `musl-gcc` of the package musl-tools; or by the compiler that `GLASSBOX_TESTS_MUSL_CC` names.
+    /// musl, with `musl-gcc` of the package musl-tools, or with the compiler that `GLASSBOX_TESTS_MUSL_CC`
+    /// names.
     Musl,
 }
 
@@ -25,12 +27,12 @@ const GLIBC_CC: &str = "GLASSBOX_TESTS_CC";
 const MUSL_CC: &str = "GLASSBOX_TESTS_MUSL_CC";
 
 impl Libc {
-    /// The compiler, and what it must be told so that its programs are for this libc.
+    /// The compiler, and its flags for this libc.
     fn compiler(self) -> (PathBuf, &'static [&'static str]) {
         let (variable, usual, flags): (_, _, &[&str]) = match self {
             Libc::Glibc => (GLIBC_CC, "gcc", &[]),
             Libc::GlibcWithoutPlt => (GLIBC_CC, "gcc", &["-fno-plt", "-Wl,-z,now"]),
-            // The kernel's headers are not in musl's folder; and libgcc's unwinder needs glibc (musl cancels
+            // The kernel's headers are not in musl's folder, and libgcc's unwinder needs glibc (musl cancels
             // without it).
             Libc::Musl => (
                 MUSL_CC,
@@ -51,10 +53,10 @@ impl Libc {
     }
 }
 
-/// The victims that are also tried on musl: the C library's own work differs there (fopen makes its own
-/// system call, cancellation does not unwind, constructors get no arguments), the claims do not.
-/// `symbol_probe` is not among them: one file for every libc exports names that musl lacks, and a probe by
-/// dlsym finds them (portability.md §1).
+/// The victims that are also tried on musl. The C library's own work differs there (fopen makes its own
+/// system call, cancellation does not unwind, constructors get no arguments), but the claims do not.
+/// `symbol_probe` is left out: the sensor, one file for every libc, exports names that musl lacks, and a
+/// probe by dlsym finds them.
 pub const ON_MUSL: &[&str] = &[
     "bad_pointers",
     "cancel",
@@ -80,7 +82,7 @@ pub const ON_MUSL: &[&str] = &[
     "vfork_exit",
 ];
 
-/// The calls by which the victim `exec_family` starts a program.
+/// The calls with which the victim `exec_family` starts a program.
 pub const EXEC_CALLS: &[&str] = &[
     "execve",
     "execv",
@@ -99,16 +101,16 @@ pub const EXEC_CALLS: &[&str] = &[
     "syscall_execveat",
 ];
 
-/// A compiled victim and what its first comment says.
+/// A compiled victim and the directives in its first comment.
 #[derive(Clone, Debug)]
 pub struct Victim {
     /// The file's name without `.c`.
     pub name: String,
     /// The executable.
     pub path: PathBuf,
-    /// The invocations that must go unnoticed (`run:`).
+    /// The arguments of the runs that must go unnoticed (`run:`).
     pub runs: Vec<Vec<String>>,
-    /// The beginnings of names of files that differ between two bare runs (`differs:`).
+    /// The prefixes of names of files that differ between two bare runs (`differs:`).
     pub differs: Vec<String>,
 }
 
@@ -133,8 +135,8 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// What the first comment of the victim `name` says, without compiling it: the invocations that must go
-/// unnoticed, and the beginnings of names of files that differ.
+/// The directives in the first comment of the victim `name`, without compiling it: the runs that must go
+/// unnoticed, and the prefixes of names of files that differ.
 pub fn directives(name: &str) -> (Vec<Vec<String>>, Vec<String>) {
     let header = header(&programs().join(format!("{name}.c")));
     (header.runs, header.differs)
@@ -146,7 +148,7 @@ fn sources() -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|e| e == "c")).collect()
 }
 
-/// Compiles the victim `name` with gcc, or finds it compiled.
+/// Compiles the victim `name` with gcc, unless it is compiled already.
 ///
 /// # Panics
 /// If there is no such victim, no compiler, or the compiler refuses it.
@@ -154,12 +156,12 @@ pub fn victim(name: &str) -> Victim {
     compiled(name, Libc::Glibc)
 }
 
-/// Compiles the victim `name` for `libc`, or finds it compiled.
+/// Compiles the victim `name` for `libc`, unless it is compiled already.
 ///
 /// # Panics
 /// As [`victim`].
 pub fn compiled(name: &str, libc: Libc) -> Victim {
-    // Two tests that want the same victim must not both write it.
+    // Two tests that need the same victim must not write it at the same time.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let source = programs().join(format!("{name}.c"));
@@ -180,7 +182,7 @@ pub fn compiled(name: &str, libc: Libc) -> Victim {
     Victim { name: name.to_owned(), path, runs: header.runs, differs: header.differs }
 }
 
-/// A library of nothing, to preload: what it changes is not the sensor's doing.
+/// An empty library to preload: a difference under it is not the sensor's doing.
 pub fn empty_library() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
@@ -205,7 +207,7 @@ pub fn empty_library() -> PathBuf {
 
 fn compile(libc: Libc, source: &Path, output: &Path, flags: impl Iterator<Item = String>, dir: &Path) {
     let (compiler, libc_flags) = libc.compiler();
-    // Written beside and renamed: a test in another process finds either nothing or all of it.
+    // Written beside and renamed: a test in another process finds either no file or a whole one.
     let unfinished = output.with_extension(format!("{}.new", std::process::id()));
     let flags = flags.map(|flag| flag.replace("$OUT", &dir.display().to_string()));
     let mut command = Command::new(&compiler);
@@ -250,7 +252,7 @@ fn header(source: &Path) -> Header {
     parse_header(&text)
 }
 
-/// Reads the directives of the first comment; victim.h says what they mean.
+/// Reads the directives of the first comment; victim.h documents them.
 fn parse_header(text: &str) -> Header {
     let mut header = Header::default();
     let words = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<String>>();

@@ -1,6 +1,6 @@
-//! `glassbox patch compose`: what it writes is a compose file, and its services are seen.
+//! `glassbox patch compose`: the result is a compose file, and the programs of its services are seen.
 //!
-//! What is changed and why is tested in `deploy/src/compose/tests.rs`; here are the files, the exit statuses,
+//! The changes themselves are tested in `deploy/src/compose/tests.rs`; here are the files, the exit statuses,
 //! the types of the compose specification, and podman.
 
 use std::fs;
@@ -17,8 +17,7 @@ fn patch(file: &Path, options: &[&str]) -> Ending {
     patched::patch("compose", file, options)
 }
 
-/// The file as the types of the specification read it, with merge keys resolved; they refuse fields that it
-/// does not have.
+/// Reads the file with the types of the specification, with merge keys resolved; they refuse unknown fields.
 fn specified(file: &Path) -> Ending {
     let program = "import json, sys, yaml\nfrom compose_spec import PyCompose\n\
                    compose = PyCompose.from_json(json.dumps(yaml.safe_load(open(sys.argv[1]))))\ncompose.validate()\nprint(compose.to_json())";
@@ -77,7 +76,7 @@ fn services_of_a_patched_file_are_seen() {
     assert!(!events.iter().any(|event| event["event"] == "sensor.loss"), "{events:?}");
 }
 
-/// Every form of what is patched, anchors and comments.
+/// A file with every form of the patched fields, with anchors and comments.
 const SHOP: &str = "# the shop
 x-env: &env
   A: \"1\"

@@ -1,7 +1,7 @@
-//! Every event of the table is told of some real program.
+//! Every event of the table is reported for some real program.
 //!
-//! What each event says is tested family by family (`hooks_*.rs`), and how many of them are told, against
-//! strace (`strace.rs`). This only finds the event that nothing here ever makes.
+//! The content of each event is tested family by family (`hooks_*.rs`), and the share of reported calls
+//! against strace (`strace.rs`). This test only finds an event that nothing here ever makes.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use glassbox_tests::scene::sensed;
 use glassbox_tests::victim::victim;
 use wire::schema::EVENTS;
 
-/// Programs that between them make every event that a healthy run can show.
+/// Programs that together make every event of a run without faults.
 const PROGRAMS: [&str; 8] =
     ["close_family", "names", "file_names", "security", "sockets", "statuses", "inside", "dlopen_runpath"];
 
-/// What only a run shows in which something went wrong, and the test of it.
+/// Events of runs with faults, and the test of each.
 const FAULTS: [(&str, &str); 3] = [
     ("sensor.loss", "faults.rs"),
     ("sensor.blind", "hooks_exec.rs"),

@@ -1,6 +1,6 @@
-//! `glassbox patch dockerfile`: what it writes is built by a real builder, and the image's programs are seen.
+//! `glassbox patch dockerfile`: a real builder builds the result, and the image's programs are seen.
 //!
-//! What is changed and why is tested in `deploy/src/dockerfile/tests.rs`; here are the files, the exit
+//! The changes themselves are tested in `deploy/src/dockerfile/tests.rs`; here are the files, the exit
 //! statuses, and podman.
 
 use std::fs;
@@ -19,7 +19,7 @@ fn patch(file: &Path, options: &[&str]) -> Ending {
     patched::patch("dockerfile", file, options)
 }
 
-/// Of what was reported, what was opened; nothing may be lost.
+/// Whether the opening of `path` was reported; nothing may be lost.
 fn opened(jsonl: &Path, path: &str) -> bool {
     let text = fs::read_to_string(jsonl).expect("what was reported");
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -27,7 +27,7 @@ fn opened(jsonl: &Path, path: &str) -> bool {
     events.iter().any(|event| event["event"] == "file.open" && event["path"] == path)
 }
 
-/// Two stages, and a library that is preloaded already; the last says what was preloaded.
+/// Two stages, and a library that is preloaded already; the last stage prints its LD_PRELOAD.
 fn two_stages() -> String {
     format!(
         "FROM {BASE} AS build\nRUN echo built > /tmp/made\n\nFROM {BASE}\nENV LD_PRELOAD=libgcc_s.so.1\n\

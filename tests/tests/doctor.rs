@@ -1,4 +1,4 @@
-//! `glassbox doctor` says of real programs what will be seen of them, and what it says is what happens:
+//! `glassbox doctor` tells of real programs how far they will be seen, and that is what happens:
 //! `sensor.blind` has the same reasons.
 
 use std::ffi::OsStr;
@@ -23,7 +23,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("gbx-doctor-").tempdir().expect("a temporary directory");
-        // As another user, too.
+        // Another user must be able to enter, too.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our own directory");
         Self { dir }
     }
@@ -66,7 +66,7 @@ fn findings(ending: &Ending) -> Vec<Value> {
     ending.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// What is said of one program: coverage, reason, and kind.
+/// The verdict on one program: coverage, reason, and kind.
 fn verdict(path: &Path) -> [String; 3] {
     let found = findings(&doctor(&["--json".as_ref(), "--".as_ref(), path.as_os_str()]));
     let program = found.iter().find(|found| found["path"] == path.to_str().expect("UTF-8"));
@@ -74,7 +74,7 @@ fn verdict(path: &Path) -> [String; 3] {
     ["coverage", "reason", "kind"].map(|name| program[name].as_str().unwrap_or_default().to_owned())
 }
 
-/// A note as cmd/link writes it, in a program of C: all that is asked for of Go.
+/// A note as cmd/link writes it, in a C program: doctor recognises Go by it alone.
 const GO_NOTE: &str = "__asm__(\".pushsection .note.go.buildid,\\\"a\\\",@note\\n.balign 4\\n.long 4, 4, 4\\n\
                        .asciz \\\"Go\\\\0\\\"\\n.ascii \\\"id__\\\"\\n.popsection\");\nint main(void) { return 0; }\n";
 
@@ -227,7 +227,7 @@ fn failures_are_one_line_with_the_status_of_the_contract() {
     }
 }
 
-/// The reason of the one `sensor.blind` when a shell runs `program` as somebody else.
+/// The reason of the only `sensor.blind` when a shell runs `program` as another user.
 fn blind_reason(place: &Place, program: &Path) -> String {
     let scene = Scene::of("static_program", &[]);
     scene.clean();

@@ -1,8 +1,7 @@
-//! `glassbox patch ecs` as a pipeline uses it: what it writes is held against AWS' own model, registered with
-//! a server that plays ECS, linted as a template, and played by a container engine.
+//! `glassbox patch ecs` as a pipeline uses it: the result is compared with AWS' own model, registered with a
+//! server that plays ECS, linted as a template, and run by a container engine.
 //!
-//! The server and the judges are Python's (`tests/requirements.txt`); none of them is told what the answer
-//! should be.
+//! The server and the checks are Python's (`tests/requirements.txt`); none of them knows the expected answer.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -40,7 +39,7 @@ fn patch(arguments: &[&str], file: &Path, stdin: &str) -> Ending {
     child::run(command, stdin.as_bytes())
 }
 
-/// What becomes of a value on its way through stdin and stdout.
+/// The result of a value that goes through stdin and stdout.
 fn patched(value: &Value, arguments: &[&str]) -> Value {
     let ending = patch(arguments, Path::new("-"), &serde_json::to_string_pretty(value).expect("JSON"));
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
@@ -58,7 +57,7 @@ fn judge(arguments: &[&str], input: &str) -> Ending {
     child::run(command, input.as_bytes())
 }
 
-/// Whether the API's model takes it; what is wrong otherwise.
+/// The faults that the API's model finds; empty if it takes the task.
 fn faults(task: &Value) -> String {
     let ending = judge(&["validate"], &task.to_string());
     assert!(matches!(ending.status, Status::Exited(0 | 1)), "{}", ending.stderr);
@@ -83,7 +82,7 @@ impl Server {
         Self { endpoint: format!("http://127.0.0.1:{port}"), _running: running }
     }
 
-    /// Registers a task definition, and gives what the server says of it.
+    /// Registers a task definition, and gives the server's description of it.
     fn register(&self, task: &Value) -> Value {
         let ending = judge(&["register", &self.endpoint], &task.to_string());
         assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
@@ -91,7 +90,7 @@ impl Server {
     }
 }
 
-/// Everything that `part` says is also said in `whole`, which may say more.
+/// Checks that `whole` has everything that `part` has; it may have more.
 fn assert_within(part: &Value, whole: &Value, at: &str) {
     match (part, whole) {
         (Value::Object(part), Value::Object(_)) => {
@@ -109,7 +108,7 @@ fn assert_within(part: &Value, whole: &Value, at: &str) {
     }
 }
 
-/// A template, in JSON or YAML, that holds as many kinds of functions as there is room for.
+/// A template, in JSON or YAML, with many kinds of functions.
 fn template(name: &str) -> String {
     fs::read_to_string(root().join("tests/programs").join(name)).expect("our own file")
 }
@@ -226,7 +225,7 @@ fn patched_templates_are_what_cloudformation_takes() {
             let described = &reply["taskDefinition"]["containerDefinitions"];
             assert_within(&task["containerDefinitions"], described, resource);
         }
-        // But for the value that is added to, not a line is lost, and none moves.
+        // Except for the value that is added to, no line is lost and none moves.
         let mut lines = after.lines().map(|line| line.trim_end_matches(','));
         for line in template(name).lines().filter(|line| !line.contains("libjemalloc.so.2")) {
             assert!(lines.any(|kept| kept == line.trim_end_matches(',')), "{name}: lost '{line}' in {after}");
@@ -370,8 +369,8 @@ fn the_example_does_what_it_says() {
     assert_eq!("", faults(&example("after.json")));
 }
 
-/// Plays a task as ECS does, with podman: containers of their own, with nothing in common but what the task
-/// says.
+/// Plays a task as ECS does, with podman: separate containers, which share only what the task definition
+/// shares.
 struct Task {
     place: Place,
     name: String,
@@ -395,7 +394,7 @@ impl Task {
             .expect("our own directory");
         fs::write(task.place.path("web/etc/motd"), "hello\n").expect("our own file");
         task.import("web", &[]);
-        // As `cargo xtask dist` has it.
+        // Laid out as in the image of `cargo xtask dist`.
         let image = [
             "ENTRYPOINT [\"/opt/glassbox/glassbox\", \"collect\"]",
             "ENV GLASSBOX_SOCKET=/opt/glassbox/socket",
@@ -449,7 +448,7 @@ impl Task {
         format!("{}-{name}", self.name)
     }
 
-    /// Runs a container as its definition says.
+    /// Runs a container from its definition.
     fn run(&self, definition: &Value, options: &[&str]) -> Ending {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let list = |key: &str| definition[key].as_array().cloned().unwrap_or_default();
@@ -473,7 +472,7 @@ impl Task {
         child::run(command, b"")
     }
 
-    /// Waits until a container's health check says so.
+    /// Waits until a container's health check succeeds.
     fn wait_until_healthy(&self, definition: &Value) {
         let check = definition["healthCheck"]["command"].as_array().expect("a health check");
         assert_eq!("CMD", check[0]);

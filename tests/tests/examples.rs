@@ -1,4 +1,5 @@
-//! Every example does what its README says; those of `glassbox runc` and `LD_PRELOAD` are run in `runc.rs`.
+//! Every example does what its README says. The examples of `glassbox runc` and `LD_PRELOAD` run in
+//! `runc.rs`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -82,7 +83,7 @@ fn redhook_is_measured_beside_the_sensor() {
         .map(|line| {
             let parts: Vec<&str> = line.split('\t').collect();
             let [what, theirs, ours] = *parts else { panic!("{line}") };
-            // Two lines have what was measured bare in their names.
+            // Two lines have a value measured bare in their names.
             (what.split(", ns more").next().unwrap().split(", us more").next().unwrap(), (theirs, ours))
         })
         .collect();
@@ -100,7 +101,7 @@ fn redhook_is_measured_beside_the_sensor() {
     let (theirs, ours) = lines["file, stripped, KiB"];
     assert!(number(ours) < number(theirs), "{lines:?}");
     for what in ["a call of open", "a start of /bin/true"] {
-        // Whole nanoseconds and microseconds: what a busy machine makes of them is nobody's fault.
+        // Whole nanoseconds and microseconds: a busy machine changes them, which is not a fault.
         assert!(number(lines[what].0) < 100_000 && number(lines[what].1) < 100_000, "{lines:?}");
     }
 }

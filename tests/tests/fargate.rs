@@ -1,6 +1,6 @@
 //! A Fargate task without Fargate: containers with file systems, processes, names and IPC of their own, and
-//! one network; the collector in one of them, the applications in others, the sensor on the volume that they
-//! share, and the task's metadata endpoint beside them, which answers in the real one's words.
+//! one network. The collector runs in one of them, the applications in others; the sensor is on the volume
+//! that they share; and the task's metadata endpoint beside them answers in the words of the real one.
 //!
 //! Needs root, as making a namespace does.
 
@@ -25,18 +25,18 @@ use serde_json::{Value, json};
 
 const TASK: &str = "158d1c8083dd49d6b527399fd6414f5c";
 
-/// How the metadata endpoint behaves.
+/// The behaviour of the metadata endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Answers,
-    /// After so long.
+    /// It answers after so long.
     Slow(Duration),
     Rubbish,
-    /// Nobody listens there.
+    /// Nothing listens there.
     Absent,
 }
 
-/// A metadata endpoint on loopback, which also plays the peer that applications connect to.
+/// A metadata endpoint on loopback, which is also the peer that applications connect to.
 struct Metadata {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -52,7 +52,7 @@ impl Metadata {
             if endpoint == Endpoint::Absent {
                 return;
             }
-            // Ends with the test's process.
+            // The thread ends with the test's process.
             for stream in listener.incoming().flatten() {
                 let log = Arc::clone(&log);
                 thread::spawn(move || answer(stream, endpoint, &log));
@@ -98,8 +98,8 @@ fn answer(mut stream: TcpStream, endpoint: Endpoint, log: &Mutex<Vec<String>>) {
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
 }
 
-/// What ${ECS_CONTAINER_METADATA_URI_V4} answers on Fargate (its documentation's example, with our names in
-/// it).
+/// The answer of ${ECS_CONTAINER_METADATA_URI_V4} on Fargate (the example of its documentation, with other
+/// names).
 fn described(path: &str) -> String {
     let Some(name) =
         ["web", "worker", "late"].into_iter().find(|name| path == format!("/v4/{}", docker_id(name)))
@@ -145,8 +145,7 @@ fn arn(name: &str) -> String {
     format!("arn:aws:ecs:us-west-2:111122223333:container/0206b271-b33f-47ab-86c6-{name}")
 }
 
-/// What an event of a container says of it: which it is, and where a process begins and ends what is known of
-/// it too.
+/// The container's names in an event; where a process begins and ends, also its other facts.
 fn identity(name: &str, event: &Event) -> Value {
     if !["process.start", "process.exit"].contains(&event.name()) {
         return json!({"id": docker_id(name), "name": name});
@@ -176,7 +175,7 @@ fn own_name() -> String {
     format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Where the volume is mounted in each container, as our image declares it.
+/// Where the volume is mounted in each container, as the image declares it.
 const VOLUME: &str = "opt/glassbox";
 
 impl Task {
@@ -197,13 +196,13 @@ impl Task {
         task
     }
 
-    /// One whose containers meet on the volume. The name is its own, since a path stands for an abstract name
-    /// too, and all tasks here share a network.
+    /// A task whose containers meet on the volume. Each task has its own name, since a path is also an
+    /// abstract name, and all tasks here share a network.
     fn with_path() -> Self {
         Self::new(&format!("/opt/glassbox/socket-{}", own_name()))
     }
 
-    /// One whose containers meet by an abstract name in their network namespace.
+    /// A task whose containers meet at an abstract name in their network namespace.
     fn with_abstract_name() -> Self {
         Self::new(&format!("@gbx-task-{}", own_name()))
     }
@@ -212,7 +211,7 @@ impl Task {
         self.dir.path().join(name)
     }
 
-    /// The root file system of a container, made if it is not there.
+    /// The root file system of a container, made if it is missing.
     fn root(&self, container: &str) -> PathBuf {
         let root = self.path(&format!("root-{container}"));
         for folder in ["proc", "tmp", "etc", VOLUME] {
@@ -221,8 +220,8 @@ impl Task {
         root
     }
 
-    /// `words` as the first process of a container. Its environment has `variables`; nothing else has, for
-    /// the programs that set the container up are none of its.
+    /// Runs `words` as the first process of a container. Only its environment has `variables`: the programs
+    /// that set the container up are not part of it.
     fn container(
         &self,
         name: &str,
@@ -302,11 +301,11 @@ impl Task {
         rootfs::copy(&compiled("container", Libc::Musl).path, &root.join("bin/container"));
         fs::create_dir_all(root.join("usr")).expect("our own directory");
         let words = ["/bin/container", &port.to_string(), &code.to_string(), "/opt/glassbox/gate"];
-        // Mounted for nothing but that its pids are those of the other container.
+        // The mount's only purpose is that this container has the same pids as the other one.
         self.container(name, &[("/usr", "usr")], &self.variables(uri), &words)
     }
 
-    /// Python on glibc, which does the same.
+    /// A Python program on glibc, which does the same.
     fn web(&self, uri: &str, port: u16) -> Command {
         let root = self.root("web");
         fs::create_dir_all(root.join("usr")).expect("our own directory");
@@ -344,7 +343,7 @@ impl Task {
         fs::write(self.path("volume/gate"), "").expect("our own directory");
     }
 
-    /// Where the output NAME of the collector is.
+    /// The path of one of the collector's outputs.
     fn output(&self, name: &str) -> PathBuf {
         self.path(&format!("root-collector/tmp/{name}"))
     }
@@ -360,7 +359,7 @@ struct Container {
 }
 
 impl Container {
-    /// Its first process, by the test's number.
+    /// Its first process, by its pid in the test.
     fn first(&self) -> i32 {
         let unshare = self.running.pid();
         let path = format!("/proc/{unshare}/task/{unshare}/children");
@@ -375,7 +374,7 @@ impl Container {
         unsafe { libc::kill(first, signal) };
     }
 
-    /// A command in the container, as `docker exec` would start it.
+    /// Runs a command in the container, as `docker exec` would.
     fn exec(&self, words: &[&str]) -> Ending {
         let first = self.first().to_string();
         let mut command = Command::new("nsenter");
@@ -392,7 +391,7 @@ impl Container {
         self.exec(&["/bin/env", "-i", &socket, "/opt/glassbox/glassbox", "health"])
     }
 
-    /// Ends it as ECS does; it must write everything and be quick about it.
+    /// Ends it as ECS does; it must write everything, and quickly.
     fn stop(self) -> Ending {
         let begun = Instant::now();
         self.signal(libc::SIGTERM);
@@ -407,7 +406,7 @@ fn name_of(event: &Event) -> &str {
     event.field("container").and_then(|container| container["name"].as_str()).unwrap_or("")
 }
 
-/// `code` or `signal` of each process of a container, by its pid there.
+/// The exit code or signal of each process of a container, by its pid there.
 fn ends(events: &Events, name: &str) -> BTreeMap<i64, String> {
     let exits = events.named("process.exit").filter(|exit| name_of(exit) == name);
     exits
@@ -419,7 +418,7 @@ fn ends(events: &Events, name: &str) -> BTreeMap<i64, String> {
         .collect()
 }
 
-/// What a container's application did, exactly, and that it is said of it alone.
+/// Checks that the events of a container's application are exactly its calls, and name this container alone.
 fn check(events: &Events, name: &str, port: u16, code: i32) {
     let own: Vec<&Event> = events.iter().filter(|event| name_of(event) == name).collect();
     let namespaces: BTreeSet<i64> = own.iter().map(|event| event.process().0).collect();
@@ -462,10 +461,10 @@ fn check(events: &Events, name: &str, port: u16, code: i32) {
     assert!(own.iter().any(|event| event.name() == "process.exec" && event.pid() == leaf), "no exec");
 }
 
-/// Two containers that live at the same time, with the same pids, and all that they do.
+/// Two containers run at the same time, with the same pids; all of their calls are reported.
 fn two_containers(task: &Task, is_old: bool) {
     let metadata = Metadata::start(Endpoint::Answers);
-    // Two ports tell the connections apart.
+    // The port tells the two containers' connections apart.
     let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").expect("a loopback port"));
     let ports = listeners.each_ref().map(|listener| listener.local_addr().expect("bound").port());
     let outputs =
@@ -501,7 +500,7 @@ fn two_containers(task: &Task, is_old: bool) {
     check_other_outputs(task);
 }
 
-/// The recording gives the same lines; people are shown the names.
+/// The recording has the same lines; the human output shows the names.
 fn check_other_outputs(task: &Task) {
     let mut replay = Command::new(glassbox());
     replay.args(["replay", "-o", "jsonl"]).arg(task.output("events.gbx"));
@@ -533,7 +532,7 @@ fn containers_are_told_apart_on_a_kernel_that_gives_no_descriptor_of_a_peer() {
     two_containers(&Task::with_path(), true);
 }
 
-/// A container that is killed as a whole, as ECS does it in the end.
+/// A container is killed as a whole, as ECS does in the end.
 fn killed_container(is_old: bool) {
     let task = Task::with_path();
     let metadata = Metadata::start(Endpoint::Answers);
@@ -571,7 +570,7 @@ fn collector_as_first_process_reaps_and_ends_when_told() {
     let task = Task::with_path();
     let collector = task.collect(&Metadata::start(Endpoint::Absent), &["jsonl:/tmp/events.jsonl"], false);
 
-    // A health check's shell that leaves something behind, which then is the first process's child.
+    // A health check's shell leaves a process behind, which then becomes the first process's child.
     for _ in 0..3 {
         assert_eq!(Status::Exited(0), collector.exec(&["/bin/sh", "-c", "(sleep 0.05 &) ; exit 0"]).status);
     }
@@ -583,8 +582,8 @@ fn collector_as_first_process_reaps_and_ends_when_told() {
     collector.stop();
 }
 
-/// One container whose metadata cannot be had at first, or at all; gives its events, how long it took, and
-/// what the collector said.
+/// Runs one container whose metadata are not available at first, or never; gives its events, the time it
+/// took, and the collector's messages.
 fn one_container(
     endpoint: Endpoint,
     uri: impl Fn(&Metadata) -> String,
@@ -603,7 +602,7 @@ fn one_container(
     (task.events("events.jsonl", Expect::NothingLost), took, stopped.stderr, metadata)
 }
 
-/// The same events whatever became of the identity, which is `container`.
+/// Checks that the events are the same, whatever identity the container has.
 fn check_one(events: &Events, container: Option<&Value>) {
     assert_eq!(2, events.named("process.start").count(), "{}", events.outline());
     let codes: BTreeSet<Option<i64>> = events.named("process.exit").map(|exit| exit.number("code")).collect();

@@ -1,5 +1,5 @@
 //! Bad input and faults: whatever happens to the collector, its outputs or its input, the program does not
-//! notice, and what could not be done is said.
+//! notice, and each failure is reported.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use glassbox_tests::events::{Events, Expect};
 use glassbox_tests::glassbox;
 use glassbox_tests::scene::{Collected, Mode, Scene};
 
-/// The one line that a failure of ours must leave on stderr.
+/// Demands a failure with one line on stderr.
 #[track_caller]
 fn assert_one_line(ending: &Ending, code: i32, about: &str) {
     assert_eq!(Status::Exited(code), ending.status, "{ending:?}");
@@ -25,7 +25,7 @@ fn tool(scene: &Scene, arguments: &[&str]) -> Ending {
     child::run(command, b"")
 }
 
-/// The child of `launcher` that is the collector: the one that runs our own program.
+/// The child of `launcher` that is the collector: the one that runs `glassbox`.
 fn collector_of(launcher: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).ok()?;
     let mut pids = children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
@@ -118,7 +118,7 @@ fn a_collector_killed_under_run_is_replaced_and_nothing_committed_is_lost() {
 
     ending.assert_output(0, "failed 0\n");
     let made = scene.files()["count-of-opens"].parse::<usize>().unwrap();
-    // Lines that the first collector had read and not yet written died with it; they must be few, and said.
+    // Lines that the first collector had read but not written died with it; they must be few, and counted.
     let text = fs::read_to_string(&events).unwrap();
     let opens =
         text.lines().filter(|line| line.contains("\"file.open\"") && line.contains("/steady.")).count();
@@ -135,7 +135,7 @@ fn a_collector_that_is_killed_again_and_again_never_harms_the_program() {
     wait_until("some opens", || scene.work().join("steady.10").exists());
 
     for round in 1..=5 {
-        // A launcher may wait before it tries again, or give up; the program must go on in any case.
+        // The launcher may wait before it tries again, or give up; the program must go on in any case.
         if let Some(pid) = collector_of(running.pid()) {
             kill(pid);
         }
@@ -221,7 +221,7 @@ fn an_output_that_cannot_be_made_is_73_and_the_program_is_not_started() {
 
 #[test]
 fn a_slow_reader_of_an_output_delays_nobody() {
-    // The fifo is opened and never read: its sink blocks, and its queue fills.
+    // The fifo is opened and never read, so its sink blocks, and its queue fills.
     let scene = Scene::of("flood", &["2", "50000"]);
     scene.clean();
     let fifo = scene.beside("fifo");
@@ -233,7 +233,7 @@ fn a_slow_reader_of_an_output_delays_nobody() {
     let started = std::time::Instant::now();
     let mut is_read = false;
     while running.is_alive() {
-        // At the end the blocked sink may be waited for: then somebody must read, or give up on it.
+        // At the end the collector may wait for the blocked sink, so the fifo is read then.
         if started.elapsed() > DEADLINE / 6 && !is_read {
             is_read = true;
             let mut end = reader.try_clone().unwrap();
@@ -247,8 +247,7 @@ fn a_slow_reader_of_an_output_delays_nobody() {
     ending.assert_output(0, "failed 0\n");
     let seen = scene.events(Expect::LossIsCounted);
     let opens = seen.named("file.open").filter(|open| open.path() == "/dev/null").count();
-    // What the queue of the slow one holds is a third of that; what a loaded machine has no time for is
-    // counted.
+    // The slow sink's queue holds a third of that; events that a loaded machine has no time for are counted.
     assert!(opens >= 60_000, "{opens} of 100000 opens reached the output that is not slow");
 }
 
@@ -327,7 +326,7 @@ fn connections_that_say_nothing_keep_nobody_out() {
     silent.args(["-c", script]).arg(collected.collector.socket());
     let silent = child::start(silent, b"");
     wait_until("200 silent connections", || scene.work().join("held").exists());
-    // The collector accepts them all in its own time.
+    // Time for the collector to accept them all.
     std::thread::sleep(std::time::Duration::from_millis(300));
 
     collected.play();
@@ -395,7 +394,7 @@ fn a_file_that_is_no_recording_is_65() {
     }
 }
 
-/// A recording of 300 opens, and what was said live.
+/// A recording of 300 opens.
 fn recorded(scene: &Scene) -> Vec<u8> {
     scene.clean();
     let recording = scene.beside("r.gbx");
@@ -454,8 +453,8 @@ fn a_damaged_recording_never_crashes_the_reader() {
         fs::write(scene.work().join("damaged.gbx"), &damaged).unwrap();
         let ending = tool(&scene, &["replay", "damaged.gbx", "-o", "jsonl:-"]);
 
-        // Damage in a text is not found by a reader without check sums; a crash or a fault of ours (70) is
-        // never right.
+        // A reader without checksums cannot find damage in a text; but a crash or an internal error (70) is
+        // always wrong.
         assert!(
             [Status::Exited(0), Status::Exited(65)].contains(&ending.status),
             "{:?} {}",

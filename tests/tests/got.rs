@@ -1,5 +1,5 @@
-//! Callers that symbol interposition does not reach are seen all the same, `via: got`: what is bound past a
-//! preloaded library, and programs that ran before the sensor was put into them by `glassbox attach`. Neither
+//! Callers that symbol interposition does not reach are seen too, with `via: got`: callers that are bound
+//! past a preloaded library, and programs that ran before `glassbox attach` put the sensor into them. Neither
 //! notices.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use glassbox_tests::collector::Collector;
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, unnoticed};
 
-/// By which mechanism the opens of a file were seen.
+/// The mechanisms by which the opens of a file were seen.
 fn seen_via<'e>(events: &'e Events, file: &str) -> Vec<&'e str> {
     events.opens(file).iter().filter_map(|open| open.text("via")).collect()
 }
@@ -78,7 +78,7 @@ fn functions_found_behind_a_handle_are_the_programs_own() {
     }
 }
 
-/// A program that waits to be told to go on, and a collector beside it.
+/// A program that waits for a sign to go on, and a collector beside it.
 struct Waiting {
     scene: Scene,
     running: Running,
@@ -107,7 +107,7 @@ impl Waiting {
         ending
     }
 
-    /// Lets it go on to its end: how it ended, what files it left, and what was seen.
+    /// Lets it go on to its end; gives its ending, the files that it left, and the events.
     fn finish(self) -> (Ending, BTreeMap<String, String>, Events) {
         let ending = gone_on(&self.scene, self.running);
         let files = self.scene.files();
@@ -122,7 +122,7 @@ fn started(scene: &Scene) -> Running {
     let running = child::start(scene.bare_command(), b"");
     let ready = scene.work().join("ready");
     wait_until("the victim to be ready", || ready.exists());
-    // From there to its wait is one call.
+    // From there it is one call to its wait.
     std::thread::sleep(std::time::Duration::from_millis(100));
     running
 }
@@ -132,7 +132,8 @@ fn gone_on(scene: &Scene, running: Running) -> Ending {
     running.finish()
 }
 
-/// Runs `name` bare, and again with the sensor put into it while it waits in `call`; the latter's events.
+/// Runs `name` bare, and again with the sensor put into it while it waits in `call`; gives the events of the
+/// second run.
 fn attached(name: &str, call: &str) -> Events {
     let scene = Scene::of(name, &[call]);
     let running = started(&scene);
@@ -153,7 +154,7 @@ fn attached(name: &str, call: &str) -> Events {
     events
 }
 
-/// Everything that `running` does after it was told to go on.
+/// Everything that `running` does after the sign to go on.
 const DONE: [&str; 10] = [
     "running.bound",
     "running.table",

@@ -1,7 +1,6 @@
-//! The harness itself: victims that say the same twice, and that a preloaded library of nothing does not
-//! change.
+//! The harness itself: victims are the same in two runs, and an empty preloaded library does not change them.
 //!
-//! Needs neither sensor nor collector; what fails here is a victim's fault.
+//! Needs neither sensor nor collector; a failure here is a victim's fault.
 
 use std::fs;
 
@@ -48,7 +47,7 @@ fn every_victim_is_put_under_the_sensor_by_some_test() {
 
 #[test]
 fn a_victim_that_notices_is_caught() {
-    // It prints its environment with `seen` before it, which the harness does not take for an environment
+    // It prints its environment with `seen` in front, which the harness does not take for an environment
     // line.
     let scene = Scene::of("notices", &[]);
 

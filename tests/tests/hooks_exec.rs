@@ -189,7 +189,7 @@ fn each_childs_opens_are_reported_once_under_its_own_number() {
         }
     }
     assert_eq!(Vec::<String>::new(), wrong);
-    // It shares memory and thread block with its parent, and passes for it: see CAPABILITIES.md.
+    // It shares memory and thread block with its parent, and is reported as the parent: see CAPABILITIES.md.
     assert_eq!((3, 2), (seen.opens("child-clone_vm").len(), seen.opens("parent-clone_vm").len()));
     assert_eq!((100, 100), (seen.opens("parent-before").len(), seen.opens("parent-after").len()));
 }
@@ -240,7 +240,7 @@ fn children_killed_in_the_middle_cost_their_parent_nothing() {
 
 #[test]
 fn an_exec_by_a_thread_starts_a_new_image_of_the_same_process() {
-    // A thread that the exec ends in the middle of a record costs that record.
+    // A record that the exec interrupts in another thread is lost.
     let seen = sensed_in(&Scene::of("exec_from_thread", &[]).expecting(Expect::LossIsCounted)).events;
 
     let first = seen.opens("by-the-first-image")[0];
@@ -303,7 +303,7 @@ fn a_static_command_is_told_of_with_its_end() {
 
 #[test]
 fn what_a_static_program_starts_is_hooked_again() {
-    // Its own environment still carries us: system() inside it starts a shell that loads the sensor.
+    // Its environment still names the sensor, so the shell of its system() loads it.
     let seen = sensed("static_program", &[]).events;
 
     assert!(
@@ -320,7 +320,7 @@ fn a_set_uid_program_is_unaffected_and_reported_blind() {
 
     let scene = Scene::of("setid_program", &[]);
     scene.clean();
-    // The build's folder may be closed to others, and this must run as somebody else.
+    // Other users may not be able to enter the build's folder, and this runs as another user.
     let (program, tool, sensor) =
         (scene.beside("setid"), scene.beside("glassbox"), scene.beside("libglassbox.so"));
     std::fs::copy(victim("setid_program").path, &program).unwrap();
@@ -418,7 +418,7 @@ fn system_and_popen_report_exec_fork_and_the_shells_image() {
     let shells =
         seen.named("process.start").filter(|start| start.list("argv").first() == Some(&"sh")).count();
     assert!(shells >= 12, "{shells} shells\n{}", seen.outline());
-    // Asked whether there is a shell, glibc runs one.
+    // To answer whether there is a shell, glibc runs one.
     let asks = |event: &&Event| event.list("argv") == ["sh", "-c", "exit 0"];
     let [execs, starts] = ["process.exec", "process.start"].map(|name| seen.named(name).filter(asks).count());
     assert_eq!([1, 1], [execs, starts], "{}", seen.outline());
@@ -428,7 +428,7 @@ fn system_and_popen_report_exec_fork_and_the_shells_image() {
 fn the_fork_of_system_names_the_shell_where_that_can_be_known() {
     let seen = sensed("statuses", &[]).events;
 
-    // The shell attached before system returned, so the collector knows whose child it is.
+    // The shell attached before system returned, so the collector knows its parent.
     let parent = seen.named("process.start").next().unwrap().pid();
     let is_shell = |pid: i64| {
         let mut starts = seen.named("process.start").filter(|start| start.pid() == pid);
@@ -443,7 +443,7 @@ fn the_fork_of_system_names_the_shell_where_that_can_be_known() {
 fn children_of_a_filtered_process_that_cannot_attach_do_no_harm() {
     let seen = sensed("seccomp_filter", &["errno"]).events;
 
-    // The fork child goes on in its parent's ring; the shell that it becomes can make no ring of its own.
+    // The forked child goes on in its parent's ring; the shell that it becomes cannot make a ring of its own.
     assert_eq!(600, seen.opens("filtered").len());
 }
 

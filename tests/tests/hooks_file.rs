@@ -1,10 +1,10 @@
-//! Files: every open and close is reported once, with its path, number and mode, however it was made.
+//! Files: every open and close is reported once, with its path, number and mode, whichever function made it.
 
 use glassbox_tests::child::{self, Status};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl};
 
-/// The flags of an open, without the order in which they are listed.
+/// The flags of an open; the order in which they are listed does not matter.
 fn flags(event: &Event) -> Vec<&str> {
     let mut flags = event.list("flags");
     flags.sort_unstable();
@@ -16,7 +16,7 @@ fn every_way_to_open_is_reported_once_with_its_own_name() {
     let outcome = sensed("open_family", &[]);
     let seen = &outcome.events;
 
-    // The file's name, the call that CONTRACT wants to see (the row's canonical name), how often.
+    // The file's name, the call (the row's canonical name, docs/contract.md), how often.
     let mut expected = vec![
         ("openat.cwd", "openat", 2),
         ("openat.dir", "openat", 1),
@@ -206,7 +206,7 @@ fn a_close_counts_the_bytes_that_really_moved() {
     assert_eq!([Some(1590), Some(5), Some(1160)], counts, "{close:?}");
 }
 
-/// What the program's own closes of a file say that went through it: read, written.
+/// The bytes read and written, by the program's own closes of a file.
 fn moved(seen: &Events, file: &str) -> Vec<(i64, i64)> {
     let count = |close: &Event, field: &str| close.number(field).unwrap();
     seen.closes(file)
@@ -356,7 +356,7 @@ fn a_jump_away_from_any_instruction_and_then_from_another_holds_nobody_up() {
     scene.clean();
     let output = scene.beside("events.jsonl");
     let mut command = scene.run_command(&["-o", &format!("jsonl:{}", output.display())]);
-    // So small that it is full before the reader gives up a record by itself.
+    // So small that it is full before the reader gives a record up by itself.
     command.env("GLASSBOX_RING_KIB", "512");
 
     let ending = child::run(command, b"");
@@ -491,7 +491,8 @@ fn bytes_through_streams_are_counted() {
 
     let moved = |file| moved(&seen, file);
     assert_eq!(vec![(0, 10_000), (10_000, 0), (10_000, 0)], moved("stdio.printf"));
-    // What is read ahead is read: a buffer of 4096 bytes, from the block that holds the place.
+    // Bytes that are read ahead count as read: a buffer of 4096 bytes, from the block that holds the
+    // position.
     assert_eq!(vec![(4096, 100_000)], moved("stdio.large"));
     assert_eq!(vec![(0, 4)], moved("stdio.wide"));
     assert_eq!(vec![(0, 5)], moved("stdio.unbuffered"));
@@ -510,7 +511,7 @@ fn a_streams_close_is_its_fclose() {
     assert_eq!(Some(0), refused.number("ret"), "the descriptor was closed, whatever became of the bytes");
 }
 
-/// What was told between two marks of `inside`: event, function, and what it was about.
+/// The events between two marks of `inside`: event, function, and subject.
 fn told_at<'e>(seen: &'e Events, mark: &str) -> Vec<(&'e str, &'e str, &'e str)> {
     let is_mark = |event: &&Event| event.name() == "file.unlink" && event.path().contains("/at/");
     let own = seen.iter().find(|event| event.name() == "process.start").unwrap().pid();
@@ -541,7 +542,7 @@ fn what_libc_does_inside_is_told_by_the_function_that_was_called() {
     has("forkpty", ("file.open", "forkpty", "/dev/ptmx"));
     has("wordexp", ("process.exec", "wordexp", "/bin/sh"));
     assert_eq!(1, told_at(&seen, "wordexp").iter().filter(|(event, ..)| *event == "process.exec").count());
-    // Nothing tells of the open, but what was read is known by its name.
+    // The open is not reported, but the read bytes are known by the file's name.
     has("quiet", ("file.close", "fclose", "/etc/passwd"));
 }
 

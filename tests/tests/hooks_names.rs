@@ -14,7 +14,7 @@ fn changing_names_and_attributes_gives_the_bare_results() {
     unnoticed("file_names");
 }
 
-/// The events that tell of names and attributes.
+/// The events about names and attributes.
 const KINDS: [&str; 11] = [
     "file.unlink",
     "file.rmdir",
@@ -29,7 +29,7 @@ const KINDS: [&str; 11] = [
     "file.symlink",
 ];
 
-/// An event as one line: what it is, what was called, which files, and how it ended. Absolute paths lose
+/// An event as one line: its kind, the called function, the files, and the result. Absolute paths lose
 /// `work`.
 fn line(event: &Event, work: &str) -> String {
     let mut line = format!("{} {}", event.name().trim_start_matches("file."), event.call());
@@ -62,7 +62,7 @@ fn lines(events: &Events, work: &str) -> Vec<String> {
     events.iter().filter(|event| KINDS.contains(&event.name())).map(|event| line(event, work)).collect()
 }
 
-/// What the victim does, in its order; `extended` attributes fail alike on file systems without them.
+/// The victim's calls, in order; `extended` attributes fail alike on file systems without them.
 const BY_FUNCTION: &str = "\
 mkdir mkdir dir mode=700
 mkdir mkdir mkdir.made mode=750
@@ -122,7 +122,7 @@ rmdir remove remove.directory
 rmdir remove dir ENOTEMPTY
 unlink remove remove.missing ENOENT";
 
-/// Calls with pointers that lead nowhere: what could be read is told, and nothing else.
+/// Calls with bad pointers: the readable arguments are reported, and nothing else.
 const BAD: &str = "\
 rename rename bad.new EFAULT
 rename rename bad.old EFAULT
@@ -165,8 +165,8 @@ rename rename number.link number.renamed
 unlink unlink number.renamed
 rmdir rmdir number.dir";
 
-/// Whether a line is the expected one; `*` stands for the end of a word, and an attribute's error is the file
-/// system's.
+/// Whether a line is the expected one; `*` stands for the end of a word, and the error of an attribute
+/// depends on the file system.
 fn is_alike(expected: &str, reported: &str) -> bool {
     let is_attribute =
         expected.starts_with("xattr ") && !expected.ends_with(|letter: char| letter.is_ascii_uppercase());
@@ -242,11 +242,11 @@ fn musls_changes_of_names_and_attributes_are_seen() {
         ("file.link", 5),
         ("file.symlink", 6),
     ];
-    // musl has no renameat2, __xmknod and 64-bit doubles, and does not say what remove(3) removed.
+    // musl has no renameat2, __xmknod and 64-bit doubles, and does not tell what remove(3) removed.
     assert_eq!(BTreeMap::from(due), counts);
 }
 
-/// The event that a successful system call is told as.
+/// The event that reports a successful system call.
 fn kind_of(call: &str, arguments: &str) -> Option<&'static str> {
     Some(match call {
         "unlinkat" if arguments.contains("AT_REMOVEDIR") => "file.rmdir",
@@ -267,7 +267,7 @@ fn kind_of(call: &str, arguments: &str) -> Option<&'static str> {
     })
 }
 
-/// How often each kind of event is due, by what strace saw succeed.
+/// How often each kind of event is due, by the calls that strace saw succeed.
 fn due(trace: &std::path::Path) -> BTreeMap<&'static str, usize> {
     let mut due = BTreeMap::new();
     for entry in fs::read_dir(trace).unwrap().flatten() {
@@ -282,7 +282,7 @@ fn due(trace: &std::path::Path) -> BTreeMap<&'static str, usize> {
     due
 }
 
-/// Runs `arguments` under strace and the sensor, and holds what was reported against what succeeded.
+/// Runs `arguments` under strace and the sensor, and compares the events with the calls that succeeded.
 fn compare(arguments: &[&str]) {
     let scene = Scene::of("file_names", &[]);
     scene.clean();

@@ -85,8 +85,7 @@ fn an_accept_tells_both_ends() {
         outcome.events.named("net.accept").filter(|accept| accept.text("local") == Some(&local)).collect();
 
     assert_eq!(2, accepts.len(), "{}", outcome.events.outline());
-    // accept4 was given no room for an address: the peer must be known all the same, or be absent, never
-    // wrong.
+    // accept4 got no buffer for an address: the peer must be known even so, or be absent, but never wrong.
     let remote = accepts[0].text("remote").unwrap_or("");
     assert!(remote.starts_with("127.0.0.1:"), "{:?}", accepts[0]);
 }

@@ -1,5 +1,5 @@
-//! Identity, signals, traces, namespaces, executable memory and the kernel's own doors: each call reported
-//! once, and every event under the identity that its process had at that moment.
+//! Identity, signals, traces, namespaces, executable memory and the kernel's own interfaces: each call is
+//! reported once, and every event under the identity that its process had at that moment.
 
 use glassbox_tests::events::{Event, Events};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl, unnoticed};
@@ -105,11 +105,11 @@ fn every_signal_is_reported_once_with_its_target() {
         own("sigqueue"),
         own("tgkill"),
         own("tgkill"),
-        // A thread's number; the main thread's is its process's.
+        // A thread's number; the main thread's number is its process's.
         own("tkill"),
         "kill child Some(18)".to_owned(),
         "kill child Some(1000) EINVAL".to_owned(),
-        // Told before, because it might have been the end; and again because it failed.
+        // Reported before the call, because it might have been the end; and again because it failed.
         "kill own Some(1000)".to_owned(),
         "kill own Some(1000) EINVAL".to_owned(),
         "killpg Some(-1073741823) Some(18)".to_owned(),

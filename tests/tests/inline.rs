@@ -1,6 +1,6 @@
-//! What libc does inside itself is seen where an engine is loaded (`run --inline`), `via: inline`, and
-//! nothing twice. The engine here is a test's own (`inline_engine.c`): Frida's, in `inline/`, speaks to the
-//! sensor in the same way.
+//! Calls that libc makes of itself are seen if an engine is loaded (`run --inline`), with `via: inline`, and
+//! nothing is reported twice. The engine here is the test's own (`inline_engine.c`); Frida's, in `inline/`,
+//! talks to the sensor in the same way.
 #![cfg(target_arch = "x86_64")]
 
 use glassbox_tests::child::{self, Status};
@@ -9,12 +9,12 @@ use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::{Scene, unnoticed};
 use glassbox_tests::victim::{EXEC_CALLS, victim};
 
-/// A victim's events, with an engine; nothing may differ from the bare run.
+/// A victim's events with an engine; nothing may differ from the bare run.
 fn seen_with_engine(name: &str, arguments: &[&str]) -> Events {
     let scene = Scene::of(name, arguments);
     scene.clean();
     let output = scene.beside("inline.jsonl");
-    // This victim's header has it built.
+    // This victim's directives build it.
     let engine = victim("inside_libc").path.with_file_name("libinline-engine.so");
     let bare = child::run(scene.bare_command(), b"");
     scene.clean();
@@ -38,7 +38,7 @@ fn seen_inside() -> Events {
     seen_with_engine("inside_libc", &[])
 }
 
-/// By which mechanism, and in which call, something was seen.
+/// The mechanism and the call by which something was seen.
 fn ways(events: &Events, kind: &str, path: &str) -> Vec<(String, String)> {
     let text = |event: &Event, field| event.text(field).unwrap_or_default().to_owned();
     let of_kind = events.named(kind).filter(|event| event.text("path").is_some_and(|at| at.ends_with(path)));

@@ -1,5 +1,5 @@
-//! `glassbox patch k8s` and `glassbox install`: what is written is what Kubernetes takes, what was there
-//! stays, and a pod of it is seen.
+//! `glassbox patch k8s` and `glassbox install`: Kubernetes takes the result, the original parts stay, and a
+//! patched pod's programs are seen.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -34,14 +34,14 @@ fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// As an API server of the newest version would check it.
+/// Checks a manifest as an API server of the newest version would.
 fn validate(path: &Path) {
     let mut command = Command::new(python::program());
     command.args(["-m", "kubernetes_validate", "--strict"]).arg(path);
     done(child::run(command, b""));
 }
 
-/// The documents, as another reader of YAML takes them.
+/// The documents, as another reader of YAML reads them.
 fn read_by_python(text: &str) -> Value {
     let mut command = Command::new(python::program());
     command
@@ -52,7 +52,7 @@ fn read_by_python(text: &str) -> Value {
 fn lines_stay(before: &str, after: &str) {
     let mut after = after.lines();
     for line in before.lines() {
-        // What gets something between its brackets is another line.
+        // A line changes if something is put between its brackets.
         let is_changed =
             line.contains("env: []") || line.contains("annotations: {") || line.contains("containers: [{");
         let is_changed = is_changed
@@ -342,7 +342,7 @@ fn pod(more: &Value) -> String {
     pod.to_string()
 }
 
-/// Runs a pod as a manifest says it, and once as it says it when patched.
+/// Runs a pod as its manifest says, and again after a patch.
 fn run_pod(manifest: &str, options: &[&str]) -> (Value, Vec<Value>) {
     let patched =
         done(patch(&[&["--image", "registry.example/glassbox:1"], options, &["-"]].concat(), manifest))

@@ -1,8 +1,8 @@
 //! The Lambda layer in a sandbox that `tests/programs/lambda_sandbox.py` plays, with AWS' own runtime clients
-//! for Python and Node: a function answers as without us, and what it did is delivered with the id of the
-//! request, before the freeze.
+//! for Python and Node. A function answers as it does without the layer, and its events are delivered with
+//! the id of the request, before the freeze.
 //!
-//! The layer is unpacked by unzip(1) into a folder that is `/opt` in namespaces of the test's own.
+//! unzip(1) unpacks the layer into a folder that is `/opt` in namespaces of the test's own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +16,12 @@ use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::{node, python};
 use serde_json::{Value, json};
 
-/// A sandbox's `/opt`, its function, and what is written beside them.
+/// A sandbox's `/opt`, its function, and the files beside them.
 struct Place {
     dir: tempfile::TempDir,
 }
 
-/// What happened in a sandbox.
+/// The events of a sandbox's life.
 struct Played {
     told: Value,
 }
@@ -30,7 +30,7 @@ const PRELOAD: (&str, &str) = ("LD_PRELOAD", "/opt/lib/libglassbox.so");
 const WRAPPER: (&str, &str) = ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/glassbox-wrapper");
 
 impl Place {
-    /// With an empty `/opt`.
+    /// A sandbox with an empty `/opt`.
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("gbx-lambda-").tempdir().expect("a temporary directory");
         for folder in ["opt", "task", "work"] {
@@ -43,7 +43,7 @@ impl Place {
         place
     }
 
-    /// With the layer in `/opt`.
+    /// A sandbox with the layer in `/opt`.
     fn with_layer() -> Self {
         let place = Self::new();
         place.unpack(&place.layer());
@@ -54,8 +54,8 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// The layer's zip file. The pair under test need not be the portable one: the sandbox has this machine's
-    /// libc.
+    /// The layer's zip file. The pair under test need not be the portable one, because the sandbox has this
+    /// machine's libc.
     fn layer(&self) -> PathBuf {
         let file = self.path("layer.zip");
         let mut command = Command::new(glassbox());
@@ -125,7 +125,7 @@ impl Place {
         json!({"invoke": {"do": "work", "file": self.path("work").join(name), "text": name}, "timeout_ms": 20_000})
     }
 
-    /// A step that does `what` instead, after having opened `name`.
+    /// A step that does `what` instead, after it opened `name`.
     fn wrong(&self, what: &str, name: &str, timeout_ms: u64) -> Value {
         json!({"invoke": {"do": what, "file": self.path("work").join(name)}, "timeout_ms": timeout_ms})
     }
@@ -136,7 +136,7 @@ fn program_file(name: &str) -> PathBuf {
 }
 
 impl Played {
-    /// What became of each invocation: its status, and what the function answered.
+    /// The result of each invocation: its status, and the function's answer.
     fn answers(&self) -> Vec<(String, Value)> {
         self.list("replies").iter().map(|reply| (text(&reply["status"]), reply["answer"].clone())).collect()
     }
@@ -153,12 +153,12 @@ impl Played {
         self.told[what].as_array().expect("a list")
     }
 
-    /// What `who` said, one after the other where it was started anew.
+    /// The messages of `who`, in order, also over restarts.
     fn said(&self, who: &str) -> Vec<&Value> {
         self.list("said").iter().filter(|said| said["who"] == who).collect()
     }
 
-    /// What our extension told, in order; it must have said nothing else, and have ended well.
+    /// The events of the extension, in order; it must have written nothing else, and have ended well.
     fn events(&self) -> Events {
         let mut all = String::new();
         for said in self.said("glassbox") {
@@ -169,7 +169,7 @@ impl Played {
         Events::parse(&all, Expect::NothingLost).unwrap_or_else(|broken| panic!("{}", broken.join("\n")))
     }
 
-    /// Milliseconds of what was measured.
+    /// The measured times, in milliseconds.
     fn milliseconds(&self, what: &str, who: Option<&str>) -> Vec<f64> {
         let times =
             self.list("times").iter().filter(|time| time["what"] == what && time["who"].as_str() == who);
@@ -181,8 +181,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What is told of a request, of the kinds that the function's work consists of, sorted: the end of a child
-/// may be told after what its parent did when it knew of it. Files elsewhere are left out: modules, which are
+/// The events of a request of the kinds that the function's work makes, sorted: the end of a child may be
+/// reported after later calls of its parent. Files elsewhere are left out: these are modules, which are
 /// opened once.
 fn deeds(events: &Events, request_id: Option<&str>, place: &Place) -> Vec<String> {
     let is_of = |event: &&Event| event.text("request_id") == request_id;
@@ -212,7 +212,7 @@ fn file_name(event: &Event) -> &str {
     event.path().rsplit('/').next().unwrap_or_default()
 }
 
-/// What one call of the function consists of.
+/// The events of one call of the function.
 fn work_on(name: &str) -> Vec<String> {
     let (open, start) = (format!("open {name}"), format!("start /bin/echo {name}"));
     sorted([open.clone(), "connect".to_owned(), start, "exit 0".to_owned(), open].into_iter())
@@ -258,12 +258,12 @@ fn what_an_invocation_did_is_delivered_before_the_sandbox_is_frozen() {
         assert_eq!(work_on(name), deeds(&events, Some(&id), &place), "{name}");
         assert_delivered(&seen, reply);
     }
-    // The clocks went on while nobody ran; times tell of the work, not of the thaw.
+    // The clocks went on during the freeze: the times are those of the work, not of the thaw.
     let times = ["one", "three"].map(|name| text(&json!(events.opens(name)[0].text("time"))));
     assert!(seconds(&times[1]) - seconds(&times[0]) >= 3.0, "{times:?}");
 }
 
-/// Nothing of an invocation was told after the sandbox was frozen.
+/// Checks that no event of an invocation was delivered after the sandbox was frozen.
 fn assert_delivered(seen: &Played, reply: &Value) {
     let all = text(&seen.said("glassbox")[0]["stdout"]);
     let delivered = reply["delivered"]["glassbox"].as_u64().expect("a number of bytes") as usize;
@@ -272,7 +272,7 @@ fn assert_delivered(seen: &Played, reply: &Value) {
     assert!(late.is_empty(), "after the freeze: {late:#?}");
 }
 
-/// The seconds of a day that an RFC 3339 time tells.
+/// The seconds of the day in an RFC 3339 time.
 fn seconds(time: &str) -> f64 {
     let clock = time.split_once('T').expect("a date").1.trim_end_matches('Z');
     clock.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().expect("a number"))
@@ -338,7 +338,7 @@ fn other_extensions_stay_unseen_although_the_sensor_is_preloaded_into_them() {
         ["INVOKE", "INVOKE", "SHUTDOWN"].map(|event| json!(event)),
         *said.iter().map(|one| one["event"].clone()).collect::<Vec<_>>()
     );
-    // In its own process and its child's.
+    // In its own process and in its child's.
     assert!(said.iter().all(|one| one["mapped"] == json!([true, true])), "{said:?}");
     let pid = said[0]["pid"].as_i64().unwrap();
     let events = seen.events();
@@ -385,8 +385,7 @@ fn runtime_that_crashes_is_told_of_to_its_end_and_another_sandbox_follows() {
     assert_in_time(&seen);
 }
 
-/// Two seconds are what there is at the end; the file of a recording and the log have no use for more than a
-/// part of it.
+/// At the end there are two seconds; the recording's file and the log need only a part of them.
 fn assert_in_time(seen: &Played) {
     let ends: Vec<f64> = seen.milliseconds("shutdown", Some("glassbox"));
     assert!(!ends.is_empty() && ends.iter().all(|ms| *ms < 1500.0), "{ends:?}");
@@ -450,8 +449,8 @@ fn sandbox_without_telemetry_loses_nothing_and_waits_for_nothing() {
         assert_eq!(["success", "success"], seen.statuses()[..]);
         let ids = seen.request_ids();
         for (name, of) in [("one", &ids[..1]), ("two", &ids[..])] {
-            // Where nobody says when the first is over, what the second does before the extension hears of it
-            // is the first's.
+            // Without a report that the first invocation is over, the calls of the second one that come
+            // before the extension hears of it count as the first one's.
             let opened = events.opens(name);
             assert_eq!(2, opened.len(), "{name}");
             let is_of = |open: &&Event| of.iter().any(|id| open.text("request_id") == Some(id));
@@ -566,7 +565,7 @@ fn layer_of_what_would_not_run_in_lambda_is_refused_with_the_remedy() {
     };
 
     let (missing, _) = refusal();
-    // Linked as most programs are.
+    // A program that is linked as most programs are.
     fs::copy("/bin/cat", pair.join("glassbox")).unwrap();
     fs::copy(sensor(), pair.join("libglassbox.so")).unwrap();
     let (dynamic, why) = refusal();
@@ -621,7 +620,7 @@ fn extension_is_ready_soon() {
         seen.milliseconds("after", None),
         seen.milliseconds("shutdown", Some("glassbox"))
     );
-    // What a busy machine takes; a quiet one takes a tenth of that.
+    // The bound for a busy machine; a quiet one needs a tenth of it.
     assert!(ready < 500.0, "{ready} ms");
     assert_in_time(&seen);
 }

@@ -1,8 +1,8 @@
-//! `glassbox runc` before the real runtime, alone and under the engines that call it: a container that starts
-//! without us starts with us, says the same, and is seen.
+//! `glassbox runc` before the real runtime, alone and under the engines that call it: every container that
+//! starts without it starts with it, has the same output, and is seen.
 //!
-//! These tests start containers, and fail where the machine does not allow that: nobody is helped by a green
-//! line.
+//! These tests start containers, and fail if the machine does not allow that: a skipped test would prove
+//! nothing.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,7 +23,7 @@ struct Place {
     name: String,
 }
 
-/// What the shell in a container does.
+/// The script of the shell in a container.
 const SCRIPT: &str = "echo out; echo err >&2; cat /etc/motd; : >/tmp/made; exit 3";
 
 impl Place {
@@ -45,7 +45,7 @@ impl Place {
         for program in ["sh", "cat", "sleep"] {
             rootfs::install(&place.root(""), &PathBuf::from("/bin").join(program));
         }
-        // Names of its own for what a rootless user must be able to reach.
+        // Copies, because a rootless user must be able to reach them.
         rootfs::copy(glassbox(), &place.tool());
         rootfs::copy(sensor(), &place.path("pair/libglassbox.so"));
         place
@@ -59,7 +59,7 @@ impl Place {
         self.path("bundle/rootfs").join(name)
     }
 
-    /// Under the name that is the runtime without a command.
+    /// The tool under the name that makes it the runtime.
     fn tool(&self) -> PathBuf {
         self.path("pair/glassbox-runc")
     }
@@ -72,7 +72,7 @@ impl Place {
         self.path("bundle/config.json")
     }
 
-    /// The bundle as `runc spec` writes it, which starts these words.
+    /// Makes a bundle with `runc spec` that starts these words.
     fn bundle(&self, words: &[&str], spec: &[&str]) {
         let _ = fs::remove_file(self.config());
         let made = Command::new("runc").arg("spec").args(spec).arg("-b").arg(self.path("bundle")).status();
@@ -94,7 +94,7 @@ impl Place {
         serde_json::from_slice(&fs::read(self.config()).expect("a config")).expect("JSON")
     }
 
-    /// The runtime, the real one or ours before it.
+    /// A command of the runtime: the real one, or `glassbox runc`.
     fn runtime(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.arg("--root").arg(self.path("state")).env("GLASSBOX_SOCKET", self.socket());
@@ -112,8 +112,8 @@ impl Place {
         Collector::start(&self.socket(), &["-o", &output])
     }
 
-    /// Runs a container with the real runtime and then with ours before it: both must end as `expected`.
-    /// Gives the events of the second run.
+    /// Runs a container with the real runtime and then with `glassbox runc` before it: both must end as
+    /// `expected`. Gives the events of the second run.
     #[track_caller]
     fn assert_same_output(&self, real: &Path, expected: Ending, run: impl Fn(&Path) -> Ending) -> Vec<Value> {
         assert_eq!(expected, run(real), "with the real runtime");
@@ -124,8 +124,8 @@ impl Place {
         events
     }
 
-    /// Read without the promises of `Events`: of a process that is gone before the collector looks, nobody
-    /// knows what its parent is called outside of their namespace.
+    /// Reads the events without the promises of `Events`: if a process is gone before the collector looks,
+    /// its parent's pid outside of their namespace is unknown.
     fn events(&self, collector: Collector) -> Vec<Value> {
         let ending = collector.stop();
         assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
@@ -360,7 +360,7 @@ fn everything_else_is_the_real_runtimes_own() {
             let mut command = place.runtime(program);
             command.args(words);
             let ending = child::run(command, b"");
-            // What we say of a bundle that is not there comes before what runc says of it.
+            // The message of `glassbox runc` about the missing bundle comes before runc's own.
             let stderr: Vec<_> =
                 ending.stderr.lines().filter(|line| !line.starts_with("glassbox: ")).collect();
             let untimed = stderr.iter().map(|line| line.split_once("level=").map_or(*line, |(_, rest)| rest));
@@ -419,7 +419,7 @@ fn podman(place: &Place, runtime: &Path) -> Command {
     let mut command = Command::new("podman");
     command.arg("--root").arg(place.path("storage")).arg("--runroot").arg(place.path("run"));
     command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
-    // It gives the runtime an environment of its own.
+    // podman gives the runtime an environment of its own.
     command.arg("--runtime").arg(runtime);
     if runtime == place.tool() {
         command.arg("--runtime-flag").arg(format!("socket={}", place.socket().display()));
@@ -497,7 +497,7 @@ fn a_process_that_podman_adds_is_seen() {
 #[test]
 fn containerd_starts_containers_through_us() {
     let place = Place::new();
-    // Its sockets' names are long; the folder is short.
+    // The names of its sockets are long, so the folder's is short.
     let settings = format!(
         "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/run\"\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
          [grpc]\naddress = \"{0}/c.sock\"\n[ttrpc]\naddress = \"{0}/t.sock\"\n",

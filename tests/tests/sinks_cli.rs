@@ -1,5 +1,4 @@
-//! The command line: what `run` passes through, where outputs go, and recordings that say the same as the
-//! live run.
+//! The command line: `run` is transparent, outputs go to their places, and recordings replay the live run.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -179,8 +178,7 @@ fn a_file_is_not_coloured() {
     assert!(!scene.files()["events"].contains('\u{1b}'));
 }
 
-/// The events of a victim as JSON lines: as they were written live, and replayed from a recording of the same
-/// run.
+/// The events of a victim as JSON lines: written live, and replayed from a recording of the same run.
 fn live_and_replayed(name: &str) -> (String, String) {
     let scene = Scene::of(name, &[]);
     scene.clean();
@@ -472,14 +470,14 @@ fn run_leaves_no_process_and_no_socket_behind() {
     assert_eq!(vec![std::ffi::OsString::from("work")], left);
 }
 
-/// The processes that run the tool under test.
+/// The processes that run `glassbox`.
 fn tool_processes() -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == glassbox())).collect()
 }
 
-/// Whether a process has a living parent other than init: then another test, running beside this one, has
+/// Whether a process has a living parent other than init: then another test, which runs beside this one,
 /// started it.
 fn is_of_another_test(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
@@ -526,7 +524,7 @@ fn on_a_terminal(mut command: Command, typed: &[u8]) -> (Status, String) {
         )
     };
     assert_eq!(0, opened);
-    // SAFETY: openpty gave us both numbers, and nobody else has them.
+    // SAFETY: openpty made both descriptors, and no other owner has them.
     let (mut master, slave) = unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) };
     let stream = || Stdio::from(slave.try_clone().unwrap());
     command.stdin(stream()).stdout(stream()).stderr(stream());
@@ -547,7 +545,7 @@ fn on_a_terminal(mut command: Command, typed: &[u8]) -> (Status, String) {
     std::thread::spawn(move || {
         let mut shown = Vec::new();
         let mut block = [0; 4096];
-        // Reading fails (EIO) once nobody has the other side open.
+        // Reading fails (EIO) once no process has the other side open.
         while let Ok(len @ 1..) = master.read(&mut block) {
             shown.extend_from_slice(&block[..len]);
         }
@@ -559,7 +557,7 @@ fn on_a_terminal(mut command: Command, typed: &[u8]) -> (Status, String) {
             break Status::from(status);
         }
         if started.elapsed() > child::DEADLINE / 3 {
-            // Its session's first process: the terminal hangs up on all the others.
+            // It is its session's first process, so the terminal hangs up on all the others.
             running.kill().unwrap();
             panic!("{running:?} did not end");
         }
@@ -577,7 +575,7 @@ fn a_terminal_is_the_programs_own() {
 
     let found = on_a_terminal(scene.run_command(&["-o", "jsonl:/dev/null"]), b"typed\n");
 
-    // Where the echo of what was typed lands among the program's lines is the terminal's affair.
+    // The terminal decides where the echo of the typed text lands among the program's lines.
     let sorted = |(status, shown): &(Status, String)| {
         let mut lines: Vec<String> = shown.lines().map(str::to_owned).collect();
         lines.sort_unstable();
@@ -698,7 +696,7 @@ fn an_idle_collector_sleeps() {
     let woken = switches() - before;
     drop(idle);
     collector.stop();
-    // Fewer than 2 a second, and one a second for a machine under load.
+    // The bound is 2 a second, and one more a second for a machine under load.
     assert!(woken <= 12, "{woken} wake-ups in 4 s");
 }
 
@@ -706,7 +704,7 @@ fn an_idle_collector_sleeps() {
 fn a_multi_process_server_that_drops_its_privileges_is_seen_whole() {
     let scene = any_scene();
     let work = scene.work().display().to_string();
-    // A port that was free a moment ago: nginx takes none from the kernel.
+    // A port that was free a moment ago: nginx cannot ask the kernel for a free one.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "worker_processes 2; daemon off; user nobody nogroup; pid {work}/nginx.pid; error_log {work}/error.log;\n\

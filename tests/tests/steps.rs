@@ -1,6 +1,7 @@
-//! What the sensor adds to the commonest calls, in instructions: counted one by one (ptrace(2),
-//! `PTRACE_SINGLESTEP`), and so the same on every machine and under any load. The times are the benches'
-//! (`cargo xtask bench event`); this tells, with every change, that a call has become longer.
+//! The cost that the sensor adds to the commonest calls, in instructions. They are counted one by one
+//! (ptrace(2), `PTRACE_SINGLESTEP`), so the count is the same on every machine and under any load. The
+//! benches measure times (`cargo xtask bench event`); this test finds a call that became longer, with every
+//! change.
 #![cfg(target_arch = "x86_64")]
 
 use std::os::unix::process::CommandExt;
@@ -9,7 +10,7 @@ use std::process::{Command, Stdio};
 use glassbox_tests::victim::{Libc, compiled};
 use glassbox_tests::{Collector, Scene};
 
-/// What happened to the tracee at its last stop.
+/// The reason of the tracee's last stop.
 #[derive(PartialEq)]
 enum Stop {
     Breakpoint,
@@ -19,7 +20,7 @@ enum Stop {
 
 fn resumed(pid: i32, request: libc::c_uint) -> Stop {
     let mut status = 0;
-    // SAFETY: a tracee that stands; the buffers live until the calls return.
+    // SAFETY: the tracee is stopped; the buffers live until the calls return.
     unsafe {
         assert_eq!(0, libc::ptrace(request, pid, 0, 0), "{}", std::io::Error::last_os_error());
         assert_eq!(pid, libc::waitpid(pid, &raw mut status, 0));
@@ -35,8 +36,8 @@ fn resumed(pid: i32, request: libc::c_uint) -> Stop {
     }
 }
 
-/// Instructions of each call between the victim's breakpoints; the fewest, since one call in some is
-/// measured.
+/// The fewest instructions of a call between the victim's breakpoints, since the sensor measures its own time
+/// in some of the calls.
 fn fewest(mut command: Command) -> u64 {
     command.stdout(Stdio::null());
     // SAFETY: ptrace is a system call, and no more happens between fork and exec.
@@ -49,7 +50,7 @@ fn fewest(mut command: Command) -> u64 {
     let mut child = command.spawn().expect("the victim starts");
     let pid = child.id() as i32;
     let mut status = 0;
-    // SAFETY: as above. It stands where its exec ended.
+    // SAFETY: as above. It is stopped where its exec ended.
     unsafe { assert_eq!(pid, libc::waitpid(pid, &raw mut status, 0)) };
     let mut counts = Vec::new();
     while resumed(pid, libc::PTRACE_CONT) == Stop::Breakpoint {
@@ -65,7 +66,7 @@ fn fewest(mut command: Command) -> u64 {
     counts.into_iter().min().expect("there are twelve")
 }
 
-/// What the sensor adds to one call.
+/// The instructions that the sensor adds to one call.
 fn added(call: &str) -> u64 {
     let scene = Scene::with(compiled("steps", Libc::Glibc), &[call]);
     scene.clean();
@@ -79,7 +80,7 @@ fn added(call: &str) -> u64 {
     watched - bare
 }
 
-/// The counts of this commit and a tenth: another kernel's clock is longer by some dozens.
+/// The counts of this commit, and a tenth more: another kernel's clock may take some dozens more.
 #[test]
 fn calls_are_no_longer_than_they_were() {
     let budget = [("open", 700), ("close", 510), ("read", 120), ("write", 120)];

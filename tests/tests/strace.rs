@@ -1,9 +1,9 @@
-//! What is reported, measured against what `strace -f` saw of the same run: program by program, every kind of
-//! call.
+//! The reported calls, compared with the calls that `strace -f` saw of the same run: by program, every kind
+//! of call.
 //!
-//! The programs are in `src/recall/programs.rs`, the kinds in `src/recall/kinds.rs`; the rule for what is set
-//! aside is in `src/recall/trace.rs`. The figures go to standard output (past the test harness's capture) and
-//! to target/recall/.
+//! The programs are in `src/recall/programs.rs`, the kinds in `src/recall/kinds.rs`; `src/recall/trace.rs`
+//! has the rule for calls that are set aside. The figures go to standard output (past the test harness's
+//! capture) and to target/recall/.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use glassbox_tests::recall::kinds::{IMAGE, OPEN};
 use glassbox_tests::recall::programs::named;
 use glassbox_tests::recall::{GOAL, report};
 
-/// Holds one program's figures against the goal.
+/// Compares one program's figures with the goal.
 fn reaches_the_goal(program: &str) {
     let recalls = named(program).unwrap().measure().unwrap();
     let text = report(program, &recalls);
@@ -20,7 +20,7 @@ fn reaches_the_goal(program: &str) {
         recalls.iter().filter(|(_, recall)| recall.percent() < GOAL).map(|(event, _)| *event).collect();
 
     assert!(short.is_empty(), "too few of {short:?} were reported:\n{text}");
-    // A comparison in which nothing happened proves nothing.
+    // A comparison without these events would prove nothing.
     for event in [OPEN, IMAGE] {
         assert!(recalls.get(event).is_some_and(|recall| recall.made > 0), "no {event} at all:\n{text}");
     }

@@ -1,8 +1,9 @@
 //! No program can tell that the sensor is there: output, exit status, errno, descriptor numbers and files
 //! left behind are those of the bare run, with the sensor dormant, off, under `run` and under `collect`.
 //!
-//! The harness also checks the events of each run (gapless numbers, nothing lost, CONTRACT's fields), so a
-//! program that is unharmed because the sensor has given up is found by the tests in hooks_*.rs.
+//! The harness also checks the events of each run (no gap in the numbers, nothing lost, the fields of
+//! docs/contract.md), and the tests in hooks_*.rs find a program that is unharmed only because the sensor has
+//! given up.
 
 use glassbox_tests::events::Expect;
 use glassbox_tests::scene::{Mode, Scene, caught, sensed, unnoticed, unnoticed_expecting};
@@ -145,7 +146,7 @@ fn scripts_run_with_the_kernels_arguments() {
 
 #[test]
 fn an_exec_by_a_thread_replaces_the_process_as_bare() {
-    // A thread that the exec ends in the middle of a record costs that record.
+    // A record that the exec interrupts in another thread is lost.
     unnoticed_expecting("exec_from_thread", Expect::LossIsCounted);
 }
 
@@ -304,7 +305,7 @@ fn a_program_that_nobody_describes_runs_as_bare() {
     unnoticed("undescribed");
 }
 
-/// The loader that a program names: the only path in it that does.
+/// The loader that a program names: the only string in the file with a loader's path.
 fn loader_of(program: &std::path::Path) -> std::path::PathBuf {
     let bytes = std::fs::read(program).expect("a victim can be read");
     let strings = bytes.split(|byte| *byte == 0).filter_map(|string| std::str::from_utf8(string).ok());
@@ -345,7 +346,7 @@ fn nothing_of_this_is_noticed_on_musl() {
         let victim = compiled(name, Libc::Musl);
         for arguments in &victim.runs {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            // What may not be lost is asked of each victim elsewhere; here, that the program does not notice.
+            // Lost events are tested elsewhere for each victim; here, only transparency.
             let scene = Scene::with(victim.clone(), &arguments).expecting(Expect::LossIsCounted);
             problems.extend(caught(|| drop(scene.compare(&[Mode::Dormant, Mode::Run]))));
         }
@@ -355,7 +356,7 @@ fn nothing_of_this_is_noticed_on_musl() {
 
 #[test]
 fn an_auditor_beside_the_sensor_sees_the_same_program() {
-    // A library named by LD_AUDIT lives in a namespace of its own, and the sensor must arm in the program's
+    // A library named by LD_AUDIT lives in a namespace of its own, and the sensor must start in the program's
     // only.
     let auditor = compiled("auditor", Libc::Glibc).path;
     let scene = Scene::of("errno_kept", &[]);

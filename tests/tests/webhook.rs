@@ -1,5 +1,5 @@
-//! `glassbox webhook`, asked over real TLS by a client that is not ours: it says what `glassbox patch k8s`
-//! does, and nobody who reaches its port ends it or keeps others waiting.
+//! `glassbox webhook`, called over real TLS by a foreign client: its answers are those of
+//! `glassbox patch k8s`, and no client that reaches its port ends it or keeps others waiting.
 
 use std::fs;
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ impl Webhook {
     fn start(options: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("gbx-webhook-").tempdir().expect("a temporary directory");
         certify(dir.path());
-        // The port is free again when the webhook asks for it; nobody else here takes one in between but by
+        // The port is free again when the webhook takes it; another program could take it in between only by
         // chance.
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
@@ -52,7 +52,7 @@ impl Webhook {
         child::start(command, Value::from(steps).to_string().as_bytes())
     }
 
-    /// What comes of these steps.
+    /// The results of these steps.
     fn tell(&self, steps: &[Value]) -> Vec<Value> {
         answers(self.client(steps))
     }

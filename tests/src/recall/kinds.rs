@@ -1,45 +1,45 @@
-//! What is compared: for each event of the contract, the system calls that make it, and what tells one from
-//! another.
+//! The table of the comparison: for each event of the contract, the system calls that make it, and the fields
+//! that identify a call.
 //!
 //! A row is compared once some hook reports its event ([`kinds`]). `process.exec` and `process.start` are
-//! here for their events; which calls make them takes more than a row (`trace`).
+//! here for their events; the calls that make them need more than a row (`trace`).
 
 use super::trace::Line;
 
-/// One event, and the system calls that it tells of.
+/// One event, and the system calls that it reports.
 #[derive(Debug)]
 pub struct Kind {
     /// The event's name.
     pub event: &'static str,
-    /// The fields of the event that name what the call was about, in the order of the targets below.
+    /// The fields of the event that identify the call, in the order of the targets below.
     pub fields: &'static [&'static str],
     /// The system calls.
     pub calls: &'static [Traced],
-    /// Errors with which the call is not told (`CAPABILITIES.md` says so).
+    /// Errors with which the call is not reported (see `CAPABILITIES.md`).
     pub untold: &'static [&'static str],
 }
 
 /// A system call that makes an event.
 #[derive(Debug)]
 pub struct Traced {
-    /// Its name.
+    /// The system call's name.
     pub name: &'static str,
-    /// Words of which one must be among its arguments, or none must be; none: any call of this name counts.
+    /// Which calls of this name count.
     pub only: Only,
-    /// What it was about.
+    /// The arguments that identify the call.
     pub targets: &'static [Target],
 }
 
 /// Which calls of a name count.
 #[derive(Debug)]
 pub enum Only {
-    /// All.
+    /// Every call.
     Any,
-    /// Those with this word among the arguments.
+    /// Calls with this word among the arguments.
     With(&'static str),
-    /// Those without it.
+    /// Calls without it.
     Without(&'static str),
-    /// Those whose argument of this number is a descriptor below 3.
+    /// Calls whose argument of this number is a descriptor below 3.
     Standard(usize),
 }
 
@@ -56,7 +56,7 @@ impl Only {
     }
 }
 
-/// Where in a call's arguments it says what it is about; numbers count arguments from 0.
+/// An argument that identifies a call; numbers count arguments from 0.
 #[derive(Debug)]
 pub enum Target {
     /// A path, relative to the working directory.
@@ -65,13 +65,13 @@ pub enum Target {
     At(usize),
     /// The path of an open descriptor.
     Open(usize),
-    /// What a symbolic link points at: the text, seen from where the link is.
+    /// The target of a symbolic link: its text, relative to the folder of the link.
     Pointed(usize, &'static Target),
     /// A number, such as a descriptor or a process.
     Number(usize),
     /// A socket address.
     Peer(usize),
-    /// What was returned, if it did not fail.
+    /// The returned value, if the call did not fail.
     Returned,
 }
 
@@ -90,15 +90,15 @@ const fn kind(event: &'static str, fields: &'static [&'static str], calls: &'sta
     Kind { event, fields, calls, untold: &[] }
 }
 
-/// The name of a program's beginning.
+/// The event of a program's start.
 pub const IMAGE: &str = "process.start";
-/// The name of the request for a program.
+/// The event of a request to execute a program.
 pub const EXEC: &str = "process.exec";
-/// The name of a new process.
+/// The event of a new process.
 pub const FORK: &str = "process.fork";
-/// The name of an opened file.
+/// The event of an opened file.
 pub const OPEN: &str = "file.open";
-/// The name of a connected socket.
+/// The event of a connected socket.
 pub const CONNECT: &str = "net.connect";
 
 const TABLE: &[Kind] = &[
@@ -247,7 +247,7 @@ const TABLE: &[Kind] = &[
     ),
 ];
 
-/// What is compared: the rows whose event some hook reports.
+/// The rows that are compared: those whose event some hook reports.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     TABLE.iter().filter(|kind| {
         kind.event == IMAGE
@@ -260,7 +260,7 @@ pub fn of(event: &str) -> Option<&'static Kind> {
     kinds().find(|kind| kind.event == event)
 }
 
-/// The row that a call falls under, and where it says what it is about.
+/// The row of a call, and the arguments that identify the call.
 pub fn made_by(line: &Line) -> Option<(&'static Kind, &'static Traced)> {
     kinds().find_map(|kind| {
         let traced = kind.calls.iter().find(|traced| traced.name == line.call && traced.only.holds(line))?;

@@ -1,9 +1,9 @@
-//! Measures what was reported against what was done: the same run seen by `strace -f` and by the sensor.
+//! Compares the reported calls with the calls that were made: `strace -f` and the sensor watch the same run.
 //!
-//! Both look at one run, so that every call can be matched by process, and every call that was not reported
-//! can be named. Which events are compared, and which system calls make them, is a table (`kinds`), and so
-//! are the programs (`programs`); whose a call was that nobody reported, `trace` says. The tests hold each
-//! figure against the goal; `cargo xtask recall` prints them.
+//! Because both watch one run, every call can be matched by process, and every unreported call can be named.
+//! A table (`kinds`) says which events are compared and which system calls make them; another one lists the
+//! programs (`programs`); `trace` decides who made an unreported call. The tests hold each figure to the
+//! goal; `cargo xtask recall` prints the figures.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -17,24 +17,24 @@ pub mod trace;
 
 use trace::{Call, Origin};
 
-/// What must be seen of what the application did, in percent.
+/// The share of the application's calls that must be seen, in percent.
 pub const GOAL: f64 = 99.9;
 
-/// How much of one kind was seen.
+/// The figures of one event.
 #[derive(Clone, Debug, Default)]
 pub struct Recall {
-    /// Calls that were made by the application, and images.
+    /// The calls that the application made, and the images that it started.
     pub made: usize,
     /// Those of them that were reported.
     pub seen: usize,
-    /// The others.
+    /// The unreported ones.
     pub missed: Vec<String>,
-    /// Calls made by the loader, by libc for itself, by the sensor: unreported, and not counted above.
+    /// Unreported calls of the loader, of libc for itself, and of the sensor; they are not counted above.
     pub set_aside: BTreeMap<Origin, Vec<String>>,
 }
 
 impl Recall {
-    /// Seen by made, in percent.
+    /// The seen calls, in percent of the calls made.
     pub fn percent(&self) -> f64 {
         if self.made == 0 { 100.0 } else { 100.0 * self.seen as f64 / self.made as f64 }
     }
@@ -43,7 +43,7 @@ impl Recall {
 /// The figures of a run, by event.
 pub type Recalls = BTreeMap<&'static str, Recall>;
 
-/// The functions that work in a child of theirs before it executes: what is done there is libc's.
+/// The functions that work in a child before it executes: the calls that they make there are libc's.
 const SPAWNERS: [&str; 4] = ["posix_spawn", "posix_spawnp", "system", "popen"];
 
 /// Matches calls with events, each event once.
@@ -54,7 +54,8 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
         let error = event.text("error").map(str::to_owned);
         let Some(kind) = kinds::of(event.name()) else { continue };
         let key = match kind.event {
-            // The record before an exec; a second one, with the error, follows if it failed.
+            // The record is written before the exec; if the exec failed, a second record with the error
+            // follows.
             kinds::EXEC if error.is_some() => continue,
             kinds::EXEC => base(event.path()),
             kinds::IMAGE => {
@@ -72,7 +73,7 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
         .filter_map(|fork| fork.number("child"))
         .collect();
 
-    // A child that posix_spawn makes and that finds no program was never the application's.
+    // A child of posix_spawn that finds no program never belonged to the application.
     let mut failed_spawns: HashMap<i64, usize> = HashMap::new();
     for exec in events.named(kinds::EXEC).filter(|exec| exec.has_failed() && SPAWNERS.contains(&exec.call()))
     {
@@ -81,11 +82,12 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
 
     let mut recalls = Recalls::new();
     let mut is_first_exec = true;
-    // What libc may have made for itself comes last: it must not use up the event of a program's call.
+    // Calls that libc may have made for itself come last, so that they do not use up the event of a program's
+    // call.
     let (last, first): (Vec<&Call>, Vec<&Call>) = calls.iter().partition(|call| call.is_look_up);
     for call in first.into_iter().chain(last) {
         let event = call.kind.event;
-        // The first program was asked for by strace.
+        // strace executed the first program.
         if event == kinds::EXEC && std::mem::take(&mut is_first_exec) {
             continue;
         }
@@ -93,7 +95,7 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
             continue;
         }
         let mut take = |target: &str| {
-            // Where a child shares its parent's memory without stopping it, it is told under the parent's
+            // A child that shares its parent's memory without stopping it is reported under the parent's
             // number.
             [Some(call.pid), Some(call.parent).filter(|_| call.is_guest)].iter().flatten().any(|&pid| {
                 left.get_mut(&(event, pid, target.to_owned())).is_some_and(|events| {
@@ -104,10 +106,10 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
             })
         };
         let is_seen = match event {
-            // An event is the application's: what others did must not use it up.
+            // An event belongs to the application, so other calls must not use it up.
             _ if call.origin != Origin::Application => false,
             kinds::IMAGE => images.get_mut(&call.pid).is_some_and(take_one),
-            // posix_spawn, system and popen are reported under their caller; the program runs in its child.
+            // posix_spawn, system and popen are reported under their caller; the program runs in their child.
             kinds::EXEC => [call.pid, call.parent].iter().any(|&pid| {
                 left.get_mut(&(event, pid, base(&call.target))).is_some_and(|events| events.pop().is_some())
             }),
@@ -139,7 +141,7 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
     recalls
 }
 
-/// Takes one away, if there is one.
+/// Takes one off the count, if it is not 0.
 fn take_one(count: &mut usize) -> bool {
     let is_there = *count > 0;
     *count = count.saturating_sub(1);
@@ -154,13 +156,13 @@ fn base(path: &str) -> String {
     path.rsplit('/').next().unwrap_or("").to_owned()
 }
 
-/// A field as text, whether it is a string or a number; nothing if it is not there.
+/// A field as text, whether it is a string or a number; empty if it is missing.
 fn shown(event: &Event, field: &str) -> String {
     let text = event.text(field).map(str::to_owned);
     text.or_else(|| event.number(field).map(|number| number.to_string())).unwrap_or_default()
 }
 
-/// The figures of one program as text, each missed call named.
+/// The figures of one program as text, with the name of each missed call.
 pub fn report(program: &str, recalls: &Recalls) -> String {
     let mut text = String::new();
     for (event, recall) in recalls {
@@ -224,7 +226,7 @@ fn cell(recall: &Recall) -> String {
     }
 }
 
-/// An emptied folder for what is kept of a program's run.
+/// An empty folder for the files of a program's run.
 fn kept(program: &str) -> PathBuf {
     let dir = crate::artefacts::target().join("recall").join(program);
     drop(fs::remove_dir_all(&dir));

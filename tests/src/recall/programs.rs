@@ -1,7 +1,8 @@
-//! The programs that recall is measured over: each a script, with what it is given.
+//! The programs that recall is measured with: each is a script with its arguments.
 //!
-//! In a script, `$PORT` is a local HTTP server's, `$FREE` a port for a server of its own, and the arguments
-//! are the compiled victims that it asks for. It runs in an empty directory of its own and must succeed.
+//! In a script, `$PORT` is the port of a local HTTP server, `$FREE` a port for a server of its own, and the
+//! arguments are the compiled victims that it asks for. The script runs in an empty directory of its own and
+//! must succeed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -20,12 +21,12 @@ use crate::{Collector, Scene};
 /// One program, or several that belong together.
 #[derive(Debug)]
 pub struct Program {
-    /// What it is called in the table.
+    /// The name in the table.
     pub name: &'static str,
-    /// Who runs the script: `sh`, `bash`, `python3`, `node`, `perl`.
+    /// The interpreter of the script: `sh`, `bash`, `python3`, `node`, `perl`.
     shell: &'static [&'static str],
     script: &'static str,
-    /// Programs of ours that the script runs.
+    /// The victims that the script runs.
     victims: fn() -> Vec<PathBuf>,
 }
 
@@ -37,7 +38,7 @@ const SH: &[&str] = &["sh", "-c"];
 /// Runs each of the victims, whatever its exit status.
 const EACH: &str = r#"for victim; do mkdir -p each; (cd each; $victim > out 2>&1); rm -rf each; done; true"#;
 
-/// All of them.
+/// Every program.
 pub const PROGRAMS: &[Program] = &[
     program("bash", &["bash", "-c"], BASH),
     program("python3", &["/usr/bin/python3", "-c"], PYTHON3),
@@ -63,13 +64,13 @@ pub fn named(name: &str) -> Option<&'static Program> {
     PROGRAMS.iter().find(|program| program.name == name)
 }
 
-/// C victims that between them make every kind of call.
+/// The C victims that together make every kind of call.
 fn of_c(libc: Libc) -> Vec<PathBuf> {
     let names = ["open_family", "exec_family", "fork_variants", "sockets", "directories", "close_family"];
     names.iter().map(|name| victim::compiled(name, libc).path).collect()
 }
 
-/// Compiles a victim of ours in Rust, as cargo would: calls through the GOT alone, no PLT.
+/// Compiles a Rust victim as cargo would: it calls through the GOT alone, without a PLT.
 fn rust(name: &str) -> PathBuf {
     let dir = target().join("victims/rust");
     fs::create_dir_all(&dir).expect("target/victims can be made");
@@ -84,14 +85,14 @@ fn rust(name: &str) -> PathBuf {
 }
 
 impl Program {
-    /// Runs it under strace and the sensor, and holds what was reported against what was done.
+    /// Runs it under strace and the sensor, and compares.
     ///
-    /// `target/recall/NAME/` keeps what both saw, and the report, in which each missed call is named.
+    /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call.
     ///
     /// # Errors
-    /// If it did not succeed; what it said.
+    /// The output of a program that did not succeed.
     pub fn measure(&self) -> Result<Recalls, String> {
-        // The victim is only the scene's excuse: its directory and environment are what is wanted.
+        // The scene is made for its directory and environment; the victim is not run.
         let scene = Scene::of("steady", &["0"]);
         scene.clean();
         let server = Server::start();
@@ -127,7 +128,7 @@ impl Program {
     }
 }
 
-/// A loopback port that nobody listens on.
+/// A loopback port that no process listens on.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
     listener.local_addr().expect("a bound socket has an address").port()

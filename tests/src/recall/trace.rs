@@ -1,23 +1,23 @@
-//! Reads what `strace` wrote of a run, and says of each call what it was about and whose it was.
+//! Reads strace's record of a run: what each call was about, and who made it.
 //!
-//! strace prints where each call was made from (`-i`) and what is mapped where (`mmap` with `-y`), which
-//! decides, for a call that the sensor did not report, whose it was:
+//! strace prints the address of each call's instruction (`-i`) and the mapped files (`mmap` with `-y`). These
+//! decide who made a call that the sensor did not report:
 //!
-//! - `loader`: the instruction lies in ld.so. The dynamic loader calls nobody: no hook can see it looking for
-//!   libraries. musl is loader and libc in one file: there, it is the loader's until the sensor's constructor
-//!   has run.
-//! - `libc`: it lies in one of libc's own `*_nocancel` functions, which no program can call: libc opens
-//!   locale, gconv, name service and time zone files by them, what fchmodat must not follow, and
-//!   posix_spawn's file actions. (opendir uses them too, with `O_DIRECTORY`; that one counts as the
-//!   application's.) What posix_spawn, system and popen do in their child before it executes is libc's, too,
-//!   and so is the name that musl's tmpfile makes and takes away. A socket is libc's if it goes to nscd, or
-//!   is a datagram or netlink socket in a process that looked up a name: getaddrinfo asks its server, and
-//!   sorts addresses, in this way.
-//! - `sensor`: it lies in the sensor. What we do ourselves is nobody's event.
-//! - `early`: it was made before the sensor's constructor ran, in an image where it ran later: by the
-//!   constructor of a library that the loader starts first (libselinux's opens /proc/filesystems). Named in
-//!   the report all the same.
-//! - `application`: everything else. These are the calls that must be seen.
+//! - `loader`: the instruction lies in ld.so. The dynamic loader calls no other library, so no hook can see
+//!   its search for libraries. musl is loader and libc in one file: there, a call is the loader's until the
+//!   sensor's constructor has run.
+//! - `libc`: the instruction lies in one of libc's own `*_nocancel` functions, which no program can call.
+//!   With these libc opens locale, gconv, name service and time zone files, the file that fchmodat must not
+//!   follow, and the files of posix_spawn's actions. (opendir uses them too, with `O_DIRECTORY`; that call
+//!   counts as the application's.) The calls of posix_spawn, system and popen in their child before it
+//!   executes are libc's too, and so is the name that musl's tmpfile makes and removes. A socket is libc's if
+//!   it goes to nscd, or is a datagram or netlink socket in a process that looked up a name: getaddrinfo asks
+//!   its server, and sorts addresses, in this way.
+//! - `sensor`: the instruction lies in the sensor. The sensor's own calls are not reported.
+//! - `early`: the call was made before the sensor's constructor ran, in an image where it ran later: by the
+//!   constructor of a library that the loader starts first (libselinux's opens /proc/filesystems). The report
+//!   names these calls too.
+//! - `application`: every other call. These are the calls that must be seen.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -30,7 +30,7 @@ use super::kinds::{self, Kind, Target};
 use crate::artefacts::sensor;
 use crate::child;
 
-/// Who made a call that the sensor did not report.
+/// The maker of a call that the sensor did not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// The dynamic loader.
@@ -48,28 +48,28 @@ pub enum Origin {
 /// One call as strace saw it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// What kind of call.
+    /// The row of the table.
     pub kind: &'static Kind,
-    /// The process (not the thread).
+    /// The process, not the thread.
     pub pid: i64,
-    /// The process that made this one, or -1.
+    /// The parent process, or -1.
     pub parent: i64,
-    /// What it was about, as the event's fields write it: an absolute path, a peer, a number; joined by
-    /// spaces.
+    /// The identifying arguments as the event's fields have them: an absolute path, a peer, a number; joined
+    /// by spaces.
     pub target: String,
     /// errno's name, if it failed.
     pub error: Option<String>,
-    /// Whose it is if nobody reported it.
+    /// The maker of the call, if it was not reported.
     pub origin: Origin,
-    /// Whether it works on a socket that libc makes for itself when it looks up a name: datagram, netlink.
+    /// Whether it works on a socket that libc makes for itself to look up a name: datagram, netlink.
     pub is_look_up: bool,
-    /// Whether the process shares its maker's memory, which goes on beside it.
+    /// Whether the process shares the memory of its parent, which runs on beside it.
     pub is_guest: bool,
-    /// Whether the process had not executed anything since it was made.
+    /// Whether the process had not executed a program since it was made.
     pub is_before_exec: bool,
 }
 
-/// What the reader itself must know of a run: address spaces, processes, directories.
+/// The calls that the reader itself follows: address spaces, processes, directories.
 const FOLLOWED: &[&str] =
     &["execve", "execveat", "mmap", "clone", "clone3", "fork", "vfork", "chdir", "fchdir"];
 
@@ -77,7 +77,7 @@ const FOLLOWED: &[&str] =
 pub fn strace(output: &Path, socket: &Path) -> Command {
     let mut command = Command::new("strace");
     command.args(["-ff", "-ttt", "-i", "-yy", "-s", "65536", "-e", "signal=none", "-e"]);
-    // `?`: not every machine has every call.
+    // `?`: a machine may lack a call.
     let calls = kinds::kinds().flat_map(|kind| kind.calls).map(|traced| traced.name);
     let names: Vec<String> = FOLLOWED.iter().copied().chain(calls).map(|name| format!("?{name}")).collect();
     command.arg(format!("trace={}", names.join(",")));
@@ -87,7 +87,7 @@ pub fn strace(output: &Path, socket: &Path) -> Command {
     command
 }
 
-/// Reads what `strace -ff -o output` wrote.
+/// Reads the files that `strace -ff -o output` wrote.
 pub fn calls(output: &Path) -> Vec<Call> {
     let (Some(dir), Some(prefix)) = (output.parent(), output.file_name().and_then(|name| name.to_str()))
     else {
@@ -102,12 +102,12 @@ pub fn calls(output: &Path) -> Vec<Call> {
         let text = child::escaped(&fs::read(entry.path()).expect("strace's output"));
         lines.extend(text.lines().filter_map(|line| parse(tid, line)));
     }
-    // A child's first call comes after the call that made it: strace notes when a call began.
+    // strace notes when a call began, so a child's first call comes after the call that made the child.
     lines.sort_by(|left, right| left.time.total_cmp(&right.time));
     Tracer::default().follow(lines)
 }
 
-/// One line of strace's, taken apart.
+/// One line of strace's output, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     time: f64,
@@ -123,7 +123,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The number that an argument is, without what strace says about it.
+    /// The number of an argument, without strace's annotation.
     pub fn number(&self, at: usize) -> Option<i64> {
         let digits = |character: char| !character.is_ascii_digit() && character != '-';
         self.arguments.get(at)?.split(digits).next()?.parse().ok()
@@ -139,7 +139,7 @@ fn parse(tid: i64, line: &str) -> Option<Line> {
         return None;
     }
     let (arguments, rest) = split_arguments(rest);
-    // A call that never came back (its process ended, or another thread's exec) has no result.
+    // A call that never returned (its process ended, or another thread executed a program) has no result.
     let result = rest.trim_start().strip_prefix("= ").unwrap_or("");
     let number = result.split([' ', '<']).next().unwrap_or("");
     let is_error = number == "-1";
@@ -155,7 +155,7 @@ fn parse(tid: i64, line: &str) -> Option<Line> {
     })
 }
 
-/// Splits at the commas of the outermost level, and gives what follows the closing bracket.
+/// Splits at the commas of the outermost level, and gives the text behind the closing bracket.
 fn split_arguments(text: &str) -> (Vec<String>, &str) {
     let mut arguments = Vec::new();
     let (mut depth, mut is_quoted, mut is_escaped, mut in_comment, mut from) = (0i32, false, false, false, 0);
@@ -191,7 +191,7 @@ fn split_arguments(text: &str) -> (Vec<String>, &str) {
     (arguments, "")
 }
 
-/// The string between the first quotes, C escapes undone, as the events write it.
+/// The string between the first quotes, with C escapes undone, as events have it.
 fn unquoted(argument: &str) -> Option<String> {
     let text = argument.get(argument.find('"')? + 1..)?;
     let mut bytes = Vec::new();
@@ -229,7 +229,7 @@ fn annotated(argument: &str) -> Option<&str> {
     argument.split_once('<')?.1.strip_suffix('>')
 }
 
-/// `path` seen from `dir`, without dots.
+/// `path` relative to `dir`, without dots.
 fn absolute(dir: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let whole = if path.starts_with('/') { path.to_owned() } else { format!("{dir}/{path}") };
@@ -243,7 +243,7 @@ fn absolute(dir: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The peer in a socket address as strace prints it, in the form of `docs/contract.md`.
+/// The peer in a socket address as strace prints it, in the form of docs/contract.md.
 fn peer(address: &str) -> Option<String> {
     let after = |key: &str| address.split_once(key).map(|(_, rest)| rest);
     if let Some(path) = after("sun_path=") {
@@ -258,16 +258,16 @@ fn peer(address: &str) -> Option<String> {
     Some(format!("[{}]:{port}", unquoted(rest)?))
 }
 
-/// What glibc's file is called, at the end of its path. musl's is the loader's own, which the kernel maps.
+/// The end of the path of glibc's file. musl's is the loader's own file, which the kernel maps.
 const GLIBC: &str = "/libc.so.6";
 
-/// What is known of an address space: which file lies where, and where the loader was when it began.
+/// An address space: which file is mapped where, and where the loader was at its beginning.
 #[derive(Clone, Default)]
 struct Space {
     /// Start, end, base of the file's first mapping, file.
     mapped: Vec<(u64, u64, u64, String)>,
     loader: Option<u64>,
-    /// Whether the sensor has been heard of: its constructor has begun.
+    /// Whether the sensor has made a call: its constructor has begun.
     is_armed: bool,
 }
 
@@ -276,9 +276,9 @@ struct Tracer {
     spaces: HashMap<i64, Rc<RefCell<Space>>>,
     group_of: HashMap<i64, i64>,
     parent_of: HashMap<i64, i64>,
-    /// The working directory, as strace last printed it: not every call shows it.
+    /// The working directory as strace last printed it: not every call shows it.
     directory_of: HashMap<i64, String>,
-    /// Processes that have executed nothing yet.
+    /// Processes that have executed no program yet.
     unexecuted: HashSet<i64>,
     /// Processes made by clone with CLONE_VM and without CLONE_VFORK.
     guests: HashSet<i64>,
@@ -288,7 +288,7 @@ struct Tracer {
     sockets: HashMap<(i64, i64), usize>,
     nocancel: HashMap<String, Option<(u64, u64)>>,
     calls: Vec<Call>,
-    /// The application's calls in images that had not heard of the sensor yet.
+    /// The application's calls in images in which the sensor had made no call yet.
     unarmed: Vec<(usize, Rc<RefCell<Space>>)>,
 }
 
@@ -379,7 +379,7 @@ impl Tracer {
         }
     }
 
-    /// A call that a row of the table names.
+    /// Records a call that a row of the table names.
     fn made(&mut self, kind: &'static Kind, targets: &[Target], line: &Line, pid: i64) {
         let parts: Option<Vec<String>> =
             targets.iter().map(|target| self.target(target, line, pid)).collect();
@@ -387,11 +387,11 @@ impl Tracer {
         let space = Rc::clone(self.spaces.entry(line.tid).or_default());
         let origin = self.origin(line, &space.borrow());
         let mentions = |word: &str| line.arguments.iter().any(|argument| argument.contains(word));
-        // The sensor's connect to its collector is the first thing that it does.
+        // The sensor's first call is the connect to its collector.
         space.borrow_mut().is_armed |= kind.event == kinds::CONNECT && origin == Origin::Sensor;
         let origin = match origin {
             Origin::Libc if kind.event == kinds::OPEN && mentions("O_DIRECTORY") => Origin::Application,
-            // vfork's stub makes the call itself, with the program's return address.
+            // The sensor's vfork makes the call itself, with the program's return address.
             Origin::Sensor if kind.event == kinds::FORK => Origin::Application,
             Origin::Application if mentions("/nscd/socket") || mentions("\"/tmp/tmpfile_") => Origin::Libc,
             origin => origin,
@@ -402,7 +402,7 @@ impl Tracer {
                 self.opened.insert((pid, format!("/proc/self/fd/{fd}")), parts.join(" "));
             }
             ("net.socket", Some(fd), _) => drop(self.sockets.insert((pid, fd), self.calls.len())),
-            // What libc makes to ask nscd shows by whom it then calls.
+            // The caller of the connect shows that libc made the socket, to ask nscd.
             (kinds::CONNECT, _, Some(fd)) if origin == Origin::Libc => {
                 if let Some(made) = self.sockets.get(&(pid, fd)).and_then(|&at| self.calls.get_mut(at)) {
                     made.origin = Origin::Libc;
@@ -413,7 +413,7 @@ impl Tracer {
         self.push(line, pid, kind, parts.join(" "), origin, is_look_up);
     }
 
-    /// What a call was about, as the event writes it; `None` where strace could not read it.
+    /// An identifying argument as the event has it; `None` if strace could not read it.
     fn target(&self, target: &Target, line: &Line, pid: i64) -> Option<String> {
         let argument = |at: usize| line.arguments.get(at);
         Some(match *target {
@@ -422,7 +422,7 @@ impl Tracer {
                 let path = unquoted(argument(at)?)?;
                 let dir = at.checked_sub(1).and_then(argument)?;
                 let is_nowhere = annotated(dir).is_none() && !dir.starts_with("AT_FDCWD");
-                // Relative to a descriptor that is none, a path is what it is.
+                // A path relative to a bad descriptor stays as it is.
                 if is_nowhere && !path.starts_with('/') {
                     path
                 } else {
@@ -447,8 +447,8 @@ impl Tracer {
         })
     }
 
-    /// A program was asked for. libc looks through PATH by failing calls, which are one request of the
-    /// program's.
+    /// Records a request to execute a program. libc searches PATH by calls that fail, which are one request
+    /// of the program's.
     fn exec(&mut self, line: &Line, pid: i64, path: &str) {
         let name = path.rsplit('/').next().unwrap_or("");
         if let Some(last) = self.calls.iter_mut().rev().find(|call| call.pid == pid)
@@ -532,8 +532,8 @@ impl Tracer {
     }
 }
 
-/// Where in libc its functions that end in `_nocancel` lie: beside each other, the hidden ones between the
-/// others.
+/// The range of libc's functions whose names end in `_nocancel`: they lie beside each other, with hidden ones
+/// between them.
 fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
     let output = Command::new("readelf").args(["--dyn-syms", "--wide"]).arg(libc).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -550,7 +550,7 @@ fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
     functions.reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
-/// What one thread, 7, did.
+/// The calls of one thread, 7.
 #[cfg(test)]
 pub fn traced(text: &str) -> Vec<Call> {
     Tracer::default().follow(text.lines().filter_map(|line| parse(7, line)).collect())
