@@ -62,7 +62,7 @@ fn problem(file: &Path, dep_info: &Path) -> Option<String> {
     };
     let Ok(sources) = fs::read_to_string(dep_info) else {
         return Some(format!(
-            "{} is missing, so nobody knows what {} was made of",
+            "{} is missing, so the sources of {} are unknown",
             dep_info.display(),
             file.display()
         ));

@@ -92,7 +92,7 @@ fn until_exit(pid: i32) -> Parts {
             return Parts::new();
         }
         if !matches!(stopped.si_code, libc::CLD_TRAPPED | libc::CLD_STOPPED) {
-            return Parts::new(); // it is gone; whoever owns it reaps it
+            return Parts::new(); // it is gone; its owner reaps it
         }
         // SAFETY: the kernel filled the fields of a SIGCHLD.
         let status = unsafe { stopped.si_status() };

@@ -27,7 +27,7 @@ fn every_example_is_run_by_a_test() {
         if entry.path().join("run.sh").exists() {
             let names = [format!("\"{name}\""), format!("examples/{name}")];
             let is_named = |text: &String| names.iter().any(|words| text.contains(words));
-            assert!(tests.iter().any(is_named), "nobody runs examples/{name}/run.sh");
+            assert!(tests.iter().any(is_named), "no test runs examples/{name}/run.sh");
             let mode = fs::metadata(entry.path().join("run.sh")).unwrap().permissions().mode();
             assert_eq!(0o755, mode & 0o777, "examples/{name}/run.sh");
             assert!(entry.path().join("README.md").exists(), "examples/{name} says nothing");

@@ -578,7 +578,7 @@ fn collector_as_first_process_reaps_and_ends_when_told() {
     let first = collector.first();
     let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children")).expect("the collector");
 
-    assert_eq!("", children.trim(), "nobody reaped them");
+    assert_eq!("", children.trim(), "they were not reaped");
     collector.stop();
 }
 
@@ -651,7 +651,7 @@ fn uri_to_anywhere_else_is_not_asked_and_names_no_container() {
     let (events, _, said, metadata) = one_container(Endpoint::Answers, |_| elsewhere.uri("web"));
 
     check_one(&events, None);
-    assert!(elsewhere.asked().is_empty() && metadata.asked().is_empty(), "somebody was asked");
+    assert!(elsewhere.asked().is_empty() && metadata.asked().is_empty(), "an endpoint was asked");
     assert!(said.starts_with("glassbox: process 1 names container metadata at 'http://127.0.0.1:"), "{said}");
     assert!(said.contains("which is not asked; set GLASSBOX_ECS_METADATA"), "{said}");
 }

@@ -81,7 +81,7 @@ fn a_program_goes_on_when_the_collector_beside_it_is_killed() {
 }
 
 #[test]
-fn a_full_ring_that_nobody_reads_never_stops_the_program() {
+fn a_full_ring_without_a_reader_never_stops_the_program() {
     // 400,000 records fill any ring; the collector is stopped, not dead, so nothing tells the program to give
     // up.
     let collected = Scene::collected("flood", &["2", "100000"]);
@@ -220,7 +220,7 @@ fn an_output_that_cannot_be_made_is_73_and_the_program_is_not_started() {
 }
 
 #[test]
-fn a_slow_reader_of_an_output_delays_nobody() {
+fn a_slow_reader_of_an_output_delays_no_other() {
     // The fifo is opened and never read, so its sink blocks, and its queue fills.
     let scene = Scene::of("flood", &["2", "50000"]);
     scene.clean();
@@ -291,7 +291,7 @@ fn a_clean_image_after_a_scribble_is_reported() {
 }
 
 #[test]
-fn rubbish_sent_to_the_socket_harms_nobody() {
+fn rubbish_sent_to_the_socket_harms_no_process() {
     let mut collected = Scene::collected("sudden_end", &["return", "100"]);
 
     for length in [0, 1, 7, 64, 4096] {
@@ -311,7 +311,7 @@ fn rubbish_sent_to_the_socket_harms_nobody() {
 }
 
 #[test]
-fn connections_that_say_nothing_keep_nobody_out() {
+fn silent_connections_keep_no_sensor_out() {
     let collected = Scene::collected("sudden_end", &["return", "100"]);
     let scene = &collected.scene;
     let script = "import socket, sys, time\n\

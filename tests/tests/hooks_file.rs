@@ -351,7 +351,7 @@ fn a_handler_that_jumps_away_costs_at_most_the_call_it_left() {
 }
 
 #[test]
-fn a_jump_away_from_any_instruction_and_then_from_another_holds_nobody_up() {
+fn a_jump_away_from_any_instruction_and_then_from_another_holds_no_thread_up() {
     let scene = Scene::of("jump_anywhere", &["200"]);
     scene.clean();
     let output = scene.beside("events.jsonl");

@@ -284,7 +284,7 @@ fn install(folder: &Path) -> Ending {
 }
 
 #[test]
-fn the_sensor_is_copied_for_everybody_and_replaced_as_a_whole() {
+fn the_sensor_is_copied_for_every_user_and_replaced_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("libglassbox.so");
 

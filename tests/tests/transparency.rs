@@ -125,7 +125,7 @@ fn forking_while_threads_open_never_hangs_a_child() {
 }
 
 #[test]
-fn killing_children_in_the_middle_of_a_call_harms_nobody_else() {
+fn killing_children_in_the_middle_of_a_call_harms_no_other_process() {
     unnoticed_expecting("kill_child", Expect::LossIsCounted);
 }
 
@@ -301,7 +301,7 @@ fn a_changed_root_is_survived() {
 }
 
 #[test]
-fn a_program_that_nobody_describes_runs_as_bare() {
+fn a_program_without_a_description_runs_as_bare() {
     unnoticed("undescribed");
 }
 
@@ -325,7 +325,7 @@ fn a_program_started_by_its_loader_runs_as_bare() {
 }
 
 #[test]
-fn orphans_are_left_to_whoever_reaps_them() {
+fn orphans_are_left_to_their_reaper() {
     unnoticed("pid1");
 }
 

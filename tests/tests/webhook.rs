@@ -212,7 +212,7 @@ fn garbage_on_the_wire_ends_its_own_connection() {
 }
 
 #[test]
-fn who_is_slow_is_cut_off_and_keeps_nobody_waiting() {
+fn a_slow_client_is_cut_off_and_keeps_no_other_waiting() {
     let webhook = Webhook::start(&[]);
     let drip: Vec<String> = "GET /healthz HTTP/1.1\r\nX: y".chars().map(String::from).collect();
 

@@ -66,7 +66,7 @@ const NOT_UNDER_QEMU: &[(&str, &str)] = &[
     ("a_worker_without_privileges_is_still_seen", ONE_USER),
     ("small_stacks_report_all_that_they_do", "a stack has 128 KiB at least on aarch64"),
     (
-        "a_jump_away_from_any_instruction_and_then_from_another_holds_nobody_up",
+        "a_jump_away_from_any_instruction_and_then_from_another_holds_no_thread_up",
         "only x86_64 has a trap flag that a program may set",
     ),
     ("forks_amid_opening_threads_lose_nothing", "it takes minutes in emulation"),

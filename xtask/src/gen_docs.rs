@@ -45,27 +45,27 @@ const EVENTS_HEAD: &str = "\
 
 Written by `cargo xtask gen-docs` from the `events!` table in `wire/src/events.rs`; do not edit.
 
-One event is one line of `-o jsonl`. A field that does not apply, or whose value is not known, is left out.
-A byte of a string that is not valid UTF-8 is written as `\\xNN`. Times are RFC 3339 in UTC, durations
-nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is what the caller
-passed, where that differs. [contract.md](contract.md) says which events and fields other tools may rely on.
+One event is one line of `-o jsonl`. A field that does not apply, or is not known, is left out.
+Bytes of a string that are not valid UTF-8 are escaped as `\\xNN`. Times are RFC 3339 in UTC, durations
+nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is the caller's own path,
+if it differs.
 
 ## Fields of every event
 
 | field | type | meaning |
 |---|---|---|
-| `time` | string | when the call returned, or when it was made for events recorded before the call |
-| `event` | string | which event: `noun.verb`, below |
-| `call` | string | the C function or system call; absent where the event is no call |
-| `pid`, `tid`, `ppid` | number | process, thread and parent as the collector sees them, else as the process does, with `pid_ns` |
-| `pid_ns` | number | the pid namespace that the three belong to, by its inode, where it is not the collector's: in another container both may have a pid 1 |
+| `time` | string | the time when the call returned; for events recorded before the call, when it was made |
+| `event` | string | the event's name, `noun.verb`, below |
+| `call` | string | the C function or system call; absent if the event is not a call |
+| `pid`, `tid`, `ppid` | number | process, thread and parent, numbered as in the collector's pid namespace; if that is not possible, as in the process's own, with `pid_ns` |
+| `pid_ns` | number | the inode of the pid namespace that the three belong to, if it is not the collector's: two containers may both have a pid 1 |
 | `exe` | path | the running image |
 | `uid`, `euid` | number | real and effective user |
-| `container` | object | the container that the process is in, as far as it is known: `id`, and in an ECS task `name`; on `process.start` and `process.exit` also `image`, `image_id`, `arn`, `task` (its ARN), `family` and `revision` of the task definition, `cluster` ([which container](operations.md#fargate-which-container)) |
-| `seq` | number | stamped by the sensor, for each image from 0 without gaps; absent on events that the collector makes |
-| `via` | name | which mechanism saw it: `symbol`, `got`, `inline`, `notify` |
-| `ret` | number | what the call returned; absent if it has not |
-| `error` | name | errno, of a call that failed |
+| `container` | object | the container of the process, as far as it is known: `id`, and in an ECS task `name`; on `process.start` and `process.exit` also `image`, `image_id`, `arn`, `task` (its ARN), `family` and `revision` of the task definition, `cluster` ([which container](operations.md#fargate-which-container)) |
+| `seq` | number | the sensor's number: from 0 for each image, without gaps; absent on events that the collector makes |
+| `via` | name | the mechanism that saw it: `symbol`, `got`, `inline`, `notify` |
+| `ret` | number | the returned value; absent if the call did not return |
+| `error` | name | errno of a failed call |
 | `request_id` | string | the invocation that was being served; in AWS Lambda only |
 ";
 
@@ -98,7 +98,7 @@ const HOOKS_HEAD: &str = "\
 Written by `cargo xtask gen-docs` from the declarations in `hooks/*.rs`; do not edit.
 
 *Call* is what events show as `call`; *symbols* are the names that the sensor exports. A row without an
-event is counted or kept track of only. How the wrapper stands in for the function:
+event is only counted or tracked. *How* says how the wrapper replaces the function:
 
 - `after`: calls the real function, then reports
 - `instead`: calls the real function itself, at the right moment

@@ -268,7 +268,7 @@ fn another_image_brings_another_volume() {
 }
 
 #[test]
-fn what_somebody_changed_in_the_collector_stays() {
+fn a_changed_collector_service_stays() {
     let once = patched("services:\n  web:\n    image: web\n", &request());
     let changed = once
         .replace("      - jsonl\n", "      - human # for people\n")

@@ -144,7 +144,7 @@ fn another_socket_changes_its_value_alone() {
 }
 
 #[test]
-fn a_socket_that_somebody_set_stays() {
+fn a_socket_that_was_set_stays() {
     let text = "FROM a\nENV GLASSBOX_SOCKET=@mine\n";
 
     assert_eq!(

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_have_it_is_let_through_with_a_warning_or_refused() {
+    fn a_pod_that_cannot_have_it_is_let_through_with_a_warning_or_refused() {
         let odd = || pod(json!({"name": "app", "env": [{"name": "LD_PRELOAD", "valueFrom": {}}]}));
 
         let (open, closed) = (response(odd(), OnFailure::Open), response(odd(), OnFailure::Closed));

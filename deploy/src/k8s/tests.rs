@@ -80,7 +80,11 @@ fn patching_again_changes_what_moved_and_nothing_else() {
     let moved = put(&once, &Request { image: Some("other:2".into()), ..request() }).unwrap().0;
 
     assert_eq!((&once, true), (&twice, again.is_same));
-    assert_eq!(once, put(&once, &Request::default()).unwrap().0, "what nobody says otherwise about stays");
+    assert_eq!(
+        once,
+        put(&once, &Request::default()).unwrap().0,
+        "settings that the request does not name stay"
+    );
     let text = serde_json::to_string(&once).unwrap().replace("registry.example/glassbox:1", "other:2");
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), moved);
 }

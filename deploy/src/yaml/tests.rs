@@ -251,7 +251,7 @@ fn tags_of_cloudformation_are_read_and_stay() {
 }
 
 #[test]
-fn who_refers_to_what_changes_keeps_what_it_was() {
+fn an_alias_of_a_changed_anchor_keeps_its_value() {
     let text = "x: &e\n- a\ny: *e\nz: *e\n";
 
     assert_eq!(
