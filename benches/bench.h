@@ -1,4 +1,4 @@
-// What the bench programs share: a clock, and the one line of JSON that they print.
+// Shared by the bench programs: a clock, and the one line of JSON that they print.
 //
 // Each program times its own loop, so that starting it is not part of the figure.
 #ifndef BENCH_H

@@ -1,5 +1,5 @@
-// Opens a path that carries the time of the call, N times at irregular intervals. Whoever reads the
-// events compares that with its own clock.
+// Opens a path that carries the time of the call, N times at irregular intervals. The reader of
+// the events compares that time with its own clock.
 #include "bench.h"
 #include <fcntl.h>
 #include <unistd.h>

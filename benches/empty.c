@@ -1,2 +1,2 @@
-// The least that any preloaded library costs: nothing in it.
+// The least cost of a preloaded library: there is nothing in it.
 static int nothing __attribute__((used));

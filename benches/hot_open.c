@@ -1,4 +1,4 @@
-// One open of a 40-byte path, with stub_open.so as the next definition: what is left is the hook.
+// One open of a 40-byte path, with stub_open.so as the next definition: the rest is the hook.
 //
 // In bursts with a pause between them, so that the ring never fills: a dropped event would look
 // cheaper than a recorded one. Prints the median and the cheapest burst, in picoseconds a call.

@@ -1,8 +1,8 @@
-// The least that any library pays for looking at what a call returned: read, write, open and close
+// The least cost of a library that looks at the result of a call: read, write, open and close
 // call the next definition through a pointer and come back. Nothing is recorded.
 //
-// The empty asm keeps the compiler from turning the call into a jump: whoever does something after
-// the call is returned to. After a system call that return is mispredicted on processors whose
+// The empty asm keeps the compiler from turning the call into a jump: a
+// wrapper that does something after the call is returned to. After a system call that return is mispredicted on processors whose
 // kernel clears the return predictor on its way out, which costs more than the call itself.
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Patches compose.yaml, shows what was added, runs its service, and prints what that opened.
+# Patches compose.yaml, shows the added lines, runs its service, and prints the files that it opened.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 glassbox=${GLASSBOX:-glassbox}
@@ -10,7 +10,7 @@ trap 'it down -v >/dev/null 2>&1 || true; rm -rf "$place"' EXIT
 "$glassbox" patch compose ${GLASSBOX_IMAGE:+--image "$GLASSBOX_IMAGE"} -o "$place/compose.yaml" "$here/compose.yaml"
 diff "$here/compose.yaml" "$place/compose.yaml" || true
 
-# `up` does both steps at once where the engine runs health checks.
+# If the engine runs health checks, `up` does both steps at once.
 it up -d glassbox >/dev/null
 until it exec -T glassbox /opt/glassbox/glassbox health >/dev/null 2>&1; do sleep 0.1; done
 it run --rm --no-deps -T app

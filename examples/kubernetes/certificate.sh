@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes an authority and a certificate of it for the webhook's service, in FOLDER, and prints the authority for `caBundle`.
+# Makes an authority and its certificate for the webhook's service, in FOLDER, and prints the authority for
+# `caBundle`.
 # Give them to the cluster, and again before the year is over; the webhook takes up a new pair by itself:
 #   kubectl -n glassbox create secret tls glassbox-webhook-tls --cert=FOLDER/tls.crt --key=FOLDER/tls.key
 set -eu

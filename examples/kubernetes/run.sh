@@ -1,5 +1,5 @@
 #!/bin/sh
-# Shows what becomes of a manifest (default: pod.yaml): its lines stay, and these are added.
+# Shows the lines that the patch adds to a manifest (default: pod.yaml); its own lines stay.
 set -eu
 glassbox=${GLASSBOX:-glassbox}
 manifest=${1:-$(dirname "$0")/pod.yaml}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs CMD with the sensor preloaded, and prints what it opened; exits as CMD does.
+# Runs CMD with the sensor preloaded, and prints the files that it opened; exits as CMD does.
 set -eu
 glassbox=${GLASSBOX:-glassbox}
 sensor=${GLASSBOX_LIB:?say where libglassbox.so is}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs an OCI bundle under the sensor, and prints what it opened; exits as the container does.
+# Runs an OCI bundle under the sensor, and prints the files that it opened; exits as the container does.
 set -eu
 glassbox=${GLASSBOX:-glassbox}
 bundle=${1:?usage: run.sh BUNDLE}

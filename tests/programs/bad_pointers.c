@@ -1,6 +1,6 @@
 /* bad_pointers: arguments that cannot be read give EFAULT, not a crash in the copy that a sensor makes.
- * Trap: a hook that reads the string before the kernel had a chance to refuse it. A page that ends at an unmapped one
- * catches a copy that reads beyond the terminating NUL.
+ * Trap: a hook that reads the string before the kernel had a chance to refuse it. A page that ends at an
+ * unmapped one catches a copy that reads beyond the terminating NUL.
  * run: (no arguments)
  */
 #include "victim.h"

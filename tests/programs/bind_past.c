@@ -1,6 +1,7 @@
 /* bind_past: plugins that are bound in every way there is, and open a file in their constructor already.
- * Trap: RTLD_DEEPBIND and -Bsymbolic bind past a preload, and a constructor runs before dlopen returns, so that patching
- * the plugin afterwards is too late; protections after a write: plt-rs made every page read-only and crashed lazy binding.
+ * Trap: RTLD_DEEPBIND and -Bsymbolic bind past a preload, and a constructor runs before dlopen returns, so
+ * that patching the plugin afterwards is too late; protections after a write: plt-rs made every page
+ * read-only and crashed lazy binding.
  * library: libpast-deep.so past_plugin.c -DKIND="deep"
  * library: libpast-deep-lazy.so past_plugin.c -DKIND="deep-lazy" -Wl,-z,lazy
  * library: libpast-deep-relro.so past_plugin.c -DKIND="deep-relro" -fno-plt -Wl,-z,relro,-z,now

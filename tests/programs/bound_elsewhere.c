@@ -1,6 +1,7 @@
 /* bound_elsewhere: calls that symbol interposition alone does not catch.
- * Trap: RTLD_DEEPBIND, -Bsymbolic and dlmopen bind past a preload; -fno-plt has GLOB_DAT only (AppScope: 0 events);
- * a dlopened library's dependencies (AppScope patches only the named object); pointer tables (sqlite).
+ * Trap: RTLD_DEEPBIND, -Bsymbolic and dlmopen bind past a preload; -fno-plt has GLOB_DAT only (AppScope: 0
+ * events); a dlopened library's dependencies (AppScope patches only the named object); pointer tables
+ * (sqlite).
  * library: libdependency.so elsewhere_dependency.c
  * library: libelsewhere.so elsewhere_library.c -L$OUT -ldependency -Wl,-rpath,$ORIGIN -fno-plt
  * build: -fno-plt -ldl -Wl,-rpath,$ORIGIN

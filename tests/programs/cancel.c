@@ -1,6 +1,7 @@
 /* cancel: pthread_cancel of a thread that is blocked in a hooked call; its cleanup handlers must run.
- * Trap: `extern "C-unwind"` with panic = "abort" aborts the host there (rust-lang/rust#101469), redhook's debug build
- * too; mirrord holds a guard across the call. Without .eh_frame the handlers of -fexceptions code are skipped.
+ * Trap: `extern "C-unwind"` with panic = "abort" aborts the host there (rust-lang/rust#101469), redhook's
+ * debug build too; mirrord holds a guard across the call. Without .eh_frame the handlers of -fexceptions code
+ * are skipped.
  *
  * Usage: cancel CALL...   each in turn; `all` for every one.
  * Before each cancel the thread is known to sleep inside its system call (state S in /proc, twice).

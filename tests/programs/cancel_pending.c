@@ -1,6 +1,7 @@
-/* cancel_pending: a cancel that is already pending acts at the next cancellation point; a disabled one does not.
- * Trap: a hook that makes a call which is (or is not) a cancellation point moves the place where a thread dies: dup and
- * socket are none, open and close are.
+/* cancel_pending: a cancel that is already pending acts at the next cancellation point; a disabled one does
+ * not.
+ * Trap: a hook that makes a call which is (or is not) a cancellation point moves the place where a thread
+ * dies: dup and socket are none, open and close are.
  * build: -pthread -fexceptions
  * run: (no arguments)
  */

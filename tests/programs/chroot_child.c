@@ -1,5 +1,6 @@
 /* chroot_child: a child changes its root, where neither the socket's path nor the library exists.
- * Trap: a server's child that loses the way to the collector goes unseen; snoopy: ld.so complains at every exec there.
+ * Trap: a server's child that loses the way to the collector goes unseen; snoopy: ld.so complains at every
+ * exec there.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,6 +1,7 @@
 /* close_family: every way a descriptor ends or is duplicated.
- * Trap: a close that the sensor does not see leaves the old path on the number, so that later events are attributed to
- * the wrong file; AppScope#478 (close events missed), AppScope#1258 (use of a closed socket crashed).
+ * Trap: a close that the sensor does not see leaves the old path on the number, so that later events are
+ * attributed to the wrong file; AppScope#478 (close events missed), AppScope#1258 (use of a closed socket
+ * crashed).
  * run: (no arguments)
  */
 #include "victim.h"

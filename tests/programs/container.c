@@ -1,5 +1,6 @@
-/* container: the first process of a container of a task: children that end in every way, a file, a connection.
- * Both containers of the test have the same pids; who confuses them gives one the other's files, peers or ends.
+/* container: the first process of a container of a task: children that end in every way, a file, a
+ * connection. Both containers of the test have the same pids; a collector that confuses them gives one the
+ * other's files, peers or ends.
  * Usage: container PORT CODE GATE: connects to PORT, waits until the file GATE is there, ends with CODE.
  *        container leaf: what a child executes, without an environment.
  */
@@ -52,6 +53,6 @@ int main(int argc, char **argv) {
     MUST(close(fd) == 0);
 
     while (access(argv[3], F_OK) != 0) usleep(5000);
-    /* Not by returning: musl tells nobody of the status then, nor does the kernel across pid namespaces. */
+    /* Not by returning: musl does not report the status then, nor does the kernel across pid namespaces. */
     exit(atoi(argv[2]));
 }

@@ -1,6 +1,7 @@
-/* counters: bytes moved by each member of the read and write family, told by the close that ends the file.
- * Trap: partial transfers, failed calls, end of file and MSG_PEEK (AppScope#1017 counted peeked bytes twice) must
- * not be counted as bytes. The name of each file is what the test looks for.
+/* counters: bytes moved by each member of the read and write family, reported by the close that ends the
+ * file.
+ * Trap: partial transfers, failed calls, end of file and MSG_PEEK (AppScope#1017 counted peeked bytes twice)
+ * must not be counted as bytes. The name of each file is what the test looks for.
  * run: (no arguments)
  */
 #include "victim.h"

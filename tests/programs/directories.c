@@ -1,6 +1,6 @@
 /* directories: relative paths after chdir, fchdir and in a forked child.
- * Trap: AppScope reports paths as given, which says nothing about where the file was; a child's chdir must not move
- * its parent.
+ * Trap: AppScope reports paths as given, which says nothing about where the file was; a child's chdir must
+ * not move its parent.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,7 +1,7 @@
-/* dlopen_runpath: libraries found by the RUNPATH of whoever calls dlopen, and symbols found after whoever calls dlsym.
- * Trap: glibc reads the caller from the return address. A dlopen called from a preload library's frame uses that
- * library's RUNPATH: "cannot open shared object file" (our own first wrapper; by reading lttng-ust, uftrace, AppScope,
- * mirrord). dlsym with RTLD_NEXT from our frame resolves after us.
+/* dlopen_runpath: libraries found by the RUNPATH of dlopen's caller, and symbols found behind dlsym's caller.
+ * Trap: glibc reads the caller from the return address. A dlopen called from a preload library's frame uses
+ * that library's RUNPATH: "cannot open shared object file" (our own first wrapper; by reading lttng-ust,
+ * uftrace, AppScope, mirrord). dlsym with RTLD_NEXT from our frame resolves after us.
  * library: sub/libinner.so runpath_inner.c
  * library: sub/deeper/libdeepest.so runpath_deepest.c
  * library: libouter.so runpath_outer.c -Wl,--enable-new-dtags -Wl,-rpath,$ORIGIN/sub

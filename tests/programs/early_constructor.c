@@ -1,6 +1,6 @@
 /* early_constructor: code that opens files before and after every ordinary constructor and destructor.
- * Trap: a hook called before the sensor's constructor ran is unarmed (null real function, lttng-ust); one called after
- * its destructor ran must not crash either.
+ * Trap: a hook called before the sensor's constructor ran is unarmed (null real function, lttng-ust); one
+ * called after its destructor ran must not crash either.
  * library: libearly.so early_library.c
  * build: -L$OUT -learly -Wl,-rpath,$ORIGIN -Wl,-z,now
  * run: (no arguments)

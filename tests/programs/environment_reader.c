@@ -1,6 +1,6 @@
-/* environment_reader: what getenv and environ show, and what changing them does.
- * Trap: a sensor that touches `environ` in its constructor loses values (otel-injector#348), or shows up as a changed
- * value; one that puts its variables back after the program removed them is noticed.
+/* environment_reader: the values that getenv and environ show, also after changes.
+ * Trap: a sensor that touches `environ` in its constructor loses values (otel-injector#348), or shows up as a
+ * changed value; one that puts its variables back after the program removed them is noticed.
  * run: (no arguments)
  */
 #include "victim.h"

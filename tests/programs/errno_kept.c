@@ -1,6 +1,6 @@
 /* errno_kept: results and errno of hooked calls that fail and that succeed.
- * Trap: errno changed by the sensor's own work, or an error without one (AppScope); EINPROGRESS counted as failed.
- * A succeeding call must leave errno alone: the sentinel 4242 shows.
+ * Trap: errno changed by the sensor's own work, or an error without one (AppScope); EINPROGRESS counted as
+ * failed. A succeeding call must leave errno alone: the sentinel 4242 shows.
  * build: -ldl
  * run: (no arguments)
  */

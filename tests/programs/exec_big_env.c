@@ -1,6 +1,7 @@
-/* exec_big_env: environments and argument lists of thousands of strings, passed to every call that merges them.
- * Trap: a merged array kept in a fixed buffer is cut; one kept on the stack overflows it; one that is mapped in a vfork
- * child stays in its parent.
+/* exec_big_env: environments and argument lists of thousands of strings, passed to every call that merges
+ * them.
+ * Trap: a merged array kept in a fixed buffer is cut; one kept on the stack overflows it; one that is mapped
+ * in a vfork child stays in its parent.
  * Usage: exec_big_env COUNT
  * run: 3 | 200 | 3000
  */

@@ -1,6 +1,6 @@
 /* exec_failures: execs that fail, and the program that goes on.
- * Trap: a failed exec that leaves the sensor's state half changed, or another errno; posix_spawn returns the number and
- * leaves errno alone; execvp's fall-back to the shell for a file without a header.
+ * Trap: a failed exec that leaves the sensor's state half changed, or another errno; posix_spawn returns the
+ * number and leaves errno alone; execvp's fall-back to the shell for a file without a header.
  * run: (no arguments)
  */
 #include "victim.h"
@@ -63,7 +63,7 @@ int main(void) {
         _exit(98);
     }
     reap("execlp without header", pid);
-    SHOW(waitpid(-1, NULL, 0)); /* ECHILD: nobody else's child is here */
+    SHOW(waitpid(-1, NULL, 0)); /* ECHILD: there is no other child */
     SHOW(touch("after"));
     say_descriptors("at the end");
     return 5;

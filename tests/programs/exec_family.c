@@ -1,6 +1,7 @@
 /* exec_family: every way to start a program, each with every kind of environment.
- * Trap: `env -i`, clearenv + system, execle, posix_spawn, execvpe and execveat with another environment lose the
- * sensor (AppScope: child unseen in each but execve); an existing LD_PRELOAD gets overwritten (dynatrace-operator#1201).
+ * Trap: `env -i`, clearenv + system, execle, posix_spawn, execvpe and execveat with another environment lose
+ * the sensor (AppScope: child unseen in each but execve); an existing LD_PRELOAD gets overwritten
+ * (dynatrace-operator#1201).
  *
  * Usage: exec_family CALL ENVIRONMENT
  *   CALL: execve execv execvp execvpe execl execle execlp fexecve execveat posix_spawn posix_spawnp system popen
@@ -9,7 +10,7 @@
  *                empty  clearenv() first, and an empty array where the call takes one
  *                null   environ = NULL, and a null pointer where the call takes one
  *                other  only A=1 and PATH
- *                preload  A=1, PATH and an LD_PRELOAD list of its own, beside a name that looks like one of ours
+ *                preload  A=1, PATH and an LD_PRELOAD list, beside a name that looks like the sensor's
  * The child (`exec_family child`) prints its arguments and environment and opens the file `childs-mark`.
  * run: execve same | execve empty | execve null | execve other | execve preload | execv same | execv empty
  * run: execv null | execv other | execv preload | execvp same | execvp empty | execvp null | execvp other

@@ -1,7 +1,7 @@
-/* file_names: every libc way to make, change and remove a name, once, each on a path of its own; and by number.
- * Trap: the *at, l*, f* and *64 variants are missed by whoever lists symbols by hand; a failing call must not have its
- * bad pointer read.
- * The path's name says what the test expects: `<call>.<...>`.
+/* file_names: every libc way to make, change and remove a name, once, each on a path of its own; and by
+ * number.
+ * Trap: the *at, l*, f* and *64 variants are missed by a list of symbols made by hand; a failing call must
+ * not have its bad pointer read. The path's name says what the test expects: `<call>.<...>`.
  * run: (no arguments)
  * differs: mkdtemp.
  */
@@ -92,7 +92,7 @@ int main(void) {
     SHOW(remove("dir"));
     SHOW(remove("remove.missing"));
 
-    /* Pointers that lead nowhere, together with ones that do, and errors that come before anybody looks. */
+    /* Bad pointers together with good ones, and errors that come before a pointer is read. */
     char *bad = (char *)0x10;
     SHOW(rename(bad, "bad.new"));
     SHOW(rename("bad.old", bad));

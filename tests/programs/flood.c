@@ -1,5 +1,7 @@
-/* flood: opens as fast as it can, from several threads, so that a reader which is too slow or gone is left behind.
- * Trap: AppScope: 5.7 % of 1 M events delivered and no word about the rest. Full means drop the newest and count it.
+/* flood: opens as fast as it can, from several threads, so that a reader which is too slow or gone is left
+ * behind.
+ * Trap: AppScope: 5.7 % of 1 M events delivered and no word about the rest. Full means drop the newest and
+ * count it.
  * Usage: flood THREADS OPENS
  * build: -pthread
  * run: 4 20000

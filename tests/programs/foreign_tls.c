@@ -1,6 +1,7 @@
-/* foreign_tls: a child that shares its parent's memory runs with thread-local storage of its own making, all zeroes.
- * Trap: what finds its thread-local block by the pointer at the start of that storage finds 0 there, and the child dies.
- * (Chromium's sandbox gives up its root directory in such a child.)
+/* foreign_tls: a child that shares its parent's memory runs with thread-local storage of its own making, all
+ * zeroes.
+ * Trap: what finds its thread-local block by the pointer at the start of that storage finds 0 there, and the
+ * child dies. (Chromium's sandbox gives up its root directory in such a child.)
  * run: (no arguments)
  */
 #include "victim.h"

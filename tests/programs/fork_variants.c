@@ -1,7 +1,7 @@
 /* fork_variants: all ways to become two, each child's opens its own, the parent's unharmed.
- * Trap: 100 opens then fork reported 200 (AppScope); a child made by clone or a raw system call writes under its
- * parent's number; CLONE_VM children share every byte of the sensor's state.
- * Each child opens `child-<how>` three times and exits with its own status; the parent then opens `parent-<how>`.
+ * Trap: 100 opens then fork reported 200 (AppScope); a child made by clone or a raw system call writes under
+ * its parent's number; CLONE_VM children share every byte of the sensor's state. Each child opens
+ * `child-<how>` three times and exits with its own status; the parent then opens `parent-<how>`.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,5 +1,6 @@
-/* inline_engine: an engine for `glassbox run --inline` that needs no decoder: what a function did is done by a system call
- * here. It writes over the entries as the real one does (inline/). x86-64. */
+/* inline_engine: an engine for `glassbox run --inline` that needs no decoder: what a function did is done by
+ * a system call here. It writes over the entries as the real one does (inline/). x86-64.
+ */
 #define _GNU_SOURCE 1
 #include <dlfcn.h>
 #include <errno.h>

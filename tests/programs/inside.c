@@ -1,6 +1,6 @@
 /* inside: functions of libc that open, connect, fork or exec inside libc, where no exported symbol is passed.
- * Trap: the outer function is all that a preloaded library sees; what it does not tell of there is missing.
- * Each is called after the removal of a name that does not exist, `at/FUNCTION`, so that a trace can be cut there.
+ * Trap: a preloaded library sees the outer function only, and must report the inner calls with it. Each is
+ * called after the removal of a name that does not exist, `at/FUNCTION`, so that a trace can be cut there.
  * run: (no arguments)
  */
 #include "victim.h"

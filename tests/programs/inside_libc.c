@@ -1,5 +1,5 @@
-/* inside_libc: functions that open, connect and execute inside libc, past every exported symbol; and some that are wrapped
- * and do so too, of which nothing must be told twice.
+/* inside_libc: functions that open, connect and execute inside libc, past every exported symbol; and some
+ * that are wrapped and do so too, of which nothing must be reported twice.
  * library: libinline-engine.so inline_engine.c -ldl
  * build: -pthread
  * run: (no arguments)

@@ -1,8 +1,9 @@
-/* jump_anywhere: a handler jumps away from an open and a close at a chosen instruction, and soon after at another one.
- * Trap: a record that is left in the middle holds the reader up unless its own thread gives it up; that may be left in the
- * middle, too, and so may the record that was begun meanwhile.
- * No timer meets the few instructions that matter twice in a row: the processor is made to stop after each (x86_64's trap
- * flag), and the handler counts.
+/* jump_anywhere: a handler jumps away from an open and a close at a chosen instruction, and soon after at
+ * another one.
+ * Trap: a record that is left in the middle holds the reader up unless its own thread gives it up; that may
+ * be left in the middle, too, and so may the record that was begun meanwhile. No timer meets the few
+ * instructions that matter twice in a row: the processor is made to stop after each (x86_64's trap flag), and
+ * the handler counts.
  * Usage: jump_anywhere PAIRS
  */
 #include "victim.h"

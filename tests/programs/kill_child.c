@@ -1,5 +1,5 @@
 /* kill_child: forked children are killed by SIGKILL in the middle of their opens.
- * Trap: a writer that dies between reserving and committing blocks the ring for everybody behind it.
+ * Trap: a writer that dies between reserving and committing blocks the ring for every writer behind it.
  * After each kill the parent opens `parent-after` once; nothing of that may be missing.
  * run: (no arguments)
  */

@@ -88,7 +88,7 @@ class Process:
 
 
 class Client:
-    """Whoever asks for events: the runtime, or an extension."""
+    """A client of the events API: the runtime, or an extension."""
 
     def __init__(self, name, events):
         self.name = name

@@ -1,5 +1,6 @@
 /* limit_later: limits that the program sets on itself while it runs, down to no descriptor at all.
- * Trap: AppScope swallows setrlimit's effect (AS#1032's kin); a hook that needs a descriptor or a mapping on its path.
+ * Trap: AppScope swallows setrlimit's effect (AS#1032's kin); a hook that needs a descriptor or a mapping on
+ * its path.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,6 +1,7 @@
 /* limits: an image that starts under limits which leave no room for a sensor's start.
- * Trap: ftruncate above RLIMIT_FSIZE raises SIGXFSZ; RLIMIT_NOFILE of 4 leaves one descriptor; RLIMIT_AS leaves no
- * room for a mapping; RLIMIT_STACK and RLIMIT_MEMLOCK are small. Each limit is set, then the victim execs itself.
+ * Trap: ftruncate above RLIMIT_FSIZE raises SIGXFSZ; RLIMIT_NOFILE of 4 leaves one descriptor; RLIMIT_AS
+ * leaves no room for a mapping; RLIMIT_STACK and RLIMIT_MEMLOCK are small. Each limit is set, then the victim
+ * execs itself.
  * Usage: limits {nofile N|fsize N|as MIB|stack KIB|data MIB|memlock 0|nproc 0|core 0}
  * run: nofile 4 | nofile 5 | nofile 10 | fsize 0 | fsize 1 | fsize 4096 | as 5 | as 8 | as 16
  * run: as 64 | stack 64 | data 2 | memlock 0 | core 0

@@ -1,6 +1,6 @@
 /* names: looking up names that need no name server.
- * Trap: getaddrinfo returns EAI_*, errno only with EAI_SYSTEM, and its result is valid only on 0; the reentrant
- * gethostbyname_r returns an errno value and its answer by pointer.
+ * Trap: getaddrinfo returns EAI_*, errno only with EAI_SYSTEM, and its result is valid only on 0; the
+ * reentrant gethostbyname_r returns an errno value and its answer by pointer.
  * run: (no arguments)
  */
 #include "victim.h"

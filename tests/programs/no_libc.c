@@ -1,5 +1,6 @@
 /* no_libc: a dynamic program with an interpreter and no libc (the AWS VPC CNI's Go PIE is of this kind).
- * Trap: any undefined symbol in the preloaded file kills it (otel-injector#166, gh-aw-firewall#2535, rr#2499).
+ * Trap: any undefined symbol in the preloaded file kills it (otel-injector#166, gh-aw-firewall#2535,
+ * rr#2499).
  * build: -nostdlib -nostartfiles -ffreestanding -fno-stack-protector -pie -fPIE -Wl,-dynamic-linker,/lib64/ld-linux-x86-64.so.2 -O1
  * run: (no arguments)
  */

@@ -1,5 +1,5 @@
-/* old_kernel: runs a program on a kernel that has no SO_PEERPIDFD, as those before 6.5 (Fargate's, by what is reported): a
- * seccomp filter refuses it as they do.
+/* old_kernel: runs a program on a kernel that has no SO_PEERPIDFD, as those before 6.5 (Fargate's, by what is
+ * reported): a seccomp filter refuses it as they do.
  * Usage: old_kernel PROGRAM ARGUMENTS…
  */
 #include "victim.h"

@@ -1,7 +1,7 @@
 /* open_family: every libc way to open a file, once, each on a path of its own.
- * Trap: LFS and fortify aliases (open64, fopen64, __open_2) and functions whose system call happens inside libc (fopen,
- * opendir, mkstemp) are missed by whoever lists symbols by hand; musl's fopen makes its own system call (mirrord#2335).
- * The path's name says what the test expects: `<call>.<...>`.
+ * Trap: LFS and fortify aliases (open64, fopen64, __open_2) and functions whose system call happens inside
+ * libc (fopen, opendir, mkstemp) are missed by a list of symbols made by hand; musl's fopen makes its own
+ * system call (mirrord#2335). The path's name says what the test expects: `<call>.<...>`.
  * run: (no arguments)
  * differs: mkstemp. mkostemp. mkstemps. mkostemps.
  */

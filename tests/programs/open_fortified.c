@@ -1,6 +1,6 @@
 /* open_fortified: the same source, compiled with fortify and 64-bit offsets, calls other symbols.
- * Trap: `_FORTIFY_SOURCE` turns open into __open_2, read into __read_chk, recv into __recv_chk; `_FILE_OFFSET_BITS=64`
- * turns open into open64. Bitten: everyone who lists names by hand.
+ * Trap: `_FORTIFY_SOURCE` turns open into __open_2, read into __read_chk, recv into __recv_chk;
+ * `_FILE_OFFSET_BITS=64` turns open into open64. Every list of names made by hand misses them.
  * build: -O2 -D_FORTIFY_SOURCE=2 -D_FILE_OFFSET_BITS=64
  * run: (no arguments)
  */

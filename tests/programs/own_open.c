@@ -1,6 +1,6 @@
 /* own_open: a program that defines `open` and `read` itself and passes them on by dlsym(RTLD_NEXT).
- * Trap: the program's definition comes before ours in look-up order; a sensor that takes it for the real function calls
- * in circles (AppScope#761's kin), or the program's next definition is missing.
+ * Trap: the program's definition comes before ours in look-up order; a sensor that takes it for the real
+ * function calls in circles (AppScope#761's kin), or the program's next definition is missing.
  * build: -rdynamic -ldl -fno-builtin
  * run: (no arguments)
  */

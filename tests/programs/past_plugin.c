@@ -1,4 +1,6 @@
-/* past_plugin: a library that opens a file in its constructor, before whoever loads it can do a thing, and when asked. */
+/* past_plugin: a library that opens a file in its constructor, before the caller of dlopen can act, and when
+ * it is called.
+ */
 #include "victim.h"
 
 static int (*const table[])(const char *, int, ...) = {open};

@@ -1,4 +1,6 @@
-/* past_symbolic: a library with an open of its own, which -Bsymbolic makes it call, and which asks for the next one. */
+/* past_symbolic: a library with an open of its own, which -Bsymbolic makes it call, and which asks for the
+ * next one.
+ */
 #include "victim.h"
 #include <dlfcn.h>
 

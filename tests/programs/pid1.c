@@ -1,4 +1,4 @@
-/* pid1: leaves orphans behind that somebody must reap, as a container's first process does.
+/* pid1: leaves orphans behind that the first process must reap, as in a container.
  * Usage: pid1 COUNT: makes COUNT orphans, which end at once, then exits.
  * run: 5
  */

@@ -1,6 +1,7 @@
-/* process_state: everything about itself that a process can ask and that must be as without us.
- * Trap: an extra thread breaks Chrome and bash (AppScope#142), 907 wake-ups a second; a launcher that leaves SIGPIPE
- * ignored, a mask, a session, a umask or a limit changed.
+/* process_state: everything about itself that a process can ask and that must be the same as without the
+ * sensor.
+ * Trap: an extra thread breaks Chrome and bash (AppScope#142), 907 wake-ups a second; a launcher that leaves
+ * SIGPIPE ignored, a mask, a session, a umask or a limit changed.
  * run: (no arguments)
  */
 #include "victim.h"

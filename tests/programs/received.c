@@ -1,5 +1,6 @@
-/* received: descriptors that other processes opened, come by message and by pidfd_getfd, and what their close says.
- * Trap: nobody in this process opened them, so their bytes have no path and no peer.
+/* received: descriptors that other processes opened, come by message and by pidfd_getfd, and what their close
+ * says.
+ * Trap: no call in this process opened them, so their bytes have no path and no peer.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,6 +1,6 @@
 /* resolver: names asked of DNS by resolver(3), and by messages that the program makes itself.
- * Trap: programs with a resolver of their own (c-ares, dnspython) never call getaddrinfo.
- * Nobody need listen at port 53: what is sent to this machine is sent. On glibc a child answers resolver(3).
+ * Trap: programs with a resolver of their own (c-ares, dnspython) never call getaddrinfo. No server need
+ * listen at port 53: messages to this machine are sent all the same. On glibc a child answers resolver(3).
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,5 +1,7 @@
-/* ring_scribble: a program finds the shared mapping in /proc/self/maps and writes rubbish all over it, then goes on.
- * Trap: the other side of a shared mapping is hostile: a collector that believes a length, an index or a tag is lost.
+/* ring_scribble: a program finds the shared mapping in /proc/self/maps and writes rubbish all over it, then
+ * goes on.
+ * Trap: the other side of a shared mapping is hostile: a collector that believes a length, an index or a tag
+ * is lost.
  * Usage: ring_scribble {zero|ones|random|header|words} SEED
  * Bare there is no mapping; the output is the same.
  * run: zero 1 | ones 1 | random 1 | random 2 | header 3 | words 4

@@ -1,6 +1,6 @@
 /* ring_unmapped: a program makes the shared mapping unusable: it takes its pages away.
- * Trap: a sandbox or garbage collector that tidies the address space. Unmapping it is beyond rescue for any sensor, so
- * only MADV_DONTNEED and MADV_REMOVE are tried here: the program must go on as bare.
+ * Trap: a sandbox or garbage collector that tidies the address space. Unmapping it is beyond rescue for any
+ * sensor, so only MADV_DONTNEED and MADV_REMOVE are tried here: the program must go on as bare.
  * Usage: ring_unmapped {dontneed|remove}
  * run: dontneed | remove
  */

@@ -1,6 +1,8 @@
-/* running: a program that runs already when the sensor is put into it (tests/tests/got.rs), waiting in a system call.
- * Trap: what the thread waits in must go on; words bound before, words still to be bound, tables of pointers, and what is
- * loaded afterwards must all be led to the sensor; a stop inside malloc or the loader deadlocks (AppScope#349, #405).
+/* running: a program that runs already when the sensor is put into it (tests/tests/got.rs), waiting in a
+ * system call.
+ * Trap: what the thread waits in must go on; words bound before, words still to be bound, tables of pointers,
+ * and what is loaded afterwards must all be led to the sensor; a stop inside malloc or the loader deadlocks
+ * (AppScope#349, #405).
  * library: librunning.so past_plugin.c -DKIND="plugin"
  * build: -pthread -ldl -Wl,-rpath,$ORIGIN -Wl,-z,lazy
  */

@@ -1,4 +1,5 @@
-/* running_static: a static program that waits to be told to go on; no loader is in it that the sensor could be given to.
+/* running_static: a static program that waits for a sign to go on; it has no loader that could load the
+ * sensor.
  * build: -static
  */
 #include "victim.h"

@@ -1,8 +1,10 @@
-/* seccomp_exec: a launcher installs a filter that kills memfd_create, socket and friends, then execs a program.
- * Trap: the sensor's own start (memfd, socket, sendmsg, futex) happens inside a filter that kills for it: the program
- * dies before main. Bare, it runs. (Sandboxes of browsers, systemd's SystemCallFilter with its default action.)
- * Usage: seccomp_exec {kill|errno|trap}: what the filter does to memfd_create. With kill and trap nothing can be
- * tried out: the sensor must know before it asks.
+/* seccomp_exec: a launcher installs a filter that kills memfd_create, socket and friends, then execs a
+ * program.
+ * Trap: the sensor's own start (memfd, socket, sendmsg, futex) happens inside a filter that kills for it: the
+ * program dies before main. Bare, it runs. (Sandboxes of browsers, systemd's SystemCallFilter with its
+ * default action.)
+ * Usage: seccomp_exec {kill|errno|trap}: what the filter does to memfd_create. With kill and trap nothing can
+ * be tried out: the sensor must know before it asks.
  * run: kill | errno | trap
  */
 #include "victim.h"

@@ -1,5 +1,6 @@
 /* seccomp_filter: a filter that kills at anything but a short list; the listed calls are used hard.
- * Trap: an extra system call on the path of a hooked one (clock_gettime, futex, gettid, sendto) kills the program.
+ * Trap: an extra system call on the path of a hooked one (clock_gettime, futex, gettid, sendto) kills the
+ * program.
  * Usage: seccomp_filter {file|socket|errno|forbidden}
  *   file: openat, open, close, read, write, fcntl, dup are all there is
  *   socket: socket calls are all there is

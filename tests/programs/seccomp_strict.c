@@ -1,6 +1,6 @@
 /* seccomp_strict: after strict mode only read, write, _exit and sigreturn are allowed.
- * Trap: AppScope swallows prctl(PR_SET_SECCOMP, STRICT), so that the program believes in a sandbox it has not (AS#1032);
- * a hook that makes any other system call gets the program killed.
+ * Trap: AppScope swallows prctl(PR_SET_SECCOMP, STRICT), so that the program believes in a sandbox it has not
+ * (AS#1032); a hook that makes any other system call gets the program killed.
  * Usage: seccomp_strict {io|open|getpid}: what is done after it; all but io must die by SIGKILL.
  * run: io | open | getpid
  */

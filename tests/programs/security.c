@@ -1,7 +1,8 @@
-/* security: identity, signals, other processes' memory, namespaces, executable memory and the kernel's own doors, each by
- * function and by number.
- * Trap: identity is the process's, so who an event belongs to changes in the middle of an image; a signal to oneself may
- * be the last thing that a process does; what mprotect is asked thousands of times must cost nothing.
+/* security: identity, signals, other processes' memory, namespaces, executable memory and the kernel's own
+ * interfaces, each by function and by number.
+ * Trap: identity is the process's, so the identity of events changes in the middle of an image; a signal to
+ * oneself may be the last thing that a process does; what mprotect is asked thousands of times must cost
+ * nothing.
  * run: credentials | signals | trace | namespace | memory | kernel | control
  */
 #include "victim.h"

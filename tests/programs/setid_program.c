@@ -1,5 +1,6 @@
-/* setid_program: run set-uid by somebody else, so that ld.so drops LD_PRELOAD.
- * Trap: AppScope#1188, #1580: the program must be unaffected; its parent's exec gives `sensor.blind`, reason `setuid`.
+/* setid_program: run set-uid by another user, so that ld.so drops LD_PRELOAD.
+ * Trap: AppScope#1188, #1580: the program must be unaffected; its parent's exec gives `sensor.blind`, reason
+ * `setuid`.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,8 +1,8 @@
 /* signal_open: a timer's handler opens files at a high rate while the main program opens others.
  * Trap: deadlock in a Once or a mutex, a guard that drops the handler's events, or a half-written record
  * (libdatadog#2023; std's OnceLock hangs on re-entry, measured).
- * Usage: signal_open {return|jump|apart}: the handler returns, or leaves by siglongjmp in the middle of whatever ran, or
- * returns from a stack of its own that lies above the one that it interrupted, near by.
+ * Usage: signal_open {return|jump|apart}: the handler returns, or leaves by siglongjmp in the middle of
+ * whatever ran, or returns from a stack of its own that lies above the one that it interrupted, near by.
  * run: return | jump | apart
  * differs: count-of-
  */

@@ -1,6 +1,7 @@
-/* signals_kept: blocking calls are interrupted, restarted and delivered as without us; no signal is taken for our use.
- * Trap: SIGPIPE from our own socket (AppScope#1147), signals used internally (SIGUSR2, SIGSYS), EINTR turned into
- * something else by a retry in a wrapper.
+/* signals_kept: blocking calls are interrupted, restarted and delivered as without the sensor, which uses no
+ * signal.
+ * Trap: SIGPIPE from our own socket (AppScope#1147), signals used internally (SIGUSR2, SIGSYS), EINTR turned
+ * into something else by a retry in a wrapper.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,6 +1,6 @@
 /* sockets: the socket family over IPv4, IPv6 and Unix paths, in one process.
- * Trap: EINPROGRESS counted as failed; a datagram's first peer has no connect; addresses of an unexpected length.
- * Ports are the kernel's choice; the test reads them in the file `ports`.
+ * Trap: EINPROGRESS counted as failed; a datagram's first peer has no connect; addresses of an unexpected
+ * length. Ports are the kernel's choice; the test reads them in the file `ports`.
  * run: (no arguments)
  * differs: ports
  */

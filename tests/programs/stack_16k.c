@@ -1,5 +1,7 @@
-/* stack_16k: the smallest thread stacks and alternate signal stacks, with long paths and every kind of hooked call.
- * Trap: SIGSEGV where a hook needs more stack than the call it wraps (mirrord's tracing spans, AppScope#1170's pcre2).
+/* stack_16k: the smallest thread stacks and alternate signal stacks, with long paths and every kind of hooked
+ * call.
+ * Trap: SIGSEGV where a hook needs more stack than the call it wraps (mirrord's tracing spans,
+ * AppScope#1170's pcre2).
  * build: -pthread
  * run: (no arguments)
  */

@@ -1,5 +1,6 @@
 /* static_program: a static program never loads the sensor and must be unaffected.
- * Trap: nothing breaks, but nothing is seen either: its parent's exec must give `sensor.blind`, reason `static`.
+ * Trap: nothing breaks, but nothing is seen either: its parent's exec must give `sensor.blind`, reason
+ * `static`.
  * build: -static
  * run: (no arguments)
  */

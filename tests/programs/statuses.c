@@ -1,6 +1,7 @@
 /* statuses: what system, popen and pclose return, and what they do to signals, descriptors and streams.
- * Trap: a wrapper that starts the shell by itself gets one of these wrong: status of a killed shell, SIGCHLD blocked and
- * SIGINT ignored meanwhile, popen's "e", several pipes at once, a child's exit that is reaped by somebody else.
+ * Trap: a wrapper that starts the shell by itself gets one of these wrong: status of a killed shell, SIGCHLD
+ * blocked and SIGINT ignored meanwhile, popen's "e", several pipes at once, a child's exit that another wait
+ * reaps.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,5 +1,6 @@
 /* stdio: bytes that move through streams, in every way that a program has, and never through read or write.
- * Trap: glibc's stdio reads and writes inside libc, so a close shows 0 bytes; what fclose and exit flush comes last.
+ * Trap: glibc's stdio reads and writes inside libc, so a close shows 0 bytes; what fclose and exit flush
+ * comes last.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,5 +1,7 @@
-/* stdio_closed: an image that starts with some of 0, 1 and 2 closed, so that its first files get those numbers.
- * Trap: the sensor's own socket or memfd becomes descriptor 0, 1 or 2, or the program's first file gets another number.
+/* stdio_closed: an image that starts with some of 0, 1 and 2 closed, so that its first files get those
+ * numbers.
+ * Trap: the sensor's own socket or memfd becomes descriptor 0, 1 or 2, or the program's first file gets
+ * another number.
  * Usage: stdio_closed [0][1][2]: closes these and execs itself; results go to the file `result`.
  * run: 0 | 1 | 2 | 01 | 12 | 02 | 012
  */

@@ -1,4 +1,5 @@
-/* steps: makes some calls, each between two breakpoints, for a tracer that counts its instructions (tests/tests/steps.rs).
+/* steps: makes some calls, each between two breakpoints, for a tracer that counts its instructions
+ * (tests/tests/steps.rs).
  * Usage: steps {open|close|read|write}
  */
 #include "victim.h"

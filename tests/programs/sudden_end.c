@@ -1,6 +1,6 @@
 /* sudden_end: N opens, then an end that runs no destructor.
- * Trap: whoever buffers loses everything at SIGKILL, _exit, exit_group, abort, quick_exit (AppScope: 0 of 1000); dash
- * ends `sh -c` by _exit.
+ * Trap: a sensor that buffers loses everything at SIGKILL, _exit, exit_group, abort, quick_exit (AppScope: 0
+ * of 1000); dash ends `sh -c` by _exit.
  * Usage: sudden_end {kill|_exit|exit_group|abort|quick_exit|segv|return|thread_exit} N
  * build: -pthread
  * run: kill 50 | _exit 50 | exit_group 50 | abort 50 | quick_exit 50 | segv 50 | return 50 | thread_exit 50

@@ -1,6 +1,6 @@
 /* symbol_probe: a program that asks which functions its libc has.
- * Trap: a preload library that exports a name this libc lacks makes the probe succeed (seen here), and the call then
- * fails in a way that the program did not expect.
+ * Trap: a preload library that exports a name this libc lacks makes the probe succeed (seen here), and the
+ * call then fails in a way that the program did not expect.
  * build: -ldl
  * run: (no arguments)
  */

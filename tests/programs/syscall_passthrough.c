@@ -1,5 +1,6 @@
 /* syscall_passthrough: syscall() itself, with every number of arguments.
- * Trap: a re-routed syscall() that drops the sixth argument, changes errno on success, or turns a long into an int.
+ * Trap: a re-routed syscall() that drops the sixth argument, changes errno on success, or turns a long into
+ * an int.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,6 +1,6 @@
 /* threads_open: 8 threads, 5000 opens each, numbers reused by whichever thread comes first.
- * Trap: AppScope lost or misattributed 2 % of these; a lost record or a number whose path is updated too late shows here.
- * Thread i opens `t<i>`, writes i+1 bytes, and closes.
+ * Trap: AppScope lost or misattributed 2 % of these; a lost record or a number whose path is updated too late
+ * shows here. Thread i opens `t<i>`, writes i+1 bytes, and closes.
  * build: -pthread
  * run: (no arguments)
  */

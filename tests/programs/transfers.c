@@ -1,4 +1,5 @@
-/* transfers: bytes that move inside the kernel, asynchronously, or by number: told by the close of each file.
+/* transfers: bytes that move inside the kernel, asynchronously, or by number: reported by the close of each
+ * file.
  * Trap: none of them passes read or write, so a copy looks like a file that was opened for nothing.
  * run: (no arguments)
  */

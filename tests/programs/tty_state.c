@@ -1,5 +1,6 @@
-/* tty_state: what a program sees of its terminal, session and process group.
- * Trap: a launcher that takes the foreground, changes modes, or puts its child into a group that is not in front.
+/* tty_state: the program's view of its terminal, session and process group.
+ * Trap: a launcher that takes the foreground, changes modes, or puts its child into a group that is not in
+ * front.
  */
 #include "victim.h"
 #include <termios.h>

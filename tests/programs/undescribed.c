@@ -1,5 +1,7 @@
-/* undescribed: a program starts where neither the kernel (before Linux 6.4) nor /proc (not mounted) says how it was loaded.
- * Trap: the sensor finds no list of libraries, so no function to call on: _exit returns, and every other call fails.
+/* undescribed: a program starts where neither the kernel (before Linux 6.4) nor /proc (not mounted) says how
+ * it was loaded.
+ * Trap: the sensor finds no list of libraries, so no function to call on: _exit returns, and every other call
+ * fails.
  * run: (no arguments)
  */
 #include "victim.h"

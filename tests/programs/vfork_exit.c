@@ -1,6 +1,6 @@
 /* vfork_exit: a vfork child that ends or execs in its parent's memory; then the parent opens 50 files.
- * Trap: AppScope's child shuts its parent's reporting (0 of 50 opens); a vfork wrapped as a function returns through a
- * dead frame.
+ * Trap: AppScope's child shuts its parent's reporting (0 of 50 opens); a vfork wrapped as a function returns
+ * through a dead frame.
  * run: (no arguments)
  */
 #include "victim.h"

@@ -1,7 +1,8 @@
 /* What every victim shares: output that can be compared byte for byte.
  *
- * Everything is said by one write(2) on descriptor 1 (no stdio buffer, so nothing is printed twice after a fork and
- * nothing is lost at _exit). A victim says results, errno and descriptor numbers; never a pid, address or time.
+ * Everything is said by one write(2) on descriptor 1 (no stdio buffer, so nothing is printed twice after a
+ * fork and nothing is lost at _exit). A victim says results, errno and descriptor numbers; never a pid,
+ * address or time.
  *
  * In the first comment block of a victim these lines speak to the harness (tests/src/victim.rs):
  *   library: PATH SOURCE FLAGS…  a shared library that is built first; $OUT is where the victim is put
