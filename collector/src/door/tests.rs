@@ -11,12 +11,10 @@ use rustix::net::{
 };
 
 use super::guests::MOST_GUESTS;
-use super::identity::Note;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::pipeline::simulated::Sensor;
-use crate::rings::mapping::Mapping;
-use wire::hello::{self, Blind};
+use wire::hello;
 use wire::ring::Memory;
 use wire::ring::layout::MIN_DATA_LEN;
 

@@ -49,8 +49,8 @@ impl<'t> Documents<'t> {
     /// Reads all documents of a text; an empty one has a single null.
     ///
     /// # Errors
-    /// [`Error::Malformed`], with line and column: a text that is not YAML, is too deep or too long, has a key
-    /// twice or a key that is not a word, or is written in a way that cannot be followed.
+    /// [`Error::Malformed`], with line and column: a text that is not YAML, is too deep or too long, has a
+    /// key twice or a key that is not a word, or is written in a way that cannot be followed.
     pub fn read(text: &'t str) -> Result<Self, Error> {
         if text.len() > LONGEST {
             let most = LONGEST >> 20;
