@@ -106,13 +106,13 @@ impl Target {
         command.arg(format!("-max_total_time={seconds}")).args(["-timeout=10", "-rss_limit_mb=2048"]);
         command.args(["-print_final_stats=1", &format!("-artifact_prefix={}/", artifacts.display())]);
         let done = command.stdin(Stdio::null()).output().with_context(|| shell::line(&command))?;
-        let told = String::from_utf8_lossy(&done.stderr);
+        let printed = String::from_utf8_lossy(&done.stderr);
         if !done.status.success() {
-            let tail: Vec<&str> = told.lines().rev().take(40).collect();
+            let tail: Vec<&str> = printed.lines().rev().take(40).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             bail!("ended with {}; the input is in {}\n{}", done.status, artifacts.display(), tail.join("\n"));
         }
-        let runs = told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-        runs.and_then(|number| number.trim().parse().ok()).context("libFuzzer told no number of inputs")
+        let runs = printed.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        runs.and_then(|number| number.trim().parse().ok()).context("libFuzzer printed no number of inputs")
     }
 }

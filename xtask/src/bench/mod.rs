@@ -214,15 +214,15 @@ impl Watch<'_> {
             return programs::run_loop(&mut command);
         }
         let before = process::cpu_of_children();
-        let told = programs::run_json(&mut command)?;
+        let printed = programs::run_json(&mut command)?;
         let all_ns = (process::cpu_of_children() - before).as_nanos() as f64;
         let mut runs = self.runs.get();
         // The time of the launcher and the collector, from their start to their end, and of the program's own
         // start.
-        runs.collector_cpu_ns += all_ns - told["cpu_ns"].as_f64().unwrap_or(0.0);
+        runs.collector_cpu_ns += all_ns - printed["cpu_ns"].as_f64().unwrap_or(0.0);
         runs.ledger.add(Ledger::of_recording(self.bench.built()?, &self.recording)?);
         self.runs.set(runs);
-        programs::per_iteration(&command, &told)
+        programs::per_iteration(&command, &printed)
     }
 
     /// The collector's processor time so far.

@@ -72,13 +72,13 @@ pub struct Sample {
 
 /// Runs a program that times its own loop; the sample is per iteration.
 pub fn run_loop(command: &mut Command) -> Result<Sample> {
-    let told = run_json(command)?;
-    per_iteration(command, &told)
+    let printed = run_json(command)?;
+    per_iteration(command, &printed)
 }
 
 /// A program's own times for its whole loop, divided by its iterations.
-pub fn per_iteration(command: &Command, told: &Value) -> Result<Sample> {
-    let number = |name: &str| told[name].as_f64().unwrap_or(0.0);
+pub fn per_iteration(command: &Command, printed: &Value) -> Result<Sample> {
+    let number = |name: &str| printed[name].as_f64().unwrap_or(0.0);
     let iterations = number("iterations");
     if iterations <= 0.0 {
         bail!("{} did nothing", shell::line(command));

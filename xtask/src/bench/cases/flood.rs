@@ -32,9 +32,9 @@ pub fn flood(bench: &mut Bench) -> Result<()> {
         both.push(":");
         both.push(&stub);
         command.env("LD_PRELOAD", both);
-        let told = run_json(&mut command)?;
-        let made = told["iterations"].as_f64().unwrap_or(0.0);
-        let flood_s = told["wall_ns"].as_f64().unwrap_or(0.0) / 1e9;
+        let printed = run_json(&mut command)?;
+        let made = printed["iterations"].as_f64().unwrap_or(0.0);
+        let flood_s = printed["wall_ns"].as_f64().unwrap_or(0.0) / 1e9;
         std::thread::sleep(Duration::from_millis(200));
         let cpu_s = process::cpu(collector.pid())?.as_secs_f64();
         let peak_kib = process::status(collector.pid(), "VmHWM:")?;

@@ -97,8 +97,8 @@ pub fn event(bench: &mut Bench) -> Result<()> {
     let once = |watch: Option<&Watch<'_>>| -> Result<[f64; 2]> {
         let mut command = Command::new(bench.programs.file("hot_open"));
         command.arg(&bursts).env("LD_PRELOAD", &stub);
-        let told = run_json(&mut under(watch, command))?;
-        Ok(["median_ps", "min_ps"].map(|name| told[name].as_f64().unwrap_or(0.0) / 1000.0))
+        let printed = run_json(&mut under(watch, command))?;
+        Ok(["median_ps", "min_ps"].map(|name| printed[name].as_f64().unwrap_or(0.0) / 1000.0))
     };
     let watch = bench.watch("event")?;
     let (mut medians, mut lowest, mut bares) = (Vec::new(), f64::INFINITY, Vec::new());
@@ -128,9 +128,9 @@ pub fn event(bench: &mut Bench) -> Result<()> {
         return Ok(());
     }
     match Lttng::start(&bench.programs).and_then(|daemon| {
-        let told = run_json(Command::new(bench.programs.file("lttng_event")).arg(&bursts))?;
+        let printed = run_json(Command::new(bench.programs.file("lttng_event")).arg(&bursts))?;
         drop(daemon);
-        Ok(["median_ps", "min_ps"].map(|name| told[name].as_f64().unwrap_or(0.0) / 1000.0))
+        Ok(["median_ps", "min_ps"].map(|name| printed[name].as_f64().unwrap_or(0.0) / 1000.0))
     }) {
         Ok([median, min]) => {
             let note = "string and 4 integers, an explicit tracepoint".to_owned();
@@ -269,10 +269,11 @@ pub fn codec(bench: &mut Bench) -> Result<()> {
             command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
             command.arg(&driver).args(["instructions", name, &iterations.to_string()]);
             let done = command.stdin(Stdio::null()).output()?;
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            let printed = String::from_utf8_lossy(&done.stderr).into_owned();
             let line =
-                told.lines().find_map(|line| line.split_once("Collected : ").map(|(_, number)| number));
-            line.and_then(|number| number.trim().parse().ok()).with_context(|| format!("callgrind: {told}"))
+                printed.lines().find_map(|line| line.split_once("Collected : ").map(|(_, number)| number));
+            line.and_then(|number| number.trim().parse().ok())
+                .with_context(|| format!("callgrind: {printed}"))
         };
         // The difference of two runs, because both contain the start of the driver.
         let (few, many) = (10_000, 30_000);
