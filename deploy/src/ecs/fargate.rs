@@ -87,8 +87,8 @@ pub fn check(task: &Task, is_meant: bool) -> Result<Vec<Note>, Error> {
         for (index, value) in values.into_iter().enumerate() {
             let mut found = Vec::new();
             collect(task.case, value, path, &mut found);
-            let Some(wish) = rule.broken_by(&found) else { continue };
-            let what = format!("{}{} {wish} on Fargate", label(index), spelt(task.case, path));
+            let Some(demand) = rule.broken_by(&found) else { continue };
+            let what = format!("{}{} {demand} on Fargate", label(index), spelt(task.case, path));
             let is_sure = is_named && matches!(rule, Rule::Required | Rule::RequiredAs(_));
             match is_sure {
                 true => {
