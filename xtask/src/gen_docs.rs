@@ -45,10 +45,10 @@ const EVENTS_HEAD: &str = "\
 
 Written by `cargo xtask gen-docs` from the `events!` table in `wire/src/events.rs`; do not edit.
 
-One event is one line of `-o jsonl`. A field that does not apply, or is not known, is left out.
-Bytes of a string that are not valid UTF-8 are escaped as `\\xNN`. Times are RFC 3339 in UTC, durations
-nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is the caller's own path,
-if it differs.
+One event is one line of `-o jsonl`. A field that does not apply, or whose value is not known, is left out.
+A byte of a string that is not valid UTF-8 is written as `\\xNN`. Times are RFC 3339 in UTC, durations
+nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is what the caller
+passed, where that differs. [contract.md](contract.md) says which events and fields other tools may rely on.
 
 ## Fields of every event
 

@@ -11,6 +11,7 @@ mod arm64;
 mod bench;
 mod check_so;
 mod circles;
+mod citations;
 mod debian;
 mod demo;
 mod dist;

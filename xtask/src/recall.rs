@@ -104,8 +104,8 @@ Written by `cargo xtask recall --write`; do not edit.
 
 Each program runs once, under the sensor and under `strace -f` at the same time, so that every system call can be matched
 with an event: the same process, the same path, address or descriptor, the same error. *made* counts the calls that the
-application made, *reported* those of them that have an event. Set aside, and not in these figures, are calls made by the
-*loader* (libraries and its cache), by *libc* for itself in a function that has an event of its own or none (name service,
-locales, time zones), *early* ones (constructors of libraries that run before the sensor's), and the *sensor*'s own. The rule is
-in `tests/src/recall/`; what each program does is in `tests/src/recall/programs.rs`.
+application made, *reported* those of them that have an event. These figures leave out calls made by the *loader* (libraries and
+its cache), by *libc* for itself in a function that has an event of its own or none (name service, locales, time zones), *early*
+ones (constructors of libraries that run before the sensor's), and the *sensor*'s own. The rule is in `tests/src/recall/`, the
+programs are in `tests/src/recall/programs.rs`.
 ";

@@ -17,8 +17,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
 use crate::{
-    arm64, check_so, circles, fuzz, gen_docs, glassbox, packages, process, shell, toolchain, transparency,
-    width,
+    arm64, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, process, shell, toolchain,
+    transparency, width,
 };
 
 /// Debian's packages that this file's own steps need; the tests' are in `tests/packages.txt`.

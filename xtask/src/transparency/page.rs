@@ -171,10 +171,10 @@ const HEAD: &str = "\
 
 Written by `cargo xtask transparency --write`; do not edit.
 
-Every case runs bare, with the sensor and no collector, and with the sensor and a collector, in a fresh folder each time.
-*Compared* are how it ended, what it wrote, the files that it left with their modes, and what `/proc` showed of it in its *last
-moment*: descriptors, environment, signals, threads, limits, mapped files; of test suites, the verdict of each test. Lines that
-differ between bare runs are not compared.
+Every case runs three times, in a fresh folder each time: bare, with the sensor but no collector, and with the sensor and a
+collector. *Compared* are its exit status, its output, the files that it left with their modes, and its state in `/proc` in its
+*last moment*: descriptors, environment, signals, threads, limits, mapped files; for test suites, the verdict of each test. Lines
+that differ between bare runs are not compared.
 
 *same*: nothing differs. *preload*: it differs as much under a preloaded library that does nothing. *known*: it differs, for the
 reason given. *different*: it differs. *absent*: it could not be run here. *not run*: no run is on record.
