@@ -182,8 +182,9 @@ impl Census {
         }
         let identity = self.identify_child(ring, own_pid, own_ppid, rings);
         let key = identity.key;
-        let is_next =
-            |image: &Image| image.ring != Some(ring) && (image.end.is_none() || image.ppid == Some(own_ppid));
+        let is_next = |image: &ProcessImage| {
+            image.ring != Some(ring) && (image.end.is_none() || image.ppid == Some(own_ppid))
+        };
         let next = self.live(key).filter(|next| self.get(*next).is_some_and(is_next));
         let life = next.and_then(|next| Some(self.get(next)?.life));
         let is_buried = key.is_visible() && identity.pidfd.is_none() && self.recent.contains(&key);

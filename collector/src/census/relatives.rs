@@ -10,7 +10,8 @@ impl Census {
     /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an event, and as
     /// long as it lives it may take a slot of the ring.
     pub fn forked(&mut self, parent: ImageId, own_child: Pid, asked: Option<Asked>, rings: &mut Rings) {
-        let Some(Image { ring: Some(ring), key: parent_key, own_pid: own_ppid, .. }) = self.get(parent)
+        let Some(ProcessImage { ring: Some(ring), key: parent_key, own_pid: own_ppid, .. }) =
+            self.get(parent)
         else {
             return;
         };
@@ -48,8 +49,9 @@ impl Census {
     }
 
     fn begin_child(&mut self, ring: RingIndex, own_pid: Pid, rings: &Rings) {
-        let is_it =
-            |image: &&Image| image.ring == Some(ring) && image.own_pid == own_pid && image.slot != Some(0);
+        let is_it = |image: &&ProcessImage| {
+            image.ring == Some(ring) && image.own_pid == own_pid && image.slot != Some(0)
+        };
         let found = self.iter().find(is_it).filter(|image| image.process.is_none()).map(|image| image.id);
         if let Some(child) = found {
             self.begin(child, rings);
@@ -58,7 +60,7 @@ impl Census {
 
     /// A wait told a parent how its child ended.
     pub fn child_ended(&mut self, parent: ImageId, own_child: Pid, report: WaitReport, rings: &mut Rings) {
-        let Some(Image { ring: Some(ring), key: parent_key, .. }) = self.get(parent) else { return };
+        let Some(ProcessImage { ring: Some(ring), key: parent_key, .. }) = self.get(parent) else { return };
         let (namespace, view) = (parent_key.namespace, rings.get(*ring).map(|ring| ring.view));
         let key = if view.is_some_and(|view| view.shares_pids) || namespace.is_some() {
             ProcessKey { namespace, pid: own_child }

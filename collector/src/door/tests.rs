@@ -11,10 +11,12 @@ use rustix::net::{
 };
 
 use super::guests::MOST_GUESTS;
+use super::identity::Note;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::pipeline::simulated::Sensor;
-use wire::hello;
+use crate::rings::mapping::Mapping;
+use wire::hello::{self, Blind};
 use wire::ring::Memory;
 use wire::ring::layout::MIN_DATA_LEN;
 

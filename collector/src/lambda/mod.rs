@@ -30,10 +30,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::clock::utc_now_ns;
-use crate::container::Authority;
 use crate::door::news::Turn;
 use crate::failure::{Failure, say};
-use crate::outputs::{Destination, Format, Opening, Output};
+use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::sensor_path::executable;
 use crate::session::{self, Session};

@@ -11,7 +11,6 @@ use wire::ring::{MAX_RECORD, Unfinished, bell};
 use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
-use super::requests::Requests;
 use super::session::Session;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::Census;
