@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Findings};
+use crate::attach::target::Target;
 use crate::failure::Failure;
 use crate::procfs;
 use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
