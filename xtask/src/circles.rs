@@ -113,6 +113,14 @@ struct Module {
     lines: usize,
 }
 
+impl Module {
+    /// Whether it has a line `mod name;`.
+    fn declares(&self, name: &str) -> bool {
+        let is_it = |three: &[Token]| three[0].text == "mod" && three[1].text == name && three[2].text == ";";
+        self.tokens.windows(3).any(is_it)
+    }
+}
+
 /// A path as it stands in a file, from the module that it stands in.
 struct Reference {
     /// Modules within the file, from the outside in.
@@ -199,10 +207,15 @@ impl Sources {
         // More names than this are not passed on one by the other.
         for _ in 0..16 {
             let modules = (0..=path.len()).rev().find(|count| self.modules.contains_key(&path[..*count]))?;
+            let module = self.modules.get(&path[..modules])?;
+            // A module whose file lies elsewhere (`#[path = "…"] mod name;`) leads out of the crate's folder.
+            if path.get(modules).is_some_and(|name| module.declares(name)) {
+                return None;
+            }
             let next = path.get(modules).and_then(|name| passed_on(&path[..modules], name));
             match next {
                 Some(next) => path = next.into_iter().chain(path.drain(modules + 1..)).collect(),
-                None => return self.modules.get(&path[..modules]).map(|module| module.file.as_str()),
+                None => return Some(module.file.as_str()),
             }
         }
         None
@@ -474,6 +487,14 @@ mod tests {
     #[test]
     fn super_within_a_module_of_the_file_is_the_file() {
         let files = [("lib.rs", "mod a; use a::A;"), ("a.rs", "pub struct A; mod inner { use super::A; }")];
+
+        assert!(found(&files).is_empty());
+    }
+
+    #[test]
+    fn a_module_whose_file_lies_elsewhere_leads_out() {
+        let root = "#[path = \"../x/table.rs\"] mod table; mod a; fn f() { a::g() }";
+        let files = [("lib.rs", root), ("a.rs", "use crate::table; pub fn g() {}")];
 
         assert!(found(&files).is_empty());
     }
