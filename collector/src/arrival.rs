@@ -4,20 +4,21 @@
 //!
 //! The pipeline knows nothing of a mechanism but its [`Origin`]. Each mechanism promises:
 //!
-//! 1. **Identity.** The origin names the process by the kernel's word (a slot of a ring that a known process made, or a
-//!    pid that the kernel gave with the notification), never by a field of the record.
-//! 2. **Numbers.** A [`Numbering::PerImage`] origin numbers the events of each process image from 0 without gaps; a gap is
-//!    a loss. A [`Numbering::None`] origin never sets a number.
+//! 1. **Identity.** The origin names the process by the kernel's word (a slot of a ring that a known process
+//!    made, or a pid that the kernel gave with the notification), never by a field of the record.
+//! 2. **Numbers.** A [`Numbering::PerImage`] origin numbers the events of each process image from 0 without
+//!    gaps; a gap is a loss. A [`Numbering::None`] origin never sets a number.
 //! 3. **Time.** A record bears CLOCK_MONOTONIC of the call, or 0 where the process may not ask the clock.
-//! 4. **Order.** Unnumbered records of one process arrive in the order of their times. Numbered ones may arrive out of
-//!    order; the number decides.
-//! 5. **Horizon.** A record arrives at most [`HOLD_NS`] after its time, or the origin says that it still has unread records.
+//! 4. **Order.** Unnumbered records of one process arrive in the order of their times. Numbered ones may
+//!    arrive out of order; the number decides.
+//! 5. **Horizon.** A record arrives at most [`HOLD_NS`] after its time, or the origin says that it still has
+//!    unread records.
 //! 6. **Deaths.** A record arrives before the death of its process is concluded, or it is counted as lost.
 //! 7. **Losses.** Whatever the origin drops, it counts, by process and reason.
 //! 8. **Bytes.** The payload is checked by the pipeline, not by the origin: any bytes may arrive.
 //!
-//! A replay is no origin of records. Its events were ordered and enriched before, and enter behind the enricher, with the
-//! numbers that they were recorded with ([`crate::pipeline::Outbox::replay`]).
+//! A replay is no origin of records. Its events were ordered and enriched before, and enter behind the
+//! enricher, with the numbers that they were recorded with ([`crate::pipeline::Outbox::replay`]).
 
 use wire::events::Kind;
 use wire::record::{Flags, Head};

@@ -1,8 +1,9 @@
-//! An event as the collector's stages and sinks see it: a common head, and values in the order of the event table.
+//! An event as the collector's stages and sinks see it: a common head, and values in the order of the event
+//! table.
 //!
-//! `enrich` fills a [`Batch`]; sinks and `replay` read it. Nothing here knows one event from another: names and order
-//! of the values come from `wire::schema`, so an event added to the table needs no line here. A batch owns all its
-//! bytes in one buffer, so that an event costs no allocation of its own.
+//! `enrich` fills a [`Batch`]; sinks and `replay` read it. Nothing here knows one event from another: names
+//! and order of the values come from `wire::schema`, so an event added to the table needs no line here. A
+//! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,8 +17,8 @@ use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
 /// A program in a process, and the line of programs that it descends from.
 ///
-/// Made once for each image; children refer to it. Not the process's present state: an ancestor stands here as it was when
-/// it made its child, and may have ended, or executed another program, since.
+/// Made once for each image; children refer to it. Not the process's present state: an ancestor stands here
+/// as it was when it made its child, and may have ended, or executed another program, since.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// The process; in the namespace that [`Who::pid_ns`] names.
@@ -82,8 +83,8 @@ pub struct Who {
     pub uid: Option<u32>,
     /// Effective user id.
     pub euid: Option<u32>,
-    /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could not be
-    /// translated into the collector's.
+    /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could
+    /// not be translated into the collector's.
     pub pid_ns: Option<u64>,
     /// The container that it is in; `None` outside of one, and where no source says.
     pub container: Option<Arc<Container>>,

@@ -6,8 +6,8 @@ use std::fmt;
 
 /// A process's number in some pid namespace.
 ///
-/// Not a pidfd: the process may be gone, and the number may belong to another one by now. Not unique over namespaces:
-/// see [`ProcessKey`].
+/// Not a pidfd: the process may be gone, and the number may belong to another one by now. Not unique over
+/// namespaces: see [`ProcessKey`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pid(pub u32);
 
@@ -42,7 +42,8 @@ impl ProcessKey {
     }
 }
 
-/// A process image that the collector knows: what a process is between two execs, or a fork child before its first.
+/// A process image that the collector knows: what a process is between two execs, or a fork child before its
+/// first.
 ///
 /// Not an index: the id of a forgotten image finds nothing, and is never given to another one. Not a pid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,7 +99,7 @@ impl MonoNs {
 
     /// The present moment.
     pub fn now() -> Self {
-        Self(crate::clock::now_ns())
+        Self(crate::system::clock::now_ns())
     }
 
     /// Nanoseconds since `earlier`; 0 if that is later.

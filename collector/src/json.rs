@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use wire::events::Kind;
 
-use crate::clock::TimeWriter;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 use crate::ids::Tid;
+use crate::system::clock::TimeWriter;
 
 /// Writes events; keeps the text that the next one probably shares with the last.
 #[derive(Debug, Default)]

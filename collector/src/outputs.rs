@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 use crate::sinks::carrier::kind::{Kind, Opened, Opening};
 use crate::sinks::carrier::{CARRIERS, file, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};

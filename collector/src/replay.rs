@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::failure::{Failure, say};
 use crate::outputs::Output;
 use crate::pipeline::Outbox;
+use crate::shell::failure::{Failure, say};
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::encoder::RunFacts;
 use crate::sinks::recording::reader::{Frame, Reader, Trouble};

@@ -12,16 +12,16 @@ use std::time::Duration;
 use crate::container::Authority;
 use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
-use crate::failure::Failure;
 use crate::launch::channel::CollectorEnd;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
 use crate::replay;
+use crate::shell::failure::Failure;
+use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Outlets, RunFacts};
 use crate::stages::Stages;
-use crate::stop::StopSignals;
 
 /// Everything that a collector process starts from.
 ///

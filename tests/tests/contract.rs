@@ -1,4 +1,5 @@
-//! `docs/contract.md` says of each command, option, output and event whether it exists, and this build agrees.
+//! `docs/contract.md` says of each command, option, output and event whether it exists, and this build
+//! agrees.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -11,7 +12,8 @@ const NOT_FIXED: [&str; 2] = ["process.control", "file.mknod"];
 /// An event that the table has and no build makes yet.
 const NEVER_MADE: &str = "sensor.evasion";
 
-/// A row of a table of the contract: the names in backquotes of its first cell, and whether it exists, in part at least.
+/// A row of a table of the contract: the names in backquotes of its first cell, and whether it exists, in
+/// part at least.
 struct Row {
     names: Vec<String>,
     exists: bool,

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
-//!     cargo test -p wire --release --tests --target x86_64-unknown-linux-gnu --target-dir target/asan -- stress
+//!     cargo test -p wire --release --tests --target x86_64-unknown-linux-gnu \
+//!     --target-dir target/asan -- stress
 //! ```
 //!
 //! The other tests fork, trace or interrupt, which the thread sanitizer gets in the way of. The seed of each

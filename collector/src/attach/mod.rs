@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use wire::hello::Joined;
 
-use crate::failure::{Failure, say};
-use crate::socket::{self, Name};
-use crate::{sensor_path, settings};
+use crate::settings;
+use crate::shell::failure::{Failure, say};
+use crate::shell::sensor_path;
+use crate::shell::socket::{self, Name};
 
 use self::target::Target;
 

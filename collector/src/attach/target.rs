@@ -9,8 +9,8 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, SymbolIndex};
 
-use crate::failure::Failure;
-use crate::procfs;
+use crate::shell::failure::Failure;
+use crate::system::procfs;
 
 type Header = FileHeader64<Endianness>;
 

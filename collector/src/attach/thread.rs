@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::target::Target;
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 
 /// How long one thread may take to come to a place where it can make the call.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -1,18 +1,20 @@
 //! Programs that were executed and never said hello: why the sensor is not in them.
 //!
-//! A parent's `process.exec` is the only sign of such a program. When its process goes on without a hello, or ends
-//! without one, `sensor.blind` says so, with the reason that the file tells, or the process's environment.
+//! A parent's `process.exec` is the only sign of such a program. When its process goes on without a hello, or
+//! ends without one, `sensor.blind` says so, with the reason that the file tells, or the process's
+//! environment.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::procfs;
-use crate::program::{Program, Root};
+use crate::system::procfs;
+use crate::system::program::{Program, Root};
 
-/// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is `None` where
-/// the collector's namespace does not show the process: a file of this name here would be another one. `is_barred` says
-/// that the process is inside a seccomp filter that the sensor's start does not pass.
+/// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is
+/// `None` where the collector's namespace does not show the process: a file of this name here would be
+/// another one. `is_barred` says that the process is inside a seccomp filter that the sensor's start does not
+/// pass.
 pub fn reason_of(exe: &[u8], pid: Option<u32>, is_barred: bool) -> &'static str {
     let reason = match pid {
         Some(_) => reason(Path::new(OsStr::from_bytes(exe)), pid),
@@ -21,7 +23,8 @@ pub fn reason_of(exe: &[u8], pid: Option<u32>, is_barred: bool) -> &'static str 
     if is_barred && matches!(reason, UNKNOWN | UNREADABLE) { "seccomp" } else { reason }
 }
 
-/// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be looked at.
+/// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
+/// looked at.
 pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
     let reason = Program::at(path, &Root::own()).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
@@ -31,8 +34,8 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
     }
 }
 
-/// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it could be looked
-/// at.
+/// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it
+/// could be looked at.
 pub const UNKNOWN: &str = "not_loaded";
 /// Its file cannot be looked at.
 pub const UNREADABLE: &str = "unreadable";

@@ -1,4 +1,5 @@
-//! The books of an image: losses as they happen, records that never came, and its process's ledger at the end.
+//! The books of an image: losses as they happen, records that never came, and its process's ledger at the
+//! end.
 
 use std::sync::atomic::Ordering;
 
@@ -11,9 +12,9 @@ use super::life::Ledger;
 use super::register::Census;
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
-use crate::procfs;
 use crate::rings::Rings;
 use crate::rings::books::{self, Books};
+use crate::system::procfs;
 
 /// A program that did not say hello within this time after its exec may be blind.
 const HELLO_NS: u64 = 500_000_000;
@@ -155,7 +156,8 @@ impl Census {
         Some((reason, if is_corrupt { missing.min(u64::from(u32::MAX)) } else { missing }))
     }
 
-    /// The events that a writer of a ring that is given up had numbered, and that cannot be read; counted as malformed.
+    /// The events that a writer of a ring that is given up had numbered, and that cannot be read; counted as
+    /// malformed.
     pub fn unreadable(&mut self, id: ImageId, books: &Books) -> u64 {
         let Some(image) = self.get_mut(id) else { return 0 };
         // A number that was scribbled over too says nothing.
@@ -177,8 +179,8 @@ impl Census {
 
     // ---- now and then ----
 
-    /// Images without a pidfd whose ring no process has mapped any more: their processes are dead. One that asked for a
-    /// program may be on its way there.
+    /// Images without a pidfd whose ring no process has mapped any more: their processes are dead. One that
+    /// asked for a program may be on its way there.
     pub fn abandoned(&self, rings: &Rings, now: MonoNs) -> Vec<ImageId> {
         let mut by_ring: FxHashMap<RingIndex, bool> = FxHashMap::default();
         let mut found = Vec::new();

@@ -12,7 +12,8 @@ use crate::ids::{Pid, RingIndex};
 /// Fork children that are remembered for the sake of their children.
 const MOST_DEPARTED: usize = 32;
 
-/// Processes that were forgotten while others of their ring live, as they were: their children may have yet to tell.
+/// Processes that were forgotten while others of their ring live, as they were: their children may have yet
+/// to tell.
 #[derive(Debug, Default)]
 pub struct Families(FxHashMap<RingIndex, Family>);
 

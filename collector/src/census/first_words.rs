@@ -1,5 +1,5 @@
-//! The first words of an image: its `Who`, its directory and its descriptors, from its own start record, its parent,
-//! or /proc.
+//! The first words of an image: its `Who`, its directory and its descriptors, from its own start record, its
+//! parent, or /proc.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
 use crate::event::{Program, Who};
 use crate::ids::{ImageId, Pid, ProcessKey};
-use crate::procfs;
 use crate::rings::Rings;
+use crate::system::procfs;
 
 /// Ancestors that have not told of themselves and are looked at: a hostile ring may name each other's child.
 const MOST_ANCESTORS: usize = 16;
@@ -30,7 +30,8 @@ impl Census {
         self.get(image).is_none_or(|image| image.process.is_some())
     }
 
-    /// The picture that a program inherits which was spawned: its parent's descriptors, but for those that close at exec.
+    /// The picture that a program inherits which was spawned: its parent's descriptors, but for those that
+    /// close at exec.
     pub fn spawned_from(&mut self, image: ImageId, start: &ProcessStart<'_>) -> Option<Process> {
         let ppid = self.ppid_of(image, start)?;
         let ProcessImage { key, own_pid, .. } = self.get(image)?;
@@ -92,8 +93,8 @@ impl Census {
         image.process = Some(process);
     }
 
-    /// Gives an image that has not told of itself (a fork child, one that was taken over) a picture from its ancestors or
-    /// /proc. Its ancestors come first.
+    /// Gives an image that has not told of itself (a fork child, one that was taken over) a picture from its
+    /// ancestors or /proc. Its ancestors come first.
     pub fn begin(&mut self, image: ImageId, rings: &Rings) {
         let mut line = vec![image];
         while line.len() <= MOST_ANCESTORS
@@ -179,9 +180,9 @@ impl Census {
         in_ring.or_else(|| self.live(ProcessKey { pid: image.ppid?, ..image.key }))
     }
 
-    /// The container of a process. In this order: the kernel's word; for a process that executes a program, its container
-    /// before; the process's own word; its parent's container; that of any process in its pid namespace. The last two are
-    /// for a process whose environment was emptied.
+    /// The container of a process. In this order: the kernel's word; for a process that executes a program,
+    /// its container before; the process's own word; its parent's container; that of any process in its pid
+    /// namespace. The last two are for a process whose environment was emptied.
     pub fn container_of(
         &self,
         key: ProcessKey,

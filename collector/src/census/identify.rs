@@ -3,13 +3,13 @@
 use super::register::Census;
 use crate::door::identity::Identity;
 use crate::ids::{Pid, ProcessKey, RingIndex};
-use crate::kernel;
-use crate::procfs;
 use crate::rings::Rings;
+use crate::system::kernel;
+use crate::system::procfs;
 
 impl Census {
-    /// The identity of the child `own_pid` of a ring's process. A number that belongs to a process of another ring is not
-    /// believed.
+    /// The identity of the child `own_pid` of a ring's process. A number that belongs to a process of another
+    /// ring is not believed.
     pub(super) fn identify_child(
         &self,
         ring: RingIndex,
@@ -50,8 +50,8 @@ impl Census {
         in_own_view(known.view.own_namespace)
     }
 
-    /// The child under its own number in the collector's namespace, where it may have that: `members` are the processes
-    /// of its ring.
+    /// The child under its own number in the collector's namespace, where it may have that: `members` are the
+    /// processes of its ring.
     fn same_view_child(
         &self,
         ring: RingIndex,
@@ -74,7 +74,8 @@ impl Census {
             }
         };
         let owner = self.live(child.key).and_then(|image| self.get(image));
-        // A process with a ring of its own does not write here any more, or never did; not so if it is a child of these.
+        // A process with a ring of its own does not write here any more, or never did; not so if it is a
+        // child of these.
         let is_taken = owner.is_some_and(|image| image.ring != Some(ring) && image.end.is_none());
         let is_child = parent.flatten().is_some_and(|ppid| members.contains(&ppid));
         (is_plausible && (!is_taken || is_child)).then_some(child)

@@ -52,7 +52,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The program `path` that the `process.exec` with this head asks for, while `before` is asked for already.
+    /// The program `path` that the `process.exec` with this head asks for, while `before` is asked for
+    /// already.
     pub fn new(path: &[u8], head: &Head, at: MonoNs, before: Option<&Self>) -> Self {
         let is_contested = before.is_some_and(|before| before.tid != Tid(head.tid));
         let is_barred = head.flags & Flags::BARRED != 0;
@@ -238,7 +239,8 @@ impl ProcessImage {
         Ledger { events: self.delivered, lost: self.reported.iter().sum(), ..Ledger::default() }
     }
 
-    /// The cost of this image's calls. Events and losses were added to its process's ledger when they happened.
+    /// The cost of this image's calls. Events and losses were added to its process's ledger when they
+    /// happened.
     pub fn costs(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
         let Some(books) = books else {
             return Ledger { calls: self.delivered, ..Ledger::default() };

@@ -1,7 +1,7 @@
 //! The ledger of a process, over all the programs that it becomes by exec.
 //!
-//! An image's own books ([`super::image`], [`crate::rings::books`]) end with it, in any order. This module adds up the
-//! events, losses and costs of the process until no image of it is left.
+//! An image's own books ([`super::image`], [`crate::rings::books`]) end with it, in any order. This module
+//! adds up the events, losses and costs of the process until no image of it is left.
 
 use slab::Slab;
 

@@ -1,8 +1,8 @@
 //! The census: the only owner of process images.
 //!
-//! The pipeline asks which image a record belongs to, and passes on everything that records, hellos and waits tell of
-//! processes. Effects on other parts come back as values ([`Change`]): the census calls neither the order nor the enricher.
-//! It reads the rings' slots, which say which process writes.
+//! The pipeline asks which image a record belongs to, and passes on everything that records, hellos and waits
+//! tell of processes. Effects on other parts come back as values ([`Change`]): the census calls neither the
+//! order nor the enricher. It reads the rings' slots, which say which process writes.
 //!
 //! | file | what it decides |
 //! |---|---|

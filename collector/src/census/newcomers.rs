@@ -12,10 +12,10 @@ use crate::arrival::Origin;
 use crate::door::identity::Identity;
 use crate::door::news::Attached;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
-use crate::kernel;
-use crate::procfs;
 use crate::rings::Rings;
 use crate::rings::ring::{Ring, View};
+use crate::system::kernel;
+use crate::system::procfs;
 
 /// The kernel's own limit of pid_max (proc(5)), times four for what may come.
 const MOST_PIDS: u32 = 4 << 22;
@@ -65,9 +65,9 @@ impl Census {
         image
     }
 
-    /// Whether the image `before` goes on as one that was made at `born`. Not so where the death of its process was
-    /// noticed earlier: then the kernel gave the number to another process. But an image that did little said hello, died,
-    /// and was known to be dead before its hello was read.
+    /// Whether the image `before` goes on as one that was made at `born`. Not so where the death of its
+    /// process was noticed earlier: then the kernel gave the number to another process. But an image that did
+    /// little said hello, died, and was known to be dead before its hello was read.
     fn is_continued(&self, before: ImageId, born: MonoNs) -> bool {
         self.get(before).is_some_and(|image| {
             let death = image.end.filter(|end| end.kind == EndKind::Death && image.pidfd.is_some());
@@ -75,7 +75,8 @@ impl Census {
         })
     }
 
-    /// Makes an image, of the process `life` if that is known. One whose process is dead already ends at once.
+    /// Makes an image, of the process `life` if that is known. One whose process is dead already ends at
+    /// once.
     pub(super) fn add(
         &mut self,
         place: Option<(RingIndex, Option<u8>)>,
@@ -228,8 +229,8 @@ impl Census {
         self.changes.push(Change::Numbered(image));
     }
 
-    /// An image turns out to be the one before `next`: the doorman came to the hello of the program that the child
-    /// executed before the hello of the ring that the child was forked in.
+    /// An image turns out to be the one before `next`: the doorman came to the hello of the program that the
+    /// child executed before the hello of the ring that the child was forked in.
     fn precede(&mut self, image: ImageId, next: ImageId, rings: &mut Rings) {
         self.end_by_exec(image, MonoNs::now(), rings);
         let has_begun = self.get(next).is_none_or(|next| next.process.is_some() || next.before.is_some());

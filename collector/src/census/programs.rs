@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashMap;
 use wire::events::ProcessStart;
 
-/// The file that was executed, or for a script its interpreter, by the path that was executed: short-lived programs run
-/// again and again.
+/// The file that was executed, or for a script its interpreter, by the path that was executed: short-lived
+/// programs run again and again.
 #[derive(Debug, Default)]
 pub struct Programs(FxHashMap<PathBuf, (FileKey, PathBuf)>);
 

@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use crate::ids::ProcessKey;
 
-/// A parent that gets the processor late tells of many children that have come and gone. Not more are kept, since the
-/// kernel gives a number to another process in time.
+/// A parent that gets the processor late tells of many children that have come and gone. Not more are kept,
+/// since the kernel gives a number to another process in time.
 const MOST: usize = 4096;
 
 /// The last [`MOST`] processes that were put here. Every fork asks this, so nothing is searched through.

@@ -110,7 +110,8 @@ impl Census {
         if image.end.is_some() {
             return;
         }
-        // A fork child that counted or noted something, but wrote no record: it took its slot after its parent told of it.
+        // A fork child that counted or noted something, but wrote no record: it took its slot after its
+        // parent told of it.
         if image.slot.is_none()
             && image.books.is_none()
             && let Some(ring) = image.ring
@@ -129,8 +130,8 @@ impl Census {
         self.changes.push(Change::Ended(id, at));
     }
 
-    /// Notes that the process of an image has executed another program. The process may be dead since, and taken for
-    /// dead before its next image said hello.
+    /// Notes that the process of an image has executed another program. The process may be dead since, and
+    /// taken for dead before its next image said hello.
     pub(super) fn end_by_exec(&mut self, id: ImageId, at: MonoNs, rings: &mut Rings) {
         self.end(id, EndKind::Exec, at, rings);
         if let Some(End { kind, .. }) = self.get_mut(id).and_then(|image| image.end.as_mut()) {

@@ -7,8 +7,8 @@ use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 
 impl Census {
-    /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an event, and as
-    /// long as it lives it may take a slot of the ring.
+    /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an
+    /// event, and as long as it lives it may take a slot of the ring.
     pub fn forked(&mut self, parent: ImageId, own_child: Pid, asked: Option<Asked>, rings: &mut Rings) {
         let Some(ProcessImage { ring: Some(ring), key: parent_key, own_pid: own_ppid, .. }) =
             self.get(parent)

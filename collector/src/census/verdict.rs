@@ -1,18 +1,20 @@
-//! How a process ended: the kernel's word, the launcher's, its parent's wait and its own announcement, weighed.
+//! How a process ended: the kernel's word, the launcher's, its parent's wait and its own announcement,
+//! weighed.
 
 use super::image::{End, EndKind, ProcessImage};
 use super::register::Census;
 use super::reports::WaitReport;
 use crate::event::Who;
 use crate::ids::{ImageId, MonoNs, ProcessKey};
-use crate::kernel;
-use crate::procfs;
 use crate::rings::Rings;
 use crate::rings::ring::STUCK_NS;
+use crate::system::kernel;
+use crate::system::procfs;
 
 /// The end of a process is held back for so long, for a word of how it came about.
 const GRACE_NS: u64 = 30_000_000;
-/// The same where only its parent can tell, which is seen: in another pid namespace, where the kernel says nothing.
+/// The same where only its parent can tell, which is seen: in another pid namespace, where the kernel says
+/// nothing.
 const GRACE_APART_NS: u64 = 500_000_000;
 /// The state of the session that an end is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +34,8 @@ pub struct Evidence {
 pub enum Verdict {
     /// A word may still come.
     Wait,
-    /// An earlier image of the same process must be concluded first. `heir` is true where this image died before it told
-    /// of itself, and goes on from that one.
+    /// An earlier image of the same process must be concluded first. `heir` is true where this image died
+    /// before it told of itself, and goes on from that one.
     WaitFor {
         /// The earlier image.
         before: ImageId,
@@ -138,7 +140,8 @@ struct Status {
     is_final: bool,
 }
 
-/// Weighs the sources of a wait status: the pidfd, /proc, a wait's report, and the process's own announcement.
+/// Weighs the sources of a wait status: the pidfd, /proc, a wait's report, and the process's own
+/// announcement.
 fn wait_status(
     reaped: Option<i32>,
     zombie: Option<i32>,
@@ -152,7 +155,8 @@ fn wait_status(
     match (zombie, reaped) {
         _ if is_sure => Status { value: reported, is_final: true },
         (Some(status), _) => known(status),
-        // Linux says 0, once in some thousands, where the first thread was gone before another ended them all (seen in
+        // Linux says 0, once in some thousands, where the first thread was gone before another ended them all
+        // (seen in
         // 6.18). The other sources come first for a process that announced another end.
         (None, Some(0)) => {
             let value = reported.or(announced).unwrap_or(0);
@@ -163,8 +167,8 @@ fn wait_status(
     }
 }
 
-/// Whether the collector may know the wait status of a process: the kernel also shows 0 to a reader that may not look
-/// into it (PTRACE_MODE_READ, proc_pid_stat(5)).
+/// Whether the collector may know the wait status of a process: the kernel also shows 0 to a reader that may
+/// not look into it (PTRACE_MODE_READ, proc_pid_stat(5)).
 fn may_know_status(image: &ProcessImage) -> bool {
     let euid = rustix::process::geteuid();
     let is_ours = |who: &Who| who.uid == Some(euid.as_raw()) && who.euid == Some(euid.as_raw());

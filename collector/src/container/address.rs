@@ -5,8 +5,8 @@
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::failure::Failure;
 use crate::settings::keys::{ECS_METADATA, Setting};
+use crate::shell::failure::Failure;
 
 /// The variable of the collector that names another endpoint.
 pub const VARIABLE: &str = ECS_METADATA.variable;

@@ -1,6 +1,6 @@
 //! The findings of `glassbox doctor`: a list of programs, and remarks on all of them.
 
-use crate::program::Program;
+use crate::system::program::Program;
 
 /// All findings.
 #[derive(Debug, Default)]

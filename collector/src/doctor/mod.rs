@@ -1,7 +1,7 @@
 //! `glassbox doctor`: which programs the sensor will see here, why, and what can be done.
 //!
-//! Finds the programs (of a command, a process, a folder or `PATH`), lets [`crate::program`] examine each,
-//! adds facts that only a running process or this environment can tell, and writes a table or JSON. It
+//! Finds the programs (of a command, a process, a folder or `PATH`), lets [`crate::system::program`] examine
+//! each, adds facts that only a running process or this environment can tell, and writes a table or JSON. It
 //! changes nothing and starts nothing.
 
 mod finding;
@@ -14,10 +14,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli;
-use crate::failure::Failure;
-use crate::program::{Program, Root};
-use crate::sensor_path;
+use crate::shell::cli;
+use crate::shell::failure::Failure;
+use crate::shell::sensor_path;
+use crate::system::program::{Program, Root};
 use finding::{Finding, Findings};
 
 pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
@@ -111,7 +111,8 @@ fn surroundings() -> Vec<String> {
             Path::new(&preload).display()
         ));
     }
-    let is_filtered = crate::procfs::status(std::process::id(), "Seccomp").is_some_and(|mode| mode == "2");
+    let is_filtered =
+        crate::system::procfs::status(std::process::id(), "Seccomp").is_some_and(|mode| mode == "2");
     if is_filtered {
         remarks.push(
             "a seccomp filter is in force here: a filter that kills for socket or memfd_create ends programs with the sensor; \

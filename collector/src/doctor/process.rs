@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Findings};
 use crate::attach::target::Target;
-use crate::failure::Failure;
-use crate::procfs;
-use crate::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
-use crate::sensor_path;
+use crate::shell::failure::Failure;
+use crate::shell::sensor_path;
+use crate::system::procfs;
+use crate::system::program::{Coverage, HOOKED, Program, Reason, Root, SECURE};
 
 /// The sensor is not loaded, although it could be.
 static NOT_LOADED: Reason = Reason {

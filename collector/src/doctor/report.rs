@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::finding::{Finding, Findings};
 use crate::json;
-use crate::program::{Coverage, Reason};
+use crate::system::program::{Coverage, Reason};
 
 /// The most programs that a note names.
 const MOST_NAMED: usize = 3;

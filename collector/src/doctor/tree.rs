@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Findings};
-use crate::failure::Failure;
-use crate::program::{Program, Root};
+use crate::shell::failure::Failure;
+use crate::system::program::{Program, Root};
 
 /// The file systems below `/` whose files the kernel makes up.
 const MADE_UP: [&str; 3] = ["/proc", "/sys", "/dev"];

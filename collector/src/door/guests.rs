@@ -73,7 +73,8 @@ impl Message {
     }
 }
 
-/// Reads a guest's message, without waiting. `Ok(None)` when it has not come yet; an error when the connection is broken.
+/// Reads a guest's message, without waiting. `Ok(None)` when it has not come yet; an error when the
+/// connection is broken.
 pub fn receive(guest: &OwnedFd) -> Result<Option<Message>, Errno> {
     let mut message = Message { bytes: [0; hello::MAX_LEN], len: 0, descriptor: None };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

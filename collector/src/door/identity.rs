@@ -1,4 +1,5 @@
-//! The identity of a process: what the kernel says, and only where the kernel cannot say, what the process says.
+//! The identity of a process: what the kernel says, and only where the kernel cannot say, what the process
+//! says.
 
 use std::os::fd::OwnedFd;
 
@@ -6,8 +7,8 @@ use wire::hello::Hello;
 
 use crate::container::Claim;
 use crate::ids::{MonoNs, Pid, ProcessKey};
-use crate::kernel;
-use crate::procfs;
+use crate::system::kernel;
+use crate::system::procfs;
 
 /// The identity of a process, as far as the kernel and the process tell.
 #[derive(Debug, Default)]
@@ -37,7 +38,8 @@ impl Identity {
         let own_pid = Pid(hello.pid);
         match peer.map(|peer| peer.pid).filter(|pid| *pid != 0) {
             Some(pid) => {
-                // The same number on both sides is taken for the same namespace: then the parent's number is ours too.
+                // The same number on both sides is taken for the same namespace: then the parent's number is
+                // ours too.
                 let ppid =
                     if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
                 let pidfd = pidfd.or_else(|| procfs::open(pid));
@@ -45,7 +47,8 @@ impl Identity {
                 Self { key, own_pid, ppid: ppid.map(Pid), uid, pidfd, ..Self::default() }
             }
             None => {
-                // The kernel cannot say before 6.11, nor of a process that is dead by now. Then the process's word counts.
+                // The kernel cannot say before 6.11, nor of a process that is dead by now. Then the process's
+                // word counts.
                 let namespace = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(hello.pid_ns));
                 let key = ProcessKey { namespace, pid: own_pid };
                 Self { key, own_pid, ppid: Some(Pid(hello.ppid)), uid, pidfd, ..Self::default() }
@@ -53,8 +56,8 @@ impl Identity {
         }
     }
 
-    /// Whether this process may go on from what `other` does: the same process, a child of it, or any process of its
-    /// pid namespace where nothing more is known.
+    /// Whether this process may go on from what `other` does: the same process, a child of it, or any process
+    /// of its pid namespace where nothing more is known.
     pub fn is_behind(&self, other: &Self) -> bool {
         let is_near =
             !self.key.is_visible() || self.key.pid == other.key.pid || self.ppid == Some(other.key.pid);
@@ -117,8 +120,8 @@ impl Note {
         })
     }
 
-    /// The process, with a pidfd if it still is the one that made a ring at `born`: a process that got the number later
-    /// has started later.
+    /// The process, with a pidfd if it still is the one that made a ring at `born`: a process that got the
+    /// number later has started later.
     pub fn identity(&self, born: MonoNs) -> Identity {
         let Self { key, own_pid, ppid, uid, .. } = *self;
         let mut identity = Identity { key, own_pid, ppid, uid, ..Identity::default() };

@@ -1,4 +1,5 @@
-//! The doorman's end of the channel to the launcher, under `glassbox run`; nothing where there is no launcher.
+//! The doorman's end of the channel to the launcher, under `glassbox run`; nothing where there is no
+//! launcher.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The door: takes sensors in, learns of deaths, and talks with the launcher.
 //!
-//! The [`Doorman`] runs on the collector's main thread, in an epoll loop that sleeps while nothing happens. The doorman
-//! sends [`News`] to the pipeline's thread. The pipeline never calls the doorman; it leaves [`Word`]s.
+//! The [`Doorman`] runs on the collector's main thread, in an epoll loop that sleeps while nothing happens.
+//! The doorman sends [`News`] to the pipeline's thread. The pipeline never calls the doorman; it leaves
+//! [`Word`]s.
 //!
 //! A hello is not trusted where the kernel knows better: pid and uid come from the socket ([`identity`]).
 
@@ -28,13 +29,13 @@ use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use wire::hello::Hello;
 
 use crate::container::{Authority, Containers};
-use crate::failure::{Failure, say};
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::rings::bells::Doorbell;
-use crate::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
-use crate::stop::StopSignals;
+use crate::shell::failure::{Failure, say};
+use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::shell::stop::StopSignals;
 
 use guests::{GUEST, Guests};
 use launcher::{LAUNCHER, Launcher, Said};
@@ -197,8 +198,8 @@ impl Doorman {
         }
     }
 
-    /// Takes in what `events` announce: connections first, then deaths. A process that died may have said hello just
-    /// before, and every hello that came before a death is here.
+    /// Takes in what `events` announce: connections first, then deaths. A process that died may have said
+    /// hello just before, and every hello that came before a death is here.
     fn answer(&mut self, events: &[epoll::Event]) {
         let mut deaths = Vec::new();
         for event in events {
@@ -223,7 +224,8 @@ impl Doorman {
         }
     }
 
-    /// Says that nothing is taken out of `epoll` from here on. A ring that waits for a name has not been told of, though.
+    /// Says that nothing is taken out of `epoll` from here on. A ring that waits for a name has not been told
+    /// of, though.
     fn say_idle(&self) {
         self.is_idle.store(self.waiting_room.is_empty(), Ordering::SeqCst);
     }

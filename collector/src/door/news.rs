@@ -1,7 +1,7 @@
 //! The messages between the doorman's thread, the pipeline's thread and a thread beside the session.
 //!
-//! The doorman sends [`News`], in an order in which nothing can be misread: the launcher has a ring before the pipeline
-//! reads it, and a process's hello comes before its death. The pipeline answers with [`Word`]s.
+//! The doorman sends [`News`], in an order in which nothing can be misread: the launcher has a ring before
+//! the pipeline reads it, and a process's hello comes before its death. The pipeline answers with [`Word`]s.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub struct Attached {
     pub mapping: Mapping,
     /// The process whose image made the ring.
     pub identity: Identity,
-    /// Tells when no process has the ring mapped any more. Only for processes whose deaths nothing else tells.
+    /// Tells when no process has the ring mapped any more. Only for processes whose deaths nothing else
+    /// tells.
     pub lifeline: Option<Lifeline>,
     /// The pid namespace that the process names, where the collector has no number there; else 0.
     pub own_ns: u64,
@@ -70,7 +71,8 @@ pub enum News {
     FinishWhenIdle,
 }
 
-/// The request that is served from here on: after the border where there is one, else from when this was heard.
+/// The request that is served from here on: after the border where there is one, else from when this was
+/// heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// This request.

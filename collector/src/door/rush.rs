@@ -1,9 +1,9 @@
 //! Children of known programs that connect one after the other, as from a shell or a build.
 //!
-//! Each connection would wake the doorman, and the waking costs the connecting program more than the connecting. So in a
-//! rush the doorman sleeps for a moment while connections gather. The socket and the ring tell of a process that came and
-//! went meanwhile. Only /proc could tell who started it and with which descriptors; its parent has told that, or there is
-//! no rush.
+//! Each connection would wake the doorman, and the waking costs the connecting program more than the
+//! connecting. So in a rush the doorman sleeps for a moment while connections gather. The socket and the ring
+//! tell of a process that came and went meanwhile. Only /proc could tell who started it and with which
+//! descriptors; its parent has told that, or there is no rush.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use super::identity::Identity;
 use crate::ids::Pid;
-use crate::kernel;
+use crate::system::kernel;
 
 /// The doorman sleeps so long in a rush; far below the time in which an alert is due.
 pub const RUSH_NAP: Duration = Duration::from_millis(2);

@@ -1,8 +1,8 @@
 //! Rings that wait for the name of a container.
 //!
-//! The first processes of a container whose name is being asked for come to the pipeline when the answer is there, at
-//! most a third of a second later; meanwhile their events wait in their rings. A process that may descend from a waiting
-//! one waits behind it, so that no child comes before its parent.
+//! The first processes of a container whose name is being asked for come to the pipeline when the answer is
+//! there, at most a third of a second later; meanwhile their events wait in their rings. A process that may
+//! descend from a waiting one waits behind it, so that no child comes before its parent.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl WaitingRoom {
         self.0.is_empty()
     }
 
-    /// Delays a ring while the name of its container, `key`, is being fetched, or while an earlier process it may descend
-    /// from is delayed. Gives the ring back where neither is so.
+    /// Delays a ring while the name of its container, `key`, is being fetched, or while an earlier process it
+    /// may descend from is delayed. Gives the ring back where neither is so.
     pub fn admit(
         &mut self,
         key: Option<Key>,

@@ -11,8 +11,8 @@ use super::news::{Attached, KeptRing, News};
 use crate::container::{self, Claim, Key};
 use crate::ids::MonoNs;
 use crate::launch::protocol::ToLauncher;
-use crate::procfs;
 use crate::rings::mapping::Mapping;
+use crate::system::procfs;
 
 impl Doorman {
     /// Takes over the rings of a collector that died.

@@ -23,13 +23,14 @@ pub struct Deathwatch {
 }
 
 impl Deathwatch {
-    /// A watch in the doorman's `epoll`; the doorman sets `is_idle` while it has told everything it took out of there.
+    /// A watch in the doorman's `epoll`; the doorman sets `is_idle` while it has told everything it took out
+    /// of there.
     pub fn new(epoll: Arc<OwnedFd>, is_idle: Arc<AtomicBool>) -> Self {
         Self { epoll, is_idle }
     }
 
-    /// Watches `pidfd`, once; the death comes as [`super::news::News::Died`] with `image`. Closing the descriptor
-    /// ends the watch.
+    /// Watches `pidfd`, once; the death comes as [`super::news::News::Died`] with `image`. Closing the
+    /// descriptor ends the watch.
     pub fn watch(&self, pidfd: impl AsFd, image: ImageId) {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
         let data = epoll::EventData::new_u64(PIDFD | image.token());
@@ -39,8 +40,9 @@ impl Deathwatch {
 
     /// Whether everything that had happened at the call has been told as news.
     pub fn has_told_all(&self) -> bool {
-        // The doorman takes nothing out of the epoll instance while it says that it is idle, so an untold event either
-        // is still in there, or the doorman is busy. In this order: an event between the two looks is newer.
+        // The doorman takes nothing out of the epoll instance while it says that it is idle, so an untold
+        // event either is still in there, or the doorman is busy. In this order: an event between the two
+        // looks is newer.
         let is_idle = self.is_idle.load(Ordering::SeqCst);
         let mut polled = [PollFd::new(&*self.epoll, PollFlags::IN)];
         is_idle && matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))

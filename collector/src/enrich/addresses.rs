@@ -1,6 +1,7 @@
 //! Socket addresses as text, from the bytes that the kernel was given.
 //!
-//! `addr:port`, `[addr]:port`, a path, `@name` for an abstract one; anything else by its family's name and number.
+//! `addr:port`, `[addr]:port`, a path, `@name` for an abstract one; anything else by its family's name and
+//! number.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -109,8 +110,8 @@ fn vsock(rest: &[u8]) -> Option<Address<'static>> {
     Some(Address::Vsock(u32::from_ne_bytes(*rest.first_chunk()?), u32::from_ne_bytes(*port)))
 }
 
-/// Internet addresses out of what `dns.query` carries: a family byte (4 or 6) and the address, repeated. Stops at
-/// what is neither.
+/// Internet addresses out of what `dns.query` carries: a family byte (4 or 6) and the address, repeated.
+/// Stops at what is neither.
 pub fn answers(mut bytes: &[u8]) -> impl Iterator<Item = IpAddr> {
     std::iter::from_fn(move || {
         let (family, rest) = bytes.split_first()?;

@@ -15,7 +15,8 @@ use crate::event::Value;
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::books::Books;
 
-/// Descriptors that no call told of and that an image can close at its end: a scribbled table holds any number.
+/// Descriptors that no call told of and that an image can close at its end: a scribbled table holds any
+/// number.
 const MOST_UNKNOWN: usize = 1024;
 
 impl Enricher {
@@ -98,8 +99,8 @@ impl Enricher {
         }
     }
 
-    /// A process executed the program of the image `next`: reports the descriptors that this closed, and gives the picture
-    /// that `next` inherits. `books` are those of the image that is over.
+    /// A process executed the program of the image `next`: reports the descriptors that this closed, and
+    /// gives the picture that `next` inherits. `books` are those of the image that is over.
     pub fn replaced(&mut self, process: &mut Process, books: &Books, next: ImageId, at: MonoNs) -> Process {
         let mut kept = Descriptors::default();
         let descriptors = Arc::clone(&process.descriptors);
@@ -142,7 +143,8 @@ impl Enricher {
         for (fd, known) in descriptors.iter() {
             let state = counted.get(&fd).copied();
             let is_own = known.owner == process.owner;
-            // Below the end of its table the sensor knows which of those that the image opened still are open.
+            // Below the end of its table the sensor knows which of those that the image opened still are
+            // open.
             let is_open = known.carried.is_some() || fd >= books.fd_capacity;
             if state.is_some() || (is_own && is_open) {
                 self.ended(process, at, fd, Some(known), state.unwrap_or_default().counters);

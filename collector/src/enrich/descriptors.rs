@@ -1,7 +1,8 @@
 //! The descriptors of a process, as far as its calls and `/proc` tell.
 //!
-//! One table for each process; a fork child shares its parent's until either of them changes it. `owner` is the image that
-//! opened a descriptor, so an image knows its own descriptors from inherited ones without touching a copy.
+//! One table for each process; a fork child shares its parent's until either of them changes it. `owner` is
+//! the image that opened a descriptor, so an image knows its own descriptors from inherited ones without
+//! touching a copy.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The enricher: from a record to an event. Paths become absolute, descriptors and addresses get names.
 //!
-//! The pipeline calls it with records in their final order. [`process::Process`] is the picture of one process at that
-//! moment; the [`Enricher`] writes events into the batch that goes to the stages next. Values follow the event table, so
-//! only fields that an event needs beyond its own record stand here by name.
+//! The pipeline calls it with records in their final order. [`process::Process`] is the picture of one
+//! process at that moment; the [`Enricher`] writes events into the batch that goes to the stages next. Values
+//! follow the event table, so only fields that an event needs beyond its own record stand here by name.
 //!
 //! | file | |
 //! |---|---|
@@ -30,10 +30,10 @@ use std::sync::Arc;
 use wire::events::{Kind, ProcessStart};
 use wire::record::{Flags, Head, Via};
 
-use crate::clock::Clock;
 use crate::event::{Batch, Event, Value, Who};
 use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
+use crate::system::clock::Clock;
 
 use places::Places;
 use process::Process;
@@ -182,8 +182,8 @@ impl Enricher {
         self.batch.push(event);
     }
 
-    /// The picture of a program that tells of its start; `before` is the image that it follows in the same process, or the
-    /// process that it was forked from.
+    /// The picture of a program that tells of its start; `before` is the image that it follows in the same
+    /// process, or the process that it was forked from.
     pub fn start(
         &mut self,
         start: &ProcessStart<'_>,

@@ -1,13 +1,13 @@
 //! Paths made absolute, by their text alone.
 //!
-//! `.` and `..` go lexically, without asking the file system: the collector may see another one than the process, and
-//! what a name meant then is not what it means when the event is read.
+//! `.` and `..` go lexically, without asking the file system: the collector may see another one than the
+//! process, and what a name meant then is not what it means when the event is read.
 
 /// Appends the absolute form of `raw`, which is relative to the directory `base`, to `out`.
 ///
-/// Doubled and trailing slashes go, `.` goes, and `..` takes the component before it along, but never the root. An
-/// empty `raw` is the directory itself (`AT_EMPTY_PATH`). Where `base` is not absolute, and so no directory that we
-/// know, a relative `raw` stays as it is.
+/// Doubled and trailing slashes go, `.` goes, and `..` takes the component before it along, but never the
+/// root. An empty `raw` is the directory itself (`AT_EMPTY_PATH`). Where `base` is not absolute, and so no
+/// directory that we know, a relative `raw` stays as it is.
 pub fn resolve(base: &[u8], raw: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     if raw.first() == Some(&b'/') {

@@ -14,7 +14,7 @@ use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use crate::container::Container;
 use crate::event::{Program, Who};
 use crate::ids::{ImageId, MonoNs};
-use crate::procfs;
+use crate::system::procfs;
 
 /// The picture of one process: everything that its events need beyond their own records.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ pub struct Process {
     pub(super) listed: (u64, u32),
 }
 
-/// A descriptor whose number was opened anew while its close was on its way: a thread takes the record's number, closes,
-/// and may lose the processor before it writes the record.
+/// A descriptor whose number was opened anew while its close was on its way: a thread takes the record's
+/// number, closes, and may lose the processor before it writes the record.
 #[derive(Clone, Debug)]
 struct Displaced {
     fd: i32,
@@ -197,7 +197,8 @@ impl Process {
 
     /// The picture that a spawned program has of its parent's descriptors: those that close at exec are gone.
     ///
-    /// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)), which no hook sees.
+    /// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)), which no
+    /// hook sees.
     #[must_use]
     pub fn without_cloexec(mut self) -> Self {
         let descriptors = Arc::make_mut(&mut self.descriptors);

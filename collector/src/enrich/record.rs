@@ -17,7 +17,8 @@ use crate::ids::{MonoNs, Pid};
 pub enum Effect {
     /// None.
     None,
-    /// The process made another, by the number in its own namespace; `None` where it failed, or did not learn the number.
+    /// The process made another, by the number in its own namespace; `None` where it failed, or did not learn
+    /// the number.
     Forked(Option<Pid>),
     /// A program is about to be executed. Its path is [`Enricher::last_path`].
     ExecAsked,

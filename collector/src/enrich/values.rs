@@ -10,9 +10,9 @@ use wire::record::Head;
 use super::addresses::{self, Address};
 use super::paths;
 use super::process::Process;
-use crate::errors;
 use crate::event::{Batch, Span, Value};
-use crate::procfs;
+use crate::system::errors;
+use crate::system::procfs;
 
 /// The name of a failed call's error; empty where it did not fail, and for a connection that is pending.
 pub fn error_of(head: &Head, kind: Kind, call: &str) -> &'static str {

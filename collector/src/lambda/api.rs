@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 
 /// How often an event is requested in all when the connection breaks: a thawed sandbox may have cut it.
 const TRIES: u32 = 3;

@@ -9,11 +9,11 @@ use deploy::lambda::{self, Pair};
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 
-use crate::failure::{Failure, say};
-use crate::files;
-use crate::sensor_path;
 use crate::settings::EXTENSION_OUTPUT;
 use crate::settings::keys::extension_help;
+use crate::shell::failure::{Failure, say};
+use crate::shell::files;
+use crate::shell::sensor_path;
 
 const SETTING_UP: &str = "\
 In the function's configuration, besides the layer, one of:

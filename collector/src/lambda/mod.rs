@@ -29,17 +29,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::clock::utc_now_ns;
 use crate::door::news::Turn;
-use crate::failure::{Failure, say};
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
-use crate::sensor_path::executable;
 use crate::session::{self, Session};
 use crate::settings::keys::{FAIL, Key, Layers, Reader, TELEMETRY};
 use crate::settings::{self, EXTENSION_OUTPUT, Settings};
-use crate::socket;
-use crate::stop::StopSignals;
+use crate::shell::failure::{Failure, say};
+use crate::shell::sensor_path::executable;
+use crate::shell::socket;
+use crate::shell::stop::StopSignals;
+use crate::system::clock::utc_now_ns;
 
 use api::{Api, Event};
 use telemetry::Telemetry;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tiny_http::{Request, Response, Server};
 
 use super::api::Api;
-use crate::failure::{Failure, say};
+use crate::shell::failure::{Failure, say};
 
 /// The platform posts no more at a time: `maxBytes` of the subscription, exceeded by one event at most.
 const MOST_BYTES: u64 = 1 << 20;

@@ -15,10 +15,10 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::channel::{self, Channel, LauncherEnd};
 use super::{descriptors, signals};
-use crate::failure::Failure;
-use crate::inherited::set_ignored;
 use crate::outputs::Output;
-use crate::{environment, sensor_path};
+use crate::shell::failure::Failure;
+use crate::shell::inherited::set_ignored;
+use crate::shell::{environment, sensor_path};
 
 /// The hidden subcommand that the launcher starts its collector with.
 pub const SUBCOMMAND: &str = "__collector";

@@ -15,8 +15,9 @@ use std::process::ExitStatus;
 
 use super::protocol::Reaped;
 use super::signals::Signals;
-use crate::failure::{Failure, Status};
-use crate::{doctor, inherited};
+use crate::doctor;
+use crate::shell::failure::{Failure, Status};
+use crate::shell::inherited;
 
 /// A command line ready for execve(2).
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use super::channel::Received;
 use super::collector::{Child, Recipe};
 use super::command;
 use super::protocol::{Reaped, RingId, ToCollector, ToLauncher};
-use crate::failure::say;
-use crate::socket::Files;
+use crate::shell::failure::say;
+use crate::shell::socket::Files;
 
 /// A collector that lived for less died quickly.
 const QUICK_DEATH: Duration = Duration::from_secs(10);

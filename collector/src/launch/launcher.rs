@@ -10,7 +10,7 @@ use super::job;
 use super::keeper::{self, Keeper};
 use super::protocol::{Reaped, ToCollector};
 use super::signals::{self, Signals};
-use crate::failure::say;
+use crate::shell::failure::say;
 
 /// How long messages of the collector may wait while CMD runs. A thousand processes a second leave a hundred
 /// messages, which a socket's buffer holds.

@@ -39,10 +39,11 @@ pub use self::launcher::RunUntil;
 use self::launcher::{Launcher, Readiness};
 use self::protocol::ToCollector;
 use self::signals::{Mask, Signals};
-use crate::failure::{Failure, say};
 use crate::outputs::{self, Output};
-use crate::socket::{self, Name};
-use crate::{environment, procfs, sensor_path};
+use crate::shell::failure::{Failure, say};
+use crate::shell::socket::{self, Name};
+use crate::shell::{environment, sensor_path};
+use crate::system::procfs;
 
 /// A `glassbox run` command line.
 #[derive(Debug)]

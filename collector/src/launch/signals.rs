@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
-use crate::inherited::set_ignored;
+use crate::shell::inherited::set_ignored;
 
 /// The launcher's hold on its signals.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Signals {
     /// stop the init of a pid namespace, nor (other than by SIGSTOP) an orphaned process group; then this
     /// returns at once. The result says whether a SIGCONT came.
     pub fn stop_self(&self, signal: c_int) -> bool {
-        let was_ignored = crate::inherited::is_ignored(signal);
+        let was_ignored = crate::shell::inherited::is_ignored(signal);
         set_ignored(signal, false);
         // SAFETY: raise takes a number; the signal is blocked (or is SIGSTOP, which stops here).
         unsafe { libc::raise(signal) };
@@ -199,7 +199,7 @@ impl Signal {
                 | libc::SIGTSTP
                 | libc::SIGTTIN
                 | libc::SIGTTOU
-        ) && !crate::inherited::is_ignored(self.number)
+        ) && !crate::shell::inherited::is_ignored(self.number)
     }
 
     /// True if the signal asks to stop for the terminal's sake.

@@ -18,8 +18,8 @@ pub struct Frontier {
 impl Frontier {
     /// Notes at `now` whether the doorman has told everything.
     ///
-    /// An event is held until every hello that arrived before it has been processed; otherwise a new process's earlier
-    /// events come out late.
+    /// An event is held until every hello that arrived before it has been processed; otherwise a new
+    /// process's earlier events come out late.
     pub fn heard(&mut self, now: MonoNs, has_told_all: bool) {
         if has_told_all {
             self.certain = now;
@@ -60,7 +60,8 @@ impl Frontier {
         self.delivered = self.delivered.max(at);
     }
 
-    /// Events after this time belong to the next request and are held back; [`MonoNs::MAX`] where there is no border.
+    /// Events after this time belong to the next request and are held back; [`MonoNs::MAX`] where there is no
+    /// border.
     pub fn border(&self) -> MonoNs {
         self.border.unwrap_or(MonoNs::MAX)
     }

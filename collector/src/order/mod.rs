@@ -1,10 +1,12 @@
-//! The order: the records of all images by number and time, and the ends of images in their place between them.
+//! The order: the records of all images by number and time, and the ends of images in their place between
+//! them.
 //!
-//! The pipeline pushes records in as they are read, and pulls out with [`Order::due`] and [`Order::pop`] whatever is due, one
-//! at a time. Pulling is what keeps the parts apart: a record that tells of an end, or makes an earlier image's records
-//! due first, changes the next pull, and no part calls itself.
+//! The pipeline pushes records in as they are read, and pulls out with [`Order::due`] and [`Order::pop`]
+//! whatever is due, one at a time. Pulling is what keeps the parts apart: a record that tells of an end, or
+//! makes an earlier image's records due first, changes the next pull, and no part calls itself.
 //!
-//! An image has a lane: the [`Queue`] of its records, which puts them in the order of their numbers, and its end.
+//! An image has a lane: the [`Queue`] of its records, which puts them in the order of their numbers, and its
+//! end.
 
 pub mod frontier;
 mod queue;
@@ -107,8 +109,8 @@ impl Order {
         self.ending.retain(|other| *other != image);
     }
 
-    /// Whether a record may go on at once, `is_alone` saying that no other image's record can come before it: gives its
-    /// time. The records of one image that come in order are never copied.
+    /// Whether a record may go on at once, `is_alone` saying that no other image's record can come before it:
+    /// gives its time. The records of one image that come in order are never copied.
     #[inline]
     pub fn passes(&mut self, image: ImageId, head: &Head, is_alone: bool) -> Option<MonoNs> {
         if !is_alone || MonoNs(head.time_ns) > self.frontier.assumed() {
@@ -161,7 +163,8 @@ impl Order {
 
     // ---- ends ----
 
-    /// Notes that an image ended at `at`, or earlier than was known; `is_read` says that every record of it has been read.
+    /// Notes that an image ended at `at`, or earlier than was known; `is_read` says that every record of it
+    /// has been read.
     pub fn end_at(&mut self, image: ImageId, at: MonoNs, is_read: bool) {
         let Some(lane) = self.lane_mut(image) else { return };
         match &mut lane.end {
@@ -176,8 +179,8 @@ impl Order {
         self.round += 1;
     }
 
-    /// Holds an end back that waits for a word. Other events go on meanwhile, so the end gets the time at which it can be
-    /// reported.
+    /// Holds an end back that waits for a word. Other events go on meanwhile, so the end gets the time at
+    /// which it can be reported.
     pub fn hold(&mut self, image: ImageId, now: MonoNs) {
         let (later, round) = (self.horizon.min(now).plus(1), self.round);
         if let Some(end) = self.lane_mut(image).and_then(|lane| lane.end.as_mut()) {
@@ -193,8 +196,8 @@ impl Order {
 
     // ---- a pass ----
 
-    /// Begins a pass: everything up to `horizon` is due. `gone` gives the numbers of an image whose records will not come,
-    /// `is_read` whether every record of an image that has ended has been read.
+    /// Begins a pass: everything up to `horizon` is due. `gone` gives the numbers of an image whose records
+    /// will not come, `is_read` whether every record of an image that has ended has been read.
     pub fn begin_pass(
         &mut self,
         horizon: MonoNs,

@@ -1,9 +1,9 @@
 //! The records of one image, in the order of their numbers.
 //!
-//! The threads of a program may write to the ring slightly out of order. A missing number is waited for, since its record
-//! may be on its way: a little ([`LOST_NS`]) if the process counted a loss that is not accounted for, and longer
-//! ([`LATE_NS`]) if it did not, for then its thread has most likely lost the processor between taking the number and
-//! reserving the record's place.
+//! The threads of a program may write to the ring slightly out of order. A missing number is waited for,
+//! since its record may be on its way: a little ([`LOST_NS`]) if the process counted a loss that is not
+//! accounted for, and longer ([`LATE_NS`]) if it did not, for then its thread has most likely lost the
+//! processor between taking the number and reserving the record's place.
 
 use std::collections::VecDeque;
 
@@ -63,7 +63,8 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Whether a record with this head could go straight on: nothing waits, and it has the number that is next.
+    /// Whether a record with this head could go straight on: nothing waits, and it has the number that is
+    /// next.
     #[inline]
     pub fn is_next(&self, head: &Head) -> bool {
         self.entries.is_empty()
@@ -92,13 +93,14 @@ impl Queue {
         self.next_seq = Some(0);
     }
 
-    /// Says how many of its records the process counts as lost: a gap that this does not explain is waited for longer.
+    /// Says how many of its records the process counts as lost: a gap that this does not explain is waited
+    /// for longer.
     pub fn set_lost(&mut self, lost: u64) {
         self.lost = lost;
     }
 
-    /// Adds a record at its place: among the records of its ring by its number, among those of other origins by its time.
-    /// A ring's record without a number stays behind the ring's records that were read before.
+    /// Adds a record at its place: among the records of its ring by its number, among those of other origins
+    /// by its time. A ring's record without a number stays behind the ring's records that were read before.
     pub fn push(&mut self, head: Head, numbering: Numbering, payload: &[u8]) {
         let entry =
             Entry { head, numbering, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
@@ -161,7 +163,8 @@ impl Queue {
             // A burst is over; what it took is not kept for ever.
             self.bytes.shrink_to(1 << 16);
         } else if at > self.bytes.len() / 2 && at > 1 << 12 {
-            // Entries may stand out of the order of their bytes: what is thrown away is before all that are left.
+            // Entries may stand out of the order of their bytes: what is thrown away is before all that are
+            // left.
             let first = self.entries.iter().map(|entry| entry.at).min().unwrap_or(self.base);
             let done = (first - self.base) as usize;
             self.bytes.drain(..done);

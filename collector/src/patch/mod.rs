@@ -16,8 +16,8 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use deploy::{Error, Note, Patched};
 
-use crate::failure::{Failure, say};
-use crate::files;
+use crate::shell::failure::{Failure, say};
+use crate::shell::files;
 use common::Common;
 
 /// `glassbox patch`

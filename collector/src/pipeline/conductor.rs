@@ -276,7 +276,8 @@ impl Pipeline {
 
     // ---- a record's way on ----
 
-    /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of images.
+    /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of
+    /// images.
     pub(super) fn deliver_due(&mut self, now: MonoNs, horizon: MonoNs) {
         let (census, rings) = (&self.census, &self.rings);
         self.order.begin_pass(
@@ -294,8 +295,8 @@ impl Pipeline {
         self.order.end_pass();
     }
 
-    /// Delivers the first record of an image. Before a program's start come all records of the image before it in the same
-    /// process.
+    /// Delivers the first record of an image. Before a program's start come all records of the image before
+    /// it in the same process.
     fn deliver_next(&mut self, image: ImageId) {
         if let Some(before) = self.unfinished_before(image) {
             self.deliver_all(before);
@@ -351,8 +352,8 @@ impl Pipeline {
             return self.lose(image, at, 1, LossReason::CorruptRing);
         };
         if let Decoded::ProcessStart(start) = &decoded {
-            // A start is stamped before the process can be known. The start of one that lost the processor before its
-            // hello counts from the hello.
+            // A start is stamped before the process can be known. The start of one that lost the processor
+            // before its hello counts from the hello.
             at = at.max(self.order.frontier.delivered());
             self.start(image, start, at);
         } else if !self.census.has_begun(image) {

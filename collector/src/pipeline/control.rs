@@ -42,8 +42,9 @@ impl Control {
         self.tell(News::Turn(turn, MonoNs::now()));
     }
 
-    /// Waits, at most for `patience`, until everything that happened before is delivered and written; false where that
-    /// was too short. With `is_border` later events belong to the next request, and are held back until [`Self::turn`].
+    /// Waits, at most for `patience`, until everything that happened before is delivered and written; false
+    /// where that was too short. With `is_border` later events belong to the next request, and are held back
+    /// until [`Self::turn`].
     pub fn flush(&self, patience: Duration, is_border: bool) -> bool {
         let (done_tx, done_rx) = crossbeam_channel::bounded(0);
         let until = MonoNs::now();

@@ -63,7 +63,8 @@ impl Pipeline {
         self.census.set_process(image, process);
     }
 
-    /// Closes the descriptors of `before` that its process's exec of `after` closed; gives the picture that `after` inherits.
+    /// Closes the descriptors of `before` that its process's exec of `after` closed; gives the picture that
+    /// `after` inherits.
     pub(super) fn hand_over(&mut self, before: ImageId, after: ImageId, at: MonoNs) -> Option<Process> {
         let books = self.census.books(before, &self.rings).unwrap_or_default();
         let known = self.census.get_mut(before)?;

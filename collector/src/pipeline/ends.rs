@@ -162,7 +162,8 @@ impl Pipeline {
 
     // ---- now and then ----
 
-    /// Reports losses and blind programs, gives memory of idle rings back, and looks for rings without a process.
+    /// Reports losses and blind programs, gives memory of idle rings back, and looks for rings without a
+    /// process.
     pub(super) fn audit(&mut self, now: MonoNs) {
         self.enricher.clock.follow();
         let images: Vec<ImageId> = self.census.iter().map(|image| image.id).collect();
@@ -208,8 +209,8 @@ impl Pipeline {
         }
     }
 
-    /// Notes in the slots what every output is done with: the collector that may have to follow this one counts the rest
-    /// as lost with it.
+    /// Notes in the slots what every output is done with: the collector that may have to follow this one
+    /// counts the rest as lost with it.
     pub(super) fn note_written(&mut self) {
         for (image, delivered) in self.outbox.written() {
             if let Some(ProcessImage { ring: Some(ring), slot: Some(slot), .. }) = self.census.get(image) {

@@ -8,7 +8,8 @@ use crate::door::news::Flush;
 #[derive(Debug, Default)]
 pub struct Flushes {
     waiting: Vec<Flush>,
-    /// A connection to there sets the first border: the program that serves requests has started, and asks for the first.
+    /// A connection to there sets the first border: the program that serves requests has started, and asks
+    /// for the first.
     source: Option<SocketAddr>,
 }
 

@@ -5,8 +5,9 @@
 //!           who       when     what
 //! ```
 //!
-//! The [`Pipeline`] is the conductor: it calls each part and passes results on. No part calls another back; effects are
-//! values. It goes in rounds: hear the news, read every ring to its end, deliver everything that is due, conclude ends.
+//! The [`Pipeline`] is the conductor: it calls each part and passes results on. No part calls another back;
+//! effects are values. It goes in rounds: hear the news, read every ring to its end, deliver everything that
+//! is due, conclude ends.
 //!
 //! | file | |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! A model of a family of processes that fork, execute, open and end in any order: whatever the collector hears of first,
-//! each process ends once, with its own events counted, under its own name.
+//! A model of a family of processes that fork, execute, open and end in any order: whatever the collector
+//! hears of first, each process ends once, with its own events counted, under its own name.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The pipeline's rest: a nap after activity, a sleep when nothing comes.
 //!
-//! After a round with records the pipeline naps for a few milliseconds, so that a busy program pays for no wake-up. After a
-//! nap without any it flags its sleep in every ring and waits to be woken.
+//! After a round with records the pipeline naps for a few milliseconds, so that a busy program pays for no
+//! wake-up. After a nap without any it flags its sleep in every ring and waits to be woken.
 
 use wire::ring::bell;
 

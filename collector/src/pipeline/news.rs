@@ -14,7 +14,7 @@ use crate::enrich::process::Process;
 use crate::event::Who;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
-use crate::procfs;
+use crate::system::procfs;
 
 impl Pipeline {
     /// Hears all news that are there. True if there were any.

@@ -16,7 +16,8 @@ use crate::stages::Stages;
 /// A batch goes on when it has this many events, or bytes.
 const BATCH_EVENTS: usize = 1024;
 const BATCH_BYTES: usize = 256 * 1024;
-/// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with it.
+/// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with
+/// it.
 const SMALL_EVENTS: usize = 128;
 /// Back-pressure: pause this long per step, and at most this long in total.
 pub const PAUSE_NS: u64 = 1_000_000;
@@ -100,8 +101,8 @@ impl Outbox {
         }
     }
 
-    /// Sends the present batch; `delivered` tells how much of an image was delivered. Gives the batch's memory back where
-    /// a copy went.
+    /// Sends the present batch; `delivered` tells how much of an image was delivered. Gives the batch's
+    /// memory back where a copy went.
     pub fn send(&mut self, batch: Batch, delivered: impl Fn(ImageId) -> Option<u64>) -> Option<Batch> {
         self.last_touched = ImageId::NONE;
         let mut touched = std::mem::take(&mut self.touched);
@@ -154,8 +155,8 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
-    /// Whether to read nothing for a moment: an output's queue is more than half full, and no ring is (`has_time`). Events
-    /// in rings are late, not lost. A stuck output is not waited for.
+    /// Whether to read nothing for a moment: an output's queue is more than half full, and no ring is
+    /// (`has_time`). Events in rings are late, not lost. A stuck output is not waited for.
     pub fn wants_pause(&mut self, has_time: impl Fn() -> bool) -> bool {
         if self.outlets.has_room() {
             self.paused_since = None;

@@ -20,7 +20,8 @@ impl Pipeline {
         }
     }
 
-    /// A program began, at `at`, to ask for requests: later events belong to the first, which may be known already.
+    /// A program began, at `at`, to ask for requests: later events belong to the first, which may be known
+    /// already.
     pub(super) fn first_asked(&mut self, at: MonoNs) {
         self.flushes.forget_source();
         match self.enricher.requests.is_empty() {
@@ -29,7 +30,8 @@ impl Pipeline {
         }
     }
 
-    /// Whether more is held back than there should be: a sandbox that is not frozen goes on without a request.
+    /// Whether more is held back than there should be: a sandbox that is not frozen goes on without a
+    /// request.
     fn holds_too_much(&self) -> bool {
         self.order.frontier.has_border() && self.order.waiting_records() > MOST_HELD
     }

@@ -25,7 +25,6 @@ use super::session::Wish;
 use super::{Pipeline, Wires};
 use crate::arrival::Sent;
 use crate::census::image::EndKind;
-use crate::clock::now_ns;
 use crate::container::{Authority, Claim};
 use crate::door::Doorman;
 use crate::door::identity::Identity;
@@ -36,6 +35,7 @@ use crate::rings::mapping::Mapping;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Outlets, RunFacts};
 use crate::stages::{Stage, Stages};
+use crate::system::clock::now_ns;
 
 /// One ring, and the process that writes into it.
 pub struct Sensor {

@@ -298,7 +298,8 @@ fn exec_closes_cloexec_descriptors_and_carries_the_others_with_their_counters() 
     assert_eq!(0, shell.ring.slot(slot).pid.load(Ordering::Relaxed));
 }
 
-/// A shell whose child executed a program that said hello, ended, and was known to be dead before its hello was read.
+/// A shell whose child executed a program that said hello, ended, and was known to be dead before its hello
+/// was read.
 #[test]
 fn program_whose_hello_is_heard_before_its_parents_is_one_process_with_what_it_was_forked_as() {
     for has_died in [false, true] {

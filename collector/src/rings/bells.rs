@@ -1,8 +1,8 @@
 //! Waiting for records without asking for them: on the bells of all rings at once, and on the doorbell.
 //!
-//! The pipeline's thread calls [`Bells::wait`] when it has nothing to do. futex_waitv(2) waits on 128 words; the rings
-//! beyond that, or all of them on kernels before 5.16, are watched by threads that ring the doorbell. Their number
-//! follows that of the rings: one for 127 with futex_waitv, else one each.
+//! The pipeline's thread calls [`Bells::wait`] when it has nothing to do. futex_waitv(2) waits on 128 words;
+//! the rings beyond that, or all of them on kernels before 5.16, are watched by threads that ring the
+//! doorbell. Their number follows that of the rings: one for 127 with futex_waitv, else one each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use wire::ring::layout::Mapped;
 use wire::ring::{Memory, bell};
 
-use crate::clock::now_ns;
 use crate::ids::MonoNs;
-use crate::kernel::{MOST_WAITERS, Waited, Waiter, wait_many, wait_one, wake};
+use crate::system::clock::now_ns;
+use crate::system::kernel::{MOST_WAITERS, Waited, Waiter, wait_many, wait_one, wake};
 
 /// The collector's own bell: its other threads ring it when they have news for the pipeline.
 #[derive(Debug, Default)]
@@ -26,8 +26,9 @@ pub struct Doorbell {
 impl Doorbell {
     /// Wakes the pipeline, or keeps it from falling asleep.
     pub fn ring(&self) {
-        // SeqCst: either this thread sees that it is heard, or the pipeline, which says so before it waits, finds
-        // another number than it expects. What was put into a channel before is seen by whoever sees the number.
+        // SeqCst: either this thread sees that it is heard, or the pipeline, which says so before it waits,
+        // finds another number than it expects. What was put into a channel before is seen by whoever sees
+        // the number.
         self.rings.fetch_add(1, Ordering::SeqCst);
         if self.is_heard.load(Ordering::SeqCst) {
             wake(&self.rings);
@@ -51,7 +52,8 @@ struct Watcher {
 #[derive(Debug)]
 struct Watch {
     doorbell: Arc<Doorbell>,
-    /// Bumped when the bells have been set: the watcher begins to wait. Also ends a wait, where it is waited on too.
+    /// Bumped when the bells have been set: the watcher begins to wait. Also ends a wait, where it is waited
+    /// on too.
     orders: AtomicU32,
     /// The orders that have been carried out: while they are not the last ones, the watcher waits.
     done: AtomicU32,
@@ -85,11 +87,11 @@ impl Bells {
         Self { doorbell, has_waitv, watchers: Vec::new(), waiters: Vec::new() }
     }
 
-    /// Waits until a ring's bell no longer holds `mode`, the doorbell was rung after it counted `seen`, or the
-    /// monotonic clock reaches `deadline`.
+    /// Waits until a ring's bell no longer holds `mode`, the doorbell was rung after it counted `seen`, or
+    /// the monotonic clock reaches `deadline`.
     ///
-    /// `rings` are those whose bell was set to `mode`. With [`bell::NAPPING`], rings beyond the first 127 are not
-    /// waited on, and the doorbell is not heard: the nap is short.
+    /// `rings` are those whose bell was set to `mode`. With [`bell::NAPPING`], rings beyond the first 127 are
+    /// not waited on, and the doorbell is not heard: the nap is short.
     pub fn wait(&mut self, rings: &[Mapped], mode: u32, seen: u32, deadline: Option<MonoNs>) -> Wake {
         let direct = if self.has_waitv { rings.len().min(MOST_WAITERS - 1) } else { 0 };
         let (direct, rest) = rings.split_at(direct);
@@ -231,7 +233,8 @@ impl Watch {
                 return;
             }
             if is_rung() {
-                // Release: the doorbell's ring that follows is not missed by a drain thread that sees the number.
+                // Release: the doorbell's ring that follows is not missed by a drain thread that sees the
+                // number.
                 self.done.store(orders, Ordering::Release);
                 self.doorbell.ring();
             }

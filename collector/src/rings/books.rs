@@ -1,7 +1,7 @@
 //! The books of a process: the counts, losses, costs and descriptors in its slot, copied out at one moment.
 //!
-//! The next fork child wants the slot. So once every record of an ended image has been read, the collector copies its
-//! books and frees the slot, however long the image's events still wait for their turn.
+//! The next fork child wants the slot. So once every record of an ended image has been read, the collector
+//! copies its books and frees the slot, however long the image's events still wait for their turn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
 //! The rings: reads records out of shared memory, one ring a turn.
 //!
-//! The pipeline calls [`Rings::read`] until a ring has no more, and decides about everything else: this module knows no
-//! process, calls nobody, and gives each find as a value.
+//! The pipeline calls [`Rings::read`] until a ring has no more, and decides about everything else: this
+//! module knows no process, calls nobody, and gives each find as a value.
 
 pub mod bells;
 pub mod books;
@@ -141,20 +141,23 @@ impl Rings {
         self.0.iter().any(|(_, ring)| ring.is_half_full())
     }
 
-    /// The process that `slot` belongs to, by its own number; `None` for a free slot, and while it is being taken.
+    /// The process that `slot` belongs to, by its own number; `None` for a free slot, and while it is being
+    /// taken.
     pub fn taken_by(&self, ring: RingIndex, slot: u8) -> Option<Pid> {
         let own_pid = self.get(ring)?.memory().slot(slot).pid.load(Ordering::Acquire);
         (own_pid != 0 && own_pid != Slot::CLAIMED).then_some(Pid(own_pid))
     }
 
-    /// A copy of what a process wrote into its slot. A ring that holds nonsense is believed only where it was read before.
+    /// A copy of what a process wrote into its slot. A ring that holds nonsense is believed only where it was
+    /// read before.
     pub fn books(&self, ring: RingIndex, slot: u8) -> Option<Books> {
         let ring = self.get(ring)?;
         let books = Books::of(ring.memory(), slot);
         Some(if ring.is_corrupt { books.without_descriptors() } else { books })
     }
 
-    /// Notes for the collector that may follow this one how much of an image's records every sink is done with.
+    /// Notes for the collector that may follow this one how much of an image's records every sink is done
+    /// with.
     pub fn note_delivered(&self, ring: RingIndex, slot: u8, delivered: u64) {
         if let Some(ring) = self.get(ring) {
             // Relaxed: read by a collector that starts after this one's death.

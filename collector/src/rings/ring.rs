@@ -1,4 +1,5 @@
-//! One ring as the pipeline reads it: how far, which image writes into which slot, and which record holds it up.
+//! One ring as the pipeline reads it: how far, which image writes into which slot, and which record holds it
+//! up.
 
 use std::sync::atomic::Ordering;
 
@@ -116,7 +117,8 @@ impl Ring {
         self.reader.position().wrapping_sub(self.turn.0)
     }
 
-    /// Gives the space of the records read so far back to the writers, once it is `most` bytes. True if it did.
+    /// Gives the space of the records read so far back to the writers, once it is `most` bytes. True if it
+    /// did.
     pub fn release_after(&mut self, most: u64) -> bool {
         let position = self.reader.position();
         let is_due = position.wrapping_sub(self.turn.1) >= most;
@@ -176,8 +178,8 @@ impl Ring {
 
     /// Gives the memory of an idle ring back to the system.
     ///
-    /// Free space belongs to the writers. So this takes half of the ring at a time as a writer does, empties it, and gives
-    /// it back as a reader does. Meanwhile the writers have the other half.
+    /// Free space belongs to the writers. So this takes half of the ring at a time as a writer does, empties
+    /// it, and gives it back as a reader does. Meanwhile the writers have the other half.
     pub fn punch_if_idle(&mut self, now: MonoNs) {
         let is_idle = now.since(self.active) >= IDLE_NS;
         let used = self.reader.position().wrapping_sub(self.punched);
@@ -232,14 +234,15 @@ impl Ring {
             self.mapping.punch(offset, len);
         }
         words.clear();
-        // Release: the process that takes the slot finds it cleared. Pairs with the Acquire exchange in the sensor.
+        // Release: the process that takes the slot finds it cleared. Pairs with the Acquire exchange in the
+        // sensor.
         words.pid.store(0, Ordering::Release);
     }
 
     /// The slots that children have taken, with their own pids.
     ///
-    /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none after a page of
-    /// free ones: a look at an untouched page would make it take memory.
+    /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none
+    /// after a page of free ones: a look at an untouched page would make it take memory.
     pub fn taken_slots(&self) -> Vec<(u8, Pid)> {
         const PAGE_SLOTS: usize = 16;
         let mut taken = Vec::new();
@@ -274,7 +277,8 @@ impl Ring {
         self.slot_of(own_pid).filter(|slot| self.writers[usize::from(*slot)].is_none())
     }
 
-    /// Whether every process that could have reserved the record at the cursor is dead, by what `is_dead` says of images.
+    /// Whether every process that could have reserved the record at the cursor is dead, by what `is_dead`
+    /// says of images.
     pub fn is_writer_dead(&self, unfinished: &Unfinished, is_dead: impl Fn(ImageId) -> bool) -> bool {
         let are_all_dead = || self.writers.iter().flatten().all(|image| is_dead(*image));
         match unfinished.slot.map(|slot| (slot, self.writers[usize::from(slot)])) {

@@ -26,12 +26,13 @@ pub use arguments::rearranged;
 use arguments::{Asked, Call};
 use bundle::{Inside, Request};
 
-use crate::clock::{self, TimeWriter};
-use crate::failure::{Failure, say};
-use crate::files::replace;
 use crate::launch::command::Program;
 use crate::settings::keys::{self, Layers, Reader};
-use crate::{cli, environment, program, sensor_path};
+use crate::shell::failure::{Failure, say};
+use crate::shell::files::replace;
+use crate::shell::{cli, environment, sensor_path};
+use crate::system::clock::{self, TimeWriter};
+use crate::system::program;
 
 /// The default socket. An abstract name would not be reachable from a container's network.
 const SOCKET: &str = "/run/glassbox/socket";

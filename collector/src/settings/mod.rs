@@ -7,12 +7,12 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
 use crate::container::Authority;
-use crate::failure::Failure;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::session::Session;
+use crate::shell::failure::Failure;
+use crate::shell::socket::Name;
 use crate::sinks::carrier::kind::Opening;
-use crate::socket::Name;
 
 use keys::{ECS_METADATA, Layers, OUTPUT, Reader, SOCKET};
 

@@ -15,11 +15,11 @@ use super::encoder::{Encoder, Format};
 use super::framing::{Found, Framing};
 use super::text::{self, Paint, Style};
 use super::{carrier, signals};
-use crate::clock::TimeWriter;
 use crate::container::Container;
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
 use crate::ids::Tid;
 use crate::picture::fields::base;
+use crate::system::clock::TimeWriter;
 
 /// The row of the table.
 pub const FORMAT: Format = Format {

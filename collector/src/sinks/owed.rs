@@ -9,7 +9,7 @@ use wire::events::Kind;
 use crate::event::{Batch, Event, Program, Shape, Value, Who};
 use crate::ids::{Pid, ProcessKey, UtcNs};
 use crate::loss::LossReason;
-use crate::procfs;
+use crate::system::procfs;
 
 /// Processes whose losses are counted apart. Those of all others are reported as the collector's own.
 const MOST_PROCESSES: usize = 1024;

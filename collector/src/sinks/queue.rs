@@ -17,9 +17,9 @@ use super::owed::Owed;
 use super::report::{Lost, SinkReport};
 use super::worker::{Farewell, Message, Shared, Standing, Worker};
 use crate::event::Batch;
-use crate::failure::{Failure, say};
 use crate::ids::UtcNs;
 use crate::outputs::Output;
+use crate::shell::failure::{Failure, say};
 
 /// Bytes of events that wait in front of all outputs together, at most. The outputs share a batch until the
 /// last of them has encoded it, so a session takes no more than this when its slowest output stands still.

@@ -15,7 +15,7 @@ use super::carrier::kind::{Carried, Carrier, Opened};
 use super::encoder::{Encoder, RunFacts};
 use super::framing::Found;
 use crate::event::Batch;
-use crate::failure::say;
+use crate::shell::failure::say;
 
 /// Text is carried once it is this long, or nothing more is waiting.
 const CARRY_BYTES: usize = 256 << 10;

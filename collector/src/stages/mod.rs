@@ -1,10 +1,12 @@
-//! The stages between enrichment and the outputs: each takes a batch of events and passes it on, changed or not at all.
+//! The stages between enrichment and the outputs: each takes a batch of events and passes it on, changed or
+//! not at all.
 //!
 //! # The law of the stages
 //!
-//! A stage sees an event with its [`Who`](crate::event::Who), ancestors included, and nothing else: no clock, no /proc, no
-//! table of processes. So a replay of a recording gives a stage the same input as the live session did, and so does a
-//! judge far away. A stage may keep state over events (a window of time), made of events alone. See ADR 15.
+//! A stage sees an event with its [`Who`](crate::event::Who), ancestors included, and nothing else: no clock,
+//! no /proc, no table of processes. So a replay of a recording gives a stage the same input as the live
+//! session did, and so does a judge far away. A stage may keep state over events (a window of time), made of
+//! events alone. See ADR 15.
 
 #[cfg(test)]
 mod tests;

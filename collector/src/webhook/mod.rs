@@ -23,9 +23,9 @@ use deploy::k8s::admission::{self, OnFailure};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
 
-use crate::failure::{Failure, say};
 use crate::patch::k8s::Pods;
-use crate::stop::StopSignals;
+use crate::shell::failure::{Failure, say};
+use crate::shell::stop::StopSignals;
 use http::{Request, Response};
 use tls::Identity;
 

@@ -10,7 +10,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::failure::{Failure, say};
+use crate::shell::failure::{Failure, say};
 
 /// The identity and the time of both files, from their metadata: they differ after a change.
 type Stamp = [Option<(u64, u64, i64, i64)>; 2];

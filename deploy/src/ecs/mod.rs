@@ -17,10 +17,10 @@
 //!
 //! The collector listens at a path on that volume and not at an abstract name. A path works in every network
 //! mode, also in `bridge` and `none`, where each container has a network namespace of its own. A collector at
-//! a path also listens at the abstract name equal to it (`collector/src/socket.rs`), so nothing is lost under
-//! `awsvpc`. The collector is root in its image: it must be able to write to the volume, and it makes the
-//! socket connectable for every user. The applications' mounts are read-only. That keeps them from replacing
-//! the sensor, but not from connecting: connecting asks for the socket's mode alone (unix(7)).
+//! a path also listens at the abstract name equal to it (`collector/src/shell/socket.rs`), so nothing is lost
+//! under `awsvpc`. The collector is root in its image: it must be able to write to the volume, and it makes
+//! the socket connectable for every user. The applications' mounts are read-only. That keeps them from
+//! replacing the sensor, but not from connecting: connecting asks for the socket's mode alone (unix(7)).
 
 mod case;
 mod choose;

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::kind::{Carried, Carrier, Kind, Opened, Opening};
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Frames, Framing};
 
 /// The row of paths.

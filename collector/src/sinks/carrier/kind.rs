@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Framing};
 
 /// A kind of place that outputs go to: one constant beside each implementation.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::file::FileCarrier;
 use super::kind::{Kind, Opened, Opening};
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 use crate::sinks::framing::Framing;
 
 /// The row of stdout.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use wire::names::{self, FlagTable};
 
 use super::TABLES;
-use crate::errors;
+use crate::system::errors;
 
 /// Names from other versions that are kept, at most. All of this version's are fewer than a thousand.
 const MOST_STRANGERS: usize = 4096;

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
 use crate::settings::keys::{Layers, Reader, SENSOR};
+use crate::shell::failure::Failure;
 
 const FILE: &str = "libglassbox.so";
 

@@ -10,11 +10,11 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::failure::Failure;
 use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
 use crate::settings::keys;
+use crate::shell::failure::Failure;
 use crate::sinks::formats;
 use crate::webhook::Webhook;
 

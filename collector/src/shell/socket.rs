@@ -20,8 +20,8 @@ use rustix::net::{
     recv, send, socket_with,
 };
 
-use crate::failure::{Failure, Status};
 use crate::settings::keys::Setting;
+use crate::shell::failure::{Failure, Status};
 
 /// The only message of `glassbox health`, in place of a sensor's hello.
 pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";

@@ -8,8 +8,8 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use crate::failure::Failure;
-use crate::inherited::{is_ignored, set_ignored};
+use crate::shell::failure::Failure;
+use crate::shell::inherited::{is_ignored, set_ignored};
 
 const ENDING: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 

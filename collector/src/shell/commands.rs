@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
-use crate::cli::{Cli, Command};
 use crate::door::news::KeptRing;
-use crate::failure::{Failure, say};
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
@@ -14,13 +12,13 @@ use crate::outputs::Output;
 use crate::session::{self, Session};
 use crate::settings::keys::{FOLLOW, INLINE, Layers, OUTPUT, Reader};
 use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
+use crate::shell::cli::{Cli, Command};
+use crate::shell::failure::{Failure, say};
+use crate::shell::socket::{self, Files};
+use crate::shell::stop::StopSignals;
+use crate::shell::{cli, environment, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
-use crate::socket::{self, Files};
-use crate::stop::StopSignals;
-use crate::{
-    attach, cli, doctor, environment, hook_list, inherited, install, lambda, patch, runc, sensor_path,
-    webhook,
-};
+use crate::{attach, doctor, lambda, patch, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;

@@ -5,8 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::failure::Failure;
-use crate::{files, sensor_path};
+use crate::shell::failure::Failure;
+use crate::shell::{files, sensor_path};
 
 /// Puts the sensor into a folder, where every user can read it. A reader sees the whole file or none.
 pub fn install(folder: &Path) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::shell::failure::Failure;
 
 /// Replaces the file at `path` and keeps its mode and owner. A reader sees the whole old file or the whole
 /// new one.

@@ -237,7 +237,7 @@ mod tests {
     fn many_words_are_waited_on_at_once() {
         let words = [AtomicU32::new(0), AtomicU32::new(0)];
         let waiters = [Waiter::new(&words[0], 0), Waiter::new(&words[1], 0)];
-        let deadline = crate::clock::now_ns() + 5_000_000;
+        let deadline = crate::system::clock::now_ns() + 5_000_000;
 
         if wait_many(&waiters, Some(deadline)) == Waited::Unsupported {
             return;
@@ -250,7 +250,10 @@ mod tests {
                 words[1].store(1, Ordering::Relaxed);
                 wake(&words[1]);
             });
-            assert_eq!(Waited::Woken, wait_many(&waiters, Some(crate::clock::now_ns() + 10_000_000_000)));
+            assert_eq!(
+                Waited::Woken,
+                wait_many(&waiters, Some(crate::system::clock::now_ns() + 10_000_000_000))
+            );
         });
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert_eq!(Waited::Woken, wait_many(&waiters, None));

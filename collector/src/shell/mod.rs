@@ -1,0 +1,13 @@
+//! The outer shell: the command line, and a process that is a correct parent and neighbour.
+
+pub mod cli;
+pub mod commands;
+pub mod environment;
+pub mod failure;
+pub mod files;
+pub mod hook_list;
+pub mod inherited;
+pub mod install;
+pub mod sensor_path;
+pub mod socket;
+pub mod stop;

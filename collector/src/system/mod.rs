@@ -1,0 +1,7 @@
+//! The system: the kernel's calls, /proc, clocks, the names of errors, and programs' files.
+
+pub mod clock;
+pub mod errors;
+pub mod kernel;
+pub mod procfs;
+pub mod program;
