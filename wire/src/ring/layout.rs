@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 0          header: magic, version; tail, head and bell, each on a cache line of its own
-//! 512        slots 0 to 5, 256 bytes each: slot 0 is the image that made the mapping, the others are its fork
-//!            and vfork children, which write here until they exec
+//! 512        slots 0 to 5, 256 bytes each: slot 0 is the image that made the mapping, the others are its
+//!            fork and vfork children, which write here until they exec
 //! 2048       the image's counters of the first 64 descriptors, 32 bytes each
 //! 4096       the ring's data, a power of two
 //! then       slots 6 to 255
