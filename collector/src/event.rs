@@ -157,7 +157,7 @@ pub struct Event {
     pub error: &'static str,
     /// The sensor's number of the event within its image.
     pub seq: Option<u64>,
-    /// What the call returned.
+    /// The call's return value.
     pub ret: Option<i64>,
     /// The thread; 0 where it is unknown.
     pub tid: Tid,

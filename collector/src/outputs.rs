@@ -1,4 +1,4 @@
-//! What `-o FORMAT[:DEST]` means: one of the formats, and a place that it goes to.
+//! The meaning of `-o FORMAT[:DEST]`: one of the formats, and a place that it goes to.
 //!
 //! The command line is parsed into [`Output`]s; the launcher passes them on to the collector in the same
 //! spelling; the collector opens them with [`Output::open`].

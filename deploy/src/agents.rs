@@ -8,7 +8,7 @@
 
 /// An agent of another vendor.
 struct Agent {
-    /// What a note calls it, after "it is".
+    /// The words of a note, after "it is".
     what: &'static str,
     /// The ends of its images' paths.
     images: &'static [&'static str],
@@ -84,7 +84,7 @@ const AGENTS: &[Agent] = &[
     },
 ];
 
-/// What an image is known to be, if it is an agent.
+/// The agent in an image; `None` for any other image.
 pub fn by_image(image: &str) -> Option<&'static str> {
     let path = path(image);
     let is_end =
@@ -92,7 +92,7 @@ pub fn by_image(image: &str) -> Option<&'static str> {
     AGENTS.iter().find(|agent| agent.images.iter().any(is_end)).map(|agent| agent.what)
 }
 
-/// What a pod's container is known to be by its name, if it is an agent.
+/// The agent in a pod's container, by its name; `None` for any other container.
 pub fn by_name(name: &str) -> Option<&'static str> {
     AGENTS.iter().find(|agent| agent.names.contains(&name)).map(|agent| agent.what)
 }

@@ -19,7 +19,7 @@ pub struct Change<'a> {
     pub kind: Kind<'a>,
 }
 
-/// What happens to a value.
+/// The change of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind<'a> {
     /// The value stays.
@@ -32,7 +32,7 @@ pub enum Kind<'a> {
     Array(Vec<Step<'a>>),
 }
 
-/// What happens to a member or an item.
+/// The change of a member or an item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<'a> {
     /// It stays, perhaps changed inside.

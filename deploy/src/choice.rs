@@ -72,12 +72,12 @@ impl Mark<'_> {
     }
 }
 
-/// What the values of `GLASSBOX` in a container's environment say.
+/// The choice that the values of `GLASSBOX` in a container's environment make.
 pub fn by_switch<'v>(mut values: impl Iterator<Item = &'v str>) -> Choice {
     Choice::out_if(values.any(|value| value == "off"), "GLASSBOX=off is in its environment")
 }
 
-/// What the values of `LD_PRELOAD` in a container's environment say: a sensor at another path than ours
+/// The choice that the values of `LD_PRELOAD` in a container's environment make: a sensor at another path than ours
 /// (`is_ours`) is one that the container brings.
 pub fn by_preload<'v>(mut values: impl Iterator<Item = &'v str>, is_ours: impl Fn(&str) -> bool) -> Choice {
     let is_sensor = |path: &str| path.strip_suffix(SENSOR_FILE).is_some_and(|folder| folder.ends_with('/'));

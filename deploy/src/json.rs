@@ -26,7 +26,7 @@ struct Node {
     inside: Inside,
 }
 
-/// What a value holds.
+/// The content of a value.
 #[derive(Debug)]
 enum Inside {
     Nothing,

@@ -121,7 +121,7 @@ impl<'a> Erased<'a> {
     }
 }
 
-/// What `write` needs of a payload.
+/// The properties of a payload that `write` needs.
 trait Content {
     fn kind(&self) -> u16;
     fn len(&self) -> usize;

@@ -420,14 +420,14 @@ fn variable() -> Option<&'static AtomicPtr<*const c_char>> {
     unsafe { (address as *const AtomicPtr<*const c_char>).as_ref() }
 }
 
-/// What `environ` holds at the start of the image.
+/// The content of `environ` at the start of the image.
 pub fn at_start() -> Strings {
     // Not read before it is written, which would cost the fault of a page twice.
     look_up();
     current()
 }
 
-/// What `environ` holds.
+/// The content of `environ`.
 pub fn current() -> Strings {
     variable().map_or(null(), |environ| environ.load(Ordering::Relaxed).cast_const())
 }

@@ -85,7 +85,7 @@ fn allows(program: &[sock_filter], &(number, [a, b, c]): &Checked) -> bool {
     matches!(action, libc::SECCOMP_RET_ALLOW | libc::SECCOMP_RET_LOG)
 }
 
-/// What `program` decides for a call; `None` for a program that the kernel would not have taken.
+/// The decision of `program` on a call; `None` for a program that the kernel would not have taken.
 fn run(program: &[sock_filter], data: &Data) -> Option<u32> {
     let (mut a, mut x, mut memory, mut next) = (0u32, 0u32, [0u32; 16], 0usize);
     loop {

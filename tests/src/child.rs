@@ -54,9 +54,9 @@ impl fmt::Debug for Status {
 pub struct Ending {
     /// How it ended.
     pub status: Status,
-    /// What it wrote to descriptor 1.
+    /// Its output on descriptor 1.
     pub stdout: String,
-    /// What it wrote to descriptor 2.
+    /// Its output on descriptor 2.
     pub stderr: String,
 }
 

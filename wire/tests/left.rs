@@ -14,7 +14,7 @@ use wire::ring::{Known, Memory as _, Next, Reader, Step, give_up, reserve, reser
 
 const SLOT: u8 = 7;
 const LEN: usize = 40;
-/// Of the record with its state word.
+/// The length of the record with its state word.
 const WHOLE: u64 = 48;
 
 /// A ring whose next record begins a lap where `is_padded`, and the reader of it.

@@ -125,7 +125,7 @@ fn check(data_len: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseErro
                 let (number, record) = open.remove(index.index(open.len()));
                 let stage = if is_commit { Stage::Committed } else { Stage::Abandoned };
                 if is_commit {
-                    prop_assert!(!record.commit(), "nobody sleeps");
+                    prop_assert!(!record.commit(), "the reader does not sleep");
                 } else {
                     record.abandon();
                 }

@@ -21,7 +21,7 @@ use object::{Architecture, Endianness, Object, ObjectSection, ObjectSymbol};
 
 use crate::glassbox;
 
-/// What the sensor's panic handler leaves in the code that can reach it.
+/// The mark that the sensor's panic handler leaves in code that can reach it.
 pub const PANIC_MARKER: &[u8; 8] = b"GBXPANIC";
 
 /// The largest file that may go into every process, in bytes.
@@ -138,7 +138,7 @@ fn check_cli(path: &Path, hooks: &BTreeSet<String>) -> Result<Claim> {
     Ok(Claim { is_kept: hooked.is_empty(), what: "the CLI exports no hooked name", value })
 }
 
-/// What a shared library's headers and tables say.
+/// The content of a shared library's headers and tables.
 #[derive(Default)]
 struct Facts {
     needed: Vec<String>,
@@ -306,7 +306,7 @@ mod tests {
     use super::*;
     use crate::shell;
 
-    /// What a clean sensor looks like, in C: one hook, initial-exec TLS, nothing else.
+    /// A clean sensor, in C: one hook, initial-exec TLS, nothing else.
     const CLEAN: &str = r#"
         static __thread int guard __attribute__((tls_model("initial-exec")));
         int open(const char *path, int flags, ...) { return guard++ + flags + *path; }

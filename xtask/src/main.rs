@@ -33,7 +33,7 @@ mod width;
 /// A command: how it is called, what it does, and its function.
 struct Command {
     name: &'static str,
-    /// What may follow the name.
+    /// The arguments that may follow the name.
     arguments: &'static str,
     /// One line each.
     what: &'static [&'static str],

@@ -25,7 +25,7 @@ pub struct Target {
     loader: (u64, u64),
 }
 
-/// What /proc shows of a process before it is touched.
+/// The process as /proc shows it before it is touched.
 struct Evidence {
     pid: u32,
     /// `/proc/PID/status`.

@@ -14,6 +14,7 @@ use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::{Reaped, RingId};
 use crate::rings::mapping::{Lifeline, Mapping};
+use crate::sinks::OutputChange;
 
 /// A ring to read.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub enum News {
     Exited(Reaped),
     /// Another request is served, and when that was heard.
     Turn(Turn, MonoNs),
+    /// An output comes or goes.
+    Output(OutputChange),
     /// Deliver and write everything that happened before a moment.
     Flush(Flush),
     /// Everything that has happened has been told: drain, write and end.

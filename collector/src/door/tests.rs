@@ -166,7 +166,7 @@ fn door_with_endpoint() -> (Door, String, Sender<()>) {
     });
     let authority = Authority::parse(address.to_string().as_ref()).unwrap();
     let mut door = door_asking(None, authority);
-    // Of a busy machine's time; none of it passes where an answer comes.
+    // Long enough for a busy machine; an answer ends the wait.
     door.doorman.containers.patience = Duration::from_secs(2);
     (door, format!("http://{address}/v4/id"), answer_tx)
 }

@@ -26,7 +26,7 @@ pub struct Options {
     /// The image that brings the sensor [default: what is in the file, else glassbox with this version]
     #[arg(long, value_name = "IMAGE", value_parser = image::checked_name)]
     pub image: Option<String>,
-    /// What the collector's service, and its volume, are called
+    /// The name of the collector's service, and of its volume
     #[arg(long, default_value = DEFAULT_NAME, value_parser = compose::checked_name)]
     pub name: String,
     /// Only this service; repeatable [default: all]

@@ -40,7 +40,7 @@ pub struct Options {
     /// Leave this container as it is; repeatable
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub exclude: Vec<String>,
-    /// What the collector writes, as its -o takes it; repeatable [default: what is there, else jsonl]
+    /// The collector's output, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = output)]
     pub events: Vec<String>,
     /// When the applications start [default: what is there, else healthy]

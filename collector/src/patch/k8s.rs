@@ -56,7 +56,7 @@ pub struct Pods {
     /// Only pods with the annotation glassbox/sensor: "on"
     #[arg(long)]
     pub opt_in: bool,
-    /// What the collector writes, as its -o takes it; repeatable [default: what is there, else jsonl]
+    /// The collector's output, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = events)]
     pub events: Vec<String>,
     /// The collector's processor limit [default: what is there, else 500m]

@@ -10,7 +10,7 @@ use wire::ring::layout::MIN_DATA_LEN;
 
 use super::simulated::{Harness, Sensor};
 
-/// What one of the live processes does; `0` is the index among them.
+/// An act of one of the live processes; `0` is the index among them.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// It opens a file, relative to its directory.
@@ -40,7 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Pace {
     /// While it happens: the processes live in a namespace of their own.
     Live,
-    /// When everybody is dead: /proc knows none of them.
+    /// When all processes are dead: /proc knows none of them.
     Late,
 }
 

@@ -17,7 +17,7 @@ const LOOK_NS: u64 = 500_000_000;
 const QUIET_LOOK_NS: u64 = 1_000_000_000;
 const QUIET_LOOKS: u32 = 4;
 
-/// What the pipeline has to do at the moment.
+/// The pipeline's present work.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     /// Records came, or wait, or an end is about to be reported.

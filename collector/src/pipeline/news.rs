@@ -53,6 +53,11 @@ impl Pipeline {
             News::Exited(exited) => self.reaped(&exited),
             News::Turn(turn, heard) => self.turn(turn, heard),
             News::Flush(flush) => self.flushes.add(flush),
+            News::Output(change) => {
+                // Events until here go to the outputs until here.
+                self.publish();
+                self.outbox.change_outputs(change);
+            }
             News::FinishWhenIdle => self.session.wish = Wish::EndWhenIdle,
             News::Finish => self.session.wish = Wish::End,
         }

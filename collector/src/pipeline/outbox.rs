@@ -10,7 +10,7 @@ use crossbeam_channel::Sender;
 
 use crate::event::Batch;
 use crate::ids::{ImageId, MonoNs};
-use crate::sinks::Outlets;
+use crate::sinks::{Outlets, OutputChange};
 use crate::stages::Stages;
 
 /// A batch goes on when it has this many events, or bytes.
@@ -148,6 +148,11 @@ impl Outbox {
             done.extend(delivered);
         }
         done
+    }
+
+    /// Adds an output, or takes one away.
+    pub fn change_outputs(&mut self, change: OutputChange) {
+        self.outlets.change(change);
     }
 
     /// Lets every output write what it has, and then drop its copy of `done_tx`.

@@ -20,7 +20,11 @@ use crate::container::{Claim, Container};
 use crate::door::news::{Attached, Flush, News, Turn};
 use crate::ids::{MonoNs, Pid};
 use crate::launch::protocol::Reaped;
+use crate::outputs::Output;
+use crate::pipeline::control::Control;
 use crate::rings::ring::STUCK_NS;
+use crate::sinks::OutputChange;
+use crate::sinks::carrier::kind::Opening;
 
 const CLOEXEC: u32 = 0o2_000_000;
 
@@ -1017,4 +1021,36 @@ fn flush_waits_for_a_death_that_was_told_only_after_it_was_asked_for() {
 
     assert_eq!(1, harness.pipeline.waiting_flushes());
     harness.finish();
+}
+
+#[test]
+fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() {
+    let (mut harness, sensor) = started(10);
+    sensor.open(0, "/before", 3, 0);
+    harness.round();
+    let file = Harness::fresh_output().with_extension("view");
+    let output = Output::to_file("jsonl", &file);
+    let (encoder, opened) = output.open(Opening::Fresh).unwrap();
+    let control = Control::default();
+    let (id_tx, id_rx) = crossbeam_channel::bounded(1);
+    let (leaving_tx, leaving_rx) = crossbeam_channel::bounded(1);
+
+    control.change_outputs(OutputChange::Add { name: "view".into(), encoder, opened, id_tx });
+    control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
+    let id = id_rx.recv().unwrap().unwrap();
+    sensor.open(0, "/during", 4, 0);
+    harness.round();
+    control.change_outputs(OutputChange::Remove { id, leaving_tx });
+    control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
+    let report = leaving_rx.recv().unwrap().unwrap().report();
+    sensor.open(0, "/after", 5, 0);
+    harness.round();
+
+    let all: Vec<_> =
+        harness.finish().iter().filter_map(|event| event["path"].as_str().map(String::from)).collect();
+    let viewed = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(vec!["/bin/prog", "/before", "/during", "/after"], all);
+    assert_eq!((1, 1), (report.written, viewed.lines().count()));
+    assert!(viewed.contains("/during"), "{viewed}");
 }

@@ -25,7 +25,7 @@ pub struct Books {
     pub count_cost: (u64, u64),
     /// The exit status + 1 that the process announced; 0 if it did not.
     pub exit_status: u32,
-    /// What the process said that it used, when it ended by itself.
+    /// The resources that the process said it used, when it ended by itself.
     pub usage: Option<Usage>,
     /// Descriptors that were open or counted on, in order.
     fds: Vec<(i32, FdState)>,
@@ -86,7 +86,7 @@ impl Books {
         &self.fds
     }
 
-    /// What went through `fd`.
+    /// The traffic through `fd`.
     pub fn counters(&self, fd: i32) -> Counters {
         let place = self.fds.binary_search_by_key(&fd, |(fd, _)| *fd);
         place.ok().and_then(|place| self.fds.get(place)).map(|(_, state)| state.counters).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! The rings: reads records out of shared memory, one ring a turn.
 //!
 //! The pipeline calls [`Rings::read`] until a ring has no more, and decides about everything else: this
-//! module knows no process, calls nobody, and gives each find as a value.
+//! module knows no process, calls no other part, and gives each find as a value.
 
 pub mod bells;
 pub mod books;

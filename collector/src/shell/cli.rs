@@ -117,7 +117,7 @@ pub enum Command {
     Install(Install),
     /// Say what the sensor will and will not see, program by program, why, and what to do about it
     ///
-    /// Of CMD, of a process, of a folder or a container's root file system; without any of them, of the
+    /// Examines CMD, a process, a folder or a container's root file system; without any of them, the
     /// programs in PATH.
     Doctor(Doctor),
     /// Write the AWS Lambda layer: the sensor, and the collector as an extension

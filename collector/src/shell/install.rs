@@ -23,6 +23,9 @@ pub fn install(folder: &Path) -> Result<(), Failure> {
     let target = folder.join(sensor.file_name().unwrap_or_default());
     files::replace(&target, &bytes)?;
     fs::set_permissions(&target, Permissions::from_mode(0o644)).map_err(|error| {
-        Failure::output(format!("cannot let everybody read '{}': {error}; remove it first", target.display()))
+        Failure::output(format!(
+            "cannot make '{}' readable for every user: {error}; remove it first",
+            target.display()
+        ))
     })
 }

@@ -1,4 +1,4 @@
-//! A queue in front of each output, so that the drain waits for none of them.
+//! A queue in front of each output, so that the pipeline waits for none of them.
 //!
 //! [`Outlets::deliver`] hands every batch to every queue. An output that cannot keep up loses events, which
 //! are counted for it alone and reported in it alone ([`Owed`]). In a `replay`, which can wait, a full queue
@@ -43,6 +43,38 @@ pub enum Backlog {
 /// One output of a session. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutletId(u64);
+
+/// A change of a running session's outputs, asked for by another thread.
+#[cfg_attr(not(test), expect(dead_code, reason = "no command has a view of a running session yet"))]
+pub enum OutputChange {
+    /// Another output, which gets the events from here on.
+    Add {
+        /// Its name in messages.
+        name: String,
+        /// Makes its bytes.
+        encoder: Box<dyn Encoder>,
+        /// Where they go.
+        opened: Opened,
+        /// Gets its id, or the reason why it cannot be added.
+        id_tx: Sender<Result<OutletId, Failure>>,
+    },
+    /// An output that is taken away.
+    Remove {
+        /// Which.
+        id: OutletId,
+        /// Gets the output while it writes the rest; `None` for one that was taken away before.
+        leaving_tx: Sender<Option<Leaving>>,
+    },
+}
+
+impl std::fmt::Debug for OutputChange {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Add { name, .. } => write!(formatter, "add {name}"),
+            Self::Remove { id, .. } => write!(formatter, "remove {id:?}"),
+        }
+    }
+}
 
 /// All outputs of a session.
 #[derive(Debug)]
@@ -130,6 +162,18 @@ impl Outlets {
         Some(outlet.leave(facts))
     }
 
+    /// Carries out a change that another thread asked for. An answer that is not waited for any more is dropped.
+    pub fn change(&mut self, change: OutputChange) {
+        match change {
+            OutputChange::Add { name, encoder, opened, id_tx } => {
+                let _ = id_tx.send(self.add(name, encoder, opened));
+            }
+            OutputChange::Remove { id, leaving_tx } => {
+                let _ = leaving_tx.send(self.remove(id, RunFacts::default()));
+            }
+        }
+    }
+
     fn share_budget(&mut self) {
         self.most_bytes = QUEUE_BYTES / self.outlets.len().max(1);
     }
@@ -150,7 +194,7 @@ impl Outlets {
         self.spare_rx.try_recv().unwrap_or_default()
     }
 
-    /// Whether every queue is less than half full. Where one is not, the drain may pause for it as long as
+    /// Whether every queue is less than half full. Where one is not, the pipeline may pause for it as long as
     /// the rings have room.
     pub fn has_room(&self) -> bool {
         self.outlets.iter().all(|outlet| {

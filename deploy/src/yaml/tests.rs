@@ -462,7 +462,7 @@ fn random_value(choices: &mut Choices, depth: usize) -> Value {
 struct Writer<'w, 'c> {
     choices: &'w mut Choices<'c>,
     comments: usize,
-    /// What has an anchor, by its number.
+    /// The node that has an anchor, by its number.
     anchors: Vec<Value>,
     text: String,
 }
@@ -698,7 +698,7 @@ proptest! {
         let before = random_value(&mut choices, 0);
         let text = random_text(&before, &mut choices);
         let mut after = before;
-        // What is put between brackets changes their line.
+        // A change between brackets changes their line.
         if !text.contains(['[', '{']) {
             add(&mut after, &mut choices);
         }

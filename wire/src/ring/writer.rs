@@ -23,7 +23,7 @@ pub enum Refused {
 pub struct Reservation<'m, M: Memory> {
     memory: &'m M,
     position: u64,
-    /// Of `position` in the data.
+    /// The offset of `position` in the data.
     offset: u64,
     state: State,
     written: u64,
