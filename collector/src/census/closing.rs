@@ -51,10 +51,12 @@ impl Census {
         self.lives.add(life, Ledger { events: 1, ..Ledger::default() });
     }
 
-    /// Counts a numbered record that could not be decoded.
-    pub fn count_malformed(&mut self, id: ImageId, count: u64) {
+    /// Counts a record that could not be decoded: a loss, which [`Self::fresh_losses`] gives.
+    pub fn count_undecoded(&mut self, id: ImageId, is_numbered: bool) {
         if let Some(image) = self.get_mut(id) {
-            image.malformed = image.malformed.saturating_add(count);
+            image.undecoded = image.undecoded.saturating_add(1);
+            // Only a numbered record leaves a gap in the numbers.
+            image.malformed = image.malformed.saturating_add(u64::from(is_numbered));
         }
     }
 
@@ -116,24 +118,26 @@ impl Census {
         }
     }
 
-    /// The losses that an image's sensor has counted since the last call.
+    /// The losses of an image since the last call: those that its sensor counted, and records that could not be
+    /// decoded.
     pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings) -> Losses {
-        let Some(lost) = self.get(id).and_then(|image| self.losses(image, rings)) else {
-            return Losses::new();
-        };
+        let counted = self.get(id).and_then(|image| self.losses(image, rings));
         let Some(image) = self.get_mut(id) else { return Losses::new() };
-        let fresh = image.fresh_losses(&lost);
-        let fresh: Losses = fresh
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(cause, count)| (LossReason::from(cause), count))
-            .collect();
-        if !fresh.is_empty()
-            && let (Some(slot), Some(ring)) = (image.slot, image.ring.and_then(|ring| rings.get(ring)))
-        {
-            // For the collector that may have to follow this one.
-            let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
-            ring.memory().slot(slot).reported.store(reported, Ordering::Relaxed);
+        let mut fresh = Losses::new();
+        if let Some(lost) = counted {
+            let counts = image.fresh_losses(&lost).into_iter().filter(|(_, count)| *count > 0);
+            fresh.extend(counts.map(|(cause, count)| (LossReason::from(cause), count)));
+            if !fresh.is_empty()
+                && let (Some(slot), Some(ring)) = (image.slot, image.ring.and_then(|ring| rings.get(ring)))
+            {
+                // For the collector that may have to follow this one.
+                let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
+                ring.memory().slot(slot).reported.store(reported, Ordering::Relaxed);
+            }
+        }
+        match std::mem::take(&mut image.undecoded) {
+            0 => {}
+            undecoded => fresh.push((LossReason::CorruptRing, undecoded)),
         }
         fresh
     }

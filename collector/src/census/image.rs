@@ -109,6 +109,8 @@ pub struct ProcessImage {
     pub unfinished: u64,
     /// Numbered records that could not be decoded.
     pub malformed: u64,
+    /// Records that could not be decoded, numbered or not, and that are not reported as lost yet.
+    pub undecoded: u64,
     /// Its slot as it was at its end, once the slot is free.
     pub books: Option<Books>,
     /// The sensor's counts of losses, as far as they were reported.
@@ -184,6 +186,7 @@ impl ProcessImage {
             unstamped: 0,
             unfinished: 0,
             malformed: 0,
+            undecoded: 0,
             books: None,
             reported: Default::default(),
             asked: None,

@@ -347,9 +347,7 @@ impl Pipeline {
     ) {
         let kind = numbering.kind_of(&head);
         let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
-            // Only a numbered record leaves a gap in the numbers.
-            self.census.count_malformed(image, u64::from(head.flags & Flags::STAMPED != 0));
-            return self.lose(image, at, 1, LossReason::CorruptRing);
+            return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
         if let Decoded::ProcessStart(start) = &decoded {
             // A start is stamped before the process can be known. The start of one that lost the processor

@@ -123,7 +123,7 @@ fn event_without_a_number_in_a_ring_is_counted_and_not_delivered() {
     let events = harness.finish();
 
     assert_eq!(
-        vec!["process.start 10 /bin/prog", "sensor.loss 10 1 corrupt_ring", "file.open 10 /y"],
+        vec!["process.start 10 /bin/prog", "file.open 10 /y", "sensor.loss 10 1 corrupt_ring"],
         brief(&events, &["path", "count", "reason"])
     );
 }
