@@ -97,13 +97,18 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
     Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
 }
 
-/// Closes descriptors that the caller of the tests left open, so that no program here sees them.
+/// Closes descriptors that the caller of the tests left open, so that no program here sees them. A shell that
+/// runs the tests in the background ignores SIGINT and SIGQUIT (sh(1), "Asynchronous Lists"); the programs
+/// here do not.
 pub fn inherit_only_standard_streams(command: &mut Command) {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: close_range is a plain system call, which may be made between fork and exec.
+    // SAFETY: close_range and signal are async-signal-safe, so they may be called between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC);
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             Ok(())
         })
     };
