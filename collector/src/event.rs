@@ -42,11 +42,16 @@ impl Program {
     /// A program whose process was made by `parent`.
     pub fn new(pid: Pid, exe: Arc<[u8]>, argv: Arc<[u8]>, parent: Option<Arc<Self>>) -> Arc<Self> {
         let parent = match parent {
-            Some(parent) if parent.depth + 1 >= Self::MOST_ANCESTORS => Some(parent.cut(Self::ANCESTORS - 1)),
+            Some(parent) if parent.has_most_ancestors() => Some(parent.cut(Self::ANCESTORS - 1)),
             parent => parent,
         };
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         Arc::new(Self { pid, exe, argv, parent, depth })
+    }
+
+    /// Whether a child of this program would have a line that is cut.
+    pub fn has_most_ancestors(&self) -> bool {
+        self.depth + 1 >= Self::MOST_ANCESTORS
     }
 
     /// The same program with at most `most` ancestors.

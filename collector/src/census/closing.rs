@@ -118,8 +118,8 @@ impl Census {
         }
     }
 
-    /// The losses of an image since the last call: those that its sensor counted, and records that could not be
-    /// decoded.
+    /// The losses of an image since the last call: those that its sensor counted, and records that could not
+    /// be decoded.
     pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings) -> Losses {
         let counted = self.get(id).and_then(|image| self.losses(image, rings));
         let Some(image) = self.get_mut(id) else { return Losses::new() };

@@ -42,6 +42,8 @@ struct Lane {
 #[derive(Clone, Copy, Debug)]
 struct LaneEnd {
     at: MonoNs,
+    /// When it was first noted: holding it back changes `at`.
+    noted: MonoNs,
     /// Every record of the image has been read.
     is_read: bool,
     /// The round in which it was tried, and waits for a word.
@@ -170,7 +172,7 @@ impl Order {
         match &mut lane.end {
             Some(end) => end.at = end.at.min(at),
             None => {
-                lane.end = Some(LaneEnd { at, is_read, held_in: 0 });
+                lane.end = Some(LaneEnd { at, noted: at, is_read, held_in: 0 });
                 self.ending.push(image);
             }
         }
@@ -191,7 +193,7 @@ impl Order {
 
     /// Whether an end was noted lately, after `since`, and is not concluded.
     pub fn has_open_end(&self, since: MonoNs) -> bool {
-        self.ending.iter().filter_map(|image| self.lane(*image)?.end).any(|end| end.at > since)
+        self.ending.iter().filter_map(|image| self.lane(*image)?.end).any(|end| end.noted > since)
     }
 
     // ---- a pass ----

@@ -27,6 +27,8 @@ use crate::rings::{Read, Rings};
 use crate::sinks::Outlets;
 use crate::stages::Stages;
 
+/// Messages of origins that are no rings in one round, so that the rings have their turn.
+const MOST_SENT: usize = 4096;
 /// Losses are reported and clocks compared so often.
 const AUDIT_NS: u64 = 500_000_000;
 
@@ -215,7 +217,7 @@ impl Pipeline {
     fn take_sent(&mut self) -> bool {
         let Some(sent_rx) = self.wires.sent_rx.clone() else { return false };
         let mut has_come = false;
-        while let Ok(sent) = sent_rx.try_recv() {
+        for sent in sent_rx.try_iter().take(MOST_SENT) {
             has_come = true;
             match sent {
                 Sent::Record { process, head, payload } => {
@@ -279,6 +281,8 @@ impl Pipeline {
     /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of
     /// images.
     pub(super) fn deliver_due(&mut self, now: MonoNs, horizon: MonoNs) {
+        // Also those that came up without an arrival: a ring that is blocked holds every other one back.
+        self.give_up_nonsense(now);
         let (census, rings) = (&self.census, &self.rings);
         self.order.begin_pass(
             horizon,
@@ -347,6 +351,9 @@ impl Pipeline {
     ) {
         let kind = numbering.kind_of(&head);
         let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
+            if !self.census.has_begun(image) {
+                self.census.begin(image, &self.rings);
+            }
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
         if let Decoded::ProcessStart(start) = &decoded {

@@ -7,7 +7,8 @@
 //! frame   = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
 //! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the three lists below
 //! request = tag R: the request that the following batches belong to; empty for none, as after a schema
-//! batch   = tag B: words, containers and programs to append to their lists, images, events
+//! program = tag P: programs to append to their list; one that was forked has its parent's executable and arguments
+//! batch   = tag B: words and containers to append to their lists, images, events
 //! end     = tag E: the facts of the run (collectors that died, processor time of the collector)
 //! ```
 //! Numbers are LEB128 varints, signed ones zigzag; strings are a length and bytes. A file describes itself:
@@ -39,6 +40,7 @@ const WITH_PROGRAMS: u8 = 3;
 mod tag {
     pub const SCHEMA: u8 = b'S';
     pub const REQUEST: u8 = b'R';
+    pub const PROGRAMS: u8 = b'P';
     pub const BATCH: u8 = b'B';
     pub const END: u8 = b'E';
 }
@@ -74,6 +76,8 @@ const MOST_CONTAINERS: usize = 1 << 12;
 
 /// Programs in the list, at most; then it begins anew, with a schema.
 const MOST_PROGRAMS: usize = 1 << 13;
+/// The same once they take this many bytes: the writer keeps them in memory.
+const MOST_PROGRAM_BYTES: usize = 8 << 20;
 
 /// Bits of an event's first byte; the mechanism that saw it, counted from 1, stands above them.
 mod has {

@@ -139,6 +139,7 @@ impl<R: Read> Reader<R> {
             let frame = match tag {
                 tag::SCHEMA => self.schema(&mut input).map(|()| None),
                 tag::REQUEST => self.request(&mut input).map(|()| None),
+                tag::PROGRAMS => self.more_programs(&mut input).map(|()| None),
                 tag::BATCH => self.batch(&mut input, &mut empty).map(|()| Some(tag)),
                 tag::END => Some(Some(tag)),
                 // A later version may add tags.
@@ -236,6 +237,16 @@ impl<R: Read> Reader<R> {
         (count <= 64).then_some(named)
     }
 
+    fn more_programs(&mut self, input: &mut Input<'_>) -> Option<()> {
+        for _ in 0..input.count()? {
+            if self.programs.len() == MOST_PROGRAMS {
+                return None;
+            }
+            self.programs.push(program(input, &self.programs)?);
+        }
+        input.0.is_empty().then_some(())
+    }
+
     fn batch(&mut self, input: &mut Input<'_>, batch: &mut Batch) -> Option<()> {
         batch.clear();
         batch.request_id.clone_from(&self.request_id);
@@ -251,12 +262,6 @@ impl<R: Read> Reader<R> {
                 return None;
             }
             self.containers.push(Arc::new(container(input)?));
-        }
-        for _ in 0..if self.version >= WITH_PROGRAMS { input.count()? } else { 0 } {
-            if self.programs.len() == MOST_PROGRAMS {
-                return None;
-            }
-            self.programs.push(program(input, &self.programs)?);
         }
         let whos = input.count()?;
         if whos > MOST_WHOS {
@@ -415,12 +420,20 @@ fn container(input: &mut Input<'_>) -> Option<Container> {
 /// A program; its parent is one that was read before.
 fn program(input: &mut Input<'_>, known: &[Arc<Program>]) -> Option<Arc<Program>> {
     let pid = Pid(input.small()?);
-    let (exe, argv) = (input.bytes()?.into(), input.bytes()?.into());
     let parent = match input.count()? {
         0 => None,
-        number => Some(Arc::clone(known.get(number - 1)?)),
+        number => Some(known.get(number - 1)?),
     };
-    Some(Program::new(pid, exe, argv, parent))
+    // A longer line would be cut, which costs more memory than the file does; no writer makes one.
+    if parent.is_some_and(|parent| parent.has_most_ancestors()) {
+        return None;
+    }
+    let (exe, argv) = match (input.byte()?, parent) {
+        (0, _) => (input.bytes()?.into(), input.bytes()?.into()),
+        (1, Some(parent)) => (Arc::clone(&parent.exe), Arc::clone(&parent.argv)),
+        _ => return None,
+    };
+    Some(Program::new(pid, exe, argv, parent.cloned()))
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {

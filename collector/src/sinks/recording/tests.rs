@@ -79,6 +79,16 @@ fn recorded(batches: &[Batch]) -> (Vec<u8>, Vec<usize>) {
     (file, ends)
 }
 
+/// Where each frame of a recording ends.
+fn frame_ends(file: &[u8]) -> Vec<usize> {
+    let mut ends = vec![MAGIC.len()];
+    while let Some(head) = file.get(ends[ends.len() - 1]..).filter(|rest| rest.len() >= super::FRAME_HEAD) {
+        let body = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        ends.push(ends[ends.len() - 1] + super::FRAME_HEAD + body as usize);
+    }
+    ends
+}
+
 /// Everything that can be read, and how it ended.
 fn read(file: &[u8]) -> (Vec<Batch>, Result<RunFacts, Trouble>) {
     let mut batches = Vec::new();
@@ -141,8 +151,7 @@ fn every_prefix_gives_its_whole_frames_and_says_where_it_ends() {
         let whole_frames = ends.iter().filter(|end| **end <= len).count();
         let expected: String = batches.iter().take(whole_frames.saturating_sub(1)).map(lines).collect();
         assert_eq!(expected, read.iter().map(lines).collect::<String>(), "{len}");
-        let start = ends.iter().rev().find(|end| **end <= len).copied();
-        let start = start.unwrap_or(if len < MAGIC.len() { 0 } else { MAGIC.len() });
+        let start = frame_ends(&file).into_iter().rev().find(|end| *end <= len).unwrap_or(0);
         match end.unwrap_err() {
             Trouble::NotARecording => assert_eq!(0, len),
             Trouble::CutOff(at) => assert_eq!(start as u64, at, "{len}"),
@@ -203,9 +212,12 @@ fn hostile_frames_with_right_checksums_never_make_the_reader_panic() {
     let (file, ends) = recorded(&batches());
     let mut accepted = 0;
 
+    let frames = frame_ends(&file);
     for round in 0..4_000 {
-        // The schema, then a batch's body with some bytes changed, or of random bytes.
-        let mut body = file[ends[0] + 9..ends[1]].to_vec();
+        // The schema and its programs, then the body of programs or a batch with some bytes changed, or of
+        // random bytes.
+        let place = if round % 2 == 0 { 1 } else { 2 };
+        let mut body = file[frames[place] + super::FRAME_HEAD..frames[place + 1]].to_vec();
         if round % 3 == 0 {
             body = (0..random.next() % 200).map(|_| random.next() as u8 & 0x1f).collect();
         } else {
@@ -214,8 +226,12 @@ fn hostile_frames_with_right_checksums_never_make_the_reader_panic() {
                 body[place] = random.next() as u8;
             }
         }
-        let tag = if round % 7 == 0 { tag::SCHEMA } else { tag::BATCH };
-        let hostile = [&file[..ends[0]], &framed(tag, &body), &file[ends[0]..ends[1]]].concat();
+        let tag = match (round % 7, place) {
+            (0, _) => tag::SCHEMA,
+            (_, 1) => tag::PROGRAMS,
+            _ => tag::BATCH,
+        };
+        let hostile = [&file[..frames[2]], &framed(tag, &body), &file[frames[2]..ends[1]]].concat();
 
         let (read, _) = read(&hostile);
 
@@ -246,16 +262,17 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // No words, no containers; one program (pid 7, exe "/e", no arguments, no parent) and its image; three
-    // events: kind, time, tid, who, values.
+    // One program (pid 7, no parent, exe "/e", no arguments).
+    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00");
+    // No words, no containers; its image; three events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
-        b"\x00\x00\x01\x07\x02/e\x00\x00\x01\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
+        b"\x00\x00\x01\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
           \x00\x16\x02\x07\x00\x06\x02/b\x00",
     );
     let later = framed(b'?', b"something");
     let end = framed(tag::END, b"\x00\x00and more");
-    let file = [&MAGIC[..], &schema, &later, &batch, &end].concat();
+    let file = [&MAGIC[..], &schema, &later, &programs, &batch, &end].concat();
     let mut reader = Reader::new(file.as_slice()).unwrap();
 
     let Frame::Batch(read) = reader.next(Batch::default()).unwrap() else { panic!("no batch") };
@@ -328,6 +345,56 @@ fn programs_with_arguments_and_ancestors_are_read_back() {
         batches.iter().flat_map(|batch| &batch.whos).map(|who| Arc::clone(&who.program)).collect()
     };
     assert_eq!(programs(&batches), programs(&read));
+}
+
+#[test]
+fn long_lines_of_programs_make_no_frame_too_long_to_read() {
+    let argv: Arc<[u8]> = vec![b'x'; 47 << 10].into();
+    let mut batch = Batch::default();
+    for pid in 0..1024 {
+        let own = |byte: u8| -> Arc<[u8]> { argv.iter().copied().chain([byte]).collect() };
+        let parent = Program::new(Pid(5000 + pid), Arc::default(), own(1), None);
+        let program = Program::new(Pid(pid), Arc::default(), own(2), Some(parent));
+        batch.whos.push(Arc::new(Who { program, ..Who::default() }));
+    }
+    batch.push(sample::head(Kind::FileOpen));
+
+    let (read, end) = read(&recorded(&[batch.clone(), batch]).0);
+
+    assert_eq!(FACTS, end.unwrap());
+    assert_eq!(vec![1024, 1024], read.iter().map(|batch| batch.whos.len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn forked_child_is_written_without_its_parents_arguments() {
+    let argv: Arc<[u8]> = vec![b'x'; 16 << 10].into();
+    let shell = Program::new(Pid(1), Arc::default(), argv, None);
+    let mut batch = Batch::default();
+    for pid in 2..1000 {
+        let (exe, argv) = (Arc::clone(&shell.exe), Arc::clone(&shell.argv));
+        let program = Program::new(Pid(pid), exe, argv, Some(Arc::clone(&shell)));
+        batch.whos.push(Arc::new(Who { program, ..Who::default() }));
+    }
+    batch.push(sample::head(Kind::FileOpen));
+
+    let file = recorded(&[batch.clone()]).0;
+    let (read, _) = read(&file);
+
+    assert!(file.len() < 64 << 10, "{} bytes", file.len());
+    assert_eq!(batch.whos, read[0].whos);
+}
+
+#[test]
+fn line_of_programs_that_no_writer_makes_is_damage() {
+    // Each program is the parent of the next.
+    let mut body = vec![60];
+    for number in 0..60_u8 {
+        body.extend_from_slice(&[7, number, 0, 0, 0]);
+    }
+    let schema = framed(tag::SCHEMA, b"\x00\x00");
+    let file = [&MAGIC[..], &schema, &framed(tag::PROGRAMS, &body)].concat();
+
+    assert!(matches!(read(&file).1, Err(Trouble::Damaged(_))));
 }
 
 #[test]

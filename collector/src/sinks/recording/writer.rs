@@ -7,8 +7,8 @@ use wire::names::FlagTable;
 use wire::schema::EVENTS;
 
 use super::{
-    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAMS, TABLES, has,
-    knows, tag, value,
+    FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAM_BYTES,
+    MOST_PROGRAMS, TABLES, has, knows, tag, value,
 };
 use crate::container::Container;
 use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
@@ -48,43 +48,72 @@ struct Words {
 
 /// The programs written so far, by where they stand in memory, which they keep.
 #[derive(Debug, Default)]
-struct Programs(FxHashMap<usize, (Arc<Program>, u64)>);
+struct Programs {
+    listed: FxHashMap<usize, (Arc<Program>, u64)>,
+    /// Bytes written of them.
+    bytes: usize,
+}
 
 impl Programs {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
     fn place(program: &Arc<Program>) -> usize {
         Arc::as_ptr(program) as usize
     }
 
     /// The number of a program that has been written.
     fn number(&self, program: &Arc<Program>) -> u64 {
-        self.0.get(&Self::place(program)).map_or(0, |(_, number)| *number)
+        self.listed.get(&Self::place(program)).map_or(0, |(_, number)| *number)
     }
 
-    /// Appends the programs of a batch that the list does not have, ancestors first, and lists them.
+    /// Whether the list is to begin anew.
+    fn is_full(&self) -> bool {
+        self.listed.len() >= MOST_PROGRAMS || self.bytes >= MOST_PROGRAM_BYTES
+    }
+
+    /// Appends frames with the programs of a batch that the list does not have, ancestors first, and lists
+    /// them.
     fn write(&mut self, batch: &Batch, out: &mut Vec<u8>) {
-        let mut fresh: Vec<&Arc<Program>> = Vec::new();
+        let (mut text, mut count) = (Vec::new(), 0);
         for who in &batch.whos {
             let line = std::iter::once(&who.program).chain(who.program.ancestors());
             let unlisted: Vec<_> =
-                line.take_while(|program| !self.0.contains_key(&Self::place(program))).collect();
+                line.take_while(|program| !self.listed.contains_key(&Self::place(program))).collect();
             for program in unlisted.into_iter().rev() {
-                self.0.insert(Self::place(program), (Arc::clone(program), self.0.len() as u64));
-                fresh.push(program);
+                let before = text.len();
+                self.write_one(program, &mut text);
+                count += 1;
+                self.bytes += text.len() - before;
+                self.listed.insert(Self::place(program), (Arc::clone(program), self.listed.len() as u64));
+                if text.len() >= FRAME_ENOUGH {
+                    programs_frame(count, &text, out);
+                    (count, _) = (0, text.clear());
+                }
             }
         }
-        unsigned(fresh.len() as u64, out);
-        for program in fresh {
-            unsigned(program.pid.0.into(), out);
-            bytes(&program.exe, out);
-            bytes(&program.argv, out);
-            // 0 stands for no parent.
-            unsigned(program.parent.as_ref().map_or(0, |parent| self.number(parent) + 1), out);
+        if count > 0 {
+            programs_frame(count, &text, out);
         }
     }
+
+    fn write_one(&self, program: &Program, out: &mut Vec<u8>) {
+        unsigned(program.pid.0.into(), out);
+        // 0 stands for no parent.
+        unsigned(program.parent.as_ref().map_or(0, |parent| self.number(parent) + 1), out);
+        let is_forked = program.parent.as_ref().is_some_and(|parent| {
+            Arc::ptr_eq(&parent.exe, &program.exe) && Arc::ptr_eq(&parent.argv, &program.argv)
+        });
+        out.push(is_forked.into());
+        if !is_forked {
+            bytes(&program.exe, out);
+            bytes(&program.argv, out);
+        }
+    }
+}
+
+fn programs_frame(count: u64, text: &[u8], out: &mut Vec<u8>) {
+    frame(tag::PROGRAMS, out, |out| {
+        unsigned(count, out);
+        out.extend_from_slice(text);
+    });
 }
 
 /// How many bytes follow a frame's head; `None` for the end of a recording, which nothing follows, and for
@@ -104,7 +133,7 @@ impl Encoder for Recording {
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
-        if self.containers.len() >= MOST_CONTAINERS || self.programs.len() >= MOST_PROGRAMS {
+        if self.containers.len() >= MOST_CONTAINERS || self.programs.is_full() {
             (self.words, self.programs) = (Words::default(), Programs::default());
             self.containers = FxHashMap::default();
             self.request_id = None;
@@ -116,6 +145,7 @@ impl Encoder for Recording {
                 bytes(self.request_id.as_deref().unwrap_or_default().as_bytes(), out)
             });
         }
+        self.programs.write(batch, out);
         let mut events = batch.events.as_slice();
         while !events.is_empty() {
             events = self.some(batch, events, out);
@@ -148,7 +178,6 @@ impl Recording {
         frame(tag::BATCH, out, |out| {
             words.flush(out);
             write_containers(batch, containers, out);
-            programs.write(batch, out);
             unsigned(batch.whos.len() as u64, out);
             for who in &batch.whos {
                 write_who(who, programs, containers, out);
