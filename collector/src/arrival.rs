@@ -14,7 +14,8 @@
 //! 5. **Horizon.** A record arrives at most [`HOLD_NS`] after its time, or the origin says that it still has
 //!    unread records.
 //! 6. **Deaths.** A record arrives before the death of its process is concluded, or it is counted as lost.
-//! 7. **Losses.** An origin's channel is bounded. Whatever the origin drops, it counts, by process and reason.
+//! 7. **Losses.** An origin's channel is bounded. Whatever the origin drops, it counts, by process and
+//!    reason.
 //! 8. **Bytes.** The payload is checked by the pipeline, not by the origin: any bytes may arrive.
 //!
 //! A replay is no origin of records. Its events were ordered and enriched before, and enter behind the

@@ -77,8 +77,8 @@ pub fn by_switch<'v>(mut values: impl Iterator<Item = &'v str>) -> Choice {
     Choice::out_if(values.any(|value| value == "off"), "GLASSBOX=off is in its environment")
 }
 
-/// The choice that the values of `LD_PRELOAD` in a container's environment make: a sensor at another path than ours
-/// (`is_ours`) is one that the container brings.
+/// The choice that the values of `LD_PRELOAD` in a container's environment make: a sensor at another path
+/// than ours (`is_ours`) is one that the container brings.
 pub fn by_preload<'v>(mut values: impl Iterator<Item = &'v str>, is_ours: impl Fn(&str) -> bool) -> Choice {
     let is_sensor = |path: &str| path.strip_suffix(SENSOR_FILE).is_some_and(|folder| folder.ends_with('/'));
     let brings_one = values.any(|value| preload::names(value).any(|path| is_sensor(path) && !is_ours(path)));

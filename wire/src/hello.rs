@@ -86,7 +86,8 @@ named! {
 }
 
 named! {
-    /// The return value of the sensor's entry point: the outcome for a program that was asked to join while it ran.
+    /// The return value of the sensor's entry point: the outcome for a program that was asked to join while
+    /// it ran.
     pub enum Joined: u8 {
         /// It has a ring, and the collector has it too.
         Seen = 1,

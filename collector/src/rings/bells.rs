@@ -27,8 +27,8 @@ impl Doorbell {
     /// Wakes the pipeline, or keeps it from falling asleep.
     pub fn ring(&self) {
         // SeqCst: either this thread sees that it is heard, or the pipeline, which says so before it waits,
-        // finds another number than it expects. A thread that sees the number also sees the messages sent before
-        // the number.
+        // finds another number than it expects. A thread that sees the number also sees the messages sent
+        // before the number.
         self.rings.fetch_add(1, Ordering::SeqCst);
         if self.is_heard.load(Ordering::SeqCst) {
             wake(&self.rings);

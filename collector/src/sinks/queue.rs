@@ -162,7 +162,8 @@ impl Outlets {
         Some(outlet.leave(facts))
     }
 
-    /// Carries out a change that another thread asked for. An answer that is not waited for any more is dropped.
+    /// Carries out a change that another thread asked for. An answer that is not waited for any more is
+    /// dropped.
     pub fn change(&mut self, change: OutputChange) {
         match change {
             OutputChange::Add { name, encoder, opened, id_tx } => {

@@ -7,7 +7,7 @@
 //! frame   = length u32 LE | CRC-32 of tag and body, u32 LE | tag u8 | body, `length` bytes
 //! schema  = tag S: kinds (number, name, count of fields), flag tables; empties the three lists below
 //! request = tag R: the request that the following batches belong to; empty for none, as after a schema
-//! program = tag P: programs to append to their list; one that was forked has its parent's executable and arguments
+//! program = tag P: programs to append to their list; a forked one has its parent's executable and arguments
 //! batch   = tag B: words and containers to append to their lists, images, events
 //! end     = tag E: the facts of the run (collectors that died, processor time of the collector)
 //! ```
