@@ -26,7 +26,7 @@ impl Census {
 
     /// Whether an image has a picture, from its own start record or otherwise.
     #[inline]
-    pub fn has_begun(&self, image: ImageId) -> bool {
+    fn has_begun(&self, image: ImageId) -> bool {
         self.get(image).is_none_or(|image| image.process.is_some())
     }
 
@@ -94,8 +94,15 @@ impl Census {
     }
 
     /// Gives an image that has not told of itself (a fork child, one that was taken over) a picture from its
-    /// ancestors or /proc. Its ancestors come first.
+    /// ancestors or /proc, unless it has one. Its ancestors come first.
+    #[inline]
     pub fn begin(&mut self, image: ImageId, rings: &Rings) {
+        if !self.has_begun(image) {
+            self.begin_line(image, rings);
+        }
+    }
+
+    fn begin_line(&mut self, image: ImageId, rings: &Rings) {
         let mut line = vec![image];
         while line.len() <= MOST_ANCESTORS
             && let Some(parent) = line.last().and_then(|youngest| self.parent_of(*youngest, rings))

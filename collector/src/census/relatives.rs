@@ -52,7 +52,7 @@ impl Census {
         let is_it = |image: &&ProcessImage| {
             image.ring == Some(ring) && image.own_pid == own_pid && image.slot != Some(0)
         };
-        let found = self.iter().find(is_it).filter(|image| image.process.is_none()).map(|image| image.id);
+        let found = self.iter().find(is_it).map(|image| image.id);
         if let Some(child) = found {
             self.begin(child, rings);
         }

@@ -16,11 +16,14 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// Notes at `now` whether the doorman has told everything.
+    /// Looks whether the doorman has told everything that had happened at the call of `has_told_all`.
     ///
     /// An event is held until every hello that arrived before it has been processed; otherwise a new
     /// process's earlier events come out late.
-    pub fn heard(&mut self, now: MonoNs, has_told_all: bool) {
+    pub fn look(&mut self, has_told_all: impl FnOnce() -> bool) {
+        // The clock first: a hello between the two is later than the time up to which all are known.
+        let now = MonoNs::now();
+        let has_told_all = has_told_all();
         if has_told_all {
             self.certain = now;
             self.assumed = now;
@@ -86,5 +89,38 @@ impl Frontier {
     #[cfg(test)]
     pub fn set_heard(&mut self, certain: MonoNs, assumed: MonoNs) {
         (self.certain, self.assumed) = (certain, assumed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_later_than_the_look_at_the_doorman_counts_as_known() {
+        let mut frontier = Frontier::default();
+        let mut looked = MonoNs::ZERO;
+
+        frontier.look(|| {
+            looked = MonoNs::now();
+            true
+        });
+
+        assert!(frontier.certain() <= looked && frontier.assumed() <= looked, "{frontier:?} {looked:?}");
+    }
+
+    #[test]
+    fn late_doorman_is_waited_for_and_no_border_is_passed() {
+        let mut frontier = Frontier::default();
+        let before = MonoNs::now();
+
+        frontier.look(|| false);
+        let assumed = frontier.assumed();
+        frontier.hold_from(MonoNs(7));
+        frontier.look(|| true);
+
+        assert!(before.minus(LONGEST_WAIT_NS) <= assumed && assumed < before, "{assumed:?} {before:?}");
+        assert_eq!(MonoNs(7), frontier.assumed());
+        assert!(frontier.certain() >= before);
     }
 }

@@ -307,3 +307,25 @@ impl Order {
         is_waiting && !lane.end.is_some_and(|end| end.is_read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_that_is_held_back_for_long_is_no_news() {
+        let (mut order, image) = (Order::default(), ImageId::new(1, 0));
+        order.add(image);
+        order.end_at(image, MonoNs(100), true);
+
+        for now in [200, 300] {
+            order.begin_pass(MonoNs(now), |_| None, |_| true);
+            assert!(matches!(order.due(), Some(Due::End(..))));
+            order.hold(image, MonoNs(now));
+            assert_eq!(None, order.due());
+            order.end_pass();
+        }
+
+        assert_eq!([true, false], [order.has_open_end(MonoNs(99)), order.has_open_end(MonoNs(100))]);
+    }
+}

@@ -11,7 +11,7 @@ use wire::ring::{MAX_RECORD, Unfinished, bell};
 use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
-use super::session::Session;
+use super::session::SessionState;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::Census;
 use crate::door::news::News;
@@ -55,7 +55,7 @@ pub struct Pipeline {
     pub(super) outbox: Outbox,
     pub(super) flushes: Flushes,
     pub(super) wires: Wires,
-    pub(super) session: Session,
+    pub(super) session: SessionState,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     payload: Vec<u8>,
@@ -84,7 +84,7 @@ impl Pipeline {
             outbox: Outbox::new(stages, outlets),
             flushes: Flushes::new(requests_from),
             wires,
-            session: Session::default(),
+            session: SessionState::default(),
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
             audited: MonoNs::ZERO,
@@ -351,9 +351,7 @@ impl Pipeline {
     ) {
         let kind = numbering.kind_of(&head);
         let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
-            if !self.census.has_begun(image) {
-                self.census.begin(image, &self.rings);
-            }
+            self.census.begin(image, &self.rings);
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
         if let Decoded::ProcessStart(start) = &decoded {
@@ -361,7 +359,7 @@ impl Pipeline {
             // before its hello counts from the hello.
             at = at.max(self.order.frontier.delivered());
             self.start(image, start, at);
-        } else if !self.census.has_begun(image) {
+        } else {
             self.census.begin(image, &self.rings);
         }
         let Some(known) = self.census.get_mut(image) else { return };

@@ -50,9 +50,7 @@ impl Pipeline {
         let before = self.census.before(image);
         let inherited = match before {
             Some(before) => {
-                if !self.census.has_begun(before) {
-                    self.census.begin(before, &self.rings);
-                }
+                self.census.begin(before, &self.rings);
                 self.hand_over(before, image, at)
             }
             None => self.census.spawned_from(image, start),

@@ -27,9 +27,7 @@ impl Pipeline {
 
     /// Reports a loss.
     pub(super) fn lose(&mut self, image: ImageId, at: MonoNs, count: u64, reason: LossReason) {
-        if !self.census.has_begun(image) {
-            self.census.begin(image, &self.rings);
-        }
+        self.census.begin(image, &self.rings);
         self.census.count_lost(image, count);
         if let Some(process) = self.census.process_mut(image) {
             self.enricher.lost(process, at, count, reason);
@@ -119,9 +117,7 @@ impl Pipeline {
 
     /// Reports the end of a process, and everything that ends with it.
     fn report_death(&mut self, image: ImageId, at: MonoNs, now: MonoNs, fate: &Fate) {
-        if !self.census.has_begun(image) {
-            self.census.begin(image, &self.rings);
-        }
+        self.census.begin(image, &self.rings);
         self.report_losses(image, now);
         self.report_blind(image, at);
         let books = self.census.books(image, &self.rings).unwrap_or_default();

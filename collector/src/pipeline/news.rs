@@ -19,11 +19,9 @@ use crate::system::procfs;
 impl Pipeline {
     /// Hears all news that are there. True if there were any.
     pub(super) fn hear_news(&mut self) -> bool {
-        // The clock first: a hello between the two looks is later than the time up to which all are known.
-        let now = MonoNs::now();
-        let has_told_all = self.wires.deathwatch.has_told_all();
+        let deathwatch = &self.wires.deathwatch;
         // News that were told before are heard below, before anything is delivered.
-        self.order.frontier.heard(now, has_told_all);
+        self.order.frontier.look(|| deathwatch.has_told_all());
         let mut has_heard = false;
         while let Ok(news) = self.wires.news_rx.try_recv() {
             self.hear(news);

@@ -28,7 +28,7 @@ pub struct UnseenCommand {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Session {
+pub struct SessionState {
     /// Whether it ends.
     pub wish: Wish,
     /// Every record was delivered, and no word of an end will come any more.

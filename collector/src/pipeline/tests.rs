@@ -1058,3 +1058,34 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
     assert_eq!((1, 1), (report.written, viewed.lines().count()));
     assert!(viewed.contains("/during"), "{viewed}");
 }
+
+#[test]
+fn ring_of_an_impossible_writer_is_given_up_at_once_and_holds_no_other_back() {
+    let (mut harness, sensor) = started(10);
+    harness.round();
+    // A number that no process can have, of which a record is never finished.
+    sensor.ring.slot(5).pid.store(u32::MAX - 7, Ordering::Relaxed);
+    let _never_committed = reserve(&sensor.ring, 5, 100).unwrap();
+
+    harness.round();
+
+    assert!(harness.pipeline.rings.iter().all(|(_, ring)| ring.is_corrupt));
+    let events = harness.finish();
+    assert_eq!(vec!["process.start 10", "sensor.loss 10 corrupt_ring"], brief(&events, &["reason"]));
+}
+
+#[test]
+fn child_whose_first_record_does_not_decode_inherits_what_its_parent_had_then() {
+    let (mut harness, sensor) = started(10);
+    let slot = sensor.take_slot(11, 10);
+    let unknown = Head { kind: 9999, ..sensor.head(slot, Kind::NetBind) };
+    sensor.write(slot, unknown, &ChildStatus { child: 1, status: -1, usage: None });
+    sensor.emit(0, &DirChange { path: path("/elsewhere") });
+    sensor.open(slot, "x", 3, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    let opened = events.iter().find(|event| event["event"] == "file.open").unwrap();
+    assert_eq!("/home/u/x", opened["path"]);
+}

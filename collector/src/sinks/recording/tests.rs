@@ -79,6 +79,15 @@ fn recorded(batches: &[Batch]) -> (Vec<u8>, Vec<usize>) {
     (file, ends)
 }
 
+/// Demands that a recording of `batches` gives their lines again.
+#[track_caller]
+fn assert_read_back(batches: &[Batch]) {
+    let (read, end) = read(&recorded(batches).0);
+
+    assert_eq!(FACTS, end.unwrap());
+    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+}
+
 /// Where each frame of a recording ends.
 fn frame_ends(file: &[u8]) -> Vec<usize> {
     let mut ends = vec![MAGIC.len()];
@@ -109,10 +118,7 @@ fn read(file: &[u8]) -> (Vec<Batch>, Result<RunFacts, Trouble>) {
 fn what_is_read_shows_as_what_was_written() {
     let batches = batches();
 
-    let (read, end) = read(&recorded(&batches).0);
-
-    assert_eq!(FACTS, end.unwrap());
-    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+    assert_read_back(&batches);
 }
 
 #[test]
@@ -312,10 +318,7 @@ fn list_of_containers_begins_anew_where_it_is_full() {
         })
         .collect();
 
-    let (read, end) = read(&recorded(&batches).0);
-
-    assert_eq!(FACTS, end.unwrap());
-    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+    assert_read_back(&batches);
 }
 
 #[test]
@@ -329,10 +332,7 @@ fn list_of_programs_begins_anew_where_it_is_full() {
         })
         .collect();
 
-    let (read, end) = read(&recorded(&batches).0);
-
-    assert_eq!(FACTS, end.unwrap());
-    assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
+    assert_read_back(&batches);
 }
 
 #[test]
