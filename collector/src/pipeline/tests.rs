@@ -10,6 +10,7 @@ use wire::events::{
     ProcessExec,
 };
 use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
+use wire::hello::Blind;
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 use wire::ring::reserve;
@@ -17,6 +18,7 @@ use wire::ring::reserve;
 use super::simulated::{Harness, LONG, Sensor, brief, key, path, scribble};
 use crate::arrival::HOLD_NS;
 use crate::container::{Claim, Container};
+use crate::door::identity::Identity;
 use crate::door::news::{Attached, Flush, News, Turn};
 use crate::ids::{MonoNs, Pid};
 use crate::launch::protocol::Reaped;
@@ -1039,6 +1041,8 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
     let (id_tx, id_rx) = crossbeam_channel::bounded(1);
     let (leaving_tx, leaving_rx) = crossbeam_channel::bounded(1);
 
+    // An event that no batch has taken away yet.
+    harness.pipeline.hear(News::Blind(Identity::default(), b"/bin/blind".to_vec(), Blind::FdLimit));
     control.change_outputs(OutputChange::Add { name: "view".into(), encoder, opened, id_tx });
     control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
     let id = id_rx.recv().unwrap().unwrap();
@@ -1054,7 +1058,7 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
         harness.finish().iter().filter_map(|event| event["path"].as_str().map(String::from)).collect();
     let viewed = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(file).unwrap();
-    assert_eq!(vec!["/bin/prog", "/before", "/during", "/after"], all);
+    assert_eq!(vec!["/bin/prog", "/before", "/bin/blind", "/during", "/after"], all);
     assert_eq!((1, 1), (report.written, viewed.lines().count()));
     assert!(viewed.contains("/during"), "{viewed}");
 }

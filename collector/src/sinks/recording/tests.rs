@@ -88,6 +88,13 @@ fn assert_read_back(batches: &[Batch]) {
     assert_eq!(batches.iter().map(lines).collect::<String>(), read.iter().map(lines).collect::<String>());
 }
 
+/// How many schemas, each of which empties the lists, a recording of `batches` has.
+fn schemas(batches: &[Batch]) -> usize {
+    let file = recorded(batches).0;
+    let heads = frame_ends(&file).into_iter().filter_map(|end| file.get(end + super::FRAME_HEAD - 1));
+    heads.filter(|tag| **tag == tag::SCHEMA).count()
+}
+
 /// Where each frame of a recording ends.
 fn frame_ends(file: &[u8]) -> Vec<usize> {
     let mut ends = vec![MAGIC.len()];
@@ -308,16 +315,18 @@ fn containers_are_written_once_however_many_batches_and_images_are_in_them() {
 
 #[test]
 fn list_of_containers_begins_anew_where_it_is_full() {
+    let who = sample::who();
     let batches: Vec<Batch> = (0..MOST_CONTAINERS + 3)
         .map(|number| {
-            let who = sample::who_in(&sample::container(&number.to_string(), ""));
+            let container = Some(sample::container(&number.to_string(), ""));
             let mut batch = Batch::default();
-            batch.whos.push(who);
+            batch.whos.push(Arc::new(Who { container, ..(*who).clone() }));
             batch.push(sample::head(Kind::FileOpen));
             batch
         })
         .collect();
 
+    assert_eq!([1, 2], [schemas(&batches[..MOST_CONTAINERS]), schemas(&batches)]);
     assert_read_back(&batches);
 }
 
@@ -332,6 +341,7 @@ fn list_of_programs_begins_anew_where_it_is_full() {
         })
         .collect();
 
+    assert_eq!([1, 2], [schemas(&batches[..super::MOST_PROGRAMS]), schemas(&batches)]);
     assert_read_back(&batches);
 }
 
@@ -359,10 +369,12 @@ fn long_lines_of_programs_make_no_frame_too_long_to_read() {
     }
     batch.push(sample::head(Kind::FileOpen));
 
-    let (read, end) = read(&recorded(&[batch.clone(), batch]).0);
+    let (read, end) = read(&recorded(&[batch.clone(), batch.clone()]).0);
 
     assert_eq!(FACTS, end.unwrap());
     assert_eq!(vec![1024, 1024], read.iter().map(|batch| batch.whos.len()).collect::<Vec<_>>());
+    // Bytes fill the list too.
+    assert_eq!(2, schemas(&[batch.clone(), batch]));
 }
 
 #[test]
