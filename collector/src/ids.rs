@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::launch::protocol::RingId;
+
 /// A process's number in some pid namespace.
 ///
 /// Not a pidfd: the process may be gone, and the number may belong to another one by now. Not unique over
@@ -33,14 +35,50 @@ pub struct ProcessKey {
     pub namespace: Option<u64>,
     /// The number there.
     pub pid: Pid,
+    /// The ring whose processes alone say that the process has this number, counted from 1; 0 where the
+    /// kernel says it, or it belongs to a process that the kernel identified. So a claim never meets a
+    /// process that has the number.
+    pub claimant: u64,
 }
 
 impl ProcessKey {
+    /// The process that the kernel shows in the collector's own pid namespace as `pid`.
+    pub fn here(pid: Pid) -> Self {
+        Self { namespace: None, pid, claimant: 0 }
+    }
+
+    /// A process of another pid namespace.
+    pub fn elsewhere(namespace: u64, pid: Pid) -> Self {
+        Self { namespace: Some(namespace), pid, claimant: 0 }
+    }
+
+    /// The same number, as only the ring `claimant` has it.
+    #[must_use]
+    pub fn claimed_by(self, claimant: RingId) -> Self {
+        Self { claimant: claimant.saturating_add(1), ..self }
+    }
+
+    /// Another process of the same pid namespace, by the word of the same source.
+    #[must_use]
+    pub fn with_pid(self, pid: Pid) -> Self {
+        Self { pid, ..self }
+    }
+
+    /// Whether only its own ring says that the process has its number.
+    pub fn is_claim(self) -> bool {
+        self.claimant != 0
+    }
+
     /// Whether `/proc` of the collector shows the process under this number.
     pub fn is_visible(self) -> bool {
-        self.namespace.is_none()
+        self.namespace.is_none() && !self.is_claim()
     }
 }
+
+/// A running process, as the kernel tells one from every other that ever has the same number: the inode of
+/// its pidfd (pidfs, Linux 6.9), or before that a number made of its start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instance(pub u64);
 
 /// A process image that the collector knows: what a process is between two execs, or a fork child before its
 /// first.

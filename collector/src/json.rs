@@ -96,6 +96,15 @@ impl JsonWriter {
             }
             number_if(",\"uid\":", who.uid, text);
             number_if(",\"euid\":", who.euid, text);
+            if !who.claimed.is_empty() {
+                text.extend_from_slice(b",\"claimed\":[");
+                for (index, name) in who.claimed.names().enumerate() {
+                    text.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+                    text.extend_from_slice(name.as_bytes());
+                    text.push(b'"');
+                }
+                text.push(b']');
+            }
             self.container.clear();
             if let Some(container) = &who.container {
                 text.extend_from_slice(b",\"container\":{");

@@ -4,6 +4,7 @@
 //! begins at [`session`]. ARCHITECTURE.md draws the folders in the order of an event's way.
 #![deny(unsafe_code)]
 
+mod allowance;
 mod arrival;
 mod attach;
 mod census;

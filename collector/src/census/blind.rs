@@ -3,11 +3,14 @@
 //! A parent's `process.exec` is the only sign of such a program. When its process goes on without a hello, or
 //! ends without one, `sensor.blind` says so, with the reason that the file tells, or the process's
 //! environment.
+//!
+//! The questions here are asked by the [`crate::system::examiner`]: the paths come from records.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::system::files::On;
 use crate::system::procfs;
 use crate::system::program::{Program, Root};
 
@@ -26,7 +29,7 @@ pub fn reason_of(exe: &[u8], pid: Option<u32>, is_barred: bool) -> &'static str 
 /// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
 /// looked at.
 pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
-    let reason = Program::at(path, &Root::own()).map(|program| program.reason);
+    let reason = Program::on(path, &Root::own(), On::Local).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
         Some(reason) => reason.name,
         None if pid.and_then(procfs::has_preload) == Some(false) => "env_cleared",

@@ -14,6 +14,7 @@ use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::Rings;
 use crate::rings::books::{self, Books};
+use crate::system::kernel;
 use crate::system::procfs;
 
 /// A program that did not say hello within this time after its exec may be blind.
@@ -205,7 +206,7 @@ impl Census {
     /// Live images whose pidfd says that their process is dead.
     pub fn unnoticed_deaths(&self) -> Vec<ImageId> {
         let is_dead =
-            |image: &&ProcessImage| image.end.is_none() && image.pidfd.as_ref().is_some_and(is_dead);
+            |image: &&ProcessImage| image.end.is_none() && image.pidfd.as_ref().is_some_and(kernel::is_dead);
         self.iter().filter(is_dead).map(|image| image.id).collect()
     }
 
@@ -228,8 +229,10 @@ impl Census {
         let Asked { path, is_barred, .. } = image.asked.take()?;
         let pid = image.key.is_visible().then_some(image.key.pid.0);
         let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
-        let reason = blind::reason_of(&exe, pid, is_barred);
-        Some(BlindProgram { path, exe, reason })
+        let looked_at = exe.clone();
+        let look = move || blind::reason_of(&looked_at, pid, is_barred);
+        let answer = if image.account.may_ask(MonoNs::now()) { self.examiner.ask(look) } else { None };
+        Some(BlindProgram { path, exe, reason: answer.unwrap_or(blind::UNREADABLE) })
     }
 
     /// Images that have ended and whose end is not concluded, noticed at `until` or before.
@@ -242,11 +245,4 @@ impl Census {
     pub fn has_ended(&self, id: ImageId) -> bool {
         self.get(id).is_none_or(|image| image.end.is_some())
     }
-}
-
-/// Whether the process behind `pidfd` is dead.
-fn is_dead(pidfd: impl std::os::fd::AsFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut polled = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
-    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }

@@ -10,13 +10,15 @@ use super::image::ProcessImage;
 use super::register::Census;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
-use crate::event::{Program, Who};
-use crate::ids::{ImageId, Pid, ProcessKey};
+use crate::event::{Claimed, Program, Who};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
 use crate::system::procfs;
 
 /// Ancestors that have not told of themselves and are looked at: a hostile ring may name each other's child.
 const MOST_ANCESTORS: usize = 16;
+/// Pid namespaces of which the container is remembered.
+const MOST_NAMESPACES: usize = 1024;
 
 impl Census {
     /// The image before `image` in the same process, where that is known still.
@@ -34,10 +36,17 @@ impl Census {
     /// close at exec.
     pub fn spawned_from(&mut self, image: ImageId, start: &ProcessStart<'_>) -> Option<Process> {
         let ppid = self.ppid_of(image, start)?;
-        let ProcessImage { key, own_pid, .. } = self.get(image)?;
-        let (parent_key, own_pid) = (ProcessKey { pid: ppid, ..*key }, *own_pid);
+        let ProcessImage { key, own_pid, claimed, uid, has_other_rights, .. } = self.get(image)?;
+        let (is_claim, uid) = (claimed.has(Claimed::PPID) && key.is_visible(), *uid);
+        if *has_other_rights {
+            return None;
+        }
+        let (parent_key, own_pid) = (key.with_pid(ppid), *own_pid);
         let parent = self.live(parent_key)?;
         let parent = self.get_mut(parent)?;
+        if is_claim && parent.uid != uid {
+            return None;
+        }
         let process = parent.process.clone()?;
         if let Some(asked) = &mut parent.asked {
             asked.has_begun(start.path.raw, own_pid);
@@ -60,12 +69,22 @@ impl Census {
     ) -> Option<Who> {
         let ppid = self.ppid_of(image, start);
         let known = self.get_mut(image)?;
-        let key = known.key;
+        let (key, account) = (known.key, Arc::clone(&known.account));
+        let (uid, euid, said_ids) = (known.uid, known.euid, (start.real_uid.0, start.effective_uid.0));
+        let mut claimed = known.claimed.and_if(known.ppid.is_none() && ppid.is_some(), Claimed::PPID);
         let seen = std::mem::take(&mut known.exe);
+        let now = MonoNs::now();
         let exe = match start.image.0 {
-            [] if seen.is_empty() => self.programs.executable_of(start).unwrap_or_default(),
+            [] if seen.is_empty() => {
+                claimed = claimed.and(Claimed::EXE);
+                let may_ask = || account.may_ask(now);
+                self.programs.executable_of(start, now, may_ask, &mut self.examiner).unwrap_or_default()
+            }
             [] => seen,
-            said => said.to_vec(),
+            said => {
+                claimed = claimed.and_if(said != seen, Claimed::EXE);
+                said.to_vec()
+            }
         };
         let claim = self.get(image).and_then(|image| image.claim.as_ref());
         let argv = packed(&start.argv);
@@ -74,18 +93,32 @@ impl Census {
             Some(before) => Program::new(key.pid, exe.into(), argv, before.who.program.parent.clone()),
             None => self.program_of(key, ppid, exe.into(), argv),
         };
+        let (container, is_claim) = self.container_of(key, ppid, claim, same_process);
         Some(Who {
             program,
             ppid,
-            uid: Some(start.real_uid.0),
-            euid: Some(start.effective_uid.0),
+            uid: uid.or(Some(said_ids.0)),
+            euid: euid.or(Some(said_ids.1)),
             pid_ns: key.namespace,
-            container: self.container_of(key, ppid, claim, same_process),
+            container,
+            claimed: claimed
+                .and_if(uid.is_none(), Claimed::UID)
+                .and_if(euid.is_none(), Claimed::EUID)
+                .and_if(is_claim, Claimed::CONTAINER),
+            claimant: key.claimant,
         })
     }
 
     /// Gives an image its picture.
     pub fn set_process(&mut self, image: ImageId, mut process: Process) {
+        let named =
+            self.get(image).filter(|image| !image.key.is_claim()).and_then(|image| image.key.namespace);
+        if let (Some(namespace @ 1..), Some(container)) = (named, &process.who.container) {
+            if self.containers.len() >= MOST_NAMESPACES {
+                self.containers.clear();
+            }
+            self.containers.entry(namespace).or_insert_with(|| Arc::clone(container));
+        }
         let Some(image) = self.get_mut(image) else { return };
         for (fd, link) in image.seed.drain(..) {
             process.seed(fd, &link);
@@ -141,20 +174,27 @@ impl Census {
                     Program::new(key.pid, Arc::clone(exe), Arc::clone(argv), Some(parent))
                 }
             };
-            let who = Who { program, ppid: image.ppid, pid_ns: key.namespace, ..(*known.who).clone() };
+            let own = Claimed::PID.and(Claimed::PPID).and(Claimed::PID_NS);
+            let claimed = known.who.claimed.without(own).and(image.claimed);
+            let ppid = image.ppid;
+            let (pid_ns, claimant) = (key.namespace, key.claimant);
+            let who = Who { program, ppid, pid_ns, claimed, claimant, ..(*known.who).clone() };
             return Some(known.fork(who, id));
         }
         let pid = key.pid.0;
         let uids = if key.is_visible() { procfs::uids(pid) } else { None };
         let stat = if key.is_visible() { procfs::stat(pid) } else { None };
         let ppid = stat.map(|stat| Pid(stat.ppid)).or(image.ppid);
+        let (container, is_claim) = self.container_of(key, image.ppid, image.claim.as_ref(), None);
         let who = Who {
             program: self.program_of(key, ppid, image.exe.as_slice().into(), Arc::default()),
             ppid,
             uid: uids.map(|(uid, _)| uid).or(image.uid),
-            euid: uids.map(|(_, euid)| euid).or(image.uid),
+            euid: uids.map(|(_, euid)| euid).or(image.euid),
             pid_ns: key.namespace,
-            container: self.container_of(key, image.ppid, image.claim.as_ref(), None),
+            container,
+            claimed: image.claimed.and_if(is_claim, Claimed::CONTAINER),
+            claimant: key.claimant,
         };
         let mut process = Process::new(who, id);
         if let Some(cwd) = procfs::cwd(pid).filter(|_| key.is_visible()) {
@@ -171,7 +211,7 @@ impl Census {
         exe: Arc<[u8]>,
         argv: Arc<[u8]>,
     ) -> Arc<Program> {
-        let parent = ppid.and_then(|pid| self.live(ProcessKey { pid, ..key }));
+        let parent = ppid.and_then(|pid| self.live(key.with_pid(pid)));
         let parent = parent.and_then(|parent| self.get(parent)?.process.as_ref());
         Program::new(key.pid, exe, argv, parent.map(|parent| Arc::clone(&parent.who.program)))
     }
@@ -181,36 +221,37 @@ impl Census {
         let image = self.get(id)?;
         let is_parent = |other: &ProcessImage| other.own_pid == image.own_ppid && other.id != id;
         let in_ring = image.ring.and_then(|ring| rings.get(ring)).and_then(|ring| {
-            let mut writers = ring.writers.iter().flatten().copied();
+            let mut writers = ring.slots().map(|(_, other)| other);
             writers.find(|other| self.get(*other).is_some_and(is_parent))
         });
-        in_ring.or_else(|| self.live(ProcessKey { pid: image.ppid?, ..image.key }))
+        in_ring.or_else(|| self.live(image.key.with_pid(image.ppid?)))
     }
 
-    /// The container of a process. In this order: the kernel's word; for a process that executes a program,
-    /// its container before; the process's own word; its parent's container; that of any process in its pid
-    /// namespace. The last two are for a process whose environment was emptied.
+    /// The container of a process, and whether only the process says so. In this order: the kernel's word; for
+    /// a process that executes a program, its container before; the process's own word; its parent's
+    /// container; that of any process that the kernel knows in its pid namespace. The last two are for a
+    /// process whose environment was emptied.
     pub fn container_of(
         &self,
         key: ProcessKey,
         ppid: Option<Pid>,
         claim: Option<&Claim>,
         same_process: Option<&Process>,
-    ) -> Option<Arc<Container>> {
-        let certain = claim.filter(|claim| claim.is_certain);
-        let of = |process: &Process| process.who.container.clone();
-        let of_image = |image: &ProcessImage| image.process.as_ref().and_then(of);
-        certain
-            .map(|claim| Arc::clone(&claim.container))
+    ) -> (Option<Arc<Container>>, bool) {
+        let of = |process: &Process| {
+            let container = process.who.container.clone()?;
+            Some((container, process.who.claimed.has(Claimed::CONTAINER)))
+        };
+        let said = |claim: &Claim| (Arc::clone(&claim.container), !claim.is_certain);
+        let parent = || self.get(self.live(key.with_pid(ppid?))?)?.process.as_ref();
+        let found = claim
+            .filter(|claim| claim.is_certain)
+            .map(said)
             .or_else(|| same_process.and_then(of))
-            .or_else(|| claim.map(|claim| Arc::clone(&claim.container)))
-            .or_else(|| of_image(self.get(self.live(ProcessKey { pid: ppid?, ..key })?)?))
-            .or_else(|| {
-                // 0 stands for a namespace without a known inode.
-                let namespace = key.namespace.filter(|namespace| *namespace != 0)?;
-                let mut mates = self.iter().filter(|image| image.key.namespace == Some(namespace));
-                mates.find_map(of_image)
-            })
+            .or_else(|| claim.map(said))
+            .or_else(|| of(parent()?))
+            .or_else(|| Some((Arc::clone(self.containers.get(&key.namespace?)?), true)));
+        found.map_or((None, false), |(container, is_claim)| (Some(container), is_claim))
     }
 }
 

@@ -1,94 +1,215 @@
 //! The identity of a fork child: its slot holds its own number, and the kernel decides whose number that is.
+//!
+//! A slot is written by any process that has the ring mapped, so the number in it is a claim. It counts as the
+//! process's number where the kernel says that this process is a child of one that writes into the ring, or
+//! an orphan of the same user, in the same namespace and control group: a process that may write there may
+//! also look into that one (ptrace(2)). Every other number stays the ring's own claim, and meets no process
+//! that has it.
 
+use std::os::fd::OwnedFd;
+
+use super::image::ProcessImage;
 use super::register::Census;
-use crate::door::identity::Identity;
-use crate::ids::{Pid, ProcessKey, RingIndex};
+use crate::door::identity::{self, Identity};
+use crate::event::Claimed;
+use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
+use crate::rings::ring::Ring;
 use crate::system::kernel;
 use crate::system::procfs;
 
+/// A child as its slot, or its parent, names it.
+#[derive(Clone, Copy)]
+struct Named<'r> {
+    ring: &'r Ring,
+    index: RingIndex,
+    own_pid: Pid,
+    own_ppid: Pid,
+}
+
+impl Named<'_> {
+    /// The child under `key`, by its ring's word alone.
+    fn claim(&self, key: ProcessKey) -> Identity {
+        let claimed = Claimed::PID.and(Claimed::PPID);
+        Identity { key: key.claimed_by(self.ring.id), claimed, ..self.unproven(key) }
+    }
+
+    fn unproven(&self, key: ProcessKey) -> Identity {
+        let owner = self.ring.owner;
+        Identity {
+            key,
+            own_pid: self.own_pid,
+            ppid: Some(self.own_ppid),
+            uid: owner.uid,
+            euid: owner.euid,
+            namespace: owner.namespace,
+            cgroup: owner.cgroup,
+            ..Identity::default()
+        }
+    }
+
+    /// The child that the kernel shows as `pid`, a child of `ppid`.
+    fn proven(&self, pid: Pid, pidfd: Option<OwnedFd>, ppid: Pid) -> Identity {
+        Identity {
+            ppid: Some(ppid),
+            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, pid)),
+            is_dead: pidfd.is_none(),
+            pidfd,
+            ..self.unproven(ProcessKey::here(pid))
+        }
+    }
+}
+
 impl Census {
-    /// The identity of the child `own_pid` of a ring's process. A number that belongs to a process of another
-    /// ring is not believed.
+    /// The identity of the child `own_pid` of the process `own_ppid`, which both write into `ring`.
     pub(super) fn identify_child(
         &self,
-        ring: RingIndex,
+        index: RingIndex,
         own_pid: Pid,
         own_ppid: Pid,
         rings: &Rings,
     ) -> Identity {
-        let in_own_view = |namespace| Identity {
-            key: ProcessKey { namespace: Some(namespace), pid: own_pid },
-            own_pid,
-            ppid: Some(own_ppid),
-            ..Identity::default()
-        };
-        let Some(known) = rings.get(ring) else { return in_own_view(0) };
-        if let Some(namespace) = known.view.namespace {
-            return in_own_view(namespace);
+        let Some(ring) = rings.get(index) else { return Identity::default() };
+        let child = Named { ring, index, own_pid, own_ppid };
+        if let Some(namespace) = ring.view.namespace {
+            return self.child_elsewhere(child, ProcessKey::elsewhere(namespace, own_pid));
         }
-        let members: Vec<Pid> = known
-            .writers
-            .iter()
-            .flatten()
-            .filter_map(|image| self.get(*image))
-            .map(|image| image.key.pid)
-            .collect();
-        if known.view.shares_pids
-            && let Some(child) = self.same_view_child(ring, own_pid, own_ppid, &members)
-        {
-            return child;
+        if ring.view.shares_pids {
+            return self.same_view_child(child);
         }
         // A process of a nested namespace: among the children of the ring's processes, by its own number.
-        for member in members {
-            for child in procfs::children(member.0) {
-                if procfs::namespace_pids(child).is_some_and(|pids| pids.last() == Some(&own_pid.0)) {
-                    return visible(Pid(child), own_pid, member);
+        for member in self.members(ring) {
+            for pid in procfs::children(member.0) {
+                if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&own_pid.0)) {
+                    return child.proven(Pid(pid), procfs::open(pid), member);
                 }
             }
         }
-        in_own_view(known.view.own_namespace)
+        child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid))
     }
 
-    /// The child under its own number in the collector's namespace, where it may have that: `members` are the
-    /// processes of its ring.
-    fn same_view_child(
-        &self,
-        ring: RingIndex,
-        own_pid: Pid,
-        own_ppid: Pid,
-        members: &[Pid],
-    ) -> Option<Identity> {
-        let child = visible(own_pid, own_pid, own_ppid);
-        let parent = child.pidfd.as_ref().map(|pidfd| {
-            kernel::parent(pidfd).or_else(|| procfs::stat(own_pid.0).map(|stat| stat.ppid)).map(Pid)
+    /// A child in a namespace of which the collector sees no numbers. Those are claims, also of processes that
+    /// sent a ring. So a number that such a process has is only taken for the child's where its user may
+    /// become that one's, and both name the same parent.
+    fn child_elsewhere(&self, child: Named<'_>, key: ProcessKey) -> Identity {
+        let holder = self.live(key).and_then(|holder| self.get(holder));
+        let is_free = holder.is_none_or(|holder| {
+            holder.ring == Some(child.index)
+                || child.ring.owner.may_become(holder.uid) && holder.ppid == Some(child.own_ppid)
         });
-        let is_plausible = match parent {
-            // Gone already; its number tells no lie that matters.
-            None | Some(None) => true,
-            // An orphan has another parent than it had.
-            Some(Some(ppid)) => {
-                ppid == own_ppid
-                    || members.contains(&ppid)
-                    || procfs::stat(own_ppid.0).is_none_or(|stat| stat.is_zombie)
+        if !is_free {
+            return child.claim(key);
+        }
+        Identity { claimed: Claimed::PID.and(Claimed::PPID), ..child.unproven(key) }
+    }
+
+    /// A child of the collector's own namespace.
+    fn same_view_child(&self, child: Named<'_>) -> Identity {
+        let key = ProcessKey::here(child.own_pid);
+        let pidfd = procfs::open(child.own_pid.0);
+        let parent = pidfd.as_ref().and_then(|pidfd| {
+            kernel::parent(pidfd).or_else(|| procfs::stat(child.own_pid.0).map(|stat| stat.ppid)).map(Pid)
+        });
+        match (pidfd, parent) {
+            (Some(pidfd), Some(ppid)) if self.is_member(child.ring, ppid) => {
+                child.proven(child.own_pid, Some(pidfd), ppid)
             }
+            (Some(pidfd), Some(_)) if self.is_orphan(child, &pidfd) => {
+                let claimed = Claimed::PPID;
+                Identity { claimed, ..child.proven(child.own_pid, Some(pidfd), child.own_ppid) }
+            }
+            // It is gone. Its next image may have said hello, and have been known as a member's child then.
+            (None, _) if self.was_child(child, key) => child.proven(child.own_pid, None, child.own_ppid),
+            (pidfd, _) => Identity { is_dead: pidfd.is_none(), ..child.claim(key) },
+        }
+    }
+
+    /// Whether the end of a process was reported a short while ago: of this one, or, where only its ring gives a
+    /// dead process its number, of one with that number.
+    pub(super) fn is_buried(&self, identity: &Identity) -> bool {
+        let key = identity.key;
+        let by_number = ProcessKey { claimant: 0, ..key };
+        identity.pidfd.is_none()
+            && (self.recent.contains(&key) || identity.is_dead && self.recent.contains(&by_number))
+    }
+
+    /// Whether a process that died was known as the child of a member of the ring.
+    fn was_child(&self, child: Named<'_>, key: ProcessKey) -> bool {
+        let known = self.live(key).and_then(|holder| self.get(holder));
+        let parent = match known {
+            Some(known) if child.ring.owner.may_become(known.uid) => known.ppid,
+            Some(_) => None,
+            None => self.recent.parent(&key),
         };
-        let owner = self.live(child.key).and_then(|image| self.get(image));
-        // A process with a ring of its own does not write here any more, or never did; not so if it is a
-        // child of these.
-        let is_taken = owner.is_some_and(|image| image.ring != Some(ring) && image.end.is_none());
-        let is_child = parent.flatten().is_some_and(|ppid| members.contains(&ppid));
-        (is_plausible && (!is_taken || is_child)).then_some(child)
+        parent.is_some_and(|ppid| ppid == child.own_ppid && self.has_member(child.index, ppid))
+    }
+
+    /// Whether a process whose parent is gone may be taken for one that was forked by a process of the ring.
+    fn is_orphan(&self, child: Named<'_>, pidfd: &OwnedFd) -> bool {
+        let owner = child.ring.owner;
+        let Some(facts) = kernel::facts(pidfd) else { return false };
+        let uids = [facts.uids.real, facts.uids.effective, facts.uids.saved];
+        let has_parent = procfs::stat(child.own_ppid.0).is_some_and(|stat| !stat.is_zombie)
+            && !self.is_member(child.ring, child.own_ppid);
+        let holder = self.live(ProcessKey::here(child.own_pid)).and_then(|holder| self.get(holder));
+        let is_same = holder.is_none_or(|holder| {
+            holder.end.is_some() || holder.instance.is_some() && holder.instance == kernel::instance(pidfd)
+        });
+        let namespace = kernel::pid_namespace(pidfd);
+        is_same
+            && !has_parent
+            && uids.iter().all(|uid| owner.uid == Some(*uid))
+            && owner.cgroup == facts.cgroup.unwrap_or_default()
+            && namespace.is_some()
+            && owner.namespace == namespace
+    }
+
+    /// The live processes that write into a ring and that the kernel shows, by its numbers.
+    fn members(&self, ring: &Ring) -> Vec<Pid> {
+        let images = ring.slots().filter_map(|(_, image)| self.get(image));
+        images.filter(|image| is_live(image)).map(|image| image.key.pid).collect()
+    }
+
+    /// Whether the live process `pid` writes into a ring.
+    fn is_member(&self, ring: &Ring, pid: Pid) -> bool {
+        let mut images = ring.slots().filter_map(|(_, image)| self.get(image));
+        images.any(|image| image.key.pid == pid && is_live(image))
+    }
+
+    /// Whether a process `pid`, which may be dead, is known to write into a ring, or to have written.
+    fn has_member(&self, ring: RingIndex, pid: Pid) -> bool {
+        self.child(ring, pid).is_some()
     }
 }
 
-/// A process that the collector's namespace shows as `pid`.
-fn visible(pid: Pid, own_pid: Pid, ppid: Pid) -> Identity {
-    Identity {
-        key: ProcessKey { namespace: None, pid },
-        own_pid,
-        ppid: Some(ppid),
-        pidfd: procfs::open(pid.0),
-        ..Identity::default()
+impl Census {
+    /// Decides which user ids the events of an image show after its process said that they changed, from
+    /// `before`. The kernel's word counts. Where that is another, a process of root's may have changed its ids
+    /// once more since, and its own word is shown as such; any other process may not become somebody else.
+    pub fn confirm_ids(&mut self, id: ImageId, before: (Option<u32>, Option<u32>)) {
+        let Some(image) = self.get_mut(id) else { return };
+        let Some(process) = &mut image.process else { return };
+        let said = process.ids();
+        if said == before {
+            return;
+        }
+        let facts = image.pidfd.as_ref().and_then(kernel::facts);
+        let known = facts.map(|facts| (facts.uids.real, facts.uids.effective)).or_else(|| {
+            let pid = image.key.is_visible().then_some(image.key.pid.0)?;
+            procfs::uids(pid).filter(|_| image.pidfd.as_ref().is_some_and(|pidfd| !kernel::is_dead(pidfd)))
+        });
+        let known = known.map(|(uid, euid)| (Some(uid), Some(euid)));
+        let may_be_any = [image.uid, image.euid].iter().any(|uid| uid.is_none_or(|uid| uid == 0));
+        match known {
+            Some(known) if known == said || !may_be_any => process.confirm_ids(known, false),
+            None if !may_be_any => process.confirm_ids(before, false),
+            _ => process.confirm_ids(said, true),
+        }
     }
+}
+
+/// Whether the process of an image lives under a number of the kernel's.
+fn is_live(image: &ProcessImage) -> bool {
+    // After an exec the pidfd is with the next image.
+    image.key.is_visible() && image.pidfd.as_ref().is_none_or(|pidfd| !kernel::is_dead(pidfd))
 }

@@ -8,11 +8,14 @@ use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Slot};
 
 use super::life::{Ledger, LifeId};
+use crate::allowance::{Account, Resource, Share};
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::process::Process;
-use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex, Tid};
+use crate::event::Claimed;
+use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
+use crate::rings::ring::may_become;
 
 /// How an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +88,24 @@ pub struct ProcessImage {
     pub own_ppid: Pid,
     /// The parent, in the namespace of `key`.
     pub ppid: Option<Pid>,
-    /// Effective user id when it attached.
+    /// Real and effective user id when it attached, by the kernel's word; for a fork child those of the
+    /// process that made the ring.
     pub uid: Option<u32>,
+    /// See `uid`.
+    pub euid: Option<u32>,
+    /// The process, apart from all that get its number later; `None` where the kernel did not tell.
+    pub instance: Option<Instance>,
+    /// Its pid namespace by inode, by the kernel's word.
+    pub namespace: Option<u64>,
+    /// The fields of its events that only the process itself says.
+    pub claimed: Claimed,
+    /// Whether it runs with other rights than the image before it, or its parent, which may have lied about
+    /// descriptors.
+    pub has_other_rights: bool,
+    /// The account of its ring.
+    pub account: Arc<Account>,
+    /// Its place in the account.
+    _place: Share,
     /// The container that its process, or the kernel, named when it attached.
     pub claim: Option<Claim>,
     /// Tells of its death.
@@ -160,12 +179,18 @@ impl ProcessImage {
     pub fn new(
         id: ImageId,
         identity: Identity,
+        account: Arc<Account>,
         ring: Option<RingIndex>,
         slot: Option<u8>,
         life: LifeId,
         is_inherited: bool,
     ) -> Self {
-        let Identity { key, own_pid, ppid, uid, pidfd, exe, claim } = identity;
+        let Identity {
+            key, own_pid, ppid, uid, euid, pidfd, instance, namespace, exe, claim, claimed, ..
+        } = identity;
+        let mut place = account.share(Resource::Images);
+        // Where there is none left, the callers make no image; a ring brings its own.
+        place.grow(1);
         Self {
             id,
             ring,
@@ -175,6 +200,13 @@ impl ProcessImage {
             own_ppid: Pid(0),
             ppid,
             uid,
+            euid,
+            instance,
+            namespace,
+            claimed,
+            has_other_rights: false,
+            account,
+            _place: place,
             claim,
             pidfd,
             process: None,
@@ -194,6 +226,11 @@ impl ProcessImage {
             end: None,
             is_inherited,
         }
+    }
+
+    /// Whether a process of the user `uid` may be this one later, or a child of it.
+    pub fn may_become(&self, uid: Option<u32>) -> bool {
+        may_become([self.uid, self.euid], uid)
     }
 
     /// Takes up that more is known of the container `before`.

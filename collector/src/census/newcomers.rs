@@ -1,5 +1,6 @@
 //! New images: a hello, a fork child's slot in its parent's ring, a process that the kernel named.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wire::record::Head;
@@ -8,42 +9,81 @@ use wire::ring::layout::Slot;
 use super::image::{EndKind, ProcessImage};
 use super::life::LifeId;
 use super::register::{Census, Change};
+use crate::allowance::{Account, Resource};
 use crate::arrival::Origin;
-use crate::door::identity::Identity;
+use crate::door::identity::{self, Identity};
 use crate::door::news::Attached;
+use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
-use crate::rings::ring::{Ring, View};
+use crate::rings::ring::{Owner, Ring, View};
 use crate::system::kernel;
 use crate::system::procfs;
 
 /// The kernel's own limit of pid_max (proc(5)), times four for what may come.
 const MOST_PIDS: u32 = 4 << 22;
+/// Rings of the same account that are looked through for a process whose parent is not known.
+const MOST_LOOKED_THROUGH: usize = 32;
+
+/// The place of a hello among the images that are known.
+enum Standing {
+    /// No image has its number, or that one's process is dead.
+    First,
+    /// It is the next image of this one's process.
+    After(ImageId),
+    /// Another process has its number: it displaces nothing.
+    Apart,
+}
 
 impl Census {
     /// Takes in a ring: its process has a new image.
     pub fn attach(&mut self, attached: Attached, rings: &mut Rings, now: MonoNs) -> ImageId {
-        let Attached { id, mapping, lifeline, identity, own_ns, own_fds, is_inherited } = attached;
-        let key = identity.key;
+        let Attached { id, mapping, place, lifeline, mut identity, own_ns, own_fds, is_inherited } = attached;
+        let account = Arc::clone(place.account());
+        let is_same_view = identity.shares_pids()
+            || identity.key.is_visible()
+                && identity.namespace.is_none()
+                && identity.own_pid == identity.key.pid;
         let view = View {
-            shares_pids: key.is_visible() && key.pid == identity.own_pid,
-            namespace: key.namespace,
-            own_namespace: own_ns,
+            shares_pids: is_same_view,
+            namespace: identity.key.namespace,
+            own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
         };
-        let ring = Ring::new(id, mapping, lifeline, view, is_inherited, now);
-        let parent = identity.ppid.and_then(|pid| self.live(ProcessKey { pid, ..key }));
+        let owner = Owner {
+            uid: identity.uid,
+            euid: identity.euid,
+            cgroup: identity.cgroup,
+            namespace: identity.namespace,
+        };
+        let ring = Ring::new(id, mapping, place, lifeline, view, owner, is_inherited, now);
+        let key = identity.key;
+        let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
         // The same process may have written into its parent's ring before, and none of that be read.
-        for unread in rings.unread() {
-            self.discover_all(unread, rings);
-        }
+        self.discover_before(parent, &account, rings);
+        self.confirm_child(parent, &identity, rings);
         let born = MonoNs(ring.memory().slot(0).born_ns.load(Ordering::Relaxed));
-        let before = self.live(key).filter(|before| self.is_continued(*before, born));
+        let before = match self.standing(&identity, born) {
+            Standing::First => None,
+            Standing::After(before) => Some(before),
+            Standing::Apart => {
+                identity.key = key.claimed_by(id);
+                identity.claimed = identity.claimed.and(Claimed::PID);
+                None
+            }
+        };
+        let key = identity.key;
+        let has_other_rights = before.or(parent).and_then(|giver| self.get(giver)).is_some_and(|giver| {
+            giver.uid != Some(0) && (giver.uid, giver.euid) != (identity.uid, identity.euid)
+        });
         if let Some(before) = before {
             self.end_by_exec(before, now, rings);
         }
         let mut seed = match (key.is_visible(), is_inherited, before, parent) {
+            (false, ..) => Vec::new(),
+            // A program that runs for another user inherits descriptors, but no word on what they are.
+            (true, false, ..) if has_other_rights => procfs::descriptors(key.pid.0),
             // The image before the exec is known.
-            (false, ..) | (true, false, Some(_), _) => Vec::new(),
+            (true, false, Some(_), _) => Vec::new(),
             // The process that started it is not seen: everything it inherited is news.
             (true, true, ..) | (true, false, None, None) => procfs::descriptors(key.pid.0),
             // No hook sees what libc's posix_spawn and popen did to the standard streams.
@@ -57,6 +97,7 @@ impl Census {
         let image = self.add(Some((ring, Some(0))), identity, is_inherited, life, rings);
         if let Some(image) = self.get_mut(image) {
             image.before = before;
+            image.has_other_rights = has_other_rights;
             image.seed = seed;
         }
         if is_inherited {
@@ -65,14 +106,77 @@ impl Census {
         image
     }
 
-    /// Whether the image `before` goes on as one that was made at `born`. Not so where the death of its
-    /// process was noticed earlier: then the kernel gave the number to another process. But an image that did
-    /// little said hello, died, and was known to be dead before its hello was read.
-    fn is_continued(&self, before: ImageId, born: MonoNs) -> bool {
-        self.get(before).is_some_and(|image| {
-            let death = image.end.filter(|end| end.kind == EndKind::Death && image.pidfd.is_some());
-            death.is_none_or(|death| born <= death.noticed)
-        })
+    /// Finds the children that may have become the program that says hello: in its parent's ring, or where
+    /// the parent is not known, in unread rings of the same account.
+    fn discover_before(&mut self, parent: Option<ImageId>, account: &Arc<Account>, rings: &mut Rings) {
+        let parents = parent.and_then(|parent| self.get(parent)?.ring);
+        let looked_through = match parents {
+            Some(ring) => vec![ring],
+            None => rings.unread_of(account, MOST_LOOKED_THROUGH),
+        };
+        for ring in looked_through {
+            self.discover_all(ring, rings);
+        }
+    }
+
+    /// A child that died before the kernel could be asked has its number by its ring's word. The hello of a
+    /// process with the same number and parent confirms it, if the ring's user may become that one's, or the
+    /// kernel says that the parent writes into the ring.
+    fn confirm_child(&mut self, parent: Option<ImageId>, identity: &Identity, rings: &Rings) {
+        if !identity.key.is_visible() || self.live(identity.key).is_some() {
+            return;
+        }
+        let Some(id) = identity.ppid.and_then(|ppid| self.unproven.get(&(ppid, identity.own_pid)).copied())
+        else {
+            return;
+        };
+        let parents = parent.and_then(|parent| self.get(parent)?.ring);
+        let is_member = !identity.claimed.has(Claimed::PPID);
+        let Some(child) = self.get_mut(id) else { return };
+        let is_own = is_member && parents.is_some() && parents == child.ring;
+        let owner = child.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.owner);
+        if is_own || owner.is_some_and(|owner| owner.may_become(identity.uid)) {
+            let before = std::mem::replace(&mut child.key, identity.key);
+            child.claimed = child.claimed.without(Claimed::PID);
+            if self.by_key.get(&before) == Some(&id) {
+                self.by_key.remove(&before);
+            }
+            self.by_key.insert(identity.key, id);
+        }
+    }
+
+    /// Notes the parent's number of a child, as its ring says it.
+    pub(super) fn set_own_ppid(&mut self, id: ImageId, own_ppid: Pid) {
+        let Some(image) = self.get_mut(id) else { return };
+        image.own_ppid = own_ppid;
+        if image.key.is_claim() && image.key.namespace.is_none() {
+            let child = (own_ppid, image.own_pid);
+            self.unproven.insert(child, id);
+        }
+    }
+
+    /// The place of a process that said hello with an image made at `born`. The kernel tells processes apart
+    /// by their instances; where it does not, a dead one goes on as one that has its number and user, and a
+    /// living one keeps its number.
+    fn standing(&self, identity: &Identity, born: MonoNs) -> Standing {
+        let Some(holder) = self.live(identity.key).and_then(|holder| self.get(holder)) else {
+            return Standing::First;
+        };
+        let death = holder.end.filter(|end| end.kind == EndKind::Death);
+        let is_over = death.is_some() || holder.pidfd.as_ref().is_some_and(kernel::is_dead);
+        match (holder.instance, identity.instance) {
+            (Some(one), Some(other)) if one == other => Standing::After(holder.id),
+            (Some(_), Some(_)) if is_over => Standing::First,
+            // Of two processes with one number, one has died before it was heard, or lies.
+            (Some(_), Some(_)) => Standing::Apart,
+            // The kernel says nothing of a process that died before it was heard (before 6.16).
+            (Some(_), None) if !is_over => Standing::Apart,
+            _ if !holder.may_become(identity.uid) => Standing::First,
+            // The kernel may have given the number to another process since. But an image that did little said
+            // hello, died, and was known to be dead before its hello was read.
+            _ if death.is_some_and(|death| holder.pidfd.is_some() && born > death.noticed) => Standing::First,
+            _ => Standing::After(holder.id),
+        }
     }
 
     /// Makes an image, of the process `life` if that is known. One whose process is dead already ends at
@@ -87,11 +191,15 @@ impl Census {
     ) -> ImageId {
         self.made += 1;
         let (ring, slot) = (place.map(|(ring, _)| ring), place.and_then(|(_, slot)| slot));
+        let account = ring
+            .and_then(|ring| rings.get(ring))
+            .map_or_else(Account::boundless, |ring| Arc::clone(ring.account()));
+        let is_dead = identity.is_dead && identity.pidfd.is_none();
         let entry = self.images.vacant_entry();
         let id = ImageId::new(self.made, entry.key());
-        let mut image = ProcessImage::new(id, identity, ring, slot, self.lives.enter(life), is_inherited);
-        let key = image.key;
-        let is_dead = image.pidfd.is_none() && key.is_visible();
+        let mut image =
+            ProcessImage::new(id, identity, account, ring, slot, self.lives.enter(life), is_inherited);
+        let (key, own_pid, namespace) = (image.key, image.own_pid, image.namespace);
         let mut is_numbered = false;
         if let Some((ring, slot)) = ring.zip(slot)
             && let Some(ring) = rings.get_mut(ring)
@@ -106,7 +214,16 @@ impl Census {
             ring.give_slot(slot, id);
         }
         entry.insert(image);
-        self.by_key.insert(key, id);
+        if let Some(holder) = self.by_key.insert(key, id) {
+            self.displace(holder, id, rings);
+        }
+        if let Some(namespace) = namespace.filter(|_| key.is_visible() && own_pid != key.pid) {
+            self.nested.insert((namespace, own_pid), id);
+        }
+        if let Some(ring) = ring {
+            self.in_ring.insert((ring, own_pid), id);
+            *self.residents.entry(ring).or_default() += 1;
+        }
         self.changes.push(Change::Made(id));
         if is_numbered {
             self.changes.push(Change::Numbered(id));
@@ -115,6 +232,21 @@ impl Census {
             self.end(id, EndKind::Death, MonoNs::now(), rings);
         }
         id
+    }
+
+    /// An image lost its number to `next`, which the kernel identified. One that is not an earlier image of
+    /// the same process goes on under the number as its ring alone claims it.
+    fn displace(&mut self, holder: ImageId, next: ImageId, rings: &Rings) {
+        let life = self.get(next).map(|next| next.life);
+        let Some(image) = self.get_mut(holder) else { return };
+        if image.end.is_some() || Some(image.life) == life || image.key.is_claim() {
+            return;
+        }
+        let Some(claimant) = image.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.id) else { return };
+        image.key = image.key.claimed_by(claimant);
+        image.claimed = image.claimed.and(Claimed::PID);
+        let key = image.key;
+        self.by_key.insert(key, holder);
     }
 
     /// The image that a record with this head belongs to; `None` where no sensor could have written it.
@@ -135,10 +267,20 @@ impl Census {
             return known;
         }
         let pidfd = if key.is_visible() { procfs::open(key.pid.0) } else { None };
-        let ppid = pidfd.as_ref().and_then(kernel::parent).map(Pid);
+        let facts = pidfd.as_ref().and_then(kernel::facts);
         let exe = if key.is_visible() { procfs::exe(key.pid.0) } else { None };
-        let exe = exe.unwrap_or_default();
-        let identity = Identity { key, own_pid: key.pid, ppid, pidfd, exe, ..Identity::default() };
+        let identity = Identity {
+            key,
+            own_pid: key.pid,
+            ppid: facts.map(|facts| Pid(facts.ppid)),
+            uid: facts.map(|facts| facts.uids.real),
+            euid: facts.map(|facts| facts.uids.effective),
+            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, key.pid)),
+            is_dead: pidfd.is_none() && key.is_visible(),
+            pidfd,
+            exe: exe.unwrap_or_default(),
+            ..Identity::default()
+        };
         self.add(None, identity, false, None, rings)
     }
 
@@ -161,24 +303,17 @@ impl Census {
             0 | Slot::CLAIMED => claimed_pid,
             own_pid => Pid(own_pid),
         };
-        if own_pid.0 > MOST_PIDS {
+        if own_pid.0 > MOST_PIDS || known.account().is_used_up(Resource::Images) {
             self.changes.push(Change::Nonsense(ring));
             return None;
         }
         let own_ppid = Pid(words.ppid.load(Ordering::Relaxed));
         // A child that its parent told of, but that had written nothing. It may be dead by now.
-        let is_silent = |image: &&ProcessImage| {
-            image.ring == Some(ring)
-                && image.slot.is_none()
-                && image.own_pid == own_pid
-                && image.books.is_none()
-        };
-        let silent = self.iter().find(is_silent).map(|image| image.id);
-        if let Some(silent) = silent {
+        let is_silent = |image: &&ProcessImage| image.slot.is_none() && image.books.is_none();
+        let silent = self.child(ring, own_pid).and_then(|child| self.get(child)).filter(is_silent);
+        if let Some(silent) = silent.map(|image| image.id) {
             self.claim_slot(silent, ring, slot, rings);
-            if let Some(image) = self.get_mut(silent) {
-                image.own_ppid = own_ppid;
-            }
+            self.set_own_ppid(silent, own_ppid);
             return Some(silent);
         }
         let identity = self.identify_child(ring, own_pid, own_ppid, rings);
@@ -188,11 +323,9 @@ impl Census {
         };
         let next = self.live(key).filter(|next| self.get(*next).is_some_and(is_next));
         let life = next.and_then(|next| Some(self.get(next)?.life));
-        let is_buried = key.is_visible() && identity.pidfd.is_none() && self.recent.contains(&key);
+        let is_buried = self.is_buried(&identity) && key.namespace.is_none();
         let image = self.add(Some((ring, Some(slot))), identity, is_inherited, life, rings);
-        if let Some(image) = self.get_mut(image) {
-            image.own_ppid = own_ppid;
-        }
+        self.set_own_ppid(image, own_ppid);
         if let Some(next) = next {
             self.by_key.insert(key, next);
             self.precede(image, next, rings);
@@ -201,6 +334,11 @@ impl Census {
             self.end_by_exec(image, MonoNs::now(), rings);
         }
         Some(image)
+    }
+
+    /// The image of the process `own_pid` that writes, or wrote last, into `ring`.
+    pub(super) fn child(&self, ring: RingIndex, own_pid: Pid) -> Option<ImageId> {
+        self.in_ring.get(&(ring, own_pid)).copied()
     }
 
     /// Finds the children that took a slot of a ring. True if any holds one.

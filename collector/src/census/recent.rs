@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::ids::ProcessKey;
+use crate::ids::{Pid, ProcessKey};
 
 /// A parent that gets the processor late tells of many children that have come and gone. Not more are kept,
 /// since the kernel gives a number to another process in time.
@@ -14,16 +14,16 @@ const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Recent {
     order: VecDeque<ProcessKey>,
-    /// How often each stands in `order`.
-    counts: FxHashMap<ProcessKey, u32>,
+    /// How often each stands in `order`, and the parent that the kernel named when it came last.
+    counts: FxHashMap<ProcessKey, (u32, Option<Pid>)>,
 }
 
 impl Recent {
     /// Puts a process in; the oldest makes way for it.
-    pub fn put(&mut self, key: ProcessKey) {
+    pub fn put(&mut self, key: ProcessKey, parent: Option<Pid>) {
         if self.order.len() == MOST
             && let Some(oldest) = self.order.pop_front()
-            && let Some(count) = self.counts.get_mut(&oldest)
+            && let Some((count, _)) = self.counts.get_mut(&oldest)
         {
             *count -= 1;
             if *count == 0 {
@@ -31,7 +31,13 @@ impl Recent {
             }
         }
         self.order.push_back(key);
-        *self.counts.entry(key).or_default() += 1;
+        let (count, last) = self.counts.entry(key).or_default();
+        (*count, *last) = (*count + 1, parent);
+    }
+
+    /// The parent of a process that is among them, where the kernel named it.
+    pub fn parent(&self, key: &ProcessKey) -> Option<Pid> {
+        self.counts.get(key)?.1
     }
 
     /// Whether the process is among them.
@@ -43,24 +49,25 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Pid;
 
     fn key(namespace: Option<u64>, pid: u32) -> ProcessKey {
-        ProcessKey { namespace, pid: Pid(pid) }
+        ProcessKey { namespace, pid: Pid(pid), claimant: 0 }
     }
 
     #[test]
     fn the_last_keys_are_known_and_one_that_came_again_as_long_as_its_last_time() {
         let mut recent = Recent::default();
-        recent.put(key(None, 1));
-        recent.put(key(Some(7), 2));
-        recent.put(key(None, 1));
-        (10..10 + MOST as u32 - 2).for_each(|pid| recent.put(key(None, pid)));
+        recent.put(key(None, 1), None);
+        recent.put(key(Some(7), 2), None);
+        recent.put(key(None, 1), None);
+        (10..10 + MOST as u32 - 2).for_each(|pid| recent.put(key(None, pid), None));
 
         let kept = [(None, 1), (Some(7), 2), (None, 2)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
-        recent.put(key(None, 9999));
+        recent.put(key(None, 9999), Some(Pid(1)));
+        let parents = [9999, 10].map(|pid| recent.parent(&key(None, pid)));
         let later = [(None, 1), (Some(7), 2), (None, 9999)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
 
+        assert_eq!([Some(Pid(1)), None], parents);
         assert_eq!(([true, true, false], [true, false, true]), (kept, later));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
 use super::families::Families;
@@ -13,9 +13,11 @@ use super::recent::Recent;
 use super::reports::WaitReports;
 use crate::container::Container;
 use crate::enrich::process::Process;
-use crate::ids::{ImageId, MonoNs, ProcessKey, RingIndex};
+use crate::event::Claimed;
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
+use crate::system::examiner::Examiner;
 
 /// An effect of the census on the other parts, for the pipeline to carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +39,24 @@ pub struct Census {
     pub(super) made: u64,
     /// The live image of a process.
     pub(super) by_key: FxHashMap<ProcessKey, ImageId>,
+    /// The image of a process that writes, or wrote last, into a ring, by its own number.
+    pub(super) in_ring: FxHashMap<(RingIndex, Pid), ImageId>,
+    /// How many images write, or wrote, into a ring.
+    pub(super) residents: FxHashMap<RingIndex, usize>,
+    /// The image of a process of a namespace that is nested in the collector's, by its own number.
+    pub(super) nested: FxHashMap<(u64, Pid), ImageId>,
+    /// Children whose numbers in the collector's namespace are claims of their rings, by their parent's number
+    /// and their own.
+    pub(super) unproven: FxHashMap<(Pid, Pid), ImageId>,
     /// Images that have ended and are not forgotten.
-    pub(super) ended: Vec<ImageId>,
+    pub(super) ended: FxHashSet<ImageId>,
     pub(super) families: Families,
     pub(super) lives: Lives,
     pub(super) means: Means,
     pub(super) programs: Programs,
+    pub(super) examiner: Examiner,
+    /// The container of a pid namespace in which one is known.
+    pub(super) containers: FxHashMap<u64, Arc<Container>>,
     pub(super) reports: WaitReports,
     /// Processes whose end was reported last.
     pub(super) recent: Recent,
@@ -102,6 +116,9 @@ impl Census {
     pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
         self.images.iter_mut().for_each(|(_, image)| image.rename(before, after));
         self.families.rename(before, after);
+        for container in self.containers.values_mut().filter(|container| Arc::ptr_eq(container, before)) {
+            *container = Arc::clone(after);
+        }
     }
 
     /// Notes that an image has ended.
@@ -126,7 +143,7 @@ impl Census {
             // The next image has a pidfd of its own.
             image.pidfd = None;
         }
-        self.ended.push(id);
+        self.ended.insert(id);
         self.changes.push(Change::Ended(id, at));
     }
 
@@ -146,25 +163,47 @@ impl Census {
         image.ring.and_then(|ring| rings.get(ring)).is_none_or(|ring| ring.has_read(end.read_to))
     }
 
+    /// The process that may tell how an image's process ended.
+    pub(super) fn parent_key(&self, image: &ProcessImage) -> Option<ProcessKey> {
+        let in_ring =
+            image.ring.and_then(|ring| self.child(ring, image.own_ppid)).and_then(|id| self.get(id));
+        in_ring.map(|parent| parent.key).or_else(|| image.ppid.map(|ppid| image.key.with_pid(ppid)))
+    }
+
     /// Forgets an image. Gives its ring if no image or slot of it is left.
     pub fn remove(&mut self, id: ImageId, rings: &mut Rings) -> Option<RingIndex> {
-        self.get(id)?;
+        let parent = self.parent_key(self.get(id)?);
         let image = self.images.remove(id.place());
         self.lives.leave(image.life);
         if self.by_key.get(&image.key) == Some(&id) {
             self.by_key.remove(&image.key);
         }
-        self.ended.retain(|other| *other != id);
+        self.ended.remove(&id);
         if image.end.is_some_and(|end| end.kind == EndKind::Death) {
-            self.reports.forget(&image.key);
-            self.recent.put(image.key);
+            self.reports.forget(image.key, parent);
+            self.recent.put(image.key, image.ppid.filter(|_| !image.claimed.has(Claimed::PPID)));
+        }
+        let claim = (image.own_ppid, image.own_pid);
+        if self.unproven.get(&claim) == Some(&id) {
+            self.unproven.remove(&claim);
+        }
+        let nested = (image.namespace.unwrap_or_default(), image.own_pid);
+        if self.nested.get(&nested) == Some(&id) {
+            self.nested.remove(&nested);
         }
         let ring = image.ring?;
+        if self.in_ring.get(&(ring, image.own_pid)) == Some(&id) {
+            self.in_ring.remove(&(ring, image.own_pid));
+        }
+        let residents = self.residents.entry(ring).or_default();
+        *residents = residents.saturating_sub(1);
         if let (Some(slot), Some(ring)) = (image.slot, rings.get_mut(ring)) {
             ring.free_slot(slot);
         }
-        let is_left = self.iter().any(|other| other.ring == Some(ring)) || self.discover_all(ring, rings);
+        let is_left = self.residents.get(&ring).is_some_and(|residents| *residents > 0)
+            || self.discover_all(ring, rings);
         if !is_left {
+            self.residents.remove(&ring);
             self.families.forget(ring);
             return Some(ring);
         }

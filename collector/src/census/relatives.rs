@@ -1,8 +1,12 @@
 //! Relatives: what a process tells of its children, by forks and by waits.
+//!
+//! A process can write any number there. It is heard on children of its own: those that write into its ring,
+//! and those of which the kernel, or their own hello, names it as the parent.
 
 use super::image::{Asked, EndKind, ProcessImage};
 use super::register::{Census, Change};
 use super::reports::WaitReport;
+use crate::allowance::Resource;
 use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 
@@ -10,38 +14,41 @@ impl Census {
     /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an
     /// event, and as long as it lives it may take a slot of the ring.
     pub fn forked(&mut self, parent: ImageId, own_child: Pid, asked: Option<Asked>, rings: &mut Rings) {
-        let Some(ProcessImage { ring: Some(ring), key: parent_key, own_pid: own_ppid, .. }) =
+        let Some(ProcessImage { ring: Some(index), key: parent_key, own_pid: own_ppid, .. }) =
             self.get(parent)
         else {
             return;
         };
-        let (ring, namespace, own_ppid) = (*ring, parent_key.namespace, *own_ppid);
-        let is_known = |image: &ProcessImage| {
-            image.ring == Some(ring) && image.own_pid == own_child && image.end.is_none()
-        };
-        if self.iter().any(is_known) {
+        let (index, namespace, own_ppid) = (*index, parent_key.namespace, *own_ppid);
+        let known = self.child(index, own_child).and_then(|child| self.get(child));
+        if known.is_some_and(|child| child.end.is_none()) {
             // Its first record may be due only after this: it inherited what its parent has at this point.
-            return self.begin_child(ring, own_child, rings);
+            return self.begin_child(index, own_child, rings);
         }
         // Where its number means the same here, it may have become another image already.
-        let shares_pids = rings.get(ring).is_some_and(|ring| ring.view.shares_pids);
-        let same_view = ProcessKey { namespace, pid: own_child };
-        if (shares_pids || namespace.is_some()) && self.by_key.contains_key(&same_view) {
+        let Some(ring) = rings.get(index) else { return };
+        let same_view = ProcessKey { namespace, pid: own_child, claimant: 0 };
+        let is_translated = ring.view.shares_pids || namespace.is_some();
+        if is_translated && self.live(same_view).is_some_and(|other| self.is_child_of(other, parent)) {
             return;
         }
-        let slot = rings.get(ring).and_then(|ring| ring.slot_of(own_child));
-        if slot.is_some_and(|slot| self.discover(ring, slot, own_child, rings).is_some()) {
-            return self.begin_child(ring, own_child, rings);
+        let slot = ring.slot_of(own_child);
+        if slot.is_some_and(|slot| self.discover(index, slot, own_child, rings).is_some()) {
+            return self.begin_child(index, own_child, rings);
         }
-        let identity = self.identify_child(ring, own_child, own_ppid, rings);
+        let identity = self.identify_child(index, own_child, own_ppid, rings);
         // A parent that gets the processor late tells of a child that has come and gone.
-        let is_buried = self.recent.contains(&identity.key);
-        if is_buried || (!identity.key.is_visible() && namespace.is_none()) {
+        let is_buried = self.is_buried(&identity);
+        let is_unknown = identity.key.namespace.is_some() && namespace.is_none();
+        let is_one_too_many =
+            || rings.get(index).is_none_or(|ring| ring.account().is_used_up(Resource::Images));
+        let is_there = self.by_key.contains_key(&identity.key);
+        if is_there || is_buried || is_unknown || is_one_too_many() {
             return;
         }
-        let child = self.add(Some((ring, None)), identity, false, None, rings);
+        let child = self.add(Some((index, None)), identity, false, None, rings);
+        self.set_own_ppid(child, own_ppid);
         if let Some(image) = self.get_mut(child) {
-            image.own_ppid = own_ppid;
             // posix_spawn(3) and popen(3): the caller told what its child would become.
             image.asked = asked;
         }
@@ -49,49 +56,62 @@ impl Census {
     }
 
     fn begin_child(&mut self, ring: RingIndex, own_pid: Pid, rings: &Rings) {
-        let is_it = |image: &&ProcessImage| {
-            image.ring == Some(ring) && image.own_pid == own_pid && image.slot != Some(0)
-        };
-        let found = self.iter().find(is_it).map(|image| image.id);
+        let found = self
+            .child(ring, own_pid)
+            .filter(|child| self.get(*child).is_some_and(|child| child.slot != Some(0)));
         if let Some(child) = found {
             self.begin(child, rings);
         }
     }
 
+    /// Whether `parent` is the parent of `child`, by the word that counts for the child.
+    fn is_child_of(&self, child: ImageId, parent: ImageId) -> bool {
+        let (Some(child), Some(parent)) = (self.get(child), self.get(parent)) else { return false };
+        let is_same_ring = child.ring.is_some() && child.ring == parent.ring;
+        let is_named = child.ppid == Some(parent.key.pid) && child.key.namespace == parent.key.namespace;
+        is_same_ring || is_named && !parent.key.is_claim() && parent.may_become(child.uid)
+    }
+
     /// A wait told a parent how its child ended.
     pub fn child_ended(&mut self, parent: ImageId, own_child: Pid, report: WaitReport, rings: &mut Rings) {
-        let Some(ProcessImage { ring: Some(ring), key: parent_key, .. }) = self.get(parent) else { return };
-        let (namespace, view) = (parent_key.namespace, rings.get(*ring).map(|ring| ring.view));
-        let key = if view.is_some_and(|view| view.shares_pids) || namespace.is_some() {
-            ProcessKey { namespace, pid: own_child }
-        } else {
-            // By its own number, among the images of the same namespace.
-            let own_namespace = view.map(|view| view.own_namespace);
-            let is_mate = |image: &ProcessImage| {
-                image.own_pid == own_child
-                    && image.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.view.own_namespace)
-                        == own_namespace
-                    && (!image.key.is_visible() || image.own_pid != image.key.pid)
-            };
-            match self.iter().find(|image| is_mate(image)) {
-                Some(image) => image.key,
-                None => return,
+        let Some(ProcessImage { ring: Some(index), key: parent_key, .. }) = self.get(parent) else { return };
+        let (index, parent_key) = (*index, *parent_key);
+        let Some(ring) = rings.get(index) else { return };
+        let is_translated = ring.view.shares_pids || parent_key.namespace.is_some();
+        let same_view = ProcessKey { namespace: parent_key.namespace, pid: own_child, claimant: 0 };
+        let by_number = || self.live(same_view).filter(|_| is_translated);
+        // A process of a nested namespace that has a ring of its own.
+        let nested = || self.mate(parent, own_child).filter(|_| !is_translated);
+        let own = self.child(index, own_child);
+        let child =
+            [own, by_number(), nested()].into_iter().flatten().find(|child| self.is_child_of(*child, parent));
+        let Some(child) = child.and_then(|child| self.get(child)) else {
+            // Its hello, or its slot, may be read only after this.
+            if is_translated {
+                self.reports.note(same_view, parent_key, report);
             }
+            return;
         };
-        self.reports.note(key, report);
-        let Some(child) = self.live(key) else { return };
-        let Some(image) = self.get(child) else { return };
-        match image.end {
+        let (key, id) = (child.key, child.id);
+        match child.end {
             // The collector may have learnt of it much later.
-            Some(end) if end.kind == EndKind::Death => self.changes.push(Change::Ended(child, report.at)),
+            Some(end) if end.kind == EndKind::Death => self.changes.push(Change::Ended(id, report.at)),
             // Without a pidfd no other word of it will come.
-            None if image.pidfd.is_none() => self.end(child, EndKind::Death, report.at, rings),
+            None if child.pidfd.is_none() => self.end(id, EndKind::Death, report.at, rings),
             _ => {}
         }
+        self.reports.note(key, parent_key, report);
+    }
+
+    /// The image of the process that has the number `own_pid` in the namespace of `image`, where that is
+    /// nested in the collector's.
+    fn mate(&self, image: ImageId, own_pid: Pid) -> Option<ImageId> {
+        let namespace = self.get(image)?.namespace.filter(|namespace| *namespace != 0)?;
+        self.nested.get(&(namespace, own_pid)).copied()
     }
 
     /// The launcher told how a process ended.
     pub fn reaped(&mut self, key: ProcessKey, report: WaitReport) {
-        self.reports.note(key, report);
+        self.reports.note_launchers(key, report);
     }
 }

@@ -5,7 +5,7 @@ use super::image::{End, EndKind, ProcessImage};
 use super::register::Census;
 use super::reports::WaitReport;
 use crate::event::Who;
-use crate::ids::{ImageId, MonoNs, ProcessKey};
+use crate::ids::{ImageId, MonoNs};
 use crate::rings::Rings;
 use crate::rings::ring::STUCK_NS;
 use crate::system::kernel;
@@ -98,7 +98,7 @@ impl Census {
             return Verdict::Wait;
         }
         let books = self.books(image.id, rings);
-        let report = self.reports.get(&image.key);
+        let report = self.reports.get(image.key, self.parent_key(image));
         let said = books.as_ref().and_then(|books| books.usage);
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
         // /proc shows the dead until they are reaped. Not asked without need: it costs as much as ten events.
@@ -129,7 +129,7 @@ impl Census {
 
     /// Whether the parent of an image is seen, and may still tell of it.
     fn has_parent(&self, image: &ProcessImage) -> bool {
-        image.ppid.is_some_and(|pid| self.live(ProcessKey { pid, ..image.key }).is_some())
+        image.ppid.is_some_and(|pid| self.live(image.key.with_pid(pid)).is_some())
     }
 }
 

@@ -1,15 +1,16 @@
 //! Connections that have not said hello yet, and the one message that each of them sends.
 
 use std::collections::VecDeque;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustc_hash::FxHashMap;
 use wire::hello;
 
-/// Connections kept; the oldest makes way for one more.
+use crate::system::kernel;
+use crate::system::peers::{self, Received, Sender};
+
+/// Connections kept; the oldest of the user that has the most makes way for one more.
 pub const MOST_GUESTS: usize = 256;
 
 /// Marks the epoll token of a guest; the rest is its number.
@@ -18,8 +19,16 @@ pub const GUEST: u64 = 1 << 62;
 /// Connections that have not said hello yet, the oldest first.
 #[derive(Debug, Default)]
 pub struct Guests {
-    waiting: VecDeque<(u64, OwnedFd)>,
+    waiting: VecDeque<Guest>,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Guest {
+    token: u64,
+    /// The user that connected.
+    uid: Option<u32>,
+    connection: OwnedFd,
 }
 
 impl Guests {
@@ -29,25 +38,31 @@ impl Guests {
         GUEST | (self.next - 1)
     }
 
-    /// Keeps a guest that has not spoken.
-    pub fn keep(&mut self, token: u64, guest: OwnedFd) {
+    /// Keeps a guest that has not spoken. Gives the one that makes way for it.
+    pub fn keep(&mut self, token: u64, connection: OwnedFd) -> Option<OwnedFd> {
+        let uid = kernel::peer(&connection).ok().map(|peer| peer.uid);
         // A guest that is kept again goes back to its place.
-        let place = self.waiting.iter().position(|(other, _)| *other > token).unwrap_or(self.waiting.len());
-        self.waiting.insert(place, (token, guest));
-        if self.waiting.len() > MOST_GUESTS {
-            self.waiting.pop_front();
+        let place = self.waiting.iter().position(|other| other.token > token).unwrap_or(self.waiting.len());
+        self.waiting.insert(place, Guest { token, uid, connection });
+        if self.waiting.len() <= MOST_GUESTS {
+            return None;
         }
+        let mut counts: FxHashMap<Option<u32>, usize> = FxHashMap::default();
+        self.waiting.iter().for_each(|guest| *counts.entry(guest.uid).or_default() += 1);
+        let (most, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let oldest = self.waiting.iter().position(|guest| guest.uid == most)?;
+        self.waiting.remove(oldest).map(|guest| guest.connection)
     }
 
     /// Takes a guest out.
     pub fn take(&mut self, token: u64) -> Option<OwnedFd> {
-        let place = self.waiting.iter().position(|(guest, _)| *guest == token)?;
-        self.waiting.remove(place).map(|(_, guest)| guest)
+        let place = self.waiting.iter().position(|guest| guest.token == token)?;
+        self.waiting.remove(place).map(|guest| guest.connection)
     }
 
     /// The tokens of all guests.
     pub fn tokens(&self) -> Vec<u64> {
-        self.waiting.iter().map(|(token, _)| *token).collect()
+        self.waiting.iter().map(|guest| guest.token).collect()
     }
 
     /// How many guests wait.
@@ -62,8 +77,10 @@ impl Guests {
 pub struct Message {
     bytes: [u8; hello::MAX_LEN],
     len: usize,
-    /// The descriptor that came with it.
-    pub descriptor: Option<OwnedFd>,
+    /// The descriptors that came with it.
+    pub descriptors: Vec<OwnedFd>,
+    /// Its sender, by the kernel's word.
+    pub sender: Sender,
 }
 
 impl Message {
@@ -75,22 +92,13 @@ impl Message {
 
 /// Reads a guest's message, without waiting. `Ok(None)` when it has not come yet; an error when the
 /// connection is broken.
-pub fn receive(guest: &OwnedFd) -> Result<Option<Message>, Errno> {
-    let mut message = Message { bytes: [0; hello::MAX_LEN], len: 0, descriptor: None };
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [IoSliceMut::new(&mut message.bytes)];
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = match recvmsg(guest, &mut slices, &mut control, flags) {
-        Ok(received) => received,
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    message.len = received.bytes;
-    for ancillary in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = ancillary {
-            message.descriptor = descriptors.next();
+pub fn receive(guest: &OwnedFd) -> io::Result<Option<Message>> {
+    let mut bytes = [0; hello::MAX_LEN];
+    match peers::receive(guest, &mut bytes) {
+        Ok(Received { len, descriptors, sender }) => Ok(Some(Message { bytes, len, descriptors, sender })),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
-    Ok(Some(message))
 }

@@ -1,13 +1,17 @@
-//! The identity of a process: what the kernel says, and only where the kernel cannot say, what the process
-//! says.
+//! The identity of a process: the kernel's word; the process's own only where the kernel has none, and marked
+//! as that.
+//!
+//! The sender of a hello counts, and not the process that connected: see [`crate::system::peers`].
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use wire::hello::Hello;
 
 use crate::container::Claim;
-use crate::ids::{MonoNs, Pid, ProcessKey};
-use crate::system::kernel;
+use crate::event::Claimed;
+use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
+use crate::system::kernel::{self, Facts};
+use crate::system::peers::Sender;
 use crate::system::procfs;
 
 /// The identity of a process, as far as the kernel and the process tell.
@@ -19,41 +23,99 @@ pub struct Identity {
     pub own_pid: Pid,
     /// The parent, in the same namespace as `key`.
     pub ppid: Option<Pid>,
-    /// Effective user id when the process connected.
+    /// Real user id when it said hello, by the kernel's word.
     pub uid: Option<u32>,
+    /// Effective user id then, by the kernel's word.
+    pub euid: Option<u32>,
     /// Tells of the process's death.
     pub pidfd: Option<OwnedFd>,
+    /// The process, apart from all that get its number later; `None` where the kernel does not tell.
+    pub instance: Option<Instance>,
+    /// Its pid namespace by inode, by the kernel's word; `None` where the kernel does not tell.
+    pub namespace: Option<u64>,
+    /// Its control group, by the kernel's word; 0 where there is none, or the kernel does not tell.
+    pub cgroup: u64,
+    /// The process was dead when it was looked at.
+    pub is_dead: bool,
     /// The running image as /proc shows it; empty where it does not.
     pub exe: Vec<u8>,
     /// The container that the process or the kernel names.
     pub claim: Option<Claim>,
+    /// What only the process itself says of these.
+    pub claimed: Claimed,
 }
 
 impl Identity {
-    /// The identity of the peer of `guest`, which sent `hello`.
-    pub fn of_peer(guest: &OwnedFd, hello: &Hello<'_>) -> Self {
-        let peer = kernel::peer(guest).ok();
-        let uid = peer.map(|peer| peer.uid);
-        let pidfd = kernel::peer_pidfd(guest).ok();
-        let own_pid = Pid(hello.pid);
-        match peer.map(|peer| peer.pid).filter(|pid| *pid != 0) {
-            Some(pid) => {
-                // The same number on both sides is taken for the same namespace: then the parent's number is
-                // ours too.
-                let ppid =
-                    if hello.pid == pid { Some(hello.ppid) } else { procfs::stat(pid).map(|stat| stat.ppid) };
-                let pidfd = pidfd.or_else(|| procfs::open(pid));
-                let key = ProcessKey { namespace: None, pid: Pid(pid) };
-                Self { key, own_pid, ppid: ppid.map(Pid), uid, pidfd, ..Self::default() }
-            }
-            None => {
-                // The kernel cannot say before 6.11, nor of a process that is dead by now. Then the process's
-                // word counts.
-                let namespace = Some(pidfd.as_ref().and_then(kernel::pid_namespace).unwrap_or(hello.pid_ns));
-                let key = ProcessKey { namespace, pid: own_pid };
-                Self { key, own_pid, ppid: Some(Pid(hello.ppid)), uid, pidfd, ..Self::default() }
-            }
+    /// The identity of the process that sent `hello` over `guest`.
+    pub fn of_sender(guest: &OwnedFd, sender: Sender, hello: &Hello<'_>) -> Self {
+        let euid = sender.effective_uid(guest);
+        let Sender { pid, uid, pidfd } = sender;
+        let (uid, pidfd) = match pid {
+            0 => (uid, pidfd),
+            // Before Linux 6.5. The number may have been given to another process since.
+            pid => (uid, pidfd.or_else(|| procfs::open(pid))),
+        };
+        let facts = pidfd.as_ref().and_then(kernel::facts);
+        let known = Self {
+            uid: uid.or(facts.map(|facts| facts.uids.real)),
+            euid: euid.or(facts.map(|facts| facts.uids.effective)),
+            instance: pidfd.as_ref().and_then(kernel::instance),
+            namespace: pidfd.as_ref().and_then(kernel::pid_namespace),
+            cgroup: facts.and_then(|facts| facts.cgroup).unwrap_or_default(),
+            is_dead: facts.is_none() && pidfd.as_ref().is_none_or(kernel::is_dead),
+            pidfd,
+            ..Self::default()
+        };
+        match pid {
+            0 => known.elsewhere(hello),
+            pid => known.here(pid, facts, hello),
         }
+    }
+
+    /// Completes the identity of a process that has a number in the collector's pid namespace.
+    fn here(mut self, pid: u32, facts: Option<Facts>, hello: &Hello<'_>) -> Self {
+        self.key = ProcessKey::here(Pid(pid));
+        let own = kernel::own_pid_namespace();
+        let shares_pids = self.namespace.map(|namespace| Some(namespace) == own);
+        // Of the dead, the kernel tells no numbers any more; before 6.11, it tells them all in /proc alone.
+        self.own_pid = match shares_pids {
+            Some(true) => Pid(pid),
+            _ if self.is_dead => Pid(hello.pid),
+            _ => procfs::namespace_pids(pid)
+                .and_then(|pids| Some(Pid(*pids.last()?)))
+                .unwrap_or(Pid(hello.pid)),
+        };
+        if self.namespace.is_none() && !self.is_dead {
+            let is_one = procfs::namespace_pids(pid).is_some_and(|pids| pids.len() == 1);
+            self.namespace = if is_one { own } else { None };
+        }
+        self.instance = self.instance.or_else(|| started_as(pid));
+        let parent = facts.map(|facts| facts.ppid).filter(|ppid| *ppid != 0);
+        let parent = parent.or_else(|| procfs::stat(pid).filter(|_| !self.is_dead).map(|stat| stat.ppid));
+        self.ppid = match parent {
+            Some(ppid) => Some(Pid(ppid)),
+            // The same number on both sides is taken for the same namespace.
+            None => Some(Pid(hello.ppid)).filter(|_| hello.pid == pid),
+        };
+        self.claimed = Claimed::NONE.and_if(parent.is_none() && self.ppid.is_some(), Claimed::PPID);
+        self
+    }
+
+    /// Completes the identity of a process that has no number in the collector's pid namespace: the kernel
+    /// says which namespace it is in, from 6.11 on, but not its number there.
+    fn elsewhere(mut self, hello: &Hello<'_>) -> Self {
+        let namespace = self.namespace.unwrap_or(hello.pid_ns);
+        self.own_pid = Pid(hello.pid);
+        self.key = ProcessKey::elsewhere(namespace, self.own_pid);
+        self.ppid = Some(Pid(hello.ppid));
+        let numbers = Claimed::PID.and(Claimed::PPID);
+        self.claimed = numbers.and_if(self.namespace.is_none(), Claimed::PID_NS);
+        self
+    }
+
+    /// Whether the process is in the collector's own pid namespace, by the kernel's word.
+    pub fn shares_pids(&self) -> bool {
+        self.key.is_visible() && self.namespace.is_some() && self.namespace == kernel::own_pid_namespace()
     }
 
     /// Whether this process may go on from what `other` does: the same process, a child of it, or any process
@@ -65,6 +127,16 @@ impl Identity {
     }
 }
 
+/// An instance made of the start time, for kernels whose pidfds have no inodes.
+fn started_as(pid: u32) -> Option<Instance> {
+    procfs::stat(pid).map(|stat| Instance(stat.started << 22 ^ u64::from(pid)))
+}
+
+/// The instance of a process that /proc shows, whose pidfd is `pidfd`.
+pub fn instance_of(pidfd: impl AsFd, pid: Pid) -> Option<Instance> {
+    kernel::instance(pidfd).or_else(|| started_as(pid.0))
+}
+
 /// The next collector's knowledge of a ring: the blob that the launcher keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {
@@ -72,18 +144,23 @@ pub struct Note {
     own_pid: Pid,
     ppid: Option<Pid>,
     uid: Option<u32>,
+    euid: Option<u32>,
+    instance: Option<Instance>,
+    namespace: Option<u64>,
+    cgroup: u64,
+    claimed: Claimed,
     /// The URI of the container's metadata.
     pub uri: Vec<u8>,
 }
 
 impl Note {
     /// Bytes of the numbers; the URI follows.
-    const NUMBERS: usize = 5 * 8;
+    const NUMBERS: usize = 11 * 8;
 
     /// A note of `identity`, whose container has its metadata at `uri`.
     pub fn of(identity: &Identity, uri: &[u8]) -> Self {
-        let Identity { key, own_pid, ppid, uid, .. } = *identity;
-        Self { key, own_pid, ppid, uid, uri: uri.to_vec() }
+        let Identity { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, .. } = *identity;
+        Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, uri: uri.to_vec() }
     }
 
     /// The note as bytes.
@@ -94,7 +171,13 @@ impl Note {
             u64::from(self.own_pid.0),
             or_none(self.ppid.map(|Pid(ppid)| ppid)),
             or_none(self.uid),
+            or_none(self.euid),
             self.key.namespace.unwrap_or(u64::MAX),
+            self.key.claimant,
+            self.instance.map_or(u64::MAX, |Instance(instance)| instance),
+            self.namespace.unwrap_or(u64::MAX),
+            self.cgroup,
+            u64::from(self.claimed.bits()),
         ]
         .iter()
         .flat_map(|word| word.to_le_bytes())
@@ -109,13 +192,23 @@ impl Note {
             .chunks_exact(8)
             .filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?)))
             .collect();
-        let &[pid, own_pid, ppid, uid, namespace] = words.as_slice() else { return None };
+        let &[pid, own_pid, ppid, uid, euid, key_namespace, claimant, instance, namespace, cgroup, claimed] =
+            words.as_slice()
+        else {
+            return None;
+        };
+        let or_none = |word: u64| (word != u64::MAX).then_some(word);
         let pid = Pid(u32::try_from(pid).ok()?);
         Some(Self {
-            key: ProcessKey { namespace: (namespace != u64::MAX).then_some(namespace), pid },
+            key: ProcessKey { namespace: or_none(key_namespace), pid, claimant },
             own_pid: Pid(u32::try_from(own_pid).ok()?),
             ppid: u32::try_from(ppid).ok().map(Pid),
             uid: u32::try_from(uid).ok(),
+            euid: u32::try_from(euid).ok(),
+            instance: or_none(instance).map(Instance),
+            namespace: or_none(namespace),
+            cgroup,
+            claimed: Claimed::from_bits(claimed as u8),
             uri: uri.to_vec(),
         })
     }
@@ -123,13 +216,33 @@ impl Note {
     /// The process, with a pidfd if it still is the one that made a ring at `born`: a process that got the
     /// number later has started later.
     pub fn identity(&self, born: MonoNs) -> Identity {
-        let Self { key, own_pid, ppid, uid, .. } = *self;
-        let mut identity = Identity { key, own_pid, ppid, uid, ..Identity::default() };
+        let Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, .. } = *self;
+        let known = Identity {
+            key,
+            own_pid,
+            ppid,
+            uid,
+            euid,
+            instance,
+            namespace,
+            cgroup,
+            claimed,
+            ..Identity::default()
+        };
+        let mut identity = Identity { is_dead: key.is_visible(), ..known };
         if key.is_visible() {
             // Opened before the check, so that the number cannot be given away in between.
             let pidfd = procfs::open(key.pid.0);
-            let started = procfs::started_ns(key.pid.0).map(MonoNs);
-            if started.is_some_and(|started| started <= born.plus(TICK_NS)) {
+            let is_same = match instance {
+                Some(instance) => {
+                    pidfd.as_ref().and_then(|pidfd| instance_of(pidfd, key.pid)) == Some(instance)
+                }
+                None => {
+                    procfs::started_ns(key.pid.0).is_some_and(|started| MonoNs(started) <= born.plus(TICK_NS))
+                }
+            };
+            if is_same {
+                identity.is_dead = pidfd.is_none();
                 identity.pidfd = pidfd;
                 identity.exe = procfs::exe(key.pid.0).unwrap_or_default();
             }
@@ -148,10 +261,15 @@ mod tests {
     #[test]
     fn notes_of_other_collectors_are_checked() {
         let note = Note {
-            key: ProcessKey { namespace: Some(0), pid: Pid(7) },
+            key: ProcessKey::elsewhere(0, Pid(7)).claimed_by(3),
             own_pid: Pid(8),
             ppid: None,
             uid: Some(0),
+            euid: None,
+            instance: Some(Instance(9)),
+            namespace: None,
+            cgroup: 10,
+            claimed: Claimed::PID,
             uri: b"http://169.254.170.2/v4/x".to_vec(),
         };
 
@@ -163,10 +281,12 @@ mod tests {
 
     #[test]
     fn number_that_was_given_to_another_process_is_not_believed() {
-        let key = ProcessKey { namespace: None, pid: Pid(std::process::id()) };
+        let key = ProcessKey::here(Pid(std::process::id()));
         let note = Note { key, ..Note::default() };
+        let other = Note { instance: Some(Instance(1)), ..note.clone() };
 
         assert!(note.identity(MonoNs(1)).pidfd.is_none());
         assert!(note.identity(MonoNs::now()).pidfd.is_some());
+        assert!(other.identity(MonoNs::now()).pidfd.is_none());
     }
 }

@@ -4,10 +4,12 @@
 //! The doorman sends [`News`] to the pipeline's thread. The pipeline never calls the doorman; it leaves
 //! [`Word`]s.
 //!
-//! A hello is not trusted where the kernel knows better: pid and uid come from the socket ([`identity`]).
+//! A hello is not trusted where the kernel knows better: pid and uid come from the socket ([`identity`]). The
+//! doorman waits for no peer: what strangers sent is closed by the [`janitor`].
 
 pub mod guests;
 pub mod identity;
+mod janitor;
 mod launcher;
 pub mod news;
 mod rush;
@@ -20,14 +22,16 @@ pub mod wires;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use wire::hello::Hello;
 
+use crate::allowance::Allowances;
 use crate::container::{Authority, Containers};
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::channel::CollectorEnd;
@@ -36,8 +40,10 @@ use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::shell::stop::StopSignals;
+use crate::system::peers;
 
-use guests::{GUEST, Guests};
+use guests::{GUEST, Guests, Message};
+use janitor::Janitor;
 use launcher::{LAUNCHER, Launcher, Said};
 use news::{News, Word};
 use rush::{RUSH_NAP, Rush};
@@ -54,6 +60,10 @@ const MOST_COMPLAINTS: u32 = 8;
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// Out of descriptors or memory, the doorman waits so long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Connections accepted in one go, so that everything else has its turn.
+const MOST_ACCEPTED: usize = 128;
+/// At the end, connections that wait are accepted for so long.
+const LAST_ACCEPT: Duration = Duration::from_millis(100);
 
 /// Takes sensors in.
 #[derive(Debug)]
@@ -63,6 +73,7 @@ pub struct Doorman {
     is_idle: Arc<AtomicBool>,
     listeners: Vec<OwnedFd>,
     guests: Guests,
+    janitor: Janitor,
     launcher: Launcher,
     stop: Option<StopSignals>,
     news_tx: Sender<News>,
@@ -77,6 +88,9 @@ pub struct Doorman {
     waiting_room: WaitingRoom,
     /// A metadata URI was not asked, and the user was told.
     has_refused: bool,
+    allowances: Allowances,
+    /// Users that had no place for one more ring.
+    turned_away: FxHashSet<Option<u32>>,
     /// No ring waits for a name any more: the pipeline ends as soon as it knows of no process.
     is_hasty: bool,
 }
@@ -104,6 +118,7 @@ impl Doorman {
             epoll::add(&*epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(fault)
         };
         for (index, listener) in listeners.iter().enumerate() {
+            peers::ask_for_senders(listener);
             watch(listener, LISTENER | index as u64)?;
         }
         let launcher = Launcher::new(launcher, &epoll).map_err(fault)?;
@@ -116,6 +131,7 @@ impl Doorman {
             is_idle: Arc::new(AtomicBool::new(false)),
             listeners,
             guests: Guests::default(),
+            janitor: Janitor::default(),
             launcher,
             stop,
             news_tx,
@@ -129,6 +145,8 @@ impl Doorman {
             containers,
             waiting_room: WaitingRoom::default(),
             has_refused: false,
+            allowances: Allowances::default(),
+            turned_away: FxHashSet::default(),
             is_hasty: false,
         })
     }
@@ -206,7 +224,7 @@ impl Doorman {
             match event.data.u64() {
                 token if token & PIDFD != 0 => deaths.push(ImageId::from_token(token & !PIDFD)),
                 token if token & GUEST != 0 => self.hear_guest(token),
-                token if token & LISTENER != 0 => self.let_in((token & !LISTENER) as usize),
+                token if token & LISTENER != 0 => _ = self.let_in((token & !LISTENER) as usize),
                 LAUNCHER => {}
                 STOP => {
                     if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
@@ -277,69 +295,93 @@ impl Doorman {
         is_written
     }
 
+    /// Accepts the connections that wait, for a bounded time.
     fn let_all_in(&mut self) {
+        let begun = Instant::now();
         for index in 0..self.listeners.len() {
-            self.let_in(index);
+            while self.let_in(index) && begun.elapsed() < LAST_ACCEPT {}
         }
     }
 
-    /// Accepts every connection that waits at a listener.
-    fn let_in(&mut self, index: usize) {
-        while let Some(listener) = self.listeners.get(index) {
+    /// Accepts the connections that wait at a listener, some at a time. False once there are no more.
+    fn let_in(&mut self, index: usize) -> bool {
+        for _ in 0..MOST_ACCEPTED {
+            if self.janitor.is_full() {
+                self.complain("strangers sent so many descriptors that no sensor is let in any more");
+                std::thread::sleep(ACCEPT_PAUSE);
+                return false;
+            }
+            let Some(listener) = self.listeners.get(index) else { return false };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(listener, flags) {
                 Ok(guest) => self.greet(guest),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => return false,
                 Err(error) => {
                     // Without the pause epoll would announce the waiting connections without end.
                     self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
                     std::thread::sleep(ACCEPT_PAUSE);
-                    break;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Hears a new guest at once if it has spoken, as sensors do right after connecting; else waits for it.
     fn greet(&mut self, guest: OwnedFd) {
-        if self.hear(&guest) {
-            return;
-        }
+        let Some(guest) = self.hear(guest) else { return };
         let token = self.guests.next_token();
         let data = epoll::EventData::new_u64(token);
-        if epoll::add(&*self.epoll, &guest, data, epoll::EventFlags::IN).is_ok() {
-            self.guests.keep(token, guest);
+        match epoll::add(&*self.epoll, &guest, data, epoll::EventFlags::IN) {
+            Ok(()) => self.keep(token, guest),
+            Err(_) => self.janitor.dismiss(guest),
         }
     }
 
     fn hear_guest(&mut self, token: u64) {
         if let Some(guest) = self.guests.take(token)
-            && !self.hear(&guest)
+            && let Some(guest) = self.hear(guest)
         {
-            self.guests.keep(token, guest);
+            self.keep(token, guest);
         }
     }
 
-    /// Answers a guest's only message. False when it has not come yet.
-    fn hear(&mut self, guest: &OwnedFd) -> bool {
-        let mut message = match guests::receive(guest) {
-            Ok(Some(message)) => message,
-            Ok(None) => return false,
-            Err(_) => return true,
-        };
-        let descriptor = message.descriptor.take();
+    fn keep(&mut self, token: u64, guest: OwnedFd) {
+        if let Some(oldest) = self.guests.keep(token, guest) {
+            self.janitor.dismiss(oldest);
+        }
+    }
+
+    /// Answers a guest's only message. Gives the guest back when the message has not come yet.
+    fn hear(&mut self, guest: OwnedFd) -> Option<OwnedFd> {
+        match guests::receive(&guest) {
+            Ok(Some(message)) => self.answer_guest(&guest, message),
+            Ok(None) => return Some(guest),
+            Err(_) => {}
+        }
+        self.janitor.dismiss(guest);
+        None
+    }
+
+    fn answer_guest(&mut self, guest: &OwnedFd, mut message: Message) {
+        let mut descriptors = std::mem::take(&mut message.descriptors).into_iter();
+        let descriptor = descriptors.next();
+        descriptors.for_each(|descriptor| self.janitor.close(descriptor));
+        let sender = std::mem::take(&mut message.sender);
         match message.bytes() {
             [] => {}
             HEALTH_QUESTION => {
                 let _ = send(guest, HEALTH_ANSWER, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
             }
             bytes => match Hello::decode(bytes) {
-                Ok(hello) => self.welcome(guest, &hello, descriptor),
+                Ok(hello) => return self.welcome(guest, sender, &hello, descriptor),
                 Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),
             },
         }
-        true
+        if let Some(descriptor) = descriptor {
+            self.janitor.close(descriptor);
+        }
     }
 
     /// Passes on what became known of containers, and the rings that need not wait any longer.

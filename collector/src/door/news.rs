@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use wire::hello::Blind;
 
 use super::identity::Identity;
+use crate::allowance::Share;
 use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::{Reaped, RingId};
@@ -25,6 +25,9 @@ pub struct Attached {
     pub mapping: Mapping,
     /// The process whose image made the ring.
     pub identity: Identity,
+    /// The ring's place in the allowance of its user; the account is charged for everything that is kept for
+    /// the ring's processes.
+    pub place: Share,
     /// Tells when no process has the ring mapped any more. Only for processes whose deaths nothing else
     /// tells.
     pub lifeline: Option<Lifeline>,
@@ -52,8 +55,8 @@ pub struct KeptRing {
 pub enum News {
     /// A ring to read.
     Attached(Box<Attached>),
-    /// A program said that it cannot be seen into: its process, its file, the reason.
-    Blind(Identity, Vec<u8>, Blind),
+    /// A program that cannot be seen into: its process, its file, the reason.
+    Blind(Box<Identity>, Vec<u8>, &'static str),
     /// More is known of a container: the container before, and after.
     Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.

@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn two_children_of_known_programs_are_a_rush_and_strangers_or_one_are_none() {
         let identity = |pid, ppid| Identity {
-            key: ProcessKey { namespace: None, pid: Pid(pid) },
+            key: ProcessKey::here(Pid(pid)),
             ppid: Some(Pid(ppid)),
             ..Identity::default()
         };

@@ -8,11 +8,17 @@ use wire::hello::{Blind, Hello};
 use super::Doorman;
 use super::identity::{Identity, Note};
 use super::news::{Attached, KeptRing, News};
+use crate::allowance::{Peer, Resource};
 use crate::container::{self, Claim, Key};
 use crate::ids::MonoNs;
 use crate::launch::protocol::ToLauncher;
 use crate::rings::mapping::Mapping;
+use crate::shell::failure::say;
+use crate::system::peers::Sender;
 use crate::system::procfs;
+
+/// Users that are said to have too many rings, each once.
+const MOST_TURNED_AWAY: usize = 8;
 
 impl Doorman {
     /// Takes over the rings of a collector that died.
@@ -25,10 +31,13 @@ impl Doorman {
                     let note = Note::decode(&blob).unwrap_or_default();
                     let mut identity = note.identity(born);
                     identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
+                    let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
+                    let place = self.allowances.account(peer).share(Resource::Rings);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
                         identity,
+                        place,
                         lifeline: None,
                         own_ns: 0,
                         own_fds: [-1; 2],
@@ -57,44 +66,84 @@ impl Doorman {
         self.containers.find(uri, id)
     }
 
-    /// Checks a hello, and passes its ring on.
-    pub(super) fn welcome(&mut self, guest: &OwnedFd, hello: &Hello<'_>, memfd: Option<OwnedFd>) {
-        let mut identity = Identity::of_peer(guest, hello);
-        let pid = identity.key.pid;
+    /// Checks that a hello comes from a sensor of this build, and that its descriptor is a ring. `None` where
+    /// the hello must not be believed; `Some(None)` where it brings no ring.
+    fn check(
+        &mut self,
+        sender: &Sender,
+        hello: &Hello<'_>,
+        memfd: Option<OwnedFd>,
+    ) -> Option<Option<(OwnedFd, Mapping)>> {
+        let pid = sender.pid;
         let is_known = hello.version == wire::VERSION
             && hello.events == wire::FINGERPRINT
             && hello.calls == hook_table::FINGERPRINT;
         if !is_known {
+            memfd.into_iter().for_each(|memfd| self.janitor.close(memfd));
             self.complain(&format!(
                 "process {pid} brings a sensor of another version and is not seen; give it the libglassbox.so of this \
                  glassbox"
             ));
-            return;
+            return None;
         }
-        let (key, claim) = self.claim(&identity, hello.container).unzip();
-        identity.claim = claim;
-        if let Some(blind) = Blind::from_byte(hello.blind) {
-            self.tell(News::Blind(identity, hello.exe.to_vec(), blind));
-            return;
-        }
-        let Some(memfd) = memfd else {
-            self.complain(&format!("process {pid} sent no ring and is not seen"));
-            return;
-        };
-        let kept = if self.launcher.is_there() { memfd.try_clone().ok() } else { None };
-        let mapped = match hello.pid_ns {
-            0 => Mapping::of(&memfd).map(|mapping| (mapping, None)),
-            _ => Mapping::apart_of(memfd),
-        };
-        let (mapping, lifeline) = match mapped {
-            Ok(mapped) => mapped,
+        let Some(memfd) = memfd else { return Some(None) };
+        match Mapping::of(&memfd) {
+            Ok(mapping) => Some(Some((memfd, mapping))),
             Err(refusal) => {
+                self.janitor.close(memfd);
                 self.complain(&format!(
                     "process {pid} sent something else than a ring ({}) and is not seen",
                     refusal.reason()
                 ));
-                return;
+                None
             }
+        }
+    }
+
+    /// Takes no more rings of a user that has so many.
+    fn turn_away(&mut self, identity: Identity, peer: Peer) {
+        // Once for all of a user's: other complaints are to be heard too.
+        if self.turned_away.len() < MOST_TURNED_AWAY && self.turned_away.insert(peer.uid) {
+            say(&format!(
+                "{peer} runs more programs at once than are seen of one user; the rest is blind (limit)"
+            ));
+        }
+        let exe = identity.key.is_visible().then(|| procfs::exe(identity.key.pid.0)).flatten();
+        self.tell(News::Blind(Box::new(identity), exe.unwrap_or_default(), "limit"));
+    }
+
+    /// Checks a hello, and passes its ring on.
+    pub(super) fn welcome(
+        &mut self,
+        guest: &OwnedFd,
+        sender: Sender,
+        hello: &Hello<'_>,
+        memfd: Option<OwnedFd>,
+    ) {
+        let memfd = match self.check(&sender, hello, memfd) {
+            Some(memfd) => memfd,
+            None => return,
+        };
+        let mut identity = Identity::of_sender(guest, sender, hello);
+        let pid = identity.key.pid;
+        let (key, claim) = self.claim(&identity, hello.container).unzip();
+        identity.claim = claim;
+        if let Some(blind) = Blind::from_byte(hello.blind) {
+            self.tell(News::Blind(Box::new(identity), hello.exe.to_vec(), blind.reason()));
+            return;
+        }
+        let Some((memfd, mapping)) = memfd else {
+            self.complain(&format!("process {pid} sent no ring and is not seen"));
+            return;
+        };
+        let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
+        let Some(place) = self.allowances.account(peer).take(Resource::Rings) else {
+            return self.turn_away(identity, peer);
+        };
+        let kept = if self.launcher.is_there() { memfd.try_clone().ok() } else { None };
+        let (mapping, lifeline) = match hello.pid_ns {
+            0 => (mapping, None),
+            _ => mapping.apart(memfd),
         };
         self.rush.note(&identity);
         // At once, since a short-lived program is gone soon. Not every sensor says it itself.
@@ -108,6 +157,7 @@ impl Doorman {
             id,
             mapping,
             identity,
+            place,
             lifeline,
             own_ns: hello.pid_ns,
             own_fds: hello.own_fds,

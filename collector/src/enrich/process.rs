@@ -12,7 +12,7 @@ use wire::events::{FdFlags, FdMade, FdRange};
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use crate::container::Container;
-use crate::event::{Program, Who};
+use crate::event::{Claimed, Program, Who};
 use crate::ids::{ImageId, MonoNs};
 use crate::system::procfs;
 
@@ -91,6 +91,29 @@ impl Process {
     pub(super) fn set_ids(&mut self, uid: u32, euid: u32) {
         if (self.who.uid, self.who.euid) != (Some(uid), Some(euid)) {
             self.who = Arc::new(Who { uid: Some(uid), euid: Some(euid), ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
+    }
+
+    /// The same without anything that only its records say: for a program that runs with other rights than the
+    /// program which wrote them.
+    #[must_use]
+    pub fn without_hearsay(self) -> Self {
+        let cwd = Arc::from([].as_slice());
+        Self { cwd, descriptors: Arc::default(), hosts: Arc::default(), ..self }
+    }
+
+    /// The user ids that its events show.
+    pub fn ids(&self) -> (Option<u32>, Option<u32>) {
+        (self.who.uid, self.who.euid)
+    }
+
+    /// Says that its events show these user ids from here on, and whether only the process says so.
+    pub fn confirm_ids(&mut self, (uid, euid): (Option<u32>, Option<u32>), is_claim: bool) {
+        let ids = Claimed::UID.and(Claimed::EUID);
+        let claimed = self.who.claimed.without(ids).and_if(is_claim, ids);
+        if ((uid, euid), claimed) != (self.ids(), self.who.claimed) {
+            self.who = Arc::new(Who { uid, euid, claimed, ..(*self.who).clone() });
             self.listed = (0, 0);
         }
     }

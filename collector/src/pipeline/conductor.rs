@@ -373,7 +373,11 @@ impl Pipeline {
             fork.child = begun.map(|Pid(child)| child);
         }
         let Some(process) = &mut known.process else { return };
+        let ids = process.ids();
         let effect = self.enricher.record(process, &head, at, &decoded);
+        if let Decoded::ProcessCredentials(_) = &decoded {
+            self.census.confirm_ids(image, ids);
+        }
         let is_numbered = head.flags & Flags::STAMPED != 0;
         self.census.count_delivered(image, is_numbered);
         if is_numbered {

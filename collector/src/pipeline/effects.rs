@@ -55,6 +55,11 @@ impl Pipeline {
             }
             None => self.census.spawned_from(image, start),
         };
+        let has_other_rights = self.census.get(image).is_some_and(|image| image.has_other_rights);
+        let inherited = inherited.map(|inherited| match has_other_rights {
+            true => inherited.without_hearsay(),
+            false => inherited,
+        });
         let same_process = before.and(inherited.as_ref());
         let Some(who) = self.census.who_starts(image, start, same_process) else { return };
         let process = self.enricher.start(start, who, image, inherited.as_ref());

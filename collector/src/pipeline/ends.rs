@@ -14,7 +14,7 @@ use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
 use crate::enrich::process::Process;
-use crate::event::{Program, Who};
+use crate::event::{Claimed, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
@@ -258,6 +258,8 @@ impl Pipeline {
             euid: Some(rustix::process::geteuid().as_raw()),
             pid_ns: None,
             container: None,
+            claimed: Claimed::NONE,
+            claimant: 0,
         };
         let mut process = Process::new(who, ImageId::NONE);
         let reason = blind::reason(Path::new(OsStr::from_bytes(&path)), None);

@@ -11,10 +11,9 @@ use crate::census::reports::WaitReport;
 use crate::door::identity::Identity;
 use crate::door::news::{Attached, News};
 use crate::enrich::process::Process;
-use crate::event::Who;
+use crate::event::{Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
-use crate::system::procfs;
 
 impl Pipeline {
     /// Hears all news that are there. True if there were any.
@@ -43,11 +42,11 @@ impl Pipeline {
     pub fn hear(&mut self, news: News) {
         match news {
             News::Attached(attached) => self.attach(*attached),
-            News::Blind(identity, exe, blind) => self.hear_blind(identity, &exe, blind.reason()),
+            News::Blind(identity, exe, reason) => self.hear_blind(*identity, &exe, reason),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),
             News::Command(pid, path) => {
-                let is_seen = self.census.has_seen(&ProcessKey { namespace: None, pid });
+                let is_seen = self.census.has_seen(&ProcessKey::here(pid));
                 self.session.unseen_command = (!is_seen).then_some(UnseenCommand { pid, path, end: None });
             }
             News::Exited(exited) => self.reaped(&exited),
@@ -73,23 +72,25 @@ impl Pipeline {
 
     /// A process was seen: if it is CMD, its sensor has said hello.
     fn see_command(&mut self, key: ProcessKey) {
-        self.session
-            .unseen_command
-            .take_if(|command| key == ProcessKey { namespace: None, pid: command.pid });
+        self.session.unseen_command.take_if(|command| key == ProcessKey::here(command.pid));
     }
 
     /// A program said that it cannot be seen into.
     fn hear_blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
-        let Identity { key, ppid, uid, claim, .. } = identity;
+        let Identity { key, ppid, uid, euid, claim, claimed, exe: seen, .. } = identity;
         self.see_command(key);
-        let uids = if key.is_visible() { procfs::uids(key.pid.0) } else { None };
+        let is_apart = self.census.live(key).is_some() && identity.is_dead;
+        let claimed = claimed.and_if(is_apart, Claimed::PID).and_if(seen != exe, Claimed::EXE);
+        let (container, is_claimed) = self.census.container_of(key, ppid, claim.as_ref(), None);
         let who = Who {
             program: self.census.program_of(key, ppid, exe.into(), Arc::default()),
             ppid,
-            uid: uids.map(|(uid, _)| uid).or(uid),
-            euid: uids.map(|(_, euid)| euid).or(uid),
+            uid,
+            euid,
             pid_ns: key.namespace,
-            container: self.census.container_of(key, ppid, claim.as_ref(), None),
+            container,
+            claimed: claimed.and_if(is_claimed, Claimed::CONTAINER),
+            claimant: u64::from(is_apart),
         };
         let mut process = Process::new(who, ImageId::NONE);
         self.enricher.blind(&mut process, MonoNs::now(), exe, reason);
@@ -108,6 +109,6 @@ impl Pipeline {
         };
         let at = MonoNs::now();
         let report = WaitReport { status: exited.wait_status, usage: Some(usage), is_launcher: true, at };
-        self.census.reaped(ProcessKey { namespace: None, pid }, report);
+        self.census.reaped(ProcessKey::here(pid), report);
     }
 }

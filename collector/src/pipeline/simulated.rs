@@ -23,6 +23,7 @@ use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
 use super::session::Wish;
 use super::{Pipeline, Wires};
+use crate::allowance::{Account, Resource};
 use crate::arrival::Sent;
 use crate::census::image::EndKind;
 use crate::container::{Authority, Claim};
@@ -52,7 +53,7 @@ const NAMESPACE: u64 = 7;
 
 /// The key of a simulated process.
 pub fn key(pid: u32) -> ProcessKey {
-    ProcessKey { namespace: Some(NAMESPACE), pid: Pid(pid) }
+    ProcessKey::elsewhere(NAMESPACE, Pid(pid))
 }
 
 impl Sensor {
@@ -79,6 +80,7 @@ impl Sensor {
         Attached {
             id: u64::from(self.pid),
             mapping: Mapping::of(&self.memfd).unwrap(),
+            place: Account::boundless().share(Resource::Rings),
             lifeline: None,
             own_ns: 0,
             own_fds: [-1; 2],
@@ -270,6 +272,8 @@ impl Harness {
     pub fn attach_visible(&mut self, sensor: &Sensor, ppid: u32) {
         let mut attached = sensor.attached(ppid);
         attached.identity.key.namespace = None;
+        // No process has the number, or another one.
+        attached.identity.is_dead = true;
         self.pipeline.attach(attached);
     }
 

@@ -54,14 +54,15 @@ impl Refusal {
 impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
-        let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
-        // An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One
+        // The seals first: of a file whose server is a program (FUSE), any other question may wait for that
+        // program. An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One
         // of huge pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the test.
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
         if !seals.contains(sealed) {
             return Err(Refusal::Unsealed);
         }
+        let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
         let data_len = u64::try_from(stat.st_size).ok().and_then(data_len_of).ok_or(Refusal::WrongSize)?;
         let len = usize::try_from(file_len(data_len)).map_err(|_| Refusal::WrongSize)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -76,22 +77,24 @@ impl Mapping {
         if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
     }
 
-    /// As [`Self::of`], through an open file description of the collector's own. The sensor's description
+    /// The mapping again, through an open file description of the collector's own. The sensor's description
     /// then ends with the last process that has the ring mapped, which the [`Lifeline`] shows. `None` for the
-    /// latter where the sensor holds no lock on its description.
-    pub fn apart_of(memfd: OwnedFd) -> Result<(Self, Option<Lifeline>), Refusal> {
-        let mapping = Self::of(&memfd)?;
+    /// latter where the sensor holds no lock on its description. `memfd` is the descriptor that [`Self::of`]
+    /// took.
+    pub fn apart(self, memfd: OwnedFd) -> (Self, Option<Lifeline>) {
         let path = format!("/proc/self/fd/{}", memfd.as_raw_fd());
         let Ok(own) = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
-            return Ok((mapping, None));
+            return (self, None);
         };
         let lifeline = Lifeline(own);
         if lifeline.is_cut() {
-            return Ok((mapping, None));
+            return (self, None);
         }
         // The first mapping keeps the sensor's description open.
-        drop(mapping);
-        Ok((Self::of(&lifeline.0)?, Some(lifeline)))
+        match Self::of(&lifeline.0) {
+            Ok(apart) => (apart, Some(lifeline)),
+            Err(_) => (self, None),
+        }
     }
 
     /// The ring. A copy of it (a `Reader`) must not be used after the mapping is dropped.

@@ -8,6 +8,7 @@ pub mod books;
 pub mod mapping;
 pub mod ring;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use slab::Slab;
@@ -16,6 +17,7 @@ use wire::record::Head;
 use wire::ring::layout::{Mapped, Slot};
 use wire::ring::{Next, Unfinished};
 
+use crate::allowance::Account;
 use crate::arrival::{Arrival, Origin};
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use books::Books;
@@ -130,10 +132,13 @@ impl Rings {
         unread.map(|(_, ring)| ring.last).min()
     }
 
-    /// The rings with records to read.
-    pub fn unread(&self) -> Vec<RingIndex> {
-        let unread = self.iter().filter(|(_, ring)| !ring.is_corrupt && ring.reader.pending() > 0);
-        unread.map(|(index, _)| index).collect()
+    /// Rings of an account with records to read, at most `most`.
+    pub fn unread_of(&self, account: &Arc<Account>, most: usize) -> Vec<RingIndex> {
+        let own = self.iter().filter(|(_, ring)| Arc::ptr_eq(ring.account(), account));
+        own.filter(|(_, ring)| !ring.is_corrupt && ring.reader.pending() > 0)
+            .take(most)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Whether the writers of a ring are about to run out of space.

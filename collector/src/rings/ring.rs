@@ -1,12 +1,14 @@
 //! One ring as the pipeline reads it: how far, which image writes into which slot, and which record holds it
 //! up.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, Reader, Unfinished};
 
 use super::mapping::{Lifeline, Mapping};
+use crate::allowance::{Account, Share};
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
 
@@ -34,6 +36,9 @@ pub struct Ring {
     pub is_corrupt: bool,
     /// The pid namespaces of its processes.
     pub view: View,
+    /// The process that made it, by the kernel's word.
+    pub owner: Owner,
+    place: Share,
     lifeline: Option<Lifeline>,
     /// Everything that was there at the last look was read.
     pub is_drained: bool,
@@ -62,13 +67,46 @@ pub struct View {
     pub own_namespace: u64,
 }
 
+/// The process that made a ring, by the kernel's word.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owner {
+    /// Its real user id.
+    pub uid: Option<u32>,
+    /// Its effective user id.
+    pub euid: Option<u32>,
+    /// Its control group, 0 where the kernel tells none.
+    pub cgroup: u64,
+    /// Its pid namespace by inode.
+    pub namespace: Option<u64>,
+}
+
+impl Owner {
+    /// Whether a process of the user `uid` may be this one later, or a child of it.
+    pub fn may_become(&self, uid: Option<u32>) -> bool {
+        may_become([self.uid, self.euid], uid)
+    }
+}
+
+/// Whether a process with these user ids may become one of the user `uid`: root any, others themselves. Where
+/// the kernel does not say, nothing speaks against it.
+pub fn may_become(ids: [Option<u32>; 2], uid: Option<u32>) -> bool {
+    uid.is_none() || ids.into_iter().any(|own| own.is_none_or(|own| own == 0 || Some(own) == uid))
+}
+
 impl Ring {
+    /// The account of its owner.
+    pub fn account(&self) -> &Arc<Account> {
+        self.place.account()
+    }
+
     /// A ring that was just attached.
     pub fn new(
         id: RingId,
         mapping: Mapping,
+        place: Share,
         lifeline: Option<Lifeline>,
         view: View,
+        owner: Owner,
         is_inherited: bool,
         now: MonoNs,
     ) -> Self {
@@ -83,6 +121,8 @@ impl Ring {
             is_inherited,
             is_corrupt: false,
             view,
+            owner,
+            place,
             lifeline,
             is_drained: false,
             is_blocked: false,

@@ -34,7 +34,7 @@ impl Owed {
             if self.by_process.len() < MOST_PROCESSES || self.by_process.contains_key(&key) {
                 self.by_process.entry(key).or_insert_with(|| (Arc::clone(who), 0)).1 += 1;
             } else {
-                let own = ProcessKey { namespace: None, pid: Pid(std::process::id()) };
+                let own = ProcessKey::here(Pid(std::process::id()));
                 self.by_process.entry(own).or_insert_with(|| (Arc::new(own_who()), 0)).1 += 1;
             }
         }

@@ -8,7 +8,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
+
+use crate::ids::Instance;
 
 /// The process at the other end of a Unix socket, according to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +84,75 @@ fn pidfd_info(pidfd: impl AsFd, wanted: u64) -> Option<PidfdInfo> {
     (result == 0 && info.mask & wanted != 0).then_some(info)
 }
 
-/// The parent of the process behind `pidfd`; `None` where the kernel cannot say (before 6.13, or once it is
-/// dead).
-pub fn parent(pidfd: impl AsFd) -> Option<u32> {
+/// Facts of a running process, as the kernel counts in this process's namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its pid.
+    pub pid: u32,
+    /// Its parent's pid; 0 for one outside of this pid namespace.
+    pub ppid: u32,
+    /// Its user ids.
+    pub uids: Uids,
+    /// The id of its control group (of the unified hierarchy); `None` where there is none.
+    pub cgroup: Option<u64>,
+}
+
+/// The user ids of a process (credentials(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uids {
+    /// Real.
+    pub real: u32,
+    /// Effective.
+    pub effective: u32,
+    /// Saved.
+    pub saved: u32,
+}
+
+/// The facts of the process behind `pidfd` (PIDFD_GET_INFO); `None` where the kernel cannot say (before 6.13,
+/// once it is dead, or of a process without a number in this namespace).
+pub fn facts(pidfd: impl AsFd) -> Option<Facts> {
     const PID: u64 = 1;
-    // pid, tgid, ppid, …
-    pidfd_info(pidfd, PID).map(|info| info.ids[2])
+    const CREDENTIALS: u64 = 1 << 1;
+    const CGROUP: u64 = 1 << 2;
+    let PidfdInfo { mask, cgroup, ids, .. } = pidfd_info(pidfd, PID | CREDENTIALS | CGROUP)?;
+    // The first two are always told of a process that lives; of a dead one there is but the exit.
+    if mask & PID == 0 || mask & CREDENTIALS == 0 {
+        return None;
+    }
+    let [pid, _tgid, ppid, real, _rgid, effective, _egid, saved, ..] = ids;
+    let cgroup = (mask & CGROUP != 0).then_some(cgroup);
+    Some(Facts { pid, ppid, uids: Uids { real, effective, saved }, cgroup })
+}
+
+/// The parent of the process behind `pidfd`; `None` where the kernel cannot say (see [`facts`]).
+pub fn parent(pidfd: impl AsFd) -> Option<u32> {
+    facts(pidfd).map(|facts| facts.ppid)
+}
+
+/// The process behind `pidfd`, apart from all that get its number later; `None` where pidfds have no inodes of
+/// their own (before 6.9).
+pub fn instance(pidfd: impl AsFd) -> Option<Instance> {
+    /// `PID_FS_MAGIC` of include/uapi/linux/magic.h.
+    const PID_FS_MAGIC: i64 = 0x5049_4446;
+    static HAS_INODES: OnceLock<bool> = OnceLock::new();
+    let has_inodes = || rustix::fs::fstatfs(&pidfd).is_ok_and(|stat| i64::from(stat.f_type) == PID_FS_MAGIC);
+    if !HAS_INODES.get_or_init(has_inodes) {
+        return None;
+    }
+    rustix::fs::fstat(&pidfd).ok().map(|stat| Instance(stat.st_ino))
+}
+
+/// Whether the process behind `pidfd` is dead.
+pub fn is_dead(pidfd: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+/// The inode of this process's pid namespace.
+pub fn own_pid_namespace() -> Option<u64> {
+    static OWN: OnceLock<Option<u64>> = OnceLock::new();
+    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino))
 }
 
 /// The wait status of the process behind `pidfd`; `None` where the kernel cannot say (before 6.15, or until

@@ -2,6 +2,9 @@
 
 pub mod clock;
 pub mod errors;
+pub mod examiner;
+pub mod files;
 pub mod kernel;
+pub mod peers;
 pub mod procfs;
 pub mod program;

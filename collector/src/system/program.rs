@@ -3,11 +3,13 @@
 //!
 //! Only headers are read, so the size of the file does not matter; any file may be given.
 
-use std::fs::File;
+use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use super::files::{self, On};
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
@@ -151,10 +153,15 @@ impl Program {
     /// Examines a file that may be executed. `None` if it is not a program: a missing file, a library, or a
     /// form that the kernel does not execute.
     pub fn at(path: &Path, root: &Root) -> Option<Self> {
-        Self::followed(path, root, MOST_INTERPRETERS)
+        Self::followed(path, root, On::Any, MOST_INTERPRETERS)
     }
 
-    fn followed(path: &Path, root: &Root, patience: usize) -> Option<Self> {
+    /// As [`Self::at`], of the file systems that `on` names only.
+    pub fn on(path: &Path, root: &Root, on: On) -> Option<Self> {
+        Self::followed(path, root, on, MOST_INTERPRETERS)
+    }
+
+    fn followed(path: &Path, root: &Root, on: On, patience: usize) -> Option<Self> {
         let mut program = Self {
             path: path.to_owned(),
             kind: "",
@@ -164,16 +171,16 @@ impl Program {
             reason: &HOOKED,
             notes: Vec::new(),
         };
-        // A device or a pipe could be read without end, or would block.
-        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        let mut file = match File::open(path) {
+        let mut file = match files::open_regular(path, on) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                program.reason = if metadata.mode() & 0o6000 != 0 { &SETUID } else { &UNREADABLE };
+                let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.mode();
+                program.reason = if mode & 0o6000 != 0 { &SETUID } else { &UNREADABLE };
                 return Some(program);
             }
             Err(_) => return None,
         };
+        let metadata = file.metadata().ok()?;
         let mut start = [0; 256];
         let len = file.read(&mut start).ok()?;
         let start = start.get(..len).unwrap_or_default();
@@ -182,7 +189,7 @@ impl Program {
             let place = root.place(&interpreter);
             program.interpreter = Some(interpreter);
             // Set-uid bits of a script do nothing (execve(2)): its interpreter is the program.
-            let runs = if patience == 0 { None } else { Self::followed(&place, root, patience - 1) };
+            let runs = if patience == 0 { None } else { Self::followed(&place, root, on, patience - 1) };
             match runs {
                 Some(runs) => {
                     (program.machine, program.libc, program.reason) = (runs.machine, runs.libc, runs.reason);
@@ -194,10 +201,11 @@ impl Program {
         if !start.starts_with(b"\x7fELF") {
             return None;
         }
-        let data = ReadCache::new(&file);
-        let elf_file = match FileKind::parse(&data) {
-            Ok(FileKind::Elf64) => ElfFile::read::<FileHeader64<Endianness>, _>(&data),
-            Ok(FileKind::Elf32) => ElfFile::read::<FileHeader32<Endianness>, _>(&data),
+        let (cache, left) = (ReadCache::new(&file), Cell::new(MOST_READ));
+        let data = Bounded { data: &cache, left: &left };
+        let elf_file = match FileKind::parse(data) {
+            Ok(FileKind::Elf64) => ElfFile::read::<FileHeader64<Endianness>, _>(data),
+            Ok(FileKind::Elf32) => ElfFile::read::<FileHeader32<Endianness>, _>(data),
             _ => None,
         };
         let Some(elf_file) = elf_file else {
@@ -247,6 +255,40 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let word = line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())?;
     Some(PathBuf::from(std::ffi::OsStr::from_bytes(word)))
+}
+
+/// Bytes of a file that are read at most: headers may name all of a file of any size.
+const MOST_READ: u64 = 4 << 20;
+
+/// A file of which no more than a bound is read.
+#[derive(Clone, Copy)]
+struct Bounded<'d, R> {
+    data: R,
+    left: &'d Cell<u64>,
+}
+
+impl<'d, R: ReadRef<'d>> Bounded<'d, R> {
+    fn pay(self, size: u64) -> Result<(), ()> {
+        self.left.set(self.left.get().checked_sub(size).ok_or(())?);
+        Ok(())
+    }
+}
+
+impl<'d, R: ReadRef<'d>> ReadRef<'d> for Bounded<'d, R> {
+    fn len(self) -> Result<u64, ()> {
+        self.data.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'d [u8], ()> {
+        self.pay(size)?;
+        self.data.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(self, range: std::ops::Range<u64>, delimiter: u8) -> Result<&'d [u8], ()> {
+        // The cache reads a piece of this length (`ReadCache`, `MAX_SIZE`).
+        self.pay(4096)?;
+        self.data.read_bytes_at_until(range, delimiter)
+    }
 }
 
 /// The facts in an ELF file's headers.

@@ -16,8 +16,8 @@
 //! and fields of a later version by the counts of fields. Flags are bits beside the table that names them,
 //! which differs between architectures. A reader skips frames whose tag it does not know.
 //!
-//! Version 2 added the containers, version 3 the programs with their arguments and ancestors. Earlier ones
-//! are read too.
+//! Version 2 added the containers, version 3 the programs with their arguments and ancestors, version 4 the
+//! fields that only the process itself says. Earlier ones are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -29,12 +29,13 @@ pub mod writer;
 use wire::names::{self, FlagTable};
 
 /// The beginning of a file; its last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x03";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x04";
 
-/// The first version, the first with containers, and the first with programs.
+/// The first version, and the first with containers, with programs, and with claims.
 const FIRST_VERSION: u8 = 1;
 const WITH_CONTAINERS: u8 = 2;
 const WITH_PROGRAMS: u8 = 3;
+const WITH_CLAIMS: u8 = 4;
 
 /// The tags of frames.
 mod tag {
@@ -96,6 +97,7 @@ mod knows {
     pub const EUID: u8 = 4;
     pub const PID_NS: u8 = 8;
     pub const CONTAINER: u8 = 16;
+    pub const CLAIMED: u8 = 32;
 }
 
 /// The flag tables that values refer to by their place here.

@@ -12,11 +12,11 @@ use wire::record::Via;
 use super::input::Input;
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS, has, knows,
-    tag, value,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CLAIMS, WITH_CONTAINERS, WITH_PROGRAMS,
+    has, knows, tag, value,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Program, Shape, Value, Who};
+use crate::event::{Batch, Claimed, Event, Program, Shape, Value, Who};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::sinks::encoder::RunFacts;
 
@@ -103,7 +103,7 @@ impl<R: Read> Reader<R> {
         input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Trouble::Unreadable)?;
         let (known, _) = MAGIC.split_at(MAGIC.len() - 1);
         let version = match magic.strip_prefix(known) {
-            Some([found @ FIRST_VERSION..=WITH_PROGRAMS]) => *found,
+            Some([found @ FIRST_VERSION..=WITH_CLAIMS]) => *found,
             Some([newer]) => return Err(Trouble::Version(*newer)),
             // The disk was full, or its writer killed, at the very first write.
             _ if !magic.is_empty() && MAGIC.starts_with(&magic) => return Err(Trouble::CutOff(0)),
@@ -300,7 +300,11 @@ impl<R: Read> Reader<R> {
             0 => None,
             _ => Some(Arc::clone(self.containers.get(input.count()?)?)),
         };
-        Some(Who { program, ppid, uid, euid, pid_ns, container })
+        let (claimed, claimant) = match bits & knows::CLAIMED {
+            0 => (Claimed::NONE, 0),
+            _ => (Claimed::from_bits(input.byte()?), input.unsigned()?),
+        };
+        Some(Who { program, ppid, uid, euid, pid_ns, container, claimed, claimant })
     }
 
     /// An event without its values, `time_ns` counted from the one before. The kind is kept apart until

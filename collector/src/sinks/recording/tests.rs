@@ -7,8 +7,7 @@ use wire::events::Kind;
 use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
-use crate::event::Program;
-use crate::event::{Batch, Event, Shape, Value, Who, sample};
+use crate::event::{Batch, Claimed, Event, Program, Shape, Value, Who, sample};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
 use crate::outputs::Output;
@@ -40,6 +39,8 @@ fn batches() -> Vec<Batch> {
         uid: None,
         euid: Some(u32::MAX),
         pid_ns: Some(u64::MAX),
+        claimed: Claimed::PID.and(Claimed::EXE),
+        claimant: 7,
         container: Some(sample::container("4f2c", "web")),
     }));
     for (time_ns, seq, ret, who) in
@@ -201,11 +202,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[4], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[5], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(4))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(5))));
 }
 
 /// A frame with a right checksum around any body.

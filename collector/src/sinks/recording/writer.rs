@@ -251,7 +251,8 @@ fn write_who(who: &Who, programs: &Programs, containers: &FxHashMap<Arc<Containe
             | bit(who.uid.is_some(), knows::UID)
             | bit(who.euid.is_some(), knows::EUID)
             | bit(who.pid_ns.is_some(), knows::PID_NS)
-            | bit(container.is_some(), knows::CONTAINER),
+            | bit(container.is_some(), knows::CONTAINER)
+            | bit(!who.claimed.is_empty(), knows::CLAIMED),
     );
     unsigned(programs.number(&who.program), out);
     for number in [who.ppid.map(|ppid| ppid.0), who.uid, who.euid].into_iter().flatten() {
@@ -262,6 +263,10 @@ fn write_who(who: &Who, programs: &Programs, containers: &FxHashMap<Arc<Containe
     }
     if let Some(container) = container {
         unsigned(*container, out);
+    }
+    if !who.claimed.is_empty() {
+        out.push(who.claimed.bits());
+        unsigned(who.claimant, out);
     }
 }
 

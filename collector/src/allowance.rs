@@ -1,0 +1,282 @@
+//! Allowances: how much of the collector one user can take, so that the others have the rest.
+//!
+//! An [`Account`] stands for a user in a control group: both are the kernel's word, and a process leaves its
+//! control group only with rights over another. A user other than root has several accounts' worth in all of
+//! its groups together, since some systems let users make groups. Each thing that the collector keeps for a
+//! process holds a [`Share`] of its account, and gives it back when it is dropped.
+//!
+//! Where an account is used up, the thing is not kept: the caller does with less, counts that as the peer's
+//! loss, and goes on.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::MonoNs;
+
+/// A thing that an account has a bound for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Resource {
+    /// Rings. Each costs the collector up to 20 KiB beside its data: tables of its mapping, a few pages.
+    Rings,
+    /// Process images that are known, dead ones until their end is reported.
+    Images,
+    /// Bytes of memory: records that wait for their turn, paths and addresses behind descriptors, names.
+    Bytes,
+}
+
+/// How many resources there are.
+const RESOURCES: usize = 3;
+
+/// The bounds of one account, by [`Resource`]. Over 1000 processes that run at once under one user in one
+/// container are rare, and a server's children share one ring.
+const MOST: [usize; RESOURCES] = [1024, 8192, 12 << 20];
+/// The bounds of a user other than root in all control groups: so many times those of an account.
+const ACCOUNTS_OF_USER: usize = 2;
+/// Questions in a second, see [`Account::may_ask`].
+const MOST_QUESTIONS: u64 = 512;
+/// Accounts that are remembered before unused ones are looked for.
+const MANY_ACCOUNTS: usize = 256;
+
+/// The owner of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// The real user id, as the collector's user namespace counts; `None` where the kernel does not tell.
+    pub uid: Option<u32>,
+    /// The control group, 0 where the kernel tells none.
+    pub cgroup: u64,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.uid {
+            Some(uid) => write!(out, "uid {uid}"),
+            None => write!(out, "an unknown user"),
+        }
+    }
+}
+
+/// What an owner holds, and its bounds.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// The owner.
+    pub peer: Peer,
+    held: [AtomicUsize; RESOURCES],
+    refused: [AtomicU64; RESOURCES],
+    /// The second in which questions were asked last, and how many, in one number.
+    questions: AtomicU64,
+    /// The account of the user in all control groups; `None` for root, and for that account itself.
+    user: Option<Arc<Account>>,
+    /// How many times [`MOST`] it may hold; 0 for no bound.
+    times: usize,
+}
+
+impl Account {
+    /// An account without bounds, for things that no peer asked for.
+    pub fn boundless() -> Arc<Self> {
+        static ONE: LazyLock<Arc<Account>> = LazyLock::new(Arc::default);
+        Arc::clone(&ONE)
+    }
+
+    /// A share that holds nothing yet.
+    pub fn share(self: &Arc<Self>, resource: Resource) -> Share {
+        Share { account: Arc::clone(self), resource, held: 0 }
+    }
+
+    /// A share of one, if there is one left.
+    pub fn take(self: &Arc<Self>, resource: Resource) -> Option<Share> {
+        let mut share = self.share(resource);
+        share.grow(1).then_some(share)
+    }
+
+    /// Whether the collector may look at one more file, or list of children, for this account's sake; those of
+    /// each second are counted.
+    pub fn may_ask(&self, now: MonoNs) -> bool {
+        let second = now.0 / 1_000_000_000;
+        let before = self.questions.load(Ordering::Relaxed);
+        let count = if before >> 32 == second { before & 0xffff_ffff } else { 0 };
+        // Only the pipeline's thread asks.
+        self.questions.store(second << 32 | (count + 1), Ordering::Relaxed);
+        self.times == 0 || count < MOST_QUESTIONS
+    }
+
+    /// Whether nothing of it is left.
+    pub fn is_used_up(&self, resource: Resource) -> bool {
+        self.held[resource as usize].load(Ordering::Relaxed) >= self.most(resource)
+            || self.user.as_ref().is_some_and(|user| user.is_used_up(resource))
+    }
+
+    /// Takes the number of refusals since the last call.
+    pub fn take_refused(&self, resource: Resource) -> u64 {
+        self.refused[resource as usize].swap(0, Ordering::Relaxed)
+    }
+
+    fn most(&self, resource: Resource) -> usize {
+        match self.times {
+            0 => usize::MAX,
+            times => MOST[resource as usize].saturating_mul(times),
+        }
+    }
+
+    fn grow(&self, resource: Resource, more: usize) -> bool {
+        // Relaxed: counters, of which each is right by itself.
+        let held = &self.held[resource as usize];
+        let before = held.fetch_add(more, Ordering::Relaxed);
+        let fits = before.saturating_add(more) <= self.most(resource)
+            && self.user.as_ref().is_none_or(|user| user.grow(resource, more));
+        if !fits {
+            held.fetch_sub(more, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn shrink(&self, resource: Resource, less: usize) {
+        self.held[resource as usize].fetch_sub(less, Ordering::Relaxed);
+        if let Some(user) = &self.user {
+            user.shrink(resource, less);
+        }
+    }
+}
+
+/// A part of an account that something holds; given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    account: Arc<Account>,
+    resource: Resource,
+    held: usize,
+}
+
+impl Share {
+    /// Takes `more`; false, and nothing taken, where the account is used up. The refusal is counted.
+    pub fn grow(&mut self, more: usize) -> bool {
+        let fits = self.account.grow(self.resource, more);
+        if fits {
+            self.held += more;
+        } else {
+            self.account.refused[self.resource as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Gives back `less`, or everything where it holds less.
+    pub fn shrink(&mut self, less: usize) {
+        let less = less.min(self.held);
+        self.held -= less;
+        self.account.shrink(self.resource, less);
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}
+
+impl Clone for Share {
+    /// A copy of what holds it, which holds as much; nothing where the account is used up.
+    fn clone(&self) -> Self {
+        let mut copy = self.account.share(self.resource);
+        copy.grow(self.held);
+        copy
+    }
+}
+
+impl Default for Share {
+    /// A share of an account without bounds.
+    fn default() -> Self {
+        Account::boundless().share(Resource::Bytes)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.shrink(self.resource, self.held);
+    }
+}
+
+/// All accounts that are in use.
+#[derive(Debug, Default)]
+pub struct Allowances {
+    accounts: FxHashMap<Peer, Weak<Account>>,
+    users: FxHashMap<u32, Weak<Account>>,
+}
+
+impl Allowances {
+    /// The account of `peer`.
+    pub fn account(&mut self, peer: Peer) -> Arc<Account> {
+        if let Some(known) = self.accounts.get(&peer).and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.accounts.len() >= MANY_ACCOUNTS {
+            self.accounts.retain(|_, account| account.strong_count() > 0);
+            self.users.retain(|_, account| account.strong_count() > 0);
+        }
+        // Root of several containers is several users, although it has one number.
+        let user = peer.uid.filter(|uid| *uid != 0).map(|uid| self.user(uid));
+        let account = Arc::new(Account { peer, user, times: 1, ..Account::default() });
+        self.accounts.insert(peer, Arc::downgrade(&account));
+        account
+    }
+
+    fn user(&mut self, uid: u32) -> Arc<Account> {
+        if let Some(known) = self.users.get(&uid).and_then(Weak::upgrade) {
+            return known;
+        }
+        let peer = Peer { uid: Some(uid), cgroup: 0 };
+        let account = Arc::new(Account { peer, times: ACCOUNTS_OF_USER, ..Account::default() });
+        self.users.insert(uid, Arc::downgrade(&account));
+        account
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(uid: u32, cgroup: u64) -> Peer {
+        Peer { uid: Some(uid), cgroup }
+    }
+
+    #[test]
+    fn account_is_used_up_by_its_owner_alone_and_given_back_at_the_end() {
+        let mut allowances = Allowances::default();
+        let (greedy, modest) = (allowances.account(peer(65534, 1)), allowances.account(peer(0, 1)));
+        let mut share = greedy.share(Resource::Bytes);
+
+        let taken = [share.grow(MOST[Resource::Bytes as usize]), share.grow(1)];
+        let others = modest.share(Resource::Bytes).grow(1);
+        let refused = [greedy.take_refused(Resource::Bytes), greedy.take_refused(Resource::Bytes)];
+        share.shrink(2);
+        let copy = share.clone();
+        drop(share);
+        let after = greedy.share(Resource::Bytes).grow(MOST[Resource::Bytes as usize]);
+
+        assert_eq!(([true, false], true, [1, 0]), (taken, others, refused));
+        assert_eq!((0, true), (copy.held, after));
+    }
+
+    #[test]
+    fn user_with_many_control_groups_has_a_bound_and_root_of_each_its_own() {
+        let all = |uid| {
+            let mut allowances = Allowances::default();
+            let accounts: Vec<_> = (0..5).map(|cgroup| allowances.account(peer(uid, cgroup))).collect();
+            let mut shares: Vec<_> = accounts.iter().map(|account| account.share(Resource::Rings)).collect();
+            shares.iter_mut().map(|share| share.grow(MOST[0])).filter(|fits| *fits).count()
+        };
+
+        assert_eq!((ACCOUNTS_OF_USER, 5), (all(1000), all(0)));
+    }
+
+    #[test]
+    fn accounts_without_shares_are_forgotten() {
+        let mut allowances = Allowances::default();
+        let kept = allowances.account(peer(1, 1));
+
+        (0..10_000).for_each(|cgroup| drop(allowances.account(peer(2, cgroup))));
+
+        assert!(allowances.accounts.len() <= MANY_ACCOUNTS && allowances.users.len() <= MANY_ACCOUNTS);
+        assert!(Arc::ptr_eq(&kept, &allowances.account(peer(1, 1))));
+    }
+}

@@ -1,0 +1,109 @@
+//! Opening files that somebody else names: regular ones only, and without waiting.
+//!
+//! A FIFO waits for a writer, a device may do anything, and between a look at a path and its opening another
+//! file can take the place. So the path is first opened with O_PATH, which opens nothing; what that descriptor
+//! leads to is looked at, and then the same file is opened (open(2), O_PATH).
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags, fstatfs, open, statx};
+
+/// The file systems of which a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Any: for a user who names the file.
+    Any,
+    /// Those whose files the kernel reads by itself, and the one that this process's root is on. The server of
+    /// another (FUSE, NFS, 9p) may never answer.
+    Local,
+}
+
+/// File systems that the kernel reads by itself (include/uapi/linux/magic.h, and for those that are not there
+/// their own sources): ext2 to ext4, XFS, Btrfs, overlay, tmpfs, ramfs, SquashFS, EROFS, F2FS, ZFS, bcachefs,
+/// ISO 9660, FAT, exFAT.
+const LOCAL: [u64; 14] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x794c_7630,
+    0x0102_1994,
+    0x8584_58f6,
+    0x7371_7368,
+    0xe0f5_e1e2,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0xca45_1a4e,
+    0x9660,
+    0x4d44,
+    0x2011_bab0,
+];
+
+/// Opens a regular file for reading.
+///
+/// An error of the kind `Unsupported` for anything else, and for a file system that `on` leaves out.
+pub fn open_regular(path: &Path, on: On) -> io::Result<File> {
+    let place = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
+    if !is_regular(&place)? || on == On::Local && !is_local(&place)? {
+        return Err(unsupported());
+    }
+    let again = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(open(again, flags, Mode::empty())?))
+}
+
+fn is_regular(place: &OwnedFd) -> io::Result<bool> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(place, c"", flags, StatxFlags::TYPE)?;
+    Ok(FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile)
+}
+
+fn is_local(place: &OwnedFd) -> io::Result<bool> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let device = |fd: &OwnedFd| {
+        statx(fd, c"", flags, StatxFlags::TYPE).map(|stat| (stat.stx_dev_major, stat.stx_dev_minor))
+    };
+    let root = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if device(&root)? == device(place)? {
+        return Ok(true);
+    }
+    let kind = fstatfs(place)?.f_type;
+    // The magic numbers have 32 bits, and some machines sign-extend them.
+    Ok(LOCAL.contains(&(kind as u64 & 0xffff_ffff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened_and_nothing_is_waited_for() {
+        let fifo = std::env::temp_dir().join(format!("glassbox-files-{}", std::process::id()));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, Mode::RWXU).unwrap();
+
+        let kinds = [Path::new("/dev/null"), Path::new("/"), &fifo, Path::new("/nonexistent")]
+            .map(|path| open_regular(path, On::Any).unwrap_err().kind());
+        let text = open_regular(Path::new("/proc/self/exe"), On::Local).and_then(|mut file| {
+            let mut start = [0; 4];
+            file.read_exact(&mut start).map(|()| start)
+        });
+        std::fs::remove_file(fifo).unwrap();
+
+        let unsupported = io::ErrorKind::Unsupported;
+        assert_eq!([unsupported, unsupported, unsupported, io::ErrorKind::NotFound], kinds);
+        assert_eq!(*b"\x7fELF", text.unwrap());
+    }
+
+    #[test]
+    fn files_of_the_kernel_itself_are_not_local() {
+        let of = |path: &str, on| open_regular(Path::new(path), on).map(drop).map_err(|error| error.kind());
+
+        assert_eq!(Err(io::ErrorKind::Unsupported), of("/proc/self/maps", On::Local));
+        assert_eq!(Ok(()), of("/proc/self/maps", On::Any));
+    }
+}
