@@ -16,6 +16,7 @@ use std::collections::BinaryHeap;
 
 use wire::record::Head;
 
+use crate::allowance::Share;
 use crate::arrival::Numbering;
 use crate::ids::{ImageId, MonoNs};
 use frontier::Frontier;
@@ -87,12 +88,12 @@ impl Order {
 
     // ---- lanes ----
 
-    /// Gives an image a lane.
-    pub fn add(&mut self, image: ImageId) {
+    /// Gives an image a lane. The bytes of its records that wait come out of `share`.
+    pub fn add(&mut self, image: ImageId, share: Share) {
         if self.lanes.len() <= image.place() {
             self.lanes.resize_with(image.place() + 1, || None);
         }
-        self.lanes[image.place()] = Some(Lane { image, queue: Queue::default(), end: None });
+        self.lanes[image.place()] = Some(Lane { image, queue: Queue::new(share), end: None });
     }
 
     /// Says that the numbers of an image begin at 0: a missing first record is a gap.
@@ -102,13 +103,12 @@ impl Order {
         }
     }
 
-    /// Forgets an image and the records that wait of it.
+    /// Forgets an image and the records that wait of it. It leaves the lists at the next pass: to look for each
+    /// that goes would make a crowd of short-lived processes expensive.
     pub fn remove(&mut self, image: ImageId) {
         if self.lane(image).is_some() {
             self.lanes[image.place()] = None;
         }
-        self.waiting.retain(|other| *other != image);
-        self.ending.retain(|other| *other != image);
     }
 
     /// Whether a record may go on at once, `is_alone` saying that no other image's record can come before it:
@@ -122,14 +122,21 @@ impl Order {
         lane.queue.is_next(head).then(|| lane.queue.pass(head))
     }
 
-    /// Adds a record of an image.
-    pub fn push(&mut self, image: ImageId, head: Head, numbering: Numbering, payload: &[u8]) {
-        let Some(lane) = self.lane_mut(image) else { return };
+    /// Adds a record of an image. False where the image's account has no bytes for it: then the records that
+    /// wait of that image must go on first, whatever their turn.
+    pub fn push(&mut self, image: ImageId, head: Head, numbering: Numbering, payload: &[u8]) -> bool {
+        let Some(lane) = self.lane_mut(image) else { return true };
         let was_empty = lane.queue.is_empty();
-        lane.queue.push(head, numbering, payload);
-        if was_empty {
+        let has_room = lane.queue.push(head, numbering, payload);
+        if was_empty && has_room {
             self.waiting.push(image);
         }
+        has_room
+    }
+
+    /// Lets a record go on at once, after all that waited of its image: gives its time.
+    pub fn pass(&mut self, image: ImageId, head: &Head) -> Option<MonoNs> {
+        Some(self.lane_mut(image)?.queue.pass(head))
     }
 
     /// Takes out the first record of an image: its payload into `payload`.
@@ -213,6 +220,7 @@ impl Order {
         waiting.retain(|image| self.lane(*image).is_some_and(|lane| !lane.queue.is_empty()));
         for image in &waiting {
             let Some(lane) = self.lane_mut(*image) else { continue };
+            lane.queue.begin_pass();
             if let Some(gone) = gone(*image) {
                 lane.queue.set_lost(gone);
             }
@@ -221,11 +229,14 @@ impl Order {
             }
         }
         self.waiting = waiting;
-        for image in self.ending.clone() {
+        let mut ending = std::mem::take(&mut self.ending);
+        ending.retain(|image| self.lane(*image).is_some());
+        for image in ending.iter().copied() {
             if let Some(end) = self.lane_mut(image).and_then(|lane| lane.end.as_mut()) {
                 end.is_read = end.is_read || is_read(image);
             }
         }
+        self.ending = ending;
         self.has_news_of_ends = true;
         self.round += 1;
     }
@@ -315,7 +326,7 @@ mod tests {
     #[test]
     fn end_that_is_held_back_for_long_is_no_news() {
         let (mut order, image) = (Order::default(), ImageId::new(1, 0));
-        order.add(image);
+        order.add(image, Share::default());
         order.end_at(image, MonoNs(100), true);
 
         for now in [200, 300] {

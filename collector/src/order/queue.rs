@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use wire::record::{Flags, Head};
 
+use crate::allowance::Share;
 use crate::arrival::Numbering;
 use crate::ids::MonoNs;
 
@@ -50,9 +51,24 @@ pub struct Queue {
     skipped: u64,
     /// Records that the process lost, as far as it says.
     lost: u64,
+    /// The bytes of the records that wait.
+    share: Share,
+    /// Entries that were stepped over since the last pass, to find the places of later ones.
+    steps: usize,
 }
 
+/// Entries that are stepped over between two passes: a thread that lost the processor comes some thousands late,
+/// numbers that descend would make each record dearer than the one before.
+const MOST_STEPS: usize = 1 << 20;
+/// Bytes of an entry beside its payload.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
 impl Queue {
+    /// An empty queue, whose records' bytes come out of `share`.
+    pub fn new(share: Share) -> Self {
+        Self { share, ..Self::default() }
+    }
+
     /// How many records wait.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -93,6 +109,11 @@ impl Queue {
         self.next_seq = Some(0);
     }
 
+    /// Begins a pass: the steps are counted anew.
+    pub fn begin_pass(&mut self) {
+        self.steps = 0;
+    }
+
     /// Says how many of its records the process counts as lost: a gap that this does not explain is waited
     /// for longer.
     pub fn set_lost(&mut self, lost: u64) {
@@ -101,13 +122,19 @@ impl Queue {
 
     /// Adds a record at its place: among the records of its ring by its number, among those of other origins
     /// by its time. A ring's record without a number stays behind the ring's records that were read before.
-    pub fn push(&mut self, head: Head, numbering: Numbering, payload: &[u8]) {
+    ///
+    /// False where there are no bytes for it, or the search for its place took too long.
+    pub fn push(&mut self, head: Head, numbering: Numbering, payload: &[u8]) -> bool {
+        if self.steps > MOST_STEPS || !self.share.grow(ENTRY_BYTES + payload.len()) {
+            return false;
+        }
         let entry =
             Entry { head, numbering, at: self.base + self.bytes.len() as u64, len: payload.len() as u32 };
         self.bytes.extend_from_slice(payload);
         let is_numbered = |head: &Head| head.flags & Flags::STAMPED != 0;
         let mut place = self.entries.len();
         for (index, earlier) in self.entries.iter().enumerate().rev() {
+            self.steps += 1;
             if numbering == Numbering::None || earlier.numbering == Numbering::None {
                 if earlier.head.time_ns <= head.time_ns {
                     break;
@@ -127,6 +154,7 @@ impl Queue {
         } else {
             self.entries.insert(place, entry);
         }
+        true
     }
 
     /// The head of the first record.
@@ -153,6 +181,7 @@ impl Queue {
     /// Takes the first record out: its payload into `payload`.
     pub fn pop(&mut self, payload: &mut Vec<u8>) -> Option<Popped> {
         let entry = self.entries.pop_front()?;
+        self.share.shrink(ENTRY_BYTES + entry.len as usize);
         let at_time = self.pass(&entry.head);
         let at = (entry.at - self.base) as usize;
         payload.clear();

@@ -157,6 +157,7 @@ impl Pipeline {
                 round.has_more |= !ring.is_drained;
             }
         }
+        self.rings.let_go();
         round.has_read |= self.take_sent();
         self.census.free_slots(&mut self.rings);
         self.deliver_due(now, self.horizon(now));
@@ -177,7 +178,7 @@ impl Pipeline {
         if self.is_alone() {
             return assumed;
         }
-        self.rings.unread_from().unwrap_or(now).min(now).minus(HOLD_NS).min(assumed)
+        self.rings.unread_from(now).unwrap_or(now).min(now).minus(HOLD_NS).min(assumed)
     }
 
     /// Whether no record of another image, or origin, can come before one that is read.
@@ -250,7 +251,15 @@ impl Pipeline {
         let numbering = origin.numbering();
         match self.order.passes(image, &head, self.is_alone()) {
             Some(at) => self.deliver(image, numbering, head, at, payload),
-            None => self.order.push(image, head, numbering, payload),
+            None => {
+                if !self.order.push(image, head, numbering, payload) {
+                    // Its account is used up: its records go on out of their turn, and no other's wait.
+                    self.deliver_all(image);
+                    if let Some(at) = self.order.pass(image, &head) {
+                        self.deliver(image, numbering, head, at, payload);
+                    }
+                }
+            }
         }
     }
 
@@ -265,8 +274,12 @@ impl Pipeline {
             ring.is_blocked = true;
             return false;
         }
+        let Some(is_over) = ring.step_over() else {
+            self.nonsense.push(index);
+            return false;
+        };
         // The records that the dead lost show when their numbers are compared at the end; the living go on.
-        if ring.reader.skip()
+        if is_over
             && !is_dead
             && let Some(writer) = writer
         {

@@ -4,6 +4,7 @@ use wire::events::ProcessStart;
 use wire::record::Head;
 
 use super::conductor::Pipeline;
+use crate::allowance::Resource;
 use crate::census::Change;
 use crate::census::image::Asked;
 use crate::census::reports::WaitReport;
@@ -80,8 +81,9 @@ impl Pipeline {
         for change in self.census.take_changes() {
             match change {
                 Change::Made(image) => {
-                    self.order.add(image);
-                    if let Some(pidfd) = self.census.get(image).and_then(|image| image.pidfd.as_ref()) {
+                    let Some(known) = self.census.get(image) else { continue };
+                    self.order.add(image, known.account.share(Resource::Bytes));
+                    if let Some(pidfd) = &known.pidfd {
                         self.wires.deathwatch.watch(pidfd, image);
                     }
                 }

@@ -61,10 +61,11 @@ impl Pipeline {
             return;
         }
         let Some(ring) = self.rings.get(index) else { return };
-        let memory = ring.memory();
         for (slot, image) in ring.slots().collect::<Vec<_>>() {
             self.deliver_all(image);
-            let books = Books::of(memory, slot);
+            let Some(books) = self.rings.get(index).map(|ring| Books::of(ring.mapping(), slot)) else {
+                continue;
+            };
             let lost = self.census.unreadable(image, &books);
             self.lose(image, now, lost, LossReason::CorruptRing);
         }

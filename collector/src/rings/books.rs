@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::events::{Counters, Usage};
 use wire::ring::layout::{Cost, FdState, Loss, Mapped};
 
+use super::mapping::Mapping;
+
 /// A copy of a slot. The numbers are what a program, perhaps a hostile one, wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
@@ -33,6 +35,9 @@ pub struct Books {
     pub fd_capacity: i32,
 }
 
+/// The smallest page that any kernel has.
+const PAGE: usize = 4096;
+
 fn load(word: &AtomicU64) -> u64 {
     // Relaxed: the process has ended, or the number is a statistic.
     word.load(Ordering::Relaxed)
@@ -48,8 +53,9 @@ pub fn losses(ring: Mapped, slot: u8) -> [u64; Loss::ALL.len()] {
 }
 
 impl Books {
-    /// Copies slot `slot` of `ring`.
-    pub fn of(ring: Mapped, slot: u8) -> Self {
+    /// Copies slot `slot` of the ring in `mapping`.
+    pub fn of(mapping: &Mapping, slot: u8) -> Self {
+        let ring = mapping.mapped();
         let words = ring.slot(slot);
         let usage = Usage {
             user_ns: load(&words.user_ns),
@@ -58,8 +64,16 @@ impl Books {
         };
         let fd_capacity = Mapped::fd_capacity(slot) as i32;
         let high = i32::try_from(words.fd_high.load(Ordering::Relaxed)).unwrap_or(i32::MAX).min(fd_capacity);
+        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and a
+        // look would make it.
+        let (mut looked_at, mut is_there) = (0, false);
         let fds = (0..high).filter_map(|fd| {
-            let state = ring.fd(slot, fd)?.look();
+            let counters = ring.fd(slot, fd)?;
+            let page = std::ptr::from_ref(counters).addr() / PAGE;
+            if page != looked_at {
+                (looked_at, is_there) = (page, mapping.has_page(counters));
+            }
+            let state = if is_there { counters.look() } else { return None };
             state.is_of_interest().then_some((fd, state))
         });
         Self {

@@ -14,7 +14,10 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{FlockOperation, Mode, OFlags, SealFlags, fcntl_get_seals, flock, fstat, open};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use wire::ring::Memory;
-use wire::ring::layout::{Mapped, data_len_of, file_len};
+use wire::ring::layout::{DATA_OFFSET, Mapped, data_len_of, file_len};
+
+/// Pages that one system call asks for.
+const MOST_PROBED: usize = 64;
 
 /// A ring's memory, unmapped when dropped.
 #[derive(Debug)]
@@ -105,6 +108,75 @@ impl Mapping {
     /// Bytes of the ring's data.
     pub fn data_len(&self) -> u64 {
         self.data_len
+    }
+
+    /// Up to where, from `position` on and no further than `until`, the pages of the data are in memory: a
+    /// position at a page's end, or `position` itself where its own page is a hole.
+    ///
+    /// A look at a hole of a memfd would make a page there, which the looker's control group pays for.
+    pub fn present_to(&self, position: u64, until: u64) -> u64 {
+        let page = rustix::param::page_size() as u64;
+        let first = position & !(page - 1);
+        let mut present = position;
+        let mut at = first;
+        while until.wrapping_sub(at).cast_signed() > 0 {
+            let offset = at & (self.data_len - 1);
+            let mut pages = [0_u8; MOST_PROBED];
+            let left = (until.wrapping_sub(at)).div_ceil(page).min((self.data_len - offset) / page);
+            let count = left.min(MOST_PROBED as u64) as usize;
+            // SAFETY: the range lies within the mapping, and `pages` has a byte for each of its pages.
+            let result = unsafe {
+                let address = self.mapped.base().as_ptr().add((DATA_OFFSET + offset) as usize);
+                libc::mincore(address.cast(), count * page as usize, pages.as_mut_ptr())
+            };
+            // A kernel that does not say is taken to have them.
+            let found = match result {
+                0 => pages.iter().take(count).take_while(|page| **page & 1 != 0).count(),
+                _ => count,
+            };
+            at = at.wrapping_add(found as u64 * page);
+            if found > 0 {
+                present = at;
+            }
+            if found < count || count == 0 {
+                break;
+            }
+        }
+        present
+    }
+
+    /// Whether the page that `place`, which lies in the ring, is in has been written to.
+    pub fn has_page<T>(&self, place: &T) -> bool {
+        let page = rustix::param::page_size();
+        let address = std::ptr::from_ref(place).cast::<u8>();
+        let mut pages = [1_u8];
+        // SAFETY: the page lies within the mapping, which `place` is in.
+        let result = unsafe {
+            let start = address.byte_sub(address.addr() % page).cast_mut();
+            libc::mincore(start.cast(), page, pages.as_mut_ptr())
+        };
+        // A kernel that does not say is taken to have it.
+        result != 0 || pages[0] & 1 != 0
+    }
+
+    /// Takes the pages of the data between two positions out of this process's page tables. They stay in the
+    /// memfd.
+    pub fn let_go(&self, from: u64, to: u64) {
+        let page = rustix::param::page_size() as u64;
+        let (mut at, end) = (from & !(page - 1), to & !(page - 1));
+        if end.wrapping_sub(at) > self.data_len {
+            at = end.wrapping_sub(self.data_len);
+        }
+        while at != end {
+            let offset = at & (self.data_len - 1);
+            let len = end.wrapping_sub(at).min(self.data_len - offset);
+            // SAFETY: the range lies within the mapping, which is shared: its pages come back at the next look.
+            let _ = unsafe {
+                let address = self.mapped.base().as_ptr().add((DATA_OFFSET + offset) as usize);
+                madvise(address.cast(), len as usize, Advice::LinuxDontNeed)
+            };
+            at = at.wrapping_add(len);
+        }
     }
 
     /// Whether writers are about to run out of space.

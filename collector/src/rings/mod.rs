@@ -27,6 +27,8 @@ use ring::Ring;
 const FUTURE_NS: u64 = 50_000_000;
 /// Bytes read from one ring before the others have their turn.
 const TURN_BYTES: u64 = 1 << 20;
+/// Pages of all rings that stay in the page tables after they were read, in bytes.
+const MOST_RESIDENT: u64 = 16 << 20;
 /// Bytes read before the writers get their space back.
 const RELEASE_BYTES: u64 = 64 * 1024;
 
@@ -98,6 +100,7 @@ impl Rings {
             ring.is_drained = false;
             return Read::TurnOver;
         }
+        ring.look_ahead();
         match ring.reader.next(into) {
             Next::Empty => Read::TurnOver,
             Next::Record { slot, len } => {
@@ -126,10 +129,19 @@ impl Rings {
         true
     }
 
-    /// The time of the earliest record that may still be unread; `None` where every ring was read to its end.
-    pub fn unread_from(&self) -> Option<MonoNs> {
-        let unread = self.0.iter().filter(|(_, ring)| !ring.is_drained || ring.is_blocked);
-        unread.map(|(_, ring)| ring.last).min()
+    /// The time of the earliest record that may still be unread and that others wait for, at `now`; `None`
+    /// where there is no such record.
+    pub fn unread_from(&self, now: MonoNs) -> Option<MonoNs> {
+        self.0.iter().filter_map(|(_, ring)| ring.holds_others_from(now)).min()
+    }
+
+    /// Lets go of the pages that were read, where they are many: they count as this process's memory as long
+    /// as its page tables have them.
+    pub fn let_go(&mut self) {
+        let resident: u64 = self.0.iter().map(|(_, ring)| ring.resident()).sum();
+        if resident > MOST_RESIDENT {
+            self.0.iter_mut().for_each(|(_, ring)| ring.let_go());
+        }
     }
 
     /// Rings of an account with records to read, at most `most`.
@@ -157,7 +169,7 @@ impl Rings {
     /// read before.
     pub fn books(&self, ring: RingIndex, slot: u8) -> Option<Books> {
         let ring = self.get(ring)?;
-        let books = Books::of(ring.memory(), slot);
+        let books = Books::of(ring.mapping(), slot);
         Some(if ring.is_corrupt { books.without_descriptors() } else { books })
     }
 
@@ -171,10 +183,10 @@ impl Rings {
     }
 
     /// Sets every bell to `mode`. `None` where there is something to read after all.
-    pub fn lie_down(&self, mode: u32) -> Option<Vec<Mapped>> {
+    pub fn lie_down(&mut self, mode: u32) -> Option<Vec<Mapped>> {
         let mut memories = Vec::with_capacity(self.len());
-        for (_, ring) in self.0.iter().filter(|(_, ring)| !ring.is_corrupt) {
-            if !ring.reader.may_sleep(mode) {
+        for (_, ring) in self.0.iter_mut().filter(|(_, ring)| !ring.is_corrupt) {
+            if !ring.may_sleep(mode) {
                 return None;
             }
             memories.push(ring.memory());

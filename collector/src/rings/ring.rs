@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
-use wire::ring::{Memory, Reader, Unfinished};
+use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 
 use super::mapping::{Lifeline, Mapping};
 use crate::allowance::{Account, Share};
+use crate::arrival::HOLD_NS;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
 
 /// A record that stays unfinished is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
+/// A ring that is not read to its end holds up the events of others for this time at most.
+const LONGEST_HOLD_NS: u64 = 500_000_000;
+/// Bytes of a ring whose presence is asked for at once.
+const PROBED: u64 = 2 * MAX_RECORD as u64;
 /// A ring without a record for this time gives its memory back.
 const IDLE_NS: u64 = 1_000_000_000;
 /// Less is not worth the system call.
@@ -46,6 +51,13 @@ pub struct Ring {
     pub is_blocked: bool,
     /// Time of the record read last.
     pub last: MonoNs,
+    /// When everything in it had been read last.
+    drained: MonoNs,
+    /// Since when it has not been read to its end.
+    behind: Option<MonoNs>,
+    /// Up to where its pages are known to be in memory, and up to where they were let go of.
+    present: u64,
+    let_go: u64,
     /// The record that holds it up, and since when.
     stuck: Option<(Unfinished, MonoNs)>,
     /// When a record was read last.
@@ -127,6 +139,10 @@ impl Ring {
             is_drained: false,
             is_blocked: false,
             last: MonoNs::ZERO,
+            drained: now,
+            behind: None,
+            present: position,
+            let_go: position,
             stuck: None,
             active: now,
             turn: (position, position),
@@ -149,7 +165,97 @@ impl Ring {
         if has_read {
             self.active = now;
         }
+        if self.is_drained && !self.is_blocked {
+            (self.drained, self.behind) = (now, None);
+        } else {
+            self.behind.get_or_insert(now);
+        }
         has_read
+    }
+
+    /// The time from which on records of others wait for this ring's; `None` where they do not: it was read
+    /// to its end, or has been behind for so long that they go on without it.
+    ///
+    /// The time of a record is the process's word. None is from before the last time that the ring was empty,
+    /// but for one whose thread had lost the processor.
+    pub fn holds_others_from(&self, now: MonoNs) -> Option<MonoNs> {
+        let since = self.behind.filter(|_| !self.is_drained || self.is_blocked)?;
+        (now.since(since) < LONGEST_HOLD_NS).then_some(self.last.max(self.drained.minus(HOLD_NS)))
+    }
+
+    /// Finds out how far the memory ahead of the reader is there: see [`Mapping::present_to`].
+    #[inline]
+    pub fn look_ahead(&mut self) {
+        let position = self.reader.position();
+        let ahead = self.present.wrapping_sub(position).cast_signed();
+        let wanted = (self.tail().wrapping_sub(position)).min(MAX_RECORD as u64);
+        if ahead < 0 || (ahead.cast_unsigned() < wanted) {
+            self.probe(position, ahead);
+        }
+    }
+
+    #[cold]
+    fn probe(&mut self, position: u64, ahead: i64) {
+        let from = if ahead < 0 { position } else { self.present };
+        let tail = self.tail();
+        let until = if tail.wrapping_sub(position) > PROBED { position.wrapping_add(PROBED) } else { tail };
+        self.present = self.mapping.present_to(from, until);
+        self.reader.set_limit(self.present);
+    }
+
+    /// As [`Reader::may_sleep`].
+    pub fn may_sleep(&mut self, mode: u32) -> bool {
+        let may_sleep = self.reader.may_sleep(mode);
+        if !may_sleep || !self.reader.is_at_limit() {
+            return may_sleep;
+        }
+        // The bell is set: a record that came since the last look ahead is found now, or rings it.
+        self.look_ahead();
+        self.reader.may_sleep(mode)
+    }
+
+    /// Steps over the unfinished record at the cursor, which will not be finished. `None` where what follows
+    /// is no longer a ring: holes that no writer leaves.
+    pub fn step_over(&mut self) -> Option<bool> {
+        if !self.reader.is_at_limit() {
+            return Some(self.reader.skip());
+        }
+        // Its page was reserved, and never written to. The next record is within the longest record's length.
+        let page = rustix::param::page_size() as u64;
+        let start = self.reader.position() & !(page - 1);
+        let ahead = (1..=(MAX_RECORD as u64).div_ceil(page)).map(|count| start.wrapping_add(count * page));
+        let tail = self.tail();
+        let mut ahead = ahead.take_while(|at| tail.wrapping_sub(*at).cast_signed() > 0);
+        let next = ahead.find(|at| self.mapping.present_to(*at, at.wrapping_add(8)) != *at);
+        let is_last = tail.wrapping_sub(self.reader.position()) <= MAX_RECORD as u64;
+        self.reader.move_to(match next {
+            Some(next) => next,
+            None if is_last => tail,
+            None => return None,
+        });
+        self.look_ahead();
+        // In the middle of a record's bytes there is no state word.
+        self.reader.skip();
+        Some(true)
+    }
+
+    /// Bytes of its data that were read and are still in this process's page tables.
+    pub fn resident(&self) -> u64 {
+        self.reader.position().wrapping_sub(self.let_go).min(self.mapping.data_len())
+    }
+
+    /// Lets go of what was read.
+    pub fn let_go(&mut self) {
+        let position = self.reader.position();
+        if self.resident() >= WORTH_BYTES / 2 {
+            self.mapping.let_go(self.let_go, position);
+            self.let_go = position;
+        }
+    }
+
+    /// Its memory, to copy books from.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
     }
 
     /// Bytes read in this turn.
@@ -247,6 +353,7 @@ impl Ring {
             // Release: the writers that get the space see it empty. Pairs with the Acquire load in `reserve`.
             memory.head().store(to, Ordering::Release);
             self.reader = Reader::new(memory);
+            (self.present, self.let_go) = (to, to);
         }
         self.punched = self.reader.position();
     }

@@ -37,6 +37,8 @@ pub struct Unfinished {
 pub struct Reader<M> {
     memory: M,
     cursor: u64,
+    /// The position from which on the memory is not touched; `None` for no such position.
+    limit: Option<u64>,
 }
 
 impl<M: Memory> Reader<M> {
@@ -44,7 +46,7 @@ impl<M: Memory> Reader<M> {
     pub fn new(memory: M) -> Self {
         // Acquire: pairs with the Release store of an earlier reader, in another process perhaps.
         let cursor = memory.head().load(Ordering::Acquire) & !7;
-        Self { memory, cursor }
+        Self { memory, cursor, limit: None }
     }
 
     /// The memory that the ring lies in.
@@ -57,6 +59,29 @@ impl<M: Memory> Reader<M> {
         // Relaxed: the tail publishes nothing. A record behind an older tail is found at the next look, and
         // one whose state word cannot be seen yet counts as unfinished.
         self.memory.tail().load(Ordering::Relaxed).wrapping_sub(self.cursor)
+    }
+
+    /// Keeps the reader from touching the memory from `position` on: what is there counts as unfinished. For
+    /// memory with holes, which a look would fill at the reader's expense.
+    pub fn set_limit(&mut self, position: u64) {
+        self.limit = Some(position);
+    }
+
+    /// Whether something is reserved at the cursor that the limit keeps the reader from.
+    pub fn is_at_limit(&self) -> bool {
+        self.pending() > 0 && !self.may_touch(8)
+    }
+
+    /// Goes on at `position`, a multiple of 8; what was before is lost.
+    pub fn move_to(&mut self, position: u64) {
+        self.cursor = position & !7;
+    }
+
+    /// Whether the limit allows a look at `len` bytes from the cursor.
+    #[inline(always)]
+    fn may_touch(&self, len: u64) -> bool {
+        // Positions grow for ever; a difference of more than half of all numbers is a step back.
+        self.limit.is_none_or(|limit| limit.wrapping_sub(self.cursor.wrapping_add(len)).cast_signed() >= 0)
     }
 
     /// Copies the next record into `into`, which holds at least [`MAX_RECORD`] bytes.
@@ -81,6 +106,10 @@ impl<M: Memory> Reader<M> {
                     return Next::Unfinished(Unfinished { position: self.cursor, slot });
                 }
                 Stage::Committed => {
+                    if !self.may_touch(state.len) {
+                        let slot = Some(state.slot);
+                        return Next::Unfinished(Unfinished { position: self.cursor, slot });
+                    }
                     let len = state.len as usize - 8;
                     let Some(place) = into.get_mut(..len) else { return Next::Corrupt };
                     // SAFETY: `look` checked that the record lies within the data.
@@ -101,6 +130,9 @@ impl<M: Memory> Reader<M> {
         }
         if pending > self.memory.data_len() || !pending.is_multiple_of(8) {
             return Err(Next::Corrupt);
+        }
+        if !self.may_touch(8) {
+            return Err(Next::Unfinished(Unfinished { position: self.cursor, slot: None }));
         }
         match self.state_at(self.cursor, pending) {
             Some(Ok(found)) => Ok(found),
@@ -153,6 +185,11 @@ impl<M: Memory> Reader<M> {
                 self.cursor = self.cursor.wrapping_add(state.len);
                 true
             }
+            // Committed, they say, over memory that is not there.
+            Ok((state, _)) if state.stage == Stage::Committed && !self.may_touch(state.len) => {
+                self.cursor = self.cursor.wrapping_add(state.len);
+                true
+            }
             Err(Next::Unfinished(_)) => {
                 self.resume_at_next_state();
                 true
@@ -161,7 +198,7 @@ impl<M: Memory> Reader<M> {
         }
     }
 
-    /// Moves the cursor to the next position that holds a state word of its own, or to the tail.
+    /// Moves the cursor to the next position that holds a state word of its own, or to the limit, or the tail.
     fn resume_at_next_state(&mut self) {
         // The tail is another look at a word that a hostile writer may have changed: what is beyond the
         // data's length is cut off, so that the way is finite, and the next look says that the ring is
@@ -170,6 +207,9 @@ impl<M: Memory> Reader<M> {
         while pending > 8 {
             self.cursor = self.cursor.wrapping_add(8);
             pending -= 8;
+            if !self.may_touch(8) {
+                return;
+            }
             if let Some(Ok(_)) = self.state_at(self.cursor, pending) {
                 return;
             }
