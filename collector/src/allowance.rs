@@ -68,6 +68,8 @@ pub struct Account {
     refused: [AtomicU64; RESOURCES],
     /// The second in which questions were asked last, and how many, in one number.
     questions: AtomicU64,
+    /// The round in which its rings were read last, and the bytes that were read of them.
+    turn: [AtomicU64; 2],
     /// The account of the user in all control groups; `None` for root, and for that account itself.
     user: Option<Arc<Account>>,
     /// How many times [`MOST`] it may hold; 0 for no bound.
@@ -83,7 +85,7 @@ impl Account {
 
     /// A share that holds nothing yet.
     pub fn share(self: &Arc<Self>, resource: Resource) -> Share {
-        Share { account: Arc::clone(self), resource, held: 0 }
+        Share { account: Arc::clone(self), resource, held: 0, taken: 0 }
     }
 
     /// A share of one, if there is one left.
@@ -101,6 +103,21 @@ impl Account {
         // Only the pipeline's thread asks.
         self.questions.store(second << 32 | (count + 1), Ordering::Relaxed);
         self.times == 0 || count < MOST_QUESTIONS
+    }
+
+    /// Whether its rings may be read further in this round, of which an account has `most` bytes.
+    pub fn has_turn(&self, round: u64, most: u64) -> bool {
+        let [last, bytes] = &self.turn;
+        // Relaxed: only the pipeline's thread reads rings.
+        self.times == 0 || last.load(Ordering::Relaxed) != round || bytes.load(Ordering::Relaxed) < most
+    }
+
+    /// Notes that bytes of its rings were read in this round.
+    pub fn read(&self, round: u64, more: u64) {
+        let [last, bytes] = &self.turn;
+        let before =
+            if last.swap(round, Ordering::Relaxed) == round { bytes.load(Ordering::Relaxed) } else { 0 };
+        bytes.store(before.saturating_add(more), Ordering::Relaxed);
     }
 
     /// Whether nothing of it is left.
@@ -142,30 +159,63 @@ impl Account {
 }
 
 /// A part of an account that something holds; given back when it is dropped.
+///
+/// Small changes do not reach the account: a share takes a little more than it needs, and keeps a little more
+/// than it has to.
 #[derive(Debug)]
 pub struct Share {
     account: Arc<Account>,
     resource: Resource,
+    /// What it needs.
     held: usize,
+    /// What it took from the account.
+    taken: usize,
 }
 
 impl Share {
+    /// Bytes that are taken at once, and those that are kept while less is needed.
+    const STEP: usize = 1024;
+    const SLACK: usize = 4096;
+
     /// Takes `more`; false, and nothing taken, where the account is used up. The refusal is counted.
+    #[inline]
     pub fn grow(&mut self, more: usize) -> bool {
-        let fits = self.account.grow(self.resource, more);
+        let fits = self.held.saturating_add(more) <= self.taken || self.take(more);
         if fits {
             self.held += more;
-        } else {
-            self.account.refused[self.resource as usize].fetch_add(1, Ordering::Relaxed);
         }
         fits
     }
 
+    fn take(&mut self, more: usize) -> bool {
+        let missing = self.held.saturating_add(more) - self.taken;
+        let step =
+            if self.resource == Resource::Bytes { missing.next_multiple_of(Self::STEP) } else { missing };
+        let taken = [step, missing].into_iter().find(|amount| self.account.grow(self.resource, *amount));
+        match taken {
+            Some(amount) => self.taken += amount,
+            None => _ = self.account.refused[self.resource as usize].fetch_add(1, Ordering::Relaxed),
+        }
+        taken.is_some()
+    }
+
     /// Gives back `less`, or everything where it holds less.
+    #[inline]
     pub fn shrink(&mut self, less: usize) {
-        let less = less.min(self.held);
-        self.held -= less;
-        self.account.shrink(self.resource, less);
+        self.held = self.held.saturating_sub(less);
+        if self.taken - self.held > Self::SLACK || self.held == 0 {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.account.shrink(self.resource, self.taken - self.held);
+        self.taken = self.held;
+    }
+
+    /// What it holds.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// The account.
@@ -192,7 +242,7 @@ impl Default for Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.account.shrink(self.resource, self.held);
+        self.account.shrink(self.resource, self.taken);
     }
 }
 

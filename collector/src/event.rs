@@ -12,6 +12,7 @@ use wire::names::FlagTable;
 use wire::record::Via;
 use wire::schema::EVENTS;
 
+use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
 use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
@@ -19,7 +20,7 @@ use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 ///
 /// Made once for each image; children refer to it. Not the process's present state: an ancestor stands here
 /// as it was when it made its child, and may have ended, or executed another program, since.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Program {
     /// The process; in the namespace that [`Who::pid_ns`] names.
     pub pid: Pid,
@@ -31,7 +32,19 @@ pub struct Program {
     pub parent: Option<Arc<Program>>,
     /// How many ancestors there are.
     depth: usize,
+    /// The bytes of its strings, where they come out of an account.
+    share: Option<Share>,
 }
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |program: &Self| (program.pid, program.depth);
+        let Self { exe, argv, parent, .. } = self;
+        facts(self) == facts(other) && (exe, argv, parent) == (&other.exe, &other.argv, &other.parent)
+    }
+}
+
+impl Eq for Program {}
 
 impl Program {
     /// Ancestors that are known at least, where there are so many.
@@ -41,12 +54,35 @@ impl Program {
 
     /// A program whose process was made by `parent`.
     pub fn new(pid: Pid, exe: Arc<[u8]>, argv: Arc<[u8]>, parent: Option<Arc<Self>>) -> Arc<Self> {
+        Self::make(pid, exe, argv, parent, None)
+    }
+
+    /// The same, whose strings come out of `account`: without its arguments where there is no room for them.
+    pub fn charged(
+        pid: Pid,
+        exe: Arc<[u8]>,
+        argv: Arc<[u8]>,
+        parent: Option<Arc<Self>>,
+        account: &Arc<Account>,
+    ) -> Arc<Self> {
+        let mut share = account.share(Resource::Bytes);
+        let argv = if share.grow(size_of::<Self>() + exe.len() + argv.len()) { argv } else { Arc::default() };
+        Self::make(pid, exe, argv, parent, Some(share))
+    }
+
+    fn make(
+        pid: Pid,
+        exe: Arc<[u8]>,
+        argv: Arc<[u8]>,
+        parent: Option<Arc<Self>>,
+        share: Option<Share>,
+    ) -> Arc<Self> {
         let parent = match parent {
             Some(parent) if parent.has_most_ancestors() => Some(parent.cut(Self::ANCESTORS - 1)),
             parent => parent,
         };
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
-        Arc::new(Self { pid, exe, argv, parent, depth })
+        Arc::new(Self { pid, exe, argv, parent, depth, share })
     }
 
     /// Whether a child of this program would have a line that is cut.
@@ -58,14 +94,17 @@ impl Program {
     fn cut(self: &Arc<Self>, most: usize) -> Arc<Self> {
         let line: Vec<&Arc<Self>> = std::iter::once(self).chain(self.ancestors()).take(most + 1).collect();
         let mut parent = None;
-        for Self { pid, exe, argv, .. } in line.into_iter().rev().map(|program| &**program) {
+        for Self { pid, exe, argv, share, .. } in line.into_iter().rev().map(|program| &**program) {
             let depth = parent.as_ref().map_or(0, |parent: &Arc<Self>| parent.depth + 1);
+            let share = share.clone();
+            let has_room = share.as_ref().is_none_or(|share| share.held() > 0);
             parent = Some(Arc::new(Self {
                 pid: *pid,
                 exe: Arc::clone(exe),
-                argv: Arc::clone(argv),
+                argv: if has_room { Arc::clone(argv) } else { Arc::default() },
                 parent,
                 depth,
+                share,
             }));
         }
         parent.unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Why events are lost: every cause, once.
 //!
-//! The sensor counts the first four in its ring ([`Loss`]); the drain finds three more; a queue in front of
-//! an output is the last. Each reaches the outputs as the `reason` of a `sensor.loss`.
+//! The sensor counts the first four in its ring ([`Loss`]); the pipeline finds three more; then come a queue
+//! in front of an output, and the bounds of a user ([`crate::allowance`]). Each reaches the outputs as the `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
 
@@ -24,12 +24,14 @@ pub enum LossReason {
     CollectorDied,
     /// The queue in front of one output had no room.
     SinkFull,
+    /// The process's user has used up its part of the collector.
+    Limit,
 }
 
 impl LossReason {
     /// Every cause, in the order of the documentation.
     #[cfg(test)]
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::Oversize,
         Self::NoSlot,
@@ -38,6 +40,7 @@ impl LossReason {
         Self::CorruptRing,
         Self::CollectorDied,
         Self::SinkFull,
+        Self::Limit,
     ];
 
     /// The `reason` of `sensor.loss`.
@@ -51,6 +54,7 @@ impl LossReason {
             Self::CorruptRing => "corrupt_ring",
             Self::CollectorDied => "collector_died",
             Self::SinkFull => "sink_full",
+            Self::Limit => "limit",
         }
     }
 }
@@ -93,6 +97,12 @@ mod tests {
                     "one output was too slow; the others have the events. Reported in that output only, \
                      by process; not counted in `lost` of `process.exit`, which is the same in every \
                      output"
+                }
+                Self::Limit => {
+                    "the processes of one user in one control group hold so much of the collector's memory \
+                     that something was not kept: the path or address behind a descriptor, a name. The \
+                     events that would have shown it are there without it, so they are not counted in \
+                     `lost` of `process.exit`. Reported with one process of that user"
                 }
             }
         }

@@ -110,7 +110,7 @@ impl Census {
             if self.is_read(id, rings) {
                 let books = self.books(id, rings);
                 if let Some(image) = self.get_mut(id) {
-                    (image.books, image.slot) = (books, None);
+                    image.keep_books(books);
                 }
                 if let Some(ring) = rings.get_mut(ring) {
                     ring.free_slot(slot);

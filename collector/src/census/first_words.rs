@@ -90,8 +90,11 @@ impl Census {
         let argv = packed(&start.argv);
         let program = match same_process {
             // A program that replaces another has the same ancestors.
-            Some(before) => Program::new(key.pid, exe.into(), argv, before.who.program.parent.clone()),
-            None => self.program_of(key, ppid, exe.into(), argv),
+            Some(before) => {
+                let parent = before.who.program.parent.clone();
+                Program::charged(key.pid, exe.into(), argv, parent, &account)
+            }
+            None => Program::charged(key.pid, exe.into(), argv, self.parent_program(key, ppid), &account),
         };
         let (container, is_claim) = self.container_of(key, ppid, claim, same_process);
         Some(Who {
@@ -111,6 +114,9 @@ impl Census {
 
     /// Gives an image its picture.
     pub fn set_process(&mut self, image: ImageId, mut process: Process) {
+        if let Some(image) = self.get(image) {
+            process.charge(&image.account);
+        }
         let named =
             self.get(image).filter(|image| !image.key.is_claim()).and_then(|image| image.key.namespace);
         if let (Some(namespace @ 1..), Some(container)) = (named, &process.who.container) {
@@ -198,7 +204,7 @@ impl Census {
         };
         let mut process = Process::new(who, id);
         if let Some(cwd) = procfs::cwd(pid).filter(|_| key.is_visible()) {
-            process.cwd = cwd.into();
+            process.change_directory(&cwd);
         }
         Some(process)
     }
@@ -211,9 +217,12 @@ impl Census {
         exe: Arc<[u8]>,
         argv: Arc<[u8]>,
     ) -> Arc<Program> {
-        let parent = ppid.and_then(|pid| self.live(key.with_pid(pid)));
-        let parent = parent.and_then(|parent| self.get(parent)?.process.as_ref());
-        Program::new(key.pid, exe, argv, parent.map(|parent| Arc::clone(&parent.who.program)))
+        Program::new(key.pid, exe, argv, self.parent_program(key, ppid))
+    }
+
+    fn parent_program(&self, key: ProcessKey, ppid: Option<Pid>) -> Option<Arc<Program>> {
+        let parent = self.get(self.live(key.with_pid(ppid?))?)?.process.as_ref()?;
+        Some(Arc::clone(&parent.who.program))
     }
 
     /// The image that a fork child was forked from, if it is still known.

@@ -12,7 +12,7 @@ use super::image::ProcessImage;
 use super::register::Census;
 use crate::door::identity::{self, Identity};
 use crate::event::Claimed;
-use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
 use crate::system::kernel;
@@ -78,8 +78,12 @@ impl Census {
             return self.same_view_child(child);
         }
         // A process of a nested namespace: among the children of the ring's processes, by its own number.
+        let now = MonoNs::now();
         for member in self.members(ring) {
             for pid in procfs::children(member.0) {
+                if !ring.account().may_ask(now) {
+                    break;
+                }
                 if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&own_pid.0)) {
                     return child.proven(Pid(pid), procfs::open(pid), member);
                 }

@@ -106,6 +106,8 @@ pub struct ProcessImage {
     pub account: Arc<Account>,
     /// Its place in the account.
     _place: Share,
+    /// The bytes of `seed`, `asked` and `books`.
+    memory: Share,
     /// The container that its process, or the kernel, named when it attached.
     pub claim: Option<Claim>,
     /// Tells of its death.
@@ -188,6 +190,7 @@ impl ProcessImage {
         let Identity {
             key, own_pid, ppid, uid, euid, pidfd, instance, namespace, exe, claim, claimed, ..
         } = identity;
+        let memory = account.share(Resource::Bytes);
         let mut place = account.share(Resource::Images);
         // Where there is none left, the callers make no image; a ring brings its own.
         place.grow(1);
@@ -207,6 +210,7 @@ impl ProcessImage {
             has_other_rights: false,
             account,
             _place: place,
+            memory,
             claim,
             pidfd,
             process: None,
@@ -226,6 +230,29 @@ impl ProcessImage {
             end: None,
             is_inherited,
         }
+    }
+
+    /// Keeps what /proc shows of its descriptors, until it begins; as much as there is room for.
+    pub fn keep_seed(&mut self, seed: Vec<(i32, Vec<u8>)>) {
+        let memory = &mut self.memory;
+        let has_room = |(_, link): &(i32, Vec<u8>)| memory.grow(size_of::<(i32, Vec<u8>)>() + link.len());
+        self.seed = seed.into_iter().take_while(has_room).collect();
+    }
+
+    /// Notes the program that it asks for, if there is room for its path.
+    pub fn ask(&mut self, asked: Asked) {
+        let before = self.asked.take().map_or(0, |asked| asked.path.len());
+        self.memory.shrink(before);
+        self.asked = self.memory.grow(asked.path.len()).then_some(asked);
+    }
+
+    /// Keeps a copy of its books; without what they say of descriptors where there is no room for that.
+    pub fn keep_books(&mut self, books: Option<Books>) {
+        self.books = books.map(|books| match self.memory.grow(books.size_bytes()) {
+            true => books,
+            false => books.without_descriptors(),
+        });
+        self.slot = None;
     }
 
     /// Whether a process of the user `uid` may be this one later, or a child of it.

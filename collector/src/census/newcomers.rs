@@ -98,7 +98,7 @@ impl Census {
         if let Some(image) = self.get_mut(image) {
             image.before = before;
             image.has_other_rights = has_other_rights;
-            image.seed = seed;
+            image.keep_seed(seed);
         }
         if is_inherited {
             self.discover_all(ring, rings);

@@ -50,7 +50,7 @@ impl Census {
         self.set_own_ppid(child, own_ppid);
         if let Some(image) = self.get_mut(child) {
             // posix_spawn(3) and popen(3): the caller told what its child would become.
-            image.asked = asked;
+            asked.into_iter().for_each(|asked| image.ask(asked));
         }
         self.begin(child, rings);
     }

@@ -50,13 +50,26 @@ pub struct KeptRing {
     pub memfd: OwnedFd,
 }
 
+/// A program that cannot be seen into.
+#[derive(Debug, Default)]
+pub struct Unseen {
+    /// Its process.
+    pub identity: Identity,
+    /// Its file, as the process or /proc says.
+    pub exe: Vec<u8>,
+    /// Why it is not seen.
+    pub reason: &'static str,
+    /// The bytes of all this, in the account of its user, while it waits.
+    pub _share: Share,
+}
+
 /// News for the pipeline.
 #[derive(Debug)]
 pub enum News {
     /// A ring to read.
     Attached(Box<Attached>),
-    /// A program that cannot be seen into: its process, its file, the reason.
-    Blind(Box<Identity>, Vec<u8>, &'static str),
+    /// A program that cannot be seen into.
+    Blind(Box<Unseen>),
     /// More is known of a container: the container before, and after.
     Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.

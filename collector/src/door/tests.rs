@@ -121,7 +121,13 @@ fn blind_program_and_health_question_are_heard() {
 
     let news = door.news();
 
-    assert!(matches!(news.as_slice(), [News::Blind(_, exe, "fd_limit")] if exe == b"/bin/tiny"), "{news:?}");
+    assert!(
+        matches!(
+            news.as_slice(),
+            [News::Blind(unseen)] if unseen.exe == b"/bin/tiny" && unseen.reason == "fd_limit"
+        ),
+        "{news:?}"
+    );
     let mut answer = [0; 16];
     let (len, _) = recv(&asker, &mut answer, RecvFlags::DONTWAIT).unwrap();
     assert_eq!(HEALTH_ANSWER, &answer[..len]);

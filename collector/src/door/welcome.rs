@@ -7,7 +7,7 @@ use wire::hello::{Blind, Hello};
 
 use super::Doorman;
 use super::identity::{Identity, Note};
-use super::news::{Attached, KeptRing, News};
+use super::news::{Attached, KeptRing, News, Unseen};
 use crate::allowance::{Peer, Resource};
 use crate::container::{self, Claim, Key};
 use crate::ids::MonoNs;
@@ -109,7 +109,16 @@ impl Doorman {
             ));
         }
         let exe = identity.key.is_visible().then(|| procfs::exe(identity.key.pid.0)).flatten();
-        self.tell(News::Blind(Box::new(identity), exe.unwrap_or_default(), "limit"));
+        self.tell_blind(identity, exe.unwrap_or_default(), "limit");
+    }
+
+    /// Tells of a program that cannot be seen into; not of more than its user has room for in the queue.
+    fn tell_blind(&mut self, identity: Identity, exe: Vec<u8>, reason: &'static str) {
+        let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
+        let mut share = self.allowances.account(peer).share(Resource::Bytes);
+        if share.grow(size_of::<News>() + size_of::<Identity>() + exe.len()) {
+            self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, _share: share })));
+        }
     }
 
     /// Checks a hello, and passes its ring on.
@@ -129,8 +138,7 @@ impl Doorman {
         let (key, claim) = self.claim(&identity, hello.container).unzip();
         identity.claim = claim;
         if let Some(blind) = Blind::from_byte(hello.blind) {
-            self.tell(News::Blind(Box::new(identity), hello.exe.to_vec(), blind.reason()));
-            return;
+            return self.tell_blind(identity, hello.exe.to_vec(), blind.reason());
         }
         let Some((memfd, mapping)) = memfd else {
             self.complain(&format!("process {pid} sent no ring and is not seen"));

@@ -102,7 +102,7 @@ impl Enricher {
     /// A process executed the program of the image `next`: reports the descriptors that this closed, and
     /// gives the picture that `next` inherits. `books` are those of the image that is over.
     pub fn replaced(&mut self, process: &mut Process, books: &Books, next: ImageId, at: MonoNs) -> Process {
-        let mut kept = Descriptors::default();
+        let mut kept = Descriptors::of(process.descriptors.account());
         let descriptors = Arc::clone(&process.descriptors);
         for (fd, descriptor) in descriptors.iter() {
             let counted = books.counters(fd);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wire::events::Counters;
 
+use crate::allowance::{Account, Resource, Share};
 use crate::ids::{ImageId, MonoNs};
 
 /// The thing behind a descriptor.
@@ -62,14 +63,59 @@ const DENSE: usize = 1024;
 /// As many as a process may have by default of any system (`fs.nr_open`); a hostile one claims more.
 const MOST: usize = 1 << 20;
 
-/// The descriptors of a process.
-#[derive(Clone, Debug, Default)]
+/// The descriptors of a process. Their memory comes out of an account; one that finds no room there is not
+/// kept, so that its close has no path.
+#[derive(Debug, Default)]
 pub struct Descriptors {
     dense: Vec<Option<Descriptor>>,
     sparse: FxHashMap<i32, Descriptor>,
+    /// The bytes of all of it.
+    share: Share,
+}
+
+/// The memory that a descriptor takes beside its target.
+const ENTRY_BYTES: usize = size_of::<Option<Descriptor>>();
+
+impl Descriptor {
+    /// The memory that it takes, where nothing is shared.
+    pub fn size_bytes(&self) -> usize {
+        // A socket's addresses come later, and are no longer than this.
+        const SOCKET_BYTES: usize = size_of::<Socket>() + 2 * 128;
+        let target = match &self.target {
+            Target::File(path) => path.len(),
+            Target::Socket(_) => SOCKET_BYTES,
+        };
+        ENTRY_BYTES + size_of::<Counters>() + target
+    }
+}
+
+impl Clone for Descriptors {
+    /// The same for another process; nothing where the account has no room for them.
+    fn clone(&self) -> Self {
+        self.in_account(self.share.account())
+    }
 }
 
 impl Descriptors {
+    /// None, whose memory will come out of `account`.
+    pub fn of(account: &Arc<Account>) -> Self {
+        Self { share: account.share(Resource::Bytes), ..Self::default() }
+    }
+
+    /// The account.
+    pub fn account(&self) -> &Arc<Account> {
+        self.share.account()
+    }
+
+    /// A copy whose memory comes out of `account`; an empty one where that has no room.
+    pub fn in_account(&self, account: &Arc<Account>) -> Self {
+        let mut copy = Self::of(account);
+        if copy.share.grow(self.share.held()) {
+            (copy.dense, copy.sparse) = (self.dense.clone(), self.sparse.clone());
+        }
+        copy
+    }
+
     /// The descriptor `fd`.
     #[inline]
     pub fn get(&self, fd: i32) -> Option<&Descriptor> {
@@ -95,24 +141,36 @@ impl Descriptors {
     pub fn insert(&mut self, fd: i32, descriptor: Descriptor) {
         match usize::try_from(fd) {
             Ok(index) if index < DENSE => {
-                if self.dense.len() <= index {
+                self.remove(fd);
+                let missing = (index + 1).saturating_sub(self.dense.len());
+                if !self.share.grow(descriptor.size_bytes() + missing * ENTRY_BYTES) {
+                    return;
+                }
+                if missing > 0 {
                     self.dense.resize(index + 1, None);
                 }
                 self.dense[index] = Some(descriptor);
             }
-            Ok(_) if self.sparse.len() < MOST => _ = self.sparse.insert(fd, descriptor),
-            _ => {}
+            Ok(_) => {
+                self.remove(fd);
+                if self.sparse.len() < MOST && self.share.grow(descriptor.size_bytes()) {
+                    self.sparse.insert(fd, descriptor);
+                }
+            }
+            Err(_) => {}
         }
     }
 
     /// Takes the descriptor `fd` out.
     #[inline]
     pub fn remove(&mut self, fd: i32) -> Option<Descriptor> {
-        match usize::try_from(fd) {
+        let removed = match usize::try_from(fd) {
             Ok(index) if index < DENSE => self.dense.get_mut(index)?.take(),
             Ok(_) => self.sparse.remove(&fd),
             Err(_) => None,
-        }
+        };
+        self.share.shrink(removed.as_ref().map_or(0, Descriptor::size_bytes));
+        removed
     }
 
     /// Every descriptor, in order.
@@ -128,9 +186,12 @@ impl Descriptors {
     pub fn in_range(&mut self, first: u32, last: u32, mut each: impl FnMut(&mut Option<Descriptor>)) {
         let (first, last) = (first as usize, last as usize);
         let end = self.dense.len().min(last.saturating_add(1));
+        let mut gone = 0;
         for slot in self.dense.get_mut(first.min(end)..end).unwrap_or_default() {
-            if slot.is_some() {
+            if let Some(descriptor) = slot {
+                let size = descriptor.size_bytes();
                 each(slot);
+                gone += if slot.is_none() { size } else { 0 };
             }
         }
         if last >= DENSE && !self.sparse.is_empty() {
@@ -142,12 +203,14 @@ impl Descriptors {
                 let mut slot = Some(descriptor.clone());
                 each(&mut slot);
                 let stays = slot.is_some();
+                gone += if stays { 0 } else { descriptor.size_bytes() };
                 if let Some(changed) = slot {
                     *descriptor = changed;
                 }
                 stays
             });
         }
+        self.share.shrink(gone);
     }
 }
 

@@ -16,6 +16,7 @@
 mod addresses;
 mod closes;
 pub mod descriptors;
+pub mod hosts;
 mod paths;
 mod places;
 pub mod process;
@@ -198,7 +199,7 @@ impl Enricher {
         if !start.cwd.is_empty() {
             self.text.clear();
             paths::resolve(b"/", start.cwd, &mut self.text);
-            process.cwd = self.text.as_slice().into();
+            process.change_directory(&self.text);
         }
         process
     }

@@ -3,14 +3,14 @@
 //! The census keeps one for each image; the enricher changes it with each record.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use wire::events::{FdFlags, FdMade, FdRange};
 
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
+use super::hosts::Hosts;
+use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
 use crate::event::{Claimed, Program, Who};
 use crate::ids::{ImageId, MonoNs};
@@ -32,7 +32,9 @@ pub struct Process {
     /// The number of the present record.
     pub(super) seq: u64,
     /// Names that it, or the process it was forked from, resolved last.
-    pub(super) hosts: Arc<FxHashMap<IpAddr, Arc<[u8]>>>,
+    pub(super) hosts: Arc<Hosts>,
+    /// The bytes of its directory and of `displaced`.
+    share: Share,
     /// The batch that knows `who`, and its number there.
     pub(super) listed: (u64, u32),
 }
@@ -47,6 +49,9 @@ struct Displaced {
     descriptor: Descriptor,
 }
 
+/// Longer paths are not kept: each step into a directory makes a path longer, and no kernel takes a path of
+/// more than PATH_MAX (4096) bytes at once.
+pub const MOST_PATH: usize = 8192;
 /// Descriptors whose close is still awaited; one that never comes passed the sensor by.
 const MOST_DISPLACED: usize = 64;
 
@@ -61,14 +66,46 @@ impl Process {
             displaced: VecDeque::new(),
             seq: 0,
             hosts: Arc::default(),
+            share: Share::default(),
             listed: (0, 0),
         }
     }
 
     /// A process that was forked from this one.
     pub fn fork(&self, who: Who, owner: ImageId) -> Self {
-        let displaced = VecDeque::new();
-        Self { who: Arc::new(who), owner, displaced, listed: (0, 0), ..self.clone() }
+        Self {
+            who: Arc::new(who),
+            owner,
+            cwd: Arc::clone(&self.cwd),
+            descriptors: Arc::clone(&self.descriptors),
+            displaced: VecDeque::new(),
+            seq: self.seq,
+            hosts: Arc::clone(&self.hosts),
+            share: self.share.account().share(Resource::Bytes),
+            listed: (0, 0),
+        }
+    }
+
+    /// Says that its memory comes out of `account` from here on. What finds no room there is forgotten.
+    pub fn charge(&mut self, account: &Arc<Account>) {
+        if !Arc::ptr_eq(self.share.account(), account) {
+            self.share = account.share(Resource::Bytes);
+            self.displaced.clear();
+        }
+        if !Arc::ptr_eq(self.descriptors.account(), account) {
+            self.descriptors = Arc::new(self.descriptors.in_account(account));
+        }
+        if !Arc::ptr_eq(self.hosts.account(), account) {
+            self.hosts = Arc::new(self.hosts.in_account(account));
+        }
+    }
+
+    /// Says that its directory is `path` from here on; nothing is known of one that is too long, or for which
+    /// there is no room.
+    pub fn change_directory(&mut self, path: &[u8]) {
+        self.share.shrink(self.cwd.len());
+        let is_kept = path.len() <= MOST_PATH && self.share.grow(path.len());
+        self.cwd = if is_kept { path.into() } else { Arc::from([].as_slice()) };
     }
 
     /// Says that it runs another executable from here on, of which nothing else is known.
@@ -188,10 +225,14 @@ impl Process {
         let descriptor = Descriptor::new(target, self.owner, at, is_cloexec);
         let descriptors = Arc::make_mut(&mut self.descriptors);
         if let Some(descriptor) = descriptors.remove(fd) {
-            if self.displaced.len() >= MOST_DISPLACED {
-                self.displaced.pop_front();
+            if self.displaced.len() >= MOST_DISPLACED
+                && let Some(oldest) = self.displaced.pop_front()
+            {
+                self.share.shrink(oldest.descriptor.size_bytes());
             }
-            self.displaced.push_back(Displaced { fd, by_seq: self.seq, descriptor });
+            if self.share.grow(descriptor.size_bytes()) {
+                self.displaced.push_back(Displaced { fd, by_seq: self.seq, descriptor });
+            }
         }
         descriptors.insert(fd, descriptor);
     }
@@ -200,7 +241,9 @@ impl Process {
     pub(super) fn close(&mut self, fd: i32, seq: u64) -> Option<Descriptor> {
         let is_its = |late: &Displaced| late.fd == fd && late.by_seq > seq;
         if let Some(index) = self.displaced.iter().position(is_its) {
-            return self.displaced.remove(index).map(|late| late.descriptor);
+            let late = self.displaced.remove(index).map(|late| late.descriptor);
+            self.share.shrink(late.as_ref().map_or(0, Descriptor::size_bytes));
+            return late;
         }
         // Looked for first: a table that is shared with a parent is not copied for nothing.
         self.descriptors.get(fd)?;

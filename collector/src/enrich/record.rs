@@ -51,7 +51,7 @@ impl Enricher {
             Decoded::DirChange(change) => {
                 self.text.clear();
                 if path_text(process, &change.path, false, &mut self.text) {
-                    process.cwd = self.text.as_slice().into();
+                    process.change_directory(&self.text);
                 }
             }
             Decoded::ChildStatus(child) => {

@@ -14,9 +14,6 @@ use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
 use crate::ids::MonoNs;
 
-/// Names that a process resolved, by address. More than this are not remembered.
-const MOST_HOSTS: usize = 4096;
-
 impl Enricher {
     pub(super) fn made_socket(&mut self, process: &mut Process, made: &NetSocket, at: MonoNs) {
         let Some(fd) = made.fd else { return };
@@ -110,10 +107,6 @@ impl Enricher {
         };
         let hosts = Arc::make_mut(&mut process.hosts);
         let host: Arc<[u8]> = host.into();
-        for ip in addresses::answers(query.answers.0) {
-            if hosts.len() < MOST_HOSTS || hosts.contains_key(&ip) {
-                hosts.insert(ip, Arc::clone(&host));
-            }
-        }
+        addresses::answers(query.answers.0).into_iter().for_each(|ip| hosts.insert(ip, &host));
     }
 }

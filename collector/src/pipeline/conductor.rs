@@ -23,7 +23,7 @@ use crate::loss::LossReason;
 use crate::order::{Due, Order, Popped};
 use crate::rings::bells::{Bells, Doorbell};
 use crate::rings::ring::STUCK_NS;
-use crate::rings::{Read, Rings};
+use crate::rings::{Pace, Read, Rings};
 use crate::sinks::Outlets;
 use crate::stages::Stages;
 
@@ -104,15 +104,16 @@ impl Pipeline {
             if self.is_over() {
                 break;
             }
-            let rings = &self.rings;
-            if self.outbox.wants_pause(|| !rings.is_any_half_full()) {
-                bells.wait(&[], bell::NAPPING, seen, Some(MonoNs::now().plus(PAUSE_NS)));
-                continue;
-            }
             let before = self.rings.len();
-            let round = self.round(MonoNs::now());
+            let pace = self.outbox.pace();
+            let round = self.round_at(pace, MonoNs::now());
             if self.rings.len() < before {
                 bells.forget();
+            }
+            if pace == Pace::Slow {
+                self.answer_flushes(MonoNs::now());
+                bells.wait(&[], bell::NAPPING, seen, Some(MonoNs::now().plus(PAUSE_NS)));
+                continue;
             }
             if round.has_more {
                 continue;
@@ -149,13 +150,16 @@ impl Pipeline {
 
     /// Reads every ring, and delivers everything that is due.
     pub fn round(&mut self, now: MonoNs) -> Round {
+        self.round_at(Pace::Full, now)
+    }
+
+    /// As [`Self::round`], at a pace.
+    fn round_at(&mut self, pace: Pace, now: MonoNs) -> Round {
         let mut round = Round::default();
-        for ring in self.rings.indices() {
+        for ring in self.rings.begin_round(pace) {
             self.read(ring, now);
-            if let Some(ring) = self.rings.get_mut(ring) {
-                round.has_read |= ring.end_turn(now);
-                round.has_more |= !ring.is_drained;
-            }
+            round.has_read |= self.rings.end_turn(ring, now);
+            round.has_more |= self.rings.get(ring).is_some_and(|ring| !ring.is_drained);
         }
         self.rings.let_go();
         round.has_read |= self.take_sent();

@@ -27,7 +27,7 @@ impl Pipeline {
             Effect::ExecAsked => {
                 let path = self.enricher.last_path();
                 if let Some(known) = self.census.get_mut(image) {
-                    known.asked = Some(Asked::new(path, head, at, known.asked.as_ref()));
+                    known.ask(Asked::new(path, head, at, known.asked.as_ref()));
                 }
             }
             // It has told of itself already, and may be gone by now.

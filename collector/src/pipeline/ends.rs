@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
+use crate::allowance::Resource;
 use crate::census::blind;
 use crate::census::image::{EndKind, ProcessImage};
 use crate::census::life::Ledger;
@@ -20,7 +21,7 @@ use crate::loss::LossReason;
 use crate::rings::books::Books;
 
 /// At the end of the session, programs that live on and write without end are read for at most this long.
-const LAST_READ_NS: u64 = 2_000_000_000;
+const LAST_READ_NS: u64 = 300_000_000;
 
 impl Pipeline {
     // ---- losses ----
@@ -38,6 +39,17 @@ impl Pipeline {
     fn report_losses(&mut self, image: ImageId, now: MonoNs) {
         for (reason, count) in self.census.fresh_losses(image, &self.rings) {
             self.lose(image, now, count, reason);
+        }
+    }
+
+    /// Reports what was not kept because the user of an image has used up its part.
+    fn report_limit(&mut self, image: ImageId, now: MonoNs) {
+        let Some(known) = self.census.get_mut(image) else { return };
+        let Some(process) = &mut known.process else { return };
+        let refused = known.account.take_refused(Resource::Bytes);
+        if refused > 0 {
+            self.enricher.lost(process, now, refused, LossReason::Limit);
+            self.session.say_limit(known.account.peer);
         }
     }
 
@@ -166,6 +178,7 @@ impl Pipeline {
         let images: Vec<ImageId> = self.census.iter().map(|image| image.id).collect();
         for image in images {
             self.report_losses(image, now);
+            self.report_limit(image, now);
             if self.census.may_be_blind(image, now) {
                 self.report_blind(image, now);
             }

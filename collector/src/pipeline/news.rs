@@ -9,7 +9,7 @@ use super::session::{UnseenCommand, Wish};
 use crate::census::image::EndKind;
 use crate::census::reports::WaitReport;
 use crate::door::identity::Identity;
-use crate::door::news::{Attached, News};
+use crate::door::news::{Attached, News, Unseen};
 use crate::enrich::process::Process;
 use crate::event::{Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
@@ -42,7 +42,7 @@ impl Pipeline {
     pub fn hear(&mut self, news: News) {
         match news {
             News::Attached(attached) => self.attach(*attached),
-            News::Blind(identity, exe, reason) => self.hear_blind(*identity, &exe, reason),
+            News::Blind(unseen) => self.hear_blind(*unseen),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),
             News::Command(pid, path) => {
@@ -76,14 +76,15 @@ impl Pipeline {
     }
 
     /// A program said that it cannot be seen into.
-    fn hear_blind(&mut self, identity: Identity, exe: &[u8], reason: &'static str) {
+    fn hear_blind(&mut self, unseen: Unseen) {
+        let Unseen { identity, exe, reason, .. } = unseen;
         let Identity { key, ppid, uid, euid, claim, claimed, exe: seen, .. } = identity;
         self.see_command(key);
         let is_apart = self.census.live(key).is_some() && identity.is_dead;
         let claimed = claimed.and_if(is_apart, Claimed::PID).and_if(seen != exe, Claimed::EXE);
         let (container, is_claimed) = self.census.container_of(key, ppid, claim.as_ref(), None);
         let who = Who {
-            program: self.census.program_of(key, ppid, exe.into(), Arc::default()),
+            program: self.census.program_of(key, ppid, exe.as_slice().into(), Arc::default()),
             ppid,
             uid,
             euid,
@@ -93,7 +94,7 @@ impl Pipeline {
             claimant: u64::from(is_apart),
         };
         let mut process = Process::new(who, ImageId::NONE);
-        self.enricher.blind(&mut process, MonoNs::now(), exe, reason);
+        self.enricher.blind(&mut process, MonoNs::now(), &exe, reason);
     }
 
     /// The launcher reaped a process.

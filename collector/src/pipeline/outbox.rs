@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 
 use crate::event::Batch;
 use crate::ids::{ImageId, MonoNs};
+use crate::rings::Pace;
 use crate::sinks::{Outlets, OutputChange};
 use crate::stages::Stages;
 
@@ -19,9 +20,9 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with
 /// it.
 const SMALL_EVENTS: usize = 128;
-/// Back-pressure: pause this long per step, and at most this long in total.
+/// Back-pressure: pause this long after a slow round, and go slow for at most this long in total.
 pub const PAUSE_NS: u64 = 1_000_000;
-const LONGEST_PAUSE_NS: u64 = 100_000_000;
+const LONGEST_SLOW_NS: u64 = 100_000_000;
 /// The longest back-pressure at the end, when nothing else is left to do.
 const LAST_PAUSE_NS: u64 = 10_000_000_000;
 
@@ -45,7 +46,7 @@ pub struct Outbox {
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
     /// Since when an output's queue has been more than half full.
-    paused_since: Option<MonoNs>,
+    slow_since: Option<MonoNs>,
 }
 
 impl Outbox {
@@ -57,7 +58,7 @@ impl Outbox {
             touched: Vec::new(),
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
-            paused_since: None,
+            slow_since: None,
         }
     }
 
@@ -160,16 +161,16 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
-    /// Whether to read nothing for a moment: an output's queue is more than half full, and no ring is
-    /// (`has_time`). Events in rings are late, not lost. A stuck output is not waited for.
-    pub fn wants_pause(&mut self, has_time: impl Fn() -> bool) -> bool {
+    /// The pace of the next round: slow where an output's queue is more than half full. Events in rings are
+    /// late, not lost. A stuck output is not waited for.
+    pub fn pace(&mut self) -> Pace {
         if self.outlets.has_room() {
-            self.paused_since = None;
-            return false;
+            self.slow_since = None;
+            return Pace::Full;
         }
         let now = MonoNs::now();
-        let since = *self.paused_since.get_or_insert(now);
-        now.since(since) < LONGEST_PAUSE_NS && has_time()
+        let since = *self.slow_since.get_or_insert(now);
+        if now.since(since) < LONGEST_SLOW_NS { Pace::Slow } else { Pace::Full }
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.

@@ -17,7 +17,7 @@ use wire::ring::reserve;
 use super::simulated::{Harness, LONG, Sensor, brief, key, path, scribble};
 use crate::arrival::HOLD_NS;
 use crate::container::{Claim, Container};
-use crate::door::news::{Attached, Flush, News, Turn};
+use crate::door::news::{Attached, Flush, News, Turn, Unseen};
 use crate::ids::{MonoNs, Pid};
 use crate::launch::protocol::Reaped;
 use crate::outputs::Output;
@@ -1040,7 +1040,11 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
     let (leaving_tx, leaving_rx) = crossbeam_channel::bounded(1);
 
     // An event that no batch has taken away yet.
-    harness.pipeline.hear(News::Blind(Box::default(), b"/bin/blind".to_vec(), "fd_limit"));
+    harness.pipeline.hear(News::Blind(Box::new(Unseen {
+        exe: b"/bin/blind".to_vec(),
+        reason: "fd_limit",
+        ..Unseen::default()
+    })));
     control.change_outputs(OutputChange::Add { name: "view".into(), encoder, opened, id_tx });
     control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
     let id = id_rx.recv().unwrap().unwrap();

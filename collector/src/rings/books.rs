@@ -95,6 +95,11 @@ impl Books {
         Self { fds: Vec::new(), fd_capacity: 0, ..self }
     }
 
+    /// The memory that its descriptors take.
+    pub fn size_bytes(&self) -> usize {
+        self.fds.len() * size_of::<(i32, FdState)>()
+    }
+
     /// Descriptors that were open or counted on, in order.
     pub fn descriptors(&self) -> &[(i32, FdState)] {
         &self.fds

@@ -25,8 +25,27 @@ use ring::Ring;
 
 /// A record's time may be later than the round that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
-/// Bytes read from one ring before the others have their turn.
-const TURN_BYTES: u64 = 1 << 20;
+/// How much is read in a round: of one ring, and of all rings of one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// As much as there is, within reason.
+    #[default]
+    Full,
+    /// A little of each account, because an output's queue is filling: the one that fills it has its ring full
+    /// first, and the others lose nothing.
+    Slow,
+}
+
+impl Pace {
+    /// Bytes of one ring, and of an account.
+    fn turns(self) -> (u64, u64) {
+        match self {
+            Self::Full => (1 << 20, 4 << 20),
+            Self::Slow => (64 << 10, 64 << 10),
+        }
+    }
+}
+
 /// Pages of all rings that stay in the page tables after they were read, in bytes.
 const MOST_RESIDENT: u64 = 16 << 20;
 /// Bytes read before the writers get their space back.
@@ -49,32 +68,39 @@ pub enum Read<'b> {
 
 /// The rings that are read.
 #[derive(Default)]
-pub struct Rings(Slab<Ring>);
+pub struct Rings {
+    rings: Slab<Ring>,
+    /// Counts rounds.
+    round: u64,
+    pace: Pace,
+    /// The ring that a round begins with: the first that had no turn in the last one.
+    first: usize,
+}
 
 impl Rings {
     /// Adds a ring.
     pub fn add(&mut self, ring: Ring) -> RingIndex {
-        RingIndex(self.0.insert(ring))
+        RingIndex(self.rings.insert(ring))
     }
 
     /// Forgets a ring.
     pub fn remove(&mut self, ring: RingIndex) -> Option<Ring> {
-        self.0.try_remove(ring.0)
+        self.rings.try_remove(ring.0)
     }
 
     /// The ring.
     pub fn get(&self, ring: RingIndex) -> Option<&Ring> {
-        self.0.get(ring.0)
+        self.rings.get(ring.0)
     }
 
     /// The ring, to change it.
     pub fn get_mut(&mut self, ring: RingIndex) -> Option<&mut Ring> {
-        self.0.get_mut(ring.0)
+        self.rings.get_mut(ring.0)
     }
 
     /// Every ring.
     pub fn iter(&self) -> impl Iterator<Item = (RingIndex, &Ring)> {
-        self.0.iter().map(|(index, ring)| (RingIndex(index), ring))
+        self.rings.iter().map(|(index, ring)| (RingIndex(index), ring))
     }
 
     /// The indices of all rings.
@@ -82,22 +108,47 @@ impl Rings {
         self.iter().map(|(index, _)| index).collect()
     }
 
+    /// Begins a round at a pace: gives the rings in the order of their turns.
+    pub fn begin_round(&mut self, pace: Pace) -> Vec<RingIndex> {
+        self.round += 1;
+        self.pace = pace;
+        let mut indices = self.indices();
+        let first = indices.partition_point(|index| index.0 < self.first);
+        indices.rotate_left(first);
+        self.first = 0;
+        indices
+    }
+
+    /// Ends the turn of a ring. True if anything was read.
+    pub fn end_turn(&mut self, index: RingIndex, now: MonoNs) -> bool {
+        let round = self.round;
+        let Some(ring) = self.get_mut(index) else { return false };
+        ring.account().read(round, ring.turn_bytes());
+        ring.end_turn(now)
+    }
+
     /// How many rings there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rings.len()
     }
 
     /// Reads the next record of a ring, copied into `into`, in the turn that [`Ring::begin_turn`] began.
     #[inline]
     pub fn read<'b>(&mut self, index: RingIndex, now: MonoNs, into: &'b mut [u8]) -> Read<'b> {
-        let Some(ring) = self.0.get_mut(index.0).filter(|ring| !ring.is_corrupt) else {
+        let Some(ring) = self.rings.get_mut(index.0).filter(|ring| !ring.is_corrupt) else {
             return Read::TurnOver;
         };
         if ring.release_after(RELEASE_BYTES) {
             return Read::Released;
         }
-        if ring.turn_bytes() >= TURN_BYTES {
-            ring.is_drained = false;
+        let (of_ring, of_account) = self.pace.turns();
+        let has_turn = |ring: &Ring| ring.turn_bytes() > 0 || ring.account().has_turn(self.round, of_account);
+        if ring.turn_bytes() >= of_ring || !has_turn(ring) {
+            let has_more = ring.reader.pending() > 0;
+            ring.is_drained = !has_more;
+            if has_more && self.first == 0 {
+                self.first = index.0;
+            }
             return Read::TurnOver;
         }
         ring.look_ahead();
@@ -123,7 +174,7 @@ impl Rings {
 
     /// Marks a ring that holds nonsense: it is read no further. False where that was known.
     pub fn give_up(&mut self, ring: RingIndex) -> bool {
-        let Some(ring) = self.0.get_mut(ring.0).filter(|ring| !ring.is_corrupt) else { return false };
+        let Some(ring) = self.rings.get_mut(ring.0).filter(|ring| !ring.is_corrupt) else { return false };
         ring.is_corrupt = true;
         ring.is_drained = true;
         true
@@ -132,15 +183,15 @@ impl Rings {
     /// The time of the earliest record that may still be unread and that others wait for, at `now`; `None`
     /// where there is no such record.
     pub fn unread_from(&self, now: MonoNs) -> Option<MonoNs> {
-        self.0.iter().filter_map(|(_, ring)| ring.holds_others_from(now)).min()
+        self.rings.iter().filter_map(|(_, ring)| ring.holds_others_from(now)).min()
     }
 
     /// Lets go of the pages that were read, where they are many: they count as this process's memory as long
     /// as its page tables have them.
     pub fn let_go(&mut self) {
-        let resident: u64 = self.0.iter().map(|(_, ring)| ring.resident()).sum();
+        let resident: u64 = self.rings.iter().map(|(_, ring)| ring.resident()).sum();
         if resident > MOST_RESIDENT {
-            self.0.iter_mut().for_each(|(_, ring)| ring.let_go());
+            self.rings.iter_mut().for_each(|(_, ring)| ring.let_go());
         }
     }
 
@@ -151,11 +202,6 @@ impl Rings {
             .take(most)
             .map(|(index, _)| index)
             .collect()
-    }
-
-    /// Whether the writers of a ring are about to run out of space.
-    pub fn is_any_half_full(&self) -> bool {
-        self.0.iter().any(|(_, ring)| ring.is_half_full())
     }
 
     /// The process that `slot` belongs to, by its own number; `None` for a free slot, and while it is being
@@ -185,7 +231,7 @@ impl Rings {
     /// Sets every bell to `mode`. `None` where there is something to read after all.
     pub fn lie_down(&mut self, mode: u32) -> Option<Vec<Mapped>> {
         let mut memories = Vec::with_capacity(self.len());
-        for (_, ring) in self.0.iter_mut().filter(|(_, ring)| !ring.is_corrupt) {
+        for (_, ring) in self.rings.iter_mut().filter(|(_, ring)| !ring.is_corrupt) {
             if !ring.may_sleep(mode) {
                 return None;
             }
@@ -196,7 +242,7 @@ impl Rings {
 
     /// Sets every bell to awake.
     pub fn get_up(&self) {
-        self.0.iter().for_each(|(_, ring)| ring.reader.wake_up());
+        self.rings.iter().for_each(|(_, ring)| ring.reader.wake_up());
     }
 
     /// Notes which image writes into a slot.

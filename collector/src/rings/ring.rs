@@ -317,11 +317,6 @@ impl Ring {
         self.reader.memory().tail().load(Ordering::Acquire)
     }
 
-    /// Whether writers are about to run out of space.
-    pub fn is_half_full(&self) -> bool {
-        !self.is_corrupt && self.reader.pending() > self.mapping.data_len() / 2
-    }
-
     /// Gives the memory of an idle ring back to the system.
     ///
     /// Free space belongs to the writers. So this takes half of the ring at a time as a writer does, empties

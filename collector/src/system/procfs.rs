@@ -78,10 +78,14 @@ pub fn behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
     line.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// Every open descriptor with its target.
+/// Descriptors and children that are looked at: a process may have any number, and each costs a system call.
+const MOST_LISTED: usize = 512;
+
+/// Open descriptors with their targets, at most [`MOST_LISTED`].
 pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     entries
+        .take(MOST_LISTED)
         .filter_map(|entry| {
             let fd: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             Some((fd, descriptor(pid, fd)?))
@@ -131,14 +135,16 @@ pub fn cgroup(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
-/// The children of a process; empty where the kernel was built without `/proc/PID/task/TID/children`.
+/// Children of a process, at most [`MOST_LISTED`]; empty where the kernel was built without `/proc/PID/task/TID/children`.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads
+        .take(MOST_LISTED)
         .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
         .flat_map(|text| {
             text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
         })
+        .take(MOST_LISTED)
         .collect()
 }
 
