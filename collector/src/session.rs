@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::container::Authority;
@@ -20,8 +21,9 @@ use crate::replay;
 use crate::shell::failure::Failure;
 use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
-use crate::sinks::{Backlog, Outlets, RunFacts};
+use crate::sinks::{Backlog, Haste, Outlets, RunFacts};
 use crate::stages::Stages;
+use crate::system::pulse::Pulses;
 
 /// Everything that a collector process starts from.
 ///
@@ -71,19 +73,33 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         requests_from,
     } = session;
     let Control { news_tx, news_rx, doorbell } = control;
-    let outlets = Outlets::open(&outputs, opening, Backlog::Drop)?;
+    let pulses = Arc::new(Pulses::default());
+    let outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
-    let mut doorman =
-        Doorman::new(listeners, launcher, stop, authority, news_tx, std::sync::Arc::clone(&doorbell))?;
+    let mut doorman = Doorman::new(
+        listeners,
+        launcher,
+        stop,
+        authority,
+        news_tx,
+        Arc::clone(&doorbell),
+        Arc::clone(&pulses),
+    )?;
     let reply = doorman.reply();
-    let wires =
-        Wires { deathwatch: doorman.deathwatch(), reply: reply.clone(), news_rx, sent_rx: None, doorbell };
+    let wires = Wires {
+        deathwatch: doorman.deathwatch(),
+        reply: reply.clone(),
+        news_rx,
+        sent_rx: None,
+        doorbell,
+        pulse: pulses.add("the pipeline"),
+    };
     let pipeline = std::thread::Builder::new()
         .name("pipeline".into())
         .spawn(move || {
-            let outlets = Pipeline::new(Stages::default(), outlets, wires, requests_from).run();
-            outlets.finish(RunFacts { restarts, collector_ns: processor_time_ns() });
+            let (outlets, haste) = Pipeline::new(Stages::default(), outlets, wires, requests_from).run();
+            outlets.finish_in(RunFacts { restarts, collector_ns: processor_time_ns() }, haste);
             reply.leave(Word::Written);
             reply.alarm();
         })
@@ -91,10 +107,13 @@ pub fn serve(session: Session) -> Result<(), Failure> {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
         })?;
     doorman.take_over(handed_over);
-    if doorman.say_ready() {
-        doorman.serve();
-    } else {
-        doorman.finish();
+    if !doorman.say_ready() {
+        doorman.finish(Haste::Patient);
+    } else if !doorman.serve() {
+        // The threads end with the process.
+        return Err(Failure::internal(
+            "a thread of the collector stands still; the outputs may lack their last events".to_owned(),
+        ));
     }
     // A panic ends the process, so the result cannot be one.
     let _ = pipeline.join();

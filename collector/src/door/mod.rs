@@ -40,7 +40,9 @@ use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::shell::stop::StopSignals;
+use crate::sinks::Haste;
 use crate::system::peers;
+use crate::system::pulse::Pulses;
 
 use guests::{GUEST, Guests, Message};
 use janitor::Janitor;
@@ -60,6 +62,8 @@ const MOST_COMPLAINTS: u32 = 8;
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// Out of descriptors or memory, the doorman waits so long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// After a signal, the pipeline and the outputs have this time to end by themselves, which they do sooner.
+const LAST_PATIENCE: Duration = Duration::from_millis(950);
 /// Connections accepted in one go, so that everything else has its turn.
 const MOST_ACCEPTED: usize = 128;
 /// At the end, connections that wait are accepted for so long.
@@ -78,11 +82,14 @@ pub struct Doorman {
     stop: Option<StopSignals>,
     news_tx: Sender<News>,
     doorbell: Arc<Doorbell>,
+    pulses: Arc<Pulses>,
     word_rx: Receiver<Word>,
     reply: Reply,
     next_ring: RingId,
     complaints: u32,
     is_finishing: bool,
+    /// When a signal asked for the end.
+    is_hurried_since: Option<Instant>,
     rush: Rush,
     containers: Containers,
     waiting_room: WaitingRoom,
@@ -104,6 +111,7 @@ impl Doorman {
         authority: Authority,
         news_tx: Sender<News>,
         doorbell: Arc<Doorbell>,
+        pulses: Arc<Pulses>,
     ) -> Result<Self, Failure> {
         let fault = |error: Errno| {
             Failure::internal(format!("cannot wait for sensors: {error}; raise the limit of open files"))
@@ -136,11 +144,13 @@ impl Doorman {
             stop,
             news_tx,
             doorbell,
+            pulses,
             word_rx,
             reply: Reply::new(word_tx, alarm),
             next_ring: 0,
             complaints: 0,
             is_finishing: false,
+            is_hurried_since: None,
             rush: Rush::new(),
             containers,
             waiting_room: WaitingRoom::default(),
@@ -177,12 +187,13 @@ impl Doorman {
         self.doorbell.ring();
     }
 
-    /// Serves until everything is drained.
-    pub fn serve(&mut self) {
+    /// Serves until everything is drained; false where a signal asked for the end and that took too long.
+    pub fn serve(&mut self) -> bool {
         let mut events = Vec::with_capacity(1024);
         loop {
             // While the sinks catch up, the launcher wants to hear that the collector lives.
             let timeout = match self.is_finishing {
+                true if self.is_hurried_since.is_some() => Some(LOOK),
                 true => Some(Timespec { tv_sec: 1, tv_nsec: 0 }),
                 false => (!self.waiting_room.is_empty()).then_some(LOOK),
             };
@@ -194,7 +205,7 @@ impl Doorman {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
                     say(&format!("cannot wait for sensors: {error}; what is there will be written"));
-                    self.finish();
+                    self.finish(Haste::Patient);
                 }
             }
             events.clear();
@@ -207,7 +218,10 @@ impl Doorman {
                 self.hear_launcher();
             }
             if self.hear_pipeline() {
-                return;
+                return true;
+            }
+            if self.is_hurried_since.is_some_and(|since| since.elapsed() > LAST_PATIENCE) {
+                return false;
             }
             if self.rush.is_on() && !self.is_finishing {
                 self.say_idle();
@@ -228,7 +242,7 @@ impl Doorman {
                 LAUNCHER => {}
                 STOP => {
                     if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
-                        self.finish();
+                        self.finish(Haste::Hurried);
                     }
                 }
                 _ => {
@@ -255,7 +269,7 @@ impl Doorman {
                 Said::Message(ToCollector::CommandStarted { pid, path }) => {
                     self.tell(News::Command(Pid(pid.cast_unsigned()), path));
                 }
-                Said::Message(ToCollector::Finish) | Said::Gone => self.finish(),
+                Said::Message(ToCollector::Finish) | Said::Gone => self.finish(Haste::Patient),
                 Said::Message(ToCollector::FinishWhenIdle) => {
                     self.is_hasty = true;
                     self.empty_waiting_room();
@@ -269,18 +283,24 @@ impl Doorman {
     }
 
     /// Hears everything that has happened so far, then tells the pipeline to come to an end.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, haste: Haste) {
         if self.is_finishing {
             return;
         }
         self.is_finishing = true;
+        self.is_hurried_since = (haste == Haste::Hurried).then(Instant::now);
         self.let_all_in();
         for token in self.guests.tokens() {
             self.hear_guest(token);
         }
-        self.empty_waiting_room();
+        match haste {
+            Haste::Patient => self.empty_waiting_room(),
+            Haste::Hurried => {
+                self.waiting_room.drain().for_each(|attached| self.tell(News::Attached(attached)))
+            }
+        }
         // The pipeline itself looks for deaths that epoll has not reported yet.
-        self.tell(News::Finish);
+        self.tell(News::Finish(haste));
     }
 
     /// True when the pipeline has done its last.
@@ -372,7 +392,13 @@ impl Doorman {
         match message.bytes() {
             [] => {}
             HEALTH_QUESTION => {
-                let _ = send(guest, HEALTH_ANSWER, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+                let answer = match self.pulses.stuck(MonoNs::now()) {
+                    None => HEALTH_ANSWER.to_vec(),
+                    Some((thread, time)) => {
+                        format!("{thread} has stood still for {} s", time.as_secs()).into_bytes()
+                    }
+                };
+                let _ = send(guest, &answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
             }
             bytes => match Hello::decode(bytes) {
                 Ok(hello) => return self.welcome(guest, sender, &hello, descriptor),

@@ -14,7 +14,7 @@ use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::{Reaped, RingId};
 use crate::rings::mapping::{Lifeline, Mapping};
-use crate::sinks::OutputChange;
+use crate::sinks::{Haste, OutputChange};
 
 /// A ring to read.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub enum News {
     /// Deliver and write everything that happened before a moment.
     Flush(Flush),
     /// Everything that has happened has been told: drain, write and end.
-    Finish,
+    Finish(Haste),
     /// The same, once no process is left.
     FinishWhenIdle,
 }

@@ -40,7 +40,9 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
     bind(&listener, &address).unwrap();
     listen(&listener, 64).unwrap();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
-    let doorman = Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default()).unwrap();
+    let doorman =
+        Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default(), Arc::default())
+            .unwrap();
     Door { doorman, news_rx, address }
 }
 
@@ -254,12 +256,12 @@ fn ring_that_fills_waits_for_no_name_and_the_end_for_no_longer() {
     let _other = door.say_hello(&uri);
     assert!(door.news().is_empty());
 
-    door.doorman.finish();
+    door.doorman.finish(Haste::Patient);
     let at_the_end = door.news();
 
     assert_eq!(vec!["id"], short_names(&when_full));
     assert!(
-        matches!(at_the_end.as_slice(), [News::Attached(_), News::Finish]),
+        matches!(at_the_end.as_slice(), [News::Attached(_), News::Finish(Haste::Patient)]),
         "told before the end: {at_the_end:?}"
     );
 }

@@ -48,6 +48,11 @@ impl WaitingRoom {
         }
     }
 
+    /// Takes out every ring, in the order of the hellos.
+    pub fn drain(&mut self) -> impl Iterator<Item = Box<Attached>> + use<> {
+        std::mem::take(&mut self.0).into_iter().map(|waiting| waiting.attached)
+    }
+
     /// Takes up that more is known of the container `before`.
     pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
         for Waiting { attached, .. } in &mut self.0 {

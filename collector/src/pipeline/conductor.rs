@@ -24,8 +24,9 @@ use crate::order::{Due, Order, Popped};
 use crate::rings::bells::{Bells, Doorbell};
 use crate::rings::ring::STUCK_NS;
 use crate::rings::{Pace, Read, Rings};
-use crate::sinks::Outlets;
+use crate::sinks::{Haste, Outlets};
 use crate::stages::Stages;
+use crate::system::pulse::Pulse;
 
 /// Messages of origins that are no rings in one round, so that the rings have their turn.
 const MOST_SENT: usize = 4096;
@@ -44,6 +45,8 @@ pub struct Wires {
     pub sent_rx: Option<Receiver<Sent>>,
     /// Rung for all of these.
     pub doorbell: Arc<Doorbell>,
+    /// Tells that the pipeline's thread gets on.
+    pub pulse: Arc<Pulse>,
 }
 
 /// See [`crate::pipeline`].
@@ -92,12 +95,13 @@ impl Pipeline {
         }
     }
 
-    /// Runs until told to end; gives the outputs back once everything is drained.
-    pub fn run(mut self) -> Outlets {
+    /// Runs until told to end; gives the outputs back once everything is drained, and how long they may take.
+    pub fn run(mut self) -> (Outlets, Haste) {
         let mut bells = Bells::new(Arc::clone(&self.wires.doorbell));
         let mut naps = Naps::default();
         loop {
             let seen = self.wires.doorbell.count();
+            self.wires.pulse.begin(MonoNs::now());
             if self.hear_news() {
                 naps.disturb();
             }
@@ -121,6 +125,7 @@ impl Pipeline {
             self.answer_flushes(MonoNs::now());
             let (mode, rest_ns) = naps.next(self.load(&round));
             if let Some(memories) = self.rings.lie_down(mode) {
+                self.wires.pulse.rest();
                 let wake = bells.wait(&memories, mode, seen, rest_ns.map(|ns| MonoNs::now().plus(ns)));
                 if mode == bell::SLEEPING {
                     naps.woken(wake);
@@ -130,7 +135,8 @@ impl Pipeline {
         }
         drop(bells);
         self.finish();
-        self.outbox.into_outlets()
+        self.wires.pulse.rest();
+        (self.outbox.into_outlets(), self.session.haste)
     }
 
     fn load(&self, round: &Round) -> Load {

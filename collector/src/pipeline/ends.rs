@@ -209,7 +209,7 @@ impl Pipeline {
             return;
         }
         if self.session.wish == Wish::End {
-            self.outbox.wait_for_room();
+            self.outbox.wait_for_room(self.session.haste);
         }
         let batch = self.enricher.take_batch(self.outbox.empty_batch());
         let census = &self.census;

@@ -58,7 +58,10 @@ impl Pipeline {
                 self.outbox.change_outputs(change);
             }
             News::FinishWhenIdle => self.session.wish = Wish::EndWhenIdle,
-            News::Finish => self.session.wish = Wish::End,
+            News::Finish(haste) => {
+                self.session.wish = Wish::End;
+                self.session.haste = haste;
+            }
         }
         self.carry_out_changes();
     }

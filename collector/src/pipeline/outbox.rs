@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use crate::event::Batch;
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::Pace;
-use crate::sinks::{Outlets, OutputChange};
+use crate::sinks::{Haste, Outlets, OutputChange};
 use crate::stages::Stages;
 
 /// A batch goes on when it has this many events, or bytes.
@@ -174,9 +174,13 @@ impl Outbox {
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
-    pub fn wait_for_room(&self) {
+    pub fn wait_for_room(&self, haste: Haste) {
         let begun = MonoNs::now();
-        while !self.outlets.has_room() && MonoNs::now().since(begun) < LAST_PAUSE_NS {
+        let patience_ns = match haste {
+            Haste::Patient => LAST_PAUSE_NS,
+            Haste::Hurried => LAST_PAUSE_NS / 100,
+        };
+        while !self.outlets.has_room() && MonoNs::now().since(begun) < patience_ns {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
         }
     }

@@ -6,6 +6,7 @@ use crate::allowance::Peer;
 use crate::ids::Pid;
 use crate::launch::protocol::Reaped;
 use crate::shell::failure::say;
+use crate::sinks::Haste;
 
 /// Whether the session ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct UnseenCommand {
 pub struct SessionState {
     /// Whether it ends.
     pub wish: Wish,
+    /// How long its end may take.
+    pub haste: Haste,
     /// Every record was delivered, and no word of an end will come any more.
     pub is_all_told: bool,
     /// CMD.

@@ -241,9 +241,18 @@ impl Harness {
         let outputs = [Output::to_file(format, &output)];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, news_rx) = crossbeam_channel::unbounded();
-        let doorman =
-            Doorman::new(Vec::new(), None, None, Authority::default(), news_tx, Arc::default()).unwrap();
+        let doorman = Doorman::new(
+            Vec::new(),
+            None,
+            None,
+            Authority::default(),
+            news_tx,
+            Arc::default(),
+            Arc::default(),
+        )
+        .unwrap();
         let wires = Wires {
+            pulse: crate::system::pulse::Pulses::default().add("test"),
             deathwatch: doorman.deathwatch(),
             reply: doorman.reply(),
             news_rx,

@@ -23,7 +23,7 @@ mod text;
 mod worker;
 
 pub use encoder::RunFacts;
-pub use queue::{Backlog, Outlets, OutputChange};
+pub use queue::{Backlog, Haste, Outlets, OutputChange};
 pub use report::SinkReport;
 
 #[cfg(test)]

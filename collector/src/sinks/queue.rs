@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -20,6 +20,7 @@ use crate::event::Batch;
 use crate::ids::UtcNs;
 use crate::outputs::Output;
 use crate::shell::failure::{Failure, say};
+use crate::system::pulse::Pulses;
 
 /// Bytes of events that wait in front of all outputs together, at most. The outputs share a batch until the
 /// last of them has encoded it, so a session takes no more than this when its slowest output stands still.
@@ -30,6 +31,19 @@ const QUEUE_BATCHES: usize = 1024;
 const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
 const SPARE_BATCHES: usize = 4;
+
+/// In haste, an output that takes nothing for so long is not waited for.
+const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the end of a session may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Haste {
+    /// As long as an output takes.
+    #[default]
+    Patient,
+    /// A signal asked for it: an output that takes nothing more is not waited for.
+    Hurried,
+}
 
 /// The effect of a full queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +98,7 @@ pub struct Outlets {
     /// The most bytes that may wait in front of each.
     most_bytes: usize,
     next_id: u64,
+    pulses: Arc<Pulses>,
     spare_tx: Sender<Batch>,
     spare_rx: Receiver<Batch>,
 }
@@ -95,6 +110,8 @@ struct Outlet {
     name: String,
     batch_tx: Sender<Message>,
     shared: Arc<Shared>,
+    /// Events that it was given.
+    handed: u64,
     dropped: u64,
     owed: Owed,
     /// Time of the last event that it was to get.
@@ -106,15 +123,26 @@ impl Outlets {
     /// Without an output: events go nowhere.
     pub fn none(backlog: Backlog) -> Self {
         let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
-        Self { outlets: Vec::new(), backlog, most_bytes: QUEUE_BYTES, next_id: 0, spare_tx, spare_rx }
+        let (outlets, pulses) = (Vec::new(), Arc::default());
+        Self { outlets, backlog, most_bytes: QUEUE_BYTES, next_id: 0, pulses, spare_tx, spare_rx }
     }
 
     /// Opens every output and starts its thread.
     ///
     /// Fails with status 73 if one cannot be made; those opened before stay empty.
     pub fn open(outputs: &[Output], opening: Opening, backlog: Backlog) -> Result<Self, Failure> {
+        Self::open_watched(outputs, opening, backlog, &Arc::default())
+    }
+
+    /// As [`Self::open`]; the threads' heartbeats are among `pulses`.
+    pub fn open_watched(
+        outputs: &[Output],
+        opening: Opening,
+        backlog: Backlog,
+        pulses: &Arc<Pulses>,
+    ) -> Result<Self, Failure> {
         let opened: Result<Vec<_>, Failure> = outputs.iter().map(|output| output.open(opening)).collect();
-        let mut outlets = Self::none(backlog);
+        let mut outlets = Self { pulses: Arc::clone(pulses), ..Self::none(backlog) };
         for (output, (encoder, opened)) in outputs.iter().zip(opened?) {
             outlets.add(output.shown(), encoder, opened)?;
         }
@@ -136,7 +164,8 @@ impl Outlets {
             Backlog::Wait => WAITING_BATCHES,
         });
         let shared = Arc::new(Shared::default());
-        let worker = Worker::new(name.clone(), encoder, opened, Arc::clone(&shared));
+        let pulse = self.pulses.add(format!("output {name}"));
+        let worker = Worker::new(name.clone(), encoder, opened, Arc::clone(&shared), pulse);
         let spare_tx = self.spare_tx.clone();
         let thread = thread::Builder::new()
             .name(name.chars().take(15).collect())
@@ -146,8 +175,8 @@ impl Outlets {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        let (dropped, owed, last) = (0, Owed::default(), UtcNs::default());
-        self.outlets.push(Outlet { id, name, batch_tx, shared, dropped, owed, last, thread });
+        let (handed, dropped, owed, last) = (0, 0, Owed::default(), UtcNs::default());
+        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, owed, last, thread });
         self.share_budget();
         Ok(id)
     }
@@ -230,22 +259,32 @@ impl Outlets {
         self.outlets.iter().map(|outlet| report(&outlet.name, outlet.dropped, &outlet.shared)).collect()
     }
 
-    /// Lets every output write what it has, and waits for it. Says on stderr what is missing from which
-    /// output.
+    /// As [`Self::finish_in`], without haste.
+    #[cfg(test)]
     pub fn finish(self, facts: RunFacts) -> Vec<SinkReport> {
-        let reports = self.close(facts);
+        self.finish_in(facts, Haste::Patient)
+    }
+
+    /// Lets every output write what it has, and waits for it; in haste only as long as it takes more. Says on stderr what is missing from which
+    /// output.
+    pub fn finish_in(self, facts: RunFacts, haste: Haste) -> Vec<SinkReport> {
+        let reports = self.close_with(facts, haste);
         for line in reports.iter().filter_map(SinkReport::line) {
             say(&line);
         }
         reports
     }
 
-    /// As [`Self::finish`], without a message.
-    pub fn close(mut self, facts: RunFacts) -> Vec<SinkReport> {
+    /// As [`Self::finish_in`], without a message, and without haste.
+    pub fn close(self, facts: RunFacts) -> Vec<SinkReport> {
+        self.close_with(facts, Haste::Patient)
+    }
+
+    fn close_with(mut self, facts: RunFacts, haste: Haste) -> Vec<SinkReport> {
         let ids: Vec<OutletId> = self.outlets.iter().map(|outlet| outlet.id).collect();
         // All begin to end before one is waited for.
         let leaving: Vec<Leaving> = ids.into_iter().filter_map(|id| self.remove(id, facts)).collect();
-        leaving.into_iter().map(Leaving::report).collect()
+        leaving.into_iter().map(|leaving| leaving.report_in(haste)).collect()
     }
 }
 
@@ -258,6 +297,8 @@ impl Outlet {
         if is_full || !self.send_owed(batch) || !self.send(Arc::clone(batch), backlog) {
             self.dropped += batch.events.len() as u64;
             self.owed.add(batch);
+        } else {
+            self.handed += batch.events.len() as u64;
         }
     }
 
@@ -293,8 +334,8 @@ impl Outlet {
         let _ = self.shared.farewell.set(Farewell { facts, losses, at: Instant::now() });
         // From a pause before another try.
         self.thread.thread().unpark();
-        let Self { name, dropped, shared, thread, .. } = self;
-        Leaving { name, dropped, shared, thread }
+        let Self { name, handed, dropped, shared, thread, .. } = self;
+        Leaving { name, handed, dropped, shared, thread }
     }
 }
 
@@ -303,6 +344,7 @@ impl Outlet {
 #[derive(Debug)]
 pub struct Leaving {
     name: String,
+    handed: u64,
     dropped: u64,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -310,13 +352,43 @@ pub struct Leaving {
 
 impl Leaving {
     /// Waits until the output has written everything; says how it fared.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no command takes an output away yet"))]
     pub fn report(self) -> SinkReport {
+        self.report_in(Haste::Patient)
+    }
+
+    fn report_in(self, haste: Haste) -> SinkReport {
+        if haste == Haste::Hurried && !self.gets_done() {
+            // The thread ends with the process.
+            let report = report(&self.name, self.dropped, &self.shared);
+            let failed = self.handed.saturating_sub(report.written + report.lost.refused);
+            let error = Some("it took nothing more at the end".to_owned());
+            return SinkReport { lost: Lost { failed, ..report.lost }, error, ..report };
+        }
         let ended = self.thread.join();
         let report = report(&self.name, self.dropped, &self.shared);
         match ended {
             Ok(()) => report,
             Err(_) => SinkReport { error: Some("its thread ended by a fault of ours".to_owned()), ..report },
         }
+    }
+}
+
+impl Leaving {
+    /// Waits for the thread as long as it gets on; false where it does not.
+    fn gets_done(&self) -> bool {
+        let progress = || (self.shared.bytes.load(Ordering::Relaxed), self.shared.standing().written);
+        let (mut last, mut since) = (progress(), Instant::now());
+        while !self.thread.is_finished() {
+            if progress() != last {
+                (last, since) = (progress(), Instant::now());
+            }
+            if since.elapsed() > HURRIED_PATIENCE {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 }
 

@@ -15,7 +15,9 @@ use super::carrier::kind::{Carried, Carrier, Opened};
 use super::encoder::{Encoder, RunFacts};
 use super::framing::Found;
 use crate::event::Batch;
+use crate::ids::MonoNs;
 use crate::shell::failure::say;
+use crate::system::pulse::Pulse;
 
 /// Text is carried once it is this long, or nothing more is waiting.
 const CARRY_BYTES: usize = 256 << 10;
@@ -85,6 +87,8 @@ pub struct Worker {
     carrier: Box<dyn Carrier>,
     found: Found,
     shared: Arc<Shared>,
+    /// Tells that the thread gets on.
+    pulse: Arc<Pulse>,
     /// Bytes that the carrier has not taken, and the events that they stand for.
     text: Vec<u8>,
     events: u64,
@@ -96,10 +100,16 @@ pub struct Worker {
 
 impl Worker {
     /// A worker for the output `name`.
-    pub fn new(name: String, encoder: Box<dyn Encoder>, opened: Opened, shared: Arc<Shared>) -> Self {
+    pub fn new(
+        name: String,
+        encoder: Box<dyn Encoder>,
+        opened: Opened,
+        shared: Arc<Shared>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let Opened { carrier, found } = opened;
         let (text, events) = (Vec::new(), 0);
-        Self { name, encoder, carrier, found, shared, text, events, is_open: true, has_warned: false }
+        Self { name, encoder, carrier, found, shared, pulse, text, events, is_open: true, has_warned: false }
     }
 
     /// Works until the channel is closed.
@@ -111,10 +121,12 @@ impl Worker {
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     self.carry();
+                    self.pulse.rest();
                     let Ok(message) = batch_rx.recv() else { break };
                     message
                 }
             };
+            self.pulse.begin(MonoNs::now());
             match message {
                 Message::Batch(batch) => {
                     self.encode(&batch);

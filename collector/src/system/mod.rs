@@ -8,3 +8,4 @@ pub mod kernel;
 pub mod peers;
 pub mod procfs;
 pub mod program;
+pub mod pulse;
