@@ -119,7 +119,8 @@ impl Census {
                 child.proven(child.own_pid, Some(pidfd), ppid)
             }
             (Some(pidfd), Some(_)) if self.is_orphan(child, &pidfd) => {
-                let claimed = Claimed::PPID;
+                // It may have been one before it took its slot, or after.
+                let claimed = Claimed::NONE.and_if(parent != Some(child.own_ppid), Claimed::PPID);
                 Identity { claimed, ..child.proven(child.own_pid, Some(pidfd), child.own_ppid) }
             }
             // It is gone. Its next image may have said hello, and have been known as a member's child then.
@@ -148,20 +149,18 @@ impl Census {
         parent.is_some_and(|ppid| ppid == child.own_ppid && self.has_member(child.index, ppid))
     }
 
-    /// Whether a process whose parent is gone may be taken for one that was forked by a process of the ring.
+    /// Whether a process that is no member's child may be taken for one that was forked by a process of the
+    /// ring, and whose parent is gone.
     fn is_orphan(&self, child: Named<'_>, pidfd: &OwnedFd) -> bool {
         let owner = child.ring.owner;
         let Some(facts) = kernel::facts(pidfd) else { return false };
         let uids = [facts.uids.real, facts.uids.effective, facts.uids.saved];
-        let has_parent = procfs::stat(child.own_ppid.0).is_some_and(|stat| !stat.is_zombie)
-            && !self.is_member(child.ring, child.own_ppid);
         let holder = self.live(ProcessKey::here(child.own_pid)).and_then(|holder| self.get(holder));
         let is_same = holder.is_none_or(|holder| {
             holder.end.is_some() || holder.instance.is_some() && holder.instance == kernel::instance(pidfd)
         });
         let namespace = kernel::pid_namespace(pidfd);
         is_same
-            && !has_parent
             && uids.iter().all(|uid| owner.uid == Some(*uid))
             && owner.cgroup == facts.cgroup.unwrap_or_default()
             && namespace.is_some()

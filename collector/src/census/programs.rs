@@ -1,6 +1,7 @@
 //! Executables of programs that were gone before /proc could be asked.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -39,11 +40,10 @@ impl Programs {
         {
             return executable.clone();
         }
-        if !may_ask() {
-            return None;
-        }
-        let looked_at = path.clone();
-        let executable = examiner.ask(move || executable_at(&looked_at)).flatten();
+        let executable = executable_at_once(&path).or_else(|| {
+            let looked_at = path.clone();
+            if may_ask() { examiner.ask(move || executable_at(&looked_at)).flatten() } else { None }
+        });
         if self.0.len() >= MOST {
             self.0.clear();
         }
@@ -63,9 +63,27 @@ fn executable_at(path: &Path) -> Option<Vec<u8>> {
 
 /// The interpreter that a script names; `None` for a file that is no script.
 fn interpreter_of(path: &Path) -> Option<PathBuf> {
+    interpreter_in(files::open_regular(path, On::Local).ok()?)
+}
+
+fn interpreter_in(mut file: File) -> Option<PathBuf> {
     let mut line = [0; 256];
-    let len = files::open_regular(path, On::Local).and_then(|mut file| file.read(&mut line)).ok()?;
+    let len = file.read(&mut line).ok()?;
     let line = line.get(..len)?.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
     Some(PathBuf::from(OsStr::from_bytes(words.next()?)))
+}
+
+/// As [`executable_at`], without waiting for any file system: `None` where that cannot be. A program that was
+/// just executed has its path in the kernel's cache, so this is the rule.
+fn executable_at_once(path: &Path) -> Option<Vec<u8>> {
+    let mut path = path.to_owned();
+    for _ in 0..=MOST_INTERPRETERS {
+        let place = files::look_up_at_once(&path)?;
+        match interpreter_in(files::open_at_once(&place)?) {
+            Some(next) => path = next,
+            None => return files::path_of(&place),
+        }
+    }
+    None
 }
