@@ -1,0 +1,113 @@
+//! The attacks that are tried: which law each tries to break, and with what.
+
+/// Where the collector, the bystander and the attacker are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All in one pid namespace.
+    Together,
+    /// Each in a pid namespace of its own, so that none sees another's number.
+    Apart,
+    /// Only the attacker in a namespace of its own.
+    Inner,
+    /// Together; the bystander gets the number of a process of the attacker that died.
+    SameNumber,
+}
+
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// In CI too.
+    Short,
+    /// Only in the long run.
+    Long,
+}
+
+/// One attack.
+#[derive(Clone, Copy, Debug)]
+pub struct Attack {
+    /// The law of docs/threat-model.md that it tries to break; 0 for the bystander alone.
+    pub law: u8,
+    pub name: &'static str,
+    /// The attacker's arguments. `{victim}` is the bystander's pid, `{ns}` its pid namespace, `{folder}` a folder that all may
+    /// write to, `{hanging}` a folder on a file system that never answers.
+    pub arguments: &'static str,
+    pub place: Place,
+    pub length: Length,
+}
+
+const fn attack(law: u8, name: &'static str, arguments: &'static str) -> Attack {
+    Attack { law, name, arguments, place: Place::Together, length: Length::Short }
+}
+
+impl Attack {
+    const fn long(self) -> Attack {
+        Attack { length: Length::Long, ..self }
+    }
+
+    const fn at(self, place: Place) -> Attack {
+        Attack { place, ..self }
+    }
+
+    /// Whether all of the output is checked for lies: not where it holds gigabytes.
+    pub fn is_checked_for_lies(&self) -> bool {
+        self.law < 4
+    }
+}
+
+/// Nothing is attacked: what the machine itself costs.
+pub const CALM: &str = "calm";
+
+pub const ATTACKS: &[Attack] = &[
+    attack(0, CALM, ""),
+    // What is held.
+    attack(4, "two sparse rings of 256 MiB", "sparse 2 256"),
+    attack(4, "64 sparse rings of 256 MiB", "sparse 64 256").long(),
+    attack(4, "deaths with 65536 descriptors open", "counters 65536"),
+    attack(4, "descending numbers, 40 kB each", "numbers 40000 down"),
+    attack(4, "descending numbers, 20 B each", "numbers 20 down").long(),
+    attack(4, "numbers down from the largest", "numbers 40000 top").long(),
+    attack(4, "every second number, 1 kB", "numbers 1000 apart"),
+    attack(4, "random numbers, 10 kB", "numbers 10000 wild").long(),
+    attack(4, "records of 60 kB", "long-records 60000"),
+    attack(4, "records of 48 kB", "long-records 49152").long(),
+    attack(4, "a million opens with paths of 4 KiB", "descriptors 1000000 4096 open"),
+    attack(4, "the same, numbers far apart", "descriptors 1000000 4096 far").long(),
+    attack(4, "a million descriptors of a kind of 4 KiB", "descriptors 1000000 4096 made").long(),
+    attack(4, "a million sockets bound to 4 KiB", "descriptors 1000000 4096 bound").long(),
+    attack(4, "ranges over 200000 descriptors", "ranges 200000"),
+    attack(4, "255 children of a table of 50000", "fat-children 50000"),
+    attack(4, "directories of 40 kB", "directories 40000 absolute").long(),
+    attack(4, "directories below each other", "directories 20000 below"),
+    attack(4, "names of 40 kB resolved", "names 40000"),
+    attack(4, "images with arguments of 40 kB", "images 40000"),
+    attack(4, "identities without end", "identities").long(),
+    // What is waited for.
+    attack(4, "1000 unfinished records behind time 1", "unfinished 1 1000"),
+    attack(4, "the same in 64 rings", "unfinished 64 100").long(),
+    // What is done.
+    attack(4, "flood from 1 ring", "flood 1 now"),
+    attack(4, "flood from 64 rings", "flood 64 now"),
+    attack(4, "flood with time 1", "flood 1 first"),
+    attack(4, "flood with time 1 from 16 rings", "flood 16 first").long(),
+    attack(4, "flood an hour ahead", "flood 1 later"),
+    attack(4, "flood at the end of time", "flood 1 last").long(),
+    attack(4, "flood with random times", "flood 4 wild").long(),
+    attack(4, "waits for millions of children", "children status"),
+    attack(4, "forks of millions of children", "children fork"),
+    attack(4, "forks and waits of millions", "children both").long(),
+    attack(4, "closes of millions of descriptors", "children close").long(),
+    attack(4, "execs of millions of children", "slots exec"),
+    attack(4, "starts of millions of children", "slots start").long(),
+    attack(4, "opens of millions of children", "slots open").long(),
+    attack(4, "5000 rings of one process", "rings 5000 one"),
+    attack(4, "800 rings of 800 processes", "rings 800 many"),
+    attack(4, "rings of processes that die", "rings 0 dying"),
+    attack(4, "rings that are corrupt", "rings 0 corrupt"),
+    attack(4, "connect and close", "connections 2 close"),
+    attack(4, "connect and keep", "connections 4 keep"),
+    attack(4, "half a hello", "connections 2 half"),
+    attack(4, "questions of health, unread", "connections 2 health").long(),
+    attack(4, "what is no hello", "connections 2 noise").long(),
+    attack(4, "blind hellos of programs of 4 kB", "blind 4000"),
+    attack(4, "container addresses without end", "containers http://127.0.0.1:9/v4/"),
+];
