@@ -205,11 +205,13 @@ impl Scene<'_> {
         let watch = Watch::start(&self.path("out.jsonl"), collector_pid);
 
         let mut attacker = None;
-        if self.attack.place == Place::SameNumber {
-            attacker = Some(self.start_attacker(None)?);
-            self.give_number_away()?;
-        }
-        let mut bystander = self.start_bystander()?;
+        let mut bystander = match self.attack.place {
+            Place::SameNumber => {
+                attacker = Some(self.start_attacker(None)?);
+                self.start_bystander_with_that_number()?
+            }
+            _ => self.start_bystander()?,
+        };
         let victim = self.victim(&bystander)?;
         let fresh = Fresh::start(self.path("socket"));
         let health = Health::start(self.path("socket"));
@@ -320,6 +322,7 @@ impl Scene<'_> {
                 .replace("{victim}", &pid.to_string())
                 .replace("{ns}", &namespace.to_string())
                 .replace("{folder}", &self.path("shared").to_string_lossy())
+                .replace("{fifo}", &self.path("shared/fifo").to_string_lossy())
                 .replace("{hanging}", &self.path("hanging").to_string_lossy());
             command.arg(filled);
         }
@@ -337,12 +340,20 @@ impl Scene<'_> {
         Started::new(&mut command)
     }
 
-    /// Lets the next process have the number that the attacker's dead child had.
-    fn give_number_away(&self) -> Result<(), String> {
+    /// Starts the bystander as the process with the number that the attacker's dead child had.
+    fn start_bystander_with_that_number(&self) -> Result<Started, String> {
         let file = self.path("shared").join("number");
         let number: u32 = wait_for("the attacker's number", || fs::read_to_string(&file).ok()?.parse().ok())?;
-        fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string())
-            .map_err(|error| format!("the next process's number cannot be chosen: {error}"))
+        for _ in 0..50 {
+            fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string())
+                .map_err(|error| format!("the next process's number cannot be chosen: {error}"))?;
+            // Another program of this machine may be quicker.
+            let bystander = self.start_bystander()?;
+            if bystander.0.id() == number {
+                return Ok(bystander);
+            }
+        }
+        Err(format!("number {number} went to another process"))
     }
 
     /// Tells the collector to end; gives the time that it took. `None` where it had to be killed.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 mod arm64;
+mod attack;
 mod bench;
 mod check_so;
 mod circles;
@@ -70,6 +71,15 @@ const COMMANDS: &[Command] = &[
         arguments: "[--check]",
         what: &["writes docs/events.md and docs/hooks.md from their tables, or says if they are stale"],
         run: gen_docs::run,
+    },
+    Command {
+        name: "attack",
+        arguments: "[NAME…]",
+        what: &[
+            "tries every attack of tests/attack/ beside a bystander, and prints what it measured (--short: as",
+            "in the tests; --markdown: for docs/threat-model.md; --list names them; --keep: the outputs)",
+        ],
+        run: attack::run,
     },
     Command {
         name: "fuzz",

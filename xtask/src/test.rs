@@ -17,8 +17,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
 use crate::{
-    arm64, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, process, shell, toolchain,
-    transparency, width,
+    arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, process, shell,
+    toolchain, transparency, width,
 };
 
 /// Debian's packages that this file's own steps need; the tests' are in `tests/packages.txt`.
@@ -55,6 +55,7 @@ const STEPS: &[Step] = &[
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
     Step { name: "docs", what: "generated documents are fresh, cited ones exist", run: docs },
     Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
+    Step { name: "attack", what: "hostile peers beside a bystander", run: attacks },
     Step { name: "transparency", what: "a few real programs, bare and under the sensor", run: transparency },
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
     Step { name: "asan", what: "the ring under the address sanitizer", run: asan },
@@ -440,6 +441,18 @@ fn tests(log: &mut Log) -> Result<Verdict> {
         return passed(format!("{} flaky: failed beside the others, passed alone", log.counts.flaky));
     }
     passed("")
+}
+
+fn attacks(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut glassbox::build_command())?;
+    log.run(&mut attack::kit())?;
+    let text = fs::read_to_string(&log.path)?;
+    let not_run: Vec<&str> = text.lines().filter(|line| line.contains("not run: ")).collect();
+    not_run.iter().for_each(|line| println!("   {}", line.trim()));
+    match log.counts.passed {
+        0 => Ok(Verdict::Skipped("none was run; see above".to_owned())),
+        _ => passed(format!("{} not run", not_run.len())),
+    }
 }
 
 fn transparency(log: &mut Log) -> Result<Verdict> {

@@ -31,6 +31,20 @@ impl Arguments {
 type Attack = (&'static str, fn(&Door, &mut Arguments));
 
 const ATTACKS: &[Attack] = &[
+    ("dead-hello", law1::dead_hello),
+    ("number-reuse", law1::number_reuse),
+    ("false-pid", law1::false_pid),
+    ("false-parent", law1::false_parent),
+    ("false-slot", law1::false_slot),
+    ("false-death", law1::false_death),
+    ("false-program", law1::false_program),
+    ("false-root", law1::false_root),
+    ("false-blind", law1::false_blind),
+    ("guesses", law1::guesses),
+    ("path", law3::path),
+    ("swap", law3::swap),
+    ("instead", law3::instead),
+    ("unread", law3::unread),
     ("sparse", law4::sparse),
     ("counters", law4::counters),
     ("numbers", law4::numbers),

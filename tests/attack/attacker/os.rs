@@ -83,12 +83,6 @@ pub fn die_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Enters new namespaces: `CLONE_NEW…`.
-pub fn unshare(flags: i32) -> io::Result<()> {
-    // SAFETY: takes a number only.
-    number(unsafe { libc::unshare(flags) }).map(drop)
-}
-
 /// A memfd of this length, with these seals.
 pub fn memfd(len: u64, seals: i32) -> io::Result<OwnedFd> {
     let flags = libc::MFD_ALLOW_SEALING | libc::MFD_CLOEXEC;
