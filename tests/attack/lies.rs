@@ -24,8 +24,13 @@ pub struct Victim {
     pub path: String,
 }
 
-/// The lies in an output.
-pub fn of_output(output: &Path, victim: &Victim, attacker: &Path) -> Result<Vec<String>, String> {
+/// The lies in an output: those about the bystander, and where `of_both` those of the attacker about itself.
+pub fn of_output(
+    output: &Path,
+    victim: &Victim,
+    attacker: &Path,
+    of_both: bool,
+) -> Result<Vec<String>, String> {
     let attacker = attacker.to_string_lossy();
     let file = File::open(output).map_err(|error| error.to_string())?;
     let mut lies = Lies { victim, attacker: &attacker, found: Vec::new() };
@@ -39,7 +44,9 @@ pub fn of_output(output: &Path, victim: &Victim, attacker: &Path) -> Result<Vec<
         let text = String::from_utf8_lossy(&line);
         let is_intruder = text.contains(INTRUDER) || event["exe"] == *attacker;
         if is_intruder {
-            lies.look_at_intruder(&event, &line);
+            if of_both {
+                lies.look_at_intruder(&event, &line);
+            }
         } else if lies.is_victim(&event) {
             lies.look_at_victim(&event, &line);
             opens += u64::from(event["event"] == "file.open" && event["path"] == victim.path);
@@ -68,7 +75,11 @@ impl Lies<'_> {
         }
     }
 
+    /// Keeps the first line of each lie.
     fn tell(&mut self, what: &str, line: &[u8]) {
+        if self.found.iter().any(|known| known.starts_with(what)) {
+            return;
+        }
         let text: String = String::from_utf8_lossy(line).chars().take(400).collect();
         self.say(format!("{what}: {text}"));
     }

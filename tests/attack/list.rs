@@ -48,7 +48,7 @@ impl Attack {
         Attack { place, ..self }
     }
 
-    /// Whether all of the output is checked for lies: not where it holds gigabytes.
+    /// Whether all of the output is checked for lies: not where it may hold gigabytes.
     pub fn is_checked_for_lies(&self) -> bool {
         self.law < 4
     }
@@ -59,7 +59,8 @@ pub const CALM: &str = "calm";
 
 pub const ATTACKS: &[Attack] = &[
     attack(0, CALM, ""),
-    // Who is who.
+    // Who is who. The first says nothing false, and shows that the check does not see lies everywhere.
+    attack(1, "a ring by hand that says the truth", "honest"),
     attack(1, "a dead child speaks as a container's init", "dead-hello 1 {ns} own").at(Place::Apart),
     attack(1, "the same, passed on", "dead-hello 1 {ns} passed").at(Place::Apart),
     attack(1, "a dead child speaks as the bystander", "dead-hello {victim} 0 own"),

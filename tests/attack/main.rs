@@ -1,4 +1,4 @@
-//! `attack [--long] [--markdown] [--keep] [--list] [NAME…]`: tries every attack of [`list::ATTACKS`] beside a bystander, and says
+//! `attack [--long] [--markdown] [--keep] [--list] [--law-N] [NAME…]`: tries every attack of [`list::ATTACKS`] beside a bystander, and says
 //! what it measured.
 //!
 //! For each: a collector with limited memory, a bystander (root) that makes 20 000 known opens, an attacker (nobody) with rings and
@@ -43,6 +43,9 @@ fn main() -> ExitCode {
     let chosen: Vec<&Attack> = ATTACKS
         .iter()
         .filter(|attack| match names.as_slice() {
+            [] if arguments.iter().any(|argument| argument.starts_with("--law-")) => {
+                has(&format!("--law-{}", attack.law))
+            }
             [] => is_long || attack.length == Length::Short,
             names => names.iter().any(|name| attack.name.contains(name.as_str())),
         })

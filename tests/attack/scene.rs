@@ -233,6 +233,8 @@ impl Scene<'_> {
         figures.health = health.stop();
         figures.fresh = fresh_delay(&started, &watch);
         figures.is_alive = collector.is_alive();
+        let last = watch.seen().last.filter(|_| watch.seen().opens < OPENS);
+        let silence_at_end = last.map(|last| last.elapsed()).unwrap_or_default();
         let attack_ended = attacker.as_mut().is_some_and(|attacker| !attacker.is_alive());
         if attack_ended && figures.fault.is_none() {
             figures.fault = Some("the attack ended before its time".to_owned());
@@ -244,10 +246,12 @@ impl Scene<'_> {
         drop(limit);
         let seen = watch.finish();
         figures.delivered = seen.opens;
-        (figures.lag, figures.silence, figures.rss_mib) = (seen.lag, seen.silence, seen.rss_mib);
+        (figures.lag, figures.silence, figures.rss_mib) =
+            (seen.lag, seen.silence.max(silence_at_end), seen.rss_mib);
         if self.attack.is_checked_for_lies() {
             let attacker = self.stage.program("attacker");
-            figures.lies = lies::of_output(&self.path("out.jsonl"), &victim, &attacker)?;
+            let of_both = self.attack.law == 1;
+            figures.lies = lies::of_output(&self.path("out.jsonl"), &victim, &attacker, of_both)?;
         }
         Ok(figures)
     }

@@ -33,7 +33,7 @@ pub struct Seen {
     /// Longest time without an open, between the first and the last.
     pub silence: Duration,
     /// When the last open was seen.
-    last: Option<Instant>,
+    pub last: Option<Instant>,
     /// The fresh programs that were seen: number, and when.
     pub fresh: Vec<(usize, Instant)>,
     /// Largest resident set of the collector, MiB.

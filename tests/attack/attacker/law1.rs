@@ -20,6 +20,14 @@ fn go_on(peer: &mut Peer, slot: u8) -> ! {
     os::linger()
 }
 
+/// Says nothing that is false.
+pub fn honest(door: &Door, _: &mut Arguments) {
+    let mut peer = door.join_in_silence(128 * KIB);
+    let exe = std::env::current_exe().unwrap_or_default();
+    peer.begin(exe.as_os_str().as_encoded_bytes(), os::uid());
+    go_on(&mut peer, 0)
+}
+
 /// A ring whose image says that it is `pid`.
 fn prepare_as(door: &Door, pid: u32) -> Peer {
     let mut peer = door.prepare(128 * KIB);

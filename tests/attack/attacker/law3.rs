@@ -33,17 +33,29 @@ fn execute(peer: &mut Peer, path: &[u8]) {
     }
 }
 
-/// Programs begin at `path` and are gone before the collector can look at them, one after the other.
+/// Programs begin at `path` and are gone before the collector can look at them, one after the other: every second one before its
+/// hello is sent, over the connection that it made.
 fn begin_and_go(door: &Door, path: &[u8]) -> ! {
+    let prepare = |pid| {
+        let mut peer = door.prepare(128 * KIB);
+        peer.take_slot(0, pid, 0);
+        let start = p::Start { exe: path, arguments: b"INTRUDER\0", cwd: b"/", uid: os::uid(), parent: 0 };
+        peer.event(0, p::START, 0, &start.encoded());
+        peer
+    };
     loop {
         os::fork(|| {
-            let mut peer = door.prepare(128 * KIB);
-            let start =
-                p::Start { exe: path, arguments: b"INTRUDER\0", cwd: b"/", uid: os::uid(), parent: 0 };
-            peer.event(0, p::START, 0, &start.encoded());
+            let peer = prepare(os::pids().0);
             door.greet(&Hello::own(), &[peer.ring.fd()]);
         });
         os::reap(true);
+        if let Ok(socket) = os::packet_socket() {
+            let pid = os::fork(|| _ = os::connect(&socket, &door.socket)) as u32;
+            os::reap(true);
+            let peer = prepare(pid);
+            let hello = Hello { pid, ppid: os::pids().0, ..Hello::own() };
+            let _ = os::send(&socket, &hello.bytes(door), &[peer.ring.fd()]);
+        }
         os::pause(5);
     }
 }

@@ -31,6 +31,7 @@ impl Arguments {
 type Attack = (&'static str, fn(&Door, &mut Arguments));
 
 const ATTACKS: &[Attack] = &[
+    ("honest", law1::honest),
     ("dead-hello", law1::dead_hello),
     ("number-reuse", law1::number_reuse),
     ("false-pid", law1::false_pid),
