@@ -12,6 +12,7 @@ mod lies;
 mod list;
 mod memory;
 mod release;
+mod run;
 mod scene;
 mod watch;
 
@@ -90,6 +91,25 @@ fn main() -> ExitCode {
         }
     }
     println!();
+    for (name, arguments) in run::ATTACKS {
+        let is_chosen = match names.as_slice() {
+            [] => is_long,
+            names => names.iter().any(|chosen| name.contains(chosen.as_str())),
+        };
+        if !is_chosen {
+            continue;
+        }
+        match run::duration(&stage, arguments) {
+            Ok(took) if took <= run::COMMAND + MOST_SIGTERM * SLACK => {
+                println!("{name}: ended after {:.2} s", took.as_secs_f64());
+                passed += 1;
+            }
+            Ok(took) => {
+                failed.push((name, vec![format!("ended after {:.1} s", took.as_secs_f64())], Vec::new()))
+            }
+            Err(why) => failed.push((name, vec![why], Vec::new())),
+        }
+    }
     for (name, missed, lies) in &failed {
         println!("{name}: {}", missed.join("; "));
         lies.iter().for_each(|lie| println!("    {lie}"));

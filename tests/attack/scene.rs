@@ -130,7 +130,7 @@ pub struct Stage {
     dir: tempfile::TempDir,
     number: usize,
     /// What the sensor of this build says first: `VERSION:EVENTS:CALLS`.
-    release: String,
+    pub release: String,
 }
 
 impl Stage {
@@ -148,7 +148,8 @@ impl Stage {
         Ok(Stage { dir, number: 0, release })
     }
 
-    fn program(&self, name: &str) -> PathBuf {
+    /// A program of the kit.
+    pub fn program(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 

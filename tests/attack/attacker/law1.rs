@@ -96,7 +96,8 @@ pub fn false_parent(door: &Door, arguments: &mut Arguments) {
     let (pid, _) = os::pids();
     peer.take_slot(0, pid, parent);
     let exe = b"/bin/INTRUDER";
-    let start = p::Start { exe, arguments: b"INTRUDER\0", cwd: b"/", uid: os::uid(), parent };
+    let start =
+        p::Start { says_image: true, exe, arguments: b"INTRUDER\0", cwd: b"/", uid: os::uid(), parent };
     peer.event(0, p::START, 0, &start.encoded());
     door.greet(&Hello { ppid: parent, ..Hello::own() }, &[peer.ring.fd()]);
     go_on(&mut peer, 0)
@@ -123,7 +124,8 @@ pub fn false_slot(door: &Door, arguments: &mut Arguments) {
         "rises" => _ = peer.call(1, p::CREDENTIALS, &p::credentials(0)),
         "begins" => {
             let exe = b"/usr/sbin/sshd";
-            let start = p::Start { exe, arguments: b"INTRUDER\0", cwd: b"/", uid: 0, parent: 1 };
+            let start =
+                p::Start { says_image: true, exe, arguments: b"INTRUDER\0", cwd: b"/", uid: 0, parent: 1 };
             peer.event(1, p::START, 0, &start.encoded());
         }
         _ => {}

@@ -39,7 +39,14 @@ fn begin_and_go(door: &Door, path: &[u8]) -> ! {
     let prepare = |pid| {
         let mut peer = door.prepare(128 * KIB);
         peer.take_slot(0, pid, 0);
-        let start = p::Start { exe: path, arguments: b"INTRUDER\0", cwd: b"/", uid: os::uid(), parent: 0 };
+        let start = p::Start {
+            says_image: false,
+            exe: path,
+            arguments: b"INTRUDER\0",
+            cwd: b"/",
+            uid: os::uid(),
+            parent: 0,
+        };
         peer.event(0, p::START, 0, &start.encoded());
         peer
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Arguments;
 use crate::os;
 use crate::payload as p;
-use crate::peer::{Door, Hello, Peer};
+use crate::peer::{Door, Hello};
 use crate::ring::{Head, NUMBERED, RETURNED};
 
 const KIB: u64 = 1024;
@@ -209,8 +209,14 @@ pub fn slots(door: &Door, arguments: &mut Arguments) {
                 "exec" => peer.event(slot, p::EXEC, 0, &p::exec(&path(child.into(), 1000))),
                 "start" => {
                     let exe = path(child.into(), 1000);
-                    let start =
-                        p::Start { exe: &exe, arguments: b"x\0", cwd: b"/", uid: os::uid(), parent: pid };
+                    let start = p::Start {
+                        says_image: true,
+                        exe: &exe,
+                        arguments: b"x\0",
+                        cwd: b"/",
+                        uid: os::uid(),
+                        parent: pid,
+                    };
                     peer.event(slot, p::START, 0, &start.encoded())
                 }
                 _ => peer.call(slot, p::OPEN, &p::open(b"/INTRUDER", 3)),
@@ -237,8 +243,14 @@ pub fn images(door: &Door, arguments: &mut Arguments) {
     let argument = vec![b'A'; len];
     for number in 0.. {
         let exe = path(number, len.min(4000));
-        let start =
-            p::Start { exe: &exe, arguments: &argument, cwd: b"/", uid: os::uid(), parent: os::pids().1 };
+        let start = p::Start {
+            says_image: true,
+            exe: &exe,
+            arguments: &argument,
+            cwd: b"/",
+            uid: os::uid(),
+            parent: os::pids().1,
+        };
         peer.event(0, p::START, 0, &start.encoded());
         peer.call(0, p::OPEN, &p::open(b"/INTRUDER", 3));
     }
@@ -253,7 +265,7 @@ pub fn identities(door: &Door, _: &mut Arguments) {
     }
 }
 
-/// N rings: of one process (`one`), of as many (`many`), of processes that die at once (`dying`), of processes that make another
+/// N rings: of one process (`one`), the same with children in all slots (`slots`), of as many processes (`many`), of processes that die at once (`dying`), of processes that make another
 /// each time the collector gave one up (`corrupt`).
 pub fn rings(door: &Door, arguments: &mut Arguments) {
     let (count, how) = (arguments.number(), arguments.text());
@@ -277,7 +289,18 @@ pub fn rings(door: &Door, arguments: &mut Arguments) {
         }),
         _ => {
             os::raise_file_limit();
-            let peers: Vec<Peer> = (0..count).map(|_| door.join(128 * KIB)).collect();
+            let mut child = 4_100_000;
+            let mut peers = Vec::new();
+            for _ in 0..count {
+                let mut peer = door.join(128 * KIB);
+                for slot in 1..=255 {
+                    if how == "slots" {
+                        child += 1;
+                        peer.take_slot(slot, child, os::pids().0);
+                    }
+                }
+                peers.push(peer);
+            }
             eprintln!("attacker: {} rings", peers.len());
             os::linger();
         }

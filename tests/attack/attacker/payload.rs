@@ -65,7 +65,10 @@ pub fn open(path: &[u8], fd: i32) -> Vec<u8> {
 
 /// An image begins.
 pub struct Start<'a> {
+    /// The path that was executed.
     pub exe: &'a [u8],
+    /// Whether the sensor says itself what is running; else the collector is to find out.
+    pub says_image: bool,
     pub arguments: &'a [u8],
     pub cwd: &'a [u8],
     pub uid: u32,
@@ -76,7 +79,8 @@ impl Start<'_> {
     pub fn encoded(&self) -> Vec<u8> {
         let begun = Payload::default().path(HERE, self.exe).bytes(self.arguments).bytes(self.cwd);
         let uid = i64::from(self.uid);
-        begun.half(uid).half(uid).bytes(b"").bytes(self.exe).half(uid).half(uid).half(self.parent.into()).0
+        let image = if self.says_image { self.exe } else { b"" };
+        begun.half(uid).half(uid).bytes(b"").bytes(image).half(uid).half(uid).half(self.parent.into()).0
     }
 }
 

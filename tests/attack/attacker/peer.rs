@@ -106,7 +106,9 @@ pub struct Peer {
 impl Peer {
     /// Says that the image begins.
     pub fn begin(&mut self, exe: &[u8], uid: u32) {
-        let start = Start { exe, arguments: b"INTRUDER\0", cwd: b"/", uid, parent: os::pids().1 }.encoded();
+        let start =
+            Start { says_image: true, exe, arguments: b"INTRUDER\0", cwd: b"/", uid, parent: os::pids().1 }
+                .encoded();
         self.event(0, payload::START, NUMBERED, &start);
     }
 
