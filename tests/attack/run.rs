@@ -14,9 +14,9 @@ const ATTACK_SECONDS: u32 = 6;
 
 /// The attacks of descendants: the attacker's arguments.
 pub const ATTACKS: &[(&str, &str)] = &[
-    ("run: descendants connect and close", "connections 2 close"),
-    ("run: descendants send half a hello", "connections 2 half"),
-    ("run: descendants connect and keep", "connections 2 keep"),
+    ("run: descendants connect and close", "connections 8 close"),
+    ("run: descendants send half a hello", "connections 8 half"),
+    ("run: descendants connect and keep", "connections 4 keep"),
     ("run: descendants flood rings", "flood 2 now"),
 ];
 

@@ -314,6 +314,12 @@ pub fn connections(door: &Door, arguments: &mut Arguments) {
     os::fork_many(processes, |_| {
         os::raise_file_limit();
         let mut kept: Vec<OwnedFd> = Vec::new();
+        while how == "close" {
+            // As fast as can be.
+            if door.reach().is_err() {
+                std::thread::yield_now();
+            }
+        }
         loop {
             let Ok(socket) = door.reach() else {
                 std::thread::yield_now();
