@@ -38,6 +38,8 @@ const MOST: [usize; RESOURCES] = [1024, 8192, 12 << 20];
 const ACCOUNTS_OF_USER: usize = 2;
 /// Questions in a second, see [`Account::may_ask`].
 const MOST_QUESTIONS: u64 = 512;
+/// The time of the pipeline that the answers take in a second, at most.
+const MOST_ASKING_NS: u64 = 50_000_000;
 /// Accounts that are remembered before unused ones are looked for.
 const MANY_ACCOUNTS: usize = 256;
 
@@ -66,8 +68,8 @@ pub struct Account {
     pub peer: Peer,
     held: [AtomicUsize; RESOURCES],
     refused: [AtomicU64; RESOURCES],
-    /// The second in which questions were asked last, and how many, in one number.
-    questions: AtomicU64,
+    /// The second in which questions were asked last, how many, and the nanoseconds that the answers took.
+    questions: [AtomicU64; 3],
     /// The round in which its rings were read last, and the bytes that were read of them.
     turn: [AtomicU64; 2],
     /// The account of the user in all control groups; `None` for root, and for that account itself.
@@ -94,15 +96,22 @@ impl Account {
         share.grow(1).then_some(share)
     }
 
-    /// Whether the collector may look at one more file, or list of children, for this account's sake; those of
-    /// each second are counted.
+    /// Whether the collector may look at one more file, or at one more child, for this account's sake. The
+    /// looks of each second are counted, and their time.
     pub fn may_ask(&self, now: MonoNs) -> bool {
-        let second = now.0 / 1_000_000_000;
-        let before = self.questions.load(Ordering::Relaxed);
-        let count = if before >> 32 == second { before & 0xffff_ffff } else { 0 };
-        // Only the pipeline's thread asks.
-        self.questions.store(second << 32 | (count + 1), Ordering::Relaxed);
-        self.times == 0 || count < MOST_QUESTIONS
+        let [second, count, spent_ns] = &self.questions;
+        // Relaxed: only the pipeline's thread asks.
+        if second.swap(now.0 / 1_000_000_000, Ordering::Relaxed) != now.0 / 1_000_000_000 {
+            count.store(0, Ordering::Relaxed);
+            spent_ns.store(0, Ordering::Relaxed);
+        }
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        self.times == 0 || count < MOST_QUESTIONS && spent_ns.load(Ordering::Relaxed) < MOST_ASKING_NS
+    }
+
+    /// Notes the time that the answers to the last questions took.
+    pub fn asked_for(&self, ns: u64) {
+        self.questions[2].fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Whether its rings may be read further in this round, of which an account has `most` bytes.

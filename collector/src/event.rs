@@ -138,9 +138,11 @@ impl Claimed {
     pub const PID_NS: Self = Self(1 << 5);
     /// The container.
     pub const CONTAINER: Self = Self(1 << 6);
+    /// The number of the child that it made.
+    pub const CHILD: Self = Self(1 << 7);
 
     /// The fields as events name them, in the order of the output.
-    const NAMES: [(Self, &str); 7] = [
+    const NAMES: [(Self, &str); 8] = [
         (Self::PID, "pid"),
         (Self::PPID, "ppid"),
         (Self::UID, "uid"),
@@ -148,6 +150,7 @@ impl Claimed {
         (Self::EXE, "exe"),
         (Self::PID_NS, "pid_ns"),
         (Self::CONTAINER, "container"),
+        (Self::CHILD, "child"),
     ];
 
     /// These and `more`.

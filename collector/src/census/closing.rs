@@ -1,6 +1,7 @@
 //! The books of an image: losses as they happen, records that never came, and its process's ledger at the
 //! end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
@@ -231,7 +232,8 @@ impl Census {
         let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
         let looked_at = exe.clone();
         let look = move || blind::reason_of(&looked_at, pid, is_barred);
-        let answer = if image.account.may_ask(MonoNs::now()) { self.examiner.ask(look) } else { None };
+        let account = Arc::clone(&image.account);
+        let answer = self.examiner.ask(&account, look);
         Some(BlindProgram { path, exe, reason: answer.unwrap_or(blind::UNREADABLE) })
     }
 

@@ -77,8 +77,7 @@ impl Census {
         let exe = match start.image.0 {
             [] if seen.is_empty() => {
                 claimed = claimed.and(Claimed::EXE);
-                let may_ask = || account.may_ask(now);
-                self.programs.executable_of(start, now, may_ask, &mut self.examiner).unwrap_or_default()
+                self.programs.executable_of(start, now, &account, &mut self.examiner).unwrap_or_default()
             }
             [] => seen,
             said => {

@@ -77,19 +77,26 @@ impl Census {
         if ring.view.shares_pids {
             return self.same_view_child(child);
         }
-        // A process of a nested namespace: among the children of the ring's processes, by its own number.
-        let now = MonoNs::now();
-        for member in self.members(ring) {
+        let begun = MonoNs::now();
+        let nested = self.nested_child(child, begun);
+        ring.account().asked_for(MonoNs::now().since(begun));
+        nested.unwrap_or_else(|| child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid)))
+    }
+
+    /// A process of a namespace that is nested in the collector's: among the children of the ring's processes,
+    /// by its own number.
+    fn nested_child(&self, child: Named<'_>, now: MonoNs) -> Option<Identity> {
+        for member in self.members(child.ring) {
             for pid in procfs::children(member.0) {
-                if !ring.account().may_ask(now) {
-                    break;
+                if !child.ring.account().may_ask(now) {
+                    return None;
                 }
-                if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&own_pid.0)) {
-                    return child.proven(Pid(pid), procfs::open(pid), member);
+                if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&child.own_pid.0)) {
+                    return Some(child.proven(Pid(pid), procfs::open(pid), member));
                 }
             }
         }
-        child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid))
+        None
     }
 
     /// A child in a namespace of which the collector sees no numbers. Those are claims, also of processes that

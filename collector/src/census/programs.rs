@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustc_hash::FxHashMap;
 use wire::events::ProcessStart;
 
+use crate::allowance::Account;
 use crate::ids::MonoNs;
 use crate::system::examiner::Examiner;
 use crate::system::files::{self, On};
@@ -26,12 +27,13 @@ const MOST: usize = 512;
 const MOST_INTERPRETERS: usize = 5;
 
 impl Programs {
-    /// The executable of the image that `start` tells of; asked of the file system where `may_ask` says so.
+    /// The executable of the image that `start` tells of; asked of the file system
+    /// for the sake of `account`.
     pub fn executable_of(
         &mut self,
         start: &ProcessStart<'_>,
         now: MonoNs,
-        may_ask: impl FnOnce() -> bool,
+        account: &Account,
         examiner: &mut Examiner,
     ) -> Option<Vec<u8>> {
         let path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
@@ -42,7 +44,7 @@ impl Programs {
         }
         let executable = executable_at_once(&path).or_else(|| {
             let looked_at = path.clone();
-            if may_ask() { examiner.ask(move || executable_at(&looked_at)).flatten() } else { None }
+            examiner.ask(account, move || executable_at(&looked_at)).flatten()
         });
         if self.0.len() >= MOST {
             self.0.clear();

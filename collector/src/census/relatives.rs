@@ -7,36 +7,50 @@ use super::image::{Asked, EndKind, ProcessImage};
 use super::register::{Census, Change};
 use super::reports::WaitReport;
 use crate::allowance::Resource;
+use crate::event::Claimed;
 use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 
 impl Census {
     /// A parent told of its child. Unless the child is known, it is watched from here on: its end is an
     /// event, and as long as it lives it may take a slot of the ring.
-    pub fn forked(&mut self, parent: ImageId, own_child: Pid, asked: Option<Asked>, rings: &mut Rings) {
+    ///
+    /// False where only the parent says that it has this child.
+    pub fn forked(
+        &mut self,
+        parent: ImageId,
+        own_child: Pid,
+        asked: Option<Asked>,
+        rings: &mut Rings,
+    ) -> bool {
         let Some(ProcessImage { ring: Some(index), key: parent_key, own_pid: own_ppid, .. }) =
             self.get(parent)
         else {
-            return;
+            return false;
         };
         let (index, namespace, own_ppid) = (*index, parent_key.namespace, *own_ppid);
         let known = self.child(index, own_child).and_then(|child| self.get(child));
-        if known.is_some_and(|child| child.end.is_none()) {
+        if let Some(known) = known.filter(|child| child.end.is_none()) {
+            let is_proven = is_proven(known);
             // Its first record may be due only after this: it inherited what its parent has at this point.
-            return self.begin_child(index, own_child, rings);
+            self.begin_child(index, own_child, rings);
+            return is_proven;
         }
         // Where its number means the same here, it may have become another image already.
-        let Some(ring) = rings.get(index) else { return };
+        let Some(ring) = rings.get(index) else { return false };
         let same_view = ProcessKey { namespace, pid: own_child, claimant: 0 };
         let is_translated = ring.view.shares_pids || namespace.is_some();
-        if is_translated && self.live(same_view).is_some_and(|other| self.is_child_of(other, parent)) {
-            return;
+        let other = self.live(same_view).filter(|other| is_translated && self.is_child_of(*other, parent));
+        if let Some(other) = other {
+            return self.get(other).is_some_and(is_proven);
         }
         let slot = ring.slot_of(own_child);
-        if slot.is_some_and(|slot| self.discover(index, slot, own_child, rings).is_some()) {
-            return self.begin_child(index, own_child, rings);
+        if let Some(child) = slot.and_then(|slot| self.discover(index, slot, own_child, rings)) {
+            self.begin_child(index, own_child, rings);
+            return self.get(child).is_some_and(is_proven);
         }
         let identity = self.identify_child(index, own_child, own_ppid, rings);
+        let is_proven = !identity.claimed.has(Claimed::PID);
         // A parent that gets the processor late tells of a child that has come and gone.
         let is_buried = self.is_buried(&identity);
         let is_unknown = identity.key.namespace.is_some() && namespace.is_none();
@@ -44,7 +58,7 @@ impl Census {
             || rings.get(index).is_none_or(|ring| ring.account().is_used_up(Resource::Images));
         let is_there = self.by_key.contains_key(&identity.key);
         if is_there || is_buried || is_unknown || is_one_too_many() {
-            return;
+            return is_proven;
         }
         let child = self.add(Some((index, None)), identity, false, None, rings);
         self.set_own_ppid(child, own_ppid);
@@ -53,6 +67,7 @@ impl Census {
             asked.into_iter().for_each(|asked| image.ask(asked));
         }
         self.begin(child, rings);
+        is_proven
     }
 
     fn begin_child(&mut self, ring: RingIndex, own_pid: Pid, rings: &Rings) {
@@ -114,4 +129,9 @@ impl Census {
     pub fn reaped(&mut self, key: ProcessKey, report: WaitReport) {
         self.reports.note_launchers(key, report);
     }
+}
+
+/// Whether the kernel says the number of an image's process.
+fn is_proven(image: &ProcessImage) -> bool {
+    !image.claimed.has(Claimed::PID)
 }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use wire::events::{Kind, ProcessStart};
 use wire::record::{Flags, Head, Via};
 
-use crate::event::{Batch, Event, Value, Who};
+use crate::event::{Batch, Claimed, Event, Value, Who};
 use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
 use crate::system::clock::Clock;
@@ -141,6 +141,17 @@ impl Enricher {
             self.calls.extend((known..=index).map(|id| hook_table::name(id as u16).unwrap_or("")));
         }
         self.calls[index]
+    }
+
+    /// Says that only the process itself says `fields` of the event written last.
+    pub fn mark_claimed(&mut self, fields: Claimed) {
+        let whos = &mut self.batch.whos;
+        let Some(event) = self.batch.events.last_mut() else { return };
+        let Some(who) = whos.get(event.who as usize) else { return };
+        let claimed = who.claimed.and(fields);
+        let marked = Arc::new(Who { claimed, ..(**who).clone() });
+        event.who = whos.len() as u32;
+        whos.push(marked);
     }
 
     /// Begins an event that the collector makes itself.

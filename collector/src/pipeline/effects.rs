@@ -10,6 +10,7 @@ use crate::census::image::Asked;
 use crate::census::reports::WaitReport;
 use crate::enrich::process::Process;
 use crate::enrich::record::Effect;
+use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs};
 
 impl Pipeline {
@@ -32,7 +33,11 @@ impl Pipeline {
             }
             // It has told of itself already, and may be gone by now.
             Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {}
-            Effect::Forked(Some(child)) => self.census.forked(image, child, asked, &mut self.rings),
+            Effect::Forked(Some(child)) => {
+                if !self.census.forked(image, child, asked, &mut self.rings) {
+                    self.enricher.mark_claimed(Claimed::CHILD);
+                }
+            }
             Effect::ChildEnded(child, status, usage) => {
                 let report = WaitReport { status, usage, is_launcher: false, at };
                 self.census.child_ended(image, child, report, &mut self.rings);

@@ -2,7 +2,8 @@
 //!
 //! The paths come from records, so any path may be named, on any file system. A look that takes long is given
 //! up: its thread is left behind, and until it comes back a question is answered with nothing at once, so
-//! that the pipeline waits no more than [`DEADLINE`] for each thread, of which there are [`MOST_THREADS`].
+//! that the pipeline waits no more than [`DEADLINE`] for each thread, of which there are [`MOST_THREADS`]. The
+//! time of all answers comes out of an account: see [`Account::may_ask`].
 //!
 //! `/proc/PID/environ` is read here too: it reads the process's own memory, and a page of that can be a file
 //! whose server never answers.
@@ -12,6 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::allowance::Account;
+use crate::ids::MonoNs;
 
 /// A question is waited for at most so long.
 const DEADLINE: Duration = Duration::from_millis(50);
@@ -32,8 +36,20 @@ struct Thread {
 pub struct Examiner(Vec<Thread>);
 
 impl Examiner {
-    /// The answer of `look`; `None` where that takes longer than the deadline, or others still do.
-    pub fn ask<T: Send + 'static>(&mut self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// The answer of `look`, asked for the sake of `account`; `None` where that takes longer than the deadline,
+    /// others still do, or the account has asked for too much.
+    pub fn ask<T: Send + 'static>(
+        &mut self,
+        account: &Account,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let begun = MonoNs::now();
+        let answer = if account.may_ask(begun) { self.wait_for(look) } else { None };
+        account.asked_for(MonoNs::now().since(begun));
+        answer
+    }
+
+    fn wait_for<T: Send + 'static>(&mut self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let thread = self.idle()?;
         let (answer_tx, answer_rx): (Sender<T>, Receiver<T>) = bounded(1);
         thread.is_busy.store(true, Ordering::Release);
@@ -89,19 +105,19 @@ mod tests {
         let (release_tx, release_rx) = bounded::<()>(0);
         let begun = Instant::now();
 
-        let first = examiner.ask(|| 1);
+        let first = examiner.wait_for(|| 1);
         let hanging: Vec<Option<()>> = (0..MOST_THREADS)
             .map(|_| {
                 let release_rx = release_rx.clone();
-                examiner.ask(move || release_rx.recv().unwrap_or(()))
+                examiner.wait_for(move || release_rx.recv().unwrap_or(()))
             })
             .collect();
-        let refused = examiner.ask(|| 2);
+        let refused = examiner.wait_for(|| 2);
         let waited = begun.elapsed();
         drop(release_tx);
         let later = (0..1000).find_map(|_| {
             std::thread::sleep(Duration::from_millis(1));
-            examiner.ask(|| 3)
+            examiner.wait_for(|| 3)
         });
 
         assert_eq!((Some(1), vec![None; MOST_THREADS], None, Some(3)), (first, hanging, refused, later));
