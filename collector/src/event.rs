@@ -511,8 +511,8 @@ pub mod sample {
         for spec in EVENTS {
             batch.push(head(spec.kind));
             for place in 0..Shape::of(spec.kind).fields.len() {
-                let text = batch.keep(b"/a\xff\"b\\x41\n");
-                let list = batch.keep(b"one\0\0three\0");
+                let text = batch.keep(b"/a\xff\"b\\x41\n\xe2\x80\xae\xc2\x9b");
+                let list = batch.keep(b"one\0\0thr\xe2\x81\xa6ee\0");
                 let map = batch.keep(b"A=1\0B\0");
                 let values = [
                     Value::Text(text),

@@ -7,9 +7,14 @@
 //! Such a byte becomes the four characters `\xNN` (lower-case hex) in the string. So that nothing else looks
 //! like one, a backslash that the text itself has before `xNN` becomes `\x5c`; any other backslash stays.
 //! Replacing each `\xNN` of a parsed string by that byte thus always gives the original back.
+//!
+//! # Characters that do not show
+//! Controls, directions and kin ([`deploy::visible`]) are written as JSON's own `\uNNNN`, so that a line that is
+//! looked at shows them, and a parsed string is the same as without.
 
 use std::sync::Arc;
 
+use deploy::visible::is_hidden;
 use wire::events::Kind;
 
 use crate::event::{Batch, Event, Shape, Span, Value, Who};
@@ -238,7 +243,8 @@ fn map(batch: &Batch, span: Span, out: &mut Vec<u8>) {
 static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0x20;
-    while byte < 0x80 {
+    // Up to DEL, which is a control too.
+    while byte < 0x7f {
         plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
         byte += 1;
     }
@@ -261,22 +267,28 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     for chunk in bytes.utf8_chunks() {
         let text = chunk.valid().as_bytes();
         let mut start = 0;
-        for (index, byte) in text.iter().enumerate() {
-            if PLAIN[usize::from(*byte)] || *byte >= 0x80 {
+        for (index, letter) in chunk.valid().char_indices() {
+            let is_plain = match u8::try_from(letter) {
+                Ok(byte) if byte < 0x80 => PLAIN[usize::from(byte)],
+                _ => !is_hidden(letter),
+            };
+            if is_plain {
                 continue;
             }
             out.extend_from_slice(&text[start..index]);
-            start = index + 1;
-            match byte {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' if looks_like_escape(&text[index..]) => out.extend_from_slice(b"\\\\x5c"),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                b'\n' => out.extend_from_slice(b"\\n"),
-                b'\t' => out.extend_from_slice(b"\\t"),
-                b'\r' => out.extend_from_slice(b"\\r"),
-                control => {
-                    out.extend_from_slice(b"\\u00");
-                    hex(*control, out);
+            start = index + letter.len_utf8();
+            match letter {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' if looks_like_escape(&text[index..]) => out.extend_from_slice(b"\\\\x5c"),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                hidden => {
+                    for unit in hidden.encode_utf16(&mut [0; 2]) {
+                        out.extend_from_slice(b"\\u");
+                        unit.to_be_bytes().into_iter().for_each(|byte| hex(byte, out));
+                    }
                 }
             }
         }
@@ -335,6 +347,25 @@ mod tests {
     fn bytes_that_are_not_utf8_become_four_characters() {
         assert_eq!("/a\\xffb", text_of(b"/a\xffb"));
         assert_eq!("é\\xe2\\x82", text_of("é".bytes().chain([0xe2, 0x82]).collect::<Vec<u8>>().as_slice()));
+    }
+
+    #[test]
+    fn characters_that_do_not_show_are_escaped_and_parse_back() {
+        for (text, written) in [
+            ("exe\u{202e}gpj", r#""exe\u202egpj""#),
+            ("\u{0}\u{1b}\u{7f}", r#""\u0000\u001b\u007f""#),
+            ("\u{9b}31m", r#""\u009b31m""#),
+            ("a\u{2028}b\u{2066}c\u{2069}\u{61c}\u{200f}", r#""a\u2028b\u2066c\u2069\u061c\u200f""#),
+            ("\u{feff}\u{e0041}", r#""\ufeff\udb40\udc41""#),
+            ("größe 文 😀", r#""größe 文 😀""#),
+        ] {
+            let mut out = Vec::new();
+
+            string(text.as_bytes(), &mut out);
+
+            assert_eq!(written, String::from_utf8(out).unwrap());
+            assert_eq!(text, text_of(text.as_bytes()));
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod json;
 pub mod k8s;
 pub mod lambda;
 pub mod preload;
+pub mod visible;
 pub mod yaml;
 
 /// The result of a patch.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
+use deploy::visible::visible;
+
 use super::finding::{Finding, Findings};
 use crate::json;
 use crate::system::program::{Coverage, Reason};
@@ -46,7 +48,7 @@ pub fn table(findings: &Findings, is_full: bool, out: &mut impl Write) -> io::Re
         let mut fixes: Vec<&str> = of.iter().map(|finding| finding.fix()).collect();
         fixes.dedup();
         for fix in fixes {
-            writeln!(out, "  fix: {fix}")?;
+            writeln!(out, "  fix: {}", text(fix.as_bytes()))?;
         }
     }
     let mut notes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -62,7 +64,7 @@ pub fn table(findings: &Findings, is_full: bool, out: &mut impl Write) -> io::Re
             String::new()
         };
         let named: Vec<&str> = of.iter().take(MOST_NAMED).map(String::as_str).collect();
-        writeln!(out, "note: {}{more}: {note}", named.join(", "))?;
+        writeln!(out, "note: {}{more}: {}", named.join(", "), text(note.as_bytes()))?;
     }
     for remark in &findings.remarks {
         writeln!(out, "note: {}", text(remark.as_bytes()))?;
@@ -104,9 +106,10 @@ fn cells(finding: &Finding) -> [String; 5] {
     ]
 }
 
-/// Text without control characters, so that a terminal takes none of it for a command.
+/// Text in which everything shows, so that a terminal takes none of it for a command and no name looks like
+/// another.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|char| if char.is_control() { '?' } else { char }).collect()
+    visible(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 /// Writes one object a line: each program, then each remark.
@@ -163,4 +166,44 @@ fn member(name: &str, value: &[u8], out: &mut Vec<u8>) {
     json::string(name.as_bytes(), out);
     out.push(b':');
     json::string(value, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::system::program::{self, Program};
+
+    #[test]
+    fn names_of_files_neither_turn_the_table_around_nor_look_like_others() {
+        let name = OsStr::from_bytes("/bin/exe\u{202e}gpj\u{1b}[2J\u{e0041}".as_bytes());
+        let program = Program {
+            path: PathBuf::from(name),
+            kind: "script",
+            machine: String::new(),
+            libc: "",
+            interpreter: Some(PathBuf::from("/bin/s\u{2066}h")),
+            reason: &program::FOREIGN_ABI,
+            notes: Vec::new(),
+        };
+        let finding = Finding { notes: vec!["a\u{200f}note".to_owned()], ..Finding::of(program) };
+        let findings = Findings { programs: vec![finding], remarks: vec!["'a\nb\u{202a}'".to_owned()] };
+
+        for is_json in [false, true] {
+            let mut out = Vec::new();
+            match is_json {
+                true => json(&findings, &mut out).unwrap(),
+                false => table(&findings, true, &mut out).unwrap(),
+            }
+
+            let text = String::from_utf8(out).unwrap();
+            assert!(
+                !text.chars().any(|letter| letter != '\n' && deploy::visible::is_hidden(letter)),
+                "{text}"
+            );
+            assert!(text.contains("202e"), "{text}");
+        }
+    }
 }

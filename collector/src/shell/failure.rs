@@ -7,6 +7,8 @@
 use std::fmt;
 use std::io::Write;
 
+use deploy::visible::visible;
+
 /// The kind of a failure, and so the exit status: that of sysexits.h where it has one, else the shell's.
 ///
 /// `docs/contract.md` fixes those from 64 to 73.
@@ -81,17 +83,23 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The message as one line: a user's input in it may hold a line feed.
+    /// The message as one line that shows whatever is in it: a user's input may hold a line feed, and a file's
+    /// name may turn the rest of the line around.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message.replace('\n', "\\n"))
+        f.write_str(&visible(&self.message))
     }
 }
 
 /// Writes `glassbox: LINE` to stderr in one system call, so that CMD's output does not tear it apart.
 ///
-/// A failure to write is ignored: there is no other place to report it.
+/// Hidden characters in it are made visible: names in messages are often those of others. A failure to write
+/// is ignored: there is no other place to report it.
 pub fn say(line: &str) {
-    let _ = std::io::stderr().write_all(format!("glassbox: {line}\n").as_bytes());
+    let _ = std::io::stderr().write_all(spoken(line).as_bytes());
+}
+
+fn spoken(line: &str) -> String {
+    format!("glassbox: {}\n", visible(line))
 }
 
 #[cfg(test)]
@@ -103,6 +111,19 @@ mod tests {
         let failure = Failure::usage("unknown format 'a\nb'");
 
         assert_eq!("unknown format 'a\\nb'", failure.to_string());
+    }
+
+    #[test]
+    fn names_in_a_message_neither_turn_it_around_nor_reach_the_terminal_as_commands() {
+        for (name, shown) in [
+            ("exe\u{202e}gpj", "exe\\u{202e}gpj"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("a\u{2066}b\u{e0041}", "a\\u{2066}b\\u{e0041}"),
+            ("a\nglassbox: all is well", "a\\nglassbox: all is well"),
+        ] {
+            assert_eq!(format!("glassbox: lost {shown}\n"), spoken(&format!("lost {name}")));
+            assert_eq!(format!("no {shown}"), Failure::missing(format!("no {name}")).to_string());
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::io::Write;
 
+use deploy::visible::is_hidden;
+
 /// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -138,15 +140,6 @@ fn letter_of(letter: char, needs_quotes: &mut bool, out: &mut Vec<u8>) -> usize 
             1
         }
     }
-}
-
-/// Characters that change what is around them, or cannot be seen: controls, directions, joiners, separators,
-/// tags.
-fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Appends ASCII; gives how many columns.

@@ -175,6 +175,5 @@ fn tell(note: &Note) {
         Note::Skipped(what) => format!("left alone: {what}"),
         Note::Warning(what) => format!("warning: {what}"),
     };
-    // The names come from the client.
-    say(&line.replace(|c: char| c.is_control(), "?"));
+    say(&line);
 }

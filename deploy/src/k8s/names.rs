@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::stop::{Stop, malformed};
+use crate::visible::visible;
 
 /// The annotation by which a pod names the containers that get the sensor, separated by commas.
 pub const CONTAINERS: &str = "glassbox/containers";
@@ -107,7 +108,8 @@ pub fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("'{}'", one_line(name))).collect::<Vec<_>>().join(", ")
 }
 
-/// A name that cannot break a line: Kubernetes accepts no such name, but a file may hold any.
+/// A name that cannot break a line nor turn it around: Kubernetes accepts no such name, but a file may hold
+/// any.
 pub fn one_line(name: &str) -> String {
-    name.replace(char::is_control, "?")
+    visible(name).into_owned()
 }

@@ -61,6 +61,22 @@ fn lines(path: &Path) -> u64 {
     fs::read_to_string(path).unwrap().lines().count() as u64
 }
 
+#[test]
+fn every_text_format_shows_whatever_a_program_chose() {
+    for format in
+        formats::FORMATS.iter().filter(|format| !matches!(format.framing, framing::Framing::Frames(_)))
+    {
+        let (mut out, mut encoder) = (Vec::new(), (format.build)(&encoder::Plan::default()));
+
+        encoder.batch(&sample::every_kind(), &mut out);
+        encoder.end(&RunFacts::default(), &mut out);
+
+        let hidden = |letter: &char| *letter != '\n' && deploy::visible::is_hidden(*letter);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(None, text.chars().find(hidden), "{}: {text}", format.name);
+    }
+}
+
 /// A named pipe, open for reading.
 fn fifo(path: &Path) -> File {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
