@@ -4,12 +4,14 @@
 //! spelling; the collector opens them with [`Output::open`].
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::shell::failure::Failure;
+use crate::shell::files::{self, From, Permissions};
 use crate::sinks::carrier::kind::{Kind, Opened, Opening};
+use crate::sinks::carrier::options::{self, Options};
 use crate::sinks::carrier::{CARRIERS, file, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
@@ -21,6 +23,8 @@ pub struct Destination {
     kind: &'static Kind,
     /// As its kind spells it.
     place: OsString,
+    /// What stands behind it.
+    options: Options,
 }
 
 /// One `-o`: a format and where it goes.
@@ -33,7 +37,7 @@ pub struct Output {
 impl Destination {
     /// The standard output.
     pub fn stdout() -> Self {
-        Self { kind: &stream::STDOUT, place: "-".into() }
+        Self { kind: &stream::STDOUT, place: "-".into(), options: Options::default() }
     }
 
     /// The path, where it is one.
@@ -67,7 +71,8 @@ impl Output {
         })?;
         let destination = match destination {
             None => default.clone(),
-            Some(text) => {
+            Some(rest) => {
+                let (text, options) = options::divided(rest);
                 let refused = |what: String| {
                     Failure::usage(format!("{what}; give {}", formats::destinations(format.reaches)))
                 };
@@ -77,9 +82,13 @@ impl Output {
                         spec.display()
                     )));
                 }
-                let found = CARRIERS.iter().find_map(|kind| Some((kind, (kind.place)(text)?)));
+                let found = CARRIERS.iter().find_map(|kind| Some((kind, (kind.place)(&text)?)));
                 match found.filter(|(kind, _)| format.reaches.contains(kind)) {
-                    Some((kind, place)) => Destination { kind, place: place? },
+                    Some((kind, place)) => {
+                        let options = Options::read(&options, kind)
+                            .map_err(|why| Failure::usage(format!("{why}: -o '{}'", spec.display())))?;
+                        Destination { kind, place: place?, options }
+                    }
                     None => {
                         return Err(refused(format!("{} cannot go to '{}'", format.name, text.display())));
                     }
@@ -100,10 +109,9 @@ impl Output {
         let mut outputs: Vec<Self> = Vec::with_capacity(specs.len());
         for spec in specs {
             let output = Self::parse(spec, &default.destination)?;
-            let Destination { kind, place } = &output.destination;
-            if (kind.is_exclusive)(place)
-                && outputs.iter().any(|other| other.destination == output.destination)
-            {
+            let Destination { kind, place, .. } = &output.destination;
+            let is_same = |other: &Self| other.destination.kind == *kind && other.destination.place == *place;
+            if (kind.is_exclusive)(place) && outputs.iter().any(is_same) {
                 return Err(Failure::usage(format!(
                     "two outputs go to {} and would overwrite each other; give each -o a file of its own",
                     (kind.shown)(place)
@@ -131,8 +139,8 @@ impl Output {
 
     /// Makes the encoder, and opens the place that its bytes go to. Fails with status 73 and a remedy.
     pub fn open(&self, opening: Opening) -> Result<(Box<dyn Encoder>, Opened), Failure> {
-        let Self { format, destination: Destination { kind, place } } = self;
-        let opened = (kind.open)(place, opening, format.framing)?;
+        let Self { format, destination: Destination { kind, place, options } } = self;
+        let opened = (kind.open)(place, options, opening, format.framing)?;
         Ok(((format.build)(&Plan { is_coloured: self.destination.is_coloured() }), opened))
     }
 
@@ -140,20 +148,28 @@ impl Output {
     #[cfg(test)]
     pub fn to_file(format: &str, path: impl Into<OsString>) -> Self {
         let format = formats::named(format.as_bytes()).unwrap_or_else(|| panic!("no format {format}"));
-        Self { format, destination: Destination { kind: &file::CARRIER, place: path.into() } }
+        Self {
+            format,
+            destination: Destination {
+                kind: &file::CARRIER,
+                place: path.into(),
+                options: Options::default(),
+            },
+        }
     }
 
     /// The `FORMAT:DEST` that parses back into this output.
     pub fn spelling(&self) -> OsString {
         let mut spelling = OsString::from(self.format.name);
         spelling.push(":");
-        spelling.push(&self.destination.place);
+        spelling.push(options::doubled(&self.destination.place));
+        spelling.push(self.destination.options.spelling());
         spelling
     }
 
     /// The output as messages call it: `jsonl to '/x'`, in one line.
     pub fn shown(&self) -> String {
-        let Destination { kind, place } = &self.destination;
+        let Destination { kind, place, .. } = &self.destination;
         format!("{} to {}", self.format.name, (kind.shown)(place))
     }
 }
@@ -168,6 +184,23 @@ pub fn keep_stdout(outputs: &[Output]) -> std::io::Result<Option<OwnedFd>> {
     std::io::stdout().as_fd().try_clone_to_owned().map(Some)
 }
 
+/// Opens the caller's descriptors that outputs name by path, such as the /dev/fd/63 of a shell's `>(…)`, and
+/// lets the outputs name these instead: a collector that is another process is handed them under the same
+/// numbers.
+pub fn keep_descriptors(outputs: &mut [Output]) -> Result<Vec<OwnedFd>, Failure> {
+    let mut kept = Vec::new();
+    for Output { destination, .. } in outputs {
+        let is_descriptor = |path: &Path| {
+            ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)))
+        };
+        let Some(path) = destination.path().filter(|path| is_descriptor(path)) else { continue };
+        let file = files::open(path, "output", From::End, Permissions::Callers)?;
+        destination.place = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        kept.push(file.into());
+    }
+    Ok(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt;
@@ -175,7 +208,7 @@ mod tests {
     use super::*;
 
     fn stderr() -> Destination {
-        Destination { kind: &stream::STDERR, place: "stderr".into() }
+        Destination { kind: &stream::STDERR, place: "stderr".into(), options: Options::default() }
     }
 
     fn parse(spec: &str) -> Result<Output, Failure> {

@@ -85,11 +85,7 @@ pub fn write(options: &Options) -> Result<(), Failure> {
         true => std::io::stdout().write_all(&zip).map_err(|error| {
             Failure::output(format!("cannot write to stdout: {error}; send it elsewhere"))
         })?,
-        // Through a link, its target is replaced.
-        false => files::replace(
-            &fs::canonicalize(&options.output).unwrap_or_else(|_| options.output.clone()),
-            &zip,
-        )?,
+        false => files::replace(&options.output, &zip, None)?,
     }
     let (name, lambdas_name) = cli.machine;
     say(&format!(

@@ -54,6 +54,8 @@ pub struct Recipe {
     pub socket: Option<PathBuf>,
     /// The caller's stdout, if an output goes there.
     pub stdout: Option<OwnedFd>,
+    /// Descriptors that outputs name by number.
+    pub kept: Vec<OwnedFd>,
     /// Where to write.
     pub outputs: Vec<Output>,
 }
@@ -131,6 +133,7 @@ impl Recipe {
         };
         let mut kept: Vec<RawFd> = self.listeners.iter().map(AsRawFd::as_raw_fd).collect();
         kept.push(channel);
+        kept.extend(self.kept.iter().map(AsRawFd::as_raw_fd));
         descriptors::close_all_but(&kept);
         for fd in kept {
             descriptors::hand_down(fd);

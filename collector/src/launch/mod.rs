@@ -116,7 +116,8 @@ struct Prepared {
 
 impl Prepared {
     fn new(request: Request, sensor: &Path, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
-        let Request { command, outputs, until, inline } = request;
+        let Request { command, mut outputs, until, inline } = request;
+        let kept = outputs::keep_descriptors(&mut outputs)?;
         let signals = Signals::take_over()
             .map_err(|error| NotBegun::Unwatched(format!("no signal descriptor ({error})")))?;
         let (listening, stdout) = socket::private()
@@ -134,6 +135,7 @@ impl Prepared {
                 Name::Abstract(_) => None,
             },
             stdout,
+            kept,
             outputs,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));

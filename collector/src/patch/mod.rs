@@ -83,9 +83,7 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
             })?
         }
         path if is_changed || path != common.file => {
-            // If it is a link, its target is replaced.
-            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            files::replace(&path, patched.text.as_bytes())?;
+            files::replace(path, patched.text.as_bytes(), None)?;
         }
         _ => {}
     }

@@ -29,7 +29,7 @@ use bundle::{Inside, Request};
 use crate::launch::command::Program;
 use crate::settings::keys::{self, Layers, Reader};
 use crate::shell::failure::{Failure, say};
-use crate::shell::files::replace;
+use crate::shell::files::{self, From, Permissions, replace};
 use crate::shell::{cli, environment, sensor_path};
 use crate::system::clock::{self, TimeWriter};
 use crate::system::program;
@@ -114,7 +114,8 @@ fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
     if given.preload_file {
         let inside = config.check(|config| Inside::of(config, &request.socket))?;
         let file = std::path::absolute(folder.join("glassbox-ld.so.preload")).unwrap_or_default();
-        replace(&file, &preload_file(&root, &inside.sensor))?;
+        // Every user of the container reads it.
+        replace(&file, &preload_file(&root, &inside.sensor), Some(0o644))?;
         request.preload_file = Some(file);
     }
     config.change(|config| bundle::prepare(config, &request))
@@ -232,8 +233,7 @@ impl JsonFile {
         }
         self.value = after;
         // If it is a link, its target is replaced.
-        let path = fs::canonicalize(&self.path).unwrap_or(self.path);
-        replace(&path, self.value.to_string().as_bytes())
+        replace(&self.path, self.value.to_string().as_bytes(), None)
     }
 }
 
@@ -248,7 +248,7 @@ fn log(call: &Call, is_fatal: bool, failure: &Failure) -> bool {
         true => json!({ "level": level, "msg": message, "time": time }).to_string(),
         false => format!("time=\"{time}\" level={level} msg={}", json!(message)),
     };
-    let file = File::options().append(true).create(true).open(path);
+    let file = files::open(Path::new(path), "the runtime's log", From::End, Permissions::Callers);
     file.is_ok_and(|mut file| file.write_all(format!("{line}\n").as_bytes()).is_ok())
 }
 

@@ -1,8 +1,7 @@
 //! `glassbox install`: copies the sensor out of the container image, which has no other program, for an init
 //! container.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 
 use crate::shell::failure::Failure;
@@ -21,11 +20,5 @@ pub fn install(folder: &Path) -> Result<(), Failure> {
     }
     // Renamed over the old file: programs that have that mapped keep it.
     let target = folder.join(sensor.file_name().unwrap_or_default());
-    files::replace(&target, &bytes)?;
-    fs::set_permissions(&target, Permissions::from_mode(0o644)).map_err(|error| {
-        Failure::output(format!(
-            "cannot make '{}' readable for every user: {error}; remove it first",
-            target.display()
-        ))
-    })
+    files::replace(&target, &bytes, Some(0o644))
 }

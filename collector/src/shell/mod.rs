@@ -11,3 +11,4 @@ pub mod install;
 pub mod sensor_path;
 pub mod socket;
 pub mod stop;
+pub mod trusted;

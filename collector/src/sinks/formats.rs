@@ -3,8 +3,8 @@
 //! To add an output: a file with an [`Encoder`](super::encoder::Encoder) and its `FORMAT`, a row here, and a
 //! row in the table of README.md, which a test looks for.
 
-use super::carrier::CARRIERS;
 use super::carrier::kind::Kind;
+use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
 use super::{human, jsonl, recording, summary};
 
@@ -50,7 +50,11 @@ pub fn long_help() -> String {
     for Format { name, help, .. } in FORMATS {
         text.push_str(&format!("  {name:width$}  {help}\n"));
     }
-    text.push_str(&format!("DEST is {}.", destinations(CARRIERS)));
+    text.push_str(&format!(
+        "DEST is {}. Behind it may stand, with a comma of its own written twice\n",
+        destinations(CARRIERS)
+    ));
+    text.push_str(options::help().trim_end());
     text
 }
 

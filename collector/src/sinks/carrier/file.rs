@@ -1,7 +1,7 @@
 //! Files, and all else that takes bytes by write(2): devices, pipes, terminals.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,9 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::kind::{Carried, Carrier, Kind, Opened, Opening};
+use super::options::Options;
 use crate::shell::failure::Failure;
+use crate::shell::files::{self, From, Permissions};
 use crate::sinks::framing::{Found, Frames, Framing};
 
 /// The row of paths.
@@ -41,18 +43,13 @@ fn place(text: &OsStr) -> Option<Result<OsString, Failure>> {
     }))
 }
 
-fn open(path: &OsStr, opening: Opening, framing: Framing) -> Result<Opened, Failure> {
-    let mut options = OpenOptions::new();
-    match opening {
-        Opening::Fresh => options.write(true).create(true).truncate(true),
-        Opening::Resumed => options.append(true).create(true),
+fn open(path: &OsStr, options: &Options, opening: Opening, framing: Framing) -> Result<Opened, Failure> {
+    let from = match opening {
+        Opening::Fresh => From::Start,
+        Opening::Resumed => From::End,
     };
-    let file = options.open(path).map_err(|error| {
-        Failure::output(format!(
-            "cannot write output '{}': {error}; choose a file in a directory that exists and is writable",
-            path.display()
-        ))
-    })?;
+    let permissions = options.mode.map_or(Permissions::Secret, Permissions::Asked);
+    let file = files::open(Path::new(path), "output", from, permissions)?;
     Ok(FileCarrier::opened(file, opening, framing))
 }
 

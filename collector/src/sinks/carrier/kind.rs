@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
+use super::options::Options;
 use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Framing};
 
@@ -23,7 +24,7 @@ pub struct Kind {
     /// Whether a person looks at it.
     pub is_terminal: fn() -> bool,
     /// Opens the place for writing. Fails with status 73 and a remedy.
-    pub open: fn(&OsStr, Opening, Framing) -> Result<Opened, Failure>,
+    pub open: fn(&OsStr, &Options, Opening, Framing) -> Result<Opened, Failure>,
 }
 
 impl PartialEq for Kind {

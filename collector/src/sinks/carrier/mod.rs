@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod kind;
+pub mod options;
 pub mod stream;
 
 use kind::Kind;

@@ -14,26 +14,32 @@ use crate::sinks::framing::Framing;
 pub const STDOUT: Kind = Kind {
     name: "stdout",
     help: "'-' for stdout",
-    place: |text| word(text, "-"),
+    place: |text| word(text, "-", &["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
     shown: |_| "stdout".to_owned(),
     is_exclusive: |_| false,
     is_terminal: || io::stdout().is_terminal(),
-    open: |_, opening, framing| open(io::stdout().as_fd().try_clone_to_owned(), "stdout", opening, framing),
+    open: |_, _, opening, framing| {
+        open(io::stdout().as_fd().try_clone_to_owned(), "stdout", opening, framing)
+    },
 };
 
 /// The row of stderr.
 pub const STDERR: Kind = Kind {
     name: "stderr",
     help: "'stderr'",
-    place: |text| word(text, "stderr"),
+    place: |text| word(text, "stderr", &["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"]),
     shown: |_| "stderr".to_owned(),
     is_exclusive: |_| false,
     is_terminal: || io::stderr().is_terminal(),
-    open: |_, opening, framing| open(io::stderr().as_fd().try_clone_to_owned(), "stderr", opening, framing),
+    open: |_, _, opening, framing| {
+        open(io::stderr().as_fd().try_clone_to_owned(), "stderr", opening, framing)
+    },
 };
 
-fn word(text: &OsStr, word: &str) -> Option<Result<OsString, Failure>> {
-    (text == word).then(|| Ok(text.to_owned()))
+/// The word, also for the paths that mean the same stream: the collector of a `run` is another process, in
+/// which they would mean another.
+fn word(text: &OsStr, word: &str, paths: &[&str]) -> Option<Result<OsString, Failure>> {
+    (text == word || paths.iter().any(|path| text == *path)).then(|| Ok(word.into()))
 }
 
 /// A duplicate is written to, so that dropping it closes nothing else.

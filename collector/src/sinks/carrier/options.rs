@@ -1,0 +1,249 @@
+//! The table of what can stand behind a destination: `-o jsonl:events.jsonl,mode=0640`.
+//!
+//! docs/contract.md fixes the syntax and the keys. A comma separates; a comma of a destination or value is
+//! written twice.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::file;
+use super::kind::Kind;
+
+/// The options of one output.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// The permissions of a file.
+    pub mode: Option<u32>,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// As it is typed.
+    pub name: &'static str,
+    /// Its value, as help and messages show it.
+    pub example: &'static str,
+    /// Its help, in one line.
+    pub help: &'static str,
+    /// The kinds of places that take it.
+    pub kinds: &'static [Kind],
+    /// Reads a value; `None` for a key that this build lacks.
+    pub read: Option<fn(&OsStr, &mut Options) -> Result<(), String>>,
+    /// The value that reads back.
+    pub spelled: fn(&Options) -> Option<String>,
+}
+
+/// Every key of the contract.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "mode",
+        example: "0640",
+        help: "the permissions of a file, instead of 0600",
+        kinds: &[file::CARRIER],
+        read: Some(|value, options| {
+            options.mode = Some(mode(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.mode.map(|mode| format!("{mode:04o}")),
+    },
+    lacking("only", "events|alerts"),
+    lacking("filter", "CONDITION"),
+    lacking("rotate", "100MB"),
+    lacking("age", "7d"),
+    lacking("keep", "10"),
+    lacking("spool", "DIR"),
+];
+
+const fn lacking(name: &'static str, example: &'static str) -> Key {
+    Key { name, example, help: "", kinds: &[], read: None, spelled: |_| None }
+}
+
+fn mode(value: &OsStr) -> Result<u32, String> {
+    let digits = value.to_str().filter(|text| text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)));
+    match digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()) {
+        Some(mode) if mode & !0o777 == 0 && mode & 0o200 != 0 => Ok(mode),
+        _ => Err("give permissions in octal from 0200 to 0777, with the owner's right to write".to_owned()),
+    }
+}
+
+/// Divides what stands behind `FORMAT:` into the destination and its options, with each double comma as one.
+pub fn divided(text: &OsStr) -> (OsString, Vec<OsString>) {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = text.as_bytes().iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == b',' && bytes.next_if_eq(&b',').is_none() {
+            parts.push(Vec::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(byte);
+        }
+    }
+    let mut parts = parts.into_iter().map(OsString::from_vec);
+    (parts.next().unwrap_or_default(), parts.collect())
+}
+
+/// Writes each comma twice.
+pub fn doubled(text: &OsStr) -> OsString {
+    let bytes = text.as_bytes().iter().flat_map(|byte| match byte {
+        b',' => &b",,"[..],
+        byte => std::slice::from_ref(byte),
+    });
+    OsString::from_vec(bytes.copied().collect())
+}
+
+impl Options {
+    /// Reads `KEY=VALUE`s for a place of this kind. An error says what is wrong and what to do.
+    pub fn read(texts: &[OsString], kind: &Kind) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for text in texts {
+            let bytes = text.as_bytes();
+            let equals = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
+            let name = OsStr::from_bytes(&bytes[..equals]);
+            let Some(key) = KEYS.iter().find(|key| name == key.name) else {
+                return Err(format!(
+                    "unknown option '{}'; the options are {}, and a comma of a path is written twice",
+                    name.display(),
+                    known()
+                ));
+            };
+            let Some(read) = key.read else {
+                return Err(format!("this build lacks the option '{}'; it has {}", key.name, known()));
+            };
+            let Some(value) = bytes.get(equals + 1..).filter(|value| !value.is_empty()) else {
+                return Err(format!(
+                    "the option '{0}' has no value; give it one: {0}={1}",
+                    key.name, key.example
+                ));
+            };
+            if !key.kinds.contains(kind) {
+                let of: Vec<&str> = key.kinds.iter().map(|kind| kind.help).collect();
+                return Err(format!("the option '{}' is for {}; leave it out", key.name, of.join(" or ")));
+            }
+            if seen.contains(&key.name) {
+                return Err(format!("the option '{}' is given twice; leave one out", key.name));
+            }
+            seen.push(key.name);
+            let value = OsStr::from_bytes(value);
+            read(value, &mut options)
+                .map_err(|remedy| format!("'{}' is no {}; {remedy}", value.display(), key.name))?;
+        }
+        Ok(options)
+    }
+
+    /// The options as they are typed, each with its comma in front.
+    pub fn spelling(&self) -> OsString {
+        let mut spelling = OsString::new();
+        for key in KEYS {
+            if let Some(value) = (key.spelled)(self) {
+                spelling.push(format!(",{}=", key.name));
+                spelling.push(doubled(OsStr::new(&value)));
+            }
+        }
+        spelling
+    }
+}
+
+/// The keys that this build has, each with an example.
+pub fn known() -> String {
+    let present = KEYS.iter().filter(|key| key.read.is_some());
+    present.map(|key| format!("{}={}", key.name, key.example)).collect::<Vec<_>>().join(", ")
+}
+
+/// A line for each key that this build has.
+pub fn help() -> String {
+    let present = KEYS.iter().filter(|key| key.read.is_some());
+    present.map(|key| format!("  ,{}={}  {}\n", key.name, key.example, key.help)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::carrier::stream;
+
+    fn read(text: &str, kind: &Kind) -> Result<Options, String> {
+        Options::read(&divided(OsStr::new(text)).1, kind)
+    }
+
+    #[test]
+    fn every_key_is_named_once_and_those_that_are_there_have_a_help_and_a_place_in_the_documentation() {
+        let readme = include_str!("../../../../README.md");
+
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{} twice", key.name);
+            if key.read.is_some() {
+                assert!(!key.help.is_empty() && !key.kinds.is_empty(), "{}", key.name);
+                assert!(
+                    readme.contains(&format!("`{}={}`", key.name, key.example)),
+                    "README.md: {}",
+                    key.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let contract = include_str!("../../../../docs/contract.md");
+
+        for key in KEYS {
+            assert!(contract.contains(&format!("`{}=", key.name)), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn comma_of_a_destination_is_written_twice() {
+        for (text, place, options) in [
+            ("a", "a", &[][..]),
+            ("a,,b", "a,b", &[]),
+            ("a,b", "a", &["b"]),
+            ("a,,,b=1,,2,c", "a,", &["b=1,2", "c"]),
+            ("a,", "a", &[""]),
+            (",,", ",", &[]),
+        ] {
+            let (found, rest) = divided(OsStr::new(text));
+
+            assert_eq!((OsStr::new(place), options.len()), (found.as_os_str(), rest.len()), "{text}");
+            assert!(rest.iter().eq(options), "{text}: {rest:?}");
+            assert_eq!(found, divided(&doubled(&found)).0);
+        }
+    }
+
+    #[test]
+    fn mode_is_octal_and_lets_its_owner_write() {
+        for (text, mode) in [("a,mode=0640", 0o640), ("a,mode=640", 0o640), ("a,mode=0666", 0o666)] {
+            assert_eq!(Ok(Options { mode: Some(mode) }), read(text, &file::CARRIER));
+        }
+        for text in ["a,mode=0400", "a,mode=1640", "a,mode=rw", "a,mode=8", "a,mode=-1", "a,mode=+640"] {
+            assert!(read(text, &file::CARRIER).unwrap_err().contains("in octal"), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_read_back_as_they_are_spelled() {
+        let options = Options { mode: Some(0o64 << 3) };
+
+        assert_eq!(OsString::from(",mode=0640"), options.spelling());
+        assert_eq!(Ok(options), read(",mode=0640", &file::CARRIER));
+        assert_eq!(OsString::new(), Options::default().spelling());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_to_do() {
+        for (text, words) in [
+            (
+                "a,b.jsonl",
+                "unknown option 'b.jsonl'; the options are mode=0640, and a comma of a path is written twice",
+            ),
+            ("a,rotate=1MB", "this build lacks the option 'rotate'; it has mode=0640"),
+            ("a,mode", "the option 'mode' has no value; give it one: mode=0640"),
+            ("a,mode=", "the option 'mode' has no value; give it one: mode=0640"),
+            ("a,mode=0600,mode=0640", "the option 'mode' is given twice; leave one out"),
+        ] {
+            assert_eq!(words, read(text, &file::CARRIER).unwrap_err(), "{text}");
+        }
+        assert_eq!(
+            "the option 'mode' is for a path; leave it out",
+            read("-,mode=0640", &stream::STDOUT).unwrap_err()
+        );
+    }
+}
