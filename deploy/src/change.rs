@@ -147,10 +147,10 @@ fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
 
 /// Whether an item of the old list and one of the new list are the same thing, perhaps changed inside.
 fn is_same_item(old: &Value, new: &Value) -> bool {
-    let name = |value: &'_ Value| {
-        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key)?.as_str().map(str::to_owned));
-        named.map(|name| (name, value.get("mountPath").cloned()))
-    };
+    fn name(value: &Value) -> Option<(&str, Option<&Value>)> {
+        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key)?.as_str());
+        named.map(|name| (name, value.get("mountPath")))
+    }
     match (name(old), name(new)) {
         (Some(old), Some(new)) => old == new,
         _ => old == new,
@@ -158,7 +158,27 @@ fn is_same_item(old: &Value, new: &Value) -> bool {
 }
 
 /// The longest sequence of matching pairs that is in order in both lists.
+///
+/// Pairs at the front and at the back need no search: `belong` is an equivalence, so a longest sequence begins
+/// with the first items wherever these match. Most lists are searched in the few items in between.
 fn common(before: &[Value], after: &[Value], belong: impl Fn(&Value, &Value) -> bool) -> Vec<(usize, usize)> {
+    let front = before.iter().zip(after).take_while(|(old, new)| belong(old, new)).count();
+    let (old_rest, new_rest) = (&before[front..], &after[front..]);
+    let back =
+        old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(old, new)| belong(old, new)).count();
+    let (old_end, new_end) = (before.len() - back, after.len() - back);
+    let between = searched(&before[front..old_end], &after[front..new_end], belong);
+    let mut pairs: Vec<(usize, usize)> = (0..front).map(|index| (index, index)).collect();
+    pairs.extend(between.into_iter().map(|(old, new)| (old + front, new + front)));
+    pairs.extend((0..back).map(|index| (old_end + index, new_end + index)));
+    pairs
+}
+
+fn searched(
+    before: &[Value],
+    after: &[Value],
+    belong: impl Fn(&Value, &Value) -> bool,
+) -> Vec<(usize, usize)> {
     let width = after.len() + 1;
     if before.len().saturating_mul(after.len()) > PAIRS {
         let pairs = before.iter().zip(after).enumerate();

@@ -3,12 +3,16 @@
 //! Only a text that is no `AdmissionReview` is an error. A pod that cannot have the sensor is admitted
 //! unchanged, with a warning that kubectl shows to its user, or refused if that is configured.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::names::one_line;
 use super::stop::Stop;
-use super::{LISTS_DEEP, Request, each_pod, pod};
+use super::{Request, pod, pod_of, weight};
 use crate::change::Change;
 use crate::{Error, Note};
 
@@ -33,54 +37,57 @@ pub struct Answer {
     pub notes: Vec<Note>,
 }
 
-/// Answers an `AdmissionReview`.
+/// The longest `uid` of a review: API servers make them of 36 characters.
+const LONGEST_UID: usize = 256;
+
+/// Answers the text of an `AdmissionReview`.
+///
+/// Takes memory for the parts that it needs, and refuses before it does if these are too many: some times
+/// [`weight::MOST`], whatever the text.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the value is no `AdmissionReview`.
-pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result<Answer, Error> {
-    let malformed = |what: &str| Err(Error::Malformed(format!("cannot answer this request: {what}")));
-    if review["apiVersion"] != VERSION || review["kind"] != "AdmissionReview" {
-        return malformed(&format!(
-            "it is not an AdmissionReview of {VERSION}; name that in admissionReviewVersions"
-        ));
-    }
-    let request = &review["request"];
-    let Some(uid) = request["uid"].as_str() else { return malformed("'request.uid' is missing or no text") };
-    let before = &request["object"];
-    if !before.is_object() && !before.is_null() {
-        return malformed("'request.object' is not an object");
-    }
-
-    let (mut after, mut notes, mut failure) = (before.clone(), Vec::new(), None);
-    // The object's own kind counts; an object without one has the kind of the request.
-    let kind = &request["kind"];
-    if after.is_object() && after["kind"].is_null() {
-        let group = kind["group"].as_str().unwrap_or_default();
-        let version = kind["version"].as_str().unwrap_or_default();
-        after["kind"] = kind["kind"].clone();
-        after["apiVersion"] =
-            json!(if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") });
-    }
-    let namespace = request["namespace"].as_str().unwrap_or_default();
-    let result = each_pod(&mut after, "", LISTS_DEEP, &mut |name, path, found| {
-        let name = if namespace.is_empty() { name.to_owned() } else { format!("{name} in '{namespace}'") };
-        match found.map_or_else(|| Err(Stop::missing(path)), |found| pod::put_in(found, wanted)) {
-            Ok(put) => notes.extend(put.notes(&name)),
-            Err(Stop::LeftAlone(why)) => notes.push(Note::Skipped(format!("{name}: {why}"))),
-            Err(Stop::Refused(why) | Stop::Malformed(_, why)) => failure = Some(format!("{name}: {why}")),
-        }
-        Ok(())
-    });
-    if let Err(error) = result {
-        failure = Some(error.to_string());
-    }
-    if before["kind"].is_null()
-        && let Some(after) = after.as_object_mut()
+/// [`Error::Malformed`] if the text is no `AdmissionReview`.
+pub fn answer(text: &[u8], wanted: &Request, on_failure: OnFailure) -> Result<Answer, Error> {
+    let malformed = |what: &str| Error::Malformed(format!("cannot answer this request: {what}"));
+    let no_json = |error: serde_json::Error| {
+        // A message of serde_json can quote a whole value.
+        malformed(&format!("no JSON: {}", error.to_string().chars().take(200).collect::<String>()))
+    };
+    let review =
+        members(std::str::from_utf8(text).map_err(|_| malformed("it is not UTF-8"))?).map_err(no_json)?;
+    if word(&review, "apiVersion").as_deref() != Some(VERSION)
+        || word(&review, "kind").as_deref() != Some("AdmissionReview")
     {
-        after.shift_remove("kind");
-        after.shift_remove("apiVersion");
+        return Err(malformed(&format!(
+            "it is not an AdmissionReview of {VERSION}; name that in admissionReviewVersions"
+        )));
     }
-
+    let request =
+        review.get("request").map_or(Ok(Members::new()), |raw| members(raw.get())).unwrap_or_default();
+    let Some(uid) = word(&request, "uid").filter(|uid| uid.len() <= LONGEST_UID) else {
+        return Err(malformed("'request.uid' is missing or no text of the usual length"));
+    };
+    let raw = request.get("object").map_or("null", |raw| raw.get());
+    let (mut notes, mut failure) = (Vec::new(), None);
+    let (before, after) = match weight::of(raw) {
+        weight if weight > weight::MOST => {
+            let least = 1 + raw.matches(',').count();
+            failure = Some(format!(
+                "an object of {} bytes with about {least} values cannot be looked at; divide it",
+                raw.len()
+            ));
+            (Value::Null, Value::Null)
+        }
+        _ => {
+            let before: Value = serde_json::from_str(raw).map_err(no_json)?;
+            if !before.is_object() && !before.is_null() {
+                return Err(malformed("'request.object' is not an object"));
+            }
+            let after = before.clone();
+            (before, after)
+        }
+    };
+    let after = put_in(&before, after, &request, wanted, &mut notes, &mut failure);
     let mut response = json!({"uid": uid, "allowed": true});
     let mut warnings: Vec<String> = notes.iter().filter_map(warning).collect();
     match (failure, on_failure) {
@@ -95,7 +102,7 @@ pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result
             notes.push(Note::Warning(format!("{why}; let through without the sensor")));
         }
         (None, _) => {
-            let patch = Change::between(before, &after).json_patch();
+            let patch = Change::between(&before, &after).json_patch();
             if !patch.is_empty() {
                 response["patchType"] = json!("JSONPatch");
                 response["patch"] = json!(BASE64_STANDARD.encode(Value::Array(patch).to_string()));
@@ -107,6 +114,63 @@ pub fn answer(review: &Value, wanted: &Request, on_failure: OnFailure) -> Result
     }
     let review = json!({"apiVersion": VERSION, "kind": "AdmissionReview", "response": response});
     Ok(Answer { review, notes })
+}
+
+/// The members of an object, as texts that are not read yet.
+type Members<'t> = BTreeMap<String, &'t RawValue>;
+
+fn members(text: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str(text)
+}
+
+/// A member that is text.
+fn word(members: &Members, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
+}
+
+/// The object with the sensor in it. Whatever stands against that becomes a note or the failure, and the
+/// object is not used then.
+fn put_in(
+    before: &Value,
+    mut after: Value,
+    request: &Members,
+    wanted: &Request,
+    notes: &mut Vec<Note>,
+    failure: &mut Option<String>,
+) -> Value {
+    // The object's own kind counts; an object without one has the kind of the request.
+    let kind = request.get("kind").and_then(|raw| members(raw.get()).ok()).unwrap_or_default();
+    if after.is_object() && after["kind"].is_null() {
+        let named = |name: &str| word(&kind, name).unwrap_or_default();
+        let (group, version) = (named("group"), named("version"));
+        after["kind"] = json!(named("kind"));
+        after["apiVersion"] = json!(if group.is_empty() { version } else { format!("{group}/{version}") });
+    }
+    // API servers ask about one object at a time: a list is let through, as is all else that makes no pod.
+    let Some((mut name, way)) = pod_of(&after) else { return before.clone() };
+    if let Some(namespace) = word(request, "namespace").filter(|namespace| !namespace.is_empty()) {
+        name = format!("{name} in '{}'", one_line(&namespace));
+    }
+    let result =
+        after.pointer_mut(way).map_or_else(|| Err(Stop::missing(way)), |pod| pod::change(pod, wanted));
+    match result {
+        Ok(mut put) => {
+            put.is_same = before.pointer(way) == after.pointer(way);
+            notes.extend(put.notes(&name));
+        }
+        Err(Stop::LeftAlone(why)) => {
+            notes.push(Note::Skipped(format!("{name}: {why}")));
+            return before.clone();
+        }
+        Err(Stop::Refused(why) | Stop::Malformed(_, why)) => *failure = Some(format!("{name}: {why}")),
+    }
+    if before["kind"].is_null()
+        && let Some(after) = after.as_object_mut()
+    {
+        after.shift_remove("kind");
+        after.shift_remove("apiVersion");
+    }
+    after
 }
 
 /// The warning that kubectl shows.
@@ -131,7 +195,8 @@ mod tests {
     }
 
     fn response(object: Value, on_failure: OnFailure) -> Value {
-        answer(&review(object), &request(), on_failure).unwrap().review["response"].take()
+        answer(review(object).to_string().as_bytes(), &request(), on_failure).unwrap().review["response"]
+            .take()
     }
 
     fn pod(container: Value) -> Value {
@@ -214,9 +279,72 @@ mod tests {
     }
 
     #[test]
+    fn absurd_objects_are_answered_without_being_read() {
+        let many = |item: &str, times: usize| format!("[{}]", vec![item; times].join(","));
+        let pod = |spec: String| {
+            format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p"}},"spec":{spec}}}"#)
+        };
+        let containers = |list: String| pod(format!(r#"{{"containers":{list}}}"#));
+        for (object, words) in [
+            (containers(many(r#"{"name":"a"}"#, 100_000)), "cannot be looked at; divide it"),
+            (containers(format!(r#"[{{"name":"a","x":{}}}]"#, many("{}", 100_000))), "cannot be looked at"),
+            (containers(many(r#"{"name":"a"}"#, 1001)), "more than 1000 containers; divide it"),
+        ] {
+            let text = format!(
+                r#"{{"apiVersion":"{VERSION}","kind":"AdmissionReview","request":{{"uid":"u","object":{object}}}}}"#
+            );
+
+            let open = answer(text.as_bytes(), &request(), OnFailure::Open).unwrap().review;
+            let closed = answer(text.as_bytes(), &request(), OnFailure::Closed).unwrap().review;
+
+            assert_eq!(
+                (&json!(true), &Value::Null),
+                (&open["response"]["allowed"], &open["response"]["patch"])
+            );
+            assert!(open["response"]["warnings"][0].as_str().unwrap().contains(words), "{open}");
+            assert_eq!(json!(false), closed["response"]["allowed"]);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_review_that_no_pod_is_made_of_weigh_nothing() {
+        let object = pod(json!({"name": "app"})).to_string();
+        let ballast = format!("[{}]", vec!["{}"; 200_000].join(","));
+        let text = format!(
+            r#"{{"apiVersion":"{VERSION}","kind":"AdmissionReview","x":{ballast},
+                "request":{{"oldObject":{ballast},"uid":"u","object":{object}}}}}"#
+        );
+
+        let review = answer(text.as_bytes(), &request(), OnFailure::Closed).unwrap().review;
+
+        assert!(review["response"]["patch"].is_string(), "{review}");
+    }
+
+    #[test]
+    fn pod_with_as_many_variables_as_etcd_takes_is_patched() {
+        let env: Vec<Value> =
+            (0..39_000).map(|n| json!({"name": format!("VARIABLE_{n}"), "value": "some"})).collect();
+        let object = pod(json!({"name": "app", "env": env}));
+        assert!(object.to_string().len() > 3 << 19);
+
+        assert!(response(object, OnFailure::Closed)["patch"].is_string());
+    }
+
+    #[test]
+    fn names_in_warnings_neither_break_a_line_nor_turn_it_around() {
+        let odd = json!({"name": "a\u{202e}p\n", "env": [{"name": "LD_PRELOAD", "valueFrom": {}}]});
+
+        let warnings = response(pod(odd), OnFailure::Open)["warnings"].take();
+
+        let warning = warnings[0].as_str().unwrap();
+        assert!(!warning.contains(crate::visible::is_hidden) && warning.contains("\\u{202e}"), "{warning}");
+    }
+
+    #[test]
     fn other_questions_are_errors() {
         for (question, words) in [
-            (json!(null), "not an AdmissionReview"),
+            (json!(null), "no JSON"),
+            (json!({}), "not an AdmissionReview"),
             (
                 json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"}),
                 "admissionReviewVersions",
@@ -227,7 +355,8 @@ mod tests {
                 "'request.object'",
             ),
         ] {
-            let why = answer(&question, &request(), OnFailure::Open).unwrap_err().to_string();
+            let why =
+                answer(question.to_string().as_bytes(), &request(), OnFailure::Open).unwrap_err().to_string();
 
             assert!(why.contains(words), "{question}: {why}");
         }

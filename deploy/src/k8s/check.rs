@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::names::{COLLECTOR, INSTALLER, LISTS, VOLUME, name};
+use super::names::{COLLECTOR, INSTALLER, LISTS, MOST_CONTAINERS, VOLUME, name};
 use super::stop::{Stop, malformed};
 use crate::choice::ANNOTATION;
 
 /// Checks a pod's `spec`; `is_ours` if the pod was patched before.
 ///
 /// # Errors
-/// [`Stop::Malformed`] for fields of a wrong type; [`Stop::Refused`] for a pod of Windows, and for a pod that
-/// uses one of the sensor's names without having been patched.
+/// [`Stop::Malformed`] for fields of a wrong type; [`Stop::Refused`] for a pod of Windows, for one with more
+/// containers than can be, and for one that uses one of the sensor's names without having been patched.
 pub fn check(spec: &Map<String, Value>, is_ours: bool) -> Result<(), Stop> {
     if is_windows(spec) {
         return Err(Stop::Refused(format!(
@@ -38,6 +38,9 @@ fn check_containers(spec: &Map<String, Value>, key: &str) -> Result<(), Stop> {
         Some(Value::Array(containers)) => containers,
         _ => return Err(malformed(&at, &format!("'{key}' is missing or no list"))),
     };
+    if containers.len() > MOST_CONTAINERS {
+        return Err(Stop::Refused(format!("it has more than {MOST_CONTAINERS} {key}; divide it")));
+    }
     for (index, container) in containers.iter().enumerate() {
         let at = format!("{at}/{index}");
         if container.get("name").and_then(Value::as_str).is_none() {

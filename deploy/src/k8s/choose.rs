@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::names::{COLLECTOR, CONTAINERS, FOLDER, INSTALLER, LISTS, PRELOADED, Place, VOLUME, name, quoted};
+use super::names::{
+    COLLECTOR, CONTAINERS, FOLDER, INSTALLER, LISTS, MOST_CONTAINERS, PRELOADED, Place, VOLUME, name,
+    one_line, quoted,
+};
 use super::request::Request;
 use super::stop::{Stop, malformed};
 use crate::agents;
@@ -58,7 +61,8 @@ pub fn choose(spec: &Map<String, Value>, said: Option<&str>, request: &Request) 
     if let Some(model) = places.first().copied() {
         return Ok(Chosen { places, model, left });
     }
-    let reasons: Vec<String> = left.iter().map(|(name, why)| format!("'{name}': {why}")).collect();
+    let reasons: Vec<String> =
+        left.iter().map(|(name, why)| format!("'{}': {why}", one_line(name))).collect();
     let why = if reasons.is_empty() { "it has no containers".into() } else { reasons.join("; ") };
     Err(if is_possible { Stop::LeftAlone(why) } else { Stop::Refused(why) })
 }
@@ -76,6 +80,11 @@ fn by_name(
         .map(str::trim)
         .filter(|name| !name.is_empty())
         .collect();
+    if by_annotation.len() > MOST_CONTAINERS {
+        return Err(Stop::Refused(format!(
+            "the annotation {CONTAINERS} has more than {MOST_CONTAINERS} names; leave it out to choose all"
+        )));
+    }
     let named: Vec<&str> = match by_annotation.is_empty() {
         true => request.containers.iter().map(String::as_str).collect(),
         false => by_annotation.clone(),
@@ -87,7 +96,8 @@ fn by_name(
     let all: Vec<(Place, &str)> = all.filter(|(_, name)| ![INSTALLER, COLLECTOR].contains(name)).collect();
     if let Some(missing) = by_annotation.iter().find(|wanted| !all.iter().any(|(_, name)| name == *wanted)) {
         let there: Vec<String> = all.iter().map(|(_, name)| (*name).to_owned()).collect();
-        let what = format!("the annotation {CONTAINERS} names '{missing}'; it has {}", quoted(&there));
+        let what =
+            format!("the annotation {CONTAINERS} names '{}'; it has {}", one_line(missing), quoted(&there));
         return Err(Stop::Refused(what));
     }
     let (mut places, mut left) = (Vec::new(), Vec::new());

@@ -21,6 +21,7 @@ mod names;
 pub mod pod;
 mod request;
 mod stop;
+mod weight;
 
 use serde_json::Value;
 
@@ -83,6 +84,23 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     Ok(Patched { text: documents.edited(&after)?, notes })
 }
 
+/// The name of an object that makes pods, and the path of the pod or its template in it.
+fn pod_of(document: &Value) -> Option<(String, &'static str)> {
+    let (kind, group) = kind_of(document);
+    let (_, _, way) = KINDS.iter().find(|row| row.0 == kind && row.1 == group)?;
+    let metadata = &document["metadata"];
+    let own_name =
+        ["name", "generateName"].iter().find_map(|key| metadata[*key].as_str()).unwrap_or("without a name");
+    Some((format!("{kind} '{}'", one_line(own_name)), way))
+}
+
+/// The kind and the API group of an object.
+fn kind_of(document: &Value) -> (&str, &str) {
+    let word = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    let group = word("apiVersion").split_once('/').map_or("", |(group, _)| group);
+    (word("kind"), group)
+}
+
 /// Visits each pod or pod template of a document, with its name, its path, and its value if there is one.
 fn each_pod(
     document: &mut Value,
@@ -90,18 +108,10 @@ fn each_pod(
     deep: usize,
     visit: &mut impl FnMut(&str, &str, Option<&mut Value>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let word = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (kind, version) = (word("kind"), word("apiVersion"));
-    let (group, _) = version.split_once('/').unwrap_or(("", &version));
-    if let Some((_, _, way)) = KINDS.iter().find(|row| row.0 == kind && row.1 == group) {
-        let metadata = &document["metadata"];
-        let own_name = ["name", "generateName"]
-            .iter()
-            .find_map(|key| metadata[*key].as_str())
-            .unwrap_or("without a name");
-        let name = format!("{kind} '{}'", one_line(own_name));
+    if let Some((name, way)) = pod_of(document) {
         return visit(&name, &format!("{path}{way}"), document.pointer_mut(way));
     }
+    let (kind, group) = kind_of(document);
     // `List`, and the lists of one kind (`DeploymentList`) that kubectl and client libraries write.
     let is_list = kind.ends_with("List") && ["", "apps", "batch", "extensions"].contains(&group);
     match document.get_mut("items").and_then(Value::as_array_mut) {

@@ -27,6 +27,9 @@ pub const COLLECTOR: &str = "glassbox-collector";
 /// The lists of containers in a pod's `spec`.
 pub const LISTS: [&str; 2] = ["containers", "initContainers"];
 
+/// More containers than any kubelet starts in one pod. The work for a pod grows with their number.
+pub const MOST_CONTAINERS: usize = 1000;
+
 /// A container by its list and its place in there.
 pub type Place = (&'static str, usize);
 

@@ -60,7 +60,12 @@ pub fn put_in(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     Ok(put)
 }
 
-fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
+/// As [`put_in`], for a caller that keeps the value as it was: an error leaves the pod half changed, and
+/// [`Put::is_same`] is not set.
+///
+/// # Errors
+/// See [`Stop`].
+pub fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     if !pod.is_object() {
         return Err(malformed("", "a pod is not an object"));
     }
@@ -168,7 +173,7 @@ fn annotate(pod: &mut Value, put: &Put) -> Result<(), Stop> {
     let metadata = object(pod, "metadata", "")?;
     let annotations = object(metadata, "annotations", "/metadata")?;
     annotations.insert(INJECTED.into(), json!(put.containers.join(",")));
-    let left: Vec<String> = put.left.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let left: Vec<String> = put.left.iter().map(|(name, why)| format!("{}: {why}", one_line(name))).collect();
     match left.is_empty() {
         true => drop(annotations.shift_remove(LEFT)),
         false => drop(annotations.insert(LEFT.into(), json!(left.join(". ")))),

@@ -16,6 +16,9 @@ pub struct Options {
     pub mode: Option<u32>,
 }
 
+/// Reads a value into the options; an error says what it should be.
+type Read = fn(&OsStr, &mut Options) -> Result<(), String>;
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct Key {
@@ -28,7 +31,7 @@ pub struct Key {
     /// The kinds of places that take it.
     pub kinds: &'static [Kind],
     /// Reads a value; `None` for a key that this build lacks.
-    pub read: Option<fn(&OsStr, &mut Options) -> Result<(), String>>,
+    pub read: Option<Read>,
     /// The value that reads back.
     pub spelled: fn(&Options) -> Option<String>,
 }
