@@ -13,6 +13,7 @@ mod doctor;
 mod door;
 mod enrich;
 mod event;
+mod http;
 mod ids;
 mod json;
 mod lambda;

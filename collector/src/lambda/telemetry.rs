@@ -1,21 +1,46 @@
 //! Receives the posts of the Telemetry API, which say when the runtime is done with a request.
 //!
 //! Any process of the sandbox can post here. One that lies makes the collector deliver early and assign the
-//! rest to the wrong request; it could as well have ended the collector.
+//! rest to the wrong request; it could as well have ended the collector. It cannot make the collector take
+//! memory: sizes, times and numbers are bounded.
 
-use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use serde_json::Value;
-use tiny_http::{Request, Response, Server};
+use serde_json::value::RawValue;
 
 use super::api::Api;
+use crate::http::guests::{Guest, Guests, Peer};
+use crate::http::room::{Part, Room};
+use crate::http::{self, Limits, Request, Response, Service, Timed};
 use crate::shell::failure::{Failure, say};
 
-/// The platform posts no more at a time: `maxBytes` of the subscription, exceeded by one event at most.
-const MOST_BYTES: u64 = 1 << 20;
+/// The bounds of a post. The platform posts no more at a time than `maxBytes` of the subscription, exceeded by
+/// one event at most.
+const LIMITS: Limits = Limits {
+    request: Duration::from_secs(5),
+    // A frozen sandbox does not see the time.
+    idle: Duration::from_secs(900),
+    body_bytes: 1 << 20,
+    takes_chunks: true,
+};
+
+/// The most connections; the platform has one.
+const CONNECTIONS: usize = 8;
+
+/// Bytes of posts that are held at a time; half of them for one peer, as all of a sandbox are.
+const ROOM: usize = 4 << 20;
+
+/// Reports that wait, at most: more than invocations of which nothing has been read.
+const WAITING: usize = 1024;
+
+/// The listener ends with the process.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// The reports that the runtime is done with a request.
 #[derive(Debug)]
@@ -34,11 +59,11 @@ impl Telemetry {
             // The platform posts to the name `sandbox.localdomain`, which may stand for any address of this
             // sandbox.
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-            let server = Server::http(address).map_err(|error| cannot(error.to_string()))?;
-            let port = server.server_addr().to_ip().map_or(0, |address| address.port());
-            let (done_tx, done_rx) = crossbeam_channel::unbounded();
-            let serve = move || server.incoming_requests().for_each(|request| take(request, &done_tx));
-            std::thread::Builder::new()
+            let listener = TcpListener::bind(address).map_err(|error| cannot(error.to_string()))?;
+            let port = listener.local_addr().map_err(|error| cannot(error.to_string()))?.port();
+            let (done_tx, done_rx) = crossbeam_channel::bounded(WAITING);
+            let serve = move || accept(&listener, done_tx);
+            thread::Builder::new()
                 .name("telemetry".into())
                 .spawn(serve)
                 .map_err(|error| cannot(error.to_string()))?;
@@ -68,31 +93,72 @@ impl Telemetry {
     }
 }
 
-/// Takes one post.
-fn take(mut request: Request, done_tx: &Sender<String>) {
-    let mut text = String::new();
-    let read = request.as_reader().take(MOST_BYTES).read_to_string(&mut text);
-    if read.is_ok() {
-        for request_id in done(&text) {
-            // The other end lives as long as the process.
-            let _ = done_tx.send(request_id);
-        }
+/// What the connections share.
+struct Shared {
+    done_tx: Sender<String>,
+    room: Room,
+}
+
+/// Serves each connection on a thread of its own.
+fn accept(listener: &TcpListener, done_tx: Sender<String>) {
+    let (guests, shared) = (Guests::new(CONNECTIONS), Arc::new(Shared { done_tx, room: Room::new(ROOM) }));
+    loop {
+        let Ok((socket, _)) = listener.accept() else {
+            // The process lacks descriptors or memory: trying again at once would not help.
+            thread::sleep(Duration::from_millis(50));
+            continue;
+        };
+        let Some(guest) = guests.admit(socket) else { continue };
+        let shared = Arc::clone(&shared);
+        // If it cannot be made, the connection is closed.
+        let _ = thread::Builder::new().name("telemetry".into()).spawn(move || serve(guest, &shared));
     }
-    // If the platform does not wait for the answer, nothing is lost.
-    let _ = request.respond(Response::empty(200));
+}
+
+fn serve(guest: Guest, shared: &Shared) {
+    let peer = guest.peer();
+    let mut timed = Timed::new(guest, Instant::now() + LIMITS.request, &NEVER);
+    http::serve(&mut timed, &LIMITS, &Posts { shared, peer });
+}
+
+/// The posts of one connection.
+struct Posts<'s> {
+    shared: &'s Shared,
+    peer: Peer,
+}
+
+impl Service for Posts<'_> {
+    fn room(&self, bytes: usize) -> Option<Part<'_>> {
+        self.shared.room.take(self.peer, bytes)
+    }
+
+    fn respond(&self, request: Request) -> Response {
+        for request_id in done(request.body()) {
+            // Of more than anybody waits for, the rest is dropped.
+            let _ = self.shared.done_tx.try_send(request_id);
+        }
+        Response::text(200, "")
+    }
 }
 
 /// The requests that the runtime is done with according to a batch of telemetry, whether they succeeded or
-/// not.
-fn done(text: &str) -> Vec<String> {
-    let Ok(Value::Array(events)) = serde_json::from_str(text) else { return Vec::new() };
-    let is_end = |event: &&Value| event["type"] == "platform.runtimeDone";
-    events
-        .iter()
-        .filter(is_end)
-        .filter_map(|event| event["record"]["requestId"].as_str())
-        .map(str::to_owned)
-        .collect()
+/// not. Parts that do not matter stay text, so that a batch takes little more memory than its bytes.
+fn done(text: &[u8]) -> Vec<String> {
+    fn members(raw: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
+        serde_json::from_str(raw.get()).ok()
+    }
+    fn text_of(raw: &RawValue) -> Option<String> {
+        serde_json::from_str(raw.get()).ok()
+    }
+    let events: Vec<&RawValue> = serde_json::from_slice(text).unwrap_or_default();
+    let request = |event: &RawValue| {
+        let event = members(event)?;
+        if text_of(event.get("type")?)? != "platform.runtimeDone" {
+            return None;
+        }
+        text_of(members(event.get("record")?)?.get("requestId")?)
+    };
+    events.into_iter().filter_map(request).collect()
 }
 
 #[cfg(test)]
@@ -110,8 +176,8 @@ mod tests {
             {"type":"platform.runtimeDone"}, 7, {}
         ]"#;
 
-        assert_eq!(vec!["a", "b"], done(batch));
-        assert!(["", "{}", "[", "null"].iter().all(|text| done(text).is_empty()));
+        assert_eq!(vec!["a", "b"], done(batch.as_bytes()));
+        assert!(["", "{}", "[", "null"].iter().all(|text| done(text.as_bytes()).is_empty()));
     }
 
     #[test]

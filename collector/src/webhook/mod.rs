@@ -2,36 +2,51 @@
 //! files.
 //!
 //! `deploy::k8s::admission` decides how a pod is changed. This module listens ([`run`]) and speaks TLS
-//! ([`tls`]) and HTTP ([`http`]). Each connection has a thread; there are few, because API servers keep
-//! theirs open. Any other client that reaches the port gets answers too, so every size, time and number has a
-//! limit, and no input ends the process.
+//! ([`tls`]) below [`crate::http`]. Each connection has a thread; there are few, because API servers keep
+//! theirs open. One more thread makes the answers. Any other client that reaches the port gets answers too, so
+//! every size, time and number has a limit, and no input ends the process.
 
-mod http;
 mod tls;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use crossbeam_channel::Sender;
 use deploy::Note;
 use deploy::k8s::admission::{self, OnFailure};
 use rustix::event::{PollFd, PollFlags, poll};
-use serde_json::Value;
+use rustls::{ServerConnection, StreamOwned};
 
+use crate::http::guests::{Guest, Guests, Peer};
+use crate::http::room::{Part, Room};
+use crate::http::{self, Limits, Request, Response, Service, Timed, Wire};
 use crate::patch::k8s::Pods;
 use crate::shell::failure::{Failure, say};
 use crate::shell::stop::StopSignals;
-use http::{Request, Response};
 use tls::Identity;
 
-/// The most connections at a time; further ones are closed at once. There are few API servers, with one or
-/// two connections each.
+/// The most connections at a time. There are few API servers, with one or two connections each.
 const CONNECTIONS: usize = 32;
+
+/// Bytes of long questions that are held at a time: four of the longest for each peer, eight in all.
+const ROOM: usize = 24 << 20;
+
+/// The bounds of a question: as long as an API server waits by default, and the size that it takes itself.
+const LIMITS: Limits = Limits {
+    request: Duration::from_secs(10),
+    idle: Duration::from_secs(60),
+    body_bytes: 3 << 20,
+    takes_chunks: false,
+};
+
+/// The longest note that is printed, in characters.
+const LONGEST_NOTE: usize = 1000;
 
 const HELP: &str = "\
 POST /mutate takes an AdmissionReview (admission.k8s.io/v1), GET /healthz says whether it runs.
@@ -63,14 +78,18 @@ pub struct Webhook {
 /// The state that the connections share.
 struct Shared {
     identity: Identity,
-    wanted: deploy::k8s::Request,
-    on_failure: OnFailure,
-    /// Reviews are answered one at a time: then at most one of them takes much memory, and the short ones
-    /// wait a millisecond.
-    turn: Mutex<()>,
-    connections: AtomicUsize,
-    is_stopping: AtomicBool,
+    desk: Sender<Review>,
+    room: Room,
 }
+
+/// A review that waits for its answer.
+struct Review {
+    request: Request,
+    response_tx: Sender<Response>,
+}
+
+/// Set once the process is to end.
+static IS_STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Answers until a signal asks it to end, and then finishes the requests that have begun.
 pub fn run(given: &Webhook) -> Result<(), Failure> {
@@ -81,14 +100,10 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     };
     let listener = TcpListener::bind(given.listen).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
-    let shared = Arc::new(Shared {
-        identity,
-        wanted: given.pods.request(),
-        on_failure: if given.fail_closed { OnFailure::Closed } else { OnFailure::Open },
-        turn: Mutex::new(()),
-        connections: AtomicUsize::new(0),
-        is_stopping: AtomicBool::new(false),
-    });
+    let on_failure = if given.fail_closed { OnFailure::Closed } else { OnFailure::Open };
+    let shared =
+        Arc::new(Shared { identity, desk: desk(given.pods.request(), on_failure)?, room: Room::new(ROOM) });
+    let guests = Guests::new(CONNECTIONS);
     say(&format!("listening at {}", listener.local_addr().map_err(cannot)?));
     loop {
         let mut polled = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
@@ -98,7 +113,11 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
             break;
         }
         match listener.accept() {
-            Ok((socket, _)) => take(&shared, socket),
+            Ok((socket, _)) => {
+                if let Some(guest) = guests.admit(socket) {
+                    take(&shared, guest);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The process lacks descriptors or memory, or the peer is gone: trying again at once would not
             // help.
@@ -106,61 +125,108 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
         }
     }
     drop(listener);
-    shared.is_stopping.store(true, Ordering::Relaxed);
-    let deadline = Instant::now() + http::REQUEST;
-    while shared.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+    IS_STOPPING.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + LIMITS.request;
+    while !guests.is_empty() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// Serves a connection on a thread of its own.
-fn take(shared: &Arc<Shared>, socket: TcpStream) {
-    // Release: a thread's work is done when it is no longer counted. Pairs with the Acquire load in `run`.
-    struct Counted(Arc<Shared>);
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.0.connections.fetch_sub(1, Ordering::Release);
+/// Starts the thread that answers reviews, one at a time: then at most one of them takes much memory, always of
+/// the same allocator's arena, and the short ones wait some milliseconds.
+fn desk(wanted: deploy::k8s::Request, on_failure: OnFailure) -> Result<Sender<Review>, Failure> {
+    let (review_tx, review_rx) = crossbeam_channel::bounded::<Review>(2 * CONNECTIONS);
+    let work = move || {
+        while let Ok(Review { request, response_tx }) = review_rx.recv() {
+            // A client that is gone needs none.
+            let _ = response_tx.send(mutate(&request, &wanted, on_failure));
         }
-    }
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
-        shared.connections.fetch_sub(1, Ordering::Release);
-        return;
-    }
-    let counted = Counted(Arc::clone(shared));
-    // If the thread cannot be made, the closure is dropped, and with it the connection and its count.
+    };
+    let thread = thread::Builder::new().name("reviews".into()).spawn(work);
+    thread.map_err(|error| Failure::internal(format!("cannot start a thread: {error}; raise the limit")))?;
+    Ok(review_tx)
+}
+
+/// Serves a connection on a thread of its own. If that cannot be made, the connection is closed.
+fn take(shared: &Arc<Shared>, guest: Guest) {
+    let shared = Arc::clone(shared);
     let _ = thread::Builder::new().name("connection".into()).spawn(move || {
-        let shared = &counted.0;
-        let config = shared.identity.config();
-        http::serve(socket, config, &shared.is_stopping, &|request| respond(shared, request));
+        let peer = guest.peer();
+        let timed = Timed::new(guest, Instant::now() + LIMITS.request, &IS_STOPPING);
+        let Ok(tls) = ServerConnection::new(shared.identity.config()) else { return };
+        let mut stream = Tls(StreamOwned::new(tls, timed));
+        http::serve(&mut stream, &LIMITS, &Connection { shared: &shared, peer });
+        stream.0.conn.send_close_notify();
+        let _ = stream.flush();
     });
 }
 
-fn respond(shared: &Shared, request: &Request) -> Response {
-    match (request.method, request.path) {
-        ("GET" | "HEAD", "/healthz") => Response::text(200, "ok"),
-        ("POST", "/mutate") => mutate(shared, request),
-        (_, "/healthz" | "/mutate") => Response::text(405, "GET /healthz or POST /mutate"),
-        _ => Response::text(404, "there is /mutate and /healthz"),
+/// TLS over a socket with a deadline.
+struct Tls(StreamOwned<ServerConnection, Timed>);
+
+impl Read for Tls {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 
-fn mutate(shared: &Shared, request: &Request) -> Response {
-    let is_json = request
-        .content_type
-        .split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if !is_json {
-        return Response::text(415, "send application/json");
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
     }
-    // A poisoned lock is used all the same: it protects no data.
-    let _turn = shared.turn.lock().unwrap_or_else(PoisonError::into_inner);
-    let review: Value = match serde_json::from_slice(request.body) {
-        Ok(review) => review,
-        Err(error) => return Response::text(400, &format!("no JSON: {error}")),
-    };
-    match admission::answer(&review, &shared.wanted, shared.on_failure) {
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Wire for Tls {
+    fn timed(&mut self) -> &mut Timed {
+        &mut self.0.sock
+    }
+}
+
+/// The requests of one connection.
+struct Connection<'s> {
+    shared: &'s Shared,
+    peer: Peer,
+}
+
+impl Service for Connection<'_> {
+    fn room(&self, bytes: usize) -> Option<Part<'_>> {
+        self.shared.room.take(self.peer, bytes)
+    }
+
+    fn respond(&self, request: Request) -> Response {
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET" | "HEAD", "/healthz") => Response::text(200, "ok"),
+            ("POST", "/mutate") => self.review(request),
+            (_, "/healthz" | "/mutate") => Response::text(405, "GET /healthz or POST /mutate"),
+            _ => Response::text(404, "there is /mutate and /healthz"),
+        }
+    }
+}
+
+impl Connection<'_> {
+    fn review(&self, request: Request) -> Response {
+        let is_json = request
+            .content_type
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            return Response::text(415, "send application/json");
+        }
+        let (response_tx, response_rx) = crossbeam_channel::bounded(1);
+        // The thread there lives as long as the process.
+        let _ = self.shared.desk.send(Review { request, response_tx });
+        response_rx.recv().unwrap_or_else(|_| Response::text(500, "no answer was made"))
+    }
+}
+
+fn mutate(request: &Request, wanted: &deploy::k8s::Request, on_failure: OnFailure) -> Response {
+    match admission::answer(request.body(), wanted, on_failure) {
         Ok(answer) => {
             answer.notes.iter().for_each(tell);
             Response::json(&answer.review)
@@ -170,10 +236,11 @@ fn mutate(shared: &Shared, request: &Request) -> Response {
 }
 
 fn tell(note: &Note) {
-    let line = match note {
-        Note::Done(what) => what.clone(),
-        Note::Skipped(what) => format!("left alone: {what}"),
-        Note::Warning(what) => format!("warning: {what}"),
-    };
-    say(&line);
+    // Names are as long as the client likes.
+    let shortened = |what: &String| what.chars().take(LONGEST_NOTE).collect::<String>();
+    say(&match note {
+        Note::Done(what) => shortened(what),
+        Note::Skipped(what) => format!("left alone: {}", shortened(what)),
+        Note::Warning(what) => format!("warning: {}", shortened(what)),
+    });
 }
