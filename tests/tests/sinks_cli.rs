@@ -137,6 +137,90 @@ fn destinations_are_stderr_by_default_and_stdout_by_a_dash() {
 }
 
 #[test]
+fn outputs_are_their_owners_alone_whatever_the_umask_says() {
+    for umask in ["000", "022", "277"] {
+        let scene = any_scene();
+        let script = format!(
+            "umask {umask}; exec {} run -o jsonl:a -o recording:b -o human:c -o summary:d -o jsonl:e,,e,mode=0640 -- true",
+            glassbox().display()
+        );
+        let mut command = scene.command("/bin/sh");
+        command.args(["-c", &script]);
+
+        let ending = child::run(command, b"");
+
+        assert_eq!((Status::Exited(0), ""), (ending.status, ending.stderr.as_str()));
+        let modes = ["a", "b", "c", "d", "e,e"].map(|name| mode(&scene.work().join(name)));
+        assert_eq!([0o600, 0o600, 0o600, 0o600, 0o640], modes, "umask {umask}");
+    }
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o7777
+}
+
+#[test]
+fn paths_of_open_descriptors_lead_to_them() {
+    let scene = any_scene();
+    let to = |path: &str| format!("exec {} run -o jsonl:{path} -- true", glassbox().display());
+    let through = |script: String| {
+        let mut command = scene.command("/bin/sh");
+        command.args(["-c", &script]);
+        child::run(command, b"")
+    };
+
+    let to_stdout = through(to("/dev/stdout")).stdout;
+    let to_stderr = through(to("/proc/self/fd/2")).stderr;
+    let to_file = through(format!("echo before >log; exec 7>>log; {}", to("/dev/fd/7")));
+    let to_pipe = through(format!("{{ {}; }} 9>&1 >/dev/null | cat", to("/dev/fd/9"))).stdout;
+
+    assert_eq!("", to_file.stderr);
+    let file = scene.files()["log"].clone();
+    for text in [&to_stdout, &to_stderr, file.strip_prefix("before\n").unwrap(), &to_pipe] {
+        let events = Events::parse(text, Expect::NothingLost).unwrap();
+        assert!(events.named("process.start").count() >= 1, "{text}");
+    }
+}
+
+#[test]
+fn options_behind_a_destination_are_checked_before_anything_starts() {
+    let scene = any_scene();
+    for (output, words) in [
+        ("jsonl:a,b.jsonl", "unknown option 'b.jsonl'"),
+        ("jsonl:a,rotate=1MB", "this build lacks the option 'rotate'; it has mode=0640"),
+        ("jsonl:a,mode=0400", "in octal from 0200 to 0777"),
+        ("jsonl:-,mode=0640", "the option 'mode' is for a path"),
+    ] {
+        let ending = shell(&scene, &["-o", output], "touch started");
+
+        assert_eq!(Status::Exited(64), ending.status, "{output}");
+        assert!(ending.stderr.contains(words) && ending.stderr.lines().count() == 1, "{}", ending.stderr);
+    }
+    assert!(!scene.work().join("started").exists());
+}
+
+#[test]
+fn names_that_turn_text_around_are_escaped_in_every_output() {
+    let scene = any_scene();
+    let name = "exe\u{202e}gpj\u{2066}\u{9b}";
+    let script = format!("cat '{name}'; exec /nowhere/'{name}'");
+
+    let ending = shell(&scene, &["-o", "jsonl:a", "-o", "human:b", "-o", "summary:c"], &script);
+
+    assert_eq!(Status::Exited(127), ending.status);
+    let files = scene.files();
+    for output in ["a", "b", "c"] {
+        let text = &files[output];
+        assert!(!text.contains(['\u{202e}', '\u{2066}', '\u{9b}']), "{output}: {text}");
+        assert!(text.contains("202e"), "{output}: {text}");
+    }
+    let events = Events::parse(&files["a"], Expect::NothingLost).unwrap();
+    assert!(
+        events.named("file.open").any(|open| open.text("path").is_some_and(|path| path.ends_with(name)))
+    );
+}
+
+#[test]
 fn human_lines_have_no_control_bytes_of_the_program_in_them() {
     let scene = Scene::of("weird_names", &[]);
     scene.clean();

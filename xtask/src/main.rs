@@ -29,6 +29,7 @@ mod test;
 mod tokens;
 mod toolchain;
 mod transparency;
+mod unsafes;
 mod width;
 
 /// A command: how it is called, what it does, and its function.
@@ -65,6 +66,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         what: &["finds files that need each other, and long files of the collector"],
         run: circles::run,
+    },
+    Command {
+        name: "unsafe",
+        arguments: "[--write]",
+        what: &["counts unsafe code by crate and compares with docs/unsafe.md"],
+        run: unsafes::run,
     },
     Command {
         name: "gen-docs",

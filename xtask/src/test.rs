@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use crate::transparency::Totals;
 use crate::{
     arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, process, shell,
-    toolchain, transparency, width,
+    toolchain, transparency, unsafes, width,
 };
 
 /// Debian's packages that this file's own steps need; the tests' are in `tests/packages.txt`.
@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "packages", what: "what the tests need is installed", run: install },
     Step { name: "fmt", what: "the code is formatted, and comments are no wider", run: format },
     Step { name: "circles", what: "no two files need each other", run: circles },
+    Step { name: "unsafe", what: "unsafe code by crate is what docs/unsafe.md says", run: count_unsafe },
     Step { name: "clippy", what: "no warning from clippy", run: clippy },
     Step { name: "deny", what: "dependencies: bans, licences, sources", run: deny },
     Step { name: "inline", what: "the engine for `run --inline` type-checks", run: inline },
@@ -378,6 +379,11 @@ fn format(log: &mut Log) -> Result<Verdict> {
 
 fn circles(_: &mut Log) -> Result<Verdict> {
     circles::run(&[])?;
+    passed("")
+}
+
+fn count_unsafe(_: &mut Log) -> Result<Verdict> {
+    unsafes::run(&[])?;
     passed("")
 }
 

@@ -1,4 +1,4 @@
-//! Rust's text as tokens, as far as `circles` needs them: words and punctuation, without comments, strings
+//! Rust's text as tokens, as far as `circles` and `unsafe` need them: words and punctuation, without comments, strings
 //! and characters.
 
 /// A word, `::`, or one character of punctuation.
