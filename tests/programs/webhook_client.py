@@ -3,7 +3,7 @@
 Arguments: the port and the authority's file. Standard input is a JSON list of what to do, standard output one of what came of
 it: {"ask": [METHOD, PATH, HEADERS, BODY]} on one connection that stays open, where a BODY that is a number is so many bytes;
 {"send": [TEXT...], "pause": SECONDS} on a connection of its own, over TLS or {"bare": true}; {"hold": N} opens N connections,
-and keeps them to the end. A patch in an answer is applied to the object that was asked about.
+and keeps them to the end; {"from": ADDRESS} is where the connections after it come from. A patch in an answer is applied to the object that was asked about.
 """
 
 import base64
@@ -20,6 +20,7 @@ port, authority = int(sys.argv[1]), sys.argv[2]
 context = ssl.create_default_context(cafile=authority)
 held = []
 connection = None
+source = None
 
 
 def ask(method, path, headers, body):
@@ -27,7 +28,7 @@ def ask(method, path, headers, body):
     if isinstance(body, int):
         body = b"x" * body
     if connection is None:
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30, source_address=source)
     connection.request(method, path, body, headers)
     response = connection.getresponse()
     text = response.read().decode()
@@ -45,7 +46,7 @@ def ask(method, path, headers, body):
 
 
 def connect(bare):
-    plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=source)
     return plain if bare else context.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
@@ -65,6 +66,10 @@ def send(parts, pause, bare):
 
 
 def do(step):
+    global source
+    if "from" in step:
+        source = (step["from"], 0)
+        return {}
     if "ask" in step:
         return ask(*step["ask"])
     if "hold" in step:

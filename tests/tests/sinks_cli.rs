@@ -215,9 +215,7 @@ fn names_that_turn_text_around_are_escaped_in_every_output() {
         assert!(text.contains("202e"), "{output}: {text}");
     }
     let events = Events::parse(&files["a"], Expect::NothingLost).unwrap();
-    assert!(
-        events.named("file.open").any(|open| open.text("path").is_some_and(|path| path.ends_with(name)))
-    );
+    assert!(events.named("file.open").any(|open| open.text("path").is_some_and(|path| path.ends_with(name))));
 }
 
 #[test]

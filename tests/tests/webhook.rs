@@ -61,6 +61,13 @@ impl Webhook {
         self.tell(&[question(object)]).remove(0)
     }
 
+    /// The most memory that it had.
+    fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Ends it as the kubelet does.
     fn stop(self) -> Ending {
         self.running.signal(libc::SIGTERM);
@@ -245,6 +252,73 @@ fn more_connections_than_there_may_be_are_closed() {
     assert_eq!(200, flood[1]["status"], "the last place");
     assert!(!flood[2]["text"].as_str().unwrap().contains("HTTP"), "one too many: {}", flood[2]);
     assert_eq!([200, 200], [&flood[3], &after[0]].map(|answer| answer["status"].as_u64().unwrap()));
+}
+
+#[test]
+fn no_question_makes_it_take_more_memory_than_a_fifth_of_its_manifests() {
+    let fill = |item: &str, times: usize| format!("[{}]", vec![item; times].join(","));
+    let pod = |more: &str, containers: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"p"}},"spec":{{"containers":{containers}{more}}}}}"#
+        )
+    };
+    let unknown = |text: String| pod(&format!(r#","x":{text}"#), r#"[{"name":"a"}]"#);
+    let env = (0..39_000)
+        .map(|n| format!(r#"{{"name":"VARIABLE_{n}","value":"some"}}"#))
+        .collect::<Vec<_>>()
+        .join(",");
+    for (what, object, status) in [
+        ("containers", pod("", &fill(r#"{"name":"a","image":"i"}"#, 105_000)), 200),
+        ("variables", pod("", &format!(r#"[{{"name":"a","env":[{env}]}}]"#)), 200),
+        ("objects", unknown(fill(r#"{"a":1}"#, 370_000)), 200),
+        ("lists", unknown(fill("[]", 1_000_000)), 200),
+        ("depth", unknown(format!("{}{}", "[".repeat(1_400_000), "]".repeat(1_400_000))), 200),
+        ("a long name", pod("", &format!(r#"[{{"name":"{}"}}]"#, "n".repeat(2_900_000))), 200),
+        ("what is no JSON", "{".repeat(2_900_000), 400),
+    ] {
+        let webhook = Webhook::start(&[]);
+        let body = format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","object":{object}}}}}"#
+        );
+        let post = format!(
+            "POST /mutate HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+
+        let all: Vec<Running> =
+            (0..4).map(|_| webhook.client(&[json!({"send": [format!("{post}{body}")]})])).collect();
+        let texts: Vec<Value> =
+            all.into_iter().map(|client| answers(client).remove(0)["text"].take()).collect();
+
+        let peak_mib = webhook.peak_kib() >> 10;
+        assert!(peak_mib < 100, "{what}: {peak_mib} MiB");
+        for text in texts {
+            let text = text.as_str().unwrap();
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {:.200}", text);
+        }
+        assert_eq!(Status::Exited(0), webhook.stop().status, "{what}");
+    }
+}
+
+#[test]
+fn a_client_that_takes_every_place_keeps_none_from_another() {
+    let webhook = Webhook::start(&[]);
+    let start = "POST /mutate HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n{";
+    let flood: Vec<Running> = (0..40).map(|_| webhook.client(&[json!({"send": [start]})])).collect();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+
+    let started = Instant::now();
+    let answer =
+        webhook.tell(&[json!({"from": "127.0.0.2"}), question(&pod(json!({"name": "app"})))]).remove(1);
+    let waited = started.elapsed();
+
+    assert_eq!(200, answer["status"], "{answer}");
+    assert!(answer["review"]["response"]["patch"].is_string());
+    assert!(waited.as_secs() < 5, "waited {waited:?}");
+    let texts: Vec<Value> =
+        flood.into_iter().map(|client| answers(client).remove(0)["text"].take()).collect();
+    let busy = texts.iter().filter_map(Value::as_str).find(|text| text.starts_with("HTTP/1.1 503 "));
+    assert!(busy.is_some_and(|text| text.contains("\r\nRetry-After: ")), "{texts:#?}");
 }
 
 #[test]
