@@ -9,8 +9,8 @@
 //! Replacing each `\xNN` of a parsed string by that byte thus always gives the original back.
 //!
 //! # Characters that do not show
-//! Controls, directions and kin ([`deploy::visible`]) are written as JSON's own `\uNNNN`, so that a line that is
-//! looked at shows them, and a parsed string is the same as without.
+//! Controls, directions and kin ([`deploy::visible`]) are written as JSON's own `\uNNNN`, so that a line that
+//! is looked at shows them, and a parsed string is the same as without.
 
 use std::sync::Arc;
 

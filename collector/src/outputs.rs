@@ -10,9 +10,8 @@ use std::path::Path;
 
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
-use crate::sinks::carrier::kind::{Kind, Opened, Opening};
-use crate::sinks::carrier::options::{self, Options};
-use crate::sinks::carrier::{CARRIERS, file, stream};
+use crate::sinks::carrier::kind::{Kind, Opened, Opening, Options};
+use crate::sinks::carrier::{CARRIERS, file, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;

@@ -159,8 +159,8 @@ fn is_same_item(old: &Value, new: &Value) -> bool {
 
 /// The longest sequence of matching pairs that is in order in both lists.
 ///
-/// Pairs at the front and at the back need no search: `belong` is an equivalence, so a longest sequence begins
-/// with the first items wherever these match. Most lists are searched in the few items in between.
+/// Pairs at the front and at the back need no search: `belong` is an equivalence, so a longest sequence
+/// begins with the first items wherever these match. Most lists are searched in the few items in between.
 fn common(before: &[Value], after: &[Value], belong: impl Fn(&Value, &Value) -> bool) -> Vec<(usize, usize)> {
     let front = before.iter().zip(after).take_while(|(old, new)| belong(old, new)).count();
     let (old_rest, new_rest) = (&before[front..], &after[front..]);

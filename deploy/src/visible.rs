@@ -23,7 +23,8 @@ pub fn is_hidden(letter: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text in one line that shows whatever is in it: hidden characters become `\n`, `\t`, `\r` or `\u{202e}`.
+/// The text in one line that shows whatever is in it: hidden characters become `\n`, `\t`, `\r` or
+/// `\u{202e}`.
 ///
 /// Text without them stays as it is, backslashes too: messages are for people, and are not parsed back. So
 /// text that was made visible before does not change.

@@ -1,5 +1,5 @@
-//! Rust's text as tokens, as far as `circles` and `unsafe` need them: words and punctuation, without comments, strings
-//! and characters.
+//! Rust's text as tokens, as far as `circles` and `unsafe` need them: words and punctuation, without
+//! comments, strings and characters.
 
 /// A word, `::`, or one character of punctuation.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! The connections of a server: bounded in number, and fairly divided among the peers that share it.
 //!
 //! Without a place left, a newcomer takes one from the peer that has most of them, if that one has more than
-//! the newcomer would have. So a client that opens as many as it can keeps itself from the server, and no other.
+//! the newcomer would have. So a client that opens as many as it can keeps itself from the server, and no
+//! other.
 
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

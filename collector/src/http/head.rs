@@ -1,6 +1,6 @@
 //! Reads the head of a request.
 
-use super::Response;
+use super::response::Response;
 
 /// The longest head of a request, in bytes.
 pub const LONGEST: usize = 16 << 10;

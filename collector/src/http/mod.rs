@@ -1,34 +1,28 @@
-//! HTTP/1.1 as a server, in the form that API servers, kubelets and the Lambda platform use: requests one after
-//! the other, each with a body of a known length or in chunks.
+//! HTTP/1.1 as a server, in the form that API servers, kubelets and the Lambda platform use: requests one
+//! after the other, each with a body of a known length or in chunks.
 //!
-//! Any client that reaches the port gets here, so each size, time and number is bounded. A request must be over
-//! within a time limit, from its first byte to the last of its answer, however slowly it arrives. A malformed
-//! request gets a 4xx status, and the connection ends. [`guests`] bounds the connections and [`room`] the memory
-//! of bodies, and both divide them fairly among the peers.
+//! Any client that reaches the port gets here, so each size, time and number is bounded. A request must be
+//! over within a time limit, from its first byte to the last of its answer, however slowly it arrives. A
+//! malformed request gets a 4xx status, and the connection ends. [`guests`] bounds the connections and
+//! [`room`] the memory of bodies, and both divide them fairly among the peers.
 
 pub mod guests;
 mod head;
+mod response;
 pub mod room;
 mod timed;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use head::{Body, Head, head};
 
+pub use response::Response;
 pub use timed::{Timed, Wire};
 
 /// The longest body that is read to its end only to be refused, in bytes: a client that is still writing does
 /// not read the reason.
 const REFUSED_BODY: usize = 32 << 20;
-
-/// A body up to this many bytes goes out with its head, in one packet or two.
-const JOINED: usize = 16 << 10;
-
-/// The longest line of a text answer, in characters: it may quote the request.
-const LONGEST_LINE: usize = 1000;
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -70,69 +64,6 @@ pub trait Service {
     fn room(&self, bytes: usize) -> Option<room::Part<'_>>;
     /// Answers a request.
     fn respond(&self, request: Request) -> Response;
-}
-
-#[derive(Debug, Eq, PartialEq)]
-pub struct Response {
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-    /// Seconds after which the client may come again.
-    retry_after: Option<u32>,
-}
-
-impl Response {
-    /// An answer with a line of text.
-    pub fn text(status: u16, line: &str) -> Self {
-        let mut body: String = line.replace(['\r', '\n'], " ").chars().take(LONGEST_LINE).collect();
-        body.push('\n');
-        let body = body.into_bytes();
-        Self { status, content_type: "text/plain; charset=utf-8", body, retry_after: None }
-    }
-
-    /// An answer with a JSON value.
-    pub fn json(value: &Value) -> Self {
-        let body = value.to_string().into_bytes();
-        Self { status: 200, content_type: "application/json", body, retry_after: None }
-    }
-
-    /// The answer to a request that finds no room.
-    fn busy() -> Self {
-        Self { retry_after: Some(1), ..Self::text(503, "too many long requests at a time; come again") }
-    }
-
-    fn write(&self, to: &mut impl Write, is_last: bool, has_body: bool) -> io::Result<()> {
-        let reason = match self.status {
-            200 => "OK",
-            400 => "Bad Request",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            411 => "Length Required",
-            413 => "Content Too Large",
-            415 => "Unsupported Media Type",
-            431 => "Request Header Fields Too Large",
-            503 => "Service Unavailable",
-            _ => "Error",
-        };
-        let connection = if is_last { "close" } else { "keep-alive" };
-        let retry =
-            self.retry_after.map_or_else(String::new, |seconds| format!("Retry-After: {seconds}\r\n"));
-        let mut bytes = format!(
-            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{retry}Connection: {connection}\r\n\r\n",
-            self.status,
-            self.content_type,
-            self.body.len()
-        )
-        .into_bytes();
-        if has_body && self.body.len() <= JOINED {
-            bytes.extend_from_slice(&self.body);
-        }
-        to.write_all(&bytes)?;
-        if has_body && self.body.len() > JOINED {
-            to.write_all(&self.body)?;
-        }
-        to.flush()
-    }
 }
 
 /// Serves a connection until either side ends it.

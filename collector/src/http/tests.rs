@@ -1,5 +1,6 @@
 //! Requests as clients send them, in one piece and in many.
 
+use super::response::LONGEST_LINE;
 use super::*;
 
 /// Bytes that come, and those that went.

@@ -21,7 +21,8 @@ impl Wire for Timed {
     }
 }
 
-/// A connection with a deadline. While it waits for a next request, it also gives up when the process is to end.
+/// A connection with a deadline. While it waits for a next request, it also gives up when the process is to
+/// end.
 #[derive(Debug)]
 pub struct Timed {
     guest: Guest,

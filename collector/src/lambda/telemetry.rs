@@ -20,8 +20,8 @@ use crate::http::room::{Part, Room};
 use crate::http::{self, Limits, Request, Response, Service, Timed};
 use crate::shell::failure::{Failure, say};
 
-/// The bounds of a post. The platform posts no more at a time than `maxBytes` of the subscription, exceeded by
-/// one event at most.
+/// The bounds of a post. The platform posts no more at a time than `maxBytes` of the subscription, exceeded
+/// by one event at most.
 const LIMITS: Limits = Limits {
     request: Duration::from_secs(5),
     // A frozen sandbox does not see the time.
@@ -163,9 +163,70 @@ fn done(text: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
 
     use super::*;
+
+    /// A listener, the reports that come to it, and a function that posts bytes and gives the answer.
+    fn listener() -> (Receiver<String>, impl Fn(&[u8]) -> String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (done_tx, done_rx) = crossbeam_channel::bounded(2);
+        thread::spawn(move || accept(&listener, done_tx));
+        let post = move |bytes: &[u8]| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            // The other end may have heard enough.
+            let _ = stream.write_all(bytes);
+            let mut answer = Vec::new();
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        (done_rx, post)
+    }
+
+    #[test]
+    fn posts_are_taken_whole_and_in_chunks() {
+        let (done_rx, post) = listener();
+        let batch = r#"[{"type":"platform.runtimeDone","record":{"requestId":"a"}}]"#;
+        let whole =
+            format!("POST / HTTP/1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{batch}", batch.len());
+        let (first, rest) = batch.split_at(20);
+        let chunked = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n",
+            first.len(),
+            rest.len()
+        );
+
+        for text in [whole, chunked] {
+            assert!(post(text.as_bytes()).starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+            assert_eq!(Ok("a".to_owned()), done_rx.try_recv());
+        }
+    }
+
+    #[test]
+    fn posts_without_bounds_are_refused_and_reports_that_nobody_takes_are_dropped() {
+        let (done_rx, post) = listener();
+        let many = vec![r#"{"type":"platform.runtimeDone","record":{"requestId":"a"}}"#; 1000].join(",");
+        let batch = format!(
+            "POST / HTTP/1.1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n[{many}]",
+            many.len() + 2
+        );
+
+        assert!(
+            post(format!("POST / HTTP/1.1\r\nA: {}", "x".repeat(1 << 20)).as_bytes())
+                .starts_with("HTTP/1.1 431")
+        );
+        assert!(
+            post(b"POST / HTTP/1.1\r\nContent-Length: 1048577\r\nConnection: close\r\n\r\n")
+                .starts_with("HTTP/1.1 413")
+        );
+        assert!(post(batch.as_bytes()).starts_with("HTTP/1.1 200"));
+        assert_eq!(2, done_rx.len());
+        // One that does not end is cut off.
+        assert_eq!("", post(b"POST / HTTP/1.1\r\nA: "));
+    }
 
     #[test]
     fn requests_that_are_done_are_found_among_everything_else() {

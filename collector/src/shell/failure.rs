@@ -83,8 +83,8 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The message as one line that shows whatever is in it: a user's input may hold a line feed, and a file's
-    /// name may turn the rest of the line around.
+    /// The message as one line that shows whatever is in it: a user's input may hold a line feed, and a
+    /// file's name may turn the rest of the line around.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&visible(&self.message))
     }

@@ -2,8 +2,8 @@
 //!
 //! Every file that is written at a path of the caller's goes through here: [`open`] writes into it from the
 //! start or at its end, [`replace`] gives it a new content as a whole or not at all. Both walk by
-//! [`super::trusted`], so that root follows nothing that a lesser user put there, and both leave alone what is
-//! no regular file: devices and FIFOs are written to and stay what they are.
+//! [`super::trusted`], so that root follows nothing that a lesser user put there, and both leave alone what
+//! is no regular file: devices and FIFOs are written to and stay what they are.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -130,8 +130,8 @@ fn set_mode(file: impl AsFd, mode: u32) -> rustix::io::Result<()> {
 /// Gives the file at `path` a new content: a reader sees the whole old one or the whole new one. A file that
 /// is there keeps its mode and owner; a new one gets `mode`, or what the umask leaves.
 ///
-/// A link that leads to it stays; a device, a FIFO or an open descriptor (/dev/stdout) is written to and stays
-/// what it is. Fails with status 73 and a remedy.
+/// A link that leads to it stays; a device, a FIFO or an open descriptor (/dev/stdout) is written to and
+/// stays what it is. Fails with status 73 and a remedy.
 pub fn replace(path: &Path, text: &[u8], mode: Option<u32>) -> Result<(), Failure> {
     again(|| attempt_to_replace(path, text, mode)).map_err(|refused| match refused {
         Refused::Failed(error) => Failure::output(format!(

@@ -3,15 +3,15 @@
 //! The collector often runs as root and writes to paths whose directories others can write too, such as /tmp.
 //! There a link that another user made leads a write to any file of root's. The kernel has rules against that
 //! (`fs.protected_symlinks`, `protected_hardlinks`, `protected_regular`, `protected_fifos`: proc_sys_fs(5)),
-//! which hold for sticky directories only and can be off. [`Place::of`] applies stricter ones itself, from the
-//! root directory on, one component at a time by descriptor, so that no rename makes a check void:
+//! which hold for sticky directories only and can be off. [`Place::of`] applies stricter ones itself, from
+//! the root directory on, one component at a time by descriptor, so that no rename makes a check void:
 //!
 //! * Trusted owners are root, this process's own user, and the owner of `/`, who could change everything. (In
 //!   a user namespace that does not map root, root's directories belong to the overflow user; he owns `/`.)
 //! * In a directory of a trusted owner that only he can write, everything may be what it is: links too, since
 //!   he made them.
-//! * In a sticky directory of such an owner that others can write, entries of trusted owners count. A link or a
-//!   file with several names does not: another user can have given it this name (link(2)).
+//! * In a sticky directory of such an owner that others can write, entries of trusted owners count. A link or
+//!   a file with several names does not: another user can have given it this name (link(2)).
 //! * In any other directory (of another user, or open to others) and below, no link is followed, and only
 //!   regular files of trusted owners with one name are opened, or new ones made.
 //!

@@ -3,8 +3,8 @@
 //!
 //! `deploy::k8s::admission` decides how a pod is changed. This module listens ([`run`]) and speaks TLS
 //! ([`tls`]) below [`crate::http`]. Each connection has a thread; there are few, because API servers keep
-//! theirs open. One more thread makes the answers. Any other client that reaches the port gets answers too, so
-//! every size, time and number has a limit, and no input ends the process.
+//! theirs open. One more thread makes the answers. Any other client that reaches the port gets answers too,
+//! so every size, time and number has a limit, and no input ends the process.
 
 mod tls;
 
@@ -133,8 +133,8 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Starts the thread that answers reviews, one at a time: then at most one of them takes much memory, always of
-/// the same allocator's arena, and the short ones wait some milliseconds.
+/// Starts the thread that answers reviews, one at a time: then at most one of them takes much memory, always
+/// of the same allocator's arena, and the short ones wait some milliseconds.
 fn desk(wanted: deploy::k8s::Request, on_failure: OnFailure) -> Result<Sender<Review>, Failure> {
     let (review_tx, review_rx) = crossbeam_channel::bounded::<Review>(2 * CONNECTIONS);
     let work = move || {

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::kind::{Carried, Carrier, Kind, Opened, Opening};
-use super::options::Options;
+use super::kind::{Carried, Carrier, Kind, Opened, Opening, Options};
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
 use crate::sinks::framing::{Found, Frames, Framing};

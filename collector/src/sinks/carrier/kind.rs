@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
-use super::options::Options;
 use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Framing};
 
@@ -25,6 +24,13 @@ pub struct Kind {
     pub is_terminal: fn() -> bool,
     /// Opens the place for writing. Fails with status 73 and a remedy.
     pub open: fn(&OsStr, &Options, Opening, Framing) -> Result<Opened, Failure>,
+}
+
+/// What stands behind the destination of one output; the table in [`super::options`] says how it is typed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// The permissions of a file.
+    pub mode: Option<u32>,
 }
 
 impl PartialEq for Kind {

@@ -7,14 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::file;
-use super::kind::Kind;
-
-/// The options of one output.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Options {
-    /// The permissions of a file.
-    pub mode: Option<u32>,
-}
+use super::kind::{Kind, Options};
 
 /// Reads a value into the options; an error says what it should be.
 type Read = fn(&OsStr, &mut Options) -> Result<(), String>;
