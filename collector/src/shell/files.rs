@@ -72,7 +72,8 @@ fn attempt(path: &Path, from: From, permissions: Permissions) -> Result<File, Re
     };
     match kind(&place, found) {
         Kind::Regular => {
-            let file = File::from(place.open(OFlags::WRONLY | at_end)?);
+            // A FIFO that was put in its place meanwhile must not hold the open up.
+            let file = File::from(place.open(OFlags::WRONLY | OFlags::NONBLOCK | at_end)?);
             protect(&file, found, permissions, path)?;
             if from == From::Start {
                 file.set_len(0)?;

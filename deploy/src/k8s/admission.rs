@@ -14,6 +14,7 @@ use super::names::one_line;
 use super::stop::Stop;
 use super::{Request, pod, pod_of, weight};
 use crate::change::Change;
+use crate::visible::visible;
 use crate::{Error, Note};
 
 /// The only version that is supported.
@@ -88,6 +89,8 @@ pub fn answer(text: &[u8], wanted: &Request, on_failure: OnFailure) -> Result<An
         }
     };
     let after = put_in(&before, after, &request, wanted, &mut notes, &mut failure);
+    // Whatever quotes the client's names: it goes to the user's terminal, by kubectl.
+    let failure = failure.map(|why| visible(&why).into_owned());
     let mut response = json!({"uid": uid, "allowed": true});
     let mut warnings: Vec<String> = notes.iter().filter_map(warning).collect();
     match (failure, on_failure) {
@@ -176,7 +179,7 @@ fn put_in(
 /// The warning that kubectl shows.
 fn warning(note: &Note) -> Option<String> {
     match note {
-        Note::Warning(why) => Some(format!("glassbox: {why}")),
+        Note::Warning(why) => Some(format!("glassbox: {}", visible(why))),
         Note::Done(_) | Note::Skipped(_) => None,
     }
 }
@@ -332,12 +335,21 @@ mod tests {
 
     #[test]
     fn names_in_warnings_neither_break_a_line_nor_turn_it_around() {
-        let odd = json!({"name": "a\u{202e}p\n", "env": [{"name": "LD_PRELOAD", "valueFrom": {}}]});
+        let name = "a\u{202e}p\n";
+        let refused = pod(json!({"name": name, "env": [{"name": "LD_PRELOAD", "valueFrom": {}}]}));
+        let warned = pod(json!({"name": name, "envFrom": [{}]}));
+        let mut marked = pod(json!({"name": "a"}));
+        marked["metadata"]["annotations"] = json!({"glassbox/sensor": name});
 
-        let warnings = response(pod(odd), OnFailure::Open)["warnings"].take();
+        for object in [refused, warned, marked] {
+            let warnings = response(object, OnFailure::Open)["warnings"].take();
 
-        let warning = warnings[0].as_str().unwrap();
-        assert!(!warning.contains(crate::visible::is_hidden) && warning.contains("\\u{202e}"), "{warning}");
+            let warning = warnings[0].as_str().unwrap();
+            assert!(
+                !warning.contains(crate::visible::is_hidden) && warning.contains("\\u{202e}"),
+                "{warning}"
+            );
+        }
     }
 
     #[test]

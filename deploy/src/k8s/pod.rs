@@ -85,7 +85,7 @@ pub fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
         let place = format!("/spec/{key}/{index}");
         let Some(container) = spec[*key][*index].as_object_mut() else { continue };
         if let Some(warning) = hidden(container) {
-            put.warnings.push(format!("'{}': {warning}", name_of(container)));
+            put.warnings.push(format!("'{}': {warning}", one_line(name_of(container))));
         }
         set_environment(container, &socket, &place)?;
         mount(container, &place)?;
