@@ -15,6 +15,7 @@ use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::Rings;
 use crate::rings::books::{self, Books};
+use crate::system::examiner::Answer;
 use crate::system::kernel;
 use crate::system::procfs;
 
@@ -223,18 +224,45 @@ impl Census {
             && procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe())
     }
 
-    /// The program that an image asked for and has become, although it did not say hello.
+    /// Begins to find out why the program that an image asked for, and has become, did not say hello. True
+    /// while the answer may still come.
+    pub fn wonder(&mut self, id: ImageId, now: MonoNs) -> bool {
+        let Some(image) = self.get_mut(id) else { return false };
+        let (Some(asked), Some(_)) = (&image.asked, &image.process) else { return false };
+        let Some((_, pending)) = &image.question else {
+            let pid = image.key.is_visible().then_some(image.key.pid.0);
+            let exe = pid.and_then(procfs::exe).unwrap_or_else(|| asked.path.to_vec());
+            let (looked_at, is_barred) = (exe.clone(), asked.is_barred);
+            let account = Arc::clone(&image.account);
+            let look = move || blind::reason_of(&looked_at, pid, is_barred);
+            let Some(pending) = self.examiner.begin(&account, look) else { return false };
+            if let Some(image) = self.get_mut(id) {
+                image.question = Some((exe, pending));
+            }
+            return true;
+        };
+        let answer = pending.look(now);
+        if let Answer::Found(reason) = answer
+            && let Some(asked) = &mut image.asked
+        {
+            asked.reason = Some(reason);
+        }
+        answer == Answer::Awaited
+    }
+
+    /// The program that an image asked for and has become, although it did not say hello; the reason is what
+    /// [`Self::wonder`] found out, or finds out in a moment.
     pub fn take_blind(&mut self, id: ImageId) -> Option<BlindProgram> {
         let image = self.get_mut(id)?;
         image.process.as_ref()?;
-        let Asked { path, is_barred, .. } = image.asked.take()?;
-        let pid = image.key.is_visible().then_some(image.key.pid.0);
-        let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
-        let looked_at = exe.clone();
-        let look = move || blind::reason_of(&looked_at, pid, is_barred);
-        let account = Arc::clone(&image.account);
-        let answer = self.examiner.ask(&account, look);
-        Some(BlindProgram { path, exe, reason: answer.unwrap_or(blind::UNREADABLE) })
+        let Asked { path, reason, .. } = image.asked.take()?;
+        let (exe, pending) = image.question.take().unzip();
+        let reason = reason.or_else(|| pending?.wait());
+        Some(BlindProgram {
+            exe: exe.unwrap_or_else(|| path.to_vec()),
+            path,
+            reason: reason.unwrap_or(blind::UNREADABLE),
+        })
     }
 
     /// Images that have ended and whose end is not concluded, noticed at `until` or before.

@@ -16,6 +16,7 @@ use crate::event::Claimed;
 use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
 use crate::rings::ring::may_become;
+use crate::system::examiner::Pending;
 
 /// How an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct Asked {
     pub at: MonoNs,
     /// Whether the process said that its next image cannot report, being inside a seccomp filter.
     pub is_barred: bool,
+    /// Why the program cannot be seen into, once that was found out.
+    pub reason: Option<&'static str>,
     /// The child that has begun as this program since, by its own number; system(3) does not tell it.
     pub child: Option<Pid>,
     /// Whether another thread asked for a program meanwhile, so that it cannot be said whose child one is.
@@ -60,7 +63,7 @@ impl Asked {
     pub fn new(path: &[u8], head: &Head, at: MonoNs, before: Option<&Self>) -> Self {
         let is_contested = before.is_some_and(|before| before.tid != Tid(head.tid));
         let is_barred = head.flags & Flags::BARRED != 0;
-        Self { tid: Tid(head.tid), path: path.into(), at, is_barred, child: None, is_contested }
+        Self { tid: Tid(head.tid), path: path.into(), at, is_barred, reason: None, child: None, is_contested }
     }
 
     /// Notes that a child of the process that asked has begun as `path`.
@@ -138,6 +141,8 @@ pub struct ProcessImage {
     pub reported: [u64; Loss::ALL.len()],
     /// The program that it is about to become, or has become without a word.
     pub asked: Option<Asked>,
+    /// Why the program that it has become cannot be seen into, being found out, and the executable.
+    pub question: Option<(Vec<u8>, Pending<&'static str>)>,
     /// Its process: the ledger that all its images share.
     pub life: LifeId,
     /// Its end, once the collector knows of it.
@@ -226,6 +231,7 @@ impl ProcessImage {
             books: None,
             reported: Default::default(),
             asked: None,
+            question: None,
             life,
             end: None,
             is_inherited,
@@ -243,6 +249,7 @@ impl ProcessImage {
     pub fn ask(&mut self, asked: Asked) {
         let before = self.asked.take().map_or(0, |asked| asked.path.len());
         self.memory.shrink(before);
+        self.question = None;
         self.asked = self.memory.grow(asked.path.len()).then_some(asked);
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
 use crate::allowance::Resource;
+use crate::census::Census;
 use crate::census::blind;
 use crate::census::image::{EndKind, ProcessImage};
 use crate::census::life::Ledger;
@@ -93,7 +94,10 @@ impl Pipeline {
             is_ending: self.session.wish == Wish::End,
             is_all_told: self.session.is_all_told,
         };
-        match self.census.conclude(image, &evidence, &self.rings) {
+        let verdict = self.census.conclude(image, &evidence, &self.rings);
+        let is_wondering = |census: &mut Census| !evidence.is_all_told && census.wonder(image, now);
+        match verdict {
+            Verdict::Died(_) if is_wondering(&mut self.census) => self.order.hold(image, now),
             Verdict::Wait => self.order.hold(image, now),
             Verdict::WaitFor { before, heir } => {
                 if heir {
@@ -179,7 +183,7 @@ impl Pipeline {
         for image in images {
             self.report_losses(image, now);
             self.report_limit(image, now);
-            if self.census.may_be_blind(image, now) {
+            if self.census.may_be_blind(image, now) && !self.census.wonder(image, now) {
                 self.report_blind(image, now);
             }
         }

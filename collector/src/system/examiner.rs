@@ -1,8 +1,8 @@
 //! Looking at programs' files beside the pipeline: in a thread of its own, with a deadline.
 //!
 //! The paths come from records, so any path may be named, on any file system. A look that takes long is given
-//! up: its thread is left behind, and until it comes back a question is answered with nothing at once, so
-//! that the pipeline waits no more than [`DEADLINE`] for each thread, of which there are [`MOST_THREADS`]. The
+//! up: its thread is left behind. There are [`MOST_THREADS`]; with all of them away, a question is answered
+//! with nothing at once. The
 //! time of all answers comes out of an account: see [`Account::may_ask`].
 //!
 //! `/proc/PID/environ` is read here too: it reads the process's own memory, and a page of that can be a file
@@ -12,18 +12,54 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::allowance::Account;
 use crate::ids::MonoNs;
 
-/// A question is waited for at most so long.
+/// The pipeline waits for an answer at most so long.
 const DEADLINE: Duration = Duration::from_millis(50);
+/// An answer that the pipeline does not wait for may take so long: the thread may have to wait for a processor.
+const PATIENCE_NS: u64 = 2_000_000_000;
 /// Threads that did not come back, and the one that works.
 const MOST_THREADS: usize = 4;
 
 /// A question, with the way for its answer.
 type Question = Box<dyn FnOnce() + Send>;
+
+/// A look that was begun.
+#[derive(Debug)]
+pub struct Pending<T> {
+    answer_rx: Receiver<T>,
+    asked: MonoNs,
+}
+
+/// The answer of a look, so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// There it is.
+    Found(T),
+    /// It may still come.
+    Awaited,
+    /// It has taken too long.
+    Late,
+}
+
+impl<T> Pending<T> {
+    /// The answer, without waiting.
+    pub fn look(&self, now: MonoNs) -> Answer<T> {
+        match self.answer_rx.try_recv() {
+            Ok(answer) => Answer::Found(answer),
+            Err(TryRecvError::Empty) if now.since(self.asked) < PATIENCE_NS => Answer::Awaited,
+            Err(_) => Answer::Late,
+        }
+    }
+
+    /// The answer, waited for until the deadline.
+    pub fn wait(&self) -> Option<T> {
+        self.answer_rx.recv_timeout(DEADLINE).ok()
+    }
+}
 
 #[derive(Debug)]
 struct Thread {
@@ -36,29 +72,39 @@ struct Thread {
 pub struct Examiner(Vec<Thread>);
 
 impl Examiner {
-    /// The answer of `look`, asked for the sake of `account`; `None` where that takes longer than the deadline,
-    /// others still do, or the account has asked for too much.
-    pub fn ask<T: Send + 'static>(
+    /// Begins to look, for the sake of `account`. `None` where as many looks as there may be threads take long,
+    /// or the account has asked for too much.
+    pub fn begin<T: Send + 'static>(
         &mut self,
         account: &Account,
         look: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let begun = MonoNs::now();
-        let answer = if account.may_ask(begun) { self.wait_for(look) } else { None };
-        account.asked_for(MonoNs::now().since(begun));
-        answer
-    }
-
-    fn wait_for<T: Send + 'static>(&mut self, look: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    ) -> Option<Pending<T>> {
+        let asked = MonoNs::now();
+        if !account.may_ask(asked) {
+            return None;
+        }
         let thread = self.idle()?;
-        let (answer_tx, answer_rx): (Sender<T>, Receiver<T>) = bounded(1);
+        let (answer_tx, answer_rx) = bounded(1);
         thread.is_busy.store(true, Ordering::Release);
         let question = move || {
             // An answer that comes too late is wanted by nobody.
             let _ = answer_tx.send(look());
         };
         thread.question_tx.send(Box::new(question)).ok()?;
-        answer_rx.recv_timeout(DEADLINE).ok()
+        Some(Pending { answer_rx, asked })
+    }
+
+    /// The answer of `look`, which is waited for; `None` where that takes longer than [`DEADLINE`], and where
+    /// [`Self::begin`] gives none.
+    pub fn ask<T: Send + 'static>(
+        &mut self,
+        account: &Account,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let pending = self.begin(account, look)?;
+        let answer = pending.wait();
+        account.asked_for(MonoNs::now().since(pending.asked));
+        answer
     }
 
     /// A thread that waits for a question; a new one where there is none and may be one more.
@@ -101,23 +147,23 @@ mod tests {
 
     #[test]
     fn looks_that_hang_are_given_up_and_others_are_answered() {
-        let mut examiner = Examiner::default();
+        let (mut examiner, account) = (Examiner::default(), Account::boundless());
         let (release_tx, release_rx) = bounded::<()>(0);
         let begun = Instant::now();
 
-        let first = examiner.wait_for(|| 1);
+        let first = examiner.ask(&account, || 1);
         let hanging: Vec<Option<()>> = (0..MOST_THREADS)
             .map(|_| {
                 let release_rx = release_rx.clone();
-                examiner.wait_for(move || release_rx.recv().unwrap_or(()))
+                examiner.ask(&account, move || release_rx.recv().unwrap_or(()))
             })
             .collect();
-        let refused = examiner.wait_for(|| 2);
+        let refused = examiner.ask(&account, || 2);
         let waited = begun.elapsed();
         drop(release_tx);
         let later = (0..1000).find_map(|_| {
             std::thread::sleep(Duration::from_millis(1));
-            examiner.wait_for(|| 3)
+            examiner.ask(&account, || 3)
         });
 
         assert_eq!((Some(1), vec![None; MOST_THREADS], None, Some(3)), (first, hanging, refused, later));
