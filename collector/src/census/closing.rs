@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use wire::ring::layout::Loss;
@@ -23,6 +24,9 @@ use crate::system::procfs;
 const HELLO_NS: u64 = 500_000_000;
 /// The longest time that a program takes to say hello, where only the hello tells that it was started.
 const START_NS: u64 = 10_000_000_000;
+
+/// At the end of the session, the reason why a program is blind is waited for so long.
+const LAST_WAIT: Duration = Duration::from_millis(250);
 
 /// Losses of an image, by reason.
 pub type Losses = Vec<(LossReason, u64)>;
@@ -252,12 +256,18 @@ impl Census {
 
     /// The program that an image asked for and has become, although it did not say hello; the reason is what
     /// [`Self::wonder`] found out, or finds out in a moment.
-    pub fn take_blind(&mut self, id: ImageId) -> Option<BlindProgram> {
+    pub fn take_blind(&mut self, id: ImageId, now: MonoNs) -> Option<BlindProgram> {
+        let is_awaited = self.wonder(id, now);
         let image = self.get_mut(id)?;
         image.process.as_ref()?;
         let Asked { path, reason, .. } = image.asked.take()?;
         let (exe, pending) = image.question.take().unzip();
-        let reason = reason.or_else(|| pending?.wait());
+        let begun = MonoNs::now();
+        let reason = match pending.filter(|_| is_awaited && image.account.may_ask(begun)) {
+            Some(pending) => pending.wait(LAST_WAIT),
+            None => reason,
+        };
+        image.account.asked_for(MonoNs::now().since(begun));
         Some(BlindProgram {
             exe: exe.unwrap_or_else(|| path.to_vec()),
             path,

@@ -153,7 +153,7 @@ impl Pipeline {
 
     /// Reports that an image has become a program that cannot be seen into, where it has.
     fn report_blind(&mut self, image: ImageId, at: MonoNs) {
-        if let Some(blind) = self.census.take_blind(image)
+        if let Some(blind) = self.census.take_blind(image, MonoNs::now())
             && let Some(process) = self.census.process_mut(image)
         {
             process.set_exe(&blind.exe);

@@ -55,9 +55,9 @@ impl<T> Pending<T> {
         }
     }
 
-    /// The answer, waited for until the deadline.
-    pub fn wait(&self) -> Option<T> {
-        self.answer_rx.recv_timeout(DEADLINE).ok()
+    /// The answer, waited for at most for `patience`.
+    pub fn wait(&self, patience: Duration) -> Option<T> {
+        self.answer_rx.recv_timeout(patience).ok()
     }
 }
 
@@ -102,7 +102,7 @@ impl Examiner {
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let pending = self.begin(account, look)?;
-        let answer = pending.wait();
+        let answer = pending.wait(DEADLINE);
         account.asked_for(MonoNs::now().since(pending.asked));
         answer
     }
