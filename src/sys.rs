@@ -99,21 +99,44 @@ pub fn readlink<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     buffer.get(..len).ok_or(Errno(libc::ENAMETOOLONG))
 }
 
+/// The name that /proc has for a descriptor of this process.
+pub struct DescriptorName([u8; 40]);
+
+impl DescriptorName {
+    /// The name of `fd`, which is not negative.
+    pub fn of(fd: c_int) -> Self {
+        // In a spelling that no program uses, so that a loader does not take it for the name of another file.
+        const FOLDER: &[u8] = b"/proc/self/./fd/";
+        let mut name = [0; 40];
+        let (mut rest, mut digits) = (fd.unsigned_abs(), 1);
+        while rest >= 10 {
+            (rest, digits) = (rest / 10, digits + 1);
+        }
+        rest = fd.unsigned_abs();
+        name.iter_mut().zip(FOLDER).for_each(|(to, from)| *to = *from);
+        for place in name.iter_mut().skip(FOLDER.len()).take(digits).rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Self(name)
+    }
+
+    /// The name, without its NUL.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.split(|byte| *byte == 0).next().unwrap_or_default()
+    }
+
+    /// The name as a C string.
+    pub fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+}
+
 /// The link that /proc shows for a descriptor of this process; empty where it cannot be read, or is longer
 /// than the buffer.
 pub fn descriptor_link(fd: c_int, buffer: &mut [u8]) -> &[u8] {
-    let mut name = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
-    let (mut rest, mut digits) = (fd.unsigned_abs(), 1);
-    while rest >= 10 {
-        (rest, digits) = (rest / 10, digits + 1);
-    }
-    rest = fd.unsigned_abs();
-    for place in name.iter_mut().skip(14).take(digits).rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    let len = buffer.len();
-    let link = CStr::from_bytes_until_nul(&name).map_err(|_| Errno(libc::EINVAL));
+    let (name, len) = (DescriptorName::of(fd), buffer.len());
+    let link = CStr::from_bytes_until_nul(&name.0).map_err(|_| Errno(libc::EINVAL));
     link.and_then(|link| readlink(link, buffer)).ok().filter(|link| link.len() < len).unwrap_or_default()
 }
 
@@ -242,12 +265,102 @@ pub fn peer(fd: c_int) -> Result<libc::ucred> {
     Ok(credentials)
 }
 
+/// Makes the socket's calls wait, those of one direction (`SO_SNDTIMEO`, `SO_RCVTIMEO`) for at most so many
+/// microseconds.
+pub fn wait_at_most(fd: c_int, direction: c_int, most_us: u64) -> Result<()> {
+    // `struct timeval`.
+    let most = [most_us / 1_000_000, most_us % 1_000_000];
+    call!(SYS_setsockopt, fd, libc::SOL_SOCKET, direction, most.as_ptr(), size_of_val(&most))?;
+    call!(SYS_fcntl, fd, libc::F_SETFL, 0).map(|_| ())
+}
+
+/// Makes [`receive_with_credentials`] possible (SO_PASSCRED, unix(7)).
+pub fn pass_credentials(fd: c_int) -> Result<()> {
+    let on: c_int = 1;
+    call!(SYS_setsockopt, fd, libc::SOL_SOCKET, libc::SO_PASSCRED, &raw const on, size_of_val(&on)).map(|_| ())
+}
+
+/// Receives one packet; gives its length, and the credentials that its sender showed.
+pub fn receive_with_credentials(fd: c_int, packet: &mut [u8]) -> Result<(usize, libc::ucred)> {
+    #[repr(C, align(8))]
+    struct Control {
+        header: libc::cmsghdr,
+        sender: libc::ucred,
+        _padding: c_int,
+    }
+    // SAFETY: all-zero is valid for both, which hold numbers and pointers.
+    let (mut message, mut control): (libc::msghdr, Control) =
+        unsafe { (MaybeUninit::zeroed().assume_init(), MaybeUninit::zeroed().assume_init()) };
+    let mut part = libc::iovec { iov_base: packet.as_mut_ptr().cast::<c_void>(), iov_len: packet.len() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let len = call!(SYS_recvmsg, fd, &raw mut message, libc::MSG_CMSG_CLOEXEC)?;
+    let is_sender = control.header.cmsg_level == libc::SOL_SOCKET
+        && control.header.cmsg_type == libc::SCM_CREDENTIALS
+        && control.header.cmsg_len as usize == size_of::<libc::cmsghdr>() + size_of::<libc::ucred>();
+    if is_sender { Ok((len.min(packet.len()), control.sender)) } else { Err(Errno(libc::EPERM)) }
+}
+
+/// Whether this process may signal every process of its user namespace (CAP_KILL). True where the kernel does
+/// not say.
+pub fn may_signal_others() -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_KILL: u32 = 5;
+    let (header, mut sets) = ([VERSION_3, 0], [u32::MAX; 6]);
+    let asked = call!(SYS_capget, header.as_ptr(), sets.as_mut_ptr());
+    let [effective, ..] = sets;
+    asked.is_err() || effective >> CAP_KILL & 1 != 0
+}
+
+/// Whether this process may signal the one that listens at the other end; false before Linux 6.5, which names
+/// no peer that cannot have become another process.
+pub fn may_signal_peer(fd: c_int) -> bool {
+    const SO_PEERPIDFD: c_int = 77;
+    let mut pidfd: c_int = -1;
+    let mut len = size_of_val(&pidfd) as libc::socklen_t;
+    if call!(SYS_getsockopt, fd, libc::SOL_SOCKET, SO_PEERPIDFD, &raw mut pidfd, &raw mut len).is_err() {
+        return false;
+    }
+    let may = call!(SYS_pidfd_send_signal, pidfd, 0, 0, 0).is_ok();
+    close(pidfd);
+    may
+}
+
+/// A descriptor that only says which file a path leads to (open(2), O_PATH). `path` ends in a NUL.
+pub fn locate(path: &[u8]) -> Result<c_int> {
+    let path = CStr::from_bytes_until_nul(path).map_err(|_| Errno(libc::EINVAL))?;
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags).map(|fd| fd as i32)
+}
+
+/// Whether the mount that the descriptor's file was found on is read-only in this mount namespace.
+pub fn is_on_read_only_mount(fd: c_int) -> bool {
+    // `struct statfs` of machines with words of 64 bits: the eleventh word is `f_flags`.
+    let mut words = [0usize; 15];
+    let [.., flags, _, _, _, _] = match call!(SYS_fstatfs, fd, words.as_mut_ptr()) {
+        Ok(_) => words,
+        Err(_) => return false,
+    };
+    flags & libc::ST_RDONLY as usize != 0
+}
+
 /// The inode behind a path.
 pub fn inode(path: &CStr) -> Result<u64> {
+    status(libc::AT_FDCWD, path, 0).map(|stat| stat.st_ino)
+}
+
+/// The owner and the mode of the descriptor's file.
+pub fn owner(fd: c_int) -> Result<(u32, u32)> {
+    status(fd, c"", libc::AT_EMPTY_PATH).map(|stat| (stat.st_uid, stat.st_mode))
+}
+
+fn status(dir: c_int, path: &CStr, flags: c_int) -> Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    call!(SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), 0)?;
+    call!(SYS_newfstatat, dir, path.as_ptr(), stat.as_mut_ptr(), flags)?;
     // SAFETY: zeroed is a valid value, and the kernel has written it.
-    Ok(unsafe { stat.assume_init() }.st_ino)
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// flock(2), shared: held until the last holder of the open file description is gone; a mapping of it counts

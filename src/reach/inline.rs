@@ -11,8 +11,9 @@
 //! which it runs.
 //!
 //! # Safety
-//! The engine is our own code, chosen by the same party as the sensor; it is given addresses of functions,
-//! each with a replacement of the same type.
+//! The engine is our own code, chosen by the same party as the sensor: its file belongs to root or to this
+//! user, and no other user may write to it. It is given addresses of functions, each with a replacement of
+//! the same type.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
@@ -23,6 +24,8 @@ use wire::events::Kind;
 use crate::process;
 use crate::reach::real::{Real, hooks};
 use crate::record::call::Row;
+use crate::start::door;
+use crate::sys::{self, DescriptorName};
 
 /// The functions that libc calls inside itself by addresses of its own, as far as the table has rows for
 /// them. Without those that are only counted, which would cost every program.
@@ -58,18 +61,20 @@ static ENTERED: [AtomicU64; 128] = [const { AtomicU64::new(0) }; 128];
 /// The engine's calls meanwhile are not the program's, and not reported.
 #[cold]
 #[inline(never)]
-pub fn begin(path: &CStr) {
+pub fn begin(path: &CStr, euid: u32) {
     type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
     type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
     let (Some(open), Some(find)) = (DLOPEN.get(c"dlopen"), DLSYM.get(c"dlsym")) else { return };
+    let Some(file) = door::own_file(path, euid) else { return };
     // Every function is looked up while its definition leads there.
     for hook in hooks() {
         hook.real();
     }
+    let name = DescriptorName::of(file);
     process::without_ring(|| {
         // SAFETY: dlopen(3) and dlsym(3), with strings that end in NUL.
         let prepare = unsafe {
-            let handle = core::mem::transmute::<usize, Dlopen>(open)(path.as_ptr(), libc::RTLD_NOW);
+            let handle = core::mem::transmute::<usize, Dlopen>(open)(name.as_ptr(), libc::RTLD_NOW);
             if handle.is_null() {
                 return;
             }
@@ -80,6 +85,7 @@ pub fn begin(path: &CStr) {
             unsafe { enter(core::mem::transmute::<*mut c_void, Prepare>(prepare)) };
         }
     });
+    sys::close(file);
 }
 
 /// # Safety

@@ -1,6 +1,6 @@
 //! The distance of the collector that this image reports to.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The distance of the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,4 +27,16 @@ pub fn distance() -> Distance {
 
 pub fn set_distance(distance: Distance) {
     DISTANCE.store(distance as u8, Ordering::Relaxed);
+}
+
+static WAS_IN_DOUBT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the listener's user alone did not say whether it may have the ring, so that more calls were made.
+pub fn was_in_doubt() -> bool {
+    WAS_IN_DOUBT.load(Ordering::Relaxed)
+}
+
+/// Says that it did not.
+pub fn note_doubt() {
+    WAS_IN_DOUBT.store(true, Ordering::Relaxed);
 }

@@ -174,12 +174,17 @@ pub struct Wishes {
     pub container: &'static [u8],
 }
 
+impl Wishes {
+    /// Those of a program that heeds no variable.
+    pub const NONE: Self = Self { is_off: false, socket: None, inline: None, ring_kib: None, container: &[] };
+}
+
 /// Reads the environment at start, of the image that was executed by the name `executed`.
 ///
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
 pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
-    let mut wishes = Wishes { is_off: false, socket: None, inline: None, ring_kib: None, container: &[] };
+    let mut wishes = Wishes::NONE;
     let (mut is_in_lambda, mut is_of_function) = (false, false);
     let is_of_interest = |first: Option<&u8>| {
         [PREFIX, CONTAINER_VARIABLE, LAMBDA, FUNCTION[0], FUNCTION[1]]
@@ -231,6 +236,33 @@ pub unsafe fn remember(environment: Strings, library: &[u8], socket: Option<&[u8
     // SAFETY: the caller's promise.
     for variable in unsafe { each_of_interest(environment) }.filter(|variable| variable.starts_with(PREFIX)) {
         keep(&[variable]);
+    }
+}
+
+/// Takes our variables out of the environment of a program that got rights by its exec: its starter chose
+/// them. The images that it starts may not know that, as where it becomes root for good and runs a tool. The
+/// loader does the same with its own (ld.so(8), "secure-execution mode").
+///
+/// # Safety
+/// `environment` is the program's own null-terminated array of C strings, and no other thread runs.
+pub unsafe fn drop_ours(environment: Strings) {
+    let array = environment.cast_mut();
+    let (mut from, mut to) = (0, 0);
+    loop {
+        // SAFETY: the caller's promise; the walk stops at the null.
+        let string = unsafe { array.add(from).read() };
+        // SAFETY: a C string.
+        let is_ours = !string.is_null()
+            && unsafe { capture::text(string, PREFIX.len()) }.is_some_and(|text| text.starts_with(PREFIX));
+        if !is_ours {
+            // SAFETY: not behind the place that was read.
+            unsafe { array.add(to).write(string) };
+            to += 1;
+        }
+        if string.is_null() {
+            return;
+        }
+        from += 1;
     }
 }
 

@@ -8,7 +8,7 @@
 
 use libc::{sock_filter, sock_fprog};
 
-use crate::start::distance::{Distance, distance};
+use crate::start::distance::{Distance, distance, was_in_doubt};
 
 /// `struct seccomp_data`: number, architecture, instruction pointer, six arguments, as 32-bit words.
 type Data = [u32; 16];
@@ -18,6 +18,7 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
+const SOCKET: u32 = libc::SOL_SOCKET as u32;
 const UNIX: u32 = libc::AF_UNIX as u32;
 const PACKETS: u32 = (libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as u32;
 
@@ -25,7 +26,7 @@ const PACKETS: u32 = (libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CL
 type Checked = (i64, [u32; 3]);
 
 /// The system calls of the constructor.
-const CALLS: [Checked; 19] = [
+const CALLS: [Checked; 23] = [
     (libc::SYS_prctl, [0x4155_5856, 0, 0]),
     (libc::SYS_getpid, [0; 3]),
     (libc::SYS_getppid, [0; 3]),
@@ -42,21 +43,35 @@ const CALLS: [Checked; 19] = [
     (libc::SYS_getcwd, [0; 3]),
     (libc::SYS_socket, [UNIX, PACKETS, 0]),
     (libc::SYS_connect, [3, 0, 0]),
+    (libc::SYS_getsockopt, [3, SOCKET, libc::SO_PEERCRED as u32]),
+    // Where the collector runs as another user, root.
+    (libc::SYS_newfstatat, [libc::AT_FDCWD as u32, 0, 0]),
+    // Where many others wait at the socket.
+    (libc::SYS_setsockopt, [3, SOCKET, libc::SO_SNDTIMEO as u32]),
+    (libc::SYS_fcntl, [3, libc::F_SETFL as u32, 0]),
     (libc::SYS_sendmsg, [3, 0, (libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) as u32]),
     (libc::SYS_futex, [0, libc::FUTEX_WAKE as u32, 1]),
     (libc::SYS_close, [3, 0, 0]),
 ];
 
-/// Its further calls where the collector is not known to be near; the last two only where the collector is in
-/// another pid namespace.
-const CALLS_FAR: [Checked; 3] = [
-    (libc::SYS_getsockopt, [3, libc::SOL_SOCKET as u32, libc::SO_PEERCRED as u32]),
-    (libc::SYS_flock, [3, (libc::LOCK_SH | libc::LOCK_NB) as u32, 0]),
-    (libc::SYS_newfstatat, [libc::AT_FDCWD as u32, 0, 0]),
+/// Its further calls where the collector is in another pid namespace.
+const CALLS_APART: [Checked; 1] = [(libc::SYS_flock, [3, (libc::LOCK_SH | libc::LOCK_NB) as u32, 0])];
+
+/// Its further calls where the number of the listener's user does not say enough ([`crate::start::door`]).
+const CALLS_IN_DOUBT: [Checked; 9] = [
+    (libc::SYS_openat, [libc::AT_FDCWD as u32, 0, (libc::O_RDONLY | libc::O_CLOEXEC) as u32]),
+    (libc::SYS_openat, [libc::AT_FDCWD as u32, 0, (libc::O_PATH | libc::O_CLOEXEC) as u32]),
+    (libc::SYS_read, [3, 0, 0]),
+    (libc::SYS_fstatfs, [3, 0, 0]),
+    (libc::SYS_setsockopt, [3, SOCKET, libc::SO_PASSCRED as u32]),
+    (libc::SYS_setsockopt, [3, SOCKET, libc::SO_RCVTIMEO as u32]),
+    (libc::SYS_recvmsg, [3, 0, libc::MSG_CMSG_CLOEXEC as u32]),
+    (libc::SYS_capget, [0; 3]),
+    (libc::SYS_pidfd_send_signal, [3, 0, 0]),
 ];
 
 /// Whether `filter` allows every call that the constructor makes, if the next collector is as far away as
-/// this one.
+/// this one and as well known.
 ///
 /// # Safety
 /// `filter` is what the kernel has just installed.
@@ -66,16 +81,13 @@ pub unsafe fn lets_us_start(filter: *const sock_fprog) -> bool {
         let sock_fprog { len, filter } = filter.read();
         core::slice::from_raw_parts(filter.cast_const(), usize::from(len))
     };
-    lets_start_at(program, distance())
+    lets_start_at(program, distance(), was_in_doubt())
 }
 
-fn lets_start_at(program: &[sock_filter], distance: Distance) -> bool {
-    let far = match distance {
-        Distance::Near => 0,
-        Distance::Beside => 1,
-        Distance::Apart => CALLS_FAR.len(),
-    };
-    CALLS.iter().chain(CALLS_FAR.iter().take(far)).all(|call| allows(program, call))
+fn lets_start_at(program: &[sock_filter], distance: Distance, is_in_doubt: bool) -> bool {
+    let apart = if distance == Distance::Apart { &CALLS_APART[..] } else { &[] };
+    let in_doubt = if is_in_doubt { &CALLS_IN_DOUBT[..] } else { &[] };
+    CALLS.iter().chain(apart).chain(in_doubt).all(|call| allows(program, call))
 }
 
 fn allows(program: &[sock_filter], &(number, [a, b, c]): &Checked) -> bool {
@@ -192,12 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn filter_that_kills_for_what_a_far_collector_takes_bars_where_it_is_far() {
-        let at = |number, distance| lets_start_at(&against(number, KILL), distance);
+    fn filter_that_kills_for_what_a_far_or_unproven_collector_takes_bars_there() {
+        let at = |number, distance, in_doubt| lets_start_at(&against(number, KILL), distance, in_doubt);
         let all = [Distance::Near, Distance::Beside, Distance::Apart];
-        assert_eq!([true, false, false], all.map(|distance| at(libc::SYS_getsockopt, distance)));
-        assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_flock, distance)));
-        assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_newfstatat, distance)));
+        assert_eq!([false; 3], all.map(|distance| at(libc::SYS_getsockopt, distance, false)));
+        assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_flock, distance, false)));
+        for number in [libc::SYS_recvmsg, libc::SYS_read, libc::SYS_openat] {
+            assert_eq!([true, false], [false, true].map(|in_doubt| at(number, Distance::Near, in_doubt)));
+        }
     }
 
     #[test]

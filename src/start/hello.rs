@@ -1,6 +1,6 @@
-//! Handing this image's ring to the collector: one packet over a Unix socket, and no reply.
+//! Handing this image's ring to the collector: one packet over a Unix socket, and no reply to it.
 
-use core::ffi::{c_char, c_int};
+use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 
 use wire::hello::{self, Blind, Hello};
@@ -10,13 +10,11 @@ use crate::calls::exits;
 use crate::process;
 use crate::reach::maps::is_late;
 use crate::start::distance::{Distance, set_distance};
+use crate::start::door::{self, DEFAULT_SOCKET, Open, Seeker};
 use crate::start::environ::Wishes;
 use crate::start::image::{EXE, Start};
 use crate::start::ring::{Made, make_ring};
 use crate::{sys, table};
-
-/// The socket of the default collector: an abstract name.
-const DEFAULT_SOCKET: &[u8] = b"@glassbox";
 
 /// Makes a ring, writes the image's first record into it, and sends it to the collector.
 ///
@@ -37,19 +35,26 @@ pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
         }
         _ => Err(error),
     });
-    let attached = socket.ok().and_then(|socket| {
-        let is_sent = connect(socket, name, image.euid).then(|| {
-            let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
-            let distance = if is_near { Distance::Near } else { distance_of(socket) };
-            set_distance(distance);
-            let pid_ns = match distance {
-                Distance::Apart => make_up_for_distance(made.ok().map(|made| made.memfd)),
-                Distance::Near | Distance::Beside => 0,
-            };
-            (made, say_hello(socket, image, made, pid_ns, wishes.container))
-        });
+    let seeker = Seeker { euid: image.euid, is_secure: image.is_secure };
+    let open = socket.ok().and_then(|socket| match image.is_secure && wishes.socket.is_none() {
+        true => door::connect_to_root(socket, seeker),
+        false => door::connect(socket, name, seeker),
+    });
+    let attached = open.map(|Open { socket, is_beside }| {
+        let made = early.unwrap_or_else(|| prepare(wishes, image, is_near));
+        let distance = match (is_near, is_beside) {
+            (true, _) => Distance::Near,
+            (false, true) => Distance::Beside,
+            (false, false) => Distance::Apart,
+        };
+        set_distance(distance);
+        let pid_ns = match distance {
+            Distance::Apart => make_up_for_distance(made.ok().map(|made| made.memfd)),
+            Distance::Near | Distance::Beside => 0,
+        };
+        let is_sent = say_hello(socket, image, made, pid_ns, wishes.container);
         sys::close(socket);
-        is_sent
+        (made, is_sent)
     });
     // Without a free descriptor for a socket, or without a collector, this cannot be reported: only the
     // parent's exec event is.
@@ -79,45 +84,6 @@ fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind>
     slot.pid.store(image.pid, Ordering::Release);
     image.report(is_near);
     Ok(made)
-}
-
-/// Connects to the collector: by path, then by the abstract name equal to the path, for a process that lost
-/// the way to the path or the right to it.
-fn connect(socket: c_int, name: &[u8], euid: u32) -> bool {
-    let (path, abstract_name) = match name.strip_prefix(b"@") {
-        Some(rest) => (None, rest),
-        None => (Some(name), name),
-    };
-    let by_path = path.and_then(|path| unix_address(0, path));
-    // The path's directory allowed its maker to make it; any process can take an abstract name.
-    if by_path.is_some_and(|(address, len)| sys::connect(socket, &address, len).is_ok()) {
-        return true;
-    }
-    let Some((address, len)) = unix_address(1, abstract_name) else { return false };
-    sys::connect(socket, &address, len).is_ok() && is_trusted(socket, euid)
-}
-
-fn unix_address(leading_nul: usize, name: &[u8]) -> Option<(libc::sockaddr_un, usize)> {
-    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as u16, sun_path: [0; 108] };
-    let place = address.sun_path.get_mut(leading_nul..leading_nul + name.len())?;
-    for (to, from) in place.iter_mut().zip(name) {
-        *to = *from as c_char;
-    }
-    // A path needs its NUL, an abstract name has none: its length ends it.
-    let ending = usize::from(leading_nul == 0);
-    let len = 2 + leading_nul + name.len() + ending;
-    (len <= size_of_val(&address)).then_some((address, len))
-}
-
-/// Whether the listener may receive this process's events: it runs as root, as our own user, or as a user
-/// that this namespace cannot name.
-fn is_trusted(socket: c_int, euid: u32) -> bool {
-    const OVERFLOW_UID: u32 = 65534;
-    sys::peer(socket).is_ok_and(|peer| [0, OVERFLOW_UID, euid].contains(&peer.uid))
-}
-
-fn distance_of(socket: c_int) -> Distance {
-    if sys::peer(socket).is_ok_and(|peer| peer.pid != 0) { Distance::Beside } else { Distance::Apart }
 }
 
 /// Gives a collector that is apart the facts that the kernel does not give it; returns our pid namespace, by

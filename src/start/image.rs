@@ -29,6 +29,9 @@ pub struct Start {
     egid: u32,
     pub pid: u32,
     pub ppid: u32,
+    /// The kernel says that the program has rights which its starter may not have: set-uid, set-gid, file
+    /// capabilities (`AT_SECURE`, getauxval(3)).
+    pub is_secure: bool,
 }
 
 impl Start {
@@ -55,6 +58,7 @@ impl Start {
             egid,
             pid: sys::getpid(),
             ppid: sys::getppid(),
+            is_secure: auxiliary.get(libc::AT_SECURE).is_some_and(|word| word != 0),
         })
     }
 

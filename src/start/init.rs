@@ -2,8 +2,8 @@
 //!
 //! Runs once in each image, in the thread that starts it, before `main`. When something is not as expected,
 //! it returns: the hooks then only call the real functions. It keeps no descriptor, starts no thread, changes
-//! no limit and no signal, and never waits: a collector that does not take the connection at once counts as
-//! absent.
+//! no limit and no signal. It waits in two cases, for a bounded time: at a socket where many others wait, and
+//! for a listener's proof ([`crate::start::door`]).
 
 use core::ffi::{c_char, c_int};
 use core::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use crate::reach::elf::{self, Image};
 use crate::reach::maps::{self, Auxiliary, is_late};
 use crate::reach::{got, inline, real, stdio};
 use crate::record::capture;
-use crate::start::environ;
+use crate::start::environ::{self, Wishes};
 use crate::start::hello::attach;
 use crate::start::image::Start;
 use crate::sys;
@@ -63,21 +63,31 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
     let Some(image) = Start::of(auxiliary) else { return Joined::NotHere };
     // SAFETY: the kernel's string.
     let executed = unsafe { capture::text(image.path, 4096) }.unwrap_or_default();
-    // SAFETY: the program's environment.
-    let mut wishes = unsafe { environ::read(image.environment, executed) };
+    let mut wishes = match image.is_secure {
+        true => Wishes::NONE,
+        // SAFETY: the program's environment.
+        false => unsafe { environ::read(image.environment, executed) },
+    };
     if wishes.is_off && socket.is_none() {
         return Joined::NotHere;
     }
     wishes.socket = socket.or(wishes.socket);
     // SAFETY: our own entry.
     let library = unsafe { elf::name_of(own) }.to_bytes();
-    // SAFETY: the program's environment; the sensor begins here.
-    unsafe { environ::remember(image.environment, library, socket) };
+    if !image.is_secure || socket.is_some() {
+        // SAFETY: the program's environment; the sensor begins here.
+        unsafe { environ::remember(image.environment, library, socket) };
+    }
     process::watch_threads(real::global(c"__libc_single_threaded"));
-    let Some(ring) = attach(&wishes, &image) else { return Joined::Unseen };
+    let ring = attach(&wishes, &image);
+    if image.is_secure && !is_late() {
+        // SAFETY: the program's environment, in its only thread.
+        unsafe { environ::drop_ours(image.environment) };
+    }
+    let Some(ring) = ring else { return Joined::Unseen };
     stdio::begin();
     if let Some(engine) = wishes.inline {
-        inline::begin(engine);
+        inline::begin(engine, image.euid);
     }
     ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     Joined::Seen

@@ -2,6 +2,7 @@
 //! prepares the images that follow.
 
 pub mod distance;
+pub mod door;
 pub mod environ;
 pub mod filter;
 mod hello;

@@ -1,6 +1,7 @@
 //! The one message that a sensor sends: its identity, and with it the ring's memfd.
 //!
-//! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent. The collector trusts the
+//! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent to it. Where the kernel does
+//! not tell the sensor whose the listener is, the sensor asks first: [`PROOF_QUESTION`]. The collector trusts the
 //! kernel (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
 
 use bincode::BorrowDecode;
@@ -20,6 +21,14 @@ pub const NEAR: &str = "near";
 pub fn is_near(socket: &[u8]) -> bool {
     socket.rsplit(|byte| *byte == b'/').next() == Some(NEAR.as_bytes())
 }
+
+/// A sensor's question in front of its hello, in a user namespace whose numbers do not tell whose the listener
+/// is.
+pub const PROOF_QUESTION: &[u8] = b"glassbox: whose?";
+
+/// The collector's answer, with which it sends the credentials of the sensor's own user (`SCM_CREDENTIALS`,
+/// unix(7)): the kernel lets only that user do so, and a process with power over it.
+pub const PROOF_ANSWER: &[u8] = b"yours";
 
 /// The variable that distinguishes the containers of an ECS task: each has a URI of its own.
 pub const CONTAINER_VARIABLE: &[u8] = b"ECS_CONTAINER_METADATA_URI_V4";

@@ -12,6 +12,7 @@ pub mod identity;
 mod janitor;
 mod launcher;
 pub mod news;
+mod proof;
 mod rush;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
-use wire::hello::Hello;
+use wire::hello::{Hello, PROOF_QUESTION};
 
 use crate::allowance::Allowances;
 use crate::container::{Authority, Containers};
@@ -400,6 +401,8 @@ impl Doorman {
                 };
                 let _ = send(guest, &answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
             }
+            // The hello comes next on the same connection.
+            PROOF_QUESTION => return !proof::is_given(guest),
             bytes => match Hello::decode(bytes) {
                 Ok(hello) => return self.welcome(guest, sender, &hello, descriptor),
                 Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),
