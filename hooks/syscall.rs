@@ -82,10 +82,6 @@ crate::hooks! { family syscall = 9;
         SYS_mount => namespace::mount(a, b, c, d, e);
         SYS_umount2 => namespace::umount2(a, b);
 
-        SYS_mmap => memory::mmap(a, b, c, d, e, f);
-        SYS_mprotect => memory::mprotect(a, b, c);
-        SYS_pkey_mprotect => memory::pkey_mprotect(a, b, c, d);
-
         SYS_init_module => kernel::init_module(a, b, c);
         SYS_delete_module => kernel::delete_module(a, b);
         SYS_finit_module => kernel::finit_module { identity::module_changed(call, Some(a as c_int), null()) };
@@ -125,6 +121,13 @@ crate::hooks! { family syscall = 9;
         SYS_symlinkat => names::symlinkat(a, b, c);
     }
     instead {
+        SYS_mmap => memory::mmap(a, b, c, d, e, f);
+        SYS_mprotect => memory::mprotect(a, b, c);
+        SYS_pkey_mprotect => memory::pkey_mprotect(a, b, c, d);
+        SYS_munmap => memory::munmap(a, b);
+        SYS_mremap => memory::mremap(a, b, c, d, e);
+        SYS_mlockall => memory::mlockall(a);
+
         // libc's close is a cancellation point, the system call is none.
         SYS_close => fd::close { fds::close(row, a as c_int, || real(words)) };
         SYS_close_range => fd::close_range(a, b, c);

@@ -189,6 +189,17 @@ pub unsafe fn unmap(address: *mut u8, len: usize) {
     let _ = call!(SYS_munmap, address, len);
 }
 
+/// munlock(2).
+pub fn unlock(address: usize, len: usize) {
+    let _ = call!(SYS_munlock, address, len);
+}
+
+/// Sleeps (nanosleep(2)).
+pub fn nap(time_ns: u64) {
+    let time = [time_ns / 1_000_000_000, time_ns % 1_000_000_000];
+    let _ = call!(SYS_nanosleep, time.as_ptr(), 0);
+}
+
 /// madvise(2): advice about our own mappings, which may be refused.
 pub fn advise(address: *mut u8, len: usize, advice: c_int) -> Result<()> {
     call!(SYS_madvise, address, len, advice).map(|_| ())

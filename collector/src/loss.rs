@@ -1,7 +1,8 @@
 //! Why events are lost: every cause, once.
 //!
-//! The sensor counts the first four in its ring ([`Loss`]); the pipeline finds three more; then come a queue
-//! in front of an output, and the bounds of a user ([`crate::allowance`]). Each reaches the outputs as the `reason` of a `sensor.loss`.
+//! The sensor counts the first five in its ring ([`Loss`]); the pipeline finds three more; then come a queue
+//! in front of an output, and the bounds of a user ([`crate::allowance`]). Each reaches the outputs as the
+//! `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
 
@@ -16,6 +17,8 @@ pub enum LossReason {
     NoSlot,
     /// See [`Loss::Abandoned`].
     Abandoned,
+    /// See [`Loss::RingTaken`].
+    RingTaken,
     /// A record was begun and never finished.
     KilledWriter,
     /// The ring holds what no sensor writes.
@@ -36,6 +39,7 @@ impl LossReason {
         Self::Oversize,
         Self::NoSlot,
         Self::Abandoned,
+        Self::RingTaken,
         Self::KilledWriter,
         Self::CorruptRing,
         Self::CollectorDied,
@@ -50,6 +54,7 @@ impl LossReason {
             Self::Oversize => Loss::Oversize.reason(),
             Self::NoSlot => Loss::NoSlot.reason(),
             Self::Abandoned => Loss::Abandoned.reason(),
+            Self::RingTaken => Loss::RingTaken.reason(),
             Self::KilledWriter => "killed_writer",
             Self::CorruptRing => "corrupt_ring",
             Self::CollectorDied => "collector_died",
@@ -66,6 +71,7 @@ impl From<Loss> for LossReason {
             Loss::Oversize => Self::Oversize,
             Loss::NoSlot => Self::NoSlot,
             Loss::Abandoned => Self::Abandoned,
+            Loss::RingTaken => Self::RingTaken,
         }
     }
 }
@@ -89,6 +95,11 @@ mod tests {
                 Self::Abandoned => {
                     "a signal handler jumped away (siglongjmp) while a record was written, or out of a \
                      call whose record was numbered before it (close)"
+                }
+                Self::RingTaken => {
+                    "the program unmapped or protected its ring, or locked all its memory where the limit \
+                     has no room for the ring; counted once, and what the image does from then on is not \
+                     seen"
                 }
                 Self::KilledWriter => "a thread was killed or cancelled while it wrote a record",
                 Self::CorruptRing => "the process wrote over its ring",

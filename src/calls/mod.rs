@@ -7,6 +7,7 @@ pub mod exits;
 pub mod fds;
 pub mod identity;
 pub mod lineage;
+pub mod memory;
 pub mod net;
 pub mod paths;
 pub mod syscalls;

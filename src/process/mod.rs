@@ -9,7 +9,10 @@ mod seal;
 mod thread;
 
 pub use counters::{add, is_alone, next, watch_threads};
-pub use page::{arm, disarm, is_only_process, known_pid, ring, without_ring};
+pub use page::{
+    arm, disarm, is_only_process, is_ours, is_watched, known_pid, let_go, may_be_ours, ring, ring_area,
+    without_ring,
+};
 pub use seal::{Seal, now_ns, seal, tighten};
 pub use thread::{
     Block, Caller, begin_child, begin_guest, caller, drop_scratch, end_guest, is_silent_guest, keep_scratch,

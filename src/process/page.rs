@@ -4,9 +4,9 @@
 //! made; then it takes a slot of the ring that it inherited.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use wire::ring::layout::{Mapped, SLOTS, Slot};
+use wire::ring::layout::{self, Loss, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, bell};
 
 use super::seal::{Seal, now_ns, seal};
@@ -15,6 +15,14 @@ use crate::sys;
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static DATA_LEN: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+/// The ring and the page lie between these addresses, perhaps with memory of others in between.
+static LOWEST: AtomicUsize = AtomicUsize::new(usize::MAX);
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
+/// The image has or had a ring: the images that follow are to carry the sensor.
+static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+
+/// Bytes of the page.
+pub const PAGE_LEN: usize = 4096;
 
 /// The contents of the page that a fork child finds empty.
 pub struct Process {
@@ -50,6 +58,12 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     own.pid.store(pid, Ordering::Relaxed);
     PROCESS.store(process.as_ptr(), Ordering::Relaxed);
     DATA_LEN.store(data_len, Ordering::Relaxed);
+    let areas = [(ring.base().as_ptr() as usize, ring_len(data_len)), (page.as_ptr() as usize, PAGE_LEN)];
+    for (start, len) in areas {
+        LOWEST.fetch_min(start, Ordering::Relaxed);
+        HIGHEST.fetch_max(start.saturating_add(len), Ordering::Relaxed);
+    }
+    IS_WATCHED.store(true, Ordering::Relaxed);
     // Release: publishes the words above. Pairs with the Acquire load in `ring`.
     RING.store(ring.base().as_ptr(), Ordering::Release);
 }
@@ -57,6 +71,50 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
 /// Reverts [`arm`]: the ring could not be handed over, so it would not be read. Its mapping stays, unused.
 pub fn disarm() {
     RING.store(core::ptr::null_mut(), Ordering::Relaxed);
+    IS_WATCHED.store(false, Ordering::Relaxed);
+}
+
+/// Whether this image reports, or did until it took the ring away.
+pub fn is_watched() -> bool {
+    IS_WATCHED.load(Ordering::Relaxed)
+}
+
+fn ring_len(data_len: u64) -> usize {
+    layout::file_len(data_len) as usize
+}
+
+/// Whether the range may hold memory of ours. Two loads.
+#[inline(always)]
+pub fn may_be_ours(start: usize, len: usize) -> bool {
+    start < HIGHEST.load(Ordering::Relaxed) && start.saturating_add(len) > LOWEST.load(Ordering::Relaxed)
+}
+
+/// The ring's mapping, by its start and its length, while there is one.
+pub fn ring_area() -> Option<(usize, usize)> {
+    let ring = ring()?;
+    Some((ring.base().as_ptr() as usize, ring_len(DATA_LEN.load(Ordering::Relaxed))))
+}
+
+/// Whether the range holds a part of the ring or of the page.
+#[cold]
+pub fn is_ours(start: usize, len: usize) -> bool {
+    let page = PROCESS.load(Ordering::Relaxed) as usize;
+    let meets = |(own, own_len): (usize, usize)| {
+        start < own.saturating_add(own_len) && start.saturating_add(len) > own
+    };
+    ring_area().is_some_and(meets) || page != 0 && meets((page, PAGE_LEN))
+}
+
+/// Reports nothing from here on, because the ring or the page is about to be taken away; counts that in
+/// `slot`.
+#[cold]
+pub fn let_go(slot: u8) {
+    if let Some(ring) = ring() {
+        ring.slot(slot).lose(Loss::RingTaken);
+    }
+    RING.store(core::ptr::null_mut(), Ordering::Relaxed);
+    PROCESS.store(core::ptr::null_mut(), Ordering::Relaxed);
+    (LOWEST.store(usize::MAX, Ordering::Relaxed), HIGHEST.store(0, Ordering::Relaxed));
 }
 
 /// Runs `f` without a ring, so that calls which the sensor itself causes are not reported. In a process with

@@ -458,7 +458,8 @@ pub fn use_pages_of(len: Option<usize>) {
     PAGE_LEN.store(len.filter(|len| len.is_power_of_two()).unwrap_or(0), Ordering::Relaxed);
 }
 
-fn page_len() -> usize {
+/// Bytes of a page.
+pub fn page_len() -> usize {
     match PAGE_LEN.load(Ordering::Relaxed) {
         0 => 4096,
         len => len,

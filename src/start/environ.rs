@@ -288,9 +288,9 @@ impl Plan {
     /// # Safety
     /// As for [`each`].
     unsafe fn of(environment: Strings) -> Self {
-        let has_ring = process::ring().is_some();
-        let has_preload = has_ring && OURS.has_preload.load(Ordering::Relaxed) != 0;
-        let count = if has_ring { OURS.count.load(Ordering::Acquire) } else { 0 };
+        let is_watched = process::is_watched();
+        let has_preload = is_watched && OURS.has_preload.load(Ordering::Relaxed) != 0;
+        let count = if is_watched { OURS.count.load(Ordering::Acquire) } else { 0 };
         let is_unbarred = is_barred();
         let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
         let library = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
@@ -389,7 +389,7 @@ impl Plan {
 pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
     // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
     let is_bad = || environment != current() && capture::arguments(&mut Probe::new(), environment).is_none();
-    if process::ring().is_none() && !is_barred() || is_bad() {
+    if !process::is_watched() && !is_barred() || is_bad() {
         return exec(environment, true);
     }
     // SAFETY: the caller's promise.
@@ -473,6 +473,23 @@ pub fn value_of(name: &[u8]) -> Option<&'static [u8]> {
 /// The lent environment: 0 while there is none. It is never unmapped, since another thread may be walking it.
 static LENT: AtomicUsize = AtomicUsize::new(0);
 static LENT_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Forgets the lent environment, because the program is about to take its memory away.
+#[cold]
+pub fn let_go(start: usize, len: usize) {
+    let (lent, lent_len) = (LENT.load(Ordering::Relaxed), LENT_LEN.load(Ordering::Relaxed));
+    if start < lent.saturating_add(lent_len) && start.saturating_add(len) > lent {
+        LENT_LEN.store(0, Ordering::Relaxed);
+        LENT.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether there is a lent environment.
+#[inline(always)]
+pub fn has_lent() -> bool {
+    LENT.load(Ordering::Relaxed) != 0
+}
+
 /// Its users: the number of calls under way; [`BUILDING`] while it is being written.
 static USERS: AtomicUsize = AtomicUsize::new(0);
 static ORIGINAL: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
@@ -488,7 +505,7 @@ pub struct Loan(bool);
 impl Loan {
     /// Lends a merged environment if `environ` does not carry us.
     pub fn begin() -> Self {
-        let (Some(_), Some(environ)) = (process::ring(), variable()) else { return Self(false) };
+        let (true, Some(environ)) = (process::is_watched(), variable()) else { return Self(false) };
         let original = environ.load(Ordering::Relaxed);
         let lent = LENT.load(Ordering::Relaxed);
         if lent != 0 && original as usize == lent {

@@ -1,27 +1,83 @@
-/* ring_unmapped: a program makes the shared mapping unusable: it takes its pages away.
- * Trap: a sandbox or garbage collector that tidies the address space. Unmapping it is beyond rescue for any
- * sensor, so only MADV_DONTNEED and MADV_REMOVE are tried here: the program must go on as bare.
- * Usage: ring_unmapped {dontneed|remove}
- * run: dontneed | remove
+/* ring_unmapped: a program makes the shared mapping unusable: it takes its pages or the mapping away.
+ * Trap: a sandbox or garbage collector that tidies the address space. The program must go on as bare, and so
+ * must the programs that it starts. `unknown` takes away every mapping of a file that it does not know, the
+ * sensor's library too; `threads` does it while other threads make calls.
+ * Usage: ring_unmapped HOW
+ * run: dontneed | remove | munmap | by_number | none | read | over | move | onto | hole | page | unknown | threads
  */
 #include "victim.h"
 #include <sys/mman.h>
 
-int main(int argc, char **argv) {
-    MUST(argc == 2);
-    int advice = !strcmp(argv[1], "dontneed") ? MADV_DONTNEED : MADV_REMOVE;
-    char line[512];
-    FILE *maps = fopen("/proc/self/maps", "r");
+static struct { unsigned long from, to; } areas[64];
+static int found;
+
+/* The mappings that the program does not know of: shared ones of a memfd; with `all`, every one of a file that is
+ * neither the program nor libc nor the loader; with `page`, those that a fork child finds empty (smaps: wf). */
+static void look(int all, int page) {
+    char line[512], self[4096] = "";
+    MUST(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    FILE *maps = fopen(page ? "/proc/self/smaps" : "/proc/self/maps", "r");
     MUST(maps);
-    while (fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        if (strstr(line, "memfd:") && sscanf(line, "%lx-%lx", &from, &to) == 2) madvise((void *)from, to - from, advice);
+    unsigned long from = 0, to = 0;
+    while (fgets(line, sizeof line, maps) && found < 64) {
+        int is_head = sscanf(line, "%lx-%lx", &from, &to) == 2;
+        if (page && !strncmp(line, "VmFlags:", 8) && strstr(line, " wf")) areas[found].from = from, areas[found++].to = to;
+        if (page || !is_head) continue;
+        int is_wanted = strstr(line, "memfd:") != NULL;
+        if (all && strchr(line, '/') && !strstr(line, self) && !strstr(line, "libc") && !strstr(line, "/ld-"))
+            is_wanted = 1;
+        if (is_wanted) areas[found].from = from, areas[found++].to = to;
     }
     fclose(maps);
+}
+
+static void *open_on(void *stop) {
+    while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) close(open("/dev/null", O_RDONLY));
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    MUST(argc == 2);
+    const char *how = argv[1];
+    pthread_t threads[3];
+    int stop = 0, has_threads = !strcmp(how, "threads");
+    for (int i = 0; i < 20; i++) MUST(touch("before") == 0);
+    for (int i = 0; has_threads && i < 3; i++) MUST(pthread_create(&threads[i], NULL, open_on, &stop) == 0);
+    if (has_threads) usleep(20000);
+    look(!strcmp(how, "unknown"), !strcmp(how, "page"));
+    for (int i = 0; i < found; i++) {
+        void *at = (void *)areas[i].from;
+        size_t len = areas[i].to - areas[i].from;
+        int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+        if (!strcmp(how, "dontneed")) madvise(at, len, MADV_DONTNEED);
+        if (!strcmp(how, "remove")) madvise(at, len, MADV_REMOVE);
+        if (!strcmp(how, "munmap") || has_threads) MUST(munmap(at, len) == 0);
+        if (!strcmp(how, "by_number")) MUST(syscall(SYS_munmap, at, len) == 0);
+        if (!strcmp(how, "none")) MUST(mprotect(at, len, PROT_NONE) == 0);
+        if (!strcmp(how, "read")) MUST(syscall(SYS_mprotect, at, len, PROT_READ) == 0);
+        if (!strcmp(how, "over")) MUST(mmap(at, len, PROT_NONE, anonymous | MAP_FIXED, -1, 0) == at);
+        if (!strcmp(how, "move")) MUST(mremap(at, len, len + 4096, MREMAP_MAYMOVE) != MAP_FAILED);
+        if (!strcmp(how, "onto")) {
+            void *other = mmap(NULL, 4096, PROT_NONE, anonymous, -1, 0);
+            MUST(mremap(other, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
+        }
+        if (!strcmp(how, "hole")) MUST(munmap((char *)at + 8192, 4096) == 0);
+        if (!strcmp(how, "page")) MUST(munmap(at, len) == 0);
+        if (!strcmp(how, "unknown")) MUST(munmap(at, len) == 0);
+    }
     for (int i = 0; i < 200; i++) MUST(touch("after-the-advice") == 0);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; has_threads && i < 3; i++) pthread_join(threads[i], NULL);
     pid_t pid = fork();
     if (pid == 0) _exit(touch("by-a-child") == 0 ? 7 : 1);
     reap("child", pid);
+    SHOW(system("exit 3"));
+    pid = vfork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", ": > by-the-next-image", (char *)NULL);
+        _exit(98);
+    }
+    reap("the next image", pid);
     say_descriptors("at the end");
     return 0;
 }

@@ -588,8 +588,8 @@ events {
     SensorLoss = 100 "sensor.loss" { added {
         /// The number of events.
         count: "number",
-        /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `killed_writer`, `corrupt_ring`,
-        /// `collector_died`, `sink_full`, `limit`.
+        /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `ring_taken`, `killed_writer`,
+        /// `corrupt_ring`, `collector_died`, `sink_full`, `limit`.
         reason: "name",
     } }
     /// A hooked program made a listed call from outside libc, or a hook was changed by other code.

@@ -99,6 +99,9 @@ named! {
         NoSlot = 2 "no_slot",
         /// A signal handler jumped away from the call, or from writing its record.
         Abandoned = 3 "abandoned",
+        /// The process took the ring away, or what locks all its memory had no room for it: counted once, for
+        /// all that the image does from then on.
+        RingTaken = 4 "ring_taken",
     }
     /// The `reason` of `sensor.loss`.
     fn reason -> &'static str;
@@ -115,8 +118,6 @@ pub struct Slot {
     pub seq: AtomicU64,
     /// Records lost, by [`Loss`].
     pub lost: [AtomicU64; Loss::ALL.len()],
-    /// Room for one cause more.
-    spare: AtomicU64,
     /// Nanoseconds of the sampled calls that wrote a record, and how many were sampled.
     pub record_cost: Cost,
     /// The same for calls that only counted.
@@ -174,7 +175,6 @@ impl Slot {
             ppid,
             seq,
             lost,
-            spare,
             record_cost,
             count_cost,
             failed_counts,
@@ -191,7 +191,7 @@ impl Slot {
         } = self;
         let [sampled, counted] = [record_cost, count_cost].map(|Cost { ns, samples }| [ns, samples]);
         let times = [start_ns, user_ns, system_ns, born_ns];
-        let counts = [seq, spare, failed_counts, max_rss, closed_calls, delivered, reported];
+        let counts = [seq, failed_counts, max_rss, closed_calls, delivered, reported];
         let words = lost.iter().chain(sampled).chain(counted).chain(times).chain(counts);
         words.for_each(|word| word.store(0, Ordering::Relaxed));
         [ppid, exit_status, fd_high].iter().for_each(|word| word.store(0, Ordering::Relaxed));
