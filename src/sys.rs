@@ -288,7 +288,8 @@ pub fn wait_at_most(fd: c_int, direction: c_int, most_us: u64) -> Result<()> {
 /// Makes [`receive_with_credentials`] possible (SO_PASSCRED, unix(7)).
 pub fn pass_credentials(fd: c_int) -> Result<()> {
     let on: c_int = 1;
-    call!(SYS_setsockopt, fd, libc::SOL_SOCKET, libc::SO_PASSCRED, &raw const on, size_of_val(&on)).map(|_| ())
+    call!(SYS_setsockopt, fd, libc::SOL_SOCKET, libc::SO_PASSCRED, &raw const on, size_of_val(&on))
+        .map(|_| ())
 }
 
 /// Receives one packet; gives its length, and the credentials that its sender showed.

@@ -34,7 +34,7 @@ pub enum LossReason {
 impl LossReason {
     /// Every cause, in the order of the documentation.
     #[cfg(test)]
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RingFull,
         Self::Oversize,
         Self::NoSlot,

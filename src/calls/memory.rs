@@ -144,7 +144,8 @@ fn has_room_without(len: usize) -> bool {
     let mut text = [0; 64];
     let Ok(read) = sys::read_file(c"/proc/self/statm", &mut text) else { return false };
     let digits = text.get(..read).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
-    let pages = digits.fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    let pages =
+        digits.fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     let bytes = pages.saturating_mul(crate::reach::elf::page_len() as u64);
     bytes.saturating_sub(len as u64) <= sys::soft_limit(libc::RLIMIT_MEMLOCK)
 }

@@ -110,10 +110,13 @@ impl Way<'_> {
             Self::Abstract(name) => connects(socket, unix_address(1, name)),
             Self::Placed(path) => {
                 // By the descriptor, so that what was looked at is what is connected to.
-                let Some(place) = nul_ended(path).and_then(|path| sys::locate(&path).ok()) else { return false };
+                let Some(place) = nul_ended(path).and_then(|path| sys::locate(&path).ok()) else {
+                    return false;
+                };
                 note_doubt();
                 let is_read_only = sys::is_on_read_only_mount(place);
-                let led = is_read_only && connects(socket, unix_address(0, sys::DescriptorName::of(place).bytes()));
+                let led =
+                    is_read_only && connects(socket, unix_address(0, sys::DescriptorName::of(place).bytes()));
                 sys::close(place);
                 led
             }
@@ -174,7 +177,11 @@ enum Verdict {
     Ask,
 }
 
-fn verdict(uid: u32, Seeker { euid, is_secure }: Seeker, numbers_are_users: impl FnOnce() -> bool) -> Verdict {
+fn verdict(
+    uid: u32,
+    Seeker { euid, is_secure }: Seeker,
+    numbers_are_users: impl FnOnce() -> bool,
+) -> Verdict {
     if uid == euid && uid != OVERFLOW && !is_secure {
         // The same number in one namespace is the same user, unless it stands for those without one.
         return Verdict::Yes;

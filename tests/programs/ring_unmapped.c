@@ -20,7 +20,9 @@ static void look(int all, int page) {
     MUST(maps);
     unsigned long from = 0, to = 0;
     while (fgets(line, sizeof line, maps) && found < 64) {
-        int is_head = sscanf(line, "%lx-%lx", &from, &to) == 2;
+        unsigned long first, last;
+        int is_head = sscanf(line, "%lx-%lx", &first, &last) == 2;
+        if (is_head) from = first, to = last;
         if (page && !strncmp(line, "VmFlags:", 8) && strstr(line, " wf")) areas[found].from = from, areas[found++].to = to;
         if (page || !is_head) continue;
         int is_wanted = strstr(line, "memfd:") != NULL;

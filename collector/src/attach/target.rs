@@ -2,6 +2,7 @@
 //! are.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,13 @@ use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, SymbolIndex};
 
 use crate::shell::failure::Failure;
+use crate::system::places::{open_inside, read_whole};
 use crate::system::procfs;
+
+/// The largest libc that is read, in bytes.
+const MOST_LIBC: u64 = 256 << 20;
+/// Bytes of a program's beginning, which has its headers.
+const HEADERS: u64 = 64 << 10;
 
 type Header = FileHeader64<Endianness>;
 
@@ -116,7 +123,9 @@ impl Evidence {
     fn gather(pid: u32, sensor: PathBuf) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let (real, effective) = procfs::uids(pid).unwrap_or_default();
-        let image = fs::read(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let mut image = Vec::new();
+        let _ = fs::File::open(format!("/proc/{pid}/exe"))
+            .and_then(|file| file.take(HEADERS).read_to_end(&mut image));
         let is_64_bit = image.get(..5) == Some(b"\x7fELF\x02");
         let mappings = Mappings::of(pid);
         Some(Self {
@@ -340,7 +349,9 @@ impl Mappings {
         let mut files: Vec<&PathBuf> = self.areas.iter().map(|(.., path)| path).filter(is_libc).collect();
         files.dedup();
         files.into_iter().find_map(|file| {
-            let bytes = fs::read(inside(self.pid, file)).ok()?;
+            // The process named the file, and may have put anything there.
+            let root = PathBuf::from(format!("/proc/{}/root", self.pid));
+            let bytes = read_whole(open_inside(&root, file)?, MOST_LIBC)?;
             let image = Elf::parse(&bytes)?;
             Some(self.base_of(file)?.wrapping_sub(image.start()?).wrapping_add(image.function(name)?))
         })

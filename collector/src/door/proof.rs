@@ -34,8 +34,8 @@ pub fn is_given(guest: &OwnedFd) -> bool {
 mod tests {
     use rustix::net::sockopt::set_socket_passcred;
     use rustix::net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
-        socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+        recvmsg, socketpair,
     };
 
     use super::*;

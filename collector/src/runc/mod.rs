@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use deploy::choice::Choice;
-use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use rustix::fs::StatVfsMountFlags;
 use serde_json::{Value, json};
 
 pub use arguments::rearranged;
@@ -32,6 +32,7 @@ use crate::shell::failure::{Failure, say};
 use crate::shell::files::{self, From, Permissions, replace};
 use crate::shell::{cli, environment, sensor_path};
 use crate::system::clock::{self, TimeWriter};
+use crate::system::places::open_inside;
 use crate::system::program;
 
 /// The default socket. An abstract name would not be reachable from a container's network.
@@ -162,18 +163,6 @@ fn root(folder: &Path, config: &Value) -> PathBuf {
     folder.join(config["root"]["path"].as_str().unwrap_or_default())
 }
 
-/// Opens a file of the image. Its links are resolved inside the image, so that no file of the host is opened.
-fn open_inside(root: &Path, path: &str) -> Option<File> {
-    let (flags, mode) = (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
-    let root = rustix::fs::open(root, flags, mode).ok()?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file =
-        rustix::fs::openat2(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
-            .ok()?;
-    let file = File::from(file);
-    file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
-}
-
 /// Whether the container's program is for another machine: its loader would complain of the sensor at every
 /// start.
 fn is_for_another_machine(root: &Path, config: &Value) -> bool {
@@ -184,7 +173,9 @@ fn is_for_another_machine(root: &Path, config: &Value) -> bool {
         true => vec![name.to_owned()],
         false => search.unwrap_or_default().split(':').map(|folder| format!("{folder}/{name}")).collect(),
     };
-    let Some(file) = places.drain(..).find_map(|place| open_inside(root, &place)) else { return false };
+    let Some(file) = places.drain(..).find_map(|place| open_inside(root, Path::new(&place))) else {
+        return false;
+    };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     program::Program::at(&path, &program::Root::at(root))
         .is_some_and(|program| std::ptr::eq(program.reason, &program::FOREIGN_ABI))
@@ -193,7 +184,7 @@ fn is_for_another_machine(root: &Path, config: &Value) -> bool {
 /// The content of the image's `/etc/ld.so.preload`, and the sensor.
 fn preload_file(root: &Path, sensor: &str) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Some(file) = open_inside(root, "etc/ld.so.preload") {
+    if let Some(file) = open_inside(root, Path::new("etc/ld.so.preload")) {
         // A real file is shorter; the part that is cut off is not preloaded.
         let _ = file.take(64 * 1024).read_to_end(&mut text);
     }

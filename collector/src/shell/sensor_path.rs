@@ -3,10 +3,13 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::settings::keys::{Layers, Reader, SENSOR};
 use crate::shell::failure::Failure;
+use crate::system::places::changeable;
+use crate::system::procfs;
 
 const FILE: &str = "libglassbox.so";
 
@@ -56,6 +59,18 @@ fn find_from(executable: Option<&Path>, from_environment: Option<OsString>) -> R
             looked.join(", ")
         )));
     };
+    // Root's programs load it. Whoever may change glassbox itself could do the same without it.
+    let builder = executable.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.uid());
+    if rustix::process::geteuid().is_root()
+        && procfs::numbers_are_users()
+        && let Some(part) = changeable(found, builder)
+    {
+        return Err(Failure::missing(format!(
+            "cannot preload '{}' as root: another user may change '{}'; put glassbox and {FILE} where only root writes",
+            found.display(),
+            part.display()
+        )));
+    }
     // The loader splits LD_PRELOAD at these and has no way to quote them (ld.so(8)).
     if found.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b' ')) {
         return Err(Failure::missing(format!(

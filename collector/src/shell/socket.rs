@@ -6,22 +6,26 @@
 //! reaches the abstract name. Both are SOCK_SEQPACKET, so that one message is one sensor's hello.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
     recv, send, socket_with,
 };
+use rustix::process::umask;
 
 use crate::settings::keys::Setting;
 use crate::shell::failure::{Failure, Status};
+use crate::system::places::is_firm;
 
 /// The only message of `glassbox health`, in place of a sensor's hello.
 pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";
@@ -101,40 +105,76 @@ pub struct Listening {
 }
 
 /// The files of a listening socket; dropping this removes them.
+///
+/// Each is known by its folder's descriptor and its own name: a path might lead elsewhere by then, where
+/// another user may rename a folder in it, and a privileged collector would remove what that user wants.
 #[derive(Debug, Default)]
 pub struct Files {
-    socket: Option<PathBuf>,
-    directory: Option<PathBuf>,
+    socket: Option<Entry>,
+    directory: Option<Entry>,
 }
 
 impl Files {
     /// The files of a private socket made by another process of the same run.
     pub fn of_private(socket: PathBuf) -> Self {
-        let directory = socket.parent().map(Path::to_path_buf);
-        Self { socket: Some(socket), directory }
+        Self { directory: socket.parent().and_then(Entry::of), socket: Entry::of(&socket) }
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
         // A file that is gone already was removed by the other process of the run, or by the user.
-        if let Some(socket) = self.socket.take() {
-            let _ = fs::remove_file(socket);
+        if let Some(socket) = self.socket.take().filter(Entry::is_socket) {
+            let _ = unlinkat(&socket.folder, &socket.name, AtFlags::empty());
         }
         if let Some(directory) = self.directory.take() {
-            let _ = fs::remove_dir(directory);
+            let _ = unlinkat(&directory.folder, &directory.name, AtFlags::REMOVEDIR);
         }
+    }
+}
+
+/// A file or folder, by the folder that it is in.
+#[derive(Debug)]
+struct Entry {
+    folder: OwnedFd,
+    name: OsString,
+}
+
+impl Entry {
+    fn of(path: &Path) -> Option<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(folder, flags, Mode::empty()).ok()?;
+        Some(Self { folder, name: path.file_name()?.to_owned() })
+    }
+
+    /// The kind of file that is there now, no link followed.
+    fn kind(&self) -> Option<FileType> {
+        let found = statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(FileType::from_raw_mode(found.st_mode))
+    }
+
+    fn is_socket(&self) -> bool {
+        self.kind() == Some(FileType::Socket)
+    }
+
+    /// Whether a socket is there that nothing listens at any more.
+    fn is_stale(&self) -> bool {
+        let folder = Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string());
+        let path = folder.join(&self.name);
+        let refused = |error: io::Error| Errno::from_io_error(&error) == Some(Errno::CONNREFUSED);
+        attempt(&Name::Path(path)).err().is_some_and(refused)
     }
 }
 
 /// Makes the sockets of one `run`: a path in a fresh directory that any user can traverse, and its twin.
 ///
 /// Where no directory can be written (a read-only root without a temporary one), an abstract name alone is
-/// used.
+/// used. So it is where another user could put something else in the directory's place.
 pub fn private() -> io::Result<Listening> {
     let temporary = std::env::var_os("TMPDIR").map(PathBuf::from);
     let usual = ["/tmp", "/dev/shm", "/run", "/var/tmp"].map(PathBuf::from);
-    for parent in temporary.into_iter().chain(usual) {
+    for parent in temporary.into_iter().chain(usual).filter(|parent| is_firm(parent)) {
         if let Ok(listening) = private_in(&parent) {
             return Ok(listening);
         }
@@ -149,15 +189,26 @@ fn private_in(parent: &Path) -> io::Result<Listening> {
     }
     let directory = parent.join(format!("glassbox-{}", random()?));
     let socket = directory.join(wire::hello::NEAR);
-    fs::DirBuilder::new().mode(0o711).create(&directory)?;
-    let files = Files { socket: Some(socket.clone()), directory: Some(directory.clone()) };
-    // Again, because mkdir(2) applies the umask.
-    fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
+    unmasked(|| fs::DirBuilder::new().mode(0o711).create(&directory))?;
+    let files = Files { socket: Entry::of(&socket), directory: Entry::of(&directory) };
     let name = Name::Path(socket);
     let mut listeners = vec![listen_at(&name)?];
     // An abstract name may be refused (a sandbox's Landlock scope); the path alone serves then.
     listeners.extend(name.twin().and_then(|twin| listen_at(&twin).ok()));
     Ok(Listening { listeners, name, files })
+}
+
+/// Makes a file with the mode as given. To change it afterwards would take a path, and follow what another
+/// user may have put there by then; fchmod(2) of a socket does not reach its file.
+///
+/// The mask is the whole process's: a file that another thread makes meanwhile has no mask either.
+fn unmasked<T>(make: impl FnOnce() -> T) -> T {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock();
+    let mask = umask(Mode::empty());
+    let made = make();
+    umask(mask);
+    made
 }
 
 fn random() -> io::Result<String> {
@@ -189,7 +240,7 @@ pub fn shared(name: &Name) -> Result<Listening, Failure> {
         )),
     })?;
     if let Name::Path(path) = name {
-        files.socket = Some(path.clone());
+        files.socket = Entry::of(path);
     }
     let mut listeners = vec![listener];
     listeners.extend(twin);
@@ -206,32 +257,29 @@ fn taken(name: &Name) -> Failure {
 
 /// Removes the socket file of a collector that is gone.
 fn clear_stale(name: &Name, path: &Path) -> Result<(), Failure> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() {
+    let Some((entry, kind)) = Entry::of(path).and_then(|entry| entry.kind().map(|kind| (entry, kind))) else {
+        return Ok(());
+    };
+    if kind != FileType::Socket {
         return Err(Failure::output(format!(
             "cannot listen at '{}': it exists and is not a socket; remove it, or set GLASSBOX_SOCKET to another path",
             path.display()
         )));
     }
-    match attempt(name) {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::CONNREFUSED) => {
-            // A failure shows up as EADDRINUSE in the bind that follows, with its own message.
-            let _ = fs::remove_file(path);
-            Ok(())
-        }
-        _ => Err(taken(name)),
+    if entry.is_stale() {
+        // A failure shows up as EADDRINUSE in the bind that follows, with its own message.
+        let _ = unlinkat(&entry.folder, &entry.name, AtFlags::empty());
+        Ok(())
+    } else {
+        Err(taken(name))
     }
 }
 
 fn listen_at(name: &Name) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-    bind(&socket, &name.address()?)?;
-    if let Name::Path(path) = name {
-        // Any user's process may attach; connecting asks for write permission (unix(7)). On the path, since
-        // fchmod(2) of a socket does not reach the file.
-        fs::set_permissions(path, Permissions::from_mode(0o777))?;
-    }
+    // Any user's process may attach; connecting asks for write permission (unix(7)).
+    unmasked(|| bind(&socket, &name.address()?).map_err(io::Error::from))?;
     // The kernel cuts this down to net.core.somaxconn.
     listen(&socket, i32::MAX)?;
     Ok(socket)
@@ -272,6 +320,8 @@ pub fn ask_health(name: &Name) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
 
     fn fresh(name: &str) -> PathBuf {
@@ -319,6 +369,26 @@ mod tests {
 
         assert_eq!(73, while_live.status());
         assert!(after_death.is_ok());
+    }
+
+    #[test]
+    fn end_removes_what_was_made_and_not_what_the_path_leads_to_by_then() {
+        let (folder, moved) = (fresh("folder"), fresh("moved"));
+        let (socket, other) = (folder.join("socket"), moved.join("other"));
+        fs::create_dir(&folder).unwrap();
+        fs::create_dir(&moved).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("socket"), "precious").unwrap();
+        let listening = shared(&Name::Path(socket)).unwrap();
+
+        fs::rename(&folder, moved.join("folder")).unwrap();
+        symlink(&other, &folder).unwrap();
+        drop(listening);
+
+        assert_eq!("precious", fs::read_to_string(other.join("socket")).unwrap());
+        assert!(!moved.join("folder/socket").exists());
+        fs::remove_file(folder).unwrap();
+        fs::remove_dir_all(moved).unwrap();
     }
 
     #[test]

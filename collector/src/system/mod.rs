@@ -6,6 +6,7 @@ pub mod examiner;
 pub mod files;
 pub mod kernel;
 pub mod peers;
+pub mod places;
 pub mod procfs;
 pub mod program;
 pub mod pulse;

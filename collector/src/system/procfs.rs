@@ -177,6 +177,13 @@ pub fn open(pid: u32) -> Option<std::os::fd::OwnedFd> {
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
+/// Whether each number of a user is that user's on the host: not so in a user namespace that renames users
+/// (user_namespaces(7)).
+pub fn numbers_are_users() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
