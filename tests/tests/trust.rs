@@ -256,3 +256,46 @@ fn a_sensor_that_others_may_change_is_not_loaded_as_root() {
     let statuses = [strangers, open_to_all, own].map(|ending| ending.status.as_shell_code());
     assert_eq!([66, 66, 0], statuses);
 }
+
+#[test]
+fn a_program_waits_a_moment_where_the_queue_of_connections_is_full() {
+    let place = Place::new();
+    fs::write(
+        place.path("full.py"),
+        "import os, socket, subprocess, time
+name = os.environ['HERE'] + '/of0/socket'
+def new():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.setblocking(False); return s
+door, waiting = new(), []
+door.bind(name); door.listen(0)
+try:
+    while True:
+        waiting.append(new()); waiting[-1].connect(name)
+except BlockingIOError: pass
+env = dict(GLASSBOX_SOCKET=name, LD_PRELOAD=os.environ['HERE'] + '/libglassbox.so')
+def starts(is_let_in):
+    begun, got = time.monotonic(), 0
+    p = subprocess.Popen(['/bin/true'], env=env)
+    # connect(2), on x86_64 and aarch64
+    while is_let_in and open('/proc/%d/syscall' % p.pid).read().split()[0] not in ('42', '203'): pass
+    if is_let_in:
+        door.accept()
+    assert p.wait() == 0
+    took = time.monotonic() - begun
+    try:
+        while is_let_in:
+            got += len(door.accept()[0].recvmsg(8192, 4096)[1])
+    except BlockingIOError: pass
+    return got, took
+got, took = starts(False)
+print('without room:', got, took < 1)
+got, took = starts(True)
+print('with room:', got, took < 1)
+",
+    )
+    .unwrap();
+
+    let ending = place.bash("/usr/bin/python3 full.py");
+
+    assert_eq!("without room: 0 True\nwith room: 1 True\n", ending.stdout, "{}", ending.stderr);
+}

@@ -89,7 +89,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         let firm = |mode| {
             fs::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
-            (is_firm(&inner), changeable(&inner, ROOT) == None)
+            (is_firm(&inner), changeable(&inner, ROOT).is_none())
         };
 
         assert_eq!([(true, true), (false, false), (true, true)], [0o755, 0o777, 0o1777].map(firm));
