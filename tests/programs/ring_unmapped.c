@@ -1,9 +1,10 @@
 /* ring_unmapped: a program makes the shared mapping unusable: it takes its pages or the mapping away.
  * Trap: a sandbox or garbage collector that tidies the address space. The program must go on as bare, and so
  * must the programs that it starts. `unknown` takes away every mapping of a file that it does not know, the
- * sensor's library too; `threads` does it while other threads make calls.
+ * sensor's library too (it is no `run:`, as the loader survives that with no other library); `threads` does it
+ * while other threads make calls.
  * Usage: ring_unmapped HOW
- * run: dontneed | remove | munmap | by_number | none | read | over | move | onto | hole | page | unknown | threads
+ * run: dontneed | remove | munmap | by_number | none | read | over | move | onto | hole | page | threads
  */
 #include "victim.h"
 #include <sys/mman.h>

@@ -281,6 +281,15 @@ fn a_program_that_takes_its_ring_away_goes_on() {
 }
 
 #[test]
+fn a_program_that_takes_every_unknown_file_away_goes_on() {
+    for libc in [Libc::Glibc, Libc::Musl] {
+        let scene = Scene::with(compiled("ring_unmapped", libc), &["unknown"]).expecting(Expect::Rubbish);
+
+        drop(scene.compare(&[Mode::Dormant, Mode::Off, Mode::Run, Mode::Collect]));
+    }
+}
+
+#[test]
 fn all_memory_is_locked_under_the_limit_that_is_enough_without_the_sensor() {
     unnoticed_expecting("locks_memory", Expect::LossIsCounted);
 }
