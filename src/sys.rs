@@ -363,6 +363,12 @@ pub fn inode(path: &CStr) -> Result<u64> {
     status(libc::AT_FDCWD, path, 0).map(|stat| stat.st_ino)
 }
 
+/// Whether this process has one thread: /proc/self/task has a folder for each (inode(7), the link count of a
+/// folder). False where that is not shown.
+pub fn is_only_thread() -> bool {
+    status(libc::AT_FDCWD, c"/proc/self/task", 0).is_ok_and(|stat| stat.st_nlink == 3)
+}
+
 /// The owner and the mode of the descriptor's file.
 pub fn owner(fd: c_int) -> Result<(u32, u32)> {
     status(fd, c"", libc::AT_EMPTY_PATH).map(|stat| (stat.st_uid, stat.st_mode))

@@ -114,7 +114,8 @@ fn let_go() {
 }
 
 /// mlockall(2): with `MCL_CURRENT` and without `CAP_IPC_LOCK` it fails where all mappings together are larger
-/// than the limit, however little of them is in use. Where they would not be without the ring, the ring goes.
+/// than the limit, however little of them is in use. Where they would not be without the ring, its tables go,
+/// and if that is not enough the whole ring.
 /// Where it succeeds, the ring is unlocked, so that the program has the rest of its limit.
 pub fn lock_all(flags: c_int, real: impl Fn() -> c_int) -> c_int {
     let errno_before = errno();
@@ -128,14 +129,26 @@ pub fn lock_all(flags: c_int, real: impl Fn() -> c_int) -> c_int {
         return ret;
     }
     // Another thread may be writing into the ring.
-    if errno() != libc::ENOMEM || !process::is_alone() || !has_room_without(len) {
+    if errno() != libc::ENOMEM || !sys::is_only_thread() || !has_room_without(len) {
         return ret;
     }
-    let_go();
-    // SAFETY: no other thread runs, and this one no longer knows the ring.
-    unsafe { sys::unmap(ring as *mut u8, len) };
+    let has_shrunk = process::give_up_rear().is_some_and(|(rear, rear_len)| {
+        // SAFETY: no other thread runs, and this one no longer uses what is there.
+        unsafe { sys::unmap(rear as *mut u8, rear_len) };
+        has_room_without(0)
+    });
+    let front = process::ring_area();
+    if !has_shrunk && let Some((ring, len)) = front {
+        let_go();
+        // SAFETY: no other thread runs, and this one no longer knows the ring.
+        unsafe { sys::unmap(ring as *mut u8, len) };
+    }
     set_errno(errno_before);
-    real()
+    let ret = real();
+    if has_shrunk && let Some((ring, len)) = front {
+        sys::unlock(ring, len);
+    }
+    ret
 }
 
 /// Whether the limit of locked memory has room for all mappings but `len` bytes of them.

@@ -10,8 +10,8 @@ mod thread;
 
 pub use counters::{add, is_alone, next, watch_threads};
 pub use page::{
-    arm, disarm, is_only_process, is_ours, is_watched, known_pid, let_go, may_be_ours, ring, ring_area,
-    without_ring,
+    arm, disarm, give_up_rear, is_only_process, is_ours, is_watched, known_pid, let_go, may_be_ours, ring,
+    ring_area, without_ring,
 };
 pub use seal::{Seal, now_ns, seal, tighten};
 pub use thread::{

@@ -6,7 +6,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use wire::ring::layout::{self, Loss, Mapped, SLOTS, Slot};
+use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, bell};
 
 use super::seal::{Seal, now_ns, seal};
@@ -58,7 +58,7 @@ pub fn arm(ring: Mapped, data_len: u64, page: NonNull<u8>, pid: u32) {
     own.pid.store(pid, Ordering::Relaxed);
     PROCESS.store(process.as_ptr(), Ordering::Relaxed);
     DATA_LEN.store(data_len, Ordering::Relaxed);
-    let areas = [(ring.base().as_ptr() as usize, ring_len(data_len)), (page.as_ptr() as usize, PAGE_LEN)];
+    let areas = [(ring.base().as_ptr() as usize, ring.mapped_len()), (page.as_ptr() as usize, PAGE_LEN)];
     for (start, len) in areas {
         LOWEST.fetch_min(start, Ordering::Relaxed);
         HIGHEST.fetch_max(start.saturating_add(len), Ordering::Relaxed);
@@ -79,10 +79,6 @@ pub fn is_watched() -> bool {
     IS_WATCHED.load(Ordering::Relaxed)
 }
 
-fn ring_len(data_len: u64) -> usize {
-    layout::file_len(data_len) as usize
-}
-
 /// Whether the range may hold memory of ours. Two loads.
 #[inline(always)]
 pub fn may_be_ours(start: usize, len: usize) -> bool {
@@ -92,7 +88,21 @@ pub fn may_be_ours(start: usize, len: usize) -> bool {
 /// The ring's mapping, by its start and its length, while there is one.
 pub fn ring_area() -> Option<(usize, usize)> {
     let ring = ring()?;
-    Some((ring.base().as_ptr() as usize, ring_len(DATA_LEN.load(Ordering::Relaxed))))
+    Some((ring.base().as_ptr() as usize, ring.mapped_len()))
+}
+
+/// Does without the parts of the ring behind its data, and gives them by their start and their length, for
+/// unmapping. `None` where this process needs them.
+#[cold]
+pub fn give_up_rear() -> Option<(usize, usize)> {
+    let ring = ring()?;
+    let slot = process()?.slot.load(Ordering::Relaxed) as u8;
+    let ((offset, len), is_whole) = (ring.rear(), Mapped::slots() == SLOTS);
+    if !is_whole || usize::from(slot) >= Mapped::FRONT_SLOTS {
+        return None;
+    }
+    Mapped::cut();
+    Some((ring.base().as_ptr() as usize + offset, len))
 }
 
 /// Whether the range holds a part of the ring or of the page.
@@ -149,7 +159,7 @@ pub fn slot_in(place: &AtomicU32, ring: Mapped, pid: u32, parent: u32) -> Option
 }
 
 fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
-    for index in 1..=u8::MAX {
+    for index in (1..=u8::MAX).take(Mapped::slots() - 1) {
         let slot = ring.slot(index);
         // Acquire: pairs with the collector's Release store of 0, before which it has cleared the slot.
         let taken = slot.pid.compare_exchange(0, Slot::CLAIMED, Ordering::Acquire, Ordering::Relaxed);
@@ -176,5 +186,7 @@ fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
 
 /// Whether no other process than the one in `slot` can be writing into `ring`.
 pub fn is_only_process(ring: Mapped, slot: u8) -> bool {
-    (0..=u8::MAX).all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
+    (0..=u8::MAX)
+        .take(Mapped::slots())
+        .all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
 }

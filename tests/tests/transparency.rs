@@ -292,6 +292,15 @@ fn a_program_that_takes_every_unknown_file_away_goes_on() {
 #[test]
 fn all_memory_is_locked_under_the_limit_that_is_enough_without_the_sensor() {
     unnoticed_expecting("locks_memory", Expect::LossIsCounted);
+    let scene = Scene::with(compiled("locks_memory", Libc::Musl), &["both", "8192"]);
+    drop(scene.compare(&[Mode::Run, Mode::Collect]));
+}
+
+#[test]
+fn a_small_program_that_locks_all_its_memory_is_still_seen() {
+    let seen = glassbox_tests::scene::sensed("locks_memory", &["both", "8192"]).events;
+
+    assert!(seen.opens("null").len() > 20, "{}", seen.outline());
 }
 
 #[test]

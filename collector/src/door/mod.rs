@@ -374,9 +374,16 @@ impl Doorman {
         }
     }
 
-    /// Answers a guest's only message. Gives the guest back when the message has not come yet.
+    /// Answers a guest's message. Gives the guest back when its hello has not come yet.
     fn hear(&mut self, guest: OwnedFd) -> Option<OwnedFd> {
         match guests::receive(&guest) {
+            Ok(Some(message)) if message.bytes() == PROOF_QUESTION => {
+                message.descriptors.into_iter().for_each(|descriptor| self.janitor.close(descriptor));
+                // The hello comes next on the same connection.
+                if proof::is_given(&guest) {
+                    return Some(guest);
+                }
+            }
             Ok(Some(message)) => self.answer_guest(&guest, message),
             Ok(None) => return Some(guest),
             Err(_) => {}
@@ -401,8 +408,6 @@ impl Doorman {
                 };
                 let _ = send(guest, &answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
             }
-            // The hello comes next on the same connection.
-            PROOF_QUESTION => return !proof::is_given(guest),
             bytes => match Hello::decode(bytes) {
                 Ok(hello) => return self.welcome(guest, sender, &hello, descriptor),
                 Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),

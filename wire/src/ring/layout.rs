@@ -21,7 +21,7 @@
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 use super::Memory;
@@ -302,6 +302,9 @@ impl FdCounters {
     }
 }
 
+/// Whether this process has unmapped the parts of its ring behind the data.
+static IS_CUT: AtomicBool = AtomicBool::new(false);
+
 /// A mapped ring, in either process.
 #[derive(Clone, Copy, Debug)]
 pub struct Mapped {
@@ -315,6 +318,9 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
+    /// The number of slots in front of the data.
+    pub const FRONT_SLOTS: usize = FIRST_SLOTS;
+
     /// Describes a mapping.
     ///
     /// # Safety
@@ -353,7 +359,29 @@ impl Mapped {
         DATA_AT + self.data_len as usize + behind
     }
 
-    /// The slot `index`.
+    /// The parts behind the data, by their offset and their length. A process that has no room for them may
+    /// unmap them, once it has called [`Self::cut`].
+    pub fn rear(&self) -> (usize, usize) {
+        (self.behind(0), END_BEHIND)
+    }
+
+    /// Uses the parts behind the data no more in this process and its forked children: the descriptors from 64
+    /// on are not counted for, and slots from [`Self::slots`] on are not taken. No slot behind may be held.
+    pub fn cut() {
+        IS_CUT.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of the mapping, as far as this process has it.
+    pub fn mapped_len(&self) -> usize {
+        self.behind(if IS_CUT.load(Ordering::Relaxed) { 0 } else { END_BEHIND })
+    }
+
+    /// The number of slots that this process can use.
+    pub fn slots() -> usize {
+        if IS_CUT.load(Ordering::Relaxed) { FIRST_SLOTS } else { SLOTS }
+    }
+
+    /// The slot `index`, which is below [`Self::slots`].
     #[inline(always)]
     pub fn slot(&self, index: u8) -> &Slot {
         let index = usize::from(index);
@@ -375,6 +403,9 @@ impl Mapped {
         let at = if index == 0 && fd < LOW_FDS {
             LOW_FDS_AT + fd * size
         } else {
+            if IS_CUT.load(Ordering::Relaxed) {
+                return None;
+            }
             let first = match usize::from(index) {
                 0 => 0,
                 child => OWNER_FDS + (child - 1) * CHILD_FDS,
