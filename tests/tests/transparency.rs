@@ -298,7 +298,7 @@ fn all_memory_is_locked_under_the_limit_that_is_enough_without_the_sensor() {
 
 #[test]
 fn a_small_program_that_locks_all_its_memory_is_still_seen() {
-    let seen = glassbox_tests::scene::sensed("locks_memory", &["both", "8192"]).events;
+    let seen = sensed("locks_memory", &["both", "8192"]).events;
 
     assert!(seen.opens("null").len() > 20, "{}", seen.outline());
 }
