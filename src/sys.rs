@@ -311,7 +311,7 @@ pub fn receive_with_credentials(fd: c_int, packet: &mut [u8]) -> Result<(usize, 
     let len = call!(SYS_recvmsg, fd, &raw mut message, libc::MSG_CMSG_CLOEXEC)?;
     let is_sender = control.header.cmsg_level == libc::SOL_SOCKET
         && control.header.cmsg_type == libc::SCM_CREDENTIALS
-        && control.header.cmsg_len as usize == size_of::<libc::cmsghdr>() + size_of::<libc::ucred>();
+        && control.header.cmsg_len == size_of::<libc::cmsghdr>() + size_of::<libc::ucred>();
     if is_sender { Ok((len.min(packet.len()), control.sender)) } else { Err(Errno(libc::EPERM)) }
 }
 

@@ -124,7 +124,8 @@ pub fn let_go(slot: u8) {
     }
     RING.store(core::ptr::null_mut(), Ordering::Relaxed);
     PROCESS.store(core::ptr::null_mut(), Ordering::Relaxed);
-    (LOWEST.store(usize::MAX, Ordering::Relaxed), HIGHEST.store(0, Ordering::Relaxed));
+    LOWEST.store(usize::MAX, Ordering::Relaxed);
+    HIGHEST.store(0, Ordering::Relaxed);
 }
 
 /// Runs `f` without a ring, so that calls which the sensor itself causes are not reported. In a process with

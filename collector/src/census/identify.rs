@@ -35,7 +35,7 @@ impl Named<'_> {
     }
 
     fn unproven(&self, key: ProcessKey) -> Identity {
-        let owner = self.ring.owner;
+        let owner = self.ring.view.owner;
         Identity {
             key,
             own_pid: self.own_pid,
@@ -106,7 +106,7 @@ impl Census {
         let holder = self.live(key).and_then(|holder| self.get(holder));
         let is_free = holder.is_none_or(|holder| {
             holder.ring == Some(child.index)
-                || child.ring.owner.may_become(holder.uid) && holder.ppid == Some(child.own_ppid)
+                || child.ring.view.owner.may_become(holder.uid) && holder.ppid == Some(child.own_ppid)
         });
         if !is_free {
             return child.claim(key);
@@ -149,7 +149,7 @@ impl Census {
     fn was_child(&self, child: Named<'_>, key: ProcessKey) -> bool {
         let known = self.live(key).and_then(|holder| self.get(holder));
         let parent = match known {
-            Some(known) if child.ring.owner.may_become(known.uid) => known.ppid,
+            Some(known) if child.ring.view.owner.may_become(known.uid) => known.ppid,
             Some(_) => None,
             None => self.recent.parent(&key),
         };
@@ -159,7 +159,7 @@ impl Census {
     /// Whether a process that is no member's child may be taken for one that was forked by a process of the
     /// ring, and whose parent is gone.
     fn is_orphan(&self, child: Named<'_>, pidfd: &OwnedFd) -> bool {
-        let owner = child.ring.owner;
+        let owner = child.ring.view.owner;
         let Some(facts) = kernel::facts(pidfd) else { return false };
         let uids = [facts.uids.real, facts.uids.effective, facts.uids.saved];
         let holder = self.live(ProcessKey::here(child.own_pid)).and_then(|holder| self.get(holder));

@@ -44,18 +44,19 @@ impl Census {
             || identity.key.is_visible()
                 && identity.namespace.is_none()
                 && identity.own_pid == identity.key.pid;
-        let view = View {
-            shares_pids: is_same_view,
-            namespace: identity.key.namespace,
-            own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
-        };
         let owner = Owner {
             uid: identity.uid,
             euid: identity.euid,
             cgroup: identity.cgroup,
             namespace: identity.namespace,
         };
-        let ring = Ring::new(id, mapping, place, lifeline, view, owner, is_inherited, now);
+        let view = View {
+            owner,
+            shares_pids: is_same_view,
+            namespace: identity.key.namespace,
+            own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
+        };
+        let ring = Ring::new(id, mapping, place, lifeline, view, is_inherited, now);
         let key = identity.key;
         let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
         // The same process may have written into its parent's ring before, and none of that be read.
@@ -134,7 +135,7 @@ impl Census {
         let is_member = !identity.claimed.has(Claimed::PPID);
         let Some(child) = self.get_mut(id) else { return };
         let is_own = is_member && parents.is_some() && parents == child.ring;
-        let owner = child.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.owner);
+        let owner = child.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.view.owner);
         if is_own || owner.is_some_and(|owner| owner.may_become(identity.uid)) {
             let before = std::mem::replace(&mut child.key, identity.key);
             child.claimed = child.claimed.without(Claimed::PID);

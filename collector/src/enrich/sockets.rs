@@ -107,6 +107,6 @@ impl Enricher {
         };
         let hosts = Arc::make_mut(&mut process.hosts);
         let host: Arc<[u8]> = host.into();
-        addresses::answers(query.answers.0).into_iter().for_each(|ip| hosts.insert(ip, &host));
+        addresses::answers(query.answers.0).for_each(|ip| hosts.insert(ip, &host));
     }
 }

@@ -41,8 +41,6 @@ pub struct Ring {
     pub is_corrupt: bool,
     /// The pid namespaces of its processes.
     pub view: View,
-    /// The process that made it, by the kernel's word.
-    pub owner: Owner,
     place: Share,
     lifeline: Option<Lifeline>,
     /// Everything that was there at the last look was read.
@@ -68,7 +66,7 @@ pub struct Ring {
     punched: u64,
 }
 
-/// The pid namespaces of a ring's processes.
+/// The pid namespaces of a ring's processes, and who made it.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     /// The processes have the same numbers as in the collector's namespace.
@@ -77,6 +75,8 @@ pub struct View {
     pub namespace: Option<u64>,
     /// The namespace that they name, also where numbers can be translated; 0 where it is the collector's.
     pub own_namespace: u64,
+    /// The process that made the ring, by the kernel's word.
+    pub owner: Owner,
 }
 
 /// The process that made a ring, by the kernel's word.
@@ -118,7 +118,6 @@ impl Ring {
         place: Share,
         lifeline: Option<Lifeline>,
         view: View,
-        owner: Owner,
         is_inherited: bool,
         now: MonoNs,
     ) -> Self {
@@ -133,7 +132,6 @@ impl Ring {
             is_inherited,
             is_corrupt: false,
             view,
-            owner,
             place,
             lifeline,
             is_drained: false,

@@ -133,9 +133,10 @@ pub fn parent(pidfd: impl AsFd) -> Option<u32> {
 /// their own (before 6.9).
 pub fn instance(pidfd: impl AsFd) -> Option<Instance> {
     /// `PID_FS_MAGIC` of include/uapi/linux/magic.h.
-    const PID_FS_MAGIC: i64 = 0x5049_4446;
+    const PID_FS_MAGIC: u64 = 0x5049_4446;
     static HAS_INODES: OnceLock<bool> = OnceLock::new();
-    let has_inodes = || rustix::fs::fstatfs(&pidfd).is_ok_and(|stat| i64::from(stat.f_type) == PID_FS_MAGIC);
+    let has_inodes =
+        || rustix::fs::fstatfs(&pidfd).is_ok_and(|stat| stat.f_type as u64 & 0xffff_ffff == PID_FS_MAGIC);
     if !HAS_INODES.get_or_init(has_inodes) {
         return None;
     }

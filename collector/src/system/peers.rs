@@ -87,6 +87,7 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
     let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     // SAFETY: the header lies within the control buffer, or is null.
     while let Some(header) = unsafe { next.as_ref() } {
+        // SAFETY: `next` is a control message, which its data follows.
         let data = Data { at: unsafe { libc::CMSG_DATA(next) }, len: data_len(header) };
         match (header.cmsg_level, header.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
@@ -102,8 +103,8 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
             }
             (libc::SOL_SOCKET, SCM_PIDFD) => {
                 // Negative where the kernel makes none of a dead process.
-                // SAFETY: as above.
                 let pidfd = data.words().next().filter(|fd| *fd >= 0);
+                // SAFETY: the kernel just made this descriptor, and nothing else owns it.
                 received.sender.pidfd = pidfd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
             }
             _ => {}
@@ -129,6 +130,7 @@ impl Data {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "another libc has another type for it")]
 fn data_len(header: &libc::cmsghdr) -> usize {
     // SAFETY: computes a length.
     let head = unsafe { libc::CMSG_LEN(0) } as usize;
