@@ -314,7 +314,8 @@ pub fn connections(door: &Door, arguments: &mut Arguments) {
     os::fork_many(processes, |_| {
         os::raise_file_limit();
         let mut kept: Vec<OwnedFd> = Vec::new();
-        while how == "close" {
+        let is_close = how == "close";
+        while is_close {
             // As fast as can be.
             if door.reach().is_err() {
                 std::thread::yield_now();
