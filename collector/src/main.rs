@@ -1,51 +1,5 @@
-//! `glassbox`: the collector and the command line.
-//!
-//! [`shell`] and [`launch`] make this program a correct parent and neighbour of CMD; the collector itself
-//! begins at [`session`]. ARCHITECTURE.md draws the folders in the order of an event's way.
-#![deny(unsafe_code)]
-
-mod allowance;
-mod arrival;
-mod attach;
-mod census;
-mod container;
-mod doctor;
-mod door;
-mod enrich;
-mod event;
-mod http;
-mod ids;
-mod json;
-mod lambda;
-mod launch;
-mod loss;
-mod order;
-mod outputs;
-mod patch;
-mod picture;
-mod pipeline;
-mod replay;
-mod rings;
-mod runc;
-mod session;
-mod settings;
-mod shell;
-mod sinks;
-mod stages;
-mod system;
-mod webhook;
-
-use std::process::exit;
+//! `glassbox`: see the library beside this file.
 
 fn main() {
-    let arguments = lambda::rearranged(runc::rearranged(std::env::args_os()));
-    let result = shell::cli::Cli::from_arguments(arguments.into_iter())
-        .and_then(|cli| cli.map_or(Ok(0), shell::commands::carry_out));
-    match result {
-        Ok(status) => exit(status.into()),
-        Err(failure) => {
-            failure.report();
-            exit(failure.status().into());
-        }
-    }
+    std::process::exit(collector::run());
 }
