@@ -13,6 +13,8 @@ mod doctor;
 mod door;
 mod enrich;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod ids;
 mod json;

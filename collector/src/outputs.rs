@@ -144,7 +144,7 @@ impl Output {
     }
 
     /// A format by its name, to a file by its absolute path.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn to_file(format: &str, path: impl Into<OsString>) -> Self {
         let format = formats::named(format.as_bytes()).unwrap_or_else(|| panic!("no format {format}"));
         Self {

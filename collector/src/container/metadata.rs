@@ -64,6 +64,12 @@ fn container(answer: &[u8], id: &str) -> Option<Container> {
     Some(container)
 }
 
+/// The answer of a metadata endpoint.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let _ = container(bytes, "");
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};

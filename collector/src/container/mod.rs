@@ -12,6 +12,9 @@ mod cgroup;
 mod facts;
 mod metadata;
 
+#[cfg(fuzzing)]
+pub use metadata::fuzz;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

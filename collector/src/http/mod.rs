@@ -242,5 +242,18 @@ fn fill(wire: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<()> {
     if more(wire, buffer)? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
+/// A request, of which the head is there, and the rest comes by and by.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(Some(found)) = head(bytes) else { return };
+    assert!(found.len <= bytes.len() && found.len <= head::LONGEST);
+    if found.body == Body::Chunks {
+        let (now, mut later) = bytes[found.len..].split_at((bytes.len() - found.len) / 2);
+        if let Ok(Ok(body)) = chunks(&mut later, &mut now.to_vec(), 1 << 20) {
+            assert!(body.len() <= bytes.len());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,9 @@ mod api;
 pub mod layer;
 mod telemetry;
 
+#[cfg(fuzzing)]
+pub use telemetry::fuzz;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::thread::JoinHandle;

@@ -161,6 +161,12 @@ fn done(text: &[u8]) -> Vec<String> {
     events.into_iter().filter_map(request).collect()
 }
 
+/// A post of the Telemetry API.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let _ = done(&String::from_utf8_lossy(bytes));
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};

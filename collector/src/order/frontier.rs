@@ -86,7 +86,7 @@ impl Frontier {
     }
 
     /// Says that everything is known up to `until`.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn set_heard(&mut self, certain: MonoNs, assumed: MonoNs) {
         (self.certain, self.assumed) = (certain, assumed);
     }

@@ -27,6 +27,8 @@ pub mod control;
 mod effects;
 mod ends;
 mod flushes;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 #[cfg(test)]
 mod model;
 mod naps;
@@ -36,7 +38,8 @@ mod origins;
 mod outbox;
 mod requests;
 mod session;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "the tests use all of it"))]
 pub mod simulated;
 #[cfg(test)]
 mod tests;

@@ -192,6 +192,20 @@ fn has_own_network(config: &Value) -> bool {
     })
 }
 
+/// The `config.json` of a bundle: it is prepared, and once more.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(mut config) = serde_json::from_slice::<Value>(bytes) else { return };
+    let request =
+        Request { sensor: "/usr/lib/s.so".into(), socket: "/run/g/s".to_owned(), preload_file: None };
+    let _ = choice(&config, true);
+    if prepare(&mut config, &request).is_ok() {
+        let once = config.clone();
+        assert_eq!(Ok(()), prepare(&mut config, &request));
+        assert_eq!(once, config, "prepared twice");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

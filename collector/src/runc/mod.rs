@@ -10,6 +10,9 @@
 mod arguments;
 mod bundle;
 
+#[cfg(fuzzing)]
+pub use bundle::fuzz;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};

@@ -22,7 +22,7 @@ pub struct Stages(Vec<Stage>);
 
 impl Stages {
     /// These stages.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests have a stage yet"))]
+    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "only the tests have a stage yet"))]
     pub fn new(stages: Vec<Stage>) -> Self {
         Self(stages)
     }
