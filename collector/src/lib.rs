@@ -1,4 +1,5 @@
-//! The collector and the command line: the library that the program `glassbox` and the fuzz targets are made of.
+//! The collector and the command line: the library that the program `glassbox` and the fuzz targets are made
+//! of.
 //!
 //! [`shell`] and [`launch`] make this program a correct parent and neighbour of CMD; the collector itself
 //! begins at [`session`]. ARCHITECTURE.md draws the folders in the order of an event's way.

@@ -1,5 +1,6 @@
-//! Hostile peers beside a bystander, with the whole pipeline behind them: the input is a list of what they do, and of the
-//! collector's rounds. The bystander's ledger must be complete at the end, and the memory bounded all the time.
+//! Hostile peers beside a bystander, with the whole pipeline behind them: the input is a list of what they
+//! do, and of the collector's rounds. The bystander's ledger must be complete at the end, and the memory
+//! bounded all the time.
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout, System};

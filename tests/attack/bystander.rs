@@ -1,5 +1,5 @@
-//! The innocent program beside an attack: `bystander FOLDER NAME COUNT MILLISECONDS` opens FOLDER/NAME so many times, evenly
-//! over that time, and every second time relative to a descriptor of FOLDER.
+//! The innocent program beside an attack: `bystander FOLDER NAME COUNT MILLISECONDS` opens FOLDER/NAME so
+//! many times, evenly over that time, and every second time relative to a descriptor of FOLDER.
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;

@@ -28,8 +28,9 @@ pub struct Attack {
     /// The law of docs/threat-model.md that it tries to break; 0 for the bystander alone.
     pub law: u8,
     pub name: &'static str,
-    /// The attacker's arguments. `{victim}` is the bystander's pid, `{ns}` its pid namespace, `{folder}` a folder that all may
-    /// write to, `{fifo}` a FIFO that the attacker makes there, `{hanging}` a folder on a file system that never answers.
+    /// The attacker's arguments. `{victim}` is the bystander's pid, `{ns}` its pid namespace, `{folder}` a
+    /// folder that all may write to, `{fifo}` a FIFO that the attacker makes there, `{hanging}` a folder on a
+    /// file system that never answers.
     pub arguments: &'static str,
     pub place: Place,
     pub length: Length,

@@ -1,9 +1,10 @@
-//! `attack [--long] [--markdown] [--keep] [--list] [--law-N] [NAME…]`: tries every attack of [`list::ATTACKS`] beside a bystander, and says
-//! what it measured.
+//! `attack [--long] [--markdown] [--keep] [--list] [--law-N] [NAME…]`: tries every attack of
+//! [`list::ATTACKS`] beside a bystander, and says what it measured.
 //!
-//! For each: a collector with limited memory, a bystander (root) that makes 20 000 known opens, an attacker (nobody) with rings and
-//! hellos of its own making, a fresh program every 100 ms, and at the end SIGTERM. The goal is the row of the table's head; the
-//! times are asserted with a slack of three, because test machines are busy.
+//! For each: a collector with limited memory, a bystander (root) that makes 20 000 known opens, an attacker
+//! (nobody) with rings and hellos of its own making, a fresh program every 100 ms, and at the end SIGTERM.
+//! The goal is the row of the table's head; the times are asserted with a slack of three, because test
+//! machines are busy.
 //!
 //! `cargo xtask test attack` and `cargo xtask attack` build and run it. The closing line is libtest's.
 

@@ -1,4 +1,5 @@
-//! What the sensor of this build says first: the version and fingerprints of a hello, taken from one that it sends.
+//! What the sensor of this build says first: the version and fingerprints of a hello, taken from one that it
+//! sends.
 
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -17,7 +18,8 @@ pub fn of_sensor(path: &Path) -> Result<String, String> {
     command.env("LD_PRELOAD", sensor()).env("GLASSBOX_SOCKET", path).stdin(Stdio::null());
     let mut program = command.spawn().map_err(|error| error.to_string())?;
     let mut hello = [0_u8; 26];
-    // SAFETY: takes numbers and null pointers, and waits for the program's connection for ten seconds at most.
+    // SAFETY: takes numbers and null pointers, and waits for the program's connection for ten seconds at
+    // most.
     let guest = unsafe { libc::accept(door.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut()) };
     // SAFETY: the buffer lives for the call and is as long as said. What the packet has beyond it is dropped.
     let len = unsafe { libc::recv(guest, hello.as_mut_ptr().cast(), hello.len(), 0) };

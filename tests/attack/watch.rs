@@ -1,7 +1,7 @@
 //! Reads the collector's output while it grows, and the collector's memory.
 //!
-//! An attack may fill the output with gigabytes, so only lines with [`MARK`] are looked at: the bystander's opens, and the starts
-//! of fresh programs.
+//! An attack may fill the output with gigabytes, so only lines with [`MARK`] are looked at: the bystander's
+//! opens, and the starts of fresh programs.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -168,7 +168,8 @@ fn age(line: &[u8]) -> Duration {
     time.map_or(Duration::ZERO, |time| now.saturating_sub(time))
 }
 
-/// Days of the proleptic Gregorian calendar (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil).
+/// Days of the proleptic Gregorian calendar (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// days_from_civil).
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);

@@ -1,10 +1,12 @@
 //! The whole pipeline as a fuzz target: hostile peers beside a bystander.
 //!
-//! The input is a list of acts: of the bystander, of the peers, of the collector. A peer writes any words and any records into
-//! its rings. At the end the bystander's ledger must be complete, whatever the peers did; the target itself looks at the memory.
+//! The input is a list of acts: of the bystander, of the peers, of the collector. A peer writes any words and
+//! any records into its rings. At the end the bystander's ledger must be complete, whatever the peers did;
+//! the target itself looks at the memory.
 //!
 //! # Safety
-//! A ring is unmapped when its [`Ring`] is dropped, which is after the pipeline: nothing uses the sensor's mapping then.
+//! A ring is unmapped when its [`Ring`] is dropped, which is after the pipeline: nothing uses the sensor's
+//! mapping then.
 #![allow(unsafe_code, reason = "unmaps the sensors' rings, of which a long run makes millions")]
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! Law 1: identity comes from the kernel. Each attack speaks as another process, or says of itself what the kernel knows to be
-//! false. Everything that it makes up holds the word INTRUDER.
+//! Law 1: identity comes from the kernel. Each attack speaks as another process, or says of itself what the
+//! kernel knows to be false. Everything that it makes up holds the word INTRUDER.
 
 use std::fs;
 use std::path::Path;
@@ -35,8 +35,8 @@ fn prepare_as(door: &Door, pid: u32) -> Peer {
     peer
 }
 
-/// Says hello as PID of the namespace NS over the connection of a child that is dead. `passed`: another process of the attacker
-/// says it, which got the connection by SCM_RIGHTS.
+/// Says hello as PID of the namespace NS over the connection of a child that is dead. `passed`: another
+/// process of the attacker says it, which got the connection by SCM_RIGHTS.
 pub fn dead_hello(door: &Door, arguments: &mut Arguments) {
     let (pid, pid_ns, how) = (arguments.number() as u32, arguments.number(), arguments.text());
     let socket = os::packet_socket().unwrap_or_else(|error| panic!("no socket: {error}"));
@@ -60,8 +60,8 @@ pub fn dead_hello(door: &Door, arguments: &mut Arguments) {
     speak(&socket)
 }
 
-/// Says hello over the connection of a child that is dead, and whose number the harness has given to another process since: it
-/// is told by the file `number` in FOLDER.
+/// Says hello over the connection of a child that is dead, and whose number the harness has given to another
+/// process since: it is told by the file `number` in FOLDER.
 pub fn number_reuse(door: &Door, arguments: &mut Arguments) {
     let folder = arguments.text();
     let socket = os::packet_socket().unwrap_or_else(|error| panic!("no socket: {error}"));
@@ -103,9 +103,9 @@ pub fn false_parent(door: &Door, arguments: &mut Arguments) {
     go_on(&mut peer, 0)
 }
 
-/// A fork slot that names PID. `plain`: opens. `plant`: descriptors with false names from 3 on. `told`: the parent says first that
-/// it is its child. `dies`: the parent says then that it was killed. `rises`: it says that it is root now. `begins`: it says that
-/// it is another program.
+/// A fork slot that names PID. `plain`: opens. `plant`: descriptors with false names from 3 on. `told`: the
+/// parent says first that it is its child. `dies`: the parent says then that it was killed. `rises`: it says
+/// that it is root now. `begins`: it says that it is another program.
 pub fn false_slot(door: &Door, arguments: &mut Arguments) {
     let (pid, how) = (arguments.number() as u32, arguments.text());
     let mut peer = door.join(128 * KIB);
@@ -133,7 +133,8 @@ pub fn false_slot(door: &Door, arguments: &mut Arguments) {
     go_on(&mut peer, 1)
 }
 
-/// Says of process PID what only its parent knows: that it was forked (`fork`), how it ended (`status`), or both.
+/// Says of process PID what only its parent knows: that it was forked (`fork`), how it ended (`status`), or
+/// both.
 pub fn false_death(door: &Door, arguments: &mut Arguments) {
     let (pid, how) = (arguments.number() as u32, arguments.text());
     let mut peer = door.join(128 * KIB);

@@ -1,5 +1,5 @@
-//! Law 3: the collector waits for nobody, and opens nothing that it is told of. Each attack gives it a path or a descriptor that
-//! makes a system call wait.
+//! Law 3: the collector waits for nobody, and opens nothing that it is told of. Each attack gives it a path
+//! or a descriptor that makes a system call wait.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -33,8 +33,8 @@ fn execute(peer: &mut Peer, path: &[u8]) {
     }
 }
 
-/// Programs begin at `path` and are gone before the collector can look at them, one after the other: every second one before its
-/// hello is sent, over the connection that it made.
+/// Programs begin at `path` and are gone before the collector can look at them, one after the other: every
+/// second one before its hello is sent, over the connection that it made.
 fn begin_and_go(door: &Door, path: &[u8]) -> ! {
     let prepare = |pid| {
         let mut peer = door.prepare(128 * KIB);
@@ -67,8 +67,9 @@ fn begin_and_go(door: &Door, path: &[u8]) -> ! {
     }
 }
 
-/// A record names PATH: the program that a child executes (`exec`), the program that began (`start`), or the interpreter of a
-/// script that a child executes and that began (`script`). A path that ends in /fifo is made.
+/// A record names PATH: the program that a child executes (`exec`), the program that began (`start`), or the
+/// interpreter of a script that a child executes and that began (`script`). A path that ends in /fifo is
+/// made.
 pub fn path(door: &Door, arguments: &mut Arguments) {
     let (how, mut path) = (arguments.text(), arguments.text());
     if path.ends_with("/fifo") {
@@ -91,7 +92,8 @@ pub fn path(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// A file in FOLDER and a FIFO change places all the time, while children execute it and programs begin there.
+/// A file in FOLDER and a FIFO change places all the time, while children execute it and programs begin
+/// there.
 pub fn swap(door: &Door, arguments: &mut Arguments) {
     let folder = arguments.text();
     let (file, fifo) = (format!("{folder}/file"), format!("{folder}/fifo"));
@@ -126,7 +128,8 @@ fn lingering() -> Option<(TcpStream, TcpListener)> {
 /// A hello that brings something else than a ring: `linger`, `pipe`, `device`, `nested`, `file`, `many`.
 pub fn instead(door: &Door, arguments: &mut Arguments) {
     let what = arguments.text();
-    // Several processes: whether the collector's close is the last one of a socket is a race with its sender's.
+    // Several processes: whether the collector's close is the last one of a socket is a race with its
+    // sender's.
     os::fork_many(4, |_| {
         let mut kept: Vec<Box<dyn std::any::Any>> = Vec::new();
         for _ in 0..200 {

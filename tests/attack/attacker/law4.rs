@@ -76,8 +76,8 @@ fn path(number: u64, len: usize) -> Vec<u8> {
     path
 }
 
-/// COUNT descriptors with names of LEN bytes each: opened (`open`), named (`made`) or sockets (`bound`); `far` ones have
-/// numbers far apart.
+/// COUNT descriptors with names of LEN bytes each: opened (`open`), named (`made`) or sockets (`bound`);
+/// `far` ones have numbers far apart.
 pub fn descriptors(door: &Door, arguments: &mut Arguments) {
     let (count, len, how) = (arguments.number(), arguments.number() as usize, arguments.text());
     let mut peer = door.join(4 * MIB);
@@ -108,7 +108,8 @@ pub fn ranges(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// A parent with COUNT descriptors, and children in all slots that each change one: each has a table of its own then.
+/// A parent with COUNT descriptors, and children in all slots that each change one: each has a table of its
+/// own then.
 pub fn fat_children(door: &Door, arguments: &mut Arguments) {
     let count = arguments.number();
     let mut peer = door.join(4 * MIB);
@@ -154,7 +155,8 @@ pub fn unfinished(door: &Door, arguments: &mut Arguments) {
     });
 }
 
-/// Valid records at full speed from N rings, whose time is `now`, `first` (1), `later` (an hour from now), `last` or `wild`.
+/// Valid records at full speed from N rings, whose time is `now`, `first` (1), `later` (an hour from now),
+/// `last` or `wild`.
 pub fn flood(door: &Door, arguments: &mut Arguments) {
     let (rings, time) = (arguments.number(), arguments.text());
     os::fork_many(rings, |_| {
@@ -174,7 +176,8 @@ pub fn flood(door: &Door, arguments: &mut Arguments) {
     });
 }
 
-/// Forks, waits and closes without end, each of another child or descriptor: `fork`, `status`, `both`, `close`.
+/// Forks, waits and closes without end, each of another child or descriptor: `fork`, `status`, `both`,
+/// `close`.
 pub fn children(door: &Door, arguments: &mut Arguments) {
     let what = arguments.text();
     let mut peer = door.join(MIB);
@@ -191,8 +194,8 @@ pub fn children(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// Children without end that take every slot in turn, and of which each asks for an exec (`exec`), begins (`start`) or opens a
-/// file.
+/// Children without end that take every slot in turn, and of which each asks for an exec (`exec`), begins
+/// (`start`) or opens a file.
 pub fn slots(door: &Door, arguments: &mut Arguments) {
     let what = arguments.text();
     let mut peer = door.join(MIB);
@@ -265,8 +268,9 @@ pub fn identities(door: &Door, _: &mut Arguments) {
     }
 }
 
-/// N rings: of one process (`one`), the same with children in all slots (`slots`), of as many processes (`many`), of processes that die at once (`dying`), of processes that make another
-/// each time the collector gave one up (`corrupt`).
+/// N rings: of one process (`one`), the same with children in all slots (`slots`), of as many processes
+/// (`many`), of processes that die at once (`dying`), of processes that make another each time the collector
+/// gave one up (`corrupt`).
 pub fn rings(door: &Door, arguments: &mut Arguments) {
     let (count, how) = (arguments.number(), arguments.text());
     match how.as_str() {
@@ -307,8 +311,8 @@ pub fn rings(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// Connections without end: closed at once (`close`), kept (`keep`), with half a hello (`half`), that ask whether the collector is
-/// healthy and never read (`health`), or that send what is no hello (`noise`).
+/// Connections without end: closed at once (`close`), kept (`keep`), with half a hello (`half`), that ask
+/// whether the collector is healthy and never read (`health`), or that send what is no hello (`noise`).
 pub fn connections(door: &Door, arguments: &mut Arguments) {
     let (processes, how) = (arguments.number(), arguments.text());
     os::fork_many(processes, |_| {

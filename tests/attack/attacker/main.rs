@@ -1,7 +1,8 @@
 //! A hostile peer of the collector, for the tests: `attacker SOCKET VERSION:EVENTS:CALLS ATTACK [ARGUMENT…]`.
 //!
-//! It uses no code of the sensor and none of the crate `wire`. It runs as a user of its own (nobody) until it is killed. The
-//! attacks are functions in the files of the laws that they try to break; `tests/attack/list.rs` says which are run, and how.
+//! It uses no code of the sensor and none of the crate `wire`. It runs as a user of its own (nobody) until it
+//! is killed. The attacks are functions in the files of the laws that they try to break;
+//! `tests/attack/list.rs` says which are run, and how.
 
 mod law1;
 mod law3;

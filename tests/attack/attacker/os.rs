@@ -1,8 +1,8 @@
 //! What the attacks need of the kernel, as functions that are safe to call.
 //!
 //! # Safety
-//! The program has one thread, so that a child of fork(2) may go on as its parent does. Every descriptor is owned by the
-//! one value that closes it.
+//! The program has one thread, so that a child of fork(2) may go on as its parent does. Every descriptor is
+//! owned by the one value that closes it.
 
 use std::ffi::c_void;
 use std::io;

@@ -1,5 +1,5 @@
-//! A ring by hand, after docs/wire-format.md: the mapping, slots, records. Nothing here is the sensor's code, and much of it
-//! writes what no sensor would.
+//! A ring by hand, after docs/wire-format.md: the mapping, slots, records. Nothing here is the sensor's code,
+//! and much of it writes what no sensor would.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -111,7 +111,8 @@ impl Ring {
 
     fn fill(&self, at: u64, bytes: &[u8]) {
         assert!(at + bytes.len() as u64 <= file_len(self.data), "outside the ring");
-        // SAFETY: within the mapping. The collector reads these bytes only once the state word says so, and copes if not.
+        // SAFETY: within the mapping. The collector reads these bytes only once the state word says so, and
+        // copes if not.
         unsafe {
             self.base.add(at as usize).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len())
         };
