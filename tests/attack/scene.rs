@@ -208,8 +208,15 @@ impl Scene<'_> {
         let mut attacker = None;
         let mut bystander = match self.attack.place {
             Place::SameNumber => {
+                // A collector that is slow, so that hellos wait until their senders are gone.
+                let is_slow = self.attack.arguments.contains("queued");
+                // SAFETY: takes numbers only; the process is our child and was not reaped.
+                let signal = |signal| unsafe { libc::kill(collector_pid as i32, signal) };
+                is_slow.then(|| signal(libc::SIGSTOP));
                 attacker = Some(self.start_attacker(None)?);
-                self.start_bystander_with_that_number()?
+                let bystander = self.start_bystander_with_that_number();
+                is_slow.then(|| signal(libc::SIGCONT));
+                bystander?
             }
             _ => self.start_bystander()?,
         };

@@ -90,8 +90,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fuzz",
-        arguments: "[--seconds N]",
-        what: &["runs every fuzz target for N seconds (default 20)"],
+        arguments: "[--seconds N] [TARGET…]",
+        what: &["runs every fuzz target, or those named, for N seconds (default 20)"],
         run: fuzz::run,
     },
     Command {

@@ -63,7 +63,7 @@ const STEPS: &[Step] = &[
     Step { name: "tsan", what: "the ring under the thread sanitizer", run: tsan },
     Step { name: "aarch64", what: "the sensor compiles for aarch64", run: aarch64 },
     Step { name: "arm64", what: "the sensor for aarch64, under qemu", run: arm64 },
-    Step { name: "fuzz", what: "hostile bytes for the reader and the decoder", run: fuzz_all },
+    Step { name: "fuzz", what: "hostile bytes for every parser, and for the pipeline", run: fuzz_all },
 ];
 
 /// Steps that take minutes, and run only if they are named.
@@ -547,7 +547,7 @@ fn fuzz_all(log: &mut Log) -> Result<Verdict> {
         return Ok(Verdict::Skipped(format!("{why:#}")));
     }
     for target in fuzz::build()? {
-        match target.run(fuzz::DEFAULT_SECONDS) {
+        match target.run(fuzz::TEST_SECONDS) {
             Ok(inputs) => {
                 println!("   {}: {inputs} inputs", target.name);
                 log.counts.passed += 1;
@@ -561,7 +561,7 @@ fn fuzz_all(log: &mut Log) -> Result<Verdict> {
     if log.counts.failed > 0 {
         bail!("{} targets found a failing input", log.counts.failed);
     }
-    passed(format!("{} s each, {}", fuzz::DEFAULT_SECONDS, toolchain::describe()))
+    passed(format!("{} s each, {}", fuzz::TEST_SECONDS, toolchain::describe()))
 }
 
 #[cfg(test)]

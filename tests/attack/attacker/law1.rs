@@ -60,13 +60,24 @@ pub fn dead_hello(door: &Door, arguments: &mut Arguments) {
     speak(&socket)
 }
 
-/// Says hello over the connection of a child that is dead, and whose number the harness has given to another
-/// process since: it is told by the file `number` in FOLDER.
+/// A child connects and dies; the harness gives its number, which it finds in the file `number` of FOLDER, to
+/// another process. `late`: then the attacker says hello over that connection. `queued`: the child has said it
+/// itself, and the collector comes to it only then.
 pub fn number_reuse(door: &Door, arguments: &mut Arguments) {
-    let folder = arguments.text();
+    let (folder, how) = (arguments.text(), arguments.text());
     let socket = os::packet_socket().unwrap_or_else(|error| panic!("no socket: {error}"));
+    let mut peer = door.prepare(128 * KIB);
+    let greet = |peer: &mut Peer, pid| {
+        peer.take_slot(0, pid, 0);
+        peer.begin(b"/bin/INTRUDER", 0);
+        let hello = Hello { pid, ppid: 1, ..Hello::own() };
+        let _ = os::send(&socket, &hello.bytes(door), &[peer.ring.fd()]);
+    };
     let child = os::fork(|| {
         let _ = os::connect(&socket, &door.socket);
+        if how == "queued" {
+            greet(&mut peer, os::pids().0);
+        }
     }) as u32;
     os::reap(true);
     let whole = Path::new(&folder).join("number");
@@ -74,9 +85,14 @@ pub fn number_reuse(door: &Door, arguments: &mut Arguments) {
     let written = fs::write(&partial, child.to_string()).and_then(|()| fs::rename(&partial, &whole));
     written.unwrap_or_else(|error| panic!("{folder}: {error}"));
     os::pause(1000);
-    let mut peer = prepare_as(door, child);
-    peer.begin(b"/bin/INTRUDER", 0);
-    let _ = os::send(&socket, &Hello { pid: child, ppid: 1, ..Hello::own() }.bytes(door), &[peer.ring.fd()]);
+    if how == "queued" {
+        // A ring that the child made would be gone with it; this one is its parent's too.
+        peer.pids[0] = child;
+        peer.seq[0] = 1;
+        peer.ring.catch_up();
+    } else {
+        greet(&mut peer, child);
+    }
     go_on(&mut peer, 0)
 }
 

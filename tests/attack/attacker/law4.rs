@@ -318,11 +318,12 @@ pub fn connections(door: &Door, arguments: &mut Arguments) {
     os::fork_many(processes, |_| {
         os::raise_file_limit();
         let mut kept: Vec<OwnedFd> = Vec::new();
-        let is_close = how == "close";
-        while is_close {
+        if how == "close" {
             // As fast as can be.
-            if door.reach().is_err() {
-                std::thread::yield_now();
+            loop {
+                if door.reach().is_err() {
+                    std::thread::yield_now();
+                }
             }
         }
         loop {

@@ -223,6 +223,11 @@ impl Ring {
         true
     }
 
+    /// Goes on where another process that has the ring stopped.
+    pub fn catch_up(&mut self) {
+        self.end = self.word(TAIL).load(Ordering::Acquire);
+    }
+
     /// Says that the ring is full, of pages that were never written.
     pub fn pretend_full(&mut self) {
         self.end = self.word(HEAD).load(Ordering::Acquire) + self.data;
