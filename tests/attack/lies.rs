@@ -18,6 +18,8 @@ const MOST: usize = 12;
 #[derive(Clone, Debug)]
 pub struct Victim {
     pub pid: i64,
+    /// A process of the attacker had that number before, so that the start and the end of that one say it too.
+    pub is_heir: bool,
     /// The inode of its pid namespace; 0 where the collector can see its pid.
     pub namespace: u64,
     pub exe: String,
@@ -96,8 +98,9 @@ impl Lies<'_> {
         let victim = self.victim.pid;
         let is_of_init = |value: &Value| *value == 1 && event["pid_ns"].is_null();
         let pid = &event["pid"];
+        let is_former = self.victim.is_heir && ["process.start", "process.exit"].contains(&name(event));
         let wrong = [
-            ("pid", self.is_victim(event) || is_of_init(pid)),
+            ("pid", (self.is_victim(event) && !is_former) || is_of_init(pid)),
             ("ppid", is_of_init(&event["ppid"]) || (self.victim.namespace == 0 && event["ppid"] == victim)),
             ("uid", event["uid"] == 0),
             ("euid", event["euid"] == 0),
@@ -133,6 +136,10 @@ impl Lies<'_> {
             _ => {}
         }
     }
+}
+
+fn name(event: &Value) -> &str {
+    event["event"].as_str().unwrap_or_default()
 }
 
 /// Whether an event says that only the process itself says this field.

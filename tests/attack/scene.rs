@@ -306,8 +306,13 @@ impl Scene<'_> {
         let program = self.stage.program("bystander");
         let path = self.path("watched").join(FILE);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut victim =
-            Victim { pid: bystander.0.id().into(), namespace: 0, exe: text(program), path: text(path) };
+        let mut victim = Victim {
+            pid: bystander.0.id().into(),
+            namespace: 0,
+            is_heir: self.attack.place == Place::SameNumber,
+            exe: text(program),
+            path: text(path),
+        };
         if self.attack.place == Place::Apart {
             let child = wait_for("the bystander's pid", || child_of(bystander.0.id()))?;
             let link = fs::read_link(format!("/proc/{child}/ns/pid")).map_err(|error| error.to_string())?;
