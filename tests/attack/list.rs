@@ -9,6 +9,8 @@ pub enum Place {
     Apart,
     /// Only the attacker in a namespace of its own.
     Inner,
+    /// Together, and the attacker is root, but of another control group: as root of another container is.
+    RootElsewhere,
     /// Together; the bystander gets the number of a process of the attacker that died.
     SameNumber,
 }
@@ -111,6 +113,7 @@ pub const ATTACKS: &[Attack] = &[
     attack(4, "64 sparse rings of 256 MiB", "sparse 64 256").long(),
     attack(4, "deaths with 65536 descriptors open", "counters 65536"),
     attack(4, "descending numbers, 40 kB each", "numbers 40000 down"),
+    attack(4, "descending numbers of root elsewhere", "numbers 40000 down").at(Place::RootElsewhere).long(),
     attack(4, "descending numbers, 20 B each", "numbers 20 down").long(),
     attack(4, "numbers down from the largest", "numbers 40000 top").long(),
     attack(4, "every second number, 1 kB", "numbers 1000 apart"),
@@ -130,10 +133,12 @@ pub const ATTACKS: &[Attack] = &[
     attack(4, "identities without end", "identities").long(),
     // What is waited for.
     attack(4, "1000 unfinished records behind time 1", "unfinished 1 1000"),
+    attack(4, "unfinished ones of root elsewhere", "unfinished 1 1000").at(Place::RootElsewhere).long(),
     attack(4, "the same in 64 rings", "unfinished 64 100").long(),
     // What is done.
     attack(4, "flood from 1 ring", "flood 1 now"),
     attack(4, "flood from 64 rings", "flood 64 now"),
+    attack(4, "flood of root of another container", "flood 2 now").at(Place::RootElsewhere),
     attack(4, "flood with time 1", "flood 1 first"),
     attack(4, "flood with time 1 from 16 rings", "flood 16 first").long(),
     attack(4, "flood an hour ahead", "flood 1 later"),
@@ -159,3 +164,18 @@ pub const ATTACKS: &[Attack] = &[
     attack(4, "blind hellos of programs of 4 kB", "blind 4000"),
     attack(4, "container addresses without end", "containers http://127.0.0.1:9/v4/"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attack_has_a_name_of_its_own_that_fits_the_table() {
+        for (index, attack) in ATTACKS.iter().enumerate() {
+            let name = attack.name;
+
+            assert!(ATTACKS[..index].iter().all(|other| other.name != name), "{name} twice");
+            assert!(name.len() <= 48, "{name} is too long");
+        }
+    }
+}

@@ -8,10 +8,10 @@
 //!
 //! `cargo xtask test attack` and `cargo xtask attack` build and run it. The closing line is libtest's.
 
+mod groups;
 mod hanging;
 mod lies;
 mod list;
-mod memory;
 mod release;
 mod run;
 mod scene;
@@ -20,8 +20,8 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use groups::Limit;
 use list::{ATTACKS, Attack, Length};
-use memory::Limit;
 use scene::{Figures, OPENS, Options, Stage};
 
 /// The goal.
@@ -200,7 +200,7 @@ impl Table {
     fn print(&self, law: &str, name: &str, [a, b, c, d, e, f, g, h]: [String; 8]) {
         match self.is_markdown {
             true => println!("| {law} | {name} | {a} | {b} | {c} | {d} | {e} | {f} | {g} | {h} |"),
-            false => println!("{law:3} {name:43} {a:>9} {b:>6} {c:>7} {d:>9} {e:>7} {f:>6} {g:>6}  {h}"),
+            false => println!("{law:3} {name:48} {a:>9} {b:>6} {c:>7} {d:>9} {e:>7} {f:>6} {g:>6}  {h}"),
         }
     }
 }

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use glassbox_tests::{glassbox, sensor};
 
+use crate::groups::{Container, Limit};
 use crate::hanging::Hanging;
 use crate::lies::{self, Victim};
 use crate::list::{Attack, CALM, Place};
-use crate::memory::Limit;
 use crate::watch::{FILE, FRESH, Watch};
 
 /// Opens of the bystander.
@@ -158,7 +158,13 @@ impl Stage {
         self.number += 1;
         let folder = self.dir.path().join(self.number.to_string());
         fs::create_dir(&folder).map_err(|error| error.to_string())?;
-        let figures = Scene { stage: self, attack, options, folder: folder.clone() }.run();
+        let container = match attack.place {
+            Place::RootElsewhere => Some(Container::new(self.number)?),
+            _ => None,
+        };
+        let scene = Scene { stage: self, attack, options, folder: folder.clone(), container };
+        let figures = scene.run();
+        drop(scene);
         if options.keeps {
             println!("   kept: {}", folder.display());
         } else {
@@ -178,6 +184,8 @@ struct Scene<'a> {
     attack: &'a Attack,
     options: &'a Options,
     folder: PathBuf,
+    /// Where an attacker is that stays root.
+    container: Option<Container>,
 }
 
 impl Scene<'_> {
@@ -330,7 +338,7 @@ impl Scene<'_> {
                 command.args(["--user", "--pid", "--fork", "--kill-child"]).arg(&program);
                 command
             }
-            Place::Together | Place::SameNumber => own(&program),
+            Place::Together | Place::SameNumber | Place::RootElsewhere => own(&program),
         };
         command.arg(self.path("socket")).arg(&self.stage.release);
         let (pid, namespace) = victim.map_or((0, 0), |victim| (victim.pid, victim.namespace));
@@ -345,6 +353,10 @@ impl Scene<'_> {
         }
         let complaints = fs::File::create(self.path("attacker.err")).map_err(|error| error.to_string())?;
         command.stderr(complaints).stdout(Stdio::null()).current_dir(self.path("shared"));
+        if let Some(container) = &self.container {
+            container.apply(&mut command).map_err(|error| error.to_string())?;
+            return Started::new(&mut command);
+        }
         // SAFETY: these calls take numbers only and are async-signal-safe.
         unsafe {
             command.pre_exec(|| {
