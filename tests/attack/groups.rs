@@ -10,8 +10,9 @@ use std::time::Duration;
 
 /// The limit that `glassbox patch k8s` gives, in MiB.
 pub const LIMIT_MIB: u64 = 128;
-/// Address space where there is no cgroup: rings are mapped whole, so it says little of memory.
-const ADDRESS_SPACE: u64 = 4 << 30;
+/// The limit of private memory where there is no cgroup, in bytes: twice as much, since memory counts that was asked
+/// for and never touched. Not RLIMIT_AS, for which the rings of others count, which are mapped whole.
+const DATA_LIMIT: u64 = LIMIT_MIB << 21;
 
 /// Where cgroups with memory are made, and the file of the limit: version 1, version 2.
 const WITH_MEMORY: [(&str, &str); 2] =
@@ -74,7 +75,7 @@ impl Limit {
     pub fn kind(&self) -> String {
         match &self.0 {
             Some(Group(path)) => format!("cgroup {} of {LIMIT_MIB} MiB", path.display()),
-            None => format!("RLIMIT_AS of {} MiB: no memory cgroup can be made here", ADDRESS_SPACE >> 20),
+            None => format!("RLIMIT_DATA of {} MiB: no memory cgroup can be made here", DATA_LIMIT >> 20),
         }
     }
 
@@ -83,10 +84,10 @@ impl Limit {
         if let Some(group) = &self.0 {
             return group.apply(command);
         }
-        let limit = libc::rlimit { rlim_cur: ADDRESS_SPACE, rlim_max: ADDRESS_SPACE };
+        let limit = libc::rlimit { rlim_cur: DATA_LIMIT, rlim_max: DATA_LIMIT };
         // SAFETY: setrlimit is async-signal-safe, and nothing is allocated between fork and exec.
         unsafe {
-            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &raw const limit) {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_DATA, &raw const limit) {
                 0 => Ok(()),
                 _ => Err(io::Error::last_os_error()),
             })
