@@ -16,10 +16,10 @@ use crate::sinks::recording::reader::{Frame, Reader};
 use crate::system::program::{Program, Root};
 
 pub use crate::container::fuzz as metadata;
+pub use crate::http::fuzz as http;
 pub use crate::lambda::fuzz as telemetry;
 pub use crate::pipeline::fuzzed::run as pipeline;
 pub use crate::runc::fuzz as bundle;
-pub use crate::http::fuzz as http;
 
 /// A recording: its events go to every format, as `glassbox replay` sends them.
 pub fn recording(bytes: &[u8]) {

@@ -92,8 +92,7 @@ impl Lies<'_> {
         event["pid"] == self.victim.pid && namespace == self.victim.namespace
     }
 
-    /// An event of the attacker: what is another's must be marked as the attacker's claim. Not so what a call
-    /// was given, or gave back (`child`, `target`, paths): that is the program's word in every event.
+    /// An event of the attacker: what is another's must be marked as the attacker's claim.
     fn look_at_intruder(&mut self, event: &Value, line: &[u8]) {
         let victim = self.victim.pid;
         let is_of_init = |value: &Value| *value == 1 && event["pid_ns"].is_null();
@@ -102,6 +101,10 @@ impl Lies<'_> {
         let wrong = [
             ("pid", (self.is_victim(event) && !is_former) || is_of_init(pid)),
             ("ppid", is_of_init(&event["ppid"]) || (self.victim.namespace == 0 && event["ppid"] == victim)),
+            (
+                "child",
+                self.victim.namespace == 0 && (event["child"] == victim || is_of_init(&event["child"])),
+            ),
             ("uid", event["uid"] == 0),
             ("euid", event["euid"] == 0),
             ("exe", !event["exe"].is_null() && event["exe"] != *self.attacker),

@@ -164,7 +164,7 @@ fn done(text: &[u8]) -> Vec<String> {
 /// A post of the Telemetry API.
 #[cfg(fuzzing)]
 pub fn fuzz(bytes: &[u8]) {
-    let _ = done(&String::from_utf8_lossy(bytes));
+    let _ = done(bytes);
 }
 
 #[cfg(test)]
