@@ -1,9 +1,9 @@
-//! Memory that the program unmaps, replaces, protects or locks: where that is the sensor's, the sensor lets go
-//! of it first, so that the program fails by none of it.
+//! Memory that the program unmaps, replaces, protects or locks: where that is the sensor's, the sensor lets
+//! go of it first, so that the program fails by none of it.
 //!
-//! A call that takes the ring away goes through as it is; from then on the image is not seen, which is counted
-//! (`ring_taken`). Only the sensor's own code stays, as the next call of a wrapped function would end in the
-//! void: munmap(2) says that it did.
+//! A call that takes the ring away goes through as it is; from then on the image is not seen, which is
+//! counted (`ring_taken`). Only the sensor's own code stays, as the next call of a wrapped function would end
+//! in the void: munmap(2) says that it did.
 
 use core::ffi::{c_int, c_void};
 

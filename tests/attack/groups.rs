@@ -1,5 +1,5 @@
-//! Control groups of the harness's own: one that limits the collector's memory, and one that makes an attacker of
-//! root another container's.
+//! Control groups of the harness's own: one that limits the collector's memory, and one that makes an
+//! attacker of root another container's.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 /// The limit that `glassbox patch k8s` gives, in MiB.
 pub const LIMIT_MIB: u64 = 128;
-/// The limit of private memory where there is no cgroup, in bytes: twice as much, since memory counts that was asked
-/// for and never touched. Not RLIMIT_AS, for which the rings of others count, which are mapped whole.
+/// The limit of private memory where there is no cgroup, in bytes: twice as much, since memory counts that
+/// was asked for and never touched. Not RLIMIT_AS, for which the rings of others count, which are mapped
+/// whole.
 const DATA_LIMIT: u64 = LIMIT_MIB << 21;
 
 /// Where cgroups with memory are made, and the file of the limit: version 1, version 2.

@@ -18,7 +18,8 @@ const MOST: usize = 12;
 #[derive(Clone, Debug)]
 pub struct Victim {
     pub pid: i64,
-    /// A process of the attacker had that number before, so that the start and the end of that one say it too.
+    /// A process of the attacker had that number before, so that the start and the end of that one say it
+    /// too.
     pub is_heir: bool,
     /// The inode of its pid namespace; 0 where the collector can see its pid.
     pub namespace: u64,

@@ -1,8 +1,8 @@
 //! The one message that a sensor sends: its identity, and with it the ring's memfd.
 //!
 //! It travels over a SOCK_SEQPACKET Unix socket as one packet; no reply is sent to it. Where the kernel does
-//! not tell the sensor whose the listener is, the sensor asks first: [`PROOF_QUESTION`]. The collector trusts the
-//! kernel (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
+//! not tell the sensor whose the listener is, the sensor asks first: [`PROOF_QUESTION`]. The collector trusts
+//! the kernel (SO_PEERCRED) rather than the pids and uids in here, except where the kernel cannot tell them.
 
 use bincode::BorrowDecode;
 
@@ -22,8 +22,8 @@ pub fn is_near(socket: &[u8]) -> bool {
     socket.rsplit(|byte| *byte == b'/').next() == Some(NEAR.as_bytes())
 }
 
-/// A sensor's question in front of its hello, in a user namespace whose numbers do not tell whose the listener
-/// is.
+/// A sensor's question in front of its hello, in a user namespace whose numbers do not tell whose the
+/// listener is.
 pub const PROOF_QUESTION: &[u8] = b"glassbox: whose?";
 
 /// The collector's answer, with which it sends the credentials of the sensor's own user (`SCM_CREDENTIALS`,

@@ -235,8 +235,8 @@ impl Census {
         in_ring.or_else(|| self.live(image.key.with_pid(image.ppid?)))
     }
 
-    /// The container of a process, and whether only the process says so. In this order: the kernel's word; for
-    /// a process that executes a program, its container before; the process's own word; its parent's
+    /// The container of a process, and whether only the process says so. In this order: the kernel's word;
+    /// for a process that executes a program, its container before; the process's own word; its parent's
     /// container; that of any process that the kernel knows in its pid namespace. The last two are for a
     /// process whose environment was emptied.
     pub fn container_of(

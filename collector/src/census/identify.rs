@@ -1,8 +1,8 @@
 //! The identity of a fork child: its slot holds its own number, and the kernel decides whose number that is.
 //!
-//! A slot is written by any process that has the ring mapped, so the number in it is a claim. It counts as the
-//! process's number where the kernel says that this process is a child of one that writes into the ring, or
-//! an orphan of the same user, in the same namespace and control group: a process that may write there may
+//! A slot is written by any process that has the ring mapped, so the number in it is a claim. It counts as
+//! the process's number where the kernel says that this process is a child of one that writes into the ring,
+//! or an orphan of the same user, in the same namespace and control group: a process that may write there may
 //! also look into that one (ptrace(2)). Every other number stays the ring's own claim, and meets no process
 //! that has it.
 
@@ -83,8 +83,8 @@ impl Census {
         nested.unwrap_or_else(|| child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid)))
     }
 
-    /// A process of a namespace that is nested in the collector's: among the children of the ring's processes,
-    /// by its own number.
+    /// A process of a namespace that is nested in the collector's: among the children of the ring's
+    /// processes, by its own number.
     fn nested_child(&self, child: Named<'_>, now: MonoNs) -> Option<Identity> {
         for member in self.members(child.ring) {
             for pid in procfs::children(member.0) {
@@ -99,8 +99,8 @@ impl Census {
         None
     }
 
-    /// A child in a namespace of which the collector sees no numbers. Those are claims, also of processes that
-    /// sent a ring. So a number that such a process has is only taken for the child's where its user may
+    /// A child in a namespace of which the collector sees no numbers. Those are claims, also of processes
+    /// that sent a ring. So a number that such a process has is only taken for the child's where its user may
     /// become that one's, and both name the same parent.
     fn child_elsewhere(&self, child: Named<'_>, key: ProcessKey) -> Identity {
         let holder = self.live(key).and_then(|holder| self.get(holder));
@@ -136,8 +136,8 @@ impl Census {
         }
     }
 
-    /// Whether the end of a process was reported a short while ago: of this one, or, where only its ring gives a
-    /// dead process its number, of one with that number.
+    /// Whether the end of a process was reported a short while ago: of this one, or, where only its ring
+    /// gives a dead process its number, of one with that number.
     pub(super) fn is_buried(&self, identity: &Identity) -> bool {
         let key = identity.key;
         let by_number = ProcessKey { claimant: 0, ..key };
@@ -194,8 +194,9 @@ impl Census {
 
 impl Census {
     /// Decides which user ids the events of an image show after its process said that they changed, from
-    /// `before`. The kernel's word counts. Where that is another, a process of root's may have changed its ids
-    /// once more since, and its own word is shown as such; any other process may not become somebody else.
+    /// `before`. The kernel's word counts. Where that is another, a process of root's may have changed its
+    /// ids once more since, and its own word is shown as such; any other process may not become somebody
+    /// else.
     pub fn confirm_ids(&mut self, id: ImageId, before: (Option<u32>, Option<u32>)) {
         let Some(image) = self.get_mut(id) else { return };
         let Some(process) = &mut image.process else { return };

@@ -173,8 +173,8 @@ impl Census {
             // The kernel says nothing of a process that died before it was heard (before 6.16).
             (Some(_), None) if !is_over => Standing::Apart,
             _ if !holder.may_become(identity.uid) => Standing::First,
-            // The kernel may have given the number to another process since. But an image that did little said
-            // hello, died, and was known to be dead before its hello was read.
+            // The kernel may have given the number to another process since. But an image that did little
+            // said hello, died, and was known to be dead before its hello was read.
             _ if death.is_some_and(|death| holder.pidfd.is_some() && born > death.noticed) => Standing::First,
             _ => Standing::After(holder.id),
         }

@@ -30,8 +30,8 @@ pub struct WaitReport {
     pub at: MonoNs,
 }
 
-/// The reports of processes whose end was not concluded, by their reporter: no process displaces the report of
-/// another.
+/// The reports of processes whose end was not concluded, by their reporter: no process displaces the report
+/// of another.
 #[derive(Debug, Default)]
 pub struct WaitReports {
     by_reporter: FxHashMap<ProcessKey, VecDeque<(ProcessKey, WaitReport)>>,

@@ -1,9 +1,9 @@
 //! Closing what strangers sent: in threads of its own, since close(2) may take as long as the sender likes.
 //!
 //! The last descriptor of a TCP socket with SO_LINGER waits for its data to be taken, one of a FUSE file for
-//! its server. The same holds for a connection with unread messages that carry such descriptors. So nothing is
-//! closed in the doorman's thread that is not known to close at once: a sealed memfd, and a connection that
-//! is empty and that no message can come over any more.
+//! its server. The same holds for a connection with unread messages that carry such descriptors. So nothing
+//! is closed in the doorman's thread that is not known to close at once: a sealed memfd, and a connection
+//! that is empty and that no message can come over any more.
 //!
 //! A thread that closes for long is left alone, and another one takes its place. With all of them busy and
 //! the queue full, descriptors are kept open: a peer that sends so many has no sensor.

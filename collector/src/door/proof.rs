@@ -1,5 +1,5 @@
-//! The collector's proof for a sensor in another user namespace, whose kernel shows it no number that says whose
-//! the listener is.
+//! The collector's proof for a sensor in another user namespace, whose kernel shows it no number that says
+//! whose the listener is.
 //!
 //! The collector sends the credentials of the sensor's own user with its answer. The kernel lets only that
 //! user do so, and a process that may become it (`CAP_SETUID`; unix(7), `SCM_CREDENTIALS`).

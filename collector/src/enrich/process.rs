@@ -132,8 +132,8 @@ impl Process {
         }
     }
 
-    /// The same without anything that only its records say: for a program that runs with other rights than the
-    /// program which wrote them.
+    /// The same without anything that only its records say: for a program that runs with other rights than
+    /// the program which wrote them.
     #[must_use]
     pub fn without_hearsay(self) -> Self {
         let cwd = Arc::from([].as_slice());

@@ -103,8 +103,8 @@ impl Order {
         }
     }
 
-    /// Forgets an image and the records that wait of it. It leaves the lists at the next pass: to look for each
-    /// that goes would make a crowd of short-lived processes expensive.
+    /// Forgets an image and the records that wait of it. It leaves the lists at the next pass: to look for
+    /// each that goes would make a crowd of short-lived processes expensive.
     pub fn remove(&mut self, image: ImageId) {
         if self.lane(image).is_some() {
             self.lanes[image.place()] = None;

@@ -57,8 +57,8 @@ pub struct Queue {
     steps: usize,
 }
 
-/// Entries that are stepped over between two passes: a thread that lost the processor comes some thousands late,
-/// numbers that descend would make each record dearer than the one before.
+/// Entries that are stepped over between two passes: a thread that lost the processor comes some thousands
+/// late, numbers that descend would make each record dearer than the one before.
 const MOST_STEPS: usize = 1 << 20;
 /// Bytes of an entry beside its payload.
 const ENTRY_BYTES: usize = size_of::<Entry>();

@@ -64,8 +64,8 @@ impl Books {
         };
         let fd_capacity = Mapped::fd_capacity(slot) as i32;
         let high = i32::try_from(words.fd_high.load(Ordering::Relaxed)).unwrap_or(i32::MAX).min(fd_capacity);
-        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and a
-        // look would make it.
+        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and
+        // a look would make it.
         let (mut looked_at, mut is_there) = (0, false);
         let fds = (0..high).filter_map(|fd| {
             let counters = ring.fd(slot, fd)?;

@@ -58,8 +58,9 @@ impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
         // The seals first: of a file whose server is a program (FUSE), any other question may wait for that
-        // program. An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a memfd. One
-        // of huge pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the test.
+        // program. An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a
+        // memfd. One of huge pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the
+        // test.
         let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
         if !seals.contains(sealed) {
@@ -170,7 +171,8 @@ impl Mapping {
         while at != end {
             let offset = at & (self.data_len - 1);
             let len = end.wrapping_sub(at).min(self.data_len - offset);
-            // SAFETY: the range lies within the mapping, which is shared: its pages come back at the next look.
+            // SAFETY: the range lies within the mapping, which is shared: its pages come back at the next
+            // look.
             let _ = unsafe {
                 let address = self.mapped.base().as_ptr().add((DATA_OFFSET + offset) as usize);
                 madvise(address.cast(), len as usize, Advice::LinuxDontNeed)

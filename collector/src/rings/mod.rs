@@ -31,8 +31,8 @@ pub enum Pace {
     /// As much as there is, within reason.
     #[default]
     Full,
-    /// A little of each account, because an output's queue is filling: the one that fills it has its ring full
-    /// first, and the others lose nothing.
+    /// A little of each account, because an output's queue is filling: the one that fills it has its ring
+    /// full first, and the others lose nothing.
     Slow,
 }
 

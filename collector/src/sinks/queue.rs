@@ -265,8 +265,8 @@ impl Outlets {
         self.finish_in(facts, Haste::Patient)
     }
 
-    /// Lets every output write what it has, and waits for it; in haste only as long as it takes more. Says on stderr what is missing from which
-    /// output.
+    /// Lets every output write what it has, and waits for it; in haste only as long as it takes more. Says on
+    /// stderr what is missing from which output.
     pub fn finish_in(self, facts: RunFacts, haste: Haste) -> Vec<SinkReport> {
         let reports = self.close_with(facts, haste);
         for line in reports.iter().filter_map(SinkReport::line) {

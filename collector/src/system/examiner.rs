@@ -19,7 +19,8 @@ use crate::ids::MonoNs;
 
 /// The pipeline waits for an answer at most so long.
 const DEADLINE: Duration = Duration::from_millis(50);
-/// An answer that the pipeline does not wait for may take so long: the thread may have to wait for a processor.
+/// An answer that the pipeline does not wait for may take so long: the thread may have to wait for a
+/// processor.
 const PATIENCE_NS: u64 = 2_000_000_000;
 /// Threads that did not come back, and the one that works.
 const MOST_THREADS: usize = 4;
@@ -72,8 +73,8 @@ struct Thread {
 pub struct Examiner(Vec<Thread>);
 
 impl Examiner {
-    /// Begins to look, for the sake of `account`. `None` where as many looks as there may be threads take long,
-    /// or the account has asked for too much.
+    /// Begins to look, for the sake of `account`. `None` where as many looks as there may be threads take
+    /// long, or the account has asked for too much.
     pub fn begin<T: Send + 'static>(
         &mut self,
         account: &Account,

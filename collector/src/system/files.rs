@@ -1,8 +1,8 @@
 //! Opening files that somebody else names: regular ones only, and without waiting.
 //!
 //! A FIFO waits for a writer, a device may do anything, and between a look at a path and its opening another
-//! file can take the place. So the path is first opened with O_PATH, which opens nothing; what that descriptor
-//! leads to is looked at, and then the same file is opened (open(2), O_PATH).
+//! file can take the place. So the path is first opened with O_PATH, which opens nothing; what that
+//! descriptor leads to is looked at, and then the same file is opened (open(2), O_PATH).
 
 use std::fs::File;
 use std::io;
@@ -19,8 +19,8 @@ use rustix::fs::{
 pub enum On {
     /// Any: for a user who names the file.
     Any,
-    /// Those whose files the kernel reads by itself, and the one that this process's root is on. The server of
-    /// another (FUSE, NFS, 9p) may never answer.
+    /// Those whose files the kernel reads by itself, and the one that this process's root is on. The server
+    /// of another (FUSE, NFS, 9p) may never answer.
     Local,
 }
 

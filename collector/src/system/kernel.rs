@@ -129,8 +129,8 @@ pub fn parent(pidfd: impl AsFd) -> Option<u32> {
     facts(pidfd).map(|facts| facts.ppid)
 }
 
-/// The process behind `pidfd`, apart from all that get its number later; `None` where pidfds have no inodes of
-/// their own (before 6.9).
+/// The process behind `pidfd`, apart from all that get its number later; `None` where pidfds have no inodes
+/// of their own (before 6.9).
 pub fn instance(pidfd: impl AsFd) -> Option<Instance> {
     /// `PID_FS_MAGIC` of include/uapi/linux/magic.h.
     const PID_FS_MAGIC: u64 = 0x5049_4446;

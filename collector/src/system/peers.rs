@@ -23,8 +23,9 @@ const SO_PASSPIDFD: i32 = 76;
 /// include/linux/socket.h.
 const SCM_PIDFD: i32 = 4;
 
-/// Room for the credentials, a pidfd and all descriptors. With less, the kernel would drop the rest of them in
-/// this thread, and dropping the last descriptor of a socket may take as long as its sender likes (SO_LINGER).
+/// Room for the credentials, a pidfd and all descriptors. With less, the kernel would drop the rest of them
+/// in this thread, and dropping the last descriptor of a socket may take as long as its sender likes
+/// (SO_LINGER).
 const CONTROL_WORDS: usize = (MOST_DESCRIPTORS * 4 + 3 * 24 + 64) / 8;
 
 /// The sender of a message, by the kernel's word.

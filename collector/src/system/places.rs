@@ -1,5 +1,5 @@
-//! Places in the file system that other users may have had a hand in: whether they can change what lies there,
-//! and how a file in their root is opened.
+//! Places in the file system that other users may have had a hand in: whether they can change what lies
+//! there, and how a file in their root is opened.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;

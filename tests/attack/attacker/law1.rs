@@ -61,8 +61,8 @@ pub fn dead_hello(door: &Door, arguments: &mut Arguments) {
 }
 
 /// A child connects and dies; the harness gives its number, which it finds in the file `number` of FOLDER, to
-/// another process. `late`: then the attacker says hello over that connection. `queued`: the child has said it
-/// itself, and the collector comes to it only then.
+/// another process. `late`: then the attacker says hello over that connection. `queued`: the child has said
+/// it itself, and the collector comes to it only then.
 pub fn number_reuse(door: &Door, arguments: &mut Arguments) {
     let (folder, how) = (arguments.text(), arguments.text());
     let socket = os::packet_socket().unwrap_or_else(|error| panic!("no socket: {error}"));

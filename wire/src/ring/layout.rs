@@ -365,8 +365,9 @@ impl Mapped {
         (self.behind(0), END_BEHIND)
     }
 
-    /// Uses the parts behind the data no more in this process and its forked children: the descriptors from 64
-    /// on are not counted for, and slots from [`Self::slots`] on are not taken. No slot behind may be held.
+    /// Uses the parts behind the data no more in this process and its forked children: the descriptors from
+    /// 64 on are not counted for, and slots from [`Self::slots`] on are not taken. No slot behind may be
+    /// held.
     pub fn cut() {
         IS_CUT.store(true, Ordering::Relaxed);
     }

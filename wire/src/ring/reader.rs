@@ -198,7 +198,8 @@ impl<M: Memory> Reader<M> {
         }
     }
 
-    /// Moves the cursor to the next position that holds a state word of its own, or to the limit, or the tail.
+    /// Moves the cursor to the next position that holds a state word of its own, or to the limit, or the
+    /// tail.
     fn resume_at_next_state(&mut self) {
         // The tail is another look at a word that a hostile writer may have changed: what is beyond the
         // data's length is cut off, so that the way is finite, and the next look says that the ring is
