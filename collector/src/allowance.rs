@@ -9,7 +9,7 @@
 //! loss, and goes on.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
 use rustc_hash::FxHashMap;
@@ -40,6 +40,8 @@ const ACCOUNTS_OF_USER: usize = 2;
 const MOST_QUESTIONS: u64 = 512;
 /// The time of the pipeline that the answers take in a second, at most.
 const MOST_ASKING_NS: u64 = 50_000_000;
+/// The time that the ends of an account's processes take in a second, at most.
+const MOST_ENDING_NS: u64 = 200_000_000;
 /// Accounts that are remembered before unused ones are looked for.
 const MANY_ACCOUNTS: usize = 256;
 
@@ -70,8 +72,12 @@ pub struct Account {
     refused: [AtomicU64; RESOURCES],
     /// The second in which questions were asked last, how many, and the nanoseconds that the answers took.
     questions: [AtomicU64; 3],
-    /// The round in which its rings were read last, and the bytes that were read of them.
-    turn: [AtomicU64; 2],
+    /// The round in which its rings were to be read last.
+    round: AtomicU64,
+    /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was longer.
+    credit: AtomicI64,
+    /// The second in which ends were concluded last, and the nanoseconds that they took.
+    time: [AtomicU64; 2],
     /// The account of the user in all control groups; `None` for root, and for that account itself.
     user: Option<Arc<Account>>,
     /// How many times [`MOST`] it may hold; 0 for no bound.
@@ -114,19 +120,35 @@ impl Account {
         self.questions[2].fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// Whether its rings may be read further in this round, of which an account has `most` bytes.
-    pub fn has_turn(&self, round: u64, most: u64) -> bool {
-        let [last, bytes] = &self.turn;
+    /// Whether its rings may be read further in this round, each of which gives it `turn` bytes.
+    pub fn has_turn(&self, round: u64, turn: u64) -> bool {
         // Relaxed: only the pipeline's thread reads rings.
-        self.times == 0 || last.load(Ordering::Relaxed) != round || bytes.load(Ordering::Relaxed) < most
+        let turn = turn.cast_signed();
+        if self.round.swap(round, Ordering::Relaxed) != round {
+            let credit = self.credit.load(Ordering::Relaxed).saturating_add(turn);
+            self.credit.store(credit.min(turn), Ordering::Relaxed);
+        }
+        self.times == 0 || self.credit.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes that bytes of its rings were read in this round.
-    pub fn read(&self, round: u64, more: u64) {
-        let [last, bytes] = &self.turn;
-        let before =
-            if last.swap(round, Ordering::Relaxed) == round { bytes.load(Ordering::Relaxed) } else { 0 };
-        bytes.store(before.saturating_add(more), Ordering::Relaxed);
+    /// Notes that bytes of its rings were read.
+    pub fn read(&self, bytes: u64) {
+        self.credit.fetch_sub(bytes.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the pipeline's
+    /// time in each second.
+    pub fn has_time(&self, now: MonoNs) -> bool {
+        let [second, spent_ns] = &self.time;
+        if second.swap(now.0 / 1_000_000_000, Ordering::Relaxed) != now.0 / 1_000_000_000 {
+            spent_ns.store(0, Ordering::Relaxed);
+        }
+        self.times == 0 || spent_ns.load(Ordering::Relaxed) < MOST_ENDING_NS
+    }
+
+    /// Notes the time that an end took.
+    pub fn ended_in(&self, ns: u64) {
+        self.time[1].fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Whether nothing of it is left.

@@ -106,6 +106,15 @@ impl Census {
         rings.books(image.ring?, image.slot?)
     }
 
+    /// The same without what they say of descriptors, of which there may be many.
+    pub fn brief_books(&self, id: ImageId, rings: &Rings) -> Option<Books> {
+        let image = self.get(id)?;
+        match &image.books {
+            Some(books) => Some(books.clone().without_descriptors()),
+            None => rings.brief_books(image.ring?, image.slot?),
+        }
+    }
+
     /// Frees the slots of fork children that have ended and whose records have all been read.
     pub fn free_slots(&mut self, rings: &mut Rings) {
         for id in self.ended.clone() {
@@ -151,7 +160,7 @@ impl Census {
 
     /// The events that the sensor numbered and that never came, and why; counted as given up.
     pub fn missing(&mut self, id: ImageId, rings: &Rings) -> Option<(LossReason, u64)> {
-        let books = self.books(id, rings)?;
+        let books = self.brief_books(id, rings)?;
         let image = self.get_mut(id)?;
         let is_corrupt = rings.get(image.ring?)?.is_corrupt;
         let missing = image.missing(&books);

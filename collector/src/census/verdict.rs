@@ -97,7 +97,7 @@ impl Census {
         if !is_heard && !is_ending {
             return Verdict::Wait;
         }
-        let books = self.books(image.id, rings);
+        let books = self.brief_books(image.id, rings);
         let report = self.reports.get(image.key, self.parent_key(image));
         let said = books.as_ref().and_then(|books| books.usage);
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);

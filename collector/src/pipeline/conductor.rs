@@ -114,7 +114,7 @@ impl Pipeline {
             if self.rings.len() < before {
                 bells.forget();
             }
-            if pace == Pace::Slow {
+            if let Pace::Slow(_) = pace {
                 self.answer_flushes(MonoNs::now());
                 bells.wait(&[], bell::NAPPING, seen, Some(MonoNs::now().plus(PAUSE_NS)));
                 continue;

@@ -88,6 +88,17 @@ impl Pipeline {
 
     /// Concludes the end of an image, or holds it back until it can be.
     pub(super) fn conclude(&mut self, image: ImageId, at: MonoNs, now: MonoNs) {
+        let Some(account) = self.census.get(image).map(|image| Arc::clone(&image.account)) else { return };
+        if !account.has_time(now) && !self.session.is_all_told {
+            // The ends of its other processes have taken the account's part of this second.
+            return self.order.hold(image, now);
+        }
+        let begun = MonoNs::now();
+        self.conclude_one(image, at, now);
+        account.ended_in(MonoNs::now().since(begun));
+    }
+
+    fn conclude_one(&mut self, image: ImageId, at: MonoNs, now: MonoNs) {
         let evidence = Evidence {
             now,
             certain: self.order.frontier.certain(),

@@ -20,7 +20,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with
 /// it.
 const SMALL_EVENTS: usize = 128;
-/// Back-pressure: pause this long after a slow round, and go slow for at most this long in total.
+/// Back-pressure: pause this long after a slow round, and go slow for at most this long for outputs that take
+/// nothing.
 pub const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_SLOW_NS: u64 = 100_000_000;
 /// The longest back-pressure at the end, when nothing else is left to do.
@@ -45,8 +46,9 @@ pub struct Outbox {
     last_touched: ImageId,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
-    /// Since when an output's queue has been more than half full.
-    slow_since: Option<MonoNs>,
+    /// While an output's queue is more than half full: since when the outputs have taken nothing, and how much
+    /// they had taken then.
+    slow: Option<(MonoNs, u64)>,
 }
 
 impl Outbox {
@@ -58,7 +60,7 @@ impl Outbox {
             touched: Vec::new(),
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
-            slow_since: None,
+            slow: None,
         }
     }
 
@@ -162,15 +164,19 @@ impl Outbox {
     }
 
     /// The pace of the next round: slow where an output's queue is more than half full. Events in rings are
-    /// late, not lost. A stuck output is not waited for.
+    /// late, not lost. An output that takes nothing is not waited for.
     pub fn pace(&mut self) -> Pace {
-        if self.outlets.has_room() {
-            self.slow_since = None;
+        let Some(room) = self.outlets.room() else {
+            self.slow = None;
             return Pace::Full;
-        }
-        let now = MonoNs::now();
-        let since = *self.slow_since.get_or_insert(now);
-        if now.since(since) < LONGEST_SLOW_NS { Pace::Slow } else { Pace::Full }
+        };
+        let (now, progress) = (MonoNs::now(), self.outlets.progress());
+        let since = match self.slow {
+            Some((since, before)) if before == progress => since,
+            _ => now,
+        };
+        self.slow = Some((since, progress));
+        if now.since(since) < LONGEST_SLOW_NS { Pace::Slow(room as u64) } else { Pace::Full }
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
@@ -180,7 +186,7 @@ impl Outbox {
             Haste::Patient => LAST_PAUSE_NS,
             Haste::Hurried => LAST_PAUSE_NS / 100,
         };
-        while !self.outlets.has_room() && MonoNs::now().since(begun) < patience_ns {
+        while self.outlets.room().is_some() && MonoNs::now().since(begun) < patience_ns {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
         }
     }

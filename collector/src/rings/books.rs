@@ -37,6 +37,8 @@ pub struct Books {
 
 /// The smallest page that any kernel has.
 const PAGE: usize = 4096;
+/// Pages of a table of descriptors that stay in the page tables after a look.
+const MOST_PAGES: usize = 32;
 
 fn load(word: &AtomicU64) -> u64 {
     // Relaxed: the process has ended, or the number is a statistic.
@@ -56,26 +58,42 @@ impl Books {
     /// Copies slot `slot` of the ring in `mapping`.
     pub fn of(mapping: &Mapping, slot: u8) -> Self {
         let ring = mapping.mapped();
+        let mut books = Self::without_descriptors_of(mapping, slot);
+        books.fd_capacity = Mapped::fd_capacity(slot) as i32;
+        let high = ring.slot(slot).fd_high.load(Ordering::Relaxed);
+        let high = i32::try_from(high).unwrap_or(i32::MAX).min(books.fd_capacity);
+        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and a
+        // look would make it.
+        let (mut looked_at, mut is_there, mut pages) = (0, false, 0);
+        for fd in 0..high {
+            let Some(counters) = ring.fd(slot, fd) else { break };
+            let page = std::ptr::from_ref(counters).addr() / PAGE;
+            if page != looked_at {
+                (looked_at, is_there) = (page, mapping.has_page(counters));
+                pages += usize::from(is_there);
+            }
+            if is_there {
+                let state = counters.look();
+                if state.is_of_interest() {
+                    books.fds.push((fd, state));
+                }
+            }
+        }
+        if pages > MOST_PAGES {
+            mapping.let_go_of_descriptors(slot);
+        }
+        books
+    }
+
+    /// The same without what it says of descriptors.
+    pub fn without_descriptors_of(mapping: &Mapping, slot: u8) -> Self {
+        let ring = mapping.mapped();
         let words = ring.slot(slot);
         let usage = Usage {
             user_ns: load(&words.user_ns),
             system_ns: load(&words.system_ns),
             max_rss: load(&words.max_rss),
         };
-        let fd_capacity = Mapped::fd_capacity(slot) as i32;
-        let high = i32::try_from(words.fd_high.load(Ordering::Relaxed)).unwrap_or(i32::MAX).min(fd_capacity);
-        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and
-        // a look would make it.
-        let (mut looked_at, mut is_there) = (0, false);
-        let fds = (0..high).filter_map(|fd| {
-            let counters = ring.fd(slot, fd)?;
-            let page = std::ptr::from_ref(counters).addr() / PAGE;
-            if page != looked_at {
-                (looked_at, is_there) = (page, mapping.has_page(counters));
-            }
-            let state = if is_there { counters.look() } else { return None };
-            state.is_of_interest().then_some((fd, state))
-        });
         Self {
             seq: load(&words.seq),
             lost: losses(ring, slot),
@@ -85,8 +103,8 @@ impl Books {
             count_cost: cost(&words.count_cost),
             exit_status: words.exit_status.load(Ordering::Relaxed),
             usage: (usage != Usage::default()).then_some(usage),
-            fds: fds.collect(),
-            fd_capacity,
+            fds: Vec::new(),
+            fd_capacity: 0,
         }
     }
 

@@ -181,6 +181,26 @@ impl Mapping {
         }
     }
 
+    /// Takes the counters of a slot's descriptors out of this process's page tables, but for those that lie
+    /// with the slot. They stay in the memfd.
+    pub fn let_go_of_descriptors(&self, slot: u8) {
+        let page = rustix::param::page_size();
+        let capacity = Mapped::fd_capacity(slot) as i32;
+        let ends = [capacity / 2, capacity - 1]
+            .map(|fd| self.mapped.fd(slot, fd).map(|one| std::ptr::from_ref(one).addr()));
+        let [Some(middle), Some(last)] = ends else { return };
+        // The second half of the table, and as much before it: the first few may lie elsewhere.
+        let first = middle.saturating_sub(last - middle).next_multiple_of(page);
+        let end = last / page * page;
+        let base = self.mapped.base().as_ptr();
+        if first < base.addr() || end <= first {
+            return;
+        }
+        // SAFETY: the range lies between two entries of the table, within the mapping, which is shared: its
+        // pages come back at the next look.
+        let _ = unsafe { madvise(base.with_addr(first).cast(), end - first, Advice::LinuxDontNeed) };
+    }
+
     /// Whether writers are about to run out of space.
     pub fn is_half_full(&self) -> bool {
         // Relaxed: two words that a hostile process may write, for an estimate.

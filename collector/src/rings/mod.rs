@@ -33,7 +33,8 @@ pub enum Pace {
     Full,
     /// A little of each account, because an output's queue is filling: the one that fills it has its ring
     /// full first, and the others lose nothing.
-    Slow,
+    /// So many bytes have room in the queue.
+    Slow(u64),
 }
 
 impl Pace {
@@ -41,7 +42,11 @@ impl Pace {
     fn turns(self) -> (u64, u64) {
         match self {
             Self::Full => (1 << 20, 4 << 20),
-            Self::Slow => (64 << 10, 64 << 10),
+            // A round takes a millisecond at least: 16 MB/s for each account, which most outputs take.
+            Self::Slow(room) => {
+                let turn = (room / 8).clamp(16 << 10, 1 << 20);
+                (turn, turn)
+            }
         }
     }
 }
@@ -121,9 +126,8 @@ impl Rings {
 
     /// Ends the turn of a ring. True if anything was read.
     pub fn end_turn(&mut self, index: RingIndex, now: MonoNs) -> bool {
-        let round = self.round;
         let Some(ring) = self.get_mut(index) else { return false };
-        ring.account().read(round, ring.turn_bytes());
+        ring.account().read(ring.turn_bytes());
         ring.end_turn(now)
     }
 
@@ -217,6 +221,11 @@ impl Rings {
         let ring = self.get(ring)?;
         let books = Books::of(ring.mapping(), slot);
         Some(if ring.is_corrupt { books.without_descriptors() } else { books })
+    }
+
+    /// The same without what it says of descriptors, of which there may be many.
+    pub fn brief_books(&self, ring: RingIndex, slot: u8) -> Option<Books> {
+        Some(Books::without_descriptors_of(self.get(ring)?.mapping(), slot))
     }
 
     /// Notes for the collector that may follow this one how much of an image's records every sink is done

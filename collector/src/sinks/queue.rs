@@ -224,13 +224,21 @@ impl Outlets {
         self.spare_rx.try_recv().unwrap_or_default()
     }
 
-    /// Whether every queue is less than half full. Where one is not, the pipeline may pause for it as long as
-    /// the rings have room.
-    pub fn has_room(&self) -> bool {
-        self.outlets.iter().all(|outlet| {
-            outlet.shared.bytes.load(Ordering::Relaxed) <= self.most_bytes / 2
-                && outlet.batch_tx.len() <= QUEUE_BATCHES / 2
-        })
+    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline goes
+    /// slow. `None` where every queue is less than half full.
+    pub fn room(&self) -> Option<usize> {
+        let waiting = self.outlets.iter().map(|outlet| {
+            let bytes = outlet.shared.bytes.load(Ordering::Relaxed);
+            // As if each batch had its part of the bytes.
+            bytes.max(outlet.batch_tx.len() * (self.most_bytes / QUEUE_BATCHES))
+        });
+        let room = self.most_bytes.saturating_sub(waiting.max().unwrap_or(0));
+        (room < self.most_bytes / 2).then_some(room)
+    }
+
+    /// A number that grows as long as any output takes something.
+    pub fn progress(&self) -> u64 {
+        self.outlets.iter().map(|outlet| outlet.shared.taken.load(Ordering::Relaxed)).sum()
     }
 
     /// Lets every output write what it has got, and then drop its copy of `done_tx`. One whose queue is full

@@ -4,7 +4,7 @@
 //! The thread alone waits for a slow carrier, or for one that asks to be tried again later. Meanwhile the
 //! queue fills.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ pub enum Message {
 pub struct Shared {
     /// Bytes of the batches that wait.
     pub bytes: AtomicUsize,
+    /// Messages that were taken out of the queue.
+    pub taken: AtomicU64,
     /// Set before the channel is closed; without it nothing more is written.
     pub farewell: OnceLock<Farewell>,
     standing: Mutex<Standing>,
@@ -127,6 +129,7 @@ impl Worker {
                 }
             };
             self.pulse.begin(MonoNs::now());
+            self.shared.taken.fetch_add(1, Ordering::Relaxed);
             match message {
                 Message::Batch(batch) => {
                     self.encode(&batch);
