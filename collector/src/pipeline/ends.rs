@@ -225,6 +225,8 @@ impl Pipeline {
         }
         if self.session.wish == Wish::End {
             self.outbox.wait_for_room(self.session.haste);
+        } else {
+            self.outbox.wait_a_little();
         }
         let batch = self.enricher.take_batch(self.outbox.empty_batch());
         let census = &self.census;

@@ -24,6 +24,10 @@ const SMALL_EVENTS: usize = 128;
 /// nothing.
 pub const PAUSE_NS: u64 = 1_000_000;
 const LONGEST_SLOW_NS: u64 = 100_000_000;
+/// A queue with less room than this is almost full: some batches.
+const ALMOST_FULL: usize = 4 * BATCH_BYTES;
+/// The longest waits for queues that are almost full, in a second.
+const MOST_WAITED_NS: u64 = 500_000_000;
 /// The longest back-pressure at the end, when nothing else is left to do.
 const LAST_PAUSE_NS: u64 = 10_000_000_000;
 
@@ -49,6 +53,8 @@ pub struct Outbox {
     /// While an output's queue is more than half full: since when the outputs have taken nothing, and how much
     /// they had taken then.
     slow: Option<(MonoNs, u64)>,
+    /// The second in which a queue was waited for last, and the nanoseconds.
+    waited: [u64; 2],
 }
 
 impl Outbox {
@@ -61,6 +67,7 @@ impl Outbox {
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
             slow: None,
+            waited: [0; 2],
         }
     }
 
@@ -177,6 +184,32 @@ impl Outbox {
         };
         self.slow = Some((since, progress));
         if now.since(since) < LONGEST_SLOW_NS { Pace::Slow(room as u64) } else { Pace::Full }
+    }
+
+    /// Waits a little where an output's queue is almost full: what was held back may come all at once. No longer
+    /// than half of each second, so that an output that is too slow costs the others little.
+    pub fn wait_a_little(&mut self) {
+        if self.outlets.room().is_none_or(|room| room >= ALMOST_FULL) {
+            return;
+        }
+        let begun = MonoNs::now();
+        let [second, waited_ns] = &mut self.waited;
+        if std::mem::replace(second, begun.0 / 1_000_000_000) != begun.0 / 1_000_000_000 {
+            *waited_ns = 0;
+        }
+        let (mut last, mut progress) = (begun, self.outlets.progress());
+        while self.outlets.room().is_some_and(|room| room < ALMOST_FULL) {
+            let now = MonoNs::now();
+            if self.outlets.progress() != progress {
+                (last, progress) = (now, self.outlets.progress());
+            }
+            let is_long = *waited_ns + now.since(begun) > MOST_WAITED_NS;
+            if is_long || now.since(last) > LONGEST_SLOW_NS {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
+        }
+        *waited_ns += MonoNs::now().since(begun);
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
