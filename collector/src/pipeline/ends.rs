@@ -20,6 +20,7 @@ use crate::event::{Claimed, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
+use crate::sinks::Haste;
 
 /// At the end of the session, programs that live on and write without end are read for at most this long.
 const LAST_READ_NS: u64 = 300_000_000;
@@ -89,7 +90,8 @@ impl Pipeline {
     /// Concludes the end of an image, or holds it back until it can be.
     pub(super) fn conclude(&mut self, image: ImageId, at: MonoNs, now: MonoNs) {
         let Some(account) = self.census.get(image).map(|image| Arc::clone(&image.account)) else { return };
-        if !account.has_time(now) && !self.session.is_all_told {
+        let is_last = self.session.is_all_told && self.session.haste == Haste::Patient;
+        if !account.has_time(now) && !is_last {
             // The ends of its other processes have taken the account's part of this second.
             return self.order.hold(image, now);
         }
