@@ -139,7 +139,11 @@ fn missed(figures: &Figures, attack: &Attack) -> Vec<String> {
     };
     must(figures.fault.is_none(), figures.fault.clone().unwrap_or_default());
     must(figures.is_alive, "the collector died".to_owned());
-    must(figures.delivered == OPENS, format!("{} of {OPENS} opens", figures.delivered));
+    let told = match figures.losses.join(", ") {
+        told if told.is_empty() => "no loss is told".to_owned(),
+        told => format!("told as lost: {}", told.chars().take(120).collect::<String>()),
+    };
+    must(figures.delivered == OPENS, format!("{} of {OPENS} opens ({told})", figures.delivered));
     must(figures.rss_mib <= MOST_RSS_MIB, format!("{} MiB", figures.rss_mib));
     must(figures.lag <= MOST_LAG * SLACK, format!("lag {}", seconds(figures.lag)));
     must(figures.fresh <= MOST_FRESH * SLACK, format!("new programs {}", seconds(figures.fresh)));

@@ -16,7 +16,7 @@ use crate::groups::{Container, Limit};
 use crate::hanging::Hanging;
 use crate::lies::{self, Victim};
 use crate::list::{Attack, CALM, Place};
-use crate::watch::{FILE, FRESH, Watch};
+use crate::watch::{FILE, FRESH, PROGRAM, Watch};
 
 /// Opens of the bystander.
 pub const OPENS: u64 = 20_000;
@@ -49,6 +49,8 @@ pub struct Figures {
     pub health: Option<Duration>,
     /// Lies about the bystander, or of the attacker about itself.
     pub lies: Vec<String>,
+    /// What is told of events that the bystander lost.
+    pub losses: Vec<String>,
     /// What went wrong with the attack itself.
     pub fault: Option<String>,
 }
@@ -139,8 +141,8 @@ impl Stage {
         let dir = tempfile::Builder::new().prefix("gbx-attack-").tempdir().map_err(|e| e.to_string())?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
         let here = std::env::current_exe().map_err(|error| error.to_string())?;
-        for name in ["attacker", "bystander"] {
-            let built = here.with_file_name(name);
+        for (built, name) in [("attacker", "attacker"), ("bystander", PROGRAM)] {
+            let built = here.with_file_name(built);
             fs::copy(&built, dir.path().join(name))
                 .map_err(|error| format!("{}: {error}; build the package's programs", built.display()))?;
         }
@@ -262,6 +264,7 @@ impl Scene<'_> {
         drop(limit);
         let seen = watch.finish();
         figures.delivered = seen.opens;
+        figures.losses = seen.losses;
         (figures.lag, figures.silence, figures.rss_mib) =
             (seen.lag, seen.silence.max(silence_at_end), seen.rss_mib);
         if self.attack.is_checked_for_lies() {
@@ -292,7 +295,7 @@ impl Scene<'_> {
     }
 
     fn start_bystander(&self) -> Result<Started, String> {
-        let program = self.stage.program("bystander");
+        let program = self.stage.program(PROGRAM);
         let mut command = if self.attack.place == Place::Apart { apart(&program) } else { own(&program) };
         let milliseconds = self.options.duration.as_millis();
         command.arg(self.path("watched")).arg(FILE).arg(OPENS.to_string()).arg(milliseconds.to_string());
@@ -311,7 +314,7 @@ impl Scene<'_> {
 
     /// The bystander as the output shows it.
     fn victim(&self, bystander: &Started) -> Result<Victim, String> {
-        let program = self.stage.program("bystander");
+        let program = self.stage.program(PROGRAM);
         let path = self.path("watched").join(FILE);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let mut victim = Victim {

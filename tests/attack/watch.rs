@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// In the name of the bystander's file, and in the argument of fresh programs.
+/// In the names of the bystander and of its file, and in the argument of fresh programs.
 pub const MARK: &str = "GBXKIT-";
+/// The bystander.
+pub const PROGRAM: &str = "GBXKIT-PROGRAM";
 /// The bystander's file.
 pub const FILE: &str = "GBXKIT-BYSTANDER";
 /// Before the number of a fresh program.
@@ -36,6 +38,8 @@ pub struct Seen {
     pub last: Option<Instant>,
     /// The fresh programs that were seen: number, and when.
     pub fresh: Vec<(usize, Instant)>,
+    /// What is told of events that the bystander lost: how many, and why.
+    pub losses: Vec<String>,
     /// Largest resident set of the collector, MiB.
     pub rss_mib: u64,
 }
@@ -141,6 +145,12 @@ impl Seen {
             let digits = line[at + FRESH.len()..].iter().take_while(|byte| byte.is_ascii_digit());
             let number = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
             self.fresh.push((number, now));
+        } else if let Some(at) = find(line, "\"count\":")
+            && find(line, "\"event\":\"sensor.loss\"").is_some()
+            && find(line, PROGRAM).is_some()
+        {
+            let rest = String::from_utf8_lossy(line.get(at..).unwrap_or_default());
+            self.losses.push(rest.replace(['"', '{', '}'], ""));
         }
     }
 }
