@@ -30,6 +30,8 @@ mod flushes;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod model;
 mod naps;
 mod news;
