@@ -74,7 +74,8 @@ pub struct Account {
     questions: [AtomicU64; 3],
     /// The round in which its rings were to be read last.
     round: AtomicU64,
-    /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was longer.
+    /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was
+    /// longer.
     credit: AtomicI64,
     /// The second in which ends were concluded last, and the nanoseconds that they took.
     time: [AtomicU64; 2],
@@ -136,8 +137,8 @@ impl Account {
         self.credit.fetch_sub(bytes.cast_signed(), Ordering::Relaxed);
     }
 
-    /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the pipeline's
-    /// time in each second.
+    /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the
+    /// pipeline's time in each second.
     pub fn has_time(&self, now: MonoNs) -> bool {
         let [second, spent_ns] = &self.time;
         if second.swap(now.0 / 1_000_000_000, Ordering::Relaxed) != now.0 / 1_000_000_000 {

@@ -3,8 +3,8 @@
 //!
 //! For each: a collector with limited memory, a bystander (root) that makes 20 000 known opens, an attacker
 //! (nobody) with rings and hellos of its own making, a fresh program every 100 ms, and at the end SIGTERM.
-//! The goal is the row of the table's head; the times are asserted with a slack of three, because test
-//! machines are busy.
+//! The goal is the row of the table's head. The long run measures; the short one, among the tests, asserts
+//! wide bounds ([`Bounds`]), because test machines are busy.
 //!
 //! `cargo xtask test attack` and `cargo xtask attack` build and run it. The closing line is libtest's.
 
@@ -42,8 +42,8 @@ struct Bounds {
 
 /// The long run, which measures: on a machine that has nothing else to do.
 const MEASURED: Bounds = Bounds { slack: 3, most_rss_mib: MOST_RSS_MIB, most_lost: 0 };
-/// The short run, among the tests: a busy machine makes everything late, and outputs slow. What an attack makes
-/// stand still, grow or vanish shows all the same.
+/// The short run, among the tests: a busy machine makes everything late, and outputs slow. What an attack
+/// makes stand still, grow or vanish shows all the same.
 const TESTED: Bounds = Bounds { slack: 10, most_rss_mib: 96, most_lost: 5 };
 
 /// The bystander's time, and how long the whole run is.

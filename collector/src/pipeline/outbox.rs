@@ -50,8 +50,8 @@ pub struct Outbox {
     last_touched: ImageId,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
-    /// While an output's queue is more than half full: since when the outputs have taken nothing, and how much
-    /// they had taken then.
+    /// While an output's queue is more than half full: since when the outputs have taken nothing, and how
+    /// much they had taken then.
     slow: Option<(MonoNs, u64)>,
     /// The second in which a queue was waited for last, and the nanoseconds.
     waited: [u64; 2],
@@ -186,8 +186,8 @@ impl Outbox {
         if now.since(since) < LONGEST_SLOW_NS { Pace::Slow(room as u64) } else { Pace::Full }
     }
 
-    /// Waits a little where an output's queue is almost full: what was held back may come all at once. No longer
-    /// than half of each second, so that an output that is too slow costs the others little.
+    /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
+    /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
         if self.outlets.room().is_none_or(|room| room >= ALMOST_FULL) {
             return;

@@ -62,8 +62,8 @@ impl Books {
         books.fd_capacity = Mapped::fd_capacity(slot) as i32;
         let high = ring.slot(slot).fd_high.load(Ordering::Relaxed);
         let high = i32::try_from(high).unwrap_or(i32::MAX).min(books.fd_capacity);
-        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and a
-        // look would make it.
+        // The highest descriptor is the process's word. A page that nothing was counted in is not there, and
+        // a look would make it.
         let (mut looked_at, mut is_there, mut pages) = (0, false, 0);
         for fd in 0..high {
             let Some(counters) = ring.fd(slot, fd) else { break };

@@ -224,8 +224,8 @@ impl Outlets {
         self.spare_rx.try_recv().unwrap_or_default()
     }
 
-    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline goes
-    /// slow. `None` where every queue is less than half full.
+    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline
+    /// goes slow. `None` where every queue is less than half full.
     pub fn room(&self) -> Option<usize> {
         let waiting = self.outlets.iter().map(|outlet| {
             let bytes = outlet.shared.bytes.load(Ordering::Relaxed);
