@@ -246,8 +246,15 @@ impl Census {
             let pid = image.key.is_visible().then_some(image.key.pid.0);
             let exe = pid.and_then(procfs::exe).unwrap_or_else(|| asked.path.to_vec());
             let (looked_at, is_barred) = (exe.clone(), asked.is_barred);
-            let account = Arc::clone(&image.account);
-            let look = move || blind::reason_of(&looked_at, pid, is_barred);
+            let (account, is_here) = (Arc::clone(&image.account), image.key.namespace.is_none());
+            let look = move || blind::reason_of(&looked_at, pid, is_here, is_barred);
+            if !is_here {
+                // No file is looked at, so there is nothing to wait for.
+                if let Some(asked) = self.get_mut(id).and_then(|image| image.asked.as_mut()) {
+                    asked.reason = Some(look());
+                }
+                return false;
+            }
             let Some(pending) = self.examiner.begin(&account, look) else { return false };
             if let Some(image) = self.get_mut(id) {
                 image.question = Some((exe, pending));
