@@ -131,8 +131,11 @@ impl Census {
                 Identity { claimed, ..child.proven(child.own_pid, Some(pidfd), child.own_ppid) }
             }
             // It is gone. Its next image may have said hello, and have been known as a member's child then.
-            (None, _) if self.was_child(child, key) => child.proven(child.own_pid, None, child.own_ppid),
-            (pidfd, _) => Identity { is_dead: pidfd.is_none(), ..child.claim(key) },
+            (pidfd, _) if is_gone(pidfd.as_ref()) && self.was_child(child, key) => {
+                child.proven(child.own_pid, None, child.own_ppid)
+            }
+            // With the number's process at the latest ends the claim.
+            (pidfd, _) => Identity { is_dead: is_gone(pidfd.as_ref()), pidfd, ..child.claim(key) },
         }
     }
 
@@ -204,7 +207,8 @@ impl Census {
         if said == before {
             return;
         }
-        let facts = image.pidfd.as_ref().and_then(kernel::facts);
+        // The number of a claim may belong to anybody.
+        let facts = image.pidfd.as_ref().filter(|_| !image.key.is_claim()).and_then(kernel::facts);
         let known = facts.map(|facts| (facts.uids.real, facts.uids.effective)).or_else(|| {
             let pid = image.key.is_visible().then_some(image.key.pid.0)?;
             procfs::uids(pid).filter(|_| image.pidfd.as_ref().is_some_and(|pidfd| !kernel::is_dead(pidfd)))
@@ -217,6 +221,11 @@ impl Census {
             _ => process.confirm_ids(said, true),
         }
     }
+}
+
+/// Whether a number's process is gone, or dead and not reaped.
+fn is_gone(pidfd: Option<&OwnedFd>) -> bool {
+    pidfd.is_none_or(kernel::is_dead)
 }
 
 /// Whether the process of an image lives under a number of the kernel's.

@@ -23,7 +23,7 @@ const SMALL_EVENTS: usize = 128;
 /// Back-pressure: pause this long after a slow round, and go slow for at most this long for outputs that take
 /// nothing.
 pub const PAUSE_NS: u64 = 1_000_000;
-const LONGEST_SLOW_NS: u64 = 100_000_000;
+const LONGEST_SLOW_NS: u64 = 50_000_000;
 /// A queue with less room than this is almost full: some batches.
 const ALMOST_FULL: usize = 4 * BATCH_BYTES;
 /// The longest waits for queues that are almost full, in a second.
@@ -170,12 +170,12 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
-    /// The pace of the next round: slow where an output's queue is more than half full. Events in rings are
-    /// late, not lost. An output that takes nothing is not waited for.
-    pub fn pace(&mut self) -> Pace {
+    /// The bytes that have room in the fullest queue, where that is more than half full and its output gets on.
+    /// An output that takes nothing is not waited for.
+    fn room_to_wait_for(&mut self) -> Option<usize> {
         let Some(room) = self.outlets.room() else {
             self.slow = None;
-            return Pace::Full;
+            return None;
         };
         let (now, progress) = (MonoNs::now(), self.outlets.progress());
         let since = match self.slow {
@@ -183,7 +183,13 @@ impl Outbox {
             _ => now,
         };
         self.slow = Some((since, progress));
-        if now.since(since) < LONGEST_SLOW_NS { Pace::Slow(room as u64) } else { Pace::Full }
+        (now.since(since) < LONGEST_SLOW_NS).then_some(room)
+    }
+
+    /// The pace of the next round: slow where an output's queue is more than half full. Events in rings are
+    /// late, not lost.
+    pub fn pace(&mut self) -> Pace {
+        self.room_to_wait_for().map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
@@ -197,19 +203,13 @@ impl Outbox {
         if std::mem::replace(second, begun.0 / 1_000_000_000) != begun.0 / 1_000_000_000 {
             *waited_ns = 0;
         }
-        let (mut last, mut progress) = (begun, self.outlets.progress());
-        while self.outlets.room().is_some_and(|room| room < ALMOST_FULL) {
-            let now = MonoNs::now();
-            if self.outlets.progress() != progress {
-                (last, progress) = (now, self.outlets.progress());
-            }
-            let is_long = *waited_ns + now.since(begun) > MOST_WAITED_NS;
-            if is_long || now.since(last) > LONGEST_SLOW_NS {
-                break;
-            }
+        let before_ns = *waited_ns;
+        while self.room_to_wait_for().is_some_and(|room| room < ALMOST_FULL)
+            && before_ns + MonoNs::now().since(begun) < MOST_WAITED_NS
+        {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
         }
-        *waited_ns += MonoNs::now().since(begun);
+        self.waited[1] += MonoNs::now().since(begun);
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
