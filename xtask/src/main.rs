@@ -83,8 +83,8 @@ const COMMANDS: &[Command] = &[
         name: "attack",
         arguments: "[NAME…]",
         what: &[
-            "tries every attack of tests/attack/ beside a bystander, and prints what it measured (--short: as",
-            "in the tests; --markdown: for docs/threat-model.md; --list names them; --keep: the outputs)",
+            "tries every attack of tests/attack/ beside a bystander, and prints what it measured",
+            "(--short: as in the tests; --markdown: a table; --list: the names; --keep: outputs)",
         ],
         run: attack::run,
     },

@@ -13,6 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat};
@@ -292,7 +293,7 @@ fn attempt(name: &Name) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Asks the collector at `name` whether it is ready; waits at most a second for the answer.
+/// Asks the collector at `name` whether it is ready; waits at most for [`HEALTH_PATIENCE`].
 pub fn ask_health(name: &Name) -> Result<(), Failure> {
     let failed = |what: &str| {
         Failure::new(
@@ -304,18 +305,44 @@ pub fn ask_health(name: &Name) -> Result<(), Failure> {
             ),
         )
     };
-    let socket = attempt(name).map_err(|error| failed(&error.to_string()))?;
-    send(&socket, HEALTH_QUESTION, SendFlags::NOSIGNAL).map_err(|error| failed(&error.to_string()))?;
-    let mut answer = [0; 16];
+    let begun = Instant::now();
+    loop {
+        let answer = ask_once(name);
+        let is_early = begun.elapsed() < HEALTH_PATIENCE;
+        match answer.as_deref() {
+            Ok(HEALTH_ANSWER) => return Ok(()),
+            // A flood of connections leaves no place in the queue, or takes that of one that waits for its answer.
+            Ok([]) | Err(&Errno::AGAIN) if is_early => std::thread::sleep(HEALTH_PAUSE),
+            Ok([]) => return Err(failed("it does not answer")),
+            Ok(answer) => return Err(failed(&format!("it says '{}'", String::from_utf8_lossy(answer)))),
+            Err(error) => return Err(failed(&error.to_string())),
+        }
+    }
+}
+
+/// How long `glassbox health` goes on asking, and the pause before it asks once more.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
+const HEALTH_PAUSE: Duration = Duration::from_micros(200);
+
+/// The answer of a collector; an empty one where it hung up, or none came within a second.
+fn ask_once(name: &Name) -> Result<Vec<u8>, Errno> {
+    let error = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let socket = attempt(name).map_err(error)?;
+    match send(&socket, HEALTH_QUESTION, SendFlags::NOSIGNAL) {
+        Err(Errno::PIPE | Errno::CONNRESET) => return Ok(Vec::new()),
+        sent => sent?,
+    };
+    let mut answer = vec![0; 256];
     let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
     if poll(&mut polled, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) == Ok(0) {
-        return Err(failed("it does not answer"));
+        return Ok(Vec::new());
     }
     match recv(&socket, &mut answer, RecvFlags::DONTWAIT) {
-        Ok((length, _)) if answer.get(..length) == Some(HEALTH_ANSWER) => Ok(()),
-        Ok(_) => Err(failed("something else listens there")),
-        Err(error) => Err(failed(&error.to_string())),
+        Ok((length, _)) => answer.truncate(length),
+        Err(Errno::CONNRESET) => answer.clear(),
+        Err(error) => return Err(error),
     }
+    Ok(answer)
 }
 
 #[cfg(test)]
