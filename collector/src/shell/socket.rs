@@ -311,7 +311,8 @@ pub fn ask_health(name: &Name) -> Result<(), Failure> {
         let is_early = begun.elapsed() < HEALTH_PATIENCE;
         match answer.as_deref() {
             Ok(HEALTH_ANSWER) => return Ok(()),
-            // A flood of connections leaves no place in the queue, or takes that of one that waits for its answer.
+            // A flood of connections leaves no place in the queue, or takes that of one that waits for its
+            // answer.
             Ok([]) | Err(&Errno::AGAIN) if is_early => std::thread::sleep(HEALTH_PAUSE),
             Ok([]) => return Err(failed("it does not answer")),
             Ok(answer) => return Err(failed(&format!("it says '{}'", String::from_utf8_lossy(answer)))),

@@ -224,15 +224,16 @@ impl Outlets {
         self.spare_rx.try_recv().unwrap_or_default()
     }
 
-    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline goes
-    /// slow. `None` where every queue is less than half full.
+    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline
+    /// goes slow. `None` where every queue is less than half full.
     pub fn room(&self) -> Option<usize> {
         let waiting = self.outlets.iter().map(|outlet| self.waiting_at(outlet)).max().unwrap_or(0);
         let room = self.most_bytes.saturating_sub(waiting);
         (room < self.most_bytes / 2).then_some(room)
     }
 
-    /// A number that changes as long as any of the outputs whose queues are more than half full takes something.
+    /// A number that changes as long as any of the outputs whose queues are more than half full takes
+    /// something.
     pub fn progress(&self) -> u64 {
         let slow = self.outlets.iter().filter(|outlet| self.waiting_at(outlet) > self.most_bytes / 2);
         slow.map(|outlet| outlet.shared.taken.load(Ordering::Relaxed)).sum()
