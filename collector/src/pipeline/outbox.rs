@@ -170,8 +170,8 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
-    /// The bytes that have room in the fullest queue, where that is more than half full and its output gets on.
-    /// An output that takes nothing is not waited for.
+    /// The bytes that have room in the fullest queue, where that is more than half full and its output gets
+    /// on. An output that takes nothing is not waited for.
     fn room_to_wait_for(&mut self) -> Option<usize> {
         let Some(room) = self.outlets.room() else {
             self.slow = None;
