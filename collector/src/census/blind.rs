@@ -16,8 +16,8 @@ use crate::system::program::{Program, Root};
 
 /// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is
 /// `None` where the kernel does not say the process's number. Not `is_here` where the process is in another
-/// pid namespace: a file of this name here would be another one. `is_barred` says that the process is inside a
-/// seccomp filter that the sensor's start does not pass.
+/// pid namespace: a file of this name here would be another one. `is_barred` says that the process is inside
+/// a seccomp filter that the sensor's start does not pass.
 pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, is_barred: bool) -> &'static str {
     let reason = if is_here { reason(Path::new(OsStr::from_bytes(exe)), pid) } else { UNREADABLE };
     if is_barred && matches!(reason, UNKNOWN | UNREADABLE) { "seccomp" } else { reason }
