@@ -20,10 +20,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// A batch of fewer events is copied to its own size, so that the memory of a large one does not wait with
 /// it.
 const SMALL_EVENTS: usize = 128;
-/// Back-pressure: pause this long after a slow round, and go slow for at most this long for outputs that take
-/// nothing.
+/// Back-pressure: pause this long after a slow round.
 pub const PAUSE_NS: u64 = 1_000_000;
-const LONGEST_SLOW_NS: u64 = 50_000_000;
 /// A queue with less room than this is almost full: some batches.
 const ALMOST_FULL: usize = 4 * BATCH_BYTES;
 /// The longest waits for queues that are almost full, in a second.
@@ -50,9 +48,6 @@ pub struct Outbox {
     last_touched: ImageId,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
-    /// While an output's queue is more than half full: since when the outputs have taken nothing, and how
-    /// much they had taken then.
-    slow: Option<(MonoNs, u64)>,
     /// The second in which a queue was waited for last, and the nanoseconds.
     waited: [u64; 2],
 }
@@ -66,7 +61,6 @@ impl Outbox {
             touched: Vec::new(),
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
-            slow: None,
             waited: [0; 2],
         }
     }
@@ -170,46 +164,31 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
-    /// The bytes that have room in the fullest queue, where that is more than half full and its output gets
-    /// on. An output that takes nothing is not waited for.
-    fn room_to_wait_for(&mut self) -> Option<usize> {
-        let Some(room) = self.outlets.room() else {
-            self.slow = None;
-            return None;
-        };
-        let (now, progress) = (MonoNs::now(), self.outlets.progress());
-        let since = match self.slow {
-            Some((since, before)) if before == progress => since,
-            _ => now,
-        };
-        self.slow = Some((since, progress));
-        (now.since(since) < LONGEST_SLOW_NS).then_some(room)
-    }
-
-    /// The pace of the next round: slow where an output's queue is more than half full. Events in rings are
-    /// late, not lost.
+    /// The pace of the next round: slow where the queue of an output that gets on is more than half full.
+    /// Events in rings are late, not lost.
     pub fn pace(&mut self) -> Pace {
-        self.room_to_wait_for().map_or(Pace::Full, |room| Pace::Slow(room as u64))
+        self.outlets.room(MonoNs::now()).map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
-        if self.outlets.room().is_none_or(|room| room >= ALMOST_FULL) {
+        let begun = MonoNs::now();
+        if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
             return;
         }
-        let begun = MonoNs::now();
         let [second, waited_ns] = &mut self.waited;
         if std::mem::replace(second, begun.0 / 1_000_000_000) != begun.0 / 1_000_000_000 {
             *waited_ns = 0;
         }
-        let before_ns = *waited_ns;
-        while self.room_to_wait_for().is_some_and(|room| room < ALMOST_FULL)
-            && before_ns + MonoNs::now().since(begun) < MOST_WAITED_NS
+        let mut now = begun;
+        while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
+            && *waited_ns + now.since(begun) < MOST_WAITED_NS
         {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
+            now = MonoNs::now();
         }
-        self.waited[1] += MonoNs::now().since(begun);
+        *waited_ns += now.since(begun);
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
@@ -219,7 +198,7 @@ impl Outbox {
             Haste::Patient => LAST_PAUSE_NS,
             Haste::Hurried => LAST_PAUSE_NS / 100,
         };
-        while self.outlets.room().is_some() && MonoNs::now().since(begun) < patience_ns {
+        while !self.outlets.has_room() && MonoNs::now().since(begun) < patience_ns {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
         }
     }

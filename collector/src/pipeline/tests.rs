@@ -762,7 +762,7 @@ fn pipeline_throughput() {
                 harness.pipeline.round(MonoNs::now());
                 rounds += 1;
             }
-            while harness.pipeline.outbox.outlets().room().is_some() {
+            while !harness.pipeline.outbox.outlets().has_room() {
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
         }

@@ -17,7 +17,7 @@ use super::owed::Owed;
 use super::report::{Lost, SinkReport};
 use super::worker::{Farewell, Message, Shared, Standing, Worker};
 use crate::event::Batch;
-use crate::ids::UtcNs;
+use crate::ids::{MonoNs, UtcNs};
 use crate::outputs::Output;
 use crate::shell::failure::{Failure, say};
 use crate::system::pulse::Pulses;
@@ -32,6 +32,8 @@ const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
 const SPARE_BATCHES: usize = 4;
 
+/// An output whose queue is filling and that takes nothing for so long is not waited for.
+const STUCK_NS: u64 = 50_000_000;
 /// In haste, an output that takes nothing for so long is not waited for.
 const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -113,6 +115,8 @@ struct Outlet {
     /// Events that it was given.
     handed: u64,
     dropped: u64,
+    /// While its queue is more than half full: since when it has taken nothing, and what it had taken then.
+    slow: Option<(MonoNs, u64)>,
     owed: Owed,
     /// Time of the last event that it was to get.
     last: UtcNs,
@@ -176,7 +180,8 @@ impl Outlets {
                 ))
             })?;
         let (handed, dropped, owed, last) = (0, 0, Owed::default(), UtcNs::default());
-        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, owed, last, thread });
+        let slow = None;
+        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, slow, owed, last, thread });
         self.share_budget();
         Ok(id)
     }
@@ -224,19 +229,31 @@ impl Outlets {
         self.spare_rx.try_recv().unwrap_or_default()
     }
 
-    /// The bytes that have room in the fullest queue, where that is more than half full: then the pipeline
-    /// goes slow. `None` where every queue is less than half full.
-    pub fn room(&self) -> Option<usize> {
-        let waiting = self.outlets.iter().map(|outlet| self.waiting_at(outlet)).max().unwrap_or(0);
-        let room = self.most_bytes.saturating_sub(waiting);
-        (room < self.most_bytes / 2).then_some(room)
+    /// The bytes that have room in the fullest queue whose output gets on, where that is more than half full:
+    /// then the pipeline goes slow. An output that takes nothing is not waited for.
+    pub fn room(&mut self, now: MonoNs) -> Option<usize> {
+        let mut least = None;
+        for index in 0..self.outlets.len() {
+            let Some(outlet) = self.outlets.get(index) else { break };
+            let (waiting, taken) = (self.waiting_at(outlet), outlet.shared.taken.load(Ordering::Relaxed));
+            let Some(outlet) = self.outlets.get_mut(index) else { break };
+            if waiting <= self.most_bytes / 2 {
+                outlet.slow = None;
+                continue;
+            }
+            let since = outlet.slow.filter(|(_, before)| *before == taken).map_or(now, |(since, _)| since);
+            outlet.slow = Some((since, taken));
+            if now.since(since) < STUCK_NS {
+                let room = self.most_bytes.saturating_sub(waiting);
+                least = Some(least.map_or(room, |least: usize| least.min(room)));
+            }
+        }
+        least
     }
 
-    /// A number that changes as long as any of the outputs whose queues are more than half full takes
-    /// something.
-    pub fn progress(&self) -> u64 {
-        let slow = self.outlets.iter().filter(|outlet| self.waiting_at(outlet) > self.most_bytes / 2);
-        slow.map(|outlet| outlet.shared.taken.load(Ordering::Relaxed)).sum()
+    /// Whether every queue is less than half full.
+    pub fn has_room(&self) -> bool {
+        self.outlets.iter().all(|outlet| self.waiting_at(outlet) <= self.most_bytes / 2)
     }
 
     fn waiting_at(&self, outlet: &Outlet) -> usize {
