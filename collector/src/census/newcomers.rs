@@ -127,16 +127,27 @@ impl Census {
         if !identity.key.is_visible() || self.live(identity.key).is_some() {
             return;
         }
-        let Some(id) = identity.ppid.and_then(|ppid| self.unproven.get(&(ppid, identity.own_pid)).copied())
-        else {
+        let parents = parent.and_then(|parent| self.get(parent)?.ring);
+        // The claims of a user who may become this one, or of the parent's ring.
+        let parents_uid = parents.and_then(|ring| rings.get(ring)).and_then(|ring| ring.view.owner.uid);
+        let uids = [identity.uid, Some(0), None, parents_uid];
+        let Some(id) = identity.ppid.and_then(|ppid| {
+            uids.iter().find_map(|uid| self.unproven.get(&(*uid, ppid, identity.own_pid)).copied())
+        }) else {
             return;
         };
-        let parents = parent.and_then(|parent| self.get(parent)?.ring);
         let is_member = !identity.claimed.has(Claimed::PPID);
         let Some(child) = self.get_mut(id) else { return };
         let is_own = is_member && parents.is_some() && parents == child.ring;
         let owner = child.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.view.owner);
-        if is_own || owner.is_some_and(|owner| owner.may_become(identity.uid)) {
+        // Of the dead the kernel tells neither. A claim of a process that lived when it was made was refused
+        // with reason.
+        let is_near = |owner: Owner| {
+            (identity.cgroup == 0 || identity.cgroup == owner.cgroup)
+                && (identity.namespace.is_none() || identity.namespace == owner.namespace)
+        };
+        let may_be = owner.is_some_and(|owner| owner.may_become(identity.uid) && is_near(owner));
+        if child.end.is_some() && (is_own || may_be) {
             let before = std::mem::replace(&mut child.key, identity.key);
             child.claimed = child.claimed.without(Claimed::PID);
             if self.by_key.get(&before) == Some(&id) {
@@ -151,7 +162,7 @@ impl Census {
         let Some(image) = self.get_mut(id) else { return };
         image.own_ppid = own_ppid;
         if image.key.is_claim() && image.key.namespace.is_none() {
-            let child = (own_ppid, image.own_pid);
+            let child = (image.uid, own_ppid, image.own_pid);
             self.unproven.insert(child, id);
         }
     }

@@ -45,9 +45,9 @@ pub struct Census {
     pub(super) residents: FxHashMap<RingIndex, usize>,
     /// The image of a process of a namespace that is nested in the collector's, by its own number.
     pub(super) nested: FxHashMap<(u64, Pid), ImageId>,
-    /// Children whose numbers in the collector's namespace are claims of their rings, by their parent's
-    /// number and their own.
-    pub(super) unproven: FxHashMap<(Pid, Pid), ImageId>,
+    /// Children whose numbers in the collector's namespace are claims of their rings, by the user of the ring,
+    /// their parent's number and their own: no user displaces another's.
+    pub(super) unproven: FxHashMap<(Option<u32>, Pid, Pid), ImageId>,
     /// Images that have ended and are not forgotten.
     pub(super) ended: FxHashSet<ImageId>,
     pub(super) families: Families,
@@ -183,7 +183,7 @@ impl Census {
             self.reports.forget(image.key, parent);
             self.recent.put(image.key, image.ppid.filter(|_| !image.claimed.has(Claimed::PPID)));
         }
-        let claim = (image.own_ppid, image.own_pid);
+        let claim = (image.uid, image.own_ppid, image.own_pid);
         if self.unproven.get(&claim) == Some(&id) {
             self.unproven.remove(&claim);
         }

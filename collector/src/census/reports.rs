@@ -9,9 +9,10 @@ use crate::ids::{MonoNs, ProcessKey};
 
 /// Reports kept of one reporter; the oldest makes way. A report is wanted for moments: the child it is about
 /// is known already, or was just heard.
-const MOST_OF_ONE: usize = 64;
-/// Reporters kept; the one that came first makes way.
-const MOST_REPORTERS: usize = 4096;
+const MOST_OF_ONE: usize = 16;
+/// Reporters kept; the one that came first makes way. More than the images that one user may have
+/// ([`crate::allowance`]), so that none makes another's go.
+const MOST_REPORTERS: usize = 1 << 14;
 
 /// With so many reports of the launcher, those that nothing asked for in [`REPORT_NS`] are forgotten.
 const MANY_OF_LAUNCHER: usize = 1024;

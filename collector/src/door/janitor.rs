@@ -8,6 +8,7 @@
 //! A thread that closes for long is left alone, and another one takes its place. With all of them busy and
 //! the queue full, descriptors are kept open: a peer that sends so many has no sensor.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 
 /// Threads that close, at most.
-const MOST_THREADS: usize = 4;
+const MOST_THREADS: usize = 16;
 /// Descriptors that wait for a thread, at most.
 const MOST_WAITING: usize = 1024;
 /// Descriptors that are kept open for want of a thread, at most; then no stranger is heard any more.
@@ -31,7 +32,8 @@ pub struct Janitor {
     closing_tx: Sender<OwnedFd>,
     closing_rx: Receiver<OwnedFd>,
     threads: Arc<Threads>,
-    kept: usize,
+    /// Descriptors that found no room in the queue.
+    kept: VecDeque<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -45,25 +47,39 @@ struct Threads {
 impl Default for Janitor {
     fn default() -> Self {
         let (closing_tx, closing_rx) = bounded(MOST_WAITING);
-        Self { closing_tx, closing_rx, threads: Arc::default(), kept: 0 }
+        Self { closing_tx, closing_rx, threads: Arc::default(), kept: VecDeque::new() }
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        // They end with the process, which waits for no lingering socket then (PF_EXITING, `inet_release`).
+        self.kept.drain(..).for_each(|descriptor| _ = descriptor.into_raw_fd());
     }
 }
 
 impl Janitor {
     /// Closes a descriptor of unknown kind, in its own time.
     pub fn close(&mut self, descriptor: OwnedFd) {
-        match self.closing_tx.try_send(descriptor) {
-            Ok(()) => {}
-            Err(TrySendError::Full(descriptor) | TrySendError::Disconnected(descriptor)) => {
-                let _ = descriptor.into_raw_fd();
-                self.kept += 1;
-            }
-        }
+        self.kept.push_back(descriptor);
+        self.pass_on();
         let Threads { running, idle } = &*self.threads;
         if idle.load(Ordering::SeqCst) < self.closing_tx.len()
             && running.load(Ordering::SeqCst) < MOST_THREADS
         {
             self.start();
+        }
+    }
+
+    /// Passes kept descriptors on to the threads, as far as the queue has room.
+    fn pass_on(&mut self) {
+        while let Some(descriptor) = self.kept.pop_front() {
+            if let Err(TrySendError::Full(descriptor) | TrySendError::Disconnected(descriptor)) =
+                self.closing_tx.try_send(descriptor)
+            {
+                self.kept.push_front(descriptor);
+                break;
+            }
         }
     }
 
@@ -79,8 +95,9 @@ impl Janitor {
     }
 
     /// Whether so many descriptors are kept open that no more can be taken.
-    pub fn is_full(&self) -> bool {
-        self.kept >= MOST_KEPT
+    pub fn is_full(&mut self) -> bool {
+        self.pass_on();
+        self.kept.len() >= MOST_KEPT
     }
 
     fn start(&self) {
@@ -173,6 +190,6 @@ mod tests {
             janitor.close(std::fs::File::open("/dev/null").unwrap().into());
         }
 
-        assert_eq!((3, false), (janitor.kept, janitor.is_full()));
+        assert_eq!((3, false), (janitor.kept.len(), janitor.is_full()));
     }
 }

@@ -189,6 +189,46 @@ fn wait_for_a_process_that_is_no_child_ends_nothing() {
 }
 
 #[test]
+fn claim_of_another_users_ring_is_not_confirmed_by_the_hello_of_the_process() {
+    const FORGER: u32 = 5_000_000;
+    let exits = |uid: u32| {
+        let mut harness = Harness::new();
+        let attach = |harness: &mut Harness, sensor: &Sensor, ppid, uid| {
+            let mut attached = sensor.attached(ppid);
+            attached.identity.key.namespace = None;
+            // No process has the number.
+            attached.identity.is_dead = true;
+            (attached.identity.uid, attached.identity.euid) = (Some(uid), Some(uid));
+            harness.pipeline.attach(attached);
+        };
+        let forger = Sensor::new(FORGER, MIN_DATA_LEN);
+        forger.start("/bin/forger", "/");
+        let slot = forger.take_slot(FORGER + 2, FORGER + 1);
+        forger.open(slot, "/lie", 3, 0);
+        attach(&mut harness, &forger, 1, uid);
+        harness.pipeline.round(MonoNs::now());
+        let victim = Sensor::new(FORGER + 2, MIN_DATA_LEN);
+        victim.start("/bin/victim", "/");
+        attach(&mut harness, &victim, FORGER + 1, 0);
+        let events = harness.finish();
+        let of_victim = |event: &&serde_json::Value| {
+            event["event"] == "process.exit" && event["pid"] == u64::from(FORGER + 2)
+        };
+        events
+            .iter()
+            .filter(of_victim)
+            .map(|event| event["claimed"].to_string().contains("\"pid\""))
+            .collect()
+    };
+
+    let (foreign, own): (Vec<bool>, Vec<bool>) = (exits(65534), exits(0));
+
+    // The forger's child stays a claim, and the victim ends by itself; a fork of root's goes on as the victim.
+    assert_eq!(2, foreign.len(), "{foreign:?}");
+    assert_eq!(vec![false], own);
+}
+
+#[test]
 fn claims_are_named_in_the_order_of_the_output() {
     let claimed = Claimed::EXE.and(Claimed::PID).and_if(false, Claimed::UID);
 
