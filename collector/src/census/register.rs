@@ -45,8 +45,8 @@ pub struct Census {
     pub(super) residents: FxHashMap<RingIndex, usize>,
     /// The image of a process of a namespace that is nested in the collector's, by its own number.
     pub(super) nested: FxHashMap<(u64, Pid), ImageId>,
-    /// Children whose numbers in the collector's namespace are claims of their rings, by the user of the ring,
-    /// their parent's number and their own: no user displaces another's.
+    /// Children whose numbers in the collector's namespace are claims of their rings, by the user of the
+    /// ring, their parent's number and their own: no user displaces another's.
     pub(super) unproven: FxHashMap<(Option<u32>, Pid, Pid), ImageId>,
     /// Images that have ended and are not forgotten.
     pub(super) ended: FxHashSet<ImageId>,

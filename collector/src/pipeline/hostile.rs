@@ -223,7 +223,8 @@ fn claim_of_another_users_ring_is_not_confirmed_by_the_hello_of_the_process() {
 
     let (foreign, own): (Vec<bool>, Vec<bool>) = (exits(65534), exits(0));
 
-    // The forger's child stays a claim, and the victim ends by itself; a fork of root's goes on as the victim.
+    // The forger's child stays a claim, and the victim ends by itself; a fork of root's goes on as the
+    // victim.
     assert_eq!(2, foreign.len(), "{foreign:?}");
     assert_eq!(vec![false], own);
 }
