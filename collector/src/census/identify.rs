@@ -134,8 +134,15 @@ impl Census {
             (pidfd, _) if is_gone(pidfd.as_ref()) && self.was_child(child, key) => {
                 child.proven(child.own_pid, None, child.own_ppid)
             }
-            // With the number's process at the latest ends the claim.
-            (pidfd, _) => Identity { is_dead: is_gone(pidfd.as_ref()), pidfd, ..child.claim(key) },
+            (pidfd, _) => {
+                let is_dead = is_gone(pidfd.as_ref());
+                // With a process of the same user ends the claim on its number, too.
+                let owner = child.ring.view.owner;
+                let is_own = |pidfd: &OwnedFd| {
+                    kernel::facts(pidfd).is_some_and(|facts| owner.uid == Some(facts.uids.real))
+                };
+                Identity { is_dead, pidfd: pidfd.filter(is_own), ..child.claim(key) }
+            }
         }
     }
 
