@@ -20,7 +20,8 @@ use crate::ids::MonoNs;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Resource {
-    /// Rings. Each costs the collector up to 20 KiB beside its data: tables of its mapping, a few pages.
+    /// Rings. A quiet one costs the collector some 15 KiB (1024 of them: 15 MiB, `cargo xtask attack "5000
+    /// rings"`): its state, tables of its mapping, a few pages.
     Rings,
     /// Process images that are known, dead ones until their end is reported.
     Images,
@@ -63,6 +64,31 @@ impl fmt::Display for Peer {
     }
 }
 
+/// An amount that is spent within a second, and begins anew with the next.
+#[derive(Debug, Default)]
+pub struct PerSecond {
+    second: AtomicU64,
+    spent: AtomicU64,
+}
+
+impl PerSecond {
+    /// What was spent in the second of `now`.
+    pub fn spent(&self, now: MonoNs) -> u64 {
+        // Relaxed: one thread asks and spends; the numbers order nothing else.
+        match self.second.load(Ordering::Relaxed) == now.0 / 1_000_000_000 {
+            true => self.spent.load(Ordering::Relaxed),
+            false => 0,
+        }
+    }
+
+    /// Spends some more.
+    pub fn spend(&self, now: MonoNs, more: u64) {
+        let spent = self.spent(now).saturating_add(more);
+        self.second.store(now.0 / 1_000_000_000, Ordering::Relaxed);
+        self.spent.store(spent, Ordering::Relaxed);
+    }
+}
+
 /// What an owner holds, and its bounds.
 #[derive(Debug, Default)]
 pub struct Account {
@@ -70,15 +96,16 @@ pub struct Account {
     pub peer: Peer,
     held: [AtomicUsize; RESOURCES],
     refused: [AtomicU64; RESOURCES],
-    /// The second in which questions were asked last, how many, and the nanoseconds that the answers took.
-    questions: [AtomicU64; 3],
+    /// Questions, and the nanoseconds that their answers took.
+    questions: PerSecond,
+    asking_ns: PerSecond,
     /// The round in which its rings were to be read last.
     round: AtomicU64,
     /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was
     /// longer.
     credit: AtomicI64,
-    /// The second in which ends were concluded last, and the nanoseconds that they took.
-    time: [AtomicU64; 2],
+    /// Nanoseconds that the ends of its processes took.
+    ending_ns: PerSecond,
     /// The account of the user in all control groups; `None` for root, and for that account itself.
     user: Option<Arc<Account>>,
     /// How many times [`MOST`] it may hold; 0 for no bound.
@@ -106,19 +133,15 @@ impl Account {
     /// Whether the collector may look at one more file, or at one more child, for this account's sake. The
     /// looks of each second are counted, and their time.
     pub fn may_ask(&self, now: MonoNs) -> bool {
-        let [second, count, spent_ns] = &self.questions;
-        // Relaxed: only the pipeline's thread asks.
-        if second.swap(now.0 / 1_000_000_000, Ordering::Relaxed) != now.0 / 1_000_000_000 {
-            count.store(0, Ordering::Relaxed);
-            spent_ns.store(0, Ordering::Relaxed);
-        }
-        let count = count.fetch_add(1, Ordering::Relaxed);
-        self.times == 0 || count < MOST_QUESTIONS && spent_ns.load(Ordering::Relaxed) < MOST_ASKING_NS
+        let may_ask = self.times == 0
+            || self.questions.spent(now) < MOST_QUESTIONS && self.asking_ns.spent(now) < MOST_ASKING_NS;
+        self.questions.spend(now, 1);
+        may_ask
     }
 
-    /// Notes the time that the answers to the last questions took.
-    pub fn asked_for(&self, ns: u64) {
-        self.questions[2].fetch_add(ns, Ordering::Relaxed);
+    /// Notes that questions which began at `begun` were answered at `now`.
+    pub fn asked(&self, begun: MonoNs, now: MonoNs) {
+        self.asking_ns.spend(now, now.since(begun));
     }
 
     /// Whether its rings may be read further in this round, each of which gives it `turn` bytes.
@@ -140,16 +163,12 @@ impl Account {
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the
     /// pipeline's time in each second.
     pub fn has_time(&self, now: MonoNs) -> bool {
-        let [second, spent_ns] = &self.time;
-        if second.swap(now.0 / 1_000_000_000, Ordering::Relaxed) != now.0 / 1_000_000_000 {
-            spent_ns.store(0, Ordering::Relaxed);
-        }
-        self.times == 0 || spent_ns.load(Ordering::Relaxed) < MOST_ENDING_NS
+        self.times == 0 || self.ending_ns.spent(now) < MOST_ENDING_NS
     }
 
-    /// Notes the time that an end took.
-    pub fn ended_in(&self, ns: u64) {
-        self.time[1].fetch_add(ns, Ordering::Relaxed);
+    /// Notes that an end which began to be concluded at `begun` was concluded at `now`.
+    pub fn ended(&self, begun: MonoNs, now: MonoNs) {
+        self.ending_ns.spend(now, now.since(begun));
     }
 
     /// Whether nothing of it is left.
@@ -349,6 +368,32 @@ mod tests {
         };
 
         assert_eq!((ACCOUNTS_OF_USER, 5), (all(1000), all(0)));
+    }
+
+    #[test]
+    fn looks_and_ends_are_bounded_in_each_second() {
+        let (account, second) = (Allowances::default().account(peer(1, 1)), 1_000_000_000);
+        let asks = |now: u64| (0..2 * MOST_QUESTIONS).filter(|_| account.may_ask(MonoNs(now))).count() as u64;
+
+        let looks = [asks(second), asks(second + 1), asks(2 * second)];
+        account.asked(MonoNs(3 * second), MonoNs(3 * second + MOST_ASKING_NS));
+        let after_a_long_one = asks(3 * second + MOST_ASKING_NS);
+        account.ended(MonoNs(second), MonoNs(second + MOST_ENDING_NS));
+        let ends = [second + MOST_ENDING_NS, 2 * second].map(|now| account.has_time(MonoNs(now)));
+
+        assert_eq!(([MOST_QUESTIONS, 0, MOST_QUESTIONS], 0), (looks, after_a_long_one));
+        assert_eq!([false, true], ends);
+    }
+
+    #[test]
+    fn account_that_read_much_has_its_next_turn_later() {
+        let account = Allowances::default().account(peer(1, 1));
+
+        let first = account.has_turn(1, 100);
+        account.read(350);
+        let later = [2, 3, 4, 5].map(|round| account.has_turn(round, 100));
+
+        assert_eq!((true, [false, false, true, true]), (first, later));
     }
 
     #[test]

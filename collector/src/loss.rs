@@ -1,7 +1,7 @@
 //! Why events are lost: every cause, once.
 //!
 //! The sensor counts the first five in its ring ([`Loss`]); the pipeline finds three more; then come a queue
-//! in front of an output, and the bounds of a user ([`crate::allowance`]). Each reaches the outputs as the
+//! in front of an output, the bounds of a user ([`crate::allowance`]), and the end of the session. Each reaches the outputs as the
 //! `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
@@ -29,12 +29,14 @@ pub enum LossReason {
     SinkFull,
     /// The process's user has used up its part of the collector.
     Limit,
+    /// The collector was told to end before it had read the record.
+    SessionEnd,
 }
 
 impl LossReason {
     /// Every cause, in the order of the documentation.
     #[cfg(test)]
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RingFull,
         Self::Oversize,
         Self::NoSlot,
@@ -45,6 +47,7 @@ impl LossReason {
         Self::CollectorDied,
         Self::SinkFull,
         Self::Limit,
+        Self::SessionEnd,
     ];
 
     /// The `reason` of `sensor.loss`.
@@ -60,6 +63,7 @@ impl LossReason {
             Self::CollectorDied => "collector_died",
             Self::SinkFull => "sink_full",
             Self::Limit => "limit",
+            Self::SessionEnd => "session_end",
         }
     }
 }
@@ -114,6 +118,10 @@ mod tests {
                      that something was not kept: the path or address behind a descriptor, a name. The \
                      events that would have shown it are there without it, so they are not counted in \
                      `lost` of `process.exit`. Reported with one process of that user"
+                }
+                Self::SessionEnd => {
+                    "the collector was told to end, and had no time to read all that programs wrote which \
+                     go on; 0.3 s after a signal, else 2 s"
                 }
             }
         }

@@ -152,7 +152,7 @@ pub const ATTACKS: &[Attack] = &[
     attack(4, "starts of millions of children", "slots start").long(),
     attack(4, "opens of millions of children", "slots open").long(),
     attack(4, "5000 rings of one process", "rings 5000 one"),
-    attack(4, "the same with children in all slots", "rings 5000 slots").long(),
+    attack(4, "the same with children in all slots", "rings 5000 slots"),
     attack(4, "800 rings of 800 processes", "rings 800 many"),
     attack(4, "rings of processes that die", "rings 0 dying"),
     attack(4, "rings that are corrupt", "rings 0 corrupt"),

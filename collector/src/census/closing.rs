@@ -16,7 +16,7 @@ use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::Rings;
 use crate::rings::books::{self, Books};
-use crate::system::examiner::Answer;
+use crate::system::examiner::{Answer, PATIENCE_NS};
 use crate::system::kernel;
 use crate::system::procfs;
 
@@ -176,6 +176,20 @@ impl Census {
         Some((reason, if is_corrupt { missing.min(u64::from(u32::MAX)) } else { missing }))
     }
 
+    /// The images that still write, and how many numbers each has given to its events.
+    pub fn numbered(&self, rings: &Rings) -> Vec<(ImageId, u64)> {
+        let books = |image: &ProcessImage| Some((image.id, self.brief_books(image.id, rings)?.seq));
+        self.iter().filter_map(books).collect()
+    }
+
+    /// Of the first `numbers` events of an image, those that were neither delivered nor counted as lost.
+    pub fn undelivered(&self, id: ImageId, numbers: u64, rings: &Rings) -> u64 {
+        let Some(image) = self.get(id) else { return 0 };
+        let gone = self.gone(id, rings).unwrap_or_default();
+        // A hostile process may have written any number there.
+        numbers.saturating_sub(gone.saturating_add(image.delivered)).min(u64::from(u32::MAX))
+    }
+
     /// The events that a writer of a ring that is given up had numbered, and that cannot be read; counted as
     /// malformed.
     pub fn unreadable(&mut self, id: ImageId, books: &Books) -> u64 {
@@ -240,6 +254,7 @@ impl Census {
     /// Begins to find out why the program that an image asked for, and has become, did not say hello. True
     /// while the answer may still come.
     pub fn wonder(&mut self, id: ImageId, now: MonoNs) -> bool {
+        let is_free = self.examiner.is_free();
         let Some(image) = self.get_mut(id) else { return false };
         let (Some(asked), Some(_)) = (&image.asked, &image.process) else { return false };
         let Some((_, pending)) = &image.question else {
@@ -254,6 +269,11 @@ impl Census {
                     asked.reason = Some(look());
                 }
                 return false;
+            }
+            if !is_free {
+                // Others are looked at: in a moment it is this one's turn.
+                let since = image.wonders_since.get_or_insert(now);
+                return now.since(*since) < PATIENCE_NS;
             }
             let Some(pending) = self.examiner.begin(&account, look) else { return false };
             if let Some(image) = self.get_mut(id) {
@@ -283,7 +303,7 @@ impl Census {
             Some(pending) => pending.wait(LAST_WAIT),
             None => reason,
         };
-        image.account.asked_for(MonoNs::now().since(begun));
+        image.account.asked(begun, MonoNs::now());
         Some(BlindProgram {
             exe: exe.unwrap_or_else(|| path.to_vec()),
             path,

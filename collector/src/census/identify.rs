@@ -79,7 +79,7 @@ impl Census {
         }
         let begun = MonoNs::now();
         let nested = self.nested_child(child, begun);
-        ring.account().asked_for(MonoNs::now().since(begun));
+        ring.account().asked(begun, MonoNs::now());
         nested.unwrap_or_else(|| child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid)))
     }
 
@@ -135,13 +135,13 @@ impl Census {
                 child.proven(child.own_pid, None, child.own_ppid)
             }
             (pidfd, _) => {
-                let is_dead = is_gone(pidfd.as_ref());
                 // With a process of the same user ends the claim on its number, too.
                 let owner = child.ring.view.owner;
-                let is_own = |pidfd: &OwnedFd| {
-                    kernel::facts(pidfd).is_some_and(|facts| owner.uid == Some(facts.uids.real))
-                };
-                Identity { is_dead, pidfd: pidfd.filter(is_own), ..child.claim(key) }
+                let facts = pidfd.as_ref().and_then(kernel::facts);
+                let is_own = facts.is_some_and(|facts| owner.uid == Some(facts.uids.real));
+                // Last: it may have died since the first look.
+                let is_dead = is_gone(pidfd.as_ref());
+                Identity { is_dead, pidfd: pidfd.filter(|_| is_own), ..child.claim(key) }
             }
         }
     }

@@ -143,6 +143,8 @@ pub struct ProcessImage {
     pub asked: Option<Asked>,
     /// Why the program that it has become cannot be seen into, being found out, and the executable.
     pub question: Option<(Vec<u8>, Pending<&'static str>)>,
+    /// Since when that waits for its turn.
+    pub wonders_since: Option<MonoNs>,
     /// Its process: the ledger that all its images share.
     pub life: LifeId,
     /// Its end, once the collector knows of it.
@@ -232,6 +234,7 @@ impl ProcessImage {
             reported: Default::default(),
             asked: None,
             question: None,
+            wonders_since: None,
             life,
             end: None,
             is_inherited,
@@ -249,7 +252,7 @@ impl ProcessImage {
     pub fn ask(&mut self, asked: Asked) {
         let before = self.asked.take().map_or(0, |asked| asked.path.len());
         self.memory.shrink(before);
-        self.question = None;
+        (self.question, self.wonders_since) = (None, None);
         self.asked = self.memory.grow(asked.path.len()).then_some(asked);
     }
 

@@ -73,8 +73,11 @@ impl Census {
             }
         };
         let key = identity.key;
-        let has_other_rights = before.or(parent).and_then(|giver| self.get(giver)).is_some_and(|giver| {
-            giver.uid != Some(0) && (giver.uid, giver.euid) != (identity.uid, identity.euid)
+        let giver = before.or(parent).and_then(|giver| self.get(giver));
+        let has_other_rights = giver.is_some_and(|giver| {
+            // An id that the kernel does not tell speaks for nothing.
+            let differ = |own: Option<u32>, other: Option<u32>| own.zip(other).is_some_and(|(a, b)| a != b);
+            giver.uid != Some(0) && (differ(giver.uid, identity.uid) || differ(giver.euid, identity.euid))
         });
         if let Some(before) = before {
             self.end_by_exec(before, now, rings);

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use wire::hello::Hello;
 
+use crate::allowance::Peer;
 use crate::container::Claim;
 use crate::event::Claimed;
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
@@ -61,7 +62,10 @@ impl Identity {
             euid: euid.or(facts.map(|facts| facts.uids.effective)),
             instance: pidfd.as_ref().and_then(kernel::instance),
             namespace: pidfd.as_ref().and_then(kernel::pid_namespace),
-            cgroup: facts.and_then(|facts| facts.cgroup).unwrap_or_default(),
+            cgroup: facts
+                .and_then(|facts| facts.cgroup)
+                .or_else(|| pidfd.as_ref().and_then(kernel::cgroup_of_the_dead))
+                .unwrap_or_default(),
             is_dead: facts.is_none() && pidfd.as_ref().is_none_or(kernel::is_dead),
             pidfd,
             ..Self::default()
@@ -111,6 +115,11 @@ impl Identity {
         let numbers = Claimed::PID.and(Claimed::PPID);
         self.claimed = numbers.and_if(self.namespace.is_none(), Claimed::PID_NS);
         self
+    }
+
+    /// The owner of the account that its rings and images come out of.
+    pub fn peer(&self) -> Peer {
+        Peer { uid: self.uid, cgroup: self.cgroup }
     }
 
     /// Whether the process is in the collector's own pid namespace, by the kernel's word.

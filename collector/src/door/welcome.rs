@@ -8,7 +8,7 @@ use wire::hello::{Blind, Hello};
 use super::Doorman;
 use super::identity::{Identity, Note};
 use super::news::{Attached, KeptRing, News, Unseen};
-use crate::allowance::{Peer, Resource};
+use crate::allowance::Resource;
 use crate::container::{self, Claim, Key};
 use crate::ids::MonoNs;
 use crate::launch::protocol::ToLauncher;
@@ -31,8 +31,7 @@ impl Doorman {
                     let note = Note::decode(&blob).unwrap_or_default();
                     let mut identity = note.identity(born);
                     identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
-                    let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
-                    let place = self.allowances.account(peer).share(Resource::Rings);
+                    let place = self.allowances.account(identity.peer()).share(Resource::Rings);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
@@ -101,7 +100,8 @@ impl Doorman {
     }
 
     /// Takes no more rings of a user that has so many.
-    fn turn_away(&mut self, identity: Identity, peer: Peer) {
+    fn turn_away(&mut self, identity: Identity) {
+        let peer = identity.peer();
         // Once for all of a user's: other complaints are to be heard too.
         if self.turned_away.len() < MOST_TURNED_AWAY && self.turned_away.insert(peer.uid) {
             say(&format!(
@@ -114,8 +114,7 @@ impl Doorman {
 
     /// Tells of a program that cannot be seen into; not of more than its user has room for in the queue.
     fn tell_blind(&mut self, identity: Identity, exe: Vec<u8>, reason: &'static str) {
-        let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
-        let mut share = self.allowances.account(peer).share(Resource::Bytes);
+        let mut share = self.allowances.account(identity.peer()).share(Resource::Bytes);
         if share.grow(size_of::<News>() + size_of::<Identity>() + exe.len()) {
             self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, _share: share })));
         }
@@ -144,9 +143,8 @@ impl Doorman {
             self.complain(&format!("process {pid} sent no ring and is not seen"));
             return;
         };
-        let peer = Peer { uid: identity.uid, cgroup: identity.cgroup };
-        let Some(place) = self.allowances.account(peer).take(Resource::Rings) else {
-            return self.turn_away(identity, peer);
+        let Some(place) = self.allowances.account(identity.peer()).take(Resource::Rings) else {
+            return self.turn_away(identity);
         };
         let kept = if self.launcher.is_there() { memfd.try_clone().ok() } else { None };
         let (mapping, lifeline) = match hello.pid_ns {

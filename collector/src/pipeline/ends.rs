@@ -22,8 +22,10 @@ use crate::loss::LossReason;
 use crate::rings::books::Books;
 use crate::sinks::Haste;
 
-/// At the end of the session, programs that live on and write without end are read for at most this long.
-const LAST_READ_NS: u64 = 300_000_000;
+/// At the end of the session, programs that live on and write without end are read for at most this long; and
+/// for so long where a signal asked for the end.
+const LAST_READ_NS: u64 = 2_000_000_000;
+const HURRIED_READ_NS: u64 = 300_000_000;
 
 impl Pipeline {
     // ---- losses ----
@@ -97,7 +99,7 @@ impl Pipeline {
         }
         let begun = MonoNs::now();
         self.conclude_one(image, at, now);
-        account.ended_in(MonoNs::now().since(begun));
+        account.ended(begun, MonoNs::now());
     }
 
     fn conclude_one(&mut self, image: ImageId, at: MonoNs, now: MonoNs) {
@@ -258,17 +260,21 @@ impl Pipeline {
         }
         self.carry_out_changes();
         self.end_abandoned(now);
-        let deadline = now.plus(LAST_READ_NS);
-        loop {
+        let deadline = now.plus(match self.session.haste {
+            Haste::Patient => LAST_READ_NS,
+            Haste::Hurried => HURRIED_READ_NS,
+        });
+        let numbered = self.census.numbered(&self.rings);
+        let is_read = loop {
             let round = self.round(MonoNs::now());
             let is_done = tails
                 .iter()
                 .all(|(ring, tail)| self.rings.get(*ring).is_none_or(|ring| ring.has_read(*tail)));
             let is_blocked = !round.has_read && !round.has_more;
             if is_done || is_blocked || MonoNs::now() > deadline {
-                break;
+                break is_done || is_blocked;
             }
-        }
+        };
         let now = MonoNs::now();
         // First the words of parents on their children, which are held back for that.
         self.deliver_due(now, MonoNs::MAX);
@@ -276,6 +282,15 @@ impl Pipeline {
         self.deliver_due(now, MonoNs::MAX);
         self.report_unseen_command(now);
         self.audit(now);
+        if !is_read {
+            // The time was up: what was numbered before the end and is still in the rings will not be read.
+            for (image, numbers) in numbered {
+                let unread = self.census.undelivered(image, numbers, &self.rings);
+                if unread > 0 {
+                    self.lose(image, now, unread, LossReason::SessionEnd);
+                }
+            }
+        }
         self.publish();
     }
 

@@ -10,9 +10,11 @@ use wire::ring::layout::MIN_DATA_LEN;
 
 use super::simulated::{Harness, Sensor, brief, key};
 use crate::allowance::{Account, Allowances, Peer, Resource};
+use crate::door::news::News;
 use crate::event::Claimed;
 use crate::ids::{Instance, MonoNs};
 use crate::rings::ring::STUCK_NS;
+use crate::sinks::Haste;
 
 /// An account with bounds.
 fn account(uid: u32) -> Arc<Account> {
@@ -227,6 +229,31 @@ fn claim_of_another_users_ring_is_not_confirmed_by_the_hello_of_the_process() {
     // victim.
     assert_eq!(2, foreign.len(), "{foreign:?}");
     assert_eq!(vec![false], own);
+}
+
+#[test]
+fn events_that_a_signal_leaves_no_time_for_are_counted() {
+    let mut harness = Harness::new();
+    let sensor = Sensor::new(10, 256 * MIN_DATA_LEN);
+    sensor.start("/bin/busy", "/");
+    harness.attach(&sensor, 1);
+    let mut written = 1_u64;
+    while written < 300_000 && sensor.ring.tail().load(Ordering::Relaxed) < 255 * MIN_DATA_LEN {
+        sensor.open(0, "/x", 3, 0);
+        written += 1;
+    }
+
+    harness.pipeline.hear(News::Finish(Haste::Hurried));
+    let events = harness.finish();
+
+    let told = events.iter().filter(|event| event["seq"].is_u64()).count() as u64;
+    let lost: u64 = events
+        .iter()
+        .filter(|event| event["reason"] == "session_end")
+        .filter_map(|event| event["count"].as_u64())
+        .sum();
+    assert!(told < written, "the machine is too fast for this test: make the ring larger");
+    assert_eq!(written, told + lost);
 }
 
 #[test]

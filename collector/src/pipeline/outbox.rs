@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Sender;
 
+use crate::allowance::PerSecond;
 use crate::event::Batch;
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::Pace;
@@ -48,8 +49,8 @@ pub struct Outbox {
     last_touched: ImageId,
     /// Batches on their way, in order.
     unwritten: VecDeque<Unwritten>,
-    /// The second in which a queue was waited for last, and the nanoseconds.
-    waited: [u64; 2],
+    /// Nanoseconds that queues were waited for.
+    waited_ns: PerSecond,
 }
 
 impl Outbox {
@@ -61,7 +62,7 @@ impl Outbox {
             touched: Vec::new(),
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
-            waited: [0; 2],
+            waited_ns: PerSecond::default(),
         }
     }
 
@@ -177,18 +178,14 @@ impl Outbox {
         if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
             return;
         }
-        let [second, waited_ns] = &mut self.waited;
-        if std::mem::replace(second, begun.0 / 1_000_000_000) != begun.0 / 1_000_000_000 {
-            *waited_ns = 0;
-        }
         let mut now = begun;
         while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
-            && *waited_ns + now.since(begun) < MOST_WAITED_NS
+            && self.waited_ns.spent(now) < MOST_WAITED_NS
         {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
-            now = MonoNs::now();
+            let before = std::mem::replace(&mut now, MonoNs::now());
+            self.waited_ns.spend(now, now.since(before));
         }
-        *waited_ns += now.since(begun);
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.

@@ -181,22 +181,26 @@ impl Mapping {
         }
     }
 
-    /// Takes the counters of a slot's descriptors out of this process's page tables, but for those that lie
-    /// with the slot. They stay in the memfd.
+    /// Takes the counters of a slot's descriptors out of this process's page tables, but for the first few,
+    /// which may lie elsewhere. They stay in the memfd.
     pub fn let_go_of_descriptors(&self, slot: u8) {
+        let last = Mapped::fd_capacity(slot) as i32 - 1;
+        if let (Some(first), Some(last)) = (self.mapped.fd(slot, last / 8), self.mapped.fd(slot, last)) {
+            self.let_go_between(first, last);
+        }
+    }
+
+    /// Takes the whole pages between two places of the ring out of this process's page tables. They stay in
+    /// the memfd.
+    pub fn let_go_between<T>(&self, first: &T, last: &T) {
         let page = rustix::param::page_size();
-        let capacity = Mapped::fd_capacity(slot) as i32;
-        let ends = [capacity / 2, capacity - 1]
-            .map(|fd| self.mapped.fd(slot, fd).map(|one| std::ptr::from_ref(one).addr()));
-        let [Some(middle), Some(last)] = ends else { return };
-        // The second half of the table, and as much before it: the first few may lie elsewhere.
-        let first = middle.saturating_sub(last - middle).next_multiple_of(page);
-        let end = last / page * page;
+        let [first, last] = [first, last].map(|place| std::ptr::from_ref(place).addr());
+        let (first, end) = (first.next_multiple_of(page), last / page * page);
         let base = self.mapped.base().as_ptr();
         if first < base.addr() || end <= first {
             return;
         }
-        // SAFETY: the range lies between two entries of the table, within the mapping, which is shared: its
+        // SAFETY: the range lies between two places of the ring, so within the mapping, which is shared: its
         // pages come back at the next look.
         let _ = unsafe { madvise(base.with_addr(first).cast(), end - first, Advice::LinuxDontNeed) };
     }

@@ -25,15 +25,15 @@ use ring::Ring;
 
 /// A record's time may be later than the round that reads it, but not by more than this.
 const FUTURE_NS: u64 = 50_000_000;
+
 /// How much is read in a round: of one ring, and of all rings of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// As much as there is, within reason.
     #[default]
     Full,
-    /// A little of each account, because an output's queue is filling: the one that fills it has its ring
-    /// full first, and the others lose nothing.
-    /// So many bytes have room in the queue.
+    /// A little of each account, because an output's queue, which has room for so many bytes, is filling: the
+    /// account that fills it has its ring full first, and the others lose nothing.
     Slow(u64),
 }
 

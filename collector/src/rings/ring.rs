@@ -17,6 +17,8 @@ use crate::launch::protocol::RingId;
 pub const STUCK_NS: u64 = 1_000_000_000;
 /// A ring that is not read to its end holds up the events of others for this time at most.
 const LONGEST_HOLD_NS: u64 = 500_000_000;
+/// Pages of slots that stay in the page tables after a look: those of some 60 children.
+const MOST_SLOT_PAGES: usize = 4;
 /// Bytes of a ring whose presence is asked for at once.
 const PROBED: u64 = 2 * MAX_RECORD as u64;
 /// A ring without a record for this time gives its memory back.
@@ -382,16 +384,22 @@ impl Ring {
     /// The slots that children have taken, with their own pids.
     ///
     /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none
-    /// after a page of free ones: a look at an untouched page would make it take memory.
+    /// after a page of free ones. A page that no process wrote to has none either, and is not looked at.
     pub fn taken_slots(&self) -> Vec<(u8, Pid)> {
         const PAGE_SLOTS: usize = 16;
         let mut taken = Vec::new();
         if self.is_corrupt {
             return taken;
         }
-        let mut free = 0;
+        let (memory, mut free, mut is_there, mut far_pages) = (self.memory(), 0, true, 0);
         for slot in 1..=u8::MAX {
-            match self.memory().slot(slot).pid.load(Ordering::Acquire) {
+            let index = usize::from(slot);
+            if index == Mapped::FRONT_SLOTS || index > Mapped::FRONT_SLOTS && index.is_multiple_of(PAGE_SLOTS)
+            {
+                is_there = self.mapping.has_page(memory.slot(slot));
+                far_pages += usize::from(is_there);
+            }
+            match if is_there { memory.slot(slot).pid.load(Ordering::Acquire) } else { 0 } {
                 0 => free += 1,
                 Slot::CLAIMED => free = 0,
                 own_pid => {
@@ -399,10 +407,13 @@ impl Ring {
                     taken.push((slot, Pid(own_pid)));
                 }
             }
-            let is_page_end = (usize::from(slot) + 1).is_multiple_of(PAGE_SLOTS);
+            let is_page_end = (index + 1).is_multiple_of(PAGE_SLOTS);
             if is_page_end && free >= PAGE_SLOTS - 1 && slot >= self.highest_slot {
                 break;
             }
+        }
+        if far_pages > MOST_SLOT_PAGES {
+            self.mapping.let_go_between(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
         }
         taken
     }

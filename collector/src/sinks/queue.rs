@@ -232,34 +232,13 @@ impl Outlets {
     /// The bytes that have room in the fullest queue whose output gets on, where that is more than half full:
     /// then the pipeline goes slow. An output that takes nothing is not waited for.
     pub fn room(&mut self, now: MonoNs) -> Option<usize> {
-        let mut least = None;
-        for index in 0..self.outlets.len() {
-            let Some(outlet) = self.outlets.get(index) else { break };
-            let (waiting, taken) = (self.waiting_at(outlet), outlet.shared.taken.load(Ordering::Relaxed));
-            let Some(outlet) = self.outlets.get_mut(index) else { break };
-            if waiting <= self.most_bytes / 2 {
-                outlet.slow = None;
-                continue;
-            }
-            let since = outlet.slow.filter(|(_, before)| *before == taken).map_or(now, |(since, _)| since);
-            outlet.slow = Some((since, taken));
-            if now.since(since) < STUCK_NS {
-                let room = self.most_bytes.saturating_sub(waiting);
-                least = Some(least.map_or(room, |least: usize| least.min(room)));
-            }
-        }
-        least
+        let most_bytes = self.most_bytes;
+        self.outlets.iter_mut().filter_map(|outlet| outlet.room(most_bytes, now)).min()
     }
 
     /// Whether every queue is less than half full.
     pub fn has_room(&self) -> bool {
-        self.outlets.iter().all(|outlet| self.waiting_at(outlet) <= self.most_bytes / 2)
-    }
-
-    fn waiting_at(&self, outlet: &Outlet) -> usize {
-        let bytes = outlet.shared.bytes.load(Ordering::Relaxed);
-        // As if each batch had its part of the bytes.
-        bytes.max(outlet.batch_tx.len() * (self.most_bytes / QUEUE_BATCHES))
+        self.outlets.iter().all(|outlet| outlet.waiting(self.most_bytes) <= self.most_bytes / 2)
     }
 
     /// Lets every output write what it has got, and then drop its copy of `done_tx`. One whose queue is full
@@ -318,6 +297,26 @@ impl Outlets {
 }
 
 impl Outlet {
+    /// Bytes that wait in its queue, of `most_bytes`.
+    fn waiting(&self, most_bytes: usize) -> usize {
+        // As if each batch had its part of the bytes.
+        let batches = self.batch_tx.len() * (most_bytes / QUEUE_BATCHES);
+        self.shared.bytes.load(Ordering::Relaxed).max(batches)
+    }
+
+    /// See [`Outlets::room`].
+    fn room(&mut self, most_bytes: usize, now: MonoNs) -> Option<usize> {
+        let waiting = self.waiting(most_bytes);
+        if waiting <= most_bytes / 2 {
+            self.slow = None;
+            return None;
+        }
+        let taken = self.shared.taken.load(Ordering::Relaxed);
+        let since = self.slow.filter(|(_, before)| *before == taken).map_or(now, |(since, _)| since);
+        self.slow = Some((since, taken));
+        (now.since(since) < STUCK_NS).then(|| most_bytes.saturating_sub(waiting))
+    }
+
     fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, most_bytes: usize, backlog: Backlog) {
         self.last = batch.events.last().map_or(self.last, |event| event.time);
         // An empty queue takes a batch of any size, or a large one would never be taken.

@@ -2,8 +2,8 @@
 //!
 //! The paths come from records, so any path may be named, on any file system. A look that takes long is given
 //! up: its thread is left behind. There are [`MOST_THREADS`]; with all of them away, a question is answered
-//! with nothing at once. The
-//! time of all answers comes out of an account: see [`Account::may_ask`].
+//! with nothing at once. Questions, and the time that is waited for answers, come out of an account: see
+//! [`Account::may_ask`].
 //!
 //! `/proc/PID/environ` is read here too: it reads the process's own memory, and a page of that can be a file
 //! whose server never answers.
@@ -21,7 +21,7 @@ use crate::ids::MonoNs;
 const DEADLINE: Duration = Duration::from_millis(50);
 /// An answer that the pipeline does not wait for may take so long: the thread may have to wait for a
 /// processor.
-const PATIENCE_NS: u64 = 2_000_000_000;
+pub const PATIENCE_NS: u64 = 2_000_000_000;
 /// Threads that did not come back, and the one that works.
 const MOST_THREADS: usize = 4;
 
@@ -73,15 +73,20 @@ struct Thread {
 pub struct Examiner(Vec<Thread>);
 
 impl Examiner {
-    /// Begins to look, for the sake of `account`. `None` where as many looks as there may be threads take
-    /// long, or the account has asked for too much.
+    /// Whether a look could begin now: not while as many as there may be threads are under way.
+    pub fn is_free(&self) -> bool {
+        self.0.len() < MOST_THREADS || self.0.iter().any(|thread| !thread.is_busy.load(Ordering::Acquire))
+    }
+
+    /// Begins to look, for the sake of `account`. `None` where it is not free, or the account has asked for
+    /// too much.
     pub fn begin<T: Send + 'static>(
         &mut self,
         account: &Account,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Option<Pending<T>> {
         let asked = MonoNs::now();
-        if !account.may_ask(asked) {
+        if !self.is_free() || !account.may_ask(asked) {
             return None;
         }
         let thread = self.idle()?;
@@ -104,7 +109,7 @@ impl Examiner {
     ) -> Option<T> {
         let pending = self.begin(account, look)?;
         let answer = pending.wait(DEADLINE);
-        account.asked_for(MonoNs::now().since(pending.asked));
+        account.asked(pending.asked, MonoNs::now());
         answer
     }
 

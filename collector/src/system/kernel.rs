@@ -163,6 +163,15 @@ pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
     pidfd_info(pidfd, EXIT).map(|info| info.exit_code)
 }
 
+/// The control group that a process was in when it ended; `None` where the kernel cannot say (see
+/// [`exit_status`]).
+pub fn cgroup_of_the_dead(pidfd: impl AsFd) -> Option<u64> {
+    const CGROUP: u64 = 1 << 2;
+    const EXIT: u64 = 1 << 3;
+    let info = pidfd_info(pidfd, CGROUP | EXIT)?;
+    (info.mask & CGROUP != 0).then_some(info.cgroup)
+}
+
 /// The inode of the pid namespace of the process behind `pidfd` (PIDFD_GET_PID_NAMESPACE, Linux 6.11).
 pub fn pid_namespace(pidfd: impl AsFd) -> Option<u64> {
     const GET_PID_NAMESPACE: libc::c_ulong = 0xff << 8 | 5;
