@@ -34,7 +34,7 @@ const RESOURCES: usize = 3;
 
 /// The bounds of one account, by [`Resource`]. Over 1000 processes that run at once under one user in one
 /// container are rare, and a server's children share one ring.
-const MOST: [usize; RESOURCES] = [1024, 6144, 10 << 20];
+const MOST: [usize; RESOURCES] = [1024, 4096, 10 << 20];
 /// The bounds of a user other than root in all control groups: so many times those of an account.
 const ACCOUNTS_OF_USER: usize = 2;
 /// Questions in a second, see [`Account::may_ask`].

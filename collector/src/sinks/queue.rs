@@ -32,7 +32,7 @@ const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
 const SPARE_BATCHES: usize = 4;
 
-/// An output whose queue is filling and that takes nothing for so long is not waited for.
+/// An output whose destination takes one piece for so long is not waited for.
 const STUCK_NS: u64 = 50_000_000;
 /// In haste, an output that takes nothing for so long is not waited for.
 const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
@@ -115,8 +115,6 @@ struct Outlet {
     /// Events that it was given.
     handed: u64,
     dropped: u64,
-    /// While its queue is more than half full: since when it has taken nothing, and what it had taken then.
-    slow: Option<(MonoNs, u64)>,
     owed: Owed,
     /// Time of the last event that it was to get.
     last: UtcNs,
@@ -180,8 +178,7 @@ impl Outlets {
                 ))
             })?;
         let (handed, dropped, owed, last) = (0, 0, Owed::default(), UtcNs::default());
-        let slow = None;
-        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, slow, owed, last, thread });
+        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, owed, last, thread });
         self.share_budget();
         Ok(id)
     }
@@ -230,10 +227,9 @@ impl Outlets {
     }
 
     /// The bytes that have room in the fullest queue whose output gets on, where that is more than half full:
-    /// then the pipeline goes slow. An output that takes nothing is not waited for.
-    pub fn room(&mut self, now: MonoNs) -> Option<usize> {
-        let most_bytes = self.most_bytes;
-        self.outlets.iter_mut().filter_map(|outlet| outlet.room(most_bytes, now)).min()
+    /// then the pipeline goes slow. An output whose destination takes nothing is not waited for.
+    pub fn room(&self, now: MonoNs) -> Option<usize> {
+        self.outlets.iter().filter_map(|outlet| outlet.room(self.most_bytes, now)).min()
     }
 
     /// Whether every queue is less than half full.
@@ -305,16 +301,11 @@ impl Outlet {
     }
 
     /// See [`Outlets::room`].
-    fn room(&mut self, most_bytes: usize, now: MonoNs) -> Option<usize> {
+    fn room(&self, most_bytes: usize, now: MonoNs) -> Option<usize> {
         let waiting = self.waiting(most_bytes);
-        if waiting <= most_bytes / 2 {
-            self.slow = None;
-            return None;
-        }
-        let taken = self.shared.taken.load(Ordering::Relaxed);
-        let since = self.slow.filter(|(_, before)| *before == taken).map_or(now, |(since, _)| since);
-        self.slow = Some((since, taken));
-        (now.since(since) < STUCK_NS).then(|| most_bytes.saturating_sub(waiting))
+        let carries_since = MonoNs(self.shared.carries_since.load(Ordering::Relaxed));
+        let is_stuck = carries_since != MonoNs::ZERO && now.since(carries_since) >= STUCK_NS;
+        (waiting > most_bytes / 2 && !is_stuck).then(|| most_bytes.saturating_sub(waiting))
     }
 
     fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, most_bytes: usize, backlog: Backlog) {

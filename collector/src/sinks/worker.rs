@@ -43,8 +43,8 @@ pub enum Message {
 pub struct Shared {
     /// Bytes of the batches that wait.
     pub bytes: AtomicUsize,
-    /// Messages that were taken out of the queue.
-    pub taken: AtomicU64,
+    /// Since when the carrier has been taking bytes, CLOCK_MONOTONIC; 0 while it has none to take.
+    pub carries_since: AtomicU64,
     /// Set before the channel is closed; without it nothing more is written.
     pub farewell: OnceLock<Farewell>,
     standing: Mutex<Standing>,
@@ -129,7 +129,6 @@ impl Worker {
                 }
             };
             self.pulse.begin(MonoNs::now());
-            self.shared.taken.fetch_add(1, Ordering::Relaxed);
             match message {
                 Message::Batch(batch) => {
                     self.encode(&batch);
@@ -166,6 +165,8 @@ impl Worker {
     /// Lets the carrier take the text, however long that takes. Afterwards each of its events is counted, as
     /// written or as lost.
     fn carry(&mut self) {
+        // Relaxed: a time by itself.
+        self.shared.carries_since.store(MonoNs::now().0, Ordering::Relaxed);
         while self.is_open && !self.text.is_empty() {
             let carried = self.carrier.carry(&mut self.text, self.events);
             let Some(retry_at) = self.note(carried) else { break };
@@ -175,6 +176,7 @@ impl Worker {
                 standing.error.get_or_insert_with(|| "the destination took nothing more".to_owned());
             }
         }
+        self.shared.carries_since.store(0, Ordering::Relaxed);
         self.text.clear();
         let events = std::mem::take(&mut self.events);
         let mut standing = self.shared.standing();
