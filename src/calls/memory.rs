@@ -9,6 +9,7 @@ use core::ffi::{c_int, c_void};
 
 use crate::calls::identity;
 use crate::process::{self, Seal};
+use crate::reach::elf::page_len;
 use crate::record::call::{Call, Row};
 use crate::record::fail::{Fails, MapFailed, MinusOne, errno, set_errno};
 use crate::start::environ;
@@ -56,19 +57,30 @@ pub fn protect(row: Row, start: usize, len: usize, prot: c_int, real: impl FnOnc
 #[inline(always)]
 pub fn unmap(start: *mut c_void, len: usize, real: impl Fn(*mut c_void, usize) -> c_int) -> c_int {
     before_loss(start as usize, len);
-    match own_code().overlaps(start as usize, len) {
+    let own = own_code();
+    match own.overlaps(start as usize, len) {
         false => real(start, len),
-        true => unmap_around(start as usize, len, real),
+        true => unmap_around(&own, start as usize, len, real),
     }
 }
 
+/// Unmaps what is around the sensor, or nothing where the kernel would refuse the whole: its end behind all
+/// addresses shows in the part behind the sensor, so that goes first.
 #[cold]
-fn unmap_around(start: usize, len: usize, real: impl Fn(*mut c_void, usize) -> c_int) -> c_int {
-    let (own, end) = (own_code(), start.saturating_add(len));
-    let before = if start < own.start { real(start as *mut c_void, own.start - start) } else { 0 };
-    match end > own.end && before == 0 {
-        true => real(own.end as *mut c_void, end - own.end),
-        false => before,
+fn unmap_around(
+    own: &Range,
+    start: usize,
+    len: usize,
+    real: impl Fn(*mut c_void, usize) -> c_int,
+) -> c_int {
+    if len == 0 || !start.is_multiple_of(page_len()) {
+        return real(start as *mut c_void, len);
+    }
+    let end = start.saturating_add(len);
+    let behind = if end > own.end { real(own.end as *mut c_void, end - own.end) } else { 0 };
+    match start < own.start && behind == 0 {
+        true => real(start as *mut c_void, own.start - start),
+        false => behind,
     }
 }
 
@@ -159,7 +171,7 @@ fn has_room_without(len: usize) -> bool {
     let digits = text.get(..read).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
     let pages =
         digits.fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
-    let bytes = pages.saturating_mul(crate::reach::elf::page_len() as u64);
+    let bytes = pages.saturating_mul(page_len() as u64);
     bytes.saturating_sub(len as u64) <= sys::soft_limit(libc::RLIMIT_MEMLOCK)
 }
 
@@ -188,10 +200,48 @@ fn own_code() -> Range {
         #[link_name = "_end"]
         static END: [u8; 0];
     }
-    Range { start: (&raw const START) as usize, end: ((&raw const END) as usize).next_multiple_of(4096) }
+    Range { start: (&raw const START) as usize, end: ((&raw const END) as usize).next_multiple_of(page_len()) }
 }
 
 #[cfg(test)]
 fn own_code() -> Range {
     Range { start: 0, end: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+
+    const OWN: Range = Range { start: 0x10_0000, end: 0x20_0000 };
+    const FIRST_BEYOND: usize = 0x7fff_ffff_f000;
+
+    /// Which ranges the kernel was given, and the result.
+    fn unmapped(start: usize, len: usize) -> (Vec<(usize, usize)>, c_int) {
+        let asked = RefCell::new(Vec::new());
+        let ret = unmap_around(&OWN, start, len, |start, len| {
+            asked.borrow_mut().push((start as usize, len));
+            let is_refused = len == 0 || start as usize % 4096 != 0 || len > FIRST_BEYOND - start as usize;
+            -c_int::from(is_refused)
+        });
+        (asked.into_inner(), ret)
+    }
+
+    #[test]
+    fn what_is_around_the_sensor_is_unmapped() {
+        assert_eq!((vec![(0x20_0000, 0x1000), (0xf_f000, 0x1000)], 0), unmapped(0xf_f000, 0x10_2000));
+        assert_eq!((vec![(0xf_f000, 0x1000)], 0), unmapped(0xf_f000, 0x2000));
+        assert_eq!((vec![(0x20_0000, 0x1000)], 0), unmapped(0x1f_f000, 0x2000));
+        assert_eq!((vec![], 0), unmapped(0x10_0000, 0x10_0000));
+    }
+
+    #[test]
+    fn a_range_that_the_kernel_refuses_is_refused_and_nothing_unmapped() {
+        for (start, len) in [(0xf_f000, usize::MAX), (0xf_f001, 0x2000), (0x10_0001, 8), (0x11_0000, 0)] {
+            let (asked, ret) = unmapped(start, len);
+
+            assert_eq!((1, -1), (asked.len(), ret), "{start:#x} {len:#x}");
+        }
+    }
 }
