@@ -14,6 +14,7 @@ use crate::process;
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::emit;
 use crate::record::fail::{Fails, MinusOne, set_errno};
+use crate::start::environ;
 use crate::sys;
 
 /// fork(2) and its like.
@@ -85,7 +86,8 @@ pub fn report_fork(row: Row, outcome: Outcome) {
 
 /// Both sides of a vfork continue here: `result` is the return value of the kernel.
 pub fn vforked(row: Row, result: isize) -> c_int {
-    if process::ring().is_none() {
+    // Without a ring, too: what the child maps for its exec is the parent's to free.
+    if !environ::is_carrying() {
         return as_libc(result);
     }
     match result {
@@ -139,7 +141,7 @@ pub unsafe fn cloned(
     argument: *mut c_void,
     real: impl FnOnce(Option<Entry>, *mut c_void) -> c_int,
 ) -> c_int {
-    let (Some(_), Some(entry)) = (process::ring(), entry) else { return real(entry, argument) };
+    let (true, Some(entry)) = (environ::is_carrying(), entry) else { return real(entry, argument) };
     if flags & libc::CLONE_VM != 0 && flags & libc::CLONE_VFORK == 0 {
         // libc does not know of a thread that clone makes directly.
         process::watch_threads(None);

@@ -240,10 +240,11 @@ pub fn begin_child(parent: u32) {
 /// The child `pid` of a vfork runs on this thread until [`end_guest`]. It takes a slot when it first needs
 /// one.
 pub fn begin_guest(pid: u32) {
-    let Some(process) = process() else { return };
     // SAFETY: as in `caller`; the parent's thread is stopped until the child execs or ends.
     let thread = unsafe { &mut *thread() };
-    if process.pid.load(Ordering::Relaxed) == 0 {
+    if let Some(process) = process()
+        && process.pid.load(Ordering::Relaxed) == 0
+    {
         // The parent is itself a fork child that has made no call yet; the page must not be taken for the
         // guest's.
         process.pid.store(sys::getppid(), Ordering::Relaxed);

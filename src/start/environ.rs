@@ -83,6 +83,12 @@ pub fn is_barred() -> bool {
     IS_BARRED.load(Ordering::Relaxed)
 }
 
+/// Whether the images that follow are given variables: this one reports or did, or is barred from it.
+#[inline(always)]
+pub fn is_carrying() -> bool {
+    process::is_watched() || is_barred()
+}
+
 /// Says that no image of this process can report from here on.
 pub fn bar() {
     IS_BARRED.store(true, Ordering::Relaxed);
@@ -389,7 +395,7 @@ impl Plan {
 pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
     // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
     let is_bad = || environment != current() && capture::arguments(&mut Probe::new(), environment).is_none();
-    if !process::is_watched() && !is_barred() || is_bad() {
+    if !is_carrying() || is_bad() {
         return exec(environment, true);
     }
     // SAFETY: the caller's promise.

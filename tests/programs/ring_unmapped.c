@@ -3,6 +3,7 @@
  * must the programs that it starts. `unknown` takes away every mapping of a file that it does not know, the
  * sensor's library too (it is no `run:`, as the loader survives that with no other library); `threads` does it
  * while other threads make calls.
+ * `unknown_by_number` does the same by syscall(2). The programs that it starts cost it no memory afterwards.
  * Usage: ring_unmapped HOW
  * run: dontneed | remove | munmap | by_number | none | read | over | move | onto | hole | page | threads
  */
@@ -34,6 +35,30 @@ static void look(int all, int page) {
     fclose(maps);
 }
 
+static long pages_mapped(void) {
+    char text[64] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    MUST(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    return atol(text);
+}
+
+/* Starts programs with an environment that names no sensor, too large for a stack. */
+static void start_programs(void) {
+    static char *many[1001];
+    for (int i = 0; i < 1000; i++) many[i] = "A=a";
+    long before = pages_mapped();
+    for (int i = 0; i < 50; i++) {
+        pid_t pid = vfork();
+        if (pid == 0) {
+            execle("/bin/true", "true", (char *)NULL, many);
+            _exit(98);
+        }
+        MUST(waitpid(pid, NULL, 0) == pid);
+    }
+    say("50 programs cost memory: %s\n", pages_mapped() - before > 20 ? "yes" : "no");
+}
+
 static void *open_on(void *stop) {
     while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) close(open("/dev/null", O_RDONLY));
     return NULL;
@@ -47,7 +72,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 20; i++) MUST(touch("before") == 0);
     for (int i = 0; has_threads && i < 3; i++) MUST(pthread_create(&threads[i], NULL, open_on, &stop) == 0);
     if (has_threads) usleep(20000);
-    look(!strcmp(how, "unknown"), !strcmp(how, "page"));
+    look(!strncmp(how, "unknown", 7), !strcmp(how, "page"));
     for (int i = 0; i < found; i++) {
         void *at = (void *)areas[i].from;
         size_t len = areas[i].to - areas[i].from;
@@ -67,6 +92,7 @@ int main(int argc, char **argv) {
         if (!strcmp(how, "hole")) MUST(munmap((char *)at + 8192, 4096) == 0);
         if (!strcmp(how, "page")) MUST(munmap(at, len) == 0);
         if (!strcmp(how, "unknown")) MUST(munmap(at, len) == 0);
+        if (!strcmp(how, "unknown_by_number")) MUST(syscall(SYS_munmap, at, len) == 0);
     }
     for (int i = 0; i < 200; i++) MUST(touch("after-the-advice") == 0);
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
@@ -81,6 +107,7 @@ int main(int argc, char **argv) {
         _exit(98);
     }
     reap("the next image", pid);
+    start_programs();
     say_descriptors("at the end");
     return 0;
 }
