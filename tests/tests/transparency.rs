@@ -282,8 +282,13 @@ fn a_program_that_takes_its_ring_away_goes_on() {
 
 #[test]
 fn a_program_that_takes_every_unknown_file_away_goes_on() {
-    for libc in [Libc::Glibc, Libc::Musl] {
-        let scene = Scene::with(compiled("ring_unmapped", libc), &["unknown"]).expecting(Expect::Rubbish);
+    for (libc, how) in [
+        (Libc::Glibc, "unknown"),
+        (Libc::Glibc, "unknown_by_number"),
+        (Libc::Musl, "unknown"),
+        (Libc::Musl, "unknown_by_number"),
+    ] {
+        let scene = Scene::with(compiled("ring_unmapped", libc), &[how]).expecting(Expect::Rubbish);
 
         drop(scene.compare(&[Mode::Dormant, Mode::Off, Mode::Run, Mode::Collect]));
     }
