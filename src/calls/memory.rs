@@ -140,8 +140,8 @@ pub fn lock_all(flags: c_int, real: impl Fn() -> c_int) -> c_int {
         sys::unlock(ring, len);
         return ret;
     }
-    // Another thread may be writing into the ring.
-    if errno() != libc::ENOMEM || !sys::is_only_thread() || !has_room_without(len) {
+    // Another thread may be writing into the ring, of this process or of the one whose memory it is.
+    if errno() != libc::ENOMEM || process::is_guest() || !sys::is_only_thread() || !has_room_without(len) {
         return ret;
     }
     let has_shrunk = process::give_up_rear().is_some_and(|(rear, rear_len)| {

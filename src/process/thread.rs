@@ -255,6 +255,12 @@ pub fn begin_guest(pid: u32) {
     thread.owner = 0;
 }
 
+/// Whether the caller is a vfork child, whose memory is another process's.
+pub fn is_guest() -> bool {
+    // SAFETY: as in `caller`.
+    unsafe { (*thread()).guest != 0 }
+}
+
 /// Whether the caller is a vfork child that has written nothing: it need not report itself.
 pub fn is_silent_guest() -> bool {
     // SAFETY: as in `caller`.
