@@ -187,7 +187,7 @@ fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
 
 /// Whether no other process than the one in `slot` can be writing into `ring`.
 pub fn is_only_process(ring: Mapped, slot: u8) -> bool {
-    (0..=u8::MAX)
-        .take(Mapped::slots())
-        .all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
+    // A process without all slots cannot tell.
+    Mapped::slots() == SLOTS
+        && (0..=u8::MAX).all(|other| other == slot || ring.slot(other).pid.load(Ordering::Acquire) == 0)
 }
