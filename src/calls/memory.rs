@@ -67,12 +67,7 @@ pub fn unmap(start: *mut c_void, len: usize, real: impl Fn(*mut c_void, usize) -
 /// Unmaps what is around the sensor, or nothing where the kernel would refuse the whole: its end behind all
 /// addresses shows in the part behind the sensor, so that goes first.
 #[cold]
-fn unmap_around(
-    own: &Range,
-    start: usize,
-    len: usize,
-    real: impl Fn(*mut c_void, usize) -> c_int,
-) -> c_int {
+fn unmap_around(own: &Range, start: usize, len: usize, real: impl Fn(*mut c_void, usize) -> c_int) -> c_int {
     if len == 0 || !start.is_multiple_of(page_len()) {
         return real(start as *mut c_void, len);
     }
@@ -140,11 +135,18 @@ pub fn lock_all(flags: c_int, real: impl Fn() -> c_int) -> c_int {
         sys::unlock(ring, len);
         return ret;
     }
-    // Another thread may be writing into the ring, of this process or of the one whose memory it is.
-    if errno() != libc::ENOMEM || process::is_guest() || !sys::is_only_thread() || !has_room_without(len) {
+    if errno() != libc::ENOMEM {
         return ret;
     }
-    let has_shrunk = process::give_up_rear().is_some_and(|(rear, rear_len)| {
+    // Another thread may be writing into the ring. /proc shows a vfork child none of its parent's.
+    let is_guest = process::is_guest();
+    let is_only = if is_guest { process::is_alone() } else { sys::is_only_thread() };
+    if !is_only || !has_room_without(len) {
+        return ret;
+    }
+    // Of a vfork child and its parent, each may hold a slot there.
+    let rear = if is_guest { None } else { process::give_up_rear() };
+    let has_shrunk = rear.is_some_and(|(rear, rear_len)| {
         // SAFETY: no other thread runs, and this one no longer uses what is there.
         unsafe { sys::unmap(rear as *mut u8, rear_len) };
         has_room_without(0)
@@ -200,7 +202,10 @@ fn own_code() -> Range {
         #[link_name = "_end"]
         static END: [u8; 0];
     }
-    Range { start: (&raw const START) as usize, end: ((&raw const END) as usize).next_multiple_of(page_len()) }
+    Range {
+        start: (&raw const START) as usize,
+        end: ((&raw const END) as usize).next_multiple_of(page_len()),
+    }
 }
 
 #[cfg(test)]

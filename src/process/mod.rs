@@ -15,6 +15,6 @@ pub use page::{
 };
 pub use seal::{Seal, now_ns, seal, tighten};
 pub use thread::{
-    Block, Caller, begin_child, begin_guest, caller, drop_scratch, end_guest, is_guest, is_silent_guest, keep_scratch,
-    note_first_thread, own_pid, reporting, set_reporting,
+    Block, Caller, begin_child, begin_guest, caller, drop_scratch, end_guest, is_guest, is_silent_guest,
+    keep_scratch, note_first_thread, own_pid, reporting, set_reporting,
 };
