@@ -347,8 +347,18 @@ pub fn locate(path: &[u8]) -> Result<c_int> {
     call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags).map(|fd| fd as i32)
 }
 
-/// Whether the mount that the descriptor's file was found on is read-only in this mount namespace.
-pub fn is_on_read_only_mount(fd: c_int) -> bool {
+/// Whether the descriptor's file is what a mount shows, and the mount is read-only in this mount namespace.
+/// Before Linux 5.8, which does not say the one: whether it lies on a read-only mount.
+pub fn is_read_only_mount(fd: c_int) -> bool {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    let shown = call!(SYS_statx, fd, c"".as_ptr(), libc::AT_EMPTY_PATH, 0, stat.as_mut_ptr());
+    // SAFETY: zeroed is a valid value, and the kernel has written it, if anything.
+    let stat = unsafe { stat.assume_init() };
+    let is_within = stat.stx_attributes_mask & !stat.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0;
+    if shown.is_ok() && is_within {
+        return false;
+    }
     // `struct statfs` of machines with words of 64 bits: the eleventh word is `f_flags`.
     let mut words = [0usize; 15];
     let [.., flags, _, _, _, _] = match call!(SYS_fstatfs, fd, words.as_mut_ptr()) {

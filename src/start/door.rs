@@ -63,8 +63,10 @@ enum Way<'a> {
     Path(&'a [u8]),
     /// By an abstract name.
     Abstract(&'a [u8]),
-    /// By a path to a mount that is read-only in this process's mount namespace: no process here can have put
-    /// the socket there, so whoever made the mount did.
+    /// By a path to what a mount of its own shows, read-only in this process's mount namespace: no process here
+    /// can have put the socket there, so whoever chose what the mount shows did. A folder on a root or a /tmp
+    /// that is read-only as a whole is no such place: processes outside may write to it (systemd.exec(5),
+    /// `ProtectSystem=`).
     Placed(&'a [u8]),
 }
 
@@ -109,19 +111,28 @@ impl Way<'_> {
             Self::Path(path) => connects(socket, unix_address(0, path)),
             Self::Abstract(name) => connects(socket, unix_address(1, name)),
             Self::Placed(path) => {
-                // By the descriptor, so that what was looked at is what is connected to.
-                let Some(place) = nul_ended(path).and_then(|path| sys::locate(&path).ok()) else {
-                    return false;
-                };
-                note_doubt();
-                let is_read_only = sys::is_on_read_only_mount(place);
-                let led =
-                    is_read_only && connects(socket, unix_address(0, sys::DescriptorName::of(place).bytes()));
-                sys::close(place);
-                led
+                let name_at = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                let (folder, name) = path.split_at_checked(name_at).unwrap_or_default();
+                connects_in_place(socket, folder, name) || connects_in_place(socket, path, b"")
             }
         }
     }
+}
+
+/// Connects to `name` in the folder `place`, or to `place` itself, if that is what a read-only mount shows.
+fn connects_in_place(socket: c_int, place: &[u8], name: &[u8]) -> bool {
+    let Some(place) = nul_ended(place).and_then(|path| sys::locate(&path).ok()) else { return false };
+    note_doubt();
+    // By the descriptor, so that what was looked at is what is connected to.
+    let led = sys::is_read_only_mount(place) && {
+        let descriptor = sys::DescriptorName::of(place);
+        let mut path = [0; 108];
+        let both = descriptor.bytes().iter().chain(name);
+        let len = path.iter_mut().zip(both).map(|(to, from)| *to = *from).count();
+        connects(socket, unix_address(0, path.get(..len).unwrap_or_default()))
+    };
+    sys::close(place);
+    led
 }
 
 /// A path as a C string. `None` for one that no address holds.

@@ -58,10 +58,11 @@ const CALLS: [Checked; 23] = [
 const CALLS_APART: [Checked; 1] = [(libc::SYS_flock, [3, (libc::LOCK_SH | libc::LOCK_NB) as u32, 0])];
 
 /// Its further calls where the number of the listener's user does not say enough ([`crate::start::door`]).
-const CALLS_IN_DOUBT: [Checked; 9] = [
+const CALLS_IN_DOUBT: [Checked; 10] = [
     (libc::SYS_openat, [libc::AT_FDCWD as u32, 0, (libc::O_RDONLY | libc::O_CLOEXEC) as u32]),
     (libc::SYS_openat, [libc::AT_FDCWD as u32, 0, (libc::O_PATH | libc::O_CLOEXEC) as u32]),
     (libc::SYS_read, [3, 0, 0]),
+    (libc::SYS_statx, [3, 0, libc::AT_EMPTY_PATH as u32]),
     (libc::SYS_fstatfs, [3, 0, 0]),
     (libc::SYS_setsockopt, [3, SOCKET, libc::SO_PASSCRED as u32]),
     (libc::SYS_setsockopt, [3, SOCKET, libc::SO_RCVTIMEO as u32]),
@@ -209,7 +210,7 @@ mod tests {
         let all = [Distance::Near, Distance::Beside, Distance::Apart];
         assert_eq!([false; 3], all.map(|distance| at(libc::SYS_getsockopt, distance, false)));
         assert_eq!([true, true, false], all.map(|distance| at(libc::SYS_flock, distance, false)));
-        for number in [libc::SYS_recvmsg, libc::SYS_read, libc::SYS_openat] {
+        for number in [libc::SYS_recvmsg, libc::SYS_read, libc::SYS_openat, libc::SYS_statx] {
             assert_eq!([true, false], [false, true].map(|in_doubt| at(number, Distance::Near, in_doubt)));
         }
     }

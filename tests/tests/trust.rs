@@ -130,6 +130,37 @@ fn a_socket_on_a_mount_that_nobody_can_write_to_is_its_makers() {
 }
 
 #[test]
+fn a_socket_file_that_a_mount_shows_read_only_is_its_makers() {
+    let place = Place::new();
+
+    let ending = place.bash(
+        "listen 1000 $HERE/of1000/socket
+         mkdir app; touch app/socket
+         unshare -m bash -c 'mount --bind of1000/socket app/socket; mount -o remount,bind,ro app/socket
+             GLASSBOX_SOCKET=$HERE/app/socket LD_PRELOAD=$HERE/libglassbox.so cat /etc/hostname >/dev/null'
+         heard",
+    );
+
+    assert_eq!("got /of1000/socket\n", ending.stdout, "{}", ending.stderr);
+}
+
+#[test]
+fn a_socket_below_a_root_that_is_read_only_for_a_service_is_not_trusted() {
+    let place = Place::new();
+
+    // A service with ProtectSystem=strict: others go on writing to what it sees read-only.
+    let ending = place.bash(
+        "mkdir run; chmod 1777 run; as 1000 mkdir run/dead
+         listen 1000 $HERE/run/dead/socket
+         unshare -m bash -c 'mount --bind . .; mount -o remount,bind,ro $HERE
+             GLASSBOX_SOCKET=$HERE/run/dead/socket LD_PRELOAD=$HERE/libglassbox.so cat /etc/hostname >/dev/null'
+         heard",
+    );
+
+    assert_eq!("", ending.stdout, "{}", ending.stderr);
+}
+
+#[test]
 fn programs_in_user_namespaces_are_seen_and_strangers_there_see_nothing() {
     let place = Place::new();
     let ways = [
