@@ -145,7 +145,7 @@ fn a_socket_file_that_a_mount_shows_read_only_is_its_makers() {
 }
 
 #[test]
-fn a_socket_below_a_root_that_is_read_only_for_a_service_is_not_trusted() {
+fn a_socket_on_a_writable_mount_or_below_a_read_only_root_is_nobodys_word() {
     let place = Place::new();
 
     // A service with ProtectSystem=strict: others go on writing to what it sees read-only.
@@ -154,6 +154,10 @@ fn a_socket_below_a_root_that_is_read_only_for_a_service_is_not_trusted() {
          listen 1000 $HERE/run/dead/socket
          unshare -m bash -c 'mount --bind . .; mount -o remount,bind,ro $HERE
              GLASSBOX_SOCKET=$HERE/run/dead/socket LD_PRELOAD=$HERE/libglassbox.so cat /etc/hostname >/dev/null'
+         mkdir volume app; chmod 777 volume
+         listen 1000 $HERE/volume/socket
+         unshare -m bash -c 'mount --bind volume app
+             GLASSBOX_SOCKET=$HERE/app/socket LD_PRELOAD=$HERE/libglassbox.so cat /etc/hostname >/dev/null'
          heard",
     );
 
