@@ -16,6 +16,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use head::{Body, Head, head};
+use room::Room;
 
 pub use response::Response;
 pub use timed::{Timed, Wire};
@@ -57,21 +58,13 @@ impl Request {
     }
 }
 
-/// What a server does.
-pub trait Service {
-    /// Room for a body of so many bytes, which is kept until the request is answered. `None` where there is
-    /// none; the client is asked to come again.
-    fn room(&self, bytes: usize) -> Option<room::Part<'_>>;
-    /// Answers a request.
-    fn respond(&self, request: Request) -> Response;
-}
-
-/// Serves a connection until either side ends it.
-pub fn serve(wire: &mut impl Wire, limits: &Limits, service: &impl Service) {
+/// Serves a connection until either side ends it. A body takes of `room` until its request is answered; where
+/// there is none, the client is asked to come again.
+pub fn serve(wire: &mut impl Wire, limits: &Limits, room: &Room, respond: impl Fn(Request) -> Response) {
     let mut buffer = Vec::new();
     wire.timed().until(Instant::now() + limits.request, false);
     // An error ends the connection; the client knows of it or is gone.
-    while let Ok(true) = exchange(wire, &mut buffer, limits, service) {
+    while let Ok(true) = exchange(wire, &mut buffer, limits, room, &respond) {
         let is_waiting = buffer.is_empty();
         let patience = if is_waiting { limits.idle } else { limits.request };
         wire.timed().until(Instant::now() + patience, is_waiting);
@@ -83,7 +76,8 @@ fn exchange(
     wire: &mut impl Wire,
     buffer: &mut Vec<u8>,
     limits: &Limits,
-    service: &impl Service,
+    room: &Room,
+    respond: &impl Fn(Request) -> Response,
 ) -> io::Result<bool> {
     let head = loop {
         match head(buffer) {
@@ -109,7 +103,7 @@ fn exchange(
                     &Response::text(413, &format!("at most {} bytes", limits.body_bytes)),
                 );
             }
-            let Some(_room) = service.room(bytes) else {
+            let Some(_part) = room.take(wire.timed().peer(), bytes) else {
                 return refuse(wire, to_come(), &Response::busy());
             };
             let end = head.len + bytes;
@@ -124,19 +118,19 @@ fn exchange(
             let rest = buffer.split_off(end);
             let whole = std::mem::replace(buffer, rest);
             let from = head.len;
-            answer(wire, head, whole, from, service)
+            answer(wire, head, whole, from, respond)
         }
         Body::Chunks if !limits.takes_chunks => {
             refuse(wire, 0, &Response::text(411, "send a Content-Length"))
         }
         Body::Chunks => {
-            let Some(_room) = service.room(limits.body_bytes) else {
+            let Some(_part) = room.take(wire.timed().peer(), limits.body_bytes) else {
                 return refuse(wire, 0, &Response::busy());
             };
             go_on(wire, &head, true)?;
             buffer.drain(..head.len);
             match chunks(wire, buffer, limits.body_bytes)? {
-                Ok(body) => answer(wire, head, body, 0, service),
+                Ok(body) => answer(wire, head, body, 0, respond),
                 Err(response) => refuse(wire, 0, &response),
             }
         }
@@ -148,11 +142,11 @@ fn answer(
     head: Head,
     bytes: Vec<u8>,
     body_from: usize,
-    service: &impl Service,
+    respond: &impl Fn(Request) -> Response,
 ) -> io::Result<bool> {
     let Head { method, path, content_type, is_last, .. } = head;
     let has_body = method != "HEAD";
-    let response = service.respond(Request { method, path, content_type, bytes, body_from });
+    let response = respond(Request { method, path, content_type, bytes, body_from });
     response.write(wire, is_last, has_body)?;
     Ok(!is_last)
 }

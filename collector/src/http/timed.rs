@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::guests::Guest;
+use super::guests::{Guest, Peer};
 
 /// How often a waiting thread checks whether the process is to end.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,10 +32,15 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// A connection that must be used before `deadline`.
-    pub fn new(guest: Guest, deadline: Instant, is_stopping: &'static AtomicBool) -> Self {
+    /// A connection whose time is over, until [`Self::until`] gives it some.
+    pub fn new(guest: Guest, is_stopping: &'static AtomicBool) -> Self {
         let _ = guest.socket().set_nodelay(true);
-        Self { guest, deadline, is_waiting: false, is_stopping }
+        Self { guest, deadline: Instant::now(), is_waiting: false, is_stopping }
+    }
+
+    /// The client.
+    pub fn peer(&self) -> Peer {
+        self.guest.peer()
     }
 
     /// Sets the deadline, and whether it waits for a next request.

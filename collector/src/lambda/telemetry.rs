@@ -15,9 +15,9 @@ use crossbeam_channel::{Receiver, Sender};
 use serde_json::value::RawValue;
 
 use super::api::Api;
-use crate::http::guests::{Guest, Guests, Peer};
-use crate::http::room::{Part, Room};
-use crate::http::{self, Limits, Request, Response, Service, Timed};
+use crate::http::guests::{Guest, Guests};
+use crate::http::room::Room;
+use crate::http::{self, Limits, Response, Timed};
 use crate::shell::failure::{Failure, say};
 
 /// The bounds of a post. The platform posts no more at a time than `maxBytes` of the subscription, exceeded
@@ -116,29 +116,13 @@ fn accept(listener: &TcpListener, done_tx: Sender<String>) {
 }
 
 fn serve(guest: Guest, shared: &Shared) {
-    let peer = guest.peer();
-    let mut timed = Timed::new(guest, Instant::now() + LIMITS.request, &NEVER);
-    http::serve(&mut timed, &LIMITS, &Posts { shared, peer });
-}
-
-/// The posts of one connection.
-struct Posts<'s> {
-    shared: &'s Shared,
-    peer: Peer,
-}
-
-impl Service for Posts<'_> {
-    fn room(&self, bytes: usize) -> Option<Part<'_>> {
-        self.shared.room.take(self.peer, bytes)
-    }
-
-    fn respond(&self, request: Request) -> Response {
+    http::serve(&mut Timed::new(guest, &NEVER), &LIMITS, &shared.room, |request| {
         for request_id in done(request.body()) {
             // Of more than anybody waits for, the rest is dropped.
-            let _ = self.shared.done_tx.try_send(request_id);
+            let _ = shared.done_tx.try_send(request_id);
         }
         Response::text(200, "")
-    }
+    });
 }
 
 /// The requests that the runtime is done with according to a batch of telemetry, whether they succeeded or

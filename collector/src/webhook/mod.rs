@@ -23,9 +23,9 @@ use deploy::k8s::admission::{self, OnFailure};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ServerConnection, StreamOwned};
 
-use crate::http::guests::{Guest, Guests, Peer};
-use crate::http::room::{Part, Room};
-use crate::http::{self, Limits, Request, Response, Service, Timed, Wire};
+use crate::http::guests::{Guest, Guests};
+use crate::http::room::Room;
+use crate::http::{self, Limits, Request, Response, Timed, Wire};
 use crate::patch::k8s::Pods;
 use crate::shell::failure::{Failure, say};
 use crate::shell::stop::StopSignals;
@@ -152,11 +152,9 @@ fn desk(wanted: deploy::k8s::Request, on_failure: OnFailure) -> Result<Sender<Re
 fn take(shared: &Arc<Shared>, guest: Guest) {
     let shared = Arc::clone(shared);
     let _ = thread::Builder::new().name("connection".into()).spawn(move || {
-        let peer = guest.peer();
-        let timed = Timed::new(guest, Instant::now() + LIMITS.request, &IS_STOPPING);
         let Ok(tls) = ServerConnection::new(shared.identity.config()) else { return };
-        let mut stream = Tls(StreamOwned::new(tls, timed));
-        http::serve(&mut stream, &LIMITS, &Connection { shared: &shared, peer });
+        let mut stream = Tls(StreamOwned::new(tls, Timed::new(guest, &IS_STOPPING)));
+        http::serve(&mut stream, &LIMITS, &shared.room, |request| respond(&shared, request));
         stream.0.conn.send_close_notify();
         let _ = stream.flush();
     });
@@ -187,42 +185,28 @@ impl Wire for Tls {
     }
 }
 
-/// The requests of one connection.
-struct Connection<'s> {
-    shared: &'s Shared,
-    peer: Peer,
-}
-
-impl Service for Connection<'_> {
-    fn room(&self, bytes: usize) -> Option<Part<'_>> {
-        self.shared.room.take(self.peer, bytes)
-    }
-
-    fn respond(&self, request: Request) -> Response {
-        match (request.method.as_str(), request.path.as_str()) {
-            ("GET" | "HEAD", "/healthz") => Response::text(200, "ok"),
-            ("POST", "/mutate") => self.review(request),
-            (_, "/healthz" | "/mutate") => Response::text(405, "GET /healthz or POST /mutate"),
-            _ => Response::text(404, "there is /mutate and /healthz"),
-        }
+fn respond(shared: &Shared, request: Request) -> Response {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET" | "HEAD", "/healthz") => Response::text(200, "ok"),
+        ("POST", "/mutate") => review(shared, request),
+        (_, "/healthz" | "/mutate") => Response::text(405, "GET /healthz or POST /mutate"),
+        _ => Response::text(404, "there is /mutate and /healthz"),
     }
 }
 
-impl Connection<'_> {
-    fn review(&self, request: Request) -> Response {
-        let is_json = request
-            .content_type
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Response::text(415, "send application/json");
-        }
-        let (response_tx, response_rx) = crossbeam_channel::bounded(1);
-        // The thread there lives as long as the process.
-        let _ = self.shared.desk.send(Review { request, response_tx });
-        response_rx.recv().unwrap_or_else(|_| Response::text(500, "no answer was made"))
+fn review(shared: &Shared, request: Request) -> Response {
+    let is_json = request
+        .content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        return Response::text(415, "send application/json");
     }
+    let (response_tx, response_rx) = crossbeam_channel::bounded(1);
+    // The thread there lives as long as the process.
+    let _ = shared.desk.send(Review { request, response_tx });
+    response_rx.recv().unwrap_or_else(|_| Response::text(500, "no answer was made"))
 }
 
 fn mutate(request: &Request, wanted: &deploy::k8s::Request, on_failure: OnFailure) -> Response {
