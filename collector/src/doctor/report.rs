@@ -48,7 +48,7 @@ pub fn table(findings: &Findings, is_full: bool, out: &mut impl Write) -> io::Re
         let mut fixes: Vec<&str> = of.iter().map(|finding| finding.fix()).collect();
         fixes.dedup();
         for fix in fixes {
-            writeln!(out, "  fix: {}", text(fix.as_bytes()))?;
+            writeln!(out, "  fix: {}", visible(fix))?;
         }
     }
     let mut notes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -64,10 +64,10 @@ pub fn table(findings: &Findings, is_full: bool, out: &mut impl Write) -> io::Re
             String::new()
         };
         let named: Vec<&str> = of.iter().take(MOST_NAMED).map(String::as_str).collect();
-        writeln!(out, "note: {}{more}: {}", named.join(", "), text(note.as_bytes()))?;
+        writeln!(out, "note: {}{more}: {}", named.join(", "), visible(note))?;
     }
     for remark in &findings.remarks {
-        writeln!(out, "note: {}", text(remark.as_bytes()))?;
+        writeln!(out, "note: {}", visible(remark))?;
     }
     let counts = [Coverage::Hooked, Coverage::Partial, Coverage::Unknown, Coverage::Blind].map(|coverage| {
         let of = findings.programs.iter().filter(|finding| finding.program.reason.coverage == coverage);

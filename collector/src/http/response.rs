@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use deploy::visible::visible;
 use serde_json::Value;
 
 /// A body up to this many bytes goes out with its head, in one packet or two.
@@ -23,9 +24,9 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer with a line of text.
+    /// An answer with a line of text, which shows whatever is in it: kubectl prints it.
     pub fn text(status: u16, line: &str) -> Self {
-        let mut body: String = line.replace(['\r', '\n'], " ").chars().take(LONGEST_LINE).collect();
+        let mut body: String = visible(line).chars().take(LONGEST_LINE).collect();
         body.push('\n');
         let body = body.into_bytes();
         Self { status, content_type: "text/plain; charset=utf-8", body, retry_after: None }

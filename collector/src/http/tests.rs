@@ -48,7 +48,7 @@ fn chunks_that_are_too_long_or_none_are_refused() {
 
 #[test]
 fn a_line_of_text_is_one_line_and_short() {
-    assert_eq!(b"a  b\n".to_vec(), Response::text(400, "a\r\nb").body);
+    assert_eq!(b"a\\r\\nb\\u{202e}\n".to_vec(), Response::text(400, "a\r\nb\u{202e}").body);
     assert_eq!(LONGEST_LINE + 1, Response::text(400, &"x".repeat(5000)).body.len());
 }
 

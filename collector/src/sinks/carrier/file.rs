@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use deploy::visible::visible;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::kind::{Carried, Carrier, Kind, Opened, Opening, Options};
@@ -20,7 +21,7 @@ pub const CARRIER: Kind = Kind {
     help: "a path",
     place,
     // A line feed in the path would make two lines of a message.
-    shown: |path| format!("'{}'", path.display()).replace('\n', "\\n"),
+    shown: |path| visible(&format!("'{}'", path.display())).into_owned(),
     // Devices take bytes from any number of writers.
     is_exclusive: |path| !Path::new(path).starts_with("/dev"),
     is_terminal: || false,
