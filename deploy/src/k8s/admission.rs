@@ -70,25 +70,20 @@ pub fn answer(text: &[u8], wanted: &Request, on_failure: OnFailure) -> Result<An
     };
     let raw = request.get("object").map_or("null", |raw| raw.get());
     let (mut notes, mut failure) = (Vec::new(), None);
-    let (before, after) = match weight::of(raw) {
-        weight if weight > weight::MOST => {
-            let least = 1 + raw.matches(',').count();
-            failure = Some(format!(
-                "an object of {} bytes with about {least} values cannot be looked at; divide it",
-                raw.len()
-            ));
-            (Value::Null, Value::Null)
-        }
-        _ => {
-            let before: Value = serde_json::from_str(raw).map_err(no_json)?;
-            if !before.is_object() && !before.is_null() {
-                return Err(malformed("'request.object' is not an object"));
-            }
-            let after = before.clone();
-            (before, after)
-        }
+    let before = if weight::of(raw) > weight::MOST {
+        let least = 1 + raw.matches(',').count();
+        failure = Some(format!(
+            "an object of {} bytes with about {least} values cannot be looked at; divide it",
+            raw.len()
+        ));
+        Value::Null
+    } else {
+        serde_json::from_str(raw).map_err(no_json)?
     };
-    let after = put_in(&before, after, &request, wanted, &mut notes, &mut failure);
+    if !before.is_object() && !before.is_null() {
+        return Err(malformed("'request.object' is not an object"));
+    }
+    let after = put_in(&before, &request, wanted, &mut notes, &mut failure);
     // Whatever quotes the client's names: it goes to the user's terminal, by kubectl.
     let failure = failure.map(|why| visible(&why).into_owned());
     let mut response = json!({"uid": uid, "allowed": true});
@@ -135,12 +130,12 @@ fn word(members: &Members, name: &str) -> Option<String> {
 /// object is not used then.
 fn put_in(
     before: &Value,
-    mut after: Value,
     request: &Members,
     wanted: &Request,
     notes: &mut Vec<Note>,
     failure: &mut Option<String>,
 ) -> Value {
+    let mut after = before.clone();
     // The object's own kind counts; an object without one has the kind of the request.
     let kind = request.get("kind").and_then(|raw| members(raw.get()).ok()).unwrap_or_default();
     if after.is_object() && after["kind"].is_null() {
