@@ -1,10 +1,12 @@
-//! The entries of fuzz targets (`fuzz/targets/`): every parser of foreign bytes that this crate has, and the
-//! whole pipeline. Built only with `--cfg fuzzing`. docs/fuzzing.md is the list.
+//! The entries of fuzz targets (`fuzz/targets/`): every parser of foreign bytes that this crate has, what each
+//! deployment file must hold, and the whole pipeline. Built only with `--cfg fuzzing`. docs/fuzzing.md is the list.
 
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+
+use deploy::{Error, Patched};
 
 use crate::door::identity::Note;
 use crate::event::Batch;
@@ -59,6 +61,14 @@ pub fn program(bytes: &[u8]) {
     if !bytes.starts_with(b"#!") {
         let _ = Program::at(path, &Root::own());
     }
+}
+
+/// A deployment file that is patched twice: the second time changes nothing.
+pub fn deployment(bytes: &[u8], patch: impl Fn(&str) -> Result<Patched, Error>) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(once) = patch(text) else { return };
+    let twice = patch(&once.text);
+    assert_eq!(Ok(&once.text), twice.as_ref().map(|twice| &twice.text), "patched twice");
 }
 
 /// A message between the launcher and its collector, in either direction, and the note about a ring in it.

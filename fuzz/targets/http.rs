@@ -1,4 +1,4 @@
-//! The head of a request to the webhook.
+//! The head of a request to the webhook or the Lambda listener, and a body in chunks.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
