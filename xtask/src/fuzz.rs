@@ -44,7 +44,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     println!("libFuzzer on {}", toolchain::describe());
     let mut failed = Vec::new();
-    for target in build()? {
+    let targets = build()?;
+    if let Some(name) = names.iter().find(|name| !targets.iter().any(|target| target.name == **name)) {
+        bail!("there is no target '{name}'");
+    }
+    for target in targets {
         if !names.is_empty() && !names.contains(&target.name) {
             continue;
         }
