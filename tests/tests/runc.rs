@@ -325,6 +325,36 @@ fn a_bundle_that_cannot_be_prepared_starts_bare_or_not_at_all() {
 }
 
 #[test]
+fn the_preparation_changes_nothing_outside_of_the_bundle() {
+    let place = Place::new();
+    place.bundle(&["/bin/cat", "/etc/motd"], &[]);
+    let (preload, outside) = (place.path("bundle/glassbox-ld.so.preload"), place.path("outside"));
+    fs::write(place.root("etc/ld.so.preload"), "").unwrap();
+    fs::write(&outside, "precious").unwrap();
+    symlink(&outside, &preload).unwrap();
+    let run = || {
+        let mut command = place.runtime(&place.tool());
+        command.args(["--preload-file", "run", "-b"]).arg(place.path("bundle")).arg(&place.name);
+        child::run(command, b"")
+    };
+
+    let prepared = run();
+    assert_eq!(said("hello\n", "", 0), prepared);
+    assert_eq!("precious", fs::read_to_string(&outside).unwrap());
+    assert!(!preload.is_symlink() && preload.is_file());
+
+    place.bundle(&["/bin/cat", "/etc/motd"], &[]);
+    fs::rename(place.config(), &outside).unwrap();
+    let before = fs::read(&outside).unwrap();
+    symlink(&outside, place.config()).unwrap();
+
+    let bare = run();
+    assert_eq!((Status::Exited(0), "hello\n"), (bare.status, bare.stdout.as_str()));
+    assert!(bare.stderr.contains("a link that leads out of the bundle"), "{}", bare.stderr);
+    assert_eq!(before, fs::read(&outside).unwrap());
+}
+
+#[test]
 fn containers_choose_by_annotation_and_environment() {
     let place = Place::new();
     for (annotation, options, is_prepared) in [

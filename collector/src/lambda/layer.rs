@@ -85,7 +85,7 @@ pub fn write(options: &Options) -> Result<(), Failure> {
         true => std::io::stdout().write_all(&zip).map_err(|error| {
             Failure::output(format!("cannot write to stdout: {error}; send it elsewhere"))
         })?,
-        false => files::replace(&options.output, &zip, None)?,
+        false => files::replace(&options.output, &zip)?,
     }
     let (name, lambdas_name) = cli.machine;
     say(&format!(

@@ -83,7 +83,7 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
             })?
         }
         path if is_changed || path != common.file => {
-            files::replace(path, patched.text.as_bytes(), None)?;
+            files::replace(path, patched.text.as_bytes())?;
         }
         _ => {}
     }

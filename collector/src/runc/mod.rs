@@ -32,7 +32,7 @@ use bundle::{Inside, Request};
 use crate::launch::command::Program;
 use crate::settings::keys::{self, Layers, Reader};
 use crate::shell::failure::{Failure, say};
-use crate::shell::files::{self, From, Permissions, replace};
+use crate::shell::files::{self, From, Permissions};
 use crate::shell::{cli, environment, sensor_path};
 use crate::system::clock::{self, TimeWriter};
 use crate::system::places::open_inside;
@@ -100,6 +100,7 @@ fn prepare(given: &cli::Runc, call: &Call, runtime: &Path) -> Result<(), Failure
 
 fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
     let config = JsonFile::read(&folder.join("config.json"))?;
+    config.check_inside(folder)?;
     if config.check(|config| bundle::choice(config, given.opt_in))? != Choice::In {
         return Ok(());
     }
@@ -118,8 +119,8 @@ fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
     if given.preload_file {
         let inside = config.check(|config| Inside::of(config, &request.socket))?;
         let file = std::path::absolute(folder.join("glassbox-ld.so.preload")).unwrap_or_default();
-        // Every user of the container reads it.
-        replace(&file, &preload_file(&root, &inside.sensor), Some(0o644))?;
+        // Every user of the container reads it. A link of this name would lead out of the bundle.
+        files::put(&file, &preload_file(&root, &inside.sensor), 0o644)?;
         request.preload_file = Some(file);
     }
     config.change(|config| bundle::prepare(config, &request))
@@ -214,6 +215,18 @@ impl JsonFile {
         Ok(Self { path: path.to_owned(), value })
     }
 
+    /// Demands that changing the file changes nothing outside of the bundle.
+    fn check_inside(&self, folder: &Path) -> Result<(), Failure> {
+        let (file, folder) = (fs::canonicalize(&self.path).ok(), fs::canonicalize(folder).ok());
+        if file.zip(folder).is_some_and(|(file, folder)| file.starts_with(folder)) {
+            return Ok(());
+        }
+        Err(Failure::malformed(format!(
+            "'{}' is a link that leads out of the bundle; put the file itself there",
+            self.path.display()
+        )))
+    }
+
     fn check<T>(&self, look: impl FnOnce(&Value) -> Result<T, String>) -> Result<T, Failure> {
         look(&self.value)
             .map_err(|why| Failure::malformed(format!("cannot prepare '{}': {why}", self.path.display())))
@@ -227,7 +240,7 @@ impl JsonFile {
         }
         self.value = after;
         // If it is a link, its target is replaced.
-        replace(&self.path, self.value.to_string().as_bytes(), None)
+        files::replace(&self.path, self.value.to_string().as_bytes())
     }
 }
 
@@ -287,6 +300,29 @@ mod tests {
             ["config.json", "none.json"].map(|name| JsonFile::read(&dir.join(name)).err().unwrap().status());
 
         assert_eq!([65, 66], statuses);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn config_that_lies_elsewhere_is_not_prepared() {
+        let dir = folder("elsewhere");
+        let bundle = dir.join("bundle");
+        fs::create_dir_all(bundle.join("inner")).unwrap();
+        for (file, link, is_inside) in [
+            ("bundle/inner/file", "inner/file", true),
+            ("file", "../file", false),
+            ("x", "inner/../../x", false),
+        ] {
+            fs::write(dir.join(file), "{}").unwrap();
+            symlink(link, bundle.join("config.json")).unwrap();
+            let config = JsonFile::read(&bundle.join("config.json")).unwrap();
+
+            let words = config.check_inside(&bundle).map_err(|failure| failure.to_string());
+
+            assert_eq!(is_inside, words.is_ok(), "{words:?}");
+            assert!(words.err().is_none_or(|words| words.contains("a link that leads out of the bundle")));
+            fs::remove_file(bundle.join("config.json")).unwrap();
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -1,9 +1,9 @@
 //! Makes, opens and replaces the files that this program writes.
 //!
 //! Every file that is written at a path of the caller's goes through here: [`open`] writes into it from the
-//! start or at its end, [`replace`] gives it a new content as a whole or not at all. Both walk by
-//! [`super::trusted`], so that root follows nothing that a lesser user put there, and both leave alone what
-//! is no regular file: devices and FIFOs are written to and stay what they are.
+//! start or at its end, [`replace`] gives it a new content as a whole or not at all, and [`put`] puts a file
+//! of this program's own there. All walk by [`super::trusted`], so that root follows nothing that a lesser
+//! user put there, and leave alone what is no regular file: devices and FIFOs stay what they are.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -128,52 +128,67 @@ fn set_mode(file: impl AsFd, mode: u32) -> rustix::io::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
 }
 
-/// Gives the file at `path` a new content: a reader sees the whole old one or the whole new one. A file that
-/// is there keeps its mode and owner; a new one gets `mode`, or what the umask leaves.
+/// Gives the caller's file at `path` a new content: a reader sees the whole old one or the whole new one. A
+/// file that is there keeps its mode and owner; a new one gets what the umask leaves.
 ///
 /// A link that leads to it stays; a device, a FIFO or an open descriptor (/dev/stdout) is written to and
 /// stays what it is. Fails with status 73 and a remedy.
-pub fn replace(path: &Path, text: &[u8], mode: Option<u32>) -> Result<(), Failure> {
-    again(|| attempt_to_replace(path, text, mode)).map_err(|refused| match refused {
+pub fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    again(|| attempt_to_replace(path, text)).map_err(|refused| not_replaced(path, refused))
+}
+
+/// Puts a file of this program's own at `path`, with this mode: whatever file or link is there makes room for
+/// it as a whole, and nothing that a link leads to is touched. Fails with status 73 and a remedy.
+pub fn put(path: &Path, text: &[u8], mode: u32) -> Result<(), Failure> {
+    again(|| attempt_to_put(path, text, mode)).map_err(|refused| not_replaced(path, refused))
+}
+
+fn not_replaced(path: &Path, refused: Refused) -> Failure {
+    match refused {
         Refused::Failed(error) => Failure::output(format!(
             "cannot replace '{}': {error}; choose a file in a directory that exists and is writable",
             path.display()
         )),
         Refused::Unsafe(why) => Failure::output(format!("cannot replace: {why}")),
-    })
-}
-
-fn attempt_to_replace(path: &Path, text: &[u8], mode: Option<u32>) -> Result<(), Refused> {
-    let place = Place::of(path)?;
-    if let Some(found) = &place.found {
-        let flags = match kind(&place, found) {
-            Kind::Regular => return exchange(&place, text, mode),
-            Kind::Descriptor => OFlags::WRONLY | OFlags::APPEND,
-            Kind::Stream => OFlags::WRONLY,
-            Kind::Other(name) => return Err(no_file(path, name)),
-        };
-        place.check(path)?;
-        return Ok(File::from(place.open(flags)?).write_all(text)?);
     }
-    exchange(&place, text, mode)
 }
 
-/// Writes a file beside the present one, and renames it over that.
-fn exchange(place: &Place, text: &[u8], mode: Option<u32>) -> Result<(), Refused> {
-    // With the umask's mode only where nothing that is there says otherwise.
-    let first = if place.found.is_none() && mode.is_none() { 0o666 } else { SECRET };
-    let (file, beside) = beside(place, Mode::from_raw_mode(first))?;
+fn attempt_to_replace(path: &Path, text: &[u8]) -> Result<(), Refused> {
+    let place = Place::of(path)?;
+    let Some(found) = &place.found else { return exchange(&place, text, None, None) };
+    let flags = match kind(&place, found) {
+        Kind::Regular => return exchange(&place, text, Some(found.st_mode & 0o7777), Some(found)),
+        Kind::Descriptor => OFlags::WRONLY | OFlags::APPEND,
+        Kind::Stream => OFlags::WRONLY,
+        Kind::Other(name) => return Err(no_file(path, name)),
+    };
+    place.check(path)?;
+    Ok(File::from(place.open(flags)?).write_all(text)?)
+}
+
+fn attempt_to_put(path: &Path, text: &[u8], mode: u32) -> Result<(), Refused> {
+    let place = Place::of_entry(path)?;
+    match place.found.as_ref().map(|found| FileType::from_raw_mode(found.st_mode)) {
+        None | Some(FileType::RegularFile | FileType::Symlink) => exchange(&place, text, Some(mode), None),
+        Some(_) => Err(no_file(path, "no regular file")),
+    }
+}
+
+/// Writes a file beside the present one, and renames it over that. It gets this mode, or what the umask
+/// leaves, and the owner of the other, where there is one.
+fn exchange(place: &Place, text: &[u8], mode: Option<u32>, like: Option<&Stat>) -> Result<(), Refused> {
+    let (file, beside) = beside(place, Mode::from_raw_mode(if mode.is_none() { 0o666 } else { SECRET }))?;
     let write = || -> io::Result<()> {
         let mut file = File::from(file);
         file.write_all(text)?;
-        if let Some(present) = &place.found {
+        if let Some(like) = like {
             let owner = rustix::fs::fstat(&file)?;
-            if (owner.st_uid, owner.st_gid) != (present.st_uid, present.st_gid) {
-                std::os::unix::fs::fchown(&file, Some(present.st_uid), Some(present.st_gid))?;
+            if (owner.st_uid, owner.st_gid) != (like.st_uid, like.st_gid) {
+                std::os::unix::fs::fchown(&file, Some(like.st_uid), Some(like.st_gid))?;
             }
         }
         // After the change of owner, which takes bits of the mode away (chown(2)).
-        if let Some(mode) = mode.or(place.found.as_ref().map(|present| present.st_mode & 0o7777)) {
+        if let Some(mode) = mode {
             set_mode(&file, mode)?;
         }
         Ok(rustix::fs::renameat(&place.folder, &beside, &place.folder, &place.name)?)

@@ -20,5 +20,5 @@ pub fn install(folder: &Path) -> Result<(), Failure> {
     }
     // Renamed over the old file: programs that have that mapped keep it.
     let target = folder.join(sensor.file_name().unwrap_or_default());
-    files::replace(&target, &bytes, Some(0o644))
+    files::put(&target, &bytes, 0o644)
 }

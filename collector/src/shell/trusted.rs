@@ -75,7 +75,7 @@ pub struct Place {
     pub name: OsString,
     /// What may stand there.
     pub openness: Openness,
-    /// What stands there; `None` if nothing does. Never a link, unless [`Self::is_magic`].
+    /// What stands there; `None` if nothing does. Never a link, unless [`Self::is_magic`] or not followed.
     pub found: Option<Stat>,
     /// It is a link of procfs, which only the kernel can follow.
     pub is_magic: bool,
@@ -123,7 +123,12 @@ impl Trust {
 impl Place {
     /// Walks to `path`. Nothing need stand there, but its directory must exist.
     pub fn of(path: &Path) -> Result<Self, Refused> {
-        Walk::new()?.to(path)
+        Walk::new()?.to(path, true)
+    }
+
+    /// As [`Self::of`], but what stands there may be a link: the place of that itself.
+    pub fn of_entry(path: &Path) -> Result<Self, Refused> {
+        Walk::new()?.to(path, false)
     }
 
     /// Whether something else than a link was put here by a trusted owner.
@@ -205,7 +210,7 @@ impl Walk {
         Ok(Self { trust, root, folder, openness, passed: PathBuf::from("/"), links: 0 })
     }
 
-    fn to(mut self, path: &Path) -> Result<Place, Refused> {
+    fn to(mut self, path: &Path, follows_last: bool) -> Result<Place, Refused> {
         let mut steps: VecDeque<Step> = steps(&std::path::absolute(path)?).collect();
         // A slash at the end asks for a directory, which no output is.
         let is_folder = path.as_os_str().as_bytes().ends_with(b"/");
@@ -227,7 +232,7 @@ impl Walk {
             };
             let stat = rustix::fs::fstat(&found)?;
             let kind = FileType::from_raw_mode(stat.st_mode);
-            if kind == FileType::Symlink {
+            if kind == FileType::Symlink && (follows_last || !steps.is_empty()) {
                 self.check_link(&name, &stat)?;
                 if is_of_procfs(found.as_fd()) {
                     if steps.is_empty() {

@@ -124,7 +124,7 @@ fn no_link_is_followed_in_a_folder_that_others_can_write_nor_below() {
             "{words}"
         );
         assert_eq!("precious", fs::read_to_string(scratch.path("target")).unwrap());
-        assert!(replace(&scratch.path(path), b"x", None).is_err());
+        assert!(replace(&scratch.path(path), b"x").is_err());
     }
     assert!(!scratch.path("missing").exists());
     secret(&open.join("new")).unwrap();
@@ -211,14 +211,46 @@ fn replacing_keeps_links_mode_and_owner_and_leaves_nothing_else() {
     }
     let owner = fs::metadata(&path).unwrap().uid();
 
-    replace(&scratch.path("link"), b"after", None).unwrap();
+    replace(&scratch.path("link"), b"after").unwrap();
 
     assert!(scratch.path("link").is_symlink());
     assert_eq!((0o750, owner), (mode(&path), fs::metadata(&path).unwrap().uid()));
     assert_eq!("after", fs::read_to_string(&path).unwrap());
     assert_eq!(2, fs::read_dir(scratch.as_ref()).unwrap().count());
-    replace(&path, b"", Some(0o644)).unwrap();
-    assert_eq!(0o644, mode(&path));
+}
+
+#[test]
+fn own_file_takes_the_place_of_what_is_there_and_touches_nothing_else() {
+    let scratch = scratch("files-put");
+    let target = scratch.path("target");
+    let path = scratch.path("file");
+    for make in [0, 1, 2, 3] {
+        fs::write(&target, "precious").unwrap();
+        match make {
+            0 => {}
+            1 => symlink(&target, &path).unwrap(),
+            2 => fs::hard_link(&target, &path).unwrap(),
+            _ => {
+                fs::write(&path, "theirs").unwrap();
+                chmod(&path, 0o4777);
+                if is_root() {
+                    chown(&path, Some(OTHER), Some(OTHER)).unwrap();
+                }
+            }
+        }
+
+        put(&path, b"ours", 0o644).unwrap();
+
+        assert_eq!("precious", fs::read_to_string(&target).unwrap());
+        assert_eq!("ours", fs::read_to_string(&path).unwrap());
+        let found = fs::symlink_metadata(&path).unwrap();
+        let owner = rustix::process::geteuid().as_raw();
+        assert_eq!((0o100_644, owner, 1), (found.mode(), found.uid(), found.nlink()), "{make}");
+        fs::remove_file(&path).unwrap();
+    }
+    assert!(put(scratch.as_ref(), b"", 0o644).is_err());
+    symlink(scratch.as_ref(), scratch.path("folder")).unwrap();
+    assert!(put(&folder(&scratch, "open", 0o777).join("../folder/file"), b"", 0o644).is_err());
 }
 
 #[test]
@@ -229,7 +261,7 @@ fn what_is_no_regular_file_is_written_to_and_stays() {
     let mut reader = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
     let mut text = String::new();
 
-    replace(&fifo, b"a", None).unwrap();
+    replace(&fifo, b"a").unwrap();
     secret(&fifo).unwrap().write_all(b"b").unwrap();
     reader.read_to_string(&mut text).unwrap();
 
@@ -246,7 +278,7 @@ fn what_is_no_regular_file_is_written_to_and_stays() {
             device,
         ) {
             Ok(()) => {
-                replace(&null, b"a", None).unwrap();
+                replace(&null, b"a").unwrap();
                 secret(&null).unwrap().write_all(b"b").unwrap();
                 assert!(fs::symlink_metadata(&null).unwrap().file_type().is_char_device());
                 assert_eq!(0o666, mode(&null) | 0o022);
@@ -266,7 +298,7 @@ fn open_descriptor_is_written_behind_what_it_has() {
 
     secret(&by_number).unwrap().write_all(b"2").unwrap();
     secret(&Path::new("/dev/fd").join(file.as_raw_fd().to_string())).unwrap().write_all(b"3").unwrap();
-    replace(&scratch.path("link"), b"4", None).unwrap();
+    replace(&scratch.path("link"), b"4").unwrap();
 
     assert_eq!("1234", fs::read_to_string(scratch.path("file")).unwrap());
     assert!(scratch.path("link").is_symlink());
@@ -292,7 +324,7 @@ fn directories_sockets_and_loops_are_refused_with_what_to_do() {
         ("no/such", "No such file"),
     ] {
         for failure in
-            [secret(&scratch.path(path)).unwrap_err(), replace(&scratch.path(path), b"", None).unwrap_err()]
+            [secret(&scratch.path(path)).unwrap_err(), replace(&scratch.path(path), b"").unwrap_err()]
         {
             assert!(failure.to_string().to_lowercase().contains(&words.to_lowercase()), "{path}: {failure}");
         }
