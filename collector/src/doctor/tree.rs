@@ -83,3 +83,41 @@ impl Walk {
         self.findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::sinks::tests::Scratch;
+    use crate::system::program::NO_INTERPRETER;
+
+    #[test]
+    fn no_link_of_a_root_leads_out_of_it() {
+        let scratch = Scratch::new("doctor-root");
+        let (root, outside) = (scratch.path("root"), scratch.path("outside"));
+        for folder in ["etc", "lib", "usr", "bin"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::create_dir(&outside).unwrap();
+        fs::copy("/bin/sh", outside.join("sh")).unwrap();
+        symlink(&outside, root.join("absolute")).unwrap();
+        symlink("../outside", root.join("relative")).unwrap();
+        symlink("/relative/sh", root.join("sh")).unwrap();
+        let examined = |interpreter: &str| {
+            let script = root.join("bin/script");
+            fs::write(&script, format!("#!{interpreter}\n")).unwrap();
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+            examine(&root).unwrap().programs.remove(0).program.reason
+        };
+
+        for interpreter in ["/absolute/sh", "/relative/sh", "/sh", "/../outside/sh"] {
+            assert_eq!(&NO_INTERPRETER, examined(interpreter), "{interpreter}");
+        }
+        fs::create_dir(root.join("outside")).unwrap();
+        fs::copy("/bin/sh", root.join("outside/sh")).unwrap();
+        for interpreter in ["/relative/sh", "/sh"] {
+            assert_ne!(&NO_INTERPRETER, examined(interpreter), "{interpreter}");
+        }
+    }
+}

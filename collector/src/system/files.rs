@@ -48,12 +48,15 @@ const LOCAL: [u64; 14] = [
 ///
 /// An error of the kind `Unsupported` for anything else, and for a file system that `on` leaves out.
 pub fn open_regular(path: &Path, on: On) -> io::Result<File> {
-    let place = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
-    if !is_regular(&place)? || on == On::Local && !is_local(&place)? {
-        return Err(unsupported());
+    open_found(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?, on)
+}
+
+/// As [`open_regular`], of what an O_PATH descriptor leads to.
+pub fn open_found(place: &OwnedFd, on: On) -> io::Result<File> {
+    if !is_regular(place)? || on == On::Local && !is_local(place)? {
+        return Err(io::ErrorKind::Unsupported.into());
     }
-    open_again(&place)
+    open_again(place)
 }
 
 /// Looks a path up in the kernel's cache alone (openat2(2), RESOLVE_CACHED, Linux 5.12): gives what it leads

@@ -3,12 +3,14 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::process::geteuid;
 
+use crate::system::files::{self, On};
 use crate::system::procfs;
 
 /// Others may write here, and remove nothing that is not theirs (inode(7), the sticky bit).
@@ -50,15 +52,17 @@ pub fn changeable(file: &Path, trusted: u32) -> Option<PathBuf> {
     file.ancestors().find(|part| may_change(part)).map(Path::to_path_buf)
 }
 
-/// Opens a file of another root: an image's, a process's. Its links are resolved inside that root, so that no
-/// file of the host is opened. Nothing but a plain file is opened, and no FIFO waited for.
+/// Finds a file of another root: an image's, a process's. Its links are resolved inside that root, so that no
+/// file of the host is found. Nothing is opened: the descriptor is one of O_PATH.
+pub fn find_inside(root: &Path, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let (flags, mode) = (OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let root = rustix::fs::open(root, flags | OFlags::DIRECTORY, mode)?;
+    openat2(root, path, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// Opens what [`find_inside`] finds, if that is a regular file.
 pub fn open_inside(root: &Path, path: &Path) -> Option<File> {
-    let (flags, mode) = (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty());
-    let root = rustix::fs::open(root, flags, mode).ok()?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = File::from(openat2(root, path, flags, mode, resolve).ok()?);
-    file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
+    files::open_found(&find_inside(root, path).ok()?, On::Any).ok()
 }
 
 /// Reads a file whole, unless it is longer than `most` bytes.

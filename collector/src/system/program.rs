@@ -5,16 +5,19 @@
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, On};
+use super::places::find_inside;
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 use object::{Endianness, FileKind};
+use rustix::fs::{Mode, OFlags};
 
 /// The most interpreters of interpreters that the kernel follows (execve(2)).
 const MOST_INTERPRETERS: usize = 5;
@@ -115,19 +118,13 @@ impl Root {
         if is_root { Self(folder.to_owned()) } else { Self::own() }
     }
 
-    /// Where a program's path leads in this root.
-    fn place(&self, path: &Path) -> PathBuf {
-        let mut place = self.0.join(path.strip_prefix("/").unwrap_or(path));
-        // A link's target is a path of the same root.
-        for _ in 0..16 {
-            match std::fs::read_link(&place) {
-                Ok(target) if target.is_absolute() && self.0 != Path::new("/") => {
-                    place = self.0.join(target.strip_prefix("/").unwrap_or(&target));
-                }
-                _ => break,
-            }
+    /// What a program's path leads to in this root, unopened. All links of another root than the machine's
+    /// own are paths of that root: none leads out of it.
+    fn find(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
+        if self.0 != Path::new("/") {
+            return find_inside(&self.0, path);
         }
-        place
+        rustix::fs::open(self.0.join(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
     }
 }
 
@@ -186,10 +183,13 @@ impl Program {
         let start = start.get(..len).unwrap_or_default();
         if let Some(interpreter) = interpreter(start) {
             program.kind = "script";
-            let place = root.place(&interpreter);
+            let found = root.find(&interpreter).ok();
             program.interpreter = Some(interpreter);
             // Set-uid bits of a script do nothing (execve(2)): its interpreter is the program.
-            let runs = if patience == 0 { None } else { Self::followed(&place, root, on, patience - 1) };
+            let runs = found.filter(|_| patience > 0).and_then(|found| {
+                let place = format!("/proc/self/fd/{}", found.as_raw_fd());
+                Self::followed(Path::new(&place), root, on, patience - 1)
+            });
             match runs {
                 Some(runs) => {
                     (program.machine, program.libc, program.reason) = (runs.machine, runs.libc, runs.reason);
@@ -396,7 +396,7 @@ impl ElfFile {
         };
         if !self.is_native(own) {
             &FOREIGN_ABI
-        } else if !root.place(loader).exists() {
+        } else if root.find(loader).is_err() {
             &NO_LOADER
         } else if self.libc() == "other" {
             &FOREIGN_LIBC
