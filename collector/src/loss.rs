@@ -1,8 +1,8 @@
 //! Why events are lost: every cause, once.
 //!
 //! The sensor counts the first five in its ring ([`Loss`]); the pipeline finds three more; then come a queue
-//! in front of an output, the bounds of a user ([`crate::allowance`]), and the end of the session. Each reaches the outputs as the
-//! `reason` of a `sensor.loss`.
+//! in front of an output, the bounds of a user ([`crate::allowance`]), and the end of the session. Each
+//! reaches the outputs as the `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
 
