@@ -114,13 +114,18 @@ impl Census {
     /// the parent is not known, in unread rings of the same account.
     fn discover_before(&mut self, parent: Option<ImageId>, account: &Arc<Account>, rings: &mut Rings) {
         let parents = parent.and_then(|parent| self.get(parent)?.ring);
-        let looked_through = match parents {
-            Some(ring) => vec![ring],
-            None => rings.unread_of(account, MOST_LOOKED_THROUGH),
-        };
-        for ring in looked_through {
+        if let Some(ring) = parents {
+            self.discover_all(ring, rings);
+            return;
+        }
+        let begun = MonoNs::now();
+        if !account.may_ask(begun) {
+            return;
+        }
+        for ring in rings.unread_of(account, MOST_LOOKED_THROUGH) {
             self.discover_all(ring, rings);
         }
+        account.asked(begun, MonoNs::now());
     }
 
     /// A child that died before the kernel could be asked has its number by its ring's word. The hello of a
@@ -360,8 +365,11 @@ impl Census {
     pub fn discover_all(&mut self, ring: RingIndex, rings: &mut Rings) -> bool {
         let taken = rings.get(ring).map(Ring::taken_slots).unwrap_or_default();
         let mut is_any = false;
-        for (slot, own_pid) in taken {
-            is_any |= self.discover(ring, slot, own_pid, rings).is_some();
+        for (slot, own_pid) in &taken {
+            is_any |= self.discover(ring, *slot, *own_pid, rings).is_some();
+        }
+        if let Some(ring) = rings.get(ring) {
+            ring.end_look(&taken);
         }
         is_any
     }

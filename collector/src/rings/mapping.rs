@@ -54,6 +54,22 @@ impl Refusal {
     }
 }
 
+/// Which pages of a part of a ring have been written to.
+#[derive(Debug)]
+pub struct Pages {
+    start: usize,
+    page: usize,
+    found: [u8; MOST_PROBED],
+}
+
+impl Pages {
+    /// Whether the page of `place` has been written to.
+    pub fn have<T>(&self, place: &T) -> bool {
+        let index = std::ptr::from_ref(place).addr().wrapping_sub(self.start) / self.page;
+        self.found.get(index).is_some_and(|found| found & 1 != 0)
+    }
+}
+
 impl Mapping {
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
@@ -158,6 +174,21 @@ impl Mapping {
         };
         // A kernel that does not say is taken to have it.
         result != 0 || pages[0] & 1 != 0
+    }
+
+    /// Which of the pages from `first` to `last`, which lie in the ring, have been written to.
+    pub fn pages<T>(&self, first: &T, last: &T) -> Pages {
+        let page = rustix::param::page_size();
+        let [first, last] = [first, last].map(|place| std::ptr::from_ref(place).cast::<u8>());
+        let start = first.addr() / page * page;
+        let count = ((last.addr() - start) / page + 1).min(MOST_PROBED);
+        let mut found = [1_u8; MOST_PROBED];
+        // SAFETY: the range lies within the mapping, which both places are in, and `found` has a byte for each
+        // of its pages. A kernel that does not say leaves them as they are: it is taken to have them.
+        unsafe {
+            libc::mincore(first.with_addr(start).cast_mut().cast(), count * page, found.as_mut_ptr());
+        }
+        Pages { start, page, found }
     }
 
     /// Takes the pages of the data between two positions out of this process's page tables. They stay in the

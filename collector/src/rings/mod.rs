@@ -7,6 +7,7 @@ pub mod bells;
 pub mod books;
 pub mod mapping;
 pub mod ring;
+pub mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

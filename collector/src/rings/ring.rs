@@ -4,21 +4,20 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
+use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS};
 use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 
 use super::mapping::{Lifeline, Mapping};
+use super::slots::FAR_SLOTS_BYTES;
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
-use crate::ids::{ImageId, MonoNs, Pid};
+use crate::ids::{ImageId, MonoNs};
 use crate::launch::protocol::RingId;
 
 /// A record that stays unfinished is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
 /// A ring that is not read to its end holds up the events of others for this time at most.
 const LONGEST_HOLD_NS: u64 = 500_000_000;
-/// Pages of slots that stay in the page tables after a look: those of some 60 children.
-const MOST_SLOT_PAGES: usize = 4;
 /// Bytes of a ring whose presence is asked for at once.
 const PROBED: u64 = 2 * MAX_RECORD as u64;
 /// A ring without a record for this time gives its memory back.
@@ -32,11 +31,11 @@ pub struct Ring {
     pub id: RingId,
     /// Declared before `mapping`, so that it is dropped first.
     pub reader: Reader<Mapped>,
-    mapping: Mapping,
+    pub(super) mapping: Mapping,
     /// The images that write here, by slot.
     pub writers: [Option<ImageId>; SLOTS],
     /// The highest slot that was ever known to be taken.
-    highest_slot: u8,
+    pub(super) highest_slot: u8,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
     /// It holds bytes that no sensor writes, and is read no further.
@@ -58,6 +57,8 @@ pub struct Ring {
     /// Up to where its pages are known to be in memory, and up to where they were let go of.
     present: u64,
     let_go: u64,
+    /// Whether a slot behind the data was looked at since those were let go of.
+    pub(super) has_far_slots: bool,
     /// The record that holds it up, and since when.
     stuck: Option<(Unfinished, MonoNs)>,
     /// When a record was read last.
@@ -143,6 +144,7 @@ impl Ring {
             behind: None,
             present: position,
             let_go: position,
+            has_far_slots: false,
             stuck: None,
             active: now,
             turn: (position, position),
@@ -239,17 +241,26 @@ impl Ring {
         Some(true)
     }
 
-    /// Bytes of its data that were read and are still in this process's page tables.
+    /// Bytes that were read and are still in this process's page tables, at most: the kernel maps the pages
+    /// around one that is looked at, too.
     pub fn resident(&self) -> u64 {
+        let slots = if self.has_far_slots { FAR_SLOTS_BYTES } else { 0 };
+        self.resident_data() + slots
+    }
+
+    fn resident_data(&self) -> u64 {
         self.reader.position().wrapping_sub(self.let_go).min(self.mapping.data_len())
     }
 
     /// Lets go of what was read.
     pub fn let_go(&mut self) {
         let position = self.reader.position();
-        if self.resident() >= WORTH_BYTES / 2 {
+        if self.resident_data() >= WORTH_BYTES / 2 {
             self.mapping.let_go(self.let_go, position);
             self.let_go = position;
+        }
+        if std::mem::take(&mut self.has_far_slots) {
+            self.let_go_of_far_slots();
         }
     }
 
@@ -351,81 +362,6 @@ impl Ring {
             (self.present, self.let_go) = (to, to);
         }
         self.punched = self.reader.position();
-    }
-
-    /// Notes which image writes into `slot`.
-    pub fn give_slot(&mut self, slot: u8, image: ImageId) {
-        if let Some(place) = self.writers.get_mut(usize::from(slot)) {
-            *place = Some(image);
-            self.highest_slot = self.highest_slot.max(slot);
-        }
-    }
-
-    /// Frees the slot of a process that is gone.
-    pub fn free_slot(&mut self, slot: u8) {
-        if let Some(place) = self.writers.get_mut(usize::from(slot)) {
-            *place = None;
-        }
-        if slot == 0 {
-            return;
-        }
-        let ring = self.memory();
-        let words = ring.slot(slot);
-        if words.fd_high.load(Ordering::Relaxed) > 0 {
-            let (offset, len) = ring.fd_range(slot);
-            self.mapping.punch(offset, len);
-        }
-        words.clear();
-        // Release: the process that takes the slot finds it cleared. Pairs with the Acquire exchange in the
-        // sensor.
-        words.pid.store(0, Ordering::Release);
-    }
-
-    /// The slots that children have taken, with their own pids.
-    ///
-    /// A sensor takes the first free slot. So beyond the highest that was ever seen taken, there is none
-    /// after a page of free ones. A page that no process wrote to has none either, and is not looked at.
-    pub fn taken_slots(&self) -> Vec<(u8, Pid)> {
-        const PAGE_SLOTS: usize = 16;
-        let mut taken = Vec::new();
-        if self.is_corrupt {
-            return taken;
-        }
-        let (memory, mut free, mut is_there, mut far_pages) = (self.memory(), 0, true, 0);
-        for slot in 1..=u8::MAX {
-            let index = usize::from(slot);
-            if index == Mapped::FRONT_SLOTS || index > Mapped::FRONT_SLOTS && index.is_multiple_of(PAGE_SLOTS)
-            {
-                is_there = self.mapping.has_page(memory.slot(slot));
-                far_pages += usize::from(is_there);
-            }
-            match if is_there { memory.slot(slot).pid.load(Ordering::Acquire) } else { 0 } {
-                0 => free += 1,
-                Slot::CLAIMED => free = 0,
-                own_pid => {
-                    free = 0;
-                    taken.push((slot, Pid(own_pid)));
-                }
-            }
-            let is_page_end = (index + 1).is_multiple_of(PAGE_SLOTS);
-            if is_page_end && free >= PAGE_SLOTS - 1 && slot >= self.highest_slot {
-                break;
-            }
-        }
-        if far_pages > MOST_SLOT_PAGES {
-            self.mapping.let_go_between(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
-        }
-        taken
-    }
-
-    /// The slot that the process `own_pid` writes into, if it has taken one of the children's.
-    pub fn slot_of(&self, own_pid: Pid) -> Option<u8> {
-        self.taken_slots().into_iter().find(|(_, taken_by)| *taken_by == own_pid).map(|(slot, _)| slot)
-    }
-
-    /// As [`Self::slot_of`], where no image is known to write there.
-    pub fn unclaimed_slot_of(&self, own_pid: Pid) -> Option<u8> {
-        self.slot_of(own_pid).filter(|slot| self.writers[usize::from(*slot)].is_none())
     }
 
     /// Whether every process that could have reserved the record at the cursor is dead, by what `is_dead`
