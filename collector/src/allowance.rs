@@ -43,6 +43,8 @@ const MOST_QUESTIONS: u64 = 512;
 const MOST_ASKING_NS: u64 = 50_000_000;
 /// The time that the ends of an account's processes take in a second, at most.
 const MOST_ENDING_NS: u64 = 200_000_000;
+/// The time that the records of its rings take in a round, at most: on a busy machine a few bytes may.
+const MOST_TURN_NS: u64 = 10_000_000;
 /// Accounts that are remembered before unused ones are looked for.
 const MANY_ACCOUNTS: usize = 256;
 
@@ -104,6 +106,8 @@ pub struct Account {
     /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was
     /// longer.
     credit: AtomicI64,
+    /// Nanoseconds that its records took in that round.
+    turn_ns: AtomicU64,
     /// Nanoseconds that the ends of its processes took.
     ending_ns: PerSecond,
     /// The account of the user in all control groups; `None` for root, and for that account itself.
@@ -151,13 +155,24 @@ impl Account {
         if self.round.swap(round, Ordering::Relaxed) != round {
             let credit = self.credit.load(Ordering::Relaxed).saturating_add(turn);
             self.credit.store(credit.min(turn), Ordering::Relaxed);
+            self.turn_ns.store(0, Ordering::Relaxed);
         }
-        self.times == 0 || self.credit.load(Ordering::Relaxed) > 0
+        self.times == 0 || self.credit.load(Ordering::Relaxed) > 0 && !self.is_out_of_time()
+    }
+
+    /// Whether its records have taken all the time that they may in this round.
+    pub fn is_out_of_time(&self) -> bool {
+        self.times != 0 && self.turn_ns.load(Ordering::Relaxed) >= MOST_TURN_NS
     }
 
     /// Notes that bytes of its rings were read.
     pub fn read(&self, bytes: u64) {
         self.credit.fetch_sub(bytes.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// Notes that its records took the time from `begun` to `now`.
+    pub fn took(&self, begun: MonoNs, now: MonoNs) {
+        self.turn_ns.fetch_add(now.since(begun), Ordering::Relaxed);
     }
 
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the
@@ -394,6 +409,18 @@ mod tests {
         let later = [2, 3, 4, 5].map(|round| account.has_turn(round, 100));
 
         assert_eq!((true, [false, false, true, true]), (first, later));
+    }
+
+    #[test]
+    fn account_whose_records_took_long_has_its_next_turn_in_the_next_round() {
+        let account = Allowances::default().account(peer(1, 1));
+
+        let first = account.has_turn(1, 100);
+        account.took(MonoNs(7), MonoNs(7 + MOST_TURN_NS));
+        let later = [1, 2].map(|round| account.has_turn(round, 100));
+
+        assert_eq!((true, [false, true]), (first, later));
+        assert!(!Account::boundless().is_out_of_time());
     }
 
     #[test]

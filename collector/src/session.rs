@@ -23,6 +23,7 @@ use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Haste, Outlets, RunFacts};
 use crate::stages::Stages;
+use crate::system::kernel;
 use crate::system::pulse::Pulses;
 
 /// Everything that a collector process starts from.
@@ -73,6 +74,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         requests_from,
     } = session;
     let Control { news_tx, news_rx, doorbell } = control;
+    // Before any thread is started.
+    kernel::ask_for_short_turns();
     let pulses = Arc::new(Pulses::default());
     let outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
     raise_descriptor_limit();

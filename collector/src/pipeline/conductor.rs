@@ -199,6 +199,7 @@ impl Pipeline {
     /// Reads a ring until it is empty, blocked, or the others have their turn.
     fn read(&mut self, index: RingIndex, now: MonoNs) {
         let mut record = std::mem::take(&mut self.record);
+        let mut begun = MonoNs::now();
         if let Some(ring) = self.rings.get_mut(index) {
             ring.begin_turn();
         }
@@ -208,7 +209,10 @@ impl Pipeline {
                     self.arrive(&arrival);
                     self.give_up_nonsense(now);
                 }
-                Read::Released => self.note_written(),
+                Read::Released => {
+                    self.note_written();
+                    begun = self.rings.took(index, begun);
+                }
                 Read::TurnOver => break,
                 Read::Unfinished(unfinished) => {
                     if !self.step_over(index, unfinished, now) {
@@ -221,6 +225,7 @@ impl Pipeline {
                 }
             }
         }
+        self.rings.took(index, begun);
         self.record = record;
     }
 

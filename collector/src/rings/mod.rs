@@ -53,7 +53,7 @@ impl Pace {
 }
 
 /// Pages of all rings that stay in the page tables after they were read, in bytes.
-const MOST_RESIDENT: u64 = 16 << 20;
+const MOST_RESIDENT: u64 = 8 << 20;
 /// Bytes read before the writers get their space back.
 const RELEASE_BYTES: u64 = 64 * 1024;
 
@@ -125,6 +125,15 @@ impl Rings {
         indices
     }
 
+    /// Notes that the time since `begun` went into records of a ring. Gives the time.
+    pub fn took(&self, index: RingIndex, begun: MonoNs) -> MonoNs {
+        let now = MonoNs::now();
+        if let Some(ring) = self.get(index) {
+            ring.account().took(begun, now);
+        }
+        now
+    }
+
     /// Ends the turn of a ring. True if anything was read.
     pub fn end_turn(&mut self, index: RingIndex, now: MonoNs) -> bool {
         let Some(ring) = self.get_mut(index) else { return false };
@@ -147,7 +156,10 @@ impl Rings {
             return Read::Released;
         }
         let (of_ring, of_account) = self.pace.turns();
-        let has_turn = |ring: &Ring| ring.turn_bytes() > 0 || ring.account().has_turn(self.round, of_account);
+        let has_turn = |ring: &Ring| match ring.turn_bytes() {
+            0 => ring.account().has_turn(self.round, of_account),
+            _ => !ring.account().is_out_of_time(),
+        };
         if ring.turn_bytes() >= of_ring || !has_turn(ring) {
             let has_more = ring.reader.pending() > 0;
             ring.is_drained = !has_more;

@@ -32,8 +32,9 @@ const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
 const SPARE_BATCHES: usize = 4;
 
-/// An output whose destination takes one piece for so long is not waited for.
-const STUCK_NS: u64 = 50_000_000;
+/// An output whose destination takes one piece for so long is not waited for. Longer than the kernel lets a
+/// writer wait for a disk (200 ms, `MAX_PAUSE` of balance_dirty_pages).
+const STUCK_NS: u64 = 250_000_000;
 /// In haste, an output that takes nothing for so long is not waited for.
 const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
 

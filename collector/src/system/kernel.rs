@@ -1,4 +1,5 @@
-//! System calls that rustix does not wrap: peers' pidfds, exit statuses by pidfd, waiting on many futexes.
+//! System calls that rustix does not wrap: peers' pidfds, exit statuses by pidfd, waiting on many futexes,
+//! short turns on the processor.
 //!
 //! # Safety
 //! Each call is given pointers to locals of the size that the kernel's interface states, which outlive the
@@ -270,6 +271,24 @@ pub fn wait_one(word: &AtomicU32, value: u32, timeout_ns: Option<u64>) -> Waited
 pub fn wake(word: &AtomicU32) {
     // SAFETY: a wake reads nothing at the address.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Asks for short turns on the processor for this thread, and for those that it will start: no more time, but
+/// sooner, whatever number of other threads are busy (sched_setattr(2), `sched_runtime`; from Linux 6.12 on).
+pub fn ask_for_short_turns() {
+    /// The shortest that the kernel gives.
+    const TURN_NS: u64 = 100_000;
+    let size = size_of::<libc::sched_attr>() as u32;
+    // SAFETY: all of it are numbers.
+    let mut attr: libc::sched_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: see the module; 0 is this thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) };
+    if result != 0 || attr.sched_policy != libc::SCHED_OTHER.cast_unsigned() {
+        return;
+    }
+    attr.sched_runtime = TURN_NS;
+    // SAFETY: as above. A kernel that refuses leaves the turns as they are.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
 }
 
 #[cfg(test)]
