@@ -365,11 +365,13 @@ mod tests {
         let others = modest.share(Resource::Bytes).grow(1);
         let refused = [greedy.take_refused(Resource::Bytes), greedy.take_refused(Resource::Bytes)];
         share.shrink(2);
+        let held = share.held();
         let copy = share.clone();
         drop(share);
         let after = greedy.share(Resource::Bytes).grow(MOST[Resource::Bytes as usize]);
 
         assert_eq!(([true, false], true, [1, 0]), (taken, others, refused));
+        assert_eq!(MOST[Resource::Bytes as usize] - 2, held);
         assert_eq!((0, true), (copy.held, after));
     }
 

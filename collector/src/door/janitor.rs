@@ -157,6 +157,14 @@ mod tests {
 
         janitor.close(slow.into());
         let returned = begun.elapsed();
+        // Its thread is free before the peer has read anything.
+        let is_free = || {
+            std::thread::sleep(Duration::from_millis(20));
+            janitor.threads.idle.load(Ordering::SeqCst) > 0 && janitor.closing_tx.is_empty()
+        };
+        while !is_free() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the thread waits for the peer");
+        }
         peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let end = std::iter::repeat_with(|| peer.read(&mut [0; 65536])).find(|read| !matches!(read, Ok(1..)));
 
