@@ -78,7 +78,24 @@ impl Drop for Started {
 
 impl Started {
     fn new(command: &mut Command) -> Result<Started, String> {
-        let child = command.stdin(Stdio::null()).process_group(0).spawn();
+        Started::spawn(command.process_group(0))
+    }
+
+    /// In a session of its own, as a login's and a container's programs are. The scheduler divides the
+    /// processors among sessions first (sched(7), autogroup), and else among control groups.
+    fn in_session(command: &mut Command) -> Result<Started, String> {
+        // SAFETY: setsid is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| match libc::setsid() {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            })
+        };
+        Started::spawn(command)
+    }
+
+    fn spawn(command: &mut Command) -> Result<Started, String> {
+        let child = command.stdin(Stdio::null()).spawn();
         child.map(Started).map_err(|error| format!("cannot start {command:?}: {error}"))
     }
 
@@ -360,7 +377,7 @@ impl Scene<'_> {
         command.stderr(complaints).stdout(Stdio::null()).current_dir(self.path("shared"));
         if let Some(container) = &self.container {
             container.apply(&mut command).map_err(|error| error.to_string())?;
-            return Started::new(&mut command);
+            return Started::in_session(&mut command);
         }
         // SAFETY: these calls take numbers only and are async-signal-safe.
         unsafe {
@@ -371,7 +388,7 @@ impl Scene<'_> {
                 if is_done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
             })
         };
-        Started::new(&mut command)
+        Started::in_session(&mut command)
     }
 
     /// Starts the bystander as the process with the number that the attacker's dead child had.
