@@ -360,6 +360,13 @@ impl Batch {
         self.events.len() * size_of::<Event>() + self.values.len() * size_of::<Value>() + self.bytes.len()
     }
 
+    /// Bytes of memory that it takes, with the room for more that it has.
+    pub fn taken_bytes(&self) -> usize {
+        self.events.capacity() * size_of::<Event>()
+            + self.values.capacity() * size_of::<Value>()
+            + self.bytes.capacity()
+    }
+
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.request_id = None;

@@ -163,8 +163,8 @@ impl Queue {
         true
     }
 
-    /// Makes room for `more` bytes: by closing the gaps of records that are gone, where they take much, and
-    /// else by no more than a quarter.
+    /// Makes room for a record of `more` bytes: by closing the gaps of records that are gone, where they take
+    /// much, and else by no more than a quarter.
     fn make_room(&mut self, more: usize) {
         if self.bytes.len() > self.live + self.live / 4 + MOST_GAPS {
             let mut bytes = Vec::with_capacity(self.live + more);
@@ -178,6 +178,9 @@ impl Queue {
         }
         if self.bytes.capacity() - self.bytes.len() < more {
             self.bytes.reserve_exact(more.max(self.bytes.len() / 4).max(1 << 12));
+        }
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact((self.entries.len() / 4).max((1 << 12) / ENTRY_BYTES));
         }
     }
 
@@ -216,6 +219,7 @@ impl Queue {
             self.bytes.clear();
             // A burst is over; what it took is not kept for ever.
             self.bytes.shrink_to(1 << 16);
+            self.entries.shrink_to((1 << 16) / ENTRY_BYTES);
         }
         Some(Popped { head: entry.head, numbering: entry.numbering, at: at_time })
     }
@@ -316,5 +320,19 @@ mod tests {
             popped += 1;
         }
         assert_eq!(5000, popped);
+    }
+
+    #[test]
+    fn queue_takes_little_more_memory_than_its_records_and_gives_a_bursts_back() {
+        let mut queue = Queue::default();
+        let taken = |queue: &Queue| queue.bytes.capacity() + queue.entries.capacity() * ENTRY_BYTES;
+        for seq in 0..50_000 {
+            queue.push(head(seq, seq), Numbering::PerImage, b"sixteen bytes ..");
+            assert!(taken(&queue) <= queue.share.held() + queue.share.held() / 4 + (1 << 16), "{seq}");
+        }
+
+        while queue.pop(&mut Vec::new()).is_some() {}
+
+        assert!(taken(&queue) <= 1 << 17, "{}", taken(&queue));
     }
 }

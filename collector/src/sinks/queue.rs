@@ -216,7 +216,7 @@ impl Outlets {
         if batch.is_empty() {
             return;
         }
-        let bytes = batch.size_bytes();
+        let bytes = batch.taken_bytes();
         for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
         }
@@ -334,7 +334,7 @@ impl Outlet {
     }
 
     fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {
-        let bytes = batch.size_bytes();
+        let bytes = batch.taken_bytes();
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         let message = Message::Batch(batch);
         let is_taken = match backlog {

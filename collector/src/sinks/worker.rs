@@ -132,7 +132,7 @@ impl Worker {
             match message {
                 Message::Batch(batch) => {
                     self.encode(&batch);
-                    self.shared.bytes.fetch_sub(batch.size_bytes(), Ordering::Relaxed);
+                    self.shared.bytes.fetch_sub(batch.taken_bytes(), Ordering::Relaxed);
                     recycle(batch, spare_tx);
                     if self.text.len() >= CARRY_BYTES || !self.is_open {
                         self.carry();
@@ -236,7 +236,7 @@ const RETRIED: &str = "it is tried again, and events that find no room meanwhile
 /// Gives the memory of a batch that no other output needs back to the drain.
 fn recycle(batch: Arc<Batch>, spare_tx: &Sender<Batch>) {
     if let Some(mut batch) = Arc::into_inner(batch)
-        && batch.size_bytes() <= SPARE_BYTES
+        && batch.taken_bytes() <= SPARE_BYTES
     {
         batch.clear();
         // Enough are waiting already.
