@@ -76,6 +76,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let Control { news_tx, news_rx, doorbell } = control;
     // Before any thread is started.
     kernel::ask_for_short_turns();
+    kernel::return_large_memory();
     let pulses = Arc::new(Pulses::default());
     let outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
     raise_descriptor_limit();

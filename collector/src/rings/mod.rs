@@ -53,7 +53,7 @@ impl Pace {
 }
 
 /// Pages of all rings that stay in the page tables after they were read, in bytes.
-const MOST_RESIDENT: u64 = 8 << 20;
+const MOST_RESIDENT: u64 = 4 << 20;
 /// Bytes read before the writers get their space back.
 const RELEASE_BYTES: u64 = 64 * 1024;
 

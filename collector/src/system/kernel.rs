@@ -1,5 +1,5 @@
 //! System calls that rustix does not wrap: peers' pidfds, exit statuses by pidfd, waiting on many futexes,
-//! short turns on the processor.
+//! short turns on the processor; and what the C library does with freed memory.
 //!
 //! # Safety
 //! Each call is given pointers to locals of the size that the kernel's interface states, which outlive the
@@ -290,6 +290,18 @@ pub fn ask_for_short_turns() {
     attr.sched_runtime = TURN_NS;
     // SAFETY: as above. A kernel that refuses leaves the turns as they are.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
+}
+
+/// Has large blocks of memory go back to the system when they are freed: glibc otherwise keeps those that
+/// are as large as the largest that was ever freed, among others that are in use (mallopt(3),
+/// `M_MMAP_THRESHOLD`).
+pub fn return_large_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE_BYTES: i32 = 128 << 10;
+        // SAFETY: takes numbers.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES) };
+    }
 }
 
 #[cfg(test)]
