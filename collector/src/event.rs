@@ -362,9 +362,8 @@ impl Batch {
 
     /// Bytes of memory that it takes, with the room for more that it has.
     pub fn taken_bytes(&self) -> usize {
-        self.events.capacity() * size_of::<Event>()
-            + self.values.capacity() * size_of::<Value>()
-            + self.bytes.capacity()
+        let events = self.events.capacity() * size_of::<Event>();
+        events + self.values.capacity() * size_of::<Value>() + self.bytes.capacity()
     }
 
     /// Empties it and keeps its memory.

@@ -1,5 +1,6 @@
-//! The entries of fuzz targets (`fuzz/targets/`): every parser of foreign bytes that this crate has, what each
-//! deployment file must hold, and the whole pipeline. Built only with `--cfg fuzzing`. docs/fuzzing.md is the list.
+//! The entries of fuzz targets (`fuzz/targets/`): every parser of foreign bytes that this crate has, what
+//! each deployment file must hold, and the whole pipeline. Built only with `--cfg fuzzing`. docs/fuzzing.md
+//! is the list.
 
 use std::fs;
 use std::io::Write;

@@ -63,10 +63,10 @@ enum Way<'a> {
     Path(&'a [u8]),
     /// By an abstract name.
     Abstract(&'a [u8]),
-    /// By a path to what a mount of its own shows, read-only in this process's mount namespace: no process here
-    /// can have put the socket there, so whoever chose what the mount shows did. A folder on a root or a /tmp
-    /// that is read-only as a whole is no such place: processes outside may write to it (systemd.exec(5),
-    /// `ProtectSystem=`).
+    /// By a path to what a mount of its own shows, read-only in this process's mount namespace: no process
+    /// here can have put the socket there, so whoever chose what the mount shows did. A folder on a root or a
+    /// /tmp that is read-only as a whole is no such place: processes outside may write to it
+    /// (systemd.exec(5), `ProtectSystem=`).
     Placed(&'a [u8]),
 }
 

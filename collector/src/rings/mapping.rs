@@ -183,8 +183,8 @@ impl Mapping {
         let start = first.addr() / page * page;
         let count = ((last.addr() - start) / page + 1).min(MOST_PROBED);
         let mut found = [1_u8; MOST_PROBED];
-        // SAFETY: the range lies within the mapping, which both places are in, and `found` has a byte for each
-        // of its pages. A kernel that does not say leaves them as they are: it is taken to have them.
+        // SAFETY: the range lies within the mapping, which both places are in, and `found` has a byte for
+        // each of its pages. A kernel that does not say leaves them as they are: it is taken to have them.
         unsafe {
             libc::mincore(first.with_addr(start).cast_mut().cast(), count * page, found.as_mut_ptr());
         }

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS};
+use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 
 use super::mapping::{Lifeline, Mapping};
-use super::slots::FAR_SLOTS_BYTES;
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
 use crate::ids::{ImageId, MonoNs};
@@ -18,6 +17,8 @@ use crate::launch::protocol::RingId;
 pub const STUCK_NS: u64 = 1_000_000_000;
 /// A ring that is not read to its end holds up the events of others for this time at most.
 const LONGEST_HOLD_NS: u64 = 500_000_000;
+/// Bytes of the slots behind the data.
+const FAR_SLOTS_BYTES: u64 = (SLOTS - Mapped::FRONT_SLOTS) as u64 * size_of::<Slot>() as u64;
 /// Bytes of a ring whose presence is asked for at once.
 const PROBED: u64 = 2 * MAX_RECORD as u64;
 /// A ring without a record for this time gives its memory back.

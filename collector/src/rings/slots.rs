@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use wire::ring::layout::{Mapped, SLOTS, Slot};
+use wire::ring::layout::{Mapped, Slot};
 
 use super::ring::Ring;
 use crate::ids::{ImageId, Pid};
@@ -11,9 +11,6 @@ use crate::ids::{ImageId, Pid};
 const PAGE_SLOTS: usize = 16;
 /// Slots that stay in the page tables after a look.
 const MOST_MAPPED: usize = 64;
-/// Bytes of the slots behind the data.
-pub const FAR_SLOTS_BYTES: u64 = (SLOTS - Mapped::FRONT_SLOTS) as u64 * size_of::<Slot>() as u64;
-
 impl Ring {
     /// Notes which image writes into `slot`.
     pub fn give_slot(&mut self, slot: u8, image: ImageId) {
