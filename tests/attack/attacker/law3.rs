@@ -15,6 +15,9 @@ use crate::peer::{Door, Hello, Peer};
 use crate::ring;
 
 const KIB: u64 = 1024;
+/// See docs/operations.md.
+const HEALTH: &[u8] = b"glassbox: ready?";
+const PROOF: &[u8] = b"glassbox: whose?";
 
 /// Children that never were, one after the other, ask for an exec of `path`.
 fn execute(peer: &mut Peer, path: &[u8]) {
@@ -219,21 +222,52 @@ fn bring_files(door: &Door, hello: &Hello) {
     }
 }
 
-/// COUNT messages on each connection, each with a lingering socket; the connection is closed unread.
+/// COUNT messages on each connection, each with a lingering socket, that are never read: the first one is the
+/// last that the collector reads. They are as the first (`hello`), or of no bytes (`empty`). Or the first asks
+/// for the collector's health, and the connection is closed over the answer (`reset`).
 pub fn unread(door: &Door, arguments: &mut Arguments) {
-    let count = arguments.number();
+    let (count, how) = (arguments.number(), arguments.text());
     os::fork_many(3, |_| {
         os::raise_file_limit();
         let mut kept = Vec::new();
         for _ in 0..40 {
+            let slow: Vec<_> = (0..count).filter_map(|_| lingering()).collect();
+            let hello = Hello::own().bytes(door);
+            let (first, rest) = match how.as_str() {
+                "hello" => (hello.as_slice(), hello.as_slice()),
+                "reset" => (HEALTH, b"x".as_slice()),
+                _ => (hello.as_slice(), [].as_slice()),
+            };
             let socket = door.insist();
-            for _ in 0..count {
-                let Some((stream, listener)) = lingering() else { continue };
-                let _ = os::send(&socket, &Hello::own().bytes(door), &[stream.as_raw_fd()]);
+            let _ = os::send(&socket, first, &[]);
+            for (stream, listener) in slow {
+                let _ = os::send(&socket, rest, &[stream.as_raw_fd()]);
                 kept.push(listener);
             }
-            os::pause(50);
+            match how.as_str() {
+                // It is closed while the answer, which came just now, lies there unread.
+                "reset" => os::await_input(&socket),
+                _ => os::pause(50),
+            }
         }
         os::linger();
+    });
+}
+
+/// Questions without end over connections that are kept, each with as many descriptors as a message has room
+/// for.
+pub fn laden(door: &Door, _: &mut Arguments) {
+    os::fork_many(4, |_| {
+        let Ok(file) = File::open("/dev/zero") else { return };
+        let mut sockets: Vec<_> = (0..16).map(|_| door.insist()).collect();
+        loop {
+            for socket in &mut sockets {
+                let sent = os::send(socket, PROOF, &[file.as_raw_fd(); 253]);
+                if sent.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+                    *socket = door.insist();
+                }
+                os::drain(socket);
+            }
+        }
     });
 }

@@ -239,17 +239,19 @@ pub fn names(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// Images without end in one ring, with programs and arguments of LEN bytes.
+/// Images without end in one ring, with programs and arguments of LEN bytes; or with paths of so many that
+/// were executed, and no word on the program (`paths`).
 pub fn images(door: &Door, arguments: &mut Arguments) {
-    let len = arguments.number() as usize;
+    let (len, how) = (arguments.number() as usize, arguments.text());
     let mut peer = door.join(4 * MIB);
     let argument = vec![b'A'; len];
+    let is_path = how == "paths";
     for number in 0.. {
-        let exe = path(number, len.min(4000));
+        let exe = path(number, if is_path { len } else { len.min(4000) });
         let start = p::Start {
-            says_image: true,
+            says_image: !is_path,
             exe: &exe,
-            arguments: &argument,
+            arguments: if is_path { b"INTRUDER\0" } else { &argument },
             cwd: b"/",
             uid: os::uid(),
             parent: os::pids().1,
@@ -364,4 +366,41 @@ pub fn containers(door: &Door, arguments: &mut Arguments) {
         let container = format!("{uri}{number:0>200}").into_bytes();
         door.greet(&Hello { container, ..Hello::own() }, &[peer.ring.fd()]);
     }
+}
+
+/// COUNT users, each with descriptors that have names of 12 MB (`names`), or with as many rings as it gets
+/// (`rings`).
+pub fn users(door: &Door, arguments: &mut Arguments) {
+    let (count, how) = (arguments.number(), arguments.text());
+    os::fork_many(count, |number| {
+        os::become_user(100_000 + number as u32);
+        let mut kept = Vec::new();
+        if how == "rings" {
+            os::raise_file_limit();
+            (0..1200).for_each(|_| kept.push(door.join(128 * KIB)));
+        } else {
+            let mut peer = door.join(4 * MIB);
+            for fd in 0..3000 {
+                peer.call(0, p::OPEN, &p::open(&path(fd, 4000), fd as i32));
+            }
+            kept.push(peer);
+        }
+        os::linger();
+    });
+}
+
+/// Children in all slots, which live, and forks without end of children that nobody has.
+pub fn crowd(door: &Door, _: &mut Arguments) {
+    let mut peer = door.join(MIB);
+    let (pid, _) = os::pids();
+    for slot in 1..=255 {
+        let child = os::fork(|| os::linger()) as u32;
+        peer.call(0, p::FORK, &p::fork(child));
+        peer.take_slot(slot, child, pid);
+        peer.call(slot, p::OPEN, &p::open(b"/INTRUDER", 3));
+    }
+    for child in 3_000_000_u32..4_000_000 {
+        peer.call(0, p::FORK, &p::fork(child));
+    }
+    os::linger();
 }

@@ -46,6 +46,14 @@ pub fn uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Becomes another user, for which it must be root.
+pub fn become_user(uid: u32) {
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::setresuid(uid, uid, uid) };
+    assert_eq!(0, result, "cannot become user {uid}");
+    die_with_parent();
+}
+
 /// Runs `work` in a child, which ends with it; gives the child's pid, or 0 where there can be none.
 pub fn fork(work: impl FnOnce()) -> i32 {
     // SAFETY: the program has one thread.
@@ -170,6 +178,20 @@ pub fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[RawFd]) -> io::Result
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// Waits, no longer than a second, until there is something to read.
+pub fn await_input(socket: &impl AsRawFd) {
+    let mut polled = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, which lives for the call.
+    unsafe { libc::poll(&raw mut polled, 1, 1000) };
+}
+
+/// Throws away the packets that are there.
+pub fn drain(socket: &impl AsRawFd) {
+    let mut byte = 0_u8;
+    // SAFETY: the buffer has room for the one byte that is asked for.
+    while unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) } > 0 {}
 }
 
 /// Lets close(2) of a socket wait so many seconds for its unsent data.
