@@ -2,8 +2,10 @@
 //!
 //! An [`Account`] stands for a user in a control group: both are the kernel's word, and a process leaves its
 //! control group only with rights over another. A user other than root has several accounts' worth in all of
-//! its groups together, since some systems let users make groups. Each thing that the collector keeps for a
-//! process holds a [`Share`] of its account, and gives it back when it is dropped.
+//! its groups together, since some systems let users make groups. So have all users but root of one group
+//! together, since root of a container becomes any of its users, and some systems give users numbers to
+//! become. Each thing that the collector keeps for a process holds a [`Share`] of its account, and gives it
+//! back when it is dropped.
 //!
 //! Where an account is used up, the thing is not kept: the caller does with less, counts that as the peer's
 //! loss, and goes on.
@@ -37,6 +39,12 @@ const RESOURCES: usize = 3;
 const MOST: [usize; RESOURCES] = [1024, 4096, 10 << 20];
 /// The bounds of a user other than root in all control groups: so many times those of an account.
 const ACCOUNTS_OF_USER: usize = 2;
+/// The bounds of all users but root in one control group. Where the kernel tells no group, they may be all of
+/// a machine's.
+const ACCOUNTS_OF_GROUP: usize = 3;
+const ACCOUNTS_WITHOUT_GROUP: usize = 8;
+/// So many times an account's part of the pipeline's time have those that several accounts come out of.
+const MOST_TIMES: u64 = 2;
 /// Questions in a second, see [`Account::may_ask`].
 const MOST_QUESTIONS: u64 = 512;
 /// The time of the pipeline that the answers take in a second, at most.
@@ -91,6 +99,32 @@ impl PerSecond {
     }
 }
 
+/// The mean cost of a call, over the processes of an owner; stands in where no call of a process was sampled.
+/// The numbers are what programs, perhaps hostile ones, wrote, so no other owner's count.
+#[derive(Debug, Default)]
+pub struct MeanCost {
+    ns: AtomicU64,
+    samples: AtomicU64,
+}
+
+impl MeanCost {
+    /// Adds a process's samples, and gives the cost of `calls` calls.
+    pub fn estimate(&self, (ns, samples): (u64, u64), calls: u64) -> u64 {
+        let scaled = |ns: u64, samples: u64| {
+            (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
+        };
+        // Relaxed: only the pipeline's thread adds.
+        let before = (self.ns.load(Ordering::Relaxed), self.samples.load(Ordering::Relaxed));
+        // A call that took a second is none.
+        if samples > 0 && ns / samples < 1_000_000_000 {
+            self.ns.store(before.0.saturating_add(ns), Ordering::Relaxed);
+            self.samples.store(before.1.saturating_add(samples), Ordering::Relaxed);
+            return scaled(ns, samples);
+        }
+        if before.1 == 0 { 0 } else { scaled(before.0, before.1) }
+    }
+}
+
 /// What an owner holds, and its bounds.
 #[derive(Debug, Default)]
 pub struct Account {
@@ -110,9 +144,16 @@ pub struct Account {
     turn_ns: AtomicU64,
     /// Nanoseconds that the ends of its processes took.
     ending_ns: PerSecond,
-    /// The account of the user in all control groups; `None` for root, and for that account itself.
-    user: Option<Arc<Account>>,
-    /// How many times [`MOST`] it may hold; 0 for no bound.
+    /// The cost of the calls of its processes that write a record, and of those that only count.
+    pub record_cost: MeanCost,
+    /// See `record_cost`.
+    pub count_cost: MeanCost,
+    /// What it is a part of: the accounts of the user in all control groups, and of all users in its group;
+    /// none for root, and for those themselves.
+    whole: Vec<Arc<Account>>,
+    /// How much it may hold.
+    most: [usize; RESOURCES],
+    /// How many accounts are its parts; 0 for no bound.
     times: usize,
 }
 
@@ -137,27 +178,37 @@ impl Account {
     /// Whether the collector may look at one more file, or at one more child, for this account's sake. The
     /// looks of each second are counted, and their time.
     pub fn may_ask(&self, now: MonoNs) -> bool {
+        let times = self.time_times();
         let may_ask = self.times == 0
-            || self.questions.spent(now) < MOST_QUESTIONS && self.asking_ns.spent(now) < MOST_ASKING_NS;
+            || self.questions.spent(now) < MOST_QUESTIONS * times
+                && self.asking_ns.spent(now) < MOST_ASKING_NS * times;
         self.questions.spend(now, 1);
-        may_ask
+        // Each is asked, so that each counts.
+        self.whole.iter().fold(may_ask, |may_ask, whole| whole.may_ask(now) && may_ask)
+    }
+
+    /// How many times an account's part of the pipeline's time it has.
+    fn time_times(&self) -> u64 {
+        (self.times as u64).min(MOST_TIMES)
     }
 
     /// Notes that questions which began at `begun` were answered at `now`.
     pub fn asked(&self, begun: MonoNs, now: MonoNs) {
         self.asking_ns.spend(now, now.since(begun));
+        self.whole.iter().for_each(|whole| whole.asked(begun, now));
     }
 
     /// Whether its rings may be read further in this round, each of which gives it `turn` bytes.
     pub fn has_turn(&self, round: u64, turn: u64) -> bool {
         // Relaxed: only the pipeline's thread reads rings.
-        let turn = turn.cast_signed();
+        let most = turn.saturating_mul(self.time_times()).cast_signed();
         if self.round.swap(round, Ordering::Relaxed) != round {
-            let credit = self.credit.load(Ordering::Relaxed).saturating_add(turn);
-            self.credit.store(credit.min(turn), Ordering::Relaxed);
+            let credit = self.credit.load(Ordering::Relaxed).saturating_add(most);
+            self.credit.store(credit.min(most), Ordering::Relaxed);
             self.turn_ns.store(0, Ordering::Relaxed);
         }
-        self.times == 0 || self.credit.load(Ordering::Relaxed) > 0 && !self.is_out_of_time()
+        (self.times == 0 || self.credit.load(Ordering::Relaxed) > 0 && !self.is_out_of_time())
+            && self.whole.iter().all(|whole| whole.has_turn(round, turn))
     }
 
     /// Whether its records have taken all the time that they may in this round.
@@ -168,6 +219,7 @@ impl Account {
     /// Notes that bytes of its rings were read.
     pub fn read(&self, bytes: u64) {
         self.credit.fetch_sub(bytes.cast_signed(), Ordering::Relaxed);
+        self.whole.iter().for_each(|whole| whole.read(bytes));
     }
 
     /// Notes that its records took the time from `begun` to `now`.
@@ -178,18 +230,25 @@ impl Account {
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the
     /// pipeline's time in each second.
     pub fn has_time(&self, now: MonoNs) -> bool {
-        self.times == 0 || self.ending_ns.spent(now) < MOST_ENDING_NS
+        (self.times == 0 || self.ending_ns.spent(now) < MOST_ENDING_NS * self.time_times())
+            && self.whole.iter().all(|whole| whole.has_time(now))
     }
 
     /// Notes that an end which began to be concluded at `begun` was concluded at `now`.
     pub fn ended(&self, begun: MonoNs, now: MonoNs) {
         self.ending_ns.spend(now, now.since(begun));
+        self.whole.iter().for_each(|whole| whole.ended(begun, now));
     }
 
     /// Whether nothing of it is left.
     pub fn is_used_up(&self, resource: Resource) -> bool {
         self.held[resource as usize].load(Ordering::Relaxed) >= self.most(resource)
-            || self.user.as_ref().is_some_and(|user| user.is_used_up(resource))
+            || self.whole.iter().any(|whole| whole.is_used_up(resource))
+    }
+
+    /// Counts something that was not kept because nothing of it is left.
+    pub fn refuse(&self, resource: Resource) {
+        self.refused[resource as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the number of refusals since the last call.
@@ -200,7 +259,7 @@ impl Account {
     fn most(&self, resource: Resource) -> usize {
         match self.times {
             0 => usize::MAX,
-            times => MOST[resource as usize].saturating_mul(times),
+            _ => self.most[resource as usize],
         }
     }
 
@@ -208,19 +267,22 @@ impl Account {
         // Relaxed: counters, of which each is right by itself.
         let held = &self.held[resource as usize];
         let before = held.fetch_add(more, Ordering::Relaxed);
-        let fits = before.saturating_add(more) <= self.most(resource)
-            && self.user.as_ref().is_none_or(|user| user.grow(resource, more));
+        let fits_here = before.saturating_add(more) <= self.most(resource);
+        let grown = match fits_here {
+            true => self.whole.iter().take_while(|whole| whole.grow(resource, more)).count(),
+            false => 0,
+        };
+        let fits = fits_here && grown == self.whole.len();
         if !fits {
             held.fetch_sub(more, Ordering::Relaxed);
+            self.whole.iter().take(grown).for_each(|whole| whole.shrink(resource, more));
         }
         fits
     }
 
     fn shrink(&self, resource: Resource, less: usize) {
         self.held[resource as usize].fetch_sub(less, Ordering::Relaxed);
-        if let Some(user) = &self.user {
-            user.shrink(resource, less);
-        }
+        self.whole.iter().for_each(|whole| whole.shrink(resource, less));
     }
 }
 
@@ -260,7 +322,7 @@ impl Share {
         let taken = [step, missing].into_iter().find(|amount| self.account.grow(self.resource, *amount));
         match taken {
             Some(amount) => self.taken += amount,
-            None => _ = self.account.refused[self.resource as usize].fetch_add(1, Ordering::Relaxed),
+            None => self.account.refuse(self.resource),
         }
         taken.is_some()
     }
@@ -316,10 +378,37 @@ impl Drop for Share {
 #[derive(Debug, Default)]
 pub struct Allowances {
     accounts: FxHashMap<Peer, Weak<Account>>,
-    users: FxHashMap<u32, Weak<Account>>,
+    /// The accounts of users in all groups, and of all users in a group.
+    wholes: FxHashMap<Whole, Weak<Account>>,
+    /// How many descriptors this process may have; 0 for no bound.
+    descriptors: usize,
+}
+
+/// What several accounts are parts of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whole {
+    User(Option<u32>),
+    Group(u64),
 }
 
 impl Allowances {
+    /// Allowances in a process that may have so many descriptors: each image holds one, and each ring.
+    pub fn within(descriptors: usize) -> Self {
+        Self { descriptors, ..Self::default() }
+    }
+
+    /// The bounds of `times` accounts.
+    fn most(&self, times: usize) -> [usize; RESOURCES] {
+        let mut most = MOST;
+        if self.descriptors > 0 {
+            for (resource, part) in [(Resource::Rings, 16), (Resource::Images, 8)] {
+                let bound = &mut most[resource as usize];
+                *bound = (self.descriptors / part).clamp(1, *bound);
+            }
+        }
+        most.map(|bound| bound.saturating_mul(times))
+    }
+
     /// The account of `peer`.
     pub fn account(&mut self, peer: Peer) -> Arc<Account> {
         if let Some(known) = self.accounts.get(&peer).and_then(Weak::upgrade) {
@@ -327,22 +416,29 @@ impl Allowances {
         }
         if self.accounts.len() >= MANY_ACCOUNTS {
             self.accounts.retain(|_, account| account.strong_count() > 0);
-            self.users.retain(|_, account| account.strong_count() > 0);
+            self.wholes.retain(|_, account| account.strong_count() > 0);
         }
         // Root of several containers is several users, although it has one number.
-        let user = peer.uid.filter(|uid| *uid != 0).map(|uid| self.user(uid));
-        let account = Arc::new(Account { peer, user, times: 1, ..Account::default() });
+        let whole = match peer.uid {
+            Some(0) => Vec::new(),
+            uid => vec![self.whole(Whole::User(uid)), self.whole(Whole::Group(peer.cgroup))],
+        };
+        let account = Arc::new(Account { peer, whole, most: self.most(1), times: 1, ..Account::default() });
         self.accounts.insert(peer, Arc::downgrade(&account));
         account
     }
 
-    fn user(&mut self, uid: u32) -> Arc<Account> {
-        if let Some(known) = self.users.get(&uid).and_then(Weak::upgrade) {
+    fn whole(&mut self, of: Whole) -> Arc<Account> {
+        if let Some(known) = self.wholes.get(&of).and_then(Weak::upgrade) {
             return known;
         }
-        let peer = Peer { uid: Some(uid), cgroup: 0 };
-        let account = Arc::new(Account { peer, times: ACCOUNTS_OF_USER, ..Account::default() });
-        self.users.insert(uid, Arc::downgrade(&account));
+        let (peer, times) = match of {
+            Whole::User(uid) => (Peer { uid, cgroup: 0 }, ACCOUNTS_OF_USER),
+            Whole::Group(0) => (Peer::default(), ACCOUNTS_WITHOUT_GROUP),
+            Whole::Group(cgroup) => (Peer { uid: None, cgroup }, ACCOUNTS_OF_GROUP),
+        };
+        let account = Arc::new(Account { peer, most: self.most(times), times, ..Account::default() });
+        self.wholes.insert(of, Arc::downgrade(&account));
         account
     }
 }
@@ -385,6 +481,50 @@ mod tests {
         };
 
         assert_eq!((ACCOUNTS_OF_USER, 5), (all(1000), all(0)));
+    }
+
+    #[test]
+    fn users_of_a_group_have_a_bound_together_and_root_has_its_own() {
+        let mut allowances = Allowances::default();
+        let users: Vec<_> = (1000..1010).map(|uid| allowances.account(peer(uid, 7))).collect();
+        let mut shares: Vec<_> = users.iter().map(|account| account.share(Resource::Rings)).collect();
+        let second = MonoNs(1_000_000_000);
+
+        let holders = shares.iter_mut().map(|share| share.grow(MOST[0])).filter(|fits| *fits).count();
+        let turns = users.iter().filter(|user| user.has_turn(1, 100) && { user.read(100); true }).count();
+        users.iter().take(3).for_each(|user| user.ended(second, second.plus(MOST_ENDING_NS)));
+        let (roots, others) = (allowances.account(peer(0, 7)), allowances.account(peer(1010, 8)));
+        let free = [&users[5], &roots, &others]
+            .map(|account| (account.take(Resource::Rings).is_some(), account.has_time(second.plus(1))));
+        shares.clear();
+        let after = users[5].take(Resource::Rings).is_some();
+
+        assert_eq!((ACCOUNTS_OF_GROUP, MOST_TIMES as usize), (holders, turns));
+        assert_eq!(([(false, false), (true, true), (true, true)], true), (free, after));
+    }
+
+    #[test]
+    fn descriptors_bound_rings_and_images_where_there_are_few() {
+        let held = |descriptors| {
+            let account = Allowances::within(descriptors).account(peer(0, 1));
+            [Resource::Rings, Resource::Images].map(|resource| {
+                let mut share = account.share(resource);
+                (0..MOST[resource as usize]).take_while(|_| share.grow(1)).count()
+            })
+        };
+
+        assert_eq!(([64, 128], [1024, 4096]), (held(1024), held(1 << 20)));
+    }
+
+    #[test]
+    fn costs_of_one_owners_calls_say_nothing_of_anothers() {
+        let mut allowances = Allowances::default();
+        let (liar, other) = (allowances.account(peer(65534, 1)), allowances.account(peer(0, 1)));
+
+        let said = liar.record_cost.estimate((999_999_999 << 30, 1 << 30), 2);
+        let of_unsampled = [&liar, &other].map(|account| account.record_cost.estimate((0, 0), 1000));
+
+        assert_eq!((1_999_999_998, [999_999_999_000, 0]), (said, of_unsampled));
     }
 
     #[test]
@@ -432,7 +572,7 @@ mod tests {
 
         (0..10_000).for_each(|cgroup| drop(allowances.account(peer(2, cgroup))));
 
-        assert!(allowances.accounts.len() <= MANY_ACCOUNTS && allowances.users.len() <= MANY_ACCOUNTS);
+        assert!(allowances.accounts.len() <= MANY_ACCOUNTS && allowances.wholes.len() <= MANY_ACCOUNTS);
         assert!(Arc::ptr_eq(&kept, &allowances.account(peer(1, 1))));
     }
 }

@@ -144,6 +144,7 @@ pub const ATTACKS: &[Attack] = &[
     // What is done.
     attack(4, "flood from 1 ring", "flood 1 now"),
     attack(4, "flood from 64 rings", "flood 64 now"),
+    attack(4, "flood of 50 users of another container", "users 50 flood").at(Place::RootElsewhere),
     attack(4, "flood of root of another container", "flood 2 now").at(Place::RootElsewhere),
     attack(4, "flood with time 1", "flood 1 first"),
     attack(4, "flood with time 1 from 16 rings", "flood 16 first").long(),

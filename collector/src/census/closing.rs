@@ -203,10 +203,8 @@ impl Census {
     /// Adds the cost of an image's calls to its process's ledger, and gives that.
     pub fn close_books(&mut self, id: ImageId, rings: &Rings) -> Ledger {
         let books = self.books(id, rings);
-        let mut means = self.means;
         let Some(image) = self.get(id) else { return Ledger::default() };
-        let (life, costs) = (image.life, image.costs(books.as_ref(), &mut means));
-        self.means = means;
+        let (life, costs) = (image.life, image.costs(books.as_ref()));
         self.lives.add(life, costs);
         self.lives.ledger(life)
     }

@@ -84,11 +84,26 @@ impl Census {
     }
 
     /// A process of a namespace that is nested in the collector's: among the children of the ring's
-    /// processes, by its own number.
+    /// processes, by its own number. The process that is named as its parent comes first.
+    ///
+    /// A look at a process costs a question too, whether it has children or not: any of 256 may be asked.
     fn nested_child(&self, child: Named<'_>, now: MonoNs) -> Option<Identity> {
-        for member in self.members(child.ring) {
+        let may_ask = || child.ring.account().may_ask(now);
+        if !may_ask() {
+            return None;
+        }
+        let mut members = self.members(child.ring);
+        let named = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent));
+        let parent = members.iter().position(|member| named.is_some_and(|named| named.key.pid == *member));
+        if let Some(parent) = parent {
+            members.swap(0, parent);
+        }
+        for member in members {
+            if !may_ask() {
+                return None;
+            }
             for pid in procfs::children(member.0) {
-                if !child.ring.account().may_ask(now) {
+                if !may_ask() {
                     return None;
                 }
                 if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&child.own_pid.0)) {

@@ -153,36 +153,6 @@ pub struct ProcessImage {
     pub is_inherited: bool,
 }
 
-/// The mean cost of a call, over all processes; stands in where no call of a process was sampled.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MeanCost {
-    ns: u64,
-    samples: u64,
-}
-
-impl MeanCost {
-    /// Adds a process's samples, and gives the cost of `calls` calls.
-    fn estimate(&mut self, (ns, samples): (u64, u64), calls: u64) -> u64 {
-        let scaled = |ns: u64, samples: u64| {
-            (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
-        };
-        // A hostile process may have written anything: a call that took a second is none.
-        if samples > 0 && ns / samples < 1_000_000_000 {
-            self.ns = self.ns.saturating_add(ns);
-            self.samples = self.samples.saturating_add(samples);
-            return scaled(ns, samples);
-        }
-        if self.samples == 0 { 0 } else { scaled(self.ns, self.samples) }
-    }
-}
-
-/// Means of both kinds of calls.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Means {
-    record: MeanCost,
-    count: MeanCost,
-}
-
 impl ProcessImage {
     /// An image of which nothing has been read.
     pub fn new(
@@ -318,7 +288,7 @@ impl ProcessImage {
 
     /// The cost of this image's calls. Events and losses were added to its process's ledger when they
     /// happened.
-    pub fn costs(&self, books: Option<&Books>, means: &mut Means) -> Ledger {
+    pub fn costs(&self, books: Option<&Books>) -> Ledger {
         let Some(books) = books else {
             return Ledger { calls: self.delivered, ..Ledger::default() };
         };
@@ -326,8 +296,8 @@ impl ProcessImage {
         let records = books.seq.saturating_add(self.unstamped);
         let sensor_ns = books
             .start_ns
-            .saturating_add(means.record.estimate(books.record_cost, records))
-            .saturating_add(means.count.estimate(books.count_cost, counted));
+            .saturating_add(self.account.record_cost.estimate(books.record_cost, records))
+            .saturating_add(self.account.count_cost.estimate(books.count_cost, counted));
         Ledger { calls: books.seq.saturating_add(counted), sensor_ns, ..Ledger::default() }
     }
 }

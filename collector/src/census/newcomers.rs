@@ -269,13 +269,21 @@ impl Census {
         self.by_key.insert(key, holder);
     }
 
-    /// The image that a record with this head belongs to; `None` where no sensor could have written it.
+    /// The image that a record with this head belongs to; `None` where no sensor could have written it, and
+    /// where its account has no room for one more image, which is counted.
     #[inline]
     pub fn image_of(&mut self, origin: Origin, head: &Head, rings: &mut Rings) -> Option<ImageId> {
         match origin {
             Origin::Ring { ring, slot } => match *rings.get(ring)?.writers.get(usize::from(slot))? {
                 Some(image) => Some(image),
-                None => self.discover(ring, slot, Pid(head.pid), rings),
+                None => {
+                    let image = self.discover(ring, slot, Pid(head.pid), rings);
+                    if let (None, Some(ring)) = (image, rings.get(ring)) {
+                        // An event of an image that the account has no room for, or of no sensor's.
+                        ring.account().refuse(Resource::Images);
+                    }
+                    image
+                }
             },
             Origin::Notify { process } => Some(self.notified(process, rings)),
         }
@@ -323,8 +331,11 @@ impl Census {
             0 | Slot::CLAIMED => claimed_pid,
             own_pid => Pid(own_pid),
         };
-        if own_pid.0 > MOST_PIDS || known.account().is_used_up(Resource::Images) {
+        if own_pid.0 > MOST_PIDS {
             self.changes.push(Change::Nonsense(ring));
+            return None;
+        }
+        if known.account().is_used_up(Resource::Images) {
             return None;
         }
         let own_ppid = Pid(words.ppid.load(Ordering::Relaxed));

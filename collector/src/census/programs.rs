@@ -17,12 +17,14 @@ use crate::system::files::{self, On};
 /// The file that was executed, or for a script its interpreter, by the path that was executed: short-lived
 /// programs run again and again.
 #[derive(Debug, Default)]
-pub struct Programs(FxHashMap<PathBuf, (MonoNs, Option<Vec<u8>>)>);
+pub struct Programs(FxHashMap<PathBuf, (MonoNs, Vec<u8>)>);
 
 /// Another file may stand behind a path after this time.
 const FRESH_NS: u64 = 1_000_000_000;
 /// Paths that are remembered.
 const MOST: usize = 512;
+/// No kernel takes a path of more bytes at once (PATH_MAX).
+const MOST_PATH: usize = 4096;
 /// The kernel follows a script's interpreter a few times (execve(2), "Interpreter scripts").
 const MOST_INTERPRETERS: usize = 5;
 
@@ -37,20 +39,24 @@ impl Programs {
         examiner: &mut Examiner,
     ) -> Option<Vec<u8>> {
         let path = Path::new(OsStr::from_bytes(start.cwd)).join(OsStr::from_bytes(start.path.raw?));
+        if path.as_os_str().len() > MOST_PATH {
+            return None;
+        }
         if let Some((asked, executable)) = self.0.get(&path)
             && now.since(*asked) < FRESH_NS
         {
-            return executable.clone();
+            return Some(executable.clone());
         }
+        // Only what was found is remembered: what this account may not ask now, another one may.
         let executable = executable_at_once(&path).or_else(|| {
             let looked_at = path.clone();
             examiner.ask(account, move || executable_at(&looked_at)).flatten()
-        });
+        })?;
         if self.0.len() >= MOST {
             self.0.clear();
         }
         self.0.insert(path, (now, executable.clone()));
-        executable
+        Some(executable)
     }
 }
 

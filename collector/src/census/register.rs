@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
 use super::families::Families;
-use super::image::{End, EndKind, Means, ProcessImage};
+use super::image::{End, EndKind, ProcessImage};
 use super::life::Lives;
 use super::programs::Programs;
 use super::recent::Recent;
@@ -52,7 +52,6 @@ pub struct Census {
     pub(super) ended: FxHashSet<ImageId>,
     pub(super) families: Families,
     pub(super) lives: Lives,
-    pub(super) means: Means,
     pub(super) programs: Programs,
     pub(super) examiner: Examiner,
     /// The container of a pid namespace in which one is known.

@@ -29,6 +29,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use wire::hello::{Hello, PROOF_QUESTION};
 
@@ -63,6 +64,8 @@ const MOST_COMPLAINTS: u32 = 8;
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// Out of descriptors or memory, the doorman waits so long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Descriptors that wait to be closed are waited for so long: most are closed in it.
+const CLOSE_PAUSE: Duration = Duration::from_millis(1);
 /// After a signal, the pipeline and the outputs have this time to end by themselves, which they do sooner.
 const LAST_PATIENCE: Duration = Duration::from_millis(950);
 /// Connections accepted in one go, so that everything else has its turn.
@@ -101,6 +104,12 @@ pub struct Doorman {
     turned_away: FxHashSet<Option<u32>>,
     /// No ring waits for a name any more: the pipeline ends as soon as it knows of no process.
     is_hasty: bool,
+}
+
+/// The limit of open files of this process; 0 for none.
+fn most_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or_default()
 }
 
 impl Doorman {
@@ -156,7 +165,7 @@ impl Doorman {
             containers,
             waiting_room: WaitingRoom::default(),
             has_refused: false,
-            allowances: Allowances::default(),
+            allowances: Allowances::within(most_descriptors()),
             turned_away: FxHashSet::default(),
             is_hasty: false,
         })
@@ -324,12 +333,24 @@ impl Doorman {
         }
     }
 
+    /// Whether so many descriptors of strangers wait to be closed that no more can be taken. They are waited for
+    /// a moment.
+    fn is_crowded(&mut self) -> bool {
+        if !self.janitor.is_full() {
+            return false;
+        }
+        std::thread::sleep(CLOSE_PAUSE);
+        let is_crowded = self.janitor.is_full();
+        if is_crowded {
+            self.complain("strangers sent so many descriptors that no sensor is let in until they are closed");
+        }
+        is_crowded
+    }
+
     /// Accepts the connections that wait at a listener, some at a time. False once there are no more.
     fn let_in(&mut self, index: usize) -> bool {
         for _ in 0..MOST_ACCEPTED {
-            if self.janitor.is_full() {
-                self.complain("strangers sent so many descriptors that no sensor is let in any more");
-                std::thread::sleep(ACCEPT_PAUSE);
+            if self.is_crowded() {
                 return false;
             }
             let Some(listener) = self.listeners.get(index) else { return false };
@@ -361,6 +382,10 @@ impl Doorman {
     }
 
     fn hear_guest(&mut self, token: u64) {
+        // What it said stays where it is, and is announced again.
+        if self.is_crowded() {
+            return;
+        }
         if let Some(guest) = self.guests.take(token)
             && let Some(guest) = self.hear(guest)
         {
@@ -377,9 +402,8 @@ impl Doorman {
     /// Answers a guest's message. Gives the guest back when its hello has not come yet.
     fn hear(&mut self, guest: OwnedFd) -> Option<OwnedFd> {
         match guests::receive(&guest) {
-            Ok(Some(message)) if message.bytes() == PROOF_QUESTION => {
-                message.descriptors.into_iter().for_each(|descriptor| self.janitor.close(descriptor));
-                // The hello comes next on the same connection.
+            // The hello comes next on the same connection, and is the message that brings a descriptor.
+            Ok(Some(message)) if message.bytes() == PROOF_QUESTION && message.descriptors.is_empty() => {
                 if proof::is_given(&guest) {
                     return Some(guest);
                 }
@@ -395,7 +419,7 @@ impl Doorman {
     fn answer_guest(&mut self, guest: &OwnedFd, mut message: Message) {
         let mut descriptors = std::mem::take(&mut message.descriptors).into_iter();
         let descriptor = descriptors.next();
-        descriptors.for_each(|descriptor| self.janitor.close(descriptor));
+        self.janitor.close(descriptors);
         let sender = std::mem::take(&mut message.sender);
         match message.bytes() {
             [] => {}
@@ -413,9 +437,7 @@ impl Doorman {
                 Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),
             },
         }
-        if let Some(descriptor) = descriptor {
-            self.janitor.close(descriptor);
-        }
+        self.janitor.close(descriptor);
     }
 
     /// Passes on what became known of containers, and the rings that need not wait any longer.

@@ -78,7 +78,7 @@ impl Doorman {
             && hello.events == wire::FINGERPRINT
             && hello.calls == hook_table::FINGERPRINT;
         if !is_known {
-            memfd.into_iter().for_each(|memfd| self.janitor.close(memfd));
+            self.janitor.close(memfd);
             self.complain(&format!(
                 "process {pid} brings a sensor of another version and is not seen; give it the libglassbox.so of this \
                  glassbox"
@@ -89,7 +89,7 @@ impl Doorman {
         match Mapping::of(&memfd) {
             Ok(mapping) => Some(Some((memfd, mapping))),
             Err(refusal) => {
-                self.janitor.close(memfd);
+                self.janitor.close([memfd]);
                 self.complain(&format!(
                     "process {pid} sent something else than a ring ({}) and is not seen",
                     refusal.reason()

@@ -15,8 +15,8 @@ use fields::{Fields, base, places};
 
 /// Processes that are kept apart; later ones only count.
 const MOST_PROCESSES: usize = 10_000;
-/// Bytes of an argument vector that are kept.
-const ARGV_BYTES: usize = 160;
+/// Bytes of an argument vector, or of a path, that are kept.
+const TEXT_BYTES: usize = 160;
 /// Images that a process ran before its last, by name.
 const MOST_BEFORE: usize = 3;
 
@@ -129,7 +129,7 @@ impl Picture {
                     Kind::ProcessExec if !event.error.is_empty() => {
                         let path = fields.text(at.exec[0]).unwrap_or_default();
                         process.failed += 1;
-                        process.failure.get_or_insert_with(|| (path.into(), event.error));
+                        process.failure.get_or_insert_with(|| (kept(path), event.error));
                     }
                     Kind::SensorBlind => process.blind = fields.word(at.blind[0]),
                     _ => {}
@@ -185,7 +185,7 @@ impl Picture {
             key,
             container: container.into(),
             parent,
-            program: base(who.exe()).into(),
+            program: kept(base(who.exe())),
             argv: Box::default(),
             has_started: false,
             before: Vec::new(),
@@ -228,16 +228,21 @@ impl Picture {
     }
 }
 
+/// The beginning of a text, to be kept: programs choose how long they are.
+fn kept(text: &[u8]) -> Box<[u8]> {
+    text.get(..TEXT_BYTES).unwrap_or(text).into()
+}
+
 impl Process {
     fn started(&mut self, who: &Who, [argv, path, coverage]: [usize; 3], fields: Fields<'_>) {
         let exe = if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
-        let program = std::mem::replace(&mut self.program, base(exe).into());
+        let program = std::mem::replace(&mut self.program, kept(base(exe)));
         if self.has_started && self.before.len() < MOST_BEFORE {
             self.before.push(program);
         }
         self.has_started = true;
         let argv = fields.list(argv);
-        self.argv = argv.get(..ARGV_BYTES).unwrap_or(argv).into();
+        self.argv = kept(argv);
         if !matches!(fields.word(coverage), "" | "hooked") {
             self.blind = fields.word(coverage);
         }

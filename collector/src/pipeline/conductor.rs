@@ -257,12 +257,8 @@ impl Pipeline {
         if self.census.has_changes() {
             self.carry_out_changes();
         }
-        let Some(image) = image else {
-            if let Origin::Ring { ring, .. } = origin {
-                self.nonsense.push(ring);
-            }
-            return;
-        };
+        // Its ring is to be given up, or its account has no room for one more image.
+        let Some(image) = image else { return };
         let numbering = origin.numbering();
         match self.order.passes(image, &head, self.is_alone()) {
             Some(at) => self.deliver(image, numbering, head, at, payload),

@@ -135,7 +135,7 @@ pub fn cgroup(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
-/// Children of a process, at most [`MOST_LISTED`]; empty where the kernel was built without
+/// Children of a process, each thread's youngest first, at most [`MOST_LISTED`]; empty where the kernel was built without
 /// `/proc/PID/task/TID/children`.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
@@ -143,7 +143,7 @@ pub fn children(pid: u32) -> Vec<u32> {
         .take(MOST_LISTED)
         .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
         .flat_map(|text| {
-            text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+            text.split_ascii_whitespace().rev().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
         })
         .take(MOST_LISTED)
         .collect()

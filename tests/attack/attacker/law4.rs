@@ -368,8 +368,8 @@ pub fn containers(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// COUNT users, each with descriptors that have names of 12 MB (`names`), or with as many rings as it gets
-/// (`rings`).
+/// COUNT users, each with descriptors that have names of 12 MB (`names`), with as many rings as it gets
+/// (`rings`), or with records at full speed (`flood`).
 pub fn users(door: &Door, arguments: &mut Arguments) {
     let (count, how) = (arguments.number(), arguments.text());
     os::fork_many(count, |number| {
@@ -378,6 +378,9 @@ pub fn users(door: &Door, arguments: &mut Arguments) {
         if how == "rings" {
             os::raise_file_limit();
             (0..1200).for_each(|_| kept.push(door.join(128 * KIB)));
+        } else if how == "flood" {
+            let mut peer = door.join(MIB);
+            while peer.call(0, p::OPEN, &p::open(b"/INTRUDER", 3)) {}
         } else {
             let mut peer = door.join(4 * MIB);
             for fd in 0..3000 {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
 use super::places::Places;
-use super::table::{Capped, Errors, add};
+use super::table::{Capped, Errors, add, kept};
 use crate::event::{Batch, Event, Value};
 use crate::picture::Picture;
 use crate::picture::fields::{Fields, base};
@@ -270,7 +270,7 @@ impl Gathered {
         let listener = self.net.listening.at(local);
         listener.is_datagram = is_datagram;
         if listener.program.is_empty() {
-            listener.program = base(batch.who(event).exe()).into();
+            listener.program = kept(base(batch.who(event).exe()));
         }
     }
 
@@ -299,10 +299,10 @@ impl Gathered {
         if let Some(host) = fields.text(host)
             && *peer.host != *host
         {
-            peer.host = host.into();
+            peer.host = kept(host);
         }
         if peer.program.is_empty() {
-            peer.program = base(batch.who(event).exe()).into();
+            peer.program = kept(base(batch.who(event).exe()));
         }
     }
 
@@ -331,7 +331,7 @@ impl Gathered {
         }
         let answers = fields.list(answers);
         if !answers.is_empty() && *name.answers != *answers {
-            name.answers = answers.into();
+            name.answers = kept(answers);
         }
     }
 
@@ -351,7 +351,7 @@ impl Gathered {
         if self.losses.len() < MOST_LOSSES || self.losses.contains_key(&(reason, who.pid().0)) {
             let loss = self.losses.entry((reason, who.pid().0)).or_default();
             add(&mut loss.count, count);
-            loss.program = base(who.exe()).into();
+            loss.program = kept(base(who.exe()));
         }
     }
 }
@@ -372,9 +372,9 @@ fn makes_or_empties(flags: Value) -> bool {
 /// event.
 fn note(notable: &mut Notable, batch: &Batch, event: &Event) {
     if notable.times == 0 {
-        notable.program = base(batch.who(event).exe()).into();
+        notable.program = kept(base(batch.who(event).exe()));
         let first = batch.values(event).iter().find_map(|value| batch.text(*value));
-        notable.first = first.unwrap_or_default().into();
+        notable.first = kept(first.unwrap_or_default());
     }
     notable.times += 1;
 }

@@ -20,6 +20,17 @@ impl Errors {
     }
 }
 
+/// Bytes of a table's keys for each that it may have, on average: one program's long ones take others' places,
+/// as many short ones do, but not more memory.
+const KEY_BYTES: usize = 200;
+/// Bytes that are kept of a text beside the keys: what a page has room for.
+const TEXT_BYTES: usize = 256;
+
+/// The beginning of a text, to be kept.
+pub fn kept(text: &[u8]) -> Box<[u8]> {
+    text.get(..TEXT_BYTES).unwrap_or(text).into()
+}
+
 /// A table by text that stops growing; everything that has no place in it shares one value.
 ///
 /// Hashed with keys of this process, because programs choose the text.
@@ -28,6 +39,8 @@ pub struct Capped<V> {
     places: HashMap<Box<[u8]>, u32>,
     values: Vec<V>,
     most: usize,
+    /// Bytes of keys.
+    bytes: usize,
     /// The sum of what has no place.
     pub others: V,
     pub has_others: bool,
@@ -36,7 +49,8 @@ pub struct Capped<V> {
 impl<V: Default> Capped<V> {
     /// An empty table for `most` keys.
     pub fn new(most: usize) -> Self {
-        Self { places: HashMap::new(), values: Vec::new(), most, others: V::default(), has_others: false }
+        let (places, values, bytes) = (HashMap::new(), Vec::new(), 0);
+        Self { places, values, most, bytes, others: V::default(), has_others: false }
     }
 
     /// The value of `key`, made if there is room, else that of all others.
@@ -44,7 +58,8 @@ impl<V: Default> Capped<V> {
         let known = self.places.get(key).copied();
         let place = match known {
             Some(place) => place as usize,
-            None if self.values.len() < self.most => {
+            None if self.values.len() < self.most && self.bytes + key.len() <= self.most * KEY_BYTES => {
+                self.bytes += key.len();
                 self.places.insert(key.into(), self.values.len() as u32);
                 self.values.push(V::default());
                 self.values.len() - 1
