@@ -41,7 +41,7 @@ const MOST: [usize; RESOURCES] = [1024, 4096, 10 << 20];
 const ACCOUNTS_OF_USER: usize = 2;
 /// The bounds of all users but root in one control group. Where the kernel tells no group, they may be all of
 /// a machine's.
-const ACCOUNTS_OF_GROUP: usize = 3;
+const ACCOUNTS_OF_GROUP: usize = 2;
 const ACCOUNTS_WITHOUT_GROUP: usize = 8;
 /// So many times an account's part of the pipeline's time have those that several accounts come out of.
 const MOST_TIMES: u64 = 2;
@@ -213,7 +213,7 @@ impl Account {
 
     /// Whether its records have taken all the time that they may in this round.
     pub fn is_out_of_time(&self) -> bool {
-        self.times != 0 && self.turn_ns.load(Ordering::Relaxed) >= MOST_TURN_NS
+        self.times != 0 && self.turn_ns.load(Ordering::Relaxed) >= MOST_TURN_NS * self.time_times()
     }
 
     /// Notes that bytes of its rings were read.
@@ -225,6 +225,7 @@ impl Account {
     /// Notes that its records took the time from `begun` to `now`.
     pub fn took(&self, begun: MonoNs, now: MonoNs) {
         self.turn_ns.fetch_add(now.since(begun), Ordering::Relaxed);
+        self.whole.iter().for_each(|whole| whole.took(begun, now));
     }
 
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the

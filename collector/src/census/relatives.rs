@@ -8,7 +8,7 @@ use super::register::{Census, Change};
 use super::reports::WaitReport;
 use crate::allowance::Resource;
 use crate::event::Claimed;
-use crate::ids::{ImageId, Pid, ProcessKey, RingIndex};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 
 impl Census {
@@ -37,14 +37,14 @@ impl Census {
             return is_proven;
         }
         // Where its number means the same here, it may have become another image already.
-        let Some(ring) = rings.get(index) else { return false };
+        let Some(ring) = rings.get_mut(index) else { return false };
         let same_view = ProcessKey { namespace, pid: own_child, claimant: 0 };
         let is_translated = ring.view.shares_pids || namespace.is_some();
         let other = self.live(same_view).filter(|other| is_translated && self.is_child_of(*other, parent));
         if let Some(other) = other {
             return self.get(other).is_some_and(is_proven);
         }
-        let slot = ring.slot_of(own_child);
+        let slot = ring.recent_slot_of(own_child, MonoNs::now());
         if let Some(child) = slot.and_then(|slot| self.discover(index, slot, own_child, rings)) {
             self.begin_child(index, own_child, rings);
             return self.get(child).is_some_and(is_proven);

@@ -39,6 +39,9 @@ const ROOM: usize = 4 << 20;
 /// Reports that wait, at most: more than invocations of which nothing has been read.
 const WAITING: usize = 1024;
 
+/// The longest id of a request that is passed on; the platform's have 36 characters.
+const LONGEST_ID: usize = 128;
+
 /// The listener ends with the process.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -140,7 +143,7 @@ fn done(text: &[u8]) -> Vec<String> {
         if text_of(event.get("type")?)? != "platform.runtimeDone" {
             return None;
         }
-        text_of(members(event.get("record")?)?.get("requestId")?)
+        text_of(members(event.get("record")?)?.get("requestId")?).filter(|id| id.len() <= LONGEST_ID)
     };
     events.into_iter().filter_map(request).collect()
 }

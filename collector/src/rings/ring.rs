@@ -10,7 +10,7 @@ use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 use super::mapping::{Lifeline, Mapping};
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
-use crate::ids::{ImageId, MonoNs};
+use crate::ids::{ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
 
 /// A record that stays unfinished is given up after this time, even if its writer may live.
@@ -68,6 +68,9 @@ pub struct Ring {
     turn: (u64, u64),
     /// Up to where the data's memory has been given back.
     punched: u64,
+    /// The slots that were taken, by the last look, and when that was.
+    pub(super) taken: Vec<(u8, Pid)>,
+    pub(super) looked: MonoNs,
 }
 
 /// The pid namespaces of a ring's processes, and who made it.
@@ -150,6 +153,8 @@ impl Ring {
             active: now,
             turn: (position, position),
             punched: position,
+            taken: Vec::new(),
+            looked: MonoNs::ZERO,
         }
     }
 

@@ -5,12 +5,20 @@ use std::sync::atomic::Ordering;
 use wire::ring::layout::{Mapped, Slot};
 
 use super::ring::Ring;
-use crate::ids::{ImageId, Pid};
+use crate::ids::{ImageId, MonoNs, Pid};
 
 /// Slots on a page.
 const PAGE_SLOTS: usize = 16;
 /// Slots that stay in the page tables after a look.
 const MOST_MAPPED: usize = 64;
+/// A look at the slots holds for this time: a record is delivered later than that, and a child takes its slot
+/// right after the fork.
+const LOOK_NS: u64 = 500_000;
+
+fn slot_in(taken: &[(u8, Pid)], own_pid: Pid) -> Option<u8> {
+    taken.iter().find(|(_, taken_by)| *taken_by == own_pid).map(|(slot, _)| *slot)
+}
+
 impl Ring {
     /// Notes which image writes into `slot`.
     pub fn give_slot(&mut self, slot: u8, image: ImageId) {
@@ -29,6 +37,7 @@ impl Ring {
         if slot == 0 {
             return;
         }
+        self.looked = MonoNs::ZERO;
         self.note_far_slot(slot);
         let ring = self.memory();
         let words = ring.slot(slot);
@@ -80,7 +89,16 @@ impl Ring {
     pub fn slot_of(&self, own_pid: Pid) -> Option<u8> {
         let taken = self.taken_slots();
         self.end_look(&taken);
-        taken.into_iter().find(|(_, taken_by)| *taken_by == own_pid).map(|(slot, _)| slot)
+        slot_in(&taken, own_pid)
+    }
+
+    /// As [`Self::slot_of`], by a look that is not older than [`LOOK_NS`]: a look costs as much as many records.
+    pub fn recent_slot_of(&mut self, own_pid: Pid, now: MonoNs) -> Option<u8> {
+        if now.since(self.looked) >= LOOK_NS {
+            (self.looked, self.taken) = (now, self.taken_slots());
+            self.end_look(&self.taken);
+        }
+        slot_in(&self.taken, own_pid)
     }
 
     /// As [`Self::slot_of`], where no image is known to write there.
