@@ -155,18 +155,27 @@ impl Process {
         }
     }
 
-    /// The process that a pidfd stands for.
+    /// The process that a pidfd stands for: as a call told, else as the kernel does. The process may have put
+    /// another descriptor there, of which the kernel has much to tell, so the account pays for the time.
     pub(super) fn behind_pidfd(&mut self, fd: i32) -> Option<i64> {
         let path = self.path(fd)?;
-        match path.strip_prefix(b"pidfd:") {
-            Some(pid) => std::str::from_utf8(pid).ok()?.parse().ok(),
-            None => procfs::behind_pidfd(self.visible_pid()?, fd),
+        let told = path.strip_prefix(b"pidfd:").and_then(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
+        if told.is_some() {
+            return told;
         }
+        let (account, begun) = (self.share.account(), MonoNs::now());
+        if !account.may_ask(begun) {
+            return None;
+        }
+        let found = procfs::behind_pidfd(self.visible_pid()?, fd);
+        account.asked(begun, MonoNs::now());
+        found
     }
 
     /// The pid to look up in /proc; `None` where that would be another process.
     pub(super) fn visible_pid(&self) -> Option<u32> {
-        self.who.pid_ns.is_none().then_some(self.who.pid().0)
+        let key = self.who.key();
+        key.is_visible().then_some(key.pid.0)
     }
 
     /// Notes a descriptor as `/proc/PID/fd` shows it, unless a call told more.
@@ -324,6 +333,7 @@ fn target_of(link: &[u8]) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Pid;
 
     fn file(path: &str) -> Target {
         Target::File(path.as_bytes().into())
@@ -340,6 +350,18 @@ mod tests {
 
     fn close(process: &mut Process, seq: u64, fd: i32) -> Option<Target> {
         process.close(fd, seq).map(|closed| closed.target)
+    }
+
+    #[test]
+    fn claim_on_a_number_shows_nothing_of_the_process_that_has_it() {
+        let file = std::fs::File::open("/").unwrap();
+        let path = |claimant: u64| {
+            let program = Program::new(Pid(std::process::id()), Arc::default(), Arc::default(), None);
+            let mut process = Process::new(Who { program, claimant, ..Who::default() }, ImageId::new(1, 0));
+            process.path(std::os::fd::AsRawFd::as_raw_fd(&file))
+        };
+
+        assert_eq!([Some(b"/".as_slice()), None], [0, 7].map(path).each_ref().map(|path| path.as_deref()));
     }
 
     #[test]

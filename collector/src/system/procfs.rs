@@ -4,6 +4,7 @@
 //! elements.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -73,7 +74,11 @@ pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
 /// The pid, in this pid namespace, of the process that the pidfd `fd` of `pid` stands for; `None` if that is
 /// gone.
 pub fn behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    // The kernel makes a whole text at once, and has a line for each entry of an epoll instance.
+    let is_pidfd = |link: &Vec<u8>| link.starts_with(b"pidfd:") || link == b"anon_inode:[pidfd]";
+    descriptor(pid, fd).filter(is_pidfd)?;
+    let mut info = String::new();
+    fs::File::open(format!("/proc/{pid}/fdinfo/{fd}")).ok()?.take(4096).read_to_string(&mut info).ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
     line.trim().parse().ok().filter(|pid| *pid > 0)
 }

@@ -195,10 +195,13 @@ pub fn children(door: &Door, arguments: &mut Arguments) {
 }
 
 /// Children without end that take every slot in turn, and of which each asks for an exec (`exec`), begins
-/// (`start`) or opens a file.
+/// (`start`) or opens a file. The parent has so many descriptors, which they inherit.
 pub fn slots(door: &Door, arguments: &mut Arguments) {
-    let what = arguments.text();
+    let (what, descriptors) = (arguments.text(), arguments.number());
     let mut peer = door.join(MIB);
+    for fd in 0..descriptors {
+        peer.call(0, p::OPEN, &p::open(b"/INTRUDER", fd as i32));
+    }
     let (pid, _) = os::pids();
     let mut child = 4_100_000;
     loop {
@@ -406,4 +409,20 @@ pub fn crowd(door: &Door, _: &mut Arguments) {
         peer.call(0, p::FORK, &p::fork(child));
     }
     os::linger();
+}
+
+/// Signals without end by a descriptor that is no process's: an epoll instance with COUNT entries, each of which
+/// the kernel describes to whom it asks for the process.
+pub fn signals(door: &Door, arguments: &mut Arguments) {
+    let count = arguments.number();
+    os::raise_file_limit();
+    let Ok((reader, _writer)) = std::io::pipe() else { return };
+    let epoll = os::epoll();
+    let copies: Vec<_> = (0..count).map_while(|_| reader.try_clone().ok()).collect();
+    copies.iter().for_each(|copy| os::watch(&epoll, copy));
+    eprintln!("attacker: {} entries", copies.len());
+    let mut peer = door.join(MIB);
+    loop {
+        peer.call(0, p::SIGNAL, &p::signal(std::os::fd::AsRawFd::as_raw_fd(&epoll)));
+    }
 }

@@ -64,6 +64,7 @@ const ATTACKS: &[Attack] = &[
     ("images", law4::images),
     ("users", law4::users),
     ("crowd", law4::crowd),
+    ("signals", law4::signals),
     ("identities", law4::identities),
     ("rings", law4::rings),
     ("connections", law4::connections),

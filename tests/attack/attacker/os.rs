@@ -187,6 +187,19 @@ pub fn await_input(socket: &impl AsRawFd) {
     unsafe { libc::poll(&raw mut polled, 1, 1000) };
 }
 
+/// An epoll instance.
+pub fn epoll() -> OwnedFd {
+    // SAFETY: takes numbers only.
+    own(unsafe { libc::epoll_create1(0) }).unwrap_or_else(|error| panic!("no epoll: {error}"))
+}
+
+/// Adds a descriptor to an epoll instance.
+pub fn watch(epoll: &OwnedFd, fd: &impl AsRawFd) {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+    // SAFETY: the event lives for the call.
+    unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
+}
+
 /// Throws away the packets that are there.
 pub fn drain(socket: &impl AsRawFd) {
     let mut byte = 0_u8;

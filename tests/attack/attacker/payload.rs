@@ -3,6 +3,7 @@
 pub const START: u16 = 1;
 pub const EXEC: u16 = 2;
 pub const FORK: u16 = 3;
+pub const SIGNAL: u16 = 5;
 pub const CREDENTIALS: u16 = 6;
 pub const OPEN: u16 = 20;
 pub const SOCKET: u16 = 40;
@@ -109,6 +110,11 @@ pub fn credentials(uid: u32) -> Vec<u8> {
     let number = format!("{uid}\0");
     let begun = Payload::default().bytes(b"uid").bytes(number.as_bytes());
     begun.byte(1).half(uid.into()).byte(1).half(uid.into()).0
+}
+
+/// A signal was sent by a descriptor.
+pub fn signal(pidfd: i32) -> Vec<u8> {
+    Payload::default().half(0).half(15).byte(1).half(pidfd.into()).0
 }
 
 /// A name was resolved to one IPv4 address.
