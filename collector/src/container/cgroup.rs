@@ -1,14 +1,44 @@
 //! Reads a container's id from the name of its control group, where container engines put it.
 
-/// The id of the container whose control group `text`, a /proc/PID/cgroup, names; `None` for a process
-/// outside of one.
+/// A container's id, as the name of a control group says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// Empty outside of a container.
+    pub id: &'a str,
+    /// Only the system's own engines make groups there.
+    pub is_certain: bool,
+}
+
+/// The container whose control group `text`, a /proc/PID/cgroup, names.
+///
+/// The outermost group counts: what is inside of a container makes groups of any name there. So do users in
+/// groups that the system gave them, in whose names the word is theirs ([`is_given`]).
 ///
 /// Engines name a group after the container's 64 hexadecimal digits: alone (`/docker/ID`, `/kubepods/…/ID`),
 /// or between the engine's name and `.scope` (`docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`,
 /// `libpod-ID.scope`). On Fargate it is 32 of them, and a number of ten digits: `/ecs/TASK/ID`.
-pub fn id(text: &str) -> Option<&str> {
+pub fn named(text: &str) -> Named<'_> {
     let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    paths.flat_map(|path| path.rsplit('/')).find_map(id_in)
+    let in_path = |path| {
+        let mut is_certain = true;
+        for segment in str::split(path, '/') {
+            if let Some(id) = id_in(segment) {
+                return Some(Named { id, is_certain });
+            }
+            is_certain &= !is_given(segment);
+        }
+        None
+    };
+    paths.filter_map(in_path).next().unwrap_or_default()
+}
+
+/// Whether those inside of a group may make groups below it: a user's, a service's or another machine's, to
+/// which the system gave it (systemd.resource-control(5), `Delegate=`).
+fn is_given(segment: &str) -> bool {
+    segment == "user.slice"
+        || segment.starts_with("lxc")
+        || segment.ends_with(".service")
+        || segment.ends_with(".scope")
 }
 
 fn id_in(segment: &str) -> Option<&str> {
@@ -46,16 +76,31 @@ mod tests {
             format!("0::/kubepods.slice/kubepods-pod12.slice/crio-{ID}.scope\n"),
             format!("0::/machine.slice/libpod-{ID}.scope/container\n"),
             format!("0::/../{ID}\n"),
-            format!("0::/user.slice/user-1000.slice/user@1000.service/nerdctl-{ID}.scope"),
         ] {
-            assert_eq!(Some(ID), id(&group), "{group}");
+            assert_eq!(Named { id: ID, is_certain: true }, named(&group), "{group}");
         }
         assert_eq!(
-            Some("cd189a933e5849daa93386466019ab50-2495160603"),
-            id(
+            "cd189a933e5849daa93386466019ab50-2495160603",
+            named(
                 "9:memory:/ecs/158d1c8083dd49d6b527399fd6414f5c/cd189a933e5849daa93386466019ab50-2495160603\n"
             )
+            .id
         );
+    }
+
+    #[test]
+    fn groups_that_a_container_or_a_user_made_name_no_other_container() {
+        let other = ID.replace('5', "a");
+        for (group, certain) in [
+            (format!("0::/system.slice/docker-{ID}.scope/docker-{other}.scope\n"), true),
+            (format!("0::/kubepods/besteffort/podab-cd/{ID}/{other}\n"), true),
+            (format!("0::/user.slice/user-1000.slice/user@1000.service/nerdctl-{ID}.scope"), false),
+            (format!("0::/system.slice/job.service/docker-{ID}.scope\n"), false),
+            (format!("0::/lxc.payload.c1/docker/{ID}\n"), false),
+            (format!("0::/machine.slice/machine-c1.scope/payload/docker-{ID}.scope\n"), false),
+        ] {
+            assert_eq!(Named { id: ID, is_certain: certain }, named(&group), "{group}");
+        }
     }
 
     #[test]
@@ -68,9 +113,9 @@ mod tests {
             "rubbish",
             "0::/docker/53c1a26f3e1c\n",
         ] {
-            assert_eq!(None, id(group), "{group}");
+            assert_eq!("", named(group).id, "{group}");
         }
-        assert_eq!(None, id(&format!("0::/machine.slice/libpod-conmon-{ID}.scope\n")));
-        assert_eq!(None, id(&format!("0::/docker/{}\n", ID.to_uppercase())));
+        assert_eq!("", named(&format!("0::/machine.slice/libpod-conmon-{ID}.scope\n")).id);
+        assert_eq!("", named(&format!("0::/docker/{}\n", ID.to_uppercase())).id);
     }
 }

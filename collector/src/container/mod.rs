@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::allowance::Peer;
+
 pub use address::{Authority, VARIABLE};
-pub use cgroup::id as id_of_cgroup;
+pub use cgroup::{Named, named as named_by_cgroup};
 pub use facts::Container;
 
 /// The container of a process, with the source of that statement.
@@ -40,8 +42,11 @@ pub struct Claim {
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Containers that are remembered, at most.
 const MOST_KNOWN: usize = 256;
-/// Containers whose names are requested at the same time, at most.
+/// The same of one peer, which may be named anything by it.
+const MOST_KNOWN_OF_PEER: usize = 64;
+/// Containers whose names are requested at the same time, at most, and of one peer.
 const MOST_ASKED: usize = 8;
+const MOST_ASKED_OF_PEER: usize = 2;
 
 /// The sources that name a container: a metadata URI, and the id in a control group's name. Either may be
 /// empty.
@@ -70,6 +75,10 @@ pub struct Containers {
 struct Known {
     container: Arc<Container>,
     progress: Progress,
+    /// A request is under way.
+    is_asked: bool,
+    /// Whose process named it first.
+    peer: Peer,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +98,11 @@ impl Containers {
         Self { patience: PATIENCE, authority, known: HashMap::new(), asked: 0, answer_tx, answer_rx, alarm }
     }
 
-    /// The container of a process that gave `uri` and that the kernel says is in the container `cgroup`;
-    /// either may be empty. `None` where neither names one. Requests the names if that has not been done.
-    pub fn find(&mut self, uri: &[u8], cgroup: &str) -> Option<(Key, Claim)> {
+    /// The container of a process of `peer` that gave `uri` and whose control group names the container
+    /// `group`; either may be empty. `None` where neither names one. Requests the names if that has not been
+    /// done.
+    pub fn find(&mut self, uri: &[u8], group: Named<'_>, peer: Peer) -> Option<(Key, Claim)> {
+        let Named { id: cgroup, is_certain } = group;
         let address = self.authority.address(uri);
         let uri = if address.is_some() { uri } else { &[] };
         let key = Key { uri: uri.into(), cgroup: cgroup.into() };
@@ -101,15 +112,17 @@ impl Containers {
             if self.known.len() >= MOST_KNOWN {
                 self.known.retain(|_, known| Arc::strong_count(&known.container) > 1);
             }
-            if self.known.len() >= MOST_KNOWN {
-                return Some((key, Claim { container, is_certain: !cgroup.is_empty() }));
+            if self.known.len() >= MOST_KNOWN || self.count_of(peer, |_| true) >= MOST_KNOWN_OF_PEER {
+                return Some((key, Claim { container, is_certain }));
             }
             let progress = if address.is_some() { Progress::Unasked } else { Progress::Done };
-            self.known.insert(key.clone(), Known { container, progress });
+            self.known.insert(key.clone(), Known { container, progress, is_asked: false, peer });
         }
+        let has_turn = self.asked < MOST_ASKED
+            && self.count_of(peer, |known| known.is_asked) < MOST_ASKED_OF_PEER;
         let known = self.known.get_mut(&key)?;
         if let (Progress::Unasked, Some(address)) = (known.progress, address)
-            && self.asked < MOST_ASKED
+            && has_turn
         {
             let (answer_tx, alarm, asked) = (self.answer_tx.clone(), Arc::clone(&self.alarm), key.clone());
             let answered = move |answer| {
@@ -119,11 +132,19 @@ impl Containers {
             };
             if metadata::ask(address, answered) {
                 self.asked += 1;
+                (known.is_asked, known.peer) = (true, peer);
                 known.progress = Progress::Asked(Instant::now() + self.patience);
             }
         }
-        let claim = Claim { container: Arc::clone(&known.container), is_certain: !cgroup.is_empty() };
-        Some((key, claim))
+        Some((key, Claim { container: Arc::clone(&known.container), is_certain }))
+    }
+
+    /// How many containers of a peer are such; 0 where the kernel does not tell one container from another.
+    fn count_of(&self, peer: Peer, is_such: impl Fn(&Known) -> bool) -> usize {
+        if peer.cgroup == 0 {
+            return 0;
+        }
+        self.known.values().filter(|known| known.peer == peer && is_such(known)).count()
     }
 
     /// Whether a process gave a URI that must not be requested.
@@ -145,7 +166,7 @@ impl Containers {
         while let Ok((key, answer)) = self.answer_rx.try_recv() {
             self.asked = self.asked.saturating_sub(1);
             let Some(known) = self.known.get_mut(&key) else { continue };
-            known.progress = Progress::Done;
+            (known.progress, known.is_asked) = (Progress::Done, false);
             // The kernel is right where the process took its URI from another container.
             let answer = answer.filter(|answer| key.cgroup.is_empty() || *key.cgroup == *answer.id());
             if let Some(answer) = answer {
@@ -169,6 +190,10 @@ mod tests {
 
     const ID_OF_URI: &str = "cd189a933e5849daa93386466019ab50-2495160603";
     const LONG_ID: &str = "53c1a26f3e1cd9d1ad0d2bd5f8f1c0f7a4f2d4a2a9f9ab5fbb7c7f6d0e1a2b3c";
+
+    fn certainly(id: &str) -> Named<'_> {
+        Named { id, is_certain: true }
+    }
 
     fn alarm() -> Arc<OwnedFd> {
         Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap())
@@ -203,10 +228,10 @@ mod tests {
             r#"{"DockerId":"cd189a933e5849daa93386466019ab50-2495160603","Name":"web","Labels":{"com.amazonaws.ecs.cluster":"c"}}"#,
         );
 
-        let (key, before) = containers.find(uri.as_bytes(), "").unwrap();
+        let (key, before) = containers.find(uri.as_bytes(), Named::default(), Peer::default()).unwrap();
         let is_awaited = containers.awaited_until(&key).is_some();
         let renamed = answers(&mut containers);
-        let (_, after) = containers.find(uri.as_bytes(), "").unwrap();
+        let (_, after) = containers.find(uri.as_bytes(), Named::default(), Peer::default()).unwrap();
 
         assert_eq!(vec![("id", ID_OF_URI)], before.container.which().collect::<Vec<_>>());
         assert!(is_awaited && !before.is_certain);
@@ -222,7 +247,7 @@ mod tests {
     fn answer_about_another_container_than_the_kernels_is_not_believed() {
         let (mut containers, uri) = with_endpoint(r#"{"DockerId":"another","Name":"stolen"}"#);
 
-        let (_, found) = containers.find(uri.as_bytes(), LONG_ID).unwrap();
+        let (_, found) = containers.find(uri.as_bytes(), certainly(LONG_ID), Peer::default()).unwrap();
         let renamed = answers(&mut containers);
 
         assert!(found.is_certain);
@@ -235,15 +260,34 @@ mod tests {
     fn no_process_makes_the_collector_ask_elsewhere_or_without_end() {
         let mut containers = Containers::new(Authority::default(), alarm());
 
-        assert!(containers.find(b"http://10.0.0.1/v4/x", "").is_none());
+        assert!(containers.find(b"http://10.0.0.1/v4/x", Named::default(), Peer::default()).is_none());
         assert!(containers.is_refused(b"http://10.0.0.1/v4/x") && !containers.is_refused(b""));
         let kept: Vec<(Key, Claim)> = (0..2 * MOST_KNOWN)
-            .filter_map(|number| containers.find(b"", &format!("{number:064x}")))
+            .filter_map(|number| containers.find(b"", certainly(&format!("{number:064x}")), Peer::default()))
             .collect();
         assert_eq!(2 * MOST_KNOWN, kept.len());
         assert_eq!(MOST_KNOWN, containers.known.len());
         drop(kept);
-        containers.find(b"", LONG_ID).unwrap();
+        containers.find(b"", certainly(LONG_ID), Peer::default()).unwrap();
         assert_eq!(1, containers.known.len());
+    }
+
+    #[test]
+    fn peer_that_names_many_containers_leaves_room_and_requests_to_others() {
+        let (mut containers, uri) = with_endpoint("{}");
+        let [many, other] = [1, 2].map(|cgroup| Peer { uid: Some(0), cgroup });
+        let mut kept = Vec::new();
+        let mut named = |peer, from: usize, count| {
+            kept.extend((from..from + count).filter_map(|number| {
+                containers.find(format!("{uri}{number}").as_bytes(), Named::default(), peer)
+            }));
+            (containers.known.len(), containers.asked)
+        };
+
+        let of_many = named(many, 0, 2 * MOST_KNOWN);
+        let with_other = named(other, 1000, 1);
+
+        assert_eq!((MOST_KNOWN_OF_PEER, MOST_ASKED_OF_PEER), of_many);
+        assert_eq!((MOST_KNOWN_OF_PEER + 1, MOST_ASKED_OF_PEER + 1), with_other);
     }
 }

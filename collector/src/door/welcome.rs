@@ -52,7 +52,7 @@ impl Doorman {
     fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
         let pid = identity.key.pid;
         let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid.0)).flatten();
-        let id = cgroup.as_deref().and_then(container::id_of_cgroup).unwrap_or_default();
+        let group = cgroup.as_deref().map(container::named_by_cgroup).unwrap_or_default();
         // Once: every process of a container says the same, and other complaints are to be heard too.
         if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
             self.complain(&format!(
@@ -62,7 +62,7 @@ impl Doorman {
                 container::VARIABLE
             ));
         }
-        self.containers.find(uri, id)
+        self.containers.find(uri, group, identity.peer())
     }
 
     /// Checks that a hello comes from a sensor of this build, and that its descriptor is a ring. `None` where
