@@ -492,7 +492,15 @@ mod tests {
         let second = MonoNs(1_000_000_000);
 
         let holders = shares.iter_mut().map(|share| share.grow(MOST[0])).filter(|fits| *fits).count();
-        let turns = users.iter().filter(|user| user.has_turn(1, 100) && { user.read(100); true }).count();
+        let turns = users
+            .iter()
+            .filter(|user| {
+                user.has_turn(1, 100) && {
+                    user.read(100);
+                    true
+                }
+            })
+            .count();
         users.iter().take(3).for_each(|user| user.ended(second, second.plus(MOST_ENDING_NS)));
         let (roots, others) = (allowances.account(peer(0, 7)), allowances.account(peer(1010, 8)));
         let free = [&users[5], &roots, &others]

@@ -8,6 +8,7 @@ use wire::fields::Args;
 
 use super::image::ProcessImage;
 use super::register::Census;
+use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
 use crate::event::{Claimed, Program, Who};
@@ -18,7 +19,9 @@ use crate::system::procfs;
 /// Ancestors that have not told of themselves and are looked at: a hostile ring may name each other's child.
 const MOST_ANCESTORS: usize = 16;
 /// Pid namespaces of which the container is remembered.
-const MOST_NAMESPACES: usize = 1024;
+const MOST_NAMESPACES: usize = 4096;
+/// The same of one peer.
+const MOST_NAMESPACES_OF_PEER: usize = 256;
 
 impl Census {
     /// The image before `image` in the same process, where that is known still.
@@ -119,16 +122,33 @@ impl Census {
         let named =
             self.get(image).filter(|image| !image.key.is_claim()).and_then(|image| image.key.namespace);
         if let (Some(namespace @ 1..), Some(container)) = (named, &process.who.container) {
-            if self.containers.len() >= MOST_NAMESPACES {
-                self.containers.clear();
-            }
-            self.containers.entry(namespace).or_insert_with(|| Arc::clone(container));
+            let container = Arc::clone(container);
+            let peer = self.get(image).map(|image| image.account.peer).unwrap_or_default();
+            self.name_namespace(namespace, container, peer);
         }
         let Some(image) = self.get_mut(image) else { return };
         for (fd, link) in image.seed.drain(..) {
             process.seed(fd, &link);
         }
         image.process = Some(process);
+    }
+
+    /// Remembers the container of a pid namespace. One peer's make way for each other: any user may make pid
+    /// namespaces.
+    fn name_namespace(&mut self, namespace: u64, container: Arc<Container>, peer: Peer) {
+        if self.containers.contains_key(&namespace) {
+            return;
+        }
+        let of_peer = self.containers.iter().filter(|(_, (_, other))| *other == peer);
+        let numbers: Vec<u64> = of_peer.map(|(number, _)| *number).collect();
+        let is_full = self.containers.len() >= MOST_NAMESPACES;
+        if numbers.len() >= MOST_NAMESPACES_OF_PEER || is_full {
+            // Inodes of namespaces are given out in turn (`proc_alloc_inum`), so the smallest is the oldest, as a
+            // rule.
+            let Some(oldest) = numbers.iter().min() else { return };
+            self.containers.remove(oldest);
+        }
+        self.containers.insert(namespace, (container, peer));
     }
 
     /// Gives an image that has not told of itself (a fork child, one that was taken over) a picture from its
@@ -258,7 +278,7 @@ impl Census {
             .or_else(|| same_process.and_then(of))
             .or_else(|| claim.map(said))
             .or_else(|| of(parent()?))
-            .or_else(|| Some((Arc::clone(self.containers.get(&key.namespace?)?), true)));
+            .or_else(|| Some((Arc::clone(&self.containers.get(&key.namespace?)?.0), true)));
         found.map_or((None, false), |(container, is_claim)| (Some(container), is_claim))
     }
 }

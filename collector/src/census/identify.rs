@@ -167,7 +167,9 @@ impl Census {
         let key = identity.key;
         let by_number = ProcessKey { claimant: 0, ..key };
         identity.pidfd.is_none()
-            && (self.recent.contains(&key) || identity.is_dead && self.recent.contains(&by_number))
+            && (self.recent.contains(&key)
+                || self.recent_claims.contains(&key)
+                || identity.is_dead && self.recent.contains(&by_number))
     }
 
     /// Whether a process that died was known as the child of a member of the ring.

@@ -95,3 +95,38 @@ fn executable_at_once(path: &Path) -> Option<Vec<u8>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::fields::{AT_FDCWD, Args, Environment, Hidden};
+
+    use super::*;
+
+    fn start(path: &[u8]) -> ProcessStart<'_> {
+        ProcessStart {
+            path: wire::fields::Path { dir: AT_FDCWD, raw: Some(path) },
+            argv: Args::Packed(b"x\0"),
+            cwd: b"/",
+            gid: 0,
+            egid: 0,
+            env: Environment(Args::NONE),
+            image: Hidden(b""),
+            real_uid: Hidden(0),
+            effective_uid: Hidden(0),
+            parent: Hidden(1),
+        }
+    }
+
+    #[test]
+    fn only_what_was_found_is_remembered_and_no_path_that_no_kernel_takes() {
+        let (mut programs, mut examiner) = (Programs::default(), Examiner::default());
+        let account = Account::boundless();
+        let long = [b"/".as_slice(), &b"x".repeat(60_000)].concat();
+
+        let found = [b"/bin/true".as_slice(), b"/nonexistent", &long].map(|path| {
+            programs.executable_of(&start(path), MonoNs::now(), &account, &mut examiner).is_some()
+        });
+
+        assert_eq!(([true, false, false], 1), (found, programs.0.len()));
+    }
+}

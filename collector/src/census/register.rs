@@ -11,6 +11,7 @@ use super::life::Lives;
 use super::programs::Programs;
 use super::recent::Recent;
 use super::reports::WaitReports;
+use crate::allowance::Peer;
 use crate::container::Container;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
@@ -54,11 +55,13 @@ pub struct Census {
     pub(super) lives: Lives,
     pub(super) programs: Programs,
     pub(super) examiner: Examiner,
-    /// The container of a pid namespace in which one is known.
-    pub(super) containers: FxHashMap<u64, Arc<Container>>,
+    /// The container of a pid namespace in which one is known, and who said so.
+    pub(super) containers: FxHashMap<u64, (Arc<Container>, Peer)>,
     pub(super) reports: WaitReports,
     /// Processes whose end was reported last.
     pub(super) recent: Recent,
+    /// The same of those that only a ring said: anybody makes many of them.
+    pub(super) recent_claims: Recent,
     pub(super) changes: Vec<Change>,
 }
 
@@ -97,7 +100,7 @@ impl Census {
 
     /// Whether a process is known, or its end was reported a short while ago.
     pub fn has_seen(&self, key: &ProcessKey) -> bool {
-        self.by_key.contains_key(key) || self.recent.contains(key)
+        self.by_key.contains_key(key) || self.recent.contains(key) || self.recent_claims.contains(key)
     }
 
     /// The effects since the last call, in order.
@@ -115,7 +118,7 @@ impl Census {
     pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
         self.images.iter_mut().for_each(|(_, image)| image.rename(before, after));
         self.families.rename(before, after);
-        for container in self.containers.values_mut().filter(|container| Arc::ptr_eq(container, before)) {
+        for (container, _) in self.containers.values_mut().filter(|(known, _)| Arc::ptr_eq(known, before)) {
             *container = Arc::clone(after);
         }
     }
@@ -180,7 +183,8 @@ impl Census {
         self.ended.remove(&id);
         if image.end.is_some_and(|end| end.kind == EndKind::Death) {
             self.reports.forget(image.key, parent);
-            self.recent.put(image.key, image.ppid.filter(|_| !image.claimed.has(Claimed::PPID)));
+            let recent = if image.key.is_claim() { &mut self.recent_claims } else { &mut self.recent };
+            recent.put(image.key, image.ppid.filter(|_| !image.claimed.has(Claimed::PPID)));
         }
         let claim = (image.uid, image.own_ppid, image.own_pid);
         if self.unproven.get(&claim) == Some(&id) {

@@ -118,8 +118,8 @@ impl Containers {
             let progress = if address.is_some() { Progress::Unasked } else { Progress::Done };
             self.known.insert(key.clone(), Known { container, progress, is_asked: false, peer });
         }
-        let has_turn = self.asked < MOST_ASKED
-            && self.count_of(peer, |known| known.is_asked) < MOST_ASKED_OF_PEER;
+        let has_turn =
+            self.asked < MOST_ASKED && self.count_of(peer, |known| known.is_asked) < MOST_ASKED_OF_PEER;
         let known = self.known.get_mut(&key)?;
         if let (Progress::Unasked, Some(address)) = (known.progress, address)
             && has_turn

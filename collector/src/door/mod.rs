@@ -29,8 +29,8 @@ use crossbeam_channel::{Receiver, Sender};
 use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
+use rustix::process::{Resource, getrlimit};
 use wire::hello::{Hello, PROOF_QUESTION};
 
 use crate::allowance::Allowances;
@@ -342,7 +342,9 @@ impl Doorman {
         std::thread::sleep(CLOSE_PAUSE);
         let is_crowded = self.janitor.is_full();
         if is_crowded {
-            self.complain("strangers sent so many descriptors that no sensor is let in until they are closed");
+            self.complain(
+                "strangers sent so many descriptors that no sensor is let in until they are closed",
+            );
         }
         is_crowded
     }

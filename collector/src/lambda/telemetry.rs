@@ -233,6 +233,9 @@ mod tests {
         ]"#;
 
         assert_eq!(vec!["a", "b"], done(batch.as_bytes()));
+        // Many of them may wait.
+        let long = batch.replace(r#""b""#, &format!("{:?}", "b".repeat(1 << 19)));
+        assert_eq!(vec!["a"], done(long.as_bytes()));
         assert!(["", "{}", "[", "null"].iter().all(|text| done(text.as_bytes()).is_empty()));
     }
 

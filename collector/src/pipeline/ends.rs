@@ -50,7 +50,9 @@ impl Pipeline {
     fn report_limit(&mut self, image: ImageId, now: MonoNs) {
         let Some(known) = self.census.get_mut(image) else { return };
         let Some(process) = &mut known.process else { return };
-        let refused = known.account.take_refused(Resource::Bytes)
+        let refused = known
+            .account
+            .take_refused(Resource::Bytes)
             .saturating_add(known.account.take_refused(Resource::Images));
         if refused > 0 {
             self.enricher.lost(process, now, refused, LossReason::Limit);

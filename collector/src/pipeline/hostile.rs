@@ -129,6 +129,31 @@ fn records_without_room_in_their_account_go_on_and_nothing_is_lost() {
 }
 
 #[test]
+fn child_beyond_its_accounts_images_is_counted_and_costs_its_ring_nothing() {
+    let mut harness = Harness::new();
+    let sensor = Sensor::new(10, MIN_DATA_LEN);
+    let users = account(65534);
+    sensor.start("/bin/parent", "/");
+    attach_as(&mut harness, &sensor, &users, 1);
+    harness.round();
+    let mut images = users.share(Resource::Images);
+    while images.grow(1) {}
+    users.take_refused(Resource::Images);
+    let slot = sensor.take_slot(11, 10);
+    sensor.open(slot, "/child", 3, 0);
+    sensor.open(0, "/parent", 3, 0);
+
+    harness.round();
+    harness.pipeline.audit(MonoNs::now());
+    harness.die(10, 0);
+    let told = brief(&harness.finish(), &["path", "reason", "count"]);
+
+    assert!(told.contains(&"file.open 10 /parent".to_owned()), "{told:?}");
+    let losses: Vec<&String> = told.iter().filter(|line| line.starts_with("sensor.loss")).collect();
+    assert_eq!(vec!["sensor.loss 10 limit 1"], losses);
+}
+
+#[test]
 fn hello_with_the_number_of_a_living_process_displaces_nothing() {
     let mut harness = Harness::new();
     let (victim, liar) = (Sensor::new(10, MIN_DATA_LEN), Sensor::new(10, MIN_DATA_LEN));

@@ -100,3 +100,22 @@ pub fn add(sum: &mut u64, number: u64) {
 pub fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_keys_and_texts_take_no_more_memory_than_a_table_of_short_ones() {
+        let mut table: Capped<u64> = Capped::new(100);
+        for number in 0..1000_u64 {
+            *table.at(&[number.to_string().into_bytes(), b"x".repeat(40_000)].concat()) += 1;
+            *table.at(number.to_string().as_bytes()) += 1;
+        }
+
+        let bytes: usize = table.iter().map(|(key, _)| key.len()).sum();
+        assert!(bytes <= 100 * KEY_BYTES, "{bytes} bytes of keys");
+        assert_eq!(100, table.iter().count());
+        assert_eq!(TEXT_BYTES, kept(&b"x".repeat(40_000)).len());
+    }
+}
