@@ -99,6 +99,17 @@ impl PerSecond {
     }
 }
 
+/// Bytes of events that went to the outputs in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Those of the account.
+    pub own: u64,
+    /// The mean of the accounts in its group, for a user other than root.
+    pub mean: u64,
+    /// Those of all of them.
+    pub together: u64,
+}
+
 /// The mean cost of a call, over the processes of an owner; stands in where no call of a process was sampled.
 /// The numbers are what programs, perhaps hostile ones, wrote, so no other owner's count.
 #[derive(Debug, Default)]
@@ -142,6 +153,10 @@ pub struct Account {
     credit: AtomicI64,
     /// Nanoseconds that its records took in that round.
     turn_ns: AtomicU64,
+    /// Bytes of its events that went to the outputs.
+    told: PerSecond,
+    /// Accounts that are parts of it and of which there were any.
+    tellers: PerSecond,
     /// Nanoseconds that the ends of its processes took.
     ending_ns: PerSecond,
     /// The cost of the calls of its processes that write a record, and of those that only count.
@@ -226,6 +241,20 @@ impl Account {
     pub fn took(&self, begun: MonoNs, now: MonoNs) {
         self.turn_ns.fetch_add(now.since(begun), Ordering::Relaxed);
         self.whole.iter().for_each(|whole| whole.took(begun, now));
+    }
+
+    /// Notes that so many bytes of events were made of its records: they count as read too, since a short record
+    /// may make a long event.
+    pub fn told(&self, now: MonoNs, bytes: u64) -> Told {
+        self.read(bytes);
+        self.told.spend(now, bytes);
+        let own = self.told.spent(now);
+        // The last one is the group.
+        let Some(group) = self.whole.last() else { return Told { own, mean: own, together: own } };
+        group.told.spend(now, bytes);
+        group.tellers.spend(now, u64::from(own == bytes));
+        let together = group.told.spent(now);
+        Told { own, mean: together / group.tellers.spent(now).max(1), together }
     }
 
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the

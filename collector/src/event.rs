@@ -429,6 +429,20 @@ impl Batch {
         self.events.len() - 1
     }
 
+    /// Takes back everything after its first `events` events.
+    pub fn truncate(&mut self, events: usize, bytes: usize) {
+        if let Some(first) = self.events.get(events) {
+            self.values.truncate(first.values_at as usize);
+            self.bytes.truncate(bytes);
+            self.events.truncate(events);
+        }
+    }
+
+    /// Bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Sets the value at `place` of the event pushed last.
     #[inline]
     pub fn set(&mut self, place: usize, value: Value) {

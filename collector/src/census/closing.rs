@@ -58,6 +58,17 @@ impl Census {
         self.lives.add(life, Ledger { events: 1, ..Ledger::default() });
     }
 
+    /// Takes back that a numbered record went on: the outputs had no room for its account's. A loss, which
+    /// [`Self::fresh_losses`] gives.
+    pub fn count_refused(&mut self, id: ImageId) {
+        let Some(image) = self.get_mut(id) else { return };
+        image.refused = image.refused.saturating_add(1);
+        image.unfinished = image.unfinished.saturating_add(1);
+        image.delivered = image.delivered.saturating_sub(1);
+        let life = image.life;
+        self.lives.take_back(life);
+    }
+
     /// Counts a record that could not be decoded: a loss, which [`Self::fresh_losses`] gives.
     pub fn count_undecoded(&mut self, id: ImageId, is_numbered: bool) {
         if let Some(image) = self.get_mut(id) {
@@ -150,6 +161,10 @@ impl Census {
                 let reported = lost.iter().fold(0, |sum: u64, lost| sum.saturating_add(*lost));
                 ring.memory().slot(slot).reported.store(reported, Ordering::Relaxed);
             }
+        }
+        match std::mem::take(&mut image.refused) {
+            0 => {}
+            refused => fresh.push((LossReason::Limit, refused)),
         }
         match std::mem::take(&mut image.undecoded) {
             0 => {}

@@ -135,6 +135,8 @@ pub struct ProcessImage {
     pub malformed: u64,
     /// Records that could not be decoded, numbered or not, and that are not reported as lost yet.
     pub undecoded: u64,
+    /// Events that the outputs had no room for, and that are not reported as lost yet.
+    pub refused: u64,
     /// Its slot as it was at its end, once the slot is free.
     pub books: Option<Books>,
     /// The sensor's counts of losses, as far as they were reported.
@@ -200,6 +202,7 @@ impl ProcessImage {
             unfinished: 0,
             malformed: 0,
             undecoded: 0,
+            refused: 0,
             books: None,
             reported: Default::default(),
             asked: None,

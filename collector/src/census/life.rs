@@ -66,6 +66,13 @@ impl Lives {
         }
     }
 
+    /// Takes back that an event went on.
+    pub fn take_back(&mut self, LifeId(index): LifeId) {
+        if let Some(Life { ledger, .. }) = self.0.get_mut(index) {
+            ledger.events = ledger.events.saturating_sub(1);
+        }
+    }
+
     /// A process's ledger so far.
     pub fn ledger(&self, LifeId(index): LifeId) -> Ledger {
         self.0.get(index).map(|life| life.ledger).unwrap_or_default()

@@ -94,12 +94,39 @@ pub struct Exit {
     pub lost: u64,
 }
 
+/// A place between two events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark {
+    batch: u64,
+    events: usize,
+    bytes: usize,
+}
+
 impl Enricher {
     /// Puts `empty` in place of the batch and gives the filled one.
     pub fn take_batch(&mut self, mut empty: Batch) -> Batch {
         self.batch_number += 1;
         empty.request_id.clone_from(&self.batch.request_id);
         std::mem::replace(&mut self.batch, empty)
+    }
+
+    /// The end of what was written so far.
+    pub fn mark(&self) -> Mark {
+        let Batch { events, .. } = &self.batch;
+        Mark { batch: self.batch_number, events: events.len(), bytes: self.batch.text_bytes() }
+    }
+
+    /// Bytes that were written since `mark`, as far as they have not gone on.
+    pub fn written_since(&self, mark: Mark) -> usize {
+        let before = if mark.batch == self.batch_number { mark } else { Mark::default() };
+        let events = self.batch.events.len().saturating_sub(before.events);
+        events * size_of::<Event>() + self.batch.text_bytes().saturating_sub(before.bytes)
+    }
+
+    /// Takes back what was written since `mark`, as far as it has not gone on.
+    pub fn take_back(&mut self, mark: Mark) {
+        let Mark { events, bytes, .. } = if mark.batch == self.batch_number { mark } else { Mark::default() };
+        self.batch.truncate(events, bytes);
     }
 
     /// The batches that come before the one that [`Self::take_batch`] gives.

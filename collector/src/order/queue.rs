@@ -64,8 +64,10 @@ pub struct Queue {
 const MOST_STEPS: usize = 1 << 20;
 /// Bytes of records that are gone and stay between others.
 const MOST_GAPS: usize = 1 << 16;
-/// Bytes of an entry beside its payload.
-const ENTRY_BYTES: usize = size_of::<Entry>();
+/// Bytes of an entry beside its payload: the entries' memory grows by doubling.
+const ENTRY_BYTES: usize = 2 * size_of::<Entry>();
+/// Places for entries that a queue keeps when it is empty.
+const KEPT_ENTRIES: usize = 1 << 10;
 
 impl Queue {
     /// An empty queue, whose records' bytes come out of `share`.
@@ -219,7 +221,7 @@ impl Queue {
             self.bytes.clear();
             // A burst is over; what it took is not kept for ever.
             self.bytes.shrink_to(1 << 16);
-            self.entries.shrink_to((1 << 16) / ENTRY_BYTES);
+            self.entries.shrink_to(KEPT_ENTRIES);
         }
         Some(Popped { head: entry.head, numbering: entry.numbering, at: at_time })
     }

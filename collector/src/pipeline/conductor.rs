@@ -63,6 +63,8 @@ pub struct Pipeline {
     record: Vec<u8>,
     payload: Vec<u8>,
     audited: MonoNs,
+    /// When the present round began.
+    begun: MonoNs,
     /// Rings that turned out to hold nonsense, to be given up between two records.
     pub(super) nonsense: Vec<RingIndex>,
 }
@@ -91,6 +93,7 @@ impl Pipeline {
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
             audited: MonoNs::ZERO,
+            begun: MonoNs::ZERO,
             nonsense: Vec::new(),
         }
     }
@@ -162,6 +165,7 @@ impl Pipeline {
     /// As [`Self::round`], at a pace.
     fn round_at(&mut self, pace: Pace, now: MonoNs) -> Round {
         let mut round = Round::default();
+        self.begun = now;
         for ring in self.rings.begin_round(pace) {
             self.read(ring, now);
             round.has_read |= self.rings.end_turn(ring, now);
@@ -363,6 +367,13 @@ impl Pipeline {
         }
     }
 
+    /// Whether the outputs have room for an event of an image.
+    #[inline]
+    fn takes(&mut self, image: ImageId, bytes: usize) -> bool {
+        let now = self.begun;
+        self.census.get(image).is_none_or(|image| self.outbox.takes(&image.account, bytes, now))
+    }
+
     /// Turns one record, in its final order, into an event, and carries out its effects.
     #[inline]
     fn deliver(
@@ -397,7 +408,7 @@ impl Pipeline {
             fork.child = begun.map(|Pid(child)| child);
         }
         let Some(process) = &mut known.process else { return };
-        let ids = process.ids();
+        let (ids, mark) = (process.ids(), self.enricher.mark());
         let effect = self.enricher.record(process, &head, at, &decoded);
         if let Decoded::ProcessCredentials(_) = &decoded {
             self.census.confirm_ids(image, ids);
@@ -411,6 +422,12 @@ impl Pipeline {
         match effect {
             Effect::None => {}
             effect => self.carry_out(image, &head, at, effect, asked),
+        }
+        // What it says of its process is known in any case.
+        let written = self.enricher.written_since(mark);
+        if is_numbered && written > 0 && !self.takes(image, written) {
+            self.enricher.take_back(mark);
+            self.census.count_refused(image);
         }
         if self.outbox.is_full(&self.enricher.batch) {
             self.publish();

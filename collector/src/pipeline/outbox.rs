@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Sender;
 
-use crate::allowance::PerSecond;
+use crate::allowance::{Account, Peer, PerSecond, Told};
 use crate::event::Batch;
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::Pace;
@@ -25,6 +25,10 @@ const SMALL_EVENTS: usize = 128;
 pub const PAUSE_NS: u64 = 1_000_000;
 /// A queue with less room than this is almost full: some batches.
 const ALMOST_FULL: usize = 4 * BATCH_BYTES;
+/// An account that put in less than this in a second put in little.
+const LITTLE: u64 = 256 * 1024;
+/// An account is alone where no other one's event came in this time.
+const ALONE_NS: u64 = 2_000_000_000;
 /// The longest waits for queues that are almost full, in a second.
 const MOST_WAITED_NS: u64 = 500_000_000;
 /// The longest back-pressure at the end, when nothing else is left to do.
@@ -51,6 +55,14 @@ pub struct Outbox {
     unwritten: VecDeque<Unwritten>,
     /// Nanoseconds that queues were waited for.
     waited_ns: PerSecond,
+    /// A queue was almost full when the last batch went.
+    is_tight: bool,
+    /// Bytes of events in a second, and the groups whose they were; root's accounts stand for themselves.
+    told: PerSecond,
+    tellers: PerSecond,
+    /// Whose event came last, and when that was another one's than before.
+    last_peer: Peer,
+    last_turn: MonoNs,
 }
 
 impl Outbox {
@@ -63,6 +75,11 @@ impl Outbox {
             last_touched: ImageId::NONE,
             unwritten: VecDeque::new(),
             waited_ns: PerSecond::default(),
+            is_tight: false,
+            told: PerSecond::default(),
+            tellers: PerSecond::default(),
+            last_peer: Peer::default(),
+            last_turn: MonoNs::ZERO,
         }
     }
 
@@ -171,13 +188,33 @@ impl Outbox {
         self.outlets.room(MonoNs::now()).map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
+    /// Notes that an event of `bytes` was made for an account; false where it is not to go on: a queue is almost
+    /// full, and the account has put in half as much as the mean one of its group, or more, and the group as the
+    /// mean group. So those that put in little lose nothing. Where there is but one account, each output loses
+    /// what it has no room for.
+    pub fn takes(&mut self, account: &Account, bytes: usize, now: MonoNs) -> bool {
+        let bytes = bytes as u64;
+        let Told { own, mean, together } = account.told(now, bytes);
+        self.told.spend(now, bytes);
+        self.tellers.spend(now, u64::from(together == bytes));
+        if self.last_peer != account.peer {
+            (self.last_peer, self.last_turn) = (account.peer, now);
+        }
+        let is_alone = now.since(self.last_turn) >= ALONE_NS;
+        let mean_group = self.told.spent(now) / self.tellers.spent(now).max(1);
+        let is_modest = own < LITTLE || own < mean / 2 || together < mean_group / 2;
+        !self.is_tight || is_modest || is_alone
+    }
+
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
         let begun = MonoNs::now();
         if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
+            self.is_tight = false;
             return;
         }
+        self.is_tight = true;
         let mut now = begun;
         while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
             && self.waited_ns.spent(now) < MOST_WAITED_NS

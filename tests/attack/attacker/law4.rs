@@ -426,3 +426,17 @@ pub fn signals(door: &Door, arguments: &mut Arguments) {
         peer.call(0, p::SIGNAL, &p::signal(std::os::fd::AsRawFd::as_raw_fd(&epoll)));
     }
 }
+
+/// Opens without end by short names, below a directory whose name is as long as any that is kept and that takes
+/// six times as much in JSON: each record is small, and each event is not.
+pub fn amplified(door: &Door, arguments: &mut Arguments) {
+    let rings = arguments.number();
+    os::fork_many(rings, |_| {
+        let mut peer = door.join(4 * MIB);
+        let folder = [b"/".as_slice(), &[1; 8100]].concat();
+        peer.note(0, p::CHANGE_DIRECTORY, &p::change_directory(&folder));
+        loop {
+            peer.call(0, p::OPEN, &p::open_at(p::HERE, b"x", None));
+        }
+    });
+}

@@ -65,6 +65,7 @@ const ATTACKS: &[Attack] = &[
     ("users", law4::users),
     ("crowd", law4::crowd),
     ("signals", law4::signals),
+    ("amplified", law4::amplified),
     ("identities", law4::identities),
     ("rings", law4::rings),
     ("connections", law4::connections),
