@@ -79,6 +79,8 @@ impl fmt::Display for Peer {
 pub struct PerSecond {
     second: AtomicU64,
     spent: AtomicU64,
+    /// What was spent in the second before.
+    before: AtomicU64,
 }
 
 impl PerSecond {
@@ -91,15 +93,35 @@ impl PerSecond {
         }
     }
 
+    /// What was spent in the second of `now`, and in the one before.
+    pub fn lately(&self, now: MonoNs) -> u64 {
+        match (now.0 / 1_000_000_000).checked_sub(self.second.load(Ordering::Relaxed)) {
+            Some(0) => self.spent(now).saturating_add(self.before.load(Ordering::Relaxed)),
+            Some(1) => self.spent.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
+    /// What was spent in the second of `now`, or in the one before where that was more.
+    pub fn most_lately(&self, now: MonoNs) -> u64 {
+        let spent = self.spent(now);
+        spent.max(self.lately(now) - spent)
+    }
+
     /// Spends some more.
     pub fn spend(&self, now: MonoNs, more: u64) {
+        let second = now.0 / 1_000_000_000;
+        if self.second.load(Ordering::Relaxed) != second {
+            let before = self.lately(now);
+            self.before.store(before, Ordering::Relaxed);
+        }
         let spent = self.spent(now).saturating_add(more);
-        self.second.store(now.0 / 1_000_000_000, Ordering::Relaxed);
+        self.second.store(second, Ordering::Relaxed);
         self.spent.store(spent, Ordering::Relaxed);
     }
 }
 
-/// Bytes of events that went to the outputs in a second.
+/// Bytes of events that were made lately, see [`PerSecond::lately`].
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
     /// Those of the account.
@@ -108,6 +130,8 @@ pub struct Told {
     pub mean: u64,
     /// Those of all of them.
     pub together: u64,
+    /// They are the first of this second.
+    pub is_first: bool,
 }
 
 /// The mean cost of a call, over the processes of an owner; stands in where no call of a process was sampled.
@@ -248,13 +272,14 @@ impl Account {
     pub fn told(&self, now: MonoNs, bytes: u64) -> Told {
         self.read(bytes);
         self.told.spend(now, bytes);
-        let own = self.told.spent(now);
+        let (own, is_first) = (self.told.lately(now), self.told.spent(now) == bytes);
         // The last one is the group.
-        let Some(group) = self.whole.last() else { return Told { own, mean: own, together: own } };
+        let Some(group) = self.whole.last() else { return Told { own, mean: own, together: own, is_first } };
         group.told.spend(now, bytes);
-        group.tellers.spend(now, u64::from(own == bytes));
-        let together = group.told.spent(now);
-        Told { own, mean: together / group.tellers.spent(now).max(1), together }
+        let of_group = group.told.spent(now) == bytes;
+        group.tellers.spend(now, u64::from(is_first));
+        let together = group.told.lately(now);
+        Told { own, mean: together / group.tellers.most_lately(now).max(1), together, is_first: of_group }
     }
 
     /// Whether ends of its processes may be concluded at `now`: they take no more than a part of the

@@ -1,8 +1,8 @@
 //! Why events are lost: every cause, once.
 //!
 //! The sensor counts the first five in its ring ([`Loss`]); the pipeline finds three more; then come a queue
-//! in front of an output, the bounds of a user ([`crate::allowance`]), and the end of the session. Each
-//! reaches the outputs as the `reason` of a `sensor.loss`.
+//! in front of an output, the bounds and the share of a user ([`crate::allowance`]), and the end of the
+//! session. Each reaches the outputs as the `reason` of a `sensor.loss`.
 
 use wire::ring::layout::Loss;
 
@@ -29,6 +29,8 @@ pub enum LossReason {
     SinkFull,
     /// The process's user has used up its part of the collector.
     Limit,
+    /// An output was almost full, and the process's user had put in more than its share.
+    OverShare,
     /// The collector was told to end before it had read the record.
     SessionEnd,
 }
@@ -36,7 +38,7 @@ pub enum LossReason {
 impl LossReason {
     /// Every cause, in the order of the documentation.
     #[cfg(test)]
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RingFull,
         Self::Oversize,
         Self::NoSlot,
@@ -47,6 +49,7 @@ impl LossReason {
         Self::CollectorDied,
         Self::SinkFull,
         Self::Limit,
+        Self::OverShare,
         Self::SessionEnd,
     ];
 
@@ -63,6 +66,7 @@ impl LossReason {
             Self::CollectorDied => "collector_died",
             Self::SinkFull => "sink_full",
             Self::Limit => "limit",
+            Self::OverShare => "over_share",
             Self::SessionEnd => "session_end",
         }
     }
@@ -117,7 +121,12 @@ mod tests {
                     "the processes of one user in one control group hold so much of the collector's memory \
                      that something was not kept: the path or address behind a descriptor, a name. The \
                      events that would have shown it are there without it, so they are not counted in \
-                     `lost` of `process.exit`. Reported with one process of that user"
+                     `lost` of `process.exit`. Or the events of one process too many, which is not \
+                     known. Reported with one process of that user"
+                }
+                Self::OverShare => {
+                    "the outputs had almost no room, and the processes of one user had put in more than \
+                     that user's share; the others lose nothing. No output has these events"
                 }
                 Self::SessionEnd => {
                     "the collector was told to end, and had no time to read all that programs wrote which \

@@ -589,7 +589,7 @@ events {
         /// The number of events.
         count: "number",
         /// Why: `ring_full`, `oversize`, `no_slot`, `abandoned`, `ring_taken`, `killed_writer`,
-        /// `corrupt_ring`, `collector_died`, `sink_full`, `limit`, `session_end`.
+        /// `corrupt_ring`, `collector_died`, `sink_full`, `limit`, `over_share`, `session_end`.
         reason: "name",
     } }
     /// A hooked program made a listed call from outside libc, or a hook was changed by other code.

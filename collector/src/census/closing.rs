@@ -164,7 +164,7 @@ impl Census {
         }
         match std::mem::take(&mut image.refused) {
             0 => {}
-            refused => fresh.push((LossReason::Limit, refused)),
+            refused => fresh.push((LossReason::OverShare, refused)),
         }
         match std::mem::take(&mut image.undecoded) {
             0 => {}

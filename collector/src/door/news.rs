@@ -60,7 +60,7 @@ pub struct Unseen {
     /// Why it is not seen.
     pub reason: &'static str,
     /// The bytes of all this, in the account of its user, while it waits.
-    pub _share: Share,
+    pub share: Share,
 }
 
 /// News for the pipeline.

@@ -116,7 +116,7 @@ impl Doorman {
     fn tell_blind(&mut self, identity: Identity, exe: Vec<u8>, reason: &'static str) {
         let mut share = self.allowances.account(identity.peer()).share(Resource::Bytes);
         if share.grow(size_of::<News>() + size_of::<Identity>() + exe.len()) {
-            self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, _share: share })));
+            self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, share })));
         }
     }
 

@@ -6,6 +6,7 @@ use wire::events::Usage;
 
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
+use crate::allowance::Resource;
 use crate::census::image::EndKind;
 use crate::census::reports::WaitReport;
 use crate::door::identity::Identity;
@@ -21,12 +22,12 @@ impl Pipeline {
         let deathwatch = &self.wires.deathwatch;
         // News that were told before are heard below, before anything is delivered.
         self.order.frontier.look(|| deathwatch.has_told_all());
-        let mut has_heard = false;
-        while let Ok(news) = self.wires.news_rx.try_recv() {
+        // Not those that come meanwhile: strangers may make as many as the doorman tells of.
+        let count = self.wires.news_rx.len();
+        for news in self.wires.news_rx.clone().try_iter().take(count) {
             self.hear(news);
-            has_heard = true;
         }
-        has_heard
+        count > 0
     }
 
     /// Whether the session is over.
@@ -80,7 +81,7 @@ impl Pipeline {
 
     /// A program said that it cannot be seen into.
     fn hear_blind(&mut self, unseen: Unseen) {
-        let Unseen { identity, exe, reason, .. } = unseen;
+        let Unseen { identity, exe, reason, share } = unseen;
         let Identity { key, ppid, uid, euid, claim, claimed, exe: seen, .. } = identity;
         self.see_command(key);
         let is_apart = self.census.live(key).is_some() && identity.is_dead;
@@ -97,7 +98,15 @@ impl Pipeline {
             claimant: u64::from(is_apart),
         };
         let mut process = Process::new(who, ImageId::NONE);
-        self.enricher.blind(&mut process, MonoNs::now(), &exe, reason);
+        let (now, mark) = (MonoNs::now(), self.enricher.mark());
+        self.enricher.blind(&mut process, now, &exe, reason);
+        if !self.outbox.takes(share.account(), self.enricher.written_since(mark), now) {
+            self.enricher.take_back(mark);
+            share.account().refuse(Resource::Bytes);
+        }
+        if self.outbox.is_full(&self.enricher.batch) {
+            self.publish();
+        }
     }
 
     /// The launcher reaped a process.

@@ -194,14 +194,14 @@ impl Outbox {
     /// what it has no room for.
     pub fn takes(&mut self, account: &Account, bytes: usize, now: MonoNs) -> bool {
         let bytes = bytes as u64;
-        let Told { own, mean, together } = account.told(now, bytes);
+        let Told { own, mean, together, is_first } = account.told(now, bytes);
         self.told.spend(now, bytes);
-        self.tellers.spend(now, u64::from(together == bytes));
+        self.tellers.spend(now, u64::from(is_first));
         if self.last_peer != account.peer {
             (self.last_peer, self.last_turn) = (account.peer, now);
         }
         let is_alone = now.since(self.last_turn) >= ALONE_NS;
-        let mean_group = self.told.spent(now) / self.tellers.spent(now).max(1);
+        let mean_group = self.told.lately(now) / self.tellers.most_lately(now).max(1);
         let is_modest = own < LITTLE || own < mean / 2 || together < mean_group / 2;
         !self.is_tight || is_modest || is_alone
     }
@@ -235,5 +235,32 @@ impl Outbox {
         while !self.outlets.has_room() && MonoNs::now().since(begun) < patience_ns {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allowance::Allowances;
+    use crate::sinks::Backlog;
+
+    #[test]
+    fn outputs_that_are_almost_full_refuse_those_that_put_in_most() {
+        let mut outbox = Outbox::new(Stages::default(), Outlets::none(Backlog::Drop));
+        let mut allowances = Allowances::default();
+        let [greedy, root, many, neighbour] = [(1000, 1), (0, 1), (1001, 2), (1002, 2)]
+            .map(|(uid, cgroup)| allowances.account(Peer { uid: Some(uid), cgroup }));
+        let now = MonoNs(9_000_000_000);
+        let mut takes = |is_tight, account: &Account, bytes| {
+            outbox.is_tight = is_tight;
+            outbox.takes(account, bytes, now)
+        };
+
+        let with_room = [takes(false, &greedy, 64 << 20), takes(false, &many, 64 << 20)];
+        let modest = [takes(true, &root, 1 << 20), takes(true, &neighbour, 1 << 20)];
+        let most = [takes(true, &many, 1), takes(true, &greedy, 1)];
+        let later = outbox.takes(&greedy, 1 << 20, now.plus(ALONE_NS));
+
+        assert_eq!(([true; 2], [true; 2], [false; 2], true), (with_room, modest, most, later));
     }
 }
