@@ -10,6 +10,8 @@
 //! Where an account is used up, the thing is not kept: the caller does with less, counts that as the peer's
 //! loss, and goes on.
 
+mod measures;
+
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
@@ -17,6 +19,8 @@ use std::sync::{Arc, LazyLock, Weak};
 use rustc_hash::FxHashMap;
 
 use crate::ids::MonoNs;
+
+pub use measures::{MeanCost, PerSecond};
 
 /// A thing that an account has a bound for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,53 +78,6 @@ impl fmt::Display for Peer {
     }
 }
 
-/// An amount that is spent within a second, and begins anew with the next.
-#[derive(Debug, Default)]
-pub struct PerSecond {
-    second: AtomicU64,
-    spent: AtomicU64,
-    /// What was spent in the second before.
-    before: AtomicU64,
-}
-
-impl PerSecond {
-    /// What was spent in the second of `now`.
-    pub fn spent(&self, now: MonoNs) -> u64 {
-        // Relaxed: one thread asks and spends; the numbers order nothing else.
-        match self.second.load(Ordering::Relaxed) == now.0 / 1_000_000_000 {
-            true => self.spent.load(Ordering::Relaxed),
-            false => 0,
-        }
-    }
-
-    /// What was spent in the second of `now`, and in the one before.
-    pub fn lately(&self, now: MonoNs) -> u64 {
-        match (now.0 / 1_000_000_000).checked_sub(self.second.load(Ordering::Relaxed)) {
-            Some(0) => self.spent(now).saturating_add(self.before.load(Ordering::Relaxed)),
-            Some(1) => self.spent.load(Ordering::Relaxed),
-            _ => 0,
-        }
-    }
-
-    /// What was spent in the second of `now`, or in the one before where that was more.
-    pub fn most_lately(&self, now: MonoNs) -> u64 {
-        let spent = self.spent(now);
-        spent.max(self.lately(now) - spent)
-    }
-
-    /// Spends some more.
-    pub fn spend(&self, now: MonoNs, more: u64) {
-        let second = now.0 / 1_000_000_000;
-        if self.second.load(Ordering::Relaxed) != second {
-            let before = self.lately(now);
-            self.before.store(before, Ordering::Relaxed);
-        }
-        let spent = self.spent(now).saturating_add(more);
-        self.second.store(second, Ordering::Relaxed);
-        self.spent.store(spent, Ordering::Relaxed);
-    }
-}
-
 /// Bytes of events that were made lately, see [`PerSecond::lately`].
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
@@ -132,32 +89,6 @@ pub struct Told {
     pub together: u64,
     /// They are the first of this second.
     pub is_first: bool,
-}
-
-/// The mean cost of a call, over the processes of an owner; stands in where no call of a process was sampled.
-/// The numbers are what programs, perhaps hostile ones, wrote, so no other owner's count.
-#[derive(Debug, Default)]
-pub struct MeanCost {
-    ns: AtomicU64,
-    samples: AtomicU64,
-}
-
-impl MeanCost {
-    /// Adds a process's samples, and gives the cost of `calls` calls.
-    pub fn estimate(&self, (ns, samples): (u64, u64), calls: u64) -> u64 {
-        let scaled = |ns: u64, samples: u64| {
-            (u128::from(ns) * u128::from(calls) / u128::from(samples)).min(u128::from(u64::MAX)) as u64
-        };
-        // Relaxed: only the pipeline's thread adds.
-        let before = (self.ns.load(Ordering::Relaxed), self.samples.load(Ordering::Relaxed));
-        // A call that took a second is none.
-        if samples > 0 && ns / samples < 1_000_000_000 {
-            self.ns.store(before.0.saturating_add(ns), Ordering::Relaxed);
-            self.samples.store(before.1.saturating_add(samples), Ordering::Relaxed);
-            return scaled(ns, samples);
-        }
-        if before.1 == 0 { 0 } else { scaled(before.0, before.1) }
-    }
 }
 
 /// What an owner holds, and its bounds.

@@ -414,11 +414,8 @@ impl Batch {
     /// The strings of a list.
     pub fn strings(&self, span: Span) -> impl Iterator<Item = &[u8]> {
         let packed = self.bytes(span);
-        packed.strip_suffix(&[0]).unwrap_or(packed).split(|byte| *byte == 0).take(if packed.is_empty() {
-            0
-        } else {
-            usize::MAX
-        })
+        let most = if packed.is_empty() { 0 } else { usize::MAX };
+        packed.strip_suffix(&[0]).unwrap_or(packed).split(|byte| *byte == 0).take(most)
     }
 
     /// Adds an event whose values are all absent; gives its place.
@@ -429,18 +426,12 @@ impl Batch {
         self.events.len() - 1
     }
 
-    /// Takes back everything after its first `events` events.
-    pub fn truncate(&mut self, events: usize, bytes: usize) {
-        if let Some(first) = self.events.get(events) {
-            self.values.truncate(first.values_at as usize);
-            self.bytes.truncate(bytes);
-            self.events.truncate(events);
-        }
-    }
-
-    /// Bytes of its texts.
-    pub fn text_bytes(&self) -> usize {
-        self.bytes.len()
+    /// Takes back what came after its first `events` events, when it took `size_bytes`.
+    pub fn truncate(&mut self, events: usize, size_bytes: usize) {
+        let Some(first) = self.events.get(events) else { return };
+        self.values.truncate(first.values_at as usize);
+        self.events.truncate(events);
+        self.bytes.truncate(size_bytes.saturating_sub(self.size_bytes() - self.bytes.len()));
     }
 
     /// Sets the value at `place` of the event pushed last.

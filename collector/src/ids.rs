@@ -176,6 +176,12 @@ macro_rules! shown_as_its_number {
 
 shown_as_its_number!(Pid, Tid);
 
+/// Whether a process with these user ids may become one of the user `uid`: root any, others themselves. Where
+/// the kernel does not say, nothing speaks against it.
+pub fn may_become(ids: [Option<u32>; 2], uid: Option<u32>) -> bool {
+    uid.is_none() || ids.into_iter().any(|own| own.is_none_or(|own| own == 0 || Some(own) == uid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,9 +13,8 @@ use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
-use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
+use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
-use crate::rings::ring::may_become;
 use crate::system::examiner::Pending;
 
 /// How an image ends.
@@ -240,7 +239,7 @@ impl ProcessImage {
 
     /// Whether a process of the user `uid` may be this one later, or a child of it.
     pub fn may_become(&self, uid: Option<u32>) -> bool {
-        may_become([self.uid, self.euid], uid)
+        ids::may_become([self.uid, self.euid], uid)
     }
 
     /// Takes up that more is known of the container `before`.

@@ -13,6 +13,7 @@ mod janitor;
 mod launcher;
 pub mod news;
 mod proof;
+mod reception;
 mod rush;
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use rustix::process::{Resource, getrlimit};
-use wire::hello::{Hello, PROOF_QUESTION};
 
 use crate::allowance::Allowances;
 use crate::container::{Authority, Containers};
@@ -40,13 +39,12 @@ use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
-use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use crate::shell::stop::StopSignals;
 use crate::sinks::Haste;
 use crate::system::peers;
 use crate::system::pulse::Pulses;
 
-use guests::{GUEST, Guests, Message};
+use guests::{GUEST, Guests};
 use janitor::Janitor;
 use launcher::{LAUNCHER, Launcher, Said};
 use news::{News, Word};
@@ -62,16 +60,8 @@ const ALARM: u64 = 3;
 const MOST_COMPLAINTS: u32 = 8;
 /// The doorman looks at waiting rings so often.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// Out of descriptors or memory, the doorman waits so long before it accepts again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// Descriptors that wait to be closed are waited for so long: most are closed in it.
-const CLOSE_PAUSE: Duration = Duration::from_millis(1);
 /// After a signal, the pipeline and the outputs have this time to end by themselves, which they do sooner.
 const LAST_PATIENCE: Duration = Duration::from_millis(950);
-/// Connections accepted in one go, so that everything else has its turn.
-const MOST_ACCEPTED: usize = 128;
-/// At the end, connections that wait are accepted for so long.
-const LAST_ACCEPT: Duration = Duration::from_millis(100);
 
 /// Takes sensors in.
 #[derive(Debug)]
@@ -323,123 +313,6 @@ impl Doorman {
             }
         }
         is_written
-    }
-
-    /// Accepts the connections that wait, for a bounded time.
-    fn let_all_in(&mut self) {
-        let begun = Instant::now();
-        for index in 0..self.listeners.len() {
-            while self.let_in(index) && begun.elapsed() < LAST_ACCEPT {}
-        }
-    }
-
-    /// Whether so many descriptors of strangers wait to be closed that no more can be taken. They are waited for
-    /// a moment.
-    fn is_crowded(&mut self) -> bool {
-        if !self.janitor.is_full() {
-            return false;
-        }
-        std::thread::sleep(CLOSE_PAUSE);
-        let is_crowded = self.janitor.is_full();
-        if is_crowded {
-            self.complain(
-                "strangers sent so many descriptors that no sensor is let in until they are closed",
-            );
-        }
-        is_crowded
-    }
-
-    /// Accepts the connections that wait at a listener, some at a time. False once there are no more.
-    fn let_in(&mut self, index: usize) -> bool {
-        for _ in 0..MOST_ACCEPTED {
-            if self.is_crowded() {
-                return false;
-            }
-            let Some(listener) = self.listeners.get(index) else { return false };
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match accept_with(listener, flags) {
-                Ok(guest) => self.greet(guest),
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(Errno::AGAIN) => return false,
-                Err(error) => {
-                    // Without the pause epoll would announce the waiting connections without end.
-                    self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
-                    std::thread::sleep(ACCEPT_PAUSE);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Hears a new guest at once if it has spoken, as sensors do right after connecting; else waits for it.
-    fn greet(&mut self, guest: OwnedFd) {
-        let Some(guest) = self.hear(guest) else { return };
-        let token = self.guests.next_token();
-        let data = epoll::EventData::new_u64(token);
-        match epoll::add(&*self.epoll, &guest, data, epoll::EventFlags::IN) {
-            Ok(()) => self.keep(token, guest),
-            Err(_) => self.janitor.dismiss(guest),
-        }
-    }
-
-    fn hear_guest(&mut self, token: u64) {
-        // What it said stays where it is, and is announced again.
-        if self.is_crowded() {
-            return;
-        }
-        if let Some(guest) = self.guests.take(token)
-            && let Some(guest) = self.hear(guest)
-        {
-            self.keep(token, guest);
-        }
-    }
-
-    fn keep(&mut self, token: u64, guest: OwnedFd) {
-        if let Some(oldest) = self.guests.keep(token, guest) {
-            self.janitor.dismiss(oldest);
-        }
-    }
-
-    /// Answers a guest's message. Gives the guest back when its hello has not come yet.
-    fn hear(&mut self, guest: OwnedFd) -> Option<OwnedFd> {
-        match guests::receive(&guest) {
-            // The hello comes next on the same connection, and is the message that brings a descriptor.
-            Ok(Some(message)) if message.bytes() == PROOF_QUESTION && message.descriptors.is_empty() => {
-                if proof::is_given(&guest) {
-                    return Some(guest);
-                }
-            }
-            Ok(Some(message)) => self.answer_guest(&guest, message),
-            Ok(None) => return Some(guest),
-            Err(_) => {}
-        }
-        self.janitor.dismiss(guest);
-        None
-    }
-
-    fn answer_guest(&mut self, guest: &OwnedFd, mut message: Message) {
-        let mut descriptors = std::mem::take(&mut message.descriptors).into_iter();
-        let descriptor = descriptors.next();
-        self.janitor.close(descriptors);
-        let sender = std::mem::take(&mut message.sender);
-        match message.bytes() {
-            [] => {}
-            HEALTH_QUESTION => {
-                let answer = match self.pulses.stuck(MonoNs::now()) {
-                    None => HEALTH_ANSWER.to_vec(),
-                    Some((thread, time)) => {
-                        format!("{thread} has stood still for {} s", time.as_secs()).into_bytes()
-                    }
-                };
-                let _ = send(guest, &answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-            }
-            bytes => match Hello::decode(bytes) {
-                Ok(hello) => return self.welcome(guest, sender, &hello, descriptor),
-                Err(_) => self.complain("a peer at the socket is no sensor, and is ignored"),
-            },
-        }
-        self.janitor.close(descriptor);
     }
 
     /// Passes on what became known of containers, and the rings that need not wait any longer.

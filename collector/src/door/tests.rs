@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SocketAddrUnix, SocketType, bind,
-    connect, listen, recv, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, bind, connect, listen, recv, send, sendmsg, socket_with,
 };
 
 use super::guests::MOST_GUESTS;
@@ -16,7 +16,8 @@ use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::pipeline::simulated::Sensor;
 use crate::rings::mapping::Mapping;
-use wire::hello::{self, Blind};
+use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
+use wire::hello::{self, Blind, Hello};
 use wire::ring::Memory;
 use wire::ring::layout::MIN_DATA_LEN;
 

@@ -112,15 +112,14 @@ impl Enricher {
 
     /// The end of what was written so far.
     pub fn mark(&self) -> Mark {
-        let Batch { events, .. } = &self.batch;
-        Mark { batch: self.batch_number, events: events.len(), bytes: self.batch.text_bytes() }
+        let (events, bytes) = (self.batch.events.len(), self.batch.size_bytes());
+        Mark { batch: self.batch_number, events, bytes }
     }
 
     /// Bytes that were written since `mark`, as far as they have not gone on.
     pub fn written_since(&self, mark: Mark) -> usize {
         let before = if mark.batch == self.batch_number { mark } else { Mark::default() };
-        let events = self.batch.events.len().saturating_sub(before.events);
-        events * size_of::<Event>() + self.batch.text_bytes().saturating_sub(before.bytes)
+        self.batch.size_bytes().saturating_sub(before.bytes)
     }
 
     /// Takes back what was written since `mark`, as far as it has not gone on.

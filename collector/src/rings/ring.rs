@@ -10,7 +10,7 @@ use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 use super::mapping::{Lifeline, Mapping};
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
-use crate::ids::{ImageId, MonoNs, Pid};
+use crate::ids::{self, ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
 
 /// A record that stays unfinished is given up after this time, even if its writer may live.
@@ -102,14 +102,8 @@ pub struct Owner {
 impl Owner {
     /// Whether a process of the user `uid` may be this one later, or a child of it.
     pub fn may_become(&self, uid: Option<u32>) -> bool {
-        may_become([self.uid, self.euid], uid)
+        ids::may_become([self.uid, self.euid], uid)
     }
-}
-
-/// Whether a process with these user ids may become one of the user `uid`: root any, others themselves. Where
-/// the kernel does not say, nothing speaks against it.
-pub fn may_become(ids: [Option<u32>; 2], uid: Option<u32>) -> bool {
-    uid.is_none() || ids.into_iter().any(|own| own.is_none_or(|own| own == 0 || Some(own) == uid))
 }
 
 impl Ring {
