@@ -198,8 +198,8 @@ impl Account {
         self.whole.iter().for_each(|whole| whole.took(begun, now));
     }
 
-    /// Notes that so many bytes of events were made of its records: they count as read too, since a short record
-    /// may make a long event.
+    /// Notes that so many bytes of events were made of its records: they count as read too, since a short
+    /// record may make a long event.
     pub fn told(&self, now: MonoNs, bytes: u64) -> Told {
         self.read(bytes);
         self.told.spend(now, bytes);

@@ -143,8 +143,8 @@ impl Census {
         let numbers: Vec<u64> = of_peer.map(|(number, _)| *number).collect();
         let is_full = self.containers.len() >= MOST_NAMESPACES;
         if numbers.len() >= MOST_NAMESPACES_OF_PEER || is_full {
-            // Inodes of namespaces are given out in turn (`proc_alloc_inum`), so the smallest is the oldest, as a
-            // rule.
+            // Inodes of namespaces are given out in turn (`proc_alloc_inum`), so the smallest is the oldest,
+            // as a rule.
             let Some(oldest) = numbers.iter().min() else { return };
             self.containers.remove(oldest);
         }

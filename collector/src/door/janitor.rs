@@ -120,8 +120,9 @@ impl Janitor {
 }
 
 /// Whether a connection that was shut down holds no message. One of no bytes may carry descriptors too, and
-/// looks like the end but for them and its sender, which find no room here. Any error leaves the question open:
-/// a peer that closes over unread data makes the next look fail, whatever lies there (unix(7), ECONNRESET).
+/// looks like the end but for them and its sender, which find no room here. Any error leaves the question
+/// open: a peer that closes over unread data makes the next look fail, whatever lies there (unix(7),
+/// ECONNRESET).
 fn is_empty(connection: &OwnedFd) -> bool {
     let mut none = RecvAncillaryBuffer::new(&mut []);
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;

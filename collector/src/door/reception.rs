@@ -32,8 +32,8 @@ impl Doorman {
         }
     }
 
-    /// Whether so many descriptors of strangers wait to be closed that no more can be taken. They are waited for
-    /// a moment.
+    /// Whether so many descriptors of strangers wait to be closed that no more can be taken. They are waited
+    /// for a moment.
     fn is_crowded(&mut self) -> bool {
         if !self.janitor.is_full() {
             return false;

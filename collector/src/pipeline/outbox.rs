@@ -188,10 +188,10 @@ impl Outbox {
         self.outlets.room(MonoNs::now()).map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
-    /// Notes that an event of `bytes` was made for an account; false where it is not to go on: a queue is almost
-    /// full, and the account has put in half as much as the mean one of its group, or more, and the group as the
-    /// mean group. So those that put in little lose nothing. Where there is but one account, each output loses
-    /// what it has no room for.
+    /// Notes that an event of `bytes` was made for an account; false where it is not to go on: a queue is
+    /// almost full, and the account has put in half as much as the mean one of its group, or more, and the
+    /// group as the mean group. So those that put in little lose nothing. Where there is but one account,
+    /// each output loses what it has no room for.
     pub fn takes(&mut self, account: &Account, bytes: usize, now: MonoNs) -> bool {
         let bytes = bytes as u64;
         let Told { own, mean, together, is_first } = account.told(now, bytes);

@@ -92,7 +92,8 @@ impl Ring {
         slot_in(&taken, own_pid)
     }
 
-    /// As [`Self::slot_of`], by a look that is not older than [`LOOK_NS`]: a look costs as much as many records.
+    /// As [`Self::slot_of`], by a look that is not older than [`LOOK_NS`]: a look costs as much as many
+    /// records.
     pub fn recent_slot_of(&mut self, own_pid: Pid, now: MonoNs) -> Option<u8> {
         if now.since(self.looked) >= LOOK_NS {
             (self.looked, self.taken) = (now, self.taken_slots());

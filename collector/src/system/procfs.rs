@@ -140,8 +140,8 @@ pub fn cgroup(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
-/// Children of a process, each thread's youngest first, at most [`MOST_LISTED`]; empty where the kernel was built without
-/// `/proc/PID/task/TID/children`.
+/// Children of a process, each thread's youngest first, at most [`MOST_LISTED`]; empty where the kernel was
+/// built without `/proc/PID/task/TID/children`.
 pub fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     threads

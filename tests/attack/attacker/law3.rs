@@ -223,8 +223,8 @@ fn bring_files(door: &Door, hello: &Hello) {
 }
 
 /// COUNT messages on each connection, each with a lingering socket, that are never read: the first one is the
-/// last that the collector reads. They are as the first (`hello`), or of no bytes (`empty`). Or the first asks
-/// for the collector's health, and the connection is closed over the answer (`reset`).
+/// last that the collector reads. They are as the first (`hello`), or of no bytes (`empty`). Or the first
+/// asks for the collector's health, and the connection is closed over the answer (`reset`).
 pub fn unread(door: &Door, arguments: &mut Arguments) {
     let (count, how) = (arguments.number(), arguments.text());
     os::fork_many(3, |_| {

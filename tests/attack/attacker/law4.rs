@@ -411,8 +411,8 @@ pub fn crowd(door: &Door, _: &mut Arguments) {
     os::linger();
 }
 
-/// Signals without end by a descriptor that is no process's: an epoll instance with COUNT entries, each of which
-/// the kernel describes to whom it asks for the process.
+/// Signals without end by a descriptor that is no process's: an epoll instance with COUNT entries, each of
+/// which the kernel describes to whom it asks for the process.
 pub fn signals(door: &Door, arguments: &mut Arguments) {
     let count = arguments.number();
     os::raise_file_limit();
@@ -427,8 +427,8 @@ pub fn signals(door: &Door, arguments: &mut Arguments) {
     }
 }
 
-/// Opens without end by short names, below a directory whose name is as long as any that is kept and that takes
-/// six times as much in JSON: each record is small, and each event is not.
+/// Opens without end by short names, below a directory whose name is as long as any that is kept and that
+/// takes six times as much in JSON: each record is small, and each event is not.
 pub fn amplified(door: &Door, arguments: &mut Arguments) {
     let rings = arguments.number();
     os::fork_many(rings, |_| {

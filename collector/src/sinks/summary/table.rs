@@ -20,8 +20,8 @@ impl Errors {
     }
 }
 
-/// Bytes of a table's keys for each that it may have, on average: one program's long ones take others' places,
-/// as many short ones do, but not more memory.
+/// Bytes of a table's keys for each that it may have, on average: one program's long ones take others'
+/// places, as many short ones do, but not more memory.
 const KEY_BYTES: usize = 200;
 /// Bytes that are kept of a text beside the keys: what a page has room for.
 const TEXT_BYTES: usize = 256;
