@@ -227,7 +227,8 @@ mod tests {
         let asked = RefCell::new(Vec::new());
         let ret = unmap_around(&OWN, start, len, |start, len| {
             asked.borrow_mut().push((start as usize, len));
-            let is_refused = len == 0 || start as usize % 4096 != 0 || len > FIRST_BEYOND - start as usize;
+            let is_refused =
+                len == 0 || !(start as usize).is_multiple_of(4096) || len > FIRST_BEYOND - start as usize;
             -c_int::from(is_refused)
         });
         (asked.into_inner(), ret)

@@ -173,7 +173,8 @@ mod tests {
         // Its thread is free before the peer has read anything.
         let is_free = || {
             std::thread::sleep(Duration::from_millis(20));
-            janitor.threads.idle.load(Ordering::SeqCst) > 0 && janitor.closing_tx.is_empty()
+            let work = janitor.0.work();
+            work.idle > 0 && work.kept.is_empty()
         };
         while !is_free() {
             assert!(begun.elapsed() < Duration::from_secs(20), "the thread waits for the peer");

@@ -67,7 +67,7 @@ const MOST_GAPS: usize = 1 << 16;
 /// Bytes of an entry beside its payload: the entries' memory grows by doubling.
 const ENTRY_BYTES: usize = 2 * size_of::<Entry>();
 /// Places for entries that a queue keeps when it is empty.
-const KEPT_ENTRIES: usize = 1 << 10;
+const KEPT_ENTRIES: usize = (1 << 16) / ENTRY_BYTES;
 
 impl Queue {
     /// An empty queue, whose records' bytes come out of `share`.
