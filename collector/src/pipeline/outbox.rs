@@ -185,7 +185,9 @@ impl Outbox {
     /// The pace of the next round: slow where the queue of an output that gets on is more than half full.
     /// Events in rings are late, not lost.
     pub fn pace(&mut self) -> Pace {
-        self.outlets.room(MonoNs::now()).map_or(Pace::Full, |room| Pace::Slow(room as u64))
+        let room = self.outlets.room(MonoNs::now());
+        self.is_tight &= room.is_some_and(|room| room < ALMOST_FULL);
+        room.map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
     /// Notes that an event of `bytes` was made for an account; false where it is not to go on: a queue is
@@ -209,16 +211,12 @@ impl Outbox {
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
-        let begun = MonoNs::now();
-        if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
-            self.is_tight = false;
-            return;
-        }
-        self.is_tight = true;
-        let mut now = begun;
-        while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
-            && self.waited_ns.spent(now) < MOST_WAITED_NS
-        {
+        let mut now = MonoNs::now();
+        loop {
+            self.is_tight = self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL);
+            if !self.is_tight || self.waited_ns.spent(now) >= MOST_WAITED_NS {
+                return;
+            }
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
             let before = std::mem::replace(&mut now, MonoNs::now());
             self.waited_ns.spend(now, now.since(before));

@@ -32,9 +32,11 @@ const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
 const SPARE_BATCHES: usize = 4;
 
-/// An output whose destination takes one piece for so long is not waited for. Longer than the kernel lets a
-/// writer wait for a disk (200 ms, `MAX_PAUSE` of balance_dirty_pages).
-const STUCK_NS: u64 = 250_000_000;
+/// An output whose destination takes one piece for so long is not waited for, where there are others.
+const STUCK_NS: u64 = 50_000_000;
+/// The same where it is the only one, which then delays no other. Longer than the kernel lets a writer wait
+/// for a disk (200 ms, `MAX_PAUSE` of balance_dirty_pages).
+const STUCK_ALONE_NS: u64 = 250_000_000;
 /// In haste, an output that takes nothing for so long is not waited for.
 const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -230,7 +232,8 @@ impl Outlets {
     /// The bytes that have room in the fullest queue whose output gets on, where that is more than half full:
     /// then the pipeline goes slow. An output whose destination takes nothing is not waited for.
     pub fn room(&self, now: MonoNs) -> Option<usize> {
-        self.outlets.iter().filter_map(|outlet| outlet.room(self.most_bytes, now)).min()
+        let patience_ns = if self.outlets.len() > 1 { STUCK_NS } else { STUCK_ALONE_NS };
+        self.outlets.iter().filter_map(|outlet| outlet.room(self.most_bytes, now, patience_ns)).min()
     }
 
     /// Whether every queue is less than half full.
@@ -302,10 +305,10 @@ impl Outlet {
     }
 
     /// See [`Outlets::room`].
-    fn room(&self, most_bytes: usize, now: MonoNs) -> Option<usize> {
+    fn room(&self, most_bytes: usize, now: MonoNs, patience_ns: u64) -> Option<usize> {
         let waiting = self.waiting(most_bytes);
         let carries_since = MonoNs(self.shared.carries_since.load(Ordering::Relaxed));
-        let is_stuck = carries_since != MonoNs::ZERO && now.since(carries_since) >= STUCK_NS;
+        let is_stuck = carries_since != MonoNs::ZERO && now.since(carries_since) >= patience_ns;
         (waiting > most_bytes / 2 && !is_stuck).then(|| most_bytes.saturating_sub(waiting))
     }
 
