@@ -186,7 +186,8 @@ impl Outbox {
     /// Events in rings are late, not lost.
     pub fn pace(&mut self) -> Pace {
         let room = self.outlets.room(MonoNs::now());
-        self.is_tight &= room.is_some_and(|room| room < ALMOST_FULL);
+        // Not where the output turned out to stand still.
+        self.is_tight &= room.is_some();
         room.map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
@@ -211,16 +212,21 @@ impl Outbox {
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
-        let mut now = MonoNs::now();
-        loop {
-            self.is_tight = self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL);
-            if !self.is_tight || self.waited_ns.spent(now) >= MOST_WAITED_NS {
-                return;
-            }
+        let begun = MonoNs::now();
+        if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
+            self.is_tight = false;
+            return;
+        }
+        let mut now = begun;
+        while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
+            && self.waited_ns.spent(now) < MOST_WAITED_NS
+        {
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
             let before = std::mem::replace(&mut now, MonoNs::now());
             self.waited_ns.spend(now, now.since(before));
         }
+        // Until the next batch, also where there is room again: that would be taken at once.
+        self.is_tight = self.outlets.room(now).is_some();
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.
