@@ -23,8 +23,9 @@ const BATCH_BYTES: usize = 256 * 1024;
 const SMALL_EVENTS: usize = 128;
 /// Back-pressure: pause this long after a slow round.
 pub const PAUSE_NS: u64 = 1_000_000;
-/// A queue with less room than this is almost full: some batches.
-const ALMOST_FULL: usize = 4 * BATCH_BYTES;
+/// A queue with less room than this is almost full: what others have waiting for their turn finds room there,
+/// as much as a busy program writes while the order is held up.
+const ALMOST_FULL: usize = 12 * BATCH_BYTES;
 /// An account that put in less than this in a second put in little.
 const LITTLE: u64 = 256 * 1024;
 /// An account is alone where no other one's event came in this time.
@@ -61,7 +62,7 @@ pub struct Outbox {
     told: PerSecond,
     tellers: PerSecond,
     /// Whose event came last, and when that was another one's than before.
-    last_peer: Peer,
+    last_peer: Option<Peer>,
     last_turn: MonoNs,
 }
 
@@ -78,7 +79,7 @@ impl Outbox {
             is_tight: false,
             told: PerSecond::default(),
             tellers: PerSecond::default(),
-            last_peer: Peer::default(),
+            last_peer: None,
             last_turn: MonoNs::ZERO,
         }
     }
@@ -185,10 +186,10 @@ impl Outbox {
     /// The pace of the next round: slow where the queue of an output that gets on is more than half full.
     /// Events in rings are late, not lost.
     pub fn pace(&mut self) -> Pace {
-        let room = self.outlets.room(MonoNs::now());
-        // Not where the output turned out to stand still.
-        self.is_tight &= room.is_some();
-        room.map_or(Pace::Full, |room| Pace::Slow(room as u64))
+        let now = MonoNs::now();
+        // What was refused made no batch, after which it is looked at.
+        self.is_tight = self.is_tight && self.outlets.is_tight(now, ALMOST_FULL);
+        self.outlets.room(now).map_or(Pace::Full, |room| Pace::Slow(room as u64))
     }
 
     /// Notes that an event of `bytes` was made for an account; false where it is not to go on: a queue is
@@ -200,8 +201,9 @@ impl Outbox {
         let Told { own, mean, together, is_first } = account.told(now, bytes);
         self.told.spend(now, bytes);
         self.tellers.spend(now, u64::from(is_first));
-        if self.last_peer != account.peer {
-            (self.last_peer, self.last_turn) = (account.peer, now);
+        if self.last_peer != Some(account.peer) {
+            // The first one is alone.
+            self.last_turn = self.last_peer.replace(account.peer).map_or(MonoNs::ZERO, |_| now);
         }
         let is_alone = now.since(self.last_turn) >= ALONE_NS;
         let mean_group = self.told.lately(now) / self.tellers.most_lately(now).max(1);
@@ -212,21 +214,17 @@ impl Outbox {
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than half of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
-        let begun = MonoNs::now();
-        if self.outlets.room(begun).is_none_or(|room| room >= ALMOST_FULL) {
-            self.is_tight = false;
-            return;
-        }
-        let mut now = begun;
-        while self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL)
-            && self.waited_ns.spent(now) < MOST_WAITED_NS
-        {
+        let mut now = MonoNs::now();
+        loop {
+            self.is_tight = self.outlets.is_tight(now, ALMOST_FULL);
+            let is_worth_it = self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL);
+            if !is_worth_it || self.waited_ns.spent(now) >= MOST_WAITED_NS {
+                return;
+            }
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
             let before = std::mem::replace(&mut now, MonoNs::now());
             self.waited_ns.spend(now, now.since(before));
         }
-        // Until the next batch, also where there is room again: that would be taken at once.
-        self.is_tight = self.outlets.room(now).is_some();
     }
 
     /// At the end there is time: waits for the outputs, as long as they get on.

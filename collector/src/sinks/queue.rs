@@ -218,7 +218,7 @@ impl Outlets {
         if batch.is_empty() {
             return;
         }
-        let bytes = batch.taken_bytes();
+        let bytes = batch.size_bytes();
         for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
         }
@@ -234,6 +234,15 @@ impl Outlets {
     pub fn room(&self, now: MonoNs) -> Option<usize> {
         let patience_ns = if self.outlets.len() > 1 { STUCK_NS } else { STUCK_ALONE_NS };
         self.outlets.iter().filter_map(|outlet| outlet.room(self.most_bytes, now, patience_ns)).min()
+    }
+
+    /// Whether a queue has less than `least` bytes of room. One whose output stands still counts only where
+    /// no other has more: it would cost the others events.
+    pub fn is_tight(&self, now: MonoNs, least: usize) -> bool {
+        let is_full =
+            |outlet: &Outlet| self.most_bytes.saturating_sub(outlet.waiting(self.most_bytes)) < least;
+        self.room(now).is_some_and(|room| room < least)
+            || !self.outlets.is_empty() && self.outlets.iter().all(is_full)
     }
 
     /// Whether every queue is less than half full.
@@ -337,7 +346,7 @@ impl Outlet {
     }
 
     fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {
-        let bytes = batch.taken_bytes();
+        let bytes = batch.size_bytes();
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         let message = Message::Batch(batch);
         let is_taken = match backlog {

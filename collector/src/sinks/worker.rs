@@ -22,7 +22,7 @@ use crate::system::pulse::Pulse;
 /// Text is carried once it is this long, or nothing more is waiting.
 const CARRY_BYTES: usize = 256 << 10;
 /// A batch that is larger is not used again.
-const SPARE_BYTES: usize = 1 << 20;
+const SPARE_BYTES: usize = 512 << 10;
 /// How long a carrier that asks to be tried again is tried after the end of the session.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// The shortest pause before a carrier is tried again, whatever it asks for.
@@ -132,7 +132,7 @@ impl Worker {
             match message {
                 Message::Batch(batch) => {
                     self.encode(&batch);
-                    self.shared.bytes.fetch_sub(batch.taken_bytes(), Ordering::Relaxed);
+                    self.shared.bytes.fetch_sub(batch.size_bytes(), Ordering::Relaxed);
                     recycle(batch, spare_tx);
                     if self.text.len() >= CARRY_BYTES || !self.is_open {
                         self.carry();
