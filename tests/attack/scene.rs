@@ -36,6 +36,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub delivered: u64,
+    /// The greatest age of an open when its line was there. This time and those below are without what the
+    /// collector waited for a processor.
     pub lag: Duration,
     pub silence: Duration,
     pub rss_mib: u64,
@@ -51,6 +53,8 @@ pub struct Figures {
     pub lies: Vec<String>,
     /// What is told of events that the bystander lost.
     pub losses: Vec<String>,
+    /// The longest that a thread of the collector waited for a processor in all.
+    pub waited: Duration,
     /// What went wrong with the attack itself.
     pub fault: Option<String>,
 }
@@ -267,8 +271,8 @@ impl Scene<'_> {
         while !is_told() && collector.is_alive() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
-        figures.health = health.stop();
-        figures.fresh = fresh_delay(&started, &watch);
+        let answers = health.stop();
+        let fresh = fresh_delays(&started, &watch);
         figures.is_alive = collector.is_alive();
         let last = watch.seen().last.filter(|_| watch.seen().opens < OPENS);
         let silence_at_end = last.map(|last| last.elapsed()).unwrap_or_default();
@@ -276,7 +280,7 @@ impl Scene<'_> {
         if attack_ended && figures.fault.is_none() {
             figures.fault = Some("the attack ended before its time".to_owned());
         }
-        figures.sigterm = self.stop(&mut collector, collector_pid);
+        let end = self.stop(&mut collector, collector_pid);
         drop(attacker);
         drop(hanging);
         drop(collector);
@@ -284,8 +288,12 @@ impl Scene<'_> {
         let seen = watch.finish();
         figures.delivered = seen.opens;
         figures.losses = seen.losses;
-        (figures.lag, figures.silence, figures.rss_mib) =
-            (seen.lag, seen.silence.max(silence_at_end), seen.rss_mib);
+        (figures.silence, figures.rss_mib) = (seen.silence.max(silence_at_end), seen.rss_mib);
+        figures.lag = seen.waits.without(seen.lags);
+        figures.fresh = seen.waits.without(fresh);
+        figures.health = answers.map(|answers| seen.waits.without(answers));
+        figures.sigterm = end.map(|time| seen.waits.without([time]));
+        figures.waited = seen.waits.in_all();
         if self.attack.is_checked_for_lies() {
             let attacker = self.stage.program("attacker");
             let of_both = self.attack.law == 1;
@@ -309,7 +317,7 @@ impl Scene<'_> {
     }
 
     /// `None` where the collector does not say that it is ready.
-    fn ask_health(&self, patience: Duration) -> Option<Duration> {
+    fn ask_health(&self, patience: Duration) -> Option<()> {
         ask_health(&self.path("socket"), patience)
     }
 
@@ -407,14 +415,14 @@ impl Scene<'_> {
         Err(format!("number {number} went to another process"))
     }
 
-    /// Tells the collector to end; gives the time that it took. `None` where it had to be killed.
-    fn stop(&self, collector: &mut Started, pid: u32) -> Option<Duration> {
+    /// Tells the collector to end; says from when to when it did. `None` where it had to be killed.
+    fn stop(&self, collector: &mut Started, pid: u32) -> Option<(Instant, Instant)> {
         let start = Instant::now();
         if collector.is_alive() {
             // SAFETY: takes numbers only; the process is our child, or its child, and was not reaped.
             unsafe { libc::kill(pid as i32, libc::SIGTERM) };
         }
-        collector.ends_within(STOP_PATIENCE).then(|| start.elapsed())
+        collector.ends_within(STOP_PATIENCE).then(|| (start, Instant::now()))
     }
 }
 
@@ -423,15 +431,14 @@ fn preload(command: &mut Command, socket: &Path) {
     command.stdout(Stdio::null()).stderr(Stdio::null());
 }
 
-fn ask_health(socket: &Path, patience: Duration) -> Option<Duration> {
-    let start = Instant::now();
+fn ask_health(socket: &Path, patience: Duration) -> Option<()> {
     let mut command = Command::new(glassbox());
     command.arg("health").env("GLASSBOX_SOCKET", socket).stdout(Stdio::null()).stderr(Stdio::null());
     let mut asking = Started::new(&mut command).ok()?;
     let is_over = asking.ends_within(patience);
     let status = asking.0.try_wait().ok().flatten();
     (is_over && status.is_some_and(|status| status.code() == Some(0) && status.signal().is_none()))
-        .then(|| start.elapsed())
+        .then_some(())
 }
 
 /// Programs that start every 100 ms.
@@ -480,20 +487,20 @@ impl Fresh {
     }
 }
 
-/// The longest time between a program's start and its line in the output.
-fn fresh_delay(started: &[Instant], watch: &Watch) -> Duration {
+/// When each program was started, and when its line was in the output.
+fn fresh_delays(started: &[Instant], watch: &Watch) -> Vec<(Instant, Instant)> {
     let seen = watch.seen().fresh;
     let delay = |(number, start): (usize, &Instant)| {
         let told = seen.iter().find(|(of, _)| *of == number).map_or_else(Instant::now, |(_, at)| *at);
-        told.saturating_duration_since(*start)
+        (*start, told)
     };
-    started.iter().enumerate().map(delay).max().unwrap_or_default()
+    started.iter().enumerate().map(delay).collect()
 }
 
 /// Asks for the collector's health again and again.
 struct Health {
     is_over: Arc<AtomicBool>,
-    thread: JoinHandle<Option<Duration>>,
+    thread: JoinHandle<Option<Vec<(Instant, Instant)>>>,
 }
 
 impl Health {
@@ -501,18 +508,22 @@ impl Health {
         let is_over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_over);
         let thread = std::thread::spawn(move || {
-            let mut slowest = Some(Duration::ZERO);
+            let mut answers = Some(Vec::new());
             while !ends.load(Ordering::SeqCst) {
-                let answer = ask_health(&socket, HEALTH_PATIENCE);
-                slowest = slowest.zip(answer).map(|(slowest, answer)| slowest.max(answer));
+                let start = Instant::now();
+                match ask_health(&socket, HEALTH_PATIENCE) {
+                    Some(()) => answers.iter_mut().for_each(|answers| answers.push((start, Instant::now()))),
+                    None => answers = None,
+                }
                 std::thread::sleep(HEALTH_EVERY);
             }
-            slowest
+            answers
         });
         Health { is_over, thread }
     }
 
-    fn stop(self) -> Option<Duration> {
+    /// When each question was asked and answered; `None` where one was not.
+    fn stop(self) -> Option<Vec<(Instant, Instant)>> {
         self.is_over.store(true, Ordering::SeqCst);
         self.thread.join().ok().flatten()
     }

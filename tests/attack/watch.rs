@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::waits::Waits;
+
 /// In the names of the bystander and of its file, and in the argument of fresh programs.
 pub const MARK: &str = "GBXKIT-";
 /// The bystander.
@@ -30,8 +32,8 @@ const CHUNK: usize = 1 << 22;
 pub struct Seen {
     /// Opens of the bystander.
     pub opens: u64,
-    /// Greatest age of an open when its line was there.
-    pub lag: Duration,
+    /// When each open was made, and when its line was there.
+    pub lags: Vec<(Instant, Instant)>,
     /// Longest time without an open, between the first and the last.
     pub silence: Duration,
     /// When the last open was seen.
@@ -42,6 +44,8 @@ pub struct Seen {
     pub losses: Vec<String>,
     /// Largest resident set of the collector, MiB.
     pub rss_mib: u64,
+    /// What the collector waited for a processor.
+    pub waits: Waits,
 }
 
 /// The thread that watches.
@@ -78,10 +82,11 @@ impl Watch {
 
 fn watch(output: PathBuf, pid: u32, seen: &Mutex<Seen>, is_over: &AtomicBool) {
     let mut file = File::open(&output).unwrap_or_else(|error| panic!("{}: {error}", output.display()));
-    let (mut chunk, mut rest) = (vec![0; CHUNK], Vec::new());
+    let (mut chunk, mut rest, mut waits) = (vec![0; CHUNK], Vec::new(), Waits::default());
     loop {
         let is_last = is_over.load(Ordering::SeqCst);
         let rss = largest_rss(pid);
+        waits.look(pid);
         let mut is_idle = true;
         loop {
             let len = file.read(&mut chunk).unwrap_or(0);
@@ -101,6 +106,10 @@ fn watch(output: PathBuf, pid: u32, seen: &Mutex<Seen>, is_over: &AtomicBool) {
             seen.rss_mib = seen.rss_mib.max(rss);
         }
         if is_last {
+            waits.look(pid);
+            if let Ok(mut seen) = seen.lock() {
+                seen.waits = waits;
+            }
             return;
         }
         if is_idle {
@@ -134,7 +143,7 @@ impl Seen {
         let now = Instant::now();
         if find(line, "\"event\":\"file.open\"").is_some() && find(line, FILE).is_some() {
             self.opens += 1;
-            self.lag = self.lag.max(age(line));
+            self.lags.push((now.checked_sub(age(line)).unwrap_or(now), now));
             if let Some(last) = self.last {
                 self.silence = self.silence.max(now - last);
             }
