@@ -293,6 +293,45 @@ fn a_sensor_that_others_may_change_is_not_loaded_as_root() {
 }
 
 #[test]
+fn a_sensor_that_not_everybody_can_load_is_copied_for_a_run_of_roots() {
+    let place = Place::new();
+    fs::create_dir(place.path("private")).unwrap();
+    for file in ["glassbox", "libglassbox.so"] {
+        fs::copy(place.path(file), place.path(&format!("private/{file}"))).unwrap();
+    }
+    fs::set_permissions(place.path("private"), Permissions::from_mode(0o700)).unwrap();
+
+    let ending = place.bash(
+        "mkdir temporary; export TMPDIR=$HERE/temporary
+         private/glassbox run -o jsonl:$HERE/events -- setpriv --reuid 65534 --clear-groups sh -c '
+             cat /etc/hostname >/dev/null; ls -A $TMPDIR; echo \"$LD_PRELOAD\"' >said
+         ls -d $(dirname $(cat said)) 2>&1 | grep -c 'No such file'",
+    );
+
+    ending.assert_output(0, "1\n");
+    let copy = fs::read_to_string(place.path("said")).unwrap();
+    assert_eq!(1, copy.lines().count(), "TMPDIR shows {copy}");
+    assert!(!copy.contains("private"), "{copy}");
+    let events = place.events("events");
+    let opened = events.only("cat's open", |event| event.is_file("hostname") && event.name() == "file.open");
+    assert_eq!(Some(65534), opened.number("uid"));
+}
+
+#[test]
+fn the_copy_of_a_sensor_goes_though_the_launcher_is_killed() {
+    let place = Place::new();
+    fs::set_permissions(place.0.path(), Permissions::from_mode(0o700)).unwrap();
+
+    let ending = place.bash(
+        "./glassbox run -o jsonl:$HERE/events -- sh -c 'dirname $LD_PRELOAD; kill -9 $PPID' >said || true
+         for try in $(seq 500); do [ -e $(cat said) ] || exit 0; sleep 0.02; done; exit 1",
+    );
+
+    ending.assert_output(0, "");
+    assert!(fs::read_to_string(place.path("said")).unwrap().contains("/glassbox-"));
+}
+
+#[test]
 fn a_program_waits_a_moment_where_the_queue_of_connections_is_full() {
     let place = Place::new();
     fs::write(

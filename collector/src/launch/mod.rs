@@ -30,7 +30,7 @@ mod signals;
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use self::collector::Recipe;
 use self::command::{FileLimit, Program, Started};
@@ -40,9 +40,10 @@ use self::launcher::{Launcher, Readiness};
 use self::protocol::ToCollector;
 use self::signals::{Mask, Signals};
 use crate::outputs::{self, Output};
+use crate::shell::environment;
 use crate::shell::failure::{Failure, say};
+use crate::shell::sensor_path::ForRun;
 use crate::shell::socket::{self, Name};
-use crate::shell::{environment, sensor_path};
 use crate::system::procfs;
 
 /// A `glassbox run` command line.
@@ -62,10 +63,10 @@ pub struct Request {
 pub fn run(request: Request) -> Result<u8, Failure> {
     let inherited = descriptors::inherited();
     Output::check_all(&request.outputs)?;
-    let sensor = sensor_path::find()?;
+    let sensor = ForRun::find()?;
     let program = Program::new(&request.command, environment::spell(std::env::vars_os()))?;
     let bare = Bare { program, limit: FileLimit::raise(), mask: Mask::current() };
-    match Prepared::new(request, &sensor, inherited).and_then(|prepared| prepared.begin(bare.limit)) {
+    match Prepared::new(request, sensor, inherited).and_then(|prepared| prepared.begin(bare.limit)) {
         Ok(status) => Ok(status),
         Err(NotBegun::Failed(failure)) => Err(failure),
         Err(NotBegun::Unwatched(reason)) => bare.run(&reason),
@@ -115,18 +116,19 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(request: Request, sensor: &Path, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
+    fn new(request: Request, sensor: ForRun, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
         let Request { command, mut outputs, until, inline } = request;
         let kept = outputs::keep_descriptors(&mut outputs)?;
         let signals = Signals::take_over()
             .map_err(|error| NotBegun::Unwatched(format!("no signal descriptor ({error})")))?;
-        let (listening, stdout) = socket::private()
+        let (listening, stdout) = socket::private(sensor.copy.as_deref())
             .and_then(|listening| Ok((listening, outputs::keep_stdout(&outputs)?)))
             .map_err(|error| NotBegun::Unwatched(format!("no socket for the sensor ({error})")))?;
+        let sensor = sensor.preloaded(listening.sensor)?;
         let socket = listening.name.spelling();
         let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
         settings.extend(inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));
-        let environment = environment::under_sensor(std::env::vars_os(), sensor, &settings);
+        let environment = environment::under_sensor(std::env::vars_os(), &sensor, &settings);
         let hooked = Program::new(&command, environment)?;
         let recipe = Recipe {
             listeners: listening.listeners,

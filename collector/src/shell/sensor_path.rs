@@ -2,21 +2,78 @@
 //! says.
 
 use std::ffi::OsString;
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::settings::keys::{Layers, Reader, SENSOR};
 use crate::shell::failure::Failure;
-use crate::system::places::changeable;
+use crate::system::files::{self, On};
+use crate::system::places::{changeable, is_for_all, read_whole};
 use crate::system::procfs;
 
-const FILE: &str = "libglassbox.so";
+/// The sensor's file name.
+pub const FILE: &str = "libglassbox.so";
+/// A sensor has some 250 KiB, with its symbols a few times as many.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The absolute path of the sensor, fit for `LD_PRELOAD`.
 pub fn find() -> Result<PathBuf, Failure> {
-    let setting = Layers::of_process(Reader::Every).setting(&SENSOR);
-    find_from(executable().as_deref(), setting.values.first().cloned())
+    let executable = executable();
+    let found = look(executable.as_deref(), setting())?;
+    fault(&found, executable.as_deref()).map_or(Ok(found), Err)
+}
+
+/// The sensor for the programs of one `run`, which can put a copy elsewhere for as long as it lasts.
+#[derive(Debug)]
+pub struct ForRun {
+    /// The absolute path.
+    pub path: PathBuf,
+    /// What a copy must hold, where not every program can load the sensor from this path.
+    pub copy: Option<Vec<u8>>,
+    /// Why nothing may be loaded from this path at all.
+    fault: Option<Failure>,
+}
+
+impl ForRun {
+    /// Finds it. Fails where it is not there, or can be neither loaded nor copied.
+    pub fn find() -> Result<Self, Failure> {
+        let executable = executable();
+        let path = look(executable.as_deref(), setting())?;
+        let fault = fault(&path, executable.as_deref());
+        let is_root = rustix::process::geteuid().is_root();
+        // Programs of root's may become another user's. Those of others stay who they are.
+        let must_copy = fault.is_some() || is_root && !is_for_all(&path);
+        let copy = must_copy.then(|| read_own(&path, builder(executable.as_deref()))).flatten();
+        match (fault, copy) {
+            (Some(fault), None) => Err(fault),
+            (fault, copy) => Ok(Self { path, copy, fault }),
+        }
+    }
+
+    /// The path to preload: the copy's if one was made.
+    pub fn preloaded(self, copied: Option<PathBuf>) -> Result<PathBuf, Failure> {
+        match (copied, self.fault) {
+            (None, Some(fault)) => Err(fault),
+            (copied, _) => Ok(copied.unwrap_or(self.path)),
+        }
+    }
+}
+
+/// What the configuration says.
+fn setting() -> Option<OsString> {
+    Layers::of_process(Reader::Every).setting(&SENSOR).values.first().cloned()
+}
+
+/// The bytes of a file that nobody but root, this user and `builder` can have written, whatever the folders
+/// are like that lead to it.
+fn read_own(path: &Path, builder: u32) -> Option<Vec<u8>> {
+    let file: File = files::open_regular(path, On::Any).ok()?;
+    let found: Metadata = file.metadata().ok()?;
+    let trusted = [0, rustix::process::geteuid().as_raw(), builder];
+    let is_own = trusted.contains(&found.uid()) && found.mode() & 0o022 == 0;
+    if is_own { read_whole(file, MOST_BYTES) } else { None }
 }
 
 /// The absolute path of the engine that `--inline` names.
@@ -40,7 +97,7 @@ pub fn executable() -> Option<PathBuf> {
     })
 }
 
-fn find_from(executable: Option<&Path>, from_environment: Option<OsString>) -> Result<PathBuf, Failure> {
+fn look(executable: Option<&Path>, from_environment: Option<OsString>) -> Result<PathBuf, Failure> {
     let mut candidates: Vec<PathBuf> = Vec::new();
     if let Some(directory) = executable.and_then(Path::parent) {
         candidates.push(directory.join(FILE));
@@ -59,27 +116,36 @@ fn find_from(executable: Option<&Path>, from_environment: Option<OsString>) -> R
             looked.join(", ")
         )));
     };
-    // Root's programs load it. Whoever may change glassbox itself could do the same without it.
-    let builder = executable.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.uid());
+    Ok(found.clone())
+}
+
+/// Who owns this executable: whoever may change glassbox itself could do the same without the sensor.
+fn builder(executable: Option<&Path>) -> u32 {
+    executable.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.uid())
+}
+
+/// Why the sensor cannot be loaded from where it is.
+fn fault(found: &Path, executable: Option<&Path>) -> Option<Failure> {
+    // Root's programs load it.
     if rustix::process::geteuid().is_root()
         && procfs::numbers_are_users()
-        && let Some(part) = changeable(found, builder)
+        && let Some(part) = changeable(found, builder(executable))
     {
-        return Err(Failure::missing(format!(
+        return Some(Failure::missing(format!(
             "cannot preload '{}' as root: another user may change '{}'; put glassbox and {FILE} where only root writes",
             found.display(),
             part.display()
         )));
     }
     // The loader splits LD_PRELOAD at these and has no way to quote them (ld.so(8)).
-    if found.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b' ')) {
-        return Err(Failure::missing(format!(
+    let is_split = found.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b' '));
+    is_split.then(|| {
+        Failure::missing(format!(
             "cannot preload '{}': a path in LD_PRELOAD must have no space or colon; copy {FILE} elsewhere and \
              set GLASSBOX_LIB to it",
             found.display()
-        )));
-    }
-    Ok(found.clone())
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -115,7 +181,7 @@ mod tests {
         let root = Directory::new("order");
         let executable = root.0.join("bin/glassbox");
         let elsewhere = root.file("elsewhere.so");
-        let find = || find_from(Some(&executable), Some(elsewhere.clone().into())).unwrap();
+        let find = || look(Some(&executable), Some(elsewhere.clone().into())).unwrap();
 
         let by_environment = find();
         let lib = root.file("lib/glassbox/libglassbox.so");
@@ -128,7 +194,7 @@ mod tests {
 
     #[test]
     fn missing_sensor_says_where_it_looked_and_what_to_do() {
-        let failure = find_from(Some(Path::new("/nowhere/bin/glassbox")), None).unwrap_err();
+        let failure = look(Some(Path::new("/nowhere/bin/glassbox")), None).unwrap_err();
 
         assert_eq!(66, failure.status());
         assert_eq!(
@@ -143,6 +209,31 @@ mod tests {
         let root = Directory::new("a b");
         let sensor = root.file("libglassbox.so");
 
-        assert_eq!(66, find_from(None, Some(sensor.into())).unwrap_err().status());
+        assert_eq!(Some(66), fault(&sensor, None).map(|fault| fault.status()));
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_not_copied() {
+        let root = Directory::new("copied");
+        let sensor = root.file("libglassbox.so");
+        let copied = |mode| {
+            std::fs::set_permissions(&sensor, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            read_own(&sensor, 0).is_some()
+        };
+
+        assert_eq!([true, false, false], [0o644, 0o646, 0o664].map(copied));
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_from_its_place_needs_its_copy() {
+        let refused = || Failure::missing("split".to_owned());
+        let of = |fault, copied| {
+            let found = ForRun { path: PathBuf::from("/a b/x.so"), copy: None, fault };
+            found.preloaded(copied).map_err(|failure| failure.status())
+        };
+
+        assert_eq!(Err(66), of(Some(refused()), None));
+        assert_eq!(Ok(PathBuf::from("/run/x.so")), of(Some(refused()), Some("/run/x.so".into())));
+        assert_eq!(Ok(PathBuf::from("/a b/x.so")), of(None, None));
     }
 }

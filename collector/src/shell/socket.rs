@@ -7,25 +7,26 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, statat, statvfs, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
     recv, send, socket_with,
 };
-use rustix::process::umask;
+use rustix::process::{geteuid, umask};
 
 use crate::settings::keys::Setting;
 use crate::shell::failure::{Failure, Status};
+use crate::shell::sensor_path;
 use crate::system::places::is_firm;
 
 /// The only message of `glassbox health`, in place of a sensor's hello.
@@ -101,6 +102,8 @@ pub struct Listening {
     pub listeners: Vec<OwnedFd>,
     /// The name to reach them by.
     pub name: Name,
+    /// The sensor's copy beside the socket.
+    pub sensor: Option<PathBuf>,
     /// Removes the files when dropped.
     pub files: Files,
 }
@@ -112,13 +115,18 @@ pub struct Listening {
 #[derive(Debug, Default)]
 pub struct Files {
     socket: Option<Entry>,
+    sensor: Option<Entry>,
     directory: Option<Entry>,
 }
 
 impl Files {
     /// The files of a private socket made by another process of the same run.
     pub fn of_private(socket: PathBuf) -> Self {
-        Self { directory: socket.parent().and_then(Entry::of), socket: Entry::of(&socket) }
+        Self {
+            directory: socket.parent().and_then(Entry::of),
+            sensor: Entry::of(&socket.with_file_name(sensor_path::FILE)),
+            socket: Entry::of(&socket),
+        }
     }
 }
 
@@ -127,6 +135,9 @@ impl Drop for Files {
         // A file that is gone already was removed by the other process of the run, or by the user.
         if let Some(socket) = self.socket.take().filter(Entry::is_socket) {
             let _ = unlinkat(&socket.folder, &socket.name, AtFlags::empty());
+        }
+        if let Some(sensor) = self.sensor.take() {
+            let _ = unlinkat(&sensor.folder, &sensor.name, AtFlags::empty());
         }
         if let Some(directory) = self.directory.take() {
             let _ = unlinkat(&directory.folder, &directory.name, AtFlags::REMOVEDIR);
@@ -168,35 +179,56 @@ impl Entry {
     }
 }
 
-/// Makes the sockets of one `run`: a path in a fresh directory that any user can traverse, and its twin.
+/// Makes the sockets of one `run`: a path in a fresh directory that any user can traverse, and its twin. A
+/// `copy` of the sensor is put beside them.
 ///
-/// Where no directory can be written (a read-only root without a temporary one), an abstract name alone is
-/// used. So it is where another user could put something else in the directory's place.
-pub fn private() -> io::Result<Listening> {
-    let temporary = std::env::var_os("TMPDIR").map(PathBuf::from);
-    let usual = ["/tmp", "/dev/shm", "/run", "/var/tmp"].map(PathBuf::from);
-    for parent in temporary.into_iter().chain(usual).filter(|parent| is_firm(parent)) {
-        if let Ok(listening) = private_in(&parent) {
+/// The places come in the order in which programs list them least. Where no directory can be written (a
+/// read-only root without a temporary one), an abstract name alone is used. So it is where another user could
+/// put something else in the directory's place.
+pub fn private(copy: Option<&[u8]>) -> io::Result<Listening> {
+    let of_variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let own = [of_variable("XDG_RUNTIME_DIR").filter(|_| !geteuid().is_root())].into_iter().flatten();
+    let usual = ["/run", "/dev/shm", "/var/tmp", "/tmp"].map(PathBuf::from);
+    let parents: Vec<PathBuf> =
+        own.chain(usual).chain(of_variable("TMPDIR")).filter(|parent| is_firm(parent)).collect();
+    // Better a place for the socket alone than none.
+    let with_copy = parents.iter().filter(|_| copy.is_some()).map(|parent| (parent, copy));
+    for (parent, copy) in with_copy.chain(parents.iter().map(|parent| (parent, None))) {
+        if let Ok(listening) = private_in(parent, copy) {
             return Ok(listening);
         }
     }
     let name = Name::Abstract(format!("glassbox-{}", random()?).into_bytes());
-    Ok(Listening { listeners: vec![listen_at(&name)?], name, files: Files::default() })
+    Ok(Listening { listeners: vec![listen_at(&name)?], name, sensor: None, files: Files::default() })
 }
 
-fn private_in(parent: &Path) -> io::Result<Listening> {
+fn private_in(parent: &Path, copy: Option<&[u8]>) -> io::Result<Listening> {
     if !parent.is_absolute() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let directory = parent.join(format!("glassbox-{}", random()?));
     let socket = directory.join(wire::hello::NEAR);
     unmasked(|| fs::DirBuilder::new().mode(0o711).create(&directory))?;
-    let files = Files { socket: Entry::of(&socket), directory: Entry::of(&directory) };
+    let mut files = Files { socket: Entry::of(&socket), sensor: None, directory: Entry::of(&directory) };
+    let sensor = copy.map(|bytes| put_sensor(&directory, bytes, &mut files)).transpose()?;
     let name = Name::Path(socket);
     let mut listeners = vec![listen_at(&name)?];
     // An abstract name may be refused (a sandbox's Landlock scope); the path alone serves then.
     listeners.extend(name.twin().and_then(|twin| listen_at(&twin).ok()));
-    Ok(Listening { listeners, name, files })
+    Ok(Listening { listeners, name, sensor, files })
+}
+
+/// Puts a copy of the sensor into a directory of this run. Fails where nothing may be executed from there
+/// (mount(8), `noexec`), which the loader's mmap(2) would be refused.
+fn put_sensor(directory: &Path, bytes: &[u8], files: &mut Files) -> io::Result<PathBuf> {
+    if statvfs(directory)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+        return Err(Errno::ACCESS.into());
+    }
+    let path = directory.join(sensor_path::FILE);
+    files.sensor = Entry::of(&path);
+    let mut file = unmasked(|| fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path))?;
+    file.write_all(bytes)?;
+    Ok(path)
 }
 
 /// Makes a file with the mode as given. To change it afterwards would take a path, and follow what another
@@ -245,7 +277,7 @@ pub fn shared(name: &Name) -> Result<Listening, Failure> {
     }
     let mut listeners = vec![listener];
     listeners.extend(twin);
-    Ok(Listening { listeners, name: name.clone(), files })
+    Ok(Listening { listeners, name: name.clone(), sensor: None, files })
 }
 
 fn taken(name: &Name) -> Failure {
@@ -371,16 +403,19 @@ mod tests {
 
     #[test]
     fn private_socket_is_open_to_every_user_and_leaves_nothing_behind() {
-        let listening = private().unwrap();
+        let listening = private(Some(b"sensor")).unwrap();
         let Name::Path(socket) = listening.name.clone() else { panic!("no directory") };
         let directory = socket.parent().unwrap().to_path_buf();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
 
-        let modes = (mode(&directory), mode(&socket));
+        let copy = listening.sensor.clone().unwrap();
+        let modes = (mode(&directory), mode(&socket), mode(&copy));
+        let copied = fs::read(&copy).unwrap();
         let reached = [attempt(&listening.name).is_ok(), attempt(&listening.name.twin().unwrap()).is_ok()];
         drop(listening);
 
-        assert_eq!((0o711, 0o777), modes);
+        assert_eq!((0o711, 0o777, 0o755), modes);
+        assert_eq!(b"sensor", copied.as_slice());
         assert_eq!([true, true], reached);
         assert!(!directory.exists());
     }

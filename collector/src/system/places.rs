@@ -52,6 +52,13 @@ pub fn changeable(file: &Path, trusted: u32) -> Option<PathBuf> {
     file.ancestors().find(|part| may_change(part)).map(Path::to_path_buf)
 }
 
+/// Whether every user may reach and read a file.
+pub fn is_for_all(file: &Path) -> bool {
+    let Ok(file) = fs::canonicalize(file) else { return false };
+    let wanted = |found: &Metadata| if found.is_dir() { 0o001 } else { 0o004 };
+    file.ancestors().all(|part| fs::metadata(part).is_ok_and(|found| found.mode() & wanted(&found) != 0))
+}
+
 /// Finds a file of another root: an image's, a process's. Its links are resolved inside that root, so that no
 /// file of the host is found. Nothing is opened: the descriptor is one of O_PATH.
 pub fn find_inside(root: &Path, path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -97,6 +104,24 @@ mod tests {
         };
 
         assert_eq!([(true, true), (false, false), (true, true)], [0o755, 0o777, 0o1777].map(firm));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_for_all_where_each_folder_lets_all_through() {
+        let dir = folder("for-all");
+        let file = dir.join("file");
+        fs::write(&file, "").unwrap();
+        let of = |of_folder, of_file| {
+            fs::set_permissions(&dir, Permissions::from_mode(of_folder)).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(of_file)).unwrap();
+            is_for_all(&file)
+        };
+
+        assert_eq!(
+            [true, false, false],
+            [(0o711, 0o644), (0o700, 0o644), (0o755, 0o640)].map(|(a, b)| of(a, b))
+        );
         fs::remove_dir_all(dir).unwrap();
     }
 
