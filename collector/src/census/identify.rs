@@ -16,20 +16,21 @@ use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
 use crate::system::kernel;
+use crate::system::namespaces::{self, Kind};
 use crate::system::procfs;
 
 /// A child as its slot, or its parent, names it.
 #[derive(Clone, Copy)]
-struct Named<'r> {
-    ring: &'r Ring,
-    index: RingIndex,
-    own_pid: Pid,
-    own_ppid: Pid,
+pub(super) struct Named<'r> {
+    pub(super) ring: &'r Ring,
+    pub(super) index: RingIndex,
+    pub(super) own_pid: Pid,
+    pub(super) own_ppid: Pid,
 }
 
 impl Named<'_> {
     /// The child under `key`, by its ring's word alone.
-    fn claim(&self, key: ProcessKey) -> Identity {
+    pub(super) fn claim(&self, key: ProcessKey) -> Identity {
         let claimed = Claimed::PID.and(Claimed::PPID);
         Identity { key: key.claimed_by(self.ring.id), claimed, ..self.unproven(key) }
     }
@@ -49,7 +50,7 @@ impl Named<'_> {
     }
 
     /// The child that the kernel shows as `pid`, a child of `ppid`.
-    fn proven(&self, pid: Pid, pidfd: Option<OwnedFd>, ppid: Pid) -> Identity {
+    pub(super) fn proven(&self, pid: Pid, pidfd: Option<OwnedFd>, ppid: Pid) -> Identity {
         Identity {
             ppid: Some(ppid),
             instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, pid)),
@@ -74,44 +75,16 @@ impl Census {
         if let Some(namespace) = ring.view.namespace {
             return self.child_elsewhere(child, ProcessKey::elsewhere(namespace, own_pid));
         }
-        if ring.view.shares_pids {
-            return self.same_view_child(child);
+        if !self.is_below(child) {
+            let found = self.same_view_child(child);
+            if !found.key.is_claim() || !self.parts_with_children(child) {
+                return found;
+            }
         }
         let begun = MonoNs::now();
-        let nested = self.nested_child(child, begun);
+        let below = self.child_below(child, begun);
         ring.account().asked(begun, MonoNs::now());
-        nested.unwrap_or_else(|| child.claim(ProcessKey::elsewhere(ring.view.own_namespace, own_pid)))
-    }
-
-    /// A process of a namespace that is nested in the collector's: among the children of the ring's
-    /// processes, by its own number. The process that is named as its parent comes first.
-    ///
-    /// A look at a process costs a question too, whether it has children or not: any of 256 may be asked.
-    fn nested_child(&self, child: Named<'_>, now: MonoNs) -> Option<Identity> {
-        let may_ask = || child.ring.account().may_ask(now);
-        if !may_ask() {
-            return None;
-        }
-        let mut members = self.members(child.ring);
-        let named = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent));
-        let parent = members.iter().position(|member| named.is_some_and(|named| named.key.pid == *member));
-        if let Some(parent) = parent {
-            members.swap(0, parent);
-        }
-        for member in members {
-            if !may_ask() {
-                return None;
-            }
-            for pid in procfs::children(member.0) {
-                if !may_ask() {
-                    return None;
-                }
-                if procfs::namespace_pids(pid).is_some_and(|pids| pids.last() == Some(&child.own_pid.0)) {
-                    return Some(child.proven(Pid(pid), procfs::open(pid), member));
-                }
-            }
-        }
-        None
+        below
     }
 
     /// A child in a namespace of which the collector sees no numbers. Those are claims, also of processes
@@ -140,7 +113,7 @@ impl Census {
             (Some(pidfd), Some(ppid)) if self.is_member(child.ring, ppid) => {
                 child.proven(child.own_pid, Some(pidfd), ppid)
             }
-            (Some(pidfd), Some(_)) if self.is_orphan(child, &pidfd) => {
+            (Some(pidfd), Some(_)) if self.is_orphan(child, child.own_pid, &pidfd) => {
                 // It may have been one before it took its slot, or after.
                 let claimed = Claimed::NONE.and_if(parent != Some(child.own_ppid), Claimed::PPID);
                 Identity { claimed, ..child.proven(child.own_pid, Some(pidfd), child.own_ppid) }
@@ -185,15 +158,15 @@ impl Census {
 
     /// Whether a process that is no member's child may be taken for one that was forked by a process of the
     /// ring, and whose parent is gone.
-    fn is_orphan(&self, child: Named<'_>, pidfd: &OwnedFd) -> bool {
+    pub(super) fn is_orphan(&self, child: Named<'_>, pid: Pid, pidfd: &OwnedFd) -> bool {
         let owner = child.ring.view.owner;
         let Some(facts) = kernel::facts(pidfd) else { return false };
         let uids = [facts.uids.real, facts.uids.effective, facts.uids.saved];
-        let holder = self.live(ProcessKey::here(child.own_pid)).and_then(|holder| self.get(holder));
+        let holder = self.live(ProcessKey::here(pid)).and_then(|holder| self.get(holder));
         let is_same = holder.is_none_or(|holder| {
             holder.end.is_some() || holder.instance.is_some() && holder.instance == kernel::instance(pidfd)
         });
-        let namespace = kernel::pid_namespace(pidfd);
+        let namespace = namespaces::inode_of(pidfd, Kind::Pid);
         is_same
             && uids.iter().all(|uid| owner.uid == Some(*uid))
             && owner.cgroup == facts.cgroup.unwrap_or_default()
@@ -201,14 +174,13 @@ impl Census {
             && owner.namespace == namespace
     }
 
-    /// The live processes that write into a ring and that the kernel shows, by its numbers.
-    fn members(&self, ring: &Ring) -> Vec<Pid> {
-        let images = ring.slots().filter_map(|(_, image)| self.get(image));
-        images.filter(|image| is_live(image)).map(|image| image.key.pid).collect()
+    /// The live processes that write into a ring and that the kernel shows.
+    pub(super) fn members(&self, ring: &Ring) -> Vec<&ProcessImage> {
+        ring.slots().filter_map(|(_, image)| self.get(image)).filter(|image| is_live(image)).collect()
     }
 
     /// Whether the live process `pid` writes into a ring.
-    fn is_member(&self, ring: &Ring, pid: Pid) -> bool {
+    pub(super) fn is_member(&self, ring: &Ring, pid: Pid) -> bool {
         let mut images = ring.slots().filter_map(|(_, image)| self.get(image));
         images.any(|image| image.key.pid == pid && is_live(image))
     }

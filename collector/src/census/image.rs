@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustc_hash::FxHashMap;
 use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Slot};
 
@@ -16,6 +17,7 @@ use crate::event::Claimed;
 use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
+use crate::system::namespaces::{self, Here, Kind, Namespace};
 
 /// How an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,9 @@ impl Asked {
     }
 }
 
+/// Threads whose numbers are kept: some 1 KiB.
+const MOST_THREADS: usize = 64;
+
 /// A program image, or a fork child of one.
 #[derive(Debug)]
 pub struct ProcessImage {
@@ -99,6 +104,10 @@ pub struct ProcessImage {
     pub instance: Option<Instance>,
     /// Its pid namespace by inode, by the kernel's word.
     pub namespace: Option<u64>,
+    /// The same, where it is below the collector's: translates the numbers in it.
+    pub below: Option<Arc<Namespace>>,
+    /// Threads whose numbers were translated: the process's, and the collector's.
+    threads: FxHashMap<Tid, Tid>,
     /// The fields of its events that only the process itself says.
     pub claimed: Claimed,
     /// Whether it runs with other rights than the image before it, or its parent, which may have lied about
@@ -166,7 +175,19 @@ impl ProcessImage {
         is_inherited: bool,
     ) -> Self {
         let Identity {
-            key, own_pid, ppid, uid, euid, pidfd, instance, namespace, exe, claim, claimed, ..
+            key,
+            own_pid,
+            ppid,
+            uid,
+            euid,
+            pidfd,
+            instance,
+            namespace,
+            below,
+            exe,
+            claim,
+            claimed,
+            ..
         } = identity;
         let memory = account.share(Resource::Bytes);
         let mut place = account.share(Resource::Images);
@@ -184,6 +205,8 @@ impl ProcessImage {
             euid,
             instance,
             namespace,
+            below,
+            threads: FxHashMap::default(),
             claimed,
             has_other_rights: false,
             account,
@@ -235,6 +258,29 @@ impl ProcessImage {
             false => books.without_descriptors(),
         });
         self.slot = None;
+    }
+
+    /// Whether its process has other numbers in its own pid namespace, which is below the collector's.
+    pub fn is_below(&self) -> bool {
+        let own = namespaces::own(Kind::Pid);
+        self.key.is_visible()
+            && self.namespace.map_or(self.own_pid != self.key.pid, |namespace| Some(namespace) != own)
+    }
+
+    /// The collector's number of one of its threads; `None` for one that has ended before it was asked for.
+    pub fn thread_here(&mut self, own: Tid) -> Option<Tid> {
+        if own == self.own_pid.main_thread() {
+            return Some(self.key.pid.main_thread());
+        }
+        if let Some(known) = self.threads.get(&own) {
+            return Some(*known);
+        }
+        let Here::Is(found) = self.below.as_ref()?.here(Pid(own.0)) else { return None };
+        if self.threads.len() >= MOST_THREADS {
+            self.threads.clear();
+        }
+        self.threads.insert(own, found.main_thread());
+        Some(found.main_thread())
     }
 
     /// Whether a process of the user `uid` may be this one later, or a child of it.

@@ -9,11 +9,13 @@
 //! | `register` | look-ups, and the ends that are noted |
 //! | `newcomers` | new images: from a hello, a slot, the kernel |
 //! | `identify` | the process behind a fork child's own number |
+//! | `below` | the same in pid namespaces below the collector's |
 //! | `relatives` | the children that a process tells of |
 //! | `first_words` | the `Who`, directory and descriptors of an image |
 //! | `verdict` | whether an end can be reported, and how the process ended |
 //! | `closing` | losses, and the ledger at the end |
 
+mod below;
 pub mod blind;
 mod closing;
 mod families;

@@ -18,6 +18,7 @@ use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::{Owner, Ring, View};
 use crate::system::kernel;
+use crate::system::namespaces::{self, Kind};
 use crate::system::procfs;
 
 /// The kernel's own limit of pid_max (proc(5)), times four for what may come.
@@ -56,13 +57,18 @@ impl Census {
             namespace: identity.key.namespace,
             own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
         };
+        self.look_below(&mut identity);
         let ring = Ring::new(id, mapping, place, lifeline, view, is_inherited, now);
         let key = identity.key;
+        let memory = ring.memory();
+        let slot = memory.slot(0);
+        let (born, own_ppid) =
+            (MonoNs(slot.born_ns.load(Ordering::Relaxed)), Pid(slot.ppid.load(Ordering::Relaxed)));
         let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
         // The same process may have written into its parent's ring before, and none of that be read.
         self.discover_before(parent, &account, rings);
+        let parent = parent.or_else(|| self.parent_below(&mut identity, own_ns, own_ppid, &account));
         self.confirm_child(parent, &identity, rings);
-        let born = MonoNs(ring.memory().slot(0).born_ns.load(Ordering::Relaxed));
         let before = match self.standing(&identity, born) {
             Standing::First => None,
             Standing::After(before) => Some(before),
@@ -139,11 +145,18 @@ impl Census {
         // The claims of a user who may become this one, or of the parent's ring.
         let parents_uid = parents.and_then(|ring| rings.get(ring)).and_then(|ring| ring.view.owner.uid);
         let uids = [identity.uid, Some(0), None, parents_uid];
-        let Some(id) = identity.ppid.and_then(|ppid| {
+        let same_view = || {
+            let ppid = identity.ppid?;
             uids.iter().find_map(|uid| self.unproven.get(&(*uid, ppid, identity.own_pid)).copied())
-        }) else {
-            return;
         };
+        // In a namespace below, by the numbers there, in the ring of its parent.
+        let below = || {
+            let child = self.child(parents?, identity.own_pid)?;
+            self.get(child).filter(|child| child.key.is_claim() && child.key.namespace.is_some())?;
+            Some(child)
+        };
+        let is_below = identity.namespace != namespaces::own(Kind::Pid);
+        let Some(id) = same_view().or_else(|| below().filter(|_| is_below)) else { return };
         let is_member = !identity.claimed.has(Claimed::PPID);
         let Some(child) = self.get_mut(id) else { return };
         let is_own = is_member && parents.is_some() && parents == child.ring;
@@ -158,6 +171,11 @@ impl Census {
         if child.end.is_some() && (is_own || may_be) {
             let before = std::mem::replace(&mut child.key, identity.key);
             child.claimed = child.claimed.without(Claimed::PID);
+            if before.namespace.is_some() {
+                // Its ring said the number in its namespace.
+                child.ppid = identity.ppid;
+                child.namespace = identity.namespace;
+            }
             if self.by_key.get(&before) == Some(&id) {
                 self.by_key.remove(&before);
             }
@@ -349,6 +367,14 @@ impl Census {
         }
         let identity = self.identify_child(ring, own_pid, own_ppid, rings);
         let key = identity.key;
+        // The same, told by its number in its parent's namespace: its own is another one.
+        let told = self.live(key).and_then(|told| self.get(told)).filter(|told| told.ring == Some(ring));
+        if let Some(told) = told.filter(is_silent).map(|image| image.id) {
+            self.renumber(told, ring, &identity);
+            self.claim_slot(told, ring, slot, rings);
+            self.set_own_ppid(told, own_ppid);
+            return Some(told);
+        }
         let is_next = |image: &ProcessImage| {
             image.ring != Some(ring) && (image.end.is_none() || image.ppid == Some(own_ppid))
         };

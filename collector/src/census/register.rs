@@ -1,6 +1,6 @@
 //! The register of process images: look-ups, and the ends that are noted.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
@@ -19,6 +19,7 @@ use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
 use crate::system::examiner::Examiner;
+use crate::system::namespaces::Namespace;
 
 /// An effect of the census on the other parts, for the pipeline to carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +45,10 @@ pub struct Census {
     pub(super) in_ring: FxHashMap<(RingIndex, Pid), ImageId>,
     /// How many images write, or wrote, into a ring.
     pub(super) residents: FxHashMap<RingIndex, usize>,
-    /// The image of a process of a namespace that is nested in the collector's, by its own number.
+    /// The image of a process of a namespace below the collector's, by its own number.
     pub(super) nested: FxHashMap<(u64, Pid), ImageId>,
+    /// The namespaces below that are known, by inode.
+    pub(super) namespaces: FxHashMap<u64, Weak<Namespace>>,
     /// Children whose numbers in the collector's namespace are claims of their rings, by the user of the
     /// ring, their parent's number and their own: no user displaces another's.
     pub(super) unproven: FxHashMap<(Option<u32>, Pid, Pid), ImageId>,
@@ -184,7 +187,12 @@ impl Census {
         if image.end.is_some_and(|end| end.kind == EndKind::Death) {
             self.reports.forget(image.key, parent);
             let recent = if image.key.is_claim() { &mut self.recent_claims } else { &mut self.recent };
-            recent.put(image.key, image.ppid.filter(|_| !image.claimed.has(Claimed::PPID)));
+            let ppid = image.ppid.filter(|_| !image.claimed.has(Claimed::PPID));
+            recent.put(image.key, ppid);
+            // Its child's slot may be read only after this, and has its number there.
+            if let Some(namespace) = image.namespace.filter(|_| image.is_below()) {
+                self.recent.put(ProcessKey::elsewhere(namespace, image.own_pid), ppid);
+            }
         }
         let claim = (image.uid, image.own_ppid, image.own_pid);
         if self.unproven.get(&claim) == Some(&id) {

@@ -23,12 +23,12 @@ impl Census {
         asked: Option<Asked>,
         rings: &mut Rings,
     ) -> bool {
-        let Some(ProcessImage { ring: Some(index), key: parent_key, own_pid: own_ppid, .. }) =
-            self.get(parent)
-        else {
+        let Some(teller) = self.get(parent) else { return false };
+        let ProcessImage { ring: Some(index), key: parent_key, own_pid: own_ppid, .. } = teller else {
             return false;
         };
         let (index, namespace, own_ppid) = (*index, parent_key.namespace, *own_ppid);
+        let told = self.key_of(teller, own_child);
         let known = self.child(index, own_child).and_then(|child| self.get(child));
         if let Some(known) = known.filter(|child| child.end.is_none()) {
             let is_proven = is_proven(known);
@@ -38,13 +38,11 @@ impl Census {
         }
         // Where its number means the same here, it may have become another image already.
         let Some(ring) = rings.get_mut(index) else { return false };
-        let same_view = ProcessKey { namespace, pid: own_child, claimant: 0 };
-        let is_translated = ring.view.shares_pids || namespace.is_some();
-        let other = self.live(same_view).filter(|other| is_translated && self.is_child_of(*other, parent));
+        let slot = ring.recent_slot_of(own_child, MonoNs::now());
+        let other = told.and_then(|told| self.live(told)).filter(|other| self.is_child_of(*other, parent));
         if let Some(other) = other {
             return self.get(other).is_some_and(is_proven);
         }
-        let slot = ring.recent_slot_of(own_child, MonoNs::now());
         if let Some(child) = slot.and_then(|slot| self.discover(index, slot, own_child, rings)) {
             self.begin_child(index, own_child, rings);
             return self.get(child).is_some_and(is_proven);
@@ -89,21 +87,17 @@ impl Census {
 
     /// A wait told a parent how its child ended.
     pub fn child_ended(&mut self, parent: ImageId, own_child: Pid, report: WaitReport, rings: &mut Rings) {
-        let Some(ProcessImage { ring: Some(index), key: parent_key, .. }) = self.get(parent) else { return };
+        let Some(teller) = self.get(parent) else { return };
+        let ProcessImage { ring: Some(index), key: parent_key, .. } = teller else { return };
         let (index, parent_key) = (*index, *parent_key);
-        let Some(ring) = rings.get(index) else { return };
-        let is_translated = ring.view.shares_pids || parent_key.namespace.is_some();
-        let same_view = ProcessKey { namespace: parent_key.namespace, pid: own_child, claimant: 0 };
-        let by_number = || self.live(same_view).filter(|_| is_translated);
-        // A process of a nested namespace that has a ring of its own.
-        let nested = || self.mate(parent, own_child).filter(|_| !is_translated);
+        let told = self.key_of(teller, own_child);
         let own = self.child(index, own_child);
-        let child =
-            [own, by_number(), nested()].into_iter().flatten().find(|child| self.is_child_of(*child, parent));
+        let by_number = told.and_then(|told| self.live(told));
+        let child = [own, by_number].into_iter().flatten().find(|child| self.is_child_of(*child, parent));
         let Some(child) = child.and_then(|child| self.get(child)) else {
             // Its hello, or its slot, may be read only after this.
-            if is_translated {
-                self.reports.note(same_view, parent_key, report);
+            if let Some(told) = told {
+                self.reports.note(told, parent_key, report);
             }
             return;
         };
@@ -116,13 +110,6 @@ impl Census {
             _ => {}
         }
         self.reports.note(key, parent_key, report);
-    }
-
-    /// The image of the process that has the number `own_pid` in the namespace of `image`, where that is
-    /// nested in the collector's.
-    fn mate(&self, image: ImageId, own_pid: Pid) -> Option<ImageId> {
-        let namespace = self.get(image)?.namespace.filter(|namespace| *namespace != 0)?;
-        self.nested.get(&(namespace, own_pid)).copied()
     }
 
     /// The launcher told how a process ended.

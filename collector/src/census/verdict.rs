@@ -13,8 +13,8 @@ use crate::system::procfs;
 
 /// The end of a process is held back for so long, for a word of how it came about.
 const GRACE_NS: u64 = 30_000_000;
-/// The same where only its parent can tell, which is seen: in another pid namespace, where the kernel says
-/// nothing.
+/// The same where only its parent can tell, which is seen: of a process that was gone before the kernel could
+/// be asked, or that is in another pid namespace.
 const GRACE_APART_NS: u64 = 500_000_000;
 /// The state of the session that an end is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,7 @@ impl Census {
             stat.filter(|stat| stat.exit_code != 0 || may_know_status(image)).map(|stat| stat.exit_code);
         let announced = books.as_ref().and_then(|books| books.exit_status.checked_sub(1));
         let status = wait_status(reaped, zombie, report, announced);
-        let is_parents = status.value.is_none() && !image.key.is_visible() && self.has_parent(image);
+        let is_parents = status.value.is_none() && self.has_parent(image);
         let grace_ns = if is_parents { GRACE_APART_NS } else { GRACE_NS };
         let has_waited = now.since(end.noticed) >= grace_ns || is_all_told;
         // Only the launcher tells the largest resident set of its children.
@@ -129,7 +129,7 @@ impl Census {
 
     /// Whether the parent of an image is seen, and may still tell of it.
     fn has_parent(&self, image: &ProcessImage) -> bool {
-        image.ppid.is_some_and(|pid| self.live(image.key.with_pid(pid)).is_some())
+        self.parent_key(image).is_some_and(|parent| self.live(parent).is_some())
     }
 }
 

@@ -4,6 +4,7 @@
 //! The sender of a hello counts, and not the process that connected: see [`crate::system::peers`].
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use wire::hello::Hello;
 
@@ -12,6 +13,7 @@ use crate::container::Claim;
 use crate::event::Claimed;
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
 use crate::system::kernel::{self, Facts};
+use crate::system::namespaces::{self, Kind, Namespace};
 use crate::system::peers::Sender;
 use crate::system::procfs;
 
@@ -34,6 +36,8 @@ pub struct Identity {
     pub instance: Option<Instance>,
     /// Its pid namespace by inode, by the kernel's word; `None` where the kernel does not tell.
     pub namespace: Option<u64>,
+    /// The same, where it is below the collector's: translates the numbers in it.
+    pub below: Option<Arc<Namespace>>,
     /// Its control group, by the kernel's word; 0 where there is none, or the kernel does not tell.
     pub cgroup: u64,
     /// The process was dead when it was looked at.
@@ -61,7 +65,7 @@ impl Identity {
             uid: uid.or(facts.map(|facts| facts.uids.real)),
             euid: euid.or(facts.map(|facts| facts.uids.effective)),
             instance: pidfd.as_ref().and_then(kernel::instance),
-            namespace: pidfd.as_ref().and_then(kernel::pid_namespace),
+            namespace: pidfd.as_ref().and_then(|pidfd| namespaces::inode_of(pidfd, Kind::Pid)),
             cgroup: facts
                 .and_then(|facts| facts.cgroup)
                 .or_else(|| pidfd.as_ref().and_then(kernel::cgroup_of_the_dead))
@@ -79,7 +83,7 @@ impl Identity {
     /// Completes the identity of a process that has a number in the collector's pid namespace.
     fn here(mut self, pid: u32, facts: Option<Facts>, hello: &Hello<'_>) -> Self {
         self.key = ProcessKey::here(Pid(pid));
-        let own = kernel::own_pid_namespace();
+        let own = namespaces::own(Kind::Pid);
         let shares_pids = self.namespace.map(|namespace| Some(namespace) == own);
         // Of the dead, the kernel tells no numbers any more; before 6.11, it tells them all in /proc alone.
         self.own_pid = match shares_pids {
@@ -124,7 +128,7 @@ impl Identity {
 
     /// Whether the process is in the collector's own pid namespace, by the kernel's word.
     pub fn shares_pids(&self) -> bool {
-        self.key.is_visible() && self.namespace.is_some() && self.namespace == kernel::own_pid_namespace()
+        self.key.is_visible() && self.namespace.is_some() && self.namespace == namespaces::own(Kind::Pid)
     }
 
     /// Whether this process may go on from what `other` does: the same process, a child of it, or any process

@@ -180,6 +180,22 @@ impl Enricher {
         whos.push(marked);
     }
 
+    /// Says which child the `process.fork` written last tells of; none where its number is not known.
+    pub fn set_child(&mut self, child: Option<i32>) {
+        let value = child.map_or(Value::Absent, |child| Value::Int(child.into()));
+        self.batch.set(self.places.fork_child, value);
+    }
+
+    /// Says which process the event written last is about, of a kind that has a `target`; none where its
+    /// number is not known.
+    pub fn set_target(&mut self, kind: Kind, target: Option<i32>) {
+        let place = match kind {
+            Kind::ProcessTrace => self.places.trace_target,
+            _ => self.places.signal_target,
+        };
+        self.batch.set(place, target.map_or(Value::Absent, |target| Value::Int(target.into())));
+    }
+
     /// Begins an event that the collector makes itself.
     fn begin(&mut self, process: &mut Process, kind: Kind, at: MonoNs) {
         self.turn_to(at);

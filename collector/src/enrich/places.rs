@@ -52,7 +52,9 @@ pub struct NetClosePlaces {
 pub struct Places {
     pub start_coverage: usize,
     pub exec_path: usize,
+    pub fork_child: usize,
     pub signal_target: usize,
+    pub trace_target: usize,
     pub namespace_flags: usize,
     pub open_path: usize,
     pub symlink_path: usize,
@@ -97,8 +99,10 @@ impl Default for Places {
         Self {
             start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
             exec_path: Shape::place(Kind::ProcessExec, "path"),
+            fork_child: Shape::place(Kind::ProcessFork, "child"),
             open_path: Shape::place(Kind::FileOpen, "path"),
             signal_target: Shape::place(Kind::ProcessSignal, "target"),
+            trace_target: Shape::place(Kind::ProcessTrace, "target"),
             namespace_flags: Shape::place(Kind::ProcessNamespace, "flags"),
             symlink_path: Shape::place(Kind::FileSymlink, "path"),
             symlink_new_path: Shape::place(Kind::FileSymlink, "new_path"),

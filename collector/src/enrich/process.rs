@@ -33,6 +33,8 @@ pub struct Process {
     pub(super) seq: u64,
     /// Names that it, or the process it was forked from, resolved last.
     pub(super) hosts: Arc<Hosts>,
+    /// Its own numbers of processes are not the collector's.
+    pub is_below: bool,
     /// The bytes of its directory and of `displaced`.
     share: Share,
     /// The batch that knows `who`, and its number there.
@@ -66,6 +68,7 @@ impl Process {
             displaced: VecDeque::new(),
             seq: 0,
             hosts: Arc::default(),
+            is_below: false,
             share: Share::default(),
             listed: (0, 0),
         }
@@ -81,6 +84,7 @@ impl Process {
             displaced: VecDeque::new(),
             seq: self.seq,
             hosts: Arc::clone(&self.hosts),
+            is_below: false,
             share: self.share.account().share(Resource::Bytes),
             listed: (0, 0),
         }
@@ -160,7 +164,7 @@ impl Process {
     pub(super) fn behind_pidfd(&mut self, fd: i32) -> Option<i64> {
         let path = self.path(fd)?;
         let told = path.strip_prefix(b"pidfd:").and_then(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
-        if told.is_some() {
+        if told.is_some() && !self.is_below {
             return told;
         }
         let (account, begun) = (self.share.account(), MonoNs::now());

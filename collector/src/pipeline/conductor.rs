@@ -398,8 +398,10 @@ impl Pipeline {
             self.census.begin(image, &self.rings);
         }
         let Some(known) = self.census.get_mut(image) else { return };
-        if known.own_pid != known.key.pid && head.tid == known.own_pid.0 {
-            head.tid = known.key.pid.0;
+        let is_below = known.is_below();
+        if is_below {
+            // One that has ended since is not known by any number.
+            head.tid = known.thread_here(Tid(head.tid)).map_or(0, |Tid(tid)| tid);
         }
         // A thread that goes on has executed nothing itself: it failed, or had a child do it.
         let asked = known.asked.take_if(|asked| asked.tid == Tid(head.tid));
@@ -410,6 +412,9 @@ impl Pipeline {
         let Some(process) = &mut known.process else { return };
         let (ids, mark) = (process.ids(), self.enricher.mark());
         let effect = self.enricher.record(process, &head, at, &decoded);
+        if is_below {
+            self.tell_target(image, &decoded);
+        }
         if let Decoded::ProcessCredentials(_) = &decoded {
             self.census.confirm_ids(image, ids);
         }

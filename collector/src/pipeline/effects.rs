@@ -1,17 +1,25 @@
 //! Effects: the meaning of a record for other processes, and the changes that the census gives.
 
-use wire::events::ProcessStart;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::events::{Decoded, Kind, ProcessStart};
 use wire::record::Head;
 
 use super::conductor::Pipeline;
 use crate::allowance::Resource;
 use crate::census::Change;
-use crate::census::image::Asked;
+use crate::census::image::{Asked, ProcessImage};
 use crate::census::reports::WaitReport;
 use crate::enrich::process::Process;
 use crate::enrich::record::Effect;
 use crate::event::Claimed;
-use crate::ids::{ImageId, MonoNs};
+use crate::ids::{ImageId, MonoNs, Pid};
+
+/// The doorman is waited for so long at a fork.
+const CHILD_NS: u64 = 20_000_000;
+/// And looked at so often.
+const CHILD_PAUSE: Duration = Duration::from_micros(50);
 
 impl Pipeline {
     /// Carries out the meaning of a record for other processes.
@@ -32,9 +40,14 @@ impl Pipeline {
                 }
             }
             // It has told of itself already, and may be gone by now.
-            Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {}
+            Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {
+                self.tell_child(image, child);
+            }
             Effect::Forked(Some(child)) => {
-                if !self.census.forked(image, child, asked, &mut self.rings) {
+                self.await_child(image, child);
+                let is_proven = self.census.forked(image, child, asked, &mut self.rings);
+                let is_told = self.tell_child(image, child);
+                if is_told && !is_proven {
                     self.enricher.mark_claimed(Claimed::CHILD);
                 }
             }
@@ -49,6 +62,48 @@ impl Pipeline {
             }
         }
         self.carry_out_changes();
+    }
+
+    /// Tells the process that an image of a namespace below signals or traces as it is numbered here.
+    pub(super) fn tell_target(&mut self, image: ImageId, decoded: &Decoded<'_>) {
+        let (kind, own) = match decoded {
+            Decoded::ProcessSignal(sent) if sent.pidfd.0.is_none() => (Kind::ProcessSignal, sent.target),
+            Decoded::ProcessTrace(traced) => (Kind::ProcessTrace, traced.target),
+            _ => return,
+        };
+        self.enricher.set_target(kind, self.census.number_here(image, own));
+    }
+
+    /// Waits a moment for the hello of a child, in a namespace below, that has come and gone: it alone tells
+    /// the child's number here. The account of the image pays for the time.
+    fn await_child(&mut self, image: ImageId, Pid(own): Pid) {
+        let Some(known) = self.census.get(image).filter(|image| image.is_below()) else { return };
+        let account = Arc::clone(&known.account);
+        let begun = MonoNs::now();
+        let is_known = |pipeline: &Self| {
+            i32::try_from(own).is_ok_and(|own| pipeline.census.number_here(image, own).is_some())
+        };
+        if is_known(self) || !account.may_ask(begun) {
+            return;
+        }
+        while self.order.frontier.certain() < begun && MonoNs::now().since(begun) < CHILD_NS {
+            self.hear_news();
+            if is_known(self) {
+                break;
+            }
+            std::thread::sleep(CHILD_PAUSE);
+        }
+        account.asked(begun, MonoNs::now());
+    }
+
+    /// Tells the number of a child as it is here; false where it has none that can be known.
+    fn tell_child(&mut self, image: ImageId, Pid(own): Pid) -> bool {
+        if !self.census.get(image).is_some_and(ProcessImage::is_below) {
+            return true;
+        }
+        let here = i32::try_from(own).ok().and_then(|own| self.census.number_here(image, own));
+        self.enricher.set_child(here);
+        here.is_some()
     }
 
     /// A program's first record: the image before it in the same process is over.

@@ -74,7 +74,7 @@ pub struct Ring {
 }
 
 /// The pid namespaces of a ring's processes, and who made it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct View {
     /// The processes have the same numbers as in the collector's namespace.
     pub shares_pids: bool,

@@ -151,12 +151,6 @@ pub fn is_dead(pidfd: impl AsFd) -> bool {
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
 
-/// The inode of this process's pid namespace.
-pub fn own_pid_namespace() -> Option<u64> {
-    static OWN: OnceLock<Option<u64>> = OnceLock::new();
-    *OWN.get_or_init(|| rustix::fs::stat("/proc/self/ns/pid").ok().map(|stat| stat.st_ino))
-}
-
 /// The wait status of the process behind `pidfd`; `None` where the kernel cannot say (before 6.15, or until
 /// its parent has reaped it).
 pub fn exit_status(pidfd: impl AsFd) -> Option<i32> {
@@ -171,19 +165,6 @@ pub fn cgroup_of_the_dead(pidfd: impl AsFd) -> Option<u64> {
     const EXIT: u64 = 1 << 3;
     let info = pidfd_info(pidfd, CGROUP | EXIT)?;
     (info.mask & CGROUP != 0).then_some(info.cgroup)
-}
-
-/// The inode of the pid namespace of the process behind `pidfd` (PIDFD_GET_PID_NAMESPACE, Linux 6.11).
-pub fn pid_namespace(pidfd: impl AsFd) -> Option<u64> {
-    const GET_PID_NAMESPACE: libc::c_ulong = 0xff << 8 | 5;
-    // SAFETY: the request takes no pointer.
-    let descriptor = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_PID_NAMESPACE as _, 0) };
-    if descriptor < 0 {
-        return None;
-    }
-    // SAFETY: the kernel just made this descriptor, and nothing else owns it.
-    let namespace = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    rustix::fs::fstat(&namespace).ok().map(|stat| stat.st_ino)
 }
 
 /// A futex word to wait on, shared between processes, and the value that it must hold for the wait to begin.

@@ -5,6 +5,7 @@ pub mod errors;
 pub mod examiner;
 pub mod files;
 pub mod kernel;
+pub mod namespaces;
 pub mod peers;
 pub mod places;
 pub mod procfs;

@@ -1,0 +1,253 @@
+//! Processes of pid namespaces below the collector's: whose numbers there and here differ.
+//!
+//! A process tells numbers of its own namespace. While their process lives, or is not waited for yet, the
+//! kernel says what they are here; later the census knows those that said hello. A number of neither kind is
+//! not known here, and is left out of events.
+
+use std::sync::{Arc, Weak};
+
+use super::identify::Named;
+use super::image::ProcessImage;
+use super::register::Census;
+use crate::allowance::Account;
+use crate::door::identity::Identity;
+use crate::event::Claimed;
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
+use crate::system::kernel;
+use crate::system::namespaces::{self, Here, Kind, Namespace};
+use crate::system::procfs;
+
+/// The first process of a pid namespace.
+const INIT: Pid = Pid(1);
+/// Namespaces that are known; those of which no process is left make way.
+const MOST_NAMESPACES: usize = 256;
+
+impl Census {
+    /// Completes the identity of a process of a namespace below.
+    pub(super) fn look_below(&mut self, identity: &mut Identity) {
+        let Some(inode) = identity.namespace.filter(|inode| Some(*inode) != namespaces::own(Kind::Pid))
+        else {
+            return;
+        };
+        if !identity.key.is_visible() {
+            return;
+        }
+        let known = self.namespaces.get(&inode).and_then(Weak::upgrade);
+        identity.below = known.or_else(|| {
+            let found = Arc::new(Namespace::of(identity.pidfd.as_ref()?, Kind::Pid)?);
+            if self.namespaces.len() >= MOST_NAMESPACES {
+                self.namespaces.retain(|_, known| known.strong_count() > 0);
+            }
+            if self.namespaces.len() < MOST_NAMESPACES {
+                self.namespaces.insert(inode, Arc::downgrade(&found));
+            }
+            Some(found)
+        });
+    }
+
+    /// The parent of a process that died before it was heard, so that the kernel names none: the process that
+    /// has the number in its namespace which it says, if its user may become that one's. The process may not
+    /// say which namespace that is; then there must be one such process alone, or one whose ring has it as a
+    /// child.
+    pub(super) fn parent_below(
+        &self,
+        identity: &mut Identity,
+        said_namespace: u64,
+        own_ppid: Pid,
+        account: &Account,
+    ) -> Option<ImageId> {
+        let begun = MonoNs::now();
+        if identity.ppid.is_some() || !identity.key.is_visible() || !account.may_ask(begun) {
+            return None;
+        }
+        let namespace = identity.namespace.or((said_namespace != 0).then_some(said_namespace));
+        let (uid, cgroup, own_pid) = (identity.uid, identity.cgroup, identity.own_pid);
+        let is_near = |parent: &&ProcessImage| {
+            namespace.is_none_or(|namespace| parent.namespace == Some(namespace))
+                && parent.may_become(uid)
+                && (cgroup == 0 || cgroup == parent.account.peer.cgroup)
+        };
+        let with_number = self.nested.iter().filter(|((_, number), _)| *number == own_ppid);
+        let parents: Vec<&ProcessImage> =
+            with_number.filter_map(|(_, parent)| self.get(*parent)).filter(is_near).collect();
+        account.asked(begun, MonoNs::now());
+        let parent = match parents.as_slice() {
+            [parent] => parent,
+            parents => parents.iter().find(|parent| {
+                let child = parent.ring.and_then(|ring| self.child(ring, own_pid));
+                child.and_then(|child| self.get(child)).is_some_and(|child| child.key.is_claim())
+            })?,
+        };
+        identity.ppid = Some(parent.key.pid);
+        identity.namespace = identity.namespace.or(parent.namespace);
+        identity.claimed = identity.claimed.and(Claimed::PPID);
+        Some(parent.id)
+    }
+
+    /// The process that another one names by a number of its own namespace; `None` where that has no number
+    /// here that can be known.
+    pub(super) fn key_of(&self, teller: &ProcessImage, own: Pid) -> Option<ProcessKey> {
+        if !teller.is_below() {
+            return Some(ProcessKey { namespace: teller.key.namespace, pid: own, claimant: 0 });
+        }
+        if own == teller.own_pid {
+            return Some(teller.key);
+        }
+        let known = self.nested.get(&(teller.namespace?, own)).and_then(|known| self.get(*known));
+        match teller.below.as_ref()?.here(own) {
+            Here::Is(pid) => Some(ProcessKey::here(pid)),
+            Here::Gone | Here::Untold => known.map(|known| known.key),
+        }
+    }
+
+    /// The number here of a process that an image of a namespace below names; a negative one is that of a
+    /// process group (kill(2)).
+    pub fn number_here(&self, teller: ImageId, own: i32) -> Option<i32> {
+        let teller = self.get(teller)?;
+        match own {
+            0 | -1 => Some(own),
+            own => {
+                let key = self.key_of(teller, Pid(own.unsigned_abs()))?;
+                Some(i32::try_from(key.pid.0).ok()? * own.signum())
+            }
+        }
+    }
+
+    /// Whether the numbers of a fork child are those of a namespace below, as its parent's are.
+    pub(super) fn is_below(&self, child: Named<'_>) -> bool {
+        let parent = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent));
+        // The first process of a namespace is no process's child in it.
+        !child.ring.view.shares_pids || child.own_pid == INIT || parent.is_some_and(ProcessImage::is_below)
+    }
+
+    /// Whether the process that is named as the parent makes its children in a namespace below
+    /// (pid_namespaces(7): after unshare(2) or setns(2)).
+    pub(super) fn parts_with_children(&self, child: Named<'_>) -> bool {
+        let parent = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent));
+        let inode =
+            parent.and_then(|parent| namespaces::inode_of(parent.pidfd.as_ref()?, Kind::PidForChildren));
+        inode.is_some_and(|inode| Some(inode) != namespaces::own(Kind::Pid))
+    }
+
+    /// A fork child that counts in a namespace below. The kernel is asked for each question that the ring's
+    /// account has time for.
+    pub(super) fn child_below(&self, child: Named<'_>, now: MonoNs) -> Identity {
+        let mut members = self.members(child.ring);
+        // Its parent first.
+        members.sort_by_key(|member| member.own_pid != child.own_ppid);
+        let mut asked: Vec<u64> = Vec::new();
+        let mut is_gone = false;
+        for member in members {
+            if !child.ring.account().may_ask(now) {
+                is_gone = false;
+                break;
+            }
+            let for_children = || Namespace::of(member.pidfd.as_ref()?, Kind::PidForChildren).map(Arc::new);
+            for namespace in [member.below.clone(), for_children()].into_iter().flatten() {
+                let is_new =
+                    |inode: &u64| Some(*inode) != namespaces::own(Kind::Pid) && !asked.contains(inode);
+                let Some(inode) = namespace.inode().filter(is_new) else { continue };
+                asked.push(inode);
+                match namespace.here(child.own_pid) {
+                    Here::Is(pid) => {
+                        if let Some(found) = self.found_below(child, pid, inode, &namespace) {
+                            return found;
+                        }
+                    }
+                    Here::Gone => is_gone = true,
+                    Here::Untold => {}
+                }
+            }
+            // In a namespace that clone(2) made for it; or before Linux 6.11.
+            if (child.own_pid == INIT || !is_gone)
+                && let Some(found) = self.among_children(child, member, now)
+            {
+                return found;
+            }
+        }
+        let inode = asked.first().copied().unwrap_or(child.ring.view.own_namespace);
+        if let Some(known) = self.known_below(child, inode) {
+            return known;
+        }
+        let claim = child.claim(ProcessKey::elsewhere(inode, child.own_pid));
+        Identity { is_dead: is_gone, ..claim }
+    }
+
+    /// The child that the kernel shows as `pid`, if it is one of a process that writes into the ring, or an
+    /// orphan.
+    fn found_below(
+        &self,
+        child: Named<'_>,
+        pid: Pid,
+        inode: u64,
+        namespace: &Arc<Namespace>,
+    ) -> Option<Identity> {
+        let pidfd = procfs::open(pid.0)?;
+        let parent = kernel::parent(&pidfd).or_else(|| procfs::stat(pid.0).map(|stat| stat.ppid)).map(Pid)?;
+        let named = self.child(child.index, child.own_ppid).and_then(|named| self.get(named));
+        let named = named.map(|named| named.key).filter(|key| key.is_visible()).map(|key| key.pid);
+        let claimed = match self.is_member(child.ring, parent) {
+            true => Claimed::NONE,
+            false if self.is_orphan(child, pid, &pidfd) => {
+                Claimed::NONE.and_if(named.is_some_and(|named| named != parent), Claimed::PPID)
+            }
+            false => return None,
+        };
+        let ppid = named.filter(|_| claimed.has(Claimed::PPID)).unwrap_or(parent);
+        let below = Some(Arc::clone(namespace));
+        let proven = child.proven(pid, Some(pidfd), ppid);
+        Some(Identity { namespace: Some(inode), below, claimed, ..proven })
+    }
+
+    /// The child among those of a process that writes into the ring, by its number in its own namespace.
+    fn among_children(&self, child: Named<'_>, member: &ProcessImage, now: MonoNs) -> Option<Identity> {
+        for pid in procfs::children(member.key.pid.0) {
+            // A look at a process costs a question too: any of 256 may be asked.
+            if !child.ring.account().may_ask(now) {
+                return None;
+            }
+            let numbers = procfs::namespace_pids(pid).unwrap_or_default();
+            if numbers.len() < 2 || numbers.last() != Some(&child.own_pid.0) {
+                continue;
+            }
+            let pidfd = procfs::open(pid)?;
+            let below = Namespace::of(&pidfd, Kind::Pid).map(Arc::new);
+            let namespace = below.as_ref().and_then(|below| below.inode());
+            let proven = child.proven(Pid(pid), Some(pidfd), member.key.pid);
+            return Some(Identity { namespace, below, ..proven });
+        }
+        None
+    }
+
+    /// A child that is gone, if its next image said hello as a child of a process that wrote into the ring.
+    fn known_below(&self, child: Named<'_>, inode: u64) -> Option<Identity> {
+        let owner = child.ring.view.owner;
+        let parent = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent))?;
+        let known = self.nested.get(&(inode, child.own_pid)).and_then(|known| self.get(*known));
+        if let Some(known) = known {
+            let is_its = known.ppid == Some(parent.key.pid) && owner.may_become(known.uid);
+            return is_its.then(|| Identity {
+                namespace: Some(inode),
+                ..child.proven(known.key.pid, None, parent.key.pid)
+            });
+        }
+        // Its end was reported already.
+        let key = ProcessKey::elsewhere(inode, child.own_pid);
+        let is_its = self.recent.parent(&key) == Some(parent.key.pid);
+        is_its.then(|| Identity { is_dead: true, ..child.claim(key) })
+    }
+
+    /// An image that was known by its number in its parent's namespace shows its own.
+    pub(super) fn renumber(&mut self, id: ImageId, ring: RingIndex, identity: &Identity) {
+        let Some(image) = self.get_mut(id) else { return };
+        let before = std::mem::replace(&mut image.own_pid, identity.own_pid);
+        (image.namespace, image.below) = (identity.namespace, identity.below.clone());
+        if self.in_ring.get(&(ring, before)) == Some(&id) {
+            self.in_ring.remove(&(ring, before));
+        }
+        self.in_ring.insert((ring, identity.own_pid), id);
+        if let Some(namespace) = identity.namespace {
+            self.nested.insert((namespace, identity.own_pid), id);
+        }
+    }
+}
