@@ -157,6 +157,13 @@ impl Account {
         self.whole.iter().fold(may_ask, |may_ask, whole| whole.may_ask(now) && may_ask)
     }
 
+    /// Whether the pipeline has time for one more question that costs microseconds: only the time of those
+    /// is counted.
+    pub fn has_time_to_ask(&self, now: MonoNs) -> bool {
+        let has_time = self.times == 0 || self.asking_ns.spent(now) < MOST_ASKING_NS * self.time_times();
+        has_time && self.whole.iter().all(|whole| whole.has_time_to_ask(now))
+    }
+
     /// How many times an account's part of the pipeline's time it has.
     fn time_times(&self) -> u64 {
         (self.times as u64).min(MOST_TIMES)

@@ -19,6 +19,8 @@ use crate::system::procfs;
 
 /// The first process of a pid namespace.
 const INIT: Pid = Pid(1);
+/// Processes of a ring that are asked about: they are in one namespace, as a rule.
+const MOST_MEMBERS: usize = 8;
 /// Namespaces that are known; those of which no process is left make way.
 const MOST_NAMESPACES: usize = 256;
 
@@ -57,7 +59,7 @@ impl Census {
         account: &Account,
     ) -> Option<ImageId> {
         let begun = MonoNs::now();
-        if identity.ppid.is_some() || !identity.key.is_visible() || !account.may_ask(begun) {
+        if identity.ppid.is_some() || !identity.key.is_visible() || !account.has_time_to_ask(begun) {
             return None;
         }
         let namespace = identity.namespace.or((said_namespace != 0).then_some(said_namespace));
@@ -79,9 +81,30 @@ impl Census {
             })?,
         };
         identity.ppid = Some(parent.key.pid);
-        identity.namespace = identity.namespace.or(parent.namespace);
         identity.claimed = identity.claimed.and(Claimed::PPID);
         Some(parent.id)
+    }
+
+    /// The namespace of a process that died before it was heard: its parent's, where that is below.
+    pub(super) fn namespace_by_parent(&self, identity: &mut Identity, parent: Option<ImageId>) {
+        let parent = parent.and_then(|parent| self.get(parent)).filter(|parent| parent.is_below());
+        if let (None, true, Some(parent)) = (identity.namespace, identity.key.is_visible(), parent) {
+            identity.namespace = parent.namespace;
+        }
+    }
+
+    /// Notes the number of an image in its namespace. A process that died says that itself, and takes it from
+    /// none of another user's.
+    pub(super) fn number_below(&mut self, id: ImageId) {
+        let Some(image) = self.get(id).filter(|image| image.is_below()) else { return };
+        let Some(namespace) = image.namespace else { return };
+        let place = (namespace, image.own_pid);
+        let holder = self.nested.get(&place).and_then(|holder| self.get(*holder));
+        let is_free = image.below.is_some()
+            || holder.is_none_or(|holder| holder.end.is_some() || holder.may_become(image.uid));
+        if is_free {
+            self.nested.insert(place, id);
+        }
     }
 
     /// The process that another one names by a number of its own namespace; `None` where that has no number
@@ -129,19 +152,18 @@ impl Census {
         inode.is_some_and(|inode| Some(inode) != namespaces::own(Kind::Pid))
     }
 
-    /// A fork child that counts in a namespace below. The kernel is asked for each question that the ring's
-    /// account has time for.
+    /// A fork child that counts in a namespace below. The kernel is asked while the ring's account has time
+    /// for that.
     pub(super) fn child_below(&self, child: Named<'_>, now: MonoNs) -> Identity {
         let mut members = self.members(child.ring);
         // Its parent first.
         members.sort_by_key(|member| member.own_pid != child.own_ppid);
         let mut asked: Vec<u64> = Vec::new();
         let mut is_gone = false;
-        for member in members {
-            if !child.ring.account().may_ask(now) {
-                is_gone = false;
-                break;
-            }
+        if !child.ring.account().has_time_to_ask(now) {
+            members.clear();
+        }
+        for member in members.into_iter().take(MOST_MEMBERS) {
             let for_children = || Namespace::of(member.pidfd.as_ref()?, Kind::PidForChildren).map(Arc::new);
             for namespace in [member.below.clone(), for_children()].into_iter().flatten() {
                 let is_new =
@@ -153,6 +175,8 @@ impl Census {
                         if let Some(found) = self.found_below(child, pid, inode, &namespace) {
                             return found;
                         }
+                        // It may have ended between the questions.
+                        is_gone |= namespace.here(child.own_pid) == Here::Gone;
                     }
                     Here::Gone => is_gone = true,
                     Here::Untold => {}
@@ -160,6 +184,7 @@ impl Census {
             }
             // In a namespace that clone(2) made for it; or before Linux 6.11.
             if (child.own_pid == INIT || !is_gone)
+                && child.ring.account().may_ask(now)
                 && let Some(found) = self.among_children(child, member, now)
             {
                 return found;

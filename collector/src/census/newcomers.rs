@@ -68,6 +68,7 @@ impl Census {
         // The same process may have written into its parent's ring before, and none of that be read.
         self.discover_before(parent, &account, rings);
         let parent = parent.or_else(|| self.parent_below(&mut identity, own_ns, own_ppid, &account));
+        self.namespace_by_parent(&mut identity, parent);
         self.confirm_child(parent, &identity, rings);
         let before = match self.standing(&identity, born) {
             Standing::First => None,
@@ -159,13 +160,15 @@ impl Census {
         let Some(id) = same_view().or_else(|| below().filter(|_| is_below)) else { return };
         let is_member = !identity.claimed.has(Claimed::PPID);
         let Some(child) = self.get_mut(id) else { return };
+        let said_namespace = child.key.namespace;
         let is_own = is_member && parents.is_some() && parents == child.ring;
         let owner = child.ring.and_then(|ring| rings.get(ring)).map(|ring| ring.view.owner);
         // Of the dead the kernel tells neither. A claim of a process that lived when it was made was refused
         // with reason.
         let is_near = |owner: Owner| {
             (identity.cgroup == 0 || identity.cgroup == owner.cgroup)
-                && (identity.namespace.is_none() || identity.namespace == owner.namespace)
+                && (identity.namespace.is_none()
+                    || [owner.namespace, said_namespace].contains(&identity.namespace))
         };
         let may_be = owner.is_some_and(|owner| owner.may_become(identity.uid) && is_near(owner));
         if child.end.is_some() && (is_own || may_be) {
@@ -237,7 +240,7 @@ impl Census {
         let id = ImageId::new(self.made, entry.key());
         let mut image =
             ProcessImage::new(id, identity, account, ring, slot, self.lives.enter(life), is_inherited);
-        let (key, own_pid, namespace) = (image.key, image.own_pid, image.namespace);
+        let (key, own_pid) = (image.key, image.own_pid);
         let mut is_numbered = false;
         if let Some((ring, slot)) = ring.zip(slot)
             && let Some(ring) = rings.get_mut(ring)
@@ -255,9 +258,7 @@ impl Census {
         if let Some(holder) = self.by_key.insert(key, id) {
             self.displace(holder, id, rings);
         }
-        if let Some(namespace) = namespace.filter(|_| key.is_visible() && own_pid != key.pid) {
-            self.nested.insert((namespace, own_pid), id);
-        }
+        self.number_below(id);
         if let Some(ring) = ring {
             self.in_ring.insert((ring, own_pid), id);
             *self.residents.entry(ring).or_default() += 1;

@@ -83,7 +83,7 @@ impl Pipeline {
         let is_known = |pipeline: &Self| {
             i32::try_from(own).is_ok_and(|own| pipeline.census.number_here(image, own).is_some())
         };
-        if is_known(self) || !account.may_ask(begun) {
+        if is_known(self) || !account.has_time_to_ask(begun) {
             return;
         }
         while self.order.frontier.certain() < begun && MonoNs::now().since(begun) < CHILD_NS {

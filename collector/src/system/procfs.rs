@@ -132,7 +132,9 @@ pub fn uids(pid: u32) -> Option<(u32, u32)> {
 pub fn namespace_pids(pid: u32) -> Option<Vec<u32>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    Some(line.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect())
+    let numbers: Vec<u32> = line.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect();
+    // A process that is being reaped has none any more.
+    (!numbers.contains(&0)).then_some(numbers)
 }
 
 /// The control groups of a process, a line each.
