@@ -368,6 +368,15 @@ pub fn is_read_only_mount(fd: c_int) -> bool {
     flags & libc::ST_RDONLY as usize != 0
 }
 
+/// The device and the inode of the file behind a path, which ends in a NUL.
+pub fn file(path: *const c_char) -> Result<[u64; 2]> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    call!(SYS_newfstatat, libc::AT_FDCWD, path, stat.as_mut_ptr(), 0)?;
+    // SAFETY: zeroed is a valid value, and the kernel has written it.
+    let stat = unsafe { stat.assume_init() };
+    Ok([stat.st_dev, stat.st_ino])
+}
+
 /// The inode behind a path.
 pub fn inode(path: &CStr) -> Result<u64> {
     status(libc::AT_FDCWD, path, 0).map(|stat| stat.st_ino)
@@ -458,15 +467,34 @@ pub fn use_clock(clock_gettime: usize) {
 /// CLOCK_MONOTONIC in nanoseconds.
 #[inline]
 pub fn now_ns() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC)
+}
+
+/// CLOCK_MONOTONIC and CLOCK_REALTIME of one moment, unless the thread loses the processor in between again
+/// and again.
+pub fn both_clocks() -> (u64, u64) {
+    const CLOSE_NS: u64 = 1_000_000;
+    let mut read = (0, 0);
+    for _ in 0..4 {
+        read = (now_ns(), read_clock(libc::CLOCK_REALTIME));
+        if now_ns().wrapping_sub(read.0) < CLOSE_NS {
+            break;
+        }
+    }
+    read
+}
+
+#[inline(always)]
+fn read_clock(which: c_int) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let clock = CLOCK.load(Ordering::Relaxed);
     if clock == 0 {
-        let _ = call!(SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time);
+        let _ = call!(SYS_clock_gettime, which, &raw mut time);
     } else {
         type ClockGettime = unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int;
         // SAFETY: `use_clock` was given the address of the vDSO's function, which has this type (man 7 vdso);
         // it stays mapped for the life of the process.
-        unsafe { core::mem::transmute::<usize, ClockGettime>(clock)(libc::CLOCK_MONOTONIC, &raw mut time) };
+        unsafe { core::mem::transmute::<usize, ClockGettime>(clock)(which, &raw mut time) };
     }
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }

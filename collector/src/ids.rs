@@ -80,6 +80,30 @@ impl ProcessKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instance(pub u64);
 
+/// A file, by the device and the inode that stat(2) shows; both are 0 where it is not known.
+///
+/// Not a proof where a process says it: any process may say any numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The device.
+    pub device: u64,
+    /// The inode.
+    pub inode: u64,
+}
+
+impl FileId {
+    /// Whether it says anything.
+    pub fn is_known(self) -> bool {
+        self != Self::default()
+    }
+}
+
+impl From<[u64; 2]> for FileId {
+    fn from([device, inode]: [u64; 2]) -> Self {
+        Self { device, inode }
+    }
+}
+
 /// A process image that the collector knows: what a process is between two execs, or a fork child before its
 /// first.
 ///

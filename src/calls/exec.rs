@@ -16,6 +16,7 @@ use crate::calls::fds;
 use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
+use crate::record::capture::Arguments;
 use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, set_errno};
 use crate::record::probe::Probe;
 use crate::record::{capture, emit};
@@ -137,7 +138,7 @@ unsafe fn report(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, fin
         return;
     }
     let Some(mut program) = capture::program(dir, path, argv) else {
-        let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE };
+        let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE, argc: None };
         write(row, outcome, 0, &exec);
         return;
     };
@@ -295,9 +296,10 @@ pub unsafe fn popen(
 /// `command` is a C string.
 unsafe fn report_shell(row: Row, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
-    let (argv, flags) = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or((Args::NONE, 0));
+    let shell = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or(Arguments::NONE);
+    let Arguments { argv, flags, argc } = shell;
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
-    write(row, None, flags, &ProcessExec { path, argv });
+    write(row, None, flags, &ProcessExec { path, argv, argc });
 }
 
 /// A library is about to be loaded. A null path is the program itself, and loads nothing.

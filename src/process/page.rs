@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsiz
 use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, bell};
 
-use super::seal::{Seal, now_ns, seal};
+use super::seal::{Seal, both_clocks, seal};
 use crate::sys;
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -168,7 +168,7 @@ fn take_slot(ring: Mapped, pid: u32, parent: u32) -> Option<u8> {
             // A filter may deny it; the process that this one was forked from is its parent, if that lives.
             let ppid = Some(sys::getppid()).filter(|ppid| *ppid != 0);
             slot.ppid.store(ppid.unwrap_or(parent), Ordering::Relaxed);
-            slot.born_ns.store(now_ns(), Ordering::Relaxed);
+            slot.note_birth(both_clocks());
             // Release: publishes the slot's other words to the collector.
             slot.pid.store(pid, Ordering::Release);
             // A burst of children must not use up the slots while the collector naps: it frees those of the

@@ -10,9 +10,10 @@
 //! longer than measured.
 
 use core::ffi::{c_char, c_int, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use wire::events::ProcessExec;
-use wire::fields::{Address, Args, Path, Vector};
+use wire::fields::{Address, Args, DEFAULT_ARGV, MAX_ARGV, Path, Vector};
 use wire::record::Flags;
 
 use crate::record::call::Outcome;
@@ -21,10 +22,8 @@ use crate::sys;
 
 /// Longest path that is copied, in bytes: PATH_MAX.
 const PATH_CAP: usize = 4096;
-/// Longest argument vector that is copied, in bytes.
-const ARGV_CAP: usize = 16 * 1024;
-/// Most arguments that are copied.
-const ARGC_CAP: usize = 2048;
+/// Longest argument vector that is copied, in bytes; 0 for [`DEFAULT_ARGV`].
+static ARGV_CAP: AtomicUsize = AtomicUsize::new(0);
 /// Longest socket address: `struct sockaddr_storage`.
 pub const ADDRESS_CAP: usize = 128;
 
@@ -84,28 +83,70 @@ pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
     Path { dir, raw: probed(&mut Probe::new(), string, PATH_CAP) }
 }
 
-/// A null-terminated array of strings, and the record's flags if it had to be cut. `None` when a part of it
-/// cannot be read.
-pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<(Args<'a>, u8)> {
-    if array.is_null() {
-        return Some((Args::NONE, 0));
+/// Has argument vectors copied up to `kib` KiB, as far as records of that length go well into a ring with
+/// `data_len` bytes of data.
+pub fn copy_arguments_to(kib: u64, data_len: u64) {
+    let cap = kib.saturating_mul(1024).min(data_len / 4).min(MAX_ARGV as u64);
+    ARGV_CAP.store((cap as usize).max(1024), Ordering::Relaxed);
+}
+
+fn argv_cap() -> usize {
+    match ARGV_CAP.load(Ordering::Relaxed) {
+        0 => DEFAULT_ARGV,
+        cap => cap,
     }
-    let (mut count, mut len_bytes) = (0, 0);
+}
+
+/// An argument vector, as far as it is copied.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
+    pub argv: Args<'a>,
+    /// The record's flags: whether it had to be cut.
+    pub flags: u8,
+    /// The number of arguments, where it had to be.
+    pub argc: Option<u32>,
+}
+
+impl<'a> Arguments<'a> {
+    /// None.
+    pub const NONE: Self = Self { argv: Args::NONE, flags: 0, argc: None };
+
+    /// Strings that lie one behind the other, each with its NUL.
+    pub fn packed(strings: &'a [u8]) -> Self {
+        match strings.get(..argv_cap()) {
+            Some(kept) if kept.len() < strings.len() => {
+                let argc = strings.iter().filter(|byte| **byte == 0).count();
+                Self { argv: Args::Packed(kept), flags: Flags::TRUNCATED, argc: Some(argc as u32) }
+            }
+            _ => Self { argv: Args::Packed(strings), ..Self::NONE },
+        }
+    }
+}
+
+/// A null-terminated array of strings. `None` when a part of it cannot be read.
+pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<Arguments<'a>> {
+    if array.is_null() {
+        return Some(Arguments::NONE);
+    }
+    let cap = argv_cap();
+    let (mut count, mut kept, mut len_bytes) = (0, 0, 0);
     loop {
         let string = probe.pointer(array.wrapping_add(count))?;
         if string.is_null() {
             break;
         }
-        len_bytes += probe.length(string, ARGV_CAP)? + 1;
         count += 1;
-        if len_bytes > ARGV_CAP || count == ARGC_CAP {
-            // SAFETY: `count` strings were found readable.
-            let cut = unsafe { Vector::new(array.cast(), count, len_bytes.min(ARGV_CAP)) };
-            return Some((Args::Vector(cut), Flags::TRUNCATED));
+        // Those behind the cut are only counted.
+        if len_bytes <= cap {
+            len_bytes += probe.length(string, cap)? + 1;
+            kept = count;
         }
     }
-    // SAFETY: `count` strings were found readable.
-    Some((Args::Vector(unsafe { Vector::new(array.cast(), count, len_bytes) }), 0))
+    let is_cut = len_bytes > cap;
+    // SAFETY: `kept` strings were found readable.
+    let argv = Args::Vector(unsafe { Vector::new(array.cast(), kept, len_bytes.min(cap)) });
+    let flags = if is_cut { Flags::TRUNCATED } else { 0 };
+    Some(Arguments { argv, flags, argc: is_cut.then_some(count as u32) })
 }
 
 /// A socket address that the application passed.
@@ -162,8 +203,8 @@ pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) 
     // Path and arguments often lie in one page.
     let mut probe = Probe::new();
     let path = Path { dir, raw: Some(probed(&mut probe, path, PATH_CAP)?) };
-    let (argv, flags) = arguments(&mut probe, argv)?;
-    Some(Program { exec: ProcessExec { path, argv }, flags })
+    let Arguments { argv, flags, argc } = arguments(&mut probe, argv)?;
+    Some(Program { exec: ProcessExec { path, argv, argc }, flags })
 }
 
 #[cfg(test)]

@@ -176,13 +176,16 @@ pub struct Wishes {
     pub inline: Option<&'static CStr>,
     /// `GLASSBOX_RING_KIB`: size of the ring's data in KiB.
     pub ring_kib: Option<u64>,
+    /// `GLASSBOX_ARGV_KIB`: how much of an argument vector is copied, in KiB.
+    pub argv_kib: Option<u64>,
     /// The value of [`wire::hello::CONTAINER_VARIABLE`]; empty where there is none.
     pub container: &'static [u8],
 }
 
 impl Wishes {
     /// Those of a program that heeds no variable.
-    pub const NONE: Self = Self { is_off: false, socket: None, inline: None, ring_kib: None, container: &[] };
+    pub const NONE: Self =
+        Self { is_off: false, socket: None, inline: None, ring_kib: None, argv_kib: None, container: &[] };
 }
 
 /// Reads the environment at start, of the image that was executed by the name `executed`.
@@ -214,11 +217,17 @@ pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
             // SAFETY: the end of a C string.
             wishes.inline = (!path.is_empty()).then(|| unsafe { CStr::from_ptr(path.as_ptr().cast()) });
         } else if let Some(size) = variable.strip_prefix(b"GLASSBOX_RING_KIB=") {
-            wishes.ring_kib = core::str::from_utf8(size).ok().and_then(|size| size.parse().ok());
+            wishes.ring_kib = number(size);
+        } else if let Some(size) = variable.strip_prefix(b"GLASSBOX_ARGV_KIB=") {
+            wishes.argv_kib = number(size);
         }
     }
     wishes.is_off |= is_in_lambda && (!is_of_function || executed.starts_with(EXTENSIONS));
     wishes
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok())
 }
 
 /// Copies our variables, for later images. `library` is the sensor's name as the loader was asked for it;

@@ -26,12 +26,13 @@ const PACKETS: u32 = (libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CL
 type Checked = (i64, [u32; 3]);
 
 /// The system calls of the constructor.
-const CALLS: [Checked; 23] = [
+const CALLS: [Checked; 24] = [
     (libc::SYS_prctl, [0x4155_5856, 0, 0]),
     (libc::SYS_getpid, [0; 3]),
     (libc::SYS_getppid, [0; 3]),
     (libc::SYS_gettid, [0; 3]),
     (libc::SYS_clock_gettime, [libc::CLOCK_MONOTONIC as u32, 0, 0]),
+    (libc::SYS_clock_gettime, [libc::CLOCK_REALTIME as u32, 0, 0]),
     (libc::SYS_memfd_create, [0, libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING, 0]),
     (libc::SYS_ftruncate, [3, 0, 0]),
     (libc::SYS_fcntl, [3, libc::F_ADD_SEALS as u32, 0]),
@@ -44,7 +45,7 @@ const CALLS: [Checked; 23] = [
     (libc::SYS_socket, [UNIX, PACKETS, 0]),
     (libc::SYS_connect, [3, 0, 0]),
     (libc::SYS_getsockopt, [3, SOCKET, libc::SO_PEERCRED as u32]),
-    // Where the collector runs as another user, root.
+    // The image's file; and where the collector runs as another user, root.
     (libc::SYS_newfstatat, [libc::AT_FDCWD as u32, 0, 0]),
     // Where many others wait at the socket.
     (libc::SYS_setsockopt, [3, SOCKET, libc::SO_SNDTIMEO as u32]),

@@ -9,6 +9,7 @@ use wire::ring::layout::Mapped;
 use crate::calls::exits;
 use crate::process;
 use crate::reach::maps::is_late;
+use crate::record::capture;
 use crate::start::distance::{Distance, set_distance};
 use crate::start::door::{self, DEFAULT_SOCKET, Open, Seeker};
 use crate::start::environ::Wishes;
@@ -74,12 +75,15 @@ pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
 /// A ring that holds the image's first record, and that the hooks write into from here on.
 fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind> {
     let made = make_ring(wishes)?;
+    if let Some(kib) = wishes.argv_kib {
+        capture::copy_arguments_to(kib, made.data_len);
+    }
     process::arm(made.ring, made.data_len, made.page, image.pid);
     if !is_late() {
         process::note_first_thread(image.pid);
     }
     let slot = made.ring.slot(0);
-    slot.born_ns.store(sys::now_ns(), Ordering::Relaxed);
+    slot.note_birth(sys::both_clocks());
     slot.ppid.store(image.ppid, Ordering::Relaxed);
     slot.pid.store(image.pid, Ordering::Release);
     image.report(is_near);
@@ -118,6 +122,7 @@ fn say_hello(socket: c_int, image: &Start, made: Result<Made, Blind>, pid_ns: u6
         exe: &[],
         pid_ns,
         container,
+        file: image.file(),
     };
     match blind {
         0 => send(&hello, &mut [0; hello::MAX_SEEN_LEN], memfd),

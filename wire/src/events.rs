@@ -161,7 +161,8 @@ events {
         sent<'a> {
             /// The executed file: for a script the script, where `exe` is its interpreter.
             path: Path<'a>,
-            /// The argument vector as the kernel passed it.
+            /// The argument vector as the kernel passed it. One longer than 16 KiB is cut (`truncated`);
+            /// `GLASSBOX_ARGV_KIB` sets another bound.
             argv: Args<'a>,
             /// The current directory.
             cwd: Text<'a>,
@@ -179,6 +180,8 @@ events {
             effective_uid: Hidden<u32>,
             /// Parent as the process sees it.
             parent: Hidden<u32>,
+            /// The number of arguments, where `argv` was cut.
+            argc: Option<u32>,
         }
         added {
             /// The degree to which it is seen: `hooked`, `notify` or `blind`.
@@ -192,8 +195,10 @@ events {
         sent<'a> {
             /// The program; where the call searches `PATH`, what it finds there.
             path: Path<'a>,
-            /// The argument vector.
+            /// The argument vector, cut as in `process.start`.
             argv: Args<'a>,
+            /// The number of arguments, where `argv` was cut.
+            argc: Option<u32>,
         }
     }
     /// A process was made: fork, vfork, clone, posix_spawn, popen, system.

@@ -135,6 +135,12 @@ impl<'a> Show<'a> for Path<'a> {
     }
 }
 
+/// Bytes of an argument vector that are kept, each string with its NUL, unless more are asked for
+/// (`GLASSBOX_ARGV_KIB`): the rest is cut.
+pub const DEFAULT_ARGV: usize = 16 * 1024;
+/// The most that may be asked for.
+pub const MAX_ARGV: usize = 128 * 1024;
+
 /// A list of strings, such as an argument vector.
 ///
 /// On the wire: the bytes' length, then each string with its terminating NUL.

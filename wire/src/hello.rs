@@ -13,7 +13,7 @@ use crate::named::named;
 /// "GLASSHI\0" as a little-endian number.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"GLASSHI\0");
 
-/// File name of a socket whose collector shares the sensor's `/proc` and files: it finds the image's file
+/// File name of a socket whose collector shares the sensor's `/proc` and files: it finds the image's path
 /// itself, so that the sensor need not ask for it, which costs an exec 16 µs.
 pub const NEAR: &str = "near";
 
@@ -70,10 +70,12 @@ pub struct Hello<'a> {
     pub pid_ns: u64,
     /// The value of [`CONTAINER_VARIABLE`]; empty where there is none.
     pub container: Text<'a>,
+    /// The image's file: device and inode (stat(2)); both 0 where they are not known.
+    pub file: [u64; 2],
 }
 
 crate::encode_by_fields! {
-    Hello<'a> { magic, version, events, calls, pid, ppid, slot, own_fds, blind, exe, pid_ns, container }
+    Hello<'a> { magic, version, events, calls, pid, ppid, slot, own_fds, blind, exe, pid_ns, container, file }
 }
 
 named! {

@@ -26,7 +26,7 @@ pub mod ring;
 pub mod schema;
 
 /// Version of everything in this crate that both processes must share; a collector refuses another one.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Hash of the event table: differs whenever an event or a field was added, renamed or moved.
 pub const FINGERPRINT: u64 = schema::fingerprint();

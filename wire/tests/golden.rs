@@ -56,8 +56,9 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             real_uid: Hidden(uint),
             effective_uid: Hidden(4),
             parent: Hidden(5),
+            argc: is_set.then_some(uint),
         }),
-        Decoded::ProcessExec(ProcessExec { path, argv: args }),
+        Decoded::ProcessExec(ProcessExec { path, argv: args, argc: is_set.then_some(uint) }),
         Decoded::ProcessFork(ProcessFork { child: is_set.then_some(uint) }),
         Decoded::ProcessSignal(ProcessSignal {
             target: int,
@@ -189,6 +190,7 @@ fn hello() -> Hello<'static> {
         exe: b"/bin/true",
         pid_ns: 0x5152_5354_5556_5758,
         container: b"http://169.254.170.2/v4/5",
+        file: [0x6162_6364_6566_6768, 0x7172_7374_7576_7778],
     }
 }
 
@@ -338,7 +340,7 @@ fn vector<'a>(strings: &[&'a [u8]], len_bytes: usize) -> Args<'a> {
 }
 
 fn encode_args(args: Args<'_>) -> Vec<u8> {
-    let payload = ProcessExec { path: Path { dir: 0, raw: None }, argv: args };
+    let payload = ProcessExec { path: Path { dir: 0, raw: None }, argv: args, argc: None };
     let mut buffer = [0; 256];
     let mut sink = SliceSink::new(&mut buffer);
     assert!(payload.encode(&mut sink));

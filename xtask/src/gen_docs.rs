@@ -59,7 +59,8 @@ passed, where that differs. [contract.md](contract.md) says which events and fie
 | `call` | string | the C function or system call; absent if the event is not a call |
 | `pid`, `tid`, `ppid` | number | process, thread and parent, numbered as in the collector's pid namespace, and so are `child` and `target`; a process that has no number there, or was gone before the collector could ask for it, is numbered as in its own, with `pid_ns`. In a pid namespace below the collector's, a `tid`, `child` or `target` that was gone by then is absent |
 | `pid_ns` | number | the inode of the pid namespace that these belong to, if it is not the collector's: two containers may both have a pid 1 |
-| `exe` | path | the running image |
+| `exe` | path | the running image, as its own root shows it: by the kernel's word, or where the process ran another program or none by the time it was asked, by its own (`claimed`); that of a removed file, or of one in memory (`/memfd:name`), without a mark |
+| `claimed` | list of names | the fields of this event that only the process itself says; absent if there are none |
 | `uid`, `euid` | number | real and effective user |
 | `container` | object | the container of the process, as far as it is known: `id`, and in an ECS task `name`; on `process.start` and `process.exit` also `image`, `image_id`, `arn`, `task` (its ARN), `family` and `revision` of the task definition, `cluster` ([which container](operations.md#fargate-which-container)) |
 | `seq` | number | the sensor's number: from 0 for each image, without gaps; absent on events that the collector makes |

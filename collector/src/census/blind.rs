@@ -26,7 +26,10 @@ pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, is_barred: bool) -
 /// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
 /// looked at.
 pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
-    let reason = Program::on(path, &Root::own(), On::Local).map(|program| program.reason);
+    let program_at = |path: &Path| Program::on(path, &Root::own(), On::Local);
+    // The path is the one that the process's own root shows: here it may lead to another file.
+    let running = pid.and_then(|pid| program_at(format!("/proc/{pid}/exe").as_ref()));
+    let reason = running.or_else(|| program_at(path)).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
         Some(reason) => reason.name,
         None if pid.and_then(procfs::has_preload) == Some(false) => "env_cleared",

@@ -261,7 +261,10 @@ impl Census {
         // Where /proc shows nothing, the end of the process will tell.
         now.since(asked.at) >= HELLO_NS
             && image.key.is_visible()
-            && procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe())
+            && match image.file.is_known() && image.slot == Some(0) {
+                true => procfs::exe_file(image.key.pid.0).is_some_and(|file| file != image.file),
+                false => procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe()),
+            }
     }
 
     /// Begins to find out why the program that an image asked for, and has become, did not say hello. True

@@ -75,18 +75,16 @@ impl Census {
         let (key, account) = (known.key, Arc::clone(&known.account));
         let (uid, euid, said_ids) = (known.uid, known.euid, (start.real_uid.0, start.effective_uid.0));
         let mut claimed = known.claimed.and_if(known.ppid.is_none() && ppid.is_some(), Claimed::PPID);
-        let seen = std::mem::take(&mut known.exe);
-        let now = MonoNs::now();
-        let exe = match start.image.0 {
-            [] if seen.is_empty() => {
-                claimed = claimed.and(Claimed::EXE);
-                self.programs.executable_of(start, now, &account, &mut self.examiner).unwrap_or_default()
+        let (seen, file) = (std::mem::take(&mut known.exe), known.file);
+        claimed = claimed.and_if(seen.is_empty(), Claimed::EXE);
+        let exe = match (seen.is_empty(), start.image.0) {
+            (false, _) => seen,
+            (true, []) => {
+                let now = MonoNs::now();
+                let found = self.programs.executable_of(start, file, now, &account, &mut self.examiner);
+                found.unwrap_or_default()
             }
-            [] => seen,
-            said => {
-                claimed = claimed.and_if(said != seen, Claimed::EXE);
-                said.to_vec()
-            }
+            (true, said) => procfs::without_deletion(said).to_vec(),
         };
         let claim = self.get(image).and_then(|image| image.claim.as_ref());
         let argv = packed(&start.argv);

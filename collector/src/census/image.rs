@@ -14,7 +14,7 @@ use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
-use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
+use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
 use crate::system::namespaces::{self, Here, Kind, Namespace};
@@ -131,7 +131,9 @@ pub struct ProcessImage {
     pub after: Option<ImageId>,
     /// Descriptors that /proc showed when it attached.
     pub seed: Vec<(i32, Vec<u8>)>,
-    /// The executable as /proc showed it when it attached; empty where it did not.
+    /// Its file, as it said when it attached.
+    pub file: FileId,
+    /// The path of that as /proc showed it then; empty where it did not, or showed another file's.
     pub exe: Vec<u8>,
     /// Numbered records that went to the stages.
     pub delivered: u64,
@@ -184,6 +186,7 @@ impl ProcessImage {
             instance,
             namespace,
             below,
+            file,
             exe,
             claim,
             claimed,
@@ -218,6 +221,7 @@ impl ProcessImage {
             before: None,
             after: None,
             seed: Vec::new(),
+            file,
             exe,
             delivered: 0,
             unstamped: 0,

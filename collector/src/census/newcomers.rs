@@ -16,6 +16,7 @@ use crate::door::news::Attached;
 use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
+use crate::rings::clocks::{self, Clocks};
 use crate::rings::ring::{Owner, Ring, View};
 use crate::system::kernel;
 use crate::system::namespaces::{self, Kind};
@@ -51,8 +52,10 @@ impl Census {
             cgroup: identity.cgroup,
             namespace: identity.namespace,
         };
+        let ahead_ns = clocks::ahead_of(mapping.mapped().slot(0), identity.pidfd.as_ref());
         let view = View {
             owner,
+            ahead_ns,
             shares_pids: is_same_view,
             namespace: identity.key.namespace,
             own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
@@ -62,8 +65,7 @@ impl Census {
         let key = identity.key;
         let memory = ring.memory();
         let slot = memory.slot(0);
-        let (born, own_ppid) =
-            (MonoNs(slot.born_ns.load(Ordering::Relaxed)), Pid(slot.ppid.load(Ordering::Relaxed)));
+        let (born, own_ppid) = (Clocks::new(ahead_ns).born(slot), Pid(slot.ppid.load(Ordering::Relaxed)));
         let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
         // The same process may have written into its parent's ring before, and none of that be read.
         self.discover_before(parent, &account, rings);

@@ -11,7 +11,7 @@ use wire::hello::Hello;
 use crate::allowance::Peer;
 use crate::container::Claim;
 use crate::event::Claimed;
-use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
+use crate::ids::{FileId, Instance, MonoNs, Pid, ProcessKey};
 use crate::system::kernel::{self, Facts};
 use crate::system::namespaces::{self, Kind, Namespace};
 use crate::system::peers::Sender;
@@ -42,7 +42,9 @@ pub struct Identity {
     pub cgroup: u64,
     /// The process was dead when it was looked at.
     pub is_dead: bool,
-    /// The running image as /proc shows it; empty where it does not.
+    /// The file of the image that said hello, as it said.
+    pub file: FileId,
+    /// The path of that image as /proc shows it; empty where it does not, or shows another file's.
     pub exe: Vec<u8>,
     /// The container that the process or the kernel names.
     pub claim: Option<Claim>,
@@ -70,6 +72,7 @@ impl Identity {
                 .and_then(|facts| facts.cgroup)
                 .or_else(|| pidfd.as_ref().and_then(kernel::cgroup_of_the_dead))
                 .unwrap_or_default(),
+            file: hello.file.into(),
             is_dead: facts.is_none() && pidfd.as_ref().is_none_or(kernel::is_dead),
             pidfd,
             ..Self::default()
@@ -162,18 +165,20 @@ pub struct Note {
     namespace: Option<u64>,
     cgroup: u64,
     claimed: Claimed,
+    file: FileId,
     /// The URI of the container's metadata.
     pub uri: Vec<u8>,
 }
 
 impl Note {
     /// Bytes of the numbers; the URI follows.
-    const NUMBERS: usize = 11 * 8;
+    const NUMBERS: usize = 13 * 8;
 
     /// A note of `identity`, whose container has its metadata at `uri`.
     pub fn of(identity: &Identity, uri: &[u8]) -> Self {
-        let Identity { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, .. } = *identity;
-        Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, uri: uri.to_vec() }
+        let Identity { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, file, .. } =
+            *identity;
+        Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, file, uri: uri.to_vec() }
     }
 
     /// The note as bytes.
@@ -191,6 +196,8 @@ impl Note {
             self.namespace.unwrap_or(u64::MAX),
             self.cgroup,
             u64::from(self.claimed.bits()),
+            self.file.device,
+            self.file.inode,
         ]
         .iter()
         .flat_map(|word| word.to_le_bytes())
@@ -205,9 +212,12 @@ impl Note {
             .chunks_exact(8)
             .filter_map(|word| Some(u64::from_le_bytes(*word.first_chunk()?)))
             .collect();
-        let &[pid, own_pid, ppid, uid, euid, key_namespace, claimant, instance, namespace, cgroup, claimed] =
+        let &[pid, own_pid, ppid, uid, euid, key_namespace, claimant, instance, ref rest @ ..] =
             words.as_slice()
         else {
+            return None;
+        };
+        let [namespace, cgroup, claimed, device, inode] = *rest else {
             return None;
         };
         let or_none = |word: u64| (word != u64::MAX).then_some(word);
@@ -222,6 +232,7 @@ impl Note {
             namespace: or_none(namespace),
             cgroup,
             claimed: Claimed::from_bits(claimed as u8),
+            file: FileId { device, inode },
             uri: uri.to_vec(),
         })
     }
@@ -229,7 +240,7 @@ impl Note {
     /// The process, with a pidfd if it still is the one that made a ring at `born`: a process that got the
     /// number later has started later.
     pub fn identity(&self, born: MonoNs) -> Identity {
-        let Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, .. } = *self;
+        let Self { key, own_pid, ppid, uid, euid, instance, namespace, cgroup, claimed, file, .. } = *self;
         let known = Identity {
             key,
             own_pid,
@@ -240,6 +251,7 @@ impl Note {
             namespace,
             cgroup,
             claimed,
+            file,
             ..Identity::default()
         };
         let mut identity = Identity { is_dead: key.is_visible(), ..known };
@@ -257,7 +269,7 @@ impl Note {
             if is_same {
                 identity.is_dead = pidfd.is_none();
                 identity.pidfd = pidfd;
-                identity.exe = procfs::exe(key.pid.0).unwrap_or_default();
+                identity.exe = procfs::exe_if(key.pid.0, file).unwrap_or_default();
             }
         }
         identity
@@ -283,6 +295,7 @@ mod tests {
             namespace: None,
             cgroup: 10,
             claimed: Claimed::PID,
+            file: FileId { device: 11, inode: 12 },
             uri: b"http://169.254.170.2/v4/x".to_vec(),
         };
 

@@ -80,6 +80,7 @@ fn hello() -> Hello<'static> {
         own_fds: [-1; 2],
         blind: 0,
         exe: b"",
+        file: [0; 2],
         pid_ns: 0,
         container: b"",
     }

@@ -1,7 +1,6 @@
 //! Hellos: checks what a sensor sent, maps its ring, and passes that on.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 
 use wire::hello::{Blind, Hello};
 
@@ -10,8 +9,8 @@ use super::identity::{Identity, Note};
 use super::news::{Attached, KeptRing, News, Unseen};
 use crate::allowance::Resource;
 use crate::container::{self, Claim, Key};
-use crate::ids::MonoNs;
 use crate::launch::protocol::ToLauncher;
+use crate::rings::clocks::{self, Clocks};
 use crate::rings::mapping::Mapping;
 use crate::shell::failure::say;
 use crate::system::peers::Sender;
@@ -27,7 +26,8 @@ impl Doorman {
             self.next_ring = self.next_ring.max(id + 1);
             match Mapping::of(memfd) {
                 Ok(mapping) => {
-                    let born = MonoNs(mapping.mapped().slot(0).born_ns.load(Ordering::Relaxed));
+                    let words = mapping.mapped();
+                    let born = Clocks::new(clocks::ahead_of_ours(words.slot(0))).born(words.slot(0));
                     let note = Note::decode(&blob).unwrap_or_default();
                     let mut identity = note.identity(born);
                     identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
@@ -108,7 +108,8 @@ impl Doorman {
                 "{peer} runs more programs at once than are seen of one user; the rest is blind (limit)"
             ));
         }
-        let exe = identity.key.is_visible().then(|| procfs::exe(identity.key.pid.0)).flatten();
+        let is_visible = identity.key.is_visible();
+        let exe = is_visible.then(|| procfs::exe_if(identity.key.pid.0, identity.file)).flatten();
         self.tell_blind(identity, exe.unwrap_or_default(), "limit");
     }
 
@@ -153,7 +154,7 @@ impl Doorman {
         };
         self.rush.note(&identity);
         // At once, since a short-lived program is gone soon. Not every sensor says it itself.
-        let exe = identity.key.is_visible().then(|| procfs::exe(pid.0)).flatten();
+        let exe = identity.key.is_visible().then(|| procfs::exe_if(pid.0, identity.file)).flatten();
         let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
         let id = self.next_ring;
         self.next_ring += 1;

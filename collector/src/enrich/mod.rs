@@ -17,7 +17,7 @@ mod addresses;
 mod closes;
 pub mod descriptors;
 pub mod hosts;
-mod paths;
+pub mod paths;
 mod places;
 pub mod process;
 pub mod record;

@@ -250,7 +250,7 @@ impl World {
             2 => say(sensor, slot, input, &ChildStatus { child: pid, status: fd, usage: None }),
             3 => say(sensor, slot, input, &DirChange { path: of }),
             4 => say(sensor, slot, input, &FdRange { first: fd as u32, last: pid, cloexec: fd > 9 }),
-            5 => say(sensor, slot, input, &ProcessExec { path: of, argv: Args::Packed(name) }),
+            5 => say(sensor, slot, input, &ProcessExec { path: of, argv: Args::Packed(name), argc: None }),
             6 => say(
                 sensor,
                 slot,
@@ -280,6 +280,7 @@ impl World {
                     real_uid: Hidden(0),
                     effective_uid: Hidden(0),
                     parent: Hidden(pid),
+                    argc: None,
                 };
                 say(sensor, slot, input, &start);
             }

@@ -150,6 +150,7 @@ impl Sensor {
                 real_uid: Hidden(0),
                 effective_uid: Hidden(0),
                 parent: Hidden(1),
+                argc: None,
             },
         );
     }

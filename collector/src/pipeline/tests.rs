@@ -784,7 +784,7 @@ fn pipeline_throughput() {
 #[test]
 fn program_that_never_says_hello_is_blind() {
     let (mut harness, sensor) = started(10);
-    let exec = |program| ProcessExec { path: path(program), argv: Args::Packed(b"x\0") };
+    let exec = |program| ProcessExec { path: path(program), argv: Args::Packed(b"x\0"), argc: None };
     let before = |slot| Head { flags: Flags::STAMPED, ..sensor.head(slot, Kind::ProcessExec) };
     // One exec that fails, one by posix_spawn whose child says nothing, one by a fork child.
     sensor.write(0, before(0), &exec("/none"));

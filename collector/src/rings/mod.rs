@@ -5,6 +5,7 @@
 
 pub mod bells;
 pub mod books;
+pub mod clocks;
 pub mod mapping;
 pub mod ring;
 pub mod slots;
@@ -177,6 +178,7 @@ impl Rings {
                 else {
                     return Read::Corrupt;
                 };
+                head.time_ns = ring.our_time(slot, head.time_ns);
                 // Strict seccomp forbids the clock; and only a liar's is far ahead of ours.
                 if head.time_ns == 0 || head.time_ns > now.plus(FUTURE_NS).0 {
                     head.time_ns = now.0;

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
 use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
 
+use super::clocks::Clocks;
 use super::mapping::{Lifeline, Mapping};
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
@@ -43,6 +44,8 @@ pub struct Ring {
     pub is_corrupt: bool,
     /// The pid namespaces of its processes.
     pub view: View,
+    /// The clocks of its processes.
+    clocks: Clocks,
     place: Share,
     lifeline: Option<Lifeline>,
     /// Everything that was there at the last look was read.
@@ -82,6 +85,8 @@ pub struct View {
     pub namespace: Option<u64>,
     /// The namespace that they name, also where numbers can be translated; 0 where it is the collector's.
     pub own_namespace: u64,
+    /// How far the clock of the process that made the ring is ahead.
+    pub ahead_ns: i64,
     /// The process that made the ring, by the kernel's word.
     pub owner: Owner,
 }
@@ -132,6 +137,7 @@ impl Ring {
             highest_slot: if is_inherited { u8::MAX } else { 0 },
             is_inherited,
             is_corrupt: false,
+            clocks: Clocks::new(view.ahead_ns),
             view,
             place,
             lifeline,
@@ -149,6 +155,24 @@ impl Ring {
             punched: position,
             taken: Vec::new(),
             looked: MonoNs::ZERO,
+        }
+    }
+
+    /// The moment that a record of `slot` calls `time_ns`.
+    #[inline]
+    pub fn our_time(&mut self, slot: u8, time_ns: u64) -> u64 {
+        if self.writers.get(usize::from(slot)).is_some_and(Option::is_none) {
+            self.note_clock(slot);
+        }
+        self.clocks.ours(slot, time_ns)
+    }
+
+    /// Notes the clock of a child whose first record this is, or that was just found.
+    pub(super) fn note_clock(&mut self, slot: u8) {
+        let words = self.memory();
+        // A page that no process wrote to is not looked at.
+        if slot != 0 && (usize::from(slot) < Mapped::FRONT_SLOTS || self.mapping.has_page(words.slot(slot))) {
+            self.clocks.note(slot, words.slot(slot));
         }
     }
 

@@ -22,6 +22,7 @@ fn slot_in(taken: &[(u8, Pid)], own_pid: Pid) -> Option<u8> {
 impl Ring {
     /// Notes which image writes into `slot`.
     pub fn give_slot(&mut self, slot: u8, image: ImageId) {
+        self.note_clock(slot);
         if let Some(place) = self.writers.get_mut(usize::from(slot)) {
             *place = Some(image);
             self.highest_slot = self.highest_slot.max(slot);

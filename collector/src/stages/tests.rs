@@ -53,7 +53,11 @@ fn session(harness: &mut Harness) {
     shell.forked(0, 11);
     shell.open(slot, "log", 4, 0);
     let before = Head { flags: Flags::STAMPED, ..shell.head(slot, wire::events::Kind::ProcessExec) };
-    shell.write(slot, before, &ProcessExec { path: path("/bin/other"), argv: Args::Packed(b"x\0") });
+    shell.write(
+        slot,
+        before,
+        &ProcessExec { path: path("/bin/other"), argv: Args::Packed(b"x\0"), argc: None },
+    );
     harness.round();
     let program = Sensor::new(11, MIN_DATA_LEN);
     program.start("/bin/other", "/home/u");

@@ -24,6 +24,17 @@ fn nanoseconds(clock: ClockId) -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
+/// A process loses the processor for less, as a rule, between looking at one clock and at the other.
+const APART_NS: u64 = 100_000_000;
+
+/// How far a clock is ahead of this process's CLOCK_MONOTONIC, which showed `monotonic_ns` at the moment
+/// `utc_ns`; 0 for one that goes as this process's. Wrong where UTC was set since then.
+pub fn ahead_of_ours(monotonic_ns: u64, utc_ns: u64) -> i64 {
+    let ours = Clock::sample().offset_ns;
+    let ahead = ours.wrapping_sub(utc_ns.wrapping_sub(monotonic_ns).cast_signed());
+    if ahead.unsigned_abs() < APART_NS { 0 } else { ahead }
+}
+
 /// The least step of UTC that is followed; a smaller one is ignored, so that times stay in order while ntpd
 /// slews.
 const STEP_NS: u64 = 10_000_000;

@@ -6,13 +6,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, open, openat2, statx,
 };
+
+use crate::ids::FileId;
 
 /// The file systems of which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,25 +61,34 @@ pub fn open_found(place: &OwnedFd, on: On) -> io::Result<File> {
     open_again(place)
 }
 
-/// Looks a path up in the kernel's cache alone (openat2(2), RESOLVE_CACHED, Linux 5.12): gives what it leads
-/// to, unopened. `None` where a file system would have to be asked, and also where there is no such file.
-pub fn look_up_at_once(path: &Path) -> Option<OwnedFd> {
+/// The path, without symbolic links, of what `path` leads to if that is `file`; found in the kernel's cache
+/// alone (openat2(2), RESOLVE_CACHED, Linux 5.12). `None` also where a file system would have to be asked.
+pub fn path_at_once(path: &Path, file: FileId) -> Option<Vec<u8>> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS;
-    openat2(CWD, path, flags, Mode::empty(), resolve).ok()
+    path_of(&openat2(CWD, path, flags, Mode::empty(), resolve).ok()?, file)
 }
 
-/// Opens the regular file behind `place` if that is on the file system of this process's root, which has not
-/// to be waited for.
-pub fn open_at_once(place: &OwnedFd) -> Option<File> {
-    let is_fit = is_regular(place).ok()? && is_at_root(place).ok()?;
-    if is_fit { open_again(place).ok() } else { None }
+/// As [`path_at_once`], of any file system, which may have to be waited for.
+pub fn path_at(path: &Path, file: FileId) -> Option<Vec<u8>> {
+    path_of(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?, file)
 }
 
-/// The path of what an open descriptor leads to.
-pub fn path_of(place: &OwnedFd) -> Option<Vec<u8>> {
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
-    Some(link.into_os_string().into_vec())
+fn path_of(place: &OwnedFd, file: FileId) -> Option<Vec<u8>> {
+    let is_it = identify(place.as_fd(), "", AtFlags::EMPTY_PATH) == Some(file);
+    let link = is_it.then(|| std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())))?;
+    Some(link.ok()?.into_os_string().into_vec())
+}
+
+/// What a path leads to. No file's server is waited for but those of the folders on the way.
+pub fn id_at(path: &Path) -> Option<FileId> {
+    identify(CWD, path, AtFlags::empty())
+}
+
+fn identify(dir: BorrowedFd<'_>, path: impl rustix::path::Arg, flags: AtFlags) -> Option<FileId> {
+    let stat = statx(dir, path, flags | AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    Some(FileId { device, inode: stat.stx_ino })
 }
 
 fn open_again(place: &OwnedFd) -> io::Result<File> {

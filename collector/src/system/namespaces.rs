@@ -18,6 +18,7 @@ pub enum Kind {
     Pid = 5,
     /// That of the children that it makes from here on: unshare(2) and setns(2) change it.
     PidForChildren = 6,
+    Time = 7,
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
         match self {
             Self::Pid => "pid",
             Self::PidForChildren => "pid_for_children",
+            Self::Time => "time",
         }
     }
 }
@@ -100,7 +102,7 @@ mod tests {
     fn this_process_is_in_its_own_namespaces_under_its_own_number() {
         let pid = Pid(std::process::id());
         let pidfd = procfs::open(pid.0).unwrap();
-        let kinds = [Kind::Pid, Kind::PidForChildren];
+        let kinds = [Kind::Pid, Kind::PidForChildren, Kind::Time];
 
         // Before Linux 6.11 the kernel says nothing.
         let Some(namespace) = Namespace::of(&pidfd, Kind::Pid) else { return };

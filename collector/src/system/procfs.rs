@@ -10,6 +10,9 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::ClockId;
 
+use super::files;
+use crate::ids::FileId;
+
 /// A few fields of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stat {
@@ -98,17 +101,42 @@ pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {
         .collect()
 }
 
-/// The path of the running program. `None` also for an emulator of another machine (binfmt_misc): the program
-/// is the one that the emulator runs, which /proc does not know.
+/// The path of the running program if that is the file `said`: a process may have executed another program
+/// since it said so. The path is read first, so that it is not that other program's.
+pub fn exe_if(pid: u32, said: FileId) -> Option<Vec<u8>> {
+    let path = exe(pid)?;
+    (said.is_known() && exe_file(pid) == Some(said)).then_some(path)
+}
+
+/// The file of the running program.
+pub fn exe_file(pid: u32) -> Option<FileId> {
+    files::id_at(format!("/proc/{pid}/exe").as_ref())
+}
+
+/// The path of the running program, as the process's own root shows it. `None` also for an emulator of
+/// another machine (binfmt_misc): the program is the one that the emulator runs, which /proc does not know.
 pub fn exe(pid: u32) -> Option<Vec<u8>> {
-    let path = link(&format!("/proc/{pid}/exe"))?;
+    let mut path = link(&format!("/proc/{pid}/exe"))?;
+    // Of a process that changed its root (chroot(2)), the kernel shows paths as this process's root does. The
+    // root of another mount namespace is shown as "/", and its paths as they are there.
+    if let Some(root) = link(&format!("/proc/{pid}/root")).filter(|root| root.len() > 1)
+        && path.get(root.len()) == Some(&b'/')
+        && path.starts_with(&root)
+    {
+        path.drain(..root.len());
+    }
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     // Another program of that name loses nothing: its path is then the one that was executed.
     if name.starts_with(b"qemu-") || name == b"rosetta" {
         return None;
     }
-    // The kernel appends this to the path of a file that was removed since (proc_pid_exe(5)).
-    Some(path.strip_suffix(b" (deleted)").map(<[u8]>::to_vec).unwrap_or(path))
+    Some(without_deletion(&path).to_vec())
+}
+
+/// The path of a link of /proc, without the word that the kernel appends where the file was removed since
+/// (proc_pid_exe(5)).
+pub fn without_deletion(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b" (deleted)").unwrap_or(path)
 }
 
 /// The current directory.

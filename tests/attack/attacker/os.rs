@@ -40,6 +40,13 @@ pub fn pids() -> (u32, u32) {
     (std::process::id(), std::os::unix::process::parent_id())
 }
 
+/// Device and inode of the program that runs.
+pub fn own_file() -> [u64; 2] {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata("/proc/self/exe");
+    file.map(|file| [file.dev(), file.ino()]).unwrap_or_default()
+}
+
 /// The effective uid.
 pub fn uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.

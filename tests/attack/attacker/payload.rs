@@ -81,13 +81,22 @@ impl Start<'_> {
         let begun = Payload::default().path(HERE, self.exe).bytes(self.arguments).bytes(self.cwd);
         let uid = i64::from(self.uid);
         let image = if self.says_image { self.exe } else { b"" };
-        begun.half(uid).half(uid).bytes(b"").bytes(image).half(uid).half(uid).half(self.parent.into()).0
+        begun
+            .half(uid)
+            .half(uid)
+            .bytes(b"")
+            .bytes(image)
+            .half(uid)
+            .half(uid)
+            .half(self.parent.into())
+            .byte(0)
+            .0
     }
 }
 
 /// An exec is asked for.
 pub fn exec(path: &[u8]) -> Vec<u8> {
-    Payload::default().path(HERE, path).bytes(b"INTRUDER\0").0
+    Payload::default().path(HERE, path).bytes(b"INTRUDER\0").byte(0).0
 }
 
 /// A process was made.

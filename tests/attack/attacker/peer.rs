@@ -29,13 +29,16 @@ pub struct Hello {
     pub exe: Vec<u8>,
     pub pid_ns: u64,
     pub container: Vec<u8>,
+    /// Device and inode of what it runs.
+    pub file: [u64; 2],
 }
 
 impl Hello {
     /// What this process would say.
     pub fn own() -> Hello {
         let (pid, ppid) = os::pids();
-        Hello { pid, ppid, blind: 0, exe: Vec::new(), pid_ns: 0, container: Vec::new() }
+        let file = os::own_file();
+        Hello { pid, ppid, blind: 0, exe: Vec::new(), pid_ns: 0, container: Vec::new(), file }
     }
 
     pub fn bytes(&self, door: &Door) -> Vec<u8> {
@@ -43,7 +46,9 @@ impl Hello {
         bytes.extend(door.version.to_le_bytes());
         let begun = payload::Payload(bytes).word(door.events).word(door.calls);
         let numbers = begun.half(self.pid.into()).half(self.ppid.into()).byte(0).half(-1).half(-1);
-        numbers.byte(self.blind).bytes(&self.exe).word(self.pid_ns).bytes(&self.container).0
+        let named = numbers.byte(self.blind).bytes(&self.exe).word(self.pid_ns).bytes(&self.container);
+        let [device, inode] = self.file;
+        named.word(device).word(inode).0
     }
 }
 

@@ -159,7 +159,7 @@ impl Ring {
     }
 
     fn state(at: u64, len: u64, stage: u64, slot: u8) -> u64 {
-        len & 0xffff | stage << 16 | u64::from(slot) << 20 | at >> 3 << 28
+        len >> 3 & 0xffff | stage << 16 | u64::from(slot) << 20 | at >> 3 << 28
     }
 
     /// Takes so many bytes; waits for room as long as `patience`.

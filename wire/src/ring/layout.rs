@@ -136,7 +136,8 @@ pub struct Slot {
     pub system_ns: AtomicU64,
     /// In bytes; see `user_ns`.
     pub max_rss: AtomicU64,
-    /// When the slot was taken, CLOCK_MONOTONIC.
+    /// When the slot was taken, CLOCK_MONOTONIC of the process: it may be in another time namespace than the
+    /// collector.
     pub born_ns: AtomicU64,
     /// Calls that read or wrote through descriptors that are closed by now. For `calls` of `process.exit`.
     pub closed_calls: AtomicU64,
@@ -144,6 +145,8 @@ pub struct Slot {
     pub delivered: AtomicU64,
     /// The collector's: losses of this process that it has reported, for the one that follows it.
     pub reported: AtomicU64,
+    /// CLOCK_REALTIME at `born_ns`, which is the same in all time namespaces; 0 where it is not known.
+    pub born_utc_ns: AtomicU64,
 }
 
 /// A sum of samples.
@@ -167,6 +170,12 @@ impl Slot {
         }
     }
 
+    /// Notes that a process takes the slot, by both its clocks.
+    pub fn note_birth(&self, (monotonic_ns, utc_ns): (u64, u64)) {
+        self.born_ns.store(monotonic_ns, Ordering::Relaxed);
+        self.born_utc_ns.store(utc_ns, Ordering::Relaxed);
+    }
+
     /// Sets everything but `pid` to 0: before a process takes it.
     pub fn clear(&self) {
         // Each field by name, so that one that is added cannot be forgotten.
@@ -188,9 +197,10 @@ impl Slot {
             closed_calls,
             delivered,
             reported,
+            born_utc_ns,
         } = self;
         let [sampled, counted] = [record_cost, count_cost].map(|Cost { ns, samples }| [ns, samples]);
-        let times = [start_ns, user_ns, system_ns, born_ns];
+        let times = [start_ns, user_ns, system_ns, born_ns, born_utc_ns];
         let counts = [seq, failed_counts, max_rss, closed_calls, delivered, reported];
         let words = lost.iter().chain(sampled).chain(counted).chain(times).chain(counts);
         words.for_each(|word| word.store(0, Ordering::Relaxed));
@@ -484,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_cleared_slot_holds_its_process_and_nothing_else() {
-        const WORDS: usize = offset_of!(Slot, reported) / 8 + 1;
+        const WORDS: usize = offset_of!(Slot, born_utc_ns) / 8 + 1;
         let memory = Line([const { AtomicU64::new(u64::MAX) }; SLOT_LEN / 8]);
         // SAFETY: as long as a slot and aligned as one, and any words are valid atomics.
         let slot = unsafe { &*(&raw const memory).cast::<Slot>() };

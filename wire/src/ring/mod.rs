@@ -34,11 +34,12 @@ use sync::{AtomicU32, AtomicU64};
 
 use crate::named::named;
 
-/// Longest record, its state word included, in bytes.
-pub const MAX_RECORD: usize = 48 * 1024;
+/// Longest record, its state word included, in bytes: the longest argument vector that may be asked for
+/// ([`crate::fields::MAX_ARGV`]), and the paths and variables beside it.
+pub const MAX_RECORD: usize = 144 * 1024;
 
-const _: () =
-    assert!(MAX_RECORD <= 0xffff && MAX_RECORD.is_multiple_of(8), "the state word has 16 bits for it");
+const _: () = assert!(MAX_RECORD / 8 <= 0xffff, "the state word has 16 bits for it");
+const _: () = assert!(MAX_RECORD.is_multiple_of(8) && MAX_RECORD >= crate::fields::MAX_ARGV + 16 * 1024);
 
 /// The state of the reader, which decides what a writer does after a commit: the values of the bell, a futex
 /// word.
@@ -97,7 +98,8 @@ fn offset_of(position: u64, data_len: u64) -> u64 {
     position & data_len.wrapping_sub(1)
 }
 
-/// A state word taken apart: length in bits 0–15, stage in 16–19, slot in 20–27, tag in 28–63.
+/// A state word taken apart: length, a multiple of 8, by its eighth in bits 0–15, stage in 16–19, slot in
+/// 20–27, tag in 28–63.
 ///
 /// The tag is the position, and repeats after 512 GiB of records. A word from that long ago is taken for a
 /// record only if no writer came there since, while the ring went round 131072 times (2048 times for the
@@ -118,7 +120,7 @@ impl State {
 
     #[inline(always)]
     fn word(self, position: u64) -> u64 {
-        self.len | (self.stage as u64) << 16 | u64::from(self.slot) << 20 | Self::tag(position)
+        self.len >> 3 | (self.stage as u64) << 16 | u64::from(self.slot) << 20 | Self::tag(position)
     }
 
     /// `None` for a word that was not written at `position` in this lap.
@@ -127,7 +129,7 @@ impl State {
             return None;
         }
         let stage = Stage::from_bits(word >> 16 & 0xf)?;
-        Some(Self { len: word & 0xffff, stage, slot: (word >> 20) as u8 })
+        Some(Self { len: (word & 0xffff) << 3, stage, slot: (word >> 20) as u8 })
     }
 }
 
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_state_word_has_the_bits_that_the_document_says() {
-        let state = State { len: 0x0128, stage: Stage::Committed, slot: 0x3f };
+        let state = State { len: 0x0940, stage: Stage::Committed, slot: 0x3f };
 
         assert_eq!(0x0000_0020_03f2_0128, state.word(0x1000));
     }
