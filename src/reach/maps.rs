@@ -126,15 +126,41 @@ fn headers_entry(from: usize, end: usize) -> Option<usize> {
     None
 }
 
-/// Finds the link map, if that is not done: for hooks that are called before the constructor.
+/// Finds the link map, if that is not done: for hooks that are called before the constructor. The sensor
+/// begins then.
 #[cold]
 pub fn find_maps() {
     if !IS_LOOKED_FOR.swap(true, Ordering::Relaxed)
-        && let Some((_, maps)) = Auxiliary::find()
+        && let Some((auxiliary, maps)) = Auxiliary::find()
     {
         maps.keep();
+        early(&auxiliary);
     }
 }
+
+/// The constructor's work, which `src/start/init.rs` has put into a section of its own, by its distance from
+/// there: this file comes before it.
+#[cfg(not(test))]
+fn early(auxiliary: &Auxiliary) {
+    unsafe extern "C" {
+        #[link_name = "__start_glassbox_early"]
+        static EARLY: i32;
+    }
+    let place = &raw const EARLY;
+    // SAFETY: the section holds the one word, which is the distance to a function of this type.
+    let early = unsafe {
+        let distance = place.read() as isize;
+        core::mem::transmute::<usize, extern "C" fn(&Auxiliary)>(place.addr().wrapping_add_signed(distance))
+    };
+    early(auxiliary);
+}
+
+// The linker's name for the section's start stays within the sensor.
+#[cfg(not(test))]
+core::arch::global_asm!(".hidden __start_glassbox_early");
+
+#[cfg(test)]
+fn early(_: &Auxiliary) {}
 
 /// Finds the link map, also if it was looked for before, and gives the auxiliary vector.
 pub fn find_anew() -> Option<Auxiliary> {

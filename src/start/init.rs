@@ -1,12 +1,13 @@
 //! The constructor: finds the loader's list of images, and hands a ring to the collector if one listens.
 //!
-//! Runs once in each image, in the thread that starts it, before `main`. When something is not as expected,
-//! it returns: the hooks then only call the real functions. It keeps no descriptor, starts no thread, changes
-//! no limit and no signal. It waits in two cases, for a bounded time: at a socket where many others wait, and
-//! for a listener's proof ([`crate::start::door`]).
+//! Runs once in each image, in the thread that starts it, before `main`. Where the constructor of another
+//! library runs first and calls a wrapped function, it begins in that call ([`early`]). When something is not
+//! as expected, it returns: the hooks then only call the real functions. It keeps no descriptor, starts no
+//! thread, changes no limit and no signal. It waits in two cases, for a bounded time: at a socket where many
+//! others wait, and for a listener's proof ([`crate::start::door`]).
 
 use core::ffi::{c_char, c_int};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use wire::hello::Joined;
 
@@ -21,13 +22,37 @@ use crate::start::hello::attach;
 use crate::start::image::Start;
 use crate::sys;
 
+/// The constructor, or an earlier call, has begun.
+static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+
 /// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
 pub extern "C" fn start() {
     let Some(auxiliary) = maps::find_anew() else { return };
+    start_with(&auxiliary);
+}
+
+/// The first wrapped call, before the constructor: libc runs, as far as it knows the environment.
+extern "C" fn early(auxiliary: &Auxiliary) {
+    if !environ::at_start().is_null() {
+        start_with(auxiliary);
+    }
+}
+
+// For [`maps::find_maps`], which is further down than this file.
+#[cfg(not(test))]
+core::arch::global_asm!(
+    ".pushsection glassbox_early,\"aR\",@progbits",
+    ".balign 4",
+    ".long {early} - .",
+    ".popsection",
+    early = sym early,
+);
+
+fn start_with(auxiliary: &Auxiliary) {
     // `glassbox attach`, which loads the sensor into a running program, calls `join` next, and names the
     // socket.
-    if !is_late() {
-        begin(&auxiliary, None);
+    if !is_late() && !HAS_BEGUN.swap(true, Ordering::Relaxed) {
+        begin(auxiliary, None);
     }
 }
 

@@ -47,6 +47,10 @@ pub fn of_output(
         let text = String::from_utf8_lossy(&line);
         let is_intruder = text.contains(INTRUDER) || event["exe"] == *attacker;
         if is_intruder {
+            if event["event"] == "sensor.loss" && event["reason"] == "corrupt_ring" {
+                // Else its records would be dropped, and the attack prove nothing.
+                lies.tell("the attacker does not speak this build's wire format", &line);
+            }
             if of_both {
                 lies.look_at_intruder(&event, &line);
             }

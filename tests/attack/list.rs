@@ -86,6 +86,7 @@ pub const ATTACKS: &[Attack] = &[
     attack(1, "the same, without a fork", "false-death {victim} status").long(),
     attack(1, "forks of the bystander", "false-death {victim} fork").long(),
     attack(1, "nobody is root and runs sshd", "false-program"),
+    attack(1, "nobody runs sh, by its file", "false-file"),
     attack(1, "nobody becomes root", "false-root"),
     attack(1, "a blind program as the bystander", "false-blind {victim}"),
     attack(1, "all numbers are guessed", "guesses 33000").long(),

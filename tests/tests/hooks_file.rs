@@ -379,6 +379,16 @@ fn opens_before_and_after_all_constructors_are_reported() {
 }
 
 #[test]
+fn calls_of_a_library_that_begins_before_the_sensor_are_reported() {
+    for seen in [sensed("early_call", &[]).events, sensed_on_musl("early_call", &[]).events] {
+        for file in ["early.library", "early.fork", "early.main"] {
+            assert_eq!(1, seen.opens(file).len(), "{file}\n{}", seen.outline());
+        }
+        assert_eq!(1, seen.named("process.fork").count(), "{}", seen.outline());
+    }
+}
+
+#[test]
 fn opens_after_closefrom_are_reported_with_their_numbers() {
     for how in
         ["closefrom", "close_range", "loop", "dup2", "proc", "close_range_cloexec", "close_range_unshare"]

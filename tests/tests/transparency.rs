@@ -223,6 +223,7 @@ fn closed_standard_streams_are_given_to_the_programs_first_files() {
 #[test]
 fn constructors_before_ours_and_destructors_after_ours_may_open() {
     unnoticed("early_constructor");
+    unnoticed("early_call");
 }
 
 #[test]

@@ -65,6 +65,12 @@ impl Guests {
         self.waiting.iter().map(|guest| guest.token).collect()
     }
 
+    /// The tokens of the guests that came last, at most `most`, the oldest first.
+    pub fn latest(&self, most: usize) -> Vec<u64> {
+        let first = self.waiting.len().saturating_sub(most);
+        self.waiting.range(first..).map(|guest| guest.token).collect()
+    }
+
     /// How many guests wait.
     #[cfg(test)]
     pub fn len(&self) -> usize {

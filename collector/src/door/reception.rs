@@ -18,6 +18,9 @@ use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Descriptors that wait to be closed are waited for so long: most are closed in it.
 const CLOSE_PAUSE: Duration = Duration::from_millis(1);
+/// Guests that may have spoken by the time that the next one is accepted: there are few, unless strangers
+/// stay silent.
+const MOST_HEARD_AGAIN: usize = 8;
 /// Connections accepted in one go, so that everything else has its turn.
 const MOST_ACCEPTED: usize = 128;
 /// At the end, connections that wait are accepted for so long.
@@ -72,7 +75,13 @@ impl Doorman {
     }
 
     /// Hears a new guest at once if it has spoken, as sensors do right after connecting; else waits for it.
+    ///
+    /// Those that came before it are heard first: one may be an image of the same process, which has executed
+    /// the new guest since, or of its parent.
     fn greet(&mut self, guest: OwnedFd) {
+        for token in self.guests.latest(MOST_HEARD_AGAIN) {
+            self.hear_guest(token);
+        }
         let Some(guest) = self.hear(guest) else { return };
         let token = self.guests.next_token();
         let data = epoll::EventData::new_u64(token);

@@ -48,17 +48,16 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
 }
 
 impl Door {
-    fn knock(&self, message: &[u8], descriptor: Option<&OwnedFd>) -> OwnedFd {
+    fn connect(&self) -> OwnedFd {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         connect(&socket, &self.address).unwrap();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
-        if !descriptors.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        }
-        sendmsg(&socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).unwrap();
+        socket
+    }
+
+    fn knock(&self, message: &[u8], descriptor: Option<&OwnedFd>) -> OwnedFd {
+        let socket = self.connect();
+        say(&socket, message, descriptor);
         socket
     }
 
@@ -66,6 +65,16 @@ impl Door {
         self.doorman.let_all_in();
         self.news_rx.try_iter().collect()
     }
+}
+
+fn say(socket: &OwnedFd, message: &[u8], descriptor: Option<&OwnedFd>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors: Vec<_> = descriptor.iter().map(|descriptor| descriptor.as_fd()).collect();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL).unwrap();
 }
 
 fn hello() -> Hello<'static> {
@@ -91,6 +100,28 @@ fn packet(hello: &Hello<'_>) -> Vec<u8> {
     let len = hello.encode(&mut buffer);
     buffer.truncate(len);
     buffer
+}
+
+#[test]
+fn hellos_are_heard_in_the_order_of_their_connections_though_the_first_comes_late() {
+    let mut door = door(None);
+    let sensors = [Sensor::new(999_998, MIN_DATA_LEN), Sensor::new(999_999, MIN_DATA_LEN)];
+    let hello = |inode| packet(&Hello { file: [1, inode], ..hello() });
+
+    let first = door.connect();
+    let before = door.news().len();
+    say(&first, &hello(1), Some(&sensors[0].memfd));
+    door.knock(&hello(2), Some(&sensors[1].memfd));
+    let news = door.news();
+
+    let heard: Vec<u64> = news
+        .iter()
+        .map(|news| match news {
+            News::Attached(attached) => attached.identity.file.inode,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((0, vec![1, 2]), (before, heard));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::Arguments;
 use crate::os;
 use crate::payload as p;
 use crate::peer::{Door, Hello, Peer};
+use crate::ring::RETURNED;
 
 const KIB: u64 = 1024;
 
@@ -20,11 +21,27 @@ fn go_on(peer: &mut Peer, slot: u8) -> ! {
     os::linger()
 }
 
-/// Says nothing that is false.
+/// Says nothing that is false, by a record of each kind that the kit forges: one that does not decode shows
+/// here.
 pub fn honest(door: &Door, _: &mut Arguments) {
     let mut peer = door.join_in_silence(128 * KIB);
     let exe = std::env::current_exe().unwrap_or_default();
     peer.begin(exe.as_os_str().as_encoded_bytes(), os::uid());
+    let child = os::fork(|| ()) as u32;
+    peer.call(0, p::FORK, &p::fork(child));
+    os::reap(true);
+    peer.note(0, p::CHILD_STATUS, &p::child_status(child, 0));
+    peer.note(0, p::CHANGE_DIRECTORY, &p::change_directory(b"/INTRUDER"));
+    peer.call(0, p::OPEN, &p::open_at(p::HERE, b"INTRUDER", Some(3)));
+    peer.event(0, p::FD_CLOSED, RETURNED, &p::closed(3));
+    peer.call(0, p::SOCKET, &p::socket(4));
+    peer.call(0, p::BIND, &p::bind(4, b"/INTRUDER/socket\0"));
+    peer.note(0, p::FD_MADE, &p::made(5, b"pipe:"));
+    peer.note(0, p::FD_RANGE, &p::range(3, 5, true));
+    peer.call(0, p::DNS, &p::resolved(b"INTRUDER", 0x7f00_0001));
+    peer.call(0, p::SIGNAL, &p::signal(5));
+    peer.call(0, p::CREDENTIALS, &p::credentials(os::uid()));
+    peer.event(0, p::EXEC, 0, &p::exec(b"/INTRUDER"));
     go_on(&mut peer, 0)
 }
 
@@ -170,6 +187,15 @@ pub fn false_death(door: &Door, arguments: &mut Arguments) {
 pub fn false_program(door: &Door, _: &mut Arguments) {
     let mut peer = door.join_in_silence(128 * KIB);
     peer.begin(b"/usr/sbin/sshd", 0);
+    go_on(&mut peer, 0)
+}
+
+/// Says that it runs /bin/sh, whose file it names too.
+pub fn false_file(door: &Door, _: &mut Arguments) {
+    let mut peer = door.prepare(128 * KIB);
+    peer.begin(b"/bin/sh", os::uid());
+    let file = os::file(Path::new("/bin/sh"));
+    door.greet(&Hello { file, ..Hello::own() }, &[peer.ring.fd()]);
     go_on(&mut peer, 0)
 }
 

@@ -40,6 +40,7 @@ const ATTACKS: &[Attack] = &[
     ("false-slot", law1::false_slot),
     ("false-death", law1::false_death),
     ("false-program", law1::false_program),
+    ("false-file", law1::false_file),
     ("false-root", law1::false_root),
     ("false-blind", law1::false_blind),
     ("guesses", law1::guesses),

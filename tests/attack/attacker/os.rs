@@ -8,6 +8,8 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -40,10 +42,9 @@ pub fn pids() -> (u32, u32) {
     (std::process::id(), std::os::unix::process::parent_id())
 }
 
-/// Device and inode of the program that runs.
-pub fn own_file() -> [u64; 2] {
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::metadata("/proc/self/exe");
+/// Device and inode of a file; zeroes where there is none.
+pub fn file(path: &Path) -> [u64; 2] {
+    let file = std::fs::metadata(path);
     file.map(|file| [file.dev(), file.ino()]).unwrap_or_default()
 }
 

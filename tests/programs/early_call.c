@@ -1,0 +1,15 @@
+/* early_call: a library's constructor opens a file and forks, before the sensor's constructor has run.
+ * Trap: a call that passes a hook before the sensor began is lost (libselinux's in tar and find).
+ * library: libearly.so early_library.c
+ * build: -L$OUT -learly -Wl,-rpath,$ORIGIN -Wl,-z,now
+ * run: (no arguments)
+ */
+#include "victim.h"
+
+extern int early_library_opened;
+
+int main(void) {
+    say("library opened %d\n", early_library_opened);
+    SHOW(touch("early.main"));
+    return 9;
+}
