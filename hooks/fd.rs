@@ -112,4 +112,11 @@ crate::hooks! { family fd = 2;
     fails: MinusOne;
     event: ;
     after |call, got| if !call.outcome.failed { fds::received(call.row, got, true) };
+
+    /// ioctl(2): `FIOCLEX` and `FIONCLEX` mark a descriptor to close at exec, or not to.
+    unsafe fn ioctl(fd: c_int, request: usize, argument: usize) -> c_int;
+    symbols: "ioctl";
+    fails: MinusOne;
+    event: ;
+    after |call, _ret| fds::marked(call, fd, request);
 }

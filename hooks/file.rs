@@ -163,5 +163,12 @@ crate::hooks! { family file = 1;
     event: FileOpen;
     instead |row, real| fds::glob(row, pattern, flags, || real(pattern, flags, on_error, found));
 
+    /// open_by_handle_at(2): opens a file by a handle of name_to_handle_at(2). The kernel tells its path.
+    unsafe fn open_by_handle_at(mount: c_int, handle: *mut c_void, flags: c_int) -> c_int;
+    symbols: "open_by_handle_at";
+    fails: MinusOne;
+    event: FileOpen;
+    after |call, _fd| fds::opened_by_handle(call, flags);
+
     names: openat2;
 }

@@ -98,56 +98,56 @@ crate::hooks! { family names = 10;
     symbols: "chmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| paths::mode_changed(call, here(path), mode);
+    after |call, _ret| paths::mode_changed(call, here(path), mode, None);
 
     /// lchmod(3): chmod that follows no symbolic link.
     unsafe fn lchmod(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "lchmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| paths::mode_changed(call, here(path), mode);
+    after |call, _ret| paths::mode_changed(call, here(path), mode, None);
 
     /// fchmod(2): chmod of an open file.
     unsafe fn fchmod(fd: c_int, mode: mode_t) -> c_int;
     symbols: "fchmod";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| paths::mode_changed(call, open_as(fd), mode);
+    after |call, _ret| paths::mode_changed(call, open_as(fd), mode, None);
 
     /// fchmodat(2): chmod, relative to a directory.
     unsafe fn fchmodat(dir: c_int, path: *const c_char, mode: mode_t, flags: c_int) -> c_int;
     symbols: "fchmodat";
     fails: MinusOne;
     event: FileChmod;
-    after |call, _ret| paths::mode_changed(call, at(dir, path), mode);
+    after |call, _ret| paths::mode_changed(call, at(dir, path), mode, Some(flags));
 
     /// chown(2): sets the owner.
     unsafe fn chown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "chown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| paths::owner_changed(call, here(path), owner, group);
+    after |call, _ret| paths::owner_changed(call, here(path), owner, group, None);
 
     /// lchown(2): chown that follows no symbolic link.
     unsafe fn lchown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "lchown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| paths::owner_changed(call, here(path), owner, group);
+    after |call, _ret| paths::owner_changed(call, here(path), owner, group, None);
 
     /// fchown(2): chown of an open file.
     unsafe fn fchown(fd: c_int, owner: uid_t, group: gid_t) -> c_int;
     symbols: "fchown";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| paths::owner_changed(call, open_as(fd), owner, group);
+    after |call, _ret| paths::owner_changed(call, open_as(fd), owner, group, None);
 
     /// fchownat(2): chown, relative to a directory.
     unsafe fn fchownat(dir: c_int, path: *const c_char, owner: uid_t, group: gid_t, flags: c_int) -> c_int;
     symbols: "fchownat";
     fails: MinusOne;
     event: FileChown;
-    after |call, _ret| paths::owner_changed(call, at(dir, path), owner, group);
+    after |call, _ret| paths::owner_changed(call, at(dir, path), owner, group, Some(flags));
 
     /// truncate(2): sets a file's length.
     unsafe fn truncate(path: *const c_char, length: i64) -> c_int;
@@ -168,77 +168,77 @@ crate::hooks! { family names = 10;
     symbols: "setxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name, Some((len, flags)));
 
     /// lsetxattr(2): setxattr that follows no symbolic link.
     unsafe fn lsetxattr(path: *const c_char, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "lsetxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name, Some((len, flags)));
 
     /// fsetxattr(2): setxattr of an open file.
     unsafe fn fsetxattr(fd: c_int, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "fsetxattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, open_as(fd), name);
+    after |call, _ret| paths::attribute_changed(call, open_as(fd), name, Some((len, flags)));
 
     /// removexattr(2): removes an extended attribute.
     unsafe fn removexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "removexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name, None);
 
     /// lremovexattr(2): removexattr that follows no symbolic link.
     unsafe fn lremovexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "lremovexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, here(path), name);
+    after |call, _ret| paths::attribute_changed(call, here(path), name, None);
 
     /// fremovexattr(2): removexattr of an open file.
     unsafe fn fremovexattr(fd: c_int, name: *const c_char) -> c_int;
     symbols: "fremovexattr";
     fails: MinusOne;
     event: FileXattr;
-    after |call, _ret| paths::attribute_changed(call, open_as(fd), name);
+    after |call, _ret| paths::attribute_changed(call, open_as(fd), name, None);
 
     /// rename(2): gives a file another name.
     unsafe fn rename(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "rename";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| paths::renamed(call, here(old), here(new));
+    after |call, _ret| paths::renamed(call, here(old), here(new), None);
 
     /// renameat(2): rename, relative to directories.
     unsafe fn renameat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char) -> c_int;
     symbols: "renameat";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new), None);
 
     /// renameat2(2): renameat with flags.
     unsafe fn renameat2(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_uint) -> c_int;
     symbols: "renameat2";
     fails: MinusOne;
     event: FileRename;
-    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new), Some(flags));
 
     /// link(2): gives a file one more name.
     unsafe fn link(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "link";
     fails: MinusOne;
     event: FileLink;
-    after |call, _ret| paths::linked(call, here(old), here(new));
+    after |call, _ret| paths::linked(call, here(old), here(new), None);
 
     /// linkat(2): link, relative to directories.
     unsafe fn linkat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_int) -> c_int;
     symbols: "linkat";
     fails: MinusOne;
     event: FileLink;
-    after |call, _ret| paths::linked(call, at(old_dir, old), at(new_dir, new));
+    after |call, _ret| paths::linked(call, at(old_dir, old), at(new_dir, new), Some(flags));
 
     /// symlink(2): makes a symbolic link.
     unsafe fn symlink(target: *const c_char, new: *const c_char) -> c_int;
@@ -267,6 +267,13 @@ crate::hooks! { family names = 10;
     fails: MinusOne;
     event: FileUnlink;
     after |call, _ret| fds::shared_removed(call, b"/dev/shm/sem.", name);
+
+    /// name_to_handle_at(2): a handle, by which open_by_handle_at(2) opens the file without a path.
+    unsafe fn name_to_handle_at(dir: c_int, path: *const c_char, handle: *mut c_void, mount: *mut c_int, flags: c_int) -> c_int;
+    symbols: "name_to_handle_at";
+    fails: MinusOne;
+    event: FileHandle;
+    after |call, _ret| paths::handle_made(call, at(dir, path), flags);
 
     names: fchmodat2;
 }

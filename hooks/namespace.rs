@@ -34,7 +34,7 @@ crate::hooks! { family namespace = 14;
     symbols: "mount";
     fails: MinusOne;
     event: ProcessNamespace;
-    after |call, _ret| identity::view_changed(call, b"mount", here(target), flags, source);
+    after |call, _ret| identity::mounted(call, b"mount", here(target), flags, source, kind);
 
     /// umount(2): a file system is detached.
     unsafe fn umount(target: *const c_char) -> c_int;

@@ -16,9 +16,11 @@ crate::hooks! { family syscall = 9;
         SYS_openat => file::openat(a, b, c, d);
         SYS_openat2 => file::openat2 { syscalls::opened(call, a as c_int, b as *const c_char, c as *const syscalls::OpenHow) };
         SYS_memfd_create => file::memfd_create(a, b);
+        SYS_open_by_handle_at => file::open_by_handle_at(a, b, c);
 
         SYS_dup => fd::dup(a);
         SYS_fcntl => fd::fcntl(a, b, c);
+        SYS_ioctl => fd::ioctl(a, b, c);
         SYS_pipe2 => fd::pipe2(a, b);
         SYS_socketpair => fd::socketpair(a, b, c, d);
         SYS_eventfd2 => fd::eventfd(a, b);
@@ -98,8 +100,9 @@ crate::hooks! { family syscall = 9;
         SYS_mknodat => names::mknodat(a, b, c, d);
         SYS_chmod => names::chmod(a, b) only "x86_64";
         SYS_fchmod => names::fchmod(a, b);
-        SYS_fchmodat => names::fchmodat(a, b, c, 0);
-        SYS_fchmodat2 => names::fchmodat2 { paths::mode_changed(call, at(a as c_int, b as *const c_char), c as u32) };
+        // The system call has no flags.
+        SYS_fchmodat => names::fchmodat { paths::mode_changed(call, at(a as c_int, b as *const c_char), c as u32, None) };
+        SYS_fchmodat2 => names::fchmodat2 { paths::mode_changed(call, at(a as c_int, b as *const c_char), c as u32, Some(d as c_int)) };
         SYS_chown => names::chown(a, b, c) only "x86_64";
         SYS_lchown => names::lchown(a, b, c) only "x86_64";
         SYS_fchown => names::fchown(a, b, c);
@@ -119,6 +122,7 @@ crate::hooks! { family syscall = 9;
         SYS_linkat => names::linkat(a, b, c, d, e);
         SYS_symlink => names::symlink(a, b) only "x86_64";
         SYS_symlinkat => names::symlinkat(a, b, c);
+        SYS_name_to_handle_at => names::name_to_handle_at(a, b, c, d, e);
     }
     instead {
         SYS_mmap => memory::mmap(a, b, c, d, e, f);

@@ -146,7 +146,7 @@ unsafe fn report(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, fin
     if find == Find::Search
         && let Some(name) = program.exec.path.raw
     {
-        program.exec.path.raw = search(name, &mut found).or(Some(name));
+        program.exec.path = search(name, &mut found);
     }
     write(row, outcome, program.flags, &program.exec);
 }
@@ -159,22 +159,35 @@ fn write(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) 
     }
 }
 
-/// The path of the executable `name` in `PATH`, which execvp(3) will run. `None` leaves the name as it is.
-fn search<'b>(name: &[u8], found: &'b mut [u8]) -> Option<&'b [u8]> {
-    if name.contains(&b'/') || name.is_empty() || process::seal() != Seal::Open {
-        return None;
+/// The path that execvp(3) will run for `name`: of a name without a slash, what `PATH` has. A name that may
+/// not be looked for is no file of any directory.
+fn search<'b>(name: &'b [u8], found: &'b mut [u8]) -> Path<'b> {
+    if name.contains(&b'/') {
+        return Path { dir: AT_FDCWD, raw: Some(name) };
     }
+    let is_sought = !name.is_empty() && process::seal() == Seal::Open;
+    match is_sought.then(|| find(name, found)).flatten() {
+        Some(path) => Path { dir: AT_FDCWD, raw: Some(path) },
+        None => Path { dir: -1, raw: Some(name) },
+    }
+}
+
+/// The first program of that name. Where there is none, the file that execvp(3) fails for: the first that may
+/// not be executed (`EACCES`), else the last that it tries.
+fn find<'b>(name: &[u8], found: &'b mut [u8]) -> Option<&'b [u8]> {
     let path = environ::value_of(b"PATH").unwrap_or(b"/bin:/usr/bin");
-    let mut len = 0;
+    let (mut denied, mut missing) = (None, None);
     for directory in path.split(|byte| *byte == b':') {
-        len = join(directory, name, found).unwrap_or(0);
+        let Some(len) = join(directory, name, found) else { continue };
         let candidate = found.get(..=len).and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
-        if len > 0 && candidate.is_some_and(sys::is_executable) {
-            break;
+        match candidate.map(sys::program_at) {
+            Some(Ok(())) => return found.get(..len),
+            Some(Err(sys::Errno(libc::EACCES))) => denied = denied.or(Some(directory)),
+            _ => missing = Some(directory),
         }
-        len = 0;
     }
-    found.get(..len).filter(|path| !path.is_empty())
+    let len = join(denied.or(missing)?, name, found)?;
+    found.get(..len)
 }
 
 /// `directory/name` and a NUL; gives the length without it.

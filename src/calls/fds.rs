@@ -9,7 +9,7 @@ use core::ffi::{c_char, c_int};
 use wire::events::{
     DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
 };
-use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path};
+use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path, ResolveFlags};
 use wire::ring::layout::Mapped;
 
 use crate::process::{self, Block, Caller, Seal};
@@ -52,7 +52,7 @@ pub unsafe fn file_opened(call: Call, dir: c_int, path: *const c_char, flags: c_
 #[inline(never)]
 fn report_open(call: Call, path: Path<'_>, fd: c_int, flags: c_int, mode: Option<u32>) {
     let fd = (!call.outcome.failed).then_some(fd);
-    let open = FileOpen { path, fd, flags: OpenFlags(flags as u32), mode };
+    let open = FileOpen { path, fd, flags: OpenFlags(flags as u32), mode, resolve: None };
     emit::after_often(call, &open, |ring, caller| {
         if let Some(fd) = fd {
             begin_counting(ring, caller, fd);
@@ -89,6 +89,43 @@ pub unsafe fn directory_opened(call: Call, directory: *mut libc::DIR, path: *con
 /// The flags with which libc opens a directory to read its names.
 const DIRECTORY: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY | libc::O_CLOEXEC;
 
+/// An open that leaves no descriptor.
+fn unkept(path: Path<'_>, flags: c_int, mode: Option<u32>) -> FileOpen<'_> {
+    FileOpen { path, fd: None, flags: OpenFlags(flags as u32), mode, resolve: None }
+}
+
+/// A file was opened by openat2(2), whose path is resolved as `resolve` says.
+///
+/// # Safety
+/// `path` is the call's path.
+pub unsafe fn opened_within(
+    call: Call,
+    dir: c_int,
+    path: *const c_char,
+    flags: c_int,
+    mode: Option<u32>,
+    resolve: u64,
+) {
+    let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
+    if let Some(fd) = fd {
+        opened(fd);
+    }
+    // SAFETY: the caller's promise.
+    let path = unsafe { capture::path(call.outcome, dir, path) };
+    let resolve = Some(ResolveFlags(resolve as u32));
+    emit::after(call, 0, &FileOpen { path, fd, flags: OpenFlags(flags as u32), mode, resolve });
+}
+
+/// A file was opened by a handle, open_by_handle_at(2): no path was passed, so the kernel is asked for the
+/// one that the file has.
+pub fn opened_by_handle(call: Call, flags: c_int) {
+    let (fd, mut link) = (call.outcome.ret as c_int, [0; 512]);
+    let may_ask = !call.outcome.failed && process::seal() == Seal::Open;
+    let raw = Some(if may_ask { sys::descriptor_link(fd, &mut link) } else { &[] });
+    let path = Path { dir: -1, raw: raw.filter(|link| !link.is_empty()) };
+    report_open(call, path, fd, flags, None);
+}
+
 /// A directory's names were read, scandir(3): no descriptor is left of it.
 ///
 /// # Safety
@@ -96,7 +133,7 @@ const DIRECTORY: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_DIRECTORY |
 pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
     // SAFETY: the caller's promise.
     let path = unsafe { capture::path(call.outcome, dir, path) };
-    emit::after(call, 0, &FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None });
+    emit::after(call, 0, &unkept(path, DIRECTORY, None));
 }
 
 /// glob(3): reports the folder that holds a pattern's first wildcard, if there is one. Its return value says
@@ -131,8 +168,7 @@ pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl Fn
         let failed = error != 0;
         let outcome = Outcome { ret: if failed { -1 } else { 0 }, errno: error as u16, failed };
         let path = Path { dir: AT_FDCWD, raw: Some(folder) };
-        let open = FileOpen { path, fd: None, flags: OpenFlags(DIRECTORY as u32), mode: None };
-        emit::after(Call { row, outcome }, 0, &open);
+        emit::after(Call { row, outcome }, 0, &unkept(path, DIRECTORY, None));
     }
     ret
 }
@@ -180,8 +216,7 @@ pub unsafe fn semaphore_opened(call: Call, name: *const c_char, flags: c_int, mo
     let mut buffer = [0; NAME_LEN];
     // SAFETY: the caller's promise.
     let path = unsafe { prefixed(&mut buffer, call, b"/dev/shm/sem.", without_slashes(name)) };
-    let flags = OpenFlags((flags | libc::O_RDWR | libc::O_NOFOLLOW) as u32);
-    emit::after(call, 0, &FileOpen { path, fd: None, flags, mode });
+    emit::after(call, 0, &unkept(path, flags | libc::O_RDWR | libc::O_NOFOLLOW, mode));
 }
 
 /// The device that is opened for each new terminal.
@@ -539,6 +574,17 @@ pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
             emit::track(call.row, &FdFlags { fd, cloexec });
         }
         _ => {}
+    }
+}
+
+/// ioctl(2), where it marks a descriptor to close at exec, or not to.
+pub fn marked(call: Call, fd: c_int, request: usize) {
+    // <asm-generic/ioctls.h>; the upper half of the register is what the caller left there.
+    const FIONCLEX: u32 = 0x5450;
+    const FIOCLEX: u32 = 0x5451;
+    let request = request as u32;
+    if matches!(request, FIONCLEX | FIOCLEX) && !call.outcome.failed {
+        emit::track(call.row, &FdFlags { fd, cloexec: request == FIOCLEX });
     }
 }
 

@@ -3,6 +3,7 @@
 //! function that makes one says so.
 
 use core::ffi::{c_char, c_int, c_void};
+use core::ptr::null;
 
 use wire::events::{
     KernelBpf, KernelIoUring, KernelModule, KernelUserfaultfd, MemoryMap, ProcessControl, ProcessCredentials,
@@ -207,11 +208,30 @@ pub fn traced(call: Call, request: i64, target: i32) {
 ///
 /// # Safety
 /// `place` and `source` are the call's.
-#[inline(never)]
 pub unsafe fn view_changed(call: Call, what: &[u8], place: Place, flags: u64, source: *const c_char) {
     // SAFETY: the caller's promise.
+    unsafe { mounted(call, what, place, flags, source, null()) };
+}
+
+/// As [`view_changed`], with the type of the file system that is mounted.
+///
+/// # Safety
+/// `place`, `source` and `filesystem` are the call's.
+#[inline(never)]
+pub unsafe fn mounted(
+    call: Call,
+    what: &[u8],
+    place: Place,
+    flags: u64,
+    source: *const c_char,
+    filesystem: *const c_char,
+) {
+    let flags = NamespaceFlags(flags);
+    // SAFETY: the caller's promise.
     let (path, source) = unsafe { (place.among(call), capture::among(call.outcome, source)) };
-    emit::after(call, 0, &ProcessNamespace { what, path, flags: NamespaceFlags(flags), source });
+    // SAFETY: the caller's promise.
+    let filesystem = unsafe { capture::among(call.outcome, filesystem) };
+    emit::after(call, 0, &ProcessNamespace { what, path, flags, source, filesystem });
 }
 
 /// The arguments of prctl(2).

@@ -10,4 +10,5 @@ pub mod lineage;
 pub mod memory;
 pub mod net;
 pub mod paths;
+pub mod peers;
 pub mod syscalls;

@@ -5,8 +5,8 @@ use core::ffi::{c_int, c_void};
 use wire::events::{NetAccept, NetBind, NetConnect, NetListen, NetSocket};
 use wire::fields::{Address, Family, Hidden, Protocol, SocketType};
 use wire::ring::layout::FdCounters;
-use wire::schema::fnv;
 
+use crate::calls::peers::{self, NAME_SERVER};
 use crate::calls::{dns, fds};
 use crate::process::{self, Seal};
 use crate::record::call::{Call, Row};
@@ -70,7 +70,7 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
     let remote = unsafe { capture::address(call.outcome, address, len) };
     let is_under_way = !call.outcome.failed || i32::from(call.outcome.errno) == libc::EINPROGRESS;
     if is_under_way && is_internet(remote.0, dns::PORT) {
-        is_new_peer(fd, NAME_SERVER);
+        in_counters(fd, |counters| counters.set_mark(NAME_SERVER));
     }
     emit::after(call, 0, &NetConnect { fd, remote });
 }
@@ -154,7 +154,7 @@ unsafe fn looked_at(
     if !address.is_null() && len >= 2 {
         // SAFETY: the caller's promise.
         unsafe { first_sent(call, fd, message, address, len) };
-    } else if in_counters(fd, |counters| counters.is_peer(NAME_SERVER)) == Some(true) {
+    } else if in_counters(fd, |counters| counters.mark() == NAME_SERVER) == Some(true) {
         // SAFETY: the caller's promise.
         unsafe { dns::sent(call, message.0, message.1) };
     }
@@ -162,15 +162,10 @@ unsafe fn looked_at(
 
 /// The result of `look` at the counters of a descriptor of this process, if it has any.
 #[inline(always)]
-fn in_counters(fd: c_int, look: impl FnOnce(&FdCounters) -> bool) -> Option<bool> {
+fn in_counters<R>(fd: c_int, look: impl FnOnce(&FdCounters) -> R) -> Option<R> {
     let ring = process::ring()?;
     let caller = process::caller(ring)?;
     ring.fd(caller.slot, fd).map(look)
-}
-
-/// Notes the peer of the last message. True if it is another one than before, or cannot be known.
-fn is_new_peer(fd: c_int, hash: u64) -> bool {
-    in_counters(fd, |counters| counters.is_new_peer(hash)).unwrap_or(true)
 }
 
 /// # Safety
@@ -185,7 +180,8 @@ unsafe fn first_sent(
 ) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
-    if is_new_peer(fd, fnv(SEED, remote.0)) {
+    // Above the table of counters nothing is remembered.
+    if in_counters(fd, |counters| peers::is_new(fd, counters, remote.0)) != Some(false) {
         emit::after(call, 0, &NetConnect { fd, remote });
     }
     if is_internet(remote.0, dns::PORT) {
@@ -193,11 +189,6 @@ unsafe fn first_sent(
         unsafe { dns::sent(call, message.0, message.1) };
     }
 }
-
-const SEED: u64 = 0xcbf2_9ce4_8422_2325;
-/// Stands for the peer of a socket that was connected to a name server. An address with the same hash costs a
-/// look at the messages that are sent there.
-const NAME_SERVER: u64 = 53;
 
 /// The first part of a message of sendmsg(2), and its length.
 ///

@@ -4,10 +4,10 @@
 use core::ffi::{c_char, c_int};
 
 use wire::events::{
-    FileChmod, FileChown, FileLink, FileMkdir, FileMknod, FileRename, FileRmdir, FileSymlink, FileTruncate,
-    FileUnlink, FileXattr,
+    FileChmod, FileChown, FileHandle, FileLink, FileMkdir, FileMknod, FileRename, FileRmdir, FileSymlink,
+    FileTruncate, FileUnlink, FileXattr,
 };
-use wire::fields::{AT_FDCWD, Path};
+use wire::fields::{AT_FDCWD, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags};
 
 use crate::process;
 use crate::record::call::{Call, Row};
@@ -133,14 +133,20 @@ pub unsafe fn node_made_by_version(call: Call, place: Place, mode: u32, device: 
     unsafe { node_made(call, place, mode, if device.is_null() { 0 } else { *device }) };
 }
 
+/// The flags of a call that has some.
+fn at_flags(flags: Option<c_int>) -> Option<AtFlags> {
+    flags.map(|flags| AtFlags(flags as u32))
+}
+
 /// Permissions were changed: chmod(2).
 ///
 /// # Safety
 /// `place` is the call's.
 #[inline(never)]
-pub unsafe fn mode_changed(call: Call, place: Place, mode: u32) {
+pub unsafe fn mode_changed(call: Call, place: Place, mode: u32, flags: Option<c_int>) {
+    let flags = at_flags(flags);
     // SAFETY: the caller's promise.
-    emit::after(call, 0, &FileChmod { path: unsafe { place.of(call) }, mode });
+    emit::after(call, 0, &FileChmod { path: unsafe { place.of(call) }, mode, flags });
 }
 
 /// The owner was changed: chown(2).
@@ -148,10 +154,10 @@ pub unsafe fn mode_changed(call: Call, place: Place, mode: u32) {
 /// # Safety
 /// `place` is the call's.
 #[inline(never)]
-pub unsafe fn owner_changed(call: Call, place: Place, owner: u32, group: u32) {
-    let (owner, group) = (owner as i32, group as i32);
+pub unsafe fn owner_changed(call: Call, place: Place, owner: u32, group: u32, flags: Option<c_int>) {
+    let (owner, group, flags) = (owner as i32, group as i32, at_flags(flags));
     // SAFETY: the caller's promise.
-    emit::after(call, 0, &FileChown { path: unsafe { place.of(call) }, owner, group });
+    emit::after(call, 0, &FileChown { path: unsafe { place.of(call) }, owner, group, flags });
 }
 
 /// A length was set: truncate(2).
@@ -164,17 +170,24 @@ pub unsafe fn length_set(call: Call, place: Place, length: i64) {
     emit::after(call, 0, &FileTruncate { path: unsafe { place.of(call) }, length });
 }
 
-/// An extended attribute was set or removed: setxattr(2), removexattr(2).
+/// An extended attribute was set, to a value of so many bytes, or removed: setxattr(2), removexattr(2).
 ///
 /// # Safety
 /// `place` and `name` are the call's.
 #[inline(never)]
-pub unsafe fn attribute_changed(call: Call, place: Place, name: *const c_char) {
+pub unsafe fn attribute_changed(
+    call: Call,
+    place: Place,
+    name: *const c_char,
+    value: Option<(usize, c_int)>,
+) {
     // SAFETY: the caller's promise.
     let (path, name) = unsafe { (place.among(call), capture::among(call.outcome, name)) };
     let name = name.unwrap_or_default();
     let name = name.get(..ATTRIBUTE_CAP).unwrap_or(name);
-    emit::after(call, 0, &FileXattr { path, name });
+    let flags = value.map(|(_, flags)| XattrFlags(flags as u32));
+    let size = value.map(|(len, _)| len as u64);
+    emit::after(call, 0, &FileXattr { path, name, flags, size });
 }
 
 /// A file was renamed: rename(2).
@@ -182,10 +195,10 @@ pub unsafe fn attribute_changed(call: Call, place: Place, name: *const c_char) {
 /// # Safety
 /// The places are the call's.
 #[inline(never)]
-pub unsafe fn renamed(call: Call, old: Place, new: Place) {
+pub unsafe fn renamed(call: Call, old: Place, new: Place, flags: Option<u32>) {
     // SAFETY: the caller's promise.
     let (path, new_path) = unsafe { (old.among(call), new.among(call)) };
-    emit::after(call, 0, &FileRename { path, new_path });
+    emit::after(call, 0, &FileRename { path, new_path, flags: flags.map(RenameFlags) });
 }
 
 /// A file got one more name: link(2).
@@ -193,10 +206,20 @@ pub unsafe fn renamed(call: Call, old: Place, new: Place) {
 /// # Safety
 /// The places are the call's.
 #[inline(never)]
-pub unsafe fn linked(call: Call, old: Place, new: Place) {
+pub unsafe fn linked(call: Call, old: Place, new: Place, flags: Option<c_int>) {
     // SAFETY: the caller's promise.
     let (path, new_path) = unsafe { (old.among(call), new.among(call)) };
-    emit::after(call, 0, &FileLink { path, new_path });
+    emit::after(call, 0, &FileLink { path, new_path, flags: at_flags(flags) });
+}
+
+/// A handle of a file was asked for: name_to_handle_at(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn handle_made(call: Call, place: Place, flags: c_int) {
+    // SAFETY: the caller's promise. A handle that is too small (EOVERFLOW) was found after the path.
+    emit::after(call, 0, &FileHandle { path: unsafe { place.of(call) }, flags: HandleFlags(flags as u32) });
 }
 
 /// A symbolic link was made: symlink(2). Its target is relative to the directory of the link.

@@ -11,6 +11,7 @@ use crate::process;
 use crate::record::call::{Call, Row};
 use crate::record::capture::creation_mode;
 use crate::record::fail::{Fails, MinusOne};
+use crate::record::probe::Probe;
 use crate::sys;
 
 /// The numbers of system calls: libc's, and those that it lacks for a machine (asm-generic/unistd.h).
@@ -23,11 +24,13 @@ pub mod number {
     pub const SYS_fchmodat2: c_long = 452;
 }
 
-/// `struct open_how` of openat2(2), its first two fields.
+/// `struct open_how` of openat2(2), its first version.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct OpenHow {
     flags: u64,
     mode: u64,
+    resolve: u64,
 }
 
 /// openat2(2).
@@ -36,14 +39,16 @@ pub struct OpenHow {
 /// `path` and `how` are the call's.
 pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const OpenHow) {
     // The kernel has read it where the call did not fail, or failed for its path.
-    let is_read = !call.outcome.failed || i32::from(call.outcome.errno) == libc::ENOENT;
-    let (flags, mode) = match is_read && !sys::is_wild(how.cast()) {
-        // SAFETY: the kernel has read it.
-        true => unsafe { ((*how).flags as c_int, (*how).mode as u32) },
-        false => (0, 0),
+    let is_read = !call.outcome.failed || Probe::new().holds(how as usize, size_of::<OpenHow>());
+    let how = match is_read && !sys::is_wild(how.cast()) {
+        // SAFETY: the kernel has read it, or it was found readable.
+        true => unsafe { how.read_unaligned() },
+        false => OpenHow { flags: 0, mode: 0, resolve: 0 },
     };
+    let flags = how.flags as c_int;
+    let mode = creation_mode(flags, how.mode as u32);
     // SAFETY: the caller's promise.
-    unsafe { fds::file_opened(call, dir, path, flags, creation_mode(flags, mode)) };
+    unsafe { fds::opened_within(call, dir, path, flags, mode, how.resolve) };
 }
 
 /// clone(2) and clone3(2). `flags` gives the flags of the call; `None` leaves the call unreported.

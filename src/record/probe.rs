@@ -87,6 +87,11 @@ impl Probe {
         true
     }
 
+    /// Whether the `len` bytes at `address` can be read, at most a page.
+    pub fn holds(&mut self, address: usize, len: usize) -> bool {
+        self.is_readable(address) && self.is_readable(address.saturating_add(len.saturating_sub(1)))
+    }
+
     /// Length of the string at `string`, at most `cap`; `None` when its end cannot be reached.
     pub fn length(&mut self, string: *const c_char, cap: usize) -> Option<usize> {
         let mut len = 0;

@@ -338,6 +338,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("file.link", &["path", "new_path"]),
     ("file.symlink", &["path", "new_path"]),
     ("file.mknod", &["path", "mode", "device"]),
+    ("file.handle", &["flags"]),
     ("net.socket", &["fd", "family", "type", "protocol"]),
     ("net.bind", &["fd", "local"]),
     ("net.listen", &["fd"]),

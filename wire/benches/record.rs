@@ -97,7 +97,7 @@ fn record(seq: u64) -> (Head, FileOpen<'static>) {
         flags: Flags::STAMPED | Flags::RETURNED,
     };
     let path = Path { dir: AT_FDCWD, raw: Some(black_box(PATH)) };
-    (head, FileOpen { path, fd: Some(3), flags: OpenFlags(0), mode: None })
+    (head, FileOpen { path, fd: Some(3), flags: OpenFlags(0), mode: None, resolve: None })
 }
 
 fn encode(seq: u64, into: &mut [u8]) -> usize {

@@ -13,8 +13,9 @@ use bincode::{BorrowDecode, Decode};
 use crate::codec::{Encode, Malformed, decode};
 use crate::encode_by_fields;
 use crate::fields::{
-    Address, Answers, Args, Control, Environment, Family, Field, Hidden, LoadFlags, NamespaceFlags,
-    OpenFlags, Path, Protection, Protocol, Show, Shown, SocketType, Text, Trace,
+    Address, Answers, Args, AtFlags, Control, Environment, Family, Field, HandleFlags, Hidden, LoadFlags,
+    NamespaceFlags, OpenFlags, Path, Protection, Protocol, RenameFlags, ResolveFlags, Show, Shown,
+    SocketType, Text, Trace, XattrFlags,
 };
 
 /// The part of a record after its head: implemented for each struct of the table.
@@ -193,7 +194,8 @@ events {
     /// An exec is asked for (before the call), and again with `ret` and `error` if it failed.
     ProcessExec = 2 "process.exec" {
         sent<'a> {
-            /// The program; where the call searches `PATH`, what it finds there.
+            /// The program; where the call searches `PATH`, what it finds there, or the file that it fails
+            /// for.
             path: Path<'a>,
             /// The argument vector, cut as in `process.start`.
             argv: Args<'a>,
@@ -279,6 +281,8 @@ events {
             flags: NamespaceFlags,
             /// The source of the mount, as the caller passed it; for pivot_root the place of the old root.
             source: Option<Text<'a>>,
+            /// The type of the file system that is mounted.
+            filesystem: Option<Text<'a>>,
         }
     }
     /// The process changes its rights or its name: prctl, seccomp. A filter is reported before the call.
@@ -303,6 +307,9 @@ events {
             flags: OpenFlags,
             /// Permissions for a file that is made.
             mode: Option<u32>,
+            /// How the path is resolved, for openat2: `RESOLVE_…`. With `RESOLVE_IN_ROOT` a path that begins
+            /// with a slash begins at the directory of the call.
+            resolve: Option<ResolveFlags>,
         }
     }
     /// An open file ends: close, fclose, dup2 over it, exec, exit.
@@ -347,6 +354,8 @@ events {
         path: Path<'a>,
         /// The permissions.
         mode: u32,
+        /// The flags of fchmodat: `AT_…`.
+        flags: Option<AtFlags>,
     } }
     /// The owner changes.
     FileChown = 26 "file.chown" { sent<'a> {
@@ -356,6 +365,8 @@ events {
         owner: i32,
         /// Group id, -1 if unchanged.
         group: i32,
+        /// The flags of fchownat: `AT_…`.
+        flags: Option<AtFlags>,
     } }
     /// A file's length is set.
     FileTruncate = 27 "file.truncate" { sent<'a> {
@@ -370,6 +381,10 @@ events {
         path: Path<'a>,
         /// The attribute.
         name: Text<'a>,
+        /// The flags of setxattr: `XATTR_…`.
+        flags: Option<XattrFlags>,
+        /// The length of the value that is set, bytes.
+        size: Option<u64>,
     } }
     /// A file gets another name.
     FileRename = 29 "file.rename" { sent<'a> {
@@ -377,6 +392,9 @@ events {
         path: Path<'a>,
         /// The name it gets.
         new_path: Path<'a>,
+        /// The flags of renameat2: `RENAME_…`. With `RENAME_EXCHANGE` the file that had `new_path` gets
+        /// `path`.
+        flags: Option<RenameFlags>,
     } }
     /// A file gets one more name.
     FileLink = 30 "file.link" { sent<'a> {
@@ -384,6 +402,8 @@ events {
         path: Path<'a>,
         /// The new name.
         new_path: Path<'a>,
+        /// The flags of linkat: `AT_…`.
+        flags: Option<AtFlags>,
     } }
     /// A symbolic link is made.
     FileSymlink = 31 "file.symlink" { sent<'a> {
@@ -400,6 +420,13 @@ events {
         mode: u32,
         /// The device that it stands for, else 0.
         device: u64,
+    } }
+    /// A handle of a file is asked for, by which open_by_handle_at opens it without a path.
+    FileHandle = 33 "file.handle" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The flags: `AT_…`.
+        flags: HandleFlags,
     } }
     /// A socket is made.
     NetSocket = 40 "net.socket" { sent {

@@ -334,6 +334,16 @@ fn word_or_number<'a>(table: &'static [(i64, &'static str)], value: i64) -> Show
 coded! {
     /// The flags of open(2).
     OpenFlags(u32), "list of names", |bits| Shown::Names(&names::OPEN, u64::from(bits));
+    /// How openat2(2) resolves its path.
+    ResolveFlags(u32), "list of names", |bits| Shown::Names(&names::RESOLVE, u64::from(bits));
+    /// The flags of renameat2(2).
+    RenameFlags(u32), "list of names", |bits| Shown::Names(&names::RENAME, u64::from(bits));
+    /// The flags of calls that take a directory: fchmodat(2), fchownat(2), linkat(2).
+    AtFlags(u32), "list of names", |bits| Shown::Names(&names::AT, u64::from(bits));
+    /// The flags of name_to_handle_at(2).
+    HandleFlags(u32), "list of names", |bits| Shown::Names(&names::HANDLE, u64::from(bits));
+    /// The flags of setxattr(2).
+    XattrFlags(u32), "list of names", |bits| Shown::Names(&names::XATTR, u64::from(bits));
     /// The flags of memfd_create(2).
     MemfdFlags(u32), "list of names", |bits| Shown::Names(&names::MEMFD, u64::from(bits));
     /// The flags of dlopen(3).

@@ -78,6 +78,62 @@ pub static OPEN: FlagTable = FlagTable {
     ],
 };
 
+/// openat2(2), how a path is resolved.
+pub static RESOLVE: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "RESOLVE_NO_XDEV"),
+        (2, "RESOLVE_NO_MAGICLINKS"),
+        (4, "RESOLVE_NO_SYMLINKS"),
+        (8, "RESOLVE_BENEATH"),
+        (RESOLVE_IN_ROOT, "RESOLVE_IN_ROOT"),
+        (0x20, "RESOLVE_CACHED"),
+    ],
+};
+/// The directory of the call is the root of its path (openat2(2)).
+pub const RESOLVE_IN_ROOT: u64 = 0x10;
+
+/// renameat2(2).
+pub static RENAME: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[(1, "RENAME_NOREPLACE"), (2, "RENAME_EXCHANGE"), (4, "RENAME_WHITEOUT")],
+};
+
+/// Calls that take a directory: fchmodat(2), fchownat(2), linkat(2).
+pub static AT: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (0x100, "AT_SYMLINK_NOFOLLOW"),
+        (0x200, "AT_EACCESS"),
+        (0x400, "AT_SYMLINK_FOLLOW"),
+        (0x800, "AT_NO_AUTOMOUNT"),
+        (0x1000, "AT_EMPTY_PATH"),
+        (0x2000, "AT_STATX_FORCE_SYNC"),
+        (0x4000, "AT_STATX_DONT_SYNC"),
+        (0x8000, "AT_RECURSIVE"),
+    ],
+};
+
+/// name_to_handle_at(2).
+pub static HANDLE: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "AT_HANDLE_MNT_ID_UNIQUE"),
+        (2, "AT_HANDLE_CONNECTABLE"),
+        (0x200, "AT_HANDLE_FID"),
+        (0x400, "AT_SYMLINK_FOLLOW"),
+        (0x1000, "AT_EMPTY_PATH"),
+    ],
+};
+
+/// setxattr(2).
+pub static XATTR: FlagTable =
+    FlagTable { mask: 0, choices: &[], bits: &[(1, "XATTR_CREATE"), (2, "XATTR_REPLACE")] };
+
 /// memfd_create(2).
 pub static MEMFD: FlagTable = FlagTable {
     mask: 0,

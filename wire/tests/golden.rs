@@ -77,6 +77,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             path,
             flags: NamespaceFlags(wide),
             source: raw,
+            filesystem: raw,
         }),
         Decoded::ProcessControl(ProcessControl {
             what: Control(int),
@@ -88,18 +89,25 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             fd: is_set.then_some(int),
             flags: OpenFlags(uint),
             mode: is_set.then_some(0o644),
+            resolve: is_set.then_some(ResolveFlags(uint)),
         }),
         Decoded::FileUnlink(FileUnlink { path }),
         Decoded::FileRmdir(FileRmdir { path }),
         Decoded::FileMkdir(FileMkdir { path, mode: uint }),
-        Decoded::FileChmod(FileChmod { path, mode: uint }),
-        Decoded::FileChown(FileChown { path, owner: int, group: -1 }),
+        Decoded::FileChmod(FileChmod { path, mode: uint, flags: is_set.then_some(AtFlags(uint)) }),
+        Decoded::FileChown(FileChown { path, owner: int, group: -1, flags: is_set.then_some(AtFlags(uint)) }),
         Decoded::FileTruncate(FileTruncate { path, length: number }),
-        Decoded::FileXattr(FileXattr { path, name: text }),
-        Decoded::FileRename(FileRename { path, new_path }),
-        Decoded::FileLink(FileLink { path, new_path }),
+        Decoded::FileXattr(FileXattr {
+            path,
+            name: text,
+            flags: is_set.then_some(XattrFlags(uint)),
+            size: is_set.then_some(wide),
+        }),
+        Decoded::FileRename(FileRename { path, new_path, flags: is_set.then_some(RenameFlags(uint)) }),
+        Decoded::FileLink(FileLink { path, new_path, flags: is_set.then_some(AtFlags(uint)) }),
         Decoded::FileSymlink(FileSymlink { path, new_path }),
         Decoded::FileMknod(FileMknod { path, mode: uint, device: wide }),
+        Decoded::FileHandle(FileHandle { path, flags: HandleFlags(uint) }),
         Decoded::NetSocket(NetSocket {
             fd: is_set.then_some(int),
             family: Family(2),
@@ -155,7 +163,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink FileMknod NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod FileHandle NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade
     }

@@ -8,7 +8,7 @@ use super::Enricher;
 use super::descriptors::Target;
 use super::paths;
 use super::process::Process;
-use super::values::{is_name, path_text, value_of};
+use super::values::{Base, base_of, path_text, value_of};
 use crate::event::Value;
 use crate::ids::{MonoNs, Pid};
 
@@ -50,7 +50,7 @@ impl Enricher {
             Decoded::FdMade(made) => process.adopt(made, at),
             Decoded::DirChange(change) => {
                 self.text.clear();
-                if path_text(process, &change.path, false, &mut self.text) {
+                if path_text(process, &change.path, Base::Directory, &mut self.text) {
                     process.change_directory(&self.text);
                 }
             }
@@ -66,10 +66,10 @@ impl Enricher {
     fn event(&mut self, process: &mut Process, head: &Head, at: MonoNs, decoded: &Decoded<'_>) -> Effect {
         let Some(kind) = Kind::from_number(head.kind) else { return Effect::None };
         self.begin_from(process, head, kind, at);
-        let is_named = is_name(decoded, self.batch.events.last().map_or("", |event| event.call));
+        let base = base_of(decoded, self.batch.events.last().map_or("", |event| event.call));
         let batch = &mut self.batch;
         decoded.show(&mut |place, shown| {
-            let value = value_of(batch, process, shown, is_named);
+            let value = value_of(batch, process, shown, base);
             batch.set(place, value);
         });
         // A failed call changed nothing.
@@ -127,7 +127,14 @@ impl Enricher {
             b"umount" => &names::UMOUNT,
             _ => &names::NAMESPACE,
         };
-        self.batch.set(self.places.namespace_flags, Value::Names(table, changed.flags.0));
+        // mount(2): a magic number in the upper half, which the kernel ignores.
+        const MS_MGC_VAL: u64 = 0xc0ed_0000;
+        const MS_MGC_MSK: u64 = 0xffff_0000;
+        let flags = match changed.flags.0 {
+            magic if changed.what == b"mount" && magic & MS_MGC_MSK == MS_MGC_VAL => magic & !MS_MGC_MSK,
+            flags => flags,
+        };
+        self.batch.set(self.places.namespace_flags, Value::Names(table, flags));
     }
 
     fn mapped(&mut self, process: &mut Process, map: &MemoryMap) {

@@ -29,20 +29,40 @@ pub fn error_of(head: &Head, kind: Kind, call: &str) -> &'static str {
     ""
 }
 
-/// Whether the event's path is a name that is not relative to any directory.
-pub fn is_name(decoded: &Decoded<'_>, call: &str) -> bool {
+/// The thing that an event's path begins at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The directory of the record, or the root.
+    Directory,
+    /// Nothing: the path is a name.
+    Name,
+    /// The directory of the record, also for a path that begins with a slash, and `..` does not leave it
+    /// (openat2(2), `RESOLVE_IN_ROOT`).
+    Root,
+}
+
+/// The thing that the paths of a record begin at.
+pub fn base_of(decoded: &Decoded<'_>, call: &str) -> Base {
+    let is_within = |resolve: fields::ResolveFlags| u64::from(resolve.0) & names::RESOLVE_IN_ROOT != 0;
     match decoded {
-        Decoded::LibLoad(load) => !load.path.raw.unwrap_or_default().contains(&b'/'),
-        Decoded::FileOpen(_) => call == "memfd_create",
-        _ => false,
+        Decoded::LibLoad(load) if !load.path.raw.unwrap_or_default().contains(&b'/') => Base::Name,
+        Decoded::FileOpen(_) if call == "memfd_create" => Base::Name,
+        Decoded::FileOpen(open) if open.resolve.is_some_and(is_within) => Base::Root,
+        _ => Base::Directory,
     }
 }
 
 /// Appends the absolute form of a record's path; false where it has none.
-pub fn path_text(process: &mut Process, path: &fields::Path<'_>, is_named: bool, out: &mut Vec<u8>) -> bool {
+pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out: &mut Vec<u8>) -> bool {
     let raw = path.raw.unwrap_or_default();
+    if base == Base::Root {
+        let mut within = Vec::new();
+        paths::resolve(b"/", raw, &mut within);
+        let beneath = within.strip_prefix(b"/").unwrap_or(&within);
+        return path_text(process, &fields::Path { raw: Some(beneath), ..*path }, Base::Directory, out);
+    }
     let is_relative = raw.first() != Some(&b'/');
-    if is_named || (path.dir < 0 && path.dir != AT_FDCWD && is_relative) {
+    if base == Base::Name || (path.dir < 0 && path.dir != AT_FDCWD && is_relative) {
         out.extend_from_slice(raw);
         return !raw.is_empty();
     }
@@ -68,9 +88,9 @@ pub fn path_text(process: &mut Process, path: &fields::Path<'_>, is_named: bool,
     true
 }
 
-fn path_value(batch: &mut Batch, process: &mut Process, path: &fields::Path<'_>, is_named: bool) -> Value {
+fn path_value(batch: &mut Batch, process: &mut Process, path: &fields::Path<'_>, base: Base) -> Value {
     let mut is_known = false;
-    let resolved = batch.keep_with(|out| is_known = path_text(process, path, is_named, out));
+    let resolved = batch.keep_with(|out| is_known = path_text(process, path, base, out));
     if !is_known {
         return Value::Absent;
     }
@@ -80,14 +100,14 @@ fn path_value(batch: &mut Batch, process: &mut Process, path: &fields::Path<'_>,
 }
 
 /// A sent field as a value of the batch.
-pub fn value_of(batch: &mut Batch, process: &mut Process, shown: Shown<'_>, is_named: bool) -> Value {
+pub fn value_of(batch: &mut Batch, process: &mut Process, shown: Shown<'_>, base: Base) -> Value {
     match shown {
         Shown::Absent => Value::Absent,
         Shown::Int(number) => Value::Int(number),
         Shown::Uint(number) => Value::Uint(number),
         Shown::Bool(truth) => Value::Bool(truth),
         Shown::Text(text) => Value::Text(batch.keep(text)),
-        Shown::Path(path) => path_value(batch, process, &path, is_named),
+        Shown::Path(path) => path_value(batch, process, &path, base),
         Shown::List(list) => Value::List(strings(batch, list)),
         Shown::Map(list) => Value::Map(strings(batch, list)),
         Shown::Word(word) => Value::Word(word),

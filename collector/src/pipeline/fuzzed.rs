@@ -167,7 +167,8 @@ impl World {
     fn open(&mut self, count: u8) {
         for _ in 0..count {
             let name = format!("BYSTANDER-{}", self.written);
-            let open = FileOpen { path: path(&name), fd: Some(5), flags: OpenFlags(0), mode: None };
+            let open =
+                FileOpen { path: path(&name), fd: Some(5), flags: OpenFlags(0), mode: None, resolve: None };
             let sensor = &self.bystander.0;
             self.written += u64::from(sensor.write(0, sensor.head(0, Kind::FileOpen), &open));
         }
@@ -244,7 +245,7 @@ impl World {
                 sensor,
                 slot,
                 input,
-                &FileOpen { path: of, fd: Some(fd), flags: OpenFlags(pid), mode: None },
+                &FileOpen { path: of, fd: Some(fd), flags: OpenFlags(pid), mode: None, resolve: None },
             ),
             1 => say(sensor, slot, input, &ProcessFork { child: Some(pid) }),
             2 => say(sensor, slot, input, &ChildStatus { child: pid, status: fd, usage: None }),

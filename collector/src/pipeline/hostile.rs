@@ -116,8 +116,13 @@ fn records_without_room_in_their_account_go_on_and_nothing_is_lost() {
         for number in [2 * pair + 2, 2 * pair + 1] {
             let head = wire::record::Head { seq: number, ..greedy.head(0, Kind::FileOpen) };
             let path = super::simulated::path("/x");
-            let open =
-                wire::events::FileOpen { path, fd: Some(3), flags: wire::fields::OpenFlags(0), mode: None };
+            let open = wire::events::FileOpen {
+                path,
+                fd: Some(3),
+                flags: wire::fields::OpenFlags(0),
+                mode: None,
+                resolve: None,
+            };
             assert!(greedy.write(0, wire::record::Head { flags: Flags::STAMPED, ..head }, &open));
         }
     }

@@ -41,7 +41,7 @@ impl Supervisor {
     }
 
     fn open(&self, pid: u32, name: &str) {
-        let open = FileOpen { path: path(name), fd: Some(3), flags: OpenFlags(0), mode: None };
+        let open = FileOpen { path: path(name), fd: Some(3), flags: OpenFlags(0), mode: None, resolve: None };
         self.send(pid, Self::head(pid, FileOpen::KIND as u16), &open);
     }
 }
@@ -116,7 +116,11 @@ fn event_without_a_number_in_a_ring_is_counted_and_not_delivered() {
     sensor.start("/bin/prog", "/");
     harness.attach(&sensor, 1);
     let head = Supervisor::head(10, FileOpen::KIND as u16);
-    sensor.write(0, head, &FileOpen { path: path("/x"), fd: None, flags: OpenFlags(0), mode: None });
+    sensor.write(
+        0,
+        head,
+        &FileOpen { path: path("/x"), fd: None, flags: OpenFlags(0), mode: None, resolve: None },
+    );
     sensor.open(0, "/y", 3, 0);
     harness.round();
 

@@ -159,7 +159,10 @@ impl Sensor {
     pub fn open(&self, slot: u8, name: &str, fd: i32, flags: u32) {
         self.ring.fd(slot, fd).unwrap().open();
         self.ring.slot(slot).fd_high.fetch_max(fd as u32 + 1, Ordering::Relaxed);
-        self.emit(slot, &FileOpen { path: path(name), fd: Some(fd), flags: OpenFlags(flags), mode: None });
+        self.emit(
+            slot,
+            &FileOpen { path: path(name), fd: Some(fd), flags: OpenFlags(flags), mode: None, resolve: None },
+        );
     }
 
     /// A close, with what was counted.

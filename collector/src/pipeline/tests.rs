@@ -81,7 +81,13 @@ fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
     sensor.close(slot, 3);
     sensor.emit(
         slot,
-        &FileOpen { path: Path { dir: 1, raw: Some(b"x") }, fd: None, flags: OpenFlags(0), mode: None },
+        &FileOpen {
+            path: Path { dir: 1, raw: Some(b"x") },
+            fd: None,
+            flags: OpenFlags(0),
+            mode: None,
+            resolve: None,
+        },
     );
     sensor.close(0, 3);
     harness.round();
@@ -498,7 +504,10 @@ fn records_of_several_processes_are_held_back_for_a_moment() {
 fn full_ring_is_told_with_count_and_reason_and_the_ledger_is_even() {
     let (mut harness, sensor) = started(10);
     for _ in 0..5000 {
-        sensor.emit(0, &FileOpen { path: path("/x"), fd: None, flags: OpenFlags(0), mode: None });
+        sensor.emit(
+            0,
+            &FileOpen { path: path("/x"), fd: None, flags: OpenFlags(0), mode: None, resolve: None },
+        );
     }
     harness.round();
     harness.die(10, 0);
@@ -647,7 +656,11 @@ fn cut_strings_are_marked() {
     let long = "y".repeat(LONG / 2);
     let head = sensor.head(0, Kind::FileOpen);
     let cut = Head { flags: head.flags | Flags::TRUNCATED, ..head };
-    sensor.write(0, cut, &FileOpen { path: path(&long), fd: None, flags: OpenFlags(0), mode: None });
+    sensor.write(
+        0,
+        cut,
+        &FileOpen { path: path(&long), fd: None, flags: OpenFlags(0), mode: None, resolve: None },
+    );
     harness.round();
 
     let events = harness.finish();

@@ -56,7 +56,7 @@ pub fn open_at(directory: i32, path: &[u8], fd: Option<i32>) -> Vec<u8> {
         Some(fd) => begun.byte(1).half(fd.into()),
         None => begun.byte(0),
     };
-    with_fd.half(0).byte(0).0
+    with_fd.half(0).byte(0).byte(0).0
 }
 
 /// An open.

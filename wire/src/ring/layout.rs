@@ -209,7 +209,7 @@ impl Slot {
 }
 
 /// The counters of one descriptor. The top bit of `calls_in` says that this process opened it; the top 24
-/// bits of `calls_out` are a hash of the last peer of a datagram.
+/// bits of `calls_out` are a mark of the sensor's, for its memory of peers.
 #[repr(C)]
 pub struct FdCounters {
     bytes_in: AtomicU64,
@@ -235,8 +235,8 @@ impl FdState {
 }
 
 const OPEN: u64 = 1 << 63;
-/// Lowest bit of the hash of a datagram's last peer in `calls_out`; below it stands the count.
-const PEER_SHIFT: u32 = 40;
+/// Lowest bit of the mark in `calls_out`; below it stands the count.
+const MARK_SHIFT: u32 = 40;
 
 impl FdCounters {
     /// Bytes read or received, and the calls that did: for adding to, which each process does in its own way.
@@ -261,22 +261,18 @@ impl FdCounters {
         self.calls_in.store(OPEN, Ordering::Relaxed);
     }
 
-    /// Notes the peer of a datagram by a hash of its address. True when it is another one than last time.
-    pub fn is_new_peer(&self, hash: u64) -> bool {
-        let peer = (hash | 1) << PEER_SHIFT;
-        // Relaxed: two threads that send to a new peer at once may both report it.
-        let calls = self.calls_out.load(Ordering::Relaxed);
-        let is_new = calls >> PEER_SHIFT << PEER_SHIFT != peer;
-        if is_new {
-            self.calls_out.fetch_xor((calls >> PEER_SHIFT << PEER_SHIFT) ^ peer, Ordering::Relaxed);
-        }
-        is_new
+    /// The mark that [`Self::set_mark`] set, 0 before.
+    #[inline(always)]
+    pub fn mark(&self) -> u64 {
+        self.calls_out.load(Ordering::Relaxed) >> MARK_SHIFT
     }
 
-    /// Whether [`Self::is_new_peer`] noted this peer last.
-    #[inline(always)]
-    pub fn is_peer(&self, hash: u64) -> bool {
-        self.calls_out.load(Ordering::Relaxed) >> PEER_SHIFT == (hash | 1) & (u64::MAX >> PEER_SHIFT)
+    /// Sets the mark, of which 24 bits are kept.
+    pub fn set_mark(&self, mark: u64) {
+        // Relaxed: two threads that send to a new peer at once may both report it.
+        let calls = self.calls_out.load(Ordering::Relaxed);
+        let change = (calls >> MARK_SHIFT ^ mark) << MARK_SHIFT;
+        self.calls_out.fetch_xor(change, Ordering::Relaxed);
     }
 
     /// Takes the counters out and starts over: the descriptor is closed.
@@ -306,7 +302,7 @@ impl FdCounters {
             bytes_in,
             bytes_out,
             calls_in: calls_in & !OPEN,
-            calls_out: calls_out & ((1 << PEER_SHIFT) - 1),
+            calls_out: calls_out & ((1 << MARK_SHIFT) - 1),
         };
         FdState { counters, is_open: calls_in & OPEN != 0 }
     }

@@ -1,0 +1,119 @@
+/* arguments: flags and calls that change the meaning of others.
+ * Trap: openat2 with RESOLVE_IN_ROOT begins a path at a directory; mount's old magic number looks like flags;
+ * RENAME_EXCHANGE renames two files; FIOCLEX marks a descriptor as F_SETFD does; a handle opens a file without
+ * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
+ * run: flags | mark | handle | search | peers
+ */
+#include "victim.h"
+#include <arpa/inet.h>
+#include <linux/openat2.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/xattr.h>
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+static void flags(void) {
+    struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_IN_ROOT}, bad = {.flags = O_RDONLY, .resolve = 1ull << 40};
+    MUST(mkdir("box", 0755) == 0 && mkdir("box/etc", 0755) == 0 && touch("box/etc/shadow") == 0 && touch("one") == 0);
+    int box = open("box", O_PATH | O_DIRECTORY);
+    SHOW(syscall(SYS_openat2, box, "/etc/shadow", &how, sizeof how));
+    SHOW(syscall(SYS_openat2, box, "../../../etc/shadow", &how, sizeof how));
+    SHOW(syscall(SYS_openat2, box, "/etc/shadow", &bad, sizeof bad));
+    SHOW(syscall(SYS_renameat2, AT_FDCWD, "one", AT_FDCWD, "box", RENAME_EXCHANGE));
+    SHOW(linkat(AT_FDCWD, "box", AT_FDCWD, "linked", AT_SYMLINK_FOLLOW));
+    SHOW(fchownat(AT_FDCWD, "linked", -1, -1, AT_SYMLINK_NOFOLLOW));
+    SHOW(setxattr("linked", "user.a", "12345", 5, XATTR_REPLACE) < 0);
+    pid_t child = fork();
+    if (child == 0) {
+        MUST(unshare(CLONE_NEWNS) == 0);
+        SHOW(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+        SHOW(mount("none", "one", "tmpfs", MS_MGC_VAL | MS_NOSUID, NULL));
+        _exit(0);
+    }
+    reap("mounted", child);
+}
+
+static void mark(void) {
+    int closes = open("closes", O_CREAT | O_RDWR, 0600), stays = open("stays", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    SHOW(ioctl(closes, FIOCLEX));
+    SHOW(ioctl(stays, FIONCLEX));
+    SHOW(ioctl(99, FIOCLEX));
+    char path[] = "PATH=/bin";
+    char *arguments[] = {"true", NULL}, *environment[] = {path, NULL};
+    execve("/bin/true", arguments, environment);
+}
+
+static void handle(void) {
+    struct file_handle *handle = calloc(1, sizeof *handle + 128);
+    int mount;
+    char text[16];
+    MUST(touch("secret") == 0 && truncate("secret", 9) == 0);
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    SHOW(name_to_handle_at(AT_FDCWD, "secret", handle, &mount, AT_SYMLINK_FOLLOW)); /* EOVERFLOW */
+    handle->handle_bytes = 128;
+    if (SHOW(name_to_handle_at(AT_FDCWD, "secret", handle, &mount, 0)) != 0) return;
+    int fd = SHOW(open_by_handle_at(here, handle, O_RDONLY));
+    SHOW(read(fd, text, sizeof text));
+    SHOW(close(fd));
+    fd = SHOW(syscall(SYS_open_by_handle_at, here, handle, O_WRONLY));
+    SHOW(close(fd));
+    SHOW(open_by_handle_at(-1, handle, O_RDONLY));
+}
+
+static void search(void) {
+    MUST(mkdir("one", 0755) == 0 && mkdir("one/tool", 0755) == 0 && mkdir("two", 0755) == 0);
+    MUST(touch("two/data") == 0 && symlink("/bin/true", "two/tool") == 0);
+    char path[4096], here[2048];
+    MUST(getcwd(here, sizeof here));
+    snprintf(path, sizeof path, "%s/one:two:%s/three", here, here);
+    setenv("PATH", path, 1);
+    const char *names[] = {"data", "nowhere", "tool"};
+    for (int i = 0; i < 3; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            SHOW(execlp(names[i], names[i], (char *)NULL));
+            _exit(9);
+        }
+        reap(names[i], child);
+    }
+}
+
+static void peers(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof to;
+    int sockets[3];
+    struct sockaddr_in peers[3];
+    for (int i = 0; i < 3; i++) {
+        to.sin_port = 0;
+        sockets[i] = socket(AF_INET, SOCK_DGRAM, 0);
+        MUST(bind(sockets[i], (void *)&to, sizeof to) == 0 && getsockname(sockets[i], (void *)&peers[i], &len) == 0);
+    }
+    int client = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < 20; i++) MUST(sendto(client, "x", 1, 0, (void *)&peers[i & 1], len) == 1);
+    struct iovec part = {"yy", 2};
+    struct mmsghdr messages[6] = {0};
+    for (int i = 0; i < 6; i++) {
+        messages[i].msg_hdr.msg_name = &peers[i % 3], messages[i].msg_hdr.msg_namelen = len;
+        messages[i].msg_hdr.msg_iov = &part, messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    SHOW(sendmmsg(client, messages, 6, 0));
+    SHOW(close(client));
+    client = socket(AF_INET, SOCK_DGRAM, 0);
+    MUST(sendto(client, "x", 1, 0, (void *)&peers[0], len) == 1);
+}
+
+int main(int argc, char **argv) {
+    MUST(argc > 1);
+    if (!strcmp(argv[1], "flags")) flags();
+    if (!strcmp(argv[1], "mark")) mark();
+    if (!strcmp(argv[1], "handle")) handle();
+    if (!strcmp(argv[1], "search")) search();
+    if (!strcmp(argv[1], "peers")) peers();
+    return 0;
+}

@@ -1,0 +1,101 @@
+//! Flags and arguments: those that change what a call means are told, and the event says what the kernel did.
+
+use glassbox_tests::events::Event;
+use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl, unnoticed};
+
+#[test]
+fn calls_with_unusual_arguments_give_their_bare_results() {
+    unnoticed("arguments");
+}
+
+#[test]
+fn path_that_begins_at_a_directory_is_told_as_the_kernel_resolved_it() {
+    let scene = Scene::of("arguments", &["flags"]);
+    let seen = sensed_in(&scene).events;
+
+    let opens: Vec<&Event> = seen.iter().filter(|event| event.call() == "openat2").collect();
+    let within = format!("{}/box/etc/shadow", scene.work().display());
+    for open in &opens[..2] {
+        assert_eq!(
+            (within.as_str(), vec!["RESOLVE_IN_ROOT"]),
+            (open.path(), open.list("resolve")),
+            "{open:?}"
+        );
+    }
+    assert_eq!((Some("EINVAL"), "/etc/shadow"), (opens[2].text("error"), opens[2].path()));
+    assert_eq!(vec!["O_RDONLY"], opens[2].list("flags"));
+}
+
+#[test]
+fn flags_are_told_and_none_is_invented() {
+    let seen = sensed("arguments", &["flags"]).events;
+
+    let of = |call: &str| seen.iter().filter(|event| event.call() == call).collect::<Vec<_>>();
+    assert_eq!(vec!["RENAME_EXCHANGE"], of("renameat2")[0].list("flags"));
+    assert_eq!(vec!["AT_SYMLINK_FOLLOW"], of("linkat")[0].list("flags"));
+    assert_eq!(vec!["AT_SYMLINK_NOFOLLOW"], of("fchownat")[0].list("flags"));
+    let attribute = of("setxattr")[0];
+    assert_eq!((vec!["XATTR_REPLACE"], Some(5)), (attribute.list("flags"), attribute.number("size")));
+    let [private, tmpfs] = of("mount")[..] else { panic!("{}", seen.outline()) };
+    assert_eq!((vec!["MS_REC", "MS_PRIVATE"], None), (private.list("flags"), private.text("filesystem")));
+    assert_eq!((vec!["MS_NOSUID"], Some("tmpfs")), (tmpfs.list("flags"), tmpfs.text("filesystem")));
+}
+
+#[test]
+fn descriptor_marked_by_ioctl_closes_at_exec_and_no_other() {
+    let seen = sensed("arguments", &["mark"]).events;
+
+    let place = |wanted: &Event| seen.iter().position(|event| std::ptr::eq(event, wanted)).unwrap();
+    let start = seen.named("process.start").nth(1).map(place).unwrap();
+    assert_eq!(1, seen.closes("closes").len());
+    assert!(place(seen.closes("closes")[0]) < start, "{}", seen.outline());
+    assert!(seen.closes("stays").iter().all(|close| place(close) > start), "{}", seen.outline());
+}
+
+#[test]
+fn file_opened_by_a_handle_is_told_with_the_path_that_it_has() {
+    let scene = Scene::of("arguments", &["handle"]);
+    let seen = sensed_in(&scene).events;
+
+    let secret = format!("{}/secret", scene.work().display());
+    let asked: Vec<&Event> = seen.named("file.handle").collect();
+    assert_eq!(vec![secret.as_str(); 2], asked.iter().map(|event| event.path()).collect::<Vec<_>>());
+    assert_eq!(
+        (Some("EOVERFLOW"), vec!["AT_SYMLINK_FOLLOW"]),
+        (asked[0].text("error"), asked[0].list("flags"))
+    );
+    // Without file handles there is nothing to open.
+    if asked[1].has_failed() {
+        return;
+    }
+    let opens: Vec<&Event> = seen.iter().filter(|event| event.call() == "open_by_handle_at").collect();
+    let told = opens.iter().map(|open| (open.path(), open.list("flags"))).collect::<Vec<_>>();
+    let expected =
+        [(secret.as_str(), vec!["O_RDONLY"]), (secret.as_str(), vec!["O_WRONLY"]), ("", vec!["O_RDONLY"])];
+    assert_eq!(expected.as_slice(), told);
+    assert!(seen.closes("secret").iter().any(|close| close.number("bytes_read") == Some(9)));
+}
+
+#[test]
+fn search_of_path_passes_over_what_execvp_passes_over() {
+    for libc in [sensed as fn(&str, &[&str]) -> _, sensed_on_musl] {
+        let seen = libc("arguments", &["search"]).events;
+
+        let asked = |name: &str| {
+            let is_it = |event: &&Event| event.name() == "process.exec" && event.list("argv") == [name];
+            let path = seen.iter().find(is_it).map(|event| event.path().to_owned()).unwrap();
+            path.rsplit('/').take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(["tool", "two"].as_slice(), asked("tool"));
+        assert_eq!(["data", "two"].as_slice(), asked("data"), "it may not be executed");
+        assert_eq!(["nowhere", "three"].as_slice(), asked("nowhere"), "the last that was tried");
+    }
+}
+
+#[test]
+fn peers_that_datagrams_alternate_between_are_told_once_each_and_once_more_by_a_new_socket() {
+    let seen = sensed("arguments", &["peers"]).events;
+
+    let connects: Vec<&str> = seen.named("net.connect").map(Event::call).collect();
+    assert_eq!(vec!["sendto", "sendto", "sendmmsg", "sendto"], connects);
+}
