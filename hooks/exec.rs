@@ -62,21 +62,21 @@ crate::hooks! { family exec = 6;
     symbols: "execveat";
     fails: MinusOne;
     event: ProcessExec;
-    instead |row, real| exec::exec(row, Exec::at(dir, path, argv), envp, |own| real(dir, path, argv, own, flags));
+    instead |row, real| exec::exec(row, Exec::at(dir, path, argv).with(flags), envp, |own| real(dir, path, argv, own, flags));
 
     /// posix_spawn(3): a child that becomes another program.
     unsafe fn posix_spawn(child: *mut pid_t, path: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
     symbols: "posix_spawn";
     fails: ErrorNumber;
     event: ProcessExec, ProcessFork;
-    instead |row, real| exec::spawn(row, child, Exec::of(path, argv), envp, |own| real(child, path, actions, attributes, argv, own));
+    instead |row, real| exec::spawn(row, child, Exec::of(path, argv).after(actions), envp, |own| real(child, path, actions, attributes, argv, own));
 
     /// posix_spawnp(3): searches `PATH`.
     unsafe fn posix_spawnp(child: *mut pid_t, file: *const c_char, actions: *const c_void, attributes: *const c_void, argv: Strings, envp: Strings) -> c_int;
     symbols: "posix_spawnp";
     fails: ErrorNumber;
     event: ProcessExec, ProcessFork;
-    instead |row, real| exec::spawn(row, child, Exec::searched(file, argv), envp, |own| real(child, file, actions, attributes, argv, own));
+    instead |row, real| exec::spawn(row, child, Exec::searched(file, argv).after(actions), envp, |own| real(child, file, actions, attributes, argv, own));
 
     /// system(3): a shell runs a command; reported before the call, and when it is over.
     unsafe fn system(command: *const c_char) -> c_int;

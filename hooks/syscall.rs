@@ -143,7 +143,7 @@ crate::hooks! { family syscall = 9;
 
         // With another environment than the caller's.
         SYS_execve => exec::execve { exec::exec(row, Exec::of(a as _, b as _), c as _, |own| real([a, b, own as usize, 0, 0, 0]) as c_int).into() };
-        SYS_execveat => exec::execveat { exec::exec(row, Exec::at(a as _, b as _, c as _), d as _, |own| real([a, b, c, own as usize, e, 0]) as c_int).into() };
+        SYS_execveat => exec::execveat { exec::exec(row, Exec::at(a as _, b as _, c as _).with(e as c_int), d as _, |own| real([a, b, c, own as usize, e, 0]) as c_int).into() };
 
         // libc's functions run a function in the child; the system calls return in both processes.
         SYS_clone => process::clone { syscalls::cloned(row, || real(words), |_| Some(a)) };

@@ -158,9 +158,9 @@ pub fn signal_stack() -> Result<(usize, usize)> {
 
 /// Whether a path leads to a regular file that may be executed (faccessat(2) with X_OK, and its type); else
 /// the error that its execution would give.
-pub fn program_at(path: &CStr) -> Result<()> {
-    call!(SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::X_OK)?;
-    let is_regular = status(libc::AT_FDCWD, path, 0)?.st_mode & libc::S_IFMT == libc::S_IFREG;
+pub fn program_at(dir: c_int, path: &CStr) -> Result<()> {
+    call!(SYS_faccessat, dir, path.as_ptr(), libc::X_OK)?;
+    let is_regular = status(dir, path, 0)?.st_mode & libc::S_IFMT == libc::S_IFREG;
     if is_regular { Ok(()) } else { Err(Errno(libc::EACCES)) }
 }
 

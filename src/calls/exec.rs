@@ -6,17 +6,19 @@
 //! file, `hooks/exec.rs`, `prelude.rs`). A second place for the same definition would miss it when
 //! [`crate::reach::inline`] leads the wrapper to a copy.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::null;
 
 use wire::events::{LibLoad, ProcessExec, ProcessFork};
-use wire::fields::{AT_FDCWD, Args, LoadFlags, Path};
+use wire::fields::{self, AT_FDCWD, AtFlags, LoadFlags, Path};
 use wire::record::Flags;
 
+use crate::calls::actions::Actions;
 use crate::calls::fds;
 use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
-use crate::record::capture::Arguments;
+use crate::record::capture::{Arguments, Program};
 use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, set_errno};
 use crate::record::probe::Probe;
 use crate::record::{capture, emit};
@@ -51,6 +53,10 @@ pub struct Exec {
     path: *const c_char,
     argv: Strings,
     find: Find,
+    /// The file actions of posix_spawn(3).
+    actions: *const c_void,
+    /// The flags of execveat(2).
+    flags: Option<c_int>,
 }
 
 /// The way in which a function finds the program.
@@ -70,12 +76,22 @@ impl Exec {
 
     /// The program at `path`, relative to the open directory `dir`.
     pub fn at(dir: c_int, path: *const c_char, argv: Strings) -> Self {
-        Self { dir, path, argv, find: Find::Path }
+        Self { dir, path, argv, find: Find::Path, actions: null(), flags: None }
     }
 
     /// The program that `PATH` has by the name `file`.
     pub fn searched(file: *const c_char, argv: Strings) -> Self {
         Self { find: Find::Search, ..Self::of(file, argv) }
+    }
+
+    /// The same, by a child that takes these actions first.
+    pub fn after(self, actions: *const c_void) -> Self {
+        Self { actions, ..self }
+    }
+
+    /// The same, with the flags of execveat(2).
+    pub fn with(self, flags: c_int) -> Self {
+        Self { flags: Some(flags), ..self }
     }
 }
 
@@ -133,22 +149,59 @@ unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int 
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn report(row: Row, outcome: Option<Outcome>, Exec { dir, path, argv, find }: Exec) {
+unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) {
+    let Exec { dir, path, argv, find, actions, flags } = exec;
     if process::ring().is_none() {
         return;
     }
-    let Some(mut program) = capture::program(dir, path, argv) else {
-        let exec = ProcessExec { path: Path { dir, raw: None }, argv: Args::NONE, argc: None };
-        write(row, outcome, 0, &exec);
-        return;
-    };
+    let mut probe = Probe::new();
+    let mut program = capture::program(&mut probe, dir, path, argv)
+        .unwrap_or(Program { exec: unread(Path { dir, raw: None }, Arguments::NONE), flags: 0 });
+    program.exec.flags = flags.map(|flags| AtFlags(flags as u32));
+    match actions.is_null() {
+        true => write_found(row, outcome, program, find, None),
+        false => write_spawned(row, outcome, program, find, actions, &mut probe),
+    }
+}
+
+/// Reads the actions of a child. On a frame of its own, since most execs have none.
+#[cold]
+#[inline(never)]
+fn write_spawned(
+    row: Row,
+    outcome: Option<Outcome>,
+    Program { exec, flags }: Program<'_>,
+    find: Find,
+    list: *const c_void,
+    probe: &mut Probe,
+) {
+    let mut actions = Actions::new();
+    actions.read(probe, list);
+    let exec = ProcessExec { actions: fields::Actions(actions.bytes()), ..exec };
+    let flags = if actions.is_cut { flags | Flags::TRUNCATED } else { flags };
+    write_found(row, outcome, Program { exec, flags }, find, Some(&actions));
+}
+
+fn write_found(
+    row: Row,
+    outcome: Option<Outcome>,
+    Program { mut exec, flags }: Program<'_>,
+    find: Find,
+    actions: Option<&Actions>,
+) {
     let mut found = [0u8; 1024];
     if find == Find::Search
-        && let Some(name) = program.exec.path.raw
+        && let Some(name) = exec.path.raw
     {
-        program.exec.path = search(name, &mut found);
+        let begin = actions.map_or(Some((AT_FDCWD, &b""[..])), Actions::directory);
+        exec.path = search(name, begin, &mut found);
     }
-    write(row, outcome, program.flags, &program.exec);
+    write(row, outcome, flags, &exec);
+}
+
+/// An exec of which no more is known.
+fn unread<'a>(path: Path<'a>, Arguments { argv, argc, .. }: Arguments<'a>) -> ProcessExec<'a> {
+    ProcessExec { path, argv, argc, actions: fields::Actions(&[]), flags: None }
 }
 
 fn write(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) {
@@ -159,14 +212,15 @@ fn write(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) 
     }
 }
 
-/// The path that execvp(3) will run for `name`: of a name without a slash, what `PATH` has. A name that may
-/// not be looked for is no file of any directory.
-fn search<'b>(name: &'b [u8], found: &'b mut [u8]) -> Path<'b> {
+/// The path that execvp(3) will run for `name`: of a name without a slash, what `PATH` has, whose relative
+/// folders begin at `begin`, an open directory and a path from there. A name that may not be looked for is no
+/// file of any directory.
+fn search<'b>(name: &'b [u8], begin: Option<(c_int, &[u8])>, found: &'b mut [u8]) -> Path<'b> {
     if name.contains(&b'/') {
         return Path { dir: AT_FDCWD, raw: Some(name) };
     }
-    let is_sought = !name.is_empty() && process::seal() == Seal::Open;
-    match is_sought.then(|| find(name, found)).flatten() {
+    let begin = begin.filter(|_| !name.is_empty() && process::seal() == Seal::Open);
+    match begin.and_then(|begin| find(name, begin, found)) {
         Some(path) => Path { dir: AT_FDCWD, raw: Some(path) },
         None => Path { dir: -1, raw: Some(name) },
     }
@@ -174,20 +228,27 @@ fn search<'b>(name: &'b [u8], found: &'b mut [u8]) -> Path<'b> {
 
 /// The first program of that name. Where there is none, the file that execvp(3) fails for: the first that may
 /// not be executed (`EACCES`), else the last that it tries.
-fn find<'b>(name: &[u8], found: &'b mut [u8]) -> Option<&'b [u8]> {
+fn find<'b>(name: &[u8], (dir, prefix): (c_int, &[u8]), found: &'b mut [u8]) -> Option<&'b [u8]> {
     let path = environ::value_of(b"PATH").unwrap_or(b"/bin:/usr/bin");
+    found.get_mut(..prefix.len())?.copy_from_slice(prefix);
     let (mut denied, mut missing) = (None, None);
     for directory in path.split(|byte| *byte == b':') {
-        let Some(len) = join(directory, name, found) else { continue };
-        let candidate = found.get(..=len).and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
-        match candidate.map(sys::program_at) {
-            Some(Ok(())) => return found.get(..len),
+        let Some(len) = found.get_mut(prefix.len()..).and_then(|place| join(directory, name, place)) else {
+            continue;
+        };
+        // A folder that begins with a slash begins at no other.
+        let start = if directory.first() == Some(&b'/') { prefix.len() } else { 0 };
+        let candidate = found.get(start..=prefix.len() + len);
+        let candidate = candidate.and_then(|bytes| CStr::from_bytes_with_nul(bytes).ok());
+        match candidate.map(|path| sys::program_at(dir, path)) {
+            Some(Ok(())) => return found.get(prefix.len()..)?.get(..len),
             Some(Err(sys::Errno(libc::EACCES))) => denied = denied.or(Some(directory)),
             _ => missing = Some(directory),
         }
     }
-    let len = join(denied.or(missing)?, name, found)?;
-    found.get(..len)
+    let place = found.get_mut(prefix.len()..)?;
+    let len = join(denied.or(missing)?, name, place)?;
+    place.get(..len)
 }
 
 /// `directory/name` and a NUL; gives the length without it.
@@ -308,11 +369,10 @@ pub unsafe fn popen(
 /// # Safety
 /// `command` is a C string.
 unsafe fn report_shell(row: Row, command: *const c_char) {
-    let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, core::ptr::null()];
+    let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, null()];
     let shell = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or(Arguments::NONE);
-    let Arguments { argv, flags, argc } = shell;
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };
-    write(row, None, flags, &ProcessExec { path, argv, argc });
+    write(row, None, shell.flags, &unread(path, shell));
 }
 
 /// A library is about to be loaded. A null path is the program itself, and loads nothing.

@@ -1,6 +1,7 @@
 //! The functions that rows of `hooks/` call, one file a subject: they read a call's arguments and report the
 //! call.
 
+pub mod actions;
 pub mod dns;
 pub mod exec;
 pub mod exits;

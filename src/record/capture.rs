@@ -13,7 +13,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use wire::events::ProcessExec;
-use wire::fields::{Address, Args, DEFAULT_ARGV, MAX_ARGV, Path, Vector};
+use wire::fields::{Actions, Address, Args, DEFAULT_ARGV, MAX_ARGV, Path, Vector};
 use wire::record::Flags;
 
 use crate::record::call::Outcome;
@@ -199,12 +199,16 @@ pub struct Program<'a> {
 }
 
 /// Reads the path and arguments of an exec; `None` where the kernel will answer EFAULT.
-pub fn program<'a>(dir: c_int, path: *const c_char, argv: *const *const c_char) -> Option<Program<'a>> {
+pub fn program<'a>(
+    probe: &mut Probe,
+    dir: c_int,
+    path: *const c_char,
+    argv: *const *const c_char,
+) -> Option<Program<'a>> {
     // Path and arguments often lie in one page.
-    let mut probe = Probe::new();
-    let path = Path { dir, raw: Some(probed(&mut probe, path, PATH_CAP)?) };
-    let Arguments { argv, flags, argc } = arguments(&mut probe, argv)?;
-    Some(Program { exec: ProcessExec { path, argv, argc }, flags })
+    let path = Path { dir, raw: Some(probed(probe, path, PATH_CAP)?) };
+    let Arguments { argv, flags, argc } = arguments(probe, argv)?;
+    Some(Program { exec: ProcessExec { path, argv, argc, actions: Actions(&[]), flags: None }, flags })
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
  * Trap: openat2 with RESOLVE_IN_ROOT begins a path at a directory; mount's old magic number looks like flags;
  * RENAME_EXCHANGE renames two files; FIOCLEX marks a descriptor as F_SETFD does; a handle opens a file without
  * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
- * run: flags | mark | handle | search | peers
+ * posix_spawn's file actions move the child before its path is resolved, and PATH is searched there.
+ * run: flags | mark | handle | search | peers | spawn
  */
 #include "victim.h"
 #include <arpa/inet.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -84,6 +86,42 @@ static void search(void) {
     }
 }
 
+static void spawn_one(const char *what, int search, posix_spawn_file_actions_t *actions, char *path) {
+    char *arguments[] = {path, NULL};
+    pid_t child = -1;
+    int result = (search ? posix_spawnp : posix_spawn)(&child, path, actions, NULL, arguments, environ);
+    say("%s: %d\n", what, result);
+    if (result == 0) reap(what, child);
+}
+
+static void spawn(void) {
+    posix_spawn_file_actions_t actions, opened, none;
+    MUST(mkdir("sub", 0755) == 0 && mkdir("sub/deep", 0755) == 0 && symlink("/bin/true", "sub/deep/tool") == 0);
+    MUST(symlink("/bin/true", "sub/tool") == 0);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addclose(&actions, 200);
+    posix_spawn_file_actions_adddup2(&actions, 1, 7);
+    posix_spawn_file_actions_addopen(&actions, 8, "log", O_WRONLY | O_CREAT, 0640);
+    posix_spawn_file_actions_addchdir_np(&actions, "sub");
+    spawn_one("one step", 0, &actions, "./tool");
+    posix_spawn_file_actions_addchdir_np(&actions, "deep");
+    spawn_one("two steps", 0, &actions, "./tool");
+    spawn_one("missing", 0, &actions, "./missing");
+    int sub = open("sub", O_RDONLY | O_DIRECTORY);
+    posix_spawn_file_actions_init(&opened);
+    posix_spawn_file_actions_addfchdir_np(&opened, sub);
+    spawn_one("opened", 0, &opened, "./tool");
+    setenv("PATH", "deep:.", 1);
+    spawn_one("searched", 1, &opened, "tool");
+    spawn_one("searched in steps", 1, &actions, "tool");
+    posix_spawn_file_actions_init(&none);
+    spawn_one("none", 0, &none, "sub/tool");
+    char *arguments[] = {"sub/tool", NULL};
+    pid_t child = fork();
+    if (child == 0) syscall(SYS_execveat, AT_FDCWD, "sub/tool", arguments, environ, AT_SYMLINK_NOFOLLOW), _exit(3);
+    reap("at", child);
+}
+
 static void peers(void) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof to;
@@ -115,5 +153,6 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "handle")) handle();
     if (!strcmp(argv[1], "search")) search();
     if (!strcmp(argv[1], "peers")) peers();
+    if (!strcmp(argv[1], "spawn")) spawn();
     return 0;
 }

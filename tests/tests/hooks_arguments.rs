@@ -99,3 +99,41 @@ fn peers_that_datagrams_alternate_between_are_told_once_each_and_once_more_by_a_
     let connects: Vec<&str> = seen.named("net.connect").map(Event::call).collect();
     assert_eq!(vec!["sendto", "sendto", "sendmmsg", "sendto"], connects);
 }
+
+#[test]
+fn program_of_a_child_that_is_moved_first_is_told_where_the_child_finds_it() {
+    for libc in [sensed as fn(&str, &[&str]) -> _, sensed_on_musl] {
+        let outcome = libc("arguments", &["spawn"]);
+
+        let is_spawn =
+            |event: &&Event| event.name() == "process.exec" && event.call().starts_with("posix_spawn");
+        let spawns: Vec<&Event> = outcome.events.iter().filter(is_spawn).collect();
+        let path =
+            |event: &&Event| event.path().rsplit_once("/work/").map_or("", |(_, path)| path).to_owned();
+        let expected = [
+            "sub/tool",
+            "sub/deep/tool",
+            "sub/deep/missing",
+            "sub/deep/missing",
+            "sub/tool",
+            "sub/deep/tool",
+            "sub/deep/tool",
+            "sub/tool",
+        ];
+        assert_eq!(expected.as_slice(), spawns.iter().map(path).collect::<Vec<_>>());
+        let actions =
+            ["close 200", "dup2 1 7", "open 8 log O_WRONLY|O_CREAT 0o640", "chdir sub", "chdir deep"];
+        assert_eq!(actions.as_slice(), spawns[1].list("actions"));
+        assert_eq!(None, spawns[7].field("actions"), "an empty list");
+        let started = |event: &Event| event.name() == "process.start" && event.is_file("tool");
+        assert_eq!(6, outcome.events.iter().filter(|event| started(event)).count());
+    }
+}
+
+#[test]
+fn execveat_tells_its_flags() {
+    let seen = sensed("arguments", &["spawn"]).events;
+
+    let failed = seen.only("execveat that failed", |event| event.call() == "execveat" && event.has_failed());
+    assert_eq!((Some("ELOOP"), vec!["AT_SYMLINK_NOFOLLOW"]), (failed.text("error"), failed.list("flags")));
+}

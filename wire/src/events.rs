@@ -13,8 +13,8 @@ use bincode::{BorrowDecode, Decode};
 use crate::codec::{Encode, Malformed, decode};
 use crate::encode_by_fields;
 use crate::fields::{
-    Address, Answers, Args, AtFlags, Control, Environment, Family, Field, HandleFlags, Hidden, LoadFlags,
-    NamespaceFlags, OpenFlags, Path, Protection, Protocol, RenameFlags, ResolveFlags, Show, Shown,
+    Actions, Address, Answers, Args, AtFlags, Control, Environment, Family, Field, HandleFlags, Hidden,
+    LoadFlags, NamespaceFlags, OpenFlags, Path, Protection, Protocol, RenameFlags, ResolveFlags, Show, Shown,
     SocketType, Text, Trace, XattrFlags,
 };
 
@@ -201,6 +201,12 @@ events {
             argv: Args<'a>,
             /// The number of arguments, where `argv` was cut.
             argc: Option<u32>,
+            /// What the child does before it becomes the program, posix_spawn_file_actions_init(3):
+            /// `close 3`, `dup2 4 1`, `open 2 /log O_WRONLY 0600`, `chdir /x`, `fchdir 5`, `closefrom 3`,
+            /// `tcsetpgrp 0`. `path` is relative to where they lead.
+            actions: Actions<'a>,
+            /// The flags of execveat: `AT_…`.
+            flags: Option<AtFlags>,
         }
     }
     /// A process was made: fork, vfork, clone, posix_spawn, popen, system.

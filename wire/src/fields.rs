@@ -38,6 +38,8 @@ pub enum Shown<'a> {
     Address(&'a [u8]),
     /// Internet addresses: a family byte (4 or 6) and 4 or 16 bytes, repeated.
     Answers(&'a [u8]),
+    /// File actions, for [`actions`] to take apart.
+    Actions(&'a [u8]),
 }
 
 /// A field's type: its length and its name.
@@ -119,7 +121,7 @@ pub struct Path<'a> {
     pub raw: Option<Text<'a>>,
 }
 
-encode_by_fields! { Path<'a> { dir, raw } Environment<'a> { 0 } Address<'a> { 0 } Answers<'a> { 0 } }
+encode_by_fields! { Path<'a> { dir, raw } Environment<'a> { 0 } Address<'a> { 0 } Answers<'a> { 0 } Actions<'a> { 0 } }
 
 impl Field for Path<'_> {
     #[inline(always)]
@@ -308,6 +310,89 @@ impl<'a> Show<'a> for Answers<'a> {
     fn shown(&self) -> Shown<'a> {
         Shown::Answers(self.0)
     }
+}
+
+/// A file action of posix_spawn(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Action {
+    /// close(2) of `fd`.
+    Close = 1,
+    /// dup2(2) of `fd` onto `other`.
+    Duplicate = 2,
+    /// open(2) of `path` as `fd`, with the flags `other` and `mode`.
+    Open = 3,
+    /// chdir(2) to `path`.
+    Directory = 4,
+    /// fchdir(2) to `fd`.
+    OpenDirectory = 5,
+    /// closefrom(3) from `fd` on.
+    CloseFrom = 6,
+    /// tcsetpgrp(3) on `fd`.
+    Terminal = 7,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 7] = [
+        Self::Close,
+        Self::Duplicate,
+        Self::Open,
+        Self::Directory,
+        Self::OpenDirectory,
+        Self::CloseFrom,
+        Self::Terminal,
+    ];
+}
+
+/// One file action with what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileAction<'a> {
+    /// Which.
+    pub action: Action,
+    /// A descriptor.
+    pub fd: i32,
+    /// Another one, or flags.
+    pub other: i32,
+    /// Permissions for a file that is made.
+    pub mode: u32,
+    /// A path; empty where there is none.
+    pub path: &'a [u8],
+}
+
+/// File actions of posix_spawn(3), in their order: each a byte for the [`Action`], three numbers, a length of
+/// two bytes and a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
+pub struct Actions<'a>(pub Text<'a>);
+
+impl Field for Actions<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "list of strings";
+}
+
+impl<'a> Show<'a> for Actions<'a> {
+    fn shown(&self) -> Shown<'a> {
+        if self.0.is_empty() { Shown::Absent } else { Shown::Actions(self.0) }
+    }
+}
+
+/// Takes encoded [`Actions`] apart; stops at what is none.
+pub fn actions(mut bytes: &[u8]) -> impl Iterator<Item = FileAction<'_>> {
+    core::iter::from_fn(move || {
+        let (tag, rest) = bytes.split_first()?;
+        let action = Action::ALL.into_iter().find(|action| *action as u8 == *tag)?;
+        let (fd, rest) = rest.split_first_chunk()?;
+        let (other, rest) = rest.split_first_chunk()?;
+        let (mode, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (path, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+        bytes = rest;
+        let (fd, other) = (i32::from_le_bytes(*fd), i32::from_le_bytes(*other));
+        Some(FileAction { action, fd, other, mode: u32::from_le_bytes(*mode), path })
+    })
 }
 
 macro_rules! coded {

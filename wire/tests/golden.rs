@@ -58,7 +58,13 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             parent: Hidden(5),
             argc: is_set.then_some(uint),
         }),
-        Decoded::ProcessExec(ProcessExec { path, argv: args, argc: is_set.then_some(uint) }),
+        Decoded::ProcessExec(ProcessExec {
+            path,
+            argv: args,
+            argc: is_set.then_some(uint),
+            actions: Actions(text),
+            flags: is_set.then_some(AtFlags(uint)),
+        }),
         Decoded::ProcessFork(ProcessFork { child: is_set.then_some(uint) }),
         Decoded::ProcessSignal(ProcessSignal {
             target: int,
@@ -348,7 +354,13 @@ fn vector<'a>(strings: &[&'a [u8]], len_bytes: usize) -> Args<'a> {
 }
 
 fn encode_args(args: Args<'_>) -> Vec<u8> {
-    let payload = ProcessExec { path: Path { dir: 0, raw: None }, argv: args, argc: None };
+    let payload = ProcessExec {
+        path: Path { dir: 0, raw: None },
+        argv: args,
+        argc: None,
+        actions: Actions(&[]),
+        flags: None,
+    };
     let mut buffer = [0; 256];
     let mut sink = SliceSink::new(&mut buffer);
     assert!(payload.encode(&mut sink));

@@ -11,6 +11,7 @@
 //! | `closes` | descriptors that close |
 //! | `values` | fields as values |
 //! | `process`, `descriptors` | the picture |
+//! | `spawned` | the file actions of posix_spawn |
 //! | `requests` | the request that was served at a time (AWS Lambda) |
 
 mod addresses;
@@ -23,6 +24,7 @@ pub mod process;
 pub mod record;
 pub mod requests;
 mod sockets;
+mod spawned;
 mod values;
 
 use std::net::SocketAddr;

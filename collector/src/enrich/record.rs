@@ -1,5 +1,7 @@
 //! Records one by one: the event that each makes, and its mark on the picture of its process.
 
+use std::sync::Arc;
+
 use wire::events::{Decoded, FileOpen, Kind, MemoryMap, ProcessCredentials, ProcessNamespace, ProcessSignal};
 use wire::names;
 use wire::record::{Flags, Head};
@@ -8,6 +10,7 @@ use super::Enricher;
 use super::descriptors::Target;
 use super::paths;
 use super::process::Process;
+use super::spawned;
 use super::values::{Base, base_of, path_text, value_of};
 use crate::event::Value;
 use crate::ids::{MonoNs, Pid};
@@ -67,11 +70,15 @@ impl Enricher {
         let Some(kind) = Kind::from_number(head.kind) else { return Effect::None };
         self.begin_from(process, head, kind, at);
         let base = base_of(decoded, self.batch.events.last().map_or("", |event| event.call));
+        let directory = childs_directory(process, decoded);
         let batch = &mut self.batch;
         decoded.show(&mut |place, shown| {
             let value = value_of(batch, process, shown, base);
             batch.set(place, value);
         });
+        if let Some(own) = directory {
+            process.cwd = own;
+        }
         // A failed call changed nothing.
         let has_failed = head.errno != 0;
         match decoded {
@@ -166,6 +173,13 @@ impl Enricher {
         let (path, raw) = (self.batch.keep(&text), self.batch.keep(target));
         self.batch.set(self.places.symlink_path, Value::Path(path, Some(raw)));
     }
+}
+
+/// Puts the directory of a child that posix_spawn moves in the place of its parent's, and gives that.
+fn childs_directory(process: &mut Process, decoded: &Decoded<'_>) -> Option<Arc<[u8]>> {
+    let Decoded::ProcessExec(exec) = decoded else { return None };
+    let directory = spawned::directory(process, exec.actions.0)?;
+    Some(std::mem::replace(&mut process.cwd, directory))
 }
 
 fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>) {

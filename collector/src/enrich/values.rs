@@ -10,6 +10,7 @@ use wire::record::Head;
 use super::addresses::{self, Address};
 use super::paths;
 use super::process::Process;
+use super::spawned;
 use crate::event::{Batch, Span, Value};
 use crate::system::errors;
 use crate::system::procfs;
@@ -117,6 +118,7 @@ pub fn value_of(batch: &mut Batch, process: &mut Process, shown: Shown<'_>, base
             let span = batch.keep_with(|out| Address::of(bytes).write(&cwd, out));
             if batch.bytes(span).is_empty() { Value::Absent } else { Value::Text(span) }
         }
+        Shown::Actions(bytes) => Value::List(batch.keep_with(|out| spawned::write(bytes, out))),
         Shown::Answers(bytes) => Value::List(batch.keep_with(|out| {
             for ip in addresses::answers(bytes) {
                 out.extend_from_slice(ip.to_string().as_bytes());

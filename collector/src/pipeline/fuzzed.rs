@@ -18,7 +18,7 @@ use wire::events::{
     ChildStatus, DirChange, DnsQuery, FdMade, FdRange, FileOpen, Kind, Payload, ProcessCredentials,
     ProcessExec, ProcessFork, ProcessStart,
 };
-use wire::fields::{Address, Answers, Args, Environment, Hidden, OpenFlags, Path};
+use wire::fields::{Actions, Address, Answers, Args, Environment, Hidden, OpenFlags, Path};
 use wire::record::Head;
 use wire::ring::layout::{MIN_DATA_LEN, file_len};
 use wire::ring::{Memory, reserve};
@@ -251,7 +251,18 @@ impl World {
             2 => say(sensor, slot, input, &ChildStatus { child: pid, status: fd, usage: None }),
             3 => say(sensor, slot, input, &DirChange { path: of }),
             4 => say(sensor, slot, input, &FdRange { first: fd as u32, last: pid, cloexec: fd > 9 }),
-            5 => say(sensor, slot, input, &ProcessExec { path: of, argv: Args::Packed(name), argc: None }),
+            5 => say(
+                sensor,
+                slot,
+                input,
+                &ProcessExec {
+                    path: of,
+                    argv: Args::Packed(name),
+                    argc: None,
+                    actions: Actions(&[]),
+                    flags: None,
+                },
+            ),
             6 => say(
                 sensor,
                 slot,

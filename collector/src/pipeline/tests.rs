@@ -9,7 +9,7 @@ use wire::events::{
     ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, Kind, NetConnect, NetSocket,
     ProcessExec,
 };
-use wire::fields::{Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
+use wire::fields::{Actions, Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 use wire::ring::reserve;
@@ -797,7 +797,13 @@ fn pipeline_throughput() {
 #[test]
 fn program_that_never_says_hello_is_blind() {
     let (mut harness, sensor) = started(10);
-    let exec = |program| ProcessExec { path: path(program), argv: Args::Packed(b"x\0"), argc: None };
+    let exec = |program| ProcessExec {
+        path: path(program),
+        argv: Args::Packed(b"x\0"),
+        argc: None,
+        actions: Actions(&[]),
+        flags: None,
+    };
     let before = |slot| Head { flags: Flags::STAMPED, ..sensor.head(slot, Kind::ProcessExec) };
     // One exec that fails, one by posix_spawn whose child says nothing, one by a fork child.
     sensor.write(0, before(0), &exec("/none"));

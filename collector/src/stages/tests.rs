@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use wire::events::{DirChange, NetConnect, ProcessExec};
-use wire::fields::{Address, Args};
+use wire::fields::{Actions, Address, Args};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 
@@ -56,7 +56,13 @@ fn session(harness: &mut Harness) {
     shell.write(
         slot,
         before,
-        &ProcessExec { path: path("/bin/other"), argv: Args::Packed(b"x\0"), argc: None },
+        &ProcessExec {
+            path: path("/bin/other"),
+            argv: Args::Packed(b"x\0"),
+            argc: None,
+            actions: Actions(&[]),
+            flags: None,
+        },
     );
     harness.round();
     let program = Sensor::new(11, MIN_DATA_LEN);

@@ -96,7 +96,7 @@ impl Start<'_> {
 
 /// An exec is asked for.
 pub fn exec(path: &[u8]) -> Vec<u8> {
-    Payload::default().path(HERE, path).bytes(b"INTRUDER\0").byte(0).0
+    Payload::default().path(HERE, path).bytes(b"INTRUDER\0").byte(0).bytes(b"").byte(0).0
 }
 
 /// A process was made.
