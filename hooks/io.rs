@@ -1,5 +1,5 @@
 //! Bytes through descriptors: read(2), write(2), send(2), recv(2) and their kin. Counted, not reported one by
-//! one.
+//! one; but the first that is tried after a connect that was under way shows what became of it.
 
 crate::hooks! { family io = 3;
     /// read(2).
@@ -7,14 +7,14 @@ crate::hooks! { family io = 3;
     symbols: "read";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
+    after |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::In);
 
     /// read(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __read_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize) -> isize;
     symbols: "__read_chk" as read;
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+    after |call, _n| connects::moved(call, fd, call.outcome.ret, Way::In);
 
     /// pread(2).
     unsafe fn pread(fd: c_int, buffer: *mut c_void, len: usize, offset: i64) -> isize;
@@ -35,7 +35,7 @@ crate::hooks! { family io = 3;
     symbols: "readv";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::In);
+    after |call, _n| connects::moved(call, fd, call.outcome.ret, Way::In);
 
     /// preadv(2).
     unsafe fn preadv(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -56,7 +56,7 @@ crate::hooks! { family io = 3;
     symbols: "write";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
+    after |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::Out);
 
     /// pwrite(2).
     unsafe fn pwrite(fd: c_int, buffer: *const c_void, len: usize, offset: i64) -> isize;
@@ -70,7 +70,7 @@ crate::hooks! { family io = 3;
     symbols: "writev";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, call.outcome.ret, Way::Out);
+    after |call, _n| connects::moved(call, fd, call.outcome.ret, Way::Out);
 
     /// pwritev(2).
     unsafe fn pwritev(fd: c_int, parts: *const c_void, count: c_int, offset: i64) -> isize;
@@ -90,28 +90,28 @@ crate::hooks! { family io = 3;
     unsafe fn send(fd: c_int, buffer: *const c_void, len: usize, flags: c_int) -> isize;
     symbols: "send";
     fails: MinusOne;
-    event: DnsQuery;
+    event: NetConnected, DnsQuery;
     after |call, _n| net::sent(call, fd, (buffer, len), null(), 0);
 
     /// sendto(2): the first datagram to a peer is reported as a connection.
     unsafe fn sendto(fd: c_int, buffer: *const c_void, len: usize, flags: c_int, peer: *const c_void, peer_len: u32) -> isize;
     symbols: "sendto";
     fails: MinusOne;
-    event: NetConnect, DnsQuery;
+    event: NetConnect, NetConnected, DnsQuery;
     after |call, _n| net::sent(call, fd, (buffer, len), peer, peer_len);
 
     /// sendmsg(2): as sendto.
     unsafe fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize;
     symbols: "sendmsg";
     fails: MinusOne;
-    event: NetConnect, DnsQuery;
+    event: NetConnect, NetConnected, DnsQuery;
     after |call, _n| net::message_sent(call, fd, message);
 
     /// sendmmsg(2): several messages.
     unsafe fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int;
     symbols: "sendmmsg";
     fails: MinusOne;
-    event: NetConnect, DnsQuery;
+    event: NetConnect, NetConnected, DnsQuery;
     after |call, _n| net::messages_moved(call, fd, messages, flags, Way::Out);
 
     /// recv(2). Bytes that are only looked at (MSG_PEEK) are not counted.
@@ -119,28 +119,28 @@ crate::hooks! { family io = 3;
     symbols: "recv";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| connects::moved_often(call, fd, unpeeked(call, flags), Way::In);
 
     /// recv(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recv_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int) -> isize;
     symbols: "__recv_chk" as recv;
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| connects::moved(call, fd, unpeeked(call, flags), Way::In);
 
     /// recvfrom(2).
     unsafe fn recvfrom(fd: c_int, buffer: *mut c_void, len: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;
     symbols: "recvfrom";
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| connects::moved(call, fd, unpeeked(call, flags), Way::In);
 
     /// recvfrom(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int, peer: *mut c_void, peer_len: *mut u32) -> isize;
     symbols: "__recvfrom_chk" as recvfrom;
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count(fd, unpeeked(call, flags), Way::In);
+    after |call, _n| connects::moved(call, fd, unpeeked(call, flags), Way::In);
 
     /// recvmsg(2); descriptors that come with the message become known to the collector.
     unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize;
@@ -161,21 +161,21 @@ crate::hooks! { family io = 3;
     symbols: "sendfile", "sendfile64";
     fails: MinusOne;
     event: ;
-    after |call, _n| fds::moved(from, to, call.outcome.ret);
+    after |call, _n| fds::moved(call, from, to);
 
     /// copy_file_range(2): from one file to another; counted at both.
     unsafe fn copy_file_range(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, len: usize, flags: c_uint) -> isize;
     symbols: "copy_file_range";
     fails: MinusOne;
     event: ;
-    after |call, _n| fds::moved(from, to, call.outcome.ret);
+    after |call, _n| fds::moved(call, from, to);
 
     /// splice(2): to or from a pipe; counted at both ends.
     unsafe fn splice(from: c_int, from_offset: *mut i64, to: c_int, to_offset: *mut i64, len: usize, flags: c_uint) -> isize;
     symbols: "splice";
     fails: MinusOne;
     event: ;
-    after |call, _n| fds::moved(from, to, call.outcome.ret);
+    after |call, _n| fds::moved(call, from, to);
 
     /// tee(2): from one pipe into another, without taking it out of the first.
     unsafe fn tee(from: c_int, to: c_int, len: usize, flags: c_uint) -> isize;

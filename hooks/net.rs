@@ -42,4 +42,11 @@ crate::hooks! { family net = 4;
     fails: MinusOne;
     event: NetAccept;
     instead |row, real| net::accept(row, fd, address, len, || real(fd, address, len, flags));
+
+    /// getsockopt(2): `SO_ERROR` says what became of a connect that was under way.
+    unsafe fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut u32) -> c_int;
+    symbols: "getsockopt";
+    fails: MinusOne;
+    event: NetConnected;
+    after |call, _ret| connects::asked(call, fd, level, name, value, len);
 }

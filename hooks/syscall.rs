@@ -5,7 +5,7 @@ crate::hooks! { family syscall = 9;
     unsafe fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
     symbols: "syscall";
     fails: MinusOne;
-    event: FileOpen, FileClose, FdDuplicate, NetSocket, NetBind, NetListen, NetConnect, NetAccept, NetClose, ProcessExec, ProcessFork;
+    event: FileOpen, FileClose, FdDuplicate, NetSocket, NetBind, NetListen, NetConnect, NetConnected, NetAccept, NetClose, ProcessExec, ProcessFork;
     instead |row, real| by_number(row, number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
 
     names: clone3;
@@ -28,9 +28,9 @@ crate::hooks! { family syscall = 9;
         SYS_pidfd_getfd => fd::pidfd_getfd(a, b, c);
 
         // The rows of these four count in inlined code, which is for calls that programs make very often.
-        SYS_read => io::read { emit::count(a as c_int, ret, Way::In) };
+        SYS_read => io::read { connects::moved(call, a as c_int, ret, Way::In) };
         SYS_pread64 => io::pread { emit::count(a as c_int, ret, Way::In) };
-        SYS_write => io::write { emit::count(a as c_int, ret, Way::Out) };
+        SYS_write => io::write { connects::moved(call, a as c_int, ret, Way::Out) };
         SYS_pwrite64 => io::pwrite { emit::count(a as c_int, ret, Way::Out) };
         SYS_readv => io::readv(a, b, c);
         SYS_preadv => io::preadv(a, b, c, 0);
@@ -54,6 +54,15 @@ crate::hooks! { family syscall = 9;
         SYS_bind => net::bind(a, b, c);
         SYS_listen => net::listen(a, b);
         SYS_connect => net::connect(a, b, c);
+        SYS_getsockopt => net::getsockopt(a, b, c, d, e);
+
+        SYS_poll => wait::poll(a, b, c) only "x86_64";
+        SYS_ppoll => wait::ppoll(a, b, c, d);
+        SYS_select => wait::select(a, b, c, d, e) only "x86_64";
+        SYS_pselect6 => wait::pselect(a, b, c, d, e, f);
+        SYS_epoll_wait => wait::epoll_wait(a, b, c, d) only "x86_64";
+        SYS_epoll_pwait => wait::epoll_pwait(a, b, c, d, e);
+        SYS_epoll_pwait2 => wait::epoll_pwait2(a, b, c, d, e);
 
         SYS_fork => process::fork { lineage::cloned_by_number(call, 0) } only "x86_64";
         SYS_chdir => process::chdir(a);

@@ -13,7 +13,7 @@ pub use crate::calls::exec::Exec;
 pub(crate) use crate::calls::memory as areas;
 pub use crate::calls::net::unpeeked;
 pub use crate::calls::paths::{NOWHERE, at, here, open_as};
-pub(crate) use crate::calls::{dns, exec, exits, fds, identity, lineage, net, paths, syscalls};
+pub(crate) use crate::calls::{connects, dns, exec, exits, fds, identity, lineage, net, paths, syscalls};
 pub(crate) use crate::reach::got;
 pub use crate::record::capture::creation_mode;
 pub(crate) use crate::record::emit;

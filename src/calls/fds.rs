@@ -12,6 +12,7 @@ use wire::events::{
 use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path, ResolveFlags};
 use wire::ring::layout::Mapped;
 
+use crate::calls::connects;
 use crate::process::{self, Block, Caller, Seal};
 use crate::reach::real::Real;
 use crate::reach::streams::{of_directory, of_stream, reports_its_close};
@@ -326,9 +327,9 @@ fn identify(row: Row, fd: c_int, cloexec: bool) {
 
 /// Bytes that went from one descriptor to another inside the kernel: sendfile(2), splice(2),
 /// copy_file_range(2).
-pub fn moved(from: c_int, to: c_int, ret: i64) {
-    emit::count(from, ret, Way::In);
-    emit::count(to, ret, Way::Out);
+pub fn moved(call: Call, from: c_int, to: c_int) {
+    emit::count(from, call.outcome.ret, Way::In);
+    connects::moved(call, to, call.outcome.ret, Way::Out);
 }
 
 /// aio_return(3): the bytes that an operation of aio_read(3), aio_write(3) or lio_listio(3) moved.
@@ -380,7 +381,8 @@ impl Closing {
 
     /// Takes the counters out; `stack` is the end of the frame of the function that calls the real one.
     #[inline(never)]
-    fn begin(&mut self, ring: Mapped, stack: usize) {
+    fn begin(&mut self, row: Row, ring: Mapped, stack: usize) {
+        connects::closing(row, self.closed.fd);
         let thread = Block::here();
         let Some(caller) = thread.caller(ring) else { return };
         let Some(entry) = ring.fd(caller.slot, self.closed.fd) else { return };
@@ -429,7 +431,7 @@ where
 {
     let Some(ring) = process::ring() else { return real() };
     let mut closing = Closing::of(fd);
-    closing.begin(ring, note::here());
+    closing.begin(row, ring, note::here());
     let ret = real();
     closing.report(row, <MinusOne as Fails<R>>::outcome(&ret));
     ret
@@ -476,7 +478,7 @@ pub unsafe fn reopen(
     let old = unsafe { of_stream(stream) };
     if old >= 0 && !path.is_null() {
         let mut closing = Closing::of(old);
-        closing.begin(ring, note::here());
+        closing.begin(row, ring, note::here());
         closing.report(row, Outcome::success(0));
     }
     let ret = real();
@@ -500,7 +502,7 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
                 let counters = ring.fd(caller.slot, fd as c_int);
                 if counters.is_some_and(|counters| counters.look().is_of_interest()) {
                     let mut closing = Closing::of(fd as c_int);
-                    closing.begin(ring, note::here());
+                    closing.begin(row, ring, note::here());
                     closing.report(row, Outcome::success(0));
                 }
             }
@@ -513,6 +515,7 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
 /// dup(2), and fcntl(2) with F_DUPFD.
 pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
     if !call.outcome.failed {
+        connects::shared();
         let target = call.outcome.ret as c_int;
         opened(target);
         emit::track(call.row, &FdDuped { fd, target, cloexec });
@@ -535,7 +538,7 @@ pub fn duplicate_onto(
     let mut closing = Closing::of(target);
     let is_known = is_of_interest(ring, target);
     if is_known {
-        closing.begin(ring, note::here());
+        closing.begin(row, ring, note::here());
     }
     let ret = real();
     let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
@@ -557,6 +560,7 @@ fn duplicated_onto(call: Call, fd: c_int, target: c_int, cloexec: bool, closing:
     if (0..=2).contains(&target) {
         emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
         if !call.outcome.failed {
+            connects::shared();
             opened(target);
         }
     } else {

@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_void};
 use wire::events::{DirChange, ProcessFork};
 use wire::fields::{AT_FDCWD, Path};
 
-use crate::calls::{exec, fds};
+use crate::calls::{connects, exec, fds};
 use crate::process;
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::emit;
@@ -26,6 +26,7 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
     }
     if pid == 0 {
         process::begin_child(parent);
+        connects::forget();
     } else {
         report_fork(row, <MinusOne as Fails<c_int>>::outcome(&pid));
         // The child runs meanwhile; later children find it done.
@@ -81,6 +82,7 @@ pub fn daemonised(
 /// Reports a new process, or one that could not be made.
 pub fn report_fork(row: Row, outcome: Outcome) {
     let child = (outcome.ret > 0).then_some(outcome.ret as u32);
+    connects::shared();
     emit::after(Call { row, outcome }, 0, &ProcessFork { child });
 }
 

@@ -2,6 +2,7 @@
 //! call.
 
 pub mod actions;
+pub mod connects;
 pub mod dns;
 pub mod exec;
 pub mod exits;

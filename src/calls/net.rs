@@ -7,7 +7,7 @@ use wire::fields::{Address, Family, Hidden, Protocol, SocketType};
 use wire::ring::layout::FdCounters;
 
 use crate::calls::peers::{self, NAME_SERVER};
-use crate::calls::{dns, fds};
+use crate::calls::{connects, dns, fds};
 use crate::process::{self, Seal};
 use crate::record::call::{Call, Row};
 use crate::record::capture;
@@ -68,11 +68,31 @@ pub fn listening(call: Call, fd: c_int, backlog: c_int) {
 pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
-    let is_under_way = !call.outcome.failed || i32::from(call.outcome.errno) == libc::EINPROGRESS;
-    if is_under_way && is_internet(remote.0, dns::PORT) {
+    let is_under_way = call.outcome.failed && i32::from(call.outcome.errno) == libc::EINPROGRESS;
+    let mut buffer = [0; capture::ADDRESS_CAP];
+    let mut own = Address(&[]);
+    if is_under_way || !call.outcome.failed {
+        own = own_address(fd, remote, &mut buffer);
+    }
+    emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own) });
+    // An outcome comes after the connect that it is of.
+    if connects::are_under_way() && !is_under_way {
+        connects::settle(call, fd);
+    }
+    let is_to_name_server = is_internet(remote.0, dns::PORT);
+    if is_under_way {
+        in_counters(fd, |counters| connects::begin(fd, counters, is_to_name_server));
+    } else if !call.outcome.failed && is_to_name_server {
         in_counters(fd, |counters| counters.set_mark(NAME_SERVER));
     }
-    emit::after(call, 0, &NetConnect { fd, remote });
+}
+
+/// The own address of a socket that was connected to an internet address: the kernel chose it.
+fn own_address<'b>(fd: c_int, remote: Address<'_>, buffer: &'b mut [u8]) -> Address<'b> {
+    let family = remote.0.first_chunk().map_or(0, |family| c_int::from(u16::from_ne_bytes(*family)));
+    let is_asked = matches!(family, libc::AF_INET | libc::AF_INET6) && process::seal() == Seal::Open;
+    let len = is_asked.then(|| sys::own_address(fd, buffer).ok()).flatten();
+    Address(len.and_then(|len| buffer.get(..len)).unwrap_or_default())
 }
 
 /// accept(2). Where the caller gave no room for the peer's address, or too little, the kernel is asked for
@@ -133,7 +153,7 @@ unsafe fn accepted(call: Call, listener: c_int, address: *const c_void, len: *co
 /// `message` begins with so many bytes; `address` and `len` are the call's.
 #[inline(always)]
 pub unsafe fn sent(call: Call, fd: c_int, message: (*const c_void, usize), address: *const c_void, len: u32) {
-    emit::count_often(fd, call.outcome.ret, Way::Out);
+    connects::moved_often(call, fd, call.outcome.ret, Way::Out);
     if !call.outcome.failed {
         let sent = message.1.min(call.outcome.ret as usize);
         // SAFETY: the caller's promise.
@@ -180,9 +200,12 @@ unsafe fn first_sent(
 ) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
+    let is_first = in_counters(fd, |counters| counters.mark() == 0) == Some(true);
     // Above the table of counters nothing is remembered.
     if in_counters(fd, |counters| peers::is_new(fd, counters, remote.0)) != Some(false) {
-        emit::after(call, 0, &NetConnect { fd, remote });
+        let mut buffer = [0; capture::ADDRESS_CAP];
+        let own = if is_first { own_address(fd, remote, &mut buffer) } else { Address(&[]) };
+        emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own) });
     }
     if is_internet(remote.0, dns::PORT) {
         // SAFETY: the caller's promise.
@@ -215,6 +238,9 @@ pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) 
         (name, len) = (message.msg_name.cast_const(), message.msg_namelen);
         // SAFETY: as above.
         first = unsafe { beginning(message) };
+        if message.msg_controllen > 0 {
+            connects::shared();
+        }
     }
     // SAFETY: the call succeeded with them.
     unsafe { sent(call, fd, first, name, len) };
@@ -226,7 +252,7 @@ pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) 
 /// `message` is the call's.
 #[inline(never)]
 pub unsafe fn message_received(call: Call, fd: c_int, message: *const libc::msghdr, flags: c_int) {
-    emit::count(fd, unpeeked(call, flags), Way::In);
+    connects::moved(call, fd, unpeeked(call, flags), Way::In);
     if !call.outcome.failed && !sys::is_wild(message.cast()) {
         // SAFETY: the call succeeded with it.
         unsafe { descriptors_received(call, &*message, flags) };
@@ -283,7 +309,7 @@ pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsgh
             unsafe { looked_at(call, fd, (first, sent), header.msg_name, header.msg_namelen) };
         }
     }
-    emit::count(fd, bytes, way);
+    connects::moved(call, fd, bytes, way);
 }
 
 /// The bytes that a receiving call moved: none with MSG_PEEK.

@@ -42,8 +42,9 @@ pub fn is_new(fd: c_int, counters: &FdCounters, address: &[u8]) -> bool {
 /// The mark of a socket; one that has none gets the next.
 fn mark_of(counters: &FdCounters) -> u64 {
     match counters.mark() {
-        0 | NAME_SERVER => {
-            // Even, so that it is no name server's; 0 only once all were given out, and then there is the
+        // Odd ones are those of connects.
+        mark if mark == 0 || mark & 1 != 0 => {
+            // Even; 0 only once all were given out, and then there is the
             // next.
             let mark = u64::from(MARKS.fetch_add(2, Ordering::Relaxed).wrapping_add(2)) & 0xff_fffe;
             counters.set_mark(mark);

@@ -3,7 +3,7 @@
  * RENAME_EXCHANGE renames two files; FIOCLEX marks a descriptor as F_SETFD does; a handle opens a file without
  * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
  * posix_spawn's file actions move the child before its path is resolved, and PATH is searched there.
- * run: flags | mark | handle | search | peers | spawn
+ * run: flags | mark | handle | peers
  */
 #include "victim.h"
 #include <arpa/inet.h>

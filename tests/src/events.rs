@@ -343,6 +343,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("net.bind", &["fd", "local"]),
     ("net.listen", &["fd"]),
     ("net.connect", &["fd", "family", "remote"]),
+    ("net.connected", &["fd"]),
     ("net.accept", &["fd"]),
     ("net.close", &["bytes_sent", "bytes_received", "open_ns"]),
     ("dns.query", &["host"]),

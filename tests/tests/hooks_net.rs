@@ -1,7 +1,7 @@
 //! Sockets and names: peers, addresses and bytes, each reported once.
 
-use glassbox_tests::events::Events;
-use glassbox_tests::scene::{Outcome, sensed};
+use glassbox_tests::events::{Event, Events};
+use glassbox_tests::scene::{Outcome, sensed, sensed_on_musl, unnoticed};
 
 /// The port that the victim noted under `name`.
 fn port(outcome: &Outcome, name: &str) -> String {
@@ -10,8 +10,13 @@ fn port(outcome: &Outcome, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no port of {name} in {ports}")).to_owned()
 }
 
-fn connects<'a>(events: &'a Events, remote: &str) -> Vec<&'a glassbox_tests::Event> {
+fn connects<'a>(events: &'a Events, remote: &str) -> Vec<&'a Event> {
     events.named("net.connect").filter(|connect| connect.text("remote") == Some(remote)).collect()
+}
+
+#[test]
+fn connects_that_are_under_way_give_their_bare_results() {
+    unnoticed("pending");
 }
 
 #[test]
@@ -34,6 +39,67 @@ fn a_pending_connect_has_not_failed() {
     let pending = connects(&outcome.events, &remote)[1];
 
     assert!(!pending.has_failed() || pending.text("error") == Some("EINPROGRESS"), "{pending:?}");
+}
+
+#[test]
+fn outcome_of_a_pending_connect_is_told_once_by_the_call_that_shows_it() {
+    for libc in [sensed as fn(&str, &[&str]) -> _, sensed_on_musl] {
+        let outcome = libc("pending", &[]);
+
+        let line = |event: &Event| format!("{} {}", event.call(), event.text("error").unwrap_or("-"));
+        let told: Vec<String> = outcome.events.named("net.connected").map(line).collect();
+        let expected = [
+            "getsockopt ECONNREFUSED",
+            "getsockopt -",
+            "poll -",
+            "select -",
+            "epoll_wait -",
+            "write -",
+            "read ECONNREFUSED",
+            "send ECONNREFUSED",
+            "connect -",
+            "close -",
+            "close ECONNREFUSED",
+        ];
+        assert_eq!(expected.as_slice(), told, "{}", outcome.events.outline());
+    }
+}
+
+#[test]
+fn outcome_of_a_pending_connect_has_both_ends_and_the_time_that_it_took() {
+    let outcome = sensed("pending", &[]);
+    let (open, closed) = (port(&outcome, "open"), port(&outcome, "closed"));
+
+    for connected in outcome.events.named("net.connected") {
+        let to = if connected.has_failed() { &closed } else { &open };
+        assert_eq!(Some(format!("127.0.0.1:{to}").as_str()), connected.text("remote"), "{connected:?}");
+        assert!(connected.text("local").unwrap().starts_with("127.0.0.1:"), "{connected:?}");
+        assert_ne!(Some("127.0.0.1:0"), connected.text("local"));
+        assert_eq!(Some("SOCK_STREAM"), connected.text("type"));
+        let took_ns = connected.number("duration_ns").unwrap();
+        let is_late = ["poll", "select", "epoll_wait", "read"].contains(&connected.call());
+        assert!((1_000..5_000_000_000).contains(&took_ns), "{connected:?}");
+        assert!(is_late || took_ns >= 20_000_000, "it was slept for 20 ms: {connected:?}");
+    }
+}
+
+#[test]
+fn end_of_an_outgoing_socket_tells_both_ends_and_the_name_of_its_peer() {
+    let named = sensed("names", &[]).events;
+    let outcome = sensed("sockets", &[]);
+    let remote = format!("127.0.0.1:{}", port(&outcome, "v4"));
+
+    let close = named.only("close of a socket with a peer", |event| {
+        event.name() == "net.close" && event.text("remote").is_some()
+    });
+    assert_eq!(Some("localhost"), close.text("host"));
+    for event in ["net.connect", "net.close"] {
+        let of_peer = |found: &&Event| found.text("remote") == Some(&remote);
+        for found in outcome.events.named(event).filter(of_peer) {
+            let local = found.text("local").unwrap_or("");
+            assert!(local.starts_with("127.0.0.1:") && !local.ends_with(":0"), "{found:?}");
+        }
+    }
 }
 
 #[test]

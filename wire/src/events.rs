@@ -488,6 +488,8 @@ events {
             fd: i32,
             /// The peer.
             remote: Address<'a>,
+            /// The local address, which the kernel chose.
+            own: Hidden<Address<'a>>,
         }
         added {
             /// Address family.
@@ -496,8 +498,33 @@ events {
             host: "string",
             /// True when the call returned before the connection was made (`EINPROGRESS`).
             pending: "boolean",
-            /// The local address, where the socket was bound to one.
+            /// The local address, where it is known.
             local: "`addr:port`, `[addr]:port` or a path",
+            /// Type of the socket.
+            r#type: "name",
+            /// Protocol of the socket.
+            protocol: "name",
+        }
+    }
+    /// A connect that was under way when its call returned has an outcome; `error` says why it failed. The
+    /// call is the one that showed it: getsockopt, a transfer, a wait, a close. None for a socket that is
+    /// closed before.
+    NetConnected = 46 "net.connected" {
+        sent<'a> {
+            /// The socket.
+            fd: i32,
+            /// The local address.
+            local: Address<'a>,
+        }
+        added {
+            /// The peer.
+            remote: "`addr:port`, `[addr]:port` or a path",
+            /// Address family.
+            family: "name",
+            /// The name that this process had resolved to the address when it asked for the connection.
+            host: "string",
+            /// The time from the connect until the outcome was seen, nanoseconds.
+            duration_ns: "number",
             /// Type of the socket.
             r#type: "name",
             /// Protocol of the socket.
@@ -550,6 +577,8 @@ events {
             r#type: "name",
             /// Protocol of the socket.
             protocol: "name",
+            /// The name that this process had resolved to the peer's address when it connected.
+            host: "string",
         }
     }
     /// A name is resolved.

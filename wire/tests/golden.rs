@@ -122,7 +122,8 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         }),
         Decoded::NetBind(NetBind { fd: int, local: Address(text) }),
         Decoded::NetListen(NetListen { fd: int, backlog: 128 }),
-        Decoded::NetConnect(NetConnect { fd: int, remote: Address(text) }),
+        Decoded::NetConnect(NetConnect { fd: int, remote: Address(text), own: Hidden(Address(text)) }),
+        Decoded::NetConnected(NetConnected { fd: int, local: Address(text) }),
         Decoded::NetAccept(NetAccept {
             fd: is_set.then_some(int),
             remote: Address(text),
@@ -169,7 +170,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink FileMknod FileHandle NetSocket NetBind NetListen NetConnect NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod FileHandle NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade
     }

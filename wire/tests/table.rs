@@ -117,6 +117,7 @@ fn the_table_has_what_the_contract_fixes() {
         net.bind fd family type protocol local
         net.listen fd family type protocol local
         net.connect fd family remote host pending
+        net.connected fd remote local duration_ns
         net.accept fd local remote
         net.close remote local bytes_sent bytes_received open_ns
         dns.query host answers

@@ -34,6 +34,10 @@ pub struct Socket {
     pub local: Option<Box<[u8]>>,
     /// The peer, as text.
     pub remote: Option<Box<[u8]>>,
+    /// The name that was resolved to the peer's address when it was connected.
+    pub host: Option<Arc<[u8]>>,
+    /// When the connect that is under way was asked for.
+    pub asked: Option<MonoNs>,
 }
 
 /// One open descriptor.
@@ -79,8 +83,8 @@ const ENTRY_BYTES: usize = size_of::<Option<Descriptor>>();
 impl Descriptor {
     /// The memory that it takes, where nothing is shared.
     pub fn size_bytes(&self) -> usize {
-        // A socket's addresses come later, and are no longer than this.
-        const SOCKET_BYTES: usize = size_of::<Socket>() + 2 * 128;
+        // A socket's addresses and its peer's name come later, and are no longer than this.
+        const SOCKET_BYTES: usize = size_of::<Socket>() + 3 * 128;
         let target = match &self.target {
             Target::File(path) => path.len(),
             Target::Socket(_) => SOCKET_BYTES,

@@ -45,6 +45,19 @@ pub struct NetClosePlaces {
     pub open_ns: usize,
     pub kind: usize,
     pub protocol: usize,
+    pub host: usize,
+}
+
+/// Places of `net.connected`.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectedPlaces {
+    pub local: usize,
+    pub remote: usize,
+    pub family: usize,
+    pub host: usize,
+    pub duration_ns: usize,
+    pub kind: usize,
+    pub protocol: usize,
 }
 
 /// All of them.
@@ -89,6 +102,7 @@ pub struct Places {
     pub exit: ExitPlaces,
     pub file_close: FileClosePlaces,
     pub net_close: NetClosePlaces,
+    pub connected: ConnectedPlaces,
 }
 
 impl Default for Places {
@@ -96,6 +110,7 @@ impl Default for Places {
         let exit = |name| Shape::place(Kind::ProcessExit, name);
         let file = |name| Shape::place(Kind::FileClose, name);
         let net = |name| Shape::place(Kind::NetClose, name);
+        let connected = |name| Shape::place(Kind::NetConnected, name);
         Self {
             start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
             exec_path: Shape::place(Kind::ProcessExec, "path"),
@@ -166,6 +181,16 @@ impl Default for Places {
                 open_ns: net("open_ns"),
                 kind: net("type"),
                 protocol: net("protocol"),
+                host: net("host"),
+            },
+            connected: ConnectedPlaces {
+                local: connected("local"),
+                remote: connected("remote"),
+                family: connected("family"),
+                host: connected("host"),
+                duration_ns: connected("duration_ns"),
+                kind: connected("type"),
+                protocol: connected("protocol"),
             },
         }
     }

@@ -308,18 +308,20 @@ impl Process {
         }
     }
 
+    /// A socket address as text; `None` for none.
+    pub(super) fn address_text(&self, address: &[u8]) -> Option<Box<[u8]>> {
+        let mut text = Vec::new();
+        Address::of(address).write(&self.cwd, &mut text);
+        (!text.is_empty()).then(|| text.into())
+    }
+
     /// Takes up a descriptor that another process passed on, or that libc opened inside itself.
     pub(super) fn adopt(&mut self, made: &FdMade<'_>, at: MonoNs) {
         let target = if made.label.starts_with(b"socket:") {
-            let text = |address: &[u8]| {
-                let mut text = Vec::new();
-                Address::of(address).write(&self.cwd, &mut text);
-                (!text.is_empty()).then(|| text.into())
-            };
             // A pair is of the Unix family, without addresses (socketpair(2)).
             let local = made.local.0;
             let family = if local.is_empty() { libc::AF_UNIX } else { addresses::family(local) };
-            let (local, remote) = (text(local), text(made.remote.0));
+            let (local, remote) = (self.address_text(local), self.address_text(made.remote.0));
             let family = Some(family);
             Target::Socket(Arc::new(Socket { family, local, remote, ..Socket::default() }))
         } else {

@@ -96,9 +96,10 @@ impl Enricher {
             Decoded::NetBind(bind) => self.bound(process, bind, has_failed),
             Decoded::NetListen(listen) => self.listens(process, listen),
             Decoded::NetConnect(connect) => {
-                self.connected(process, head, connect);
+                self.connects(process, head, connect, at);
                 return Effect::Connecting;
             }
+            Decoded::NetConnected(connected) => self.connected(process, connected, has_failed, at),
             Decoded::NetAccept(accept) => self.accepted(process, accept, has_failed, at),
             Decoded::DnsQuery(query) => self.resolved(process, query),
             Decoded::MemoryMap(map) => self.mapped(process, map),

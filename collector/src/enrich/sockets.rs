@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wire::events::{DnsQuery, NetAccept, NetBind, NetConnect, NetListen, NetSocket};
+use wire::events::{DnsQuery, NetAccept, NetBind, NetConnect, NetConnected, NetListen, NetSocket};
 use wire::record::Head;
 
 use super::Enricher;
@@ -50,20 +50,29 @@ impl Enricher {
         self.batch.set(self.places.listen_protocol, protocol_value(socket.protocol));
     }
 
-    pub(super) fn connected(&mut self, process: &mut Process, head: &Head, connect: &NetConnect<'_>) {
+    pub(super) fn connects(
+        &mut self,
+        process: &mut Process,
+        head: &Head,
+        connect: &NetConnect<'_>,
+        at: MonoNs,
+    ) {
         let is_pending = i32::from(head.errno) == libc::EINPROGRESS;
         let remote = connect.remote.0;
         let family = (!remote.is_empty()).then(|| addresses::family(remote));
         self.batch.set(self.places.connect_family, family_value(family));
-        if let Some(socket) = process.socket(connect.fd).cloned() {
-            self.set_text(self.places.connect_local, socket.local.as_deref());
+        let own = process.address_text(connect.own.0.0);
+        let socket = process.socket(connect.fd).cloned();
+        let bound = socket.as_ref().and_then(|socket| socket.local.as_deref());
+        self.set_text(self.places.connect_local, own.as_deref().or(bound));
+        if let Some(socket) = socket {
             self.batch.set(self.places.connect_type, kind_value(socket.kind));
             self.batch.set(self.places.connect_protocol, protocol_value(socket.protocol));
         }
-        if let Some(ip) = Address::of(remote).ip() {
-            let host = process.hosts.get(&ip.to_canonical()).or_else(|| process.hosts.get(&ip)).cloned();
-            self.set_text(self.places.connect_host, host.as_deref());
-        }
+        let host = Address::of(remote)
+            .ip()
+            .and_then(|ip| process.hosts.get(&ip.to_canonical()).or_else(|| process.hosts.get(&ip)).cloned());
+        self.set_text(self.places.connect_host, host.as_deref());
         if is_pending {
             self.batch.set(self.places.connect_pending, Value::Bool(true));
         }
@@ -73,8 +82,46 @@ impl Enricher {
             process.change_socket(connect.fd, |socket| {
                 socket.remote = Some(text.into());
                 socket.family = socket.family.or(family);
+                socket.host = host;
+                // One that was under way is told of next.
+                socket.asked = if is_pending { Some(at) } else { socket.asked };
+                if own.is_some() {
+                    socket.local = own;
+                }
             });
         }
+    }
+
+    /// A connect that was under way has an outcome; `error` is not 0 where it failed.
+    pub(super) fn connected(
+        &mut self,
+        process: &mut Process,
+        connected: &NetConnected<'_>,
+        has_failed: bool,
+        at: MonoNs,
+    ) {
+        let Some(socket) = process.socket(connected.fd).cloned() else { return };
+        let places = self.places.connected;
+        self.set_text(places.remote, socket.remote.as_deref());
+        self.set_text(places.host, socket.host.as_deref());
+        self.batch.set(places.family, family_value(socket.family));
+        self.batch.set(places.kind, kind_value(socket.kind));
+        self.batch.set(places.protocol, protocol_value(socket.protocol));
+        let duration_ns = socket.asked.map_or(Value::Absent, |asked| Value::Uint(at.since(asked)));
+        self.batch.set(places.duration_ns, duration_ns);
+        let local = self.text_shown(places.local).map(Box::from);
+        if local.is_none() {
+            self.set_text(places.local, socket.local.as_deref());
+        }
+        process.change_socket(connected.fd, |socket| {
+            socket.asked = None;
+            if has_failed {
+                (socket.remote, socket.host) = (None, None);
+            }
+            if local.is_some() {
+                socket.local = local;
+            }
+        });
     }
 
     pub(super) fn accepted(
@@ -93,7 +140,7 @@ impl Enricher {
         self.batch.set(self.places.accept_protocol, protocol_value(listener.protocol));
         if let (Some(fd), false) = (accept.fd, has_failed) {
             let remote = self.text_shown(self.places.accept_remote).map(Box::from);
-            let socket = Socket { family, remote, ..(*listener).clone() };
+            let socket = Socket { family, remote, host: None, asked: None, ..(*listener).clone() };
             process.open(fd, Target::Socket(Arc::new(socket)), at, false);
         }
     }

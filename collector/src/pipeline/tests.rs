@@ -443,7 +443,7 @@ fn connect_shows_the_name_last_resolved_and_pending_is_no_error() {
     sensor.emit(0, &tcp);
     let head = sensor.head(0, Kind::NetConnect);
     let pending = Head { ret: -1, errno: libc::EINPROGRESS as u16, ..head };
-    sensor.write(0, pending, &NetConnect { fd: 3, remote: Address(&remote) });
+    sensor.write(0, pending, &NetConnect { fd: 3, remote: Address(&remote), own: Hidden(Address(&[])) });
     sensor.close(0, 3);
     harness.round();
 
@@ -957,14 +957,14 @@ fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
     v6.extend_from_slice(&"::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap().octets());
     v6.extend_from_slice(&[0; 4]);
     sensor.open(0, "init", 3, 0);
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v6) });
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v6), own: Hidden(Address(&[])) });
     sensor.open(0, "early", 5, 0);
     harness.round();
     let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
     let held = harness.pipeline.order.waiting().len();
     harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     // The first border only.
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v4) });
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v4), own: Hidden(Address(&[])) });
     harness.pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
     harness.round();
     harness.pipeline.hear(News::Flush(Flush {
@@ -1005,7 +1005,7 @@ fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_t
     harness.pipeline.flushes = super::flushes::Flushes::new(Some("127.0.0.1:9001".parse().unwrap()));
     let api = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     sensor.open(0, "init", 3, 0);
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api) });
+    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api), own: Hidden(Address(&[])) });
     sensor.open(0, "early", 5, 0);
     harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     sensor.open(0, "late", 6, 0);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use wire::events::{DirChange, NetConnect, ProcessExec};
-use wire::fields::{Actions, Address, Args};
+use wire::fields::{Actions, Address, Args, Hidden};
 use wire::record::{Flags, Head};
 use wire::ring::layout::MIN_DATA_LEN;
 
@@ -69,7 +69,7 @@ fn session(harness: &mut Harness) {
     program.start("/bin/other", "/home/u");
     harness.attach(&program, 10);
     let remote = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-    program.emit(0, &NetConnect { fd: 5, remote: Address(&remote) });
+    program.emit(0, &NetConnect { fd: 5, remote: Address(&remote), own: Hidden(Address(&[])) });
     harness.round();
     harness.die(11, 3);
     harness.round();

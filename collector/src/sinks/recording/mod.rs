@@ -101,7 +101,7 @@ mod knows {
 }
 
 /// The flag tables that values refer to by their place here.
-const TABLES: [&FlagTable; 7] = [
+const TABLES: [&FlagTable; 12] = [
     &names::OPEN,
     &names::MEMFD,
     &names::DLOPEN,
@@ -109,6 +109,11 @@ const TABLES: [&FlagTable; 7] = [
     &names::NAMESPACE,
     &names::MOUNT,
     &names::UMOUNT,
+    &names::RESOLVE,
+    &names::RENAME,
+    &names::AT,
+    &names::HANDLE,
+    &names::XATTR,
 ];
 
 #[cfg(test)]

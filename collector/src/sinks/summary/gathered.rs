@@ -198,6 +198,7 @@ impl Gathered {
             Kind::FileClose => self.file_closed(fields),
             Kind::NetClose => self.net_closed(fields),
             Kind::NetConnect => self.connected(batch, event, fields),
+            Kind::NetConnected if has_failed => self.refused(event, fields),
             Kind::NetAccept if !has_failed => {
                 let [local] = self.at.accept;
                 self.net.accepted.at(fields.text(local).unwrap_or(b"?")).connections += 1;
@@ -283,6 +284,16 @@ impl Gathered {
         {
             self.listening(batch, event, local, true);
         }
+    }
+
+    /// A connect that had counted as a connection failed.
+    fn refused(&mut self, event: &Event, fields: Fields<'_>) {
+        let [remote] = self.at.connected;
+        let Some(remote) = fields.text(remote) else { return };
+        let peer = self.net.peers.at(remote);
+        peer.connections = peer.connections.saturating_sub(1);
+        peer.failed += 1;
+        peer.error = event.error;
     }
 
     fn connected(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {

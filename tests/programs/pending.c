@@ -1,0 +1,125 @@
+/* pending: connects on non-blocking sockets, and the calls that show what became of them.
+ * Trap: EINPROGRESS says nothing of the outcome; SO_ERROR is 0 while the connect goes on, too, and asking for it
+ * takes the error away, which another descriptor of the socket still wants; epoll tells no descriptor.
+ * run: (no arguments)
+ * differs: ports
+ */
+#include "victim.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+
+static struct sockaddr_in open_port, closed_port;
+static int listening;
+
+static struct sockaddr_in bound(int fd) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    MUST(bind(fd, (void *)&address, len) == 0 && getsockname(fd, (void *)&address, &len) == 0);
+    return address;
+}
+
+static int begun(const char *what, struct sockaddr_in *to) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int result = connect(fd, (void *)to, sizeof *to);
+    say("%s: fd %d, %s\n", what, fd, result < 0 && errno == EINPROGRESS ? "under way" : "over at once");
+    return fd;
+}
+
+static void await(int fd) {
+    struct timespec nap = {0, 20 * 1000 * 1000};
+    (void)fd;
+    nanosleep(&nap, NULL);
+}
+
+static int error_of(int fd) {
+    int error = -1;
+    socklen_t len = sizeof error;
+    errno = ERRNO_SENTINEL;
+    int result = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    say("getsockopt %d: %d errno %d\n", result, error, errno);
+    return error;
+}
+
+static int accepted(void) {
+    int fd = accept(listening, NULL, NULL);
+    MUST(fd >= 0);
+    return fd;
+}
+
+int main(void) {
+    char byte;
+    listening = socket(AF_INET, SOCK_STREAM, 0);
+    open_port = bound(listening);
+    MUST(listen(listening, 16) == 0);
+    int silent = socket(AF_INET, SOCK_STREAM, 0);
+    closed_port = bound(silent);
+
+    int fd = begun("refused, asked", &closed_port);
+    await(fd), error_of(fd), error_of(fd), close(fd);
+
+    fd = begun("asked", &open_port);
+    await(fd), error_of(fd), close(fd), close(accepted());
+
+    fd = begun("polled", &open_port);
+    struct pollfd writable = {fd, POLLOUT, 0};
+    SHOW(poll(&writable, 1, 5000));
+    error_of(fd), close(fd), close(accepted());
+
+    fd = begun("selected", &open_port);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    SHOW(select(fd + 1, NULL, &set, NULL, &(struct timeval){5, 0}));
+    close(fd), close(accepted());
+
+    fd = begun("epolled", &open_port);
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLOUT, .data.ptr = &byte}, got;
+    MUST(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+    SHOW(epoll_wait(epoll, &got, 1, 5000));
+    close(epoll), close(fd), close(accepted());
+
+    fd = begun("written", &open_port);
+    await(fd);
+    SHOW(write(fd, "x", 1));
+    close(fd), close(accepted());
+
+    fd = begun("refused, polled and read", &closed_port);
+    writable.fd = fd;
+    SHOW(poll(&writable, 1, 5000));
+    SHOW(read(fd, &byte, 1));
+    SHOW(read(fd, &byte, 1));
+    close(fd);
+
+    fd = begun("refused, sent", &closed_port);
+    await(fd);
+    SHOW(send(fd, "x", 1, MSG_NOSIGNAL));
+    close(fd);
+
+    fd = begun("connected once more", &open_port);
+    await(fd);
+    SHOW(connect(fd, (void *)&open_port, sizeof open_port));
+    close(fd), close(accepted());
+
+    fd = begun("closed", &open_port);
+    await(fd), close(fd), close(accepted());
+
+    fd = begun("refused, closed", &closed_port);
+    await(fd), close(fd);
+
+    fd = begun("refused, closed, with another descriptor", &closed_port);
+    int other = fcntl(fd, F_DUPFD_CLOEXEC, 50);
+    await(fd), close(fd);
+    error_of(other), close(other);
+
+    fd = open("ports", O_CREAT | O_WRONLY, 0600);
+    char text[64];
+    int len = snprintf(text, sizeof text, "open %d\nclosed %d\n", ntohs(open_port.sin_port), ntohs(closed_port.sin_port));
+    MUST(write(fd, text, len) == len && close(fd) == 0);
+    say_descriptors("at the end");
+    return 0;
+}
