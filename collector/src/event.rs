@@ -182,6 +182,8 @@ pub enum Value {
     Text(Span),
     /// A path, and as the caller passed it where that differs.
     Path(Span, Option<Span>),
+    /// The same, of a path whose `..` went by the text alone: behind a symbolic link it leads elsewhere.
+    LexicalPath(Span, Span),
     /// Strings, each ended by a NUL.
     List(Span),
     /// `NAME=value` strings, each ended by a NUL: an object.
@@ -321,7 +323,7 @@ impl Batch {
     /// The text of a string, path or word; `None` for anything else.
     pub fn text(&self, value: Value) -> Option<&[u8]> {
         match value {
-            Value::Text(span) | Value::Path(span, _) => Some(self.bytes(span)),
+            Value::Text(span) | Value::Path(span, _) | Value::LexicalPath(span, _) => Some(self.bytes(span)),
             Value::Word(word) => Some(word.as_bytes()),
             _ => None,
         }
@@ -458,6 +460,7 @@ pub mod sample {
                     Value::Names(&names::OPEN, 0o2_000_101),
                     Value::Path(text, None),
                     Value::Path(text, Some(list)),
+                    Value::LexicalPath(text, list),
                     Value::Absent,
                 ];
                 batch.set(place, values[(place + spec.kind as usize) % values.len()]);

@@ -146,6 +146,13 @@ impl JsonWriter {
                     string(batch.bytes(raw), out);
                 }
             }
+            Value::LexicalPath(span, raw) => {
+                string(batch.bytes(span), out);
+                key(name, "_raw", out);
+                string(batch.bytes(raw), out);
+                key(name, "_lexical", out);
+                out.extend_from_slice(b"true");
+            }
             Value::List(span) => list(batch.strings(span), out),
             Value::Map(span) => map(batch, span, out),
             Value::Names(table, bits) => {

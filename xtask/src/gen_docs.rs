@@ -48,7 +48,8 @@ Written by `cargo xtask gen-docs` from the `events!` table in `wire/src/events.r
 One event is one line of `-o jsonl`. A field that does not apply, or whose value is not known, is left out.
 A byte of a string that is not valid UTF-8 is written as `\\xNN`. Times are RFC 3339 in UTC, durations
 nanoseconds, sizes bytes. Paths are absolute, without `.` and `..`; `path_raw` is what the caller
-passed, where that differs. [contract.md](contract.md) says which events and fields other tools may rely on.
+passed, where that differs. `..` behind a symbolic link leads where the kernel went; where that could not be
+asked any more, it goes by the text, and `path_lexical` (of `new_path`: `new_path_lexical`) is true. [contract.md](contract.md) says which events and fields other tools may rely on.
 
 ## Fields of every event
 

@@ -13,6 +13,7 @@ use super::recent::Recent;
 use super::reports::WaitReports;
 use crate::allowance::Peer;
 use crate::container::Container;
+use crate::enrich::paths::Moved;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
@@ -115,6 +116,13 @@ impl Census {
     #[inline]
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty()
+    }
+
+    /// Tells the pictures of all processes but `mover`, which did it, of a directory that got another name.
+    pub fn follow(&mut self, mover: ImageId, moved: &Moved) {
+        let others = self.images.iter_mut().filter(|(_, image)| image.id != mover);
+        let pictures = others.filter_map(|(_, image)| image.process.as_mut());
+        pictures.filter(|process| process.has_our_root()).for_each(|process| process.follow(moved));
     }
 
     /// Takes up that more is known of the container `before`.

@@ -51,6 +51,8 @@ pub struct Descriptor {
     pub opened: MonoNs,
     /// Whether it closes at exec.
     pub is_cloexec: bool,
+    /// Whether its file has no name (`O_TMPFILE`): its path is that of the directory.
+    pub is_nameless: bool,
     /// The counts of earlier images of the same process.
     pub carried: Option<Box<Counters>>,
 }
@@ -58,7 +60,7 @@ pub struct Descriptor {
 impl Descriptor {
     /// A descriptor that image `owner` opened.
     pub fn new(target: Target, owner: ImageId, opened: MonoNs, is_cloexec: bool) -> Self {
-        Self { target, owner, opened, is_cloexec, carried: None }
+        Self { target, owner, opened, is_cloexec, is_nameless: false, carried: None }
     }
 }
 

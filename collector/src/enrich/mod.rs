@@ -12,12 +12,15 @@
 //! | `values` | fields as values |
 //! | `process`, `descriptors` | the picture |
 //! | `spawned` | the file actions of posix_spawn |
+//! | `walks` | `..` as the kernel walks it |
+//! | `moves` | names that change while files are open |
 //! | `requests` | the request that was served at a time (AWS Lambda) |
 
 mod addresses;
 mod closes;
 pub mod descriptors;
 pub mod hosts;
+mod moves;
 pub mod paths;
 mod places;
 pub mod process;
@@ -26,6 +29,7 @@ pub mod requests;
 mod sockets;
 mod spawned;
 mod values;
+mod walks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,9 +42,11 @@ use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
 use crate::system::clock::Clock;
 
+use paths::Moved;
 use places::Places;
 use process::Process;
 use requests::Requests;
+use walks::Root;
 
 /// Writes events.
 #[derive(Debug)]
@@ -58,6 +64,7 @@ pub struct Enricher {
     /// Calls' names by number: the table's own look-up walks two lists.
     calls: Vec<&'static str>,
     text: Vec<u8>,
+    moved: Option<Moved>,
 }
 
 impl Default for Enricher {
@@ -71,6 +78,7 @@ impl Default for Enricher {
             places: Places::default(),
             calls: Vec::new(),
             text: Vec::new(),
+            moved: None,
         }
     }
 }
@@ -94,6 +102,14 @@ pub struct Exit {
     pub events: u64,
     /// Events lost.
     pub lost: u64,
+}
+
+/// The root of a program that tells of its start. One that is gone by now has its parent's, unless it is a
+/// container's.
+fn root_of(process: &Process, parent: u32) -> Root {
+    let Some(pid) = process.visible_pid() else { return Root::Own };
+    let of_parent = || process.who.container.is_none().then(|| walks::root_of(parent)).flatten();
+    walks::root_of(pid).or_else(of_parent).unwrap_or(Root::Own)
 }
 
 /// A place between two events.
@@ -255,6 +271,10 @@ impl Enricher {
             self.text.clear();
             paths::resolve(b"/", start.cwd, &mut self.text);
             process.change_directory(&self.text);
+            process.is_cwd_physical = true;
+        }
+        if !process.has_our_root() {
+            process.walks.begin_at(root_of(&process, start.parent.0));
         }
         process
     }

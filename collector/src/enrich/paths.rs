@@ -66,6 +66,29 @@ fn is_plain(path: &[u8]) -> bool {
     !after_slash
 }
 
+/// A directory or file that got another name.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// The path that it had.
+    pub old: Box<[u8]>,
+    /// The path that it has.
+    pub new: Box<[u8]>,
+    /// The two changed places.
+    pub is_exchange: bool,
+}
+
+impl Moved {
+    /// The path that `path` has after it; `None` where it stays.
+    pub fn moved(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let behind = |old: &[u8], new: &[u8]| {
+            let rest = path.strip_prefix(old)?;
+            matches!(rest, [] | [b'/', ..]).then(|| [new, rest].concat())
+        };
+        let back = || self.is_exchange.then(|| behind(&self.new, &self.old)).flatten();
+        behind(&self.old, &self.new).or_else(back)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

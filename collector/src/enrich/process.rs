@@ -10,6 +10,7 @@ use wire::events::{FdFlags, FdMade, FdRange};
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use super::hosts::Hosts;
+use super::walks::{Root, Walks};
 use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
 use crate::event::{Claimed, Program, Who};
@@ -35,6 +36,10 @@ pub struct Process {
     pub(super) hosts: Arc<Hosts>,
     /// Its own numbers of processes are not the collector's.
     pub is_below: bool,
+    /// Its directory's path holds no link: the kernel gave it.
+    pub(super) is_cwd_physical: bool,
+    /// The root that its paths begin at, and where those that go up led.
+    pub(super) walks: Walks,
     /// The bytes of its directory and of `displaced`.
     share: Share,
     /// The batch that knows `who`, and its number there.
@@ -69,6 +74,8 @@ impl Process {
             seq: 0,
             hosts: Arc::default(),
             is_below: false,
+            is_cwd_physical: false,
+            walks: Walks::of(&Account::boundless()),
             share: Share::default(),
             listed: (0, 0),
         }
@@ -85,6 +92,8 @@ impl Process {
             seq: self.seq,
             hosts: Arc::clone(&self.hosts),
             is_below: false,
+            is_cwd_physical: self.is_cwd_physical,
+            walks: self.walks.inherited(),
             share: self.share.account().share(Resource::Bytes),
             listed: (0, 0),
         }
@@ -95,6 +104,9 @@ impl Process {
         if !Arc::ptr_eq(self.share.account(), account) {
             self.share = account.share(Resource::Bytes);
             self.displaced.clear();
+            let root = self.walks.root();
+            self.walks = Walks::of(account);
+            self.walks.begin_at(root);
         }
         if !Arc::ptr_eq(self.descriptors.account(), account) {
             self.descriptors = Arc::new(self.descriptors.in_account(account));
@@ -110,6 +122,23 @@ impl Process {
         self.share.shrink(self.cwd.len());
         let is_kept = path.len() <= MOST_PATH && self.share.grow(path.len());
         self.cwd = if is_kept { path.into() } else { Arc::from([].as_slice()) };
+        self.is_cwd_physical = false;
+    }
+
+    /// Whether its paths begin at the collector's root.
+    pub fn has_our_root(&self) -> bool {
+        self.walks.root() == Root::Ours
+    }
+
+    /// The account that its memory and its questions come out of.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        self.share.account()
+    }
+
+    /// The directory that an absolute path, which ends in `..`, leads to.
+    pub(super) fn walk(&mut self, path: &[u8]) -> Option<Box<[u8]>> {
+        let pid = self.visible_pid();
+        self.walks.walk(path, pid)
     }
 
     /// Says that it runs another executable from here on, of which nothing else is known.

@@ -11,7 +11,8 @@ use super::descriptors::Target;
 use super::paths;
 use super::process::Process;
 use super::spawned;
-use super::values::{Base, base_of, path_text, value_of};
+use super::values::{Base, Found, base_of, path_text, value_of};
+use super::walks::Root;
 use crate::event::Value;
 use crate::ids::{MonoNs, Pid};
 
@@ -27,6 +28,8 @@ pub enum Effect {
     ExecAsked,
     /// A wait told how a child ended: its number, the wait status, its resources.
     ChildEnded(Pid, i32, Option<wire::events::Usage>),
+    /// A directory got another name: [`Enricher::take_moved`].
+    Moved,
     /// A connection was asked for. Its peer is [`Enricher::last_remote`].
     Connecting,
 }
@@ -53,7 +56,8 @@ impl Enricher {
             Decoded::FdMade(made) => process.adopt(made, at),
             Decoded::DirChange(change) => {
                 self.text.clear();
-                if path_text(process, &change.path, Base::Directory, &mut self.text) {
+                let found = path_text(process, &change.path, Base::Directory, &mut self.text);
+                if found != Found::Nothing {
                     process.change_directory(&self.text);
                 }
             }
@@ -90,7 +94,11 @@ impl Enricher {
             Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
             Decoded::ProcessSignal(sent) => self.signalled(process, sent),
             Decoded::ProcessCredentials(changed) => changed_identity(process, changed),
-            Decoded::ProcessNamespace(changed) => self.changed_namespace(changed),
+            Decoded::ProcessNamespace(changed) => self.changed_namespace(process, changed, has_failed),
+            Decoded::FileRename(rename) if !has_failed && self.renamed(process, rename) => {
+                return Effect::Moved;
+            }
+            Decoded::FileLink(link) => self.linked(process, link, has_failed),
             Decoded::FileSymlink(link) => self.points_at(link.path.raw.unwrap_or_default()),
             Decoded::NetSocket(made) if !has_failed => self.made_socket(process, made, at),
             Decoded::NetBind(bind) => self.bound(process, bind, has_failed),
@@ -119,6 +127,7 @@ impl Enricher {
         if let Some(fd) = open.fd {
             let path = self.text_shown(self.places.open_path).unwrap_or_default();
             process.open(fd, Target::File(path.into()), at, open.flags.0 & CLOEXEC != 0);
+            Self::opened_nameless(process, open);
         }
     }
 
@@ -129,7 +138,10 @@ impl Enricher {
         }
     }
 
-    fn changed_namespace(&mut self, changed: &ProcessNamespace<'_>) {
+    fn changed_namespace(&mut self, process: &mut Process, changed: &ProcessNamespace<'_>, has_failed: bool) {
+        if !has_failed && !matches!(changed.what, b"mount" | b"umount") {
+            process.walks.begin_at(Root::Own);
+        }
         let table = match changed.what {
             b"mount" => &names::MOUNT,
             b"umount" => &names::UMOUNT,

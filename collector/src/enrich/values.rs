@@ -11,6 +11,7 @@ use super::addresses::{self, Address};
 use super::paths;
 use super::process::Process;
 use super::spawned;
+use super::walks;
 use crate::event::{Batch, Span, Value};
 use crate::system::errors;
 use crate::system::procfs;
@@ -53,23 +54,35 @@ pub fn base_of(decoded: &Decoded<'_>, call: &str) -> Base {
     }
 }
 
-/// Appends the absolute form of a record's path; false where it has none.
-pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out: &mut Vec<u8>) -> bool {
+/// What became of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is none.
+    Nothing,
+    /// It leads where the kernel went, as far as text can say.
+    Path,
+    /// Its `..` went by the text alone, which says something else behind a symbolic link.
+    Lexical,
+}
+
+/// Appends the absolute form of a record's path.
+pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out: &mut Vec<u8>) -> Found {
     let raw = path.raw.unwrap_or_default();
     if base == Base::Root {
         let mut within = Vec::new();
         paths::resolve(b"/", raw, &mut within);
         let beneath = within.strip_prefix(b"/").unwrap_or(&within);
-        return path_text(process, &fields::Path { raw: Some(beneath), ..*path }, Base::Directory, out);
+        let path = fields::Path { raw: Some(beneath), ..*path };
+        let found = path_text(process, &path, Base::Directory, out);
+        return if walks::last_up(raw).is_some() { Found::Lexical } else { found };
     }
     let is_relative = raw.first() != Some(&b'/');
     if base == Base::Name || (path.dir < 0 && path.dir != AT_FDCWD && is_relative) {
         out.extend_from_slice(raw);
-        return !raw.is_empty();
+        return if raw.is_empty() { Found::Nothing } else { Found::Path };
     }
     if !is_relative {
-        paths::resolve(b"/", raw, out);
-        return true;
+        return resolved(process, b"/", raw, out);
     }
     if path.dir == AT_FDCWD {
         if process.cwd.is_empty()
@@ -77,27 +90,55 @@ pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out
         {
             process.cwd = cwd.into();
         }
-        paths::resolve(&process.cwd, raw, out);
-        return true;
+        let cwd = Arc::clone(&process.cwd);
+        if process.is_cwd_physical && walks::goes_up_first(raw) {
+            paths::resolve(&cwd, raw, out);
+            return Found::Path;
+        }
+        return resolved(process, &cwd, raw, out);
     }
     match process.path(path.dir) {
-        Some(directory) => paths::resolve(&directory, raw, out),
+        Some(directory) => return resolved(process, &directory, raw, out),
         // A descriptor of which nothing is known.
-        None if path.raw.is_none() => return false,
+        None if path.raw.is_none() => return Found::Nothing,
         None => out.extend_from_slice(raw),
     }
-    true
+    Found::Path
+}
+
+/// Appends the absolute form of `raw`, which is relative to `base`.
+fn resolved(process: &mut Process, base: &[u8], raw: &[u8], out: &mut Vec<u8>) -> Found {
+    let Some(end) = walks::last_up(raw) else {
+        paths::resolve(base, raw, out);
+        return Found::Path;
+    };
+    let (up, rest) = raw.split_at(end);
+    let is_relative = raw.first() != Some(&b'/');
+    let up = if is_relative { [base, b"/", up].concat() } else { up.to_vec() };
+    let directory = if up.first() == Some(&b'/') { process.walk(&up) } else { None };
+    match directory {
+        Some(directory) => {
+            paths::resolve(&directory, rest.strip_prefix(b"/").unwrap_or(rest), out);
+            Found::Path
+        }
+        None => {
+            paths::resolve(base, raw, out);
+            Found::Lexical
+        }
+    }
 }
 
 fn path_value(batch: &mut Batch, process: &mut Process, path: &fields::Path<'_>, base: Base) -> Value {
-    let mut is_known = false;
-    let resolved = batch.keep_with(|out| is_known = path_text(process, path, base, out));
-    if !is_known {
+    let mut found = Found::Nothing;
+    let resolved = batch.keep_with(|out| found = path_text(process, path, base, out));
+    if found == Found::Nothing {
         return Value::Absent;
     }
     let raw = path.raw.filter(|raw| batch.bytes(resolved) != *raw);
-    let raw: Option<Span> = raw.map(|raw| batch.keep(raw));
-    Value::Path(resolved, raw)
+    match (raw.map(|raw| batch.keep(raw)), found) {
+        (Some(raw), Found::Lexical) => Value::LexicalPath(resolved, raw),
+        (raw, _) => Value::Path(resolved, raw),
+    }
 }
 
 /// A sent field as a value of the batch.

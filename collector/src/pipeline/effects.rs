@@ -55,6 +55,11 @@ impl Pipeline {
                 let report = WaitReport { status, usage, is_launcher: false, at };
                 self.census.child_ended(image, child, report, &mut self.rings);
             }
+            Effect::Moved => {
+                if let Some(moved) = self.enricher.take_moved() {
+                    self.census.follow(image, &moved);
+                }
+            }
             Effect::Connecting => {
                 if self.flushes.is_source(|| self.enricher.last_remote()) {
                     self.first_asked(at);

@@ -291,7 +291,7 @@ fn plain(batch: &Batch, value: Value, out: &mut Vec<u8>) {
         Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
         Value::Uint(value) => number(value, out),
         Value::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
-        Value::Text(span) | Value::Path(span, _) => {
+        Value::Text(span) | Value::Path(span, _) | Value::LexicalPath(span, _) => {
             text::quote(batch.bytes(span), LONGEST, out);
         }
         Value::List(span) | Value::Map(span) => list(batch, span, out),

@@ -13,6 +13,7 @@ use std::path::Path;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, open, openat2, statx,
 };
+use rustix::io::Errno;
 
 use crate::ids::FileId;
 
@@ -66,18 +67,40 @@ pub fn open_found(place: &OwnedFd, on: On) -> io::Result<File> {
 pub fn path_at_once(path: &Path, file: FileId) -> Option<Vec<u8>> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS;
-    path_of(&openat2(CWD, path, flags, Mode::empty(), resolve).ok()?, file)
+    path_of_file(&openat2(CWD, path, flags, Mode::empty(), resolve).ok()?, file)
 }
 
 /// As [`path_at_once`], of any file system, which may have to be waited for.
 pub fn path_at(path: &Path, file: FileId) -> Option<Vec<u8>> {
-    path_of(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?, file)
+    path_of_file(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?, file)
 }
 
-fn path_of(place: &OwnedFd, file: FileId) -> Option<Vec<u8>> {
+/// Looks up the directory `path` below the directory `root`, which counts as its root, in the kernel's cache
+/// alone. A symbolic link that was made within the same tick as it was used still has its time of access
+/// written, for which the cache is left: then it is looked up once more on the file system of this process's
+/// root alone, which has not to be waited for.
+pub fn directory_at_once(root: &Path, path: &[u8]) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS | ResolveFlags::IN_ROOT;
+    let place = open(root, flags, Mode::empty()).ok()?;
+    match openat2(&place, path, flags, Mode::empty(), resolve) {
+        Err(Errno::AGAIN) if root == Path::new("/") => {
+            let resolve = resolve.difference(ResolveFlags::CACHED) | ResolveFlags::NO_XDEV;
+            openat2(&place, path, flags, Mode::empty(), resolve).ok()
+        }
+        found => found.ok(),
+    }
+}
+
+fn path_of_file(place: &OwnedFd, file: FileId) -> Option<Vec<u8>> {
     let is_it = identify(place.as_fd(), "", AtFlags::EMPTY_PATH) == Some(file);
-    let link = is_it.then(|| std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())))?;
-    Some(link.ok()?.into_os_string().into_vec())
+    if is_it { path_of(place) } else { None }
+}
+
+/// The path of what an open descriptor leads to.
+pub fn path_of(place: &OwnedFd) -> Option<Vec<u8>> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
+    Some(link.into_os_string().into_vec())
 }
 
 /// What a path leads to. No file's server is waited for but those of the folders on the way.

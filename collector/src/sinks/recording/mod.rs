@@ -17,7 +17,8 @@
 //! which differs between architectures. A reader skips frames whose tag it does not know.
 //!
 //! Version 2 added the containers, version 3 the programs with their arguments and ancestors, version 4 the
-//! fields that only the process itself says. Earlier ones are read too.
+//! fields that only the process itself says, version 5 the paths whose `..` went by the text. Earlier ones
+//! are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -29,13 +30,13 @@ pub mod writer;
 use wire::names::{self, FlagTable};
 
 /// The beginning of a file; its last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x04";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x05";
 
-/// The first version, and the first with containers, with programs, and with claims.
+/// The first and the last version, and the first with containers and with programs.
 const FIRST_VERSION: u8 = 1;
+const LAST_VERSION: u8 = 5;
 const WITH_CONTAINERS: u8 = 2;
 const WITH_PROGRAMS: u8 = 3;
-const WITH_CLAIMS: u8 = 4;
 
 /// The tags of frames.
 mod tag {
@@ -70,6 +71,7 @@ mod value {
     pub const MAP: u8 = 9;
     pub const WORD: u8 = 10;
     pub const NAMES: u8 = 11;
+    pub const LEXICAL_PATH: u8 = 12;
 }
 
 /// Containers in the list, at most; then it begins anew, with a schema.

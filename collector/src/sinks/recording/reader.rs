@@ -12,7 +12,7 @@ use wire::record::Via;
 use super::input::Input;
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, WITH_CLAIMS, WITH_CONTAINERS, WITH_PROGRAMS,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, LAST_VERSION, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS,
     has, knows, tag, value,
 };
 use crate::container::Container;
@@ -103,7 +103,7 @@ impl<R: Read> Reader<R> {
         input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(Trouble::Unreadable)?;
         let (known, _) = MAGIC.split_at(MAGIC.len() - 1);
         let version = match magic.strip_prefix(known) {
-            Some([found @ FIRST_VERSION..=WITH_CLAIMS]) => *found,
+            Some([found @ FIRST_VERSION..=LAST_VERSION]) => *found,
             Some([newer]) => return Err(Trouble::Version(*newer)),
             // The disk was full, or its writer killed, at the very first write.
             _ if !magic.is_empty() && MAGIC.starts_with(&magic) => return Err(Trouble::CutOff(0)),
@@ -372,6 +372,10 @@ impl<R: Read> Reader<R> {
             value::TRUE => Value::Bool(true),
             value::TEXT => Value::Text(batch.keep(input.bytes()?)),
             value::PATH => Value::Path(batch.keep(input.bytes()?), None),
+            value::LEXICAL_PATH => {
+                let path = batch.keep(input.bytes()?);
+                Value::LexicalPath(path, batch.keep(input.bytes()?))
+            }
             value::PATH_AND_RAW => {
                 let path = batch.keep(input.bytes()?);
                 Value::Path(path, Some(batch.keep(input.bytes()?)))

@@ -202,11 +202,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[5], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[6], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(5))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(6))));
 }
 
 /// A frame with a right checksum around any body.

@@ -324,6 +324,10 @@ fn write_value(batch: &Batch, value: Value, words: &mut Words, out: &mut Vec<u8>
             text(value::PATH_AND_RAW, span);
             bytes(batch.bytes(raw), out);
         }
+        Value::LexicalPath(span, raw) => {
+            text(value::LEXICAL_PATH, span);
+            bytes(batch.bytes(raw), out);
+        }
         Value::List(span) => text(value::LIST, span),
         Value::Map(span) => text(value::MAP, span),
         Value::Word(word) => {
