@@ -4,6 +4,7 @@ crate::hooks! { family credentials = 11;
     /// setuid(2): the effective user id; all three for a privileged process.
     unsafe fn setuid(uid: uid_t) -> c_int;
     symbols: "setuid";
+    told: uid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"uid", &[uid]);
@@ -11,6 +12,7 @@ crate::hooks! { family credentials = 11;
     /// setgid(2): the effective group id; all three for a privileged process.
     unsafe fn setgid(gid: gid_t) -> c_int;
     symbols: "setgid";
+    told: gid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"gid", &[gid]);
@@ -18,6 +20,7 @@ crate::hooks! { family credentials = 11;
     /// seteuid(2): the effective user id.
     unsafe fn seteuid(uid: uid_t) -> c_int;
     symbols: "seteuid";
+    told: uid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"euid", &[uid]);
@@ -25,6 +28,7 @@ crate::hooks! { family credentials = 11;
     /// setegid(2): the effective group id.
     unsafe fn setegid(gid: gid_t) -> c_int;
     symbols: "setegid";
+    told: gid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"egid", &[gid]);
@@ -32,6 +36,7 @@ crate::hooks! { family credentials = 11;
     /// setreuid(2): the real and the effective user id.
     unsafe fn setreuid(real_uid: uid_t, effective: uid_t) -> c_int;
     symbols: "setreuid";
+    told: real_uid, effective;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"reuid", &[real_uid, effective]);
@@ -39,6 +44,7 @@ crate::hooks! { family credentials = 11;
     /// setregid(2): the real and the effective group id.
     unsafe fn setregid(real_gid: gid_t, effective: gid_t) -> c_int;
     symbols: "setregid";
+    told: real_gid, effective;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"regid", &[real_gid, effective]);
@@ -46,6 +52,7 @@ crate::hooks! { family credentials = 11;
     /// setresuid(2): the real, effective and saved user id.
     unsafe fn setresuid(real_uid: uid_t, effective: uid_t, saved: uid_t) -> c_int;
     symbols: "setresuid";
+    told: real_uid, effective, saved;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"resuid", &[real_uid, effective, saved]);
@@ -53,6 +60,7 @@ crate::hooks! { family credentials = 11;
     /// setresgid(2): the real, effective and saved group id.
     unsafe fn setresgid(real_gid: gid_t, effective: gid_t, saved: gid_t) -> c_int;
     symbols: "setresgid";
+    told: real_gid, effective, saved;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"resgid", &[real_gid, effective, saved]);
@@ -60,6 +68,7 @@ crate::hooks! { family credentials = 11;
     /// setfsuid(2): the user id that files are opened under. Never fails; returns the former one.
     unsafe fn setfsuid(uid: uid_t) -> c_int;
     symbols: "setfsuid";
+    told: uid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"fsuid", &[uid]);
@@ -67,6 +76,7 @@ crate::hooks! { family credentials = 11;
     /// setfsgid(2): the group id that files are opened under. Never fails; returns the former one.
     unsafe fn setfsgid(gid: gid_t) -> c_int;
     symbols: "setfsgid";
+    told: gid;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::ids_set(call, b"fsgid", &[gid]);
@@ -74,6 +84,7 @@ crate::hooks! { family credentials = 11;
     /// setgroups(2): the supplementary groups.
     unsafe fn setgroups(count: usize, groups: *const gid_t) -> c_int;
     symbols: "setgroups";
+    told: count, groups "the first 64";
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::groups_set(call, count, groups);
@@ -81,6 +92,7 @@ crate::hooks! { family credentials = 11;
     /// initgroups(3): the supplementary groups of a user, and one more; only that one is reported.
     unsafe fn initgroups(user: *const c_char, group: gid_t) -> c_int;
     symbols: "initgroups";
+    told: group;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| { let _ = user; identity::ids_set(call, b"groups", &[group]) };
@@ -88,6 +100,7 @@ crate::hooks! { family credentials = 11;
     /// capset(2): the capabilities.
     unsafe fn capset(header: *mut u32, sets: *const [u32; 3]) -> c_int;
     symbols: "capset";
+    told: header "its version", sets;
     fails: MinusOne;
     event: ProcessCredentials;
     after |call, _ret| identity::capabilities_set(call, header, sets);

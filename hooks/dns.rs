@@ -4,6 +4,7 @@ crate::hooks! { family dns = 5;
     /// getaddrinfo(3): the addresses of a name.
     unsafe fn getaddrinfo(host: *const c_char, service: *const c_char, hints: *const addrinfo, list: *mut *mut addrinfo) -> c_int;
     symbols: "getaddrinfo";
+    told: host, list;
     fails: Eai;
     event: DnsQuery;
     after |call, _ret| dns::resolved(call, host, list);
@@ -11,6 +12,7 @@ crate::hooks! { family dns = 5;
     /// gethostbyname(3): the addresses of a name, the old way.
     unsafe fn gethostbyname(host: *const c_char) -> *mut hostent;
     symbols: "gethostbyname";
+    told: host;
     fails: Null;
     event: DnsQuery;
     after |call, entry| dns::looked_up(call, host, entry);
@@ -18,6 +20,7 @@ crate::hooks! { family dns = 5;
     /// gethostbyname2(3): of one family.
     unsafe fn gethostbyname2(host: *const c_char, family: c_int) -> *mut hostent;
     symbols: "gethostbyname2";
+    told: host;
     fails: Null;
     event: DnsQuery;
     after |call, entry| dns::looked_up(call, host, entry);
@@ -25,6 +28,7 @@ crate::hooks! { family dns = 5;
     /// gethostbyname_r(3): into the caller's buffer.
     unsafe fn gethostbyname_r(host: *const c_char, entry: *mut hostent, buffer: *mut c_char, len: usize, result: *mut *mut hostent, error: *mut c_int) -> c_int;
     symbols: "gethostbyname_r";
+    told: host, result;
     fails: ErrorNumber;
     event: DnsQuery;
     after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
@@ -32,6 +36,7 @@ crate::hooks! { family dns = 5;
     /// gethostbyname2_r(3): of one family, into the caller's buffer.
     unsafe fn gethostbyname2_r(host: *const c_char, family: c_int, entry: *mut hostent, buffer: *mut c_char, len: usize, result: *mut *mut hostent, error: *mut c_int) -> c_int;
     symbols: "gethostbyname2_r";
+    told: host, result;
     fails: ErrorNumber;
     event: DnsQuery;
     after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
@@ -39,6 +44,7 @@ crate::hooks! { family dns = 5;
     /// getaddrinfo_a(3): several names at once, or later; the addresses are not reported.
     unsafe fn getaddrinfo_a(mode: c_int, list: *const *const *const c_char, count: c_int, event: *mut c_void) -> c_int;
     symbols: "getaddrinfo_a";
+    told: list "names", count;
     fails: Eai;
     event: DnsQuery;
     after |call, _ret| dns::asked_later(call, list, count);
@@ -46,6 +52,7 @@ crate::hooks! { family dns = 5;
     /// resolver(3): the records of a name.
     unsafe fn res_query(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_query";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -53,6 +60,7 @@ crate::hooks! { family dns = 5;
     /// res_query (resolver(3)), with a state of its own.
     unsafe fn res_nquery(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nquery";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -60,6 +68,7 @@ crate::hooks! { family dns = 5;
     /// resolver(3): the records of a name, searched for in the local domains; reported as the caller gave it.
     unsafe fn res_search(host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_search";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -67,6 +76,7 @@ crate::hooks! { family dns = 5;
     /// res_search (resolver(3)), with a state of its own.
     unsafe fn res_nsearch(state: *mut c_void, host: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nsearch";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -74,6 +84,7 @@ crate::hooks! { family dns = 5;
     /// resolver(3): the records of a name in a domain; the name is reported.
     unsafe fn res_querydomain(host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_querydomain";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -81,6 +92,7 @@ crate::hooks! { family dns = 5;
     /// res_querydomain (resolver(3)), with a state of its own.
     unsafe fn res_nquerydomain(state: *mut c_void, host: *const c_char, domain: *const c_char, class: c_int, kind: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nquerydomain";
+    told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::asked(call, host, answer, room);
@@ -88,6 +100,7 @@ crate::hooks! { family dns = 5;
     /// resolver(3): a query that the program made.
     unsafe fn res_send(query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_send";
+    told: query "its name", len, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);
@@ -95,6 +108,7 @@ crate::hooks! { family dns = 5;
     /// res_send (resolver(3)), with a state of its own.
     unsafe fn res_nsend(state: *mut c_void, query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;
     symbols: "res_nsend";
+    told: query "its name", len, answer, room;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);

@@ -4,6 +4,7 @@ crate::hooks! { family fd = 2;
     /// close(2): a descriptor ends.
     unsafe fn close(fd: c_int) -> c_int;
     symbols: "close";
+    told: fd;
     fails: MinusOne;
     event: FileClose, NetClose;
     instead |row, real| fds::close_or_cancel(row, fd, || real(fd));
@@ -11,6 +12,7 @@ crate::hooks! { family fd = 2;
     /// fclose(3): a stream and its descriptor end.
     unsafe fn fclose(stream: *mut FILE) -> c_int;
     symbols: "fclose";
+    told: stream;
     fails: MinusOne;
     event: FileClose;
     instead |row, real| fds::close_stream(row, stream, || real(stream));
@@ -18,6 +20,7 @@ crate::hooks! { family fd = 2;
     /// closedir(3): a directory stream and its descriptor end.
     unsafe fn closedir(directory: *mut DIR) -> c_int;
     symbols: "closedir";
+    told: directory;
     fails: MinusOne;
     event: FileClose;
     instead |row, real| fds::close_directory(row, directory, || real(directory));
@@ -25,6 +28,7 @@ crate::hooks! { family fd = 2;
     /// closefrom(3): every descriptor from one on ends.
     unsafe fn closefrom(first: c_int) -> ();
     symbols: "closefrom";
+    told: first;
     fails: Never;
     event: FileClose, NetClose;
     instead |row, real| fds::close_range(row, first.max(0) as u32, u32::MAX, false, || real(first));
@@ -32,6 +36,7 @@ crate::hooks! { family fd = 2;
     /// close_range(2): a range of descriptors ends, or is marked to end at exec.
     unsafe fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int;
     symbols: "close_range";
+    told: first, last, flags "CLOSE_RANGE_CLOEXEC alone";
     fails: MinusOne;
     event: FileClose, NetClose;
     instead |row, real| fds::close_range(row, first, last, flags as u32 & CLOSE_RANGE_CLOEXEC != 0, || real(first, last, flags));
@@ -39,6 +44,7 @@ crate::hooks! { family fd = 2;
     /// dup(2): another descriptor for the same file.
     unsafe fn dup(fd: c_int) -> c_int;
     symbols: "dup";
+    told: fd;
     fails: MinusOne;
     event: ;
     after |call, _fd| fds::duplicated(call, fd, false);
@@ -46,6 +52,7 @@ crate::hooks! { family fd = 2;
     /// dup2(2): another descriptor of a given number; what had the number ends.
     unsafe fn dup2(fd: c_int, target: c_int) -> c_int;
     symbols: "dup2";
+    told: fd, target;
     fails: MinusOne;
     event: FdDuplicate, FileClose, NetClose;
     instead |row, real| fds::duplicate_onto(row, fd, target, false, || real(fd, target));
@@ -53,6 +60,7 @@ crate::hooks! { family fd = 2;
     /// dup3(2): dup2 with flags.
     unsafe fn dup3(fd: c_int, target: c_int, flags: c_int) -> c_int;
     symbols: "dup3";
+    told: fd, target, flags;
     fails: MinusOne;
     event: FdDuplicate, FileClose, NetClose;
     instead |row, real| fds::duplicate_onto(row, fd, target, flags & O_CLOEXEC != 0, || real(fd, target, flags));
@@ -60,6 +68,7 @@ crate::hooks! { family fd = 2;
     /// fcntl(2): with `F_DUPFD` another descriptor; with `F_SETFD` its close-on-exec flag.
     unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int;
     symbols: "fcntl", "fcntl64";
+    told: fd, command "F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD", argument "of F_SETFD";
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::controlled(call, fd, command, argument);
@@ -67,6 +76,7 @@ crate::hooks! { family fd = 2;
     /// pipe(2): both ends of a pipe.
     unsafe fn pipe(pair: *mut c_int) -> c_int;
     symbols: "pipe";
+    told: pair;
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::pair_made(call, pair, b"pipe:", false);
@@ -74,6 +84,7 @@ crate::hooks! { family fd = 2;
     /// pipe2(2): pipe with flags.
     unsafe fn pipe2(pair: *mut c_int, flags: c_int) -> c_int;
     symbols: "pipe2";
+    told: pair, flags "O_CLOEXEC alone";
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::pair_made(call, pair, b"pipe:", flags & O_CLOEXEC != 0);
@@ -81,6 +92,7 @@ crate::hooks! { family fd = 2;
     /// socketpair(2): two sockets connected to each other.
     unsafe fn socketpair(family: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int;
     symbols: "socketpair";
+    told: kind "SOCK_CLOEXEC alone", pair;
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::pair_made(call, pair, b"socket:", kind & O_CLOEXEC != 0);
@@ -88,6 +100,7 @@ crate::hooks! { family fd = 2;
     /// eventfd(2): a counter to wait for.
     unsafe fn eventfd(initial: c_uint, flags: c_int) -> c_int;
     symbols: "eventfd";
+    told: flags "EFD_CLOEXEC alone";
     fails: MinusOne;
     event: ;
     after |call, fd| fds::made(call, fd, b"anon_inode:[eventfd]", flags & O_CLOEXEC != 0);
@@ -95,6 +108,7 @@ crate::hooks! { family fd = 2;
     /// epoll_create(2): a set of descriptors to wait for.
     unsafe fn epoll_create(size: c_int) -> c_int;
     symbols: "epoll_create";
+    told: ;
     fails: MinusOne;
     event: ;
     after |call, fd| fds::made(call, fd, b"anon_inode:[eventpoll]", false);
@@ -102,6 +116,7 @@ crate::hooks! { family fd = 2;
     /// epoll_create1(2): epoll_create with flags.
     unsafe fn epoll_create1(flags: c_int) -> c_int;
     symbols: "epoll_create1";
+    told: flags;
     fails: MinusOne;
     event: ;
     after |call, fd| fds::made(call, fd, b"anon_inode:[eventpoll]", flags & O_CLOEXEC != 0);
@@ -109,6 +124,7 @@ crate::hooks! { family fd = 2;
     /// pidfd_getfd(2): a copy of another process's descriptor.
     unsafe fn pidfd_getfd(pidfd: c_int, fd: c_int, flags: c_uint) -> c_int;
     symbols: "pidfd_getfd";
+    told: ;
     fails: MinusOne;
     event: ;
     after |call, got| if !call.outcome.failed { fds::received(call.row, got, true) };
@@ -116,6 +132,7 @@ crate::hooks! { family fd = 2;
     /// ioctl(2): `FIOCLEX` and `FIONCLEX` mark a descriptor to close at exec, or not to.
     unsafe fn ioctl(fd: c_int, request: usize, argument: usize) -> c_int;
     symbols: "ioctl";
+    told: fd, request "FIOCLEX, FIONCLEX";
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::marked(call, fd, request);

@@ -5,6 +5,7 @@ crate::hooks! { family names = 10;
     /// unlink(2): removes a name.
     unsafe fn unlink(path: *const c_char) -> c_int;
     symbols: "unlink";
+    told: path;
     fails: MinusOne;
     event: FileUnlink;
     after |call, _ret| paths::removed(call, here(path), 0);
@@ -12,6 +13,7 @@ crate::hooks! { family names = 10;
     /// unlinkat(2): removes a name, or with `AT_REMOVEDIR` a directory.
     unsafe fn unlinkat(dir: c_int, path: *const c_char, flags: c_int) -> c_int;
     symbols: "unlinkat";
+    told: dir, path, flags;
     fails: MinusOne;
     event: FileUnlink, FileRmdir;
     after |call, _ret| paths::removed(call, at(dir, path), flags);
@@ -19,6 +21,7 @@ crate::hooks! { family names = 10;
     /// rmdir(2): removes a directory.
     unsafe fn rmdir(path: *const c_char) -> c_int;
     symbols: "rmdir";
+    told: path;
     fails: MinusOne;
     event: FileRmdir;
     after |call, _ret| paths::removed(call, here(path), AT_REMOVEDIR);
@@ -26,6 +29,7 @@ crate::hooks! { family names = 10;
     /// remove(3): unlink or rmdir, whichever works.
     unsafe fn remove(path: *const c_char) -> c_int;
     symbols: "remove";
+    told: path;
     fails: MinusOne;
     event: FileUnlink, FileRmdir;
     instead |row, real| paths::remove(row, path, || real(path));
@@ -33,6 +37,7 @@ crate::hooks! { family names = 10;
     /// mkdir(2): makes a directory.
     unsafe fn mkdir(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkdir";
+    told: path, mode;
     fails: MinusOne;
     event: FileMkdir;
     after |call, _ret| paths::directory_made(call, here(path), mode);
@@ -40,6 +45,7 @@ crate::hooks! { family names = 10;
     /// mkdirat(2): mkdir, relative to a directory.
     unsafe fn mkdirat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkdirat";
+    told: dir, path, mode;
     fails: MinusOne;
     event: FileMkdir;
     after |call, _ret| paths::directory_made(call, at(dir, path), mode);
@@ -47,6 +53,7 @@ crate::hooks! { family names = 10;
     /// mkdtemp(3): makes a directory of a new name; the template holds the name afterwards.
     unsafe fn mkdtemp(template: *mut c_char) -> *mut c_char;
     symbols: "mkdtemp";
+    told: template;
     fails: Null;
     event: FileMkdir;
     after |call, _ret| paths::directory_made(call, here(template), 0o700);
@@ -54,6 +61,7 @@ crate::hooks! { family names = 10;
     /// mknod(2): makes a device, a fifo or a file.
     unsafe fn mknod(path: *const c_char, mode: mode_t, device: u64) -> c_int;
     symbols: "mknod";
+    told: path, mode, device;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made(call, here(path), mode, device);
@@ -61,6 +69,7 @@ crate::hooks! { family names = 10;
     /// mknodat(2): mknod, relative to a directory.
     unsafe fn mknodat(dir: c_int, path: *const c_char, mode: mode_t, device: u64) -> c_int;
     symbols: "mknodat";
+    told: dir, path, mode, device;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made(call, at(dir, path), mode, device);
@@ -68,6 +77,7 @@ crate::hooks! { family names = 10;
     /// mknod(2) as programs call it that were built with a glibc before 2.33.
     unsafe fn __xmknod(version: c_int, path: *const c_char, mode: mode_t, device: *const u64) -> c_int;
     symbols: "__xmknod" as mknod;
+    told: path, mode, device;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made_by_version(call, here(path), mode, device);
@@ -75,6 +85,7 @@ crate::hooks! { family names = 10;
     /// mknodat(2) as programs call it that were built with a glibc before 2.33.
     unsafe fn __xmknodat(version: c_int, dir: c_int, path: *const c_char, mode: mode_t, device: *const u64) -> c_int;
     symbols: "__xmknodat" as mknodat;
+    told: dir, path, mode, device;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made_by_version(call, at(dir, path), mode, device);
@@ -82,6 +93,7 @@ crate::hooks! { family names = 10;
     /// mkfifo(3): makes a fifo.
     unsafe fn mkfifo(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkfifo";
+    told: path, mode;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made(call, here(path), mode | S_IFIFO, 0);
@@ -89,6 +101,7 @@ crate::hooks! { family names = 10;
     /// mkfifoat(3): mkfifo, relative to a directory.
     unsafe fn mkfifoat(dir: c_int, path: *const c_char, mode: mode_t) -> c_int;
     symbols: "mkfifoat";
+    told: dir, path, mode;
     fails: MinusOne;
     event: FileMknod;
     after |call, _ret| paths::node_made(call, at(dir, path), mode | S_IFIFO, 0);
@@ -96,6 +109,7 @@ crate::hooks! { family names = 10;
     /// chmod(2): sets permissions.
     unsafe fn chmod(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "chmod";
+    told: path, mode;
     fails: MinusOne;
     event: FileChmod;
     after |call, _ret| paths::mode_changed(call, here(path), mode, None);
@@ -103,6 +117,7 @@ crate::hooks! { family names = 10;
     /// lchmod(3): chmod that follows no symbolic link.
     unsafe fn lchmod(path: *const c_char, mode: mode_t) -> c_int;
     symbols: "lchmod";
+    told: path, mode;
     fails: MinusOne;
     event: FileChmod;
     after |call, _ret| paths::mode_changed(call, here(path), mode, None);
@@ -110,6 +125,7 @@ crate::hooks! { family names = 10;
     /// fchmod(2): chmod of an open file.
     unsafe fn fchmod(fd: c_int, mode: mode_t) -> c_int;
     symbols: "fchmod";
+    told: fd, mode;
     fails: MinusOne;
     event: FileChmod;
     after |call, _ret| paths::mode_changed(call, open_as(fd), mode, None);
@@ -117,6 +133,7 @@ crate::hooks! { family names = 10;
     /// fchmodat(2): chmod, relative to a directory.
     unsafe fn fchmodat(dir: c_int, path: *const c_char, mode: mode_t, flags: c_int) -> c_int;
     symbols: "fchmodat";
+    told: dir, path, mode, flags;
     fails: MinusOne;
     event: FileChmod;
     after |call, _ret| paths::mode_changed(call, at(dir, path), mode, Some(flags));
@@ -124,6 +141,7 @@ crate::hooks! { family names = 10;
     /// chown(2): sets the owner.
     unsafe fn chown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "chown";
+    told: path, owner, group;
     fails: MinusOne;
     event: FileChown;
     after |call, _ret| paths::owner_changed(call, here(path), owner, group, None);
@@ -131,6 +149,7 @@ crate::hooks! { family names = 10;
     /// lchown(2): chown that follows no symbolic link.
     unsafe fn lchown(path: *const c_char, owner: uid_t, group: gid_t) -> c_int;
     symbols: "lchown";
+    told: path, owner, group;
     fails: MinusOne;
     event: FileChown;
     after |call, _ret| paths::owner_changed(call, here(path), owner, group, None);
@@ -138,6 +157,7 @@ crate::hooks! { family names = 10;
     /// fchown(2): chown of an open file.
     unsafe fn fchown(fd: c_int, owner: uid_t, group: gid_t) -> c_int;
     symbols: "fchown";
+    told: fd, owner, group;
     fails: MinusOne;
     event: FileChown;
     after |call, _ret| paths::owner_changed(call, open_as(fd), owner, group, None);
@@ -145,6 +165,7 @@ crate::hooks! { family names = 10;
     /// fchownat(2): chown, relative to a directory.
     unsafe fn fchownat(dir: c_int, path: *const c_char, owner: uid_t, group: gid_t, flags: c_int) -> c_int;
     symbols: "fchownat";
+    told: dir, path, owner, group, flags;
     fails: MinusOne;
     event: FileChown;
     after |call, _ret| paths::owner_changed(call, at(dir, path), owner, group, Some(flags));
@@ -152,6 +173,7 @@ crate::hooks! { family names = 10;
     /// truncate(2): sets a file's length.
     unsafe fn truncate(path: *const c_char, length: i64) -> c_int;
     symbols: "truncate", "truncate64";
+    told: path, length;
     fails: MinusOne;
     event: FileTruncate;
     after |call, _ret| paths::length_set(call, here(path), length);
@@ -159,6 +181,7 @@ crate::hooks! { family names = 10;
     /// ftruncate(2): truncate of an open file.
     unsafe fn ftruncate(fd: c_int, length: i64) -> c_int;
     symbols: "ftruncate", "ftruncate64";
+    told: fd, length;
     fails: MinusOne;
     event: FileTruncate;
     after |call, _ret| paths::length_set(call, open_as(fd), length);
@@ -166,6 +189,7 @@ crate::hooks! { family names = 10;
     /// setxattr(2): sets an extended attribute.
     unsafe fn setxattr(path: *const c_char, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "setxattr";
+    told: path, name, len, flags;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, here(path), name, Some((len, flags)));
@@ -173,6 +197,7 @@ crate::hooks! { family names = 10;
     /// lsetxattr(2): setxattr that follows no symbolic link.
     unsafe fn lsetxattr(path: *const c_char, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "lsetxattr";
+    told: path, name, len, flags;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, here(path), name, Some((len, flags)));
@@ -180,6 +205,7 @@ crate::hooks! { family names = 10;
     /// fsetxattr(2): setxattr of an open file.
     unsafe fn fsetxattr(fd: c_int, name: *const c_char, value: *const c_void, len: usize, flags: c_int) -> c_int;
     symbols: "fsetxattr";
+    told: fd, name, len, flags;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, open_as(fd), name, Some((len, flags)));
@@ -187,6 +213,7 @@ crate::hooks! { family names = 10;
     /// removexattr(2): removes an extended attribute.
     unsafe fn removexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "removexattr";
+    told: path, name;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, here(path), name, None);
@@ -194,6 +221,7 @@ crate::hooks! { family names = 10;
     /// lremovexattr(2): removexattr that follows no symbolic link.
     unsafe fn lremovexattr(path: *const c_char, name: *const c_char) -> c_int;
     symbols: "lremovexattr";
+    told: path, name;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, here(path), name, None);
@@ -201,6 +229,7 @@ crate::hooks! { family names = 10;
     /// fremovexattr(2): removexattr of an open file.
     unsafe fn fremovexattr(fd: c_int, name: *const c_char) -> c_int;
     symbols: "fremovexattr";
+    told: fd, name;
     fails: MinusOne;
     event: FileXattr;
     after |call, _ret| paths::attribute_changed(call, open_as(fd), name, None);
@@ -208,6 +237,7 @@ crate::hooks! { family names = 10;
     /// rename(2): gives a file another name.
     unsafe fn rename(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "rename";
+    told: old, new;
     fails: MinusOne;
     event: FileRename;
     after |call, _ret| paths::renamed(call, here(old), here(new), None);
@@ -215,6 +245,7 @@ crate::hooks! { family names = 10;
     /// renameat(2): rename, relative to directories.
     unsafe fn renameat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char) -> c_int;
     symbols: "renameat";
+    told: old_dir, old, new_dir, new;
     fails: MinusOne;
     event: FileRename;
     after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new), None);
@@ -222,6 +253,7 @@ crate::hooks! { family names = 10;
     /// renameat2(2): renameat with flags.
     unsafe fn renameat2(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_uint) -> c_int;
     symbols: "renameat2";
+    told: old_dir, old, new_dir, new, flags;
     fails: MinusOne;
     event: FileRename;
     after |call, _ret| paths::renamed(call, at(old_dir, old), at(new_dir, new), Some(flags));
@@ -229,6 +261,7 @@ crate::hooks! { family names = 10;
     /// link(2): gives a file one more name.
     unsafe fn link(old: *const c_char, new: *const c_char) -> c_int;
     symbols: "link";
+    told: old, new;
     fails: MinusOne;
     event: FileLink;
     after |call, _ret| paths::linked(call, here(old), here(new), None);
@@ -236,6 +269,7 @@ crate::hooks! { family names = 10;
     /// linkat(2): link, relative to directories.
     unsafe fn linkat(old_dir: c_int, old: *const c_char, new_dir: c_int, new: *const c_char, flags: c_int) -> c_int;
     symbols: "linkat";
+    told: old_dir, old, new_dir, new, flags;
     fails: MinusOne;
     event: FileLink;
     after |call, _ret| paths::linked(call, at(old_dir, old), at(new_dir, new), Some(flags));
@@ -243,6 +277,7 @@ crate::hooks! { family names = 10;
     /// symlink(2): makes a symbolic link.
     unsafe fn symlink(target: *const c_char, new: *const c_char) -> c_int;
     symbols: "symlink";
+    told: target, new;
     fails: MinusOne;
     event: FileSymlink;
     after |call, _ret| paths::symlinked(call, target, here(new));
@@ -250,6 +285,7 @@ crate::hooks! { family names = 10;
     /// symlinkat(2): symlink, relative to a directory.
     unsafe fn symlinkat(target: *const c_char, dir: c_int, new: *const c_char) -> c_int;
     symbols: "symlinkat";
+    told: target, dir, new;
     fails: MinusOne;
     event: FileSymlink;
     after |call, _ret| paths::symlinked(call, target, at(dir, new));
@@ -257,6 +293,7 @@ crate::hooks! { family names = 10;
     /// shm_unlink(3): removes a shared memory object, a file in /dev/shm.
     unsafe fn shm_unlink(name: *const c_char) -> c_int;
     symbols: "shm_unlink";
+    told: name;
     fails: MinusOne;
     event: FileUnlink;
     after |call, _ret| fds::shared_removed(call, b"/dev/shm/", name);
@@ -264,6 +301,7 @@ crate::hooks! { family names = 10;
     /// sem_unlink(3): removes a named semaphore, a file in /dev/shm.
     unsafe fn sem_unlink(name: *const c_char) -> c_int;
     symbols: "sem_unlink";
+    told: name;
     fails: MinusOne;
     event: FileUnlink;
     after |call, _ret| fds::shared_removed(call, b"/dev/shm/sem.", name);
@@ -271,9 +309,10 @@ crate::hooks! { family names = 10;
     /// name_to_handle_at(2): a handle, by which open_by_handle_at(2) opens the file without a path.
     unsafe fn name_to_handle_at(dir: c_int, path: *const c_char, handle: *mut c_void, mount: *mut c_int, flags: c_int) -> c_int;
     symbols: "name_to_handle_at";
+    told: dir, path, flags;
     fails: MinusOne;
     event: FileHandle;
     after |call, _ret| paths::handle_made(call, at(dir, path), flags);
 
-    names: fchmodat2;
+    names: fchmodat2 "dir, path, mode, flags";
 }

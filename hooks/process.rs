@@ -5,6 +5,7 @@ crate::hooks! { family process = 7;
     /// fork(2): a copy of the process.
     unsafe fn fork() -> pid_t;
     symbols: "fork", "__fork";
+    told: ;
     fails: MinusOne;
     event: ProcessFork;
     instead |row, real| lineage::fork(row, real);
@@ -12,6 +13,7 @@ crate::hooks! { family process = 7;
     /// _Fork(3): fork without handlers.
     unsafe fn _Fork() -> pid_t;
     symbols: "_Fork" as fork;
+    told: ;
     fails: MinusOne;
     event: ProcessFork;
     instead |row, real| lineage::fork(row, real);
@@ -19,6 +21,7 @@ crate::hooks! { family process = 7;
     /// vfork(2): a child on the parent's stack and memory.
     unsafe fn vfork() -> c_int;
     symbols: "vfork", "__vfork";
+    told: ;
     fails: MinusOne;
     event: ProcessFork;
     vfork |row, result| lineage::vforked(row, result);
@@ -26,6 +29,7 @@ crate::hooks! { family process = 7;
     /// clone(2): a child that shares with its parent as the flags say; threads are not reported.
     unsafe fn clone(entry: Entry, stack: *mut c_void, flags: c_int, argument: *mut c_void, parent_tid: usize, tls: usize, child_tid: usize) -> c_int;
     symbols: "clone", "__clone";
+    told: flags "CLONE_THREAD, CLONE_VM, CLONE_VFORK";
     fails: MinusOne;
     event: ProcessFork;
     instead |row, real| lineage::cloned(row, entry, flags, argument, |entry, argument| real(entry, stack, flags, argument, parent_tid, tls, child_tid));
@@ -33,6 +37,7 @@ crate::hooks! { family process = 7;
     /// exit(3): ends the process after its handlers; its status is noted.
     unsafe fn exit(status: c_int) -> ();
     symbols: "exit";
+    told: status;
     fails: Never;
     event: ProcessExit;
     instead |_row, real| { exits::note_status(status); real(status) };
@@ -40,6 +45,7 @@ crate::hooks! { family process = 7;
     /// _exit(2): ends the process at once.
     unsafe fn _exit(status: c_int) -> ();
     symbols: "_exit", "_Exit";
+    told: status;
     fails: Never;
     event: ProcessExit;
     instead |_row, real| { exits::note_status(status); real(status) };
@@ -47,6 +53,7 @@ crate::hooks! { family process = 7;
     /// quick_exit(3): ends the process after its quick handlers.
     unsafe fn quick_exit(status: c_int) -> ();
     symbols: "quick_exit";
+    told: status;
     fails: Never;
     event: ProcessExit;
     instead |_row, real| { exits::note_status(status); real(status) };
@@ -54,6 +61,7 @@ crate::hooks! { family process = 7;
     /// wait(2): how a child ended.
     unsafe fn wait(status: *mut c_int) -> pid_t;
     symbols: "wait";
+    told: status;
     fails: MinusOne;
     event: ProcessExit;
     instead |row, real| exits::wait(row, status, null(), real);
@@ -61,6 +69,7 @@ crate::hooks! { family process = 7;
     /// waitpid(2): how a child ended.
     unsafe fn waitpid(pid: pid_t, status: *mut c_int, options: c_int) -> pid_t;
     symbols: "waitpid", "__waitpid";
+    told: status;
     fails: MinusOne;
     event: ProcessExit;
     instead |row, real| exits::wait(row, status, null(), |status| real(pid, status, options));
@@ -68,6 +77,7 @@ crate::hooks! { family process = 7;
     /// wait3(2): how a child ended, and what it used.
     unsafe fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
     symbols: "wait3";
+    told: status, usage;
     fails: MinusOne;
     event: ProcessExit;
     instead |row, real| exits::wait(row, status, usage, |status| real(status, options, usage));
@@ -75,6 +85,7 @@ crate::hooks! { family process = 7;
     /// wait4(2): how a child ended, and what it used.
     unsafe fn wait4(pid: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t;
     symbols: "wait4";
+    told: status, usage;
     fails: MinusOne;
     event: ProcessExit;
     instead |row, real| exits::wait(row, status, usage, |status| real(pid, status, options, usage));
@@ -82,6 +93,7 @@ crate::hooks! { family process = 7;
     /// chdir(2): the current directory; the collector keeps it, so that every path is absolute.
     unsafe fn chdir(path: *const c_char) -> c_int;
     symbols: "chdir";
+    told: path;
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::directory_changed(call, AT_FDCWD, path);
@@ -89,6 +101,7 @@ crate::hooks! { family process = 7;
     /// fchdir(2): the current directory, by descriptor.
     unsafe fn fchdir(fd: c_int) -> c_int;
     symbols: "fchdir";
+    told: fd;
     fails: MinusOne;
     event: ;
     after |call, _ret| fds::directory_changed(call, fd, null());
@@ -97,6 +110,7 @@ crate::hooks! { family process = 7;
     /// within the new limits.
     unsafe fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
     symbols: "prctl";
+    told: option, a, b "a filter's effect on the sensor";
     fails: MinusOne;
     event: ProcessControl;
     instead |row, real| identity::controlled(row, identity::Request::of(option, a, b), || real(option, a, b, c, d));
@@ -104,6 +118,7 @@ crate::hooks! { family process = 7;
     /// forkpty(3): a child on a terminal of its own.
     unsafe fn forkpty(controller: *mut c_int, name: *mut c_char, settings: *const c_void, size: *const c_void) -> pid_t;
     symbols: "forkpty";
+    told: controller;
     fails: MinusOne;
     event: ProcessFork, FileOpen;
     instead |row, real| lineage::fork_on_terminal(row, controller, || real(controller, name, settings, size));
@@ -111,6 +126,7 @@ crate::hooks! { family process = 7;
     /// login_tty(3): a terminal becomes the standard streams.
     unsafe fn login_tty(fd: c_int) -> c_int;
     symbols: "login_tty";
+    told: fd;
     fails: MinusOne;
     event: FdDuplicate, FileClose;
     instead |row, real| fds::made_standard(row, fd, || real(fd));
@@ -118,9 +134,10 @@ crate::hooks! { family process = 7;
     /// daemon(3): goes on as its own child; the child is not named, since the call returns in it.
     unsafe fn daemon(keeps_directory: c_int, keeps_streams: c_int) -> c_int;
     symbols: "daemon";
+    told: keeps_directory, keeps_streams;
     fails: MinusOne;
     event: ProcessFork;
     instead |row, real| lineage::daemonised(row, keeps_directory, keeps_streams, || real(keeps_directory, keeps_streams));
 
-    names: seccomp;
+    names: seccomp "operation";
 }

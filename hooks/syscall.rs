@@ -4,11 +4,12 @@ crate::hooks! { family syscall = 9;
     /// syscall(2): a call that has a row elsewhere is treated as that row; the others go through untouched.
     unsafe fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
     symbols: "syscall";
+    told: number, a "as the row of the number has it", b, c, d, e, f;
     fails: MinusOne;
     event: FileOpen, FileClose, FdDuplicate, NetSocket, NetBind, NetListen, NetConnect, NetConnected, NetAccept, NetClose, ProcessExec, ProcessFork;
     instead |row, real| by_number(row, number, [a, b, c, d, e, f], |[a, b, c, d, e, f]| real(number, a, b, c, d, e, f));
 
-    names: clone3;
+    names: clone3 "flags";
     numbers |row, call, ret, real, words, [a, b, c, d, e, f]|
     after {
         SYS_open => file::open(a, b, c) only "x86_64";

@@ -5,6 +5,7 @@ crate::hooks! { family wait = 17;
     /// poll(2).
     unsafe fn poll(list: *mut c_void, count: u64, timeout: c_int) -> c_int;
     symbols: "poll";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -12,6 +13,7 @@ crate::hooks! { family wait = 17;
     /// poll(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __poll_chk(list: *mut c_void, count: u64, timeout: c_int, room: usize) -> c_int;
     symbols: "__poll_chk" as poll;
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -19,6 +21,7 @@ crate::hooks! { family wait = 17;
     /// ppoll(2): poll with other signals blocked.
     unsafe fn ppoll(list: *mut c_void, count: u64, timeout: *const c_void, mask: *const c_void) -> c_int;
     symbols: "ppoll";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -26,6 +29,7 @@ crate::hooks! { family wait = 17;
     /// ppoll(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __ppoll_chk(list: *mut c_void, count: u64, timeout: *const c_void, mask: *const c_void, room: usize) -> c_int;
     symbols: "__ppoll_chk" as ppoll;
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -33,6 +37,7 @@ crate::hooks! { family wait = 17;
     /// select(2).
     unsafe fn select(count: c_int, read: *mut c_void, write: *mut c_void, except: *mut c_void, timeout: *mut c_void) -> c_int;
     symbols: "select";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -40,6 +45,7 @@ crate::hooks! { family wait = 17;
     /// pselect(2): select with other signals blocked.
     unsafe fn pselect(count: c_int, read: *mut c_void, write: *mut c_void, except: *mut c_void, timeout: *const c_void, mask: *const c_void) -> c_int;
     symbols: "pselect";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -47,6 +53,7 @@ crate::hooks! { family wait = 17;
     /// epoll_wait(2).
     unsafe fn epoll_wait(set: c_int, events: *mut c_void, room: c_int, timeout: c_int) -> c_int;
     symbols: "epoll_wait";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -54,6 +61,7 @@ crate::hooks! { family wait = 17;
     /// epoll_pwait(2): epoll_wait with other signals blocked.
     unsafe fn epoll_pwait(set: c_int, events: *mut c_void, room: c_int, timeout: c_int, mask: *const c_void) -> c_int;
     symbols: "epoll_pwait";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);
@@ -61,6 +69,7 @@ crate::hooks! { family wait = 17;
     /// epoll_pwait2(2): epoll_pwait to the nanosecond.
     unsafe fn epoll_pwait2(set: c_int, events: *mut c_void, room: c_int, timeout: *const c_void, mask: *const c_void) -> c_int;
     symbols: "epoll_pwait2";
+    told: ;
     fails: MinusOne;
     event: NetConnected;
     after |call, _ret| connects::waited(call);

@@ -22,6 +22,11 @@ pub struct Row {
     pub call: &'static str,
     /// The prototype, Rust notation; empty for a system call that has no libc function.
     pub prototype: &'static str,
+    /// Its arguments.
+    pub arguments: &'static [&'static str],
+    /// Those that its events tell, or that are kept for later ones; with how far, where that is not all of
+    /// it.
+    pub told: &'static [(&'static str, &'static str)],
     /// The symbols exported; each calls its own next definition.
     pub symbols: &'static [&'static str],
     /// The way in which it reports failure.
@@ -86,11 +91,12 @@ macro_rules! hooks {
         $(#[doc = $doc:literal])+
         unsafe fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $ret:ty;
         symbols: $($symbol:literal),* $(as $alias:ident)?;
+        told: $($told:ident $($how:literal)?),*;
         fails: $fails:ident;
         event: $($kind:ident),*;
         $phase:ident |$($bound:ident),+| $body:expr;
      )*
-     $(names: $($extra:ident),* $(,)?;)?
+     $(names: $($extra:ident $extra_told:literal),* $(,)?;)?
      $(numbers $($rest:tt)*)?
     ) => {
         #[allow(non_camel_case_types, dead_code, clippy::upper_case_acronyms)]
@@ -106,6 +112,8 @@ macro_rules! hooks {
                     name: stringify!($name),
                     call: $crate::canonical(stringify!($name), &[$(stringify!($alias))?]),
                     prototype: stringify!(fn $name($($argument: $type),*) -> $ret),
+                    arguments: &[$(stringify!($argument)),*],
+                    told: &[$((stringify!($told), $crate::one(&[$($how)?]))),*],
                     symbols: &[$($symbol),*],
                     fails: stringify!($fails),
                     events: &[$(wire::events::Kind::$kind),*],
@@ -117,6 +125,8 @@ macro_rules! hooks {
                     name: stringify!($extra),
                     call: stringify!($extra),
                     prototype: "",
+                    arguments: &[],
+                    told: &[($extra_told, "")],
                     symbols: &[],
                     fails: "MinusOne",
                     events: &[],
@@ -126,6 +136,14 @@ macro_rules! hooks {
             ],
         };
     };
+}
+
+/// The only string of a list, or none.
+pub const fn one(list: &[&'static str]) -> &'static str {
+    match list {
+        [one, ..] => one,
+        [] => "",
+    }
 }
 
 /// The name that events show: the alias where a row gives one.
@@ -156,6 +174,15 @@ mod tests {
         }
         assert_eq!(None, name(0));
         assert_eq!(None, name(u16::MAX));
+    }
+
+    #[test]
+    fn what_a_row_tells_is_an_argument_of_its_function() {
+        for row in rows().filter(|row| !row.prototype.is_empty()) {
+            let stranger = row.told.iter().find(|(name, _)| !row.arguments.contains(name));
+
+            assert_eq!(None, stranger, "{}", row.name);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The macro that turns a row of `hooks/` into an exported function.
 //!
-//! A row gives the C prototype, the symbols, how the function fails, which events it reports, and a way of
-//! standing in for it:
+//! A row gives the C prototype, the symbols, which arguments are told or kept (and how far), how the function
+//! fails, which events it reports, and a way of standing in for it:
 //!
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
@@ -26,11 +26,12 @@ macro_rules! hooks {
         $(#[doc = $doc:literal])+
         unsafe fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $ret:ty;
         symbols: $($symbol:literal),* $(as $alias:ident)?;
+        told: $($told:ident $($how:literal)?),*;
         fails: $fails:ident;
         event: $($kind:ident),*;
         $phase:ident |$($bound:ident),+| $body:expr;
      )*
-     $(names: $($extra:ident),* $(,)?;)?
+     $(names: $($extra:ident $extra_told:literal),* $(,)?;)?
      $(numbers $($numbers:tt)*)?
     ) => {
         #[allow(unused_imports)]

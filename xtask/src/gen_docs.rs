@@ -100,7 +100,9 @@ const HOOKS_HEAD: &str = "\
 Written by `cargo xtask gen-docs` from the declarations in `hooks/*.rs`; do not edit.
 
 *Call* is what events show as `call`; *symbols* are the names that the sensor exports. A row without an
-event is only counted or tracked. *How* says how the wrapper replaces the function:
+event is only counted or tracked. *Arguments told* are those that its events say, or that are kept for later
+events (a descriptor's flags, its bytes), in brackets how far; behind *not* stand those that no event says.
+*How* says how the wrapper replaces the function:
 
 - `after`: calls the real function, then reports
 - `instead`: calls the real function itself, at the right moment
@@ -118,10 +120,10 @@ fn hooks() -> String {
     for family in hook_table::FAMILIES {
         let _ = write!(
             text,
-            "\n## `hooks/{}.rs`\n\n| function | call | symbols | how | events | |\n",
+            "\n## `hooks/{}.rs`\n\n| function | call | symbols | how | events | arguments told | |\n",
             family.name
         );
-        text += "|---|---|---|---|---|---|\n";
+        text += "|---|---|---|---|---|---|---|\n";
         for row in family.rows {
             let code = |names: &mut dyn Iterator<Item = &str>| {
                 names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -130,15 +132,32 @@ fn hooks() -> String {
             let events = code(&mut row.events.iter().map(|event| event.name()));
             let _ = writeln!(
                 text,
-                "| `{}` | `{}` | {symbols} | {} | {events} | {} |",
+                "| `{}` | `{}` | {symbols} | {} | {events} | {} | {} |",
                 row.name,
                 row.call,
                 row.phase,
+                arguments(row),
                 cell(row.doc)
             );
         }
     }
     text
+}
+
+/// The arguments that a row tells, and those that it does not.
+fn arguments(row: &hook_table::Row) -> String {
+    let told = row.told.iter().map(|(name, how)| match *how {
+        "" => (*name).to_owned(),
+        how => format!("{name} ({how})"),
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let is_told = |name: &&&str| row.told.iter().any(|(told, _)| told == *name);
+    let untold = row.arguments.iter().filter(|name| !is_told(name)).copied().collect::<Vec<_>>().join(", ");
+    match (told.is_empty(), untold.is_empty()) {
+        (_, true) => told,
+        (true, false) => format!("not: {untold}"),
+        (false, false) => format!("{told}; not: {untold}"),
+    }
 }
 
 fn prose(lines: &[&str]) -> String {
