@@ -106,9 +106,10 @@ pub struct Exit {
 
 /// The root of a program that tells of its start. One that is gone by now has its parent's, unless it is a
 /// container's.
-fn root_of(process: &Process, parent: u32) -> Root {
+fn root_of(process: &Process) -> Root {
     let Some(pid) = process.visible_pid() else { return Root::Own };
-    let of_parent = || process.who.container.is_none().then(|| walks::root_of(parent)).flatten();
+    let parent = process.who.ppid.filter(|_| process.who.container.is_none());
+    let of_parent = || parent.and_then(|parent| walks::root_of(parent.0));
     walks::root_of(pid).or_else(of_parent).unwrap_or(Root::Own)
 }
 
@@ -274,7 +275,7 @@ impl Enricher {
             process.is_cwd_physical = true;
         }
         if !process.has_our_root() {
-            process.walks.begin_at(root_of(&process, start.parent.0));
+            process.walks.begin_at(root_of(&process));
         }
         process
     }
