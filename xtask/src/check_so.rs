@@ -175,7 +175,8 @@ impl Facts {
             let flags = segment.p_flags(endian);
             match segment.p_type(endian) {
                 elf::PT_LOAD => {
-                    self.shipped = self.shipped.max(segment.p_offset(endian) + segment.p_filesz(endian));
+                    // Strip closes the gap that the linker leaves between two segments.
+                    self.shipped += segment.p_filesz(endian);
                     if flags & elf::PF_W != 0 && flags & elf::PF_X != 0 {
                         self.writable_code.push(format!("at {:#x}, {}", segment.p_vaddr(endian), rwx(flags)));
                     }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::identify::Named;
+use super::identify::{Named, is_live};
 use super::image::ProcessImage;
 use super::register::Census;
 use crate::allowance::Account;
@@ -155,8 +155,9 @@ impl Census {
     /// A fork child that counts in a namespace below. The kernel is asked while the ring's account has time
     /// for that.
     pub(super) fn child_below(&self, child: Named<'_>, now: MonoNs) -> Identity {
-        let mut members = self.members(child.ring);
-        // Its parent first.
+        // Also those that have died: their namespace answers all the same. Its parent first.
+        let mut members: Vec<&ProcessImage> =
+            child.ring.slots().filter_map(|(_, image)| self.get(image)).collect();
         members.sort_by_key(|member| member.own_pid != child.own_ppid);
         let mut asked: Vec<u64> = Vec::new();
         let mut is_gone = false;
@@ -184,6 +185,7 @@ impl Census {
             }
             // In a namespace that clone(2) made for it; or before Linux 6.11.
             if (child.own_pid == INIT || !is_gone)
+                && is_live(member)
                 && child.ring.account().may_ask(now)
                 && let Some(found) = self.among_children(child, member, now)
             {

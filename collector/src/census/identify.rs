@@ -174,11 +174,6 @@ impl Census {
             && owner.namespace == namespace
     }
 
-    /// The live processes that write into a ring and that the kernel shows.
-    pub(super) fn members(&self, ring: &Ring) -> Vec<&ProcessImage> {
-        ring.slots().filter_map(|(_, image)| self.get(image)).filter(|image| is_live(image)).collect()
-    }
-
     /// Whether the live process `pid` writes into a ring.
     pub(super) fn is_member(&self, ring: &Ring, pid: Pid) -> bool {
         let mut images = ring.slots().filter_map(|(_, image)| self.get(image));
@@ -225,7 +220,7 @@ fn is_gone(pidfd: Option<&OwnedFd>) -> bool {
 }
 
 /// Whether the process of an image lives under a number of the kernel's.
-fn is_live(image: &ProcessImage) -> bool {
+pub(super) fn is_live(image: &ProcessImage) -> bool {
     // After an exec the pidfd is with the next image.
     image.key.is_visible() && image.pidfd.as_ref().is_none_or(|pidfd| !kernel::is_dead(pidfd))
 }
