@@ -210,13 +210,13 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
-            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
             };
             let outer = $crate::reach::inline::begin_call(row, KINDS);
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $result = unsafe {
-                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)($($argument),*)
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())($($argument),*)
             };
             $crate::reach::inline::end_call(outer, KINDS);
             if $crate::process::ring().is_some() {
@@ -245,12 +245,12 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
-            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $real = unsafe {
-                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())
             };
             let outer = $crate::reach::inline::begin_call($call, KINDS);
             // SAFETY: the arguments are the application's, valid for the call that it made.
@@ -290,12 +290,12 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
-            let Some(address) = REAL.get($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
                 return $crate::reach::hook::Onward::done(<$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing());
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $real = unsafe {
-                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address)
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())
             };
             #[allow(unused_unsafe)] // rows of plain numbers call nothing unsafe
             // SAFETY: as for `after`.
@@ -303,7 +303,7 @@ macro_rules! wrapper {
             if let Some(answer) = answer {
                 return $crate::reach::hook::Onward::done(answer);
             }
-            $crate::reach::hook::Onward::to(address)
+            $crate::reach::hook::Onward::to(address.get())
         }
         unsafe extern "C" fn record($($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
             // SAFETY: the stub passes on the call's arguments.

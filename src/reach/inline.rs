@@ -196,13 +196,20 @@ fn begin_nested(row: Row, kinds: u32) -> u32 {
     outer
 }
 
-/// The wrapper ends. After a jump out of a wrapper (siglongjmp) fewer of libc's inner calls are reported,
-/// until another wrapper ends.
+/// The wrapper ends; at most one load without an engine. After a jump out of a wrapper (siglongjmp) fewer of
+/// libc's inner calls are reported, until another wrapper ends.
 #[inline(always)]
 pub fn end_call(outer: u32, kinds: u32) {
-    if kinds != 0 {
-        process::set_reporting(outer);
+    // Without an engine none begins, so there is nothing to put back.
+    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) {
+        end_nested(outer);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn end_nested(outer: u32) {
+    process::set_reporting(outer);
 }
 
 /// Whether a wrapper further out reports an event of this kind that the row saw.

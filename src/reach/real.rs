@@ -5,6 +5,7 @@
 //! by every exec; and because another library's constructor may call one before ours has run.
 
 use core::ffi::{CStr, c_char};
+use core::num::NonZero;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::reach::elf;
@@ -24,11 +25,14 @@ impl Real {
     /// call.
     #[inline(always)]
     pub fn get(&self, name: &'static CStr) -> Option<usize> {
+        self.address(name).map(NonZero::get)
+    }
+
+    /// As [`Self::get`], in one register: for each wrapper.
+    #[inline(always)]
+    pub fn address(&self, name: &'static CStr) -> Option<NonZero<usize>> {
         // Relaxed: the code at the address was there before the process began.
-        match self.0.load(Ordering::Relaxed) {
-            0 => self.find(name),
-            address => Some(address),
-        }
+        NonZero::new(self.0.load(Ordering::Relaxed)).or_else(|| self.find(name))
     }
 
     pub fn set(&self, address: usize) {
@@ -36,7 +40,7 @@ impl Real {
     }
 
     #[cold]
-    fn find(&self, name: &CStr) -> Option<usize> {
+    fn find(&self, name: &CStr) -> Option<NonZero<usize>> {
         maps::find_maps();
         let own = OWN_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
         let behind = BEHIND_MAP.load(Ordering::Acquire) as *const elf::LinkMap;
@@ -45,7 +49,7 @@ impl Real {
         let found = unsafe { elf::find_symbol(behind, own, name) }.map(original);
         // One that is missing may come with a library that is loaded later.
         self.0.store(found.unwrap_or(0), Ordering::Relaxed);
-        found
+        found.and_then(NonZero::new)
     }
 }
 
