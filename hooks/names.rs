@@ -314,5 +314,37 @@ crate::hooks! { family names = 10;
     event: FileHandle;
     after |call, _ret| paths::handle_made(call, at(dir, path), flags);
 
+    /// utimensat(2): sets the times of a file.
+    unsafe fn utimensat(dir: c_int, path: *const c_char, times: *const [i64; 2], flags: c_int) -> c_int;
+    symbols: "utimensat";
+    told: dir, path, times, flags;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, at(dir, path), times, 1_000_000_000, Some(flags));
+
+    /// futimens(3): utimensat of an open file.
+    unsafe fn futimens(fd: c_int, times: *const [i64; 2]) -> c_int;
+    symbols: "futimens";
+    told: fd, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, open_as(fd), times, 1_000_000_000, None);
+
+    /// utimes(2): utimensat, to the microsecond.
+    unsafe fn utimes(path: *const c_char, times: *const [i64; 2]) -> c_int;
+    symbols: "utimes";
+    told: path, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, here(path), times, 1_000_000, None);
+
+    /// utime(2): utimensat, to the second.
+    unsafe fn utime(path: *const c_char, times: *const i64) -> c_int;
+    symbols: "utime";
+    told: path, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set_in_seconds(call, path, times);
+
     names: fchmodat2 "dir, path, mode, flags";
 }

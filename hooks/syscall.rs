@@ -132,6 +132,9 @@ crate::hooks! { family syscall = 9;
         SYS_linkat => names::linkat(a, b, c, d, e);
         SYS_symlink => names::symlink(a, b) only "x86_64";
         SYS_symlinkat => names::symlinkat(a, b, c);
+        SYS_utimensat => names::utimensat(a, b, c, d);
+        SYS_utimes => names::utimes(a, b) only "x86_64";
+        SYS_utime => names::utime(a, b) only "x86_64";
         SYS_name_to_handle_at => names::name_to_handle_at(a, b, c, d, e);
     }
     instead {

@@ -5,14 +5,16 @@ use core::ffi::{c_char, c_int};
 
 use wire::events::{
     FileChmod, FileChown, FileHandle, FileLink, FileMkdir, FileMknod, FileRename, FileRmdir, FileSymlink,
-    FileTruncate, FileUnlink, FileXattr,
+    FileTimes, FileTruncate, FileUnlink, FileXattr,
 };
 use wire::fields::{AT_FDCWD, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags};
 
 use crate::process;
 use crate::record::call::{Call, Row};
 use crate::record::fail::{Fails, MinusOne, errno, set_errno};
+use crate::record::probe::Probe;
 use crate::record::{capture, emit};
+use crate::sys;
 
 /// Longest name of an extended attribute: XATTR_NAME_MAX.
 const ATTRIBUTE_CAP: usize = 255;
@@ -210,6 +212,59 @@ pub unsafe fn linked(call: Call, old: Place, new: Place, flags: Option<c_int>) {
     // SAFETY: the caller's promise.
     let (path, new_path) = unsafe { (old.among(call), new.among(call)) };
     emit::after(call, 0, &FileLink { path, new_path, flags: at_flags(flags) });
+}
+
+/// The times of a file were set, utimensat(2): to two times of seconds and `1 / per_second` seconds, or to
+/// the present one.
+///
+/// # Safety
+/// `place` and `times` are the call's.
+#[inline(never)]
+pub unsafe fn times_set(
+    call: Call,
+    place: Place,
+    times: *const [i64; 2],
+    per_second: i64,
+    flags: Option<c_int>,
+) {
+    let len = size_of::<[[i64; 2]; 2]>();
+    let is_read = !call.outcome.failed || Probe::new().holds(times as usize, len);
+    let given = match is_read && !sys::is_wild(times.cast()) {
+        // SAFETY: the kernel has read both, or they were found readable.
+        true => Some(unsafe { times.cast::<[[i64; 2]; 2]>().read_unaligned() }),
+        false => None,
+    };
+    // UTIME_NOW and UTIME_OMIT are no part of a second.
+    let ns = |[seconds, part]: [i64; 2]| {
+        let is_time = (0..per_second).contains(&part);
+        is_time.then(|| {
+            seconds.wrapping_mul(1_000_000_000).wrapping_add(part.wrapping_mul(1_000_000_000 / per_second))
+        })
+    };
+    let (accessed, modified) = match given {
+        Some([accessed, modified]) => (ns(accessed), ns(modified)),
+        None => (None, None),
+    };
+    // SAFETY: the caller's promise.
+    let path = unsafe { place.among(call) };
+    emit::after(call, 0, &FileTimes { path, accessed, modified, flags: at_flags(flags) });
+}
+
+/// utime(2): two times in seconds.
+///
+/// # Safety
+/// `path` and `times` are the call's.
+pub unsafe fn times_set_in_seconds(call: Call, path: *const c_char, times: *const i64) {
+    let is_read = !call.outcome.failed && !sys::is_wild(times.cast());
+    let [accessed, modified] = match is_read {
+        // SAFETY: the kernel has read both.
+        true => unsafe { times.cast::<[i64; 2]>().read_unaligned() },
+        false => [0; 2],
+    };
+    let times = [[accessed, 0], [modified, 0]];
+    let times = if is_read { times.as_ptr() } else { core::ptr::null() };
+    // SAFETY: the caller's promise; null, or two times of our own.
+    unsafe { times_set(call, here(path), times, 1_000_000_000, None) };
 }
 
 /// A handle of a file was asked for: name_to_handle_at(2).

@@ -3,7 +3,8 @@
  * RENAME_EXCHANGE renames two files; FIOCLEX marks a descriptor as F_SETFD does; a handle opens a file without
  * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
  * posix_spawn's file actions move the child before its path is resolved, and PATH is searched there.
- * run: flags | mark | handle | peers
+ * The times of a file are given in three units.
+ * run: flags | mark | handle | peers | times
  */
 #include "victim.h"
 #include <arpa/inet.h>
@@ -14,7 +15,9 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/xattr.h>
+#include <utime.h>
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
@@ -122,6 +125,21 @@ static void spawn(void) {
     reap("at", child);
 }
 
+static void times(void) {
+    struct timespec both[2] = {{1000000000, 5}, {0, UTIME_OMIT}};
+    MUST(touch("file") == 0 && symlink("file", "lnk") == 0);
+    SHOW(utimensat(AT_FDCWD, "lnk", both, AT_SYMLINK_NOFOLLOW));
+    int fd = open("file", O_RDWR);
+    both[1] = (struct timespec){1234567890, 999999999};
+    SHOW(futimens(fd, both));
+    SHOW(utimes("file", (struct timeval[2]){{1, 2}, {3, 4}}));
+    SHOW(utimes("file", NULL));
+    struct { long accessed, modified; } seconds = {5, 6};
+    SHOW(syscall(SYS_utimensat, AT_FDCWD, "missing", both, 0));
+    SHOW(utime("file", (void *)&seconds));
+    SHOW(close(fd));
+}
+
 static void peers(void) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof to;
@@ -154,5 +172,6 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "search")) search();
     if (!strcmp(argv[1], "peers")) peers();
     if (!strcmp(argv[1], "spawn")) spawn();
+    if (!strcmp(argv[1], "times")) times();
     return 0;
 }

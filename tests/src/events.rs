@@ -339,6 +339,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("file.symlink", &["path", "new_path"]),
     ("file.mknod", &["path", "mode", "device"]),
     ("file.handle", &["flags"]),
+    ("file.times", &[]),
     ("net.socket", &["fd", "family", "type", "protocol"]),
     ("net.bind", &["fd", "local"]),
     ("net.listen", &["fd"]),

@@ -137,3 +137,27 @@ fn execveat_tells_its_flags() {
     let failed = seen.only("execveat that failed", |event| event.call() == "execveat" && event.has_failed());
     assert_eq!((Some("ELOOP"), vec!["AT_SYMLINK_NOFOLLOW"]), (failed.text("error"), failed.list("flags")));
 }
+
+#[test]
+fn times_that_a_file_is_given_are_told_in_nanoseconds() {
+    let seen = sensed("arguments", &["times"]).events;
+
+    let line = |event: &Event| {
+        let times = ["accessed", "modified"].map(|field| event.number(field));
+        (event.call().to_owned(), times, event.text("error").is_some())
+    };
+    let told: Vec<_> = seen.named("file.times").map(line).collect();
+    let second = 1_000_000_000;
+    let expected = [
+        ("utimensat", [Some(second * second + 5), None], false),
+        ("futimens", [Some(second * second + 5), Some(1_234_567_890 * second + 999_999_999)], false),
+        ("utimes", [Some(second + 2000), Some(3 * second + 4000)], false),
+        ("utimes", [None, None], false),
+        ("utimensat", [Some(second * second + 5), Some(1_234_567_890 * second + 999_999_999)], true),
+        ("utime", [Some(5 * second), Some(6 * second)], false),
+    ];
+    let expected = expected.map(|(call, times, failed)| (call.to_owned(), times, failed));
+    assert_eq!(expected.as_slice(), told);
+    let stamped = seen.named("file.times").next().unwrap();
+    assert_eq!(vec!["AT_SYMLINK_NOFOLLOW"], stamped.list("flags"));
+}

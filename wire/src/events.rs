@@ -434,6 +434,18 @@ events {
         /// The flags: `AT_…`.
         flags: HandleFlags,
     } }
+    /// The times of a file are set.
+    FileTimes = 34 "file.times" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The time of the last access that it gets, nanoseconds since 1970; absent if it gets the present
+        /// one, or keeps its own.
+        accessed: Option<i64>,
+        /// The time of the last change, in the same way.
+        modified: Option<i64>,
+        /// The flags of utimensat: `AT_…`.
+        flags: Option<AtFlags>,
+    } }
     /// A socket is made.
     NetSocket = 40 "net.socket" { sent {
         /// The new descriptor.

@@ -114,6 +114,12 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         Decoded::FileSymlink(FileSymlink { path, new_path }),
         Decoded::FileMknod(FileMknod { path, mode: uint, device: wide }),
         Decoded::FileHandle(FileHandle { path, flags: HandleFlags(uint) }),
+        Decoded::FileTimes(FileTimes {
+            path,
+            accessed: is_set.then_some(number),
+            modified: is_set.then_some(2),
+            flags: is_set.then_some(AtFlags(uint)),
+        }),
         Decoded::NetSocket(NetSocket {
             fd: is_set.then_some(int),
             family: Family(2),
@@ -170,7 +176,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink FileMknod FileHandle NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod FileHandle FileTimes NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade
     }
