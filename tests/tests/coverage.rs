@@ -10,8 +10,17 @@ use glassbox_tests::victim::victim;
 use wire::schema::EVENTS;
 
 /// Programs that together make every event of a run without faults.
-const PROGRAMS: [&str; 8] =
-    ["close_family", "names", "file_names", "security", "sockets", "statuses", "inside", "dlopen_runpath"];
+const PROGRAMS: [&str; 9] = [
+    "close_family",
+    "arguments",
+    "names",
+    "file_names",
+    "security",
+    "sockets",
+    "statuses",
+    "inside",
+    "dlopen_runpath",
+];
 
 /// Events of runs with faults, and the test of each.
 const FAULTS: [(&str, &str); 3] = [
