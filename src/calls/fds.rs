@@ -146,7 +146,6 @@ pub unsafe fn directory_read(call: Call, dir: c_int, path: *const c_char) {
 pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl FnOnce() -> c_int) -> c_int {
     // <glob.h> of glibc: the caller's own functions read folders, or the pattern means something else.
     const OTHERWISE: c_int = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14;
-    const GLOB_NOMATCH: c_int = 3;
     if process::ring().is_none() || flags & OTHERWISE != 0 || sys::is_wild(pattern) {
         return real();
     }
@@ -157,6 +156,16 @@ pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl Fn
     if errno == 0 {
         fail::set_errno(before);
     }
+    // SAFETY: the caller's promise; glob has read it.
+    unsafe { globbed(row, pattern, ret, errno) };
+    ret
+}
+
+/// # Safety
+/// As for [`glob`], which returned `ret` and left `errno`.
+#[inline(never)]
+unsafe fn globbed(row: Row, pattern: *const c_char, ret: c_int, errno: c_int) {
+    const GLOB_NOMATCH: c_int = 3;
     let error = match ret {
         0 => Some(0),
         GLOB_NOMATCH if matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Some(errno),
@@ -171,7 +180,6 @@ pub unsafe fn glob(row: Row, pattern: *const c_char, flags: c_int, real: impl Fn
         let path = Path { dir: AT_FDCWD, raw: Some(folder) };
         emit::after(Call { row, outcome }, 0, &unkept(path, DIRECTORY, None));
     }
-    ret
 }
 
 /// The folder whose names are matched with the first part of a pattern that has a wildcard; `None` without
