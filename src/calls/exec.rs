@@ -19,7 +19,7 @@ use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::capture::{Arguments, Program};
-use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, set_errno};
+use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, errno, set_errno};
 use crate::record::probe::Probe;
 use crate::record::{capture, emit};
 use crate::start::environ::{self, Loan};
@@ -57,6 +57,8 @@ pub struct Exec {
     actions: *const c_void,
     /// The flags of execveat(2).
     flags: Option<c_int>,
+    /// The loader of the next image would not find the sensor.
+    is_out_of_reach: bool,
 }
 
 /// The way in which a function finds the program.
@@ -76,7 +78,7 @@ impl Exec {
 
     /// The program at `path`, relative to the open directory `dir`.
     pub fn at(dir: c_int, path: *const c_char, argv: Strings) -> Self {
-        Self { dir, path, argv, find: Find::Path, actions: null(), flags: None }
+        Self { dir, path, argv, find: Find::Path, actions: null(), flags: None, is_out_of_reach: false }
     }
 
     /// The program that `PATH` has by the name `file`.
@@ -99,9 +101,9 @@ impl Exec {
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-pub unsafe fn exec(row: Row, exec: Exec, environment: Strings, real: impl FnOnce(Strings) -> c_int) -> c_int {
+pub unsafe fn exec(row: Row, exec: Exec, environment: Strings, real: impl Fn(Strings) -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { reported(row, exec, || environ::carried(environment, |own, _| real(own))) }
+    unsafe { reported(row, exec, |is_out| environ::carried(environment, is_out, &real, is_too_long)) }
 }
 
 /// An exec with `environ`, by a function that takes an array or by the `execl` family's stubs.
@@ -124,18 +126,25 @@ pub unsafe fn exec_with(row: Row, exec: Exec, environment: Strings) -> c_int {
     };
     // SAFETY: the caller's promise.
     unsafe {
-        reported(row, exec, || {
-            environ::carried(environment, |own, _| call_exec(real, exec.path, exec.argv, own))
+        reported(row, exec, |is_out| {
+            let real = |own| call_exec(real, exec.path, exec.argv, own);
+            environ::carried(environment, is_out, &real, is_too_long)
         })
     }
 }
 
+/// Whether an exec failed because of the length of its arguments and environment.
+fn is_too_long(ret: c_int) -> bool {
+    ret == -1 && errno() == libc::E2BIG
+}
+
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int {
+unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(bool) -> c_int) -> c_int {
+    let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
     unsafe { report(row, None, exec) };
-    let ret = real();
+    let ret = real(exec.is_out_of_reach);
     if process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
         // SAFETY: the caller's promise.
@@ -150,7 +159,7 @@ unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce() -> c_int) -> c_int 
 /// # Safety
 /// The arguments are those of an exec function.
 unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) {
-    let Exec { dir, path, argv, find, actions, flags } = exec;
+    let Exec { dir, path, argv, find, actions, flags, is_out_of_reach } = exec;
     if process::ring().is_none() {
         return;
     }
@@ -158,6 +167,9 @@ unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) {
     let mut program = capture::program(&mut probe, dir, path, argv)
         .unwrap_or(Program { exec: unread(Path { dir, raw: None }, Arguments::NONE), flags: 0 });
     program.exec.flags = flags.map(|flags| AtFlags(flags as u32));
+    if is_out_of_reach {
+        program.flags |= Flags::OUT_OF_REACH;
+    }
     match actions.is_null() {
         true => write_found(row, outcome, program, find, None),
         false => write_spawned(row, outcome, program, find, actions, &mut probe),
@@ -271,12 +283,14 @@ pub unsafe fn spawn(
     child: *const libc::pid_t,
     exec: Exec,
     environment: Strings,
-    real: impl FnOnce(Strings) -> c_int,
+    real: impl Fn(Strings) -> c_int,
 ) -> c_int {
+    let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
     unsafe { report(row, None, exec) };
+    let is_too_long = |ret: c_int| ret == libc::E2BIG;
     // SAFETY: the caller's promise.
-    let ret = unsafe { environ::carried(environment, |own, _| real(own)) };
+    let ret = unsafe { environ::carried(environment, exec.is_out_of_reach, &real, is_too_long) };
     let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
     if outcome.failed {
         // SAFETY: the caller's promise.

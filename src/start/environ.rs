@@ -10,17 +10,17 @@
 //! `docs/adr/0006-lending-environ.md`.
 
 use core::cell::UnsafeCell;
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use wire::hello::{CONTAINER_VARIABLE, MAX_CONTAINER};
 
-use crate::process;
+use crate::process::{self, Seal};
 use crate::reach::real;
 use crate::record::capture;
 use crate::record::probe::Probe;
-use crate::sys;
+use crate::sys::{self, Errno};
 
 type Strings = *const *const c_char;
 
@@ -297,6 +297,19 @@ struct Plan {
     lacking: u32,
     /// Whether it lacks `GLASSBOX_BARRED`, and must have it.
     is_unbarred: bool,
+    /// What of ours is left out.
+    omitted: Omitted,
+}
+
+/// What an environment is passed on without.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Omitted {
+    #[default]
+    Nothing,
+    /// The sensor in `LD_PRELOAD`.
+    Sensor,
+    /// All that is ours.
+    Everything,
 }
 
 impl Plan {
@@ -308,7 +321,7 @@ impl Plan {
         let count = if is_watched { OURS.count.load(Ordering::Acquire) } else { 0 };
         let is_unbarred = is_barred();
         let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
-        let library = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
+        let library = library();
         // SAFETY: the caller's promise.
         for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
             plan.count = index + 1;
@@ -335,8 +348,28 @@ impl Plan {
         plan
     }
 
+    /// The environment without what is ours.
+    ///
+    /// # Safety
+    /// As for [`each`].
+    unsafe fn without(environment: Strings, omitted: Omitted) -> Self {
+        let mut plan = Self { omitted, ..Self::default() };
+        let library = library();
+        // SAFETY: the caller's promise.
+        for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
+            plan.count = index + 1;
+            if let Some(list) = variable.strip_prefix(PRELOAD)
+                && holds(list, library)
+            {
+                plan.preload_at = Some((index, list.len()));
+            }
+        }
+        plan
+    }
+
     fn is_needed(&self) -> bool {
-        self.lacking != 0 || self.is_unbarred || self.preload_at.is_some()
+        let is_bare = self.omitted == Omitted::Everything;
+        self.lacking != 0 || self.is_unbarred || self.preload_at.is_some() || is_bare
     }
 
     fn pointers(&self) -> usize {
@@ -348,12 +381,65 @@ impl Plan {
         self.preload_at.map_or(0, |(_, list)| PRELOAD.len() + list + 1 + kept(0).map_or(0, <[u8]>::len) + 1)
     }
 
+    /// Writes the environment without what is left out.
+    ///
+    /// # Safety
+    /// As for [`Self::write`].
+    unsafe fn write_without(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
+        let is_everything = self.omitted == Omitted::Everything;
+        let mut used = 0;
+        for index in 0..self.count {
+            // SAFETY: within the array.
+            let mut text = unsafe { environment.add(index).read() };
+            // SAFETY: a C string.
+            let is_ours = || unsafe { capture::text(text, PREFIX.len()) } == Some(PREFIX);
+            if is_everything && is_ours() {
+                continue;
+            }
+            if let Some((_, list_len)) = self.preload_at.filter(|(at, _)| *at == index) {
+                // SAFETY: the variable that the plan measured.
+                let list =
+                    unsafe { core::slice::from_raw_parts(text.cast::<u8>().add(PRELOAD.len()), list_len) };
+                let others =
+                    list.split(|byte| *byte == b':' || *byte == b' ').filter(|name| *name != library());
+                let mut end = 0;
+                let mut put = |bytes: &[u8]| {
+                    // SAFETY: no more than the variable, for which there is room.
+                    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), string.add(end), bytes.len()) };
+                    end += bytes.len();
+                };
+                put(PRELOAD);
+                let mut is_any = false;
+                for name in others.filter(|name| !name.is_empty()) {
+                    if core::mem::replace(&mut is_any, true) {
+                        put(b":");
+                    }
+                    put(name);
+                }
+                put(b"\0");
+                if !is_any {
+                    continue;
+                }
+                text = string.cast_const().cast();
+            }
+            // SAFETY: behind no place that was read.
+            unsafe { array.add(used).write(text) };
+            used += 1;
+        }
+        // SAFETY: `pointers` has room for the null.
+        unsafe { array.add(used).write(null()) };
+    }
+
     /// Writes the merged environment.
     ///
     /// # Safety
     /// `environment` is what the plan was made of, unchanged; `array` has room for [`Self::pointers`]
     /// pointers, `string` for [`Self::string_len`] bytes.
     unsafe fn write(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
+        if self.omitted != Omitted::Nothing {
+            // SAFETY: the caller's promise.
+            return unsafe { self.write_without(environment, array, string) };
+        }
         let mut used = 0;
         for index in 0..self.count {
             // SAFETY: within both arrays.
@@ -361,7 +447,7 @@ impl Plan {
             used = index + 1;
         }
         if let Some((index, list_len)) = self.preload_at {
-            let own = kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default();
+            let own = library();
             // SAFETY: `string_len` bytes: the old string without its NUL, a colon if it holds anything, ours,
             // a NUL.
             unsafe {
@@ -396,53 +482,94 @@ impl Plan {
     }
 }
 
-/// Calls `exec` with an environment that carries us: `environment` itself where it does, with `true`; else a
-/// merged copy that lives until `exec` returns, with `false`.
+/// The sensor's name as the loader was asked for it; empty where it was not, by a variable.
+fn library() -> &'static [u8] {
+    kept(0).and_then(|own| own.strip_prefix(PRELOAD)).unwrap_or_default()
+}
+
+/// Whether the next image's loader would look for the sensor in vain, and complain on its stderr: this
+/// process's root, or its rights, no longer lead to it.
+pub fn is_out_of_reach() -> bool {
+    let library = library();
+    // The loader expands a dollar (ld.so(8)), and searches a name without a slash.
+    if process::seal() != Seal::Open || !library.starts_with(b"/") || library.contains(&b'$') {
+        return false;
+    }
+    // SAFETY: the end of a C string that is kept.
+    let path = unsafe { CStr::from_ptr(library.as_ptr().cast()) };
+    matches!(sys::inode(path), Err(Errno(libc::ENOENT | libc::EACCES | libc::ENOTDIR | libc::ELOOP)))
+}
+
+/// Calls `exec` with an environment that carries us, which is `environment` itself where it does, else a
+/// copy that lives until `exec` returns; with one that does not where the sensor `is_out_of_reach`. An exec
+/// that fails because of the length of our variables (`is_too_long`) is made once more without them.
 ///
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings.
-pub unsafe fn carried<R>(environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
+pub unsafe fn carried(
+    environment: Strings,
+    is_out_of_reach: bool,
+    exec: &dyn Fn(Strings) -> c_int,
+    is_too_long: fn(c_int) -> bool,
+) -> c_int {
     // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
     let is_bad = || environment != current() && capture::arguments(&mut Probe::new(), environment).is_none();
     if !is_carrying() || is_bad() {
-        return exec(environment, true);
+        return exec(environment);
     }
     // SAFETY: the caller's promise.
-    let plan = unsafe { Plan::of(environment) };
+    let plan = unsafe {
+        match is_out_of_reach {
+            false => Plan::of(environment),
+            true => Plan::without(environment, Omitted::Sensor),
+        }
+    };
+    // SAFETY: the caller's promise, and the plan was made of this environment.
+    let result = unsafe { by_plan(&plan, environment, exec) };
+    if !is_too_long(result) {
+        return result;
+    }
+    // SAFETY: as above.
+    unsafe { by_plan(&Plan::without(environment, Omitted::Everything), environment, exec) }
+}
+
+/// # Safety
+/// `plan` was made of `environment`, which is null or a null-terminated array of C strings.
+unsafe fn by_plan(plan: &Plan, environment: Strings, exec: &dyn Fn(Strings) -> c_int) -> c_int {
     if !plan.is_needed() {
-        exec(environment, true)
+        exec(environment)
     } else if plan.pointers() <= SMALL && plan.string_len() <= SMALL_STRING {
         // SAFETY: the plan was made of this environment.
-        unsafe { on_stack(&plan, environment, exec) }
+        unsafe { on_stack(plan, environment, exec) }
     } else {
         // SAFETY: the plan was made of this environment.
-        unsafe { on_scratch(&plan, environment, exec) }
+        unsafe { on_scratch(plan, environment, exec) }
     }
 }
 
 /// # Safety
 /// `plan` was made of `environment` and is small.
 #[inline(never)]
-unsafe fn on_stack<R>(plan: &Plan, environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
+unsafe fn on_stack(plan: &Plan, environment: Strings, exec: &dyn Fn(Strings) -> c_int) -> c_int {
     let mut array = [null::<c_char>(); SMALL];
     let mut string = [0u8; SMALL_STRING];
     // SAFETY: both are as long as the caller checked.
     unsafe { plan.write(environment, array.as_mut_ptr(), string.as_mut_ptr()) };
-    exec(array.as_ptr(), false)
+    exec(array.as_ptr())
 }
 
 /// # Safety
 /// `plan` was made of `environment`.
 #[inline(never)]
-unsafe fn on_scratch<R>(plan: &Plan, environment: Strings, exec: impl FnOnce(Strings, bool) -> R) -> R {
+unsafe fn on_scratch(plan: &Plan, environment: Strings, exec: &dyn Fn(Strings) -> c_int) -> c_int {
     let pointers = plan.pointers() * size_of::<*const c_char>();
     let len = pointers + plan.string_len();
     // A child that goes without us is better than an exec that fails.
-    let Ok(scratch) = sys::map_anonymous(len) else { return exec(environment, true) };
+    let Ok(scratch) = sys::map_anonymous(len) else { return exec(environment) };
     process::keep_scratch(scratch, len);
     // SAFETY: the mapping has room for both, one after the other.
     unsafe { plan.write(environment, scratch.cast(), scratch.add(pointers)) };
-    let result = exec(scratch.cast_const().cast(), false);
+    let result = exec(scratch.cast_const().cast());
     process::drop_scratch();
     // SAFETY: the exec failed or the spawned child has its own copy: it is not used any more.
     unsafe { sys::unmap(scratch, len) };

@@ -110,6 +110,11 @@ fn environments_of_thousands_of_strings_arrive_whole_and_leave_nothing_mapped() 
 }
 
 #[test]
+fn the_longest_environment_that_fits_is_the_same() {
+    unnoticed("exec_at_limit");
+}
+
+#[test]
 fn a_vfork_child_shares_memory_and_ends_as_bare() {
     unnoticed("vfork_exit");
 }

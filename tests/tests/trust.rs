@@ -318,6 +318,24 @@ fn a_sensor_that_not_everybody_can_load_is_copied_for_a_run_of_roots() {
 }
 
 #[test]
+fn a_program_that_cannot_reach_the_sensor_is_not_asked_to_load_it() {
+    let place = Place::new();
+
+    let ending = place.bash(
+        "mkdir -p jail/bin; cp /bin/sh /bin/true jail/bin
+         for file in $(ldd /bin/sh /bin/true | grep -o '/[^ :]*\\.so[^ ]*'); do
+             mkdir -p jail$(dirname $file); cp -L $file jail$file; done
+         ./glassbox run -o jsonl:$HERE/events -- chroot jail /bin/sh -c '/bin/true; /bin/true; echo here'",
+    );
+
+    ending.assert_output(0, "here\n");
+    assert_eq!("", ending.stderr, "{ending:?}");
+    let events = place.events("events");
+    let blind = events.only("the shell", |event| event.name() == "sensor.blind");
+    assert_eq!((Some("out_of_reach"), "/bin/sh"), (blind.text("reason"), blind.path()));
+}
+
+#[test]
 fn the_copy_of_a_sensor_goes_though_the_launcher_is_killed() {
     let place = Place::new();
     fs::set_permissions(place.0.path(), Permissions::from_mode(0o700)).unwrap();

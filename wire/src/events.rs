@@ -682,8 +682,8 @@ events {
     SensorBlind = 102 "sensor.blind" { added {
         /// The program.
         path: "path",
-        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `fd_limit`, `no_memory`,
-        /// `address_space`, ….
+        /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `out_of_reach`,
+        /// `fd_limit`, `no_memory`, `address_space`, ….
         reason: "name",
     } }
 }

@@ -71,6 +71,9 @@ impl Flags {
     /// In a `process.exec`: the process is inside a seccomp filter that does not let the sensor start in the
     /// next image.
     pub const BARRED: u8 = 8;
+    /// In a `process.exec`: the process's root, or its rights, no longer lead to the sensor, and the next
+    /// image is not asked to load it.
+    pub const OUT_OF_REACH: u8 = 16;
 }
 
 named! {

@@ -16,11 +16,11 @@ use crate::system::program::{Program, Root};
 
 /// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is
 /// `None` where the kernel does not say the process's number. Not `is_here` where the process is in another
-/// pid namespace: a file of this name here would be another one. `is_barred` says that the process is inside
-/// a seccomp filter that the sensor's start does not pass.
-pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, is_barred: bool) -> &'static str {
+/// pid namespace: a file of this name here would be another one. `said` is the reason that the process itself
+/// knows.
+pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, said: Option<&'static str>) -> &'static str {
     let reason = if is_here { reason(Path::new(OsStr::from_bytes(exe)), pid) } else { UNREADABLE };
-    if is_barred && matches!(reason, UNKNOWN | UNREADABLE) { "seccomp" } else { reason }
+    said.filter(|_| matches!(reason, UNKNOWN | UNREADABLE | ENV_CLEARED)).unwrap_or(reason)
 }
 
 /// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
@@ -32,7 +32,7 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
     let reason = running.or_else(|| program_at(path)).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
         Some(reason) => reason.name,
-        None if pid.and_then(procfs::has_preload) == Some(false) => "env_cleared",
+        None if pid.and_then(procfs::has_preload) == Some(false) => ENV_CLEARED,
         None => UNKNOWN,
     }
 }
@@ -40,6 +40,8 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
 /// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it
 /// could be looked at.
 pub const UNKNOWN: &str = "not_loaded";
+/// Its environment does not ask for the sensor.
+const ENV_CLEARED: &str = "env_cleared";
 /// Its file cannot be looked at.
 pub const UNREADABLE: &str = "unreadable";
 

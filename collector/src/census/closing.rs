@@ -276,9 +276,9 @@ impl Census {
         let Some((_, pending)) = &image.question else {
             let pid = image.key.is_visible().then_some(image.key.pid.0);
             let exe = pid.and_then(procfs::exe).unwrap_or_else(|| asked.path.to_vec());
-            let (looked_at, is_barred) = (exe.clone(), asked.is_barred);
+            let (looked_at, said) = (exe.clone(), asked.said);
             let (account, is_here) = (Arc::clone(&image.account), image.key.namespace.is_none());
-            let look = move || blind::reason_of(&looked_at, pid, is_here, is_barred);
+            let look = move || blind::reason_of(&looked_at, pid, is_here, said);
             if !is_here {
                 // No file is looked at, so there is nothing to wait for.
                 if let Some(asked) = self.get_mut(id).and_then(|image| image.asked.as_mut()) {

@@ -48,8 +48,8 @@ pub struct Asked {
     pub path: Box<[u8]>,
     /// When.
     pub at: MonoNs,
-    /// Whether the process said that its next image cannot report, being inside a seccomp filter.
-    pub is_barred: bool,
+    /// Why its next image cannot report, as the process said.
+    pub said: Option<&'static str>,
     /// Why the program cannot be seen into, once that was found out.
     pub reason: Option<&'static str>,
     /// The child that has begun as this program since, by its own number; system(3) does not tell it.
@@ -63,8 +63,9 @@ impl Asked {
     /// already.
     pub fn new(path: &[u8], head: &Head, at: MonoNs, before: Option<&Self>) -> Self {
         let is_contested = before.is_some_and(|before| before.tid != Tid(head.tid));
-        let is_barred = head.flags & Flags::BARRED != 0;
-        Self { tid: Tid(head.tid), path: path.into(), at, is_barred, reason: None, child: None, is_contested }
+        let said = [(Flags::BARRED, "seccomp"), (Flags::OUT_OF_REACH, "out_of_reach")];
+        let said = said.iter().find(|(flag, _)| head.flags & flag != 0).map(|(_, reason)| *reason);
+        Self { tid: Tid(head.tid), path: path.into(), at, said, reason: None, child: None, is_contested }
     }
 
     /// Notes that a child of the process that asked has begun as `path`.

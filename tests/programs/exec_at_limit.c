@@ -1,0 +1,68 @@
+/* exec_at_limit: the longest environment that still can be passed to an exec, by posix_spawn and execve.
+ * Trap: a variable more in it makes the last exec that fits fail with E2BIG.
+ * run: (no arguments)
+ */
+#include "victim.h"
+#include <spawn.h>
+
+enum { PIECE = 1000, PIECES = 400 };
+
+static char *strings[PIECES + 1];
+static char last[PIECE + 1];
+
+/* An environment of `len` bytes, NULs and all. */
+static char **of_len(int len) {
+    int pieces = (len - 4) / PIECE;
+    for (int i = 0; i < pieces; i++) strings[i] = strings[PIECES];
+    int rest = len - pieces * PIECE;
+    memset(last, 'x', sizeof last);
+    memcpy(last, "L=", 2);
+    last[rest - 1] = 0;
+    strings[pieces] = last;
+    static char *environment[PIECES + 2];
+    memcpy(environment, strings, (pieces + 1) * sizeof *strings);
+    environment[pieces + 1] = NULL;
+    return environment;
+}
+
+static int spawns(char **environment) {
+    char *arguments[] = {"true", NULL};
+    pid_t pid;
+    int error = posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environment);
+    if (error == 0) MUST(waitpid(pid, NULL, 0) == pid);
+    else MUST(error == E2BIG);
+    return error == 0;
+}
+
+static int execs(char **environment) {
+    char *arguments[] = {"true", NULL};
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execve("/bin/true", arguments, environment);
+        _exit(errno == E2BIG ? 7 : 8);
+    }
+    int status;
+    MUST(waitpid(pid, &status, 0) == pid && (status == 0 || status == 7 << 8));
+    return status == 0;
+}
+
+int main(void) {
+    /* A quarter of the stack's limit is for arguments and environment (execve(2)). */
+    struct rlimit limit = {1 << 20, 1 << 20};
+    MUST(setrlimit(RLIMIT_STACK, &limit) == 0);
+    static char piece[PIECE];
+    memset(piece, 'x', PIECE - 1);
+    memcpy(piece, "P=", 2);
+    int (*ways[])(char **) = {spawns, execs};
+    for (int way = 0; way < 2; way++) {
+        int fits = 100000, fails = 300000;
+        while (fails - fits > 1) {
+            int middle = (fits + fails) / 2;
+            strings[PIECES] = piece;
+            if (ways[way](of_len(middle))) fits = middle;
+            else fails = middle;
+        }
+        say("%s: %d bytes\n", way ? "execve" : "posix_spawn", fits);
+    }
+    return 0;
+}
