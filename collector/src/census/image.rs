@@ -9,6 +9,7 @@ use wire::record::{Flags, Head};
 use wire::ring::layout::{Loss, Slot};
 
 use super::life::{Ledger, LifeId};
+use super::reports::WaitReport;
 use crate::allowance::{Account, Resource, Share};
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
@@ -88,6 +89,8 @@ pub struct ProcessImage {
     pub ring: Option<RingIndex>,
     /// Its slot there; `None` for a fork child that has not written anything, and once `books` is a copy.
     pub slot: Option<u8>,
+    /// When it began, by its own word; 0 where it did not say.
+    pub born: MonoNs,
     /// Its process.
     pub key: ProcessKey,
     /// Its process's number in its own namespace.
@@ -160,6 +163,8 @@ pub struct ProcessImage {
     pub wonders_since: Option<MonoNs>,
     /// Its process: the ledger that all its images share.
     pub life: LifeId,
+    /// How its parent's wait says that it ended.
+    pub report: Option<WaitReport>,
     /// Its end, once the collector knows of it.
     pub end: Option<End>,
     /// Whether an earlier collector read it.
@@ -201,6 +206,7 @@ impl ProcessImage {
             id,
             ring,
             slot,
+            born: MonoNs::ZERO,
             key,
             own_pid,
             own_ppid: Pid(0),
@@ -236,6 +242,7 @@ impl ProcessImage {
             question: None,
             wonders_since: None,
             life,
+            report: None,
             end: None,
             is_inherited,
         }

@@ -255,6 +255,7 @@ impl Census {
                 self.lives.add(image.life, resumed);
             }
             ring.give_slot(slot, id);
+            image.born = ring.born(slot);
         }
         entry.insert(image);
         if let Some(holder) = self.by_key.insert(key, id) {
@@ -424,8 +425,10 @@ impl Census {
 
     pub(super) fn claim_slot(&mut self, image: ImageId, ring: RingIndex, slot: u8, rings: &mut Rings) {
         rings.give_slot(ring, slot, image);
+        let born = rings.get(ring).map_or(MonoNs::ZERO, |ring| ring.born(slot));
         if let Some(image) = self.get_mut(image) {
             image.slot = Some(slot);
+            image.born = born;
         }
         self.changes.push(Change::Numbered(image));
     }

@@ -101,6 +101,10 @@ impl Census {
             }
             return;
         };
+        if report.at < child.born {
+            // Of a process that had its number before, whose end was told.
+            return;
+        }
         let (key, id) = (child.key, child.id);
         match child.end {
             // The collector may have learnt of it much later.
@@ -109,7 +113,11 @@ impl Census {
             None if child.pidfd.is_none() => self.end(id, EndKind::Death, report.at, rings),
             _ => {}
         }
+        // Its next image may be heard after this, and be the one that ends.
         self.reports.note(key, parent_key, report);
+        if let Some(child) = self.get_mut(id) {
+            child.report = Some(report);
+        }
     }
 
     /// The launcher told how a process ended.

@@ -98,7 +98,10 @@ impl Census {
             return Verdict::Wait;
         }
         let books = self.brief_books(image.id, rings);
-        let report = self.reports.get(image.key, self.parent_key(image));
+        let noted = self.reports.get(image.key, self.parent_key(image));
+        let report = noted.filter(|noted| noted.is_launcher).or(image.report).or(noted);
+        // A wait before it began told of the process that had its number before.
+        let report = report.filter(|report| report.at >= image.born);
         let said = books.as_ref().and_then(|books| books.usage);
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
         // /proc shows the dead until they are reaped. Not asked without need: it costs as much as ten events.

@@ -158,6 +158,11 @@ impl Ring {
         }
     }
 
+    /// When the image in a slot began; 0 where it does not say.
+    pub fn born(&self, slot: u8) -> MonoNs {
+        MonoNs(self.clocks.ours(slot, self.memory().slot(slot).born_ns.load(Ordering::Relaxed)))
+    }
+
     /// The moment that a record of `slot` calls `time_ns`.
     #[inline]
     pub fn our_time(&mut self, slot: u8, time_ns: u64) -> u64 {
