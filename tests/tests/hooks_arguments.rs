@@ -1,7 +1,10 @@
 //! Flags and arguments: those that change what a call means are told, and the event says what the kernel did.
 
+use std::path::Path;
+
 use glassbox_tests::events::Event;
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl, unnoticed};
+use glassbox_tests::victim::{Libc, compiled};
 
 #[test]
 fn calls_with_unusual_arguments_give_their_bare_results() {
@@ -102,14 +105,17 @@ fn peers_that_datagrams_alternate_between_are_told_once_each_and_once_more_by_a_
 
 #[test]
 fn program_of_a_child_that_is_moved_first_is_told_where_the_child_finds_it() {
-    for libc in [sensed as fn(&str, &[&str]) -> _, sensed_on_musl] {
-        let outcome = libc("arguments", &["spawn"]);
+    for libc in [Libc::Glibc, Libc::Musl] {
+        let scene = Scene::with(compiled("arguments", libc), &["spawn"]);
+        let (outcome, work) = (sensed_in(&scene), scene.work());
 
         let is_spawn =
             |event: &&Event| event.name() == "process.exec" && event.call().starts_with("posix_spawn");
         let spawns: Vec<&Event> = outcome.events.iter().filter(is_spawn).collect();
-        let path =
-            |event: &&Event| event.path().rsplit_once("/work/").map_or("", |(_, path)| path).to_owned();
+        let path = |event: &&Event| {
+            let below = Path::new(event.path()).strip_prefix(&work);
+            below.map_or_else(|_| event.path().to_owned(), |below| below.display().to_string())
+        };
         let expected = [
             "sub/tool",
             "sub/deep/tool",

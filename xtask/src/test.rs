@@ -28,7 +28,7 @@ const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// The time limit of a step; a step that hangs is killed with all its children.
-const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// A step, by its name.
 struct Step {

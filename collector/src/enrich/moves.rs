@@ -142,9 +142,8 @@ mod tests {
 
     fn process() -> Process {
         let mut process = Process::new(Who::default(), ImageId::new(1, 0));
-        process.change_directory(b"/work/old/in");
-        for (fd, path) in [(3, "/work/old"), (4, "/work/old/in/file"), (5, "/work/older"), (6, "/work/new/x")]
-        {
+        process.change_directory(b"/srv/old/in");
+        for (fd, path) in [(3, "/srv/old"), (4, "/srv/old/in/file"), (5, "/srv/older"), (6, "/srv/new/x")] {
             process.open(fd, Target::File(path.as_bytes().into()), MonoNs::ZERO, false);
         }
         process
@@ -160,9 +159,9 @@ mod tests {
     fn what_lies_below_a_renamed_directory_follows_it() {
         let mut process = process();
 
-        process.follow(&Moved { old: (*b"/work/old").into(), new: (*b"/new").into(), is_exchange: false });
+        process.follow(&Moved { old: (*b"/srv/old").into(), new: (*b"/new").into(), is_exchange: false });
 
-        let expected = ["/new/in", "/new", "/new/in/file", "/work/older", "/work/new/x"];
+        let expected = ["/new/in", "/new", "/new/in/file", "/srv/older", "/srv/new/x"];
         assert_eq!(expected.as_slice(), paths(&mut process));
     }
 
@@ -170,13 +169,9 @@ mod tests {
     fn exchanged_directories_change_places() {
         let mut process = process();
 
-        process.follow(&Moved {
-            old: (*b"/work/old").into(),
-            new: (*b"/work/new").into(),
-            is_exchange: true,
-        });
+        process.follow(&Moved { old: (*b"/srv/old").into(), new: (*b"/srv/new").into(), is_exchange: true });
 
-        let expected = ["/work/new/in", "/work/new", "/work/new/in/file", "/work/older", "/work/old/x"];
+        let expected = ["/srv/new/in", "/srv/new", "/srv/new/in/file", "/srv/older", "/srv/old/x"];
         assert_eq!(expected.as_slice(), paths(&mut process));
     }
 
