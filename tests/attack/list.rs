@@ -30,9 +30,9 @@ pub struct Attack {
     /// The law of docs/threat-model.md that it tries to break; 0 for the bystander alone.
     pub law: u8,
     pub name: &'static str,
-    /// The attacker's arguments. `{victim}` is the bystander's pid, `{ns}` its pid namespace, `{folder}` a
-    /// folder that all may write to, `{fifo}` a FIFO that the attacker makes there, `{hanging}` a folder on a
-    /// file system that never answers.
+    /// The attacker's arguments. `{victim}` is the bystander's pid, `{ns}` its pid namespace, `{watched}`
+    /// the folder that it opens its file in, `{folder}` a folder that all may write to, `{fifo}` a FIFO that
+    /// the attacker makes there, `{hanging}` a folder on a file system that never answers.
     pub arguments: &'static str,
     pub place: Place,
     pub length: Length,
@@ -82,6 +82,7 @@ pub const ATTACKS: &[Attack] = &[
     attack(1, "the bystander for a child that is killed", "false-slot {victim} dies"),
     attack(1, "a slot of the bystander becomes root", "false-slot {victim} rises").long(),
     attack(1, "a slot of the bystander runs sshd", "false-slot {victim} begins"),
+    attack(1, "the bystander's folder gets another name", "false-rename {watched} {folder}"),
     attack(1, "the bystander's death is told", "false-death {victim} both"),
     attack(1, "the same, without a fork", "false-death {victim} status").long(),
     attack(1, "forks of the bystander", "false-death {victim} fork").long(),

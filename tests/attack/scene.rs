@@ -376,6 +376,7 @@ impl Scene<'_> {
             let filled = argument
                 .replace("{victim}", &pid.to_string())
                 .replace("{ns}", &namespace.to_string())
+                .replace("{watched}", &self.path("watched").to_string_lossy())
                 .replace("{folder}", &self.path("shared").to_string_lossy())
                 .replace("{fifo}", &self.path("shared/fifo").to_string_lossy())
                 .replace("{hanging}", &self.path("hanging").to_string_lossy());

@@ -16,7 +16,7 @@ use crate::container::Container;
 use crate::enrich::paths::Moved;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
-use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
+use crate::ids::{self, ImageId, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
 use crate::system::examiner::Examiner;
@@ -118,11 +118,30 @@ impl Census {
         !self.changes.is_empty()
     }
 
-    /// Tells the pictures of all processes but `mover`, which did it, of a directory that got another name.
+    /// Tells the pictures of other processes that a directory got another name, as `mover` says. It is heard
+    /// on processes that its user may become, since those it may change anyway (ptrace(2)), for as long as its
+    /// account has time.
     pub fn follow(&mut self, mover: ImageId, moved: &Moved) {
-        let others = self.images.iter_mut().filter(|(_, image)| image.id != mover);
-        let pictures = others.filter_map(|(_, image)| image.process.as_mut());
-        pictures.filter(|process| process.has_our_root()).for_each(|process| process.follow(moved));
+        let Some(image) = self.get(mover) else { return };
+        let account = Arc::clone(&image.account);
+        // One that only its ring's process speaks of may do what that one may.
+        let ids = if image.key.is_claim() { [account.peer.uid; 2] } else { [image.uid, image.euid] };
+        let mut begun = MonoNs::now();
+        for (_, image) in &mut self.images {
+            if image.id == mover || !ids::may_become(ids, image.uid) || !ids::may_become(ids, image.euid) {
+                continue;
+            }
+            let Some(process) = image.process.as_mut().filter(|process| process.has_our_root()) else {
+                continue;
+            };
+            if !account.has_time_to_ask(begun) {
+                return;
+            }
+            process.follow(moved);
+            let now = MonoNs::now();
+            account.asked(begun, now);
+            begun = now;
+        }
     }
 
     /// Takes up that more is known of the container `before`.

@@ -181,11 +181,18 @@ impl Descriptors {
 
     /// Every descriptor, in order.
     pub fn iter(&self) -> impl Iterator<Item = (i32, &Descriptor)> {
-        let dense = self.dense.iter().enumerate();
-        let dense = dense.filter_map(|(fd, slot)| Some((fd as i32, slot.as_ref()?)));
         let mut sparse: Vec<(i32, &Descriptor)> = self.sparse.iter().map(|(fd, one)| (*fd, one)).collect();
         sparse.sort_unstable_by_key(|(fd, _)| *fd);
-        dense.chain(sparse)
+        self.dense().chain(sparse)
+    }
+
+    /// Every descriptor, in any order.
+    pub fn unordered(&self) -> impl Iterator<Item = (i32, &Descriptor)> {
+        self.dense().chain(self.sparse.iter().map(|(fd, one)| (*fd, one)))
+    }
+
+    fn dense(&self) -> impl Iterator<Item = (i32, &Descriptor)> {
+        self.dense.iter().enumerate().filter_map(|(fd, slot)| Some((fd as i32, slot.as_ref()?)))
     }
 
     /// Calls `each` with every descriptor from `first` to `last`.

@@ -23,7 +23,7 @@ impl Process {
         self.walks.forget();
         let changed: Vec<(i32, Vec<u8>)> = self
             .descriptors
-            .iter()
+            .unordered()
             .filter_map(|(fd, descriptor)| match &descriptor.target {
                 Target::File(path) => Some((fd, moved.moved(path)?)),
                 Target::Socket(_) => None,
@@ -73,13 +73,17 @@ impl Enricher {
         let (Some(old), Some(new)) = (self.text_shown(old), self.text_shown(new)) else { return false };
         let is_exchange = rename.flags.is_some_and(|flags| flags.0 & RENAME_EXCHANGE != 0);
         let moved = Moved { old: old.into(), new: new.into(), is_exchange };
-        process.follow(&moved);
-        let now = MonoNs::now();
-        if !process.has_our_root() || !process.account().may_ask(now) {
+        let account = Arc::clone(process.account());
+        let begun = MonoNs::now();
+        // A table may be large, and renames many.
+        if !account.has_time_to_ask(begun) {
+            process.walks.forget();
             return false;
         }
-        let is_directory = walks::is_directory(&moved.new) || is_exchange && walks::is_directory(&moved.old);
-        process.account().asked(now, MonoNs::now());
+        process.follow(&moved);
+        let is_directory = process.has_our_root()
+            && (walks::is_directory(&moved.new) || is_exchange && walks::is_directory(&moved.old));
+        account.asked(begun, MonoNs::now());
         self.moved = is_directory.then_some(moved);
         is_directory
     }

@@ -206,6 +206,16 @@ pub fn false_root(door: &Door, _: &mut Arguments) {
     go_on(&mut peer, 0)
 }
 
+/// Says that it gave the directory OLD, which is another's, the name of FOLDER.
+pub fn false_rename(door: &Door, arguments: &mut Arguments) {
+    let (old, new) = (arguments.text(), arguments.text());
+    let mut peer = door.join(128 * KIB);
+    loop {
+        peer.call(0, p::RENAME, &p::rename(old.as_bytes(), new.as_bytes()));
+        os::pause(20);
+    }
+}
+
 /// Cannot be seen, says PID, and that it runs /usr/sbin/sshd.
 pub fn false_blind(door: &Door, arguments: &mut Arguments) {
     let pid = arguments.number() as u32;

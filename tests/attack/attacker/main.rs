@@ -38,6 +38,7 @@ const ATTACKS: &[Attack] = &[
     ("false-pid", law1::false_pid),
     ("false-parent", law1::false_parent),
     ("false-slot", law1::false_slot),
+    ("false-rename", law1::false_rename),
     ("false-death", law1::false_death),
     ("false-program", law1::false_program),
     ("false-file", law1::false_file),

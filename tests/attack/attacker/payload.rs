@@ -6,6 +6,7 @@ pub const FORK: u16 = 3;
 pub const SIGNAL: u16 = 5;
 pub const CREDENTIALS: u16 = 6;
 pub const OPEN: u16 = 20;
+pub const RENAME: u16 = 29;
 pub const SOCKET: u16 = 40;
 pub const BIND: u16 = 41;
 pub const DNS: u16 = 50;
@@ -57,6 +58,11 @@ pub fn open_at(directory: i32, path: &[u8], fd: Option<i32>) -> Vec<u8> {
         None => begun.byte(0),
     };
     with_fd.half(0).byte(0).byte(0).0
+}
+
+/// A file got another name.
+pub fn rename(old: &[u8], new: &[u8]) -> Vec<u8> {
+    Payload::default().path(HERE, old).path(HERE, new).byte(0).0
 }
 
 /// An open.
