@@ -43,10 +43,16 @@ pub fn write(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Actions that are followed; behind them the directory counts as unknown. Each may look at all before it.
+const MOST_FOLLOWED: usize = 64;
+
 /// The directory of a child of `process` that took the actions; empty where it is unknown. `None` where it
 /// stays in its parent's.
 pub fn directory(process: &mut Process, bytes: &[u8]) -> Option<Arc<[u8]>> {
     let mut moved: Option<Vec<u8>> = None;
+    if actions(bytes).nth(MOST_FOLLOWED).is_some() {
+        return Some(Arc::from([].as_slice()));
+    }
     for one in actions(bytes) {
         let next = match one.action {
             Action::Directory => {

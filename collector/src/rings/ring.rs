@@ -158,9 +158,10 @@ impl Ring {
         }
     }
 
-    /// When the image in a slot began; 0 where it does not say.
+    /// When the image in a slot began, as it says; 0 where it does not. Not later than now.
     pub fn born(&self, slot: u8) -> MonoNs {
-        MonoNs(self.clocks.ours(slot, self.memory().slot(slot).born_ns.load(Ordering::Relaxed)))
+        let said = self.clocks.ours(slot, self.memory().slot(slot).born_ns.load(Ordering::Relaxed));
+        MonoNs(said).min(MonoNs::now())
     }
 
     /// The moment that a record of `slot` calls `time_ns`.
