@@ -108,7 +108,8 @@ pub struct Exit {
 /// container's.
 fn root_of(process: &Process) -> Root {
     let Some(pid) = process.visible_pid() else { return Root::Own };
-    let parent = process.who.ppid.filter(|_| process.who.container.is_none());
+    let is_known = process.who.container.is_none() && !process.who.claimed.has(Claimed::PPID);
+    let parent = process.who.ppid.filter(|_| is_known);
     let of_parent = || parent.and_then(|parent| walks::root_of(parent.0));
     walks::root_of(pid).or_else(of_parent).unwrap_or(Root::Own)
 }
