@@ -6,10 +6,12 @@
 
 use std::sync::{Arc, Weak};
 
+use rustc_hash::FxHashMap;
+
 use super::identify::{Named, is_live};
 use super::image::ProcessImage;
 use super::register::Census;
-use crate::allowance::Account;
+use crate::allowance::{Account, Peer};
 use crate::door::identity::Identity;
 use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
@@ -21,12 +23,15 @@ use crate::system::procfs;
 const INIT: Pid = Pid(1);
 /// Processes of a ring that are asked about: they are in one namespace, as a rule.
 const MOST_MEMBERS: usize = 8;
-/// Namespaces that are known; those of which no process is left make way.
+/// Namespaces that are known, each by a descriptor; those of which no process is left make way.
 const MOST_NAMESPACES: usize = 256;
+/// The same of one account.
+const MOST_NAMESPACES_OF_PEER: usize = 32;
 
 impl Census {
     /// Completes the identity of a process of a namespace below.
     pub(super) fn look_below(&mut self, identity: &mut Identity) {
+        let peer = identity.peer();
         let Some(inode) = identity.namespace.filter(|inode| Some(*inode) != namespaces::own(Kind::Pid))
         else {
             return;
@@ -34,17 +39,35 @@ impl Census {
         if !identity.key.is_visible() {
             return;
         }
-        let known = self.namespaces.get(&inode).and_then(Weak::upgrade);
-        identity.below = known.or_else(|| {
-            let found = Arc::new(Namespace::of(identity.pidfd.as_ref()?, Kind::Pid)?);
-            if self.namespaces.len() >= MOST_NAMESPACES {
-                self.namespaces.retain(|_, known| known.strong_count() > 0);
+        let found = identity.below.take();
+        let open = || found.or_else(|| Namespace::of(identity.pidfd.as_ref()?, Kind::Pid).map(Arc::new));
+        identity.below = self.namespace(inode, peer, open);
+    }
+
+    /// A namespace below, by its inode: each is open once. `None` where it cannot be had, or where processes
+    /// of `peer` have made as many known as may be.
+    fn namespace(
+        &mut self,
+        inode: u64,
+        peer: Peer,
+        open: impl FnOnce() -> Option<Arc<Namespace>>,
+    ) -> Option<Arc<Namespace>> {
+        if let Some(known) = self.namespaces.get(&inode).and_then(|(known, _)| known.upgrade()) {
+            return Some(known);
+        }
+        let is_full = |namespaces: &FxHashMap<u64, (Weak<Namespace>, Peer)>| {
+            let of_peer = namespaces.values().filter(|(_, other)| *other == peer);
+            namespaces.len() >= MOST_NAMESPACES || of_peer.count() >= MOST_NAMESPACES_OF_PEER
+        };
+        if is_full(&self.namespaces) {
+            self.namespaces.retain(|_, (known, _)| known.strong_count() > 0);
+            if is_full(&self.namespaces) {
+                return None;
             }
-            if self.namespaces.len() < MOST_NAMESPACES {
-                self.namespaces.insert(inode, Arc::downgrade(&found));
-            }
-            Some(found)
-        });
+        }
+        let found = open()?;
+        self.namespaces.insert(inode, (Arc::downgrade(&found), peer));
+        Some(found)
     }
 
     /// The parent of a process that died before it was heard, so that the kernel names none: the process that
@@ -63,15 +86,18 @@ impl Census {
             return None;
         }
         let namespace = identity.namespace.or((said_namespace != 0).then_some(said_namespace));
-        let (uid, cgroup, own_pid) = (identity.uid, identity.cgroup, identity.own_pid);
-        let is_near = |parent: &&ProcessImage| {
-            namespace.is_none_or(|namespace| parent.namespace == Some(namespace))
-                && parent.may_become(uid)
-                && (cgroup == 0 || cgroup == parent.account.peer.cgroup)
+        let (peer, own_pid) = (identity.peer(), identity.own_pid);
+        // Of the same account: it says nothing of another's.
+        let is_near = |parent: &&ProcessImage| parent.account.peer == peer && parent.may_become(peer.uid);
+        let found: Vec<ImageId> = match namespace {
+            Some(namespace) => self.nested.get(&(namespace, own_ppid)).copied().into_iter().collect(),
+            None => {
+                let with_number = self.nested.iter().filter(|((_, number), _)| *number == own_ppid);
+                with_number.map(|(_, parent)| *parent).collect()
+            }
         };
-        let with_number = self.nested.iter().filter(|((_, number), _)| *number == own_ppid);
         let parents: Vec<&ProcessImage> =
-            with_number.filter_map(|(_, parent)| self.get(*parent)).filter(is_near).collect();
+            found.into_iter().filter_map(|parent| self.get(parent)).filter(is_near).collect();
         account.asked(begun, MonoNs::now());
         let parent = match parents.as_slice() {
             [parent] => parent,
@@ -89,20 +115,22 @@ impl Census {
     pub(super) fn namespace_by_parent(&self, identity: &mut Identity, parent: Option<ImageId>) {
         let parent = parent.and_then(|parent| self.get(parent)).filter(|parent| parent.is_below());
         if let (None, true, Some(parent)) = (identity.namespace, identity.key.is_visible(), parent) {
-            identity.namespace = parent.namespace;
+            (identity.namespace, identity.below) = (parent.namespace, parent.below.clone());
+            identity.is_namespace_said = true;
         }
     }
 
     /// Notes the number of an image in its namespace. A process that died says that itself, and takes it from
-    /// none of another user's.
+    /// no living one, and from a dead one of its own account alone.
     pub(super) fn number_below(&mut self, id: ImageId) {
         let Some(image) = self.get(id).filter(|image| image.is_below()) else { return };
         let Some(namespace) = image.namespace else { return };
         let place = (namespace, image.own_pid);
         let holder = self.nested.get(&place).and_then(|holder| self.get(*holder));
-        let is_free = image.below.is_some()
-            || holder.is_none_or(|holder| holder.end.is_some() || holder.may_become(image.uid));
-        if is_free {
+        let may_follow = |holder: &ProcessImage| {
+            holder.key == image.key || holder.end.is_some() && holder.account.peer == image.account.peer
+        };
+        if !image.is_namespace_said || holder.is_none_or(may_follow) {
             self.nested.insert(place, id);
         }
     }
@@ -119,7 +147,10 @@ impl Census {
         let known = self.nested.get(&(teller.namespace?, own)).and_then(|known| self.get(*known));
         match teller.below.as_ref()?.here(own) {
             Here::Is(pid) => Some(ProcessKey::here(pid)),
-            Here::Gone | Here::Untold => known.map(|known| known.key),
+            // By its own word, it is only one of the teller's account.
+            Here::Gone | Here::Untold => known
+                .filter(|known| !known.is_namespace_said || known.account.peer == teller.account.peer)
+                .map(|known| known.key),
         }
     }
 
@@ -238,10 +269,9 @@ impl Census {
                 continue;
             }
             let pidfd = procfs::open(pid)?;
-            let below = Namespace::of(&pidfd, Kind::Pid).map(Arc::new);
-            let namespace = below.as_ref().and_then(|below| below.inode());
+            let namespace = namespaces::inode_of(&pidfd, Kind::Pid);
             let proven = child.proven(Pid(pid), Some(pidfd), member.key.pid);
-            return Some(Identity { namespace, below, ..proven });
+            return Some(Identity { namespace, ..proven });
         }
         None
     }
@@ -273,8 +303,6 @@ impl Census {
             self.in_ring.remove(&(ring, before));
         }
         self.in_ring.insert((ring, identity.own_pid), id);
-        if let Some(namespace) = identity.namespace {
-            self.nested.insert((namespace, identity.own_pid), id);
-        }
+        self.number_below(id);
     }
 }

@@ -116,7 +116,6 @@ impl Census {
     pub fn set_process(&mut self, image: ImageId, mut process: Process) {
         if let Some(image) = self.get(image) {
             process.charge(&image.account);
-            process.is_below = image.is_below();
         }
         let named =
             self.get(image).filter(|image| !image.key.is_claim()).and_then(|image| image.key.namespace);

@@ -64,12 +64,18 @@ impl Named<'_> {
 impl Census {
     /// The identity of the child `own_pid` of the process `own_ppid`, which both write into `ring`.
     pub(super) fn identify_child(
-        &self,
+        &mut self,
         index: RingIndex,
         own_pid: Pid,
         own_ppid: Pid,
         rings: &Rings,
     ) -> Identity {
+        let mut identity = self.child_in_ring(index, own_pid, own_ppid, rings);
+        self.look_below(&mut identity);
+        identity
+    }
+
+    fn child_in_ring(&self, index: RingIndex, own_pid: Pid, own_ppid: Pid, rings: &Rings) -> Identity {
         let Some(ring) = rings.get(index) else { return Identity::default() };
         let child = Named { ring, index, own_pid, own_ppid };
         if let Some(namespace) = ring.view.namespace {

@@ -77,8 +77,10 @@ impl Asked {
     }
 }
 
-/// Threads whose numbers are kept: some 1 KiB.
+/// Threads whose numbers are kept; then it begins anew, since the kernel gives numbers to others in time.
 const MOST_THREADS: usize = 64;
+/// What one takes, with the map's spare room.
+const THREAD_BYTES: usize = 32;
 
 /// A program image, or a fork child of one.
 #[derive(Debug)]
@@ -110,8 +112,10 @@ pub struct ProcessImage {
     pub namespace: Option<u64>,
     /// The same, where it is below the collector's: translates the numbers in it.
     pub below: Option<Arc<Namespace>>,
+    /// Only the process, or its parent's place, says which namespace it is in.
+    pub is_namespace_said: bool,
     /// Threads whose numbers were translated: the process's, and the collector's.
-    threads: FxHashMap<Tid, Tid>,
+    threads: FxHashMap<Tid, Option<Tid>>,
     /// The fields of its events that only the process itself says.
     pub claimed: Claimed,
     /// Whether it runs with other rights than the image before it, or its parent, which may have lied about
@@ -192,6 +196,7 @@ impl ProcessImage {
             instance,
             namespace,
             below,
+            is_namespace_said,
             file,
             exe,
             claim,
@@ -216,6 +221,7 @@ impl ProcessImage {
             instance,
             namespace,
             below,
+            is_namespace_said,
             threads: FxHashMap::default(),
             claimed,
             has_other_rights: false,
@@ -285,14 +291,25 @@ impl ProcessImage {
             return Some(self.key.pid.main_thread());
         }
         if let Some(known) = self.threads.get(&own) {
-            return Some(*known);
+            return *known;
         }
-        let Here::Is(found) = self.below.as_ref()?.here(Pid(own.0)) else { return None };
+        let begun = MonoNs::now();
+        if !self.account.has_time_to_ask(begun) {
+            return None;
+        }
+        let found = match self.below.as_ref()?.here(Pid(own.0)) {
+            Here::Is(found) => Some(found.main_thread()),
+            Here::Gone | Here::Untold => None,
+        };
+        self.account.asked(begun, MonoNs::now());
         if self.threads.len() >= MOST_THREADS {
+            self.memory.shrink(self.threads.len() * THREAD_BYTES);
             self.threads.clear();
         }
-        self.threads.insert(own, found.main_thread());
-        Some(found.main_thread())
+        if self.memory.grow(THREAD_BYTES) {
+            self.threads.insert(own, found);
+        }
+        found
     }
 
     /// Whether a process of the user `uid` may be this one later, or a child of it.

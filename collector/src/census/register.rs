@@ -49,7 +49,7 @@ pub struct Census {
     /// The image of a process of a namespace below the collector's, by its own number.
     pub(super) nested: FxHashMap<(u64, Pid), ImageId>,
     /// The namespaces below that are known, by inode.
-    pub(super) namespaces: FxHashMap<u64, Weak<Namespace>>,
+    pub(super) namespaces: FxHashMap<u64, (Weak<Namespace>, Peer)>,
     /// Children whose numbers in the collector's namespace are claims of their rings, by the user of the
     /// ring, their parent's number and their own: no user displaces another's.
     pub(super) unproven: FxHashMap<(Option<u32>, Pid, Pid), ImageId>,

@@ -38,6 +38,8 @@ pub struct Identity {
     pub namespace: Option<u64>,
     /// The same, where it is below the collector's: translates the numbers in it.
     pub below: Option<Arc<Namespace>>,
+    /// Only the process, or its parent's place, says which namespace it is in.
+    pub is_namespace_said: bool,
     /// Its control group, by the kernel's word; 0 where there is none, or the kernel does not tell.
     pub cgroup: u64,
     /// The process was dead when it was looked at.

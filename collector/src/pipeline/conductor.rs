@@ -397,19 +397,24 @@ impl Pipeline {
         } else {
             self.census.begin(image, &self.rings);
         }
+        if let (Decoded::ProcessFork(ProcessFork { child: Some(child) }), 0) = (&decoded, head.errno) {
+            self.await_child(image, Pid(*child));
+        }
         let Some(known) = self.census.get_mut(image) else { return };
+        // A thread that goes on has executed nothing itself: it failed, or had a child do it.
+        let own_tid = Tid(head.tid);
+        let asked = known.asked.take_if(|asked| asked.tid == own_tid);
         let is_below = known.is_below();
         if is_below {
             // One that has ended since is not known by any number.
-            head.tid = known.thread_here(Tid(head.tid)).map_or(0, |Tid(tid)| tid);
+            head.tid = known.thread_here(own_tid).map_or(0, |Tid(tid)| tid);
         }
-        // A thread that goes on has executed nothing itself: it failed, or had a child do it.
-        let asked = known.asked.take_if(|asked| asked.tid == Tid(head.tid));
         let begun = asked.as_ref().and_then(|asked| asked.child);
         if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {
             fork.child = begun.map(|Pid(child)| child);
         }
         let Some(process) = &mut known.process else { return };
+        process.is_below = is_below;
         let (ids, mark) = (process.ids(), self.enricher.mark());
         let effect = self.enricher.record(process, &head, at, &decoded);
         if is_below {
@@ -426,7 +431,7 @@ impl Pipeline {
         }
         match effect {
             Effect::None => {}
-            effect => self.carry_out(image, &head, at, effect, asked),
+            effect => self.carry_out(image, &Head { tid: own_tid.0, ..head }, at, effect, asked),
         }
         // What it says of its process is known in any case.
         let written = self.enricher.written_since(mark);

@@ -44,7 +44,6 @@ impl Pipeline {
                 self.tell_child(image, child);
             }
             Effect::Forked(Some(child)) => {
-                self.await_child(image, child);
                 let is_proven = self.census.forked(image, child, asked, &mut self.rings);
                 let is_told = self.tell_child(image, child);
                 if is_told && !is_proven {
@@ -81,7 +80,8 @@ impl Pipeline {
 
     /// Waits a moment for the hello of a child, in a namespace below, that has come and gone: it alone tells
     /// the child's number here. The account of the image pays for the time.
-    fn await_child(&mut self, image: ImageId, Pid(own): Pid) {
+    /// Before its fork is written: what is heard meanwhile may be an event.
+    pub(super) fn await_child(&mut self, image: ImageId, Pid(own): Pid) {
         let Some(known) = self.census.get(image).filter(|image| image.is_below()) else { return };
         let account = Arc::clone(&known.account);
         let begun = MonoNs::now();
