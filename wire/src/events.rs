@@ -59,6 +59,7 @@ macro_rules! events {
             }
 
             /// Reads the number of a record; `None` for one that this version does not know.
+            #[inline]
             pub fn from_number(number: u16) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$name),)*

@@ -142,29 +142,26 @@ impl Descriptors {
         }
     }
 
-    /// Puts `descriptor` at `fd`, in place of what was there.
+    /// Puts `descriptor` at `fd`; gives what was there.
     #[inline]
-    pub fn insert(&mut self, fd: i32, descriptor: Descriptor) {
+    pub fn insert(&mut self, fd: i32, descriptor: Descriptor) -> Option<Descriptor> {
+        let before = self.remove(fd);
         match usize::try_from(fd) {
             Ok(index) if index < DENSE => {
-                self.remove(fd);
                 let missing = (index + 1).saturating_sub(self.dense.len());
-                if !self.share.grow(descriptor.size_bytes() + missing * ENTRY_BYTES) {
-                    return;
-                }
-                if missing > 0 {
-                    self.dense.resize(index + 1, None);
-                }
-                self.dense[index] = Some(descriptor);
-            }
-            Ok(_) => {
-                self.remove(fd);
-                if self.sparse.len() < MOST && self.share.grow(descriptor.size_bytes()) {
-                    self.sparse.insert(fd, descriptor);
+                if self.share.grow(descriptor.size_bytes() + missing * ENTRY_BYTES) {
+                    if missing > 0 {
+                        self.dense.resize(index + 1, None);
+                    }
+                    self.dense[index] = Some(descriptor);
                 }
             }
-            Err(_) => {}
+            Ok(_) if self.sparse.len() < MOST && self.share.grow(descriptor.size_bytes()) => {
+                self.sparse.insert(fd, descriptor);
+            }
+            Ok(_) | Err(_) => {}
         }
+        before
     }
 
     /// Takes the descriptor `fd` out.

@@ -8,26 +8,31 @@
 /// Doubled and trailing slashes go, `.` goes, and `..` takes the component before it along, but never the
 /// root. An empty `raw` is the directory itself (`AT_EMPTY_PATH`). Where `base` is not absolute, and so no
 /// directory that we know, a relative `raw` stays as it is.
-pub fn resolve(base: &[u8], raw: &[u8], out: &mut Vec<u8>) {
+///
+/// True where `raw` has a `..`.
+pub fn resolve(base: &[u8], raw: &[u8], out: &mut Vec<u8>) -> bool {
     let start = out.len();
-    if raw.first() == Some(&b'/') {
-        if is_plain(raw) {
-            out.extend_from_slice(raw);
-            return;
-        }
-    } else if base.first() == Some(&b'/') {
-        out.extend_from_slice(base);
-        if base == b"/" {
-            out.truncate(start);
-        }
-    } else {
+    let is_absolute = raw.first() == Some(&b'/');
+    if !is_absolute && base.first() != Some(&b'/') {
         out.extend_from_slice(if raw.is_empty() { base } else { raw });
-        return;
+        return raw.split(|byte| *byte == b'/').any(|component| component == b"..");
     }
+    if !is_absolute && base != b"/" {
+        out.extend_from_slice(base);
+    }
+    if is_plain(raw) {
+        if !is_absolute {
+            out.push(b'/');
+        }
+        out.extend_from_slice(raw);
+        return false;
+    }
+    let mut goes_up = false;
     for component in raw.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => {}
             b".." => {
+                goes_up = true;
                 let parent = out[start..].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 out.truncate(start + parent);
             }
@@ -40,14 +45,16 @@ pub fn resolve(base: &[u8], raw: &[u8], out: &mut Vec<u8>) {
     if out.len() == start {
         out.push(b'/');
     }
+    goes_up
 }
 
-/// Whether an absolute path is its own absolute form. One pass; most paths are.
+/// Whether a path has nothing to take out: an absolute one is its own absolute form. One pass; most paths
+/// are.
 fn is_plain(path: &[u8]) -> bool {
     if path == b"/" {
         return true;
     }
-    let mut after_slash = false;
+    let mut after_slash = path.first() != Some(&b'/');
     for (index, byte) in path.iter().enumerate() {
         match byte {
             b'/' if after_slash => return false,
@@ -145,6 +152,15 @@ mod tests {
             resolve(b"/", &raw, &mut out);
 
             assert_eq!(is_plain(&raw), out == raw, "{}", String::from_utf8_lossy(&raw));
+            let relative = &raw[1..];
+            if relative.first() != Some(&b'/') {
+                assert_eq!(
+                    is_plain(relative),
+                    !relative.is_empty() && out == raw,
+                    "{}",
+                    String::from_utf8_lossy(relative)
+                );
+            }
         }
     }
 }

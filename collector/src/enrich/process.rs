@@ -266,7 +266,7 @@ impl Process {
     pub(super) fn open(&mut self, fd: i32, target: Target, at: MonoNs, is_cloexec: bool) {
         let descriptor = Descriptor::new(target, self.owner, at, is_cloexec);
         let descriptors = Arc::make_mut(&mut self.descriptors);
-        if let Some(descriptor) = descriptors.remove(fd) {
+        if let Some(descriptor) = descriptors.insert(fd, descriptor) {
             if self.displaced.len() >= MOST_DISPLACED
                 && let Some(oldest) = self.displaced.pop_front()
             {
@@ -276,7 +276,6 @@ impl Process {
                 self.displaced.push_back(Displaced { fd, by_seq: self.seq, descriptor });
             }
         }
-        descriptors.insert(fd, descriptor);
     }
 
     /// Takes out the descriptor that the close with the number `seq` closed.

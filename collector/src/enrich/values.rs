@@ -70,11 +70,11 @@ pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out
     let raw = path.raw.unwrap_or_default();
     if base == Base::Root {
         let mut within = Vec::new();
-        paths::resolve(b"/", raw, &mut within);
+        let goes_up = paths::resolve(b"/", raw, &mut within);
         let beneath = within.strip_prefix(b"/").unwrap_or(&within);
         let path = fields::Path { raw: Some(beneath), ..*path };
         let found = path_text(process, &path, Base::Directory, out);
-        return if walks::last_up(raw).is_some() { Found::Lexical } else { found };
+        return if goes_up { Found::Lexical } else { found };
     }
     let is_relative = raw.first() != Some(&b'/');
     if base == Base::Name || (path.dir < 0 && path.dir != AT_FDCWD && is_relative) {
@@ -90,12 +90,12 @@ pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out
         {
             process.cwd = cwd.into();
         }
-        let cwd = Arc::clone(&process.cwd);
-        if process.is_cwd_physical && walks::goes_up_first(raw) {
-            paths::resolve(&cwd, raw, out);
+        let start = out.len();
+        if !paths::resolve(&process.cwd, raw, out) || process.is_cwd_physical && walks::goes_up_first(raw) {
             return Found::Path;
         }
-        return resolved(process, &cwd, raw, out);
+        let cwd = Arc::clone(&process.cwd);
+        return walked(process, &cwd, raw, out, start);
     }
     match process.path(path.dir) {
         Some(directory) => return resolved(process, &directory, raw, out),
@@ -108,23 +108,28 @@ pub fn path_text(process: &mut Process, path: &fields::Path<'_>, base: Base, out
 
 /// Appends the absolute form of `raw`, which is relative to `base`.
 fn resolved(process: &mut Process, base: &[u8], raw: &[u8], out: &mut Vec<u8>) -> Found {
-    let Some(end) = walks::last_up(raw) else {
-        paths::resolve(base, raw, out);
-        return Found::Path;
-    };
-    let (up, rest) = raw.split_at(end);
+    let start = out.len();
+    match paths::resolve(base, raw, out) {
+        true => walked(process, base, raw, out, start),
+        false => Found::Path,
+    }
+}
+
+/// Puts the path that the kernel walks in place of the lexical form of `raw`, which begins at `start` of
+/// `out`. The lexical form stays where the kernel's way is not known.
+#[cold]
+fn walked(process: &mut Process, base: &[u8], raw: &[u8], out: &mut Vec<u8>, start: usize) -> Found {
+    let (up, rest) = raw.split_at(walks::last_up(raw).unwrap_or(0));
     let is_relative = raw.first() != Some(&b'/');
     let up = if is_relative { [base, b"/", up].concat() } else { up.to_vec() };
     let directory = if up.first() == Some(&b'/') { process.walk(&up) } else { None };
     match directory {
         Some(directory) => {
+            out.truncate(start);
             paths::resolve(&directory, rest.strip_prefix(b"/").unwrap_or(rest), out);
             Found::Path
         }
-        None => {
-            paths::resolve(base, raw, out);
-            Found::Lexical
-        }
+        None => Found::Lexical,
     }
 }
 

@@ -26,6 +26,8 @@ pub const PAUSE_NS: u64 = 1_000_000;
 /// A queue with less room than this is almost full: what others have waiting for their turn finds room there,
 /// as much as a busy program writes while the order is held up.
 const ALMOST_FULL: usize = 12 * BATCH_BYTES;
+/// Bytes of one account's events that are noted at once.
+const NOTED_AT: u64 = 16 * 1024;
 /// An account that put in less than this in a second put in little.
 const LITTLE: u64 = 256 * 1024;
 /// An account is alone where no other one's event came in this time.
@@ -64,6 +66,8 @@ pub struct Outbox {
     /// Whose event came last, and when that was another one's than before.
     last_peer: Option<Peer>,
     last_turn: MonoNs,
+    /// Bytes of events that are not noted yet, of the account whose event came last.
+    unnoted: Option<(Arc<Account>, u64)>,
 }
 
 impl Outbox {
@@ -81,6 +85,7 @@ impl Outbox {
             tellers: PerSecond::default(),
             last_peer: None,
             last_turn: MonoNs::ZERO,
+            unnoted: None,
         }
     }
 
@@ -196,8 +201,30 @@ impl Outbox {
     /// almost full, and the account has put in half as much as the mean one of its group, or more, and the
     /// group as the mean group. So those that put in little lose nothing. Where there is but one account,
     /// each output loses what it has no room for.
-    pub fn takes(&mut self, account: &Account, bytes: usize, now: MonoNs) -> bool {
-        let bytes = bytes as u64;
+    #[inline]
+    pub fn takes(&mut self, account: &Arc<Account>, bytes: usize, now: MonoNs) -> bool {
+        // While there is room, what an account puts in is noted at times only.
+        match &mut self.unnoted {
+            Some((last, unnoted)) if !self.is_tight && *unnoted < NOTED_AT && Arc::ptr_eq(last, account) => {
+                *unnoted += bytes as u64;
+                true
+            }
+            _ => self.notes(account, bytes, now),
+        }
+    }
+
+    fn notes(&mut self, account: &Arc<Account>, bytes: usize, now: MonoNs) -> bool {
+        if let Some((last, unnoted)) = self.unnoted.take() {
+            self.note(&last, unnoted, now);
+        }
+        if self.is_tight {
+            return self.note(account, bytes as u64, now);
+        }
+        self.unnoted = Some((Arc::clone(account), bytes as u64));
+        true
+    }
+
+    fn note(&mut self, account: &Account, bytes: u64, now: MonoNs) -> bool {
         let Told { own, mean, together, is_first } = account.told(now, bytes);
         self.told.spend(now, bytes);
         self.tellers.spend(now, u64::from(is_first));
@@ -253,7 +280,7 @@ mod tests {
         let [greedy, root, many, neighbour] = [(1000, 1), (0, 1), (1001, 2), (1002, 2)]
             .map(|(uid, cgroup)| allowances.account(Peer { uid: Some(uid), cgroup }));
         let now = MonoNs(9_000_000_000);
-        let mut takes = |is_tight, account: &Account, bytes| {
+        let mut takes = |is_tight, account: &Arc<Account>, bytes| {
             outbox.is_tight = is_tight;
             outbox.takes(account, bytes, now)
         };
