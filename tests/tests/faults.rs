@@ -247,9 +247,8 @@ fn a_slow_reader_of_an_output_delays_no_other() {
     ending.assert_output(0, "failed 0\n");
     let seen = scene.events(Expect::LossIsCounted);
     let opens = seen.named("file.open").filter(|open| open.path() == "/dev/null").count();
-    // The slow sink's queue holds a third of that, which is all that would come behind it. Events that two
-    // processors, on which two programs make them, have no time for are counted.
-    assert!(opens >= 40_000, "{opens} of 100000 opens reached the output that is not slow");
+    // The slow sink's queue holds a third of that; events that a loaded machine has no time for are counted.
+    assert!(opens >= 60_000, "{opens} of 100000 opens reached the output that is not slow");
 }
 
 #[test]

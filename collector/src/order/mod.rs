@@ -165,6 +165,11 @@ impl Order {
         self.waiting.iter().filter_map(|image| self.lane(*image)).map(|lane| lane.queue.len()).sum()
     }
 
+    /// The bytes that they take.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().filter_map(|image| self.lane(*image)).map(|lane| lane.queue.size_bytes()).sum()
+    }
+
     /// Whether a record waits whose time is `until` or before.
     pub fn has_waiting(&self, until: MonoNs) -> bool {
         self.waiting.iter().any(|image| self.first(*image).is_some_and(|first| first <= until))
@@ -241,12 +246,14 @@ impl Order {
         self.round += 1;
     }
 
-    /// Ends a pass.
-    pub fn end_pass(&mut self) {
+    /// Ends a pass; `is_whole` says that nothing is due any more.
+    pub fn end_pass(&mut self, is_whole: bool) {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|image| self.lane(*image).is_some_and(|lane| !lane.queue.is_empty()));
         self.waiting = waiting;
-        self.frontier.reach(self.horizon);
+        if is_whole {
+            self.frontier.reach(self.horizon);
+        }
     }
 
     /// The next thing that is due in this pass: the earliest record, or an end that comes before it.
@@ -334,7 +341,7 @@ mod tests {
             assert!(matches!(order.due(), Some(Due::End(..))));
             order.hold(image, MonoNs(now));
             assert_eq!(None, order.due());
-            order.end_pass();
+            order.end_pass(true);
         }
 
         assert_eq!([true, false], [order.has_open_end(MonoNs(99)), order.has_open_end(MonoNs(100))]);

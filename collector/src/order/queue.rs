@@ -80,6 +80,11 @@ impl Queue {
         self.entries.len()
     }
 
+    /// The bytes that they take.
+    pub fn size_bytes(&self) -> usize {
+        self.share.held()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

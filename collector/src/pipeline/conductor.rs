@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use wire::events::{Decoded, Kind, ProcessFork};
+use wire::events::{Decoded, ProcessFork};
 use wire::record::{Flags, Head};
 use wire::ring::{MAX_RECORD, Unfinished, bell};
 
 use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
+use super::passes::Postponed;
 use super::session::SessionState;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::Census;
@@ -20,7 +21,7 @@ use crate::enrich::Enricher;
 use crate::enrich::record::Effect;
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex, Tid};
 use crate::loss::LossReason;
-use crate::order::{Due, Order, Popped};
+use crate::order::Order;
 use crate::rings::bells::{Bells, Doorbell};
 use crate::rings::ring::STUCK_NS;
 use crate::rings::{Pace, Read, Rings};
@@ -61,7 +62,8 @@ pub struct Pipeline {
     pub(super) session: SessionState,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
+    pub(super) postponed: Postponed,
     audited: MonoNs,
     /// When the present round began.
     begun: MonoNs,
@@ -74,7 +76,7 @@ pub struct Pipeline {
 pub struct Round {
     /// Records were read.
     pub has_read: bool,
-    /// A ring still holds more.
+    /// A ring still holds more, or more is due.
     pub has_more: bool,
 }
 
@@ -92,6 +94,7 @@ impl Pipeline {
             session: SessionState::default(),
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
+            postponed: Postponed::default(),
             audited: MonoNs::ZERO,
             begun: MonoNs::ZERO,
             nonsense: Vec::new(),
@@ -166,6 +169,7 @@ impl Pipeline {
     fn round_at(&mut self, pace: Pace, now: MonoNs) -> Round {
         let mut round = Round::default();
         self.begun = now;
+        self.look_at_rings();
         for ring in self.rings.begin_round(pace) {
             self.read(ring, now);
             round.has_read |= self.rings.end_turn(ring, now);
@@ -174,7 +178,7 @@ impl Pipeline {
         self.rings.let_go();
         round.has_read |= self.take_sent();
         self.census.free_slots(&mut self.rings);
-        self.deliver_due(now, self.horizon(now));
+        round.has_more |= !self.deliver_some(now, self.horizon(now));
         if now.since(self.audited) >= AUDIT_NS {
             self.audited = now;
             self.audit(now);
@@ -196,7 +200,7 @@ impl Pipeline {
     }
 
     /// Whether no record of another image, or origin, can come before one that is read.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.census.len() <= 1 && self.wires.sent_rx.is_none()
     }
 
@@ -215,6 +219,7 @@ impl Pipeline {
                 }
                 Read::Released => {
                     self.note_written();
+                    self.look_at_rings();
                     begun = self.rings.took(index, begun);
                 }
                 Read::TurnOver => break,
@@ -264,7 +269,7 @@ impl Pipeline {
         // Its ring is to be given up, or its account has no room for one more image.
         let Some(image) = image else { return };
         let numbering = origin.numbering();
-        match self.order.passes(image, &head, self.is_alone()) {
+        match self.order.passes(image, &head, self.is_alone() && !self.postponed.is_wanted) {
             Some(at) => self.deliver(image, numbering, head, at, payload),
             None => {
                 if !self.order.push(image, head, numbering, payload) {
@@ -306,67 +311,6 @@ impl Pipeline {
 
     // ---- a record's way on ----
 
-    /// Delivers everything that is due up to `horizon`, and in its place between the records the ends of
-    /// images.
-    pub(super) fn deliver_due(&mut self, now: MonoNs, horizon: MonoNs) {
-        // Also those that came up without an arrival: a ring that is blocked holds every other one back.
-        self.give_up_nonsense(now);
-        let (census, rings) = (&self.census, &self.rings);
-        self.order.begin_pass(
-            horizon,
-            |image| census.gone(image, rings),
-            |image| census.is_read(image, rings),
-        );
-        while let Some(due) = self.order.due() {
-            match due {
-                Due::Record(image) => self.deliver_next(image),
-                Due::End(image, at) => self.conclude(image, at, now),
-            }
-            self.give_up_nonsense(now);
-        }
-        self.order.end_pass();
-    }
-
-    /// Delivers the first record of an image. Before a program's start come all records of the image before
-    /// it in the same process.
-    fn deliver_next(&mut self, image: ImageId) {
-        if let Some(before) = self.unfinished_before(image) {
-            self.deliver_all(before);
-        }
-        self.deliver_first(image);
-    }
-
-    fn deliver_first(&mut self, image: ImageId) {
-        let mut payload = std::mem::take(&mut self.payload);
-        if let Some(Popped { head, numbering, at }) = self.order.pop(image, &mut payload) {
-            self.deliver(image, numbering, head, at, &payload);
-        }
-        self.payload = payload;
-    }
-
-    /// The image whose records come before the first one of `image`, if that is a program's start.
-    fn unfinished_before(&self, image: ImageId) -> Option<ImageId> {
-        let is_start = self.order.peek(image).is_some_and(|head| head.kind == Kind::ProcessStart as u16);
-        let before = if is_start { self.census.before(image)? } else { return None };
-        self.order.peek(before).is_some().then_some(before)
-    }
-
-    /// Delivers every record of an image that was read, whatever else is due.
-    pub(super) fn deliver_all(&mut self, image: ImageId) {
-        // The images of a process form a chain, so no image comes twice.
-        let mut chain = vec![image];
-        while let Some(last) = chain.last().copied() {
-            if self.order.peek(last).is_none() {
-                chain.pop();
-            } else if let Some(before) = self.unfinished_before(last).filter(|before| !chain.contains(before))
-            {
-                chain.push(before);
-            } else {
-                self.deliver_first(last);
-            }
-        }
-    }
-
     /// Whether the outputs have room for an event of an image.
     #[inline]
     fn takes(&mut self, image: ImageId, bytes: usize) -> bool {
@@ -376,7 +320,7 @@ impl Pipeline {
 
     /// Turns one record, in its final order, into an event, and carries out its effects.
     #[inline]
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         image: ImageId,
         numbering: Numbering,

@@ -12,6 +12,7 @@
 //! | file | |
 //! |---|---|
 //! | `conductor` | the rounds, and a record's way |
+//! | `passes` | what is due goes on |
 //! | `session` | whether and how the session ends |
 //! | `effects` | the effects of a record on other parts |
 //! | `news` | news of the doorman and the launcher |
@@ -38,6 +39,7 @@ mod news;
 #[cfg(test)]
 mod origins;
 mod outbox;
+mod passes;
 mod requests;
 mod session;
 #[cfg(any(test, fuzzing))]

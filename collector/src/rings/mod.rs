@@ -205,6 +205,11 @@ impl Rings {
         self.rings.iter().filter_map(|(_, ring)| ring.holds_others_from(now)).min()
     }
 
+    /// Whether a ring is filling that may be read as fast as it can be.
+    pub fn is_filling(&self) -> bool {
+        self.pace == Pace::Full && self.rings.iter().any(|(_, ring)| ring.is_filling())
+    }
+
     /// Lets go of the pages that were read, where they are many: they count as this process's memory as long
     /// as its page tables have them.
     pub fn let_go(&mut self) {

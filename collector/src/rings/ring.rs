@@ -316,6 +316,11 @@ impl Ring {
         is_due
     }
 
+    /// Whether more than half of it waits to be read, and can be.
+    pub fn is_filling(&self) -> bool {
+        !self.is_corrupt && !self.is_blocked && self.reader.pending() > self.mapping.data_len() / 2
+    }
+
     /// For how long the record at the cursor, `unfinished`, has held up the ring, at `now`.
     pub fn stuck_for(&mut self, unfinished: Unfinished, now: MonoNs) -> u64 {
         let since = match self.stuck {
