@@ -3,12 +3,11 @@
 //!
 //! A socket whose connect is under way has a mark in its counters. `getsockopt(SO_ERROR)`, a transfer and
 //! another connect(2) show the outcome. After a wait (poll(2), select(2), epoll_wait(2)) and before
-//! a close the kernel is asked whether the socket has a peer, which changes nothing. Before a close it is
-//! asked for the error, too, which takes it away: where another process or descriptor may have the same
-//! socket, that is left out, and the outcome with it.
+//! a close the kernel is asked whether the socket has a peer, which changes nothing. It is never asked for
+//! the error, which would take it away from another descriptor or process that has the socket, too.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use wire::events::NetConnected;
 use wire::fields::Address;
@@ -31,8 +30,6 @@ const UNDER_WAY_TO_NAME_SERVER: u64 = 3;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Descriptors that are looked at after a wait, plus one; 0 for a free place.
 static AWAITED: [AtomicI32; 8] = [const { AtomicI32::new(0) }; 8];
-/// A socket whose connect is under way may have another descriptor, or be another process's, too.
-static IS_SHARED: AtomicBool = AtomicBool::new(false);
 
 /// Whether a connect may be under way: asked in the commonest calls.
 #[inline(always)]
@@ -53,13 +50,6 @@ pub fn begin(fd: c_int, counters: &FdCounters, is_to_name_server: bool) {
             place.compare_exchange(0, fd + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         };
         let _ = AWAITED.iter().any(take);
-    }
-}
-
-/// A descriptor was duplicated, or sent to another process, or a process was made that has it, too.
-pub fn shared() {
-    if are_under_way() {
-        IS_SHARED.store(true, Ordering::Relaxed);
     }
 }
 
@@ -217,13 +207,9 @@ fn closing_one(row: Row, fd: c_int) {
     if found(fd, |_| ()).is_none() {
         return;
     }
-    let may_take = !IS_SHARED.load(Ordering::Relaxed) && process::seal() == Seal::Open;
     match has_peer(fd) {
         true => known(row, 0, fd, 0),
-        false => match may_take.then(|| sys::socket_error(fd)) {
-            Some(Ok(error)) if error != 0 => known(row, 0, fd, error as u16),
-            // It goes on, or what became of it is not for us to know.
-            _ => _ = end(fd),
-        },
+        // It goes on, or it failed and nothing has asked why.
+        false => _ = end(fd),
     }
 }

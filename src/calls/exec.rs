@@ -14,7 +14,7 @@ use wire::fields::{self, AT_FDCWD, AtFlags, LoadFlags, Path};
 use wire::record::Flags;
 
 use crate::calls::actions::Actions;
-use crate::calls::{connects, fds};
+use crate::calls::fds;
 use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
@@ -298,7 +298,6 @@ pub unsafe fn spawn(
     } else {
         // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
         let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);
-        connects::shared();
         emit::after(Call { row, outcome }, 0, &ProcessFork { child });
     }
     ret

@@ -523,7 +523,6 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
 /// dup(2), and fcntl(2) with F_DUPFD.
 pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
     if !call.outcome.failed {
-        connects::shared();
         let target = call.outcome.ret as c_int;
         opened(target);
         emit::track(call.row, &FdDuped { fd, target, cloexec });
@@ -568,7 +567,6 @@ fn duplicated_onto(call: Call, fd: c_int, target: c_int, cloexec: bool, closing:
     if (0..=2).contains(&target) {
         emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(cloexec) });
         if !call.outcome.failed {
-            connects::shared();
             opened(target);
         }
     } else {

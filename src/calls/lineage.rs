@@ -82,7 +82,6 @@ pub fn daemonised(
 /// Reports a new process, or one that could not be made.
 pub fn report_fork(row: Row, outcome: Outcome) {
     let child = (outcome.ret > 0).then_some(outcome.ret as u32);
-    connects::shared();
     emit::after(Call { row, outcome }, 0, &ProcessFork { child });
 }
 

@@ -238,9 +238,6 @@ pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) 
         (name, len) = (message.msg_name.cast_const(), message.msg_namelen);
         // SAFETY: as above.
         first = unsafe { beginning(message) };
-        if message.msg_controllen > 0 {
-            connects::shared();
-        }
     }
     // SAFETY: the call succeeded with them.
     unsafe { sent(call, fd, first, name, len) };

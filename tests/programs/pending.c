@@ -1,6 +1,7 @@
 /* pending: connects on non-blocking sockets, and the calls that show what became of them.
  * Trap: EINPROGRESS says nothing of the outcome; SO_ERROR is 0 while the connect goes on, too, and asking for it
- * takes the error away, which another descriptor of the socket still wants; epoll tells no descriptor.
+ * takes the error away, which another descriptor or process that has the socket still wants, however it got it;
+ * epoll tells no descriptor. It executes itself with FD PORT, to connect to the port and close the descriptor.
  * run: (no arguments)
  * differs: ports
  */
@@ -22,10 +23,16 @@ static struct sockaddr_in bound(int fd) {
     return address;
 }
 
-static int begun(const char *what, struct sockaddr_in *to) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+static int unconnected(void) { return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+
+static void begin(const char *what, int fd, struct sockaddr_in *to) {
     int result = connect(fd, (void *)to, sizeof *to);
     say("%s: fd %d, %s\n", what, fd, result < 0 && errno == EINPROGRESS ? "under way" : "over at once");
+}
+
+static int begun(const char *what, struct sockaddr_in *to) {
+    int fd = unconnected();
+    begin(what, fd, to);
     return fd;
 }
 
@@ -50,8 +57,37 @@ static int accepted(void) {
     return fd;
 }
 
-int main(void) {
+/* A child connects, waits and closes; this process has had the socket for longer. */
+static void closed_by_child(int executes) {
+    int fd = unconnected(), status;
+    pid_t child = fork();
+    if (child == 0 && executes) {
+        char number[16], port[16];
+        snprintf(number, sizeof number, "%d", fd);
+        snprintf(port, sizeof port, "%d", ntohs(closed_port.sin_port));
+        MUST(fcntl(fd, F_SETFD, 0) == 0);
+        execl("/proc/self/exe", "pending", number, port, (char *)NULL);
+        _exit(127);
+    }
+    if (child == 0) {
+        begin("refused, closed in a child", fd, &closed_port);
+        await(fd), close(fd);
+        _exit(0);
+    }
+    MUST(waitpid(child, &status, 0) == child && status == 0);
+    error_of(fd), close(fd);
+}
+
+int main(int argc, char **argv) {
     char byte;
+    if (argc == 3) {
+        int fd = atoi(argv[1]);
+        closed_port = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        closed_port.sin_port = htons(atoi(argv[2]));
+        begin("refused, closed in another image", fd, &closed_port);
+        await(fd), close(fd);
+        return 0;
+    }
     listening = socket(AF_INET, SOCK_STREAM, 0);
     open_port = bound(listening);
     MUST(listen(listening, 16) == 0);
@@ -115,6 +151,19 @@ int main(void) {
     int other = fcntl(fd, F_DUPFD_CLOEXEC, 50);
     await(fd), close(fd);
     error_of(other), close(other);
+
+    fd = unconnected(), other = dup(fd);
+    begin("refused, closed, with an older descriptor", fd, &closed_port);
+    await(fd), close(fd);
+    error_of(other), close(other);
+
+    fd = begun("refused, and not replaced", &closed_port);
+    await(fd);
+    SHOW(dup2(-1, fd));
+    error_of(fd), close(fd);
+
+    closed_by_child(0);
+    closed_by_child(1);
 
     fd = open("ports", O_CREAT | O_WRONLY, 0600);
     char text[64];
