@@ -149,6 +149,21 @@ pub fn arguments<'a>(probe: &mut Probe, array: *const *const c_char) -> Option<A
     Some(Arguments { argv, flags, argc: is_cut.then_some(count as u32) })
 }
 
+/// Bytes that an exec takes for a null-terminated array of strings: the strings and the pointers. `None` when
+/// a part of it cannot be read.
+pub fn size(probe: &mut Probe, array: *const *const c_char) -> Option<usize> {
+    let (mut count, mut len) = (0, 0);
+    while !array.is_null() {
+        let string = probe.pointer(array.wrapping_add(count))?;
+        if string.is_null() {
+            break;
+        }
+        count += 1;
+        len += size_of_val(&string) + probe.length(string, usize::MAX)? + 1;
+    }
+    Some(len)
+}
+
 /// A socket address that the application passed.
 ///
 /// # Safety

@@ -512,8 +512,8 @@ pub unsafe fn carried(
     exec: &dyn Fn(Strings) -> c_int,
     is_too_long: fn(c_int) -> bool,
 ) -> c_int {
-    // `environ` itself is what libc walks; an array given may be bad, and then the kernel says so.
-    let is_bad = || environment != current() && capture::arguments(&mut Probe::new(), environment).is_none();
+    // An array given may be bad, and then the kernel says so.
+    let is_bad = || environment != current() && capture::size(&mut Probe::new(), environment).is_none();
     if !is_carrying() || is_bad() {
         return exec(environment);
     }

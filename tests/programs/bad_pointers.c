@@ -49,6 +49,14 @@ int main(void) {
     SHOW(execve("/bin/true", arguments, (char **)none));
     SHOW(execve("/bin/true", arguments, (char **)wild));
     SHOW(execve("/bin/true", arguments, (char **)high));
+    static char *bad_tail[203], long_string[400]; /* more than any event has of arguments, and bad behind it */
+    memset(long_string, 'l', sizeof long_string - 1);
+    for (int i = 0; i < 200; i++) bad_tail[i] = long_string;
+    bad_tail[200] = none;
+    SHOW(execve("/bin/true", bad_tail, environ));
+    SHOW(execve("/bin/true", arguments, bad_tail));
+    bad_tail[200] = unterminated;
+    SHOW(execve("/bin/true", arguments, bad_tail));
     SHOW(execv("/bin/true", bad_arguments));
     SHOW(syscall(SYS_execve, "/bin/true", bad_arguments, environ));
     SHOW(syscall(SYS_execve, wild, arguments, environ));
@@ -58,6 +66,8 @@ int main(void) {
     SHOW(posix_spawn(&pid, wild, NULL, NULL, arguments, environ));
     SHOW(posix_spawn(&pid, "/bin/true", NULL, NULL, bad_arguments, environ));
     SHOW(posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, (char **)none));
+    SHOW(posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, bad_tail));
+    SHOW(posix_spawn(&pid, "/bin/true", NULL, NULL, bad_tail, environ));
 #endif
 
     int fd = open("file", O_CREAT | O_RDWR, 0600), pair[2];
