@@ -22,7 +22,7 @@ use crate::record::capture::{Arguments, Program};
 use crate::record::fail::{ErrorNumber, Fails, MinusOne, Null, errno, set_errno};
 use crate::record::probe::Probe;
 use crate::record::{capture, emit};
-use crate::start::environ::{self, Loan};
+use crate::start::environ::{self, Loan, Omitted};
 use crate::sys;
 use crate::table::exec::{execve, execvpe};
 
@@ -91,6 +91,11 @@ impl Exec {
         Self { actions, ..self }
     }
 
+    /// What its environment is passed on without.
+    fn omitted(&self) -> Omitted {
+        if self.is_out_of_reach { Omitted::Sensor } else { Omitted::Nothing }
+    }
+
     /// The same, with the flags of execveat(2).
     pub fn with(self, flags: c_int) -> Self {
         Self { flags: Some(flags), ..self }
@@ -103,7 +108,7 @@ impl Exec {
 /// The arguments are those of an exec function.
 pub unsafe fn exec(row: Row, exec: Exec, environment: Strings, real: impl Fn(Strings) -> c_int) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { reported(row, exec, |is_out| environ::carried(environment, is_out, &real, is_too_long)) }
+    unsafe { reported(row, exec, |omitted| environ::carried(environment, omitted, &real, is_too_long)) }
 }
 
 /// An exec with `environ`, by a function that takes an array or by the `execl` family's stubs.
@@ -126,9 +131,9 @@ pub unsafe fn exec_with(row: Row, exec: Exec, environment: Strings) -> c_int {
     };
     // SAFETY: the caller's promise.
     unsafe {
-        reported(row, exec, |is_out| {
+        reported(row, exec, |omitted| {
             let real = |own| call_exec(real, exec.path, exec.argv, own);
-            environ::carried(environment, is_out, &real, is_too_long)
+            environ::carried(environment, omitted, &real, is_too_long)
         })
     }
 }
@@ -140,11 +145,11 @@ fn is_too_long(ret: c_int) -> bool {
 
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(bool) -> c_int) -> c_int {
+unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(Omitted) -> c_int) -> c_int {
     let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
     unsafe { report(row, None, exec) };
-    let ret = real(exec.is_out_of_reach);
+    let ret = real(exec.omitted());
     if process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
         // SAFETY: the caller's promise.
@@ -288,9 +293,13 @@ pub unsafe fn spawn(
     let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
     unsafe { report(row, None, exec) };
-    let is_too_long = |ret: c_int| ret == libc::E2BIG;
+    // A second child would take the file actions once more, and its parent be told of the end of the first.
+    let omitted = match environ::is_crowded(exec.argv, environment) {
+        true => Omitted::Everything,
+        false => exec.omitted(),
+    };
     // SAFETY: the caller's promise.
-    let ret = unsafe { environ::carried(environment, exec.is_out_of_reach, &real, is_too_long) };
+    let ret = unsafe { environ::carried(environment, omitted, &real, |_| false) };
     let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
     if outcome.failed {
         // SAFETY: the caller's promise.

@@ -303,7 +303,7 @@ struct Plan {
 
 /// What an environment is passed on without.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Omitted {
+pub enum Omitted {
     #[default]
     Nothing,
     /// The sensor in `LD_PRELOAD`.
@@ -500,15 +500,33 @@ pub fn is_out_of_reach() -> bool {
     matches!(sys::inode(path), Err(Errno(libc::ENOENT | libc::EACCES | libc::ENOTDIR | libc::ELOOP)))
 }
 
+/// Whether an exec with our variables might find arguments and environment too long (execve(2), "Limits on
+/// size of arguments and environment"): for calls that cannot be made twice.
+pub fn is_crowded(argv: Strings, environment: Strings) -> bool {
+    /// What the kernel allows whatever the limit of the stack is, and whatever that limit is.
+    const LEAST: u64 = 128 << 10;
+    const MOST: u64 = 6 << 20;
+    /// Our variables, the path, and what a script's first line adds.
+    const ADDED: usize = 3 * KEPT;
+    let size = |array| is_carrying().then(|| capture::size(&mut Probe::new(), array))?;
+    let (Some(arguments), Some(variables)) = (size(argv), size(environment)) else { return false };
+    let len = (arguments + variables + ADDED) as u64;
+    // The kernel is asked for the limit where the stack of a small one would do.
+    len > LEAST / 4 && {
+        let stack = if process::seal() == Seal::Open { sys::soft_limit(libc::RLIMIT_STACK) } else { LEAST };
+        len > (stack / 4).clamp(LEAST, MOST).min(stack)
+    }
+}
+
 /// Calls `exec` with an environment that carries us, which is `environment` itself where it does, else a
-/// copy that lives until `exec` returns; with one that does not where the sensor `is_out_of_reach`. An exec
-/// that fails because of the length of our variables (`is_too_long`) is made once more without them.
+/// copy that lives until `exec` returns; with one that does not where something is `omitted`. An exec that
+/// fails because of the length of our variables (`is_too_long`) is made once more without them.
 ///
 /// # Safety
 /// `environment` is null or a null-terminated array of C strings.
 pub unsafe fn carried(
     environment: Strings,
-    is_out_of_reach: bool,
+    omitted: Omitted,
     exec: &dyn Fn(Strings) -> c_int,
     is_too_long: fn(c_int) -> bool,
 ) -> c_int {
@@ -519,9 +537,9 @@ pub unsafe fn carried(
     }
     // SAFETY: the caller's promise.
     let plan = unsafe {
-        match is_out_of_reach {
-            false => Plan::of(environment),
-            true => Plan::without(environment, Omitted::Sensor),
+        match omitted {
+            Omitted::Nothing => Plan::of(environment),
+            omitted => Plan::without(environment, omitted),
         }
     };
     // SAFETY: the caller's promise, and the plan was made of this environment.

@@ -1,5 +1,6 @@
 /* exec_at_limit: the longest environment that still can be passed to an exec, by posix_spawn and execve.
- * Trap: a variable more in it makes the last exec that fits fail with E2BIG.
+ * Trap: a variable more in it makes the last exec that fits fail with E2BIG. A spawn that is made once more takes its
+ * file actions twice, and its parent gets the signal of a child's end twice.
  * run: (no arguments)
  */
 #include "victim.h"
@@ -25,13 +26,32 @@ static char **of_len(int len) {
     return environment;
 }
 
-static int spawns(char **environment) {
+static volatile sig_atomic_t ends;
+
+static void ended(int number) { ends += number == SIGCHLD; }
+
+static int spawned(char **environment, posix_spawn_file_actions_t *actions) {
     char *arguments[] = {"true", NULL};
     pid_t pid;
-    int error = posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environment);
+    ends = 0;
+    int error = posix_spawn(&pid, "/bin/true", actions, NULL, arguments, environment);
     if (error == 0) MUST(waitpid(pid, NULL, 0) == pid);
     else MUST(error == E2BIG);
+    MUST(ends == 1);
     return error == 0;
+}
+
+static int spawns(char **environment) { return spawned(environment, NULL); }
+
+/* The child makes a file that must not be there. */
+static int spawns_with_file(char **environment) {
+    posix_spawn_file_actions_t actions;
+    MUST(posix_spawn_file_actions_init(&actions) == 0);
+    MUST(posix_spawn_file_actions_addopen(&actions, 9, "made", O_CREAT | O_EXCL | O_WRONLY, 0600) == 0);
+    int fits = spawned(environment, &actions);
+    posix_spawn_file_actions_destroy(&actions);
+    MUST(unlink("made") == 0);
+    return fits;
 }
 
 static int execs(char **environment) {
@@ -53,8 +73,10 @@ int main(void) {
     static char piece[PIECE];
     memset(piece, 'x', PIECE - 1);
     memcpy(piece, "P=", 2);
-    int (*ways[])(char **) = {spawns, execs};
-    for (int way = 0; way < 2; way++) {
+    int (*ways[])(char **) = {spawns, spawns_with_file, execs};
+    const char *names[] = {"posix_spawn", "posix_spawn with a file", "execve"};
+    signal(SIGCHLD, ended);
+    for (int way = 0; way < 3; way++) {
         int fits = 100000, fails = 300000;
         while (fails - fits > 1) {
             int middle = (fits + fails) / 2;
@@ -62,7 +84,7 @@ int main(void) {
             if (ways[way](of_len(middle))) fits = middle;
             else fails = middle;
         }
-        say("%s: %d bytes\n", way ? "execve" : "posix_spawn", fits);
+        say("%s: %d bytes\n", names[way], fits);
     }
     return 0;
 }

@@ -291,6 +291,20 @@ fn a_static_program_is_reported_blind() {
 }
 
 #[test]
+fn programs_whose_environment_leaves_no_room_for_the_sensor_are_told_of() {
+    let seen = sensed("exec_at_limit", &[]).events;
+
+    let in_vain = |exec: &&Event| exec.has_failed() && exec.text("error") == Some("E2BIG");
+    for call in ["posix_spawn", "execve"] {
+        let execs: Vec<_> = seen.named("process.exec").filter(|exec| exec.call() == call).collect();
+        assert!(execs.iter().any(in_vain), "{}", seen.outline());
+    }
+    // The last that fit, of each of the three ways.
+    let blind: Vec<_> = seen.named("sensor.blind").filter(|blind| blind.path().ends_with("true")).collect();
+    assert!(blind.len() >= 3, "{}", seen.outline());
+}
+
+#[test]
 fn a_static_command_is_told_of_with_its_end() {
     let seen = sensed("static_program", &[]).events;
 
