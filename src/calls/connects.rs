@@ -19,7 +19,7 @@ use crate::record::call::{Call, Outcome, Row};
 use crate::record::capture;
 use crate::record::emit::{self, Way};
 use crate::record::fail::errno;
-use crate::sys;
+use crate::sys::{self, Errno};
 
 /// The marks of a socket whose connect is under way, the second one to a name server. Odd, so that they are
 /// none of [`crate::calls::peers`].
@@ -30,6 +30,9 @@ const UNDER_WAY_TO_NAME_SERVER: u64 = 3;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Descriptors that are looked at after a wait, plus one; 0 for a free place.
 static AWAITED: [AtomicI32; 8] = [const { AtomicI32::new(0) }; 8];
+/// The process whose connects they are: not a vfork child that shares its memory, nor a fork child with a
+/// copy.
+static OWNER: AtomicU32 = AtomicU32::new(0);
 
 /// Whether a connect may be under way: asked in the commonest calls.
 #[inline(always)]
@@ -38,51 +41,70 @@ pub fn are_under_way() -> bool {
     COUNT.load(Ordering::Relaxed) != 0
 }
 
-/// The connect of `fd`, which has these counters, is under way.
-pub fn begin(fd: c_int, counters: &FdCounters, is_to_name_server: bool) {
-    if !is_under_way(counters) {
+/// The connect of `fd` is under way.
+pub fn begin(fd: c_int, is_to_name_server: bool) {
+    let Some((ring, caller)) = process::ring().and_then(|ring| Some((ring, process::caller(ring)?))) else {
+        return;
+    };
+    let Some(counters) = ring.fd(caller.slot, fd).filter(|_| !process::is_guest()) else { return };
+    if OWNER.swap(caller.pid(), Ordering::Relaxed) != caller.pid() {
+        forget();
+    }
+    let (mark, next) =
+        (counters.mark(), if is_to_name_server { UNDER_WAY_TO_NAME_SERVER } else { UNDER_WAY });
+    let is_new = counters.change_mark(mark, next) && !is_under_way(mark);
+    // A descriptor that was closed past the sensor may have left its place, and the count of it.
+    if AWAITED.iter().any(|place| place.load(Ordering::Relaxed) == fd + 1) {
+        return;
+    }
+    if is_new {
         COUNT.fetch_add(1, Ordering::Relaxed);
     }
-    counters.set_mark(if is_to_name_server { UNDER_WAY_TO_NAME_SERVER } else { UNDER_WAY });
-    let waits = AWAITED.iter().any(|place| place.load(Ordering::Relaxed) == fd + 1);
-    if !waits {
-        let take = |place: &AtomicI32| {
-            place.compare_exchange(0, fd + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        let _ = AWAITED.iter().any(take);
-    }
+    let _ = AWAITED.iter().any(|place| is_replaced(place, 0, fd + 1));
 }
 
-/// This is a forked child, whose counters know of no connect.
-pub fn forget() {
-    if are_under_way() {
-        AWAITED.iter().for_each(|place| place.store(0, Ordering::Relaxed));
-        COUNT.store(0, Ordering::Relaxed);
-    }
+fn is_replaced(place: &AtomicI32, from: i32, to: i32) -> bool {
+    place.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
-fn is_under_way(counters: &FdCounters) -> bool {
-    matches!(counters.mark(), UNDER_WAY | UNDER_WAY_TO_NAME_SERVER)
+fn forget() {
+    AWAITED.iter().for_each(|place| place.store(0, Ordering::Relaxed));
+    COUNT.store(0, Ordering::Relaxed);
 }
 
-/// The counters of `fd` if its connect is under way.
-fn found<R>(fd: c_int, then: impl FnOnce(&FdCounters) -> R) -> Option<R> {
+fn count_down() {
+    // Not below zero: another thread may have begun to forget.
+    let _ = COUNT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+}
+
+fn is_under_way(mark: u64) -> bool {
+    matches!(mark, UNDER_WAY | UNDER_WAY_TO_NAME_SERVER)
+}
+
+/// What `then` gives for the counters of `fd` and their mark, if its connect is under way.
+fn found<R>(fd: c_int, then: impl FnOnce(&FdCounters, u64) -> R) -> Option<R> {
     let ring = process::ring()?;
-    let counters = ring.fd(process::caller(ring)?.slot, fd)?;
-    is_under_way(counters).then(|| then(counters))
+    let caller = process::caller(ring)?;
+    if caller.pid() != OWNER.load(Ordering::Relaxed) {
+        if !process::is_guest() {
+            forget();
+        }
+        return None;
+    }
+    let counters = ring.fd(caller.slot, fd)?;
+    let mark = counters.mark();
+    is_under_way(mark).then(|| then(counters, mark))
 }
 
-/// The connect of `fd` is under way no more; false if it was not.
+/// The connect of `fd` is under way no more; false if it was not, or if another thread ended it.
 fn end(fd: c_int) -> bool {
-    let ended = found(fd, |counters| {
-        counters.set_mark(if counters.mark() == UNDER_WAY { 0 } else { NAME_SERVER });
-        // Not below zero: a vfork child may count in its parent's place.
-        let _ = COUNT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
-    });
-    for place in &AWAITED {
-        let _ = place.compare_exchange(fd + 1, 0, Ordering::Relaxed, Ordering::Relaxed);
+    let after = |mark| if mark == UNDER_WAY { 0 } else { NAME_SERVER };
+    let is_ended = found(fd, |counters, mark| counters.change_mark(mark, after(mark))) == Some(true);
+    if is_ended {
+        let _ = AWAITED.iter().any(|place| is_replaced(place, fd + 1, 0));
+        count_down();
     }
-    ended.is_some()
+    is_ended
 }
 
 /// Reports the outcome: `error` is 0 where there is a connection.
@@ -99,8 +121,11 @@ fn known(row: Row, ret: i64, fd: c_int, error: u16) {
 }
 
 /// Whether the socket has a peer: then its connect succeeded. Asking takes nothing away.
-fn has_peer(fd: c_int) -> bool {
-    process::seal() == Seal::Open && sys::peer_address(fd, &mut [0; capture::ADDRESS_CAP]).is_ok()
+fn peer(fd: c_int) -> sys::Result<usize> {
+    match process::seal() {
+        Seal::Open => sys::peer_address(fd, &mut [0; capture::ADDRESS_CAP]),
+        _ => Err(Errno(libc::EPERM)),
+    }
 }
 
 /// Counts a call that moved `ret` bytes through `fd`, or failed to.
@@ -162,7 +187,7 @@ pub unsafe fn asked(call: Call, fd: c_int, level: c_int, name: c_int, value: *co
     if are_under_way() && (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) && !call.outcome.failed {
         // SAFETY: the call succeeded, so it wrote so many bytes.
         let error = unsafe { if len.read() < 4 { return } else { value.cast::<c_int>().read_unaligned() } };
-        if error != 0 || has_peer(fd) {
+        if error != 0 || peer(fd).is_ok() {
             known(call.row, call.outcome.ret, fd, error as u16);
         }
     }
@@ -179,16 +204,21 @@ pub fn waited(call: Call) {
 #[cold]
 #[inline(never)]
 fn look(call: Call) {
+    if process::is_guest() {
+        return;
+    }
     for place in &AWAITED {
         let fd = place.load(Ordering::Relaxed) - 1;
         if fd < 0 {
             continue;
         }
-        match found(fd, |_| has_peer(fd)) {
-            Some(true) => known(call.row, call.outcome.ret, fd, 0),
-            Some(false) => {}
-            // It was closed past the sensor.
-            None => place.store(0, Ordering::Relaxed),
+        match found(fd, |_, _| peer(fd)) {
+            Some(Ok(_)) => known(call.row, call.outcome.ret, fd, 0),
+            // It was closed past the sensor; below, its number has another file.
+            Some(Err(Errno(libc::EBADF | libc::ENOTSOCK))) => _ = end(fd),
+            Some(Err(_)) => {}
+            None if is_replaced(place, fd + 1, 0) => count_down(),
+            None => {}
         }
     }
 }
@@ -204,12 +234,10 @@ pub fn closing(row: Row, fd: c_int) {
 #[cold]
 #[inline(never)]
 fn closing_one(row: Row, fd: c_int) {
-    if found(fd, |_| ()).is_none() {
-        return;
-    }
-    match has_peer(fd) {
-        true => known(row, 0, fd, 0),
+    match found(fd, |_, _| peer(fd)) {
+        Some(Ok(_)) => known(row, 0, fd, 0),
         // It goes on, or it failed and nothing has asked why.
-        false => _ = end(fd),
+        Some(Err(_)) => _ = end(fd),
+        None => {}
     }
 }

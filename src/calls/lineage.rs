@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_void};
 use wire::events::{DirChange, ProcessFork};
 use wire::fields::{AT_FDCWD, Path};
 
-use crate::calls::{connects, exec, fds};
+use crate::calls::{exec, fds};
 use crate::process;
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::emit;
@@ -26,7 +26,6 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
     }
     if pid == 0 {
         process::begin_child(parent);
-        connects::forget();
     } else {
         report_fork(row, <MinusOne as Fails<c_int>>::outcome(&pid));
         // The child runs meanwhile; later children find it done.

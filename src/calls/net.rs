@@ -81,9 +81,9 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
     }
     let is_to_name_server = is_internet(remote.0, dns::PORT);
     if is_under_way {
-        in_counters(fd, |counters| connects::begin(fd, counters, is_to_name_server));
+        connects::begin(fd, is_to_name_server);
     } else if !call.outcome.failed && is_to_name_server {
-        in_counters(fd, |counters| counters.set_mark(NAME_SERVER));
+        in_counters(fd, |counters| counters.change_mark(counters.mark(), NAME_SERVER));
     }
 }
 

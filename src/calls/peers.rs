@@ -43,12 +43,12 @@ pub fn is_new(fd: c_int, counters: &FdCounters, address: &[u8]) -> bool {
 fn mark_of(counters: &FdCounters) -> u64 {
     match counters.mark() {
         // Odd ones are those of connects.
-        mark if mark == 0 || mark & 1 != 0 => {
+        none if none == 0 || none & 1 != 0 => {
             // Even; 0 only once all were given out, and then there is the
             // next.
             let mark = u64::from(MARKS.fetch_add(2, Ordering::Relaxed).wrapping_add(2)) & 0xff_fffe;
-            counters.set_mark(mark);
-            mark
+            // Two threads that send to a new peer at once may both report it.
+            if counters.change_mark(none, mark) { mark } else { counters.mark() }
         }
         mark => mark,
     }

@@ -237,6 +237,7 @@ impl FdState {
 const OPEN: u64 = 1 << 63;
 /// Lowest bit of the mark in `calls_out`; below it stands the count.
 const MARK_SHIFT: u32 = 40;
+const COUNTED: u64 = (1 << MARK_SHIFT) - 1;
 
 impl FdCounters {
     /// Bytes read or received, and the calls that did: for adding to, which each process does in its own way.
@@ -261,18 +262,18 @@ impl FdCounters {
         self.calls_in.store(OPEN, Ordering::Relaxed);
     }
 
-    /// The mark that [`Self::set_mark`] set, 0 before.
+    /// The mark, 0 after [`Self::open`].
     #[inline(always)]
     pub fn mark(&self) -> u64 {
         self.calls_out.load(Ordering::Relaxed) >> MARK_SHIFT
     }
 
-    /// Sets the mark, of which 24 bits are kept.
-    pub fn set_mark(&self, mark: u64) {
-        // Relaxed: two threads that send to a new peer at once may both report it.
-        let calls = self.calls_out.load(Ordering::Relaxed);
-        let change = (calls >> MARK_SHIFT ^ mark) << MARK_SHIFT;
-        self.calls_out.fetch_xor(change, Ordering::Relaxed);
+    /// Changes the mark `from` to `to`, of which 24 bits are kept. False where the mark is another by now: of
+    /// several threads that change it at once, one does.
+    pub fn change_mark(&self, from: u64, to: u64) -> bool {
+        let changed =
+            |calls: u64| (calls >> MARK_SHIFT == from).then_some(calls & COUNTED | to << MARK_SHIFT);
+        self.calls_out.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed).is_ok()
     }
 
     /// Takes the counters out and starts over: the descriptor is closed.
@@ -298,12 +299,8 @@ impl FdCounters {
     }
 
     fn state(bytes_in: u64, bytes_out: u64, calls_in: u64, calls_out: u64) -> FdState {
-        let counters = Counters {
-            bytes_in,
-            bytes_out,
-            calls_in: calls_in & !OPEN,
-            calls_out: calls_out & ((1 << MARK_SHIFT) - 1),
-        };
+        let counters =
+            Counters { bytes_in, bytes_out, calls_in: calls_in & !OPEN, calls_out: calls_out & COUNTED };
         FdState { counters, is_open: calls_in & OPEN != 0 }
     }
 }
@@ -501,5 +498,28 @@ mod tests {
         let words = unsafe { (&raw const *slot).cast::<[u64; WORDS]>().read() };
         assert_eq!(u64::from(u32::MAX), words[0]);
         assert_eq!([0; WORDS - 1], words[1..]);
+    }
+
+    #[test]
+    fn mark_is_changed_by_one_of_several_threads_and_counts_stay() {
+        const STEPS: u64 = 1000;
+        // SAFETY: four numbers.
+        let counters: FdCounters = unsafe { core::mem::zeroed() };
+        let changing = || {
+            (0..STEPS)
+                .filter(|step| {
+                    counters.outgoing().1.fetch_add(1, Ordering::Relaxed);
+                    counters.change_mark(*step, step + 1)
+                })
+                .count() as u64
+        };
+
+        let changed: u64 = std::thread::scope(|scope| {
+            let threads = [scope.spawn(changing), scope.spawn(changing)];
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+
+        assert_eq!((STEPS, STEPS), (changed, counters.mark()));
+        assert_eq!(2 * STEPS, counters.look().counters.calls_out);
     }
 }
