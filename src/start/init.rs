@@ -1,13 +1,14 @@
 //! The constructor: finds the loader's list of images, and hands a ring to the collector if one listens.
 //!
 //! Runs once in each image, in the thread that starts it, before `main`. Where the constructor of another
-//! library runs first and calls a wrapped function, it begins in that call ([`early`]). When something is not
-//! as expected, it returns: the hooks then only call the real functions. It keeps no descriptor, starts no
-//! thread, changes no limit and no signal. It waits in two cases, for a bounded time: at a socket where many
-//! others wait, and for a listener's proof ([`crate::start::door`]).
+//! library runs first and calls a wrapped function, it attaches in that call ([`early`]). When something is
+//! not as expected, it returns: the hooks then only call the real functions. It keeps no descriptor, starts
+//! no thread, changes no limit and no signal. It waits in two cases, for a bounded time: at a socket where
+//! many others wait, and for a listener's proof ([`crate::start::door`]).
 
-use core::ffi::{c_char, c_int};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use wire::hello::Joined;
 
@@ -25,10 +26,16 @@ use crate::sys;
 /// The constructor, or an earlier call, has begun.
 static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 
+/// The engine that the environment names (`GLASSBOX_INLINE`), until it was loaded.
+static ENGINE: AtomicPtr<c_char> = AtomicPtr::new(null_mut());
+/// The streams count.
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+
 /// The constructor. glibc passes `main`'s arguments, musl passes nothing: so nothing is taken from here.
 pub extern "C" fn start() {
     let Some(auxiliary) = maps::find_anew() else { return };
     start_with(&auxiliary);
+    change_libc(auxiliary.get(libc::AT_EUID).unwrap_or(0) as u32);
 }
 
 /// The first wrapped call, before the constructor: libc runs, as far as it knows the environment.
@@ -72,6 +79,8 @@ pub unsafe extern "C" fn join(socket: *const c_char) -> c_int {
         (false, None) => Joined::NotHere,
     };
     if joined == Joined::Seen {
+        let [_, euid, ..] = sys::ids();
+        change_libc(euid);
         got::take_over();
     }
     joined as c_int
@@ -110,12 +119,24 @@ fn begin(auxiliary: &Auxiliary, socket: Option<&'static [u8]>) -> Joined {
         unsafe { environ::drop_ours(image.environment) };
     }
     let Some(ring) = ring else { return Joined::Unseen };
-    stdio::begin();
-    if let Some(engine) = wishes.inline {
-        inline::begin(engine, image.euid);
-    }
+    ENGINE.store(wishes.inline.map_or(null_mut(), |engine| engine.as_ptr().cast_mut()), Ordering::Relaxed);
     ring.slot(0).start_ns.store(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
     Joined::Seen
+}
+
+/// What changes libc's own functions. Not in a call that another library's constructor makes: it may hold a
+/// lock that the loader needs for the engine, and look at errno afterwards.
+fn change_libc(euid: u32) {
+    let Some(ring) = process::ring().filter(|_| !IS_COUNTING.swap(true, Ordering::Relaxed)) else { return };
+    let began_ns = sys::now_ns();
+    stdio::begin();
+    let engine = ENGINE.swap(null_mut(), Ordering::Relaxed);
+    if !engine.is_null() {
+        // SAFETY: a string of the program's environment, from `begin`.
+        let engine = unsafe { CStr::from_ptr(engine) };
+        inline::begin(engine, euid);
+    }
+    ring.slot(0).start_ns.fetch_add(sys::now_ns().saturating_sub(began_ns), Ordering::Relaxed);
 }
 
 /// The destructor, at a normal exit: notes the usage. Nothing that matters waits for it.

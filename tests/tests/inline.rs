@@ -83,6 +83,15 @@ fn a_program_is_executed_once_by_whatever_function() {
 }
 
 #[test]
+fn engine_is_loaded_by_the_sensors_constructor_and_in_no_call_of_another() {
+    let seen = seen_with_engine("early_call", &[]);
+
+    let opened = |path| ways(&seen, "file.open", path);
+    assert_eq!(way("open", "symbol"), opened("early.library"), "{}", seen.outline());
+    assert_eq!(way("open", "symbol"), opened("early.main"), "{}", seen.outline());
+}
+
+#[test]
 fn an_engine_that_is_not_there_ends_the_run_before_it_begins() {
     let scene = Scene::of("inside_libc", &[]);
     scene.clean();
