@@ -385,6 +385,15 @@ pub fn inode(path: &CStr) -> Result<u64> {
     status(libc::AT_FDCWD, path, 0).map(|stat| stat.st_ino)
 }
 
+/// Whether this process may read the file behind a path, as it is and has its rights now; else the error of
+/// opening it. Before Linux 5.8, and where a filter does not know the call, whether the path leads to a file.
+pub fn may_read(path: &CStr) -> Result<()> {
+    match call!(SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), libc::R_OK, libc::AT_EACCESS) {
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => inode(path).map(drop),
+        answer => answer.map(drop),
+    }
+}
+
 /// Whether this process has one thread: /proc/self/task has a folder for each (inode(7), the link count of a
 /// folder). False where that is not shown.
 pub fn is_only_thread() -> bool {

@@ -336,6 +336,22 @@ fn a_program_that_cannot_reach_the_sensor_is_not_asked_to_load_it() {
 }
 
 #[test]
+fn a_user_who_may_not_read_the_sensor_is_not_asked_to_load_it() {
+    let place = Place::new();
+
+    let ending = place.bash(
+        "./glassbox run -o jsonl:$HERE/events -- sh -c '
+             chmod 600 $LD_PRELOAD; chroot --userspec=65534:65534 / /bin/sh -c \"echo here\"'",
+    );
+
+    ending.assert_output(0, "here\n");
+    assert_eq!("", ending.stderr, "{ending:?}");
+    let events = place.events("events");
+    let blind = events.only("the shell", |event| event.name() == "sensor.blind");
+    assert_eq!(Some("out_of_reach"), blind.text("reason"));
+}
+
+#[test]
 fn the_copy_of_a_sensor_goes_though_the_launcher_is_killed() {
     let place = Place::new();
     fs::set_permissions(place.0.path(), Permissions::from_mode(0o700)).unwrap();
