@@ -209,7 +209,7 @@ pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
             if let Some(value) = value.filter(|value| value.len() <= MAX_CONTAINER) {
                 wishes.container = value;
             }
-        } else if variable == b"GLASSBOX=off" || variable == BARRED.to_bytes() {
+        } else if is_off(variable) {
             wishes.is_off = true;
         } else if let Some(socket) = variable.strip_prefix(SOCKET) {
             wishes.socket = Some(socket).filter(|socket| !socket.is_empty());
@@ -266,10 +266,8 @@ pub unsafe fn drop_ours(environment: Strings) {
     loop {
         // SAFETY: the caller's promise; the walk stops at the null.
         let string = unsafe { array.add(from).read() };
-        // SAFETY: a C string.
-        let is_ours = !string.is_null()
-            && unsafe { capture::text(string, PREFIX.len()) }.is_some_and(|text| text.starts_with(PREFIX));
-        if !is_ours {
+        // SAFETY: a C string or null.
+        if !unsafe { is_ours(string) } {
             // SAFETY: not behind the place that was read.
             unsafe { array.add(to).write(string) };
             to += 1;
@@ -281,14 +279,29 @@ pub unsafe fn drop_ours(environment: Strings) {
     }
 }
 
+/// Whether a variable is the sensor's.
+///
+/// # Safety
+/// `string` is null or a C string.
+unsafe fn is_ours(string: *const c_char) -> bool {
+    // SAFETY: the caller's promise.
+    let beginning = unsafe { capture::text(string, PREFIX.len()) };
+    beginning == Some(PREFIX)
+}
+
+/// Whether a variable keeps the sensor from the images that have it.
+fn is_off(variable: &[u8]) -> bool {
+    variable == b"GLASSBOX=off" || variable == BARRED.to_bytes()
+}
+
 /// Whether a list of libraries, separated by colons or spaces (ld.so(8)), names `library`.
 fn holds(list: &[u8], library: &[u8]) -> bool {
     list.split(|byte| *byte == b':' || *byte == b' ').any(|name| name == library)
 }
 
 /// The changes that make an environment carry the sensor.
-#[derive(Clone, Copy, Default)]
-struct Plan {
+#[derive(Default)]
+struct Merge {
     /// Strings in it.
     count: usize,
     /// The place of an LD_PRELOAD that does not name us, and its value's length.
@@ -297,22 +310,9 @@ struct Plan {
     lacking: u32,
     /// Whether it lacks `GLASSBOX_BARRED`, and must have it.
     is_unbarred: bool,
-    /// What of ours is left out.
-    omitted: Omitted,
 }
 
-/// What an environment is passed on without.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Omitted {
-    #[default]
-    Nothing,
-    /// The sensor in `LD_PRELOAD`.
-    Sensor,
-    /// All that is ours.
-    Everything,
-}
-
-impl Plan {
+impl Merge {
     /// # Safety
     /// As for [`each`].
     unsafe fn of(environment: Strings) -> Self {
@@ -320,56 +320,36 @@ impl Plan {
         let has_preload = is_watched && OURS.has_preload.load(Ordering::Relaxed) != 0;
         let count = if is_watched { OURS.count.load(Ordering::Acquire) } else { 0 };
         let is_unbarred = is_barred();
-        let mut plan = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
+        let mut merge = Self { lacking: (1 << count) - 1, is_unbarred, ..Self::default() };
         let library = library();
         // SAFETY: the caller's promise.
         for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
-            plan.count = index + 1;
+            merge.count = index + 1;
             match variable.first() {
                 Some(b'L') if has_preload => {
                     if let Some(list) = variable.strip_prefix(PRELOAD) {
-                        plan.lacking &= !1;
-                        plan.preload_at = (!holds(list, library)).then_some((index, list.len()));
+                        merge.lacking &= !1;
+                        merge.preload_at = (!holds(list, library)).then_some((index, list.len()));
                     }
                 }
                 Some(b'G') if variable == b"GLASSBOX=off" => return Self::default(),
-                Some(b'G') if variable == BARRED.to_bytes() => plan.is_unbarred = false,
+                Some(b'G') if variable == BARRED.to_bytes() => merge.is_unbarred = false,
                 Some(b'G') if variable.starts_with(PREFIX) => {
                     let name = |variable: &'static [u8]| variable.split(|byte| *byte == b'=').next();
                     for own in usize::from(has_preload)..count {
                         if kept(own).and_then(name) == name(variable) {
-                            plan.lacking &= !(1 << own);
+                            merge.lacking &= !(1 << own);
                         }
                     }
                 }
                 _ => {}
             }
         }
-        plan
-    }
-
-    /// The environment without what is ours.
-    ///
-    /// # Safety
-    /// As for [`each`].
-    unsafe fn without(environment: Strings, omitted: Omitted) -> Self {
-        let mut plan = Self { omitted, ..Self::default() };
-        let library = library();
-        // SAFETY: the caller's promise.
-        for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
-            plan.count = index + 1;
-            if let Some(list) = variable.strip_prefix(PRELOAD)
-                && holds(list, library)
-            {
-                plan.preload_at = Some((index, list.len()));
-            }
-        }
-        plan
+        merge
     }
 
     fn is_needed(&self) -> bool {
-        let is_bare = self.omitted == Omitted::Everything;
-        self.lacking != 0 || self.is_unbarred || self.preload_at.is_some() || is_bare
+        self.lacking != 0 || self.is_unbarred || self.preload_at.is_some()
     }
 
     fn pointers(&self) -> usize {
@@ -381,65 +361,12 @@ impl Plan {
         self.preload_at.map_or(0, |(_, list)| PRELOAD.len() + list + 1 + kept(0).map_or(0, <[u8]>::len) + 1)
     }
 
-    /// Writes the environment without what is left out.
-    ///
-    /// # Safety
-    /// As for [`Self::write`].
-    unsafe fn write_without(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
-        let is_everything = self.omitted == Omitted::Everything;
-        let mut used = 0;
-        for index in 0..self.count {
-            // SAFETY: within the array.
-            let mut text = unsafe { environment.add(index).read() };
-            // SAFETY: a C string.
-            let is_ours = || unsafe { capture::text(text, PREFIX.len()) } == Some(PREFIX);
-            if is_everything && is_ours() {
-                continue;
-            }
-            if let Some((_, list_len)) = self.preload_at.filter(|(at, _)| *at == index) {
-                // SAFETY: the variable that the plan measured.
-                let list =
-                    unsafe { core::slice::from_raw_parts(text.cast::<u8>().add(PRELOAD.len()), list_len) };
-                let others =
-                    list.split(|byte| *byte == b':' || *byte == b' ').filter(|name| *name != library());
-                let mut end = 0;
-                let mut put = |bytes: &[u8]| {
-                    // SAFETY: no more than the variable, for which there is room.
-                    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), string.add(end), bytes.len()) };
-                    end += bytes.len();
-                };
-                put(PRELOAD);
-                let mut is_any = false;
-                for name in others.filter(|name| !name.is_empty()) {
-                    if core::mem::replace(&mut is_any, true) {
-                        put(b":");
-                    }
-                    put(name);
-                }
-                put(b"\0");
-                if !is_any {
-                    continue;
-                }
-                text = string.cast_const().cast();
-            }
-            // SAFETY: behind no place that was read.
-            unsafe { array.add(used).write(text) };
-            used += 1;
-        }
-        // SAFETY: `pointers` has room for the null.
-        unsafe { array.add(used).write(null()) };
-    }
-
     /// Writes the merged environment.
     ///
     /// # Safety
-    /// `environment` is what the plan was made of, unchanged; `array` has room for [`Self::pointers`]
-    /// pointers, `string` for [`Self::string_len`] bytes.
+    /// `environment` is what this was made of, unchanged; `array` has room for [`Self::pointers`] pointers,
+    /// `string` for [`Self::string_len`] bytes.
     unsafe fn write(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
-        if self.omitted != Omitted::Nothing {
-            // SAFETY: the caller's promise.
-            return unsafe { self.write_without(environment, array, string) };
-        }
         let mut used = 0;
         for index in 0..self.count {
             // SAFETY: within both arrays.
@@ -479,6 +406,159 @@ impl Plan {
         }
         // SAFETY: as above.
         unsafe { array.add(used).write(null()) };
+    }
+}
+
+/// What an environment is passed on without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Omitted {
+    Nothing,
+    /// The sensor in `LD_PRELOAD`.
+    Sensor,
+    /// All that is ours, but for what keeps the sensor off.
+    Everything,
+}
+
+/// The changes that leave ours out of an environment.
+struct Omission {
+    is_everything: bool,
+    /// Strings in it.
+    count: usize,
+    /// The place of an LD_PRELOAD that names us, and its value's length.
+    preload_at: Option<(usize, usize)>,
+    /// Whether there is anything to leave out.
+    is_needed: bool,
+}
+
+impl Omission {
+    /// # Safety
+    /// As for [`each`].
+    unsafe fn of(environment: Strings, is_everything: bool) -> Self {
+        let mut omission = Self { is_everything, count: 0, preload_at: None, is_needed: false };
+        let library = library();
+        // SAFETY: the caller's promise.
+        for (index, variable) in unsafe { each_of_interest(environment) }.enumerate() {
+            omission.count = index + 1;
+            if let Some(list) = variable.strip_prefix(PRELOAD)
+                && holds(list, library)
+            {
+                omission.preload_at = Some((index, list.len()));
+                omission.is_needed = true;
+            }
+            omission.is_needed |= is_everything && variable.starts_with(PREFIX) && !is_off(variable);
+        }
+        omission
+    }
+
+    fn pointers(&self) -> usize {
+        self.count + 1
+    }
+
+    /// Bytes of the LD_PRELOAD without us.
+    fn string_len(&self) -> usize {
+        self.preload_at.map_or(0, |(_, list)| PRELOAD.len() + list + 1)
+    }
+
+    /// Writes the environment without ours.
+    ///
+    /// # Safety
+    /// As for [`Merge::write`].
+    unsafe fn write(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
+        let mut used = 0;
+        for index in 0..self.count {
+            // SAFETY: within the array.
+            let mut text = unsafe { environment.add(index).read() };
+            // SAFETY: a C string, of which more is read than the longest that is kept has.
+            let is_kept = || unsafe { capture::text(text, 32) }.is_some_and(is_off);
+            // SAFETY: a C string.
+            if self.is_everything && unsafe { is_ours(text) } && !is_kept() {
+                continue;
+            }
+            if let Some((_, list_len)) = self.preload_at.filter(|(at, _)| *at == index) {
+                // SAFETY: the variable that the plan measured.
+                let list =
+                    unsafe { core::slice::from_raw_parts(text.cast::<u8>().add(PRELOAD.len()), list_len) };
+                let others =
+                    list.split(|byte| *byte == b':' || *byte == b' ').filter(|name| *name != library());
+                let mut end = 0;
+                let mut put = |bytes: &[u8]| {
+                    // SAFETY: no more than the variable, for which there is room.
+                    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), string.add(end), bytes.len()) };
+                    end += bytes.len();
+                };
+                put(PRELOAD);
+                let mut is_any = false;
+                for name in others.filter(|name| !name.is_empty()) {
+                    if core::mem::replace(&mut is_any, true) {
+                        put(b":");
+                    }
+                    put(name);
+                }
+                put(b"\0");
+                if !is_any {
+                    continue;
+                }
+                text = string.cast_const().cast();
+            }
+            // SAFETY: behind no place that was read.
+            unsafe { array.add(used).write(text) };
+            used += 1;
+        }
+        // SAFETY: `pointers` has room for the null.
+        unsafe { array.add(used).write(null()) };
+    }
+}
+
+/// The changes of an environment that is passed on.
+enum Plan {
+    Merge(Merge),
+    Omission(Omission),
+}
+
+impl Plan {
+    /// # Safety
+    /// As for [`each`].
+    unsafe fn of(environment: Strings, omitted: Omitted) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match omitted {
+                Omitted::Nothing => Self::Merge(Merge::of(environment)),
+                omitted => Self::Omission(Omission::of(environment, omitted == Omitted::Everything)),
+            }
+        }
+    }
+
+    fn is_needed(&self) -> bool {
+        match self {
+            Self::Merge(merge) => merge.is_needed(),
+            Self::Omission(omission) => omission.is_needed,
+        }
+    }
+
+    fn pointers(&self) -> usize {
+        match self {
+            Self::Merge(merge) => merge.pointers(),
+            Self::Omission(omission) => omission.pointers(),
+        }
+    }
+
+    fn string_len(&self) -> usize {
+        match self {
+            Self::Merge(merge) => merge.string_len(),
+            Self::Omission(omission) => omission.string_len(),
+        }
+    }
+
+    /// # Safety
+    /// As for [`Merge::write`].
+    unsafe fn write(&self, environment: Strings, array: *mut *const c_char, string: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Merge(merge) => merge.write(environment, array, string),
+                Self::Omission(omission) => omission.write(environment, array, string),
+            }
+        }
     }
 }
 
@@ -536,19 +616,20 @@ pub unsafe fn carried(
         return exec(environment);
     }
     // SAFETY: the caller's promise.
-    let plan = unsafe {
-        match omitted {
-            Omitted::Nothing => Plan::of(environment),
-            omitted => Plan::without(environment, omitted),
-        }
-    };
-    // SAFETY: the caller's promise, and the plan was made of this environment.
+    let plan = unsafe { Plan::of(environment, omitted) };
+    // SAFETY: the plan was made of this environment.
     let result = unsafe { by_plan(&plan, environment, exec) };
     if !is_too_long(result) {
         return result;
     }
     // SAFETY: as above.
-    unsafe { by_plan(&Plan::without(environment, Omitted::Everything), environment, exec) }
+    let least = unsafe { Plan::of(environment, Omitted::Everything) };
+    // Otherwise it would be the same exec.
+    if plan.is_needed() || least.is_needed() {
+        // SAFETY: as above.
+        return unsafe { by_plan(&least, environment, exec) };
+    }
+    result
 }
 
 /// # Safety
@@ -676,19 +757,19 @@ impl Loan {
             return Self(counted.is_ok());
         }
         // SAFETY: `environ` is a null-terminated array of C strings, or null.
-        let plan = unsafe { Plan::of(original.cast_const()) };
-        if !plan.is_needed()
+        let merge = unsafe { Merge::of(original.cast_const()) };
+        if !merge.is_needed()
             || USERS.compare_exchange(0, BUILDING, Ordering::AcqRel, Ordering::Relaxed).is_err()
         {
             return Self(false);
         }
-        let pointers = plan.pointers() * size_of::<*const c_char>();
-        let Some(copy) = Self::room(pointers + plan.string_len()) else {
+        let pointers = merge.pointers() * size_of::<*const c_char>();
+        let Some(copy) = Self::room(pointers + merge.string_len()) else {
             USERS.store(0, Ordering::Release);
             return Self(false);
         };
         // SAFETY: the room is as long as asked.
-        unsafe { plan.write(original.cast_const(), copy.cast(), copy.add(pointers)) };
+        unsafe { merge.write(original.cast_const(), copy.cast(), copy.add(pointers)) };
         ORIGINAL.store(original, Ordering::Relaxed);
         let swapped =
             environ.compare_exchange(original, copy.cast(), Ordering::AcqRel, Ordering::Relaxed).is_ok();

@@ -325,10 +325,13 @@ fn a_program_that_cannot_reach_the_sensor_is_not_asked_to_load_it() {
         "mkdir -p jail/bin; cp /bin/sh /bin/true jail/bin
          for file in $(ldd /bin/sh /bin/true | grep -o '/[^ :]*\\.so[^ ]*'); do
              mkdir -p jail$(dirname $file); cp -L $file jail$file; done
-         ./glassbox run -o jsonl:$HERE/events -- chroot jail /bin/sh -c '/bin/true; /bin/true; echo here'",
+         ./glassbox run -o jsonl:$HERE/events -- chroot jail /bin/sh -c '/bin/true; /bin/true; echo here'
+         other=$(dirname $(ldd /bin/sh | grep -o '/[^ ]*libc[^ ]*'))/libm.so.6; cp -L $other jail$other
+         ./glassbox run -o jsonl:/dev/null -- sh -c \"LD_PRELOAD=$other:\\$LD_PRELOAD exec chroot jail /bin/sh -c 'echo \\$LD_PRELOAD'\" >list
+         grep -cx $other list",
     );
 
-    ending.assert_output(0, "here\n");
+    ending.assert_output(0, "here\n1\n");
     assert_eq!("", ending.stderr, "{ending:?}");
     let events = place.events("events");
     let blind = events.only("the shell", |event| event.name() == "sensor.blind");
