@@ -2,7 +2,7 @@
 //!
 //! An exec is reported before it is made, since it does not return; and again if it failed. The environment
 //! is made to carry the sensor first ([`crate::start::environ`]). This file names two rows of the table,
-//! whose next definitions the whole exec family calls: the one circle of `use` lines in the sensor (this
+//! whose next definitions the whole exec family calls: a circle of `use` lines in the sensor (this
 //! file, `hooks/exec.rs`, `prelude.rs`). A second place for the same definition would miss it when
 //! [`crate::reach::inline`] leads the wrapper to a copy.
 

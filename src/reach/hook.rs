@@ -210,7 +210,7 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
-            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
             };
             let outer = $crate::reach::inline::begin_call(row, KINDS);
@@ -245,7 +245,7 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
-            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
                 return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -275,6 +275,7 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
+            $crate::reach::maps::begin::<$crate::start::init::Early>();
             let outer = $crate::reach::inline::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`.
@@ -290,7 +291,7 @@ macro_rules! wrapper {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
-            let Some(address) = REAL.address($crate::c_name!($symbol)) else {
+            let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
                 return $crate::reach::hook::Onward::done(<$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing());
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -326,6 +327,7 @@ macro_rules! wrapper {
         const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
+            $crate::reach::maps::begin::<$crate::start::init::Early>();
             let outer = $crate::reach::inline::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the array is the stub's, on its frame.

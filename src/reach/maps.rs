@@ -1,6 +1,6 @@
 //! The loader's list of images, and the sensor's place in it.
 //!
-//! Found once: by the constructor, or by the first hook that is called before it. From here [`super::real`]
+//! Found once: by the constructor, or in the first wrapped call before it. From here [`super::real`]
 //! looks up the next definitions.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -126,41 +126,36 @@ fn headers_entry(from: usize, end: usize) -> Option<usize> {
     None
 }
 
-/// Finds the link map, if that is not done: for hooks that are called before the constructor. The sensor
-/// begins then.
+/// The sensor's beginning in a wrapped call that comes before its constructor. This file is needed for it, so
+/// the wrappers name it (`src/reach/hook.rs`).
+pub trait Beginning {
+    /// Begins, where that is possible already.
+    fn early(auxiliary: &Auxiliary);
+}
+
+/// Finds the link map in the first wrapped call, and lets the sensor begin.
+#[inline(always)]
+pub fn begin<B: Beginning>() {
+    if !IS_LOOKED_FOR.load(Ordering::Relaxed) {
+        begin_now::<B>();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_now<B: Beginning>() {
+    if let Some(auxiliary) = find_anew() {
+        B::early(&auxiliary);
+    }
+}
+
+/// Finds the link map, if that is not done.
 #[cold]
 pub fn find_maps() {
-    if !IS_LOOKED_FOR.swap(true, Ordering::Relaxed)
-        && let Some((auxiliary, maps)) = Auxiliary::find()
-    {
-        maps.keep();
-        early(&auxiliary);
+    if !IS_LOOKED_FOR.load(Ordering::Relaxed) {
+        let _ = find_anew();
     }
 }
-
-/// The constructor's work, which `src/start/init.rs` has put into a section of its own, by its distance from
-/// there: this file comes before it.
-#[cfg(not(test))]
-fn early(auxiliary: &Auxiliary) {
-    unsafe extern "C" {
-        #[link_name = "__start_glassbox_early"]
-        static EARLY: i32;
-    }
-    let place = &raw const EARLY;
-    // SAFETY: the section holds the one word, which is the distance to a function of this type.
-    let early = unsafe {
-        let distance = place.read() as isize;
-        core::mem::transmute::<usize, extern "C" fn(&Auxiliary)>(place.addr().wrapping_add_signed(distance))
-    };
-    early(auxiliary);
-}
-
-// The linker's name for the section's start stays within the sensor.
-#[cfg(not(test))]
-core::arch::global_asm!(".hidden __start_glassbox_early");
-
-#[cfg(test)]
-fn early(_: &Auxiliary) {}
 
 /// Finds the link map, also if it was looked for before, and gives the auxiliary vector.
 pub fn find_anew() -> Option<Auxiliary> {

@@ -9,7 +9,7 @@ use core::num::NonZero;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::reach::elf;
-use crate::reach::maps::{self, BEHIND_MAP, FIRST_MAP, OWN_MAP};
+use crate::reach::maps::{self, BEHIND_MAP, Beginning, FIRST_MAP, OWN_MAP};
 
 /// The address of the next definition of one symbol. The value does not hold the symbol's name, which would
 /// be a relocation, and a page written, in every process.
@@ -25,18 +25,25 @@ impl Real {
     /// call.
     #[inline(always)]
     pub fn get(&self, name: &'static CStr) -> Option<usize> {
-        self.address(name).map(NonZero::get)
+        // Relaxed: the code at the address was there before the process began.
+        NonZero::new(self.0.load(Ordering::Relaxed)).or_else(|| self.find(name)).map(NonZero::get)
     }
 
-    /// As [`Self::get`], in one register: for each wrapper.
+    /// As [`Self::get`], in one register: for each wrapper. The sensor begins in the first one.
     #[inline(always)]
-    pub fn address(&self, name: &'static CStr) -> Option<NonZero<usize>> {
-        // Relaxed: the code at the address was there before the process began.
-        NonZero::new(self.0.load(Ordering::Relaxed)).or_else(|| self.find(name))
+    pub fn address<B: Beginning>(&self, name: &'static CStr) -> Option<NonZero<usize>> {
+        NonZero::new(self.0.load(Ordering::Relaxed)).or_else(|| self.find_first::<B>(name))
     }
 
     pub fn set(&self, address: usize) {
         self.0.store(address, Ordering::Relaxed);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_first<B: Beginning>(&self, name: &CStr) -> Option<NonZero<usize>> {
+        maps::begin::<B>();
+        self.find(name)
     }
 
     #[cold]

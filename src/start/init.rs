@@ -1,7 +1,7 @@
 //! The constructor: finds the loader's list of images, and hands a ring to the collector if one listens.
 //!
 //! Runs once in each image, in the thread that starts it, before `main`. Where the constructor of another
-//! library runs first and calls a wrapped function, it attaches in that call ([`early`]). When something is
+//! library runs first and calls a wrapped function, it attaches in that call ([`Early`]). When something is
 //! not as expected, it returns: the hooks then only call the real functions. It keeps no descriptor, starts
 //! no thread, changes no limit and no signal. It waits in two cases, for a bounded time: at a socket where
 //! many others wait, and for a listener's proof ([`crate::start::door`]).
@@ -15,7 +15,7 @@ use wire::hello::Joined;
 use crate::calls::exits;
 use crate::process;
 use crate::reach::elf::{self, Image};
-use crate::reach::maps::{self, Auxiliary, is_late};
+use crate::reach::maps::{self, Auxiliary, Beginning, is_late};
 use crate::reach::{got, inline, real, stdio};
 use crate::record::capture;
 use crate::start::environ::{self, Wishes};
@@ -39,21 +39,15 @@ pub extern "C" fn start() {
 }
 
 /// The first wrapped call, before the constructor: libc runs, as far as it knows the environment.
-extern "C" fn early(auxiliary: &Auxiliary) {
-    if !environ::at_start().is_null() {
-        start_with(auxiliary);
+pub enum Early {}
+
+impl Beginning for Early {
+    fn early(auxiliary: &Auxiliary) {
+        if !environ::at_start().is_null() {
+            start_with(auxiliary);
+        }
     }
 }
-
-// For [`maps::find_maps`], which is further down than this file.
-#[cfg(not(test))]
-core::arch::global_asm!(
-    ".pushsection glassbox_early,\"aR\",@progbits",
-    ".balign 4",
-    ".long {early} - .",
-    ".popsection",
-    early = sym early,
-);
 
 fn start_with(auxiliary: &Auxiliary) {
     // `glassbox attach`, which loads the sensor into a running program, calls `join` next, and names the
