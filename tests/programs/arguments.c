@@ -4,7 +4,7 @@
  * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
  * posix_spawn's file actions move the child before its path is resolved, and PATH is searched there.
  * The times of a file are given in three units.
- * run: flags | mark | handle | peers | times
+ * run: flags | mark | handle | search | spawn | peers | times
  */
 #include "victim.h"
 #include <arpa/inet.h>

@@ -52,6 +52,7 @@ fn descriptor_marked_by_ioctl_closes_at_exec_and_no_other() {
     let start = seen.named("process.start").nth(1).map(place).unwrap();
     assert_eq!(1, seen.closes("closes").len());
     assert!(place(seen.closes("closes")[0]) < start, "{}", seen.outline());
+    assert_eq!(1, seen.closes("stays").len());
     assert!(seen.closes("stays").iter().all(|close| place(close) > start), "{}", seen.outline());
 }
 

@@ -414,6 +414,8 @@ fn small_stacks_report_all_that_they_do() {
 
     assert_eq!(20, seen.opens("from-the-alternate-stack").len());
     assert_eq!(5, seen.opens("small-child").len());
+    assert_eq!(3, seen.opens("small-searched").len());
+    assert_eq!(3, seen.named("net.connected").count());
     assert_eq!(100, seen.opens("small").len());
 }
 
