@@ -66,14 +66,18 @@ fn setting() -> Option<OsString> {
     Layers::of_process(Reader::Every).setting(&SENSOR).values.first().cloned()
 }
 
-/// The bytes of a file that nobody but root, this user and `builder` can have written, whatever the folders
-/// are like that lead to it.
+/// The name of a section that only a sensor has.
+const MARK: &[u8] = b"glassbox_hooks";
+
+/// The bytes of a sensor that nobody but root, this user and `builder` can have written, whatever the folders
+/// are like that lead to it: a link there may lead to any other file of theirs.
 fn read_own(path: &Path, builder: u32) -> Option<Vec<u8>> {
-    let file: File = files::open_regular(path, On::Any).ok()?;
+    let file: File = files::open_regular(path, On::Local).ok()?;
     let found: Metadata = file.metadata().ok()?;
     let trusted = [0, rustix::process::geteuid().as_raw(), builder];
     let is_own = trusted.contains(&found.uid()) && found.mode() & 0o022 == 0;
-    if is_own { read_whole(file, MOST_BYTES) } else { None }
+    let bytes = if is_own { read_whole(file, MOST_BYTES)? } else { return None };
+    bytes.windows(MARK.len()).any(|window| window == MARK).then_some(bytes)
 }
 
 /// The absolute path of the engine that `--inline` names.
@@ -165,7 +169,7 @@ mod tests {
         fn file(&self, name: &str) -> PathBuf {
             let path = self.0.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, "").unwrap();
+            std::fs::write(&path, [b"\x7fELF", MARK].concat()).unwrap();
             path
         }
     }
@@ -222,6 +226,20 @@ mod tests {
         };
 
         assert_eq!([true, false, false], [0o644, 0o646, 0o664].map(copied));
+    }
+
+    #[test]
+    fn only_a_sensor_is_copied() {
+        let root = Directory::new("other");
+        let sensor = root.file("libglassbox.so");
+        let [library, link, folder] = ["library.so", "link.so", "folder"].map(|name| root.0.join(name));
+        std::fs::write(&library, b"\x7fELF, and nothing of ours").unwrap();
+        std::os::unix::fs::symlink(&library, &link).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+
+        let copied = [&sensor, &library, &link, &folder].map(|path| read_own(path, 0).is_some());
+
+        assert_eq!([true, false, false, false], copied);
     }
 
     #[test]

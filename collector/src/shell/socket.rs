@@ -136,7 +136,7 @@ impl Drop for Files {
         if let Some(socket) = self.socket.take().filter(Entry::is_socket) {
             let _ = unlinkat(&socket.folder, &socket.name, AtFlags::empty());
         }
-        if let Some(sensor) = self.sensor.take() {
+        if let Some(sensor) = self.sensor.take().filter(|entry| entry.kind() == Some(FileType::RegularFile)) {
             let _ = unlinkat(&sensor.folder, &sensor.name, AtFlags::empty());
         }
         if let Some(directory) = self.directory.take() {
