@@ -104,14 +104,20 @@ pub struct Exit {
     pub lost: u64,
 }
 
-/// The root of a program that tells of its start. One that is gone by now has its parent's, unless it is a
-/// container's.
+/// The root of a program that tells of its start. One that is gone by now has that of the image before it, or
+/// else its parent's, unless it is a container's.
 fn root_of(process: &Process) -> Root {
     let Some(pid) = process.visible_pid() else { return Root::Own };
+    let (account, begun) = (process.account(), MonoNs::now());
+    if !account.has_time_to_ask(begun) {
+        return Root::Own;
+    }
     let is_known = process.who.container.is_none() && !process.who.claimed.has(Claimed::PPID);
-    let parent = process.who.ppid.filter(|_| is_known);
-    let of_parent = || parent.and_then(|parent| walks::root_of(parent.0));
-    walks::root_of(pid).or_else(of_parent).unwrap_or(Root::Own)
+    let parent = process.who.ppid.filter(|_| is_known && !process.has_our_root());
+    let known = || parent.and_then(|parent| walks::root_of(parent.0));
+    let found = walks::root_of(pid).or_else(known);
+    account.asked(begun, MonoNs::now());
+    found.unwrap_or_else(|| process.walks.root())
 }
 
 /// A place between two events.
@@ -275,9 +281,7 @@ impl Enricher {
             process.change_directory(&self.text);
             process.is_cwd_physical = true;
         }
-        if !process.has_our_root() {
-            process.walks.begin_at(root_of(&process));
-        }
+        process.walks.begin_at(root_of(&process));
         process
     }
 

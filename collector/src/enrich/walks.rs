@@ -5,8 +5,8 @@
 //! and no file system is waited for. The directory is found, not opened (`O_PATH`). Questions come out of the
 //! account of the process, which names the path.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
 use crate::allowance::{Account, Resource, Share};
 use crate::ids::MonoNs;
@@ -130,11 +130,15 @@ pub fn goes_up_first(raw: &[u8]) -> bool {
 
 /// The root of a process that is just met; `None` where it is gone.
 pub fn root_of(pid: u32) -> Option<Root> {
-    let same = |name: &str| {
-        let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/{name}")).ok();
-        Some(of(&pid.to_string())? == of("self")?)
-    };
-    Some(if same("ns/mnt")? && same("root")? { Root::Ours } else { Root::Own })
+    static OURS: LazyLock<[Option<PathBuf>; 2]> = LazyLock::new(|| links_of("self"));
+    let [namespace, root] = links_of(&pid.to_string());
+    let found = [Some(namespace?), Some(root?)];
+    Some(if found == *OURS { Root::Ours } else { Root::Own })
+}
+
+/// A process's mount namespace and its root directory in it.
+fn links_of(process: &str) -> [Option<PathBuf>; 2] {
+    ["ns/mnt", "root"].map(|name| std::fs::read_link(format!("/proc/{process}/{name}")).ok())
 }
 
 /// Whether a path of the collector's root is a directory's, as far as the kernel knows at once.

@@ -72,7 +72,13 @@ pub fn path_at_once(path: &Path, file: FileId) -> Option<Vec<u8>> {
 
 /// As [`path_at_once`], of any file system, which may have to be waited for.
 pub fn path_at(path: &Path, file: FileId) -> Option<Vec<u8>> {
-    path_of_file(&open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?, file)
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
+        // Before Linux 5.6.
+        Err(Errno::NOSYS) => open(path, flags, Mode::empty()),
+        found => found,
+    };
+    path_of_file(&place.ok()?, file)
 }
 
 /// Looks up the directory `path` below the directory `root`, which counts as its root, in the kernel's cache
