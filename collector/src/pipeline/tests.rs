@@ -167,6 +167,47 @@ fn what_a_parent_says_of_its_child_is_heard_though_everything_ends_with_it() {
     assert_eq!("5 4", format!("{} {}", end["pid"], end["code"]));
 }
 
+#[test]
+fn wait_that_returned_before_a_process_was_born_tells_of_another_that_had_its_number() {
+    for is_heard_first in [false, true] {
+        let mut harness = Harness::new();
+        let sensor = Sensor::new(1, MIN_DATA_LEN);
+        sensor.start("/bin/prog", "/");
+        harness.attach_in(&sensor, 0, 7, None);
+        let head = sensor.head(0, Kind::ChildStatus);
+        let wait = || sensor.write(0, head, &ChildStatus { child: 5, status: 9, usage: None });
+        let child = Sensor::new(5, MIN_DATA_LEN);
+        child.ring.slot(0).born_ns.store(MonoNs::now().0, Ordering::Relaxed);
+        child.start("/bin/leaf", "/");
+        if is_heard_first {
+            harness.attach_in(&child, 1, 7, None);
+            harness.round();
+            wait();
+        } else {
+            wait();
+            harness.round();
+            harness.attach_in(&child, 1, 7, None);
+        }
+        harness.round();
+        child.open(0, "/late", 3, 0);
+        harness.round();
+        let image = harness.image(5);
+        let is_alive = harness.pipeline.census.get(image).unwrap().end.is_none();
+        harness.end(image, MonoNs::now());
+        harness.round();
+
+        let events = harness.finish();
+
+        assert!(is_alive);
+        let of_child: Vec<String> =
+            brief(&events, &["signal", "cause"]).into_iter().filter(|line| line.contains(" 5")).collect();
+        assert_eq!(
+            vec!["process.start 5", "file.open 5", "file.close 5", "process.exit 5 unknown"],
+            of_child
+        );
+    }
+}
+
 fn claim(id: &str, is_certain: bool) -> Option<Claim> {
     Some(Claim { container: Arc::new(Container::with_id(id)), is_certain })
 }
