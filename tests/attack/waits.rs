@@ -77,6 +77,9 @@ fn waited(folder: &Path) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -113,9 +116,34 @@ mod tests {
     #[test]
     fn the_kernel_counts_what_a_thread_waits() {
         let mut waits = Waits::default();
-
+        // SAFETY: takes nothing.
+        let here = unsafe { libc::sched_getcpu() } as usize;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let work = move |is_over: Arc<AtomicBool>| {
+            // SAFETY: the set is a local one, of the length that is said, and holds one processor.
+            unsafe {
+                let mut one: libc::cpu_set_t = std::mem::zeroed();
+                libc::CPU_SET(here, &mut one);
+                assert_eq!(0, libc::sched_setaffinity(0, size_of_val(&one), &one));
+            }
+            while !is_over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        let begun = Instant::now();
         waits.look(std::process::id());
 
-        assert!(!waits.0[0].threads.is_empty(), "no schedstat here");
+        // Two on one processor: each waits half of the time.
+        let threads = [(); 2].map(|()| {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || work(is_over))
+        });
+        std::thread::sleep(SECOND / 5);
+        waits.look(std::process::id());
+        is_over.store(true, Ordering::Relaxed);
+        let waited = waits.between(begun, Instant::now());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+
+        assert!(waited >= SECOND / 40, "{waited:?}");
     }
 }

@@ -15,10 +15,12 @@ use std::sync::atomic::Ordering;
 use rustix::mm::munmap;
 use wire::codec::Encode as _;
 use wire::events::{
-    ChildStatus, DirChange, DnsQuery, FdMade, FdRange, FileOpen, Kind, Payload, ProcessCredentials,
-    ProcessExec, ProcessFork, ProcessStart,
+    ChildStatus, DirChange, DnsQuery, FdMade, FdRange, FileLink, FileOpen, FileRename, Kind, Payload,
+    ProcessCredentials, ProcessExec, ProcessFork, ProcessStart,
 };
-use wire::fields::{Actions, Address, Answers, Args, Environment, Hidden, OpenFlags, Path};
+use wire::fields::{
+    Actions, Address, Answers, Args, AtFlags, Environment, Hidden, OpenFlags, Path, RenameFlags, ResolveFlags,
+};
 use wire::record::Head;
 use wire::ring::layout::{MIN_DATA_LEN, file_len};
 use wire::ring::{Memory, reserve};
@@ -227,7 +229,7 @@ impl World {
     fn record(&self, input: &mut Input<'_>) {
         let Some(sensor) = self.peer(input) else { return };
         let slot = if input.small() < 128 { 0 } else { input.small() };
-        let what = input.small() % 10;
+        let what = input.small() % 12;
         let (fd, pid) = (input.fd(), input.pid());
         // Long names cost the input a byte.
         let long;
@@ -245,7 +247,13 @@ impl World {
                 sensor,
                 slot,
                 input,
-                &FileOpen { path: of, fd: Some(fd), flags: OpenFlags(pid), mode: None, resolve: None },
+                &FileOpen {
+                    path: of,
+                    fd: Some(fd),
+                    flags: OpenFlags(pid),
+                    mode: None,
+                    resolve: (pid > 9).then_some(ResolveFlags(pid)),
+                },
             ),
             1 => say(sensor, slot, input, &ProcessFork { child: Some(pid) }),
             2 => say(sensor, slot, input, &ChildStatus { child: pid, status: fd, usage: None }),
@@ -259,7 +267,7 @@ impl World {
                     path: of,
                     argv: Args::Packed(name),
                     argc: None,
-                    actions: Actions(&[]),
+                    actions: Actions(bytes),
                     flags: None,
                 },
             ),
@@ -280,6 +288,15 @@ impl World {
                 let change = ProcessCredentials { what: b"uid", to, real_uid: ids.0, effective_uid: ids.1 };
                 say(sensor, slot, input, &change);
             }
+            9 => {
+                let flags = (pid > 9).then_some(RenameFlags(pid));
+                let new_path = Path { raw: Some(b"/home/BYSTANDER"), ..of };
+                say(sensor, slot, input, &FileRename { path: of, new_path, flags });
+                // The bystander's own folder, too.
+                let path = Path { raw: Some(b"/home"), ..of };
+                say(sensor, slot, input, &FileRename { path, new_path: of, flags });
+            }
+            10 => say(sensor, slot, input, &FileLink { path: of, new_path: of, flags: Some(AtFlags(pid)) }),
             _ => {
                 let start = ProcessStart {
                     path: of,
