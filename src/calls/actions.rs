@@ -59,7 +59,7 @@ impl Actions {
 
     /// Reads the object at `list`, which this process's libc is about to.
     pub fn read(&mut self, probe: &mut Probe, list: *const c_void) {
-        self.read_as(probe, list as usize, real::global(c"gnu_get_libc_version").is_some());
+        self.read_as(probe, list as usize, real::is_glibc());
     }
 
     fn read_as(&mut self, probe: &mut Probe, list: usize, is_glibc: bool) {
@@ -91,7 +91,7 @@ impl Actions {
                 6 => Action::Terminal,
                 _ => return None,
             };
-            let (fd, other) = (half(probe, place + 8)?, half(probe, place + 12)?);
+            let fd = half(probe, place + 8)?;
             let found = match action {
                 Action::Open => Found {
                     action,
@@ -104,7 +104,11 @@ impl Actions {
                     let path = word(probe, place + 8)? as *const c_char;
                     Found { action, fd: 0, other: 0, mode: 0, path }
                 }
-                _ => Found { action, fd, other, mode: 0, path: core::ptr::null() },
+                // What others leave of the element was never written.
+                _ => {
+                    let other = if action == Action::Duplicate { half(probe, place + 12)? } else { 0 };
+                    Found { action, fd, other, mode: 0, path: core::ptr::null() }
+                }
             };
             self.put(probe, &found)?;
         }
@@ -268,6 +272,21 @@ mod tests {
         assert_eq!(expected[1..], read[1..]);
         assert_eq!((Action::Close, 7), (read[0].0, read[0].1));
         assert_eq!(Some((AT_FDCWD, &b"a/b/"[..])), actions.directory());
+    }
+
+    #[test]
+    fn what_libc_did_not_write_is_not_read() {
+        let elements = [0, 5, 6].map(|tag| [tag, -1, 7, -1, -1, -1, -1, -1]);
+        let list: [usize; 2] = [3 << 32 | 8, (&raw const elements) as usize];
+        let mut actions = Actions::new();
+
+        actions.read_as(&mut Probe::new(), (&raw const list) as usize, true);
+
+        let read: Vec<_> = wire::fields::actions(actions.bytes())
+            .map(|one| (one.action, one.fd, one.other, one.mode))
+            .collect();
+        let expected = [Action::Close, Action::CloseFrom, Action::Terminal].map(|action| (action, 7, 0, 0));
+        assert_eq!(expected.as_slice(), read);
     }
 
     #[test]

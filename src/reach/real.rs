@@ -76,6 +76,13 @@ pub fn in_image_of(landmark: &CStr, name: &CStr) -> Option<usize> {
     None
 }
 
+/// Whether this process's libc is glibc. Programs and libraries for musl may have its landmark, too
+/// (gcompat).
+#[cold]
+pub fn is_glibc() -> bool {
+    in_image_of(c"gnu_get_libc_version", c"posix_spawn").is_some()
+}
+
 /// A symbol looked up from the program on, as the program itself would bind it.
 pub fn global(name: &CStr) -> Option<usize> {
     maps::find_maps();

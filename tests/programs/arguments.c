@@ -4,6 +4,8 @@
  * a path; execvp passes over a directory in PATH; datagrams that alternate between two peers.
  * posix_spawn's file actions move the child before its path is resolved, and PATH is searched there.
  * The times of a file are given in three units.
+ * On musl this program has a function of glibc's, as where gcompat is loaded.
+ * build: -rdynamic
  * run: flags | mark | handle | search | spawn | peers | times
  */
 #include "victim.h"
@@ -21,6 +23,10 @@
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
+#endif
+
+#ifndef __GLIBC__
+const char *gnu_get_libc_version(void) { return "2.0"; }
 #endif
 
 static void flags(void) {
