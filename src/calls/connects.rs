@@ -186,7 +186,8 @@ pub fn settle(call: Call, fd: c_int) {
 pub unsafe fn asked(call: Call, fd: c_int, level: c_int, name: c_int, value: *const c_void, len: *const u32) {
     if are_under_way() && (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) && !call.outcome.failed {
         // SAFETY: the call succeeded, so it wrote so many bytes.
-        let error = unsafe { if len.read() < 4 { return } else { value.cast::<c_int>().read_unaligned() } };
+        let error =
+            unsafe { if len.read_unaligned() < 4 { return } else { value.cast::<c_int>().read_unaligned() } };
         if error != 0 || peer(fd).is_ok() {
             known(call.row, call.outcome.ret, fd, error as u16);
         }

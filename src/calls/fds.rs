@@ -351,7 +351,7 @@ pub unsafe fn ended_later(call: Call, operation: *const c_int) {
     }
     // SAFETY: a `struct aiocb` begins with the descriptor and the operation (glibc's <aio.h>), and the call
     // read them.
-    let [fd, what] = unsafe { operation.cast::<[c_int; 2]>().read() };
+    let [fd, what] = unsafe { operation.cast::<[c_int; 2]>().read_unaligned() };
     // glibc adds 128 where the offset has 64 bits.
     match what & 127 {
         libc::LIO_READ => emit::count(fd, call.outcome.ret, Way::In),
@@ -367,7 +367,7 @@ pub unsafe fn ended_later(call: Call, operation: *const c_int) {
 pub unsafe fn pair_made(call: Call, pair: *const c_int, label: &[u8], cloexec: bool) {
     if !call.outcome.failed {
         // SAFETY: the call succeeded, so it wrote both.
-        let [one, other] = unsafe { pair.cast::<[c_int; 2]>().read() };
+        let [one, other] = unsafe { pair.cast::<[c_int; 2]>().read_unaligned() };
         made(call, one, label, cloexec);
         made(call, other, label, cloexec);
     }

@@ -108,8 +108,9 @@ pub unsafe fn accept(
     len: *const u32,
     real: impl FnOnce() -> c_int,
 ) -> c_int {
+    let has_room = !address.is_null() && !sys::is_wild(len.cast());
     // SAFETY: the kernel reads it in the call that follows; wild pointers are left to it.
-    let room = if address.is_null() || sys::is_wild(len.cast()) { 0 } else { unsafe { len.read() } };
+    let room = if has_room { unsafe { len.read_unaligned() } } else { 0 };
     let ret = real();
     if process::ring().is_some() {
         let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
@@ -133,7 +134,7 @@ unsafe fn accepted(call: Call, listener: c_int, address: *const c_void, len: *co
     if let Some(fd) = fd {
         fds::opened(fd);
         // SAFETY: the call succeeded with it.
-        let given = if room == 0 { 0 } else { unsafe { len.read() } };
+        let given = if room == 0 { 0 } else { unsafe { len.read_unaligned() } };
         if (2..=room).contains(&given) {
             // SAFETY: the kernel wrote `given` bytes.
             remote = unsafe { capture::address(call.outcome, address, given) };
