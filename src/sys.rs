@@ -160,7 +160,7 @@ pub fn signal_stack() -> Result<(usize, usize)> {
 /// the error that its execution would give.
 pub fn program_at(dir: c_int, path: &CStr) -> Result<()> {
     call!(SYS_faccessat, dir, path.as_ptr(), libc::X_OK)?;
-    let is_regular = status(dir, path, 0)?.st_mode & libc::S_IFMT == libc::S_IFREG;
+    let is_regular = status(dir, path.as_ptr(), 0)?.st_mode & libc::S_IFMT == libc::S_IFREG;
     if is_regular { Ok(()) } else { Err(Errno(libc::EACCES)) }
 }
 
@@ -373,16 +373,12 @@ pub fn is_read_only_mount(fd: c_int) -> bool {
 
 /// The device and the inode of the file behind a path, which ends in a NUL.
 pub fn file(path: *const c_char) -> Result<[u64; 2]> {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    call!(SYS_newfstatat, libc::AT_FDCWD, path, stat.as_mut_ptr(), 0)?;
-    // SAFETY: zeroed is a valid value, and the kernel has written it.
-    let stat = unsafe { stat.assume_init() };
-    Ok([stat.st_dev, stat.st_ino])
+    status(libc::AT_FDCWD, path, 0).map(|stat| [stat.st_dev, stat.st_ino])
 }
 
 /// The inode behind a path.
 pub fn inode(path: &CStr) -> Result<u64> {
-    status(libc::AT_FDCWD, path, 0).map(|stat| stat.st_ino)
+    status(libc::AT_FDCWD, path.as_ptr(), 0).map(|stat| stat.st_ino)
 }
 
 /// Whether this process may read the file behind a path, as it is and has its rights now; else the error of
@@ -397,17 +393,17 @@ pub fn may_read(path: &CStr) -> Result<()> {
 /// Whether this process has one thread: /proc/self/task has a folder for each (inode(7), the link count of a
 /// folder). False where that is not shown.
 pub fn is_only_thread() -> bool {
-    status(libc::AT_FDCWD, c"/proc/self/task", 0).is_ok_and(|stat| stat.st_nlink == 3)
+    status(libc::AT_FDCWD, c"/proc/self/task".as_ptr(), 0).is_ok_and(|stat| stat.st_nlink == 3)
 }
 
 /// The owner and the mode of the descriptor's file.
 pub fn owner(fd: c_int) -> Result<(u32, u32)> {
-    status(fd, c"", libc::AT_EMPTY_PATH).map(|stat| (stat.st_uid, stat.st_mode))
+    status(fd, c"".as_ptr(), libc::AT_EMPTY_PATH).map(|stat| (stat.st_uid, stat.st_mode))
 }
 
-fn status(dir: c_int, path: &CStr, flags: c_int) -> Result<libc::stat> {
+fn status(dir: c_int, path: *const c_char, flags: c_int) -> Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    call!(SYS_newfstatat, dir, path.as_ptr(), stat.as_mut_ptr(), flags)?;
+    call!(SYS_newfstatat, dir, path, stat.as_mut_ptr(), flags)?;
     // SAFETY: zeroed is a valid value, and the kernel has written it.
     Ok(unsafe { stat.assume_init() })
 }

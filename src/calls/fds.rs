@@ -10,7 +10,7 @@ use wire::events::{
     DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
 };
 use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path, ResolveFlags};
-use wire::ring::layout::Mapped;
+use wire::ring::layout::{FdCounters, Mapped};
 
 use crate::calls::connects;
 use crate::process::{self, Block, Caller, Seal};
@@ -38,6 +38,14 @@ fn begin_counting(ring: Mapped, caller: Caller, fd: c_int) {
         counters.open();
         emit::raise_high(&ring.slot(caller.slot).fd_high, fd);
     }
+}
+
+/// What `look` finds in the counters of a descriptor of this process, if it has any.
+#[inline(always)]
+pub fn counters_of<R>(fd: c_int, look: impl FnOnce(&FdCounters) -> R) -> Option<R> {
+    let ring = process::ring()?;
+    let caller = process::caller(ring)?;
+    ring.fd(caller.slot, fd).map(look)
 }
 
 /// A file was opened: the open family.
@@ -307,11 +315,7 @@ pub fn received(row: Row, fd: c_int, cloexec: bool) {
 /// A stream is about to be closed: one that libc opened inside itself (getpwnam(3)) is identified first. The
 /// standard streams, which every second program closes at its end, are known well enough.
 pub fn stream_closes(row: Row, fd: c_int) {
-    let is_known = |ring: Mapped| {
-        let caller = process::caller(ring)?;
-        Some(ring.fd(caller.slot, fd)?.look().is_open)
-    };
-    if fd > 2 && process::ring().and_then(is_known) == Some(false) {
+    if fd > 2 && counters_of(fd, |counters| counters.look().is_open) == Some(false) {
         identify(row, fd, true);
     }
 }
@@ -543,7 +547,7 @@ pub fn duplicate_onto(
         return real();
     }
     let mut closing = Closing::of(target);
-    let is_known = is_of_interest(ring, target);
+    let is_known = is_of_interest(target);
     if is_known {
         closing.begin(row, ring, note::here());
     }
@@ -554,9 +558,8 @@ pub fn duplicate_onto(
 }
 
 #[inline(never)]
-fn is_of_interest(ring: Mapped, fd: c_int) -> bool {
-    let counters = process::caller(ring).and_then(|caller| ring.fd(caller.slot, fd));
-    counters.is_some_and(|counters| counters.look().is_of_interest())
+fn is_of_interest(fd: c_int) -> bool {
+    counters_of(fd, |counters| counters.look().is_of_interest()) == Some(true)
 }
 
 #[inline(never)]

@@ -4,7 +4,6 @@ use core::ffi::{c_int, c_void};
 
 use wire::events::{NetAccept, NetBind, NetConnect, NetListen, NetSocket};
 use wire::fields::{Address, Family, Hidden, Protocol, SocketType};
-use wire::ring::layout::FdCounters;
 
 use crate::calls::peers::{self, NAME_SERVER};
 use crate::calls::{connects, dns, fds};
@@ -83,7 +82,7 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
     if is_under_way {
         connects::begin(fd, is_to_name_server);
     } else if !call.outcome.failed && is_to_name_server {
-        in_counters(fd, |counters| counters.change_mark(counters.mark(), NAME_SERVER));
+        fds::counters_of(fd, |counters| counters.change_mark(counters.mark(), NAME_SERVER));
     }
 }
 
@@ -175,18 +174,10 @@ unsafe fn looked_at(
     if !address.is_null() && len >= 2 {
         // SAFETY: the caller's promise.
         unsafe { first_sent(call, fd, message, address, len) };
-    } else if in_counters(fd, |counters| counters.mark() == NAME_SERVER) == Some(true) {
+    } else if fds::counters_of(fd, |counters| counters.mark() == NAME_SERVER) == Some(true) {
         // SAFETY: the caller's promise.
         unsafe { dns::sent(call, message.0, message.1) };
     }
-}
-
-/// The result of `look` at the counters of a descriptor of this process, if it has any.
-#[inline(always)]
-fn in_counters<R>(fd: c_int, look: impl FnOnce(&FdCounters) -> R) -> Option<R> {
-    let ring = process::ring()?;
-    let caller = process::caller(ring)?;
-    ring.fd(caller.slot, fd).map(look)
 }
 
 /// # Safety
@@ -201,9 +192,9 @@ unsafe fn first_sent(
 ) {
     // SAFETY: the caller's promise.
     let remote = unsafe { capture::address(call.outcome, address, len) };
-    let is_first = in_counters(fd, |counters| counters.mark() == 0) == Some(true);
+    let is_first = fds::counters_of(fd, |counters| counters.mark() == 0) == Some(true);
     // Above the table of counters nothing is remembered.
-    if in_counters(fd, |counters| peers::is_new(fd, counters, remote.0)) != Some(false) {
+    if fds::counters_of(fd, |counters| peers::is_new(fd, counters, remote.0)) != Some(false) {
         let mut buffer = [0; capture::ADDRESS_CAP];
         let own = if is_first { own_address(fd, remote, &mut buffer) } else { Address(&[]) };
         emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own) });

@@ -12,9 +12,7 @@ use wire::fields::{AT_FDCWD, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags
 use crate::process;
 use crate::record::call::{Call, Row};
 use crate::record::fail::{Fails, MinusOne, errno, set_errno};
-use crate::record::probe::Probe;
 use crate::record::{capture, emit};
-use crate::sys;
 
 /// Longest name of an extended attribute: XATTR_NAME_MAX.
 const ATTRIBUTE_CAP: usize = 255;
@@ -227,13 +225,8 @@ pub unsafe fn times_set(
     per_second: i64,
     flags: Option<c_int>,
 ) {
-    let len = size_of::<[[i64; 2]; 2]>();
-    let is_read = !call.outcome.failed || Probe::new().holds(times as usize, len);
-    let given = match is_read && !sys::is_wild(times.cast()) {
-        // SAFETY: the kernel has read both, or they were found readable.
-        true => Some(unsafe { times.cast::<[[i64; 2]; 2]>().read_unaligned() }),
-        false => None,
-    };
+    // SAFETY: the caller's promise.
+    let given = unsafe { capture::given(call.outcome, times.cast::<[[i64; 2]; 2]>()) };
     // UTIME_NOW and UTIME_OMIT are no part of a second.
     let ns = |[seconds, part]: [i64; 2]| {
         let is_time = (0..per_second).contains(&part);
@@ -255,14 +248,10 @@ pub unsafe fn times_set(
 /// # Safety
 /// `path` and `times` are the call's.
 pub unsafe fn times_set_in_seconds(call: Call, path: *const c_char, times: *const i64) {
-    let is_read = !call.outcome.failed && !sys::is_wild(times.cast());
-    let [accessed, modified] = match is_read {
-        // SAFETY: the kernel has read both.
-        true => unsafe { times.cast::<[i64; 2]>().read_unaligned() },
-        false => [0; 2],
-    };
-    let times = [[accessed, 0], [modified, 0]];
-    let times = if is_read { times.as_ptr() } else { core::ptr::null() };
+    // SAFETY: the caller's promise.
+    let given = unsafe { capture::given(call.outcome, times.cast::<[i64; 2]>()) };
+    let times = given.map(|times| times.map(|seconds| [seconds, 0]));
+    let times = times.as_ref().map_or(core::ptr::null(), |times| times.as_ptr());
     // SAFETY: the caller's promise; null, or two times of our own.
     unsafe { times_set(call, here(path), times, 1_000_000_000, None) };
 }

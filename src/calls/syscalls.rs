@@ -9,10 +9,8 @@ use crate::calls::identity::{self, Request};
 use crate::calls::{fds, lineage};
 use crate::process;
 use crate::record::call::{Call, Row};
-use crate::record::capture::creation_mode;
+use crate::record::capture::{self, creation_mode};
 use crate::record::fail::{Fails, MinusOne};
-use crate::record::probe::Probe;
-use crate::sys;
 
 /// The numbers of system calls: libc's, and those that it lacks for a machine (asm-generic/unistd.h).
 pub mod number {
@@ -38,13 +36,9 @@ pub struct OpenHow {
 /// # Safety
 /// `path` and `how` are the call's.
 pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const OpenHow) {
-    // The kernel has read it where the call did not fail, or failed for its path.
-    let is_read = !call.outcome.failed || Probe::new().holds(how as usize, size_of::<OpenHow>());
-    let how = match is_read && !sys::is_wild(how.cast()) {
-        // SAFETY: the kernel has read it, or it was found readable.
-        true => unsafe { how.read_unaligned() },
-        false => OpenHow { flags: 0, mode: 0, resolve: 0 },
-    };
+    // SAFETY: the caller's promise.
+    let how =
+        unsafe { capture::given(call.outcome, how) }.unwrap_or(OpenHow { flags: 0, mode: 0, resolve: 0 });
     let flags = how.flags as c_int;
     let mode = creation_mode(flags, how.mode as u32);
     // SAFETY: the caller's promise.

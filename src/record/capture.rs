@@ -78,6 +78,27 @@ fn probed<'a>(probe: &mut Probe, string: *const c_char, cap: usize) -> Option<&'
     Some(unsafe { core::slice::from_raw_parts(string.cast::<u8>(), len) })
 }
 
+/// What stands at `place`, after a call that was given it: the kernel has read it where the call succeeded,
+/// and it is probed where not.
+///
+/// # Safety
+/// See the module. Any bytes are a valid `T`.
+#[inline(always)]
+pub unsafe fn given<T: Copy>(outcome: Outcome, place: *const T) -> Option<T> {
+    // SAFETY: the caller's promise, or it was found readable.
+    was_readable(outcome, place as usize, size_of::<T>()).then(|| unsafe { place.read_unaligned() })
+}
+
+#[cold]
+#[inline(never)]
+fn was_readable(outcome: Outcome, address: usize, len: usize) -> bool {
+    match i32::from(outcome.errno) {
+        0 => !sys::is_wild(address as *const c_char),
+        libc::EFAULT => false,
+        _ => Probe::new().holds(address, len),
+    }
+}
+
 /// The path of a call that has not been made.
 pub fn path_before<'a>(dir: c_int, string: *const c_char) -> Path<'a> {
     Path { dir, raw: probed(&mut Probe::new(), string, PATH_CAP) }
