@@ -39,19 +39,17 @@ pub fn is_new(fd: c_int, counters: &FdCounters, address: &[u8]) -> bool {
     true
 }
 
-/// The mark of a socket; one that has none gets the next.
+/// The mark of a socket; one that has none gets the next. Those of connects and of name servers, which are
+/// odd, stay.
 fn mark_of(counters: &FdCounters) -> u64 {
-    match counters.mark() {
-        // Odd ones are those of connects.
-        none if none == 0 || none & 1 != 0 => {
-            // Even; 0 only once all were given out, and then there is the
-            // next.
-            let mark = u64::from(MARKS.fetch_add(2, Ordering::Relaxed).wrapping_add(2)) & 0xff_fffe;
-            // Two threads that send to a new peer at once may both report it.
-            if counters.change_mark(none, mark) { mark } else { counters.mark() }
-        }
-        mark => mark,
+    let mark = counters.mark();
+    if mark != 0 {
+        return mark;
     }
+    // Even; 0 only once all were given out, and then there is the next.
+    let next = u64::from(MARKS.fetch_add(2, Ordering::Relaxed).wrapping_add(2)) & 0xff_fffe;
+    // Two threads that send to a new peer at once may both report it.
+    if counters.change_mark(0, next) { next } else { counters.mark() }
 }
 
 #[cfg(test)]
@@ -85,6 +83,16 @@ mod tests {
             [true, true, false],
             [first, is_new(3, &counters, b"peer"), is_new(3, &counters, b"peer")]
         );
+    }
+
+    #[test]
+    fn socket_of_a_name_server_stays_one_when_it_sends_elsewhere() {
+        let counters = counters();
+        counters.change_mark(0, NAME_SERVER);
+
+        let told = [is_new(5, &counters, b"elsewhere"), is_new(5, &counters, b"elsewhere")];
+
+        assert_eq!(([true, false], NAME_SERVER), (told, counters.mark()));
     }
 
     #[test]
