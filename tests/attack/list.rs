@@ -67,6 +67,8 @@ pub const ATTACKS: &[Attack] = &[
     attack(1, "a dead child speaks as a container's init", "dead-hello 1 {ns} own").at(Place::Apart),
     attack(1, "the same, passed on", "dead-hello 1 {ns} passed").at(Place::Apart),
     attack(1, "a dead child speaks as the bystander", "dead-hello {victim} 0 own"),
+    attack(1, "a container's dead child speaks as it", "dead-hello {victim} 0 own").at(Place::Inner),
+    attack(1, "the same, passed on there", "dead-hello {victim} 0 passed").at(Place::Inner),
     attack(1, "a dead child's number is the bystander's", "number-reuse {folder} late").at(Place::SameNumber),
     attack(1, "the same, its hello is read late", "number-reuse {folder} queued").at(Place::SameNumber),
     attack(1, "a hello as the bystander", "false-pid {victim} 0"),

@@ -304,8 +304,8 @@ impl Process {
 
     /// The picture that a spawned program has of its parent's descriptors: those that close at exec are gone.
     ///
-    /// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)), which no
-    /// hook sees.
+    /// Its standard streams are whatever it was told to make of them (posix_spawn_file_actions(3)): the exec
+    /// says it, and the picture does not follow it.
     #[must_use]
     pub fn without_cloexec(mut self) -> Self {
         let descriptors = Arc::make_mut(&mut self.descriptors);
