@@ -26,8 +26,9 @@ use crate::stages::Stages;
 use crate::system::kernel;
 use crate::system::pulse::Pulses;
 
-/// How much nicer than others the pipeline is (nice(2)), as far as the kernel lets it: where all processors are
-/// busy, rings fill faster than a thread with an equal share reads them. auditd's `priority_boost` is the same.
+/// How much nicer than others the pipeline is (nice(2)), as far as the kernel lets it: where all processors
+/// are busy, rings fill faster than a thread with an equal share reads them. auditd's `priority_boost` is the
+/// same.
 const NICENESS: i32 = -4;
 
 /// Everything that a collector process starts from.

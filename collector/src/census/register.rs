@@ -119,8 +119,8 @@ impl Census {
     }
 
     /// Tells the pictures of other processes that a directory got another name, as `mover` says. It is heard
-    /// on processes that its user may become, since those it may change anyway (ptrace(2)), for as long as its
-    /// account has time.
+    /// on processes that its user may become, since those it may change anyway (ptrace(2)), for as long as
+    /// its account has time.
     pub fn follow(&mut self, mover: ImageId, moved: &Moved) {
         let Some(image) = self.get(mover) else { return };
         let account = Arc::clone(&image.account);

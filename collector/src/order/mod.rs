@@ -24,6 +24,9 @@ use queue::Queue;
 
 pub use queue::Popped;
 
+/// Bytes of records that wait for a ring's sake, over all images.
+pub const MOST_WAITING: usize = 8 << 20;
+
 /// The next thing that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
@@ -73,6 +76,8 @@ pub struct Order {
     ends: Earliest,
     /// An end was told, or an earlier time for one, since `ends` was made.
     has_news_of_ends: bool,
+    /// As many records wait for a ring's sake as may.
+    is_crowded: bool,
     /// Counts passes and news of ends: an end is tried once in each round.
     round: u64,
 }
@@ -163,6 +168,13 @@ impl Order {
     /// How many records wait.
     pub fn waiting_records(&self) -> usize {
         self.waiting.iter().filter_map(|image| self.lane(*image)).map(|lane| lane.queue.len()).sum()
+    }
+
+    /// Whether records may wait because a ring `is_filling`. Once [`MOST_WAITING`] do, none may until no ring
+    /// is.
+    pub fn may_wait(&mut self, is_filling: bool) -> bool {
+        self.is_crowded = is_filling && (self.is_crowded || self.waiting_bytes() >= MOST_WAITING);
+        is_filling && !self.is_crowded
     }
 
     /// The bytes that they take.

@@ -11,7 +11,6 @@ use wire::ring::{MAX_RECORD, Unfinished, bell};
 use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
-use super::passes::Postponed;
 use super::session::SessionState;
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::Census;
@@ -63,7 +62,8 @@ pub struct Pipeline {
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     pub(super) payload: Vec<u8>,
-    pub(super) postponed: Postponed,
+    /// Records wait, so that those still in a ring are read first.
+    pub(super) postpones: bool,
     audited: MonoNs,
     /// When the present round began.
     begun: MonoNs,
@@ -94,7 +94,7 @@ impl Pipeline {
             session: SessionState::default(),
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
-            postponed: Postponed::default(),
+            postpones: false,
             audited: MonoNs::ZERO,
             begun: MonoNs::ZERO,
             nonsense: Vec::new(),
@@ -269,7 +269,7 @@ impl Pipeline {
         // Its ring is to be given up, or its account has no room for one more image.
         let Some(image) = image else { return };
         let numbering = origin.numbering();
-        match self.order.passes(image, &head, self.is_alone() && !self.postponed.is_wanted) {
+        match self.order.passes(image, &head, self.is_alone() && !self.postpones) {
             Some(at) => self.deliver(image, numbering, head, at, payload),
             None => {
                 if !self.order.push(image, head, numbering, payload) {

@@ -2,7 +2,7 @@
 //!
 //! To read a record costs a quarter of what it costs to turn it into an event. So while a ring is filling
 //! faster than its records go on, they are read first, and wait in the order: a burst of a program that has
-//! many threads is as long as the ring and [`MOST_WAITING`] together before an event is lost.
+//! many threads is as long as the ring and what may wait together before an event is lost.
 
 use wire::events::Kind;
 
@@ -12,26 +12,12 @@ use crate::order::{Due, Popped};
 
 /// Records and ends that go on between two looks at the rings: some milliseconds.
 const LOOK_AFTER: usize = 4096;
-/// Bytes of records that wait in the order for a ring's sake, over all images.
-const MOST_WAITING: usize = 8 << 20;
-
-/// Whether records wait so that others are read first.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Postponed {
-    /// They are to.
-    pub is_wanted: bool,
-    /// As many wait as may: nothing more is postponed until all rings are half empty.
-    is_used_up: bool,
-}
 
 impl Pipeline {
     /// Finds out whether a ring is filling, so that it must be read before anything else.
     fn must_read(&mut self) -> bool {
-        let is_filling = self.rings.is_filling();
-        let is_used_up =
-            is_filling && (self.postponed.is_used_up || self.order.waiting_bytes() >= MOST_WAITING);
-        self.postponed = Postponed { is_wanted: is_filling && !is_used_up, is_used_up };
-        self.postponed.is_wanted
+        self.postpones = self.order.may_wait(self.rings.is_filling());
+        self.postpones
     }
 
     /// The same where records would go on as they are read.
@@ -128,6 +114,7 @@ mod tests {
     use super::super::simulated::{Harness, Sensor};
     use super::*;
     use crate::arrival::{HOLD_NS, Numbering};
+    use crate::order::MOST_WAITING;
 
     /// Writes opens until `bytes` of the ring are taken; gives how many.
     fn fill(sensor: &Sensor, bytes: u64) -> u64 {
@@ -158,7 +145,9 @@ mod tests {
             let opens = fill(&busy, 7 << 19);
 
             let mut waited = Vec::new();
-            while round(&mut harness) || waited.is_empty() {
+            let mut has_more = true;
+            while has_more {
+                has_more = round(&mut harness);
                 waited.push(harness.pipeline.order.waiting_records());
             }
             harness.die(10, 0);
