@@ -41,7 +41,6 @@ use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
 use crate::shell::stop::StopSignals;
 use crate::sinks::Haste;
-use crate::system::peers;
 use crate::system::pulse::Pulses;
 
 use guests::{GUEST, Guests};
@@ -126,7 +125,6 @@ impl Doorman {
             epoll::add(&*epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(fault)
         };
         for (index, listener) in listeners.iter().enumerate() {
-            peers::ask_for_senders(listener);
             watch(listener, LISTENER | index as u64)?;
         }
         let launcher = Launcher::new(launcher, &epoll).map_err(fault)?;

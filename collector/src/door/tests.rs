@@ -39,6 +39,7 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
     bind(&listener, &address).unwrap();
+    crate::system::peers::ask_for_senders(&listener);
     listen(&listener, 64).unwrap();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
     let doorman =

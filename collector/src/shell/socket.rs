@@ -27,6 +27,7 @@ use rustix::process::{geteuid, umask};
 use crate::settings::keys::Setting;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::sensor_path;
+use crate::system::peers;
 use crate::system::places::is_firm;
 
 /// The only message of `glassbox health`, in place of a sensor's hello.
@@ -313,6 +314,8 @@ fn listen_at(name: &Name) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     // Any user's process may attach; connecting asks for write permission (unix(7)).
     unmasked(|| bind(&socket, &name.address()?).map_err(io::Error::from))?;
+    // Before anyone can connect: of a message without its sender's credentials everything is a claim.
+    peers::ask_for_senders(&socket);
     // The kernel cuts this down to net.core.somaxconn.
     listen(&socket, i32::MAX)?;
     Ok(socket)
@@ -399,6 +402,26 @@ mod tests {
     fn name_that_fits_no_address_is_wrong_usage() {
         assert_eq!(None, Name::parse(OsStr::new(&"x".repeat(108))));
         assert_eq!(None, Name::parse(OsStr::new("@")));
+    }
+
+    #[test]
+    fn kernel_names_the_sender_of_a_message_however_soon_it_comes() {
+        let path = fresh("soon");
+        let name = Name::Path(path.clone());
+        let listening = shared(&name).unwrap();
+        let listener = listening.listeners.first().unwrap();
+        let guest = attempt(&name).unwrap();
+
+        // Both before and after the connection is taken.
+        let sent = |taken: Option<OwnedFd>| {
+            send(&guest, b"x", SendFlags::empty()).unwrap();
+            let taken = taken.unwrap_or_else(|| rustix::net::accept(listener).unwrap());
+            (peers::receive(&taken, &mut [0; 8]).unwrap().sender.pid, taken)
+        };
+        let (first, taken) = sent(None);
+        let (second, _) = sent(Some(taken));
+
+        assert_eq!([std::process::id(); 2], [first, second]);
     }
 
     #[test]
