@@ -421,6 +421,14 @@ pub fn peer_address(fd: c_int, address: &mut [u8]) -> Result<usize> {
     Ok((len as usize).min(address.len()))
 }
 
+/// The error that a socket keeps for its next call, which is taken away from there (socket(7), SO_ERROR).
+pub fn socket_error(fd: c_int) -> Result<c_int> {
+    let mut error: c_int = 0;
+    let mut len = size_of_val(&error) as libc::socklen_t;
+    call!(SYS_getsockopt, fd, libc::SOL_SOCKET, libc::SO_ERROR, &raw mut error, &raw mut len)?;
+    Ok(error)
+}
+
 /// getsockname(2) into `address`; gives the address's length.
 pub fn own_address(fd: c_int, address: &mut [u8]) -> Result<usize> {
     let mut len = address.len() as libc::socklen_t;

@@ -3,8 +3,9 @@
 //!
 //! A socket whose connect is under way has a mark in its counters. `getsockopt(SO_ERROR)`, a transfer and
 //! another connect(2) show the outcome. After a wait (poll(2), select(2), epoll_wait(2)) and before
-//! a close the kernel is asked whether the socket has a peer, which changes nothing. It is never asked for
-//! the error, which would take it away from another descriptor or process that has the socket, too.
+//! a close the kernel is asked whether the socket has a peer, which changes nothing. To ask for the error
+//! takes it away, from another descriptor or process that has the socket, too. So that is done before the
+//! close of a socket alone that this image made, and since when nothing has shared any descriptor.
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -21,10 +22,19 @@ use crate::record::emit::{self, Way};
 use crate::record::fail::errno;
 use crate::sys::{self, Errno};
 
-/// The marks of a socket whose connect is under way, the second one to a name server. Odd, so that they are
-/// none of [`crate::calls::peers`].
+/// The low bytes of the marks of a socket whose connect is under way, the second one to a name server, and of
+/// one that was just made. Odd, so that they are none of [`crate::calls::peers`]. Above them stands
+/// [`SHARES`] of when this image made the socket; 0 for one that it did not make.
 const UNDER_WAY: u64 = 1;
 const UNDER_WAY_TO_NAME_SERVER: u64 = 3;
+const MADE: u64 = 5;
+const KIND_BITS: u32 = 8;
+
+/// Calls, and one more, after which another process or descriptor may have what this image made before: it
+/// was duplicated, sent, or a process or a table of descriptors made. Past [`MOST_SHARES`] no error is asked
+/// for any more.
+static SHARES: AtomicU32 = AtomicU32::new(1);
+const MOST_SHARES: u32 = 0xffff;
 
 /// How many there are, at least.
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -50,8 +60,11 @@ pub fn begin(fd: c_int, is_to_name_server: bool) {
     if OWNER.swap(caller.pid(), Ordering::Relaxed) != caller.pid() {
         forget();
     }
-    let (mark, next) =
-        (counters.mark(), if is_to_name_server { UNDER_WAY_TO_NAME_SERVER } else { UNDER_WAY });
+    let mark = counters.mark();
+    let kind = if is_to_name_server { UNDER_WAY_TO_NAME_SERVER } else { UNDER_WAY };
+    // Of an even mark it is the number of a peer's.
+    let shares = if mark & 1 == 0 { 0 } else { mark >> KIND_BITS };
+    let next = kind | shares << KIND_BITS;
     let is_new = counters.change_mark(mark, next) && !is_under_way(mark);
     // A descriptor that was closed past the sensor may have left its place, and the count of it.
     if AWAITED.iter().any(|place| place.load(Ordering::Relaxed) == fd + 1) {
@@ -78,7 +91,23 @@ fn count_down() {
 }
 
 fn is_under_way(mark: u64) -> bool {
-    matches!(mark, UNDER_WAY | UNDER_WAY_TO_NAME_SERVER)
+    matches!(mark as u8 as u64, UNDER_WAY | UNDER_WAY_TO_NAME_SERVER)
+}
+
+/// A stream socket was made.
+pub fn made(counters: &FdCounters) {
+    let shares = SHARES.load(Ordering::Relaxed);
+    if shares < MOST_SHARES {
+        counters.change_mark(0, MADE | u64::from(shares) << KIND_BITS);
+    }
+}
+
+/// Another descriptor or process may have what this one has: also where the call failed.
+#[inline(never)]
+pub fn shared() {
+    if SHARES.load(Ordering::Relaxed) < MOST_SHARES {
+        SHARES.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What `then` gives for the counters of `fd` and their mark, if its connect is under way.
@@ -98,7 +127,7 @@ fn found<R>(fd: c_int, then: impl FnOnce(&FdCounters, u64) -> R) -> Option<R> {
 
 /// The connect of `fd` is under way no more; false if it was not, or if another thread ended it.
 fn end(fd: c_int) -> bool {
-    let after = |mark| if mark == UNDER_WAY { 0 } else { NAME_SERVER };
+    let after = |mark| if mark as u8 as u64 == UNDER_WAY { 0 } else { NAME_SERVER };
     let is_ended = found(fd, |counters, mark| counters.change_mark(mark, after(mark))) == Some(true);
     if is_ended {
         let _ = AWAITED.iter().any(|place| is_replaced(place, fd + 1, 0));
@@ -235,10 +264,14 @@ pub fn closing(row: Row, fd: c_int) {
 #[cold]
 #[inline(never)]
 fn closing_one(row: Row, fd: c_int) {
-    match found(fd, |_, _| peer(fd)) {
-        Some(Ok(_)) => known(row, 0, fd, 0),
-        // It goes on, or it failed and nothing has asked why.
-        Some(Err(_)) => _ = end(fd),
-        None => {}
+    let Some((mark, peer)) = found(fd, |_, mark| (mark, peer(fd))) else { return };
+    let is_own = mark >> KIND_BITS == u64::from(SHARES.load(Ordering::Relaxed));
+    match peer {
+        Ok(_) => known(row, 0, fd, 0),
+        Err(_) => match (is_own && process::seal() == Seal::Open).then(|| sys::socket_error(fd)) {
+            Some(Ok(error)) if error != 0 => known(row, 0, fd, error as u16),
+            // It goes on, or what became of it is not for us to know.
+            _ => _ = end(fd),
+        },
     }
 }

@@ -14,7 +14,7 @@ use wire::fields::{self, AT_FDCWD, AtFlags, LoadFlags, Path};
 use wire::record::Flags;
 
 use crate::calls::actions::Actions;
-use crate::calls::fds;
+use crate::calls::{connects, fds};
 use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
@@ -307,6 +307,7 @@ pub unsafe fn spawn(
     } else {
         // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
         let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);
+        connects::shared();
         emit::after(Call { row, outcome }, 0, &ProcessFork { child });
     }
     ret
@@ -392,6 +393,7 @@ pub unsafe fn popen(
 /// # Safety
 /// `command` is a C string.
 unsafe fn report_shell(row: Row, command: *const c_char) {
+    connects::shared();
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, null()];
     let shell = capture::arguments(&mut Probe::new(), argv.as_ptr()).unwrap_or(Arguments::NONE);
     let path = Path { dir: AT_FDCWD, raw: Some(b"/bin/sh") };

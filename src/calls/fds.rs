@@ -526,6 +526,7 @@ pub fn close_range<R: Copy>(row: Row, first: u32, last: u32, cloexec: bool, real
 
 /// dup(2), and fcntl(2) with F_DUPFD.
 pub fn duplicated(call: Call, fd: c_int, cloexec: bool) {
+    connects::shared();
     if !call.outcome.failed {
         let target = call.outcome.ret as c_int;
         opened(target);
@@ -546,6 +547,8 @@ pub fn duplicate_onto(
     if fd == target || target < 0 {
         return real();
     }
+    // Before the close, which may fail, and then closes nothing.
+    connects::shared();
     let mut closing = Closing::of(target);
     let is_known = is_of_interest(target);
     if is_known {

@@ -12,8 +12,8 @@ use wire::events::{
 use wire::fields::{Args, Control, Hidden, NamespaceFlags, Path, Protection, Trace};
 use wire::record::Flags;
 
-use crate::calls::fds;
 use crate::calls::paths::Place;
+use crate::calls::{connects, fds};
 use crate::process::{self, Seal};
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::fail::{Fails, MinusOne};
@@ -209,6 +209,8 @@ pub fn traced(call: Call, request: i64, target: i32) {
 /// # Safety
 /// `place` and `source` are the call's.
 pub unsafe fn view_changed(call: Call, what: &[u8], place: Place, flags: u64, source: *const c_char) {
+    // unshare(2): CLONE_FILES.
+    connects::shared();
     // SAFETY: the caller's promise.
     unsafe { mounted(call, what, place, flags, source, null()) };
 }

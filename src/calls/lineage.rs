@@ -9,7 +9,7 @@ use core::ffi::{c_int, c_void};
 use wire::events::{DirChange, ProcessFork};
 use wire::fields::{AT_FDCWD, Path};
 
-use crate::calls::{exec, fds};
+use crate::calls::{connects, exec, fds};
 use crate::process;
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::emit;
@@ -62,6 +62,7 @@ pub fn daemonised(
     if process::ring().is_none() {
         return real();
     }
+    connects::shared();
     emit::before(row, 0, &ProcessFork { child: None });
     let parent = process::known_pid();
     let ret = real();
@@ -81,6 +82,7 @@ pub fn daemonised(
 /// Reports a new process, or one that could not be made.
 pub fn report_fork(row: Row, outcome: Outcome) {
     let child = (outcome.ret > 0).then_some(outcome.ret as u32);
+    connects::shared();
     emit::after(Call { row, outcome }, 0, &ProcessFork { child });
 }
 

@@ -19,6 +19,10 @@ pub fn socket_made(call: Call, family: c_int, kind: c_int, protocol: c_int) {
     let fd = (!call.outcome.failed).then_some(call.outcome.ret as c_int);
     if let Some(fd) = fd {
         fds::opened(fd);
+        // Of its flags this takes no notice (socket(2)).
+        if kind & 0xf == libc::SOCK_STREAM {
+            fds::counters_of(fd, connects::made);
+        }
     }
     // SocketType shows the type; the collector reads SOCK_CLOEXEC from the rest.
     let event =
@@ -230,6 +234,9 @@ pub unsafe fn message_sent(call: Call, fd: c_int, message: *const libc::msghdr) 
         (name, len) = (message.msg_name.cast_const(), message.msg_namelen);
         // SAFETY: as above.
         first = unsafe { beginning(message) };
+        if message.msg_controllen > 0 {
+            connects::shared();
+        }
     }
     // SAFETY: the call succeeded with them.
     unsafe { sent(call, fd, first, name, len) };
@@ -291,6 +298,9 @@ pub unsafe fn messages_moved(call: Call, fd: c_int, messages: *const libc::mmsgh
             unsafe { descriptors_received(call, &message.msg_hdr, flags) };
         } else {
             let header = &message.msg_hdr;
+            if header.msg_controllen > 0 {
+                connects::shared();
+            }
             // SAFETY: the call succeeded with it.
             let (first, len) = unsafe { beginning(header) };
             let sent = len.min(message.msg_len as usize);

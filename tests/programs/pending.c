@@ -51,6 +51,27 @@ static int error_of(int fd) {
     return error;
 }
 
+static void send_descriptor(int to, int fd, int many) {
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr header; } control;
+    struct mmsghdr message = {.msg_hdr = {
+        .msg_iov = &(struct iovec){"x", 1}, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control}};
+    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    if (many) MUST(sendmmsg(to, &message, 1, 0) == 1);
+    else MUST(sendmsg(to, &message.msg_hdr, 0) == 1);
+}
+
+static int receive_descriptor(int from) {
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr header; } control;
+    char byte;
+    struct msghdr message = {
+        .msg_iov = &(struct iovec){&byte, 1}, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    int fd;
+    MUST(recvmsg(from, &message, MSG_CMSG_CLOEXEC) == 1);
+    memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
+    return fd;
+}
+
 static int accepted(void) {
     int fd = accept(listening, NULL, NULL);
     MUST(fd >= 0);
@@ -156,6 +177,17 @@ int main(int argc, char **argv) {
     begin("refused, closed, with an older descriptor", fd, &closed_port);
     await(fd), close(fd);
     error_of(other), close(other);
+
+    for (int many = 0; many < 2; many++) {
+        int pair[2];
+        MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+        fd = unconnected();
+        send_descriptor(pair[0], fd, many);
+        begin("refused, closed, with a descriptor on its way", fd, &closed_port);
+        await(fd), close(fd);
+        other = receive_descriptor(pair[1]);
+        error_of(other), close(other), close(pair[0]), close(pair[1]);
+    }
 
     fd = begun("refused, and not replaced", &closed_port);
     await(fd);

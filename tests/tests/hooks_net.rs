@@ -59,6 +59,7 @@ fn outcome_of_a_pending_connect_is_told_once_by_the_call_that_shows_it() {
             "send ECONNREFUSED",
             "connect -",
             "close -",
+            "close ECONNREFUSED",
         ];
         assert_eq!(expected.as_slice(), told, "{}", outcome.events.outline());
     }

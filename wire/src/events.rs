@@ -521,7 +521,7 @@ events {
     }
     /// A connect that was under way when its call returned has an outcome; `error` says why it failed. The
     /// call is the one that showed it: getsockopt, a transfer, a wait, a close. None for a socket that is
-    /// closed before, or that failed and is closed unasked.
+    /// closed before, or that failed, is closed unasked, and may be another's, too.
     NetConnected = 46 "net.connected" {
         sent<'a> {
             /// The socket.
