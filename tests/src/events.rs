@@ -234,9 +234,10 @@ impl Events {
             let wanted = distinct.last().map_or(0, |last| last + 1);
             *missing.entry(*process).or_default() += wanted - distinct.len() as u64;
         }
+        let losses = self.losses();
         for (process, missing) in missing {
             let explained: i64 =
-                self.of("sensor.loss", process).filter_map(|loss| loss.number("count")).sum();
+                losses.get(&process).into_iter().flatten().filter_map(|loss| loss.number("count")).sum();
             if missing > explained as u64 {
                 broken.push(format!(
                     "(pid_ns, pid) {process:?}: {missing} numbers are missing, {explained} explained"
@@ -249,11 +250,15 @@ impl Events {
     /// `process.exit` counts delivered and lost events: both counts must agree with the stream.
     fn ledger(&self) -> Vec<String> {
         let mut broken = Vec::new();
+        let mut numbered: BTreeMap<(i64, i64), usize> = BTreeMap::new();
+        for event in self.all.iter().filter(|event| event.seq().is_some()) {
+            *numbered.entry(event.process()).or_default() += 1;
+        }
+        let losses = self.losses();
         for exit in self.named("process.exit") {
-            let is_its = |event: &&Event| event.process() == exit.process() && event.seq().is_some();
-            let delivered = self.all.iter().filter(is_its).count();
+            let delivered = numbered.get(&exit.process()).copied().unwrap_or_default();
             let lost = |is_ours: bool| -> i64 {
-                let losses = self.of("sensor.loss", exit.process());
+                let losses = losses.get(&exit.process()).into_iter().flatten();
                 let losses = losses.filter(|loss| (loss.text("reason") == Some("sink_full")) == is_ours);
                 losses.filter_map(|loss| loss.number("count")).sum()
             };
@@ -301,8 +306,13 @@ impl Events {
         broken
     }
 
-    fn of<'a>(&'a self, name: &'a str, process: (i64, i64)) -> impl Iterator<Item = &'a Event> {
-        self.named(name).filter(move |event| event.process() == process)
+    /// The losses of each process.
+    fn losses(&self) -> BTreeMap<(i64, i64), Vec<&Event>> {
+        let mut losses: BTreeMap<(i64, i64), Vec<&Event>> = BTreeMap::new();
+        for loss in self.named("sensor.loss") {
+            losses.entry(loss.process()).or_default().push(loss);
+        }
+        losses
     }
 }
 
