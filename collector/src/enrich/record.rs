@@ -39,7 +39,6 @@ impl Enricher {
     pub fn record(
         &mut self,
         process: &mut Process,
-        kind: Kind,
         head: &Head,
         at: MonoNs,
         decoded: &Decoded<'_>,
@@ -65,20 +64,14 @@ impl Enricher {
             Decoded::ChildStatus(child) => {
                 return Effect::ChildEnded(Pid(child.child), child.status, child.usage);
             }
-            _ => return self.event(process, kind, head, at, decoded),
+            _ => return self.event(process, head, at, decoded),
         }
         Effect::None
     }
 
     /// A record that is an event: its own fields, then those that the picture adds.
-    fn event(
-        &mut self,
-        process: &mut Process,
-        kind: Kind,
-        head: &Head,
-        at: MonoNs,
-        decoded: &Decoded<'_>,
-    ) -> Effect {
+    fn event(&mut self, process: &mut Process, head: &Head, at: MonoNs, decoded: &Decoded<'_>) -> Effect {
+        let Some(kind) = Kind::from_number(head.kind) else { return Effect::None };
         self.begin_from(process, head, kind, at);
         let base = base_of(decoded, self.batch.events.last().map_or("", |event| event.call));
         let directory = childs_directory(process, decoded);

@@ -328,9 +328,8 @@ impl Pipeline {
         mut at: MonoNs,
         payload: &[u8],
     ) {
-        let known = numbering.kind_of(&head);
-        let known = known.and_then(|kind| Some((kind, Decoded::decode(kind, payload).ok()?)));
-        let Some((kind, mut decoded)) = known else {
+        let kind = numbering.kind_of(&head);
+        let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
             self.census.begin(image, &self.rings);
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
@@ -361,7 +360,7 @@ impl Pipeline {
         let Some(process) = &mut known.process else { return };
         process.is_below = is_below;
         let (ids, mark) = (process.ids(), self.enricher.mark());
-        let effect = self.enricher.record(process, kind, &head, at, &decoded);
+        let effect = self.enricher.record(process, &head, at, &decoded);
         if is_below {
             self.tell_target(image, &decoded);
         }
