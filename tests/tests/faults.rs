@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use glassbox_tests::child::{self, DEADLINE, Ending, Status, wait_until};
+use glassbox_tests::collector::Collector;
 use glassbox_tests::events::{Events, Expect};
 use glassbox_tests::glassbox;
 use glassbox_tests::scene::{Collected, Mode, Scene};
@@ -217,6 +218,31 @@ fn an_output_that_cannot_be_made_is_73_and_the_program_is_not_started() {
 
     assert_one_line(&ending, 73, "/no/such/folder/events");
     assert!(!scene.files().contains_key("opened"), "the program ran all the same");
+}
+
+#[test]
+fn the_pipeline_goes_before_others_and_no_other_thread_does() {
+    let scene = Scene::of("sudden_end", &["return", "0"]);
+    scene.clean();
+    let collector = Collector::start(&scene.beside("collect.sock"), &["-o", &scene.events_output()]);
+
+    let tasks = fs::read_dir(format!("/proc/{}/task", collector.pid())).unwrap();
+    let mut niceness: Vec<(String, i64)> = tasks
+        .map(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            let (head, fields) = stat.rsplit_once(") ").unwrap();
+            let name = head.split_once('(').unwrap().1.split(' ').next().unwrap();
+            // The nineteenth field of all (proc(5)).
+            (name.to_owned(), fields.split(' ').nth(16).unwrap().parse().unwrap())
+        })
+        .collect();
+    collector.stop();
+
+    niceness.sort();
+    let own = niceness.iter().find(|(name, _)| name == "glassbox").unwrap().1;
+    let expected = [("glassbox", own), ("jsonl", own), ("pipeline", own - 4)]
+        .map(|(name, nice)| (name.to_owned(), nice));
+    assert_eq!(expected.as_slice(), niceness);
 }
 
 #[test]
