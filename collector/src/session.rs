@@ -5,7 +5,6 @@
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
 use crate::replay;
 use crate::shell::failure::Failure;
+use crate::shell::listeners::Listeners;
 use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Haste, Outlets, RunFacts};
@@ -38,7 +38,7 @@ const NICENESS: i32 = -4;
 #[derive(Debug)]
 pub struct Session {
     /// Listening SOCK_SEQPACKET sockets, non-blocking, close-on-exec.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Listeners,
     /// The channel to the launcher, under `run`. Its end means that the launcher was killed: the session
     /// drains, writes and returns, as it does when the launcher asks for that.
     pub launcher: Option<CollectorEnd>,

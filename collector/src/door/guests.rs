@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 
 use rustc_hash::FxHashMap;
 use wire::hello;
@@ -29,6 +29,15 @@ struct Guest {
     /// The user that connected.
     uid: Option<u32>,
     connection: OwnedFd,
+}
+
+impl Drop for Guests {
+    /// Leaves them open until the process ends: for the same reason as [`Listeners`] are.
+    ///
+    /// [`Listeners`]: crate::shell::listeners::Listeners
+    fn drop(&mut self) {
+        self.waiting.drain(..).for_each(|guest| _ = guest.connection.into_raw_fd());
+    }
 }
 
 impl Guests {

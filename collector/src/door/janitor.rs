@@ -140,8 +140,7 @@ fn close_soon(descriptor: OwnedFd) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{IoSlice, Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::io::{IoSlice, Read};
     use std::time::Instant;
 
     use rustix::net::{
@@ -150,17 +149,7 @@ mod tests {
     };
 
     use super::*;
-
-    /// A TCP socket whose close takes as long as its peer, the second one, does not read.
-    fn lingering() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (peer, _) = listener.accept().unwrap();
-        sockopt::set_socket_linger(&slow, Some(Duration::from_secs(600))).unwrap();
-        slow.set_nonblocking(true).unwrap();
-        while slow.write(&[0; 65536]).is_ok() {}
-        (slow, peer)
-    }
+    use crate::shell::listeners::tests::lingering;
 
     #[test]
     fn lingering_socket_is_closed_beside_its_sender() {

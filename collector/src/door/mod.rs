@@ -39,6 +39,7 @@ use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
+use crate::shell::listeners::Listeners;
 use crate::shell::stop::StopSignals;
 use crate::sinks::Haste;
 use crate::system::pulse::Pulses;
@@ -68,7 +69,7 @@ pub struct Doorman {
     epoll: Arc<OwnedFd>,
     /// Everything that was taken out of `epoll` has been told.
     is_idle: Arc<AtomicBool>,
-    listeners: Vec<OwnedFd>,
+    listeners: Listeners,
     guests: Guests,
     janitor: Janitor,
     launcher: Launcher,
@@ -104,7 +105,7 @@ fn most_descriptors() -> usize {
 impl Doorman {
     /// A doorman at `listeners`, who asks `authority` for the names of containers.
     pub fn new(
-        listeners: Vec<OwnedFd>,
+        listeners: Listeners,
         launcher: Option<CollectorEnd>,
         stop: Option<StopSignals>,
         authority: Authority,

@@ -16,6 +16,7 @@ use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::pipeline::simulated::Sensor;
 use crate::rings::mapping::Mapping;
+use crate::shell::listeners::tests::{lingering, returns};
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 use wire::hello::{self, Blind, Hello};
 use wire::ring::Memory;
@@ -42,9 +43,16 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
     crate::system::peers::ask_for_senders(&listener);
     listen(&listener, 64).unwrap();
     let (news_tx, news_rx) = crossbeam_channel::unbounded();
-    let doorman =
-        Doorman::new(vec![listener], launcher, None, authority, news_tx, Arc::default(), Arc::default())
-            .unwrap();
+    let doorman = Doorman::new(
+        vec![listener].into(),
+        launcher,
+        None,
+        authority,
+        news_tx,
+        Arc::default(),
+        Arc::default(),
+    )
+    .unwrap();
     Door { doorman, news_rx, address }
 }
 
@@ -314,6 +322,22 @@ fn silent_guests_make_way_for_others() {
 
     assert_eq!(MOST_GUESTS, door.doorman.guests.len());
     assert!(send(&waiting[0], b"x", SendFlags::NOSIGNAL).is_err());
+}
+
+#[test]
+fn end_waits_for_nothing_that_strangers_sent() {
+    let (slow, _peers): (Vec<_>, Vec<_>) = std::iter::repeat_with(lingering).take(2).unzip();
+    let [first, second] = [0, 1].map(|number| slow[number].as_fd().try_clone_to_owned().unwrap());
+    let mut door = door(None);
+    let silent = door.connect();
+    door.news();
+
+    // One message at a connection that is kept, one at a connection that was never accepted.
+    say(&silent, b"x", Some(&first));
+    let waiting = door.knock(b"x", Some(&second));
+    drop((slow, first, second, silent, waiting));
+
+    assert!(returns(move || drop(door)));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{descriptors, signals};
 use crate::outputs::Output;
 use crate::shell::failure::Failure;
 use crate::shell::inherited::set_ignored;
+use crate::shell::listeners::Listeners;
 use crate::shell::{environment, sensor_path};
 
 /// The hidden subcommand that the launcher starts its collector with.
@@ -49,7 +50,7 @@ const IGNORED: [libc::c_int; 15] = [
 #[derive(Debug)]
 pub struct Recipe {
     /// The listening sockets; emptied when the launcher gives up on collectors.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Listeners,
     /// The path of the socket, so that a collector that outlives the launcher can remove it.
     pub socket: Option<PathBuf>,
     /// The caller's stdout, if an output goes there.
@@ -105,7 +106,7 @@ impl Recipe {
         };
         option("--channel", channel.to_string().into());
         option("--restarts", restarts.to_string().into());
-        for listener in &self.listeners {
+        for listener in self.listeners.iter() {
             option("--listener", listener.as_raw_fd().to_string().into());
         }
         if let Some(socket) = &self.socket {

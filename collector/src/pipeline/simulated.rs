@@ -33,6 +33,7 @@ use crate::door::news::Attached;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::outputs::Output;
 use crate::rings::mapping::Mapping;
+use crate::shell::listeners::Listeners;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Outlets, RunFacts};
 use crate::stages::{Stage, Stages};
@@ -246,7 +247,7 @@ impl Harness {
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, news_rx) = crossbeam_channel::unbounded();
         let doorman = Doorman::new(
-            Vec::new(),
+            Listeners::default(),
             None,
             None,
             Authority::default(),

@@ -4,13 +4,13 @@
 pub mod keys;
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 
 use crate::container::Authority;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::session::Session;
 use crate::shell::failure::Failure;
+use crate::shell::listeners::Listeners;
 use crate::shell::socket::Name;
 use crate::sinks::carrier::kind::Opening;
 
@@ -42,7 +42,7 @@ impl Settings {
 
     /// A session that is the first of its run, without a launcher and without an end: callers set what they
     /// have of these.
-    pub fn session(self, listeners: Vec<OwnedFd>) -> Session {
+    pub fn session(self, listeners: Listeners) -> Session {
         let Self { outputs, authority } = self;
         Session {
             listeners,

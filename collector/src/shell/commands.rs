@@ -117,7 +117,7 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
         handed_over,
         restarts: arguments.restarts,
-        ..settings.session(listeners)
+        ..settings.session(listeners.into())
     });
     // The launcher does this too, unless it was killed. After a failure the next collector needs them.
     if result.is_ok() {

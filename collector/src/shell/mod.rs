@@ -8,6 +8,7 @@ pub mod files;
 pub mod hook_list;
 pub mod inherited;
 pub mod install;
+pub mod listeners;
 pub mod sensor_path;
 pub mod socket;
 pub mod stop;

@@ -26,6 +26,7 @@ use rustix::process::{geteuid, umask};
 
 use crate::settings::keys::Setting;
 use crate::shell::failure::{Failure, Status};
+use crate::shell::listeners::Listeners;
 use crate::shell::sensor_path;
 use crate::system::peers;
 use crate::system::places::is_firm;
@@ -100,7 +101,7 @@ impl Name {
 #[derive(Debug)]
 pub struct Listening {
     /// The sockets: non-blocking, close-on-exec, listening with the longest backlog the kernel allows.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Listeners,
     /// The name to reach them by.
     pub name: Name,
     /// The sensor's copy beside the socket.
@@ -200,7 +201,7 @@ pub fn private(copy: Option<&[u8]>) -> io::Result<Listening> {
         }
     }
     let name = Name::Abstract(format!("glassbox-{}", random()?).into_bytes());
-    Ok(Listening { listeners: vec![listen_at(&name)?], name, sensor: None, files: Files::default() })
+    Ok(Listening { listeners: vec![listen_at(&name)?].into(), name, sensor: None, files: Files::default() })
 }
 
 fn private_in(parent: &Path, copy: Option<&[u8]>) -> io::Result<Listening> {
@@ -216,7 +217,7 @@ fn private_in(parent: &Path, copy: Option<&[u8]>) -> io::Result<Listening> {
     let mut listeners = vec![listen_at(&name)?];
     // An abstract name may be refused (a sandbox's Landlock scope); the path alone serves then.
     listeners.extend(name.twin().and_then(|twin| listen_at(&twin).ok()));
-    Ok(Listening { listeners, name, sensor, files })
+    Ok(Listening { listeners: listeners.into(), name, sensor, files })
 }
 
 /// Puts a copy of the sensor into a directory of this run. Fails where nothing may be executed from there
@@ -278,7 +279,7 @@ pub fn shared(name: &Name) -> Result<Listening, Failure> {
     }
     let mut listeners = vec![listener];
     listeners.extend(twin);
-    Ok(Listening { listeners, name: name.clone(), sensor: None, files })
+    Ok(Listening { listeners: listeners.into(), name: name.clone(), sensor: None, files })
 }
 
 fn taken(name: &Name) -> Failure {

@@ -1,0 +1,114 @@
+//! Listening sockets, whose close is left to others.
+//!
+//! A listener's close closes all connections that wait there, and the descriptors that their messages carry.
+//! A TCP socket with SO_LINGER is among them where a stranger likes, and that one waits for its data to be
+//! taken (socket(7)). The end of the process waits for none (PF_EXITING, `inet_release`).
+
+use std::ops::Deref;
+use std::os::fd::{IntoRawFd, OwnedFd};
+
+use rustix::net::{Shutdown, shutdown};
+
+/// See the module. Dropping them leaves them open until the process ends.
+#[derive(Debug, Default)]
+pub struct Listeners(Vec<OwnedFd>);
+
+impl Listeners {
+    /// Refuses every new connection from here on, and closes the sockets in a thread of its own: those that
+    /// wait there learn of it.
+    pub fn close(&mut self) {
+        let closing = std::mem::take(self);
+        for listener in closing.iter() {
+            let _ = shutdown(listener, Shutdown::Both);
+        }
+        let close = move || {
+            let mut closing = closing;
+            closing.0.clear();
+        };
+        // Without a thread they stay open, and refuse.
+        let _ = std::thread::Builder::new().name("closing".into()).spawn(close);
+    }
+}
+
+impl From<Vec<OwnedFd>> for Listeners {
+    fn from(sockets: Vec<OwnedFd>) -> Self {
+        Self(sockets)
+    }
+}
+
+impl Deref for Listeners {
+    type Target = [OwnedFd];
+
+    fn deref(&self) -> &[OwnedFd] {
+        &self.0
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|listener| _ = listener.into_raw_fd());
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustix::net::sockopt::set_socket_linger;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    use super::*;
+
+    /// A TCP socket whose close takes as long as its peer, the second one, does not read.
+    pub fn lingering() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        set_socket_linger(&slow, Some(Duration::from_secs(600))).unwrap();
+        slow.set_nonblocking(true).unwrap();
+        while slow.write(&[0; 65536]).is_ok() {}
+        (slow, peer)
+    }
+
+    /// Whether `work` returns before a lingering socket's close would.
+    pub fn returns(work: impl FnOnce() + Send + 'static) -> bool {
+        let (done_tx, done_rx) = mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            done_tx.send(()).unwrap();
+        });
+        done_rx.recv_timeout(Duration::from_secs(20)).is_ok()
+    }
+
+    #[test]
+    fn nobody_connects_to_closed_listeners_and_their_close_is_not_waited_for() {
+        let name = format!("glassbox-listeners-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        let mut waiting = UnixStream::connect_addr(&address).unwrap();
+        let (slow, peer) = lingering();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [slow.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        sendmsg(&waiting, &[std::io::IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+        drop(slow);
+        let mut listeners = Listeners::from(vec![OwnedFd::from(listener)]);
+
+        assert!(returns(move || {
+            listeners.close();
+            assert!(listeners.is_empty());
+        }));
+        assert!(UnixStream::connect_addr(&address).is_err());
+        drop(peer);
+        waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let end = waiting.read(&mut [0]).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{end:?}");
+    }
+}
