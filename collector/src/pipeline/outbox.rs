@@ -34,6 +34,9 @@ const LITTLE: u64 = 256 * 1024;
 const ALONE_NS: u64 = 2_000_000_000;
 /// The longest waits for queues that are almost full, in a second.
 const MOST_WAITED_NS: u64 = 500_000_000;
+/// The same for events of those who put in most, where others wait too: what these do meanwhile is to fit
+/// into [`ALMOST_FULL`], 50 000 events in a second do.
+const MOST_WAITED_FOR_MOST_NS: u64 = 200_000_000;
 /// The longest back-pressure at the end, when nothing else is left to do.
 const LAST_PAUSE_NS: u64 = 10_000_000_000;
 
@@ -68,6 +71,9 @@ pub struct Outbox {
     last_turn: MonoNs,
     /// Bytes of events that are not noted yet, of the account whose event came last.
     unnoted: Option<(Arc<Account>, u64)>,
+    /// Bytes that were noted since the last batch, and those of accounts that put in most.
+    noted: u64,
+    of_most: u64,
 }
 
 impl Outbox {
@@ -86,6 +92,8 @@ impl Outbox {
             last_peer: None,
             last_turn: MonoNs::ZERO,
             unnoted: None,
+            noted: 0,
+            of_most: 0,
         }
     }
 
@@ -234,18 +242,27 @@ impl Outbox {
         }
         let is_alone = now.since(self.last_turn) >= ALONE_NS;
         let mean_group = self.told.lately(now) / self.tellers.most_lately(now).max(1);
-        let is_modest = own < LITTLE || own < mean / 2 || together < mean_group / 2;
-        !self.is_tight || is_modest || is_alone
+        let is_modest = is_alone || own < LITTLE || own < mean / 2 || together < mean_group / 2;
+        self.noted += bytes;
+        self.of_most += if is_modest { 0 } else { bytes };
+        !self.is_tight || is_modest
+    }
+
+    /// How long the batch may be waited for, by those whose events are in it.
+    fn patience_ns(&mut self) -> u64 {
+        let is_of_most = std::mem::take(&mut self.of_most) > std::mem::take(&mut self.noted) / 2;
+        if is_of_most { MOST_WAITED_FOR_MOST_NS } else { MOST_WAITED_NS }
     }
 
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
-    /// longer than half of each second, so that an output that is too slow costs the others little.
+    /// longer than a part of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
+        let most_ns = self.patience_ns();
         let mut now = MonoNs::now();
         loop {
             self.is_tight = self.outlets.is_tight(now, ALMOST_FULL);
             let is_worth_it = self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL);
-            if !is_worth_it || self.waited_ns.spent(now) >= MOST_WAITED_NS {
+            if !is_worth_it || self.waited_ns.spent(now) >= most_ns {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_nanos(PAUSE_NS));
@@ -291,5 +308,25 @@ mod tests {
         let later = outbox.takes(&greedy, 1 << 20, now.plus(ALONE_NS));
 
         assert_eq!(([true; 2], [true; 2], [false; 2], true), (with_room, modest, most, later));
+    }
+
+    #[test]
+    fn those_that_put_in_most_are_waited_for_less_where_there_are_others() {
+        let mut outbox = Outbox::new(Stages::default(), Outlets::none(Backlog::Drop));
+        let mut allowances = Allowances::default();
+        let [greedy, modest] = [1000, 0].map(|uid| allowances.account(Peer { uid: Some(uid), cgroup: 1 }));
+        let now = MonoNs(9_000_000_000);
+        let mut patience_after = |accounts: &[&Arc<Account>]| {
+            for account in accounts {
+                outbox.takes(account, if Arc::ptr_eq(account, &greedy) { 1 << 20 } else { 1 << 12 }, now);
+            }
+            outbox.patience_ns()
+        };
+
+        let alone = patience_after(&[&greedy, &greedy, &greedy]);
+        let mixed = patience_after(&[&modest, &greedy, &modest, &greedy, &modest]);
+        let others = patience_after(&[&modest; 20]);
+
+        assert_eq!((MOST_WAITED_NS, MOST_WAITED_FOR_MOST_NS, MOST_WAITED_NS), (alone, mixed, others));
     }
 }
