@@ -105,7 +105,11 @@ impl Census {
             // Of a process that had its number before, whose end was told.
             return;
         }
-        let (key, id) = (child.key, child.id);
+        let key = child.key;
+        // It may have become another image by exec.
+        let last = self.live(key).and_then(|last| self.get(last)).filter(|last| last.born <= report.at);
+        let child = last.unwrap_or(child);
+        let id = child.id;
         match child.end {
             // The collector may have learnt of it much later.
             Some(end) if end.kind == EndKind::Death => self.changes.push(Change::Ended(id, report.at)),

@@ -92,16 +92,14 @@ impl Census {
         {
             return Verdict::WaitFor { before, heir: image.process.is_none() };
         }
+        let report = self.report_on(image);
         // It may have executed a program that said hello, and that the doorman has not come to yet.
-        let is_heard = end.noticed <= certain || now.since(end.noticed) >= STUCK_NS;
+        let ended = report.map_or(end.noticed, |report| report.at.min(end.noticed));
+        let is_heard = ended <= certain || now.since(end.noticed) >= STUCK_NS;
         if !is_heard && !is_ending {
             return Verdict::Wait;
         }
         let books = self.brief_books(image.id, rings);
-        let noted = self.reports.get(image.key, self.parent_key(image));
-        let report = noted.filter(|noted| noted.is_launcher).or(image.report).or(noted);
-        // A wait before it began told of the process that had its number before.
-        let report = report.filter(|report| report.at >= image.born);
         let said = books.as_ref().and_then(|books| books.usage);
         let reaped = image.pidfd.as_ref().and_then(kernel::exit_status);
         // /proc shows the dead until they are reaped. Not asked without need: it costs as much as ten events.
@@ -128,6 +126,14 @@ impl Census {
             system_ns: usage.map(|usage| usage.system_ns).or(stat.map(|stat| stat.system_ns)),
             max_rss: usage.map(|usage| usage.max_rss),
         })
+    }
+
+    /// The word of the launcher, or of a wait, on how the process of an image ended.
+    pub(super) fn report_on(&self, image: &ProcessImage) -> Option<WaitReport> {
+        let noted = self.reports.get(image.key, self.parent_key(image));
+        let report = noted.filter(|noted| noted.is_launcher).or(image.report).or(noted);
+        // A wait before it began told of the process that had its number before.
+        report.filter(|report| report.at >= image.born)
     }
 
     /// Whether the parent of an image is seen, and may still tell of it.

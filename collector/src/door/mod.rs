@@ -23,7 +23,7 @@ pub mod wires;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -50,7 +50,10 @@ use launcher::{LAUNCHER, Launcher, Said};
 use news::{News, Word};
 use rush::{RUSH_NAP, Rush};
 use waiting_room::WaitingRoom;
-use wires::{Deathwatch, PIDFD, Reply};
+use wires::{Deathwatch, PIDFD, Reply, Told};
+
+/// Events that are taken out of the epoll instance at once.
+const MOST_EVENTS: usize = 1024;
 
 const LISTENER: u64 = 1 << 61;
 const STOP: u64 = 2;
@@ -67,8 +70,9 @@ const LAST_PATIENCE: Duration = Duration::from_millis(950);
 #[derive(Debug)]
 pub struct Doorman {
     epoll: Arc<OwnedFd>,
-    /// Everything that was taken out of `epoll` has been told.
-    is_idle: Arc<AtomicBool>,
+    told: Arc<Told>,
+    /// Something that `epoll` announced was left for later.
+    has_left_some: bool,
     listeners: Listeners,
     guests: Guests,
     janitor: Janitor,
@@ -135,7 +139,8 @@ impl Doorman {
         watch(&alarm, ALARM)?;
         Ok(Self {
             epoll,
-            is_idle: Arc::new(AtomicBool::new(false)),
+            told: Arc::default(),
+            has_left_some: false,
             listeners,
             guests: Guests::default(),
             janitor: Janitor::default(),
@@ -162,7 +167,7 @@ impl Doorman {
 
     /// For watching pidfds.
     pub fn deathwatch(&self) -> Deathwatch {
-        Deathwatch::new(Arc::clone(&self.epoll), Arc::clone(&self.is_idle))
+        Deathwatch::new(Arc::clone(&self.epoll), Arc::clone(&self.told))
     }
 
     /// For answering.
@@ -188,7 +193,7 @@ impl Doorman {
 
     /// Serves until everything is drained; false where a signal asked for the end and that took too long.
     pub fn serve(&mut self) -> bool {
-        let mut events = Vec::with_capacity(1024);
+        let mut events = Vec::with_capacity(MOST_EVENTS);
         loop {
             // While the sinks catch up, the launcher wants to hear that the collector lives.
             let timeout = match self.is_finishing {
@@ -198,7 +203,7 @@ impl Doorman {
             };
             self.say_idle();
             let polled = poll(&mut [PollFd::new(&*self.epoll, PollFlags::IN)], timeout.as_ref());
-            self.is_idle.store(false, Ordering::SeqCst);
+            self.told.is_all.store(false, Ordering::SeqCst);
             match polled {
                 Ok(0) => self.launcher.say_working(),
                 Ok(_) | Err(Errno::INTR) => {}
@@ -209,10 +214,13 @@ impl Doorman {
             }
             events.clear();
             let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let begun = MonoNs::now();
             // Only EINTR can go wrong after the poll.
-            let _ = epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
+            let waited = epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
+            self.has_left_some = waited.is_err() || events.len() == MOST_EVENTS;
             self.answer(&events);
             self.hear_containers();
+            self.say_told(begun);
             if events.iter().any(|event| event.data.u64() == LAUNCHER) {
                 self.hear_launcher();
             }
@@ -237,7 +245,9 @@ impl Doorman {
             match event.data.u64() {
                 token if token & PIDFD != 0 => deaths.push(ImageId::from_token(token & !PIDFD)),
                 token if token & GUEST != 0 => self.hear_guest(token),
-                token if token & LISTENER != 0 => _ = self.let_in((token & !LISTENER) as usize),
+                token if token & LISTENER != 0 => {
+                    self.has_left_some |= self.let_in((token & !LISTENER) as usize);
+                }
                 LAUNCHER => {}
                 STOP => {
                     if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
@@ -258,7 +268,15 @@ impl Doorman {
     /// Says that nothing is taken out of `epoll` from here on. A ring that waits for a name has not been told
     /// of, though.
     fn say_idle(&self) {
-        self.is_idle.store(self.waiting_room.is_empty(), Ordering::SeqCst);
+        self.told.is_all.store(self.waiting_room.is_empty(), Ordering::SeqCst);
+    }
+
+    /// Says that everything has been told that had happened by `begun`, before the last look at `epoll`.
+    fn say_told(&self, begun: MonoNs) {
+        if !self.has_left_some && self.waiting_room.is_empty() {
+            // Release: the news come first.
+            self.told.until.store(begun.0, Ordering::Release);
+        }
     }
 
     fn hear_launcher(&mut self) {

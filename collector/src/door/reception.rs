@@ -55,6 +55,7 @@ impl Doorman {
     pub(super) fn let_in(&mut self, index: usize) -> bool {
         for _ in 0..MOST_ACCEPTED {
             if self.is_crowded() {
+                self.has_left_some = true;
                 return false;
             }
             let Some(listener) = self.listeners.get(index) else { return false };
@@ -67,6 +68,7 @@ impl Doorman {
                     // Without the pause epoll would announce the waiting connections without end.
                     self.complain(&format!("cannot let a sensor in: {error}; raise the limit of open files"));
                     std::thread::sleep(ACCEPT_PAUSE);
+                    self.has_left_some = true;
                     return false;
                 }
             }

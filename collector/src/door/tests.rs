@@ -344,7 +344,7 @@ fn end_waits_for_nothing_that_strangers_sent() {
 fn nothing_is_left_untold_when_the_doorman_says_so() {
     let mut door = door(None);
     let deathwatch = door.doorman.deathwatch();
-    door.doorman.is_idle.store(true, Ordering::SeqCst);
+    door.doorman.told.is_all.store(true, Ordering::SeqCst);
 
     let before = deathwatch.has_told_all();
     let _socket = door.knock(&packet(&hello()), None);

@@ -2,31 +2,39 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use super::news::Word;
-use crate::ids::ImageId;
+use crate::ids::{ImageId, MonoNs};
 
 /// Marks the epoll token of a pidfd; the rest is an [`ImageId`].
 pub const PIDFD: u64 = 1 << 63;
 
 const _: () = assert!(ImageId::FREE_BITS >= 3, "the doorman's tokens take three bits");
 
+/// What the doorman has told as news.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Everything that was taken out of the epoll instance.
+    pub is_all: AtomicBool,
+    /// Everything that had happened by this moment, CLOCK_MONOTONIC in nanoseconds.
+    pub until: AtomicU64,
+}
+
 /// Watches pidfds for the pipeline: the doorman's epoll instance.
 #[derive(Clone, Debug)]
 pub struct Deathwatch {
     epoll: Arc<OwnedFd>,
-    is_idle: Arc<AtomicBool>,
+    told: Arc<Told>,
 }
 
 impl Deathwatch {
-    /// A watch in the doorman's `epoll`; the doorman sets `is_idle` while it has told everything it took out
-    /// of there.
-    pub fn new(epoll: Arc<OwnedFd>, is_idle: Arc<AtomicBool>) -> Self {
-        Self { epoll, is_idle }
+    /// A watch in the doorman's `epoll`, which notes what it has `told`.
+    pub fn new(epoll: Arc<OwnedFd>, told: Arc<Told>) -> Self {
+        Self { epoll, told }
     }
 
     /// Watches `pidfd`, once; the death comes as [`super::news::News::Died`] with `image`. Closing the
@@ -38,12 +46,18 @@ impl Deathwatch {
         let _ = epoll::add(&*self.epoll, pidfd, data, flags);
     }
 
+    /// Everything that had happened by this moment has been told as news.
+    pub fn told_until(&self) -> MonoNs {
+        // Acquire: the news are there.
+        MonoNs(self.told.until.load(Ordering::Acquire))
+    }
+
     /// Whether everything that had happened at the call has been told as news.
     pub fn has_told_all(&self) -> bool {
         // The doorman takes nothing out of the epoll instance while it says that it is idle, so an untold
         // event either is still in there, or the doorman is busy. In this order: an event between the two
         // looks is newer.
-        let is_idle = self.is_idle.load(Ordering::SeqCst);
+        let is_idle = self.told.is_all.load(Ordering::SeqCst);
         let mut polled = [PollFd::new(&*self.epoll, PollFlags::IN)];
         is_idle && matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
     }

@@ -16,20 +16,18 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// Looks whether the doorman has told everything that had happened at the call of `has_told_all`.
+    /// Looks until when the doorman has told everything, and whether everything that had happened at the call
+    /// of `has_told_all`.
     ///
     /// An event is held until every hello that arrived before it has been processed; otherwise a new
     /// process's earlier events come out late.
-    pub fn look(&mut self, has_told_all: impl FnOnce() -> bool) {
+    pub fn look(&mut self, told_until: impl FnOnce() -> MonoNs, has_told_all: impl FnOnce() -> bool) {
         // The clock first: a hello between the two is later than the time up to which all are known.
         let now = MonoNs::now();
-        let has_told_all = has_told_all();
-        if has_told_all {
-            self.certain = now;
-            self.assumed = now;
-        }
+        let known = if has_told_all() { now } else { told_until() };
+        self.certain = self.certain.max(known);
         // Events that are there cannot wait for ever for a doorman who is late.
-        self.assumed = self.assumed.max(now.minus(LONGEST_WAIT_NS)).min(self.border());
+        self.assumed = self.assumed.max(known).max(now.minus(LONGEST_WAIT_NS)).min(self.border());
     }
 
     /// All hellos and deaths before this time are known: certainly, unlike [`Self::assumed`].
@@ -101,7 +99,7 @@ mod tests {
         let mut frontier = Frontier::default();
         let mut looked = MonoNs::ZERO;
 
-        frontier.look(|| {
+        frontier.look(MonoNs::now, || {
             looked = MonoNs::now();
             true
         });
@@ -114,13 +112,14 @@ mod tests {
         let mut frontier = Frontier::default();
         let before = MonoNs::now();
 
-        frontier.look(|| false);
+        frontier.look(|| MonoNs(5), || false);
+        let certain = frontier.certain();
         let assumed = frontier.assumed();
         frontier.hold_from(MonoNs(7));
-        frontier.look(|| true);
+        frontier.look(|| MonoNs(6), || true);
 
         assert!(before.minus(LONGEST_WAIT_NS) <= assumed && assumed < before, "{assumed:?} {before:?}");
-        assert_eq!(MonoNs(7), frontier.assumed());
+        assert_eq!((MonoNs(5), MonoNs(7)), (certain, frontier.assumed()));
         assert!(frontier.certain() >= before);
     }
 }

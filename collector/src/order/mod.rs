@@ -189,9 +189,10 @@ impl Order {
 
     // ---- ends ----
 
-    /// Notes that an image ended at `at`, or earlier than was known; `is_read` says that every record of it
-    /// has been read.
+    /// Notes that an image ended at `at`, or earlier than was known, but not before what was delivered;
+    /// `is_read` says that every record of it has been read.
     pub fn end_at(&mut self, image: ImageId, at: MonoNs, is_read: bool) {
+        let at = at.max(self.frontier.delivered());
         let Some(lane) = self.lane_mut(image) else { return };
         match &mut lane.end {
             Some(end) => end.at = end.at.min(at),
@@ -213,6 +214,11 @@ impl Order {
             end.at = end.at.max(later);
             end.held_in = round;
         }
+    }
+
+    /// Whether an image has ended and every record of it has been read.
+    pub fn is_over(&self, image: ImageId) -> bool {
+        self.lane(image).and_then(|lane| lane.end).is_some_and(|end| end.is_read)
     }
 
     /// Whether an end was noted lately, after `since`, and is not concluded.

@@ -9,12 +9,13 @@ use wire::record::Head;
 use super::conductor::Pipeline;
 use crate::allowance::Resource;
 use crate::census::Change;
-use crate::census::image::{Asked, ProcessImage};
+use crate::census::image::{Asked, EndKind, ProcessImage};
 use crate::census::reports::WaitReport;
 use crate::enrich::process::Process;
 use crate::enrich::record::Effect;
 use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid};
+use crate::system::kernel;
 
 /// The doorman is waited for so long at a fork.
 const CHILD_NS: u64 = 20_000_000;
@@ -143,13 +144,22 @@ impl Pipeline {
 
     /// Carries out the effects that the census gave.
     pub(super) fn carry_out_changes(&mut self) {
+        while self.census.has_changes() {
+            self.carry_out_some();
+        }
+    }
+
+    fn carry_out_some(&mut self) {
         for change in self.census.take_changes() {
             match change {
                 Change::Made(image) => {
                     let Some(known) = self.census.get(image) else { continue };
                     self.order.add(image, known.account.share(Resource::Bytes));
-                    if let Some(pidfd) = &known.pidfd {
-                        self.wires.deathwatch.watch(pidfd, image);
+                    let Some(pidfd) = &known.pidfd else { continue };
+                    self.wires.deathwatch.watch(pidfd, image);
+                    // The doorman, who may be asleep, tells of it later than its parent's wait does.
+                    if kernel::is_dead(pidfd) {
+                        self.census.end(image, EndKind::Death, MonoNs::now(), &mut self.rings);
                     }
                 }
                 Change::Numbered(image) => self.order.begins(image),

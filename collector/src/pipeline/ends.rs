@@ -124,7 +124,10 @@ impl Pipeline {
                 if let Some(before) = self.census.get_mut(before) {
                     before.after = Some(image);
                 }
-                self.order.hold(image, now);
+                match self.conclude_before(image, at, now) {
+                    true => self.conclude_one(image, at, now),
+                    false => self.order.hold(image, now),
+                }
             }
             Verdict::Replaced => {
                 self.report_losses(image, now);
@@ -137,6 +140,28 @@ impl Pipeline {
                 self.forget(image);
             }
         }
+    }
+
+    /// Concludes the earlier images of the same process: their ends were noticed when the doorman heard of the
+    /// next image, which may be later than the process died. False where one of them must wait.
+    fn conclude_before(&mut self, image: ImageId, at: MonoNs, now: MonoNs) -> bool {
+        let mut chain = Vec::new();
+        let mut earliest = image;
+        while let Some(before) = self.census.before(earliest) {
+            if !self.order.is_over(before) || chain.contains(&before) {
+                return false;
+            }
+            chain.push(before);
+            earliest = before;
+        }
+        while let Some(before) = chain.pop() {
+            self.deliver_all(before);
+            self.conclude_one(before, at, now);
+            if self.census.get(before).is_some() {
+                return false;
+            }
+        }
+        true
     }
 
     /// An image died before it told of itself: it takes the place of the one before it.

@@ -21,7 +21,7 @@ impl Pipeline {
     pub(super) fn hear_news(&mut self) -> bool {
         let deathwatch = &self.wires.deathwatch;
         // News that were told before are heard below, before anything is delivered.
-        self.order.frontier.look(|| deathwatch.has_told_all());
+        self.order.frontier.look(|| deathwatch.told_until(), || deathwatch.has_told_all());
         // Not those that come meanwhile: strangers may make as many as the doorman tells of.
         let count = self.wires.news_rx.len();
         for news in self.wires.news_rx.clone().try_iter().take(count) {

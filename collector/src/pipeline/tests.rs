@@ -168,6 +168,37 @@ fn what_a_parent_says_of_its_child_is_heard_though_everything_ends_with_it() {
 }
 
 #[test]
+fn end_has_the_time_of_the_wait_though_its_program_and_its_death_are_noticed_later() {
+    let mut harness = Harness::new();
+    let shell = Sensor::new(10, MIN_DATA_LEN);
+    shell.start("/bin/sh", "/");
+    harness.attach(&shell, 1);
+    harness.round();
+    let slot = shell.take_slot(20, 10);
+    shell.forked(0, 20);
+    shell.open(slot, "/of-child", 3, 0);
+    harness.round();
+    let leaf = Sensor::new(20, MIN_DATA_LEN);
+    leaf.start("/bin/leaf", "/");
+    shell.emit(0, &ChildStatus { child: 20, status: 3 << 8, usage: None });
+    shell.open(0, "/next", 3, 0);
+
+    harness.attach(&leaf, 10);
+    let image = harness.image(20);
+    harness.end(image, MonoNs::now());
+    harness.round();
+    let events = harness.finish();
+
+    let of = |name: &str, pid: u32| {
+        let found = events.iter().position(|event| event["event"] == name && event["pid"] == pid);
+        found.unwrap_or_else(|| panic!("{name} of {pid}: {events:#?}"))
+    };
+    assert_eq!(3, events[of("process.exit", 20)]["code"]);
+    assert!(of("process.start", 20) < of("process.exit", 20));
+    assert!(of("process.exit", 20) < of("file.open", 10), "{events:#?}");
+}
+
+#[test]
 fn wait_that_returned_before_a_process_was_born_tells_of_another_that_had_its_number() {
     for is_heard_first in [false, true] {
         let mut harness = Harness::new();

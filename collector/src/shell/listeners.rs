@@ -21,12 +21,14 @@ impl Listeners {
         for listener in closing.iter() {
             let _ = shutdown(listener, Shutdown::Both);
         }
-        let close = move || {
-            let mut closing = closing;
-            closing.0.clear();
-        };
         // Without a thread they stay open, and refuse.
-        let _ = std::thread::Builder::new().name("closing".into()).spawn(close);
+        let _ =
+            std::thread::Builder::new().name("closing".into()).spawn(move || drop(closing.into_sockets()));
+    }
+
+    /// The sockets, to close them here.
+    pub fn into_sockets(mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.0)
     }
 }
 

@@ -451,7 +451,7 @@ mod tests {
         let mut first = shared(&name).unwrap();
         let while_live = shared(&name).unwrap_err();
         first.files.socket = None;
-        drop(first);
+        drop(first.listeners.into_sockets());
         let after_death = shared(&name);
 
         assert_eq!(73, while_live.status());
