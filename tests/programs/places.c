@@ -1,9 +1,11 @@
 /* places: files whose path is another than the text of the call says.
  * Trap: `..` behind a symbolic link leads to the parent of what the link leads to; a directory is renamed, by this
- * process or by another, while it is open and somebody's current directory; a file without a name gets one.
- * run: dots | renamed | nameless
+ * process or by another, while it is open and somebody's current directory; a file without a name gets one; a
+ * thread has a directory and descriptors of its own.
+ * run: dots | renamed | nameless | apart
  */
 #include "victim.h"
+#include <sched.h>
 
 static void dots(void) {
     MUST(mkdir("real", 0755) == 0 && mkdir("real/deep", 0755) == 0 && symlink("real/deep", "lnk") == 0);
@@ -67,10 +69,48 @@ static void nameless(void) {
     SHOW(close(fd));
 }
 
+static pthread_barrier_t step;
+
+static int write_at(int dir, const char *name) {
+    int fd = openat(dir, name, O_CREAT | O_WRONLY, 0600);
+    return fd < 0 ? fd : close(fd);
+}
+
+static void *apart_thread(void *unused) {
+    (void)unused;
+    SHOW(unshare(CLONE_FS | CLONE_FILES));
+    SHOW(chdir("../mine"));
+    int dir = open(".", O_RDONLY | O_DIRECTORY);
+    pthread_barrier_wait(&step);
+    pthread_barrier_wait(&step);
+    SHOW(write_at(dir, "thread-by-descriptor"));
+    SHOW(touch("thread-by-directory"));
+    pid_t child = fork();
+    if (child == 0) _exit(touch("child-of-thread") != 0);
+    reap("child", child);
+    return NULL;
+}
+
+static void apart(void) {
+    pthread_t thread;
+    MUST(mkdir("mine", 0755) == 0 && mkdir("theirs", 0755) == 0 && mkdir("other", 0755) == 0);
+    MUST(chdir("theirs") == 0 && pthread_barrier_init(&step, NULL, 2) == 0);
+    MUST(pthread_create(&thread, NULL, apart_thread, NULL) == 0);
+    pthread_barrier_wait(&step);
+    /* The same number as the thread's. */
+    int dir = open("../other", O_RDONLY | O_DIRECTORY);
+    SHOW(write_at(dir, "main-by-descriptor"));
+    SHOW(touch("main-by-directory"));
+    pthread_barrier_wait(&step);
+    MUST(pthread_join(thread, NULL) == 0);
+    SHOW(touch("main-at-last"));
+}
+
 int main(int argc, char **argv) {
     MUST(argc > 1);
     if (!strcmp(argv[1], "dots")) dots();
     if (!strcmp(argv[1], "renamed")) renamed();
     if (!strcmp(argv[1], "nameless")) nameless();
+    if (!strcmp(argv[1], "apart")) apart();
     return 0;
 }

@@ -57,6 +57,22 @@ fn directory_that_is_renamed_takes_along_what_is_open_and_who_is_there() {
 }
 
 #[test]
+fn thread_that_shares_no_directory_and_no_descriptors_is_told_with_its_own() {
+    let (events, path) = seen("apart");
+
+    for (file, expected) in [
+        ("thread-by-descriptor", "mine/thread-by-descriptor"),
+        ("thread-by-directory", "mine/thread-by-directory"),
+        ("child-of-thread", "mine/child-of-thread"),
+        ("main-by-descriptor", "other/main-by-descriptor"),
+        ("main-by-directory", "theirs/main-by-directory"),
+        ("main-at-last", "theirs/main-at-last"),
+    ] {
+        assert_eq!(expected, path(events.opens(file)[0]), "{file}");
+    }
+}
+
+#[test]
 fn file_without_a_name_is_told_by_the_one_that_it_gets() {
     let (events, path) = seen("nameless");
     let link = events.named("file.link").next().expect("a file without a name can be linked here");

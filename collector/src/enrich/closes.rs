@@ -10,6 +10,7 @@ use wire::ring::layout::FdState;
 use super::Enricher;
 use super::descriptors::{Descriptor, Descriptors, Target, sum};
 use super::process::Process;
+use super::threads::Threads;
 use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
 use crate::ids::{ImageId, MonoNs};
@@ -133,12 +134,14 @@ impl Enricher {
             }
         }
         let mut inherited = process.clone();
+        inherited.threads = Threads::default();
         inherited.descriptors = Arc::new(kept);
         inherited
     }
 
     /// Reports every descriptor that ends with an image; gives how many could not be reported.
     pub fn close_all(&mut self, process: &mut Process, books: &Books, at: MonoNs) -> u64 {
+        process.turn_back();
         let descriptors = Arc::clone(&process.descriptors);
         let counted: FxHashMap<i32, FdState> = books.descriptors().iter().copied().collect();
         for (fd, known) in descriptors.iter() {

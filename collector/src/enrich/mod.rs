@@ -11,6 +11,7 @@
 //! | `closes` | descriptors that close |
 //! | `values` | fields as values |
 //! | `process`, `descriptors` | the picture |
+//! | `threads` | threads with a directory or descriptors of their own |
 //! | `spawned` | the file actions of posix_spawn |
 //! | `walks` | `..` as the kernel walks it |
 //! | `moves` | names that change while files are open |
@@ -28,6 +29,7 @@ pub mod record;
 pub mod requests;
 mod sockets;
 mod spawned;
+mod threads;
 mod values;
 mod walks;
 

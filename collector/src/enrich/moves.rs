@@ -15,8 +15,8 @@ use crate::ids::MonoNs;
 use crate::system::procfs;
 
 impl Process {
-    /// Follows a name that changed, in its directory and its descriptors.
-    pub fn follow(&mut self, moved: &Moved) {
+    /// Follows a name that changed, in the directory and the descriptors that are in place.
+    pub(super) fn follow_here(&mut self, moved: &Moved) {
         if let Some(path) = moved.moved(&self.cwd) {
             self.change_directory(&path);
         }

@@ -10,11 +10,12 @@ use wire::events::{FdFlags, FdMade, FdRange};
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use super::hosts::Hosts;
+use super::threads::Threads;
 use super::walks::{Root, Walks};
 use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
 use crate::event::{Claimed, Program, Who};
-use crate::ids::{ImageId, MonoNs};
+use crate::ids::{ImageId, MonoNs, Tid};
 use crate::system::procfs;
 
 /// The picture of one process: everything that its events need beyond their own records.
@@ -38,6 +39,8 @@ pub struct Process {
     pub is_below: bool,
     /// Its directory's path holds no link: the kernel gave it.
     pub(super) is_cwd_physical: bool,
+    /// Those of its threads that share less.
+    pub(super) threads: Threads,
     /// The root that its paths begin at, and where those that go up led.
     pub(super) walks: Walks,
     /// The bytes of its directory and of `displaced`.
@@ -75,6 +78,7 @@ impl Process {
             hosts: Arc::default(),
             is_below: false,
             is_cwd_physical: false,
+            threads: Threads::default(),
             walks: Walks::of(&Account::boundless()),
             share: Share::default(),
             listed: (0, 0),
@@ -93,6 +97,7 @@ impl Process {
             hosts: Arc::clone(&self.hosts),
             is_below: false,
             is_cwd_physical: self.is_cwd_physical,
+            threads: Threads::default(),
             walks: self.walks.inherited(),
             share: self.share.account().share(Resource::Bytes),
             listed: (0, 0),
@@ -170,7 +175,8 @@ impl Process {
     #[must_use]
     pub fn without_hearsay(self) -> Self {
         let cwd = Arc::from([].as_slice());
-        Self { cwd, descriptors: Arc::default(), hosts: Arc::default(), ..self }
+        let threads = Threads::default();
+        Self { cwd, descriptors: Arc::default(), hosts: Arc::default(), threads, ..self }
     }
 
     /// The user ids that its events show.
@@ -205,10 +211,16 @@ impl Process {
         found
     }
 
-    /// The pid to look up in /proc; `None` where that would be another process.
+    /// The number to look up in /proc, the present thread's where that has something of its own; `None` where
+    /// that would be another process.
     pub(super) fn visible_pid(&self) -> Option<u32> {
         let key = self.who.key();
-        key.is_visible().then_some(key.pid.0)
+        key.is_visible().then(|| self.present_thread().map_or(key.pid.0, |Tid(tid)| tid))
+    }
+
+    /// Takes the bytes of one more directory like the present one; false where there are none.
+    pub(super) fn pay_for_directory(&mut self) -> bool {
+        self.share.grow(self.cwd.len())
     }
 
     /// Notes a descriptor as `/proc/PID/fd` shows it, unless a call told more.

@@ -14,7 +14,7 @@ use super::spawned;
 use super::values::{Base, Found, base_of, path_text, value_of};
 use super::walks::Root;
 use crate::event::Value;
-use crate::ids::{MonoNs, Pid};
+use crate::ids::{MonoNs, Pid, Tid};
 
 /// The meaning of a record for other processes than its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ impl Enricher {
         if head.flags & Flags::STAMPED != 0 {
             process.seq = head.seq;
         }
+        process.turn_to(Tid(head.tid));
         match decoded {
             Decoded::FdClosed(closed) => {
                 self.closed(process, head, at, closed.fd, closed.counters.unwrap_or_default());
@@ -94,7 +95,12 @@ impl Enricher {
             Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
             Decoded::ProcessSignal(sent) => self.signalled(process, sent),
             Decoded::ProcessCredentials(changed) => changed_identity(process, changed),
-            Decoded::ProcessNamespace(changed) => self.changed_namespace(process, changed, has_failed),
+            Decoded::ProcessNamespace(changed) => {
+                self.changed_namespace(process, changed, has_failed);
+                if !has_failed && changed.what == b"unshare" {
+                    unshared(process, Tid(head.tid), changed.flags.0);
+                }
+            }
             Decoded::FileRename(rename) if !has_failed && self.renamed(process, rename) => {
                 return Effect::Moved;
             }
@@ -199,4 +205,12 @@ fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>) {
     if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0) {
         process.set_ids(uid, euid);
     }
+}
+
+/// A thread has its own directory, or table of descriptors, from here on (unshare(2): a mount namespace of
+/// its own implies the directory).
+fn unshared(process: &mut Process, tid: Tid, flags: u64) {
+    const FILES: u64 = libc::CLONE_FILES as u64;
+    const DIRECTORY: u64 = (libc::CLONE_FS | libc::CLONE_NEWNS) as u64;
+    process.set_apart(tid, flags & DIRECTORY != 0, flags & FILES != 0);
 }
