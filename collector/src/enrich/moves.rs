@@ -15,8 +15,23 @@ use crate::ids::MonoNs;
 use crate::system::procfs;
 
 impl Process {
-    /// Follows a name that changed, in the directory and the descriptors that are in place.
-    pub(super) fn follow_here(&mut self, moved: &Moved) {
+    /// Follows a name that changed, in the directories and the descriptors of all its threads.
+    pub fn follow(&mut self, moved: &Moved) {
+        let present = self.threads.present();
+        self.turn_back();
+        self.follow_here(moved);
+        for tid in self.threads.apart() {
+            self.turn_to(tid);
+            self.follow_here(moved);
+        }
+        match present {
+            Some(tid) => self.turn_to(tid),
+            None => self.turn_back(),
+        }
+    }
+
+    /// The same in those that are in place.
+    fn follow_here(&mut self, moved: &Moved) {
         if let Some(path) = moved.moved(&self.cwd) {
             self.change_directory(&path);
         }

@@ -10,7 +10,7 @@ use wire::events::{FdFlags, FdMade, FdRange};
 use super::addresses::{self, Address};
 use super::descriptors::{Descriptor, Descriptors, Socket, Target};
 use super::hosts::Hosts;
-use super::threads::Threads;
+use super::threads::{Place, Threads};
 use super::walks::{Root, Walks};
 use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
@@ -215,12 +215,39 @@ impl Process {
     /// that would be another process.
     pub(super) fn visible_pid(&self) -> Option<u32> {
         let key = self.who.key();
-        key.is_visible().then(|| self.present_thread().map_or(key.pid.0, |Tid(tid)| tid))
+        key.is_visible().then(|| self.threads.present().map_or(key.pid.0, |Tid(tid)| tid))
     }
 
-    /// Takes the bytes of one more directory like the present one; false where there are none.
-    pub(super) fn pay_for_directory(&mut self) -> bool {
-        self.share.grow(self.cwd.len())
+    /// Puts the picture of a thread in place: the next records are its own.
+    #[inline]
+    pub(super) fn turn_to(&mut self, tid: Tid) {
+        if !self.threads.share_all() {
+            self.exchange(Some(tid));
+        }
+    }
+
+    /// Puts the picture that the other threads share in place.
+    pub(super) fn turn_back(&mut self) {
+        self.exchange(None);
+    }
+
+    fn exchange(&mut self, next: Option<Tid>) {
+        let Self { threads, cwd: directory, is_cwd_physical: is_physical, descriptors, .. } = self;
+        threads.exchange(next, Place { directory, is_physical, descriptors });
+    }
+
+    /// Gives a thread a directory, or descriptors, of its own, which are as those of the others now. The
+    /// first thread's remain the process's: most programs that unshare have no other.
+    pub(super) fn set_apart(&mut self, tid: Tid, has_directory: bool, has_descriptors: bool) {
+        self.turn_back();
+        let is_first = tid.0 == self.who.key().pid.0;
+        let has_any = tid != Tid(0) && (has_directory || has_descriptors);
+        if is_first || !has_any || !self.threads.has_room(tid) || !self.share.grow(self.cwd.len()) {
+            return;
+        }
+        let directory = has_directory.then(|| (Arc::clone(&self.cwd), self.is_cwd_physical));
+        self.threads.set_apart(tid, directory, has_descriptors.then(|| Arc::clone(&self.descriptors)));
+        self.turn_to(tid);
     }
 
     /// Notes a descriptor as `/proc/PID/fd` shows it, unless a call told more.

@@ -6,12 +6,10 @@
 use std::sync::Arc;
 
 use super::descriptors::Descriptors;
-use super::paths::Moved;
-use super::process::Process;
 use crate::ids::Tid;
 
 /// Threads of one process that have something of their own, at most; later ones are shown as sharing.
-const MOST_THREADS: usize = 64;
+pub const MOST_THREADS: usize = 64;
 
 /// The threads of a process that share less than others.
 #[derive(Clone, Debug, Default)]
@@ -25,97 +23,78 @@ pub struct Threads {
 #[derive(Clone, Debug)]
 struct Apart {
     tid: Tid,
-    directory: Option<(Arc<[u8]>, bool)>,
+    directory: Option<Directory>,
     descriptors: Option<Arc<Descriptors>>,
 }
 
-impl Apart {
-    fn exchange(&mut self, process: &mut Process) {
-        if let Some((directory, is_physical)) = &mut self.directory {
-            std::mem::swap(directory, &mut process.cwd);
-            std::mem::swap(is_physical, &mut process.is_cwd_physical);
-        }
-        if let Some(descriptors) = &mut self.descriptors {
-            std::mem::swap(descriptors, &mut process.descriptors);
-        }
-    }
+/// A current directory, and whether its path holds no link.
+pub type Directory = (Arc<[u8]>, bool);
+
+/// The picture that is in place.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The directory's path.
+    pub directory: &'a mut Arc<[u8]>,
+    /// Whether it holds no link.
+    pub is_physical: &'a mut bool,
+    /// The descriptors.
+    pub descriptors: &'a mut Arc<Descriptors>,
 }
 
-impl Process {
-    /// Puts the picture of a thread in place: the next records are its own.
+impl Threads {
+    /// Whether all threads share everything.
     #[inline]
-    pub(super) fn turn_to(&mut self, tid: Tid) {
-        if !self.threads.apart.is_empty() {
-            self.exchange(Some(tid));
-        }
+    pub fn share_all(&self) -> bool {
+        self.apart.is_empty()
     }
 
-    /// Puts the picture that the other threads share in place.
-    pub(super) fn turn_back(&mut self) {
-        if !self.threads.apart.is_empty() {
-            self.exchange(None);
-        }
-    }
-
-    fn exchange(&mut self, next: Option<Tid>) {
-        if self.threads.present == next {
-            return;
-        }
-        let mut threads = std::mem::take(&mut self.threads);
-        for place in [threads.present, next] {
-            if let Some(apart) = threads.apart.iter_mut().find(|apart| Some(apart.tid) == place) {
-                apart.exchange(self);
-            }
-        }
-        threads.present = next;
-        self.threads = threads;
-    }
-
-    /// Gives a thread a directory, or descriptors, of its own, which are as those of the others now. The first
-    /// thread's remain those of the process: most programs that unshare have no other.
-    pub(super) fn set_apart(&mut self, tid: Tid, has_directory: bool, has_descriptors: bool) {
-        self.turn_back();
-        let is_first = i64::from(tid.0) == i64::from(self.who.key().pid.0);
-        if is_first || tid == Tid(0) || !(has_directory || has_descriptors) {
-            return;
-        }
-        let place = self.threads.apart.iter().position(|apart| apart.tid == tid);
-        if place.is_none() && (self.threads.apart.len() >= MOST_THREADS || !self.pay_for_directory()) {
-            return;
-        }
-        let place = place.unwrap_or_else(|| {
-            self.threads.apart.push(Apart { tid, directory: None, descriptors: None });
-            self.threads.apart.len() - 1
-        });
-        let apart = &mut self.threads.apart[place];
-        if has_directory && apart.directory.is_none() {
-            apart.directory = Some((Arc::clone(&self.cwd), self.is_cwd_physical));
-        }
-        if has_descriptors && apart.descriptors.is_none() {
-            apart.descriptors = Some(Arc::clone(&self.descriptors));
-        }
-        self.turn_to(tid);
+    /// The threads that do not.
+    pub fn apart(&self) -> Vec<Tid> {
+        self.apart.iter().map(|apart| apart.tid).collect()
     }
 
     /// The thread whose picture is in place, where that is not the process's.
-    pub(super) fn present_thread(&self) -> Option<Tid> {
-        let present = self.threads.present?;
-        self.threads.apart.iter().any(|apart| apart.tid == present).then_some(present)
+    pub fn present(&self) -> Option<Tid> {
+        self.present.filter(|present| self.apart.iter().any(|apart| apart.tid == *present))
     }
 
-    /// Follows a name that changed, in the picture of every thread.
-    pub fn follow(&mut self, moved: &Moved) {
-        let present = self.threads.present;
-        let others: Vec<Tid> = self.threads.apart.iter().map(|apart| apart.tid).collect();
-        self.turn_back();
-        self.follow_here(moved);
-        for tid in others {
-            self.turn_to(tid);
-            self.follow_here(moved);
+    /// Whether one more thread may have something of its own, or this one more than it has.
+    pub fn has_room(&self, tid: Tid) -> bool {
+        self.apart.len() < MOST_THREADS || self.apart.iter().any(|apart| apart.tid == tid)
+    }
+
+    /// Gives a thread something of its own, beside what it has.
+    pub fn set_apart(
+        &mut self,
+        tid: Tid,
+        directory: Option<Directory>,
+        descriptors: Option<Arc<Descriptors>>,
+    ) {
+        match self.apart.iter_mut().find(|apart| apart.tid == tid) {
+            Some(apart) => {
+                apart.directory = apart.directory.take().or(directory);
+                apart.descriptors = apart.descriptors.take().or(descriptors);
+            }
+            None => self.apart.push(Apart { tid, directory, descriptors }),
         }
-        if !self.threads.apart.is_empty() {
-            self.exchange(present);
+    }
+
+    /// Puts the picture of `next` in place, or with `None` the one that the others share.
+    pub fn exchange(&mut self, next: Option<Tid>, place: Place<'_>) {
+        if self.present == next {
+            return;
         }
+        for tid in [self.present, next] {
+            let Some(apart) = self.apart.iter_mut().find(|apart| Some(apart.tid) == tid) else { continue };
+            if let Some((directory, is_physical)) = &mut apart.directory {
+                std::mem::swap(directory, place.directory);
+                std::mem::swap(is_physical, place.is_physical);
+            }
+            if let Some(descriptors) = &mut apart.descriptors {
+                std::mem::swap(descriptors, place.descriptors);
+            }
+        }
+        self.present = next;
     }
 }
 
@@ -123,6 +102,7 @@ impl Process {
 mod tests {
     use super::*;
     use crate::enrich::descriptors::Target;
+    use crate::enrich::process::Process;
     use crate::event::{Program, Who};
     use crate::ids::{ImageId, MonoNs, Pid};
 
@@ -169,7 +149,7 @@ mod tests {
         process.change_directory(b"/first");
         process.turn_to(Tid(999));
 
-        assert_eq!(MOST_THREADS, process.threads.apart.len());
+        assert_eq!(MOST_THREADS, process.threads.apart().len());
         assert_eq!(b"/first", &*process.cwd);
     }
 }

@@ -142,8 +142,8 @@ impl Pipeline {
         }
     }
 
-    /// Concludes the earlier images of the same process: their ends were noticed when the doorman heard of the
-    /// next image, which may be later than the process died. False where one of them must wait.
+    /// Concludes the earlier images of the same process: their ends were noticed when the doorman heard of
+    /// the next image, which may be later than the process died. False where one of them must wait.
     fn conclude_before(&mut self, image: ImageId, at: MonoNs, now: MonoNs) -> bool {
         let mut chain = Vec::new();
         let mut earliest = image;
