@@ -217,7 +217,7 @@ impl Doorman {
             let begun = MonoNs::now();
             // Only EINTR can go wrong after the poll.
             let waited = epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now));
-            self.has_left_some = waited.is_err() || events.len() == MOST_EVENTS;
+            self.has_left_some = waited.is_err() || events.len() >= MOST_EVENTS;
             self.answer(&events);
             self.hear_containers();
             self.say_told(begun);
