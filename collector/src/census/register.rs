@@ -176,8 +176,8 @@ impl Census {
             image.pidfd = None;
         }
         self.ended.insert(id);
-        let report = self.get(id).filter(|_| kind == EndKind::Death).and_then(|image| self.report_on(image));
-        self.changes.push(Change::Ended(id, report.map_or(at, |report| report.at.min(at))));
+        let told = self.get(id).filter(|_| kind == EndKind::Death).and_then(|image| self.told_end(image));
+        self.changes.push(Change::Ended(id, told.map_or(at, |told| told.min(at))));
     }
 
     /// Notes that the process of an image has executed another program. The process may be dead since, and

@@ -41,6 +41,7 @@ impl Census {
         let slot = ring.recent_slot_of(own_child, MonoNs::now());
         let other = told.and_then(|told| self.live(told)).filter(|other| self.is_child_of(*other, parent));
         if let Some(other) = other {
+            self.begin_child(index, own_child, rings);
             return self.get(other).is_some_and(is_proven);
         }
         if let Some(child) = slot.and_then(|slot| self.discover(index, slot, own_child, rings)) {
@@ -107,7 +108,10 @@ impl Census {
         }
         let key = child.key;
         // It may have become another image by exec.
-        let last = self.live(key).and_then(|last| self.get(last)).filter(|last| last.born <= report.at);
+        let last = self
+            .live(key)
+            .and_then(|last| self.get(last))
+            .filter(|last| last.life == child.life && last.born <= report.at);
         let child = last.unwrap_or(child);
         let id = child.id;
         match child.end {

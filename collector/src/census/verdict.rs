@@ -94,7 +94,7 @@ impl Census {
         }
         let report = self.report_on(image);
         // It may have executed a program that said hello, and that the doorman has not come to yet.
-        let ended = report.map_or(end.noticed, |report| report.at.min(end.noticed));
+        let ended = self.told_end(image).map_or(end.noticed, |at| at.min(end.noticed));
         let is_heard = ended <= certain || now.since(end.noticed) >= STUCK_NS;
         if !is_heard && !is_ending {
             return Verdict::Wait;
@@ -129,11 +129,18 @@ impl Census {
     }
 
     /// The word of the launcher, or of a wait, on how the process of an image ended.
-    pub(super) fn report_on(&self, image: &ProcessImage) -> Option<WaitReport> {
+    fn report_on(&self, image: &ProcessImage) -> Option<WaitReport> {
         let noted = self.reports.get(image.key, self.parent_key(image));
         let report = noted.filter(|noted| noted.is_launcher).or(image.report).or(noted);
         // A wait before it began told of the process that had its number before.
         report.filter(|report| report.at >= image.born)
+    }
+
+    /// When the process of an image had ended, by the launcher's word or a wait of its parent.
+    pub(super) fn told_end(&self, image: &ProcessImage) -> Option<MonoNs> {
+        let launchers = self.reports.get(image.key, None);
+        let report = launchers.or(image.report)?;
+        (report.at >= image.born).then_some(report.at)
     }
 
     /// Whether the parent of an image is seen, and may still tell of it.

@@ -96,6 +96,7 @@ impl Doorman {
     pub(super) fn hear_guest(&mut self, token: u64) {
         // What it said stays where it is, and is announced again.
         if self.is_crowded() {
+            self.has_left_some = true;
             return;
         }
         if let Some(guest) = self.guests.take(token)

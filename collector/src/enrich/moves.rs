@@ -19,10 +19,17 @@ impl Process {
     pub fn follow(&mut self, moved: &Moved) {
         let present = self.threads.present();
         self.turn_back();
+        let before = (!self.threads.share_all()).then(|| Arc::clone(&self.descriptors));
         self.follow_here(moved);
+        let after = Arc::clone(&self.descriptors);
         for tid in self.threads.apart() {
             self.turn_to(tid);
-            self.follow_here(moved);
+            self.follow_directory(moved);
+            if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, &self.descriptors)) {
+                self.descriptors = Arc::clone(&after);
+            } else if !Arc::ptr_eq(&after, &self.descriptors) {
+                self.follow_descriptors(moved);
+            }
         }
         match present {
             Some(tid) => self.turn_to(tid),
@@ -32,10 +39,18 @@ impl Process {
 
     /// The same in those that are in place.
     fn follow_here(&mut self, moved: &Moved) {
+        self.follow_directory(moved);
+        self.walks.forget();
+        self.follow_descriptors(moved);
+    }
+
+    fn follow_directory(&mut self, moved: &Moved) {
         if let Some(path) = moved.moved(&self.cwd) {
             self.change_directory(&path);
         }
-        self.walks.forget();
+    }
+
+    fn follow_descriptors(&mut self, moved: &Moved) {
         let changed: Vec<(i32, Vec<u8>)> = self
             .descriptors
             .unordered()

@@ -211,11 +211,11 @@ impl Process {
         found
     }
 
-    /// The number to look up in /proc, the present thread's where that has something of its own; `None` where
-    /// that would be another process.
+    /// The pid to look up in /proc; `None` where that would be another process, or not the thread's own: a
+    /// thread's number is the process's word, and another may have it by now.
     pub(super) fn visible_pid(&self) -> Option<u32> {
         let key = self.who.key();
-        key.is_visible().then(|| self.threads.present().map_or(key.pid.0, |Tid(tid)| tid))
+        (key.is_visible() && self.threads.present().is_none()).then_some(key.pid.0)
     }
 
     /// Puts the picture of a thread in place: the next records are its own.
@@ -242,10 +242,17 @@ impl Process {
         self.turn_back();
         let is_first = tid.0 == self.who.key().pid.0;
         let has_any = tid != Tid(0) && (has_directory || has_descriptors);
-        if is_first || !has_any || !self.threads.has_room(tid) || !self.share.grow(self.cwd.len()) {
+        if is_first || !has_any {
             return;
         }
-        let directory = has_directory.then(|| (Arc::clone(&self.cwd), self.is_cwd_physical));
+        if let Some((oldest, _)) = self.threads.make_room(tid) {
+            self.share.shrink(oldest.len());
+        }
+        let directory = (has_directory && !self.threads.has_directory(tid)).then(|| {
+            // Without room for one more path, nothing is known of it.
+            let has_room = self.share.grow(self.cwd.len());
+            (if has_room { Arc::clone(&self.cwd) } else { Arc::default() }, self.is_cwd_physical)
+        });
         self.threads.set_apart(tid, directory, has_descriptors.then(|| Arc::clone(&self.descriptors)));
         self.turn_to(tid);
     }

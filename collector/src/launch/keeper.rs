@@ -214,7 +214,7 @@ impl Keeper {
     /// Lets CMD go on without a collector.
     fn give_up(&mut self) {
         // New processes find no collector and run bare; running ones keep their ring to themselves.
-        self.recipe.listeners.close();
+        self.recipe.listeners.refuse();
         self.rings.clear();
         self.files = None;
     }

@@ -189,10 +189,9 @@ impl Order {
 
     // ---- ends ----
 
-    /// Notes that an image ended at `at`, or earlier than was known, but not before what was delivered;
-    /// `is_read` says that every record of it has been read.
+    /// Notes that an image ended at `at`, or earlier than was known; `is_read` says that every record of it
+    /// has been read.
     pub fn end_at(&mut self, image: ImageId, at: MonoNs, is_read: bool) {
-        let at = at.max(self.frontier.delivered());
         let Some(lane) = self.lane_mut(image) else { return };
         match &mut lane.end {
             Some(end) => end.at = end.at.min(at),
@@ -297,7 +296,9 @@ impl Order {
             return Some(Due::Record(image));
         }
         self.ends.pop();
-        Some(Due::End(image, at))
+        // Others may have gone on before this was known. What went out of its turn does not count: its time
+        // may be any.
+        Some(Due::End(image, at.max(self.frontier.delivered().min(self.horizon))))
     }
 
     /// Makes `ends` of the ends that can be reported.
@@ -363,5 +364,32 @@ mod tests {
         }
 
         assert_eq!([true, false], [order.has_open_end(MonoNs(99)), order.has_open_end(MonoNs(100))]);
+    }
+
+    #[test]
+    fn end_that_is_read_late_is_not_told_before_what_went_on_in_its_turn() {
+        let head = |time_ns| {
+            let (seq, ret, pid, tid, kind, call) = (0, 0, 1, 1, 20, 0);
+            Head { time_ns, seq, ret, pid, tid, kind, call, errno: 0, via: 0, flags: 0 }
+        };
+        let end_after = |out_of_turn: Option<u64>| {
+            let (mut order, dead, busy) = (Order::default(), ImageId::new(1, 0), ImageId::new(2, 1));
+            order.add(dead, Share::default());
+            order.add(busy, Share::default());
+            order.end_at(dead, MonoNs(100), false);
+            order.push(busy, head(200), Numbering::PerImage, b"");
+            order.begin_pass(MonoNs(300), |_| None, |_| false);
+            assert_eq!(Some(Due::Record(busy)), order.due());
+            let at = order.pop(busy, &mut Vec::new()).unwrap().at;
+            order.frontier.deliver(at);
+            out_of_turn.into_iter().for_each(|time| order.frontier.deliver(MonoNs(time)));
+            assert_eq!(None, order.due());
+            order.end_pass(true);
+            order.begin_pass(MonoNs(400), |_| None, |_| true);
+            order.due()
+        };
+
+        assert_eq!(Some(Due::End(ImageId::new(1, 0), MonoNs(200))), end_after(None));
+        assert_eq!(Some(Due::End(ImageId::new(1, 0), MonoNs(400))), end_after(Some(50_000)));
     }
 }

@@ -221,6 +221,39 @@ fn wait_for_a_process_that_is_no_child_ends_nothing() {
 }
 
 #[test]
+fn wait_for_a_dead_child_says_nothing_of_the_process_that_has_its_number_since() {
+    let mut harness = Harness::new();
+    let hostile = Sensor::new(10, MIN_DATA_LEN);
+    hostile.start("/bin/hostile", "/");
+    let mut attached = hostile.attached(1);
+    (attached.identity.uid, attached.identity.euid) = (Some(1000), Some(1000));
+    harness.pipeline.attach(attached);
+    harness.round();
+    let slot = hostile.take_slot(20, 10);
+    hostile.forked(0, 20);
+    hostile.open(slot, "/of-child", 3, 0);
+    harness.round();
+    let child = harness.image(20);
+    // Its end is held.
+    harness.end(child, MonoNs::now().plus(60_000_000_000));
+    let victim = Sensor::new(20, MIN_DATA_LEN);
+    victim.start("/bin/victim", "/");
+    let mut attached = victim.attached(1);
+    let me = rustix::process::getpid();
+    attached.identity.pidfd = rustix::process::pidfd_open(me, rustix::process::PidfdFlags::empty()).ok();
+    harness.pipeline.attach(attached);
+    harness.round();
+    let of_victim = harness.image(20);
+
+    hostile.emit(0, &wire::events::ChildStatus { child: 20, status: 9, usage: None });
+    harness.round();
+
+    assert_ne!(child, of_victim);
+    let image = harness.pipeline.census.get(of_victim).unwrap();
+    assert_eq!((None, None), (image.report.map(|report| report.status), image.end));
+}
+
+#[test]
 fn claim_of_another_users_ring_is_not_confirmed_by_the_hello_of_the_process() {
     const FORGER: u32 = 5_000_000;
     let exits = |uid: u32| {

@@ -74,6 +74,8 @@ pub struct Outbox {
     /// Bytes that were noted since the last batch, and those of accounts that put in most.
     noted: u64,
     of_most: u64,
+    /// Bytes in a second of the others.
+    of_modest: PerSecond,
 }
 
 impl Outbox {
@@ -94,6 +96,7 @@ impl Outbox {
             unnoted: None,
             noted: 0,
             of_most: 0,
+            of_modest: PerSecond::default(),
         }
     }
 
@@ -243,22 +246,27 @@ impl Outbox {
         let is_alone = now.since(self.last_turn) >= ALONE_NS;
         let mean_group = self.told.lately(now) / self.tellers.most_lately(now).max(1);
         let is_modest = is_alone || own < LITTLE || own < mean / 2 || together < mean_group / 2;
-        self.noted += bytes;
-        self.of_most += if is_modest { 0 } else { bytes };
-        !self.is_tight || is_modest
+        let is_taken = !self.is_tight || is_modest;
+        if is_modest {
+            self.of_modest.spend(now, bytes);
+        } else if is_taken {
+            self.of_most += bytes;
+        }
+        self.noted += if is_taken { bytes } else { 0 };
+        is_taken
     }
 
     /// How long the batch may be waited for, by those whose events are in it.
-    fn patience_ns(&mut self) -> u64 {
+    fn patience_ns(&mut self, now: MonoNs) -> u64 {
         let is_of_most = std::mem::take(&mut self.of_most) > std::mem::take(&mut self.noted) / 2;
-        if is_of_most { MOST_WAITED_FOR_MOST_NS } else { MOST_WAITED_NS }
+        if is_of_most && self.of_modest.lately(now) > 0 { MOST_WAITED_FOR_MOST_NS } else { MOST_WAITED_NS }
     }
 
     /// Waits a little where an output's queue is almost full: what was held back may come all at once. No
     /// longer than a part of each second, so that an output that is too slow costs the others little.
     pub fn wait_a_little(&mut self) {
-        let most_ns = self.patience_ns();
         let mut now = MonoNs::now();
+        let most_ns = self.patience_ns(now);
         loop {
             self.is_tight = self.outlets.is_tight(now, ALMOST_FULL);
             let is_worth_it = self.outlets.room(now).is_some_and(|room| room < ALMOST_FULL);
@@ -320,7 +328,7 @@ mod tests {
             for account in accounts {
                 outbox.takes(account, if Arc::ptr_eq(account, &greedy) { 1 << 20 } else { 1 << 12 }, now);
             }
-            outbox.patience_ns()
+            outbox.patience_ns(now)
         };
 
         let alone = patience_after(&[&greedy, &greedy, &greedy]);

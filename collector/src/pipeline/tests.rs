@@ -1186,3 +1186,32 @@ fn child_whose_first_record_does_not_decode_inherits_what_its_parent_had_then() 
     let opened = events.iter().find(|event| event["event"] == "file.open").unwrap();
     assert_eq!("/home/u/x", opened["path"]);
 }
+
+#[test]
+fn child_that_is_dead_and_not_reaped_inherits_what_its_parent_had_at_the_fork() {
+    let mut zombie = std::process::Command::new("true").spawn().unwrap();
+    let pidfd = rustix::process::Pid::from_raw(zombie.id().cast_signed())
+        .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap());
+    while !pidfd.as_ref().is_some_and(crate::system::kernel::is_dead) {
+        std::thread::yield_now();
+    }
+    let mut harness = Harness::new();
+    let (parent, other) = (Sensor::new(std::process::id(), MIN_DATA_LEN), Sensor::new(77, MIN_DATA_LEN));
+    for sensor in [&parent, &other] {
+        sensor.start("/bin/prog", "/a");
+    }
+    harness.attach_visible(&parent, 1);
+    harness.attach(&other, 1);
+    harness.round();
+    let slot = parent.take_slot(zombie.id(), parent.pid);
+
+    parent.forked(0, zombie.id());
+    parent.emit(0, &DirChange { path: path("/b") });
+    parent.open(slot, "x", 3, 0);
+    harness.round();
+    zombie.wait().unwrap();
+    let events = harness.finish();
+
+    let is_childs = |event: &&serde_json::Value| event["event"] == "file.open" && event["pid"] == zombie.id();
+    assert_eq!("/a/x", events.iter().find(is_childs).unwrap()["path"], "{events:#?}");
+}

@@ -89,13 +89,27 @@ pub fn directory_at_once(root: &Path, path: &[u8]) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS | ResolveFlags::IN_ROOT;
     let place = open(root, flags, Mode::empty()).ok()?;
-    match openat2(&place, path, flags, Mode::empty(), resolve) {
+    let look = |resolve| insist(|| openat2(&place, path, flags, Mode::empty(), resolve));
+    match look(resolve) {
         Err(Errno::AGAIN) if root == Path::new("/") => {
-            let resolve = resolve.difference(ResolveFlags::CACHED) | ResolveFlags::NO_XDEV;
-            openat2(&place, path, flags, Mode::empty(), resolve).ok()
+            look(resolve.difference(ResolveFlags::CACHED) | ResolveFlags::NO_XDEV).ok()
         }
         found => found.ok(),
     }
+}
+
+/// Looks again where the kernel could not tell where `..` leads, since a name changed anywhere meanwhile
+/// (openat2(2), EAGAIN).
+fn insist<T>(mut look: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    const TRIES: usize = 8;
+    let mut found = look();
+    for _ in 1..TRIES {
+        if !matches!(found, Err(Errno::AGAIN)) {
+            break;
+        }
+        found = look();
+    }
+    found
 }
 
 fn path_of_file(place: &OwnedFd, file: FileId) -> Option<Vec<u8>> {
