@@ -10,6 +10,7 @@
 //! Where an account is used up, the thing is not kept: the caller does with less, counts that as the peer's
 //! loss, and goes on.
 
+mod door;
 mod measures;
 
 use std::fmt;
@@ -101,6 +102,8 @@ pub struct Account {
     /// Questions, and the nanoseconds that their answers took.
     questions: PerSecond,
     asking_ns: PerSecond,
+    /// The same of the doorman's.
+    door_ns: PerSecond,
     /// The round in which its rings were to be read last.
     round: AtomicU64,
     /// Bytes that may be read of its rings before it has another turn; below 0 after a record that was
@@ -536,11 +539,13 @@ mod tests {
         let looks = [asks(second), asks(second + 1), asks(2 * second)];
         account.asked(MonoNs(3 * second), MonoNs(3 * second + MOST_ASKING_NS));
         let after_a_long_one = asks(3 * second + MOST_ASKING_NS);
+        account.asked_at_door(MonoNs(second), MonoNs(second + MOST_ASKING_NS));
+        let at_door = [second + MOST_ASKING_NS, 2 * second].map(|now| account.has_time_at_door(MonoNs(now)));
         account.ended(MonoNs(second), MonoNs(second + MOST_ENDING_NS));
         let ends = [second + MOST_ENDING_NS, 2 * second].map(|now| account.has_time(MonoNs(now)));
 
         assert_eq!(([MOST_QUESTIONS, 0, MOST_QUESTIONS], 0), (looks, after_a_long_one));
-        assert_eq!([false, true], ends);
+        assert_eq!([[false, true]; 2], [at_door, ends]);
     }
 
     #[test]

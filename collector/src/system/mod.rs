@@ -1,4 +1,4 @@
-//! The system: the kernel's calls, /proc, clocks, the names of errors, and programs' files.
+//! The system: the kernel's calls, /proc, clocks, namespaces, the names of errors, and programs' files.
 
 pub mod clock;
 pub mod errors;
@@ -11,3 +11,5 @@ pub mod places;
 pub mod procfs;
 pub mod program;
 pub mod pulse;
+pub mod standpoint;
+pub mod user_map;

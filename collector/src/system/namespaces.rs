@@ -9,25 +9,30 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
+use super::kernel;
 use crate::ids::Pid;
 
 /// A kind of namespace, by the number of the request that a pidfd gives it by (include/uapi/linux/pidfd.h,
 /// Linux 6.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Mount = 3,
     Pid = 5,
     /// That of the children that it makes from here on: unshare(2) and setns(2) change it.
     PidForChildren = 6,
     Time = 7,
+    User = 9,
 }
 
 impl Kind {
     /// Its name in `/proc/PID/ns`.
     fn file(self) -> &'static str {
         match self {
+            Self::Mount => "mnt",
             Self::Pid => "pid",
             Self::PidForChildren => "pid_for_children",
             Self::Time => "time",
+            Self::User => "user",
         }
     }
 }
@@ -35,8 +40,12 @@ impl Kind {
 /// The inode of this process's own namespace.
 pub fn own(kind: Kind) -> Option<u64> {
     static OWN: [OnceLock<Option<u64>>; 10] = [const { OnceLock::new() }; 10];
-    let look = || rustix::fs::stat(format!("/proc/self/ns/{}", kind.file())).ok().map(|stat| stat.st_ino);
-    *OWN[kind as usize].get_or_init(look)
+    *OWN[kind as usize].get_or_init(|| shown("self", kind))
+}
+
+/// The inode of a namespace as /proc shows it.
+fn shown(process: &str, kind: Kind) -> Option<u64> {
+    rustix::fs::stat(format!("/proc/{process}/ns/{}", kind.file())).ok().map(|stat| stat.st_ino)
 }
 
 /// A namespace of a process.
@@ -93,6 +102,15 @@ pub fn inode_of(pidfd: impl AsFd, kind: Kind) -> Option<u64> {
     Namespace::of(pidfd, kind)?.inode()
 }
 
+/// The same, also before 6.11 where this process's /proc shows the process as `pid`.
+pub fn inode_in(pidfd: &OwnedFd, pid: Option<Pid>, kind: Kind) -> Option<u64> {
+    inode_of(pidfd, kind).or_else(|| {
+        let found = shown(&pid?.to_string(), kind);
+        // The number is the process's as long as that is not dead.
+        found.filter(|_| !kernel::is_dead(pidfd))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,11 +120,12 @@ mod tests {
     fn this_process_is_in_its_own_namespaces_under_its_own_number() {
         let pid = Pid(std::process::id());
         let pidfd = procfs::open(pid.0).unwrap();
-        let kinds = [Kind::Pid, Kind::PidForChildren, Kind::Time];
+        let kinds = [Kind::Mount, Kind::Pid, Kind::PidForChildren, Kind::Time, Kind::User];
 
         let namespace = Namespace::of(&pidfd, Kind::Pid);
 
-        assert_eq!(kinds.map(own), kinds.map(|kind| inode_of(&pidfd, kind)));
+        assert_eq!(kinds.map(own), kinds.map(|kind| inode_in(&pidfd, Some(pid), kind)));
+        assert_eq!(kinds.map(own), kinds.map(|kind| shown(&pid.to_string(), kind)));
         let Some(namespace) = namespace else {
             let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
             let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
