@@ -134,6 +134,10 @@ pub struct Who {
     /// The pid namespace that the numbers belong to, by its inode (0 if that is unknown), where they could
     /// not be translated into the collector's.
     pub pid_ns: Option<u64>,
+    /// The real user id as the process sees it, where that is another number, by the kernel's word.
+    pub uid_inside: Option<u32>,
+    /// The mount namespace, by its inode, where that is known to be another than the collector's.
+    pub mnt_ns: Option<u64>,
     /// The container that it is in; `None` outside of one, and where no source says.
     pub container: Option<Arc<Container>>,
     /// The fields of these that only the process itself says.

@@ -95,12 +95,17 @@ impl JsonWriter {
                 text.extend_from_slice(b",\"pid_ns\":");
                 unsigned(pid_ns, text);
             }
+            if let Some(mnt_ns) = who.mnt_ns {
+                text.extend_from_slice(b",\"mnt_ns\":");
+                unsigned(mnt_ns, text);
+            }
             if !who.exe().is_empty() {
                 text.extend_from_slice(b",\"exe\":");
                 string(who.exe(), text);
             }
             number_if(",\"uid\":", who.uid, text);
             number_if(",\"euid\":", who.euid, text);
+            number_if(",\"uid_inside\":", who.uid_inside, text);
             if !who.claimed.is_empty() {
                 text.extend_from_slice(b",\"claimed\":[");
                 for (index, name) in who.claimed.names().enumerate() {
@@ -439,6 +444,24 @@ mod tests {
             ),
             String::from_utf8(line).unwrap()
         );
+    }
+
+    #[test]
+    fn user_inside_and_mount_namespace_stand_in_the_line_where_they_are_others() {
+        let mut batch = Batch::default();
+        let who = Who { uid_inside: Some(0), mnt_ns: Some(u64::MAX), ..(*sample::who()).clone() };
+        batch.whos.push(Arc::new(who));
+        batch.push(sample::head(Kind::FileRmdir));
+        let mut line = Vec::new();
+
+        JsonWriter::default().write(&batch, &batch.events[0], &mut line);
+
+        let line = String::from_utf8(line).unwrap();
+        let expected = concat!(
+            r#""ppid":4100,"mnt_ns":18446744073709551615,"exe":"/usr/bin/cat","uid":1000,"euid":0,"#,
+            r#""uid_inside":0,"seq":7"#
+        );
+        assert!(line.contains(expected), "{line}");
     }
 
     #[test]

@@ -63,8 +63,23 @@ fn every_event_and_field_is_documented_by_sentences() {
 }
 
 /// The fields of every event, whatever its kind (`docs/contract.md`).
-const COMMON: [&str; 13] =
-    ["time", "event", "call", "pid", "tid", "ppid", "pid_ns", "exe", "uid", "euid", "seq", "via", "ret"];
+const COMMON: [&str; 15] = [
+    "time",
+    "event",
+    "call",
+    "pid",
+    "tid",
+    "ppid",
+    "pid_ns",
+    "mnt_ns",
+    "exe",
+    "uid",
+    "euid",
+    "uid_inside",
+    "seq",
+    "via",
+    "ret",
+];
 
 #[test]
 fn a_field_has_a_name_of_its_own_within_its_event_and_is_found_by_it() {

@@ -60,9 +60,11 @@ asked any more, it goes by the text, and `path_lexical` (of `new_path`: `new_pat
 | `call` | string | the C function or system call; absent if the event is not a call |
 | `pid`, `tid`, `ppid` | number | process, thread and parent, numbered as in the collector's pid namespace, and so are `child` and `target`; a process that has no number there, or was gone before the collector could ask for it, is numbered as in its own, with `pid_ns`. In a pid namespace below the collector's, a `tid`, `child` or `target` that was gone by then is absent |
 | `pid_ns` | number | the inode of the pid namespace that these belong to, if it is not the collector's: two containers may both have a pid 1 |
+| `mnt_ns` | number | the inode of the mount namespace that the process's paths belong to, if it is not the collector's, by the kernel's word: that of its first thread, from its hello, its `unshare` or its `setns` on. Absent also where it is not known: the process was gone, or may not be looked at (ptrace(2)) |
 | `exe` | path | the running image, as its own root shows it: by the kernel's word, or where the process ran another program or none by the time it was asked, by its own (`claimed`); that of a removed file, or of one in memory (`/memfd:name`), without a mark |
 | `claimed` | list of names | the fields of this event that only the process itself says; absent if there are none |
-| `uid`, `euid` | number | real and effective user |
+| `uid`, `euid` | number | real and effective user, as the collector's user namespace counts |
+| `uid_inside` | number | the real user as the process's own user namespace counts, where that is another number: 65534 (`/proc/sys/kernel/overflowuid`) for one without a number there. The collector translates by the map that the kernel shows (`/proc/PID/uid_map`), when it asks for the namespace. Absent also where it is not known: the process was gone, or has no number in the collector's pid namespace, or may not be looked at (ptrace(2)) |
 | `container` | object | the container of the process, as far as it is known: `id`, and in an ECS task `name`; on `process.start` and `process.exit` also `image`, `image_id`, `arn`, `task` (its ARN), `family` and `revision` of the task definition, `cluster` ([which container](operations.md#fargate-which-container)) |
 | `seq` | number | the sensor's number: from 0 for each image, without gaps; absent on events that the collector makes |
 | `via` | name | the mechanism that saw it: `symbol`, `got`, `inline`, `notify` |

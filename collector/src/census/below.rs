@@ -299,6 +299,7 @@ impl Census {
         let Some(image) = self.get_mut(id) else { return };
         let before = std::mem::replace(&mut image.own_pid, identity.own_pid);
         (image.namespace, image.below) = (identity.namespace, identity.below.clone());
+        image.standpoint = identity.standpoint.clone().or(&image.standpoint);
         if self.in_ring.get(&(ring, before)) == Some(&id) {
             self.in_ring.remove(&(ring, before));
         }

@@ -103,6 +103,8 @@ impl Census {
             uid: uid.or(Some(said_ids.0)),
             euid: euid.or(Some(said_ids.1)),
             pid_ns: key.namespace,
+            uid_inside: None,
+            mnt_ns: None,
             container,
             claimed: claimed
                 .and_if(uid.is_none(), Claimed::UID)
@@ -202,7 +204,9 @@ impl Census {
             let ppid = image.ppid;
             let (pid_ns, claimant) = (key.namespace, key.claimant);
             let who = Who { program, ppid, pid_ns, claimed, claimant, ..(*known.who).clone() };
-            return Some(known.fork(who, id));
+            let mut process = known.fork(who, id);
+            self.place(image, &mut process);
+            return Some(process);
         }
         let pid = key.pid.0;
         let uids = if key.is_visible() { procfs::uids(pid) } else { None };
@@ -215,11 +219,14 @@ impl Census {
             uid: uids.map(|(uid, _)| uid).or(image.uid),
             euid: uids.map(|(_, euid)| euid).or(image.euid),
             pid_ns: key.namespace,
+            uid_inside: None,
+            mnt_ns: None,
             container,
             claimed: image.claimed.and_if(is_claim, Claimed::CONTAINER),
             claimant: key.claimant,
         };
         let mut process = Process::new(who, id);
+        self.place(image, &mut process);
         if let Some(cwd) = procfs::cwd(pid).filter(|_| key.is_visible()) {
             process.change_directory(&cwd);
         }

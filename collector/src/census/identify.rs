@@ -72,6 +72,9 @@ impl Census {
     ) -> Identity {
         let mut identity = self.child_in_ring(index, own_pid, own_ppid, rings);
         self.look_below(&mut identity);
+        if let Some(ring) = rings.get(index) {
+            self.look_around(&mut identity, self.child(index, own_ppid), ring.account());
+        }
         identity
     }
 
@@ -197,9 +200,17 @@ impl Census {
     /// `before`. The kernel's word counts. Where that is another, a process of root's may have changed its
     /// ids once more since, and its own word is shown as such; any other process may not become somebody
     /// else.
-    pub fn confirm_ids(&mut self, id: ImageId, before: (Option<u32>, Option<u32>)) {
+    pub fn confirm_ids(
+        &mut self,
+        id: ImageId,
+        before: (Option<u32>, Option<u32>),
+        said: (Option<u32>, Option<u32>),
+    ) {
         let Some(image) = self.get_mut(id) else { return };
         let Some(process) = &mut image.process else { return };
+        if process.standpoint.is_among_others() {
+            return self.confirm_ids_among_others(id, said);
+        }
         let said = process.ids();
         if said == before {
             return;

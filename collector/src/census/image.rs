@@ -19,6 +19,7 @@ use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingI
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
 use crate::system::namespaces::{self, Here, Kind, Namespace};
+use crate::system::standpoint::Standpoint;
 
 /// How an image ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,10 @@ pub struct ProcessImage {
     pub below: Option<Arc<Namespace>>,
     /// Only the process, or its parent's place, says which namespace it is in.
     pub is_namespace_said: bool,
+    /// Its user and its mount namespace when it attached, or was found.
+    pub standpoint: Standpoint,
+    /// It began in the collector's namespaces: see [`Identity::is_launched`].
+    pub is_launched: bool,
     /// Threads whose numbers were translated: the process's, and the collector's.
     threads: FxHashMap<Tid, Option<Tid>>,
     /// The fields of its events that only the process itself says.
@@ -197,6 +202,8 @@ impl ProcessImage {
             namespace,
             below,
             is_namespace_said,
+            standpoint,
+            is_launched,
             file,
             exe,
             claim,
@@ -222,6 +229,8 @@ impl ProcessImage {
             namespace,
             below,
             is_namespace_said,
+            standpoint,
+            is_launched,
             threads: FxHashMap::default(),
             claimed,
             has_other_rights: false,

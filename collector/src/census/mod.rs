@@ -11,6 +11,7 @@
 //! | `identify` | the process behind a fork child's own number |
 //! | `below` | the same in pid namespaces below the collector's |
 //! | `relatives` | the children that a process tells of |
+//! | `standpoints` | the user and mount namespace of a process at each of its events |
 //! | `first_words` | the `Who`, directory and descriptors of an image |
 //! | `verdict` | whether an end can be reported, and how the process ended |
 //! | `closing` | losses, and the ledger at the end |
@@ -29,6 +30,7 @@ mod recent;
 mod register;
 mod relatives;
 pub mod reports;
+mod standpoints;
 pub mod verdict;
 
 pub use register::{Census, Change};

@@ -319,7 +319,7 @@ impl Census {
         let pidfd = if key.is_visible() { procfs::open(key.pid.0) } else { None };
         let facts = pidfd.as_ref().and_then(kernel::facts);
         let exe = if key.is_visible() { procfs::exe(key.pid.0) } else { None };
-        let identity = Identity {
+        let mut identity = Identity {
             key,
             own_pid: key.pid,
             ppid: facts.map(|facts| Pid(facts.ppid)),
@@ -331,6 +331,7 @@ impl Census {
             exe: exe.unwrap_or_default(),
             ..Identity::default()
         };
+        self.look_around(&mut identity, None, &Account::boundless());
         self.add(None, identity, false, None, rings)
     }
 

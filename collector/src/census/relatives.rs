@@ -79,7 +79,7 @@ impl Census {
     }
 
     /// Whether `parent` is the parent of `child`, by the word that counts for the child.
-    fn is_child_of(&self, child: ImageId, parent: ImageId) -> bool {
+    pub(super) fn is_child_of(&self, child: ImageId, parent: ImageId) -> bool {
         let (Some(child), Some(parent)) = (self.get(child), self.get(parent)) else { return false };
         let is_same_ring = child.ring.is_some() && child.ring == parent.ring;
         let is_named = child.ppid == Some(parent.key.pid) && child.key.namespace == parent.key.namespace;

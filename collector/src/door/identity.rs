@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wire::hello::Hello;
 
-use crate::allowance::Peer;
+use crate::allowance::{Account, Peer};
 use crate::container::Claim;
 use crate::event::Claimed;
 use crate::ids::{FileId, Instance, MonoNs, Pid, ProcessKey};
@@ -16,6 +16,7 @@ use crate::system::kernel::{self, Facts};
 use crate::system::namespaces::{self, Kind, Namespace};
 use crate::system::peers::Sender;
 use crate::system::procfs;
+use crate::system::standpoint::Standpoint;
 
 /// The identity of a process, as far as the kernel and the process tell.
 #[derive(Debug, Default)]
@@ -40,6 +41,10 @@ pub struct Identity {
     pub below: Option<Arc<Namespace>>,
     /// Only the process, or its parent's place, says which namespace it is in.
     pub is_namespace_said: bool,
+    /// Its user and its mount namespace.
+    pub standpoint: Standpoint,
+    /// It is a child of the launcher, which makes CMD in its own namespaces, and the collector too.
+    pub is_launched: bool,
     /// Its control group, by the kernel's word; 0 where there is none, or the kernel does not tell.
     pub cgroup: u64,
     /// The process was dead when it was looked at.
@@ -124,6 +129,21 @@ impl Identity {
         let numbers = Claimed::PID.and(Claimed::PPID);
         self.claimed = numbers.and_if(self.namespace.is_none(), Claimed::PID_NS);
         self
+    }
+
+    /// Asks the kernel for its user and its mount namespace, for as long as `account` has time for that.
+    pub fn look_around(&mut self, account: &Arc<Account>) {
+        let (Some(pidfd), begun) = (&self.pidfd, MonoNs::now()) else { return };
+        if !account.has_time_at_door(begun) {
+            return;
+        }
+        let pid = self.key.is_visible().then_some(self.key.pid);
+        let standpoint = Standpoint::of(pidfd, pid);
+        self.standpoint = match pid {
+            Some(pid) => standpoint.with_users(pidfd, pid, account),
+            None => standpoint,
+        };
+        account.asked_at_door(begun, MonoNs::now());
     }
 
     /// The owner of the account that its rings and images come out of.
@@ -233,7 +253,7 @@ impl Note {
             instance: or_none(instance).map(Instance),
             namespace: or_none(namespace),
             cgroup,
-            claimed: Claimed::from_bits(claimed as u8),
+            claimed: Claimed::from_bits(claimed as u16),
             file: FileId { device, inode },
             uri: uri.to_vec(),
         })

@@ -9,6 +9,7 @@ use super::identity::{Identity, Note};
 use super::news::{Attached, KeptRing, News, Unseen};
 use crate::allowance::Resource;
 use crate::container::{self, Claim, Key};
+use crate::ids::Pid;
 use crate::launch::protocol::ToLauncher;
 use crate::rings::clocks::{self, Clocks};
 use crate::rings::mapping::Mapping;
@@ -32,6 +33,7 @@ impl Doorman {
                     let mut identity = note.identity(born);
                     identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
                     let place = self.allowances.account(identity.peer()).share(Resource::Rings);
+                    identity.look_around(place.account());
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
@@ -134,6 +136,10 @@ impl Doorman {
             None => return,
         };
         let mut identity = Identity::of_sender(guest, sender, hello);
+        identity.look_around(&self.allowances.account(identity.peer()));
+        let launcher = self.launcher.is_there().then(|| Pid(std::os::unix::process::parent_id()));
+        identity.is_launched =
+            identity.key.is_visible() && identity.ppid.is_some() && identity.ppid == launcher;
         let pid = identity.key.pid;
         let (key, claim) = self.claim(&identity, hello.container).unzip();
         identity.claim = claim;

@@ -17,6 +17,7 @@ use crate::container::Container;
 use crate::event::{Claimed, Program, Who};
 use crate::ids::{ImageId, MonoNs, Tid};
 use crate::system::procfs;
+use crate::system::standpoint::Standpoint;
 
 /// The picture of one process: everything that its events need beyond their own records.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ pub struct Process {
     pub(super) hosts: Arc<Hosts>,
     /// Its own numbers of processes are not the collector's.
     pub is_below: bool,
+    /// Its user and its mount namespace.
+    pub standpoint: Standpoint,
+    /// The same, from the time on at which the kernel was asked.
+    later: Option<Box<Standpoint>>,
     /// Its directory's path holds no link: the kernel gave it.
     pub(super) is_cwd_physical: bool,
     /// Those of its threads that share less.
@@ -77,6 +82,8 @@ impl Process {
             seq: 0,
             hosts: Arc::default(),
             is_below: false,
+            standpoint: Standpoint::default(),
+            later: None,
             is_cwd_physical: false,
             threads: Threads::default(),
             walks: Walks::of(&Account::boundless()),
@@ -96,6 +103,8 @@ impl Process {
             seq: self.seq,
             hosts: Arc::clone(&self.hosts),
             is_below: false,
+            standpoint: self.standpoint.clone(),
+            later: None,
             is_cwd_physical: self.is_cwd_physical,
             threads: Threads::default(),
             walks: self.walks.inherited(),
@@ -170,6 +179,49 @@ impl Process {
         }
     }
 
+    /// Says that it stands there from here on.
+    pub fn stand_at(&mut self, standpoint: Standpoint) {
+        self.later = None;
+        self.standpoint = standpoint;
+        self.show_standpoint();
+    }
+
+    /// Says that it stands there from the time on at which the kernel was asked.
+    pub fn stand_later(&mut self, standpoint: Standpoint) {
+        self.later = Some(Box::new(standpoint));
+    }
+
+    /// See [`Self::stand_later`].
+    pub fn later(&self) -> Option<&Standpoint> {
+        self.later.as_deref()
+    }
+
+    /// Whether an event at `at` may show another standpoint than the one before.
+    #[inline]
+    pub fn may_stand_elsewhere(&self, at: MonoNs) -> bool {
+        self.later.is_some() || self.standpoint.asked < at && self.standpoint.is_without_users()
+    }
+
+    /// Takes up where it stands later, if that is no later than `at`.
+    pub fn take_later(&mut self, at: MonoNs) {
+        if let Some(later) = self.later.take_if(|later| later.asked <= at) {
+            let standpoint = later.or(&self.standpoint);
+            self.stand_at(standpoint);
+        }
+    }
+
+    /// Shows its user as it sees it, and its mount namespace, where they are others than the collector's.
+    fn show_standpoint(&mut self) {
+        let uid_inside = self.who.uid.and_then(|uid| self.standpoint.uid_inside(uid));
+        let mnt_ns = self.standpoint.mnt_ns();
+        let is_claim = uid_inside.is_some() && self.who.claimed.has(Claimed::UID);
+        let claimed = self.who.claimed.without(Claimed::UID_INSIDE).and_if(is_claim, Claimed::UID_INSIDE);
+        if (uid_inside, mnt_ns, claimed) != (self.who.uid_inside, self.who.mnt_ns, self.who.claimed) {
+            self.who = Arc::new(Who { uid_inside, mnt_ns, claimed, ..(*self.who).clone() });
+            self.listed = (0, 0);
+        }
+    }
+
     /// The same without anything that only its records say: for a program that runs with other rights than
     /// the program which wrote them.
     #[must_use]
@@ -192,6 +244,7 @@ impl Process {
             self.who = Arc::new(Who { uid, euid, claimed, ..(*self.who).clone() });
             self.listed = (0, 0);
         }
+        self.show_standpoint();
     }
 
     /// The process that a pidfd stands for: as a call told, else as the kernel does. The process may have put

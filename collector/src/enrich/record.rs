@@ -202,7 +202,10 @@ fn childs_directory(process: &mut Process, decoded: &Decoded<'_>) -> Option<Arc<
 }
 
 fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>) {
-    if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0) {
+    // One that counts users otherwise says its own numbers.
+    if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0)
+        && !process.standpoint.is_among_others()
+    {
         process.set_ids(uid, euid);
     }
 }

@@ -3,7 +3,7 @@
 /// The fields of an event that only the process itself says, because the kernel could not be asked: the field
 /// `claimed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Claimed(u8);
+pub struct Claimed(u16);
 
 impl Claimed {
     /// None.
@@ -24,13 +24,16 @@ impl Claimed {
     pub const CONTAINER: Self = Self(1 << 6);
     /// The number of the child that it made.
     pub const CHILD: Self = Self(1 << 7);
+    /// The real user id as the process sees it.
+    pub const UID_INSIDE: Self = Self(1 << 8);
 
     /// The fields as events name them, in the order of the output.
-    const NAMES: [(Self, &str); 8] = [
+    const NAMES: [(Self, &str); 9] = [
         (Self::PID, "pid"),
         (Self::PPID, "ppid"),
         (Self::UID, "uid"),
         (Self::EUID, "euid"),
+        (Self::UID_INSIDE, "uid_inside"),
         (Self::EXE, "exe"),
         (Self::PID_NS, "pid_ns"),
         (Self::CONTAINER, "container"),
@@ -66,12 +69,12 @@ impl Claimed {
     }
 
     /// As a number, for recordings.
-    pub const fn bits(self) -> u8 {
+    pub const fn bits(self) -> u16 {
         self.0
     }
 
     /// Of a number in a recording; unknown bits are dropped.
-    pub fn from_bits(bits: u8) -> Self {
+    pub fn from_bits(bits: u16) -> Self {
         let known = Self::NAMES.iter().fold(Self::NONE, |all, (field, _)| all.and(*field));
         Self(bits & known.0)
     }

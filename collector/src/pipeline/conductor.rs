@@ -357,6 +357,7 @@ impl Pipeline {
         if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {
             fork.child = begun.map(|Pid(child)| child);
         }
+        known.come_to(at);
         let Some(process) = &mut known.process else { return };
         process.is_below = is_below;
         let (ids, mark) = (process.ids(), self.enricher.mark());
@@ -364,8 +365,13 @@ impl Pipeline {
         if is_below {
             self.tell_target(image, &decoded);
         }
-        if let Decoded::ProcessCredentials(_) = &decoded {
-            self.census.confirm_ids(image, ids);
+        match &decoded {
+            Decoded::ProcessCredentials(changed) => {
+                let said = (changed.real_uid.0, changed.effective_uid.0);
+                self.census.confirm_ids(image, ids, said);
+            }
+            Decoded::ProcessNamespace(call) if head.errno == 0 => self.census.has_moved(image, at, call),
+            _ => {}
         }
         let is_numbered = head.flags & Flags::STAMPED != 0;
         self.census.count_delivered(image, is_numbered);

@@ -46,6 +46,9 @@ impl Pipeline {
             }
             Effect::Forked(Some(child)) => {
                 let is_proven = self.census.forked(image, child, asked, &mut self.rings);
+                if matches!(hook_table::name(head.call), Some("clone" | "clone3")) {
+                    self.census.has_cloned(image, child);
+                }
                 let is_told = self.tell_child(image, child);
                 if is_told && !is_proven {
                     self.enricher.mark_claimed(Claimed::CHILD);
@@ -129,7 +132,8 @@ impl Pipeline {
         });
         let same_process = before.and(inherited.as_ref());
         let Some(who) = self.census.who_starts(image, start, same_process) else { return };
-        let process = self.enricher.start(start, who, image, inherited.as_ref());
+        let mut process = self.enricher.start(start, who, image, inherited.as_ref());
+        self.census.place_program(image, &mut process, same_process.is_some(), start.real_uid.0);
         self.census.set_process(image, process);
     }
 

@@ -16,7 +16,7 @@ use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
 use crate::enrich::process::Process;
-use crate::event::{Claimed, Program, Who};
+use crate::event::{Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
@@ -332,10 +332,7 @@ impl Pipeline {
             ppid: Some(Pid(std::os::unix::process::parent_id())),
             uid: Some(rustix::process::getuid().as_raw()),
             euid: Some(rustix::process::geteuid().as_raw()),
-            pid_ns: None,
-            container: None,
-            claimed: Claimed::NONE,
-            claimant: 0,
+            ..Who::default()
         };
         let mut process = Process::new(who, ImageId::NONE);
         let reason = blind::reason(Path::new(OsStr::from_bytes(&path)), None);

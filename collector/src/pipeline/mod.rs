@@ -46,6 +46,8 @@ mod session;
 #[cfg_attr(fuzzing, allow(dead_code, reason = "the tests use all of it"))]
 pub mod simulated;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod tests;
 
 pub use conductor::{Pipeline, Wires};

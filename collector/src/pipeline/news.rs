@@ -82,7 +82,7 @@ impl Pipeline {
     /// A program said that it cannot be seen into.
     fn hear_blind(&mut self, unseen: Unseen) {
         let Unseen { identity, exe, reason, share } = unseen;
-        let Identity { key, ppid, uid, euid, claim, claimed, exe: seen, .. } = identity;
+        let Identity { key, ppid, uid, euid, claim, claimed, standpoint, exe: seen, .. } = identity;
         self.see_command(key);
         let is_apart = self.census.live(key).is_some() && identity.is_dead;
         let claimed = claimed.and_if(is_apart, Claimed::PID).and_if(seen != exe, Claimed::EXE);
@@ -93,6 +93,8 @@ impl Pipeline {
             uid,
             euid,
             pid_ns: key.namespace,
+            uid_inside: uid.and_then(|uid| standpoint.uid_inside(uid)),
+            mnt_ns: standpoint.mnt_ns(),
             container,
             claimed: claimed.and_if(is_claimed, Claimed::CONTAINER),
             claimant: u64::from(is_apart),

@@ -17,26 +17,31 @@
 //! which differs between architectures. A reader skips frames whose tag it does not know.
 //!
 //! Version 2 added the containers, version 3 the programs with their arguments and ancestors, version 4 the
-//! fields that only the process itself says, version 5 the paths whose `..` went by the text. Earlier ones
-//! are read too.
+//! fields that only the process itself says, version 5 the paths whose `..` went by the text, version 6
+//! the user that a process sees, the mount namespace, and claims in more than eight bits. Earlier ones are
+//! read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
 mod input;
 pub mod reader;
+mod varints;
+mod who;
 mod words;
 pub mod writer;
 
 use wire::names::{self, FlagTable};
 
 /// The beginning of a file; its last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x05";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x06";
 
-/// The first and the last version, and the first with containers and with programs.
+/// The first and the last version, and the first with containers, with programs, and with the user that a
+/// process sees.
 const FIRST_VERSION: u8 = 1;
-const LAST_VERSION: u8 = 5;
+const LAST_VERSION: u8 = 6;
 const WITH_CONTAINERS: u8 = 2;
 const WITH_PROGRAMS: u8 = 3;
+const WITH_USERS_INSIDE: u8 = 6;
 
 /// The tags of frames.
 mod tag {
@@ -90,16 +95,6 @@ mod has {
     pub const ERROR: u8 = 8;
     pub const TRUNCATED: u8 = 16;
     pub const VIA_SHIFT: u32 = 5;
-}
-
-/// Bits of an image's first byte.
-mod knows {
-    pub const PPID: u8 = 1;
-    pub const UID: u8 = 2;
-    pub const EUID: u8 = 4;
-    pub const PID_NS: u8 = 8;
-    pub const CONTAINER: u8 = 16;
-    pub const CLAIMED: u8 = 32;
 }
 
 /// The flag tables that values refer to by their place here.

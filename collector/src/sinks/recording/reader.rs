@@ -12,11 +12,11 @@ use wire::record::Via;
 use super::input::Input;
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, LAST_VERSION, MAGIC, WITH_CONTAINERS, WITH_PROGRAMS,
-    has, knows, tag, value,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, LAST_VERSION, MAGIC, WITH_CONTAINERS, has, tag,
+    value, who,
 };
 use crate::container::Container;
-use crate::event::{Batch, Claimed, Event, Program, Shape, Value, Who};
+use crate::event::{Batch, Event, Program, Shape, Value};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::sinks::encoder::RunFacts;
 
@@ -268,7 +268,8 @@ impl<R: Read> Reader<R> {
             return None;
         }
         for _ in 0..whos {
-            batch.whos.push(Arc::new(self.who(input)?));
+            let who = who::read(input, self.version, &self.programs, &self.containers)?;
+            batch.whos.push(Arc::new(who));
         }
         let events = input.count()?;
         if events > FRAME_EVENTS {
@@ -282,29 +283,6 @@ impl<R: Read> Reader<R> {
             self.values(event, input, batch)?;
         }
         input.0.is_empty().then_some(())
-    }
-
-    fn who(&self, input: &mut Input<'_>) -> Option<Who> {
-        let bits = input.byte()?;
-        let program = if self.version >= WITH_PROGRAMS {
-            Arc::clone(self.programs.get(input.count()?)?)
-        } else {
-            Program::new(Pid(input.small()?), input.bytes()?.into(), Arc::default(), None)
-        };
-        let mut number = |bit| if bits & bit != 0 { input.small().map(Some) } else { Some(None) };
-        let ppid = number(knows::PPID)?.map(Pid);
-        let uid = number(knows::UID)?;
-        let euid = number(knows::EUID)?;
-        let pid_ns = if bits & knows::PID_NS != 0 { Some(input.unsigned()?) } else { None };
-        let container = match bits & knows::CONTAINER {
-            0 => None,
-            _ => Some(Arc::clone(self.containers.get(input.count()?)?)),
-        };
-        let (claimed, claimant) = match bits & knows::CLAIMED {
-            0 => (Claimed::NONE, 0),
-            _ => (Claimed::from_bits(input.byte()?), input.unsigned()?),
-        };
-        Some(Who { program, ppid, uid, euid, pid_ns, container, claimed, claimant })
     }
 
     /// An event without its values, `time_ns` counted from the one before. The kind is kept apart until

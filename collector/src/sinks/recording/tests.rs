@@ -39,7 +39,9 @@ fn batches() -> Vec<Batch> {
         uid: None,
         euid: Some(u32::MAX),
         pid_ns: Some(u64::MAX),
-        claimed: Claimed::PID.and(Claimed::EXE),
+        uid_inside: Some(65534),
+        mnt_ns: Some(u64::MAX),
+        claimed: Claimed::PID.and(Claimed::CHILD).and(Claimed::UID_INSIDE),
         claimant: 7,
         container: Some(sample::container("4f2c", "web")),
     }));
@@ -202,11 +204,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[6], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[7], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(6))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(7))));
 }
 
 /// A frame with a right checksum around any body.
@@ -420,6 +422,21 @@ fn second_version_had_no_programs_but_images_with_pid_and_executable() {
 
     let who = read[0].who(&read[0].events[0]);
     assert_eq!((Pid(7), &b"/e"[..]), (who.pid(), who.exe()));
+}
+
+#[test]
+fn fifth_version_had_claims_in_a_byte_and_no_user_inside() {
+    let schema = framed(tag::SCHEMA, b"\x01\x16\x0bfile.unlink\x01\x00");
+    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00");
+    // Two bits that meant nothing then, and a claim on the child.
+    let batch = framed(tag::BATCH, b"\x00\x00\x01\xe0\x00\x81\x03\x01\x00\x16\x02\x07\x00\x06\x02/a");
+    let file = [&MAGIC[..7], &[5], &schema, &programs, &batch].concat();
+
+    let (read, _) = read(&file);
+
+    let Who { claimed, claimant, uid_inside, mnt_ns, .. } = read[0].who(&read[0].events[0]);
+    assert_eq!((Claimed::PID.and(Claimed::CHILD), 3), (*claimed, *claimant));
+    assert_eq!((None, None), (*uid_inside, *mnt_ns));
 }
 
 #[test]

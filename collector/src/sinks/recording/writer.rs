@@ -6,12 +6,13 @@ use rustc_hash::FxHashMap;
 use wire::names::FlagTable;
 use wire::schema::EVENTS;
 
+use super::varints::{bytes, signed, unsigned};
 use super::{
     FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAM_BYTES,
-    MOST_PROGRAMS, TABLES, has, knows, tag, value,
+    MOST_PROGRAMS, TABLES, has, tag, value, who,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
+use crate::event::{Batch, Event, Program, Shape, Span, Value};
 use crate::sinks::carrier;
 use crate::sinks::encoder::{Encoder, Format, RunFacts};
 use crate::sinks::framing::{Found, Frames, Framing};
@@ -180,7 +181,8 @@ impl Recording {
             write_containers(batch, containers, out);
             unsigned(batch.whos.len() as u64, out);
             for who in &batch.whos {
-                write_who(who, programs, containers, out);
+                let container = who.container.as_ref().and_then(|container| containers.get(container));
+                who::write(who, programs.number(&who.program), container.copied(), out);
             }
             unsigned(count as u64, out);
             out.extend_from_slice(text);
@@ -240,33 +242,6 @@ fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, 
         for fact in container.all() {
             bytes(fact.as_bytes(), out);
         }
-    }
-}
-
-fn write_who(who: &Who, programs: &Programs, containers: &FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
-    let container = who.container.as_ref().and_then(|container| containers.get(container));
-    let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
-    out.push(
-        bit(who.ppid.is_some(), knows::PPID)
-            | bit(who.uid.is_some(), knows::UID)
-            | bit(who.euid.is_some(), knows::EUID)
-            | bit(who.pid_ns.is_some(), knows::PID_NS)
-            | bit(container.is_some(), knows::CONTAINER)
-            | bit(!who.claimed.is_empty(), knows::CLAIMED),
-    );
-    unsigned(programs.number(&who.program), out);
-    for number in [who.ppid.map(|ppid| ppid.0), who.uid, who.euid].into_iter().flatten() {
-        unsigned(number.into(), out);
-    }
-    if let Some(pid_ns) = who.pid_ns {
-        unsigned(pid_ns, out);
-    }
-    if let Some(container) = container {
-        unsigned(*container, out);
-    }
-    if !who.claimed.is_empty() {
-        out.push(who.claimed.bits());
-        unsigned(who.claimant, out);
     }
 }
 
@@ -373,24 +348,4 @@ impl Words {
         unsigned(std::mem::take(&mut self.fresh_count), out);
         out.append(&mut self.fresh);
     }
-}
-
-#[inline]
-fn unsigned(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-#[inline]
-fn signed(number: i64, out: &mut Vec<u8>) {
-    unsigned((number << 1 ^ number >> 63).cast_unsigned(), out);
-}
-
-#[inline]
-fn bytes(text: &[u8], out: &mut Vec<u8>) {
-    unsigned(text.len() as u64, out);
-    out.extend_from_slice(text);
 }
