@@ -22,6 +22,7 @@ impl Listeners {
     }
 
     /// The sockets, to close them here.
+    #[cfg(test)]
     pub fn into_sockets(mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.0)
     }
