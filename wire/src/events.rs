@@ -679,13 +679,17 @@ events {
         /// The mapping that holds it.
         mapping: "string",
     } }
-    /// A program ran that the sensor cannot see into.
+    /// A program ran that the sensor cannot see into. `time` is that of the exec, where one was seen.
     SensorBlind = 102 "sensor.blind" { added {
         /// The program.
         path: "path",
         /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `out_of_reach`,
         /// `fd_limit`, `no_memory`, `address_space`, ….
         reason: "name",
+        /// The argument vector that the exec gave, cut as in `process.start`; absent where no exec was seen.
+        argv: "list of strings",
+        /// The number of arguments, where `argv` was cut.
+        argc: "number",
     } }
 }
 records {

@@ -10,6 +10,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::register::Census;
+use crate::allowance::Account;
 use crate::system::files::On;
 use crate::system::procfs;
 use crate::system::program::{Program, Root};
@@ -34,6 +36,15 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
         Some(reason) => reason.name,
         None if pid.and_then(procfs::has_preload) == Some(false) => ENV_CLEARED,
         None => UNKNOWN,
+    }
+}
+
+impl Census {
+    /// Why a sensor cannot be in the program at `path`, which the launcher started.
+    pub fn reason_at(&mut self, path: &[u8]) -> &'static str {
+        let path = path.to_vec();
+        let look = move || reason(Path::new(OsStr::from_bytes(&path)), None);
+        self.examiner.ask(&Account::boundless(), look).unwrap_or(UNREADABLE)
     }
 }
 

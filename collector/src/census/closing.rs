@@ -12,6 +12,7 @@ use super::blind;
 use super::image::{Asked, ProcessImage};
 use super::life::Ledger;
 use super::register::Census;
+use crate::enrich::blind::BlindProgram;
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::Rings;
@@ -30,17 +31,6 @@ const LAST_WAIT: Duration = Duration::from_millis(250);
 
 /// Losses of an image, by reason.
 pub type Losses = Vec<(LossReason, u64)>;
-
-/// A program that cannot be seen into.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlindProgram {
-    /// The path that was executed.
-    pub path: Box<[u8]>,
-    /// The executable.
-    pub exe: Vec<u8>,
-    /// Why.
-    pub reason: &'static str,
-}
 
 impl Census {
     // ---- what was delivered and lost ----
@@ -312,7 +302,7 @@ impl Census {
         let is_awaited = self.wonder(id, now);
         let image = self.get_mut(id)?;
         image.process.as_ref()?;
-        let Asked { path, reason, .. } = image.asked.take()?;
+        let Asked { path, arguments, at, reason, .. } = image.take_asked(|_| true)?;
         let (exe, pending) = image.question.take().unzip();
         let begun = MonoNs::now();
         let reason = match pending.filter(|_| is_awaited && image.account.may_ask(begun)) {
@@ -323,7 +313,9 @@ impl Census {
         Some(BlindProgram {
             exe: exe.unwrap_or_else(|| path.to_vec()),
             path,
+            arguments,
             reason: reason.unwrap_or(blind::UNREADABLE),
+            at,
         })
     }
 

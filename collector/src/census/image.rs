@@ -13,6 +13,7 @@ use super::reports::WaitReport;
 use crate::allowance::{Account, Resource, Share};
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
+use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
 use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
@@ -48,6 +49,8 @@ pub struct Asked {
     pub tid: Tid,
     /// The program.
     pub path: Box<[u8]>,
+    /// Its arguments.
+    pub arguments: Arguments,
     /// When.
     pub at: MonoNs,
     /// Why its next image cannot report, as the process said.
@@ -63,11 +66,22 @@ pub struct Asked {
 impl Asked {
     /// The program `path` that the `process.exec` with this head asks for, while `before` is asked for
     /// already.
-    pub fn new(path: &[u8], head: &Head, at: MonoNs, before: Option<&Self>) -> Self {
+    pub fn new(
+        (path, arguments): (&[u8], Arguments),
+        head: &Head,
+        at: MonoNs,
+        before: Option<&Self>,
+    ) -> Self {
         let is_contested = before.is_some_and(|before| before.tid != Tid(head.tid));
         let said = [(Flags::BARRED, "seccomp"), (Flags::OUT_OF_REACH, "out_of_reach")];
         let said = said.iter().find(|(flag, _)| head.flags & flag != 0).map(|(_, reason)| *reason);
-        Self { tid: Tid(head.tid), path: path.into(), at, said, reason: None, child: None, is_contested }
+        let (tid, path) = (Tid(head.tid), path.into());
+        Self { tid, path, arguments, at, said, reason: None, child: None, is_contested }
+    }
+
+    /// The memory that its texts take.
+    fn size_bytes(&self) -> usize {
+        self.path.len() + self.arguments.argv.len()
     }
 
     /// Notes that a child of the process that asked has begun as `path`.
@@ -270,12 +284,32 @@ impl ProcessImage {
         self.seed = seed.into_iter().take_while(has_room).collect();
     }
 
-    /// Notes the program that it asks for, if there is room for its path.
-    pub fn ask(&mut self, asked: Asked) {
-        let before = self.asked.take().map_or(0, |asked| asked.path.len());
-        self.memory.shrink(before);
+    /// Notes the program that it asks for, if there is room for its path; without its arguments where there
+    /// is none for these.
+    pub fn ask(&mut self, mut asked: Asked) {
+        self.take_asked(|_| true);
         (self.question, self.wonders_since) = (None, None);
-        self.asked = self.memory.grow(asked.path.len()).then_some(asked);
+        if !self.memory.grow(asked.size_bytes()) {
+            asked.arguments = Arguments::default();
+            if !self.memory.grow(asked.size_bytes()) {
+                return;
+            }
+        }
+        self.asked = Some(asked);
+    }
+
+    /// The bytes that it holds of its account.
+    #[cfg(test)]
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.held()
+    }
+
+    /// Takes the program that it asks for, if `is_it`.
+    #[inline]
+    pub fn take_asked(&mut self, is_it: impl FnOnce(&mut Asked) -> bool) -> Option<Asked> {
+        let asked = self.asked.take_if(is_it)?;
+        self.memory.shrink(asked.size_bytes());
+        Some(asked)
     }
 
     /// Keeps a copy of its books; without what they say of descriptors where there is no room for that.

@@ -34,7 +34,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::allowance::Allowances;
 use crate::container::{Authority, Containers};
-use crate::ids::{ImageId, MonoNs, Pid};
+use crate::ids::{ImageId, MonoNs};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::rings::bells::Doorbell;
@@ -283,8 +283,8 @@ impl Doorman {
         while let Some(said) = self.launcher.next() {
             match said {
                 Said::Message(ToCollector::Reaped(exited)) => self.tell(News::Exited(exited)),
-                Said::Message(ToCollector::CommandStarted { pid, path }) => {
-                    self.tell(News::Command(Pid(pid.cast_unsigned()), path));
+                Said::Message(ToCollector::CommandStarted(started)) => {
+                    self.tell(News::Command(Box::new(started)));
                 }
                 Said::Message(ToCollector::Finish) | Said::Gone => self.finish(Haste::Patient),
                 Said::Message(ToCollector::FinishWhenIdle) => {

@@ -11,8 +11,8 @@ use crossbeam_channel::Sender;
 use super::identity::Identity;
 use crate::allowance::Share;
 use crate::container::Container;
-use crate::ids::{ImageId, MonoNs, Pid};
-use crate::launch::protocol::{Reaped, RingId};
+use crate::ids::{ImageId, MonoNs};
+use crate::launch::protocol::{CommandStarted, Reaped, RingId};
 use crate::rings::mapping::{Lifeline, Mapping};
 use crate::sinks::{Haste, OutputChange};
 
@@ -75,7 +75,7 @@ pub enum News {
     /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.
     Died(ImageId, MonoNs),
     /// The launcher started CMD: its pid, and the program.
-    Command(Pid, Vec<u8>),
+    Command(Box<CommandStarted>),
     /// The launcher reaped a process.
     Exited(Reaped),
     /// Another request is served, and when that was heard.

@@ -10,6 +10,7 @@
 //! | `sockets` | the network's kinds |
 //! | `closes` | descriptors that close |
 //! | `values` | fields as values |
+//! | `blind` | programs that cannot be seen into |
 //! | `process`, `descriptors` | the picture |
 //! | `threads` | threads with a directory or descriptors of their own |
 //! | `spawned` | the file actions of posix_spawn |
@@ -18,6 +19,7 @@
 //! | `requests` | the request that was served at a time (AWS Lambda) |
 
 mod addresses;
+pub mod blind;
 mod closes;
 pub mod descriptors;
 pub mod hosts;
@@ -294,13 +296,6 @@ impl Enricher {
         self.batch.set(self.places.loss_reason, Value::Word(reason.name()));
     }
 
-    /// Reports a program that cannot be seen into.
-    pub fn blind(&mut self, process: &mut Process, at: MonoNs, path: &[u8], reason: &'static str) {
-        self.begin(process, Kind::SensorBlind, at);
-        self.set_text(self.places.blind_path, (!path.is_empty()).then_some(path));
-        self.batch.set(self.places.blind_reason, Value::Word(reason));
-    }
-
     /// Reports the end of a process.
     pub fn exited(&mut self, process: &mut Process, at: MonoNs, exit: &Exit) {
         self.begin(process, Kind::ProcessExit, at);
@@ -335,11 +330,6 @@ impl Enricher {
         let event = self.batch.events.last()?;
         let value = *self.batch.values(event).get(place)?;
         self.batch.text(value).filter(|text| !text.is_empty())
-    }
-
-    /// The program of the `process.exec` written last.
-    pub fn last_path(&self) -> &[u8] {
-        self.text_shown(self.places.exec_path).unwrap_or_default()
     }
 
     /// The peer of the `net.connect` written last, where it has an IP address.

@@ -4,6 +4,14 @@ use wire::events::Kind;
 
 use crate::event::Shape;
 
+/// Places of `process.exec`.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecPlaces {
+    pub path: usize,
+    pub argv: usize,
+    pub argc: usize,
+}
+
 /// Places of `process.exit`.
 #[derive(Clone, Copy, Debug)]
 pub struct ExitPlaces {
@@ -17,6 +25,15 @@ pub struct ExitPlaces {
     pub calls: usize,
     pub events: usize,
     pub lost: usize,
+}
+
+/// Places of `sensor.blind`.
+#[derive(Clone, Copy, Debug)]
+pub struct BlindPlaces {
+    pub path: usize,
+    pub reason: usize,
+    pub argv: usize,
+    pub argc: usize,
 }
 
 /// Places of `file.close`.
@@ -64,7 +81,7 @@ pub struct ConnectedPlaces {
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     pub start_coverage: usize,
-    pub exec_path: usize,
+    pub exec: ExecPlaces,
     pub fork_child: usize,
     pub signal_target: usize,
     pub trace_target: usize,
@@ -101,8 +118,7 @@ pub struct Places {
     pub duplicate_remote: usize,
     pub loss_count: usize,
     pub loss_reason: usize,
-    pub blind_path: usize,
-    pub blind_reason: usize,
+    pub blind: BlindPlaces,
     pub exit: ExitPlaces,
     pub file_close: FileClosePlaces,
     pub net_close: NetClosePlaces,
@@ -111,13 +127,15 @@ pub struct Places {
 
 impl Default for Places {
     fn default() -> Self {
+        let exec = |name| Shape::place(Kind::ProcessExec, name);
         let exit = |name| Shape::place(Kind::ProcessExit, name);
+        let blind = |name| Shape::place(Kind::SensorBlind, name);
         let file = |name| Shape::place(Kind::FileClose, name);
         let net = |name| Shape::place(Kind::NetClose, name);
         let connected = |name| Shape::place(Kind::NetConnected, name);
         Self {
             start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
-            exec_path: Shape::place(Kind::ProcessExec, "path"),
+            exec: ExecPlaces { path: exec("path"), argv: exec("argv"), argc: exec("argc") },
             fork_child: Shape::place(Kind::ProcessFork, "child"),
             open_path: Shape::place(Kind::FileOpen, "path"),
             signal_target: Shape::place(Kind::ProcessSignal, "target"),
@@ -154,8 +172,12 @@ impl Default for Places {
             duplicate_remote: Shape::place(Kind::FdDuplicate, "remote"),
             loss_count: Shape::place(Kind::SensorLoss, "count"),
             loss_reason: Shape::place(Kind::SensorLoss, "reason"),
-            blind_path: Shape::place(Kind::SensorBlind, "path"),
-            blind_reason: Shape::place(Kind::SensorBlind, "reason"),
+            blind: BlindPlaces {
+                path: blind("path"),
+                reason: blind("reason"),
+                argv: blind("argv"),
+                argc: blind("argc"),
+            },
             exit: ExitPlaces {
                 code: exit("code"),
                 signal: exit("signal"),

@@ -155,10 +155,11 @@ impl Process {
         self.walks.walk(path, pid)
     }
 
-    /// Says that it runs another executable from here on, of which nothing else is known.
-    pub fn set_exe(&mut self, exe: &[u8]) {
+    /// Says that it runs another executable from here on, with these arguments, each ended by a NUL.
+    pub fn becomes(&mut self, exe: &[u8], argv: &Arc<[u8]>) {
         let Program { pid, parent, .. } = &*self.who.program;
-        let program = Program::new(*pid, exe.into(), Arc::default(), parent.clone());
+        let program =
+            Program::charged(*pid, exe.into(), Arc::clone(argv), parent.clone(), self.share.account());
         self.who = Arc::new(Who { program, ..(*self.who).clone() });
         self.listed = (0, 0);
     }

@@ -24,7 +24,7 @@ pub enum Effect {
     /// The process made another, by the number in its own namespace; `None` where it failed, or did not learn
     /// the number.
     Forked(Option<Pid>),
-    /// A program is about to be executed. Its path is [`Enricher::last_path`].
+    /// A program is about to be executed: [`Enricher::last_exec`].
     ExecAsked,
     /// A wait told how a child ended: its number, the wait status, its resources.
     ChildEnded(Pid, i32, Option<wire::events::Usage>),

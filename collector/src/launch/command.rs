@@ -54,6 +54,22 @@ impl Program {
         OsStr::from_bytes(self.arguments.first().map(|name| name.to_bytes()).unwrap_or_default())
     }
 
+    /// The arguments, each ended by a NUL, in at most `most_bytes`; how many there are, where they are cut.
+    pub fn argv(&self, most_bytes: usize) -> (Vec<u8>, Option<u64>) {
+        let mut argv = Vec::new();
+        for argument in &self.arguments {
+            let left = most_bytes.saturating_sub(argv.len());
+            let bytes = argument.to_bytes();
+            if left == 0 {
+                break;
+            }
+            argv.extend_from_slice(bytes.get(..left - 1).unwrap_or(bytes));
+            argv.push(0);
+        }
+        let len_bytes: usize = self.arguments.iter().map(|argument| argument.to_bytes_with_nul().len()).sum();
+        (argv, (len_bytes > most_bytes).then_some(self.arguments.len() as u64))
+    }
+
     /// Becomes the program; returns only if that fails.
     ///
     /// Restores the caller's standard streams and signal dispositions; leaves the signal mask as it is.

@@ -32,19 +32,21 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use wire::fields::DEFAULT_ARGV;
+
 use self::collector::Recipe;
 use self::command::{FileLimit, Program, Started};
 use self::keeper::Keeper;
 pub use self::launcher::RunUntil;
 use self::launcher::{Launcher, Readiness};
-use self::protocol::ToCollector;
+use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::outputs::{self, Output};
 use crate::shell::environment;
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::ForRun;
 use crate::shell::socket::{self, Name};
-use crate::system::procfs;
+use crate::system::{clock, procfs};
 
 /// A `glassbox run` command line.
 #[derive(Debug)]
@@ -158,6 +160,7 @@ impl Prepared {
                 return Err(NotBegun::Unwatched(reason));
             }
         }
+        let began_ns = clock::now_ns();
         match self.hooked.start(self.launcher.signals(), limit) {
             Err(error) => {
                 self.launcher.abandon_collector();
@@ -169,19 +172,21 @@ impl Prepared {
                 self.launcher.finish(RunUntil::CommandEnds);
                 Err(NotBegun::Failed(self.hooked.failure(&error)))
             }
-            Ok(Started::Running(pid)) => Ok(self.stay_with(pid)),
+            Ok(Started::Running(pid)) => Ok(self.stay_with(pid, began_ns)),
         }
     }
 
     /// Stays with CMD until it has ended and everything is written.
-    fn stay_with(mut self, pid: i32) -> u8 {
+    fn stay_with(mut self, pid: i32, began_ns: u64) -> u8 {
         // A program that ends at once has no image in /proc any more. The name that it was started by may be
         // relative to the current directory, so it is resolved before that is left.
         let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
         let path = image.or_else(|| self.hooked.path()).unwrap_or_default();
         descriptors::leave_to_command(&self.inherited);
         // Once: a collector that follows another one cannot know whether CMD was seen.
-        self.launcher.keeper().send_once(&ToCollector::CommandStarted { pid, path });
+        let (argv, argc) = self.hooked.argv(DEFAULT_ARGV);
+        let started = CommandStarted { pid, began_ns, argc, path, argv };
+        self.launcher.keeper().send_once(&ToCollector::CommandStarted(started));
         let wait_status = self.launcher.watch(pid);
         self.launcher.finish(self.until);
         command::exit_status(wait_status)

@@ -47,12 +47,7 @@ pub enum ToCollector {
     /// All rings have been handed over.
     Handover,
     /// CMD was started.
-    CommandStarted {
-        /// Its pid, which is also that of the sensor's first image.
-        pid: i32,
-        /// The program.
-        path: Vec<u8>,
-    },
+    CommandStarted(CommandStarted),
     /// CMD could not be executed; no program ran.
     CommandFailed {
         /// The error of execve(2).
@@ -64,6 +59,21 @@ pub enum ToCollector {
     Finish,
     /// As `Finish`, once no ring is live (`--follow`).
     FinishWhenIdle,
+}
+
+/// CMD, which was started.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CommandStarted {
+    /// Its pid, which is also that of the sensor's first image.
+    pub pid: i32,
+    /// When: nanoseconds of CLOCK_MONOTONIC.
+    pub began_ns: u64,
+    /// The number of its arguments, where `argv` is cut.
+    pub argc: Option<u64>,
+    /// The program.
+    pub path: Vec<u8>,
+    /// The arguments, each ended by a NUL; cut as in `process.start`.
+    pub argv: Vec<u8>,
 }
 
 /// The end of a child of the launcher, as wait4(2) reported it.
@@ -118,7 +128,13 @@ impl Message for ToCollector {
         match self {
             Self::Ring { id, blob } => ring(1, *id, blob),
             Self::Handover => vec![2],
-            Self::CommandStarted { pid, path } => ring(3, from_i32(*pid), path),
+            Self::CommandStarted(CommandStarted { pid, began_ns, argc, path, argv }) => {
+                let mut bytes =
+                    numbers(3, &[from_i32(*pid), *began_ns, argc.unwrap_or(0), path.len() as u64]);
+                bytes.extend_from_slice(path);
+                bytes.extend_from_slice(argv);
+                bytes
+            }
             Self::CommandFailed { errno } => numbers(4, &[from_i32(*errno)]),
             Self::Reaped(reaped) => numbers(
                 5,
@@ -141,7 +157,14 @@ impl Message for ToCollector {
         Some(match tag {
             1 => Self::Ring { id: fields.u64()?, blob: fields.rest().to_vec() },
             2 => Self::Handover,
-            3 => Self::CommandStarted { pid: fields.i32()?, path: fields.rest().to_vec() },
+            3 => {
+                let (pid, began_ns) = (fields.i32()?, fields.u64()?);
+                let argc = Some(fields.u64()?).filter(|argc| *argc > 0);
+                let path_len = usize::try_from(fields.u64()?).ok()?;
+                let (path, argv) = fields.rest().split_at_checked(path_len)?;
+                let (path, argv) = (path.to_vec(), argv.to_vec());
+                Self::CommandStarted(CommandStarted { pid, began_ns, argc, path, argv })
+            }
             4 => Self::CommandFailed { errno: fields.i32()? },
             5 => Self::Reaped(Reaped {
                 pid: fields.i32()?,
@@ -217,7 +240,13 @@ mod tests {
         let to_collector = [
             ToCollector::Ring { id: u64::MAX, blob: vec![1, 2] },
             ToCollector::Handover,
-            ToCollector::CommandStarted { pid: 4121, path: b"/bin/true".to_vec() },
+            ToCollector::CommandStarted(CommandStarted {
+                pid: 4121,
+                began_ns: 5,
+                argc: Some(2),
+                path: b"/bin/true".to_vec(),
+                argv: b"true\0x\0".to_vec(),
+            }),
             ToCollector::CommandFailed { errno: 2 },
             ToCollector::Reaped(reaped),
             ToCollector::Finish,
@@ -243,5 +272,6 @@ mod tests {
         assert_eq!(None, ToLauncher::decode(&[]));
         assert_eq!(None, ToLauncher::decode(&[2, 0, 0]));
         assert_eq!(None, ToCollector::decode(&[99]));
+        assert_eq!(None, ToCollector::decode(&numbers(3, &[1, 2, 3, u64::MAX])));
     }
 }

@@ -148,7 +148,8 @@ impl Pipeline {
     fn load(&self, round: &Round) -> Load {
         let is_waited_for = self.flushes.is_waited_for();
         // Records that are held back for the next request wait for news.
-        let is_waiting = !self.order.waiting().is_empty() && !self.order.frontier.has_border();
+        let is_empty = self.order.waiting().is_empty() && self.session.unseen.is_empty();
+        let is_waiting = !is_empty && !self.order.frontier.has_border();
         // An end that still waits after a while is looked at now and then.
         let has_open_end = self.order.has_open_end(MonoNs::now().minus(2 * STUCK_NS));
         Load {
@@ -178,7 +179,12 @@ impl Pipeline {
         self.rings.let_go();
         round.has_read |= self.take_sent();
         self.census.free_slots(&mut self.rings);
-        round.has_more |= !self.deliver_some(now, self.horizon(now));
+        let horizon = self.horizon(now);
+        if self.deliver_some(now, horizon) {
+            self.report_unseen(self.rings.unread_from(now).unwrap_or(now).min(horizon));
+        } else {
+            round.has_more = true;
+        }
         if now.since(self.audited) >= AUDIT_NS {
             self.audited = now;
             self.audit(now);
@@ -347,7 +353,7 @@ impl Pipeline {
         let Some(known) = self.census.get_mut(image) else { return };
         // A thread that goes on has executed nothing itself: it failed, or had a child do it.
         let own_tid = Tid(head.tid);
-        let asked = known.asked.take_if(|asked| asked.tid == own_tid);
+        let asked = known.take_asked(|asked| asked.tid == own_tid);
         let is_below = known.is_below();
         if is_below {
             // One that has ended since is not known by any number.

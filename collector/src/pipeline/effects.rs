@@ -35,9 +35,9 @@ impl Pipeline {
         match effect {
             Effect::None | Effect::Forked(None) => {}
             Effect::ExecAsked => {
-                let path = self.enricher.last_path();
+                let exec = self.enricher.last_exec();
                 if let Some(known) = self.census.get_mut(image) {
-                    known.ask(Asked::new(path, head, at, known.asked.as_ref()));
+                    known.ask(Asked::new(exec, head, at, known.asked.as_ref()));
                 }
             }
             // It has told of itself already, and may be gone by now.

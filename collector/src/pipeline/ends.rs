@@ -1,23 +1,17 @@
 //! Ends and losses: images that are over, programs that cannot be seen into, and events that never came.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::conductor::Pipeline;
-use super::session::{UnseenCommand, Wish};
+use super::session::Wish;
 use crate::allowance::Resource;
 use crate::census::Census;
-use crate::census::blind;
 use crate::census::image::{EndKind, ProcessImage};
 use crate::census::life::Ledger;
 use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
-use crate::enrich::process::Process;
-use crate::event::{Program, Who};
-use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
+use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
 use crate::sinks::Haste;
@@ -179,7 +173,7 @@ impl Pipeline {
     fn report_death(&mut self, image: ImageId, at: MonoNs, now: MonoNs, fate: &Fate) {
         self.census.begin(image, &self.rings);
         self.report_losses(image, now);
-        self.report_blind(image, at);
+        self.report_blind(image);
         let books = self.census.books(image, &self.rings).unwrap_or_default();
         let enricher = &mut self.enricher;
         let surplus = self.census.process_mut(image).map(|process| enricher.close_all(process, &books, at));
@@ -195,12 +189,12 @@ impl Pipeline {
     }
 
     /// Reports that an image has become a program that cannot be seen into, where it has.
-    fn report_blind(&mut self, image: ImageId, at: MonoNs) {
+    fn report_blind(&mut self, image: ImageId) {
+        self.report_unseen_of(image);
         if let Some(blind) = self.census.take_blind(image, MonoNs::now())
             && let Some(process) = self.census.process_mut(image)
         {
-            process.set_exe(&blind.exe);
-            self.enricher.blind(process, at, &blind.path, blind.reason);
+            self.enricher.blind(process, &blind);
         }
     }
 
@@ -227,7 +221,7 @@ impl Pipeline {
             self.report_losses(image, now);
             self.report_limit(image, now);
             if self.census.may_be_blind(image, now) && !self.census.wonder(image, now) {
-                self.report_blind(image, now);
+                self.report_blind(image);
             }
         }
         for ring in self.rings.indices() {
@@ -308,7 +302,8 @@ impl Pipeline {
         self.deliver_due(now, MonoNs::MAX);
         self.session.is_all_told = true;
         self.deliver_due(now, MonoNs::MAX);
-        self.report_unseen_command(now);
+        self.report_unseen(MonoNs::MAX);
+        self.report_unseen_command();
         self.audit(now);
         if !is_read {
             // The time was up: what was numbered before the end and is still in the rings will not be read.
@@ -323,20 +318,14 @@ impl Pipeline {
     }
 
     /// CMD ended and no sensor in it said hello: only the launcher knows that it ran.
-    fn report_unseen_command(&mut self, now: MonoNs) {
-        let Some(UnseenCommand { pid, path, end: Some(end) }) = self.session.unseen_command.take() else {
+    fn report_unseen_command(&mut self) {
+        let Some((end, at)) = self.session.unseen_command.as_ref().and_then(|command| command.end) else {
             return;
         };
-        let who = Who {
-            program: Program::new(pid, path.as_slice().into(), Arc::default(), None),
-            ppid: Some(Pid(std::os::unix::process::parent_id())),
-            uid: Some(rustix::process::getuid().as_raw()),
-            euid: Some(rustix::process::geteuid().as_raw()),
-            ..Who::default()
+        self.tell_command();
+        let Some(mut process) = self.session.unseen_command.take().map(|command| command.process()) else {
+            return;
         };
-        let mut process = Process::new(who, ImageId::NONE);
-        let reason = blind::reason(Path::new(OsStr::from_bytes(&path)), None);
-        self.enricher.blind(&mut process, now, &path, reason);
         let exit = Exit {
             wait_status: Some(end.wait_status),
             user_ns: Some(end.user_us.saturating_mul(1000)),
@@ -344,7 +333,7 @@ impl Pipeline {
             max_rss: Some(end.max_rss_kib.saturating_mul(1024)),
             ..Exit::default()
         };
-        self.enricher.exited(&mut process, now, &exit);
+        self.enricher.exited(&mut process, at, &exit);
     }
 }
 

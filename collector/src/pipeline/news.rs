@@ -7,10 +7,11 @@ use wire::events::Usage;
 use super::conductor::Pipeline;
 use super::session::{UnseenCommand, Wish};
 use crate::allowance::Resource;
-use crate::census::image::EndKind;
+use crate::census::image::{EndKind, ProcessImage};
 use crate::census::reports::WaitReport;
 use crate::door::identity::Identity;
 use crate::door::news::{Attached, News, Unseen};
+use crate::enrich::blind::{Arguments, BlindProgram};
 use crate::enrich::process::Process;
 use crate::event::{Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
@@ -43,13 +44,10 @@ impl Pipeline {
     pub fn hear(&mut self, news: News) {
         match news {
             News::Attached(attached) => self.attach(*attached),
-            News::Blind(unseen) => self.hear_blind(*unseen),
+            News::Blind(unseen) => self.session.unseen.push_back((MonoNs::now(), unseen)),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),
-            News::Command(pid, path) => {
-                let is_seen = self.census.has_seen(&ProcessKey::here(pid));
-                self.session.unseen_command = (!is_seen).then_some(UnseenCommand { pid, path, end: None });
-            }
+            News::Command(started) => self.command_started(UnseenCommand::new(*started)),
             News::Exited(exited) => self.reaped(&exited),
             News::Turn(turn, heard) => self.turn(turn, heard),
             News::Flush(flush) => self.flushes.add(flush),
@@ -70,21 +68,73 @@ impl Pipeline {
     /// Takes a ring in.
     pub fn attach(&mut self, attached: Attached) {
         self.see_command(attached.identity.key);
+        self.see_child_of_command(&attached.identity);
         self.census.attach(attached, &mut self.rings, MonoNs::now());
         self.carry_out_changes();
     }
 
     /// A process was seen: if it is CMD, its sensor has said hello.
     fn see_command(&mut self, key: ProcessKey) {
-        self.session.unseen_command.take_if(|command| key == ProcessKey::here(command.pid));
+        self.session.unseen_command.take_if(|command| key == ProcessKey::here(command.pid()));
+    }
+
+    /// The launcher started CMD; its sensor may have said hello before this was heard, or a child of it.
+    fn command_started(&mut self, command: UnseenCommand) {
+        if self.census.has_seen(&ProcessKey::here(command.pid())) {
+            return;
+        }
+        let is_its_child =
+            |image: &ProcessImage| command.is_parent_of(image.key, image.ppid, image.uid, image.claimed);
+        let has_child = self.census.iter().any(is_its_child);
+        self.session.unseen_command = Some(command);
+        if has_child {
+            self.tell_command();
+        }
+    }
+
+    /// A process was seen: if CMD made it, and no sensor in CMD has said hello before, none will.
+    fn see_child_of_command(&mut self, Identity { key, ppid, uid, claimed, .. }: &Identity) {
+        let command = self.session.unseen_command.as_ref();
+        if command.is_some_and(|command| command.is_parent_of(*key, *ppid, *uid, *claimed)) {
+            self.tell_command();
+        }
+    }
+
+    /// Reports CMD as a program that cannot be seen into, once.
+    pub(super) fn tell_command(&mut self) {
+        let Some(command) = self.session.unseen_command.as_mut().filter(|command| !command.is_told) else {
+            return;
+        };
+        command.is_told = true;
+        let reason = self.census.reason_at(&command.started.path);
+        self.enricher.blind(&mut command.process(), &command.program(reason));
+    }
+
+    /// Reports the programs that said up to `horizon` that they cannot be seen into.
+    pub(super) fn report_unseen(&mut self, horizon: MonoNs) {
+        while self.session.unseen.front().is_some_and(|(heard, _)| *heard <= horizon)
+            && let Some((_, unseen)) = self.session.unseen.pop_front()
+        {
+            self.hear_blind(*unseen);
+        }
+    }
+
+    /// The same of the process of an image.
+    pub(super) fn report_unseen_of(&mut self, image: ImageId) {
+        let Some(key) = self.census.get(image).map(|image| image.key) else { return };
+        let place = self.session.unseen.iter().position(|(_, unseen)| unseen.identity.key == key);
+        if let Some((_, unseen)) = place.and_then(|place| self.session.unseen.remove(place)) {
+            self.hear_blind(*unseen);
+        }
     }
 
     /// A program said that it cannot be seen into.
     fn hear_blind(&mut self, unseen: Unseen) {
         let Unseen { identity, exe, reason, share } = unseen;
+        let live = self.census.live(identity.key);
+        let is_apart = live.is_some() && identity.is_dead;
+        let (arguments, at) = self.exec_of(&identity, live.filter(|_| !is_apart));
         let Identity { key, ppid, uid, euid, claim, claimed, standpoint, exe: seen, .. } = identity;
-        self.see_command(key);
-        let is_apart = self.census.live(key).is_some() && identity.is_dead;
         let claimed = claimed.and_if(is_apart, Claimed::PID).and_if(seen != exe, Claimed::EXE);
         let (container, is_claimed) = self.census.container_of(key, ppid, claim.as_ref(), None);
         let who = Who {
@@ -100,8 +150,13 @@ impl Pipeline {
             claimant: u64::from(is_apart),
         };
         let mut process = Process::new(who, ImageId::NONE);
+        process.charge(share.account());
+        if let Some(known) = live.filter(|_| !is_apart).and_then(|image| self.census.process_mut(image)) {
+            known.becomes(&exe, &arguments.argv);
+        }
+        let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, at };
         let (now, mark) = (MonoNs::now(), self.enricher.mark());
-        self.enricher.blind(&mut process, now, &exe, reason);
+        self.enricher.blind(&mut process, &program);
         if !self.outbox.takes(share.account(), self.enricher.written_since(mark), now) {
             self.enricher.take_back(mark);
             share.account().refuse(Resource::Bytes);
@@ -111,11 +166,26 @@ impl Pipeline {
         }
     }
 
+    /// The exec that made the program of `identity`, an image of the process of `live`: its arguments, and
+    /// when it was; the present moment where it was not seen.
+    fn exec_of(&mut self, identity: &Identity, live: Option<ImageId>) -> (Arguments, MonoNs) {
+        let command = self.session.unseen_command.as_mut();
+        if let Some(command) = command.filter(|command| identity.key == ProcessKey::here(command.pid())) {
+            command.is_told = true;
+            return (command.arguments(), MonoNs(command.started.began_ns));
+        }
+        let image = live.and_then(|image| self.census.get_mut(image));
+        match image.and_then(|image| image.take_asked(|_| true)) {
+            Some(asked) => (asked.arguments, asked.at),
+            None => (Arguments::default(), MonoNs::now()),
+        }
+    }
+
     /// The launcher reaped a process.
     fn reaped(&mut self, exited: &Reaped) {
         let pid = Pid(exited.pid.cast_unsigned());
-        if let Some(command) = self.session.unseen_command.as_mut().filter(|command| command.pid == pid) {
-            command.end = Some(*exited);
+        if let Some(command) = self.session.unseen_command.as_mut().filter(|command| command.pid() == pid) {
+            command.end = Some((*exited, MonoNs::now()));
         }
         let usage = Usage {
             user_ns: exited.user_us.saturating_mul(1000),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
-
+use serde_json::Value as Json;
 use wire::events::{
     ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, Kind, NetConnect, NetSocket,
     ProcessExec,
@@ -17,9 +17,10 @@ use wire::ring::reserve;
 use super::simulated::{Harness, LONG, Sensor, brief, key, path, scribble};
 use crate::arrival::HOLD_NS;
 use crate::container::{Claim, Container};
+use crate::door::identity::Identity;
 use crate::door::news::{Attached, Flush, News, Turn, Unseen};
 use crate::ids::{MonoNs, Pid};
-use crate::launch::protocol::Reaped;
+use crate::launch::protocol::{CommandStarted, Reaped};
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::rings::ring::STUCK_NS;
@@ -871,8 +872,8 @@ fn program_that_never_says_hello_is_blind() {
     let (mut harness, sensor) = started(10);
     let exec = |program| ProcessExec {
         path: path(program),
-        argv: Args::Packed(b"x\0"),
-        argc: None,
+        argv: Args::Packed(b"x\0of\0many\0"),
+        argc: Some(5),
         actions: Actions(&[]),
         flags: None,
     };
@@ -896,46 +897,196 @@ fn program_that_never_says_hello_is_blind() {
 
     let events = harness.finish();
 
-    let blind: Vec<String> = brief(&events, &["path", "reason", "exe"])
+    let blind: Vec<String> = brief(&events, &["path", "reason", "exe", "argv", "argc", "truncated"])
         .into_iter()
         .filter(|line| line.starts_with("sensor.blind"))
         .collect();
+    let times = |of: &[&str]| -> Vec<&str> {
+        let is_one = |event: &&Json| of.contains(&event["event"].as_str().unwrap());
+        let are_theirs = |event: &&Json| event["path"] == "/spawned" || event["path"] == "/executed";
+        events.iter().filter(is_one).filter(are_theirs).map(|event| event["time"].as_str().unwrap()).collect()
+    };
+    assert_eq!(times(&["process.exec"]), times(&["sensor.blind"]));
     assert_eq!(
         vec![
-            "sensor.blind 11 /spawned unreadable /spawned",
-            "sensor.blind 12 /executed unreadable /executed"
+            "sensor.blind 11 /spawned unreadable /spawned [\"x\",\"of\",\"many\"] 5 true",
+            "sensor.blind 12 /executed unreadable /executed [\"x\",\"of\",\"many\"] 5 true"
         ],
         blind
     );
 }
 
 #[test]
+fn end_that_a_wait_told_of_before_it_was_noticed_has_the_time_of_the_wait() {
+    let (mut harness, sensor) = started(10);
+    sensor.forked(0, 11);
+    harness.round();
+    let child = harness.image(11);
+    // Any that lives: the wait is no death as long as the kernel may still tell of it.
+    let pidfd = crate::system::procfs::open(std::process::id());
+    harness.pipeline.census.get_mut(child).unwrap().pidfd = pidfd;
+
+    sensor.emit(0, &ChildStatus { child: 11, status: 0, usage: None });
+    sensor.open(0, "/after", 3, 0);
+    harness.round();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    harness.die(11, 0);
+    harness.round();
+    let events = harness.finish();
+
+    let time =
+        |is_it: &dyn Fn(&Json) -> bool| events.iter().find(|event| is_it(event)).unwrap()["time"].clone();
+    let (ended, after) = (
+        time(&|event| event["event"] == "process.exit" && event["pid"] == 11),
+        time(&|event| event["path"] == "/after"),
+    );
+    assert!(ended.as_str() < after.as_str(), "{ended} {after}");
+}
+
+#[test]
+fn program_that_says_that_it_cannot_report_has_the_arguments_of_its_exec_and_is_told_of_once() {
+    for is_dead in [false, true] {
+        let (mut harness, sensor) = started(10);
+        harness.round();
+        let exec = ProcessExec {
+            path: path("/bin/full"),
+            argv: Args::Packed(b"full\0x\0"),
+            argc: None,
+            actions: Actions(&[]),
+            flags: None,
+        };
+        sensor.write(0, Head { flags: Flags::STAMPED, ..sensor.head(0, Kind::ProcessExec) }, &exec);
+
+        let identity = Identity { key: key(10), ppid: Some(Pid(1)), ..Identity::default() };
+        let (exe, reason) = (b"/bin/full".to_vec(), "fd_limit");
+        harness.pipeline.hear(News::Blind(Box::new(Unseen { identity, exe, reason, ..Unseen::default() })));
+        if is_dead {
+            harness.die(10, 0);
+        }
+        harness.round();
+        if !is_dead {
+            harness.die(10, 0);
+        }
+        let events = harness.finish();
+
+        assert_eq!(
+            vec![
+                "process.start 10 /bin/prog /bin/prog [\"prog\"]",
+                "process.exec 10 /bin/prog /bin/full [\"full\",\"x\"]",
+                "sensor.blind 10 /bin/full /bin/full [\"full\",\"x\"] fd_limit",
+                "process.exit 10 /bin/full",
+            ],
+            brief(&events, &["exe", "path", "argv", "reason"])
+        );
+    }
+}
+
+#[test]
+fn arguments_that_are_asked_for_and_taken_back_leave_no_debt() {
+    let (mut harness, sensor) = started(10);
+    let argv = vec![b'x'; 4096];
+    let exec = ProcessExec {
+        path: path("/none"),
+        argv: Args::Packed(&argv),
+        argc: None,
+        actions: Actions(&[]),
+        flags: None,
+    };
+    let held = |harness: &Harness| {
+        let image = harness.pipeline.census.get(harness.image(10)).unwrap();
+        image.asked.is_some().then(|| image.memory_bytes())
+    };
+
+    let mut helds = Vec::new();
+    for _ in 0..3 {
+        let before = Head { flags: Flags::STAMPED, ..sensor.head(0, Kind::ProcessExec) };
+        sensor.write(0, before, &exec);
+        harness.round();
+        helds.push(held(&harness).unwrap());
+        let failed = Head { ret: -1, errno: libc::ENOENT as u16, ..sensor.head(0, Kind::ProcessExec) };
+        sensor.write(0, failed, &exec);
+        harness.round();
+    }
+
+    assert!(helds[0] >= 4096 && helds.iter().all(|held| *held == helds[0]), "{helds:?}");
+}
+
+/// CMD under the number 10, which began 1 ms ago.
+fn command() -> CommandStarted {
+    CommandStarted {
+        pid: 10,
+        began_ns: MonoNs::now().minus(1_000_000).0,
+        argc: None,
+        path: b"/nonexistent/prog".to_vec(),
+        argv: b"prog\0x y\0".to_vec(),
+    }
+}
+
+fn command_ends(harness: &mut Harness) {
+    let (pid, wait_status, user_us, system_us, max_rss_kib) = (10, 3 << 8, 2, 0, 1);
+    let reaped = Reaped { pid, wait_status, user_us, system_us, max_rss_kib, is_command: true };
+    harness.pipeline.hear(News::Exited(reaped));
+}
+
+#[test]
 fn command_that_never_says_hello_is_blind_and_ends() {
     let command = |hello: bool| {
         let mut harness = Harness::new();
-        harness.pipeline.hear(News::Command(Pid(10), b"/nonexistent/prog".to_vec()));
+        harness.pipeline.hear(News::Command(Box::new(command())));
         let sensor = Sensor::new(10, MIN_DATA_LEN);
         if hello {
             sensor.start("/bin/prog", "/home/u");
             harness.attach_visible(&sensor, 1);
         }
-        let wait_status = 3 << 8;
-        harness.pipeline.hear(News::Exited(Reaped {
-            pid: 10,
-            wait_status,
-            user_us: 2,
-            system_us: 0,
-            max_rss_kib: 1,
-            is_command: true,
-        }));
-        brief(&harness.finish(), &["path", "reason", "code", "user_ns", "max_rss"])
+        command_ends(&mut harness);
+        harness.finish()
     };
+    let fields = ["path", "reason", "argv", "code", "user_ns", "max_rss"];
+
+    let blind = command(false);
 
     assert_eq!(
-        vec!["sensor.blind 10 /nonexistent/prog not_loaded", "process.exit 10 3 2000 1024"],
-        command(false)
+        vec![
+            "sensor.blind 10 /nonexistent/prog not_loaded [\"prog\",\"x y\"]",
+            "process.exit 10 3 2000 1024"
+        ],
+        brief(&blind, &fields)
     );
-    assert_eq!(vec!["process.start 10 /bin/prog", "process.exit 10 3 2000 1024"], command(true));
+    let [began, ended] = [0, 1].map(|index| blind[index]["time"].as_str().unwrap());
+    assert!(began < ended, "{began} {ended}");
+    assert_eq!(
+        vec!["process.start 10 /bin/prog [\"prog\"]", "process.exit 10 3 2000 1024"],
+        brief(&command(true), &fields)
+    );
+}
+
+#[test]
+fn command_that_never_says_hello_is_told_of_before_its_children() {
+    let child = |is_first: bool| {
+        let mut harness = Harness::new();
+        // No process of ours has such a number: pid_max is at most 4194304 (proc(5)).
+        let sensor = Sensor::new(5_000_000, MIN_DATA_LEN);
+        sensor.start("/bin/child", "/home/u");
+        if is_first {
+            harness.attach_visible(&sensor, 10);
+        }
+        harness.pipeline.hear(News::Command(Box::new(command())));
+        if !is_first {
+            harness.attach_visible(&sensor, 10);
+        }
+        harness.round();
+        command_ends(&mut harness);
+        brief(&harness.finish(), &["path"])
+    };
+
+    for is_first in [false, true] {
+        let events = child(is_first);
+
+        assert_eq!("sensor.blind 10 /nonexistent/prog", events[0], "{events:?}");
+        assert_eq!("process.start 5000000 /bin/child", events[1], "{events:?}");
+        let count = |start: &str| events.iter().filter(|event| event.starts_with(start)).count();
+        assert_eq!((1, 1), (count("sensor.blind"), count("process.exit 10")), "{events:?}");
+    }
 }
 
 #[test]
@@ -1136,6 +1287,7 @@ fn output_that_is_added_gets_later_events_only_and_none_once_it_is_taken_away() 
         reason: "fd_limit",
         ..Unseen::default()
     })));
+    harness.pipeline.report_unseen(MonoNs::MAX);
     control.change_outputs(OutputChange::Add { name: "view".into(), encoder, opened, id_tx });
     control.news_rx.try_iter().for_each(|news| harness.pipeline.hear(news));
     let id = id_rx.recv().unwrap().unwrap();

@@ -1,0 +1,74 @@
+//! Programs that cannot be seen into: what is known of them comes from the exec that they were started by.
+
+use std::sync::Arc;
+
+use wire::events::Kind;
+
+use super::Enricher;
+use super::process::Process;
+use crate::event::Value;
+use crate::ids::MonoNs;
+
+/// The arguments that an exec gives its program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// Each ended by a NUL; empty where they are not known.
+    pub argv: Arc<[u8]>,
+    /// How many there were, where `argv` was cut.
+    pub argc: Option<u64>,
+}
+
+/// A program that cannot be seen into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlindProgram {
+    /// The path that was executed.
+    pub path: Box<[u8]>,
+    /// The executable.
+    pub exe: Vec<u8>,
+    /// The arguments.
+    pub arguments: Arguments,
+    /// Why.
+    pub reason: &'static str,
+    /// When it was executed; where no exec was seen, when it was heard of.
+    pub at: MonoNs,
+}
+
+impl Enricher {
+    /// Reports a program that cannot be seen into: the events of its process show it from here on.
+    pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
+        let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, at } = program;
+        process.becomes(exe, argv);
+        self.begin(process, Kind::SensorBlind, *at);
+        let places = self.places.blind;
+        self.set_text(places.path, (!path.is_empty()).then_some(path));
+        self.batch.set(places.reason, Value::Word(reason));
+        if !argv.is_empty() {
+            let span = self.batch.keep(argv);
+            self.batch.set(places.argv, Value::List(span));
+        }
+        if let Some(argc) = argc {
+            self.batch.set(places.argc, Value::Uint(*argc));
+            if let Some(event) = self.batch.events.last_mut() {
+                event.is_truncated = true;
+            }
+        }
+    }
+
+    /// The path and the arguments of the `process.exec` written last.
+    pub fn last_exec(&self) -> (&[u8], Arguments) {
+        let places = self.places.exec;
+        let value = |place: usize| {
+            let event = self.batch.events.last()?;
+            self.batch.values(event).get(place).copied()
+        };
+        let argv = match value(places.argv) {
+            Some(Value::List(span)) => self.batch.bytes(span).into(),
+            _ => Arc::default(),
+        };
+        let argc = match value(places.argc) {
+            Some(Value::Uint(argc)) => Some(argc),
+            _ => None,
+        };
+        (self.text_shown(places.path).unwrap_or_default(), Arguments { argv, argc })
+    }
+}
