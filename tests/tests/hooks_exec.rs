@@ -279,15 +279,21 @@ fn a_static_program_is_reported_blind() {
     let program = victim("static_program").path;
     let mut command = scene.command(glassbox_tests::glassbox());
     command
-        .args(["run", "-o", &option, "--", "/bin/sh", "-c"])
-        .arg(format!("{} ; exit 3", program.display()));
+        .args(["run", "-o", &option, "-o", "summary:stderr", "--", "/bin/sh", "-c"])
+        .arg(format!("{} of 'a b'; exit 3", program.display()));
 
-    glassbox_tests::child::run(command, b"");
+    let ending = glassbox_tests::child::run(command, b"");
 
     let events = Events::read(&output, Expect::NothingLost);
     let blind = events.only("blind", |event| event.name() == "sensor.blind");
     assert_eq!(Some("static"), blind.text("reason"));
     assert_eq!(program.to_str(), blind.text("path"));
+    assert_eq!(vec![program.to_str().unwrap(), "of", "a b"], blind.list("argv"));
+    let exit = events.only("exit", |event| event.name() == "process.exit" && event.pid() == blind.pid());
+    assert_eq!(program.to_str(), exit.text("exe"));
+    let line = ending.stderr.lines().find(|line| line.contains("not seen into")).unwrap_or_default();
+    assert!(line.contains("static_program of \"a b\"  "), "{}", ending.stderr);
+    assert!(line.contains("exit 19  ") && line.contains("s  not seen into: static"), "no duration: {line}");
 }
 
 #[test]
@@ -306,13 +312,21 @@ fn programs_whose_environment_leaves_no_room_for_the_sensor_are_told_of() {
 
 #[test]
 fn a_static_command_is_told_of_with_its_end() {
-    let seen = sensed("static_program", &[]).events;
+    let seen = sensed("static_program", &["a b"]).events;
 
     let blind = seen.only("blind", |event| event.name() == "sensor.blind");
     assert_eq!(Some("static"), blind.text("reason"));
     assert_eq!(victim("static_program").path.to_str(), blind.text("path"));
+    assert_eq!(Some(&"a b"), blind.list("argv").get(1));
     let exit = seen.only("exit", |event| event.name() == "process.exit" && event.pid() == blind.pid());
     assert_eq!(Some(19), exit.number("code"));
+    // It began before the shell that it starts, and is told of before that.
+    let shell = seen.named("process.start").next().unwrap();
+    assert_eq!(Some(blind.pid()), shell.number("ppid"));
+    let times = [blind, shell, exit].map(|event| event.text("time").unwrap());
+    assert!(times.is_sorted(), "{times:?}");
+    let place = |name| seen.iter().position(|event| event.name() == name).unwrap();
+    assert!(place("sensor.blind") < place("process.start"), "{}", seen.outline());
 }
 
 #[test]
@@ -395,6 +409,7 @@ fn a_process_without_room_for_us_is_reported_blind() {
             seen.named("process.exec").find(|exec| exec.list("argv").first() == Some(&"second")).unwrap();
         let blind = seen.named("sensor.blind").find(|blind| blind.pid() == second.pid());
         let Some(blind) = blind else { panic!("{limits:?}: neither hooked nor blind\n{}", seen.outline()) };
+        assert_eq!(second.list("argv"), blind.list("argv"), "{limits:?}: {blind:?}");
         assert!(reason.is_none() || blind.text("reason") == reason, "{limits:?}: {blind:?}");
     }
 }

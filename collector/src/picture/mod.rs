@@ -41,7 +41,7 @@ pub struct Process {
     pub key: ProcessKey,
     /// The name of its container; empty outside of one.
     pub container: Box<str>,
-    /// Its parent's index in [`Picture::processes`], which is smaller than its own.
+    /// Its parent's index in [`Picture::processes`]; the line of parents has an end.
     pub parent: Option<u32>,
     /// The base name of the program that it runs. Until a forked process runs a program of its own: of the
     /// one it was forked in.
@@ -77,6 +77,11 @@ pub struct Picture {
     processes: Vec<Process>,
     /// The processes that run.
     live: FxHashMap<ProcessKey, u32>,
+    /// The last process of each key that ended: a child that is not seen into may be told of only after that.
+    ended: FxHashMap<ProcessKey, u32>,
+    /// Those whose parent was not known when they were first seen, by their parent: one that is not seen into
+    /// may be told of after its children.
+    orphans: FxHashMap<ProcessKey, Vec<u32>>,
     /// Ends of processes that had no place in the list.
     unlisted: u64,
     /// The process of each image of the batch at hand, once it was looked up.
@@ -89,7 +94,7 @@ struct Places {
     start: [usize; 3],
     exec: [usize; 1],
     exit: [usize; 4],
-    blind: [usize; 1],
+    blind: [usize; 3],
 }
 
 impl Default for Picture {
@@ -98,9 +103,17 @@ impl Default for Picture {
             start: places(Kind::ProcessStart, ["argv", "path", "coverage"]),
             exec: places(Kind::ProcessExec, ["path"]),
             exit: places(Kind::ProcessExit, ["code", "signal", "sensor_ns", "lost"]),
-            blind: places(Kind::SensorBlind, ["reason"]),
+            blind: places(Kind::SensorBlind, ["argv", "path", "reason"]),
         };
-        Self { at, processes: Vec::new(), live: FxHashMap::default(), unlisted: 0, of_images: Vec::new() }
+        Self {
+            at,
+            processes: Vec::new(),
+            live: FxHashMap::default(),
+            ended: FxHashMap::default(),
+            orphans: FxHashMap::default(),
+            unlisted: 0,
+            of_images: Vec::new(),
+        }
     }
 }
 
@@ -131,7 +144,14 @@ impl Picture {
                         process.failed += 1;
                         process.failure.get_or_insert_with(|| (kept(path), event.error));
                     }
-                    Kind::SensorBlind => process.blind = fields.word(at.blind[0]),
+                    Kind::SensorBlind => {
+                        let [argv, path, reason] = at.blind;
+                        process.runs(batch.who(event), fields.text(path), fields.list(argv));
+                        process.blind = fields.word(reason);
+                        // It was found out only after the exec, and may be told after later events.
+                        process.began_ns = process.began_ns.min(event.time.0);
+                        self.adopt(index);
+                    }
                     _ => {}
                 }
             }
@@ -139,7 +159,7 @@ impl Picture {
         }
     }
 
-    /// All that there is room for, parents before their children.
+    /// All that there is room for, in the order in which they were first seen.
     pub fn processes(&self) -> &[Process] {
         &self.processes
     }
@@ -179,8 +199,12 @@ impl Picture {
         if self.processes.len() == MOST_PROCESSES {
             return None;
         }
-        let parent = who.ppid.and_then(|ppid| self.live.get(&ProcessKey { pid: ppid, ..key }).copied());
+        let parent_key = who.ppid.map(|ppid| ProcessKey { pid: ppid, ..key });
+        let parent = parent_key.and_then(|parent| self.process_at(&parent, time_ns));
         let index = self.processes.len() as u32;
+        if let (Some(parent_key), None) = (parent_key, parent) {
+            self.orphans.entry(parent_key).or_default().push(index);
+        }
         self.processes.push(Process {
             key,
             container: container.into(),
@@ -200,6 +224,32 @@ impl Picture {
         });
         self.live.insert(key, index);
         Some(index)
+    }
+
+    /// The process that had this key at a time.
+    fn process_at(&self, key: &ProcessKey, time_ns: u64) -> Option<u32> {
+        let ended = || {
+            let index = *self.ended.get(key)?;
+            let Process { began_ns, ended_ns, .. } = self.processes.get(index as usize)?;
+            (*began_ns..=*ended_ns).contains(&time_ns).then_some(index)
+        };
+        self.live.get(key).copied().or_else(ended)
+    }
+
+    /// Gives a process the children that were seen before it.
+    fn adopt(&mut self, index: Option<u32>) {
+        let Some(Process { key, began_ns, .. }) = self.at(index) else { return };
+        let (key, began_ns) = (*key, *began_ns);
+        for orphan in self.orphans.remove(&key).unwrap_or_default() {
+            // A recording may say anything.
+            let of = |index: Option<u32>| self.processes.get(index? as usize);
+            let mut line = std::iter::successors(index, |index| of(Some(*index))?.parent);
+            let is_above = line.any(|above| above == orphan);
+            let is_later = of(Some(orphan)).is_some_and(|orphan| orphan.began_ns >= began_ns);
+            if let Some(orphan) = self.at(Some(orphan)).filter(|_| is_later && !is_above) {
+                orphan.parent = index;
+            }
+        }
     }
 
     fn at(&mut self, index: Option<u32>) -> Option<&mut Process> {
@@ -224,6 +274,7 @@ impl Picture {
         // A batch may hold events of an image that was looked up before its process ended.
         if self.live.get(&key).copied() == index {
             self.live.remove(&key);
+            self.ended.extend(index.map(|index| (key, index)));
         }
     }
 }
@@ -234,15 +285,19 @@ fn kept(text: &[u8]) -> Box<[u8]> {
 }
 
 impl Process {
-    fn started(&mut self, who: &Who, [argv, path, coverage]: [usize; 3], fields: Fields<'_>) {
-        let exe = if who.exe().is_empty() { fields.text(path).unwrap_or_default() } else { who.exe() };
+    /// It runs another program, of which `path` is known where `who` names no executable.
+    fn runs(&mut self, who: &Who, path: Option<&[u8]>, argv: &[u8]) {
+        let exe = if who.exe().is_empty() { path.unwrap_or_default() } else { who.exe() };
         let program = std::mem::replace(&mut self.program, kept(base(exe)));
         if self.has_started && self.before.len() < MOST_BEFORE {
             self.before.push(program);
         }
         self.has_started = true;
-        let argv = fields.list(argv);
         self.argv = kept(argv);
+    }
+
+    fn started(&mut self, who: &Who, [argv, path, coverage]: [usize; 3], fields: Fields<'_>) {
+        self.runs(who, fields.text(path), fields.list(argv));
         if !matches!(fields.word(coverage), "" | "hooked") {
             self.blind = fields.word(coverage);
         }
@@ -317,6 +372,30 @@ mod tests {
         );
         assert_eq!(vec![Box::from(b"env".as_slice())], picture.processes()[1].before);
         assert_eq!((4, 3), (picture.len(), picture.running()));
+    }
+
+    #[test]
+    fn process_that_is_not_seen_into_and_is_told_of_late_has_its_parent_and_its_children() {
+        let mut batch = Batch::default();
+        event(&mut batch, Kind::ProcessStart, (9, 11, None), "/bin/before");
+        event(&mut batch, Kind::ProcessStart, (10, 1, None), "/bin/sh");
+        event(&mut batch, Kind::ProcessStart, (12, 11, None), "/bin/child");
+        event(&mut batch, Kind::ProcessStart, (13, 14, None), "/bin/above");
+        event(&mut batch, Kind::SensorBlind, (11, 10, None), "/bin/tiny");
+        event(&mut batch, Kind::SensorBlind, (14, 13, None), "/bin/tiny");
+        for event in &mut batch.events[4..] {
+            event.time = UtcNs(1);
+        }
+
+        event(&mut batch, Kind::ProcessExit, (10, 1, None), "/bin/sh");
+        event(&mut batch, Kind::SensorBlind, (15, 10, None), "/bin/tiny");
+        event(&mut batch, Kind::SensorBlind, (16, 10, None), "/bin/tiny");
+        batch.events[7].time = UtcNs(2);
+
+        let picture = picture_of(&batch);
+
+        let parents: Vec<Option<u32>> = picture.processes().iter().map(|process| process.parent).collect();
+        assert_eq!(vec![None, None, Some(4), None, Some(1), Some(3), Some(1), None], parents);
     }
 
     #[test]

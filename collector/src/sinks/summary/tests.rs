@@ -130,6 +130,38 @@ fn programs_that_follow_each_other_in_a_process_stand_in_a_row() {
 }
 
 #[test]
+fn program_that_is_not_seen_into_has_its_name_arguments_and_duration() {
+    let mut story = Story::default();
+    let shell = story.start(10, 1, "/bin/dash", &["dash", "-c", "tiny a b; exec tiny"]);
+    let argv = story.list(&["tiny", "a", "b"]);
+    // A fork child of which the exec is seen, and one that is told of with its end alone.
+    let fork = story.who(11, 10, "/bin/dash");
+    let path = story.path("/opt/tiny");
+    story.event(fork, Kind::ProcessExec, "", &[("path", path), ("argv", argv)]);
+    for pid in [11, 12] {
+        let blind = story.who(pid, 10, "/opt/tiny");
+        let values = [("path", path), ("argv", argv), ("reason", Value::Word("static"))];
+        story.event(blind, Kind::SensorBlind, "", &values);
+        story.exit(blind, 0);
+    }
+    let image = story.who(10, 1, "/opt/tiny");
+    story.event(shell, Kind::ProcessExec, "", &[("path", path)]);
+    let argv = story.list(&["tiny"]);
+    let values = [("path", path), ("argv", argv), ("reason", Value::Word("static"))];
+    story.event(image, Kind::SensorBlind, "", &values);
+    story.exit(image, 0);
+
+    assert_eq!(
+        vec![
+            "Processes",
+            "  dash → tiny      exit 0  8.0 ms  not seen into: static",
+            "  └─ 2 × tiny a b  exit 0  Σ 3.0 ms  not seen into: static",
+        ],
+        part(&story.page(), "Processes")
+    );
+}
+
+#[test]
 fn containers_show_where_a_process_is_in_another_one_than_its_parent() {
     let mut story = Story::default();
     let alone = story.start(10, 1, "/bin/alone", &["alone"]);

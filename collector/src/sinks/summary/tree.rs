@@ -1,7 +1,4 @@
 //! Draws the processes of a session as a tree.
-//!
-//! A process's parent comes before it in the list. So a pass from the end of the list goes from the leaves
-//! up.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -38,7 +35,7 @@ pub fn write(picture: &Picture, style: Style, now_ns: u64, out: &mut Vec<u8>) {
             None => roots.push(index as u32),
         }
     }
-    let (signatures, sizes) = shapes(processes, &children);
+    let (signatures, sizes) = shapes(processes, &children, &downwards(&roots, &children));
     let first = processes.first().map(|process| &process.container);
     let has_containers = processes.iter().any(|process| Some(&process.container) != first);
     let (lines, shown) = (Vec::new(), 0);
@@ -63,12 +60,24 @@ pub fn write(picture: &Picture, style: Style, now_ns: u64, out: &mut Vec<u8>) {
     }
 }
 
+/// The processes, parents before their children.
+fn downwards(roots: &[u32], children: &[Vec<u32>]) -> Vec<u32> {
+    let mut order = roots.to_vec();
+    let mut next = 0;
+    while let Some(parent) = order.get(next).copied() {
+        order.extend(children.get(parent as usize).into_iter().flatten());
+        next += 1;
+    }
+    order
+}
+
 /// For each process a hash of everything that its siblings are compared by, and the number of processes under
 /// it, itself included.
-fn shapes(processes: &[Process], children: &[Vec<u32>]) -> (Vec<u64>, Vec<u64>) {
+fn shapes(processes: &[Process], children: &[Vec<u32>], downwards: &[u32]) -> (Vec<u64>, Vec<u64>) {
     let mut signatures = vec![0; processes.len()];
     let mut sizes = vec![1; processes.len()];
-    for (index, node) in processes.iter().enumerate().rev() {
+    for index in downwards.iter().rev().map(|index| *index as usize) {
+        let Some(node) = processes.get(index) else { continue };
         let of = |place: &u32| signatures.get(*place as usize).copied().unwrap_or(0);
         let mut below: Vec<u64> = children.get(index).into_iter().flatten().map(of).collect();
         below.sort_unstable();
