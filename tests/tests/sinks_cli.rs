@@ -91,6 +91,16 @@ fn the_summary_is_the_default_and_goes_to_stderr_at_the_end() {
 }
 
 #[test]
+fn the_summary_tells_the_name_that_a_program_was_executed_by() {
+    let scene = any_scene();
+    let script = "ln -s \"$(readlink -f /bin/cat)\" applet && ./applet /etc/hostname >copy";
+
+    let ending = shell(&scene, &[], script);
+
+    assert!(ending.stderr.contains("cat (as applet) /etc/hostname  "), "{}", ending.stderr);
+}
+
+#[test]
 fn any_output_replaces_the_summary() {
     let scene = any_scene();
 

@@ -34,6 +34,15 @@ pub enum End {
     Unknown,
 }
 
+/// A program that a process ran.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ran {
+    /// Its base name.
+    pub program: Box<[u8]>,
+    /// See [`Process::called`].
+    pub called: Option<Box<[u8]>>,
+}
+
 /// One process.
 #[derive(Debug)]
 pub struct Process {
@@ -51,7 +60,7 @@ pub struct Process {
     /// It ran a program of its own.
     pub has_started: bool,
     /// The programs before, the oldest first.
-    pub before: Vec<Box<[u8]>>,
+    pub before: Vec<Ran>,
     /// Why the sensor does not see into it; empty where it does.
     pub blind: &'static str,
     /// Execs that failed.
@@ -285,12 +294,21 @@ fn kept(text: &[u8]) -> Box<[u8]> {
 }
 
 impl Process {
+    /// The name that it was executed by, `argv[0]` without folders, where that is not its program's: that of
+    /// a link, or any other. `None` where its arguments are not known.
+    pub fn called(&self) -> Option<&[u8]> {
+        let whole = self.argv.split(|byte| *byte == 0).next().filter(|_| !self.argv.is_empty())?;
+        let name = if whole.ends_with(b"/") { whole } else { base(whole) };
+        (*name != *self.program).then_some(name)
+    }
+
     /// It runs another program, of which `path` is known where `who` names no executable.
     fn runs(&mut self, who: &Who, path: Option<&[u8]>, argv: &[u8]) {
         let exe = if who.exe().is_empty() { path.unwrap_or_default() } else { who.exe() };
+        let called = self.called().map(Box::from);
         let program = std::mem::replace(&mut self.program, kept(base(exe)));
         if self.has_started && self.before.len() < MOST_BEFORE {
-            self.before.push(program);
+            self.before.push(Ran { program, called });
         }
         self.has_started = true;
         self.argv = kept(argv);
@@ -370,7 +388,8 @@ mod tests {
             ],
             shown
         );
-        assert_eq!(vec![Box::from(b"env".as_slice())], picture.processes()[1].before);
+        let env = Ran { program: b"env".as_slice().into(), called: None };
+        assert_eq!(vec![env], picture.processes()[1].before);
         assert_eq!((4, 3), (picture.len(), picture.running()));
     }
 

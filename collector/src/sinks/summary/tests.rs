@@ -162,6 +162,31 @@ fn program_that_is_not_seen_into_has_its_name_arguments_and_duration() {
 }
 
 #[test]
+fn name_that_a_program_was_executed_by_is_told_where_it_is_another_than_its_files() {
+    let mut story = Story::default();
+    let shell = story.start(10, 1, "/bin/dash", &["-sh"]);
+    for (pid, argv) in [(11, ["/bin/ls", "/"]), (12, ["ls", "/tmp"]), (13, ["cat", "/x"])] {
+        let applet = story.start(pid, 10, "/bin/busybox", &argv);
+        story.exit(applet, 0);
+    }
+    let other = story.start(14, 10, "/bin/true", &["/opt/true"]);
+    story.exit(other, 0);
+    story.start(10, 1, "/bin/cat", &[""]);
+    story.exit(shell, 0);
+
+    assert_eq!(
+        vec![
+            "Processes",
+            "  dash (as -sh) → cat (as \"\")  exit 0  10 ms",
+            "  ├─ 2 × busybox (as ls) / …   exit 0  Σ 2.0 ms",
+            "  ├─ busybox (as cat) /x       exit 0  1.0 ms",
+            "  └─ true                      exit 0  1.0 ms",
+        ],
+        part(&story.page(), "Processes")
+    );
+}
+
+#[test]
 fn containers_show_where_a_process_is_in_another_one_than_its_parent() {
     let mut story = Story::default();
     let alone = story.start(10, 1, "/bin/alone", &["alone"]);

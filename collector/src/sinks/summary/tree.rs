@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rustc_hash::FxHashMap;
 
 use super::table::sum;
-use crate::picture::{End, Picture, Process};
+use crate::picture::{End, Picture, Process, Ran};
 use crate::sinks::signals;
 use crate::sinks::text::{self, Paint, Style};
 
@@ -86,6 +86,7 @@ fn shapes(processes: &[Process], children: &[Vec<u32>], downwards: &[u32]) -> (V
         (
             &node.container,
             &node.program,
+            node.called(),
             &node.before,
             node.has_started,
             node.end,
@@ -213,8 +214,9 @@ impl Drawing<'_> {
             });
             out.extend_from_slice(b": ");
         }
-        for before in &node.before {
-            line.columns += text::quote(before, 16, out) + 3;
+        for Ran { program, called } in &node.before {
+            line.columns += text::quote(program, 16, out) + 3;
+            line.columns += self.called(called.as_deref(), out);
             out.extend_from_slice(" → ".as_bytes());
         }
         let name: &[u8] = if node.program.is_empty() { b"?" } else { &node.program };
@@ -223,6 +225,7 @@ impl Drawing<'_> {
             line.columns += 7;
             return self.style.text(Paint::Dim, " (fork)", out);
         }
+        line.columns += self.called(node.called(), out);
         let is_same = members.iter().all(|member| member.argv == node.argv);
         let arguments = node.argv.split(|byte| *byte == 0).skip(1);
         // The text after the last NUL is empty, or an argument that was cut.
@@ -243,6 +246,19 @@ impl Drawing<'_> {
             line.columns += 2;
             out.extend_from_slice(" …".as_bytes());
         }
+    }
+
+    /// Appends the name that a program was executed by, where that is another than its file's; gives the
+    /// columns that it takes.
+    fn called(&self, name: Option<&[u8]>, out: &mut Vec<u8>) -> usize {
+        let Some(name) = name else { return 0 };
+        let mut columns = 0;
+        self.style.paint(Paint::Dim, out, |out| {
+            out.extend_from_slice(b" (as ");
+            columns = 6 + text::quote(name, 16, out);
+            out.push(b')');
+        });
+        columns
     }
 
     /// Appends its end, its duration and its failures.
