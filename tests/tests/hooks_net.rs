@@ -182,6 +182,20 @@ fn datagrams_report_each_new_peer_once() {
 }
 
 #[test]
+fn bytes_of_a_socket_that_sent_to_several_peers_name_all_of_them_and_no_single_one() {
+    let outcome = sensed("sockets", &[]);
+    let remotes = ["udp", "udp-second"].map(|name| format!("127.0.0.1:{}", port(&outcome, name)));
+
+    let close = outcome
+        .events
+        .only("close of the sender", |event| event.name() == "net.close" && event.number("peers").is_some());
+
+    assert_eq!(remotes.as_slice(), close.list("remotes").as_slice());
+    assert_eq!((Some(2), None), (close.number("peers"), close.text("remote")));
+    assert!(close.number("bytes_sent") > Some(0), "{close:?}");
+}
+
+#[test]
 fn peeked_bytes_are_not_counted_twice() {
     let events = sensed("counters", &[]).events;
 

@@ -592,6 +592,12 @@ events {
             protocol: "name",
             /// The name that this process had resolved to the peer's address when it connected.
             host: "string",
+            /// The peers, where datagrams went to more than one of them: the bytes are those of all, and
+            /// `remote` and `host` are absent. The first of them, 256 bytes at most.
+            remotes: "list of strings",
+            /// The number of peers, where there was more than one. One that is missing in `remotes` counts as
+            /// often as `net.connect` tells of it.
+            peers: "number",
         }
     }
     /// A name is resolved.

@@ -75,8 +75,17 @@ impl Enricher {
                 self.batch.set(places.kind, kind_value(socket.kind));
                 self.batch.set(places.protocol, protocol_value(socket.protocol));
                 self.set_text(places.local, socket.local.as_deref());
-                self.set_text(places.remote, socket.remote.as_deref());
-                self.set_text(places.host, socket.host.as_deref());
+                match socket.peers.if_many() {
+                    Some((count, list)) => {
+                        let list = self.batch.keep(list);
+                        self.batch.set(places.remotes, Value::List(list));
+                        self.batch.set(places.peers, Value::Uint(count));
+                    }
+                    None => {
+                        self.set_text(places.remote, socket.remote.as_deref());
+                        self.set_text(places.host, socket.host.as_deref());
+                    }
+                }
                 self.batch.set(places.bytes_sent, Value::Uint(counters.bytes_out));
                 self.batch.set(places.bytes_received, Value::Uint(counters.bytes_in));
                 self.batch.set(places.sends, Value::Uint(counters.calls_out));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wire::events::Counters;
 
+use super::peers::Peers;
 use crate::allowance::{Account, Resource, Share};
 use crate::ids::{ImageId, MonoNs};
 
@@ -38,6 +39,8 @@ pub struct Socket {
     pub host: Option<Arc<[u8]>>,
     /// When the connect that is under way was asked for.
     pub asked: Option<MonoNs>,
+    /// The peers of datagrams, `remote` among them; none of a socket that is no datagram's.
+    pub peers: Peers,
 }
 
 /// One open descriptor.
@@ -86,7 +89,7 @@ impl Descriptor {
     /// The memory that it takes, where nothing is shared.
     pub fn size_bytes(&self) -> usize {
         // A socket's addresses and its peer's name come later, and are no longer than this.
-        const SOCKET_BYTES: usize = size_of::<Socket>() + 3 * 128;
+        const SOCKET_BYTES: usize = size_of::<Socket>() + 3 * 128 + Peers::MOST_BYTES;
         let target = match &self.target {
             Target::File(path) => path.len(),
             Target::Socket(_) => SOCKET_BYTES,

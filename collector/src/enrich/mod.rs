@@ -7,7 +7,7 @@
 //! | file | |
 //! |---|---|
 //! | `record` | a record of each kind: its event, and its mark on the picture |
-//! | `sockets` | the network's kinds |
+//! | `sockets`, `peers` | the network's kinds |
 //! | `closes` | descriptors that close |
 //! | `values` | fields as values |
 //! | `blind` | programs that cannot be seen into |
@@ -25,6 +25,7 @@ pub mod descriptors;
 pub mod hosts;
 mod moves;
 pub mod paths;
+mod peers;
 mod places;
 pub mod process;
 pub mod record;

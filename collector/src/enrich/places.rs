@@ -63,6 +63,8 @@ pub struct NetClosePlaces {
     pub kind: usize,
     pub protocol: usize,
     pub host: usize,
+    pub remotes: usize,
+    pub peers: usize,
 }
 
 /// Places of `net.connected`.
@@ -212,6 +214,8 @@ impl Default for Places {
                 kind: net("type"),
                 protocol: net("protocol"),
                 host: net("host"),
+                remotes: net("remotes"),
+                peers: net("peers"),
             },
             connected: ConnectedPlaces {
                 local: connected("local"),

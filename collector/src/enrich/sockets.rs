@@ -9,6 +9,7 @@ use wire::record::Head;
 use super::Enricher;
 use super::addresses::{self, Address};
 use super::descriptors::{Socket, Target};
+use super::peers::Peers;
 use super::process::Process;
 use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
@@ -80,6 +81,9 @@ impl Enricher {
             && let Some(text) = self.text_shown(self.places.connect_remote)
         {
             process.change_socket(connect.fd, |socket| {
+                if !matches!(socket.kind, Some(libc::SOCK_STREAM | libc::SOCK_SEQPACKET)) {
+                    socket.peers.note(text);
+                }
                 socket.remote = Some(text.into());
                 socket.family = socket.family.or(family);
                 socket.host = host;
@@ -116,7 +120,7 @@ impl Enricher {
         process.change_socket(connected.fd, |socket| {
             socket.asked = None;
             if has_failed {
-                (socket.remote, socket.host) = (None, None);
+                (socket.remote, socket.host, socket.peers) = (None, None, Peers::default());
             }
             if local.is_some() {
                 socket.local = local;
@@ -140,7 +144,8 @@ impl Enricher {
         self.batch.set(self.places.accept_protocol, protocol_value(listener.protocol));
         if let (Some(fd), false) = (accept.fd, has_failed) {
             let remote = self.text_shown(self.places.accept_remote).map(Box::from);
-            let socket = Socket { family, remote, host: None, asked: None, ..(*listener).clone() };
+            let (host, asked, peers) = (None, None, Peers::default());
+            let socket = Socket { family, remote, host, asked, peers, ..(*listener).clone() };
             process.open(fd, Target::Socket(Arc::new(socket)), at, false);
         }
     }

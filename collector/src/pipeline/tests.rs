@@ -917,6 +917,46 @@ fn program_that_never_says_hello_is_blind() {
 }
 
 #[test]
+fn bytes_of_a_datagram_socket_with_several_peers_name_no_single_one() {
+    let (mut harness, sensor) = started(10);
+    let socket = |fd, kind| NetSocket {
+        fd: Some(fd),
+        family: Family(libc::AF_INET),
+        r#type: SocketType(kind),
+        protocol: Protocol(0),
+    };
+    let connect = |fd, port| {
+        let remote = [2, 0, 0, port, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        sensor.emit(0, &NetConnect { fd, remote: Address(&remote), own: Hidden(Address(&[])) });
+    };
+    for (fd, kind) in [(3, libc::SOCK_DGRAM), (4, libc::SOCK_DGRAM), (5, libc::SOCK_STREAM)] {
+        sensor.emit(0, &socket(fd, kind));
+        connect(fd, 7);
+        if fd != 4 {
+            connect(fd, 8);
+        }
+        connect(fd, 7);
+        sensor.close(0, fd);
+    }
+    harness.round();
+
+    let events = harness.finish();
+
+    let closes: Vec<String> = brief(&events, &["fd", "remote", "remotes", "peers"])
+        .into_iter()
+        .filter(|line| line.starts_with("net.close"))
+        .collect();
+    assert_eq!(
+        vec![
+            "net.close 10 3 [\"127.0.0.1:7\",\"127.0.0.1:8\"] 2",
+            "net.close 10 4 127.0.0.1:7",
+            "net.close 10 5 127.0.0.1:7",
+        ],
+        closes
+    );
+}
+
+#[test]
 fn end_that_a_wait_told_of_before_it_was_noticed_has_the_time_of_the_wait() {
     let (mut harness, sensor) = started(10);
     sensor.forked(0, 11);
