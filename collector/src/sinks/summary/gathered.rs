@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
+use super::network::Net;
 use super::places::Places;
 use super::table::{Capped, Errors, add, kept};
 use crate::event::{Batch, Event, Value};
@@ -13,8 +14,8 @@ use crate::picture::fields::{Fields, base};
 
 /// Paths that are counted one by one.
 pub const MOST_PATHS: usize = 10_000;
-/// Addresses and names that are counted one by one, of each sort.
-pub const MOST_PEERS: usize = 2_000;
+/// Programs that are not seen into, which are counted one by one.
+const MOST_PROGRAMS: usize = 2_000;
 /// Causes of loss that are counted apart, by process.
 pub const MOST_LOSSES: usize = 256;
 /// Kinds of events are numbered below this.
@@ -76,43 +77,6 @@ impl FileUse {
     }
 }
 
-/// The network, by address.
-#[derive(Debug)]
-pub struct Net {
-    pub listening: Capped<Listener>,
-    pub accepted: Capped<Traffic>,
-    pub peers: Capped<Traffic>,
-    pub names: Capped<Lookup>,
-}
-
-/// The listener at an address.
-#[derive(Clone, Debug, Default)]
-pub struct Listener {
-    pub program: Box<[u8]>,
-    pub is_datagram: bool,
-}
-
-/// Connections with an address.
-#[derive(Clone, Debug, Default)]
-pub struct Traffic {
-    pub connections: u64,
-    pub failed: u64,
-    pub error: &'static str,
-    pub host: Box<[u8]>,
-    pub program: Box<[u8]>,
-    pub sent: u64,
-    pub received: u64,
-}
-
-/// Look-ups of a name.
-#[derive(Clone, Debug, Default)]
-pub struct Lookup {
-    pub queries: u64,
-    pub failed: u64,
-    pub error: &'static str,
-    pub answers: Box<[u8]>,
-}
-
 /// Events lost by a process for one reason.
 #[derive(Clone, Debug, Default)]
 pub struct Loss {
@@ -159,16 +123,11 @@ impl Default for Gathered {
                 errors: Errors::default(),
                 changes: FxHashMap::default(),
             },
-            net: Net {
-                listening: Capped::new(MOST_PEERS),
-                accepted: Capped::new(MOST_PEERS),
-                peers: Capped::new(MOST_PEERS),
-                names: Capped::new(MOST_PEERS),
-            },
+            net: Net::default(),
             losses: FxHashMap::default(),
             lost: 0,
             cost: Cost::default(),
-            blind: Capped::new(MOST_PEERS),
+            blind: Capped::new(MOST_PROGRAMS),
             notable: FxHashMap::default(),
         }
     }
@@ -196,19 +155,6 @@ impl Gathered {
         match event.kind {
             Kind::FileOpen => self.opened(event, fields),
             Kind::FileClose => self.file_closed(fields),
-            Kind::NetClose => self.net_closed(fields),
-            Kind::NetConnect => self.connected(batch, event, fields),
-            Kind::NetConnected if has_failed => self.refused(event, fields),
-            Kind::NetAccept if !has_failed => {
-                let [local] = self.at.accept;
-                self.net.accepted.at(fields.text(local).unwrap_or(b"?")).connections += 1;
-            }
-            Kind::NetListen if !has_failed => {
-                let [local] = self.at.listen;
-                self.listening(batch, event, fields.text(local).unwrap_or(b"?"), false);
-            }
-            Kind::NetBind if !has_failed => self.bound(batch, event, fields),
-            Kind::DnsQuery => self.resolved(event, fields),
             Kind::SensorLoss => self.lost(batch, event, fields),
             Kind::ProcessExit => self.exited(fields),
             Kind::SensorBlind => {
@@ -235,7 +181,7 @@ impl Gathered {
             | Kind::KernelUserfaultfd
             | Kind::KernelIoUring
             | Kind::SensorEvasion => note(self.notable.entry(event.kind).or_default(), batch, event),
-            _ => {}
+            _ => self.net.take(batch, event, fields),
         }
     }
 
@@ -264,85 +210,6 @@ impl Gathered {
             add(&mut file.reads, used[1]);
             add(&mut file.bytes_written, used[2]);
             add(&mut file.writes, used[3]);
-        }
-    }
-
-    fn listening(&mut self, batch: &Batch, event: &Event, local: &[u8], is_datagram: bool) {
-        let listener = self.net.listening.at(local);
-        listener.is_datagram = is_datagram;
-        if listener.program.is_empty() {
-            listener.program = kept(base(batch.who(event).exe()));
-        }
-    }
-
-    /// A datagram socket with a port of its own counts as a listener.
-    fn bound(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
-        let [local, kind, family] = self.at.bind;
-        if fields.word(kind) == "SOCK_DGRAM"
-            && matches!(fields.word(family), "AF_INET" | "AF_INET6")
-            && let Some(local) = fields.text(local).filter(|local| !local.ends_with(b":0"))
-        {
-            self.listening(batch, event, local, true);
-        }
-    }
-
-    /// A connect that had counted as a connection failed.
-    fn refused(&mut self, event: &Event, fields: Fields<'_>) {
-        let [remote] = self.at.connected;
-        let Some(remote) = fields.text(remote) else { return };
-        let peer = self.net.peers.at(remote);
-        peer.connections = peer.connections.saturating_sub(1);
-        peer.failed += 1;
-        peer.error = event.error;
-    }
-
-    fn connected(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
-        let [remote, host] = self.at.connect;
-        // An address without a port (netlink) is no peer.
-        let Some(remote) = fields.text(remote).filter(|remote| !remote.starts_with(b"AF_")) else { return };
-        let peer = self.net.peers.at(remote);
-        if event.error.is_empty() {
-            peer.connections += 1;
-        } else {
-            peer.failed += 1;
-            peer.error = event.error;
-        }
-        if let Some(host) = fields.text(host)
-            && *peer.host != *host
-        {
-            peer.host = kept(host);
-        }
-        if peer.program.is_empty() {
-            peer.program = kept(base(batch.who(event).exe()));
-        }
-    }
-
-    fn net_closed(&mut self, fields: Fields<'_>) {
-        let [remote, local, sent, received] = self.at.net_close;
-        let (sent, received) = (fields.number(sent), fields.number(received));
-        if sent == 0 && received == 0 {
-            return;
-        }
-        let Net { peers, accepted, .. } = &mut self.net;
-        let peer = fields.text(remote).and_then(|remote| peers.known(remote));
-        if let Some(traffic) = peer.or_else(|| accepted.known(fields.text(local).unwrap_or(b"?"))) {
-            add(&mut traffic.sent, sent);
-            add(&mut traffic.received, received);
-        }
-    }
-
-    fn resolved(&mut self, event: &Event, fields: Fields<'_>) {
-        let [host, answers] = self.at.dns;
-        let Some(host) = fields.text(host).filter(|host| !host.is_empty()) else { return };
-        let name = self.net.names.at(host);
-        name.queries += 1;
-        if !event.error.is_empty() {
-            name.failed += 1;
-            name.error = event.error;
-        }
-        let answers = fields.list(answers);
-        if !answers.is_empty() && *name.answers != *answers {
-            name.answers = kept(answers);
         }
     }
 

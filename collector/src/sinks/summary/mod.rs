@@ -3,6 +3,7 @@
 //! Everything on the page comes from events alone, so that a `replay` gives the summary that the run gave.
 
 mod gathered;
+mod network;
 mod page;
 mod places;
 mod table;

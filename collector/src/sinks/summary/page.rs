@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
-use super::gathered::{FileUse, Files, Gathered, Net, Notable, Traffic};
+use super::gathered::{FileUse, Files, Gathered, Notable};
+use super::network::{Bytes, Net, Shared, Traffic, address_and_name};
 use super::table::{Capped, sum};
 use super::tree;
 use crate::picture::{Picture, Process};
@@ -18,6 +19,8 @@ const MOST_FILES: usize = 10;
 const FEWER_FILES: usize = 5;
 /// Lines of each sort in the part on the network.
 const MOST_PEERS: usize = 8;
+/// Peers of one socket that are listed.
+const MOST_TOGETHER: usize = 3;
 /// Kinds of events in the last part.
 const MOST_KINDS: usize = 6;
 /// Columns of a path or name.
@@ -199,59 +202,84 @@ impl Page<'_> {
     }
 
     fn net(&mut self, net: &Net) {
-        let Net { listening, accepted, peers, names } = net;
-        if listening.is_empty() && accepted.is_empty() && peers.is_empty() && names.is_empty() {
+        let Net { listening, accepted, peers, shared, rest, names, .. } = net;
+        let are_empty = [listening.is_empty(), accepted.is_empty(), peers.is_empty(), shared.is_empty()];
+        if are_empty == [true; 4] && names.is_empty() {
             return;
         }
-        let total = |bytes: fn(&Traffic) -> u64| {
-            sum([peers, accepted]
-                .into_iter()
-                .flat_map(|table| table.iter().map(|(_, traffic)| traffic).chain([&table.others]).map(bytes)))
-        };
-        let (sent, received) = (total(|traffic| traffic.sent), total(|traffic| traffic.received));
-        self.heading("Network", &format!("{} sent, {} received", text::size(sent), text::size(received)));
+        let connections = [peers, accepted].into_iter().flat_map(Capped::all).map(|traffic| traffic.bytes);
+        let mut total = *rest;
+        connections
+            .chain(listening.all().map(|listener| listener.bytes))
+            .chain(shared.all().map(|shared| shared.bytes))
+            .for_each(|bytes| total.add(bytes));
+        self.heading("Network", &went(total));
         let mut listeners: Vec<_> = listening.iter().collect();
-        listeners.sort_by_key(|(local, _)| *local);
-        for (local, listener) in listeners.iter().take(MOST_PEERS) {
-            self.label(Paint::Magenta, "listen", if listener.is_datagram { "udp" } else { "" });
+        listeners.sort_by_key(|(key, _)| *key);
+        for (key, listener) in listeners.iter().take(MOST_PEERS) {
+            let (local, kind) = address_and_name(key);
+            self.label(Paint::Magenta, "listen", &String::from_utf8_lossy(kind));
             self.quoted(local);
+            self.bytes(listener.bytes);
             self.by(&listener.program);
             self.plain("\n");
         }
         self.more(MOST_PEERS, listeners.len(), "address");
-        self.traffic(accepted, "accept");
-        self.traffic(peers, "connect");
+        self.traffic(accepted, "accept", |local| (local, b"".as_slice()));
+        self.traffic(peers, "connect", address_and_name);
+        self.shared(shared);
         self.names(net);
     }
 
-    fn traffic(&mut self, table: &Capped<Traffic>, verb: &str) {
+    /// Appends what went through sockets, if anything did.
+    fn bytes(&mut self, bytes: Bytes) {
+        if bytes.sent > 0 || bytes.received > 0 {
+            self.dim(&format!("  {}", went(bytes)));
+        }
+    }
+
+    fn traffic(&mut self, table: &Capped<Traffic>, verb: &str, names: impl Fn(&[u8]) -> (&[u8], &[u8])) {
         let mut list: Vec<_> = table.iter().collect();
-        list.sort_by_key(|(address, traffic)| {
+        list.sort_by_key(|(key, traffic)| {
             let is_vain = traffic.connections == 0;
-            (
-                is_vain,
-                Reverse(traffic.sent.saturating_add(traffic.received)),
-                Reverse(traffic.connections),
-                *address,
-            )
+            (is_vain, Reverse(traffic.bytes.sum()), Reverse(traffic.connections), *key)
         });
-        for (address, traffic) in list.iter().take(MOST_PEERS) {
+        for (key, traffic) in list.iter().take(MOST_PEERS) {
             let times = traffic.connections + traffic.failed;
             self.label(Paint::Magenta, verb, &format!("{} ×", text::count(times)));
+            let (address, host) = names(key);
             self.quoted(address);
-            if !traffic.host.is_empty() {
+            if !host.is_empty() {
                 self.plain(" ");
-                self.quoted(&traffic.host);
+                self.quoted(host);
             }
-            if traffic.sent > 0 || traffic.received > 0 {
-                let (sent, received) = (text::size(traffic.sent), text::size(traffic.received));
-                self.dim(&format!("  {sent} sent, {received} received"));
-            }
+            self.bytes(traffic.bytes);
             self.fault(times, traffic.failed, traffic.error);
             self.by(&traffic.program);
             self.plain("\n");
         }
         self.more(MOST_PEERS, list.len(), "address");
+    }
+
+    /// Sockets that sent to several peers, which stand above one by one: with the sum of their bytes.
+    fn shared(&mut self, table: &Capped<Shared>) {
+        let mut list: Vec<_> = table.iter().collect();
+        list.sort_by_key(|(peers, shared)| (Reverse(shared.bytes.sum()), *peers));
+        for (peers, shared) in list.iter().take(MOST_PEERS) {
+            self.label(Paint::Magenta, "together", &format!("{} ×", text::count(shared.sockets)));
+            let listed = peers.split(|byte| *byte == 0).filter(|peer| !peer.is_empty());
+            for (index, peer) in listed.take(MOST_TOGETHER).enumerate() {
+                self.plain(if index == 0 { "" } else { ", " });
+                self.quoted(peer);
+            }
+            if shared.peers > MOST_TOGETHER as u64 {
+                self.plain(&format!(", … ({} peers)", text::count(shared.peers)));
+            }
+            self.bytes(shared.bytes);
+            self.by(&shared.program);
+            self.plain("\n");
+        }
+        self.more(MOST_PEERS, list.len(), "group");
     }
 
     fn fault(&mut self, times: u64, failed: u64, error: &str) {
@@ -385,6 +413,11 @@ impl Page<'_> {
             self.dim(&format!("  without what {} still running spent\n", text::plural(running, "process")));
         }
     }
+}
+
+/// Bytes that were sent and received, as text.
+fn went(Bytes { sent, received }: Bytes) -> String {
+    format!("{} sent, {} received", text::size(sent), text::size(received))
 }
 
 /// The processes that the sensor cost most.

@@ -85,6 +85,11 @@ impl<V: Default> Capped<V> {
         self.values.get_mut(*self.places.get(key)? as usize)
     }
 
+    /// Every value, in no order, and that of all others.
+    pub fn all(&self) -> impl Iterator<Item = &V> {
+        self.values.iter().chain([&self.others])
+    }
+
     /// The keys with their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
         self.places.iter().filter_map(|(key, place)| Some((&**key, self.values.get(*place as usize)?)))

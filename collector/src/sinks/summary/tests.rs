@@ -7,7 +7,8 @@ use std::time::Instant;
 use wire::events::Kind;
 use wire::names;
 
-use super::gathered::{MOST_LOSSES, MOST_PATHS, MOST_PEERS};
+use super::gathered::{MOST_LOSSES, MOST_PATHS};
+use super::network::MOST_PEERS;
 use super::*;
 
 use crate::event::{Event, Shape, Value, Who, sample};
@@ -297,7 +298,12 @@ fn network_shows_listeners_peers_names_and_what_went_through() {
     story.event(who, Kind::NetConnect, "", &[("remote", remote), ("host", host)]);
     story.event(who, Kind::NetConnect, "ECONNREFUSED", &[("remote", refused)]);
     let values = [("bytes_sent", Value::Uint(1000)), ("bytes_received", Value::Uint(52_000))];
-    story.event(who, Kind::NetClose, "", &[&[("remote", remote)], values.as_slice()].concat());
+    story.event(
+        who,
+        Kind::NetClose,
+        "",
+        &[&[("remote", remote), ("host", host)], values.as_slice()].concat(),
+    );
     let peer = story.text("127.0.0.1:54321");
     story.event(
         who,
@@ -314,6 +320,77 @@ fn network_shows_listeners_peers_names_and_what_went_through() {
             "  connect      1 ×  192.0.2.7:443 example.org  1.0 kB sent, 52 kB received  by server",
             "  connect      1 ×  [::1]:9  ECONNREFUSED  by server",
             "  look up      1 ×  example.org → 192.0.2.7, 192.0.2.8, …",
+        ],
+        part(&story.page(), "Network")
+    );
+}
+
+#[test]
+fn bytes_belong_to_the_peer_and_the_name_of_their_own_event() {
+    let mut story = Story::default();
+    let who = story.who(10, 1, "/usr/bin/pip");
+    let remote = story.text("192.0.2.7:443");
+    for (host, sent, received) in [("index.org", 1000, 2000), ("files.org", 3000, 645_000)] {
+        let host = story.text(host);
+        let peer = [("remote", remote), ("host", host)];
+        story.event(who, Kind::NetConnect, "", &peer);
+        let bytes = [("bytes_sent", Value::Uint(sent)), ("bytes_received", Value::Uint(received))];
+        story.event(who, Kind::NetClose, "", &[peer, bytes].concat());
+    }
+    let host = story.text("late.org");
+    story.event(who, Kind::NetConnect, "", &[("remote", remote), ("host", host)]);
+    story.event(who, Kind::NetConnected, "ECONNREFUSED", &[("remote", remote), ("host", host)]);
+
+    assert_eq!(
+        vec![
+            "Network    4.0 kB sent, 647 kB received",
+            "  connect      1 ×  192.0.2.7:443 files.org  3.0 kB sent, 645 kB received  by pip",
+            "  connect      1 ×  192.0.2.7:443 index.org  1.0 kB sent, 2.0 kB received  by pip",
+            "  connect      1 ×  192.0.2.7:443 late.org  ECONNREFUSED  by pip",
+        ],
+        part(&story.page(), "Network")
+    );
+}
+
+#[test]
+fn bytes_of_datagrams_to_several_peers_stand_with_these_together() {
+    let mut story = Story::default();
+    let who = story.who(10, 1, "/usr/bin/probe");
+    let remotes: Vec<String> = (1..=4).map(|port| format!("127.0.0.1:{port}")).collect();
+    for remote in &remotes {
+        let remote = story.text(remote);
+        story.event(who, Kind::NetConnect, "", &[("remote", remote)]);
+    }
+    let close = |story: &mut Story, remotes: &[&str], peers, sent| {
+        let remotes = story.list(remotes);
+        let values = [("remotes", remotes), ("peers", Value::Uint(peers)), ("bytes_sent", Value::Uint(sent))];
+        story.event(who, Kind::NetClose, "", &values);
+    };
+    let remotes: Vec<&str> = remotes.iter().map(String::as_str).collect();
+    close(&mut story, &remotes[..3], 3, 300);
+    close(&mut story, &remotes[..3], 3, 30);
+    close(&mut story, &remotes, 9, 2);
+    // A socket that anybody may send to, although it answered one alone; and one that is not known.
+    let local = story.text("0.0.0.0:53");
+    let peer = story.text("127.0.0.1:1");
+    let of_udp = [("local", local), ("type", Value::Word("SOCK_DGRAM"))];
+    story.event(who, Kind::NetListen, "", &[("local", local)]);
+    story.event(who, Kind::NetBind, "", &[of_udp.as_slice(), &[("family", Value::Word("AF_INET"))]].concat());
+    let values = [("remote", peer), ("bytes_received", Value::Uint(7))];
+    story.event(who, Kind::NetClose, "", &[of_udp, values].concat());
+    story.event(who, Kind::NetClose, "", &[("bytes_received", Value::Uint(1))]);
+
+    assert_eq!(
+        vec![
+            "Network    332 B sent, 8 B received",
+            "  listen            0.0.0.0:53  by probe",
+            "  listen       udp  0.0.0.0:53  0 B sent, 7 B received  by probe",
+            "  connect      1 ×  127.0.0.1:1  by probe",
+            "  connect      1 ×  127.0.0.1:2  by probe",
+            "  connect      1 ×  127.0.0.1:3  by probe",
+            "  connect      1 ×  127.0.0.1:4  by probe",
+            "  together     2 ×  127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:3  330 B sent, 0 B received  by probe",
+            "  together     1 ×  127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:3, … (9 peers)  2 B sent, 0 B received  by probe",
         ],
         part(&story.page(), "Network")
     );
