@@ -257,7 +257,12 @@ impl Census {
             let mut writers = ring.slots().map(|(_, other)| other);
             writers.find(|other| self.get(*other).is_some_and(is_parent))
         });
-        in_ring.or_else(|| self.live(image.key.with_pid(image.ppid?)))
+        // A child whose parent is gone has another one, as the kernel counts, that it has nothing from. With its
+        // parent it shares a ring.
+        let is_relative = |other: &ImageId| {
+            image.ring.is_none() || self.get(*other).is_some_and(|other| other.ring == image.ring)
+        };
+        in_ring.or_else(|| self.live(image.key.with_pid(image.ppid?)).filter(is_relative))
     }
 
     /// The container of a process, and whether only the process says so. In this order: the kernel's word;

@@ -115,6 +115,24 @@ fn fork_child_inherits_descriptors_and_directory_and_keeps_them_apart() {
 }
 
 #[test]
+fn fork_child_that_another_program_adopted_has_nothing_from_that_one() {
+    let (mut harness, sensor) = started(10);
+    let adopter = Sensor::new(20, MIN_DATA_LEN);
+    adopter.start("/bin/adopter", "/elsewhere");
+    harness.attach(&adopter, 1);
+    harness.round();
+    // It asks for its parent when that one is gone.
+    let slot = sensor.take_slot(11, 20);
+    sensor.open(slot, "a", 3, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    let open = events.iter().find(|event| event["event"] == "file.open").unwrap();
+    assert_eq!(["/bin/prog", "/home/u/a"], [&open["exe"], &open["path"]]);
+}
+
+#[test]
 fn processes_with_the_same_numbers_in_two_namespaces_end_each_in_its_own_way() {
     let mut harness = Harness::new();
     let sensors = [(7, 6 << 8), (8, 9)].map(|(pid_ns, status)| {
