@@ -148,7 +148,7 @@ impl Census {
     pub(super) fn is_buried(&self, identity: &Identity) -> bool {
         let key = identity.key;
         let by_number = ProcessKey { claimant: 0, ..key };
-        identity.pidfd.is_none()
+        is_gone(identity.pidfd.as_ref())
             && (self.recent.contains(&key)
                 || self.recent_claims.contains(&key)
                 || identity.is_dead && self.recent.contains(&by_number))
@@ -240,4 +240,29 @@ fn is_gone(pidfd: Option<&OwnedFd>) -> bool {
 pub(super) fn is_live(image: &ProcessImage) -> bool {
     // After an exec the pidfd is with the next image.
     image.key.is_visible() && image.pidfd.as_ref().is_none_or(|pidfd| !kernel::is_dead(pidfd))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_that_is_dead_and_not_reaped_is_buried_once_its_end_was_reported() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid(child.id());
+        let pidfd = procfs::open(pid.0).unwrap();
+        while !kernel::is_dead(&pidfd) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let key = ProcessKey::here(pid);
+        let identity = Identity { key, own_pid: pid, pidfd: Some(pidfd), ..Identity::default() };
+        let mut census = Census::default();
+
+        let before = census.is_buried(&identity);
+        census.recent.put(key, None);
+        let after = census.is_buried(&identity);
+        child.wait().unwrap();
+
+        assert_eq!((false, true), (before, after));
+    }
 }
