@@ -73,7 +73,7 @@ impl Enricher {
                 self.batch.set(places.fd, fd);
                 self.batch.set(places.family, family_value(socket.family));
                 self.batch.set(places.kind, kind_value(socket.kind));
-                self.batch.set(places.protocol, protocol_value(socket.protocol));
+                self.batch.set(places.protocol, protocol_value(socket.family, socket.protocol));
                 self.set_text(places.local, socket.local.as_deref());
                 match socket.peers.if_many() {
                     Some((count, list)) => {

@@ -106,7 +106,7 @@ impl Enricher {
             }
             Decoded::FileLink(link) => self.linked(process, link, has_failed),
             Decoded::FileSymlink(link) => self.points_at(link.path.raw.unwrap_or_default()),
-            Decoded::NetSocket(made) if !has_failed => self.made_socket(process, made, at),
+            Decoded::NetSocket(made) => self.made_socket(process, made, has_failed, at),
             Decoded::NetBind(bind) => self.bound(process, bind, has_failed),
             Decoded::NetListen(listen) => self.listens(process, listen),
             Decoded::NetConnect(connect) => {

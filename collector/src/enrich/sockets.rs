@@ -16,14 +16,17 @@ use crate::event::Value;
 use crate::ids::MonoNs;
 
 impl Enricher {
-    pub(super) fn made_socket(&mut self, process: &mut Process, made: &NetSocket, at: MonoNs) {
-        let Some(fd) = made.fd else { return };
-        let socket = Socket {
-            family: Some(made.family.0),
-            kind: Some(made.r#type.0 & 0xf),
-            protocol: Some(made.protocol.0),
-            ..Socket::default()
-        };
+    pub(super) fn made_socket(
+        &mut self,
+        process: &mut Process,
+        made: &NetSocket,
+        has_failed: bool,
+        at: MonoNs,
+    ) {
+        let (family, protocol) = (Some(made.family.0), Some(made.protocol.0));
+        self.batch.set(self.places.socket_protocol, protocol_value(family, protocol));
+        let Some(fd) = made.fd.filter(|_| !has_failed) else { return };
+        let socket = Socket { family, kind: Some(made.r#type.0 & 0xf), protocol, ..Socket::default() };
         let is_cloexec = made.r#type.0 & libc::SOCK_CLOEXEC != 0;
         process.open(fd, Target::Socket(Arc::new(socket)), at, is_cloexec);
     }
@@ -40,7 +43,7 @@ impl Enricher {
         let socket = process.socket(bind.fd).cloned().unwrap_or_default();
         self.batch.set(self.places.bind_family, family_value(family.or(socket.family)));
         self.batch.set(self.places.bind_type, kind_value(socket.kind));
-        self.batch.set(self.places.bind_protocol, protocol_value(socket.protocol));
+        self.batch.set(self.places.bind_protocol, protocol_value(socket.family, socket.protocol));
     }
 
     pub(super) fn listens(&mut self, process: &mut Process, listen: &NetListen) {
@@ -48,7 +51,7 @@ impl Enricher {
         self.set_text(self.places.listen_local, socket.local.as_deref());
         self.batch.set(self.places.listen_family, family_value(socket.family));
         self.batch.set(self.places.listen_type, kind_value(socket.kind));
-        self.batch.set(self.places.listen_protocol, protocol_value(socket.protocol));
+        self.batch.set(self.places.listen_protocol, protocol_value(socket.family, socket.protocol));
     }
 
     pub(super) fn connects(
@@ -68,7 +71,7 @@ impl Enricher {
         self.set_text(self.places.connect_local, own.as_deref().or(bound));
         if let Some(socket) = socket {
             self.batch.set(self.places.connect_type, kind_value(socket.kind));
-            self.batch.set(self.places.connect_protocol, protocol_value(socket.protocol));
+            self.batch.set(self.places.connect_protocol, protocol_value(socket.family, socket.protocol));
         }
         let host = Address::of(remote)
             .ip()
@@ -110,7 +113,7 @@ impl Enricher {
         self.set_text(places.host, socket.host.as_deref());
         self.batch.set(places.family, family_value(socket.family));
         self.batch.set(places.kind, kind_value(socket.kind));
-        self.batch.set(places.protocol, protocol_value(socket.protocol));
+        self.batch.set(places.protocol, protocol_value(socket.family, socket.protocol));
         let duration_ns = socket.asked.map_or(Value::Absent, |asked| Value::Uint(at.since(asked)));
         self.batch.set(places.duration_ns, duration_ns);
         let local = self.text_shown(places.local).map(Box::from);
@@ -141,7 +144,7 @@ impl Enricher {
         self.set_text(self.places.accept_local, listener.local.as_deref());
         self.batch.set(self.places.accept_family, family_value(family));
         self.batch.set(self.places.accept_type, kind_value(listener.kind));
-        self.batch.set(self.places.accept_protocol, protocol_value(listener.protocol));
+        self.batch.set(self.places.accept_protocol, protocol_value(listener.family, listener.protocol));
         if let (Some(fd), false) = (accept.fd, has_failed) {
             let remote = self.text_shown(self.places.accept_remote).map(Box::from);
             let (host, asked, peers) = (None, None, Peers::default());

@@ -202,7 +202,8 @@ pub fn kind_value(kind: Option<i32>) -> Value {
     named(names::SOCKET_TYPE, kind)
 }
 
-/// A protocol's name.
-pub fn protocol_value(protocol: Option<i32>) -> Value {
-    named(names::PROTOCOL, protocol)
+/// A protocol's name; its number where the family is not of the internet, whose protocols are others.
+pub fn protocol_value(family: Option<i32>, protocol: Option<i32>) -> Value {
+    let is_internet = family.is_none_or(|family| [libc::AF_INET, libc::AF_INET6].contains(&family));
+    named(if is_internet { names::PROTOCOL } else { &[] }, protocol)
 }

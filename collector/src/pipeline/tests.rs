@@ -552,6 +552,27 @@ fn connect_shows_the_name_last_resolved_and_pending_is_no_error() {
 }
 
 #[test]
+fn protocol_has_a_name_in_the_families_of_the_internet_only() {
+    let (mut harness, sensor) = started(10);
+    for (fd, family) in [(3, libc::AF_INET6), (4, libc::AF_NETLINK)] {
+        let socket = NetSocket {
+            fd: Some(fd),
+            family: Family(family),
+            r#type: SocketType(libc::SOCK_RAW),
+            protocol: Protocol(6),
+        };
+        sensor.emit(0, &socket);
+    }
+    sensor.close(0, 4);
+    harness.round();
+
+    let events = harness.finish();
+
+    let protocols: Vec<_> = events[1..4].iter().map(|event| event["protocol"].clone()).collect();
+    assert_eq!(vec![serde_json::json!("IPPROTO_TCP"), 6.into(), 6.into()], protocols);
+}
+
+#[test]
 fn events_of_two_processes_come_by_time() {
     let mut harness = Harness::new();
     let sensors = [Sensor::new(10, MIN_DATA_LEN), Sensor::new(11, MIN_DATA_LEN)];
