@@ -5,6 +5,7 @@
 //! sensor that writes into one of the program's descriptors would show there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -194,9 +195,14 @@ impl Scene {
     /// A command with the environment and directory of every run.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().current_dir(self.work());
-        command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", self.work()).env("LANG", "C");
+        command.env_clear().current_dir(self.work()).envs(self.environment());
         command
+    }
+
+    /// The environment of every run.
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let path = "/usr/local/bin:/usr/bin:/bin".into();
+        vec![("PATH", path), ("HOME", self.work().into()), ("LANG", "C".into())]
     }
 
     /// The victim's command, bare.

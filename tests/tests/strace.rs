@@ -8,18 +8,20 @@
 use std::io::Write;
 
 use glassbox_tests::recall::kinds::{IMAGE, OPEN};
+use glassbox_tests::recall::places::Place;
 use glassbox_tests::recall::programs::named;
 use glassbox_tests::recall::{GOAL, report};
 
 /// Compares one program's figures with the goal.
 fn reaches_the_goal(program: &str) {
-    let recalls = named(program).unwrap().measure().unwrap();
-    let text = report(program, &recalls);
+    let (recalls, fields) = named(program).unwrap().measure(Place::Beside).unwrap();
+    let text = report(program, &recalls) + &fields.report();
     writeln!(std::io::stdout().lock(), "{text}").unwrap();
     let short: Vec<&str> =
         recalls.iter().filter(|(_, recall)| recall.percent() < GOAL).map(|(event, _)| *event).collect();
 
     assert!(short.is_empty(), "too few of {short:?} were reported:\n{text}");
+    assert!(fields.differing.is_empty(), "fields differ, and no row says why:\n{text}");
     // A comparison without these events would prove nothing.
     for event in [OPEN, IMAGE] {
         assert!(recalls.get(event).is_some_and(|recall| recall.made > 0), "no {event} at all:\n{text}");

@@ -108,10 +108,10 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "recall",
-        arguments: "[NAME…]",
+        arguments: "[NAME…] [--at PLACE]",
         what: &[
-            "compares what was reported with what strace saw, by program (--list names them;",
-            "--write: all of them, into docs/recall.md)",
+            "compares what was reported with what strace saw, by program and field (--list names them;",
+            "--write: all of them at all places, into docs/recall.md)",
         ],
         run: recall::run,
     },

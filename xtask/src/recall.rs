@@ -1,14 +1,21 @@
 //! `cargo xtask recall`: how many of the calls that programs make are reported, measured against strace.
 //!
+//! For each pair of a call and its event it compares the fields, at every place: beside the collector, in
+//! namespaces below it, and in a container. It fails if a field differs for no documented reason.
+//!
 //! The programs, the kinds of calls and the rule for counting are those of the tests (`tests/src/recall`).
 //! The tests hold each figure to its goal; this command prints all of them, and every missed call by name.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
+use glassbox_tests::recall::check::Fields;
+use glassbox_tests::recall::places::PLACES;
 use glassbox_tests::recall::programs::{PROGRAMS, named};
 use glassbox_tests::recall::trace::Origin;
 use glassbox_tests::recall::{GOAL, Recall, Recalls, report, table};
+use glassbox_tests::scene::caught;
 
 use crate::bench::machine;
 use crate::{glassbox, shell};
@@ -16,58 +23,145 @@ use crate::{glassbox, shell};
 /// The page that `--write` writes.
 const PAGE: &str = "docs/recall.md";
 
-/// `cargo xtask recall [NAME…] [--write]`
+/// The figures of a place: each program's.
+struct Place {
+    name: &'static str,
+    what: &'static str,
+    recalls: Vec<(&'static str, Recalls)>,
+    fields: Vec<(&'static str, Fields)>,
+}
+
+/// `cargo xtask recall [NAME…] [--at PLACE] [--write]`
 pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--list") {
         PROGRAMS.iter().for_each(|program| println!("{}", program.name));
+        PLACES.iter().for_each(|(_, name, what)| println!("--at {name}: {what}"));
         return Ok(());
     }
-    let writes = arguments.iter().any(|argument| argument == "--write");
-    let arguments: Vec<&String> = arguments.iter().filter(|argument| *argument != "--write").collect();
-    if writes && !arguments.is_empty() {
-        bail!("--write takes all programs: the page shows them all; leave the names out");
-    }
-    if let Some(unknown) = arguments.iter().find(|name| named(name).is_none()) {
-        bail!("no program '{unknown}'; `cargo xtask recall --list` names them");
-    }
-    glassbox::build()?;
-    let wanted = PROGRAMS
-        .iter()
-        .filter(|program| arguments.is_empty() || arguments.iter().any(|name| **name == program.name));
-    let mut all: Vec<(&str, Recalls)> = Vec::new();
-    let mut failed = Vec::new();
-    for program in wanted {
-        match program.measure() {
-            Ok(recalls) => {
-                print!("{}", report(program.name, &recalls));
-                all.push((program.name, recalls));
-            }
-            Err(why) => {
-                eprintln!("{why}");
-                failed.push(program.name);
-            }
+    let mut names: Vec<&String> = Vec::new();
+    let (mut at, mut writes) = (None, false);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--write" => writes = true,
+            "--at" => at = words.next(),
+            _ => names.push(word),
         }
     }
+    if writes && !(names.is_empty() && at.is_none()) {
+        bail!("--write takes all programs at all places: the page shows them all; leave the names out");
+    }
+    if let Some(unknown) = names.iter().find(|name| named(name).is_none()) {
+        bail!("no program '{unknown}'; `cargo xtask recall --list` names them");
+    }
+    if let Some(unknown) = at.filter(|at| PLACES.iter().all(|(_, name, _)| name != at)) {
+        bail!("no place '{unknown}'; `cargo xtask recall --list` names them");
+    }
+    glassbox::build()?;
+    let mut places = Vec::new();
+    let mut failed = Vec::new();
+    for (place, name, what) in PLACES.into_iter().filter(|(_, name, _)| at.is_none_or(|at| at == name)) {
+        println!("── {name} ── {what}");
+        let mut measured = Place { name, what, recalls: Vec::new(), fields: Vec::new() };
+        for program in PROGRAMS
+            .iter()
+            .filter(|program| names.is_empty() || names.iter().any(|name| **name == program.name))
+        {
+            // The tests' harness panics where events break a promise.
+            let mut result = Err(String::new());
+            let panic = caught(|| result = program.measure(place));
+            match panic.map_or(result, Err) {
+                Ok((recalls, fields)) => {
+                    print!("{}{}", report(program.name, &recalls), fields.report());
+                    if !fields.differing.is_empty() {
+                        failed.push(format!("{} {name}", program.name));
+                    }
+                    measured.recalls.push((program.name, recalls));
+                    measured.fields.push((program.name, fields));
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    failed.push(format!("{} {name}", program.name));
+                }
+            }
+        }
+        places.push(measured);
+    }
 
-    println!("\nreported / made by the application; ! marks what is below {GOAL} %\n\n{}", table(&all));
+    for place in &places {
+        println!("\n{}: reported / made by the application; ! marks what is below {GOAL} %\n", place.name);
+        println!("{}\n{}", table(&place.recalls), fields_table(place));
+    }
     if !failed.is_empty() {
-        bail!("{} did not run as they should: {}", failed.len(), failed.join(", "));
+        bail!("{} did not run, or have undocumented differences: {}", failed.len(), failed.join(", "));
     }
     if writes {
-        std::fs::write(shell::root().join(PAGE), page(&all))
+        std::fs::write(shell::root().join(PAGE), page(&places))
             .with_context(|| format!("cannot write {PAGE}"))?;
         println!("wrote {PAGE}");
     }
     Ok(())
 }
 
+/// The compared fields of a place's programs.
+fn fields_table(place: &Place) -> String {
+    let mut text = "| program | fields | equal | | documented | differing | durations | within 1 ms | longest by |\n|---|---|---|---|---|---|---|---|---|\n".to_owned();
+    let mut all = Fields::default();
+    place.fields.iter().for_each(|(_, fields)| all.add(fields));
+    for (program, fields) in place.fields.iter().map(|(name, fields)| (*name, fields)).chain([("all", &all)])
+    {
+        let (compared, equal) = (fields.compared(), fields.equal());
+        let percent = if compared == 0 { 100.0 } else { 100.0 * equal as f64 / compared as f64 };
+        let near = fields.durations.iter().filter(|difference| difference.abs() <= 1_000_000).count();
+        let most = fields.durations.iter().map(|difference| difference.abs()).max().unwrap_or(0) / 1000;
+        let _ = writeln!(
+            text,
+            "| {program} | {compared} | {equal} | {percent:.2} % | {} | {} | {} | {near} | {most} µs |",
+            fields.documented(),
+            fields.differing.len(),
+            fields.durations.len()
+        );
+    }
+    text
+}
+
 /// The figures as a page.
-fn page(all: &[(&str, Recalls)]) -> String {
+fn page(places: &[Place]) -> String {
     let mut page = format!("{HEAD}\n| machine | |\n|---|---|\n");
     for (name, value) in machine::describe() {
         let _ = writeln!(page, "| {name} | {value} |");
     }
-    page.push_str("\n## Programs\n\n| program | reported | made | | loader | libc | early | sensor |\n|---|---|---|---|---|---|---|---|\n");
+    page.push_str(FIELDS);
+    let mut all = Fields::default();
+    for place in places {
+        place.fields.iter().for_each(|(_, fields)| all.add(fields));
+        let _ = write!(page, "\n### {}: {}\n\n{}", place.name, place.what, fields_table(place));
+    }
+    page.push_str("\n### Documented differences\n\n| fields | why | for example |\n|---|---|---|\n");
+    for (why, (count, one)) in &all.documented {
+        let _ = writeln!(page, "| {count} | {why} | {} |", one.replace('|', "\\|"));
+    }
+    page.push_str("\n### Equal fields\n\n| event | fields, and how often they were equal |\n|---|---|\n");
+    let mut events: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ((event, field), count) in &all.equal {
+        events.entry(event).or_default().push(format!("`{field}` {count}"));
+    }
+    for (event, fields) in events {
+        let _ = writeln!(page, "| `{event}` | {} |", fields.join(", "));
+    }
+    for place in places {
+        calls(&mut page, place);
+    }
+    page
+}
+
+/// The figures of the calls of a place.
+fn calls(page: &mut String, place: &Place) {
+    let Place { name, what, recalls: all, .. } = place;
+    let _ = write!(
+        page,
+        "\n## Calls, {name}: {what}\n\n| program | reported | made | | loader | libc | early | sensor |\n|---|---|---|---|---|---|---|---|\n"
+    );
     for (program, recalls) in all {
         let sum = |of: fn(&Recall) -> usize| recalls.values().map(of).sum::<usize>();
         let (seen, made) = (sum(|recall| recall.seen), sum(|recall| recall.made));
@@ -78,11 +172,7 @@ fn page(all: &[(&str, Recalls)]) -> String {
         let percent = if made == 0 { 100.0 } else { 100.0 * seen as f64 / made as f64 };
         let _ = writeln!(page, "| {program} | {seen} | {made} | {percent:.2} % | {} |", aside.join(" | "));
     }
-    let _ = write!(
-        page,
-        "\n## Kinds\n\n`!` marks what is below {GOAL} %.\n\n```text\n{}```\n\n## Missed\n\n",
-        table(all)
-    );
+    let _ = write!(page, "\n`!` marks what is below {GOAL} %.\n\n```text\n{}```\n\nMissed:\n\n", table(all));
     let missed: Vec<String> = all
         .iter()
         .flat_map(|(program, recalls)| {
@@ -94,7 +184,6 @@ fn page(all: &[(&str, Recalls)]) -> String {
         .collect();
     page.push_str(if missed.is_empty() { "Nothing.\n" } else { "" });
     page.extend(missed);
-    page
 }
 
 const HEAD: &str = "\
@@ -102,10 +191,30 @@ const HEAD: &str = "\
 
 Written by `cargo xtask recall --write`; do not edit.
 
-Each program runs once, under the sensor and under `strace -f` at the same time, so that every system call can be matched
-with an event: the same process, the same path, address or descriptor, the same error. *made* counts the calls that the
-application made, *reported* those of them that have an event. These figures leave out calls made by the *loader* (libraries and
-its cache), by *libc* for itself in a function that has an event of its own or none (name service, locales, time zones), *early*
-ones (constructors of libraries that run before the sensor's), and the *sensor*'s own. The rule is in `tests/src/recall/`, the
-programs are in `tests/src/recall/programs.rs`.
+Each program runs once at each of three places, under the sensor and under `strace -f` at the same time, so that every system
+call can be matched with an event: the same process, the same path, address or descriptor, the same error. The collector and
+strace are outside of the namespaces and of the container, whose processes have their outer numbers in both. *made* counts the
+calls that the application made, *reported* those of them that have an event. These figures leave out calls made by the *loader*
+(libraries and its cache), by *libc* for itself in a function that has an event of its own or none (name service, locales, time
+zones), *early* ones (constructors of libraries that run before the sensor's), and the *sensor*'s own. The rule is in
+`tests/src/recall/`, the programs are in `tests/src/recall/programs.rs`.
+";
+
+const FIELDS: &str = "
+## Fields
+
+For each reported call, the fields of the event that strace says too: paths (behind dirfds and descriptors by `strace -yy`, and
+relative to the directory that it prints), flags, permissions, returned values, errno, addresses, descriptors, argument vectors,
+directories, numbers of processes and threads, and times. A field that neither has is not counted. A difference is *documented*
+if a row of the table in `tests/src/recall/check.rs` explains it; any other one makes the command fail.
+
+`time` is equal where the event's clock was read at most 1 ms from the call's return (for events recorded before the call: from
+its begin), by strace's clock. strace is slow, and the processors are shared, so a thread may go on later than that. Then the order is
+compared: the event's time lies between the call's return and the thread's next call that strace saw, or the two differ. `time` of
+`process.start` is not before the exec returned; strace sees nothing that it could be compared with more closely.
+
+*Durations* of processes are from the last exec to the end, or without an exec from the fork, except for children of system and popen
+without one: these are reported once the function returns. strace and the collector both learn of an end when the kernel wakes them, so
+the difference has the waiting of both. One of more than 1 ms is documented if the end lies behind the process's last call, and
+differing otherwise: so lateness by itself fails nothing, and the table shows it. Times that files and sockets were open are not compared.
 ";

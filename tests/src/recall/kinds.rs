@@ -4,7 +4,7 @@
 //! A row is compared once some hook reports its event ([`kinds`]). `process.exec` and `process.start` are
 //! here for their events; the calls that make them need more than a row (`trace`).
 
-use super::trace::Line;
+use super::line::Line;
 
 /// One event, and the system calls that it reports.
 #[derive(Debug)]
@@ -46,11 +46,10 @@ pub enum Only {
 impl Only {
     /// Whether this call counts.
     pub fn holds(&self, line: &Line) -> bool {
-        let contains = |word: &str| line.arguments.iter().any(|argument| argument.contains(word));
         match self {
             Any => true,
-            With(word) => contains(word),
-            Without(word) => !contains(word),
+            With(word) => line.mentions(word),
+            Without(word) => !line.mentions(word),
             Standard(at) => line.number(*at).is_some_and(|fd| (0..3).contains(&fd)),
         }
     }
@@ -96,6 +95,8 @@ pub const IMAGE: &str = "process.start";
 pub const EXEC: &str = "process.exec";
 /// The event of a new process.
 pub const FORK: &str = "process.fork";
+/// The event of a signal that is sent.
+pub const SIGNAL: &str = "process.signal";
 /// The event of an opened file.
 pub const OPEN: &str = "file.open";
 /// The event of a connected socket.
@@ -115,7 +116,7 @@ const TABLE: &[Kind] = &[
         ],
     ),
     kind(
-        "process.signal",
+        SIGNAL,
         &["target"],
         &[
             any("kill", &[Number(0)]),
@@ -253,6 +254,11 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
         kind.event == IMAGE
             || hook_table::rows().any(|row| row.events.iter().any(|event| event.name() == kind.event))
     })
+}
+
+/// Every row.
+pub fn all() -> impl Iterator<Item = &'static Kind> {
+    TABLE.iter()
 }
 
 /// The row of an event.

@@ -11,11 +11,15 @@ use std::path::PathBuf;
 
 use crate::events::{Event, Events};
 
+pub mod check;
+pub mod fields;
 pub mod kinds;
+pub mod line;
+pub mod places;
 pub mod programs;
 pub mod trace;
 
-use trace::{Call, Origin};
+use trace::{Call, Origin, Times, Trace};
 
 /// The share of the application's calls that must be seen, in percent.
 pub const GOAL: f64 = 99.9;
@@ -46,27 +50,82 @@ pub type Recalls = BTreeMap<&'static str, Recall>;
 /// The functions that work in a child before it executes: the calls that they make there are libc's.
 const SPAWNERS: [&str; 4] = ["posix_spawn", "posix_spawnp", "system", "popen"];
 
-/// Matches calls with events, each event once.
-pub fn recall(calls: &[Call], events: &Events) -> Recalls {
-    let mut left: HashMap<(&str, i64, String), Vec<Option<String>>> = HashMap::new();
-    let mut images: HashMap<i64, usize> = HashMap::new();
+/// A call and the event that reports it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<'a> {
+    /// The call.
+    pub call: &'a Call,
+    /// The event.
+    pub event: &'a Event,
+    /// The second event of an exec that failed: it has the error.
+    pub failure: Option<&'a Event>,
+}
+
+/// The events that are left to match, by name, process and the identifying fields.
+type Left<'a> = HashMap<(&'static str, i64, String), Vec<&'a Event>>;
+
+/// The second events of execs that failed, by process and path.
+type Failures<'a> = HashMap<(i64, String), Vec<&'a Event>>;
+
+/// Whether the event is recorded before its call.
+fn is_first(event: &Event) -> bool {
+    event.name() == kinds::EXEC || event.name() == kinds::SIGNAL && event.field("ret").is_none()
+}
+
+/// The times of a call that its event's time lies between. libc searches PATH by calls that fail; and a child
+/// that was spawned makes its calls after its parent has reported them.
+fn times(call: &Call, event: &Event) -> Times {
+    let is_search = event.call().trim_end_matches('e').ends_with('p');
+    let first = call.attempts.first().filter(|_| is_search).unwrap_or(call);
+    let is_spawned = SPAWNERS.contains(&event.call());
+    let before_ns = first.times.before_ns.filter(|_| !is_spawned);
+    Times { before_ns, begin_ns: first.times.begin_ns, ..call.times }
+}
+
+/// Takes the event of a call with its error: of its thread, its path and its time, if there is one.
+fn take<'a>(left: &mut Left<'a>, call: &Call, pid: i64, key: String) -> Option<&'a Event> {
+    let events = left.get_mut(&(call.kind.event, pid, key))?;
+    let is_pending = call.error.as_deref() == Some("EINPROGRESS");
+    let error = call.error.as_deref().filter(|_| !is_pending);
+    let is_then =
+        |event: &Event| event.time_ns().is_some_and(|at| times(call, event).hold(at, is_first(event)));
+    // A function may return later than its system call.
+    let is_later = |event: &Event| event.time_ns().is_some_and(|at| at >= call.times.begin_ns);
+    let is_threads = |event: &Event| event.number("tid") == Some(call.tid);
+    let is_same = |event: &Event| event.text("error") == error;
+    let is_exec = call.kind.event == kinds::EXEC;
+    let best = |event: &&Event| {
+        let is_fit = !is_exec || event.path() == call.path();
+        (is_same(event) || is_exec).then_some((is_threads(event), is_fit, is_then(event), is_later(event)))
+    };
+    let ranks: Vec<_> = events.iter().map(best).collect();
+    let top = ranks.iter().copied().flatten().max()?;
+    let at = ranks.iter().position(|rank| *rank == Some(top))?;
+    Some(events.remove(at))
+}
+
+/// Matches calls with events, each event once, and counts.
+pub fn recall<'a>(trace: &'a Trace, events: &'a Events) -> (Recalls, Vec<Pair<'a>>) {
+    let mut pairs = Vec::new();
+    let mut left: Left<'a> = HashMap::new();
+    let mut failures: Failures<'a> = HashMap::new();
     for event in events.iter() {
-        let error = event.text("error").map(str::to_owned);
         let Some(kind) = kinds::of(event.name()) else { continue };
         let key = match kind.event {
             // The record is written before the exec; if the exec failed, a second record with the error
             // follows.
-            kinds::EXEC if error.is_some() => continue,
-            kinds::EXEC => base(event.path()),
-            kinds::IMAGE => {
-                *images.entry(event.pid()).or_default() += 1;
+            kinds::EXEC if event.has_failed() => {
+                let of = (trace.outside(event), event.path().to_owned());
+                failures.entry(of).or_default().push(event);
                 continue;
             }
+            kinds::EXEC => base(event.path()),
+            kinds::IMAGE => String::new(),
             _ => kind.fields.iter().map(|field| shown(event, field)).collect::<Vec<_>>().join(" "),
         };
-        left.entry((kind.event, event.pid(), key)).or_default().push(error);
+        left.entry((kind.event, trace.outside(event), key)).or_default().push(event);
     }
-    let looks_up_names = |pid: i64| events.named("dns.query").any(|query| query.pid() == pid);
+    let looks_up_names = |pid: i64| events.named("dns.query").any(|query| trace.outside(query) == pid);
     let mut spawned: HashSet<i64> = events
         .named(kinds::FORK)
         .filter(|fork| SPAWNERS.contains(&fork.call()))
@@ -77,50 +136,74 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
     let mut failed_spawns: HashMap<i64, usize> = HashMap::new();
     for exec in events.named(kinds::EXEC).filter(|exec| exec.has_failed() && SPAWNERS.contains(&exec.call()))
     {
-        *failed_spawns.entry(exec.pid()).or_default() += 1;
+        *failed_spawns.entry(trace.outside(exec)).or_default() += 1;
     }
 
     let mut recalls = Recalls::new();
     let mut is_first_exec = true;
     // Calls that libc may have made for itself come last, so that they do not use up the event of a program's
     // call.
-    let (last, first): (Vec<&Call>, Vec<&Call>) = calls.iter().partition(|call| call.is_look_up);
+    let (last, first): (Vec<&Call>, Vec<&Call>) = trace.calls.iter().partition(|call| call.is_look_up);
     for call in first.into_iter().chain(last) {
         let event = call.kind.event;
-        // strace executed the first program.
+        // strace executed the first program, or a program that made its namespaces.
         if event == kinds::EXEC && std::mem::take(&mut is_first_exec) {
             continue;
         }
         if call.error.as_deref().is_some_and(|error| call.kind.untold.contains(&error)) {
             continue;
         }
-        let mut take = |target: &str| {
-            // A child that shares its parent's memory without stopping it is reported under the parent's
-            // number.
-            [Some(call.pid), Some(call.parent).filter(|_| call.is_guest)].iter().flatten().any(|&pid| {
-                left.get_mut(&(event, pid, target.to_owned())).is_some_and(|events| {
-                    let same = events.iter().position(|error| *error == call.error);
-                    let is_pending = call.error.as_deref() == Some("EINPROGRESS") && !events.is_empty();
-                    same.or(is_pending.then_some(0)).map(|at| events.remove(at)).is_some()
-                })
-            })
+        // A child that shares its parent's memory without stopping it is reported under the parent's number.
+        let of_a_guest = call.parent.filter(|_| call.is_guest);
+        let mut of_target = |target: &str| {
+            let mut pids = [Some(call.pid), of_a_guest].into_iter().flatten();
+            pids.find_map(|pid| take(&mut left, call, pid, target.to_owned()))
         };
-        let is_seen = match event {
+        let found = match event {
             // An event belongs to the application, so other calls must not use it up.
-            _ if call.origin != Origin::Application => false,
-            kinds::IMAGE => images.get_mut(&call.pid).is_some_and(take_one),
+            _ if call.origin != Origin::Application => None,
+            kinds::IMAGE => of_target(""),
             // posix_spawn, system and popen are reported under their caller; the program runs in their child.
-            kinds::EXEC => [call.pid, call.parent].iter().any(|&pid| {
-                left.get_mut(&(event, pid, base(&call.target))).is_some_and(|events| events.pop().is_some())
+            kinds::EXEC => {
+                let mut pids = [Some(call.pid), call.parent].into_iter().flatten();
+                pids.find_map(|pid| take(&mut left, call, pid, base(&call.target)))
+            }
+            // system and popen do not know their child, nor does the collector one below that is gone.
+            kinds::FORK => of_target(&call.target).or_else(|| {
+                let fork = of_target("")?;
+                if SPAWNERS.contains(&fork.call()) {
+                    spawned.insert(number(&call.target));
+                }
+                Some(fork)
             }),
-            // system and popen do not know their child.
-            kinds::FORK => take(&call.target) || take("") && spawned.insert(number(&call.target)),
-            _ => take(&call.target),
+            // A process below that is gone has no number.
+            kinds::SIGNAL => of_target(&call.target).or_else(|| of_target("")),
+            _ => of_target(&call.target),
         };
         let recall = recalls.entry(event).or_default();
-        if is_seen {
+        if let Some(event) = found {
             recall.made += 1;
             recall.seen += 1;
+            let mut pair = |call: &'a Call, event: &'a Event| {
+                let failure = call.error.as_ref().and_then(|_| {
+                    let of = (trace.outside(event), event.path().to_owned());
+                    failures.get_mut(&of).filter(|left| !left.is_empty()).map(|left| left.remove(0))
+                });
+                pairs.push(Pair { call, event, failure });
+            };
+            pair(call, event);
+            // A program that searches PATH itself asks for each of these.
+            for attempt in &call.attempts {
+                let key = (kinds::EXEC, trace.outside(event), base(&attempt.target));
+                let events = left.get_mut(&key).into_iter();
+                let mut events = events.filter_map(|events| {
+                    let at = events.iter().position(|event| event.path() == attempt.path())?;
+                    Some(events.remove(at))
+                });
+                if let Some(event) = events.next() {
+                    pair(attempt, event);
+                }
+            }
             continue;
         }
         let is_libcs = event.starts_with("net.") && call.is_look_up && looks_up_names(call.pid)
@@ -138,7 +221,7 @@ pub fn recall(calls: &[Call], events: &Events) -> Recalls {
             recall.set_aside.entry(origin).or_default().push(what.trim_end().to_owned());
         }
     }
-    recalls
+    (recalls, pairs)
 }
 
 /// Takes one off the count, if it is not 0.
@@ -240,9 +323,9 @@ mod tests {
 
     #[test]
     fn an_application_call_without_an_event_is_missed_by_name() {
-        let calls = trace::traced("1.0 [0000000000000001] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n");
+        let trace = trace::traced("1.0 [0000000000000001] openat(AT_FDCWD</>, \"/b\", O_RDONLY) = 3</b>\n");
 
-        let recalls = recall(&calls, &Events::default());
+        let (recalls, _) = recall(&trace, &Events::default());
 
         let open = &recalls[kinds::OPEN];
         assert_eq!((1, 0, vec!["pid 7 /b".to_owned()]), (open.made, open.seen, open.missed.clone()));

@@ -4,16 +4,19 @@
 //! arguments are the compiled victims that it asks for. The script runs in an empty directory of its own and
 //! must succeed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::trace::{calls, strace};
+use super::check::{Fields, compare};
+use super::places::Place;
+use super::trace::{read, strace};
 use super::{Recalls, kept, recall, report};
 use crate::artefacts::target;
 use crate::child::{self, Status};
-use crate::events::{Events, Expect};
+use crate::events::Events;
 use crate::server::Server;
 use crate::victim::{self, Libc};
 use crate::{Collector, Scene};
@@ -85,34 +88,43 @@ fn rust(name: &str) -> PathBuf {
 }
 
 impl Program {
-    /// Runs it under strace and the sensor, and compares.
+    /// Runs it under strace and the sensor at this place, and compares.
     ///
-    /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call.
+    /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call; a place that
+    /// is not the collector's has a folder of its own.
     ///
     /// # Errors
     /// The output of a program that did not succeed.
-    pub fn measure(&self) -> Result<Recalls, String> {
+    pub fn measure(&self, place: Place) -> Result<(Recalls, Fields), String> {
         // The scene is made for its directory and environment; the victim is not run.
         let scene = Scene::of("steady", &["0"]);
         scene.clean();
         let server = Server::start();
-        let kept = kept(self.name);
+        let kept = kept(&place.folder(self.name));
         let (output, trace) = (kept.join("events.jsonl"), kept.join("strace"));
         fs::create_dir(&trace).expect("target/recall can be written");
         let socket = scene.beside("collect.sock");
         let collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", output.display())]);
-        let traced = strace(&trace.join("t"), &socket);
-        let mut command = scene.command(traced.get_program());
-        command.args(traced.get_args()).args(self.shell).arg(self.script);
+        let mut words: Vec<OsString> = self.shell.iter().map(OsString::from).collect();
+        words.push(self.script.into());
         if self.shell == SH {
-            command.arg("sh");
+            words.push("sh".into());
         }
-        command.args((self.victims)());
+        words.extend((self.victims)().into_iter().map(OsString::from));
+        let mut environment = scene.environment();
         // Its answer to questions about terminals, names and time zones must not depend on who runs the
         // tests.
-        command.env("TZ", "UTC").env("GIT_CONFIG_NOSYSTEM", "1");
-        command.env("PORT", server.port().to_string()).env("FREE", free_port().to_string());
+        environment.push(("TZ", "UTC".into()));
+        environment.push(("GIT_CONFIG_NOSYSTEM", "1".into()));
+        environment.push(("PORT", server.port().to_string().into()));
+        environment.push(("FREE", free_port().to_string().into()));
+        let prepared = place.prepare(&scene, &socket, &words, &environment);
 
+        let preloaded = prepared.preloaded.iter().map(|(name, value)| (*name, value.as_path()));
+        let traced = strace(&trace.join("t"), &preloaded.collect::<Vec<_>>());
+        let mut command = scene.command(traced.get_program());
+        command.args(traced.get_args()).args(&prepared.words).envs(environment);
+        command.env("GLASSBOX_SOCKET", &socket);
         let ending = child::run(command, b"");
 
         let stopped = collector.stop();
@@ -120,11 +132,13 @@ impl Program {
             let (said, complained) = (ending.stdout, ending.stderr);
             return Err(format!("{}: {:?}\n{said}{complained}{}", self.name, ending.status, stopped.stderr));
         }
-        let events = Events::read(&output, Expect::NothingLost);
-        let recalls = recall(&calls(&trace.join("t")), &events);
-        fs::write(kept.join("report.txt"), report(self.name, &recalls))
-            .expect("target/recall can be written");
-        Ok(recalls)
+        let events = Events::read(&output, place.expect());
+        let trace = read(&trace.join("t"), self.script);
+        let (recalls, pairs) = recall(&trace, &events);
+        let fields = compare(&trace, &events, &pairs);
+        let text = report(self.name, &recalls) + &fields.report();
+        fs::write(kept.join("report.txt"), text).expect("target/recall can be written");
+        Ok((recalls, fields))
     }
 }
 
@@ -306,7 +320,7 @@ const POSTGRES: &str = r#"
     set -e
     for bin in /usr/lib/postgresql/*/bin; do PATH=$bin:$PATH; done
     # The server refuses to be root.
-    as=; if [ "$(id -u)" = 0 ]; then as="setpriv --reuid=65534 --regid=65534 --clear-groups"; fi
+    as=; if [ "$(id -u)" = 0 ]; then as="setpriv --reuid=postgres --regid=postgres --clear-groups"; fi
     $as initdb -D open-to-all/data -A trust -U me --no-sync > initdb.out
     $as pg_ctl -D open-to-all/data -w -o "-k $PWD/open-to-all -h 127.0.0.1 -p $FREE -c fsync=off" -l open-to-all/log start > started
     psql() { command psql -X -q -h "$1" -p "$FREE" -U me -d postgres -c "$2" > queried; }

@@ -20,15 +20,18 @@
 //! - `application`: every other call. These are the calls that must be seen.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+use super::fields::{self, Said};
 use super::kinds::{self, Kind, Target};
-use crate::artefacts::sensor;
+use super::line::{self, Line, absolute, annotated, peer, unquoted, unquoted_list};
 use crate::child;
+use crate::events::Event;
 
 /// The maker of a call that the sensor did not report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +55,8 @@ pub struct Call {
     pub kind: &'static Kind,
     /// The process, not the thread.
     pub pid: i64,
-    /// The parent process, or -1.
-    pub parent: i64,
+    /// The parent process, where strace saw this one made.
+    pub parent: Option<i64>,
     /// The identifying arguments as the event's fields have them: an absolute path, a peer, a number; joined
     /// by spaces.
     pub target: String,
@@ -67,31 +70,130 @@ pub struct Call {
     pub is_guest: bool,
     /// Whether the process had not executed a program since it was made.
     pub is_before_exec: bool,
+    /// Whether the image has no glibc.
+    pub is_of_musl: bool,
+    /// The thread.
+    pub tid: i64,
+    /// The returned number, as the program has it; -1 if it failed.
+    pub ret: Option<i64>,
+    /// When it was made and returned, and the calls of its thread around it.
+    pub times: Times,
+    /// The fields of the event, by strace's word.
+    pub said: Vec<Said>,
+    /// The calls that failed before an exec, for other paths with the same last part.
+    pub attempts: Vec<Call>,
+}
+
+impl Times {
+    /// Whether a time lies between the return of the call and the thread's next one; or between the call
+    /// before it and its begin, for an event that `is_first`, recorded before the call.
+    pub fn hold(&self, at: i64, is_first: bool) -> bool {
+        match is_first {
+            true => at <= self.begin_ns && self.before_ns.is_none_or(|before| before <= at),
+            false => at >= self.end_ns.unwrap_or(self.begin_ns) && self.next_ns.is_none_or(|next| at <= next),
+        }
+    }
+}
+
+impl Call {
+    /// The field `path`; empty if there is none.
+    pub fn path(&self) -> &str {
+        let path = self.said.iter().find(|said| said.field == "path");
+        path.map_or("", |said| said.value.as_str())
+    }
+}
+
+/// The times of a call in nanoseconds since 1970, by strace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The return of the thread's call before it.
+    pub before_ns: Option<i64>,
+    /// When strace saw it begin.
+    pub begin_ns: i64,
+    /// When strace saw it return.
+    pub end_ns: Option<i64>,
+    /// When strace saw the thread again: its next call, or its end.
+    pub next_ns: Option<i64>,
 }
 
 /// The calls that the reader itself follows: address spaces, processes, directories.
 const FOLLOWED: &[&str] =
     &["execve", "execveat", "mmap", "clone", "clone3", "fork", "vfork", "chdir", "fchdir"];
 
-/// The `strace` command for a program under the sensor; its arguments follow.
-pub fn strace(output: &Path, socket: &Path) -> Command {
+/// The `strace` command for a program; the program and its arguments follow. `variables` are those of the
+/// program alone.
+pub fn strace(output: &Path, variables: &[(&str, &Path)]) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-ff", "-ttt", "-i", "-yy", "-s", "65536", "-e", "signal=none", "-e"]);
+    command.args([
+        "-ff",
+        "-ttt",
+        "-T",
+        "-i",
+        "-yy",
+        "--decode-pids=pidns",
+        "-s",
+        "65536",
+        "-e",
+        "signal=none",
+    ]);
+    // Argument vectors are printed whole.
+    command.args(["-e", "abbrev=!execve,?execveat", "-e"]);
     // `?`: a machine may lack a call.
     let calls = kinds::kinds().flat_map(|kind| kind.calls).map(|traced| traced.name);
     let names: Vec<String> = FOLLOWED.iter().copied().chain(calls).map(|name| format!("?{name}")).collect();
     command.arg(format!("trace={}", names.join(",")));
-    command.arg("-E").arg(format!("LD_PRELOAD={}", sensor().display()));
-    command.arg("-E").arg(format!("GLASSBOX_SOCKET={}", socket.display()));
+    for (name, value) in variables {
+        command.arg("-E").arg(format!("{name}={}", value.display()));
+    }
     command.arg("-o").arg(output).arg("--");
     command
 }
 
-/// Reads the files that `strace -ff -o output` wrote.
-pub fn calls(output: &Path) -> Vec<Call> {
+/// A run as strace saw it.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The calls that rows of the table name, in order.
+    pub calls: Vec<Call>,
+    /// The processes.
+    pub lives: BTreeMap<i64, Life>,
+}
+
+/// A process as strace saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    /// Its parent, where strace saw it made.
+    pub parent: Option<i64>,
+    /// Its number in its own pid namespace, where that is another one than strace's.
+    pub inside: Option<i64>,
+    /// Whether it is in a pid namespace below strace's.
+    pub is_below: bool,
+    /// Whether it is looked at.
+    pub is_within: bool,
+    /// When the last of its calls returned, nanoseconds since 1970.
+    pub seen_ns: Option<i64>,
+    /// When the last of its threads ended, nanoseconds since 1970.
+    pub end_ns: Option<i64>,
+    /// How its first thread ended: `exited with 0`, `killed by SIGTERM`.
+    pub end: String,
+}
+
+impl Trace {
+    /// The process of an event, as strace numbers it: the collector may know only the number in the process's
+    /// own pid namespace.
+    pub fn outside(&self, event: &Event) -> i64 {
+        let (namespace, pid) = event.process();
+        let is_it = |(_, life): &(&i64, &Life)| life.inside == Some(pid);
+        let known = || self.lives.iter().rev().find(is_it).map(|(outside, _)| *outside);
+        Some(pid).filter(|_| namespace == 0).or_else(known).unwrap_or(pid)
+    }
+}
+
+/// Reads the files that `strace -ff -o output` wrote: of the process that executed a program with this
+/// argument, and of its descendants.
+pub fn read(output: &Path, argument: &str) -> Trace {
     let (Some(dir), Some(prefix)) = (output.parent(), output.file_name().and_then(|name| name.to_str()))
     else {
-        return Vec::new();
+        return Trace::default();
     };
     let mut lines = Vec::new();
     for entry in fs::read_dir(dir).expect("strace's folder").flatten() {
@@ -100,162 +202,11 @@ pub fn calls(output: &Path) -> Vec<Call> {
             name.to_str().and_then(|name| name.strip_prefix(prefix)?.strip_prefix('.')?.parse::<i64>().ok());
         let Some(tid) = tid else { continue };
         let text = child::escaped(&fs::read(entry.path()).expect("strace's output"));
-        lines.extend(text.lines().filter_map(|line| parse(tid, line)));
+        lines.extend(text.lines().filter_map(|line| Line::parse(tid, line)));
     }
     // strace notes when a call began, so a child's first call comes after the call that made the child.
-    lines.sort_by(|left, right| left.time.total_cmp(&right.time));
-    Tracer::default().follow(lines)
-}
-
-/// One line of strace's output, parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Line {
-    time: f64,
-    tid: i64,
-    address: Option<u64>,
-    /// The system call's name.
-    pub call: String,
-    /// Its arguments, as strace prints them.
-    pub arguments: Vec<String>,
-    ret: Option<i64>,
-    ret_hex: Option<u64>,
-    error: Option<String>,
-}
-
-impl Line {
-    /// The number of an argument, without strace's annotation.
-    pub fn number(&self, at: usize) -> Option<i64> {
-        let digits = |character: char| !character.is_ascii_digit() && character != '-';
-        self.arguments.get(at)?.split(digits).next()?.parse().ok()
-    }
-}
-
-/// `1795468495.66 [00007f579283d001] openat(AT_FDCWD</tmp>, "x", O_RDONLY) = 3</tmp/x>`
-fn parse(tid: i64, line: &str) -> Option<Line> {
-    let (time, rest) = line.split_once(" [")?;
-    let (address, rest) = rest.split_once("] ")?;
-    let (call, rest) = rest.split_once('(')?;
-    if !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return None;
-    }
-    let (arguments, rest) = split_arguments(rest);
-    // A call that never returned (its process ended, or another thread executed a program) has no result.
-    let result = rest.trim_start().strip_prefix("= ").unwrap_or("");
-    let number = result.split([' ', '<']).next().unwrap_or("");
-    let is_error = number == "-1";
-    Some(Line {
-        time: time.trim().parse().ok()?,
-        tid,
-        address: u64::from_str_radix(address, 16).ok(),
-        call: call.to_owned(),
-        arguments,
-        ret: number.parse().ok(),
-        ret_hex: number.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
-        error: is_error.then(|| result.split(' ').nth(1).unwrap_or("").to_owned()),
-    })
-}
-
-/// Splits at the commas of the outermost level, and gives the text behind the closing bracket.
-fn split_arguments(text: &str) -> (Vec<String>, &str) {
-    let mut arguments = Vec::new();
-    let (mut depth, mut is_quoted, mut is_escaped, mut in_comment, mut from) = (0i32, false, false, false, 0);
-    let bytes = text.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        if in_comment {
-            in_comment = !(byte == b'/' && at > 0 && bytes.get(at - 1) == Some(&b'*'));
-            continue;
-        }
-        if is_quoted {
-            is_quoted = is_escaped || byte != b'"';
-            is_escaped = !is_escaped && byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'"' => is_quoted = true,
-            b'*' if at > 0 && bytes.get(at - 1) == Some(&b'/') => in_comment = true,
-            b'(' | b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth -= 1,
-            b')' if depth > 0 => depth -= 1,
-            b')' => {
-                arguments.push(text[from..at].trim().to_owned());
-                return (arguments, &text[at + 1..]);
-            }
-            b',' if depth == 0 => {
-                arguments.push(text[from..at].trim().to_owned());
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    arguments.push(text[from..].trim().to_owned());
-    (arguments, "")
-}
-
-/// The string between the first quotes, with C escapes undone, as events have it.
-fn unquoted(argument: &str) -> Option<String> {
-    let text = argument.get(argument.find('"')? + 1..)?;
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes().peekable();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'"' => return Some(child::escaped(&bytes)),
-            b'\\' => match rest.next()? {
-                b'n' => bytes.push(b'\n'),
-                b't' => bytes.push(b'\t'),
-                b'r' => bytes.push(b'\r'),
-                b'v' => bytes.push(0x0b),
-                b'f' => bytes.push(0x0c),
-                digit @ b'0'..=b'7' => {
-                    let mut value = u32::from(digit - b'0');
-                    for _ in 0..2 {
-                        match rest.peek() {
-                            Some(next @ b'0'..=b'7') => value = value * 8 + u32::from(next - b'0'),
-                            _ => break,
-                        }
-                        rest.next();
-                    }
-                    bytes.push(value as u8);
-                }
-                other => bytes.push(other),
-            },
-            other => bytes.push(other),
-        }
-    }
-    None
-}
-
-/// The path that `-y` prints behind a descriptor: `3</tmp/x>`, `AT_FDCWD</tmp>`.
-fn annotated(argument: &str) -> Option<&str> {
-    argument.split_once('<')?.1.strip_suffix('>')
-}
-
-/// `path` relative to `dir`, without dots.
-fn absolute(dir: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{dir}/{path}") };
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            name => parts.push(name),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
-/// The peer in a socket address as strace prints it, in the form of docs/contract.md.
-fn peer(address: &str) -> Option<String> {
-    let after = |key: &str| address.split_once(key).map(|(_, rest)| rest);
-    if let Some(path) = after("sun_path=") {
-        let name = unquoted(path)?;
-        return Some(if path.starts_with('@') { format!("@{name}") } else { name });
-    }
-    let port = after("_port=htons(")?.split(')').next()?;
-    if let Some(rest) = after("sin_addr=inet_addr(") {
-        return Some(format!("{}:{port}", unquoted(rest)?));
-    }
-    let rest = after("inet_pton(AF_INET6, ")?;
-    Some(format!("[{}]:{port}", unquoted(rest)?))
+    lines.sort_by_key(|line| line.begin_ns);
+    Tracer { root: Some(child::escaped(argument.as_bytes())), ..Tracer::default() }.follow(lines)
 }
 
 /// The end of the path of glibc's file. musl's is the loader's own file, which the kernel maps.
@@ -271,13 +222,32 @@ struct Space {
     is_armed: bool,
 }
 
+/// The latest line of a thread.
+#[derive(Clone, Default)]
+struct Latest {
+    end_ns: Option<i64>,
+    /// The calls that it made, in `calls`.
+    calls: Range<usize>,
+}
+
 #[derive(Default)]
 struct Tracer {
+    /// An argument of the program that is looked at; `None` for every program.
+    root: Option<String>,
+    /// The processes that are looked at, where not all are.
+    within: HashSet<i64>,
+    /// When the first of them began.
+    since_ns: Option<i64>,
+    lives: BTreeMap<i64, Life>,
+    latest: HashMap<i64, Latest>,
+    /// The images that have not shown their directory yet, in `calls`.
+    placeless: HashMap<i64, usize>,
     spaces: HashMap<i64, Rc<RefCell<Space>>>,
     group_of: HashMap<i64, i64>,
-    parent_of: HashMap<i64, i64>,
     /// The working directory as strace last printed it: not every call shows it.
     directory_of: HashMap<i64, String>,
+    /// Processes whose next child is the first of a pid namespace.
+    founders: HashSet<i64>,
     /// Processes that have executed no program yet.
     unexecuted: HashSet<i64>,
     /// Processes made by clone with CLONE_VM and without CLONE_VFORK.
@@ -293,11 +263,17 @@ struct Tracer {
 }
 
 impl Tracer {
-    fn follow(mut self, lines: Vec<Line>) -> Vec<Call> {
+    fn follow(mut self, lines: Vec<Line>) -> Trace {
         for line in lines {
             let known = self.calls.len();
             let space = Rc::clone(self.spaces.entry(line.tid).or_default());
+            let (tid, begin_ns, end_ns) = (line.tid, line.begin_ns, line.end_ns);
+            let before = self.latest.get(&tid).map(|latest| latest.calls.clone()).unwrap_or_default();
+            for call in self.calls.get_mut(before).into_iter().flatten() {
+                call.times.next_ns = Some(begin_ns);
+            }
             self.take(line);
+            self.latest.insert(tid, Latest { end_ns, calls: known..self.calls.len() });
             for (at, call) in self.calls.iter().enumerate().skip(known) {
                 let is_the_applications = call.origin == Origin::Application;
                 let is_a_program = [kinds::EXEC, kinds::IMAGE].contains(&call.kind.event);
@@ -311,29 +287,62 @@ impl Tracer {
                 call.origin = Origin::Early;
             }
         }
-        self.calls
+        let all = self.root.is_none();
+        for (pid, life) in &mut self.lives {
+            life.is_within = all || self.within.contains(pid);
+        }
+        Trace { calls: self.calls, lives: self.lives }
+    }
+
+    /// Whether this process is looked at.
+    fn is_wanted(&self, pid: i64) -> bool {
+        self.root.is_none() || self.within.contains(&pid)
     }
 
     fn take(&mut self, line: Line) {
         let pid = *self.group_of.entry(line.tid).or_insert(line.tid);
         let space = Rc::clone(self.spaces.entry(line.tid).or_default());
-        if let Some(directory) =
-            line.arguments.first().filter(|fd| fd.starts_with("AT_FDCWD")).and_then(|fd| annotated(fd))
-        {
+        if let Some(directory) = line.directory() {
             self.directory_of.insert(pid, directory.to_owned());
+            let image = self.placeless.remove(&pid).and_then(|at| self.calls.get_mut(at));
+            if let Some(image) = image {
+                image.said.push(Said { field: "cwd", value: directory.to_owned() });
+            }
+        }
+        if let Some(end_ns) = line.end_ns {
+            let life = self.lives.entry(pid).or_default();
+            life.seen_ns = life.seen_ns.max(Some(end_ns));
         }
         match line.call.as_str() {
+            line::END => {
+                let life = self.lives.entry(pid).or_default();
+                life.end_ns = life.end_ns.max(Some(line.begin_ns));
+                if line.tid == pid {
+                    life.end = line.argument(0).unwrap_or("").to_owned();
+                }
+            }
             "clone" | "clone3" | "fork" | "vfork" => {
                 let Some(child) = line.ret.filter(|&child| child > 0) else { return };
-                let is_thread = line.arguments.iter().any(|argument| argument.contains("CLONE_THREAD"));
+                let is_thread = line.mentions("CLONE_THREAD");
                 let inherited = if is_thread { space } else { Rc::new(RefCell::new(space.borrow().clone())) };
                 self.spaces.insert(child, inherited);
                 self.group_of.insert(child, if is_thread { pid } else { child });
                 if !is_thread {
-                    self.parent_of.insert(child, pid);
+                    // runc makes siblings.
+                    let parent = match line.mentions("CLONE_PARENT|") {
+                        true => self.parent(pid),
+                        false => Some(pid),
+                    };
+                    let is_first = line.mentions("CLONE_NEWPID") || self.founders.remove(&pid);
+                    let inside = line.ret_inside.filter(|inside| Some(*inside) != line.ret);
+                    let inside = if is_first { Some(1) } else { inside };
+                    let is_below = inside.is_some() || self.lives.get(&pid).is_some_and(|life| life.is_below);
+                    self.lives.insert(child, Life { parent, inside, is_below, ..Life::default() });
+                    if self.within.contains(&pid) {
+                        self.within.insert(child);
+                    }
                     self.unexecuted.insert(child);
-                    let says = |flag: &str| line.arguments.iter().any(|argument| argument.contains(flag));
-                    if says("CLONE_VM") && !says("CLONE_VFORK") {
+                    if line.mentions("CLONE_VM") && !line.mentions("CLONE_VFORK") {
                         self.guests.insert(child);
                     }
                     if let Some(directory) = self.directory_of.get(&pid).cloned() {
@@ -344,20 +353,21 @@ impl Tracer {
             "mmap" => {
                 let mut space = space.borrow_mut();
                 space.loader = space.loader.or(line.address);
-                let (Some(from), Some(file)) =
-                    (line.ret_hex, line.arguments.get(4).and_then(|file| annotated(file)))
-                else {
+                let (Some(from), Some(file)) = (line.ret_hex, line.argument(4).and_then(annotated)) else {
                     return;
                 };
-                let len: u64 = line.arguments.get(1).and_then(|len| len.parse().ok()).unwrap_or(0);
+                let len: u64 = line.argument(1).and_then(|len| len.parse().ok()).unwrap_or(0);
                 let known =
                     space.mapped.iter().rev().find(|(.., other)| other == file).map(|(_, _, base, _)| *base);
-                let is_first = line.arguments.get(5).is_some_and(|offset| offset == "0");
+                let is_first = line.argument(5) == Some("0");
                 let base = if is_first { from } else { known.unwrap_or(from) };
                 space.mapped.push((from, from + len, base, file.to_owned()));
             }
+            "unshare" if line.mentions("CLONE_NEWPID") && line.ret == Some(0) => {
+                self.founders.insert(pid);
+            }
             "chdir" | "fchdir" => {
-                let Some(argument) = line.arguments.first().filter(|_| line.ret == Some(0)) else { return };
+                let Some(argument) = line.argument(0).filter(|_| line.ret == Some(0)) else { return };
                 let to = annotated(argument).map(str::to_owned).or_else(|| unquoted(argument));
                 if let Some(to) = to {
                     let directory = self.absolute(pid, None, &to);
@@ -366,7 +376,18 @@ impl Tracer {
             }
             "execve" | "execveat" => {
                 let path_at = usize::from(line.call == "execveat");
-                let Some(path) = line.arguments.get(path_at).and_then(|path| unquoted(path)) else { return };
+                let Some(path) = line.argument(path_at).and_then(unquoted) else { return };
+                if let Some(root) = &self.root
+                    && line.ret == Some(0)
+                    && self.within.is_empty()
+                    && line
+                        .argument(path_at + 1)
+                        .and_then(unquoted_list)
+                        .is_some_and(|list| list.contains(root))
+                {
+                    self.within.insert(pid);
+                    self.since_ns = line.end_ns;
+                }
                 self.exec(&line, pid, &path);
                 if line.ret == Some(0) {
                     self.spaces.insert(line.tid, Rc::default());
@@ -386,7 +407,7 @@ impl Tracer {
         let Some(parts) = parts else { return };
         let space = Rc::clone(self.spaces.entry(line.tid).or_default());
         let origin = self.origin(line, &space.borrow());
-        let mentions = |word: &str| line.arguments.iter().any(|argument| argument.contains(word));
+        let mentions = |word: &str| line.mentions(word);
         // The sensor's first call is the connect to its collector.
         space.borrow_mut().is_armed |= kind.event == kinds::CONNECT && origin == Origin::Sensor;
         let origin = match origin {
@@ -396,10 +417,14 @@ impl Tracer {
             Origin::Application if mentions("/nscd/socket") || mentions("\"/tmp/tmpfile_") => Origin::Libc,
             origin => origin,
         };
+        // Other threads of the process that executes the program make calls until it has done so.
+        if !self.is_wanted(pid) || self.since_ns > Some(line.begin_ns) {
+            return;
+        }
         let is_look_up = ["UDP", "DGRAM", "NETLINK"].iter().any(|word| mentions(word));
         match (kind.event, line.ret, line.number(0)) {
             (kinds::OPEN, Some(fd), _) if fd >= 0 => {
-                self.opened.insert((pid, format!("/proc/self/fd/{fd}")), parts.join(" "));
+                self.opened.insert((pid, format!("/proc/self/fd/{fd}")), parts.concat());
             }
             ("net.socket", Some(fd), _) => drop(self.sockets.insert((pid, fd), self.calls.len())),
             // The caller of the connect shows that libc made the socket, to ask nscd.
@@ -410,12 +435,12 @@ impl Tracer {
             }
             _ => {}
         }
-        self.push(line, pid, kind, parts.join(" "), origin, is_look_up);
+        self.push(line, pid, kind, parts, origin, is_look_up);
     }
 
     /// An identifying argument as the event has it; `None` if strace could not read it.
     fn target(&self, target: &Target, line: &Line, pid: i64) -> Option<String> {
-        let argument = |at: usize| line.arguments.get(at);
+        let argument = |at: usize| line.argument(at);
         Some(match *target {
             Target::Path(at) => self.absolute(pid, None, &unquoted(argument(at)?)?),
             Target::At(at) => {
@@ -450,27 +475,38 @@ impl Tracer {
     /// Records a request to execute a program. libc searches PATH by calls that fail, which are one request
     /// of the program's.
     fn exec(&mut self, line: &Line, pid: i64, path: &str) {
-        let name = path.rsplit('/').next().unwrap_or("");
-        if let Some(last) = self.calls.iter_mut().rev().find(|call| call.pid == pid)
-            && last.kind.event == kinds::EXEC
-            && last.error.is_some()
-            && last.target.rsplit('/').next() == Some(name)
+        let name = path.rsplit('/').next();
+        let last = self.calls.iter().rposition(|call| call.pid == pid).filter(|&at| {
+            let call = &self.calls[at];
+            let is_failed_exec = call.kind.event == kinds::EXEC && call.error.is_some();
+            is_failed_exec && call.target.rsplit('/').next() == name
+        });
+        self.program(line, pid, kinds::EXEC, path);
+        // The places of calls stay as they are.
+        if let Some(at) = last
+            && let Some(mut call) = self.calls.pop()
         {
-            last.error = line.error.clone();
-            last.target = path.to_owned();
-        } else {
-            self.program(line, pid, kinds::EXEC, path);
+            std::mem::swap(&mut self.calls[at], &mut call);
+            self.calls[at].attempts = std::mem::take(&mut call.attempts);
+            self.calls[at].attempts.push(call);
         }
         if line.ret == Some(0) {
+            if self.is_wanted(pid) {
+                self.placeless.insert(pid, self.calls.len());
+            }
             self.program(line, pid, kinds::IMAGE, path);
             self.unexecuted.remove(&pid);
         }
     }
 
     fn program(&mut self, line: &Line, pid: i64, event: &str, path: &str) {
-        if let Some(kind) = kinds::of(event) {
-            self.push(line, pid, kind, path.to_owned(), Origin::Application, false);
+        if let Some(kind) = kinds::of(event).filter(|_| self.is_wanted(pid)) {
+            self.push(line, pid, kind, vec![path.to_owned()], Origin::Application, false);
         }
+    }
+
+    fn parent(&self, pid: i64) -> Option<i64> {
+        self.lives.get(&pid)?.parent
     }
 
     fn absolute(&self, pid: i64, dir: Option<&str>, path: &str) -> String {
@@ -481,29 +517,50 @@ impl Tracer {
         absolute(directory.unwrap_or(""), path)
     }
 
+    /// The fields that strace says, beyond those that identify the call.
+    fn said(&self, line: &Line, pid: i64) -> Vec<Said> {
+        fields::said(line, &|path| self.absolute(pid, None, path))
+    }
+
     fn push(
         &mut self,
         line: &Line,
         pid: i64,
         kind: &'static Kind,
-        target: String,
+        parts: Vec<String>,
         origin: Origin,
         is_look_up: bool,
     ) {
-        let parent = self.parent_of.get(&pid).copied().unwrap_or(-1);
-        let is_before_exec = self.unexecuted.contains(&pid);
-        let is_guest = self.guests.contains(&pid);
-        let error = line.error.clone();
+        let mut said = self.said(line, pid);
+        for (field, part) in kind.fields.iter().zip(&parts) {
+            let value = if kind.calls.is_empty() { self.absolute(pid, None, part) } else { part.clone() };
+            said.push(Said { field, value });
+        }
+        let latest = self.latest.get(&line.tid);
+        let space = self.spaces.get(&line.tid).map(|space| space.borrow());
+        let is_of_musl =
+            space.is_some_and(|space| !space.mapped.iter().any(|(.., file)| file.ends_with(GLIBC)));
         self.calls.push(Call {
             kind,
             pid,
-            parent,
-            target,
-            error,
+            parent: self.parent(pid),
+            target: parts.join(" "),
+            error: line.error.clone(),
             origin,
             is_look_up,
-            is_guest,
-            is_before_exec,
+            is_guest: self.guests.contains(&pid),
+            is_before_exec: self.unexecuted.contains(&pid),
+            is_of_musl,
+            tid: line.tid,
+            ret: line.ret_inside,
+            times: Times {
+                before_ns: latest.and_then(|latest| latest.end_ns),
+                begin_ns: line.begin_ns,
+                end_ns: line.end_ns,
+                next_ns: None,
+            },
+            said,
+            attempts: Vec::new(),
         });
     }
 
@@ -552,8 +609,8 @@ fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
 
 /// The calls of one thread, 7.
 #[cfg(test)]
-pub fn traced(text: &str) -> Vec<Call> {
-    Tracer::default().follow(text.lines().filter_map(|line| parse(7, line)).collect())
+pub fn traced(text: &str) -> Trace {
+    Tracer::default().follow(text.lines().filter_map(|line| Line::parse(7, line)).collect())
 }
 
 #[cfg(test)]
@@ -561,69 +618,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_taken_apart() {
-        let line = parse(
-            7,
-            r#"12.5 [00007f579283d001] openat(AT_FDCWD</tmp>, "a \"b\", c\303\244", O_RDONLY|O_CLOEXEC) = 3</tmp/x>"#,
-        );
-
-        let line = line.unwrap();
-        assert_eq!(
-            (12.5, Some(0x7f57_9283_d001), Some(3), None),
-            (line.time, line.address, line.ret, line.error.clone())
-        );
-        assert_eq!(Some("a \"b\", c\u{e4}".to_owned()), unquoted(&line.arguments[1]));
-        assert_eq!(Some("/tmp"), annotated(&line.arguments[0]));
-    }
-
-    #[test]
-    fn a_failed_call_keeps_its_error() {
-        let line = parse(
-            7,
-            r#"1.0 [0000000000000001] openat(AT_FDCWD</>, "x", O_RDONLY) = -1 ENOENT (No such file)"#,
-        )
-        .unwrap();
-
-        assert_eq!((Some(-1), Some("ENOENT".to_owned())), (line.ret, line.error));
-    }
-
-    #[test]
-    fn environments_in_comments_are_no_arguments() {
-        let line = parse(
-            7,
-            r#"1.0 [0000000000000001] execve("/bin/x", ["x", "a,b)"], 0x55b1 /* 35 vars, (all) */) = 0"#,
-        )
-        .unwrap();
-
-        assert_eq!(3, line.arguments.len());
-        assert_eq!(Some(0), line.ret);
-    }
-
-    #[test]
-    fn peers_are_written_as_events_write_them() {
-        assert_eq!(
-            Some("127.0.0.1:80".to_owned()),
-            peer(r#"{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}"#)
-        );
-        assert_eq!(
-            Some("[::1]:8".to_owned()),
-            peer(
-                r#"{sa_family=AF_INET6, sin6_port=htons(8), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1", &sin6_addr), sin6_scope_id=0}"#
-            )
-        );
-        assert_eq!(Some("/run/x".to_owned()), peer(r#"{sa_family=AF_UNIX, sun_path="/run/x"}"#));
-        assert_eq!(Some("@x".to_owned()), peer(r#"{sa_family=AF_UNIX, sun_path=@"x"}"#));
-    }
-
-    #[test]
-    fn dots_are_taken_out_of_paths() {
-        assert_eq!("/a/c", absolute("/a/b", "../c/./"));
-        assert_eq!("/c", absolute("/a", "/c"));
-    }
-
-    #[test]
     fn an_open_inside_the_loader_is_the_loaders() {
-        let calls = traced(concat!(
+        let Trace { calls, .. } = traced(concat!(
             "1.0 [0000000000000001] execve(\"/bin/x\", [\"x\"], 0x1 /* 1 var */) = 0\n",
             "2.0 [00007f0000020000] mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f0000050000\n",
             "3.0 [00007f0000021000] openat(AT_FDCWD</>, \"/lib/a\", O_RDONLY) = 3</lib/a>\n",
@@ -644,7 +640,7 @@ mod tests {
 
     #[test]
     fn a_look_through_path_is_one_request() {
-        let calls = traced(concat!(
+        let Trace { calls, .. } = traced(concat!(
             "1.0 [0000000000000001] execve(\"/a/x\", [\"x\"], 0x1 /* 1 var */) = -1 ENOENT (No)\n",
             "2.0 [0000000000000001] execve(\"/b/x\", [\"x\"], 0x1 /* 1 var */) = 0\n",
         ));
