@@ -105,8 +105,8 @@ pub enum Expect {
     /// No event may be lost.
     #[default]
     NothingLost,
-    /// No event may be lost; in a pid namespace below the collector's, a process or thread that was gone before
-    /// the collector could ask for it may have no number (`CAPABILITIES.md`).
+    /// No event may be lost; in a pid namespace below the collector's, a process or thread that was gone
+    /// before the collector could ask for it may have no number (`CAPABILITIES.md`).
     NothingLostBelow,
     /// Events may be lost if the losses are counted.
     LossIsCounted,

@@ -1,5 +1,5 @@
 //! The reported calls, compared with the calls that `strace -f` saw of the same run: by program, every kind
-//! of call.
+//! of call, and every field that both say.
 //!
 //! The programs are in `src/recall/programs.rs`, the kinds in `src/recall/kinds.rs`; `src/recall/trace.rs`
 //! has the rule for calls that are set aside. The figures go to standard output (past the test harness's

@@ -257,8 +257,8 @@ impl Census {
             let mut writers = ring.slots().map(|(_, other)| other);
             writers.find(|other| self.get(*other).is_some_and(is_parent))
         });
-        // A child whose parent is gone has another one, as the kernel counts, that it has nothing from. With its
-        // parent it shares a ring.
+        // A child whose parent is gone has another one, by the kernel's count, and has nothing from it. Only
+        // those whose child it was share its ring.
         let is_relative = |other: &ImageId| {
             image.ring.is_none() || self.get(*other).is_some_and(|other| other.ring == image.ring)
         };

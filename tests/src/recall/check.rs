@@ -1,13 +1,13 @@
 //! Compares the fields of matched calls and events, and the ends of processes.
 //!
-//! A field counts if strace says it, and the event has it or should have it. Two values that differ are either
-//! *documented*, by a row of [`DOCUMENTED`], or *differing*.
+//! A field counts if strace says it, and the event has it or should have it. Two values that differ are
+//! either *documented*, by a row of [`DOCUMENTED`], or *differing*.
 //!
-//! Times. An event's `time` is read by the thread between the return of its call and its next call, or between
-//! the call before and its own where the event is recorded first (exec, some signals). strace sees both of
-//! these calls, however slow it is, so the order of the two clocks is compared always, and a time outside is
-//! *differing*. Inside, a distance of at most a millisecond from the call is *equal*. A longer one is time in
-//! which the thread did not run: strace had stopped it, or it waited for a processor.
+//! Times. An event's `time` is read by the thread between the return of its call and its next call, or
+//! between the call before and its own where the event is recorded first (exec, some signals). strace sees
+//! both of these calls, however slow it is, so the order of the two clocks is compared always, and a time
+//! outside is *differing*. Inside, a distance of at most a millisecond from the call is *equal*. A longer one
+//! is time in which the thread did not run: strace had stopped it, or it waited for a processor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -2,8 +2,9 @@
 //!
 //! Because both watch one run, every call can be matched by process, and every unreported call can be named.
 //! A table (`kinds`) says which events are compared and which system calls make them; another one lists the
-//! programs (`programs`); `trace` decides who made an unreported call. The tests hold each figure to the
-//! goal; `cargo xtask recall` prints the figures.
+//! programs (`programs`), and one the places where they run (`places`); `trace` decides who made an
+//! unreported call. For matched calls, `fields` says which fields strace says too, and `check` compares them.
+//! The tests hold each figure to the goal, and the fields; `cargo xtask recall` prints the figures.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;

@@ -19,8 +19,8 @@ use crate::{Scene, rootfs};
 pub enum Place {
     /// The collector's namespaces.
     Beside,
-    /// User, pid, mount and time namespaces below: users have other numbers outside, and the monotonic clock is
-    /// another one.
+    /// User, pid, mount and time namespaces below: users have other numbers outside, and the monotonic clock
+    /// is another one.
     Below,
     /// A container that `glassbox runc` starts, with the host's network.
     Runc,

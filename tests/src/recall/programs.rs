@@ -90,8 +90,8 @@ fn rust(name: &str) -> PathBuf {
 impl Program {
     /// Runs it under strace and the sensor at this place, and compares.
     ///
-    /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call; a place that
-    /// is not the collector's has a folder of its own.
+    /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call; a place
+    /// that is not the collector's has a folder of its own.
     ///
     /// # Errors
     /// The output of a program that did not succeed.
