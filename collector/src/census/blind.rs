@@ -12,6 +12,10 @@ use std::path::Path;
 
 use super::register::Census;
 use crate::allowance::Account;
+use crate::door::identity::Identity;
+use crate::ids::{ImageId, RingIndex};
+use crate::launch::protocol::RingId;
+use crate::rings::Rings;
 use crate::system::files::On;
 use crate::system::procfs;
 use crate::system::program::{Program, Root};
@@ -40,6 +44,23 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
 }
 
 impl Census {
+    /// The image of a process that said `said`, as it was before any ring that the doorman numbered
+    /// `next_ring` or later. `None` where the kernel does not say that they are one process.
+    pub fn image_before_hello(&self, said: &Identity, next_ring: RingId, rings: &Rings) -> Option<ImageId> {
+        let mut id = self.live(said.key).filter(|_| self.is_of_live(said))?;
+        let is_later = |ring: RingIndex| rings.get(ring).is_some_and(|ring| ring.id >= next_ring);
+        while self.get(id)?.ring.is_some_and(is_later) {
+            id = self.before(id)?;
+        }
+        Some(id)
+    }
+
+    /// Whether the kernel says that the process with the number is the one that said `said`.
+    pub fn is_of_live(&self, said: &Identity) -> bool {
+        let live = self.live(said.key).and_then(|live| self.get(live));
+        said.instance.is_some() && live.is_some_and(|live| live.instance == said.instance)
+    }
+
     /// Why a sensor cannot be in the program at `path`, which the launcher started.
     pub fn reason_at(&mut self, path: &[u8]) -> &'static str {
         let path = path.to_vec();

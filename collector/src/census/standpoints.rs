@@ -126,7 +126,7 @@ impl Census {
         let by_number = || self.live(self.key_of(teller, own_child)?).filter(is_its);
         let child = teller.ring.and_then(|ring| self.child(ring, own_child)).or_else(by_number);
         if let Some(process) = child.and_then(|child| self.process_mut(child)) {
-            process.take_later(MonoNs::MAX);
+            process.forget_where_apart();
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Unseen {
     pub exe: Vec<u8>,
     /// Why it is not seen.
     pub reason: &'static str,
+    /// The ring of any program that is heard after it has this number, or a larger one.
+    pub next_ring: RingId,
     /// The bytes of all this, in the account of its user, while it waits.
     pub share: Share,
 }

@@ -118,8 +118,9 @@ impl Doorman {
     /// Tells of a program that cannot be seen into; not of more than its user has room for in the queue.
     fn tell_blind(&mut self, identity: Identity, exe: Vec<u8>, reason: &'static str) {
         let mut share = self.allowances.account(identity.peer()).share(Resource::Bytes);
+        let next_ring = self.next_ring;
         if share.grow(size_of::<News>() + size_of::<Identity>() + exe.len()) {
-            self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, share })));
+            self.tell(News::Blind(Box::new(Unseen { identity, exe, reason, next_ring, share })));
         }
     }
 

@@ -13,6 +13,7 @@
 //! | `blind` | programs that cannot be seen into |
 //! | `process`, `descriptors` | the picture |
 //! | `threads` | threads with a directory or descriptors of their own |
+//! | `standpoints` | the user and the mount namespace |
 //! | `spawned` | the file actions of posix_spawn |
 //! | `walks` | `..` as the kernel walks it |
 //! | `moves` | names that change while files are open |
@@ -32,6 +33,7 @@ pub mod record;
 pub mod requests;
 mod sockets;
 mod spawned;
+mod standpoints;
 mod threads;
 mod values;
 mod walks;

@@ -41,7 +41,7 @@ pub struct Process {
     /// Its user and its mount namespace.
     pub standpoint: Standpoint,
     /// The same, from the time on at which the kernel was asked.
-    later: Option<Box<Standpoint>>,
+    pub(super) later: Option<Box<Standpoint>>,
     /// Its directory's path holds no link: the kernel gave it.
     pub(super) is_cwd_physical: bool,
     /// Those of its threads that share less.
@@ -164,6 +164,13 @@ impl Process {
         self.listed = (0, 0);
     }
 
+    /// Says whether only the process names its executable.
+    pub fn claim_exe(&mut self, is_claim: bool) {
+        let claimed = self.who.claimed.without(Claimed::EXE).and_if(is_claim, Claimed::EXE);
+        self.who = Arc::new(Who { claimed, ..(*self.who).clone() });
+        self.listed = (0, 0);
+    }
+
     /// Says that its events show `after` from here on, if they showed the container `before`.
     pub fn rename(&mut self, before: &Arc<Container>, after: &Arc<Container>) {
         if self.who.container.as_ref().is_some_and(|container| Arc::ptr_eq(container, before)) {
@@ -176,49 +183,6 @@ impl Process {
     pub(super) fn set_ids(&mut self, uid: u32, euid: u32) {
         if (self.who.uid, self.who.euid) != (Some(uid), Some(euid)) {
             self.who = Arc::new(Who { uid: Some(uid), euid: Some(euid), ..(*self.who).clone() });
-            self.listed = (0, 0);
-        }
-    }
-
-    /// Says that it stands there from here on.
-    pub fn stand_at(&mut self, standpoint: Standpoint) {
-        self.later = None;
-        self.standpoint = standpoint;
-        self.show_standpoint();
-    }
-
-    /// Says that it stands there from the time on at which the kernel was asked.
-    pub fn stand_later(&mut self, standpoint: Standpoint) {
-        self.later = Some(Box::new(standpoint));
-    }
-
-    /// See [`Self::stand_later`].
-    pub fn later(&self) -> Option<&Standpoint> {
-        self.later.as_deref()
-    }
-
-    /// Whether an event at `at` may show another standpoint than the one before.
-    #[inline]
-    pub fn may_stand_elsewhere(&self, at: MonoNs) -> bool {
-        self.later.is_some() || self.standpoint.asked < at && self.standpoint.is_without_users()
-    }
-
-    /// Takes up where it stands later, if that is no later than `at`.
-    pub fn take_later(&mut self, at: MonoNs) {
-        if let Some(later) = self.later.take_if(|later| later.asked <= at) {
-            let standpoint = later.or(&self.standpoint);
-            self.stand_at(standpoint);
-        }
-    }
-
-    /// Shows its user as it sees it, and its mount namespace, where they are others than the collector's.
-    fn show_standpoint(&mut self) {
-        let uid_inside = self.who.uid.and_then(|uid| self.standpoint.uid_inside(uid));
-        let mnt_ns = self.standpoint.mnt_ns();
-        let is_claim = uid_inside.is_some() && self.who.claimed.has(Claimed::UID);
-        let claimed = self.who.claimed.without(Claimed::UID_INSIDE).and_if(is_claim, Claimed::UID_INSIDE);
-        if (uid_inside, mnt_ns, claimed) != (self.who.uid_inside, self.who.mnt_ns, self.who.claimed) {
-            self.who = Arc::new(Who { uid_inside, mnt_ns, claimed, ..(*self.who).clone() });
             self.listed = (0, 0);
         }
     }

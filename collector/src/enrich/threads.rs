@@ -59,8 +59,8 @@ impl Threads {
         self.present.filter(|present| self.apart.iter().any(|apart| apart.tid == *present))
     }
 
-    /// Lets the first thread make way for `tid`, where there are as many as may be; gives the directory that it
-    /// had. Nobody's picture but the shared one may be in place.
+    /// Lets the first thread make way for `tid`, where there are as many as may be; gives the directory that
+    /// it had. Nobody's picture but the shared one may be in place.
     pub fn make_room(&mut self, tid: Tid) -> Option<Directory> {
         let is_known = self.apart.iter().any(|apart| apart.tid == tid);
         if is_known || self.apart.len() < MOST_THREADS {

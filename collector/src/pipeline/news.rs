@@ -17,6 +17,9 @@ use crate::event::{Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
 
+/// Programs that say that they cannot be seen into and wait; the first makes way for one more.
+const MOST_UNSEEN: usize = 1024;
+
 impl Pipeline {
     /// Hears all news that are there. True if there were any.
     pub(super) fn hear_news(&mut self) -> bool {
@@ -44,7 +47,7 @@ impl Pipeline {
     pub fn hear(&mut self, news: News) {
         match news {
             News::Attached(attached) => self.attach(*attached),
-            News::Blind(unseen) => self.session.unseen.push_back((MonoNs::now(), unseen)),
+            News::Blind(unseen) => self.let_wait(unseen),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),
             News::Command(started) => self.command_started(UnseenCommand::new(*started)),
@@ -106,8 +109,27 @@ impl Pipeline {
             return;
         };
         command.is_told = true;
+        let key = ProcessKey::here(command.pid());
+        let waiting = self.session.unseen.iter().position(|(_, unseen)| unseen.identity.key == key);
+        if let Some((_, unseen)) = waiting.and_then(|place| self.session.unseen.remove(place)) {
+            // It says so itself.
+            return self.hear_blind(*unseen);
+        }
+        let Some(command) = &self.session.unseen_command else { return };
         let reason = self.census.reason_at(&command.started.path);
         self.enricher.blind(&mut command.process(), &command.program(reason));
+    }
+
+    /// Lets a program that said that it cannot be seen into wait until what came before it was delivered.
+    fn let_wait(&mut self, mut unseen: Box<Unseen>) {
+        // It was looked at, and descriptors are few.
+        unseen.identity.pidfd = None;
+        self.session.unseen.push_back((MonoNs::now(), unseen));
+        if self.session.unseen.len() > MOST_UNSEEN
+            && let Some((_, first)) = self.session.unseen.pop_front()
+        {
+            self.hear_blind(*first);
+        }
     }
 
     /// Reports the programs that said up to `horizon` that they cannot be seen into.
@@ -130,10 +152,10 @@ impl Pipeline {
 
     /// A program said that it cannot be seen into.
     fn hear_blind(&mut self, unseen: Unseen) {
-        let Unseen { identity, exe, reason, share } = unseen;
-        let live = self.census.live(identity.key);
-        let is_apart = live.is_some() && identity.is_dead;
-        let (arguments, at) = self.exec_of(&identity, live.filter(|_| !is_apart));
+        let Unseen { identity, exe, reason, next_ring, share } = unseen;
+        let image = self.census.image_before_hello(&identity, next_ring, &self.rings);
+        let is_apart = self.census.live(identity.key).is_some() && !self.census.is_of_live(&identity);
+        let (arguments, at) = self.exec_of(&identity, image);
         let Identity { key, ppid, uid, euid, claim, claimed, standpoint, exe: seen, .. } = identity;
         let claimed = claimed.and_if(is_apart, Claimed::PID).and_if(seen != exe, Claimed::EXE);
         let (container, is_claimed) = self.census.container_of(key, ppid, claim.as_ref(), None);
@@ -151,8 +173,9 @@ impl Pipeline {
         };
         let mut process = Process::new(who, ImageId::NONE);
         process.charge(share.account());
-        if let Some(known) = live.filter(|_| !is_apart).and_then(|image| self.census.process_mut(image)) {
+        if let Some(known) = image.and_then(|image| self.census.process_mut(image)) {
             known.becomes(&exe, &arguments.argv);
+            known.claim_exe(seen != exe);
         }
         let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, at };
         let (now, mark) = (MonoNs::now(), self.enricher.mark());
@@ -166,15 +189,15 @@ impl Pipeline {
         }
     }
 
-    /// The exec that made the program of `identity`, an image of the process of `live`: its arguments, and
-    /// when it was; the present moment where it was not seen.
-    fn exec_of(&mut self, identity: &Identity, live: Option<ImageId>) -> (Arguments, MonoNs) {
+    /// The exec that made the program of `identity`, of the process of `image`: its arguments, and when it
+    /// was; the present moment where it was not seen.
+    fn exec_of(&mut self, identity: &Identity, image: Option<ImageId>) -> (Arguments, MonoNs) {
         let command = self.session.unseen_command.as_mut();
         if let Some(command) = command.filter(|command| identity.key == ProcessKey::here(command.pid())) {
             command.is_told = true;
             return (command.arguments(), MonoNs(command.started.began_ns));
         }
-        let image = live.and_then(|image| self.census.get_mut(image));
+        let image = image.and_then(|image| self.census.get_mut(image));
         match image.and_then(|image| image.take_asked(|_| true)) {
             Some(asked) => (asked.arguments, asked.at),
             None => (Arguments::default(), MonoNs::now()),

@@ -19,8 +19,8 @@ use crate::arrival::HOLD_NS;
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::door::news::{Attached, Flush, News, Turn, Unseen};
-use crate::ids::{MonoNs, Pid};
-use crate::launch::protocol::{CommandStarted, Reaped};
+use crate::ids::{Instance, MonoNs, Pid};
+use crate::launch::protocol::{CommandStarted, Reaped, RingId};
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::rings::ring::STUCK_NS;
@@ -1037,9 +1037,13 @@ fn program_that_says_that_it_cannot_report_has_the_arguments_of_its_exec_and_is_
         };
         sensor.write(0, Head { flags: Flags::STAMPED, ..sensor.head(0, Kind::ProcessExec) }, &exec);
 
-        let identity = Identity { key: key(10), ppid: Some(Pid(1)), ..Identity::default() };
-        let (exe, reason) = (b"/bin/full".to_vec(), "fd_limit");
-        harness.pipeline.hear(News::Blind(Box::new(Unseen { identity, exe, reason, ..Unseen::default() })));
+        let instance = Some(Instance(9));
+        let image = harness.image(10);
+        harness.pipeline.census.get_mut(image).unwrap().instance = instance;
+        let identity = Identity { key: key(10), ppid: Some(Pid(1)), instance, ..Identity::default() };
+        let (exe, reason, next_ring) = (b"/bin/full".to_vec(), "fd_limit", RingId::MAX);
+        let unseen = Unseen { identity, exe, reason, next_ring, ..Unseen::default() };
+        harness.pipeline.hear(News::Blind(Box::new(unseen)));
         if is_dead {
             harness.die(10, 0);
         }
@@ -1059,6 +1063,33 @@ fn program_that_says_that_it_cannot_report_has_the_arguments_of_its_exec_and_is_
             brief(&events, &["exe", "path", "argv", "reason"])
         );
     }
+}
+
+#[test]
+fn word_of_a_program_that_it_cannot_be_seen_into_changes_no_other_image() {
+    let shown = |said: Option<Instance>, next_ring: RingId| {
+        let (mut harness, sensor) = started(10);
+        harness.round();
+        let image = harness.image(10);
+        harness.pipeline.census.get_mut(image).unwrap().instance = Some(Instance(9));
+        harness.pipeline.census.process_mut(image).unwrap().claim_exe(false);
+        let identity = Identity { key: key(10), ppid: Some(Pid(1)), instance: said, ..Identity::default() };
+        let (exe, reason) = (b"/usr/sbin/sshd".to_vec(), "fd_limit");
+        let unseen = Unseen { identity, exe, reason, next_ring, ..Unseen::default() };
+        harness.pipeline.hear(News::Blind(Box::new(unseen)));
+        harness.round();
+        sensor.open(0, "/later", 3, 0);
+        harness.round();
+        let events = harness.finish();
+        let open = events.iter().find(|event| event["path"] == "/later").unwrap();
+        format!("{} {}", open["exe"], open["claimed"])
+    };
+
+    // It is the process's own word only; and no word of another process, or of a program before this one.
+    assert_eq!("\"/usr/sbin/sshd\" [\"euid\",\"exe\"]", shown(Some(Instance(9)), RingId::MAX));
+    assert_eq!("\"/bin/prog\" [\"euid\"]", shown(Some(Instance(8)), RingId::MAX));
+    assert_eq!("\"/bin/prog\" [\"euid\"]", shown(None, RingId::MAX));
+    assert_eq!("\"/bin/prog\" [\"euid\"]", shown(Some(Instance(9)), 0));
 }
 
 #[test]
