@@ -110,8 +110,8 @@ const COMMANDS: &[Command] = &[
         name: "recall",
         arguments: "[NAME…] [--at PLACE]",
         what: &[
-            "compares what was reported with what strace saw, by program and field (--list names them;",
-            "--write: all of them at all places, into docs/recall.md)",
+            "compares what was reported with what strace saw, by program and field",
+            "(--list names them; --at beside, below or runc; --write: all of them, into docs/recall.md)",
         ],
         run: recall::run,
     },
