@@ -111,7 +111,7 @@ const COMMANDS: &[Command] = &[
         arguments: "[NAME…] [--at PLACE]",
         what: &[
             "compares what was reported with what strace saw, by program and field",
-            "(--list names them; --at beside, below or runc; --write: all of them, into docs/recall.md)",
+            "(--list names them and the places; --write: all of them, into docs/recall.md)",
         ],
         run: recall::run,
     },
