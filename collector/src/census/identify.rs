@@ -148,10 +148,14 @@ impl Census {
     pub(super) fn is_buried(&self, identity: &Identity) -> bool {
         let key = identity.key;
         let by_number = ProcessKey { claimant: 0, ..key };
-        is_gone(identity.pidfd.as_ref())
-            && (self.recent.contains(&key)
-                || self.recent_claims.contains(&key)
-                || identity.is_dead && self.recent.contains(&by_number))
+        if identity.pidfd.is_some() {
+            // It may be dead and not reaped; another one may have its number by now.
+            return is_gone(identity.pidfd.as_ref())
+                && self.recent.contains_instance(&key, identity.instance);
+        }
+        self.recent.contains(&key)
+            || self.recent_claims.contains(&key)
+            || identity.is_dead && self.recent.contains(&by_number)
     }
 
     /// Whether a process that died was known as the child of a member of the ring.
@@ -245,6 +249,7 @@ pub(super) fn is_live(image: &ProcessImage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Instance;
 
     #[test]
     fn process_that_is_dead_and_not_reaped_is_buried_once_its_end_was_reported() {
@@ -255,14 +260,17 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let key = ProcessKey::here(pid);
-        let identity = Identity { key, own_pid: pid, pidfd: Some(pidfd), ..Identity::default() };
+        let instance = Some(Instance(9));
+        let identity = Identity { key, own_pid: pid, pidfd: Some(pidfd), instance, ..Identity::default() };
         let mut census = Census::default();
 
         let before = census.is_buried(&identity);
-        census.recent.put(key, None);
+        census.recent.put(key, (None, Some(Instance(8))));
+        let another = census.is_buried(&identity);
+        census.recent.put(key, (None, instance));
         let after = census.is_buried(&identity);
         child.wait().unwrap();
 
-        assert_eq!((false, true), (before, after));
+        assert_eq!([false, false, true], [before, another, after]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::ids::{Pid, ProcessKey};
+use crate::ids::{Instance, Pid, ProcessKey};
 
 /// A parent that gets the processor late tells of many children that have come and gone. Not more are kept,
 /// since the kernel gives a number to another process in time.
@@ -14,13 +14,16 @@ const MOST: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Recent {
     order: VecDeque<ProcessKey>,
-    /// How often each stands in `order`, and the parent that the kernel named when it came last.
-    counts: FxHashMap<ProcessKey, (u32, Option<Pid>)>,
+    /// How often each stands in `order`, and what the kernel said of it when it came last.
+    counts: FxHashMap<ProcessKey, (u32, Last)>,
 }
+
+/// The parent of a process, and which of those with its number it was; `None` where the kernel did not say.
+type Last = (Option<Pid>, Option<Instance>);
 
 impl Recent {
     /// Puts a process in; the oldest makes way for it.
-    pub fn put(&mut self, key: ProcessKey, parent: Option<Pid>) {
+    pub fn put(&mut self, key: ProcessKey, last_said: Last) {
         if self.order.len() == MOST
             && let Some(oldest) = self.order.pop_front()
             && let Some((count, _)) = self.counts.get_mut(&oldest)
@@ -32,12 +35,17 @@ impl Recent {
         }
         self.order.push_back(key);
         let (count, last) = self.counts.entry(key).or_default();
-        (*count, *last) = (*count + 1, parent);
+        (*count, *last) = (*count + 1, last_said);
     }
 
     /// The parent of a process that is among them, where the kernel named it.
     pub fn parent(&self, key: &ProcessKey) -> Option<Pid> {
-        self.counts.get(key)?.1
+        self.counts.get(key)?.1.0
+    }
+
+    /// Whether the kernel says that the process, and no other one with its number, is among them.
+    pub fn contains_instance(&self, key: &ProcessKey, instance: Option<Instance>) -> bool {
+        instance.is_some() && self.counts.get(key).is_some_and(|(_, (_, last))| *last == instance)
     }
 
     /// Whether the process is among them.
@@ -57,13 +65,13 @@ mod tests {
     #[test]
     fn the_last_keys_are_known_and_one_that_came_again_as_long_as_its_last_time() {
         let mut recent = Recent::default();
-        recent.put(key(None, 1), None);
-        recent.put(key(Some(7), 2), None);
-        recent.put(key(None, 1), None);
-        (10..10 + MOST as u32 - 2).for_each(|pid| recent.put(key(None, pid), None));
+        recent.put(key(None, 1), (None, None));
+        recent.put(key(Some(7), 2), (None, None));
+        recent.put(key(None, 1), (None, None));
+        (10..10 + MOST as u32 - 2).for_each(|pid| recent.put(key(None, pid), (None, None)));
 
         let kept = [(None, 1), (Some(7), 2), (None, 2)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
-        recent.put(key(None, 9999), Some(Pid(1)));
+        recent.put(key(None, 9999), (Some(Pid(1)), None));
         let parents = [9999, 10].map(|pid| recent.parent(&key(None, pid)));
         let later = [(None, 1), (Some(7), 2), (None, 9999)].map(|(ns, pid)| recent.contains(&key(ns, pid)));
 

@@ -216,10 +216,10 @@ impl Census {
             self.reports.forget(image.key, parent);
             let recent = if image.key.is_claim() { &mut self.recent_claims } else { &mut self.recent };
             let ppid = image.ppid.filter(|_| !image.claimed.has(Claimed::PPID));
-            recent.put(image.key, ppid);
+            recent.put(image.key, (ppid, image.instance));
             // Its child's slot may be read only after this, and has its number there.
             if let Some(namespace) = image.namespace.filter(|_| image.is_below()) {
-                self.recent.put(ProcessKey::elsewhere(namespace, image.own_pid), ppid);
+                self.recent.put(ProcessKey::elsewhere(namespace, image.own_pid), (ppid, image.instance));
             }
         }
         let claim = (image.uid, image.own_ppid, image.own_pid);

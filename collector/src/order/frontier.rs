@@ -4,6 +4,9 @@ use crate::ids::MonoNs;
 
 /// The doorman, who may have to wait for the processor, is waited for so long.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
+/// While there is always something untold, what follows a moment is waited for so long: a fork child's exec is
+/// understood with the hello of its program.
+const FOLLOWS_NS: u64 = 10_000_000;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,10 +27,16 @@ impl Frontier {
     pub fn look(&mut self, told_until: impl FnOnce() -> MonoNs, has_told_all: impl FnOnce() -> bool) {
         // The clock first: a hello between the two is later than the time up to which all are known.
         let now = MonoNs::now();
-        let known = if has_told_all() { now } else { told_until() };
-        self.certain = self.certain.max(known);
+        let (certain, assumed) = match has_told_all() {
+            true => (now, now),
+            false => {
+                let until = told_until();
+                (until, until.minus(FOLLOWS_NS))
+            }
+        };
+        self.certain = self.certain.max(certain);
         // Events that are there cannot wait for ever for a doorman who is late.
-        self.assumed = self.assumed.max(known).max(now.minus(LONGEST_WAIT_NS)).min(self.border());
+        self.assumed = self.assumed.max(assumed).max(now.minus(LONGEST_WAIT_NS)).min(self.border());
     }
 
     /// All hellos and deaths before this time are known: certainly, unlike [`Self::assumed`].
