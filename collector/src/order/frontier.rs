@@ -4,8 +4,8 @@ use crate::ids::MonoNs;
 
 /// The doorman, who may have to wait for the processor, is waited for so long.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
-/// While there is always something untold, what follows a moment is waited for so long: a fork child's exec is
-/// understood with the hello of its program.
+/// While there is always something untold, what follows a moment is waited for so long: a fork child's exec
+/// is understood with the hello of its program.
 const FOLLOWS_NS: u64 = 10_000_000;
 
 /// See the module.
