@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_moment_is_waited_for_while_something_is_untold() {
+        let (mut busy, mut idle) = (Frontier::default(), Frontier::default());
+
+        busy.look(MonoNs::now, || false);
+        idle.look(MonoNs::now, || true);
+
+        assert_eq!(FOLLOWS_NS, busy.certain().since(busy.assumed()));
+        assert_eq!(0, idle.certain().since(idle.assumed()));
+    }
+
+    #[test]
     fn late_doorman_is_waited_for_and_no_border_is_passed() {
         let mut frontier = Frontier::default();
         let before = MonoNs::now();

@@ -110,10 +110,9 @@ impl Pipeline {
         };
         command.is_told = true;
         let key = ProcessKey::here(command.pid());
-        let waiting = self.session.unseen.iter().position(|(_, unseen)| unseen.identity.key == key);
-        if let Some((_, unseen)) = waiting.and_then(|place| self.session.unseen.remove(place)) {
-            // It says so itself.
-            return self.hear_blind(*unseen);
+        // Where it says so itself, that counts.
+        if self.report_unseen_process(key) {
+            return;
         }
         let Some(command) = &self.session.unseen_command else { return };
         let reason = self.census.reason_at(&command.started.path);
@@ -143,11 +142,19 @@ impl Pipeline {
 
     /// The same of the process of an image.
     pub(super) fn report_unseen_of(&mut self, image: ImageId) {
-        let Some(key) = self.census.get(image).map(|image| image.key) else { return };
-        let place = self.session.unseen.iter().position(|(_, unseen)| unseen.identity.key == key);
-        if let Some((_, unseen)) = place.and_then(|place| self.session.unseen.remove(place)) {
-            self.hear_blind(*unseen);
+        if let Some(key) = self.census.get(image).map(|image| image.key) {
+            self.report_unseen_process(key);
         }
+    }
+
+    /// The same of one process; false where it said nothing.
+    fn report_unseen_process(&mut self, key: ProcessKey) -> bool {
+        let place = self.session.unseen.iter().position(|(_, unseen)| unseen.identity.key == key);
+        let Some((_, unseen)) = place.and_then(|place| self.session.unseen.remove(place)) else {
+            return false;
+        };
+        self.hear_blind(*unseen);
+        true
     }
 
     /// A program said that it cannot be seen into.
