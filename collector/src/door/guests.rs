@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustc_hash::FxHashMap;
 use wire::hello;
 
+use crate::shell::listeners::leave_open;
 use crate::system::kernel;
 use crate::system::peers::{self, Received, Sender};
 
@@ -32,11 +33,8 @@ struct Guest {
 }
 
 impl Drop for Guests {
-    /// Leaves them open until the process ends: for the same reason as [`Listeners`] are.
-    ///
-    /// [`Listeners`]: crate::shell::listeners::Listeners
     fn drop(&mut self) {
-        self.waiting.drain(..).for_each(|guest| _ = guest.connection.into_raw_fd());
+        leave_open(self.waiting.drain(..).map(|guest| guest.connection));
     }
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, Shutdown, recvmsg, shutdown, sockopt,
 };
+
+use crate::shell::listeners::leave_open;
 
 /// Threads that close, at most.
 const MOST_THREADS: usize = 16;
@@ -75,8 +77,7 @@ impl Shared {
 
 impl Drop for Janitor {
     fn drop(&mut self) {
-        // They end with the process, which waits for no lingering socket then (PF_EXITING, `inet_release`).
-        self.0.work().kept.drain(..).for_each(|descriptor| _ = descriptor.into_raw_fd());
+        leave_open(self.0.work().kept.drain(..));
     }
 }
 

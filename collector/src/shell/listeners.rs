@@ -1,4 +1,4 @@
-//! Listening sockets, whose close is left to others.
+//! Listening sockets, and other descriptors whose close is left to the end of the process.
 //!
 //! A listener's close closes all connections that wait there, and the descriptors that their messages carry.
 //! A TCP socket with SO_LINGER is among them where a stranger likes, and that one waits for its data to be
@@ -44,8 +44,13 @@ impl Deref for Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
-        self.0.drain(..).for_each(|listener| _ = listener.into_raw_fd());
+        leave_open(self.0.drain(..));
     }
+}
+
+/// Leaves descriptors of strangers, and what may hold some, open until the process ends: see the module.
+pub fn leave_open(descriptors: impl IntoIterator<Item = OwnedFd>) {
+    descriptors.into_iter().for_each(|descriptor| _ = descriptor.into_raw_fd());
 }
 
 #[cfg(test)]
