@@ -1,0 +1,17 @@
+//! Falco's condition language, and an engine that judges events by rules written in it.
+//!
+//! The way of a condition: text → [`parser`] → [`ast::Expr`] → [`compile`] → [`Program`] → [`Engine`]. The crate
+//! knows no sensor and no event: a [`Catalog`] says which fields exist, and a [`Subject`] answers for one event.
+#![forbid(unsafe_code)]
+
+pub mod ast;
+pub mod compile;
+pub mod engine;
+pub mod field;
+pub mod parser;
+
+pub use ast::{Check, Expr, Operand, Operator, Span};
+pub use compile::{CompileError, Macros, Program, compile};
+pub use engine::{Engine, EventType, Match, Matching};
+pub use field::{Answer, Argument, ArgumentKind, ArgumentRule, Catalog, FieldId, FieldSpec, Subject, Type};
+pub use parser::{ParseError, parse, parse_with_depth};
