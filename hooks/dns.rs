@@ -39,7 +39,7 @@ crate::hooks! { family dns = 5;
     told: host, result;
     fails: ErrorNumber;
     event: DnsQuery;
-    after |call, _ret| dns::looked_up(call, host, dns::found(call, result));
+    after_alone |call, _ret| dns::looked_up(call, host, dns::found(call, result));
 
     /// getaddrinfo_a(3): several names at once, or later; the addresses are not reported.
     unsafe fn getaddrinfo_a(mode: c_int, list: *const *const *const c_char, count: c_int, event: *mut c_void) -> c_int;
@@ -95,7 +95,7 @@ crate::hooks! { family dns = 5;
     told: host, answer, room;
     fails: MinusOne;
     event: DnsQuery;
-    after |call, _len| dns::asked(call, host, answer, room);
+    after_alone |call, _len| dns::asked(call, host, answer, room);
 
     /// resolver(3): a query that the program made.
     unsafe fn res_send(query: *const u8, len: c_int, answer: *mut u8, room: c_int) -> c_int;

@@ -7,7 +7,7 @@ crate::hooks! { family fd = 2;
     told: fd;
     fails: MinusOne;
     event: FileClose, NetClose;
-    instead |row, real| fds::close_or_cancel(row, fd, || real(fd));
+    instead_alone |row, real| fds::close_or_cancel(row, fd, || real(fd));
 
     /// fclose(3): a stream and its descriptor end.
     unsafe fn fclose(stream: *mut FILE) -> c_int;

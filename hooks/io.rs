@@ -8,7 +8,7 @@ crate::hooks! { family io = 3;
     told: fd;
     fails: MinusOne;
     event: ;
-    after |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::In);
+    after_alone |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::In);
 
     /// read(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __read_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize) -> isize;
@@ -24,7 +24,7 @@ crate::hooks! { family io = 3;
     told: fd;
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
+    after_alone |call, _n| emit::count_often(fd, call.outcome.ret, Way::In);
 
     /// pread(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __pread_chk(fd: c_int, buffer: *mut c_void, len: usize, offset: i64, room: usize) -> isize;
@@ -64,7 +64,7 @@ crate::hooks! { family io = 3;
     told: fd;
     fails: MinusOne;
     event: ;
-    after |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::Out);
+    after_alone |call, _n| connects::moved_often(call, fd, call.outcome.ret, Way::Out);
 
     /// pwrite(2).
     unsafe fn pwrite(fd: c_int, buffer: *const c_void, len: usize, offset: i64) -> isize;
@@ -72,7 +72,7 @@ crate::hooks! { family io = 3;
     told: fd;
     fails: MinusOne;
     event: ;
-    after |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
+    after_alone |call, _n| emit::count_often(fd, call.outcome.ret, Way::Out);
 
     /// writev(2).
     unsafe fn writev(fd: c_int, parts: *const c_void, count: c_int) -> isize;
@@ -136,7 +136,7 @@ crate::hooks! { family io = 3;
     told: fd, flags "MSG_PEEK alone";
     fails: MinusOne;
     event: ;
-    after |call, _n| connects::moved_often(call, fd, unpeeked(call, flags), Way::In);
+    after_alone |call, _n| connects::moved_often(call, fd, unpeeked(call, flags), Way::In);
 
     /// recv(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __recv_chk(fd: c_int, buffer: *mut c_void, len: usize, room: usize, flags: c_int) -> isize;
@@ -160,7 +160,7 @@ crate::hooks! { family io = 3;
     told: fd, flags "MSG_PEEK alone";
     fails: MinusOne;
     event: ;
-    after |call, _n| connects::moved(call, fd, unpeeked(call, flags), Way::In);
+    after_alone |call, _n| connects::moved(call, fd, unpeeked(call, flags), Way::In);
 
     /// recvmsg(2); descriptors that come with the message become known to the collector.
     unsafe fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> isize;

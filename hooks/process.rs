@@ -32,7 +32,7 @@ crate::hooks! { family process = 7;
     told: flags "CLONE_THREAD, CLONE_VM, CLONE_VFORK";
     fails: MinusOne;
     event: ProcessFork;
-    instead |row, real| lineage::cloned(row, entry, flags, argument, |entry, argument| real(entry, stack, flags, argument, parent_tid, tls, child_tid));
+    instead_alone |row, real| lineage::cloned(row, entry, flags, argument, |entry, argument| real(entry, stack, flags, argument, parent_tid, tls, child_tid));
 
     /// exit(3): ends the process after its handlers; its status is noted.
     unsafe fn exit(status: c_int) -> ();

@@ -6,8 +6,8 @@
 //! allocator and no panic.
 //!
 //! `hooks/` declares what is wrapped, one file a man-page family; everything here is the runtime and names no
-//! hook. The way of a call: wrapper ([`hook`]) → the real function ([`real`]) → what the row says ([`fds`],
-//! [`net`], [`exec`], [`lineage`]) → [`capture`] → [`emit`] → `wire::ring`. See `ARCHITECTURE.md`.
+//! hook. The way of a call: wrapper (`reach::hook`) → `reach::passage` → the real function, then what the row
+//! says (`calls`) → `record::capture` → `record::emit` → `wire::ring`. See `ARCHITECTURE.md`.
 
 #![cfg_attr(not(test), no_std)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

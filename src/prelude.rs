@@ -18,7 +18,7 @@ pub(crate) use crate::reach::got;
 pub use crate::record::capture::creation_mode;
 pub(crate) use crate::record::emit;
 pub use crate::record::emit::Way;
-pub use crate::record::fail::{ErrorNumber, MinusOne};
+pub use crate::record::fail::{Eai, ErrorNumber, Fails, MapFailed, MinusOne, Never, Null};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

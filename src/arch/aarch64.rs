@@ -175,6 +175,60 @@ macro_rules! entry_stub {
     };
 }
 
+/// Defines `$name`: lays the arguments that came in registers into a [`crate::reach::passage::Frame`] with
+/// the entry that [`wrapper_stub`] names, and returns what `$pass(frame)` gives.
+#[macro_export]
+macro_rules! passage_stub {
+    ($name:ident, $pass:path) => {
+        /// Where the wrappers go on.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "stp x29, x30, [sp, -80]!",
+                ".cfi_def_cfa_offset 80",
+                ".cfi_offset x29, -80",
+                ".cfi_offset x30, -72",
+                "mov x29, sp",
+                "stp x0, x1, [sp, 16]",
+                "stp x2, x3, [sp, 32]",
+                "stp x4, x5, [sp, 48]",
+                "str x16, [sp, 64]",
+                "add x0, sp, 16",
+                "bl {pass}",
+                "ldp x29, x30, [sp], 80",
+                ".cfi_def_cfa_offset 0",
+                ".cfi_restore x29",
+                ".cfi_restore x30",
+                "ret",
+                ".cfi_endproc",
+                pass = sym $pass,
+            )
+        }
+    };
+}
+
+/// Defines `$name`, the function of `$symbol`: names its entry of the table, plus `$redirected`, in a
+/// register that no argument takes.
+#[macro_export]
+macro_rules! wrapper_stub {
+    ($(#[$meta:meta])* $name:ident, $symbol:literal, $redirected:literal) => {
+        $(#[$meta])*
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                concat!("adrp x16, glassbox_hook_", $symbol),
+                concat!("add x16, x16, :lo12:glassbox_hook_", $symbol),
+                concat!("add x16, x16, ", $redirected),
+                "b {passage}",
+                ".cfi_endproc",
+                passage = sym $crate::reach::hook::passage,
+            )
+        }
+    };
+}
+
 /// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns
 /// first; the return address is in a register, which the kernel preserves, and nothing was pushed. Both then
 /// continue in `$returned(result)`, which returns to the caller.

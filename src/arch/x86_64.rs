@@ -220,6 +220,62 @@ macro_rules! entry_stub {
     };
 }
 
+/// Defines `$name`: lays the arguments that came in registers into a [`crate::reach::passage::Frame`] with
+/// the entry that [`wrapper_stub`] names, and returns what `$pass(frame)` gives.
+#[macro_export]
+macro_rules! passage_stub {
+    ($name:ident, $pass:path) => {
+        /// Where the wrappers go on.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "push r11",
+                ".cfi_adjust_cfa_offset 8",
+                "push r9",
+                ".cfi_adjust_cfa_offset 8",
+                "push r8",
+                ".cfi_adjust_cfa_offset 8",
+                "push rcx",
+                ".cfi_adjust_cfa_offset 8",
+                "push rdx",
+                ".cfi_adjust_cfa_offset 8",
+                "push rsi",
+                ".cfi_adjust_cfa_offset 8",
+                "push rdi",
+                ".cfi_adjust_cfa_offset 8",
+                // Seven words and the return address: the stack is aligned.
+                "mov rdi, rsp",
+                "call {pass}",
+                "add rsp, 56",
+                ".cfi_adjust_cfa_offset -56",
+                "ret",
+                ".cfi_endproc",
+                pass = sym $pass,
+            )
+        }
+    };
+}
+
+/// Defines `$name`, the function of `$symbol`: names its entry of the table, plus `$redirected`, in a
+/// register that no argument takes.
+#[macro_export]
+macro_rules! wrapper_stub {
+    ($(#[$meta:meta])* $name:ident, $symbol:literal, $redirected:literal) => {
+        $(#[$meta])*
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                concat!("lea r11, [rip + glassbox_hook_", $symbol, " + ", $redirected, "]"),
+                "jmp {passage}",
+                ".cfi_endproc",
+                passage = sym $crate::reach::hook::passage,
+            )
+        }
+    };
+}
+
 /// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent
 /// returns through later; the return address waits in a register that the kernel preserves. Both then
 /// continue in `$returned(result)`, which returns to the caller.

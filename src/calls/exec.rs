@@ -151,7 +151,7 @@ unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(Omitted) -> c_int) ->
     unsafe { report(row, None, exec) };
     let ret = real(exec.omitted());
     if process::ring().is_some() {
-        let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+        let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
         // SAFETY: the caller's promise.
         unsafe { report(row, Some(outcome), exec) };
         // Our own look-ups make no libc call, so errno is still the exec's.
@@ -300,7 +300,7 @@ pub unsafe fn spawn(
     };
     // SAFETY: the caller's promise.
     let ret = unsafe { environ::carried(environment, omitted, &real, |_| false) };
-    let outcome = <ErrorNumber as Fails<c_int>>::outcome(&ret);
+    let outcome = <ErrorNumber as Fails<c_int>>::outcome(ret);
     if outcome.failed {
         // SAFETY: the caller's promise.
         unsafe { report(row, Some(outcome), exec) };
@@ -328,7 +328,7 @@ pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_
     let ret = real();
     loan.end();
     emit::after(
-        Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) },
+        Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) },
         0,
         &ProcessFork { child: None },
     );
@@ -380,7 +380,7 @@ pub unsafe fn popen(
     let loan = Loan::begin();
     let stream = real();
     loan.end();
-    let call = Call { row, outcome: <Null as Fails<*mut libc::FILE>>::outcome(&stream) };
+    let call = Call { row, outcome: <Null as Fails<*mut libc::FILE>>::outcome(stream) };
     emit::after(call, 0, &ProcessFork { child: None });
     // SAFETY: null or the stream that was just opened.
     let fd = unsafe { streams::of_stream(stream) };

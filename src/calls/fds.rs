@@ -16,6 +16,7 @@ use crate::calls::connects;
 use crate::process::{self, Block, Caller, Seal};
 use crate::reach::real::Real;
 use crate::reach::streams::{of_directory, of_stream, reports_its_close};
+use crate::reach::words::Word;
 use crate::record::call::{Call, Outcome, Row};
 use crate::record::capture;
 use crate::record::emit::{self, Stamp, Way};
@@ -437,7 +438,7 @@ pub fn close_or_cancel(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_i
 /// A call that closes one descriptor. A failure other than EBADF has closed it all the same (close(2),
 /// "Dealing with error returns").
 #[inline(always)]
-pub fn close<R: Copy>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
+pub fn close<R: Copy + Word>(row: Row, fd: c_int, real: impl FnOnce() -> R) -> R
 where
     MinusOne: Fails<R>,
 {
@@ -445,7 +446,7 @@ where
     let mut closing = Closing::of(fd);
     closing.begin(row, ring, note::here());
     let ret = real();
-    closing.report(row, <MinusOne as Fails<R>>::outcome(&ret));
+    closing.report(row, <MinusOne as Fails<R>>::outcome(ret));
     ret
 }
 
@@ -495,7 +496,7 @@ pub unsafe fn reopen(
     }
     let ret = real();
     if !path.is_null() {
-        let call = Call { row, outcome: <fail::Null as Fails<*mut libc::FILE>>::outcome(&ret) };
+        let call = Call { row, outcome: <fail::Null as Fails<*mut libc::FILE>>::outcome(ret) };
         // SAFETY: the caller's promise.
         unsafe { stream_opened(call, ret, path, mode) };
     }
@@ -555,7 +556,7 @@ pub fn duplicate_onto(
         closing.begin(row, ring, note::here());
     }
     let ret = real();
-    let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
+    let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) };
     duplicated_onto(call, fd, target, cloexec, is_known.then_some(&closing));
     ret
 }

@@ -159,7 +159,7 @@ pub fn signalled<F: Fails<c_int>>(
         report_signal(row, None, target, signal, None);
     }
     let ret = real();
-    let outcome = F::outcome(&ret);
+    let outcome = F::outcome(ret);
     if !may_reach_us || outcome.failed {
         report_signal(row, Some(outcome), target, signal, None);
     }
@@ -271,7 +271,7 @@ pub unsafe fn controlled(row: Row, request: Request, real: impl FnOnce() -> c_in
         process::tighten(seal);
     }
     let ret = real();
-    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
     // SAFETY: the kernel has installed it, so it is one.
     if !outcome.failed && seal == Some(Seal::Filter) && !unsafe { lets_us_start(filter) } {
         environ::bar();

@@ -27,7 +27,7 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
     if pid == 0 {
         process::begin_child(parent);
     } else {
-        report_fork(row, <MinusOne as Fails<c_int>>::outcome(&pid));
+        report_fork(row, <MinusOne as Fails<c_int>>::outcome(pid));
         // The child runs meanwhile; later children find it done.
         exec::look_up();
     }
@@ -97,7 +97,7 @@ pub fn vforked(row: Row, result: isize) -> c_int {
         _ => {
             process::end_guest();
             let ret = as_libc(result);
-            report_fork(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+            report_fork(row, <MinusOne as Fails<c_int>>::outcome(ret));
             return ret;
         }
     }
@@ -160,7 +160,7 @@ pub unsafe fn cloned(
     } else {
         real(Some(entry), argument)
     };
-    report_fork(row, <MinusOne as Fails<c_int>>::outcome(&ret));
+    report_fork(row, <MinusOne as Fails<c_int>>::outcome(ret));
     ret
 }
 

@@ -34,7 +34,7 @@ pub fn map(
     }
     let ret = real();
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
-        identity::mapped(Call { row, outcome: MapFailed::outcome(&ret) }, wanted, len, prot, flags, fd);
+        identity::mapped(Call { row, outcome: MapFailed::outcome(ret) }, wanted, len, prot, flags, fd);
     }
     ret
 }
@@ -47,7 +47,7 @@ pub fn protect(row: Row, start: usize, len: usize, prot: c_int, real: impl FnOnc
     }
     let ret = real();
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
-        let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+        let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
         identity::protected(Call { row, outcome }, start, len, prot, -1);
     }
     ret

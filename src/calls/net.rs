@@ -116,7 +116,7 @@ pub unsafe fn accept(
     let room = if has_room { unsafe { len.read_unaligned() } } else { 0 };
     let ret = real();
     if process::ring().is_some() {
-        let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(&ret) };
+        let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) };
         // SAFETY: the caller's promise.
         unsafe { accepted(call, listener, address, len, room) };
     }

@@ -91,7 +91,7 @@ pub unsafe fn remove(row: Row, path: *const c_char, real: impl FnOnce() -> c_int
     let before = errno();
     set_errno(0);
     let ret = real();
-    let outcome = <MinusOne as Fails<c_int>>::outcome(&ret);
+    let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
     let error = errno();
     // The errors of rmdir(2) that unlink(2) does not have.
     let is_directory = matches!(error, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST);

@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int, c_long};
 use crate::calls::identity::{self, Request};
 use crate::calls::{fds, lineage};
 use crate::process;
+use crate::reach::words::{self, Next, Treatment, Words};
 use crate::record::call::{Call, Row};
 use crate::record::capture::{self, creation_mode};
 use crate::record::fail::{Fails, MinusOne};
@@ -31,6 +32,45 @@ pub struct OpenHow {
     resolve: u64,
 }
 
+/// The syscall(2) that makes a call by number.
+pub type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
+
+/// A call by number, of this row and treatment, where it has them; `caller` is the row of syscall(2) as it
+/// was called, `real` its next definition.
+///
+/// # Safety
+/// The words are those of the system call; row and treatment are what the table has for its number.
+pub unsafe fn by_number(
+    caller: Row,
+    number: c_long,
+    words: Words,
+    real: Syscall,
+    treated: Option<(Row, Treatment)>,
+) -> c_long {
+    let address = real as usize;
+    let Some((row, treatment)) = treated else {
+        // SAFETY: the caller's promise.
+        return unsafe { words::by_number(address, number, words) };
+    };
+    let row = row.called_as(caller);
+    // SAFETY: the caller's promise: each is treated as the function of the same name is.
+    unsafe {
+        match treatment {
+            Treatment::After(after) => {
+                let ret = words::by_number(address, number, words);
+                if process::ring().is_some() {
+                    let outcome = <MinusOne as Fails<c_long>>::outcome(ret);
+                    after(Call { row, outcome }, &words, ret as usize);
+                }
+                ret
+            }
+            Treatment::Instead(instead) => {
+                instead(row, &words, &Next::numbered(address, number, words)) as c_long
+            }
+        }
+    }
+}
+
 /// openat2(2).
 ///
 /// # Safety
@@ -51,7 +91,7 @@ pub fn cloned(row: Row, real: impl FnOnce() -> c_long, flags: impl FnOnce(Call) 
     // It may be a thread that libc does not know of.
     process::watch_threads(None);
     let ret = real();
-    let call = Call { row, outcome: <MinusOne as Fails<c_long>>::outcome(&ret) };
+    let call = Call { row, outcome: <MinusOne as Fails<c_long>>::outcome(ret) };
     if let Some(flags) = flags(call) {
         lineage::cloned_by_number(call, flags);
     }

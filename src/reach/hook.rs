@@ -5,6 +5,8 @@
 //!
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
+//! * `after_alone`, `instead_alone`: the same in code of the wrapper's own (the others share that of
+//!   [`super::passage`]), for functions that programs call very often, or with more than six arguments.
 //! * `own |row| …`: the expression replaces the function, and calls another one.
 //! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true
 //!   caller.
@@ -69,16 +71,16 @@ macro_rules! hooks {
 /// Declares which system call is which row: a call that syscall(2) makes by number is treated and reported as
 /// that row.
 ///
-/// `SYS_openat => file::openat(a, b, c, d)` means the row's own expression, with these of the call's six
-/// words as the row's arguments. `{ … }` in the place of the arguments is an expression of its own, for a
-/// number that no libc function stands for alone. Only the machine named at the end, if any, has the number.
+/// `SYS_openat => file::openat;` means the row's own treatment: the first of the call's six words are the
+/// row's arguments. `{ … }` is an expression of its own, for a number that no libc function stands for alone,
+/// or whose row is treated in its wrapper alone. Only the machine named at the end, if any, has the number.
 ///
 /// The words in bars: the row, the call that came back, its result, the call itself, and its arguments.
 #[macro_export]
 macro_rules! numbers {
-    (|$row:ident, $call:ident, $ret:ident, $real:ident, $words:ident, [$($word:ident),*]|
-     after { $($after:ident => $after_family:ident::$after_row:ident $after_how:tt $(only $after_machine:literal)?;)* }
-     instead { $($instead:ident => $family:ident::$name:ident $how:tt $(only $machine:literal)?;)* }
+    (|$row:ident, $call:ident, $ret:ident, $real:ident, $words:ident, $places:tt|
+     after { $($after:ident => $after_family:ident::$after_row:ident $($after_how:block)? $(only $after_machine:literal)?;)* }
+     instead { $($instead:ident => $family:ident::$name:ident $($how:block)? $(only $machine:literal)?;)* }
     ) => {
         /// The row that a system call's number belongs to.
         pub fn row_of(number: c_long) -> Option<$crate::record::call::Row> {
@@ -91,56 +93,16 @@ macro_rules! numbers {
             }
         }
 
-        /// A call by number, of a row that was called as `caller` was; `real` makes it, with these arguments
-        /// or others.
-        ///
-        /// # Safety
-        /// The arguments are those of the system call.
-        #[inline(always)]
-        unsafe fn by_number(
-            caller: $crate::record::call::Row,
-            number: c_long,
-            $words: [usize; 6],
-            $real: impl Fn([usize; 6]) -> c_long,
-        ) -> c_long {
-            let Some(row) = row_of(number) else { return $real($words) };
-            let $row = row.called_as(caller);
-            #[allow(unused_variables)] // not each place is an argument of these
-            let [$($word),*] = $words;
-            // SAFETY: the caller's promise: each is treated as the function of the same name is.
-            unsafe {
-                match number {
-                    $($(#[cfg(target_arch = $machine)])?
-                    $crate::calls::syscalls::number::$instead =>
-                        $crate::by_row! { instead $family::$name $how, $row, $real, $words },)*
-                    _ => {
-                        let ret = $real($words);
-                        if $crate::process::ring().is_some() {
-                            after_number($row, number, $words, ret);
-                        }
-                        ret
-                    }
-                }
-            }
-        }
-
-        /// Reports a call by number that came back.
-        ///
-        /// # Safety
-        /// As for [`by_number`].
-        unsafe fn after_number($row: $crate::record::call::Row, number: c_long, $words: [usize; 6], $ret: c_long) {
-            let outcome = <MinusOne as $crate::record::fail::Fails<c_long>>::outcome(&$ret);
-            let $call = $crate::record::call::Call { row: $row, outcome };
-            #[allow(unused_variables)] // as above
-            let [$($word),*] = $words;
-            // SAFETY: the caller's promise.
-            unsafe {
-                match number {
-                    $($(#[cfg(target_arch = $after_machine)])?
-                    $crate::calls::syscalls::number::$after =>
-                        $crate::by_row! { after $after_family::$after_row $after_how, $call, $ret },)*
-                    _ => {}
-                }
+        /// The way in which a system call by number is treated; `None` for one without a row.
+        fn treatment_of(number: c_long) -> Option<$crate::reach::words::Treatment> {
+            match number {
+                $($(#[cfg(target_arch = $after_machine)])?
+                $crate::calls::syscalls::number::$after =>
+                    Some($crate::by_row! { after $after_family::$after_row $($after_how)?, $call, $ret, $places }),)*
+                $($(#[cfg(target_arch = $machine)])?
+                $crate::calls::syscalls::number::$instead =>
+                    Some($crate::by_row! { instead $family::$name $($how)?, $row, $real, $words, $places }),)*
+                _ => None,
             }
         }
 
@@ -155,26 +117,51 @@ macro_rules! numbers {
     };
 }
 
-/// One system call, by its row's own expression or one that `numbers!` was given.
+/// The treatment of one system call: its row's, or one that `numbers!` was given.
 #[macro_export]
 macro_rules! by_row {
-    (after $family:ident::$name:ident ($($argument:tt),*), $call:ident, $ret:ident) => {
-        $crate::table::$family::$name::report($call, $ret as _, $($argument as _),*)
+    (after $family:ident::$name:ident, $call:ident, $ret:ident, $places:tt) => {
+        $crate::reach::words::Treatment::After($crate::table::$family::$name::treat)
     };
-    (after $family:ident::$name:ident $body:block, $call:ident, $ret:ident) => { $body };
-    (instead $family:ident::$name:ident ($($argument:tt),*), $row:ident, $real:ident, $words:ident) => {
-        $crate::table::$family::$name::stand_in($row, $($argument as _,)* |$($crate::any!($argument)),*| $real($words) as _) as c_long
+    (after $family:ident::$name:ident $body:block, $call:ident, $ret:ident, [$($place:ident),*]) => {{
+        /// # Safety
+        /// The words are those of the system call.
+        #[allow(unused_variables)] // not each place is an argument
+        unsafe fn treat($call: $crate::record::call::Call, words: &$crate::reach::words::Words, ret: usize) {
+            let [$($place),*] = *words;
+            let $ret = ret as c_long;
+            #[allow(unused_unsafe)] // few of them are safe
+            // SAFETY: the caller's promise: the call is treated as the function of the same name is.
+            unsafe { $body };
+        }
+        $crate::reach::words::Treatment::After(treat)
+    }};
+    (instead $family:ident::$name:ident, $row:ident, $real:ident, $words:ident, $places:tt) => {
+        $crate::reach::words::Treatment::Instead($crate::table::$family::$name::treat)
     };
-    (instead $family:ident::$name:ident $body:block, $row:ident, $real:ident, $words:ident) => { $body };
+    (instead $family:ident::$name:ident $body:block, $row:ident, $real:ident, $words:ident, [$($place:ident),*]) => {{
+        /// # Safety
+        /// The words are those of the system call.
+        #[allow(unused_variables)] // as above
+        unsafe fn treat(
+            $row: $crate::record::call::Row,
+            words: &$crate::reach::words::Words,
+            next: &$crate::reach::words::Next,
+        ) -> usize {
+            let $words = *words;
+            let [$($place),*] = $words;
+            // SAFETY: the caller's promise.
+            let $real = |words: $crate::reach::words::Words| unsafe { next.call_with(words) } as c_long;
+            #[allow(unused_unsafe)] // as above
+            // SAFETY: as above.
+            let result: c_long = unsafe { $body };
+            result as usize
+        }
+        $crate::reach::words::Treatment::Instead(treat)
+    }};
 }
 
-/// A pattern that accepts every value, one for each argument.
-#[macro_export]
-macro_rules! any {
-    ($argument:tt) => {
-        _
-    };
-}
+crate::passage_stub! { passage, crate::reach::passage::pass::<crate::start::init::Early> }
 
 /// Declares the families; the crate `hook-table` has a macro of the same name.
 #[macro_export]
@@ -191,6 +178,15 @@ macro_rules! families {
 #[macro_export]
 macro_rules! row {
     ($module:ident () $events:tt $rest:tt) => {};
+    (also ($symbol:literal $(, $more:literal)*) $events:tt $rest:tt) => {
+        /// The wrapper of a further symbol.
+        pub mod also {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::further_wrapper! { $symbol, $events, $rest }
+            $crate::row! { also ($($more),*) $events $rest }
+        }
+    };
     ($module:ident ($symbol:literal $(, $more:literal)*) $events:tt $rest:tt) => {
         /// The wrapper of one symbol.
         #[allow(non_snake_case)] // named after the C function
@@ -203,15 +199,92 @@ macro_rules! row {
     };
 }
 
+/// The wrapper of a symbol whose row has another one: with the treatment of the first, where that is not in
+/// the wrapper's own code.
+#[macro_export]
+macro_rules! further_wrapper {
+    ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$($bound:ident),+| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, 0 }
+    };
+    ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$($bound:ident),+| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, $crate::reach::real::Hook::INSTEAD }
+    };
+    ($symbol:literal, $events:tt, $rest:tt) => {
+        $crate::wrapper! { $symbol, $events, $rest }
+    };
+}
+
+/// A wrapper without code of its own, and its twin: their stubs go on in [`crate::reach::passage`], which
+/// calls `treat`. A row without events has no twin, since no record says which was called.
+#[macro_export]
+macro_rules! passing {
+    ($symbol:literal, (), $row:expr, $failing:expr, $instead:expr) => {
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        $crate::wrapper_stub! { #[cfg_attr(not(test), unsafe(export_name = $symbol))] wrapper, $symbol, "0" }
+        $crate::hook_entry! { $symbol, wrapper, REAL, $row, $failing.number(), $instead, treat }
+    };
+    ($symbol:literal, $events:tt, $row:expr, $failing:expr, $instead:expr) => {
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        $crate::wrapper_stub! { #[cfg_attr(not(test), unsafe(export_name = $symbol))] wrapper, $symbol, "0" }
+        $crate::wrapper_stub! { twin, $symbol, "1" }
+        $crate::hook_entry! { $symbol, twin, REAL, $row, $failing.number(), $instead | $crate::nested_kinds! { $symbol $events }, treat }
+    };
+}
+
 /// One exported function, and its twin for callers that [`crate::reach::got`] leads here.
 #[macro_export]
 macro_rules! wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, 0 }
+
+        /// Reports a call that came back, by a symbol or by number.
+        ///
+        /// # Safety
+        /// The words are the arguments of a call that was made.
+        #[allow(unused_variables, unused_unsafe)] // few rows use all, or are safe
+        #[allow(clippy::unused_unit, clippy::let_unit_value)] // as the C function has them
+        pub unsafe fn treat($call: $crate::record::call::Call, words: &$crate::reach::words::Words, result: usize) {
+            let [$($argument,)* ..] = *words;
+            $(let $argument: $type = $crate::reach::words::Word::from_word($argument);)*
+            let $result: $ret = $crate::reach::words::Word::from_word(result);
+            // SAFETY: `capture` may read the memory that the kernel or libc could read in that call. Each
+            // function in the row says what it reads.
+            unsafe { $body };
+        }
+    };
+    ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, $crate::reach::real::Hook::INSTEAD }
+
+        /// Stands in for a call, by a symbol or by number.
+        ///
+        /// # Safety
+        /// The words are the arguments of a call, which `next` makes.
+        #[allow(unused_unsafe)] // some rows are safe
+        #[allow(clippy::unused_unit, clippy::let_unit_value)] // as the C function has them
+        pub unsafe fn treat(
+            $call: $crate::record::call::Row,
+            words: &$crate::reach::words::Words,
+            next: &$crate::reach::words::Next,
+        ) -> usize {
+            let [$($argument,)* ..] = *words;
+            $(let $argument: $type = $crate::reach::words::Word::from_word($argument);)*
+            let $real = |$($argument: $type),*| -> $ret {
+                let words = $crate::reach::words::padded([$($crate::reach::words::Word::into_word($argument)),*]);
+                // SAFETY: the arguments are the application's, valid for the call that it made, or a row's
+                // own in their place.
+                $crate::reach::words::Word::from_word(unsafe { next.call(words) })
+            };
+            // SAFETY: as for `after`.
+            let result: $ret = unsafe { $body };
+            $crate::reach::words::Word::into_word(result)
+        }
+    };
+    ($symbol:literal, $events:tt, { after_alone, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
+        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
             let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
-                return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
+                return <$fails as Fails<$ret>>::missing();
             };
             let outer = $crate::reach::inline::begin_call(row, KINDS);
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
@@ -220,60 +293,36 @@ macro_rules! wrapper {
             };
             $crate::reach::inline::end_call(outer, KINDS);
             if $crate::process::ring().is_some() {
-                let outcome = <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::outcome(&$result);
-                let $call = $crate::record::call::Call { row, outcome };
-                // SAFETY: the arguments are the application's, valid for the call that it made.
-                unsafe { report($call, $result, $($argument),*) };
+                let $call = $crate::record::call::Call { row, outcome: <$fails as Fails<$ret>>::outcome($result) };
+                #[allow(unused_unsafe)] // some rows are safe
+                // SAFETY: as for `after`.
+                unsafe { $body };
             }
             $result
         } }
-
-        /// Reports a call that came back, by its symbol or by number.
-        ///
-        /// # Safety
-        /// The arguments are those of a call that was made.
-        #[allow(dead_code, unused_variables, unused_unsafe)] // few rows are called by number, use all, or are unsafe
-        #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
-        #[inline(always)]
-        pub unsafe fn report($call: $crate::record::call::Call, $result: $ret, $($argument: $type),*) {
-            // SAFETY: `capture` may read the memory that the kernel or libc could read in that call. Each
-            // function in the row says what it reads.
-            unsafe { $body };
-        }
     };
-    ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
+    ($symbol:literal, $events:tt, { instead_alone, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
+        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
-                return <$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing();
+                return <$fails as Fails<$ret>>::missing();
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())
             };
             let outer = $crate::reach::inline::begin_call($call, KINDS);
+            #[allow(unused_unsafe)] // some rows are safe
             // SAFETY: the arguments are the application's, valid for the call that it made.
-            let result = unsafe { stand_in($call, $($argument,)* |$($argument),*| $real($($argument),*)) };
+            let result = unsafe { $body };
             $crate::reach::inline::end_call(outer, KINDS);
             result
         } }
-
-        /// Stands in for a call, by its symbol or by number.
-        ///
-        /// # Safety
-        /// The arguments are those of a call, which the real function makes.
-        #[allow(dead_code, unused_unsafe)] // few rows are called by number
-        #[allow(clippy::too_many_arguments, clippy::unused_unit)] // as the C function has them
-        #[inline(always)]
-        pub unsafe fn stand_in($call: $crate::record::call::Row, $($argument: $type,)* $real: impl Fn($($type),*) -> $ret) -> $ret {
-            // SAFETY: as for `report` of other rows.
-            unsafe { $body }
-        }
     };
     ($symbol:literal, $events:tt, { own, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
+        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             $crate::reach::maps::begin::<$crate::start::init::Early>();
             let outer = $crate::reach::inline::begin_call($call, KINDS);
@@ -292,7 +341,7 @@ macro_rules! wrapper {
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $($argument: $type),*) -> $crate::reach::hook::Onward<$ret> {
             let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
-                return $crate::reach::hook::Onward::done(<$crate::record::fail::$fails as $crate::record::fail::Fails<$ret>>::missing());
+                return $crate::reach::hook::Onward::done(<$fails as Fails<$ret>>::missing());
             };
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $real = unsafe {
@@ -324,7 +373,7 @@ macro_rules! wrapper {
     ($symbol:literal, $events:tt, { list, $row:expr, $fails:ident, ($path:ident: $path_type:ty, $list:ident: $list_type:ty, $rest:ident: $rest_type:ty) -> $ret:ty,
      |$call:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const KINDS: u32 = $crate::nested_kinds! { $symbol $events };
+        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
             $crate::reach::maps::begin::<$crate::start::init::Early>();

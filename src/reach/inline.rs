@@ -130,20 +130,38 @@ pub fn enters(row: Row) -> bool {
         && ENTERED.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
 }
 
-/// Events of [`FUNCTIONS`] that other rows report too, and that those rows' functions make with their help.
-const NESTED: u32 = set(&[
-    Kind::FileOpen,
-    Kind::FileUnlink,
-    Kind::FileRmdir,
-    Kind::FileMkdir,
-    Kind::FileLink,
-    Kind::ProcessExec,
-]);
+/// Events of [`FUNCTIONS`] that other rows report too, and that those rows' functions make with their help. A
+/// set of them has a bit for each, in this order.
+const NESTED: [u16; 6] = [
+    Kind::FileOpen as u16,
+    Kind::FileUnlink as u16,
+    Kind::FileRmdir as u16,
+    Kind::FileMkdir as u16,
+    Kind::FileLink as u16,
+    Kind::ProcessExec as u16,
+];
 
 /// The events of the row with `symbol` that libc's inner calls might report a second time while the real
 /// function runs.
-pub const fn nested_kinds(symbol: &CStr, kinds: &[Kind]) -> u32 {
-    if is_listed(symbol) { 0 } else { set(kinds) & NESTED }
+pub const fn nested_kinds(symbol: &CStr, kinds: &[Kind]) -> u8 {
+    let (mut set, mut rest) = (0, kinds);
+    while let [kind, more @ ..] = rest {
+        set |= bit(*kind as u16);
+        rest = more;
+    }
+    if is_listed(symbol) { 0 } else { set }
+}
+
+/// The bit of a kind among [`NESTED`]; 0 for another.
+const fn bit(kind: u16) -> u8 {
+    let (mut rest, mut bit): (&[u16], u8) = (&NESTED, 1);
+    while let [nested, more @ ..] = rest {
+        if *nested == kind {
+            return bit;
+        }
+        (rest, bit) = (more, bit << 1);
+    }
+    0
 }
 
 /// Whether [`FUNCTIONS`] has `name`.
@@ -166,32 +184,19 @@ const fn is_listed(name: &CStr) -> bool {
     false
 }
 
-/// A set of kinds of events.
-const fn set(kinds: &[Kind]) -> u32 {
-    let (mut set, mut rest) = (0, kinds);
-    while let [kind, more @ ..] = rest {
-        // All of [`NESTED`] are below.
-        if (*kind as u16) < 32 {
-            set |= 1 << *kind as u16;
-        }
-        rest = more;
-    }
-    set
-}
-
 /// A wrapper that reports `kinds` begins; gives the argument of [`end_call`]. At most one load without an
 /// engine.
 #[inline(always)]
-pub fn begin_call(row: Row, kinds: u32) -> u32 {
+pub fn begin_call(row: Row, kinds: u8) -> u32 {
     if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) { begin_nested(row, kinds) } else { 0 }
 }
 
 #[cold]
 #[inline(never)]
-fn begin_nested(row: Row, kinds: u32) -> u32 {
+fn begin_nested(row: Row, kinds: u8) -> u32 {
     let outer = process::reporting();
     // A call that came by the entry must report itself.
-    let own = if row.is_redirected() && enters(row) { 0 } else { kinds };
+    let own = if row.is_redirected() && enters(row) { 0 } else { u32::from(kinds) };
     process::set_reporting(outer | own);
     outer
 }
@@ -199,7 +204,7 @@ fn begin_nested(row: Row, kinds: u32) -> u32 {
 /// The wrapper ends; at most one load without an engine. After a jump out of a wrapper (siglongjmp) fewer of
 /// libc's inner calls are reported, until another wrapper ends.
 #[inline(always)]
-pub fn end_call(outer: u32, kinds: u32) {
+pub fn end_call(outer: u32, kinds: u8) {
     // Without an engine none begins, so there is nothing to put back.
     if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) {
         end_nested(outer);
@@ -215,7 +220,5 @@ fn end_nested(outer: u32) {
 /// Whether a wrapper further out reports an event of this kind that the row saw.
 #[inline(always)]
 pub fn is_reported_outside(row: Row, kind: u16) -> bool {
-    row.is_redirected()
-        && enters(row)
-        && process::reporting() & 1_u32.checked_shl(u32::from(kind)).unwrap_or(0) != 0
+    row.is_redirected() && enters(row) && process::reporting() & u32::from(bit(kind)) != 0
 }

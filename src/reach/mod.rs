@@ -5,6 +5,8 @@ pub mod got;
 pub mod hook;
 pub mod inline;
 pub mod maps;
+pub mod passage;
 pub mod real;
 pub mod stdio;
 pub mod streams;
+pub mod words;

@@ -10,6 +10,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::reach::elf;
 use crate::reach::maps::{self, BEHIND_MAP, Beginning, FIRST_MAP, OWN_MAP};
+use crate::reach::words::{After, Instead, Treatment};
+use crate::record::call::Row;
 
 /// The address of the next definition of one symbol. The value does not hold the symbol's name, which would
 /// be a relocation, and a page written, in every process.
@@ -98,10 +100,16 @@ pub struct Hook {
     twin: i32,
     real: i32,
     name: i32,
-    row: u32,
+    /// 0 where the row has code of its own.
+    treatment: i32,
+    row: u16,
+    failing: u8,
+    /// The bits of [`Hook::nested`], and [`Hook::INSTEAD`].
+    how: u8,
 }
 
 impl Hook {
+    #[inline(always)]
     fn at(field: &i32) -> usize {
         (&raw const *field as usize).wrapping_add_signed(*field as isize)
     }
@@ -116,8 +124,49 @@ impl Hook {
         unsafe { CStr::from_ptr(Self::at(&self.name) as *const c_char) }
     }
 
+    /// In `how`: the treatment stands in for the call.
+    pub const INSTEAD: u8 = 0x80;
+
     pub fn row(&self) -> u16 {
-        self.row as u16
+        self.row
+    }
+
+    /// The row, called by the symbol.
+    #[inline(always)]
+    pub fn called(&self) -> Row {
+        Row::numbered(self.row)
+    }
+
+    /// The number of its [`crate::record::fail::Failing`].
+    #[inline(always)]
+    pub fn failing(&self) -> u8 {
+        self.failing
+    }
+
+    /// See [`crate::reach::inline::nested_kinds`].
+    #[inline(always)]
+    pub fn nested(&self) -> u8 {
+        self.how & !Self::INSTEAD
+    }
+
+    /// The row's own part of a call. Only for an entry whose row has one.
+    #[inline(always)]
+    pub fn treatment(&self) -> Treatment {
+        let address = Self::at(&self.treatment);
+        // SAFETY: `hook_entry!` put the distance to a function of this type there, and says which type.
+        unsafe {
+            match self.how & Self::INSTEAD {
+                0 => Treatment::After(core::mem::transmute::<usize, After>(address)),
+                _ => Treatment::Instead(core::mem::transmute::<usize, Instead>(address)),
+            }
+        }
+    }
+
+    /// The definition that the wrapper calls, as [`Real::address`]: the sensor begins in the first call.
+    #[inline(always)]
+    pub fn next<B: Beginning>(&self) -> Option<NonZero<usize>> {
+        let real = self.real_cell();
+        NonZero::new(real.0.load(Ordering::Relaxed)).or_else(|| real.find_first::<B>(self.name()))
     }
 
     /// The definition that the wrapper calls.
@@ -130,6 +179,7 @@ impl Hook {
         self.real_cell().set(address);
     }
 
+    #[inline(always)]
     fn real_cell(&self) -> &'static Real {
         // SAFETY: `hook_entry!` put the distance to a static there.
         unsafe { &*(Self::at(&self.real) as *const Real) }
@@ -137,24 +187,39 @@ impl Hook {
 }
 
 /// Enters a wrapper into the table: a section that the linker collects, and keeps though nothing names its
-/// parts ("R").
+/// parts ("R"). The wrapper's stub, which may lie in another object, names its entry `glassbox_hook_SYMBOL`.
 #[macro_export]
 macro_rules! hook_entry {
     ($symbol:literal, $twin:path, $real:path, $row:expr) => {
+        $crate::hook_entry! { $symbol, $twin, $real, $row, 0, 0, ".long 0" }
+    };
+    ($symbol:literal, $twin:path, $real:path, $row:expr, $failing:expr, $how:expr, $treatment:path) => {
+        $crate::hook_entry! { $symbol, $twin, $real, $row, $failing, $how, ".long {treatment} - .", treatment = sym $treatment, }
+    };
+    ($symbol:literal, $twin:path, $real:path, $row:expr, $failing:expr, $how:expr, $distance:literal $(, $name:ident = sym $treatment:path,)?) => {
         core::arch::global_asm!(
             ".pushsection glassbox_names,\"aMS\",@progbits,1",
             concat!("7: .asciz \"", $symbol, "\""),
             ".popsection",
             ".pushsection glassbox_hooks,\"aR\",@progbits",
             ".balign 4",
+            concat!(".globl glassbox_hook_", $symbol),
+            concat!(".hidden glassbox_hook_", $symbol),
+            concat!("glassbox_hook_", $symbol, ":"),
             ".long {twin} - .",
             ".long {real} - .",
             ".long 7b - .",
-            ".long {row}",
+            $distance,
+            ".short {row}",
+            ".byte {failing}",
+            ".byte {how}",
             ".popsection",
             twin = sym $twin,
             real = sym $real,
+            $($name = sym $treatment,)?
             row = const $row.number(),
+            failing = const $failing,
+            how = const $how,
         );
     };
 }

@@ -21,6 +21,12 @@ impl Row {
         Self(family << 8 | place)
     }
 
+    /// The row with this number in the table.
+    #[inline(always)]
+    pub const fn numbered(number: u16) -> Self {
+        Self(number)
+    }
+
     /// Whether the caller came by [`crate::reach::got`] or [`crate::reach::inline`].
     #[inline(always)]
     pub const fn is_redirected(self) -> bool {

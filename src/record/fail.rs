@@ -6,15 +6,30 @@
 use core::ffi::c_int;
 
 use crate::reach::real::Real;
+use crate::reach::words::Word;
 use crate::record::call::Outcome;
 
 /// A way of failing, for return type `R`.
-pub trait Fails<R> {
-    fn outcome(ret: &R) -> Outcome;
+pub trait Fails<R: Word> {
+    /// The same as a value.
+    const FAILING: Failing;
+
+    #[inline(always)]
+    fn outcome(ret: R) -> Outcome {
+        Self::FAILING.outcome(ret.into_word())
+    }
+
     /// The return value, with errno set where the function reports by it, of a function that this libc does
     /// not have.
-    fn missing() -> R;
+    #[inline(always)]
+    fn missing() -> R {
+        R::from_word(Self::FAILING.missing())
+    }
 }
+
+/// A way of failing as a value: for code that many rows share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Failing(u8);
 
 static ERRNO_LOCATION: Real = Real::new();
 
@@ -46,85 +61,93 @@ fn by_errno(ret: i64, failed: bool) -> Outcome {
     Outcome { ret, errno: if failed { errno() as u16 } else { 0 }, failed }
 }
 
+impl Failing {
+    const MINUS_ONE_INT: Self = Self(0);
+    const MINUS_ONE_LONG: Self = Self(1);
+    const NULL: Self = Self(2);
+    const MAP_FAILED: Self = Self(3);
+    const ERROR_NUMBER: Self = Self(4);
+    const EAI: Self = Self(5);
+    const NEVER: Self = Self(6);
+
+    /// Its number in the table of entries.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The way with this number.
+    pub const fn of(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// How a call ended that left `ret` in the register of results.
+    #[inline(always)]
+    pub fn outcome(self, ret: usize) -> Outcome {
+        match self {
+            Self::MINUS_ONE_INT => by_errno(ret as c_int as i64, ret as c_int == -1),
+            // A mapping's `ret` is its address.
+            Self::MINUS_ONE_LONG | Self::MAP_FAILED => by_errno(ret as i64, ret as isize == -1),
+            // A pointer's value would show no more than the address layout.
+            Self::NULL => by_errno(if ret == 0 { -1 } else { 0 }, ret == 0),
+            Self::ERROR_NUMBER => {
+                Outcome { ret: ret as c_int as i64, errno: ret as u16, failed: ret as c_int != 0 }
+            }
+            Self::EAI => {
+                let errno = if ret as c_int == libc::EAI_SYSTEM { errno() as u16 } else { 0 };
+                Outcome { ret: ret as c_int as i64, errno, failed: ret as c_int != 0 }
+            }
+            _ => Outcome::success(0),
+        }
+    }
+
+    /// See [`Fails::missing`].
+    #[cold]
+    #[inline(never)]
+    pub fn missing(self) -> usize {
+        match self {
+            Self::ERROR_NUMBER => return libc::ENOSYS as usize,
+            Self::EAI => return libc::EAI_FAIL as usize,
+            Self::NEVER => return 0,
+            _ => set_errno(libc::ENOSYS),
+        }
+        if self == Self::NULL { 0 } else { usize::MAX }
+    }
+}
+
 /// -1, with errno.
 pub struct MinusOne;
-
-macro_rules! minus_one {
-    ($($integer:ty),*) => {$(
-        impl Fails<$integer> for MinusOne {
-            #[inline(always)]
-            fn outcome(ret: &$integer) -> Outcome { by_errno(*ret as i64, *ret == -1) }
-            #[cold]
-            fn missing() -> $integer { set_errno(libc::ENOSYS); -1 }
-        }
-    )*};
-}
-minus_one!(i32, i64, isize);
-
-/// A null pointer, with errno. `ret` is 0 for a pointer: its value would show no more than the address
-/// layout.
+/// A null pointer, with errno.
 pub struct Null;
-
-impl<T> Fails<*mut T> for Null {
-    #[inline(always)]
-    fn outcome(ret: &*mut T) -> Outcome {
-        by_errno(if ret.is_null() { -1 } else { 0 }, ret.is_null())
-    }
-    #[cold]
-    fn missing() -> *mut T {
-        set_errno(libc::ENOSYS);
-        core::ptr::null_mut()
-    }
-}
-
-/// `MAP_FAILED`, with errno. Otherwise `ret` is the address.
+/// `MAP_FAILED`, with errno.
 pub struct MapFailed;
-
-impl<T> Fails<*mut T> for MapFailed {
-    #[inline(always)]
-    fn outcome(ret: &*mut T) -> Outcome {
-        by_errno(*ret as i64, *ret as isize == -1)
-    }
-    #[cold]
-    fn missing() -> *mut T {
-        set_errno(libc::ENOSYS);
-        usize::MAX as *mut T
-    }
-}
-
 /// The error number itself, errno untouched: posix_spawn.
 pub struct ErrorNumber;
-
-impl Fails<c_int> for ErrorNumber {
-    #[inline(always)]
-    fn outcome(ret: &c_int) -> Outcome {
-        Outcome { ret: i64::from(*ret), errno: *ret as u16, failed: *ret != 0 }
-    }
-    fn missing() -> c_int {
-        libc::ENOSYS
-    }
-}
-
 /// An `EAI_*` code; errno only with `EAI_SYSTEM`: getaddrinfo.
 pub struct Eai;
-
-impl Fails<c_int> for Eai {
-    #[inline(always)]
-    fn outcome(ret: &c_int) -> Outcome {
-        let errno = if *ret == libc::EAI_SYSTEM { errno() as u16 } else { 0 };
-        Outcome { ret: i64::from(*ret), errno, failed: *ret != 0 }
-    }
-    fn missing() -> c_int {
-        libc::EAI_FAIL
-    }
-}
-
 /// Nothing: the function does not return, or returns nothing.
 pub struct Never;
 
+impl Fails<c_int> for MinusOne {
+    const FAILING: Failing = Failing::MINUS_ONE_INT;
+}
+impl Fails<i64> for MinusOne {
+    const FAILING: Failing = Failing::MINUS_ONE_LONG;
+}
+impl Fails<isize> for MinusOne {
+    const FAILING: Failing = Failing::MINUS_ONE_LONG;
+}
+impl<T> Fails<*mut T> for Null {
+    const FAILING: Failing = Failing::NULL;
+}
+impl<T> Fails<*mut T> for MapFailed {
+    const FAILING: Failing = Failing::MAP_FAILED;
+}
+impl Fails<c_int> for ErrorNumber {
+    const FAILING: Failing = Failing::ERROR_NUMBER;
+}
+impl Fails<c_int> for Eai {
+    const FAILING: Failing = Failing::EAI;
+}
 impl Fails<()> for Never {
-    fn outcome(_: &()) -> Outcome {
-        Outcome::success(0)
-    }
-    fn missing() {}
+    const FAILING: Failing = Failing::NEVER;
 }

@@ -108,6 +108,8 @@ events (a descriptor's flags, its bytes), in brackets how far; behind *not* stan
 
 - `after`: calls the real function, then reports
 - `instead`: calls the real function itself, at the right moment
+- `after_alone`, `instead_alone`: the same in code of the wrapper's own, which is faster, and takes more
+  than six arguments
 - `own`: calls another function in its place (`execve` for `execv`)
 - `jump`: reports, then jumps to the real function, so that it sees its true caller
 - `answer`: as `jump`, but may return a value instead
