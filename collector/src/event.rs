@@ -6,6 +6,7 @@
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
 mod claimed;
+mod program;
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,111 +15,11 @@ use wire::names::FlagTable;
 use wire::record::Via;
 use wire::schema::EVENTS;
 
-use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
 use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
 pub use claimed::Claimed;
-
-/// A program in a process, and the line of programs that it descends from.
-///
-/// Made once for each image; children refer to it. Not the process's present state: an ancestor stands here
-/// as it was when it made its child, and may have ended, or executed another program, since.
-#[derive(Debug, Default)]
-pub struct Program {
-    /// The process; in the namespace that [`Who::pid_ns`] names.
-    pub pid: Pid,
-    /// The executable; empty where it is unknown.
-    pub exe: Arc<[u8]>,
-    /// The argument vector, each string ended by a NUL; empty where it is unknown.
-    pub argv: Arc<[u8]>,
-    /// The program whose process made this one; `None` where that is not seen.
-    pub parent: Option<Arc<Program>>,
-    /// How many ancestors there are.
-    depth: usize,
-    /// The bytes of its strings, where they come out of an account.
-    share: Option<Share>,
-}
-
-impl PartialEq for Program {
-    fn eq(&self, other: &Self) -> bool {
-        let facts = |program: &Self| (program.pid, program.depth);
-        let Self { exe, argv, parent, .. } = self;
-        facts(self) == facts(other) && (exe, argv, parent) == (&other.exe, &other.argv, &other.parent)
-    }
-}
-
-impl Eq for Program {}
-
-impl Program {
-    /// Ancestors that are known at least, where there are so many.
-    pub const ANCESTORS: usize = 16;
-    /// Ancestors that are known at most: a longer line is cut to [`Self::ANCESTORS`].
-    pub const MOST_ANCESTORS: usize = 2 * Self::ANCESTORS;
-
-    /// A program whose process was made by `parent`.
-    pub fn new(pid: Pid, exe: Arc<[u8]>, argv: Arc<[u8]>, parent: Option<Arc<Self>>) -> Arc<Self> {
-        Self::make(pid, exe, argv, parent, None)
-    }
-
-    /// The same, whose strings come out of `account`: without its arguments where there is no room for them.
-    pub fn charged(
-        pid: Pid,
-        exe: Arc<[u8]>,
-        argv: Arc<[u8]>,
-        parent: Option<Arc<Self>>,
-        account: &Arc<Account>,
-    ) -> Arc<Self> {
-        let mut share = account.share(Resource::Bytes);
-        let argv = if share.grow(size_of::<Self>() + exe.len() + argv.len()) { argv } else { Arc::default() };
-        Self::make(pid, exe, argv, parent, Some(share))
-    }
-
-    fn make(
-        pid: Pid,
-        exe: Arc<[u8]>,
-        argv: Arc<[u8]>,
-        parent: Option<Arc<Self>>,
-        share: Option<Share>,
-    ) -> Arc<Self> {
-        let parent = match parent {
-            Some(parent) if parent.has_most_ancestors() => Some(parent.cut(Self::ANCESTORS - 1)),
-            parent => parent,
-        };
-        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
-        Arc::new(Self { pid, exe, argv, parent, depth, share })
-    }
-
-    /// Whether a child of this program would have a line that is cut.
-    pub fn has_most_ancestors(&self) -> bool {
-        self.depth + 1 >= Self::MOST_ANCESTORS
-    }
-
-    /// The same program with at most `most` ancestors.
-    fn cut(self: &Arc<Self>, most: usize) -> Arc<Self> {
-        let line: Vec<&Arc<Self>> = std::iter::once(self).chain(self.ancestors()).take(most + 1).collect();
-        let mut parent = None;
-        for Self { pid, exe, argv, share, .. } in line.into_iter().rev().map(|program| &**program) {
-            let depth = parent.as_ref().map_or(0, |parent: &Arc<Self>| parent.depth + 1);
-            let share = share.clone();
-            let has_room = share.as_ref().is_none_or(|share| share.held() > 0);
-            parent = Some(Arc::new(Self {
-                pid: *pid,
-                exe: Arc::clone(exe),
-                argv: if has_room { Arc::clone(argv) } else { Arc::default() },
-                parent,
-                depth,
-                share,
-            }));
-        }
-        parent.unwrap_or_default()
-    }
-
-    /// The programs that this one descends from, the nearest first.
-    pub fn ancestors(&self) -> impl Iterator<Item = &Arc<Self>> {
-        std::iter::successors(self.parent.as_ref(), |program| program.parent.as_ref())
-    }
-}
+pub use program::{Comm, Facts, Program};
 
 /// A process image as its events show it. Immutable: an exec or a change of identity makes another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -471,23 +372,5 @@ pub mod sample {
             }
         }
         batch
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endless_line_of_children_keeps_its_nearest_ancestors_and_no_more_than_the_bound() {
-        let mut program = Program::new(Pid(0), Arc::default(), Arc::default(), None);
-        for pid in 1..10_000 {
-            program = Program::new(Pid(pid), Arc::default(), Arc::default(), Some(program));
-
-            let pids: Vec<u32> = program.ancestors().map(|ancestor| ancestor.pid.0).collect();
-            let least = (pid as usize).min(Program::ANCESTORS);
-            assert!((least..=Program::MOST_ANCESTORS).contains(&pids.len()), "{pid}: {}", pids.len());
-            assert!(pids.iter().enumerate().all(|(place, known)| *known == pid - 1 - place as u32));
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::register::Census;
 use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
-use crate::event::{Claimed, Program, Who};
+use crate::event::{Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
 use crate::system::procfs;
@@ -73,6 +73,8 @@ impl Census {
         let ppid = self.ppid_of(image, start);
         let known = self.get_mut(image)?;
         let (key, account) = (known.key, Arc::clone(&known.account));
+        let own_pid = Some(known.own_pid).filter(|own_pid| *own_pid != Pid(0));
+        let facts = Facts { comm: Comm::of_path(start.path.raw.unwrap_or_default()), own_pid };
         let (uid, euid, said_ids) = (known.uid, known.euid, (start.real_uid.0, start.effective_uid.0));
         let mut claimed = known.claimed.and_if(known.ppid.is_none() && ppid.is_some(), Claimed::PPID);
         let (seen, file) = (std::mem::take(&mut known.exe), known.file);
@@ -96,6 +98,7 @@ impl Census {
             }
             None => Program::charged(key.pid, exe.into(), argv, self.parent_program(key, ppid), &account),
         };
+        let program = program.with(facts);
         let (container, is_claim) = self.container_of(key, ppid, claim, same_process);
         Some(Who {
             program,
@@ -179,6 +182,7 @@ impl Census {
     fn picture_of(&self, id: ImageId, rings: &Rings) -> Option<Process> {
         let image = self.get(id)?;
         let key = image.key;
+        let own_pid = Some(image.own_pid).filter(|own_pid| *own_pid != Pid(0));
         let same_process = image.before.and_then(|before| self.get(before)?.process.as_ref());
         let inherited = || {
             let ring = image.ring?;
@@ -194,9 +198,10 @@ impl Census {
             let program = match same_process {
                 Some(before) => Arc::clone(&before.who.program),
                 None => {
-                    let Program { exe, argv, .. } = &*known.who.program;
+                    let Program { exe, argv, facts, .. } = &*known.who.program;
                     let parent = Arc::clone(&known.who.program);
-                    Program::new(key.pid, Arc::clone(exe), Arc::clone(argv), Some(parent))
+                    let program = Program::new(key.pid, Arc::clone(exe), Arc::clone(argv), Some(parent));
+                    program.with(Facts { own_pid, ..*facts })
                 }
             };
             let own = Claimed::PID.and(Claimed::PPID).and(Claimed::PID_NS);
@@ -212,9 +217,12 @@ impl Census {
         let uids = if key.is_visible() { procfs::uids(pid) } else { None };
         let stat = if key.is_visible() { procfs::stat(pid) } else { None };
         let ppid = stat.map(|stat| Pid(stat.ppid)).or(image.ppid);
+        let comm = if key.is_visible() { procfs::comm(pid) } else { None };
+        let comm = comm.map_or(Comm::default(), |comm| Comm::new(&comm));
         let (container, is_claim) = self.container_of(key, image.ppid, image.claim.as_ref(), None);
+        let program = self.program_of(key, ppid, image.exe.as_slice().into(), Arc::default());
         let who = Who {
-            program: self.program_of(key, ppid, image.exe.as_slice().into(), Arc::default()),
+            program: program.with(Facts { comm, own_pid }),
             ppid,
             uid: uids.map(|(uid, _)| uid).or(image.uid),
             euid: uids.map(|(_, euid)| euid).or(image.euid),

@@ -37,7 +37,7 @@ impl Enricher {
     /// Reports a program that cannot be seen into: the events of its process show it from here on.
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
         let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, at } = program;
-        process.becomes(exe, argv);
+        process.becomes(exe, path, argv);
         self.begin(process, Kind::SensorBlind, *at);
         let places = self.places.blind;
         self.set_text(places.path, (!path.is_empty()).then_some(path));

@@ -14,7 +14,7 @@ use super::threads::{Place, Threads};
 use super::walks::{Root, Walks};
 use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
-use crate::event::{Claimed, Program, Who};
+use crate::event::{Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Tid};
 use crate::system::procfs;
 use crate::system::standpoint::Standpoint;
@@ -155,11 +155,13 @@ impl Process {
         self.walks.walk(path, pid)
     }
 
-    /// Says that it runs another executable from here on, with these arguments, each ended by a NUL.
-    pub fn becomes(&mut self, exe: &[u8], argv: &Arc<[u8]>) {
-        let Program { pid, parent, .. } = &*self.who.program;
+    /// Says that it runs another executable from here on, executed as `path`, with these arguments, each
+    /// ended by a NUL.
+    pub fn becomes(&mut self, exe: &[u8], path: &[u8], argv: &Arc<[u8]>) {
+        let Program { pid, parent, facts, .. } = &*self.who.program;
         let program =
             Program::charged(*pid, exe.into(), Arc::clone(argv), parent.clone(), self.share.account());
+        let program = program.with(Facts { comm: Comm::of_path(path), ..*facts });
         self.who = Arc::new(Who { program, ..(*self.who).clone() });
         self.listed = (0, 0);
     }

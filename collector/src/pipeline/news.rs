@@ -181,7 +181,7 @@ impl Pipeline {
         let mut process = Process::new(who, ImageId::NONE);
         process.charge(share.account());
         if let Some(known) = image.and_then(|image| self.census.process_mut(image)) {
-            known.becomes(&exe, &arguments.argv);
+            known.becomes(&exe, &exe, &arguments.argv);
             known.claim_exe(seen != exe);
         }
         let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, at };

@@ -8,7 +8,7 @@ use crate::allowance::Peer;
 use crate::door::news::Unseen;
 use crate::enrich::blind::{Arguments, BlindProgram};
 use crate::enrich::process::Process;
-use crate::event::{Claimed, Program, Who};
+use crate::event::{Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::{CommandStarted, Reaped};
 use crate::shell::failure::say;
@@ -52,6 +52,7 @@ impl UnseenCommand {
     pub fn process(&self) -> Process {
         let CommandStarted { path, argv, .. } = &self.started;
         let program = Program::new(self.pid(), path.as_slice().into(), argv.as_slice().into(), None);
+        let program = program.with(Facts { comm: Comm::of_path(path), own_pid: None });
         let who = Who {
             program,
             ppid: Some(Pid(std::os::unix::process::parent_id())),

@@ -12,11 +12,11 @@ use wire::record::Via;
 use super::input::Input;
 use super::words::Words;
 use super::{
-    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, LAST_VERSION, MAGIC, WITH_CONTAINERS, has, tag,
-    value, who,
+    FIRST_VERSION, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, LAST_VERSION, MAGIC, WITH_CONTAINERS, WITH_FACTS,
+    has, tag, value, who,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Program, Shape, Value};
+use crate::event::{Batch, Comm, Event, Facts, Program, Shape, Value};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::sinks::encoder::RunFacts;
 
@@ -242,7 +242,7 @@ impl<R: Read> Reader<R> {
             if self.programs.len() == MOST_PROGRAMS {
                 return None;
             }
-            self.programs.push(program(input, &self.programs)?);
+            self.programs.push(program(input, self.version, &self.programs)?);
         }
         input.0.is_empty().then_some(())
     }
@@ -404,7 +404,7 @@ fn container(input: &mut Input<'_>) -> Option<Container> {
 }
 
 /// A program; its parent is one that was read before.
-fn program(input: &mut Input<'_>, known: &[Arc<Program>]) -> Option<Arc<Program>> {
+fn program(input: &mut Input<'_>, version: u8, known: &[Arc<Program>]) -> Option<Arc<Program>> {
     let pid = Pid(input.small()?);
     let parent = match input.count()? {
         0 => None,
@@ -419,7 +419,13 @@ fn program(input: &mut Input<'_>, known: &[Arc<Program>]) -> Option<Arc<Program>
         (1, Some(parent)) => (Arc::clone(&parent.exe), Arc::clone(&parent.argv)),
         _ => return None,
     };
-    Some(Program::new(pid, exe, argv, parent.cloned()))
+    let program = Program::new(pid, exe, argv, parent.cloned());
+    if version < WITH_FACTS {
+        return Some(program);
+    }
+    let comm = Comm::new(input.bytes()?);
+    let own_pid = Some(Pid(input.small()?)).filter(|own_pid| *own_pid != Pid(0));
+    Some(program.with(Facts { comm, own_pid }))
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {

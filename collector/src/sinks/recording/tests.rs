@@ -7,7 +7,7 @@ use wire::events::Kind;
 use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
-use crate::event::{Batch, Claimed, Event, Program, Shape, Value, Who, sample};
+use crate::event::{Batch, Claimed, Comm, Event, Facts, Program, Shape, Value, Who, sample};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
 use crate::outputs::Output;
@@ -34,7 +34,8 @@ fn batches() -> Vec<Batch> {
     second.whos.push(sample::who_of(1, 0, b""));
     let parent = Program::new(Pid(2), Arc::default(), Arc::default(), Some(sample::who().program.clone()));
     second.whos.push(Arc::new(Who {
-        program: Program::new(Pid(u32::MAX), b"/\xff\n\""[..].into(), b"a\0\xff\0"[..].into(), Some(parent)),
+        program: Program::new(Pid(u32::MAX), b"/\xff\n\""[..].into(), b"a\0\xff\0"[..].into(), Some(parent))
+            .with(Facts { comm: Comm::of_path(b"/a-long-\xffname-of-a-program"), own_pid: Some(Pid(9)) }),
         ppid: Some(Pid(0)),
         uid: None,
         euid: Some(u32::MAX),
@@ -204,11 +205,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[7], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[8], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(7))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(8))));
 }
 
 /// A frame with a right checksum around any body.
@@ -278,8 +279,8 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // One program (pid 7, no parent, exe "/e", no arguments).
-    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00");
+    // One program (pid 7, no parent, exe "/e", no arguments, no name, no number of its own).
+    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00\x00\x00");
     // No words, no containers; its image; three events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
@@ -404,7 +405,7 @@ fn line_of_programs_that_no_writer_makes_is_damage() {
     // Each program is the parent of the next.
     let mut body = vec![60];
     for number in 0..60_u8 {
-        body.extend_from_slice(&[7, number, 0, 0, 0]);
+        body.extend_from_slice(&[7, number, 0, 0, 0, 0, 0]);
     }
     let schema = framed(tag::SCHEMA, b"\x00\x00");
     let file = [&MAGIC[..], &schema, &framed(tag::PROGRAMS, &body)].concat();

@@ -12,7 +12,8 @@ use super::{
     MOST_PROGRAMS, TABLES, has, tag, value, who,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Program, Shape, Span, Value};
+use crate::event::{Batch, Event, Facts, Program, Shape, Span, Value};
+use crate::ids::Pid;
 use crate::sinks::carrier;
 use crate::sinks::encoder::{Encoder, Format, RunFacts};
 use crate::sinks::framing::{Found, Frames, Framing};
@@ -107,6 +108,10 @@ impl Programs {
             bytes(&program.exe, out);
             bytes(&program.argv, out);
         }
+        let Facts { comm, own_pid } = &program.facts;
+        bytes(comm.bytes(), out);
+        // 0 stands for none.
+        unsigned(own_pid.map_or(0, |Pid(own_pid)| own_pid.into()), out);
     }
 }
 
