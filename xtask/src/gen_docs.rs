@@ -17,7 +17,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     };
     let docs = shell::root().join("docs");
     let mut stale = Vec::new();
-    for (name, text) in [("events.md", events()), ("hooks.md", hooks())] {
+    for (name, text) in [("events.md", events()), ("hooks.md", hooks()), ("fields.md", fields()?)] {
         let file = docs.join(name);
         let found = std::fs::read_to_string(&file).unwrap_or_default();
         if found == text {
@@ -94,6 +94,12 @@ fn events() -> String {
         }
     }
     text
+}
+
+/// The fields of rules, which the collector itself lists.
+fn fields() -> Result<String> {
+    let list = ["run", "--quiet", "--package", "glassbox", "--", "fields", "--markdown"];
+    shell::output(&mut shell::cargo(list))
 }
 
 const HOOKS_HEAD: &str = "\

@@ -124,6 +124,8 @@ pub enum Command {
     LambdaLayer(lambda::layer::Options),
     /// List the functions that the sensor wraps, the events they report and the symbols they export
     Hooks,
+    /// List the fields that rules and filters may name, with their type, source and limits
+    Fields(Fields),
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
     #[command(name = SUBCOMMAND, hide = true)]
     Collector(Collector),
@@ -175,6 +177,18 @@ pub struct Exec {
     /// The program to become, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+/// `glassbox fields`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  glassbox fields --json | jq -r 'select(.limits != \"\") | .name'")]
+pub struct Fields {
+    /// One JSON object a line for each field
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// As docs/fields.md
+    #[arg(long, hide = true)]
+    pub markdown: bool,
 }
 
 /// `glassbox attach`

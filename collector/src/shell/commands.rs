@@ -16,7 +16,7 @@ use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
 use crate::shell::stop::StopSignals;
-use crate::shell::{cli, environment, hook_list, inherited, install, sensor_path};
+use crate::shell::{cli, environment, field_list, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
 use crate::{attach, doctor, lambda, patch, runc, webhook};
 
@@ -52,6 +52,17 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             inherited::restore_pipe();
             hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {
                 Failure::output(format!("cannot write the hook table to stdout: {error}; send it elsewhere"))
+            })
+        }
+        Command::Fields(arguments) => {
+            inherited::restore_pipe();
+            let form = match (arguments.json, arguments.markdown) {
+                (true, _) => field_list::Form::Json,
+                (false, true) => field_list::Form::Markdown,
+                (false, false) => field_list::Form::Text,
+            };
+            field_list::write(form, &mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {
+                Failure::output(format!("cannot write the fields to stdout: {error}; send them elsewhere"))
             })
         }
         Command::Collector(arguments) => serve_launcher(arguments).map(|()| 0),

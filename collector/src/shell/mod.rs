@@ -4,6 +4,7 @@ pub mod cli;
 pub mod commands;
 pub mod environment;
 pub mod failure;
+pub mod field_list;
 pub mod files;
 pub mod hook_list;
 pub mod inherited;

@@ -8,8 +8,11 @@
 //! session did, and so does a judge far away. A stage may keep state over events (a window of time), made of
 //! events alone. See ADR 15.
 
+pub mod fields;
+mod subject;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 use crate::event::Batch;
 

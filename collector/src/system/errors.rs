@@ -5,6 +5,12 @@ pub fn errno_name(errno: u16) -> &'static str {
     ERRNO.get(usize::from(errno)).copied().filter(|name| !name.is_empty()).unwrap_or("EUNKNOWN")
 }
 
+/// The number of errno with this name; `None` for a name that is none of them.
+pub fn errno_number(name: &str) -> Option<u16> {
+    let place = ERRNO.iter().position(|known| *known == name && !known.is_empty())?;
+    u16::try_from(place).ok()
+}
+
 /// The name of what getaddrinfo(3) returned (`EAI_…` of netdb.h; glibc and musl agree); `None` for 0.
 pub fn resolver_name(code: i64) -> Option<&'static str> {
     Some(match code {

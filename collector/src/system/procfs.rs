@@ -139,6 +139,15 @@ pub fn without_deletion(path: &[u8]) -> &[u8] {
     path.strip_suffix(b" (deleted)").unwrap_or(path)
 }
 
+/// The name of the process's first thread.
+pub fn comm(pid: u32) -> Option<Vec<u8>> {
+    let mut name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    if name.last() == Some(&b'\n') {
+        name.pop();
+    }
+    Some(name)
+}
+
 /// The current directory.
 pub fn cwd(pid: u32) -> Option<Vec<u8>> {
     link(&format!("/proc/{pid}/cwd"))

@@ -1,0 +1,161 @@
+//! `user.*`, `group.*`, `container.*` and `k8s.*`: in whose name, and where.
+
+use rules::{Answer, Argument, Type};
+
+use super::super::view::{Key, View, int, text, text_unless_empty, uint};
+use super::row::Field;
+use crate::container::Container;
+
+/// The rows of this file.
+pub const FIELDS: &[Field] = &[
+    Field::new("user.uid", Type::Uint, uid, "The effective user.", "the kernel")
+        .limits("as the collector's user namespace counts"),
+    Field::new("user.name", Type::Text, name, "The user's name.", "the number").limits("root's only"),
+    Field::new("group.gid", Type::Uint, gid, "The effective group.", "the program's start")
+        .limits("on `process.start` only"),
+    Field::new("group.name", Type::Text, group_name, "The group's name.", "the number")
+        .limits("root's only, on `process.start` only"),
+    Field::new(
+        "container.id",
+        Type::Text,
+        container_id,
+        "The first 12 bytes of the container's id.",
+        "the kernel's control groups, or the task's metadata",
+    )
+    .limits("none outside of containers, and where none is known"),
+    Field::new(
+        "container.full_id",
+        Type::Text,
+        container_full_id,
+        "The container's id.",
+        "the kernel's control groups, or the task's metadata",
+    ),
+    Field::new("container.name", Type::Text, container_name, "The container's name.", "the task's metadata")
+        .limits("ECS only"),
+    Field::new("container.image", Type::Text, image, "The container's image.", "the task's metadata")
+        .limits("ECS only"),
+    Field::new("container.image.id", Type::Text, image_id, "The image's id.", "the task's metadata")
+        .limits("ECS only"),
+    Field::new(
+        "container.image.repository",
+        Type::Text,
+        repository,
+        "The image without tag and digest.",
+        "the task's metadata",
+    )
+    .limits("ECS only"),
+    Field::new("container.image.tag", Type::Text, tag, "The image's tag.", "the task's metadata")
+        .limits("ECS only"),
+    Field::new("container.image.digest", Type::Text, digest, "The image's digest.", "the task's metadata")
+        .limits("ECS only"),
+    Field::new("container.mount.dest", Type::Text, no_mount, "The place of a mount.", "a constant")
+        .keyed()
+        .limits("always `N/A`, which is Falco's for no such mount"),
+];
+
+/// Falco's value for a container without such a mount: rules look for its absence.
+fn no_mount<'a>(_: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text(Some(b"N/A"))
+}
+
+/// The effective user, as Falco's drivers report it.
+pub fn uid<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    uint(view.who.euid)
+}
+
+/// The user's name: only root has the same everywhere.
+pub fn name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text(Some(b"root".as_slice()).filter(|_| view.who.euid == Some(0)))
+}
+
+/// The effective group.
+pub fn gid<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    int(view.integer(Key::Egid))
+}
+
+/// The group's name.
+pub fn group_name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text(Some(b"root".as_slice()).filter(|_| view.integer(Key::Egid) == Some(0)))
+}
+
+fn container<'a>(view: &View<'a>) -> Option<&'a Container> {
+    view.who.container.as_deref()
+}
+
+/// The fact of this name, where it is known.
+fn fact<'a>(view: &View<'a>, name: &str) -> Option<&'a str> {
+    let container = container(view)?;
+    container.which().chain(container.what()).find(|(known, _)| *known == name).map(|(_, text)| text)
+}
+
+fn text_of(known: Option<&str>) -> Answer<'_> {
+    text_unless_empty(known.unwrap_or_default().as_bytes())
+}
+
+/// The first 12 bytes of the id.
+pub fn container_id<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    const SHOWN: usize = 12;
+    let id = container(view).map(Container::id);
+    text_of(id.map(|id| id.get(..SHOWN).unwrap_or(id)))
+}
+
+/// The whole id.
+pub fn container_full_id<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(container(view).map(Container::id))
+}
+
+/// The name.
+pub fn container_name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "name"))
+}
+
+/// The image as it was asked for.
+pub fn image<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "image"))
+}
+
+/// The image's name without tag and digest.
+pub fn repository<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "image").map(|image| parts(image).0))
+}
+
+/// The image's tag.
+pub fn tag<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "image").and_then(|image| parts(image).1))
+}
+
+/// The image's digest.
+pub fn digest<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "image").and_then(|image| parts(image).2))
+}
+
+/// The image's id.
+pub fn image_id<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    text_of(fact(view, "image_id"))
+}
+
+/// Repository, tag and digest of `REPOSITORY[:TAG][@DIGEST]`.
+fn parts(image: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (named, digest) = match image.split_once('@') {
+        Some((named, digest)) => (named, Some(digest)),
+        None => (image, None),
+    };
+    match named.rsplit_once(':') {
+        // A colon before a slash is that of the registry's port.
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag), digest),
+        _ => (named, None, digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_is_taken_apart_at_tag_and_digest() {
+        assert_eq!(("nginx", None, None), parts("nginx"));
+        assert_eq!(("nginx", Some("1.27"), None), parts("nginx:1.27"));
+        assert_eq!(("r:5000/a/b", None, None), parts("r:5000/a/b"));
+        assert_eq!(("r:5000/a/b", Some("t"), Some("sha256:00")), parts("r:5000/a/b:t@sha256:00"));
+    }
+}
