@@ -9,9 +9,10 @@ pub mod compile;
 pub mod engine;
 pub mod field;
 pub mod parser;
+mod scanner;
 
 pub use ast::{Check, Expr, Operand, Operator, Span};
 pub use compile::{CompileError, Macros, Program, compile};
 pub use engine::{Engine, EventType, Match, Matching};
 pub use field::{Answer, Argument, ArgumentKind, ArgumentRule, Catalog, FieldId, FieldSpec, Subject, Type};
-pub use parser::{ParseError, parse, parse_with_depth};
+pub use parser::{ParseError, parse, parse_operand, parse_with_depth};
