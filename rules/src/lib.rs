@@ -7,9 +7,16 @@
 pub mod ast;
 pub mod compile;
 pub mod engine;
+pub mod examples;
 pub mod field;
+pub mod file;
+pub mod format;
+mod names;
 pub mod parser;
+pub mod priority;
+pub mod problem;
 mod scanner;
+pub mod window;
 
 pub use ast::{Check, Expr, Operand, Operator, Span};
 pub use compile::{CompileError, Macros, Program, compile};

@@ -1,0 +1,153 @@
+//! Our own keys beside those of Falco: windows and examples.
+
+mod falco_fields;
+
+use falco_fields::FalcoFields;
+use rules::Catalog;
+use rules::file::{Loaded, Source, load};
+
+fn load_rule(more: &str) -> Loaded {
+    let text =
+        format!("- rule: r\n  desc: d\n  condition: evt.type=open\n  output: o\n  priority: NOTICE\n{more}");
+    load(&[Source { name: "a.yaml", text: text.as_bytes() }], &FalcoFields::new())
+}
+
+fn problems(more: &str) -> Vec<String> {
+    load_rule(more).problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_window_is_read() {
+    let more =
+        "  x-glassbox-window: {count: 20, distinct: fd.sip, by: [proc.pid, 'proc.aname[2]'], within: 10s}\n";
+
+    let mut loaded = load_rule(more);
+
+    let window = loaded.rules.rules.remove(0).window.unwrap();
+    let fields = FalcoFields::new();
+    assert_eq!((20, 10_000_000_000), (window.count, window.within_ns));
+    assert_eq!(fields.find("fd.sip"), window.distinct.map(|field| field.id));
+    assert_eq!(
+        vec![fields.find("proc.pid"), fields.find("proc.aname")],
+        window.by.iter().map(|field| Some(field.id)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn each_unit_of_time_is_read() {
+    let cases = [
+        ("1ns", 1),
+        ("2us", 2_000),
+        ("500ms", 500_000_000),
+        ("10s", 10_000_000_000),
+        ("5m", 300_000_000_000),
+        ("1h", 3_600_000_000_000),
+    ];
+
+    for (text, expected) in cases {
+        let mut loaded =
+            load_rule(&format!("  x-glassbox-window: {{count: 1, within: {text}, by: proc.pid}}\n"));
+        assert_eq!(
+            Some(expected),
+            loaded.rules.rules.remove(0).window.map(|window| window.within_ns),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_window_may_be_overridden() {
+    let more = "  x-glassbox-window: {count: 20, within: 10s}\n- rule: r\n  priority: ERROR\n  x-glassbox-window: {count: 5, within: 1s}\n  override: {priority: replace}\n";
+
+    let mut loaded = load_rule(more);
+
+    assert_eq!(Some(5), loaded.rules.rules.remove(0).window.map(|window| window.count));
+}
+
+#[test]
+fn each_fault_of_a_window_is_said() {
+    let cases: [(&str, &[&str]); 8] = [
+        ("[]", &["6:22: error: 'x-glassbox-window' must be a mapping"]),
+        (
+            "{}",
+            &[
+                "6:22: error: 'x-glassbox-window' needs 'count'",
+                "6:22: error: 'x-glassbox-window' needs 'within'",
+            ],
+        ),
+        ("{count: 0, within: 1s}", &["6:30: error: 'count' must be from 1 to 10000, not 0"]),
+        ("{count: 10001, within: 1s}", &["6:30: error: 'count' must be from 1 to 10000, not 10001"]),
+        ("{count: x, within: 0s}", &["6:30: error: 'count' must be a number, not 'x'"]),
+        (
+            "{count: 1, within: 10}",
+            &["6:41: error: 'within' must be a time such as '10s', '500ms' or '5m', not '10'"],
+        ),
+        ("{count: 1, within: 0s}", &["6:41: error: 'within' must be longer than nothing"]),
+        (
+            "{count: 1, within: 1s, by: [proc.nmae], distict: fd.ip}",
+            &[
+                "6:50: error: unknown field 'proc.nmae'; did you mean 'proc.name'?",
+                "6:62: warning: unknown key 'distict' of 'x-glassbox-window' is ignored; did you mean 'distinct'?",
+            ],
+        ),
+    ];
+
+    for (window, expected) in cases {
+        let expected: Vec<String> = expected.iter().map(|line| format!("a.yaml:{line}")).collect();
+        assert_eq!(expected, problems(&format!("  x-glassbox-window: {window}\n")), "{window}");
+    }
+}
+
+#[test]
+fn examples_are_read() {
+    let more = "  x-glassbox-examples:\n  - fires: true\n    name: one\n    event: {evt.type: open, fd.num: 3}\n  - fires: false\n    events:\n    - {evt.type: open, times: 3, after: 5ms}\n    - {evt.type: close}\n";
+
+    let loaded = load_rule(more);
+
+    let examples = &loaded.rules.rules[0].examples;
+    assert_eq!(
+        vec![Some("one"), None],
+        examples.iter().map(|example| example.name.as_deref()).collect::<Vec<_>>()
+    );
+    assert_eq!(vec![true, false], examples.iter().map(|example| example.fires).collect::<Vec<_>>());
+    assert_eq!("a.yaml:7:5", examples[0].place.to_string());
+    let events = examples[1].events.iter().map(|event| (event.times, event.after_ns)).collect::<Vec<_>>();
+    assert_eq!(vec![(3, 5_000_000), (1, 0)], events);
+}
+
+#[test]
+fn each_fault_of_an_example_is_said() {
+    let cases: [(&str, &[&str]); 11] = [
+        ("x", &["6:24: error: 'x-glassbox-examples' must be a list"]),
+        ("[x]", &["6:25: error: an example must be a mapping"]),
+        ("[{event: {}}]", &["6:25: error: an example needs 'fires', which is true or false"]),
+        (
+            "[{fires: true}]",
+            &["6:25: error: an example needs either 'event', a mapping, or 'events', a list of them"],
+        ),
+        ("[{fires: true, events: []}]", &["6:47: error: an example needs at least one event"]),
+        ("[{fires: true, event: []}]", &["6:46: error: an event must be a mapping of fields to values"]),
+        (
+            "[{fires: true, event: {proc.nmae: a, fd.num: b}}]",
+            &[
+                "6:47: error: unknown field 'proc.nmae'; did you mean 'proc.name'?",
+                "6:69: error: 'fd.num' is a number, not 'b'",
+            ],
+        ),
+        (
+            "[{fires: true, event: {proc.name: [a]}}]",
+            &["6:58: error: the field 'proc.name' has a single value"],
+        ),
+        ("[{fires: true, event: {fd.sip: a}}]", &["6:55: error: 'fd.sip' is an IP address, not 'a'"]),
+        ("[{fires: true, event: {times: 0}}]", &["6:54: error: 'times' must be from 1 to 10000, not 0"]),
+        (
+            "[{fires: true, event: {evt.arg: 1}}]",
+            &["6:47: error: field 'evt.arg' needs an argument: 'evt.arg[…]'"],
+        ),
+    ];
+
+    for (examples, expected) in cases {
+        let expected: Vec<String> = expected.iter().map(|line| format!("a.yaml:{line}")).collect();
+        assert_eq!(expected, problems(&format!("  x-glassbox-examples: {examples}\n")), "{examples}");
+    }
+}
