@@ -112,4 +112,28 @@ crate::hooks! { family dns = 5;
     fails: MinusOne;
     event: DnsQuery;
     after |call, _len| dns::exchanged(call, query, len, answer, room);
+
+    /// getnameinfo(3): the name of a socket's address.
+    unsafe fn getnameinfo(address: *const u8, len: u32, host: *mut c_char, host_len: u32, service: *mut c_char, service_len: u32, flags: c_int) -> c_int;
+    symbols: "getnameinfo";
+    told: address "without the port", len, host, flags "NI_NUMERICHOST alone";
+    fails: Eai;
+    event: DnsReverse;
+    after_alone |call, _ret| dns::named(call, address, len, host, flags);
+
+    /// gethostbyaddr(3): the name of an address, the old way.
+    unsafe fn gethostbyaddr(address: *const u8, len: u32, family: c_int) -> *mut hostent;
+    symbols: "gethostbyaddr";
+    told: address, len, family;
+    fails: Null;
+    event: DnsReverse;
+    after |call, entry| dns::named_old(call, address, len, family, entry);
+
+    /// gethostbyaddr_r(3): into the caller's buffer.
+    unsafe fn gethostbyaddr_r(address: *const u8, len: u32, family: c_int, entry: *mut hostent, buffer: *mut c_char, room: usize, result: *mut *mut hostent, error: *mut c_int) -> c_int;
+    symbols: "gethostbyaddr_r";
+    told: address, len, family, result;
+    fails: ErrorNumber;
+    event: DnsReverse;
+    after_alone |call, _ret| dns::named_old(call, address, len, family, dns::found(call, result));
 }

@@ -65,12 +65,13 @@ crate::hooks! { family fd = 2;
     event: FdDuplicate, FileClose, NetClose;
     instead |row, real| fds::duplicate_onto(row, fd, target, flags & O_CLOEXEC != 0, || real(fd, target, flags));
 
-    /// fcntl(2): with `F_DUPFD` another descriptor; with `F_SETFD` its close-on-exec flag.
+    /// fcntl(2): with `F_DUPFD` another descriptor; with `F_SETFD` its close-on-exec flag; on
+    /// request also locks.
     unsafe fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int;
     symbols: "fcntl", "fcntl64";
-    told: fd, command "F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD", argument "of F_SETFD";
+    told: fd, command "F_DUPFD, F_DUPFD_CLOEXEC, F_SETFD, on request the locks", argument "of F_SETFD and the locks";
     fails: MinusOne;
-    event: ;
+    event: FileLock;
     after |call, _ret| fds::controlled(call, fd, command, argument);
 
     /// pipe(2): both ends of a pipe.

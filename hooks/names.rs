@@ -346,5 +346,45 @@ crate::hooks! { family names = 10;
     event: FileTimes;
     after |call, _ret| paths::times_set_in_seconds(call, path, times);
 
+    /// lutimes(3): utimes that follows no symbolic link.
+    unsafe fn lutimes(path: *const c_char, times: *const [i64; 2]) -> c_int;
+    symbols: "lutimes";
+    told: path, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, here(path), times, 1_000_000, Some(libc::AT_SYMLINK_NOFOLLOW));
+
+    /// futimes(3): utimes of an open file.
+    unsafe fn futimes(fd: c_int, times: *const [i64; 2]) -> c_int;
+    symbols: "futimes";
+    told: fd, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, open_as(fd), times, 1_000_000, None);
+
+    /// futimesat(2): utimes, relative to a directory.
+    unsafe fn futimesat(dir: c_int, path: *const c_char, times: *const [i64; 2]) -> c_int;
+    symbols: "futimesat";
+    told: dir, path, times;
+    fails: MinusOne;
+    event: FileTimes;
+    after |call, _ret| paths::times_set(call, at(dir, path), times, 1_000_000, None);
+
+    /// fallocate(2): a range of a file gets space, or loses it.
+    unsafe fn fallocate(fd: c_int, mode: c_int, offset: i64, length: i64) -> c_int;
+    symbols: "fallocate", "fallocate64";
+    told: fd, mode, offset, length;
+    fails: MinusOne;
+    event: FileAllocate;
+    after |call, _ret| paths::allocated(call, fd, mode, offset, length);
+
+    /// posix_fallocate(3): a range of a file gets space.
+    unsafe fn posix_fallocate(fd: c_int, offset: i64, length: i64) -> c_int;
+    symbols: "posix_fallocate", "posix_fallocate64";
+    told: fd, offset, length;
+    fails: ErrorNumber;
+    event: FileAllocate;
+    after |call, _ret| paths::allocated(call, fd, 0, offset, length);
+
     names: fchmodat2 "dir, path, mode, flags";
 }

@@ -139,5 +139,21 @@ crate::hooks! { family process = 7;
     event: ProcessFork;
     instead |row, real| lineage::daemonised(row, keeps_directory, keeps_streams, || real(keeps_directory, keeps_streams));
 
+    /// setrlimit(2): a limit of the process changes.
+    unsafe fn setrlimit(resource: c_uint, limit: *const rlimit) -> c_int;
+    symbols: "setrlimit", "setrlimit64";
+    told: resource, limit;
+    fails: MinusOne;
+    event: ProcessLimit;
+    after |call, _ret| identity::limited(call, None, resource, limit);
+
+    /// prlimit(2): a limit of a process is read, or changes, which is reported.
+    unsafe fn prlimit(process: pid_t, resource: c_uint, new: *const rlimit, old: *mut rlimit) -> c_int;
+    symbols: "prlimit", "prlimit64";
+    told: process, resource, new;
+    fails: MinusOne;
+    event: ProcessLimit;
+    after |call, _ret| if !new.is_null() { identity::limited(call, (process != 0).then_some(process), resource, new) };
+
     names: seccomp "operation";
 }

@@ -136,6 +136,31 @@ crate::hooks! { family syscall = 9;
         SYS_utimes => names::utimes only "x86_64";
         SYS_utime => names::utime only "x86_64";
         SYS_name_to_handle_at => names::name_to_handle_at;
+        SYS_futimesat => names::futimesat only "x86_64";
+        SYS_fallocate => names::fallocate;
+
+        SYS_stat => lookup::stat only "x86_64";
+        SYS_lstat => lookup::lstat only "x86_64";
+        SYS_newfstatat => lookup::fstatat;
+        SYS_statx => lookup::statx;
+        SYS_access => lookup::access only "x86_64";
+        // The system call has no flags.
+        SYS_faccessat => lookup::faccessat { paths::access_asked(call, at(a as c_int, b as *const c_char), c as c_int, None) };
+        SYS_faccessat2 => lookup::faccessat2 { paths::access_asked(call, at(a as c_int, b as *const c_char), c as c_int, Some(d as c_int)) };
+        SYS_readlink => lookup::readlink only "x86_64";
+        SYS_readlinkat => lookup::readlinkat;
+        SYS_flock => lock::flock;
+
+        SYS_fsopen => namespace::fsopen;
+        SYS_fspick => namespace::fspick;
+        SYS_fsconfig => namespace::fsconfig;
+        SYS_fsmount => namespace::fsmount;
+        SYS_open_tree => namespace::open_tree;
+        SYS_move_mount => namespace::move_mount;
+        SYS_mount_setattr => namespace::mount_setattr;
+
+        SYS_setrlimit => process::setrlimit;
+        SYS_prlimit64 => process::prlimit;
     }
     instead {
         SYS_mmap => memory::mmap;

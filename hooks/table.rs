@@ -4,4 +4,4 @@
 //! `hook-table` into data (`hooks/src/lib.rs`); a row's number is its family's number and its place in the
 //! file, so rows are only ever appended.
 
-crate::families! { file, fd, io, net, dns, exec, process, load, syscall, names, credentials, signal, trace, namespace, memory, kernel, wait }
+crate::families! { file, fd, io, net, dns, exec, process, load, syscall, names, credentials, signal, trace, namespace, memory, kernel, wait, lookup, lock }

@@ -5,7 +5,7 @@ pub use core::ptr::null;
 
 pub use libc::{
     AT_REMOVEDIR, CLOSE_RANGE_CLOEXEC, DIR, FILE, O_CLOEXEC, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, S_IFIFO,
-    addrinfo, gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rusage, uid_t,
+    addrinfo, gid_t, hostent, mmsghdr, mode_t, msghdr, pid_t, rlimit, rusage, uid_t,
 };
 pub use wire::fields::{AT_FDCWD, Trace};
 

@@ -8,8 +8,8 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use wire::events::DnsQuery;
-use wire::fields::Answers;
+use wire::events::{DnsQuery, DnsReverse};
+use wire::fields::{Answers, Ip};
 
 use crate::record::call::{Call, Outcome};
 use crate::record::{capture, emit};
@@ -167,6 +167,57 @@ pub unsafe fn sent(call: Call, message: *const c_void, len: usize) {
     if let Some(host) = question(without_length(message), &mut name) {
         emit::after(call, 0, &DnsQuery { host: Some(host), answers: Gathered::new().answers() });
     }
+}
+
+/// getnameinfo(3): the name of a socket's address. Only a call that wants a name asks for one.
+///
+/// # Safety
+/// `address` and `host` are the call's.
+pub unsafe fn named(call: Call, address: *const u8, len: u32, host: *const c_char, flags: c_int) {
+    if flags & libc::NI_NUMERICHOST != 0 || host.is_null() || len < 2 {
+        return;
+    }
+    // SAFETY: the caller's promise; the call read `len` bytes.
+    unsafe {
+        let family = c_int::from(address.cast::<u16>().read_unaligned());
+        let place = if family == libc::AF_INET { 4 } else { 8 };
+        let host = if call.outcome.failed { core::ptr::null() } else { host };
+        report_reverse(call, family, address.add(place), len.saturating_sub(place as u32), host);
+    }
+}
+
+/// gethostbyaddr(3): the name of an address.
+///
+/// # Safety
+/// `address` is the call's; `entry` is null or what it found.
+pub unsafe fn named_old(
+    call: Call,
+    address: *const u8,
+    len: u32,
+    family: c_int,
+    entry: *const libc::hostent,
+) {
+    let failed = entry.is_null();
+    let outcome = Outcome { ret: if failed { -1 } else { 0 }, errno: 0, failed };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let host = if failed { core::ptr::null() } else { (*entry).h_name.cast_const() };
+        report_reverse(Call { outcome, ..call }, family, address, len, host);
+    }
+}
+
+/// # Safety
+/// `len` bytes of an address are there; `host` is null or a string.
+unsafe fn report_reverse(call: Call, family: c_int, address: *const u8, len: u32, host: *const c_char) {
+    let needed = if family == libc::AF_INET { 4 } else { 16 };
+    let mut gathered = Gathered::new();
+    if !address.is_null() && len >= needed {
+        // SAFETY: the caller's promise.
+        unsafe { gathered.add(family, address) };
+    }
+    // SAFETY: the caller's promise.
+    let host = unsafe { capture::text(host, HOST_CAP) };
+    emit::after(call, 0, &DnsReverse { addr: Ip(gathered.answers().0), host });
 }
 
 /// getaddrinfo_a(3): names that are looked up in the background; the addresses found are not seen.

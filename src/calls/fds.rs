@@ -7,12 +7,13 @@
 use core::ffi::{c_char, c_int};
 
 use wire::events::{
-    DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileOpen, FileUnlink,
+    DirChange, FdClosed, FdDuped, FdDuplicate, FdFlags, FdMade, FdRange, FileLock, FileOpen, FileUnlink,
 };
-use wire::fields::{AT_FDCWD, Address, Hidden, OpenFlags, Path, ResolveFlags};
+use wire::fields::{AT_FDCWD, Address, Hidden, LockKind, OpenFlags, Path, ResolveFlags};
 use wire::ring::layout::{FdCounters, Mapped};
 
 use crate::calls::connects;
+use crate::process::tell::{Asked, tells};
 use crate::process::{self, Block, Caller, Seal};
 use crate::reach::real::Real;
 use crate::reach::streams::{of_directory, of_stream, reports_its_close};
@@ -581,9 +582,21 @@ fn duplicated_onto(call: Call, fd: c_int, target: c_int, cloexec: bool, closing:
     }
 }
 
-/// fcntl(2), where it makes a descriptor or marks one to close at exec.
-pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
+/// fcntl(2), where it makes a descriptor or marks one to close at exec; on request also where it locks.
+///
+/// # Safety
+/// The arguments are the call's.
+pub unsafe fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
     match command {
+        libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW if tells(Asked::Locks) => {
+            // SAFETY: the caller's promise.
+            let lock = unsafe { capture::given(call.outcome, argument as *const libc::flock) };
+            if let Some(lock) = lock {
+                let kind = LockKind::OF_FCNTL + c_int::from(lock.l_type);
+                let waits = matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW);
+                report_lock(call, fd, kind, waits, Some((lock.l_start, lock.l_len)));
+            }
+        }
         libc::F_DUPFD => duplicated(call, fd, false),
         libc::F_DUPFD_CLOEXEC => duplicated(call, fd, true),
         libc::F_SETFD if !call.outcome.failed => {
@@ -592,6 +605,29 @@ pub fn controlled(call: Call, fd: c_int, command: c_int, argument: usize) {
         }
         _ => {}
     }
+}
+
+/// flock(2), on request.
+pub fn locked_whole(call: Call, fd: c_int, operation: c_int) {
+    if tells(Asked::Locks) {
+        report_lock(call, fd, operation & !libc::LOCK_NB, operation & libc::LOCK_NB == 0, None);
+    }
+}
+
+/// lockf(3), on request.
+pub fn locked_from_here(call: Call, fd: c_int, command: c_int, length: i64) {
+    if tells(Asked::Locks) {
+        let path = Path { dir: fd, raw: None };
+        let (lock, waits) = (LockKind(LockKind::OF_LOCKF + command), command == libc::F_LOCK);
+        emit::after(call, 0, &FileLock { path, fd, lock, waits, start: None, length: Some(length) });
+    }
+}
+
+#[inline(never)]
+fn report_lock(call: Call, fd: c_int, kind: c_int, waits: bool, range: Option<(i64, i64)>) {
+    let path = Path { dir: fd, raw: None };
+    let (start, length) = (range.map(|range| range.0), range.map(|range| range.1));
+    emit::after(call, 0, &FileLock { path, fd, lock: LockKind(kind), waits, start, length });
 }
 
 /// ioctl(2), where it marks a descriptor to close at exec, or not to.

@@ -2,17 +2,19 @@
 //! namespaces, calls into the kernel's own machinery. All are rare, so a report may cost a system call; each
 //! function that makes one says so.
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr::null;
 
 use wire::events::{
     KernelBpf, KernelIoUring, KernelModule, KernelUserfaultfd, MemoryMap, ProcessControl, ProcessCredentials,
-    ProcessNamespace, ProcessSignal, ProcessTrace,
+    ProcessLimit, ProcessNamespace, ProcessSignal, ProcessTrace,
 };
-use wire::fields::{Args, Control, Hidden, NamespaceFlags, Path, Protection, Trace};
+use wire::fields::{
+    Args, Control, Hidden, MountAttributes, NamespaceFlags, Path, Protection, ResourceLimit, Trace,
+};
 use wire::record::Flags;
 
-use crate::calls::paths::Place;
+use crate::calls::paths::{NOWHERE, Place};
 use crate::calls::{connects, fds};
 use crate::process::{self, Seal};
 use crate::record::call::{Call, Outcome, Row};
@@ -233,7 +235,56 @@ pub unsafe fn mounted(
     let (path, source) = unsafe { (place.among(call), capture::among(call.outcome, source)) };
     // SAFETY: the caller's promise.
     let filesystem = unsafe { capture::among(call.outcome, filesystem) };
-    emit::after(call, 0, &ProcessNamespace { what, path, flags, source, filesystem });
+    emit::after(call, 0, &ProcessNamespace { what, path, flags, source, filesystem, attributes: None });
+}
+
+/// fsconfig(2), where it says what is mounted (`FSCONFIG_SET_STRING` of `source`).
+///
+/// # Safety
+/// `key` and `value` are the call's.
+pub unsafe fn mount_configured(call: Call, command: c_uint, key: *const c_char, value: *const c_char) {
+    const FSCONFIG_SET_STRING: c_uint = 1;
+    // SAFETY: the caller's promise.
+    let key = unsafe { capture::among(call.outcome, key) };
+    if command == FSCONFIG_SET_STRING && key == Some(b"source") {
+        // SAFETY: as above.
+        unsafe { mounted(call, b"fsconfig", NOWHERE, 0, value, null()) };
+    }
+}
+
+/// fsmount(2) and mount_setattr(2): a mount gets attributes.
+///
+/// # Safety
+/// `place` is the call's.
+pub unsafe fn mount_changed(call: Call, what: &[u8], place: Place, flags: u64, attributes: Option<u64>) {
+    // SAFETY: the caller's promise.
+    let path = unsafe { place.among(call) };
+    let (flags, attributes) = (NamespaceFlags(flags), attributes.map(MountAttributes));
+    emit::after(call, 0, &ProcessNamespace { what, path, flags, source: None, filesystem: None, attributes });
+}
+
+/// The attributes that mount_setattr(2) sets: the first word of `struct mount_attr`.
+///
+/// # Safety
+/// `attributes` is the call's.
+pub unsafe fn mount_attributes(call: Call, attributes: *const u64, size: usize) -> Option<u64> {
+    if size < size_of::<u64>() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { capture::given(call.outcome, attributes) }
+}
+
+/// setrlimit(2), and prlimit(2) with a new limit. `target` is the process that the caller named.
+///
+/// # Safety
+/// `limit` is the call's.
+pub unsafe fn limited(call: Call, target: Option<c_int>, resource: c_uint, limit: *const libc::rlimit) {
+    // SAFETY: the caller's promise.
+    if let Some(limit) = unsafe { capture::given(call.outcome, limit) } {
+        let resource = ResourceLimit(resource);
+        emit::after(call, 0, &ProcessLimit { resource, soft: limit.rlim_cur, hard: limit.rlim_max, target });
+    }
 }
 
 /// The arguments of prctl(2).

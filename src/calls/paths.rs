@@ -4,12 +4,15 @@
 use core::ffi::{c_char, c_int};
 
 use wire::events::{
-    FileChmod, FileChown, FileHandle, FileLink, FileMkdir, FileMknod, FileRename, FileRmdir, FileSymlink,
-    FileTimes, FileTruncate, FileUnlink, FileXattr,
+    FileAccess, FileAllocate, FileChmod, FileChown, FileHandle, FileLink, FileMkdir, FileMknod, FileReadlink,
+    FileRename, FileRmdir, FileStat, FileSymlink, FileTimes, FileTruncate, FileUnlink, FileXattr,
 };
-use wire::fields::{AT_FDCWD, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags};
+use wire::fields::{
+    AT_FDCWD, AccessMode, AllocateFlags, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags,
+};
 
 use crate::process;
+use crate::process::tell::{Asked, tells};
 use crate::record::call::{Call, Row};
 use crate::record::fail::{Fails, MinusOne, errno, set_errno};
 use crate::record::{capture, emit};
@@ -131,6 +134,60 @@ pub unsafe fn node_made(call: Call, place: Place, mode: u32, device: u64) {
 pub unsafe fn node_made_by_version(call: Call, place: Place, mode: u32, device: *const u64) {
     // SAFETY: libc read it in the call.
     unsafe { node_made(call, place, mode, if device.is_null() { 0 } else { *device }) };
+}
+
+/// Whether a call that only looks something up is told: where it failed, and on request.
+fn is_told(call: Call) -> bool {
+    call.outcome.failed || tells(Asked::Lookups)
+}
+
+/// A file's attributes were asked for: stat(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn attributes_asked(call: Call, place: Place, flags: Option<c_int>) {
+    if is_told(call) {
+        // SAFETY: the caller's promise.
+        emit::after(call, 0, &FileStat { path: unsafe { place.of(call) }, flags: at_flags(flags) });
+    }
+}
+
+/// A right to a file was asked for: access(2).
+///
+/// # Safety
+/// `place` is the call's.
+#[inline(never)]
+pub unsafe fn access_asked(call: Call, place: Place, mode: c_int, flags: Option<c_int>) {
+    if is_told(call) {
+        // SAFETY: the caller's promise.
+        let path = unsafe { place.of(call) };
+        emit::after(call, 0, &FileAccess { path, mode: AccessMode(mode), flags: at_flags(flags) });
+    }
+}
+
+/// A link's target was asked for: readlink(2).
+///
+/// # Safety
+/// `place` and `buffer` are the call's.
+#[inline(never)]
+pub unsafe fn link_asked(call: Call, place: Place, buffer: *const c_char) {
+    if is_told(call) {
+        // SAFETY: the caller's promise; a call that succeeded filled so many bytes.
+        let (path, target) = unsafe {
+            let target = usize::try_from(call.outcome.ret)
+                .ok()
+                .map(|len| core::slice::from_raw_parts(buffer.cast::<u8>(), len));
+            (place.of(call), target)
+        };
+        emit::after(call, 0, &FileReadlink { path, target });
+    }
+}
+
+/// A file's space was allocated or given back: fallocate(2).
+pub fn allocated(call: Call, fd: c_int, flags: c_int, offset: i64, length: i64) {
+    let path = Path { dir: fd, raw: None };
+    emit::after(call, 0, &FileAllocate { path, fd, flags: AllocateFlags(flags), offset, length });
 }
 
 /// The flags of a call that has some.

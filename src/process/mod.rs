@@ -6,6 +6,7 @@ mod counters;
 mod page;
 pub mod pending;
 mod seal;
+pub mod tell;
 mod thread;
 
 pub use counters::{add, is_alone, next, watch_threads};

@@ -178,14 +178,23 @@ pub struct Wishes {
     pub ring_kib: Option<u64>,
     /// `GLASSBOX_ARGV_KIB`: how much of an argument vector is copied, in KiB.
     pub argv_kib: Option<u64>,
+    /// `GLASSBOX_TELL`: what is told only where it is asked for, names between commas.
+    pub tell: &'static [u8],
     /// The value of [`wire::hello::CONTAINER_VARIABLE`]; empty where there is none.
     pub container: &'static [u8],
 }
 
 impl Wishes {
     /// Those of a program that heeds no variable.
-    pub const NONE: Self =
-        Self { is_off: false, socket: None, inline: None, ring_kib: None, argv_kib: None, container: &[] };
+    pub const NONE: Self = Self {
+        is_off: false,
+        socket: None,
+        inline: None,
+        ring_kib: None,
+        argv_kib: None,
+        tell: &[],
+        container: &[],
+    };
 }
 
 /// Reads the environment at start, of the image that was executed by the name `executed`.
@@ -220,6 +229,8 @@ pub unsafe fn read(environment: Strings, executed: &[u8]) -> Wishes {
             wishes.ring_kib = number(size);
         } else if let Some(size) = variable.strip_prefix(b"GLASSBOX_ARGV_KIB=") {
             wishes.argv_kib = number(size);
+        } else if let Some(names) = variable.strip_prefix(b"GLASSBOX_TELL=") {
+            wishes.tell = names;
         }
     }
     wishes.is_off |= is_in_lambda && (!is_of_function || executed.starts_with(EXTENSIONS));

@@ -7,7 +7,7 @@ use wire::hello::{self, Blind, Hello};
 use wire::ring::layout::Mapped;
 
 use crate::calls::exits;
-use crate::process;
+use crate::process::{self, tell};
 use crate::reach::maps::is_late;
 use crate::record::capture;
 use crate::start::distance::{Distance, set_distance};
@@ -75,6 +75,7 @@ pub fn attach(wishes: &Wishes, image: &Start) -> Option<Mapped> {
 /// A ring that holds the image's first record, and that the hooks write into from here on.
 fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind> {
     let made = make_ring(wishes)?;
+    tell::set(wishes.tell);
     if let Some(kib) = wishes.argv_kib {
         capture::copy_arguments_to(kib, made.data_len);
     }

@@ -143,6 +143,8 @@ static void times(void) {
     struct { long accessed, modified; } seconds = {5, 6};
     SHOW(syscall(SYS_utimensat, AT_FDCWD, "missing", both, 0));
     SHOW(utime("file", (void *)&seconds));
+    SHOW(lutimes("lnk", (struct timeval[2]){{7, 0}, {8, 0}}));
+    SHOW(futimes(fd, (struct timeval[2]){{9, 1}, {10, 0}}));
     SHOW(close(fd));
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glassbox_tests::events::Event;
+use glassbox_tests::events::{Event, Events};
 use glassbox_tests::scene::{Scene, sensed, sensed_in, sensed_on_musl, unnoticed};
 use glassbox_tests::victim::{Libc, compiled};
 
@@ -147,8 +147,11 @@ fn execveat_tells_its_flags() {
 
 #[test]
 fn times_that_a_file_is_given_are_told_in_nanoseconds() {
-    let seen = sensed("arguments", &["times"]).events;
+    times_are_told(&sensed("arguments", &["times"]).events);
+    times_are_told(&sensed_on_musl("arguments", &["times"]).events);
+}
 
+fn times_are_told(seen: &Events) {
     let line = |event: &Event| {
         let times = ["accessed", "modified"].map(|field| event.number(field));
         (event.call().to_owned(), times, event.text("error").is_some())
@@ -162,6 +165,8 @@ fn times_that_a_file_is_given_are_told_in_nanoseconds() {
         ("utimes", [None, None], false),
         ("utimensat", [Some(second * second + 5), Some(1_234_567_890 * second + 999_999_999)], true),
         ("utime", [Some(5 * second), Some(6 * second)], false),
+        ("lutimes", [Some(7 * second), Some(8 * second)], false),
+        ("futimes", [Some(9 * second + 1000), Some(10 * second)], false),
     ];
     let expected = expected.map(|(call, times, failed)| (call.to_owned(), times, failed));
     assert_eq!(expected.as_slice(), told);

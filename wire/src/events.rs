@@ -13,9 +13,10 @@ use bincode::{BorrowDecode, Decode};
 use crate::codec::{Encode, Malformed, decode};
 use crate::encode_by_fields;
 use crate::fields::{
-    Actions, Address, Answers, Args, AtFlags, Control, Environment, Family, Field, HandleFlags, Hidden,
-    LoadFlags, NamespaceFlags, OpenFlags, Path, Protection, Protocol, RenameFlags, ResolveFlags, Show, Shown,
-    SocketType, Text, Trace, XattrFlags,
+    AccessMode, Actions, Address, AllocateFlags, Answers, Args, AtFlags, Control, Environment, Family, Field,
+    HandleFlags, Hidden, Ip, LoadFlags, LockKind, MountAttributes, NamespaceFlags, OpenFlags, Path,
+    Protection, Protocol, RenameFlags, ResolveFlags, ResourceLimit, Show, Shown, SocketType, Text, Trace,
+    XattrFlags,
 };
 
 /// The part of a record after its head: implemented for each struct of the table.
@@ -277,19 +278,24 @@ events {
             target: i32,
         }
     }
-    /// The process's view of the system changes: setns, unshare, chroot, pivot_root, mount, umount.
+    /// The process's view of the system changes: setns, unshare, chroot, pivot_root, mount, umount, and the
+    /// calls that mount in steps.
     ProcessNamespace = 8 "process.namespace" {
         sent<'a> {
-            /// Which kind of change: `setns`, `unshare`, `chroot`, `pivot_root`, `mount`, `umount`.
+            /// Which kind of change: `setns`, `unshare`, `chroot`, `pivot_root`, `mount`, `umount`; `fsopen`,
+            /// `fspick`, `fsconfig` (with a source), `fsmount`, `open_tree`, `move_mount`, `mount_setattr`.
             what: Text<'a>,
             /// The path concerned: the new root, the mount point, the namespace's file.
             path: Path<'a>,
-            /// The call's flags: `CLONE_…`, `MS_…` or `MNT_…`.
+            /// The call's flags: `CLONE_…`, `MS_…`, `MNT_…`, and so on.
             flags: NamespaceFlags,
-            /// The source of the mount, as the caller passed it; for pivot_root the place of the old root.
+            /// The source of the mount, as the caller passed it; for pivot_root the place of the old root; for
+            /// move_mount the path of the mount that is moved.
             source: Option<Text<'a>>,
             /// The type of the file system that is mounted.
             filesystem: Option<Text<'a>>,
+            /// The attributes that fsmount and mount_setattr give a mount: `MOUNT_ATTR_…`.
+            attributes: Option<MountAttributes>,
         }
     }
     /// The process changes its rights or its name: prctl, seccomp. A filter is reported before the call.
@@ -301,6 +307,19 @@ events {
             argument: Option<u64>,
             /// The name, for `PR_SET_NAME`.
             name: Option<Text<'a>>,
+        }
+    }
+    /// A limit of a process changes: setrlimit, prlimit with a new limit.
+    ProcessLimit = 10 "process.limit" {
+        sent {
+            /// The resource: `RLIMIT_…`.
+            resource: ResourceLimit,
+            /// The limit that holds; 18446744073709551615 for none.
+            soft: u64,
+            /// The limit that it can be raised to, in the same way.
+            hard: u64,
+            /// The process, where the caller named one.
+            target: Option<i32>,
         }
     }
     /// A file, directory or anonymous file was opened, or could not be.
@@ -446,6 +465,61 @@ events {
         modified: Option<i64>,
         /// The flags of utimensat: `AT_…`.
         flags: Option<AtFlags>,
+    } }
+    /// The attributes of a file were asked for (the stat family), and the call failed; on request
+    /// (`GLASSBOX_TELL=lookups`) also one that succeeded.
+    FileStat = 35 "file.stat" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The flags of fstatat and statx: `AT_…`.
+        flags: Option<AtFlags>,
+    } }
+    /// The right to a file was asked for (the access family), and the call failed; on request
+    /// (`GLASSBOX_TELL=lookups`) also one that succeeded.
+    FileAccess = 36 "file.access" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The right: `R_OK`, `W_OK`, `X_OK`; none of them where only the file's existence is asked.
+        mode: AccessMode,
+        /// The flags of faccessat: `AT_…`.
+        flags: Option<AtFlags>,
+    } }
+    /// The target of a symbolic link was asked for, and the call failed; on request
+    /// (`GLASSBOX_TELL=lookups`) also one that succeeded.
+    FileReadlink = 37 "file.readlink" { sent<'a> {
+        /// The link.
+        path: Path<'a>,
+        /// Its target, as it stands in the link, cut as the call cut it.
+        target: Option<Text<'a>>,
+    } }
+    /// A file's space is allocated or given back: fallocate, posix_fallocate.
+    FileAllocate = 38 "file.allocate" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The descriptor.
+        fd: i32,
+        /// The operation: `FALLOC_FL_…`.
+        flags: AllocateFlags,
+        /// Where the range begins, bytes.
+        offset: i64,
+        /// Its length, bytes.
+        length: i64,
+    } }
+    /// A file is locked or unlocked, on request (`GLASSBOX_TELL=locks`): flock, fcntl, lockf.
+    FileLock = 39 "file.lock" { sent<'a> {
+        /// The file.
+        path: Path<'a>,
+        /// The descriptor.
+        fd: i32,
+        /// The kind of lock: `LOCK_…` of flock, `F_RDLCK`, `F_WRLCK` and `F_UNLCK` of fcntl, `F_ULOCK`,
+        /// `F_LOCK`, `F_TLOCK` and `F_TEST` of lockf.
+        lock: LockKind,
+        /// Whether the call waits for it.
+        waits: bool,
+        /// Where the locked range begins, bytes, counted as the call says; absent for flock and lockf.
+        start: Option<i64>,
+        /// Its length, bytes, 0 for all that follows; absent for flock.
+        length: Option<i64>,
     } }
     /// A socket is made.
     NetSocket = 40 "net.socket" { sent {
@@ -606,6 +680,13 @@ events {
         host: Option<Text<'a>>,
         /// The addresses it resolved to.
         answers: Answers<'a>,
+    } }
+    /// The name of an address is asked for: getnameinfo, gethostbyaddr.
+    DnsReverse = 51 "dns.reverse" { sent<'a> {
+        /// The address.
+        addr: Ip<'a>,
+        /// The name that was found.
+        host: Option<Text<'a>>,
     } }
     /// A library is loaded at run time (before the call).
     LibLoad = 60 "lib.load" { sent<'a> {

@@ -38,6 +38,8 @@ pub enum Shown<'a> {
     Address(&'a [u8]),
     /// Internet addresses: a family byte (4 or 6) and 4 or 16 bytes, repeated.
     Answers(&'a [u8]),
+    /// One of them.
+    Ip(&'a [u8]),
     /// File actions, for [`actions`] to take apart.
     Actions(&'a [u8]),
 }
@@ -121,7 +123,7 @@ pub struct Path<'a> {
     pub raw: Option<Text<'a>>,
 }
 
-encode_by_fields! { Path<'a> { dir, raw } Environment<'a> { 0 } Address<'a> { 0 } Answers<'a> { 0 } Actions<'a> { 0 } }
+encode_by_fields! { Path<'a> { dir, raw } Environment<'a> { 0 } Address<'a> { 0 } Answers<'a> { 0 } Ip<'a> { 0 } Actions<'a> { 0 } }
 
 impl Field for Path<'_> {
     #[inline(always)]
@@ -312,6 +314,24 @@ impl<'a> Show<'a> for Answers<'a> {
     }
 }
 
+/// One internet address, as in [`Answers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorrowDecode)]
+pub struct Ip<'a>(pub Text<'a>);
+
+impl Field for Ip<'_> {
+    #[inline(always)]
+    fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+    const TYPE: &'static str = "address";
+}
+
+impl<'a> Show<'a> for Ip<'a> {
+    fn shown(&self) -> Shown<'a> {
+        Shown::Ip(self.0)
+    }
+}
+
 /// A file action of posix_spawn(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -433,6 +453,16 @@ coded! {
     MemfdFlags(u32), "list of names", |bits| Shown::Names(&names::MEMFD, u64::from(bits));
     /// The flags of dlopen(3).
     LoadFlags(i32), "list of names", |bits| Shown::Names(&names::DLOPEN, u64::from(bits.cast_unsigned()));
+    /// What access(2) asks for.
+    AccessMode(i32), "list of names", |bits| Shown::Names(&names::ACCESS, u64::from(bits.cast_unsigned()));
+    /// The mode of fallocate(2).
+    AllocateFlags(i32), "list of names", |bits| Shown::Names(&names::ALLOCATE, u64::from(bits.cast_unsigned()));
+    /// A lock of flock(2), fcntl(2) or lockf(3): see its constants.
+    LockKind(i32), "name", |value| word_or_number(names::LOCK, i64::from(value));
+    /// The resource of setrlimit(2).
+    ResourceLimit(u32), "name", |value| word_or_number(names::RESOURCE, i64::from(value));
+    /// The attributes of a mount, mount_setattr(2).
+    MountAttributes(u64), "list of names", |bits| Shown::Names(&names::MOUNT_ATTRIBUTES, bits);
     /// A protection as mmap(2) takes it.
     Protection(i32), "list of names", |bits| Shown::Names(&names::PROT, u64::from(bits.cast_unsigned()));
     /// The flags of unshare(2); for mount(2) and umount2(2) the collector shows their own flags.
@@ -447,6 +477,13 @@ coded! {
     SocketType(i32), "name", |value| word_or_number(names::SOCKET_TYPE, i64::from(value & 0xf));
     /// A protocol number of an internet socket, `IPPROTO_…`.
     Protocol(i32), "name", |value| word_or_number(names::PROTOCOL, i64::from(value));
+}
+
+impl LockKind {
+    /// Added to the type of lock of fcntl(2).
+    pub const OF_FCNTL: i32 = 0x100;
+    /// Added to the command of lockf(3).
+    pub const OF_LOCKF: i32 = 0x200;
 }
 
 impl Trace {

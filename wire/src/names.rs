@@ -226,6 +226,122 @@ pub static UMOUNT: FlagTable = FlagTable {
     bits: &[(1, "MNT_FORCE"), (2, "MNT_DETACH"), (4, "MNT_EXPIRE"), (8, "UMOUNT_NOFOLLOW")],
 };
 
+/// access(2).
+pub static ACCESS: FlagTable =
+    FlagTable { mask: 0, choices: &[], bits: &[(4, "R_OK"), (2, "W_OK"), (1, "X_OK")] };
+
+/// fallocate(2).
+pub static ALLOCATE: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "FALLOC_FL_KEEP_SIZE"),
+        (2, "FALLOC_FL_PUNCH_HOLE"),
+        (4, "FALLOC_FL_NO_HIDE_STALE"),
+        (8, "FALLOC_FL_COLLAPSE_RANGE"),
+        (0x10, "FALLOC_FL_ZERO_RANGE"),
+        (0x20, "FALLOC_FL_INSERT_RANGE"),
+        (0x40, "FALLOC_FL_UNSHARE_RANGE"),
+    ],
+};
+
+/// flock(2), fcntl(2) and lockf(3), as [`crate::fields::LockKind`] has them.
+pub static LOCK: &[(i64, &str)] = &[
+    (1, "LOCK_SH"),
+    (2, "LOCK_EX"),
+    (8, "LOCK_UN"),
+    (0x100, "F_RDLCK"),
+    (0x101, "F_WRLCK"),
+    (0x102, "F_UNLCK"),
+    (0x200, "F_ULOCK"),
+    (0x201, "F_LOCK"),
+    (0x202, "F_TLOCK"),
+    (0x203, "F_TEST"),
+];
+
+/// setrlimit(2).
+pub static RESOURCE: &[(i64, &str)] = &[
+    (0, "RLIMIT_CPU"),
+    (1, "RLIMIT_FSIZE"),
+    (2, "RLIMIT_DATA"),
+    (3, "RLIMIT_STACK"),
+    (4, "RLIMIT_CORE"),
+    (5, "RLIMIT_RSS"),
+    (6, "RLIMIT_NPROC"),
+    (7, "RLIMIT_NOFILE"),
+    (8, "RLIMIT_MEMLOCK"),
+    (9, "RLIMIT_AS"),
+    (10, "RLIMIT_LOCKS"),
+    (11, "RLIMIT_SIGPENDING"),
+    (12, "RLIMIT_MSGQUEUE"),
+    (13, "RLIMIT_NICE"),
+    (14, "RLIMIT_RTPRIO"),
+    (15, "RLIMIT_RTTIME"),
+];
+
+/// fsopen(2).
+pub static FSOPEN: FlagTable = FlagTable { mask: 0, choices: &[], bits: &[(1, "FSOPEN_CLOEXEC")] };
+
+/// fspick(2).
+pub static FSPICK: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "FSPICK_CLOEXEC"),
+        (2, "FSPICK_SYMLINK_NOFOLLOW"),
+        (4, "FSPICK_NO_AUTOMOUNT"),
+        (8, "FSPICK_EMPTY_PATH"),
+    ],
+};
+
+/// fsmount(2).
+pub static FSMOUNT: FlagTable = FlagTable { mask: 0, choices: &[], bits: &[(1, "FSMOUNT_CLOEXEC")] };
+
+/// open_tree(2).
+pub static OPEN_TREE: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "OPEN_TREE_CLONE"),
+        (0x100, "AT_SYMLINK_NOFOLLOW"),
+        (0x800, "AT_NO_AUTOMOUNT"),
+        (0x1000, "AT_EMPTY_PATH"),
+        (0x8000, "AT_RECURSIVE"),
+        (0o2_000_000, "OPEN_TREE_CLOEXEC"),
+    ],
+};
+
+/// move_mount(2).
+pub static MOVE_MOUNT: FlagTable = FlagTable {
+    mask: 0,
+    choices: &[],
+    bits: &[
+        (1, "MOVE_MOUNT_F_SYMLINKS"),
+        (2, "MOVE_MOUNT_F_AUTOMOUNTS"),
+        (4, "MOVE_MOUNT_F_EMPTY_PATH"),
+        (0x10, "MOVE_MOUNT_T_SYMLINKS"),
+        (0x20, "MOVE_MOUNT_T_AUTOMOUNTS"),
+        (0x40, "MOVE_MOUNT_T_EMPTY_PATH"),
+        (0x100, "MOVE_MOUNT_SET_GROUP"),
+        (0x200, "MOVE_MOUNT_BENEATH"),
+    ],
+};
+
+/// mount_setattr(2) and fsmount(2).
+pub static MOUNT_ATTRIBUTES: FlagTable = FlagTable {
+    mask: 0x70,
+    choices: &[(0x10, "MOUNT_ATTR_NOATIME"), (0x20, "MOUNT_ATTR_STRICTATIME")],
+    bits: &[
+        (1, "MOUNT_ATTR_RDONLY"),
+        (2, "MOUNT_ATTR_NOSUID"),
+        (4, "MOUNT_ATTR_NODEV"),
+        (8, "MOUNT_ATTR_NOEXEC"),
+        (0x80, "MOUNT_ATTR_NODIRATIME"),
+        (0x10_0000, "MOUNT_ATTR_IDMAP"),
+        (0x20_0000, "MOUNT_ATTR_NOSYMFOLLOW"),
+    ],
+};
+
 /// ptrace(2), and what else looks into another process.
 pub static TRACE: &[(i64, &str)] = &[
     (-2, "process_vm_writev"),

@@ -84,6 +84,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             flags: NamespaceFlags(wide),
             source: raw,
             filesystem: raw,
+            attributes: is_set.then_some(MountAttributes(wide)),
         }),
         Decoded::ProcessControl(ProcessControl {
             what: Control(int),
@@ -120,6 +121,35 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             modified: is_set.then_some(2),
             flags: is_set.then_some(AtFlags(uint)),
         }),
+        Decoded::ProcessLimit(ProcessLimit {
+            resource: ResourceLimit(uint),
+            soft: wide,
+            hard: 2,
+            target: is_set.then_some(int),
+        }),
+        Decoded::FileStat(FileStat { path, flags: is_set.then_some(AtFlags(uint)) }),
+        Decoded::FileAccess(FileAccess {
+            path,
+            mode: AccessMode(int),
+            flags: is_set.then_some(AtFlags(uint)),
+        }),
+        Decoded::FileReadlink(FileReadlink { path, target: raw }),
+        Decoded::FileAllocate(FileAllocate {
+            path,
+            fd: int,
+            flags: AllocateFlags(int),
+            offset: number,
+            length: 2,
+        }),
+        Decoded::FileLock(FileLock {
+            path,
+            fd: int,
+            lock: LockKind(int),
+            waits: is_set,
+            start: is_set.then_some(number),
+            length: is_set.then_some(2),
+        }),
+        Decoded::DnsReverse(DnsReverse { addr: Ip(text), host: raw }),
         Decoded::NetSocket(NetSocket {
             fd: is_set.then_some(int),
             family: Family(2),
@@ -176,7 +206,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink FileMknod FileHandle FileTimes NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod FileHandle FileTimes FileStat FileAccess FileReadlink FileAllocate FileLock ProcessLimit DnsReverse NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade
     }

@@ -229,8 +229,14 @@ mod tests {
         let changed = |what: &'static [u8], flags: u64| {
             let path = Path { dir: -1, raw: None };
             let flags = NamespaceFlags(flags);
-            let Changed { user, mount } =
-                Changed::by(&ProcessNamespace { what, path, flags, source: None, filesystem: None });
+            let Changed { user, mount } = Changed::by(&ProcessNamespace {
+                what,
+                path,
+                flags,
+                source: None,
+                filesystem: None,
+                attributes: None,
+            });
             [user, mount]
         };
 

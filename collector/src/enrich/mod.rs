@@ -224,6 +224,7 @@ impl Enricher {
     pub fn set_target(&mut self, kind: Kind, target: Option<i32>) {
         let place = match kind {
             Kind::ProcessTrace => self.places.trace_target,
+            Kind::ProcessLimit => self.places.limit_target,
             _ => self.places.signal_target,
         };
         self.batch.set(place, target.map_or(Value::Absent, |target| Value::Int(target.into())));

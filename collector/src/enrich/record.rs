@@ -145,12 +145,19 @@ impl Enricher {
     }
 
     fn changed_namespace(&mut self, process: &mut Process, changed: &ProcessNamespace<'_>, has_failed: bool) {
-        if !has_failed && !matches!(changed.what, b"mount" | b"umount") {
+        let is_of_process = matches!(changed.what, b"setns" | b"unshare" | b"chroot" | b"pivot_root");
+        if !has_failed && is_of_process {
             process.walks.begin_at(Root::Own);
         }
         let table = match changed.what {
             b"mount" => &names::MOUNT,
             b"umount" => &names::UMOUNT,
+            b"fsopen" => &names::FSOPEN,
+            b"fspick" => &names::FSPICK,
+            b"fsmount" => &names::FSMOUNT,
+            b"open_tree" => &names::OPEN_TREE,
+            b"move_mount" => &names::MOVE_MOUNT,
+            b"mount_setattr" => &names::AT,
             _ => &names::NAMESPACE,
         };
         // mount(2): a magic number in the upper half, which the kernel ignores.

@@ -25,7 +25,7 @@ pub fn error_of(head: &Head, kind: Kind, call: &str) -> &'static str {
     if head.errno != 0 {
         return errors::errno_name(head.errno);
     }
-    if kind == Kind::DnsQuery && call == "getaddrinfo" {
+    if matches!((kind, call), (Kind::DnsQuery, "getaddrinfo") | (Kind::DnsReverse, "getnameinfo")) {
         return errors::resolver_name(head.ret).unwrap_or("");
     }
     ""
@@ -164,6 +164,10 @@ pub fn value_of(batch: &mut Batch, process: &mut Process, shown: Shown<'_>, base
             let span = batch.keep_with(|out| Address::of(bytes).write(&cwd, out));
             if batch.bytes(span).is_empty() { Value::Absent } else { Value::Text(span) }
         }
+        Shown::Ip(bytes) => match addresses::answers(bytes).next() {
+            Some(ip) => Value::Text(batch.keep_with(|out| out.extend_from_slice(ip.to_string().as_bytes()))),
+            None => Value::Absent,
+        },
         Shown::Actions(bytes) => Value::List(batch.keep_with(|out| spawned::write(bytes, out))),
         Shown::Answers(bytes) => Value::List(batch.keep_with(|out| {
             for ip in addresses::answers(bytes) {

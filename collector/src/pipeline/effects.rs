@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wire::events::{Decoded, Kind, ProcessStart};
+use wire::events::{Decoded, Kind, ProcessLimit, ProcessStart};
 use wire::record::Head;
 
 use super::conductor::Pipeline;
@@ -77,6 +77,7 @@ impl Pipeline {
         let (kind, own) = match decoded {
             Decoded::ProcessSignal(sent) if sent.pidfd.0.is_none() => (Kind::ProcessSignal, sent.target),
             Decoded::ProcessTrace(traced) => (Kind::ProcessTrace, traced.target),
+            Decoded::ProcessLimit(ProcessLimit { target: Some(target), .. }) => (Kind::ProcessLimit, *target),
             _ => return,
         };
         self.enricher.set_target(kind, self.census.number_here(image, own));

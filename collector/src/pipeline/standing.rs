@@ -34,7 +34,14 @@ fn changed(sensor: &Sensor, what: &[u8], flags: u64) {
     let path = Path { dir: -1, raw: None };
     sensor.emit(
         0,
-        &ProcessNamespace { what, path, flags: NamespaceFlags(flags), source: None, filesystem: None },
+        &ProcessNamespace {
+            what,
+            path,
+            flags: NamespaceFlags(flags),
+            source: None,
+            filesystem: None,
+            attributes: None,
+        },
     );
 }
 
