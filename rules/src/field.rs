@@ -3,6 +3,7 @@
 //! The program that judges events implements [`Catalog`] once and [`Subject`] for each event.
 
 use std::borrow::Cow;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 /// The type of a field's value; decides which operators a check may use and how a literal is read.
@@ -28,6 +29,23 @@ pub enum Type {
     Time,
     /// Nanoseconds.
     Duration,
+}
+
+impl Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Type::Text => "text",
+            Type::Bytes => "bytes",
+            Type::Int => "int",
+            Type::Uint => "uint",
+            Type::Bool => "bool",
+            Type::Address => "address",
+            Type::Net => "net",
+            Type::Port => "port",
+            Type::Time => "time",
+            Type::Duration => "duration",
+        })
+    }
 }
 
 /// The form of an argument in brackets.
@@ -59,7 +77,8 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// The type of its value, or of each element of a list.
     pub kind: Type,
-    /// The field may answer with [`Answer::List`]; a check holds if it holds for any element.
+    /// The field may answer with [`Answer::List`]; a check holds if it holds for any element. The check `!=` of an
+    /// address, a network or a port holds if it holds for each.
     pub is_list: bool,
     /// Whether it takes an argument in brackets.
     pub argument: ArgumentRule,
@@ -139,9 +158,9 @@ pub struct FieldUse {
 pub fn resolve(catalog: &dyn Catalog, name: &str, argument: Option<&str>) -> Result<FieldUse, String> {
     let (id, argument) = match catalog.find(name) {
         Some(id) => (id, argument),
-        None => with_suffix(catalog, name, argument).ok_or_else(|| unknown(catalog, name))?,
+        None => with_suffix(catalog, name, argument).ok_or_else(|| unknown(name))?,
     };
-    let spec = spec(catalog, id).ok_or_else(|| unknown(catalog, name))?;
+    let spec = spec(catalog, id).ok_or_else(|| unknown(name))?;
     let kind = match (spec.argument, argument) {
         (ArgumentRule::None, Some(given)) => {
             return Err(format!("field '{name}' takes no argument, but has '[{given}]'"));
@@ -186,6 +205,6 @@ fn with_suffix<'a>(
     })
 }
 
-fn unknown(_catalog: &dyn Catalog, name: &str) -> String {
+fn unknown(name: &str) -> String {
     format!("unknown field '{name}'")
 }

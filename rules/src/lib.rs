@@ -5,21 +5,28 @@
 #![forbid(unsafe_code)]
 
 pub mod ast;
+mod compare;
 pub mod compile;
 pub mod engine;
+pub mod eval;
 pub mod examples;
 pub mod field;
 pub mod file;
 pub mod format;
+mod glob;
 mod names;
 pub mod parser;
 pub mod priority;
 pub mod problem;
 mod scanner;
+mod sets;
+mod slot;
+mod transform;
 pub mod window;
 
 pub use ast::{Check, Expr, Operand, Operator, Span};
-pub use compile::{CompileError, Macros, Program, compile};
+pub use compile::{CompileError, EventTypes, Macros, Program, compile};
 pub use engine::{Engine, EventType, Match, Matching};
+pub use eval::Step;
 pub use field::{Answer, Argument, ArgumentKind, ArgumentRule, Catalog, FieldId, FieldSpec, Subject, Type};
 pub use parser::{ParseError, parse, parse_operand, parse_with_depth};

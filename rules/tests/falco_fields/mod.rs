@@ -11,7 +11,6 @@ const TEXTS: &[&str] = &[
     "container.mounts",
     "container.name",
     "evt.args",
-    "evt.buffer",
     "evt.dir",
     "evt.res",
     "evt.time.iso8601",
@@ -108,6 +107,7 @@ impl FalcoFields {
         for name in ["proc.aname", "proc.aexe", "proc.aexepath"] {
             fields.push(FieldSpec { is_list: true, argument: index, ..spec(name, Type::Text) });
         }
+        fields.push(spec("evt.buffer", Type::Bytes));
         let key = ArgumentRule::Optional(ArgumentKind::Key);
         fields.push(FieldSpec { argument: key, ..spec("proc.env", Type::Text) });
         let key = ArgumentRule::Required(ArgumentKind::Key);
