@@ -1,5 +1,6 @@
 //! Offsets in the texts of the files, and what line and column they are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::names::did_you_mean;
@@ -38,10 +39,10 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// The problems that were found so far, and the files that they stand in.
+/// The problems that were found so far, each once, and the files that they stand in.
 pub(super) struct Report<'t> {
     files: Vec<Lines<'t>>,
-    found: Vec<(Spot, Severity, String)>,
+    found: HashSet<(Spot, Severity, String)>,
     /// How many of them are no notes.
     severe: usize,
     notes: usize,
@@ -55,7 +56,7 @@ const NAMES: usize = 4096;
 
 impl<'t> Report<'t> {
     pub fn new(files: Vec<Lines<'t>>) -> Self {
-        Self { files, found: Vec::new(), severe: 0, notes: 0 }
+        Self { files, found: HashSet::new(), severe: 0, notes: 0 }
     }
 
     /// Whether so much is wrong that the rest need not be looked at.
@@ -82,9 +83,8 @@ impl<'t> Report<'t> {
 
     fn add(&mut self, spot: Spot, severity: Severity, message: String) {
         let count = if severity == Severity::Note { &mut self.notes } else { &mut self.severe };
-        if *count < MOST {
+        if *count < MOST && self.found.insert((spot, severity, message)) {
             *count += 1;
-            self.found.push((spot, severity, message));
         }
     }
 
@@ -99,12 +99,11 @@ impl<'t> Report<'t> {
         }
     }
 
-    /// All problems in the order of the files' texts; one that was found twice is there once.
+    /// All problems in the order of the files' texts.
     pub fn finish(mut self) -> Vec<Problem> {
         let is_full = self.is_full();
-        let mut found = std::mem::take(&mut self.found);
-        found.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        found.dedup();
+        let mut found: Vec<_> = self.found.drain().collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then_with(|| a.2.cmp(&b.2)));
         let last = found.last().map(|(spot, ..)| *spot);
         let problem = |(spot, severity, message)| Problem { place: self.place(spot), severity, message };
         let mut problems: Vec<Problem> = found.into_iter().map(problem).collect();

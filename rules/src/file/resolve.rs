@@ -1,12 +1,13 @@
 //! Definitions become rules: lists are put in, conditions are parsed and compiled, outputs are read.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use super::definitions::{Definitions, RuleItem};
 use super::exception;
 use super::item::cut;
 use super::lists::{self, Lists};
-use super::place::Report;
+use super::place::{Report, Spot};
 use super::traced::Traced;
 use super::{Rule, RuleSet};
 use crate::ast::{Expr, FieldName, Operand};
@@ -30,11 +31,12 @@ struct Macro {
     condition: Traced,
     index: u32,
     visibility: u32,
-    name_spot: super::place::Spot,
+    name_spot: Spot,
     /// With the macros that it names.
     size: Size,
     is_used: bool,
     state: State,
+    faults: Option<Rc<Faults>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +53,8 @@ pub(super) fn resolve(all: Definitions, catalog: &dyn Catalog, report: &mut Repo
         return RuleSet::default();
     }
     let mut lists = Lists::new(&all.lists, report);
-    let mut resolver = Resolver {
-        catalog,
-        macros: HashMap::new(),
-        exprs: Macros::new(),
-        broken: all.broken_macros,
-        reported: HashSet::new(),
-    };
+    let mut resolver =
+        Resolver { catalog, macros: HashMap::new(), exprs: Macros::new(), broken: all.broken_macros };
     resolver.read_macros(&all.macros, &mut lists, report);
     let names: Vec<&str> = all.macros.iter().map(|item| item.name.text.as_ref()).collect();
     for name in names {
@@ -88,8 +85,6 @@ struct Resolver<'c> {
     exprs: Macros,
     /// Macros that have an error, so that their users are left out without another.
     broken: HashSet<Box<str>>,
-    /// Macros whose fields were looked at for a rule.
-    reported: HashSet<Box<str>>,
 }
 
 impl Resolver<'_> {
@@ -116,6 +111,7 @@ impl Resolver<'_> {
                 size: Size::default(),
                 is_used: false,
                 state: State::New,
+                faults: None,
             };
             self.exprs.insert(name.to_string(), expr);
             self.macros.insert(name.clone(), known);
@@ -271,40 +267,48 @@ impl Resolver<'_> {
             report.error(item.name.spot, format!("rule '{}': {message}", cut(&item.name.text)));
             return None;
         }
-        let mut faults = Faults::new(self.catalog);
-        faults.look(expr, condition);
+        let mut all = vec![Rc::new(Faults::of(expr, condition, self.catalog))];
         let mut seen: HashSet<String> = HashSet::new();
         let mut open: Vec<String> = used.into_iter().map(|(name, _)| name).collect();
         while let Some(name) = open.pop() {
-            if !seen.insert(name.clone()) {
+            if seen.contains(&name) {
                 continue;
             }
-            let (Some(inner), Some(known)) = (self.exprs.get(&name), self.macros.get(name.as_str())) else {
-                continue;
-            };
-            let before = faults.suspicious.len();
-            faults.look(inner, &known.condition);
-            if !self.reported.insert(name.clone().into()) {
-                faults.suspicious.truncate(before);
+            if let Some(expr) = self.exprs.get(&name) {
+                expr.each_macro(&mut |name, _| open.push(name.to_owned()));
             }
-            inner.each_macro(&mut |name, _| open.push(name.to_owned()));
+            all.extend(self.faults_of(&name));
+            seen.insert(name);
         }
-        for (spot, message) in faults.suspicious {
-            report.warning(spot, message);
-        }
-        let is_skipped = item.skips_unknown && !faults.unknown.is_empty() && faults.other.is_empty();
-        for (spot, message) in faults.unknown {
-            match is_skipped {
-                true => report.warning(spot, left_out(item, &message)),
-                false => report.error(spot, message),
+        let has_unknown = all.iter().any(|faults| !faults.unknown.is_empty());
+        let has_other = all.iter().any(|faults| !faults.other.is_empty());
+        let is_skipped = item.skips_unknown && has_unknown && !has_other;
+        for faults in &all {
+            for (spot, message) in &faults.suspicious {
+                report.warning(*spot, message.as_str());
             }
-            is_right = false;
+            for (spot, message) in &faults.unknown {
+                match is_skipped {
+                    true => report.warning(*spot, left_out(item, message)),
+                    false => report.error(*spot, message.as_str()),
+                }
+            }
+            for (spot, message) in &faults.other {
+                report.error(*spot, message.as_str());
+            }
         }
-        for (spot, message) in faults.other {
-            report.error(spot, message);
-            is_right = false;
-        }
+        is_right &= !has_unknown && !has_other;
         (!is_silent).then_some(is_right)
+    }
+
+    /// What is wrong with the names in a macro; looked for once.
+    fn faults_of(&mut self, name: &str) -> Option<Rc<Faults>> {
+        let known = self.macros.get_mut(name)?;
+        if known.faults.is_none() {
+            let faults = Faults::of(self.exprs.get(name)?, &known.condition, self.catalog);
+            known.faults = Some(Rc::new(faults));
+        }
+        known.faults.clone()
     }
 
     /// Reads the output; `None` if it cannot be used.
@@ -418,61 +422,67 @@ impl Size {
 }
 
 /// What is wrong with the names in conditions.
-struct Faults<'c> {
-    catalog: &'c dyn Catalog,
+#[derive(Default)]
+struct Faults {
     /// Fields that do not exist.
-    unknown: Vec<(super::place::Spot, String)>,
+    unknown: Vec<(Spot, String)>,
     /// Fields with a wrong argument.
-    other: Vec<(super::place::Spot, String)>,
-    /// Values that were probably meant as fields.
-    suspicious: Vec<(super::place::Spot, String)>,
+    other: Vec<(Spot, String)>,
+    /// Values that were probably meant as fields, and fields that mean nothing any more.
+    suspicious: Vec<(Spot, String)>,
 }
 
-impl<'c> Faults<'c> {
-    fn new(catalog: &'c dyn Catalog) -> Self {
-        Self { catalog, unknown: Vec::new(), other: Vec::new(), suspicious: Vec::new() }
+impl Faults {
+    fn of(expr: &Expr, condition: &Traced, catalog: &dyn Catalog) -> Self {
+        let mut faults = Self::default();
+        faults.look(expr, condition, catalog);
+        faults
     }
 
-    fn look(&mut self, expr: &Expr, condition: &Traced) {
+    fn look(&mut self, expr: &Expr, condition: &Traced, catalog: &dyn Catalog) {
         match expr {
             Expr::And(parts, _) | Expr::Or(parts, _) => {
-                parts.iter().for_each(|part| self.look(part, condition))
+                parts.iter().for_each(|part| self.look(part, condition, catalog))
             }
-            Expr::Not(part, _) => self.look(part, condition),
+            Expr::Not(part, _) => self.look(part, condition, catalog),
             Expr::Macro { .. } => {}
             Expr::Check(check) => {
-                self.operand(&check.left, condition);
+                self.operand(&check.left, condition, catalog);
                 if let Some(right) = &check.right {
-                    self.operand(right, condition);
-                    self.value(right, condition);
+                    self.operand(right, condition, catalog);
+                    self.value(right, condition, catalog);
                 }
             }
         }
     }
 
-    fn operand(&mut self, operand: &Operand, condition: &Traced) {
+    fn operand(&mut self, operand: &Operand, condition: &Traced, catalog: &dyn Catalog) {
         match operand {
-            Operand::Field(name) => self.field(name, condition),
+            Operand::Field(name) => self.field(name, condition, catalog),
             Operand::Transform(transform) => {
-                transform.arguments.iter().for_each(|argument| self.operand(argument, condition));
+                transform.arguments.iter().for_each(|argument| self.operand(argument, condition, catalog));
             }
-            Operand::List(items, _) => items.iter().for_each(|item| self.operand(item, condition)),
+            Operand::List(items, _) => items.iter().for_each(|item| self.operand(item, condition, catalog)),
             Operand::Value(..) => {}
         }
     }
 
-    fn field(&mut self, name: &FieldName, condition: &Traced) {
-        let Err(message) = names::resolve(self.catalog, &name.name, name.argument.as_deref()) else { return };
-        let is_unknown = names::is_unknown(&name.name, self.catalog);
+    fn field(&mut self, name: &FieldName, condition: &Traced, catalog: &dyn Catalog) {
+        if name.name == "evt.dir" {
+            let message = "'evt.dir' is deprecated: its value is always '<'".to_owned();
+            self.suspicious.push((condition.spot(name.span.start), message));
+        }
+        let Err(message) = names::resolve(catalog, &name.name, name.argument.as_deref()) else { return };
+        let is_unknown = names::is_unknown(&name.name, catalog);
         let faults = if is_unknown { &mut self.unknown } else { &mut self.other };
         faults.push((condition.spot(name.span.start), message));
     }
 
     /// A value that looks like a field or a transformer is compared as a text.
-    fn value(&mut self, operand: &Operand, condition: &Traced) {
+    fn value(&mut self, operand: &Operand, condition: &Traced, catalog: &dyn Catalog) {
         let Operand::Value(text, span) = operand else { return };
         let name = text.trim();
-        if name.contains('.') && self.catalog.find(name).is_some() {
+        if name.contains('.') && catalog.find(name).is_some() {
             let message = format!(
                 "'{}' is compared as a text; for the field of that name write 'val({name})'",
                 cut(text)

@@ -143,9 +143,10 @@ impl Traced {
     fn align(&mut self, source: &[u8], style: ScalarStyle, from: Spot) {
         let text = std::mem::take(&mut self.text);
         let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         let mut s = usize::from(is_quoted);
-        // The distance of source and text in the run that goes on.
-        let mut distance = None;
+        // Where source and text must be for the last mark to go on.
+        let mut next = None;
         let mut v = 0;
         while v < text.len() {
             let wanted = text.as_bytes()[v];
@@ -159,6 +160,7 @@ impl Traced {
                     step => step,
                 },
                 (ScalarStyle::SingleQuoted, b'\'') => (2, 1),
+                _ if !is_block && is_blank(byte) => fold(&source[s..]).unwrap_or((1, 1)),
                 _ if byte == wanted => (1, 1),
                 _ if is_blank(byte) && is_blank(wanted) => (1, 1),
                 _ if is_blank(byte) => {
@@ -168,16 +170,17 @@ impl Traced {
                 // Not what was expected: the rest is said to be here.
                 _ => break,
             };
-            if distance != Some((s, v)) {
+            if next != Some((s, v)) || made > 1 {
                 let at = from.at.saturating_add(u32::try_from(s).unwrap_or(u32::MAX));
                 self.marks.push(Mark {
                     at: u32::try_from(v).unwrap_or(u32::MAX),
                     from: Spot { file: from.file, at },
-                    is_run: true,
+                    // All bytes that an escape makes stand where it does.
+                    is_run: made == 1,
                 });
             }
             (s, v) = (s + taken, v + made);
-            distance = (taken == made).then_some((s, v));
+            next = ((taken, made) == (1, 1)).then_some((s, v));
         }
         if v < text.len() || self.marks.is_empty() {
             let at = from.at.saturating_add(u32::try_from(s.min(source.len())).unwrap_or(u32::MAX));
@@ -209,6 +212,14 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
+/// How many bytes the end of a line in a text without a block takes, with the blanks around it and the empty
+/// lines behind it, and how many bytes of text they make.
+fn fold(source: &[u8]) -> Option<(usize, usize)> {
+    let taken = source.iter().take_while(|byte| is_blank(**byte)).count();
+    let lines = source.iter().take(taken).filter(|byte| **byte == b'\n').count();
+    (lines > 0).then(|| (taken, lines.saturating_sub(1).max(1)))
+}
+
 /// How many bytes an escape in double quotes takes, and how many bytes of text it makes.
 fn escape(source: &[u8]) -> (usize, usize) {
     let digits = |count: usize| {
@@ -219,12 +230,84 @@ fn escape(source: &[u8]) -> (usize, usize) {
     };
     match source.get(1) {
         // The line goes on: neither the line feed nor the blanks in front of the next word count.
-        Some(b'\n' | b'\r') => (2, 0),
+        Some(b'\n' | b'\r') => (1 + source.iter().skip(1).take_while(|byte| is_blank(**byte)).count(), 0),
         Some(b'x') => digits(2),
         Some(b'u') => digits(4),
         Some(b'U') => digits(8),
         Some(b'N' | b'_') => (2, 2),
         Some(b'L' | b'P') => (2, 3),
         _ => (2, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml::{self, Kind, Node};
+    use super::*;
+
+    fn scalars<'n>(node: &'n Node, found: &mut Vec<(&'n Node, &'n Scalar)>) {
+        match node.kind() {
+            Kind::Scalar(scalar) => found.push((node, scalar)),
+            Kind::Sequence(items) => items.iter().for_each(|item| scalars(item, found)),
+            Kind::Mapping(entries) => entries.iter().for_each(|(key, value)| {
+                scalars(key, found);
+                scalars(value, found);
+            }),
+            Kind::Null | Kind::Shared(_) => {}
+        }
+    }
+
+    /// Checks that each byte of each scalar that is not blank, and no part of an escape, is found in the
+    /// text.
+    fn assert_found(text: &str) {
+        let roots = yaml::read(text).unwrap_or_else(|fault| panic!("{}: {}", fault.at, fault.message));
+        let mut found = Vec::new();
+        roots.iter().for_each(|root| scalars(root, &mut found));
+        assert!(!found.is_empty());
+        for (node, scalar) in found {
+            let traced = Traced::scalar(scalar, Spot { file: 0, at: node.at }, text);
+            for (at, byte) in traced.text().bytes().enumerate().filter(|(_, byte)| !is_blank(*byte)) {
+                let source = text.as_bytes()[traced.spot(at).at as usize];
+                let is_escape = source == b'\\' && scalar.style == ScalarStyle::DoubleQuoted;
+                assert!(byte == source || is_escape, "byte {at} of {:?} ({:?})", scalar.text, scalar.style);
+            }
+        }
+    }
+
+    #[test]
+    fn each_byte_of_a_scalar_is_found_in_its_file() {
+        assert_found(
+            "- plain\n- two words # comment\n- plain on\n  several\n\n  lines\n- 'it''s\n\n   quoted'\n- \"a \\\"b\\\" \\x41 \
+             \\\n    \\  c\\u00e9d\\U0001F600e\\N\\Lf\n\n  g\"\n- é: ü\n- \"a   \n   \\ b \\  \n\n\n  c\"\n- 'a  \n  \n  b'\n",
+        );
+        assert_found(
+            "- >\n  folded\n  line\n\n    deeper\n    still\n\n\n  end\n- |\n  literal\n    deeper\n\n  end\n",
+        );
+        assert_found("- >-\n\n\n  late\n- |+\n  kept\n\n- >2\n    two\n  three\n- |1-\n  x\n   y\n- end\n");
+        assert_found("- &a !!str plain\n- &b >\n  block\n- !t 'quoted'\n- !t &c\n  next line\n");
+        assert_found("a: [b, c,\nd, 'e\nf', \"g\nh\"\n]\ni: {j: k, l:\nm}\n");
+        assert_found("\u{feff}a: é\r\nb: >\r\n  one\r\n  two\r\nc: \"d\r\n  e\"\r\n");
+    }
+
+    #[test]
+    fn parts_of_texts_keep_their_places() {
+        let spot = |file, at| Spot { file, at };
+        let text = "- abc def\n";
+        let roots = yaml::read(text).unwrap();
+        let mut found = Vec::new();
+        scalars(&roots[0], &mut found);
+        let scalar = Traced::scalar(found[0].1, spot(7, found[0].0.at), text);
+
+        let mut whole = Traced::default();
+        whole.push("(", spot(1, 5));
+        whole.push_part(&scalar, 2..5);
+        whole.push(") ", spot(2, 6));
+        whole.trim_end(&[' ']);
+        whole.push_all(&scalar);
+
+        assert_eq!("(c d)abc def", whole.text());
+        let spots: Vec<Spot> = [0, 1, 3, 4, 5, 6, 11, 12].iter().map(|at| whole.spot(*at)).collect();
+        let expected = [(1, 5), (7, 4), (7, 6), (2, 6), (7, 2), (7, 3), (7, 8), (7, 9)];
+        assert_eq!(expected.map(|(file, at)| spot(file, at)).to_vec(), spots);
     }
 }
