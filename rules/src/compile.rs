@@ -122,6 +122,12 @@ pub fn compile(expr: &Expr, macros: &Macros, catalog: &dyn Catalog) -> Result<Pr
     Ok(Program { slots: compiler.slots, tree, types })
 }
 
+/// Checks a field, or a transformer around fields, that stands alone, as in the output of a rule.
+pub(crate) fn check_operand(operand: &Operand, catalog: &dyn Catalog) -> Result<(), CompileError> {
+    let (macros, slots) = (&Macros::new(), Slots::default());
+    Compiler { macros, catalog, slots, known: HashMap::new(), open: Vec::new() }.operand(operand).map(drop)
+}
+
 struct Compiler<'a> {
     macros: &'a Macros,
     catalog: &'a dyn Catalog,

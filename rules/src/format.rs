@@ -4,13 +4,16 @@
 //! `%transformer(field)`. A `*` at its beginning lets fields without a value show as `<NA>`; without it such
 //! a format gives no line at all.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::ast::Operand;
+use crate::ast::{Operand, Transformer};
+use crate::compile::check_operand;
 use crate::field::{Answer, Catalog, FieldUse, Subject};
 use crate::names;
 use crate::parser::parse_operand;
 use crate::priority::Priority;
+use crate::transform;
 
 /// A format that was checked against a catalog.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ enum Part {
 enum Value {
     Field { field: FieldUse, shows_time: Option<TimeOfDay> },
     Constant(String),
+    Group(Vec<Value>),
+    Transformed { function: Transformer, arguments: Vec<Value>, selector: Option<u8> },
 }
 
 /// How a time is shown that is a field of its own.
@@ -201,9 +206,17 @@ impl Format {
                 };
                 Ok(Value::Field { field, shows_time })
             }
-            Operand::Transform(_) => Err("a transformer cannot be shown".to_owned()),
+            Operand::Transform(transform) => {
+                let arguments = transform.arguments.iter().map(|argument| self.value(argument, catalog));
+                let arguments = arguments.collect::<Result<Vec<Value>, String>>()?;
+                let selector = transform.selector.as_ref().and_then(|selector| selector.bytes().next());
+                Ok(Value::Transformed { function: transform.name, arguments, selector })
+            }
             Operand::Value(text, _) => Ok(Value::Constant(text.clone())),
-            Operand::List(..) => Err("a list is no output".to_owned()),
+            Operand::List(items, _) => {
+                let items = items.iter().map(|item| self.value(item, catalog));
+                Ok(Value::Group(items.collect::<Result<Vec<Value>, String>>()?))
+            }
         }
     }
 }
@@ -225,35 +238,45 @@ fn longest(text: &str, catalog: &dyn Catalog) -> Result<(Operand, usize), Format
     Err(first_error.unwrap_or_else(|| FormatError::new(0, "a '%' without a field")))
 }
 
-/// Whether all fields of an operand are known; the error is its byte, and whether a field is unknown.
+/// Checks an operand; the error is its byte, a message, and whether a field is unknown.
 fn check(operand: &Operand, catalog: &dyn Catalog) -> Result<(), (usize, String, bool)> {
+    let has_unknown = has_unknown(operand, catalog);
+    check_operand(operand, catalog).map_err(|error| (error.at, error.message, has_unknown))
+}
+
+fn has_unknown(operand: &Operand, catalog: &dyn Catalog) -> bool {
     match operand {
-        Operand::Field(name) => names::resolve(catalog, &name.name, name.argument.as_deref())
-            .map(drop)
-            .map_err(|message| (name.span.start, message, names::is_unknown(&name.name, catalog))),
-        Operand::Transform(transform) => {
-            transform.arguments.iter().try_for_each(|inner| check(inner, catalog))
-        }
-        Operand::List(items, _) => items.iter().try_for_each(|item| check(item, catalog)),
-        Operand::Value(..) => Ok(()),
+        Operand::Field(name) => names::is_unknown(&name.name, catalog),
+        Operand::Transform(transform) => transform.arguments.iter().any(|inner| has_unknown(inner, catalog)),
+        Operand::List(items, _) => items.iter().any(|item| has_unknown(item, catalog)),
+        Operand::Value(..) => false,
     }
 }
 
 impl Value {
     /// The value as text; `None` if it is missing.
     fn text(&self, subject: &dyn Subject) -> Option<String> {
-        match self {
-            Value::Field { field, shows_time } => {
-                let answer = subject.field(field.id, field.argument.as_ref());
-                match (shows_time, &answer) {
-                    (Some(TimeOfDay::Nanoseconds), Answer::Uint(time_ns)) => Some(time_of_day(*time_ns)),
-                    (Some(TimeOfDay::Seconds), Answer::Uint(time_ns)) => {
-                        Some(time_of_day(*time_ns).chars().take(8).collect())
-                    }
-                    _ => shown(&answer),
-                }
+        match (self, self.answer(subject)) {
+            (Value::Field { shows_time: Some(TimeOfDay::Nanoseconds), .. }, Answer::Uint(time_ns)) => {
+                Some(time_of_day(time_ns))
             }
-            Value::Constant(text) => Some(text.clone()),
+            (Value::Field { shows_time: Some(TimeOfDay::Seconds), .. }, Answer::Uint(time_ns)) => {
+                Some(time_of_day(time_ns).chars().take("hh:mm:ss".len()).collect())
+            }
+            (_, answer) => shown(&answer),
+        }
+    }
+
+    fn answer<'s>(&'s self, subject: &'s dyn Subject) -> Answer<'s> {
+        match self {
+            Value::Field { field, .. } => subject.field(field.id, field.argument.as_ref()),
+            Value::Constant(text) => Answer::Text(Cow::Borrowed(text.as_bytes())),
+            Value::Group(items) => Answer::List(items.iter().map(|item| item.answer(subject)).collect()),
+            Value::Transformed { function, arguments, selector } => {
+                let arguments: Vec<Answer> =
+                    arguments.iter().map(|argument| argument.answer(subject)).collect();
+                transform::apply(*function, &arguments.iter().collect::<Vec<_>>(), *selector)
+            }
         }
     }
 }

@@ -406,6 +406,17 @@ mod rules_of_files {
     }
 
     #[test]
+    fn a_rule_about_every_event_is_warned_of() {
+        let warning = "a.yaml:1:9: warning: rule 'r' is asked about every event: its condition does not say which 'evt.type'";
+        let silent = "  warn_evttypes: false\n";
+
+        assert_eq!(vec![warning], problems(&rule("proc.name=a", "")));
+        assert_eq!(vec![warning], problems(&rule("not evt.type=open", "")));
+        assert_eq!(Vec::<String>::new(), problems(&rule("proc.name=a", silent)));
+        assert_eq!(Vec::<String>::new(), problems(&rule("proc.name=a and evt.type in (open, close)", "")));
+    }
+
+    #[test]
     fn container_info_shows_nothing() {
         let text = rule("evt.type=open", "").replace("%proc.name", "%proc.name %container.info.");
 
@@ -447,7 +458,7 @@ mod macros {
 
     #[test]
     fn a_macro_that_is_defined_anew_sees_what_came_between() {
-        let text = "- macro: a\n  condition: evt.type=open\n- macro: b\n  condition: proc.name=x\n- macro: a\n  condition: b\n";
+        let text = "- macro: a\n  condition: evt.type=open\n- macro: b\n  condition: evt.type=dup\n- macro: a\n  condition: b\n";
 
         assert_eq!(Vec::<String>::new(), problems(&format!("{text}{}", rule("a", ""))));
     }
@@ -874,7 +885,7 @@ mod faults {
 
     #[test]
     fn a_value_that_is_a_field_is_warned_of() {
-        let text = rule("proc.name = proc.pname", "");
+        let text = rule("proc.name = proc.pname and evt.type=open", "");
 
         assert_eq!(
             vec![

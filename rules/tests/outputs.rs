@@ -67,6 +67,15 @@ fn fields_of_a_format_are_filled_in() {
         ("%proc.name[2]", "cat[2]"),
         ("%proc.name:%proc.name", "cat:cat"),
         ("(%proc.name)", "(cat)"),
+        // Transformers.
+        ("%toupper(proc.name)", "CAT"),
+        ("%5toupper(proc.name)|", "CAT  |"),
+        ("%basename(evt.arg.path) of %evt.arg.path", "passwd of /etc/passwd"),
+        ("%toupper(basename(evt.arg[path]))", "PASSWD"),
+        ("%len(proc.aname) %len(proc.name)", "2 3"),
+        ("%join('-', proc.aname)", "bash-sshd"),
+        ("%concat(proc.name, ':', user.name).", "cat:größe."),
+        ("%tolower(fd.name)", "<NA>"),
         // Widths.
         ("%10proc.name|", "cat       |"),
         ("%2proc.name|", "ca|"),
@@ -105,6 +114,8 @@ fn a_fault_of_a_format_has_its_byte() {
         ("*%no.such", 2, "unknown field 'no.such'"),
         ("%proc.nmae", 1, "unknown field 'proc.nmae'; did you mean 'proc.name'?"),
         ("%evt.arg", 1, ""),
+        ("%toupper(no.such)", 9, "unknown field 'no.such'"),
+        ("%toupper(fd.num)", 1, ""),
         ("%99999proc.name", 1, "the width of a field is too large"),
     ];
 
@@ -139,6 +150,15 @@ fn the_fields_of_a_format_are_values_of_json_each_once() {
         ],
         fields
     );
+}
+
+#[test]
+fn json_has_the_fields_within_transformers() {
+    let format = parse("%toupper(proc.name) %concat(user.name, proc.name)").showing_missing();
+
+    let fields: Vec<&str> = format.fields().map(|(name, _)| name).collect();
+
+    assert_eq!(vec!["proc.name", "user.name"], fields);
 }
 
 fn alert<'a>(tags: &'a [String], output: &'a Resolved) -> Alert<'a> {

@@ -151,3 +151,66 @@ fn each_fault_of_an_example_is_said() {
         assert_eq!(expected, problems(&format!("  x-glassbox-examples: {examples}\n")), "{examples}");
     }
 }
+
+/// Whether the rule fires at each example, for a condition and keys.
+fn fired(condition: &str, more: &str) -> Vec<bool> {
+    let text =
+        format!("- rule: r\n  desc: d\n  condition: {condition}\n  output: o\n  priority: NOTICE\n{more}");
+    let fields = FalcoFields::new();
+    let loaded = load(&[Source { name: "a.yaml", text: text.as_bytes() }], &fields);
+    assert!(!loaded.has_errors(), "{:?}", loaded.problems);
+    loaded.rules.run_examples(&fields).map(|outcome| outcome.fired).collect()
+}
+
+#[test]
+fn examples_are_judged_by_their_rule() {
+    let more = "  x-glassbox-examples:
+  - fires: true
+    event: {evt.type: open, proc.name: cat, proc.aname: [bash, sshd], 'proc.aname[2]': sshd, fd.sip: 10.0.0.1, fd.num: 3}
+  - fires: false
+    event: {evt.type: open, proc.name: dog, proc.aname: [bash, sshd], 'proc.aname[2]': sshd, fd.sip: 10.0.0.1, fd.num: 3}
+  - fires: false
+    event: {evt.type: close, proc.name: cat, proc.aname: [bash, sshd], 'proc.aname[2]': sshd, fd.sip: 10.0.0.1, fd.num: 3}
+  - fires: false
+    event: {evt.type: open}
+  - fires: true
+    events: [{evt.type: close}, {evt.type: open, proc.name: cat, proc.aname: sshd, 'proc.aname[2]': sshd, fd.sip: 10.9.9.9, fd.num: 1}]
+";
+    let condition = "evt.type=open and proc.name=cat and proc.aname=sshd and proc.aname[2]=sshd and fd.sip=10.0.0.0/8 and fd.num>0";
+
+    let loaded = load_rule(more);
+    assert!(loaded.rules.run_examples(&FalcoFields::new()).any(|outcome| !outcome.is_right()));
+    assert_eq!(
+        vec![true, false, false, false, true],
+        fired(&condition.replace("fd.sip", "fd.snet"), &more.replace("fd.sip", "fd.snet"))
+    );
+}
+
+#[test]
+fn a_rule_with_a_window_fires_when_it_is_full() {
+    let window = "  x-glassbox-window: {count: 3, by: proc.pid, within: 1s}\n";
+    let more = "  x-glassbox-examples:
+  - {fires: true, events: [{evt.type: connect, proc.pid: 1, times: 3, after: 100ms}]}
+  - {fires: false, events: [{evt.type: connect, proc.pid: 1, times: 2, after: 100ms}]}
+  - {fires: false, events: [{evt.type: connect, proc.pid: 1, times: 9, after: 600ms}]}
+  - {fires: false, events: [{evt.type: connect, proc.pid: 1, times: 2}, {evt.type: connect, proc.pid: 2, times: 2}]}
+  - {fires: false, events: [{evt.type: open, proc.pid: 1, times: 9}]}
+";
+
+    assert_eq!(vec![true, false, false, false, false], fired("evt.type=connect", &format!("{window}{more}")));
+}
+
+#[test]
+fn a_window_of_distinct_values_counts_each_once() {
+    let window = "  x-glassbox-window: {count: 3, distinct: fd.sip, within: 1s}\n";
+    let more = "  x-glassbox-examples:
+  - {fires: false, events: [{evt.type: connect, fd.sip: 10.0.0.1, times: 9}]}
+  - fires: true
+    events:
+    - {evt.type: connect, fd.sip: 10.0.0.1}
+    - {evt.type: connect, fd.sip: 10.0.0.2}
+    - {evt.type: connect, fd.sip: '::1'}
+";
+
+    assert_eq!(vec![false, true], fired("evt.type=connect", &format!("{window}{more}")));
+}

@@ -11,7 +11,7 @@ use super::place::{Report, Spot};
 use super::traced::Traced;
 use super::{Rule, RuleSet};
 use crate::ast::{Expr, FieldName, Operand};
-use crate::compile::{CompileError, Macros, compile};
+use crate::compile::{CompileError, DEEPEST, Macros, compile};
 use crate::field::Catalog;
 use crate::format::Format;
 use crate::names;
@@ -19,9 +19,6 @@ use crate::parser::{FILE_DEPTH, LONGEST, parse_with_depth};
 
 /// The most checks of a condition with all its macros. The largest of Falco's has 600.
 const CHECKS: u64 = 100_000;
-
-/// The deepest nesting of a condition with all its macros.
-const DEPTH: u32 = 1000;
 
 /// The field of Falco that stood for others until its container plugin came, and stands for nothing since.
 const CONTAINER_INFO: &str = "%container.info";
@@ -149,7 +146,7 @@ impl Resolver<'_> {
                 Some(other) if other.state == State::Open => {
                     Some(format!("macros '{}' and '{}' name each other", cut(name), cut(&used)))
                 }
-                Some(_) if depth >= DEPTH => Some(TOO_DEEP.to_owned()),
+                Some(_) if depth >= DEEPEST => Some(TOO_DEEP.to_owned()),
                 Some(_) => None,
             };
             is_right &= fault.is_none() && self.link(&used, depth + 1, report);
@@ -202,6 +199,13 @@ impl Resolver<'_> {
                 return None;
             }
         };
+        if item.warns_of_event_types && program.event_types().others {
+            let name = cut(&item.name.text);
+            let message = format!(
+                "rule '{name}' is asked about every event: its condition does not say which 'evt.type'"
+            );
+            report.warning(item.name.spot, message);
+        }
         Some(Rule {
             place: report.place(item.name.spot),
             name: item.name.text.into(),
@@ -415,7 +419,7 @@ impl Size {
             _ if self.checks > CHECKS => {
                 Some(format!("more than {CHECKS} checks with the macros that it names"))
             }
-            _ if self.depth > DEPTH => Some(TOO_DEEP.to_owned()),
+            _ if self.depth > DEEPEST => Some(TOO_DEEP.to_owned()),
             _ => None,
         }
     }
