@@ -48,6 +48,31 @@ fn processes_of_a_pid_namespace_below_have_one_number_each_and_it_is_the_collect
     assert_eq!(60, starts.len());
 }
 
+#[test]
+fn children_of_programs_below_that_ended_at_once_are_seen_under_the_collectors_numbers() {
+    let seen = sensed_in(&Scene::of("orphans", &[]).expecting(Expect::NothingLostBelow)).events;
+
+    let processes: BTreeSet<(i64, i64)> = seen.iter().map(Event::process).collect();
+    // main, the first process of the namespace, 24 programs and a child of each.
+    assert_eq!(1 + 1 + 2 * 24, processes.len(), "{}", seen.outline());
+    let exits = by_process(&seen, "process.exit");
+    assert_eq!(processes, exits.keys().copied().collect());
+    assert!(exits.values().all(|count| *count == 1));
+    for number in 0..24 {
+        let [early, late, gone] =
+            ["early", "late", "gone"].map(|name| seen.opens(&format!("{name}-{number}")));
+        if number % 2 == 1 {
+            assert_eq!([0, 0, 1], [early.len(), late.len(), gone.len()]);
+            continue;
+        }
+        assert_eq!([1, 1, 0], [early.len(), late.len(), gone.len()]);
+        assert_eq!(early[0].process(), late[0].process());
+        for open in [early[0], late[0]] {
+            assert!(open.field("pid_ns").is_none() && !open.list("claimed").contains(&"pid"), "{open:?}");
+        }
+    }
+}
+
 /// `uid`, `uid_inside` and whether there is a mount namespace, of each event that opened `name`.
 fn standpoints(events: &Events, name: &str) -> Vec<(Option<i64>, Option<i64>, bool)> {
     let of = |open: &Event| (open.number("uid"), open.number("uid_inside"), open.field("mnt_ns").is_some());

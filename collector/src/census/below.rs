@@ -4,6 +4,7 @@
 //! kernel says what they are here; later the census knows those that said hello. A number of neither kind is
 //! not known here, and is left out of events.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
@@ -23,6 +24,8 @@ use crate::system::procfs;
 const INIT: Pid = Pid(1);
 /// Processes of a ring that are asked about: they are in one namespace, as a rule.
 const MOST_MEMBERS: usize = 8;
+/// Numbers behind that of the process that made its ring among which a child is looked for.
+const MOST_AFTER_OWNER: u32 = 64;
 /// Namespaces that are known, each by a descriptor; those of which no process is left make way.
 const MOST_NAMESPACES: usize = 256;
 /// The same of one account.
@@ -70,25 +73,39 @@ impl Census {
         Some(found)
     }
 
-    /// The parent of a process that died before it was heard, so that the kernel names none: the process that
-    /// has the number in its namespace which it says, if its user may become that one's. The process may not
-    /// say which namespace that is; then there must be one such process alone, or one whose ring has it as a
-    /// child.
+    /// The parent of a process that died before it was heard, so that the kernel names none: that of its image
+    /// before, if it says the same number; or the process that has the number in its namespace which it says,
+    /// if its user may become that one's, and it lived when the process told of itself, at `born`. The process
+    /// may not say which namespace that is; then there must be one such process alone, or one whose ring has
+    /// it as a child.
     pub(super) fn parent_below(
         &self,
         identity: &mut Identity,
         said_namespace: u64,
-        own_ppid: Pid,
+        (own_ppid, born): (Pid, MonoNs),
         account: &Account,
     ) -> Option<ImageId> {
         let begun = MonoNs::now();
         if identity.ppid.is_some() || !identity.key.is_visible() || !account.has_time_to_ask(begun) {
             return None;
         }
+        let before = self.image_of_instance(identity).filter(|before| before.own_ppid == own_ppid);
+        if let Some(known) = before.filter(|before| !before.claimed.has(Claimed::PPID))
+            && let Some(ppid) = known.ppid
+        {
+            identity.ppid = Some(ppid);
+            return self.live(identity.key.with_pid(ppid));
+        }
         let namespace = identity.namespace.or((said_namespace != 0).then_some(said_namespace));
         let (peer, own_pid) = (identity.peer(), identity.own_pid);
         // Of the same account: it says nothing of another's.
-        let is_near = |parent: &&ProcessImage| parent.account.peer == peer && parent.may_become(peer.uid);
+        let lived_then = |parent: &ProcessImage| {
+            let had_ended = || self.told_end(parent).is_some_and(|ended| ended < born);
+            born == MonoNs::ZERO || parent.born <= born && !had_ended()
+        };
+        let is_near = |parent: &&ProcessImage| {
+            parent.account.peer == peer && parent.may_become(peer.uid) && lived_then(parent)
+        };
         let found: Vec<ImageId> = match namespace {
             Some(namespace) => self.nested.get(&(namespace, own_ppid)).copied().into_iter().collect(),
             None => {
@@ -111,10 +128,26 @@ impl Census {
         Some(parent.id)
     }
 
-    /// The namespace of a process that died before it was heard: its parent's, where that is below.
-    pub(super) fn namespace_by_parent(&self, identity: &mut Identity, parent: Option<ImageId>) {
+    /// The image that is known of a process, where the kernel says that it is this one.
+    fn image_of_instance(&self, identity: &Identity) -> Option<&ProcessImage> {
+        let holder = self.live(identity.key).and_then(|holder| self.get(holder))?;
+        (holder.instance.is_some() && holder.instance == identity.instance).then_some(holder)
+    }
+
+    /// The namespace of a process that died before it was heard, where that is below: its own, as its image
+    /// before shows it, since no process leaves its pid namespace; or its parent's.
+    pub(super) fn namespace_of_the_dead(&self, identity: &mut Identity, parent: Option<ImageId>) {
+        if identity.namespace.is_some() || !identity.key.is_visible() {
+            return;
+        }
+        let before = self.image_of_instance(identity).filter(|before| before.is_below());
+        if let Some(before) = before.filter(|before| before.namespace.is_some()) {
+            (identity.namespace, identity.below) = (before.namespace, before.below.clone());
+            identity.is_namespace_said = before.is_namespace_said;
+            return;
+        }
         let parent = parent.and_then(|parent| self.get(parent)).filter(|parent| parent.is_below());
-        if let (None, true, Some(parent)) = (identity.namespace, identity.key.is_visible(), parent) {
+        if let Some(parent) = parent {
             (identity.namespace, identity.below) = (parent.namespace, parent.below.clone());
             identity.is_namespace_said = true;
         }
@@ -175,12 +208,18 @@ impl Census {
     }
 
     /// Whether the process that is named as the parent makes its children in a namespace below
-    /// (pid_namespaces(7): after unshare(2) or setns(2)).
+    /// (pid_namespaces(7): after unshare(2) or setns(2)); any process of the ring where that one has not told
+    /// of itself yet.
     pub(super) fn parts_with_children(&self, child: Named<'_>) -> bool {
-        let parent = self.child(child.index, child.own_ppid).and_then(|parent| self.get(parent));
-        let inode =
-            parent.and_then(|parent| namespaces::inode_of(parent.pidfd.as_ref()?, Kind::PidForChildren));
-        inode.is_some_and(|inode| Some(inode) != namespaces::own(Kind::Pid))
+        let parts = |image: ImageId| {
+            let pidfd = self.get(image).and_then(|image| image.pidfd.as_ref());
+            let inode = pidfd.and_then(|pidfd| namespaces::inode_of(pidfd, Kind::PidForChildren));
+            inode.is_some_and(|inode| Some(inode) != namespaces::own(Kind::Pid))
+        };
+        match self.child(child.index, child.own_ppid) {
+            Some(parent) => parts(parent),
+            None => child.ring.slots().take(MOST_MEMBERS).any(|(_, member)| parts(member)),
+        }
     }
 
     /// A fork child that counts in a namespace below. The kernel is asked while the ring's account has time
@@ -191,7 +230,7 @@ impl Census {
             child.ring.slots().filter_map(|(_, image)| self.get(image)).collect();
         members.sort_by_key(|member| member.own_pid != child.own_ppid);
         let mut asked: Vec<u64> = Vec::new();
-        let mut is_gone = false;
+        let (mut is_gone, mut holder) = (false, None);
         if !child.ring.account().has_time_to_ask(now) {
             members.clear();
         }
@@ -204,8 +243,9 @@ impl Census {
                 asked.push(inode);
                 match namespace.here(child.own_pid) {
                     Here::Is(pid) => {
-                        if let Some(found) = self.found_below(child, pid, inode, &namespace) {
-                            return found;
+                        match self.found_below(child, pid, inode, &namespace) {
+                            Ok(found) => return found,
+                            Err(other) => holder = holder.or(other),
                         }
                         // It may have ended between the questions.
                         is_gone |= namespace.here(child.own_pid) == Here::Gone;
@@ -223,38 +263,76 @@ impl Census {
                 return found;
             }
         }
+        // The ring's processes died before they were heard.
+        let elsewhere = || self.elsewhere_below(child).or_else(|| self.soon_after_owner(child, now));
+        if let Some(found) = asked.is_empty().then(elsewhere).flatten() {
+            return found;
+        }
         let inode = asked.first().copied().unwrap_or(child.ring.view.own_namespace);
         if let Some(known) = self.known_below(child, inode) {
             return known;
         }
         let claim = child.claim(ProcessKey::elsewhere(inode, child.own_pid));
-        Identity { is_dead: is_gone, ..claim }
+        // With a process of the same user ends the claim on its number, too.
+        Identity { is_dead: is_gone, pidfd: holder.filter(|_| !is_gone), ..claim }
+    }
+
+    /// The child in one of the namespaces that its user's processes are known to be in.
+    fn elsewhere_below(&self, child: Named<'_>) -> Option<Identity> {
+        let peer = child.ring.account().peer;
+        let others = self.namespaces.iter().filter(|(_, (_, of))| *of == peer);
+        others.take(MOST_MEMBERS).find_map(|(inode, (namespace, _))| {
+            let namespace = namespace.upgrade()?;
+            match namespace.here(child.own_pid) {
+                Here::Is(pid) => self.found_below(child, pid, *inode, &namespace).ok(),
+                Here::Gone | Here::Untold => None,
+            }
+        })
+    }
+
+    /// The child among the processes that were made soon after the one that made the ring: each that is made
+    /// in a namespace takes a number here, too.
+    fn soon_after_owner(&self, child: Named<'_>, now: MonoNs) -> Option<Identity> {
+        let (own, here) = child.ring.view.owner.numbers?;
+        let first = here.0.checked_add(child.own_pid.0.checked_sub(own.0)?)?;
+        (first..first.saturating_add(MOST_AFTER_OWNER)).find_map(|pid| {
+            let pidfd = procfs::open(pid).filter(|_| child.ring.account().has_time_to_ask(now))?;
+            let numbers = procfs::namespace_pids(pid).filter(|numbers| numbers.len() > 1)?;
+            if numbers.last() != Some(&child.own_pid.0) {
+                return None;
+            }
+            let namespace = Arc::new(Namespace::of(&pidfd, Kind::Pid)?);
+            self.found_below(child, Pid(pid), namespace.inode()?, &namespace).ok()
+        })
     }
 
     /// The child that the kernel shows as `pid`, if it is one of a process that writes into the ring, or an
-    /// orphan.
+    /// orphan; else the process, if it is one of the ring's user.
     fn found_below(
         &self,
         child: Named<'_>,
         pid: Pid,
         inode: u64,
         namespace: &Arc<Namespace>,
-    ) -> Option<Identity> {
-        let pidfd = procfs::open(pid.0)?;
-        let parent = kernel::parent(&pidfd).or_else(|| procfs::stat(pid.0).map(|stat| stat.ppid)).map(Pid)?;
+    ) -> Result<Identity, Option<OwnedFd>> {
+        let pidfd = procfs::open(pid.0).ok_or(None)?;
+        let parent = kernel::parent(&pidfd).or_else(|| procfs::stat(pid.0).map(|stat| stat.ppid)).map(Pid);
         let named = self.child(child.index, child.own_ppid).and_then(|named| self.get(named));
         let named = named.map(|named| named.key).filter(|key| key.is_visible()).map(|key| key.pid);
-        let claimed = match self.is_member(child.ring, parent) {
-            true => Claimed::NONE,
-            false if self.is_orphan(child, pid, &pidfd) => {
+        let claimed = match parent {
+            Some(parent) if self.is_member(child.ring, parent) => Claimed::NONE,
+            Some(parent) if self.is_orphan(child, pid, &pidfd) => {
                 Claimed::NONE.and_if(named.is_some_and(|named| named != parent), Claimed::PPID)
             }
-            false => return None,
+            _ => {
+                let uid = kernel::facts(&pidfd).map(|facts| facts.uids.real);
+                return Err(Some(pidfd).filter(|_| uid.is_some() && uid == child.ring.view.owner.uid));
+            }
         };
-        let ppid = named.filter(|_| claimed.has(Claimed::PPID)).unwrap_or(parent);
+        let ppid = named.filter(|_| claimed.has(Claimed::PPID)).or(parent).ok_or(None)?;
         let below = Some(Arc::clone(namespace));
         let proven = child.proven(pid, Some(pidfd), ppid);
-        Some(Identity { namespace: Some(inode), below, claimed, ..proven })
+        Ok(Identity { namespace: Some(inode), below, claimed, ..proven })
     }
 
     /// The child among those of a process that writes into the ring, by its number in its own namespace.

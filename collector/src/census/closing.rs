@@ -17,6 +17,7 @@ use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::Rings;
 use crate::rings::books::{self, Books};
+use crate::rings::ring::Ring;
 use crate::system::examiner::{Answer, PATIENCE_NS};
 use crate::system::kernel;
 use crate::system::procfs;
@@ -217,7 +218,8 @@ impl Census {
     // ---- now and then ----
 
     /// Images without a pidfd whose ring no process has mapped any more: their processes are dead. One that
-    /// asked for a program may be on its way there.
+    /// asked for a program may be on its way there. Such images are processes of another pid namespace, and
+    /// children that only their ring names.
     pub fn abandoned(&self, rings: &Rings, now: MonoNs) -> Vec<ImageId> {
         let mut by_ring: FxHashMap<RingIndex, bool> = FxHashMap::default();
         let mut found = Vec::new();
@@ -227,7 +229,8 @@ impl Census {
                 continue;
             }
             let Some(ring) = image.ring else { continue };
-            let is_abandoned = || rings.get(ring).is_some_and(|ring| ring.is_abandoned());
+            let is_left = |ring: &Ring| ring.is_abandoned() || image.key.is_claim() && ring.is_deserted();
+            let is_abandoned = || rings.get(ring).is_some_and(is_left);
             if *by_ring.entry(ring).or_insert_with(is_abandoned) {
                 found.push(image.id);
             }

@@ -2,8 +2,8 @@
 //!
 //! A slot is written by any process that has the ring mapped, so the number in it is a claim. It counts as
 //! the process's number where the kernel says that this process is a child of one that writes into the ring,
-//! or an orphan of the same user, in the same namespace and control group: a process that may write there may
-//! also look into that one (ptrace(2)). Every other number stays the ring's own claim, and meets no process
+//! or an orphan of the same user and control group, which is in the same namespace or has the ring mapped: a
+//! process that may write there may also look into that one (ptrace(2)). Every other number stays the ring's own claim, and meets no process
 //! that has it.
 
 use std::os::fd::OwnedFd;
@@ -18,6 +18,9 @@ use crate::rings::ring::Ring;
 use crate::system::kernel;
 use crate::system::namespaces::{self, Kind};
 use crate::system::procfs;
+
+/// The kernel tells the start of a process to the tick, of which there are 100 a second or more.
+const TICK_NS: u64 = 10_000_000;
 
 /// A child as its slot, or its parent, names it.
 #[derive(Clone, Copy)]
@@ -180,11 +183,20 @@ impl Census {
             holder.end.is_some() || holder.instance.is_some() && holder.instance == kernel::instance(pidfd)
         });
         let namespace = namespaces::inode_of(pidfd, Kind::Pid);
+        let is_near = || namespace.is_some() && owner.namespace == namespace;
+        // The owner may have died before the kernel could say where it is. The ring may be mapped by a stranger
+        // that was handed it, so that alone proves nothing.
+        let has_ring = || procfs::has_mapped(pid.0, child.ring.mapping().file()) && !kernel::is_dead(pidfd);
+        // Its parent, a member's child, has not told of itself yet.
+        let is_grandchild = || {
+            let grandparent = procfs::open(facts.ppid).and_then(kernel::parent);
+            grandparent.is_some_and(|grandparent| self.is_member(child.ring, Pid(grandparent)))
+        };
         is_same
             && uids.iter().all(|uid| owner.uid == Some(*uid))
             && owner.cgroup == facts.cgroup.unwrap_or_default()
-            && namespace.is_some()
-            && owner.namespace == namespace
+            && procfs::started_ns(pid.0).is_some_and(|started| owner.born <= MonoNs(started).plus(TICK_NS))
+            && (is_near() || has_ring() || is_grandchild())
     }
 
     /// Whether the live process `pid` writes into a ring.

@@ -42,35 +42,34 @@ impl Census {
     pub fn attach(&mut self, attached: Attached, rings: &mut Rings, now: MonoNs) -> ImageId {
         let Attached { id, mapping, place, lifeline, mut identity, own_ns, own_fds, is_inherited } = attached;
         let account = Arc::clone(place.account());
-        let is_same_view = identity.shares_pids()
-            || identity.key.is_visible()
-                && identity.namespace.is_none()
-                && identity.own_pid == identity.key.pid;
-        let owner = Owner {
-            uid: identity.uid,
-            euid: identity.euid,
-            cgroup: identity.cgroup,
-            namespace: identity.namespace,
-        };
-        let ahead_ns = clocks::ahead_of(mapping.mapped().slot(0), identity.pidfd.as_ref());
-        let view = View {
-            owner,
-            ahead_ns,
-            shares_pids: is_same_view,
-            namespace: identity.key.namespace,
-            own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
-        };
-        self.look_below(&mut identity);
-        let ring = Ring::new(id, mapping, place, lifeline, view, is_inherited, now);
-        let key = identity.key;
-        let memory = ring.memory();
+        let is_same_view = identity.has_our_numbers();
+        let memory = mapping.mapped();
         let slot = memory.slot(0);
+        let ahead_ns = clocks::ahead_of(slot, identity.pidfd.as_ref());
+        self.look_below(&mut identity);
+        let key = identity.key;
         let (born, own_ppid) = (Clocks::new(ahead_ns).born(slot), Pid(slot.ppid.load(Ordering::Relaxed)));
         let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
         // The same process may have written into its parent's ring before, and none of that be read.
         self.discover_before(parent, &account, rings);
-        let parent = parent.or_else(|| self.parent_below(&mut identity, own_ns, own_ppid, &account));
-        self.namespace_by_parent(&mut identity, parent);
+        let parent = identity.ppid.and_then(|pid| self.live(key.with_pid(pid)));
+        let parent = parent.or_else(|| self.parent_below(&mut identity, own_ns, (own_ppid, born), &account));
+        self.namespace_of_the_dead(&mut identity, parent);
+        let view = View {
+            owner: Owner {
+                uid: identity.uid,
+                euid: identity.euid,
+                cgroup: identity.cgroup,
+                namespace: identity.namespace.filter(|_| !identity.is_namespace_said),
+                numbers: key.is_visible().then_some((identity.own_pid, key.pid)),
+                born,
+            },
+            ahead_ns,
+            shares_pids: is_same_view,
+            namespace: key.namespace,
+            own_namespace: if is_same_view { 0 } else { identity.namespace.unwrap_or(own_ns) },
+        };
+        let ring = Ring::new(id, mapping, place, lifeline, view, is_inherited, now);
         self.confirm_child(parent, &identity, rings);
         let before = match self.standing(&identity, born) {
             Standing::First => None,

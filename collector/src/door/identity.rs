@@ -156,6 +156,13 @@ impl Identity {
         self.key.is_visible() && self.namespace.is_some() && self.namespace == namespaces::own(Kind::Pid)
     }
 
+    /// The same, or, where the kernel does not tell the namespace, whether the process says the number that it
+    /// has here.
+    pub fn has_our_numbers(&self) -> bool {
+        self.shares_pids()
+            || self.key.is_visible() && self.namespace.is_none() && self.own_pid == self.key.pid
+    }
+
     /// Whether this process may go on from what `other` does: the same process, a child of it, or any process
     /// of its pid namespace where nothing more is known.
     pub fn is_behind(&self, other: &Self) -> bool {

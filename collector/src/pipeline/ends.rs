@@ -300,6 +300,8 @@ impl Pipeline {
         let now = MonoNs::now();
         // First the words of parents on their children, which are held back for that.
         self.deliver_due(now, MonoNs::MAX);
+        // Children that were found meanwhile.
+        self.end_abandoned(now);
         self.session.is_all_told = true;
         self.deliver_due(now, MonoNs::MAX);
         self.report_unseen(MonoNs::MAX);

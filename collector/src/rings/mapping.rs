@@ -7,7 +7,9 @@
 //! as hostile.
 #![allow(unsafe_code, reason = "maps and unmaps shared memory")]
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +17,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, SealFlags, fcntl_get_seals, flock
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use wire::ring::Memory;
 use wire::ring::layout::{DATA_OFFSET, Mapped, data_len_of, file_len};
+
+use crate::ids::FileId;
 
 /// Pages that one system call asks for.
 const MOST_PROBED: usize = 64;
@@ -24,6 +28,7 @@ const MOST_PROBED: usize = 64;
 pub struct Mapping {
     mapped: Mapped,
     data_len: u64,
+    file: FileId,
 }
 
 /// Why a descriptor is not taken for a ring.
@@ -93,7 +98,8 @@ impl Mapping {
         // shrinking; it is unmapped when `self` is dropped, and `mapped` hands no copy out that outlives it
         // (see there).
         let mapped = unsafe { Mapped::new(base, data_len) };
-        let mapping = Self { mapped, data_len };
+        let file = FileId { device: stat.st_dev, inode: stat.st_ino };
+        let mapping = Self { mapped, data_len, file };
         if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
     }
 
@@ -120,6 +126,27 @@ impl Mapping {
     /// The ring. A copy of it (a `Reader`) must not be used after the mapping is dropped.
     pub fn mapped(&self) -> Mapped {
         self.mapped
+    }
+
+    /// The memfd: a process that has this mapped shares the ring.
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    /// Whether no other process has the page of the ring's tail in its page tables, by the kernel's word
+    /// (proc_pid_pagemap(5)). Each that writes a record has; it loses the page where memory is short.
+    pub fn is_ours_alone(&self) -> bool {
+        const PRESENT: u64 = 1 << 63;
+        const EXCLUSIVE: u64 = 1 << 56;
+        let tail = self.mapped.tail();
+        // So that it is in this process's page tables. Relaxed: the value does not matter.
+        std::hint::black_box(tail.load(Ordering::Relaxed));
+        let page = std::ptr::from_ref(tail).addr() / rustix::param::page_size();
+        let mut entry = [0; 8];
+        let read =
+            File::open("/proc/self/pagemap").and_then(|map| map.read_exact_at(&mut entry, page as u64 * 8));
+        let alone = PRESENT | EXCLUSIVE;
+        read.is_ok() && u64::from_ne_bytes(entry) & alone == alone
     }
 
     /// Bytes of the ring's data.
@@ -302,6 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn ring_that_is_mapped_elsewhere_is_not_ours_alone() {
+        let sensor = crate::pipeline::simulated::Sensor::new(1, MIN_DATA_LEN);
+        let mapping = Mapping::of(&sensor.memfd).unwrap();
+        let before = mapping.is_ours_alone();
+        let second = Mapping::of(&sensor.memfd).unwrap();
+
+        let shared = [mapping.is_ours_alone(), second.is_ours_alone()];
+        // SAFETY: a test's mapping, of which `sensor` hands nothing out after this.
+        unsafe { munmap(sensor.ring.base().as_ptr().cast(), file_len(MIN_DATA_LEN) as usize).unwrap() };
+        drop(mapping);
+
+        assert_eq!((false, [false; 2]), (before, shared));
+        assert!(second.is_ours_alone());
+    }
+
+    #[test]
     fn no_ring_has_a_size_of_whole_huge_pages() {
         let mut data_len = MIN_DATA_LEN;
         while data_len <= wire::ring::layout::MAX_DATA_LEN {
@@ -326,8 +369,8 @@ mod tests {
         assert_eq!(Refusal::WrongSize, refusal(memfd(u64::MAX >> 2, SEALS)));
         assert_eq!(Refusal::Unformatted, refusal(memfd(len, SEALS)));
         assert_eq!(Refusal::Unmappable, refusal(memfd(len, SealFlags::WRITE | SEALS)));
-        assert_eq!(Refusal::NoMemfd, refusal(std::fs::File::open("/dev/null").unwrap().into()));
-        assert_eq!(Refusal::NoMemfd, refusal(std::fs::File::open("/proc/self/exe").unwrap().into()));
+        assert_eq!(Refusal::NoMemfd, refusal(File::open("/dev/null").unwrap().into()));
+        assert_eq!(Refusal::NoMemfd, refusal(File::open("/proc/self/exe").unwrap().into()));
         let (reader, _writer) = std::io::pipe().unwrap();
         assert_eq!(Refusal::NoMemfd, refusal(reader.into()));
     }

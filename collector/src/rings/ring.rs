@@ -13,6 +13,7 @@ use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
 use crate::ids::{self, ImageId, MonoNs, Pid};
 use crate::launch::protocol::RingId;
+use crate::system::procfs;
 
 /// A record that stays unfinished is given up after this time, even if its writer may live.
 pub const STUCK_NS: u64 = 1_000_000_000;
@@ -102,6 +103,10 @@ pub struct Owner {
     pub cgroup: u64,
     /// Its pid namespace by inode.
     pub namespace: Option<u64>,
+    /// Its number in that, as it says, and in the collector's; `None` where it has none there.
+    pub numbers: Option<(Pid, Pid)>,
+    /// When it made the ring, as it says.
+    pub born: MonoNs,
 }
 
 impl Owner {
@@ -350,6 +355,18 @@ impl Ring {
     /// Whether none of its processes is known to have it mapped: all are dead, or execute another program.
     pub fn is_abandoned(&self) -> bool {
         self.lifeline.as_ref().is_some_and(Lifeline::is_cut)
+    }
+
+    /// As [`Self::is_abandoned`], for a ring that has no lifeline, or whose lifeline the launcher holds: all
+    /// processes are looked through, once they seem to be gone.
+    pub fn is_deserted(&self) -> bool {
+        let begun = MonoNs::now();
+        if !self.mapping.is_ours_alone() || !self.account().may_ask(begun) {
+            return false;
+        }
+        let is_mapped = procfs::is_mapped(self.mapping.file());
+        self.account().asked(begun, MonoNs::now());
+        !is_mapped
     }
 
     /// Whether the records up to `position` have been read, or never will be.

@@ -148,6 +148,39 @@ pub fn comm(pid: u32) -> Option<Vec<u8>> {
     Some(name)
 }
 
+/// Processes whose mappings are looked through at once.
+const MOST_PROCESSES: usize = 4096;
+/// The text of mappings that is read: a process may have any number of them.
+const MOST_MAPS_BYTES: u64 = 256 << 10;
+
+/// Whether a process has `file` mapped.
+pub fn has_mapped(pid: u32, file: FileId) -> bool {
+    let Ok(maps) = fs::File::open(format!("/proc/{pid}/maps")) else { return false };
+    let mut text = Vec::new();
+    // What was read before an error counts.
+    let _ = maps.take(MOST_MAPS_BYTES).read_to_end(&mut text);
+    text.split(|byte| *byte == b'\n').any(|line| mapped_file(line) == Some(file))
+}
+
+/// Whether any other process that this one may look at has `file` mapped, as far as there are no more than
+/// [`MOST_PROCESSES`].
+pub fn is_mapped(file: FileId) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let others = numbers.filter(|pid: &u32| *pid != std::process::id());
+    others.take(MOST_PROCESSES).any(|pid| has_mapped(pid, file))
+}
+
+/// The file of a line of `/proc/PID/maps` (proc_pid_maps(5)).
+fn mapped_file(line: &[u8]) -> Option<FileId> {
+    // A path, which may be any bytes, comes after these.
+    let mut fields = line.split(|byte| *byte == b' ').map(|field| std::str::from_utf8(field).ok());
+    let (major, minor) = fields.nth(3)??.split_once(':')?;
+    let number = |text: &str| u32::from_str_radix(text, 16).ok();
+    let device = rustix::fs::makedev(number(major)?, number(minor)?);
+    Some(FileId { device, inode: fields.next()??.parse().ok()? })
+}
+
 /// The current directory.
 pub fn cwd(pid: u32) -> Option<Vec<u8>> {
     link(&format!("/proc/{pid}/cwd"))
@@ -257,6 +290,18 @@ mod tests {
         assert_eq!(None, parse_stat(b"7 (a"));
         assert_eq!(None, parse_stat(b"7 (a)"));
         assert_eq!(None, parse_stat(b""));
+    }
+
+    #[test]
+    fn mapped_files_are_found_by_their_inodes() {
+        let program = exe_file(std::process::id()).unwrap();
+        let other = FileId { inode: program.inode + 1, ..program };
+        let line = b"7f00-7f01 rw-s 00000000 fd:01 4711                       /memfd:a b 1:2 3";
+
+        assert_eq!([true, false], [program, other].map(|file| has_mapped(std::process::id(), file)));
+        assert!(!has_mapped(u32::MAX, program));
+        assert_eq!(Some(FileId { device: 0xfd01, inode: 4711 }), mapped_file(line));
+        assert_eq!([None; 3], [&b""[..], b"a b c d e", b"7f00-7f01 rw-s 0 0:1"].map(mapped_file));
     }
 
     #[test]
