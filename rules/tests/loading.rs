@@ -870,6 +870,19 @@ mod faults {
     }
 
     #[test]
+    fn each_check_that_cannot_be_made_is_said() {
+        let text = format!(
+            "- macro: m\n  condition: evt.type=open and fd.num contains 3\n{}",
+            rule("m and\n    fd.sip startswith 10 and proc.name=a and fd.sport = http8", "")
+        );
+
+        let places: Vec<String> =
+            problems(&text).iter().map(|line| line.split(": error").next().unwrap().to_owned()).collect();
+
+        assert_eq!(vec!["a.yaml:2:32", "a.yaml:6:5", "a.yaml:6:57"], places, "{:?}", problems(&text));
+    }
+
+    #[test]
     fn what_is_broken_has_no_second_error_where_it_is_used() {
         let text = format!(
             "- macro: m\n  condition: and and\n- list: l\n- list: l\n  items: [a]\n  append: true\n{}- rule: x\n  append: true\n",

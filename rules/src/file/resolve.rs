@@ -195,7 +195,7 @@ impl Resolver<'_> {
         let program = match compile(&expr, &self.exprs, self.catalog) {
             Ok(program) => program,
             Err(error) => {
-                self.refuse(&item, &condition, &error, report);
+                self.refuse(&item, &condition, &expr, error, report);
                 return None;
             }
         };
@@ -226,12 +226,41 @@ impl Resolver<'_> {
         })
     }
 
-    fn refuse(&self, item: &RuleItem, condition: &Traced, error: &CompileError, report: &mut Report) {
-        let within = error.within.as_deref().and_then(|name| self.macros.get(name));
-        let spot = within.map_or(condition, |known| &known.condition).spot(error.at);
-        match item.skips_unknown && error.message.contains("unknown event type") {
-            true => report.warning(spot, left_out(item, &error.message)),
-            false => report.error(spot, error.message.clone()),
+    /// Says what is wrong with each check of a condition and of the macros that it uses.
+    fn refuse(
+        &self,
+        item: &RuleItem,
+        condition: &Traced,
+        expr: &Expr,
+        first: CompileError,
+        report: &mut Report,
+    ) {
+        let mut errors = Vec::new();
+        let mut seen = HashSet::new();
+        let mut open = vec![(None, expr)];
+        while let Some((within, expr)) = open.pop() {
+            expr.each_check(&mut |check| {
+                let alone = compile(&Expr::Check(Box::new(check.clone())), &self.exprs, self.catalog);
+                errors.extend(alone.err().map(|error| CompileError { within: within.clone(), ..error }));
+            });
+            expr.each_macro(&mut |name, _| {
+                if let Some(expr) = self.exprs.get(name).filter(|_| seen.insert(name.to_owned())) {
+                    open.push((Some(name.to_owned()), expr));
+                }
+            });
+        }
+        if errors.is_empty() {
+            errors.push(first);
+        }
+        let is_unknown = |error: &CompileError| error.message.contains("unknown event type");
+        let is_skipped = item.skips_unknown && errors.iter().all(is_unknown);
+        for error in errors {
+            let within = error.within.as_deref().and_then(|name| self.macros.get(name));
+            let spot = within.map_or(condition, |known| &known.condition).spot(error.at);
+            match is_skipped {
+                true => report.warning(spot, left_out(item, &error.message)),
+                false => report.error(spot, error.message),
+            }
         }
     }
 
