@@ -51,6 +51,7 @@ pub struct Program {
     pub(crate) slots: Slots,
     pub(crate) tree: Tree,
     types: EventTypes,
+    pub(crate) counts: bool,
 }
 
 /// The condition with everything looked up. A macro's tree is shared by all that name it.
@@ -108,6 +109,13 @@ impl Program {
     pub fn event_types(&self) -> &EventTypes {
         &self.types
     }
+
+    /// The same for a rule that counts events, and need not fire at one that matches: with
+    /// [`crate::Matching::First`] it neither hides other rules nor is hidden by them.
+    #[must_use]
+    pub fn counting(self) -> Program {
+        Program { counts: true, ..self }
+    }
 }
 
 /// Checks a condition against a catalog, and resolves its macros.
@@ -119,7 +127,7 @@ pub fn compile(expr: &Expr, macros: &Macros, catalog: &dyn Catalog) -> Result<Pr
         Compiler { macros, catalog, slots: Slots::default(), known: HashMap::new(), open: Vec::new() };
     let (tree, _) = compiler.tree(expr, 0)?;
     let types = event_types(&tree);
-    Ok(Program { slots: compiler.slots, tree, types })
+    Ok(Program { slots: compiler.slots, tree, types, counts: false })
 }
 
 /// Checks a field, or a transformer around fields, that stands alone, as in the output of a rule.

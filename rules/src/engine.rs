@@ -22,7 +22,7 @@ use crate::slot::{Places, Slot, SlotId, Slots, Values};
 /// How many rules may match an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Matching {
-    /// The first one in the order of definition.
+    /// The first one in the order of definition, and in front of it all that count ([`Program::counting`]).
     #[default]
     First,
     /// All.
@@ -111,6 +111,11 @@ impl Engine {
                 add(Some(name), usize::from(number.0));
             }
         }
+        if matching == Matching::First {
+            for ids in &mut by_type {
+                ids.sort_by_key(|(index, _)| !rules[*index as usize].counts);
+            }
+        }
         let is_shared = builder.shared(&by_type);
         let slots = builder.slots.list().to_vec();
         Engine {
@@ -166,7 +171,7 @@ impl Engine {
         for (rule, node) in rules {
             if judge.holds(*node) {
                 matches.push(Match { rule: *rule });
-                if self.matching == Matching::First {
+                if self.matching == Matching::First && !self.programs[*rule as usize].counts {
                     break;
                 }
             }

@@ -3,6 +3,9 @@
 //! The engine says that an event matches a rule; [`Windows::admit`] then says whether that is the one too
 //! many. Time comes from the events alone, so that a recording gives the alerts that it gave live.
 //!
+//! Programs of such rules are [`crate::Program::counting`], so that the engine shows them each event that
+//! matches.
+//!
 //! Memory is bounded: each rule keeps at most [`MOST_KEYS`] keys and [`MOST_KEPT`] events or values of all
 //! keys together. The key that was used longest ago makes room, and [`Windows::evictions`] counts it.
 

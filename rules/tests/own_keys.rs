@@ -3,8 +3,9 @@
 mod falco_fields;
 
 use falco_fields::FalcoFields;
-use rules::Catalog;
+use rules::examples::ExampleEvent;
 use rules::file::{Loaded, Source, load};
+use rules::{Catalog, Engine, Matching};
 
 fn load_rule(more: &str) -> Loaded {
     let text =
@@ -213,4 +214,27 @@ fn a_window_of_distinct_values_counts_each_once() {
 ";
 
     assert_eq!(vec![false, true], fired("evt.type=connect", &format!("{window}{more}")));
+}
+
+#[test]
+fn a_rule_that_counts_hides_no_other_and_is_hidden_by_none() {
+    let rule = |name: &str, more: &str| {
+        format!(
+            "- rule: {name}\n  desc: d\n  condition: evt.type=open\n  output: o\n  priority: NOTICE\n{more}"
+        )
+    };
+    let window = "  x-glassbox-window: {count: 3, within: 1s}\n";
+    let text = [rule("a", window), rule("b", ""), rule("c", ""), rule("d", window)].concat();
+    let fields = FalcoFields::new();
+    let loaded = load(&[Source { name: "a.yaml", text: text.as_bytes() }], &fields);
+    let programs = loaded.rules.rules.iter().map(|rule| rule.program.clone()).collect();
+    let mut engine = Engine::new(programs, Matching::First);
+    let mut matches = Vec::new();
+
+    let event_type = engine.event_type("open");
+    engine.judge(event_type, &ExampleEvent::default(), &mut matches);
+
+    let names: Vec<&str> =
+        matches.iter().map(|found| loaded.rules.rules[found.rule as usize].name.as_str()).collect();
+    assert_eq!(vec!["a", "d", "b"], names);
 }

@@ -193,6 +193,7 @@ impl Resolver<'_> {
             return None;
         }
         let program = match compile(&expr, &self.exprs, self.catalog) {
+            Ok(program) if item.window.is_some() => program.counting(),
             Ok(program) => program,
             Err(error) => {
                 self.refuse(&item, &condition, &expr, error, report);
