@@ -1,5 +1,5 @@
-//! What only looks a file up: stat(2), access(2), readlink(2). Told where the call failed; on request, where it
-//! succeeded, too.
+//! What only looks a file up: stat(2), access(2), readlink(2). Told where the call failed; on request, where
+//! it succeeded, too.
 
 crate::hooks! { family lookup = 18;
     /// stat(2): the attributes of a file.

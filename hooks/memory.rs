@@ -8,7 +8,7 @@ crate::hooks! { family memory = 15;
     told: address, len, prot "PROT_EXEC alone is reported", flags "MAP_ANONYMOUS alone", fd;
     fails: MapFailed;
     event: MemoryMap;
-    instead |row, real| areas::map(row, (address, len), prot, flags, fd, || real(address, len, prot, flags, fd, offset));
+    instead |row, real| areas::map(row, (address, len), prot, flags, (fd, offset), || real(address, len, prot, flags, fd, offset));
 
     /// mprotect(2): changes what memory may be used for; reported where it becomes executable.
     unsafe fn mprotect(address: *mut c_void, len: usize, prot: c_int) -> c_int;

@@ -99,7 +99,7 @@ crate::hooks! { family syscall = 9;
         SYS_finit_module => kernel::finit_module { identity::module_changed(call, Some(a as c_int), null()) };
         SYS_bpf => kernel::bpf { identity::bpf_called(call, a as c_int) };
         SYS_userfaultfd => kernel::userfaultfd { identity::faults_taken(call, a as c_int) };
-        SYS_io_uring_setup => kernel::io_uring_setup { identity::uring_made(call, a as u32) };
+        SYS_io_uring_setup => kernel::io_uring_setup { uring::set_up(call, a as u32, b as _) };
 
         SYS_unlink => names::unlink only "x86_64";
         SYS_unlinkat => names::unlinkat;
@@ -189,6 +189,8 @@ crate::hooks! { family syscall = 9;
         SYS_exit_group => process::_exit { exits::note_status(a as c_int); real(words) };
         SYS_prctl => process::prctl;
         SYS_seccomp => process::seccomp { syscalls::shut_off(row, a, c, || real(words)) };
+
+        SYS_io_uring_enter => kernel::io_uring_enter { uring::entering(row); real(words) };
 
         SYS_kill => signal::kill;
         SYS_tgkill => signal::tgkill;

@@ -8,7 +8,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// poll(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __poll_chk(list: *mut c_void, count: u64, timeout: c_int, room: usize) -> c_int;
@@ -16,7 +16,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// ppoll(2): poll with other signals blocked.
     unsafe fn ppoll(list: *mut c_void, count: u64, timeout: *const c_void, mask: *const c_void) -> c_int;
@@ -24,7 +24,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// ppoll(2) as `_FORTIFY_SOURCE` calls it.
     unsafe fn __ppoll_chk(list: *mut c_void, count: u64, timeout: *const c_void, mask: *const c_void, room: usize) -> c_int;
@@ -32,7 +32,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// select(2).
     unsafe fn select(count: c_int, read: *mut c_void, write: *mut c_void, except: *mut c_void, timeout: *mut c_void) -> c_int;
@@ -40,7 +40,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// pselect(2): select with other signals blocked.
     unsafe fn pselect(count: c_int, read: *mut c_void, write: *mut c_void, except: *mut c_void, timeout: *const c_void, mask: *const c_void) -> c_int;
@@ -48,7 +48,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// epoll_wait(2).
     unsafe fn epoll_wait(set: c_int, events: *mut c_void, room: c_int, timeout: c_int) -> c_int;
@@ -56,7 +56,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// epoll_pwait(2): epoll_wait with other signals blocked.
     unsafe fn epoll_pwait(set: c_int, events: *mut c_void, room: c_int, timeout: c_int, mask: *const c_void) -> c_int;
@@ -64,7 +64,7 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 
     /// epoll_pwait2(2): epoll_pwait to the nanosecond.
     unsafe fn epoll_pwait2(set: c_int, events: *mut c_void, room: c_int, timeout: *const c_void, mask: *const c_void) -> c_int;
@@ -72,5 +72,5 @@ crate::hooks! { family wait = 17;
     told: ;
     fails: MinusOne;
     event: NetConnected;
-    after |call, _ret| connects::waited(call);
+    after |call, _ret| uring::waited(call);
 }

@@ -13,12 +13,14 @@ pub use crate::calls::exec::Exec;
 pub(crate) use crate::calls::memory as areas;
 pub use crate::calls::net::unpeeked;
 pub use crate::calls::paths::{NOWHERE, at, here, open_as};
-pub(crate) use crate::calls::{connects, dns, exec, exits, fds, identity, lineage, net, paths, syscalls};
+pub(crate) use crate::calls::{
+    connects, dns, exec, exits, fds, identity, lineage, net, paths, syscalls, uring,
+};
 pub(crate) use crate::reach::got;
 pub use crate::record::capture::creation_mode;
 pub(crate) use crate::record::emit;
 pub use crate::record::emit::Way;
-pub use crate::record::fail::{Eai, ErrorNumber, Fails, MapFailed, MinusOne, Never, Null};
+pub use crate::record::fail::{Eai, ErrorNumber, Fails, MapFailed, MinusOne, NegativeErrno, Never, Null};
 
 /// `char *const []`.
 pub type Strings = *const *const c_char;

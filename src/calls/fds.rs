@@ -12,7 +12,7 @@ use wire::events::{
 use wire::fields::{AT_FDCWD, Address, Hidden, LockKind, OpenFlags, Path, ResolveFlags};
 use wire::ring::layout::{FdCounters, Mapped};
 
-use crate::calls::connects;
+use crate::calls::{connects, queues};
 use crate::process::tell::{Asked, tells};
 use crate::process::{self, Block, Caller, Seal};
 use crate::reach::real::Real;
@@ -396,6 +396,9 @@ impl Closing {
     /// Takes the counters out; `stack` is the end of the frame of the function that calls the real one.
     #[inline(never)]
     fn begin(&mut self, row: Row, ring: Mapped, stack: usize) {
+        if queues::are_there() {
+            queues::closing(self.closed.fd);
+        }
         connects::closing(row, self.closed.fd);
         let thread = Block::here();
         let Some(caller) = thread.caller(ring) else { return };

@@ -6,8 +6,8 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr::null;
 
 use wire::events::{
-    KernelBpf, KernelIoUring, KernelModule, KernelUserfaultfd, MemoryMap, ProcessControl, ProcessCredentials,
-    ProcessLimit, ProcessNamespace, ProcessSignal, ProcessTrace,
+    KernelBpf, KernelModule, KernelUserfaultfd, MemoryMap, ProcessControl, ProcessCredentials, ProcessLimit,
+    ProcessNamespace, ProcessSignal, ProcessTrace,
 };
 use wire::fields::{
     Args, Control, Hidden, MountAttributes, NamespaceFlags, Path, Protection, ResourceLimit, Trace,
@@ -392,11 +392,6 @@ pub fn bpf_called(call: Call, command: c_int) {
 /// userfaultfd(2).
 pub fn faults_taken(call: Call, flags: c_int) {
     emit::after(call, 0, &KernelUserfaultfd { flags: flags as u32 });
-}
-
-/// io_uring_setup(2).
-pub fn uring_made(call: Call, entries: u32) {
-    emit::after(call, 0, &KernelIoUring { entries });
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use crate::calls::identity;
+use crate::calls::{identity, queues};
 use crate::process::{self, Seal};
 use crate::reach::elf::page_len;
 use crate::record::call::{Call, Row};
@@ -25,7 +25,7 @@ pub fn map(
     place: (*mut c_void, usize),
     prot: c_int,
     flags: c_int,
-    fd: c_int,
+    (fd, offset): (c_int, i64),
     real: impl FnOnce() -> *mut c_void,
 ) -> *mut c_void {
     let (wanted, len) = place;
@@ -33,6 +33,9 @@ pub fn map(
         before_loss(wanted as usize, len);
     }
     let ret = real();
+    if queues::are_there() && ret != libc::MAP_FAILED {
+        queues::mapped(fd, offset, ret as usize);
+    }
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
         identity::mapped(Call { row, outcome: MapFailed::outcome(ret) }, wanted, len, prot, flags, fd);
     }
@@ -98,7 +101,7 @@ pub fn remap(
 /// The range is about to be lost.
 #[inline(always)]
 fn before_loss(start: usize, len: usize) {
-    if process::may_be_ours(start, len) || environ::has_lent() {
+    if process::may_be_ours(start, len) || environ::has_lent() || queues::are_there() {
         let_go_within(start, len);
     }
 }
@@ -107,6 +110,7 @@ fn before_loss(start: usize, len: usize) {
 #[inline(never)]
 fn let_go_within(start: usize, len: usize) {
     environ::let_go(start, len);
+    queues::let_go(start, len);
     if process::is_ours(start, len) {
         let_go();
     }

@@ -13,4 +13,6 @@ pub mod memory;
 pub mod net;
 pub mod paths;
 pub mod peers;
+pub mod queues;
 pub mod syscalls;
+pub mod uring;

@@ -25,11 +25,11 @@ pub mod number {
 
 /// `struct open_how` of openat2(2), its first version.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct OpenHow {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
+    pub flags: u64,
+    pub mode: u64,
+    pub resolve: u64,
 }
 
 /// The syscall(2) that makes a call by number.
@@ -77,8 +77,7 @@ pub unsafe fn by_number(
 /// `path` and `how` are the call's.
 pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const OpenHow) {
     // SAFETY: the caller's promise.
-    let how =
-        unsafe { capture::given(call.outcome, how) }.unwrap_or(OpenHow { flags: 0, mode: 0, resolve: 0 });
+    let how = unsafe { capture::given(call.outcome, how) }.unwrap_or_default();
     let flags = how.flags as c_int;
     let mode = creation_mode(flags, how.mode as u32);
     // SAFETY: the caller's promise.

@@ -1,5 +1,5 @@
-//! What is told only where it is asked for (`GLASSBOX_TELL`): calls that programs make very often and that few
-//! readers want.
+//! What is told only where it is asked for (`GLASSBOX_TELL`): calls that programs make very often and that
+//! few readers want.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 

@@ -69,6 +69,7 @@ impl Failing {
     const ERROR_NUMBER: Self = Self(4);
     const EAI: Self = Self(5);
     const NEVER: Self = Self(6);
+    const NEGATIVE_ERRNO: Self = Self(7);
 
     /// Its number in the table of entries.
     pub const fn number(self) -> u8 {
@@ -96,6 +97,10 @@ impl Failing {
                 let errno = if ret as c_int == libc::EAI_SYSTEM { errno() as u16 } else { 0 };
                 Outcome { ret: ret as c_int as i64, errno, failed: ret as c_int != 0 }
             }
+            Self::NEGATIVE_ERRNO => {
+                let (ret, failed) = (ret as c_int, (ret as c_int) < 0);
+                Outcome { ret: ret.into(), errno: if failed { -ret as u16 } else { 0 }, failed }
+            }
             _ => Outcome::success(0),
         }
     }
@@ -107,6 +112,7 @@ impl Failing {
         match self {
             Self::ERROR_NUMBER => return libc::ENOSYS as usize,
             Self::EAI => return libc::EAI_FAIL as usize,
+            Self::NEGATIVE_ERRNO => return -libc::ENOSYS as usize,
             Self::NEVER => return 0,
             _ => set_errno(libc::ENOSYS),
         }
@@ -124,6 +130,8 @@ pub struct MapFailed;
 pub struct ErrorNumber;
 /// An `EAI_*` code; errno only with `EAI_SYSTEM`: getaddrinfo.
 pub struct Eai;
+/// The negative error number, errno untouched: liburing.
+pub struct NegativeErrno;
 /// Nothing: the function does not return, or returns nothing.
 pub struct Never;
 
@@ -147,6 +155,9 @@ impl Fails<c_int> for ErrorNumber {
 }
 impl Fails<c_int> for Eai {
     const FAILING: Failing = Failing::EAI;
+}
+impl Fails<c_int> for NegativeErrno {
+    const FAILING: Failing = Failing::NEGATIVE_ERRNO;
 }
 impl Fails<()> for Never {
     const FAILING: Failing = Failing::NEVER;

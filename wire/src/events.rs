@@ -289,8 +289,8 @@ events {
             path: Path<'a>,
             /// The call's flags: `CLONE_…`, `MS_…`, `MNT_…`, and so on.
             flags: NamespaceFlags,
-            /// The source of the mount, as the caller passed it; for pivot_root the place of the old root; for
-            /// move_mount the path of the mount that is moved.
+            /// The source of the mount, as the caller passed it; for pivot_root the place of the old root;
+            /// for move_mount the path of the mount that is moved.
             source: Option<Text<'a>>,
             /// The type of the file system that is mounted.
             filesystem: Option<Text<'a>>,

@@ -1,0 +1,106 @@
+//! The io_urings of a process: where the program mapped their requests. Plain words, which any thread may
+//! read and set; `uring` reads the requests.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
+
+/// Queues that are known at a time.
+const QUEUES: usize = 8;
+/// The offset of mmap(2) at which the requests lie; the queue's head and tail lie at 0.
+const REQUESTS: i64 = 0x1000_0000;
+
+static ARE_THERE: AtomicBool = AtomicBool::new(false);
+
+/// A queue of requests.
+pub struct Queue {
+    /// The descriptor and one; 0 for none.
+    pub fd: AtomicI32,
+    pub flags: AtomicU32,
+    /// The number of requests that it has room for, a power of two.
+    pub entries: AtomicU32,
+    /// The offsets of the tail and of the array within the ring.
+    pub tail: AtomicU32,
+    pub array: AtomicU32,
+    /// Addresses; 0 until they are mapped.
+    pub ring: AtomicUsize,
+    pub requests: AtomicUsize,
+    /// The tail up to which requests were read.
+    pub seen: AtomicU32,
+}
+
+pub static KNOWN: [Queue; QUEUES] = [const {
+    Queue {
+        fd: AtomicI32::new(0),
+        flags: AtomicU32::new(0),
+        entries: AtomicU32::new(0),
+        tail: AtomicU32::new(0),
+        array: AtomicU32::new(0),
+        ring: AtomicUsize::new(0),
+        requests: AtomicUsize::new(0),
+        seen: AtomicU32::new(0),
+    }
+}; QUEUES];
+
+/// Whether a queue is known.
+#[inline(always)]
+pub fn are_there() -> bool {
+    ARE_THERE.load(Ordering::Relaxed)
+}
+
+/// A queue was made: `parameters` is what io_uring_setup(2) filled in, up to the offset of the array.
+pub fn begin(fd: c_int, parameters: [u32; 17]) {
+    let fd = fd + 1;
+    let is_free = |queue: &&Queue| [0, fd].contains(&queue.fd.load(Ordering::Relaxed));
+    let Some(queue) = KNOWN.iter().find(is_free) else { return };
+    // The words before the offsets of the queue, and those up to that of the array.
+    let [entries, _, flags, _, _, _, _, _, _, _, _, tail, _, _, _, _, array] = parameters;
+    queue.flags.store(flags, Ordering::Relaxed);
+    queue.entries.store(entries, Ordering::Relaxed);
+    queue.tail.store(tail, Ordering::Relaxed);
+    queue.array.store(array, Ordering::Relaxed);
+    queue.ring.store(0, Ordering::Relaxed);
+    queue.requests.store(0, Ordering::Relaxed);
+    queue.seen.store(0, Ordering::Relaxed);
+    queue.fd.store(fd, Ordering::Relaxed);
+    ARE_THERE.store(true, Ordering::Relaxed);
+}
+
+/// mmap(2) of a descriptor: a part of a queue, where it is one's.
+#[cold]
+#[inline(never)]
+pub fn mapped(fd: c_int, offset: i64, address: usize) {
+    if let Some(queue) = of(fd) {
+        match offset {
+            0 => queue.ring.store(address, Ordering::Relaxed),
+            REQUESTS => queue.requests.store(address, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+}
+
+/// The range is about to be unmapped or replaced.
+#[cold]
+#[inline(never)]
+pub fn let_go(start: usize, len: usize) {
+    let end = start.saturating_add(len);
+    for queue in &KNOWN {
+        for place in [&queue.ring, &queue.requests] {
+            if (start..end).contains(&place.load(Ordering::Relaxed)) {
+                place.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// A descriptor is about to be closed.
+#[cold]
+#[inline(never)]
+pub fn closing(fd: c_int) {
+    if let Some(queue) = of(fd) {
+        queue.fd.store(0, Ordering::Relaxed);
+    }
+}
+
+fn of(fd: c_int) -> Option<&'static Queue> {
+    KNOWN.iter().find(|queue| fd >= 0 && queue.fd.load(Ordering::Relaxed) == fd + 1)
+}
