@@ -46,6 +46,8 @@ pub struct Session {
     pub stop: Option<StopSignals>,
     /// At least one.
     pub outputs: Vec<Output>,
+    /// What events go through before them.
+    pub stages: Stages,
     /// Whether the outputs begin, or continue those of a collector that died.
     pub opening: Opening,
     /// The rings that an earlier collector of this run was reading, each with the blob it left.
@@ -71,6 +73,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         launcher,
         stop,
         outputs,
+        stages,
         opening,
         handed_over,
         restarts,
@@ -109,7 +112,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         .spawn(move || {
             // Refused without CAP_SYS_NICE: then it has a thread's share, as others have.
             let _ = rustix::process::nice(NICENESS);
-            let (outlets, haste) = Pipeline::new(Stages::default(), outlets, wires, requests_from).run();
+            let (outlets, haste) = Pipeline::new(stages, outlets, wires, requests_from).run();
             outlets.finish_in(RunFacts { restarts, collector_ns: processor_time_ns() }, haste);
             reply.leave(Word::Written);
             reply.alarm();
@@ -152,10 +155,10 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Sends the events of a recording to the outputs.
+/// Sends the events of a recording through `stages` to the outputs.
 ///
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it
 /// holds), 73 if an output cannot be made.
-pub fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
-    replay::replay(file, outputs, Stages::default())
+pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Failure> {
+    replay::replay(file, outputs, stages)
 }

@@ -42,6 +42,7 @@ use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::outputs::{self, Output};
+use crate::settings::Judging;
 use crate::shell::environment;
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::ForRun;
@@ -55,6 +56,8 @@ pub struct Request {
     pub command: Vec<OsString>,
     /// Where to write.
     pub outputs: Vec<Output>,
+    /// What events go through.
+    pub judging: Judging,
     /// When to end.
     pub until: RunUntil,
     /// The inline engine that the sensor loads (`--inline`).
@@ -119,7 +122,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(request: Request, sensor: ForRun, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
-        let Request { command, mut outputs, until, inline } = request;
+        let Request { command, mut outputs, judging, until, inline } = request;
         let kept = outputs::keep_descriptors(&mut outputs)?;
         let signals = Signals::take_over()
             .map_err(|error| NotBegun::Unwatched(format!("no signal descriptor ({error})")))?;
@@ -141,6 +144,7 @@ impl Prepared {
             stdout,
             kept,
             outputs,
+            judging,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));
         Ok(Self { launcher, hooked, inherited, until })

@@ -80,6 +80,17 @@ pub const OUTPUT: Key = Key {
     help: "what -o takes, several separated by spaces",
 };
 
+/// The condition that events must meet.
+pub const FILTER: Key = Key {
+    name: "filter",
+    flag: "filter",
+    variable: "GLASSBOX_FILTER",
+    reader: Reader::Extension,
+    is_list: false,
+    default: "",
+    help: "the condition that events must meet, in Falco's language over the fields of docs/fields.md",
+};
+
 /// Whether `run` waits for descendants.
 pub const FOLLOW: Key = Key {
     name: "follow",
@@ -125,7 +136,7 @@ pub const FAIL: Key = Key {
 };
 
 /// Every setting, in the order of `--help`.
-pub const KEYS: &[Key] = &[SOCKET, ECS_METADATA, SENSOR, OUTPUT, FOLLOW, INLINE, TELEMETRY, FAIL];
+pub const KEYS: &[Key] = &[SOCKET, ECS_METADATA, SENSOR, OUTPUT, FILTER, FOLLOW, INLINE, TELEMETRY, FAIL];
 
 /// Variables that are no settings of the collector, with their meaning.
 const OTHER_VARIABLES: [(&str, &str); 3] = [

@@ -142,6 +142,34 @@ pub struct Outputs {
     pub output: Vec<OsString>,
 }
 
+/// The options that choose events: each is a condition, and all must hold.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Which events")]
+pub struct Selection {
+    /// Only events that meet CONDITION, in Falco's language over the fields of 'glassbox fields'
+    ///
+    /// Lost events and programs that are not seen into are told of in any case. The options below stand for a
+    /// condition each; given together, all must hold.
+    #[arg(long, value_name = "CONDITION")]
+    pub filter: Vec<String>,
+    /// Only these events, by name or by the first part of it (file.open,net): gb.event in (file.open) or
+    /// gb.noun in (net)
+    #[arg(short = 'e', long = "event", value_name = "NAMES", value_delimiter = ',')]
+    pub events: Vec<String>,
+    /// Only events about PATH and what lies below it: gb.paths = PATH or gb.paths startswith PATH/
+    #[arg(short = 'P', long = "path", value_name = "PATH")]
+    pub paths: Vec<OsString>,
+    /// Only events of programs of this name, or path: gb.exe.name = NAME or proc.name = NAME
+    #[arg(long, value_name = "NAME")]
+    pub exe: Vec<OsString>,
+    /// Only events of this process: proc.pid in (N)
+    #[arg(long, value_name = "N")]
+    pub pid: Vec<u32>,
+    /// Only calls that failed: gb.error exists
+    #[arg(long)]
+    pub failed: bool,
+}
+
 /// `glassbox run`
 #[derive(Args, Debug)]
 #[command(
@@ -151,6 +179,8 @@ pub struct Outputs {
 pub struct Run {
     #[command(flatten)]
     pub outputs: Outputs,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Wait for the descendants that outlive CMD, until none with the sensor in it runs; ^C ends the waiting
     #[arg(long)]
     pub follow: bool,
@@ -169,6 +199,8 @@ pub struct Run {
 pub struct Collect {
     #[command(flatten)]
     pub outputs: Outputs,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// `glassbox exec`
@@ -265,6 +297,8 @@ pub struct Replay {
     pub file: PathBuf,
     #[command(flatten)]
     pub outputs: Outputs,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// The hidden collector of a `run`.
@@ -280,6 +314,8 @@ pub struct Collector {
     pub socket: Option<PathBuf>,
     #[command(flatten)]
     pub outputs: Outputs,
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 impl Cli {

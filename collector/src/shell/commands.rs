@@ -10,14 +10,15 @@ use crate::launch::protocol::ToCollector;
 use crate::launch::{self, RunUntil, collector};
 use crate::outputs::Output;
 use crate::session::{self, Session};
-use crate::settings::keys::{FOLLOW, INLINE, Layers, OUTPUT, Reader};
-use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
+use crate::settings::keys::{FILTER, FOLLOW, INLINE, Layers, OUTPUT, Reader};
+use crate::settings::{self, COLLECT_OUTPUT, Judging, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
 use crate::shell::stop::StopSignals;
 use crate::shell::{cli, environment, field_list, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
+use crate::stages::selectors::Selectors;
 use crate::{attach, doctor, lambda, patch, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
@@ -27,15 +28,16 @@ const HANDOVER_PATIENCE_S: i64 = 10;
 pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(arguments) => run(arguments),
-        Command::Collect(arguments) => collect(&arguments).map(|()| 0),
+        Command::Collect(arguments) => collect(arguments).map(|()| 0),
         Command::Exec(arguments) => exec(&arguments),
         Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();
-            let outputs = settings::outputs(&layers(&arguments.outputs), COLLECT_OUTPUT)?;
+            let layers = layers(&arguments.outputs, arguments.selection)?;
+            let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
             Output::check_all(&outputs)?;
-            session::replay(&arguments.file, &outputs).map(|()| 0)
+            session::replay(&arguments.file, &outputs, settings::stages(&layers)?).map(|()| 0)
         }
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
         Command::Doctor(arguments) => {
@@ -69,20 +71,25 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-/// The layers of a command that has `-o`.
-fn layers(given: &cli::Outputs) -> Layers {
-    Layers::of_process(Reader::Every).with_flag(&OUTPUT, given.output.iter().cloned())
+/// The layers of a command that has `-o` and chooses events.
+fn layers(given: &cli::Outputs, selection: cli::Selection) -> Result<Layers, Failure> {
+    let cli::Selection { filter: filters, events, paths, exe: programs, pid: pids, failed: is_failed } =
+        selection;
+    let condition = Selectors { events, paths, programs, pids, is_failed, filters }.condition()?;
+    let layers = Layers::of_process(Reader::Every).with_flag(&OUTPUT, given.output.iter().cloned());
+    Ok(layers.with_flag(&FILTER, condition.map(OsString::from)))
 }
 
 /// `glassbox run`: CMD and a collector of its own.
 fn run(arguments: cli::Run) -> Result<u8, Failure> {
-    let layers = layers(&arguments.outputs)
+    let layers = layers(&arguments.outputs, arguments.selection)?
         .with_flag(&FOLLOW, arguments.follow.then(|| "on".into()))
         .with_flag(&INLINE, arguments.inline.map(OsString::from));
     let is_following = layers.setting(&FOLLOW).text() == "on";
     let inline = layers.setting(&INLINE);
     launch::run(launch::Request {
         outputs: settings::outputs(&layers, RUN_OUTPUT)?,
+        judging: Judging::of(&layers)?,
         until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
         inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
         command: arguments.command,
@@ -90,8 +97,8 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
 }
 
 /// `glassbox collect`: the collector alone.
-fn collect(arguments: &cli::Collect) -> Result<(), Failure> {
-    let settings = Settings::of(&layers(&arguments.outputs), COLLECT_OUTPUT)?;
+fn collect(arguments: cli::Collect) -> Result<(), Failure> {
+    let settings = Settings::of(&layers(&arguments.outputs, arguments.selection)?, COLLECT_OUTPUT)?;
     Output::check_all(&settings.outputs)?;
     let stop = StopSignals::watch()?;
     // A container's first process is given the orphans of all others (the shells of health checks), for which
@@ -119,7 +126,7 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         arguments.listener.into_iter().map(collector::adopt).collect();
     let listeners = listeners?;
     let mut channel: CollectorEnd = Channel::new(collector::adopt(arguments.channel)?);
-    let settings = Settings::of(&layers(&arguments.outputs), RUN_OUTPUT)?;
+    let settings = Settings::of(&layers(&arguments.outputs, arguments.selection)?, RUN_OUTPUT)?;
     // The launcher keeps the working directory free for CMD to leave; so do we. Paths are absolute.
     let _ = std::env::set_current_dir("/");
     let Some(handed_over) = take_over(&mut channel) else { return Ok(()) };

@@ -23,6 +23,7 @@ use std::sync::LazyLock;
 use rules::{Catalog, FieldId, FieldSpec};
 
 pub use row::Field;
+pub use syscalls::name as event_type;
 
 /// The rows, in the order of the documentation.
 const GROUPS: [&[Field]; 7] = [

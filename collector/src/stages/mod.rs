@@ -9,9 +9,12 @@
 //! events alone. See ADR 15.
 
 pub mod fields;
+pub mod filter;
+pub mod selectors;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod types;
 pub mod view;
 
 use crate::event::Batch;
@@ -25,7 +28,6 @@ pub struct Stages(Vec<Stage>);
 
 impl Stages {
     /// These stages.
-    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "only the tests have a stage yet"))]
     pub fn new(stages: Vec<Stage>) -> Self {
         Self(stages)
     }

@@ -60,7 +60,6 @@ const NOWHERE: u8 = u8::MAX;
 
 impl<'a> View<'a> {
     /// An event of a batch.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests have a stage yet"))]
     pub fn new(batch: &'a Batch, event: &'a Event, number: u64) -> Self {
         Self { batch, event, who: batch.who(event), number }
     }

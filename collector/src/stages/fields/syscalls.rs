@@ -3,6 +3,9 @@
 //! A function of libc is the system call that glibc makes for it. Events that are no system call (a name that
 //! is resolved, a library that is loaded, an event of the collector's own) have no type.
 
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
 use super::super::view::View;
@@ -85,12 +88,16 @@ const DIVIDED: &[(&str, Kind, &str)] = &[
     ("wordexp", Kind::ProcessExec, "execve"),
 ];
 
+/// The same, to be looked up.
+static BY_FUNCTION: LazyLock<FxHashMap<&str, &str>> = LazyLock::new(|| CALLS.iter().copied().collect());
+
 /// The name of the system call; empty for an event that is none.
 pub fn name(view: &View<'_>) -> &'static str {
     let event = view.event;
     let in_table = |table: &[(&str, &'static str)]| {
         table.iter().find(|(function, _)| *function == event.call).map(|(_, call)| *call)
     };
+    let renamed = || BY_FUNCTION.get(event.call).copied();
     match event.kind {
         Kind::ProcessStart => "execve",
         Kind::ProcessExit => "procexit",
@@ -101,7 +108,7 @@ pub fn name(view: &View<'_>) -> &'static str {
         kind => {
             let is_it = |(function, of, _): &&(&str, Kind, &str)| *function == event.call && *of == kind;
             let divided = DIVIDED.iter().find(is_it).map(|(.., call)| *call);
-            divided.or_else(|| in_table(CALLS)).unwrap_or(event.call)
+            divided.or_else(renamed).unwrap_or(event.call)
         }
     }
 }
