@@ -5,6 +5,7 @@
 //! and order of the values come from `wire::schema`, so an event added to the table needs no line here. A
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
+mod circumstances;
 mod claimed;
 mod program;
 
@@ -18,6 +19,7 @@ use wire::schema::EVENTS;
 use crate::container::Container;
 use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
+pub use circumstances::{Circumstances, Names};
 pub use claimed::Claimed;
 pub use program::{Comm, Facts, Program};
 
@@ -43,6 +45,8 @@ pub struct Who {
     pub container: Option<Arc<Container>>,
     /// The fields of these that only the process itself says.
     pub claimed: Claimed,
+    /// Facts for rules.
+    pub circumstances: Circumstances,
     /// The ring that alone says so, where no process of this number was identified: see [`ProcessKey`].
     pub claimant: u64,
 }

@@ -11,7 +11,7 @@ use super::register::Census;
 use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
-use crate::event::{Claimed, Comm, Facts, Program, Who};
+use crate::event::{Circumstances, Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
 use crate::system::procfs;
@@ -113,6 +113,7 @@ impl Census {
                 .and_if(uid.is_none(), Claimed::UID)
                 .and_if(euid.is_none(), Claimed::EUID)
                 .and_if(is_claim, Claimed::CONTAINER),
+            circumstances: Circumstances { egid: Some(start.egid), ..Circumstances::default() },
             claimant: key.claimant,
         })
     }
@@ -231,6 +232,7 @@ impl Census {
             mnt_ns: None,
             container,
             claimed: image.claimed.and_if(is_claim, Claimed::CONTAINER),
+            circumstances: Circumstances::default(),
             claimant: key.claimant,
         };
         let mut process = Process::new(who, id);

@@ -48,6 +48,7 @@ use crate::event::{Batch, Claimed, Event, Value, Who};
 use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
 use crate::system::clock::Clock;
+use crate::system::users::Users;
 
 use paths::Moved;
 use places::Places;
@@ -68,6 +69,8 @@ pub struct Enricher {
     /// Turns the sensors' times into UTC.
     pub clock: Clock,
     places: Places,
+    /// Names of users.
+    users: Users,
     /// Calls' names by number: the table's own look-up walks two lists.
     calls: Vec<&'static str>,
     text: Vec<u8>,
@@ -83,6 +86,7 @@ impl Default for Enricher {
             requests: Requests::default(),
             clock: Clock::sample(),
             places: Places::default(),
+            users: Users::default(),
             calls: Vec::new(),
             text: Vec::new(),
             moved: None,
@@ -187,6 +191,7 @@ impl Enricher {
 
     fn list(&mut self, process: &mut Process) -> u32 {
         if process.listed.0 != self.batch_number {
+            process.complete(&mut self.users);
             process.listed = (self.batch_number, self.batch.whos.len() as u32);
             self.batch.whos.push(Arc::clone(&process.who));
         }

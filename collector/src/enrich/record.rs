@@ -94,7 +94,7 @@ impl Enricher {
             Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 => return Effect::ExecAsked,
             Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
             Decoded::ProcessSignal(sent) => self.signalled(process, sent),
-            Decoded::ProcessCredentials(changed) => changed_identity(process, changed),
+            Decoded::ProcessCredentials(changed) => changed_identity(process, changed, has_failed),
             Decoded::ProcessNamespace(changed) => {
                 self.changed_namespace(process, changed, has_failed);
                 if !has_failed && changed.what == b"unshare" {
@@ -208,13 +208,28 @@ fn childs_directory(process: &mut Process, decoded: &Decoded<'_>) -> Option<Arc<
     Some(std::mem::replace(&mut process.cwd, directory))
 }
 
-fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>) {
+fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>, has_failed: bool) {
     // One that counts users otherwise says its own numbers.
     if let (Some(uid), Some(euid)) = (changed.real_uid.0, changed.effective_uid.0)
         && !process.standpoint.is_among_others()
     {
         process.set_ids(uid, euid);
     }
+    // The call's numbers, as the process counts.
+    if let Some(egid) = egid_after(changed).filter(|_| !has_failed && !process.standpoint.is_among_others()) {
+        process.set_egid(egid);
+    }
+}
+
+/// The effective group after a call that succeeded; `None` where the call leaves it.
+fn egid_after(changed: &ProcessCredentials<'_>) -> Option<u32> {
+    let place = match changed.what {
+        b"gid" | b"egid" => 0,
+        b"regid" | b"resgid" => 1,
+        _ => return None,
+    };
+    let egid = changed.to.iter().nth(place)?;
+    std::str::from_utf8(egid).ok()?.parse().ok().filter(|egid| *egid != u32::MAX)
 }
 
 /// A thread has its own directory, or table of descriptors, from here on (unshare(2): a mount namespace of

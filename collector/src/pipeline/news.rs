@@ -13,7 +13,7 @@ use crate::door::identity::Identity;
 use crate::door::news::{Attached, News, Unseen};
 use crate::enrich::blind::{Arguments, BlindProgram};
 use crate::enrich::process::Process;
-use crate::event::{Claimed, Who};
+use crate::event::{Circumstances, Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
 
@@ -176,6 +176,7 @@ impl Pipeline {
             mnt_ns: standpoint.mnt_ns(),
             container,
             claimed: claimed.and_if(is_claimed, Claimed::CONTAINER),
+            circumstances: Circumstances::default(),
             claimant: u64::from(is_apart),
         };
         let mut process = Process::new(who, ImageId::NONE);

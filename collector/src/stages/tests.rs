@@ -31,7 +31,8 @@ impl Witness {
                 let who = batch.who(event);
                 let line_of = std::iter::once(&who.program).chain(who.program.ancestors());
                 let programs: Vec<String> = line_of.map(|program| describe(program)).collect();
-                let text = format!("{} < {}", String::from_utf8_lossy(&line), programs.join(" < "));
+                let facts = (who.program.facts, &who.circumstances);
+                let text = format!("{} {facts:?} < {}", String::from_utf8_lossy(&line), programs.join(" < "));
                 seen.lock().unwrap().push(text);
             }
             Some(batch)

@@ -33,7 +33,7 @@ macro_rules! keys {
 
 keys! {
     Path "path" NewPath "new_path" Fd "fd" Flags "flags" Mode "mode" Cwd "cwd" Argc "argc"
-    Egid "egid" Env "env" Coverage "coverage" Reason "reason" Child "child" Code "code"
+    Env "env" Coverage "coverage" Reason "reason" Child "child" Code "code"
     Signal "signal" What "what" To "to" Request "request" Target "target" Source "source"
     Filesystem "filesystem" Owner "owner" Group "group" Length "length" Name "name"
     Family "family" Type "type" Protocol "protocol" Local "local" Remote "remote" Host "host"

@@ -13,3 +13,4 @@ pub mod program;
 pub mod pulse;
 pub mod standpoint;
 pub mod user_map;
+pub mod users;

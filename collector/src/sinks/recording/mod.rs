@@ -19,7 +19,7 @@
 //! Version 2 added the containers, version 3 the programs with their arguments and ancestors, version 4 the
 //! fields that only the process itself says, version 5 the paths whose `..` went by the text, version 6
 //! the user that a process sees, the mount namespace, and claims in more than eight bits, version 7 the names
-//! of programs and their own numbers. Earlier ones are read too.
+//! of programs and their own numbers, and the circumstances of images. Earlier ones are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 

@@ -7,7 +7,9 @@ use wire::events::Kind;
 use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
-use crate::event::{Batch, Claimed, Comm, Event, Facts, Program, Shape, Value, Who, sample};
+use crate::event::{
+    Batch, Circumstances, Claimed, Comm, Event, Facts, Names, Program, Shape, Value, Who, sample,
+};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
 use crate::outputs::Output;
@@ -43,6 +45,11 @@ fn batches() -> Vec<Batch> {
         uid_inside: Some(65534),
         mnt_ns: Some(u64::MAX),
         claimed: Claimed::PID.and(Claimed::CHILD).and(Claimed::UID_INSIDE),
+        circumstances: Circumstances {
+            cwd: b"/\xff"[..].into(),
+            egid: Some(u32::MAX),
+            names: Some(Arc::new(Names { user: Some("web".into()), group: None })),
+        },
         claimant: 7,
         container: Some(sample::container("4f2c", "web")),
     }));
@@ -284,7 +291,7 @@ fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // No words, no containers; its image; three events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
-        b"\x00\x00\x01\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
+        b"\x00\x00\x01\x00\x00\x00\x03\x00\x16\x02\x07\x00\x06\x02/a\x01\x02\x00\xe7\x07\x02\x07\x00\x05\x01x\
           \x00\x16\x02\x07\x00\x06\x02/b\x00",
     );
     let later = framed(b'?', b"something");

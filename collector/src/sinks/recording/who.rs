@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::input::Input;
-use super::varints::unsigned;
-use super::{WITH_PROGRAMS, WITH_USERS_INSIDE};
+use super::varints::{bytes, unsigned};
+use super::{WITH_FACTS, WITH_PROGRAMS, WITH_USERS_INSIDE};
 use crate::container::Container;
-use crate::event::{Claimed, Program, Who};
+use crate::event::{Circumstances, Claimed, Names, Program, Who};
 use crate::ids::Pid;
 
 /// Bits of an image's first byte.
@@ -20,6 +20,16 @@ mod knows {
     pub const UID_INSIDE: u8 = 64;
     pub const MNT_NS: u8 = 128;
 }
+
+/// Bits of the byte before its circumstances.
+mod also_knows {
+    pub const CWD: u8 = 1;
+    pub const EGID: u8 = 2;
+    pub const USER: u8 = 4;
+    pub const GROUP: u8 = 8;
+}
+
+const NAMELESS: Names = Names { user: None, group: None };
 
 /// Appends an image, whose program and container have these places in their lists.
 pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>) {
@@ -47,6 +57,23 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
     }
     for number in [small(who.uid_inside), who.mnt_ns].into_iter().flatten() {
         unsigned(number, out);
+    }
+    let Circumstances { cwd, egid, names } = &who.circumstances;
+    let Names { user, group } = names.as_deref().unwrap_or(&NAMELESS);
+    out.push(
+        bit(!cwd.is_empty(), also_knows::CWD)
+            | bit(egid.is_some(), also_knows::EGID)
+            | bit(user.is_some(), also_knows::USER)
+            | bit(group.is_some(), also_knows::GROUP),
+    );
+    if !cwd.is_empty() {
+        bytes(cwd, out);
+    }
+    if let Some(egid) = egid {
+        unsigned((*egid).into(), out);
+    }
+    for name in [user, group].into_iter().flatten() {
+        bytes(name.as_bytes(), out);
     }
 }
 
@@ -82,5 +109,35 @@ pub fn read(
         _ => (None, None),
     };
     let claimed = Claimed::from_bits(claimed);
-    Some(Who { program, ppid, uid, euid, pid_ns, uid_inside, mnt_ns, container, claimed, claimant })
+    let circumstances = match version {
+        WITH_FACTS.. => circumstances(input)?,
+        _ => Circumstances::default(),
+    };
+    Some(Who {
+        program,
+        ppid,
+        uid,
+        euid,
+        pid_ns,
+        uid_inside,
+        mnt_ns,
+        container,
+        claimed,
+        circumstances,
+        claimant,
+    })
+}
+
+fn circumstances(input: &mut Input<'_>) -> Option<Circumstances> {
+    let bits = input.byte()?;
+    let has = |bit| bits & bit != 0;
+    let cwd = if has(also_knows::CWD) { input.bytes()?.into() } else { Arc::default() };
+    let egid = if has(also_knows::EGID) { Some(input.small()?) } else { None };
+    let mut name = |bit| match has(bit) {
+        true => Some(Some(Arc::from(std::str::from_utf8(input.bytes()?).ok()?))),
+        false => Some(None),
+    };
+    let names = Names { user: name(also_knows::USER)?, group: name(also_knows::GROUP)? };
+    let names = (names != NAMELESS).then(|| Arc::new(names));
+    Some(Circumstances { cwd, egid, names })
 }

@@ -2,19 +2,20 @@
 
 use rules::{Answer, Argument, Type};
 
-use super::super::view::{Key, View, int, text, text_unless_empty, uint};
+use super::super::view::{View, text, text_unless_empty, uint};
 use super::row::Field;
 use crate::container::Container;
+use crate::event::Names;
 
 /// The rows of this file.
 pub const FIELDS: &[Field] = &[
     Field::new("user.uid", Type::Uint, uid, "The effective user.", "the kernel")
         .limits("as the collector's user namespace counts"),
-    Field::new("user.name", Type::Text, name, "The user's name.", "the number").limits("root's only"),
-    Field::new("group.gid", Type::Uint, gid, "The effective group.", "the program's start")
-        .limits("on `process.start` only"),
-    Field::new("group.name", Type::Text, group_name, "The group's name.", "the number")
-        .limits("root's only, on `process.start` only"),
+    Field::new("user.name", Type::Text, name, "The user's name.", "/etc/passwd")
+        .limits("of processes with the collector's root; else root's only"),
+    Field::new("group.gid", Type::Uint, gid, "The effective group.", "the program's start, and its calls"),
+    Field::new("group.name", Type::Text, group_name, "The group's name.", "/etc/group")
+        .limits("as `user.name`"),
     Field::new(
         "container.id",
         Type::Text,
@@ -63,19 +64,25 @@ pub fn uid<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     uint(view.who.euid)
 }
 
-/// The user's name: only root has the same everywhere.
+/// The user's name.
 pub fn name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text(Some(b"root".as_slice()).filter(|_| view.who.euid == Some(0)))
+    named(view, view.who.euid, |names| names.user.as_deref())
+}
+
+/// A name that is known; root's is the same everywhere.
+fn named<'a>(view: &View<'a>, id: Option<u32>, of: fn(&'a Names) -> Option<&'a str>) -> Answer<'a> {
+    let known = view.who.circumstances.names.as_deref().and_then(of);
+    text(known.or((id == Some(0)).then_some("root")).map(str::as_bytes))
 }
 
 /// The effective group.
 pub fn gid<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    int(view.integer(Key::Egid))
+    uint(view.who.circumstances.egid)
 }
 
 /// The group's name.
 pub fn group_name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text(Some(b"root".as_slice()).filter(|_| view.integer(Key::Egid) == Some(0)))
+    named(view, view.who.circumstances.egid, |names| names.group.as_deref())
 }
 
 fn container<'a>(view: &View<'a>) -> Option<&'a Container> {

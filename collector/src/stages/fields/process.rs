@@ -93,9 +93,8 @@ pub const FIELDS: &[Field] = &[
         Type::Text,
         cwd,
         "The current directory, with a slash at its end.",
-        "the program's start",
-    )
-    .limits("on `process.start` only"),
+        "the program's start, and its calls",
+    ),
     Field::new("proc.pid", Type::Int, pid, "The process.", "the kernel")
         .limits("in its own namespace where it has no number in the collector's"),
     Field::new("proc.ppid", Type::Int, ppid, "Its parent.", "the kernel"),
@@ -311,7 +310,11 @@ pub fn is_main<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 /// The current directory, with a slash at its end.
 pub fn cwd<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    let Some(cwd) = view.text(Key::Cwd).filter(|cwd| !cwd.is_empty()) else { return Answer::Absent };
+    let known: &[u8] = &view.who.circumstances.cwd;
+    let cwd = view.text(Key::Cwd).unwrap_or(known);
+    if cwd.is_empty() {
+        return Answer::Absent;
+    }
     if cwd.ends_with(b"/") { text(Some(cwd)) } else { made(Some([cwd, b"/"].concat())) }
 }
 

@@ -7,7 +7,7 @@ use wire::events::Kind;
 use wire::names;
 
 use super::FIELDS;
-use crate::event::{Batch, Comm, Event, Facts, Program, Shape, Value, Who, sample};
+use crate::event::{Batch, Circumstances, Comm, Event, Facts, Names, Program, Shape, Value, Who, sample};
 use crate::ids::Pid;
 use crate::stages::view::View;
 
@@ -21,7 +21,10 @@ fn event(kind: Kind, call: &'static str, values: &[(&str, Given)]) -> Batch {
     let program =
         Program::new(Pid(11), b"/bin/busybox"[..].into(), b"cat\0/x\0\0y\0"[..].into(), Some(shell))
             .with(named(b"/bin/cat", 2));
-    let who = Who { program, ..(*sample::who()).clone() };
+    let names = Names { user: Some("web".into()), group: Some("www".into()) };
+    let circumstances =
+        Circumstances { cwd: b"/srv"[..].into(), egid: Some(33), names: Some(Arc::new(names)) };
+    let who = Who { program, euid: Some(33), circumstances, ..(*sample::who()).clone() };
     let mut batch = Batch::default();
     batch.whos.push(Arc::new(who));
     batch.push(Event { call, ret: Some(0), ..sample::head(kind) });
@@ -179,8 +182,8 @@ fn exec_counts_when_the_program_begins_or_when_it_failed() {
     let begun = event(Kind::ProcessStart, "", &[("cwd", Text("/tmp"))]);
     let fields = ["evt.type", "evt.rawres", "evt.res", "proc.cwd"];
 
-    assert_eq!(vec!["-", "-", "-", "-"], asked(&before, &fields));
-    assert_eq!(vec!["execve", "-2", "ENOENT", "-"], asked(&failed, &fields));
+    assert_eq!(vec!["-", "-", "-", "/srv/"], asked(&before, &fields));
+    assert_eq!(vec!["execve", "-2", "ENOENT", "/srv/"], asked(&failed, &fields));
     assert_eq!(vec!["execve", "0", "SUCCESS", "/tmp/"], asked(&begun, &fields));
 }
 
@@ -419,11 +422,14 @@ fn arguments_have_falcos_names_and_absolute_paths() {
 }
 
 #[test]
-fn identity_is_the_effective_one() {
-    assert_eq!(
-        vec!["0", "root", "1000"],
-        asked(&open("/x", 0, Some(3)), &["user.uid", "user.name", "gb.uid"])
-    );
+fn identity_is_the_effective_one_and_roots_name_is_known_everywhere() {
+    let fields = ["user.uid", "user.name", "group.gid", "group.name", "gb.uid"];
+    let batch = open("/x", 0, Some(3));
+    let mut of_root = batch.clone();
+    of_root.whos[0] = sample::who();
+
+    assert_eq!(vec!["33", "web", "33", "www", "1000"], asked(&batch, &fields));
+    assert_eq!(vec!["0", "root", "-", "-", "1000"], asked(&of_root, &fields));
 }
 
 #[test]

@@ -1,0 +1,23 @@
+//! In which circumstances a process acts, for rules: no output shows them.
+
+use std::sync::Arc;
+
+/// Facts of a process that may change while it runs. Known facts are shared by all its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The current directory; empty where it is not known.
+    pub cwd: Arc<[u8]>,
+    /// The effective group id.
+    pub egid: Option<u32>,
+    /// The names of the effective user and group, where the process has the collector's root.
+    pub names: Option<Arc<Names>>,
+}
+
+/// The names of a user and of a group, as far as they have some.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Of the effective user.
+    pub user: Option<Arc<str>>,
+    /// Of the effective group.
+    pub group: Option<Arc<str>>,
+}
