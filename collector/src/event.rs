@@ -5,6 +5,8 @@
 //! and order of the values come from `wire::schema`, so an event added to the table needs no line here. A
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
+mod alert;
+mod background;
 mod circumstances;
 mod claimed;
 mod program;
@@ -19,6 +21,8 @@ use wire::schema::EVENTS;
 use crate::container::Container;
 use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
+pub use alert::{Alert, Rule};
+pub use background::{Background, Place};
 pub use circumstances::{Circumstances, Names};
 pub use claimed::Claimed;
 pub use program::{Comm, Facts, Program};
@@ -139,6 +143,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// The images that the events refer to.
     pub whos: Vec<Arc<Who>>,
+    /// What rules say of the events, in their order. A recording does not have them: a replay judges anew.
+    pub alerts: Vec<Alert>,
     values: Vec<Value>,
     bytes: Vec<u8>,
 }
@@ -190,7 +196,9 @@ impl Batch {
 
     /// Bytes of memory that its contents take.
     pub fn size_bytes(&self) -> usize {
-        self.events.len() * size_of::<Event>() + self.values.len() * size_of::<Value>() + self.bytes.len()
+        let alerts: usize = self.alerts.iter().map(Alert::size_bytes).sum();
+        let events = self.events.len() * size_of::<Event>() + self.values.len() * size_of::<Value>();
+        events + self.bytes.len() + alerts
     }
 
     /// Bytes of memory that it takes, with the room for more that it has.
@@ -204,6 +212,7 @@ impl Batch {
         self.request_id = None;
         self.events.clear();
         self.whos.clear();
+        self.alerts.clear();
         self.values.clear();
         self.bytes.clear();
     }

@@ -29,6 +29,7 @@ mod picture;
 mod pipeline;
 mod replay;
 mod rings;
+mod rulebook;
 mod runc;
 mod session;
 mod settings;

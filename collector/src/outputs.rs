@@ -260,11 +260,11 @@ mod tests {
 
     #[test]
     fn unknown_format_lists_those_that_exist() {
-        let failure = parse("falco").unwrap_err();
+        let failure = parse("syslog").unwrap_err();
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "unknown format 'falco' in -o 'falco'; the formats are summary, human, jsonl, recording",
+            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, recording",
             failure.to_string()
         );
     }

@@ -17,6 +17,7 @@ use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
 use crate::replay;
+use crate::settings::judged::Judged;
 use crate::shell::failure::Failure;
 use crate::shell::listeners::Listeners;
 use crate::shell::stop::StopSignals;
@@ -47,7 +48,7 @@ pub struct Session {
     /// At least one.
     pub outputs: Vec<Output>,
     /// What events go through before them.
-    pub stages: Stages,
+    pub judged: Judged,
     /// Whether the outputs begin, or continue those of a collector that died.
     pub opening: Opening,
     /// The rings that an earlier collector of this run was reading, each with the blob it left.
@@ -73,7 +74,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         launcher,
         stop,
         outputs,
-        stages,
+        judged,
         opening,
         handed_over,
         restarts,
@@ -98,6 +99,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         Arc::clone(&doorbell),
         Arc::clone(&pulses),
     )?;
+    doorman.asks_background = judged.asks_background;
     let reply = doorman.reply();
     let wires = Wires {
         deathwatch: doorman.deathwatch(),
@@ -107,12 +109,13 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         doorbell,
         pulse: pulses.add("the pipeline"),
     };
+    let verdict = judged.verdict;
     let pipeline = std::thread::Builder::new()
         .name("pipeline".into())
         .spawn(move || {
             // Refused without CAP_SYS_NICE: then it has a thread's share, as others have.
             let _ = rustix::process::nice(NICENESS);
-            let (outlets, haste) = Pipeline::new(stages, outlets, wires, requests_from).run();
+            let (outlets, haste) = Pipeline::new(judged.stages, outlets, wires, requests_from).run();
             outlets.finish_in(RunFacts { restarts, collector_ns: processor_time_ns() }, haste);
             reply.leave(Word::Written);
             reply.alarm();
@@ -131,6 +134,9 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     }
     // A panic ends the process, so the result cannot be one.
     let _ = pipeline.join();
+    if verdict.is_failed() {
+        doorman.say_alerted();
+    }
     doorman.flush(Duration::from_secs(1));
     Ok(())
 }

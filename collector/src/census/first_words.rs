@@ -12,8 +12,9 @@ use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich::process::Process;
 use crate::event::{Circumstances, Claimed, Comm, Facts, Program, Who};
-use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, UtcNs};
 use crate::rings::Rings;
+use crate::system::clock::Clock;
 use crate::system::procfs;
 
 /// Ancestors that have not told of themselves and are looked at: a hostile ring may name each other's child.
@@ -74,7 +75,12 @@ impl Census {
         let known = self.get_mut(image)?;
         let (key, account) = (known.key, Arc::clone(&known.account));
         let own_pid = Some(known.own_pid).filter(|own_pid| *own_pid != Pid(0));
-        let facts = Facts { comm: Comm::of_path(start.path.raw.unwrap_or_default()), own_pid };
+        let (place, background) = (known.place, known.background.clone());
+        let made = background.as_ref().map(|background| background.started);
+        let before = same_process.map(|before| &before.who);
+        let started = before.and_then(|before| before.program.facts.started).or(made);
+        let comm = Comm::of_path(start.path.raw.unwrap_or_default());
+        let facts = Facts { comm, own_pid, started };
         let (uid, euid, said_ids) = (known.uid, known.euid, (start.real_uid.0, start.effective_uid.0));
         let mut claimed = known.claimed.and_if(known.ppid.is_none() && ppid.is_some(), Claimed::PPID);
         let (seen, file) = (std::mem::take(&mut known.exe), known.file);
@@ -113,7 +119,12 @@ impl Census {
                 .and_if(uid.is_none(), Claimed::UID)
                 .and_if(euid.is_none(), Claimed::EUID)
                 .and_if(is_claim, Claimed::CONTAINER),
-            circumstances: Circumstances { egid: Some(start.egid), ..Circumstances::default() },
+            circumstances: Circumstances {
+                egid: Some(start.egid),
+                place,
+                background,
+                ..Circumstances::default()
+            },
             claimant: key.claimant,
         })
     }
@@ -202,7 +213,10 @@ impl Census {
                     let Program { exe, argv, facts, .. } = &*known.who.program;
                     let parent = Arc::clone(&known.who.program);
                     let program = Program::new(key.pid, Arc::clone(exe), Arc::clone(argv), Some(parent));
-                    program.with(Facts { own_pid, ..*facts })
+                    // The moment of the fork, as the child says it.
+                    let born = Some(image.born).filter(|born| *born != MonoNs::ZERO);
+                    let started = born.map(|born| UtcNs(Clock::sample().utc_ns(born.0)));
+                    program.with(Facts { own_pid, started, ..*facts })
                 }
             };
             let own = Claimed::PID.and(Claimed::PPID).and(Claimed::PID_NS);
@@ -223,7 +237,7 @@ impl Census {
         let (container, is_claim) = self.container_of(key, image.ppid, image.claim.as_ref(), None);
         let program = self.program_of(key, ppid, image.exe.as_slice().into(), Arc::default());
         let who = Who {
-            program: program.with(Facts { comm, own_pid }),
+            program: program.with(Facts { comm, own_pid, started: None }),
             ppid,
             uid: uids.map(|(uid, _)| uid).or(image.uid),
             euid: uids.map(|(_, euid)| euid).or(image.euid),
@@ -232,7 +246,7 @@ impl Census {
             mnt_ns: None,
             container,
             claimed: image.claimed.and_if(is_claim, Claimed::CONTAINER),
-            circumstances: Circumstances::default(),
+            circumstances: Circumstances { place: image.place, ..Circumstances::default() },
             claimant: key.claimant,
         };
         let mut process = Process::new(who, id);

@@ -15,7 +15,7 @@ use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
-use crate::event::Claimed;
+use crate::event::{Background, Claimed, Place};
 use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
@@ -148,6 +148,10 @@ pub struct ProcessImage {
     memory: Share,
     /// The container that its process, or the kernel, named when it attached.
     pub claim: Option<Claim>,
+    /// Where it was then, as far as that is known without one.
+    pub place: Place,
+    /// What the kernel said beyond.
+    pub background: Option<Arc<Background>>,
     /// Tells of its death.
     pub pidfd: Option<OwnedFd>,
     /// The enricher's picture of it; `None` until its first record is due.
@@ -222,6 +226,8 @@ impl ProcessImage {
             exe,
             claim,
             claimed,
+            place: stands,
+            background,
             ..
         } = identity;
         let memory = account.share(Resource::Bytes);
@@ -252,6 +258,8 @@ impl ProcessImage {
             _place: place,
             memory,
             claim,
+            place: stands,
+            background,
             pidfd,
             process: None,
             before: None,

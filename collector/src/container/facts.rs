@@ -37,6 +37,11 @@ impl Container {
         container
     }
 
+    /// The names of all facts.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FACTS.iter().map(|(name, _)| *name)
+    }
+
     /// Sets the fact at `place` of [`FACTS`]; a place that this version does not know, or a text that is too
     /// long, is left out.
     pub fn set(&mut self, place: usize, text: &str) {

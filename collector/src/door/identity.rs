@@ -10,8 +10,9 @@ use wire::hello::Hello;
 
 use crate::allowance::{Account, Peer};
 use crate::container::Claim;
-use crate::event::Claimed;
+use crate::event::{Background, Claimed, Place};
 use crate::ids::{FileId, Instance, MonoNs, Pid, ProcessKey};
+use crate::system::background;
 use crate::system::kernel::{self, Facts};
 use crate::system::namespaces::{self, Kind, Namespace};
 use crate::system::peers::Sender;
@@ -55,6 +56,10 @@ pub struct Identity {
     pub exe: Vec<u8>,
     /// The container that the process or the kernel names.
     pub claim: Option<Claim>,
+    /// Where it is, as far as that is known without one.
+    pub place: Place,
+    /// What the kernel says beyond, where a rule asks for it.
+    pub background: Option<Arc<Background>>,
     /// What only the process itself says of these.
     pub claimed: Claimed,
 }
@@ -144,6 +149,14 @@ impl Identity {
             None => standpoint,
         };
         account.asked_at_door(begun, MonoNs::now());
+    }
+
+    /// Asks the kernel what rules want to know, if `is_asked`, and says where it is.
+    pub fn look_behind(&mut self, is_asked: bool) {
+        self.place = background::place(self.namespace, self.standpoint.mount);
+        if let (true, Some(pidfd)) = (is_asked && self.key.is_visible(), &self.pidfd) {
+            self.background = background::read(self.key.pid.0, pidfd).map(Arc::new);
+        }
     }
 
     /// The owner of the account that its rings and images come out of.

@@ -54,6 +54,13 @@ impl Launcher {
         }
     }
 
+    /// Says that an alert was urgent enough for the run to fail.
+    pub fn say_alerted(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            let _ = channel.send(&ToLauncher::Alerted, None);
+        }
+    }
+
     /// Says that there is still something to write.
     pub fn say_working(&mut self) {
         if let Some(channel) = &mut self.channel {

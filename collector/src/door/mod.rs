@@ -98,6 +98,8 @@ pub struct Doorman {
     turned_away: FxHashSet<Option<u32>>,
     /// No ring waits for a name any more: the pipeline ends as soon as it knows of no process.
     is_hasty: bool,
+    /// Rules or a filter ask for what the kernel says of processes beyond their identity.
+    pub asks_background: bool,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -162,6 +164,7 @@ impl Doorman {
             allowances: Allowances::within(most_descriptors()),
             turned_away: FxHashSet::default(),
             is_hasty: false,
+            asks_background: false,
         })
     }
 
@@ -178,6 +181,11 @@ impl Doorman {
     /// Says [`ToLauncher::Ready`]; false when the launcher is gone.
     pub fn say_ready(&mut self) -> bool {
         self.launcher.say_ready()
+    }
+
+    /// Says [`ToLauncher::Alerted`].
+    pub fn say_alerted(&mut self) {
+        self.launcher.say_alerted();
     }
 
     /// Sends the launcher everything that is unsent, for at most `patience`.

@@ -162,7 +162,8 @@ impl Doorman {
         self.rush.note(&identity);
         // At once, since a short-lived program is gone soon. Not every sensor says it itself.
         let exe = identity.key.is_visible().then(|| procfs::exe_if(pid.0, identity.file)).flatten();
-        let identity = Identity { exe: exe.unwrap_or_default(), ..identity };
+        let mut identity = Identity { exe: exe.unwrap_or_default(), ..identity };
+        identity.look_behind(self.asks_background);
         let id = self.next_ring;
         self.next_ring += 1;
         let blob = Note::of(&identity, hello.container).encode();

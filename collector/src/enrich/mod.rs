@@ -17,10 +17,12 @@
 //! | `spawned` | the file actions of posix_spawn |
 //! | `walks` | `..` as the kernel walks it |
 //! | `moves` | names that change while files are open |
+//! | `circumstances` | directory, group and names, for rules |
 //! | `requests` | the request that was served at a time (AWS Lambda) |
 
 mod addresses;
 pub mod blind;
+mod circumstances;
 mod closes;
 pub mod descriptors;
 pub mod hosts;

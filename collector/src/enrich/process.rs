@@ -14,11 +14,10 @@ use super::threads::{Place, Threads};
 use super::walks::{Root, Walks};
 use crate::allowance::{Account, Resource, Share};
 use crate::container::Container;
-use crate::event::{Circumstances, Claimed, Comm, Facts, Names, Program, Who};
+use crate::event::{Circumstances, Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Tid};
 use crate::system::procfs;
 use crate::system::standpoint::Standpoint;
-use crate::system::users::Users;
 
 /// The picture of one process: everything that its events need beyond their own records.
 #[derive(Clone, Debug)]
@@ -138,29 +137,6 @@ impl Process {
         let is_kept = path.len() <= MOST_PATH && self.share.grow(path.len());
         self.cwd = if is_kept { path.into() } else { Arc::from([].as_slice()) };
         self.is_cwd_physical = false;
-        self.listed = (0, 0);
-    }
-
-    /// Puts into `who` what its events are to say of its circumstances.
-    pub(super) fn complete(&mut self, users: &mut Users) {
-        let Who { euid, circumstances: known, .. } = &*self.who;
-        let is_named = known.names.is_some() || !self.has_our_root();
-        if Arc::ptr_eq(&known.cwd, &self.cwd) && is_named {
-            return;
-        }
-        let names = known.names.clone().or_else(|| {
-            let user = euid.and_then(|euid| users.user(euid));
-            let group = known.egid.and_then(|egid| users.group(egid));
-            self.has_our_root().then(|| Arc::new(Names { user, group }))
-        });
-        let circumstances = Circumstances { cwd: Arc::clone(&self.cwd), egid: known.egid, names };
-        self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
-    }
-
-    /// Says that its effective group is another one from here on.
-    pub(super) fn set_egid(&mut self, egid: u32) {
-        let circumstances = Circumstances { egid: Some(egid), names: None, ..self.who.circumstances.clone() };
-        self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
         self.listed = (0, 0);
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::background::{Background, Place};
+
 /// Facts of a process that may change while it runs. Known facts are shared by all its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
@@ -11,6 +13,10 @@ pub struct Circumstances {
     pub egid: Option<u32>,
     /// The names of the effective user and group, where the process has the collector's root.
     pub names: Option<Arc<Names>>,
+    /// Whether it is in a container.
+    pub place: Place,
+    /// What the kernel says, where a rule asks for it.
+    pub background: Option<Arc<Background>>,
 }
 
 /// The names of a user and of a group, as far as they have some.

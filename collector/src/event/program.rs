@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::allowance::{Account, Resource, Share};
-use crate::ids::Pid;
+use crate::ids::{Pid, UtcNs};
 
 /// The name that the kernel gives a thread at exec: the last part of the executed path, cut to 15 bytes
 /// (proc_pid_comm(5)). Of a script it is the script's.
@@ -45,6 +45,8 @@ pub struct Facts {
     pub comm: Comm,
     /// Its process in its own pid namespace; `None` where that is not known.
     pub own_pid: Option<Pid>,
+    /// When its process was made; `None` where that is not known.
+    pub started: Option<UtcNs>,
 }
 
 /// A program in a process, and the line of programs that it descends from.

@@ -16,7 +16,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use super::channel::{self, Channel, LauncherEnd};
 use super::{descriptors, signals};
 use crate::outputs::Output;
-use crate::settings::Judging;
+use crate::settings::judged::Judging;
 use crate::shell::failure::Failure;
 use crate::shell::inherited::set_ignored;
 use crate::shell::listeners::Listeners;

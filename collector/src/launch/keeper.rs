@@ -38,6 +38,7 @@ pub struct Keeper {
     quick_deaths: u32,
     /// When a collector last sent a message or was started.
     last_sign: Instant,
+    is_alerted: bool,
 }
 
 /// The collector that runs now.
@@ -61,6 +62,7 @@ impl Keeper {
             restarts: 0,
             quick_deaths: 0,
             last_sign: Instant::now(),
+            is_alerted: false,
         }
     }
 
@@ -104,6 +106,7 @@ impl Keeper {
                     self.last_sign = Instant::now();
                     match (message, descriptor) {
                         (ToLauncher::Ready, _) => running.is_ready = true,
+                        (ToLauncher::Alerted, _) => self.is_alerted = true,
                         (ToLauncher::Keep { id, blob }, Some(memfd)) => {
                             self.rings.insert(id, (blob, memfd));
                         }
@@ -123,6 +126,11 @@ impl Keeper {
     /// The pid of the collector that runs now.
     pub fn pid(&self) -> Option<i32> {
         self.running.as_ref().map(|running| running.child.pid)
+    }
+
+    /// Whether an alert makes the run fail.
+    pub fn is_alerted(&self) -> bool {
+        self.is_alerted
     }
 
     /// Whether the collector has opened its outputs.

@@ -42,7 +42,7 @@ use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::outputs::{self, Output};
-use crate::settings::Judging;
+use crate::settings::judged::Judging;
 use crate::shell::environment;
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::ForRun;
@@ -193,6 +193,9 @@ impl Prepared {
         self.launcher.keeper().send_once(&ToCollector::CommandStarted(started));
         let wait_status = self.launcher.watch(pid);
         self.launcher.finish(self.until);
-        command::exit_status(wait_status)
+        match command::exit_status(wait_status) {
+            0 if self.launcher.keeper().is_alerted() => 1,
+            status => status,
+        }
     }
 }

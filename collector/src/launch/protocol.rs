@@ -29,6 +29,8 @@ pub enum ToLauncher {
     },
     /// The collector is still writing: the launcher's patience at the end begins anew.
     Working,
+    /// An alert was as urgent as the run's limit (`--fail-on`), or more.
+    Alerted,
 }
 
 /// A message of the launcher to the collector.
@@ -108,6 +110,7 @@ impl Message for ToLauncher {
             Self::Keep { id, blob } => ring(2, *id, blob),
             Self::Drop { id } => ring(3, *id, &[]),
             Self::Working => vec![4],
+            Self::Alerted => vec![5],
         }
     }
 
@@ -118,6 +121,7 @@ impl Message for ToLauncher {
             2 => Self::Keep { id: fields.u64()?, blob: fields.rest().to_vec() },
             3 => Self::Drop { id: fields.u64()? },
             4 => Self::Working,
+            5 => Self::Alerted,
             _ => return None,
         })
     }

@@ -52,7 +52,7 @@ impl UnseenCommand {
     pub fn process(&self) -> Process {
         let CommandStarted { path, argv, .. } = &self.started;
         let program = Program::new(self.pid(), path.as_slice().into(), argv.as_slice().into(), None);
-        let program = program.with(Facts { comm: Comm::of_path(path), own_pid: None });
+        let program = program.with(Facts { comm: Comm::of_path(path), ..Facts::default() });
         let who = Who {
             program,
             ppid: Some(Pid(std::os::unix::process::parent_id())),

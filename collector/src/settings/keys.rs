@@ -91,6 +91,39 @@ pub const FILTER: Key = Key {
     help: "the condition that events must meet, in Falco's language over the fields of docs/fields.md",
 };
 
+/// Files of rules.
+pub const RULES: Key = Key {
+    name: "rules",
+    flag: "rules",
+    variable: "GLASSBOX_RULES",
+    reader: Reader::Extension,
+    is_list: true,
+    default: "",
+    help: "files of Falco rules that events are judged by, several separated by spaces",
+};
+
+/// Glassbox's own rules.
+pub const DEFAULT_RULES: Key = Key {
+    name: "default-rules",
+    flag: "no-default-rules",
+    variable: "GLASSBOX_DEFAULT_RULES",
+    reader: Reader::Extension,
+    is_list: false,
+    default: "on",
+    help: "'off': without glassbox's own rules",
+};
+
+/// The alerts that make a command fail.
+pub const FAIL_ON: Key = Key {
+    name: "fail-on",
+    flag: "fail-on",
+    variable: "",
+    reader: Reader::Every,
+    is_list: false,
+    default: "",
+    help: "the least urgent priority of an alert that makes the exit status 1",
+};
+
 /// Whether `run` waits for descendants.
 pub const FOLLOW: Key = Key {
     name: "follow",
@@ -136,7 +169,20 @@ pub const FAIL: Key = Key {
 };
 
 /// Every setting, in the order of `--help`.
-pub const KEYS: &[Key] = &[SOCKET, ECS_METADATA, SENSOR, OUTPUT, FILTER, FOLLOW, INLINE, TELEMETRY, FAIL];
+pub const KEYS: &[Key] = &[
+    SOCKET,
+    ECS_METADATA,
+    SENSOR,
+    OUTPUT,
+    FILTER,
+    RULES,
+    DEFAULT_RULES,
+    FAIL_ON,
+    FOLLOW,
+    INLINE,
+    TELEMETRY,
+    FAIL,
+];
 
 /// Variables that are no settings of the collector, with their meaning.
 const OTHER_VARIABLES: [(&str, &str); 3] = [

@@ -124,6 +124,9 @@ pub enum Command {
     LambdaLayer(lambda::layer::Options),
     /// List the functions that the sensor wraps, the events they report and the symbols they export
     Hooks,
+    /// List rules, check files of them, and say why one matches an event or does not
+    #[command(subcommand)]
+    Rules(Rules),
     /// List the fields that rules and filters may name, with their type, source and limits
     Fields(Fields),
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
@@ -168,6 +171,15 @@ pub struct Selection {
     /// Only calls that failed: gb.error exists
     #[arg(long)]
     pub failed: bool,
+    /// Judge events by the Falco rules of FILE, too; may be given again
+    #[arg(long, value_name = "FILE", help_heading = "Rules")]
+    pub rules: Vec<PathBuf>,
+    /// Without glassbox's own rules
+    #[arg(long, help_heading = "Rules")]
+    pub no_default_rules: bool,
+    /// End with status 1 if an alert was as urgent as PRIORITY (emergency to debug), or more
+    #[arg(long, value_name = "PRIORITY", help_heading = "Rules")]
+    pub fail_on: Option<OsString>,
 }
 
 /// `glassbox run`
@@ -209,6 +221,59 @@ pub struct Exec {
     /// The program to become, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
+}
+
+/// `glassbox rules`
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// List all rules with priority, tags and place
+    List {
+        #[command(flatten)]
+        files: GivenRules,
+        /// One JSON object a line for each rule
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load files of Falco rules and say every problem as file:line:column; status 65 if there is an error
+    Check {
+        /// The files, of which later ones change earlier ones
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Without glassbox's own rules before them
+        #[arg(long)]
+        no_default_rules: bool,
+    },
+    /// Say which rules an event matches, and which part of a condition decides that the others do not
+    Explain {
+        /// A line of 'jsonl' in a file, or '-' for stdin
+        #[arg(value_name = "EVENT.json")]
+        event: PathBuf,
+        #[command(flatten)]
+        files: GivenRules,
+        /// Only this rule
+        #[arg(long, value_name = "NAME")]
+        rule: Option<String>,
+    },
+    /// Run the examples that stand beside rules (x-glassbox-examples); status 1 if one goes otherwise
+    Test {
+        /// The files; without any, glassbox's own
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Without glassbox's own rules before them
+        #[arg(long)]
+        no_default_rules: bool,
+    },
+}
+
+/// The rules of a command that judges nothing.
+#[derive(Args, Debug)]
+pub struct GivenRules {
+    /// The Falco rules of FILE, too; may be given again
+    #[arg(long, value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// Without glassbox's own rules
+    #[arg(long)]
+    pub no_default_rules: bool,
 }
 
 /// `glassbox fields`

@@ -10,8 +10,10 @@ use crate::launch::protocol::ToCollector;
 use crate::launch::{self, RunUntil, collector};
 use crate::outputs::Output;
 use crate::session::{self, Session};
-use crate::settings::keys::{FILTER, FOLLOW, INLINE, Layers, OUTPUT, Reader};
-use crate::settings::{self, COLLECT_OUTPUT, Judging, RUN_OUTPUT, Settings};
+use crate::settings::judged::{Judged, Judging};
+use crate::settings::keys::{DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, Layers, OUTPUT, RULES, Reader};
+use crate::settings::rule_files::RuleFiles;
+use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
@@ -19,7 +21,7 @@ use crate::shell::stop::StopSignals;
 use crate::shell::{cli, environment, field_list, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
 use crate::stages::selectors::Selectors;
-use crate::{attach, doctor, lambda, patch, runc, webhook};
+use crate::{attach, doctor, lambda, patch, rulebook, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -28,7 +30,7 @@ const HANDOVER_PATIENCE_S: i64 = 10;
 pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(arguments) => run(arguments),
-        Command::Collect(arguments) => collect(arguments).map(|()| 0),
+        Command::Collect(arguments) => collect(arguments),
         Command::Exec(arguments) => exec(&arguments),
         Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
@@ -37,7 +39,8 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             let layers = layers(&arguments.outputs, arguments.selection)?;
             let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
             Output::check_all(&outputs)?;
-            session::replay(&arguments.file, &outputs, settings::stages(&layers)?).map(|()| 0)
+            let Judged { stages, verdict, .. } = Judged::of(&layers)?;
+            session::replay(&arguments.file, &outputs, stages).map(|()| verdict.status())
         }
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
         Command::Doctor(arguments) => {
@@ -67,17 +70,43 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
                 Failure::output(format!("cannot write the fields to stdout: {error}; send them elsewhere"))
             })
         }
+        Command::Rules(arguments) => {
+            inherited::restore_pipe();
+            rules(arguments)
+        }
         Command::Collector(arguments) => serve_launcher(arguments).map(|()| 0),
     }
 }
 
 /// The layers of a command that has `-o` and chooses events.
 fn layers(given: &cli::Outputs, selection: cli::Selection) -> Result<Layers, Failure> {
-    let cli::Selection { filter: filters, events, paths, exe: programs, pid: pids, failed: is_failed } =
-        selection;
+    let cli::Selection { filter: filters, events, paths, exe: programs, pid: pids, .. } = selection;
+    let is_failed = selection.failed;
     let condition = Selectors { events, paths, programs, pids, is_failed, filters }.condition()?;
     let layers = Layers::of_process(Reader::Every).with_flag(&OUTPUT, given.output.iter().cloned());
-    Ok(layers.with_flag(&FILTER, condition.map(OsString::from)))
+    let layers = layers
+        .with_flag(&FILTER, condition.map(OsString::from))
+        .with_flag(&RULES, selection.rules.into_iter().map(OsString::from))
+        .with_flag(&DEFAULT_RULES, selection.no_default_rules.then(|| "off".into()))
+        .with_flag(&FAIL_ON, selection.fail_on);
+    Ok(layers)
+}
+
+/// `glassbox rules`
+fn rules(arguments: cli::Rules) -> Result<u8, Failure> {
+    let out = &mut std::io::stdout().lock();
+    let given =
+        |files: cli::GivenRules| RuleFiles { paths: files.rules, has_defaults: !files.no_default_rules };
+    match arguments {
+        cli::Rules::List { files, json } => rulebook::list(&given(files), json, out).map(|()| 0),
+        cli::Rules::Check { files, no_default_rules } => {
+            rulebook::check(files, !no_default_rules, out).map(|()| 0)
+        }
+        cli::Rules::Explain { event, files, rule } => {
+            rulebook::explain(&event, &given(files), rule.as_deref(), out).map(|()| 0)
+        }
+        cli::Rules::Test { files, no_default_rules } => rulebook::test(files, !no_default_rules, out),
+    }
 }
 
 /// `glassbox run`: CMD and a collector of its own.
@@ -97,7 +126,7 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
 }
 
 /// `glassbox collect`: the collector alone.
-fn collect(arguments: cli::Collect) -> Result<(), Failure> {
+fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
     let settings = Settings::of(&layers(&arguments.outputs, arguments.selection)?, COLLECT_OUTPUT)?;
     Output::check_all(&settings.outputs)?;
     let stop = StopSignals::watch()?;
@@ -105,9 +134,10 @@ fn collect(arguments: cli::Collect) -> Result<(), Failure> {
     // no process waits.
     inherited::set_ignored(libc::SIGCHLD, true);
     let listening = socket::shared(&settings::socket()?)?;
+    let verdict = settings.judged.verdict.clone();
     let result = session::serve(Session { stop: Some(stop), ..settings.session(listening.listeners) });
     drop(listening.files);
-    result
+    result.map(|()| verdict.status())
 }
 
 /// `glassbox exec`: becomes CMD with the sensor preloaded.

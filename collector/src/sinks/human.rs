@@ -16,7 +16,7 @@ use super::framing::{Found, Framing};
 use super::text::{self, Paint, Style};
 use super::{carrier, signals};
 use crate::container::Container;
-use crate::event::{Batch, Event, Shape, Span, Value, Who};
+use crate::event::{Alert, Batch, Event, Rule, Shape, Span, Value, Who};
 use crate::ids::Tid;
 use crate::picture::fields::base;
 use crate::system::clock::TimeWriter;
@@ -131,6 +131,40 @@ impl Human {
 
     fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
         let style = self.style;
+        self.columns(batch, event, out);
+        let name = event.kind.name();
+        style.text(paint(event.kind), name, out);
+        text::pad(name.len(), 14, out);
+        for (show, value) in
+            self.shows.get(event.kind as usize).into_iter().flatten().zip(batch.values(event))
+        {
+            field(batch, event, *show, *value, out);
+        }
+        self.result(event, out);
+        while out.last() == Some(&b' ') {
+            out.pop();
+        }
+        out.push(b'\n');
+    }
+
+    /// What a rule says of the event above it.
+    fn alert(&mut self, batch: &Batch, event: &Event, alert: &Alert, out: &mut Vec<u8>) {
+        const NAME: &str = "alert";
+        self.columns(batch, event, out);
+        self.style.text(Paint::Red, NAME, out);
+        text::pad(NAME.len(), 14, out);
+        let Rule { name, priority, .. } = &*alert.rule;
+        self.style.text(Paint::Red, priority.name(), out);
+        for part in [name, &alert.output.message] {
+            out.push(b' ');
+            text::quote(part.as_bytes(), LONGEST_LIST, out);
+        }
+        out.push(b'\n');
+    }
+
+    /// The columns before what happened: time, process, container, program.
+    fn columns(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
+        let style = self.style;
         let who = batch.who(event);
         // Without the date, which a reader knows.
         let time = self.time.utc(event.time.0).get(11..23).unwrap_or_default();
@@ -149,19 +183,6 @@ impl Human {
         let mut columns = 0;
         style.paint(Paint::Cyan, out, |out| columns = text::quote(program(who.exe()), 15, out));
         text::pad(columns, 16, out);
-        let name = event.kind.name();
-        style.text(paint(event.kind), name, out);
-        text::pad(name.len(), 14, out);
-        for (show, value) in
-            self.shows.get(event.kind as usize).into_iter().flatten().zip(batch.values(event))
-        {
-            field(batch, event, *show, *value, out);
-        }
-        self.result(event, out);
-        while out.last() == Some(&b' ') {
-            out.pop();
-        }
-        out.push(b'\n');
     }
 
     /// Appends the name of the container, if there are several.
@@ -209,8 +230,12 @@ impl Encoder for Human {
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
-        for event in &batch.events {
+        let mut alerts = batch.alerts.iter().peekable();
+        for (place, event) in batch.events.iter().enumerate() {
             self.line(batch, event, out);
+            while let Some(alert) = alerts.next_if(|alert| alert.event <= place) {
+                self.alert(batch, event, alert, out);
+            }
         }
     }
 }

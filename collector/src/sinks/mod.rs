@@ -9,6 +9,7 @@
 
 pub mod carrier;
 pub mod encoder;
+mod falco;
 pub mod formats;
 pub mod framing;
 pub mod human;

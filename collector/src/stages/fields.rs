@@ -4,6 +4,7 @@
 //! docs/fields.md and the rules' compiler read this table; [`super::subject`] asks it for one event.
 
 mod arguments;
+mod background;
 mod descriptor;
 mod event;
 mod identity;
@@ -17,18 +18,21 @@ mod tests;
 mod things;
 mod unanswered;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use rules::{Catalog, FieldId, FieldSpec};
 
+pub use event::shown;
 pub use row::Field;
 pub use syscalls::name as event_type;
 
 /// The rows, in the order of the documentation.
-const GROUPS: [&[Field]; 7] = [
+const GROUPS: [&[Field]; 8] = [
     event::FIELDS,
     process::FIELDS,
+    background::FIELDS,
     descriptor::FIELDS,
     paths::FIELDS,
     identity::FIELDS,
@@ -61,6 +65,33 @@ impl Fields {
     /// The row of a field.
     pub fn row(&self, id: FieldId) -> Option<&'static Field> {
         self.rows.get(usize::from(id.0)).copied()
+    }
+}
+
+/// The table for one command: notes what its conditions and outputs ask for.
+#[derive(Debug, Default)]
+pub struct Asked {
+    asks_background: Cell<bool>,
+}
+
+impl Asked {
+    /// Whether a field was named that [`crate::event::Background`] answers.
+    pub fn asks_background(&self) -> bool {
+        self.asks_background.get()
+    }
+}
+
+impl Catalog for Asked {
+    fn fields(&self) -> &[FieldSpec] {
+        FIELDS.fields()
+    }
+
+    fn find(&self, name: &str) -> Option<FieldId> {
+        let found = FIELDS.find(name)?;
+        if FIELDS.row(found).is_some_and(|row| row.is_background) {
+            self.asks_background.set(true);
+        }
+        Some(found)
     }
 }
 

@@ -3,18 +3,17 @@
 //! What `sensor.*` says (events were lost, a program is not seen into) passes always: it tells what is missing
 //! among the others. A filter comes before the rules, which judge what passes.
 
-use rules::{Engine, Macros, Matching, Program};
+use rules::{Catalog, Engine, Macros, Matching, Program};
 
 use super::Stage;
-use super::fields::FIELDS;
 use super::types::Types;
 use super::view::View;
 use crate::event::{Batch, Event};
 
 /// A condition against the table of fields; the error says the byte, and what is wrong there.
-pub fn compiled(condition: &str) -> Result<Program, String> {
+pub fn compiled(condition: &str, fields: &dyn Catalog) -> Result<Program, String> {
     let expr = rules::parse(condition).map_err(|error| error.to_string())?;
-    rules::compile(&expr, &Macros::default(), &*FIELDS).map_err(|error| error.to_string())
+    rules::compile(&expr, &Macros::default(), fields).map_err(|error| error.to_string())
 }
 
 /// The stage of a condition.
@@ -61,9 +60,10 @@ mod tests {
 
     use super::*;
     use crate::event::sample;
+    use crate::stages::fields::FIELDS;
 
     fn passed(condition: &str) -> Vec<&'static str> {
-        let mut stage = stage(compiled(condition).unwrap());
+        let mut stage = stage(compiled(condition, &*FIELDS).unwrap());
         let batch = stage(sample::every_kind());
         batch.map_or(Vec::new(), |batch| batch.events.iter().map(|event| event.kind.name()).collect())
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn batch_of_which_nothing_passes_is_dropped() {
-        let mut stage = stage(compiled("proc.name = nobody").unwrap());
+        let mut stage = stage(compiled("proc.name = nobody", &*FIELDS).unwrap());
         let mut batch = Batch::default();
         batch.whos.push(sample::who());
         batch.push(sample::head(Kind::FileOpen));
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn events_are_numbered_over_batches() {
-        let mut stage = stage(compiled("evt.num = 2").unwrap());
+        let mut stage = stage(compiled("evt.num = 2", &*FIELDS).unwrap());
         let mut batch = Batch::default();
         batch.whos.push(sample::who());
         batch.push(sample::head(Kind::FileOpen));

@@ -8,8 +8,10 @@
 //! session did, and so does a judge far away. A stage may keep state over events (a window of time), made of
 //! events alone. See ADR 15.
 
+pub mod default_rules;
 pub mod fields;
 pub mod filter;
+pub mod judge;
 pub mod selectors;
 mod subject;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use wire::schema::EVENTS;
 
+use super::fields::FIELDS;
 use super::filter;
 use crate::shell::failure::Failure;
 
@@ -36,6 +37,13 @@ impl Selectors {
         }
         let any = |values: &[OsString], what: &str, of: fn(&str) -> Result<String, Failure>| {
             let text = |value: &OsString| {
+                // Such a value cannot be quoted: a backslash before a quote belongs to the quote.
+                if value.as_encoded_bytes().ends_with(b"\\") {
+                    let shown = value.display();
+                    return Err(Failure::usage(format!(
+                        "{what} '{shown}' ends in a backslash; give a --filter with a glob"
+                    )));
+                }
                 let text = value.to_str().ok_or_else(|| {
                     let shown = value.display();
                     Failure::usage(format!("{what} '{shown}' is not UTF-8; give a --filter with a glob"))
@@ -58,7 +66,7 @@ impl Selectors {
             parts.push("gb.error exists".to_owned());
         }
         for condition in &self.filters {
-            filter::compiled(condition)
+            filter::compiled(condition, &*FIELDS)
                 .map_err(|error| Failure::usage(format!("--filter '{condition}': {error}")))?;
             parts.push(condition.clone());
         }
@@ -196,7 +204,7 @@ mod tests {
     fn several_must_all_hold_and_compile() {
         let all = Selectors {
             events: vec!["file".into()],
-            paths: vec!["/a \"b\\".into()],
+            paths: vec!["/a \"b\\c".into()],
             programs: vec!["x".into()],
             pids: vec![1],
             is_failed: true,
@@ -206,12 +214,16 @@ mod tests {
         let condition = condition(all);
 
         assert_eq!(
-            "(gb.noun in (file)) and (gb.paths = \"/a \\\"b\\\\\" or gb.paths startswith \"/a \\\"b\\\\/\") and \
+            "(gb.noun in (file)) and (gb.paths = \"/a \\\"b\\\\c\" or gb.paths startswith \"/a \\\"b\\\\c/\") and \
              (gb.exe.name = \"x\" or proc.name = \"x\") and (proc.pid in (1)) and (gb.error exists) and \
              (evt.type = open or evt.type = openat) and (proc.name != y)",
             condition
         );
-        assert!(filter::compiled(&condition).is_ok(), "{:?}", filter::compiled(&condition));
+        assert!(
+            filter::compiled(&condition, &*FIELDS).is_ok(),
+            "{:?}",
+            filter::compiled(&condition, &*FIELDS)
+        );
     }
 
     #[test]

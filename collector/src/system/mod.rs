@@ -1,5 +1,6 @@
 //! The system: the kernel's calls, /proc, clocks, namespaces, the names of errors, and programs' files.
 
+pub mod background;
 pub mod clock;
 pub mod errors;
 pub mod examiner;

@@ -20,6 +20,10 @@ pub struct Stat {
     pub is_zombie: bool,
     /// The parent's pid.
     pub ppid: u32,
+    /// The session.
+    pub session: u32,
+    /// The controlling terminal; 0 for none.
+    pub tty: u32,
     /// Processor time in user mode, nanoseconds.
     pub user_ns: u64,
     /// Processor time in the kernel, nanoseconds.
@@ -45,6 +49,8 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat {
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         ppid: number(4)? as u32,
+        session: number(6)? as u32,
+        tty: number(7)? as u32,
         user_ns: nanoseconds(number(14)?),
         system_ns: nanoseconds(number(15)?),
         started: number(22)?,
@@ -58,14 +64,19 @@ fn nanoseconds(ticks: u64) -> u64 {
 
 /// When a process started, CLOCK_MONOTONIC, to the tick.
 pub fn started_ns(pid: u32) -> Option<u64> {
-    let started_ns = nanoseconds(stat(pid)?.started);
+    Some(began_ns(&stat(pid)?))
+}
+
+/// The same of a process that was read.
+pub fn began_ns(stat: &Stat) -> u64 {
+    let started_ns = nanoseconds(stat.started);
     let now = |clock| {
         let time = rustix::time::clock_gettime(clock);
         time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
     };
     // Times in /proc include the time that the machine was suspended (proc_pid_stat(5), starttime).
     let slept_ns = now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic));
-    Some(started_ns.saturating_sub(slept_ns))
+    started_ns.saturating_sub(slept_ns)
 }
 
 /// The target of `/proc/PID/fd/FD`; `None` for the ring of a sensor that is attaching at the moment, which
@@ -280,6 +291,8 @@ mod tests {
             Stat {
                 is_zombie: true,
                 ppid: 3,
+                session: 6,
+                tty: 7,
                 user_ns: 14 * tick,
                 system_ns: 15 * tick,
                 started: 22,

@@ -425,7 +425,8 @@ fn program(input: &mut Input<'_>, version: u8, known: &[Arc<Program>]) -> Option
     }
     let comm = Comm::new(input.bytes()?);
     let own_pid = Some(Pid(input.small()?)).filter(|own_pid| *own_pid != Pid(0));
-    Some(program.with(Facts { comm, own_pid }))
+    let started = Some(UtcNs(input.unsigned()?)).filter(|started| *started != UtcNs(0));
+    Some(program.with(Facts { comm, own_pid, started }))
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {

@@ -8,7 +8,8 @@ use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
 use crate::event::{
-    Batch, Circumstances, Claimed, Comm, Event, Facts, Names, Program, Shape, Value, Who, sample,
+    Background, Batch, Circumstances, Claimed, Comm, Event, Facts, Names, Place, Program, Shape, Value, Who,
+    sample,
 };
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
@@ -37,7 +38,11 @@ fn batches() -> Vec<Batch> {
     let parent = Program::new(Pid(2), Arc::default(), Arc::default(), Some(sample::who().program.clone()));
     second.whos.push(Arc::new(Who {
         program: Program::new(Pid(u32::MAX), b"/\xff\n\""[..].into(), b"a\0\xff\0"[..].into(), Some(parent))
-            .with(Facts { comm: Comm::of_path(b"/a-long-\xffname-of-a-program"), own_pid: Some(Pid(9)) }),
+            .with(Facts {
+                comm: Comm::of_path(b"/a-long-\xffname-of-a-program"),
+                own_pid: Some(Pid(9)),
+                started: Some(UtcNs(u64::MAX)),
+            }),
         ppid: Some(Pid(0)),
         uid: None,
         euid: Some(u32::MAX),
@@ -49,6 +54,14 @@ fn batches() -> Vec<Batch> {
             cwd: b"/\xff"[..].into(),
             egid: Some(u32::MAX),
             names: Some(Arc::new(Names { user: Some("web".into()), group: None })),
+            place: Place::Sandbox,
+            background: Some(Arc::new(Background {
+                tty: u32::MAX,
+                own_group: Some(u32::MAX),
+                login: Some(0),
+                capabilities: Some([u64::MAX, 0, 1]),
+                ..Background::default()
+            })),
         },
         claimant: 7,
         container: Some(sample::container("4f2c", "web")),
@@ -286,8 +299,8 @@ fn random_bytes_after_the_magic_never_make_the_reader_panic() {
 fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     // A schema with file.unlink (22) of two fields, and 999 of one; no tables.
     let schema = framed(tag::SCHEMA, b"\x02\x16\x0bfile.unlink\x02\xe7\x07\x08new.kind\x01\x00");
-    // One program (pid 7, no parent, exe "/e", no arguments, no name, no number of its own).
-    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00\x00\x00");
+    // One program (pid 7, no parent, exe "/e", no arguments, no name, no number of its own, no start).
+    let programs = framed(tag::PROGRAMS, b"\x01\x07\x00\x00\x02/e\x00\x00\x00\x00");
     // No words, no containers; its image; three events: kind, time, tid, who, values.
     let batch = framed(
         tag::BATCH,
@@ -412,7 +425,7 @@ fn line_of_programs_that_no_writer_makes_is_damage() {
     // Each program is the parent of the next.
     let mut body = vec![60];
     for number in 0..60_u8 {
-        body.extend_from_slice(&[7, number, 0, 0, 0, 0, 0]);
+        body.extend_from_slice(&[7, number, 0, 0, 0, 0, 0, 0]);
     }
     let schema = framed(tag::SCHEMA, b"\x00\x00");
     let file = [&MAGIC[..], &schema, &framed(tag::PROGRAMS, &body)].concat();

@@ -6,8 +6,8 @@ use super::input::Input;
 use super::varints::{bytes, unsigned};
 use super::{WITH_FACTS, WITH_PROGRAMS, WITH_USERS_INSIDE};
 use crate::container::Container;
-use crate::event::{Circumstances, Claimed, Names, Program, Who};
-use crate::ids::Pid;
+use crate::event::{Background, Circumstances, Claimed, Names, Place, Program, Who};
+use crate::ids::{Pid, UtcNs};
 
 /// Bits of an image's first byte.
 mod knows {
@@ -27,6 +27,9 @@ mod also_knows {
     pub const EGID: u8 = 2;
     pub const USER: u8 = 4;
     pub const GROUP: u8 = 8;
+    pub const BACKGROUND: u8 = 16;
+    pub const HOST: u8 = 32;
+    pub const SANDBOX: u8 = 64;
 }
 
 const NAMELESS: Names = Names { user: None, group: None };
@@ -58,13 +61,16 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
     for number in [small(who.uid_inside), who.mnt_ns].into_iter().flatten() {
         unsigned(number, out);
     }
-    let Circumstances { cwd, egid, names } = &who.circumstances;
+    let Circumstances { cwd, egid, names, place, background } = &who.circumstances;
     let Names { user, group } = names.as_deref().unwrap_or(&NAMELESS);
     out.push(
         bit(!cwd.is_empty(), also_knows::CWD)
             | bit(egid.is_some(), also_knows::EGID)
             | bit(user.is_some(), also_knows::USER)
-            | bit(group.is_some(), also_knows::GROUP),
+            | bit(group.is_some(), also_knows::GROUP)
+            | bit(background.is_some(), also_knows::BACKGROUND)
+            | bit(*place == Place::Host, also_knows::HOST)
+            | bit(*place == Place::Sandbox, also_knows::SANDBOX),
     );
     if !cwd.is_empty() {
         bytes(cwd, out);
@@ -74,6 +80,9 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
     }
     for name in [user, group].into_iter().flatten() {
         bytes(name.as_bytes(), out);
+    }
+    if let Some(background) = background {
+        write_background(background, out);
     }
 }
 
@@ -139,5 +148,36 @@ fn circumstances(input: &mut Input<'_>) -> Option<Circumstances> {
     };
     let names = Names { user: name(also_knows::USER)?, group: name(also_knows::GROUP)? };
     let names = (names != NAMELESS).then(|| Arc::new(names));
-    Some(Circumstances { cwd, egid, names })
+    let background = match has(also_knows::BACKGROUND) {
+        true => Some(Arc::new(read_background(input)?)),
+        false => None,
+    };
+    let place = match (has(also_knows::HOST), has(also_knows::SANDBOX)) {
+        (true, _) => Place::Host,
+        (false, true) => Place::Sandbox,
+        (false, false) => Place::Unknown,
+    };
+    Some(Circumstances { cwd, egid, names, place, background })
+}
+
+/// Appends what the kernel said; numbers that may be missing are counted from 1.
+fn write_background(background: &Background, out: &mut Vec<u8>) {
+    let Background { tty, session, own_group, own_session, started, login, capabilities } = background;
+    let or_none = |number: &Option<u32>| number.map_or(0, |number| u64::from(number) + 1);
+    let numbers = [u64::from(*tty), u64::from(*session), started.0];
+    let missing = [or_none(own_group), or_none(own_session), or_none(login), capabilities.is_some().into()];
+    let sets = capabilities.iter().flatten().copied();
+    numbers.into_iter().chain(missing).chain(sets).for_each(|number| unsigned(number, out));
+}
+
+fn read_background(input: &mut Input<'_>) -> Option<Background> {
+    let (tty, session, started) = (input.small()?, input.small()?, UtcNs(input.unsigned()?));
+    let mut or_none =
+        || input.unsigned()?.checked_sub(1).map_or(Some(None), |number| number.try_into().ok().map(Some));
+    let (own_group, own_session, login) = (or_none()?, or_none()?, or_none()?);
+    let capabilities = match input.unsigned()? {
+        0 => None,
+        _ => Some([input.unsigned()?, input.unsigned()?, input.unsigned()?]),
+    };
+    Some(Background { tty, session, own_group, own_session, started, login, capabilities })
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::container::Container;
 use crate::event::{Batch, Event, Facts, Program, Shape, Span, Value};
-use crate::ids::Pid;
+use crate::ids::{Pid, UtcNs};
 use crate::sinks::carrier;
 use crate::sinks::encoder::{Encoder, Format, RunFacts};
 use crate::sinks::framing::{Found, Frames, Framing};
@@ -108,10 +108,11 @@ impl Programs {
             bytes(&program.exe, out);
             bytes(&program.argv, out);
         }
-        let Facts { comm, own_pid } = &program.facts;
+        let Facts { comm, own_pid, started } = &program.facts;
         bytes(comm.bytes(), out);
         // 0 stands for none.
         unsigned(own_pid.map_or(0, |Pid(own_pid)| own_pid.into()), out);
+        unsigned(started.map_or(0, |UtcNs(started)| started), out);
     }
 }
 

@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
+use super::alerts::Alerts;
 use super::network::Net;
 use super::places::Places;
 use super::table::{Capped, Errors, add, kept};
@@ -40,6 +41,7 @@ pub struct Gathered {
     /// By path.
     pub blind: Capped<Blind>,
     pub notable: FxHashMap<Kind, Notable>,
+    pub alerts: Alerts,
 }
 
 /// Files, and failed opens.
@@ -129,6 +131,7 @@ impl Default for Gathered {
             cost: Cost::default(),
             blind: Capped::new(MOST_PROGRAMS),
             notable: FxHashMap::default(),
+            alerts: Alerts::default(),
         }
     }
 }
@@ -141,6 +144,7 @@ impl Gathered {
             self.picture.take(batch, event);
             self.event(batch, event);
         }
+        self.alerts.take(batch);
     }
 
     fn event(&mut self, batch: &Batch, event: &Event) {

@@ -2,6 +2,7 @@
 //!
 //! Everything on the page comes from events alone, so that a `replay` gives the summary that the run gave.
 
+mod alerts;
 mod gathered;
 mod network;
 mod page;
@@ -22,7 +23,7 @@ use gathered::Gathered;
 /// The row of the table.
 pub const FORMAT: Format = Format {
     name: "summary",
-    help: "a process tree, files written, network peers, losses and cost, at the end",
+    help: "alerts, processes, files written, network peers, losses and cost, at the end",
     framing: Framing::Page,
     reaches: carrier::LOCAL,
     build: |plan| Box::new(Summary::new(Style::new(plan.is_coloured))),

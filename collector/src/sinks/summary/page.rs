@@ -36,6 +36,11 @@ pub fn write(summary: &Gathered, style: Style, facts: &RunFacts, out: &mut Vec<u
             "the collector died and was started again ({again}); this page begins after that"
         ));
     }
+    // What a rule says comes first.
+    let has_alerts = !summary.alerts.is_empty();
+    if has_alerts {
+        page.notable(summary);
+    }
     if summary.picture.len() > 0 {
         page.heading("Processes", "");
         tree::write(&summary.picture, style, summary.last_ns, page.out);
@@ -43,7 +48,9 @@ pub fn write(summary: &Gathered, style: Style, facts: &RunFacts, out: &mut Vec<u
     page.files(&summary.files);
     page.net(&summary.net);
     page.blind(summary);
-    page.notable(summary);
+    if !has_alerts {
+        page.notable(summary);
+    }
     page.events(summary);
     page.lost(summary);
     page.cost(summary, facts);
@@ -327,10 +334,11 @@ impl Page<'_> {
     }
 
     fn notable(&mut self, summary: &Gathered) {
-        if summary.notable.is_empty() {
+        if summary.notable.is_empty() && summary.alerts.is_empty() {
             return;
         }
         self.heading("Notable", "");
+        summary.alerts.write(self.style, self.out);
         let mut list: Vec<_> = summary.notable.iter().collect();
         list.sort_by_key(|(kind, _)| **kind);
         for (kind, notable) in list {

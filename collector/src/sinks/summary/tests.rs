@@ -11,7 +11,10 @@ use super::gathered::{MOST_LOSSES, MOST_PATHS};
 use super::network::MOST_PEERS;
 use super::*;
 
-use crate::event::{Event, Shape, Value, Who, sample};
+use rules::file::Priority;
+use rules::format::Resolved;
+
+use crate::event::{Alert, Event, Rule, Shape, Value, Who, sample};
 use crate::ids::UtcNs;
 
 /// Builds the events of a session.
@@ -561,4 +564,41 @@ fn event_costs_less_than_a_microsecond() {
     let each = began.elapsed().as_nanos() / (20 * story.batch.events.len() as u128);
     println!("{each} ns an event");
     assert!(each < 1000, "{each} ns");
+}
+
+#[test]
+fn alerts_come_first_by_urgency_with_the_line_of_programs() {
+    let mut story = Story::default();
+    let cat = story.start(11, 10, "/bin/cat", &["cat"]);
+    let path = story.path("/etc/shadow");
+    story.event(cat, Kind::FileOpen, "", &[("path", path)]);
+    story.event(cat, Kind::KernelBpf, "", &[]);
+    story.batch.whos[cat as usize] = sample::who();
+    let alert = |event, name: &str, priority, message: &str| Alert {
+        event,
+        rule: Arc::new(Rule { name: name.into(), priority, tags: Vec::new(), source: "syscall".into() }),
+        output: Resolved { message: message.into(), fields: Vec::new() },
+    };
+    story.batch.alerts = vec![
+        alert(0, "Odd start", Priority::Notice, "a \u{1b}[2J cat"),
+        alert(1, "Secrets read", Priority::Critical, "read /etc/shadow"),
+        alert(1, "Odd start", Priority::Notice, "again"),
+    ];
+
+    let page = story.page();
+
+    assert_eq!(
+        vec![
+            "Notable",
+            "  Critical     1 ×  \"Secrets read\"",
+            "    \"read /etc/shadow\"",
+            "    by cat (4121) ← sh (4100)",
+            "  Notice       2 ×  \"Odd start\"",
+            "    \"a \\u{1b}[2J cat\"",
+            "    by cat (4121) ← sh (4100)",
+            "               1 ×  kernel.bpf  by cat",
+        ],
+        part(&page, "Notable")
+    );
+    assert!(page.find("Notable") < page.find("Processes"), "{page}");
 }

@@ -303,6 +303,13 @@ fn opens(view: &View<'_>, wanted: &[&str]) -> Option<bool> {
     is_any
 }
 
+/// A value as Falco prints it; `None` for none.
+pub fn shown(value: &Answer<'_>) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    write(value, &mut text);
+    (*value != Answer::Absent).then_some(text)
+}
+
 /// Appends a value as Falco prints it.
 fn write(value: &Answer<'_>, out: &mut Vec<u8>) {
     match value {

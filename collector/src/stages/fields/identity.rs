@@ -5,7 +5,7 @@ use rules::{Answer, Argument, Type};
 use super::super::view::{View, text, text_unless_empty, uint};
 use super::row::Field;
 use crate::container::Container;
-use crate::event::Names;
+use crate::event::{Names, Place};
 
 /// The rows of this file.
 pub const FIELDS: &[Field] = &[
@@ -23,7 +23,7 @@ pub const FIELDS: &[Field] = &[
         "The first 12 bytes of the container's id.",
         "the kernel's control groups, or the task's metadata",
     )
-    .limits("none outside of containers, and where none is known"),
+    .limits("`host` outside of containers, `<NA>` in a container or sandbox without a known id, none where neither is known"),
     Field::new(
         "container.full_id",
         Type::Text,
@@ -99,11 +99,16 @@ fn text_of(known: Option<&str>) -> Answer<'_> {
     text_unless_empty(known.unwrap_or_default().as_bytes())
 }
 
-/// The first 12 bytes of the id.
+/// The first 12 bytes of the id; `host` for a process that is in no container.
 pub fn container_id<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     const SHOWN: usize = 12;
-    let id = container(view).map(Container::id);
-    text_of(id.map(|id| id.get(..SHOWN).unwrap_or(id)))
+    match (container(view).map(Container::id), view.who.circumstances.place) {
+        (Some(id), _) => text_of(Some(id.get(..SHOWN).unwrap_or(id))),
+        (None, Place::Host) => text(Some(b"host")),
+        // A value, so that rules about containers hold.
+        (None, Place::Sandbox) => text(Some(b"<NA>")),
+        (None, Place::Unknown) => Answer::Absent,
+    }
 }
 
 /// The whole id.

@@ -18,6 +18,8 @@ pub struct Field {
     pub limits: &'static str,
     /// Its value for an event.
     pub from: From,
+    /// Whether that is what the kernel says beyond a process's identity, which is read only where it is asked.
+    pub is_background: bool,
 }
 
 impl Field {
@@ -31,7 +33,7 @@ impl Field {
     ) -> Self {
         let (is_list, has_suffix, argument) = (false, false, ArgumentRule::None);
         let spec = FieldSpec { name, kind, is_list, argument, has_suffix, help };
-        Self { spec, source, limits: "", from }
+        Self { spec, source, limits: "", from, is_background: false }
     }
 
     /// The same with several values.
@@ -56,6 +58,12 @@ impl Field {
     pub const fn suffixed(mut self) -> Self {
         self.spec.argument = ArgumentRule::Required(ArgumentKind::Key);
         self.spec.has_suffix = true;
+        self
+    }
+
+    /// The same of what the kernel says beyond a process's identity.
+    pub const fn background(mut self) -> Self {
+        self.is_background = true;
         self
     }
 

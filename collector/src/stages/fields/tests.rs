@@ -7,13 +7,19 @@ use wire::events::Kind;
 use wire::names;
 
 use super::FIELDS;
-use crate::event::{Batch, Circumstances, Comm, Event, Facts, Names, Program, Shape, Value, Who, sample};
-use crate::ids::Pid;
+use crate::event::{
+    Background, Batch, Circumstances, Comm, Event, Facts, Names, Place, Program, Shape, Value, Who, sample,
+};
+use crate::ids::{Pid, UtcNs};
 use crate::stages::view::View;
 
 /// An event of a shell's child, with these values.
 fn event(kind: Kind, call: &'static str, values: &[(&str, Given)]) -> Batch {
-    let named = |path: &[u8], own_pid| Facts { comm: Comm::of_path(path), own_pid: Some(Pid(own_pid)) };
+    let named = |path: &[u8], own_pid| Facts {
+        comm: Comm::of_path(path),
+        own_pid: Some(Pid(own_pid)),
+        started: Some(UtcNs(1_000)),
+    };
     let init = Program::new(Pid(1), b"/sbin/init"[..].into(), b"/sbin/init\0"[..].into(), None)
         .with(named(b"/sbin/init", 1));
     let shell = Program::new(Pid(10), b"/bin/bash"[..].into(), b"sh\0-c\0go there\0"[..].into(), Some(init))
@@ -22,8 +28,12 @@ fn event(kind: Kind, call: &'static str, values: &[(&str, Given)]) -> Batch {
         Program::new(Pid(11), b"/bin/busybox"[..].into(), b"cat\0/x\0\0y\0"[..].into(), Some(shell))
             .with(named(b"/bin/cat", 2));
     let names = Names { user: Some("web".into()), group: Some("www".into()) };
-    let circumstances =
-        Circumstances { cwd: b"/srv"[..].into(), egid: Some(33), names: Some(Arc::new(names)) };
+    let circumstances = Circumstances {
+        cwd: b"/srv"[..].into(),
+        egid: Some(33),
+        names: Some(Arc::new(names)),
+        ..Circumstances::default()
+    };
     let who = Who { program, euid: Some(33), circumstances, ..(*sample::who()).clone() };
     let mut batch = Batch::default();
     batch.whos.push(Arc::new(who));
@@ -447,6 +457,55 @@ fn container_has_a_short_id_and_an_image_in_parts() {
             &["container.id", "container.name", "container.image.repository", "container.image.tag"]
         )
     );
-    batch.whos[0] = sample::who();
-    assert_eq!(vec!["-"], asked(&batch, &["container.id"]));
+    for (place, id) in [(Place::Unknown, "-"), (Place::Host, "host"), (Place::Sandbox, "<NA>")] {
+        let circumstances = Circumstances { place, ..Circumstances::default() };
+        batch.whos[0] = Arc::new(Who { circumstances, ..(*sample::who()).clone() });
+        assert_eq!(vec![id], asked(&batch, &["container.id"]));
+    }
+}
+
+#[test]
+fn what_the_kernel_says_has_no_value_unless_it_was_asked() {
+    let fields = [
+        "proc.tty",
+        "proc.sid",
+        "proc.sname",
+        "proc.is_sid_leader",
+        "proc.is_vpgid_leader",
+        "proc.vpgid.name",
+        "user.loginuid",
+        "thread.cap_effective",
+        "thread.cap_permitted",
+        "proc.pid.ts",
+    ];
+    let mut batch = open("/x", 0, Some(3));
+    let unasked = asked(&batch, &fields);
+    let background = Background {
+        tty: 34816,
+        session: 10,
+        own_group: Some(2),
+        own_session: Some(10),
+        capabilities: Some([1 << 21 | 1, 0, 0]),
+        ..Background::default()
+    };
+    let mut who = (*batch.whos[0]).clone();
+    who.circumstances.background = Some(Arc::new(background));
+    batch.whos[0] = Arc::new(who);
+
+    assert_eq!(vec!["-", "-", "-", "-", "-", "-", "-", "-", "-", "1000"], unasked);
+    assert_eq!(
+        vec![
+            "34816",
+            "10",
+            "deploy-everythi",
+            "false",
+            "true",
+            "cat",
+            "-1",
+            "CAP_CHOWN CAP_SYS_ADMIN",
+            "",
+            "1000",
+        ],
+        asked(&batch, &fields)
+    );
 }

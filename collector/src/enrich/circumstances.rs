@@ -1,0 +1,32 @@
+//! The circumstances of a process that its events carry for rules: directory, group, names.
+
+use std::sync::Arc;
+
+use super::process::Process;
+use crate::event::{Circumstances, Names, Who};
+use crate::system::users::Users;
+
+impl Process {
+    /// Puts into `who` what its events are to say of its circumstances.
+    pub(super) fn complete(&mut self, users: &mut Users) {
+        let Who { euid, circumstances: known, .. } = &*self.who;
+        let is_named = known.names.is_some() || !self.has_our_root();
+        if Arc::ptr_eq(&known.cwd, &self.cwd) && is_named {
+            return;
+        }
+        let names = known.names.clone().or_else(|| {
+            let user = euid.and_then(|euid| users.user(euid));
+            let group = known.egid.and_then(|egid| users.group(egid));
+            self.has_our_root().then(|| Arc::new(Names { user, group }))
+        });
+        let circumstances = Circumstances { cwd: Arc::clone(&self.cwd), names, ..known.clone() };
+        self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
+    }
+
+    /// Says that its effective group is another one from here on.
+    pub(super) fn set_egid(&mut self, egid: u32) {
+        let circumstances = Circumstances { egid: Some(egid), names: None, ..self.who.circumstances.clone() };
+        self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
+        self.listed = (0, 0);
+    }
+}

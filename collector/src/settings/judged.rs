@@ -1,0 +1,118 @@
+//! The settings about what events go through: the filter, the rules, and what their alerts mean.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use rules::file::Priority;
+
+use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, Key, Layers, RULES, Setting};
+use super::rule_files::RuleFiles;
+use crate::shell::failure::Failure;
+use crate::stages::fields::Asked;
+use crate::stages::judge::{self, Worst};
+use crate::stages::{Stages, filter};
+
+/// The options of a collector about what events go through, as they are spelled for a collector that is
+/// another process. That one checks them: the rules may be long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judging(Vec<OsString>);
+
+impl Judging {
+    /// Those of the layers, with absolute paths. Fails with status 64 where a path cannot be made absolute.
+    pub fn of(layers: &Layers) -> Result<Self, Failure> {
+        let mut options = Vec::new();
+        for key in [&FILTER, &FAIL_ON] {
+            options.extend(layers.setting(key).values.iter().map(|value| option(key, value)));
+        }
+        for path in &rule_files(layers).paths {
+            let absolute = std::path::absolute(path).map_err(|error| {
+                Failure::usage(format!("the rules '{}': {error}; give an absolute path", path.display()))
+            })?;
+            options.push(option(&RULES, absolute.as_os_str()));
+        }
+        if !has_default_rules(layers) {
+            options.push(format!("--{}", DEFAULT_RULES.flag).into());
+        }
+        Ok(Self(options))
+    }
+
+    /// Arguments of the hidden command.
+    pub fn arguments(&self) -> &[OsString] {
+        &self.0
+    }
+}
+
+fn option(key: &Key, value: &OsStr) -> OsString {
+    let mut option = OsString::from(format!("--{}=", key.flag));
+    option.push(value);
+    option
+}
+
+fn has_default_rules(layers: &Layers) -> bool {
+    layers.setting(&DEFAULT_RULES).text() != "off"
+}
+
+/// The rule files of the layers.
+pub fn rule_files(layers: &Layers) -> RuleFiles {
+    let paths = layers.setting(&RULES).values.into_iter().map(PathBuf::from).collect();
+    RuleFiles { paths, has_defaults: has_default_rules(layers) }
+}
+
+/// What events go through, and what that says in the end.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// The filter, then the rules.
+    pub stages: Stages,
+    /// What it means for the exit status.
+    pub verdict: Verdict,
+    /// Whether they ask for what the kernel says of processes beyond their identity.
+    pub asks_background: bool,
+}
+
+/// Whether an alert was urgent enough to fail.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    limit: Option<Priority>,
+    worst: Worst,
+}
+
+impl Verdict {
+    /// See the type.
+    pub fn is_failed(&self) -> bool {
+        self.limit.is_some_and(|limit| self.worst.reaches(limit))
+    }
+
+    /// The exit status of a command that went well otherwise.
+    pub fn status(&self) -> u8 {
+        self.is_failed().into()
+    }
+}
+
+impl Judged {
+    /// What the layers ask for. Fails with status 64 where an option is wrong, 65 or 66 where rules are.
+    pub fn of(layers: &Layers) -> Result<Self, Failure> {
+        let (mut stages, fields) = (Vec::new(), Asked::default());
+        let condition = layers.setting(&FILTER);
+        if let Some(text) = condition.values.last() {
+            let text = text.to_str().ok_or_else(|| Failure::usage(format!("{condition} is not UTF-8")))?;
+            let compiled = filter::compiled(text, &fields);
+            let program = compiled.map_err(|error| Failure::usage(format!("{condition}: {error}")))?;
+            stages.push(filter::stage(program));
+        }
+        let limit = layers.setting(&FAIL_ON);
+        let limit = limit.values.last().map(|name| priority(&limit, name)).transpose()?;
+        let verdict = Verdict { limit, worst: Worst::default() };
+        let groups = rule_files(layers).groups(&fields)?;
+        if groups.iter().any(|rules| !rules.is_empty()) {
+            stages.push(judge::stage(groups, verdict.worst.clone()));
+        }
+        Ok(Self { stages: Stages::new(stages), verdict, asks_background: fields.asks_background() })
+    }
+}
+
+fn priority(setting: &Setting, name: &OsStr) -> Result<Priority, Failure> {
+    name.to_str().and_then(Priority::parse).ok_or_else(|| {
+        let known = Priority::ALL.map(|priority| priority.name().to_lowercase()).join(", ");
+        Failure::usage(format!("{setting} is no priority; give one of {known}"))
+    })
+}
