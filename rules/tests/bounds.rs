@@ -101,6 +101,16 @@ fn an_alias_within_its_own_value_is_refused() {
 }
 
 #[test]
+fn conditions_that_are_too_long_together_are_refused() {
+    let long = format!("proc.name in ({}a)", "abcdefgh,".repeat(300_000));
+    let text = format!("- macro: m0\n  condition: &c {long}\n");
+
+    let again: String = (1..4).fold(text, |text, n| text + &format!("- macro: m{n}\n  condition: *c\n"));
+
+    refused(&again, "together");
+}
+
+#[test]
 fn lists_that_multiply_are_refused() {
     let mut text = "- list: l0\n  items: [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..50 {

@@ -26,6 +26,8 @@ pub(super) struct Lists {
     odd: Vec<usize>,
     /// How many more bytes may be copied.
     work_left: usize,
+    /// How many more bytes the conditions may have that are still to come.
+    text_left: usize,
 }
 
 struct Expanded {
@@ -37,6 +39,10 @@ struct Expanded {
 
 /// Bytes that are copied while lists are put into all conditions: some seconds' worth.
 const WORK: usize = 2 << 30;
+
+/// The most bytes of all conditions together, with their lists; their trees take thirty times as much memory.
+/// The rules of Falco have 25 000, without their macros.
+const TOTAL: usize = 8 << 20;
 
 /// Lists of lists of lists, … so deep.
 const DEPTH: u32 = 64;
@@ -76,7 +82,7 @@ impl Lists {
         }
         let odd = |n: &usize| expanded.get(*n).is_some_and(|list| list.name.text.contains(is_delimiter));
         let odd = (0..expanded.len()).filter(odd).collect();
-        Self { lists: expanded, by_name, odd, work_left: WORK }
+        Self { lists: expanded, by_name, odd, work_left: WORK, text_left: TOTAL }
     }
 
     /// Puts the items of each list into a condition that names it.
@@ -102,6 +108,12 @@ impl Lists {
             }
             condition = replaced;
         }
+        let Some(left) = self.text_left.checked_sub(condition.len()) else {
+            return Err(format!(
+                "the conditions of all rules and macros are longer than {TOTAL} bytes together"
+            ));
+        };
+        self.text_left = left;
         Ok(condition)
     }
 

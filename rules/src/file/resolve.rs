@@ -17,7 +17,7 @@ use crate::format::Format;
 use crate::names;
 use crate::parser::{FILE_DEPTH, LONGEST, parse_with_depth};
 
-/// The most checks of a condition with all its macros. The largest of Falco's has 600.
+/// The most checks of a condition with all its macros. The largest of Falco's has 248.
 const CHECKS: u64 = 100_000;
 
 /// The field of Falco that stood for others until its container plugin came, and stands for nothing since.
