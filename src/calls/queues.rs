@@ -11,10 +11,15 @@ const REQUESTS: i64 = 0x1000_0000;
 
 static ARE_THERE: AtomicBool = AtomicBool::new(false);
 
+/// In place of a descriptor that was closed.
+const CLOSED: c_int = -1;
+
 /// A queue of requests.
 pub struct Queue {
-    /// The descriptor and one; 0 for none.
+    /// The descriptor and one; [`CLOSED`] for one that was closed, and 0 for no queue.
     pub fd: AtomicI32,
+    /// The process that made it: a child may not have it in its memory (madvise(2), `MADV_DONTFORK`).
+    pub owner: AtomicU32,
     pub flags: AtomicU32,
     /// The number of requests that it has room for, a power of two.
     pub entries: AtomicU32,
@@ -31,6 +36,7 @@ pub struct Queue {
 pub static KNOWN: [Queue; QUEUES] = [const {
     Queue {
         fd: AtomicI32::new(0),
+        owner: AtomicU32::new(0),
         flags: AtomicU32::new(0),
         entries: AtomicU32::new(0),
         tail: AtomicU32::new(0),
@@ -48,12 +54,13 @@ pub fn are_there() -> bool {
 }
 
 /// A queue was made: `parameters` is what io_uring_setup(2) filled in, up to the offset of the array.
-pub fn begin(fd: c_int, parameters: [u32; 17]) {
+pub fn begin(owner: u32, fd: c_int, parameters: [u32; 17]) {
     let fd = fd + 1;
     let is_free = |queue: &&Queue| [0, fd].contains(&queue.fd.load(Ordering::Relaxed));
     let Some(queue) = KNOWN.iter().find(is_free) else { return };
     // The words before the offsets of the queue, and those up to that of the array.
     let [entries, _, flags, _, _, _, _, _, _, _, _, tail, _, _, _, _, array] = parameters;
+    queue.owner.store(owner, Ordering::Relaxed);
     queue.flags.store(flags, Ordering::Relaxed);
     queue.entries.store(entries, Ordering::Relaxed);
     queue.tail.store(tail, Ordering::Relaxed);
@@ -89,15 +96,22 @@ pub fn let_go(start: usize, len: usize) {
                 place.store(0, Ordering::Relaxed);
             }
         }
+        let is_mapped =
+            queue.ring.load(Ordering::Relaxed) != 0 && queue.requests.load(Ordering::Relaxed) != 0;
+        if !is_mapped && queue.fd.load(Ordering::Relaxed) == CLOSED {
+            queue.fd.store(0, Ordering::Relaxed);
+        }
     }
 }
 
-/// A descriptor is about to be closed.
+/// A descriptor is about to be closed. The queue stays in use where it is mapped: the kernel may know it by a
+/// number of its own (`IORING_REGISTER_RING_FDS`).
 #[cold]
 #[inline(never)]
 pub fn closing(fd: c_int) {
     if let Some(queue) = of(fd) {
-        queue.fd.store(0, Ordering::Relaxed);
+        let is_mapped = queue.ring.load(Ordering::Relaxed) != 0;
+        queue.fd.store(if is_mapped { CLOSED } else { 0 }, Ordering::Relaxed);
     }
 }
 

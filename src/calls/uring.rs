@@ -104,7 +104,9 @@ pub unsafe fn set_up(call: Call, entries: u32, parameters: *const [u32; 17]) {
     // SAFETY: the caller's promise: the kernel filled it in.
     let given = unsafe { capture::given(call.outcome, parameters) };
     if let (false, Some(given)) = (call.outcome.failed, given) {
-        queues::begin(call.outcome.ret as c_int, given);
+        if let Some(caller) = process::ring().and_then(process::caller) {
+            queues::begin(caller.pid(), call.outcome.ret as c_int, given);
+        }
     }
 }
 
@@ -177,7 +179,8 @@ unsafe fn request(requests: usize, place: u32, flags: u32) -> Request {
 fn report(queue: &Queue, row: Row) {
     let (ring, requests) = (queue.ring.load(Ordering::Relaxed), queue.requests.load(Ordering::Relaxed));
     let (entries, flags) = (queue.entries.load(Ordering::Relaxed), queue.flags.load(Ordering::Relaxed));
-    if ring == 0 || requests == 0 || process::ring().is_none() {
+    let is_own = |caller: process::Caller| caller.pid() == queue.owner.load(Ordering::Relaxed);
+    if ring == 0 || requests == 0 || !process::ring().and_then(process::caller).is_some_and(is_own) {
         return;
     }
     let word = |offset: usize| (ring + offset) as *mut u32;

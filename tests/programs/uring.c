@@ -1,7 +1,8 @@
 /* uring: files made, linked and removed, and a peer connected to, through an io_uring.
  * Trap: no call is made of what is asked for; the kernel may even take it without any call (SQPOLL), and
- * liburing makes its system calls itself. A tail that the program scribbles leads nowhere.
- * run: raw | polled | library | scribbled | gone
+ * liburing makes its system calls itself. A tail that the program scribbles leads nowhere. A child may not have
+ * the queue in its memory.
+ * run: raw | polled | library | scribbled | gone | forked
  */
 #include "victim.h"
 #include <arpa/inet.h>
@@ -135,6 +136,21 @@ static void gone(void) {
     SHOW(access("folder", F_OK));
 }
 
+static void forked(void) {
+    begin(0);
+    MUST(madvise(ring, parameters.sq_off.array + parameters.sq_entries * 4, MADV_DONTFORK) == 0);
+    MUST(madvise(requests, parameters.sq_entries * sizeof(struct io_uring_sqe), MADV_DONTFORK) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        SHOW(poll(NULL, 0, 1));
+        SHOW(enter(0));
+        _exit(0);
+    }
+    reap("child", child);
+    ask(makes("folder"));
+    SHOW(enter(1));
+}
+
 int main(int count, char **arguments) {
     const char *what = count > 1 ? arguments[1] : "";
     if (!strcmp(what, "raw")) raw();
@@ -142,5 +158,6 @@ int main(int count, char **arguments) {
     if (!strcmp(what, "library")) library();
     if (!strcmp(what, "scribbled")) scribbled();
     if (!strcmp(what, "gone")) gone();
+    if (!strcmp(what, "forked")) forked();
     return 0;
 }
