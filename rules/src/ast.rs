@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Display};
 
+use crate::scanner::{Scanner, is_space};
+
 /// A range of bytes of the condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -245,14 +247,14 @@ impl Display for Operand {
             }
             Operand::Transform(transform) => {
                 write!(f, "{}(", transform.name)?;
-                separated(f, &transform.arguments)?;
+                separated(f, &transform.arguments, argument)?;
                 f.write_str(")")?;
                 bracketed(f, transform.selector.as_deref())
             }
-            Operand::Value(text, _) => quoted(f, text, b"()\"'=,\\"),
+            Operand::Value(text, _) => quoted(f, text, b"()\"'=,"),
             Operand::List(items, _) => {
                 f.write_str("(")?;
-                separated(f, items)?;
+                separated(f, items, |f, item| item.fmt(f))?;
                 f.write_str(")")
             }
         }
@@ -285,6 +287,8 @@ impl Display for Expr {
                 };
             }
             Expr::Check(check) => return check.fmt(f),
+            // Bare, it would negate what follows.
+            Expr::Macro { name, .. } if name == "not" => return f.write_str("(not)"),
             Expr::Macro { name, .. } => return f.write_str(name),
         };
         for (index, part) in parts.iter().enumerate() {
@@ -300,33 +304,60 @@ impl Display for Expr {
     }
 }
 
-fn separated(f: &mut fmt::Formatter<'_>, items: &[Operand]) -> fmt::Result {
+fn separated(
+    f: &mut fmt::Formatter<'_>,
+    items: &[Operand],
+    each: fn(&mut fmt::Formatter<'_>, &Operand) -> fmt::Result,
+) -> fmt::Result {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        item.fmt(f)?;
+        each(f, item)?;
     }
     Ok(())
+}
+
+/// Writes an argument of a transformer: there only numbers stand without quotes.
+fn argument(f: &mut fmt::Formatter<'_>, operand: &Operand) -> fmt::Result {
+    match operand {
+        Operand::Value(text, _) if is_number(text) => f.write_str(text),
+        Operand::Value(text, _) => in_quotes(f, text),
+        Operand::List(items, _) => {
+            f.write_str("(")?;
+            separated(f, items, argument)?;
+            f.write_str(")")
+        }
+        other => other.fmt(f),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let mut scan = Scanner::new(text);
+    scan.number().is_some() && scan.is_at_end()
 }
 
 fn bracketed(f: &mut fmt::Formatter<'_>, argument: Option<&str>) -> fmt::Result {
     let Some(argument) = argument else { return Ok(()) };
     f.write_str("[")?;
-    quoted(f, argument, b"[]\"'\\")?;
+    quoted(f, argument, b"[]\"'")?;
     f.write_str("]")
 }
 
 /// Writes a value bare where it can be read back so, otherwise in double quotes.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str, forbidden: &[u8]) -> fmt::Result {
-    let is_bare = |byte: u8| byte.is_ascii_graphic() && !forbidden.contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_bare) {
-        return f.write_str(text);
-    }
+    let is_bare = |byte: u8| !is_space(byte) && !forbidden.contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_bare) { f.write_str(text) } else { in_quotes(f, text) }
+}
+
+fn in_quotes(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
-    for letter in text.chars() {
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
         match letter {
             '"' => f.write_str("\\\"")?,
+            // A backslash before the mark would hide it.
+            '\\' if letters.peek().is_none() => f.write_str("\\ ")?,
             '\\' => f.write_str("\\\\")?,
             '\n' => f.write_str("\\n")?,
             '\r' => f.write_str("\\r")?,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use aho_corasick::AhoCorasick;
 use memchr::memmem::Finder;
@@ -37,14 +38,16 @@ pub struct Question {
     pub other: Option<SlotId>,
 }
 
-/// A question, made ready for many values.
+/// A question, made ready for many values. Small, and cheap to clone: the engine has those of all rules side by side.
 #[derive(Clone, Debug)]
 pub struct Test {
     /// The question.
-    pub question: Question,
+    pub question: Arc<Question>,
     matcher: Matcher,
     /// The answer is the opposite of the matcher's.
     is_negated: bool,
+    /// Of several values all must pass, and not one.
+    is_of_all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,31 +57,32 @@ enum Matcher {
     /// Nothing matches.
     Never,
     /// The value is one of these.
-    Equal(Box<[u8]>),
+    Equal(Arc<[u8]>),
     /// The same for more than a few.
-    Set(Set),
-    Prefix(Box<[u8]>),
-    Prefixes(Prefixes),
-    Suffix(Box<[u8]>),
-    Suffixes(Suffixes),
-    Substring(Box<Finder<'static>>),
+    Set(Arc<Set>),
+    Prefix(Arc<[u8]>),
+    Prefixes(Arc<Prefixes>),
+    Suffix(Arc<[u8]>),
+    Suffixes(Arc<Suffixes>),
+    Substring(Arc<Finder<'static>>),
     /// One of several substrings, or one of either case.
-    Substrings(Box<AhoCorasick>),
-    Paths(Box<Paths>),
-    Globs(Vec<Glob>),
-    Regexes(Vec<Regex>),
+    Substrings(Arc<AhoCorasick>),
+    Paths(Arc<Paths>),
+    Globs(Arc<[Glob]>),
+    Regexes(Arc<[Regex]>),
     /// In the order of bytes.
-    Bytes(Operator, Box<[u8]>),
-    Numbers(HashSet<i128, FxBuildHasher>),
-    Number(Operator, i128),
+    Bytes(Operator, Arc<Box<[u8]>>),
+    Numbers(Arc<HashSet<i128, FxBuildHasher>>),
+    /// A number of type `i128`, without its alignment.
+    Number(Operator, [u8; 16]),
     Bool {
         on: bool,
         off: bool,
     },
-    Addresses(Vec<IpAddr>),
-    Networks(Vec<Network>),
+    Addresses(Arc<[IpAddr]>),
+    Networks(Arc<[Network]>),
     /// Exactly one of them, or all of them.
-    Each(Modifier, Vec<Test>),
+    Each(Modifier, Arc<Vec<Test>>),
     /// The value of another slot.
     Slot(SlotId, Operator),
 }
@@ -173,7 +177,10 @@ impl Test {
             }
         };
         let is_negated = is_negated && !matches!(matcher, Matcher::Slot(..) | Matcher::Never);
-        Ok(Test { question, matcher, is_negated })
+        // "fd.ip != a": neither side has the address.
+        let is_of_all = (is_negated && is_of_network(question.kind))
+            || (question.is_list && question.operator == Operator::In);
+        Ok(Test { question: Arc::new(question), matcher, is_negated, is_of_all })
     }
 
     /// A test for each value alone.
@@ -191,7 +198,8 @@ impl Test {
             };
             tests.push(Test::new(one).map_err(|(_, message)| (index, message))?);
         }
-        Ok(Test { question, matcher: Matcher::Each(modifier, tests), is_negated: false })
+        let matcher = Matcher::Each(modifier, Arc::new(tests));
+        Ok(Test { question: Arc::new(question), matcher, is_negated: false, is_of_all: false })
     }
 
     /// Whether the value of `slot` passes the test. Without a value it does not.
@@ -211,13 +219,7 @@ impl Test {
             Answer::Absent => false,
             Answer::List(list) if list.is_empty() => false,
             Answer::List(_) if matches!(self.matcher, Matcher::Exists) => true,
-            Answer::List(list) if self.question.is_list && self.question.operator == Operator::In => {
-                list.iter().all(|item| self.passes_value(item))
-            }
-            // "fd.ip != a": neither side has the address.
-            Answer::List(list) if self.is_negated && is_of_network(self.question.kind) => {
-                list.iter().all(|item| self.passes_value(item))
-            }
+            Answer::List(list) if self.is_of_all => list.iter().all(|item| self.passes_value(item)),
             Answer::List(list) => list.iter().any(|item| self.passes_value(item)),
             value => self.matches(value).is_some_and(|is| is != self.is_negated),
         }
@@ -243,7 +245,9 @@ impl Test {
                 }
             }
             (Matcher::Numbers(set), _) => set.contains(&number(value)?),
-            (Matcher::Number(operator, expected), _) => is_ordered(*operator, &number(value)?, expected),
+            (Matcher::Number(operator, expected), _) => {
+                is_ordered(*operator, &number(value)?, &i128::from_ne_bytes(*expected))
+            }
             (Matcher::Bool { on, off }, Answer::Bool(is)) => (*is && *on) || (!*is && *off),
             (Matcher::Addresses(list), Answer::Address(address)) => list.contains(address),
             (Matcher::Networks(list), Answer::Address(address)) => list.iter().any(|net| net.has(*address)),
@@ -333,11 +337,13 @@ fn any_of(question: &Question) -> Result<Matcher, (usize, String)> {
         Type::Address => {
             let list =
                 parsed(question, |text| text.parse::<IpAddr>().ok().map(|address| address.to_canonical()));
-            list.map(Matcher::Addresses).map_err(|at| wrong(question, at, "is no IP address"))
+            list.map(|list| Matcher::Addresses(list.into()))
+                .map_err(|at| wrong(question, at, "is no IP address"))
         }
         Type::Net => {
             let list = parsed(question, Network::parse);
-            list.map(Matcher::Networks).map_err(|at| wrong(question, at, "is no network such as 10.0.0.0/8"))
+            list.map(|list| Matcher::Networks(list.into()))
+                .map_err(|at| wrong(question, at, "is no network such as 10.0.0.0/8"))
         }
         Type::Port => numbers(question, |text| parse_number(text).or_else(|| port(text)), "is no port"),
         Type::Int | Type::Uint | Type::Time | Type::Duration => {
@@ -351,15 +357,15 @@ fn text_matcher(question: &Question) -> Result<Matcher, (usize, String)> {
     let texts = || values.iter().map(|value| &**value);
     Ok(match (question.operator, values.as_slice()) {
         (Operator::Equal | Operator::NotEqual | Operator::In | Operator::Intersects, [one]) => {
-            Matcher::Equal(one.clone())
+            Matcher::Equal((&**one).into())
         }
         (Operator::Equal | Operator::NotEqual | Operator::In | Operator::Intersects, many) => {
-            Matcher::Set(Set::new(many))
+            Matcher::Set(Arc::new(Set::new(many)))
         }
-        (Operator::StartsWith, [one]) => Matcher::Prefix(one.clone()),
-        (Operator::StartsWith, _) => Matcher::Prefixes(Prefixes::new(texts())),
-        (Operator::EndsWith, [one]) => Matcher::Suffix(one.clone()),
-        (Operator::EndsWith, _) => Matcher::Suffixes(Suffixes::new(texts())),
+        (Operator::StartsWith, [one]) => Matcher::Prefix((&**one).into()),
+        (Operator::StartsWith, _) => Matcher::Prefixes(Arc::new(Prefixes::new(texts()))),
+        (Operator::EndsWith, [one]) => Matcher::Suffix((&**one).into()),
+        (Operator::EndsWith, _) => Matcher::Suffixes(Arc::new(Suffixes::new(texts()))),
         (Operator::Contains, [one]) => substring(one),
         (Operator::Contains, _) => substrings(values, false)?,
         (Operator::IContains, _) => substrings(values, true)?,
@@ -370,36 +376,36 @@ fn text_matcher(question: &Question) -> Result<Matcher, (usize, String)> {
             match (question.operator, bytes.as_slice()) {
                 (Operator::BContains, [one]) => substring(one),
                 (Operator::BContains, _) => substrings(&bytes, false)?,
-                _ => Matcher::Prefixes(Prefixes::new(bytes.iter().map(Vec::as_slice))),
+                _ => Matcher::Prefixes(Arc::new(Prefixes::new(bytes.iter().map(Vec::as_slice)))),
             }
         }
         (Operator::Glob | Operator::IGlob, _) => Matcher::Globs(
             texts().map(|text| Glob::new(text, question.operator == Operator::IGlob)).collect(),
         ),
         (Operator::Regex, _) => {
-            let regexes: Result<_, _> =
+            let regexes: Result<Vec<_>, _> =
                 values.iter().enumerate().map(|(index, value)| regex(index, value)).collect();
-            Matcher::Regexes(regexes?)
+            Matcher::Regexes(regexes?.into())
         }
-        (Operator::PMatch, _) => Matcher::Paths(Box::new(Paths::new(texts()).map_err(|path| {
+        (Operator::PMatch, _) => Matcher::Paths(Arc::new(Paths::new(texts()).map_err(|path| {
             let at = values.iter().position(|value| **value == *path).unwrap_or(0);
             (at, format!("the path has more than {MOST_COMPONENTS} components"))
         })?)),
         (operator, values) => match values.first() {
-            Some(one) => Matcher::Bytes(operator, one.clone()),
+            Some(one) => Matcher::Bytes(operator, Arc::new(one.clone())),
             None => Matcher::Never,
         },
     })
 }
 
 fn substring(text: &[u8]) -> Matcher {
-    Matcher::Substring(Box::new(Finder::new(text).into_owned()))
+    Matcher::Substring(Arc::new(Finder::new(text).into_owned()))
 }
 
 fn substrings<T: AsRef<[u8]>>(texts: &[T], ignores_case: bool) -> Result<Matcher, (usize, String)> {
     let finder = AhoCorasick::builder().ascii_case_insensitive(ignores_case).build(texts);
     match finder {
-        Ok(finder) => Ok(Matcher::Substrings(Box::new(finder))),
+        Ok(finder) => Ok(Matcher::Substrings(Arc::new(finder))),
         Err(error) => Err((0, format!("too many texts to search for: {error}"))),
     }
 }
@@ -430,10 +436,10 @@ fn numbers(
     let list = parsed(question, parse).map_err(|at| wrong(question, at, fault))?;
     Ok(match (question.operator, list.as_slice()) {
         (Operator::In | Operator::Intersects | Operator::NotEqual, [one]) => {
-            Matcher::Number(Operator::Equal, *one)
+            Matcher::Number(Operator::Equal, one.to_ne_bytes())
         }
-        (operator, [one]) => Matcher::Number(operator, *one),
-        (_, _) => Matcher::Numbers(list.into_iter().collect()),
+        (operator, [one]) => Matcher::Number(operator, one.to_ne_bytes()),
+        (_, _) => Matcher::Numbers(Arc::new(list.into_iter().collect())),
     })
 }
 

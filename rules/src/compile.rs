@@ -76,7 +76,7 @@ pub(crate) struct Named {
 #[derive(Debug)]
 pub(crate) struct Leaf {
     pub slot: SlotId,
-    pub test: Arc<Test>,
+    pub test: Test,
     /// The check as it is shown.
     pub text: String,
     pub span: Span,
@@ -272,7 +272,7 @@ impl<'a> Compiler<'a> {
         let test = Test::new(question)
             .or_else(|(index, message)| self.fail(spans.get(index).map_or(at, |span| span.start), message))?;
         let text = shown(check);
-        Ok(Leaf { slot: left.slot, test: Arc::new(test), text, span: check.span, is_of_type })
+        Ok(Leaf { slot: left.slot, test, text, span: check.span, is_of_type })
     }
 
     fn check_event_types(&self, values: &[Box<[u8]>], spans: &[Span]) -> Compiled<()> {

@@ -47,13 +47,18 @@ pub struct Engine {
     matching: Matching,
     programs: Vec<Program>,
     slots: Vec<Slot>,
-    nodes: Vec<Node>,
-    /// Whether several nodes or rules ask for a node, so that its answer is worth keeping.
-    is_shared: Vec<bool>,
+    nodes: Vec<Packed>,
+    /// The parts of all "and" and "or", those of a node one after the other.
+    parts: Vec<NodeId>,
+    checks: Vec<Check>,
     /// The type's number by its name; 0 are the types that no rule names.
     types: HashMap<String, EventType>,
     /// The rules that can hold for each type, in the order of definition.
     rules: Vec<Vec<(u32, NodeId)>>,
+    /// What each node costs, about.
+    costs: Vec<u32>,
+    /// For each "and", which part to ask first: the one that was false at last, unless it is dear.
+    first: Vec<u32>,
     /// Answers of shared nodes: twice the event's number, and the answer in the last bit.
     answers: Vec<u32>,
     event: u32,
@@ -71,9 +76,31 @@ impl fmt::Debug for Engine {
 
 type NodeId = u32;
 
+/// Marks a node that several nodes or rules ask for, so that its answer is worth keeping.
+const SHARED: NodeId = 1 << 31;
+
 /// The node that always holds, and the one that never does.
 const TRUE: NodeId = 0;
 const FALSE: NodeId = 1;
+
+/// A node as the engine walks it: small, so that those of a type of events lie together.
+#[derive(Clone, Copy, Debug)]
+enum Packed {
+    Constant(bool),
+    /// A range of `parts`.
+    And(u32, u32),
+    /// A range of `parts`.
+    Or(u32, u32),
+    Not(NodeId),
+    /// An index of `checks`.
+    Check(u32),
+}
+
+type Check = (SlotId, Test);
+
+/// The most that a part may cost to be asked before those that cost less. Only a field's first reading and a look
+/// into a set are that cheap.
+const CHEAP: u32 = 6;
 
 /// A part of conditions.
 #[derive(Clone, Debug)]
@@ -82,7 +109,17 @@ enum Node {
     And(Box<[NodeId]>),
     Or(Box<[NodeId]>),
     Not(NodeId),
-    Check(SlotId, Arc<Test>),
+    Check(SlotId, Test),
+}
+
+impl Node {
+    fn parts(&self) -> &[NodeId] {
+        match self {
+            Node::And(parts) | Node::Or(parts) => parts,
+            Node::Not(part) => std::slice::from_ref(part),
+            Node::Constant(_) | Node::Check(..) => &[],
+        }
+    }
 }
 
 impl Engine {
@@ -116,12 +153,17 @@ impl Engine {
                 ids.sort_by_key(|(index, _)| !rules[*index as usize].counts);
             }
         }
-        let is_shared = builder.shared(&by_type);
+        builder.mark_shared(&mut by_type);
         let slots = builder.slots.list().to_vec();
+        let (nodes, parts, checks) = builder.packed();
         Engine {
             matching,
             programs: rules,
-            is_shared,
+            nodes,
+            parts,
+            checks,
+            first: vec![0; builder.nodes.len()],
+            costs: builder.costs,
             types,
             rules: by_type,
             answers: vec![0; builder.nodes.len()],
@@ -129,7 +171,6 @@ impl Engine {
             places: Places::new(slots.len()),
             room: Vec::new(),
             slots,
-            nodes: builder.nodes,
         }
     }
 
@@ -163,7 +204,10 @@ impl Engine {
         let room = std::mem::take(&mut self.room);
         let mut judge = Judge {
             nodes: &self.nodes,
-            is_shared: &self.is_shared,
+            parts: &self.parts,
+            checks: &self.checks,
+            first: &mut self.first,
+            costs: &self.costs,
             answers: &mut self.answers,
             event: self.event,
             values: Values::new(&self.slots, &mut self.places, subject, room),
@@ -190,19 +234,23 @@ impl Engine {
 
 /// The state of one event.
 struct Judge<'s, 'e> {
-    nodes: &'e [Node],
-    is_shared: &'e [bool],
+    nodes: &'e [Packed],
+    parts: &'e [NodeId],
+    checks: &'e [Check],
+    first: &'e mut [u32],
+    costs: &'e [u32],
     answers: &'e mut [u32],
     event: u32,
     values: Values<'s, 'e>,
 }
 
 impl Judge<'_, '_> {
+    #[inline]
     fn holds(&mut self, id: NodeId) -> bool {
-        let at = id as usize;
-        if !self.is_shared[at] {
-            return self.ask(at);
+        if id & SHARED == 0 {
+            return self.ask(id as usize);
         }
+        let at = (id & !SHARED) as usize;
         let answer = self.answers[at];
         if answer >> 1 == self.event {
             return answer & 1 == 1;
@@ -213,14 +261,38 @@ impl Judge<'_, '_> {
     }
 
     fn ask(&mut self, at: usize) -> bool {
-        let nodes = self.nodes;
-        match &nodes[at] {
-            Node::Constant(is) => *is,
-            Node::And(parts) => parts.iter().all(|part| self.holds(*part)),
-            Node::Or(parts) => parts.iter().any(|part| self.holds(*part)),
-            Node::Not(part) => !self.holds(*part),
-            Node::Check(slot, test) => test.passes(*slot, &mut self.values),
+        match self.nodes[at] {
+            Packed::Constant(is) => is,
+            Packed::And(start, end) => self.all(at, start as usize..end as usize),
+            Packed::Or(start, end) => {
+                let parts = self.parts;
+                parts[start as usize..end as usize].iter().any(|part| self.holds(*part))
+            }
+            Packed::Not(part) => !self.holds(part),
+            Packed::Check(check) => {
+                let checks = self.checks;
+                let (slot, test) = &checks[check as usize];
+                test.passes(*slot, &mut self.values)
+            }
         }
+    }
+
+    /// Events resemble each other: the part that was false at last is probably false again.
+    fn all(&mut self, at: usize, range: std::ops::Range<usize>) -> bool {
+        let parts = &self.parts[range];
+        let first = self.first[at] as usize;
+        if !self.holds(parts[first]) {
+            return false;
+        }
+        for (index, part) in parts.iter().enumerate() {
+            if index != first && !self.holds(*part) {
+                if self.costs[(*part & !SHARED) as usize] <= CHEAP {
+                    self.first[at] = index as u32;
+                }
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -230,7 +302,7 @@ enum Key {
     And(Vec<NodeId>),
     Or(Vec<NodeId>),
     Not(NodeId),
-    Check(SlotId, Question),
+    Check(SlotId, Arc<Question>),
 }
 
 struct Builder {
@@ -274,7 +346,7 @@ impl Builder {
         }
     }
 
-    fn check(&mut self, slot: SlotId, test: Arc<Test>) -> NodeId {
+    fn check(&mut self, slot: SlotId, test: Test) -> NodeId {
         // The first reading of a field costs more than a comparison, and a part of one, or one that is made, the more.
         let reading = match self.slots.list().get(slot as usize) {
             Some(Slot::Field(field)) if field.argument.is_none() => 2,
@@ -282,7 +354,7 @@ impl Builder {
             _ => 10,
         };
         let cost = reading + test.cost();
-        let key = Key::Check(slot, test.question.clone());
+        let key = Key::Check(slot, Arc::clone(&test.question));
         self.add(key, |_| Node::Check(slot, test), cost)
     }
 
@@ -361,26 +433,58 @@ impl Builder {
                 other: None,
             };
             match Test::new(question) {
-                Ok(test) => single.push(self.check(slot, Arc::new(test))),
+                Ok(test) => single.push(self.check(slot, test)),
                 Err(_) => single.extend(members),
             }
         }
         single
     }
 
-    /// Which nodes more than one node or rule asks for.
-    fn shared(&self, rules: &[Vec<(u32, NodeId)>]) -> Vec<bool> {
-        let mut asked = vec![0_u32; self.nodes.len()];
-        let parts = self.nodes.iter().flat_map(|node| match node {
-            Node::And(parts) | Node::Or(parts) => parts.iter().as_slice(),
-            Node::Not(part) => std::slice::from_ref(part),
-            Node::Constant(_) | Node::Check(..) => &[],
+    /// The nodes as the engine walks them, with the parts and the checks that they name by index.
+    fn packed(&self) -> (Vec<Packed>, Vec<NodeId>, Vec<Check>) {
+        let (mut parts, mut checks) = (Vec::new(), Vec::new());
+        let index = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let mut add = |new: &[NodeId]| {
+            let start = index(parts.len());
+            parts.extend_from_slice(new);
+            (start, index(parts.len()))
+        };
+        let nodes = self.nodes.iter().map(|node| match node {
+            Node::Constant(is) => Packed::Constant(*is),
+            Node::And(new) => {
+                let (start, end) = add(new);
+                Packed::And(start, end)
+            }
+            Node::Or(new) => {
+                let (start, end) = add(new);
+                Packed::Or(start, end)
+            }
+            Node::Not(part) => Packed::Not(*part),
+            Node::Check(slot, test) => {
+                checks.push((*slot, test.clone()));
+                Packed::Check(index(checks.len() - 1))
+            }
         });
-        let roots = rules.iter().flatten().map(|(_, root)| root);
-        for id in parts.chain(roots) {
-            asked[*id as usize] += 1;
+        let nodes = nodes.collect();
+        (nodes, parts, checks)
+    }
+
+    /// Marks nodes that more than one node or rule asks for, wherever they are named.
+    fn mark_shared(&mut self, rules: &mut [Vec<(u32, NodeId)>]) {
+        let mut asked = vec![0_u32; self.nodes.len()];
+        let roots = || rules.iter().flatten().map(|(_, root)| *root);
+        for id in self.nodes.iter().flat_map(Node::parts).copied().chain(roots()) {
+            asked[id as usize] += 1;
         }
-        asked.into_iter().map(|times| times > 1).collect()
+        let mark = |id: &mut NodeId| *id |= if asked[*id as usize] > 1 { SHARED } else { 0 };
+        rules.iter_mut().flatten().for_each(|(_, root)| mark(root));
+        for node in &mut self.nodes {
+            match node {
+                Node::And(parts) | Node::Or(parts) => parts.iter_mut().for_each(mark),
+                Node::Not(part) => mark(part),
+                Node::Constant(_) | Node::Check(..) => (),
+            }
+        }
     }
 }
 
@@ -450,12 +554,10 @@ impl Build<'_> {
         if let Some(is) = fold(leaf, self.name) {
             return constant(is);
         }
-        let mut test = Arc::clone(&leaf.test);
+        let mut test = leaf.test.clone();
         if let Some(other) = test.question.other {
-            let question = Question { other: Some(self.slots[other as usize]), ..test.question.clone() };
-            if let Ok(here) = Test::new(question) {
-                test = Arc::new(here);
-            }
+            let question = Question { other: Some(self.slots[other as usize]), ..(*test.question).clone() };
+            test = Test::new(question).unwrap_or(test);
         }
         self.builder.check(self.slots[leaf.slot as usize], test)
     }

@@ -209,7 +209,7 @@ fn unescape(text: &str, mark: char) -> Result<String, char> {
 }
 
 /// The class `[:space:]` of POSIX.
-fn is_space(byte: u8) -> bool {
+pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r')
 }
 

@@ -135,6 +135,7 @@ impl<'s, 'e> Values<'s, 'e> {
         self.read.into_iter().map(|_| Answer::Absent).collect()
     }
 
+    #[inline]
     fn place(&mut self, id: SlotId) -> usize {
         let noted = self.places.noted[id as usize];
         if noted.0 == self.places.event {
@@ -145,40 +146,52 @@ impl<'s, 'e> Values<'s, 'e> {
 
     fn read_slot(&mut self, id: SlotId) -> usize {
         let slots = self.slots;
-        let answer = match &slots[id as usize] {
-            Slot::Field(field) => tidy(self.subject.field(field.id, field.argument.as_ref())),
+        if let Slot::Field(field) = &slots[id as usize] {
+            // Put down where it stays, and then mended: copying a value that was just written stalls.
+            self.read.push(self.subject.field(field.id, field.argument.as_ref()));
+        } else {
+            let made = self.made(&slots[id as usize]);
+            self.read.push(made);
+        }
+        let at = self.read.len() - 1;
+        if let Some(answer @ (Answer::List(_) | Answer::Address(_))) = self.read.get_mut(at) {
+            tidy(answer);
+        }
+        self.places.noted[id as usize] = (self.places.event, u32::try_from(at).unwrap_or(u32::MAX));
+        at
+    }
+
+    /// The value of a slot that is no field.
+    fn made(&mut self, slot: &Slot) -> Answer<'s> {
+        match slot {
+            Slot::Field(_) => Answer::Absent,
             Slot::Constant(bytes) => Answer::Text(bytes.to_vec().into()),
             Slot::Group(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items {
-                    let at = self.place(*item);
-                    match &self.read[at] {
+                    match self.get(*item) {
                         Answer::Absent => (),
                         Answer::List(list) => values.extend(list.iter().cloned()),
                         value => values.push(value.clone()),
                     }
                 }
-                tidy(Answer::List(values))
+                Answer::List(values)
             }
             Slot::Apply { function, arguments, selector } => {
                 let places: Vec<usize> = arguments.iter().map(|argument| self.place(*argument)).collect();
                 let values: Vec<&Answer<'s>> = places.iter().map(|at| &self.read[*at]).collect();
-                tidy(transform::apply(*function, &values, *selector))
+                transform::apply(*function, &values, *selector)
             }
-        };
-        let at = self.read.len();
-        self.read.push(answer);
-        self.places.noted[id as usize] = (self.places.event, u32::try_from(at).unwrap_or(u32::MAX));
-        at
+        }
     }
 }
 
 /// An empty list is no value; an IPv4 address in an IPv6 one is the IPv4 address.
-fn tidy(answer: Answer<'_>) -> Answer<'_> {
+fn tidy(answer: &mut Answer<'_>) {
     match answer {
-        Answer::List(list) if list.is_empty() => Answer::Absent,
-        Answer::List(list) => Answer::List(list.into_iter().map(tidy).collect()),
-        Answer::Address(address) => Answer::Address(address.to_canonical()),
-        other => other,
+        Answer::List(list) if list.is_empty() => *answer = Answer::Absent,
+        Answer::List(list) => list.iter_mut().for_each(tidy),
+        Answer::Address(address) => *address = address.to_canonical(),
+        _ => (),
     }
 }

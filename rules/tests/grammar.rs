@@ -16,7 +16,9 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("\tshell\r\n", "shell"),
     ("x", "x"),
     ("X9_", "X9_"),
-    ("not", "not"),
+    ("not", "(not)"),
+    ("(not)and a", "(not) and a"),
+    ("not (not)", "not (not)"),
     ("and", "and"),
     ("or", "or"),
     ("nothing", "nothing"),
@@ -107,7 +109,7 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("evt.dir=< and a", "evt.dir = < and a"),
     ("evt.dir=> and fd.name=*.log", "evt.dir = > and fd.name = *.log"),
     ("fd.name = a!@#4:/.;$%^&*[]{}|<>~`?+-_", "fd.name = a!@#4:/.;$%^&*[]{}|<>~`?+-_"),
-    ("fd.name = c:\\temp", "fd.name = \"c:\\\\temp\""),
+    ("fd.name = c:\\temp", "fd.name = c:\\temp"),
     ("fd.name = \"\"", "fd.name = \"\""),
     ("fd.name = ''", "fd.name = \"\""),
     ("fd.name = 'two words'", "fd.name = \"two words\""),
@@ -121,8 +123,8 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("fd.name = \"an old \\ escape\"", "fd.name = \"an old \\\\escape\""),
     // A mark behind a backslash does not end the string, even if that backslash is escaped.
     ("fd.name = 'a\\\\''", "fd.name = \"a\\\\'\""),
-    ("fd.name = ü", "fd.name = \"ü\""),
-    ("fd.name = 'ü'", "fd.name = \"ü\""),
+    ("fd.name = ü", "fd.name = ü"),
+    ("fd.name = 'ü'", "fd.name = ü"),
     ("fd.name in (1, 'a b', \"c\", d.e, /f)", "fd.name in (1, \"a b\", c, d.e, /f)"),
     ("fd.name in (a,b,c)", "fd.name in (a, b, c)"),
     ("fd.name in ( a , b )", "fd.name in (a, b)"),
@@ -170,19 +172,19 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("not tolower(proc.name) = a", "not tolower(proc.name) = a"),
     ("(tolower(proc.name) exists)", "tolower(proc.name) exists"),
     ("join(\",\", proc.aname) = a", "join(\",\", proc.aname) = a"),
-    ("join(\",\", (proc.name, 'x', 5)) = a", "join(\",\", (proc.name, x, 5)) = a"),
+    ("join(\",\", (proc.name, 'x', 5)) = a", "join(\",\", (proc.name, \"x\", 5)) = a"),
     ("join(\",\", ()) = a", "join(\",\", ()) = a"),
     (
         "join(' ', ( proc.name , tolower(proc.pname) )) = a",
         "join(\" \", (proc.name, tolower(proc.pname))) = a",
     ),
-    ("concat(proc.name, \"-\", proc.pname) = a-b", "concat(proc.name, -, proc.pname) = a-b"),
+    ("concat(proc.name, \"-\", proc.pname) = a-b", "concat(proc.name, \"-\", proc.pname) = a-b"),
     ("concat(proc.name,0x1f,-2.5) = a", "concat(proc.name, 0x1f, -2.5) = a"),
-    ("getopt(proc.args, \"ab:\") intersects (a)", "getopt(proc.args, ab:) intersects (a)"),
-    ("getopt(proc.args, 'ab:')[b] = x", "getopt(proc.args, ab:)[b] = x"),
-    ("getopt(proc.args, 'ab:')['b'] = x", "getopt(proc.args, ab:)[b] = x"),
+    ("getopt(proc.args, \"ab:\") intersects (a)", "getopt(proc.args, \"ab:\") intersects (a)"),
+    ("getopt(proc.args, 'ab:')[b] = x", "getopt(proc.args, \"ab:\")[b] = x"),
+    ("getopt(proc.args, 'ab:')['b'] = x", "getopt(proc.args, \"ab:\")[b] = x"),
     ("len(join(',', proc.aname)) > 5", "len(join(\",\", proc.aname)) > 5"),
-    ("tolower('ABC') = abc", "tolower(ABC) = abc"),
+    ("tolower('ABC') = abc", "tolower(\"ABC\") = abc"),
     // Transformers on the right.
     ("proc.name = val(proc.pname)", "proc.name = val(proc.pname)"),
     ("proc.name = val( proc.pname )", "proc.name = val(proc.pname)"),
@@ -409,12 +411,11 @@ fn conditions_are_accepted_with_their_precedence() {
 
 #[test]
 fn what_is_written_back_is_read_as_the_same() {
-    for (_, written) in
-        ACCEPTED.iter().filter(|(_, written)| !written.contains("[a ") && !written.contains("[]"))
-    {
-        let Ok(tree) = parse(written) else { continue };
-
-        assert_eq!(*written, tree.to_string());
+    for (_, written) in ACCEPTED {
+        match parse(written) {
+            Ok(tree) => assert_eq!(*written, tree.to_string()),
+            Err(error) => panic!("{written:?}: {error}"),
+        }
     }
 }
 
