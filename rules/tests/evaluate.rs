@@ -93,6 +93,9 @@ const HOLD: &[&str] = &[
     "fd.ip = 192.168.7.1",
     "fd.ip in (1.1.1.1, 192.168.7.1)",
     "fd.ip != 1.1.1.1",
+    "not fd.ip != 10.1.2.3",
+    "not fd.net != 10.0.0.0/8",
+    "not fd.port != 443",
     "fd.sip = 10.1.2.3",
     "fd.sip = ::ffff:10.1.2.3",
     "fd.net = 10.0.0.0/8",
@@ -574,6 +577,7 @@ impl Dice {
             "proc.name contains anyof (a, b)",
             "proc.aname = a",
             "proc.aname != a",
+            "proc.aname != b",
             "proc.aname in (b, c)",
             "proc.aname startswith a",
             "proc.aname exists",
@@ -588,6 +592,9 @@ impl Dice {
             "toupper(proc.name) = A",
             "proc.name = val(proc.pname)",
         ];
+        if depth == 1 && self.roll(10) == 0 {
+            return "proc.aname != a and proc.aname != b".to_owned();
+        }
         match self.roll(if depth == 0 { 1 } else { 6 }) {
             0 | 1 => CHECKS[self.roll(CHECKS.len())].to_owned(),
             2 => format!("not ({})", self.condition(depth - 1)),
@@ -607,7 +614,7 @@ impl Dice {
         for (field, values) in [
             ("proc.name", ["a", "b", "c"]),
             ("proc.pname", ["a", "b", "ab"]),
-            ("proc.aname", ["a", "a | b", "c | ab"]),
+            ("proc.aname", ["a", "a | b", "c | ab | a"]),
             ("fd.num", ["1", "2", "3"]),
             ("fd.ip", ["10.0.0.1", "10.0.0.1 | 10.0.0.2", "10.0.0.2 | ::1"]),
             ("fd.net", ["10.0.0.1", "10.0.0.9", "::1"]),
