@@ -910,6 +910,16 @@ mod faults {
     }
 
     #[test]
+    fn a_problem_cannot_forge_what_a_terminal_shows() {
+        let text = "- list: l\n  items: []\n  \"a\\e[2J\\nb\": 1\n";
+
+        assert_eq!(
+            vec!["a.yaml:3:3: warning: unknown key 'a\\u{1b}[2J\\nb' of a list is ignored"],
+            problems(text)
+        );
+    }
+
+    #[test]
     fn yaml_that_is_none_is_an_error_with_its_place() {
         let loaded = load_files(&["- rule: r\n  desc: 'x\n", "- list: l\n  items: [a]\n  x\n"]);
 

@@ -48,6 +48,18 @@ pub(super) struct Report<'t> {
     notes: usize,
 }
 
+/// A message without control characters, which a file may have to forge what a terminal shows.
+fn printable(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    message.chars().map(shown).collect()
+}
+
 /// The most problems that are looked for.
 const MOST: usize = 1000;
 
@@ -82,6 +94,7 @@ impl<'t> Report<'t> {
     }
 
     fn add(&mut self, spot: Spot, severity: Severity, message: String) {
+        let message = printable(message);
         let count = if severity == Severity::Note { &mut self.notes } else { &mut self.severe };
         if *count < MOST && self.found.insert((spot, severity, message)) {
             *count += 1;
