@@ -286,14 +286,19 @@ fn fields_are_listed_with_type_source_and_limits() {
     assert!(fields.len() > 200, "{}", fields.len());
 }
 
-/// What only the kernel says, of a program in a session of its own without a terminal.
+/// What only the kernel says, of a program that leads a session of its own without a terminal, and lives long
+/// enough to be looked at.
 #[test]
 fn facts_of_the_kernel_are_known_where_a_condition_asks_for_them() {
     let scene = scene();
-    let filter = "evt.type = execve and proc.name = true and proc.tty = 0 and proc.is_sid_leader = true and \
+    let filter = "evt.type = execve and proc.name = sleep and proc.tty = 0 and proc.is_sid_leader = true and \
                   proc.duration < 60000000000 and user.loginuid >= -1 and proc.cwd exists and proc.vpid exists";
 
-    let ending = shell(&scene, &["--filter", filter, "-o", "jsonl:-"], "setsid -w true; true; /bin/true");
+    let ending = shell(
+        &scene,
+        &["--filter", filter, "-o", "jsonl:-"],
+        "setsid -w sleep 1; setsid -w sh -c 'sleep 1; true'",
+    );
 
     assert_eq!(vec!["process.start"], names(&ending.stdout), "{}", ending.stderr);
 }

@@ -42,7 +42,7 @@ pub const FIELDS: &[Field] = &[
         "The absolute path; of a connection both ends, `client:port->server:port`.",
         "the call",
     )
-    .limits("none for a connection of which one end is not known; of a Unix socket the path alone"),
+    .limits("none for a connection of which one end is not known, or that closes; of a Unix socket the path alone"),
     Field::new("fd.nameraw", Type::Text, name_raw, "The path as it was passed.", "the call")
         .limits("of opens only"),
     Field::new(

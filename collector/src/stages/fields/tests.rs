@@ -509,3 +509,12 @@ fn what_the_kernel_says_has_no_value_unless_it_was_asked() {
         asked(&batch, &fields)
     );
 }
+
+#[test]
+fn connection_that_closes_has_ends_but_no_sides() {
+    let values = [("fd", int(5)), ("local", Text("10.0.0.1:80")), ("remote", Text("10.0.0.2:4000"))];
+    let batch = event(Kind::NetClose, "close", &values);
+    let fields = ["evt.type", "fd.typechar", "fd.name", "fd.sip", "fd.lport", "fd.rport", "fd.ip"];
+
+    assert_eq!(vec!["close", "4", "-", "-", "80", "4000", "10.0.0.1 10.0.0.2"], asked(&batch, &fields));
+}

@@ -210,6 +210,8 @@ pub fn name_of(view: &View<'_>) -> Option<Vec<u8>> {
     }
     match thing(view)? {
         Thing::Ipv4Server | Thing::Ipv6Server => Some(end(address(view, Key::Local)?)),
+        // Which side connected is not kept.
+        thing if thing.is_internet() && view.kind() == Kind::NetClose => None,
         thing if thing.is_internet() => {
             let (local, remote) = (address(view, Key::Local)?, address(view, Key::Remote)?);
             let (client, server) =
