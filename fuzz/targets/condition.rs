@@ -1,5 +1,5 @@
-//! A condition behind the conditions of macros `m0`, `m1`, …, each on a line of its own: read, written back, compiled,
-//! asked about events, and explained.
+//! A condition behind the conditions of macros `m0`, `m1`, …, each on a line of its own: read, written back,
+//! compiled, asked about events, and explained.
 #![no_main]
 
 use std::borrow::Cow;

@@ -1,8 +1,8 @@
 //! How many events a core judges by all of Falco's rules, and which rules cost most: `cargo bench -p rules`.
 //!
-//! The rule files are not in this repository. They are read from the folder that `GLASSBOX_FALCO_RULES` names, or from
-//! `../shared/falco-rules` beside the checkout. The events are made up: what a small server does in a container. A
-//! field is answered from a table, so that the time is the engine's.
+//! The rule files are not in this repository. They are read from the folder that `GLASSBOX_FALCO_RULES`
+//! names, or from `../shared/falco-rules` beside the checkout. The events are made up: what a small server
+//! does in a container. A field is answered from a table, so that the time is the engine's.
 
 #[path = "../tests/falco_fields/mod.rs"]
 mod falco_fields;

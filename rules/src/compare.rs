@@ -38,7 +38,8 @@ pub struct Question {
     pub other: Option<SlotId>,
 }
 
-/// A question, made ready for many values. Small, and cheap to clone: the engine has those of all rules side by side.
+/// A question, made ready for many values. Small, and cheap to clone: the engine has those of all rules side
+/// by side.
 #[derive(Clone, Debug)]
 pub struct Test {
     /// The question.

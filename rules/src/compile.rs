@@ -1,4 +1,5 @@
-//! An [`Expr`] becomes a [`Program`]: fields, types and values are checked against a catalog, and macros resolved.
+//! An [`Expr`] becomes a [`Program`]: fields, types and values are checked against a catalog, and macros
+//! resolved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::error::Error;
@@ -120,8 +121,8 @@ impl Program {
 
 /// Checks a condition against a catalog, and resolves its macros.
 ///
-/// The first fault is the error. A macro that names itself is one, also through others, and so is a condition that
-/// nests deeper than [`DEEPEST`] levels with all its macros.
+/// The first fault is the error. A macro that names itself is one, also through others, and so is a condition
+/// that nests deeper than [`DEEPEST`] levels with all its macros.
 pub fn compile(expr: &Expr, macros: &Macros, catalog: &dyn Catalog) -> Result<Program, CompileError> {
     let mut compiler =
         Compiler { macros, catalog, slots: Slots::default(), known: HashMap::new(), open: Vec::new() };
@@ -454,7 +455,8 @@ fn shown(check: &Check) -> String {
     text
 }
 
-/// What a check says about events of the type `name`, or of a type that no check names; `None`: not the type alone.
+/// What a check says about events of the type `name`, or of a type that no check names; `None`: not the type
+/// alone.
 pub(crate) fn fold(leaf: &Leaf, name: Option<&str>) -> Option<bool> {
     /// Not the name of an event.
     const OTHER: &str = "\0";

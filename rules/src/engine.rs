@@ -1,10 +1,10 @@
 //! The engine: judges an event by all rules at once.
 //!
-//! All conditions become one graph in which equal parts are one node, whichever rule they come from. For each type
-//! of events that a rule names, the checks of `evt.type` are decided when the engine is made, and what follows from
-//! them is left out: a type has a list of the rules that can hold for it, each with the rest of its condition. An
-//! event costs a look at that list, then the nodes that are needed, each once at most, and the fields that they look
-//! at, each once at most (ADR 22).
+//! All conditions become one graph in which equal parts are one node, whichever rule they come from. For each
+//! type of events that a rule names, the checks of `evt.type` are decided when the engine is made, and what
+//! follows from them is left out: a type has a list of the rules that can hold for it, each with the rest of
+//! its condition. An event costs a look at that list, then the nodes that are needed, each once at most, and
+//! the fields that they look at, each once at most (ADR 22).
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -98,8 +98,8 @@ enum Packed {
 
 type Check = (SlotId, Test);
 
-/// The most that a part may cost to be asked before those that cost less. Only a field's first reading and a look
-/// into a set are that cheap.
+/// The most that a part may cost to be asked before those that cost less. Only a field's first reading and a
+/// look into a set are that cheap.
 const CHEAP: u32 = 6;
 
 /// A part of conditions.
@@ -188,8 +188,8 @@ impl Engine {
 
     /// Appends the rules that the event matches to `matches`, in the order of their definition.
     ///
-    /// Checks of `evt.type` are answered by `event_type` and not by the subject. Asks the subject for each pair of
-    /// field and argument once at most.
+    /// Checks of `evt.type` are answered by `event_type` and not by the subject. Asks the subject for each
+    /// pair of field and argument once at most.
     pub fn judge(&mut self, event_type: EventType, subject: &dyn Subject, matches: &mut Vec<Match>) {
         let Some(rules) = self.rules.get(usize::from(event_type.0)).filter(|rules| !rules.is_empty()) else {
             return;
@@ -223,7 +223,8 @@ impl Engine {
         self.room = judge.values.into_room();
     }
 
-    /// All parts of a rule's condition with what they say about an event, also those that `judge` need not ask.
+    /// All parts of a rule's condition with what they say about an event, also those that `judge` need not
+    /// ask.
     ///
     /// Empty if there is no such rule. [`Program::explain`] has the details.
     #[must_use]
@@ -347,7 +348,8 @@ impl Builder {
     }
 
     fn check(&mut self, slot: SlotId, test: Test) -> NodeId {
-        // The first reading of a field costs more than a comparison, and a part of one, or one that is made, the more.
+        // The first reading of a field costs more than a comparison, and a part of one, or one that is made,
+        // the more.
         let reading = match self.slots.list().get(slot as usize) {
             Some(Slot::Field(field)) if field.argument.is_none() => 2,
             Some(Slot::Field(_)) => 4,
@@ -373,7 +375,8 @@ impl Builder {
         let mut parts = self.merge(flat, decides);
         let mut seen = BTreeSet::new();
         parts.retain(|part| seen.insert(*part));
-        // The cheapest first; otherwise in the order of the condition, which its author knows to be a good one.
+        // The cheapest first; otherwise in the order of the condition, which its author knows to be a good
+        // one.
         parts.sort_by_key(|part| self.cost(*part));
         match parts.as_slice() {
             [] => constant(!decides),

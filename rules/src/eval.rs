@@ -37,7 +37,8 @@ impl Program {
         self.with_values(subject, |values, known| holds(&self.tree, values, known))
     }
 
-    /// All parts of the condition with what they say about an event, from the outside in and from left to right.
+    /// All parts of the condition with what they say about an event, from the outside in and from left to
+    /// right.
     #[must_use]
     pub fn explain(&self, subject: &dyn Subject) -> Vec<Step> {
         self.with_values(subject, |values, known| {

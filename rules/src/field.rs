@@ -77,8 +77,8 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// The type of its value, or of each element of a list.
     pub kind: Type,
-    /// The field may answer with [`Answer::List`]; a check holds if it holds for any element. The check `!=` of an
-    /// address, a network or a port holds if it holds for each.
+    /// The field may answer with [`Answer::List`]; a check holds if it holds for any element. The check `!=`
+    /// of an address, a network or a port holds if it holds for each.
     pub is_list: bool,
     /// Whether it takes an argument in brackets.
     pub argument: ArgumentRule,
@@ -139,7 +139,8 @@ pub enum Answer<'a> {
 
 /// One event, as the engine asks it.
 pub trait Subject {
-    /// The value of a field. Called at most once for each pair of field and argument while one event is judged.
+    /// The value of a field. Called at most once for each pair of field and argument while one event is
+    /// judged.
     fn field(&self, id: FieldId, argument: Option<&Argument>) -> Answer<'_>;
 }
 

@@ -1,7 +1,8 @@
 //! Falco's condition language, and an engine that judges events by rules written in it.
 //!
-//! The way of a condition: text → [`parser`] → [`ast::Expr`] → [`compile`] → [`Program`] → [`Engine`]. The crate
-//! knows no sensor and no event: a [`Catalog`] says which fields exist, and a [`Subject`] answers for one event.
+//! The way of a condition: text → [`parser`] → [`ast::Expr`] → [`compile`] → [`Program`] → [`Engine`]. The
+//! crate knows no sensor and no event: a [`Catalog`] says which fields exist, and a [`Subject`] answers for
+//! one event.
 #![forbid(unsafe_code)]
 
 pub mod ast;

@@ -12,13 +12,13 @@
 //! transform = WORD "(" argument { "," argument } ")" [ "[" ( QUOTED | BARE ) "]" ]
 //! argument  = item | "(" [ item { "," item } ] ")"
 //! item      = NUMBER | QUOTED | field | transform
-//! right     = "val(" field ")" | transform | NUMBER | QUOTED | BARE | "(" [ value { "," value } ] ")" | MACRO
+//! right     = "val(" field ")" | transform | NUMBER | QUOTED | BARE | "(" [ value { "," value } ] ")" | WORD
 //! ```
 //!
-//! Each function is a function of libsinsp's parser (libs, `userspace/libsinsp/filter/parser.h`, 48dfd53cd), because
-//! only so are the same conditions accepted, and is the limit of nesting reached at the same depth: it counts calls,
-//! and a parenthesis costs five. Two differences are meant. libsinsp reads `in ("\q")`, whose escape does not exist,
-//! as an empty list, and `containsin (a)` as `in (a)`; here both are errors.
+//! Each function is a function of libsinsp's parser (libs, `userspace/libsinsp/filter/parser.h`, 48dfd53cd),
+//! because only so are the same conditions accepted, and is the limit of nesting reached at the same depth:
+//! it counts calls, and a parenthesis costs five. Two differences are meant. libsinsp reads `in ("\q")`,
+//! whose escape does not exist, as an empty list, and `containsin (a)` as `in (a)`; here both are errors.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -69,7 +69,8 @@ pub fn parse_with_depth(condition: &str, depth: u32) -> Result<Expr, ParseError>
     Ok(expr)
 }
 
-/// Parses the field, or the transformer around fields, at the front of `text`; the number is its length in bytes.
+/// Parses the field, or the transformer around fields, at the front of `text`; the number is its length in
+/// bytes.
 ///
 /// An output format has such operands behind its `%`.
 pub fn parse_operand(text: &str) -> Result<(Operand, usize), ParseError> {
@@ -461,7 +462,8 @@ impl<'a> Parser<'a> {
 
 /// The message that lists all operators.
 ///
-/// Not with `[&str]::join`: LLVM's constraint elimination takes minutes for it where it knows the array (rustc 1.95).
+/// Not with `[&str]::join`: LLVM's constraint elimination takes minutes for it where it knows the array
+/// (rustc 1.95).
 #[cold]
 fn operators() -> String {
     let mut message = "expected an operator".to_owned();

@@ -1,9 +1,9 @@
 //! The words of a condition, taken from its front one at a time.
 //!
-//! There is no list of tokens: the parser asks whether the text continues with a certain word, and each question
-//! that is answered with yes moves the position. So `contains` may be an operator in one place and the name of a
-//! macro in another, and a name may begin with the letters of an operator. libsinsp works the same way, and
-//! accepts what it does because of it (libs, `userspace/libsinsp/filter/parser.h`).
+//! There is no list of tokens: the parser asks whether the text continues with a certain word, and each
+//! question that is answered with yes moves the position. So `contains` may be an operator in one place and
+//! the name of a macro in another, and a name may begin with the letters of an operator. libsinsp works the
+//! same way, and accepts what it does because of it (libs, `userspace/libsinsp/filter/parser.h`).
 
 /// A text and the place up to which it has been read.
 #[derive(Debug)]
@@ -133,8 +133,8 @@ impl<'a> Scanner<'a> {
         self.take(len)
     }
 
-    /// Takes a number: hexadecimal digits behind `0x`, or a decimal number with an optional sign, fraction and
-    /// exponent, which needs a sign of its own.
+    /// Takes a number: hexadecimal digits behind `0x`, or a decimal number with an optional sign, fraction
+    /// and exponent, which needs a sign of its own.
     pub fn number(&mut self) -> Option<&'a str> {
         let rest = self.rest().as_bytes();
         let digits = |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -167,7 +167,8 @@ impl<'a> Scanner<'a> {
         let Some(mark @ (b'"' | b'\'')) = bytes.get(self.at).copied() else { return Err(BadString::None) };
         let start = self.at + 1;
         let mut end = start;
-        // The mark ends the string unless the byte before it is a backslash, even if that one is escaped itself.
+        // The mark ends the string unless the byte before it is a backslash, even if that one is escaped
+        // itself.
         loop {
             match bytes.get(end) {
                 None | Some(0) => return Err(BadString::None),

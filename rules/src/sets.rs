@@ -7,9 +7,9 @@ use crate::glob::Glob;
 
 /// A set of texts, asked whether one of them begins another text.
 ///
-/// Sorted, and without texts that begin with another one of the set. Then only the greatest one that is not above the
-/// other text can begin it, because everything between a prefix and a text begins with that prefix. That takes less
-/// memory than a trie, and a few comparisons.
+/// Sorted, and without texts that begin with another one of the set. Then only the greatest one that is not
+/// above the other text can begin it, because everything between a prefix and a text begins with that prefix.
+/// That takes less memory than a trie, and a few comparisons.
 #[derive(Clone, Debug)]
 pub struct Prefixes {
     texts: Vec<Box<[u8]>>,
@@ -62,8 +62,8 @@ pub const MOST_COMPONENTS: usize = 256;
 
 /// A set of paths, asked whether one of them is a parent of another path, or that path itself.
 ///
-/// Components are compared as wholes, and may be patterns; empty ones are skipped, so that `/usr` is a parent of
-/// `usr//bin`, and `/` of every path.
+/// Components are compared as wholes, and may be patterns; empty ones are skipped, so that `/usr` is a parent
+/// of `usr//bin`, and `/` of every path.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
     names: HashMap<Box<[u8]>, Paths>,
@@ -106,7 +106,8 @@ impl Paths {
 
     /// Whether a path of the set is a parent of `path`, or the same.
     ///
-    /// Looks at each node of the tree once at most, since a node's depth says which component it is compared with.
+    /// Looks at each node of the tree once at most, since a node's depth says which component it is compared
+    /// with.
     pub fn have_parent_of(&self, path: &[u8]) -> bool {
         if self.is_end {
             return true;

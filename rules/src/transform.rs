@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::ast::Transformer;
 use crate::field::Answer;
 
-/// The value of a transformer; [`Answer::Absent`] where an argument has none, or where there is no such value.
+/// The value of a transformer; [`Answer::Absent`] where an argument has none, or where there is no such
+/// value.
 pub fn apply<'s>(function: Transformer, arguments: &[&Answer<'s>], selector: Option<u8>) -> Answer<'s> {
     let Some(first) = arguments.first() else { return Answer::Absent };
     match function {
@@ -98,9 +99,10 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Reads the short options of `arguments` as getopt(3) does with `options`.
 ///
-/// Without a selector the list has each option's letter and, behind it, its value; an option that `options` does not
-/// have is `?`, and a value that is missing is empty. With a selector the answer is the last value of that option, or
-/// its letter if it takes none. Long options are skipped; `--` and the first word that is no option end the reading.
+/// Without a selector the list has each option's letter and, behind it, its value; an option that `options`
+/// does not have is `?`, and a value that is missing is empty. With a selector the answer is the last value
+/// of that option, or its letter if it takes none. Long options are skipped; `--` and the first word that is
+/// no option end the reading.
 fn get_options<'s>(arguments: &[Answer<'s>], options: &[u8], selector: Option<u8>) -> Answer<'s> {
     let takes_value = |option: u8| {
         let at = options.iter().position(|known| *known == option && option != b':')?;

@@ -4,8 +4,8 @@
 
 use rules::{Expr, ParseError, parse, parse_operand, parse_with_depth};
 
-/// Conditions that are accepted, with the tree as it is written back: one blank between words, parentheses only
-/// where a part is inside another kind of part.
+/// Conditions that are accepted, with the tree as it is written back: one blank between words, parentheses
+/// only where a part is inside another kind of part.
 const ACCEPTED: &[(&str, &str)] = &[
     // Macros, and words that begin as the language's own do.
     ("shell", "shell"),

@@ -66,7 +66,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// Of lines `field value`, or `field value | value` for several; a value's form is that of the field's type.
+    /// Of lines `field value`, or `field value | value` for several; a value's form is that of the field's
+    /// type.
     pub fn new(lines: &str) -> Event {
         let mut event = Event::default();
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
