@@ -1,7 +1,7 @@
 //! `--filter`: lets the events pass that meet a condition.
 //!
-//! What `sensor.*` says (events were lost, a program is not seen into) passes always: it tells what is missing
-//! among the others. A filter comes before the rules, which judge what passes.
+//! What `sensor.*` says (events were lost, a program is not seen into) passes always: it tells what is
+//! missing among the others. A filter comes before the rules, which judge what passes.
 
 use rules::{Catalog, Engine, Macros, Matching, Program};
 

@@ -11,8 +11,8 @@ use super::{kernel, procfs};
 use crate::event::{Background, Place};
 use crate::ids::UtcNs;
 
-/// What the kernel shows of the process `pid`, whose pidfd is `pidfd`; `None` where it is gone, and its number
-/// may be another's.
+/// What the kernel shows of the process `pid`, whose pidfd is `pidfd`; `None` where it is gone, and its
+/// number may be another's.
 pub fn read(pid: u32, pidfd: &OwnedFd) -> Option<Background> {
     let stat = procfs::stat(pid)?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

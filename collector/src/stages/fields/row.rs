@@ -18,7 +18,8 @@ pub struct Field {
     pub limits: &'static str,
     /// Its value for an event.
     pub from: From,
-    /// Whether that is what the kernel says beyond a process's identity, which is read only where it is asked.
+    /// Whether that is what the kernel says beyond a process's identity, which is read only where it is
+    /// asked.
     pub is_background: bool,
 }
 

@@ -65,7 +65,8 @@ const CALLS: &[(&str, &str)] = &[
     ("login_tty", "dup2"),
 ];
 
-/// Functions that close a descriptor; others do so beside what they are for, and are told of by another event.
+/// Functions that close a descriptor; others do so beside what they are for, and are told of by another
+/// event.
 const CLOSES: &[(&str, &str)] = &[
     ("close", "close"),
     ("fclose", "close"),
