@@ -42,6 +42,7 @@ impl Census {
     pub fn attach(&mut self, attached: Attached, rings: &mut Rings, now: MonoNs) -> ImageId {
         let Attached { id, mapping, place, lifeline, mut identity, own_ns, own_fds, is_inherited } = attached;
         let account = Arc::clone(place.account());
+        self.heard = identity.instance.map(|instance| (instance, identity.standpoint.clone()));
         let is_same_view = identity.has_our_numbers();
         let memory = mapping.mapped();
         let slot = memory.slot(0);

@@ -16,11 +16,12 @@ use crate::container::Container;
 use crate::enrich::paths::Moved;
 use crate::enrich::process::Process;
 use crate::event::Claimed;
-use crate::ids::{self, ImageId, MonoNs, Pid, ProcessKey, RingIndex};
+use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
 use crate::system::examiner::Examiner;
 use crate::system::namespaces::Namespace;
+use crate::system::standpoint::Standpoint;
 
 /// An effect of the census on the other parts, for the pipeline to carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Census {
     pub(super) unproven: FxHashMap<(Option<u32>, Pid, Pid), ImageId>,
     /// Images that have ended and are not forgotten.
     pub(super) ended: FxHashSet<ImageId>,
+    /// The process whose hello is being taken in, and where it stands.
+    pub(super) heard: Option<(Instance, Standpoint)>,
     pub(super) families: Families,
     pub(super) lives: Lives,
     pub(super) programs: Programs,

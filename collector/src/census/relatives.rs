@@ -69,6 +69,14 @@ impl Census {
         is_proven
     }
 
+    /// The image of the child that `parent` calls `own_child`.
+    pub fn child_named(&self, parent: ImageId, own_child: Pid) -> Option<ImageId> {
+        let teller = self.get(parent)?;
+        let is_its = |child: &ImageId| self.is_child_of(*child, parent);
+        let by_number = || self.live(self.key_of(teller, own_child)?).filter(is_its);
+        teller.ring.and_then(|ring| self.child(ring, own_child)).or_else(by_number)
+    }
+
     fn begin_child(&mut self, ring: RingIndex, own_pid: Pid, rings: &Rings) {
         let found = self
             .child(ring, own_pid)

@@ -14,7 +14,7 @@ use super::register::Census;
 use crate::allowance::Account;
 use crate::door::identity::Identity;
 use crate::enrich::process::Process;
-use crate::ids::{ImageId, MonoNs, Pid};
+use crate::ids::{ImageId, Instance, MonoNs, Pid};
 use crate::system::kernel;
 use crate::system::procfs;
 use crate::system::standpoint::Standpoint;
@@ -100,6 +100,15 @@ impl Census {
         parent: Option<ImageId>,
         account: &Arc<Account>,
     ) {
+        // The doorman asked about the same process, of which the hello is at hand: an exec changes no namespace.
+        let is_its = |(instance, _): &&(Instance, Standpoint)| identity.instance == Some(*instance);
+        if let Some((_, standpoint)) = self.heard.as_ref().filter(is_its)
+            && standpoint.user.is_some()
+            && standpoint.mount.is_some()
+        {
+            identity.standpoint = standpoint.clone();
+            return;
+        }
         if let Some(pidfd) = identity.pidfd.as_ref().filter(|_| identity.key.is_visible()) {
             let parent = parent.and_then(|parent| self.get(parent)?.process.as_ref());
             let known = parent.map(|parent| &parent.standpoint);
@@ -121,10 +130,7 @@ impl Census {
 
     /// A process made a child by clone(2), which may have put it into namespaces of its own from the first.
     pub fn has_cloned(&mut self, parent: ImageId, own_child: Pid) {
-        let Some(teller) = self.get(parent) else { return };
-        let is_its = |child: &ImageId| self.is_child_of(*child, parent);
-        let by_number = || self.live(self.key_of(teller, own_child)?).filter(is_its);
-        let child = teller.ring.and_then(|ring| self.child(ring, own_child)).or_else(by_number);
+        let child = self.child_named(parent, own_child);
         if let Some(process) = child.and_then(|child| self.process_mut(child)) {
             process.forget_where_apart();
         }
@@ -168,7 +174,7 @@ impl Census {
         let later = process.later().filter(|later| later.asked >= at);
         let mut standpoint = process.standpoint.clone();
         if changed.user {
-            (standpoint.user, standpoint.users) = (None, None);
+            (standpoint.user, standpoint.users, standpoint.has_left) = (None, None, true);
         }
         if changed.mount {
             standpoint.mount = None;
@@ -190,7 +196,7 @@ impl Census {
             known.or_else(|| procfs::uids(pid.0).filter(|_| !kernel::is_dead(pidfd)))
         });
         let Some(process) = &mut image.process else { return };
-        let users = process.standpoint.users.clone();
+        let (users, has_left) = (process.standpoint.users.clone(), process.standpoint.has_left);
         let inside = |here: u32| users.as_ref().and_then(|users| users.inside(here));
         let here = |inside: u32| users.as_ref().and_then(|users| users.here(inside));
         // Root of a user namespace may become each user that has a number there.
@@ -210,7 +216,7 @@ impl Census {
             }
             (Some((uid, euid)), None) => process.confirm_ids((Some(uid), Some(euid)), false),
             // It is another one now, and no source says who.
-            (None, None) if may_be_any && users.is_some() && !is_as_before => {
+            (None, None) if may_be_any && (users.is_some() || has_left) && !is_as_before => {
                 process.confirm_ids((None, None), false);
             }
             _ => {}

@@ -18,7 +18,13 @@ const LAUNCHED: u32 = 77;
 
 /// A standpoint in the mount namespace 7, and in the user namespace 8 with the users of `map`.
 fn standpoint(map: &str, asked: MonoNs) -> Standpoint {
-    Standpoint { user: Some(8), mount: Some(7), users: Some(UserMap::made_of(map)), asked }
+    Standpoint {
+        user: Some(8),
+        mount: Some(7),
+        users: Some(UserMap::made_of(map)),
+        asked,
+        ..Standpoint::default()
+    }
 }
 
 /// Attaches a process of the user `uid` that stands there.
@@ -162,4 +168,25 @@ fn ids_that_a_process_sets_in_its_user_namespace_are_told_as_the_collector_count
     // No user of the collector's has that number there.
     assert_eq!(json!([null, null, 7, []]), of_open(&events, "as-nobody"));
     assert_eq!(json!([100_003, 3, 7, []]), of_open(&events, "by-other"));
+}
+
+#[test]
+fn ids_that_a_process_sets_where_the_kernel_does_not_say_are_nobodys() {
+    let (mut harness, sensor) = (Harness::new(), Sensor::new(10, MIN_DATA_LEN));
+    sensor.start("/bin/prog", "/d");
+    attach(&mut harness, &sensor, 0, Standpoint::own());
+    set_ids(&sensor, 5);
+    sensor.open(0, "at-home", 3, 0);
+    changed(&sensor, b"setns", NEW_USERS);
+    sensor.open(0, "moved", 4, 0);
+    set_ids(&sensor, 3);
+    sensor.open(0, "as-3", 5, 0);
+    harness.round();
+
+    let events = harness.finish();
+
+    assert_eq!(json!([5, null, null, ["uid", "euid"]]), of_open(&events, "at-home"));
+    assert_eq!(json!([5, null, null, ["uid", "euid"]]), of_open(&events, "moved"));
+    // The number is one of the namespace that it went into.
+    assert_eq!(json!([null, null, null, []]), of_open(&events, "as-3"));
 }

@@ -22,13 +22,15 @@ pub struct Standpoint {
     pub users: Option<UserMap>,
     /// When the kernel was asked.
     pub asked: MonoNs,
+    /// The process has gone into a user namespace since `user` was known, and the kernel did not say which.
+    pub has_left: bool,
 }
 
 impl Standpoint {
     /// The collector's.
     pub fn own() -> Self {
         let [user, mount] = [Kind::User, Kind::Mount].map(namespaces::own);
-        Self { user, mount, users: None, asked: MonoNs::ZERO }
+        Self { user, mount, users: None, asked: MonoNs::ZERO, has_left: false }
     }
 
     /// That of the process behind `pidfd`, without its users; `pid` is its number where this process's /proc
@@ -36,7 +38,7 @@ impl Standpoint {
     pub fn of(pidfd: &OwnedFd, pid: Option<Pid>) -> Self {
         let asked = MonoNs::now();
         let [user, mount] = [Kind::User, Kind::Mount].map(|kind| namespaces::inode_in(pidfd, pid, kind));
-        Self { user, mount, users: None, asked }
+        Self { user, mount, users: None, asked, has_left: false }
     }
 
     /// The same with its users, where they are others than the collector's and `account` has room for them.
@@ -59,7 +61,8 @@ impl Standpoint {
         let users = self.users.or_else(|| other.users.clone().filter(|_| user == other.user));
         let is_known = self.user.is_some() || self.mount.is_some();
         let asked = if is_known { self.asked } else { other.asked };
-        Self { user, mount: self.mount.or(other.mount), users, asked }
+        let has_left = user.is_none() && (self.has_left || other.has_left);
+        Self { user, mount: self.mount.or(other.mount), users, asked, has_left }
     }
 
     /// Whether both are known to stand in another namespace.
@@ -69,9 +72,10 @@ impl Standpoint {
         differ(self.user, other.user) || differ(self.mount, other.mount)
     }
 
-    /// Whether the process counts users otherwise than the collector, by the kernel's word.
+    /// Whether the process counts users otherwise than the collector, by the kernel's word; or may do so, since
+    /// it went where the kernel did not say.
     pub fn is_among_others(&self) -> bool {
-        self.user.is_some() && self.user != namespaces::own(Kind::User)
+        self.has_left || self.user.is_some() && self.user != namespaces::own(Kind::User)
     }
 
     /// Whether no user had a number in the process's namespace, so that its map may be written at any moment.
@@ -111,7 +115,8 @@ mod tests {
     #[test]
     fn part_that_the_kernel_did_not_say_is_the_others() {
         let users = || Some(UserMap::made_of("0 1000 1"));
-        let other = Standpoint { user: Some(1), mount: Some(2), users: users(), asked: MonoNs(3) };
+        let other =
+            Standpoint { user: Some(1), mount: Some(2), users: users(), asked: MonoNs(3), has_left: false };
         let moved = Standpoint { user: Some(4), ..Standpoint::default() };
 
         let (same, merged) = (Standpoint::default().or(&other), moved.or(&other));
