@@ -26,6 +26,24 @@ impl Pid {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tid(pub u32);
 
+impl Tid {
+    /// No kernel gives a thread a number with this bit (proc_sys_kernel(5), pid_max).
+    const GONE: u32 = 1 << 31;
+
+    /// A thread that ended before its number here could be known, by the number of its own namespace: apart
+    /// from all others of its process, and from every thread that lives.
+    #[must_use]
+    pub fn gone(self) -> Self {
+        Self(self.0 | Self::GONE)
+    }
+
+    /// Its number in events; 0 for one that has none.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        if self.0 & Self::GONE == 0 { self } else { Self(0) }
+    }
+}
+
 /// The name of a process among all containers: two of them may both have a pid 1.
 ///
 /// Not a proof of identity: a later process can get the same key. An [`ImageId`] is never given twice.
@@ -209,6 +227,14 @@ pub fn may_become(ids: [Option<u32>; 2], uid: Option<u32>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_that_are_gone_are_apart_from_each_other_and_have_no_number() {
+        let [one, other] = [Tid(7), Tid(8)].map(Tid::gone);
+
+        assert!(one != other && one != Tid(7));
+        assert_eq!([Tid(0), Tid(0), Tid(7)], [one, other, Tid(7)].map(Tid::shown));
+    }
 
     #[test]
     fn image_ids_differ_though_their_places_are_the_same_and_leave_the_highest_bits_free() {

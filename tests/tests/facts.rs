@@ -140,6 +140,22 @@ fn the_loaders_arguments_are_told_where_it_is_the_program() {
     }
 }
 
+#[test]
+fn arguments_that_a_program_cannot_read_are_those_of_its_exec() {
+    assert!(may_unshare("-m"), "unshare -m is forbidden here");
+    // The loader as the program changes its vector, and finds the one before in /proc alone.
+    let script = "loader=/lib64/ld-linux-x86-64.so.2; [ -e $loader ] || exit 0
+        unshare -m sh -c \"umount -l /proc; $loader /bin/true in a child; exec $loader /bin/true of its own\"";
+    let (_, events) = of_shell(script, &[]);
+
+    let loader = "/lib64/ld-linux-x86-64.so.2";
+    if std::path::Path::new(loader).exists() {
+        let told: Vec<_> = starts(&events, loader).map(|start| start.list("argv")).collect();
+        let child = vec![loader, "/bin/true", "in", "a", "child"];
+        assert_eq!(vec![child, vec![loader, "/bin/true", "of", "its", "own"]], told);
+    }
+}
+
 /// Whether this user may make such a namespace.
 fn may_unshare(option: &str) -> bool {
     let unshare = std::process::Command::new("unshare").args([option, "true"]).status();

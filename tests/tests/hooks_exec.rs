@@ -311,6 +311,27 @@ fn programs_whose_environment_leaves_no_room_for_the_sensor_are_told_of() {
 }
 
 #[test]
+fn a_static_program_that_goes_on_is_told_of_in_its_turn() {
+    let scene = Scene::of("scripts", &[]);
+    scene.clean();
+    let program = victim("running_static").path;
+    let script = format!("{} & sleep 0.1; /bin/true; echo >go; wait", program.display());
+    let mut command = scene.command(glassbox_tests::glassbox());
+    command.args(["run", "-o", &scene.events_output(), "--", "/bin/sh", "-c", &script]);
+
+    let ending = glassbox_tests::child::run(command, b"");
+
+    assert_eq!(glassbox_tests::child::Status::Exited(0), ending.status, "{ending:?}");
+    let seen = scene.events(Expect::NothingLost);
+    let place = |is_it: &dyn Fn(&Event) -> bool| seen.iter().position(is_it).unwrap();
+    let blind = place(&|event| event.name() == "sensor.blind");
+    let next = place(&|event| event.name() == "process.exec" && event.path().ends_with("true"));
+    assert!(blind < next, "{}", seen.outline());
+    let times: Vec<_> = seen.iter().take(next).skip(blind - 1).map(|event| event.text("time")).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
 fn a_static_command_is_told_of_with_its_end() {
     let seen = sensed("static_program", &["a b"]).events;
 

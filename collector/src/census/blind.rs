@@ -10,15 +10,19 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::closing::HELLO_NS;
+use super::image::Asked;
 use super::register::Census;
 use crate::allowance::Account;
 use crate::door::identity::Identity;
-use crate::ids::{ImageId, RingIndex};
+use crate::enrich::blind::BlindProgram;
+use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::launch::protocol::RingId;
 use crate::rings::Rings;
 use crate::system::files::On;
+use crate::system::kernel;
 use crate::system::procfs;
-use crate::system::program::{Program, Root};
+use crate::system::program::{self, Program, Root};
 
 /// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is
 /// `None` where the kernel does not say the process's number. Not `is_here` where the process is in another
@@ -59,6 +63,58 @@ impl Census {
     pub fn is_of_live(&self, said: &Identity) -> bool {
         let live = self.live(said.key).and_then(|live| self.get(live));
         said.instance.is_some() && live.is_some_and(|live| live.instance == said.instance)
+    }
+
+    /// Whether an image has asked, a moment ago, for a program that may turn out to be static.
+    pub fn may_become_static(&self, id: ImageId, now: MonoNs) -> bool {
+        let asked = self.get(id).filter(|image| image.end.is_none()).and_then(|image| image.asked.as_ref());
+        let is_last = || self.get(id).is_some_and(|image| self.live(image.key) == Some(id));
+        asked.is_some_and(|asked| now.since(asked.at) < HELLO_NS) && is_last()
+    }
+
+    /// The static program that an image asked for and has become, as far as its file tells at once: it never
+    /// says hello.
+    pub fn take_static(&mut self, id: ImageId, rings: &Rings) -> Option<BlindProgram> {
+        if !self.has_become_static(id, rings) {
+            return None;
+        }
+        let image = self.get_mut(id)?;
+        let Asked { path, arguments, at, .. } = image.take_asked(|_| true)?;
+        let exe = procfs::exe(image.key.pid.0).unwrap_or_else(|| path.to_vec());
+        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, at })
+    }
+
+    /// Whether no image follows this one, and its process runs a static file that is another one than before;
+    /// or asked for such a file, is dead, and told of nothing since, as of an exec that failed.
+    fn has_become_static(&self, id: ImageId, rings: &Rings) -> bool {
+        let begun = MonoNs::now();
+        let Some(image) = self.get(id).filter(|image| self.live(image.key) == Some(image.id)) else {
+            return false;
+        };
+        let (Some(asked), Some(process)) = (&image.asked, &image.process) else { return false };
+        let is_here = image.key.is_visible() && !image.key.is_claim();
+        if !is_here || asked.said.is_some() || !image.account.has_time_to_ask(begun) {
+            return false;
+        }
+        let is_static = |path: &Path| {
+            let program = Program::on(path, &Root::own(), On::Local);
+            program.is_some_and(|program| program.reason.name == program::STATIC.name)
+        };
+        let is_it = match image.pidfd.as_ref().is_none_or(kernel::is_dead) {
+            true => {
+                let has_told_all =
+                    || self.brief_books(id, rings).is_none_or(|books| image.missing(&books) == 0);
+                // Its path leads elsewhere in another root.
+                let path = Path::new(OsStr::from_bytes(&asked.path));
+                process.has_our_root() && has_told_all() && is_static(path)
+            }
+            false => {
+                let pid = image.key.pid.0;
+                image.runs_another_file() && is_static(format!("/proc/{pid}/exe").as_ref())
+            }
+        };
+        image.account.asked(begun, MonoNs::now());
+        is_it
     }
 
     /// Why a sensor cannot be in the program at `path`, which the launcher started.

@@ -23,7 +23,7 @@ use crate::system::kernel;
 use crate::system::procfs;
 
 /// A program that did not say hello within this time after its exec may be blind.
-const HELLO_NS: u64 = 500_000_000;
+pub(super) const HELLO_NS: u64 = 500_000_000;
 /// The longest time that a program takes to say hello, where only the hello tells that it was started.
 const START_NS: u64 = 10_000_000_000;
 
@@ -248,16 +248,9 @@ impl Census {
     /// Whether an image became, some time ago, a program that has not said hello.
     pub fn may_be_blind(&self, id: ImageId, now: MonoNs) -> bool {
         let Some(image) = self.get(id) else { return false };
-        let (Some(asked), Some(process), None) = (&image.asked, &image.process, image.end) else {
-            return false;
-        };
+        let (Some(asked), None) = (&image.asked, image.end) else { return false };
         // Where /proc shows nothing, the end of the process will tell.
-        now.since(asked.at) >= HELLO_NS
-            && image.key.is_visible()
-            && match image.file.is_known() && image.slot == Some(0) {
-                true => procfs::exe_file(image.key.pid.0).is_some_and(|file| file != image.file),
-                false => procfs::exe(image.key.pid.0).is_some_and(|exe| *exe != *process.who.exe()),
-            }
+        now.since(asked.at) >= HELLO_NS && image.key.is_visible() && image.runs_another_file()
     }
 
     /// Begins to find out why the program that an image asked for, and has become, did not say hello. True

@@ -10,6 +10,7 @@ use super::image::ProcessImage;
 use super::register::Census;
 use crate::allowance::Peer;
 use crate::container::{Claim, Container};
+use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
 use crate::event::{Circumstances, Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, UtcNs};
@@ -62,6 +63,18 @@ impl Census {
         let image = self.get(image)?;
         let is_own_view = !image.key.is_visible() || image.own_pid == image.key.pid;
         image.ppid.or(is_own_view.then_some(Pid(start.parent.0)))
+    }
+
+    /// The arguments of a program that could not read them, by the exec that asked for it: its own process's,
+    /// or its parent's.
+    pub fn arguments_asked(&self, image: ImageId, start: &ProcessStart<'_>) -> Option<Arguments> {
+        let key = self.get(image)?.key;
+        let own = self.before(image).and_then(|before| self.get(before)?.asked.as_ref());
+        let parents = || {
+            let parent = self.get(self.live(key.with_pid(self.ppid_of(image, start)?))?)?;
+            parent.asked.as_ref().filter(|asked| asked.is_for(start.path.raw))
+        };
+        own.or_else(parents).map(|asked| asked.arguments.clone())
     }
 
     /// The `Who` of a program that tells of its start; `same_process` is its process before the exec.

@@ -20,6 +20,7 @@ use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingI
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
 use crate::system::namespaces::{self, Here, Kind, Namespace};
+use crate::system::procfs;
 use crate::system::standpoint::Standpoint;
 
 /// How an image ends.
@@ -84,9 +85,14 @@ impl Asked {
         self.path.len() + self.arguments.argv.len()
     }
 
+    /// Whether a child of the process that asked, which was executed as `path`, is what it asked for.
+    pub fn is_for(&self, path: Option<&[u8]>) -> bool {
+        !self.is_contested && path == Some(&*self.path)
+    }
+
     /// Notes that a child of the process that asked has begun as `path`.
     pub fn has_begun(&mut self, path: Option<&[u8]>, own_pid: Pid) {
-        if !self.is_contested && path == Some(&*self.path) {
+        if self.is_for(path) {
             self.child.get_or_insert(own_pid);
         }
     }
@@ -334,6 +340,15 @@ impl ProcessImage {
         let own = namespaces::own(Kind::Pid);
         self.key.is_visible()
             && self.namespace.map_or(self.own_pid != self.key.pid, |namespace| Some(namespace) != own)
+    }
+
+    /// Whether /proc shows that its process, which has a number here, runs another file than its own.
+    pub fn runs_another_file(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        match self.file.is_known() && self.slot == Some(0) {
+            true => procfs::exe_file(self.key.pid.0).is_some_and(|file| file != self.file),
+            false => procfs::exe(self.key.pid.0).is_some_and(|exe| *exe != *process.who.exe()),
+        }
     }
 
     /// The collector's number of one of its threads; `None` for one that has ended before it was asked for.

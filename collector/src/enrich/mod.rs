@@ -270,7 +270,7 @@ impl Enricher {
             error: values::error_of(head, kind, call),
             seq: (head.flags & Flags::STAMPED != 0).then_some(head.seq),
             ret: is_returned.then_some(head.ret),
-            tid: Tid(head.tid),
+            tid: Tid(head.tid).shown(),
             who: self.list(process),
             values_at: 0,
         };

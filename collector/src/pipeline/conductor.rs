@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use wire::events::{Decoded, ProcessFork};
+use wire::fields::Args;
 use wire::record::{Flags, Head};
 use wire::ring::{MAX_RECORD, Unfinished, bell};
 
@@ -185,6 +186,7 @@ impl Pipeline {
         } else {
             round.has_more = true;
         }
+        self.look_for_static(now);
         if now.since(self.audited) >= AUDIT_NS {
             self.audited = now;
             self.audit(now);
@@ -335,11 +337,20 @@ impl Pipeline {
         payload: &[u8],
     ) {
         let kind = numbering.kind_of(&head);
+        let arguments;
         let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
             self.census.begin(image, &self.rings);
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
-        if let Decoded::ProcessStart(start) = &decoded {
+        if let Decoded::ProcessStart(start) = &mut decoded {
+            if start.argv.iter().next().is_none()
+                && let Some(asked) = self.census.arguments_asked(image, start)
+            {
+                arguments = asked;
+                start.argv = Args::Packed(&arguments.argv);
+                start.argc = arguments.argc.and_then(|argc| u32::try_from(argc).ok());
+                head.flags |= if start.argc.is_some() { Flags::TRUNCATED } else { 0 };
+            }
             // A start is stamped before the process can be known. The start of one that lost the processor
             // before its hello counts from the hello.
             at = at.max(self.order.frontier.delivered());
@@ -356,8 +367,7 @@ impl Pipeline {
         let asked = known.take_asked(|asked| asked.tid == own_tid);
         let is_below = known.is_below();
         if is_below {
-            // One that has ended since is not known by any number.
-            head.tid = known.thread_here(own_tid).map_or(0, |Tid(tid)| tid);
+            head.tid = known.thread_here(own_tid).unwrap_or(own_tid.gone()).0;
         }
         let begun = asked.as_ref().and_then(|asked| asked.child);
         if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {

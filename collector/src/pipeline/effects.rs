@@ -39,6 +39,7 @@ impl Pipeline {
                 if let Some(known) = self.census.get_mut(image) {
                     known.ask(Asked::new(exec, head, at, known.asked.as_ref()));
                 }
+                self.report_static(image);
             }
             // It has told of itself already, and may be gone by now.
             Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {
@@ -52,6 +53,10 @@ impl Pipeline {
                 let is_told = self.tell_child(image, child);
                 if is_told && !is_proven {
                     self.enricher.mark_claimed(Claimed::CHILD);
+                }
+                // posix_spawn(3): it has executed its program already.
+                if let Some(child) = self.census.child_named(image, child) {
+                    self.report_static(child);
                 }
             }
             Effect::ChildEnded(child, status, usage) => {

@@ -11,6 +11,7 @@ use crate::census::life::Ledger;
 use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
+use crate::enrich::blind::BlindProgram;
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
@@ -20,6 +21,9 @@ use crate::sinks::Haste;
 /// for so long where a signal asked for the end.
 const LAST_READ_NS: u64 = 2_000_000_000;
 const HURRIED_READ_NS: u64 = 300_000_000;
+
+/// Programs that are looked at again and again until they begin; the first makes way for one more.
+const MOST_ASKING: usize = 64;
 
 impl Pipeline {
     // ---- losses ----
@@ -195,6 +199,39 @@ impl Pipeline {
             && let Some(process) = self.census.process_mut(image)
         {
             self.enricher.blind(process, &blind);
+        }
+    }
+
+    /// The same as soon as the program is known to be static: then no hello is waited for, and the report
+    /// follows its exec.
+    pub(super) fn report_static(&mut self, image: ImageId) {
+        self.try_static(image);
+        if self.census.may_become_static(image, MonoNs::now()) {
+            self.session.asking.push_back(image);
+            if self.session.asking.len() > MOST_ASKING {
+                self.session.asking.pop_front();
+            }
+        }
+    }
+
+    /// Looks again at the programs that were asked for and have not begun.
+    pub(super) fn look_for_static(&mut self, now: MonoNs) {
+        for _ in 0..self.session.asking.len() {
+            let Some(image) = self.session.asking.pop_front() else { return };
+            self.try_static(image);
+            if self.census.may_become_static(image, now) {
+                self.session.asking.push_back(image);
+            }
+        }
+    }
+
+    fn try_static(&mut self, image: ImageId) {
+        let delivered = self.order.frontier.delivered();
+        if let Some(program) = self.census.take_static(image, &self.rings)
+            && let Some(process) = self.census.process_mut(image)
+        {
+            let at = program.at.max(delivered);
+            self.enricher.blind(process, &BlindProgram { at, ..program });
         }
     }
 

@@ -103,6 +103,8 @@ pub struct SessionState {
     /// Programs that said that they cannot be seen into, and when that was heard: their execs are delivered
     /// first.
     pub unseen: VecDeque<(MonoNs, Box<Unseen>)>,
+    /// Images that have asked for a program, until that is known to be static or has said hello.
+    pub asking: VecDeque<ImageId>,
     /// The doorman has been left word, and is to be alarmed.
     pub has_left_word: bool,
     /// Users that are said to have used up their part, each once.
