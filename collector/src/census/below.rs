@@ -73,11 +73,11 @@ impl Census {
         Some(found)
     }
 
-    /// The parent of a process that died before it was heard, so that the kernel names none: that of its image
-    /// before, if it says the same number; or the process that has the number in its namespace which it says,
-    /// if its user may become that one's, and it lived when the process told of itself, at `born`. The process
-    /// may not say which namespace that is; then there must be one such process alone, or one whose ring has
-    /// it as a child.
+    /// The parent of a process that died before it was heard, so that the kernel names none: that of its
+    /// image before, if it says the same number; or the process that has the number in its namespace which it
+    /// says, if its user may become that one's, and it lived when the process told of itself, at `born`. The
+    /// process may not say which namespace that is; then there must be one such process alone, or one whose
+    /// ring has it as a child.
     pub(super) fn parent_below(
         &self,
         identity: &mut Identity,

@@ -10,7 +10,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::closing::HELLO_NS;
 use super::image::Asked;
 use super::register::Census;
 use crate::allowance::Account;
@@ -23,6 +22,9 @@ use crate::system::files::On;
 use crate::system::kernel;
 use crate::system::procfs;
 use crate::system::program::{self, Program, Root};
+
+/// A program that did not say hello within this time after its exec may be blind.
+pub(super) const HELLO_NS: u64 = 500_000_000;
 
 /// Why the sensor is not in the process `pid`, which executed `exe`: the `reason` of `sensor.blind`. `pid` is
 /// `None` where the kernel does not say the process's number. Not `is_here` where the process is in another

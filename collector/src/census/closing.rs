@@ -22,8 +22,6 @@ use crate::system::examiner::{Answer, PATIENCE_NS};
 use crate::system::kernel;
 use crate::system::procfs;
 
-/// A program that did not say hello within this time after its exec may be blind.
-pub(super) const HELLO_NS: u64 = 500_000_000;
 /// The longest time that a program takes to say hello, where only the hello tells that it was started.
 const START_NS: u64 = 10_000_000_000;
 
@@ -250,7 +248,7 @@ impl Census {
         let Some(image) = self.get(id) else { return false };
         let (Some(asked), None) = (&image.asked, image.end) else { return false };
         // Where /proc shows nothing, the end of the process will tell.
-        now.since(asked.at) >= HELLO_NS && image.key.is_visible() && image.runs_another_file()
+        now.since(asked.at) >= blind::HELLO_NS && image.key.is_visible() && image.runs_another_file()
     }
 
     /// Begins to find out why the program that an image asked for, and has become, did not say hello. True

@@ -3,8 +3,8 @@
 //! A slot is written by any process that has the ring mapped, so the number in it is a claim. It counts as
 //! the process's number where the kernel says that this process is a child of one that writes into the ring,
 //! or an orphan of the same user and control group, which is in the same namespace or has the ring mapped: a
-//! process that may write there may also look into that one (ptrace(2)). Every other number stays the ring's own claim, and meets no process
-//! that has it.
+//! process that may write there may also look into that one (ptrace(2)). Every other number stays the ring's
+//! own claim, and meets no process that has it.
 
 use std::os::fd::OwnedFd;
 
@@ -184,8 +184,8 @@ impl Census {
         });
         let namespace = namespaces::inode_of(pidfd, Kind::Pid);
         let is_near = || namespace.is_some() && owner.namespace == namespace;
-        // The owner may have died before the kernel could say where it is. The ring may be mapped by a stranger
-        // that was handed it, so that alone proves nothing.
+        // The owner may have died before the kernel could say where it is. The ring may be mapped by a
+        // stranger that was handed it, so that alone proves nothing.
         let has_ring = || procfs::has_mapped(pid.0, child.ring.mapping().file()) && !kernel::is_dead(pidfd);
         // Its parent, a member's child, has not told of itself yet.
         let is_grandchild = || {

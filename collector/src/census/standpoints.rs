@@ -100,7 +100,8 @@ impl Census {
         parent: Option<ImageId>,
         account: &Arc<Account>,
     ) {
-        // The doorman asked about the same process, of which the hello is at hand: an exec changes no namespace.
+        // The doorman asked about the same process, of which the hello is at hand: an exec changes no
+        // namespace.
         let is_its = |(instance, _): &&(Instance, Standpoint)| identity.instance == Some(*instance);
         if let Some((_, standpoint)) = self.heard.as_ref().filter(is_its)
             && standpoint.user.is_some()

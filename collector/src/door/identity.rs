@@ -169,8 +169,8 @@ impl Identity {
         self.key.is_visible() && self.namespace.is_some() && self.namespace == namespaces::own(Kind::Pid)
     }
 
-    /// The same, or, where the kernel does not tell the namespace, whether the process says the number that it
-    /// has here.
+    /// The same, or, where the kernel does not tell the namespace, whether the process says the number that
+    /// it has here.
     pub fn has_our_numbers(&self) -> bool {
         self.shares_pids()
             || self.key.is_visible() && self.namespace.is_none() && self.own_pid == self.key.pid

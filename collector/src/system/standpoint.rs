@@ -72,8 +72,8 @@ impl Standpoint {
         differ(self.user, other.user) || differ(self.mount, other.mount)
     }
 
-    /// Whether the process counts users otherwise than the collector, by the kernel's word; or may do so, since
-    /// it went where the kernel did not say.
+    /// Whether the process counts users otherwise than the collector, by the kernel's word; or may do so,
+    /// since it went where the kernel did not say.
     pub fn is_among_others(&self) -> bool {
         self.has_left || self.user.is_some() && self.user != namespaces::own(Kind::User)
     }
