@@ -103,10 +103,10 @@ pub unsafe fn set_up(call: Call, entries: u32, parameters: *const [u32; 17]) {
     made(call, entries);
     // SAFETY: the caller's promise: the kernel filled it in.
     let given = unsafe { capture::given(call.outcome, parameters) };
-    if let (false, Some(given)) = (call.outcome.failed, given) {
-        if let Some(caller) = process::ring().and_then(process::caller) {
-            queues::begin(caller.pid(), call.outcome.ret as c_int, given);
-        }
+    if let (false, Some(given)) = (call.outcome.failed, given)
+        && let Some(caller) = process::ring().and_then(process::caller)
+    {
+        queues::begin(caller.pid(), call.outcome.ret as c_int, given);
     }
 }
 

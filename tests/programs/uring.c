@@ -1,7 +1,7 @@
 /* uring: files made, linked and removed, and a peer connected to, through an io_uring.
  * Trap: no call is made of what is asked for; the kernel may even take it without any call (SQPOLL), and
- * liburing makes its system calls itself. A tail that the program scribbles leads nowhere. A child may not have
- * the queue in its memory.
+ * liburing makes its system calls itself. A tail that the program scribbles leads nowhere. A child may not
+ * have the queue in its memory.
  * run: raw | polled | library | scribbled | gone | forked
  */
 #include "victim.h"

@@ -12,6 +12,8 @@ use super::super::view::View;
 
 /// Functions whose system call has another name. All others are the call of their name.
 const CALLS: &[(&str, &str)] = &[
+    // As glibc has it; musl makes open(2), which a rule about opens names beside it.
+    ("open", "openat"),
     ("fopen", "openat"),
     ("freopen", "openat"),
     ("opendir", "openat"),
@@ -36,6 +38,19 @@ const CALLS: &[(&str, &str)] = &[
     ("mkfifo", "mknod"),
     ("mkfifoat", "mknodat"),
     ("futimens", "utimensat"),
+    ("utimes", "utimensat"),
+    ("utime", "utimensat"),
+    ("lutimes", "utimensat"),
+    ("futimes", "utimensat"),
+    ("futimesat", "utimensat"),
+    ("stat", "newfstatat"),
+    ("lstat", "newfstatat"),
+    ("fstatat", "newfstatat"),
+    ("euidaccess", "faccessat2"),
+    ("posix_fallocate", "fallocate"),
+    ("lockf", "fcntl"),
+    ("setrlimit", "prlimit64"),
+    ("prlimit", "prlimit64"),
     ("send", "sendto"),
     ("fork", "clone"),
     ("_Fork", "clone"),
@@ -102,7 +117,7 @@ pub fn name(view: &View<'_>) -> &'static str {
     match event.kind {
         Kind::ProcessStart => "execve",
         Kind::ProcessExit => "procexit",
-        Kind::NetConnected | Kind::DnsQuery | Kind::LibLoad => "",
+        Kind::NetConnected | Kind::DnsQuery | Kind::DnsReverse | Kind::LibLoad => "",
         Kind::FileClose | Kind::NetClose => in_table(CLOSES).unwrap_or(""),
         // Told before the call; that it succeeded is told by the program that begins.
         Kind::ProcessExec if event.ret.is_none() => "",
