@@ -7,7 +7,8 @@ use rules::file::{Severity, Source, load};
 
 #[test]
 fn the_rules_of_the_documentation_load() {
-    let page = include_str!("../../docs/rules.md");
+    // What follows changes rules of the collector's own, which loads it in a test of its own.
+    let (page, _) = include_str!("../../docs/rules.md").split_once("\n## Glassbox's own rules\n").unwrap();
     let blocks: Vec<&str> =
         page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     // Blocks that are indented belong to the rule at the end of the first one.

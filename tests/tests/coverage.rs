@@ -10,7 +10,7 @@ use glassbox_tests::victim::victim;
 use wire::schema::EVENTS;
 
 /// Programs that together make every event of a run without faults.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "close_family",
     "arguments",
     "names",
@@ -19,6 +19,7 @@ const PROGRAMS: [&str; 9] = [
     "sockets",
     "statuses",
     "inside",
+    "looks",
     "dlopen_runpath",
 ];
 

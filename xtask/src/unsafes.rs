@@ -14,11 +14,12 @@ use crate::tokens::{Token, tokens};
 const TABLE: &str = "docs/unsafe.md";
 
 /// The crates with code of their own: name and folder, each without those inside it.
-const CRATES: [(&str, &str); 10] = [
+const CRATES: [(&str, &str); 11] = [
     ("the sensor", "."),
     ("hooks", "hooks"),
     ("wire", "wire"),
     ("collector", "collector"),
+    ("rules", "rules"),
     ("deploy", "deploy"),
     ("inline", "inline"),
     ("tests", "tests"),

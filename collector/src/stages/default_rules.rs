@@ -56,6 +56,21 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_own_rules_that_the_documentation_shows_load() {
+        let (_, page) =
+            include_str!("../../../docs/rules.md").split_once("\n## Glassbox's own rules\n").unwrap();
+        let shown = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let mut sources: Vec<Source<'_>> =
+            FILES.iter().map(|(name, text)| Source { name, text: text.as_bytes() }).collect();
+        sources.push(Source { name: "rules.md", text: shown.as_bytes() });
+
+        let loaded = load(&sources, &*FIELDS);
+
+        assert_eq!(Vec::<String>::new(), loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(loaded.rules.rules.iter().any(|rule| rule.name == "Tunnel started" && !rule.is_enabled));
+    }
+
+    #[test]
     fn own_rules_need_no_question_to_the_kernel_about_every_process() {
         let fields = Asked::default();
 
