@@ -24,9 +24,11 @@ fn show(number: u16, payload: &[u8]) {
     let mut shown_len = 0;
     decoded.show(&mut |_, value| match value {
         Shown::List(list) | Shown::Map(list) => shown_len += list.iter().map(<[u8]>::len).sum::<usize>(),
-        Shown::Text(text) | Shown::Address(text) | Shown::Answers(text) | Shown::Actions(text) => {
-            shown_len += text.len()
-        }
+        Shown::Text(text)
+        | Shown::Address(text)
+        | Shown::Answers(text)
+        | Shown::Ip(text)
+        | Shown::Actions(text) => shown_len += text.len(),
         Shown::Path(path) => shown_len += path.raw.map_or(0, <[u8]>::len),
         Shown::Names(table, bits) => {
             let left = table.names(bits, |name| assert!(!name.is_empty()));
