@@ -2,6 +2,9 @@
 //! compiled, asked about events, and explained.
 #![no_main]
 
+#[path = "shared/spec.rs"]
+mod spec;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,6 +14,8 @@ use rules::{
     Answer, Argument, ArgumentKind, ArgumentRule, Catalog, Engine, FieldId, FieldSpec, Macros, Matching,
     Program, Subject, Type, compile, parse, parse_with_depth,
 };
+
+use spec::spec;
 
 struct Fields;
 
@@ -28,12 +33,6 @@ const FIELDS: [FieldSpec; 12] = [
     spec("fd.sport", Type::Port, ArgumentRule::None),
     spec("evt.time", Type::Time, ArgumentRule::None),
 ];
-
-const fn spec(name: &'static str, kind: Type, argument: ArgumentRule) -> FieldSpec {
-    let is_suffix = matches!(argument, ArgumentRule::Required(_));
-    let is_list = matches!(argument, ArgumentRule::Optional(_));
-    FieldSpec { name, kind, is_list, argument, has_suffix: is_suffix, help: "" }
-}
 
 impl Catalog for Fields {
     fn fields(&self) -> &[FieldSpec] {

@@ -2,11 +2,16 @@
 //! of an event.
 #![no_main]
 
+#[path = "shared/spec.rs"]
+mod spec;
+
 use libfuzzer_sys::fuzz_target;
 use rules::examples::ExampleEvent;
 use rules::file::{Source, load};
 use rules::format::{Alert, TimeFormat};
 use rules::{ArgumentKind, ArgumentRule, Catalog, FieldSpec, Type};
+
+use spec::spec;
 
 struct Fields;
 
@@ -20,12 +25,6 @@ const FIELDS: [FieldSpec; 8] = [
     spec("fd.sip", Type::Address, ArgumentRule::None),
     spec("fd.snet", Type::Net, ArgumentRule::None),
 ];
-
-const fn spec(name: &'static str, kind: Type, argument: ArgumentRule) -> FieldSpec {
-    let is_suffix = matches!(argument, ArgumentRule::Required(_));
-    let is_list = matches!(argument, ArgumentRule::Optional(_));
-    FieldSpec { name, kind, is_list, argument, has_suffix: is_suffix, help: "" }
-}
 
 impl Catalog for Fields {
     fn fields(&self) -> &[FieldSpec] {

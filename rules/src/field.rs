@@ -31,20 +31,27 @@ pub enum Type {
     Duration,
 }
 
+impl Type {
+    /// The name that users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Bool => "bool",
+            Self::Address => "address",
+            Self::Net => "net",
+            Self::Port => "port",
+            Self::Time => "time",
+            Self::Duration => "duration",
+        }
+    }
+}
+
 impl Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Type::Text => "text",
-            Type::Bytes => "bytes",
-            Type::Int => "int",
-            Type::Uint => "uint",
-            Type::Bool => "bool",
-            Type::Address => "address",
-            Type::Net => "net",
-            Type::Port => "port",
-            Type::Time => "time",
-            Type::Duration => "duration",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -174,13 +174,18 @@ pub unsafe fn sent(call: Call, message: *const c_void, len: usize) {
 /// # Safety
 /// `address` and `host` are the call's.
 pub unsafe fn named(call: Call, address: *const u8, len: u32, host: *const c_char, flags: c_int) {
-    if flags & libc::NI_NUMERICHOST != 0 || host.is_null() || len < 2 {
+    // Without an address, or with a shorter one, the call fails before it reads any (EAI_FAMILY).
+    if flags & libc::NI_NUMERICHOST != 0 || host.is_null() || address.is_null() || len < 2 {
         return;
     }
-    // SAFETY: the caller's promise; the call read `len` bytes.
+    // SAFETY: the caller's promise; the call read the family, and the rest where it is of the internet.
     unsafe {
         let family = c_int::from(address.cast::<u16>().read_unaligned());
-        let place = if family == libc::AF_INET { 4 } else { 8 };
+        let place = match family {
+            libc::AF_INET => 4,
+            libc::AF_INET6 => 8,
+            _ => return,
+        };
         let host = if call.outcome.failed { core::ptr::null() } else { host };
         report_reverse(call, family, address.add(place), len.saturating_sub(place as u32), host);
     }

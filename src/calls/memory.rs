@@ -34,7 +34,7 @@ pub fn map(
     }
     let ret = real();
     if queues::are_there() && ret != libc::MAP_FAILED {
-        queues::mapped(fd, offset, ret as usize);
+        queues::mapped(fd, offset, ret as usize, len, prot);
     }
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
         identity::mapped(Call { row, outcome: MapFailed::outcome(ret) }, wanted, len, prot, flags, fd);

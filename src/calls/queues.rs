@@ -6,6 +6,8 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering
 
 /// Queues that are known at a time.
 const QUEUES: usize = 8;
+/// IORING_SETUP_SQE128: a request takes 128 bytes in place of 64.
+pub const WIDE: u32 = 1 << 10;
 /// The offset of mmap(2) at which the requests lie; the queue's head and tail lie at 0.
 const REQUESTS: i64 = 0x1000_0000;
 
@@ -13,6 +15,8 @@ static ARE_THERE: AtomicBool = AtomicBool::new(false);
 
 /// In place of a descriptor that was closed.
 const CLOSED: c_int = -1;
+/// In its place while the queue is noted.
+pub const TAKEN: c_int = -2;
 
 /// A queue of requests.
 pub struct Queue {
@@ -56,32 +60,47 @@ pub fn are_there() -> bool {
 /// A queue was made: `parameters` is what io_uring_setup(2) filled in, up to the offset of the array.
 pub fn begin(owner: u32, fd: c_int, parameters: [u32; 17]) {
     let fd = fd + 1;
-    let is_free = |queue: &&Queue| [0, fd].contains(&queue.fd.load(Ordering::Relaxed));
-    let Some(queue) = KNOWN.iter().find(is_free) else { return };
+    // Two threads may make queues at once: each takes a place of its own, which no call uses meanwhile.
+    let take = |queue: &&Queue| {
+        [fd, 0]
+            .into_iter()
+            .any(|free| queue.fd.compare_exchange(free, TAKEN, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    };
+    let Some(queue) = KNOWN.iter().find(take) else { return };
     // The words before the offsets of the queue, and those up to that of the array.
     let [entries, _, flags, _, _, _, _, _, _, _, _, tail, _, _, _, _, array] = parameters;
+    queue.ring.store(0, Ordering::Relaxed);
+    queue.requests.store(0, Ordering::Relaxed);
     queue.owner.store(owner, Ordering::Relaxed);
     queue.flags.store(flags, Ordering::Relaxed);
     queue.entries.store(entries, Ordering::Relaxed);
     queue.tail.store(tail, Ordering::Relaxed);
     queue.array.store(array, Ordering::Relaxed);
-    queue.ring.store(0, Ordering::Relaxed);
-    queue.requests.store(0, Ordering::Relaxed);
     queue.seen.store(0, Ordering::Relaxed);
     queue.fd.store(fd, Ordering::Relaxed);
     ARE_THERE.store(true, Ordering::Relaxed);
 }
 
-/// mmap(2) of a descriptor: a part of a queue, where it is one's.
+impl Queue {
+    /// The bytes of the ring and of the requests that are read.
+    fn lengths(&self) -> [usize; 2] {
+        let [entries, tail, array] =
+            [&self.entries, &self.tail, &self.array].map(|word| word.load(Ordering::Relaxed) as usize);
+        let ring = (array + entries * size_of::<u32>()).max(tail + size_of::<u32>());
+        [ring, entries << if self.flags.load(Ordering::Relaxed) & WIDE == 0 { 6 } else { 7 }]
+    }
+}
+
+/// mmap(2) of a descriptor: a part of a queue, where it is one's and can be read whole.
 #[cold]
 #[inline(never)]
-pub fn mapped(fd: c_int, offset: i64, address: usize) {
-    if let Some(queue) = of(fd) {
-        match offset {
-            0 => queue.ring.store(address, Ordering::Relaxed),
-            REQUESTS => queue.requests.store(address, Ordering::Relaxed),
-            _ => {}
-        }
+pub fn mapped(fd: c_int, offset: i64, address: usize, len: usize, prot: c_int) {
+    let Some(queue) = of(fd).filter(|_| prot & libc::PROT_READ != 0) else { return };
+    let [ring, requests] = queue.lengths();
+    match offset {
+        0 if len >= ring => queue.ring.store(address, Ordering::Relaxed),
+        REQUESTS if len >= requests => queue.requests.store(address, Ordering::Relaxed),
+        _ => {}
     }
 }
 
@@ -91,8 +110,9 @@ pub fn mapped(fd: c_int, offset: i64, address: usize) {
 pub fn let_go(start: usize, len: usize) {
     let end = start.saturating_add(len);
     for queue in &KNOWN {
-        for place in [&queue.ring, &queue.requests] {
-            if (start..end).contains(&place.load(Ordering::Relaxed)) {
+        for (place, len) in [&queue.ring, &queue.requests].into_iter().zip(queue.lengths()) {
+            let first = place.load(Ordering::Relaxed);
+            if first != 0 && first < end && start < first.saturating_add(len) {
                 place.store(0, Ordering::Relaxed);
             }
         }

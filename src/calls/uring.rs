@@ -23,7 +23,7 @@ use wire::fields::{
     SocketType,
 };
 
-use crate::calls::queues::{self, KNOWN, Queue};
+use crate::calls::queues::{self, KNOWN, Queue, WIDE};
 use crate::calls::syscalls::OpenHow;
 use crate::calls::{connects, fds};
 use crate::process;
@@ -34,8 +34,6 @@ use crate::record::fail::{Fails as _, NegativeErrno};
 use crate::record::probe::Probe;
 use crate::table::kernel;
 
-/// IORING_SETUP_SQE128: a request takes twice the room.
-const WIDE: u32 = 1 << 10;
 /// IORING_SETUP_NO_SQARRAY: requests stand in their order.
 const NO_ARRAY: u32 = 1 << 16;
 /// Queues that were reported.
@@ -131,7 +129,7 @@ pub fn entering(row: Row) {
 #[inline(never)]
 fn look(row: Row) {
     for queue in &KNOWN {
-        if queue.fd.load(Ordering::Relaxed) != 0 {
+        if ![0, queues::TAKEN].contains(&queue.fd.load(Ordering::Relaxed)) {
             report(queue, row);
         }
     }

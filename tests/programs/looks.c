@@ -111,6 +111,8 @@ static void reverse(void) {
     SHOW(getnameinfo((struct sockaddr *)&four, sizeof four, name, sizeof name, NULL, 0, 0));
     SHOW(getnameinfo((struct sockaddr *)&four, sizeof four, name, sizeof name, NULL, 0, NI_NUMERICHOST));
     SHOW(getnameinfo((struct sockaddr *)&six, sizeof six, name, 1, NULL, 0, NI_NAMEREQD) != 0);
+    SHOW(getnameinfo(NULL, 0, name, sizeof name, NULL, 0, 0) != 0);
+    SHOW(getnameinfo(NULL, sizeof four, name, sizeof name, NULL, 0, 0) != 0);
     SHOW(gethostbyaddr(&four.sin_addr, sizeof four.sin_addr, AF_INET) != NULL);
 }
 

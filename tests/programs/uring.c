@@ -2,7 +2,7 @@
  * Trap: no call is made of what is asked for; the kernel may even take it without any call (SQPOLL), and
  * liburing makes its system calls itself. A tail that the program scribbles leads nowhere. A child may not
  * have the queue in its memory.
- * run: raw | polled | library | scribbled | gone | forked
+ * run: raw | polled | library | scribbled | gone | partly | forked
  */
 #include "victim.h"
 #include <arpa/inet.h>
@@ -13,14 +13,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-static int fd;
+static int fd, entries = 8;
 static char *ring, *requests;
 static struct io_uring_params parameters;
 
 static void begin(unsigned flags) {
     parameters.flags = flags;
     parameters.sq_thread_idle = 1000;
-    fd = syscall(SYS_io_uring_setup, 8, &parameters);
+    fd = syscall(SYS_io_uring_setup, entries, &parameters);
     if (fd < 0) {
         say("no io_uring\n");
         exit(0);
@@ -136,6 +136,16 @@ static void gone(void) {
     SHOW(access("folder", F_OK));
 }
 
+/* The second page of the requests is unmapped, and the next request is said to lie there. */
+static void partly(void) {
+    entries = 128;
+    begin(0);
+    SHOW(munmap(requests + 4096, 4096));
+    word(parameters.sq_off.array)[0] = 100;
+    *word(parameters.sq_off.tail) = 1;
+    SHOW(poll(NULL, 0, 1));
+}
+
 static void forked(void) {
     begin(0);
     MUST(madvise(ring, parameters.sq_off.array + parameters.sq_entries * 4, MADV_DONTFORK) == 0);
@@ -158,6 +168,7 @@ int main(int count, char **arguments) {
     if (!strcmp(what, "library")) library();
     if (!strcmp(what, "scribbled")) scribbled();
     if (!strcmp(what, "gone")) gone();
+    if (!strcmp(what, "partly")) partly();
     if (!strcmp(what, "forked")) forked();
     return 0;
 }

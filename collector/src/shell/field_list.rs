@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use rules::{ArgumentKind, ArgumentRule, Type};
+use rules::{ArgumentKind, ArgumentRule};
 
 use crate::json;
 use crate::stages::fields::{self, Field};
@@ -45,7 +45,7 @@ fn object(field: &Field, out: &mut impl Write) -> io::Result<()> {
     };
     let texts = [
         ("name", spec.name),
-        ("type", word(spec.kind)),
+        ("type", spec.kind.name()),
         ("argument", argument),
         ("help", spec.help),
         ("source", source),
@@ -119,22 +119,7 @@ fn shown(field: &Field) -> String {
 
 fn kind(field: &Field) -> String {
     let list = if field.spec.is_list { "…" } else { "" };
-    format!("{}{list}", word(field.spec.kind))
-}
-
-fn word(kind: Type) -> &'static str {
-    match kind {
-        Type::Text => "text",
-        Type::Bytes => "bytes",
-        Type::Int => "int",
-        Type::Uint => "uint",
-        Type::Bool => "bool",
-        Type::Address => "address",
-        Type::Net => "net",
-        Type::Port => "port",
-        Type::Time => "time",
-        Type::Duration => "duration",
-    }
+    format!("{}{list}", field.spec.kind)
 }
 
 #[cfg(test)]
