@@ -5,22 +5,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 use glassbox_tests::artefacts::{glassbox, root};
-use wire::schema::EVENTS;
+use wire::schema::{EVENTS, NOT_FIXED};
 
-/// Events that exist and are not fixed.
-const NOT_FIXED: [&str; 11] = [
-    "process.control",
-    "process.limit",
-    "file.mknod",
-    "file.handle",
-    "file.times",
-    "file.stat",
-    "file.access",
-    "file.readlink",
-    "file.allocate",
-    "file.lock",
-    "dns.reverse",
-];
 /// An event that the table has and no build makes yet.
 const NEVER_MADE: &str = "sensor.evasion";
 
