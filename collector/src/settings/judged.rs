@@ -102,9 +102,14 @@ impl Judged {
         let limit = layers.setting(&FAIL_ON);
         let limit = limit.values.last().map(|name| priority(&limit, name)).transpose()?;
         let verdict = Verdict { limit, worst: Worst::default() };
-        let groups = rule_files(layers).groups(&fields)?;
-        if groups.iter().any(|rules| !rules.is_empty()) {
-            stages.push(judge::stage(groups, verdict.worst.clone()));
+        let (files, worst) = (rule_files(layers), verdict.worst.clone());
+        if !files.paths.is_empty() {
+            stages.push(judge::stage(files.groups(&fields)?, worst));
+        } else if files.has_defaults {
+            // Tests show that these have no error, and ask for nothing beyond an identity. Loading them takes as
+            // long as some short programs run, which need not wait for it.
+            let load = move || files.groups(&Asked::default()).unwrap_or_default();
+            stages.push(judge::stage_of(load, worst));
         }
         Ok(Self { stages: Stages::new(stages), verdict, asks_background: fields.asks_background() })
     }

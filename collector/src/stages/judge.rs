@@ -38,6 +38,17 @@ impl Worst {
     }
 }
 
+/// The stage of the groups of rules that `load` gives: it is called for the first batch, in the thread that
+/// judges.
+pub fn stage_of(load: impl FnOnce() -> Vec<Vec<file::Rule>> + Send + 'static, worst: Worst) -> Stage {
+    let (mut load, mut loaded) = (Some(load), None);
+    Box::new(move |batch: Batch| {
+        let groups = load.take().map(|load| load());
+        let stage = loaded.get_or_insert_with(|| stage(groups.unwrap_or_default(), worst.clone()));
+        stage(batch)
+    })
+}
+
 /// The stage of these groups of rules.
 pub fn stage(groups: Vec<Vec<file::Rule>>, worst: Worst) -> Stage {
     let mut groups: Vec<Group> =
@@ -98,5 +109,25 @@ impl Group {
                 alerts.push(Alert { event: place, rule: Arc::clone(rule), output });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_loaded_once_and_not_before_there_is_something_to_judge() {
+        let loads = Arc::new(AtomicU8::new(0));
+        let count = Arc::clone(&loads);
+        let load = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Vec::new()
+        };
+        let mut stage = stage_of(load, Worst::default());
+
+        assert_eq!(0, loads.load(Ordering::Relaxed));
+        assert!(stage(Batch::default()).is_some() && stage(Batch::default()).is_some());
+        assert_eq!(1, loads.load(Ordering::Relaxed));
     }
 }
