@@ -104,6 +104,7 @@ impl Pipeline {
 
     /// Runs until told to end; gives the outputs back once everything is drained, and how long they may take.
     pub fn run(mut self) -> (Outlets, Haste) {
+        self.outbox.prepare();
         let mut bells = Bells::new(Arc::clone(&self.wires.doorbell));
         let mut naps = Naps::default();
         loop {

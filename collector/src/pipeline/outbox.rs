@@ -100,6 +100,11 @@ impl Outbox {
         }
     }
 
+    /// See [`Stages::prepare`].
+    pub fn prepare(&mut self) {
+        self.stages.prepare();
+    }
+
     /// The outputs.
     #[cfg(test)]
     pub fn outlets(&self) -> &Outlets {
