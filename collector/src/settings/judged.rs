@@ -106,8 +106,8 @@ impl Judged {
         if !files.paths.is_empty() {
             stages.push(judge::stage(files.groups(&fields)?, worst));
         } else if files.has_defaults {
-            // Tests show that these have no error, and ask for nothing beyond an identity. Loading them takes as
-            // long as some short programs run, which need not wait for it.
+            // Tests show that these have no error, and ask for nothing beyond an identity. Loading them takes
+            // as long as some short programs run, which need not wait for it.
             let load = move || files.groups(&Asked::default()).unwrap_or_default();
             stages.push(judge::stage_of(load, worst));
         }

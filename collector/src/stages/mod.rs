@@ -34,8 +34,8 @@ impl Stages {
         Self(stages)
     }
 
-    /// Gives each stage a batch without events, so that it makes what it has put off until its first one: in the
-    /// thread that passes batches, while programs start.
+    /// Gives each stage a batch without events, so that it makes what it has put off until its first one: in
+    /// the thread that passes batches, while programs start.
     pub fn prepare(&mut self) {
         for stage in &mut self.0 {
             drop(stage(Batch::default()));
