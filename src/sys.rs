@@ -43,11 +43,17 @@ fn check(result: isize) -> Result<usize> {
 
 /// Reads a file's beginning into `buffer`; gives the bytes read.
 pub fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    let fd = call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as i32;
+    read_at(libc::AT_FDCWD, path.as_ptr(), buffer).map(|read| read.len())
+}
+
+/// Reads the beginning of a file into `buffer`, without waiting for it; gives the bytes read. `path` is
+/// relative to the open directory `dir`.
+pub fn read_at(dir: c_int, path: *const c_char, buffer: &mut [u8]) -> Result<&[u8]> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let fd = call!(SYS_openat, dir, path, flags)? as i32;
     let read = call!(SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
     close(fd);
-    read
+    buffer.get(..read?).ok_or(Errno(libc::EIO))
 }
 
 /// close(2), for descriptors of our own.

@@ -14,7 +14,7 @@ use wire::fields::{self, AT_FDCWD, AtFlags, LoadFlags, Path};
 use wire::record::Flags;
 
 use crate::calls::actions::Actions;
-use crate::calls::{connects, fds};
+use crate::calls::{connects, fds, foreign};
 use crate::process::{self, Seal};
 use crate::reach::{real, streams};
 use crate::record::call::{Call, Outcome, Row};
@@ -91,11 +91,6 @@ impl Exec {
         Self { actions, ..self }
     }
 
-    /// What its environment is passed on without.
-    fn omitted(&self) -> Omitted {
-        if self.is_out_of_reach { Omitted::Sensor } else { Omitted::Nothing }
-    }
-
     /// The same, with the flags of execveat(2).
     pub fn with(self, flags: c_int) -> Self {
         Self { flags: Some(flags), ..self }
@@ -148,8 +143,8 @@ fn is_too_long(ret: c_int) -> bool {
 unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(Omitted) -> c_int) -> c_int {
     let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
-    unsafe { report(row, None, exec) };
-    let ret = real(exec.omitted());
+    let omitted = unsafe { report(row, None, exec) };
+    let ret = real(omitted);
     if process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
         // SAFETY: the caller's promise.
@@ -159,14 +154,16 @@ unsafe fn reported(row: Row, exec: Exec, real: impl FnOnce(Omitted) -> c_int) ->
     ret
 }
 
-/// Reports an exec that is asked for, or one that failed.
+/// Reports an exec that is asked for, or one that failed. Gives what its environment is passed on without:
+/// the sensor where the next image's loader could only complain of it.
 ///
 /// # Safety
 /// The arguments are those of an exec function.
-unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) {
+unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) -> Omitted {
     let Exec { dir, path, argv, find, actions, flags, is_out_of_reach } = exec;
+    let omitted = |is_in_vain: bool| if is_in_vain { Omitted::Sensor } else { Omitted::Nothing };
     if process::ring().is_none() {
-        return;
+        return omitted(is_out_of_reach);
     }
     let mut probe = Probe::new();
     let mut program = capture::program(&mut probe, dir, path, argv)
@@ -175,10 +172,11 @@ unsafe fn report(row: Row, outcome: Option<Outcome>, exec: Exec) {
     if is_out_of_reach {
         program.flags |= Flags::OUT_OF_REACH;
     }
-    match actions.is_null() {
+    let is_foreign = match actions.is_null() {
         true => write_found(row, outcome, program, find, None),
         false => write_spawned(row, outcome, program, find, actions, &mut probe),
-    }
+    };
+    omitted(is_out_of_reach || is_foreign)
 }
 
 /// Reads the actions of a child. On a frame of its own, since most execs have none.
@@ -191,21 +189,22 @@ fn write_spawned(
     find: Find,
     list: *const c_void,
     probe: &mut Probe,
-) {
+) -> bool {
     let mut actions = Actions::new();
     actions.read(probe, list);
     let exec = ProcessExec { actions: fields::Actions(actions.bytes()), ..exec };
     let flags = if actions.is_cut { flags | Flags::TRUNCATED } else { flags };
-    write_found(row, outcome, Program { exec, flags }, find, Some(&actions));
+    write_found(row, outcome, Program { exec, flags }, find, Some(&actions))
 }
 
+/// Writes the record of an exec; gives whether it is asked for a program that is [`foreign`].
 fn write_found(
     row: Row,
     outcome: Option<Outcome>,
     Program { mut exec, flags }: Program<'_>,
     find: Find,
     actions: Option<&Actions>,
-) {
+) -> bool {
     let mut found = [0u8; 1024];
     if find == Find::Search
         && let Some(name) = exec.path.raw
@@ -214,6 +213,9 @@ fn write_found(
         exec.path = search(name, begin, &mut found);
     }
     write(row, outcome, flags, &exec);
+    // A child that goes elsewhere first may find another file by a relative path.
+    let is_known = actions.is_none() || exec.path.raw.is_some_and(|path| path.starts_with(b"/"));
+    outcome.is_none() && is_known && foreign::is_foreign(exec.path)
 }
 
 /// An exec of which no more is known.
@@ -292,11 +294,11 @@ pub unsafe fn spawn(
 ) -> c_int {
     let exec = Exec { is_out_of_reach: environ::is_out_of_reach(), ..exec };
     // SAFETY: the caller's promise.
-    unsafe { report(row, None, exec) };
+    let omitted = unsafe { report(row, None, exec) };
     // A second child would take the file actions once more, and its parent be told of the end of the first.
     let omitted = match environ::is_crowded(exec.argv, environment) {
         true => Omitted::Everything,
-        false => exec.omitted(),
+        false => omitted,
     };
     // SAFETY: the caller's promise.
     let ret = unsafe { environ::carried(environment, omitted, &real, |_| false) };

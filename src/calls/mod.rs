@@ -7,6 +7,7 @@ pub mod dns;
 pub mod exec;
 pub mod exits;
 pub mod fds;
+pub mod foreign;
 pub mod identity;
 pub mod lineage;
 pub mod memory;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use glassbox_tests::child::{self, Ending};
 use glassbox_tests::events::{Events, Expect};
-use glassbox_tests::victim::{Libc, compiled};
+use glassbox_tests::victim::{Libc, compiled, programs};
 use glassbox_tests::{glassbox, sensor};
 
 /// A folder that every user may enter, with the pair.
@@ -352,6 +352,42 @@ fn a_user_who_may_not_read_the_sensor_is_not_asked_to_load_it() {
     let events = place.events("events");
     let blind = events.only("the shell", |event| event.name() == "sensor.blind");
     assert_eq!(Some("out_of_reach"), blind.text("reason"));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_32_bit_program_is_not_asked_to_load_the_sensor() {
+    const MANY: &str = "
+import os, subprocess
+subprocess.run(['./program'])
+os.waitpid(os.posix_spawnp('program', ['program'], os.environ), 0)
+opened = os.open('program', os.O_RDONLY)
+if os.fork() == 0: os.execve(opened, ['program'], os.environ)
+os.wait()";
+    let place = Place::new();
+    fs::copy(programs().join("foreign_loader.c"), place.0.path().join("loader.c")).unwrap();
+    fs::write(place.0.path().join("many"), MANY).unwrap();
+
+    let ending = place.bash(
+        "gcc -m32 -O1 -nostdlib -static -fno-pic -no-pie -fno-stack-protector -fno-builtin -o loader loader.c
+         echo 'void _start(void) {}' >program.c
+         gcc -m32 -nostdlib -fPIE -pie -Wl,--dynamic-linker=$HERE/loader -o program program.c
+         printf '#!%s\\n' $HERE/program >script; chmod 755 script
+         export PATH=$HERE:$PATH
+         ./glassbox run -o jsonl:$HERE/events -- sh -c './program; script; exec python3 many'
+         ./glassbox run -o jsonl:$HERE/alone -- program",
+    );
+
+    ending.assert_output(0, &"here\n".repeat(6));
+    assert_eq!("", ending.stderr, "{ending:?}");
+    let blind = |file| {
+        let events = place.events(file);
+        let reasons =
+            events.named("sensor.blind").map(|event| event.text("reason").unwrap_or_default().to_owned());
+        reasons.collect::<Vec<_>>()
+    };
+    assert_eq!(["foreign_abi"; 5].as_slice(), blind("events"));
+    assert_eq!(["foreign_abi"; 1].as_slice(), blind("alone"));
 }
 
 #[test]

@@ -11,13 +11,14 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+
+use std::path::Path;
 
 use crate::shell::cli;
 use crate::shell::failure::Failure;
 use crate::shell::sensor_path;
 use crate::system::program::{Program, Root};
+use crate::system::search::find;
 use finding::{Finding, Findings};
 
 pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
@@ -68,17 +69,6 @@ fn command(name: &OsStr) -> Result<Findings, Failure> {
         findings.programs.push(Finding::of(behind));
     }
     Ok(findings)
-}
-
-/// Searches a name without a slash in `PATH`, as execvp(3) does.
-pub fn find(name: &OsStr, search: &OsStr) -> Option<PathBuf> {
-    if name.as_bytes().contains(&b'/') {
-        return std::path::absolute(name).ok().filter(|path| path.is_file());
-    }
-    let is_runnable = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(search).map(|folder| folder.join(name)).find(is_runnable)
 }
 
 fn behind_env(path: &Path) -> Option<Program> {

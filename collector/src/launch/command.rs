@@ -15,9 +15,9 @@ use std::process::ExitStatus;
 
 use super::protocol::Reaped;
 use super::signals::Signals;
-use crate::doctor;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::inherited;
+use crate::system::search;
 
 /// A command line ready for execve(2).
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl Program {
 
     /// The program's path, as far as it can be known without running it.
     pub fn path(&self) -> Option<Vec<u8>> {
-        let search = std::env::var_os("PATH").unwrap_or_default();
-        doctor::find(self.name(), &search).map(|path| path.into_os_string().into_vec())
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        search::find(self.name(), &folders).map(|path| path.into_os_string().into_vec())
     }
 
     /// Starts the program as a child in this process group, with the caller's signals and limits.

@@ -133,7 +133,7 @@ impl Prepared {
         let socket = listening.name.spelling();
         let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
         settings.extend(inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));
-        let environment = environment::under_sensor(std::env::vars_os(), &sensor, &settings);
+        let environment = environment::under_sensor(&command, &sensor, &settings);
         let hooked = Program::new(&command, environment)?;
         let recipe = Recipe {
             listeners: listening.listeners,

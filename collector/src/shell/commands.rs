@@ -143,7 +143,7 @@ fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
 /// `glassbox exec`: becomes CMD with the sensor preloaded.
 fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
     let sensor = sensor_path::find()?;
-    let environment = environment::under_sensor(std::env::vars_os(), &sensor, &[]);
+    let environment = environment::under_sensor(&arguments.command, &sensor, &[]);
     let program = Program::new(&arguments.command, environment)?;
     let error = program.become_it();
     Err(program.failure(&error))

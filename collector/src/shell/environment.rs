@@ -4,26 +4,40 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The caller's environment with the sensor appended to `LD_PRELOAD` and the variables in `settings` set.
+use crate::system::program::{FOREIGN_ABI, Program, Root};
+use crate::system::search;
+
+/// The caller's environment for `command`, a name and its arguments, as it is under the sensor. The loader of
+/// a program for another word size or processor could only complain of the sensor, so that one is not named.
+pub fn under_sensor(command: &[OsString], sensor: &Path, settings: &[(&str, &OsStr)]) -> Vec<CString> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let path = command.first().and_then(|name| search::find(name, &folders));
+    let program = path.and_then(|path| Program::at(&path, &Root::own()));
+    let is_in_vain =
+        program.is_some_and(|program| *program.reason == FOREIGN_ABI && program.kind != "static");
+    with_settings(std::env::vars_os(), (!is_in_vain).then_some(sensor), settings)
+}
+
+/// The environment with the sensor appended to `LD_PRELOAD` and the variables in `settings` set.
 ///
 /// A variable that occurs twice is changed in both places, because glibc's loader takes the last
 /// `LD_PRELOAD` and getenv(3) the first.
-pub fn under_sensor(
+fn with_settings(
     variables: impl Iterator<Item = (OsString, OsString)>,
-    sensor: &Path,
+    sensor: Option<&Path>,
     settings: &[(&str, &OsStr)],
 ) -> Vec<CString> {
     let mut has_preload = false;
     let mut merged: Vec<(OsString, OsString)> = Vec::new();
     for (name, value) in variables {
-        if name == "LD_PRELOAD" {
+        if let (true, Some(sensor)) = (name == "LD_PRELOAD", sensor) {
             has_preload = true;
             merged.push((name, append_preload(&value, sensor.as_os_str())));
         } else if !settings.iter().any(|(setting, _)| name == *setting) {
             merged.push((name, value));
         }
     }
-    if !has_preload {
+    if let (false, Some(sensor)) = (has_preload, sensor) {
         merged.push(("LD_PRELOAD".into(), sensor.into()));
     }
     merged.extend(settings.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
@@ -68,9 +82,9 @@ mod tests {
     use super::*;
 
     fn merge(variables: &[(&str, &str)], socket: Option<&str>) -> Vec<String> {
-        under_sensor(
+        with_settings(
             variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
-            Path::new("/l/libglassbox.so"),
+            Some(Path::new("/l/libglassbox.so")),
             &socket.map_or(vec![], |socket| vec![("GLASSBOX_SOCKET", OsStr::new(socket))]),
         )
         .into_iter()

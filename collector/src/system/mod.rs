@@ -12,6 +12,7 @@ pub mod places;
 pub mod procfs;
 pub mod program;
 pub mod pulse;
+pub mod search;
 pub mod standpoint;
 pub mod user_map;
 pub mod users;

@@ -41,6 +41,8 @@ pub enum Only {
     Without(&'static str),
     /// Calls whose argument of this number is a descriptor below 3.
     Standard(usize),
+    /// Calls that fail.
+    Failed,
 }
 
 impl Only {
@@ -51,6 +53,7 @@ impl Only {
             With(word) => line.mentions(word),
             Without(word) => !line.mentions(word),
             Standard(at) => line.number(*at).is_some_and(|fd| (0..3).contains(&fd)),
+            Failed => line.error.is_some(),
         }
     }
 }
@@ -68,14 +71,16 @@ pub enum Target {
     Pointed(usize, &'static Target),
     /// A number, such as a descriptor or a process.
     Number(usize),
+    /// A name, such as a resource.
+    Word(usize),
     /// A socket address.
     Peer(usize),
     /// The returned value, if the call did not fail.
     Returned,
 }
 
-use Only::{Any, Standard, With, Without};
-use Target::{At, Number, Open, Path, Peer, Pointed, Returned};
+use Only::{Any, Failed, Standard, With, Without};
+use Target::{At, Number, Open, Path, Peer, Pointed, Returned, Word};
 
 const fn any(name: &'static str, targets: &'static [Target]) -> Traced {
     Traced { name, only: Any, targets }
@@ -227,6 +232,41 @@ const TABLE: &[Kind] = &[
         "file.symlink",
         &["path", "new_path"],
         &[any("symlink", &[Pointed(0, &Path(1)), Path(1)]), any("symlinkat", &[Pointed(0, &At(2)), At(2)])],
+    ),
+    kind(
+        "file.stat",
+        &["path"],
+        &[
+            only("stat", Failed, &[Path(0)]),
+            only("lstat", Failed, &[Path(0)]),
+            only("newfstatat", Failed, &[At(1)]),
+            only("statx", Failed, &[At(1)]),
+        ],
+    ),
+    kind(
+        "file.access",
+        &["path"],
+        &[
+            only("access", Failed, &[Path(0)]),
+            only("faccessat", Failed, &[At(1)]),
+            only("faccessat2", Failed, &[At(1)]),
+        ],
+    ),
+    kind(
+        "file.readlink",
+        &["path"],
+        &[only("readlink", Failed, &[Path(0)]), only("readlinkat", Failed, &[At(1)])],
+    ),
+    kind("file.allocate", &["path"], &[any("fallocate", &[Open(0)])]),
+    kind(
+        "file.times",
+        &["path"],
+        &[any("utimensat", &[At(1)]), any("utime", &[Path(0)]), any("utimes", &[Path(0)])],
+    ),
+    kind(
+        "process.limit",
+        &["resource"],
+        &[only("prlimit64", Without("NULL, {"), &[Word(1)]), any("setrlimit", &[Word(0)])],
     ),
     kind("net.socket", &["fd"], &[any("socket", &[Returned])]),
     kind("net.bind", &["fd"], &[any("bind", &[Number(0)])]),

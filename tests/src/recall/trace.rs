@@ -460,6 +460,7 @@ impl Tracer {
                 absolute(link.rsplit_once('/')?.0, &unquoted(argument(at)?)?)
             }
             Target::Number(at) => line.number(at)?.to_string(),
+            Target::Word(at) => argument(at)?.to_owned(),
             Target::Peer(at) => {
                 let address = argument(at)?;
                 let peer = peer(address)?;
