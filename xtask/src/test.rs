@@ -464,10 +464,12 @@ fn attacks(log: &mut Log) -> Result<Verdict> {
 fn transparency(log: &mut Log) -> Result<Verdict> {
     log.run(&mut glassbox::build_command())?;
     let totals = transparency::compare_all(&glassbox::built(), &[transparency::QUICK.to_owned()])?;
-    log.counts.add(Counts { passed: totals.same, failed: totals.different, flaky: 0 });
+    log.counts.add(Counts { passed: totals.same, failed: totals.different + totals.alerts, flaky: 0 });
     match totals {
-        Totals { different: 0, absent: 0, .. } => passed(""),
-        Totals { different, absent, .. } => bail!("{different} programs differ, {absent} are absent"),
+        Totals { different: 0, absent: 0, alerts: 0, .. } => passed(""),
+        Totals { different, absent, alerts, .. } => {
+            bail!("{different} programs differ, {absent} are absent, {alerts} alerts have no reason")
+        }
     }
 }
 

@@ -8,14 +8,15 @@
 //!
 //! A difference is checked before it is reported: two more bare runs, and another one under the sensor. If it
 //! remains, the case runs with an empty preloaded library; a difference that is there too is not the sensor's
-//! doing.
+//! doing. The collector judges by glassbox's own rules, and ordinary programs must not alert it ([`alerts`]).
 
+mod alerts;
 mod cases;
 mod coexistence;
 mod page;
 mod suites;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -29,6 +30,7 @@ use glassbox_tests::{last_moment, victim};
 
 use crate::glassbox::{self, Built, Collector};
 use crate::{packages, shell};
+use alerts::Alerts;
 
 const USAGE: &str = "\
 usage: cargo xtask transparency [NAME…] [--list | --write]
@@ -117,6 +119,8 @@ pub struct Totals {
     pub different: u64,
     /// Cases that could not be run.
     pub absent: u64,
+    /// Alerts that nothing explains, a case and a rule each.
+    pub alerts: u64,
 }
 
 /// `cargo xtask transparency [NAME…]`
@@ -139,8 +143,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return page::write(&all()?);
     }
     let totals = compare_all(&glassbox::build()?, arguments)?;
-    if totals.different > 0 {
-        bail!("{} differ", totals.different);
+    if totals.different > 0 || totals.alerts > 0 {
+        bail!("{} differ, {} alerts without a reason", totals.different, totals.alerts);
     }
     Ok(())
 }
@@ -150,6 +154,7 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
     let picked = pick(all()?, names)?;
     let mut stage = Stage::new(built)?;
     let mut totals = Totals::default();
+    let mut outcomes = BTreeMap::new();
     let width = picked.iter().map(|case| case.name.chars().count()).max().unwrap_or(0).min(40);
     println!("{:width$}  same?      not compared", "program");
     for case in &picked {
@@ -173,12 +178,45 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
         }
         let lines = if unsteady == 0 { String::new() } else { format!("{unsteady} lines") };
         let note: String = note.chars().take(LONGEST_NOTE).collect();
-        page::record(&case.name, &page::Outcome::new(word, stage.tests.take(), &note))?;
+        outcomes.insert(case.name.clone(), page::Outcome::new(word, stage.tests.take(), &note));
+        page::record(&case.name, &outcomes[&case.name])?;
         println!("{:width$}  {word:9}  {lines:12} {note}", case.name);
+        tell(stage.alerts.borrow_mut().take()?, &mut outcomes, &mut totals)?;
     }
-    let Totals { same, known, different, absent } = totals;
-    println!("{} programs: {same} same, {known} known, {different} different, {absent} absent", picked.len());
+    let (_folder, mut alerts) = stage.end()?;
+    tell(alerts.take()?, &mut outcomes, &mut totals)?;
+    let Totals { same, known, different, absent, alerts } = totals;
+    println!(
+        "{} programs: {same} same, {known} known, {different} different, {absent} absent; {} alerts, \
+         {alerts} without a reason",
+        picked.len(),
+        outcomes.values().map(|outcome| outcome.alerts.len()).sum::<usize>(),
+    );
     Ok(totals)
+}
+
+/// Prints and records alerts. One that was written late belongs to an earlier case.
+fn tell(
+    alerts: BTreeMap<String, alerts::OfCase>,
+    outcomes: &mut BTreeMap<String, page::Outcome>,
+    totals: &mut Totals,
+) -> Result<()> {
+    for (case, of_case) in alerts {
+        for (rule, output) in of_case {
+            let is_known = outcomes.get(&case).is_some_and(|outcome| outcome.alerts.contains(&rule));
+            if is_known {
+                continue;
+            }
+            let reason = alerts::reason(&case, &rule);
+            totals.alerts += u64::from(reason.is_none());
+            println!("  alert in {case}: {rule}: {}\n    {output}", reason.unwrap_or("NO REASON"));
+            if let Some(outcome) = outcomes.get_mut(&case) {
+                outcome.alerts.insert(rule);
+                page::record(&case, outcome)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn all() -> Result<Vec<Case>> {
@@ -241,9 +279,10 @@ enum Mode {
 
 /// The place where cases run: the pair, a collector, and the folder, all readable for every user.
 struct Stage {
-    dir: PathBuf,
+    dir: tempfile::TempDir,
     pair: Built,
     collector: Collector,
+    alerts: RefCell<Alerts>,
     empty_library: OnceCell<PathBuf>,
     /// The number of lines of the last verdict; each is the verdict of one test.
     tests: Cell<usize>,
@@ -256,15 +295,30 @@ impl Stage {
     fn new(built: &Built) -> Result<Stage> {
         // Not under target/: postgres and the user nobody must be able to reach it, and paths of sockets must
         // be short.
-        let dir = std::env::temp_dir().join(format!("glassbox-transparency-{}", std::process::id()));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let folder = tempfile::Builder::new().prefix("glassbox-transparency-").tempdir();
+        let folder = folder.context("cannot make a folder for the cases")?;
+        let dir = folder.path();
         let pair = Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") };
         for (from, to) in [(&built.cli, &pair.cli), (&built.sensor, &pair.sensor)] {
             fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
         }
-        fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
-        let collector = Collector::start(&pair, &["recording:/dev/null".to_owned()])?;
-        Ok(Stage { dir, pair, collector, empty_library: OnceCell::new(), tests: Cell::new(0) })
+        fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+        let alerts = Alerts::in_file(dir.join("alerts"));
+        let collector = Collector::start(&pair, &["recording:/dev/null".to_owned(), alerts.output()])?;
+        Ok(Stage {
+            dir: folder,
+            pair,
+            collector,
+            alerts: RefCell::new(alerts),
+            empty_library: OnceCell::new(),
+            tests: Cell::new(0),
+        })
+    }
+
+    /// Ends the collector, which writes every alert.
+    fn end(self) -> Result<(tempfile::TempDir, Alerts)> {
+        self.collector.stop()?;
+        Ok((self.dir, self.alerts.into_inner()))
     }
 
     fn verdict(&self, case: &Case) -> Result<Verdict> {
@@ -319,7 +373,7 @@ impl Stage {
 
     /// Makes one run, in an empty folder; gives the parts that it left, or why it did not end.
     fn play(&self, case: &Case, mode: Mode) -> Result<Result<Parts, String>> {
-        let work = self.dir.join("work");
+        let work = self.dir.path().join("work");
         if work.exists() {
             fs::remove_dir_all(&work).with_context(|| format!("cannot empty {}", work.display()))?;
         }
@@ -336,14 +390,19 @@ impl Stage {
             Mode::EmptyLibrary => preload(&mut command, self.empty_library()),
             Mode::Dormant => {
                 preload(&mut command, &self.pair.sensor);
-                command.env("GLASSBOX_SOCKET", self.dir.join("nobody.sock"));
+                command.env("GLASSBOX_SOCKET", self.dir.path().join("nobody.sock"));
             }
             Mode::Collected => {
                 preload(&mut command, &self.pair.sensor);
                 command.env("GLASSBOX_SOCKET", self.collector.socket());
             }
         }
-        let (ending, moment) = match last_moment::run(command, b"", case.limit) {
+        let run = || last_moment::run(command, b"", case.limit);
+        let ran = match mode {
+            Mode::Collected => self.alerts.borrow_mut().during(&case.name, run),
+            _ => run(),
+        };
+        let (ending, moment) = match ran {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };
@@ -384,7 +443,7 @@ impl Stage {
             command.arg("-c");
             command
         };
-        let work = self.dir.join("work");
+        let work = self.dir.path().join("work");
         command.arg(script).env_clear().current_dir(&work).stdin(std::process::Stdio::null());
         command.env("PATH", path()).env("HOME", &work).env("LANG", "C").env("TMPDIR", &work);
         command
@@ -392,17 +451,11 @@ impl Stage {
 
     fn empty_library(&self) -> &Path {
         self.empty_library.get_or_init(|| {
-            let copy = self.dir.join("libempty.so");
+            let copy = self.dir.path().join("libempty.so");
             // If the copy fails, the loader's message says so in the comparison.
             drop(fs::copy(victim::empty_library(), &copy));
             copy
         })
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
     }
 }
 

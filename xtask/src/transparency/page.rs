@@ -4,7 +4,7 @@
 //! the last line of every case into a file of the repository, which another machine can continue, and shows
 //! them on the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::Case;
+use super::{Case, alerts};
 use crate::bench::machine;
 use crate::shell;
 
@@ -59,6 +59,8 @@ pub struct Outcome {
     pub tests: usize,
     /// The reason, if there is one.
     pub note: String,
+    /// The own rules that alerted.
+    pub alerts: BTreeSet<String>,
     date: String,
 }
 
@@ -66,18 +68,23 @@ impl Outcome {
     /// A result of today.
     pub fn new(word: &str, tests: usize, note: &str) -> Outcome {
         let date = shell::first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
-        Outcome { word: word.to_owned(), tests, note: note.replace(['\t', '\n'], " "), date }
+        let note = note.replace(['\t', '\n'], " ");
+        Outcome { word: word.to_owned(), tests, note, alerts: BTreeSet::new(), date }
     }
 
     fn line(&self, case: &str) -> String {
-        let Outcome { word, tests, note, date } = self;
-        format!("{case}\t{word}\t{tests}\t{date}\t{note}\n")
+        let Outcome { word, tests, note, alerts, date } = self;
+        let alerts: Vec<&str> = alerts.iter().map(String::as_str).collect();
+        format!("{case}\t{word}\t{tests}\t{date}\t{note}\t{}\n", alerts.join("; "))
     }
 
     fn parse(line: &str) -> Option<(String, Outcome)> {
-        let [case, word, tests, date, note] = line.split('\t').collect::<Vec<_>>()[..] else { return None };
+        let [case, word, tests, date, note, alerts] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return None;
+        };
         let [word, date, note] = [word, date, note].map(str::to_owned);
-        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, date }))
+        let alerts = alerts.split("; ").filter(|rule| !rule.is_empty()).map(str::to_owned).collect();
+        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, alerts, date }))
     }
 }
 
@@ -151,7 +158,31 @@ fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
             let _ = writeln!(details, "| {name} | {word} | {} |", note.replace('|', "\\|"));
         }
     }
-    page + &details
+    page + &alerts_of(cases, last) + &details
+}
+
+/// The alerts of the own rules, and why each is right.
+fn alerts_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
+    let ran: Vec<(&str, &str, &Outcome)> =
+        cases.iter().filter_map(|(group, name)| Some((*group, *name, last.get(*name)?))).collect();
+    let mut text =
+        "\n## Alerts of glassbox's own rules\n\n| group | cases | alerts |\n|---|---|---|\n".to_owned();
+    for (group, _) in GROUPS {
+        let of_group = || ran.iter().filter(|(of, ..)| of == group);
+        let alerts: usize = of_group().map(|(.., outcome)| outcome.alerts.len()).sum();
+        let _ = writeln!(text, "| {group} | {} | {alerts} |", of_group().count());
+    }
+    text.push_str("\n| case | rule | why it is right |\n|---|---|---|\n");
+    for (_, name, outcome) in &ran {
+        for rule in &outcome.alerts {
+            let _ = writeln!(
+                text,
+                "| {name} | {rule} | {} |",
+                alerts::reason(name, rule).unwrap_or("**no reason**")
+            );
+        }
+    }
+    text
 }
 
 /// The names of the cases without a difference, with the number of their tests.
@@ -178,6 +209,8 @@ that differ between bare runs are not compared.
 
 *same*: nothing differs. *preload*: it differs as much under a preloaded library that does nothing. *known*: it differs, for the
 reason given. *different*: it differs. *absent*: it could not be run here. *not run*: no run is on record.
+
+The collector judges by glassbox's own rules meanwhile. A rule counts once for a case.
 ";
 
 #[cfg(test)]
@@ -186,7 +219,8 @@ mod tests {
 
     fn outcome(word: &str, tests: usize, note: &str) -> Outcome {
         let [word, note] = [word, note].map(str::to_owned);
-        Outcome { word, tests, note, date: "2026-01-02".to_owned() }
+        let alerts = BTreeSet::from(["a rule".to_owned()]);
+        Outcome { word, tests, note, alerts, date: "2026-01-02".to_owned() }
     }
 
     #[test]
@@ -208,5 +242,7 @@ mod tests {
         assert!(page.contains("| 3 | 305 | 1 | 0 | 1 | 0 | 0 | 1 | 2026-01-02 |\n"), "{page}");
         assert!(page.contains("\n## cpython\n\nSame: test_os (300).\n"), "{page}");
         assert!(page.contains("| test_io | known | a \\| b |\n"), "{page}");
+        assert!(page.contains("\n| cpython | 2 | 2 |\n"), "{page}");
+        assert!(page.contains("\n| test_io | a rule | **no reason** |\n"), "{page}");
     }
 }
