@@ -257,3 +257,199 @@ fn sensors_file_changed_fires_at_its_removal_and_not_at_another_librarys() {
     assert_eq!(vec!["Sensor's file changed"], fired("touch libglassbox.so; rm libglassbox.so; true"));
     assert_eq!(Vec::<String>::new(), fired("touch libother.so; rm libother.so; true"));
 }
+
+/// A script for a mount namespace with an empty /etc.
+fn in_empty_etc(script: &str) -> String {
+    format!(
+        "unshare -m sh -c 'mount -t tmpfs none /etc; mkdir -p /etc/cron.d /etc/systemd/system /etc/sudoers.d; {script}'; true"
+    )
+}
+
+#[test]
+fn service_account_token_read_fires_at_cat_and_not_at_a_client() {
+    let make =
+        "d=run/secrets/kubernetes.io/serviceaccount; mkdir -p $d; echo t >$d/token; echo c >$d/ca.crt; ";
+    let client = python("open('run/secrets/kubernetes.io/serviceaccount/token').read()");
+
+    assert_eq!(vec!["Service account token read"], fired(&format!("{make} cat $d/token >/dev/null; true")));
+    assert_eq!(Vec::<String>::new(), fired(&format!("{make} cat $d/ca.crt >/dev/null; {client}")));
+}
+
+#[test]
+fn file_of_secret_settings_read_fires_at_grep_and_not_at_the_shell_that_uses_it() {
+    assert_eq!(vec!["File of secret settings read"], fired("echo A=b >.env; grep A .env >/dev/null; true"));
+    assert_eq!(
+        Vec::<String>::new(),
+        fired("echo A=b >.env; . ./.env; echo x >.env.example; cat .env.example >/dev/null; true")
+    );
+}
+
+#[test]
+fn environment_of_another_process_read_fires_at_cat_and_not_at_ps() {
+    assert_eq!(
+        vec!["Environment of another process read"],
+        fired("cat /proc/$PPID/environ >/dev/null; true")
+    );
+    assert_eq!(Vec::<String>::new(), fired("ps e >/dev/null; cat /proc/$PPID/status >/dev/null; true"));
+}
+
+#[test]
+fn executed_from_shared_memory_fires_at_a_program_and_not_at_a_script_that_is_read() {
+    let folder = "d=$(mktemp -d /dev/shm/gbx-XXXXXX); trap \"rm -r $d\" EXIT; ";
+
+    assert_eq!(
+        vec!["Dropped and executed", "Executed from shared memory"],
+        fired(&format!("{folder} cp /bin/true $d/tool; $d/tool; true"))
+    );
+    assert_eq!(Vec::<String>::new(), fired(&format!("{folder} echo : >$d/tool.sh; sh $d/tool.sh; true")));
+}
+
+#[test]
+fn package_manager_in_a_container_fires_at_an_installation_and_not_at_a_question() {
+    // A control group with the name that a runtime gives one.
+    let container = format!(
+        "for h in /sys/fs/cgroup /sys/fs/cgroup/*; do [ -e $h/cgroup.procs ] && break; done\n\
+         c=$h/docker-{}$$.scope; mkdir $c; trap 'rmdir $c' EXIT; ln -s /bin/true apk\n\
+         run() {{ bash -c \"echo \\$\\$ >$c/cgroup.procs; ./apk $1; true\"; }}\n",
+        "a".repeat(50),
+    );
+    let container = container.replace("$$.scope", "$(printf '%014d' $$).scope");
+
+    assert_eq!(vec!["Package manager in a container"], fired(&format!("{container} run 'add curl'; true")));
+    assert_eq!(Vec::<String>::new(), fired(&format!("{container} run info; true")));
+}
+
+#[test]
+fn many_files_removed_fires_at_six_hundred_and_not_at_one_hundred() {
+    let remove = |count: u32| {
+        fired(&format!(
+            "unshare -m sh -c 'mount -t tmpfs none /srv; cd /srv; seq {count} | xargs touch; seq {count} | xargs rm'"
+        ))
+    };
+
+    assert_eq!(vec!["Many files removed"], remove(600));
+    assert_eq!(Vec::<String>::new(), remove(100));
+}
+
+#[test]
+fn disk_opened_for_writing_fires_at_dd_and_not_at_a_read() {
+    let dev = |script: &str| fired(&format!("unshare -m sh -c 'mount -t tmpfs none /dev; {script}'; true"));
+
+    assert_eq!(vec!["Disk opened for writing"], dev("dd if=/bin/true of=/dev/sda1 status=none"));
+    assert_eq!(
+        Vec::<String>::new(),
+        dev("cp /bin/true /dev/other; dd if=/dev/other of=copy status=none; cat /dev/sda1")
+    );
+}
+
+#[test]
+fn traces_removed_fires_at_a_history_and_not_at_another_file() {
+    assert_eq!(vec!["Traces removed"], fired("touch .bash_history; rm .bash_history; true"));
+    assert_eq!(vec!["Traces removed"], fired("ln -s /dev/null .bash_history; true"));
+    assert_eq!(Vec::<String>::new(), fired("touch history; rm history; cat .bash_history; true"));
+}
+
+#[test]
+fn netcat_runs_a_program_fires_at_a_shell_and_not_at_a_question() {
+    assert_eq!(vec!["Netcat runs a program"], fired("ln -s /bin/true nc; ./nc -e /bin/sh 127.0.0.1 9; true"));
+    assert_eq!(Vec::<String>::new(), fired("ln -s /bin/true nc; ./nc -z 127.0.0.1 9; true"));
+}
+
+#[test]
+fn miners_pool_asked_fires_at_its_name_and_not_at_another_of_its_address() {
+    let ask = |name: &str| {
+        fired(&format!(
+            "echo '127.0.0.1 xmr.nanopool.invalid other.invalid' >hosts\n\
+             unshare -m sh -c 'mount --bind hosts /etc/hosts; curl -s http://{name}.invalid:9'; true"
+        ))
+    };
+
+    assert_eq!(vec!["Miner's pool asked"], ask("xmr.nanopool"));
+    assert_eq!(Vec::<String>::new(), ask("other"));
+}
+
+#[test]
+fn tunnel_started_fires_at_a_forwarded_port_and_not_at_a_login() {
+    let ssh = |options: &str| fired(&format!("ssh -o BatchMode=yes {options} nobody@127.0.0.1 -p 9; true"));
+
+    assert_eq!(vec!["Tunnel started"], ssh("-R 9:localhost:9"));
+    assert_eq!(Vec::<String>::new(), ssh("-v"));
+}
+
+#[test]
+fn many_connections_in_vain_fires_at_forty_ports_and_not_at_ten() {
+    let ask = |ports: &str| {
+        let script = "import socket\nfor port in PORTS:\n    socket.socket().connect_ex(('127.0.0.1', port))";
+        fired(&python(&script.replace("PORTS", ports)))
+    };
+
+    assert_eq!(vec!["Many connections in vain"], ask("range(1, 41)"));
+    assert_eq!(Vec::<String>::new(), ask("[1, 2, 3, 4, 5] * 20"));
+}
+
+#[test]
+fn scheduled_job_written_fires_at_a_file_of_cron_and_not_at_its_name_elsewhere() {
+    assert_eq!(vec!["Scheduled job written"], fired(&in_empty_etc("echo x >/etc/cron.d/job")));
+    assert_eq!(vec!["Scheduled job written"], fired(&in_empty_etc("echo x >here; mv here /etc/cron.d/job")));
+    assert_eq!(Vec::<String>::new(), fired("mkdir cron.d; echo x >cron.d/job; cat /etc/crontab; true"));
+}
+
+#[test]
+fn service_written_fires_at_a_unit_and_not_at_a_draft() {
+    assert_eq!(vec!["Service written"], fired(&in_empty_etc("echo x >/etc/systemd/system/x.service")));
+    assert_eq!(Vec::<String>::new(), fired("echo x >x.service; cat /lib/systemd/system/*.service; true"));
+}
+
+#[test]
+fn library_for_every_program_set_fires_at_the_loaders_file_and_not_at_a_look_at_it() {
+    assert_eq!(vec!["Library for every program set"], fired(&in_empty_etc(": >/etc/ld.so.preload")));
+    assert_eq!(Vec::<String>::new(), fired("cat /etc/ld.so.conf; true"));
+}
+
+#[test]
+fn account_changed_by_hand_fires_at_an_appended_line_and_not_at_another_file() {
+    assert_eq!(
+        vec!["Account or right changed by hand"],
+        fired(&in_empty_etc("echo r::0:0::: >>/etc/passwd"))
+    );
+    assert_eq!(vec!["Account or right changed by hand"], fired(&in_empty_etc("echo r >/etc/sudoers.d/x")));
+    assert_eq!(Vec::<String>::new(), fired(&in_empty_etc("echo r >/etc/other; cat /etc/passwd")));
+}
+
+#[test]
+fn program_given_its_owners_rights_fires_at_chmod_and_not_at_a_copy_that_keeps_them() {
+    assert_eq!(vec!["Program given its owner's rights"], fired("cp /bin/true tool; chmod 4755 tool; true"));
+    assert_eq!(
+        Vec::<String>::new(),
+        fired(
+            "cp /bin/true tool; chmod 755 tool; cp -p /bin/su copy; tar cpf - copy | tar xpOf - >/dev/null; true"
+        )
+    );
+}
+
+#[test]
+fn kernel_module_loaded_fires_where_the_kernel_agrees_and_not_where_it_refuses() {
+    // No kernel of a test has modules to spare: a filter answers in its place, that the call succeeded.
+    const ASK: &str = "import ctypes, struct, os\n\
+        libc = ctypes.CDLL(None)\n\
+        number = 106 if os.uname().machine == 'aarch64' else 176\n\
+        words = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x50000), (6, 0, 0, 0x7fff0000)]\n\
+        text = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *word) for word in words))\n\
+        class Program(ctypes.Structure): _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]\n\
+        program = Program(len(words), ctypes.addressof(text))\n";
+    let agreed = "libc.prctl(38, 1, 0, 0, 0); libc.prctl(22, 2, ctypes.byref(program), 0, 0)\n";
+    let call = "libc.syscall(number, b'nothing', 0)";
+
+    assert_eq!(vec!["Kernel module loaded"], fired(&python(&format!("{ASK}{agreed}{call}"))));
+    assert_eq!(Vec::<String>::new(), fired(&python(&format!("{ASK}{call}"))));
+}
+
+#[test]
+fn foreign_library_put_into_a_program_fires_at_one_of_tmp_and_not_at_a_systems() {
+    let make = "lib=$(mktemp /tmp/glassbox-XXXXXX.so); trap 'rm $lib' EXIT; echo 'int x;' >x.c; cc -shared -o $lib x.c; ";
+    // The environment is read while the program runs.
+    let run = |library: &str| fired(&format!("{make} LD_PRELOAD=$LD_PRELOAD:{library} sleep 0.5; true"));
+
+    assert_eq!(vec!["Foreign library put into a program"], run("$lib"));
+    assert_eq!(Vec::<String>::new(), run("$(ldd /bin/true | grep -o '/[^ ]*libc[^ ]*')"));
+}

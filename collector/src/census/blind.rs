@@ -44,9 +44,21 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
     let reason = running.or_else(|| program_at(path)).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
         Some(reason) => reason.name,
-        None if pid.and_then(procfs::has_preload) == Some(false) => ENV_CLEARED,
-        None => UNKNOWN,
+        None => pid.and_then(reason_of_process).unwrap_or(UNKNOWN),
     }
+}
+
+/// Why a process is silent whose program could have loaded the sensor. `None` where nothing of it says why.
+fn reason_of_process(pid: u32) -> Option<&'static str> {
+    let environment = procfs::environment(pid)?;
+    let has = |wanted: fn(&[u8]) -> bool| environment.split(|byte| *byte == 0).any(wanted);
+    if !has(|variable| variable.starts_with(b"LD_PRELOAD=")) {
+        return Some(ENV_CLEARED);
+    }
+    if has(|variable| variable == b"GLASSBOX=off") {
+        return Some(SWITCHED_OFF);
+    }
+    procfs::is_in_our_user_namespace(pid).is_some_and(|is_in_ours| !is_in_ours).then_some(USER_NAMESPACE)
 }
 
 impl Census {
@@ -132,6 +144,10 @@ impl Census {
 pub const UNKNOWN: &str = "not_loaded";
 /// Its environment does not ask for the sensor.
 const ENV_CLEARED: &str = "env_cleared";
+/// Its environment switches the sensor off.
+const SWITCHED_OFF: &str = "switched_off";
+/// It is in a user namespace, in which it could not find out whose the collector is.
+const USER_NAMESPACE: &str = "user_namespace";
 /// Its file cannot be looked at.
 pub const UNREADABLE: &str = "unreadable";
 
@@ -140,6 +156,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use std::path::PathBuf;
+    use std::process::Command;
 
     use super::*;
 
@@ -173,6 +190,30 @@ mod tests {
         bytes[96] = loader.len() as u8;
         bytes.extend_from_slice(loader);
         bytes
+    }
+
+    #[test]
+    fn a_running_process_says_why_by_its_environment_and_its_namespace() {
+        let reason_of = |command: &mut Command| {
+            let mut child = command.arg("30").spawn().unwrap();
+            let is_there = || procfs::environment(child.id()).is_some();
+            while !is_there() || !procfs::exe(child.id()).is_some_and(|exe| exe.ends_with(b"sleep")) {
+                std::thread::yield_now();
+            }
+            let reason = reason_of_process(child.id());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            reason
+        };
+        let asked = |command: &mut Command| reason_of(command.env("LD_PRELOAD", ""));
+
+        assert_eq!(Some("env_cleared"), reason_of(Command::new("/bin/sleep").env_remove("LD_PRELOAD")));
+        assert_eq!(Some("switched_off"), asked(Command::new("/bin/sleep").env("GLASSBOX", "off")));
+        assert_eq!(
+            Some("user_namespace"),
+            asked(Command::new("/usr/bin/unshare").args(["-U", "/bin/sleep"]))
+        );
+        assert_eq!(None, asked(&mut Command::new("/bin/sleep")));
     }
 
     #[test]

@@ -244,10 +244,16 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
     Some(line.map(str::trim).unwrap_or_default().to_owned())
 }
 
-/// Whether the environment that the program was started with has `LD_PRELOAD`.
-pub fn has_preload(pid: u32) -> Option<bool> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    Some(environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"LD_PRELOAD=")))
+/// The environment that the program was started with, a NUL behind each variable. `None` where it is not
+/// shown, as that of a process that has ended.
+pub fn environment(pid: u32) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{pid}/environ")).ok().filter(|environment| !environment.is_empty())
+}
+
+/// Whether a process is in the user namespace of this one.
+pub fn is_in_our_user_namespace(pid: u32) -> Option<bool> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    Some(namespace(&pid.to_string())? == namespace("self")?)
 }
 
 /// Whether the kernel asked the program's loader for secure execution (getauxval(3), `AT_SECURE`).
