@@ -14,6 +14,7 @@ pub mod collector;
 pub mod compare;
 pub mod containers;
 pub mod events;
+pub mod falco;
 pub mod kubelet;
 pub mod last_moment;
 pub mod node;

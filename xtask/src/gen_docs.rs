@@ -17,7 +17,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     };
     let docs = shell::root().join("docs");
     let mut stale = Vec::new();
-    for (name, text) in [("events.md", events()), ("hooks.md", hooks()), ("fields.md", fields()?)] {
+    let falco = glassbox_tests::falco::page();
+    let pages =
+        [("events.md", events()), ("hooks.md", hooks()), ("fields.md", fields()?), ("falco.md", falco)];
+    for (name, text) in pages {
         let file = docs.join(name);
         let found = std::fs::read_to_string(&file).unwrap_or_default();
         if found == text {
