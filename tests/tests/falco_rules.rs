@@ -1,7 +1,7 @@
 //! Falco's own rules: each fires at a real program, and stays silent at the one beside it.
 //!
-//! The rule files are not in this repository. They are read from the folder that `GLASSBOX_FALCO_RULES` names, or from
-//! `../shared/falco-rules` beside the checkout; without them a test says that it did not run.
+//! The rule files are not in this repository. They are read from the folder that `GLASSBOX_FALCO_RULES`
+//! names, or from `../shared/falco-rules` beside the checkout; without them a test says that it did not run.
 
 use glassbox_tests::falco::{FILES, File, Outcome, Proof, Script, names_in, play, text_of};
 

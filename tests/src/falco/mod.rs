@@ -1,7 +1,7 @@
 //! Falco's rules, each with a real program that fires it and one beside it that must not.
 //!
-//! The rows stand in one module for each of Falco's files. `tests/tests/falco_rules.rs` runs them ([`play`]) and
-//! compares them with the files; `cargo xtask gen-docs` makes docs/falco.md of them ([`page`]). The files
+//! The rows stand in one module for each of Falco's files. `tests/tests/falco_rules.rs` runs them ([`play`])
+//! and compares them with the files; `cargo xtask gen-docs` makes docs/falco.md of them ([`page`]). The files
 //! themselves are not in this repository ([`text_of`]).
 
 mod deprecated;

@@ -1,7 +1,7 @@
 //! Runs the scripts of a file's rows under `glassbox run`, with the file's rules.
 //!
-//! One session serves all rows of a place: a program before each script fires a rule of the test's own, and the
-//! alerts behind it are that script's.
+//! One session serves all rows of a place: a program before each script fires a rule of the test's own, and
+//! the alerts behind it are that script's.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -55,8 +55,8 @@ own() {
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
-/// Runs one script of each row that has some: that at which the rule fires, or the other one. `None` where the
-/// file of the rules is not there.
+/// Runs one script of each row that has some: that at which the rule fires, or the other one. `None` where
+/// the file of the rules is not there.
 ///
 /// # Panics
 /// If the session does not give what was asked for.
