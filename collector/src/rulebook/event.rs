@@ -1,6 +1,7 @@
-//! An event out of a line of `jsonl`, as far as the line has it: the ancestors, and the arguments of another
-//! program than one that starts, are not there.
+//! An event out of lines of `jsonl`, as far as they have it. The last line is the event. The lines before it
+//! tell which program its process runs, with which arguments, and its ancestors.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -14,17 +15,19 @@ use crate::event::{Batch, Circumstances, Comm, Event, Facts, Program, Shape, Val
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::system::errors;
 
-/// The event of a line; the error says what is wrong with it.
+/// The event of the last line; the error says what is wrong.
 pub fn read(text: &str) -> Result<Batch, String> {
-    let line = text.lines().find(|line| !line.trim().is_empty()).ok_or("there is no line in it")?;
-    let parsed: Json = serde_json::from_str(line).map_err(|error| format!("no JSON: {error}"))?;
-    let Json::Object(fields) = parsed else { return Err("no JSON object".to_owned()) };
-    let name = fields.get("event").and_then(Json::as_str).ok_or("it has no field 'event'")?;
-    let spec = EVENTS.iter().find(|spec| spec.name == name);
-    let kind = spec.ok_or_else(|| format!("unknown event '{name}'; docs/events.md has all"))?.kind;
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let (last, before) = lines.split_last().ok_or("there is no line in it")?;
+    let mut known = Known::default();
+    for (index, line) in before.iter().enumerate() {
+        let (kind, fields) = parsed(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+        known.learn(kind, &fields);
+    }
+    let (kind, fields) = parsed(last)?;
     let mut batch = Batch::default();
     batch.request_id = text_of(&fields, "request_id").map(Arc::from);
-    batch.whos.push(Arc::new(who(&fields, kind)));
+    batch.whos.push(Arc::new(who(&fields, known.program(kind, &fields))));
     let unsigned = |name: &str| fields.get(name).and_then(Json::as_u64);
     let call = text_of(&fields, "call").unwrap_or_default();
     let error = text_of(&fields, "error").unwrap_or_default();
@@ -56,26 +59,72 @@ pub fn read(text: &str) -> Result<Batch, String> {
     Ok(batch)
 }
 
+fn parsed(line: &str) -> Result<(Kind, Map<String, Json>), String> {
+    let parsed: Json = serde_json::from_str(line).map_err(|error| format!("no JSON: {error}"))?;
+    let Json::Object(fields) = parsed else { return Err("no JSON object".to_owned()) };
+    let name = fields.get("event").and_then(Json::as_str).ok_or("it has no field 'event'")?;
+    let spec = EVENTS.iter().find(|spec| spec.name == name);
+    let kind = spec.ok_or_else(|| format!("unknown event '{name}'; docs/events.md has all"))?.kind;
+    Ok((kind, fields))
+}
+
+/// The programs of processes, by pid namespace and number.
+#[derive(Default)]
+struct Known(HashMap<(Option<u64>, Pid), Arc<Program>>);
+
+impl Known {
+    /// Takes in an event before the one that matters.
+    fn learn(&mut self, kind: Kind, fields: &Map<String, Json>) {
+        let program = self.program(kind, fields);
+        let namespace = fields.get("pid_ns").and_then(Json::as_u64);
+        // A child may have told of itself before its parent tells of it.
+        if let Some(child) = small(fields, "child").map(Pid) {
+            let copy = || {
+                let (exe, argv) = (program.exe.clone(), program.argv.clone());
+                Program::new(child, exe, argv, Some(program.clone())).with(program.facts)
+            };
+            self.0.entry((namespace, child)).or_insert_with(copy);
+        }
+        self.0.insert((namespace, program.pid), program);
+    }
+
+    /// The program whose event this is.
+    fn program(&self, kind: Kind, fields: &Map<String, Json>) -> Arc<Program> {
+        let namespace = fields.get("pid_ns").and_then(Json::as_u64);
+        let of = |pid: Pid| self.0.get(&(namespace, pid));
+        let pid = Pid(small(fields, "pid").unwrap_or(0));
+        let earlier = of(pid);
+        let exe = text_of(fields, "exe").unwrap_or_default().as_bytes();
+        let is_start = kind == Kind::ProcessStart;
+        if let Some(same) = earlier.filter(|earlier| !is_start && *earlier.exe == *exe) {
+            return same.clone();
+        }
+        let path = if is_start { text_of(fields, "path") } else { None };
+        let mut argv = Vec::new();
+        if let Some(Json::Array(list)) = fields.get("argv").filter(|_| is_start) {
+            list.iter().filter_map(Json::as_str).for_each(|text| {
+                argv.extend_from_slice(text.as_bytes());
+                argv.push(0);
+            });
+        }
+        let parent = match earlier {
+            Some(earlier) => earlier.parent.clone(),
+            None => small(fields, "ppid").and_then(|parent| of(Pid(parent))).cloned(),
+        };
+        let comm = Comm::of_path(path.unwrap_or_default().as_bytes());
+        Program::new(pid, exe.into(), argv.into(), parent).with(Facts { comm, ..Facts::default() })
+    }
+}
+
+fn small<T: TryFrom<u64>>(fields: &Map<String, Json>, name: &str) -> Option<T> {
+    fields.get(name).and_then(Json::as_u64).and_then(|number| number.try_into().ok())
+}
+
 fn text_of<'a>(fields: &'a Map<String, Json>, name: &str) -> Option<&'a str> {
     fields.get(name).and_then(Json::as_str)
 }
 
-fn who(fields: &Map<String, Json>, kind: Kind) -> Who {
-    let small =
-        |name: &str| fields.get(name).and_then(Json::as_u64).and_then(|number| number.try_into().ok());
-    let exe = text_of(fields, "exe").unwrap_or_default().as_bytes();
-    let is_start = kind == Kind::ProcessStart;
-    let path = if is_start { text_of(fields, "path") } else { None };
-    let mut argv = Vec::new();
-    if let Some(Json::Array(list)) = fields.get("argv").filter(|_| is_start) {
-        list.iter().filter_map(Json::as_str).for_each(|text| {
-            argv.extend_from_slice(text.as_bytes());
-            argv.push(0);
-        });
-    }
-    let comm = Comm::of_path(path.unwrap_or_default().as_bytes());
-    let program = Program::new(Pid(small("pid").unwrap_or(0)), exe.into(), argv.into(), None)
-        .with(Facts { comm, ..Facts::default() });
+fn who(fields: &Map<String, Json>, program: Arc<Program>) -> Who {
     let container = fields.get("container").and_then(Json::as_object).map(|facts| {
         let mut container = Container::default();
         for (place, name) in Container::names().enumerate() {
@@ -86,14 +135,14 @@ fn who(fields: &Map<String, Json>, kind: Kind) -> Who {
     let cwd = text_of(fields, "cwd").unwrap_or_default().as_bytes().into();
     Who {
         program,
-        ppid: small("ppid").map(Pid),
-        uid: small("uid"),
-        euid: small("euid"),
+        ppid: small(fields, "ppid").map(Pid),
+        uid: small(fields, "uid"),
+        euid: small(fields, "euid"),
         pid_ns: fields.get("pid_ns").and_then(Json::as_u64),
-        uid_inside: small("uid_inside"),
+        uid_inside: small(fields, "uid_inside"),
         mnt_ns: fields.get("mnt_ns").and_then(Json::as_u64),
         container,
-        circumstances: Circumstances { cwd, egid: small("egid"), ..Circumstances::default() },
+        circumstances: Circumstances { cwd, egid: small(fields, "egid"), ..Circumstances::default() },
         ..Who::default()
     }
 }
@@ -190,6 +239,29 @@ mod tests {
         let mut out = Vec::new();
         JsonWriter::default().write(batch, event, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_before_the_event_tell_its_ancestors_and_arguments() {
+        let lines = [
+            "{\"event\":\"process.start\",\"pid\":5,\"exe\":\"/bin/bash\",\"path\":\"/bin/bash\",\"argv\":[\"bash\",\"x\"]}",
+            "{\"event\":\"process.fork\",\"pid\":5,\"exe\":\"/bin/bash\",\"child\":6}",
+            "{\"event\":\"process.start\",\"pid\":6,\"ppid\":5,\"exe\":\"/bin/env\",\"path\":\"/bin/env\",\"argv\":[\"env\"]}",
+            "{\"event\":\"process.start\",\"pid\":6,\"ppid\":5,\"exe\":\"/bin/cat\",\"path\":\"/bin/cat\",\"argv\":[\"cat\",\"f\"]}",
+            "{\"event\":\"file.open\",\"pid\":6,\"ppid\":5,\"exe\":\"/bin/cat\",\"path\":\"/f\"}\n",
+        ];
+
+        let batch = read(&lines.join("\n")).unwrap();
+
+        let program = &batch.whos[0].program;
+        assert_eq!(b"cat\0f\0", &*program.argv);
+        let parent = program.parent.as_ref().unwrap();
+        assert_eq!(
+            (Pid(5), b"/bin/bash".as_slice(), b"bash\0x\0".as_slice()),
+            (parent.pid, &*parent.exe, &*parent.argv)
+        );
+        assert!(parent.parent.is_none());
+        assert!(read("no line\n{}").unwrap_err().starts_with("line 1: no JSON"));
     }
 
     #[test]
