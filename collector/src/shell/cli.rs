@@ -245,7 +245,8 @@ pub enum Rules {
     },
     /// Say which rules an event matches, and which part of a condition decides that the others do not
     Explain {
-        /// Lines of 'jsonl' in a file, or '-' for stdin: the last is the event, those before it tell its ancestors
+        /// Lines of 'jsonl' in a file, or '-' for stdin: the last is the event; those before it
+        /// tell its ancestors
         #[arg(value_name = "EVENT.json")]
         event: PathBuf,
         #[command(flatten)]
