@@ -282,7 +282,21 @@ fn place_of_strings(stat: &[u8]) -> Option<(usize, usize)> {
     Some((address()?, address()?))
 }
 
-/// The variables that matter to the loader, and the sensor's own.
+/// Variables that are shown: those that the loader reads, and the proxies that programs go through. Programs
+/// read the latter in either case.
+const SHOWN_NAMES: [&[u8]; 4] = [b"GLIBC_TUNABLES=", b"HTTP_PROXY=", b"HTTPS_PROXY=", b"ALL_PROXY="];
+/// The length of the longest of these.
+const LONGEST_SHOWN: usize = 15;
+
+/// Whether a variable of this beginning is shown.
+fn is_shown(variable: &[u8]) -> bool {
+    let is_called = |name: &&[u8]| {
+        variable.get(..name.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(name))
+    };
+    variable.starts_with(b"LD_") || variable.starts_with(b"GLASSBOX") || SHOWN_NAMES.iter().any(is_called)
+}
+
+/// The variables that matter to the loader, those of proxies, and the sensor's own.
 ///
 /// # Safety
 /// `environment` is a null-terminated array of C strings.
@@ -296,8 +310,7 @@ unsafe fn shown_environment<'s>(environment: Strings, shown: &'s mut [*const u8;
         }
         index += 1;
         // SAFETY: a C string.
-        let is_shown = unsafe { capture::text(string, 9) }
-            .is_some_and(|variable| variable.starts_with(b"LD_") || variable.starts_with(b"GLASSBOX"));
+        let is_shown = unsafe { capture::text(string, LONGEST_SHOWN) }.is_some_and(is_shown);
         if is_shown && let Some(place) = shown.get_mut(count) {
             *place = string.cast();
             // SAFETY: a C string.

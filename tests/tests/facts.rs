@@ -1,5 +1,6 @@
 //! Facts of an image are its own, however short its life is: executable, arguments, times.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,7 @@ use glassbox_tests::artefacts::glassbox;
 use glassbox_tests::child::{self, Status};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::Scene;
+use serde_json::Value;
 
 /// The events of a shell that runs `script` in an empty directory, under `glassbox run`.
 fn of_shell(script: &str, variables: &[(&str, &str)]) -> (Scene, Events) {
@@ -37,6 +39,19 @@ fn each_image_of_a_chain_is_told_with_its_own_executable() {
         let told: Vec<_> = starts(&events, name).map(|start| start.text("exe")).collect();
         assert_eq!(vec![Some(expected.as_str()); 60], told);
     }
+}
+
+#[test]
+fn environment_that_the_loader_and_proxies_read_is_told_and_no_other() {
+    let script = "export GLIBC_TUNABLES=glibc.malloc.check=0 http_proxy=http://h:1 HTTPS_PROXY=h ALL_PROXY=h \\
+        GLIBC_TUNABLE=x HTTP_PROXYS=x XHTTP_PROXY=x TOKEN=x; /bin/true";
+    let (_, events) = of_shell(script, &[]);
+
+    let told = starts(&events, "/bin/true").next().expect("the program begins");
+    let names = told.field("env").and_then(Value::as_object).expect("an object").keys().cloned();
+    let expected =
+        ["ALL_PROXY", "GLASSBOX_SOCKET", "GLIBC_TUNABLES", "HTTPS_PROXY", "LD_PRELOAD", "http_proxy"];
+    assert_eq!(BTreeSet::from(expected.map(str::to_owned)), names.collect());
 }
 
 #[test]

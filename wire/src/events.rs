@@ -173,7 +173,8 @@ events {
             gid: u32,
             /// Effective group id.
             egid: u32,
-            /// The environment variables that matter to the loader (`LD_*`, `GLASSBOX*`).
+            /// The environment variables that matter to the loader (`LD_*`, `GLIBC_TUNABLES`), those of
+            /// proxies (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` in either case), and `GLASSBOX*`.
             env: Environment<'a>,
             /// The running image (`exe` of each event of this process).
             image: Hidden<Text<'a>>,

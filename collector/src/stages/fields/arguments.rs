@@ -7,7 +7,7 @@ use rules::Answer;
 use wire::names;
 
 use super::super::view::{Key, View, int, made, text};
-use super::{syscalls, things};
+use super::{identity, syscalls, things};
 
 type From = for<'a> fn(&View<'a>) -> Answer<'a>;
 
@@ -106,24 +106,30 @@ fn filesystem<'a>(view: &View<'a>) -> Answer<'a> {
 }
 
 fn owner<'a>(view: &View<'a>) -> Answer<'a> {
-    user(view.integer(Key::Owner))
+    user(view, view.integer(Key::Owner))
 }
 
 fn group<'a>(view: &View<'a>) -> Answer<'a> {
-    user(view.integer(Key::Group))
+    group_named(view, view.integer(Key::Group))
 }
 
 /// The first number that an identity is set to.
 fn first<'a>(view: &View<'a>) -> Answer<'a> {
-    user(numbered(view, 0))
+    set_to(view, 0)
 }
 
 fn second<'a>(view: &View<'a>) -> Answer<'a> {
-    user(numbered(view, 1))
+    set_to(view, 1)
 }
 
 fn third<'a>(view: &View<'a>) -> Answer<'a> {
-    user(numbered(view, 2))
+    set_to(view, 2)
+}
+
+/// A user, or a group where the call is about groups.
+fn set_to<'a>(view: &View<'a>, place: usize) -> Answer<'a> {
+    let of = if syscalls::name(view).ends_with("gid") { group_named } else { user };
+    of(view, numbered(view, place))
 }
 
 fn numbered(view: &View<'_>, place: usize) -> Option<i64> {
@@ -131,8 +137,28 @@ fn numbered(view: &View<'_>, place: usize) -> Option<i64> {
     std::str::from_utf8(numbers).ok()?.parse().ok()
 }
 
-/// A user or group as Falco prints it: by its name. Only root has the same everywhere.
-fn user(id: Option<i64>) -> Answer<'static> {
+/// A user as Falco prints it, by its name: known are root's, which is the same everywhere, and the process's
+/// own.
+fn user<'a>(view: &View<'a>, id: Option<i64>) -> Answer<'a> {
+    match id {
+        Some(id) if is(id, view.who.euid) => identity::name(view, None),
+        id => of_everyone(id),
+    }
+}
+
+/// The same of a group.
+fn group_named<'a>(view: &View<'a>, id: Option<i64>) -> Answer<'a> {
+    match id {
+        Some(id) if is(id, view.who.circumstances.egid) => identity::group_name(view, None),
+        id => of_everyone(id),
+    }
+}
+
+fn is(id: i64, known: Option<u32>) -> bool {
+    known.is_some_and(|known| i64::from(known) == id)
+}
+
+fn of_everyone(id: Option<i64>) -> Answer<'static> {
     match id {
         Some(0) => text(Some(b"root")),
         Some(-1 | 0xffff_ffff) => text(Some(b"<NONE>")),

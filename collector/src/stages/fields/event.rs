@@ -49,7 +49,7 @@ pub const FIELDS: &[Field] = &[
         "the call's arguments",
     )
     .suffixed()
-    .limits("those that the sensor copies, by name only; user names but for root's are not known"),
+    .limits("those that the sensor copies, by name only; of users and groups, root's name and the process's own are known"),
     Field::new("evt.rawarg", Type::Text, argument, "The same.", "the call's arguments")
         .suffixed()
         .limits("compared as text"),

@@ -87,7 +87,7 @@ pub const FIELDS: &[Field] = &[
         "the program's start",
     )
     .keyed()
-    .limits("`LD_*` and `GLASSBOX*` only, on `process.start` only"),
+    .limits("`LD_*`, `GLIBC_TUNABLES`, `GLASSBOX*` and proxies only, on `process.start` only"),
     Field::new(
         "proc.cwd",
         Type::Text,

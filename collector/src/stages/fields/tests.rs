@@ -432,6 +432,24 @@ fn arguments_have_falcos_names_and_absolute_paths() {
 }
 
 #[test]
+fn identity_that_is_set_has_a_name_where_it_is_the_processes_own_or_roots() {
+    let set = |call, to: &str| {
+        let mut batch = event(Kind::ProcessCredentials, call, &[]);
+        let to = batch.keep(to.as_bytes());
+        batch.set(Shape::place(Kind::ProcessCredentials, "to"), Value::List(to));
+        batch
+    };
+
+    assert_eq!("web", ask(&set("setuid", "33\0"), "evt.arg.uid"));
+    assert_eq!("www", ask(&set("setgid", "33\0"), "evt.arg.gid"));
+    assert_eq!("-", ask(&set("setuid", "34\0"), "evt.arg.uid"));
+    assert_eq!(
+        vec!["root", "web", "<NONE>"],
+        asked(&set("setresuid", "0\x0033\0-1\0"), &["evt.arg.ruid", "evt.arg.euid", "evt.arg.suid"])
+    );
+}
+
+#[test]
 fn identity_is_the_effective_one_and_roots_name_is_known_everywhere() {
     let fields = ["user.uid", "user.name", "group.gid", "group.name", "gb.uid"];
     let batch = open("/x", 0, Some(3));
