@@ -24,14 +24,16 @@ pub struct File {
     pub name: &'static str,
     /// The rules, in the order of the file.
     pub rows: &'static [Row],
+    /// What a user sets beside the file, for the rules that ask for it: a file of overrides.
+    pub tuning: &'static str,
 }
 
 /// All files.
 pub const FILES: [File; 4] = [
-    File { name: "falco_rules.yaml", rows: stable::ROWS },
-    File { name: "falco-incubating_rules.yaml", rows: incubating::ROWS },
-    File { name: "falco-sandbox_rules.yaml", rows: sandbox::ROWS },
-    File { name: "falco-deprecated_rules.yaml", rows: deprecated::ROWS },
+    File { name: "falco_rules.yaml", rows: stable::ROWS, tuning: "" },
+    File { name: "falco-incubating_rules.yaml", rows: incubating::ROWS, tuning: incubating::TUNING },
+    File { name: "falco-sandbox_rules.yaml", rows: sandbox::ROWS, tuning: sandbox::TUNING },
+    File { name: "falco-deprecated_rules.yaml", rows: deprecated::ROWS, tuning: deprecated::TUNING },
 ];
 
 /// A rule, and what is known of it.
@@ -50,7 +52,7 @@ pub struct Row {
 /// Where the programs of a row run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// On the machine itself.
+    /// On the machine itself, below a root without the marks of a container.
     Host,
     /// In a container of an ECS task, of the image `registry.example/shop/web:1`, by the word of the task's
     /// metadata.
@@ -73,8 +75,10 @@ pub enum Proof {
 
 /// A script of a shell that stops at the first failure, in an empty folder.
 ///
-/// `nothing NAME` makes a program there that does nothing, `snake NAME` is Python under another name, and
-/// `own FOLDERS SCRIPT` runs another script where these folders are empty ones of its own.
+/// `nothing NAME` makes a program there that does nothing, `snake NAME` is Python and `shell NAME` a shell
+/// under another name. `own FOLDERS SCRIPT` runs another script where these folders are its own and empty,
+/// `at ADDRESS PROGRAM…` a program in a network of its own that has only this address, and
+/// `meet ADDRESS PORT [PYTHON]` connects a program to itself there.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     /// What it does, in a few words of Markdown.

@@ -12,8 +12,8 @@ Written by `cargo xtask gen-docs` from the tables in `tests/src/falco/`; do not 
 The four rule files of [falcosecurity/rules](https://github.com/falcosecurity/rules) load as they are. This page says of each
 rule by which program it fires under glassbox, and which program beside it does not fire it. `tests/tests/falco_rules.rs` runs
 both for every rule, with `glassbox run --no-default-rules --rules FILE -o falco`, and compares this list with the files (of
-18 June 2026, commit c72713e). Rules that their file disables are enabled there. All of this holds for programs that glassbox
-sees into ([CAPABILITIES.md](../CAPABILITIES.md)).
+18 June 2026, commit c72713e). Rules that their file disables are enabled there, and what a rule leaves to its user is set
+(`TUNING` in those tables). All of this holds for programs that glassbox sees into ([CAPABILITIES.md](../CAPABILITIES.md)).
 
 *In a container*: the rule asks for a container. In the tests that is one of an ECS task, by the word of the task's metadata
 endpoint; control groups, the marks of container engines and a pid namespace of its own say it too
@@ -25,7 +25,7 @@ pub fn page() -> String {
     let mut text = HEAD.to_owned();
     text += "\n| file | rules | fire | of these in a container only | of these where a further fact is known only | cannot fire |\n";
     text += "|---|---|---|---|---|---|\n";
-    for File { name, rows } in &FILES {
+    for File { name, rows, .. } in &FILES {
         let _ = writeln!(text, "| `{name}` | {} |", counts(&mut rows.iter()));
     }
     let all = counts(&mut FILES.iter().flat_map(|file| file.rows));

@@ -47,11 +47,45 @@ const MARK: &str = "\
 const FUNCTIONS: &str = "\
 nothing() { cp /bin/true \"$1\"; }
 snake() { ln -s /usr/bin/python3 \"$1\"; }
+shell() { ln -s /bin/sh \"$1\"; }
 own() {
     folders=$1 script=$2
     unshare -m sh -ec 'for folder in '\"$folders\"'; do mount -t tmpfs none $folder; done; '\"$script\"
 }
+at() {
+    address=$1
+    shift
+    unshare -n sh -ec 'ip link set lo up; ip address add '\"$address\"'/32 dev lo; exec \"$@\"' sh \"$@\"
+}
+meet() {
+    at \"$1\" \"${3:-/usr/bin/python3}\" -c \"import socket
+server = socket.create_server(('$1', $2))
+client = socket.create_connection(('$1', $2))
+server.accept()\"
+}
 ";
+
+/// Runs a command below a root without the marks that container engines leave in theirs: the machine may be a
+/// container.
+const OUTSIDE: &str = r#"
+work=$PWD
+mount -t tmpfs none /mnt
+for entry in /*; do
+    case $entry in
+        /mnt) mkdir /mnt/mnt ;;
+        /run) mkdir /mnt/run ;;
+        *)
+            if [ -h "$entry" ]; then
+                cp -P "$entry" /mnt
+            elif [ -d "$entry" ]; then
+                mkdir "/mnt$entry"
+                mount --rbind "$entry" "/mnt$entry"
+            fi
+            ;;
+    esac
+done
+exec chroot /mnt sh -c 'cd "$0" && exec "$@"' "$work" "$@"
+"#;
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
@@ -62,21 +96,22 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 /// If the session does not give what was asked for.
 pub fn play(file: &File, script: fn(&Proof) -> Option<Script>) -> Option<Vec<Outcome>> {
     let (path, text) = text_of(file)?;
+    let tuning = all_enabled(&text) + file.tuning;
     let at = |place: Place| {
         let rows = file.rows.iter().filter(move |row| row.at == place);
         let scripts: Vec<(&Row, Script)> =
             rows.filter_map(|row| script(&row.proof).map(|script| (row, script))).collect();
-        if scripts.is_empty() { Vec::new() } else { session(&path, &text, place, &scripts) }
+        if scripts.is_empty() { Vec::new() } else { session(&path, &tuning, place, &scripts) }
     };
     Some([Place::Host, Place::Container].into_iter().flat_map(at).collect())
 }
 
-fn session(path: &Path, rules: &str, place: Place, scripts: &[(&Row, Script)]) -> Vec<Outcome> {
+fn session(path: &Path, tuning: &str, place: Place, scripts: &[(&Row, Script)]) -> Vec<Outcome> {
     let scene = Scene::of("steady", &["0"]);
     scene.clean();
     let file = |name: &str| scene.beside(name).display().to_string();
     fs::write(file("mark.yaml"), MARK).expect("our own file");
-    fs::write(file("enabled.yaml"), all_enabled(rules)).expect("our own file");
+    fs::write(file("tuning.yaml"), tuning).expect("our own file");
     fs::write(scene.work().join("play.sh"), driver(scripts)).expect("our own file");
     for (number, (_, script)) in scripts.iter().enumerate() {
         fs::create_dir(scene.work().join(number.to_string())).expect("our own folder");
@@ -84,10 +119,17 @@ fn session(path: &Path, rules: &str, place: Place, scripts: &[(&Row, Script)]) -
         fs::write(scene.work().join(format!("{number}.sh")), text).expect("our own file");
     }
     let task = (place == Place::Container).then(Task::start);
-    let mut command = scene.command(glassbox());
+    let mut command = match place {
+        Place::Host => {
+            let mut command = scene.command("unshare");
+            command.args(["-m", "sh", "-ec", OUTSIDE, "sh"]).arg(glassbox());
+            command
+        }
+        Place::Container => scene.command(glassbox()),
+    };
     command.env("PATH", PATH).arg("run").arg("--no-default-rules");
     command.args(["--rules", &file("mark.yaml"), "--rules"]).arg(path);
-    command.args(["--rules", &file("enabled.yaml"), "-o", &format!("falco:{}", file("alerts"))]);
+    command.args(["--rules", &file("tuning.yaml"), "-o", &format!("falco:{}", file("alerts"))]);
     command.args(["--", "/bin/sh", "play.sh"]);
     if let Some(task) = &task {
         command.envs(task.environment());
