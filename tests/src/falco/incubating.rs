@@ -72,7 +72,8 @@ time.sleep(0.3)
 ctypes.CDLL(None).unshare(0x10000000)
 END",
     )
-    .in_container(),
+    .in_container()
+    .where_known("the capabilities, by a look at the living program"),
     Row::cannot_fire("Launch Privileged Container", "`container.privileged` has no value"),
     Row::fires(
         "Launch Excessively Capable Container",
@@ -80,7 +81,8 @@ END",
         "setpriv --bounding-set -sys_boot unshare -pf sleep 0.3",
     )
     .but_not("the same without capabilities", "unshare -Upf sleep 0.3")
-    .in_container(),
+    .in_container()
+    .where_known("the capabilities, by a look at the living program"),
     Row::fires(
         "System procs network activity",
         "bash connects through `/dev/tcp`",
@@ -186,7 +188,8 @@ END",
         "as the child of a shell",
         "yes | head -c 300000 >data; tar -cf - data | (sleep 0.3; cat >copy)",
     )
-    .in_container(),
+    .in_container()
+    .where_known("the terminal, by a look at the living program"),
     Row::fires(
         "Adding ssh keys to authorized_keys",
         "`echo key >>/home/ann/.ssh/authorized_keys`",

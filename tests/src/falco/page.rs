@@ -18,6 +18,9 @@ both for every rule, with `glassbox run --no-default-rules --rules FILE -o falco
 *In a container*: the rule asks for a container. In the tests that is one of an ECS task, by the word of the task's metadata
 endpoint; control groups, the marks of container engines and a pid namespace of its own say it too
 ([docs/fields.md](fields.md), `container.id`). Elsewhere such a rule is silent, as in Falco.
+
+*By a look at the living program*: the collector reads these facts from /proc when a program begins. They have no value where the
+program is gone by then, as one that lives for a millisecond may be on a busy machine, and they are those of that moment.
 ";
 
 /// The page.

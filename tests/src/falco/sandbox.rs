@@ -136,7 +136,8 @@ END"#,
         r"`sudoedit -s '\'`",
         r"shell sudoedit; echo sleep 0.3 | ./sudoedit -s '\'",
     )
-    .but_not("`sudoedit -s x`", "shell sudoedit; echo sleep 0.3 | ./sudoedit -s x"),
+    .but_not("`sudoedit -s x`", "shell sudoedit; echo sleep 0.3 | ./sudoedit -s x")
+    .where_known("the login, by a look at the living program"),
     Row::fires(
         "Unprivileged Delegation of Page Faults Handling to a Userspace Process",
         "Python of user 1000 calls `syscall` with userfaultfd(2)",
@@ -148,7 +149,8 @@ END"#,
         "`pkexec` without arguments",
         "ln -s /bin/cat pkexec; sleep 0.3 | ./pkexec",
     )
-    .but_not("`pkexec -`", "ln -s /bin/cat pkexec; sleep 0.3 | ./pkexec -"),
+    .but_not("`pkexec -`", "ln -s /bin/cat pkexec; sleep 0.3 | ./pkexec -")
+    .where_known("the login, by a look at the living program"),
     Row::cannot_fire(
         "Java Process Class File Download",
         "`evt.buffer` has no value: the sensor does not copy data, and single reads are no events",
@@ -175,7 +177,8 @@ END",
         "a program `whoami` that leads its group at a terminal",
         "cp /bin/sleep whoami; script -qec 'exec ./whoami 0.3' /dev/null",
     )
-    .but_not("the same without a terminal", "cp /bin/sleep whoami; setsid ./whoami 0.3"),
+    .but_not("the same without a terminal", "cp /bin/sleep whoami; setsid ./whoami 0.3")
+    .where_known("terminal and process group, by a look at the living program"),
     Row::fires(
         "Netcat/Socat Remote Code Execution on Host",
         "`socat TCP:127.0.0.1:9 EXEC:sh`",
@@ -211,10 +214,10 @@ END",
     .but_not("it runs `tool nc`", "shell nginx; nothing tool; ./nginx -c './tool nc; true'"),
     Row::fires(
         "Privileged Container Device Access",
-        "Python reads `/dev/sda` where that is a file",
+        "`cat /dev/sda`, where that is a file",
         "own /dev 'touch /dev/sda; cat /dev/sda'",
     )
-    .but_not("it reads `/dev/disk`", "own /dev 'touch /dev/disk; cat /dev/disk'")
+    .but_not("`cat /dev/disk`", "own /dev 'touch /dev/disk; cat /dev/disk'")
     .in_container(),
     Row::fires(
         "Container Access to Host Sensitive Paths",
