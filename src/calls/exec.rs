@@ -212,10 +212,12 @@ fn write_found(
         let begin = actions.map_or(Some((AT_FDCWD, &b""[..])), Actions::directory);
         exec.path = search(name, begin, &mut found);
     }
-    write(row, outcome, flags, &exec);
     // A child that goes elsewhere first may find another file by a relative path.
     let is_known = actions.is_none() || exec.path.raw.is_some_and(|path| path.starts_with(b"/"));
-    outcome.is_none() && is_known && foreign::is_foreign(exec.path)
+    let is_foreign = outcome.is_none() && is_known && foreign::is_foreign(exec.path);
+    // Last, so that its time is that of the exec.
+    write(row, outcome, flags, &exec);
+    is_foreign
 }
 
 /// An exec of which no more is known.

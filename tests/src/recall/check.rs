@@ -158,6 +158,9 @@ const DOCUMENTED: &[Documented] = &[
             both.field == "flags" && both.is_of_musl() && both.differs_by(flags)
         },
     ),
+    documented("euidaccess asks by stat, and is reported as what it is", |both| {
+        both.field == "flags" && kinds::BY_STAT.contains(&both.event.call())
+    }),
     documented(
         "a process or thread that was gone before the collector could ask for it has no number outside of its namespace (CAPABILITIES: containers)",
         |both| both.is_field(&["tid", "ppid", "child", "target"]) && both.is_unknown_outside(),
@@ -310,7 +313,9 @@ impl Fields {
 }
 
 /// The functions that make several of the traced calls before they return.
-const LONG: [&str; 15] = [
+const LONG: [&str; 17] = [
+    "setrlimit",
+    "prlimit",
     "fopen",
     "opendir",
     "scandir",

@@ -211,18 +211,26 @@ pub fn annotated(argument: &str) -> Option<&str> {
     Some(text.rsplit_once('<').filter(|(_, device)| device.ends_with('>')).map_or(text, |(path, _)| path))
 }
 
-/// `path` relative to `dir`, without dots.
+/// `path` relative to `dir`, without dots. What lies before `..` is looked up, since it may be a link; of a
+/// directory that is gone, the name counts.
 pub fn absolute(dir: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{dir}/{path}") };
-    for part in whole.split('/') {
+    let mut whole = String::new();
+    let dir = if path.starts_with('/') { "" } else { dir };
+    for part in dir.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()),
-            name => parts.push(name),
+            ".." => {
+                let real = std::fs::canonicalize(&whole).ok();
+                whole = real.and_then(|real| real.into_os_string().into_string().ok()).unwrap_or(whole);
+                whole.truncate(whole.rfind('/').unwrap_or(0));
+            }
+            name => {
+                whole.push('/');
+                whole.push_str(name);
+            }
         }
     }
-    format!("/{}", parts.join("/"))
+    if whole.is_empty() { "/".to_owned() } else { whole }
 }
 
 /// The peer in a socket address as strace prints it, in the form of docs/contract.md.
@@ -331,5 +339,9 @@ mod tests {
     fn dots_are_taken_out_of_paths() {
         assert_eq!("/a/c", absolute("/a/b", "../c/./"));
         assert_eq!("/c", absolute("/a", "/c"));
+        assert_eq!("/", absolute("/a", ".."));
+        // A link to a folder below /proc.
+        assert_eq!("/proc/x", absolute("/proc/self", "../x"));
+        assert_ne!("/proc/self/x", absolute("/proc/self/fd/..", "../x"));
     }
 }

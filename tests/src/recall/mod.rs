@@ -124,7 +124,8 @@ pub fn recall<'a>(trace: &'a Trace, events: &'a Events) -> (Recalls, Vec<Pair<'a
             kinds::IMAGE => String::new(),
             _ => kind.fields.iter().map(|field| shown(event, field)).collect::<Vec<_>>().join(" "),
         };
-        left.entry((kind.event, trace.outside(event), key)).or_default().push(event);
+        let of = if kinds::BY_STAT.contains(&event.call()) { kinds::STAT } else { kind.event };
+        left.entry((of, trace.outside(event), key)).or_default().push(event);
     }
     let looks_up_names = |pid: i64| events.named("dns.query").any(|query| trace.outside(query) == pid);
     let mut spawned: HashSet<i64> = events

@@ -209,6 +209,10 @@ pub fn read(output: &Path, argument: &str) -> Trace {
     Tracer { root: Some(child::escaped(argument.as_bytes())), ..Tracer::default() }.follow(lines)
 }
 
+/// Words of calls that libc makes for itself: to the name service's daemon, by musl's tmpfile(3), by glob(3)
+/// for a pattern without a wildcard.
+const OF_LIBC: [&str; 3] = ["/nscd/socket", "\"/tmp/tmpfile_", "no-wildcard\""];
+
 /// The end of the path of glibc's file. musl's is the loader's own file, which the kernel maps.
 const GLIBC: &str = "/libc.so.6";
 
@@ -414,7 +418,7 @@ impl Tracer {
             Origin::Libc if kind.event == kinds::OPEN && mentions("O_DIRECTORY") => Origin::Application,
             // The sensor's vfork makes the call itself, with the program's return address.
             Origin::Sensor if kind.event == kinds::FORK => Origin::Application,
-            Origin::Application if mentions("/nscd/socket") || mentions("\"/tmp/tmpfile_") => Origin::Libc,
+            Origin::Application if OF_LIBC.iter().any(|word| mentions(word)) => Origin::Libc,
             origin => origin,
         };
         // Other threads of the process that executes the program make calls until it has done so.
