@@ -43,15 +43,23 @@ fn check(result: isize) -> Result<usize> {
 
 /// Reads a file's beginning into `buffer`; gives the bytes read.
 pub fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize> {
-    read_at(libc::AT_FDCWD, path.as_ptr(), buffer).map(|read| read.len())
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    let fd = call!(SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags)? as i32;
+    let read = call!(SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
+    close(fd);
+    read
 }
 
-/// Reads the beginning of a file into `buffer`, without waiting for it; gives the bytes read. `path` is
-/// relative to the open directory `dir`.
-pub fn read_at(dir: c_int, path: *const c_char, buffer: &mut [u8]) -> Result<&[u8]> {
+/// Reads the beginning of a regular file of the program's into `buffer`; gives the bytes read. `path` is
+/// relative to the open directory `dir`. Any other file is not even opened: the open of a FIFO wakes its
+/// writer, that of a device may do anything, and what is read of a pipe is gone.
+pub fn read_regular(dir: c_int, path: *const c_char, buffer: &mut [u8]) -> Result<&[u8]> {
+    if status(dir, path, 0)?.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(Errno(libc::EACCES));
+    }
     let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
     let fd = call!(SYS_openat, dir, path, flags)? as i32;
-    let read = call!(SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
+    let read = call!(SYS_pread64, fd, buffer.as_mut_ptr(), buffer.len(), 0);
     close(fd);
     buffer.get(..read?).ok_or(Errno(libc::EIO))
 }

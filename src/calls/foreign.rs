@@ -60,16 +60,20 @@ fn has_loader(beginning: &[u8]) -> Option<bool> {
 }
 
 /// Whether an exec of this path would run an executable for another word size or processor, or a script of
-/// one. False for a file that this process may not read. Costs open, read and close.
+/// one. False for a file that this process may not read. Costs stat, open, read and close.
 ///
 /// The path's bytes are followed by a NUL, as those of an exec's argument, or are as many as the kernel reads
 /// of a path.
 pub fn is_foreign(Path { dir, raw }: Path<'_>) -> bool {
     let Some(path) = raw.filter(|_| process::seal() == Seal::Open) else { return false };
-    let descriptor = DescriptorName::of(dir);
-    let path = if path.is_empty() { descriptor.as_ptr() } else { path.as_ptr().cast() };
+    let descriptor = DescriptorName::of(dir.max(0));
+    let path = match path.is_empty() {
+        true if dir < 0 => return false,
+        true => descriptor.as_ptr(),
+        false => path.as_ptr().cast(),
+    };
     let mut beginning = [0; BEGINNING];
-    let mut begins = sys::read_at(dir, path, &mut beginning);
+    let mut begins = sys::read_regular(dir, path, &mut beginning);
     for _ in 0..=MOST_SCRIPTS {
         let interpreter = match begins.map(kind) {
             Ok(Kind::Script(interpreter)) => interpreter,
@@ -78,7 +82,7 @@ pub fn is_foreign(Path { dir, raw }: Path<'_>) -> bool {
         // Shorter than the beginning, so a NUL follows.
         let mut name = [0; BEGINNING];
         name.iter_mut().zip(interpreter).for_each(|(to, from)| *to = *from);
-        begins = sys::read_at(libc::AT_FDCWD, name.as_ptr().cast(), &mut beginning);
+        begins = sys::read_regular(libc::AT_FDCWD, name.as_ptr().cast(), &mut beginning);
     }
     false
 }

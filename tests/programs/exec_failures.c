@@ -50,6 +50,20 @@ int main(void) {
     SHOW(posix_spawnp(&pid, "glassbox-no-such-program", NULL, NULL, arguments, environ));
     say("pid %s\n", pid == 777 ? "untouched" : "written");
 
+    /* What waits in a pipe is still there. */
+    char left[16] = "", name[32];
+    int ends[2];
+    MUST(mkfifo("fifo", 0700) == 0);
+    int fifo = open("fifo", O_RDWR | O_NONBLOCK);
+    MUST(write(fifo, "waits", 5) == 5);
+    SHOW(execve("fifo", arguments, environ));
+    SHOW(read(fifo, left, sizeof left));
+    MUST(pipe(ends) == 0 && write(ends[1], "waits", 5) == 5);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", ends[0]);
+    SHOW(execve(name, arguments, environ));
+    SHOW(fexecve(ends[0], arguments, environ));
+    SHOW(read(ends[0], left, sizeof left));
+
     setenv("PATH", ".:/usr/bin:/bin", 1);
     pid = fork();
     if (pid == 0) {
