@@ -1,7 +1,8 @@
 //! Stateful rules: a rule with a window fires only after it matched often enough within a time.
 //!
 //! The engine says that an event matches a rule; [`Windows::admit`] then says whether that is the one too
-//! many. Time comes from the events alone, so that a recording gives the alerts that it gave live.
+//! many. A window of one event is the opposite: the first event fires, and those that follow it within the
+//! window do not. Time comes from the events alone, so that a recording gives the alerts that it gave live.
 //!
 //! Programs of such rules are [`crate::Program::counting`], so that the engine shows them each event that
 //! matches.
@@ -93,7 +94,8 @@ impl Windows {
     /// Counts an event that matches a rule, and says whether the rule fires.
     ///
     /// A rule without a window always fires. When a window is full, its rule fires and the window of that key
-    /// begins anew. An event that is older than the window's length before the key's latest does not count.
+    /// begins anew; a window of one event begins anew after its length, for each distinct value apart. An
+    /// event that is older than the window's length before the key's latest does not count.
     pub fn admit(&mut self, rule: usize, time_ns: u64, subject: &dyn Subject) -> bool {
         let Some(Some(state)) = self.states.get_mut(rule) else { return true };
         let value = match &state.window.distinct {
@@ -129,7 +131,13 @@ impl State {
         let before = key.events.len();
         key.forget(latest.saturating_sub(self.window.within_ns));
         let mut is_full = false;
-        if latest - time_ns <= self.window.within_ns {
+        let is_once = self.window.count == 1;
+        let has_fired = is_once
+            && match self.window.distinct {
+                Some(_) => key.values.contains_key(&value),
+                None => !key.events.is_empty(),
+            };
+        if latest - time_ns <= self.window.within_ns && !has_fired {
             // Events come nearly in order; one that comes late counts as the latest, so that the order holds.
             key.events.push_back(Seen { time_ns: latest, value, number: self.use_number });
             let count = match self.window.distinct {
@@ -138,9 +146,10 @@ impl State {
             };
             is_full = count >= self.window.count as usize;
         }
-        let after = if is_full { 0 } else { key.events.len() };
+        let begins_anew = is_full && !is_once;
+        let after = if begins_anew { 0 } else { key.events.len() };
         self.kept = self.kept + after - before;
-        if is_full {
+        if begins_anew {
             self.keys.remove(&hash);
         }
         is_full
@@ -298,6 +307,31 @@ mod tests {
             [Some(1), None, None].iter().map(|value| windows.admit(0, 0, &Pair(1, *value))).collect();
 
         assert_eq!(vec![false, false, false], fired);
+    }
+
+    #[test]
+    fn a_window_of_one_event_fires_once_within_its_length() {
+        let mut windows = windows(1, false, 10);
+        let times = [0, 1, 10, 11, 20, 22];
+
+        let fired: Vec<bool> =
+            times.iter().map(|time| windows.admit(0, time * SECOND, &Pair(1, None))).collect();
+
+        assert_eq!(vec![true, false, false, true, false, true], fired);
+        assert!(windows.admit(0, 22 * SECOND, &Pair(2, None)), "another key is apart");
+    }
+
+    #[test]
+    fn a_window_of_one_distinct_value_fires_once_for_each() {
+        let mut windows = windows(1, true, 10);
+        let seen = [(0, 7), (1, 7), (2, 8), (3, 7), (11, 7), (12, 8)];
+
+        let fired: Vec<bool> = seen
+            .iter()
+            .map(|(time, value)| windows.admit(0, time * SECOND, &Pair(1, Some(*value))))
+            .collect();
+
+        assert_eq!(vec![true, false, true, false, true, false], fired);
     }
 
     #[test]
