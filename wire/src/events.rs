@@ -750,6 +750,10 @@ events {
             path: "path",
             /// The peer behind it.
             remote: "`addr:port`, `[addr]:port` or a path",
+            /// The own end of the socket behind it.
+            local: "`addr:port`, `[addr]:port` or a path",
+            /// Whether the peer connected to this process, and not the other way round.
+            accepted: "boolean",
         }
     }
     /// Events of a process were lost.

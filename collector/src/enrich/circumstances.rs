@@ -17,7 +17,8 @@ impl Process {
         let names = known.names.clone().or_else(|| {
             let user = euid.and_then(|euid| users.user(euid));
             let group = known.egid.and_then(|egid| users.group(egid));
-            self.has_our_root().then(|| Arc::new(Names { user, group }))
+            let login = known.background.as_ref().and_then(|background| users.user(background.login?));
+            self.has_our_root().then(|| Arc::new(Names { user, group, login }))
         });
         let circumstances = Circumstances { cwd: Arc::clone(&self.cwd), names, ..known.clone() };
         self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });

@@ -37,6 +37,9 @@ pub struct Socket {
     pub remote: Option<Box<[u8]>>,
     /// The name that was resolved to the peer's address when it was connected.
     pub host: Option<Arc<[u8]>>,
+    /// Whether the peer connected to this process; `None` where there is no peer, or it is not seen which of
+    /// the two did.
+    pub is_accepted: Option<bool>,
     /// When the connect that is under way was asked for.
     pub asked: Option<MonoNs>,
     /// The peers of datagrams, `remote` among them; none of a socket that is no datagram's.

@@ -120,6 +120,8 @@ pub struct Places {
     pub map_path: usize,
     pub duplicate_path: usize,
     pub duplicate_remote: usize,
+    pub duplicate_local: usize,
+    pub duplicate_accepted: usize,
     pub loss_count: usize,
     pub loss_reason: usize,
     pub blind: BlindPlaces,
@@ -176,6 +178,8 @@ impl Default for Places {
             map_path: Shape::place(Kind::MemoryMap, "path"),
             duplicate_path: Shape::place(Kind::FdDuplicate, "path"),
             duplicate_remote: Shape::place(Kind::FdDuplicate, "remote"),
+            duplicate_local: Shape::place(Kind::FdDuplicate, "local"),
+            duplicate_accepted: Shape::place(Kind::FdDuplicate, "accepted"),
             loss_count: Shape::place(Kind::SensorLoss, "count"),
             loss_reason: Shape::place(Kind::SensorLoss, "reason"),
             blind: BlindPlaces {

@@ -182,6 +182,9 @@ impl Enricher {
             Some(Target::File(path)) => self.set_text(self.places.duplicate_path, Some(&path)),
             Some(Target::Socket(socket)) => {
                 self.set_text(self.places.duplicate_remote, socket.remote.as_deref());
+                self.set_text(self.places.duplicate_local, socket.local.as_deref());
+                let is_accepted = socket.is_accepted.map_or(Value::Absent, Value::Bool);
+                self.batch.set(self.places.duplicate_accepted, is_accepted);
             }
             None => {}
         }

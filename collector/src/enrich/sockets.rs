@@ -88,6 +88,7 @@ impl Enricher {
                     socket.peers.note(text);
                 }
                 socket.remote = Some(text.into());
+                socket.is_accepted = Some(false);
                 socket.family = socket.family.or(family);
                 socket.host = host;
                 // One that was under way is told of next.
@@ -124,6 +125,7 @@ impl Enricher {
             socket.asked = None;
             if has_failed {
                 (socket.remote, socket.host, socket.peers) = (None, None, Peers::default());
+                socket.is_accepted = None;
             }
             if local.is_some() {
                 socket.local = local;
@@ -147,8 +149,8 @@ impl Enricher {
         self.batch.set(self.places.accept_protocol, protocol_value(listener.family, listener.protocol));
         if let (Some(fd), false) = (accept.fd, has_failed) {
             let remote = self.text_shown(self.places.accept_remote).map(Box::from);
-            let (host, asked, peers) = (None, None, Peers::default());
-            let socket = Socket { family, remote, host, asked, peers, ..(*listener).clone() };
+            let (host, asked, peers, is_accepted) = (None, None, Peers::default(), Some(true));
+            let socket = Socket { family, remote, host, asked, peers, is_accepted, ..(*listener).clone() };
             process.open(fd, Target::Socket(Arc::new(socket)), at, false);
         }
     }

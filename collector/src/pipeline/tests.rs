@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 use serde_json::Value as Json;
 use wire::events::{
-    ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, Kind, NetConnect, NetSocket,
-    ProcessExec,
+    ChildStatus, DirChange, DnsQuery, FdDuped, FdDuplicate, FdRange, FileOpen, Kind, NetAccept, NetBind,
+    NetConnect, NetSocket, ProcessExec,
 };
 use wire::fields::{Actions, Address, Answers, Args, Family, Hidden, OpenFlags, Path, Protocol, SocketType};
 use wire::record::{Flags, Head};
@@ -516,6 +516,42 @@ fn range_duplicates_and_standard_streams_are_followed() {
             .map(|line| line.replace(" /bin/prog", ""))
             .collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn duplicate_of_a_socket_shows_both_ends_and_who_connected() {
+    let (mut harness, sensor) = started(10);
+    let address = |port: u8, last: u8| {
+        let mut bytes = (libc::AF_INET as u16).to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&[0, port, 192, 0, 2, last]);
+        bytes.resize(16, 0);
+        bytes
+    };
+    let (own, peer) = (address(80, 1), address(90, 2));
+    let tcp = NetSocket {
+        fd: Some(3),
+        family: Family(libc::AF_INET),
+        r#type: SocketType(libc::SOCK_STREAM),
+        protocol: Protocol(0),
+    };
+    sensor.emit(0, &tcp);
+    sensor.emit(0, &NetConnect { fd: 3, remote: Address(&peer), own: Hidden(Address(&own)) });
+    sensor.emit(0, &FdDuplicate { fd: 3, target: 0, cloexec: Hidden(false) });
+    sensor.emit(0, &NetSocket { fd: Some(4), ..tcp });
+    sensor.emit(0, &NetBind { fd: 4, local: Address(&own) });
+    sensor.emit(0, &NetAccept { fd: Some(5), remote: Address(&peer), listener: Hidden(4) });
+    sensor.emit(0, &FdDuplicate { fd: 5, target: 1, cloexec: Hidden(false) });
+    harness.round();
+
+    let duplicates: Vec<_> =
+        harness.finish().into_iter().filter(|event| event["event"] == "fd.duplicate").collect();
+
+    for (duplicate, is_accepted) in duplicates.iter().zip([false, true]) {
+        assert_eq!("192.0.2.1:80", duplicate["local"]);
+        assert_eq!("192.0.2.2:90", duplicate["remote"]);
+        assert_eq!(is_accepted, duplicate["accepted"]);
+    }
+    assert_eq!(2, duplicates.len());
 }
 
 #[test]

@@ -8,7 +8,9 @@ use wire::events::Kind;
 use super::super::view::{Key, View, int, made, text, truth};
 use super::row::Field;
 use super::syscalls;
-use super::things::{Thing, address, both, end_at, has_descriptor, is_unmade, name_of, path, sides, thing};
+use super::things::{
+    Thing, address, both, end_at, has_descriptor, ip_of, is_accepted, is_unmade, name_of, path, sides, thing,
+};
 use crate::event::Value;
 
 /// The rows of this file.
@@ -42,7 +44,7 @@ pub const FIELDS: &[Field] = &[
         "The absolute path; of a connection both ends, `client:port->server:port`.",
         "the call",
     )
-    .limits("none for a connection of which one end is not known, or that closes; of a Unix socket the path alone"),
+    .limits("none for a connection of which one end is not known (the own one of a listener that takes any address, or that was bound to port 0), or that closes; of a Unix socket the path alone"),
     Field::new("fd.nameraw", Type::Text, name_raw, "The path as it was passed.", "the call")
         .limits("of opens only"),
     Field::new(
@@ -188,7 +190,7 @@ pub fn filename<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 /// Both addresses.
 pub fn ip<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    Answer::List(both(view).iter().map(|side| Answer::Address(side.ip())).collect())
+    Answer::List(both(view).into_iter().filter_map(|side| ip_of(view, side)).map(Answer::Address).collect())
 }
 
 /// Both ports.
@@ -196,8 +198,8 @@ pub fn port<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     Answer::List(both(view).iter().map(|side| Answer::Uint(side.port().into())).collect())
 }
 
-fn ip_of(side: Option<SocketAddr>) -> Answer<'static> {
-    side.map_or(Answer::Absent, |side| Answer::Address(side.ip()))
+fn ip_at(view: &View<'_>, side: Option<SocketAddr>) -> Answer<'static> {
+    side.and_then(|side| ip_of(view, side)).map_or(Answer::Absent, Answer::Address)
 }
 
 fn port_of(side: Option<SocketAddr>) -> Answer<'static> {
@@ -206,12 +208,12 @@ fn port_of(side: Option<SocketAddr>) -> Answer<'static> {
 
 /// The client's address.
 pub fn client_ip<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    ip_of(sides(view).unwrap_or_default().client)
+    ip_at(view, sides(view).unwrap_or_default().client)
 }
 
 /// The server's address.
 pub fn server_ip<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    ip_of(sides(view).unwrap_or_default().server)
+    ip_at(view, sides(view).unwrap_or_default().server)
 }
 
 /// The client's port.
@@ -226,12 +228,12 @@ pub fn server_port<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 /// The own address.
 pub fn local_ip<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    ip_of(end_at(view, Key::Local))
+    ip_at(view, end_at(view, Key::Local))
 }
 
 /// The peer's address.
 pub fn remote_ip<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    ip_of(end_at(view, Key::Remote))
+    ip_at(view, end_at(view, Key::Remote))
 }
 
 /// The own port.
@@ -284,6 +286,7 @@ pub fn family<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 pub fn is_server<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     match view.kind() {
         Kind::NetAccept | Kind::NetListen if has_descriptor(view) => Answer::Bool(true),
+        Kind::FdDuplicate => truth(is_accepted(view)),
         Kind::NetBind => {
             truth(thing(view).map(|thing| matches!(thing, Thing::Ipv4Server | Thing::Ipv6Server)))
         }

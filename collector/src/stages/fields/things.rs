@@ -8,6 +8,7 @@ use wire::events::Kind;
 
 use super::super::view::{Key, View};
 use super::syscalls;
+use crate::event::Value;
 
 /// The thing behind a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +156,19 @@ fn socket(view: &View<'_>) -> Option<Thing> {
 /// An address of the internet.
 pub fn address(view: &View<'_>, key: Key) -> Option<SocketAddr> {
     let address: SocketAddr = std::str::from_utf8(view.text(key)?).ok()?.parse().ok()?;
+    // The kernel chose a port since: it is told of no socket that was bound before.
+    let is_open = key == Key::Local && address.port() == 0;
+    if is_open && !matches!(view.kind(), Kind::NetBind | Kind::NetListen) {
+        return None;
+    }
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// The IP address of a side; `None` of the own one of an accepted connection whose listener takes any: it is
+/// not told which it is.
+pub fn ip_of(view: &View<'_>, side: SocketAddr) -> Option<IpAddr> {
+    let is_any = side.ip().is_unspecified() && is_accepted(view) == Some(true);
+    Some(side.ip()).filter(|_| !is_any)
 }
 
 /// The client's and the server's address.
@@ -175,7 +188,21 @@ pub fn sides(view: &View<'_>) -> Option<Sides> {
         Kind::NetConnect => Some(Sides { client: local, server: remote }),
         Kind::NetAccept => Some(Sides { client: remote, server: local }),
         Kind::NetBind | Kind::NetListen => Some(Sides { client: None, server: local }),
+        Kind::FdDuplicate => match is_accepted(view)? {
+            true => Some(Sides { client: remote, server: local }),
+            false => Some(Sides { client: local, server: remote }),
+        },
         _ => None,
+    }
+}
+
+/// Whether the peer connected to the process; `None` where that is not known.
+pub fn is_accepted(view: &View<'_>) -> Option<bool> {
+    match (view.kind(), view.value(Key::Accepted)) {
+        (Kind::NetAccept, _) => Some(true),
+        (Kind::FdDuplicate, Value::Bool(is_accepted)) => Some(is_accepted),
+        (Kind::FdDuplicate | Kind::NetClose, _) => None,
+        _ => Some(false),
     }
 }
 
@@ -210,12 +237,10 @@ pub fn name_of(view: &View<'_>) -> Option<Vec<u8>> {
     }
     match thing(view)? {
         Thing::Ipv4Server | Thing::Ipv6Server => Some(end(address(view, Key::Local)?)),
-        // Which side connected is not kept.
-        thing if thing.is_internet() && view.kind() == Kind::NetClose => None,
         thing if thing.is_internet() => {
             let (local, remote) = (address(view, Key::Local)?, address(view, Key::Remote)?);
-            let (client, server) =
-                if view.kind() == Kind::NetAccept { (remote, local) } else { (local, remote) };
+            ip_of(view, local)?;
+            let (client, server) = if is_accepted(view)? { (remote, local) } else { (local, remote) };
             Some([&*end(client), b"->", &*end(server)].concat())
         }
         Thing::Unix => view.text(Key::Remote).or_else(|| view.text(Key::Local)).map(<[u8]>::to_vec),
