@@ -6,10 +6,12 @@
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
 mod alert;
+mod asks;
 mod background;
 mod circumstances;
 mod claimed;
 mod program;
+mod surroundings;
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,11 +23,13 @@ use wire::schema::EVENTS;
 use crate::container::Container;
 use crate::ids::{Pid, ProcessKey, Tid, UtcNs};
 
-pub use alert::{Alert, Rule};
+pub use alert::{Alert, Found, Rule};
+pub use asks::Asks;
 pub use background::{Background, Place};
 pub use circumstances::{Circumstances, Names};
 pub use claimed::Claimed;
 pub use program::{Comm, Facts, Program};
+pub use surroundings::{Mount, Pod, Surroundings};
 
 /// A process image as its events show it. Immutable: an exec or a change of identity makes another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,8 +149,21 @@ pub struct Batch {
     pub whos: Vec<Arc<Who>>,
     /// What rules say of the events, in their order. A recording does not have them: a replay judges anew.
     pub alerts: Vec<Alert>,
+    /// Rules that matched, and of which the alerts are yet to be written.
+    pub found: Vec<Found>,
     values: Vec<Value>,
     bytes: Vec<u8>,
+}
+
+/// How a text of an event is made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// One text.
+    Plain,
+    /// Strings, each ended by a NUL.
+    List,
+    /// `NAME=value` strings, each ended by a NUL.
+    Map,
 }
 
 /// How an event's kind shows: its name and its fields', in the order of its values.
@@ -213,6 +230,7 @@ impl Batch {
         self.events.clear();
         self.whos.clear();
         self.alerts.clear();
+        self.found.clear();
         self.values.clear();
         self.bytes.clear();
     }
@@ -284,6 +302,43 @@ impl Batch {
         {
             *slot = value;
         }
+    }
+
+    /// Puts what `change` gives in the place of the events' texts; it gives `None` for one that stays.
+    pub fn change_texts(&mut self, change: impl Fn(TextKind, &[u8]) -> Option<Vec<u8>>) {
+        for index in 0..self.events.len() {
+            let Some(event) = self.events.get(index) else { return };
+            let at = event.values_at as usize;
+            for place in at..at + Shape::of(event.kind).fields.len() {
+                let value = self.values[place];
+                let mut changed = |kind, span| self.changed(kind, span, &change);
+                let value = match value {
+                    Value::Text(span) => Value::Text(changed(TextKind::Plain, span)),
+                    Value::Path(span, raw) => {
+                        let path = changed(TextKind::Plain, span);
+                        Value::Path(path, raw.map(|raw| changed(TextKind::Plain, raw)))
+                    }
+                    Value::LexicalPath(span, raw) => {
+                        let path = changed(TextKind::Plain, span);
+                        Value::LexicalPath(path, changed(TextKind::Plain, raw))
+                    }
+                    Value::List(span) => Value::List(changed(TextKind::List, span)),
+                    Value::Map(span) => Value::Map(changed(TextKind::Map, span)),
+                    _ => continue,
+                };
+                self.values[place] = value;
+            }
+        }
+    }
+
+    fn changed(
+        &mut self,
+        kind: TextKind,
+        span: Span,
+        change: &impl Fn(TextKind, &[u8]) -> Option<Vec<u8>>,
+    ) -> Span {
+        let text = change(kind, self.bytes(span));
+        text.map_or(span, |text| self.keep(&text))
     }
 
     /// Copies `bytes` in.

@@ -99,7 +99,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         Arc::clone(&doorbell),
         Arc::clone(&pulses),
     )?;
-    doorman.asks_background = judged.asks_background;
+    doorman.asks = judged.asks;
     let reply = doorman.reply();
     let wires = Wires {
         deathwatch: doorman.deathwatch(),
@@ -115,7 +115,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         .spawn(move || {
             // Refused without CAP_SYS_NICE: then it has a thread's share, as others have.
             let _ = rustix::process::nice(NICENESS);
-            let (outlets, haste) = Pipeline::new(judged.stages, outlets, wires, requests_from).run();
+            let (outlets, haste) =
+                Pipeline::new(judged.stages, outlets, wires, requests_from).asking(judged.asks).run();
             outlets.finish_in(RunFacts { restarts, collector_ns: processor_time_ns() }, haste);
             reply.leave(Word::Written);
             reply.alarm();

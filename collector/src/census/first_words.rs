@@ -12,10 +12,11 @@ use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
-use crate::event::{Circumstances, Claimed, Comm, Facts, Program, Who};
+use crate::event::{Asks, Circumstances, Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, UtcNs};
 use crate::rings::Rings;
 use crate::system::clock::Clock;
+use crate::system::lineage;
 use crate::system::procfs;
 
 /// Ancestors that have not told of themselves and are looked at: a hostile ring may name each other's child.
@@ -88,8 +89,8 @@ impl Census {
         let known = self.get_mut(image)?;
         let (key, account) = (known.key, Arc::clone(&known.account));
         let own_pid = Some(known.own_pid).filter(|own_pid| *own_pid != Pid(0));
-        let (place, background) = (known.place, known.background.clone());
-        let made = background.as_ref().map(|background| background.started);
+        let circumstances = known.circumstances.clone();
+        let made = circumstances.background.as_ref().map(|background| background.started);
         let before = same_process.map(|before| &before.who);
         let started = before.and_then(|before| before.program.facts.started).or(made);
         let comm = Comm::of_path(start.path.raw.unwrap_or_default());
@@ -107,7 +108,6 @@ impl Census {
             }
             (true, said) => procfs::without_deletion(said).to_vec(),
         };
-        let claim = self.get(image).and_then(|image| image.claim.as_ref());
         let argv = packed(&start.argv);
         let program = match same_process {
             // A program that replaces another has the same ancestors.
@@ -115,9 +115,14 @@ impl Census {
                 let parent = before.who.program.parent.clone();
                 Program::charged(key.pid, exe.into(), argv, parent, &account)
             }
-            None => Program::charged(key.pid, exe.into(), argv, self.parent_program(key, ppid), &account),
+            None => {
+                let parent = self.parent_program(key, ppid);
+                let parent = if parent.is_some() { parent } else { self.unseen_parent(image) };
+                Program::charged(key.pid, exe.into(), argv, parent, &account)
+            }
         };
         let program = program.with(facts);
+        let claim = self.get(image).and_then(|image| image.claim.as_ref());
         let (container, is_claim) = self.container_of(key, ppid, claim, same_process);
         Some(Who {
             program,
@@ -132,12 +137,7 @@ impl Census {
                 .and_if(uid.is_none(), Claimed::UID)
                 .and_if(euid.is_none(), Claimed::EUID)
                 .and_if(is_claim, Claimed::CONTAINER),
-            circumstances: Circumstances {
-                egid: Some(start.egid),
-                place,
-                background,
-                ..Circumstances::default()
-            },
+            circumstances: Circumstances { egid: Some(start.egid), ..circumstances },
             claimant: key.claimant,
         })
     }
@@ -259,7 +259,7 @@ impl Census {
             mnt_ns: None,
             container,
             claimed: image.claimed.and_if(is_claim, Claimed::CONTAINER),
-            circumstances: Circumstances { place: image.place, ..Circumstances::default() },
+            circumstances: image.circumstances.clone(),
             claimant: key.claimant,
         };
         let mut process = Process::new(who, id);
@@ -284,6 +284,18 @@ impl Census {
     fn parent_program(&self, key: ProcessKey, ppid: Option<Pid>) -> Option<Arc<Program>> {
         let parent = self.get(self.live(key.with_pid(ppid?))?)?.process.as_ref()?;
         Some(Arc::clone(&parent.who.program))
+    }
+
+    /// The parent that the kernel named at the hello of an image, and those above it, as /proc shows them;
+    /// where rules ask for them.
+    fn unseen_parent(&mut self, image: ImageId) -> Option<Arc<Program>> {
+        let is_asked = self.asks.has(Asks::ANCESTORS);
+        let image = self.get(image).filter(|image| is_asked && image.key.is_visible())?;
+        let (account, ppid, asked) = (Arc::clone(&image.account), image.ppid?, image.standpoint.asked);
+        if image.claimed.has(Claimed::PPID) || asked == MonoNs::ZERO {
+            return None;
+        }
+        self.examiner.ask(&account, move || lineage::above(ppid, asked)).flatten()
     }
 
     /// The image that a fork child was forked from, if it is still known.

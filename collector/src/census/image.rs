@@ -15,7 +15,7 @@ use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
-use crate::event::{Background, Claimed, Place};
+use crate::event::{Circumstances, Claimed};
 use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
 use crate::system::examiner::Pending;
@@ -154,10 +154,8 @@ pub struct ProcessImage {
     memory: Share,
     /// The container that its process, or the kernel, named when it attached.
     pub claim: Option<Claim>,
-    /// Where it was then, as far as that is known without one.
-    pub place: Place,
-    /// What the kernel said beyond.
-    pub background: Option<Arc<Background>>,
+    /// What was known of its circumstances then.
+    pub circumstances: Circumstances,
     /// Tells of its death.
     pub pidfd: Option<OwnedFd>,
     /// The enricher's picture of it; `None` until its first record is due.
@@ -232,8 +230,7 @@ impl ProcessImage {
             exe,
             claim,
             claimed,
-            place: stands,
-            background,
+            circumstances,
             ..
         } = identity;
         let memory = account.share(Resource::Bytes);
@@ -264,8 +261,7 @@ impl ProcessImage {
             _place: place,
             memory,
             claim,
-            place: stands,
-            background,
+            circumstances,
             pidfd,
             process: None,
             before: None,

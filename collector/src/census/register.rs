@@ -15,7 +15,7 @@ use crate::allowance::Peer;
 use crate::container::Container;
 use crate::enrich::paths::Moved;
 use crate::enrich::process::Process;
-use crate::event::Claimed;
+use crate::event::{Asks, Claimed};
 use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
 use crate::rings::ring::Ring;
@@ -62,6 +62,8 @@ pub struct Census {
     pub(super) lives: Lives,
     pub(super) programs: Programs,
     pub(super) examiner: Examiner,
+    /// What rules and filters ask of processes beyond their identity.
+    pub asks: Asks,
     /// The container of a pid namespace in which one is known, and who said so.
     pub(super) containers: FxHashMap<u64, (Arc<Container>, Peer)>,
     pub(super) reports: WaitReports,

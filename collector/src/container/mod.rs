@@ -11,6 +11,7 @@ mod address;
 mod cgroup;
 mod facts;
 mod metadata;
+mod pod;
 
 #[cfg(fuzzing)]
 pub use metadata::fuzz;
@@ -27,6 +28,7 @@ use crate::allowance::Peer;
 pub use address::{Authority, VARIABLE};
 pub use cgroup::{Named, named as named_by_cgroup};
 pub use facts::Container;
+pub use pod::pod_of;
 
 /// The container of a process, with the source of that statement.
 #[derive(Clone, Debug)]

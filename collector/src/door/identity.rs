@@ -10,7 +10,7 @@ use wire::hello::Hello;
 
 use crate::allowance::{Account, Peer};
 use crate::container::Claim;
-use crate::event::{Background, Claimed, Place};
+use crate::event::{Asks, Circumstances, Claimed};
 use crate::ids::{FileId, Instance, MonoNs, Pid, ProcessKey};
 use crate::system::background;
 use crate::system::kernel::{self, Facts};
@@ -18,6 +18,7 @@ use crate::system::namespaces::{self, Kind, Namespace};
 use crate::system::peers::Sender;
 use crate::system::procfs;
 use crate::system::standpoint::Standpoint;
+use crate::system::surroundings::{self, Subject};
 
 /// The identity of a process, as far as the kernel and the process tell.
 #[derive(Debug, Default)]
@@ -56,10 +57,8 @@ pub struct Identity {
     pub exe: Vec<u8>,
     /// The container that the process or the kernel names.
     pub claim: Option<Claim>,
-    /// Where it is, as far as that is known without one.
-    pub place: Place,
-    /// What the kernel says beyond, where a rule asks for it.
-    pub background: Option<Arc<Background>>,
+    /// Its circumstances, as far as they are known at a hello.
+    pub circumstances: Circumstances,
     /// What only the process itself says of these.
     pub claimed: Claimed,
 }
@@ -151,11 +150,24 @@ impl Identity {
         account.asked_at_door(begun, MonoNs::now());
     }
 
-    /// Asks the kernel what rules want to know, if `is_asked`, and says where it is.
-    pub fn look_behind(&mut self, is_asked: bool) {
-        self.place = background::place(self.namespace, self.standpoint.mount);
-        if let (true, Some(pidfd)) = (is_asked && self.key.is_visible(), &self.pidfd) {
-            self.background = background::read(self.key.pid.0, pidfd).map(Arc::new);
+    /// Asks the kernel what rules want to know, and says where the process is.
+    pub fn look_behind(&mut self, asks: Asks) {
+        self.circumstances.place = background::place(self.namespace, self.standpoint.mount);
+        let Some(pidfd) = self.pidfd.as_ref().filter(|_| self.key.is_visible()) else { return };
+        let pid = self.key.pid.0;
+        if asks.has(Asks::BACKGROUND) {
+            self.circumstances.background = background::read(pid, pidfd).map(Arc::new);
+        }
+        if asks.has(Asks::SURROUNDINGS) {
+            let subject = Subject {
+                pid,
+                exe: &self.exe,
+                pid_ns: self.namespace,
+                mnt_ns: self.standpoint.mount,
+                place: self.circumstances.place,
+                has_container: self.claim.is_some(),
+            };
+            self.circumstances.surroundings = surroundings::read(subject, pidfd).map(Arc::new);
         }
     }
 

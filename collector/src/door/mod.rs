@@ -34,6 +34,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::allowance::Allowances;
 use crate::container::{Authority, Containers};
+use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
@@ -98,8 +99,8 @@ pub struct Doorman {
     turned_away: FxHashSet<Option<u32>>,
     /// No ring waits for a name any more: the pipeline ends as soon as it knows of no process.
     is_hasty: bool,
-    /// Rules or a filter ask for what the kernel says of processes beyond their identity.
-    pub asks_background: bool,
+    /// What rules and filters ask of processes beyond their identity.
+    pub asks: Asks,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -164,7 +165,7 @@ impl Doorman {
             allowances: Allowances::within(most_descriptors()),
             turned_away: FxHashSet::default(),
             is_hasty: false,
-            asks_background: false,
+            asks: Asks::NONE,
         })
     }
 

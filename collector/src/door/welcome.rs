@@ -31,9 +31,10 @@ impl Doorman {
                     let born = Clocks::new(clocks::ahead_of_ours(words.slot(0))).born(words.slot(0));
                     let note = Note::decode(&blob).unwrap_or_default();
                     let mut identity = note.identity(born);
-                    identity.claim = self.claim(&identity, &note.uri).map(|(_, claim)| claim);
+                    identity.claim = self.claim(&mut identity, &note.uri).map(|(_, claim)| claim);
                     let place = self.allowances.account(identity.peer()).share(Resource::Rings);
                     identity.look_around(place.account());
+                    identity.look_behind(self.asks);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
@@ -50,10 +51,11 @@ impl Doorman {
         }
     }
 
-    /// The container of a process, by what the process says and what the kernel shows.
-    fn claim(&mut self, identity: &Identity, uri: &[u8]) -> Option<(Key, Claim)> {
+    /// The container of a process, by what the process says and what the kernel shows. Notes its pod.
+    fn claim(&mut self, identity: &mut Identity, uri: &[u8]) -> Option<(Key, Claim)> {
         let pid = identity.key.pid;
         let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid.0)).flatten();
+        identity.circumstances.pod = container::pod_of(cgroup.as_deref().unwrap_or_default());
         let group = cgroup.as_deref().map(container::named_by_cgroup).unwrap_or_default();
         // Once: every process of a container says the same, and other complaints are to be heard too.
         if self.containers.is_refused(uri) && !std::mem::replace(&mut self.has_refused, true) {
@@ -142,7 +144,7 @@ impl Doorman {
         identity.is_launched =
             identity.key.is_visible() && identity.ppid.is_some() && identity.ppid == launcher;
         let pid = identity.key.pid;
-        let (key, claim) = self.claim(&identity, hello.container).unzip();
+        let (key, claim) = self.claim(&mut identity, hello.container).unzip();
         identity.claim = claim;
         if let Some(blind) = Blind::from_byte(hello.blind) {
             return self.tell_blind(identity, hello.exe.to_vec(), blind.reason());
@@ -163,7 +165,7 @@ impl Doorman {
         // At once, since a short-lived program is gone soon. Not every sensor says it itself.
         let exe = identity.key.is_visible().then(|| procfs::exe_if(pid.0, identity.file)).flatten();
         let mut identity = Identity { exe: exe.unwrap_or_default(), ..identity };
-        identity.look_behind(self.asks_background);
+        identity.look_behind(self.asks);
         let id = self.next_ring;
         self.next_ring += 1;
         let blob = Note::of(&identity, hello.container).encode();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rules::file::Priority;
-use rules::format::Resolved;
+use rules::format::{Format, Resolved};
 
 /// A rule as its alerts show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub struct Rule {
     pub tags: Vec<String>,
     /// Where its events come from: `syscall`.
     pub source: String,
+}
+
+/// A rule that an event of a batch matches, before its output is written.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Index into the batch's events.
+    pub event: usize,
+    /// The place of the event among those that are judged, from 1.
+    pub number: u64,
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// What it says of an event.
+    pub output: Arc<Format>,
 }
 
 /// A rule that an event of a batch matches.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::background::{Background, Place};
+use super::surroundings::{Pod, Surroundings};
 
 /// Facts of a process that may change while it runs. Known facts are shared by all its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,13 +18,19 @@ pub struct Circumstances {
     pub place: Place,
     /// What the kernel says, where a rule asks for it.
     pub background: Option<Arc<Background>>,
+    /// What is known of the container around it, where a rule asks for it.
+    pub surroundings: Option<Arc<Surroundings>>,
+    /// The pod around it.
+    pub pod: Option<Arc<Pod>>,
 }
 
-/// The names of a user and of a group, as far as they have some.
+/// The names of users and of a group, as far as they have some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Of the effective user.
     pub user: Option<Arc<str>>,
     /// Of the effective group.
     pub group: Option<Arc<str>>,
+    /// Of the user that logged in.
+    pub login: Option<Arc<str>>,
 }

@@ -19,6 +19,7 @@ use crate::door::news::News;
 use crate::door::wires::{Deathwatch, Reply};
 use crate::enrich::Enricher;
 use crate::enrich::record::Effect;
+use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex, Tid};
 use crate::loss::LossReason;
 use crate::order::Order;
@@ -100,6 +101,13 @@ impl Pipeline {
             begun: MonoNs::ZERO,
             nonsense: Vec::new(),
         }
+    }
+
+    /// The same for rules that ask this of processes.
+    #[must_use]
+    pub fn asking(mut self, asks: Asks) -> Self {
+        self.census.asks = asks;
+        self
     }
 
     /// Runs until told to end; gives the outputs back once everything is drained, and how long they may take.

@@ -30,6 +30,7 @@ mod tests {
     use rules::file::{Loaded, Source, load};
 
     use super::*;
+    use crate::event::Asks;
     use crate::stages::fields::{Asked, FIELDS};
 
     fn loaded(fields: &dyn rules::Catalog) -> Loaded {
@@ -76,7 +77,7 @@ mod tests {
 
         loaded(&fields);
 
-        assert!(!fields.asks_background());
+        assert!(!fields.asks().has(Asks::BACKGROUND) && !fields.asks().has(Asks::SURROUNDINGS));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod own;
 mod paths;
 mod process;
 mod row;
+mod surroundings;
 mod syscalls;
 #[cfg(test)]
 mod tests;
@@ -24,18 +25,21 @@ use std::sync::LazyLock;
 
 use rules::{Catalog, FieldId, FieldSpec};
 
+use crate::event::Asks;
+
 pub use event::shown;
 pub use row::Field;
 pub use syscalls::name as event_type;
 
 /// The rows, in the order of the documentation.
-const GROUPS: [&[Field]; 8] = [
+const GROUPS: [&[Field]; 9] = [
     event::FIELDS,
     process::FIELDS,
     background::FIELDS,
     descriptor::FIELDS,
     paths::FIELDS,
     identity::FIELDS,
+    surroundings::FIELDS,
     own::FIELDS,
     unanswered::FIELDS,
 ];
@@ -71,13 +75,13 @@ impl Fields {
 /// The table for one command: notes what its conditions and outputs ask for.
 #[derive(Debug, Default)]
 pub struct Asked {
-    asks_background: Cell<bool>,
+    asks: Cell<Asks>,
 }
 
 impl Asked {
-    /// Whether a field was named that [`crate::event::Background`] answers.
-    pub fn asks_background(&self) -> bool {
-        self.asks_background.get()
+    /// What the fields that were named ask of processes.
+    pub fn asks(&self) -> Asks {
+        self.asks.get()
     }
 }
 
@@ -88,8 +92,8 @@ impl Catalog for Asked {
 
     fn find(&self, name: &str) -> Option<FieldId> {
         let found = FIELDS.find(name)?;
-        if FIELDS.row(found).is_some_and(|row| row.is_background) {
-            self.asks_background.set(true);
+        if let Some(row) = FIELDS.row(found) {
+            self.asks.set(self.asks.get().and(row.asks));
         }
         Some(found)
     }

@@ -37,15 +37,16 @@ pub fn read(pid: u32, pidfd: &OwnedFd) -> Option<Background> {
     })
 }
 
+/// `PROC_PID_INIT_INO` of include/linux/proc_ns.h: that of the kernel's first pid namespace.
+pub const FIRST_PIDS: u64 = 0xefff_fffc;
+
 /// Where a process is whose pid and mount namespace have these inodes, and that no control group names as a
 /// container's.
 pub fn place(pid_namespace: Option<u64>, mount_namespace: Option<u64>) -> Place {
-    /// `PROC_PID_INIT_INO` of include/linux/proc_ns.h: that of the kernel's first pid namespace.
-    const FIRST: u64 = 0xefff_fffc;
     match (pid_namespace, mount_namespace) {
         _ if *IS_SANDBOX => Place::Sandbox,
-        (Some(FIRST), Some(mount)) if *FIRST_MOUNTS == Some(mount) => Place::Host,
-        (None | Some(FIRST), _) => Place::Unknown,
+        (Some(FIRST_PIDS), Some(mount)) if *FIRST_MOUNTS == Some(mount) => Place::Host,
+        (None | Some(FIRST_PIDS), _) => Place::Unknown,
         (Some(_), _) => Place::Sandbox,
     }
 }

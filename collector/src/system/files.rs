@@ -154,7 +154,8 @@ fn is_at_root(place: &OwnedFd) -> io::Result<bool> {
     Ok(device(root) == device(statx(place, c"", flags, StatxFlags::TYPE)?))
 }
 
-fn is_local(place: &OwnedFd) -> io::Result<bool> {
+/// Whether a file system is one of [`On::Local`].
+pub fn is_local(place: &OwnedFd) -> io::Result<bool> {
     if is_at_root(place)? {
         return Ok(true);
     }

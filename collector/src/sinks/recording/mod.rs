@@ -19,7 +19,8 @@
 //! Version 2 added the containers, version 3 the programs with their arguments and ancestors, version 4 the
 //! fields that only the process itself says, version 5 the paths whose `..` went by the text, version 6
 //! the user that a process sees, the mount namespace, and claims in more than eight bits, version 7 the names
-//! of programs and their own numbers, and the circumstances of images. Earlier ones are read too.
+//! of programs and their own numbers, and the circumstances of images, version 8 more of these. Earlier ones
+//! are read too.
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
@@ -33,12 +34,12 @@ pub mod writer;
 use wire::names::{self, FlagTable};
 
 /// The beginning of a file; its last byte is the format's version.
-pub const MAGIC: [u8; 8] = *b"GBXREC\0\x07";
+pub const MAGIC: [u8; 8] = *b"GBXREC\0\x08";
 
 /// The first and the last version, and the first with containers, with programs, with the user that a
 /// process sees, and with facts of programs.
 const FIRST_VERSION: u8 = 1;
-const LAST_VERSION: u8 = 7;
+const LAST_VERSION: u8 = 8;
 const WITH_CONTAINERS: u8 = 2;
 const WITH_PROGRAMS: u8 = 3;
 const WITH_USERS_INSIDE: u8 = 6;

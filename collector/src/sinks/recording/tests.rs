@@ -8,8 +8,8 @@ use super::reader::{Frame, Reader, Trouble};
 use super::writer::Recording;
 use super::{FRAME_EVENTS, MAGIC, MOST_CONTAINERS, tag};
 use crate::event::{
-    Background, Batch, Circumstances, Claimed, Comm, Event, Facts, Names, Place, Program, Shape, Value, Who,
-    sample,
+    Background, Batch, Circumstances, Claimed, Comm, Event, Facts, Mount, Names, Place, Pod, Program, Shape,
+    Surroundings, Value, Who, sample,
 };
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::json::JsonWriter;
@@ -53,7 +53,17 @@ fn batches() -> Vec<Batch> {
         circumstances: Circumstances {
             cwd: b"/\xff"[..].into(),
             egid: Some(u32::MAX),
-            names: Some(Arc::new(Names { user: Some("web".into()), group: None })),
+            names: Some(Arc::new(Names { user: Some("web".into()), group: None, login: Some("a".into()) })),
+            pod: Some(Arc::new(Pod { uid: "3e41".into(), name: "web-1".into(), namespace: "".into() })),
+            surroundings: Some(Arc::new(Surroundings {
+                is_privileged: Some(false),
+                is_exe_added: Some(true),
+                mounts: Some(Arc::new([Mount {
+                    source: b"/\xff"[..].into(),
+                    place: b"/etc"[..].into(),
+                    is_writable: true,
+                }])),
+            })),
             place: Place::Sandbox,
             background: Some(Arc::new(Background {
                 tty: u32::MAX,
@@ -225,11 +235,11 @@ fn bytes_after_the_end_are_damage() {
 
 #[test]
 fn other_files_and_later_versions_are_told_apart() {
-    let later = [&MAGIC[..7], &[8], b"whatever"].concat();
+    let later = [&MAGIC[..7], &[9], b"whatever"].concat();
 
     assert!(matches!(read(b"\x7fELF and so on").1, Err(Trouble::NotARecording)));
     assert!(matches!(read(b"").1, Err(Trouble::NotARecording)));
-    assert!(matches!(read(&later).1, Err(Trouble::Version(8))));
+    assert!(matches!(read(&later).1, Err(Trouble::Version(9))));
 }
 
 /// A frame with a right checksum around any body.

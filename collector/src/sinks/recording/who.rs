@@ -6,7 +6,9 @@ use super::input::Input;
 use super::varints::{bytes, unsigned};
 use super::{WITH_FACTS, WITH_PROGRAMS, WITH_USERS_INSIDE};
 use crate::container::Container;
-use crate::event::{Background, Circumstances, Claimed, Names, Place, Program, Who};
+use crate::event::{
+    Background, Circumstances, Claimed, Mount, Names, Place, Pod, Program, Surroundings, Who,
+};
 use crate::ids::{Pid, UtcNs};
 
 /// Bits of an image's first byte.
@@ -30,9 +32,17 @@ mod also_knows {
     pub const BACKGROUND: u8 = 16;
     pub const HOST: u8 = 32;
     pub const SANDBOX: u8 = 64;
+    pub const MORE: u8 = 128;
 }
 
-const NAMELESS: Names = Names { user: None, group: None };
+/// Bits of the byte behind its circumstances, where there are more.
+mod even_knows {
+    pub const LOGIN: u8 = 1;
+    pub const POD: u8 = 2;
+    pub const SURROUNDINGS: u8 = 4;
+}
+
+const NAMELESS: Names = Names { user: None, group: None, login: None };
 
 /// Appends an image, whose program and container have these places in their lists.
 pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>) {
@@ -61,8 +71,11 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
     for number in [small(who.uid_inside), who.mnt_ns].into_iter().flatten() {
         unsigned(number, out);
     }
-    let Circumstances { cwd, egid, names, place, background } = &who.circumstances;
-    let Names { user, group } = names.as_deref().unwrap_or(&NAMELESS);
+    let Circumstances { cwd, egid, names, place, background, surroundings, pod } = &who.circumstances;
+    let Names { user, group, login } = names.as_deref().unwrap_or(&NAMELESS);
+    let more = bit(login.is_some(), even_knows::LOGIN)
+        | bit(pod.is_some(), even_knows::POD)
+        | bit(surroundings.is_some(), even_knows::SURROUNDINGS);
     out.push(
         bit(!cwd.is_empty(), also_knows::CWD)
             | bit(egid.is_some(), also_knows::EGID)
@@ -70,7 +83,8 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
             | bit(group.is_some(), also_knows::GROUP)
             | bit(background.is_some(), also_knows::BACKGROUND)
             | bit(*place == Place::Host, also_knows::HOST)
-            | bit(*place == Place::Sandbox, also_knows::SANDBOX),
+            | bit(*place == Place::Sandbox, also_knows::SANDBOX)
+            | bit(more != 0, also_knows::MORE),
     );
     if !cwd.is_empty() {
         bytes(cwd, out);
@@ -83,6 +97,19 @@ pub fn write(who: &Who, program: u64, container: Option<u64>, out: &mut Vec<u8>)
     }
     if let Some(background) = background {
         write_background(background, out);
+    }
+    if more != 0 {
+        out.push(more);
+    }
+    if let Some(login) = login {
+        bytes(login.as_bytes(), out);
+    }
+    if let Some(pod) = pod {
+        let Pod { uid, name, namespace } = &**pod;
+        [uid, name, namespace].into_iter().for_each(|text| bytes(text.as_bytes(), out));
+    }
+    if let Some(surroundings) = surroundings {
+        write_surroundings(surroundings, out);
     }
 }
 
@@ -146,8 +173,7 @@ fn circumstances(input: &mut Input<'_>) -> Option<Circumstances> {
         true => Some(Some(Arc::from(std::str::from_utf8(input.bytes()?).ok()?))),
         false => Some(None),
     };
-    let names = Names { user: name(also_knows::USER)?, group: name(also_knows::GROUP)? };
-    let names = (names != NAMELESS).then(|| Arc::new(names));
+    let (user, group) = (name(also_knows::USER)?, name(also_knows::GROUP)?);
     let background = match has(also_knows::BACKGROUND) {
         true => Some(Arc::new(read_background(input)?)),
         false => None,
@@ -157,7 +183,58 @@ fn circumstances(input: &mut Input<'_>) -> Option<Circumstances> {
         (false, true) => Place::Sandbox,
         (false, false) => Place::Unknown,
     };
-    Some(Circumstances { cwd, egid, names, place, background })
+    let more = if has(also_knows::MORE) { input.byte()? } else { 0 };
+    let login = match more & even_knows::LOGIN {
+        0 => None,
+        _ => Some(Arc::from(text(input)?)),
+    };
+    let names = Names { user, group, login };
+    let names = (names != NAMELESS).then(|| Arc::new(names));
+    let pod = match more & even_knows::POD {
+        0 => None,
+        _ => {
+            let (uid, name, namespace) = (text(input)?, text(input)?, text(input)?);
+            Some(Arc::new(Pod { uid: uid.into(), name: name.into(), namespace: namespace.into() }))
+        }
+    };
+    let surroundings = match more & even_knows::SURROUNDINGS {
+        0 => None,
+        _ => Some(Arc::new(read_surroundings(input)?)),
+    };
+    Some(Circumstances { cwd, egid, names, place, background, surroundings, pod })
+}
+
+fn text<'a>(input: &mut Input<'a>) -> Option<&'a str> {
+    std::str::from_utf8(input.bytes()?).ok()
+}
+
+/// Appends what is known of a container; truths that may be missing are 0, or counted from 1.
+fn write_surroundings(surroundings: &Surroundings, out: &mut Vec<u8>) {
+    let Surroundings { is_privileged, is_exe_added, mounts } = surroundings;
+    out.extend([is_privileged, is_exe_added].map(|truth| truth.map_or(0, |truth| u8::from(truth) + 1)));
+    unsigned(mounts.as_ref().map_or(0, |mounts| mounts.len() as u64 + 1), out);
+    for Mount { source, place, is_writable } in mounts.iter().flat_map(|mounts| mounts.iter()) {
+        bytes(source, out);
+        bytes(place, out);
+        out.push((*is_writable).into());
+    }
+}
+
+fn read_surroundings(input: &mut Input<'_>) -> Option<Surroundings> {
+    let mut truth = || input.byte().map(|byte| byte.checked_sub(1).map(|truth| truth != 0));
+    let (is_privileged, is_exe_added) = (truth()?, truth()?);
+    let mounts = match input.unsigned()?.checked_sub(1) {
+        None => None,
+        Some(count) => {
+            let mut mounts = Vec::new();
+            for _ in 0..count {
+                let (source, place) = (input.bytes()?.into(), input.bytes()?.into());
+                mounts.push(Mount { source, place, is_writable: input.byte()? != 0 });
+            }
+            Some(mounts.into())
+        }
+    };
+    Some(Surroundings { is_privileged, is_exe_added, mounts })
 }
 
 /// Appends what the kernel said; numbers that may be missing are counted from 1.

@@ -23,13 +23,16 @@ pub const FIELDS: &[Field] = &[
     Field::new("proc.sid", Type::Int, session, "The session.", STAT).limits(AT_HELLO).background(),
     Field::new("proc.sname", Type::Text, session_name, "The name of the session's leader.", STAT)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.sid.exe", Type::Text, session_exe, "argv[0] of the session's leader.", STAT)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.sid.exepath", Type::Text, session_exepath, "The image of the session's leader.", STAT)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.is_sid_leader", Type::Bool, leads_session, "Whether it leads its session.", STATUS)
         .limits(AT_HELLO)
         .background(),
@@ -38,13 +41,16 @@ pub const FIELDS: &[Field] = &[
         .background(),
     Field::new("proc.vpgid.name", Type::Text, group_name, "The name of the group's leader.", STATUS)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.vpgid.exe", Type::Text, group_exe, "argv[0] of the group's leader.", STATUS)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.vpgid.exepath", Type::Text, group_exepath, "The image of the group's leader.", STATUS)
         .limits(LEADER)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.is_vpgid_leader", Type::Bool, leads_group, "Whether it leads its group.", STATUS)
         .limits(AT_HELLO)
         .background(),
@@ -53,13 +59,15 @@ pub const FIELDS: &[Field] = &[
         .background(),
     Field::new("proc.ppid.duration", Type::Duration, parent_age, "The same of the parent.", STAT)
         .limits(AGE)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("proc.pid.ts", Type::Time, started, "When the process was made.", STAT)
         .limits(AGE)
         .background(),
     Field::new("proc.ppid.ts", Type::Time, parent_started, "The same of the parent.", STAT)
         .limits(AGE)
-        .background(),
+        .background()
+        .of_ancestors(),
     Field::new("thread.cap_effective", Type::Text, effective, "The effective capabilities.", STATUS)
         .limits(AT_HELLO)
         .background(),
@@ -77,6 +85,15 @@ pub const FIELDS: &[Field] = &[
         "/proc/PID/loginuid",
     )
     .limits(AT_HELLO)
+    .background(),
+    Field::new(
+        "user.loginname",
+        Type::Text,
+        login_name,
+        "The name of that user.",
+        "/proc/PID/loginuid, /etc/passwd",
+    )
+    .limits("as `user.loginuid` and `user.name`")
     .background(),
 ];
 
@@ -184,6 +201,17 @@ fn parent_started<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 fn login<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     int(known(view).map(|known| known.login.map_or(-1, i64::from)))
+}
+
+fn login_name<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    let names = view.who.circumstances.names.as_deref();
+    let known = names.and_then(|names| names.login.as_deref());
+    let is_root = known_login(view) == Some(0);
+    text(known.or(is_root.then_some("root")).map(str::as_bytes))
+}
+
+fn known_login(view: &View<'_>) -> Option<u32> {
+    known(view)?.login
 }
 
 fn effective<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {

@@ -49,15 +49,7 @@ pub const FIELDS: &[Field] = &[
         .limits("ECS only"),
     Field::new("container.image.digest", Type::Text, digest, "The image's digest.", "the task's metadata")
         .limits("ECS only"),
-    Field::new("container.mount.dest", Type::Text, no_mount, "The place of a mount.", "a constant")
-        .keyed()
-        .limits("always `N/A`, which is Falco's for no such mount"),
 ];
-
-/// Falco's value for a container without such a mount: rules look for its absence.
-fn no_mount<'a>(_: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text(Some(b"N/A"))
-}
 
 /// The effective user, as Falco's drivers report it.
 pub fn uid<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {

@@ -9,7 +9,7 @@ use crate::event::Program;
 /// The rows of this file.
 pub const FIELDS: &[Field] = &[
     Field::new("proc.exe", Type::Text, exe, "argv[0].", "the kernel's argument vector"),
-    Field::new("proc.pexe", Type::Text, pexe, "argv[0] of the parent.", "the line of programs"),
+    Field::new("proc.pexe", Type::Text, pexe, "argv[0] of the parent.", "the line of programs").of_ancestors(),
     Field::new(
         "proc.aexe",
         Type::Text,
@@ -17,9 +17,9 @@ pub const FIELDS: &[Field] = &[
         "argv[0] of an ancestor, of all without a number.",
         "the line of programs",
     )
-    .indexed(),
+    .indexed().of_ancestors(),
     Field::new("proc.exepath", Type::Text, exepath, "The path of the image.", "/proc/PID/exe"),
-    Field::new("proc.pexepath", Type::Text, pexepath, "The image of the parent.", "the line of programs"),
+    Field::new("proc.pexepath", Type::Text, pexepath, "The image of the parent.", "the line of programs").of_ancestors(),
     Field::new(
         "proc.aexepath",
         Type::Text,
@@ -27,7 +27,7 @@ pub const FIELDS: &[Field] = &[
         "The image of an ancestor, of all without a number.",
         "the line of programs",
     )
-    .indexed(),
+    .indexed().of_ancestors(),
     Field::new(
         "proc.name",
         Type::Text,
@@ -36,7 +36,7 @@ pub const FIELDS: &[Field] = &[
         "the executed path, as the kernel does",
     )
     .limits("not what prctl made of it; with an empty path of execveat the descriptor's number"),
-    Field::new("proc.pname", Type::Text, pname, "The name of the parent.", "the line of programs"),
+    Field::new("proc.pname", Type::Text, pname, "The name of the parent.", "the line of programs").of_ancestors(),
     Field::new(
         "proc.aname",
         Type::Text,
@@ -45,7 +45,7 @@ pub const FIELDS: &[Field] = &[
         "the line of programs",
     )
     .indexed()
-    .limits("16 ancestors at least; those that the sensor is not in are missing"),
+    .limits("16 ancestors at least; those that the sensor is not in by /proc, where a rule asks for them, and none of those that ended before").of_ancestors(),
     Field::new(
         "proc.args",
         Type::Text,
@@ -55,7 +55,7 @@ pub const FIELDS: &[Field] = &[
     )
     .limits("cut at 16 KiB"),
     Field::new("proc.cmdline", Type::Text, cmdline, "`proc.name` and `proc.args`.", "both"),
-    Field::new("proc.pcmdline", Type::Text, pcmdline, "The same of the parent.", "the line of programs"),
+    Field::new("proc.pcmdline", Type::Text, pcmdline, "The same of the parent.", "the line of programs").of_ancestors(),
     Field::new(
         "proc.acmdline",
         Type::Text,
@@ -63,7 +63,7 @@ pub const FIELDS: &[Field] = &[
         "The same of an ancestor, of all without a number.",
         "the line of programs",
     )
-    .indexed(),
+    .indexed().of_ancestors(),
     Field::new(
         "proc.cmdnargs",
         Type::Uint,
@@ -99,7 +99,7 @@ pub const FIELDS: &[Field] = &[
         .limits("in its own namespace where it has no number in the collector's"),
     Field::new("proc.ppid", Type::Int, ppid, "Its parent.", "the kernel"),
     Field::new("proc.apid", Type::Int, apid, "An ancestor, all without a number.", "the line of programs")
-        .indexed(),
+        .indexed().of_ancestors(),
     Field::new("proc.vpid", Type::Int, vpid, "The process in its own pid namespace.", "the kernel"),
     Field::new(
         "proc.pvpid",
@@ -107,7 +107,7 @@ pub const FIELDS: &[Field] = &[
         pvpid,
         "The parent in its own pid namespace.",
         "the line of programs",
-    ),
+    ).of_ancestors(),
     Field::new(
         "proc.is_exe_from_memfd",
         Type::Bool,

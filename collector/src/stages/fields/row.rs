@@ -3,6 +3,7 @@
 use rules::{Answer, Argument, ArgumentKind, ArgumentRule, FieldSpec, Type};
 
 use super::super::view::View;
+use crate::event::Asks;
 
 /// Gives a field's value for an event.
 pub type From = for<'a> fn(&View<'a>, Option<&Argument>) -> Answer<'a>;
@@ -18,9 +19,8 @@ pub struct Field {
     pub limits: &'static str,
     /// Its value for an event.
     pub from: From,
-    /// Whether that is what the kernel says beyond a process's identity, which is read only where it is
-    /// asked.
-    pub is_background: bool,
+    /// What it asks of a process beyond its identity, which is read only where it is asked.
+    pub asks: Asks,
 }
 
 impl Field {
@@ -34,7 +34,7 @@ impl Field {
     ) -> Self {
         let (is_list, has_suffix, argument) = (false, false, ArgumentRule::None);
         let spec = FieldSpec { name, kind, is_list, argument, has_suffix, help };
-        Self { spec, source, limits: "", from, is_background: false }
+        Self { spec, source, limits: "", from, asks: Asks::NONE }
     }
 
     /// The same with several values.
@@ -63,8 +63,22 @@ impl Field {
     }
 
     /// The same of what the kernel says beyond a process's identity.
-    pub const fn background(mut self) -> Self {
-        self.is_background = true;
+    pub const fn background(self) -> Self {
+        self.asking(Asks::BACKGROUND)
+    }
+
+    /// The same of ancestors, which need not have the sensor.
+    pub const fn of_ancestors(self) -> Self {
+        self.asking(Asks::ANCESTORS)
+    }
+
+    /// The same of the container around a process.
+    pub const fn of_surroundings(self) -> Self {
+        self.asking(Asks::SURROUNDINGS)
+    }
+
+    const fn asking(mut self, asks: Asks) -> Self {
+        self.asks = self.asks.and(asks);
         self
     }
 

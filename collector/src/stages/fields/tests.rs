@@ -8,7 +8,8 @@ use wire::names;
 
 use super::FIELDS;
 use crate::event::{
-    Background, Batch, Circumstances, Comm, Event, Facts, Names, Place, Program, Shape, Value, Who, sample,
+    Background, Batch, Circumstances, Comm, Event, Facts, Mount, Names, Place, Pod, Program, Shape,
+    Surroundings, Value, Who, sample,
 };
 use crate::ids::{Pid, UtcNs};
 use crate::stages::view::View;
@@ -27,7 +28,7 @@ fn event(kind: Kind, call: &'static str, values: &[(&str, Given)]) -> Batch {
     let program =
         Program::new(Pid(11), b"/bin/busybox"[..].into(), b"cat\0/x\0\0y\0"[..].into(), Some(shell))
             .with(named(b"/bin/cat", 2));
-    let names = Names { user: Some("web".into()), group: Some("www".into()) };
+    let names = Names { user: Some("web".into()), group: Some("www".into()), login: Some("ann".into()) };
     let circumstances = Circumstances {
         cwd: b"/srv"[..].into(),
         egid: Some(33),
@@ -346,6 +347,45 @@ fn duplicate_over_a_stream_is_the_new_descriptor() {
 }
 
 #[test]
+fn duplicate_of_a_socket_has_both_sides_by_who_connected() {
+    let of = |accepted: Option<bool>| {
+        let accepted = accepted.map_or(Value::Absent, Value::Bool);
+        let values = [
+            ("fd", int(9)),
+            ("target", int(0)),
+            ("local", Text("10.0.0.1:50000")),
+            ("remote", Text("10.0.0.2:4444")),
+            ("accepted", Given::Value(accepted)),
+        ];
+        let batch = event(Kind::FdDuplicate, "dup2", &values);
+        asked(&batch, &["fd.name", "fd.sip", "fd.cport", "fd.is_server", "fd.rip"])
+    };
+
+    assert_eq!(
+        vec!["10.0.0.1:50000->10.0.0.2:4444", "10.0.0.2", "50000", "false", "10.0.0.2"],
+        of(Some(false))
+    );
+    assert_eq!(vec!["10.0.0.2:4444->10.0.0.1:50000", "10.0.0.1", "4444", "true", "10.0.0.2"], of(Some(true)));
+    assert_eq!(vec!["-", "-", "-", "-", "10.0.0.2"], of(None));
+}
+
+#[test]
+fn own_address_of_a_listener_for_any_is_not_that_of_its_connections() {
+    let of = |local| {
+        let values = [("local", Text(local)), ("remote", Text("10.0.0.2:4444"))];
+        let batch = event(Kind::NetAccept, "accept4", &values);
+        asked(&batch, &["fd.name", "fd.sip", "fd.sport", "fd.cip", "fd.ip"])
+    };
+
+    assert_eq!(vec!["-", "-", "80", "10.0.0.2", "10.0.0.2"], of("0.0.0.0:80"));
+    assert_eq!(vec!["-", "-", "-", "10.0.0.2", "10.0.0.2"], of("10.0.0.1:0"));
+    assert_eq!(
+        vec!["10.0.0.2:4444->10.0.0.1:80", "10.0.0.1", "80", "10.0.0.2", "10.0.0.2 10.0.0.1"],
+        of("10.0.0.1:80")
+    );
+}
+
+#[test]
 fn names_of_a_program_are_the_kernels_its_own_and_its_files() {
     let batch = open("/x", 0, Some(3));
     let fields = [
@@ -495,6 +535,7 @@ fn what_the_kernel_says_has_no_value_unless_it_was_asked() {
         "thread.cap_effective",
         "thread.cap_permitted",
         "proc.pid.ts",
+        "user.loginname",
     ];
     let mut batch = open("/x", 0, Some(3));
     let unasked = asked(&batch, &fields);
@@ -510,7 +551,7 @@ fn what_the_kernel_says_has_no_value_unless_it_was_asked() {
     who.circumstances.background = Some(Arc::new(background));
     batch.whos[0] = Arc::new(who);
 
-    assert_eq!(vec!["-", "-", "-", "-", "-", "-", "-", "-", "-", "1000"], unasked);
+    assert_eq!(vec!["-", "-", "-", "-", "-", "-", "-", "-", "-", "1000", "ann"], unasked);
     assert_eq!(
         vec![
             "34816",
@@ -523,8 +564,48 @@ fn what_the_kernel_says_has_no_value_unless_it_was_asked() {
             "CAP_CHOWN CAP_SYS_ADMIN",
             "",
             "1000",
+            "ann",
         ],
         asked(&batch, &fields)
+    );
+}
+
+#[test]
+fn container_and_pod_are_told_as_far_as_they_are_known() {
+    let fields = [
+        "container.mount.dest[/etc]",
+        "container.mount.dest[/home*]",
+        "container.mount.source[/host/etc]",
+        "container.mount.rdwr[/etc]",
+        "container.mounts",
+        "container.privileged",
+        "proc.is_exe_upper_layer",
+        "k8s.ns.name",
+        "k8s.pod.name",
+        "k8s.pod.uid",
+    ];
+    let mut batch = open("/x", 0, Some(3));
+    let mut with = |place, surroundings: Option<Surroundings>, pod: Option<Pod>| {
+        let mut who = (*batch.whos[0]).clone();
+        who.circumstances.place = place;
+        who.circumstances.surroundings = surroundings.map(Arc::new);
+        who.circumstances.pod = pod.map(Arc::new);
+        batch.whos[0] = Arc::new(who);
+        asked(&batch, &fields).join(" ")
+    };
+    let mount = Mount { source: b"/etc"[..].into(), place: b"/host/etc"[..].into(), is_writable: false };
+    let known = Surroundings {
+        is_privileged: Some(true),
+        is_exe_added: Some(false),
+        mounts: Some(Arc::new([mount])),
+    };
+    let pod = Pod { uid: "3e41".into(), name: "web-1".into(), namespace: "shop".into() };
+
+    assert_eq!("N/A N/A N/A N/A - - - - - -", with(Place::Host, None, None));
+    assert_eq!("<NA> <NA> <NA> <NA> - - - - - -", with(Place::Sandbox, None, None));
+    assert_eq!(
+        "/host/etc N/A /etc false /etc:/host/etc::false: true false shop web-1 3e41",
+        with(Place::Sandbox, Some(known), Some(pod))
     );
 }
 
