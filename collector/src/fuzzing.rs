@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use deploy::{Error, Patched};
 
 use crate::door::identity::Note;
-use crate::event::Batch;
+use crate::event::{Batch, TextKind};
 use crate::launch::protocol::{Message, ToCollector, ToLauncher};
 use crate::sinks::encoder::{Encoder, Plan, RunFacts};
 use crate::sinks::formats::FORMATS;
@@ -62,6 +62,44 @@ pub fn program(bytes: &[u8]) {
     if !bytes.starts_with(b"#!") {
         let _ = Program::at(path, &Root::own());
     }
+}
+
+/// Secrets of known shapes, planted into a text: what is redacted is UTF-8 if the text was, is no longer
+/// than all of it replaced, stays as it is when it is redacted again, and has none of the planted.
+pub fn redaction(bytes: &[u8]) {
+    use crate::stages::redact::redacted;
+    const SECRET: &str = "Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7Zq7";
+    const PLANTED: [(TextKind, &str); 8] = [
+        (TextKind::Plain, " --password=SECRET "),
+        (TextKind::Plain, " https://u:SECRET@h/ "),
+        (TextKind::Plain, " ghp_SECRET "),
+        (TextKind::Plain, " Bearer SECRET "),
+        (TextKind::List, "\0--token\0SECRET\0"),
+        (TextKind::List, "\0mysql\0-pSECRET\0"),
+        (TextKind::List, "\0Authorization: Basic SECRET\0"),
+        (TextKind::Map, "\0API_KEY=SECRET\0"),
+    ];
+    let Some((choice, bytes)) = bytes.split_first() else { return };
+    let check = |kind, text: &[u8]| {
+        let once = redacted(kind, text).unwrap_or_else(|| text.to_vec());
+        assert!(once.len() <= 10 * text.len());
+        assert!(std::str::from_utf8(text).is_err() || std::str::from_utf8(&once).is_ok());
+        assert_eq!(None, redacted(kind, &once), "again");
+        once
+    };
+    for kind in [TextKind::Plain, TextKind::List, TextKind::Map] {
+        check(kind, bytes);
+    }
+    let Some((kind, planted)) = PLANTED.get(usize::from(*choice) % PLANTED.len()) else { return };
+    // It stands first: an option or a quote before it might take its front for a value.
+    let text = [planted.replace("SECRET", SECRET).as_bytes(), bytes].concat();
+    let once = check(*kind, &text);
+    // The fuzzer may have learnt the secret, and put it anywhere.
+    let is_told = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    assert!(
+        is_told || !once.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()),
+        "a secret is left"
+    );
 }
 
 /// A deployment file that is patched twice: the second time changes nothing.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use rules::file::Priority;
 
-use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, Key, Layers, RULES, Setting};
+use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, Key, Layers, REDACT, RULES, Setting};
 use super::rule_files::RuleFiles;
+use crate::event::Asks;
 use crate::shell::failure::Failure;
 use crate::stages::fields::Asked;
 use crate::stages::judge::{self, Worst};
-use crate::stages::{Stages, filter};
+use crate::stages::{Stages, filter, redact};
 
 /// The options of a collector about what events go through, as they are spelled for a collector that is
 /// another process. That one checks them: the rules may be long.
@@ -30,8 +31,10 @@ impl Judging {
             })?;
             options.push(option(&RULES, absolute.as_os_str()));
         }
-        if !has_default_rules(layers) {
-            options.push(format!("--{}", DEFAULT_RULES.flag).into());
+        for (key, is_on) in [(&DEFAULT_RULES, has_default_rules(layers)), (&REDACT, redacts(layers))] {
+            if !is_on {
+                options.push(format!("--{}", key.flag).into());
+            }
         }
         Ok(Self(options))
     }
@@ -52,6 +55,10 @@ fn has_default_rules(layers: &Layers) -> bool {
     layers.setting(&DEFAULT_RULES).text() != "off"
 }
 
+fn redacts(layers: &Layers) -> bool {
+    layers.setting(&REDACT).text() != "off"
+}
+
 /// The rule files of the layers.
 pub fn rule_files(layers: &Layers) -> RuleFiles {
     let paths = layers.setting(&RULES).values.into_iter().map(PathBuf::from).collect();
@@ -61,12 +68,12 @@ pub fn rule_files(layers: &Layers) -> RuleFiles {
 /// What events go through, and what that says in the end.
 #[derive(Debug, Default)]
 pub struct Judged {
-    /// The filter, then the rules.
+    /// The filter, the rules, the redaction, the alerts.
     pub stages: Stages,
     /// What it means for the exit status.
     pub verdict: Verdict,
-    /// Whether they ask for what the kernel says of processes beyond their identity.
-    pub asks_background: bool,
+    /// What they ask of processes beyond their identity.
+    pub asks: Asks,
 }
 
 /// Whether an alert was urgent enough to fail.
@@ -104,14 +111,18 @@ impl Judged {
         let verdict = Verdict { limit, worst: Worst::default() };
         let (files, worst) = (rule_files(layers), verdict.worst.clone());
         if !files.paths.is_empty() {
-            stages.push(judge::stage(files.groups(&fields)?, worst));
+            stages.push(judge::stage(files.groups(&fields)?));
         } else if files.has_defaults {
             // Tests show that these have no error, and ask for nothing beyond an identity. Loading them takes
             // as long as some short programs run, which need not wait for it.
             let load = move || files.groups(&Asked::default()).unwrap_or_default();
-            stages.push(judge::stage_of(load, worst));
+            stages.push(judge::stage_of(load));
         }
-        Ok(Self { stages: Stages::new(stages), verdict, asks_background: fields.asks_background() })
+        if redacts(layers) {
+            stages.push(redact::stage());
+        }
+        stages.push(judge::tell(worst));
+        Ok(Self { stages: Stages::new(stages), verdict, asks: fields.asks() })
     }
 }
 

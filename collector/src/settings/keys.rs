@@ -113,6 +113,17 @@ pub const DEFAULT_RULES: Key = Key {
     help: "'off': without glassbox's own rules",
 };
 
+/// Whether secrets are taken out of what is written.
+pub const REDACT: Key = Key {
+    name: "redact",
+    flag: "no-redact",
+    variable: "GLASSBOX_REDACT",
+    reader: Reader::Extension,
+    is_list: false,
+    default: "on",
+    help: "'off': secrets in arguments, environments and addresses are written as they are",
+};
+
 /// The alerts that make a command fail.
 pub const FAIL_ON: Key = Key {
     name: "fail-on",
@@ -177,6 +188,7 @@ pub const KEYS: &[Key] = &[
     FILTER,
     RULES,
     DEFAULT_RULES,
+    REDACT,
     FAIL_ON,
     FOLLOW,
     INLINE,

@@ -177,6 +177,10 @@ pub struct Selection {
     /// Without glassbox's own rules
     #[arg(long, help_heading = "Rules")]
     pub no_default_rules: bool,
+    /// Write secrets as they are: without it, passwords, tokens and keys in arguments, environments and
+    /// addresses show as [redacted] in every output and recording
+    #[arg(long, help_heading = "Redaction")]
+    pub no_redact: bool,
     /// End with status 1 if an alert was as urgent as PRIORITY (emergency to debug), or more
     #[arg(long, value_name = "PRIORITY", help_heading = "Rules")]
     pub fail_on: Option<OsString>,

@@ -11,7 +11,9 @@ use crate::launch::{self, RunUntil, collector};
 use crate::outputs::Output;
 use crate::session::{self, Session};
 use crate::settings::judged::{Judged, Judging};
-use crate::settings::keys::{DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, Layers, OUTPUT, RULES, Reader};
+use crate::settings::keys::{
+    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, Layers, OUTPUT, REDACT, RULES, Reader,
+};
 use crate::settings::rule_files::RuleFiles;
 use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
@@ -88,6 +90,7 @@ fn layers(given: &cli::Outputs, selection: cli::Selection) -> Result<Layers, Fai
         .with_flag(&FILTER, condition.map(OsString::from))
         .with_flag(&RULES, selection.rules.into_iter().map(OsString::from))
         .with_flag(&DEFAULT_RULES, selection.no_default_rules.then(|| "off".into()))
+        .with_flag(&REDACT, selection.no_redact.then(|| "off".into()))
         .with_flag(&FAIL_ON, selection.fail_on);
     Ok(layers)
 }

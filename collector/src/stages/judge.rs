@@ -1,4 +1,6 @@
-//! The judge: rules over events. An event that matches a rule gets an alert in its batch.
+//! The judge: rules over events. An event that matches a rule gets an alert in its batch: [`stage`] finds it,
+//! [`tell`] writes it. Between them secrets are taken out of the texts, so that rules see these and alerts do
+//! not show them.
 //!
 //! Rules come in groups (glassbox's own, the user's). Of each group the first rule that matches counts, as in
 //! Falco, so that no group hides what the other one says.
@@ -14,7 +16,7 @@ use rules::{Engine, Match, Matching};
 use super::Stage;
 use super::types::Types;
 use super::view::View;
-use crate::event::{Alert, Batch, Rule};
+use crate::event::{Alert, Batch, Found, Rule};
 
 /// The most urgent alert so far.
 #[derive(Clone, Debug)]
@@ -40,31 +42,45 @@ impl Worst {
 
 /// The stage of the groups of rules that `load` gives: it is called for the first batch, in the thread that
 /// judges.
-pub fn stage_of(load: impl FnOnce() -> Vec<Vec<file::Rule>> + Send + 'static, worst: Worst) -> Stage {
+pub fn stage_of(load: impl FnOnce() -> Vec<Vec<file::Rule>> + Send + 'static) -> Stage {
     let (mut load, mut loaded) = (Some(load), None);
     Box::new(move |batch: Batch| {
         let groups = load.take().map(|load| load());
-        let stage = loaded.get_or_insert_with(|| stage(groups.unwrap_or_default(), worst.clone()));
+        let stage = loaded.get_or_insert_with(|| stage(groups.unwrap_or_default()));
         stage(batch)
     })
 }
 
 /// The stage of these groups of rules.
-pub fn stage(groups: Vec<Vec<file::Rule>>, worst: Worst) -> Stage {
+pub fn stage(groups: Vec<Vec<file::Rule>>) -> Stage {
     let mut groups: Vec<Group> =
         groups.into_iter().filter(|rules| !rules.is_empty()).map(Group::of).collect();
     let mut number = 0;
     Box::new(move |mut batch: Batch| {
-        let mut alerts = std::mem::take(&mut batch.alerts);
+        let mut found = std::mem::take(&mut batch.found);
         for (place, event) in batch.events.iter().enumerate() {
             number += 1;
             let view = View::new(&batch, event, number);
             for group in &mut groups {
-                group.judge(&view, place, &mut alerts);
+                group.judge(&view, place, &mut found);
             }
         }
+        batch.found = found;
+        Some(batch)
+    })
+}
+
+/// The stage that writes the alerts of the rules that were found, and notes the most urgent.
+pub fn tell(worst: Worst) -> Stage {
+    Box::new(move |mut batch: Batch| {
+        let found = std::mem::take(&mut batch.found);
+        let alert = |Found { event, number, rule, output }: Found| {
+            let output = output.resolve(&View::new(&batch, batch.events.get(event)?, number))?;
+            Some(Alert { event, rule, output })
+        };
+        let alerts: Vec<Alert> = found.into_iter().filter_map(alert).collect();
         alerts.iter().for_each(|alert| worst.note(alert.rule.priority));
-        batch.alerts = alerts;
+        batch.alerts.extend(alerts);
         Some(batch)
     })
 }
@@ -75,7 +91,7 @@ struct Group {
     types: Types,
     windows: Windows,
     /// In the engine's order.
-    rules: Vec<(Arc<Rule>, Format)>,
+    rules: Vec<(Arc<Rule>, Arc<Format>)>,
     matches: Vec<Match>,
 }
 
@@ -85,7 +101,7 @@ impl Group {
         let programs = rules.iter().map(|rule| rule.program.clone()).collect();
         let shown = |rule: file::Rule| {
             let file::Rule { name, priority, tags, source, output, .. } = rule;
-            (Arc::new(Rule { name, priority, tags, source }), output)
+            (Arc::new(Rule { name, priority, tags, source }), Arc::new(output))
         };
         Self {
             engine: Engine::new(programs, Matching::First),
@@ -96,17 +112,16 @@ impl Group {
         }
     }
 
-    fn judge(&mut self, view: &View<'_>, place: usize, alerts: &mut Vec<Alert>) {
+    fn judge(&mut self, view: &View<'_>, event: usize, found: &mut Vec<Found>) {
         let event_type = self.types.of(view, &self.engine);
         self.matches.clear();
         self.engine.judge(event_type, view, &mut self.matches);
         for Match { rule, .. } in &self.matches {
             let index = *rule as usize;
             let Some((rule, output)) = self.rules.get(index) else { continue };
-            if self.windows.admit(index, view.event.time.0, view)
-                && let Some(output) = output.resolve(view)
-            {
-                alerts.push(Alert { event: place, rule: Arc::clone(rule), output });
+            if self.windows.admit(index, view.event.time.0, view) {
+                let (rule, output) = (Arc::clone(rule), Arc::clone(output));
+                found.push(Found { event, number: view.number, rule, output });
             }
         }
     }
@@ -124,7 +139,7 @@ mod tests {
             count.fetch_add(1, Ordering::Relaxed);
             Vec::new()
         };
-        let mut stage = stage_of(load, Worst::default());
+        let mut stage = stage_of(load);
 
         assert_eq!(0, loads.load(Ordering::Relaxed));
         assert!(stage(Batch::default()).is_some() && stage(Batch::default()).is_some());

@@ -12,6 +12,7 @@ pub mod default_rules;
 pub mod fields;
 pub mod filter;
 pub mod judge;
+pub mod redact;
 pub mod selectors;
 mod subject;
 #[cfg(test)]
