@@ -74,7 +74,17 @@ END",
     )
     .in_container()
     .where_known("the capabilities, by a look at the living program"),
-    Row::cannot_fire("Launch Privileged Container", "`container.privileged` has no value"),
+    Row::fires(
+        "Launch Privileged Container",
+        "root's process number 1 of a pid namespace, with all capabilities",
+        "unshare -pf --mount-proc sleep 0.3",
+    )
+    .but_not(
+        "the same with all but one",
+        "setpriv --bounding-set -sys_boot unshare -pf --mount-proc sleep 0.3",
+    )
+    .in_container()
+    .where_known("whether the container is privileged, by a look at the living program"),
     Row::fires(
         "Launch Excessively Capable Container",
         "root's process number 1 of a pid namespace, with all capabilities but one",
@@ -163,8 +173,25 @@ END",
     Row::fires("Launch Remote File Copy Tools in Container", "`rsync a b:`", "nothing rsync; ./rsync a b:")
         .but_not("`cp a b`", "touch a; cp a b")
         .in_container(),
-    Row::cannot_fire("Network Connection outside Local Subnet", "`k8s.ns.name` has no value"),
-    Row::cannot_fire("Mount Launched in Privileged Container", "`container.privileged` has no value"),
+    Row::fires(
+        "Network Connection outside Local Subnet",
+        "Python connects to 203.0.113.7 from a pod of a namespace that `namespace_scope_network_only_subnet` names",
+        "meet 203.0.113.7 7000",
+    )
+    .but_not("to 10.1.1.1", "meet 10.1.1.1 7000")
+    .in_pod()
+    .where_known("the pod's namespace"),
+    Row::fires(
+        "Mount Launched in Privileged Container",
+        "root runs a program `mount`, with all capabilities",
+        "cp /bin/sleep mount; ./mount 0.3",
+    )
+    .but_not(
+        "the same with all but one",
+        "cp /bin/sleep mount; setpriv --bounding-set -sys_boot ./mount 0.3",
+    )
+    .in_container()
+    .where_known("whether the container is privileged, by a look at the living program"),
     Row::fires(
         "Launch Ingress Remote File Copy Tools in Container",
         "`curl -o file …`",

@@ -57,6 +57,9 @@ pub enum Place {
     /// In a container of an ECS task, of the image `registry.example/shop/web:1`, by the word of the task's
     /// metadata.
     Container,
+    /// In a container of a pod of the namespace `shop`, whose collector has the variables that
+    /// `glassbox patch k8s` gives it.
+    Pod,
 }
 
 /// What is shown of a rule.
@@ -110,6 +113,12 @@ impl Row {
     /// The same in a container.
     const fn in_container(mut self) -> Self {
         self.at = Place::Container;
+        self
+    }
+
+    /// The same in a pod.
+    const fn in_pod(mut self) -> Self {
+        self.at = Place::Pod;
         self
     }
 

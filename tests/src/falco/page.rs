@@ -48,7 +48,7 @@ fn counts(rows: &mut dyn Iterator<Item = &Row>) -> String {
     [
         rows.len().to_string(),
         count(fires),
-        count(|row| matches!(row.proof, Proof::Fires { .. }) && row.at == Place::Container),
+        count(|row| matches!(row.proof, Proof::Fires { .. }) && row.at != Place::Host),
         count(|row| matches!(row.proof, Proof::Fires { .. }) && !row.needs.is_empty()),
         count(|row| matches!(row.proof, Proof::CannotFire(_))),
     ]
@@ -59,6 +59,7 @@ fn line(row: &Row) -> String {
     let place = match row.at {
         Place::Host => "",
         Place::Container => "in a container",
+        Place::Pod => "in a pod",
     };
     let needs = match row.needs {
         "" => String::new(),

@@ -87,6 +87,15 @@ done
 exec chroot /mnt sh -c 'cd "$0" && exec "$@"' "$work" "$@"
 "#;
 
+/// The variables of the collector that `glassbox patch k8s` adds to a pod, and Kubernetes' own.
+const POD: [(&str, &str); 5] = [
+    ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+    ("GLASSBOX_SOCKET", "/glassbox/socket"),
+    ("K8S_POD_UID", "3e41dc6b-08a8-44db-bc2a-3724b18ab19a"),
+    ("K8S_POD_NAME", "web-1"),
+    ("K8S_NAMESPACE_NAME", "shop"),
+];
+
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 /// Runs one script of each row that has some: that at which the rule fires, or the other one. `None` where
@@ -103,7 +112,7 @@ pub fn play(file: &File, script: fn(&Proof) -> Option<Script>) -> Option<Vec<Out
             rows.filter_map(|row| script(&row.proof).map(|script| (row, script))).collect();
         if scripts.is_empty() { Vec::new() } else { session(&path, &tuning, place, &scripts) }
     };
-    Some([Place::Host, Place::Container].into_iter().flat_map(at).collect())
+    Some([Place::Host, Place::Container, Place::Pod].into_iter().flat_map(at).collect())
 }
 
 fn session(path: &Path, tuning: &str, place: Place, scripts: &[(&Row, Script)]) -> Vec<Outcome> {
@@ -125,7 +134,7 @@ fn session(path: &Path, tuning: &str, place: Place, scripts: &[(&Row, Script)]) 
             command.args(["-m", "sh", "-ec", OUTSIDE, "sh"]).arg(glassbox());
             command
         }
-        Place::Container => scene.command(glassbox()),
+        Place::Container | Place::Pod => scene.command(glassbox()),
     };
     command.env("PATH", PATH).arg("run").arg("--no-default-rules");
     command.args(["--rules", &file("mark.yaml"), "--rules"]).arg(path);
@@ -133,6 +142,9 @@ fn session(path: &Path, tuning: &str, place: Place, scripts: &[(&Row, Script)]) 
     command.args(["--", "/bin/sh", "play.sh"]);
     if let Some(task) = &task {
         command.envs(task.environment());
+    }
+    if place == Place::Pod {
+        command.envs(POD);
     }
 
     let ending = child::run(command, b"");

@@ -58,7 +58,17 @@ pub const ROWS: &[Row] = &[
         "a program `dpkg` does it",
         "ln -s /bin/mkdir dpkg; own /usr/sbin './dpkg /usr/sbin/tools'",
     ),
-    Row::cannot_fire("Launch Sensitive Mount Container", "`container.mount.dest` has no value"),
+    Row::fires(
+        "Launch Sensitive Mount Container",
+        "process number 1 of a pid namespace, where `/root` is mounted elsewhere",
+        "mkdir place; unshare -mpf sh -ec 'mount --bind /root place; exec sleep 0.3'",
+    )
+    .but_not(
+        "where `/boot` is",
+        "mkdir place; unshare -mpf sh -ec 'mount --bind /boot place; exec sleep 0.3'",
+    )
+    .in_container()
+    .where_known("the mounts, by a look at the living program"),
     Row::fires(
         "Launch Disallowed Container",
         "process number 1 of a pid namespace that `allowed_containers` does not allow",

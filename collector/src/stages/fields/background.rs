@@ -10,8 +10,7 @@ use crate::ids::UtcNs;
 const STAT: &str = "/proc/PID/stat";
 const STATUS: &str = "/proc/PID/status";
 /// These facts are read only for rules that ask.
-const AT_HELLO: &str =
-    "as the program began, none of one that was gone at once; in a recording, where a rule asked for it";
+const AT_HELLO: &str = "a moment after the program began, none of one that was gone by then; in a recording, where a rule asked for it";
 const LEADER: &str = "as `proc.sid`, and where the leader is the process or one of its ancestors";
 const AGE: &str = "to 10 ms; of a forked child from its fork; in a recording, where a rule asked for it";
 
