@@ -18,7 +18,8 @@ pub const ROWS: &[Row] = &[
         "a program `nginx` reads `/etc/shadow` after five seconds",
         r#"snake nginx; ./nginx -c "import time; time.sleep(5.1); open('/etc/shadow').close()""#,
     )
-    .but_not("at once", r#"snake nginx; ./nginx -c "open('/etc/shadow').close()""#),
+    .but_not("at once", r#"snake nginx; ./nginx -c "open('/etc/shadow').close()""#)
+    .where_known("when the process began, by a look at the living program"),
     Row::fires("Read sensitive file untrusted", "`cat /etc/shadow`", "cat /etc/shadow >/dev/null")
         .but_not("`cat /etc/passwd`", "cat /etc/passwd >/dev/null"),
     Row::fires(
@@ -48,7 +49,8 @@ pub const ROWS: &[Row] = &[
         "the same without a terminal",
         r#"snake runc; ./runc -c "import subprocess; subprocess.run(['/bin/sh', '-c', 'sleep 0.2; true'])""#,
     )
-    .in_container(),
+    .in_container()
+    .where_known("the terminal, by a look at the living program"),
     Row::fires(
         "Contact K8S API Server From Container",
         "Python resolves the API server's name and connects to its address",
@@ -136,15 +138,27 @@ END",
         "`delete_module`, in vain",
         r#"/usr/bin/python3 -c "import ctypes; ctypes.CDLL(None).delete_module(b'glassbox-none', 0)""#,
     )
-    .in_container(),
-    Row::cannot_fire("Debugfs Launched in Privileged Container", "`container.privileged` has no value"),
+    .in_container()
+    .where_known("the capabilities, by a look at the living program"),
+    Row::fires(
+        "Debugfs Launched in Privileged Container",
+        "a program `debugfs` that no capability is out of reach of",
+        "cp /bin/sleep debugfs; ./debugfs 0.2",
+    )
+    .but_not(
+        "one that `CAP_SYS_ADMIN` is out of reach of",
+        "cp /bin/sleep debugfs; setpriv --bounding-set -sys_admin ./debugfs 0.2",
+    )
+    .in_container()
+    .where_known("whether the container is privileged, by a look at the living program"),
     Row::fires(
         "Detect release_agent File Container Escapes",
         "root writes a file `release_agent`",
         "echo x >release_agent; sleep 0.2",
     )
     .but_not("`notify_on_release`", "echo x >notify_on_release; sleep 0.2")
-    .in_container(),
+    .in_container()
+    .where_known("the capabilities, by a look at the living program"),
     Row::fires(
         "PTRACE attached to process",
         "Python attaches to its child",
@@ -195,7 +209,21 @@ END",
         "own /dev/shm 'cp /bin/true /dev/shm/tool; /dev/shm/tool'",
     )
     .but_not("`/mnt/tool`", "own /mnt 'cp /bin/true /mnt/tool; /mnt/tool'"),
-    Row::cannot_fire("Drop and execute new binary in container", "`proc.is_exe_upper_layer` has no value"),
+    Row::fires(
+        "Drop and execute new binary in container",
+        "a program that was written to an overlay is executed there",
+        r#"mkdir upper work all
+unshare -m sh -ec "mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=$PWD/upper,workdir=$PWD/work all
+cp /bin/sleep all/new; all/new 0.2""#,
+    )
+    .but_not(
+        "one of the overlay's lower layer",
+        r#"mkdir upper work all
+unshare -m sh -ec "mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=$PWD/upper,workdir=$PWD/work all
+cp /bin/sleep all/new; all/sleep 0.2""#,
+    )
+    .in_container()
+    .where_known("whether the program was added to the container, by a look at the living program"),
     Row::fires(
         "Disallowed SSH Connection Non Standard Port",
         "a program `ssh` connects to port 4444",
