@@ -244,10 +244,10 @@ END",
     Row::fires(
         "BPF Program Not Profiled",
         "Python calls `syscall` with bpf(2) and `BPF_PROG_LOAD`, in vain",
-        r#"/usr/bin/python3 -c "import ctypes; ctypes.CDLL(None).syscall(321, 5, None, 0)""#,
+        r#"/usr/bin/python3 -c "import ctypes, os; ctypes.CDLL(None).syscall({'x86_64': 321, 'aarch64': 280}[os.uname().machine], 5, None, 0)""#,
     )
     .but_not(
         "with `BPF_MAP_CREATE`",
-        r#"/usr/bin/python3 -c "import ctypes; ctypes.CDLL(None).syscall(321, 0, None, 0)""#,
+        r#"/usr/bin/python3 -c "import ctypes, os; ctypes.CDLL(None).syscall({'x86_64': 321, 'aarch64': 280}[os.uname().machine], 0, None, 0)""#,
     ),
 ];

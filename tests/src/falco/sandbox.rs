@@ -151,9 +151,9 @@ END"#,
     Row::fires(
         "Unprivileged Delegation of Page Faults Handling to a Userspace Process",
         "Python of user 1000 calls `syscall` with userfaultfd(2)",
-        r#"setpriv --reuid 1000 --clear-groups /usr/bin/python3 -c "import ctypes; ctypes.CDLL(None).syscall(323, 1)""#,
+        r#"setpriv --reuid 1000 --clear-groups /usr/bin/python3 -c "import ctypes, os; ctypes.CDLL(None).syscall({'x86_64': 323, 'aarch64': 282}[os.uname().machine], 1)""#,
     )
-    .but_not("root does", r#"/usr/bin/python3 -c "import ctypes; ctypes.CDLL(None).syscall(323, 1)""#),
+    .but_not("root does", r#"/usr/bin/python3 -c "import ctypes, os; ctypes.CDLL(None).syscall({'x86_64': 323, 'aarch64': 282}[os.uname().machine], 1)""#),
     Row::fires(
         "Polkit Local Privilege Escalation Vulnerability (CVE-2021-4034)",
         "`pkexec` without arguments",
