@@ -7,14 +7,14 @@ use glassbox_tests::child::{self, Ending, Status};
 use glassbox_tests::glassbox;
 use glassbox_tests::scene::Scene;
 
-const SECRETS: [&str; 5] =
-    ["hunter2xyz", "abcdefgh12345678", "s3cr3tword", "AKIAIOSFODNN7EXAMPLE", "w0rdofurl"];
+const SECRETS: [&str; 6] =
+    ["hunter2xyz", "abcdefgh12345678", "s3cr3tword", "AKIAIOSFODNN7EXAMPLE", "w0rdofurl", "pr0xyw0rd"];
 
 /// Programs that are given them, once in words of their own, and all of them in a script.
 const SCRIPT: &str = "cp /bin/true mysql; ./mysql -phunter2xyz -P 3306 db
     /bin/true -H 'Authorization: Bearer abcdefgh12345678' https://me:w0rdofurl@example.org/
     env PASSWORD=s3cr3tword PASSWORD_FILE=/left/alone LD_X=TOKEN=s3cr3tword /bin/true --password-file=/left/alone
-    cat AKIAIOSFODNN7EXAMPLE 2>/dev/null; true";
+    http_proxy=http://me:pr0xyw0rd@proxy:3128/ /bin/true; cat AKIAIOSFODNN7EXAMPLE 2>/dev/null; true";
 
 /// It fires where it sees a secret, and its alert says all that it can.
 const RULES: &str = "\
@@ -79,6 +79,7 @@ fn no_output_has_a_secret_and_rules_see_it_all_the_same() {
         "\"PASSWORD=[redacted]\",\"PASSWORD_FILE=/left/alone\"",
         "\"--password-file=/left/alone\"",
         "/[redacted]\"",
+        "\"http_proxy\":\"http://me:[redacted]@proxy:3128/\"",
     ] {
         assert!(events.contains(left), "{left}: {events}");
     }

@@ -295,7 +295,8 @@ impl Census {
         if image.claimed.has(Claimed::PPID) || asked == MonoNs::ZERO {
             return None;
         }
-        self.examiner.ask(&account, move || lineage::above(ppid, asked)).flatten()
+        let payer = Arc::clone(&account);
+        self.examiner.ask(&account, move || lineage::above(ppid, asked, &payer)).flatten()
     }
 
     /// The image that a fork child was forked from, if it is still known.

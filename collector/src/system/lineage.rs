@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::procfs::{self, Stat};
+use crate::allowance::Account;
 use crate::event::{Comm, Facts, Program};
 use crate::ids::{MonoNs, Pid, UtcNs};
 
@@ -19,8 +20,8 @@ const TICK_NS: u64 = 10_000_000;
 
 /// The programs of the process `pid` and of those above it, at most [`Program::ANCESTORS`]. `pid` was the
 /// parent of another process at `asked`: a process that began later only has its number. `None` where that
-/// is all there is.
-pub fn above(pid: Pid, asked: MonoNs) -> Option<Arc<Program>> {
+/// is all there is. Their strings come out of `account`.
+pub fn above(pid: Pid, asked: MonoNs, account: &Arc<Account>) -> Option<Arc<Program>> {
     let mut line: Vec<Known> = Vec::new();
     let mut pid = pid.0;
     while pid != 0 && line.len() < Program::ANCESTORS {
@@ -38,7 +39,7 @@ pub fn above(pid: Pid, asked: MonoNs) -> Option<Arc<Program>> {
     let above = |parent, known: Known| {
         let Known { pid, stat, comm, own_pid, exe, argv } = known;
         let started = Some(UtcNs(Clock::sample().utc_ns(procfs::began_ns(&stat))));
-        let program = Program::new(Pid(pid), exe.into(), argv.into(), parent);
+        let program = Program::charged(Pid(pid), exe.into(), argv.into(), parent, account);
         Some(program.with(Facts { comm, own_pid, started }))
     };
     line.into_iter().rev().fold(None, above)
@@ -91,7 +92,7 @@ mod tests {
     fn line_above_a_process_goes_up_to_the_first_one() {
         let parent = Pid(std::os::unix::process::parent_id());
 
-        let program = above(Pid(std::process::id()), MonoNs::now()).unwrap();
+        let program = above(Pid(std::process::id()), MonoNs::now(), &Account::boundless()).unwrap();
 
         assert_eq!(Some(parent), program.ancestors().next().map(|parent| parent.pid));
         assert!(program.argv.ends_with(b"\0") && !program.exe.is_empty());
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn process_that_began_after_the_question_was_no_parent_then() {
-        assert!(above(Pid(std::process::id()), MonoNs(1)).is_none());
-        assert!(above(Pid(u32::MAX), MonoNs::now()).is_none());
+        assert!(above(Pid(std::process::id()), MonoNs(1), &Account::boundless()).is_none());
+        assert!(above(Pid(u32::MAX), MonoNs::now(), &Account::boundless()).is_none());
     }
 }

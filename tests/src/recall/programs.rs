@@ -104,7 +104,9 @@ impl Program {
         let (output, trace) = (kept.join("events.jsonl"), kept.join("strace"));
         fs::create_dir(&trace).expect("target/recall can be written");
         let socket = scene.beside("collect.sock");
-        let collector = Collector::start(&socket, &["-o", &format!("jsonl:{}", output.display())]);
+        // strace shows every word as it is.
+        let output_option = format!("jsonl:{}", output.display());
+        let collector = Collector::start(&socket, &["--no-redact", "-o", &output_option]);
         let mut words: Vec<OsString> = self.shell.iter().map(OsString::from).collect();
         words.push(self.script.into());
         if self.shell == SH {

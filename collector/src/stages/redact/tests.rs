@@ -32,6 +32,18 @@ fn values_of_options_are_taken_out_and_their_names_stay() {
             "x|--api-key|[redacted]|--token=[redacted]|-secret|[redacted]",
         ),
         (&["x", "TOKEN=a,b;c", "Y=1"], "x|TOKEN=[redacted]|Y=1"),
+        (
+            &["aws", "configure", "set", "aws_secret_access_key", "x"],
+            "aws|configure|set|aws_secret_access_key|[redacted]",
+        ),
+        (
+            &["npm", "config", "set", "//r.org/:_authToken", "x"],
+            "npm|config|set|//r.org/:_authToken|[redacted]",
+        ),
+        (
+            &["python3", "-c", "password = 'a b'; x(password == \"c\"); token = f()"],
+            "python3|-c|password = '[redacted]'; x(password == \"[redacted]\"); token = f()",
+        ),
         (&["kubectl", "--from-literal=password=a b"], "kubectl|--from-literal=password=[redacted]"),
         (&["java", "-Ddb.password=x", "-jar", "a.jar"], "java|-Ddb.password=[redacted]|-jar|a.jar"),
         (

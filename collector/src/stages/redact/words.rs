@@ -4,6 +4,9 @@ use super::clients::{self, Form, Part};
 use super::marks::{Marks, REDACTED, is_blank, is_quote, quoted_len, run};
 use super::{names, tokens};
 
+/// Blanks between a name and its sign.
+const MOST_GAP: usize = 8;
+
 /// Scripts within words, and words within those, are looked into so deep.
 const MOST_DEPTH: u8 = 2;
 
@@ -79,6 +82,8 @@ struct State<'a> {
     client: &'a [u8],
     /// The word `login` came.
     has_login: bool,
+    /// The last word was `set` or `config`, as in `aws configure set NAME VALUE`.
+    sets: bool,
     /// The last word was a `-c`.
     follows_script_option: bool,
 }
@@ -112,7 +117,10 @@ impl<'a> State<'a> {
             }
             _ => {}
         }
-        if let Some(name) = word.strip_suffix(b":") {
+        let sets = std::mem::replace(&mut self.sets, matches!(word, b"set" | b"config"));
+        if sets && !word.contains(&b'=') && names::is_secret(word) {
+            self.awaits = Some(Awaited::Value(Part::Whole));
+        } else if let Some(name) = word.strip_suffix(b":") {
             let is_header = ["authorization", "proxy-authorization"]
                 .iter()
                 .any(|header| name.eq_ignore_ascii_case(header.as_bytes()));
@@ -182,13 +190,20 @@ fn assignments(text: &[u8], start: usize, end: usize, is_script: bool, marks: &m
         if at < done {
             continue;
         }
-        let Some((from, is_quoted)) = name_before(part, at) else { continue };
+        // In a program's text blanks stand around the sign, and `==` compares.
+        let before = part.get(..at).unwrap_or_default().iter().rev().take(MOST_GAP);
+        let gap = before.take_while(|byte| matches!(byte, b' ' | b'=' | b'!')).count();
+        let Some((from, is_quoted)) = name_before(part, at - gap) else { continue };
         let behind = part.get(at + 1..).unwrap_or_default();
-        let blanks = if sign == b':' { run(behind, |byte| byte == b' ') } else { 0 };
-        if sign == b':' && !is_quoted && blanks == 0 {
+        let blanks = if sign == b':' || gap > 0 { run(behind, |byte| byte == b' ') } else { 0 };
+        let value = at + 1 + blanks;
+        let is_assigned = match sign {
+            b':' => is_quoted || gap == 0 && blanks > 0,
+            _ => gap == 0 || opening(part, value) > 0,
+        };
+        if !is_assigned {
             continue;
         }
-        let value = at + 1 + blanks;
         // `NAME=value`, and `--option=NAME=value`.
         let is_behind_option =
             part.starts_with(b"-") && part.get(..from).is_some_and(|front| front.ends_with(b"="));
