@@ -305,13 +305,13 @@ impl Batch {
     }
 
     /// Puts what `change` gives in the place of the events' texts; it gives `None` for one that stays.
-    pub fn change_texts(&mut self, change: impl Fn(TextKind, &[u8]) -> Option<Vec<u8>>) {
+    pub fn change_texts(&mut self, mut change: impl FnMut(TextKind, &[u8]) -> Option<Vec<u8>>) {
         for index in 0..self.events.len() {
             let Some(event) = self.events.get(index) else { return };
             let at = event.values_at as usize;
             for place in at..at + Shape::of(event.kind).fields.len() {
                 let value = self.values[place];
-                let mut changed = |kind, span| self.changed(kind, span, &change);
+                let mut changed = |kind, span| self.changed(kind, span, &mut change);
                 let value = match value {
                     Value::Text(span) => Value::Text(changed(TextKind::Plain, span)),
                     Value::Path(span, raw) => {
@@ -335,7 +335,7 @@ impl Batch {
         &mut self,
         kind: TextKind,
         span: Span,
-        change: &impl Fn(TextKind, &[u8]) -> Option<Vec<u8>>,
+        change: &mut impl FnMut(TextKind, &[u8]) -> Option<Vec<u8>>,
     ) -> Span {
         let text = change(kind, self.bytes(span));
         text.map_or(span, |text| self.keep(&text))

@@ -28,9 +28,18 @@ const MOST_ROUNDS: usize = 8;
 
 /// The stage.
 pub fn stage() -> Stage {
-    let (mut programs, mut whos) = (Cache::default(), Cache::default());
+    let (mut programs, mut whos, mut clean) = (Cache::default(), Cache::default(), Clean::default());
     Box::new(move |mut batch: Batch| {
-        batch.change_texts(redacted);
+        batch.change_texts(|kind, text| {
+            if kind == TextKind::Plain && clean.has(text) {
+                return None;
+            }
+            let changed = redacted(kind, text);
+            if kind == TextKind::Plain && changed.is_none() {
+                clean.keep(text);
+            }
+            changed
+        });
         for who in &mut batch.whos {
             let changed = whos.changed(who, |who| of_who(who, &mut programs));
             if let Some(changed) = changed {
@@ -87,6 +96,43 @@ fn hints(texts: impl Iterator<Item = &'static str>) -> AhoCorasick {
     // Constants, and few: the tests build it.
     #[allow(clippy::expect_used, reason = "the patterns are constants, which a test builds")]
     builder.expect("the patterns fit")
+}
+
+/// Texts without secrets that came lately: a path is told of when it is opened, when it is closed, and by the
+/// next program again.
+#[derive(Debug)]
+struct Clean(Vec<Vec<u8>>);
+
+impl Default for Clean {
+    fn default() -> Self {
+        Self(vec![Vec::new(); Self::PLACES])
+    }
+}
+
+impl Clean {
+    const PLACES: usize = 256;
+    /// Longer texts are not kept.
+    const LONGEST: usize = 256;
+
+    /// The place of a text, by its end.
+    fn place(text: &[u8]) -> usize {
+        let end = text.last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+        let mixed = (end ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (u64::BITS - Self::PLACES.ilog2())) as usize
+    }
+
+    fn has(&self, text: &[u8]) -> bool {
+        self.0.get(Self::place(text)).is_some_and(|known| known == text)
+    }
+
+    fn keep(&mut self, text: &[u8]) {
+        if text.len() <= Self::LONGEST
+            && let Some(known) = self.0.get_mut(Self::place(text))
+        {
+            known.clear();
+            known.extend_from_slice(text);
+        }
+    }
 }
 
 fn of_who(who: &Who, programs: &mut Cache<Program>) -> Option<Who> {
