@@ -92,12 +92,28 @@ pub struct EventTypes {
     pub named: BTreeMap<String, bool>,
     /// It can hold for all other names.
     pub others: bool,
+    /// It can hold for events that have no type.
+    pub none: bool,
+}
+
+/// The type of an event, as far as conditions tell types apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TypeOf<'a> {
+    /// A condition names it.
+    Named(&'a str),
+    /// No condition names it.
+    Other,
+    /// It has none.
+    None,
 }
 
 impl EventTypes {
-    /// Whether the condition can hold for an event of this type.
+    /// Whether the condition can hold for an event of this type; the empty name stands for none.
     #[must_use]
     pub fn may_be(&self, name: &str) -> bool {
+        if name.is_empty() {
+            return self.none;
+        }
         self.named.get(name).copied().unwrap_or(self.others)
     }
 }
@@ -455,31 +471,31 @@ fn shown(check: &Check) -> String {
     text
 }
 
-/// What a check says about events of the type `name`, or of a type that no check names; `None`: not the type
-/// alone.
-pub(crate) fn fold(leaf: &Leaf, name: Option<&str>) -> Option<bool> {
+/// What a check says about events of a type; `None`: not the type alone decides.
+pub(crate) fn fold(leaf: &Leaf, of: TypeOf<'_>) -> Option<bool> {
     /// Not the name of an event.
     const OTHER: &str = "\0";
     let question = &leaf.test.question;
-    if !leaf.is_of_type || question.other.is_some() {
+    if !leaf.is_of_type {
         return None;
     }
-    match name {
-        Some(name) => Some(leaf.test.passes_value(&Answer::Text(name.as_bytes().into()))),
-        None if is_equality(question.operator) || question.operator == Operator::Exists => {
-            Some(leaf.test.passes_value(&Answer::Text(OTHER.as_bytes().into())))
-        }
-        None => None,
-    }
+    let of = match of {
+        TypeOf::None => return Some(false),
+        _ if question.other.is_some() => return None,
+        TypeOf::Named(name) => name,
+        TypeOf::Other if is_equality(question.operator) || question.operator == Operator::Exists => OTHER,
+        TypeOf::Other => return None,
+    };
+    Some(leaf.test.passes_value(&Answer::Text(of.as_bytes().into())))
 }
 
 fn event_types(tree: &Tree) -> EventTypes {
     let mut names = BTreeSet::new();
     collect_names(tree, &mut HashSet::new(), &mut names);
-    let can_hold = |name: Option<&str>| fold_tree(tree, name, &mut HashMap::new()) != Some(false);
-    let others = can_hold(None);
-    let named = names.into_iter().map(|name| (name.to_owned(), can_hold(Some(name)))).collect();
-    EventTypes { named, others }
+    let can_hold = |of: TypeOf<'_>| fold_tree(tree, of, &mut HashMap::new()) != Some(false);
+    let (others, none) = (can_hold(TypeOf::Other), can_hold(TypeOf::None));
+    let named = names.into_iter().map(|name| (name.to_owned(), can_hold(TypeOf::Named(name)))).collect();
+    EventTypes { named, others, none }
 }
 
 fn collect_names<'a>(tree: &'a Tree, seen: &mut HashSet<*const Named>, names: &mut BTreeSet<&'a str>) {
@@ -497,28 +513,28 @@ fn collect_names<'a>(tree: &'a Tree, seen: &mut HashSet<*const Named>, names: &m
 
 type Folded = HashMap<*const Named, Option<bool>>;
 
-fn fold_tree(tree: &Tree, name: Option<&str>, known: &mut Folded) -> Option<bool> {
+fn fold_tree(tree: &Tree, of: TypeOf<'_>, known: &mut Folded) -> Option<bool> {
     match tree {
-        Tree::And(parts) => fold_parts(parts, name, known, false),
-        Tree::Or(parts) => fold_parts(parts, name, known, true),
-        Tree::Not(part) => fold_tree(part, name, known).map(|is| !is),
+        Tree::And(parts) => fold_parts(parts, of, known, false),
+        Tree::Or(parts) => fold_parts(parts, of, known, true),
+        Tree::Not(part) => fold_tree(part, of, known).map(|is| !is),
         Tree::Macro(named) => match known.get(&Arc::as_ptr(named)) {
             Some(folded) => *folded,
             None => {
-                let folded = fold_tree(&named.tree, name, known);
+                let folded = fold_tree(&named.tree, of, known);
                 known.insert(Arc::as_ptr(named), folded);
                 folded
             }
         },
-        Tree::Leaf(leaf) => fold(leaf, name),
+        Tree::Leaf(leaf) => fold(leaf, of),
     }
 }
 
 /// `decides`: the value of a part that is the value of the whole.
-fn fold_parts(parts: &[Tree], name: Option<&str>, known: &mut Folded, decides: bool) -> Option<bool> {
+fn fold_parts(parts: &[Tree], of: TypeOf<'_>, known: &mut Folded, decides: bool) -> Option<bool> {
     let mut folded = Some(!decides);
     for part in parts {
-        match fold_tree(part, name, known) {
+        match fold_tree(part, of, known) {
             Some(is) if is == decides => return Some(decides),
             Some(_) => (),
             None => folded = None,

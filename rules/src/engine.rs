@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ast::{Modifier, Operator};
 use crate::compare::{Question, Test};
-use crate::compile::{Leaf, Named, Program, Tree, fold};
+use crate::compile::{Leaf, Named, Program, Tree, TypeOf, fold};
 use crate::eval::Step;
 use crate::field::{Answer, Subject, Type};
 use crate::slot::{Places, Slot, SlotId, Slots, Values};
@@ -35,6 +35,12 @@ pub enum Matching {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventType(pub u16);
 
+/// The types that no rule names.
+const OTHER_TYPE: EventType = EventType(0);
+
+/// The number of events without a type: a check of `evt.type` is false for them, whatever it asks.
+const NO_TYPE: EventType = EventType(1);
+
 /// A rule that an event matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
@@ -51,7 +57,7 @@ pub struct Engine {
     /// The parts of all "and" and "or", those of a node one after the other.
     parts: Vec<NodeId>,
     checks: Vec<Check>,
-    /// The type's number by its name; 0 are the types that no rule names.
+    /// The type's number by its name; 0 are the types that no rule names, and [`NO_TYPE`] is no type.
     types: HashMap<String, EventType>,
     /// The rules that can hold for each type, in the order of definition.
     rules: Vec<Vec<(u32, NodeId)>>,
@@ -128,24 +134,30 @@ impl Engine {
     pub fn new(rules: Vec<Program>, matching: Matching) -> Engine {
         let names: BTreeSet<&String> =
             rules.iter().flat_map(|rule| rule.event_types().named.keys()).collect();
-        // The number 0 is taken; no kernel has 65 535 system calls.
-        let types: HashMap<String, EventType> =
-            names.into_iter().zip(1_u16..).map(|(name, number)| (name.clone(), EventType(number))).collect();
+        // The first two numbers are taken; no kernel has 65 535 system calls.
+        let types: HashMap<String, EventType> = names
+            .into_iter()
+            .zip(NO_TYPE.0 + 1..)
+            .map(|(name, number)| (name.clone(), EventType(number)))
+            .collect();
         let mut builder = Builder::new();
-        let mut by_type = vec![Vec::new(); types.len() + 1];
+        let mut by_type = vec![Vec::new(); types.len() + 2];
         for (index, rule) in (0_u32..).zip(&rules) {
             let ids = builder.slots.adopt(&rule.slots);
-            let mut add = |name: Option<&str>, number: usize| {
-                let node = builder.build(&rule.tree, &ids, name);
+            let mut add = |of: TypeOf<'_>, number: EventType| {
+                let node = builder.build(&rule.tree, &ids, of);
                 if node != FALSE {
-                    by_type[number].push((index, node));
+                    by_type[usize::from(number.0)].push((index, node));
                 }
             };
             if rule.event_types().others {
-                add(None, 0);
+                add(TypeOf::Other, OTHER_TYPE);
+            }
+            if rule.event_types().none {
+                add(TypeOf::None, NO_TYPE);
             }
             for (name, number) in types.iter().filter(|(name, _)| rule.event_types().may_be(name)) {
-                add(Some(name), usize::from(number.0));
+                add(TypeOf::Named(name), *number);
             }
         }
         if matching == Matching::First {
@@ -174,10 +186,12 @@ impl Engine {
         }
     }
 
-    /// The number of a type of events by its name. To be asked once for each name, not for each event.
+    /// The number of a type of events by its name, which is empty for events without a type. To be asked once
+    /// for each name, not for each event.
     #[must_use]
     pub fn event_type(&self, name: &str) -> EventType {
-        self.types.get(name).copied().unwrap_or(EventType(0))
+        let other = if name.is_empty() { NO_TYPE } else { OTHER_TYPE };
+        self.types.get(name).copied().unwrap_or(other)
     }
 
     /// Whether a rule can hold for events of this type.
@@ -320,8 +334,8 @@ impl Builder {
     }
 
     /// The node of a condition for events of a type. `slots` are the ids of its slots here.
-    fn build(&mut self, tree: &Tree, slots: &[SlotId], name: Option<&str>) -> NodeId {
-        Build { builder: self, slots, name, macros: HashMap::new() }.node(tree)
+    fn build(&mut self, tree: &Tree, slots: &[SlotId], of: TypeOf<'_>) -> NodeId {
+        Build { builder: self, slots, of, macros: HashMap::new() }.node(tree)
     }
 
     fn add(&mut self, key: Key, make: impl FnOnce(&Key) -> Node, cost: u32) -> NodeId {
@@ -523,7 +537,7 @@ fn mergeable(question: &Question, decides: bool) -> Option<(Type, Operator)> {
 struct Build<'b> {
     builder: &'b mut Builder,
     slots: &'b [SlotId],
-    name: Option<&'b str>,
+    of: TypeOf<'b>,
     macros: HashMap<*const Named, NodeId>,
 }
 
@@ -554,7 +568,7 @@ impl Build<'_> {
     }
 
     fn leaf(&mut self, leaf: &Leaf) -> NodeId {
-        if let Some(is) = fold(leaf, self.name) {
+        if let Some(is) = fold(leaf, self.of) {
             return constant(is);
         }
         let mut test = leaf.test.clone();

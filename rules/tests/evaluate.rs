@@ -471,6 +471,21 @@ fn a_type_that_no_rule_asks_for_reads_nothing() {
 }
 
 #[test]
+fn an_event_without_a_type_passes_no_check_of_it() {
+    for (condition, expected) in [
+        ("evt.type exists", false),
+        ("evt.type != open", false),
+        ("evt.type in (open, close)", false),
+        ("not evt.type = open", true),
+        ("not evt.type exists and proc.name = cat", true),
+        ("proc.name = cat", true),
+    ] {
+        assert_eq!(expected, holds(condition, "", &Event::new("proc.name cat")), "{condition}");
+        assert_eq!(expected, program(condition).unwrap().event_types().may_be(""), "{condition}");
+    }
+}
+
+#[test]
 fn the_types_of_events_follow_and_or_and_not() {
     let cases: &[(&str, &[&str], bool)] = &[
         ("evt.type = open", &["open"], false),
@@ -566,6 +581,7 @@ impl Dice {
             "evt.type in (open, close)",
             "evt.type != openat",
             "evt.type startswith open",
+            "evt.type exists",
             "proc.name = a",
             "proc.name = b",
             "proc.name != a",
@@ -609,8 +625,8 @@ impl Dice {
     }
 
     fn event(&mut self) -> (&'static str, Event) {
-        let name = ["open", "openat", "close", "execve"][self.roll(4)];
-        let mut lines = format!("evt.type {name}\n");
+        let name = ["open", "openat", "close", "execve", ""][self.roll(5)];
+        let mut lines = if name.is_empty() { String::new() } else { format!("evt.type {name}\n") };
         for (field, values) in [
             ("proc.name", ["a", "b", "c"]),
             ("proc.pname", ["a", "b", "ab"]),
