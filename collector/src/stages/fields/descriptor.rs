@@ -34,7 +34,7 @@ pub const FIELDS: &[Field] = &[
         "fd.typechar",
         Type::Text,
         kind_char,
-        "The same in a letter: `f`, `d`, `4`, `6`, `u`, `p`, …; `2` and `3` for a bound socket.",
+        "The same in a letter: `f`, `d`, `4`, `6`, `u`, `p`, …",
         "the call",
     ),
     Field::new(

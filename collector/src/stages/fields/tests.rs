@@ -330,7 +330,7 @@ fn socket_bound_to_a_port_is_a_server_and_an_ipv4_address_in_ipv6_is_ipv4() {
     let batch = event(Kind::NetListen, "listen", &[("fd", int(3)), ("local", Text("[::ffff:1.2.3.4]:80"))]);
 
     assert_eq!(
-        vec!["2", "ipv4", "1.2.3.4:80", "1.2.3.4", "80", "-"],
+        vec!["4", "ipv4", "1.2.3.4:80", "1.2.3.4", "80", "-"],
         asked(&batch, &["fd.typechar", "fd.type", "fd.name", "fd.sip", "fd.sport", "fd.lip"])
     );
 }

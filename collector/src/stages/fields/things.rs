@@ -50,10 +50,10 @@ impl Thing {
             Self::Timer => ("timerfd", "t"),
             Self::Memory => ("memfd", "m"),
             Self::Process => ("pidfd", "P"),
-            Self::Ipv4 => ("ipv4", "4"),
-            Self::Ipv6 => ("ipv6", "6"),
-            Self::Ipv4Server => ("ipv4", "2"),
-            Self::Ipv6Server => ("ipv6", "3"),
+            // libsinsp had letters of their own for bound sockets until 2016.
+            Self::Ipv4 | Self::Ipv4Server => ("ipv4", "4"),
+            Self::Ipv6 | Self::Ipv6Server => ("ipv6", "6"),
+
             Self::Unix => ("unix", "u"),
             Self::Netlink => ("netlink", "n"),
             Self::Bpf => ("bpf", "b"),
