@@ -15,6 +15,7 @@ use crate::field::{Answer, Type};
 use crate::glob::Glob;
 use crate::sets::{MOST_COMPONENTS, Paths, Prefixes, Suffixes};
 use crate::slot::{SlotId, Values};
+use crate::tables::Relation;
 
 /// The largest program of a regular expression, in bytes.
 const REGEX_BYTES: usize = 2 << 20;
@@ -296,6 +297,25 @@ impl Test {
                 _ => false,
             },
         }
+    }
+
+    /// What the test asks, if it compares one text with the question's, and nothing else: for several values,
+    /// it passes if one of them does.
+    pub fn relation(&self) -> Option<Relation> {
+        if self.is_of_all || self.question.kind != Type::Text || (self.is_negated && !self.question.is_one) {
+            return None;
+        }
+        match (&self.matcher, self.question.operator) {
+            (Matcher::Equal(_) | Matcher::Set(_), _) => Some(Relation::Equal),
+            (Matcher::Prefix(_) | Matcher::Prefixes(_), Operator::StartsWith) => Some(Relation::Prefix),
+            (Matcher::Suffix(_) | Matcher::Suffixes(_), _) => Some(Relation::Suffix),
+            _ => None,
+        }
+    }
+
+    /// Whether the answer is the opposite of that of [`Test::relation`].
+    pub fn is_negated(&self) -> bool {
+        self.is_negated
     }
 
     /// What the test costs, about; a comparison of equality is 1.

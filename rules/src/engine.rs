@@ -3,10 +3,10 @@
 //! All conditions become one graph in which equal parts are one node, whichever rule they come from. For each
 //! type of events that a rule names, the checks of `evt.type` are decided when the engine is made, and what
 //! follows from them is left out: a type has a list of the rules that can hold for it, each with the rest of
-//! its condition. An event costs a look at that list, then the nodes that are needed, each once at most, and
-//! the fields that they look at, each once at most (ADR 22).
+//! its condition. An event costs a look at the gates of those rules ([`crate::gates`]), then the nodes that
+//! are needed, each once at most, and the fields that they look at, each once at most (ADR 22).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +17,9 @@ use crate::compare::{Question, Test};
 use crate::compile::{Leaf, Named, Program, Tree, TypeOf, fold};
 use crate::eval::Step;
 use crate::field::{Answer, Subject, Type};
+use crate::gates::{Bit, Gates, MOST, TableId};
 use crate::slot::{Places, Slot, SlotId, Slots, Values};
+use crate::tables::{EXISTS, Relation, Table};
 
 /// How many rules may match an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,13 @@ pub struct Engine {
     answers: Vec<u32>,
     event: u32,
     places: Places,
+    tables: Vec<Place>,
+    /// The words of all tables.
+    words: Vec<u64>,
+    /// Which rules of a type can hold, of each type.
+    gates: Vec<Gates>,
+    /// Memory for those that can hold for an event.
+    open: Vec<u64>,
     /// Memory for values; empty between events.
     room: Vec<Answer<'static>>,
 }
@@ -81,6 +90,9 @@ impl fmt::Debug for Engine {
 }
 
 type NodeId = u32;
+
+/// The tables and bits of those nodes that a table answers.
+type Bits = FxHashMap<NodeId, Bit>;
 
 /// Marks a node that several nodes or rules ask for, so that its answer is worth keeping.
 const SHARED: NodeId = 1 << 31;
@@ -100,13 +112,36 @@ enum Packed {
     Not(NodeId),
     /// An index of `checks`.
     Check(u32),
+    /// The same, with a table, and the check's bit of it. With [`NEGATED`], the check holds if the bit is not
+    /// set.
+    Bit(u32, TableId, u32),
+}
+
+/// Marks a bit whose check holds for a value if the bit is not set.
+const NEGATED: u32 = 1 << 31;
+
+/// The fewest texts of a table that is a good gate.
+const SELECTIVE: usize = 8;
+
+/// The fewest checks of texts that make a table worth its look.
+const FEWEST: usize = 3;
+
+/// A table, and its words among those of the present event.
+#[derive(Debug)]
+struct Place {
+    slot: SlotId,
+    table: Table,
+    start: u32,
+    end: u32,
+    /// The event for which the words were set.
+    event: u32,
 }
 
 type Check = (SlotId, Test);
 
 /// The most that a part may cost to be asked before those that cost less. Only a field's first reading and a
 /// look into a set are that cheap.
-const CHEAP: u32 = 6;
+const CHEAP: u32 = 48;
 
 /// A part of conditions.
 #[derive(Clone, Debug)]
@@ -165,9 +200,13 @@ impl Engine {
                 ids.sort_by_key(|(index, _)| !rules[*index as usize].counts);
             }
         }
-        builder.mark_shared(&mut by_type);
+        let asked = builder.asked(&by_type);
+        builder.order(&asked);
+        let (tables, bits, words) = builder.tables();
+        let gates = builder.gates(&by_type, &tables, &bits);
+        builder.mark_shared(&mut by_type, &asked);
         let slots = builder.slots.list().to_vec();
-        let (nodes, parts, checks) = builder.packed();
+        let (nodes, parts, checks) = builder.packed(&bits);
         Engine {
             matching,
             programs: rules,
@@ -181,6 +220,10 @@ impl Engine {
             answers: vec![0; builder.nodes.len()],
             event: 0,
             places: Places::new(slots.len()),
+            tables,
+            words: vec![0; words],
+            gates,
+            open: Vec::new(),
             room: Vec::new(),
             slots,
         }
@@ -211,6 +254,7 @@ impl Engine {
         // Half of the numbers, as an answer takes the last bit.
         if self.event == u32::MAX >> 1 {
             self.answers.fill(0);
+            self.tables.iter_mut().for_each(|place| place.event = 0);
             self.event = 0;
         }
         self.event += 1;
@@ -224,13 +268,22 @@ impl Engine {
             costs: &self.costs,
             answers: &mut self.answers,
             event: self.event,
+            tables: &mut self.tables,
+            words: &mut self.words,
             values: Values::new(&self.slots, &mut self.places, subject, room),
         };
-        for (rule, node) in rules {
-            if judge.holds(*node) {
-                matches.push(Match { rule: *rule });
-                if self.matching == Matching::First && !self.programs[*rule as usize].counts {
-                    break;
+        let gates = &self.gates[usize::from(event_type.0)];
+        gates.open(&mut self.open, |table, ask| ask(judge.look(table)));
+        'all: for (index, word) in self.open.iter().enumerate() {
+            let mut open = *word;
+            while open != 0 {
+                let (rule, node) = rules[index * 64 + open.trailing_zeros() as usize];
+                open &= open - 1;
+                if judge.holds(node) {
+                    matches.push(Match { rule });
+                    if self.matching == Matching::First && !self.programs[rule as usize].counts {
+                        break 'all;
+                    }
                 }
             }
         }
@@ -256,6 +309,8 @@ struct Judge<'s, 'e> {
     costs: &'e [u32],
     answers: &'e mut [u32],
     event: u32,
+    tables: &'e mut [Place],
+    words: &'e mut [u64],
     values: Values<'s, 'e>,
 }
 
@@ -284,12 +339,40 @@ impl Judge<'_, '_> {
                 parts[start as usize..end as usize].iter().any(|part| self.holds(*part))
             }
             Packed::Not(part) => !self.holds(part),
-            Packed::Check(check) => {
-                let checks = self.checks;
-                let (slot, test) = &checks[check as usize];
-                test.passes(*slot, &mut self.values)
-            }
+            Packed::Check(check) => self.check(check),
+            Packed::Bit(check, table, bit) => self.bit(check, table, bit),
         }
+    }
+
+    fn check(&mut self, check: u32) -> bool {
+        let checks = self.checks;
+        let (slot, test) = &checks[check as usize];
+        test.passes(*slot, &mut self.values)
+    }
+
+    /// What a table says of the event.
+    fn look(&mut self, table: TableId) -> &[u64] {
+        let place = &mut self.tables[table as usize];
+        let words = &mut self.words[place.start as usize..place.end as usize];
+        if place.event != self.event {
+            place.event = self.event;
+            words.fill(0);
+            place.table.look(self.values.get(place.slot), words);
+        }
+        words
+    }
+
+    /// Takes the answer from a table that was looked at. A look for one check alone costs more than the
+    /// check.
+    #[inline]
+    fn bit(&mut self, check: u32, table: TableId, bit: u32) -> bool {
+        let place = &self.tables[table as usize];
+        if place.event != self.event {
+            return self.check(check);
+        }
+        let words = &self.words[place.start as usize..place.end as usize];
+        let has = |bit: u32| words[bit as usize / 64] >> (bit % 64) & 1 == 1;
+        if bit & NEGATED == 0 { has(bit) } else { has(EXISTS) && !has(bit & !NEGATED) }
     }
 
     /// Events resemble each other: the part that was false at last is probably false again.
@@ -457,8 +540,83 @@ impl Builder {
         single
     }
 
-    /// The nodes as the engine walks them, with the parts and the checks that they name by index.
-    fn packed(&self) -> (Vec<Packed>, Vec<NodeId>, Vec<Check>) {
+    /// The tables, the bit of each node that one answers, and the words that all need.
+    fn tables(&self) -> (Vec<Place>, Bits, usize) {
+        let mut groups: BTreeMap<(SlotId, Relation), Vec<(NodeId, &Test)>> = BTreeMap::new();
+        for (id, node) in (0..).zip(&self.nodes) {
+            if let Node::Check(slot, test) = node
+                && let Some(relation) = test.relation()
+            {
+                groups.entry((*slot, relation)).or_default().push((id, test));
+            }
+        }
+        let (mut tables, mut bits, mut words) = (Vec::new(), Bits::default(), 0_u32);
+        for ((slot, relation), checks) in groups {
+            if checks.len() < FEWEST {
+                continue;
+            }
+            let mut rows = Vec::with_capacity(checks.len());
+            for (bit, (id, test)) in (EXISTS + 1..).zip(&checks) {
+                let marked = if test.is_negated() { bit | NEGATED } else { bit };
+                bits.insert(*id, (u32::try_from(tables.len()).unwrap_or(u32::MAX), marked));
+                rows.push((test.question.values.as_slice(), bit));
+            }
+            let start = words;
+            words += u32::try_from(checks.len() / 64).unwrap_or(u32::MAX) + 1;
+            let table = Table::new(relation, &rows);
+            tables.push(Place { slot, table, start, end: words, event: 0 });
+        }
+        (tables, bits, words as usize)
+    }
+
+    /// The gates of each type's rules.
+    fn gates(&self, rules: &[Vec<(u32, NodeId)>], tables: &[Place], bits: &Bits) -> Vec<Gates> {
+        let mut known = FxHashMap::default();
+        let mut of = |rules: &Vec<(u32, NodeId)>| {
+            let sets: Vec<_> =
+                rules.iter().map(|(_, root)| self.gate(*root, tables, bits, &mut known)).collect();
+            Gates::new(&sets)
+        };
+        rules.iter().map(&mut of).collect()
+    }
+
+    /// Bits of which one at least is set where the node holds; `None` where no such bits are known.
+    fn gate(
+        &self,
+        id: NodeId,
+        tables: &[Place],
+        bits: &Bits,
+        known: &mut FxHashMap<NodeId, Option<Vec<Bit>>>,
+    ) -> Option<Vec<Bit>> {
+        if let Some(gate) = known.get(&id) {
+            return gate.clone();
+        }
+        let gate = match &self.nodes[id as usize] {
+            Node::Check(..) => bits.get(&id).filter(|(_, bit)| bit & NEGATED == 0).map(|bit| vec![*bit]),
+            Node::And(parts) => {
+                let gates = parts.iter().filter_map(|part| self.gate(*part, tables, bits, known));
+                gates.min_by_key(|gate| {
+                    let used: BTreeSet<TableId> = gate.iter().map(|(table, _)| *table).collect();
+                    // The fewer texts rules know of a field, the likelier are they: "fd.typechar = f".
+                    let is_likely =
+                        used.iter().any(|table| tables[*table as usize].table.texts() < SELECTIVE);
+                    (is_likely, used.len(), gate.len())
+                })
+            }
+            Node::Or(parts) => {
+                let gates: Option<Vec<Vec<Bit>>> =
+                    parts.iter().map(|part| self.gate(*part, tables, bits, known)).collect();
+                gates.map(|gates| gates.concat()).filter(|gate| gate.len() <= MOST)
+            }
+            Node::Constant(_) | Node::Not(_) => None,
+        };
+        known.insert(id, gate.clone());
+        gate
+    }
+
+    /// The nodes as the engine walks them, with the parts and the checks that they name by index. `bits` are
+    /// those of the checks that a table answers.
+    fn packed(&self, bits: &Bits) -> (Vec<Packed>, Vec<NodeId>, Vec<Check>) {
         let (mut parts, mut checks) = (Vec::new(), Vec::new());
         let index = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         let mut add = |new: &[NodeId]| {
@@ -466,7 +624,7 @@ impl Builder {
             parts.extend_from_slice(new);
             (start, index(parts.len()))
         };
-        let nodes = self.nodes.iter().map(|node| match node {
+        let nodes = (0..).zip(&self.nodes).map(|(id, node)| match node {
             Node::Constant(is) => Packed::Constant(*is),
             Node::And(new) => {
                 let (start, end) = add(new);
@@ -479,20 +637,43 @@ impl Builder {
             Node::Not(part) => Packed::Not(*part),
             Node::Check(slot, test) => {
                 checks.push((*slot, test.clone()));
-                Packed::Check(index(checks.len() - 1))
+                let check = index(checks.len() - 1);
+                bits.get(&id).map_or(Packed::Check(check), |(table, bit)| Packed::Bit(check, *table, *bit))
             }
         });
         let nodes = nodes.collect();
         (nodes, parts, checks)
     }
 
-    /// Marks nodes that more than one node or rule asks for, wherever they are named.
-    fn mark_shared(&mut self, rules: &mut [Vec<(u32, NodeId)>]) {
+    /// How many nodes and rules ask for each node.
+    fn asked(&self, rules: &[Vec<(u32, NodeId)>]) -> Vec<u32> {
         let mut asked = vec![0_u32; self.nodes.len()];
-        let roots = || rules.iter().flatten().map(|(_, root)| *root);
-        for id in self.nodes.iter().flat_map(Node::parts).copied().chain(roots()) {
+        let roots = rules.iter().flatten().map(|(_, root)| *root);
+        for id in self.nodes.iter().flat_map(Node::parts).copied().chain(roots) {
             asked[id as usize] += 1;
         }
+        asked
+    }
+
+    /// Puts the parts that cost least in front, where the cost of a part is shared by all that ask for it: an
+    /// event pays for it once.
+    fn order(&mut self, asked: &[u32]) {
+        let costs: Vec<u32> = self
+            .costs
+            .iter()
+            .zip(asked)
+            .map(|(cost, asked)| cost.saturating_mul(8) / (*asked).max(1))
+            .collect();
+        for node in &mut self.nodes {
+            if let Node::And(parts) | Node::Or(parts) = node {
+                parts.sort_by_key(|part| costs[*part as usize]);
+            }
+        }
+        self.costs = costs;
+    }
+
+    /// Marks nodes that more than one node or rule asks for, wherever they are named.
+    fn mark_shared(&mut self, rules: &mut [Vec<(u32, NodeId)>], asked: &[u32]) {
         let mark = |id: &mut NodeId| *id |= if asked[*id as usize] > 1 { SHARED } else { 0 };
         rules.iter_mut().flatten().for_each(|(_, root)| mark(root));
         for node in &mut self.nodes {

@@ -14,6 +14,7 @@ pub mod examples;
 pub mod field;
 pub mod file;
 pub mod format;
+mod gates;
 mod glob;
 mod names;
 pub mod parser;
@@ -22,6 +23,7 @@ pub mod problem;
 mod scanner;
 mod sets;
 mod slot;
+mod tables;
 mod transform;
 pub mod window;
 
