@@ -1,19 +1,18 @@
-//! How much the collector keeps up with, and how soon an event comes out of it.
+//! How much the collector keeps up with.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::io::BufReader;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::bench::programs::run_json;
 use crate::bench::report::Row;
-use crate::bench::stats::{self, rate, time};
+use crate::bench::stats::{rate, time};
 use crate::glassbox::{Collector, Ledger};
-use crate::{process, shell};
+use crate::process;
 
 pub fn flood(bench: &mut Bench) -> Result<()> {
     let seconds = if bench.options.is_quick { 1.0 } else { 3.0 };
@@ -72,46 +71,4 @@ pub fn flood(bench: &mut Bench) -> Result<()> {
     }
     rows.into_iter().for_each(|row| bench.results.add(row));
     Ok(())
-}
-
-pub fn delay(bench: &mut Bench) -> Result<()> {
-    let built = bench.built()?;
-    let fifo = bench.scratch.join("delay.fifo");
-    shell::output(Command::new("mkfifo").arg(&fifo))?;
-    let from = fifo.clone();
-    let reader = std::thread::spawn(move || delays(&from));
-    let collector = Collector::start(built, &[format!("jsonl:{}", fifo.display())])?;
-    let mut command = Command::new(bench.programs.file("delay"));
-    command.arg(bench.count(400).to_string());
-    collector.watch(&mut command);
-    run_json(&mut command)?;
-    std::thread::sleep(Duration::from_millis(200));
-    collector.stop()?;
-    let mut delays = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-    if delays.is_empty() {
-        bail!("no event arrived");
-    }
-    delays.sort_by(f64::total_cmp);
-    let [middle, high, most] = [0.5, 0.99, 1.0].map(|fraction| stats::at(&delays, fraction));
-    bench.results.add(Row {
-        what: "delay from call to a line of JSON".to_owned(),
-        watched: format!("p50 {}, p99 {}, most {}", time(middle), time(high), time(most)),
-        must: "p99 ≤ 10 ms".to_owned(),
-        is_reached: Some(high <= 10e6),
-        ..Row::default()
-    });
-    Ok(())
-}
-
-/// Reads events as they come and compares the time in their path with the clock.
-fn delays(fifo: &PathBuf) -> Result<Vec<f64>> {
-    let mut delays = Vec::new();
-    for line in BufReader::new(fs::File::open(fifo)?).lines() {
-        let line = line?;
-        let arrived = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as f64;
-        let Some((_, rest)) = line.split_once("/nowhere/delay-") else { continue };
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        delays.push(arrived - digits.parse::<f64>()?);
-    }
-    Ok(delays)
 }

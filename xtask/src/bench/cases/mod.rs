@@ -1,5 +1,6 @@
 //! The cases of `bench`, in the order of the table of costs (docs/performance.md).
 
+mod delay;
 mod flood;
 mod loops;
 mod memory;
@@ -39,7 +40,8 @@ pub const ALL: &[Case] = &[
     Case { name: "memory", what: "private memory of a process", run: memory::memory },
     Case { name: "idle", what: "wake-ups while nothing happens", run: memory::idle },
     Case { name: "flood", what: "events a second under a flood", run: flood::flood },
-    Case { name: "delay", what: "from the call to a line of JSON", run: flood::delay },
+    Case { name: "delay", what: "from the call to a line of JSON", run: delay::line },
+    Case { name: "alert", what: "from the call to the alert of a rule, under load", run: delay::alert },
     Case { name: "codec", what: "encode+commit and decode alone: time and instructions", run: loops::codec },
 ];
 
