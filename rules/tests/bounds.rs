@@ -167,6 +167,27 @@ fn macros_that_multiply_are_refused() {
 }
 
 #[test]
+fn many_regular_expressions_are_refused() {
+    let regex = |n: usize| format!("'(a{n}){{20}}[^x]{{10}}'");
+    let rules: String = (0..20_000).fold(String::new(), |mut text, n| {
+        let condition = format!("evt.type=open and proc.name regex {}", regex(n));
+        let _ = write!(text, "{}", rule(&condition).replace("rule: r", &format!("rule: r{n}")));
+        text
+    });
+    let list: Vec<String> = (0..20_000).map(regex).collect();
+    let list = rule(&format!("evt.type=open and proc.name regex anyof ({})", list.join(",")));
+    let again = format!(
+        "- macro: m\n  condition: proc.name regex anyof ({})\n",
+        (0..900).map(regex).collect::<Vec<_>>().join(",")
+    );
+
+    refused(&rules, "more than 1000 regular expressions");
+    refused(&list, "more than 1000 regular expressions");
+    let both = rule("evt.type=open and m") + &rule("evt.type=open and m").replace("rule: r", "rule: s");
+    refused(&format!("{again}{both}"), "more than 1000 regular expressions");
+}
+
+#[test]
 fn a_long_chain_of_macros_ends_in_time() {
     let mut text = "- macro: m0\n  condition: evt.type=open\n".to_owned();
     for n in 1..10_000 {

@@ -10,7 +10,7 @@ use super::lists::{self, Lists};
 use super::place::{Report, Spot};
 use super::traced::Traced;
 use super::{Rule, RuleSet};
-use crate::ast::{Expr, FieldName, Operand};
+use crate::ast::{Expr, FieldName, Operand, Operator};
 use crate::compile::{CompileError, DEEPEST, Macros, compile};
 use crate::field::Catalog;
 use crate::format::Format;
@@ -19,6 +19,10 @@ use crate::parser::{FILE_DEPTH, LONGEST, parse_with_depth};
 
 /// The most checks of a condition with all its macros. The largest of Falco's has 248.
 const CHECKS: u64 = 100_000;
+
+/// The most regular expressions of all rules, those of a macro counted for each rule that names it. Each may
+/// take milliseconds and a megabyte. Falco's rules have none.
+const REGEXES: u64 = 1000;
 
 /// The field of Falco that stood for others until its container plugin came, and stands for nothing since.
 const CONTAINER_INFO: &str = "%container.info";
@@ -50,8 +54,13 @@ pub(super) fn resolve(all: Definitions, catalog: &dyn Catalog, report: &mut Repo
         return RuleSet::default();
     }
     let mut lists = Lists::new(&all.lists, report);
-    let mut resolver =
-        Resolver { catalog, macros: HashMap::new(), exprs: Macros::new(), broken: all.broken_macros };
+    let mut resolver = Resolver {
+        catalog,
+        macros: HashMap::new(),
+        exprs: Macros::new(),
+        broken: all.broken_macros,
+        regexes: 0,
+    };
     resolver.read_macros(&all.macros, &mut lists, report);
     let names: Vec<&str> = all.macros.iter().map(|item| item.name.text.as_ref()).collect();
     for name in names {
@@ -82,6 +91,8 @@ struct Resolver<'c> {
     exprs: Macros,
     /// Macros that have an error, so that their users are left out without another.
     broken: HashSet<Box<str>>,
+    /// Regular expressions of the rules so far.
+    regexes: u64,
 }
 
 impl Resolver<'_> {
@@ -297,6 +308,10 @@ impl Resolver<'_> {
             }
         }
         size.put_in(inner_size);
+        if size.regexes > 0 {
+            self.regexes = self.regexes.saturating_add(size.regexes);
+            size.regexes = self.regexes;
+        }
         if let Some(message) = size.fault().filter(|_| !is_silent) {
             report.error(item.name.spot, format!("rule '{}': {message}", cut(&item.name.text)));
             return None;
@@ -412,6 +427,7 @@ fn parse(written: &Traced, lists: &mut Lists, report: &mut Report) -> Option<(Tr
 struct Size {
     checks: u64,
     depth: u32,
+    regexes: u64,
 }
 
 const TOO_DEEP: &str = "nested too deep with the macros that it names";
@@ -419,7 +435,7 @@ const TOO_DEEP: &str = "nested too deep with the macros that it names";
 impl Size {
     /// Checks and operators of a condition, without its macros.
     fn of(expr: &Expr) -> Size {
-        let mut size = Size { checks: 1, depth: 1 };
+        let mut size = Size { checks: 1, depth: 1, regexes: 0 };
         match expr {
             Expr::And(parts, _) | Expr::Or(parts, _) => {
                 let mut inner = Size::default();
@@ -427,6 +443,12 @@ impl Size {
                 size.put_in(inner);
             }
             Expr::Not(part, _) => size.put_in(Size::of(part)),
+            Expr::Check(check) if check.operator == Operator::Regex => {
+                size.regexes = match &check.right {
+                    Some(Operand::List(items, _)) => items.len() as u64,
+                    _ => 1,
+                };
+            }
             Expr::Check(_) | Expr::Macro { .. } => {}
         }
         size
@@ -435,12 +457,14 @@ impl Size {
     /// Another part beside this one.
     fn add(&mut self, other: Size) {
         self.checks = self.checks.saturating_add(other.checks);
+        self.regexes = self.regexes.saturating_add(other.regexes);
         self.depth = self.depth.max(other.depth);
     }
 
     /// Another part within this one.
     fn put_in(&mut self, inner: Size) {
         self.checks = self.checks.saturating_add(inner.checks);
+        self.regexes = self.regexes.saturating_add(inner.regexes);
         self.depth = self.depth.saturating_add(inner.depth);
     }
 
@@ -448,6 +472,9 @@ impl Size {
         match self {
             _ if self.checks > CHECKS => {
                 Some(format!("more than {CHECKS} checks with the macros that it names"))
+            }
+            _ if self.regexes > REGEXES => {
+                Some(format!("more than {REGEXES} regular expressions with those of the rules before"))
             }
             _ if self.depth > DEEPEST => Some(TOO_DEEP.to_owned()),
             _ => None,
