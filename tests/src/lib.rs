@@ -22,6 +22,7 @@ pub mod patched;
 pub mod python;
 pub mod recall;
 pub mod rootfs;
+pub mod scap;
 pub mod scene;
 pub mod server;
 pub mod victim;
