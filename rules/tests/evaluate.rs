@@ -589,6 +589,12 @@ impl Dice {
             "proc.name in (b, c)",
             "proc.name startswith a",
             "proc.name startswith b",
+            // Enough texts for tables and gates.
+            "proc.name in (d, e, f, g, h, i, j, a)",
+            "proc.name in (d, e, f, g, h, i, j, b)",
+            "proc.name startswith anyof (d, e, f, g, h, i, a)",
+            "proc.pname in (d, e, f, g, h, i, ab, a)",
+            "proc.pname endswith anyof (d, e, f, g, h, i, b)",
             "proc.name contains c",
             "proc.name contains anyof (a, b)",
             "proc.aname = a",
