@@ -177,12 +177,15 @@ fn changed_ns(file: &Statx) -> Option<u64> {
 }
 
 /// When the first process of the process's pid namespace began, nanoseconds since the epoch: not known on a
-/// host, and of a process that was sent into a container.
+/// host, of a container that shares the host's pid namespace, and of a process that was sent into a
+/// container.
 fn container_started_ns(subject: Subject<'_>) -> Option<u64> {
     const MOST_PARENTS: usize = 64;
     let began = |pid| Some(Clock::sample().utc_ns(procfs::started_ns(pid)?));
     if subject.pid_ns.is_some() && subject.pid_ns == namespaces::own(Kind::Pid) {
-        return began(1).filter(|_| subject.place == Place::Sandbox);
+        // The first process of the machine is older than the files of every image.
+        let is_machines = subject.pid_ns == Some(super::background::FIRST_PIDS);
+        return began(1).filter(|_| subject.place == Place::Sandbox && !is_machines);
     }
     let depth = procfs::namespace_pids(subject.pid)?.len();
     let mut pid = subject.pid;
@@ -250,6 +253,23 @@ mod tests {
         assert_eq!(Some(is_full), is_privileged(own, &plain));
         assert_eq!(Some(false), is_privileged(own, &masked));
         assert_eq!(None, is_privileged(u32::MAX, &plain));
+    }
+
+    #[test]
+    fn container_that_shares_the_machines_processes_has_no_start() {
+        let pid_ns = namespaces::own(Kind::Pid);
+        let subject = Subject {
+            pid: std::process::id(),
+            exe: b"/x",
+            pid_ns,
+            mnt_ns: None,
+            place: Place::Sandbox,
+            has_container: true,
+        };
+        let is_machines = pid_ns == Some(super::super::background::FIRST_PIDS);
+
+        assert_eq!(is_machines, container_started_ns(subject).is_none());
+        assert_eq!(None, container_started_ns(Subject { place: Place::Host, ..subject }));
     }
 
     #[test]

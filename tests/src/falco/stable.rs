@@ -218,9 +218,9 @@ cp /bin/sleep all/new; all/new 0.2""#,
     )
     .but_not(
         "one of the overlay's lower layer",
-        r#"mkdir upper work all
-unshare -m sh -ec "mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=$PWD/upper,workdir=$PWD/work all
-cp /bin/sleep all/new; all/sleep 0.2""#,
+        r#"mkdir lower upper work all; cp /bin/sleep lower/old
+unshare -m sh -ec "mount -t overlay overlay -o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work all
+cp /bin/sleep all/new; all/old 0.2""#,
     )
     .in_container()
     .where_known("whether the program was added to the container, by a look at the living program"),

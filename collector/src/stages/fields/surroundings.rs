@@ -15,8 +15,9 @@ const OF_DEST: &str = "`N/A` where nothing of the collector's files at that path
                        `<NA>` in a container of which that is not known: one whose mount namespace the \
                        collector is in itself, or cannot see";
 const LAYER: &str = "exact where the collector sees the layer (from the host); else by the file's last \
-                     change, which counts from the container's start, not from its making; false on other \
-                     file systems than overlay";
+                     change, which counts from the container's start, not from its making, and says nothing \
+                     where the container shares the machine's processes; false on other file systems than \
+                     overlay";
 const PRIVILEGED: &str = "true where the bounding set has every capability and no part of /proc is hidden, \
                           so also of a container that was given both one by one; none outside of containers";
 const POD: &str = "the control group, and the downward API as `glassbox patch k8s` gives it to the collector";
