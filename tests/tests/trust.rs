@@ -365,7 +365,7 @@ opened = os.open('program', os.O_RDONLY)
 if os.fork() == 0: os.execve(opened, ['program'], os.environ)
 os.wait()";
     let place = Place::new();
-    fs::copy(programs().join("foreign_loader.c"), place.0.path().join("loader.c")).unwrap();
+    fs::copy(programs().join("foreign/loader.c"), place.0.path().join("loader.c")).unwrap();
     fs::write(place.0.path().join("many"), MANY).unwrap();
 
     let ending = place.bash(

@@ -1,4 +1,4 @@
-/* foreign_loader: a loader of 32-bit programs, in the place of one that the machine may not have. It says
+/* A loader of 32-bit programs, in the place of one that the machine may not have. It says
  * what it is asked to preload, as ld.so complains of a library that it cannot load, and ends.
  * Trap: a 32-bit program's stderr has a line of its loader that it does not have without the sensor.
  */
