@@ -32,7 +32,7 @@ pub(super) const HELLO_NS: u64 = 500_000_000;
 /// knows.
 pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, said: Option<&'static str>) -> &'static str {
     let reason = if is_here { reason(Path::new(OsStr::from_bytes(exe)), pid) } else { UNREADABLE };
-    said.filter(|_| matches!(reason, UNKNOWN | UNREADABLE | ENV_CLEARED)).unwrap_or(reason)
+    said.filter(|_| matches!(reason, UNKNOWN | GONE | UNREADABLE | ENV_CLEARED)).unwrap_or(reason)
 }
 
 /// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
@@ -44,21 +44,22 @@ pub fn reason(path: &Path, pid: Option<u32>) -> &'static str {
     let reason = running.or_else(|| program_at(path)).map(|program| program.reason);
     match reason.filter(|reason| reason.explains_silence) {
         Some(reason) => reason.name,
-        None => pid.and_then(reason_of_process).unwrap_or(UNKNOWN),
+        None => pid.map_or(UNKNOWN, reason_of_process),
     }
 }
 
-/// Why a process is silent whose program could have loaded the sensor. `None` where nothing of it says why.
-fn reason_of_process(pid: u32) -> Option<&'static str> {
-    let environment = procfs::environment(pid)?;
+/// Why a process is silent whose program could have loaded the sensor.
+fn reason_of_process(pid: u32) -> &'static str {
+    let Some(environment) = procfs::environment(pid) else { return GONE };
     let has = |wanted: fn(&[u8]) -> bool| environment.split(|byte| *byte == 0).any(wanted);
     if !has(|variable| variable.starts_with(b"LD_PRELOAD=")) {
-        return Some(ENV_CLEARED);
+        return ENV_CLEARED;
     }
     if has(|variable| variable == b"GLASSBOX=off") {
-        return Some(SWITCHED_OFF);
+        return SWITCHED_OFF;
     }
-    procfs::is_in_our_user_namespace(pid).is_some_and(|is_in_ours| !is_in_ours).then_some(USER_NAMESPACE)
+    let is_elsewhere = procfs::is_in_our_user_namespace(pid).is_some_and(|is_in_ours| !is_in_ours);
+    if is_elsewhere { USER_NAMESPACE } else { UNKNOWN }
 }
 
 impl Census {
@@ -139,9 +140,11 @@ impl Census {
     }
 }
 
-/// It could have loaded the sensor, and did not: a loader that failed, or a process that was gone before it
-/// could be looked at.
+/// It could have loaded the sensor, and did not.
 pub const UNKNOWN: &str = "not_loaded";
+/// It ended before it said anything, and before it could be looked at: killed as it began, or its loader
+/// failed.
+const GONE: &str = "gone";
 /// Its environment does not ask for the sensor.
 const ENV_CLEARED: &str = "env_cleared";
 /// Its environment switches the sensor off.
@@ -196,8 +199,12 @@ mod tests {
     fn a_running_process_says_why_by_its_environment_and_its_namespace() {
         let reason_of = |command: &mut Command| {
             let mut child = command.arg("30").spawn().unwrap();
-            let is_there = || procfs::environment(child.id()).is_some();
-            while !is_there() || !procfs::exe(child.id()).is_some_and(|exe| exe.ends_with(b"sleep")) {
+            // It sleeps once it has begun.
+            let sleeps = || {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+                stat.contains("(sleep) S ")
+            };
+            while !sleeps() {
                 std::thread::yield_now();
             }
             let reason = reason_of_process(child.id());
@@ -207,13 +214,19 @@ mod tests {
         };
         let asked = |command: &mut Command| reason_of(command.env("LD_PRELOAD", ""));
 
-        assert_eq!(Some("env_cleared"), reason_of(Command::new("/bin/sleep").env_remove("LD_PRELOAD")));
-        assert_eq!(Some("switched_off"), asked(Command::new("/bin/sleep").env("GLASSBOX", "off")));
-        assert_eq!(
-            Some("user_namespace"),
-            asked(Command::new("/usr/bin/unshare").args(["-U", "/bin/sleep"]))
-        );
-        assert_eq!(None, asked(&mut Command::new("/bin/sleep")));
+        assert_eq!("env_cleared", reason_of(Command::new("/bin/sleep").env_remove("LD_PRELOAD")));
+        assert_eq!("env_cleared", reason_of(Command::new("/bin/sleep").env_clear()));
+        assert_eq!("switched_off", asked(Command::new("/bin/sleep").env("GLASSBOX", "off")));
+        assert_eq!("user_namespace", asked(Command::new("/usr/bin/unshare").args(["-U", "/bin/sleep"])));
+        assert_eq!("not_loaded", asked(&mut Command::new("/bin/sleep")));
+        let mut dead = Command::new("/bin/true").env("LD_PRELOAD", "").spawn().unwrap();
+        while procfs::exe(dead.id()).is_some() {
+            std::thread::yield_now();
+        }
+        assert_eq!("gone", reason_of_process(dead.id()));
+        dead.wait().unwrap();
+        // No process has this number (kernel/pid.c, PID_MAX_LIMIT).
+        assert_eq!("gone", reason_of_process(1 << 22));
     }
 
     #[test]

@@ -247,7 +247,10 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
 /// The environment that the program was started with, a NUL behind each variable. `None` where it is not
 /// shown, as that of a process that has ended.
 pub fn environment(pid: u32) -> Option<Vec<u8>> {
-    fs::read(format!("/proc/{pid}/environ")).ok().filter(|environment| !environment.is_empty())
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    // Of a dead process that waits for its parent, it is empty.
+    let is_alive = || link(&format!("/proc/{pid}/exe")).is_some();
+    (!environment.is_empty() || is_alive()).then_some(environment)
 }
 
 /// Whether a process is in the user namespace of this one.
