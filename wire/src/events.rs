@@ -776,8 +776,8 @@ events {
         /// The program.
         path: "path",
         /// Why: `static`, `setuid`, `env_cleared`, `foreign_libc`, `seccomp`, `out_of_reach`,
-        /// `switched_off`, `user_namespace`, `fd_limit`, `no_memory`, `address_space`, …; `gone` where it ended
-        /// before it said anything.
+        /// `switched_off`, `user_namespace`, `fd_limit`, `no_memory`, `address_space`, …; `gone` where it
+        /// ended before it said anything.
         reason: "name",
         /// The argument vector that the exec gave, cut as in `process.start`; absent where no exec was seen.
         argv: "list of strings",
