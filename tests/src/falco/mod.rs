@@ -81,7 +81,8 @@ pub enum Proof {
 /// `nothing NAME` makes a program there that does nothing, `snake NAME` is Python and `shell NAME` a shell
 /// under another name. `own FOLDERS SCRIPT` runs another script where these folders are its own and empty,
 /// `at ADDRESS PROGRAM…` a program in a network of its own that has only this address, and
-/// `meet ADDRESS PORT [PYTHON]` connects a program to itself there.
+/// `meet ADDRESS PORT [PYTHON]` connects a program to itself there. It listens at all addresses: Falco's
+/// `inbound` holds for a listener at one.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     /// What it does, in a few words of Markdown.

@@ -59,7 +59,7 @@ at() {
 }
 meet() {
     at \"$1\" \"${3:-/usr/bin/python3}\" -c \"import socket
-server = socket.create_server(('$1', $2))
+server = socket.create_server(('', $2))
 client = socket.create_connection(('$1', $2))
 server.accept()\"
 }
