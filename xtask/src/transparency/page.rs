@@ -50,6 +50,9 @@ const VERSIONS: &[(&str, &str)] = &[
     ("stress-ng", "--version"),
 ];
 
+/// Stands in the record for a run that was judged without an alert.
+const NONE: &str = "-";
+
 /// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -61,6 +64,8 @@ pub struct Outcome {
     pub note: String,
     /// The own rules that alerted.
     pub alerts: BTreeSet<String>,
+    /// Whether they judged the run: older lines of the record do not have it.
+    is_judged: bool,
     date: String,
 }
 
@@ -69,12 +74,13 @@ impl Outcome {
     pub fn new(word: &str, tests: usize, note: &str) -> Outcome {
         let date = shell::first_line("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
         let note = note.replace(['\t', '\n'], " ");
-        Outcome { word: word.to_owned(), tests, note, alerts: BTreeSet::new(), date }
+        Outcome { word: word.to_owned(), tests, note, alerts: BTreeSet::new(), is_judged: true, date }
     }
 
     fn line(&self, case: &str) -> String {
-        let Outcome { word, tests, note, alerts, date } = self;
-        let alerts: Vec<&str> = alerts.iter().map(String::as_str).collect();
+        let Outcome { word, tests, note, alerts, is_judged, date } = self;
+        let none = is_judged.then_some(NONE).filter(|_| alerts.is_empty());
+        let alerts: Vec<&str> = alerts.iter().map(String::as_str).chain(none).collect();
         format!("{case}\t{word}\t{tests}\t{date}\t{note}\t{}\n", alerts.join("; "))
     }
 
@@ -83,8 +89,10 @@ impl Outcome {
             return None;
         };
         let [word, date, note] = [word, date, note].map(str::to_owned);
-        let alerts = alerts.split("; ").filter(|rule| !rule.is_empty()).map(str::to_owned).collect();
-        Some((case.to_owned(), Outcome { word, tests: tests.parse().ok()?, note, alerts, date }))
+        let is_judged = !alerts.is_empty();
+        let alerts = alerts.split("; ").filter(|rule| !["", NONE].contains(rule)).map(str::to_owned);
+        let (alerts, tests) = (alerts.collect(), tests.parse().ok()?);
+        Some((case.to_owned(), Outcome { word, tests, note, alerts, is_judged, date }))
     }
 }
 
@@ -166,9 +174,10 @@ fn alerts_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String
     let ran: Vec<(&str, &str, &Outcome)> =
         cases.iter().filter_map(|(group, name)| Some((*group, *name, last.get(*name)?))).collect();
     let mut text =
-        "\n## Alerts of glassbox's own rules\n\n| group | cases | alerts |\n|---|---|---|\n".to_owned();
+        "\n## Alerts of glassbox's own rules\n\n| group | judged cases | alerts |\n|---|---|---|\n"
+            .to_owned();
     for (group, _) in GROUPS {
-        let of_group = || ran.iter().filter(|(of, ..)| of == group);
+        let of_group = || ran.iter().filter(|(of, _, outcome)| of == group && outcome.is_judged);
         let alerts: usize = of_group().map(|(.., outcome)| outcome.alerts.len()).sum();
         let _ = writeln!(text, "| {group} | {} | {alerts} |", of_group().count());
     }
@@ -220,7 +229,7 @@ mod tests {
     fn outcome(word: &str, tests: usize, note: &str) -> Outcome {
         let [word, note] = [word, note].map(str::to_owned);
         let alerts = BTreeSet::from(["a rule".to_owned()]);
-        Outcome { word, tests, note, alerts, date: "2026-01-02".to_owned() }
+        Outcome { word, tests, note, alerts, is_judged: true, date: "2026-01-02".to_owned() }
     }
 
     #[test]
@@ -230,6 +239,9 @@ mod tests {
         let line = known.line("a case, bash");
 
         assert_eq!(Some(("a case, bash".to_owned(), known)), Outcome::parse(line.trim_end()));
+        let silent = Outcome::new("same", 0, "");
+        assert_eq!(Some(("a".to_owned(), silent.clone())), Outcome::parse(silent.line("a").trim_end()));
+        assert!(!Outcome::parse("a\tsame\t0\t2026-01-02\t\t").unwrap().1.is_judged);
     }
 
     #[test]
