@@ -18,6 +18,16 @@ const EXPECTED: &[(&str, &str, &str)] = &[
         "its zygote is in a user namespace, as nobody, and cannot know whose the collector is: it is not seen",
     ),
     (
+        "catchsegv-like",
+        "Foreign library put into a program",
+        "its library lies in the temporary folder that the case works in",
+    ),
+    (
+        "interposes the same",
+        "Foreign library put into a program",
+        "its library lies in the temporary folder that the case works in",
+    ),
+    (
         "job control",
         "Program hidden from glassbox",
         "sleep is killed as it begins, before the sensor in it: nothing tells it from a program that hides",
