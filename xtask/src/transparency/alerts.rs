@@ -28,6 +28,11 @@ const EXPECTED: &[(&str, &str, &str)] = &[
         "its library lies in the temporary folder that the case works in",
     ),
     (
+        "timeout kill",
+        "Program hidden from glassbox",
+        "on a busy machine, a program is killed before the sensor in it begins",
+    ),
+    (
         "job control",
         "Program hidden from glassbox",
         "sleep is killed as it begins, before the sensor in it: nothing tells it from a program that hides",
