@@ -6,13 +6,15 @@
 
 #[path = "../tests/falco_fields/mod.rs"]
 mod falco_fields;
+#[path = "../tests/falco_folder/mod.rs"]
+mod falco_folder;
 
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use falco_fields::FalcoFields;
+use falco_folder::{NOT_RUN, folder};
 use rules::file::{Rule, Source, load};
 use rules::{Answer, Argument, Catalog as _, Engine, EventType, FieldId, Match, Matching, Subject, Type};
 
@@ -238,12 +240,8 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let named = std::env::var_os("GLASSBOX_FALCO_RULES").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside =
-        root.ancestors().map(|above| above.join("shared/falco-rules")).find(|folder| folder.is_dir());
-    let Some(folder) = named.or(beside) else {
-        println!("not run: Falco's rule files are not here; GLASSBOX_FALCO_RULES names their folder");
+    let Some(folder) = folder() else {
+        println!("{NOT_RUN}");
         return;
     };
     let catalog = FalcoFields::new();

@@ -4,11 +4,12 @@
 //! `../shared/falco-rules` beside the checkout; without them the test says that it did not run.
 
 mod falco_fields;
+mod falco_folder;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use falco_fields::FalcoFields;
+use falco_folder::{NOT_RUN, folder};
 use rules::field::{FieldUse, resolve};
 use rules::file::{Rule, Severity, Source, load};
 use rules::{
@@ -22,14 +23,6 @@ const FILES: [(&str, usize); 4] = [
     ("falco-deprecated_rules.yaml", 4),
 ];
 
-fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("GLASSBOX_FALCO_RULES").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside =
-        root.ancestors().map(|above| above.join("shared/falco-rules")).find(|folder| folder.is_dir());
-    named.or(beside)
-}
-
 fn read(name: &str) -> Option<Vec<u8>> {
     let folder = folder()?;
     Some(
@@ -42,7 +35,7 @@ fn read(name: &str) -> Option<Vec<u8>> {
 fn each_of_falcos_files_loads_alone() {
     for (name, count) in FILES {
         let Some(text) = read(name) else {
-            println!("not run: Falco's rule files are not here; GLASSBOX_FALCO_RULES names their folder");
+            println!("{NOT_RUN}");
             return;
         };
 
@@ -125,7 +118,7 @@ fn an_engine_of_falcos_rules_says_what_each_says_alone() {
     let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, _) in FILES {
         let Some(text) = read(name) else {
-            println!("not run: Falco's rule files are not here; GLASSBOX_FALCO_RULES names their folder");
+            println!("{NOT_RUN}");
             return;
         };
         let loaded = load(&[Source { name, text: &text }], &catalog).rules;

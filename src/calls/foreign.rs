@@ -145,12 +145,33 @@ mod tests {
         assert_eq!(Kind::Script(b""), kind(b"#!"));
     }
 
-    #[test]
-    fn this_program_and_its_script_are_at_home() {
-        let own = Path { dir: libc::AT_FDCWD, raw: Some(b"/proc/self/exe\0") };
-        let missing = Path { dir: libc::AT_FDCWD, raw: Some(b"/nowhere\0") };
+    /// Whether an exec of a file with these bytes would be foreign.
+    fn is_foreign_file(name: &str, bytes: &[u8]) -> bool {
+        let folder = std::env::temp_dir().join(format!("glassbox-foreign-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let text = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        is_foreign(Path { dir: libc::AT_FDCWD, raw: Some(text.to_bytes()) })
+    }
 
-        assert!(!is_foreign(own));
-        assert!(!is_foreign(missing));
+    #[test]
+    fn files_are_read_and_scripts_followed() {
+        let folder = std::env::temp_dir().join(format!("glassbox-foreign-{}", std::process::id()));
+        let script = |name: &str| format!("#!{}/{name} -x\n", folder.display());
+
+        assert!(is_foreign_file("program", &elf(1, EM_386, PT_INTERP)));
+        assert!(is_foreign_file("script", script("program").as_bytes()));
+        assert!(is_foreign_file("script-of-script", script("script").as_bytes()));
+        assert!(!is_foreign_file("endless", script("endless").as_bytes()));
+        assert!(!is_foreign_file("own", &elf(CLASS, MACHINE[0], PT_INTERP)));
+        assert!(!is_foreign_file("empty", b""));
+        for missing in [&b"/nowhere"[..], b"/dev/null", b"/proc/self/exe"] {
+            let text = std::ffi::CString::new(missing).unwrap();
+            assert!(!is_foreign(Path { dir: libc::AT_FDCWD, raw: Some(text.to_bytes()) }));
+        }
+        // An empty path is the descriptor's file; none has a negative number.
+        assert!(!is_foreign(Path { dir: libc::AT_FDCWD, raw: Some(b"") }));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -3,9 +3,7 @@
 //! The rule files are not in this repository. They are read from the folder that `GLASSBOX_FALCO_RULES`
 //! names, or from `../shared/falco-rules` beside the checkout; without them a test says that it did not run.
 
-use glassbox_tests::falco::{FILES, File, Outcome, Proof, Script, names_in, play, text_of};
-
-const NOT_RUN: &str = "not run: Falco's rule files are not here; GLASSBOX_FALCO_RULES names their folder";
+use glassbox_tests::falco::{FILES, File, NOT_RUN, Outcome, Proof, Script, names_in, play, text_of};
 
 fn outcomes(file: &File, script: fn(&Proof) -> Option<Script>) -> Vec<Outcome> {
     let outcomes = play(file, script);

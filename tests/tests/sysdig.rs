@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use glassbox_tests::child::{self, Status};
+use glassbox_tests::falco::{NOT_RUN, folder};
 use glassbox_tests::scene::Scene;
 use glassbox_tests::{glassbox, scap};
 use rules::file::{Source, load};
@@ -568,12 +569,8 @@ fn expanded(expr: &Expr, macros: &Macros) -> Expr {
 #[test]
 fn falcos_own_macros_and_rules_hold_for_the_events_for_which_sysdigs_hold() {
     let Some(recorded) = recorded() else { return };
-    let named = std::env::var_os("GLASSBOX_FALCO_RULES").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside =
-        root.ancestors().map(|above| above.join("shared/falco-rules")).find(|folder| folder.is_dir());
-    let Some(folder) = named.or(beside) else {
-        println!("not run: Falco's rule files are not here; GLASSBOX_FALCO_RULES names their folder");
+    let Some(folder) = folder() else {
+        println!("{NOT_RUN}");
         return;
     };
     let mut conditions: BTreeMap<String, String> = BTreeMap::new();

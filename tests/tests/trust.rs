@@ -390,6 +390,26 @@ os.wait()";
     assert_eq!(["foreign_abi"; 1].as_slice(), blind("alone"));
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_32_bit_program_without_a_loader_passes_the_sensor_on() {
+    let place = Place::new();
+    fs::copy(programs().join("foreign/loader.c"), place.0.path().join("program.c")).unwrap();
+
+    // The program says on stderr what it is to preload.
+    let ending = place.bash(
+        "make='gcc -m32 -O1 -nostdlib -fno-stack-protector -fno-builtin program.c'
+         $make -static -fno-pic -no-pie -o fixed; $make -static-pie -fPIE -o movable
+         for program in fixed movable; do
+             ./glassbox run -o jsonl:/dev/null -- ./$program
+             ./glassbox run -o jsonl:/dev/null -- sh -c ./$program
+         done",
+    );
+
+    ending.assert_output(0, &"here\n".repeat(4));
+    assert_eq!(4, ending.stderr.matches("libglassbox.so").count(), "{ending:?}");
+}
+
 #[test]
 fn the_copy_of_a_sensor_goes_though_the_launcher_is_killed() {
     let place = Place::new();

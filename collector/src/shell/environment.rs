@@ -14,7 +14,7 @@ pub fn under_sensor(command: &[OsString], sensor: &Path, settings: &[(&str, &OsS
     let path = command.first().and_then(|name| search::find(name, &folders));
     let program = path.and_then(|path| Program::at(&path, &Root::own()));
     let is_in_vain =
-        program.is_some_and(|program| *program.reason == FOREIGN_ABI && program.kind != "static");
+        program.is_some_and(|program| *program.reason == FOREIGN_ABI && !program.kind.starts_with("static"));
     with_settings(std::env::vars_os(), (!is_in_vain).then_some(sensor), settings)
 }
 

@@ -5,6 +5,8 @@
 //! themselves are not in this repository ([`text_of`]).
 
 mod deprecated;
+#[path = "../../../rules/tests/falco_folder/mod.rs"]
+mod falco_folder;
 mod incubating;
 mod page;
 mod play;
@@ -14,6 +16,7 @@ mod task;
 
 use std::path::PathBuf;
 
+pub use falco_folder::{NOT_RUN, folder};
 pub use page::page;
 pub use play::{Outcome, play};
 
@@ -136,11 +139,7 @@ impl Row {
 /// # Panics
 /// If the folder is there and the file cannot be read.
 pub fn text_of(file: &File) -> Option<(PathBuf, String)> {
-    let named = std::env::var_os("GLASSBOX_FALCO_RULES").map(PathBuf::from);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let beside =
-        root.ancestors().map(|above| above.join("shared/falco-rules")).find(|folder| folder.is_dir());
-    let path = named.or(beside)?.join(file.name);
+    let path = folder()?.join(file.name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     Some((path, text))
 }
