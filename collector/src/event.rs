@@ -10,6 +10,7 @@ mod asks;
 mod background;
 mod circumstances;
 mod claimed;
+pub mod id;
 mod program;
 mod surroundings;
 
@@ -28,6 +29,7 @@ pub use asks::Asks;
 pub use background::{Background, Place};
 pub use circumstances::{Circumstances, Names};
 pub use claimed::Claimed;
+pub use id::Origin;
 pub use program::{Comm, Facts, Program};
 pub use surroundings::{Mount, Pod, Surroundings};
 
@@ -132,6 +134,8 @@ pub struct Event {
     pub ret: Option<i64>,
     /// The thread; 0 where it is unknown.
     pub tid: Tid,
+    /// Its number among those of the batch's origin, from 1; 0 where it has none yet, see [`Batch::number`].
+    pub number: u64,
     /// Index into [`Batch::whos`].
     pub who: u32,
     /// Index of the first of its values in the batch.
@@ -143,6 +147,8 @@ pub struct Event {
 pub struct Batch {
     /// The request that was being served when all of them happened, where such a thing is known (AWS Lambda).
     pub request_id: Option<Arc<str>>,
+    /// The collector that numbered the events.
+    pub origin: Origin,
     /// The events.
     pub events: Vec<Event>,
     /// The images that the events refer to.
@@ -227,12 +233,24 @@ impl Batch {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.request_id = None;
+        self.origin = Origin::NONE;
         self.events.clear();
         self.whos.clear();
         self.alerts.clear();
         self.found.clear();
         self.values.clear();
         self.bytes.clear();
+    }
+
+    /// Numbers the events, unless a collector has done so before.
+    pub fn number(&mut self) {
+        if self.origin == Origin::NONE {
+            self.origin = Origin::here();
+            let first = id::take(self.events.len() as u64);
+            for (number, event) in (first..).zip(&mut self.events) {
+                event.number = number;
+            }
+        }
     }
 
     /// The image that `event` belongs to.
@@ -408,6 +426,7 @@ pub mod sample {
             seq: Some(7),
             ret: Some(3),
             tid: Tid(4121),
+            number: 0,
             who: 0,
             values_at: 0,
         }

@@ -10,11 +10,14 @@ use std::path::Path;
 
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
-use crate::sinks::carrier::kind::{Kind, Opened, Opening, Options};
-use crate::sinks::carrier::{CARRIERS, file, options, stream};
+use crate::sinks::carrier::kind::{Kind, Opened, Opening, Options, Wanted};
+use crate::sinks::carrier::{CARRIERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
+use crate::sinks::worker::Chooser;
+use crate::stages::fields::FIELDS;
+use crate::stages::filter;
 
 /// Where an output goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,8 +71,14 @@ impl Output {
                 formats::names()
             ))
         })?;
+        let default_place = format.service.map_or_else(String::new, |service| (service.default_place)());
         let destination = match destination {
-            None => default.clone(),
+            None if default_place.is_empty() => default.clone(),
+            None => Destination {
+                kind: &http::CARRIER,
+                place: (http::CARRIER.place)(OsStr::new(&default_place)).transpose()?.unwrap_or_default(),
+                options: Options::default(),
+            },
             Some(rest) => {
                 let (text, options) = options::divided(rest);
                 let refused = |what: String| {
@@ -84,8 +93,9 @@ impl Output {
                 let found = CARRIERS.iter().find_map(|kind| Some((kind, (kind.place)(&text)?)));
                 match found.filter(|(kind, _)| format.reaches.contains(kind)) {
                     Some((kind, place)) => {
-                        let options = Options::read(&options, kind)
-                            .map_err(|why| Failure::usage(format!("{why}: -o '{}'", spec.display())))?;
+                        let wrong = |why: String| Failure::usage(format!("{why}: -o '{}'", spec.display()));
+                        let options = Options::read(&options, kind).map_err(wrong)?;
+                        check(format, &options).map_err(wrong)?;
                         Destination { kind, place: place?, options }
                     }
                     None => {
@@ -139,8 +149,29 @@ impl Output {
     /// Makes the encoder, and opens the place that its bytes go to. Fails with status 73 and a remedy.
     pub fn open(&self, opening: Opening) -> Result<(Box<dyn Encoder>, Opened), Failure> {
         let Self { format, destination: Destination { kind, place, options } } = self;
-        let opened = (kind.open)(place, options, opening, format.framing)?;
-        Ok(((format.build)(&Plan { is_coloured: self.destination.is_coloured() }), opened))
+        let Format { framing, service, .. } = **format;
+        let opened = (kind.open)(&Wanted { name: &self.shown(), place, options, opening, framing, service })?;
+        let plan = Plan {
+            is_coloured: self.destination.is_coloured(),
+            kind: kind.name,
+            takes: kind.takes,
+            place: place.clone(),
+            only: options.only,
+        };
+        Ok(((format.build)(&plan), opened))
+    }
+
+    /// The condition that events of this output must meet.
+    pub fn filter(&self) -> Option<&str> {
+        self.destination.options.filter.as_deref()
+    }
+
+    /// Chooses its events out of each batch; `None` where it gets all.
+    pub fn chooser(&self) -> Result<Option<Chooser>, Failure> {
+        let Some(text) = self.filter() else { return Ok(None) };
+        let program = filter::compiled(text, &*FIELDS).map_err(|why| Failure::usage(wrong_filter(&why)))?;
+        let mut choice = filter::Choice::new(program);
+        Ok(Some(Box::new(move |batch| choice.of(batch))))
     }
 
     /// A format by its name, to a file by its absolute path.
@@ -171,6 +202,25 @@ impl Output {
         let Destination { kind, place, .. } = &self.destination;
         format!("{} to {}", self.format.name, (kind.shown)(place))
     }
+}
+
+/// Refuses options that the format has no use for.
+fn check(format: &Format, options: &Options) -> Result<(), String> {
+    if let Some(only) = options.only.filter(|only| !format.holds.contains(only)) {
+        let name = format.name;
+        return Err(match format.holds {
+            [] => format!("{name} shows events and alerts together; leave the option 'only' out"),
+            [holds, ..] => format!("{name} has no {}; it has {}", only.name(), holds.name()),
+        });
+    }
+    if let Some(text) = &options.filter {
+        filter::compiled(text, &*FIELDS).map_err(|why| wrong_filter(&why))?;
+    }
+    Ok(())
+}
+
+fn wrong_filter(why: &str) -> String {
+    format!("the option 'filter' is no condition: {why}")
 }
 
 /// A copy of stdout for the collector, if an output goes there at all.
@@ -225,7 +275,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "jsonl cannot go to 'http://host/events'; give a path, '-' for stdout, or 'stderr'",
+            "jsonl cannot go to 'http://host/events'; give a path, '-' for stdout, 'stderr', or 'program:COMMAND'",
             failure.to_string()
         );
     }
@@ -275,7 +325,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "no destination after the colon in -o 'jsonl:'; give a path, '-' for stdout, or 'stderr'",
+            "no destination after the colon in -o 'jsonl:'; give a path, '-' for stdout, 'stderr', or 'program:COMMAND'",
             failure.to_string()
         );
     }

@@ -251,6 +251,7 @@ impl Enricher {
             ret: None,
             tid: process.who.pid().main_thread(),
             who: self.list(process),
+            number: 0,
             values_at: 0,
         };
         self.batch.push(event);
@@ -272,6 +273,7 @@ impl Enricher {
             ret: is_returned.then_some(head.ret),
             tid: Tid(head.tid).shown(),
             who: self.list(process),
+            number: 0,
             values_at: 0,
         };
         self.batch.push(event);

@@ -138,7 +138,8 @@ impl Outbox {
 
     /// Sends batches that hold events of earlier requests.
     pub fn send_sealed(&mut self, sealed: Vec<Batch>) {
-        for batch in sealed {
+        for mut batch in sealed {
+            batch.number();
             if let Some(batch) = self.stages.pass(batch) {
                 self.outlets.deliver(Arc::new(batch));
             }
@@ -154,7 +155,7 @@ impl Outbox {
         touched.dedup();
         let is_small = batch.events.len() < SMALL_EVENTS;
         let mut spare = None;
-        let batch = match is_small {
+        let mut batch = match is_small {
             true => {
                 let copy = batch.clone();
                 let mut batch = batch;
@@ -164,6 +165,7 @@ impl Outbox {
             }
             false => batch,
         };
+        batch.number();
         let shared = self.stages.pass(batch).map(Arc::new);
         let delivered = touched.into_iter().filter_map(|image| Some((image, delivered(image)?))).collect();
         // A batch that a stage dropped is done with at once.
@@ -176,7 +178,8 @@ impl Outbox {
     }
 
     /// Sends events of a recording: they were ordered and enriched before, and keep their numbers.
-    pub fn replay(&mut self, batch: Batch) {
+    pub fn replay(&mut self, mut batch: Batch) {
+        batch.number();
         if let Some(batch) = self.stages.pass(batch) {
             self.outlets.deliver(Arc::new(batch));
         }

@@ -11,7 +11,7 @@ use wire::record::Via;
 use wire::schema::EVENTS;
 
 use crate::container::Container;
-use crate::event::{Batch, Circumstances, Comm, Event, Facts, Program, Shape, Value, Who};
+use crate::event::{Batch, Circumstances, Comm, Event, Facts, Program, Shape, Value, Who, id};
 use crate::ids::{Pid, Tid, UtcNs};
 use crate::system::errors;
 
@@ -31,6 +31,8 @@ pub fn read(text: &str) -> Result<Batch, String> {
     let unsigned = |name: &str| fields.get(name).and_then(Json::as_u64);
     let call = text_of(&fields, "call").unwrap_or_default();
     let error = text_of(&fields, "error").unwrap_or_default();
+    let (origin, number) = text_of(&fields, "id").and_then(id::read).unwrap_or_default();
+    batch.origin = origin;
     let errno = errors::errno_number(error).map(errors::errno_name);
     batch.push(Event {
         time: UtcNs(text_of(&fields, "time").and_then(utc_ns).unwrap_or(0)),
@@ -45,6 +47,7 @@ pub fn read(text: &str) -> Result<Batch, String> {
         seq: unsigned("seq"),
         ret: fields.get("ret").and_then(Json::as_i64),
         tid: Tid(unsigned("tid").and_then(|tid| tid.try_into().ok()).unwrap_or(0)),
+        number,
         who: 0,
         values_at: 0,
     });

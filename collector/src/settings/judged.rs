@@ -8,6 +8,7 @@ use rules::file::Priority;
 use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, Key, Layers, REDACT, RULES, Setting};
 use super::rule_files::RuleFiles;
 use crate::event::Asks;
+use crate::outputs::Output;
 use crate::shell::failure::Failure;
 use crate::stages::fields::Asked;
 use crate::stages::judge::{self, Worst};
@@ -96,8 +97,8 @@ impl Verdict {
 }
 
 impl Judged {
-    /// What the layers ask for. Fails with status 64 where an option is wrong, 65 or 66 where rules are.
-    pub fn of(layers: &Layers) -> Result<Self, Failure> {
+    /// What the layers ask for, and the outputs' own filters. Fails with status 64 where an option is wrong, 65 or 66 where rules are.
+    pub fn of(layers: &Layers, outputs: &[Output]) -> Result<Self, Failure> {
         let (mut stages, fields) = (Vec::new(), Asked::default());
         let condition = layers.setting(&FILTER);
         if let Some(text) = condition.values.last() {
@@ -105,6 +106,10 @@ impl Judged {
             let compiled = filter::compiled(text, &fields);
             let program = compiled.map_err(|error| Failure::usage(format!("{condition}: {error}")))?;
             stages.push(filter::stage(program));
+        }
+        for text in outputs.iter().filter_map(Output::filter) {
+            // Compiled once more by the output: here for what it asks of processes.
+            filter::compiled(text, &fields).map_err(Failure::usage)?;
         }
         let limit = layers.setting(&FAIL_ON);
         let limit = limit.values.last().map(|name| priority(&limit, name)).transpose()?;

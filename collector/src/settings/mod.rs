@@ -43,7 +43,8 @@ impl Settings {
     pub fn of(layers: &Layers, output: &str) -> Result<Self, Failure> {
         let outputs = outputs(layers, output)?;
         let authority = Authority::of(&layers.setting(&ECS_METADATA))?;
-        Ok(Self { outputs, authority, judged: Judged::of(layers)? })
+        let judged = Judged::of(layers, &outputs)?;
+        Ok(Self { outputs, authority, judged })
     }
 
     /// A session that is the first of its run, without a launcher and without an end: callers set what they

@@ -41,7 +41,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             let layers = layers(&arguments.outputs, arguments.selection)?;
             let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
             Output::check_all(&outputs)?;
-            let Judged { stages, verdict, .. } = Judged::of(&layers)?;
+            let Judged { stages, verdict, .. } = Judged::of(&layers, &outputs)?;
             session::replay(&arguments.file, &outputs, stages).map(|()| verdict.status())
         }
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),

@@ -1,7 +1,10 @@
 //! Formats. An [`Encoder`] makes bytes of events; it lives in the thread of its output and knows no file. A
 //! [`Format`] is its row in the table that `-o`, its help and the table tests come from.
 
-use super::carrier::kind::Kind;
+use std::ffi::OsString;
+
+use super::carrier::kind::{Kind, Only, Takes};
+use super::carrier::service::Service;
 use super::framing::{Found, Framing};
 use crate::event::Batch;
 
@@ -15,6 +18,10 @@ pub struct Format {
     pub framing: Framing,
     /// The kinds of places that it can go to.
     pub reaches: &'static [Kind],
+    /// Which of events and alerts it has, where a user may choose.
+    pub holds: &'static [Only],
+    /// How it is spoken over HTTP, where it is.
+    pub service: Option<&'static Service>,
     /// Makes an encoder.
     pub build: fn(&Plan) -> Box<dyn Encoder>,
 }
@@ -29,10 +36,32 @@ impl PartialEq for Format {
 impl Eq for Format {}
 
 /// The circumstances that an encoder is made for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The output is a terminal that wants colours.
     pub is_coloured: bool,
+    /// The name of the kind of place: parcels for syslog are other ones than those for HTTP.
+    pub kind: &'static str,
+    /// Whether lines, or parcels, are wanted.
+    pub takes: Takes,
+    /// The place as its kind spells it.
+    pub place: OsString,
+    /// Which of events and alerts are wanted; both where there is none.
+    pub only: Option<Only>,
+}
+
+impl Plan {
+    /// Whether events are wanted.
+    #[expect(dead_code, reason = "outputs to a fleet are on their way")]
+    pub fn has_events(&self) -> bool {
+        self.only != Some(Only::Alerts)
+    }
+
+    /// Whether alerts are wanted.
+    #[expect(dead_code, reason = "outputs to a fleet are on their way")]
+    pub fn has_alerts(&self) -> bool {
+        self.only != Some(Only::Events)
+    }
 }
 
 /// Makes bytes of batches.

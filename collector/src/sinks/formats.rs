@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn list_of_destinations_reads_as_a_sentence() {
-        assert_eq!("'-' for stdout, 'stderr', or a path", destinations(CARRIERS));
+        use super::super::carrier::LOCAL;
+
+        assert_eq!("a path, '-' for stdout, or 'stderr'", destinations(LOCAL));
         assert_eq!("'-' for stdout or 'stderr'", destinations(&CARRIERS[..2]));
     }
 }

@@ -11,6 +11,7 @@ use std::io::Write;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
+use super::carrier::kind::Only;
 use super::encoder::{Encoder, Format};
 use super::framing::{Found, Framing};
 use super::text::{self, Paint, Style};
@@ -27,7 +28,9 @@ pub const FORMAT: Format = Format {
     help: "one line an event, coloured on a terminal",
     framing: Framing::Lines,
     reaches: carrier::LOCAL,
-    build: |plan| Box::new(Human::new(Style::new(plan.is_coloured))),
+    holds: &[Only::Events, Only::Alerts],
+    service: None,
+    build: |plan| Box::new(Human { only: plan.only, ..Human::new(Style::new(plan.is_coloured)) }),
 };
 
 /// Characters of one string, at most.
@@ -39,6 +42,8 @@ const LONGEST_LIST: usize = 600;
 #[derive(Debug)]
 pub struct Human {
     style: Style,
+    /// Which of events and alerts are written, where not both.
+    only: Option<Only>,
     time: TimeWriter,
     /// How each field shows, by number of the kind and place of the field.
     shows: Vec<Vec<Show>>,
@@ -126,7 +131,8 @@ impl Human {
             shows[number] =
                 Shape::of(spec.kind).fields.iter().map(|name| Show::of(spec.kind, name)).collect();
         }
-        Self { style, time: TimeWriter::default(), shows, containers: Containers::default() }
+        let (time, containers) = (TimeWriter::default(), Containers::default());
+        Self { style, only: None, time, shows, containers }
     }
 
     fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
@@ -232,9 +238,13 @@ impl Encoder for Human {
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         let mut alerts = batch.alerts.iter().peekable();
         for (place, event) in batch.events.iter().enumerate() {
-            self.line(batch, event, out);
+            if self.only != Some(Only::Alerts) {
+                self.line(batch, event, out);
+            }
             while let Some(alert) = alerts.next_if(|alert| alert.event <= place) {
-                self.alert(batch, event, alert, out);
+                if self.only != Some(Only::Events) {
+                    self.alert(batch, event, alert, out);
+                }
             }
         }
     }

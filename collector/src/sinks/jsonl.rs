@@ -1,6 +1,7 @@
 //! `jsonl`: one JSON object a line, see [`crate::json`].
 
 use super::carrier;
+use super::carrier::kind::Only;
 use super::encoder::{Encoder, Format};
 use super::framing::{Found, Framing};
 use crate::event::Batch;
@@ -11,7 +12,9 @@ pub const FORMAT: Format = Format {
     name: "jsonl",
     help: "one JSON object a line",
     framing: Framing::Lines,
-    reaches: carrier::LOCAL,
+    reaches: carrier::LINES,
+    holds: &[Only::Events],
+    service: None,
     build: |_| Box::new(Jsonl::default()),
 };
 

@@ -15,13 +15,14 @@ pub mod framing;
 pub mod human;
 pub mod jsonl;
 mod owed;
+pub mod parcel;
 mod queue;
 pub mod recording;
 mod report;
 mod signals;
 pub mod summary;
 mod text;
-mod worker;
+pub mod worker;
 
 pub use encoder::RunFacts;
 pub use queue::{Backlog, Haste, Outlets, OutputChange};

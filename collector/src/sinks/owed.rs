@@ -59,6 +59,7 @@ impl Owed {
                 seq: None,
                 ret: None,
                 tid: who.pid().main_thread(),
+                number: 0,
                 who: batch.whos.len() as u32,
                 values_at: 0,
             });
@@ -66,6 +67,7 @@ impl Owed {
             batch.set(reason_at, Value::Word(LossReason::SinkFull.name()));
             batch.whos.push(who);
         }
+        batch.number();
         Some(batch)
     }
 }

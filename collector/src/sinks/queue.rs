@@ -15,7 +15,7 @@ use super::carrier::kind::{Opened, Opening};
 use super::encoder::{Encoder, RunFacts};
 use super::owed::Owed;
 use super::report::{Lost, SinkReport};
-use super::worker::{Farewell, Message, Shared, Standing, Worker};
+use super::worker::{Chooser, Farewell, Message, Shared, Standing, Worker};
 use crate::event::Batch;
 use crate::ids::{MonoNs, UtcNs};
 use crate::outputs::Output;
@@ -149,7 +149,7 @@ impl Outlets {
         let opened: Result<Vec<_>, Failure> = outputs.iter().map(|output| output.open(opening)).collect();
         let mut outlets = Self { pulses: Arc::clone(pulses), ..Self::none(backlog) };
         for (output, (encoder, opened)) in outputs.iter().zip(opened?) {
-            outlets.add(output.shown(), encoder, opened)?;
+            outlets.add_choosing(output.shown(), encoder, opened, output.chooser()?)?;
         }
         Ok(outlets)
     }
@@ -162,6 +162,16 @@ impl Outlets {
         encoder: Box<dyn Encoder>,
         opened: Opened,
     ) -> Result<OutletId, Failure> {
+        self.add_choosing(name, encoder, opened, None)
+    }
+
+    fn add_choosing(
+        &mut self,
+        name: String,
+        encoder: Box<dyn Encoder>,
+        opened: Opened,
+        chooser: Option<Chooser>,
+    ) -> Result<OutletId, Failure> {
         let id = OutletId(self.next_id);
         self.next_id += 1;
         let (batch_tx, batch_rx) = bounded(match self.backlog {
@@ -170,7 +180,7 @@ impl Outlets {
         });
         let shared = Arc::new(Shared::default());
         let pulse = self.pulses.add(format!("output {name}"));
-        let worker = Worker::new(name.clone(), encoder, opened, Arc::clone(&shared), pulse);
+        let worker = Worker::new(name.clone(), encoder, opened, Arc::clone(&shared), pulse).choosing(chooser);
         let spare_tx = self.spare_tx.clone();
         let thread = thread::Builder::new()
             .name(name.chars().take(15).collect())

@@ -82,10 +82,14 @@ impl Shared {
     }
 }
 
+/// Chooses the events of one output out of a batch.
+pub type Chooser = Box<dyn FnMut(&Batch) -> Batch + Send>;
+
 /// The thread's state.
 pub struct Worker {
     name: String,
     encoder: Box<dyn Encoder>,
+    chooser: Option<Chooser>,
     carrier: Box<dyn Carrier>,
     found: Found,
     shared: Arc<Shared>,
@@ -98,6 +102,8 @@ pub struct Worker {
     is_open: bool,
     /// The user knows that the carrier has trouble.
     has_warned: bool,
+    /// It was tried once more after the end of the session.
+    has_tried_last: bool,
 }
 
 impl Worker {
@@ -109,9 +115,29 @@ impl Worker {
         shared: Arc<Shared>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        let Opened { carrier, found } = opened;
+        let Opened { carrier, found, .. } = opened;
         let (text, events) = (Vec::new(), 0);
-        Self { name, encoder, carrier, found, shared, pulse, text, events, is_open: true, has_warned: false }
+        Self {
+            name,
+            encoder,
+            chooser: None,
+            carrier,
+            found,
+            shared,
+            pulse,
+            text,
+            events,
+            is_open: true,
+            has_warned: false,
+            has_tried_last: false,
+        }
+    }
+
+    /// The same, for the events that `chooser` chooses.
+    #[must_use]
+    pub fn choosing(mut self, chooser: Option<Chooser>) -> Self {
+        self.chooser = chooser;
+        self
     }
 
     /// Works until the channel is closed.
@@ -153,9 +179,13 @@ impl Worker {
             self.encoder.end(&farewell.facts, &mut self.text);
         }
         self.carry();
+        let closed = self.carrier.close();
+        self.take_back(&closed);
     }
 
     fn encode(&mut self, batch: &Batch) {
+        let chosen = self.chooser.as_mut().map(|choose| choose(batch));
+        let batch = chosen.as_ref().unwrap_or(batch);
         self.events += batch.events.len() as u64;
         if self.is_open {
             self.encoder.batch(batch, &mut self.text);
@@ -189,7 +219,8 @@ impl Worker {
 
     /// Counts the result; gives the time at which the rest of the text is to be tried again.
     fn note(&mut self, carried: Carried) -> Option<Instant> {
-        let Carried { written, lost, retry_at, error } = carried;
+        self.take_back(&carried);
+        let Carried { written, lost, retry_at, error, .. } = carried;
         let written = written.min(self.events);
         let refused = lost.min(self.events - written);
         self.events -= written + refused;
@@ -211,12 +242,24 @@ impl Worker {
         retry_at
     }
 
-    /// Waits for the time of another try; false where the session ends and has waited long enough.
-    fn wait_until(&self, retry_at: Instant) -> bool {
+    /// Counts events that were refused after they had been counted as written.
+    fn take_back(&self, carried: &Carried) {
+        let mut standing = self.shared.standing();
+        let taken_back = carried.taken_back.min(standing.written);
+        standing.written -= taken_back;
+        standing.refused += taken_back;
+    }
+
+    /// Waits for the time of another try; false where the session ends and has waited long enough. At the end
+    /// it is tried once at once, however long the pause.
+    fn wait_until(&mut self, retry_at: Instant) -> bool {
         let retry_at = retry_at.max(Instant::now() + SHORTEST_PAUSE);
         loop {
             let now = Instant::now();
             let last = self.shared.farewell.get().map(|farewell| farewell.at + LAST_PATIENCE);
+            if last.is_some() && !std::mem::replace(&mut self.has_tried_last, last.is_some()) {
+                return true;
+            }
             if last.is_some_and(|last| now >= last) {
                 return false;
             }

@@ -18,18 +18,44 @@ pub fn compiled(condition: &str, fields: &dyn Catalog) -> Result<Program, String
 
 /// The stage of a condition.
 pub fn stage(condition: Program) -> Stage {
-    let mut filter = Filter {
-        engine: Engine::new(vec![condition], Matching::First),
-        types: Types::default(),
-        matches: Vec::new(),
-        number: 0,
-    };
+    let mut filter = Filter::new(condition);
     Box::new(move |mut batch: Batch| {
         let mut events = std::mem::take(&mut batch.events);
         events.retain(|event| filter.passes(&batch, event));
         batch.events = events;
         (!batch.is_empty()).then_some(batch)
     })
+}
+
+/// Chooses events for one output; their alerts go with them.
+pub struct Choice(Filter);
+
+impl Choice {
+    /// By a condition.
+    pub fn new(condition: Program) -> Self {
+        Self(Filter::new(condition))
+    }
+
+    /// A batch of the events that meet it.
+    pub fn of(&mut self, batch: &Batch) -> Batch {
+        let mut chosen = batch.clone();
+        let mut places = vec![None; batch.events.len()];
+        let mut place = 0;
+        chosen.events.clear();
+        for (event, to) in batch.events.iter().zip(&mut places) {
+            if self.0.passes(batch, event) {
+                chosen.events.push(*event);
+                *to = Some(place);
+                place += 1;
+            }
+        }
+        chosen.alerts.retain_mut(|alert| {
+            let to = places.get(alert.event).copied().flatten();
+            alert.event = to.unwrap_or(0);
+            to.is_some()
+        });
+        chosen
+    }
 }
 
 struct Filter {
@@ -41,6 +67,11 @@ struct Filter {
 }
 
 impl Filter {
+    fn new(condition: Program) -> Self {
+        let engine = Engine::new(vec![condition], Matching::First);
+        Self { engine, types: Types::default(), matches: Vec::new(), number: 0 }
+    }
+
     fn passes(&mut self, batch: &Batch, event: &Event) -> bool {
         self.number += 1;
         if event.kind.name().starts_with("sensor.") {
@@ -61,6 +92,38 @@ mod tests {
     use super::*;
     use crate::event::sample;
     use crate::stages::fields::FIELDS;
+
+    #[test]
+    fn alerts_go_with_the_events_of_an_output() {
+        use std::sync::Arc;
+
+        use rules::file::Priority;
+        use rules::format::Resolved;
+
+        use crate::event::{Alert, Rule};
+        let mut batch = sample::every_kind();
+        let rule =
+            Rule { name: "r".into(), priority: Priority::Notice, tags: vec![], source: "syscall".into() };
+        let rule = Arc::new(rule);
+        let places = 0..batch.events.len();
+        batch.alerts = places
+            .map(|event| Alert {
+                event,
+                rule: Arc::clone(&rule),
+                output: Resolved { message: String::new(), fields: vec![] },
+            })
+            .collect();
+        let condition = compiled("gb.event in (file.open, net.connect)", &*FIELDS).unwrap();
+
+        let chosen = Choice::new(condition).of(&batch);
+
+        let names = |events: &[Event]| events.iter().map(|event| event.kind.name()).collect::<Vec<_>>();
+        let alerted: Vec<Event> = chosen.alerts.iter().map(|alert| chosen.events[alert.event]).collect();
+        assert!(
+            names(&chosen.events).contains(&"net.connect") && !names(&chosen.events).contains(&"file.close")
+        );
+        assert_eq!(names(&chosen.events), names(&alerted));
+    }
 
     fn passed(condition: &str) -> Vec<&'static str> {
         let mut stage = stage(compiled(condition, &*FIELDS).unwrap());

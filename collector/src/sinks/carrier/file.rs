@@ -10,7 +10,7 @@ use std::path::Path;
 use deploy::visible::visible;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::kind::{Carried, Carrier, Kind, Opened, Opening, Options};
+use super::kind::{Carried, Carrier, Kind, Opened, Opening, Takes, Wanted};
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
 use crate::sinks::framing::{Found, Frames, Framing};
@@ -25,6 +25,7 @@ pub const CARRIER: Kind = Kind {
     // Devices take bytes from any number of writers.
     is_exclusive: |path| !Path::new(path).starts_with("/dev"),
     is_terminal: || false,
+    takes: Takes::Stream,
     open,
 };
 
@@ -43,13 +44,14 @@ fn place(text: &OsStr) -> Option<Result<OsString, Failure>> {
     }))
 }
 
-fn open(path: &OsStr, options: &Options, opening: Opening, framing: Framing) -> Result<Opened, Failure> {
+fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
+    let Wanted { place, options, opening, framing, .. } = *wanted;
     let from = match opening {
         Opening::Fresh => From::Start,
         Opening::Resumed => From::End,
     };
     let permissions = options.mode.map_or(Permissions::Secret, Permissions::Asked);
-    let file = files::open(Path::new(path), "output", from, permissions)?;
+    let file = files::open(Path::new(place), "output", from, permissions)?;
     Ok(FileCarrier::opened(file, opening, framing))
 }
 
@@ -68,7 +70,7 @@ impl FileCarrier {
             Opening::Fresh => Found::Fresh,
             Opening::Resumed => left_in(&mut file, framing),
         };
-        Opened { carrier: Box::new(Self { file, framing }), found }
+        Opened::plain(Box::new(Self { file, framing }), found)
     }
 }
 
@@ -121,7 +123,7 @@ fn cut_to_line(file: &File, written: &[u8]) {
 }
 
 /// The message without the number that std adds.
-fn bare(error: &io::Error) -> String {
+pub fn bare(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

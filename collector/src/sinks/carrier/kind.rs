@@ -1,8 +1,12 @@
 //! The trait of carriers, and the row of their table.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use super::service::Service;
 use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Framing};
 
@@ -22,15 +26,84 @@ pub struct Kind {
     pub is_exclusive: fn(&OsStr) -> bool,
     /// Whether a person looks at it.
     pub is_terminal: fn() -> bool,
+    /// Whether it takes a stream of bytes, or parcels.
+    pub takes: Takes,
     /// Opens the place for writing. Fails with status 73 and a remedy.
-    pub open: fn(&OsStr, &Options, Opening, Framing) -> Result<Opened, Failure>,
+    pub open: fn(&Wanted<'_>) -> Result<Opened, Failure>,
+}
+
+/// What a kind of place takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takes {
+    /// Bytes, as they come.
+    #[default]
+    Stream,
+    /// Whole parcels, see [`crate::sinks::parcel`].
+    Parcels,
+}
+
+/// An output that is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// As messages call it: `jsonl to '/x'`.
+    pub name: &'a str,
+    /// In the kind's own spelling.
+    pub place: &'a OsStr,
+    /// What stands behind it.
+    pub options: &'a Options,
+    /// Whether it begins.
+    pub opening: Opening,
+    /// How its bytes are divided.
+    pub framing: Framing,
+    /// How its format is spoken over HTTP.
+    pub service: Option<&'static Service>,
 }
 
 /// What stands behind the destination of one output; the table in [`super::options`] says how it is typed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Options {
     /// The permissions of a file.
     pub mode: Option<u32>,
+    /// Only events, or only alerts.
+    pub only: Option<Only>,
+    /// The condition that events must meet.
+    pub filter: Option<String>,
+    /// The directory where what a receiver could not take waits.
+    pub spool: Option<PathBuf>,
+    /// Bytes that wait there at most.
+    pub spool_max: Option<u64>,
+    /// Where the headers of requests stand.
+    pub headers: Option<OsString>,
+    /// Certificates of the authorities that a receiver's certificate may come from, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The certificate that this side shows.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// How long a receiver may take for one request, milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Which of events and alerts an output gets, where not both.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Only {
+    /// Only events.
+    Events,
+    /// Only alerts.
+    Alerts,
+}
+
+impl Only {
+    /// Both, by their names.
+    pub const ALL: [Self; 2] = [Self::Events, Self::Alerts];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Alerts => "alerts",
+        }
+    }
 }
 
 impl PartialEq for Kind {
@@ -55,6 +128,16 @@ pub enum Opening {
 pub struct Opened {
     pub carrier: Box<dyn Carrier>,
     pub found: Found,
+    /// Bytes that wait in its spool, where it has one.
+    #[expect(dead_code, reason = "metrics are on their way")]
+    pub spooled: Option<Arc<AtomicU64>>,
+}
+
+impl Opened {
+    /// A place without a spool.
+    pub fn plain(carrier: Box<dyn Carrier>, found: Found) -> Self {
+        Self { carrier, found, spooled: None }
+    }
 }
 
 /// Brings bytes to where they go.
@@ -72,6 +155,12 @@ pub struct Opened {
 pub trait Carrier: Send {
     /// Carries `bytes`, which stand for `events` events.
     fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried;
+
+    /// Ends it, before it is dropped; what it still has on its way may take a little more time. Of the result
+    /// only `taken_back` counts.
+    fn close(&mut self) -> Carried {
+        Carried::default()
+    }
 }
 
 /// The result of [`Carrier::carry`], which also says how the carrier stands.
@@ -81,6 +170,8 @@ pub struct Carried {
     pub written: u64,
     /// Events that the place refused.
     pub lost: u64,
+    /// Events that were counted as written by an earlier call, and were refused afterwards.
+    pub taken_back: u64,
     /// The time of the next try, for the rest.
     pub retry_at: Option<Instant>,
     /// The reason why not all was written.

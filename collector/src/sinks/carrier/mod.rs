@@ -1,18 +1,40 @@
 //! Where bytes go: the table of the kinds of places, each in a file of its own.
 
+mod courier;
 pub mod file;
+mod headers;
+pub mod http;
 pub mod kind;
 pub mod options;
+pub mod program;
+mod receiver;
+pub mod service;
+mod spool;
+mod spooled;
 pub mod stream;
+pub mod syslog;
+mod tls;
+mod transport;
 
 use kind::Kind;
 
 /// Every kind, in the order in which a DEST is tried: words first, then what has a mark of its own, paths
 /// last.
-pub const CARRIERS: &[Kind] = &[stream::STDOUT, stream::STDERR, file::CARRIER];
+pub const CARRIERS: &[Kind] =
+    &[stream::STDOUT, stream::STDERR, http::CARRIER, syslog::CARRIER, program::CARRIER, file::CARRIER];
 
 /// The kinds that are of this machine.
 pub const LOCAL: &[Kind] = &[file::CARRIER, stream::STDOUT, stream::STDERR];
+
+/// The same, and programs: for lines that other programs read.
+pub const LINES: &[Kind] = &[file::CARRIER, stream::STDOUT, stream::STDERR, program::CARRIER];
+
+/// The kinds that alerts go to.
+pub const ALERTS: &[Kind] =
+    &[file::CARRIER, stream::STDOUT, stream::STDERR, http::CARRIER, syslog::CARRIER, program::CARRIER];
+
+/// The kinds that say whether what was sent has arrived.
+pub const RECEIVERS: &[Kind] = &[http::CARRIER];
 
 #[cfg(test)]
 mod tests {

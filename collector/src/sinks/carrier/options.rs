@@ -5,9 +5,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
-use super::file;
-use super::kind::{Kind, Options};
+use super::kind::{Kind, Only, Options};
+use super::{CARRIERS, RECEIVERS, file, http};
 
 /// Reads a value into the options; an error says what it should be.
 type Read = fn(&OsStr, &mut Options) -> Result<(), String>;
@@ -26,7 +27,7 @@ pub struct Key {
     /// Reads a value; `None` for a key that this build lacks.
     pub read: Option<Read>,
     /// The value that reads back.
-    pub spelled: fn(&Options) -> Option<String>,
+    pub spelled: fn(&Options) -> Option<OsString>,
 }
 
 /// Every key of the contract.
@@ -40,15 +41,149 @@ pub const KEYS: &[Key] = &[
             options.mode = Some(mode(value)?);
             Ok(())
         }),
-        spelled: |options| options.mode.map(|mode| format!("{mode:04o}")),
+        spelled: |options| options.mode.map(|mode| format!("{mode:04o}").into()),
     },
-    lacking("only", "events|alerts"),
-    lacking("filter", "CONDITION"),
+    Key {
+        name: "only",
+        example: "alerts",
+        help: "only events, or only alerts, of a format that has both",
+        kinds: CARRIERS,
+        read: Some(|value, options| {
+            let only = Only::ALL.into_iter().find(|only| value == only.name());
+            options.only = Some(only.ok_or("give events or alerts")?);
+            Ok(())
+        }),
+        spelled: |options| options.only.map(|only| only.name().into()),
+    },
+    Key {
+        name: "filter",
+        example: "evt.type=execve",
+        help: "the condition that events of this output must meet, as --filter takes it",
+        kinds: CARRIERS,
+        read: Some(|value, options| {
+            options.filter = Some(text(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.filter.as_ref().map(OsString::from),
+    },
     lacking("rotate", "100MB"),
     lacking("age", "7d"),
     lacking("keep", "10"),
-    lacking("spool", "DIR"),
+    Key {
+        name: "spool",
+        example: "DIR",
+        help: "the directory where events wait while the receiver is away",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            options.spool = Some(absolute(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.spool.as_ref().map(OsString::from),
+    },
+    Key {
+        name: "spool-max",
+        example: "1GB",
+        help: "bytes that wait there at most; 256MB without it",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            options.spool_max = Some(
+                bytes(value)
+                    .filter(|most| *most >= SMALLEST_SPOOL)
+                    .ok_or("give a number with B, KB, MB or GB, of 8MB at least")?,
+            );
+            Ok(())
+        }),
+        spelled: |options| options.spool_max.map(|most| format!("{most}B").into()),
+    },
+    Key {
+        name: "headers",
+        example: "FILE",
+        help: "lines of 'Name: value' for each request; env:NAME reads them from a variable",
+        kinds: &[http::CARRIER],
+        read: Some(|value, options| {
+            let is_variable = value.as_bytes().starts_with(b"env:");
+            options.headers = Some(if is_variable { value.to_owned() } else { absolute(value)?.into() });
+            Ok(())
+        }),
+        spelled: |options| options.headers.clone(),
+    },
+    Key {
+        name: "ca",
+        example: "FILE.pem",
+        help: "the authorities of the receiver's certificate, instead of the system's",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            options.ca = Some(absolute(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.ca.as_ref().map(OsString::from),
+    },
+    Key {
+        name: "cert",
+        example: "FILE.pem",
+        help: "the certificate that is shown to the receiver, with its chain",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            options.cert = Some(absolute(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.cert.as_ref().map(OsString::from),
+    },
+    Key {
+        name: "key",
+        example: "FILE.pem",
+        help: "its private key, where cert has it not",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            options.key = Some(absolute(value)?);
+            Ok(())
+        }),
+        spelled: |options| options.key.as_ref().map(OsString::from),
+    },
+    Key {
+        name: "timeout",
+        example: "10s",
+        help: "how long the receiver may take for one request",
+        kinds: RECEIVERS,
+        read: Some(|value, options| {
+            let millis = milliseconds(value).filter(|millis| (100..=600_000).contains(millis));
+            options.timeout_ms = Some(millis.ok_or("give a number with ms or s, from 100ms to 600s")?);
+            Ok(())
+        }),
+        spelled: |options| options.timeout_ms.map(|millis| format!("{millis}ms").into()),
+    },
 ];
+
+/// The least bound of a spool: less than a segment and a batch have no room in it.
+const SMALLEST_SPOOL: u64 = 8 << 20;
+
+fn text(value: &OsStr) -> Result<String, String> {
+    value.to_str().map(str::to_owned).ok_or_else(|| "give UTF-8".to_owned())
+}
+
+/// The path from the root: a collector that is another process stands elsewhere.
+fn absolute(value: &OsStr) -> Result<PathBuf, String> {
+    std::path::absolute(value).map_err(|error| format!("give an absolute path ({error})"))
+}
+
+/// `100MB` in bytes, by powers of 1024.
+pub fn bytes(value: &OsStr) -> Option<u64> {
+    const UNITS: [(&str, u64); 4] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)];
+    with_unit(value, &UNITS)
+}
+
+/// `500ms` or `10s` in milliseconds.
+fn milliseconds(value: &OsStr) -> Option<u64> {
+    with_unit(value, &[("ms", 1), ("s", 1000)])
+}
+
+/// A whole number with one of these units, times the unit's size; `None` for anything else.
+pub fn with_unit(value: &OsStr, units: &[(&str, u64)]) -> Option<u64> {
+    let text = value.to_str()?;
+    let (digits, size) = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse::<u64>().ok()?.checked_mul(*size)).flatten()
+}
 
 const fn lacking(name: &'static str, example: &'static str) -> Key {
     Key { name, example, help: "", kinds: &[], read: None, spelled: |_| None }
@@ -99,11 +234,11 @@ impl Options {
                 return Err(format!(
                     "unknown option '{}'; the options are {}, and a comma of a path is written twice",
                     name.display(),
-                    known()
+                    known(kind)
                 ));
             };
             let Some(read) = key.read else {
-                return Err(format!("this build lacks the option '{}'; it has {}", key.name, known()));
+                return Err(format!("this build lacks the option '{}'; it has {}", key.name, known(kind)));
             };
             let Some(value) = bytes.get(equals + 1..).filter(|value| !value.is_empty()) else {
                 return Err(format!(
@@ -132,16 +267,16 @@ impl Options {
         for key in KEYS {
             if let Some(value) = (key.spelled)(self) {
                 spelling.push(format!(",{}=", key.name));
-                spelling.push(doubled(OsStr::new(&value)));
+                spelling.push(doubled(&value));
             }
         }
         spelling
     }
 }
 
-/// The keys that this build has, each with an example.
-pub fn known() -> String {
-    let present = KEYS.iter().filter(|key| key.read.is_some());
+/// The keys that this build has for places of this kind, each with an example.
+fn known(kind: &Kind) -> String {
+    let present = KEYS.iter().filter(|key| key.read.is_some() && key.kinds.contains(kind));
     present.map(|key| format!("{}={}", key.name, key.example)).collect::<Vec<_>>().join(", ")
 }
 
@@ -162,15 +297,15 @@ mod tests {
 
     #[test]
     fn every_key_is_named_once_and_those_that_are_there_have_a_help_and_a_place_in_the_documentation() {
-        let readme = include_str!("../../../../README.md");
+        let page = include_str!("../../../../docs/outputs.md");
 
         for (index, key) in KEYS.iter().enumerate() {
             assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{} twice", key.name);
             if key.read.is_some() {
                 assert!(!key.help.is_empty() && !key.kinds.is_empty(), "{}", key.name);
                 assert!(
-                    readme.contains(&format!("`{}={}`", key.name, key.example)),
-                    "README.md: {}",
+                    page.contains(&format!("\n| `{}={}` |", key.name, key.example)),
+                    "docs/outputs.md: {}",
                     key.name
                 );
             }
@@ -207,7 +342,7 @@ mod tests {
     #[test]
     fn mode_is_octal_and_lets_its_owner_write() {
         for (text, mode) in [("a,mode=0640", 0o640), ("a,mode=640", 0o640), ("a,mode=0666", 0o666)] {
-            assert_eq!(Ok(Options { mode: Some(mode) }), read(text, &file::CARRIER));
+            assert_eq!(Ok(Options { mode: Some(mode), ..Options::default() }), read(text, &file::CARRIER));
         }
         for text in ["a,mode=0400", "a,mode=1640", "a,mode=rw", "a,mode=8", "a,mode=-1", "a,mode=+640"] {
             assert!(read(text, &file::CARRIER).unwrap_err().contains("in octal"), "{text}");
@@ -216,7 +351,7 @@ mod tests {
 
     #[test]
     fn options_read_back_as_they_are_spelled() {
-        let options = Options { mode: Some(0o64 << 3) };
+        let options = Options { mode: Some(0o64 << 3), ..Options::default() };
 
         assert_eq!(OsString::from(",mode=0640"), options.spelling());
         assert_eq!(Ok(options), read(",mode=0640", &file::CARRIER));
@@ -228,9 +363,13 @@ mod tests {
         for (text, words) in [
             (
                 "a,b.jsonl",
-                "unknown option 'b.jsonl'; the options are mode=0640, and a comma of a path is written twice",
+                "unknown option 'b.jsonl'; the options are mode=0640, only=alerts, filter=evt.type=execve, and a comma of \
+                 a path is written twice",
             ),
-            ("a,rotate=1MB", "this build lacks the option 'rotate'; it has mode=0640"),
+            (
+                "a,rotate=1MB",
+                "this build lacks the option 'rotate'; it has mode=0640, only=alerts, filter=evt.type=execve",
+            ),
             ("a,mode", "the option 'mode' has no value; give it one: mode=0640"),
             ("a,mode=", "the option 'mode' has no value; give it one: mode=0640"),
             ("a,mode=0600,mode=0640", "the option 'mode' is given twice; leave one out"),

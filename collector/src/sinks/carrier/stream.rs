@@ -6,9 +6,8 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::file::FileCarrier;
-use super::kind::{Kind, Opened, Opening};
+use super::kind::{Kind, Opened, Takes, Wanted};
 use crate::shell::failure::Failure;
-use crate::sinks::framing::Framing;
 
 /// The row of stdout.
 pub const STDOUT: Kind = Kind {
@@ -18,9 +17,8 @@ pub const STDOUT: Kind = Kind {
     shown: |_| "stdout".to_owned(),
     is_exclusive: |_| false,
     is_terminal: || io::stdout().is_terminal(),
-    open: |_, _, opening, framing| {
-        open(io::stdout().as_fd().try_clone_to_owned(), "stdout", opening, framing)
-    },
+    takes: Takes::Stream,
+    open: |wanted| open(io::stdout().as_fd().try_clone_to_owned(), "stdout", wanted),
 };
 
 /// The row of stderr.
@@ -31,9 +29,8 @@ pub const STDERR: Kind = Kind {
     shown: |_| "stderr".to_owned(),
     is_exclusive: |_| false,
     is_terminal: || io::stderr().is_terminal(),
-    open: |_, _, opening, framing| {
-        open(io::stderr().as_fd().try_clone_to_owned(), "stderr", opening, framing)
-    },
+    takes: Takes::Stream,
+    open: |wanted| open(io::stderr().as_fd().try_clone_to_owned(), "stderr", wanted),
 };
 
 /// The word, also for the paths that mean the same stream: the collector of a `run` is another process, in
@@ -43,14 +40,9 @@ fn word(text: &OsStr, word: &str, paths: &[&str]) -> Option<Result<OsString, Fai
 }
 
 /// A duplicate is written to, so that dropping it closes nothing else.
-fn open(
-    stream: io::Result<OwnedFd>,
-    name: &str,
-    opening: Opening,
-    framing: Framing,
-) -> Result<Opened, Failure> {
+fn open(stream: io::Result<OwnedFd>, name: &str, wanted: &Wanted<'_>) -> Result<Opened, Failure> {
     let file = stream
         .map(File::from)
         .map_err(|error| Failure::output(format!("cannot write to {name}: {error}; give -o a file")))?;
-    Ok(FileCarrier::opened(file, opening, framing))
+    Ok(FileCarrier::opened(file, wanted.opening, wanted.framing))
 }

@@ -389,7 +389,7 @@ impl Numbered {
     fn of(self, kind: Kind) -> Event {
         let Self { time_ns, tid, who, seq, ret, call, error, via, is_truncated, .. } = self;
         let (time, tid) = (UtcNs(time_ns), Tid(tid));
-        Event { time, kind, via, is_truncated, call, error, seq, ret, tid, who, values_at: 0 }
+        Event { time, kind, via, is_truncated, call, error, seq, ret, tid, number: 0, who, values_at: 0 }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::container::Container;
 use crate::event::{Batch, Event, Facts, Program, Shape, Span, Value};
 use crate::ids::{Pid, UtcNs};
 use crate::sinks::carrier;
+use crate::sinks::carrier::kind::Only;
 use crate::sinks::encoder::{Encoder, Format, RunFacts};
 use crate::sinks::framing::{Found, Frames, Framing};
 
@@ -24,6 +25,8 @@ pub const FORMAT: Format = Format {
     help: "binary, for 'glassbox replay'",
     framing: Framing::Frames(Frames { magic: &MAGIC, head_bytes: FRAME_HEAD, body_bytes }),
     reaches: carrier::LOCAL,
+    holds: &[Only::Events],
+    service: None,
     build: |_| Box::new(Recording::default()),
 };
 

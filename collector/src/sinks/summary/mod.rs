@@ -26,6 +26,8 @@ pub const FORMAT: Format = Format {
     help: "alerts, processes, files written, network peers, losses and cost, at the end",
     framing: Framing::Page,
     reaches: carrier::LOCAL,
+    holds: &[],
+    service: None,
     build: |plan| Box::new(Summary::new(Style::new(plan.is_coloured))),
 };
 

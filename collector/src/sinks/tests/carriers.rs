@@ -48,7 +48,7 @@ impl Memory {
 
     /// An output to it; `Fresh`.
     fn opened(&self) -> Opened {
-        Opened { carrier: Box::new(self.clone()), found: Found::Fresh }
+        Opened::plain(Box::new(self.clone()), Found::Fresh)
     }
 
     fn lines(&self) -> u64 {
