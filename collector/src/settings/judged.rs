@@ -97,7 +97,8 @@ impl Verdict {
 }
 
 impl Judged {
-    /// What the layers ask for, and the outputs' own filters. Fails with status 64 where an option is wrong, 65 or 66 where rules are.
+    /// What the layers ask for, and the outputs' own filters. Fails with status 64 where an option is wrong,
+    /// 65 or 66 where rules are.
     pub fn of(layers: &Layers, outputs: &[Output]) -> Result<Self, Failure> {
         let (mut stages, fields) = (Vec::new(), Asked::default());
         let condition = layers.setting(&FILTER);

@@ -20,9 +20,9 @@ type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// Reads the headers that `from` names, `FILE` or `env:NAME`, and those of `variables` before them.
 ///
-/// A file has lines of `Name: value`; empty lines and those with `#` in front are left out. A variable has the
-/// same lines; one of `variables` has `name=value,name=value` with percent escapes. Fails with status 66 where
-/// a file or the variable is missing, 65 where a line is none.
+/// A file has lines of `Name: value`; empty lines and those with `#` in front are left out. A variable has
+/// the same lines; one of `variables` has `name=value,name=value` with percent escapes. Fails with status 66
+/// where a file or the variable is missing, 65 where a line is none.
 pub fn read(from: Option<&OsStr>, variables: &[&str]) -> Result<Headers, Failure> {
     let mut headers = Headers::new();
     for variable in variables {

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use deploy::visible::visible;
@@ -226,9 +225,4 @@ fn told(error: &Error) -> String {
 fn quoted(answer: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(answer).chars().take(MOST_QUOTED).collect();
     visible(text.trim()).replace(['\n', '\r'], " ")
-}
-
-/// The crypto provider of all TLS connections.
-pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
@@ -73,7 +74,7 @@ fn of_system() -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 /// The TLS side of an HTTP client. The files are read only where the URL is one of https.
 pub fn config(options: &Options, is_https: bool) -> Result<TlsConfig, Failure> {
-    let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(super::http::provider());
+    let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()));
     if !is_https {
         return Ok(builder.build());
     }
