@@ -322,6 +322,15 @@ impl Batch {
         }
     }
 
+    /// Sets the value at `place` of an event.
+    pub fn set_of(&mut self, event: usize, place: usize, value: Value) {
+        if let Some(event) = self.events.get(event)
+            && let Some(slot) = self.values.get_mut(event.values_at as usize + place)
+        {
+            *slot = value;
+        }
+    }
+
     /// Puts what `change` gives in the place of the events' texts; it gives `None` for one that stays.
     pub fn change_texts(&mut self, mut change: impl FnMut(TextKind, &[u8]) -> Option<Vec<u8>>) {
         for index in 0..self.events.len() {

@@ -113,8 +113,8 @@ mod tests {
                 Self::CorruptRing => "the process wrote over its ring",
                 Self::CollectorDied => "the collector that died had read the record and not delivered it",
                 Self::SinkFull => {
-                    "one output was too slow; the others have the events. Reported in that output only, \
-                     by process; not counted in `lost` of `process.exit`, which is the same in every \
+                    "the queue in front of one output had no room; the others have the events. Reported in \
+                     that output only, by process; not counted in `lost` of `process.exit`, which is the same in every \
                      output"
                 }
                 Self::Limit => {

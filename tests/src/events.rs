@@ -304,7 +304,17 @@ impl Events {
     fn closes_without_path(&self) -> Vec<String> {
         let mut broken = Vec::new();
         let mut open: BTreeMap<((i64, i64), i64), &str> = BTreeMap::new();
-        for event in self.all.iter().filter(|event| !event.has_failed()) {
+        let mut last: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+        for event in self.all.iter() {
+            if let Some(seq) = event.seq()
+                && last.insert(event.process(), seq).is_some_and(|last| seq > last + 1)
+            {
+                // Among what is lost may be that close, and the open of another file under its number.
+                open.retain(|(process, _), _| *process != event.process());
+            }
+            if event.has_failed() {
+                continue;
+            }
             let Some(fd) = event.number("fd") else { continue };
             match event.name() {
                 "file.open" => drop(open.insert((event.process(), fd), event.path())),

@@ -281,6 +281,64 @@ fn a_slow_reader_of_an_output_delays_no_other() {
 }
 
 #[test]
+fn an_output_that_cannot_keep_up_says_so_once_a_second_and_names_the_cause() {
+    let scene = Scene::of("flood", &["2", "400000"]);
+    scene.clean();
+    let (fifo, read) = (scene.beside("fifo"), scene.beside("read.jsonl"));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let pipe = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let running = child::start(scene.run_command(&["-o", &format!("jsonl:{}", fifo.display())]), b"");
+    wait_until("the output", || is_open_elsewhere(&fifo, running.pid()));
+    // A reader of 2 MB a second at first; without another writer the pipe ends with the collector.
+    let reader = fs::File::options().read(true).open(&fifo).unwrap();
+    drop(pipe);
+    let copy = std::thread::spawn(move || copy_slowly(reader, fs::File::create(read).unwrap()));
+
+    let ending = running.finish();
+    copy.join().unwrap();
+
+    ending.assert_output(0, "failed 0\n");
+    let seen = Events::read(&scene.beside("read.jsonl"), Expect::LossIsCounted);
+    let of = |reason: &'static str| {
+        seen.named("sensor.loss").filter(move |loss| loss.text("reason") == Some(reason))
+    };
+    for reason in ["sink_full", "ring_full"] {
+        let times: Vec<i64> = of(reason).map(|loss| loss.time_ns().unwrap()).collect();
+        assert!(times.len() >= 2 || reason == "ring_full", "{reason}: {times:?}");
+        // The last report is that of the end.
+        let mut pairs = times[..times.len().saturating_sub(1)].windows(2);
+        assert!(pairs.all(|pair| pair[1] - pair[0] >= 1_000_000_000), "{reason}: {times:?}");
+    }
+    let lost: i64 = of("sink_full").filter_map(|loss| loss.number("count")).sum();
+    let all = lost + seen.iter().count() as i64;
+    let line = format!("lacks {lost} of {all} events: the destination was too slow, and took ");
+    assert!(ending.stderr.contains(&line), "not {line:?}: {}", ending.stderr);
+}
+
+/// Whether a child of `launcher` has the file open.
+fn is_open_elsewhere(file: &std::path::Path, launcher: i32) -> bool {
+    let open = |pid: i32| fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut found = collector_of(launcher).and_then(|pid| open(pid).ok()).into_iter().flatten().flatten();
+    found.any(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == file))
+}
+
+/// Copies 2 MB a second for five seconds, and the rest at once.
+fn copy_slowly(mut from: impl std::io::Read, mut to: impl std::io::Write) {
+    let begun = std::time::Instant::now();
+    let mut bytes = vec![0; 40_000];
+    loop {
+        let count = from.read(&mut bytes).unwrap();
+        if count == 0 {
+            return;
+        }
+        to.write_all(&bytes[..count]).unwrap();
+        if begun.elapsed().as_secs() < 5 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
 fn a_scribbled_ring_costs_its_own_process_only() {
     let mut collected = Scene::collected("steady", &["100000"]);
     let neighbour = collected.start_until("steady.0");

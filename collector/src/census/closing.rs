@@ -12,6 +12,7 @@ use super::blind;
 use super::image::{Asked, ProcessImage};
 use super::life::Ledger;
 use super::register::Census;
+use super::unreported::Losses;
 use crate::enrich::blind::BlindProgram;
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::loss::LossReason;
@@ -27,9 +28,6 @@ const START_NS: u64 = 10_000_000_000;
 
 /// At the end of the session, the reason why a program is blind is waited for so long.
 const LAST_WAIT: Duration = Duration::from_millis(250);
-
-/// Losses of an image, by reason.
-pub type Losses = Vec<(LossReason, u64)>;
 
 impl Census {
     // ---- what was delivered and lost ----
@@ -51,7 +49,7 @@ impl Census {
     /// [`Self::fresh_losses`] gives.
     pub fn count_refused(&mut self, id: ImageId) {
         let Some(image) = self.get_mut(id) else { return };
-        image.refused = image.refused.saturating_add(1);
+        image.unreported.add(LossReason::OverShare, 1);
         image.unfinished = image.unfinished.saturating_add(1);
         image.delivered = image.delivered.saturating_sub(1);
         let life = image.life;
@@ -61,7 +59,7 @@ impl Census {
     /// Counts a record that could not be decoded: a loss, which [`Self::fresh_losses`] gives.
     pub fn count_undecoded(&mut self, id: ImageId, is_numbered: bool) {
         if let Some(image) = self.get_mut(id) {
-            image.undecoded = image.undecoded.saturating_add(1);
+            image.unreported.add(LossReason::CorruptRing, 1);
             // Only a numbered record leaves a gap in the numbers.
             image.malformed = image.malformed.saturating_add(u64::from(is_numbered));
         }
@@ -134,16 +132,30 @@ impl Census {
         }
     }
 
-    /// The losses of an image since the last call: those that its sensor counted, and records that could not
-    /// be decoded.
-    pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings) -> Losses {
+    /// Notes a loss that the collector found, which [`Self::fresh_losses`] gives.
+    pub fn owe_loss(&mut self, id: ImageId, count: u64, reason: LossReason) {
+        if let Some(image) = self.get_mut(id) {
+            image.unreported.add(reason, count);
+        }
+    }
+
+    /// Whether the last report of an image's losses is a second old.
+    pub fn may_report_losses(&self, id: ImageId, now: MonoNs) -> bool {
+        self.get(id).is_some_and(|image| image.unreported.is_due(now))
+    }
+
+    /// The losses of an image that are not reported yet, each reason once: those that its sensor counted, and
+    /// those that the collector found. They are to be reported `now`.
+    pub fn fresh_losses(&mut self, id: ImageId, rings: &Rings, now: MonoNs) -> Losses {
         let counted = self.get(id).and_then(|image| self.losses(image, rings));
         let Some(image) = self.get_mut(id) else { return Losses::new() };
-        let mut fresh = Losses::new();
         if let Some(lost) = counted {
-            let counts = image.fresh_losses(&lost).into_iter().filter(|(_, count)| *count > 0);
-            fresh.extend(counts.map(|(cause, count)| (LossReason::from(cause), count)));
-            if !fresh.is_empty()
+            let mut is_fresh = false;
+            for (cause, count) in image.fresh_losses(&lost) {
+                is_fresh |= count > 0;
+                image.unreported.add(cause.into(), count);
+            }
+            if is_fresh
                 && let (Some(slot), Some(ring)) = (image.slot, image.ring.and_then(|ring| rings.get(ring)))
             {
                 // For the collector that may have to follow this one.
@@ -151,15 +163,7 @@ impl Census {
                 ring.memory().slot(slot).reported.store(reported, Ordering::Relaxed);
             }
         }
-        match std::mem::take(&mut image.refused) {
-            0 => {}
-            refused => fresh.push((LossReason::OverShare, refused)),
-        }
-        match std::mem::take(&mut image.undecoded) {
-            0 => {}
-            undecoded => fresh.push((LossReason::CorruptRing, undecoded)),
-        }
-        fresh
+        image.unreported.take(now)
     }
 
     /// The events that the sensor numbered and that never came, and why; counted as given up.

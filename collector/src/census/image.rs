@@ -10,6 +10,7 @@ use wire::ring::layout::{Loss, Slot};
 
 use super::life::{Ledger, LifeId};
 use super::reports::WaitReport;
+use super::unreported::Unreported;
 use crate::allowance::{Account, Resource, Share};
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
@@ -178,10 +179,8 @@ pub struct ProcessImage {
     pub unfinished: u64,
     /// Numbered records that could not be decoded.
     pub malformed: u64,
-    /// Records that could not be decoded, numbered or not, and that are not reported as lost yet.
-    pub undecoded: u64,
-    /// Events that the outputs had no room for, and that are not reported as lost yet.
-    pub refused: u64,
+    /// Losses that the collector found, and when it reported the last ones.
+    pub unreported: Unreported,
     /// Its slot as it was at its end, once the slot is free.
     pub books: Option<Books>,
     /// The sensor's counts of losses, as far as they were reported.
@@ -273,8 +272,7 @@ impl ProcessImage {
             unstamped: 0,
             unfinished: 0,
             malformed: 0,
-            undecoded: 0,
-            refused: 0,
+            unreported: Unreported::default(),
             books: None,
             reported: Default::default(),
             asked: None,

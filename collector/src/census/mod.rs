@@ -15,6 +15,7 @@
 //! | `first_words` | the `Who`, directory and descriptors of an image |
 //! | `verdict` | whether an end can be reported, and how the process ended |
 //! | `closing` | losses, and the ledger at the end |
+//! | `unreported` | losses that wait for their report |
 
 mod below;
 pub mod blind;
@@ -31,6 +32,7 @@ mod register;
 mod relatives;
 pub mod reports;
 mod standpoints;
+mod unreported;
 pub mod verdict;
 
 pub use register::{Census, Change};

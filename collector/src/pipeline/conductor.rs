@@ -166,6 +166,7 @@ impl Pipeline {
             is_busy: round.has_read || is_waiting || is_waited_for || has_open_end,
             is_waited_for,
             is_deserted: self.census.len() == 0,
+            owes: self.outbox.owes(),
         }
     }
 
@@ -199,6 +200,7 @@ impl Pipeline {
         if now.since(self.audited) >= AUDIT_NS {
             self.audited = now;
             self.audit(now);
+            self.outbox.report_losses(now);
         }
         self.publish();
         if std::mem::take(&mut self.session.has_left_word) {

@@ -28,19 +28,23 @@ const MOST_ASKING: usize = 64;
 impl Pipeline {
     // ---- losses ----
 
-    /// Reports a loss.
+    /// Notes a loss. It is reported at once, or when the last report of the image is a second old, or when
+    /// the image ends.
     pub(super) fn lose(&mut self, image: ImageId, at: MonoNs, count: u64, reason: LossReason) {
-        self.census.begin(image, &self.rings);
-        self.census.count_lost(image, count);
-        if let Some(process) = self.census.process_mut(image) {
-            self.enricher.lost(process, at, count, reason);
+        self.census.owe_loss(image, count, reason);
+        if self.census.may_report_losses(image, at) {
+            self.report_losses(image, at);
         }
     }
 
-    /// Reports the losses that an image's sensor has counted since the last time.
-    fn report_losses(&mut self, image: ImageId, now: MonoNs) {
-        for (reason, count) in self.census.fresh_losses(image, &self.rings) {
-            self.lose(image, now, count, reason);
+    /// Reports the losses of an image that are not reported yet.
+    fn report_losses(&mut self, image: ImageId, at: MonoNs) {
+        for (reason, count) in self.census.fresh_losses(image, &self.rings, at) {
+            self.census.begin(image, &self.rings);
+            self.census.count_lost(image, count);
+            if let Some(process) = self.census.process_mut(image) {
+                self.enricher.lost(process, at, count, reason);
+            }
         }
     }
 
@@ -58,11 +62,12 @@ impl Pipeline {
         }
     }
 
-    /// Reports events that the sensor numbered and that never came.
-    fn report_missing(&mut self, image: ImageId, now: MonoNs) {
+    /// Reports the last losses of an image, with the events that the sensor numbered and that never came.
+    fn report_last_losses(&mut self, image: ImageId, now: MonoNs) {
         if let Some((reason, count)) = self.census.missing(image, &self.rings) {
-            self.lose(image, now, count, reason);
+            self.census.owe_loss(image, count, reason);
         }
+        self.report_losses(image, now);
     }
 
     /// Gives up the rings that turned out to hold nonsense.
@@ -128,8 +133,7 @@ impl Pipeline {
                 }
             }
             Verdict::Replaced => {
-                self.report_losses(image, now);
-                self.report_missing(image, now);
+                self.report_last_losses(image, now);
                 self.census.close_books(image, &self.rings);
                 self.forget(image);
             }
@@ -176,15 +180,14 @@ impl Pipeline {
     /// Reports the end of a process, and everything that ends with it.
     fn report_death(&mut self, image: ImageId, at: MonoNs, now: MonoNs, fate: &Fate) {
         self.census.begin(image, &self.rings);
-        self.report_losses(image, now);
         self.report_blind(image);
         let books = self.census.books(image, &self.rings).unwrap_or_default();
         let enricher = &mut self.enricher;
         let surplus = self.census.process_mut(image).map(|process| enricher.close_all(process, &books, at));
         if let Some(surplus @ 1..) = surplus {
-            self.lose(image, at, surplus, LossReason::CorruptRing);
+            self.census.owe_loss(image, surplus, LossReason::CorruptRing);
         }
-        self.report_missing(image, now);
+        self.report_last_losses(image, now);
         let ledger = self.census.close_books(image, &self.rings);
         let exit = exit_of(fate, &ledger);
         if let Some(process) = self.census.process_mut(image) {
@@ -255,8 +258,10 @@ impl Pipeline {
         self.enricher.clock.follow();
         let images: Vec<ImageId> = self.census.iter().map(|image| image.id).collect();
         for image in images {
-            self.report_losses(image, now);
-            self.report_limit(image, now);
+            if self.census.may_report_losses(image, now) {
+                self.report_losses(image, now);
+                self.report_limit(image, now);
+            }
             if self.census.may_be_blind(image, now) && !self.census.wonder(image, now) {
                 self.report_blind(image);
             }
@@ -343,15 +348,17 @@ impl Pipeline {
         self.deliver_due(now, MonoNs::MAX);
         self.report_unseen(MonoNs::MAX);
         self.report_unseen_command();
-        self.audit(now);
         if !is_read {
             // The time was up: what was numbered before the end and is still in the rings will not be read.
             for (image, numbers) in numbered {
                 let unread = self.census.undelivered(image, numbers, &self.rings);
-                if unread > 0 {
-                    self.lose(image, now, unread, LossReason::SessionEnd);
-                }
+                self.census.owe_loss(image, unread, LossReason::SessionEnd);
             }
+        }
+        self.audit(now);
+        for image in self.census.iter().map(|image| image.id).collect::<Vec<_>>() {
+            self.report_losses(image, now);
+            self.report_limit(image, now);
         }
         self.publish();
     }

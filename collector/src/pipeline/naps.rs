@@ -26,6 +26,8 @@ pub struct Load {
     pub is_waited_for: bool,
     /// No process is known.
     pub is_deserted: bool,
+    /// An output has losses to report.
+    pub owes: bool,
 }
 
 /// See the module.
@@ -38,10 +40,10 @@ pub struct Naps {
 impl Naps {
     /// The rest after a round: the bells' mode, and nanoseconds (`None`: until woken).
     pub fn next(&mut self, load: Load) -> (u32, Option<u64>) {
-        let Load { is_busy, is_waited_for, is_deserted } = load;
+        let Load { is_busy, is_waited_for, is_deserted, owes } = load;
         let rest = if is_busy || !self.was_quiet {
             (bell::NAPPING, Some(if is_waited_for { HASTY_NAP_NS } else { NAP_NS }))
-        } else if is_deserted {
+        } else if is_deserted && !owes {
             (bell::SLEEPING, None)
         } else {
             (bell::SLEEPING, Some(if self.quiet_looks < QUIET_LOOKS { LOOK_NS } else { QUIET_LOOK_NS }))

@@ -207,6 +207,16 @@ impl Outbox {
         self.outlets.flush(done_tx);
     }
 
+    /// Whether an output has losses to report.
+    pub fn owes(&self) -> bool {
+        self.outlets.owes()
+    }
+
+    /// Lets every output report its losses, where that is due, although no event follows.
+    pub fn report_losses(&mut self, now: MonoNs) {
+        self.outlets.report_losses(now);
+    }
+
     /// The pace of the next round: slow where the queue of an output that gets on is more than half full.
     /// Events in rings are late, not lost.
     pub fn pace(&mut self) -> Pace {

@@ -14,18 +14,21 @@ pub mod formats;
 pub mod framing;
 pub mod human;
 pub mod jsonl;
+mod outlet;
 mod owed;
 pub mod parcel;
 mod queue;
 pub mod recording;
 mod report;
 mod signals;
+mod strain;
 pub mod summary;
 mod text;
 pub mod worker;
 
 pub use encoder::RunFacts;
-pub use queue::{Backlog, Haste, Outlets, OutputChange};
+pub use outlet::{Backlog, Haste};
+pub use queue::{Outlets, OutputChange};
 pub use report::SinkReport;
 
 #[cfg(test)]

@@ -1,23 +1,21 @@
 //! A queue in front of each output, so that the pipeline waits for none of them.
 //!
 //! [`Outlets::deliver`] hands every batch to every queue. An output that cannot keep up loses events, which
-//! are counted for it alone and reported in it alone ([`Owed`]). In a `replay`, which can wait, a full queue
-//! holds the reader up ([`Backlog`]).
+//! are counted for it alone and reported in it alone ([`super::owed`]). In a `replay`, which can wait, a full
+//! queue holds the reader up ([`Backlog`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::carrier::kind::{Opened, Opening};
 use super::encoder::{Encoder, RunFacts};
-use super::owed::Owed;
-use super::report::{Lost, SinkReport};
-use super::worker::{Chooser, Farewell, Message, Shared, Standing, Worker};
+use super::outlet::{Backlog, Haste, Leaving, Outlet, OutletId, QUEUE_BATCHES};
+use super::report::SinkReport;
+use super::worker::{Chooser, Message, Shared, Worker};
 use crate::event::Batch;
-use crate::ids::{MonoNs, UtcNs};
+use crate::ids::MonoNs;
 use crate::outputs::Output;
 use crate::shell::failure::{Failure, say};
 use crate::system::pulse::Pulses;
@@ -25,8 +23,6 @@ use crate::system::pulse::Pulses;
 /// Bytes of events that wait in front of all outputs together, at most. The outputs share a batch until the
 /// last of them has encoded it, so a session takes no more than this when its slowest output stands still.
 const QUEUE_BYTES: usize = 8 << 20;
-/// Batches that wait in front of one output, at most.
-const QUEUE_BATCHES: usize = 1024;
 /// Batches that wait in front of one output that the deliverer waits for.
 const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
@@ -37,31 +33,6 @@ const STUCK_NS: u64 = 50_000_000;
 /// The same where it is the only one, which then delays no other. Longer than the kernel lets a writer wait
 /// for a disk (200 ms, `MAX_PAUSE` of balance_dirty_pages).
 const STUCK_ALONE_NS: u64 = 250_000_000;
-/// In haste, an output that takes nothing for so long is not waited for.
-const HURRIED_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long the end of a session may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Haste {
-    /// As long as an output takes.
-    #[default]
-    Patient,
-    /// A signal asked for it: an output that takes nothing more is not waited for.
-    Hurried,
-}
-
-/// The effect of a full queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
-    /// The output loses the batch; its events are counted.
-    Drop,
-    /// The deliverer waits: it reads a file, which has time.
-    Wait,
-}
-
-/// One output of a session. Never given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutletId(u64);
 
 /// A change of a running session's outputs, asked for by another thread.
 #[cfg_attr(not(test), expect(dead_code, reason = "no command has a view of a running session yet"))]
@@ -106,22 +77,6 @@ pub struct Outlets {
     pulses: Arc<Pulses>,
     spare_tx: Sender<Batch>,
     spare_rx: Receiver<Batch>,
-}
-
-/// One output, as the deliverer sees it.
-#[derive(Debug)]
-struct Outlet {
-    id: OutletId,
-    name: String,
-    batch_tx: Sender<Message>,
-    shared: Arc<Shared>,
-    /// Events that it was given.
-    handed: u64,
-    dropped: u64,
-    owed: Owed,
-    /// Time of the last event that it was to get.
-    last: UtcNs,
-    thread: JoinHandle<()>,
 }
 
 impl Outlets {
@@ -190,8 +145,7 @@ impl Outlets {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        let (handed, dropped, owed, last) = (0, 0, Owed::default(), UtcNs::default());
-        self.outlets.push(Outlet { id, name, batch_tx, shared, handed, dropped, owed, last, thread });
+        self.outlets.push(Outlet::new(id, name, batch_tx, shared, thread));
         self.share_budget();
         Ok(id)
     }
@@ -201,9 +155,9 @@ impl Outlets {
     /// Does not wait: [`Leaving::report`] does. `None` for an output that has been taken away before.
     pub fn remove(&mut self, id: OutletId, facts: RunFacts) -> Option<Leaving> {
         let place = self.outlets.iter().position(|outlet| outlet.id == id)?;
-        let outlet = self.outlets.remove(place);
+        let leaving = self.outlets.remove(place).leave(facts, self.most_bytes);
         self.share_budget();
-        Some(outlet.leave(facts))
+        Some(leaving)
     }
 
     /// Carries out a change that another thread asked for. An answer that is not waited for any more is
@@ -232,6 +186,16 @@ impl Outlets {
         for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
         }
+    }
+
+    /// Whether an output has losses to report.
+    pub fn owes(&self) -> bool {
+        self.outlets.iter().any(Outlet::owes)
+    }
+
+    /// Lets every output report its losses, where that is due, although no event follows.
+    pub fn report_losses(&mut self, now: MonoNs) {
+        self.outlets.iter_mut().for_each(|outlet| outlet.send_due(now));
     }
 
     /// An empty batch, with the memory of one that every output is done with where there is one.
@@ -283,7 +247,7 @@ impl Outlets {
     /// How each output stands.
     #[cfg(test)]
     pub fn reports(&self) -> Vec<SinkReport> {
-        self.outlets.iter().map(|outlet| report(&outlet.name, outlet.dropped, &outlet.shared)).collect()
+        self.outlets.iter().map(Outlet::report).collect()
     }
 
     /// As [`Self::finish_in`], without haste.
@@ -313,129 +277,4 @@ impl Outlets {
         let leaving: Vec<Leaving> = ids.into_iter().filter_map(|id| self.remove(id, facts)).collect();
         leaving.into_iter().map(|leaving| leaving.report_in(haste)).collect()
     }
-}
-
-impl Outlet {
-    /// Bytes that wait in its queue, of `most_bytes`.
-    fn waiting(&self, most_bytes: usize) -> usize {
-        // As if each batch had its part of the bytes.
-        let batches = self.batch_tx.len() * (most_bytes / QUEUE_BATCHES);
-        self.shared.bytes.load(Ordering::Relaxed).max(batches)
-    }
-
-    /// See [`Outlets::room`].
-    fn room(&self, most_bytes: usize, now: MonoNs, patience_ns: u64) -> Option<usize> {
-        let waiting = self.waiting(most_bytes);
-        let carries_since = MonoNs(self.shared.carries_since.load(Ordering::Relaxed));
-        let is_stuck = carries_since != MonoNs::ZERO && now.since(carries_since) >= patience_ns;
-        (waiting > most_bytes / 2 && !is_stuck).then(|| most_bytes.saturating_sub(waiting))
-    }
-
-    fn deliver(&mut self, batch: &Arc<Batch>, bytes: usize, most_bytes: usize, backlog: Backlog) {
-        self.last = batch.events.last().map_or(self.last, |event| event.time);
-        // An empty queue takes a batch of any size, or a large one would never be taken.
-        let waiting = self.shared.bytes.load(Ordering::Relaxed);
-        let is_full = backlog == Backlog::Drop && waiting > 0 && waiting + bytes > most_bytes;
-        if is_full || !self.send_owed(batch) || !self.send(Arc::clone(batch), backlog) {
-            self.dropped += batch.events.len() as u64;
-            self.owed.add(batch);
-        } else {
-            self.handed += batch.events.len() as u64;
-        }
-    }
-
-    /// Reports the events that the output lacks before `batch`. False where there is no room for that.
-    fn send_owed(&mut self, batch: &Batch) -> bool {
-        // One place for the batch itself; only this thread takes places.
-        let has_room = self.batch_tx.capacity().is_none_or(|most| self.batch_tx.len() + 2 <= most);
-        if !has_room && !self.owed.is_empty() {
-            return false;
-        }
-        let time = batch.events.first().map_or(self.last, |event| event.time);
-        self.owed.pay(time).is_none_or(|losses| self.send(Arc::new(losses), Backlog::Drop))
-    }
-
-    fn send(&self, batch: Arc<Batch>, backlog: Backlog) -> bool {
-        let bytes = batch.size_bytes();
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let message = Message::Batch(batch);
-        let is_taken = match backlog {
-            Backlog::Drop => self.batch_tx.try_send(message).is_ok(),
-            Backlog::Wait => self.batch_tx.send(message).is_ok(),
-        };
-        if !is_taken {
-            self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        is_taken
-    }
-
-    /// Lets the thread end; does not wait for it.
-    fn leave(mut self, facts: RunFacts) -> Leaving {
-        let losses = self.owed.pay(self.last);
-        // The first and only one.
-        let _ = self.shared.farewell.set(Farewell { facts, losses, at: Instant::now() });
-        // From a pause before another try.
-        self.thread.thread().unpark();
-        let Self { name, handed, dropped, shared, thread, .. } = self;
-        Leaving { name, handed, dropped, shared, thread }
-    }
-}
-
-/// An output that gets no more events, and writes what it has.
-#[must_use]
-#[derive(Debug)]
-pub struct Leaving {
-    name: String,
-    handed: u64,
-    dropped: u64,
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
-}
-
-impl Leaving {
-    /// Waits until the output has written everything; says how it fared.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no command takes an output away yet"))]
-    pub fn report(self) -> SinkReport {
-        self.report_in(Haste::Patient)
-    }
-
-    fn report_in(self, haste: Haste) -> SinkReport {
-        if haste == Haste::Hurried && !self.gets_done() {
-            // The thread ends with the process.
-            let report = report(&self.name, self.dropped, &self.shared);
-            let failed = self.handed.saturating_sub(report.written + report.lost.refused);
-            let error = Some("it took nothing more at the end".to_owned());
-            return SinkReport { lost: Lost { failed, ..report.lost }, error, ..report };
-        }
-        let ended = self.thread.join();
-        let report = report(&self.name, self.dropped, &self.shared);
-        match ended {
-            Ok(()) => report,
-            Err(_) => SinkReport { error: Some("its thread ended by a fault of ours".to_owned()), ..report },
-        }
-    }
-}
-
-impl Leaving {
-    /// Waits for the thread as long as it gets on; false where it does not.
-    fn gets_done(&self) -> bool {
-        let progress = || (self.shared.bytes.load(Ordering::Relaxed), self.shared.standing().written);
-        let (mut last, mut since) = (progress(), Instant::now());
-        while !self.thread.is_finished() {
-            if progress() != last {
-                (last, since) = (progress(), Instant::now());
-            }
-            if since.elapsed() > HURRIED_PATIENCE {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        true
-    }
-}
-
-fn report(name: &str, dropped: u64, shared: &Shared) -> SinkReport {
-    let Standing { written, refused, failed, error } = shared.standing().clone();
-    let lost = Lost { queue_full: dropped, refused, failed };
-    SinkReport { name: name.to_owned(), written, lost, error }
 }

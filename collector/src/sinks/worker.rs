@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::carrier::kind::{Carried, Carrier, Opened};
 use super::encoder::{Encoder, RunFacts};
 use super::framing::Found;
+use super::strain::Spent;
 use crate::event::Batch;
 use crate::ids::MonoNs;
 use crate::shell::failure::say;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub bytes: AtomicUsize,
     /// Since when the carrier has been taking bytes, CLOCK_MONOTONIC; 0 while it has none to take.
     pub carries_since: AtomicU64,
+    /// What the thread has spent.
+    pub spent: Spent,
     /// Set before the channel is closed; without it nothing more is written.
     pub farewell: OnceLock<Farewell>,
     standing: Mutex<Standing>,
@@ -188,7 +191,9 @@ impl Worker {
         let batch = chosen.as_ref().unwrap_or(batch);
         self.events += batch.events.len() as u64;
         if self.is_open {
+            let begun = MonoNs::now();
             self.encoder.batch(batch, &mut self.text);
+            self.shared.spent.encoded_since(begun);
         }
     }
 
@@ -196,7 +201,8 @@ impl Worker {
     /// written or as lost.
     fn carry(&mut self) {
         // Relaxed: a time by itself.
-        self.shared.carries_since.store(MonoNs::now().0, Ordering::Relaxed);
+        let begun = MonoNs::now();
+        self.shared.carries_since.store(begun.0, Ordering::Relaxed);
         while self.is_open && !self.text.is_empty() {
             let carried = self.carrier.carry(&mut self.text, self.events);
             let Some(retry_at) = self.note(carried) else { break };
@@ -207,6 +213,7 @@ impl Worker {
             }
         }
         self.shared.carries_since.store(0, Ordering::Relaxed);
+        self.shared.spent.carried_since(begun);
         self.text.clear();
         let events = std::mem::take(&mut self.events);
         let mut standing = self.shared.standing();
