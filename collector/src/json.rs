@@ -38,7 +38,6 @@ pub struct JsonWriter {
 
 impl JsonWriter {
     /// A writer of events with their `id`.
-    #[expect(dead_code, reason = "outputs to a fleet are on their way")]
     pub fn with_ids() -> Self {
         Self { has_ids: true, ..Self::default() }
     }

@@ -50,20 +50,6 @@ pub struct Plan {
     pub only: Option<Only>,
 }
 
-impl Plan {
-    /// Whether events are wanted.
-    #[expect(dead_code, reason = "outputs to a fleet are on their way")]
-    pub fn has_events(&self) -> bool {
-        self.only != Some(Only::Alerts)
-    }
-
-    /// Whether alerts are wanted.
-    #[expect(dead_code, reason = "outputs to a fleet are on their way")]
-    pub fn has_alerts(&self) -> bool {
-        self.only != Some(Only::Events)
-    }
-}
-
 /// Makes bytes of batches.
 pub trait Encoder: Send {
     /// Appends the beginning of an output, or whatever has to stand between `found` and the next batch.

@@ -1,5 +1,7 @@
 //! `falco`: alerts as Falco's JSON: a line each in files, a request each over HTTP, a message each to syslog.
 
+use std::time::Duration;
+
 use rules::file::Priority;
 use rules::format::{self, TimeFormat};
 
@@ -28,6 +30,9 @@ static SERVICE: Service = Service {
     path: "/",
     content_type: "application/json",
     may_join: false,
+    most_bytes: 256 << 10,
+    linger: Duration::ZERO,
+    own_parameters: &[],
     is_compressed: false,
     header_variables: &[],
     default_place: NO_DEFAULT,

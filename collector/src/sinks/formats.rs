@@ -6,11 +6,17 @@
 use super::carrier::kind::Kind;
 use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
-use super::{falco, human, jsonl, recording, summary};
+use super::{clickhouse, falco, human, jsonl, recording, summary};
 
 /// Every format, in the order of the documentation.
-pub const FORMATS: &[Format] =
-    &[summary::FORMAT, human::FORMAT, jsonl::FORMAT, falco::FORMAT, recording::writer::FORMAT];
+pub const FORMATS: &[Format] = &[
+    summary::FORMAT,
+    human::FORMAT,
+    jsonl::FORMAT,
+    falco::FORMAT,
+    clickhouse::FORMAT,
+    recording::writer::FORMAT,
+];
 
 /// The format of this name.
 pub fn named(name: &[u8]) -> Option<&'static Format> {

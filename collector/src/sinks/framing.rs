@@ -12,6 +12,8 @@ pub enum Framing {
     Frames(Frames),
     /// One text at the end.
     Page,
+    /// Parcels for receivers, see [`super::parcel`].
+    Parcels,
 }
 
 /// How to walk over frames without an understanding of what they hold.

@@ -8,6 +8,7 @@
 //! Neither knows the other, but for [`framing`].
 
 pub mod carrier;
+mod clickhouse;
 pub mod encoder;
 mod falco;
 pub mod formats;

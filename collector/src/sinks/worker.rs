@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::carrier::kind::{Carried, Carrier, Opened};
 use super::encoder::{Encoder, RunFacts};
@@ -20,8 +20,6 @@ use crate::ids::MonoNs;
 use crate::shell::failure::say;
 use crate::system::pulse::Pulse;
 
-/// Text is carried once it is this long, or nothing more is waiting.
-const CARRY_BYTES: usize = 256 << 10;
 /// A batch that is larger is not used again.
 const SPARE_BYTES: usize = 512 << 10;
 /// How long a carrier that asks to be tried again is tried after the end of the session.
@@ -150,12 +148,22 @@ impl Worker {
             let message = match batch_rx.try_recv() {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
-                    self.carry();
-                    self.pulse.rest();
-                    let Ok(message) = batch_rx.recv() else { break };
-                    message
-                }
+                Err(TryRecvError::Empty) => match self.lingers() {
+                    Some(until) => {
+                        self.pulse.rest();
+                        match batch_rx.recv_deadline(until) {
+                            Ok(message) => message,
+                            Err(RecvTimeoutError::Disconnected) => break,
+                            Err(RecvTimeoutError::Timeout) => continue,
+                        }
+                    }
+                    None => {
+                        self.carry();
+                        self.pulse.rest();
+                        let Ok(message) = batch_rx.recv() else { break };
+                        message
+                    }
+                },
             };
             self.pulse.begin(MonoNs::now());
             match message {
@@ -163,7 +171,7 @@ impl Worker {
                     self.encode(&batch);
                     self.shared.bytes.fetch_sub(batch.size_bytes(), Ordering::Relaxed);
                     recycle(batch, spare_tx);
-                    if self.text.len() >= CARRY_BYTES || !self.is_open {
+                    if self.text.len() >= self.carrier.enough_bytes() || !self.is_open {
                         self.carry();
                     }
                 }
@@ -184,6 +192,12 @@ impl Worker {
         self.carry();
         let closed = self.carrier.close();
         self.take_back(&closed);
+    }
+
+    /// Until when more is waited for, where the carrier would rather not go with so little.
+    fn lingers(&self) -> Option<Instant> {
+        let is_some = self.is_open && !self.text.is_empty();
+        is_some.then(|| self.carrier.lingers(self.text.len())).flatten()
     }
 
     fn encode(&mut self, batch: &Batch) {

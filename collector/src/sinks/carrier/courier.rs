@@ -19,11 +19,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// A shipment over which the receiver fails so often is lost: it may be the cause.
 const MOST_DOUBTS: u32 = 8;
-/// Small shipments of parcels that can be joined go no more often than this.
-const LINGER: Duration = Duration::from_millis(20);
-/// A shipment of this many bytes does not wait for more.
-const ENOUGH_BYTES: usize = 64 << 10;
-
 /// Growing pauses with jitter, so that many collectors do not come back at one moment.
 #[derive(Debug, Default)]
 pub struct Backoff {
@@ -101,9 +96,6 @@ impl Courier {
             let error = Some("it was given no whole parcel, a fault of ours".to_owned());
             return Step { done: bytes.len(), error, ..Step::default() };
         };
-        if let Some(until) = self.lingers_until(bounds, len) {
-            return Step { retry_at: Some(until), ..Step::default() };
-        }
         let events = parcels.iter().map(|parcel| u64::from(parcel.events)).sum::<u64>();
         let (is_single, single_bytes) = (parcels.len() == 1, first.body.len());
         match self.transport.ship(&parcels) {
@@ -159,11 +151,16 @@ impl Courier {
         (parcels, len)
     }
 
-    /// Until when a small shipment waits for company.
-    fn lingers_until(&self, bounds: Bounds, len: usize) -> Option<Instant> {
-        let may_wait = bounds.parcels > 1 && len < ENOUGH_BYTES.min(bounds.bytes);
-        let until = self.arrived? + LINGER;
-        (may_wait && Instant::now() < until).then_some(until)
+    /// See [`Carrier::lingers`].
+    pub fn lingers(&self, bytes: usize) -> Option<Instant> {
+        let Bounds { linger, bytes: enough, .. } = self.transport.bounds();
+        let until = self.arrived? + linger;
+        (bytes < enough && Instant::now() < until).then_some(until)
+    }
+
+    /// See [`Carrier::enough_bytes`].
+    pub fn enough_bytes(&self) -> usize {
+        self.transport.bounds().bytes
     }
 
     fn note_arrival(&mut self, bounds: Bounds) {
@@ -175,6 +172,14 @@ impl Courier {
 }
 
 impl Carrier for Courier {
+    fn lingers(&self, bytes: usize) -> Option<Instant> {
+        Self::lingers(self, bytes)
+    }
+
+    fn enough_bytes(&self) -> usize {
+        Self::enough_bytes(self)
+    }
+
     fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried {
         let mut carried = Carried::default();
         let mut done = 0;
@@ -221,7 +226,8 @@ mod tests {
         }
     }
 
-    const JOINED: Bounds = Bounds { parcels: 100, bytes: 1 << 20, is_one_lane: true };
+    const JOINED: Bounds =
+        Bounds { parcels: 100, bytes: 1 << 20, is_one_lane: true, linger: Duration::from_secs(60) };
 
     fn courier(bounds: Bounds, answers: &[Shipped]) -> (Courier, Arc<Mutex<Vec<Vec<String>>>>) {
         let given = Arc::default();
@@ -242,12 +248,7 @@ mod tests {
         let (mut courier, given) = courier(Bounds { parcels: 2, ..JOINED }, &[]);
         let mut bytes = parcels(&[("a", "1"), ("a", "2"), ("a", "3"), ("b", "4")]);
 
-        let mut carried = courier.carry(&mut bytes, 4);
-        while !bytes.is_empty() {
-            std::thread::sleep(LINGER);
-            let more = courier.carry(&mut bytes, 4 - carried.written);
-            carried.written += more.written;
-        }
+        let carried = courier.carry(&mut bytes, 4);
 
         assert_eq!((4, 0, None), (carried.written, carried.lost, carried.error));
         assert_eq!(vec![vec!["1", "2"], vec!["3"], vec!["4"]], *given.lock().unwrap());
@@ -279,17 +280,21 @@ mod tests {
         let (mut courier, given) = courier(JOINED, &[large(), Shipped::TAKEN, large()]);
         let mut bytes = parcels(&[("", "1"), ("", "2")]);
 
-        let mut carried = courier.carry(&mut bytes, 2);
-        if !bytes.is_empty() {
-            std::thread::sleep(LINGER);
-            let more = courier.carry(&mut bytes, 2 - carried.written - carried.lost);
-            carried =
-                Carried { written: carried.written + more.written, lost: carried.lost + more.lost, ..more };
-        }
+        let carried = courier.carry(&mut bytes, 2);
 
         assert_eq!((1, 1), (carried.written, carried.lost));
         assert_eq!(Some("no room: 1 bytes"), carried.error.as_deref());
         assert_eq!(vec![vec!["1", "2"], vec!["1"], vec!["2"]], *given.lock().unwrap());
+    }
+
+    #[test]
+    fn little_waits_for_more_once_something_arrived() {
+        let (mut courier, _) = courier(JOINED, &[]);
+
+        assert_eq!(None, courier.lingers(1));
+        courier.carry(&mut parcels(&[("", "1")]), 1);
+        assert!(courier.lingers(1).is_some());
+        assert_eq!(None, courier.lingers(1 << 20));
     }
 
     #[test]

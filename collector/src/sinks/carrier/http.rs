@@ -30,8 +30,6 @@ pub const CARRIER: Kind = Kind {
     open,
 };
 
-/// Bytes of a request's body at most, before they are compressed; a single parcel may be longer.
-const MOST_BODY: usize = 1 << 20;
 /// Bytes of an answer that are looked at.
 const MOST_ANSWER: u64 = 64 << 10;
 /// Characters of an answer that a message quotes.
@@ -118,7 +116,8 @@ impl Http {
     fn address(&self, query: &str) -> String {
         let Url { scheme, authority, path, query: own } = &self.url;
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let own = own.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+        let own = own.iter().filter(|(name, _)| !self.service.own_parameters.contains(&name.as_str()));
+        let own = own.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         let all: Vec<String> = own.chain((!query.is_empty()).then(|| query.to_owned())).collect();
         let mark = if all.is_empty() { "" } else { "?" };
         format!("{scheme}://{authority}{path}{mark}{}", all.join("&"))
@@ -195,8 +194,9 @@ impl Http {
 
 impl Transport for Http {
     fn bounds(&self) -> Bounds {
-        let parcels = if self.service.may_join { usize::MAX } else { 1 };
-        Bounds { parcels, bytes: MOST_BODY, is_one_lane: true }
+        let Service { may_join, most_bytes, linger, .. } = *self.service;
+        let parcels = if may_join { usize::MAX } else { 1 };
+        Bounds { parcels, bytes: most_bytes, is_one_lane: true, linger }
     }
 
     fn ship(&mut self, parcels: &[Parcel<'_>]) -> Shipped {
@@ -206,7 +206,11 @@ impl Transport for Http {
             Ok(Judged::TooLarge(why)) => Shipped::TooLarge(why),
             Ok(Judged::Doubtful(why)) => Shipped::Doubtful(why),
             Ok(Judged::Later(why)) => Shipped::later(why),
-            Err(shipped) => shipped,
+            Err(shipped) => {
+                // The receiver may be another one afterwards.
+                self.is_prepared = false;
+                shipped
+            }
         }
     }
 }

@@ -156,6 +156,16 @@ pub trait Carrier: Send {
     /// Carries `bytes`, which stand for `events` events.
     fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried;
 
+    /// Until when it would rather wait for more than these `bytes` bytes; `None` where it takes them now.
+    fn lingers(&self, _bytes: usize) -> Option<Instant> {
+        None
+    }
+
+    /// So many bytes are carried at once, about.
+    fn enough_bytes(&self) -> usize {
+        256 << 10
+    }
+
     /// Ends it, before it is dropped; what it still has on its way may take a little more time. Of the result
     /// only `taken_back` counts.
     fn close(&mut self) -> Carried {

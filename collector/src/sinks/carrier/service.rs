@@ -11,6 +11,12 @@ pub struct Service {
     pub content_type: &'static str,
     /// Bodies of one lane may follow each other in one request.
     pub may_join: bool,
+    /// Bytes of a request's body at most, before they are compressed; a single parcel may be longer.
+    pub most_bytes: usize,
+    /// Smaller requests go no more often than this.
+    pub linger: Duration,
+    /// Parameters of a URL that are for the format, and not for the receiver.
+    pub own_parameters: &'static [&'static str],
     /// Bodies are compressed with gzip.
     pub is_compressed: bool,
     /// Environment variables with headers, as `name=value,name=value` with percent escapes (W3C baggage).

@@ -14,6 +14,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -31,8 +32,6 @@ const SENT: &str = "sent";
 const SEGMENT_BYTES: u64 = 4 << 20;
 /// The longest parcel: more is damage.
 const LONGEST_PARCEL: usize = 64 << 20;
-/// Bytes that are read at once.
-const CHUNK: usize = 1 << 20;
 
 /// A place in the log: what lies before it is done with.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -188,14 +187,14 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads parcels from `from` on; none at the end.
-    pub fn read(&self, from: Position) -> io::Result<Chunk> {
+    /// Reads parcels from `from` on, about `enough` bytes; none at the end.
+    pub fn read(&self, from: Position, enough: usize) -> io::Result<Chunk> {
         let mut chunk = Chunk { next: from, ..Chunk::default() };
         for (number, len) in self.segments.iter().filter(|(number, _)| *number >= from.segment) {
             let start = if *number == from.segment { from.byte } else { 0 };
             let at = start.max(MAGIC.len() as u64);
             if start < *len && at < *len {
-                self.read_segment(*number, at, *len, &mut chunk)?;
+                self.read_segment(*number, at..*len, enough, &mut chunk)?;
             }
             chunk.next = chunk.next.max(Position { segment: *number, byte: at });
             if !chunk.bytes.is_empty() || chunk.damage.is_some() {
@@ -205,7 +204,14 @@ impl Spool {
         Ok(chunk)
     }
 
-    fn read_segment(&self, number: u64, at: u64, len: u64, chunk: &mut Chunk) -> io::Result<()> {
+    fn read_segment(
+        &self,
+        number: u64,
+        bytes: Range<u64>,
+        enough: usize,
+        chunk: &mut Chunk,
+    ) -> io::Result<()> {
+        let Range { start: mut at, end: len } = bytes;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&self.folder, name_of(number), flags, Mode::empty())?);
         let mut magic = [0; MAGIC.len()];
@@ -218,9 +224,8 @@ impl Spool {
             chunk.damage = damaged(0);
             return Ok(());
         }
-        let mut at = at;
         let mut head = [0; FRAME_HEAD];
-        while at < len && chunk.bytes.len() < CHUNK {
+        while at < len && chunk.bytes.len() < enough {
             let length = |head: &[u8; FRAME_HEAD]| u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
             let body_at = at + FRAME_HEAD as u64;
             let is_headed = body_at <= len && file.read_exact_at(&mut head, at).is_ok();
@@ -363,6 +368,8 @@ mod tests {
     use crate::sinks::parcel;
     use crate::sinks::tests::Scratch;
 
+    const ENOUGH: usize = 1 << 20;
+
     fn parcels(bodies: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();
         for body in bodies {
@@ -383,7 +390,7 @@ mod tests {
     fn drained(spool: &mut Spool) -> Vec<String> {
         let mut all = Vec::new();
         loop {
-            let chunk = spool.read(spool.sent()).unwrap();
+            let chunk = spool.read(spool.sent(), ENOUGH).unwrap();
             if chunk.bytes.is_empty() && chunk.next == spool.sent() {
                 return all;
             }
@@ -407,7 +414,7 @@ mod tests {
         let mut spool = open(&scratch);
         spool.append(&parcels(&["1", "2"])).unwrap();
         spool.append(&parcels(&["3"])).unwrap();
-        let chunk = spool.read(spool.sent()).unwrap();
+        let chunk = spool.read(spool.sent(), ENOUGH).unwrap();
         let one = Parcel::first(&chunk.bytes).unwrap().1;
         spool.note_sent(chunk.position(one).unwrap());
         drop(spool);
@@ -445,7 +452,7 @@ mod tests {
         changed[last] ^= 1;
         std::fs::write(scratch.path("spool/x").join(name_of(9)), &changed).unwrap();
         let spool = open(&scratch);
-        let chunk = spool.read(Position { segment: 9, byte: 0 }).unwrap();
+        let chunk = spool.read(Position { segment: 9, byte: 0 }, ENOUGH).unwrap();
 
         assert_eq!(vec!["whole"], bodies(&chunk.bytes));
         assert!(chunk.damage.unwrap().contains("is damaged at byte"));

@@ -160,10 +160,15 @@ impl Sender {
                 drop(self.shared.wake.wait(state));
                 continue;
             }
+            let waiting = usize::try_from(state.spool.waiting_bytes()).unwrap_or(usize::MAX);
+            if let (None, Some(until)) = (state.closing, self.courier.lingers(waiting)) {
+                drop(self.shared.wake.wait_timeout(state, until.saturating_duration_since(Instant::now())));
+                continue;
+            }
             if state.closing.is_some_and(|since| since.elapsed() > LAST_PATIENCE) {
                 return;
             }
-            let chunk = match state.spool.read(from) {
+            let chunk = match state.spool.read(from, self.courier.enough_bytes()) {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     state.trouble = Some(format!("its spool cannot be read: {}", super::file::bare(&error)));
@@ -214,14 +219,7 @@ impl Sender {
                 state.trouble = step.error;
             }
             if let Some(retry_at) = step.retry_at {
-                let is_mere_pause = state.trouble.is_none();
-                let pause = retry_at.saturating_duration_since(Instant::now());
-                drop(state);
-                if !is_mere_pause {
-                    return Some(pause);
-                }
-                // It waits for company.
-                std::thread::sleep(pause);
+                return Some(retry_at.saturating_duration_since(Instant::now()));
             }
         }
         let mut state = self.shared.state();

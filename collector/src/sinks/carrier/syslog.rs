@@ -30,6 +30,8 @@ pub const CARRIER: Kind = Kind {
 const PREFIX: &str = "syslog://";
 /// Syslog's own port over UDP (RFC 5426).
 const PORT: u16 = 514;
+/// Bytes of messages that are sent at once.
+const ENOUGH_BYTES: usize = 64 << 10;
 /// How long a receiver on this machine may leave its socket full.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -113,7 +115,7 @@ fn connected(address: &str) -> io::Result<UdpSocket> {
 
 impl Transport for Socket {
     fn bounds(&self) -> Bounds {
-        Bounds { parcels: 1, bytes: usize::MAX, is_one_lane: false }
+        Bounds { parcels: 1, bytes: ENOUGH_BYTES, is_one_lane: false, linger: Duration::ZERO }
     }
 
     /// Over UDP nothing says that a message arrived. That nothing listens there is told by the next one.

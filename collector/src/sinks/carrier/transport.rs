@@ -13,6 +13,8 @@ pub struct Bounds {
     pub bytes: usize,
     /// Only of one lane.
     pub is_one_lane: bool,
+    /// Less than `bytes` goes no more often than this.
+    pub linger: Duration,
 }
 
 /// The fate of a shipment.
