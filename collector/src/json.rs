@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use deploy::visible::is_hidden;
 use wire::events::Kind;
+use wire::names::FlagTable;
 
 use crate::event::{Batch, Event, Shape, Span, Value, Who, id};
 use crate::ids::Tid;
@@ -27,7 +28,6 @@ pub struct JsonWriter {
     /// Whether events have their `id`, as what leaves for a fleet does.
     has_ids: bool,
     time: TimeWriter,
-    names: Vec<&'static str>,
     /// The image that the next two belong to.
     of: Option<Arc<Who>>,
     /// The image's fields after `tid`, up to the identity of its container.
@@ -88,7 +88,7 @@ impl JsonWriter {
             out.push(b'"');
         }
         for (name, value) in shape.fields.iter().zip(batch.values(event)) {
-            self.field(batch, name, *value, out);
+            field(batch, name, *value, out);
         }
         if event.is_truncated {
             out.extend_from_slice(b",\"truncated\":true");
@@ -142,42 +142,41 @@ impl JsonWriter {
             out.push(b'}');
         }
     }
+}
 
-    fn field(&mut self, batch: &Batch, name: &str, value: Value, out: &mut Vec<u8>) {
-        if matches!(value, Value::Absent) {
-            return;
+/// Appends a field with its value, and what belongs to it (`path_raw`), to an object that is open. An absent
+/// value appends nothing.
+pub fn field(batch: &Batch, name: &str, value: Value, out: &mut Vec<u8>) {
+    if matches!(value, Value::Absent) {
+        return;
+    }
+    key(name, "", out);
+    match value {
+        Value::Absent => {}
+        Value::Int(number) => signed(number, out),
+        Value::Uint(number) => unsigned(number, out),
+        Value::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
+        Value::Text(span) => string(batch.bytes(span), out),
+        Value::Word(word) => string(word.as_bytes(), out),
+        Value::Path(span, _) | Value::LexicalPath(span, _) => {
+            string(batch.bytes(span), out);
+            as_passed(batch, name, value, out);
         }
-        key(name, "", out);
-        match value {
-            Value::Absent => {}
-            Value::Int(number) => signed(number, out),
-            Value::Uint(number) => unsigned(number, out),
-            Value::Bool(truth) => out.extend_from_slice(if truth { b"true" } else { b"false" }),
-            Value::Text(span) => string(batch.bytes(span), out),
-            Value::Word(word) => string(word.as_bytes(), out),
-            Value::Path(span, raw) => {
-                string(batch.bytes(span), out);
-                if let Some(raw) = raw {
-                    key(name, "_raw", out);
-                    string(batch.bytes(raw), out);
-                }
-            }
-            Value::LexicalPath(span, raw) => {
-                string(batch.bytes(span), out);
-                key(name, "_raw", out);
-                string(batch.bytes(raw), out);
-                key(name, "_lexical", out);
-                out.extend_from_slice(b"true");
-            }
-            Value::List(span) => list(batch.strings(span), out),
-            Value::Map(span) => map(batch, span, out),
-            Value::Names(table, bits) => {
-                self.names.clear();
-                let names = &mut self.names;
-                let rest = table.names(bits, |name| names.push(name));
-                flags(&self.names, rest, out);
-            }
-        }
+        Value::List(span) => list(batch.strings(span), out),
+        Value::Map(span) => map(batch, span, out),
+        Value::Names(table, bits) => flags(table, bits, out),
+    }
+}
+
+/// Appends what belongs to a path beside itself: how the caller passed it, and whether it went by the text
+/// alone. Nothing for any other value.
+pub fn as_passed(batch: &Batch, name: &str, value: Value, out: &mut Vec<u8>) {
+    let (Value::Path(_, Some(raw)) | Value::LexicalPath(_, raw)) = value else { return };
+    key(name, "_raw", out);
+    string(batch.bytes(raw), out);
+    if let Value::LexicalPath(..) = value {
+        key(name, "_lexical", out);
+        out.extend_from_slice(b"true");
     }
 }
 
@@ -193,8 +192,10 @@ fn facts<'a>(facts: impl Iterator<Item = (&'static str, &'a str)>, out: &mut Vec
     }
 }
 
-fn key(name: &str, suffix: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
+/// Appends the name of a member to an object that is open, with the comma before it.
+pub fn key(name: &str, suffix: &str, out: &mut Vec<u8>) {
+    // An object that was opened just now has no member yet.
+    out.extend_from_slice(if out.last() == Some(&b'{') { b"\"" } else { b",\"" });
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(suffix.as_bytes());
     out.extend_from_slice(b"\":");
@@ -207,15 +208,18 @@ fn number_if(key: &str, number: Option<u32>, out: &mut Vec<u8>) {
     }
 }
 
-fn unsigned(number: u64, out: &mut Vec<u8>) {
+/// Appends a number.
+pub fn unsigned(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn signed(number: i64, out: &mut Vec<u8>) {
+/// Appends a number.
+pub fn signed(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn list<'a>(strings: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+/// Appends strings as a list.
+pub fn list<'a>(strings: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     out.push(b'[');
     for (index, item) in strings.enumerate() {
         if index > 0 {
@@ -226,16 +230,16 @@ fn list<'a>(strings: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// The names, and one hexadecimal number for all bits without a name.
-fn flags(names: &[&str], rest: u64, out: &mut Vec<u8>) {
+/// The names of flags as a list, and one hexadecimal number for all bits without a name.
+fn flags(table: &FlagTable, bits: u64, out: &mut Vec<u8>) {
     out.push(b'[');
-    for (index, name) in names.iter().enumerate() {
-        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
+    let rest = table.names(bits, |name| {
+        out.extend_from_slice(if out.last() == Some(&b'[') { b"\"" } else { b",\"" });
         out.extend_from_slice(name.as_bytes());
         out.push(b'"');
-    }
+    });
     if rest != 0 {
-        let comma = if names.is_empty() { "" } else { "," };
+        let comma = if out.last() == Some(&b'[') { "" } else { "," };
         out.extend_from_slice(format!("{comma}\"{rest:#x}\"").as_bytes());
     }
     out.push(b']');

@@ -314,7 +314,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, clickhouse, recording",
+            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, ocsf, clickhouse, recording",
             failure.to_string()
         );
     }

@@ -60,6 +60,11 @@ impl Container {
         self.facts().skip_while(|(place, ..)| *place <= NAME).map(|(_, name, text)| (name, text))
     }
 
+    /// The fact of this name; `None` where it is not known.
+    pub fn fact(&self, name: &str) -> Option<&str> {
+        self.facts().find(|(_, known, _)| *known == name).map(|(_, _, text)| text)
+    }
+
     fn facts(&self) -> impl Iterator<Item = (usize, &'static str, &str)> {
         let facts = FACTS.iter().zip(&self.facts).enumerate();
         facts

@@ -1,6 +1,7 @@
 //! Queues, failing destinations, and what each sink makes of the same events.
 
 mod carriers;
+mod speed;
 
 use std::fs::{self, File};
 use std::io::{self, Read};

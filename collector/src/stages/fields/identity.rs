@@ -83,8 +83,7 @@ fn container<'a>(view: &View<'a>) -> Option<&'a Container> {
 
 /// The fact of this name, where it is known.
 fn fact<'a>(view: &View<'a>, name: &str) -> Option<&'a str> {
-    let container = container(view)?;
-    container.which().chain(container.what()).find(|(known, _)| *known == name).map(|(_, text)| text)
+    container(view)?.fact(name)
 }
 
 fn text_of(known: Option<&str>) -> Answer<'_> {
