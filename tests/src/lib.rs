@@ -21,6 +21,7 @@ pub mod node;
 pub mod patched;
 pub mod python;
 pub mod recall;
+pub mod receiver;
 pub mod rootfs;
 pub mod scap;
 pub mod scene;

@@ -79,7 +79,7 @@ impl Falco {
         out.extend_from_slice(format!("<{pri}>1 ").as_bytes());
         // RFC 5424 has six digits at most.
         out.extend_from_slice(self.time.utc(alert.time_ns).get(..26).unwrap_or_default());
-        let host = header(&self.hostname, 255);
+        let host = header(alert.hostname, 255);
         let process = std::process::id();
         out.extend_from_slice(format!("Z {host} glassbox {process} alert [glassbox@{ENTERPRISE}").as_bytes());
         for (name, value) in

@@ -136,35 +136,78 @@ impl Spool {
         }
     }
 
-    /// Appends the frames of `parcels`, all or none.
-    pub fn append(&mut self, parcels: &[u8]) -> Result<(), NotTaken> {
+    /// Appends the frames of the first of `parcels`; gives how many bytes of parcels these are, and why there
+    /// are no more.
+    pub fn append(&mut self, parcels: &[u8]) -> (usize, Option<NotTaken>) {
+        let bytes = |spool: &Self| spool.segments.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        if bytes(self) > self.most_bytes / 2 {
+            self.release_what_arrived();
+        }
+        let mut room = self.most_bytes.saturating_sub(bytes(self));
         let mut frames = Vec::with_capacity(parcels.len() + 64);
-        let mut at = 0;
+        // For each frame its end, and the end of its parcel.
+        let (mut ends, mut at) = (Vec::new(), 0);
+        let mut why = None;
         while let Some((_, len)) = parcels.get(at..).and_then(Parcel::first) {
+            let frame = (len + FRAME_HEAD) as u64;
+            if frame > room {
+                why = Some(NotTaken::Full);
+                break;
+            }
+            room -= frame;
             let parcel = &parcels[at..at + len];
             frames.extend_from_slice(&(len as u32).to_le_bytes());
             frames.extend_from_slice(&crc32fast::hash(parcel).to_le_bytes());
             frames.extend_from_slice(parcel);
             at += len;
+            ends.push((frames.len(), at));
         }
-        let all: u64 = self.segments.iter().map(|(_, bytes)| bytes).sum();
-        if all + frames.len() as u64 > self.most_bytes {
-            return Err(NotTaken::Full);
+        match self.write(&frames) {
+            Ok(()) => (at, why),
+            Err((written, error)) => {
+                let whole = ends.iter().rev().find(|(end, _)| *end <= written);
+                let (frames, taken) = whole.copied().unwrap_or_default();
+                self.cut_to(frames as u64);
+                (taken, Some(NotTaken::Failed(error)))
+            }
+        }
+    }
+
+    /// Writes frames to the current segment, or a new one. An error comes with how much was written.
+    fn write(&mut self, frames: &[u8]) -> Result<(), (usize, io::Error)> {
+        if frames.is_empty() {
+            return Ok(());
         }
         let is_long = self.segments.last().is_some_and(|(_, bytes)| *bytes >= SEGMENT_BYTES);
         if self.current.is_none() || is_long {
-            self.begin_segment().map_err(NotTaken::Failed)?;
+            self.begin_segment().map_err(|error| (0, error))?;
         }
         let (Some(file), Some((_, bytes))) = (&mut self.current, self.segments.last_mut()) else {
             return Ok(());
         };
-        if let Err(error) = file.write_all(&frames) {
-            // Nothing of it is to be read.
-            let _ = file.set_len(*bytes).and_then(|()| file.seek(SeekFrom::Start(*bytes)));
-            return Err(NotTaken::Failed(error));
-        }
+        super::file::write_all(file, frames)?;
         *bytes += frames.len() as u64;
         Ok(())
+    }
+
+    /// Takes an unfinished frame off the current segment: of what was just written, `frames` bytes are whole.
+    fn cut_to(&mut self, frames: u64) {
+        if let (Some(file), Some((_, bytes))) = (&mut self.current, self.segments.last_mut()) {
+            *bytes += frames;
+            // Where it cannot be cut, a segment of its own follows: an unfinished frame ends one.
+            if file.set_len(*bytes).and_then(|()| file.seek(SeekFrom::Start(*bytes))).is_err() {
+                self.current = None;
+            }
+        }
+        self.release_what_arrived();
+    }
+
+    /// Gives the room of the current segment back, where everything in it arrived.
+    fn release_what_arrived(&mut self) {
+        if self.sent >= self.end() {
+            self.current = None;
+            self.remove_sent();
+        }
     }
 
     fn begin_segment(&mut self) -> io::Result<()> {
@@ -287,10 +330,7 @@ impl Spool {
 
     /// Removes everything, where everything arrived.
     pub fn clean(&mut self) {
-        if self.sent >= self.end() {
-            self.current = None;
-            self.remove_sent();
-        }
+        self.release_what_arrived();
     }
 }
 
@@ -382,6 +422,14 @@ mod tests {
         Parcel::all(bytes).map(|parcel| String::from_utf8_lossy(parcel.body).into_owned()).collect()
     }
 
+    fn append(spool: &mut Spool, bodies: &[&str]) {
+        let bytes = parcels(bodies);
+
+        let (taken, why) = spool.append(&bytes);
+
+        assert!(taken == bytes.len() && why.is_none(), "{why:?}");
+    }
+
     fn open(scratch: &Scratch) -> Spool {
         Spool::open(&scratch.path("spool"), "x", 16 << 20).unwrap()
     }
@@ -412,15 +460,15 @@ mod tests {
     fn parcels_come_back_in_order_after_a_restart_and_only_once_they_were_sent_no_more() {
         let scratch = Scratch::new("spool-order");
         let mut spool = open(&scratch);
-        spool.append(&parcels(&["1", "2"])).unwrap();
-        spool.append(&parcels(&["3"])).unwrap();
+        append(&mut spool, &["1", "2"]);
+        append(&mut spool, &["3"]);
         let chunk = spool.read(spool.sent(), ENOUGH).unwrap();
         let one = Parcel::first(&chunk.bytes).unwrap().1;
         spool.note_sent(chunk.position(one).unwrap());
         drop(spool);
 
         let mut spool = open(&scratch);
-        spool.append(&parcels(&["4"])).unwrap();
+        append(&mut spool, &["4"]);
 
         assert_eq!(vec!["2", "3", "4"], drained(&mut spool));
         assert_eq!(0, spool.waiting_bytes());
@@ -428,7 +476,7 @@ mod tests {
         assert_eq!(vec!["sent"], files(&scratch));
         drop(spool);
         let mut spool = open(&scratch);
-        spool.append(&parcels(&["5"])).unwrap();
+        append(&mut spool, &["5"]);
         assert_eq!(vec!["5"], drained(&mut spool));
     }
 
@@ -436,14 +484,14 @@ mod tests {
     fn unfinished_frame_is_no_parcel_and_damage_is_told() {
         let scratch = Scratch::new("spool-torn");
         let mut spool = open(&scratch);
-        spool.append(&parcels(&["whole", "torn"])).unwrap();
+        append(&mut spool, &["whole", "torn"]);
         drop(spool);
         let path = scratch.path("spool/x").join(name_of(1));
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 2]).unwrap();
 
         let mut spool = open(&scratch);
-        spool.append(&parcels(&["next"])).unwrap();
+        append(&mut spool, &["next"]);
         assert_eq!(vec!["whole", "next"], drained(&mut spool));
         drop(spool);
 
@@ -463,12 +511,14 @@ mod tests {
         let scratch = Scratch::new("spool-bound");
         let mut spool = Spool::open(&scratch.path("spool"), "x", 6 << 20).unwrap();
         let large = "x".repeat(1 << 20);
-        let taken = (0..8).filter(|_| spool.append(&parcels(&[&large])).is_ok()).count();
+        let eight = parcels(&[&*large; 8]);
+        let one = eight.len() / 8;
 
-        assert_eq!(5, taken);
-        assert!(matches!(spool.append(&parcels(&[&large])), Err(NotTaken::Full)));
+        let (taken, why) = spool.append(&eight);
+        assert_eq!(5, taken / one);
+        assert!(matches!(why, Some(NotTaken::Full)));
         assert_eq!(5, drained(&mut spool).len());
-        assert!(spool.append(&parcels(&[&large])).is_ok());
+        assert!(matches!(spool.append(&eight[..one]), (taken, None) if taken == one));
     }
 
     #[test]

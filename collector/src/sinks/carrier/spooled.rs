@@ -90,24 +90,26 @@ impl Carrier for Spooled {
         let mut state = self.shared.state();
         let taken_back = std::mem::take(&mut state.refused);
         let carried = Carried { taken_back, ..Carried::default() };
-        let in_parcels = parcel::events(bytes);
-        let carried = match state.spool.append(bytes) {
-            Ok(()) => {
+        let (taken, why) = state.spool.append(bytes);
+        bytes.drain(..taken);
+        let left = parcel::events(bytes).min(events);
+        let carried = match why {
+            None => {
                 self.disk.reset();
                 bytes.clear();
                 Carried { written: events, ..carried }
             }
-            Err(NotTaken::Full) => {
+            Some(NotTaken::Full) => {
                 bytes.clear();
                 let trouble = state.trouble.clone().unwrap_or_else(|| "its receiver is slow".to_owned());
                 let error = Some(format!("its spool is full, since {trouble}; give it more with spool-max="));
-                let lost = in_parcels.min(events);
-                Carried { written: events - lost, lost, error, retry_at: Some(Instant::now()), ..carried }
+                let retry_at = Some(Instant::now());
+                Carried { written: events - left, lost: left, error, retry_at, ..carried }
             }
-            Err(NotTaken::Failed(error)) => {
-                let pause = self.disk.next(None).min(DISK_PAUSE);
+            Some(NotTaken::Failed(error)) => {
+                let retry_at = Some(Instant::now() + self.disk.next(None).min(DISK_PAUSE));
                 let error = Some(format!("its spool cannot be written: {}", super::file::bare(&error)));
-                Carried { retry_at: Some(Instant::now() + pause), error, ..carried }
+                Carried { written: events - left, retry_at, error, ..carried }
             }
         };
         self.shared.note_bytes(&state);
