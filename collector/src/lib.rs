@@ -27,6 +27,7 @@ mod outputs;
 mod patch;
 mod picture;
 mod pipeline;
+mod reload;
 mod replay;
 mod rings;
 mod rulebook;

@@ -15,6 +15,7 @@ use crate::sinks::carrier::{CARRIERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
+use crate::sinks::summary;
 use crate::sinks::worker::Chooser;
 use crate::stages::fields::FIELDS;
 use crate::stages::filter;
@@ -172,6 +173,12 @@ impl Output {
         let program = filter::compiled(text, &*FIELDS).map_err(|why| Failure::usage(wrong_filter(&why)))?;
         let mut choice = filter::Choice::new(program);
         Ok(Some(Box::new(move |batch| choice.of(batch))))
+    }
+
+    /// The summary of everything so far, to stderr.
+    pub fn page() -> Self {
+        let (kind, place, options) = (&stream::STDERR, "stderr".into(), Options::default());
+        Self { format: &summary::FORMAT, destination: Destination { kind, place, options } }
     }
 
     /// A format by its name, to a file by its absolute path.

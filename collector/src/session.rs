@@ -16,6 +16,7 @@ use crate::launch::channel::CollectorEnd;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
+use crate::reload::Reloader;
 use crate::replay;
 use crate::settings::judged::Judged;
 use crate::shell::failure::Failure;
@@ -24,6 +25,7 @@ use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
 use crate::sinks::{Backlog, Haste, Outlets, RunFacts};
 use crate::stages::Stages;
+use crate::system::clock::processor_time_ns;
 use crate::system::kernel;
 use crate::system::pulse::Pulses;
 
@@ -45,6 +47,10 @@ pub struct Session {
     pub launcher: Option<CollectorEnd>,
     /// Readable once the user asked `collect` to end: the session drains, writes and returns.
     pub stop: Option<StopSignals>,
+    /// Reads the settings again, where a signal may ask for that.
+    pub reloader: Option<Reloader>,
+    /// Whether a signal may ask for a summary of what happened so far.
+    pub gathers_page: bool,
     /// At least one.
     pub outputs: Vec<Output>,
     /// What events go through before them.
@@ -73,6 +79,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         listeners,
         launcher,
         stop,
+        reloader,
+        gathers_page,
         outputs,
         judged,
         opening,
@@ -87,7 +95,10 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     kernel::ask_for_short_turns();
     kernel::return_large_memory();
     let pulses = Arc::new(Pulses::default());
-    let outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
+    let mut outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
+    if gathers_page {
+        outlets.gather_page()?;
+    }
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
     let mut doorman = Doorman::new(
@@ -100,6 +111,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         Arc::clone(&pulses),
     )?;
     doorman.asks = judged.asks;
+    doorman.reloader = reloader;
     let reply = doorman.reply();
     let wires = Wires {
         deathwatch: doorman.deathwatch(),
@@ -140,12 +152,6 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     }
     doorman.flush(Duration::from_secs(1));
     Ok(())
-}
-
-/// Processor time that this process has used.
-fn processor_time_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
 }
 
 /// Leaves anonymous shared mappings out of a core dump of the collector (core(5)): they hold what programs

@@ -38,10 +38,11 @@ use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
+use crate::reload::Reloader;
 use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
 use crate::shell::listeners::Listeners;
-use crate::shell::stop::StopSignals;
+use crate::shell::stop::{Asked, StopSignals};
 use crate::sinks::Haste;
 use crate::system::pulse::Pulses;
 
@@ -101,6 +102,8 @@ pub struct Doorman {
     is_hasty: bool,
     /// What rules and filters ask of processes beyond their identity.
     pub asks: Asks,
+    /// Reads the settings again.
+    pub reloader: Option<Reloader>,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -166,6 +169,7 @@ impl Doorman {
             turned_away: FxHashSet::default(),
             is_hasty: false,
             asks: Asks::NONE,
+            reloader: None,
         })
     }
 
@@ -229,6 +233,7 @@ impl Doorman {
             self.has_left_some = waited.is_err() || events.len() >= MOST_EVENTS;
             self.answer(&events);
             self.hear_containers();
+            self.hear_reloaded();
             self.say_told(begun);
             if events.iter().any(|event| event.data.u64() == LAUNCHER) {
                 self.hear_launcher();
@@ -259,8 +264,8 @@ impl Doorman {
                 }
                 LAUNCHER => {}
                 STOP => {
-                    if self.stop.as_mut().is_some_and(StopSignals::was_asked) {
-                        self.finish(Haste::Hurried);
+                    while let Some(asked) = self.stop.as_mut().and_then(StopSignals::next) {
+                        self.hear_signal(asked);
                     }
                 }
                 _ => {
@@ -285,6 +290,29 @@ impl Doorman {
         if !self.has_left_some && self.waiting_room.is_empty() {
             // Release: the news come first.
             self.told.until.store(begun.0, Ordering::Release);
+        }
+    }
+
+    fn hear_signal(&mut self, asked: Asked) {
+        match asked {
+            Asked::End => self.finish(Haste::Hurried),
+            Asked::Reload => {
+                if let Some(reloader) = &self.reloader {
+                    let reply = self.reply.clone();
+                    reloader.begin(move || reply.alarm());
+                }
+            }
+            Asked::Page => self.tell(News::ShowPage),
+        }
+    }
+
+    /// Passes on what was read again.
+    fn hear_reloaded(&mut self) {
+        while let Some(reloaded) = self.reloader.as_ref().and_then(Reloader::take) {
+            if let Some((_, asks)) = &reloaded.stages {
+                self.asks = *asks;
+            }
+            self.tell(News::Reloaded(Box::new(reloaded)));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::allowance::Share;
 use crate::container::Container;
 use crate::ids::{ImageId, MonoNs};
 use crate::launch::protocol::{CommandStarted, Reaped, RingId};
+use crate::reload::Reloaded;
 use crate::rings::mapping::{Lifeline, Mapping};
 use crate::sinks::{Haste, OutputChange};
 
@@ -86,6 +87,10 @@ pub enum News {
     Output(OutputChange),
     /// Deliver and write everything that happened before a moment.
     Flush(Flush),
+    /// The settings were read again, and hold from here on.
+    Reloaded(Box<Reloaded>),
+    /// Show what happened so far.
+    ShowPage,
     /// Everything that has happened has been told: drain, write and end.
     Finish(Haste),
     /// The same, once no process is left.

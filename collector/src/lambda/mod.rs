@@ -41,7 +41,7 @@ use crate::settings::{self, EXTENSION_OUTPUT, Settings};
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::executable;
 use crate::shell::socket;
-use crate::shell::stop::StopSignals;
+use crate::shell::stop::{Beside, StopSignals};
 use crate::system::clock::utc_now_ns;
 
 use api::{Api, Event};
@@ -183,7 +183,7 @@ impl Collecting {
         }
         let settings = Settings::of(&Layers::of_process(Reader::Extension), EXTENSION_OUTPUT)?;
         Output::check_all(&settings.outputs)?;
-        let stop = StopSignals::watch()?;
+        let stop = StopSignals::watch(Beside::None)?;
         let listening = socket::shared(&settings::socket()?)?;
         let control = Control::default();
         let session = Session {

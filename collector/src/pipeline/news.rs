@@ -16,6 +16,7 @@ use crate::enrich::process::Process;
 use crate::event::{Circumstances, Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
+use crate::reload::Reloaded;
 
 /// Programs that say that they cannot be seen into and wait; the first makes way for one more.
 const MOST_UNSEEN: usize = 1024;
@@ -59,6 +60,11 @@ impl Pipeline {
                 self.publish();
                 self.outbox.change_outputs(change);
             }
+            News::Reloaded(reloaded) => self.take_up(*reloaded),
+            News::ShowPage => {
+                self.publish();
+                self.outbox.outlets_mut().show_page();
+            }
             News::FinishWhenIdle => self.session.wish = Wish::EndWhenIdle,
             News::Finish(haste) => {
                 self.session.wish = Wish::End;
@@ -66,6 +72,16 @@ impl Pipeline {
             }
         }
         self.carry_out_changes();
+    }
+
+    /// Lets what comes from here on go by other settings.
+    fn take_up(&mut self, Reloaded { stages, outputs }: Reloaded) {
+        self.publish();
+        if let Some((stages, asks)) = stages {
+            self.census.asks = asks;
+            self.outbox.change_stages(stages);
+        }
+        self.outbox.outlets_mut().exchange(outputs);
     }
 
     /// Takes a ring in.

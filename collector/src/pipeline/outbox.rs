@@ -197,6 +197,16 @@ impl Outbox {
         done
     }
 
+    /// Lets what comes from here on go through other stages.
+    pub fn change_stages(&mut self, stages: Stages) {
+        self.stages = stages;
+    }
+
+    /// The outputs, to be changed.
+    pub fn outlets_mut(&mut self) -> &mut Outlets {
+        &mut self.outlets
+    }
+
     /// Adds an output, or takes one away.
     pub fn change_outputs(&mut self, change: OutputChange) {
         self.outlets.change(change);

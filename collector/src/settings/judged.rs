@@ -100,6 +100,15 @@ impl Judged {
     /// What the layers ask for, and the outputs' own filters. Fails with status 64 where an option is wrong,
     /// 65 or 66 where rules are.
     pub fn of(layers: &Layers, outputs: &[Output]) -> Result<Self, Failure> {
+        Self::with(layers, outputs, Worst::default())
+    }
+
+    /// The same where alerts have been told of before.
+    pub fn again(layers: &Layers, outputs: &[Output], before: &Verdict) -> Result<Self, Failure> {
+        Self::with(layers, outputs, before.worst.clone())
+    }
+
+    fn with(layers: &Layers, outputs: &[Output], worst: Worst) -> Result<Self, Failure> {
         let (mut stages, fields) = (Vec::new(), Asked::default());
         let condition = layers.setting(&FILTER);
         if let Some(text) = condition.values.last() {
@@ -114,7 +123,7 @@ impl Judged {
         }
         let limit = layers.setting(&FAIL_ON);
         let limit = limit.values.last().map(|name| priority(&limit, name)).transpose()?;
-        let verdict = Verdict { limit, worst: Worst::default() };
+        let verdict = Verdict { limit, worst };
         let (files, worst) = (rule_files(layers), verdict.worst.clone());
         if !files.paths.is_empty() {
             stages.push(judge::stage(files.groups(&fields)?));

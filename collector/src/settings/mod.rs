@@ -10,13 +10,14 @@ use std::ffi::OsStr;
 use crate::container::Authority;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
+use crate::reload::Fresh;
 use crate::session::Session;
 use crate::shell::failure::Failure;
 use crate::shell::listeners::Listeners;
 use crate::shell::socket::Name;
 use crate::sinks::carrier::kind::Opening;
 
-use judged::Judged;
+use judged::{Judged, Verdict};
 use keys::{ECS_METADATA, Layers, OUTPUT, Reader, SOCKET};
 
 /// The `-o` of a `run` that has none.
@@ -47,6 +48,13 @@ impl Settings {
         Ok(Self { outputs, authority, judged })
     }
 
+    /// Parses the layers again; alerts count for `verdict` as before.
+    pub fn again(layers: &Layers, output: &str, verdict: &Verdict) -> Fresh {
+        let outputs = outputs(layers, output);
+        let judged = Judged::again(layers, outputs.as_deref().unwrap_or_default(), verdict);
+        Fresh { outputs, judged }
+    }
+
     /// A session that is the first of its run, without a launcher and without an end: callers set what they
     /// have of these.
     pub fn session(self, listeners: Listeners) -> Session {
@@ -55,6 +63,8 @@ impl Settings {
             listeners,
             launcher: None,
             stop: None,
+            reloader: None,
+            gathers_page: false,
             outputs,
             judged,
             opening: Opening::Fresh,

@@ -80,7 +80,9 @@ pub enum Command {
     Run(Run),
     /// Collect from programs that are started elsewhere with LD_PRELOAD
     ///
-    /// Listens where GLASSBOX_SOCKET says and ends cleanly, with everything written, on SIGTERM or ^C.
+    /// Listens where GLASSBOX_SOCKET says and ends cleanly, with everything written, on SIGTERM or ^C. SIGHUP
+    /// opens the outputs anew and reads the rules again; SIGUSR1 writes a summary of what happened so far to
+    /// stderr.
     Collect(Collect),
     /// Become CMD under the sensor, for a collector that runs elsewhere
     ///
@@ -138,7 +140,7 @@ pub enum Command {
 }
 
 /// The options that `run`, `collect` and `replay` share.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Outputs {
     #[arg(short, long = "output", value_name = "FORMAT[:DEST]")]
     #[arg(help = formats::short_help(), long_help = formats::long_help())]
@@ -146,7 +148,7 @@ pub struct Outputs {
 }
 
 /// The options that choose events: each is a condition, and all must hold.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which events")]
 pub struct Selection {
     /// Only events that meet CONDITION, in Falco's language over the fields of 'glassbox fields'

@@ -9,6 +9,7 @@ use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
 use crate::launch::{self, RunUntil, collector};
 use crate::outputs::Output;
+use crate::reload::{Read, Reloader};
 use crate::session::{self, Session};
 use crate::settings::judged::{Judged, Judging};
 use crate::settings::keys::{
@@ -19,7 +20,7 @@ use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
-use crate::shell::stop::StopSignals;
+use crate::shell::stop::{Beside, StopSignals};
 use crate::shell::{cli, environment, field_list, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
 use crate::stages::selectors::Selectors;
@@ -130,15 +131,25 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
 
 /// `glassbox collect`: the collector alone.
 fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
-    let settings = Settings::of(&layers(&arguments.outputs, arguments.selection)?, COLLECT_OUTPUT)?;
+    let cli::Collect { outputs, selection } = arguments;
+    let settings = Settings::of(&layers(&outputs, selection.clone())?, COLLECT_OUTPUT)?;
     Output::check_all(&settings.outputs)?;
-    let stop = StopSignals::watch()?;
+    let before = settings.judged.verdict.clone();
+    let read: Read =
+        Box::new(move || Ok(Settings::again(&layers(&outputs, selection.clone())?, COLLECT_OUTPUT, &before)));
+    let reloader = Some(Reloader::new(read, settings.outputs.clone()));
+    let stop = StopSignals::watch(Beside::ReloadAndPage)?;
     // A container's first process is given the orphans of all others (the shells of health checks), for which
     // no process waits.
     inherited::set_ignored(libc::SIGCHLD, true);
     let listening = socket::shared(&settings::socket()?)?;
     let verdict = settings.judged.verdict.clone();
-    let result = session::serve(Session { stop: Some(stop), ..settings.session(listening.listeners) });
+    let result = session::serve(Session {
+        stop: Some(stop),
+        reloader,
+        gathers_page: true,
+        ..settings.session(listening.listeners)
+    });
     drop(listening.files);
     result.map(|()| verdict.status())
 }

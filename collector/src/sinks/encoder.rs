@@ -56,6 +56,9 @@ pub trait Encoder: Send {
     fn begin(&mut self, _found: Found, _out: &mut Vec<u8>) {}
     /// Appends the text of a batch. An encoder may also keep it until the end.
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>);
+    /// Appends the end of a part, which can be read by itself; another part begins with [`Self::begin`]. What
+    /// is one page stays one.
+    fn part(&mut self, _out: &mut Vec<u8>) {}
     /// Appends the end of an output.
     fn end(&mut self, _facts: &RunFacts, _out: &mut Vec<u8>) {}
 }

@@ -31,7 +31,7 @@ pub mod worker;
 
 pub use encoder::RunFacts;
 pub use outlet::{Backlog, Haste};
-pub use queue::{Outlets, OutputChange};
+pub use queue::{Exchange, Outlets, OutputChange, Ready};
 pub use report::SinkReport;
 
 #[cfg(test)]

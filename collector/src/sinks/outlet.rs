@@ -1,5 +1,6 @@
 //! One output, as the deliverer sees it: its queue, what it lacks, and its end.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -11,7 +12,7 @@ use super::encoder::RunFacts;
 use super::owed::{Owed, Settled};
 use super::report::{Lost, SinkReport};
 use super::strain::{Strain, Times};
-use super::worker::{Farewell, Message, Shared, Standing};
+use super::worker::{Ask, Farewell, Message, Shared, Standing};
 use crate::event::Batch;
 use crate::ids::{MonoNs, UtcNs};
 
@@ -47,6 +48,8 @@ pub struct OutletId(pub u64);
 #[derive(Debug)]
 pub struct Outlet {
     pub id: OutletId,
+    /// As `-o` takes it; empty for one that was not given so.
+    pub spelling: OsString,
     pub name: String,
     pub batch_tx: Sender<Message>,
     pub shared: Arc<Shared>,
@@ -58,6 +61,8 @@ pub struct Outlet {
     strain: Strain,
     /// Time of the last event that it was to get.
     last: UtcNs,
+    /// What found no room in the queue.
+    asks: Vec<Ask>,
     thread: JoinHandle<()>,
 }
 
@@ -65,13 +70,15 @@ impl Outlet {
     /// An output whose thread runs.
     pub fn new(
         id: OutletId,
+        spelling: OsString,
         name: String,
         batch_tx: Sender<Message>,
         shared: Arc<Shared>,
         thread: JoinHandle<()>,
     ) -> Self {
-        let (handed, dropped, owed, strain) = (0, 0, Owed::default(), Strain::default());
-        Self { id, name, batch_tx, shared, handed, dropped, owed, strain, last: UtcNs::default(), thread }
+        let (owed, strain, last, asks) = (Owed::default(), Strain::default(), UtcNs::default(), Vec::new());
+        let (handed, dropped) = (0, 0);
+        Self { id, spelling, name, batch_tx, shared, handed, dropped, owed, strain, last, asks, thread }
     }
 
     /// Bytes that wait in its queue, of `most_bytes`.
@@ -124,13 +131,23 @@ impl Outlet {
         self.send(settled.instead.map_or_else(|| Arc::clone(batch), Arc::new), backlog);
     }
 
-    /// Whether it has losses to report.
+    /// Asks the thread for something, now or once it finds room in the queue.
+    pub fn ask(&mut self, ask: Ask) {
+        if !self.asks.contains(&ask) && self.batch_tx.try_send(Message::Ask(ask)).is_err() {
+            self.asks.push(ask);
+        }
+    }
+
+    /// Whether it has losses to report, or is to be asked for something.
     pub fn owes(&self) -> bool {
-        self.owed.is_waiting()
+        self.owed.is_waiting() || !self.asks.is_empty()
     }
 
     /// Reports the events that the output lacks although none follows, where a report is due and has room.
     pub fn send_due(&mut self, now: MonoNs) {
+        for ask in std::mem::take(&mut self.asks) {
+            self.ask(ask);
+        }
         if self.owed.is_waiting()
             && !self.batch_tx.is_full()
             && let Some(losses) = self.owed.settle_late(now, self.last)

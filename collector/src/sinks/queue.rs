@@ -4,6 +4,7 @@
 //! are counted for it alone and reported in it alone ([`super::owed`]). In a `replay`, which can wait, a full
 //! queue holds the reader up ([`Backlog`]).
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +14,7 @@ use super::carrier::kind::{Opened, Opening};
 use super::encoder::{Encoder, RunFacts};
 use super::outlet::{Backlog, Haste, Leaving, Outlet, OutletId, QUEUE_BATCHES};
 use super::report::SinkReport;
-use super::worker::{Chooser, Message, Shared, Worker};
+use super::worker::{Ask, Chooser, Message, Shared, Worker};
 use crate::event::Batch;
 use crate::ids::MonoNs;
 use crate::outputs::Output;
@@ -23,6 +24,8 @@ use crate::system::pulse::Pulses;
 /// Bytes of events that wait in front of all outputs together, at most. The outputs share a batch until the
 /// last of them has encoded it, so a session takes no more than this when its slowest output stands still.
 const QUEUE_BYTES: usize = 8 << 20;
+/// The same in front of the page about everything so far.
+const PAGE_BYTES: usize = 1 << 20;
 /// Batches that wait in front of one output that the deliverer waits for.
 const WAITING_BATCHES: usize = 16;
 /// Emptied batches that wait to be filled again.
@@ -66,6 +69,39 @@ impl std::fmt::Debug for OutputChange {
     }
 }
 
+/// An output that is opened and ready to start.
+pub struct Ready {
+    /// As `-o` takes it.
+    spelling: OsString,
+    name: String,
+    encoder: Box<dyn Encoder>,
+    opened: Opened,
+    chooser: Option<Chooser>,
+}
+
+impl Ready {
+    /// Opens an output. Fails with status 73 and a remedy.
+    pub fn of(output: &Output, opening: Opening) -> Result<Self, Failure> {
+        let (encoder, opened) = output.open(opening)?;
+        let (spelling, name, chooser) = (output.spelling(), output.shown(), output.chooser()?);
+        Ok(Self { spelling, name, encoder, opened, chooser })
+    }
+}
+
+/// The outputs that go, by their spelling, and those that come. All others are opened anew.
+#[derive(Default)]
+pub struct Exchange {
+    pub removed: Vec<OsString>,
+    pub added: Vec<Ready>,
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let added: Vec<&OsString> = self.added.iter().map(|ready| &ready.spelling).collect();
+        write!(formatter, "remove {:?}, add {added:?}", self.removed)
+    }
+}
+
 /// All outputs of a session.
 #[derive(Debug)]
 pub struct Outlets {
@@ -74,6 +110,10 @@ pub struct Outlets {
     /// The most bytes that may wait in front of each.
     most_bytes: usize,
     next_id: u64,
+    /// See [`Self::gather_page`].
+    page: Option<Outlet>,
+    /// Outputs that were taken away, and may still write.
+    leaving: Vec<Leaving>,
     pulses: Arc<Pulses>,
     spare_tx: Sender<Batch>,
     spare_rx: Receiver<Batch>,
@@ -83,8 +123,9 @@ impl Outlets {
     /// Without an output: events go nowhere.
     pub fn none(backlog: Backlog) -> Self {
         let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
-        let (outlets, pulses) = (Vec::new(), Arc::default());
-        Self { outlets, backlog, most_bytes: QUEUE_BYTES, next_id: 0, pulses, spare_tx, spare_rx }
+        let (outlets, page, leaving, pulses) = (Vec::new(), None, Vec::new(), Arc::default());
+        let (most_bytes, next_id) = (QUEUE_BYTES, 0);
+        Self { outlets, backlog, most_bytes, next_id, page, leaving, pulses, spare_tx, spare_rx }
     }
 
     /// Opens every output and starts its thread.
@@ -101,10 +142,11 @@ impl Outlets {
         backlog: Backlog,
         pulses: &Arc<Pulses>,
     ) -> Result<Self, Failure> {
-        let opened: Result<Vec<_>, Failure> = outputs.iter().map(|output| output.open(opening)).collect();
+        let ready: Result<Vec<_>, Failure> =
+            outputs.iter().map(|output| Ready::of(output, opening)).collect();
         let mut outlets = Self { pulses: Arc::clone(pulses), ..Self::none(backlog) };
-        for (output, (encoder, opened)) in outputs.iter().zip(opened?) {
-            outlets.add_choosing(output.shown(), encoder, opened, output.chooser()?)?;
+        for ready in ready? {
+            outlets.add_ready(ready)?;
         }
         Ok(outlets)
     }
@@ -117,16 +159,46 @@ impl Outlets {
         encoder: Box<dyn Encoder>,
         opened: Opened,
     ) -> Result<OutletId, Failure> {
-        self.add_choosing(name, encoder, opened, None)
+        self.add_ready(Ready { spelling: OsString::new(), name, encoder, opened, chooser: None })
     }
 
-    fn add_choosing(
-        &mut self,
-        name: String,
-        encoder: Box<dyn Encoder>,
-        opened: Opened,
-        chooser: Option<Chooser>,
-    ) -> Result<OutletId, Failure> {
+    /// Gathers a page of its own about everything that is delivered, for [`Self::show_page`]. Its queue takes
+    /// nothing from the others, and neither they nor the pipeline wait for it.
+    pub fn gather_page(&mut self) -> Result<(), Failure> {
+        let (encoder, opened) = Output::page().open(Opening::Fresh)?;
+        self.add("the summary so far".into(), encoder, opened)?;
+        self.page = self.outlets.pop();
+        self.share_budget();
+        Ok(())
+    }
+
+    /// Writes the page about everything so far to stderr.
+    pub fn show_page(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.ask(Ask::Page);
+        }
+    }
+
+    /// Opens every output anew, takes some away, and adds others.
+    pub fn exchange(&mut self, Exchange { removed, added }: Exchange) {
+        for spelling in removed {
+            let is_it = |outlet: &Outlet| outlet.spelling == spelling;
+            if let Some(id) = self.outlets.iter().find(|outlet| is_it(outlet)).map(|outlet| outlet.id)
+                && let Some(leaving) = self.remove(id, RunFacts::default())
+            {
+                self.leaving.push(leaving);
+            }
+        }
+        self.outlets.iter_mut().for_each(|outlet| outlet.ask(Ask::Reopen));
+        for ready in added {
+            if let Err(failure) = self.add_ready(ready) {
+                say(&failure.to_string());
+            }
+        }
+    }
+
+    fn add_ready(&mut self, ready: Ready) -> Result<OutletId, Failure> {
+        let Ready { spelling, name, encoder, opened, chooser } = ready;
         let id = OutletId(self.next_id);
         self.next_id += 1;
         let (batch_tx, batch_rx) = bounded(match self.backlog {
@@ -145,7 +217,7 @@ impl Outlets {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
-        self.outlets.push(Outlet::new(id, name, batch_tx, shared, thread));
+        self.outlets.push(Outlet::new(id, spelling, name, batch_tx, shared, thread));
         self.share_budget();
         Ok(id)
     }
@@ -186,16 +258,19 @@ impl Outlets {
         for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
         }
+        if let Some(page) = &mut self.page {
+            page.deliver(&batch, bytes, PAGE_BYTES, Backlog::Drop);
+        }
     }
 
     /// Whether an output has losses to report.
     pub fn owes(&self) -> bool {
-        self.outlets.iter().any(Outlet::owes)
+        self.outlets.iter().chain(&self.page).any(Outlet::owes)
     }
 
     /// Lets every output report its losses, where that is due, although no event follows.
     pub fn report_losses(&mut self, now: MonoNs) {
-        self.outlets.iter_mut().for_each(|outlet| outlet.send_due(now));
+        self.outlets.iter_mut().chain(&mut self.page).for_each(|outlet| outlet.send_due(now));
     }
 
     /// An empty batch, with the memory of one that every output is done with where there is one.
@@ -273,8 +348,8 @@ impl Outlets {
 
     fn close_with(mut self, facts: RunFacts, haste: Haste) -> Vec<SinkReport> {
         let ids: Vec<OutletId> = self.outlets.iter().map(|outlet| outlet.id).collect();
-        // All begin to end before one is waited for.
+        // All begin to end before one is waited for. The page is not wanted any more.
         let leaving: Vec<Leaving> = ids.into_iter().filter_map(|id| self.remove(id, facts)).collect();
-        leaving.into_iter().map(|leaving| leaving.report_in(haste)).collect()
+        self.leaving.into_iter().chain(leaving).map(|leaving| leaving.report_in(haste)).collect()
     }
 }

@@ -6,9 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::ids::MonoNs;
+use crate::system::clock::thread_time_ns;
 
 /// Less time with losses than this is a burst, where neither the destination nor the machine held the thread
 /// up.
@@ -33,9 +32,7 @@ impl Spent {
     /// thread.
     pub fn carried_since(&self, begun: MonoNs) {
         self.carrying.fetch_add(MonoNs::now().since(begun), Ordering::Relaxed);
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        let seconds_ns = time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000);
-        self.running.store(seconds_ns.saturating_add(time.tv_nsec.cast_unsigned()), Ordering::Relaxed);
+        self.running.store(thread_time_ns(), Ordering::Relaxed);
     }
 
     /// The sums at `now`. The carrier has had bytes since `carries_since`; zero where it has none.

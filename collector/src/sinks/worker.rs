@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
-use super::carrier::kind::{Carried, Carrier, Opened};
+use super::carrier::kind::{Carried, Carrier, Opened, Renewal};
 use super::encoder::{Encoder, RunFacts};
 use super::framing::Found;
 use super::strain::Spent;
 use crate::event::Batch;
 use crate::ids::MonoNs;
 use crate::shell::failure::say;
+use crate::system::clock::processor_time_ns;
 use crate::system::pulse::Pulse;
 
 /// A batch that is larger is not used again.
@@ -34,6 +35,17 @@ pub enum Message {
     Batch(Arc<Batch>),
     /// Asks the thread to write everything before this, and then to drop it.
     Flush(Sender<()>),
+    /// Asks for something else.
+    Ask(Ask),
+}
+
+/// What else a thread is asked for, after everything that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To open its place anew.
+    Reopen,
+    /// To write its page as it would be at the end, and to go on.
+    Page,
 }
 
 /// State that the deliverer and the thread share besides the channel. The end of the channel is the end of
@@ -148,22 +160,18 @@ impl Worker {
             let message = match batch_rx.try_recv() {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => match self.lingers() {
-                    Some(until) => {
-                        self.pulse.rest();
-                        match batch_rx.recv_deadline(until) {
-                            Ok(message) => message,
-                            Err(RecvTimeoutError::Disconnected) => break,
-                            Err(RecvTimeoutError::Timeout) => continue,
-                        }
-                    }
-                    None => {
+                Err(TryRecvError::Empty) => {
+                    let lingers = self.lingers();
+                    if lingers.is_none() {
                         self.carry();
-                        self.pulse.rest();
-                        let Ok(message) = batch_rx.recv() else { break };
-                        message
                     }
-                },
+                    self.pulse.rest();
+                    match self.rest(batch_rx, lingers) {
+                        Ok(message) => message,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    }
+                }
             };
             self.pulse.begin(MonoNs::now());
             match message {
@@ -178,6 +186,15 @@ impl Worker {
                 Message::Flush(done_tx) => {
                     self.carry();
                     drop(done_tx);
+                }
+                Message::Ask(Ask::Reopen) => {
+                    self.carry();
+                    self.renew(Renewal::Asked);
+                }
+                Message::Ask(Ask::Page) => {
+                    let facts = RunFacts { restarts: 0, collector_ns: processor_time_ns() };
+                    self.encoder.end(&facts, &mut self.text);
+                    self.carry();
                 }
             }
         }
@@ -200,6 +217,38 @@ impl Worker {
         is_some.then(|| self.carrier.lingers(self.text.len())).flatten()
     }
 
+    /// Waits for a message, or for a time at which something is due.
+    fn rest(
+        &self,
+        batch_rx: &Receiver<Message>,
+        lingers: Option<Instant>,
+    ) -> Result<Message, RecvTimeoutError> {
+        let due_at = self.carrier.due_at().filter(|_| self.is_open);
+        match due_at.into_iter().chain(lingers).min() {
+            Some(due) => batch_rx.recv_deadline(due),
+            None => batch_rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Opens the place anew. What was encoded has been carried.
+    fn renew(&mut self, why: Renewal) {
+        match self.carrier.renew(why) {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                if self.is_open {
+                    self.encoder.part(&mut self.text);
+                    self.carry_all();
+                }
+                self.carrier.switch();
+                (self.is_open, self.has_warned) = (true, false);
+                self.shared.standing().error = None;
+                self.encoder.begin(found, &mut self.text);
+            }
+            Err(failure) if self.is_open => say(&format!("{failure}; what is open is written to meanwhile")),
+            Err(failure) => say(&failure.to_string()),
+        }
+    }
+
     fn encode(&mut self, batch: &Batch) {
         let chosen = self.chooser.as_mut().map(|choose| choose(batch));
         let batch = chosen.as_ref().unwrap_or(batch);
@@ -211,9 +260,17 @@ impl Worker {
         }
     }
 
+    /// Lets the carrier take the text, and opens the place anew where that is due.
+    fn carry(&mut self) {
+        self.carry_all();
+        if self.is_open && self.carrier.due_at().is_some_and(|due| due <= Instant::now()) {
+            self.renew(Renewal::Due);
+        }
+    }
+
     /// Lets the carrier take the text, however long that takes. Afterwards each of its events is counted, as
     /// written or as lost.
-    fn carry(&mut self) {
+    fn carry_all(&mut self) {
         // Relaxed: a time by itself.
         let begun = MonoNs::now();
         self.shared.carries_since.store(begun.0, Ordering::Relaxed);

@@ -18,6 +18,16 @@ pub fn utc_now_ns() -> u64 {
     nanoseconds(ClockId::Realtime)
 }
 
+/// Nanoseconds of processor time that this process has used.
+pub fn processor_time_ns() -> u64 {
+    nanoseconds(ClockId::ProcessCPUTime)
+}
+
+/// The same of the calling thread.
+pub fn thread_time_ns() -> u64 {
+    nanoseconds(ClockId::ThreadCPUTime)
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Neither clock is ever negative on a machine whose date is after 1970.

@@ -28,7 +28,7 @@ use crate::http::room::Room;
 use crate::http::{self, Limits, Request, Response, Timed, Wire};
 use crate::patch::k8s::Pods;
 use crate::shell::failure::{Failure, say};
-use crate::shell::stop::StopSignals;
+use crate::shell::stop::{Beside, StopSignals};
 use tls::Identity;
 
 /// The most connections at a time. There are few API servers, with one or two connections each.
@@ -94,7 +94,7 @@ static IS_STOPPING: AtomicBool = AtomicBool::new(false);
 /// Answers until a signal asks it to end, and then finishes the requests that have begun.
 pub fn run(given: &Webhook) -> Result<(), Failure> {
     let identity = Identity::load(&given.cert, &given.key)?;
-    let mut stop = StopSignals::watch()?;
+    let mut stop = StopSignals::watch(Beside::None)?;
     let cannot = |error: io::Error| {
         Failure::output(format!("cannot listen at {}: {error}; give --listen another address", given.listen))
     };
@@ -109,7 +109,7 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
         let mut polled = [PollFd::new(&listener, PollFlags::IN), PollFd::new(&stop, PollFlags::IN)];
         // An interrupted or failed call is like one that reports nothing.
         let _ = poll(&mut polled, None);
-        if stop.was_asked() {
+        if stop.next().is_some() {
             break;
         }
         match listener.accept() {

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use deploy::visible::visible;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::kind::{Carried, Carrier, Kind, Opened, Opening, Takes, Wanted};
+use super::kind::{Carried, Carrier, Kind, Opened, Opening, Renewal, Takes, Wanted};
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
 use crate::sinks::framing::{Found, Frames, Framing};
@@ -51,8 +52,9 @@ fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
         Opening::Resumed => From::End,
     };
     let permissions = options.mode.map_or(Permissions::Secret, Permissions::Asked);
-    let file = files::open(Path::new(place), "output", from, permissions)?;
-    Ok(FileCarrier::opened(file, opening, framing))
+    let path = Path::new(place).to_owned();
+    let file = files::open(&path, "output", from, permissions)?;
+    Ok(FileCarrier::opened(file, opening, framing, Some(Named { path, permissions })))
 }
 
 /// Writes to a descriptor until a write fails.
@@ -60,17 +62,33 @@ fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
 pub struct FileCarrier {
     file: File,
     framing: Framing,
+    /// Where it is to be opened anew; `None` for a stream of the collector's own.
+    named: Option<Named>,
+    /// A write failed.
+    has_failed: bool,
+    /// The file that was opened anew.
+    next: Option<File>,
+}
+
+/// A file that was opened by its path.
+#[derive(Debug)]
+pub struct Named {
+    /// The path.
+    pub path: PathBuf,
+    /// The permissions of what is made there.
+    pub permissions: Permissions,
 }
 
 impl FileCarrier {
     /// A carrier to an open file. With [`Opening::Resumed`] an unfinished frame that an earlier collector
-    /// left is cut off.
-    pub fn opened(mut file: File, opening: Opening, framing: Framing) -> Opened {
+    /// left is cut off. One that is `named` can be opened anew.
+    pub fn opened(mut file: File, opening: Opening, framing: Framing, named: Option<Named>) -> Opened {
         let found = match opening {
             Opening::Fresh => Found::Fresh,
             Opening::Resumed => left_in(&mut file, framing),
         };
-        Opened::plain(Box::new(Self { file, framing }), found)
+        let carrier = Self { file, framing, named, has_failed: false, next: None };
+        Opened::plain(Box::new(carrier), found)
     }
 }
 
@@ -80,6 +98,7 @@ impl Carrier for FileCarrier {
         let carried = match result {
             Ok(()) => Carried { written: events, ..Carried::default() },
             Err((written, error)) => {
+                self.has_failed = true;
                 if let Framing::Lines = self.framing {
                     cut_to_line(&self.file, bytes.get(..written).unwrap_or_default());
                 }
@@ -89,6 +108,36 @@ impl Carrier for FileCarrier {
         bytes.clear();
         carried
     }
+
+    fn renew(&mut self, _why: Renewal) -> Result<Option<Found>, Failure> {
+        let Some(Named { path, permissions }) = &self.named else { return Ok(None) };
+        // A FIFO would wait for a reader.
+        if !is_regular(&self.file) {
+            return Ok(None);
+        }
+        let mut file = files::open(path, "output", From::End, *permissions)?;
+        if !self.has_failed && is_same(&file, &self.file) {
+            return Ok(None);
+        }
+        let found = left_in(&mut file, self.framing);
+        self.next = Some(file);
+        Ok(Some(found))
+    }
+
+    fn switch(&mut self) {
+        if let Some(file) = self.next.take() {
+            (self.file, self.has_failed) = (file, false);
+        }
+    }
+}
+
+fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let place = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Writes all, as `Write::write_all`, but waits where the descriptor does not block: a program that shares a
@@ -146,9 +195,8 @@ fn left_in(file: &mut File, framing: Framing) -> Found {
 /// Opens a regular file that is open for writing once more, for reading. `None` for a pipe, a terminal, or
 /// without /proc.
 fn reopen(file: &File) -> Option<File> {
-    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    is_file.then(|| File::open(path).ok()).flatten()
+    is_regular(file).then(|| File::open(path).ok()).flatten()
 }
 
 /// Whether something stands after the last line feed.

@@ -152,6 +152,7 @@ impl Opened {
 ///    no time, the events of the rest are lost.
 /// 4. An error without `retry_at` is the end: it is not called again, and all later events are lost.
 /// 5. Dropping it closes the place.
+/// 6. After a [`Carrier::renew`] that gives something, bytes go to the old place until [`Carrier::switch`].
 pub trait Carrier: Send {
     /// Carries `bytes`, which stand for `events` events.
     fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried;
@@ -166,11 +167,34 @@ pub trait Carrier: Send {
         256 << 10
     }
 
+    /// Opens the place anew for what follows, after an error too; gives how it was found. `None` where there
+    /// is nothing to open: the same thing stands there, or it is no place that can be opened twice.
+    fn renew(&mut self, _why: Renewal) -> Result<Option<Found>, Failure> {
+        Ok(None)
+    }
+
+    /// Lets what follows go to the place that was opened last.
+    fn switch(&mut self) {}
+
+    /// When it wants to be renewed by itself; `None` for never.
+    fn due_at(&self) -> Option<Instant> {
+        None
+    }
+
     /// Ends it, before it is dropped; what it still has on its way may take a little more time. Of the result
     /// only `taken_back` counts.
     fn close(&mut self) -> Carried {
         Carried::default()
     }
+}
+
+/// Why a place is opened anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The user asked for it (SIGHUP): another program may have renamed the file.
+    Asked,
+    /// It was due.
+    Due,
 }
 
 /// The result of [`Carrier::carry`], which also says how the carrier stands.

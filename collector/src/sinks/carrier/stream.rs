@@ -44,5 +44,5 @@ fn open(stream: io::Result<OwnedFd>, name: &str, wanted: &Wanted<'_>) -> Result<
     let file = stream
         .map(File::from)
         .map_err(|error| Failure::output(format!("cannot write to {name}: {error}; give -o a file")))?;
-    Ok(FileCarrier::opened(file, wanted.opening, wanted.framing))
+    Ok(FileCarrier::opened(file, wanted.opening, wanted.framing, None))
 }

@@ -139,15 +139,12 @@ impl Encoder for Recording {
         if found == Found::Fresh {
             out.extend_from_slice(&MAGIC);
         }
-        frame(tag::SCHEMA, out, schema);
+        self.list_anew(out);
     }
 
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>) {
         if self.containers.len() >= MOST_CONTAINERS || self.programs.is_full() {
-            (self.words, self.programs) = (Words::default(), Programs::default());
-            self.containers = FxHashMap::default();
-            self.request_id = None;
-            frame(tag::SCHEMA, out, schema);
+            self.list_anew(out);
         }
         if batch.request_id != self.request_id {
             self.request_id.clone_from(&batch.request_id);
@@ -162,6 +159,10 @@ impl Encoder for Recording {
         }
     }
 
+    fn part(&mut self, out: &mut Vec<u8>) {
+        self.end(&RunFacts::default(), out);
+    }
+
     fn end(&mut self, facts: &RunFacts, out: &mut Vec<u8>) {
         frame(tag::END, out, |out| {
             unsigned(facts.restarts.into(), out);
@@ -171,6 +172,14 @@ impl Encoder for Recording {
 }
 
 impl Recording {
+    /// Begins all lists anew, with a schema.
+    fn list_anew(&mut self, out: &mut Vec<u8>) {
+        (self.words, self.programs) = (Words::default(), Programs::default());
+        self.containers = FxHashMap::default();
+        self.request_id = None;
+        frame(tag::SCHEMA, out, schema);
+    }
+
     /// Appends a frame of as many events as a frame may have; gives the rest of them.
     fn some<'a>(&mut self, batch: &Batch, events: &'a [Event], out: &mut Vec<u8>) -> &'a [Event] {
         let Self { words, programs, containers, events: text, .. } = self;
