@@ -327,6 +327,25 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Bytes as text in the way of the module's documentation, and characters that do not show as they are: for
+/// formats that have an escape for none.
+pub fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        let valid = chunk.valid();
+        for (index, letter) in valid.char_indices() {
+            match letter {
+                '\\' if looks_like_escape(&valid.as_bytes()[index..]) => text.push_str("\\x5c"),
+                letter => text.push(letter),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
 /// Whether the text after a backslash makes it look like an escaped byte.
 fn looks_like_escape(text: &[u8]) -> bool {
     matches!(text, [_, b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
@@ -414,6 +433,7 @@ mod tests {
                 .collect();
 
             assert_eq!(bytes, original(&text_of(&bytes)));
+            assert_eq!(bytes, original(&readable(&bytes)));
         }
     }
 

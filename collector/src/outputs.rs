@@ -77,7 +77,12 @@ impl Output {
             None if default_place.is_empty() => default.clone(),
             None => Destination {
                 kind: &http::CARRIER,
-                place: (http::CARRIER.place)(OsStr::new(&default_place)).transpose()?.unwrap_or_default(),
+                place: (http::CARRIER.place)(OsStr::new(&default_place)).transpose()?.ok_or_else(|| {
+                    Failure::usage(format!(
+                        "{0} has '{default_place}' as its default, which is no URL; give -o {0}:http://HOST:PORT",
+                        format.name
+                    ))
+                })?,
                 options: Options::default(),
             },
             Some(rest) => {
@@ -321,7 +326,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, ocsf, clickhouse, recording",
+            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, ocsf, otlp, clickhouse, recording",
             failure.to_string()
         );
     }

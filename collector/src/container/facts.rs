@@ -91,3 +91,29 @@ impl Container {
         }
     }
 }
+
+/// Repository, tag and digest of `REPOSITORY[:TAG][@DIGEST]`.
+pub fn image_parts(image: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (named, digest) = match image.split_once('@') {
+        Some((named, digest)) => (named, Some(digest)),
+        None => (image, None),
+    };
+    match named.rsplit_once(':') {
+        // A colon before a slash is that of the registry's port.
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag), digest),
+        _ => (named, None, digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_is_taken_apart_at_tag_and_digest() {
+        assert_eq!(("nginx", None, None), image_parts("nginx"));
+        assert_eq!(("nginx", Some("1.27"), None), image_parts("nginx:1.27"));
+        assert_eq!(("r:5000/a/b", None, None), image_parts("r:5000/a/b"));
+        assert_eq!(("r:5000/a/b", Some("t"), Some("sha256:00")), image_parts("r:5000/a/b:t@sha256:00"));
+    }
+}

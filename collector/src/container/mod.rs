@@ -27,7 +27,7 @@ use crate::allowance::Peer;
 
 pub use address::{Authority, VARIABLE};
 pub use cgroup::{Named, named as named_by_cgroup};
-pub use facts::Container;
+pub use facts::{Container, image_parts};
 pub use pod::pod_of;
 
 /// The container of a process, with the source of that statement.

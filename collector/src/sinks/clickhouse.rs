@@ -12,7 +12,7 @@ use rules::format::{self, TimeFormat};
 
 use super::carrier::http;
 use super::carrier::kind::Only;
-use super::carrier::service::{Judged, Service, Url, by_status};
+use super::carrier::service::{Judged, NO_TIMEOUT, Service, Url, by_status};
 use super::encoder::{Encoder, Format, Plan};
 use super::framing::Framing;
 use super::parcel;
@@ -38,7 +38,8 @@ static SERVICE: Service = Service {
     // A server merges what it was given: it wants large pieces.
     linger: Duration::from_secs(1),
     own_parameters: &["table"],
-    is_compressed: true,
+    is_compressed: || true,
+    timeout: NO_TIMEOUT,
     header_variables: &[],
     default_place: || "http://localhost:8123".to_owned(),
     query: |url, lane| {

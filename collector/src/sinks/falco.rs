@@ -7,7 +7,7 @@ use rules::format::{self, TimeFormat};
 
 use super::carrier;
 use super::carrier::kind::{Only, Takes};
-use super::carrier::service::{BY_STATUS, NO_DEFAULT, NO_PREPARATION, NO_QUERY, Service};
+use super::carrier::service::{BY_STATUS, NO_DEFAULT, NO_PREPARATION, NO_QUERY, NO_TIMEOUT, Service};
 use super::encoder::{Encoder, Format, Plan};
 use super::framing::{Found, Framing};
 use super::parcel;
@@ -33,7 +33,8 @@ static SERVICE: Service = Service {
     most_bytes: 256 << 10,
     linger: Duration::ZERO,
     own_parameters: &[],
-    is_compressed: false,
+    is_compressed: || false,
+    timeout: NO_TIMEOUT,
     header_variables: &[],
     default_place: NO_DEFAULT,
     query: NO_QUERY,

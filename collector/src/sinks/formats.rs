@@ -6,7 +6,7 @@
 use super::carrier::kind::Kind;
 use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
-use super::{clickhouse, falco, human, jsonl, ocsf, recording, summary};
+use super::{clickhouse, falco, human, jsonl, ocsf, otlp, recording, summary};
 
 /// Every format, in the order of the documentation.
 pub const FORMATS: &[Format] = &[
@@ -15,6 +15,7 @@ pub const FORMATS: &[Format] = &[
     jsonl::FORMAT,
     falco::FORMAT,
     ocsf::FORMAT,
+    otlp::FORMAT,
     clickhouse::FORMAT,
     recording::writer::FORMAT,
 ];

@@ -16,6 +16,7 @@ pub mod framing;
 pub mod human;
 pub mod jsonl;
 mod ocsf;
+mod otlp;
 mod outlet;
 mod owed;
 pub mod parcel;

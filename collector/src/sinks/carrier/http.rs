@@ -78,10 +78,11 @@ fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
         service.path.clone_into(&mut url.path);
     }
     let options = wanted.options;
+    let timeout = options.timeout_ms.map(Duration::from_millis).or_else(service.timeout).unwrap_or(TIMEOUT);
     let transport = Http {
         agent: Agent::new_with_config(
             Agent::config_builder()
-                .timeout_global(Some(options.timeout_ms.map_or(TIMEOUT, Duration::from_millis)))
+                .timeout_global(Some(timeout))
                 .max_redirects(0)
                 .max_redirects_will_error(false)
                 .http_status_as_error(false)
@@ -92,6 +93,7 @@ fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
         ),
         headers: headers::read(options.headers.as_deref(), service.header_variables)?,
         is_prepared: false,
+        is_compressed: (service.is_compressed)(),
         url,
         service,
         body: Vec::new(),
@@ -107,6 +109,7 @@ struct Http {
     service: &'static Service,
     headers: Vec<(HeaderName, HeaderValue)>,
     is_prepared: bool,
+    is_compressed: bool,
     body: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -179,7 +182,7 @@ impl Http {
         let address = self.address(&(self.service.query)(&self.url, lane));
         self.body.clear();
         parcels.iter().for_each(|parcel| self.body.extend_from_slice(parcel.body));
-        if !self.service.is_compressed {
+        if !self.is_compressed {
             return self.post(&address, self.service.content_type, &self.body, false);
         }
         self.packed.clear();

@@ -17,8 +17,10 @@ pub struct Service {
     pub linger: Duration,
     /// Parameters of a URL that are for the format, and not for the receiver.
     pub own_parameters: &'static [&'static str],
-    /// Bodies are compressed with gzip.
-    pub is_compressed: bool,
+    /// Whether bodies are compressed with gzip.
+    pub is_compressed: fn() -> bool,
+    /// How long a request may take, where the output does not say; `None` for what every request may take.
+    pub timeout: fn() -> Option<Duration>,
     /// Environment variables with headers, as `name=value,name=value` with percent escapes (W3C baggage).
     pub header_variables: &'static [&'static str],
     /// The place of an output without a DEST; empty for none.
@@ -35,6 +37,8 @@ pub struct Service {
 pub const NO_QUERY: fn(&Url, &[u8]) -> String = |_, _| String::new();
 /// Where nothing is to be prepared.
 pub const NO_PREPARATION: fn(&Url) -> Vec<(String, String)> = |_| Vec::new();
+/// For formats whose requests may take as long as every request.
+pub const NO_TIMEOUT: fn() -> Option<Duration> = || None;
 /// Where the status alone counts.
 pub const BY_STATUS: fn(u16, &[u8]) -> Option<Judged> = |_, _| None;
 /// Where an output without a DEST goes to the command's own default.

@@ -4,7 +4,7 @@ use rules::{Answer, Argument, Type};
 
 use super::super::view::{View, text, text_unless_empty, uint};
 use super::row::Field;
-use crate::container::Container;
+use crate::container::{Container, image_parts};
 use crate::event::{Names, Place};
 
 /// The rows of this file.
@@ -119,46 +119,20 @@ pub fn image<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 /// The image's name without tag and digest.
 pub fn repository<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text_of(fact(view, "image").map(|image| parts(image).0))
+    text_of(fact(view, "image").map(|image| image_parts(image).0))
 }
 
 /// The image's tag.
 pub fn tag<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text_of(fact(view, "image").and_then(|image| parts(image).1))
+    text_of(fact(view, "image").and_then(|image| image_parts(image).1))
 }
 
 /// The image's digest.
 pub fn digest<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
-    text_of(fact(view, "image").and_then(|image| parts(image).2))
+    text_of(fact(view, "image").and_then(|image| image_parts(image).2))
 }
 
 /// The image's id.
 pub fn image_id<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
     text_of(fact(view, "image_id"))
-}
-
-/// Repository, tag and digest of `REPOSITORY[:TAG][@DIGEST]`.
-fn parts(image: &str) -> (&str, Option<&str>, Option<&str>) {
-    let (named, digest) = match image.split_once('@') {
-        Some((named, digest)) => (named, Some(digest)),
-        None => (image, None),
-    };
-    match named.rsplit_once(':') {
-        // A colon before a slash is that of the registry's port.
-        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag), digest),
-        _ => (named, None, digest),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn image_is_taken_apart_at_tag_and_digest() {
-        assert_eq!(("nginx", None, None), parts("nginx"));
-        assert_eq!(("nginx", Some("1.27"), None), parts("nginx:1.27"));
-        assert_eq!(("r:5000/a/b", None, None), parts("r:5000/a/b"));
-        assert_eq!(("r:5000/a/b", Some("t"), Some("sha256:00")), parts("r:5000/a/b:t@sha256:00"));
-    }
 }
