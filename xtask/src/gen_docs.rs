@@ -18,8 +18,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let docs = shell::root().join("docs");
     let mut stale = Vec::new();
     let falco = glassbox_tests::falco::page();
-    let pages =
-        [("events.md", events()), ("hooks.md", hooks()), ("fields.md", fields()?), ("falco.md", falco)];
+    let pages = [
+        ("events.md", events()),
+        ("hooks.md", hooks()),
+        ("fields.md", fields()?),
+        ("falco.md", falco),
+        ("glassbox.schema.json", schema()?),
+    ];
     for (name, text) in pages {
         let file = docs.join(name);
         let found = std::fs::read_to_string(&file).unwrap_or_default();
@@ -102,6 +107,12 @@ fn events() -> String {
 /// The fields of rules, which the collector itself lists.
 fn fields() -> Result<String> {
     let list = ["run", "--quiet", "--package", "glassbox", "--", "fields", "--markdown"];
+    shell::output(&mut shell::cargo(list))
+}
+
+/// The schema of configuration files, which the collector itself writes.
+fn schema() -> Result<String> {
+    let list = ["run", "--quiet", "--package", "glassbox", "--", "config", "schema"];
     shell::output(&mut shell::cargo(list))
 }
 

@@ -24,7 +24,7 @@ use self::target::Target;
 /// Makes process `pid` report to the collector that `GLASSBOX_SOCKET` names.
 pub fn attach(pid: u32) -> Result<(), Failure> {
     let name = settings::socket()?;
-    let target = Target::examine(pid, &sensor_path::find()?)?;
+    let target = Target::examine(pid, &sensor_path::find(settings::sensor()?)?)?;
     socket::ask_health(&name)?;
     let (joined, stood) = enter(&target, absolute(&name)?.as_bytes())?;
     match joined {

@@ -3,13 +3,18 @@
 //! reach.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::settings::keys::{ECS_METADATA, Setting};
 use crate::shell::failure::Failure;
 
 /// The variable of the collector that names another endpoint.
-pub const VARIABLE: &str = ECS_METADATA.variable;
+pub const VARIABLE: &str = "GLASSBOX_ECS_METADATA";
+
+/// Where ECS and Fargate serve the task metadata, version 4.
+pub const DEFAULT: &str = "169.254.170.2";
+
+const NO_ADDRESS: &str = "is no address; give one as 169.254.170.2 or 127.0.0.1:5000";
 
 /// The longest id of a container, in bytes.
 const LONGEST_ID: usize = 128;
@@ -19,9 +24,8 @@ const LONGEST_ID: usize = 128;
 pub struct Authority(Box<str>);
 
 impl Default for Authority {
-    /// Where ECS and Fargate serve the task metadata, version 4.
     fn default() -> Self {
-        Self(ECS_METADATA.default.into())
+        Self(DEFAULT.into())
     }
 }
 
@@ -33,11 +37,14 @@ pub struct Address {
 }
 
 impl Authority {
-    /// The endpoint that a setting names.
-    pub fn of(setting: &Setting) -> Result<Self, Failure> {
-        Self::parse(setting.text()).ok_or_else(|| {
-            Failure::usage(format!("{setting} is no address; give one as 169.254.170.2 or 127.0.0.1:5000"))
-        })
+    /// The endpoint that a setting names; a failure calls it `shown`.
+    pub fn of(value: &OsStr, shown: &dyn fmt::Display) -> Result<Self, Failure> {
+        Self::parse(value).ok_or_else(|| Failure::usage(format!("{shown} {NO_ADDRESS}")))
+    }
+
+    /// Refuses a text that is no address. The error says what to do.
+    pub fn checked(text: &str) -> Result<(), String> {
+        Self::parse(OsStr::new(text)).map(drop).ok_or_else(|| format!("'{text}' {NO_ADDRESS}"))
     }
 
     /// An address, or an address and a port. A host name is refused, because its address could change.

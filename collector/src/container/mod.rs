@@ -25,7 +25,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::allowance::Peer;
 
-pub use address::{Authority, VARIABLE};
+pub use address::{Authority, DEFAULT, VARIABLE};
 pub use cgroup::{Named, named as named_by_cgroup};
 pub use facts::{Container, image_parts};
 pub use pod::pod_of;

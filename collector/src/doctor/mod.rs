@@ -14,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use std::path::Path;
 
+use crate::settings;
 use crate::shell::cli;
 use crate::shell::failure::Failure;
 use crate::shell::sensor_path;
@@ -85,7 +86,7 @@ fn behind_env(path: &Path) -> Option<Program> {
 /// Facts that hold for every program started from here.
 fn surroundings() -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Err(failure) = sensor_path::find() {
+    if let Err(failure) = settings::sensor().and_then(sensor_path::find) {
         remarks.push(failure.to_string());
     }
     let of = |name: &str| std::env::var_os(name).unwrap_or_default();

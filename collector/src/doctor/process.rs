@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Findings};
 use crate::attach::target::Target;
+use crate::settings;
 use crate::shell::failure::Failure;
 use crate::shell::sensor_path;
 use crate::system::procfs;
@@ -52,10 +53,15 @@ pub fn examine(pid: u32) -> Result<Findings, Failure> {
         if has_sensor {
             finding.notes.push("the sensor is in it and found no collector when it started".to_owned());
         } else if finding.program.reason == &NOT_LOADED {
-            finding.fix = Some(match sensor_path::find().and_then(|sensor| Target::examine(pid, &sensor)) {
-                Ok(_) => format!("glassbox attach {pid}, or start it with 'glassbox run'"),
-                Err(failure) => failure.to_string(),
-            });
+            finding.fix = Some(
+                match settings::sensor()
+                    .and_then(sensor_path::find)
+                    .and_then(|sensor| Target::examine(pid, &sensor))
+                {
+                    Ok(_) => format!("glassbox attach {pid}, or start it with 'glassbox run'"),
+                    Err(failure) => failure.to_string(),
+                },
+            );
         }
     }
     match procfs::status(pid, "Seccomp").as_deref() {

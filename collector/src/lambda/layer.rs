@@ -9,8 +9,8 @@ use deploy::lambda::{self, Pair};
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 
-use crate::settings::EXTENSION_OUTPUT;
 use crate::settings::keys::extension_help;
+use crate::settings::{self, EXTENSION_OUTPUT};
 use crate::shell::failure::{Failure, say};
 use crate::shell::files;
 use crate::shell::sensor_path;
@@ -59,7 +59,7 @@ pub fn write(options: &Options) -> Result<(), Failure> {
         None => {
             let cli = sensor_path::executable();
             let missing = || Failure::missing("cannot find this program's own file; give --pair its folder");
-            (cli.ok_or_else(missing)?, sensor_path::find()?)
+            (cli.ok_or_else(missing)?, sensor_path::find(settings::sensor()?)?)
         }
     };
     let (cli, sensor) = (Binary::read(&cli)?, Binary::read(&sensor)?);

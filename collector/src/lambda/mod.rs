@@ -17,6 +17,9 @@
 //! A failure of the extension must not become one of the function: an extension that reports an error, or
 //! ends, takes the function with it. One that cannot collect says so once, and goes on asking for events that
 //! it ignores. With `GLASSBOX_FAIL=closed` the function fails instead.
+//!
+//! Settings come from the function's environment and from a configuration file in the function's package or
+//! in a layer ([`layers`]).
 
 mod api;
 pub mod layer;
@@ -26,7 +29,7 @@ mod telemetry;
 pub use telemetry::fuzz;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,7 +39,8 @@ use crate::door::news::Turn;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::session::{self, Session};
-use crate::settings::keys::{FAIL, Key, Layers, Reader, TELEMETRY};
+use crate::settings::keys::{FAIL, Reader, SOCKET, TELEMETRY};
+use crate::settings::layers::Layers;
 use crate::settings::{self, EXTENSION_OUTPUT, Settings};
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::executable;
@@ -83,11 +87,16 @@ pub fn extend() -> Result<u8, Failure> {
     let (Some(name), Ok(address)) = (name, std::env::var(API)) else {
         return Err(Failure::usage(format!("{API} is not set; only AWS Lambda starts this command")));
     };
-    let collecting = Collecting::begin();
+    let layers = layers();
+    // What a malformed file says is not known; what the environment says is.
+    let known = layers.as_ref().ok().cloned();
+    let known = known.or_else(|| Layers::of_environment(Reader::Extension).ok()).unwrap_or_default();
+    let is_fail_closed = known.setting(&FAIL).text() == "closed";
+    let collecting = Collecting::begin(layers, is_fail_closed);
     let mut api = Api::register(&address, &name)?;
     let collecting = match collecting {
         Ok(collecting) => collecting,
-        Err(failure) if is_fail_closed() => {
+        Err(failure) if is_fail_closed => {
             api.fail("init", "Extension.CannotCollect", &failure);
             return Err(failure);
         }
@@ -97,7 +106,7 @@ pub fn extend() -> Result<u8, Failure> {
         }
     };
     if let Some(Collecting { control, .. }) = &collecting
-        && is_fail_closed()
+        && is_fail_closed
         && !control.flush(READY, false)
     {
         let failure = collecting.and_then(|collecting| collecting.end().err());
@@ -106,7 +115,7 @@ pub fn extend() -> Result<u8, Failure> {
         return Err(failure);
     }
     let mut telemetry = match &collecting {
-        Some(_) if api.has_invocations() && !is_set(&TELEMETRY, "off") => Telemetry::subscribe(&api),
+        Some(_) if api.has_invocations() && known.setting(&TELEMETRY).is_on() => Telemetry::subscribe(&api),
         _ => None,
     };
     let result = serve(&mut api, collecting.as_ref(), &mut telemetry);
@@ -115,7 +124,7 @@ pub fn extend() -> Result<u8, Failure> {
     }
     // Where a failure is not fatal, stderr has it already.
     match collecting.map(Collecting::end) {
-        Some(Err(failure)) if is_fail_closed() => Err(failure),
+        Some(Err(failure)) if is_fail_closed => Err(failure),
         _ => result.map(|()| 0),
     }
 }
@@ -160,12 +169,17 @@ fn left_until(deadline_ms: u64) -> Duration {
     Duration::from_millis(deadline_ms.saturating_sub(utc_now_ns() / 1_000_000)).min(LONGEST)
 }
 
-fn is_set(key: &'static Key, wanted: &str) -> bool {
-    Layers::of_process(Reader::Extension).setting(key).text() == wanted
-}
+/// The name of a configuration file that the function or a layer brings.
+const FILE: &str = "glassbox.yaml";
 
-fn is_fail_closed() -> bool {
-    is_set(&FAIL, "closed")
+/// The function's environment, and the configuration file: where the environment names none, that in the
+/// function's package (/var/task), else that of a layer, which lies above the folder of extensions (/opt).
+fn layers() -> Result<Layers, Failure> {
+    let package = std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from);
+    let layer = executable().and_then(|path| Some(path.parent()?.parent()?.to_path_buf()));
+    let files: Vec<PathBuf> = [package, layer].into_iter().flatten().map(|root| root.join(FILE)).collect();
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    Layers::read_with(Reader::Extension, None, &files)
 }
 
 /// A session in threads of its own.
@@ -177,14 +191,15 @@ struct Collecting {
 impl Collecting {
     /// Begins to collect; sensors are listened for when this returns. `None` where the function's
     /// configuration says `off`.
-    fn begin() -> Result<Option<Self>, Failure> {
+    fn begin(layers: Result<Layers, Failure>, is_fail_closed: bool) -> Result<Option<Self>, Failure> {
         if std::env::var_os("GLASSBOX").is_some_and(|value| value == "off") {
             return Ok(None);
         }
-        let settings = Settings::of(&Layers::of_process(Reader::Extension), EXTENSION_OUTPUT)?;
+        let layers = layers?;
+        let settings = Settings::of(&layers, EXTENSION_OUTPUT)?;
         Output::check_all(&settings.outputs)?;
         let stop = StopSignals::watch(Beside::None)?;
-        let listening = socket::shared(&settings::socket()?)?;
+        let listening = socket::shared(&settings::named(&layers.setting(&SOCKET))?)?;
         let control = Control::default();
         let session = Session {
             stop: Some(stop),
@@ -197,7 +212,7 @@ impl Collecting {
             let result = session::serve(session);
             drop(files);
             if let Err(failure) = &result
-                && !is_fail_closed()
+                && !is_fail_closed
             {
                 say(&format!("{failure}; this sandbox goes on unseen"));
             }

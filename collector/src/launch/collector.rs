@@ -16,7 +16,6 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use super::channel::{self, Channel, LauncherEnd};
 use super::{descriptors, signals};
 use crate::outputs::Output;
-use crate::settings::judged::Judging;
 use crate::shell::failure::Failure;
 use crate::shell::inherited::set_ignored;
 use crate::shell::listeners::Listeners;
@@ -60,8 +59,8 @@ pub struct Recipe {
     pub kept: Vec<OwnedFd>,
     /// Where to write.
     pub outputs: Vec<Output>,
-    /// What events go through.
-    pub judging: Judging,
+    /// Its other settings, as arguments: `Layers::spelled`.
+    pub settings: Vec<OsString>,
 }
 
 /// A collector that was started.
@@ -118,7 +117,7 @@ impl Recipe {
         for output in &self.outputs {
             option("--output", output.spelling());
         }
-        arguments.extend_from_slice(self.judging.arguments());
+        arguments.extend_from_slice(&self.settings);
         // No argument holds a NUL: they came from arguments and paths that were C strings.
         arguments.into_iter().filter_map(|argument| CString::new(argument.into_vec()).ok()).collect()
     }

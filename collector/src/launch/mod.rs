@@ -42,7 +42,8 @@ use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::outputs::{self, Output};
-use crate::settings::judged::Judging;
+use crate::settings::keys::SENSOR;
+use crate::settings::layers::Layers;
 use crate::shell::environment;
 use crate::shell::failure::{Failure, say};
 use crate::shell::sensor_path::ForRun;
@@ -56,8 +57,8 @@ pub struct Request {
     pub command: Vec<OsString>,
     /// Where to write.
     pub outputs: Vec<Output>,
-    /// What events go through.
-    pub judging: Judging,
+    /// The other settings of the collector.
+    pub layers: Layers,
     /// When to end.
     pub until: RunUntil,
     /// The inline engine that the sensor loads (`--inline`).
@@ -68,7 +69,7 @@ pub struct Request {
 pub fn run(request: Request) -> Result<u8, Failure> {
     let inherited = descriptors::inherited();
     Output::check_all(&request.outputs)?;
-    let sensor = ForRun::find()?;
+    let sensor = ForRun::find(request.layers.setting(&SENSOR).values.pop())?;
     let program = Program::new(&request.command, environment::spell(std::env::vars_os()))?;
     let bare = Bare { program, limit: FileLimit::raise(), mask: Mask::current() };
     match Prepared::new(request, sensor, inherited).and_then(|prepared| prepared.begin(bare.limit)) {
@@ -122,7 +123,8 @@ struct Prepared {
 
 impl Prepared {
     fn new(request: Request, sensor: ForRun, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
-        let Request { command, mut outputs, judging, until, inline } = request;
+        let Request { command, mut outputs, layers, until, inline } = request;
+        let settings_of_collector = layers.spelled()?;
         let kept = outputs::keep_descriptors(&mut outputs)?;
         let signals = Signals::take_over()
             .map_err(|error| NotBegun::Unwatched(format!("no signal descriptor ({error})")))?;
@@ -144,7 +146,7 @@ impl Prepared {
             stdout,
             kept,
             outputs,
-            judging,
+            settings: settings_of_collector,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));
         Ok(Self { launcher, hooked, inherited, until })

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod bundle;
+mod options;
 
 #[cfg(fuzzing)]
 pub use bundle::fuzz;
@@ -28,12 +29,15 @@ use serde_json::{Value, json};
 pub use arguments::rearranged;
 use arguments::{Asked, Call};
 use bundle::{Inside, Request};
+pub use options::Options;
 
 use crate::launch::command::Program;
-use crate::settings::keys::{self, Layers, Reader};
+use crate::settings;
+use crate::settings::keys::{self, Reader};
+use crate::settings::layers::Layers;
 use crate::shell::failure::{Failure, say};
 use crate::shell::files::{self, From, Permissions};
-use crate::shell::{cli, environment, sensor_path};
+use crate::shell::{environment, sensor_path};
 use crate::system::clock::{self, TimeWriter};
 use crate::system::places::open_inside;
 use crate::system::program;
@@ -45,7 +49,7 @@ const SOCKET: &str = "/run/glassbox/socket";
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
 
 /// Prepares the container, and becomes the real runtime; returns only if that fails.
-pub fn become_runtime(given: &cli::Runc) -> Result<u8, Failure> {
+pub fn become_runtime(given: &Options) -> Result<u8, Failure> {
     let runtime = runtime(given.runtime.as_deref())?;
     let call = Call::read(&given.arguments);
     let is_off = std::env::var_os("GLASSBOX").is_some_and(|value| value == "off");
@@ -90,7 +94,7 @@ fn runtime(named: Option<&OsStr>) -> Result<PathBuf, Failure> {
     })
 }
 
-fn prepare(given: &cli::Runc, call: &Call, runtime: &Path) -> Result<(), Failure> {
+fn prepare(given: &Options, call: &Call, runtime: &Path) -> Result<(), Failure> {
     match &call.asked {
         Asked::Start(folder) => prepare_bundle(given, folder),
         Asked::Exec { container, process } => prepare_exec(call, runtime, container, process),
@@ -98,7 +102,7 @@ fn prepare(given: &cli::Runc, call: &Call, runtime: &Path) -> Result<(), Failure
     }
 }
 
-fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
+fn prepare_bundle(given: &Options, folder: &Path) -> Result<(), Failure> {
     let config = JsonFile::read(&folder.join("config.json"))?;
     config.check_inside(folder)?;
     if config.check(|config| bundle::choice(config, given.opt_in))? != Choice::In {
@@ -108,7 +112,7 @@ fn prepare_bundle(given: &cli::Runc, folder: &Path) -> Result<(), Failure> {
     if is_for_another_machine(&root, &config.value) {
         return Ok(());
     }
-    let sensor = sensor_path::find()?;
+    let sensor = sensor_path::find(settings::sensor()?)?;
     if rustix::fs::statvfs(&sensor).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
         return Err(Failure::missing(format!(
             "'{}' lies on a file system that is mounted noexec; put the sensor elsewhere and set GLASSBOX_LIB",
@@ -144,8 +148,8 @@ fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) 
 }
 
 /// The collector's socket. Its folder must exist, because it is mounted.
-fn socket(given: &cli::Runc) -> Result<String, Failure> {
-    let layers = Layers::of_process(Reader::Every).with_default(&keys::SOCKET, SOCKET);
+fn socket(given: &Options) -> Result<String, Failure> {
+    let layers = Layers::read(Reader::Every, None)?.with_default(&keys::SOCKET, SOCKET);
     let layers = layers.with_flag(&keys::SOCKET, given.socket.clone().map(OsString::from));
     let socket = layers.setting(&keys::SOCKET).text().to_string_lossy().into_owned();
     if socket.starts_with('@') {

@@ -1,12 +1,14 @@
 //! The settings about what events go through: the filter, the rules, and what their alerts mean.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use rules::file::Priority;
 
-use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, Key, Layers, REDACT, RULES, Setting};
+use super::keys::{DEFAULT_RULES, FAIL_ON, FILTER, REDACT, RULES};
+use super::layers::Layers;
 use super::rule_files::RuleFiles;
+use super::setting::Setting;
 use crate::event::Asks;
 use crate::outputs::Output;
 use crate::shell::failure::Failure;
@@ -14,50 +16,12 @@ use crate::stages::fields::Asked;
 use crate::stages::judge::{self, Worst};
 use crate::stages::{Stages, filter, redact};
 
-/// The options of a collector about what events go through, as they are spelled for a collector that is
-/// another process. That one checks them: the rules may be long.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judging(Vec<OsString>);
-
-impl Judging {
-    /// Those of the layers, with absolute paths. Fails with status 64 where a path cannot be made absolute.
-    pub fn of(layers: &Layers) -> Result<Self, Failure> {
-        let mut options = Vec::new();
-        for key in [&FILTER, &FAIL_ON] {
-            options.extend(layers.setting(key).values.iter().map(|value| option(key, value)));
-        }
-        for path in &rule_files(layers).paths {
-            let absolute = std::path::absolute(path).map_err(|error| {
-                Failure::usage(format!("the rules '{}': {error}; give an absolute path", path.display()))
-            })?;
-            options.push(option(&RULES, absolute.as_os_str()));
-        }
-        for (key, is_on) in [(&DEFAULT_RULES, has_default_rules(layers)), (&REDACT, redacts(layers))] {
-            if !is_on {
-                options.push(format!("--{}", key.flag).into());
-            }
-        }
-        Ok(Self(options))
-    }
-
-    /// Arguments of the hidden command.
-    pub fn arguments(&self) -> &[OsString] {
-        &self.0
-    }
-}
-
-fn option(key: &Key, value: &OsStr) -> OsString {
-    let mut option = OsString::from(format!("--{}=", key.flag));
-    option.push(value);
-    option
-}
-
 fn has_default_rules(layers: &Layers) -> bool {
-    layers.setting(&DEFAULT_RULES).text() != "off"
+    layers.setting(&DEFAULT_RULES).is_on()
 }
 
 fn redacts(layers: &Layers) -> bool {
-    layers.setting(&REDACT).text() != "off"
+    layers.setting(&REDACT).is_on()
 }
 
 /// The rule files of the layers.
@@ -146,4 +110,20 @@ fn priority(setting: &Setting, name: &OsStr) -> Result<Priority, Failure> {
         let known = Priority::ALL.map(|priority| priority.name().to_lowercase()).join(", ");
         Failure::usage(format!("{setting} is no priority; give one of {known}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::forms::Form;
+
+    #[test]
+    fn priorities_of_the_table_are_those_of_rules() {
+        let Form::Word(words) = FAIL_ON.form else { panic!("no words") };
+
+        assert!(words.iter().all(|word| Priority::parse(word).is_some()), "{words:?}");
+        for priority in Priority::ALL {
+            assert!(words.contains(&priority.name().to_lowercase().as_str()), "{priority}");
+        }
+    }
 }

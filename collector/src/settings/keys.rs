@@ -1,31 +1,46 @@
-//! The table of settings, and the layers that their values come from: a flag, the environment, the
-//! configuration file, or the default, the first of them that has one.
+//! The table of settings. Everything that there is to say of a setting stands in its row: how it is typed,
+//! what it holds, what it is for. The command line, the environment, the configuration file
+//! ([`super::file`]), its JSON schema, `glassbox config show` and the documentation are made from it;
+//! [`super::layers`] decides which layer's value holds.
 //!
-//! Values are text here; `settings` parses them. To add a setting: a row in [`KEYS`].
+//! To add a setting: a row in [`KEYS`], beside the others of its section, and its line in
+//! docs/configuration.md.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use super::forms::Form;
+use crate::container::{self, Authority};
+use crate::shell::socket::Name;
+use crate::stages::fields::Asked;
+use crate::stages::filter;
 
 /// A setting.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Key {
-    /// Its name in a configuration file.
+    /// Its name in a configuration file: a key, or a section and a key in it, `rules.files`. The environment
+    /// variable is named after it ([`Key::derived`]).
     pub name: &'static str,
     /// The long option that sets it, without the dashes; empty where there is none.
     pub flag: &'static str,
-    /// The environment variable that sets it; empty where there is none.
+    /// An environment variable that sets it, of another name than the derived one or read by the extension;
+    /// empty where there is none.
     pub variable: &'static str,
-    /// The commands that read the variable.
+    /// The commands that read that variable. All read the derived one.
     pub reader: Reader,
-    /// Whether it may have several values. In the environment spaces stand between them.
-    pub is_list: bool,
+    /// Its values.
+    pub form: Form,
     /// Its value where no layer has one; empty for none, and where it depends on the command.
     pub default: &'static str,
     /// Without a full stop.
     pub help: &'static str,
 }
+
+impl PartialEq for Key {
+    /// By name: a test keeps names apart.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key {}
 
 /// The commands that read an environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +57,19 @@ pub const SOCKET: Key = Key {
     flag: "",
     variable: "GLASSBOX_SOCKET",
     reader: Reader::Every,
-    is_list: false,
+    form: Form::Text(Name::checked),
     default: "@glassbox",
     help: "where 'collect' listens and programs attach: a path, or @name for an abstract socket",
 };
 
 /// The endpoint that knows the containers of an ECS task.
 pub const ECS_METADATA: Key = Key {
-    name: "ecs-metadata",
+    name: "ecs_metadata",
     flag: "",
-    variable: "GLASSBOX_ECS_METADATA",
+    variable: container::VARIABLE,
     reader: Reader::Every,
-    is_list: false,
-    default: "169.254.170.2",
+    form: Form::Text(Authority::checked),
+    default: container::DEFAULT,
     help: "for a collector: the address to ask for the names of an ECS task's containers",
 };
 
@@ -64,20 +79,20 @@ pub const SENSOR: Key = Key {
     flag: "",
     variable: "GLASSBOX_LIB",
     reader: Reader::Every,
-    is_list: false,
+    form: Form::Path,
     default: "",
     help: "the sensor, if it is neither beside glassbox nor in ../lib/glassbox",
 };
 
 /// Formats and their destinations.
 pub const OUTPUT: Key = Key {
-    name: "output",
+    name: "outputs",
     flag: "output",
     variable: "GLASSBOX_OUTPUT",
     reader: Reader::Extension,
-    is_list: true,
+    form: Form::Outputs,
     default: "",
-    help: "what -o takes, several separated by spaces",
+    help: "what -o takes",
 };
 
 /// The condition that events must meet.
@@ -86,31 +101,9 @@ pub const FILTER: Key = Key {
     flag: "filter",
     variable: "GLASSBOX_FILTER",
     reader: Reader::Extension,
-    is_list: false,
+    form: Form::Text(|condition| filter::compiled(condition, &Asked::default()).map(drop)),
     default: "",
     help: "the condition that events must meet, in Falco's language over the fields of docs/fields.md",
-};
-
-/// Files of rules.
-pub const RULES: Key = Key {
-    name: "rules",
-    flag: "rules",
-    variable: "GLASSBOX_RULES",
-    reader: Reader::Extension,
-    is_list: true,
-    default: "",
-    help: "files of Falco rules that events are judged by, several separated by spaces",
-};
-
-/// Glassbox's own rules.
-pub const DEFAULT_RULES: Key = Key {
-    name: "default-rules",
-    flag: "no-default-rules",
-    variable: "GLASSBOX_DEFAULT_RULES",
-    reader: Reader::Extension,
-    is_list: false,
-    default: "on",
-    help: "'off': without glassbox's own rules",
 };
 
 /// Whether secrets are taken out of what is written.
@@ -119,76 +112,108 @@ pub const REDACT: Key = Key {
     flag: "no-redact",
     variable: "GLASSBOX_REDACT",
     reader: Reader::Extension,
-    is_list: false,
+    form: Form::Switch,
     default: "on",
     help: "'off': secrets in arguments, environments and addresses are written as they are",
 };
 
+/// Files of rules.
+pub const RULES: Key = Key {
+    name: "rules.files",
+    flag: "rules",
+    variable: "GLASSBOX_RULES",
+    reader: Reader::Extension,
+    form: Form::Paths,
+    default: "",
+    help: "files of Falco rules that events are judged by",
+};
+
+/// Glassbox's own rules.
+pub const DEFAULT_RULES: Key = Key {
+    name: "rules.default",
+    flag: "no-default-rules",
+    variable: "GLASSBOX_DEFAULT_RULES",
+    reader: Reader::Extension,
+    form: Form::Switch,
+    default: "on",
+    help: "'off': without glassbox's own rules",
+};
+
 /// The alerts that make a command fail.
 pub const FAIL_ON: Key = Key {
-    name: "fail-on",
+    name: "rules.fail_on",
     flag: "fail-on",
     variable: "",
     reader: Reader::Every,
-    is_list: false,
+    form: Form::Word(&[
+        "emergency",
+        "alert",
+        "critical",
+        "error",
+        "warning",
+        "notice",
+        "informational",
+        "info",
+        "debug",
+    ]),
     default: "",
     help: "the least urgent priority of an alert that makes the exit status 1",
 };
 
 /// Whether `run` waits for descendants.
 pub const FOLLOW: Key = Key {
-    name: "follow",
+    name: "run.follow",
     flag: "follow",
     variable: "",
     reader: Reader::Every,
-    is_list: false,
+    form: Form::Switch,
     default: "off",
     help: "'on': a run ends with the last descendant that has the sensor in it",
 };
 
 /// The engine that sees libc's calls of itself.
 pub const INLINE: Key = Key {
-    name: "inline",
+    name: "run.inline",
     flag: "inline",
     variable: "",
     reader: Reader::Every,
-    is_list: false,
+    form: Form::Path,
     default: "",
     help: "the engine that 'run' loads beside the sensor",
 };
 
 /// Whether the end of an invocation waits for delivery.
 pub const TELEMETRY: Key = Key {
-    name: "telemetry",
+    name: "lambda.telemetry",
     flag: "",
     variable: "GLASSBOX_TELEMETRY",
     reader: Reader::Extension,
-    is_list: false,
+    form: Form::Switch,
     default: "on",
     help: "'off': do not wait for the end of an invocation to deliver its events",
 };
 
 /// Whether a function may run unseen.
 pub const FAIL: Key = Key {
-    name: "fail",
+    name: "lambda.fail",
     flag: "",
     variable: "GLASSBOX_FAIL",
     reader: Reader::Extension,
-    is_list: false,
+    form: Form::Word(&["open", "closed"]),
     default: "open",
     help: "'closed': the function fails where it cannot be watched",
 };
 
-/// Every setting, in the order of `--help`.
+/// Every setting: those without a section, then section by section, in the order of `config show`.
 pub const KEYS: &[Key] = &[
     SOCKET,
-    ECS_METADATA,
     SENSOR,
+    ECS_METADATA,
     OUTPUT,
     FILTER,
+    REDACT,
     RULES,
     DEFAULT_RULES,
-    REDACT,
     FAIL_ON,
     FOLLOW,
     INLINE,
@@ -196,128 +221,39 @@ pub const KEYS: &[Key] = &[
     FAIL,
 ];
 
+impl Key {
+    /// The environment variable that every command reads: `GLASSBOX_RULES__FILES` for `rules.files`.
+    pub fn derived(&self) -> String {
+        format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
+    }
+
+    /// The section that it stands in, empty for none, and its name there.
+    pub fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('.').unwrap_or(("", self.name))
+    }
+}
+
+/// The beginning of all variables.
+pub const PREFIX: &str = "GLASSBOX_";
+
+/// The variable that names the configuration file.
+pub const CONFIG: &str = "GLASSBOX_CONFIG";
+
+/// The variable that holds the text of a configuration file.
+pub const CONFIG_YAML: &str = "GLASSBOX_CONFIG_YAML";
+
 /// Variables that are no settings of the collector, with their meaning.
-const OTHER_VARIABLES: [(&str, &str); 3] = [
+const OTHER_VARIABLES: [(&str, &str); 6] = [
+    (CONFIG, "the configuration file, where --config names none [default: /etc/glassbox/glassbox.yaml]"),
+    (CONFIG_YAML, "the text of one, instead"),
+    (
+        "GLASSBOX_SECTION__KEY",
+        "a setting of the configuration file, before what the file says (docs/configuration.md)",
+    ),
     ("GLASSBOX_INLINE", "in a program's environment: the engine, as 'run --inline' sets it there"),
     ("GLASSBOX=off", "in a program's environment: the sensor does nothing there"),
     ("NO_COLOR", "no colours, also on a terminal"),
 ];
-
-/// The layer that a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The command line.
-    Flag,
-    /// The environment.
-    Environment,
-    /// The configuration file.
-    File,
-    /// None of these.
-    Default,
-}
-
-/// The values of a key, and where they come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    key: &'static Key,
-    /// None where there is no default either; several only of a list.
-    pub values: Vec<OsString>,
-    /// Their layer.
-    pub source: Source,
-}
-
-impl Setting {
-    /// The value of a key that is no list; empty where it has none.
-    pub fn text(&self) -> &OsStr {
-        self.values.last().map_or(OsStr::new(""), OsString::as_os_str)
-    }
-}
-
-impl fmt::Display for Setting {
-    /// As the user set it, for messages: `GLASSBOX_SOCKET='/x'`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.text().display();
-        match self.source {
-            Source::Flag => write!(f, "--{} '{value}'", self.key.flag),
-            Source::Environment => write!(f, "{}='{value}'", self.key.variable),
-            Source::File | Source::Default => write!(f, "{} = '{value}'", self.key.name),
-        }
-    }
-}
-
-/// Gives the value of a variable.
-type Environment = Box<dyn Fn(&str) -> Option<OsString>>;
-
-/// The layers of one process.
-pub struct Layers {
-    reader: Reader,
-    flags: BTreeMap<&'static str, Vec<OsString>>,
-    environment: Environment,
-    file: BTreeMap<String, Vec<OsString>>,
-    defaults: BTreeMap<&'static str, &'static str>,
-}
-
-impl Layers {
-    /// This process's environment, and nothing yet above and below it.
-    pub fn of_process(reader: Reader) -> Self {
-        Self::new(reader, |variable| std::env::var_os(variable))
-    }
-
-    fn new(reader: Reader, environment: impl Fn(&str) -> Option<OsString> + 'static) -> Self {
-        let (flags, file, defaults) = Default::default();
-        Self { reader, flags, environment: Box::new(environment), file, defaults }
-    }
-
-    /// With what the command line says; no values mean that it says nothing.
-    pub fn with_flag(mut self, key: &'static Key, values: impl IntoIterator<Item = OsString>) -> Self {
-        let values: Vec<OsString> = values.into_iter().collect();
-        if !values.is_empty() {
-            self.flags.insert(key.name, values);
-        }
-        self
-    }
-
-    /// With a default of the command's own.
-    pub fn with_default(mut self, key: &'static Key, value: &'static str) -> Self {
-        self.defaults.insert(key.name, value);
-        self
-    }
-
-    /// The values of `key` in the highest layer that has some. An empty variable is as good as none.
-    pub fn setting(&self, key: &'static Key) -> Setting {
-        let of = |source, values| Setting { key, values, source };
-        if let Some(values) = self.flags.get(key.name) {
-            return of(Source::Flag, values.clone());
-        }
-        if let Some(value) = self.variable(key) {
-            let values = match key.is_list {
-                true => value
-                    .as_bytes()
-                    .split(u8::is_ascii_whitespace)
-                    .filter(|word| !word.is_empty())
-                    .map(|word| OsStr::from_bytes(word).to_owned())
-                    .collect(),
-                false => vec![value],
-            };
-            if !values.is_empty() {
-                return of(Source::Environment, values);
-            }
-        }
-        if let Some(values) = self.file.get(key.name) {
-            return of(Source::File, values.clone());
-        }
-        let default = self.defaults.get(key.name).copied().unwrap_or(key.default);
-        of(
-            Source::Default,
-            Some(default).filter(|text| !text.is_empty()).map(OsString::from).into_iter().collect(),
-        )
-    }
-
-    fn variable(&self, key: &Key) -> Option<OsString> {
-        let is_read = !key.variable.is_empty() && (key.reader == Reader::Every || key.reader == self.reader);
-        is_read.then(|| (self.environment)(key.variable)).flatten().filter(|value| !value.is_empty())
-    }
-}
 
 /// The section on the environment of `glassbox --help`.
 pub fn environment_help() -> String {
@@ -379,87 +315,6 @@ fn entry(name: &str, help: &str) -> String {
 mod tests {
     use super::*;
 
-    const LIST: [&str; 2] = ["human", "jsonl:x"];
-
-    fn layers(reader: Reader, environment: &'static [(&str, &str)]) -> Layers {
-        Layers::new(reader, |variable| {
-            environment.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.into())
-        })
-    }
-
-    fn with_file(mut layers: Layers, name: &str, values: &[&str]) -> Layers {
-        layers.file.insert(name.to_owned(), values.iter().map(OsString::from).collect());
-        layers
-    }
-
-    fn found(layers: &Layers, key: &'static Key) -> (Source, String) {
-        let setting = layers.setting(key);
-        (setting.source, setting.text().to_str().unwrap().to_owned())
-    }
-
-    #[test]
-    fn flag_comes_before_environment_before_file_before_default() {
-        let set = layers(Reader::Every, &[("GLASSBOX_SOCKET", "/environment")]);
-        let set = with_file(set, "socket", &["/file"]).with_default(&SOCKET, "/default");
-        let unset = with_file(layers(Reader::Every, &[]), "socket", &["/file"]);
-
-        let by_environment = found(&set, &SOCKET);
-        let by_flag = found(&set.with_flag(&SOCKET, ["/flag".into()]), &SOCKET);
-
-        assert_eq!((Source::Flag, "/flag".into()), by_flag);
-        assert_eq!((Source::Environment, "/environment".into()), by_environment);
-        assert_eq!((Source::File, "/file".into()), found(&unset, &SOCKET));
-        assert_eq!((Source::Default, "@glassbox".into()), found(&layers(Reader::Every, &[]), &SOCKET));
-    }
-
-    #[test]
-    fn default_of_the_command_comes_before_that_of_the_table() {
-        let layers = layers(Reader::Every, &[]).with_default(&SOCKET, "/run/glassbox/socket");
-
-        assert_eq!((Source::Default, "/run/glassbox/socket".into()), found(&layers, &SOCKET));
-    }
-
-    #[test]
-    fn empty_variable_and_no_flags_are_as_good_as_none() {
-        let layers = layers(Reader::Extension, &[("GLASSBOX_SOCKET", ""), ("GLASSBOX_OUTPUT", "  ")]);
-        let layers = layers.with_flag(&FOLLOW, []);
-
-        assert_eq!((Source::Default, "@glassbox".into()), found(&layers, &SOCKET));
-        assert_eq!((Source::Default, String::new()), found(&layers, &OUTPUT));
-        assert_eq!((Source::Default, "off".into()), found(&layers, &FOLLOW));
-        assert_eq!((Source::Default, String::new()), found(&layers, &SENSOR));
-    }
-
-    #[test]
-    fn list_has_spaces_in_the_environment_and_several_values_elsewhere() {
-        let environment = layers(Reader::Extension, &[("GLASSBOX_OUTPUT", " human  jsonl:x ")]);
-        let file = with_file(layers(Reader::Extension, &[]), "output", &LIST);
-        let flags = layers(Reader::Extension, &[]).with_flag(&OUTPUT, LIST.map(OsString::from));
-
-        for layers in [environment, file, flags] {
-            assert_eq!(LIST.map(OsString::from).to_vec(), layers.setting(&OUTPUT).values);
-        }
-    }
-
-    #[test]
-    fn variables_of_the_extension_are_read_by_no_other_command() {
-        let variables: &[(&str, &str)] = &[("GLASSBOX_OUTPUT", "human"), ("GLASSBOX_FAIL", "closed")];
-
-        assert_eq!("human", layers(Reader::Extension, variables).setting(&OUTPUT).text());
-        assert_eq!("", layers(Reader::Every, variables).setting(&OUTPUT).text());
-        assert_eq!("open", layers(Reader::Every, variables).setting(&FAIL).text());
-    }
-
-    #[test]
-    fn message_names_the_layer_of_a_value() {
-        let layers = layers(Reader::Every, &[("GLASSBOX_SOCKET", "@")]);
-        let layers = with_file(layers, "sensor", &["/x"]).with_flag(&INLINE, ["e.so".into()]);
-
-        assert_eq!("GLASSBOX_SOCKET='@'", layers.setting(&SOCKET).to_string());
-        assert_eq!("sensor = '/x'", layers.setting(&SENSOR).to_string());
-        assert_eq!("--inline 'e.so'", layers.setting(&INLINE).to_string());
-    }
-
     /// A key's row in the documentation.
     fn row(key: &Key) -> String {
         let code = |prefix: &str, text: &str| match text {
@@ -467,13 +322,20 @@ mod tests {
             text => format!(" `{prefix}{text}`"),
         };
         let Key { name, flag, variable, default, help, .. } = key;
-        let (flag, variable, default) = (code("--", flag), code("", variable), code("", default));
-        format!("\n| `{name}` |{flag} |{variable} |{default} | {help} |\n")
+        let derived = key.derived();
+        let other = if *variable == derived { "" } else { *variable };
+        let comma = if other.is_empty() { "" } else { "," };
+        format!(
+            "\n| `{name}` |{} | `{derived}`{comma}{} |{} | {help} |\n",
+            code("--", flag),
+            code("", other),
+            code("", default)
+        )
     }
 
     #[test]
-    fn every_key_has_a_name_flag_and_variable_of_its_own_a_help_and_a_way_to_set_it() {
-        let operations = include_str!("../../../docs/operations.md");
+    fn every_key_has_a_name_flag_and_variable_of_its_own_a_help_and_a_row_in_the_documentation() {
+        let page = include_str!("../../../docs/configuration.md");
 
         for (index, key) in KEYS.iter().enumerate() {
             let before = &KEYS[..index];
@@ -481,9 +343,32 @@ mod tests {
             assert!(before.iter().all(|other| other.flag.is_empty() || other.flag != key.flag));
             assert!(before.iter().all(|other| other.variable.is_empty() || other.variable != key.variable));
             assert!(!key.help.is_empty(), "{} has no help", key.name);
-            assert!(!key.flag.is_empty() || !key.variable.is_empty(), "{} cannot be set", key.name);
-            assert!(operations.contains(&row(key)), "docs/operations.md lacks\n{}", row(key));
+            assert!(page.contains(&row(key)), "docs/configuration.md lacks\n{}", row(key));
         }
+    }
+
+    #[test]
+    fn names_are_small_words_in_one_section_at_most_and_a_section_stands_together() {
+        let mut sections: Vec<&str> = Vec::new();
+
+        for key in KEYS {
+            let (section, name) = key.parts();
+            let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(is_word(section) && is_word(name) && !name.is_empty(), "{}", key.name);
+            assert!(!key.name.contains("__"), "{}: __ divides section and key in the environment", key.name);
+            assert!(KEYS.iter().all(|other| other.name != section), "{section} is a key too");
+            if sections.last() != Some(&section) {
+                assert!(!sections.contains(&section), "the keys of '{section}' do not stand together");
+                sections.push(section);
+            }
+        }
+        assert_eq!(Some(&""), sections.first());
+    }
+
+    #[test]
+    fn variables_are_derived_from_names() {
+        assert_eq!("GLASSBOX_SOCKET", SOCKET.derived());
+        assert_eq!("GLASSBOX_RULES__FAIL_ON", FAIL_ON.derived());
     }
 
     #[test]

@@ -1,11 +1,18 @@
-//! The settings of a command as types, parsed from the text of [`keys`], and the [`Session`] that is made of
-//! them.
+//! The settings of a command as types, parsed from the text of [`layers`], and the [`Session`] that is made
+//! of them.
 
+pub mod command;
+pub mod file;
+pub mod forms;
 pub mod judged;
 pub mod keys;
+pub mod layers;
 pub mod rule_files;
+mod schema;
+pub mod setting;
+mod show;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use crate::container::Authority;
 use crate::outputs::Output;
@@ -18,7 +25,9 @@ use crate::shell::socket::Name;
 use crate::sinks::carrier::kind::Opening;
 
 use judged::{Judged, Verdict};
-use keys::{ECS_METADATA, Layers, OUTPUT, Reader, SOCKET};
+use keys::{ECS_METADATA, OUTPUT, Reader, SENSOR, SOCKET};
+use layers::Layers;
+use setting::Setting;
 
 /// The `-o` of a `run` that has none.
 pub const RUN_OUTPUT: &str = "summary:stderr";
@@ -43,7 +52,8 @@ impl Settings {
     /// wrong.
     pub fn of(layers: &Layers, output: &str) -> Result<Self, Failure> {
         let outputs = outputs(layers, output)?;
-        let authority = Authority::of(&layers.setting(&ECS_METADATA))?;
+        let authority = layers.setting(&ECS_METADATA);
+        let authority = Authority::of(authority.text(), &authority)?;
         let judged = Judged::of(layers, &outputs)?;
         Ok(Self { outputs, authority, judged })
     }
@@ -82,7 +92,23 @@ pub fn outputs(layers: &Layers, default: &str) -> Result<Vec<Output>, Failure> {
     Output::parse_all(&layers.setting(&OUTPUT).values, OsStr::new(default))
 }
 
-/// The socket that this process's environment names.
+/// The socket of a command without options for settings: that of the environment or the configuration file.
 pub fn socket() -> Result<Name, Failure> {
-    Name::of(&Layers::of_process(Reader::Every).setting(&SOCKET))
+    named(&socket_setting()?)
+}
+
+/// The same, and where it comes from.
+pub fn socket_setting() -> Result<Setting, Failure> {
+    Ok(Layers::read(Reader::Every, None)?.setting(&SOCKET))
+}
+
+/// The socket that a setting names.
+pub fn named(setting: &Setting) -> Result<Name, Failure> {
+    Name::of(setting.text(), setting)
+}
+
+/// The sensor of a command without options for settings, where the environment or the configuration file
+/// names one.
+pub fn sensor() -> Result<Option<OsString>, Failure> {
+    Ok(Layers::read(Reader::Every, None)?.setting(&SENSOR).values.pop())
 }

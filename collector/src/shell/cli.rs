@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
+use crate::runc;
 use crate::settings::keys;
 use crate::shell::failure::Failure;
 use crate::sinks::formats;
@@ -42,19 +43,6 @@ Exit status:
   exist, 126 if it cannot be executed. Failures of glassbox itself: 64 wrong usage,
   65 an input is malformed, 66 an input is missing, 70 a fault of ours, 73 an output
   cannot be made";
-
-const RUNC_HELP: &str = "\
-A container stays as it is with the annotation glassbox/sensor=off, with GLASSBOX=off in its
-environment, or if it brings a sensor of its own.
-
-Examples:
-  mkdir -p /run/glassbox; GLASSBOX_SOCKET=/run/glassbox/socket glassbox collect -o jsonl &
-  glassbox runc run -b BUNDLE NAME
-  podman --runtime /usr/bin/glassbox-runc run IMAGE
-  podman --runtime /usr/bin/glassbox-runc --runtime-flag fail-closed run IMAGE
-  ctr run --runc-binary /usr/bin/glassbox-runc IMAGE NAME
-  docker: \"runtimes\": {\"glassbox\": {\"path\": \"/usr/bin/glassbox-runc\"}} in daemon.json, then
-          docker run --runtime glassbox IMAGE";
 
 fn after_help() -> String {
     [BEFORE_ENVIRONMENT, &keys::environment_help(), AFTER_ENVIRONMENT].concat()
@@ -105,7 +93,7 @@ pub enum Command {
     /// and GLASSBOX_SOCKET; on `exec` the new process gets the same. Then the real runtime takes over, with
     /// the same arguments. If the container cannot be prepared, the reason goes to the runtime's log, and the
     /// container starts without the sensor.
-    Runc(Runc),
+    Runc(runc::Options),
     /// Put the sensor into a deployment file
     ///
     /// The file is replaced as a whole or not at all; patching it again changes nothing more.
@@ -131,6 +119,9 @@ pub enum Command {
     Rules(Rules),
     /// List the fields that rules and filters may name, with their type, source and limits
     Fields(Fields),
+    /// Check a configuration file, show the settings that hold, and where they come from
+    #[command(subcommand)]
+    Config(Config),
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
     #[command(name = SUBCOMMAND, hide = true)]
     Collector(Collector),
@@ -145,6 +136,10 @@ pub struct Outputs {
     #[arg(short, long = "output", value_name = "FORMAT[:DEST]")]
     #[arg(help = formats::short_help(), long_help = formats::long_help())]
     pub output: Vec<OsString>,
+    /// Read the settings of FILE, in YAML (docs/configuration.md); options and the environment come before it
+    /// [default: GLASSBOX_CONFIG, else /etc/glassbox/glassbox.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// The options that choose events: each is a condition, and all must hold.
@@ -212,7 +207,7 @@ pub struct Run {
 }
 
 /// `glassbox collect`
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Without -o: human on stdout. Without DEST: stdout.")]
 pub struct Collect {
     #[command(flatten)]
@@ -295,6 +290,29 @@ pub struct Fields {
     pub markdown: bool,
 }
 
+/// `glassbox config`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Say every problem of a configuration file as file:line:column; status 65 if there is one
+    Check {
+        /// The file; '-' reads stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Write the settings that 'collect' has with these options as a configuration file, each with the layer
+    /// that it comes from
+    ///
+    /// Secrets in it show as [redacted].
+    Show {
+        #[command(flatten)]
+        outputs: Outputs,
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Write the JSON schema of configuration files, for editors
+    Schema,
+}
+
 /// `glassbox attach`
 #[derive(Args, Debug)]
 pub struct Attach {
@@ -325,31 +343,6 @@ pub struct Doctor {
     /// The program to look at; its arguments are not
     #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub command: Vec<OsString>,
-}
-
-/// `glassbox runc`
-#[derive(Args, Debug)]
-#[command(after_help = RUNC_HELP, override_usage = "glassbox runc [OPTIONS] RUNC-ARGUMENTS…")]
-pub struct Runc {
-    /// Do not start a container that cannot be prepared
-    #[arg(long)]
-    pub fail_closed: bool,
-    /// Prepare only containers with the annotation glassbox/sensor=on
-    #[arg(long)]
-    pub opt_in: bool,
-    /// Name the sensor in the container's /etc/ld.so.preload too, which glibc also reads for set-uid programs
-    /// and in an emptied environment
-    #[arg(long)]
-    pub preload_file: bool,
-    /// The real runtime [default: the first of runc and crun in PATH]
-    #[arg(long, value_name = "PATH")]
-    pub runtime: Option<OsString>,
-    /// Where the collector listens [default: GLASSBOX_SOCKET, else /run/glassbox/socket]
-    #[arg(long, value_name = "SOCKET")]
-    pub socket: Option<String>,
-    /// The real runtime's arguments
-    #[arg(value_name = "RUNC-ARGUMENTS", last = true, hide = true)]
-    pub arguments: Vec<OsString>,
 }
 
 /// `glassbox install`
@@ -384,10 +377,11 @@ pub struct Collector {
     pub listener: Vec<i32>,
     #[arg(long)]
     pub socket: Option<PathBuf>,
-    #[command(flatten)]
-    pub outputs: Outputs,
-    #[command(flatten)]
-    pub selection: Selection,
+    #[arg(long)]
+    pub output: Vec<OsString>,
+    /// The launcher's settings: name, source and value of each
+    #[arg(long, num_args = 3, allow_hyphen_values = true)]
+    pub set: Vec<OsString>,
 }
 
 impl Cli {

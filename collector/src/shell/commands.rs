@@ -11,11 +11,13 @@ use crate::launch::{self, RunUntil, collector};
 use crate::outputs::Output;
 use crate::reload::{Read, Reloader};
 use crate::session::{self, Session};
-use crate::settings::judged::{Judged, Judging};
+use crate::settings::judged::Judged;
 use crate::settings::keys::{
-    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, Layers, OUTPUT, REDACT, RULES, Reader,
+    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, OUTPUT, REDACT, RULES, Reader, SOCKET,
 };
+use crate::settings::layers::Layers;
 use crate::settings::rule_files::RuleFiles;
+use crate::settings::setting::Source;
 use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
@@ -39,7 +41,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();
-            let layers = layers(&arguments.outputs, arguments.selection)?;
+            let layers = layers(&arguments.outputs, &arguments.selection)?.without_outputs_of_default_file();
             let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
             Output::check_all(&outputs)?;
             let Judged { stages, verdict, .. } = Judged::of(&layers, &outputs)?;
@@ -73,6 +75,10 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
                 Failure::output(format!("cannot write the fields to stdout: {error}; send them elsewhere"))
             })
         }
+        Command::Config(arguments) => {
+            inherited::restore_pipe();
+            config(&arguments).map(|()| 0)
+        }
         Command::Rules(arguments) => {
             inherited::restore_pipe();
             rules(arguments)
@@ -81,19 +87,34 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-/// The layers of a command that has `-o` and chooses events.
-fn layers(given: &cli::Outputs, selection: cli::Selection) -> Result<Layers, Failure> {
+/// The layers of a command that has `-o` and chooses events. Reads the environment and the configuration file
+/// anew each time.
+fn layers(given: &cli::Outputs, selection: &cli::Selection) -> Result<Layers, Failure> {
+    let selection = selection.clone();
     let cli::Selection { filter: filters, events, paths, exe: programs, pid: pids, .. } = selection;
     let is_failed = selection.failed;
     let condition = Selectors { events, paths, programs, pids, is_failed, filters }.condition()?;
-    let layers = Layers::of_process(Reader::Every).with_flag(&OUTPUT, given.output.iter().cloned());
+    let layers = Layers::read(Reader::Every, given.config.as_deref())?;
     let layers = layers
+        .with_flag(&OUTPUT, given.output.iter().cloned())
         .with_flag(&FILTER, condition.map(OsString::from))
         .with_flag(&RULES, selection.rules.into_iter().map(OsString::from))
         .with_flag(&DEFAULT_RULES, selection.no_default_rules.then(|| "off".into()))
         .with_flag(&REDACT, selection.no_redact.then(|| "off".into()))
         .with_flag(&FAIL_ON, selection.fail_on);
     Ok(layers)
+}
+
+/// `glassbox config`
+fn config(arguments: &cli::Config) -> Result<(), Failure> {
+    let out = &mut std::io::stdout().lock();
+    match arguments {
+        cli::Config::Check { file } => settings::command::check(file, out),
+        cli::Config::Show { outputs, selection } => {
+            settings::command::show(&layers(outputs, selection)?.with_default(&OUTPUT, COLLECT_OUTPUT), out)
+        }
+        cli::Config::Schema => settings::command::schema(out),
+    }
 }
 
 /// `glassbox rules`
@@ -115,34 +136,39 @@ fn rules(arguments: cli::Rules) -> Result<u8, Failure> {
 
 /// `glassbox run`: CMD and a collector of its own.
 fn run(arguments: cli::Run) -> Result<u8, Failure> {
-    let layers = layers(&arguments.outputs, arguments.selection)?
+    let layers = layers(&arguments.outputs, &arguments.selection)?
+        .without_outputs_of_default_file()
         .with_flag(&FOLLOW, arguments.follow.then(|| "on".into()))
         .with_flag(&INLINE, arguments.inline.map(OsString::from));
-    let is_following = layers.setting(&FOLLOW).text() == "on";
+    let is_following = layers.setting(&FOLLOW).is_on();
     let inline = layers.setting(&INLINE);
     launch::run(launch::Request {
         outputs: settings::outputs(&layers, RUN_OUTPUT)?,
-        judging: Judging::of(&layers)?,
         until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
         inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
+        layers,
         command: arguments.command,
     })
 }
 
 /// `glassbox collect`: the collector alone.
 fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
-    let cli::Collect { outputs, selection } = arguments;
-    let settings = Settings::of(&layers(&outputs, selection.clone())?, COLLECT_OUTPUT)?;
+    let first = layers(&arguments.outputs, &arguments.selection)?;
+    let settings = Settings::of(&first, COLLECT_OUTPUT)?;
+    let socket = settings::named(&first.setting(&SOCKET))?;
     Output::check_all(&settings.outputs)?;
     let before = settings.judged.verdict.clone();
-    let read: Read =
-        Box::new(move || Ok(Settings::again(&layers(&outputs, selection.clone())?, COLLECT_OUTPUT, &before)));
+    // The file and the environment are read anew; where it listens stays.
+    let read: Read = Box::new(move || {
+        let layers = layers(&arguments.outputs, &arguments.selection)?;
+        Ok(Settings::again(&layers, COLLECT_OUTPUT, &before))
+    });
     let reloader = Some(Reloader::new(read, settings.outputs.clone()));
     let stop = StopSignals::watch(Beside::ReloadAndPage)?;
     // A container's first process is given the orphans of all others (the shells of health checks), for which
     // no process waits.
     inherited::set_ignored(libc::SIGCHLD, true);
-    let listening = socket::shared(&settings::socket()?)?;
+    let listening = socket::shared(&socket)?;
     let verdict = settings.judged.verdict.clone();
     let result = session::serve(Session {
         stop: Some(stop),
@@ -156,8 +182,12 @@ fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
 
 /// `glassbox exec`: becomes CMD with the sensor preloaded.
 fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
-    let sensor = sensor_path::find()?;
-    let environment = environment::under_sensor(&arguments.command, &sensor, &[]);
+    let sensor = sensor_path::find(settings::sensor()?)?;
+    // The sensor reads the environment alone.
+    let socket = settings::socket_setting()?;
+    let spelled = settings::named(&socket)?.spelling();
+    let of_file = matches!(socket.source, Source::File(_)).then(|| ("GLASSBOX_SOCKET", spelled.as_os_str()));
+    let environment = environment::under_sensor(&arguments.command, &sensor, of_file.as_slice());
     let program = Program::new(&arguments.command, environment)?;
     let error = program.become_it();
     Err(program.failure(&error))
@@ -170,7 +200,8 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         arguments.listener.into_iter().map(collector::adopt).collect();
     let listeners = listeners?;
     let mut channel: CollectorEnd = Channel::new(collector::adopt(arguments.channel)?);
-    let settings = Settings::of(&layers(&arguments.outputs, arguments.selection)?, RUN_OUTPUT)?;
+    let layers = Layers::handed_down(&arguments.set).with_flag(&OUTPUT, arguments.output);
+    let settings = Settings::of(&layers, RUN_OUTPUT)?;
     // The launcher keeps the working directory free for CMD to leave; so do we. Paths are absolute.
     let _ = std::env::set_current_dir("/");
     let Some(handed_over) = take_over(&mut channel) else { return Ok(()) };

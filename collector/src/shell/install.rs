@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::Path;
 
+use crate::settings;
 use crate::shell::failure::Failure;
 use crate::shell::{files, sensor_path};
 
 /// Puts the sensor into a folder, where every user can read it. A reader sees the whole file or none.
 pub fn install(folder: &Path) -> Result<(), Failure> {
-    let sensor = sensor_path::find()?;
+    let sensor = sensor_path::find(settings::sensor()?)?;
     let bytes = fs::read(&sensor).map_err(|error| {
         Failure::missing(format!("cannot read the sensor '{}': {error}; install it again", sensor.display()))
     })?;

@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::settings::keys::{Layers, Reader, SENSOR};
 use crate::shell::failure::Failure;
 use crate::system::files::{self, On};
 use crate::system::places::{changeable, is_for_all, read_whole};
@@ -18,10 +17,10 @@ pub const FILE: &str = "libglassbox.so";
 /// A sensor has some 250 KiB, with its symbols a few times as many.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The absolute path of the sensor, fit for `LD_PRELOAD`.
-pub fn find() -> Result<PathBuf, Failure> {
+/// The absolute path of the sensor, fit for `LD_PRELOAD`; at last it is looked for at `given`.
+pub fn find(given: Option<OsString>) -> Result<PathBuf, Failure> {
     let executable = executable();
-    let found = look(executable.as_deref(), setting())?;
+    let found = look(executable.as_deref(), given)?;
     fault(&found, executable.as_deref()).map_or(Ok(found), Err)
 }
 
@@ -37,10 +36,10 @@ pub struct ForRun {
 }
 
 impl ForRun {
-    /// Finds it. Fails where it is not there, or can be neither loaded nor copied.
-    pub fn find() -> Result<Self, Failure> {
+    /// Finds it, at last at `given`. Fails where it is not there, or can be neither loaded nor copied.
+    pub fn find(given: Option<OsString>) -> Result<Self, Failure> {
         let executable = executable();
-        let path = look(executable.as_deref(), setting())?;
+        let path = look(executable.as_deref(), given)?;
         let fault = fault(&path, executable.as_deref());
         let is_root = rustix::process::geteuid().is_root();
         // Programs of root's may become another user's. Those of others stay who they are.
@@ -59,11 +58,6 @@ impl ForRun {
             (copied, _) => Ok(copied.unwrap_or(self.path)),
         }
     }
-}
-
-/// What the configuration says.
-fn setting() -> Option<OsString> {
-    Layers::of_process(Reader::Every).setting(&SENSOR).values.first().cloned()
 }
 
 /// The name of a section that only a sensor has.

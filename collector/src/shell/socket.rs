@@ -6,6 +6,7 @@
 //! reaches the abstract name. Both are SOCK_SEQPACKET, so that one message is one sensor's hello.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,7 +25,6 @@ use rustix::net::{
 };
 use rustix::process::{geteuid, umask};
 
-use crate::settings::keys::Setting;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::listeners::Listeners;
 use crate::shell::sensor_path;
@@ -39,6 +39,10 @@ pub const HEALTH_ANSWER: &[u8] = b"ready";
 /// The longest name that a Unix socket address holds (`sun_path` less its NUL; unix(7)).
 const NAME_MAX_BYTES: usize = 107;
 
+fn not_a_name() -> String {
+    format!("cannot be a socket's name; give a path or @name of at most {NAME_MAX_BYTES} bytes")
+}
+
 /// A value of `GLASSBOX_SOCKET`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Name {
@@ -49,13 +53,14 @@ pub enum Name {
 }
 
 impl Name {
-    /// The socket that a setting names.
-    pub fn of(setting: &Setting) -> Result<Self, Failure> {
-        Self::parse(setting.text()).ok_or_else(|| {
-            Failure::usage(format!(
-                "{setting} cannot be a socket's name; give a path or @name of at most {NAME_MAX_BYTES} bytes"
-            ))
-        })
+    /// The socket that a setting names; a failure calls it `shown`.
+    pub fn of(value: &OsStr, shown: &dyn fmt::Display) -> Result<Self, Failure> {
+        Self::parse(value).ok_or_else(|| Failure::usage(format!("{shown} {}", not_a_name())))
+    }
+
+    /// Refuses a text that cannot be a socket's name. The error says what to do.
+    pub fn checked(text: &str) -> Result<(), String> {
+        Self::parse(OsStr::new(text)).map(drop).ok_or_else(|| format!("'{text}' {}", not_a_name()))
     }
 
     fn parse(value: &OsStr) -> Option<Self> {
