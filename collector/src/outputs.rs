@@ -225,6 +225,14 @@ fn check(format: &Format, options: &Options) -> Result<(), String> {
             [holds, ..] => format!("{name} has no {}; it has {}", only.name(), holds.name()),
         });
     }
+    if let Framing::Page = format.framing
+        && options.rotation.is_on()
+    {
+        return Err(format!(
+            "{} is one page, which is not divided; leave rotate, age and keep out",
+            format.name
+        ));
+    }
     if let Some(text) = &options.filter {
         filter::compiled(text, &*FIELDS).map_err(|why| wrong_filter(&why))?;
     }

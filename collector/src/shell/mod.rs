@@ -1,5 +1,6 @@
 //! The outer shell: the command line, and a process that is a correct parent and neighbour.
 
+pub mod aside;
 pub mod cli;
 pub mod commands;
 pub mod environment;

@@ -7,14 +7,19 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use deploy::visible::visible;
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::kind::{Carried, Carrier, Kind, Opened, Opening, Renewal, Takes, Wanted};
-use crate::shell::failure::Failure;
+use super::kind::{Carried, Carrier, Kind, Opened, Opening, Renewal, Rotation, Takes, Wanted};
+use crate::ids::UtcNs;
+use crate::shell::aside;
+use crate::shell::failure::{Failure, say};
 use crate::shell::files::{self, From, Permissions};
+use crate::shell::trusted::Refused;
 use crate::sinks::framing::{Found, Frames, Framing};
+use crate::system::clock::utc_now_ns;
 
 /// The row of paths.
 pub const CARRIER: Kind = Kind {
@@ -52,9 +57,17 @@ fn open(wanted: &Wanted<'_>) -> Result<Opened, Failure> {
         Opening::Resumed => From::End,
     };
     let permissions = options.mode.map_or(Permissions::Secret, Permissions::Asked);
-    let path = Path::new(place).to_owned();
-    let file = files::open(&path, "output", from, permissions)?;
-    Ok(FileCarrier::opened(file, opening, framing, Some(Named { path, permissions })))
+    let named = Named { path: Path::new(place).to_owned(), permissions, rotation: options.rotation };
+    if from == From::Start && named.rotation.is_on() {
+        // What an earlier session wrote is not emptied.
+        let file = named.open(From::End)?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
+            named.put_aside(&file)?;
+        }
+    }
+    let file = named.open(from)?;
+    named.clear_away();
+    Ok(FileCarrier::opened(file, opening, framing, Some(named)))
 }
 
 /// Writes to a descriptor until a write fails.
@@ -68,7 +81,18 @@ pub struct FileCarrier {
     has_failed: bool,
     /// The file that was opened anew.
     next: Option<File>,
+    /// Bytes in the file.
+    len: u64,
+    /// When it is too old.
+    old_at: Option<Instant>,
+    /// It could not be put aside; it is tried again then.
+    retry_at: Option<Instant>,
 }
+
+/// How long a file that cannot be put aside is written to before that is tried again.
+const RENEW_PAUSE: Duration = Duration::from_secs(60);
+/// How long a full disk is waited for before the next try.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A file that was opened by its path.
 #[derive(Debug)]
@@ -77,6 +101,44 @@ pub struct Named {
     pub path: PathBuf,
     /// The permissions of what is made there.
     pub permissions: Permissions,
+    /// When it is put aside.
+    pub rotation: Rotation,
+}
+
+impl Named {
+    fn open(&self, from: From) -> Result<File, Failure> {
+        files::open(&self.path, "output", from, self.permissions)
+    }
+
+    fn put_aside(&self, file: &File) -> Result<(), Failure> {
+        match aside::put_aside(&self.path, file, UtcNs(utc_now_ns())) {
+            // Another program has renamed it, or put another one there.
+            Ok(_) => Ok(()),
+            Err(refused) => Err(self.failure("put aside", refused)),
+        }
+    }
+
+    /// Deletes what was put aside before, as far as it is too old or too many.
+    fn clear_away(&self) {
+        let Rotation { age_s, keep, .. } = self.rotation;
+        let before =
+            age_s.map(|age_s| UtcNs(utc_now_ns().saturating_sub(age_s.saturating_mul(1_000_000_000))));
+        let keep = keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
+        if let Err(refused) = aside::clear_away(&self.path, keep, before) {
+            say(&self.failure("delete what was put aside from", refused).to_string());
+        }
+    }
+
+    fn failure(&self, what: &str, refused: Refused) -> Failure {
+        let path = self.path.display();
+        Failure::output(match refused {
+            Refused::Failed(error) => format!(
+                "cannot {what} '{path}': {}; let the collector's user write to its directory",
+                bare(&error)
+            ),
+            Refused::Unsafe(why) => format!("cannot {what} '{path}': {why}"),
+        })
+    }
 }
 
 impl FileCarrier {
@@ -87,8 +149,36 @@ impl FileCarrier {
             Opening::Fresh => Found::Fresh,
             Opening::Resumed => left_in(&mut file, framing),
         };
-        let carrier = Self { file, framing, named, has_failed: false, next: None };
+        let (has_failed, next, len, old_at, retry_at) = (false, None, 0, None, None);
+        let mut carrier = Self { file, framing, named, has_failed, next, len, old_at, retry_at };
+        carrier.measure();
         Opened::plain(Box::new(carrier), found)
+    }
+
+    /// Takes up the size and age of the file.
+    fn measure(&mut self) {
+        let Some(metadata) = self.file.metadata().ok().filter(std::fs::Metadata::is_file) else { return };
+        self.len = metadata.len();
+        let rotation = self.named.as_ref().map(|named| named.rotation).unwrap_or_default();
+        self.old_at = rotation.age_s.and_then(|age_s| {
+            // Some file systems do not tell when a file was made.
+            let made = metadata.created().or_else(|_| metadata.modified()).ok();
+            let age = made.and_then(|made| made.elapsed().ok()).unwrap_or_default();
+            Instant::now().checked_add(Duration::from_secs(age_s).saturating_sub(age))
+        });
+    }
+
+    /// Takes back what was written of `written` bytes, so that all of it can be written again; false where
+    /// that is not to be had.
+    fn take_back(&mut self, written: usize) -> bool {
+        let (Ok(metadata), Ok(at)) = (self.file.metadata(), self.file.stream_position()) else {
+            return false;
+        };
+        // Another program may have written behind us.
+        metadata.is_file()
+            && metadata.len() == at
+            && self.file.set_len(at.saturating_sub(written as u64)).is_ok()
+            && self.file.seek(SeekFrom::End(0)).is_ok()
     }
 }
 
@@ -96,7 +186,15 @@ impl Carrier for FileCarrier {
     fn carry(&mut self, bytes: &mut Vec<u8>, events: u64) -> Carried {
         let result = write_all(&mut self.file, bytes);
         let carried = match result {
-            Ok(()) => Carried { written: events, ..Carried::default() },
+            Ok(()) => {
+                self.len = self.len.saturating_add(bytes.len() as u64);
+                Carried { written: events, ..Carried::default() }
+            }
+            Err((written, error)) if is_full(&error) && self.take_back(written) => {
+                // Room may be made.
+                let (retry_at, error) = (Instant::now().checked_add(FULL_PAUSE), Some(bare(&error)));
+                return Carried { retry_at, error, ..Carried::default() };
+            }
             Err((written, error)) => {
                 self.has_failed = true;
                 if let Framing::Lines = self.framing {
@@ -109,13 +207,18 @@ impl Carrier for FileCarrier {
         carried
     }
 
-    fn renew(&mut self, _why: Renewal) -> Result<Option<Found>, Failure> {
-        let Some(Named { path, permissions }) = &self.named else { return Ok(None) };
+    fn renew(&mut self, why: Renewal) -> Result<Option<Found>, Failure> {
+        let Some(named) = &self.named else { return Ok(None) };
         // A FIFO would wait for a reader.
         if !is_regular(&self.file) {
             return Ok(None);
         }
-        let mut file = files::open(path, "output", From::End, *permissions)?;
+        if why == Renewal::Due {
+            self.retry_at = Instant::now().checked_add(RENEW_PAUSE);
+            named.put_aside(&self.file)?;
+        }
+        let mut file = named.open(From::End)?;
+        named.clear_away();
         if !self.has_failed && is_same(&file, &self.file) {
             return Ok(None);
         }
@@ -126,9 +229,22 @@ impl Carrier for FileCarrier {
 
     fn switch(&mut self) {
         if let Some(file) = self.next.take() {
-            (self.file, self.has_failed) = (file, false);
+            (self.file, self.has_failed, self.retry_at) = (file, false, None);
+            self.measure();
         }
     }
+
+    fn due_at(&self) -> Option<Instant> {
+        let rotation = self.named.as_ref()?.rotation;
+        let is_large = rotation.bytes.is_some_and(|most| self.len >= most);
+        // An empty file is as good as a new one.
+        let due = if is_large { Some(Instant::now()) } else { self.old_at.filter(|_| self.len > 0) };
+        due.map(|due| self.retry_at.map_or(due, |retry_at| retry_at.max(due)))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn is_regular(file: &File) -> bool {

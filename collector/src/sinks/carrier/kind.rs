@@ -64,6 +64,8 @@ pub struct Wanted<'a> {
 pub struct Options {
     /// The permissions of a file.
     pub mode: Option<u32>,
+    /// When a file is put aside.
+    pub rotation: Rotation,
     /// Only events, or only alerts.
     pub only: Option<Only>,
     /// The condition that events must meet.
@@ -82,6 +84,24 @@ pub struct Options {
     pub key: Option<PathBuf>,
     /// How long a receiver may take for one request, milliseconds.
     pub timeout_ms: Option<u64>,
+}
+
+/// When a file is put aside, and for how long it stays then.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Rotation {
+    /// Once it has so many bytes.
+    pub bytes: Option<u64>,
+    /// Once it is so old, seconds; it is deleted after the same time again.
+    pub age_s: Option<u64>,
+    /// So many stay.
+    pub keep: Option<u64>,
+}
+
+impl Rotation {
+    /// Whether files are put aside at all.
+    pub fn is_on(self) -> bool {
+        self != Self::default()
+    }
 }
 
 /// Which of events and alerts an output gets, where not both.

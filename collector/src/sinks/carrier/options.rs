@@ -66,9 +66,45 @@ pub const KEYS: &[Key] = &[
         }),
         spelled: |options| options.filter.as_ref().map(OsString::from),
     },
-    lacking("rotate", "100MB"),
-    lacking("age", "7d"),
-    lacking("keep", "10"),
+    Key {
+        name: "rotate",
+        example: "100MB",
+        help: "the size at which a file is put aside, with the time in its name, and another begins",
+        kinds: &[file::CARRIER],
+        read: Some(|value, options| {
+            let most = bytes(value).filter(|most| *most >= SMALLEST_FILE);
+            options.rotation.bytes =
+                Some(most.ok_or("give a number with B, KB, MB or GB, of 64KB at least")?);
+            Ok(())
+        }),
+        spelled: |options| options.rotation.bytes.map(|most| format!("{most}B").into()),
+    },
+    Key {
+        name: "age",
+        example: "7d",
+        help: "the age at which a file is put aside, and at which one that was put aside is deleted",
+        kinds: &[file::CARRIER],
+        read: Some(|value, options| {
+            let seconds = with_unit(value, &[("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]);
+            let seconds = seconds.filter(|seconds| (1..=OLDEST_FILE_S).contains(seconds));
+            options.rotation.age_s =
+                Some(seconds.ok_or("give a number with s, m, h or d, from 1s to 36500d")?);
+            Ok(())
+        }),
+        spelled: |options| options.rotation.age_s.map(|seconds| format!("{seconds}s").into()),
+    },
+    Key {
+        name: "keep",
+        example: "10",
+        help: "how many files that were put aside stay; all without it",
+        kinds: &[file::CARRIER],
+        read: Some(|value, options| {
+            let keep = with_unit(value, &[("", 1)]).filter(|keep| (1..=100_000).contains(keep));
+            options.rotation.keep = Some(keep.ok_or("give a number from 1 to 100000")?);
+            Ok(())
+        }),
+        spelled: |options| options.rotation.keep.map(|keep| keep.to_string().into()),
+    },
     Key {
         name: "spool",
         example: "DIR",
@@ -157,6 +193,11 @@ pub const KEYS: &[Key] = &[
 /// The least bound of a spool: less than a segment and a batch have no room in it.
 const SMALLEST_SPOOL: u64 = 8 << 20;
 
+/// The least size at which a file is put aside: a few batches.
+const SMALLEST_FILE: u64 = 64 << 10;
+/// A hundred years.
+const OLDEST_FILE_S: u64 = 36_500 * 86_400;
+
 fn text(value: &OsStr) -> Result<String, String> {
     value.to_str().map(str::to_owned).ok_or_else(|| "give UTF-8".to_owned())
 }
@@ -183,10 +224,6 @@ pub fn with_unit(value: &OsStr, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, size) = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))?;
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse::<u64>().ok()?.checked_mul(*size)).flatten()
-}
-
-const fn lacking(name: &'static str, example: &'static str) -> Key {
-    Key { name, example, help: "", kinds: &[], read: None, spelled: |_| None }
 }
 
 fn mode(value: &OsStr) -> Result<u32, String> {
@@ -289,6 +326,7 @@ pub fn help() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::carrier::kind::Rotation;
     use crate::sinks::carrier::stream;
 
     fn read(text: &str, kind: &Kind) -> Result<Options, String> {
@@ -350,6 +388,24 @@ mod tests {
     }
 
     #[test]
+    fn rotation_is_read_and_spelled_and_what_would_rotate_without_end_is_refused() {
+        let rotation = Rotation { bytes: Some(100 << 20), age_s: Some(7 * 86_400), keep: Some(10) };
+
+        let options = read("a,rotate=100MB,age=7d,keep=10", &file::CARRIER).unwrap();
+
+        assert_eq!(rotation, options.rotation);
+        assert_eq!(Ok(options.clone()), read(&format!("a{}", options.spelling().display()), &file::CARRIER));
+        for text in
+            ["rotate=63KB", "rotate=0", "rotate=1e9", "age=0s", "age=7", "age=99999999d", "keep=0", "keep=-1"]
+        {
+            assert!(
+                read(&format!("a,{text}"), &file::CARRIER).unwrap_err().contains("give a number"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn options_read_back_as_they_are_spelled() {
         let options = Options { mode: Some(0o64 << 3), ..Options::default() };
 
@@ -363,12 +419,8 @@ mod tests {
         for (text, words) in [
             (
                 "a,b.jsonl",
-                "unknown option 'b.jsonl'; the options are mode=0640, only=alerts, filter=evt.type=execve, and a comma of \
-                 a path is written twice",
-            ),
-            (
-                "a,rotate=1MB",
-                "this build lacks the option 'rotate'; it has mode=0640, only=alerts, filter=evt.type=execve",
+                "unknown option 'b.jsonl'; the options are mode=0640, only=alerts, filter=evt.type=execve, rotate=100MB, \
+                 age=7d, keep=10, and a comma of a path is written twice",
             ),
             ("a,mode", "the option 'mode' has no value; give it one: mode=0640"),
             ("a,mode=", "the option 'mode' has no value; give it one: mode=0640"),
