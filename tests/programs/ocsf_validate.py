@@ -62,12 +62,20 @@ def faults(event):
         yield "a finding without evidence or rule"
 
 
+def unique(members):
+    """An object. A name that stands in it twice is a fault: readers take either."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError(f"a name twice in {sorted(name for name, _ in members)}")
+    return found
+
+
 def main():
     counts, wrong, lines = {}, [], 0
     for line in sys.stdin:
         lines += 1
         try:
-            event = json.loads(line)
+            event = json.loads(line, object_pairs_hook=unique)
             found = list(faults(event))
             kind = f"{event['class_uid']}/{event['activity_id']}"
             counts[kind] = counts.get(kind, 0) + 1

@@ -16,7 +16,7 @@ pub mod framing;
 pub mod human;
 pub mod jsonl;
 mod ocsf;
-mod otlp;
+pub mod otlp;
 mod outlet;
 mod owed;
 pub mod parcel;

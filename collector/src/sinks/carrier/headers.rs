@@ -18,7 +18,8 @@ const OWN: [&str; 5] = ["content-length", "content-encoding", "content-type", "h
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
-/// Reads the headers that `from` names, `FILE` or `env:NAME`, and those of `variables` before them.
+/// Reads the headers that `from` names, `FILE` or `env:NAME`, and those of `variables` before them. A header
+/// of a later source takes the place of one of the same name of an earlier source.
 ///
 /// A file has lines of `Name: value`; empty lines and those with `#` in front are left out. A variable has
 /// the same lines; one of `variables` has `name=value,name=value` with percent escapes. Fails with status 66
@@ -28,19 +29,21 @@ pub fn read(from: Option<&OsStr>, variables: &[&str]) -> Result<Headers, Failure
     for variable in variables {
         let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else { continue };
         let text = text.to_string_lossy().into_owned();
+        let mut of_variable = Headers::new();
         for (index, pair) in text.split(',').filter(|pair| !pair.trim().is_empty()).enumerate() {
             let header = pair.split_once('=').and_then(|(name, value)| {
                 let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
                 header(name.trim(), &value)
             });
             // Without the text itself, which may be secret.
-            headers.push(header.ok_or_else(|| {
+            of_variable.push(header.ok_or_else(|| {
                 Failure::malformed(format!(
                     "pair {} of {variable} is no header; give name=value,name=value",
                     index + 1
                 ))
             })?);
         }
+        replace(&mut headers, of_variable);
     }
     let Some(from) = from else { return Ok(headers) };
     let (place, text) = match from.to_str().and_then(|text| text.strip_prefix("env:")) {
@@ -54,20 +57,28 @@ pub fn read(from: Option<&OsStr>, variables: &[&str]) -> Result<Headers, Failure
         }
         None => (format!("'{}'", from.display()), of_file(Path::new(from))?),
     };
+    let mut given = Headers::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let header = line.split_once(':').and_then(|(name, value)| header(name.trim(), value.trim()));
-        headers.push(header.ok_or_else(|| {
+        given.push(header.ok_or_else(|| {
             Failure::malformed(format!(
                 "line {} of {place} is no header that can be set; give 'Name: value'",
                 index + 1
             ))
         })?);
     }
+    replace(&mut headers, given);
     Ok(headers)
+}
+
+/// Adds the headers of a later source.
+fn replace(headers: &mut Headers, later: Headers) {
+    headers.retain(|(name, _)| later.iter().all(|(other, _)| other != name));
+    headers.extend(later);
 }
 
 fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -124,6 +135,18 @@ mod tests {
             assert!(failure.to_string().starts_with("line 2 of '"), "{failure}");
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }
+    }
+
+    #[test]
+    fn header_of_a_later_source_takes_the_place_of_an_earlier_one() {
+        let of = |text: &str| read_file(text).unwrap();
+        let mut headers = of("A: 1\nB: 2\nB: 3\n");
+
+        replace(&mut headers, of("b: 4\nc: 5"));
+
+        let names: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(vec![("a", "1"), ("b", "4"), ("c", "5")], names);
     }
 
     #[test]

@@ -35,6 +35,13 @@ use crate::container::Container;
 use crate::event::{Alert, Batch, Event, Shape, Who, id};
 use crate::system::clock::{self, TimeWriter};
 
+/// The answer of a receiver.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let refused = message::refused(bytes);
+    assert!(refused.is_none_or(|(count, _)| count > 0));
+}
+
 /// The row of the table.
 pub const FORMAT: Format = Format {
     name: "otlp",
