@@ -246,7 +246,8 @@ fn records_that_are_refused_of_a_request_that_is_taken_are_lost_and_counted() {
 
     let line = ending.stderr.lines().find(|line| line.contains("lacks")).unwrap_or_default();
     let lacks = line.split("lacks ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
-    assert!(lacks.is_some_and(|lacks| lacks >= 3 && lacks % 3 == 0), "{}", ending.stderr);
+    // Three of each request; the last one may have fewer.
+    assert!(lacks.is_some_and(|lacks| lacks >= 3), "{}", ending.stderr);
     assert!(ending.stderr.contains("as the test asked"), "{}", ending.stderr);
 }
 
