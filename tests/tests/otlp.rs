@@ -129,6 +129,15 @@ fn assert_same(events: &[Json], alerts: &[Json], records: &[Json]) {
         let path = event["path"].as_str();
         let is_there = |path: &str| attributes.as_object().unwrap().values().any(|value| value == path);
         assert!(path.is_none_or(is_there), "{event}\n{record}");
+        for (field, end) in [("local", "network.local"), ("remote", "network.peer")] {
+            let address = attributes[format!("{end}.address")].as_str().unwrap_or_default();
+            let shown = match &attributes[format!("{end}.port")] {
+                Json::Null => address.to_owned(),
+                port if address.contains(':') => format!("[{address}]:{port}"),
+                port => format!("{address}:{port}"),
+            };
+            assert_eq!(event[field].as_str().unwrap_or_default(), shown, "{event}\n{record}");
+        }
         assert_eq!("glassbox", record["resource"]["service.name"]);
     }
     let mut ids: Vec<&str> =
