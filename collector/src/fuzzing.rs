@@ -111,6 +111,11 @@ pub fn deployment(bytes: &[u8], patch: impl Fn(&str) -> Result<Patched, Error>) 
     assert_eq!(Ok(&once.text), twice.as_ref().map(|twice| &twice.text), "patched twice");
 }
 
+/// A configuration file: what it sets is shown as a file that sets the same, unless a secret is masked in it.
+pub fn configuration(bytes: &[u8]) {
+    crate::settings::command::fuzz(bytes);
+}
+
 /// A message between the launcher and its collector, in either direction, and the note about a ring in it.
 pub fn launcher(bytes: &[u8]) {
     if let Some(message) = ToLauncher::decode(bytes) {

@@ -12,6 +12,9 @@ pub const COLLECTOR_PATH: &str = "/opt/glassbox/glassbox";
 /// Where the collector listens; the image's environment names the same path.
 pub const SOCKET_PATH: &str = "/opt/glassbox/socket";
 
+/// The place of a configuration file that an image of its own brings.
+pub const CONFIG_PATH: &str = "/etc/glassbox/glassbox.yaml";
+
 /// The image that a request means if it names none.
 pub const DEFAULT_IMAGE: &str = concat!("glassbox:", env!("CARGO_PKG_VERSION"));
 

@@ -15,6 +15,7 @@ mod agents;
 pub mod change;
 pub mod choice;
 pub mod compose;
+pub mod config;
 pub mod dockerfile;
 pub mod ecs;
 pub mod image;

@@ -10,6 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         name: deploy::compose::DEFAULT_NAME.to_owned(),
         services: Vec::new(),
         is_opt_in: false,
+        config: None,
         options: Vec::new(),
     };
     collector::fuzzing::deployment(bytes, |text| patch(text, &request));

@@ -1,8 +1,13 @@
 //! The options that every kind of file has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use deploy::config::{Config, LONGEST};
+
+use crate::settings::command;
+use crate::settings::keys::OUTPUT;
+use crate::shell::failure::Failure;
 
 /// The file, and what is written.
 #[derive(Args, Debug)]
@@ -16,4 +21,19 @@ pub struct Common {
     /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some
     #[arg(long)]
     pub check: bool,
+}
+
+/// The configuration that a deployment file carries, from a file that the collector would take. Fails with
+/// status 65 where it is malformed, 66 where it cannot be read.
+pub fn config(path: Option<&Path>) -> Result<Option<Config>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let (text, configuration) = command::usable(path)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if text.len() > LONGEST {
+        let (name, most) = (path.display(), LONGEST >> 10);
+        return Err(Failure::malformed(format!(
+            "the configuration '{name}' has more than {most} KiB, which is too long for a deployment file; shorten it"
+        )));
+    }
+    Ok(Some(Config { text, has_outputs: configuration.values.contains_key(OUTPUT.name) }))
 }

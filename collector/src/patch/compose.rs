@@ -1,7 +1,10 @@
 //! `glassbox patch compose`: its options.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use deploy::compose::{self, DEFAULT_NAME, Request};
+use deploy::config::Config;
 use deploy::{Error, Patched, image};
 
 use super::common::Common;
@@ -35,6 +38,10 @@ pub struct Options {
     /// Only services whose label glassbox.sensor says "on"
     #[arg(long)]
     pub opt_in: bool,
+    /// Put the configuration file CONFIG into the collector's container, as GLASSBOX_CONFIG_YAML; an empty
+    /// one takes it out [default: what is there]
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
     /// An option of the collector; repeatable: --collect-option=-o --collect-option=human [default: -o jsonl]
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     pub collect_option: Vec<String>,
@@ -42,13 +49,14 @@ pub struct Options {
 
 impl Options {
     /// Patches a compose file's text.
-    pub fn patch(&self, text: &str) -> Result<Patched, Error> {
+    pub fn patch(&self, text: &str, config: Option<Config>) -> Result<Patched, Error> {
         let request = Request {
             image: self.image.clone(),
             name: self.name.clone(),
             services: self.service.clone(),
             is_opt_in: self.opt_in,
             options: self.collect_option.clone(),
+            config,
         };
         compose::patch(text, &request)
     }

@@ -1,10 +1,13 @@
 //! `glassbox patch dockerfile`: its options.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use deploy::dockerfile::{self, Request, Run, Which};
 use deploy::{Error, Patched, image};
 
-use super::common::Common;
+use super::common::{self, Common};
+use crate::shell::failure::Failure;
 
 const HELP: &str = "\
 The sensor is copied behind the stage's last RUN, so that no build step loads it. A value of LD_PRELOAD, in the file or \
@@ -45,6 +48,9 @@ pub struct Options {
     /// An option of that `glassbox run`; repeatable: --run-option=-o --run-option=jsonl:/log/events.jsonl
     #[arg(long, value_name = "OPTION", requires = "run", allow_hyphen_values = true)]
     pub run_option: Vec<String>,
+    /// Copy the configuration file CONFIG, which lies in the build's context: the folder of FILE, or below it
+    #[arg(long, value_name = "CONFIG", requires = "run")]
+    pub config: Option<PathBuf>,
     /// The base image's entry point, if the file has none: '["docker-entrypoint.sh"]', or '[]'
     #[arg(long, value_name = "JSON", requires = "run", value_parser = entry_point)]
     pub entrypoint: Option<EntryPoint>,
@@ -60,8 +66,27 @@ fn entry_point(text: &str) -> Result<EntryPoint, String> {
 }
 
 impl Options {
+    /// The configuration's path in the build's context, after a check of the file. Fails with status 64 where
+    /// it lies elsewhere, 65 or 66 where it is malformed or missing.
+    pub fn config(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.config else { return Ok(None) };
+        common::config(Some(path))?;
+        let context = self.common.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_default();
+        let inside = real(path).strip_prefix(real(context.unwrap_or(Path::new(".")))).ok().map(PathBuf::from);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "./_-".contains(c);
+        let named = inside.as_deref().and_then(Path::to_str).filter(|name| name.chars().all(is_plain));
+        named.map(|name| Some(name.to_owned())).ok_or_else(|| {
+            let (name, file) = (path.display(), self.common.file.display());
+            Failure::usage(format!(
+                "the configuration '{name}' cannot be copied by '{file}'; put it into the folder of that file, under a name of \
+                 letters, digits and ./_-"
+            ))
+        })
+    }
+
     /// Patches a Dockerfile's text.
-    pub fn patch(&self, text: &str) -> Result<Patched, Error> {
+    pub fn patch(&self, text: &str, config: Option<String>) -> Result<Patched, Error> {
         let stages = match &self.target {
             Some(name) => Which::One(name.clone()),
             None if self.all_stages => Which::All,
@@ -77,6 +102,7 @@ impl Options {
             stages,
             has_collector: self.with_collector,
             run,
+            config,
         };
         dockerfile::patch(text, &request)
     }

@@ -1,9 +1,11 @@
 //! `glassbox patch ecs`: its options.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
+use deploy::config::Config;
 use deploy::{Error, Patched};
 
 use super::common::Common;
@@ -43,6 +45,10 @@ pub struct Options {
     /// The collector's output, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = output)]
     pub events: Vec<String>,
+    /// Put the configuration file CONFIG into the collector's container, as GLASSBOX_CONFIG_YAML; an empty
+    /// one takes it out [default: what is there]
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
     /// When the applications start [default: what is there, else healthy]
     #[arg(long, value_name = "WHEN", value_enum)]
     pub start_when: Option<StartWhen>,
@@ -77,12 +83,13 @@ fn output(spelling: &str) -> Result<String, String> {
 
 impl Options {
     /// Patches the text of a task definition, or a text that holds some.
-    pub fn patch(&self, text: &str) -> Result<Patched, Error> {
+    pub fn patch(&self, text: &str, config: Option<Config>) -> Result<Patched, Error> {
         let request = deploy::ecs::Request {
             image: self.image.clone(),
             containers: self.container.clone(),
             excluded: self.exclude.clone(),
             outputs: self.events.clone(),
+            config,
             is_essential: self.essential,
             condition: self.start_when.map(|when| match when {
                 StartWhen::Healthy => deploy::ecs::Condition::Healthy,

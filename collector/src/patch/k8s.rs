@@ -1,14 +1,15 @@
 //! `glassbox patch k8s`: its options, which `glassbox webhook` shares.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use deploy::k8s::Request;
-use deploy::{Error, Patched};
 
-use super::common::Common;
+use super::common::{Common, config};
 use crate::outputs::{Destination, Output};
+use crate::shell::failure::Failure;
 
 const HELP: &str = "\
 FILE has any number of documents, YAML or JSON: Pod, PodTemplate, Deployment, StatefulSet,
@@ -59,6 +60,10 @@ pub struct Pods {
     /// The collector's output, as its -o takes it; repeatable [default: what is there, else jsonl]
     #[arg(long, value_name = "FORMAT[:DEST]", value_parser = events)]
     pub events: Vec<String>,
+    /// Put the configuration file CONFIG into the collector's container, as GLASSBOX_CONFIG_YAML; an empty
+    /// one takes it out [default: what is there]
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
     /// The collector's processor limit [default: what is there, else 500m]
     #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     pub cpu: Option<String>,
@@ -68,25 +73,20 @@ pub struct Pods {
 }
 
 impl Pods {
-    /// The request as the crate `deploy` takes it.
-    pub fn request(&self) -> Request {
-        Request {
+    /// The request as the crate `deploy` takes it. Fails with status 65 or 66 where the configuration is
+    /// malformed or missing.
+    pub fn request(&self) -> Result<Request, Failure> {
+        Ok(Request {
             image: self.image.clone(),
             containers: self.container.clone(),
             excluded: self.exclude.clone(),
             with_init_containers: self.init_containers,
             is_opt_in: self.opt_in,
             outputs: self.events.clone(),
+            config: config(self.config.as_deref())?,
             cpu: self.cpu.clone(),
             memory: self.memory.clone(),
-        }
-    }
-}
-
-impl Options {
-    /// Patches a manifest's text.
-    pub fn patch(&self, text: &str) -> Result<Patched, Error> {
-        deploy::k8s::patch(text, &self.pods.request())
+        })
     }
 }
 

@@ -44,10 +44,22 @@ enum Kind {
 /// Patches a file; the result is the exit status.
 pub fn carry_out(patch: &Patch) -> Result<u8, Failure> {
     match &patch.kind {
-        Kind::Compose(options) => apply(&options.common, |text| options.patch(text)),
-        Kind::Dockerfile(options) => apply(&options.common, |text| options.patch(text)),
-        Kind::Ecs(options) => apply(&options.common, |text| options.patch(text)),
-        Kind::Kubernetes(options) => apply(&options.common, |text| options.patch(text)),
+        Kind::Compose(options) => {
+            let config = common::config(options.config.as_deref())?;
+            apply(&options.common, |text| options.patch(text, config))
+        }
+        Kind::Dockerfile(options) => {
+            let config = options.config()?;
+            apply(&options.common, |text| options.patch(text, config))
+        }
+        Kind::Ecs(options) => {
+            let config = common::config(options.config.as_deref())?;
+            apply(&options.common, |text| options.patch(text, config))
+        }
+        Kind::Kubernetes(options) => {
+            let request = options.pods.request()?;
+            apply(&options.common, |text| deploy::k8s::patch(text, &request))
+        }
     }
 }
 

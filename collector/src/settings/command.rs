@@ -33,7 +33,7 @@ pub fn check(path: &Path, out: &mut impl Write) -> Result<(), Failure> {
 type Checked = Result<Configuration, Vec<file::Problem>>;
 
 /// The text of a file, and what comes of reading it. Fails with status 66 where there is none.
-pub fn checked(path: &Path) -> Result<(Vec<u8>, Checked), Failure> {
+fn checked(path: &Path) -> Result<(Vec<u8>, Checked), Failure> {
     if path == Path::new("-") {
         let mut text = Vec::new();
         io::stdin().lock().take(file::LONGEST as u64 + 1).read_to_end(&mut text).map_err(|error| {
@@ -45,6 +45,13 @@ pub fn checked(path: &Path) -> Result<(Vec<u8>, Checked), Failure> {
     let text = file::read_file(path, "check the path")?;
     let read = file::read(&text, &path.display().to_string(), Some(&file::folder(path)));
     Ok((text, read))
+}
+
+/// The text of a file that nothing is wrong with, and what it sets. Fails with status 65 and the first
+/// problem, or 66.
+pub fn usable(path: &Path) -> Result<(Vec<u8>, Configuration), Failure> {
+    let (text, read) = checked(path)?;
+    read.map(|configuration| (text, configuration)).map_err(file::failure)
 }
 
 /// Writes what the layers hold, as a configuration file.
@@ -59,4 +66,23 @@ pub fn schema(out: &mut impl Write) -> Result<(), Failure> {
 
 fn unwritten(error: io::Error) -> Failure {
     Failure::output(format!("cannot write to stdout: {error}; send it elsewhere"))
+}
+
+/// Reads any bytes as a file. What that sets, shown and read again, is the same, but for masked secrets.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(configuration) = file::read(bytes, "f.yaml", None) else { return };
+    let mut layers = Layers::default();
+    layers.configuration = Some(configuration);
+    let page = show::page(&layers);
+    if page.contains("[redacted]") {
+        return;
+    }
+    let Ok(again) = file::read(page.as_bytes(), "f.yaml", None) else {
+        panic!("it is not read again:\n{page}")
+    };
+    for key in super::keys::KEYS {
+        let values = again.values.get(key.name).map(|found| found.values.clone()).unwrap_or_default();
+        assert_eq!(layers.setting(key).values, values, "{page}");
+    }
 }

@@ -102,7 +102,7 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     listener.set_nonblocking(true).map_err(cannot)?;
     let on_failure = if given.fail_closed { OnFailure::Closed } else { OnFailure::Open };
     let shared =
-        Arc::new(Shared { identity, desk: desk(given.pods.request(), on_failure)?, room: Room::new(ROOM) });
+        Arc::new(Shared { identity, desk: desk(given.pods.request()?, on_failure)?, room: Room::new(ROOM) });
     let guests = Guests::new(CONNECTIONS);
     say(&format!("listening at {}", listener.local_addr().map_err(cannot)?));
     loop {

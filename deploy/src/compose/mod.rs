@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use self::service::Service;
 use crate::choice::Choice;
+use crate::config::{self, Config};
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched, image};
 
@@ -36,13 +37,12 @@ pub struct Request {
     /// The options of `glassbox collect`. If the list is empty, the options in the file stay; a new service
     /// gets the default.
     pub options: Vec<String>,
+    /// The collector's configuration. If it is `None`, one that is there already stays.
+    pub config: Option<Config>,
 }
 
 /// The default name of the collector's service.
 pub const DEFAULT_NAME: &str = "glassbox";
-
-/// The default options of the collector: every event goes to the service's log.
-const DEFAULT_OPTIONS: [&str; 2] = ["-o", "jsonl"];
 
 /// Checks a name for a service and a volume.
 ///
@@ -233,7 +233,7 @@ fn chosen<'a>(
 
 /// The collector's service: the present one, changed as requested, or a new one.
 fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Request) -> Value {
-    let default: Vec<String> = DEFAULT_OPTIONS.map(str::to_owned).into();
+    let default: Vec<String> = config::options(&config::DEFAULT.map(str::to_owned), request.config.as_ref());
     let mut service = match present {
         Some(present) => {
             let mut service = present.clone();
@@ -268,8 +268,22 @@ fn collector(present: Option<&Value>, image: &str, volume: &str, request: &Reque
     service["image"] = json!(image);
     if !request.options.is_empty() {
         service["command"] = json!(request.options);
+    } else if let Some(words) = texts(&service["command"]) {
+        service["command"] = json!(config::options(&words, request.config.as_ref()));
+    }
+    if let Some(config) = &request.config {
+        let variable = (!config.is_none()).then(|| config.for_compose());
+        service::set_variable(&mut service, config::VARIABLE, variable);
+        if config.text.contains("://") {
+            service.as_object_mut().map(|service| service.shift_remove("network_mode"));
+        }
     }
     service
+}
+
+/// The words of a list of texts.
+fn texts(list: &Value) -> Option<Vec<String>> {
+    list.as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 /// The file's volumes with the sensor's, which takes the place of an older one that it replaces.

@@ -224,6 +224,26 @@ fn set_variables(service: &mut Value, variables: &[(&str, String)]) -> Result<()
     Ok(())
 }
 
+/// Sets a variable of the collector's service, or takes it out. A field of another type stays as it is.
+pub fn set_variable(service: &mut Value, name: &str, value: Option<String>) {
+    if let Some(value) = value {
+        let _ = set_variables(service, &[(name, value)]);
+        return;
+    }
+    let start = format!("{name}=");
+    let is_empty = match &mut service["environment"] {
+        Value::Object(members) => members.shift_remove(name).is_some() && members.is_empty(),
+        Value::Array(items) => {
+            items.retain(|item| !item.as_str().is_some_and(|item| item.starts_with(&start)));
+            items.is_empty()
+        }
+        _ => true,
+    };
+    if is_empty {
+        service.as_object_mut().map(|service| service.shift_remove("environment"));
+    }
+}
+
 /// Mounts the sensor's volume, in place of an older one.
 pub fn mount(service: &mut Value, collector: &str, volume: &str, options: &str) {
     let is_ours = our_volume(service, collector).is_some();

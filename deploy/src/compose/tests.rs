@@ -44,6 +44,7 @@ fn request() -> Request {
         name: DEFAULT_NAME.into(),
         services: Vec::new(),
         is_opt_in: false,
+        config: None,
         options: Vec::new(),
     }
 }

@@ -118,6 +118,13 @@ impl Patch<'_> {
             done.push(format!("copies {what}{both} from '{}'", self.image));
             (found.has_sensor, found.has_collector) = (true, found.has_collector || needs_collector);
         }
+        if let Some(config) = self.request.config.as_deref().filter(|_| !found.is_configured) {
+            lines.push(format!("COPY {config} {}", image::CONFIG_PATH));
+            // `glassbox run` takes the outputs of a file that is named.
+            lines.push(format!("ENV GLASSBOX_CONFIG={}", image::CONFIG_PATH));
+            done.push(format!("copies the configuration '{config}'"));
+            found.is_configured = true;
+        }
         match &self.request.run {
             Some(run) => {
                 let change = entry::wrapped(&name, index, found, run)?;

@@ -15,6 +15,8 @@ pub struct Request {
     pub has_collector: bool,
     /// Whether `glassbox run` starts the entry point, and how.
     pub run: Option<Run>,
+    /// The configuration file, by its path in the build's context.
+    pub config: Option<String>,
 }
 
 /// The stages that get the sensor.

@@ -59,6 +59,8 @@ pub struct Found {
     pub preload_argument: Option<usize>,
     /// The value of `GLASSBOX_SOCKET`.
     pub socket: Option<Socket>,
+    /// Whether `GLASSBOX_CONFIG` names the file that the patch copies.
+    pub is_configured: bool,
     /// The last `ENTRYPOINT`.
     pub entry_point: Option<Program>,
     /// The last `CMD`, unless a later `ENTRYPOINT` made docker forget it.
@@ -302,6 +304,7 @@ impl Found {
                     self.is_preloaded = is_named || (one.refers_to_itself && self.is_preloaded);
                     self.has_preload = true;
                 }
+                "GLASSBOX_CONFIG" => self.is_configured = value == image::CONFIG_PATH,
                 "GLASSBOX_SOCKET" => self.socket = Some(Socket { value, stage: index, span: one.span }),
                 _ => {}
             }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::case::{function, kind};
 use super::request::{Condition, Request};
 use super::task::{NAME, Task, any_text, names_sensor};
+use crate::config::{self, Config};
 use crate::image::{COLLECTOR_PATH, DEFAULT_IMAGE, FOLDER, SENSOR_PATH, SOCKET_PATH};
 use crate::{Error, Note, preload};
 
@@ -101,6 +102,10 @@ impl Task<'_> {
         if request.is_essential {
             set("essential", json!(true));
         }
+        if let Some(config) = &request.config {
+            self.configure(&mut sensor, config);
+        }
+        let mut set = |camel: &str, value: Value| drop(sensor.insert(key(camel), value));
         if let Some(reservation) = request.memory_reservation_mib {
             set("memoryReservation", json!(reservation));
         }
@@ -111,6 +116,26 @@ impl Task<'_> {
             notes.push(Note::Done(format!("changes the sensor's container to {}", sensor[&key("image")])));
         }
         sensor
+    }
+
+    /// Puts the configuration into the sensor's container, or takes it out.
+    fn configure(&self, sensor: &mut Map<String, Value>, config: &Config) {
+        let key = |camel: &str| self.case.key(camel);
+        if let Some(words) = sensor.get(&key("command")).and_then(Value::as_array)
+            && let Some(words) =
+                words.iter().map(|word| word.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        {
+            sensor.insert(key("command"), json!(config::options(&words, Some(config))));
+        }
+        let entries = sensor.entry(key("environment")).or_insert_with(|| json!([]));
+        let Some(entries) = entries.as_array_mut() else { return };
+        entries.retain(|entry| self.case.text(entry, "name") != Some(config::VARIABLE));
+        if !config.is_none() {
+            entries.push(json!({key("name"): config::VARIABLE, key("value"): config.text}));
+        }
+        if entries.is_empty() {
+            sensor.shift_remove(&key("environment"));
+        }
     }
 
     fn notes_on_fresh(&self, request: &Request, log: Option<String>) -> Vec<Note> {

@@ -1,5 +1,7 @@
 //! The options of a patch of task definitions.
 
+use crate::config::Config;
+
 /// How the sensor is put in, and into which containers.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -13,6 +15,8 @@ pub struct Request {
     /// The collector's outputs, each as its `-o` takes it. If the list is empty, the outputs that are there
     /// already stay; a new container gets `jsonl`.
     pub outputs: Vec<String>,
+    /// The collector's configuration. If it is `None`, one that is there already stays.
+    pub config: Option<Config>,
     /// Whether the task ends when the collector does.
     pub is_essential: bool,
     /// When applications start. If it is `None`, a condition that is there already stays; a new one is

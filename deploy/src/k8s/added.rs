@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::{COLLECTOR, FOLDER, INSTALLER, LISTS, Place, VOLUME, name};
 use super::request::Request;
+use crate::config;
 use crate::image::{COLLECTOR_PATH, DEFAULT_IMAGE};
 
 /// The user of the added containers where the pod names none: the number that images without root use.
@@ -54,16 +55,23 @@ pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: 
         None if present["image"].is_string() => present["image"].clone(),
         None => json!(DEFAULT_IMAGE),
     };
-    let command = match present["command"].is_array() && request.outputs.is_empty() {
-        true => present["command"].clone(),
-        false => {
-            let default = [String::from("jsonl")];
-            let outputs = if request.outputs.is_empty() { &default[..] } else { &request.outputs[..] };
-            let mut command = vec![COLLECTOR_PATH, "collect"];
-            outputs.iter().for_each(|output| command.extend(["-o", output]));
-            json!(command)
+    let start = || vec![COLLECTOR_PATH.to_owned(), "collect".to_owned()];
+    let command = if request.outputs.is_empty() {
+        let words = present["command"].as_array().map(|words| {
+            words.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        });
+        let words = words.unwrap_or_else(|| [start(), config::DEFAULT.map(str::to_owned).into()].concat());
+        match words.strip_prefix(start().as_slice()) {
+            Some(rest) => [start(), config::options(rest, request.config.as_ref())].concat(),
+            None => words,
         }
+    } else {
+        let options = request.outputs.iter().flat_map(|output| ["-o".to_owned(), output.clone()]);
+        start().into_iter().chain(options).collect()
     };
+    let configured = request.config.as_ref().filter(|config| !config.is_none());
+    let configured =
+        configured.map(|config| json!({"name": config::VARIABLE, "value": config.for_kubernetes()}));
     let resources = resources(spec, &present["resources"]["limits"], request);
     let security_context = security_context(spec, model);
     let names =
@@ -82,7 +90,7 @@ pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: 
         "image": image,
         "restartPolicy": "Always",
         "command": command,
-        "env": names.into_iter().chain(socket.environment()).collect::<Vec<_>>(),
+        "env": names.into_iter().chain(socket.environment()).chain(configured).collect::<Vec<_>>(),
         "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
         "startupProbe": {
             "exec": {"command": [COLLECTOR_PATH, "health"]},

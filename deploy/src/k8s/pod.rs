@@ -6,12 +6,13 @@ use super::added::{Socket, added};
 use super::check::check;
 use super::choose::{Chosen, check_wanted, choose};
 use super::names::{
-    CONTAINERS, FOLDER, INJECTED, LEFT, PRELOADED, VOLUME, add, list, name, name_of, object, one_line, place,
-    quoted,
+    COLLECTOR, CONTAINERS, FOLDER, INJECTED, LEFT, PRELOADED, VOLUME, add, list, name, name_of, object,
+    one_line, place, quoted,
 };
 use super::request::Request;
 use super::stop::{Stop, malformed};
 use crate::choice::ANNOTATION;
+use crate::config::{Config, VARIABLE};
 use crate::{Note, preload};
 
 /// The result of a patch of one pod.
@@ -96,6 +97,11 @@ pub fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     let containers = list(spec, "initContainers", "/spec")?;
     for (index, container) in ours.into_iter().enumerate() {
         add(containers, container, index);
+    }
+    if request.config.as_ref().is_some_and(Config::is_none) {
+        let collector = containers.iter_mut().find(|container| name(container) == COLLECTOR);
+        let entries = collector.and_then(|collector| collector.get_mut("env")?.as_array_mut());
+        entries.into_iter().for_each(|entries| entries.retain(|entry| name(entry) != VARIABLE));
     }
     annotate(pod, &put)?;
     Ok(put)

@@ -1,5 +1,7 @@
 //! The options of a patch of pods.
 
+use crate::config::Config;
+
 /// How the sensor is put in, and into which containers of which pods.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -17,6 +19,8 @@ pub struct Request {
     /// The collector's outputs, each as `-o` takes it. If the list is empty, the outputs that are there
     /// already stay; a new container gets `jsonl`.
     pub outputs: Vec<String>,
+    /// The collector's configuration. If it is `None`, one that is there already stays.
+    pub config: Option<Config>,
     /// The collector's processor limit, as Kubernetes writes it.
     pub cpu: Option<String>,
     /// The collector's memory limit, as Kubernetes writes it.

@@ -94,7 +94,7 @@ impl Configuration {
 }
 
 /// The first problem, for a command that cannot go on.
-fn failure(problems: Vec<Problem>) -> Failure {
+pub fn failure(problems: Vec<Problem>) -> Failure {
     let first = problems.first().map(Problem::to_string).unwrap_or_default();
     let more = match problems.len() {
         0 | 1 => String::new(),
