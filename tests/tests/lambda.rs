@@ -476,6 +476,30 @@ fn recording_holds_the_request_ids_too() {
 }
 
 #[test]
+fn configuration_of_a_layer_says_what_is_delivered_and_a_malformed_one_leaves_the_function_alone() {
+    let place = Place::with_layer();
+    let events = place.path("events.jsonl");
+    let configuration = format!("outputs: [jsonl:{}]\nfilter: gb.event in (file.open)\n", events.display());
+    fs::write(place.path("opt/glassbox.yaml"), configuration).expect("our own file");
+
+    let seen = place.play(&[PRELOAD], json!([place.work("one")]));
+    fs::write(place.path("opt/glassbox.yaml"), "fliter: x\n").expect("our own file");
+    let wrong = place.play(&[PRELOAD], json!([place.work("one")]));
+
+    assert_eq!([["success"], ["success"]], [seen.statuses(), wrong.statuses()].map(|one| [one[0].clone()]));
+    let events = fs::read_to_string(events).expect("the output of the file");
+    let is_asked =
+        |line: &str| line.contains("\"event\":\"file.open\"") || line.contains("\"event\":\"sensor.");
+    assert!(events.contains("/work/one") && events.lines().all(is_asked), "{events}");
+    assert_eq!("", text(&seen.said("glassbox")[0]["stdout"]), "the function's log");
+    let complaint = text(&wrong.said("glassbox")[0]["stderr"]);
+    assert!(
+        complaint.contains("/opt/glassbox.yaml:1:1: unknown key 'fliter'; did you mean 'filter'?"),
+        "{complaint}"
+    );
+}
+
+#[test]
 fn collector_that_cannot_collect_leaves_the_function_alone_unless_told_otherwise() {
     let place = Place::with_layer();
     let bad =

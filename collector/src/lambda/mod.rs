@@ -169,15 +169,18 @@ fn left_until(deadline_ms: u64) -> Duration {
     Duration::from_millis(deadline_ms.saturating_sub(utc_now_ns() / 1_000_000)).min(LONGEST)
 }
 
+/// The folder of the function's package. Extensions are not told of it: `LAMBDA_TASK_ROOT` is the function's.
+const PACKAGE: &str = "/var/task";
+
 /// The name of a configuration file that the function or a layer brings.
 const FILE: &str = "glassbox.yaml";
 
 /// The function's environment, and the configuration file: where the environment names none, that in the
 /// function's package (/var/task), else that of a layer, which lies above the folder of extensions (/opt).
 fn layers() -> Result<Layers, Failure> {
-    let package = std::env::var_os("LAMBDA_TASK_ROOT").map(PathBuf::from);
     let layer = executable().and_then(|path| Some(path.parent()?.parent()?.to_path_buf()));
-    let files: Vec<PathBuf> = [package, layer].into_iter().flatten().map(|root| root.join(FILE)).collect();
+    let roots = [Some(PathBuf::from(PACKAGE)), layer];
+    let files: Vec<PathBuf> = roots.into_iter().flatten().map(|root| root.join(FILE)).collect();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     Layers::read_with(Reader::Extension, None, &files)
 }
