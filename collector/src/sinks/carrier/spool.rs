@@ -108,8 +108,9 @@ impl Spool {
             segments(&folder).map_err(|error| failed(&error.to_string(), "look at that directory"))?;
         let sent = read_position(&sent_file).unwrap_or_default();
         let mut spool = Self { folder, segments, current: None, most_bytes, sent, sent_file };
-        // A position that no segment has is of segments that are gone.
-        spool.sent.segment = spool.sent.segment.max(spool.segments.first().map_or(1, |(number, _)| *number));
+        // A position in a segment that is gone means the beginning of the next.
+        let first = spool.segments.first().map_or(1, |(number, _)| *number);
+        spool.sent = spool.sent.max(Position { segment: first, byte: 0 });
         spool.remove_sent();
         Ok(spool)
     }
@@ -454,6 +455,20 @@ mod tests {
             .collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn segment_is_sent_whole_after_a_collector_that_had_sent_all_of_a_longer_one_before_it() {
+        let scratch = Scratch::new("spool-next");
+        let mut spool = open(&scratch);
+        let long = "x".repeat(SEGMENT_BYTES as usize);
+        append(&mut spool, &[&long]);
+        append(&mut spool, &["2", "3"]);
+        let chunk = spool.read(spool.sent(), ENOUGH).unwrap();
+        spool.note_sent(chunk.next);
+        drop(spool);
+
+        assert_eq!(["2", "3"], *drained(&mut open(&scratch)));
     }
 
     #[test]
