@@ -5,6 +5,8 @@
 //! and order of the values come from `wire::schema`, so an event added to the table needs no line here. A
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
+#[cfg(any(test, feature = "nats"))]
+mod absorb;
 mod alert;
 mod asks;
 mod background;
@@ -149,6 +151,8 @@ pub struct Batch {
     pub request_id: Option<Arc<str>>,
     /// The collector that numbered the events.
     pub origin: Origin,
+    /// The name of its machine, where that is another one.
+    pub node: Option<Arc<str>>,
     /// The events.
     pub events: Vec<Event>,
     /// The images that the events refer to.
@@ -234,6 +238,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.request_id = None;
         self.origin = Origin::NONE;
+        self.node = None;
         self.events.clear();
         self.whos.clear();
         self.alerts.clear();

@@ -14,6 +14,8 @@ mod doctor;
 mod door;
 mod enrich;
 mod event;
+#[cfg(feature = "nats")]
+mod fleet;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;

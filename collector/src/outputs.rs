@@ -10,11 +10,12 @@ use std::path::Path;
 
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
-use crate::sinks::carrier::kind::{Kind, Opened, Opening, Options, Wanted};
+use crate::sinks::carrier::kind::{Kind, Only, Opened, Opening, Options, Wanted};
 use crate::sinks::carrier::{CARRIERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
+use crate::sinks::nats;
 use crate::sinks::summary;
 use crate::sinks::worker::Chooser;
 use crate::stages::fields::FIELDS;
@@ -163,8 +164,14 @@ impl Output {
             takes: kind.takes,
             place: place.clone(),
             only: options.only,
+            cluster: options.cluster.clone(),
         };
         Ok(((format.build)(&plan), opened))
+    }
+
+    /// Whether rules that are not known here judge what it gets.
+    pub fn is_judged_elsewhere(&self) -> bool {
+        *self.format == nats::FORMAT && self.destination.options.only != Some(Only::Alerts)
     }
 
     /// The condition that events of this output must meet.
@@ -334,7 +341,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, ocsf, otlp, clickhouse, recording",
+            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, nats, ocsf, otlp, clickhouse, recording",
             failure.to_string()
         );
     }

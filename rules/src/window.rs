@@ -97,6 +97,18 @@ impl Windows {
     /// begins anew; a window of one event begins anew after its length, for each distinct value apart. An
     /// event that is older than the window's length before the key's latest does not count.
     pub fn admit(&mut self, rule: usize, time_ns: u64, subject: &dyn Subject) -> bool {
+        self.admit_apart(rule, time_ns, subject, None)
+    }
+
+    /// The same, where events of other machines are judged too: those of each machine count by themselves,
+    /// since numbers of processes and names of containers repeat.
+    pub fn admit_apart(
+        &mut self,
+        rule: usize,
+        time_ns: u64,
+        subject: &dyn Subject,
+        machine: Option<&str>,
+    ) -> bool {
         let Some(Some(state)) = self.states.get_mut(rule) else { return true };
         let value = match &state.window.distinct {
             Some(field) => match subject.field(field.id, field.argument.as_ref()) {
@@ -106,8 +118,9 @@ impl Windows {
             None => 0,
         };
         let by = &state.window.by;
+        let machine = machine.map(|machine| Answer::Text(machine.as_bytes().into()));
         let parts: Vec<Answer> =
-            by.iter().map(|field| subject.field(field.id, field.argument.as_ref())).collect();
+            by.iter().map(|field| subject.field(field.id, field.argument.as_ref())).chain(machine).collect();
         let key = hash(&self.hashes, &parts);
         let fires = state.count(key, value, time_ns);
         self.evictions += state.make_room();
@@ -286,6 +299,15 @@ mod tests {
             [1, 2, 3, 2].iter().map(|key| windows.admit(0, 0, &Pair(*key, None))).collect();
 
         assert_eq!(vec![false, false, false, true], fired);
+    }
+
+    #[test]
+    fn events_of_two_machines_count_apart() {
+        let mut windows = windows(2, false, 10);
+
+        let mut on = |machine| windows.admit_apart(0, 0, &Pair(1, None), machine);
+
+        assert_eq!([false, false, false, true], [on(Some("a")), on(Some("b")), on(None), on(Some("a"))]);
     }
 
     #[test]

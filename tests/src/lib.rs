@@ -9,6 +9,7 @@
 //! The tests themselves are in `tests/tests/*.rs`; the victims in `tests/programs/*.c`, one for each trap.
 
 pub mod artefacts;
+pub mod broker;
 pub mod child;
 pub mod collector;
 pub mod compare;

@@ -8,7 +8,7 @@ use crate::{glassbox, shell};
 
 /// `cargo xtask attack [--short] [--markdown] [--list] [--keep] [NAME…]`
 pub fn run(arguments: &[String]) -> Result<()> {
-    shell::run(&mut glassbox::build_command())?;
+    shell::run(&mut glassbox::full_build_command())?;
     let is_short = arguments.iter().any(|argument| argument == "--short");
     let mut command = kit();
     command.args(arguments.iter().filter(|argument| *argument != "--short"));

@@ -97,6 +97,9 @@ fn build(machine: &'static Machine) -> Result<Pair> {
             false => arm64::Compiler::install()?.cargo(),
         };
         command.args(["--release", "-p", package, "--target-dir"]).arg(&target);
+        if package == "glassbox" {
+            command.args(glassbox::FEATURES);
+        }
         // No path of this machine, and no symbols beyond the loader's own table.
         let home = std::env::var("CARGO_HOME")
             .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));

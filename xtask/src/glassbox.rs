@@ -26,6 +26,17 @@ pub fn build_command() -> Command {
     shell::cargo(["build", "--release", "--workspace", "--exclude", "xtask"])
 }
 
+/// The features of the collector that tests and packages have, and default builds lack: they take a minute to
+/// compile.
+pub const FEATURES: [&str; 2] = ["--features", "glassbox/nats"];
+
+/// The same with everything that the tests need.
+pub fn full_build_command() -> Command {
+    let mut command = build_command();
+    command.args(FEATURES);
+    command
+}
+
 /// Builds the workspace in release, and gives the pair's paths.
 pub fn build() -> Result<Built> {
     shell::run(&mut build_command())?;

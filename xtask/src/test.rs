@@ -308,7 +308,11 @@ impl Log {
         let mut result = Ok(());
         for target in &targets {
             let mut command = shell::cargo(["test"]);
-            command.args(target.split(' ')).args(["--", "--exact", "--test-threads=1"]);
+            command.args(target.split(' '));
+            if target.starts_with("-p glassbox ") {
+                command.args(glassbox::FEATURES);
+            }
+            command.args(["--", "--exact", "--test-threads=1"]);
             command.args(first.iter().map(|failure| &failure.test));
             if let Err(error) = self.run(&mut command) {
                 result = Err(error);
@@ -388,7 +392,10 @@ fn count_unsafe(_: &mut Log) -> Result<Verdict> {
 }
 
 fn clippy(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut all = shell::cargo(["clippy", "--workspace", "--all-targets"]);
+    log.run(all.args(glassbox::FEATURES).args(["--", "-D", "warnings"]))?;
+    // Without the features: what is left has a use.
+    log.run(&mut shell::cargo(["clippy", "-p", "glassbox", "--", "-D", "warnings"]))?;
     passed("")
 }
 
@@ -424,7 +431,7 @@ fn inline(log: &mut Log) -> Result<Verdict> {
 }
 
 fn build(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut glassbox::build_command())?;
+    log.run(&mut glassbox::full_build_command())?;
     passed("")
 }
 
@@ -441,8 +448,9 @@ fn docs(_: &mut Log) -> Result<Verdict> {
 
 fn tests(log: &mut Log) -> Result<Verdict> {
     // The tests run the release pair and refuse a stale one, also if this step runs alone.
-    log.run(&mut glassbox::build_command())?;
-    if log.run(&mut shell::cargo(["test", "--workspace", "--no-fail-fast"])).is_err() {
+    log.run(&mut glassbox::full_build_command())?;
+    let mut all = shell::cargo(["test", "--workspace", "--no-fail-fast"]);
+    if log.run(all.args(glassbox::FEATURES)).is_err() {
         log.try_failed_again()?;
         return passed(format!("{} flaky: failed beside the others, passed alone", log.counts.flaky));
     }
@@ -450,7 +458,7 @@ fn tests(log: &mut Log) -> Result<Verdict> {
 }
 
 fn attacks(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut glassbox::build_command())?;
+    log.run(&mut glassbox::full_build_command())?;
     log.run(&mut attack::kit())?;
     let text = fs::read_to_string(&log.path)?;
     let not_run: Vec<&str> = text.lines().filter(|line| line.contains("not run: ")).collect();
@@ -462,7 +470,7 @@ fn attacks(log: &mut Log) -> Result<Verdict> {
 }
 
 fn transparency(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut glassbox::build_command())?;
+    log.run(&mut glassbox::full_build_command())?;
     let totals = transparency::compare_all(&glassbox::built(), &[transparency::QUICK.to_owned()])?;
     log.counts.add(Counts { passed: totals.same, failed: totals.different + totals.alerts, flaky: 0 });
     match totals {
@@ -535,7 +543,7 @@ fn built_for_aarch64(log: &mut Log, compiler: &arm64::Compiler) -> Result<PathBu
 }
 
 fn arm64(log: &mut Log) -> Result<Verdict> {
-    log.run(&mut glassbox::build_command())?;
+    log.run(&mut glassbox::full_build_command())?;
     let sensor = built_for_aarch64(log, &arm64::Compiler::install()?)?;
     let emulator = arm64::Emulator::install()?;
     for mut command in emulator.tests(&sensor, &shell::target().join("release/glassbox"))? {

@@ -14,6 +14,9 @@ impl Asks {
     /// Ancestors that the sensor is not in.
     pub const ANCESTORS: Self = Self(1 << 2);
 
+    /// All of them.
+    pub const ALL: Self = Self::BACKGROUND.and(Self::SURROUNDINGS).and(Self::ANCESTORS);
+
     /// These and `more`.
     #[must_use]
     pub const fn and(self, more: Self) -> Self {

@@ -212,6 +212,18 @@ impl Outbox {
         self.outlets.change(change);
     }
 
+    /// See [`Outlets::has_place`].
+    #[cfg(feature = "nats")]
+    pub fn has_place(&self) -> bool {
+        self.outlets.has_place()
+    }
+
+    /// See [`Outlets::failed`].
+    #[cfg(feature = "nats")]
+    pub fn failed_output(&self) -> Option<String> {
+        self.outlets.failed()
+    }
+
     /// Lets every output write what it has, and then drop its copy of `done_tx`.
     pub fn flush(&self, done_tx: &Sender<()>) {
         self.outlets.flush(done_tx);

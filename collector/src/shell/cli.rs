@@ -15,6 +15,7 @@ use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
 use crate::runc;
 use crate::settings::keys;
+use crate::shell::cli_rules::Rules;
 use crate::shell::failure::Failure;
 use crate::sinks::formats;
 use crate::webhook::Webhook;
@@ -84,6 +85,11 @@ pub enum Command {
     Attach(Attach),
     /// Send a recording to the outputs
     Replay(Replay),
+    /// Apply rules and outputs to the events of a fleet, which collectors send with -o nats:URL
+    ///
+    /// Judges with the same NAME share the events: all of one process go to one judge. A message is
+    /// acknowledged once every output has written it. Ends cleanly on SIGTERM or ^C.
+    Judge(Judge),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
     Health,
     /// Stand before the OCI runtime: put the sensor into the container, then become runc
@@ -130,7 +136,7 @@ pub enum Command {
     LambdaExtension,
 }
 
-/// The options that `run`, `collect` and `replay` share.
+/// The options that `run`, `collect`, `replay` and `judge` share.
 #[derive(Args, Clone, Debug)]
 pub struct Outputs {
     #[arg(short, long = "output", value_name = "FORMAT[:DEST]")]
@@ -224,60 +230,6 @@ pub struct Exec {
     pub command: Vec<OsString>,
 }
 
-/// `glassbox rules`
-#[derive(Debug, Subcommand)]
-pub enum Rules {
-    /// List all rules with priority, tags and place
-    List {
-        #[command(flatten)]
-        files: GivenRules,
-        /// One JSON object a line for each rule
-        #[arg(long)]
-        json: bool,
-    },
-    /// Load files of Falco rules and say every problem as file:line:column; status 65 if there is an error
-    Check {
-        /// The files, of which later ones change earlier ones
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-        /// Without glassbox's own rules before them
-        #[arg(long)]
-        no_default_rules: bool,
-    },
-    /// Say which rules an event matches, and which part of a condition decides that the others do not
-    Explain {
-        /// Lines of 'jsonl' in a file, or '-' for stdin: the last is the event; those before it
-        /// tell its ancestors
-        #[arg(value_name = "EVENT.json")]
-        event: PathBuf,
-        #[command(flatten)]
-        files: GivenRules,
-        /// Only this rule
-        #[arg(long, value_name = "NAME")]
-        rule: Option<String>,
-    },
-    /// Run the examples that stand beside rules (x-glassbox-examples); status 1 if one goes otherwise
-    Test {
-        /// The files; without any, glassbox's own
-        #[arg(value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Without glassbox's own rules before them
-        #[arg(long)]
-        no_default_rules: bool,
-    },
-}
-
-/// The rules of a command that judges nothing.
-#[derive(Args, Debug)]
-pub struct GivenRules {
-    /// The Falco rules of FILE, too; may be given again
-    #[arg(long, value_name = "FILE")]
-    pub rules: Vec<PathBuf>,
-    /// Without glassbox's own rules
-    #[arg(long)]
-    pub no_default_rules: bool,
-}
-
 /// `glassbox fields`
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  glassbox fields --json | jq -r 'select(.limits != \"\") | .name'")]
@@ -360,6 +312,26 @@ pub struct Replay {
     /// The recording, as 'run -o recording:FILE' made it
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub outputs: Outputs,
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `glassbox judge`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without -o: human on stdout. Without DEST: stdout.\n\nExample:\n  glassbox judge --from \
+                        nats://broker:4222,creds=/run/login --durable soc -o falco:http://sidekick:2801"
+)]
+pub struct Judge {
+    /// The NATS server, nats://HOST:PORT or tls://HOST:PORT, with the options of -o nats: behind it: creds,
+    /// cluster (only its events; without it all), ca, cert, key, timeout
+    #[arg(long, value_name = "URL")]
+    pub from: OsString,
+    /// The name of the judges that share the work: letters, digits, '-' and '_'
+    #[arg(long, value_name = "NAME")]
+    pub durable: String,
     #[command(flatten)]
     pub outputs: Outputs,
     #[command(flatten)]

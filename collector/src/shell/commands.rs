@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use crate::door::news::KeptRing;
+#[cfg(feature = "nats")]
+use crate::fleet;
 use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
@@ -23,8 +25,12 @@ use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
 use crate::shell::stop::{Beside, StopSignals};
-use crate::shell::{cli, environment, field_list, hook_list, inherited, install, sensor_path};
+use crate::shell::{cli, cli_rules, environment, field_list, hook_list, inherited, install, sensor_path};
 use crate::sinks::carrier::kind::Opening;
+#[cfg(not(feature = "nats"))]
+use crate::sinks::carrier::nats;
+#[cfg(feature = "nats")]
+use crate::sinks::{Backlog, Outlets};
 use crate::stages::selectors::Selectors;
 use crate::{attach, doctor, lambda, patch, rulebook, runc, webhook};
 
@@ -47,6 +53,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             let Judged { stages, verdict, .. } = Judged::of(&layers, &outputs)?;
             session::replay(&arguments.file, &outputs, stages).map(|()| verdict.status())
         }
+        Command::Judge(arguments) => judge(arguments),
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
         Command::Doctor(arguments) => {
             inherited::restore_pipe();
@@ -118,19 +125,21 @@ fn config(arguments: &cli::Config) -> Result<(), Failure> {
 }
 
 /// `glassbox rules`
-fn rules(arguments: cli::Rules) -> Result<u8, Failure> {
+fn rules(arguments: cli_rules::Rules) -> Result<u8, Failure> {
     let out = &mut std::io::stdout().lock();
-    let given =
-        |files: cli::GivenRules| RuleFiles { paths: files.rules, has_defaults: !files.no_default_rules };
+    let given = |files: cli_rules::GivenRules| RuleFiles {
+        paths: files.rules,
+        has_defaults: !files.no_default_rules,
+    };
     match arguments {
-        cli::Rules::List { files, json } => rulebook::list(&given(files), json, out).map(|()| 0),
-        cli::Rules::Check { files, no_default_rules } => {
+        cli_rules::Rules::List { files, json } => rulebook::list(&given(files), json, out).map(|()| 0),
+        cli_rules::Rules::Check { files, no_default_rules } => {
             rulebook::check(files, !no_default_rules, out).map(|()| 0)
         }
-        cli::Rules::Explain { event, files, rule } => {
+        cli_rules::Rules::Explain { event, files, rule } => {
             rulebook::explain(&event, &given(files), rule.as_deref(), out).map(|()| 0)
         }
-        cli::Rules::Test { files, no_default_rules } => rulebook::test(files, !no_default_rules, out),
+        cli_rules::Rules::Test { files, no_default_rules } => rulebook::test(files, !no_default_rules, out),
     }
 }
 
@@ -178,6 +187,30 @@ fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
     });
     drop(listening.files);
     result.map(|()| verdict.status())
+}
+
+/// `glassbox judge`: rules and outputs over the events of a fleet.
+#[cfg(feature = "nats")]
+fn judge(arguments: cli::Judge) -> Result<u8, Failure> {
+    let cli::Judge { from, durable, outputs, selection } = arguments;
+    let from = fleet::From::parse(&from, durable)?;
+    let layers = layers(&outputs, &selection)?;
+    let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
+    Output::check_all(&outputs)?;
+    if outputs.iter().any(Output::is_judged_elsewhere) {
+        return Err(Failure::usage(
+            "a judge that sends events to NATS would get them again; add only=alerts to its -o nats:",
+        ));
+    }
+    let Judged { stages, verdict, .. } = Judged::of(&layers, &outputs)?;
+    let stop = StopSignals::watch(Beside::None)?;
+    let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Wait)?;
+    fleet::judge(&from, stages, outlets, stop).map(|()| verdict.status())
+}
+
+#[cfg(not(feature = "nats"))]
+fn judge(_: cli::Judge) -> Result<u8, Failure> {
+    nats::check_build().map(|()| 0)
 }
 
 /// `glassbox exec`: becomes CMD with the sensor preloaded.

@@ -218,7 +218,7 @@ impl ClickHouse {
         self.line.clear();
         self.json.write(batch, event, &mut self.line);
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        let (id, node) = (&self.id, &self.node);
+        let (id, node) = (&self.id, batch.node.as_deref().unwrap_or(&self.node));
         parcel::append(b"", id, 1, out, |out| {
             let mut row = Row::begin(out);
             head(batch, event, id, node, &mut row);
@@ -239,8 +239,9 @@ impl ClickHouse {
         let (mut event_id, mut alert_id) = (Vec::new(), Vec::new());
         id::write(batch.origin, event.number, &mut event_id);
         id::write_alert(batch.origin, event.number, &rule.name, &mut alert_id);
+        let node = batch.node.as_deref().unwrap_or(&self.node);
         let json = format::Alert {
-            hostname: &self.node,
+            hostname: node,
             time_ns: event.time.0,
             priority: rule.priority,
             rule: &rule.name,
@@ -261,7 +262,7 @@ impl ClickHouse {
             row.text("source", rule.source.as_bytes());
             row.list("tags", rule.tags.iter().map(String::as_bytes));
             row.text("output", output.message.as_bytes());
-            row.text("node", self.node.as_bytes());
+            row.text("node", node.as_bytes());
             row.number("pid", who.pid().0.into());
             row.text("exe", who.exe());
             container(batch, event, &mut row);

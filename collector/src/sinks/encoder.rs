@@ -48,6 +48,20 @@ pub struct Plan {
     pub place: OsString,
     /// Which of events and alerts are wanted; both where there is none.
     pub only: Option<Only>,
+    /// The name of the cluster, where one is given.
+    pub cluster: Option<String>,
+}
+
+impl Plan {
+    /// Whether events are wanted.
+    pub fn has_events(&self) -> bool {
+        self.only != Some(Only::Alerts)
+    }
+
+    /// Whether alerts are wanted.
+    pub fn has_alerts(&self) -> bool {
+        self.only != Some(Only::Events)
+    }
 }
 
 /// Makes bytes of batches.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rules::file::Priority;
-use rules::format::{self, TimeFormat};
+use rules::format::{self, Resolved, TimeFormat};
 
 use super::carrier;
 use super::carrier::kind::{Only, Takes};
@@ -11,7 +11,7 @@ use super::carrier::service::{BY_STATUS, NO_DEFAULT, NO_PREPARATION, NO_QUERY, N
 use super::encoder::{Encoder, Format, Plan};
 use super::framing::{Found, Framing};
 use super::parcel;
-use crate::event::{Alert, Batch, id};
+use crate::event::{Alert, Batch, Event, Rule, id};
 use crate::system::clock::TimeWriter;
 
 /// The row of the table.
@@ -104,15 +104,8 @@ impl Encoder for Falco {
         let hostname = std::mem::take(&mut self.hostname);
         for Alert { event, rule, output } in &batch.alerts {
             let Some(event) = batch.events.get(*event) else { continue };
-            let alert = format::Alert {
-                hostname: &hostname,
-                time_ns: event.time.0,
-                priority: rule.priority,
-                rule: &rule.name,
-                source: &rule.source,
-                tags: &rule.tags,
-                output,
-            };
+            let node = batch.node.as_deref().unwrap_or(&hostname);
+            let alert = shown(node, event, rule, output);
             let json = alert.to_json(TimeFormat::TimeOfDay);
             if self.form == Form::Line {
                 out.extend_from_slice(json.as_bytes());
@@ -128,6 +121,23 @@ impl Encoder for Falco {
         }
         self.hostname = hostname;
     }
+}
+
+fn shown<'a>(hostname: &'a str, event: &Event, rule: &'a Rule, output: &'a Resolved) -> format::Alert<'a> {
+    format::Alert {
+        hostname,
+        time_ns: event.time.0,
+        priority: rule.priority,
+        rule: &rule.name,
+        source: &rule.source,
+        tags: &rule.tags,
+        output,
+    }
+}
+
+/// An alert as Falco's JSON, without a line feed.
+pub fn json(hostname: &str, event: &Event, alert: &Alert) -> String {
+    shown(hostname, event, &alert.rule, &alert.output).to_json(TimeFormat::TimeOfDay)
 }
 
 /// The severity of RFC 5424 §6.2.1, which Falco's priorities are.

@@ -6,7 +6,7 @@
 use super::carrier::kind::Kind;
 use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
-use super::{clickhouse, falco, human, jsonl, ocsf, otlp, recording, summary};
+use super::{clickhouse, falco, human, jsonl, nats, ocsf, otlp, recording, summary};
 
 /// Every format, in the order of the documentation.
 pub const FORMATS: &[Format] = &[
@@ -14,6 +14,7 @@ pub const FORMATS: &[Format] = &[
     human::FORMAT,
     jsonl::FORMAT,
     falco::FORMAT,
+    nats::FORMAT,
     ocsf::FORMAT,
     otlp::FORMAT,
     clickhouse::FORMAT,

@@ -15,6 +15,8 @@ pub mod formats;
 pub mod framing;
 pub mod human;
 pub mod jsonl;
+pub mod message;
+pub mod nats;
 mod ocsf;
 pub mod otlp;
 mod outlet;

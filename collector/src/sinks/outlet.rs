@@ -173,6 +173,19 @@ impl Outlet {
         }
     }
 
+    /// Whether its queue has room for the next batch, and for losses before it.
+    #[cfg(feature = "nats")]
+    pub fn has_place(&self) -> bool {
+        self.batch_tx.capacity().is_none_or(|most| self.batch_tx.len() + 2 <= most)
+    }
+
+    /// What keeps it from its events, for a person.
+    #[cfg(feature = "nats")]
+    pub fn trouble(&self) -> String {
+        let error = self.shared.standing().error.clone().unwrap_or_else(|| "it has ended".to_owned());
+        format!("cannot write {}: {error}", self.name)
+    }
+
     /// How it stands.
     #[cfg(test)]
     pub fn report(&self) -> SinkReport {

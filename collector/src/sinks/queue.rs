@@ -299,6 +299,19 @@ impl Outlets {
         self.outlets.iter().all(|outlet| outlet.waiting(self.most_bytes) <= self.most_bytes / 2)
     }
 
+    /// Whether no queue is full: then [`Self::deliver`] and [`Self::flush`] wait for none.
+    #[cfg(feature = "nats")]
+    pub fn has_place(&self) -> bool {
+        self.outlets.iter().all(Outlet::has_place)
+    }
+
+    /// Why an output has taken nothing more, where one has ended.
+    #[cfg(feature = "nats")]
+    pub fn failed(&self) -> Option<String> {
+        let ended = self.outlets.iter().find(|outlet| outlet.shared.standing().failed > 0)?;
+        Some(ended.trouble())
+    }
+
     /// Lets every output write what it has got, and then drop its copy of `done_tx`. One whose queue is full
     /// is left out.
     pub fn flush(&self, done_tx: &Sender<()>) {

@@ -119,7 +119,8 @@ impl Group {
         for Match { rule, .. } in &self.matches {
             let index = *rule as usize;
             let Some((rule, output)) = self.rules.get(index) else { continue };
-            if self.windows.admit(index, view.event.time.0, view) {
+            let machine = view.batch.node.as_deref();
+            if self.windows.admit_apart(index, view.event.time.0, view, machine) {
                 let (rule, output) = (Arc::clone(rule), Arc::clone(output));
                 found.push(Found { event, number: view.number, rule, output });
             }

@@ -84,6 +84,10 @@ pub struct Options {
     pub key: Option<PathBuf>,
     /// How long a receiver may take for one request, milliseconds.
     pub timeout_ms: Option<u64>,
+    /// The file, or `env:` and the variable, with the user and password for a broker.
+    pub creds: Option<OsString>,
+    /// The cluster that a broker's subjects name.
+    pub cluster: Option<String>,
 }
 
 /// When a file is put aside, and for how long it stays then.

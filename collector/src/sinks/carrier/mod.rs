@@ -5,6 +5,7 @@ pub mod file;
 mod headers;
 pub mod http;
 pub mod kind;
+pub mod nats;
 pub mod options;
 pub mod program;
 mod receiver;
@@ -13,15 +14,22 @@ mod spool;
 mod spooled;
 pub mod stream;
 pub mod syslog;
-mod tls;
-mod transport;
+pub mod tls;
+pub mod transport;
 
 use kind::Kind;
 
 /// Every kind, in the order in which a DEST is tried: words first, then what has a mark of its own, paths
 /// last.
-pub const CARRIERS: &[Kind] =
-    &[stream::STDOUT, stream::STDERR, http::CARRIER, syslog::CARRIER, program::CARRIER, file::CARRIER];
+pub const CARRIERS: &[Kind] = &[
+    stream::STDOUT,
+    stream::STDERR,
+    http::CARRIER,
+    nats::CARRIER,
+    syslog::CARRIER,
+    program::CARRIER,
+    file::CARRIER,
+];
 
 /// The kinds that are of this machine.
 pub const LOCAL: &[Kind] = &[file::CARRIER, stream::STDOUT, stream::STDERR];
@@ -34,7 +42,10 @@ pub const ALERTS: &[Kind] =
     &[file::CARRIER, stream::STDOUT, stream::STDERR, http::CARRIER, syslog::CARRIER, program::CARRIER];
 
 /// The kinds that say whether what was sent has arrived.
-pub const RECEIVERS: &[Kind] = &[http::CARRIER];
+pub const RECEIVERS: &[Kind] = &[http::CARRIER, nats::CARRIER];
+
+/// Servers that keep messages for others.
+pub const BROKERS: &[Kind] = &[nats::CARRIER];
 
 #[cfg(test)]
 mod tests {

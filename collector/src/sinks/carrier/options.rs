@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::kind::{Kind, Only, Options};
-use super::{CARRIERS, RECEIVERS, file, http};
+use super::{BROKERS, CARRIERS, RECEIVERS, file, http};
 
 /// Reads a value into the options; an error says what it should be.
 type Read = fn(&OsStr, &mut Options) -> Result<(), String>;
@@ -187,6 +187,31 @@ pub const KEYS: &[Key] = &[
             Ok(())
         }),
         spelled: |options| options.timeout_ms.map(|millis| format!("{millis}ms").into()),
+    },
+    Key {
+        name: "creds",
+        example: "FILE",
+        help: "lines 'user: NAME' and 'password: …', or 'token: …'; env:NAME reads them from a variable",
+        kinds: BROKERS,
+        read: Some(|value, options| {
+            let is_variable = value.as_bytes().starts_with(b"env:");
+            options.creds = Some(if is_variable { value.to_owned() } else { absolute(value)?.into() });
+            Ok(())
+        }),
+        spelled: |options| options.creds.clone(),
+    },
+    Key {
+        name: "cluster",
+        example: "prod",
+        help: "the cluster that subjects name; 'default' without it",
+        kinds: BROKERS,
+        read: Some(|value, options| {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+            let name = value.to_str().filter(|name| name.len() <= 64 && name.as_bytes().iter().all(is_plain));
+            options.cluster = Some(name.ok_or("give letters, digits, '-' and '_', 64 at most")?.to_owned());
+            Ok(())
+        }),
+        spelled: |options| options.cluster.as_ref().map(OsString::from),
     },
 ];
 

@@ -24,8 +24,10 @@
 //!
 //! A collector that goes on where another died cuts an unfinished frame off and begins with a schema.
 
+pub mod fragment;
 mod input;
 pub mod reader;
+pub mod schema;
 mod varints;
 mod who;
 mod words;

@@ -23,7 +23,7 @@ use crate::sinks::encoder::RunFacts;
 /// Reads frames, one at a time.
 #[derive(Debug)]
 pub struct Reader<R> {
-    input: BufReader<R>,
+    pub(super) input: BufReader<R>,
     /// Where the frame that is read next begins.
     position: u64,
     body: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Reader<R> {
     words: Vec<&'static str>,
     containers: Vec<Arc<Container>>,
     version: u8,
-    programs: Vec<Arc<Program>>,
+    pub(super) programs: Vec<Arc<Program>>,
     request_id: Option<Arc<str>>,
     /// Events of kinds that this version does not know.
     unknown: u64,
@@ -214,11 +214,25 @@ impl<R: Read> Reader<R> {
             schema.tables.push(self.names.table(mask, choices, bits)?);
         }
         self.schema = schema;
+        self.forget();
+        Some(())
+    }
+
+    /// Empties the lists that a schema empties.
+    pub(super) fn forget(&mut self) {
         self.words.clear();
         self.containers.clear();
         self.programs.clear();
         self.request_id = None;
-        Some(())
+    }
+
+    /// Reads a frame that is a schema, and has nothing behind it.
+    #[cfg(any(test, feature = "nats"))]
+    pub(super) fn read_schema(&mut self) -> Option<()> {
+        let is_schema = self.frame().is_ok_and(|tag| tag == tag::SCHEMA);
+        let body = std::mem::take(&mut self.body);
+        self.schema(&mut Input(&body)).filter(|()| is_schema)?;
+        matches!(self.input.read(&mut [0]), Ok(0)).then_some(())
     }
 
     fn request(&mut self, input: &mut Input<'_>) -> Option<()> {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wire::names::FlagTable;
-use wire::schema::EVENTS;
 
+use super::schema::{frame, schema};
 use super::varints::{bytes, signed, unsigned};
 use super::{
     FRAME_ENOUGH, FRAME_EVENTS, FRAME_HEAD, FRAME_MOST, MAGIC, MOST_CONTAINERS, MOST_PROGRAM_BYTES,
     MOST_PROGRAMS, TABLES, has, tag, value, who,
 };
 use crate::container::Container;
-use crate::event::{Batch, Event, Facts, Program, Shape, Span, Value};
+use crate::event::{Batch, Event, Facts, Program, Span, Value, Who};
 use crate::ids::{Pid, UtcNs};
 use crate::sinks::carrier;
 use crate::sinks::carrier::kind::Only;
@@ -44,7 +44,7 @@ pub struct Recording {
 
 /// The names written so far, by their addresses: they are constants of the collector's tables, and few.
 #[derive(Debug, Default)]
-struct Words {
+pub(super) struct Words {
     numbers: FxHashMap<(usize, usize), u64>,
     /// The text of those that the next frame must bring along, and their number.
     fresh: Vec<u8>,
@@ -53,7 +53,7 @@ struct Words {
 
 /// The programs written so far, by where they stand in memory, which they keep.
 #[derive(Debug, Default)]
-struct Programs {
+pub(super) struct Programs {
     listed: FxHashMap<usize, (Arc<Program>, u64)>,
     /// Bytes written of them.
     bytes: usize,
@@ -65,7 +65,7 @@ impl Programs {
     }
 
     /// The number of a program that has been written.
-    fn number(&self, program: &Arc<Program>) -> u64 {
+    pub(super) fn number(&self, program: &Arc<Program>) -> u64 {
         self.listed.get(&Self::place(program)).map_or(0, |(_, number)| *number)
     }
 
@@ -74,11 +74,11 @@ impl Programs {
         self.listed.len() >= MOST_PROGRAMS || self.bytes >= MOST_PROGRAM_BYTES
     }
 
-    /// Appends frames with the programs of a batch that the list does not have, ancestors first, and lists
+    /// Appends frames with the programs of images that the list does not have, ancestors first, and lists
     /// them.
-    fn write(&mut self, batch: &Batch, out: &mut Vec<u8>) {
+    pub(super) fn write(&mut self, whos: &[Arc<Who>], out: &mut Vec<u8>) {
         let (mut text, mut count) = (Vec::new(), 0);
-        for who in &batch.whos {
+        for who in whos {
             let line = std::iter::once(&who.program).chain(who.program.ancestors());
             let unlisted: Vec<_> =
                 line.take_while(|program| !self.listed.contains_key(&Self::place(program))).collect();
@@ -152,7 +152,7 @@ impl Encoder for Recording {
                 bytes(self.request_id.as_deref().unwrap_or_default().as_bytes(), out)
             });
         }
-        self.programs.write(batch, out);
+        self.programs.write(&batch.whos, out);
         let mut events = batch.events.as_slice();
         while !events.is_empty() {
             events = self.some(batch, events, out);
@@ -196,7 +196,7 @@ impl Recording {
         }
         frame(tag::BATCH, out, |out| {
             words.flush(out);
-            write_containers(batch, containers, out);
+            write_containers(&batch.whos, containers, out);
             unsigned(batch.whos.len() as u64, out);
             for who in &batch.whos {
                 let container = who.container.as_ref().and_then(|container| containers.get(container));
@@ -209,46 +209,14 @@ impl Recording {
     }
 }
 
-/// Appends a frame with the body that `write` appends.
-fn frame(tag: u8, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEAD - 1]);
-    out.push(tag);
-    write(out);
-    let Some((head, body)) =
-        out.get_mut(start..).and_then(|frame| frame.split_at_mut_checked(FRAME_HEAD - 1))
-    else {
-        return;
-    };
-    // Far below 4 GiB: see `Recording::some`.
-    head[..4].copy_from_slice(&(body.len() as u32 - 1).to_le_bytes());
-    head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-}
-
-fn schema(out: &mut Vec<u8>) {
-    unsigned(EVENTS.len() as u64, out);
-    for spec in EVENTS {
-        unsigned(spec.kind as u64, out);
-        bytes(spec.name.as_bytes(), out);
-        unsigned(Shape::of(spec.kind).fields.len() as u64, out);
-    }
-    unsigned(TABLES.len() as u64, out);
-    for table in TABLES {
-        unsigned(table.mask, out);
-        for names in [table.choices, table.bits] {
-            unsigned(names.len() as u64, out);
-            for (code, name) in names {
-                unsigned(*code, out);
-                bytes(name.as_bytes(), out);
-            }
-        }
-    }
-}
-
-/// Appends the containers of a batch that the list does not have, and lists them.
-fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, out: &mut Vec<u8>) {
+/// Appends the containers of images that the list does not have, and lists them.
+pub(super) fn write_containers(
+    whos: &[Arc<Who>],
+    listed: &mut FxHashMap<Arc<Container>, u64>,
+    out: &mut Vec<u8>,
+) {
     let mut fresh: Vec<&Arc<Container>> = Vec::new();
-    for container in batch.whos.iter().filter_map(|who| who.container.as_ref()) {
+    for container in whos.iter().filter_map(|who| who.container.as_ref()) {
         if !listed.contains_key(container) {
             listed.insert(Arc::clone(container), listed.len() as u64);
             fresh.push(container);
@@ -263,7 +231,13 @@ fn write_containers(batch: &Batch, listed: &mut FxHashMap<Arc<Container>, u64>, 
     }
 }
 
-fn write_event(batch: &Batch, event: &Event, before_ns: u64, words: &mut Words, out: &mut Vec<u8>) {
+pub(super) fn write_event(
+    batch: &Batch,
+    event: &Event,
+    before_ns: u64,
+    words: &mut Words,
+    out: &mut Vec<u8>,
+) {
     let bit = |is_there: bool, bit: u8| if is_there { bit } else { 0 };
     let via = event.via.map_or(0, |via| via as u8 + 1);
     out.push(
@@ -362,7 +336,14 @@ impl Words {
         })
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>) {
+    /// Forgets all names.
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        self.fresh.clear();
+        self.fresh_count = 0;
+    }
+
+    pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         unsigned(std::mem::take(&mut self.fresh_count), out);
         out.append(&mut self.fresh);
     }
