@@ -24,7 +24,7 @@ judge=$!
 sleep 5
 seconds() { awk '{ print ($14 + $15) / '"$(getconf CLK_TCK)"' }' "/proc/$1/stat"; }
 begun=$(date +%s.%N)
-LD_PRELOAD=$sensor bash -c 'for ((i = 0; i < '"$files"'; i++)); do : <"/none/$i"; done 2>/dev/null'
+LD_PRELOAD=$sensor bash -c 'for ((i = 0; i < '"$files"'; i++)); do : <"/none/$i"; done 2>/dev/null; true'
 made=$(date +%s.%N)
 until [ "$(wc -l <out)" -ge "$files" ]; do sleep 0.1; done
 ended=$(date +%s.%N)
