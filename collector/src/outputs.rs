@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::shell::failure::Failure;
 use crate::shell::files::{self, From, Permissions};
 use crate::sinks::carrier::kind::{Kind, Only, Opened, Opening, Options, Wanted};
-use crate::sinks::carrier::{CARRIERS, file, http, options, stream};
+use crate::sinks::carrier::{CARRIERS, RECEIVERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
@@ -172,6 +172,15 @@ impl Output {
     /// Whether rules that are not known here judge what it gets.
     pub fn is_judged_elsewhere(&self) -> bool {
         *self.format == nats::FORMAT && self.destination.options.only != Some(Only::Alerts)
+    }
+
+    /// Gives an output to a receiver a spool, where it has none.
+    pub fn spool_in(&mut self, folder: &str, most_bytes: u64) {
+        let Destination { kind, options, .. } = &mut self.destination;
+        if RECEIVERS.contains(kind) && options.spool.is_none() {
+            options.spool = Some(folder.into());
+            options.spool_max = options.spool_max.or(Some(most_bytes));
+        }
     }
 
     /// The condition that events of this output must meet.

@@ -14,6 +14,7 @@ another one; at the end there are two seconds.
 
 import array
 import fcntl
+import gzip
 import http.client
 import json
 import os
@@ -121,6 +122,11 @@ class Sandbox:
         threading.Thread(target=self.post_telemetry, daemon=True).start()
         self.peer = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.serve_peer, daemon=True).start()
+        self.received = []
+        if "receiver" in scenario:
+            receiver = ThreadingHTTPServer(("127.0.0.1", scenario["receiver"]["port"]), receiver_of(self))
+            receiver.daemon_threads = True
+            threading.Thread(target=receiver.serve_forever, daemon=True).start()
 
     def serve_peer(self):
         """What the function connects to."""
@@ -226,6 +232,7 @@ class Sandbox:
             status = "timeout"
         reply = {"request_id": request_id, "status": status, "answer": self.answer}
         self.replies.append(reply)
+        self.times.append({"what": "billed", "ms": (time.monotonic() - began) * 1000})
         self.times.append({"what": "after", "ms": (time.monotonic() - done) * 1000})
         if is_whole:
             self.freeze(0.05, reply)
@@ -241,6 +248,7 @@ class Sandbox:
         for process in processes:
             process.hear_all()
         if reply:
+            reply["received"] = len(self.received)
             reply["delivered"] = {name: len(one.said["stdout"]) for name, one in self.extensions.items()}
         for process in processes:
             process.signal(signal.SIGCONT)
@@ -281,7 +289,7 @@ class Sandbox:
             is_up = self.invoke(step["invoke"], step.get("timeout_ms", 20000))
         if self.extensions or self.runtime:
             self.end("spindown")
-        return {name: getattr(self, name) for name in ("replies", "said", "times", "errors")}
+        return {name: getattr(self, name) for name in ("replies", "said", "times", "errors", "received")}
 
     # ---- the Telemetry API
 
@@ -308,6 +316,36 @@ class Sandbox:
                     connection.close()
                 except OSError:
                     pass
+
+
+def receiver_of(sandbox):
+    """A receiver of outputs in the sandbox's network; it leaves so many first requests without an answer."""
+    left = [scenario_hangs(sandbox)]
+
+    class Receiver(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if left[0] > 0:
+                left[0] -= 1
+                time.sleep(60)
+                return
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            sandbox.received.append(body.decode())
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Receiver
+
+
+def scenario_hangs(sandbox):
+    return sandbox.scenario["receiver"].get("hangs", 0)
 
 
 def handler_of(sandbox):

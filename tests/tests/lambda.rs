@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 /// A sandbox's `/opt`, its function, and the files beside them.
 struct Place {
     dir: tempfile::TempDir,
+    /// Requests that the receiver in the sandbox does not answer.
+    hangs: u32,
 }
 
 /// The events of a sandbox's life.
@@ -26,6 +28,8 @@ struct Played {
     told: Value,
 }
 
+/// The port of a receiver of outputs, in the sandbox's own network.
+const RECEIVER: u16 = 8123;
 const PRELOAD: (&str, &str) = ("LD_PRELOAD", "/opt/lib/libglassbox.so");
 const WRAPPER: (&str, &str) = ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/glassbox-wrapper");
 
@@ -36,7 +40,7 @@ impl Place {
         for folder in ["opt", "task", "work"] {
             fs::create_dir(dir.path().join(folder)).expect("our own directory");
         }
-        let place = Self { dir };
+        let place = Self { dir, hangs: 0 };
         for (program, name) in [("lambda_function.py", "app.py"), ("lambda_function.js", "app.js")] {
             fs::copy(program_file(program), place.path("task").join(name)).expect("the function");
         }
@@ -94,6 +98,7 @@ impl Place {
         let scenario = json!({
             "task": self.path("task"), "runtime": runtime, "handler": "app.handler",
             "environment": environment, "telemetry": telemetry, "steps": steps,
+            "receiver": {"port": RECEIVER, "hangs": self.hangs},
         });
         fs::write(self.path("scenario.json"), scenario.to_string()).expect("our own file");
         let script = "mount --make-rprivate / && mount --bind \"$1\" /opt && shift && exec \"$@\"";
@@ -647,4 +652,58 @@ fn extension_is_ready_soon() {
     // The bound for a busy machine; a quiet one needs a tenth of it.
     assert!(ready < 500.0, "{ready} ms");
     assert_in_time(&seen);
+}
+
+/// An output to the receiver, whose requests may take as long as one invocation.
+const TO_RECEIVER: (&str, &str) =
+    ("GLASSBOX_OUTPUT", "clickhouse:http://127.0.0.1:8123,only=events,timeout=700ms,spool=/opt/spool");
+
+/// The rows of events that the receiver got in the first `requests`, as their lines of JSON.
+fn rows(seen: &Played, requests: usize) -> Vec<Value> {
+    let bodies = seen.list("received").iter().take(requests).map(text);
+    let bodies: Vec<String> = bodies.filter(|body| body.starts_with('{')).collect();
+    let lines = bodies.iter().flat_map(|body| body.lines());
+    let row =
+        |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    lines.map(|line| row(&text(&row(line)["json"]))).collect()
+}
+
+fn is_of(row: &Value, id: &str) -> bool {
+    row["request_id"] == id
+}
+
+#[test]
+fn receiver_has_an_invocations_events_before_the_sandbox_is_frozen() {
+    let place = Place::with_layer();
+    let freeze = json!({"freeze_ms": 1500});
+
+    let seen =
+        place.play(&[PRELOAD, TO_RECEIVER], json!([place.work("one"), freeze, place.work("two"), freeze]));
+
+    assert_eq!(["success", "success"], seen.statuses()[..]);
+    let all = rows(&seen, usize::MAX);
+    for reply in seen.list("replies") {
+        let (id, received) = (text(&reply["request_id"]), reply["received"].as_u64().expect("a number"));
+        let in_time = rows(&seen, usize::try_from(received).unwrap());
+        let of = |rows: &[Value]| rows.iter().filter(|row| is_of(row, &id)).count();
+        assert_eq!((of(&all), true), (of(&in_time), of(&all) > 3), "{seen:?}", seen = seen.told);
+    }
+    assert_eq!("", text(&seen.said("glassbox")[0]["stderr"]));
+}
+
+#[test]
+fn receiver_that_hangs_costs_one_invocation_a_little_and_gets_everything_later() {
+    let mut place = Place::with_layer();
+    place.hangs = 2;
+    let works = json!([place.work("one"), place.work("two"), place.work("three"), place.work("four")]);
+
+    let seen = place.play(&[PRELOAD, TO_RECEIVER], works);
+
+    assert_eq!(["success"; 4], seen.statuses()[..]);
+    let all = rows(&seen, usize::MAX);
+    for id in seen.request_ids() {
+        assert!(all.iter().filter(|row| is_of(row, &id)).count() > 3, "{id}");
+    }
+    let after = seen.milliseconds("after", None);
+    assert!(after[0] < 2500.0 && after[1..].iter().sum::<f64>() < 2500.0, "{after:?}");
 }

@@ -65,6 +65,11 @@ const DELIVERY: Duration = Duration::from_secs(2);
 /// asks for its next event too late, the invocation counts as timed out.
 const MARGIN: Duration = Duration::from_millis(300);
 
+/// Where events wait for a receiver that is away, where an output names no other place: the one directory
+/// that a function can write, of 512 MB or more.
+const SPOOL: &str = "/tmp/glassbox-spool";
+const SPOOL_BYTES: u64 = 64 << 20;
+
 /// How long a session may take to begin, where the function must fail without it.
 const READY: Duration = Duration::from_secs(2);
 
@@ -199,7 +204,8 @@ impl Collecting {
             return Ok(None);
         }
         let layers = layers?;
-        let settings = Settings::of(&layers, EXTENSION_OUTPUT)?;
+        let mut settings = Settings::of(&layers, EXTENSION_OUTPUT)?;
+        settings.outputs.iter_mut().for_each(|output| output.spool_in(SPOOL, SPOOL_BYTES));
         Output::check_all(&settings.outputs)?;
         let stop = StopSignals::watch(Beside::None)?;
         let listening = socket::shared(&settings::named(&layers.setting(&SOCKET))?)?;

@@ -185,6 +185,7 @@ impl Worker {
                 }
                 Message::Flush(done_tx) => {
                     self.carry();
+                    self.carrier.flush();
                     drop(done_tx);
                 }
                 Message::Ask(Ask::Reopen) => {

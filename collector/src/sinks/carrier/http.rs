@@ -1,7 +1,7 @@
 //! Receivers over HTTP: `http://` and `https://`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use deploy::visible::visible;
@@ -134,14 +134,22 @@ impl Http {
         body: &[u8],
         is_packed: bool,
     ) -> Result<Judged, Shipped> {
-        let mut request = self.agent.post(address).header("Content-Type", content_type);
-        if is_packed {
-            request = request.header("Content-Encoding", "gzip");
-        }
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let mut response = request.send(body).map_err(|error| Shipped::later(told(&error)))?;
+        let send = || {
+            let mut request = self.agent.post(address).header("Content-Type", content_type);
+            if is_packed {
+                request = request.header("Content-Encoding", "gzip");
+            }
+            for (name, value) in &self.headers {
+                request = request.header(name, value);
+            }
+            request.send(body)
+        };
+        // A connection that was kept may have been closed since, as after the freeze of a Lambda sandbox.
+        let response = match send() {
+            Err(Error::Io(error)) if is_stale(&error) => send(),
+            response => response,
+        };
+        let mut response = response.map_err(|error| Shipped::later(told(&error)))?;
         let status = response.status().as_u16();
         let asked = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let after = asked.and_then(|value| retry_after(value, SystemTime::now()));
@@ -216,6 +224,12 @@ impl Transport for Http {
             }
         }
     }
+}
+
+/// Whether the other side had closed the connection.
+fn is_stale(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// An error of a request, in a line.

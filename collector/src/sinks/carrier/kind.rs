@@ -205,6 +205,9 @@ pub trait Carrier: Send {
         None
     }
 
+    /// Waits a little until what it has taken has left this machine, where it would otherwise go later.
+    fn flush(&mut self) {}
+
     /// Ends it, before it is dropped; what it still has on its way may take a little more time. Of the result
     /// only `taken_back` counts.
     fn close(&mut self) -> Carried {

@@ -18,6 +18,8 @@ use crate::sinks::parcel;
 const MOST_BYTES: u64 = 256 << 20;
 /// How long a spool is emptied at the end of a session, while its receiver takes something.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a flush waits for the receiver.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(1500);
 /// The pause before a disk that refused is tried again.
 const DISK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,6 +38,8 @@ struct State {
     refused: u64,
     /// What is wrong with the receiver.
     trouble: Option<String>,
+    /// Everything is to go at once, for somebody waits for it.
+    is_flushing: bool,
     /// When the end was decided.
     closing: Option<Instant>,
 }
@@ -68,7 +72,7 @@ pub fn opened(wanted: &Wanted<'_>, folder: &Path, courier: Courier) -> Result<Op
     let most_bytes = wanted.options.spool_max.unwrap_or(MOST_BYTES);
     let spool = Spool::open(folder, &format!("{format}-{place:08x}"), most_bytes)?;
     let waiting_bytes = Arc::new(AtomicU64::new(spool.waiting_bytes()));
-    let state = State { spool, refused: 0, trouble: None, closing: None };
+    let state = State { spool, refused: 0, trouble: None, is_flushing: false, closing: None };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
         wake: Condvar::new(),
@@ -114,13 +118,32 @@ impl Carrier for Spooled {
         };
         self.shared.note_bytes(&state);
         drop(state);
-        self.shared.wake.notify_one();
+        self.shared.wake.notify_all();
         carried
+    }
+
+    /// Not for longer than [`FLUSH_PATIENCE`], and not at all while the receiver is known to be in trouble.
+    fn flush(&mut self) {
+        let until = Instant::now() + FLUSH_PATIENCE;
+        let mut state = self.shared.state();
+        state.is_flushing = true;
+        self.shared.wake.notify_all();
+        while state.spool.sent() < state.spool.end() && state.trouble.is_none() {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                state.trouble = Some("its receiver is slow".to_owned());
+                break;
+            };
+            state = match self.shared.wake.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        state.is_flushing = false;
     }
 
     fn close(&mut self) -> Carried {
         self.shared.state().closing = Some(Instant::now());
-        self.shared.wake.notify_one();
+        self.shared.wake.notify_all();
         if let Some(sender) = self.sender.take() {
             // A panic ends the process.
             let _ = sender.join();
@@ -163,7 +186,8 @@ impl Sender {
                 continue;
             }
             let waiting = usize::try_from(state.spool.waiting_bytes()).unwrap_or(usize::MAX);
-            if let (None, Some(until)) = (state.closing, self.courier.lingers(waiting)) {
+            let is_hurried = state.is_flushing || state.closing.is_some();
+            if let (false, Some(until)) = (is_hurried, self.courier.lingers(waiting)) {
                 drop(self.shared.wake.wait_timeout(state, until.saturating_duration_since(Instant::now())));
                 continue;
             }
@@ -217,9 +241,8 @@ impl Sender {
             if is_delivered && std::mem::take(&mut self.has_warned) {
                 say(&format!("{} is delivered again", self.name));
             }
-            if step.retry_at.is_none() || step.error.is_some() {
-                state.trouble = step.error;
-            }
+            state.trouble = step.error;
+            self.shared.wake.notify_all();
             if let Some(retry_at) = step.retry_at {
                 return Some(retry_at.saturating_duration_since(Instant::now()));
             }
@@ -227,6 +250,7 @@ impl Sender {
         let mut state = self.shared.state();
         state.spool.note_sent(chunk.next);
         self.shared.note_bytes(&state);
+        self.shared.wake.notify_all();
         None
     }
 

@@ -2,6 +2,7 @@
 
 mod delay;
 mod flood;
+mod lambda;
 mod loops;
 mod memory;
 mod pairs;
@@ -42,6 +43,7 @@ pub const ALL: &[Case] = &[
     Case { name: "flood", what: "events a second under a flood", run: flood::flood },
     Case { name: "delay", what: "from the call to a line of JSON", run: delay::line },
     Case { name: "alert", what: "from the call to the alert of a rule, under load", run: delay::alert },
+    Case { name: "lambda", what: "billed time of an invocation in AWS Lambda", run: lambda::billed },
     Case { name: "codec", what: "encode+commit and decode alone: time and instructions", run: loops::codec },
 ];
 
