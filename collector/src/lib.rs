@@ -24,6 +24,7 @@ mod json;
 mod lambda;
 mod launch;
 mod loss;
+mod metrics;
 mod order;
 mod outputs;
 mod patch;

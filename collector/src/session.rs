@@ -13,13 +13,14 @@ use crate::container::Authority;
 use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
 use crate::launch::channel::CollectorEnd;
+use crate::metrics::server;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
 use crate::reload::Reloader;
 use crate::replay;
 use crate::settings::judged::Judged;
-use crate::shell::failure::Failure;
+use crate::shell::failure::{Failure, say};
 use crate::shell::listeners::Listeners;
 use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
@@ -51,6 +52,8 @@ pub struct Session {
     pub reloader: Option<Reloader>,
     /// Whether a signal may ask for a summary of what happened so far.
     pub gathers_page: bool,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
     /// At least one.
     pub outputs: Vec<Output>,
     /// What events go through before them.
@@ -81,6 +84,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         stop,
         reloader,
         gathers_page,
+        metrics,
         outputs,
         judged,
         opening,
@@ -98,6 +102,15 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let mut outlets = Outlets::open_watched(&outputs, opening, Backlog::Drop, &pulses)?;
     if gathers_page {
         outlets.gather_page()?;
+    }
+    if let Some(address) = metrics {
+        let metrics = Arc::default();
+        match (server::start(address, &metrics, &pulses), opening) {
+            (Err(failure), Opening::Fresh) => return Err(failure),
+            // Whoever took the port of a collector that died does not keep the next one from its work.
+            (Err(failure), Opening::Resumed) => say(&failure.to_string()),
+            (Ok(()), _) => outlets.count_in(metrics),
+        }
     }
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();

@@ -38,6 +38,12 @@ impl Response {
         Self { status: 200, content_type: "application/json", body, retry_after: None }
     }
 
+    /// Metrics as Prometheus reads them.
+    pub fn metrics(text: String) -> Self {
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Self { status: 200, content_type, body: text.into_bytes(), retry_after: None }
+    }
+
     /// The answer to a request that finds no room.
     pub fn busy() -> Self {
         Self { retry_after: Some(1), ..Self::text(503, "too many long requests at a time; come again") }

@@ -214,6 +214,7 @@ impl Collecting {
             stop: Some(stop),
             control: control.clone(),
             requests_from: std::env::var(API).ok().and_then(|address| address.parse().ok()),
+            metrics: None,
             ..settings.session(listening.listeners)
         };
         let files = listening.files;

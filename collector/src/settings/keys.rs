@@ -8,6 +8,7 @@
 
 use super::forms::Form;
 use crate::container::{self, Authority};
+use crate::metrics::server;
 use crate::shell::socket::Name;
 use crate::stages::fields::Asked;
 use crate::stages::filter;
@@ -139,6 +140,17 @@ pub const DEFAULT_RULES: Key = Key {
     help: "'off': without glassbox's own rules",
 };
 
+/// Where Prometheus asks.
+pub const METRICS: Key = Key {
+    name: "metrics",
+    flag: "metrics",
+    variable: "",
+    reader: Reader::Every,
+    form: Form::Text(server::checked),
+    default: "",
+    help: "where 'collect' and 'run' serve /metrics for Prometheus, and /healthz: an address and port, or a port of the loopback",
+};
+
 /// The alerts that make a command fail.
 pub const FAIL_ON: Key = Key {
     name: "rules.fail_on",
@@ -212,6 +224,7 @@ pub const KEYS: &[Key] = &[
     OUTPUT,
     FILTER,
     REDACT,
+    METRICS,
     RULES,
     DEFAULT_RULES,
     FAIL_ON,

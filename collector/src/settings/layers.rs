@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::file::{self, Configuration};
 use super::forms::Form;
-use super::keys::{CONFIG, CONFIG_YAML, KEYS, Key, OUTPUT, PREFIX, Reader};
+use super::keys::{CONFIG, CONFIG_YAML, KEYS, Key, METRICS, OUTPUT, PREFIX, Reader};
 use super::setting::{Found, Setting, Source, Values};
 use crate::shell::failure::Failure;
 
@@ -71,10 +71,11 @@ impl Layers {
     }
 
     /// For a command that a person starts beside the collector which /etc/glassbox/glassbox.yaml is for: the
-    /// outputs of that file are not its own, unless the file was named.
+    /// outputs and the address of metrics in that file are not its own, unless the file was named.
     pub fn without_outputs_of_default_file(mut self) -> Self {
         if let Some(configuration) = self.configuration.as_mut().filter(|file| !file.is_named) {
             configuration.values.remove(OUTPUT.name);
+            configuration.values.remove(METRICS.name);
         }
         self
     }

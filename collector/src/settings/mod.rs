@@ -13,8 +13,10 @@ pub mod setting;
 mod show;
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 
 use crate::container::Authority;
+use crate::metrics::server;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::reload::Fresh;
@@ -25,7 +27,7 @@ use crate::shell::socket::Name;
 use crate::sinks::carrier::kind::Opening;
 
 use judged::{Judged, Verdict};
-use keys::{ECS_METADATA, OUTPUT, Reader, SENSOR, SOCKET};
+use keys::{ECS_METADATA, METRICS, OUTPUT, Reader, SENSOR, SOCKET};
 use layers::Layers;
 use setting::Setting;
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub authority: Authority,
     /// What events go through.
     pub judged: Judged,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -55,7 +59,14 @@ impl Settings {
         let authority = layers.setting(&ECS_METADATA);
         let authority = Authority::of(authority.text(), &authority)?;
         let judged = Judged::of(layers, &outputs)?;
-        Ok(Self { outputs, authority, judged })
+        let metrics = layers.setting(&METRICS);
+        let metrics = match metrics.text().to_str() {
+            Some("") => None,
+            text => Some(text.and_then(server::address).ok_or_else(|| {
+                Failure::usage(format!("{metrics} is no address; give one such as 127.0.0.1:9464"))
+            })?),
+        };
+        Ok(Self { outputs, authority, judged, metrics })
     }
 
     /// Parses the layers again; alerts count for `verdict` as before.
@@ -68,13 +79,14 @@ impl Settings {
     /// A session that is the first of its run, without a launcher and without an end: callers set what they
     /// have of these.
     pub fn session(self, listeners: Listeners) -> Session {
-        let Self { outputs, authority, judged } = self;
+        let Self { outputs, authority, judged, metrics } = self;
         Session {
             listeners,
             launcher: None,
             stop: None,
             reloader: None,
             gathers_page: false,
+            metrics,
             outputs,
             judged,
             opening: Opening::Fresh,

@@ -189,6 +189,14 @@ pub struct Selection {
     pub fail_on: Option<OsString>,
 }
 
+/// The option of those that run on.
+#[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Serve /metrics for Prometheus, and /healthz, at ADDR: an address and port, or a port of the loopback
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<OsString>,
+}
+
 /// `glassbox run`
 #[derive(Args, Debug)]
 #[command(
@@ -203,6 +211,8 @@ pub struct Run {
     /// Wait for the descendants that outlive CMD, until none with the sensor in it runs; ^C ends the waiting
     #[arg(long)]
     pub follow: bool,
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// Load ENGINE beside the sensor, so that calls that libc makes inside itself are seen too
     /// (docs/inline.md)
     #[arg(long, value_name = "ENGINE")]
@@ -220,6 +230,8 @@ pub struct Collect {
     pub outputs: Outputs,
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub metrics: Metrics,
 }
 
 /// `glassbox exec`

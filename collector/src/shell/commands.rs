@@ -15,7 +15,7 @@ use crate::reload::{Read, Reloader};
 use crate::session::{self, Session};
 use crate::settings::judged::Judged;
 use crate::settings::keys::{
-    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, OUTPUT, REDACT, RULES, Reader, SOCKET,
+    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, METRICS, OUTPUT, REDACT, RULES, Reader, SOCKET,
 };
 use crate::settings::layers::Layers;
 use crate::settings::rule_files::RuleFiles;
@@ -147,6 +147,7 @@ fn rules(arguments: cli_rules::Rules) -> Result<u8, Failure> {
 fn run(arguments: cli::Run) -> Result<u8, Failure> {
     let layers = layers(&arguments.outputs, &arguments.selection)?
         .without_outputs_of_default_file()
+        .with_flag(&METRICS, arguments.metrics.metrics)
         .with_flag(&FOLLOW, arguments.follow.then(|| "on".into()))
         .with_flag(&INLINE, arguments.inline.map(OsString::from));
     let is_following = layers.setting(&FOLLOW).is_on();
@@ -162,7 +163,8 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
 
 /// `glassbox collect`: the collector alone.
 fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
-    let first = layers(&arguments.outputs, &arguments.selection)?;
+    let first = layers(&arguments.outputs, &arguments.selection)?
+        .with_flag(&METRICS, arguments.metrics.metrics.clone());
     let settings = Settings::of(&first, COLLECT_OUTPUT)?;
     let socket = settings::named(&first.setting(&SOCKET))?;
     Output::check_all(&settings.outputs)?;

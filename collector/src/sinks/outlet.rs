@@ -119,6 +119,7 @@ impl Outlet {
         if backlog == Backlog::Drop && is_full {
             self.strain.lost(|| spent(&self.shared));
             self.dropped += self.owed.add(batch);
+            self.shared.dropped.store(self.dropped, Ordering::Relaxed);
             return;
         }
         let mut settled = Settled::default();
@@ -160,6 +161,7 @@ impl Outlet {
     fn send(&mut self, batch: Arc<Batch>, backlog: Backlog) {
         let (bytes, events) = (batch.size_bytes(), batch.events.len() as u64);
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.batches.fetch_add(1, Ordering::Relaxed);
         let message = Message::Batch(batch);
         let is_taken = match backlog {
             Backlog::Drop => self.batch_tx.try_send(message).is_ok(),
@@ -169,7 +171,9 @@ impl Outlet {
             self.handed += events;
         } else {
             self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.batches.fetch_sub(1, Ordering::Relaxed);
             self.dropped += events;
+            self.shared.dropped.store(self.dropped, Ordering::Relaxed);
         }
     }
 

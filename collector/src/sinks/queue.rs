@@ -17,6 +17,7 @@ use super::report::SinkReport;
 use super::worker::{Ask, Chooser, Message, Shared, Worker};
 use crate::event::Batch;
 use crate::ids::MonoNs;
+use crate::metrics::Metrics;
 use crate::outputs::Output;
 use crate::shell::failure::{Failure, say};
 use crate::system::pulse::Pulses;
@@ -114,9 +115,15 @@ pub struct Outlets {
     page: Option<Outlet>,
     /// Outputs that were taken away, and may still write.
     leaving: Vec<Leaving>,
+    metrics: Option<Arc<Metrics>>,
     pulses: Arc<Pulses>,
     spare_tx: Sender<Batch>,
     spare_rx: Receiver<Batch>,
+}
+
+/// The format of an output that messages call so: `jsonl to '/x'`.
+fn format_of(name: &str) -> &str {
+    name.split(' ').next().unwrap_or_default()
 }
 
 impl Outlets {
@@ -125,7 +132,8 @@ impl Outlets {
         let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
         let (outlets, page, leaving, pulses) = (Vec::new(), None, Vec::new(), Arc::default());
         let (most_bytes, next_id) = (QUEUE_BYTES, 0);
-        Self { outlets, backlog, most_bytes, next_id, page, leaving, pulses, spare_tx, spare_rx }
+        let metrics = None;
+        Self { outlets, backlog, most_bytes, next_id, page, leaving, metrics, pulses, spare_tx, spare_rx }
     }
 
     /// Opens every output and starts its thread.
@@ -170,6 +178,14 @@ impl Outlets {
         self.page = self.outlets.pop();
         self.share_budget();
         Ok(())
+    }
+
+    /// Counts from here on what is delivered, and how each output stands.
+    pub fn count_in(&mut self, metrics: Arc<Metrics>) {
+        for outlet in &self.outlets {
+            metrics.add_output(format_of(&outlet.name), &outlet.shared);
+        }
+        self.metrics = Some(metrics);
     }
 
     /// Writes the page about everything so far to stderr.
@@ -217,6 +233,9 @@ impl Outlets {
                     "cannot start a thread for {name}: {error}; raise the limit of threads"
                 ))
             })?;
+        if let Some(metrics) = &self.metrics {
+            metrics.add_output(format_of(&name), &shared);
+        }
         self.outlets.push(Outlet::new(id, spelling, name, batch_tx, shared, thread));
         self.share_budget();
         Ok(id)
@@ -253,6 +272,9 @@ impl Outlets {
     pub fn deliver(&mut self, batch: Arc<Batch>) {
         if batch.is_empty() {
             return;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.note(&batch);
         }
         let bytes = batch.size_bytes();
         for outlet in &mut self.outlets {

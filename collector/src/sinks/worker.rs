@@ -58,6 +58,12 @@ pub struct Shared {
     pub carries_since: AtomicU64,
     /// What the thread has spent.
     pub spent: Spent,
+    /// Batches that wait.
+    pub batches: AtomicUsize,
+    /// Events that found no room.
+    pub dropped: AtomicU64,
+    /// Bytes that wait in its spool, where it has one.
+    pub spooled: OnceLock<Arc<AtomicU64>>,
     /// Set before the channel is closed; without it nothing more is written.
     pub farewell: OnceLock<Farewell>,
     standing: Mutex<Standing>,
@@ -128,7 +134,11 @@ impl Worker {
         shared: Arc<Shared>,
         pulse: Arc<Pulse>,
     ) -> Self {
-        let Opened { carrier, found, .. } = opened;
+        let Opened { carrier, found, spooled } = opened;
+        if let Some(spooled) = spooled {
+            // The first and only one.
+            let _ = shared.spooled.set(spooled);
+        }
         let (text, events) = (Vec::new(), 0);
         Self {
             name,
@@ -178,6 +188,7 @@ impl Worker {
                 Message::Batch(batch) => {
                     self.encode(&batch);
                     self.shared.bytes.fetch_sub(batch.size_bytes(), Ordering::Relaxed);
+                    self.shared.batches.fetch_sub(1, Ordering::Relaxed);
                     recycle(batch, spare_tx);
                     if self.text.len() >= self.carrier.enough_bytes() || !self.is_open {
                         self.carry();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::settings::keys::{FAIL, FILTER, FOLLOW, INLINE, REDACT, RULES, SENSOR, SOCKET};
+use crate::settings::keys::{FAIL, FILTER, FOLLOW, INLINE, METRICS, REDACT, RULES, SENSOR, SOCKET};
 
 const LIST: [&str; 2] = ["human", "jsonl:x"];
 
@@ -153,13 +153,16 @@ fn what_is_handed_down_is_the_same_there_with_absolute_paths() {
 
 #[test]
 fn outputs_of_the_default_file_are_for_the_collector_that_it_is_for() {
-    let named = with_file(Layers::default(), "outputs: [human]\nfilter: evt.type = open");
+    let named = with_file(Layers::default(), "outputs: [human]\nmetrics: 9464\nfilter: evt.type = open");
     let mut default = named.clone();
     default.configuration.as_mut().unwrap().is_named = false;
 
     assert_eq!("human", named.without_outputs_of_default_file().setting(&OUTPUT).text());
     assert_eq!("human", default.setting(&OUTPUT).text());
+    let default_metrics = default.setting(&METRICS).text().to_owned();
     let beside = default.without_outputs_of_default_file();
     assert_eq!("", beside.setting(&OUTPUT).text());
+    assert_eq!("9464", default_metrics);
+    assert_eq!("", beside.setting(&METRICS).text());
     assert_eq!("evt.type = open", beside.setting(&FILTER).text());
 }

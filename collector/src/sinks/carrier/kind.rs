@@ -153,7 +153,6 @@ pub struct Opened {
     pub carrier: Box<dyn Carrier>,
     pub found: Found,
     /// Bytes that wait in its spool, where it has one.
-    #[expect(dead_code, reason = "metrics are on their way")]
     pub spooled: Option<Arc<AtomicU64>>,
 }
 
