@@ -15,6 +15,7 @@ use super::strain::{Strain, Times};
 use super::worker::{Ask, Farewell, Message, Shared, Standing};
 use crate::event::Batch;
 use crate::ids::{MonoNs, UtcNs};
+use crate::shell::failure::say;
 
 /// Batches that wait in front of one output, at most.
 pub const QUEUE_BATCHES: usize = 1024;
@@ -235,6 +236,14 @@ impl Leaving {
         if haste == Haste::Hurried && !self.gets_done() {
             // The thread ends with the process.
             let report = counted(self.report, self.dropped, &self.shared);
+            // Relaxed: a figure by itself.
+            let waiting = self.shared.spooled.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
+            if waiting > 0 {
+                say(&format!(
+                    "{}: {waiting} bytes of events wait in its spool; the next collector with this output delivers them",
+                    report.name
+                ));
+            }
             let failed = self.handed.saturating_sub(report.written + report.lost.refused);
             // With a spool everything may be written already: there it waits for the next collector.
             let error = (failed > 0).then(|| "it took nothing more at the end".to_owned());
