@@ -5,7 +5,7 @@
 //! and order of the values come from `wire::schema`, so an event added to the table needs no line here. A
 //! batch owns all its bytes in one buffer, so that an event costs no allocation of its own.
 
-#[cfg(any(test, feature = "nats"))]
+#[cfg(any(test, fuzzing, feature = "nats"))]
 mod absorb;
 mod alert;
 mod asks;

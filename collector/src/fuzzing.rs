@@ -11,11 +11,14 @@ use deploy::{Error, Patched};
 
 use crate::door::identity::Note;
 use crate::event::{Batch, TextKind};
+use crate::json::JsonWriter;
 use crate::launch::protocol::{Message, ToCollector, ToLauncher};
 use crate::sinks::encoder::{Encoder, Plan, RunFacts};
 use crate::sinks::formats::FORMATS;
 use crate::sinks::framing::Found;
+use crate::sinks::recording::fragment::{FragmentReader, FragmentWriter, fuzzed};
 use crate::sinks::recording::reader::{Frame, Reader};
+use crate::sinks::recording::schema::own_schema;
 use crate::system::program::{Program, Root};
 
 pub use crate::container::fuzz as metadata;
@@ -50,6 +53,34 @@ pub fn recording(bytes: &[u8]) {
     }
     out.clear();
     encoders.iter_mut().for_each(|encoder| encoder.end(&facts, &mut out));
+}
+
+/// What a judge reads from a message of NATS: the event goes to every format, and is the same beside others
+/// of its batch and when it is sent on.
+pub fn fragment(bytes: &[u8]) {
+    let Some(mut reader) = FragmentReader::new(own_schema().0) else { return };
+    let Some(batch) = reader.read(&fuzzed(bytes)) else { return };
+    let Some(event) = batch.events.first() else { return };
+    let mut out = Vec::new();
+    for format in FORMATS {
+        let mut encoder = (format.build)(&Plan::default());
+        out.clear();
+        encoder.begin(Found::Fresh, &mut out);
+        encoder.batch(&batch, &mut out);
+    }
+    let line = |batch: &Batch| {
+        let mut line = Vec::new();
+        batch.events.iter().for_each(|event| JsonWriter::default().write(batch, event, &mut line));
+        line
+    };
+    let mut joined = Batch::default();
+    joined.request_id = batch.request_id.clone();
+    joined.absorb(&batch);
+    assert_eq!(line(&batch), line(&joined), "absorbed");
+    let mut sent = Vec::new();
+    FragmentWriter::default().write(&batch, event, &mut sent);
+    let again = reader.read(&sent);
+    assert_eq!(Some(line(&batch)), again.as_ref().map(line), "sent on");
 }
 
 /// A file that may be a program: what doctor says of it, and the collector of one that it cannot see into.

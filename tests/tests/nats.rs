@@ -207,6 +207,41 @@ fn message_that_is_no_event_is_left_out_once_and_the_others_are_judged() {
     assert_eq!(all, sorted(&far));
 }
 
+/// Names of a schema stay in the judge's memory, and whoever may publish can invent schemas.
+#[test]
+fn judge_reads_a_bounded_number_of_schemas_and_its_own_events_all_the_same() {
+    let scene = scene();
+    let broker = broker_of(&scene, "");
+    let mut client = broker.client();
+    let to = format!("nats:{}", broker.url());
+    shell(&scene, &["-o", "jsonl:events", "-o", &to], "cat /etc/hostname");
+    for number in 1..=40_u8 {
+        client.publish(&format!("glassbox.schemas.000000{number:02x}"), &[], &[number]);
+        // Form 1, the number, and no frames, in base64.
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let letter = |bits: u8| char::from(letters[usize::from(bits & 63)]);
+        let fragment = format!("A{}{}AAAA", letter(0x10 | (number >> 4)), letter(number << 2));
+        let id = format!("0000000000000001-{number}");
+        let headers = [("Nats-Msg-Id", id.as_str()), ("Glassbox-Event", fragment.as_str())];
+        client.publish("glassbox.events.default.n.file.1", &headers, b"{}");
+    }
+    let far = scene.work().join("far");
+
+    let judging = judge(&scene, &broker.url(), "soc", &["-o", "jsonl:far"]);
+    wait_until("the partition's end", || {
+        let consumer = client.info("CONSUMER", "GLASSBOX_EVENTS.soc-1");
+        (Some(0), Some(0)) == (consumer["num_pending"].as_u64(), consumer["num_ack_pending"].as_u64())
+    });
+    shell(&scene, &["-o", "jsonl:more", "-o", &to], "cat /etc/hostname");
+    let count = ["events", "more"].map(|name| lines(&scene.work().join(name)).len()).iter().sum();
+    let ending = judged(judging, &far, count);
+
+    assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
+    assert!(ending.stderr.contains("one version too many"), "{}", ending.stderr);
+    assert!(ending.stderr.contains("40 messages were no events and were left out"), "{}", ending.stderr);
+    assert_eq!(count, lines(&far).len());
+}
+
 /// A server that is killed while events come, a collector that is killed while it is away, and one that is
 /// killed while it sends.
 #[test]

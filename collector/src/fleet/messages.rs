@@ -15,8 +15,9 @@ use crate::sinks::recording::schema::own_schema;
 
 /// The longest fragment, bytes: an event has far less, with all its ancestors.
 const LONGEST: usize = 1 << 20;
-/// Schemas that are kept, each of a build of the fleet's collectors; a reader takes some 300 KB.
-const MOST_SCHEMAS: usize = 16;
+/// Schemas beside its own that a judge reads in its life, each of a build of the fleet's collectors. A reader
+/// takes some 300 KB, and the names in its schema stay until the process ends.
+const MOST_SCHEMAS: usize = 32;
 
 /// The longest name of a machine (HOST_NAME_MAX is 64), bytes.
 const LONGEST_NODE: usize = 256;
@@ -68,6 +69,9 @@ impl Messages {
         let Some(schema) = fragment::schema_of(&fragment) else {
             return Ok(Message::Bad("its header Glassbox-Event is of another form"));
         };
+        if self.is_one_too_many(schema) {
+            return Ok(Message::Bad("it is of one version too many, until the judge is started again"));
+        }
         let reader = match self.readers.get_mut(&schema) {
             Some(reader) => reader,
             None => match self.fetch(context, schema).await? {
@@ -96,6 +100,13 @@ impl Messages {
         name
     }
 
+    /// Whether a schema is another one than those that are read.
+    fn is_one_too_many(&self, number: u32) -> bool {
+        let own = own_schema().1;
+        let strangers = self.readers.len() - usize::from(self.readers.contains_key(&own));
+        number != own && strangers >= MOST_SCHEMAS && !self.readers.contains_key(&number)
+    }
+
     /// Fetches a schema; `None` where there is none of this number.
     async fn fetch(
         &mut self,
@@ -108,9 +119,6 @@ impl Messages {
             false => streams::schema(context, number).await?,
         };
         let Some(schema) = schema else { return Ok(None) };
-        if self.readers.len() >= MOST_SCHEMAS {
-            self.readers.clear();
-        }
         Ok(Some(self.readers.entry(number).or_insert_with(|| FragmentReader::new(&schema))))
     }
 }

@@ -24,7 +24,7 @@ use crate::event::{Batch, Event, Who};
 /// The first byte of a fragment.
 const FORM: u8 = 1;
 /// Bytes before the frames.
-#[cfg(any(test, feature = "nats"))]
+#[cfg(any(test, fuzzing, feature = "nats"))]
 const HEAD_BYTES: usize = 5;
 
 /// Writes fragments.
@@ -89,7 +89,7 @@ fn packed(frames: &[u8]) -> Vec<u8> {
 }
 
 /// The number of the schema that a fragment needs; `None` for bytes that are no fragment.
-#[cfg(any(test, feature = "nats"))]
+#[cfg(any(test, fuzzing, feature = "nats"))]
 pub fn schema_of(fragment: &[u8]) -> Option<u32> {
     match fragment.get(..HEAD_BYTES)? {
         &[FORM, a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
@@ -97,10 +97,32 @@ pub fn schema_of(fragment: &[u8]) -> Option<u32> {
     }
 }
 
-#[cfg(any(test, feature = "nats"))]
+/// A fragment with frames of any content, whose checksums are right: a count of those that are packed, then
+/// tag u8, length u16 LE, and body of each. Bytes that begin with 255 are a fragment as they are.
+#[cfg(fuzzing)]
+pub fn fuzzed(bytes: &[u8]) -> Vec<u8> {
+    let Some((&count, mut rest)) = bytes.split_first().filter(|(count, _)| **count != u8::MAX) else {
+        return bytes.get(1..).unwrap_or_default().to_vec();
+    };
+    let (mut inside, mut behind) = (Vec::new(), Vec::new());
+    let mut number = 0;
+    while let &[tag, low, high, ref more @ ..] = rest {
+        let (body, left) = more.split_at(more.len().min(u16::from_le_bytes([low, high]).into()));
+        let out = if number < u32::from(count) { &mut inside } else { &mut behind };
+        frame(tag, out, |out| out.extend_from_slice(body));
+        (rest, number) = (left, number + 1);
+    }
+    let mut fragment = vec![FORM];
+    fragment.extend_from_slice(&own_schema().1.to_le_bytes());
+    super::varints::bytes(&packed(&inside), &mut fragment);
+    fragment.extend_from_slice(&behind);
+    fragment
+}
+
+#[cfg(any(test, fuzzing, feature = "nats"))]
 pub use reading::FragmentReader;
 
-#[cfg(any(test, feature = "nats"))]
+#[cfg(any(test, fuzzing, feature = "nats"))]
 mod reading {
     use std::io::{BufRead, Cursor, Read};
 

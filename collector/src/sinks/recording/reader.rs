@@ -227,7 +227,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads a frame that is a schema, and has nothing behind it.
-    #[cfg(any(test, feature = "nats"))]
+    #[cfg(any(test, fuzzing, feature = "nats"))]
     pub(super) fn read_schema(&mut self) -> Option<()> {
         let is_schema = self.frame().is_ok_and(|tag| tag == tag::SCHEMA);
         let body = std::mem::take(&mut self.body);
