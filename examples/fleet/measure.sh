@@ -7,7 +7,7 @@ sensor=${GLASSBOX_LIB:-$(dirname "$(command -v "$glassbox")")/libglassbox.so}
 files=${FILES:-100000}
 place=$(mktemp -d)
 pids=()
-trap 'kill -9 "${pids[@]}" 2>/dev/null || true; rm -rf "$place"' EXIT
+trap 'kill -9 "${pids[@]}" 2>/dev/null; wait 2>/dev/null; rm -rf "$place"' EXIT
 cd "$place"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 nats-server -js -sd "$place/streams" -a 127.0.0.1 -p "$port" -l "$place/log" & pids+=($!)
