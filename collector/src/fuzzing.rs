@@ -26,6 +26,7 @@ pub use crate::http::fuzz as http;
 pub use crate::lambda::fuzz as telemetry;
 pub use crate::pipeline::fuzzed::run as pipeline;
 pub use crate::runc::fuzz as bundle;
+pub use crate::sinks::carrier::spool::fuzz as spool;
 pub use crate::sinks::otlp::fuzz as otlp_answer;
 
 /// A recording: its events go to every format, as `glassbox replay` sends them.

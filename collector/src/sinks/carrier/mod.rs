@@ -10,7 +10,10 @@ pub mod options;
 pub mod program;
 mod receiver;
 pub mod service;
+#[cfg(not(fuzzing))]
 mod spool;
+#[cfg(fuzzing)]
+pub mod spool;
 mod spooled;
 pub mod stream;
 pub mod syslog;

@@ -403,6 +403,37 @@ fn read_position(file: &File) -> Option<Position> {
     (crc32fast::hash(&bytes[..16]) == checksum).then_some(position)
 }
 
+/// A segment and the file `sent` of any bytes: each parcel that is read was written whole, and reading comes to
+/// an end.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let home = std::env::temp_dir().join(format!("glassbox-fuzz-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&home);
+    let Ok(mut spool) = Spool::open(&home, "x", 1 << 30) else { return };
+    let (sent, segment) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    let (good, bad) = (1, 2);
+    let mut parcels = Vec::new();
+    crate::sinks::parcel::append(b"lane", b"id", 7, &mut parcels, |out| out.extend_from_slice(segment));
+    assert!(matches!(spool.append(&parcels), (taken, None) if taken == parcels.len()), "room for {good}");
+    drop(spool);
+    let _ = std::fs::write(home.join("x").join(name_of(bad)), [MAGIC, segment].concat());
+    let _ = std::fs::write(home.join("x").join(SENT), sent);
+    let Ok(mut spool) = Spool::open(&home, "x", 1 << 30) else { return };
+    let is_from_the_start = spool.sent() <= Position { segment: good, byte: MAGIC.len() as u64 };
+    let mut read = Vec::new();
+    for _ in 0..1000 {
+        let Ok(chunk) = spool.read(spool.sent(), 1 << 20) else { break };
+        if chunk.bytes.is_empty() && chunk.next == spool.sent() {
+            assert!(!is_from_the_start || read.starts_with(&parcels), "the whole parcel is missing");
+            return;
+        }
+        read.extend(chunk.bytes);
+        spool.note_sent(chunk.next);
+    }
+    panic!("it does not come to an end");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
