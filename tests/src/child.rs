@@ -87,7 +87,7 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     inherit_only_standard_streams(&mut command);
     command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
+    let mut child = spawned(&mut command).unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
     let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
     if let Some(mut input) = child.stdin.take() {
         let bytes = stdin.to_vec();
@@ -95,6 +95,21 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
         thread::spawn(move || drop(input.write_all(&bytes)));
     }
     Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
+}
+
+/// Starts it. A file that a test has just written counts as open for writing for as long as a child of another
+/// test's thread, between fork and exec, has its descriptor.
+fn spawned(command: &mut Command) -> std::io::Result<Child> {
+    const TRIES: usize = 400;
+    for _ in 1..TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+    command.spawn()
 }
 
 /// Closes descriptors that the caller of the tests left open, so that no program here sees them. A shell that

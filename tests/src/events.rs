@@ -491,6 +491,20 @@ fn is_rfc3339_nanoseconds(time: &str) -> bool {
         })
 }
 
+/// JSON as text with sorted keys: the order in which an object keeps them depends on how `serde_json` is built.
+pub fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{key:?}:{}", canonical(value))).collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

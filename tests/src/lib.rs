@@ -32,5 +32,5 @@ pub mod victim;
 pub use artefacts::{glassbox, sensor};
 pub use child::{Ending, Status};
 pub use collector::Collector;
-pub use events::{Event, Events};
+pub use events::{Event, Events, canonical};
 pub use scene::{Scene, sensed, unnoticed};

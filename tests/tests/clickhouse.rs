@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use glassbox_tests::child::{self, Running, wait_until};
-use glassbox_tests::{Status, glassbox};
+use glassbox_tests::{Status, canonical, glassbox};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -102,7 +102,7 @@ fn rows_are_the_events_and_alerts_of_the_run() {
     }
     let shown = |events: &[Value]| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        events.iter().for_each(|event| *counts.entry(event.to_string()).or_default() += 1);
+        events.iter().for_each(|event| *counts.entry(canonical(event)).or_default() += 1);
         counts
     };
     let written = lines(&text("jsonl"));

@@ -197,7 +197,8 @@ fn options_behind_a_destination_are_checked_before_anything_starts() {
     let scene = any_scene();
     for (output, words) in [
         ("jsonl:a,b.jsonl", "unknown option 'b.jsonl'"),
-        ("jsonl:a,rotate=1MB", "this build lacks the option 'rotate'; it has mode=0640"),
+        ("jsonl:a,rotate=1", "of 64KB at least"),
+        ("jsonl:-,rotate=1MB", "the option 'rotate' is for a path"),
         ("jsonl:a,mode=0400", "in octal from 0200 to 0777"),
         ("jsonl:-,mode=0640", "the option 'mode' is for a path"),
     ] {
