@@ -97,8 +97,8 @@ pub fn start(mut command: Command, stdin: &[u8]) -> Running {
     Running { child, what, stdout, stderr, started: Instant::now(), is_over: false }
 }
 
-/// Starts it. A file that a test has just written counts as open for writing for as long as a child of another
-/// test's thread, between fork and exec, has its descriptor.
+/// Starts it. A file that a test has just written counts as open for writing for as long as a child of
+/// another test's thread, between fork and exec, has its descriptor.
 fn spawned(command: &mut Command) -> std::io::Result<Child> {
     const TRIES: usize = 400;
     for _ in 1..TRIES {

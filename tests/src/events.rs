@@ -491,7 +491,8 @@ fn is_rfc3339_nanoseconds(time: &str) -> bool {
         })
 }
 
-/// JSON as text with sorted keys: the order in which an object keeps them depends on how `serde_json` is built.
+/// JSON as text with sorted keys: the order in which an object keeps them depends on how `serde_json` is
+/// built.
 pub fn canonical(value: &Value) -> String {
     match value {
         Value::Object(fields) => {

@@ -403,7 +403,7 @@ fn read_position(file: &File) -> Option<Position> {
     (crc32fast::hash(&bytes[..16]) == checksum).then_some(position)
 }
 
-/// A segment and the file `sent` of any bytes: each parcel that is read was written whole, and reading comes to
+/// A segment and the file `sent` of any bytes: a parcel that was written whole is read, and reading comes to
 /// an end.
 #[cfg(fuzzing)]
 pub fn fuzz(bytes: &[u8]) {
