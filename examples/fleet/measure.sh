@@ -17,7 +17,10 @@ url=nats://127.0.0.1:$port
 export GLASSBOX_SOCKET=$place/socket
 "$glassbox" collect -o "nats:$url,spool=$place/spool,spool-max=4GB" 2>collector.log & pids+=($!)
 collector=$!
-until [ -S "$GLASSBOX_SOCKET" ]; do sleep 0.05; done
+until [ -S "$GLASSBOX_SOCKET" ]; do
+    kill -0 $collector 2>/dev/null || { cat collector.log >&2; exit 1; }
+    sleep 0.05
+done
 "$glassbox" judge --from "$url" --durable measure -o jsonl:out 2>judge.log & pids+=($!)
 judge=$!
 # The judge takes its leases.

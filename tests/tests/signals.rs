@@ -133,6 +133,47 @@ fn a_hangup_reads_rules_again_and_keeps_the_old_ones_where_the_file_is_malformed
 }
 
 #[test]
+fn a_hangup_takes_up_the_changed_configuration_and_keeps_the_old_one_where_it_is_malformed() {
+    let scene = Scene::of("sudden_end", &["return", "1"]);
+    scene.clean();
+    let [config, first, second, third] =
+        ["glassbox.yaml", "first", "second", "third"].map(|name| scene.beside(name));
+    let opens = |files: &[&Path]| {
+        let outputs: Vec<String> = files.iter().map(|file| format!("'jsonl:{}'", file.display())).collect();
+        format!("outputs: [{}]\nrules: {{default: false}}\n", outputs.join(", "))
+    };
+    fs::write(&config, opens(&[&first])).unwrap();
+    let collector =
+        Collector::start(&scene.beside("c.sock"), &["--config", config.to_str().unwrap()]);
+    let ends = |file: &Path| fs::read_to_string(file).unwrap_or_default().matches("\"process.exit\"").count();
+    let play = |into: &[(&Path, usize)]| {
+        assert_eq!(Status::Exited(7), watched(&scene, &collector).finish().status);
+        wait_until("the ends in the files", || into.iter().all(|(file, count)| ends(file) == *count));
+    };
+
+    play(&[(&first, 1)]);
+    fs::write(&config, opens(&[&first, &second])).unwrap();
+    signal(&collector, libc::SIGHUP);
+    wait_until("the second output", || second.exists());
+    play(&[(&first, 2), (&second, 1)]);
+    // The key's name is misspelt: files are opened anew, but not even what the configuration says rightly holds.
+    fs::write(&config, format!("{}filtr: evt.num >= 0\n", opens(&[&second, &third]))).unwrap();
+    fs::rename(&first, scene.beside("earlier")).unwrap();
+    signal(&collector, libc::SIGHUP);
+    wait_until("the first file anew", || first.exists());
+    play(&[(&first, 1), (&second, 2)]);
+    assert!(!third.exists());
+    fs::write(&config, opens(&[&second, &third])).unwrap();
+    signal(&collector, libc::SIGHUP);
+    wait_until("the third output", || third.exists());
+    play(&[(&second, 3), (&third, 1)]);
+    let stderr = ended(collector).stderr;
+
+    assert_eq!([2, 1], [ends(&scene.beside("earlier")), ends(&first)], "{stderr}");
+    assert!(stderr.contains("glassbox: cannot reload: ") && stderr.contains("'filter'"), "{stderr}");
+}
+
+#[test]
 fn a_hangup_that_was_ignored_stays_ignored_and_one_that_was_not_ends_nothing() {
     for is_ignored in [true, false] {
         let scene = Scene::of("sudden_end", &["return", "1"]);

@@ -32,7 +32,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bail!("usage: cargo xtask demo");
     }
     heading("Building the sensor and the collector");
-    let built = glassbox::build()?;
+    let built = glassbox::build_demo()?;
     let started = Instant::now();
     let dir = shell::scratch("demo")?;
     let examples = shell::root().join("examples/demo");

@@ -1,5 +1,6 @@
 //! The built pair, a collector to measure with, and the ledger of a recording.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,17 @@ pub fn build() -> Result<Built> {
     Ok(built())
 }
 
+/// Builds the sensor in release and a collector that compiles quickly, and gives their paths.
+pub fn build_demo() -> Result<Built> {
+    shell::run(&mut shell::cargo(["build", "--release", "--package", "glassbox-sensor"]))?;
+    shell::run(&mut shell::cargo(["build", "--profile", "demo", "--package", "glassbox"]))?;
+    let dir = shell::target().join("demo");
+    let pair = Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") };
+    // `glassbox run` looks for the sensor beside itself.
+    fs::copy(built().sensor, &pair.sensor)?;
+    Ok(pair)
+}
+
 /// The paths at which a release build leaves the pair.
 pub fn built() -> Built {
     let dir = shell::target().join("release");
@@ -72,7 +84,7 @@ impl Collector {
         let mut collector = Collector { child, socket, sensor: built.sensor.clone() };
 
         let listening = |name: &str| {
-            let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+            let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
             table.lines().any(|line| line.ends_with(name))
         };
         let socket = collector.socket.clone();
