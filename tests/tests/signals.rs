@@ -143,8 +143,7 @@ fn a_hangup_takes_up_the_changed_configuration_and_keeps_the_old_one_where_it_is
         format!("outputs: [{}]\nrules: {{default: false}}\n", outputs.join(", "))
     };
     fs::write(&config, opens(&[&first])).unwrap();
-    let collector =
-        Collector::start(&scene.beside("c.sock"), &["--config", config.to_str().unwrap()]);
+    let collector = Collector::start(&scene.beside("c.sock"), &["--config", config.to_str().unwrap()]);
     let ends = |file: &Path| fs::read_to_string(file).unwrap_or_default().matches("\"process.exit\"").count();
     let play = |into: &[(&Path, usize)]| {
         assert_eq!(Status::Exited(7), watched(&scene, &collector).finish().status);
