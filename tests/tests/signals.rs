@@ -155,7 +155,7 @@ fn a_hangup_takes_up_the_changed_configuration_and_keeps_the_old_one_where_it_is
     signal(&collector, libc::SIGHUP);
     wait_until("the second output", || second.exists());
     play(&[(&first, 2), (&second, 1)]);
-    // The key's name is misspelt: files are opened anew, but not even what the configuration says rightly holds.
+    // A key is misspelt: files are opened anew, but not even what the configuration says rightly holds.
     fs::write(&config, format!("{}filtr: evt.num >= 0\n", opens(&[&second, &third]))).unwrap();
     fs::rename(&first, scene.beside("earlier")).unwrap();
     signal(&collector, libc::SIGHUP);
