@@ -14,12 +14,13 @@ use crate::tokens::{Token, tokens};
 const TABLE: &str = "docs/unsafe.md";
 
 /// The crates with code of their own: name and folder, each without those inside it.
-const CRATES: [(&str, &str); 11] = [
+const CRATES: [(&str, &str); 12] = [
     ("the sensor", "."),
     ("hooks", "hooks"),
     ("wire", "wire"),
     ("collector", "collector"),
     ("rules", "rules"),
+    ("notify", "notify"),
     ("deploy", "deploy"),
     ("inline", "inline"),
     ("tests", "tests"),

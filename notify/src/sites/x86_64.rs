@@ -1,0 +1,206 @@
+//! Instructions of x86_64.
+
+use iced_x86::{
+    Code as Opcode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
+    OpAccess, OpKind, Register,
+};
+
+use super::listing::{Code, Flow, Origin, Place, Step};
+
+/// Instructions of x86_64. Registers are numbered as in their encoding: rax 0, rcx 1, …, r15 15.
+pub(super) struct Decoded;
+
+const RAX: u8 = 0;
+const RSP: u8 = 4;
+
+fn decode(bytes: &[u8], address: u64) -> Instruction {
+    Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode()
+}
+
+/// The number of a register of which the lower half at least is meant; none for narrower ones.
+fn wide(register: Register) -> Option<u8> {
+    (register.is_gpr32() || register.is_gpr64()).then(|| register.number() as u8)
+}
+
+impl Code for Decoded {
+    const CALL_BYTES: u64 = 2;
+    const NUMBER: u8 = RAX;
+    const RETURN_BYTES: i32 = 8;
+
+    fn may_call(bytes: &[u8]) -> bool {
+        bytes.windows(2).any(|pair| pair == [0x0f, 0x05])
+    }
+
+    fn step(bytes: &[u8], address: u64) -> Step {
+        let instruction = decode(bytes, address);
+        if instruction.is_invalid() {
+            return Step { bytes: 1, flow: Flow::Stop };
+        }
+        let target = || {
+            let is_near = matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32);
+            is_near.then(|| instruction.near_branch_target())
+        };
+        let flow = match instruction.flow_control() {
+            _ if instruction.code() == Opcode::Syscall => Flow::SystemCall,
+            _ if matches!(instruction.mnemonic(), Mnemonic::Hlt | Mnemonic::Int3) => Flow::Stop,
+            FlowControl::Next | FlowControl::Interrupt => Flow::Next,
+            FlowControl::UnconditionalBranch => target().map_or(Flow::Stop, Flow::Jump),
+            FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend => {
+                target().map_or(Flow::Next, Flow::Branch)
+            }
+            FlowControl::Call => Flow::Call(target()),
+            FlowControl::IndirectCall => Flow::Call(None),
+            _ => Flow::Stop,
+        };
+        // At most 15.
+        Step { bytes: instruction.len() as u8, flow }
+    }
+
+    fn origin(bytes: &[u8], address: u64, place: Place) -> Origin {
+        let instruction = decode(bytes, address);
+        match place {
+            Place::Register(register) => of_register(&instruction, register),
+            Place::Stack(above) => of_stack(&instruction, above),
+        }
+    }
+
+    /// rbx, rsp, rbp, r12 to r15 (System V ABI, AMD64 supplement, figure 3.4).
+    fn survives_calls(register: u8) -> bool {
+        matches!(register, 3 | 4 | 5 | 12..=15)
+    }
+}
+
+/// Whether the instruction may change this register, or a part of it.
+fn writes(instruction: &Instruction, register: u8) -> bool {
+    // The kernel's result; and the interrupt that makes calls of i386.
+    let is_result = matches!(instruction.mnemonic(), Mnemonic::Syscall | Mnemonic::Int) && register == RAX;
+    let mut factory = InstructionInfoFactory::new();
+    let info = factory.info(instruction);
+    is_result
+        || info.used_registers().iter().any(|used| {
+            let is_written = !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);
+            let full = used.register().full_register();
+            is_written && full.is_gpr64() && full.number() == usize::from(register)
+        })
+}
+
+/// The value that an operand at this index has before the instruction.
+fn of_operand(instruction: &Instruction, index: u32) -> Origin {
+    match instruction.op_kind(index) {
+        OpKind::Register => match wide(instruction.op_register(index)) {
+            Some(register) => Origin::Place(Place::Register(register)),
+            None => Origin::Unknown,
+        },
+        OpKind::Memory => match stack_slot(instruction) {
+            Some(above) if above >= 0 => Origin::Place(Place::Stack(above)),
+            _ => Origin::Unknown,
+        },
+        OpKind::Immediate32
+        | OpKind::Immediate64
+        | OpKind::Immediate8to64
+        | OpKind::Immediate32to64
+        | OpKind::Immediate8to32 => {
+            // The kernel takes the lower half for the number.
+            Origin::Value(instruction.immediate(index) & 0xffff_ffff)
+        }
+        _ => Origin::Unknown,
+    }
+}
+
+/// The distance from the stack pointer of the memory that the instruction names.
+fn stack_slot(instruction: &Instruction) -> Option<i32> {
+    let is_plain = instruction.memory_base() == Register::RSP && instruction.memory_index() == Register::None;
+    is_plain.then(|| instruction.memory_displacement64() as i64).and_then(|above| i32::try_from(above).ok())
+}
+
+fn of_register(instruction: &Instruction, register: u8) -> Origin {
+    if !writes(instruction, register) {
+        return Origin::Place(Place::Register(register));
+    }
+    let is_destination =
+        instruction.op0_kind() == OpKind::Register && wide(instruction.op0_register()) == Some(register);
+    if !is_destination {
+        return Origin::Unknown;
+    }
+    match instruction.mnemonic() {
+        Mnemonic::Mov | Mnemonic::Movsxd => of_operand(instruction, 1),
+        Mnemonic::Xor | Mnemonic::Sub
+            if instruction.op1_kind() == OpKind::Register
+                && instruction.op0_register() == instruction.op1_register() =>
+        {
+            Origin::Value(0)
+        }
+        Mnemonic::Pop => Origin::Place(Place::Stack(0)),
+        _ if is_conditional_move(instruction.mnemonic()) => match of_operand(instruction, 1) {
+            Origin::Place(other) => Origin::Either(Place::Register(register), other),
+            _ => Origin::Place(Place::Register(register)),
+        },
+        _ => Origin::Unknown,
+    }
+}
+
+fn is_conditional_move(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(
+        mnemonic,
+        Cmova
+            | Cmovae
+            | Cmovb
+            | Cmovbe
+            | Cmove
+            | Cmovg
+            | Cmovge
+            | Cmovl
+            | Cmovle
+            | Cmovne
+            | Cmovno
+            | Cmovnp
+            | Cmovns
+            | Cmovo
+            | Cmovp
+            | Cmovs
+    )
+}
+
+fn of_stack(instruction: &Instruction, above: i32) -> Origin {
+    let moved = |above: Option<i32>| match above {
+        Some(above) if above >= 0 => Origin::Place(Place::Stack(above)),
+        // Below the stack pointer is nothing yet.
+        _ => Origin::Unknown,
+    };
+    if !writes(instruction, RSP) {
+        let writes_memory = instruction.op0_kind() == OpKind::Memory;
+        let Some(slot) = stack_slot(instruction).filter(|_| writes_memory) else {
+            return Origin::Place(Place::Stack(above));
+        };
+        let length = i64::try_from(instruction.memory_size().size()).unwrap_or(i64::MAX).max(1);
+        let is_apart =
+            i64::from(slot) + length <= i64::from(above) || i64::from(above) + 8 <= i64::from(slot);
+        return match instruction.mnemonic() {
+            _ if is_apart => Origin::Place(Place::Stack(above)),
+            Mnemonic::Mov if slot == above && (length == 4 || length == 8) => of_operand(instruction, 1),
+            Mnemonic::Cmp | Mnemonic::Test => Origin::Place(Place::Stack(above)),
+            _ => Origin::Unknown,
+        };
+    }
+    let is_rsp = instruction.op0_kind() == OpKind::Register && instruction.op0_register() == Register::RSP;
+    let constant = || {
+        let is_constant = !matches!(instruction.op1_kind(), OpKind::Register | OpKind::Memory);
+        is_constant.then(|| instruction.immediate(1) as i64).and_then(|value| i32::try_from(value).ok())
+    };
+    match instruction.mnemonic() {
+        Mnemonic::Push if instruction.stack_pointer_increment() == -8 => match above {
+            0..8 => match of_operand(instruction, 0) {
+                _ if above != 0 => Origin::Unknown,
+                // Relative to the stack pointer before the push.
+                origin => origin,
+            },
+            _ => moved(above.checked_sub(8)),
+        },
+        Mnemonic::Pop if !is_rsp && instruction.op0_kind() == OpKind::Register => moved(above.checked_add(8)),
+        Mnemonic::Sub if is_rsp => moved(constant().and_then(|by| above.checked_sub(by))),
+        Mnemonic::Add if is_rsp => moved(constant().and_then(|by| above.checked_add(by))),
+        Mnemonic::Lea if is_rsp => moved(stack_slot(instruction).and_then(|slot| above.checked_add(slot))),
+        _ => Origin::Unknown,
+    }
+}
