@@ -27,6 +27,7 @@ pub mod rootfs;
 pub mod scap;
 pub mod scene;
 pub mod server;
+pub mod unseen;
 pub mod victim;
 
 pub use artefacts::{glassbox, sensor};

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{shell, toolchain};
 
 /// Makes sure that all `packages` are installed, and gives those that were not.
 ///
@@ -111,6 +111,48 @@ pub fn install_node() -> Result<bool> {
         );
     }
     fs::write(&done, wanted)?;
+    Ok(true)
+}
+
+/// Makes sure that rustc can compile static programs, for musl; says whether it had to add that target.
+pub fn install_rust_target() -> Result<bool> {
+    let (target, sysroot) = (glassbox_tests::unseen::RUST_TARGET, toolchain::sysroot()?);
+    if sysroot.join("lib/rustlib").join(target).is_dir() {
+        return Ok(false);
+    }
+    if shell::which("rustup").is_none() {
+        bail!("rustc has no target {target}, and rustup is not there to add it: install rust-std for it");
+    }
+    shell::output(Command::new("rustup").args(["target", "add", target]))?;
+    Ok(true)
+}
+
+/// Makes sure that Debian's static busybox is below the target folder, where `glassbox_tests::unseen` finds
+/// it; says whether it had to fetch it. It cannot be installed beside the dynamic one.
+pub fn unpack_busybox() -> Result<bool> {
+    const PACKAGE: &str = "busybox-static";
+    let home = shell::target().join("xtask").join(PACKAGE);
+    if home.join("bin/busybox").is_file() {
+        return Ok(false);
+    }
+    let unfinished = home.with_extension("new");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot empty {}", unfinished.display()))?;
+    }
+    fs::create_dir_all(&unfinished)?;
+    let fetch = || {
+        let mut command = Command::new("apt-get");
+        command.args(["-qq", "-o", "APT::Sandbox::User=root", "download", PACKAGE]).current_dir(&unfinished);
+        shell::output(&mut command).map(drop)
+    };
+    if fetch().is_err() {
+        apt(&["update"], &[])?;
+        fetch()?;
+    }
+    shell::output(
+        Command::new("sh").args(["-c", "dpkg-deb -x *.deb . && rm *.deb"]).current_dir(&unfinished),
+    )?;
+    fs::rename(&unfinished, &home).with_context(|| format!("cannot write {}", home.display()))?;
     Ok(true)
 }
 

@@ -367,6 +367,12 @@ fn install(_: &mut Log) -> Result<Verdict> {
     if packages::install_node()? {
         installed.push("Node's (tests/node-packages.json)".into());
     }
+    if packages::install_rust_target()? {
+        installed.push("rustc's target for musl".into());
+    }
+    if packages::unpack_busybox()? {
+        installed.push("busybox-static (unpacked)".into());
+    }
     match installed.as_slice() {
         [] => passed("all there"),
         [..] => passed(format!("installed {}", installed.join(" "))),

@@ -1,5 +1,6 @@
 //! Unstable compiler flags (sanitizers, coverage for fuzzing) on any toolchain.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -30,10 +31,15 @@ pub fn host() -> Result<String> {
     host.map(str::to_owned).context("rustc -vV names no host")
 }
 
+/// The folder of the compiler and its libraries.
+pub fn sysroot() -> Result<PathBuf> {
+    let path = shell::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(path.trim()))
+}
+
 /// Fails, with the reason, if a sanitizer is missing.
 pub fn require_sanitizer(short_name: &str) -> Result<()> {
-    let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let dir = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(host()?).join("lib");
+    let dir = sysroot()?.join("lib/rustlib").join(host()?).join("lib");
     let suffix = format!("_rt.{short_name}.a");
     let is_there =
         std::fs::read_dir(&dir)?.flatten().any(|file| file.file_name().to_string_lossy().ends_with(&suffix));

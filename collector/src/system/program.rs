@@ -92,8 +92,10 @@ reasons! {
     SANITIZER = "sanitizer" Blind false: "a sanitizer's runtime insists on being the first library and ends the program otherwise"; "ASAN_OPTIONS=verify_asan_link_order=0, or link the runtime statically (clang's default)";
     /// A program with Go's runtime.
     GO = "go" Partial false: "Go's runtime makes its system calls itself: only its C code is seen, and the programs that it starts"; "none for Go code; programs that it starts are hooked if they get its environment";
+    /// A Go program without C: the sensor is loaded, finds no libc, and reports nothing.
+    GO_ALONE = "go" Partial true: "Go's runtime makes its system calls itself, and no C code is linked in: only the programs that it starts are seen"; "none for Go code; programs that it starts are hooked if they get its environment";
     /// A program without libc.
-    NO_LIBC = "no_libc" Partial false: "uses no libc: only its start and end are seen"; "none";
+    NO_LIBC = "no_libc" Partial true: "uses no libc: only that it ran, and its end, are seen"; "none";
     /// A program whose loader is missing.
     NO_LOADER = "no_loader" Blind false: "its loader is missing, so it cannot be run"; "install the C library that it was linked for";
     /// A script whose interpreter is missing.
@@ -402,6 +404,8 @@ impl ElfFile {
             &FOREIGN_LIBC
         } else if ["libasan.so", "libtsan.so"].iter().any(|library| self.needs(library)) {
             &SANITIZER
+        } else if self.is_go && self.needed.is_empty() {
+            &GO_ALONE
         } else if self.is_go {
             &GO
         } else if !self.needs("libc.") && !self.needs("ld-musl") && self.needed.is_empty() {

@@ -312,7 +312,7 @@ fn cell(recall: &Recall) -> String {
 }
 
 /// An empty folder for the files of a program's run.
-fn kept(program: &str) -> PathBuf {
+pub(crate) fn kept(program: &str) -> PathBuf {
     let dir = crate::artefacts::target().join("recall").join(program);
     drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir).expect("target/recall can be made");

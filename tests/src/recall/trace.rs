@@ -5,7 +5,7 @@
 //!
 //! - `loader`: the instruction lies in ld.so. The dynamic loader calls no other library, so no hook can see
 //!   its search for libraries. musl is loader and libc in one file: there, a call is the loader's until the
-//!   sensor's constructor has run.
+//!   sensor's constructor has run. A static program has no loader.
 //! - `libc`: the instruction lies in one of libc's own `*_nocancel` functions, which no program can call.
 //!   With these libc opens locale, gconv, name service and time zone files, the file that fchmodat must not
 //!   follow, and the files of posix_spawn's actions. (opendir uses them too, with `O_DIRECTORY`; that call
@@ -222,6 +222,8 @@ struct Space {
     /// Start, end, base of the file's first mapping, file.
     mapped: Vec<(u64, u64, u64, String)>,
     loader: Option<u64>,
+    /// Whether the program is linked statically: no loader is there.
+    is_static: bool,
     /// Whether the sensor has made a call: its constructor has begun.
     is_armed: bool,
 }
@@ -356,7 +358,7 @@ impl Tracer {
             }
             "mmap" => {
                 let mut space = space.borrow_mut();
-                space.loader = space.loader.or(line.address);
+                space.loader = space.loader.or(line.address.filter(|_| !space.is_static));
                 let (Some(from), Some(file)) = (line.ret_hex, line.argument(4).and_then(annotated)) else {
                     return;
                 };
@@ -394,7 +396,9 @@ impl Tracer {
                 }
                 self.exec(&line, pid, &path);
                 if line.ret == Some(0) {
-                    self.spaces.insert(line.tid, Rc::default());
+                    let is_static = is_static(Path::new(&self.absolute(pid, None, &path)));
+                    let space = Space { is_static, ..Space::default() };
+                    self.spaces.insert(line.tid, Rc::new(RefCell::new(space)));
                 }
             }
             _ => {}
@@ -594,6 +598,21 @@ impl Tracer {
     }
 }
 
+/// Whether the file is a 64-bit ELF program without an interpreter (elf(5), `PT_INTERP`). A file that cannot
+/// be read is taken for a dynamic one.
+fn is_static(program: &Path) -> bool {
+    const PT_INTERP: u64 = 3;
+    let Ok(file) = fs::read(program) else { return false };
+    let number = |at: usize, len: usize| {
+        let bytes = at.checked_add(len).and_then(|end| file.get(at..end))?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let headers = || Some((number(32, 8)?, number(54, 2)?, number(56, 2)?));
+    let is_elf = file.starts_with(b"\x7fELF\x02\x01");
+    let Some((from, size, count)) = headers().filter(|_| is_elf) else { return false };
+    !(0..count).any(|nth| number(from.saturating_add(nth * size) as usize, 4) == Some(PT_INTERP))
+}
+
 /// The range of libc's functions whose names end in `_nocancel`: they lie beside each other, with hidden ones
 /// between them.
 fn nocancel_functions(libc: &Path) -> Option<(u64, u64)> {
@@ -641,6 +660,33 @@ mod tests {
             ],
             origins
         );
+    }
+
+    #[test]
+    fn a_static_program_has_no_loader() {
+        // A 64-bit ELF header with one program header, PT_LOAD or PT_INTERP, behind it.
+        let program = |kind: u8| {
+            let mut bytes = vec![0; 120];
+            bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            (bytes[32], bytes[54], bytes[56], bytes[64]) = (64, 56, 1, kind);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), bytes).unwrap();
+            file
+        };
+        let origin = |file: &tempfile::NamedTempFile| {
+            let text = format!(
+                concat!(
+                    "1.0 [0000000000000001] execve(\"{}\", [\"x\"], 0x1 /* 1 var */) = 0\n",
+                    "2.0 [0000000000450000] mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f0000050000\n",
+                    "3.0 [0000000000451000] openat(AT_FDCWD</>, \"/a\", O_RDONLY) = 3</a>\n",
+                ),
+                file.path().display()
+            );
+            traced(&text).calls.last().map(|call| call.origin)
+        };
+
+        assert_eq!(Some(Origin::Application), origin(&program(1)));
+        assert_eq!(Some(Origin::Loader), origin(&program(3)));
     }
 
     #[test]
