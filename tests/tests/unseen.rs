@@ -1,6 +1,6 @@
 //! Programs that hooks can't see (`src/unseen.rs`): each behaves under the sensor as bare, and the sensor
-//! tells that it ran. With `run --notify security`, each is reported as its dynamic twin is, and as strace saw
-//! it.
+//! tells that it ran. With `run --notify security`, each is reported as its dynamic twin is, and as strace
+//! saw it.
 
 use std::io::Write;
 
