@@ -1,0 +1,101 @@
+//! Programs and processes: executed and made.
+
+use wire::events::{ProcessExec, ProcessFork};
+use wire::fields::{Actions, Args, AtFlags, DEFAULT_ARGV};
+use wire::record::Flags;
+
+use super::case::{Case, Place, Told};
+use super::reading::Text;
+
+/// An argument vector, as far as it is copied.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Arguments {
+    /// Each string with its NUL.
+    strings: Vec<u8>,
+    /// The number of arguments, where they were cut and could be counted.
+    argc: Option<u32>,
+}
+
+impl Case<'_> {
+    /// The pointer at `address`; `None` where it cannot be read.
+    fn pointer(&mut self, address: u64) -> Option<u64> {
+        if self.asked.is_32_bit {
+            return self.pages.array(address).map(|bytes| u32::from_ne_bytes(bytes).into());
+        }
+        self.pages.array(address).map(u64::from_ne_bytes)
+    }
+
+    /// A null-terminated array of strings: cut where the sensor cuts it (`DEFAULT_ARGV`), and where it cannot
+    /// be read.
+    fn arguments(&mut self, array: u64) -> Arguments {
+        let mut arguments = Arguments::default();
+        let step = if self.asked.is_32_bit { 4 } else { 8 };
+        let (mut count, mut at, mut is_whole) = (0_u32, array, array == 0);
+        while !is_whole {
+            let Some(string) = self.pointer(at) else { break };
+            if string == 0 {
+                is_whole = true;
+                break;
+            }
+            // Those behind the cut are only counted.
+            if arguments.strings.len() <= DEFAULT_ARGV {
+                match self.pages.text(string, DEFAULT_ARGV) {
+                    Text::Whole(text) | Text::Cut(text) => arguments.strings.extend_from_slice(&text),
+                    Text::Unreadable => break,
+                }
+                arguments.strings.push(0);
+            }
+            let Some(next) = at.checked_add(step) else { break };
+            (count, at) = (count.saturating_add(1), next);
+        }
+        let is_long = arguments.strings.len() > DEFAULT_ARGV;
+        if is_long {
+            arguments.strings.truncate(DEFAULT_ARGV - 1);
+            arguments.strings.push(0);
+            arguments.argc = is_whole.then_some(count);
+        }
+        if is_long || !is_whole {
+            self.flags |= Flags::TRUNCATED;
+        }
+        arguments
+    }
+}
+
+fn executed(case: &mut Case<'_>, place: &Place, argv: usize, flags: Option<u32>) -> Option<Told> {
+    let Arguments { strings, argc } = case.arguments(case.word(argv));
+    let argv = Args::Packed(&strings);
+    let flags = flags.map(AtFlags);
+    case.tell(&ProcessExec { path: place.path(), argv, argc, actions: Actions(&[]), flags })
+}
+
+pub fn execve(case: &mut Case<'_>) -> Option<Told> {
+    let place = case.here(0);
+    executed(case, &place, 1, None)
+}
+
+pub fn execveat(case: &mut Case<'_>) -> Option<Told> {
+    let place = case.at(case.int(0), 1);
+    executed(case, &place, 2, Some(case.uint(4)))
+}
+
+/// A process that is about to be made has no number yet. Threads are not reported.
+fn cloned(case: &mut Case<'_>, flags: u64) -> Option<Told> {
+    if flags & libc::CLONE_THREAD as u64 != 0 {
+        return None;
+    }
+    case.tell(&ProcessFork { child: None })
+}
+
+pub fn clone(case: &mut Case<'_>) -> Option<Told> {
+    cloned(case, case.word(0))
+}
+
+/// The flags are the first word of `struct clone_args`.
+pub fn clone3(case: &mut Case<'_>) -> Option<Told> {
+    let flags = case.pages.array(case.word(0)).map(u64::from_ne_bytes)?;
+    cloned(case, flags)
+}
+
+pub fn fork(case: &mut Case<'_>) -> Option<Told> {
+    cloned(case, 0)
+}

@@ -1,0 +1,132 @@
+//! Sockets: made, bound, connected, and datagrams sent. `socketcall`, through which i386 makes all of these.
+
+use wire::events::{NetAccept, NetBind, NetConnect, NetListen, NetSocket};
+use wire::fields::{AT_FDCWD, Address, Family, Hidden, Protocol, SocketType};
+
+use super::case::{Asked, Case, Told};
+use super::reading::Pages;
+
+/// Longest socket address: `struct sockaddr_storage`.
+const ADDRESS_CAP: u32 = 128;
+
+/// Calls of `socketcall` by number, with the number of their arguments (`nargs` of net/socket.c), as far as
+/// they are told.
+const SOCKET_CALLS: &[(u64, &str, usize)] = &[
+    (1, "socket", 3),
+    (2, "bind", 3),
+    (3, "connect", 3),
+    (4, "listen", 2),
+    (5, "accept", 3),
+    (11, "sendto", 6),
+    (16, "sendmsg", 3),
+    (18, "accept4", 4),
+];
+
+/// The call that a `socketcall` of i386 makes; `None` for other calls. Where its arguments, which lie in
+/// memory, cannot be read, its descriptor is -1 and its pointers are null.
+pub fn unpacked(asked: &Asked<'_>, pages: &mut Pages<'_>) -> Option<Asked<'static>> {
+    if asked.name != "socketcall" || !asked.is_32_bit {
+        return None;
+    }
+    let [number, address, ..] = asked.args.map(|word| word & u64::from(u32::MAX));
+    let (_, name, count) = *SOCKET_CALLS.iter().find(|(call, ..)| *call == number)?;
+    let mut args = [0; 6];
+    match pages.bytes(address, 4 * count) {
+        Some(words) => {
+            for (word, place) in words.as_chunks().0.iter().zip(&mut args) {
+                *place = u32::from_ne_bytes(*word).into();
+            }
+        }
+        None => args[0] = u32::MAX.into(),
+    }
+    Some(Asked { name, args, is_32_bit: true })
+}
+
+/// A socket that is about to be made has no descriptor yet.
+pub fn socket(case: &mut Case<'_>) -> Option<Told> {
+    let (family, r#type, protocol) = (Family(case.int(0)), SocketType(case.int(1)), Protocol(case.int(2)));
+    case.tell(&NetSocket { fd: None, family, r#type, protocol })
+}
+
+impl Case<'_> {
+    /// The socket address of `len` bytes at `address`; empty where it is none, or cannot be read.
+    fn address(&mut self, address: u64, len: u32) -> Vec<u8> {
+        if !(2..=ADDRESS_CAP).contains(&len) {
+            return Vec::new();
+        }
+        let address = self.pages.bytes(address, len as usize).unwrap_or_default();
+        // A Unix socket's path that is relative to the directory.
+        if let [low, high, first, ..] = *address
+            && i32::from(u16::from_ne_bytes([low, high])) == libc::AF_UNIX
+            && !matches!(first, 0 | b'/')
+        {
+            self.note_place(AT_FDCWD);
+        }
+        address
+    }
+}
+
+/// The address as it is asked for; with port 0 the kernel will choose one.
+pub fn bind(case: &mut Case<'_>) -> Option<Told> {
+    let fd = case.int(0);
+    let local = case.address(case.word(1), case.uint(2));
+    case.note_socket(fd);
+    case.tell(&NetBind { fd, local: Address(&local) })
+}
+
+pub fn listen(case: &mut Case<'_>) -> Option<Told> {
+    let fd = case.int(0);
+    case.note_socket(fd);
+    case.tell(&NetListen { fd, backlog: case.int(1) })
+}
+
+/// The local address is chosen in the call.
+fn connects(case: &mut Case<'_>, fd: i32, remote: &[u8]) -> Option<Told> {
+    case.note_socket(fd);
+    case.tell(&NetConnect { fd, remote: Address(remote), own: Hidden(Address(&[])) })
+}
+
+pub fn connect(case: &mut Case<'_>) -> Option<Told> {
+    let remote = case.address(case.word(1), case.uint(2));
+    connects(case, case.int(0), &remote)
+}
+
+/// Neither the connection's descriptor nor its peer is known yet. A call that will find no connection, and
+/// not wait for one, is not told, as a hook does not.
+pub fn accept(case: &mut Case<'_>) -> Option<Told> {
+    let listener = case.int(0);
+    if case.places.finds_connection(listener) == Some(false) {
+        return None;
+    }
+    case.note_socket(listener);
+    case.tell(&NetAccept { fd: None, remote: Address(&[]), listener: Hidden(listener) })
+}
+
+/// The first datagram to a peer is reported as a connection; one without a peer, or to one that is known, is
+/// not told.
+fn sent(case: &mut Case<'_>, address: u64, len: u32) -> Option<Told> {
+    let fd = case.int(0);
+    let remote = case.address(address, len);
+    if address == 0 || len < 2 || !remote.is_empty() && !case.places.is_new_peer(fd, &remote) {
+        return None;
+    }
+    connects(case, fd, &remote)
+}
+
+pub fn sendto(case: &mut Case<'_>) -> Option<Told> {
+    sent(case, case.word(4), case.uint(5))
+}
+
+/// `struct msghdr` begins with the address and its length; on i386 with 4 bytes each.
+pub fn sendmsg(case: &mut Case<'_>) -> Option<Told> {
+    let header = case.word(1);
+    let (address, len) = if case.asked.is_32_bit {
+        let [a, b, c, d, len @ ..] = case.pages.array::<8>(header)?;
+        (u32::from_ne_bytes([a, b, c, d]).into(), u32::from_ne_bytes(len))
+    } else {
+        let header = case.pages.array::<12>(header)?;
+        let (address, len) = header.split_first_chunk()?;
+        (u64::from_ne_bytes(*address), u32::from_ne_bytes(*len.first_chunk()?))
+    };
+    sent(case, address, len)
+}

@@ -1,0 +1,104 @@
+//! The memory of a process that waits in a notified call: read while it stands still.
+//!
+//! # Safety
+//! process_vm_readv(2) is given one range of our own memory, exclusively borrowed for the call, and one of
+//! the other process's, which the kernel checks.
+#![allow(unsafe_code, reason = "process_vm_readv has no safe wrapper here")]
+
+use std::ffi::c_void;
+
+/// The memory of the process that asks.
+pub trait Memory {
+    /// Copies what lies at `address` into `into`; gives how many bytes could be read, from the first on:
+    /// fewer at a page that is not mapped, 0 where nothing can be read.
+    fn read(&mut self, address: u64, into: &mut [u8]) -> usize;
+}
+
+/// The memory of a process, by process_vm_readv(2).
+///
+/// The kernel grants it to whoever may attach to the process (ptrace(2), `PTRACE_MODE_ATTACH_REALCREDS`). Of
+/// a process that runs a file which it may not read, or with other rights, it reads nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessMemory {
+    /// The process, or one of its threads, as the kernel gives it with a notification.
+    pub pid: u32,
+}
+
+impl Memory for ProcessMemory {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> usize {
+        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return 0 };
+        let Ok(address) = usize::try_from(without_tag(address)) else { return 0 };
+        let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+        let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: into.len() };
+        // SAFETY: one range each: ours is `into`, as long as stated; the other is never touched here.
+        let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
+        usize::try_from(read).unwrap_or(0).min(into.len())
+    }
+}
+
+/// The address without the byte that a program may use for itself (Documentation/arch/arm64/tagged-pointers).
+#[cfg(target_arch = "aarch64")]
+fn without_tag(address: u64) -> u64 {
+    address & (u64::MAX >> 8)
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn without_tag(address: u64) -> u64 {
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+    use super::*;
+
+    fn own() -> ProcessMemory {
+        ProcessMemory { pid: std::process::id() }
+    }
+
+    #[test]
+    fn memory_of_a_process_is_copied() {
+        let text = *b"what the program passed";
+        let mut copy = [0; 23];
+
+        let read = own().read(text.as_ptr() as u64, &mut copy);
+
+        assert_eq!((23, &text), (read, &copy));
+    }
+
+    #[test]
+    fn what_lies_before_an_unmapped_page_is_read_and_no_more() {
+        const PAGE: usize = 4096;
+        let mut copy = [1; 2 * PAGE];
+        // SAFETY: a fresh mapping of our own, of which the second page is taken away again.
+        let place = unsafe {
+            let place = mmap_anonymous(
+                std::ptr::null_mut(),
+                32 * PAGE,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            );
+            let place = place.unwrap();
+            munmap(place.byte_add(16 * PAGE), 16 * PAGE).unwrap();
+            place as u64
+        };
+
+        let at_the_end = own().read(place + 15 * PAGE as u64, &mut copy);
+        let behind = own().read(place + 16 * PAGE as u64, &mut copy);
+
+        assert_eq!([PAGE, 0], [at_the_end, behind]);
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_and_processes_that_are_not_give_nothing() {
+        let mut copy = [0; 8];
+
+        for address in [0, 1, u64::MAX, 1 << 63, u64::MAX - 4] {
+            assert_eq!(0, own().read(address, &mut copy), "{address:#x}");
+        }
+        for pid in [0, u32::MAX, i32::MAX as u32] {
+            assert_eq!(0, ProcessMemory { pid }.read(copy.as_ptr() as u64, &mut [0; 8]), "{pid}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Where a process that waits in a notified call stands: its directory, its descriptors and its sockets, by
+//! the kernel's word.
+//!
+//! No hook tells of the directory and the descriptors of such a process, so they are looked up in `/proc`
+//! while it stands still. Nothing is opened or held that is the process's: a descriptor taken with
+//! pidfd_getfd(2) would keep a connection open that the process closes meanwhile, and the last to close waits
+//! as long as SO_LINGER says.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+
+/// Where the process that asks stands.
+pub trait Places {
+    /// The directory of the thread that asks, as its own root shows it.
+    fn cwd(&mut self) -> Option<Vec<u8>>;
+    /// The thing behind a descriptor: a path, or a label. `socket:[INODE] PROTOCOL` for a socket, with the
+    /// name that the kernel has for its protocol (`TCPv6`); `pidfd:PID` for a process; `memfd:NAME`.
+    fn descriptor(&mut self, fd: i32) -> Option<Vec<u8>>;
+    /// Whether an accept(2) on this socket finds a connection, or waits for one; `None` where that is not
+    /// known.
+    fn finds_connection(&mut self, fd: i32) -> Option<bool>;
+    /// Whether this is the first datagram from this socket to `peer`, as far as that is remembered.
+    fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool;
+}
+
+/// Peers of datagrams that are remembered, of all sockets together; the oldest are forgotten.
+const MOST_PEERS: usize = 4096;
+const WAYS: usize = 8;
+
+/// Sockets and the peers that they sent datagrams to: hashes of both, in sets.
+#[derive(Debug)]
+pub struct Peers {
+    hasher: RandomState,
+    known: Vec<[u64; WAYS]>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), known: vec![[0; WAYS]; MOST_PEERS / WAYS] }
+    }
+}
+
+impl Peers {
+    /// Notes that a datagram went from the socket with this inode to `peer`. True for the first one.
+    pub fn is_new(&mut self, inode: u64, peer: &[u8]) -> bool {
+        let hash = self.hasher.hash_one((inode, peer)) | 1;
+        let place = (hash >> 1) as usize % self.known.len().max(1);
+        let Some(set) = self.known.get_mut(place) else { return true };
+        if set.contains(&hash) {
+            return false;
+        }
+        set.rotate_right(1);
+        if let Some(first) = set.first_mut() {
+            *first = hash;
+        }
+        true
+    }
+}
+
+/// Where a thread stands, out of `/proc`. Each question reads a few links, and texts of at most
+/// [`MOST_TEXT`] bytes.
+#[derive(Debug)]
+pub struct ProcessPlaces<'p> {
+    /// The thread, as the kernel gives it with a notification.
+    pub tid: u32,
+    /// The peers of datagrams so far.
+    pub peers: &'p mut Peers,
+}
+
+/// The text of a file in `/proc` that is read. Sockets that listen stand first in `/proc/PID/net/tcp`, 150
+/// bytes for each: the first hundred are found.
+const MOST_TEXT: u64 = 16 << 10;
+
+impl ProcessPlaces<'_> {
+    fn link(&self, name: &str) -> Option<Vec<u8>> {
+        Some(fs::read_link(format!("/proc/{}/{name}", self.tid)).ok()?.into_os_string().into_vec())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let mut text = String::new();
+        let file = fs::File::open(format!("/proc/{}/{name}", self.tid)).ok()?;
+        file.take(MOST_TEXT).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// A path as the process's own root shows it. The kernel shows it as this process's root does; the root
+    /// of another mount namespace is shown as `/`, and its paths as they are there.
+    fn within_root(&self, mut path: Vec<u8>) -> Vec<u8> {
+        if let Some(root) = self.link("root").filter(|root| root.len() > 1)
+            && path.starts_with(&root)
+        {
+            match path.get(root.len()) {
+                Some(b'/') => _ = path.drain(..root.len()),
+                None => return b"/".to_vec(),
+                Some(_) => {}
+            }
+        }
+        path
+    }
+
+    /// The name of a socket's protocol (`sockfs_xattr_get` of net/socket.c), without the descriptor: `TCP`.
+    fn protocol(&self, fd: i32) -> Option<Vec<u8>> {
+        let mut name = [0; 32];
+        let path = format!("/proc/{}/fd/{fd}", self.tid);
+        let len = rustix::fs::getxattr(path, "system.sockprotoname", name.as_mut_slice()).ok()?;
+        Some(name.get(..len)?.split(|byte| *byte == 0).next()?.to_vec())
+    }
+
+    fn inode(&self, fd: i32) -> Option<u64> {
+        let link = self.link(&format!("fd/{fd}"))?;
+        let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }
+}
+
+impl Places for ProcessPlaces<'_> {
+    fn cwd(&mut self) -> Option<Vec<u8>> {
+        let cwd = self.link("cwd")?;
+        Some(self.within_root(cwd))
+    }
+
+    fn descriptor(&mut self, fd: i32) -> Option<Vec<u8>> {
+        let mut link = self.link(&format!("fd/{fd}"))?;
+        if link.starts_with(b"/memfd:") {
+            // Such a file is always shown as deleted. The sensor's ring does not belong to the program.
+            let name = link.strip_suffix(b" (deleted)").unwrap_or(&link).get(1..)?.to_vec();
+            return (!name.starts_with(b"memfd:glassbox ")).then_some(name);
+        }
+        if link.starts_with(b"socket:") {
+            if let Some(protocol) = self.protocol(fd) {
+                link.push(b' ');
+                link.extend_from_slice(&protocol);
+            }
+            return Some(link);
+        }
+        if link.starts_with(b"pidfd:") || link == b"anon_inode:[pidfd]" {
+            let info = self.text(&format!("fdinfo/{fd}"))?;
+            let pid: u32 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+            return Some(format!("pidfd:{pid}").into_bytes());
+        }
+        Some(if link.starts_with(b"/") { self.within_root(link) } else { link })
+    }
+
+    fn finds_connection(&mut self, fd: i32) -> Option<bool> {
+        let info = self.text(&format!("fdinfo/{fd}"))?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
+        if flags & libc::O_NONBLOCK == 0 {
+            return Some(true);
+        }
+        let table = match self.protocol(fd)?.as_slice() {
+            b"TCP" => "net/tcp",
+            b"TCPv6" => "net/tcp6",
+            _ => return None,
+        };
+        waiting(&self.text(table)?, self.inode(fd)?)
+    }
+
+    fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
+        self.inode(fd).is_none_or(|inode| self.peers.is_new(inode, peer))
+    }
+}
+
+/// Whether connections wait at the socket with this inode: of one that listens, `/proc/net/tcp` gives their
+/// number as `rx_queue` (`get_tcp4_sock` of net/ipv4/tcp_ipv4.c). `None` where it is not there, or does not
+/// listen.
+fn waiting(table: &str, inode: u64) -> Option<bool> {
+    const LISTENS: &str = "0A";
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(3);
+        let (state, queues) = (fields.next()?, fields.next()?);
+        // tr:tm->when, retrnsmt, uid, timeout, inode
+        let is_it = fields.nth(4)?.parse() == Ok(inode);
+        let (_, received) = queues.split_once(':').filter(|_| is_it && state == LISTENS)?;
+        Some(u32::from_str_radix(received, 16).ok()? > 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    fn own(peers: &mut Peers) -> ProcessPlaces<'_> {
+        ProcessPlaces { tid: std::process::id(), peers }
+    }
+
+    fn shown(fd: &impl AsRawFd) -> String {
+        String::from_utf8(own(&mut Peers::default()).descriptor(fd.as_raw_fd()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn directories_and_files_are_shown_by_their_paths() {
+        let directory = fs::File::open("/usr").unwrap();
+
+        assert_eq!("/usr", shown(&directory));
+        let cwd = std::env::current_dir().unwrap().into_os_string().into_vec();
+        assert_eq!(Some(cwd), own(&mut Peers::default()).cwd());
+        assert_eq!(None, own(&mut Peers::default()).descriptor(-1));
+        assert_eq!(None, own(&mut Peers::default()).descriptor(i32::MAX));
+    }
+
+    #[test]
+    fn what_has_no_path_is_shown_as_the_hooks_call_it() {
+        let memory = rustix::fs::memfd_create("plain", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let ring = rustix::fs::memfd_create("glassbox x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let own_pid = rustix::process::getpid();
+        let pidfd = rustix::process::pidfd_open(own_pid, rustix::process::PidfdFlags::empty()).unwrap();
+
+        assert_eq!("memfd:plain", shown(&memory));
+        assert_eq!(None, own(&mut Peers::default()).descriptor(ring.as_raw_fd()));
+        assert_eq!(format!("pidfd:{}", std::process::id()), shown(&pidfd));
+    }
+
+    #[test]
+    fn sockets_are_shown_with_their_number_and_protocol() {
+        let protocol = |socket: &dyn AsRawFd| {
+            let shown = own(&mut Peers::default()).descriptor(socket.as_raw_fd()).unwrap();
+            let shown = String::from_utf8(shown).unwrap();
+            let (inode, protocol) = shown.split_once(' ').unwrap();
+            assert!(inode.starts_with("socket:[") && inode.ends_with(']'), "{shown}");
+            protocol.to_owned()
+        };
+
+        assert_eq!("TCP", protocol(&TcpListener::bind("127.0.0.1:0").unwrap()));
+        assert_eq!("TCPv6", protocol(&TcpListener::bind("[::1]:0").unwrap()));
+        assert_eq!("UDP", protocol(&UdpSocket::bind("127.0.0.1:0").unwrap()));
+        assert!(protocol(&UnixDatagram::unbound().unwrap()).starts_with("UNIX"));
+    }
+
+    #[test]
+    fn accept_that_would_find_nothing_is_told_from_one_that_waits_or_finds() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peers = Peers::default();
+        let mut finds = |fd: i32| own(&mut peers).finds_connection(fd);
+
+        let waits = finds(listener.as_raw_fd());
+        listener.set_nonblocking(true).unwrap();
+        let before = finds(listener.as_raw_fd());
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let after = finds(listener.as_raw_fd());
+
+        assert_eq!([Some(true), Some(false), Some(true)], [waits, before, after]);
+        assert_eq!(None, finds(-1));
+    }
+
+    #[test]
+    fn peer_is_new_once_for_each_socket_also_where_a_number_is_used_again() {
+        let mut peers = Peers::default();
+
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let fd = socket.as_raw_fd();
+        let first = [b"a", b"a", b"b"].map(|peer| own(&mut peers).is_new_peer(fd, peer));
+        drop(socket);
+        let again = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let second = own(&mut peers).is_new_peer(again.as_raw_fd(), b"a");
+
+        assert_eq!(([true, false, true], true), (first, second));
+    }
+
+    #[test]
+    fn remembered_peers_are_bounded() {
+        let mut peers = Peers::default();
+
+        let new = (0..100_000_u64).filter(|inode| peers.is_new(*inode, b"peer")).count();
+
+        assert_eq!(100_000, new);
+        assert_eq!(MOST_PEERS, peers.known.iter().flatten().count());
+        assert!(!peers.is_new(99_999, b"peer"));
+    }
+}
