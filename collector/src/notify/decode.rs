@@ -38,7 +38,7 @@ pub use case::{Asked, Told};
 ///
 /// Reads at most [`reading::MOST_READ`] bytes. What cannot be read is absent from the event, as it is in a
 /// hook's of a call that failed with EFAULT. Never panics.
-pub fn told(asked: &Asked<'_>, memory: &mut dyn Memory, places: &mut dyn Places) -> Option<Told> {
+pub fn told(asked: &Asked, memory: &mut dyn Memory, places: &mut dyn Places) -> Option<Told> {
     let mut pages = Pages::new(memory);
     let unpacked = network::unpacked(asked, &mut pages);
     let asked = unpacked.as_ref().unwrap_or(asked);
@@ -49,8 +49,8 @@ pub fn told(asked: &Asked<'_>, memory: &mut dyn Memory, places: &mut dyn Places)
 /// Makes the record of a call.
 type Make = fn(&mut Case<'_>) -> Option<Told>;
 
-/// System calls by name: those that are no row of the hook table by their own name have the row's beside it.
-/// i386 has names of its own for calls with wider arguments (arch/x86/entry/syscalls/syscall_32.tbl).
+/// System calls by name; beside one that is no row of the hook table by its own name stands the row that it
+/// is told as.
 const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("open", "")], files::open),
     (&[("openat", "")], files::openat),
@@ -77,20 +77,21 @@ const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("fchmod", "")], files::fchmod),
     (&[("fchmodat", "")], files::fchmodat),
     (&[("fchmodat2", "")], files::fchmodat2),
-    (&[("chown", ""), ("lchown", ""), ("chown32", "chown"), ("lchown32", "lchown")], files::chown),
-    (&[("fchown", ""), ("fchown32", "fchown")], files::fchown),
+    (&[("chown", ""), ("lchown", "")], files::chown),
+    (&[("fchown", "")], files::fchown),
     (&[("fchownat", "")], files::fchownat),
     (&[("truncate", ""), ("truncate64", "truncate")], files::truncate),
     (&[("ftruncate", ""), ("ftruncate64", "ftruncate")], files::ftruncate),
     (&[("setxattr", ""), ("lsetxattr", "")], files::setxattr),
     (&[("fsetxattr", "")], files::fsetxattr),
+    (&[("setxattrat", "setxattr")], files::setxattrat),
+    (&[("removexattrat", "removexattr")], files::removexattrat),
     (&[("removexattr", ""), ("lremovexattr", "")], files::removexattr),
     (&[("fremovexattr", "")], files::fremovexattr),
     (&[("execve", "")], exec::execve),
     (&[("execveat", "")], exec::execveat),
     (&[("clone", "")], exec::clone),
     (&[("clone3", "")], exec::clone3),
-    (&[("fork", ""), ("vfork", "")], exec::fork),
     (&[("socket", "")], network::socket),
     (&[("bind", "")], network::bind),
     (&[("listen", "")], network::listen),
@@ -98,18 +99,19 @@ const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("accept", ""), ("accept4", "")], network::accept),
     (&[("sendto", "")], network::sendto),
     (&[("sendmsg", "")], network::sendmsg),
+    (&[("sendmmsg", "")], network::sendmmsg),
     (&[("kill", ""), ("tkill", ""), ("rt_sigqueueinfo", "sigqueue")], identity::kill),
     (&[("tgkill", ""), ("rt_tgsigqueueinfo", "pthread_sigqueue")], identity::tgkill),
     (&[("pidfd_send_signal", "")], identity::pidfd_send_signal),
-    (&[("setuid", ""), ("setuid32", "setuid")], |case| identity::ids(case, b"uid", 1)),
-    (&[("setgid", ""), ("setgid32", "setgid")], |case| identity::ids(case, b"gid", 1)),
-    (&[("setreuid", ""), ("setreuid32", "setreuid")], |case| identity::ids(case, b"reuid", 2)),
-    (&[("setregid", ""), ("setregid32", "setregid")], |case| identity::ids(case, b"regid", 2)),
-    (&[("setresuid", ""), ("setresuid32", "setresuid")], |case| identity::ids(case, b"resuid", 3)),
-    (&[("setresgid", ""), ("setresgid32", "setresgid")], |case| identity::ids(case, b"resgid", 3)),
-    (&[("setfsuid", ""), ("setfsuid32", "setfsuid")], |case| identity::ids(case, b"fsuid", 1)),
-    (&[("setfsgid", ""), ("setfsgid32", "setfsgid")], |case| identity::ids(case, b"fsgid", 1)),
-    (&[("setgroups", ""), ("setgroups32", "setgroups")], identity::setgroups),
+    (&[("setuid", "")], |case| identity::ids(case, b"uid", 1)),
+    (&[("setgid", "")], |case| identity::ids(case, b"gid", 1)),
+    (&[("setreuid", "")], |case| identity::ids(case, b"reuid", 2)),
+    (&[("setregid", "")], |case| identity::ids(case, b"regid", 2)),
+    (&[("setresuid", "")], |case| identity::ids(case, b"resuid", 3)),
+    (&[("setresgid", "")], |case| identity::ids(case, b"resgid", 3)),
+    (&[("setfsuid", "")], |case| identity::ids(case, b"fsuid", 1)),
+    (&[("setfsgid", "")], |case| identity::ids(case, b"fsgid", 1)),
+    (&[("setgroups", "")], identity::setgroups),
     (&[("capset", "")], identity::capset),
     (&[("ptrace", "")], identity::ptrace),
     (&[("process_vm_readv", "")], |case| identity::traced(case, Trace::READ)),
@@ -128,7 +130,9 @@ const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("open_tree", "")], kernel::open_tree),
     (&[("move_mount", "")], kernel::move_mount),
     (&[("mount_setattr", "")], kernel::mount_setattr),
-    (&[("mmap", ""), ("mmap2", "mmap")], kernel::mmap),
+    (&[("open_tree_attr", "open_tree")], kernel::open_tree_attr),
+    (&[("mmap", "")], kernel::mmap),
+    (&[("old_mmap", "mmap")], kernel::old_mmap),
     (&[("mprotect", ""), ("pkey_mprotect", "")], kernel::mprotect),
     (&[("init_module", "")], kernel::init_module),
     (&[("finit_module", "")], kernel::finit_module),

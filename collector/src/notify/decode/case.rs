@@ -2,6 +2,7 @@
 //!
 //! Used by the files beside this one, which know the calls.
 
+use notify::{Abi, Machine};
 use wire::codec::SliceSink;
 use wire::events::{DirChange, FdMade, Kind, Payload};
 use wire::fields::{AT_FDCWD, Address, Path};
@@ -12,13 +13,37 @@ use crate::notify::places::Places;
 
 /// A call that is about to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The system call's name, as the kernel's table of its architecture has it.
-    pub name: &'a str,
+pub struct Asked {
+    /// The system call's name, as the crate `notify` has it.
+    pub name: &'static str,
     /// Its arguments.
     pub args: [u64; 6],
-    /// It was made as on i386 (`int 0x80`): pointers have 4 bytes.
-    pub is_32_bit: bool,
+    /// The convention that it was made by.
+    pub abi: Abi,
+    /// Its user and group ids have 16 bits, as the first calls of i386 and ARM had.
+    pub has_narrow_ids: bool,
+}
+
+impl Asked {
+    /// A notified call, by its `struct seccomp_data`; `None` for one that no filter of ours asks about.
+    pub fn new(arch: u32, number: u32, args: [u64; 6]) -> Option<Self> {
+        let call = notify::call(Machine::NATIVE, arch, number)?;
+        let abi = Abi::of(Machine::NATIVE, arch, number)?;
+        // A second row of the same name, which only those two have.
+        let has_narrow_ids = call.x86_64.is_none() && call.aarch64.is_none();
+        Some(Self { name: call.name, args, abi, has_narrow_ids })
+    }
+
+    /// Its registers have 32 bits.
+    pub fn has_narrow_registers(&self) -> bool {
+        matches!(self.abi, Abi::I386 | Abi::Arm)
+    }
+
+    /// An argument as a register; 0 for one that there is not.
+    pub fn word(&self, index: usize) -> u64 {
+        let word = self.args.get(index).copied().unwrap_or(0);
+        if self.has_narrow_registers() { word & u64::from(u32::MAX) } else { word }
+    }
 }
 
 /// A record without its head.
@@ -52,7 +77,7 @@ pub const PATH_CAP: usize = 4096;
 /// A call while its record is made.
 pub struct Case<'a> {
     /// The call.
-    pub asked: Asked<'a>,
+    pub asked: Asked,
     /// The row of the hook table.
     row: u16,
     /// The process's memory.
@@ -86,14 +111,27 @@ impl Place {
 
 impl<'a> Case<'a> {
     /// Nothing is read yet.
-    pub fn new(asked: Asked<'a>, row: u16, pages: Pages<'a>, places: &'a mut dyn Places) -> Self {
+    pub fn new(asked: Asked, row: u16, pages: Pages<'a>, places: &'a mut dyn Places) -> Self {
         Self { asked, row, pages, places, flags: 0, before: Vec::new(), noted: Vec::new() }
     }
 
     /// An argument as a register.
     pub fn word(&self, index: usize) -> u64 {
-        let word = self.asked.args.get(index).copied().unwrap_or(0);
-        if self.asked.is_32_bit { word & u64::from(u32::MAX) } else { word }
+        self.asked.word(index)
+    }
+
+    /// An argument that is a user's or a group's id; `u32::MAX` for -1.
+    pub fn id(&self, index: usize) -> u32 {
+        let id = self.uint(index);
+        if self.asked.has_narrow_ids { widened(id as u16) } else { id }
+    }
+
+    /// The pointer at `address`; `None` where it cannot be read.
+    pub fn pointer(&mut self, address: u64) -> Option<u64> {
+        if self.asked.abi.pointer_bytes() == 4 {
+            return self.pages.array(address).map(|bytes| u32::from_ne_bytes(bytes).into());
+        }
+        self.pages.array(address).map(u64::from_ne_bytes)
     }
 
     /// An argument of C's type `int`: the upper half of its register means nothing.
@@ -106,10 +144,13 @@ impl<'a> Case<'a> {
         self.word(index) as u32
     }
 
-    /// An argument of C's type `long`, or on i386 the two halves of such a one (`loff_t`).
+    /// An argument of C's type `long`, or where registers have 32 bits and the call's name ends in 64 the two
+    /// halves of such a one (`loff_t`), on ARM in an even register and the next (Procedure Call Standard for
+    /// the Arm Architecture, 6.5).
     pub fn offset(&self, index: usize) -> i64 {
-        match (self.asked.is_32_bit, self.asked.name.ends_with("64")) {
-            (true, true) => (self.word(index) | self.word(index + 1) << 32) as i64,
+        let low = if self.asked.abi == Abi::Arm { index.next_multiple_of(2) } else { index };
+        match (self.asked.has_narrow_registers(), self.asked.name.ends_with("64")) {
+            (true, true) => (self.word(low) | self.word(low + 1) << 32) as i64,
             (true, false) => i64::from(self.int(index)),
             _ => self.word(index) as i64,
         }
@@ -202,4 +243,9 @@ pub fn encoded<P: Payload>(payload: &P) -> Box<[u8]> {
     let is_whole = payload.encode(&mut SliceSink::new(&mut bytes));
     debug_assert!(is_whole, "a payload is as long as it says");
     bytes.into()
+}
+
+/// An id of 16 bits, of which 0xffff is -1 (`low2highuid` of include/linux/highuid.h).
+pub fn widened(id: u16) -> u32 {
+    if id == u16::MAX { u32::MAX } else { id.into() }
 }

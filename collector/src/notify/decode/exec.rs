@@ -17,19 +17,11 @@ struct Arguments {
 }
 
 impl Case<'_> {
-    /// The pointer at `address`; `None` where it cannot be read.
-    fn pointer(&mut self, address: u64) -> Option<u64> {
-        if self.asked.is_32_bit {
-            return self.pages.array(address).map(|bytes| u32::from_ne_bytes(bytes).into());
-        }
-        self.pages.array(address).map(u64::from_ne_bytes)
-    }
-
     /// A null-terminated array of strings: cut where the sensor cuts it (`DEFAULT_ARGV`), and where it cannot
     /// be read.
     fn arguments(&mut self, array: u64) -> Arguments {
         let mut arguments = Arguments::default();
-        let step = if self.asked.is_32_bit { 4 } else { 8 };
+        let step = self.asked.abi.pointer_bytes() as u64;
         let (mut count, mut at, mut is_whole) = (0_u32, array, array == 0);
         while !is_whole {
             let Some(string) = self.pointer(at) else { break };
@@ -94,8 +86,4 @@ pub fn clone(case: &mut Case<'_>) -> Option<Told> {
 pub fn clone3(case: &mut Case<'_>) -> Option<Told> {
     let flags = case.pages.array(case.word(0)).map(u64::from_ne_bytes)?;
     cloned(case, flags)
-}
-
-pub fn fork(case: &mut Case<'_>) -> Option<Told> {
-    cloned(case, 0)
 }

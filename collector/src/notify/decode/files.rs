@@ -192,7 +192,7 @@ pub fn fchmodat2(case: &mut Case<'_>) -> Option<Told> {
 }
 
 fn owner_changed(case: &mut Case<'_>, place: &Place, first: usize, flags: Option<u32>) -> Option<Told> {
-    let (owner, group) = (case.int(first), case.int(first + 1));
+    let (owner, group) = (case.id(first).cast_signed(), case.id(first + 1).cast_signed());
     case.tell(&FileChown { path: place.path(), owner, group, flags: flags.map(AtFlags) })
 }
 
@@ -250,4 +250,25 @@ pub fn removexattr(case: &mut Case<'_>) -> Option<Told> {
 pub fn fremovexattr(case: &mut Case<'_>) -> Option<Told> {
     let place = case.open_as(case.int(0));
     attribute_removed(case, &place)
+}
+
+/// The value's length and the flags stand in `struct xattr_args`, behind the value's address.
+pub fn setxattrat(case: &mut Case<'_>) -> Option<Told> {
+    let place = case.at(case.int(0), 1);
+    let name = case.text(3, ATTRIBUTE_CAP).unwrap_or_default();
+    let arguments = case.pages.array::<16>(case.word(4));
+    let half = |at: usize| {
+        arguments
+            .as_ref()
+            .and_then(|bytes| bytes.get(at..)?.first_chunk())
+            .map(|half| u32::from_ne_bytes(*half))
+    };
+    let (size, flags) = (half(8).map(u64::from), half(12).map(XattrFlags));
+    case.tell(&FileXattr { path: place.path(), name: &name, flags, size })
+}
+
+pub fn removexattrat(case: &mut Case<'_>) -> Option<Told> {
+    let place = case.at(case.int(0), 1);
+    let name = case.text(3, ATTRIBUTE_CAP).unwrap_or_default();
+    case.tell(&FileXattr { path: place.path(), name: &name, flags: None, size: None })
 }

@@ -6,7 +6,7 @@ use wire::events::{ProcessCredentials, ProcessSignal, ProcessTrace};
 use wire::fields::{Args, Hidden, Trace};
 use wire::record::Flags;
 
-use super::case::{Case, Told};
+use super::case::{Case, Told, widened};
 
 /// The most groups that are copied, as in a hook.
 const MOST_GROUPS: usize = 64;
@@ -49,7 +49,7 @@ fn ids_text(ids: impl Iterator<Item = u32>) -> Vec<u8> {
 
 /// setuid(2), setresgid(2) and their like: so many ids.
 pub fn ids(case: &mut Case<'_>, what: &[u8], count: usize) -> Option<Told> {
-    let to = ids_text((0..count).map(|index| case.uint(index)));
+    let to = ids_text((0..count).map(|index| case.id(index)));
     identity_changes(case, what, &to)
 }
 
@@ -58,8 +58,13 @@ pub fn setgroups(case: &mut Case<'_>) -> Option<Told> {
     if count > MOST_GROUPS {
         case.flags |= Flags::TRUNCATED;
     }
-    let groups = case.pages.bytes(case.word(1), 4 * count.min(MOST_GROUPS)).unwrap_or_default();
-    let to = ids_text(groups.as_chunks().0.iter().map(|group| u32::from_ne_bytes(*group)));
+    let size = if case.asked.has_narrow_ids { 2 } else { 4 };
+    let groups = case.pages.bytes(case.word(1), size * count.min(MOST_GROUPS)).unwrap_or_default();
+    let to = ids_text(groups.chunks_exact(size).map(|group| match *group {
+        [a, b] => widened(u16::from_ne_bytes([a, b])),
+        [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+        _ => u32::MAX,
+    }));
     identity_changes(case, b"groups", &to)
 }
 

@@ -100,17 +100,21 @@ pub fn move_mount(case: &mut Case<'_>) -> Option<Told> {
     changed(case, b"move_mount", &place, &Change { flags, source, ..Change::default() })
 }
 
-/// The attributes that are set are the first word of `struct mount_attr`.
-pub fn mount_setattr(case: &mut Case<'_>) -> Option<Told> {
+/// A change of the mount at a place, whose attributes that are set are the first word of `struct mount_attr`.
+fn attributes_changed(case: &mut Case<'_>, what: &[u8]) -> Option<Told> {
     let place = case.at(case.int(0), 1);
     let has_word = case.word(4) >= 8;
     let attributes = has_word.then(|| case.pages.array(case.word(3)).map(u64::from_ne_bytes)).flatten();
-    changed(
-        case,
-        b"mount_setattr",
-        &place,
-        &Change { flags: case.uint(2).into(), attributes, ..Change::default() },
-    )
+    changed(case, what, &place, &Change { flags: case.uint(2).into(), attributes, ..Change::default() })
+}
+
+pub fn mount_setattr(case: &mut Case<'_>) -> Option<Told> {
+    attributes_changed(case, b"mount_setattr")
+}
+
+/// open_tree(2) and mount_setattr(2) in one.
+pub fn open_tree_attr(case: &mut Case<'_>) -> Option<Told> {
+    attributes_changed(case, b"open_tree")
 }
 
 /// Told only where memory becomes executable.
@@ -122,17 +126,19 @@ fn mapped(case: &mut Case<'_>, (addr, len): (u64, u64), prot: i32, fd: i32) -> O
     case.tell(&MemoryMap { addr, len, prot: Protection(prot), fd: Hidden(fd) })
 }
 
-/// The address is the one that is asked for: 0 where the kernel is to choose one. i386's first mmap has its
-/// arguments in memory (`struct mmap_arg_struct`).
+/// The address is the one that is asked for: 0 where the kernel is to choose one.
 pub fn mmap(case: &mut Case<'_>) -> Option<Told> {
-    if case.asked.is_32_bit && case.asked.name == "mmap" {
-        let words = case.pages.array::<24>(case.word(0))?;
-        for (word, place) in words.as_chunks().0.iter().zip(&mut case.asked.args) {
-            *place = u32::from_ne_bytes(*word).into();
-        }
-    }
     let fd = if case.int(3) & libc::MAP_ANONYMOUS != 0 { -1 } else { case.int(4) };
     mapped(case, (case.word(0), case.word(1)), case.int(2), fd)
+}
+
+/// i386's first mmap: its arguments stand in memory (`struct mmap_arg_struct`).
+pub fn old_mmap(case: &mut Case<'_>) -> Option<Told> {
+    let words = case.pages.array::<24>(case.word(0))?;
+    for (word, place) in words.as_chunks().0.iter().zip(&mut case.asked.args) {
+        *place = u32::from_ne_bytes(*word).into();
+    }
+    mmap(case)
 }
 
 /// mprotect(2) and pkey_mprotect(2).

@@ -20,15 +20,16 @@ const SOCKET_CALLS: &[(u64, &str, usize)] = &[
     (11, "sendto", 6),
     (16, "sendmsg", 3),
     (18, "accept4", 4),
+    (20, "sendmmsg", 4),
 ];
 
 /// The call that a `socketcall` of i386 makes; `None` for other calls. Where its arguments, which lie in
 /// memory, cannot be read, its descriptor is -1 and its pointers are null.
-pub fn unpacked(asked: &Asked<'_>, pages: &mut Pages<'_>) -> Option<Asked<'static>> {
-    if asked.name != "socketcall" || !asked.is_32_bit {
+pub fn unpacked(asked: &Asked, pages: &mut Pages<'_>) -> Option<Asked> {
+    if asked.name != "socketcall" {
         return None;
     }
-    let [number, address, ..] = asked.args.map(|word| word & u64::from(u32::MAX));
+    let (number, address) = (asked.word(0), asked.word(1));
     let (_, name, count) = *SOCKET_CALLS.iter().find(|(call, ..)| *call == number)?;
     let mut args = [0; 6];
     match pages.bytes(address, 4 * count) {
@@ -39,7 +40,7 @@ pub fn unpacked(asked: &Asked<'_>, pages: &mut Pages<'_>) -> Option<Asked<'stati
         }
         None => args[0] = u32::MAX.into(),
     }
-    Some(Asked { name, args, is_32_bit: true })
+    Some(Asked { name, args, ..*asked })
 }
 
 /// A socket that is about to be made has no descriptor yet.
@@ -117,16 +118,33 @@ pub fn sendto(case: &mut Case<'_>) -> Option<Told> {
     sent(case, case.word(4), case.uint(5))
 }
 
-/// `struct msghdr` begins with the address and its length; on i386 with 4 bytes each.
+impl Case<'_> {
+    /// The address of the peer of a message, and its length: `struct msghdr` begins with them.
+    fn peer(&mut self, header: u64) -> Option<(u64, u32)> {
+        let address = self.pointer(header)?;
+        let len = self.pages.array(header.checked_add(self.asked.abi.pointer_bytes() as u64)?)?;
+        Some((address, u32::from_ne_bytes(len)))
+    }
+}
+
 pub fn sendmsg(case: &mut Case<'_>) -> Option<Told> {
-    let header = case.word(1);
-    let (address, len) = if case.asked.is_32_bit {
-        let [a, b, c, d, len @ ..] = case.pages.array::<8>(header)?;
-        (u32::from_ne_bytes([a, b, c, d]).into(), u32::from_ne_bytes(len))
-    } else {
-        let header = case.pages.array::<12>(header)?;
-        let (address, len) = header.split_first_chunk()?;
-        (u64::from_ne_bytes(*address), u32::from_ne_bytes(*len.first_chunk()?))
-    };
+    let (address, len) = case.peer(case.word(1))?;
     sent(case, address, len)
+}
+
+/// Messages of sendmmsg(2) that are looked at.
+const MOST_MESSAGES: u64 = 64;
+
+/// The first message to a new peer is told; another one's peer is new the next time. A `struct mmsghdr` is a
+/// `struct msghdr` of seven words and a length.
+pub fn sendmmsg(case: &mut Case<'_>) -> Option<Told> {
+    let step = 8 * case.asked.abi.pointer_bytes() as u64;
+    for index in 0..u64::from(case.uint(2)).min(MOST_MESSAGES) {
+        let (address, len) = case.peer(case.word(1).checked_add(index * step)?)?;
+        let told = sent(case, address, len);
+        if told.is_some() {
+            return told;
+        }
+    }
+    None
 }

@@ -8,6 +8,8 @@ use wire::events::*;
 use wire::fields::*;
 use wire::record::Flags;
 
+use notify::{Abi, Machine};
+
 use super::case::{Noted, PATH_CAP, encoded};
 use super::*;
 use crate::notify::places::Peers;
@@ -139,8 +141,8 @@ fn memory() -> Fake {
         .words(HOW, &[0o102, 0o600, 0x10])
 }
 
-fn asked(name: &str, args: [u64; 6]) -> Asked<'_> {
-    Asked { name, args, is_32_bit: false }
+fn asked(name: &'static str, args: [u64; 6]) -> Asked {
+    Asked { name, args, abi: Machine::NATIVE.native(), has_narrow_ids: false }
 }
 
 fn args<const N: usize>(given: [u64; N]) -> [u64; 6] {
@@ -149,14 +151,14 @@ fn args<const N: usize>(given: [u64; N]) -> [u64; 6] {
     args
 }
 
-fn told_by(name: &str, given: &[u64]) -> Option<Told> {
+fn told_by(name: &'static str, given: &[u64]) -> Option<Told> {
     let mut all = [0xffff_ffff_dead_beef; 6];
     all[..given.len()].copy_from_slice(given);
     told(&asked(name, all), &mut memory(), &mut Stand::default())
 }
 
 /// The call is told as `expected`, under the row `call`.
-fn is<P: Payload>(name: &str, given: &[u64], call: &str, expected: &P) {
+fn is<P: Payload>(name: &'static str, given: &[u64], call: &str, expected: &P) {
     let found = told_by(name, given).unwrap_or_else(|| panic!("{name} is not told"));
 
     assert_eq!((P::KIND, encoded(expected), 0), (found.kind, found.payload, found.flags), "{name}");
@@ -280,7 +282,6 @@ fn programs_and_processes_are_told_as_a_hook_tells_them_before_the_call() {
     is("execve", &[OLD, 0, HOLE], "execve", &ProcessExec { argv: Args::NONE, ..exec(old(), None) });
     is("clone", &[libc::CLONE_NEWUSER as u64], "clone", &ProcessFork { child: None });
     is("clone3", &[HEADER, 88], "clone3", &ProcessFork { child: None });
-    is("vfork", &[], "vfork", &ProcessFork { child: None });
     assert_eq!(None, told_by("clone", &[libc::CLONE_THREAD as u64]));
     assert_eq!(None, told_by("clone3", &[HOLE, 88]));
 }
@@ -475,7 +476,7 @@ fn every_call_of_the_table_has_a_row_once_and_is_told_with_nothing_readable() {
     for name in names {
         let args = [7, HOLE, HOLE | 7, HOLE, HOLE, 16];
         let told = told(&asked(name, args), &mut Fake::default(), &mut Nowhere);
-        let may_be_silent = matches!(name, "clone3" | "fsconfig" | "sendmsg");
+        let may_be_silent = matches!(name, "clone3" | "fsconfig" | "sendmsg" | "sendmmsg" | "old_mmap");
         assert!(row_of(name).is_some() && (told.is_some() || may_be_silent), "{name}");
         if let Some(told) = told {
             assert!(Decoded::decode(told.kind, &told.payload).is_ok(), "{name}");
@@ -486,7 +487,7 @@ fn every_call_of_the_table_has_a_row_once_and_is_told_with_nothing_readable() {
 }
 
 /// The records for the picture before a call, as text.
-fn before(name: &str, given: &[u64]) -> Vec<String> {
+fn before(name: &'static str, given: &[u64]) -> Vec<String> {
     told_by(name, given).unwrap().before.iter().map(shown).collect()
 }
 
@@ -587,8 +588,8 @@ fn path_that_cannot_be_read_is_absent_and_one_over_the_bound_is_cut() {
 }
 
 /// The arguments of an execve, their number where they were cut, and the record's flags.
-fn executed(memory: &mut Fake, argv: u64, is_32_bit: bool) -> (Vec<u8>, Option<u32>, u8) {
-    let asked = Asked { name: "execve", args: args([OLD, argv, 0]), is_32_bit };
+fn executed(memory: &mut Fake, argv: u64) -> (Vec<u8>, Option<u32>, u8) {
+    let asked = asked("execve", args([OLD, argv, 0]));
     let told = told(&asked, memory, &mut Nowhere).unwrap();
     let (exec, _) = decode::<ProcessExec<'_>>(&told.payload).unwrap();
     let Args::Packed(argv) = exec.argv else { panic!("not packed") };
@@ -600,7 +601,7 @@ fn long_argument_vectors_are_cut_and_counted() {
     let pointers = [vec![0x10_0000_u64; 100_000], vec![0]].concat();
     let mut memory = Fake::default().at(0x10_0000, b"argument\0").words(0x400_0000, &pointers);
 
-    let (argv, argc, flags) = executed(&mut memory, 0x400_0000, false);
+    let (argv, argc, flags) = executed(&mut memory, 0x400_0000);
 
     assert_eq!((DEFAULT_ARGV, Some(100_000), Flags::TRUNCATED), (argv.len(), argc, flags));
     assert!(argv.starts_with(b"argument\0argument\0") && argv.ends_with(b"\0"));
@@ -611,20 +612,20 @@ fn long_argument_vectors_are_cut_and_counted() {
 fn argument_vectors_without_an_end_are_read_to_the_bound() {
     // Each pointer points to the array itself.
     let mut memory = Fake { filler: Some(0x11), ..Fake::default() };
-    let (argv, argc, flags) = executed(&mut memory, 0x1111_1111_1111_1111, false);
+    let (argv, argc, flags) = executed(&mut memory, 0x1111_1111_1111_1111);
     assert_eq!((DEFAULT_ARGV, None, Flags::TRUNCATED), (argv.len(), argc, flags));
     assert!(memory.reads <= reading::MOST_READ / 4096);
 
     // It ends in a hole.
     let mut memory = Fake::default().at(0x1000, b"a\0").words(0x2fe8, &[0x1000; 3]);
-    assert_eq!((b"a\0a\0a\0".to_vec(), None, Flags::TRUNCATED), executed(&mut memory, 0x2fe8, false));
+    assert_eq!((b"a\0a\0a\0".to_vec(), None, Flags::TRUNCATED), executed(&mut memory, 0x2fe8));
 
     // One of its strings is nowhere.
     let mut memory = Fake::default().at(0x1000, b"a\0").words(0x2000, &[0x1000, HOLE, 0x1000, 0]);
-    assert_eq!((b"a\0".to_vec(), None, Flags::TRUNCATED), executed(&mut memory, 0x2000, false));
+    assert_eq!((b"a\0".to_vec(), None, Flags::TRUNCATED), executed(&mut memory, 0x2000));
 
     // It begins at the end of all addresses.
-    assert_eq!((Vec::new(), None, Flags::TRUNCATED), executed(&mut Fake::default(), u64::MAX - 3, false));
+    assert_eq!((Vec::new(), None, Flags::TRUNCATED), executed(&mut Fake::default(), u64::MAX - 3));
 }
 
 #[test]
@@ -633,13 +634,13 @@ fn exactly_as_many_bytes_as_are_copied_are_not_cut() {
     let mut whole = Fake::default().at(0x50_0000, &argument).words(0x2000, &[0x50_0000, 0]);
     let mut longer = Fake::default().at(0x50_0000, &argument).words(0x2000, &[0x50_0000, 0x50_0000, 0]);
 
-    assert_eq!((argument.clone(), None, 0), executed(&mut whole, 0x2000, false));
-    assert_eq!((argument, Some(2), Flags::TRUNCATED), executed(&mut longer, 0x2000, false));
+    assert_eq!((argument.clone(), None, 0), executed(&mut whole, 0x2000));
+    assert_eq!((argument, Some(2), Flags::TRUNCATED), executed(&mut longer, 0x2000));
 }
 
 #[test]
 fn calls_as_on_i386_have_pointers_of_four_bytes() {
-    let wide = |name, args| Asked { name, args, is_32_bit: true };
+    let wide = |name, args| Asked { name, args, abi: Abi::I386, has_narrow_ids: false };
     let junk = 0xabcd_0000_0000_0000;
     let mut memory = memory()
         .halves(0x20_0000, &[OLD as u32, NEW as u32, 0])
@@ -664,22 +665,90 @@ fn calls_as_on_i386_have_pointers_of_four_bytes() {
     let unread = encoded(&NetConnect { fd: -1, remote: Address(&[]), own: Hidden(Address(&[])) });
     assert_eq!(unread, tell("socketcall", args([3, HOLE])));
     let map = encoded(&MemoryMap { addr: HOLE, len: 4096, prot: Protection(5), fd: Hidden(3) });
-    assert_eq!(map, tell("mmap", args([0x20_0300])));
-    assert_eq!(map, tell("mmap2", args([HOLE, 4096, 5, 2, 3, 0])));
-    assert_eq!(
-        encoded(&FileTruncate { path: old(), length: 5 << 32 | 7 }),
-        tell("truncate64", args([OLD, 7, 5]))
-    );
-    assert_eq!(
-        encoded(&FileTruncate { path: behind(3), length: -1 }),
-        tell("ftruncate", args([3, u32::MAX.into()]))
-    );
-    assert_eq!(
-        encoded(&FileChown { path: old(), owner: 1, group: 2, flags: None }),
-        tell("chown32", args([OLD, 1, 2]))
-    );
-    assert_eq!(None, told(&wide("socketcall", args([14, 0])), &mut memory, &mut Stand::default()));
-    assert_eq!(None, told(&asked("socketcall", args([3, 0x20_0100])), &mut memory, &mut Stand::default()));
+    assert_eq!(map, tell("old_mmap", args([0x20_0300])));
+    assert_eq!(map, tell("mmap", args([HOLE, 4096, 5, 2, 3, 0])));
+    let truncate = encoded(&FileTruncate { path: old(), length: 5 << 32 | 7 });
+    assert_eq!(truncate, tell("truncate64", args([OLD, 7, 5])));
+    let below_zero = encoded(&FileTruncate { path: behind(3), length: -1 });
+    assert_eq!(below_zero, tell("ftruncate", args([3, u32::MAX.into()])));
+    let arm = Asked { abi: Abi::Arm, ..wide("truncate64", args([OLD, 0, 7, 5])) };
+    assert_eq!(truncate, told(&arm, &mut memory, &mut Nowhere).unwrap().payload);
+    let unknown = wide("socketcall", args([14, 0]));
+    assert_eq!(None, told(&unknown, &mut memory, &mut Nowhere));
+}
+
+#[test]
+fn ids_of_sixteen_bits_are_those_of_the_first_calls() {
+    let mut memory = memory().halves(0x20_0000, &[0xffff_0007]);
+    let mut tell = |name, args| {
+        let asked = Asked { name, args, abi: Abi::I386, has_narrow_ids: true };
+        told(&asked, &mut memory, &mut Nowhere).unwrap().payload
+    };
+    let ids = |what, to| {
+        encoded(&ProcessCredentials {
+            what,
+            to: Args::Packed(to),
+            real_uid: Hidden(None),
+            effective_uid: Hidden(None),
+        })
+    };
+
+    assert_eq!(ids(b"reuid", b"-1\x005\0"), tell("setreuid", args([0xffff, 0x1_0005])));
+    assert_eq!(ids(b"groups", b"7\0-1\0"), tell("setgroups", args([2, 0x20_0000])));
+    let chown = FileChown { path: old(), owner: 1, group: -1, flags: None };
+    assert_eq!(encoded(&chown), tell("chown", args([OLD, 1, 0xffff])));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn notified_calls_are_known_by_architecture_and_number() {
+    let of = |arch, number| {
+        Asked::new(arch, number, [0; 6]).map(|asked| (asked.name, asked.abi, asked.has_narrow_ids))
+    };
+
+    assert_eq!(Some(("openat", Abi::X86_64, false)), of(0xc000_003e, 257));
+    assert_eq!(Some(("setuid", Abi::I386, false)), of(0x4000_0003, 213));
+    assert_eq!(Some(("setuid", Abi::I386, true)), of(0x4000_0003, 23));
+    assert_eq!(Some(("execve", Abi::X32, false)), of(0xc000_003e, 0x4000_0000 | 520));
+    assert_eq!([None, None], [of(0xc000_003e, 0), of(0xc000_00b7, 56)]);
+}
+
+#[test]
+fn every_call_that_a_filter_asks_about_is_told_but_those_that_no_hook_tells() {
+    let told = |name| name == "socketcall" || row_of(name).is_some();
+    let mut untold: Vec<&str> =
+        notify::CALLS.iter().map(|call| call.name).filter(|name| !told(name)).collect();
+    untold.dedup();
+
+    assert_eq!(vec!["kexec_load", "kexec_file_load", "pidfd_getfd"], untold);
+}
+
+#[test]
+fn of_several_messages_the_first_to_a_new_peer_is_told() {
+    let mut stand = Stand::default();
+    let mut memory = memory()
+        .at(0x20_0000, &[2, 0, 0, 53, 9, 9, 9, 9])
+        .words(0x20_0100, &[0, 0, 0, 0, 0, 0, 0, 0, INET, 16, 0, 0, 0, 0, 0, 0, 0x20_0000, 8]);
+    let mut peer = || {
+        let told = told(&asked("sendmmsg", args([4, 0x20_0100, 3, 0])), &mut memory, &mut stand)?;
+        Some(decode::<NetConnect<'_>>(&told.payload).unwrap().0.remote.0.to_vec())
+    };
+
+    assert_eq!([Some(ADDRESS.to_vec()), Some(vec![2, 0, 0, 53, 9, 9, 9, 9]), None], [peer(), peer(), peer()]);
+}
+
+#[test]
+fn attributes_by_the_calls_that_take_a_directory_are_told_as_by_the_others() {
+    let memory = memory().words(0x20_0000, &[HOLE]).halves(0x20_0008, &[9, 1]);
+    let tell = |name, given| {
+        let mut memory = Fake { bytes: memory.bytes.clone(), ..Fake::default() };
+        told(&asked(name, given), &mut memory, &mut Nowhere).unwrap().payload
+    };
+    let set = FileXattr { path: below(), name: b"user.name", flags: Some(XattrFlags(1)), size: Some(9) };
+
+    assert_eq!(encoded(&set), tell("setxattrat", args([3, NEW, 0, NAME, 0x20_0000, 16])));
+    let removed = FileXattr { flags: None, size: None, ..set };
+    assert_eq!(encoded(&removed), tell("removexattrat", args([3, NEW, 0, NAME])));
 }
 
 proptest! {
@@ -688,14 +757,15 @@ proptest! {
         call in 0..CALLS.len() + 1,
         which in any::<prop::sample::Index>(),
         args in prop::array::uniform6(prop_oneof![any::<u64>(), 0x1000..0x3000_u64, 0..16_u64, Just(CWD)]),
-        is_32_bit in any::<bool>(),
+        abi in prop::sample::select(vec![Abi::X86_64, Abi::X32, Abi::I386, Abi::Aarch64, Abi::Arm]),
+        has_narrow_ids in any::<bool>(),
         filler in any::<Option<u8>>(),
         bytes in prop::collection::vec(any::<u8>(), 0..600),
     ) {
         let name = CALLS.get(call).map_or("socketcall", |(names, _)| names[which.index(names.len())].0);
         let mut memory = Fake { filler, ..Fake::default() }.at(0x1f00, &bytes);
 
-        let told = told(&Asked { name, args, is_32_bit }, &mut memory, &mut Stand::default());
+        let told = told(&Asked { name, args, abi, has_narrow_ids }, &mut memory, &mut Stand::default());
 
         prop_assert!(memory.reads <= reading::MOST_READ / 4096);
         if let Some(told) = told {
