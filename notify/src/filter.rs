@@ -174,36 +174,4 @@ fn action(call: &Call, level: Level, machine: Machine, offsets: &[u32]) -> Block
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::interpreter::{Interpreter, Run};
-    use crate::judgement::Data;
-
-    fn run(filter: &Filter, data: &Data) -> Run {
-        Interpreter::new(filter.instructions()).unwrap().run(data)
-    }
-
-    #[test]
-    fn off_allows_all_in_two_instructions() {
-        let filter = Filter::new(Level::Off, Machine::X86_64, &[]).unwrap();
-
-        assert_eq!(2, filter.instructions().len());
-        assert_eq!(ALLOW, run(&filter, &Data { nr: 59, arch: 0xc000_003e, ..Data::default() }).action);
-    }
-
-    #[test]
-    fn libcs_own_open_is_allowed_and_the_same_one_beside_it_is_asked_about() {
-        let sites = Sites::made(Machine::X86_64, [(257, vec![0x123])]);
-        let filter = Filter::new(Level::Security, Machine::X86_64, &[&sites]).unwrap();
-        let at = |instruction_pointer| Data {
-            nr: 257,
-            arch: 0xc000_003e,
-            instruction_pointer,
-            args: [0, 0, 0o101, 0, 0, 0],
-        };
-
-        assert_eq!(ALLOW, run(&filter, &at(0x7f12_3456_7123)).action);
-        assert_eq!(NOTIFY, run(&filter, &at(0x7f12_3456_7124)).action);
-        assert_eq!(NOTIFY, run(&filter, &at(0x40_0123)).action);
-    }
-}
+mod tests;

@@ -163,48 +163,4 @@ impl fmt::Display for Unscannable {
 impl std::error::Error for Unscannable {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::calls::CALLS;
-
-    fn scan(path: &str) -> Sites {
-        Sites::of_elf(&std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"))).unwrap()
-    }
-
-    /// How many sites a call has, by its name.
-    fn count(sites: &Sites, name: &str) -> usize {
-        let call = CALLS.iter().find(|call| call.name == name).unwrap();
-        sites.page_offsets(call.number(sites.machine.native()).unwrap()).count()
-    }
-
-    #[test]
-    fn both_libcs_of_this_machine_have_sites_for_the_calls_that_hooks_see() {
-        let glibc = scan("/lib/x86_64-linux-gnu/libc.so.6");
-        let musl = scan("/lib/x86_64-linux-musl/libc.so");
-
-        for sites in [&glibc, &musl] {
-            for name in
-                ["openat", "connect", "execve", "unlink", "unlinkat", "rename", "socket", "accept4", "mmap"]
-            {
-                assert!(count(sites, name) > 0, "{name}");
-            }
-            assert_eq!(Machine::X86_64, sites.machine());
-            assert!(sites.build_id.as_ref().is_some_and(|id| id.len() == 20));
-        }
-    }
-
-    #[test]
-    fn other_files_are_refused_with_the_reason() {
-        let refused = |bytes: &[u8]| Sites::of_elf(bytes).unwrap_err().to_string();
-
-        assert_eq!(
-            "not a readable 64-bit ELF file (Invalid ELF header size or alignment); give the libc and the loader that the \
-             program uses (ldd shows them)",
-            refused(b"#!/bin/sh\n")
-        );
-        let mut other = vec![0; 64];
-        other[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xf3\0");
-        assert!(refused(&other).starts_with("its code is for machine 243, neither"), "{}", refused(&other));
-        assert!(refused(&vec![0; MOST_BYTES + 1]).starts_with("67108865 bytes are more than"));
-    }
-}
+mod tests;

@@ -22,7 +22,7 @@ pub(super) struct Image<'b> {
 }
 
 /// An executable part.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'b> {
     /// The address of its first byte, as the file's headers count; the last byte's fits into 64 bits too.
     pub address: u64,
@@ -115,7 +115,7 @@ impl Part<'_> {
 
 /// The parts by address, without empty ones, ones that overlap another, and ones that together are longer
 /// than the file: headers can claim the same bytes many times.
-fn apart(mut parts: Vec<Part>, most: usize) -> Vec<Part> {
+pub(super) fn apart(mut parts: Vec<Part>, most: usize) -> Vec<Part> {
     parts
         .retain(|part| !part.bytes.is_empty() && part.address.checked_add(part.bytes.len() as u64).is_some());
     parts.sort_by_key(|part| part.address);

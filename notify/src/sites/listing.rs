@@ -79,6 +79,8 @@ pub(super) enum Origin {
     Place(Place),
     /// It was in one of two places before.
     Either(Place, Place),
+    /// It was in the same place before, but for its lowest byte, which is set.
+    LowestByte(u8),
     /// The instruction computes or reads it.
     Unknown,
 }

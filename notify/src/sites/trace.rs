@@ -17,10 +17,10 @@ const MOST_STEPS: usize = 50_000;
 pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     let mut seen = HashSet::new();
-    // What a place holds before the instruction at an address.
-    let mut open = vec![(site, Place::Register(C::NUMBER))];
-    while let Some((address, place)) = open.pop() {
-        if !seen.insert((address, place)) || seen.len() > MOST_STEPS {
+    // What a place holds before the instruction at an address, and the lowest byte if that is set later.
+    let mut open = vec![(site, Place::Register(C::NUMBER), None)];
+    while let Some((address, place, lowest)) = open.pop() {
+        if seen.len() >= MOST_STEPS || !seen.insert((address, place, lowest)) {
             continue;
         }
         let mut is_function = false;
@@ -32,14 +32,14 @@ pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64) -> BTreeSet<u32>
                         is_function = true;
                         // Where the value is before the caller's return address lies on the stack.
                         match place {
-                            Place::Register(_) => open.push((source, place)),
+                            Place::Register(_) => open.push((source, place, lowest)),
                             Place::Stack(above) if above >= C::RETURN_BYTES => {
-                                open.push((source, Place::Stack(above - C::RETURN_BYTES)));
+                                open.push((source, Place::Stack(above - C::RETURN_BYTES), lowest));
                             }
                             Place::Stack(_) => {}
                         }
                     }
-                    _ => open.push((source, place)),
+                    _ => open.push((source, place, lowest)),
                 }
             }
         }
@@ -56,13 +56,15 @@ pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64) -> BTreeSet<u32>
             Flow::Next | Flow::Branch(_) | Flow::SystemCall => C::origin(bytes, before, place),
         };
         match origin {
-            Origin::Value(value) if value < NUMBERS => {
+            Origin::Value(value) => {
+                let value = lowest.map_or(value, |lowest| value & !0xff | u64::from(lowest));
                 // Fits: below 1024.
-                found.insert(value as u32);
+                found.extend((value < NUMBERS).then_some(value as u32));
             }
-            Origin::Value(_) | Origin::Unknown => {}
-            Origin::Place(place) => open.push((before, place)),
-            Origin::Either(one, other) => open.extend([(before, one), (before, other)]),
+            Origin::Unknown => {}
+            Origin::Place(place) => open.push((before, place, lowest)),
+            Origin::Either(one, other) => open.extend([(before, one, lowest), (before, other, lowest)]),
+            Origin::LowestByte(byte) => open.push((before, place, lowest.or(Some(byte)))),
         }
     }
     found

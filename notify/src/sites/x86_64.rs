@@ -117,6 +117,9 @@ fn of_register(instruction: &Instruction, register: u8) -> Origin {
     if !writes(instruction, register) {
         return Origin::Place(Place::Register(register));
     }
+    if let Some(byte) = lowest_byte(instruction, register) {
+        return Origin::LowestByte(byte);
+    }
     let is_destination =
         instruction.op0_kind() == OpKind::Register && wide(instruction.op0_register()) == Some(register);
     if !is_destination {
@@ -137,6 +140,17 @@ fn of_register(instruction: &Instruction, register: u8) -> Origin {
         },
         _ => Origin::Unknown,
     }
+}
+
+/// The byte, if the instruction sets nothing but the lowest byte of the register: musl's `clone` has `mov al,
+/// 56`.
+fn lowest_byte(instruction: &Instruction, register: u8) -> Option<u8> {
+    let destination = instruction.op0_register();
+    let is_lowest = destination.is_gpr8()
+        && !matches!(destination, Register::AH | Register::BH | Register::CH | Register::DH)
+        && destination.full_register().number() == usize::from(register);
+    let is_set = instruction.mnemonic() == Mnemonic::Mov && instruction.op1_kind() == OpKind::Immediate8;
+    (is_lowest && is_set).then(|| instruction.immediate8())
 }
 
 fn is_conditional_move(mnemonic: Mnemonic) -> bool {
