@@ -41,8 +41,8 @@ pub enum Told {
 enum Built {
     /// A compiler with these flags.
     C { compiler: &'static str, source: &'static str, flags: &'static [&'static str] },
-    /// `go build` with or without cgo, and these flags.
-    Go { has_c: bool, flags: &'static [&'static str] },
+    /// `go build` of these files of a folder, with or without cgo, with these flags.
+    Go { folder: &'static str, files: &'static [&'static str], has_c: bool, flags: &'static [&'static str] },
     /// rustc for musl.
     Rust,
     /// Debian's busybox-static, as `cargo xtask test packages` unpacks it.
@@ -77,7 +77,8 @@ const fn c(name: &'static str, told: Told, source: &'static str, flags: &'static
 }
 
 const fn go(name: &'static str, told: Told, has_c: bool, flags: &'static [&'static str]) -> Program {
-    Program { name, told, built: Built::Go { has_c, flags }, more: &["more"] }
+    let files: &[&str] = if has_c { &["deeds.go", "cgo.go"] } else { &["deeds.go", "nocgo.go"] };
+    Program { name, told, built: Built::Go { folder: "", files, has_c, flags }, more: &["more"] }
 }
 
 const STATIC: Told = Told::Blind("static");
@@ -104,6 +105,15 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "rust-musl", told: STATIC, built: Built::Rust, more: &[] },
     Program { name: "busybox", told: STATIC, built: Built::Busybox, more: &[] },
 ];
+
+/// The actions of Falco's event-generator, made again in static Go (`tests/programs/unseen/README.md`). It
+/// takes other words than [`PROGRAMS`].
+pub const GENERATOR: Program = Program {
+    name: "generator",
+    told: STATIC,
+    built: Built::Go { folder: "generator", files: &["generator.go"], has_c: false, flags: &[] },
+    more: &[],
+};
 
 /// The program of this name.
 ///
@@ -165,11 +175,10 @@ impl Program {
                 command.args(["-g", "-O1", "-w", "-o"]).arg(output).arg(sources().join(source)).args(flags);
                 command
             }
-            Built::Go { has_c, flags } => {
+            Built::Go { folder, files, has_c, flags } => {
                 let mut command = Command::new("go");
-                let c = if has_c { "cgo.go" } else { "nocgo.go" };
                 command.arg("build").args(flags).arg("-o").arg(output);
-                command.args(["deeds.go", c]).current_dir(sources());
+                command.args(files).current_dir(sources().join(folder));
                 // The standard library alone, and a cache of its own: nothing is fetched, and the user's
                 // folders stay as they are.
                 command.env("CGO_ENABLED", if has_c { "1" } else { "0" }).env("GO111MODULE", "off");
@@ -190,10 +199,10 @@ impl Program {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let mut files: Vec<PathBuf> = fs::read_dir(sources())
-            .expect("tests/programs/unseen is a folder")
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
+        let folders = [sources(), sources().join("generator")];
+        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of sources"));
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.is_file());
         files.sort();
         for file in files {
             fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).hash(&mut hasher);
@@ -264,6 +273,30 @@ impl Ground {
         command.args(program.words(&self.work(), self.server.port()));
         let ending = child::run(command, b"");
         self.ended(ending, self.scene.events(Expect::NothingLost))
+    }
+
+    /// Runs [`GENERATOR`] in a network of its own, where every address that it connects to is its own: bare,
+    /// or under `glassbox run` with these options.
+    ///
+    /// # Panics
+    /// If this user may not make a network.
+    pub fn generator(&self, options: Option<&[&str]>) -> Run {
+        const ALONE: &str = "set -e; PATH=$PATH:/usr/sbin:/sbin; ip link set lo up
+            for own in 169.254.169.254 10.2.3.4; do ip addr add $own/32 dev lo; done; exec \"$@\"";
+        self.scene.clean();
+        let mut command = self.scene.command("unshare");
+        command.args(["--net", "sh", "-c", ALONE, "sh"]);
+        let output = self.scene.events_output();
+        if let Some(options) = options {
+            command.arg(glassbox()).arg("run").args(options).args(["-o", &output, "--"]);
+        }
+        command.arg(GENERATOR.path()).arg(self.work());
+        let ending = child::run(command, b"");
+        let events = match options {
+            Some(_) => self.scene.events(Expect::NothingLost),
+            None => Events::default(),
+        };
+        self.ended(ending, events)
     }
 
     fn ended(&self, ending: Ending, events: Events) -> Run {

@@ -157,6 +157,25 @@ fn a_dynamic_program_without_libc_is_told_of_by_that_reason() {
     assert_eq!(Some("no_libc"), blind.text("reason"));
 }
 
+#[test]
+fn every_action_of_the_event_generator_is_made_by_a_static_program_that_no_hook_sees() {
+    let ground = Ground::default();
+    let bare = ground.generator(None);
+
+    let under = ground.generator(Some(&[]));
+
+    assert_eq!(Status::Exited(0), bare.ending.status, "{:?}", bare.ending);
+    assert_eq!(bare.ending, under.ending, "the program noticed");
+    let lines: Vec<&str> = bare.ending.stdout.lines().collect();
+    assert_eq!(73, lines.len(), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.ends_with(": ok")), "{lines:#?}");
+    // All that it executes is static too, but for a script of the shell's.
+    let seen: Vec<&str> = under.events.named("process.start").filter_map(|start| start.text("exe")).collect();
+    assert!(seen.iter().all(|exe| exe.ends_with("sh")), "{seen:?}");
+    let blind: Vec<_> = under.events.named("sensor.blind").map(|blind| blind.text("reason")).collect();
+    assert!(blind.contains(&Some("static")), "{}", under.events.outline());
+}
+
 /// Compares one program's figures with the goal, at both levels, and prints them past the harness' capture.
 fn as_strace_saw_it(name: &str) {
     for level in [Level::Exec, Level::Security] {
