@@ -24,6 +24,7 @@ use crate::system::program::{Program, Root};
 pub use crate::container::fuzz as metadata;
 pub use crate::http::fuzz as http;
 pub use crate::lambda::fuzz as telemetry;
+pub use crate::notify::fuzzed::run as notified;
 pub use crate::pipeline::fuzzed::run as pipeline;
 pub use crate::runc::fuzz as bundle;
 pub use crate::sinks::carrier::spool::fuzz as spool;

@@ -31,6 +31,8 @@ pub struct Socket {
     pub kind: Option<i32>,
     /// Protocol.
     pub protocol: Option<i32>,
+    /// Its number, where the kernel was asked for it.
+    pub inode: Option<u64>,
     /// The address it was bound to, as text.
     pub local: Option<Box<[u8]>>,
     /// The peer, as text.
@@ -44,6 +46,17 @@ pub struct Socket {
     pub asked: Option<MonoNs>,
     /// The peers of datagrams, `remote` among them; none of a socket that is no datagram's.
     pub peers: Peers,
+}
+
+/// The arguments of a socket(2) whose result is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedSocket {
+    /// Address family.
+    pub family: i32,
+    /// Type without flags.
+    pub kind: i32,
+    /// Protocol.
+    pub protocol: i32,
 }
 
 /// One open descriptor.

@@ -14,6 +14,7 @@
 //! | `process`, `descriptors` | the picture |
 //! | `threads` | threads with a directory or descriptors of their own |
 //! | `standpoints` | the user and the mount namespace |
+//! | `noted` | descriptors by the kernel's word, of processes that it notifies of |
 //! | `spawned` | the file actions of posix_spawn |
 //! | `walks` | `..` as the kernel walks it |
 //! | `moves` | names that change while files are open |
@@ -27,6 +28,7 @@ mod closes;
 pub mod descriptors;
 pub mod hosts;
 mod moves;
+mod noted;
 pub mod paths;
 mod peers;
 mod places;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wire::events::{FdFlags, FdMade, FdRange};
 
 use super::addresses::{self, Address};
-use super::descriptors::{Descriptor, Descriptors, Socket, Target};
+use super::descriptors::{AskedSocket, Descriptor, Descriptors, Socket, Target};
 use super::hosts::Hosts;
 use super::threads::{Place, Threads};
 use super::walks::{Root, Walks};
@@ -48,6 +48,8 @@ pub struct Process {
     pub(super) threads: Threads,
     /// The root that its paths begin at, and where those that go up led.
     pub(super) walks: Walks,
+    /// Kinds of sockets that it asked for, of which no result is known.
+    pub(super) asked_sockets: Vec<AskedSocket>,
     /// The bytes of its directory and of `displaced`.
     share: Share,
     /// The batch that knows `who`, and its number there.
@@ -87,6 +89,7 @@ impl Process {
             is_cwd_physical: false,
             threads: Threads::default(),
             walks: Walks::of(&Account::boundless()),
+            asked_sockets: Vec::new(),
             share: Share::default(),
             listed: (0, 0),
         }
@@ -108,6 +111,7 @@ impl Process {
             is_cwd_physical: self.is_cwd_physical,
             threads: Threads::default(),
             walks: self.walks.inherited(),
+            asked_sockets: self.asked_sockets.clone(),
             share: self.share.account().share(Resource::Bytes),
             listed: (0, 0),
         }

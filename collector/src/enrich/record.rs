@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wire::events::{Decoded, FileOpen, Kind, MemoryMap, ProcessCredentials, ProcessNamespace, ProcessSignal};
 use wire::names;
-use wire::record::{Flags, Head};
+use wire::record::{Flags, Head, Via};
 
 use super::Enricher;
 use super::descriptors::Target;
@@ -54,6 +54,7 @@ impl Enricher {
             Decoded::FdDuped(duped) => process.duplicate(duped.fd, duped.target, at, duped.cloexec),
             Decoded::FdRange(range) => process.change_range(range),
             Decoded::FdFlags(flags) => process.set_cloexec(flags),
+            Decoded::FdMade(made) if is_notified(head) => process.note_descriptor(made.fd, made.label),
             Decoded::FdMade(made) => process.adopt(made, at),
             Decoded::DirChange(change) => {
                 self.text.clear();
@@ -86,6 +87,8 @@ impl Enricher {
         }
         // A failed call changed nothing.
         let has_failed = head.errno != 0;
+        // One that the kernel notified of may fail yet.
+        let may_fail = has_failed || is_notified(head) && head.flags & Flags::RETURNED == 0;
         match decoded {
             Decoded::ProcessStart(_) => self.batch.set(self.places.start_coverage, Value::Word("hooked")),
             Decoded::ProcessFork(fork) => {
@@ -94,10 +97,10 @@ impl Enricher {
             Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 => return Effect::ExecAsked,
             Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
             Decoded::ProcessSignal(sent) => self.signalled(process, sent),
-            Decoded::ProcessCredentials(changed) => changed_identity(process, changed, has_failed),
+            Decoded::ProcessCredentials(changed) => changed_identity(process, changed, may_fail),
             Decoded::ProcessNamespace(changed) => {
                 self.changed_namespace(process, changed, has_failed);
-                if !has_failed && changed.what == b"unshare" {
+                if !may_fail && changed.what == b"unshare" {
                     unshared(process, Tid(head.tid), changed.flags.0);
                 }
             }
@@ -204,6 +207,11 @@ impl Enricher {
     }
 }
 
+/// Whether the kernel notified of the call, before it was made.
+fn is_notified(head: &Head) -> bool {
+    head.via == Via::Notify as u8
+}
+
 /// Puts the directory of a child that posix_spawn moves in the place of its parent's, and gives that.
 fn childs_directory(process: &mut Process, decoded: &Decoded<'_>) -> Option<Arc<[u8]>> {
     let Decoded::ProcessExec(exec) = decoded else { return None };
@@ -241,4 +249,43 @@ fn unshared(process: &mut Process, tid: Tid, flags: u64) {
     const FILES: u64 = libc::CLONE_FILES as u64;
     const DIRECTORY: u64 = (libc::CLONE_FS | libc::CLONE_NEWNS) as u64;
     process.set_apart(tid, flags & DIRECTORY != 0, flags & FILES != 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::fields::{Args, Hidden};
+
+    use super::*;
+    use crate::event::Who;
+    use crate::ids::ImageId;
+
+    /// The effective group after setgid(7), of a record with this mechanism and these flags.
+    fn egid_after_setgid(via: Via, flags: u8) -> Option<u32> {
+        let mut process = Process::new(Who::default(), ImageId::new(1, 0));
+        let to = Args::Packed(b"7\0");
+        let changed =
+            ProcessCredentials { what: b"gid", to, real_uid: Hidden(None), effective_uid: Hidden(None) };
+        let head = Head {
+            time_ns: 1,
+            seq: 0,
+            ret: 0,
+            pid: 1,
+            tid: 1,
+            kind: Kind::ProcessCredentials as u16,
+            call: 0,
+            errno: 0,
+            via: via as u8,
+            flags,
+        };
+        let decoded = Decoded::ProcessCredentials(changed);
+        Enricher::default().record(&mut process, &head, MonoNs(1), &decoded);
+        process.who.circumstances.egid
+    }
+
+    #[test]
+    fn identity_that_the_kernel_is_asked_for_is_not_had_yet() {
+        assert_eq!(Some(7), egid_after_setgid(Via::Symbol, Flags::RETURNED));
+        assert_eq!(Some(7), egid_after_setgid(Via::Notify, Flags::RETURNED));
+        assert_eq!(None, egid_after_setgid(Via::Notify, 0));
+    }
 }

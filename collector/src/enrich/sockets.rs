@@ -25,7 +25,12 @@ impl Enricher {
     ) {
         let (family, protocol) = (Some(made.family.0), Some(made.protocol.0));
         self.batch.set(self.places.socket_protocol, protocol_value(family, protocol));
-        let Some(fd) = made.fd.filter(|_| !has_failed) else { return };
+        let Some(fd) = made.fd.filter(|_| !has_failed) else {
+            if !has_failed {
+                process.ask_socket(made.family.0, made.r#type.0, made.protocol.0);
+            }
+            return;
+        };
         let socket = Socket { family, kind: Some(made.r#type.0 & 0xf), protocol, ..Socket::default() };
         let is_cloexec = made.r#type.0 & libc::SOCK_CLOEXEC != 0;
         process.open(fd, Target::Socket(Arc::new(socket)), at, is_cloexec);

@@ -33,6 +33,8 @@ use case::Case;
 use reading::Pages;
 
 pub use case::{Asked, Told};
+#[cfg(fuzzing)]
+pub use reading::MOST_READ;
 
 /// The record of a call; `None` for a call that makes no event.
 ///

@@ -8,5 +8,7 @@
 //! | `places` | its directory and its descriptors, by the kernel's word |
 
 pub mod decode;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 pub mod memory;
 pub mod places;

@@ -37,6 +37,8 @@ mod model;
 mod naps;
 mod news;
 #[cfg(test)]
+mod notified;
+#[cfg(test)]
 mod origins;
 mod outbox;
 mod passes;

@@ -202,7 +202,9 @@ impl<'a> Case<'a> {
             if let Some(cwd) = self.places.cwd() {
                 self.note(&DirChange { path: Path { dir: AT_FDCWD, raw: Some(&cwd) } });
             }
-        } else if let Some(label) = self.places.descriptor(place) {
+        } else {
+            // What it was before says nothing of a descriptor that cannot be looked up.
+            let label = self.places.descriptor(place).unwrap_or_default();
             self.note_descriptor(place, &label);
         }
     }
