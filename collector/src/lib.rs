@@ -25,7 +25,7 @@ mod lambda;
 mod launch;
 mod loss;
 mod metrics;
-#[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "no supervisor calls it yet"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "no supervisor calls it yet"))]
 mod notify;
 mod order;
 mod outputs;
