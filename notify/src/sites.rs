@@ -45,7 +45,7 @@ pub struct Sites {
 impl Sites {
     /// Scans an ELF file: a libc or a loader. Any bytes may be given.
     ///
-    /// It takes 50 ms for glibc in an optimised build, and memory of at most a quarter of the file and 16
+    /// It takes 50 ms for glibc in an optimised build, and memory of an eighth of the file and 16
     /// bytes for each jump in it. A number counts for an instruction if some path through the code leads from
     /// where the number is set to the instruction. An instruction whose number comes from outside, as in
     /// libc's `syscall`, counts for none.

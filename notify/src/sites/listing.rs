@@ -28,6 +28,18 @@ pub(super) trait Code {
     /// Decodes the instruction at the beginning of `bytes`. The length is 1 at least.
     fn step(bytes: &[u8], address: u64) -> Step;
 
+    /// Decodes all instructions of `bytes`. `visit` is given each one's index, and gives that of the next
+    /// one, which is greater, or nothing to stop.
+    fn sweep(bytes: &[u8], address: u64, mut visit: impl FnMut(usize, Step) -> Option<usize>) {
+        let mut index = 0;
+        while let Some(rest) = bytes.get(index..).filter(|rest| !rest.is_empty()) {
+            match visit(index, Self::step(rest, address + index as u64)) {
+                Some(next) => index = next,
+                None => return,
+            }
+        }
+    }
+
     /// Where the value in a place comes from, if the instruction at the beginning of `bytes` ran last.
     fn origin(bytes: &[u8], address: u64, place: Place) -> Origin;
 
@@ -136,22 +148,24 @@ impl<'b, C: Code> Listing<'b, C> {
         let mut starts = Bits(vec![0; part.bytes.len().div_ceil(64)]);
         let first = self.symbols.partition_point(|symbol| *symbol < part.address);
         let mut symbols = self.symbols.get(first..).unwrap_or_default().iter().copied().peekable();
-        let mut index = 0;
-        while let Some(bytes) = part.bytes.get(index..).filter(|bytes| !bytes.is_empty()) {
+        let (calls, jumps) = (&mut self.calls, &mut self.jumps);
+        let mut result = Ok(());
+        C::sweep(part.bytes, part.address, |index, step| {
             let address = part.address + index as u64;
             starts.set(index);
-            let step = C::step(bytes, address);
             match step.flow {
                 Flow::Jump(target) | Flow::Branch(target) | Flow::Call(Some(target)) => {
-                    self.jumps.push((target, address));
-                    if self.jumps.len() > MOST_JUMPS {
-                        return Err(Unscannable::TooManyJumps);
+                    jumps.push((target, address));
+                    if jumps.len() > MOST_JUMPS {
+                        result = Err(Unscannable::TooManyJumps);
+                        return None;
                     }
                 }
                 Flow::SystemCall => {
-                    self.calls.push(address);
-                    if self.calls.len() > MOST_SITES {
-                        return Err(Unscannable::TooManySites);
+                    calls.push(address);
+                    if calls.len() > MOST_SITES {
+                        result = Err(Unscannable::TooManySites);
+                        return None;
                     }
                 }
                 Flow::Next | Flow::Call(None) | Flow::Stop => {}
@@ -160,8 +174,9 @@ impl<'b, C: Code> Listing<'b, C> {
             // An instruction begins at each symbol, also if data before it were taken for a longer one.
             while symbols.next_if(|symbol| *symbol <= address).is_some() {}
             let next = symbols.peek().copied().filter(|symbol| *symbol < next).unwrap_or(next);
-            index = (next - part.address) as usize;
-        }
+            Some((next - part.address) as usize)
+        });
+        result?;
         self.parts.push((part, starts));
         Ok(())
     }

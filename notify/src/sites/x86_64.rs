@@ -32,28 +32,24 @@ impl Code for Decoded {
     }
 
     fn step(bytes: &[u8], address: u64) -> Step {
-        let instruction = decode(bytes, address);
-        if instruction.is_invalid() {
-            return Step { bytes: 1, flow: Flow::Stop };
-        }
-        let target = || {
-            let is_near = matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32);
-            is_near.then(|| instruction.near_branch_target())
-        };
-        let flow = match instruction.flow_control() {
-            _ if instruction.code() == Opcode::Syscall => Flow::SystemCall,
-            _ if matches!(instruction.mnemonic(), Mnemonic::Hlt | Mnemonic::Int3) => Flow::Stop,
-            FlowControl::Next | FlowControl::Interrupt => Flow::Next,
-            FlowControl::UnconditionalBranch => target().map_or(Flow::Stop, Flow::Jump),
-            FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend => {
-                target().map_or(Flow::Next, Flow::Branch)
+        step(&decode(bytes, address))
+    }
+
+    /// With one decoder for all, because making one costs as much as an instruction.
+    fn sweep(bytes: &[u8], address: u64, mut visit: impl FnMut(usize, Step) -> Option<usize>) {
+        let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+        let mut instruction = Instruction::default();
+        while decoder.can_decode() {
+            let index = decoder.position();
+            decoder.decode_out(&mut instruction);
+            let Some(next) = visit(index, step(&instruction)) else { return };
+            if next != decoder.position() {
+                if decoder.set_position(next).is_err() {
+                    return;
+                }
+                decoder.set_ip(address + next as u64);
             }
-            FlowControl::Call => Flow::Call(target()),
-            FlowControl::IndirectCall => Flow::Call(None),
-            _ => Flow::Stop,
-        };
-        // At most 15.
-        Step { bytes: instruction.len() as u8, flow }
+        }
     }
 
     fn origin(bytes: &[u8], address: u64, place: Place) -> Origin {
@@ -68,6 +64,31 @@ impl Code for Decoded {
     fn survives_calls(register: u8) -> bool {
         matches!(register, 3 | 4 | 5 | 12..=15)
     }
+}
+
+/// The instruction, as far as the order of instructions goes.
+fn step(instruction: &Instruction) -> Step {
+    if instruction.is_invalid() {
+        return Step { bytes: 1, flow: Flow::Stop };
+    }
+    let target = || {
+        let is_near = matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32);
+        is_near.then(|| instruction.near_branch_target())
+    };
+    let flow = match instruction.flow_control() {
+        _ if instruction.code() == Opcode::Syscall => Flow::SystemCall,
+        _ if matches!(instruction.mnemonic(), Mnemonic::Hlt | Mnemonic::Int3) => Flow::Stop,
+        FlowControl::Next | FlowControl::Interrupt => Flow::Next,
+        FlowControl::UnconditionalBranch => target().map_or(Flow::Stop, Flow::Jump),
+        FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend => {
+            target().map_or(Flow::Next, Flow::Branch)
+        }
+        FlowControl::Call => Flow::Call(target()),
+        FlowControl::IndirectCall => Flow::Call(None),
+        _ => Flow::Stop,
+    };
+    // At most 15.
+    Step { bytes: instruction.len() as u8, flow }
 }
 
 /// Whether the instruction may change this register, or a part of it.
