@@ -331,6 +331,9 @@ impl Level {
     }
 }
 
+/// The number of the signal by which Go's runtime interrupts a thread.
+const SIGURG: &str = "23";
+
 /// The events that `--notify security` promises, of those that strace can be compared with.
 const SECURITY: [&str; 21] = [
     EXEC,
@@ -395,10 +398,19 @@ impl Compared {
 /// # Errors
 /// The output of a run that did not end as the bare one does.
 pub fn compare_with_strace(program: &Program, level: Level) -> Result<Compared, String> {
+    compare_under(program, level, &["--notify", level.name()])
+}
+
+/// As [`compare_with_strace`], with these options of `glassbox run`: without `--notify`, it is the hooks that
+/// are compared.
+///
+/// # Errors
+/// As [`compare_with_strace`].
+pub fn compare_under(program: &Program, level: Level, options: &[&str]) -> Result<Compared, String> {
     let ground = Ground::default();
     let scene = &ground.scene;
     scene.clean();
-    let kept = crate::recall::kept(&format!("{}-{}", program.name, level.name()));
+    let kept = crate::recall::kept(&format!("{}-{}{}", program.name, level.name(), options.concat()));
     let (output, trace) = (kept.join("events.jsonl"), kept.join("strace"));
     fs::create_dir(&trace).expect("target/recall can be written");
     // The words of the program are in a file: strace's record is read from the exec on that names the work
@@ -411,7 +423,7 @@ pub fn compare_with_strace(program: &Program, level: Level) -> Result<Compared, 
     let traced = strace(&trace.join("t"), &[]);
     let mut command = scene.command(traced.get_program());
     command.args(traced.get_args()).arg(glassbox());
-    command.args(["run", "--no-redact", "--notify", level.name(), "-o"]);
+    command.args(["run", "--no-redact"]).args(options).arg("-o");
     command.arg(format!("jsonl:{}", output.display())).args(["--", "/bin/sh"]).arg(&script);
 
     let ending = child::run(command, b"");
@@ -430,7 +442,13 @@ pub fn compare_with_strace(program: &Program, level: Level) -> Result<Compared, 
 /// or number. An error is not compared: an event of a call that has not returned has none.
 pub fn compared(trace: &Trace, events: &Events, level: Level) -> Compared {
     let mut left: HashMap<(&str, i64, String), usize> = HashMap::new();
-    for event in events.iter().filter(|event| level.promises(event.name())) {
+    // The process of the program executed a shell before it.
+    let since_ns = trace.calls.iter().map(|call| call.times.before_ns.unwrap_or(call.times.begin_ns)).min();
+    let is_since = |event: &&Event| event.time_ns().zip(since_ns).is_none_or(|(at, since)| at >= since);
+    // strace is not asked about memfd_create.
+    let is_file = |event: &&Event| !event.path().starts_with("memfd:");
+    let promised = events.iter().filter(|event| level.promises(event.name()));
+    for event in promised.filter(is_since).filter(is_file) {
         let pid = trace.outside(event);
         // An exec that failed has a second event.
         let is_second = event.name() == EXEC && event.has_failed();
@@ -445,6 +463,9 @@ pub fn compared(trace: &Trace, events: &Events, level: Level) -> Compared {
         call.origin == Origin::Application
             && level.promises(call.kind.event)
             && (call.kind.event != OPEN || writes(&flags(call)))
+            // Go's runtime interrupts its own threads by it, thousands of times a second; the kernel is not
+            // asked about it.
+            && (call.kind.event != kinds::SIGNAL || said(call, "signal") != SIGURG)
     };
     for call in trace.calls.iter().filter(is_asked) {
         compared.made += 1;
@@ -470,8 +491,12 @@ fn writes(flags: &[&str]) -> bool {
 }
 
 fn flags(call: &Call) -> Vec<&str> {
-    let flags = call.said.iter().find(|said| said.field == "flags");
-    flags.map(|flags| flags.value.split('|').collect()).unwrap_or_default()
+    said(call, "flags").split('|').collect()
+}
+
+/// A field of a call, by strace's word; empty if it said none.
+fn said<'a>(call: &'a Call, field: &str) -> &'a str {
+    call.said.iter().find(|said| said.field == field).map_or("", |said| said.value.as_str())
 }
 
 fn base(path: &str) -> String {

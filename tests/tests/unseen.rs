@@ -8,7 +8,7 @@ use glassbox_tests::child::Status;
 use glassbox_tests::recall::GOAL;
 use glassbox_tests::scene::sensed;
 use glassbox_tests::unseen::{
-    Ground, Level, PROGRAMS, Program, Run, Told, compare_with_strace, deeds, named,
+    Ground, Level, PROGRAMS, Program, Run, Told, compare_under, compare_with_strace, deeds, named,
 };
 
 /// The events that only the deeds make.
@@ -174,6 +174,21 @@ fn every_action_of_the_event_generator_is_made_by_a_static_program_that_no_hook_
     assert!(seen.iter().all(|exe| exe.ends_with("sh")), "{seen:?}");
     let blind: Vec<_> = under.events.named("sensor.blind").map(|blind| blind.text("reason")).collect();
     assert!(blind.contains(&Some("static")), "{}", under.events.outline());
+}
+
+#[test]
+fn the_comparison_names_what_hooks_see_and_what_they_miss() {
+    let of = |name| compare_under(named(name), Level::Security, &[]).unwrap();
+
+    let twin = of("dynamic");
+    let unseen = of("static");
+
+    assert!(twin.made > 20, "{}", twin.report("dynamic"));
+    assert_eq!((twin.made, 100.0), (twin.seen, twin.percent()), "{}", twin.report("dynamic"));
+    assert_eq!(Vec::<String>::new(), twin.extra);
+    assert_eq!(twin.made, unseen.made, "{}{}", twin.report("dynamic"), unseen.report("static"));
+    assert_eq!(Vec::<String>::new(), unseen.extra);
+    assert!(unseen.missed.iter().any(|missed| missed.contains("file.rename")), "{}", unseen.report("static"));
 }
 
 /// Compares one program's figures with the goal, at both levels, and prints them past the harness' capture.
