@@ -85,19 +85,12 @@ impl ProcessPlaces<'_> {
         Some(text)
     }
 
-    /// A path as the process's own root shows it. The kernel shows it as this process's root does; the root
-    /// of another mount namespace is shown as `/`, and its paths as they are there.
-    fn within_root(&self, mut path: Vec<u8>) -> Vec<u8> {
-        if let Some(root) = self.link("root").filter(|root| root.len() > 1)
-            && path.starts_with(&root)
-        {
-            match path.get(root.len()) {
-                Some(b'/') => _ = path.drain(..root.len()),
-                None => return b"/".to_vec(),
-                Some(_) => {}
-            }
+    /// A path as the process's own root shows it.
+    fn within_root(&self, path: Vec<u8>) -> Vec<u8> {
+        match self.link("root") {
+            Some(root) => within(&root, path),
+            None => path,
         }
-        path
     }
 
     /// The name of a socket's protocol (`sockfs_xattr_get` of net/socket.c), without the descriptor: `TCP`.
@@ -163,6 +156,20 @@ impl Places for ProcessPlaces<'_> {
     }
 }
 
+/// A path as `root` shows it, which it begins with. The kernel shows the paths of a process as this process's
+/// root does; the root of another mount namespace is shown as `/`, and its paths as they are there.
+fn within(root: &[u8], mut path: Vec<u8>) -> Vec<u8> {
+    if root == b"/" || !path.starts_with(root) {
+        return path;
+    }
+    match path.get(root.len()) {
+        Some(b'/') => _ = path.drain(..root.len()),
+        None => return b"/".to_vec(),
+        Some(_) => {}
+    }
+    path
+}
+
 /// Whether connections wait at the socket with this inode: of one that listens, `/proc/net/tcp` gives their
 /// number as `rx_queue` (`get_tcp4_sock` of net/ipv4/tcp_ipv4.c). `None` where it is not there, or does not
 /// listen.
@@ -203,6 +210,35 @@ mod tests {
         assert_eq!(Some(cwd), own(&mut Peers::default()).cwd());
         assert_eq!(None, own(&mut Peers::default()).descriptor(-1));
         assert_eq!(None, own(&mut Peers::default()).descriptor(i32::MAX));
+    }
+
+    #[test]
+    fn paths_are_those_that_the_processs_root_shows() {
+        let within =
+            |root: &str, path: &str| String::from_utf8(within(root.as_bytes(), path.into())).unwrap();
+
+        assert_eq!("/a", within("/", "/a"));
+        assert_eq!("/a", within("/jail", "/jail/a"));
+        assert_eq!("/", within("/jail", "/jail"));
+        assert_eq!("/jailer/a", within("/jail", "/jailer/a"));
+        assert_eq!("/outside", within("/jail", "/outside"));
+    }
+
+    #[test]
+    fn another_process_stands_where_it_was_started() {
+        let file = fs::File::open("/usr").unwrap();
+        let mut child =
+            std::process::Command::new("sleep").arg("60").current_dir("/usr").stdin(file).spawn().unwrap();
+        let mut peers = Peers::default();
+        let mut places = ProcessPlaces { tid: child.id(), peers: &mut peers };
+
+        let found = [places.cwd(), places.descriptor(0), places.descriptor(99)];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let gone = [places.cwd(), places.descriptor(0)];
+
+        assert_eq!([Some(b"/usr".to_vec()), Some(b"/usr".to_vec()), None], found);
+        assert_eq!([None, None], gone);
     }
 
     #[test]
