@@ -69,10 +69,11 @@ impl Sites {
             all: Vec::new(),
             unresolved: 0,
         };
+        let mut steps_left = trace::MOST_STEPS_IN_FILE;
         for site in listing.calls() {
             let behind = site.wrapping_add(C::CALL_BYTES);
             sites.all.push(behind);
-            let numbers = trace::numbers(&listing, *site);
+            let numbers = trace::numbers(&listing, *site, &mut steps_left);
             sites.unresolved += usize::from(numbers.is_empty());
             for number in numbers {
                 // Truncation: twelve bits.

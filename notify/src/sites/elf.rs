@@ -31,6 +31,7 @@ pub(super) struct Part<'b> {
 }
 
 type Header = FileHeader64<Endianness>;
+type Segment = elf::ProgramHeader64<Endianness>;
 
 impl<'b> Image<'b> {
     pub fn parse(bytes: &'b [u8]) -> Result<Image<'b>, Unscannable> {
@@ -71,39 +72,57 @@ impl<'b> Image<'b> {
 
         let mut image =
             Image { machine, build_id: None, parts, symbols: Vec::new(), open_entries: Vec::new() };
-        for segment in segments {
-            let mut notes = segment.notes(endian, bytes).ok().flatten();
-            while let Some(note) = notes.as_mut().and_then(|notes| notes.next().ok().flatten()) {
-                if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
-                    image.build_id = Some(note.desc());
-                }
-            }
-        }
+        image.build_id = build_id(segments, endian, bytes);
         for kind in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
             let Some(table) = sections.as_ref().and_then(|all| all.symbols(endian, bytes, kind).ok()) else {
                 continue;
             };
+            let names = sections.as_ref().and_then(|all| all.section(table.string_section()).ok());
+            let names = names.and_then(|names| names.data(endian, bytes).ok()).unwrap_or_default();
             for symbol in table.iter() {
                 let address = symbol.st_value(endian);
-                if symbol.is_undefined(endian) || !image.parts.iter().any(|part| part.contains(address)) {
+                if symbol.is_undefined(endian) || Part::holding(&image.parts, address).is_none() {
                     continue;
                 }
                 image.symbols.push(address);
-                if table.symbol_name(endian, symbol).is_ok_and(|name| name == b"syscall") {
+                // Only as many bytes as count: names can be as long as the file.
+                let name = names.get(symbol.st_name(endian) as usize..).unwrap_or_default();
+                if name.starts_with(b"syscall\0") {
                     image.open_entries.push(address);
                 }
             }
         }
+        image.open_entries.sort_unstable();
         image.symbols.sort_unstable();
         image.symbols.dedup();
         Ok(image)
     }
 }
 
-impl Part<'_> {
-    /// Whether the address is one of this part.
-    pub fn contains(&self, address: u64) -> bool {
-        self.index(address).is_some()
+/// The build id among the notes of the segments. Looks at so many notes: segments can claim the same ones
+/// many times.
+fn build_id<'b>(segments: &[Segment], endian: Endianness, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    let mut left = 1000;
+    for segment in segments {
+        let mut notes = segment.notes(endian, bytes).ok().flatten();
+        while let Some(note) = notes.as_mut().and_then(|notes| notes.next().ok().flatten()) {
+            left -= 1;
+            if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
+                return Some(note.desc());
+            }
+            if left == 0 {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+impl<'b> Part<'b> {
+    /// The index of the part that has this address. Parts ascend.
+    pub fn holding(parts: &[Part<'b>], address: u64) -> Option<usize> {
+        let at = parts.partition_point(|part| part.address <= address).checked_sub(1)?;
+        parts.get(at)?.index(address).map(|_| at)
     }
 
     /// The index of the byte at this address.

@@ -99,7 +99,9 @@ pub(super) enum Origin {
 
 /// The instructions of a file, and the direct jumps and calls among them.
 pub(super) struct Listing<'b, C> {
-    parts: Vec<(Part<'b>, Bits)>,
+    parts: &'b [Part<'b>],
+    /// For each part, a bit for each byte: whether an instruction begins there.
+    starts: Vec<Bits>,
     symbols: &'b [u64],
     open_entries: &'b [u64],
     /// Addresses of system call instructions, ascending.
@@ -109,7 +111,6 @@ pub(super) struct Listing<'b, C> {
     code: PhantomData<C>,
 }
 
-/// A bit for each byte of a part.
 struct Bits(Vec<u64>);
 
 impl Bits {
@@ -128,7 +129,8 @@ impl<'b, C: Code> Listing<'b, C> {
     /// Decodes the code of a file.
     pub fn new(image: &'b Image) -> Result<Listing<'b, C>, Unscannable> {
         let mut listing = Listing {
-            parts: Vec::new(),
+            parts: &image.parts,
+            starts: Vec::new(),
             symbols: &image.symbols,
             open_entries: &image.open_entries,
             calls: Vec::new(),
@@ -177,7 +179,7 @@ impl<'b, C: Code> Listing<'b, C> {
             Some((next - part.address) as usize)
         });
         result?;
-        self.parts.push((part, starts));
+        self.starts.push(starts);
         Ok(())
     }
 
@@ -188,7 +190,8 @@ impl<'b, C: Code> Listing<'b, C> {
 
     /// The bytes from an address to the end of its part.
     pub fn at(&self, address: u64) -> Option<&'b [u8]> {
-        self.parts.iter().find_map(|(part, _)| part.bytes.get(part.index(address)?..))
+        let part = self.parts.get(Part::holding(self.parts, address)?)?;
+        part.bytes.get(part.index(address)?..)
     }
 
     /// The instruction that ends where the one at this address begins.
@@ -196,7 +199,8 @@ impl<'b, C: Code> Listing<'b, C> {
         /// The longest instruction (Intel's manual, volume 2, section 2.3.11).
         const LONGEST: usize = 15;
         let last = address.checked_sub(1)?;
-        let (part, starts) = self.parts.iter().find(|(part, _)| part.contains(last))?;
+        let at = Part::holding(self.parts, last)?;
+        let (part, starts) = (self.parts.get(at)?, self.starts.get(at)?);
         let end = part.index(last)?;
         let start = (end.saturating_sub(LONGEST - 1)..=end).rev().find(|index| starts.is_set(*index))?;
         let at = part.address + start as u64;
@@ -218,6 +222,6 @@ impl<'b, C: Code> Listing<'b, C> {
 
     /// Whether callers outside of the file are expected to give the number here.
     pub fn is_open_entry(&self, address: u64) -> bool {
-        self.open_entries.contains(&address)
+        self.open_entries.binary_search(&address).is_ok()
     }
 }

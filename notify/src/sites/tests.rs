@@ -31,7 +31,8 @@ fn by_site<C: Code>(path: &str) -> BTreeMap<u64, BTreeSet<u32>> {
     let bytes = read(path);
     let image = elf::Image::parse(&bytes).unwrap();
     let listing = Listing::<C>::new(&image).unwrap();
-    listing.calls().iter().map(|site| (*site, trace::numbers(&listing, *site))).collect()
+    let mut left = trace::MOST_STEPS_IN_FILE;
+    listing.calls().iter().map(|site| (*site, trace::numbers(&listing, *site, &mut left))).collect()
 }
 
 /// A line of a disassembly.
@@ -314,7 +315,7 @@ fn a_number_that_callers_pass_to_the_function_syscall_does_not_count() {
         let parts = vec![elf::Part { address: 0x1000, bytes: &bytes }];
         let symbols = vec![0x100b];
         let image = elf::Image { machine: Machine::X86_64, build_id: None, parts, symbols, open_entries };
-        trace::numbers(&Listing::<x86_64::Decoded>::new(&image).unwrap(), 0x100e)
+        trace::numbers(&Listing::<x86_64::Decoded>::new(&image).unwrap(), 0x100e, &mut 1000)
     };
 
     assert_eq!(BTreeSet::from([2]), numbers(vec![]));
@@ -471,6 +472,38 @@ fn other_files_are_refused_with_the_reason() {
     // jmp to itself, after a system call without which nothing is decoded.
     let jumps: Vec<u8> = [0x0f, 5].into_iter().chain([0xeb, 0xfe].repeat(listing::MOST_JUMPS + 1)).collect();
     assert!(refused(&made(62, &jumps)).starts_with("it has more than 4000000 jumps"));
+}
+
+/// Each pop makes the value's place another one, so that a loop of them never ends by itself; each jump leads
+/// there.
+#[test]
+fn the_way_back_is_bounded_in_a_file_that_never_ends() {
+    let mut code = vec![0xb8, 2, 0, 0, 0, 0x0f, 5];
+    for _ in 0..2000 {
+        // pop rax; syscall; jmp to the beginning
+        let back = (-(code.len() as i32) - 8).to_le_bytes();
+        code.extend([0x58, 0x0f, 5, 0xe9]);
+        code.extend(back);
+    }
+    let started = std::time::Instant::now();
+    let sites = Sites::of_elf(&made(62, &code)).unwrap();
+
+    assert_eq!(2001, sites.addresses().len());
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    // What is found before the steps run out counts.
+    assert!(sites.page_offsets(2).any(|offset| offset == 7));
+}
+
+#[test]
+fn steps_that_are_used_up_leave_sites_without_a_number() {
+    let code = [0xb8, 2, 0, 0, 0, 0x0f, 5];
+    let parts = vec![elf::Part { address: 0x1000, bytes: &code }];
+    let image =
+        elf::Image { machine: Machine::X86_64, build_id: None, parts, symbols: vec![], open_entries: vec![] };
+    let listing = Listing::<x86_64::Decoded>::new(&image).unwrap();
+
+    assert_eq!(BTreeSet::from([2]), trace::numbers(&listing, 0x1005, &mut 1));
+    assert_eq!(BTreeSet::new(), trace::numbers(&listing, 0x1005, &mut 0));
 }
 
 #[test]
