@@ -47,6 +47,8 @@ enum Built {
     Rust,
     /// Debian's busybox-static, as `cargo xtask test packages` unpacks it.
     Busybox,
+    /// A script of the shell's, whose `$1` is the work folder.
+    Script(&'static str),
 }
 
 /// A program.
@@ -115,6 +117,19 @@ pub const GENERATOR: Program = Program {
     more: &[],
 };
 
+/// Go programs of other makers, as Debian has them, with cgo.
+pub const INSTALLED: Program = Program {
+    name: "installed",
+    told: Told::Start,
+    built: Built::Script(
+        r#"set -e; cd "$1"; PATH=$PATH:/usr/sbin
+        runc spec; nats-server --version > version; printf 'global: {}\n' > p.yml; promtool check config p.yml > checked
+        nats-server -a 127.0.0.1 -p -1 -js -sd "$1/js" -P "$1/pid" > log 2>&1 &
+        until [ -s pid ]; do sleep 0.05; done; kill -INT "$(cat pid)"; wait || true"#,
+    ),
+    more: &[],
+};
+
 /// The program of this name.
 ///
 /// # Panics
@@ -146,6 +161,9 @@ impl Program {
         // Two tests that need the same program must not write it at the same time.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Built::Script(_) = self.built {
+            return "/bin/sh".into();
+        }
         if let Built::Busybox = self.built {
             let path = target().join("xtask/busybox-static/bin/busybox");
             assert!(path.is_file(), "{} is missing: `cargo xtask test packages` unpacks it", path.display());
@@ -193,7 +211,7 @@ impl Program {
                 command.arg(sources().join("deeds.rs"));
                 command
             }
-            Built::Busybox => unreachable!("it is not built"),
+            Built::Busybox | Built::Script(_) => unreachable!("it is not built"),
         }
     }
 
@@ -217,6 +235,9 @@ impl Program {
         if let Built::Busybox = self.built {
             words.extend(["sh", "-c", APPLETS].map(OsString::from));
             words.push(self.path().into());
+        }
+        if let Built::Script(script) = self.built {
+            words.extend(["-c", script, "sh"].map(OsString::from));
         }
         words.extend([work.into(), port.to_string().into()]);
         words.extend(self.more.iter().map(OsString::from));

@@ -8,7 +8,7 @@ use glassbox_tests::child::Status;
 use glassbox_tests::recall::GOAL;
 use glassbox_tests::scene::sensed;
 use glassbox_tests::unseen::{
-    Ground, Level, PROGRAMS, Program, Run, Told, compare_under, compare_with_strace, deeds, named,
+    Ground, INSTALLED, Level, PROGRAMS, Program, Run, Told, compare_under, compare_with_strace, deeds, named,
 };
 
 /// The events that only the deeds make.
@@ -191,11 +191,24 @@ fn the_comparison_names_what_hooks_see_and_what_they_miss() {
     assert!(unseen.missed.iter().any(|missed| missed.contains("file.rename")), "{}", unseen.report("static"));
 }
 
+#[test]
+fn hooks_miss_what_installed_go_programs_do() {
+    let seen = compare_under(&INSTALLED, Level::Security, &[]).unwrap();
+
+    let missed = |what: &str| seen.missed.iter().any(|missed| missed.ends_with(what));
+    assert!(missed("/config.json") && missed("/pid"), "{}", seen.report("installed"));
+    assert!(!missed("/checked"), "the shell makes that file:\n{}", seen.report("installed"));
+}
+
 /// Compares one program's figures with the goal, at both levels, and prints them past the harness' capture.
 fn as_strace_saw_it(name: &str) {
+    is_as_strace_saw(named(name));
+}
+
+fn is_as_strace_saw(program: &Program) {
     for level in [Level::Exec, Level::Security] {
-        let compared = compare_with_strace(named(name), level).unwrap();
-        let text = compared.report(&format!("{name} {}", level.name()));
+        let compared = compare_with_strace(program, level).unwrap();
+        let text = compared.report(&format!("{} {}", program.name, level.name()));
         writeln!(std::io::stdout().lock(), "{text}").unwrap();
 
         assert!(compared.made > 0, "a comparison of nothing proves nothing");
@@ -299,4 +312,10 @@ fn rust_for_musl_is_reported_as_strace_saw_it() {
 #[ignore = "glassbox run has no --notify yet"]
 fn static_busybox_is_reported_as_strace_saw_it() {
     as_strace_saw_it("busybox");
+}
+
+#[test]
+#[ignore = "glassbox run has no --notify yet"]
+fn installed_go_programs_are_reported_as_strace_saw_them() {
+    is_as_strace_saw(&INSTALLED);
 }
