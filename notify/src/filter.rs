@@ -67,7 +67,8 @@ impl fmt::Display for TooLong {
 impl std::error::Error for TooLong {}
 
 impl Filter {
-    /// Makes the filter of a level for programs that load these libcs and loaders.
+    /// Makes the filter of a level for programs that load these libcs and loaders, and the sensor, which
+    /// makes system calls of its own.
     ///
     /// Sites of another machine count for nothing. Without sites, all calls of the level are asked about. The
     /// filter of [`Level::Off`] allows everything.
