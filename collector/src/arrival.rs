@@ -24,7 +24,7 @@
 use wire::events::Kind;
 use wire::record::{Flags, Head};
 
-use crate::ids::{MonoNs, ProcessKey, RingIndex};
+use crate::ids::{Instance, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::loss::LossReason;
 
 /// Records are held back for so long, for earlier ones that are still on their way.
@@ -93,10 +93,31 @@ impl Numbering {
 /// Kinds from this number on never become events, but for [`Kind::FdClosed`].
 const FIRST_INTERNAL: u16 = Kind::FdClosed as u16;
 
+/// What the kernel said of a process while its first call waited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its parent.
+    pub ppid: Option<Pid>,
+    /// Real user id, as the collector's user namespace counts.
+    pub uid: Option<u32>,
+    /// Effective user id.
+    pub euid: Option<u32>,
+    /// The process, apart from all that get its number later.
+    pub instance: Option<Instance>,
+    /// The running image; empty where the kernel does not show it.
+    pub exe: Vec<u8>,
+}
+
 /// A message of an origin that is no ring, sent through a channel; the sender rings the pipeline's doorbell.
-#[cfg_attr(not(test), expect(dead_code, reason = "only the tests have an origin that is no ring yet"))]
 #[derive(Debug)]
 pub enum Sent {
+    /// A process, before its first record.
+    Seen {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+        /// What is known of it.
+        seen: Seen,
+    },
     /// A record.
     Record {
         /// The process, by the kernel's word.

@@ -25,7 +25,6 @@ mod lambda;
 mod launch;
 mod loss;
 mod metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "no supervisor calls it yet"))]
 mod notify;
 mod order;
 mod outputs;

@@ -5,6 +5,7 @@
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
 use crate::launch::channel::CollectorEnd;
 use crate::metrics::server;
+use crate::notify::sightings::{self, Sightings};
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
@@ -62,6 +64,8 @@ pub struct Session {
     pub opening: Opening,
     /// The rings that an earlier collector of this run was reading, each with the blob it left.
     pub handed_over: Vec<KeptRing>,
+    /// Where the supervisor's packets arrive, where there is one.
+    pub sightings: Option<OwnedFd>,
     /// How many collectors of this run died before this one.
     pub restarts: u32,
     /// The endpoint that knows the names of containers.
@@ -89,6 +93,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         judged,
         opening,
         handed_over,
+        sightings,
         restarts,
         authority,
         control,
@@ -126,11 +131,22 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     doorman.asks = judged.asks;
     doorman.reloader = reloader;
     let reply = doorman.reply();
+    let sent_rx = match sightings {
+        Some(socket) => {
+            let (sent_tx, sent_rx) = sightings::channel();
+            let sightings = Sightings::read(socket, sent_tx, Arc::clone(&doorbell)).map_err(|error| {
+                Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
+            })?;
+            doorman.sightings = Some(sightings);
+            Some(sent_rx)
+        }
+        None => None,
+    };
     let wires = Wires {
         deathwatch: doorman.deathwatch(),
         reply: reply.clone(),
         news_rx,
-        sent_rx: None,
+        sent_rx,
         doorbell,
         pulse: pulses.add("the pipeline"),
     };

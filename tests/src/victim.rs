@@ -18,6 +18,8 @@ pub enum Libc {
     /// The machine's own, called through the GOT alone, as Rust programs and many distributions' programs
     /// call it.
     GlibcWithoutPlt,
+    /// The machine's own, linked statically: no hook can be in it.
+    GlibcStatic,
     /// musl, with `musl-gcc` of the package musl-tools, or with the compiler that `GLASSBOX_TESTS_MUSL_CC`
     /// names.
     Musl,
@@ -32,6 +34,7 @@ impl Libc {
         let (variable, usual, flags): (_, _, &[&str]) = match self {
             Libc::Glibc => (GLIBC_CC, "gcc", &[]),
             Libc::GlibcWithoutPlt => (GLIBC_CC, "gcc", &["-fno-plt", "-Wl,-z,now"]),
+            Libc::GlibcStatic => (GLIBC_CC, "gcc", &["-static"]),
             // The kernel's headers are not in musl's folder, and libgcc's unwinder needs glibc (musl cancels
             // without it).
             Libc::Musl => (

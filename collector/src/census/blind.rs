@@ -96,7 +96,8 @@ impl Census {
         let image = self.get_mut(id)?;
         let Asked { path, arguments, at, .. } = image.take_asked(|_| true)?;
         let exe = procfs::exe(image.key.pid.0).unwrap_or_else(|| path.to_vec());
-        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, at })
+        let gids = procfs::gids(image.key.pid.0);
+        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at })
     }
 
     /// Whether no image follows this one, and its process runs a static file that is another one than before;

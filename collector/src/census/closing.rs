@@ -313,6 +313,7 @@ impl Census {
             path,
             arguments,
             reason: reason.unwrap_or(blind::UNREADABLE),
+            gids: None,
             at,
         })
     }

@@ -7,7 +7,8 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `register` | look-ups, and the ends that are noted |
-//! | `newcomers` | new images: from a hello, a slot, the kernel |
+//! | `newcomers` | new images: from a hello, a slot |
+//! | `notified` | new images: from the kernel's notification of a call |
 //! | `identify` | the process behind a fork child's own number |
 //! | `below` | the same in pid namespaces below the collector's |
 //! | `relatives` | the children that a process tells of |
@@ -26,6 +27,7 @@ mod identify;
 pub mod image;
 pub mod life;
 mod newcomers;
+mod notified;
 mod programs;
 mod recent;
 mod register;

@@ -11,10 +11,10 @@ use super::life::LifeId;
 use super::register::{Census, Change};
 use crate::allowance::{Account, Resource};
 use crate::arrival::Origin;
-use crate::door::identity::{self, Identity};
+use crate::door::identity::Identity;
 use crate::door::news::Attached;
 use crate::event::Claimed;
-use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, RingIndex};
+use crate::ids::{ImageId, MonoNs, Pid, RingIndex};
 use crate::rings::Rings;
 use crate::rings::clocks::{self, Clocks};
 use crate::rings::ring::{Owner, Ring, View};
@@ -309,30 +309,6 @@ impl Census {
             },
             Origin::Notify { process } => Some(self.notified(process, rings)),
         }
-    }
-
-    /// The live image of a process that the kernel named; one without a ring is made where none is known.
-    pub fn notified(&mut self, key: ProcessKey, rings: &mut Rings) -> ImageId {
-        if let Some(known) = self.live(key) {
-            return known;
-        }
-        let pidfd = if key.is_visible() { procfs::open(key.pid.0) } else { None };
-        let facts = pidfd.as_ref().and_then(kernel::facts);
-        let exe = if key.is_visible() { procfs::exe(key.pid.0) } else { None };
-        let mut identity = Identity {
-            key,
-            own_pid: key.pid,
-            ppid: facts.map(|facts| Pid(facts.ppid)),
-            uid: facts.map(|facts| facts.uids.real),
-            euid: facts.map(|facts| facts.uids.effective),
-            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, key.pid)),
-            is_dead: pidfd.is_none() && key.is_visible(),
-            pidfd,
-            exe: exe.unwrap_or_default(),
-            ..Identity::default()
-        };
-        self.look_around(&mut identity, None, &Account::boundless());
-        self.add(None, identity, false, None, rings)
     }
 
     /// The image of the child that writes into `slot`, made if it is not known yet.

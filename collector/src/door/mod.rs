@@ -38,6 +38,7 @@ use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
+use crate::notify::sightings::Sightings;
 use crate::reload::Reloader;
 use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
@@ -104,6 +105,8 @@ pub struct Doorman {
     pub asks: Asks,
     /// Reads the settings again.
     pub reloader: Option<Reloader>,
+    /// Where the supervisor's packets arrive.
+    pub sightings: Option<Sightings>,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -170,6 +173,7 @@ impl Doorman {
             is_hasty: false,
             asks: Asks::NONE,
             reloader: None,
+            sightings: None,
         })
     }
 
@@ -352,6 +356,9 @@ impl Doorman {
             Haste::Hurried => {
                 self.waiting_room.drain().for_each(|attached| self.tell(News::Attached(attached)))
             }
+        }
+        if let Some(sightings) = &self.sightings {
+            sightings.drain();
         }
         // The pipeline itself looks for deaths that epoll has not reported yet.
         self.tell(News::Finish(haste));

@@ -29,17 +29,34 @@ pub struct BlindProgram {
     pub arguments: Arguments,
     /// Why.
     pub reason: &'static str,
+    /// Its real and effective group, where they are known.
+    pub gids: Option<(u32, u32)>,
     /// When it was executed; where no exec was seen, when it was heard of.
     pub at: MonoNs,
 }
 
 impl Enricher {
-    /// Reports a program that cannot be seen into: the events of its process show it from here on.
+    /// Reports a program that the sensor is not in: the events of its process show it from here on. It
+    /// cannot be seen into, or the kernel asks about its calls.
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
-        let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, at } = program;
+        let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, gids, at } = program;
         process.becomes(exe, path, argv);
-        self.begin(process, Kind::SensorBlind, *at);
-        let places = self.places.blind;
+        let places = match self.is_supervised {
+            true => {
+                self.begin(process, Kind::ProcessStart, *at);
+                self.batch.set(self.places.start_coverage, Value::Word("notify"));
+                if let Some((gid, egid)) = gids {
+                    self.batch.set(self.places.start_gid, Value::Uint(u64::from(*gid)));
+                    self.batch.set(self.places.start_egid, Value::Uint(u64::from(*egid)));
+                }
+                self.set_text(self.places.start_cwd, (!process.cwd.is_empty()).then_some(&process.cwd));
+                self.places.start
+            }
+            false => {
+                self.begin(process, Kind::SensorBlind, *at);
+                self.places.blind
+            }
+        };
         self.set_text(places.path, (!path.is_empty()).then_some(path));
         self.batch.set(places.reason, Value::Word(reason));
         if !argv.is_empty() {

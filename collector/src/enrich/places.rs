@@ -27,7 +27,7 @@ pub struct ExitPlaces {
     pub lost: usize,
 }
 
-/// Places of `sensor.blind`.
+/// Places of `sensor.blind`, and of the `process.start` of a program that the sensor is not in.
 #[derive(Clone, Copy, Debug)]
 pub struct BlindPlaces {
     pub path: usize,
@@ -83,6 +83,10 @@ pub struct ConnectedPlaces {
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     pub start_coverage: usize,
+    pub start_cwd: usize,
+    pub start_gid: usize,
+    pub start_egid: usize,
+    pub start: BlindPlaces,
     pub exec: ExecPlaces,
     pub fork_child: usize,
     pub signal_target: usize,
@@ -133,6 +137,7 @@ pub struct Places {
 
 impl Default for Places {
     fn default() -> Self {
+        let start = |name| Shape::place(Kind::ProcessStart, name);
         let exec = |name| Shape::place(Kind::ProcessExec, name);
         let exit = |name| Shape::place(Kind::ProcessExit, name);
         let blind = |name| Shape::place(Kind::SensorBlind, name);
@@ -140,7 +145,16 @@ impl Default for Places {
         let net = |name| Shape::place(Kind::NetClose, name);
         let connected = |name| Shape::place(Kind::NetConnected, name);
         Self {
-            start_coverage: Shape::place(Kind::ProcessStart, "coverage"),
+            start_coverage: start("coverage"),
+            start_cwd: start("cwd"),
+            start_gid: start("gid"),
+            start_egid: start("egid"),
+            start: BlindPlaces {
+                path: start("path"),
+                reason: start("reason"),
+                argv: start("argv"),
+                argc: start("argc"),
+            },
             exec: ExecPlaces { path: exec("path"), argv: exec("argv"), argc: exec("argc") },
             fork_child: Shape::place(Kind::ProcessFork, "child"),
             open_path: Shape::place(Kind::FileOpen, "path"),

@@ -94,7 +94,9 @@ impl Enricher {
             Decoded::ProcessFork(fork) => {
                 return Effect::Forked(fork.child.filter(|_| !has_failed).map(Pid));
             }
-            Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 => return Effect::ExecAsked,
+            Decoded::ProcessExec(_) if head.flags & Flags::RETURNED == 0 && !has_failed => {
+                return Effect::ExecAsked;
+            }
             Decoded::FileOpen(open) if !has_failed => self.opened(process, open, at),
             Decoded::ProcessSignal(sent) => self.signalled(process, sent),
             Decoded::ProcessCredentials(changed) => changed_identity(process, changed, may_fail),

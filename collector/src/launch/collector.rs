@@ -61,6 +61,9 @@ pub struct Recipe {
     pub outputs: Vec<Output>,
     /// Its other settings, as arguments: `Layers::spelled`.
     pub settings: Vec<OsString>,
+    /// The end at which the supervisor's packets arrive, where there is a supervisor. What a collector that
+    /// dies has not read is there for the next one.
+    pub sightings: Option<OwnedFd>,
 }
 
 /// A collector that was started.
@@ -77,7 +80,8 @@ impl Recipe {
     pub fn start(&self, restarts: u32) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
         let executable = executable()?;
-        let arguments = self.arguments(theirs.as_raw_fd(), restarts);
+        let passed = [Some(&theirs), self.sightings.as_ref()].map(|fd| fd.map(AsRawFd::as_raw_fd));
+        let arguments = self.arguments(passed, restarts);
         // If the caller preloads the sensor into every program, it must not watch the collector.
         let variables = std::env::vars_os().filter(|(name, _)| name != "GLASSBOX");
         let environment = environment::spell(variables.chain([("GLASSBOX".into(), "off".into())]));
@@ -89,7 +93,7 @@ impl Recipe {
             return Err(io::Error::last_os_error());
         }
         if pid == 0 {
-            self.prepare_child(theirs.as_raw_fd());
+            self.prepare_child(passed);
             // SAFETY: valid, null-terminated strings and arrays that outlive the call.
             unsafe { libc::execve(executable.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
             // SAFETY: ends the child without running the parent's exit handlers.
@@ -98,7 +102,7 @@ impl Recipe {
         Ok(Child { pid, channel: Channel::new(ours) })
     }
 
-    fn arguments(&self, channel: RawFd, restarts: u32) -> Vec<CString> {
+    fn arguments(&self, passed: [Option<RawFd>; 2], restarts: u32) -> Vec<CString> {
         let mut arguments: Vec<OsString> = vec!["glassbox".into(), SUBCOMMAND.into()];
         let mut option = |name: &str, value: OsString| {
             let mut argument = OsString::from(name);
@@ -106,7 +110,11 @@ impl Recipe {
             argument.push(value);
             arguments.push(argument);
         };
-        option("--channel", channel.to_string().into());
+        for (name, fd) in ["--channel", "--sightings"].iter().zip(passed) {
+            if let Some(fd) = fd {
+                option(name, fd.to_string().into());
+            }
+        }
         option("--restarts", restarts.to_string().into());
         for listener in self.listeners.iter() {
             option("--listener", listener.as_raw_fd().to_string().into());
@@ -123,7 +131,7 @@ impl Recipe {
     }
 
     /// In the forked child: descriptors, process group and signals of a collector.
-    fn prepare_child(&self, channel: RawFd) {
+    fn prepare_child(&self, passed: [Option<RawFd>; 2]) {
         // SAFETY: setpgid takes numbers.
         unsafe { libc::setpgid(0, 0) };
         for signal in IGNORED {
@@ -136,7 +144,7 @@ impl Recipe {
             None => descriptors::replace_by_null(1),
         };
         let mut kept: Vec<RawFd> = self.listeners.iter().map(AsRawFd::as_raw_fd).collect();
-        kept.push(channel);
+        kept.extend(passed.into_iter().flatten());
         kept.extend(self.kept.iter().map(AsRawFd::as_raw_fd));
         descriptors::close_all_but(&kept);
         for fd in kept {

@@ -6,15 +6,21 @@
 //! null-terminated and outlive the call.
 #![allow(unsafe_code, reason = "fork, exec and wait have no safe interface")]
 
+use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString, c_char};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::protocol::Reaped;
 use super::signals::Signals;
+use crate::notify::birth::{self, Born};
+use crate::notify::listener::Listener;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::inherited;
 use crate::system::search;
@@ -29,8 +35,8 @@ pub struct Program {
 /// The result of [`Program::start`].
 #[derive(Debug)]
 pub enum Started {
-    /// CMD runs under this pid.
-    Running(i32),
+    /// CMD runs under this pid; the listener is that of its filter, where it has one.
+    Running(i32, Option<Listener>),
     /// CMD could not be executed; its child is reaped.
     NotExecuted(io::Error),
 }
@@ -96,28 +102,51 @@ impl Program {
 
     /// Starts the program as a child in this process group, with the caller's signals and limits.
     ///
-    /// An error is fork's own: nothing was started.
-    pub fn start(&self, signals: &Signals, limit: FileLimit) -> io::Result<Started> {
-        let (mut failure_rx, mut failure_tx) = io::pipe()?;
-        // SAFETY: one thread; the child execs or `_exit`s.
-        let pid = unsafe { libc::fork() };
-        if pid < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if pid == 0 {
+    /// With the program of a `filter`, its calls are asked about from its own exec on, which is let go on
+    /// here.
+    ///
+    /// An error is fork's own, or the filter's: nothing was started.
+    pub fn start(
+        &self,
+        signals: &Signals,
+        limit: FileLimit,
+        filter: Option<&[libc::sock_filter]>,
+    ) -> io::Result<Started> {
+        let (mut failure_rx, failure_tx) = io::pipe()?;
+        let become_it = || -> Infallible {
             limit.restore();
             inherited::restore();
             signals.restore_mask();
             let error = self.execute();
-            let _ = failure_tx.write_all(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
+            let _ = (&failure_tx).write_all(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
             // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(127) };
-        }
+        };
+        let (pid, listener) = match filter {
+            Some(filter) => {
+                let Born { pid, listener } = birth::fork(filter, become_it).map_err(io::Error::other)?;
+                (pid, Some(listener))
+            }
+            None => {
+                // SAFETY: one thread; the child execs or `_exit`s.
+                let pid = unsafe { libc::fork() };
+                if pid < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                if pid == 0 {
+                    become_it();
+                }
+                (pid, None)
+            }
+        };
         drop(failure_tx);
+        if let Some(listener) = &listener {
+            let_execute(listener, &failure_rx);
+        }
         // The pipe closes when exec succeeds (close-on-exec), or when a pending signal kills the child.
         let mut errno = [0; 4];
         if failure_rx.read_exact(&mut errno).is_err() {
-            return Ok(Started::Running(pid));
+            return Ok(Started::Running(pid, listener));
         }
         let mut status = 0;
         // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
@@ -149,6 +178,25 @@ impl Program {
                 Status::NotExecutable,
                 format!("cannot run '{name}': {error}; check that it is a program for this machine"),
             ),
+        }
+    }
+}
+
+/// Lets calls go on until the pipe of a failed exec is closed, or says something.
+fn let_execute(listener: &Listener, failure_rx: &io::PipeReader) {
+    loop {
+        let mut polled = [
+            PollFd::new(failure_rx, PollFlags::IN),
+            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
+        ];
+        let _ = poll(&mut polled, None);
+        if !polled[0].revents().is_empty() {
+            return;
+        }
+        if polled[1].revents().contains(PollFlags::IN) {
+            listener.let_next_go_on();
+        } else if !polled[1].revents().is_empty() {
+            return;
         }
     }
 }

@@ -65,6 +65,16 @@ pub fn hand_down(fd: RawFd) {
     unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
 }
 
+/// Closes every descriptor that is not in `kept`, and leaves the working directory: for a process that
+/// outlives this one.
+pub fn keep_only(kept: &[RawFd]) {
+    for stream in 0..3 {
+        let _ = replace_by_null(stream);
+    }
+    close_all_but(kept);
+    let _ = std::env::set_current_dir("/");
+}
+
 /// Closes every descriptor above the standard streams that is not in `kept`.
 pub fn close_all_but(kept: &[RawFd]) {
     let mut kept: Vec<RawFd> = kept.to_vec();

@@ -20,7 +20,7 @@
 pub mod channel;
 pub mod collector;
 pub mod command;
-mod descriptors;
+pub mod descriptors;
 mod groups;
 mod job;
 mod keeper;
@@ -29,9 +29,11 @@ pub mod protocol;
 mod signals;
 
 use std::ffi::OsString;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use notify::Level;
 use wire::fields::DEFAULT_ARGV;
 
 use self::collector::Recipe;
@@ -41,11 +43,15 @@ pub use self::launcher::RunUntil;
 use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
+use crate::notify::listener::Listener;
+use crate::notify::plan::Plan;
+use crate::notify::sightings;
+use crate::notify::supervisor::{self, Setting};
 use crate::outputs::{self, Output};
 use crate::settings::keys::SENSOR;
 use crate::settings::layers::Layers;
 use crate::shell::environment;
-use crate::shell::failure::{Failure, say};
+use crate::shell::failure::{Failure, Status, say};
 use crate::shell::sensor_path::ForRun;
 use crate::shell::socket::{self, Name};
 use crate::system::{clock, procfs};
@@ -63,6 +69,17 @@ pub struct Request {
     pub until: RunUntil,
     /// The inline engine that the sensor loads (`--inline`).
     pub inline: Option<PathBuf>,
+    /// What is asked of the kernel.
+    pub notify: Notify,
+}
+
+/// What is asked of the kernel about programs that hooks cannot see.
+#[derive(Clone, Copy, Debug)]
+pub struct Notify {
+    /// The calls that are asked about.
+    pub level: Level,
+    /// Whether CMD is not to run without.
+    pub is_required: bool,
 }
 
 /// Runs CMD under the sensor with a collector of its own; the result is the exit status.
@@ -76,6 +93,28 @@ pub fn run(request: Request) -> Result<u8, Failure> {
         Ok(status) => Ok(status),
         Err(NotBegun::Failed(failure)) => Err(failure),
         Err(NotBegun::Unwatched(reason)) => bare.run(&reason),
+    }
+}
+
+/// The filter of the level that is wanted; `None` where none is wanted, or none can be had.
+fn plan(notify: Notify, sensors: Vec<PathBuf>) -> Result<Option<Plan>, Failure> {
+    if notify.level == Level::Off {
+        return Ok(None);
+    }
+    match Plan::prove(notify.level, sensors) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(reason) if notify.is_required => Err(Failure::new(
+            Status::Unavailable,
+            format!(
+                "cannot have the kernel ask about system calls: {reason}; leave --require-notify out to run without"
+            ),
+        )),
+        Err(reason) => {
+            say(&format!(
+                "cannot have the kernel ask about system calls: {reason}; static and Go programs are not seen into"
+            ));
+            Ok(None)
+        }
     }
 }
 
@@ -119,11 +158,17 @@ struct Prepared {
     /// The caller's descriptors, which are CMD's.
     inherited: Vec<RawFd>,
     until: RunUntil,
+    /// The filter, where one is wanted and can be had.
+    plan: Option<Plan>,
+    /// Where the supervisor's packets go.
+    reports: Option<OwnedFd>,
+    /// The holder answers in the supervisor's place once this is gone.
+    supervision: Option<supervisor::Running>,
 }
 
 impl Prepared {
     fn new(request: Request, sensor: ForRun, inherited: Vec<RawFd>) -> Result<Self, NotBegun> {
-        let Request { command, mut outputs, layers, until, inline } = request;
+        let Request { command, mut outputs, layers, until, inline, notify } = request;
         let settings_of_collector = layers.spelled()?;
         let kept = outputs::keep_descriptors(&mut outputs)?;
         let signals = Signals::take_over()
@@ -131,7 +176,13 @@ impl Prepared {
         let (listening, stdout) = socket::private(sensor.copy.as_deref())
             .and_then(|listening| Ok((listening, outputs::keep_stdout(&outputs)?)))
             .map_err(|error| NotBegun::Unwatched(format!("no socket for the sensor ({error})")))?;
+        let original = sensor.path.clone();
         let sensor = sensor.preloaded(listening.sensor)?;
+        let plan = plan(notify, vec![original, sensor.clone()])?;
+        let (reports, sightings) = match plan.as_ref().map(|_| sightings::pair()).transpose() {
+            Ok(pair) => pair.unzip(),
+            Err(error) => return Err(NotBegun::Unwatched(format!("no socket for the supervisor ({error})"))),
+        };
         let socket = listening.name.spelling();
         let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
         settings.extend(inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));
@@ -147,9 +198,10 @@ impl Prepared {
             kept,
             outputs,
             settings: settings_of_collector,
+            sightings,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));
-        Ok(Self { launcher, hooked, inherited, until })
+        Ok(Self { launcher, hooked, inherited, until, plan, reports, supervision: None })
     }
 
     /// Starts the collector, then CMD, and stays with both to the end; the result is the exit status.
@@ -167,7 +219,8 @@ impl Prepared {
             }
         }
         let began_ns = clock::now_ns();
-        match self.hooked.start(self.launcher.signals(), limit) {
+        let filter = self.plan.as_ref().map(|plan| plan.program.as_slice());
+        match self.hooked.start(self.launcher.signals(), limit, filter) {
             Err(error) => {
                 self.launcher.abandon_collector();
                 Err(NotBegun::Unwatched(format!("cannot start a process ({error})")))
@@ -178,7 +231,25 @@ impl Prepared {
                 self.launcher.finish(RunUntil::CommandEnds);
                 Err(NotBegun::Failed(self.hooked.failure(&error)))
             }
-            Ok(Started::Running(pid)) => Ok(self.stay_with(pid, began_ns)),
+            Ok(Started::Running(pid, listener)) => {
+                self.supervise(listener);
+                Ok(self.stay_with(pid, began_ns))
+            }
+        }
+    }
+
+    /// Starts the supervisor of CMD's filter, which waits for it already.
+    fn supervise(&mut self, listener: Option<Listener>) {
+        let (Some(listener), Some(plan), Some(socket)) = (listener, &self.plan, self.reports.take()) else {
+            return;
+        };
+        let trusted = Arc::clone(&plan.trusted);
+        match supervisor::start(Setting { listener, trusted, socket }) {
+            Ok(running) => self.supervision = Some(running),
+            // Its calls would wait for ever, or fail: it cannot go on as it would without us.
+            Err(error) => {
+                say(&format!("cannot supervise CMD's system calls ({error}); they fail from here on"))
+            }
         }
     }
 

@@ -1,14 +1,31 @@
-//! The calls that the kernel notifies us of, for programs that hooks cannot see into (seccomp user
-//! notification).
+//! The calls that the kernel asks about, for programs that hooks cannot see into (seccomp user notification).
+//!
+//! The launcher installs the filter and supervises; the collector takes in what the supervisor saw.
 //!
 //! | file | |
 //! |---|---|
+//! | `plan` | the filter of a run: made from the `libraries` of this system, and shown to work by the `proof` |
+//! | `birth` | a child under a filter, and the filter's listener in its parent |
+//! | `listener` | the kernel's side: installs a filter, receives calls, lets them go on |
+//! | `supervisor` | the thread that receives, reads and reports |
+//! | `modules` | which code of a process made a call |
 //! | `decode` | from the arguments of a call to the record that a hook would write of it |
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
+//! | `sightings` | the way from the supervisor to the collector |
+//! | `holder` | the process that answers when the supervisor is gone |
 
+pub mod birth;
 pub mod decode;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+pub mod holder;
+pub mod libraries;
+pub mod listener;
 pub mod memory;
+pub mod modules;
 pub mod places;
+pub mod plan;
+pub mod proof;
+pub mod sightings;
+pub mod supervisor;

@@ -85,11 +85,13 @@ pub struct Round {
 impl Pipeline {
     /// A pipeline to `outlets`. A program that connects to `requests_from` is ready to serve requests.
     pub fn new(stages: Stages, outlets: Outlets, wires: Wires, requests_from: Option<SocketAddr>) -> Self {
+        let mut enricher = Enricher::default();
+        enricher.is_supervised = wires.sent_rx.is_some();
         Self {
             rings: Rings::default(),
             census: Census::default(),
             order: Order::default(),
-            enricher: Enricher::default(),
+            enricher,
             outbox: Outbox::new(stages, outlets),
             flushes: Flushes::new(requests_from),
             wires,
@@ -264,6 +266,10 @@ impl Pipeline {
         for sent in sent_rx.try_iter().take(MOST_SENT) {
             has_come = true;
             match sent {
+                Sent::Seen { process, seen } => {
+                    self.census.seen(process, seen, &mut self.rings);
+                    self.carry_out_changes();
+                }
                 Sent::Record { process, head, payload } => {
                     let origin = Origin::Notify { process };
                     self.arrive(&Arrival { origin, head, payload: &payload });

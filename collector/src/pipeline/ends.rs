@@ -12,7 +12,7 @@ use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
 use crate::enrich::blind::BlindProgram;
-use crate::ids::{ImageId, MonoNs, RingIndex};
+use crate::ids::{ImageId, MonoNs, ProcessKey, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
 use crate::sinks::Haste;
@@ -369,9 +369,12 @@ impl Pipeline {
             return;
         };
         self.tell_command();
-        let Some(mut process) = self.session.unseen_command.take().map(|command| command.process()) else {
+        let Some(command) = self.session.unseen_command.take() else { return };
+        if self.census.has_seen(&ProcessKey::here(command.pid())) {
+            // The kernel asked about its calls: its image has ended with its own report.
             return;
-        };
+        }
+        let mut process = command.process();
         let exit = Exit {
             wait_status: Some(end.wait_status),
             user_ns: Some(end.user_us.saturating_mul(1000)),

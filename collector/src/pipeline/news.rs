@@ -17,6 +17,7 @@ use crate::event::{Circumstances, Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
 use crate::reload::Reloaded;
+use crate::system::program;
 
 /// Programs that say that they cannot be seen into and wait; the first makes way for one more.
 const MOST_UNSEEN: usize = 1024;
@@ -99,6 +100,9 @@ impl Pipeline {
 
     /// The launcher started CMD; its sensor may have said hello before this was heard, or a child of it.
     fn command_started(&mut self, command: UnseenCommand) {
+        if self.enricher.is_supervised && self.see_supervised(&command) {
+            return;
+        }
         if self.census.has_seen(&ProcessKey::here(command.pid())) {
             return;
         }
@@ -109,6 +113,28 @@ impl Pipeline {
         if has_child {
             self.tell_command();
         }
+    }
+
+    /// Reports CMD as a program whose calls the kernel asks about, where it is static; false where it is not.
+    fn see_supervised(&mut self, command: &UnseenCommand) -> bool {
+        let reason = self.census.reason_at(&command.started.path);
+        if reason != program::STATIC.name {
+            return false;
+        }
+        let image = self.census.notified(ProcessKey::here(command.pid()), &mut self.rings);
+        self.carry_out_changes();
+        if let Some(known) = self.census.get_mut(image) {
+            // It may be dead by now; then the kernel says nothing of it.
+            let launched = command.process();
+            known.ppid = known.ppid.or(launched.who.ppid);
+            known.uid = known.uid.or(launched.who.uid);
+            known.euid = known.euid.or(launched.who.euid);
+        }
+        self.census.begin(image, &self.rings);
+        if let Some(process) = self.census.process_mut(image) {
+            self.enricher.blind(process, &command.program(reason));
+        }
+        true
     }
 
     /// A process was seen: if CMD made it, and no sensor in CMD has said hello before, none will.
@@ -201,7 +227,7 @@ impl Pipeline {
             known.becomes(&exe, &exe, &arguments.argv);
             known.claim_exe(seen != exe);
         }
-        let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, at };
+        let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, gids: None, at };
         let (now, mark) = (MonoNs::now(), self.enricher.mark());
         self.enricher.blind(&mut process, &program);
         if !self.outbox.takes(share.account(), self.enricher.written_since(mark), now) {

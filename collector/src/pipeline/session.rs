@@ -85,7 +85,8 @@ impl UnseenCommand {
     pub fn program(&self, reason: &'static str) -> BlindProgram {
         let CommandStarted { began_ns, path, .. } = &self.started;
         let (exe, path, at) = (path.clone(), path.as_slice().into(), MonoNs(*began_ns));
-        BlindProgram { path, exe, arguments: self.arguments(), reason, at }
+        let gids = (rustix::process::getgid().as_raw(), rustix::process::getegid().as_raw());
+        BlindProgram { path, exe, arguments: self.arguments(), reason, gids: Some(gids), at }
     }
 }
 

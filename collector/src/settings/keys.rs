@@ -151,6 +151,28 @@ pub const METRICS: Key = Key {
     help: "where 'collect' and 'run' serve /metrics for Prometheus, and /healthz: an address and port, or a port of the loopback",
 };
 
+/// What is asked of the kernel for programs that hooks cannot see.
+pub const NOTIFY: Key = Key {
+    name: "notify.level",
+    flag: "notify",
+    variable: "",
+    reader: Reader::Every,
+    form: Form::Word(&["off", "exec", "security", "full"]),
+    default: "off",
+    help: "the system calls that the kernel asks 'run' about, where no hook tells of them",
+};
+
+/// Whether a run goes on without it.
+pub const REQUIRE_NOTIFY: Key = Key {
+    name: "notify.required",
+    flag: "require-notify",
+    variable: "",
+    reader: Reader::Every,
+    form: Form::Switch,
+    default: "off",
+    help: "'on': a run ends with status 69 where the level cannot be had",
+};
+
 /// The alerts that make a command fail.
 pub const FAIL_ON: Key = Key {
     name: "rules.fail_on",
@@ -225,6 +247,8 @@ pub const KEYS: &[Key] = &[
     FILTER,
     REDACT,
     METRICS,
+    NOTIFY,
+    REQUIRE_NOTIFY,
     RULES,
     DEFAULT_RULES,
     FAIL_ON,

@@ -91,6 +91,7 @@ impl Settings {
             judged,
             opening: Opening::Fresh,
             handed_over: Vec::new(),
+            sightings: None,
             restarts: 0,
             authority,
             control: Control::default(),

@@ -197,6 +197,20 @@ pub struct Metrics {
     pub metrics: Option<OsString>,
 }
 
+/// What is asked of the kernel.
+#[derive(Args, Clone, Debug)]
+pub struct Notify {
+    /// Have the kernel ask about system calls that no hook can see, of static and Go programs and of code
+    /// that calls the kernel itself: off, exec (programs, and what changes the kernel's view), security
+    /// (and files written, connections, identities), full (and files read). Without CAP_SYS_ADMIN
+    /// set-user-id programs then run without their rights (docs/notify.md)
+    #[arg(long, value_name = "LEVEL")]
+    pub notify: Option<OsString>,
+    /// End with status 69 where the level of --notify cannot be had
+    #[arg(long)]
+    pub require_notify: bool,
+}
+
 /// `glassbox run`
 #[derive(Args, Debug)]
 #[command(
@@ -213,6 +227,8 @@ pub struct Run {
     pub follow: bool,
     #[command(flatten)]
     pub metrics: Metrics,
+    #[command(flatten)]
+    pub notify: Notify,
     /// Load ENGINE beside the sensor, so that calls that libc makes inside itself are seen too
     /// (docs/inline.md)
     #[arg(long, value_name = "ENGINE")]
@@ -355,6 +371,8 @@ pub struct Judge {
 pub struct Collector {
     #[arg(long)]
     pub channel: i32,
+    #[arg(long)]
+    pub sightings: Option<i32>,
     #[arg(long)]
     pub restarts: u32,
     #[arg(long)]

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
+use notify::Level;
+
 use crate::door::news::KeptRing;
 #[cfg(feature = "nats")]
 use crate::fleet;
@@ -15,7 +17,8 @@ use crate::reload::{Read, Reloader};
 use crate::session::{self, Session};
 use crate::settings::judged::Judged;
 use crate::settings::keys::{
-    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, METRICS, OUTPUT, REDACT, RULES, Reader, SOCKET,
+    DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, METRICS, NOTIFY, OUTPUT, REDACT, REQUIRE_NOTIFY, RULES,
+    Reader, SOCKET,
 };
 use crate::settings::layers::Layers;
 use crate::settings::rule_files::RuleFiles;
@@ -149,6 +152,8 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
         .without_outputs_of_default_file()
         .with_flag(&METRICS, arguments.metrics.metrics)
         .with_flag(&FOLLOW, arguments.follow.then(|| "on".into()))
+        .with_flag(&NOTIFY, arguments.notify.notify)
+        .with_flag(&REQUIRE_NOTIFY, arguments.notify.require_notify.then(|| "on".into()))
         .with_flag(&INLINE, arguments.inline.map(OsString::from));
     let is_following = layers.setting(&FOLLOW).is_on();
     let inline = layers.setting(&INLINE);
@@ -156,6 +161,15 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
         outputs: settings::outputs(&layers, RUN_OUTPUT)?,
         until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
         inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
+        notify: launch::Notify {
+            level: layers
+                .setting(&NOTIFY)
+                .text()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+                .unwrap_or(Level::Off),
+            is_required: layers.setting(&REQUIRE_NOTIFY).is_on(),
+        },
         layers,
         command: arguments.command,
     })
@@ -244,6 +258,7 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         launcher: Some(channel),
         opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
         handed_over,
+        sightings: arguments.sightings.map(collector::adopt).transpose()?,
         restarts: arguments.restarts,
         ..settings.session(listeners.into())
     });

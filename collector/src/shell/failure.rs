@@ -23,6 +23,8 @@ pub enum Status {
     Malformed = 65,
     /// An input (a recording, the sensor) is missing or unreadable.
     MissingInput = 66,
+    /// What was required cannot be had on this host.
+    Unavailable = 69,
     /// A fault of glassbox itself, or a failure of a system call that does not fail otherwise.
     Internal = 70,
     /// An output or a listening socket cannot be made.

@@ -237,6 +237,13 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// Real and effective group id.
+pub fn gids(pid: u32) -> Option<(u32, u32)> {
+    let line = status(pid, "Gid")?;
+    let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
 /// A line of `/proc/PID/status`, by its name; empty if there is no such line.
 pub fn status(pid: u32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -1,0 +1,108 @@
+//! Which code made a call: libc, the loader and the sensor, or the program itself.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The files whose calls need not be told of in a process that the sensor is in.
+#[derive(Debug, Default)]
+pub struct Trusted {
+    /// libc, the loader, and what belongs to them.
+    pub libraries: Vec<PathBuf>,
+    /// The sensor, at every path that it is loaded from.
+    pub sensors: Vec<PathBuf>,
+}
+
+/// What a process has mapped of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Modules {
+    ranges: Vec<(u64, u64)>,
+    has_sensor: bool,
+    has_library: bool,
+}
+
+impl Modules {
+    /// Looks at a process; `None` where the kernel does not show it.
+    pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
+        let maps = std::fs::read(format!("/proc/{process}/maps")).ok()?;
+        Some(Self::in_maps(&maps, trusted))
+    }
+
+    /// The same from the lines of /proc/PID/maps (proc_pid_maps(5)).
+    fn in_maps(maps: &[u8], trusted: &Trusted) -> Self {
+        let mut modules = Self::default();
+        for line in maps.split(|byte| *byte == b'\n') {
+            let Some((range, path)) = mapping(line) else { continue };
+            let is_library = trusted.libraries.iter().any(|library| library == path);
+            let is_sensor = trusted.sensors.iter().any(|sensor| sensor == path);
+            modules.has_library |= is_library;
+            modules.has_sensor |= is_sensor;
+            if is_library || is_sensor {
+                modules.ranges.push(range);
+            }
+        }
+        modules
+    }
+
+    /// Whether a call from this address is told of by a hook, or is libc's own in a process with hooks.
+    pub fn tells_of(&self, address: u64) -> bool {
+        self.has_sensor && self.ranges.iter().any(|(start, end)| (*start..=*end).contains(&address))
+    }
+
+    /// Whether this can only change by an exec: a process that has libc and not the sensor may be about to
+    /// load it.
+    pub fn is_settled(&self) -> bool {
+        self.has_sensor || !self.has_library
+    }
+}
+
+/// The range and the path of a line that shows executable code of a file.
+fn mapping(line: &[u8]) -> Option<((u64, u64), &Path)> {
+    let text_end = line.iter().position(|byte| *byte == b'/')?;
+    let head = std::str::from_utf8(&line[..text_end]).ok()?;
+    let mut words = head.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    if words.next()?.as_bytes().get(2) != Some(&b'x') {
+        return None;
+    }
+    let number = |text: &str| u64::from_str_radix(text, 16).ok();
+    Some(((number(start)?, number(end)?), Path::new(OsStr::from_bytes(&line[text_end..]))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPS: &[u8] = b"55a0-55b0 r-xp 00000000 08:01 7  /usr/bin/cat\n\
+        7f00000-7f10000 r--p 00000000 08:01 9  /usr/lib/libc.so.6\n\
+        7f10000-7f20000 r-xp 00010000 08:01 9  /usr/lib/libc.so.6\n\
+        7f30000-7f40000 r-xp 00000000 08:01 8  /opt/libglassbox.so\n\
+        7fff0-7fff8 r-xp 00000000 00:00 0  [vdso]\n\
+        nonsense\n";
+
+    fn trusted() -> Trusted {
+        Trusted { libraries: vec!["/usr/lib/libc.so.6".into()], sensors: vec!["/opt/libglassbox.so".into()] }
+    }
+
+    #[test]
+    fn calls_of_libc_and_the_sensor_are_told_by_hooks_where_the_sensor_is() {
+        let modules = Modules::in_maps(MAPS, &trusted());
+
+        let told: Vec<bool> = [0x7f1_1234, 0x7f3_0002, 0x55a8, 0x7f0_0008, 0xffff_0000]
+            .iter()
+            .map(|address| modules.tells_of(*address))
+            .collect();
+        assert_eq!(vec![true, true, false, false, false], told);
+        assert!(modules.is_settled());
+    }
+
+    #[test]
+    fn without_the_sensor_no_hook_tells_and_it_may_yet_come() {
+        let trusted = Trusted { sensors: Vec::new(), ..trusted() };
+        let modules = Modules::in_maps(MAPS, &trusted);
+
+        assert!(!modules.tells_of(0x7f1_1234));
+        assert!(!modules.is_settled());
+        assert!(Modules::in_maps(b"", &trusted).is_settled());
+    }
+}

@@ -1,0 +1,51 @@
+//! What a run asks the kernel for: the filter of a level, proven.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use notify::{Filter, Level, Machine, Sites};
+
+use super::libraries;
+use super::modules::Trusted;
+use super::proof;
+
+/// A filter that was proven to work here.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program for the kernel.
+    pub program: Vec<libc::sock_filter>,
+    /// The files that it was made from.
+    pub trusted: Arc<Trusted>,
+}
+
+impl Plan {
+    /// Makes the filter of a level for processes that load one of `sensors`, and proves it. The error says
+    /// why it cannot be had here.
+    pub fn prove(level: Level, sensors: Vec<PathBuf>) -> Result<Self, String> {
+        let libraries = libraries::scan(&sensors);
+        let sites: Vec<&Sites> = libraries.iter().map(|library| &library.sites).collect();
+        let filter = Filter::new(level, Machine::NATIVE, &sites).map_err(|error| error.to_string())?;
+        let program: Vec<libc::sock_filter> = filter
+            .instructions()
+            .iter()
+            .map(|instruction| libc::sock_filter {
+                code: instruction.code,
+                jt: instruction.jt,
+                jf: instruction.jf,
+                k: instruction.k,
+            })
+            .collect();
+        proof::prove(&program)?;
+        let sensors: Vec<PathBuf> = sensors
+            .iter()
+            .filter_map(|path| path.canonicalize().ok())
+            .chain(sensors.iter().cloned())
+            .collect();
+        let libraries = libraries
+            .into_iter()
+            .map(|library| library.path)
+            .filter(|path| !sensors.contains(path))
+            .collect();
+        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors }) })
+    }
+}

@@ -1,0 +1,235 @@
+//! The supervisor: a thread of CMD's parent. It receives each call that the filter asks about, reads what
+//! the call says while its thread waits, lets it go on, and tells the collector.
+//!
+//! It never refuses a call and never makes one itself: what a program does and gets is what it would get
+//! without. As an ancestor of all that CMD starts it may read their memory where Yama restricts others
+//! (ptrace_scope 1).
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::Errno;
+use wire::events::{Decoded, Kind};
+use wire::fields::AT_FDCWD;
+use wire::record::{Flags, Head, Via};
+
+use super::decode::{self, Asked, Told};
+use super::holder::{self, Lifeline, Page};
+use super::listener::{Listener, Notification, Waited};
+use super::memory::ProcessMemory;
+use super::modules::{Modules, Trusted};
+use super::places::{Peers, ProcessPlaces};
+use super::sightings::Reports;
+use crate::arrival::Seen;
+use crate::door::identity;
+use crate::ids::{MonoNs, Pid};
+use crate::system::{kernel, procfs};
+
+/// Threads and processes that are remembered; beyond, all are looked at anew.
+const MOST_REMEMBERED: usize = 4096;
+/// A thread's number is taken for the same thread's for so long: the kernel gives out all others before it
+/// gives one again.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// What the supervisor needs of the run.
+#[derive(Debug)]
+pub struct Setting {
+    /// The descriptor of the filter.
+    pub listener: Listener,
+    /// The files whose calls are told by hooks, or are libc's own.
+    pub trusted: Arc<Trusted>,
+    /// Where the collector reads.
+    pub socket: OwnedFd,
+}
+
+/// A supervisor that runs; the holder takes over when this process ends.
+#[derive(Debug)]
+pub struct Running {
+    _lifeline: Lifeline,
+}
+
+/// Starts the holder and the supervisor's thread.
+pub fn start(setting: Setting) -> std::io::Result<Running> {
+    let Setting { listener, trusted, socket } = setting;
+    let page = Page::new()?;
+    let lifeline = holder::start(&listener, page)?;
+    listener.wake_in_place();
+    let supervisor = Supervisor {
+        listener,
+        page,
+        reports: Reports::to(socket),
+        trusted,
+        threads: HashMap::new(),
+        modules: HashMap::new(),
+        peers: Peers::default(),
+    };
+    std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
+    Ok(Running { _lifeline: lifeline })
+}
+
+struct Supervisor {
+    listener: Listener,
+    page: Page,
+    reports: Reports,
+    trusted: Arc<Trusted>,
+    /// The process of each thread, and when that was looked up.
+    threads: HashMap<u32, (u32, Instant)>,
+    /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
+    modules: HashMap<u32, Modules>,
+    /// The peers of datagrams so far.
+    peers: Peers,
+}
+
+impl Supervisor {
+    fn run(mut self) {
+        loop {
+            match self.listener.receive() {
+                Ok(Some(notified)) => self.handle(&notified),
+                Ok(None) => {
+                    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+                    if self.listener.wait(Some(now)) == Waited::Over {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, notified: &Notification) {
+        self.page.note(notified.id);
+        let at = MonoNs::now();
+        let process = self.process_of(notified.tid);
+        let asked = Asked::new(notified.arch, notified.number, notified.args);
+        let (process, seen) = process.map_or((None, None), |(process, seen)| (Some(process), seen));
+        let told = match (&asked, process) {
+            (Some(asked), Some(process)) if !self.is_told_by_hook(process, notified.address) => {
+                told(asked, notified.tid, &mut self.peers)
+            }
+            _ => None,
+        };
+        let errno = told.as_ref().map_or(0, |told| will_fail(told, notified.tid));
+        // What was read before this is of the process that made the call: its thread still waits for us.
+        let is_its = self.listener.is_waiting(notified.id);
+        let _ = self.listener.let_go_on(notified.id);
+        let Some(process) = process.filter(|_| is_its) else { return };
+        if asked.is_some_and(|asked| asked.name.starts_with("execve")) {
+            self.modules.remove(&process);
+        }
+        if let Some(told) = told {
+            let Told { before, kind, call, flags, payload } = told;
+            let head = |kind: Kind, call: u16, flags: u8, errno: u16| Head {
+                time_ns: at.0,
+                seq: 0,
+                ret: 0,
+                pid: process,
+                tid: notified.tid,
+                kind: kind as u16,
+                call,
+                errno,
+                via: Via::Notify as u8,
+                flags: flags & Flags::TRUNCATED,
+            };
+            if let Some(seen) = seen {
+                self.reports.see(process, &seen);
+            }
+            for noted in before {
+                self.reports.send(process, &head(noted.kind, 0, 0, 0), &noted.payload);
+            }
+            self.reports.send(process, &head(kind, call, flags, errno), &payload);
+        }
+    }
+
+    /// The process of a thread, and what is known of it where it is new; `None` where it has no number here.
+    fn process_of(&mut self, tid: u32) -> Option<(u32, Option<Seen>)> {
+        if tid == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some((process, since)) = self.threads.get(&tid)
+            && now.duration_since(*since) < REMEMBERED
+        {
+            return Some((*process, None));
+        }
+        // A process has the number of its first thread, and pidfd_open(2) takes no other thread's.
+        let (process, pidfd) = match procfs::open(tid) {
+            Some(pidfd) => (tid, Some(pidfd)),
+            None => {
+                let process = procfs::status(tid, "Tgid")?.trim().parse().ok()?;
+                (process, procfs::open(process))
+            }
+        };
+        let facts = pidfd.as_ref().and_then(kernel::facts);
+        let seen = Seen {
+            ppid: facts.map(|facts| Pid(facts.ppid)),
+            uid: facts.map(|facts| facts.uids.real),
+            euid: facts.map(|facts| facts.uids.effective),
+            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
+            exe: procfs::exe(process).unwrap_or_default(),
+        };
+        if self.threads.len() >= MOST_REMEMBERED {
+            self.threads.clear();
+        }
+        self.threads.insert(tid, (process, now));
+        Some((process, Some(seen)))
+    }
+
+    /// Whether a hook in the process tells of the call, or it is one that libc or the sensor makes for
+    /// itself.
+    fn is_told_by_hook(&mut self, process: u32, address: u64) -> bool {
+        if let Some(modules) = self.modules.get(&process) {
+            return modules.tells_of(address);
+        }
+        let Some(modules) = Modules::of(process, &self.trusted) else { return false };
+        let tells = modules.tells_of(address);
+        if modules.is_settled() {
+            if self.modules.len() >= MOST_REMEMBERED {
+                self.modules.clear();
+            }
+            self.modules.insert(process, modules);
+        }
+        tells
+    }
+}
+
+/// The error of an exec whose file is not there or not to be executed, by the kernel's look at its path while
+/// its thread waits; 0 for any other call. A search of PATH makes many of these, and no program follows one.
+fn will_fail(told: &Told, tid: u32) -> u16 {
+    let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload) else { return 0 };
+    let Some(path) = exec.path.raw.filter(|path| exec.path.dir == AT_FDCWD || path.starts_with(b"/")) else {
+        return 0;
+    };
+    let Ok(root) = open(format!("/proc/{tid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+        return 0;
+    };
+    let (from, resolve) = match path.starts_with(b"/") {
+        true => (root, ResolveFlags::IN_ROOT),
+        // A relative path may go up, and above where it begins.
+        false => match open(format!("/proc/{tid}/cwd"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(cwd) => (cwd, ResolveFlags::empty()),
+            Err(_) => return 0,
+        },
+    };
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let errno = match openat2(&from, path, flags, Mode::empty(), resolve) {
+        Ok(file) => match fstat(&file) {
+            Ok(about) if about.st_mode & 0o111 == 0 || about.st_mode & libc::S_IFMT != libc::S_IFREG => {
+                libc::EACCES
+            }
+            _ => 0,
+        },
+        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => {
+            error.raw_os_error()
+        }
+        Err(_) => 0,
+    };
+    u16::try_from(errno).unwrap_or(0)
+}
+
+/// The record of a call, with what its process's memory and /proc say while it waits.
+fn told(asked: &Asked, tid: u32, peers: &mut Peers) -> Option<Told> {
+    decode::told(asked, &mut ProcessMemory { pid: tid }, &mut ProcessPlaces { tid, peers })
+}

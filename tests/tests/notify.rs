@@ -1,0 +1,204 @@
+//! `glassbox run --notify`: what the kernel asks about, where no hook tells of it; and that no death of
+//! ours makes a call fail.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use glassbox_tests::child::{self, Ending, Running, Status, wait_until};
+use glassbox_tests::events::{Event, Events, Expect};
+use glassbox_tests::glassbox;
+use glassbox_tests::scene::Scene;
+use glassbox_tests::victim::{Libc, compiled};
+
+fn scene_of_static(name: &str, arguments: &[&str]) -> Scene {
+    let scene = Scene::with(compiled(name, Libc::GlibcStatic), arguments);
+    scene.clean();
+    scene
+}
+
+fn supervised(scene: &Scene, options: &[&str]) -> Command {
+    let output = scene.events_output();
+    let mut all = vec!["-o", output.as_str(), "--notify", "security", "--require-notify"];
+    all.extend_from_slice(options);
+    scene.run_command(&all)
+}
+
+fn kill(pid: i32) {
+    // SAFETY: kill takes no pointers; the process was started by this test, or by one that was.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// The child of the launcher that runs `name`.
+fn child_of(launcher: &Running, name: &str) -> i32 {
+    let is_it = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with(name));
+    let mut found = None;
+    wait_until("the child", || {
+        found = children(launcher.pid()).into_iter().find(is_it);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+fn wait_for_open(scene: &Scene, number: usize) {
+    wait_until("more opens", || scene.work().join(format!("steady.{number}")).exists());
+}
+
+fn stop_and_finish(scene: &Scene, running: Running) -> Ending {
+    fs::write(scene.work().join("stop"), "").unwrap();
+    running.finish()
+}
+
+fn steady_opens(events: &Events) -> usize {
+    events.named("file.open").filter(|open| open.path().contains("/steady.")).count()
+}
+
+#[test]
+fn a_static_program_is_told_of_like_another_one() {
+    let scene = scene_of_static("steady", &["40"]);
+    child::run(supervised(&scene, &[]), b"").assert_output(0, "failed 0\n");
+
+    let events = scene.events(Expect::NothingLost);
+    let start = events.only("start", |event| event.name() == "process.start");
+    assert_eq!((Some("notify"), Some("static")), (start.text("coverage"), start.text("reason")), "{start:?}");
+    assert_eq!(vec!["40"], start.list("argv")[1..], "{start:?}");
+    assert_eq!(40, steady_opens(&events), "{}", events.outline());
+    let open = events.only("one of the opens", |event| event.path().ends_with("/steady.7"));
+    assert_eq!((Some("notify"), None), (open.text("via"), open.seq()), "{open:?}");
+    assert_eq!(start.process(), open.process());
+    let exit = events.only("end", |event| event.name() == "process.exit");
+    assert_eq!(Some(0), exit.number("code"), "{exit:?}");
+}
+
+/// The kinds, calls and paths of a program's events, without what a collector adds.
+fn deeds(events: &Events) -> Vec<String> {
+    let is_call = |event: &&Event| !event.call().is_empty();
+    events
+        .iter()
+        .filter(is_call)
+        .map(|event| format!("{} {} {}", event.name(), event.call(), event.path()))
+        .collect()
+}
+
+#[test]
+fn what_hooks_tell_of_is_told_once() {
+    for (name, arguments) in [("steady", "9"), ("exec_family", "execve"), ("exec_family", "posix_spawn")] {
+        let scene = Scene::of(name, &[arguments]);
+        let told = |options: &[&str]| {
+            scene.clean();
+            let output = scene.events_output();
+            let all = [["-o", output.as_str()].as_slice(), options].concat();
+            let ending = child::run(scene.run_command(&all), b"");
+            let events = scene.events(Expect::NothingLost);
+            let told = (ending.status, ending.stdout, deeds(&events));
+            fs::remove_file(scene.beside("events.jsonl")).unwrap();
+            told
+        };
+
+        let without = told(&[]);
+        let with = told(&["--notify", "security", "--require-notify"]);
+
+        assert_eq!(without, with, "{name} {arguments}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_killed_delays_no_call_and_its_successor_sees_the_rest() {
+    let scene = scene_of_static("steady", &["100000"]);
+    let running = child::start(supervised(&scene, &[]), b"");
+    for round in 1..=3 {
+        wait_for_open(&scene, 40 * round);
+        kill(child_of(&running, "glassbox"));
+    }
+    wait_for_open(&scene, 400);
+    stop_and_finish(&scene, running).assert_output(0, "failed 0\n");
+
+    let events = scene.events(Expect::default());
+    let last = events.named("file.open").filter(|open| open.path().contains("/steady.39")).count();
+    assert!(last > 5, "{}", events.outline());
+}
+
+#[test]
+fn a_launcher_that_is_killed_leaves_a_program_whose_calls_go_on() {
+    for round in 0..5 {
+        let scene = scene_of_static("steady", &["100000"]);
+        let running = child::start(supervised(&scene, &[]), b"");
+        wait_for_open(&scene, 20);
+        let program = child_of(&running, "steady");
+        let collector = child_of(&running, "glassbox");
+        if round % 2 == 0 {
+            kill(collector);
+        }
+        kill(running.pid());
+        wait_for_open(&scene, 200);
+        // The program has the launcher's standard output, which ends with it.
+        let ending = stop_and_finish(&scene, running);
+        let gone = format!("/proc/{program}");
+        wait_until("the program's end", || !fs::exists(&gone).unwrap());
+        assert_eq!(
+            (Status::Killed(libc::SIGKILL), "failed 0\n"),
+            (ending.status, ending.stdout.as_str()),
+            "{}",
+            ending.stderr
+        );
+    }
+}
+
+#[test]
+fn descendants_that_outlive_the_run_go_on() {
+    let scene = scene_of_static("steady", &["100000"]);
+    let program = scene.bare_command().get_program().to_owned();
+    let output = scene.events_output();
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &output, "--notify", "security", "--require-notify", "--", "sh", "-c"]);
+    command.arg(format!("{} 100000 > out 2>&1 < /dev/null & echo $!", program.display()));
+    let ending = child::run(command, b"");
+    let pid: i32 = ending.stdout.trim().parse().unwrap();
+
+    wait_for_open(&scene, 100);
+    fs::write(scene.work().join("stop"), "").unwrap();
+    wait_until("its end", || !fs::exists(format!("/proc/{pid}")).unwrap());
+
+    assert_eq!("failed 0\n", fs::read_to_string(scene.work().join("out")).unwrap());
+}
+
+#[test]
+fn where_another_listener_is_the_level_cannot_be_had() {
+    let scene = Scene::of("sudden_end", &["return", "1"]);
+    scene.clean();
+    let nested = |options: &[&str]| {
+        let mut command = scene.command(glassbox());
+        command.args(["run", "-o", "jsonl:/dev/null", "--notify", "security", "--require-notify", "--"]);
+        command.arg(glassbox()).args(["run", "-o", "jsonl:/dev/null", "--notify", "exec"]).args(options);
+        command.args(["--", "sh", "-c", "exit 5"]);
+        child::run(command, b"")
+    };
+
+    let required = nested(&["--require-notify"]);
+    let optional = nested(&[]);
+
+    assert_eq!(Status::Exited(69), required.status, "{}", required.stderr);
+    assert_eq!(Status::Exited(5), optional.status, "{}", optional.stderr);
+    for ending in [required, optional] {
+        assert!(ending.stderr.contains("a seccomp listener is in place"), "{}", ending.stderr);
+    }
+}
+
+#[test]
+fn ten_thousand_calls_of_many_threads_and_a_storm_of_signals_all_succeed() {
+    let scene = scene_of_static("storm", &["4", "2500"]);
+    let command = supervised(&scene, &[]);
+    let running = child::start(command, b"");
+    let ending = running.finish_within(Duration::from_secs(120)).unwrap();
+    ending.assert_output(0, "failed 0\n");
+
+    let events = scene.events(Expect::default());
+    let lost: i64 = events.named("sensor.loss").filter_map(|loss| loss.number("count")).sum();
+    let renames = events.named("file.rename").filter(|rename| rename.path().contains("/storm.")).count();
+    assert_eq!(10_000, renames + usize::try_from(lost).unwrap());
+}
