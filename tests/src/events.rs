@@ -443,6 +443,10 @@ fn form(event: &Event, expect: Expect) -> Vec<String> {
         // returns. What is asked by an io_uring has not happened yet, and its path may be no address.
         let may_be_absent = |field: &str| match name {
             _ if event.call().starts_with("io_uring_") => ["fd", "path"].contains(&field),
+            // The sensor is not in it to say so, and it may be gone when the collector looks.
+            "process.start" if event.text("coverage") == Some("notify") => {
+                ["cwd", "gid", "egid"].contains(&field)
+            }
             // The call has not returned when it is asked about.
             "file.open" | "net.socket" | "net.accept" if event.text("via") == Some("notify") => field == "fd",
             "file.close" | "net.close" => ["path", "open_ns"].contains(&field),

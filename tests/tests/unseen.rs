@@ -239,7 +239,6 @@ fn as_its_twin(name: &str) {
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn unseen_programs_tell_the_deeds_of_their_twin() {
     for program in PROGRAMS.iter().skip(1).filter(|program| program.name != "busybox") {
         as_its_twin(program.name);
@@ -247,75 +246,63 @@ fn unseen_programs_tell_the_deeds_of_their_twin() {
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn the_dynamic_twin_is_reported_once_as_strace_saw_it() {
     as_strace_saw_it("dynamic");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn static_c_is_reported_as_strace_saw_it() {
     as_strace_saw_it("static");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn static_pie_is_reported_as_strace_saw_it() {
     as_strace_saw_it("static-pie");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn static_musl_is_reported_as_strace_saw_it() {
     as_strace_saw_it("musl");
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-#[ignore = "glassbox run has no --notify yet"]
 fn inline_assembly_is_reported_as_strace_saw_it() {
     as_strace_saw_it("raw");
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
-#[ignore = "glassbox run has no --notify yet"]
 fn int_0x80_is_reported_as_strace_saw_it() {
     as_strace_saw_it("int80");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn static_go_is_reported_as_strace_saw_it() {
     as_strace_saw_it("go-static");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn go_pie_is_reported_as_strace_saw_it() {
     as_strace_saw_it("go-pie");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn cgo_is_reported_as_strace_saw_it() {
     as_strace_saw_it("go-cgo");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn rust_for_musl_is_reported_as_strace_saw_it() {
     as_strace_saw_it("rust-musl");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn static_busybox_is_reported_as_strace_saw_it() {
     as_strace_saw_it("busybox");
 }
 
 #[test]
-#[ignore = "glassbox run has no --notify yet"]
 fn installed_go_programs_are_reported_as_strace_saw_them() {
     is_as_strace_saw(&INSTALLED);
 }

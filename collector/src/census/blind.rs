@@ -100,6 +100,26 @@ impl Census {
         Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at })
     }
 
+    /// The static program that an image asked for before it made a call that no hook told of: it has become that
+    /// program, and may have become another one since.
+    pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
+        let image = self.get(id)?;
+        let (asked, process) = (image.asked.as_ref()?, image.process.as_ref()?);
+        let begun = MonoNs::now();
+        if asked.said.is_some() || !process.has_our_root() || !image.account.has_time_to_ask(begun) {
+            return None;
+        }
+        // busybox executes itself so; here that would be the collector's file.
+        let path = if *asked.path == *b"/proc/self/exe" { process.who.exe() } else { &asked.path };
+        let program = Program::on(Path::new(OsStr::from_bytes(path)), &Root::own(), On::Local);
+        let exe = path.to_vec();
+        image.account.asked(begun, MonoNs::now());
+        program.filter(|program| program.reason.name == program::STATIC.name)?;
+        let gids = procfs::gids(image.key.pid.0);
+        let Asked { path, arguments, at, .. } = self.get_mut(id)?.take_asked(|_| true)?;
+        Some(BlindProgram { exe, path, arguments, reason: program::STATIC.name, gids, at })
+    }
+
     /// Whether no image follows this one, and its process runs a static file that is another one than before;
     /// or asked for such a file, is dead, and told of nothing since, as of an exec that failed.
     fn has_become_static(&self, id: ImageId, rings: &Rings) -> bool {

@@ -307,7 +307,7 @@ impl Census {
                     image
                 }
             },
-            Origin::Notify { process } => Some(self.notified(process, rings)),
+            Origin::Notify { process } => Some(self.notified_at(process, MonoNs(head.time_ns), rings)),
         }
     }
 

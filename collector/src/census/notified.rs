@@ -6,7 +6,7 @@ use crate::allowance::Account;
 use crate::arrival::Seen;
 use crate::door::identity::{self, Identity};
 use crate::event::Claimed;
-use crate::ids::{ImageId, Pid, ProcessKey};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
 use crate::system::{kernel, procfs};
 
@@ -14,6 +14,17 @@ impl Census {
     /// The live image of a process that the kernel named; one without a ring is made where none is known.
     pub fn notified(&mut self, key: ProcessKey, rings: &mut Rings) -> ImageId {
         self.live(key).unwrap_or_else(|| self.seen(key, Seen::default(), rings))
+    }
+
+    /// The image that a process was at a time: its next one may have said hello before the record was read.
+    pub fn notified_at(&mut self, key: ProcessKey, at: MonoNs, rings: &mut Rings) -> ImageId {
+        let mut id = self.notified(key, rings);
+        while let Some(image) = self.get(id).filter(|image| at < image.born)
+            && let Some(before) = image.before.filter(|before| self.get(*before).is_some())
+        {
+            id = before;
+        }
+        id
     }
 
     /// The same of a process of which this is known: another one that had its number before has ended.

@@ -374,6 +374,9 @@ impl Pipeline {
             self.start(image, start, at);
         } else {
             self.census.begin(image, &self.rings);
+            if numbering == Numbering::None {
+                self.report_static_before(image);
+            }
         }
         if let (Decoded::ProcessFork(ProcessFork { child: Some(child) }), 0) = (&decoded, head.errno) {
             self.await_child(image, Pid(*child));

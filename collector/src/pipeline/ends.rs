@@ -228,6 +228,17 @@ impl Pipeline {
         }
     }
 
+    /// Reports the static program that an image became before a call that the kernel asked about.
+    pub(super) fn report_static_before(&mut self, image: ImageId) {
+        let delivered = self.order.frontier.delivered();
+        if let Some(program) = self.census.take_static_before(image)
+            && let Some(process) = self.census.process_mut(image)
+        {
+            let at = program.at.max(delivered);
+            self.enricher.blind(process, &BlindProgram { at, ..program });
+        }
+    }
+
     fn try_static(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
         if let Some(program) = self.census.take_static(image, &self.rings)
