@@ -100,7 +100,7 @@ impl Census {
         Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at })
     }
 
-    /// The static program that an image asked for before it made a call that no hook told of: it has become that
+    /// The static program that an image asked for before a call that no hook told of: it has become that
     /// program, and may have become another one since.
     pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
         let image = self.get(id)?;
