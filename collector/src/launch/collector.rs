@@ -1,8 +1,10 @@
 //! Starts the collector as the launcher's child; in the collector, takes over what the launcher passed down.
 //!
 //! # Safety
-//! The launcher has one thread, so the forked child may run ordinary code until it execs or `_exit`s.
-//! [`adopt`] takes descriptors by number that the launcher passed down for this use only.
+//! The launcher has one thread, and with `--notify` the supervisor's. That one takes no lock but the
+//! allocator's, which glibc and musl keep whole across fork(2): so the forked child may run ordinary code
+//! until it execs or `_exit`s. [`adopt`] takes descriptors by number that the launcher passed down for this
+//! use only.
 #![allow(unsafe_code, reason = "fork and descriptors passed by number have no safe interface")]
 
 use std::ffi::{CString, OsString, c_char};
@@ -87,7 +89,7 @@ impl Recipe {
         let environment = environment::spell(variables.chain([("GLASSBOX".into(), "off".into())]));
         let arguments = pointers(&arguments);
         let environment = pointers(&environment);
-        // SAFETY: one thread; the child execs or `_exit`s.
+        // SAFETY: as the module says; the child execs or `_exit`s.
         let pid = unsafe { libc::fork() };
         if pid < 0 {
             return Err(io::Error::last_os_error());

@@ -1,9 +1,9 @@
 //! Starts CMD or becomes it, as if the caller had executed it without glassbox.
 //!
 //! # Safety
-//! The launcher has one thread, so a forked child may run ordinary code until it execs. It calls nothing
-//! with a destructor that matters: it execs or `_exit`s. Pointer arrays handed to execvpe(3) are
-//! null-terminated and outlive the call.
+//! The launcher has one thread until CMD runs, so a forked child may run ordinary code until it execs. It
+//! calls nothing with a destructor that matters: it execs or `_exit`s. Pointer arrays handed to execvpe(3)
+//! are null-terminated and outlive the call.
 #![allow(unsafe_code, reason = "fork, exec and wait have no safe interface")]
 
 use std::convert::Infallible;

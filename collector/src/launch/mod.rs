@@ -1,10 +1,10 @@
 //! `glassbox run`: the parent of CMD and of the collector. It holds the application up, so it does little.
 //!
-//! One thread with one poll loop. [`run`] makes the sockets, starts the collector (this executable again,
-//! with a hidden subcommand), and starts CMD once the collector is ready. From then on the [`launcher`]
-//! passes signals on, stops and continues with CMD ([`job`]), reaps, and keeps a duplicate of every ring's
-//! memory so that a collector that dies is followed by another one ([`keeper`]). It ends with CMD's exit
-//! status.
+//! One thread with one poll loop; with `--notify` a second one, [`crate::notify::supervisor`]. [`run`]
+//! makes the sockets, starts the collector (this executable again, with a hidden subcommand), and starts
+//! CMD once the collector is ready. From then on the [`launcher`] passes signals on, stops and continues
+//! with CMD ([`job`]), reaps, and keeps a duplicate of every ring's memory so that a collector that dies is
+//! followed by another one ([`keeper`]). It ends with CMD's exit status.
 //!
 //! The cause of a failure decides what follows. Before CMD runs, a mistake of the user ends the run (64, 66,
 //! 73: a mistyped option, no sensor, an output that cannot be made). Any other failure is one of glassbox and
