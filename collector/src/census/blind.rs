@@ -109,10 +109,8 @@ impl Census {
         if asked.said.is_some() || !process.has_our_root() || !image.account.has_time_to_ask(begun) {
             return None;
         }
-        // busybox executes itself so; here that would be the collector's file.
-        let path = if *asked.path == *b"/proc/self/exe" { process.who.exe() } else { &asked.path };
-        let program = Program::on(Path::new(OsStr::from_bytes(path)), &Root::own(), On::Local);
-        let exe = path.to_vec();
+        let program = Program::on(Path::new(OsStr::from_bytes(&asked.path)), &Root::own(), On::Local);
+        let exe = asked.path.to_vec();
         image.account.asked(begun, MonoNs::now());
         program.filter(|program| program.reason.name == program::STATIC.name)?;
         let gids = procfs::gids(image.key.pid.0);

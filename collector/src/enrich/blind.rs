@@ -41,7 +41,9 @@ impl Enricher {
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
         let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, gids, at } = program;
         process.becomes(exe, path, argv);
-        let places = match self.is_supervised {
+        // Of others the kernel asks about execs alone: they have libc, whose calls pass unasked.
+        let is_asked_about = ["static", "go", "no_libc", "foreign_abi"].contains(reason);
+        let places = match self.is_supervised && is_asked_about {
             true => {
                 self.begin(process, Kind::ProcessStart, *at);
                 self.batch.set(self.places.start_coverage, Value::Word("notify"));

@@ -15,11 +15,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::Reaped;
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::notify::birth::{self, Born};
+use crate::notify::holder::{self, Held};
 use crate::notify::listener::Listener;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::inherited;
@@ -35,8 +36,8 @@ pub struct Program {
 /// The result of [`Program::start`].
 #[derive(Debug)]
 pub enum Started {
-    /// CMD runs under this pid; the listener is that of its filter, where it has one.
-    Running(i32, Option<Listener>),
+    /// CMD runs under this pid; with the listener of its filter, where it has one.
+    Running(i32, Option<Held>),
     /// CMD could not be executed; its child is reaped.
     NotExecuted(io::Error),
 }
@@ -139,14 +140,22 @@ impl Program {
                 (pid, None)
             }
         };
+        // Before the holder is made, which would have it too.
         drop(failure_tx);
-        if let Some(listener) = &listener {
-            let_execute(listener, &failure_rx);
+        // CMD's child waits in its exec: nothing has run yet.
+        let held = listener.map(holder::hold).transpose().inspect_err(|_| {
+            signals::send(pid, libc::SIGKILL);
+            let mut status = 0;
+            // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
+            unsafe { libc::waitpid(pid, &mut status, 0) };
+        })?;
+        if let Some(held) = &held {
+            let_execute(&held.listener, &failure_rx);
         }
         // The pipe closes when exec succeeds (close-on-exec), or when a pending signal kills the child.
         let mut errno = [0; 4];
         if failure_rx.read_exact(&mut errno).is_err() {
-            return Ok(Started::Running(pid, listener));
+            return Ok(Started::Running(pid, held));
         }
         let mut status = 0;
         // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
@@ -194,6 +203,11 @@ fn let_execute(listener: &Listener, failure_rx: &io::PipeReader) {
             return;
         }
         if polled[1].revents().contains(PollFlags::IN) {
+            // The pipe closes before the program's first call: one that was made since is the supervisor's.
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut [PollFd::new(failure_rx, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0) {
+                return;
+            }
             listener.let_next_go_on();
         } else if !polled[1].revents().is_empty() {
             return;

@@ -29,9 +29,9 @@ pub mod protocol;
 mod signals;
 
 use std::ffi::OsString;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::Level;
 use wire::fields::DEFAULT_ARGV;
@@ -43,9 +43,9 @@ pub use self::launcher::RunUntil;
 use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
-use crate::notify::listener::Listener;
+use crate::notify::holder::Held;
 use crate::notify::plan::Plan;
-use crate::notify::sightings;
+use crate::notify::sightings::{self, Reports};
 use crate::notify::supervisor::{self, Setting};
 use crate::outputs::{self, Output};
 use crate::settings::keys::SENSOR;
@@ -160,10 +160,10 @@ struct Prepared {
     until: RunUntil,
     /// The filter, where one is wanted and can be had.
     plan: Option<Plan>,
-    /// Where the supervisor's packets go.
-    reports: Option<OwnedFd>,
-    /// The holder answers in the supervisor's place once this is gone.
-    supervision: Option<supervisor::Running>,
+    /// The supervisor's way to the collector.
+    reports: Option<Arc<Mutex<Reports>>>,
+    /// Whether CMD is not to run without the filter.
+    is_required: bool,
 }
 
 impl Prepared {
@@ -183,6 +183,7 @@ impl Prepared {
             Ok(pair) => pair.unzip(),
             Err(error) => return Err(NotBegun::Unwatched(format!("no socket for the supervisor ({error})"))),
         };
+        let reports = reports.map(|socket| Arc::new(Mutex::new(Reports::to(socket))));
         let socket = listening.name.spelling();
         let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
         settings.extend(inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));
@@ -201,7 +202,7 @@ impl Prepared {
             sightings,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));
-        Ok(Self { launcher, hooked, inherited, until, plan, reports, supervision: None })
+        Ok(Self { launcher, hooked, inherited, until, plan, reports, is_required: notify.is_required })
     }
 
     /// Starts the collector, then CMD, and stays with both to the end; the result is the exit status.
@@ -220,7 +221,18 @@ impl Prepared {
         }
         let began_ns = clock::now_ns();
         let filter = self.plan.as_ref().map(|plan| plan.program.as_slice());
-        match self.hooked.start(self.launcher.signals(), limit, filter) {
+        let mut started = self.hooked.start(self.launcher.signals(), limit, filter);
+        if let (Err(error), true) = (&started, filter.is_some()) {
+            // The proof went well a moment ago: processes or descriptors are short.
+            let reason = format!("cannot have the kernel ask about system calls: {error}");
+            if self.is_required {
+                self.launcher.abandon_collector();
+                return Err(NotBegun::Failed(Failure::new(Status::Unavailable, reason)));
+            }
+            say(&format!("{reason}; static and Go programs are not seen into"));
+            started = self.hooked.start(self.launcher.signals(), limit, None);
+        }
+        match started {
             Err(error) => {
                 self.launcher.abandon_collector();
                 Err(NotBegun::Unwatched(format!("cannot start a process ({error})")))
@@ -231,33 +243,30 @@ impl Prepared {
                 self.launcher.finish(RunUntil::CommandEnds);
                 Err(NotBegun::Failed(self.hooked.failure(&error)))
             }
-            Ok(Started::Running(pid, listener)) => {
-                self.supervise(listener);
-                Ok(self.stay_with(pid, began_ns))
+            Ok(Started::Running(pid, held)) => {
+                // Before its calls go on: it may execute another program with the first of them.
+                let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
+                self.supervise(held);
+                Ok(self.stay_with(pid, began_ns, image))
             }
         }
     }
 
     /// Starts the supervisor of CMD's filter, which waits for it already.
-    fn supervise(&mut self, listener: Option<Listener>) {
-        let (Some(listener), Some(plan), Some(socket)) = (listener, &self.plan, self.reports.take()) else {
+    fn supervise(&mut self, held: Option<Held>) {
+        let (Some(held), Some(plan), Some(reports)) = (held, &self.plan, self.reports.clone()) else {
             return;
         };
         let trusted = Arc::clone(&plan.trusted);
-        match supervisor::start(Setting { listener, trusted, socket }) {
-            Ok(running) => self.supervision = Some(running),
-            // Its calls would wait for ever, or fail: it cannot go on as it would without us.
-            Err(error) => {
-                say(&format!("cannot supervise CMD's system calls ({error}); they fail from here on"))
-            }
+        if let Err(error) = supervisor::start(Setting { held, trusted, reports }) {
+            say(&format!("cannot supervise CMD's system calls ({error}); they go on, and are not seen"));
         }
     }
 
     /// Stays with CMD until it has ended and everything is written.
-    fn stay_with(mut self, pid: i32, began_ns: u64) -> u8 {
+    fn stay_with(mut self, pid: i32, began_ns: u64, image: Option<Vec<u8>>) -> u8 {
         // A program that ends at once has no image in /proc any more. The name that it was started by may be
         // relative to the current directory, so it is resolved before that is left.
-        let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
         let path = image.or_else(|| self.hooked.path()).unwrap_or_default();
         descriptors::leave_to_command(&self.inherited);
         // Once: a collector that follows another one cannot know whether CMD was seen.
@@ -265,6 +274,9 @@ impl Prepared {
         let started = CommandStarted { pid, began_ns, argc, path, argv };
         self.launcher.keeper().send_once(&ToCollector::CommandStarted(started));
         let wait_status = self.launcher.watch(pid);
+        if let Some(reports) = &self.reports {
+            reports.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        }
         self.launcher.finish(self.until);
         match command::exit_status(wait_status) {
             0 if self.launcher.keeper().is_alerted() => 1,

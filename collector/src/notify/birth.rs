@@ -54,6 +54,9 @@ pub fn fork(
                 let errno = leave_table();
                 tell(-errno);
                 if errno == 0 {
+                    // A copy that waits in its own exec would keep the listener alive when all others are
+                    // gone. SAFETY: its own, and used no more.
+                    unsafe { libc::close(listener) };
                     body();
                 }
             }

@@ -12,10 +12,10 @@
 #![allow(unsafe_code, reason = "fork and shared memory have no safe interface")]
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::listener::{Listener, Waited};
 use crate::launch::descriptors;
@@ -23,10 +23,23 @@ use crate::launch::descriptors;
 /// Calls that the supervisor may have received before the last one that it noted, and after it.
 const BEFORE: u64 = 16;
 const AFTER: u64 = 64;
+/// So often the holder looks whether the supervisor gets on; one that has not in this time is helped.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// The shared word: the number of the call that was received last.
+/// What the supervisor does, in memory that the holder shares.
 #[derive(Clone, Copy, Debug)]
-pub struct Page(&'static AtomicU64);
+pub struct Page(&'static Words);
+
+#[derive(Debug)]
+struct Words {
+    /// The number of the call that was received last.
+    received: AtomicU64,
+    /// The number of the call that was answered last.
+    answered: AtomicU64,
+    /// Calls that the holder answered unseen, and that are not counted as lost yet.
+    unseen: AtomicU64,
+}
 
 impl Page {
     /// A page that children of this process share.
@@ -39,16 +52,46 @@ impl Page {
             if page == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            Ok(Self(&*page.cast::<AtomicU64>()))
+            Ok(Self(&*page.cast::<Words>()))
         }
     }
 
     /// Notes a call that was received.
     #[inline]
-    pub fn note(self, id: u64) {
-        // Relaxed: read after the death of this process, which the kernel orders.
-        self.0.store(id, Ordering::Relaxed);
+    pub fn note_received(self, id: u64) {
+        // Relaxed, here and below: the holder compares with what it saw a moment ago.
+        self.0.received.store(id, Ordering::Relaxed);
     }
+
+    /// Notes a call that was answered.
+    #[inline]
+    pub fn note_answered(self, id: u64) {
+        self.0.answered.store(id, Ordering::Relaxed);
+    }
+
+    /// The calls that the holder answered since this was asked last.
+    #[inline]
+    pub fn take_unseen(self) -> u64 {
+        match self.0.unseen.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.0.unseen.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    fn seen(self) -> (u64, u64) {
+        (self.0.received.load(Ordering::Relaxed), self.0.answered.load(Ordering::Relaxed))
+    }
+}
+
+/// A listener that a holder keeps too.
+#[derive(Debug)]
+pub struct Held {
+    /// The descriptor of the filter.
+    pub listener: Listener,
+    /// Where the supervisor notes what it does.
+    pub page: Page,
+    /// The holder answers alone once this is gone.
+    pub lifeline: Lifeline,
 }
 
 /// While this lives, the holder waits.
@@ -58,7 +101,8 @@ pub struct Lifeline {
 }
 
 /// Starts the holder of a listener.
-pub fn start(listener: &Listener, page: Page) -> io::Result<Lifeline> {
+pub fn hold(listener: Listener) -> io::Result<Held> {
+    let page = Page::new()?;
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: as the module says.
     let middle = unsafe { libc::fork() };
@@ -69,16 +113,20 @@ pub fn start(listener: &Listener, page: Page) -> io::Result<Lifeline> {
         // A grandchild: nobody waits for it here, and the launcher's children are CMD and the collector.
         // SAFETY: as the module says.
         unsafe {
-            if libc::fork() == 0 {
-                hold(listener, &ours, page);
+            match libc::fork() {
+                0 => live(&listener, &ours, page),
+                -1 => libc::_exit(1),
+                _ => libc::_exit(0),
             }
-            libc::_exit(0);
         }
     }
     let mut status = 0;
     // SAFETY: `status` is writable.
     while unsafe { libc::waitpid(middle, &mut status, 0) } < 0 && is_interrupted() {}
-    Ok(Lifeline { _pipe: theirs })
+    if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0 {
+        return Err(io::Error::other("no process for the holder"));
+    }
+    Ok(Held { listener, page, lifeline: Lifeline { _pipe: theirs } })
 }
 
 fn is_interrupted() -> bool {
@@ -86,16 +134,17 @@ fn is_interrupted() -> bool {
 }
 
 /// The holder's whole life.
-fn hold(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
-    let kept: [RawFd; 2] = [rustix::fd::AsFd::as_fd(listener).as_raw_fd(), lifeline.as_raw_fd()];
+fn live(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
+    let kept: [RawFd; 2] = [listener.as_fd().as_raw_fd(), lifeline.as_raw_fd()];
     descriptors::keep_only(&kept);
     let _ = rustix::process::setsid();
+    let mut before = None;
     loop {
         let mut polled = [
             PollFd::new(lifeline, PollFlags::empty()),
-            PollFd::from_borrowed_fd(rustix::fd::AsFd::as_fd(listener), PollFlags::empty()),
+            PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::empty()),
         ];
-        let _ = poll(&mut polled, None);
+        let _ = poll(&mut polled, Some(&LOOK));
         if !polled[1].revents().is_empty() {
             // No process has the filter.
             quit();
@@ -103,14 +152,30 @@ fn hold(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
         if !polled[0].revents().is_empty() {
             break;
         }
+        // A supervisor that stands still (stopped with its job, or waiting for a file system that itself
+        // waits for an answer) is no reason for others to wait.
+        let seen = page.seen();
+        let waits = listener.has_waiting();
+        if waits && before == Some(seen) {
+            release(listener, seen.0);
+            while page.seen() == seen && listener.wait(Some(NOW)) == Waited::Call {
+                listener.let_next_go_on();
+                page.0.unseen.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        before = waits.then_some(seen);
     }
-    let last = page.0.load(Ordering::Relaxed);
+    release(listener, page.seen().0);
+    answer(listener);
+    quit()
+}
+
+/// Answers the calls that the supervisor has received and not answered.
+fn release(listener: &Listener, last: u64) {
     for step in 0..BEFORE + AFTER {
         // Most of these numbers are no call that waits.
         let _ = listener.let_go_on(last.wrapping_sub(BEFORE).wrapping_add(step));
     }
-    answer(listener);
-    quit()
 }
 
 /// Lets every call go on until no process has the filter.

@@ -106,6 +106,14 @@ impl Listener {
         }
     }
 
+    /// Whether a call waits, received or not.
+    pub fn has_waiting(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let flags = PollFlags::IN | PollFlags::OUT;
+        let mut polled = [PollFd::new(&self.0, flags)];
+        poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0) && polled[0].revents().intersects(flags)
+    }
+
     /// Waits until a call waits, or no process has the filter.
     pub fn wait(&self, time: Option<Timespec>) -> Waited {
         let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
@@ -137,7 +145,9 @@ impl From<OwnedFd> for Listener {
 pub fn install(program: &[libc::sock_filter]) -> Result<RawFd, i32> {
     let len = u16::try_from(program.len()).map_err(|_| libc::EINVAL)?;
     let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
-    let killable = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    // Without SPEC_ALLOW kernels before 5.16 switch mitigations on that slow all code down (seccomp(2)).
+    let base = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    let killable = base | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     let mut flags = killable;
     let mut has_given_up = false;
     loop {
@@ -150,7 +160,7 @@ pub fn install(program: &[libc::sock_filter]) -> Result<RawFd, i32> {
         }
         match errno() {
             // Before Linux 5.19.
-            libc::EINVAL if flags == killable => flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            libc::EINVAL if flags == killable => flags = base,
             libc::EACCES if !has_given_up => {
                 has_given_up = true;
                 // SAFETY: numbers only.

@@ -89,20 +89,49 @@ impl Reports {
 
     /// Sends the packet, or counts it.
     fn pass(&mut self, pid: u32) {
-        let socket = &self.socket;
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let is_sent = |packet: &[u8]| send(socket, packet, flags).is_ok();
-        self.lost.retain(|pid, count| {
+        if !self.tell_lost() || !self.is_sent(&self.packet) {
+            self.lose(pid);
+        }
+    }
+
+    /// Sends the counts of what was lost; false where one found no room.
+    fn tell_lost(&mut self) -> bool {
+        let mut lost = std::mem::take(&mut self.lost);
+        let mut has_room = true;
+        lost.retain(|pid, count| {
             let mut packet = [LOST; PREFIX + 8];
             packet[1..PREFIX].copy_from_slice(&pid.to_le_bytes());
             packet[PREFIX..].copy_from_slice(&count.to_le_bytes());
-            !is_sent(&packet)
+            // One that finds no room speaks for all.
+            has_room = has_room && self.is_sent(&packet);
+            !has_room
         });
-        if !self.lost.is_empty() || !is_sent(&self.packet) {
-            let is_known = self.lost.contains_key(&pid) || self.lost.len() < MOST_COUNTED;
-            let pid = if is_known { pid } else { self.lost.keys().next().copied().unwrap_or(pid) };
-            *self.lost.entry(pid).or_default() += 1;
+        self.lost = lost;
+        has_room
+    }
+
+    fn is_sent(&self, packet: &[u8]) -> bool {
+        send(&self.socket, packet, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok()
+    }
+
+    /// At the end of a run: sends the counts, for [`DRAIN`] at most.
+    pub fn finish(&mut self) {
+        let begun = Instant::now();
+        while !self.tell_lost() && begun.elapsed() < DRAIN {
+            std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Counts a record that will not be sent.
+    pub fn lose(&mut self, pid: u32) {
+        self.lose_many(pid, 1);
+    }
+
+    /// Counts several.
+    pub fn lose_many(&mut self, pid: u32, count: u64) {
+        let is_known = self.lost.contains_key(&pid) || self.lost.len() < MOST_COUNTED;
+        let pid = if is_known { pid } else { self.lost.keys().next().copied().unwrap_or(pid) };
+        *self.lost.entry(pid).or_default() += count;
     }
 }
 
@@ -123,8 +152,8 @@ impl Sightings {
         std::thread::Builder::new().name("sightings".into()).spawn(move || {
             let mut packet = vec![0; PREFIX + MAX_RECORD];
             while wait(read.as_fd()) {
-                let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
                 loop {
+                    let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
                     match recv(&*read, &mut packet[..], RecvFlags::DONTWAIT) {
                         Ok((0, _)) => return,
                         Ok((len, _)) => {

@@ -7,17 +7,17 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, open, openat2, stat, statx};
 use rustix::io::Errno;
 use wire::events::{Decoded, Kind};
 use wire::fields::AT_FDCWD;
 use wire::record::{Flags, Head, Via};
 
 use super::decode::{self, Asked, Told};
-use super::holder::{self, Lifeline, Page};
+use super::holder::{Held, Lifeline, Page};
 use super::listener::{Listener, Notification, Waited};
 use super::memory::ProcessMemory;
 use super::modules::{Modules, Trusted};
@@ -37,43 +37,39 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// What the supervisor needs of the run.
 #[derive(Debug)]
 pub struct Setting {
-    /// The descriptor of the filter.
-    pub listener: Listener,
+    /// The listener of the filter, which a holder keeps too.
+    pub held: Held,
     /// The files whose calls are told by hooks, or are libc's own.
     pub trusted: Arc<Trusted>,
-    /// Where the collector reads.
-    pub socket: OwnedFd,
+    /// The way to the collector.
+    pub reports: Arc<Mutex<Reports>>,
 }
 
-/// A supervisor that runs; the holder takes over when this process ends.
-#[derive(Debug)]
-pub struct Running {
-    _lifeline: Lifeline,
-}
-
-/// Starts the holder and the supervisor's thread.
-pub fn start(setting: Setting) -> std::io::Result<Running> {
-    let Setting { listener, trusted, socket } = setting;
-    let page = Page::new()?;
-    let lifeline = holder::start(&listener, page)?;
+/// Starts the supervisor's thread. Where that fails, and when it ends, the holder answers.
+pub fn start(setting: Setting) -> std::io::Result<()> {
+    let Setting { held, trusted, reports } = setting;
+    let Held { listener, page, lifeline } = held;
     listener.wake_in_place();
     let supervisor = Supervisor {
         listener,
         page,
-        reports: Reports::to(socket),
+        _lifeline: lifeline,
+        reports,
         trusted,
         threads: HashMap::new(),
         modules: HashMap::new(),
         peers: Peers::default(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
-    Ok(Running { _lifeline: lifeline })
+    Ok(())
 }
 
 struct Supervisor {
     listener: Listener,
     page: Page,
-    reports: Reports,
+    /// The kernel closes it when the last thread of this process is gone, and not before.
+    _lifeline: Lifeline,
+    reports: Arc<Mutex<Reports>>,
     trusted: Arc<Trusted>,
     /// The process of each thread, and when that was looked up.
     threads: HashMap<u32, (u32, Instant)>,
@@ -100,47 +96,72 @@ impl Supervisor {
     }
 
     fn handle(&mut self, notified: &Notification) {
-        self.page.note(notified.id);
+        self.page.note_received(notified.id);
         let at = MonoNs::now();
         let process = self.process_of(notified.tid);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let (process, seen) = process.map_or((None, None), |(process, seen)| (Some(process), seen));
+        let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         let told = match (&asked, process) {
-            (Some(asked), Some(process)) if !self.is_told_by_hook(process, notified.address) => {
+            (Some(asked), Some(process)) if !self.is_told_by_hook(process, notified.address, is_exec) => {
                 told(asked, notified.tid, &mut self.peers)
             }
             _ => None,
         };
         let errno = told.as_ref().map_or(0, |told| will_fail(told, notified.tid));
-        // What was read before this is of the process that made the call: its thread still waits for us.
-        let is_its = self.listener.is_waiting(notified.id);
+        // What was read before this is of the process that made the call: its thread still waits for us. The
+        // collector is told first: the process may end with the call.
+        // Whose they were is not known.
+        if let (Some(process), unseen @ 1..) = (process, self.page.take_unseen()) {
+            self.reports().lose_many(process, unseen);
+        }
+        if let (Some(process), Some(told)) = (process, told) {
+            if self.listener.is_waiting(notified.id) {
+                self.report(process, notified.tid, at, seen, told, errno);
+            } else {
+                // Its thread was killed, or the holder answered in our place: what was read may be another's.
+                self.reports().lose(process);
+            }
+        }
         let _ = self.listener.let_go_on(notified.id);
-        let Some(process) = process.filter(|_| is_its) else { return };
-        if asked.is_some_and(|asked| asked.name.starts_with("execve")) {
-            self.modules.remove(&process);
-        }
-        if let Some(told) = told {
-            let Told { before, kind, call, flags, payload } = told;
-            let head = |kind: Kind, call: u16, flags: u8, errno: u16| Head {
-                time_ns: at.0,
-                seq: 0,
-                ret: 0,
-                pid: process,
-                tid: notified.tid,
-                kind: kind as u16,
-                call,
-                errno,
-                via: Via::Notify as u8,
-                flags: flags & Flags::TRUNCATED,
-            };
-            if let Some(seen) = seen {
-                self.reports.see(process, &seen);
+        self.page.note_answered(notified.id);
+        if is_exec {
+            // The next call is another program's, and may be another thread's.
+            self.threads.remove(&notified.tid);
+            if let Some(process) = process {
+                self.threads.remove(&process);
+                self.modules.remove(&process);
             }
-            for noted in before {
-                self.reports.send(process, &head(noted.kind, 0, 0, 0), &noted.payload);
-            }
-            self.reports.send(process, &head(kind, call, flags, errno), &payload);
         }
+    }
+
+    fn report(&mut self, process: u32, tid: u32, at: MonoNs, seen: Option<Seen>, told: Told, errno: u16) {
+        let Told { before, kind, call, flags, payload } = told;
+        let head = |kind: Kind, call: u16, flags: u8, errno: u16| Head {
+            time_ns: at.0,
+            seq: 0,
+            ret: 0,
+            pid: process,
+            tid,
+            kind: kind as u16,
+            call,
+            errno,
+            via: Via::Notify as u8,
+            flags: flags & Flags::TRUNCATED,
+        };
+        let mut reports = self.reports();
+        if let Some(seen) = seen {
+            reports.see(process, &seen);
+        }
+        for noted in before {
+            reports.send(process, &head(noted.kind, 0, 0, 0), &noted.payload);
+        }
+        reports.send(process, &head(kind, call, flags, errno), &payload);
+    }
+
+    /// Held by another thread at the run's end alone.
+    fn reports(&self) -> MutexGuard<'_, Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process of a thread, and what is known of it where it is new; `None` where it has no number here.
@@ -179,13 +200,15 @@ impl Supervisor {
 
     /// Whether a hook in the process tells of the call, or it is one that libc or the sensor makes for
     /// itself.
-    fn is_told_by_hook(&mut self, process: u32, address: u64) -> bool {
-        if let Some(modules) = self.modules.get(&process) {
+    ///
+    /// For an exec it is looked anew: of the last call of a program, the first may be long ago.
+    fn is_told_by_hook(&mut self, process: u32, address: u64, is_exec: bool) -> bool {
+        if let Some(modules) = self.modules.get(&process).filter(|_| !is_exec) {
             return modules.tells_of(address);
         }
         let Some(modules) = Modules::of(process, &self.trusted) else { return false };
         let tells = modules.tells_of(address);
-        if modules.is_settled() {
+        if modules.is_settled() && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }
@@ -202,23 +225,33 @@ fn will_fail(told: &Told, tid: u32) -> u16 {
     let Some(path) = exec.path.raw.filter(|path| exec.path.dir == AT_FDCWD || path.starts_with(b"/")) else {
         return 0;
     };
-    let Ok(root) = open(format!("/proc/{tid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
+    // There the collector's process has other links than the one that asks.
+    if path.starts_with(b"/proc/") || path.starts_with(b"/dev/fd/") {
         return 0;
-    };
-    let (from, resolve) = match path.starts_with(b"/") {
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = |name: &str| open(format!("/proc/{tid}/{name}"), flags, Mode::empty()).ok();
+    let Some(root) = place("root") else { return 0 };
+    let (from, scope) = match path.starts_with(b"/") {
         true => (root, ResolveFlags::IN_ROOT),
-        // A relative path may go up, and above where it begins.
-        false => match open(format!("/proc/{tid}/cwd"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(cwd) => (cwd, ResolveFlags::empty()),
-            Err(_) => return 0,
+        // Links in it may lead to another root than this process's, and then tell nothing.
+        false if !is_our_root(&root) => return 0,
+        false => match place("cwd") {
+            Some(cwd) => (cwd, ResolveFlags::empty()),
+            None => return 0,
         },
     };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let errno = match openat2(&from, path, flags, Mode::empty(), resolve) {
-        Ok(file) => match fstat(&file) {
-            Ok(about) if about.st_mode & 0o111 == 0 || about.st_mode & libc::S_IFMT != libc::S_IFREG => {
-                libc::EACCES
-            }
+    // Nothing is asked of a file system that may wait for an answer itself, or hang: what the kernel does
+    // not have at hand is not known.
+    let errno = match openat2(&from, path, flags, Mode::empty(), scope | ResolveFlags::CACHED) {
+        Ok(file) => match statx(
+            &file,
+            "",
+            AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC,
+            StatxFlags::TYPE | StatxFlags::MODE,
+        ) {
+            Ok(about) if u32::from(about.stx_mode) & 0o111 == 0 => libc::EACCES,
+            Ok(about) if u32::from(about.stx_mode) & libc::S_IFMT != libc::S_IFREG => libc::EACCES,
             _ => 0,
         },
         Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => {
@@ -227,6 +260,11 @@ fn will_fail(told: &Told, tid: u32) -> u16 {
         Err(_) => 0,
     };
     u16::try_from(errno).unwrap_or(0)
+}
+
+fn is_our_root(root: &OwnedFd) -> bool {
+    let same = |one: Stat, other: Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    fstat(root).ok().zip(stat("/").ok()).is_some_and(|(theirs, ours)| same(theirs, ours))
 }
 
 /// The record of a call, with what its process's memory and /proc say while it waits.

@@ -35,8 +35,13 @@ impl Pipeline {
         match effect {
             Effect::None | Effect::Forked(None) => {}
             Effect::ExecAsked => {
-                let exec = self.enricher.last_exec();
-                if let Some(known) = self.census.get_mut(image) {
+                let (path, arguments) = self.enricher.last_exec();
+                // The kernel's word of an exec may be read after the hello of the program that it made.
+                if let Some(known) = self.census.get_mut(image).filter(|known| at >= known.born) {
+                    // busybox executes itself so; to the collector that is its own file.
+                    let own = known.process.as_ref().map(|process| Arc::clone(&process.who.program));
+                    let own = own.filter(|_| known.ring.is_none() && path == b"/proc/self/exe");
+                    let exec = (own.as_ref().map_or(path, |own| &*own.exe), arguments);
                     known.ask(Asked::new(exec, head, at, known.asked.as_ref()));
                 }
                 self.report_static(image);

@@ -1,7 +1,7 @@
 //! Programs and processes: executed and made.
 
 use wire::events::{ProcessExec, ProcessFork};
-use wire::fields::{Actions, Args, AtFlags, DEFAULT_ARGV};
+use wire::fields::{AT_FDCWD, Actions, Args, AtFlags, DEFAULT_ARGV};
 use wire::record::Flags;
 
 use super::case::{Case, Place, Told};
@@ -57,6 +57,8 @@ fn executed(case: &mut Case<'_>, place: &Place, argv: usize, flags: Option<u32>)
     let Arguments { strings, argc } = case.arguments(case.word(argv));
     let argv = Args::Packed(&strings);
     let flags = flags.map(AtFlags);
+    // The program begins there, whatever its path begins with.
+    case.note_place(AT_FDCWD);
     case.tell(&ProcessExec { path: place.path(), argv, argc, actions: Actions(&[]), flags })
 }
 
