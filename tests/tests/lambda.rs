@@ -495,7 +495,8 @@ fn configuration_of_a_layer_says_what_is_delivered_and_a_malformed_one_leaves_th
     let events = fs::read_to_string(events).expect("the output of the file");
     let is_asked =
         |line: &str| line.contains("\"event\":\"file.open\"") || line.contains("\"event\":\"sensor.");
-    assert!(events.contains("/work/one") && events.lines().all(is_asked), "{events}");
+    let opened = place.path("work").join("one");
+    assert!(events.contains(opened.to_str().unwrap()) && events.lines().all(is_asked), "{events}");
     assert_eq!("", text(&seen.said("glassbox")[0]["stdout"]), "the function's log");
     let complaint = text(&wrong.said("glassbox")[0]["stderr"]);
     assert!(

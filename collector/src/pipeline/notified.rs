@@ -124,7 +124,7 @@ fn events_of_a_notified_program_are_those_of_its_hooked_twin_but_for_results() {
     let (kernel, sent_rx) = Kernel::new();
     let mut harness = Harness::with_origin(sent_rx);
     let sensor = Sensor::new(HOOKED, MIN_DATA_LEN);
-    sensor.start("/bin/prog", "/work");
+    sensor.start("/bin/prog", "/home");
     harness.attach(&sensor, 1);
     sensor.emit(
         0,
@@ -138,7 +138,7 @@ fn events_of_a_notified_program_are_those_of_its_hooked_twin_but_for_results() {
     );
     sensor.emit(
         0,
-        &FileOpen { path: path("/work/d"), fd: Some(5), flags: OpenFlags(0), mode: None, resolve: None },
+        &FileOpen { path: path("/home/d"), fd: Some(5), flags: OpenFlags(0), mode: None, resolve: None },
     );
     sensor.emit(0, &FileUnlink { path: Path { dir: 5, raw: Some(b"y") } });
     let socket = |fd| NetSocket { fd, family: Family(2), r#type: SocketType(1), protocol: Protocol(0) };
@@ -147,9 +147,9 @@ fn events_of_a_notified_program_are_those_of_its_hooked_twin_but_for_results() {
     sensor.emit(0, &NetListen { fd: 4, backlog: 9 });
     sensor.emit(0, &NetConnect { fd: 4, remote: Address(INET), own: Hidden(Address(&[])) });
 
-    let stand = |behind| Stand("/work", behind);
+    let stand = |behind| Stand("/home", behind);
     kernel.tell("openat", &[HERE, PATH, 0o101, 0o600], b"in/../x", stand(""));
-    kernel.tell("unlinkat", &[5, PATH, 0], b"y", stand("/work/d"));
+    kernel.tell("unlinkat", &[5, PATH, 0], b"y", stand("/home/d"));
     kernel.tell("socket", &[2, 1, 0], b"", stand(""));
     kernel.tell("bind", &[4, ADDRESS, 8], b"", stand("socket:[7] TCP"));
     kernel.tell("listen", &[4, 9], b"", stand("socket:[7] TCP"));
@@ -157,7 +157,7 @@ fn events_of_a_notified_program_are_those_of_its_hooked_twin_but_for_results() {
     harness.round();
     let events = harness.finish();
 
-    let opens: Vec<Json> = events.iter().filter(|event| event["path"] != "/work/d").cloned().collect();
+    let opens: Vec<Json> = events.iter().filter(|event| event["path"] != "/home/d").cloned().collect();
     assert_twins(&opens, "file.open", &["fd"]);
     assert_twins(&events, "file.unlink", &[]);
     assert_twins(&events, "net.socket", &["fd"]);

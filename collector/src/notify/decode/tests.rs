@@ -73,7 +73,7 @@ pub(super) struct Stand {
 impl Places for Stand {
     fn cwd(&mut self) -> Option<Vec<u8>> {
         self.asked.push("cwd".to_owned());
-        Some(b"/work".to_vec())
+        Some(b"/home".to_vec())
     }
 
     fn descriptor(&mut self, fd: i32) -> Option<Vec<u8>> {
@@ -503,11 +503,11 @@ fn shown(noted: &Noted) -> String {
 #[test]
 fn only_the_places_that_a_path_begins_at_are_looked_up_and_each_once() {
     assert_eq!(Vec::<String>::new(), before("openat", &[3, OLD, 0]));
-    assert_eq!(vec!["/work"], before("openat", &[CWD, NEW, 0]));
+    assert_eq!(vec!["/home"], before("openat", &[CWD, NEW, 0]));
     assert_eq!(vec!["3 /dir"], before("openat", &[3, NEW, 0]));
     assert_eq!(vec!["3 /dir"], before("openat2", &[3, OLD, HOW, 24]), "RESOLVE_IN_ROOT");
-    assert_eq!(vec!["/work"], before("rename", &[NEW, NEW]));
-    assert_eq!(vec!["/work", "3 /dir"], before("renameat2", &[CWD, NEW, 3, NEW, 0]));
+    assert_eq!(vec!["/home"], before("rename", &[NEW, NEW]));
+    assert_eq!(vec!["/home", "3 /dir"], before("renameat2", &[CWD, NEW, 3, NEW, 0]));
     assert_eq!(vec!["3 /dir"], before("fchmod", &[3, 0]));
     assert_eq!(vec!["99 "], before("fchmod", &[99, 0]), "not open");
     assert_eq!(Vec::<String>::new(), before("symlink", &[NEW, OLD]), "the target begins at the link");
@@ -557,7 +557,7 @@ fn socket_addresses_of_any_family_and_length_are_copied_or_absent() {
     assert_eq!(of(ADDRESS, 16), (ADDRESS.to_vec(), vec![socket.clone()]));
     assert_eq!(of(&inet6, 28).0, inet6);
     assert_eq!(of(b"\x01\0/run/s\0", 9), (b"\x01\0/run/s\0".to_vec(), vec![socket.clone()]));
-    assert_eq!(of(b"\x01\0run/s\0", 8), (b"\x01\0run/s\0".to_vec(), vec!["/work".to_owned(), socket]));
+    assert_eq!(of(b"\x01\0run/s\0", 8), (b"\x01\0run/s\0".to_vec(), vec!["/home".to_owned(), socket]));
     assert_eq!(of(b"\x01\0\0abstract", 11).0, b"\x01\0\0abstract");
     assert_eq!(of(b"\x01\0", 2).0, b"\x01\0", "unnamed");
     assert_eq!(of(&[0xff; 128], 128).0, [0xff; 128]);
