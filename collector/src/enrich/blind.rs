@@ -8,6 +8,7 @@ use super::Enricher;
 use super::process::Process;
 use crate::event::Value;
 use crate::ids::MonoNs;
+use crate::system::program;
 
 /// The arguments that an exec gives its program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,15 +36,18 @@ pub struct BlindProgram {
     pub at: MonoNs,
 }
 
+/// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they have libc,
+/// whose calls pass unasked.
+const ASKED_ABOUT: [&str; 4] =
+    [program::STATIC.name, program::GO.name, program::NO_LIBC.name, program::FOREIGN_ABI.name];
+
 impl Enricher {
     /// Reports a program that the sensor is not in: the events of its process show it from here on. It
     /// cannot be seen into, or the kernel asks about its calls.
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
         let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, gids, at } = program;
         process.becomes(exe, path, argv);
-        // Of others the kernel asks about execs alone: they have libc, whose calls pass unasked.
-        let is_asked_about = ["static", "go", "no_libc", "foreign_abi"].contains(reason);
-        let places = match self.is_supervised && is_asked_about {
+        let places = match self.is_supervised && ASKED_ABOUT.contains(reason) {
             true => {
                 self.begin(process, Kind::ProcessStart, *at);
                 self.batch.set(self.places.start_coverage, Value::Word("notify"));

@@ -18,13 +18,13 @@ use std::process::ExitStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::Reaped;
-use super::signals::{self, Signals};
+use super::signals::Signals;
 use crate::notify::birth::{self, Born};
 use crate::notify::holder::{self, Held};
 use crate::notify::listener::Listener;
 use crate::shell::failure::{Failure, Status};
 use crate::shell::inherited;
-use crate::system::search;
+use crate::system::{child, search};
 
 /// A command line ready for execve(2).
 #[derive(Debug)]
@@ -143,12 +143,7 @@ impl Program {
         // Before the holder is made, which would have it too.
         drop(failure_tx);
         // CMD's child waits in its exec: nothing has run yet.
-        let held = listener.map(holder::hold).transpose().inspect_err(|_| {
-            signals::send(pid, libc::SIGKILL);
-            let mut status = 0;
-            // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
-            unsafe { libc::waitpid(pid, &mut status, 0) };
-        })?;
+        let held = listener.map(holder::hold).transpose().inspect_err(|_| child::end(pid))?;
         if let Some(held) = &held {
             let_execute(&held.listener, &failure_rx);
         }
@@ -157,9 +152,7 @@ impl Program {
         if failure_rx.read_exact(&mut errno).is_err() {
             return Ok(Started::Running(pid, held));
         }
-        let mut status = 0;
-        // SAFETY: `status` is writable. All signals are blocked, so this is not interrupted.
-        unsafe { libc::waitpid(pid, &mut status, 0) };
+        child::reap(pid);
         Ok(Started::NotExecuted(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
     }
 

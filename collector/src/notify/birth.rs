@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::listener::{self, Listener};
+use crate::system::child;
 
 /// A step that the host did not let happen, and what to do about it.
 pub type Refused = String;
@@ -54,8 +55,8 @@ pub fn fork(
                 let errno = leave_table();
                 tell(-errno);
                 if errno == 0 {
-                    // A copy that waits in its own exec would keep the listener alive when all others are
-                    // gone. SAFETY: its own, and used no more.
+                    // A copy that waits in its own exec would keep the listener when all others are gone.
+                    // SAFETY: its own, and used no more.
                     unsafe { libc::close(listener) };
                     body();
                 }
@@ -65,17 +66,7 @@ pub fn fork(
         // SAFETY: ends the child without running the parent's exit handlers.
         unsafe { libc::_exit(127) };
     }
-    let born = receive(&mut told_rx, pid);
-    if born.is_err() {
-        // SAFETY: the child is not reaped yet, so the number is its.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
-        let mut status = 0;
-        // SAFETY: `status` is writable.
-        while unsafe { libc::waitpid(pid, &mut status, 0) } < 0
-            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-        {}
-    }
-    born
+    receive(&mut told_rx, pid).inspect_err(|_| child::end(pid))
 }
 
 /// Gives the child a table of descriptors of its own; the error, or 0.
@@ -124,21 +115,10 @@ fn word(told_rx: &mut PipeReader, listener: Option<&Listener>, pid: i32) -> Resu
         }
         if let Some(listener) = listener.filter(|_| is_asked) {
             listener.let_next_go_on();
-        } else if is_dead(pid) {
+        } else if child::is_dead(pid) {
             return Err("the process that installs the filter was killed".to_owned());
         }
     }
-}
-
-/// Whether the child has ended; leaves it to be waited for.
-fn is_dead(pid: i32) -> bool {
-    // SAFETY: made of integers only.
-    let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `about` is writable.
-    let result = unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &mut about, flags) };
-    // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero that stands there.
-    result != 0 || unsafe { about.si_pid() } != 0
 }
 
 /// Why a filter was not installed.

@@ -6,9 +6,8 @@
 //! after the other, and the supervisor notes the last number in a shared page.
 //!
 //! # Safety
-//! The holder is forked and never execs. It makes system calls and reads one shared word; it allocates
-//! nothing, since the process that it was forked from may have other threads. The page is mapped for as
-//! long as the process lives.
+//! The holder is forked, by a process that has no other threads yet, and never execs. The page that both share
+//! is mapped for as long as each of them lives, and holds atomics alone.
 #![allow(unsafe_code, reason = "fork and shared memory have no safe interface")]
 
 use std::io;
@@ -19,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::listener::{Listener, Waited};
 use crate::launch::descriptors;
+use crate::system::child;
 
 /// Calls that the supervisor may have received before the last one that it noted, and after it.
 const BEFORE: u64 = 16;
@@ -120,17 +120,10 @@ pub fn hold(listener: Listener) -> io::Result<Held> {
             }
         }
     }
-    let mut status = 0;
-    // SAFETY: `status` is writable.
-    while unsafe { libc::waitpid(middle, &mut status, 0) } < 0 && is_interrupted() {}
-    if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) != 0 {
+    if child::reap(middle) != Some(0) {
         return Err(io::Error::other("no process for the holder"));
     }
     Ok(Held { listener, page, lifeline: Lifeline { _pipe: theirs } })
-}
-
-fn is_interrupted() -> bool {
-    io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
 }
 
 /// The holder's whole life.
@@ -157,11 +150,12 @@ fn live(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
         let seen = page.seen();
         let waits = listener.has_waiting();
         if waits && before == Some(seen) {
-            release(listener, seen.0);
+            let mut unseen = release(listener, seen.0);
             while page.seen() == seen && listener.wait(Some(NOW)) == Waited::Call {
                 listener.let_next_go_on();
-                page.0.unseen.fetch_add(1, Ordering::Relaxed);
+                unseen += 1;
             }
+            page.0.unseen.fetch_add(unseen, Ordering::Relaxed);
         }
         before = waits.then_some(seen);
     }
@@ -170,12 +164,12 @@ fn live(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
     quit()
 }
 
-/// Answers the calls that the supervisor has received and not answered.
-fn release(listener: &Listener, last: u64) {
-    for step in 0..BEFORE + AFTER {
-        // Most of these numbers are no call that waits.
-        let _ = listener.let_go_on(last.wrapping_sub(BEFORE).wrapping_add(step));
-    }
+/// Answers the calls that the supervisor has received and not answered; how many there were.
+fn release(listener: &Listener, last: u64) -> u64 {
+    let first = last.wrapping_sub(BEFORE);
+    // Most of these numbers are no call that waits.
+    let released = (0..BEFORE + AFTER).filter(|step| listener.let_go_on(first.wrapping_add(*step)).is_ok());
+    released.count() as u64
 }
 
 /// Lets every call go on until no process has the filter.

@@ -1,6 +1,8 @@
 //! Which code made a call: libc, the loader and the sensor, or the program itself.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,10 @@ pub struct Trusted {
     pub sensors: Vec<PathBuf>,
 }
 
+/// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls are then
+/// told as its own.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// What a process has mapped of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Modules {
@@ -24,7 +30,8 @@ pub struct Modules {
 impl Modules {
     /// Looks at a process; `None` where the kernel does not show it.
     pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
-        let maps = std::fs::read(format!("/proc/{process}/maps")).ok()?;
+        let mut maps = Vec::new();
+        File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
         Some(Self::in_maps(&maps, trusted))
     }
 
@@ -46,13 +53,17 @@ impl Modules {
 
     /// Whether a call from this address is told of by a hook, or is libc's own in a process with hooks.
     pub fn tells_of(&self, address: u64) -> bool {
-        self.has_sensor && self.ranges.iter().any(|(start, end)| (*start..=*end).contains(&address))
+        self.has_sensor && self.has(address)
     }
 
-    /// Whether this can only change by an exec: a process that has libc and not the sensor may be about to
-    /// load it.
-    pub fn is_settled(&self) -> bool {
-        self.has_sensor || !self.has_library
+    /// Whether this can only change by an exec, where the process makes a call from this address. The loader,
+    /// whose call is libc's, may be about to load the sensor; a program's own code runs after that.
+    pub fn is_settled(&self, address: u64) -> bool {
+        self.has_sensor || !self.has_library || !self.has(address)
+    }
+
+    fn has(&self, address: u64) -> bool {
+        self.ranges.iter().any(|(start, end)| (*start..=*end).contains(&address))
     }
 }
 
@@ -97,7 +108,7 @@ mod tests {
             .map(|address| modules.tells_of(*address))
             .collect();
         assert_eq!(vec![true, true, true, false, false, false], told);
-        assert!(modules.is_settled());
+        assert!(modules.is_settled(0x7f1_1234));
     }
 
     #[test]
@@ -106,7 +117,7 @@ mod tests {
         let modules = Modules::in_maps(MAPS, &trusted);
 
         assert!(!modules.tells_of(0x7f1_1234));
-        assert!(!modules.is_settled());
-        assert!(Modules::in_maps(b"", &trusted).is_settled());
+        assert!(!modules.is_settled(0x7f1_1234) && modules.is_settled(0x55a8));
+        assert!(Modules::in_maps(b"", &trusted).is_settled(0x55a8));
     }
 }

@@ -7,13 +7,13 @@
 #![allow(unsafe_code, reason = "fork has no safe interface")]
 
 use std::ffi::CStr;
-use std::io;
 
 use rustix::event::Timespec;
 
 use super::birth::{self, Born, Refused};
 use super::listener::Waited;
 use super::memory::{Memory, ProcessMemory};
+use crate::system::child;
 
 /// The program that the child asks for, which does not exist.
 const PROBE: &CStr = c"/proc/self/fd/glassbox-proof";
@@ -30,7 +30,7 @@ pub fn prove(program: &[libc::sock_filter]) -> Result<(), Refused> {
             libc::_exit(*libc::__errno_location());
         }
     })?;
-    let child = Child(pid);
+    let throwaway = Child(pid);
     if listener.wait(Some(PATIENCE)) != Waited::Call {
         return Err(
             "the kernel reports no call; a security module or an older kernel may be the cause".to_owned()
@@ -55,7 +55,7 @@ pub fn prove(program: &[libc::sock_filter]) -> Result<(), Refused> {
         return Err("the kernel does not say whether a call still waits".to_owned());
     }
     listener.let_go_on(call.id).map_err(|error| format!("answering a call is refused ({error})"))?;
-    match child.status() {
+    match throwaway.status() {
         Some(libc::ENOENT) => Ok(()),
         _ => Err("a call that was let go on did not do what it does otherwise".to_owned()),
     }
@@ -69,25 +69,12 @@ impl Child {
     fn status(self) -> Option<i32> {
         let pid = self.0;
         std::mem::forget(self);
-        wait(pid)
+        child::reap(pid).filter(|status| libc::WIFEXITED(*status)).map(|status| libc::WEXITSTATUS(status))
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // SAFETY: numbers only; the child is not reaped yet, so the number is its.
-        unsafe { libc::kill(self.0, libc::SIGKILL) };
-        wait(self.0);
+        child::end(self.0);
     }
-}
-
-fn wait(pid: i32) -> Option<i32> {
-    let mut status = 0;
-    // SAFETY: `status` is writable.
-    while unsafe { libc::waitpid(pid, &mut status, 0) } < 0 {
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return None;
-        }
-    }
-    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
 }

@@ -1,15 +1,18 @@
-//! What the supervisor saw, on its way to the collector: packets of a socket pair, one for each record.
+//! What the supervisor saw, on its way to the collector: packets of a socket pair, one for each call. What comes
+//! with a call (who made it, where it stands) is in its packet: it arrives with it or not at all.
 //!
 //! The supervisor never waits for the collector. A packet that finds no room is counted, and the count goes
 //! ahead of the next packet that does.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair, sockopt,
 };
@@ -24,18 +27,24 @@ use crate::rings::bells::Doorbell;
 
 /// Bytes that may wait for the collector; the kernel grants what its limit allows (net.core.wmem_max).
 const ROOM: usize = 4 << 20;
-/// Records that may wait for the pipeline.
+/// Messages that may wait for the pipeline.
 const MOST_WAITING: usize = 4096;
 /// Processes whose lost records are counted one by one; beyond, the count of the last one grows.
 const MOST_COUNTED: usize = 1024;
 /// How long the end of a session waits for packets that are there.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Less than [`crate::arrival::HOLD_NS`], for which the pipeline holds others back.
+const NAP: Duration = Duration::from_micros(500);
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
+/// The longest packet: what is known of a process, its directory, and the event.
+const MOST_BYTES: usize = 3 * MAX_RECORD;
+
+/// A packet is the number of a process (4 bytes), then messages: a tag, the length of what follows (4 bytes), and
+/// that.
 const RECORD: u8 = 1;
 const LOST: u8 = 2;
 const SEEN: u8 = 3;
-/// Tag and process.
-const PREFIX: usize = 5;
 
 /// The two ends: of the supervisor, and of the collector.
 pub fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
@@ -59,38 +68,39 @@ impl Reports {
         Self { socket, packet: Vec::with_capacity(MAX_RECORD), lost: HashMap::new() }
     }
 
-    /// Sends what is known of the process `pid`.
-    pub fn see(&mut self, pid: u32, seen: &Seen) {
-        let Seen { ppid, uid, euid, instance, exe } = seen;
-        self.begin(SEEN, pid);
-        for number in [ppid.map(|Pid(ppid)| ppid), *uid, *euid] {
-            self.packet.extend_from_slice(&number.unwrap_or(u32::MAX).to_le_bytes());
-        }
-        self.packet.extend_from_slice(&instance.map_or(u64::MAX, |Instance(number)| number).to_le_bytes());
-        self.packet.extend_from_slice(exe);
-        self.pass(pid);
-    }
-
-    fn begin(&mut self, tag: u8, pid: u32) {
+    /// Begins the packet of a call of the process `pid`.
+    pub fn begin(&mut self, pid: u32) {
         self.packet.clear();
-        self.packet.push(tag);
         self.packet.extend_from_slice(&pid.to_le_bytes());
     }
 
-    /// Sends a record of the process `pid`.
-    pub fn send(&mut self, pid: u32, head: &Head, payload: &[u8]) {
-        self.begin(RECORD, pid);
-        let mut bytes = [0; Head::LEN];
-        head.encode(&mut SliceSink::new(&mut bytes));
-        self.packet.extend_from_slice(&bytes);
-        self.packet.extend_from_slice(payload);
-        self.pass(pid);
+    /// Adds what is known of the process.
+    pub fn see(&mut self, seen: &Seen) {
+        let Seen { ppid, uid, euid, instance, exe } = seen;
+        let [ppid, uid, euid] =
+            [ppid.map(|Pid(ppid)| ppid), *uid, *euid].map(|number| number.unwrap_or(u32::MAX).to_le_bytes());
+        let instance = instance.map_or(u64::MAX, |Instance(number)| number).to_le_bytes();
+        self.add(SEEN, &[&ppid, &uid, &euid, &instance, exe]);
     }
 
-    /// Sends the packet, or counts it.
-    fn pass(&mut self, pid: u32) {
+    /// Adds a record.
+    pub fn record(&mut self, head: &Head, payload: &[u8]) {
+        let mut bytes = [0; Head::LEN];
+        head.encode(&mut SliceSink::new(&mut bytes));
+        self.add(RECORD, &[&bytes, payload]);
+    }
+
+    fn add(&mut self, tag: u8, parts: &[&[u8]]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.packet.push(tag);
+        self.packet.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        parts.iter().for_each(|part| self.packet.extend_from_slice(part));
+    }
+
+    /// Sends the packet, or counts the call as lost.
+    pub fn send(&mut self, pid: u32) {
         if !self.tell_lost() || !self.is_sent(&self.packet) {
-            self.lose(pid);
+            self.lose(pid, 1);
         }
     }
 
@@ -99,9 +109,8 @@ impl Reports {
         let mut lost = std::mem::take(&mut self.lost);
         let mut has_room = true;
         lost.retain(|pid, count| {
-            let mut packet = [LOST; PREFIX + 8];
-            packet[1..PREFIX].copy_from_slice(&pid.to_le_bytes());
-            packet[PREFIX..].copy_from_slice(&count.to_le_bytes());
+            let packet =
+                [&pid.to_le_bytes()[..], &[LOST], &8_u32.to_le_bytes(), &count.to_le_bytes()].concat();
             // One that finds no room speaks for all.
             has_room = has_room && self.is_sent(&packet);
             !has_room
@@ -122,13 +131,8 @@ impl Reports {
         }
     }
 
-    /// Counts a record that will not be sent.
-    pub fn lose(&mut self, pid: u32) {
-        self.lose_many(pid, 1);
-    }
-
-    /// Counts several.
-    pub fn lose_many(&mut self, pid: u32, count: u64) {
+    /// Counts calls that will not be told of.
+    pub fn lose(&mut self, pid: u32, count: u64) {
         let is_known = self.lost.contains_key(&pid) || self.lost.len() < MOST_COUNTED;
         let pid = if is_known { pid } else { self.lost.keys().next().copied().unwrap_or(pid) };
         *self.lost.entry(pid).or_default() += count;
@@ -139,58 +143,81 @@ impl Reports {
 #[derive(Debug)]
 pub struct Sightings {
     socket: Arc<OwnedFd>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     /// Held while a packet is between the socket and the pipeline.
-    is_busy: Arc<Mutex<()>>,
+    is_busy: Mutex<()>,
+    /// The thread has read all that will come.
+    is_over: AtomicBool,
 }
 
 impl Sightings {
     /// Reads `socket`, passes on what comes, and rings `doorbell`, until the other end is closed.
     pub fn read(socket: OwnedFd, sent_tx: Sender<Sent>, doorbell: Arc<Doorbell>) -> std::io::Result<Self> {
-        let socket = Arc::new(socket);
-        let is_busy = Arc::new(Mutex::new(()));
-        let (read, busy) = (Arc::clone(&socket), Arc::clone(&is_busy));
+        let (socket, state) = (Arc::new(socket), Arc::new(State::default()));
+        let (read, of_thread) = (Arc::clone(&socket), Arc::clone(&state));
         std::thread::Builder::new().name("sightings".into()).spawn(move || {
-            let mut packet = vec![0; PREFIX + MAX_RECORD];
-            while wait(read.as_fd()) {
-                loop {
-                    let _busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
-                    match recv(&*read, &mut packet[..], RecvFlags::DONTWAIT) {
-                        Ok((0, _)) => return,
-                        Ok((len, _)) => {
-                            if let Some(sent) = packet.get(..len).and_then(decoded)
-                                && sent_tx.send(sent).is_err()
-                            {
-                                return;
-                            }
-                        }
-                        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => break,
-                        Err(_) => return,
-                    }
-                }
-                doorbell.ring();
-            }
+            pass_on(&read, &of_thread, &sent_tx, &doorbell);
+            of_thread.is_over.store(true, Ordering::Release);
         })?;
-        Ok(Self { socket, is_busy })
+        Ok(Self { socket, state })
     }
 
-    /// Waits until everything that was sent before is with the pipeline.
+    /// Waits until everything that was sent before is with the pipeline, for [`DRAIN`] at most.
     pub fn drain(&self) {
         let begun = Instant::now();
-        while begun.elapsed() < DRAIN {
+        while begun.elapsed() < DRAIN && !self.state.is_over.load(Ordering::Acquire) {
+            // Not while a packet is on its way: the socket is empty then, and the packet nowhere yet.
+            if let Ok(_busy) = self.state.is_busy.try_lock()
+                && !is_readable(&self.socket, Some(&NOW))
             {
-                let _busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-                let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-                if !poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
-                    || !polled[0].revents().contains(PollFlags::IN)
-                    || polled[0].revents().contains(PollFlags::HUP)
-                {
-                    return;
-                }
+                return;
             }
             std::thread::sleep(Duration::from_micros(200));
         }
     }
+}
+
+/// The work of the reader's thread. While packets come it naps between looks: a thread that waits for each would be
+/// woken by each, and the call that the packet tells of waits for that.
+fn pass_on(socket: &OwnedFd, state: &State, sent_tx: &Sender<Sent>, doorbell: &Doorbell) {
+    let mut packet = vec![0; MOST_BYTES];
+    loop {
+        is_readable(socket, None);
+        let mut has_come = true;
+        while has_come {
+            has_come = false;
+            loop {
+                let _busy = state.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
+                match recv(socket, &mut packet[..], RecvFlags::DONTWAIT) {
+                    Ok((0, _)) => return,
+                    Ok((len, _)) => {
+                        has_come = true;
+                        for sent in packet.get(..len).map(messages).into_iter().flatten() {
+                            if sent_tx.send(sent).is_err() {
+                                return;
+                            }
+                        }
+                    }
+                    Err(Errno::AGAIN | Errno::INTR) => break,
+                    Err(_) => return,
+                }
+            }
+            if has_come {
+                doorbell.ring();
+                std::thread::sleep(NAP);
+            }
+        }
+    }
+}
+
+/// Whether there is a packet, or the end, within `time`.
+fn is_readable(socket: &OwnedFd, time: Option<&Timespec>) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut polled, time).is_ok_and(|ready| ready > 0)
 }
 
 /// The channel between the reader and the pipeline.
@@ -198,23 +225,29 @@ pub fn channel() -> (Sender<Sent>, crossbeam_channel::Receiver<Sent>) {
     crossbeam_channel::bounded(MOST_WAITING)
 }
 
-/// Waits for a packet, or the end.
-fn wait(socket: BorrowedFd<'_>) -> bool {
-    poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::IN)], None).is_ok()
+/// What a packet says; nothing of what no supervisor of this build sends.
+fn messages(packet: &[u8]) -> Vec<Sent> {
+    let mut all = Vec::new();
+    let Some((process, mut rest)) = packet.split_first_chunk() else { return all };
+    let process = ProcessKey::here(Pid(u32::from_le_bytes(*process)));
+    while let Some((&tag, behind)) = rest.split_first()
+        && let Some((len, behind)) = behind.split_first_chunk()
+        && let Some((body, behind)) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)
+    {
+        all.extend(message(process, tag, body));
+        rest = behind;
+    }
+    all
 }
 
-/// What a packet says; nothing for one that no supervisor of this build sends.
-fn decoded(packet: &[u8]) -> Option<Sent> {
-    let (prefix, rest) = packet.split_at_checked(PREFIX)?;
-    let process = ProcessKey::here(Pid(u32::from_le_bytes(prefix[1..].try_into().ok()?)));
-    match prefix[0] {
+fn message(process: ProcessKey, tag: u8, body: &[u8]) -> Option<Sent> {
+    match tag {
         RECORD => {
-            let (head, payload) = rest.split_at_checked(Head::LEN)?;
-            let head = wire::codec::decode::<Head>(head).ok()?.0;
+            let (head, payload) = wire::codec::decode::<Head>(body).ok()?;
             Some(Sent::Record { process, head, payload: payload.into() })
         }
         SEEN => {
-            let (numbers, exe) = rest.split_first_chunk::<20>()?;
+            let (numbers, exe) = body.split_first_chunk::<20>()?;
             let number = |at: usize| Some(u32::from_le_bytes(numbers.get(at..at + 4)?.try_into().ok()?));
             let known = |at: usize| number(at).filter(|number| *number != u32::MAX);
             let instance = u64::from_le_bytes(numbers.last_chunk().copied()?);
@@ -227,12 +260,140 @@ fn decoded(packet: &[u8]) -> Option<Sent> {
             };
             Some(Sent::Seen { process, seen })
         }
-        LOST => Some(Sent::Lost {
-            process,
-            at: MonoNs::now(),
-            count: u64::from_le_bytes(rest.try_into().ok()?),
-            reason: LossReason::RingFull,
-        }),
+        LOST => {
+            let count = u64::from_le_bytes(body.try_into().ok()?);
+            Some(Sent::Lost { process, at: MonoNs::now(), count, reason: LossReason::RingFull })
+        }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::events::Kind;
+
+    use super::*;
+
+    const HEAD: Head = Head {
+        time_ns: 5,
+        seq: 0,
+        ret: 0,
+        pid: 7,
+        tid: 8,
+        kind: Kind::FileUnlink as u16,
+        call: 3,
+        errno: 0,
+        via: 3,
+        flags: 0,
+    };
+
+    fn seen() -> Seen {
+        Seen {
+            ppid: Some(Pid(1)),
+            uid: Some(0),
+            euid: None,
+            instance: Some(Instance(9)),
+            exe: b"/bin/x".to_vec(),
+        }
+    }
+
+    fn received(socket: &OwnedFd) -> Vec<Sent> {
+        let mut packet = vec![0; MOST_BYTES];
+        let (len, _) = recv(socket, &mut packet[..], RecvFlags::DONTWAIT).unwrap();
+        messages(&packet[..len])
+    }
+
+    #[test]
+    fn a_call_arrives_with_what_comes_with_it() {
+        let (ours, theirs) = pair().unwrap();
+        let mut reports = Reports::to(ours);
+        reports.begin(7);
+        reports.see(&seen());
+        reports.record(&HEAD, b"");
+        reports.record(&HEAD, b"payload");
+        reports.send(7);
+
+        let all = received(&theirs);
+
+        let [
+            Sent::Seen { process, seen: first },
+            Sent::Record { payload: empty, .. },
+            Sent::Record { head, payload, .. },
+        ] = all.as_slice()
+        else {
+            panic!("{all:?}")
+        };
+        assert_eq!((ProcessKey::here(Pid(7)), &seen()), (*process, first));
+        assert_eq!((0, HEAD, &b"payload"[..]), (empty.len(), *head, &**payload));
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_by_process_and_told_once_there_is_room() {
+        let (ours, theirs) = pair().unwrap();
+        let mut reports = Reports::to(ours);
+        let mut made = 0;
+        while reports.lost.is_empty() {
+            reports.begin(7);
+            reports.record(&HEAD, &[0; 1000]);
+            reports.send(7);
+            made += 1;
+        }
+        reports.lose(9, 5);
+        let mut seen = 0;
+        while is_readable(&theirs, Some(&NOW)) {
+            seen += received(&theirs).len();
+        }
+        reports.finish();
+
+        let mut counts = Vec::new();
+        while is_readable(&theirs, Some(&NOW)) {
+            for sent in received(&theirs) {
+                let Sent::Lost { process, count, .. } = sent else { panic!("{sent:?}") };
+                counts.push((process.pid.0, count));
+            }
+        }
+        counts.sort_unstable();
+        assert_eq!((made - 1, vec![(7, 1), (9, 5)]), (seen, counts));
+    }
+
+    #[test]
+    fn what_no_supervisor_sends_is_nothing() {
+        let (ours, theirs) = pair().unwrap();
+        let mut reports = Reports::to(ours);
+        reports.begin(7);
+        reports.see(&seen());
+        reports.send(7);
+        let mut packet = vec![0; MOST_BYTES];
+        let (len, _) = recv(&theirs, &mut packet[..], RecvFlags::DONTWAIT).unwrap();
+
+        for cut in 0..len {
+            assert!(messages(&packet[..cut]).is_empty(), "{cut}");
+        }
+        packet[4] = 99;
+        assert!(messages(&packet[..len]).is_empty());
+    }
+
+    #[test]
+    fn the_end_waits_for_what_was_sent_and_for_nothing_else() {
+        let (ours, theirs) = pair().unwrap();
+        let (sent_tx, sent_rx) = channel();
+        let mut reports = Reports::to(ours);
+        for _ in 0..100 {
+            reports.begin(7);
+            reports.record(&HEAD, b"");
+            reports.send(7);
+        }
+        let sightings = Sightings::read(theirs, sent_tx, Arc::default()).unwrap();
+
+        sightings.drain();
+
+        assert_eq!(100, sent_rx.len());
+        // What is closed with packets in it is read to its end.
+        reports.begin(7);
+        reports.record(&HEAD, b"");
+        reports.send(7);
+        drop(reports);
+        sightings.drain();
+        assert_eq!(101, sent_rx.len());
     }
 }

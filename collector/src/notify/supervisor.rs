@@ -1,5 +1,5 @@
 //! The supervisor: a thread of CMD's parent. It receives each call that the filter asks about, reads what
-//! the call says while its thread waits, lets it go on, and tells the collector.
+//! the call says while its thread waits, tells the collector, and lets it go on.
 //!
 //! It never refuses a call and never makes one itself: what a program does and gets is what it would get
 //! without. As an ancestor of all that CMD starts it may read their memory where Yama restricts others
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, open, openat2, stat, statx};
 use rustix::io::Errno;
-use wire::events::{Decoded, Kind};
+use wire::events::Decoded;
 use wire::fields::AT_FDCWD;
 use wire::record::{Flags, Head, Via};
 
@@ -71,12 +71,19 @@ struct Supervisor {
     _lifeline: Lifeline,
     reports: Arc<Mutex<Reports>>,
     trusted: Arc<Trusted>,
-    /// The process of each thread, and when that was looked up.
-    threads: HashMap<u32, (u32, Instant)>,
+    threads: HashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
     modules: HashMap<u32, Modules>,
     /// The peers of datagrams so far.
     peers: Peers,
+}
+
+/// A thread, as it was looked up.
+struct Thread {
+    process: u32,
+    since: Instant,
+    /// The collector has been told what is known of the process.
+    is_introduced: bool,
 }
 
 impl Supervisor {
@@ -100,28 +107,23 @@ impl Supervisor {
         let at = MonoNs::now();
         let process = self.process_of(notified.tid);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
-        let (process, seen) = process.map_or((None, None), |(process, seen)| (Some(process), seen));
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
-        let told = match (&asked, process) {
-            (Some(asked), Some(process)) if !self.is_told_by_hook(process, notified.address, is_exec) => {
-                told(asked, notified.tid, &mut self.peers)
+        if let (Some(process), Some(asked)) = (process, &asked)
+            && !self.is_told_by_hook(process, notified.address, is_exec)
+            && let Some(told) = told(asked, notified.tid, &mut self.peers)
+        {
+            let errno = will_fail(&told, notified.tid);
+            let seen = self.introduced(notified.tid, process);
+            // Its thread still waits for us, so all of this was read from the process that makes the call. Where
+            // it does not, the thread was killed, or the holder answered and counted.
+            if self.listener.is_waiting(notified.id) {
+                // Before the call goes on: the process may end with it.
+                self.report(process, notified.tid, at, seen, told, errno);
             }
-            _ => None,
-        };
-        let errno = told.as_ref().map_or(0, |told| will_fail(told, notified.tid));
-        // What was read before this is of the process that made the call: its thread still waits for us. The
-        // collector is told first: the process may end with the call.
+        }
         // Whose they were is not known.
         if let (Some(process), unseen @ 1..) = (process, self.page.take_unseen()) {
-            self.reports().lose_many(process, unseen);
-        }
-        if let (Some(process), Some(told)) = (process, told) {
-            if self.listener.is_waiting(notified.id) {
-                self.report(process, notified.tid, at, seen, told, errno);
-            } else {
-                // Its thread was killed, or the holder answered in our place: what was read may be another's.
-                self.reports().lose(process);
-            }
+            self.reports().lose(process, unseen);
         }
         let _ = self.listener.let_go_on(notified.id);
         self.page.note_answered(notified.id);
@@ -137,26 +139,29 @@ impl Supervisor {
 
     fn report(&mut self, process: u32, tid: u32, at: MonoNs, seen: Option<Seen>, told: Told, errno: u16) {
         let Told { before, kind, call, flags, payload } = told;
-        let head = |kind: Kind, call: u16, flags: u8, errno: u16| Head {
+        let quiet = Head {
             time_ns: at.0,
             seq: 0,
             ret: 0,
             pid: process,
             tid,
             kind: kind as u16,
-            call,
-            errno,
+            call: 0,
+            errno: 0,
             via: Via::Notify as u8,
-            flags: flags & Flags::TRUNCATED,
+            flags: 0,
         };
+        let event = Head { call, errno, flags: flags & Flags::TRUNCATED, ..quiet };
         let mut reports = self.reports();
+        reports.begin(process);
         if let Some(seen) = seen {
-            reports.see(process, &seen);
+            reports.see(&seen);
         }
         for noted in before {
-            reports.send(process, &head(noted.kind, 0, 0, 0), &noted.payload);
+            reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
         }
-        reports.send(process, &head(kind, call, flags, errno), &payload);
+        reports.record(&event, &payload);
+        reports.send(process);
     }
 
     /// Held by another thread at the run's end alone.
@@ -164,38 +169,46 @@ impl Supervisor {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process of a thread, and what is known of it where it is new; `None` where it has no number here.
-    fn process_of(&mut self, tid: u32) -> Option<(u32, Option<Seen>)> {
+    /// The process of a thread; `None` where it has no number here.
+    fn process_of(&mut self, tid: u32) -> Option<u32> {
         if tid == 0 {
             return None;
         }
         let now = Instant::now();
-        if let Some((process, since)) = self.threads.get(&tid)
-            && now.duration_since(*since) < REMEMBERED
+        if let Some(thread) = self.threads.get(&tid)
+            && now.duration_since(thread.since) < REMEMBERED
         {
-            return Some((*process, None));
+            return Some(thread.process);
         }
         // A process has the number of its first thread, and pidfd_open(2) takes no other thread's.
-        let (process, pidfd) = match procfs::open(tid) {
-            Some(pidfd) => (tid, Some(pidfd)),
-            None => {
-                let process = procfs::status(tid, "Tgid")?.trim().parse().ok()?;
-                (process, procfs::open(process))
-            }
+        let process = match procfs::open(tid) {
+            Some(_) => tid,
+            None => procfs::status(tid, "Tgid")?.trim().parse().ok()?,
         };
+        // It may be another one than the last that had the number.
+        self.modules.remove(&process);
+        if self.threads.len() >= MOST_REMEMBERED {
+            self.threads.clear();
+        }
+        self.threads.insert(tid, Thread { process, since: now, is_introduced: false });
+        Some(process)
+    }
+
+    /// What is known of the process of a thread, once for each time that it is looked up.
+    fn introduced(&mut self, tid: u32, process: u32) -> Option<Seen> {
+        let thread = self.threads.get_mut(&tid)?;
+        if std::mem::replace(&mut thread.is_introduced, true) {
+            return None;
+        }
+        let pidfd = procfs::open(process);
         let facts = pidfd.as_ref().and_then(kernel::facts);
-        let seen = Seen {
+        Some(Seen {
             ppid: facts.map(|facts| Pid(facts.ppid)),
             uid: facts.map(|facts| facts.uids.real),
             euid: facts.map(|facts| facts.uids.effective),
             instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
             exe: procfs::exe(process).unwrap_or_default(),
-        };
-        if self.threads.len() >= MOST_REMEMBERED {
-            self.threads.clear();
-        }
-        self.threads.insert(tid, (process, now));
-        Some((process, Some(seen)))
+        })
     }
 
     /// Whether a hook in the process tells of the call, or it is one that libc or the sensor makes for
@@ -208,7 +221,7 @@ impl Supervisor {
         }
         let Some(modules) = Modules::of(process, &self.trusted) else { return false };
         let tells = modules.tells_of(address);
-        if modules.is_settled() && !is_exec {
+        if modules.is_settled(address) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }

@@ -28,10 +28,7 @@
 
 #define POINTER uint32_t
 #define CALL(name, ...) WITH(I386_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0)
-#define WITH(number, a, b, c, d, e, ...) \
-    raw(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
-static inline long raw(long number, long a, long b, long c, long d, long e);
-#include "deeds.h"
+#include "instructions.h"
 
 /* The kernel leaves r8 to r11 undefined at this entry (entry_INT80_compat before Linux 4.17 zeroed them). */
 static inline __attribute__((always_inline)) long raw(long number, long a, long b, long c, long d, long e) {
@@ -58,9 +55,5 @@ static long executed(char *path, void *argv, void *envp) {
                      : "+a"(child)
                      : "b"(path), "c"(argv), "d"(envp), [execve] "i"(I386_execve), [exit] "i"(I386_exit)
                      : "r8", "r9", "r10", "r11", "memory");
-    child = (int)child;
-    if (child < 0) return child;
-    int status = -1;
-    if (waitpid(child, &status, 0) != child) return -errno;
-    return status == 0 ? 0 : -status;
+    return ended((int)child);
 }

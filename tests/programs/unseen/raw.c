@@ -2,10 +2,7 @@
  * none of these calls passes a hook. x86_64 only.
  */
 #define CALL(name, ...) WITH(SYS_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0)
-#define WITH(number, a, b, c, d, e, ...) \
-    raw(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
-static inline long raw(long number, long a, long b, long c, long d, long e);
-#include "deeds.h"
+#include "instructions.h"
 
 static inline __attribute__((always_inline)) long raw(long number, long a, long b, long c, long d, long e) {
     long result;
@@ -33,8 +30,5 @@ static long executed(char *path, void *argv, void *envp) {
                      : "+a"(child)
                      : "D"(path), "S"(argv), "d"(envp), [execve] "i"(SYS_execve), [exit] "i"(SYS_exit)
                      : "rcx", "r11", "memory");
-    if (child < 0) return child;
-    int status = -1;
-    if (waitpid(child, &status, 0) != child) return -errno;
-    return status == 0 ? 0 : -status;
+    return ended(child);
 }
