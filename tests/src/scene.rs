@@ -36,8 +36,22 @@ pub enum Mode {
     Off,
     /// Under `glassbox run`.
     Run,
+    /// Under `glassbox run --notify security`.
+    Notify,
     /// With the sensor, beside `glassbox collect`.
     Collect,
+}
+
+impl Mode {
+    /// Whether the launcher gives the exit status, as a shell would.
+    fn is_launched(self) -> bool {
+        matches!(self, Mode::Run | Mode::Notify)
+    }
+
+    /// Whether a collector writes events.
+    fn is_seen(self) -> bool {
+        self.is_launched() || self == Mode::Collect
+    }
 }
 
 /// A victim, its arguments, and a directory for its runs.
@@ -240,6 +254,10 @@ impl Scene {
                 child::run(command, &self.stdin)
             }
             Mode::Run => child::run(self.run_command(&["-o", &option]), &self.stdin),
+            Mode::Notify => {
+                let options = ["-o", &option, "--notify", "security", "--require-notify"];
+                child::run(self.run_command(&options), &self.stdin)
+            }
             Mode::Collect => {
                 let collector = Collector::start(&self.beside("collect.sock"), &["-o", &option]);
                 collector.preload(&mut command);
@@ -249,10 +267,7 @@ impl Scene {
                 ending
             }
         };
-        let events = match mode {
-            Mode::Run | Mode::Collect => self.events(self.expect),
-            _ => Events::default(),
-        };
+        let events = if mode.is_seen() { self.events(self.expect) } else { Events::default() };
         let (files, modes) = compare::files(&self.work());
         ending.stdout = compare::without_ours(&ending.stdout);
         Outcome { ending, files, modes, events }
@@ -262,7 +277,7 @@ impl Scene {
     fn difference(&self, mode: Mode, bare: &Outcome, outcome: &Outcome) -> Option<String> {
         let what = format!("{} {:?} {mode:?}", self.victim.name, self.arguments);
         let (mut expected, mut ending) = (bare.ending.clone(), outcome.ending.clone());
-        if mode == Mode::Run {
+        if mode.is_launched() {
             expected.status = Status::Exited(expected.status.as_shell_code());
         }
         if self.expect == Expect::Rubbish {
@@ -294,7 +309,7 @@ impl Scene {
         for &mode in modes {
             let outcome = self.play(mode);
             differences.extend(self.difference(mode, &expected, &self.comparable(&outcome)));
-            if matches!(mode, Mode::Run | Mode::Collect) {
+            if mode.is_seen() {
                 differences.extend(self.wrong_exit(&bare.ending, &outcome.events));
             }
             outcomes.push(outcome);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use glassbox_tests::child::{self, Ending, Running, Status, wait_until};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::glassbox;
-use glassbox_tests::scene::Scene;
-use glassbox_tests::victim::{Libc, compiled};
+use glassbox_tests::scene::{Mode, Scene, caught};
+use glassbox_tests::victim::{Libc, ON_MUSL, compiled, directives};
 
 fn scene_of_static(name: &str, arguments: &[&str]) -> Scene {
     let scene = Scene::with(compiled(name, Libc::GlibcStatic), arguments);
@@ -73,6 +73,51 @@ fn a_static_program_is_told_of_like_another_one() {
     assert_eq!(start.process(), open.process());
     let exit = events.only("end", |event| event.name() == "process.exit");
     assert_eq!(Some(0), exit.number("code"), "{exit:?}");
+}
+
+/// A victim behaves under `--notify security` as bare, linked dynamically and statically.
+#[test]
+fn programs_behave_as_bare() {
+    let runs = |name: &str| Some(directives(name).0).filter(|runs| !runs.is_empty()).unwrap_or(vec![vec![]]);
+    let mut noticed = Vec::new();
+    // Below any filter the kernel refuses seccomp's strict mode (seccomp(2)); so in containers.
+    let is_possible = |name: &&&str| **name != "seccomp_strict";
+    for (name, libc) in
+        ON_MUSL.iter().filter(is_possible).flat_map(|name| [(name, Libc::Glibc), (name, Libc::GlibcStatic)])
+    {
+        for run in runs(name) {
+            let arguments: Vec<&str> = run.iter().map(String::as_str).collect();
+            let scene = Scene::with(compiled(name, libc), &arguments).expecting(Expect::LossIsCounted);
+            if let Some(what) = caught(|| drop(scene.compare(&[Mode::Notify]))) {
+                noticed.push(format!("{name} {libc:?} {run:?}: {what}"));
+            }
+        }
+    }
+    assert!(noticed.is_empty(), "{}", noticed.join("\n\n"));
+}
+
+/// The kernel asks about the execs of such a program alone.
+#[test]
+fn a_dynamic_program_without_the_sensor_stays_blind() {
+    let scene = Scene::of("sudden_end", &["return", "1"]);
+    scene.clean();
+    let output = scene.events_output();
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &output, "--notify", "security", "--require-notify", "--", "sh", "-c"]);
+    child::run(
+        {
+            command.arg("GLASSBOX=off /bin/sleep 0.7; exit 3");
+            command
+        },
+        b"",
+    )
+    .assert_output(3, "");
+
+    let events = scene.events(Expect::NothingLost);
+    let of_sleep = |event: &&Event| event.path() == "/bin/sleep" && event.name() != "process.exec";
+    let told: Vec<_> =
+        events.iter().filter(of_sleep).map(|event| (event.name(), event.text("reason"))).collect();
+    assert_eq!(vec![("sensor.blind", Some("switched_off"))], told, "{}", events.outline());
 }
 
 /// The kinds, calls and paths of a program's events, without what a collector adds.

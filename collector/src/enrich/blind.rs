@@ -36,8 +36,8 @@ pub struct BlindProgram {
     pub at: MonoNs,
 }
 
-/// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they have libc,
-/// whose calls pass unasked.
+/// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they
+/// have libc, whose calls pass unasked.
 const ASKED_ABOUT: [&str; 4] =
     [program::STATIC.name, program::GO.name, program::NO_LIBC.name, program::FOREIGN_ABI.name];
 

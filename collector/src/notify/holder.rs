@@ -6,8 +6,8 @@
 //! after the other, and the supervisor notes the last number in a shared page.
 //!
 //! # Safety
-//! The holder is forked, by a process that has no other threads yet, and never execs. The page that both share
-//! is mapped for as long as each of them lives, and holds atomics alone.
+//! The holder is forked, by a process that has no other threads yet, and never execs. The page that both
+//! share is mapped for as long as each of them lives, and holds atomics alone.
 #![allow(unsafe_code, reason = "fork and shared memory have no safe interface")]
 
 use std::io;

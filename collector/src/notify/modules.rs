@@ -15,8 +15,8 @@ pub struct Trusted {
     pub sensors: Vec<PathBuf>,
 }
 
-/// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls are then
-/// told as its own.
+/// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls
+/// are then told as its own.
 const MOST_BYTES: u64 = 16 << 20;
 
 /// What a process has mapped of them.

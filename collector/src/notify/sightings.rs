@@ -1,5 +1,5 @@
-//! What the supervisor saw, on its way to the collector: packets of a socket pair, one for each call. What comes
-//! with a call (who made it, where it stands) is in its packet: it arrives with it or not at all.
+//! What the supervisor saw, on its way to the collector: packets of a socket pair, one for each call. What
+//! comes with a call (who made it, where it stands) is in its packet: it arrives with it or not at all.
 //!
 //! The supervisor never waits for the collector. A packet that finds no room is counted, and the count goes
 //! ahead of the next packet that does.
@@ -40,8 +40,8 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// The longest packet: what is known of a process, its directory, and the event.
 const MOST_BYTES: usize = 3 * MAX_RECORD;
 
-/// A packet is the number of a process (4 bytes), then messages: a tag, the length of what follows (4 bytes), and
-/// that.
+/// A packet is the number of a process (4 bytes), then messages: a tag, the length of what follows (4
+/// bytes), and that.
 const RECORD: u8 = 1;
 const LOST: u8 = 2;
 const SEEN: u8 = 3;
@@ -181,8 +181,8 @@ impl Sightings {
     }
 }
 
-/// The work of the reader's thread. While packets come it naps between looks: a thread that waits for each would be
-/// woken by each, and the call that the packet tells of waits for that.
+/// The work of the reader's thread. While packets come it naps between looks: a thread that waits for each
+/// would be woken by each, and the call that the packet tells of waits for that.
 fn pass_on(socket: &OwnedFd, state: &State, sent_tx: &Sender<Sent>, doorbell: &Doorbell) {
     let mut packet = vec![0; MOST_BYTES];
     loop {

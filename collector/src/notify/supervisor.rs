@@ -114,8 +114,8 @@ impl Supervisor {
         {
             let errno = will_fail(&told, notified.tid);
             let seen = self.introduced(notified.tid, process);
-            // Its thread still waits for us, so all of this was read from the process that makes the call. Where
-            // it does not, the thread was killed, or the holder answered and counted.
+            // Its thread still waits for us, so all of this was read from the process that makes the call.
+            // Where it does not, the thread was killed, or the holder answered and counted.
             if self.listener.is_waiting(notified.id) {
                 // Before the call goes on: the process may end with it.
                 self.report(process, notified.tid, at, seen, told, errno);

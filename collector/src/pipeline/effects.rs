@@ -36,8 +36,12 @@ impl Pipeline {
             Effect::None | Effect::Forked(None) => {}
             Effect::ExecAsked => {
                 let (path, arguments) = self.enricher.last_exec();
-                // The kernel's word of an exec may be read after the hello of the program that it made.
-                if let Some(known) = self.census.get_mut(image).filter(|known| at >= known.born) {
+                // The kernel's word of an exec may be read after the hello of the program that it made, and
+                // of a path that cannot be read nothing follows but an error.
+                let is_possible = |known: &&mut ProcessImage| {
+                    at >= known.born && (known.ring.is_some() || !path.is_empty())
+                };
+                if let Some(known) = self.census.get_mut(image).filter(is_possible) {
                     // busybox executes itself so; to the collector that is its own file.
                     let own = known.process.as_ref().map(|process| Arc::clone(&process.who.program));
                     let own = own.filter(|_| known.ring.is_none() && path == b"/proc/self/exe");
