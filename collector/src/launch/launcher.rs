@@ -74,11 +74,15 @@ impl Launcher {
         &mut self.keeper
     }
 
-    /// Starts the collector and waits until it is ready, for [`READY_PATIENCE`] at most.
-    pub fn start_first_collector(&mut self) -> Readiness {
-        if let Err(error) = self.keeper.start() {
-            return Readiness::Broken(format!("cannot start the collector ({error})"));
-        }
+    /// Starts the collector, which takes some milliseconds until it is ready.
+    pub fn start_first_collector(&mut self) -> Result<(), Readiness> {
+        self.keeper
+            .start()
+            .map_err(|error| Readiness::Broken(format!("cannot start the collector ({error})")))
+    }
+
+    /// Waits until the collector is ready, for [`READY_PATIENCE`] at most.
+    pub fn wait_for_first_collector(&mut self) -> Readiness {
         let deadline = Instant::now() + READY_PATIENCE;
         loop {
             self.wait(Some(deadline));

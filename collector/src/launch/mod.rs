@@ -158,12 +158,12 @@ struct Prepared {
     /// The caller's descriptors, which are CMD's.
     inherited: Vec<RawFd>,
     until: RunUntil,
-    /// The filter, where one is wanted and can be had.
-    plan: Option<Plan>,
+    /// What is asked of the kernel.
+    notify: Notify,
+    /// The sensor's file, at every path that it is loaded from.
+    sensors: Vec<PathBuf>,
     /// The supervisor's way to the collector.
     reports: Option<Arc<Mutex<Reports>>>,
-    /// Whether CMD is not to run without the filter.
-    is_required: bool,
 }
 
 impl Prepared {
@@ -178,8 +178,9 @@ impl Prepared {
             .map_err(|error| NotBegun::Unwatched(format!("no socket for the sensor ({error})")))?;
         let original = sensor.path.clone();
         let sensor = sensor.preloaded(listening.sensor)?;
-        let plan = plan(notify, vec![original, sensor.clone()])?;
-        let (reports, sightings) = match plan.as_ref().map(|_| sightings::pair()).transpose() {
+        let sensors = vec![original, sensor.clone()];
+        let is_notified = notify.level != Level::Off;
+        let (reports, sightings) = match is_notified.then(sightings::pair).transpose() {
             Ok(pair) => pair.unzip(),
             Err(error) => return Err(NotBegun::Unwatched(format!("no socket for the supervisor ({error})"))),
         };
@@ -202,12 +203,13 @@ impl Prepared {
             sightings,
         };
         let launcher = Launcher::new(signals, Keeper::new(recipe, listening.files));
-        Ok(Self { launcher, hooked, inherited, until, plan, reports, is_required: notify.is_required })
+        Ok(Self { launcher, hooked, inherited, until, notify, sensors, reports })
     }
 
     /// Starts the collector, then CMD, and stays with both to the end; the result is the exit status.
     fn begin(mut self, limit: FileLimit) -> Result<u8, NotBegun> {
-        match self.launcher.start_first_collector() {
+        let (readiness, plan) = self.start_collector()?;
+        match readiness {
             Readiness::Ready => {}
             Readiness::Refused(status) => return Ok(status),
             Readiness::Interrupted(signal) => {
@@ -220,12 +222,12 @@ impl Prepared {
             }
         }
         let began_ns = clock::now_ns();
-        let filter = self.plan.as_ref().map(|plan| plan.program.as_slice());
+        let filter = plan.as_ref().map(|plan| plan.program.as_slice());
         let mut started = self.hooked.start(self.launcher.signals(), limit, filter);
         if let (Err(error), true) = (&started, filter.is_some()) {
             // The proof went well a moment ago: processes or descriptors are short.
             let reason = format!("cannot have the kernel ask about system calls: {error}");
-            if self.is_required {
+            if self.notify.is_required {
                 self.launcher.abandon_collector();
                 return Err(NotBegun::Failed(Failure::new(Status::Unavailable, reason)));
             }
@@ -246,18 +248,32 @@ impl Prepared {
             Ok(Started::Running(pid, held)) => {
                 // Before its calls go on: it may execute another program with the first of them.
                 let image = procfs::exe(pid.cast_unsigned()).filter(|image| !image.is_empty());
-                self.supervise(held);
+                self.supervise(held, plan);
                 Ok(self.stay_with(pid, began_ns, image))
             }
         }
     }
 
+    /// Starts the collector and, while it gets ready, makes the filter.
+    fn start_collector(&mut self) -> Result<(Readiness, Option<Plan>), NotBegun> {
+        if let Err(readiness) = self.launcher.start_first_collector() {
+            return Ok((readiness, None));
+        }
+        match plan(self.notify, std::mem::take(&mut self.sensors)) {
+            Ok(plan) => Ok((self.launcher.wait_for_first_collector(), plan)),
+            Err(failure) => {
+                self.launcher.abandon_collector();
+                Err(NotBegun::Failed(failure))
+            }
+        }
+    }
+
     /// Starts the supervisor of CMD's filter, which waits for it already.
-    fn supervise(&mut self, held: Option<Held>) {
-        let (Some(held), Some(plan), Some(reports)) = (held, &self.plan, self.reports.clone()) else {
+    fn supervise(&mut self, held: Option<Held>, plan: Option<Plan>) {
+        let (Some(held), Some(plan), Some(reports)) = (held, plan, self.reports.clone()) else {
             return;
         };
-        let trusted = Arc::clone(&plan.trusted);
+        let trusted = plan.trusted;
         if let Err(error) = supervisor::start(Setting { held, trusted, reports }) {
             say(&format!("cannot supervise CMD's system calls ({error}); they go on, and are not seen"));
         }

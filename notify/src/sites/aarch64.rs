@@ -32,13 +32,36 @@ impl Code for Decoded {
     const CALL_BYTES: u64 = 4;
     const NUMBER: u8 = 8;
     const RETURN_BYTES: i32 = 0;
+    const MOST_PREFIXES: u64 = 0;
+    const NEAR: u64 = 0;
 
-    fn may_call(bytes: &[u8]) -> bool {
-        bytes.chunks_exact(4).any(|bytes| word(bytes) == Some(SUPERVISOR_CALL))
+    fn calls(bytes: &[u8]) -> impl Iterator<Item = usize> {
+        let call = SUPERVISOR_CALL.to_le_bytes();
+        bytes.windows(4).enumerate().filter(move |(_, word)| **word == call).map(|(index, _)| index)
+    }
+
+    /// All jumps. At an address that is no multiple of four there is no instruction.
+    fn far_jumps(bytes: &[u8], address: u64, mut visit: impl FnMut(usize, u64)) {
+        let first = (address.wrapping_neg() % 4) as usize;
+        for (count, word) in bytes.get(first..).unwrap_or_default().chunks_exact(4).enumerate() {
+            let index = first + 4 * count;
+            let flow = Self::step(word, address.wrapping_add(index as u64)).flow;
+            if let Flow::Jump(target) | Flow::Branch(target) | Flow::Call(Some(target)) = flow {
+                visit(index, target);
+            }
+        }
+    }
+
+    fn near_jumps(_bytes: &[u8], _address: u64, _target: u64) -> impl Iterator<Item = usize> {
+        std::iter::empty()
     }
 
     fn step(bytes: &[u8], address: u64) -> Step {
-        let Some(word) = word(bytes) else { return Step { bytes: 4, flow: Flow::Stop } };
+        // Code is aligned; the processor runs no other (section D1.8).
+        let to_next = 4 - (address % 4) as u8;
+        let Some(word) = word(bytes).filter(|_| to_next == 4) else {
+            return Step { bytes: to_next, flow: Flow::Stop };
+        };
         let flow = match word {
             SUPERVISOR_CALL => Flow::SystemCall,
             // b, bl

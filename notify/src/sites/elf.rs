@@ -125,6 +125,11 @@ impl<'b> Part<'b> {
         parts.get(at)?.index(address).map(|_| at)
     }
 
+    /// The address behind its last byte.
+    pub fn end(&self) -> u64 {
+        self.address + self.bytes.len() as u64
+    }
+
     /// The index of the byte at this address.
     pub fn index(&self, address: u64) -> Option<usize> {
         let index = usize::try_from(address.checked_sub(self.address)?).ok()?;

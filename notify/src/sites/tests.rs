@@ -30,9 +30,12 @@ fn count(sites: &Sites, name: &str) -> usize {
 fn by_site<C: Code>(path: &str) -> BTreeMap<u64, BTreeSet<u32>> {
     let bytes = read(path);
     let image = elf::Image::parse(&bytes).unwrap();
-    let listing = Listing::<C>::new(&image).unwrap();
-    let mut left = trace::MOST_STEPS_IN_FILE;
-    listing.calls().iter().map(|site| (*site, trace::numbers(&listing, *site, &mut left))).collect()
+    of_sites(&mut Listing::<C>::new(&image).unwrap(), &mut { trace::MOST_STEPS_IN_FILE })
+}
+
+fn of_sites<C: Code>(listing: &mut Listing<C>, left: &mut usize) -> BTreeMap<u64, BTreeSet<u32>> {
+    let sites = listing.calls().to_vec();
+    sites.into_iter().map(|site| (site, trace::numbers(listing, site, left).unwrap())).collect()
 }
 
 /// A line of a disassembly.
@@ -232,6 +235,37 @@ fn every_site_of_an_arm_glibc_is_one_to_objdump_and_its_number_is_the_same() {
     }
 }
 
+/// The instructions that were decoded, of all.
+fn compare_with_all_code<C: Code>(image: &elf::Image) -> (usize, usize) {
+    let (mut listing, mut whole) = (Listing::<C>::new(image).unwrap(), Listing::<C>::whole(image));
+    if !listing.calls().is_empty() {
+        assert_eq!(Vec::<(u64, u64)>::new(), listing.overlooked(&whole));
+    }
+    let mut left = [trace::MOST_STEPS_IN_FILE; 2];
+    let [of_part, of_all] = &mut left;
+
+    assert_eq!(of_sites(&mut whole, of_all), of_sites(&mut listing, of_part));
+    assert_eq!(left[0], left[1], "steps");
+    (listing.decoded(), whole.decoded())
+}
+
+#[test]
+fn a_part_of_the_code_gives_the_sites_and_numbers_of_all() {
+    for path in [&GLIBC[..], &[MUSL], &ARM_GLIBC].concat() {
+        let bytes = read(path);
+        let image = elf::Image::parse(&bytes).unwrap();
+
+        let (decoded, all) = match image.machine {
+            Machine::X86_64 => compare_with_all_code::<x86_64::Decoded>(&image),
+            Machine::Aarch64 => compare_with_all_code::<aarch64::Decoded>(&image),
+        };
+
+        println!("{path}: {decoded} of {all} instructions");
+        // The loaders have no symbols within.
+        assert!(path.contains("ld-linux") || decoded * 3 < all, "{path}: {decoded} of {all}");
+    }
+}
+
 #[test]
 fn both_libcs_of_this_machine_have_sites_for_the_calls_that_hooks_see() {
     for path in [GLIBC[0], MUSL] {
@@ -315,7 +349,8 @@ fn a_number_that_callers_pass_to_the_function_syscall_does_not_count() {
         let parts = vec![elf::Part { address: 0x1000, bytes: &bytes }];
         let symbols = vec![0x100b];
         let image = elf::Image { machine: Machine::X86_64, build_id: None, parts, symbols, open_entries };
-        trace::numbers(&Listing::<x86_64::Decoded>::new(&image).unwrap(), 0x100e, &mut 1000)
+        let mut listing = Listing::<x86_64::Decoded>::new(&image).unwrap();
+        trace::numbers(&mut listing, 0x100e, &mut 1000).unwrap()
     };
 
     assert_eq!(BTreeSet::from([2]), numbers(vec![]));
@@ -500,10 +535,10 @@ fn steps_that_are_used_up_leave_sites_without_a_number() {
     let parts = vec![elf::Part { address: 0x1000, bytes: &code }];
     let image =
         elf::Image { machine: Machine::X86_64, build_id: None, parts, symbols: vec![], open_entries: vec![] };
-    let listing = Listing::<x86_64::Decoded>::new(&image).unwrap();
+    let mut listing = Listing::<x86_64::Decoded>::new(&image).unwrap();
 
-    assert_eq!(BTreeSet::from([2]), trace::numbers(&listing, 0x1005, &mut 1));
-    assert_eq!(BTreeSet::new(), trace::numbers(&listing, 0x1005, &mut 0));
+    assert_eq!(BTreeSet::from([2]), trace::numbers(&mut listing, 0x1005, &mut 1).unwrap());
+    assert_eq!(BTreeSet::new(), trace::numbers(&mut listing, 0x1005, &mut 0).unwrap());
 }
 
 #[test]
@@ -529,5 +564,72 @@ proptest::proptest! {
     fn any_code_makes_no_panic(code in proptest::collection::vec(proptest::num::u8::ANY, 0..400), arm: bool) {
         let code = [&code[..], &[0x0f, 5, 0, 0], &0xd400_0001_u32.to_le_bytes()].concat();
         let _ = Sites::of_elf(&made(if arm { 183 } else { 62 }, &code));
+    }
+    /// Pieces that lead to each other, behind prefixes and over symbols.
+    #[test]
+    fn a_part_of_any_code_gives_the_sites_and_numbers_of_all(
+        pieces in proptest::collection::vec((0..24_u8, proptest::num::u8::ANY), 1..120),
+        symbols in proptest::collection::btree_set(0x1000..0x1200_u64, 0..12),
+        gap in 0..4_u64,
+    ) {
+        let mut code = Vec::new();
+        for (kind, byte) in pieces {
+            // Near distances as four bytes.
+            let far = (i32::from(byte as i8)).to_le_bytes();
+            match kind {
+                0..4 => code.extend([0x0f, 5]),
+                4 | 5 => code.extend([0xb8, byte, 0, 0, 0]),
+                6 => code.extend([0xbf, byte, 0, 0, 0, 0x89, 0xf8]),
+                7 => code.extend([0xeb, byte]),
+                8 => code.extend([0x70 | byte & 15, byte]),
+                9 => code.extend([0xe0 | byte & 3, byte]),
+                10 => code.extend([&[0xe8], &far[..]].concat()),
+                11 => code.extend([&[0xe9], &far[..]].concat()),
+                12 => code.extend([&[0x0f, 0x80 | byte & 15], &far[..]].concat()),
+                13 => code.extend([&[0xc7, 0xf8], &far[..]].concat()),
+                14 => code.extend([&[0x66, 0xc7, 0xf8], &far[..2]].concat()),
+                15..18 => code.push([0x66, 0xf2, 0xf3, 0x67, 0x48, 0x2e, 0x3e, 0x64][usize::from(byte & 7)]),
+                18 => code.push(0xc3),
+                19 => code.extend([0x50, 0x58]),
+                _ => code.push(byte),
+            }
+        }
+        // Two parts, of which jumps lead from one to the other.
+        let (one, other) = code.split_at(code.len() / 2);
+        let parts = vec![
+            elf::Part { address: 0x1000, bytes: one },
+            elf::Part { address: 0x1000 + one.len() as u64 + gap, bytes: other },
+        ];
+        let parts = elf::apart(parts, code.len());
+        let symbols: Vec<u64> =
+            symbols.into_iter().filter(|symbol| elf::Part::holding(&parts, *symbol).is_some()).collect();
+        let image =
+            elf::Image { machine: Machine::X86_64, build_id: None, parts, symbols, open_entries: Vec::new() };
+        compare_with_all_code::<x86_64::Decoded>(&image);
+    }
+
+    #[test]
+    fn a_part_of_any_code_of_aarch64_gives_the_sites_and_numbers_of_all(
+        pieces in proptest::collection::vec((0..8_u8, -20..20_i32), 1..120),
+        symbols in proptest::collection::btree_set(0x1000..0x1200_u64, 0..12),
+    ) {
+        let code: Vec<u8> = pieces.into_iter().flat_map(|(kind, by)| {
+            let by = by as u32;
+            (match kind {
+                0 | 1 => 0xd400_0001,
+                2 => 0xd280_0008 | (by & 31) << 5,
+                3 => 0x1400_0000 | by & 0x3ff_ffff,
+                4 => 0x9400_0000 | by & 0x3ff_ffff,
+                5 => 0x5400_0000 | (by & 0x7_ffff) << 5,
+                6 => 0x3600_0000 | (by & 0x3fff) << 5,
+                _ => 0xaa01_03e8,
+            }).to_le_bytes()
+        }).collect();
+        let parts = vec![elf::Part { address: 0x1000, bytes: &code }];
+        let symbols: Vec<u64> =
+            symbols.into_iter().filter(|symbol| elf::Part::holding(&parts, *symbol).is_some()).collect();
+        let image =
+            elf::Image { machine: Machine::Aarch64, build_id: None, parts, symbols, open_entries: Vec::new() };
+        compare_with_all_code::<aarch64::Decoded>(&image);
     }
 }

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::NUMBERS;
 use super::listing::{Code, Flow, Listing, Origin, Place};
+use super::{NUMBERS, Unscannable};
 
 /// The most steps backward from one system call instruction, counting each instruction with a place and each
 /// jump that leads there. glibc 2.41 takes 300 at most, and 4 on average.
@@ -17,7 +17,11 @@ const MOST_STEPS: usize = 4096;
 pub(super) const MOST_STEPS_IN_FILE: usize = 500_000;
 
 /// All numbers that some path to the instruction at `site` shows. Takes its steps from `left`.
-pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64, left: &mut usize) -> BTreeSet<u32> {
+pub(super) fn numbers<C: Code>(
+    listing: &mut Listing<C>,
+    site: u64,
+    left: &mut usize,
+) -> Result<BTreeSet<u32>, Unscannable> {
     let mut found = BTreeSet::new();
     let mut seen = HashSet::new();
     let enough = left.saturating_sub(MOST_STEPS);
@@ -33,7 +37,7 @@ pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64, left: &mut usize
         }
         let mut is_function = false;
         if !listing.is_open_entry(address) {
-            for source in listing.sources(address).take(*left - enough) {
+            for source in listing.sources(address)?.into_iter().take(*left - enough) {
                 *left -= 1;
                 let Some(bytes) = listing.at(source) else { continue };
                 match C::step(bytes, source).flow {
@@ -52,7 +56,7 @@ pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64, left: &mut usize
                 }
             }
         }
-        let Some((before, step)) = listing.before(address) else { continue };
+        let Some((before, step)) = listing.before(address)? else { continue };
         let Some(bytes) = listing.at(before) else { continue };
         let origin = match step.flow {
             Flow::Jump(_) | Flow::Stop => continue,
@@ -76,5 +80,5 @@ pub(super) fn numbers<C: Code>(listing: &Listing<C>, site: u64, left: &mut usize
             Origin::LowestByte(byte) => open.push((before, place, lowest.or(Some(byte)))),
         }
     }
-    found
+    Ok(found)
 }

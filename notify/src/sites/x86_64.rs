@@ -26,9 +26,50 @@ impl Code for Decoded {
     const CALL_BYTES: u64 = 2;
     const NUMBER: u8 = RAX;
     const RETURN_BYTES: i32 = 8;
+    // The rest of the longest instruction, of 15 bytes.
+    const MOST_PREFIXES: u64 = 14;
+    // A distance of one byte, -128 to 127, from behind two bytes.
+    const NEAR: u64 = 130;
 
-    fn may_call(bytes: &[u8]) -> bool {
-        bytes.windows(2).any(|pair| pair == [0x0f, 0x05])
+    fn calls(bytes: &[u8]) -> impl Iterator<Item = usize> {
+        bytes.windows(2).enumerate().filter(|(_, pair)| **pair == [0x0f, 0x05]).map(|(index, _)| index)
+    }
+
+    /// call and jmp, the conditional jumps, and xbegin, with a distance of four bytes. Of xbegin, also with
+    /// one of two.
+    fn far_jumps(bytes: &[u8], address: u64, mut visit: impl FnMut(usize, u64)) {
+        for (index, byte) in bytes.iter().enumerate() {
+            let opcode_bytes = match byte {
+                0xe8 | 0xe9 => 1,
+                0x0f if bytes.get(index + 1).is_some_and(|byte| byte & 0xf0 == 0x80) => 2,
+                0xc7 if bytes.get(index + 1) == Some(&0xf8) => 2,
+                _ => continue,
+            };
+            let rest = bytes.get(index + opcode_bytes..).unwrap_or_default();
+            let behind = address.wrapping_add((index + opcode_bytes) as u64);
+            if let Some(distance) = rest.first_chunk() {
+                let distance = i32::from_le_bytes(*distance);
+                visit(index, behind.wrapping_add(4).wrapping_add_signed(distance.into()));
+            }
+            if let (0xc7, Some(distance)) = (byte, rest.first_chunk()) {
+                let distance = i16::from_le_bytes(*distance);
+                visit(index, behind.wrapping_add(2).wrapping_add_signed(distance.into()));
+            }
+        }
+    }
+
+    /// The conditional jumps, loop, jrcxz and jmp with a distance of one byte.
+    fn near_jumps(bytes: &[u8], address: u64, target: u64) -> impl Iterator<Item = usize> {
+        let distance = target.wrapping_sub(address).wrapping_sub(2);
+        let leads_there = move |index: usize, byte: u8| {
+            // Truncation: the distances that bytes can have differ in their lowest byte.
+            byte == distance.wrapping_sub(index as u64) as u8
+        };
+        bytes.windows(2).enumerate().filter_map(move |(index, pair)| {
+            let (opcode, byte) = (pair.first()?, pair.get(1)?);
+            let is_jump = matches!(opcode, 0x70..=0x7f | 0xe0..=0xe3 | 0xeb);
+            (leads_there(index, *byte) && is_jump).then_some(index)
+        })
     }
 
     fn step(bytes: &[u8], address: u64) -> Step {
