@@ -24,6 +24,7 @@
 use wire::events::Kind;
 use wire::record::{Flags, Head};
 
+use crate::evasion::Evidence;
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::loss::LossReason;
 
@@ -126,6 +127,15 @@ pub enum Sent {
         head: Head,
         /// The record's payload.
         payload: Box<[u8]>,
+    },
+    /// A recorded call went past the hooks, if the process is one with hooks.
+    Evident {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+        /// When the call was made.
+        at: MonoNs,
+        /// From where.
+        evidence: Evidence,
     },
     /// Records that the origin dropped.
     Lost {

@@ -22,6 +22,7 @@ use crate::sinks::recording::schema::own_schema;
 use crate::system::program::{Program, Root};
 
 pub use crate::container::fuzz as metadata;
+pub use crate::evasion::fuzzed::run as evasion;
 pub use crate::http::fuzz as http;
 pub use crate::lambda::fuzz as telemetry;
 pub use crate::notify::fuzzed::run as notified;

@@ -13,6 +13,7 @@ mod container;
 mod doctor;
 mod door;
 mod enrich;
+mod evasion;
 mod event;
 #[cfg(feature = "nats")]
 mod fleet;

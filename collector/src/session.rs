@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::container::Authority;
 use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
+use crate::evasion::watch::Watch;
 use crate::launch::channel::CollectorEnd;
 use crate::metrics::server;
 use crate::notify::sightings::{self, Sightings};
@@ -142,11 +143,15 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         }
         None => None,
     };
+    let watch = Watch::start(Arc::clone(&doorbell)).map_err(|error| {
+        Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
+    })?;
     let wires = Wires {
         deathwatch: doorman.deathwatch(),
         reply: reply.clone(),
         news_rx,
         sent_rx,
+        watch: Some(watch),
         doorbell,
         pulse: pulses.add("the pipeline"),
     };

@@ -399,7 +399,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("kernel.io_uring", &[]),
     ("fd.duplicate", &["fd", "target"]),
     ("sensor.loss", &["count", "reason"]),
-    ("sensor.evasion", &["call", "addr"]),
+    ("sensor.evasion", &["reason", "count"]),
     ("sensor.blind", &["reason"]),
 ];
 

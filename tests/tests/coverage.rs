@@ -24,11 +24,8 @@ const PROGRAMS: [&str; 10] = [
 ];
 
 /// Events of runs with faults, and the test of each.
-const FAULTS: [(&str, &str); 3] = [
-    ("sensor.loss", "faults.rs"),
-    ("sensor.blind", "hooks_exec.rs"),
-    ("sensor.evasion", "none: calls past the hooks are not found out"),
-];
+const FAULTS: [(&str, &str); 3] =
+    [("sensor.loss", "faults.rs"), ("sensor.blind", "hooks_exec.rs"), ("sensor.evasion", "evasion.rs")];
 
 #[test]
 fn every_event_of_the_table_is_told_of_some_program() {

@@ -764,12 +764,22 @@ events {
         /// `corrupt_ring`, `collector_died`, `sink_full`, `limit`, `over_share`, `session_end`.
         reason: "name",
     } }
-    /// A hooked program made a listed call from outside libc, or a hook was changed by other code.
+    /// A hooked program got past the hooks, or took them away: once for each program and reason, and at its
+    /// end once more with the `count` of the further ones. The call itself, where one was seen, has its own
+    /// event.
     SensorEvasion = 101 "sensor.evasion" { added {
-        /// The address of the call.
+        /// The address of the call, or of the first word that was changed.
         addr: "number",
-        /// The mapping that holds it.
+        /// The mapping that holds it: a file, or a name of the kernel's such as `[stack]`; `anonymous` for
+        /// memory without either.
         mapping: "string",
+        /// The file of that mapping; of `exec_unseen` the program that runs instead.
+        module: "path",
+        /// Which evidence: `raw_call`, `preload_lost`, `exec_unseen`, `hook_changed`, `slot_changed`,
+        /// `mapping_changed`, `ring_gone`.
+        reason: "name",
+        /// How often: 1 at first, at the program's end the further ones.
+        count: "number",
     } }
     /// A program ran that the sensor cannot see into. `time` is that of the exec, where one was seen.
     SensorBlind = 102 "sensor.blind" { added {

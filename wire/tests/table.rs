@@ -141,7 +141,7 @@ fn the_table_has_what_the_contract_fixes() {
         kernel.io_uring
         fd.duplicate fd target path remote
         sensor.loss count reason
-        sensor.evasion addr mapping
+        sensor.evasion addr mapping module reason count
         sensor.blind path reason";
     let lines: Vec<Vec<&str>> = fixed.trim().lines().map(|line| line.split_whitespace().collect()).collect();
 

@@ -32,7 +32,8 @@ pub(super) const HELLO_NS: u64 = 500_000_000;
 /// knows.
 pub fn reason_of(exe: &[u8], pid: Option<u32>, is_here: bool, said: Option<&'static str>) -> &'static str {
     let reason = if is_here { reason(Path::new(OsStr::from_bytes(exe)), pid) } else { UNREADABLE };
-    said.filter(|_| matches!(reason, UNKNOWN | GONE | UNREADABLE | ENV_CLEARED)).unwrap_or(reason)
+    said.filter(|_| matches!(reason, UNKNOWN | GONE | UNREADABLE | ENV_CLEARED | ENV_CROWDED))
+        .unwrap_or(reason)
 }
 
 /// Why a sensor cannot be in the program at `path`. `pid` is the process that runs it, where that can be
@@ -53,7 +54,14 @@ fn reason_of_process(pid: u32) -> &'static str {
     let Some(environment) = procfs::environment(pid) else { return GONE };
     let has = |wanted: fn(&[u8]) -> bool| environment.split(|byte| *byte == 0).any(wanted);
     if !has(|variable| variable.starts_with(b"LD_PRELOAD=")) {
-        return ENV_CLEARED;
+        // A program may write over it (setproctitle(3bsd)).
+        let is_whole = !has(|variable| !variable.is_empty() && !variable.contains(&b'='));
+        let len = environment.len() + procfs::command_line_len(pid);
+        return match is_whole {
+            true if len >= CROWDED_BYTES => ENV_CROWDED,
+            true => ENV_CLEARED,
+            false => UNKNOWN,
+        };
     }
     if has(|variable| variable == b"GLASSBOX=off") {
         return SWITCHED_OFF;
@@ -164,8 +172,13 @@ pub const UNKNOWN: &str = "not_loaded";
 /// It ended before it said anything, and before it could be looked at: killed as it began, or its loader
 /// failed.
 const GONE: &str = "gone";
+/// Its environment does not ask for the sensor, and is so long that the hook of its exec may have left our
+/// variables out: with them it might not have fitted (`is_crowded` in src/start/environ.rs).
+const ENV_CROWDED: &str = "env_crowded";
+/// Arguments and environment of less are never too long.
+const CROWDED_BYTES: usize = 20 << 10;
 /// Its environment does not ask for the sensor.
-const ENV_CLEARED: &str = "env_cleared";
+pub const ENV_CLEARED: &str = "env_cleared";
 /// Its environment switches the sensor off.
 const SWITCHED_OFF: &str = "switched_off";
 /// It is in a user namespace, in which it could not find out whose the collector is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
-use wire::record::{Flags, Head};
+use wire::record::{Flags, Head, Via};
 use wire::ring::layout::{Loss, Slot};
 
 use super::life::{Ledger, LifeId};
@@ -16,6 +16,7 @@ use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
 use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
+use crate::evasion::Told;
 use crate::event::{Circumstances, Claimed};
 use crate::ids::{self, FileId, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex, Tid};
 use crate::rings::books::Books;
@@ -57,6 +58,8 @@ pub struct Asked {
     pub at: MonoNs,
     /// Why its next image cannot report, as the process said.
     pub said: Option<&'static str>,
+    /// A hook told of the exec, and passed the sensor on if `said` is none.
+    pub is_by_hook: bool,
     /// Why the program cannot be seen into, once that was found out.
     pub reason: Option<&'static str>,
     /// The child that has begun as this program since, by its own number; system(3) does not tell it.
@@ -78,7 +81,8 @@ impl Asked {
         let said = [(Flags::BARRED, "seccomp"), (Flags::OUT_OF_REACH, "out_of_reach")];
         let said = said.iter().find(|(flag, _)| head.flags & flag != 0).map(|(_, reason)| *reason);
         let (tid, path) = (Tid(head.tid), path.into());
-        Self { tid, path, arguments, at, said, reason: None, child: None, is_contested }
+        let is_by_hook = head.via != Via::Notify as u8;
+        Self { tid, path, arguments, at, said, is_by_hook, reason: None, child: None, is_contested }
     }
 
     /// The memory that its texts take.
@@ -199,6 +203,8 @@ pub struct ProcessImage {
     pub end: Option<End>,
     /// Whether an earlier collector read it.
     pub is_inherited: bool,
+    /// The evidence that it got past its hooks.
+    pub evasion: Told,
 }
 
 impl ProcessImage {
@@ -282,6 +288,7 @@ impl ProcessImage {
             report: None,
             end: None,
             is_inherited,
+            evasion: Told::default(),
         }
     }
 

@@ -18,13 +18,19 @@ impl Census {
 
     /// The image that a process was at a time: its next one may have said hello before the record was read.
     pub fn notified_at(&mut self, key: ProcessKey, at: MonoNs, rings: &mut Rings) -> ImageId {
-        let mut id = self.notified(key, rings);
+        let id = self.notified(key, rings);
+        self.image_at(key, at).unwrap_or(id)
+    }
+
+    /// The same of a process that is known.
+    pub fn image_at(&self, key: ProcessKey, at: MonoNs) -> Option<ImageId> {
+        let mut id = self.live(key)?;
         while let Some(image) = self.get(id).filter(|image| at < image.born)
             && let Some(before) = image.before.filter(|before| self.get(*before).is_some())
         {
             id = before;
         }
-        id
+        Some(id)
     }
 
     /// The same of a process of which this is known: another one that had its number before has ended.

@@ -111,9 +111,26 @@ fn surroundings() -> Vec<String> {
                 .into(),
         );
     }
+    remarks.extend(reading());
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     if files.is_some_and(|files| files < 8) {
         remarks.push("fewer than 8 open files are allowed: programs may have none free when the sensor starts; raise the limit (ulimit -n)".into());
     }
     remarks
+}
+
+/// What keeps `sensor.evasion` from comparing the memory of programs: by Yama's rule a collector, which is no
+/// ancestor of theirs, may not read it without this capability.
+fn reading() -> Option<String> {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?;
+    let granted = crate::system::procfs::status(std::process::id(), "CapEff")?;
+    let may_read = u64::from_str_radix(&granted, 16).is_ok_and(|granted| granted & CAP_SYS_PTRACE != 0);
+    (scope.trim() != "0" && !may_read).then(|| {
+        format!(
+            "kernel.yama.ptrace_scope is {}: changes of the sensor's code and of slots in programs are not found \
+             (sensor.evasion: hook_changed, slot_changed); give the collector CAP_SYS_PTRACE",
+            scope.trim()
+        )
+    })
 }

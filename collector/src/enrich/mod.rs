@@ -48,6 +48,7 @@ use std::sync::Arc;
 use wire::events::{Kind, ProcessStart};
 use wire::record::{Flags, Head, Via};
 
+use crate::evasion::Evidence;
 use crate::event::{Batch, Claimed, Event, Value, Who};
 use crate::ids::{ImageId, MonoNs, Tid, UtcNs};
 use crate::loss::LossReason;
@@ -312,6 +313,22 @@ impl Enricher {
         self.begin(process, Kind::SensorLoss, at);
         self.batch.set(self.places.loss_count, Value::Uint(count));
         self.batch.set(self.places.loss_reason, Value::Word(reason.name()));
+    }
+
+    /// Reports that a process got past its hooks, or took them away, `count` times.
+    pub fn evaded(&mut self, process: &mut Process, at: MonoNs, evidence: &Evidence, count: u64) {
+        self.begin(process, Kind::SensorEvasion, at);
+        if let Some(event) = self.batch.events.last_mut() {
+            event.call = evidence.call;
+        }
+        let (places, place) = (self.places.evasion, &evidence.place);
+        if place.addr != 0 {
+            self.batch.set(places.addr, Value::Uint(place.addr));
+        }
+        self.set_text(places.mapping, (!place.mapping.is_empty()).then_some(&place.mapping));
+        self.set_text(places.module, (!place.module.is_empty()).then_some(&place.module));
+        self.batch.set(places.reason, Value::Word(evidence.reason.name()));
+        self.batch.set(places.count, Value::Uint(count));
     }
 
     /// Reports the end of a process.

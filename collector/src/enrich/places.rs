@@ -36,6 +36,16 @@ pub struct BlindPlaces {
     pub argc: usize,
 }
 
+/// Places of `sensor.evasion`.
+#[derive(Clone, Copy, Debug)]
+pub struct EvasionPlaces {
+    pub addr: usize,
+    pub mapping: usize,
+    pub module: usize,
+    pub reason: usize,
+    pub count: usize,
+}
+
 /// Places of `file.close`.
 #[derive(Clone, Copy, Debug)]
 pub struct FileClosePlaces {
@@ -129,6 +139,7 @@ pub struct Places {
     pub loss_count: usize,
     pub loss_reason: usize,
     pub blind: BlindPlaces,
+    pub evasion: EvasionPlaces,
     pub exit: ExitPlaces,
     pub file_close: FileClosePlaces,
     pub net_close: NetClosePlaces,
@@ -141,6 +152,7 @@ impl Default for Places {
         let exec = |name| Shape::place(Kind::ProcessExec, name);
         let exit = |name| Shape::place(Kind::ProcessExit, name);
         let blind = |name| Shape::place(Kind::SensorBlind, name);
+        let evasion = |name| Shape::place(Kind::SensorEvasion, name);
         let file = |name| Shape::place(Kind::FileClose, name);
         let net = |name| Shape::place(Kind::NetClose, name);
         let connected = |name| Shape::place(Kind::NetConnected, name);
@@ -201,6 +213,13 @@ impl Default for Places {
                 reason: blind("reason"),
                 argv: blind("argv"),
                 argc: blind("argc"),
+            },
+            evasion: EvasionPlaces {
+                addr: evasion("addr"),
+                mapping: evasion("mapping"),
+                module: evasion("module"),
+                reason: evasion("reason"),
+                count: evasion("count"),
             },
             exit: ExitPlaces {
                 code: exit("code"),

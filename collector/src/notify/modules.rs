@@ -6,6 +6,9 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::memory::ProcessMemory;
+use crate::evasion::{Place, maps, modules};
+
 /// The files whose calls need not be told of in a process that the sensor is in.
 #[derive(Debug, Default)]
 pub struct Trusted {
@@ -19,13 +22,21 @@ pub struct Trusted {
 /// are then told as its own.
 const MOST_BYTES: u64 = 16 << 20;
 
+/// Mappings of which it is remembered whether a call from them is evidence; then it begins anew.
+const MOST_OTHERS: usize = 64;
+
 /// What a process has mapped of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Modules {
     ranges: Vec<(u64, u64)>,
     has_sensor: bool,
     has_library: bool,
+    /// Pages that made calls and are none of these: whether that is evidence, and of what mapping.
+    others: Vec<(u64, Option<Place>)>,
 }
+
+/// A page holds code of one mapping.
+const PAGE: u64 = 4096;
 
 impl Modules {
     /// Looks at a process; `None` where the kernel does not show it.
@@ -60,6 +71,29 @@ impl Modules {
     /// whose call is libc's, may be about to load the sensor; a program's own code runs after that.
     pub fn is_settled(&self, address: u64) -> bool {
         self.has_sensor || !self.has_library || !self.has(address)
+    }
+
+    /// Where a call from this address was made, if it went past the hooks of a process that has them: see
+    /// [`modules::evident`]. The mappings are looked at once for each page of code.
+    pub fn evident(&mut self, process: u32, address: u64) -> Option<Place> {
+        if !self.has_sensor || self.has(address) {
+            return None;
+        }
+        let page = address.saturating_sub(1) / PAGE;
+        let known = self.others.iter().find(|(other, _)| *other == page);
+        let place = match known {
+            Some((_, place)) => place.clone(),
+            None => {
+                let mappings = maps::of(process)?;
+                let place = modules::evident(&mappings, address, &mut ProcessMemory { pid: process });
+                if self.others.len() >= MOST_OTHERS {
+                    self.others.clear();
+                }
+                self.others.push((page, place.clone()));
+                place
+            }
+        };
+        place.map(|place| Place { addr: address, ..place })
     }
 
     fn has(&self, address: u64) -> bool {

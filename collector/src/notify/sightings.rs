@@ -21,6 +21,7 @@ use wire::record::Head;
 use wire::ring::MAX_RECORD;
 
 use crate::arrival::{Seen, Sent};
+use crate::evasion::{Evidence, Place, Reason};
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
 use crate::loss::LossReason;
 use crate::rings::bells::Doorbell;
@@ -45,6 +46,7 @@ const MOST_BYTES: usize = 3 * MAX_RECORD;
 const RECORD: u8 = 1;
 const LOST: u8 = 2;
 const SEEN: u8 = 3;
+const EVIDENT: u8 = 4;
 
 /// The two ends: of the supervisor, and of the collector.
 pub fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
@@ -88,6 +90,14 @@ impl Reports {
         let mut bytes = [0; Head::LEN];
         head.encode(&mut SliceSink::new(&mut bytes));
         self.add(RECORD, &[&bytes, payload]);
+    }
+
+    /// Adds that the call `number` of the hook table, which is recorded before, was made at `place`.
+    pub fn evident(&mut self, at: MonoNs, number: u16, place: &Place) {
+        let Place { addr, mapping, module } = place;
+        let len = u32::try_from(mapping.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let [at, addr] = [at.0, *addr].map(u64::to_le_bytes);
+        self.add(EVIDENT, &[&at, &addr, &number.to_le_bytes(), &len, mapping, module]);
     }
 
     fn add(&mut self, tag: u8, parts: &[&[u8]]) {
@@ -259,6 +269,18 @@ fn message(process: ProcessKey, tag: u8, body: &[u8]) -> Option<Sent> {
                 exe: exe.to_vec(),
             };
             Some(Sent::Seen { process, seen })
+        }
+        EVIDENT => {
+            let (at, rest) = body.split_first_chunk()?;
+            let (addr, rest) = rest.split_first_chunk()?;
+            let (number, rest) = rest.split_first_chunk()?;
+            let (len, rest) = rest.split_first_chunk()?;
+            let (mapping, module) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            let place =
+                Place { addr: u64::from_le_bytes(*addr), mapping: mapping.to_vec(), module: module.to_vec() };
+            let call = hook_table::name(u16::from_le_bytes(*number)).unwrap_or_default();
+            let evidence = Evidence { reason: Reason::RawCall, call, place };
+            Some(Sent::Evident { process, at: MonoNs(u64::from_le_bytes(*at)), evidence })
         }
         LOST => {
             let count = u64::from_le_bytes(body.try_into().ok()?);

@@ -25,6 +25,7 @@ use super::places::{Peers, ProcessPlaces};
 use super::sightings::Reports;
 use crate::arrival::Seen;
 use crate::door::identity;
+use crate::evasion::Place;
 use crate::ids::{MonoNs, Pid};
 use crate::system::{kernel, procfs};
 
@@ -109,7 +110,7 @@ impl Supervisor {
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         if let (Some(process), Some(asked)) = (process, &asked)
-            && !self.is_told_by_hook(process, notified.address, is_exec)
+            && let Some(place) = self.past_hooks(process, notified.address, is_exec)
             && let Some(told) = told(asked, notified.tid, &mut self.peers)
         {
             let errno = will_fail(&told, notified.tid);
@@ -118,7 +119,7 @@ impl Supervisor {
             // Where it does not, the thread was killed, or the holder answered and counted.
             if self.listener.is_waiting(notified.id) {
                 // Before the call goes on: the process may end with it.
-                self.report(process, notified.tid, at, seen, told, errno);
+                self.report((process, notified.tid), at, seen, told, errno, place);
             }
         }
         // Whose they were is not known.
@@ -137,7 +138,15 @@ impl Supervisor {
         }
     }
 
-    fn report(&mut self, process: u32, tid: u32, at: MonoNs, seen: Option<Seen>, told: Told, errno: u16) {
+    fn report(
+        &mut self,
+        (process, tid): (u32, u32),
+        at: MonoNs,
+        seen: Option<Seen>,
+        told: Told,
+        errno: u16,
+        place: Option<Place>,
+    ) {
         let Told { before, kind, call, flags, payload } = told;
         let quiet = Head {
             time_ns: at.0,
@@ -161,6 +170,9 @@ impl Supervisor {
             reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
         }
         reports.record(&event, &payload);
+        if let Some(place) = place {
+            reports.evident(at, call, &place);
+        }
         reports.send(process);
     }
 
@@ -211,23 +223,23 @@ impl Supervisor {
         })
     }
 
-    /// Whether a hook in the process tells of the call, or it is one that libc or the sensor makes for
-    /// itself.
+    /// `None` for a call that a hook in the process tells of, or that libc or the sensor makes for itself.
+    /// For another one, where it was made, if the process has hooks and that is evidence.
     ///
     /// For an exec it is looked anew: of the last call of a program, the first may be long ago.
-    fn is_told_by_hook(&mut self, process: u32, address: u64, is_exec: bool) -> bool {
-        if let Some(modules) = self.modules.get(&process).filter(|_| !is_exec) {
-            return modules.tells_of(address);
+    fn past_hooks(&mut self, process: u32, address: u64, is_exec: bool) -> Option<Option<Place>> {
+        if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec) {
+            return (!modules.tells_of(address)).then(|| modules.evident(process, address));
         }
-        let Some(modules) = Modules::of(process, &self.trusted) else { return false };
-        let tells = modules.tells_of(address);
+        let Some(mut modules) = Modules::of(process, &self.trusted) else { return Some(None) };
+        let place = (!modules.tells_of(address)).then(|| modules.evident(process, address));
         if modules.is_settled(address) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }
             self.modules.insert(process, modules);
         }
-        tells
+        place
     }
 }
 

@@ -13,12 +13,14 @@ use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
 use super::session::SessionState;
+use super::suspicions::{Suspicion, Suspicions};
 use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
 use crate::census::Census;
 use crate::door::news::News;
 use crate::door::wires::{Deathwatch, Reply};
 use crate::enrich::Enricher;
 use crate::enrich::record::Effect;
+use crate::evasion::watch::Watch;
 use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex, Tid};
 use crate::loss::LossReason;
@@ -45,6 +47,8 @@ pub struct Wires {
     pub news_rx: Receiver<News>,
     /// Records of origins that are no rings; `None` where there is no such origin.
     pub sent_rx: Option<Receiver<Sent>>,
+    /// Looks at processes for evasion; `None` where nothing does.
+    pub watch: Option<Watch>,
     /// Rung for all of these.
     pub doorbell: Arc<Doorbell>,
     /// Tells that the pipeline's thread gets on.
@@ -61,6 +65,8 @@ pub struct Pipeline {
     pub(super) flushes: Flushes,
     pub(super) wires: Wires,
     pub(super) session: SessionState,
+    /// Evidence of evasion whose turn has not come.
+    pub(super) suspicions: Suspicions,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -96,6 +102,7 @@ impl Pipeline {
             flushes: Flushes::new(requests_from),
             wires,
             session: SessionState::default(),
+            suspicions: Suspicions::default(),
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
             postpones: false,
@@ -195,6 +202,8 @@ impl Pipeline {
         let horizon = self.horizon(now);
         if self.deliver_some(now, horizon) {
             self.report_unseen(self.rings.unread_from(now).unwrap_or(now).min(horizon));
+            self.take_found();
+            self.report_evasion(horizon);
         } else {
             round.has_more = true;
         }
@@ -273,6 +282,9 @@ impl Pipeline {
                 Sent::Record { process, head, payload } => {
                     let origin = Origin::Notify { process };
                     self.arrive(&Arrival { origin, head, payload: &payload });
+                }
+                Sent::Evident { process, at, evidence } => {
+                    self.suspicions.push(Suspicion { process, at, evidence, looked_at: None });
                 }
                 Sent::Lost { process, at, count, reason } => {
                     let image = self.census.notified(process, &mut self.rings);
@@ -371,6 +383,7 @@ impl Pipeline {
             // A start is stamped before the process can be known. The start of one that lost the processor
             // before its hello counts from the hello.
             at = at.max(self.order.frontier.delivered());
+            self.note_beginning(image, &head, start);
             self.start(image, start, at);
         } else {
             self.census.begin(image, &self.rings);

@@ -13,6 +13,7 @@ use crate::census::image::{Asked, EndKind, ProcessImage};
 use crate::census::reports::WaitReport;
 use crate::enrich::process::Process;
 use crate::enrich::record::Effect;
+use crate::evasion::watch::Order;
 use crate::event::Claimed;
 use crate::ids::{ImageId, MonoNs, Pid};
 use crate::system::kernel;
@@ -48,6 +49,7 @@ impl Pipeline {
                     let exec = (own.as_ref().map_or(path, |own| &*own.exe), arguments);
                     known.ask(Asked::new(exec, head, at, known.asked.as_ref()));
                 }
+                self.tell_watch(Order::Look(image));
                 self.report_static(image);
             }
             // It has told of itself already, and may be gone by now.
@@ -179,10 +181,14 @@ impl Pipeline {
                     // The doorman, who may be asleep, tells of it later than its parent's wait does.
                     if kernel::is_dead(pidfd) {
                         self.census.end(image, EndKind::Death, MonoNs::now(), &mut self.rings);
+                    } else if known.slot != Some(0) {
+                        // A program, with slot 0, is looked at once its start was read.
+                        self.watch(image);
                     }
                 }
                 Change::Numbered(image) => self.order.begins(image),
                 Change::Ended(image, at) => {
+                    self.tell_watch(Order::Forget(image));
                     self.order.end_at(image, at, self.census.is_read(image, &self.rings));
                 }
                 Change::Nonsense(ring) => self.nonsense.push(ring),

@@ -134,6 +134,7 @@ impl Pipeline {
             }
             Verdict::Replaced => {
                 self.report_last_losses(image, now);
+                self.report_further_evasion(image, at);
                 self.census.close_books(image, &self.rings);
                 self.forget(image);
             }
@@ -188,6 +189,7 @@ impl Pipeline {
             self.census.owe_loss(image, surplus, LossReason::CorruptRing);
         }
         self.report_last_losses(image, now);
+        self.report_further_evasion(image, at);
         let ledger = self.census.close_books(image, &self.rings);
         let exit = exit_of(fate, &ledger);
         if let Some(process) = self.census.process_mut(image) {
@@ -198,10 +200,16 @@ impl Pipeline {
     /// Reports that an image has become a program that cannot be seen into, where it has.
     fn report_blind(&mut self, image: ImageId) {
         self.report_unseen_of(image);
-        if let Some(blind) = self.census.take_blind(image, MonoNs::now())
-            && let Some(process) = self.census.process_mut(image)
-        {
-            self.enricher.blind(process, &blind);
+        let is_by_hook = self
+            .census
+            .get(image)
+            .and_then(|image| image.asked.as_ref())
+            .is_some_and(|asked| asked.is_by_hook);
+        if let Some(blind) = self.census.take_blind(image, MonoNs::now()) {
+            if is_by_hook {
+                self.suspect_exec(image, &blind);
+            }
+            self.become_blind(image, &blind);
         }
     }
 
@@ -231,21 +239,17 @@ impl Pipeline {
     /// Reports the static program that an image became before a call that the kernel asked about.
     pub(super) fn report_static_before(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
-        if let Some(program) = self.census.take_static_before(image)
-            && let Some(process) = self.census.process_mut(image)
-        {
+        if let Some(program) = self.census.take_static_before(image) {
             let at = program.at.max(delivered);
-            self.enricher.blind(process, &BlindProgram { at, ..program });
+            self.become_blind(image, &BlindProgram { at, ..program });
         }
     }
 
     fn try_static(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
-        if let Some(program) = self.census.take_static(image, &self.rings)
-            && let Some(process) = self.census.process_mut(image)
-        {
+        if let Some(program) = self.census.take_static(image, &self.rings) {
             let at = program.at.max(delivered);
-            self.enricher.blind(process, &BlindProgram { at, ..program });
+            self.become_blind(image, &BlindProgram { at, ..program });
         }
     }
 
@@ -358,6 +362,7 @@ impl Pipeline {
         self.session.is_all_told = true;
         self.deliver_due(now, MonoNs::MAX);
         self.report_unseen(MonoNs::MAX);
+        self.report_evasion(MonoNs::MAX);
         self.report_unseen_command();
         if !is_read {
             // The time was up: what was numbered before the end and is still in the rings will not be read.

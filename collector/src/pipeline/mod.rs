@@ -17,6 +17,8 @@
 //! | `effects` | the effects of a record on other parts |
 //! | `news` | news of the doorman and the launcher |
 //! | `ends` | losses, blind programs, and the ends of images |
+//! | `evasion` | evidence that programs got past their hooks |
+//! | `suspicions` | the same, as long as it waits for its turn |
 //! | `flushes` | the flushes that wait |
 //! | `requests` | answers to flushes, and the border between requests (AWS Lambda) |
 //! | `outbox` | batches to the stages and outputs |
@@ -27,6 +29,7 @@ mod conductor;
 pub mod control;
 mod effects;
 mod ends;
+mod evasion;
 mod flushes;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -49,6 +52,7 @@ mod session;
 pub mod simulated;
 #[cfg(test)]
 mod standing;
+mod suspicions;
 #[cfg(test)]
 mod tests;
 

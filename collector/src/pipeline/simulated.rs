@@ -262,6 +262,7 @@ impl Harness {
             reply: doorman.reply(),
             news_rx,
             sent_rx,
+            watch: None,
             doorbell: Arc::default(),
         };
         let mut pipeline = Pipeline::new(Stages::new(stages), outlets, wires, None);

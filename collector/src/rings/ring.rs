@@ -28,6 +28,15 @@ const IDLE_NS: u64 = 1_000_000_000;
 /// Less is not worth the system call.
 const WORTH_BYTES: u64 = 128 * 1024;
 
+/// How the program that made a ring began; nothing of one whose start another collector read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Its environment named the sensor.
+    pub is_preloaded: bool,
+    /// The sensor was there before the program: every caller of its own is bound to the sensor by name.
+    pub is_bound: bool,
+}
+
 /// A ring.
 pub struct Ring {
     /// The launcher's name for it.
@@ -43,6 +52,8 @@ pub struct Ring {
     pub is_inherited: bool,
     /// It holds bytes that no sensor writes, and is read no further.
     pub is_corrupt: bool,
+    /// How its program began.
+    pub begun: Begun,
     /// The pid namespaces of its processes.
     pub view: View,
     /// The clocks of its processes.
@@ -142,6 +153,7 @@ impl Ring {
             highest_slot: if is_inherited { u8::MAX } else { 0 },
             is_inherited,
             is_corrupt: false,
+            begun: Begun::default(),
             clocks: Clocks::new(view.ahead_ns),
             view,
             place,

@@ -260,6 +260,11 @@ pub fn environment(pid: u32) -> Option<Vec<u8>> {
     (!environment.is_empty() || is_alive()).then_some(environment)
 }
 
+/// How long the arguments are that the program was started with, NULs and all; 0 where that is not shown.
+pub fn command_line_len(pid: u32) -> usize {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or(0, |line| line.len())
+}
+
 /// Whether a process is in the user namespace of this one.
 pub fn is_in_our_user_namespace(pid: u32) -> Option<bool> {
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();

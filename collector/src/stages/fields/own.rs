@@ -39,8 +39,8 @@ pub const FIELDS: &[Field] = &[
         "gb.reason",
         Type::Text,
         reason,
-        "Why a program is not seen into, or events were lost.",
-        "`process.start`, `sensor.blind`, `sensor.loss`",
+        "Why a program is not seen into, or events were lost; which evidence of evasion.",
+        "`process.start`, `sensor.blind`, `sensor.loss`, `sensor.evasion`",
     ),
     Field::new(
         "gb.pid_ns",

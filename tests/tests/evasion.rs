@@ -1,0 +1,237 @@
+//! `sensor.evasion`: each way past the hooks is told once, with where it was, and nothing that only looks
+//! like one is.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use glassbox_tests::child::{self, Running, Status};
+use glassbox_tests::events::{Event, Events, Expect};
+use glassbox_tests::scene::Scene;
+use glassbox_tests::sensor;
+use glassbox_tests::unseen::{self, Ground};
+
+const NOTIFY: &[&str] = &["--notify", "security", "--require-notify"];
+
+/// A library that the victim is built with.
+fn library(scene: &Scene, name: &str) -> PathBuf {
+    let program = PathBuf::from(scene.bare_command().get_program());
+    program.parent().expect("a folder").join(name)
+}
+
+/// The victim's run under `glassbox run` with these options, with `more` preloaded behind the sensor.
+fn command(scene: &Scene, options: &[&str], more: Option<&str>) -> Command {
+    scene.clean();
+    let output = scene.events_output();
+    let mut command = scene.run_command(&[["-o", output.as_str()].as_slice(), options].concat());
+    if let Some(more) = more {
+        let preload = format!("{}:{}", sensor().display(), library(scene, more).display());
+        command.env("LD_PRELOAD", preload);
+    }
+    command
+}
+
+fn evasions(events: &Events) -> Vec<&Event> {
+    events.named("sensor.evasion").collect()
+}
+
+/// The reason and the count of each evidence.
+fn counted(events: &Events) -> Vec<(&str, i64)> {
+    evasions(events)
+        .iter()
+        .map(|event| (event.text("reason").unwrap(), event.number("count").unwrap()))
+        .collect()
+}
+
+#[test]
+fn calls_of_a_hooked_programs_own_are_told_with_their_place_and_counted() {
+    let scene = Scene::of("evasion", &["raw", "5"]);
+    child::run(command(&scene, NOTIFY, None), b"").assert_output(0, "done\n");
+
+    let events = scene.events(Expect::NothingLost);
+    let all = evasions(&events);
+    assert_eq!(vec![("raw_call", 1), ("raw_call", 4)], counted(&events), "{}", events.outline());
+    let exe = fs::canonicalize(scene.bare_command().get_program()).unwrap();
+    assert_eq!((exe.to_str(), "unlinkat"), (all[0].text("module"), all[0].call()), "{:?}", all[0]);
+    let mapping = all[0].text("mapping").unwrap();
+    assert!(mapping.contains(" r-xp ") && mapping.ends_with("/evasion"), "{mapping}");
+    let (from, to) = mapping.split(' ').next().unwrap().split_once('-').unwrap();
+    let number = |text: &str| i64::from_str_radix(text, 16).unwrap();
+    let address = all[0].number("addr").unwrap();
+    assert!((number(from)..=number(to)).contains(&address), "{address:x} {mapping}");
+    // Each call is told as well, and the program's start comes before all of it.
+    let order: Vec<&str> = events.iter().map(Event::name).collect();
+    let calls = events.named("file.unlink").filter(|event| event.text("via") == Some("notify")).count();
+    assert_eq!((Some(&"process.start"), 5), (order.first(), calls), "{}", events.outline());
+}
+
+#[test]
+fn a_call_from_memory_without_a_file_is_told() {
+    let scene = Scene::of("evasion", &["anonymous"]);
+    child::run(command(&scene, NOTIFY, None), b"").assert_output(0, "done\n");
+
+    let events = scene.events(Expect::NothingLost);
+    assert_eq!(vec![("raw_call", 1)], counted(&events), "{}", events.outline());
+    let event = evasions(&events)[0];
+    let mapping = event.text("mapping").unwrap();
+    assert!(mapping.ends_with(" anonymous") && event.text("module").is_none(), "{event:?}");
+}
+
+/// Go's runtime calls the kernel itself: its calls are told, and are nothing that a program hides.
+#[test]
+fn a_cgo_programs_calls_are_told_and_are_no_evasion() {
+    let ground = Ground::default();
+    let run = ground.under(NOTIFY, unseen::named("go-cgo"));
+
+    let told = run.events.iter().filter(|event| event.text("via") == Some("notify")).count();
+    assert!(told > 5, "{}", run.events.outline());
+    assert!(evasions(&run.events).is_empty(), "{}", run.events.outline());
+}
+
+#[test]
+fn static_programs_have_no_hooks_to_get_past() {
+    let ground = Ground::default();
+    let run = ground.under(NOTIFY, unseen::named("static"));
+
+    assert!(evasions(&run.events).is_empty(), "{}", run.events.outline());
+}
+
+#[test]
+fn an_exec_that_loses_the_sensor_behind_the_hook_is_told_of_the_program_that_made_it() {
+    let scene = Scene::of("evasion", &["exec", "1.5"]);
+    child::run(command(&scene, &[], Some("libevasion_exec.so")), b"").assert_output(0, "");
+
+    let events = scene.events(Expect::NothingLost);
+    assert_eq!(vec![("preload_lost", 1)], counted(&events), "{}", events.outline());
+    let event = evasions(&events)[0];
+    assert!(event.text("exe").is_some_and(|exe| exe.ends_with("/evasion")), "{event:?}");
+    assert!(event.text("module").is_some_and(|module| module.ends_with("/sleep")), "{event:?}");
+    // The new program is told of too: nothing else of it is seen.
+    let blind = events.only("the new program", |event| event.name() == "sensor.blind");
+    assert_eq!(Some("env_cleared"), blind.text("reason"), "{blind:?}");
+}
+
+/// Our own rules: a program that is switched off, or static, or that another program of the user's prepares.
+#[test]
+fn execs_that_leave_the_sensor_out_by_our_own_rules_are_no_evasion() {
+    let scene = Scene::of("evasion", &["exec", "0.7"]);
+    for script in ["GLASSBOX=off sleep 0.7", "env -i sleep 0.7", "env -u LD_PRELOAD sleep 0.7"] {
+        scene.clean();
+        let output = scene.events_output();
+        let mut command = scene.command(glassbox_tests::glassbox());
+        command.args(["run", "-o", &output, "--", "/bin/sh", "-c", script]);
+        child::run(command, b"").assert_output(0, "");
+
+        let events = scene.events(Expect::NothingLost);
+        assert!(evasions(&events).is_empty(), "{script}: {}", events.outline());
+        fs::remove_file(scene.beside("events.jsonl")).unwrap();
+    }
+}
+
+/// The victim in this mode, until evidence was written or it has run for some seconds; then it is told to
+/// stop.
+fn watched(mode: &str, options: &[&str]) -> Events {
+    watched_with(mode, options, None)
+}
+
+fn watched_with(mode: &str, options: &[&str], more: Option<&str>) -> Events {
+    let scene = Scene::of("evasion", &[mode, "1"]);
+    let running = child::start(command(&scene, options, more), b"");
+    let is_written = || {
+        let text = fs::read_to_string(scene.beside("events.jsonl")).unwrap_or_default();
+        text.contains("sensor.evasion")
+    };
+    let begun = Instant::now();
+    while !is_written() && begun.elapsed() < LOOKED_AT {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    end(&scene, running);
+    scene.events(Expect::default())
+}
+
+/// Some looks long: the longest time between two is 2.3 s.
+const LOOKED_AT: Duration = Duration::from_secs(8);
+
+fn end(scene: &Scene, running: Running) {
+    fs::write(scene.work().join("stop"), "").unwrap();
+    let ending = running.finish();
+    assert_eq!((Status::Exited(0), ""), (ending.status, ending.stderr.as_str()), "{}", ending.stdout);
+}
+
+fn only<'a>(events: &'a Events, reason: &str) -> &'a Event {
+    assert_eq!(vec![(reason, 1)], counted(events), "{}", events.outline());
+    evasions(events)[0]
+}
+
+#[test]
+fn code_of_the_sensor_that_was_written_over_is_told() {
+    let events = watched("text", &[]);
+
+    let event = only(&events, "hook_changed");
+    assert!(event.text("module").is_some_and(|module| module.ends_with("/libglassbox.so")), "{event:?}");
+    assert!(event.number("addr").is_some_and(|addr| addr > 0), "{event:?}");
+}
+
+#[test]
+fn code_of_the_sensor_that_may_be_written_or_is_gone_is_told() {
+    for mode in ["writable", "unmap"] {
+        let events = watched(mode, &[]);
+
+        let event = only(&events, "mapping_changed");
+        assert!(event.text("module").is_some_and(|module| module.ends_with("/libglassbox.so")), "{event:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_leads_to_libc_past_the_sensor_is_told_with_its_function() {
+    let events = watched("slot", &[]);
+
+    let event = only(&events, "slot_changed");
+    assert_eq!("rmdir", event.call(), "{event:?}");
+    assert!(event.text("module").is_some_and(|module| module.ends_with("/evasion")), "{event:?}");
+}
+
+#[test]
+fn a_ring_that_is_taken_away_behind_the_hooks_is_told() {
+    let events = watched("ring", &[]);
+
+    let event = only(&events, "ring_gone");
+    assert!(event.text("mapping").is_some_and(|mapping| mapping.ends_with(" anonymous")), "{event:?}");
+}
+
+#[test]
+fn a_program_that_no_hook_told_of_is_told_as_evasion_and_as_blind() {
+    let scene = Scene::of("evasion", &["raw_exec", "6"]);
+    child::run(command(&scene, &[], None), b"").assert_output(0, "");
+
+    let events = scene.events(Expect::NothingLost);
+    let event = only(&events, "exec_unseen");
+    assert!(event.text("exe").is_some_and(|exe| exe.ends_with("/evasion")), "{event:?}");
+    assert!(event.text("module").is_some_and(|module| module.ends_with("/sleep")), "{event:?}");
+    let blind = events.only("what runs", |event| event.name() == "sensor.blind");
+    assert_eq!(
+        (Some("env_cleared"), vec!["sleep", "6"]),
+        (blind.text("reason"), blind.list("argv")),
+        "{blind:?}"
+    );
+}
+
+#[test]
+fn what_only_looks_like_evasion_is_none() {
+    for mode in ["like_slot", "like_lazy", "like_jit", "like_closed", "like_debugged"] {
+        let options: &[&str] = if mode == "like_jit" { NOTIFY } else { &[] };
+        let events = watched(mode, options);
+
+        assert!(evasions(&events).is_empty(), "{mode}: {}", events.outline());
+    }
+}
+
+#[test]
+fn another_makers_hooks_are_no_evasion() {
+    for options in [&[], NOTIFY] {
+        let events = watched_with("like_lazy", options, Some("libevasion_hooks.so"));
+
+        assert!(evasions(&events).is_empty(), "{}", events.outline());
+    }
+}
