@@ -23,7 +23,7 @@ const MOST_SPAN: u64 = 256 << 10;
 /// All slots of a process, in bytes.
 const MOST_READ: u64 = 1 << 20;
 /// Slots that are remembered of a process.
-const MOST_OURS: usize = 4096;
+const MOST_OURS: usize = 1024;
 
 /// What is known of a process from the looks so far.
 #[derive(Debug, Default)]
@@ -39,8 +39,9 @@ pub struct Vigil {
     /// The sensor's code.
     sensor: Option<Mapping>,
     ring: Option<Mapping>,
-    /// Slots that led to the sensor at an earlier look, of the module of this file that is mapped there.
-    ours: HashMap<(u64, FileId), Vec<u64>>,
+    /// Slots that led to the sensor at an earlier look, by their place among the module's, of the module of
+    /// this file that is mapped there.
+    ours: HashMap<(u64, FileId), Vec<u16>>,
     /// What the last look saw, and a second one must see too.
     doubts: Vec<Reason>,
     told: Vec<Reason>,
@@ -197,15 +198,15 @@ impl Vigil {
             let bytes = bytes.get(..len).unwrap_or_default();
             let is_program = module.file == self.exe;
             let ours = self.ours.entry((module.range.start, module.file)).or_default();
-            for (slot, name) in &slots.all {
+            for ((slot, name), index) in slots.all.iter().zip(0_u16..) {
                 let word = usize::try_from(slot - low).ok().and_then(|at| bytes.get(at..)?.first_chunk());
                 let Some(value) = word.map(|word| u64::from_le_bytes(*word)) else { continue };
                 if sensor.range.contains(&value) {
-                    if !ours.contains(slot) && remembered < MOST_OURS {
+                    if !ours.contains(&index) && remembered < MOST_OURS {
                         remembered += 1;
-                        ours.push(*slot);
+                        ours.push(index);
                     }
-                } else if (is_program || ours.contains(slot)) && is_libcs(value) {
+                } else if (is_program || ours.contains(&index)) && is_libcs(value) {
                     let addr = slot.wrapping_add(bias);
                     let mapping = maps::at(mappings, addr).map(Mapping::text).unwrap_or_default();
                     sight.find(
@@ -217,8 +218,9 @@ impl Vigil {
             }
         }
         // What is not mapped any more may be mapped elsewhere next time.
-        self.ours.retain(|(start, file), _| {
-            mappings.iter().any(|mapping| mapping.range.start == *start && mapping.file == *file)
+        self.ours.retain(|(start, file), ours| {
+            !ours.is_empty()
+                && mappings.iter().any(|mapping| mapping.range.start == *start && mapping.file == *file)
         });
     }
 }

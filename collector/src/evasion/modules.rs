@@ -4,8 +4,11 @@
 //! Asked by the supervisor, while the call waits: the process's memory is read, and no file.
 
 use super::Place;
+use std::collections::HashMap;
+
 use super::elf::Module;
 use super::maps::{self, Mapping};
+use crate::ids::FileId;
 use crate::notify::memory::Memory;
 
 /// Names of files that make system calls by instructions of their own. A name ends where the file's name
@@ -60,31 +63,108 @@ const INSTRUMENTS: &[&str] = &[
     "librrpreload",
 ];
 
+/// Texts in the constants of programs whose language or library makes system calls by itself, wherever it
+/// is linked in.
+const MARKS: &[&[u8]] = &[
+    // rustix, the crate: its own calls are the default on Linux (src/backend/linux_raw). The path of its
+    // source is in its panics.
+    b"/rustix-",
+    // Free Pascal's run-time library: rtl/linux/x86_64/syscall.inc.
+    b"FPC 3.",
+    // Chromium's sandbox in programs of other names (sandbox/linux/seccomp-bpf-helpers/sigsys_handlers.cc).
+    b"seccomp-bpf failure",
+];
+/// Constants of a module that are searched, and a piece of them that is read at once.
+const MOST_CONSTANTS: u64 = 16 << 20;
+const PIECE: usize = 256 << 10;
+/// Files of which it is remembered whether they make calls of their own; then it begins anew.
+const MOST_KNOWN: usize = 1024;
+
+/// Files that were looked at, by the kernel's word which file a process has mapped. One is searched once, not
+/// for each process.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<FileId, bool>);
+
 /// What follows a call that a hook of someone else moved out of libc: the way back lies within so many bytes.
 const WAY_BACK: usize = 64;
 
-/// Where a call from the instruction before `address` was made, if that is evidence: `None` for code that is
+/// Where `call` was made, from the instruction before `address`, if that is evidence: `None` for code that is
 /// known to make calls of its own, and for code of which nothing can be read.
-pub fn evident(mappings: &[Mapping], address: u64, memory: &mut dyn Memory) -> Option<Place> {
+pub fn evident(
+    call: &str,
+    mappings: &[Mapping],
+    address: u64,
+    memory: &mut dyn Memory,
+    known: &mut Known,
+) -> Option<Place> {
     let mapping = maps::at(mappings, address.checked_sub(1)?)?;
     let is_expected = match mapping.path() {
         // The kernel's own code: [vdso], [vsyscall], [uprobes].
         b"" if mapping.name.starts_with(b"[v") || mapping.name.starts_with(b"[u") => true,
         b"" => is_moved_code(mappings, address, memory),
-        _ => is_known(mapping.file_name(), MODULES) || makes_own_calls(mappings, mapping, memory)?,
+        _ if is_known(mapping.file_name(), MODULES) => true,
+        // liburing, which is often linked in.
+        _ if call.starts_with("io_uring_") => true,
+        _ => known.makes_own_calls(mappings, mapping, memory)?,
     };
     let place = || Place { addr: address, mapping: mapping.text(), module: mapping.path().to_vec() };
     (!is_expected).then(place)
 }
 
-/// Whether Go's linker made the module, or a sanitizer's runtime is linked into it; `None` where its headers
-/// cannot be read.
-fn makes_own_calls(mappings: &[Mapping], mapping: &Mapping, memory: &mut dyn Memory) -> Option<bool> {
-    let first = mappings.iter().rev().find(|other| {
-        other.range.start <= mapping.range.start && other.file == mapping.file && other.offset == 0
-    })?;
-    let module = Module::at(memory, first.range.start)?;
-    Some(module.is_go(memory) || module.names(memory, b"__sanitizer_"))
+impl Known {
+    /// Whether a module makes calls of its own; `None` where its headers cannot be read.
+    fn makes_own_calls(
+        &mut self,
+        mappings: &[Mapping],
+        mapping: &Mapping,
+        memory: &mut dyn Memory,
+    ) -> Option<bool> {
+        if let Some(known) = self.0.get(&mapping.file) {
+            return Some(*known);
+        }
+        let is_first = |other: &&Mapping| {
+            other.range.start <= mapping.range.start && other.file == mapping.file && other.offset == 0
+        };
+        let first = mappings.iter().rev().find(is_first)?;
+        let module = Module::at(memory, first.range.start)?;
+        let makes = module.is_go(memory)
+            || module.names(memory, b"__sanitizer_")
+            || has_mark(mappings, mapping.file, memory);
+        if self.0.len() >= MOST_KNOWN {
+            self.0.clear();
+        }
+        self.0.insert(mapping.file, makes);
+        Some(makes)
+    }
+}
+
+/// Whether one of [`MARKS`] is among what a process has mapped of a file, code apart.
+fn has_mark(mappings: &[Mapping], file: FileId, memory: &mut dyn Memory) -> bool {
+    // A mark on the border of two pieces is in the second.
+    const OVERLAP: usize = 32;
+    let mut left = MOST_CONSTANTS;
+    let mut piece = vec![0; OVERLAP + PIECE];
+    let constants = mappings.iter().filter(|mapping| mapping.file == file && !mapping.is_code());
+    for Mapping { range, .. } in constants {
+        piece.fill(0);
+        let mut at = range.start;
+        while at < range.end && left > 0 {
+            let len = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);
+            let Some(place) = piece.get_mut(OVERLAP..OVERLAP + len) else { return false };
+            let read = memory.read(at, place);
+            let text = piece.get(..OVERLAP + read).unwrap_or_default();
+            if MARKS.iter().any(|mark| memchr::memmem::find(text, mark).is_some()) {
+                return true;
+            }
+            if read < len {
+                break;
+            }
+            piece.copy_within(len..len + OVERLAP, 0);
+            at = at.saturating_add(len as u64);
+            left = left.saturating_sub(len as u64);
+        }
+    }
+    false
 }
 
 /// Whether code in anonymous memory is a piece of libc that a hook of someone else moved there, as Frida,
@@ -166,7 +246,12 @@ mod tests {
     }
 
     fn found(address: u64, memory: &mut dyn Memory) -> Option<Vec<u8>> {
-        evident(&maps::read(MAPS), address, memory).map(|place| place.module)
+        found_of("openat", address, memory)
+    }
+
+    fn found_of(call: &str, address: u64, memory: &mut dyn Memory) -> Option<Vec<u8>> {
+        let place = evident(call, &maps::read(MAPS), address, memory, &mut Known::default());
+        place.map(|place| place.module)
     }
 
     #[test]
@@ -182,6 +267,43 @@ mod tests {
         assert_eq!(None, found(0x2010, &mut Pieces(Vec::new())), "nothing can be read");
         // The instruction is the last one of its mapping.
         assert!(found(0x3000, &mut plain).is_some());
+    }
+
+    #[test]
+    fn a_language_or_a_library_that_is_linked_in_is_known_by_its_mark() {
+        let with = |at: u64, text: &[u8]| {
+            let mut constants = vec![0; 2 * PIECE];
+            constants[at as usize..at as usize + text.len()].copy_from_slice(text);
+            Pieces(vec![(0x1000, module(4, 0, 0)), (0x10_0000, constants)])
+        };
+        let mappings = maps::read(&[MAPS, b"100000-180000 r--p 00001000 08:01 7 /opt/app\n"].concat());
+        let found = |memory: &mut dyn Memory| {
+            evident("openat", &mappings, 0x2010, memory, &mut Known::default()).is_some()
+        };
+
+        // On the border of two pieces, too.
+        for at in [0, 100, PIECE as u64 - 3, PIECE as u64] {
+            assert!(!found(&mut with(at, b"/cargo/rustix-1.1.6/src/x.rs")), "{at}");
+        }
+        assert!(found(&mut with(0, b"/cargo/rusty-1.1.6/src/x.rs")));
+    }
+
+    #[test]
+    fn a_file_is_searched_once() {
+        let (mappings, mut known) = (maps::read(MAPS), Known::default());
+        let mut plain = Pieces(vec![(0x1000, module(4, 0, 0))]);
+
+        let first = evident("openat", &mappings, 0x2010, &mut plain, &mut known);
+        let second = evident("openat", &mappings, 0x2010, &mut Pieces(Vec::new()), &mut known);
+
+        assert!(first.is_some() && first == second);
+    }
+
+    #[test]
+    fn calls_for_an_io_uring_are_liburings() {
+        let mut plain = Pieces(vec![(0x1000, module(4, 0, 0))]);
+
+        assert_eq!(None, found_of("io_uring_setup", 0x2010, &mut plain));
     }
 
     #[test]

@@ -14,10 +14,12 @@ use super::slots::Slots;
 use crate::ids::FileId;
 use crate::system::files::{self, On};
 
-/// The sensor has some 200 KiB of code; a longer file is no sensor.
-const MOST_CODE: u64 = 8 << 20;
+/// The sensor has some 200 KiB of code, 1.2 MiB in a build for debugging; a longer file is no sensor.
+const MOST_CODE: u64 = 2 << 20;
+/// Sensors whose code is kept: of as many builds and copies.
+const MOST_CODES: usize = 8;
 /// Files that are kept; then it begins anew. A process has some dozens of modules, most of them shared.
-const MOST_FILES: usize = 512;
+const MOST_FILES: usize = 256;
 
 /// The code of a sensor's file: what lies in memory from its first byte on.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl Files {
     /// The code of the sensor that a process has mapped; `None` where its file cannot be read. It is read
     /// once: a later change of the file itself shows as a difference.
     pub fn code(&mut self, pid: u32, mapping: &Mapping) -> Option<Arc<Code>> {
-        if self.codes.len() >= MOST_FILES {
+        if self.codes.len() >= MOST_CODES {
             self.codes.clear();
         }
         self.codes.entry(mapping.file).or_insert_with(|| read_code(open(pid, mapping)?).map(Arc::new)).clone()

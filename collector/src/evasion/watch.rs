@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rustix::time::ClockId;
 
 use super::look::{Shown, Vigil};
 use super::text::Files;
@@ -194,9 +195,11 @@ impl Watcher {
             return self
                 .plan(image, Watched { vigil, due: MonoNs::now().plus(AGAIN_NS), looked: MonoNs::ZERO });
         }
-        let begun = MonoNs::now();
         let files = std::mem::take(&mut self.files);
-        let look = move || look(vigil, files);
+        let look = move || {
+            let begun_ns = processor_ns();
+            (look(vigil, files), processor_ns().saturating_sub(begun_ns))
+        };
         let Some(pending) = self.examiner.begin(&Account::boundless(), look) else {
             if !std::mem::replace(&mut self.has_given_up, true) {
                 say("programs keep the collector from looking at their memory: it looks for evasion no more");
@@ -205,9 +208,9 @@ impl Watcher {
         };
         let looked = pending.wait(PATIENCE);
         let now = MonoNs::now();
-        self.not_before = now.plus(now.since(begun).saturating_mul(SHARE - 1));
         // One that hangs is left behind, with what was known of it.
-        let Some((vigil, files, found)) = looked else { return };
+        let Some(((vigil, files, found), cost_ns)) = looked else { return };
+        self.not_before = now.plus(cost_ns.saturating_mul(SHARE - 1));
         self.files = files;
         let has_found = !found.is_empty();
         for (evidence, instead) in found {
@@ -254,6 +257,12 @@ fn shown(pid: u32) -> Option<Shown> {
     let mappings = maps::of(pid)?;
     let path = procfs::exe(pid).unwrap_or_default();
     (procfs::exe_file(pid)? == exe).then_some(Shown { exe, path, mappings })
+}
+
+/// The processor time of this thread.
+fn processor_ns() -> u64 {
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.cast_unsigned())
 }
 
 /// Half of `ns` to one and a half times as much, at random: no program knows when it is looked at.

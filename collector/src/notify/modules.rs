@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::memory::ProcessMemory;
+use crate::evasion::modules::Known;
 use crate::evasion::{Place, maps, modules};
 
 /// The files whose calls need not be told of in a process that the sensor is in.
@@ -74,8 +75,9 @@ impl Modules {
     }
 
     /// Where a call from this address was made, if it went past the hooks of a process that has them: see
-    /// [`modules::evident`]. The mappings are looked at once for each page of code.
-    pub fn evident(&mut self, process: u32, address: u64) -> Option<Place> {
+    /// [`modules::evident`]. The mappings are looked at once for each page of code, which makes few kinds of
+    /// calls.
+    pub fn evident(&mut self, call: &str, process: u32, address: u64, files: &mut Known) -> Option<Place> {
         if !self.has_sensor || self.has(address) {
             return None;
         }
@@ -85,7 +87,8 @@ impl Modules {
             Some((_, place)) => place.clone(),
             None => {
                 let mappings = maps::of(process)?;
-                let place = modules::evident(&mappings, address, &mut ProcessMemory { pid: process });
+                let mut memory = ProcessMemory { pid: process };
+                let place = modules::evident(call, &mappings, address, &mut memory, files);
                 if self.others.len() >= MOST_OTHERS {
                     self.others.clear();
                 }

@@ -26,6 +26,7 @@ use super::sightings::Reports;
 use crate::arrival::Seen;
 use crate::door::identity;
 use crate::evasion::Place;
+use crate::evasion::modules::Known;
 use crate::ids::{MonoNs, Pid};
 use crate::system::{kernel, procfs};
 
@@ -59,6 +60,7 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         trusted,
         threads: HashMap::new(),
         modules: HashMap::new(),
+        files: Known::default(),
         peers: Peers::default(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
@@ -75,6 +77,8 @@ struct Supervisor {
     threads: HashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
     modules: HashMap<u32, Modules>,
+    /// Files that make calls of their own, and those that do not.
+    files: Known,
     /// The peers of datagrams so far.
     peers: Peers,
 }
@@ -110,7 +114,7 @@ impl Supervisor {
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         if let (Some(process), Some(asked)) = (process, &asked)
-            && let Some(place) = self.past_hooks(process, notified.address, is_exec)
+            && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
             && let Some(told) = told(asked, notified.tid, &mut self.peers)
         {
             let errno = will_fail(&told, notified.tid);
@@ -227,12 +231,13 @@ impl Supervisor {
     /// For another one, where it was made, if the process has hooks and that is evidence.
     ///
     /// For an exec it is looked anew: of the last call of a program, the first may be long ago.
-    fn past_hooks(&mut self, process: u32, address: u64, is_exec: bool) -> Option<Option<Place>> {
+    fn past_hooks(&mut self, call: &str, process: u32, address: u64, is_exec: bool) -> Option<Option<Place>> {
+        let files = &mut self.files;
         if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec) {
-            return (!modules.tells_of(address)).then(|| modules.evident(process, address));
+            return (!modules.tells_of(address)).then(|| modules.evident(call, process, address, files));
         }
         let Some(mut modules) = Modules::of(process, &self.trusted) else { return Some(None) };
-        let place = (!modules.tells_of(address)).then(|| modules.evident(process, address));
+        let place = (!modules.tells_of(address)).then(|| modules.evident(call, process, address, files));
         if modules.is_settled(address) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();

@@ -54,7 +54,7 @@ impl Pipeline {
         let Some(known) = self.census.get(image) else { return false };
         let lost = self.census.brief_books(image, &self.rings).map(|books| books.lost).unwrap_or_default();
         let is_ring_taken = lost.get(Loss::RingTaken as usize).is_some_and(|count| *count > 0);
-        let is_same_program = known.asked.is_none() && known.end.is_none();
+        let is_same_program = known.asked.is_none() && known.end.is_none() && !known.evasion.is_over;
         match reason {
             Reason::ExecUnseen => is_same_program && lost.iter().all(|count| *count == 0),
             Reason::RingGone | Reason::MappingChanged => is_same_program && !is_ring_taken,
