@@ -138,6 +138,18 @@ pub fn named(name: &str) -> &'static Program {
     PROGRAMS.iter().find(|program| program.name == name).unwrap_or_else(|| panic!("no program '{name}'"))
 }
 
+/// The command that builds the Go files that are its further arguments, with or without cgo.
+pub fn go_build(output: &Path, has_c: bool) -> Command {
+    let mut command = Command::new("go");
+    command.arg("build").arg("-o").arg(output);
+    // The standard library alone, and a cache of its own: nothing is fetched, and the user's folders stay as
+    // they are.
+    command.env("CGO_ENABLED", if has_c { "1" } else { "0" }).env("GO111MODULE", "off");
+    command.env("GOFLAGS", "").env("GOPATH", target().join("victims/go/path"));
+    command.env("GOCACHE", target().join("victims/go/cache"));
+    command
+}
+
 /// The folder of the sources.
 fn sources() -> PathBuf {
     root().join("tests/programs/unseen")
@@ -194,14 +206,8 @@ impl Program {
                 command
             }
             Built::Go { folder, files, has_c, flags } => {
-                let mut command = Command::new("go");
-                command.arg("build").args(flags).arg("-o").arg(output);
-                command.args(files).current_dir(sources().join(folder));
-                // The standard library alone, and a cache of its own: nothing is fetched, and the user's
-                // folders stay as they are.
-                command.env("CGO_ENABLED", if has_c { "1" } else { "0" }).env("GO111MODULE", "off");
-                command.env("GOFLAGS", "").env("GOPATH", target().join("victims/go/path"));
-                command.env("GOCACHE", target().join("victims/go/cache"));
+                let mut command = go_build(output, has_c);
+                command.args(flags).args(files).current_dir(sources().join(folder));
                 command
             }
             Built::Rust => {
@@ -484,6 +490,8 @@ pub fn compared(trace: &Trace, events: &Events, level: Level) -> Compared {
         call.origin == Origin::Application
             && level.promises(call.kind.event)
             && (call.kind.event != OPEN || writes(&flags(call)))
+            // Such as an accept that finds nothing.
+            && !call.error.as_deref().is_some_and(|error| call.kind.untold.contains(&error))
             // Go's runtime interrupts its own threads by it, thousands of times a second; the kernel is not
             // asked about it.
             && (call.kind.event != kinds::SIGNAL || said(call, "signal") != SIGURG)

@@ -145,6 +145,8 @@ impl Drop for Collector {
 pub struct Ledger {
     /// Numbered events that were delivered.
     pub delivered: u64,
+    /// Events that the kernel told of (`run --notify`); these have no number.
+    pub notified: u64,
     /// Events that the collector reports as lost.
     pub lost: u64,
     /// The sensors' own time in all processes, in nanoseconds, as they report it.
@@ -155,6 +157,7 @@ impl Ledger {
     /// Adds another run's ledger.
     pub fn add(&mut self, other: Ledger) {
         self.delivered += other.delivered;
+        self.notified += other.notified;
         self.lost += other.lost;
         self.sensor_ns += other.sensor_ns;
     }
@@ -191,6 +194,7 @@ impl Ledger {
             if text.contains("\"seq\":") {
                 ledger.delivered += 1;
             }
+            ledger.notified += u64::from(text.contains("\"via\":\"notify\""));
             if text.contains("\"sensor.loss\"") || text.contains("\"process.exit\"") {
                 let event: Value = serde_json::from_str(&text).context("a line of jsonl is not JSON")?;
                 match event["event"].as_str() {

@@ -108,10 +108,11 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "recall",
-        arguments: "[NAME…] [--at PLACE]",
+        arguments: "[NAME…] [--at PLACE] [--ebpf]",
         what: &[
             "compares what was reported with what strace saw, by program and field",
-            "(--list names them and the places; --write: all of them, into docs/recall.md)",
+            "(--list names them and the places; --write: all of them, into docs/recall.md;",
+            "--ebpf: with what bpftrace sees, also of programs that hooks can't see)",
         ],
         run: recall::run,
     },

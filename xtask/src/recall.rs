@@ -11,14 +11,16 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use glassbox_tests::recall::check::Fields;
+use glassbox_tests::recall::ebpf::{self, Sides};
 use glassbox_tests::recall::places::PLACES;
 use glassbox_tests::recall::programs::{PROGRAMS, named};
 use glassbox_tests::recall::trace::Origin;
 use glassbox_tests::recall::{GOAL, Recall, Recalls, report, table};
 use glassbox_tests::scene::caught;
+use glassbox_tests::unseen::INSTALLED;
 
 use crate::bench::machine;
-use crate::{glassbox, shell};
+use crate::{glassbox, packages, shell};
 
 /// The page that `--write` writes.
 const PAGE: &str = "docs/recall.md";
@@ -39,17 +41,21 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let mut names: Vec<&String> = Vec::new();
-    let (mut at, mut writes) = (None, false);
+    let (mut at, mut writes, mut is_ebpf) = (None, false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--write" => writes = true,
+            "--ebpf" => is_ebpf = true,
             "--at" => at = words.next(),
             _ => names.push(word),
         }
     }
     if writes && !(names.is_empty() && at.is_none()) {
         bail!("--write takes all programs at all places: the page shows them all; leave the names out");
+    }
+    if is_ebpf {
+        return beside_ebpf(&names, writes);
     }
     if let Some(unknown) = names.iter().find(|name| named(name).is_none()) {
         bail!("no program '{unknown}'; `cargo xtask recall --list` names them");
@@ -98,9 +104,132 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if writes {
         std::fs::write(shell::root().join(PAGE), page(&places))
             .with_context(|| format!("cannot write {PAGE}"))?;
-        println!("wrote {PAGE}");
+        println!("wrote {PAGE}; `cargo xtask recall --ebpf --write` adds its part");
     }
     Ok(())
+}
+
+/// The heading of the part of the page that `--ebpf --write` writes.
+const EBPF: &str = "\n## Beside eBPF\n";
+
+/// The most that eBPF alone may see, in percent.
+const MOST_ALONE: f64 = 0.1;
+
+/// `cargo xtask recall --ebpf [NAME…] [--write]`
+fn beside_ebpf(names: &[&String], writes: bool) -> Result<()> {
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| *wanted == name);
+    packages::install(&["bpftrace".to_owned()])?;
+    if let Some(why) = ebpf::missing() {
+        bail!("cannot compare with eBPF: {why}");
+    }
+    let known = PROGRAMS.iter().map(|program| program.name);
+    let unseen = ebpf::unseen_programs().map(|program| program.name);
+    let known: Vec<&str> = known.chain(unseen).chain(["static-musl"]).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no program '{unknown}'; these are there: {}", known.join(" "));
+    }
+    packages::unpack_busybox()?;
+    packages::install_rust_target()?;
+    glassbox::build()?;
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    let mut one = |name: &'static str, measure: &dyn Fn() -> Result<Sides, String>| {
+        if !is_wanted(name) {
+            return;
+        }
+        let mut result = Err(String::new());
+        let panic = caught(|| result = measure());
+        match panic.map_or(result, Err) {
+            Ok(sides) => {
+                println!("{name}: {} {} {}", sides.both, sides.ours.len(), sides.theirs.len());
+                sides.theirs.iter().for_each(|call| println!("  by eBPF alone: {call}"));
+                all.push((name, sides));
+            }
+            Err(why) => {
+                eprintln!("{name}: {why}");
+                failed.push(name);
+            }
+        }
+    };
+    for program in PROGRAMS {
+        one(program.name, &|| ebpf::of_program(program));
+    }
+    for program in ebpf::unseen_programs() {
+        // One of the others has that name too.
+        let name = if program.name == "musl" { "static-musl" } else { program.name };
+        one(name, &|| ebpf::of_unseen(program));
+    }
+    let text = sides_table(&all);
+    println!("\n{text}");
+    if !failed.is_empty() {
+        bail!("{} did not run: {}", failed.len(), failed.join(", "));
+    }
+    if writes && names.is_empty() {
+        let path = shell::root().join(PAGE);
+        let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+        let before = page.split(EBPF).next().unwrap_or_default();
+        std::fs::write(&path, format!("{}{EBPF}{EBPF_HEAD}\n{text}", before))
+            .with_context(|| format!("cannot write {PAGE}"))?;
+        println!("wrote {PAGE}");
+    }
+    let sum = sum(all.iter().filter(|(name, _)| is_of_goal(name)));
+    if sum.percent() > MOST_ALONE {
+        bail!("eBPF alone saw {:.2} %, and may see {MOST_ALONE} %", sum.percent());
+    }
+    Ok(())
+}
+
+/// Whether a program counts for [`MOST_ALONE`]: those that recall is measured with, and Go's.
+fn is_of_goal(name: &str) -> bool {
+    name.starts_with("go-") || name == INSTALLED.name || named(name).is_some()
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a (&'static str, Sides)>) -> Sides {
+    let mut sum = Sides::default();
+    all.for_each(|(_, sides)| sum.add(sides));
+    sum
+}
+
+fn sides_table(all: &[(&'static str, Sides)]) -> String {
+    let mut text = "| program | by both | by us alone | by eBPF alone | | set aside | lost by bpftrace |\n\
+                    |---|--:|--:|--:|--:|--:|--:|\n"
+        .to_owned();
+    let of_goal = sum(all.iter().filter(|(name, _)| is_of_goal(name)));
+    let sums = [("the seventeen and Go's", &of_goal), ("all", &sum(all.iter()))];
+    for (name, sides) in all.iter().map(|(name, sides)| (*name, sides)).chain(sums) {
+        let Sides { both, ours, theirs, aside, lost } = sides;
+        let (ours, theirs, percent) = (ours.len(), theirs.len(), sides.percent());
+        let _ = writeln!(text, "| {name} | {both} | {ours} | {theirs} | {percent:.2} % | {aside} | {lost} |");
+    }
+    text.push_str("\nBy eBPF alone:\n\n");
+    let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, sides) in all {
+        for call in &sides.theirs {
+            // `pid 7 ` differs from run to run.
+            let what = call.split_once("pid ").and_then(|(event, rest)| {
+                let (_, rest) = rest.split_once(' ')?;
+                Some(format!("{event}{rest}"))
+            });
+            *calls.entry(format!("{name}: {}", placeless(what.as_deref().unwrap_or(call)))).or_default() += 1;
+        }
+    }
+    for (call, count) in &calls {
+        let _ = writeln!(text, "* {count} × {call}");
+    }
+    text.push_str(if calls.is_empty() { "Nothing.\n" } else { "" });
+    text
+}
+
+/// A text without the names of this run's temporary folders, and of this repository's.
+fn placeless(text: &str) -> String {
+    let mut result = String::new();
+    let text = text.replace(&format!("{}/", shell::root().display()), "");
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once("/tmp/gbx-") {
+        result.push_str(before);
+        result.push_str("WORK");
+        rest = behind.trim_start_matches(|character: char| character.is_ascii_alphanumeric());
+    }
+    result + rest
 }
 
 /// The compared fields of a place's programs.
@@ -139,7 +268,7 @@ fn page(places: &[Place]) -> String {
     }
     page.push_str("\n### Documented differences\n\n| fields | why | for example |\n|---|---|---|\n");
     for (why, (count, one)) in &all.documented {
-        let _ = writeln!(page, "| {count} | {why} | {} |", one.replace('|', "\\|"));
+        let _ = writeln!(page, "| {count} | {why} | {} |", placeless(one).replace('|', "\\|"));
     }
     page.push_str("\n### Equal fields\n\n| event | fields, and how often they were equal |\n|---|---|\n");
     let mut events: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -179,7 +308,7 @@ fn calls(page: &mut String, place: &Place) {
             let calls = recalls
                 .iter()
                 .flat_map(|(event, recall)| recall.missed.iter().map(move |call| (event, call)));
-            calls.map(move |(event, call)| format!("* {program}, `{event}`: {call}\n"))
+            calls.map(move |(event, call)| format!("* {program}, `{event}`: {}\n", placeless(call)))
         })
         .collect();
     page.push_str(if missed.is_empty() { "Nothing.\n" } else { "" });
@@ -198,6 +327,16 @@ calls that the application made, *reported* those of them that have an event. Th
 (libraries and its cache), by *libc* for itself in a function that has an event of its own or none (name service, locales, time
 zones), *early* ones (constructors of libraries that run before the sensor's), and the *sensor*'s own. The rule is in
 `tests/src/recall/`, the programs are in `tests/src/recall/programs.rs`.
+";
+
+const EBPF_HEAD: &str = "
+Written by `cargo xtask recall --ebpf --write`. Each program runs below `glassbox run --notify security`, and bpftrace follows the
+same processes at the same time: it reads the registers, and the strings that they point to, at the end of each call. Calls are
+matched with events as in the comparison with strace: by process, and path, address or number. *set aside* are calls of the loader,
+of libc for itself and of the sensor. What bpftrace says that it lost, and paths that it could not read, is on no side. Of the
+programs that hooks can't see, the calls of level `security` count. The goal is 0.1 % for the seventeen programs and Go's; the
+other ones that hooks can't see are beside them. *By us alone* is told where libc makes no call of its own for
+what the program asked (such as a fork that `system` reports beside its exec), or none that the tracer asks about.
 ";
 
 const FIELDS: &str = "

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStringExt;
 
 /// Where the process that asks stands.
@@ -72,6 +72,9 @@ pub struct ProcessPlaces<'p> {
 /// The text of a file in `/proc` that is read. Sockets that listen stand first in `/proc/PID/net/tcp`, 150
 /// bytes for each: the first hundred are found.
 const MOST_TEXT: u64 = 16 << 10;
+/// The kernel makes as many lines of that table as are asked for. Behind the sockets that listen it looks
+/// through all places that a connection can have, which takes a millisecond.
+const LINE: usize = 150;
 
 impl ProcessPlaces<'_> {
     fn link(&self, name: &str) -> Option<Vec<u8>> {
@@ -148,7 +151,9 @@ impl Places for ProcessPlaces<'_> {
             b"TCPv6" => "net/tcp6",
             _ => return None,
         };
-        waiting(&self.text(table)?, self.inode(fd)?)
+        let inode = self.inode(fd)?;
+        let table = fs::File::open(format!("/proc/{}/{table}", self.tid)).ok()?;
+        waiting(BufReader::with_capacity(LINE, table.take(MOST_TEXT)), inode)
     }
 
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
@@ -173,16 +178,24 @@ fn within(root: &[u8], mut path: Vec<u8>) -> Vec<u8> {
 /// Whether connections wait at the socket with this inode: of one that listens, `/proc/net/tcp` gives their
 /// number as `rx_queue` (`get_tcp4_sock` of net/ipv4/tcp_ipv4.c). `None` where it is not there, or does not
 /// listen.
-fn waiting(table: &str, inode: u64) -> Option<bool> {
+fn waiting(mut table: impl BufRead, inode: u64) -> Option<bool> {
     const LISTENS: &str = "0A";
-    table.lines().skip(1).find_map(|line| {
+    let mut line = String::new();
+    table.read_line(&mut line).ok()?;
+    loop {
+        line.clear();
+        table.read_line(&mut line).ok()?;
         let mut fields = line.split_ascii_whitespace().skip(3);
         let (state, queues) = (fields.next()?, fields.next()?);
+        if state != LISTENS {
+            return None;
+        }
         // tr:tm->when, retrnsmt, uid, timeout, inode
-        let is_it = fields.nth(4)?.parse() == Ok(inode);
-        let (_, received) = queues.split_once(':').filter(|_| is_it && state == LISTENS)?;
-        Some(u32::from_str_radix(received, 16).ok()? > 0)
-    })
+        if fields.nth(4)?.parse() == Ok(inode) {
+            let (_, received) = queues.split_once(':')?;
+            return Some(u32::from_str_radix(received, 16).ok()? > 0);
+        }
+    }
 }
 
 #[cfg(test)]

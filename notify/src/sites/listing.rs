@@ -318,6 +318,11 @@ impl<'b, C: Code> Listing<'b, C> {
         for part in self.parts {
             let first = target.saturating_sub(C::NEAR).max(part.address);
             let end = target.saturating_add(C::NEAR).min(part.end());
+            // Jumps of what is decoded are known.
+            let mut stretches = self.stretch(first)..=self.stretch(end);
+            if stretches.all(|stretch| self.decoded.is_set(stretch)) {
+                continue;
+            }
             let range = || Some(part.index(first)?..usize::try_from(end.checked_sub(part.address)?).ok()?);
             let Some(bytes) = range().and_then(|range| part.bytes.get(range)) else { continue };
             places.extend(C::near_jumps(bytes, first, target).map(|index| first + index as u64));
@@ -382,7 +387,8 @@ impl<'b, C: Code> Listing<'b, C> {
     pub fn overlooked(&self, whole: &Listing<C>) -> Vec<(u64, u64)> {
         let is_found = |target: u64, source: u64| {
             let bytes = source..=source + C::MOST_PREFIXES;
-            self.places(target).iter().any(|place| bytes.contains(place))
+            let is_known = self.jumps.binary_search(&(target, source)).is_ok();
+            is_known || self.places(target).iter().any(|place| bytes.contains(place))
         };
         let within = |target: u64| Part::holding(self.parts, target).is_some();
         let jumps = whole.jumps.iter().copied();

@@ -132,9 +132,9 @@ const TABLE: &[Kind] = &[
         &[
             any("kill", &[Number(0)]),
             any("tkill", &[Number(0)]),
-            any("tgkill", &[Number(1)]),
+            any("tgkill", &[Number(0)]),
             any("rt_sigqueueinfo", &[Number(0)]),
-            any("rt_tgsigqueueinfo", &[Number(1)]),
+            any("rt_tgsigqueueinfo", &[Number(0)]),
         ],
     ),
     kind(

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use crate::events::{Event, Events};
 
 pub mod check;
+pub mod ebpf;
 pub mod fields;
 pub mod kinds;
 pub mod line;

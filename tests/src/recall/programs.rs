@@ -88,6 +88,25 @@ fn rust(name: &str) -> PathBuf {
 }
 
 impl Program {
+    /// Its words and the variables that it needs, for a server at this port.
+    pub(super) fn called(&self, port: u16) -> (Vec<OsString>, Vec<(&'static str, OsString)>) {
+        let mut words: Vec<OsString> = self.shell.iter().map(OsString::from).collect();
+        words.push(self.script.into());
+        if self.shell == SH {
+            words.push("sh".into());
+        }
+        words.extend((self.victims)().into_iter().map(OsString::from));
+        // Its answer to questions about terminals, names and time zones must not depend on who runs the
+        // tests.
+        let variables = vec![
+            ("TZ", "UTC".into()),
+            ("GIT_CONFIG_NOSYSTEM", "1".into()),
+            ("PORT", port.to_string().into()),
+            ("FREE", free_port().to_string().into()),
+        ];
+        (words, variables)
+    }
+
     /// Runs it under strace and the sensor at this place, and compares.
     ///
     /// `target/recall/NAME/` keeps the records of both, and a report that names each missed call; a place
@@ -107,19 +126,9 @@ impl Program {
         // strace shows every word as it is.
         let output_option = format!("jsonl:{}", output.display());
         let collector = Collector::start(&socket, &["--no-redact", "-o", &output_option]);
-        let mut words: Vec<OsString> = self.shell.iter().map(OsString::from).collect();
-        words.push(self.script.into());
-        if self.shell == SH {
-            words.push("sh".into());
-        }
-        words.extend((self.victims)().into_iter().map(OsString::from));
+        let (words, variables) = self.called(server.port());
         let mut environment = scene.environment();
-        // Its answer to questions about terminals, names and time zones must not depend on who runs the
-        // tests.
-        environment.push(("TZ", "UTC".into()));
-        environment.push(("GIT_CONFIG_NOSYSTEM", "1".into()));
-        environment.push(("PORT", server.port().to_string().into()));
-        environment.push(("FREE", free_port().to_string().into()));
+        environment.extend(variables);
         let prepared = place.prepare(&scene, &socket, &words, &environment);
 
         let preloaded = prepared.preloaded.iter().map(|(name, value)| (*name, value.as_path()));

@@ -206,7 +206,12 @@ pub fn read(output: &Path, argument: &str) -> Trace {
     }
     // strace notes when a call began, so a child's first call comes after the call that made the child.
     lines.sort_by_key(|line| line.begin_ns);
-    Tracer { root: Some(child::escaped(argument.as_bytes())), ..Tracer::default() }.follow(lines)
+    follow(lines, &child::escaped(argument.as_bytes()))
+}
+
+/// Reads lines of one process tree, in the order of their times, as [`read`] does.
+pub(super) fn follow(lines: Vec<Line>, argument: &str) -> Trace {
+    Tracer { root: Some(argument.to_owned()), ..Tracer::default() }.follow(lines)
 }
 
 /// Words of calls that libc makes for itself: to the name service's daemon, by musl's tmpfile(3), by glob(3)

@@ -44,6 +44,7 @@ pub fn describe() -> Vec<(String, String)> {
         ("nginx", "/usr/sbin/nginx", &["-v"]),
         ("strace", "strace", &["--version"]),
         ("bpftrace", "bpftrace", &["--version"]),
+        ("go", "go", &["version"]),
         ("LTTng", "lttng", &["--version"]),
     ] {
         if let Some(version) = shell::first_line(program, arguments) {

@@ -24,11 +24,12 @@ use crate::glassbox::{self, Built, Collector, Ledger};
 use crate::{packages, process, shell};
 
 const USAGE: &str = "\
-usage: cargo xtask bench [NAME…] [--quick] [--write] [--install] [--no-peers] [--preload FILE]
+usage: cargo xtask bench [--notify] [NAME…] [--quick] [--write] [--install] [--no-peers] [--preload FILE]
 
   NAME…           only these cases (without: all of them)
+  --notify        the cases of `glassbox run --notify` instead of the sensor's
   --quick         fewer and shorter rounds
-  --write         also writes docs/performance.md
+  --write         also writes docs/performance.md, with --notify docs/performance-notify.md
   --install       installs nginx and the peers (strace, bpftrace, LTTng) first, as root on Debian
   --no-peers      leaves the peers out
   --preload FILE  measures another preload library in the sensor's place, without a collector";
@@ -36,12 +37,19 @@ usage: cargo xtask bench [NAME…] [--quick] [--write] [--install] [--no-peers] 
 /// The options of a run.
 #[derive(Debug, Default)]
 struct Options {
+    is_notify: bool,
     names: Vec<String>,
     is_quick: bool,
     writes: bool,
     installs: bool,
     skips_peers: bool,
     preload: Option<PathBuf>,
+}
+
+impl Options {
+    fn cases(&self) -> &'static [cases::Case] {
+        if self.is_notify { cases::NOTIFY } else { cases::ALL }
+    }
 }
 
 /// The parts that every case needs.
@@ -56,15 +64,16 @@ struct Bench {
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let Some(options) = parse(arguments)? else {
-        println!("{USAGE}\n\ncases:");
-        for case in cases::ALL {
-            println!("  {:16} {}", case.name, case.what);
+        println!("{USAGE}");
+        for (heading, cases) in [("cases", cases::ALL), ("cases with --notify", cases::NOTIFY)] {
+            println!("\n{heading}:");
+            cases.iter().for_each(|case| println!("  {:16} {}", case.name, case.what));
         }
         return Ok(());
     };
     if options.installs {
         let mut wanted: Vec<String> = peers::PACKAGES.map(str::to_owned).to_vec();
-        wanted.push("nginx-light".to_owned());
+        wanted.extend(["nginx-light", "golang-go"].map(str::to_owned));
         packages::install(&wanted)?;
     }
     let (built, sensor) = match &options.preload {
@@ -84,7 +93,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         options,
     };
     let load_before = machine::load();
-    for case in cases::ALL {
+    for case in bench.options.cases() {
         if !bench.options.names.is_empty() && !bench.options.names.iter().any(|name| name == case.name) {
             continue;
         }
@@ -96,7 +105,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     println!("{}", bench.results.text());
     if bench.options.writes {
-        bench.results.write(&bench.options.names, &load_before)?;
+        let page = if bench.options.is_notify { &report::NOTIFY } else { &report::SENSOR };
+        bench.results.write(page, &bench.options.names, &load_before)?;
     }
     let failures = bench.results.failures();
     if failures > 0 {
@@ -110,15 +120,20 @@ fn parse(arguments: &[String]) -> Result<Option<Options>> {
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
+            "--notify" => options.is_notify = true,
             "--quick" => options.is_quick = true,
             "--write" => options.writes = true,
             "--install" => options.installs = true,
             "--no-peers" => options.skips_peers = true,
             "--preload" => options.preload = Some(rest.next().context("--preload needs a file")?.into()),
             "--help" | "-h" => return Ok(None),
-            name if cases::ALL.iter().any(|case| case.name == name) => options.names.push(name.to_owned()),
-            other => bail!("no case '{other}'\n{USAGE}"),
+            option if option.starts_with('-') => bail!("no option '{option}'\n{USAGE}"),
+            name => options.names.push(name.to_owned()),
         }
+    }
+    let is_case = |name: &String| options.cases().iter().any(|case| case.name == name);
+    if let Some(other) = options.names.iter().find(|name| !is_case(name)) {
+        bail!("no case '{other}'\n{USAGE}");
     }
     Ok(Some(options))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{process, shell};
 
 /// Programs that print one line of JSON about their own loop.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 10] = [
     "open_close",
     "read_write",
     "read_write_file",
@@ -18,6 +18,8 @@ const PROGRAMS: [&str; 8] = [
     "hot_open",
     "flood",
     "delay",
+    "open_write",
+    "starts",
 ];
 /// Preloaded libraries that are measured, or that a case needs, and how each is linked.
 const LIBRARIES: [(&str, &[&str]); 3] =
@@ -34,6 +36,7 @@ impl Programs {
         for name in PROGRAMS {
             programs.compile(name, &programs.file(name), &["-pthread"])?;
         }
+        programs.compile("open_write", &programs.file("open_write_static"), &["-static"])?;
         for (name, libraries) in LIBRARIES {
             let flags = [["-shared", "-fPIC"].as_slice(), libraries].concat();
             programs.compile(name, &programs.library(name), &flags)?;

@@ -31,10 +31,34 @@ pub struct Row {
     pub is_reached: Option<bool>,
 }
 
+/// One line of the table of what `run --notify` costs.
+#[derive(Clone, Debug, Default)]
+pub struct Notified {
+    /// The case.
+    pub what: String,
+    /// The bare program's figure.
+    pub bare: String,
+    /// The ratio of `glassbox run` to bare.
+    pub off: String,
+    /// The ratio of `glassbox run --notify security` to bare.
+    pub security: String,
+    /// The difference of the last two, or their ratio.
+    pub over: String,
+    /// Events that the kernel told of, in all.
+    pub notified: String,
+    /// Events lost.
+    pub lost: String,
+    /// The goal for `over`.
+    pub must: String,
+    /// Whether the goal is reached; `None` where the rounds do not say it.
+    pub is_reached: Option<bool>,
+}
+
 /// The results of one run.
 #[derive(Debug, Default)]
 pub struct Results {
     rows: Vec<Row>,
+    notified: Vec<Notified>,
     beside: Vec<[String; 4]>,
     skipped: Vec<[String; 2]>,
     texts: Vec<(String, String)>,
@@ -50,6 +74,12 @@ impl Results {
             if row.must.is_empty() { "–" } else { &row.must }
         );
         self.rows.push(row);
+    }
+
+    /// Adds a row of what `run --notify` costs, and prints it at once.
+    pub fn add_notified(&mut self, row: Notified) {
+        eprintln!("  {}: {}, {} (must: {})", row.what, row.security, row.over, row.must);
+        self.notified.push(row);
     }
 
     /// Adds a peer's figure for a case.
@@ -74,7 +104,8 @@ impl Results {
 
     /// The number of figures that miss their goal.
     pub fn failures(&self) -> usize {
-        self.rows.iter().filter(|row| row.is_reached == Some(false)).count()
+        let missed = self.rows.iter().filter(|row| row.is_reached == Some(false)).count();
+        missed + self.notified.iter().filter(|row| row.is_reached == Some(false)).count()
     }
 
     /// All tables as markdown that reads well on a terminal too.
@@ -121,6 +152,33 @@ impl Results {
                 .collect();
             text += &table(&head, &lines);
         }
+        if !self.notified.is_empty() {
+            let head =
+                ["", "bare", "off", "security", "security over off", "notified", "lost", "must reach", ""];
+            let lines: Vec<Vec<String>> = self
+                .notified
+                .iter()
+                .map(|row| {
+                    let verdict = match row.is_reached {
+                        Some(true) => "ok",
+                        Some(false) => "MISSED",
+                        None => "undecided",
+                    };
+                    let cells = [
+                        &row.what,
+                        &row.bare,
+                        &row.off,
+                        &row.security,
+                        &row.over,
+                        &row.notified,
+                        &row.lost,
+                        &row.must,
+                    ];
+                    cells.into_iter().cloned().chain([verdict.to_owned()]).collect()
+                })
+                .collect();
+            text += &table(&head, &lines);
+        }
         if !self.beside.is_empty() {
             text += "\nBeside it, in the same run:\n\n";
             let lines: Vec<Vec<String>> = self.beside.iter().map(|line| line.to_vec()).collect();
@@ -138,12 +196,12 @@ impl Results {
         text
     }
 
-    /// Writes `docs/performance.md`.
+    /// Writes the page.
     ///
     /// `load_before` is the machine's load before the first case.
-    pub fn write(&self, names: &[String], load_before: &str) -> Result<()> {
-        let mut text = String::from(INTRODUCTION);
-        let command = ["cargo xtask bench --write"].into_iter().chain(names.iter().map(String::as_str));
+    pub fn write(&self, page: &Page, names: &[String], load_before: &str) -> Result<()> {
+        let mut text = String::from(page.introduction);
+        let command = [page.command].into_iter().chain(names.iter().map(String::as_str));
         let _ = writeln!(text, "Command: `{}`\n", command.collect::<Vec<_>>().join(" "));
         let mut machine: Vec<Vec<String>> =
             machine::describe().into_iter().map(|(name, value)| vec![name, value]).collect();
@@ -151,12 +209,43 @@ impl Results {
         text += &table(&["machine", ""], &machine);
         text += "\n## Figures\n\n";
         text += &self.text();
-        let file = shell::root().join("docs/performance.md");
+        let file = shell::root().join(page.file);
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         eprintln!("wrote {}", file.display());
         Ok(())
     }
 }
+
+/// A page of figures.
+pub struct Page {
+    file: &'static str,
+    command: &'static str,
+    introduction: &'static str,
+}
+
+/// What the sensor costs.
+pub const SENSOR: Page =
+    Page { file: "docs/performance.md", command: "cargo xtask bench --write", introduction: INTRODUCTION };
+
+/// What `run --notify` costs.
+pub const NOTIFY: Page = Page {
+    file: "docs/performance-notify.md",
+    command: "cargo xtask bench --notify --write",
+    introduction: "\
+# What --notify costs
+
+Written by `cargo xtask bench --notify --write`; do not edit.
+
+Each round measures the bare program, the same program below `glassbox run` (*off*) and below `glassbox run
+--notify security`, in an order that changes. *off* and *security* are medians of the ratios to the bare program
+of the same round, with the middle half of them in brackets; *security over off* is what `--notify` adds. A
+goal within the middle half is *undecided*: the machine had other work. Loops and servers time themselves,
+without the start of the run; *in a run of its own* includes the start and the end of the launcher and the
+collector. *notified* counts the events that the kernel told of, *lost* is the collector's own count.
+[ADR 40](adr/0040-what-notify-costs.md) says where the time of a notified call goes.
+
+",
+};
 
 const INTRODUCTION: &str = "\
 # What the sensor costs

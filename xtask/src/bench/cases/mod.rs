@@ -5,6 +5,7 @@ mod flood;
 mod lambda;
 mod loops;
 mod memory;
+mod notify;
 mod pairs;
 mod programs;
 
@@ -47,15 +48,31 @@ pub const ALL: &[Case] = &[
     Case { name: "codec", what: "encode+commit and decode alone: time and instructions", run: loops::codec },
 ];
 
+/// The cases of what `run --notify` costs.
+pub const NOTIFY: &[Case] = &[
+    Case {
+        name: "allowed",
+        what: "calls that libc makes, which the filter lets through",
+        run: notify::allowed,
+    },
+    Case { name: "notified", what: "calls that the kernel asks about", run: notify::notified },
+    Case { name: "exec", what: "vfork+exec of /bin/true", run: notify::exec },
+    Case { name: "starts", what: "python3, node and java, started by a program below", run: notify::starts },
+    Case { name: "runs", what: "python3, node and java, each in a run of its own", run: notify::runs },
+    Case { name: "server", what: "a static Go HTTP server under load", run: notify::server },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_case_stands_twice() {
-        let mut names: Vec<_> = ALL.iter().map(|case| case.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(ALL.len(), names.len());
+        for cases in [ALL, NOTIFY] {
+            let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(cases.len(), names.len());
+        }
     }
 }

@@ -33,7 +33,7 @@ fn whole_case(
 }
 
 /// Modules that every python3 has: no optional extension modules are among them.
-const PYTHON_MODULES: &str = "argparse, array, ast, asyncio, base64, bisect, calendar, codecs, collections, \
+pub(super) const PYTHON_MODULES: &str = "argparse, array, ast, asyncio, base64, bisect, calendar, codecs, collections, \
     concurrent.futures, configparser, contextlib, copy, csv, dataclasses, datetime, decimal, difflib, email, enum, \
     fractions, functools, glob, hashlib, heapq, html, http.client, inspect, io, ipaddress, json, logging, \
     multiprocessing, os, pathlib, pickle, random, re, shutil, socket, statistics, subprocess, tempfile, threading, \
