@@ -55,3 +55,36 @@ pub fn run(bytes: &[u8]) {
         assert!(memory.read <= MOST_READ, "{}", memory.read);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_mappings_and_modules_keep_to_the_bounds() {
+        let maps = b"1000-2000 r--p 00000000 08:01 7 /opt/app\n2000-3000 r-xp 00001000 08:01 7 /opt/app\n\
+            5000-9000 r-xp 00000000 08:01 9 /opt/libglassbox.so\n\
+            a000-b000 rw-s 00000000 00:01 3 /memfd:glassbox (deleted)\n\
+            c000-d000 r-xp 00000000 08:01 5 /lib/libc.so.6\n";
+        let module = std::fs::read("/bin/true").unwrap();
+        let whole = [maps, &b"\0"[..], &0x2010_u64.to_le_bytes(), &module].concat();
+        run(&whole);
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+
+        for _ in 0..40 {
+            let mut bytes = whole.clone();
+            for _ in 0..8 {
+                let at = random(maps.len() + 9 + 1024);
+                bytes[at] = random(256) as u8;
+            }
+            bytes.truncate(bytes.len() - random(bytes.len() / 2));
+            run(&bytes);
+        }
+    }
+}

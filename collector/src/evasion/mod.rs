@@ -16,7 +16,7 @@
 //! | `elf` | headers of a module in a process's memory |
 
 pub mod elf;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 pub mod look;
 pub mod maps;

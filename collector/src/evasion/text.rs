@@ -42,7 +42,7 @@ impl Code {
                 continue;
             }
             let within = ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs)?;
-            match breakpoint(at + within, ours.get(within..)?, theirs.get(within..)?) {
+            match breakpoint(&self.0, memory, at + within) {
                 Some(behind) => at = behind,
                 None => return Some(at + within),
             }
@@ -50,22 +50,23 @@ impl Code {
     }
 }
 
-/// Where the code goes on behind a breakpoint in the place of the instruction at `at`; `None` if there is
-/// none.
+/// Where the code goes on behind a breakpoint in the place of the instruction that holds the byte `at`;
+/// `None` if there is none.
 #[cfg(target_arch = "aarch64")]
-fn breakpoint(at: usize, _ours: &[u8], theirs: &[u8]) -> Option<usize> {
-    // brk #0 of debuggers; brk #5 of uprobes (arch/arm64/include/asm/brk-imm.h). Aligned, and of 4 bytes.
+fn breakpoint(_ours: &[u8], theirs: &[u8], at: usize) -> Option<usize> {
+    // brk #0 of debuggers; brk #5 of uprobes (arch/arm64/include/asm/brk-imm.h).
     const BREAKPOINTS: [[u8; 4]; 2] = [[0x00, 0x00, 0x20, 0xd4], [0xa0, 0x00, 0x20, 0xd4]];
-    let before = at % 4;
-    (before == 0 && theirs.first_chunk().is_some_and(|word| BREAKPOINTS.contains(word))).then_some(at + 4)
+    // Some of its bytes may be those of the instruction.
+    let word = at / 4 * 4;
+    theirs.get(word..)?.first_chunk().is_some_and(|found| BREAKPOINTS.contains(found)).then_some(word + 4)
 }
 
 #[cfg(not(target_arch = "aarch64"))]
-fn breakpoint(at: usize, ours: &[u8], theirs: &[u8]) -> Option<usize> {
+fn breakpoint(ours: &[u8], theirs: &[u8], at: usize) -> Option<usize> {
     // int3, and the bytes after it as they were.
     const AROUND: usize = 4;
-    let is_alone = ours.iter().zip(theirs).skip(1).take(AROUND).all(|(ours, theirs)| ours == theirs);
-    (theirs.first() == Some(&0xcc) && is_alone).then_some(at + 1)
+    let behind = |bytes: &[u8]| bytes.get(at + 1..bytes.len().min(at + 1 + AROUND)).map(<[u8]>::to_vec);
+    (theirs.get(at) == Some(&0xcc) && behind(ours) == behind(theirs)).then_some(at + 1)
 }
 
 /// What is read of files, once for each.

@@ -3,10 +3,11 @@
 //!
 //! Bounds: it takes a hundredth of one processor at most, however many processes there are; beyond
 //! [`MOST_WATCHED`] the later ones are not looked at. A process can make the reading of its memory hang
-//! (userfaultfd(2)); each look is made by the [`Examiner`], which leaves it behind after [`PATIENCE`], and
-//! such a process is not looked at again.
+//! (a mapping of a file whose server never answers); each look is made by the [`Examiner`], which leaves it
+//! behind after [`PATIENCE`]. Then no process of that user is looked at any more: it may do to them as it
+//! likes anyway (ptrace(2)), and others' are looked at as before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,10 @@ use crate::system::procfs;
 const MOST_WATCHED: usize = 4096;
 /// Evidence that waits for the pipeline; none is made while there is no room.
 const MOST_FOUND: usize = 1024;
-/// A look may take so long.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// A look may take so long, where its thread waits for a processor; and so much longer where all of this
+/// process was stopped meanwhile.
+const PATIENCE: Duration = Duration::from_secs(9);
+const MORE_PATIENCE: Duration = Duration::from_secs(1);
 /// The part of a processor that looks may take: one in so many.
 const SHARE: u64 = 100;
 /// From a hello to the first look, and between two looks: half as much to one and a half times as much.
@@ -51,6 +54,8 @@ pub enum Order {
         image: ImageId,
         /// Its number here.
         pid: u32,
+        /// Its user, who answers for looks that hang.
+        uid: Option<u32>,
         /// Its program, where it said it.
         exe: FileId,
         /// Every caller of its program is bound to the sensor by name.
@@ -102,6 +107,7 @@ impl Watch {
 
 struct Watched {
     vigil: Vigil,
+    uid: Option<u32>,
     due: MonoNs,
     looked: MonoNs,
 }
@@ -115,7 +121,8 @@ struct Watcher {
     watched: HashMap<ImageId, Watched>,
     due: BTreeSet<(MonoNs, ImageId)>,
     not_before: MonoNs,
-    has_given_up: bool,
+    /// Users with a process that keeps its memory from being read.
+    hanging: HashSet<Option<u32>>,
 }
 
 impl Default for Watcher {
@@ -129,7 +136,7 @@ impl Default for Watcher {
             watched: HashMap::new(),
             due: BTreeSet::new(),
             not_before: MonoNs::ZERO,
-            has_given_up: false,
+            hanging: HashSet::new(),
         }
     }
 }
@@ -158,11 +165,14 @@ impl Watcher {
 
     fn obey(&mut self, order: Order, now: MonoNs) {
         match order {
-            Order::Watch { image, pid, exe, is_bound } => {
-                if self.watched.len() < MOST_WATCHED {
+            Order::Watch { image, pid, uid, exe, is_bound } => {
+                if self.watched.len() < MOST_WATCHED && !self.hanging.contains(&uid) {
                     let vigil = Vigil::new(pid, exe, is_bound);
                     self.forget(image);
-                    self.plan(image, Watched { vigil, due: now.plus(about(FIRST_NS)), looked: MonoNs::ZERO });
+                    self.plan(
+                        image,
+                        Watched { vigil, uid, due: now.plus(about(FIRST_NS)), looked: MonoNs::ZERO },
+                    );
                 }
             }
             Order::Look(image) => {
@@ -190,26 +200,38 @@ impl Watcher {
 
     fn look_at_next(&mut self) {
         let Some((_, image)) = self.due.first().copied() else { return };
-        let Some(Watched { vigil, .. }) = self.forget(image) else { return };
-        if self.found_tx.is_full() {
-            return self
-                .plan(image, Watched { vigil, due: MonoNs::now().plus(AGAIN_NS), looked: MonoNs::ZERO });
+        let Some(Watched { vigil, uid, .. }) = self.forget(image) else { return };
+        if self.hanging.contains(&uid) {
+            return;
         }
+        let (pid, now) = (vigil.pid, MonoNs::now());
+        if self.found_tx.is_full() {
+            let due = now.plus(AGAIN_NS);
+            return self.plan(image, Watched { vigil, uid, due, looked: MonoNs::ZERO });
+        }
+        let own_ns = processor_ns();
         let files = std::mem::take(&mut self.files);
         let look = move || {
             let begun_ns = processor_ns();
             (look(vigil, files), processor_ns().saturating_sub(begun_ns))
         };
         let Some(pending) = self.examiner.begin(&Account::boundless(), look) else {
-            if !std::mem::replace(&mut self.has_given_up, true) {
-                say("programs keep the collector from looking at their memory: it looks for evasion no more");
+            // As many users as there are threads keep theirs from being read.
+            return;
+        };
+        let looked = pending.wait(PATIENCE).or_else(|| pending.wait(MORE_PATIENCE));
+        let now = MonoNs::now();
+        let Some(((vigil, files, found), cost_ns)) = looked else {
+            // It is left behind, with what was known of it.
+            if self.hanging.insert(uid) {
+                say(&format!(
+                    "process {pid} keeps its memory from being read: no program of its user is looked at for evasion \
+                     any more"
+                ));
             }
             return;
         };
-        let looked = pending.wait(PATIENCE);
-        let now = MonoNs::now();
-        // One that hangs is left behind, with what was known of it.
-        let Some(((vigil, files, found), cost_ns)) = looked else { return };
+        let cost_ns = cost_ns.saturating_add(processor_ns().saturating_sub(own_ns));
         self.not_before = now.plus(cost_ns.saturating_mul(SHARE - 1));
         self.files = files;
         let has_found = !found.is_empty();
@@ -220,7 +242,7 @@ impl Watcher {
             self.doorbell.ring();
         }
         let due = now.plus(if vigil.is_in_doubt() { DOUBT_NS } else { about(AGAIN_NS) });
-        self.plan(image, Watched { vigil, due, looked: now });
+        self.plan(image, Watched { vigil, uid, due, looked: now });
     }
 }
 

@@ -79,8 +79,8 @@ impl Pipeline {
         let Some(known) = self.census.get(image).filter(|image| image.pidfd.is_some()) else { return };
         let Some(ring) = known.ring.and_then(|ring| self.rings.get(ring)) else { return };
         if known.key.is_visible() && !known.key.is_claim() {
-            let (pid, exe, is_bound) = (known.key.pid.0, known.file, ring.begun.is_bound);
-            watch.tell(Order::Watch { image, pid, exe, is_bound });
+            let (pid, uid, exe) = (known.key.pid.0, known.uid, known.file);
+            watch.tell(Order::Watch { image, pid, uid, exe, is_bound: ring.begun.is_bound });
         }
     }
 
