@@ -21,11 +21,16 @@
 //! A replay is no origin of records. Its events were ordered and enriched before, and enter behind the
 //! enricher, with the numbers that they were recorded with ([`crate::pipeline::Outbox::replay`]).
 
+use std::sync::Arc;
+
 use wire::events::Kind;
 use wire::record::{Flags, Head};
 
+use crate::allowance::Account;
+use crate::door::identity::Identity;
 use crate::evasion::Evidence;
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey, RingIndex};
+use crate::launch::protocol::CommandStarted;
 use crate::loss::LossReason;
 
 /// Records are held back for so long, for earlier ones that are still on their way.
@@ -56,6 +61,8 @@ pub enum Origin {
     Notify {
         /// The process, by the kernel's word.
         process: ProcessKey,
+        /// See [`Sent::Record`].
+        instance: Option<Instance>,
     },
 }
 
@@ -105,8 +112,21 @@ pub struct Seen {
     pub euid: Option<u32>,
     /// The process, apart from all that get its number later.
     pub instance: Option<Instance>,
+    /// Why no sensor is in its program, where its file says so and the supervisor is another container's.
+    pub reason: Option<&'static str>,
     /// The running image; empty where the kernel does not show it.
     pub exe: Vec<u8>,
+}
+
+/// A process of a supervisor that is no child of the launcher, by the kernel's word on a descriptor of it.
+#[derive(Debug)]
+pub struct Introduced {
+    /// The process, which waited for this.
+    pub identity: Identity,
+    /// Why no sensor is in it, where its program's file says so.
+    pub reason: Option<&'static str>,
+    /// Pays for all that is kept of it.
+    pub account: Arc<Account>,
 }
 
 /// A message of an origin that is no ring, sent through a channel; the sender rings the pipeline's doorbell.
@@ -119,10 +139,28 @@ pub enum Sent {
         /// What is known of it.
         seen: Seen,
     },
+    /// A supervisor that no launcher started has gone.
+    SupervisorGone {
+        /// Its own process.
+        process: ProcessKey,
+    },
+    /// A process of such a supervisor, before its first record.
+    Introduced(Box<Introduced>),
+    /// The program that such a supervisor started, which no sensor is in.
+    Began {
+        /// The process, which was introduced.
+        process: ProcessKey,
+        /// The program.
+        started: Box<CommandStarted>,
+        /// Why no sensor is in it.
+        reason: &'static str,
+    },
     /// A record.
     Record {
         /// The process, by the kernel's word.
         process: ProcessKey,
+        /// The process apart from others that have or say the number, where it was introduced.
+        instance: Option<Instance>,
         /// The record's head.
         head: Head,
         /// The record's payload.

@@ -26,6 +26,7 @@ pub use crate::evasion::fuzzed::run as evasion;
 pub use crate::http::fuzz as http;
 pub use crate::lambda::fuzz as telemetry;
 pub use crate::notify::fuzzed::run as notified;
+pub use crate::notify::sightings::fuzz as sighting;
 pub use crate::pipeline::fuzzed::run as pipeline;
 pub use crate::runc::fuzz as bundle;
 pub use crate::sinks::carrier::spool::fuzz as spool;

@@ -13,10 +13,11 @@ use std::time::Duration;
 use crate::container::Authority;
 use crate::door::Doorman;
 use crate::door::news::{KeptRing, Word};
+use crate::door::wires::ToPipeline;
 use crate::evasion::watch::Watch;
 use crate::launch::channel::CollectorEnd;
 use crate::metrics::server;
-use crate::notify::sightings::{self, Sightings};
+use crate::notify::sightings::{self, OfLauncher, Sightings};
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
@@ -120,29 +121,25 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     }
     raise_descriptor_limit();
     keep_rings_out_of_core_dumps();
+    let (sent_tx, sent_rx) = sightings::channel();
     let mut doorman = Doorman::new(
         listeners,
         launcher,
         stop,
         authority,
-        news_tx,
-        Arc::clone(&doorbell),
+        ToPipeline { news_tx, sent_tx: sent_tx.clone(), doorbell: Arc::clone(&doorbell) },
         Arc::clone(&pulses),
     )?;
     doorman.asks = judged.asks;
     doorman.reloader = reloader;
     let reply = doorman.reply();
-    let sent_rx = match sightings {
-        Some(socket) => {
-            let (sent_tx, sent_rx) = sightings::channel();
-            let sightings = Sightings::read(socket, sent_tx, Arc::clone(&doorbell)).map_err(|error| {
-                Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
-            })?;
-            doorman.sightings = Some(sightings);
-            Some(sent_rx)
-        }
-        None => None,
-    };
+    let is_supervised = sightings.is_some();
+    if let Some(socket) = sightings {
+        let supervisor = Sightings::read(socket, OfLauncher, sent_tx, Arc::clone(&doorbell));
+        doorman.supervisors.push(supervisor.map_err(|error| {
+            Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
+        })?);
+    }
     let watch = Watch::start(Arc::clone(&doorbell)).map_err(|error| {
         Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
     })?;
@@ -152,6 +149,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         news_rx,
         sent_rx,
         watch: Some(watch),
+        is_supervised,
         doorbell,
         pulse: pulses.add("the pipeline"),
     };

@@ -27,6 +27,7 @@ pub mod rootfs;
 pub mod scap;
 pub mod scene;
 pub mod server;
+pub mod steady;
 pub mod unseen;
 pub mod victim;
 

@@ -5,17 +5,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use glassbox_tests::child::{self, Ending, Running, Status, wait_until};
+use glassbox_tests::child::{self, Running, Status, wait_until};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::glassbox;
 use glassbox_tests::scene::{Mode, Scene, caught};
+use glassbox_tests::steady::{made, scene_of_static, steady_opens, stop_and_finish, wait_for_open};
 use glassbox_tests::victim::{Libc, ON_MUSL, compiled, directives};
-
-fn scene_of_static(name: &str, arguments: &[&str]) -> Scene {
-    let scene = Scene::with(compiled(name, Libc::GlibcStatic), arguments);
-    scene.clean();
-    scene
-}
 
 fn supervised(scene: &Scene, options: &[&str]) -> Command {
     let output = scene.events_output();
@@ -43,19 +38,6 @@ fn child_of(launcher: &Running, name: &str) -> i32 {
         found.is_some()
     });
     found.unwrap()
-}
-
-fn wait_for_open(scene: &Scene, number: usize) {
-    wait_until("more opens", || scene.work().join(format!("steady.{number}")).exists());
-}
-
-fn stop_and_finish(scene: &Scene, running: Running) -> Ending {
-    fs::write(scene.work().join("stop"), "").unwrap();
-    running.finish()
-}
-
-fn steady_opens(events: &Events) -> usize {
-    events.named("file.open").filter(|open| open.path().contains("/steady.")).count()
 }
 
 #[test]
@@ -205,19 +187,18 @@ fn a_launcher_that_is_stopped_holds_no_call() {
         let stat = fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
         stat.contains(") T ")
     });
-    let made = || (0..).find(|number| !scene.work().join(format!("steady.{number}")).exists()).unwrap();
-    wait_for_open(&scene, made() + 12);
+    wait_for_open(&scene, made(&scene) + 12);
     running.signal(libc::SIGCONT);
-    wait_for_open(&scene, made() + 40);
+    wait_for_open(&scene, made(&scene) + 40);
     stop_and_finish(&scene, running).assert_output(0, "failed 0\n");
 
     let events = scene.events(Expect::LossIsCounted);
     let lost: i64 = events.named("sensor.loss").filter_map(|loss| loss.number("count")).sum();
-    let made = scene.files()["count-of-opens"].parse::<i64>().unwrap();
+    let opened = scene.files()["count-of-opens"].parse::<i64>().unwrap();
     assert!(lost >= 10, "{lost} lost: {}", events.outline());
     // The file of the count is opened too.
     let seen = i64::try_from(steady_opens(&events)).unwrap();
-    assert!((made..=made + 1).contains(&(seen + lost)), "{made} made, {seen} seen, {lost} lost");
+    assert!((opened..=opened + 1).contains(&(seen + lost)), "{opened} opened, {seen} seen, {lost} lost");
 }
 
 #[test]

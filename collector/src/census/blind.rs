@@ -104,13 +104,22 @@ impl Census {
         let image = self.get_mut(id)?;
         let Asked { path, arguments, at, .. } = image.take_asked(|_| true)?;
         let exe = procfs::exe(image.key.pid.0).unwrap_or_else(|| path.to_vec());
-        let gids = procfs::gids(image.key.pid.0);
-        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at })
+        let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
+        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at, is_asked_about })
     }
 
     /// The static program that an image asked for before a call that no hook told of: it has become that
     /// program, and may have become another one since.
     pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
+        let known = self.get_mut(id)?;
+        if let Some(reason) = known.named
+            && let Some(Asked { path, arguments, at, .. }) = known.take_asked(|asked| asked.said.is_none())
+        {
+            let pid = known.key.is_visible().then_some(known.key.pid.0);
+            let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
+            let gids = pid.and_then(procfs::gids);
+            return Some(BlindProgram { path, exe, arguments, reason, gids, at, is_asked_about: true });
+        }
         let image = self.get(id)?;
         let (asked, process) = (image.asked.as_ref()?, image.process.as_ref()?);
         let begun = MonoNs::now();
@@ -121,9 +130,9 @@ impl Census {
         let exe = asked.path.to_vec();
         image.account.asked(begun, MonoNs::now());
         program.filter(|program| program.reason.name == program::STATIC.name)?;
-        let gids = procfs::gids(image.key.pid.0);
+        let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
         let Asked { path, arguments, at, .. } = self.get_mut(id)?.take_asked(|_| true)?;
-        Some(BlindProgram { exe, path, arguments, reason: program::STATIC.name, gids, at })
+        Some(BlindProgram { exe, path, arguments, reason: program::STATIC.name, gids, at, is_asked_about })
     }
 
     /// Whether no image follows this one, and its process runs a static file that is another one than before;

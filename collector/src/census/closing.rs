@@ -315,6 +315,7 @@ impl Census {
             reason: reason.unwrap_or(blind::UNREADABLE),
             gids: None,
             at,
+            is_asked_about: image.is_asked_about,
         })
     }
 

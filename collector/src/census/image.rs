@@ -144,6 +144,10 @@ pub struct ProcessImage {
     pub standpoint: Standpoint,
     /// It began in the collector's namespaces: see [`Identity::is_launched`].
     pub is_launched: bool,
+    /// The kernel asks about calls of its process.
+    pub is_asked_about: bool,
+    /// Why no sensor is in the program that it has become, as a supervisor elsewhere said.
+    pub named: Option<&'static str>,
     /// Threads whose numbers were translated: the process's, and the collector's.
     threads: FxHashMap<Tid, Option<Tid>>,
     /// The fields of its events that only the process itself says.
@@ -259,6 +263,8 @@ impl ProcessImage {
             is_namespace_said,
             standpoint,
             is_launched,
+            is_asked_about: false,
+            named: None,
             threads: FxHashMap::default(),
             claimed,
             has_other_rights: false,

@@ -83,6 +83,7 @@ impl Census {
         };
         let key = identity.key;
         let giver = before.or(parent).and_then(|giver| self.get(giver));
+        let is_asked_about = giver.is_some_and(|giver| giver.is_asked_about);
         let has_other_rights = giver.is_some_and(|giver| {
             // An id that the kernel does not tell speaks for nothing.
             let differ = |own: Option<u32>, other: Option<u32>| own.zip(other).is_some_and(|(a, b)| a != b);
@@ -110,6 +111,7 @@ impl Census {
         let image = self.add(Some((ring, Some(0))), identity, is_inherited, life, rings);
         if let Some(image) = self.get_mut(image) {
             image.before = before;
+            image.is_asked_about |= is_asked_about;
             image.has_other_rights = has_other_rights;
             image.keep_seed(seed);
         }
@@ -140,7 +142,7 @@ impl Census {
     /// A child that died before the kernel could be asked has its number by its ring's word. The hello of a
     /// process with the same number and parent confirms it, if the ring's user may become that one's, or the
     /// kernel says that the parent writes into the ring.
-    fn confirm_child(&mut self, parent: Option<ImageId>, identity: &Identity, rings: &Rings) {
+    pub(super) fn confirm_child(&mut self, parent: Option<ImageId>, identity: &Identity, rings: &Rings) {
         if !identity.key.is_visible() || self.live(identity.key).is_some() {
             return;
         }
@@ -173,7 +175,9 @@ impl Census {
                     || [owner.namespace, said_namespace].contains(&identity.namespace))
         };
         let may_be = owner.is_some_and(|owner| owner.may_become(identity.uid) && is_near(owner));
-        if child.end.is_some() && (is_own || may_be) {
+        let is_over =
+            child.end.is_some() || identity.is_dead || identity.pidfd.as_ref().is_some_and(kernel::is_dead);
+        if is_over && (is_own || may_be) {
             let before = std::mem::replace(&mut child.key, identity.key);
             child.claimed = child.claimed.without(Claimed::PID);
             if before.namespace.is_some() {
@@ -232,17 +236,32 @@ impl Census {
         life: Option<LifeId>,
         rings: &mut Rings,
     ) -> ImageId {
+        let account = place
+            .and_then(|(ring, _)| rings.get(ring))
+            .map_or_else(Account::boundless, |ring| Arc::clone(ring.account()));
+        self.add_at_cost_of(account, place, identity, is_inherited, life, rings)
+    }
+
+    /// The same at the cost of `account`.
+    pub(super) fn add_at_cost_of(
+        &mut self,
+        account: Arc<Account>,
+        place: Option<(RingIndex, Option<u8>)>,
+        identity: Identity,
+        is_inherited: bool,
+        life: Option<LifeId>,
+        rings: &mut Rings,
+    ) -> ImageId {
         self.made += 1;
         let (ring, slot) = (place.map(|(ring, _)| ring), place.and_then(|(_, slot)| slot));
-        let account = ring
-            .and_then(|ring| rings.get(ring))
-            .map_or_else(Account::boundless, |ring| Arc::clone(ring.account()));
+        let is_asked_about = self.is_made_below_supervisor(&identity);
         let is_dead = identity.is_dead && identity.pidfd.is_none();
         let entry = self.images.vacant_entry();
         let id = ImageId::new(self.made, entry.key());
         let mut image =
             ProcessImage::new(id, identity, account, ring, slot, self.lives.enter(life), is_inherited);
         let (key, own_pid) = (image.key, image.own_pid);
+        image.is_asked_about = is_asked_about;
         let mut is_numbered = false;
         if let Some((ring, slot)) = ring.zip(slot)
             && let Some(ring) = rings.get_mut(ring)
@@ -307,7 +326,9 @@ impl Census {
                     image
                 }
             },
-            Origin::Notify { process } => Some(self.notified_at(process, MonoNs(head.time_ns), rings)),
+            Origin::Notify { process, instance } => {
+                self.is_it(process, instance).then(|| self.notified_at(process, MonoNs(head.time_ns), rings))
+            }
         }
     }
 

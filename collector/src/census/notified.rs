@@ -2,11 +2,11 @@
 
 use super::image::ProcessImage;
 use super::register::Census;
-use crate::allowance::Account;
-use crate::arrival::Seen;
+use crate::allowance::{Account, Resource};
+use crate::arrival::{Introduced, Seen};
 use crate::door::identity::{self, Identity};
 use crate::event::Claimed;
-use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
+use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
 use crate::system::{kernel, procfs};
 
@@ -33,8 +33,22 @@ impl Census {
         Some(id)
     }
 
+    /// Whether the process with a number is the one that was introduced as `instance`.
+    pub(super) fn is_it(&self, key: ProcessKey, instance: Option<Instance>) -> bool {
+        let Some(instance) = instance else { return true };
+        let live = self.live(key).and_then(|live| self.get(live));
+        live.and_then(|live| live.instance).is_none_or(|of_live| of_live == instance)
+    }
+
     /// The same of a process of which this is known: another one that had its number before has ended.
     pub fn seen(&mut self, key: ProcessKey, seen: Seen, rings: &mut Rings) -> ImageId {
+        if self.live(key).is_none() {
+            let pidfd = if key.is_visible() { procfs::open(key.pid.0) } else { None };
+            let (own_pid, ppid, uid) = (key.pid, seen.ppid, seen.uid);
+            let is_dead = pidfd.is_none();
+            let identity = Identity { key, own_pid, ppid, uid, pidfd, is_dead, ..Identity::default() };
+            self.discover_before_seen(&identity, rings);
+        }
         let live = self.live(key).and_then(|live| self.get(live));
         let is_same = |live: &&ProcessImage| {
             live.instance.is_none() || seen.instance.is_none() || live.instance == seen.instance
@@ -66,6 +80,73 @@ impl Census {
         };
         self.look_around(&mut identity, None, &Account::boundless());
         self.add(None, identity, false, None, rings)
+    }
+
+    /// The image of a process that a supervisor elsewhere introduced; `None` where its account has no room
+    /// for one more.
+    pub fn introduce(&mut self, introduced: Introduced, rings: &mut Rings) -> Option<ImageId> {
+        let Introduced { mut identity, reason, account } = introduced;
+        self.look_below(&mut identity);
+        self.discover_before_seen(&identity, rings);
+        let live = self.live(identity.key).and_then(|live| self.get_mut(live));
+        let is_same = |live: &&mut ProcessImage| {
+            live.instance.is_none() || identity.instance.is_none() || live.instance == identity.instance
+        };
+        if let Some(live) = live.filter(is_same) {
+            (live.is_asked_about, live.named) = (true, reason);
+            return Some(live.id);
+        }
+        // Of two that say the same number of a namespace, one lies: the first one has it.
+        let is_taken = self.live(identity.key).and_then(|live| self.get(live)).is_some_and(|live| {
+            !identity.key.is_visible() && live.pidfd.as_ref().is_some_and(|pidfd| !kernel::is_dead(pidfd))
+        });
+        if is_taken || account.is_used_up(Resource::Images) {
+            account.refuse(Resource::Images);
+            return None;
+        }
+        let parent = identity.ppid.and_then(|ppid| self.live(identity.key.with_pid(ppid)));
+        self.look_around(&mut identity, parent, &account);
+        let image = self.add_at_cost_of(account, None, identity, false, None, rings);
+        if let Some(image) = self.get_mut(image) {
+            (image.is_asked_about, image.named) = (true, reason);
+        }
+        Some(image)
+    }
+
+    /// Finds what a process that is not known wrote into its parent's ring before, of which nothing may be
+    /// read. It may be dead by now, so that its ring alone said its number.
+    fn discover_before_seen(&mut self, identity: &Identity, rings: &mut Rings) {
+        if self.live(identity.key).is_some() {
+            return;
+        }
+        let parent = identity.ppid.and_then(|ppid| self.live(identity.key.with_pid(ppid)));
+        if let Some(ring) = parent.and_then(|parent| self.get(parent)?.ring) {
+            self.discover_all(ring, rings);
+        }
+        self.confirm_child(parent, identity, rings);
+    }
+
+    /// Notes that a supervisor has come or gone.
+    pub fn note_supervisor(&mut self, process: ProcessKey, is_gone: bool) {
+        match is_gone {
+            true => self.supervisors.remove(&process),
+            false => self.supervisors.insert(process),
+        };
+    }
+
+    /// Whether a process is a supervisor elsewhere.
+    pub fn is_supervisor(&self, process: &ProcessKey) -> bool {
+        self.supervisors.contains(process)
+    }
+
+    /// Whether the kernel asks about calls of a process, as of the one that made it.
+    pub(super) fn is_made_below_supervisor(&self, made: &Identity) -> bool {
+        let parent = made.ppid.map(|ppid| made.key.with_pid(ppid));
+        let is_asked_about = |key: &ProcessKey| {
+            let parent = self.live(*key).and_then(|parent| self.get(parent));
+            self.supervisors.contains(key) || parent.is_some_and(|parent| parent.is_asked_about)
+        };
+        self.is_all_asked_about || parent.as_ref().is_some_and(is_asked_about)
     }
 
     /// Fills in what the kernel did not tell of an image before, as of a child that was dead when it was

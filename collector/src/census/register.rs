@@ -64,6 +64,10 @@ pub struct Census {
     pub(super) examiner: Examiner,
     /// What rules and filters ask of processes beyond their identity.
     pub asks: Asks,
+    /// The kernel asks about calls of every process.
+    pub is_all_asked_about: bool,
+    /// Supervisors elsewhere: the kernel asks about calls of what they make.
+    pub(super) supervisors: FxHashSet<ProcessKey>,
     /// The container of a pid namespace in which one is known, and who said so.
     pub(super) containers: FxHashMap<u64, (Arc<Container>, Peer)>,
     pub(super) reports: WaitReports,

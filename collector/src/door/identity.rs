@@ -63,10 +63,29 @@ pub struct Identity {
     pub claimed: Claimed,
 }
 
+/// What a process says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// Its number in its own pid namespace.
+    pub pid: u32,
+    /// Its parent's there.
+    pub ppid: u32,
+    /// That namespace by inode.
+    pub pid_ns: u64,
+    /// The file of its image.
+    pub file: FileId,
+}
+
 impl Identity {
     /// The identity of the process that sent `hello` over `guest`.
     pub fn of_sender(guest: &OwnedFd, sender: Sender, hello: &Hello<'_>) -> Self {
         let euid = sender.effective_uid(guest);
+        let said = Said { pid: hello.pid, ppid: hello.ppid, pid_ns: hello.pid_ns, file: hello.file.into() };
+        Self::of(sender, euid, said)
+    }
+
+    /// The identity of a process by the kernel's word, and what is `said` of it where the kernel tells less.
+    pub fn of(sender: Sender, euid: Option<u32>, said: Said) -> Self {
         let Sender { pid, uid, pidfd } = sender;
         let (uid, pidfd) = match pid {
             0 => (uid, pidfd),
@@ -83,29 +102,29 @@ impl Identity {
                 .and_then(|facts| facts.cgroup)
                 .or_else(|| pidfd.as_ref().and_then(kernel::cgroup_of_the_dead))
                 .unwrap_or_default(),
-            file: hello.file.into(),
+            file: said.file,
             is_dead: facts.is_none() && pidfd.as_ref().is_none_or(kernel::is_dead),
             pidfd,
             ..Self::default()
         };
         match pid {
-            0 => known.elsewhere(hello),
-            pid => known.here(pid, facts, hello),
+            0 => known.elsewhere(said),
+            pid => known.here(pid, facts, said),
         }
     }
 
     /// Completes the identity of a process that has a number in the collector's pid namespace.
-    fn here(mut self, pid: u32, facts: Option<Facts>, hello: &Hello<'_>) -> Self {
+    fn here(mut self, pid: u32, facts: Option<Facts>, said: Said) -> Self {
         self.key = ProcessKey::here(Pid(pid));
         let own = namespaces::own(Kind::Pid);
         let shares_pids = self.namespace.map(|namespace| Some(namespace) == own);
         // Of the dead, the kernel tells no numbers any more; before 6.11, it tells them all in /proc alone.
         self.own_pid = match shares_pids {
             Some(true) => Pid(pid),
-            _ if self.is_dead => Pid(hello.pid),
-            _ => procfs::namespace_pids(pid)
-                .and_then(|pids| Some(Pid(*pids.last()?)))
-                .unwrap_or(Pid(hello.pid)),
+            _ if self.is_dead => Pid(said.pid),
+            _ => {
+                procfs::namespace_pids(pid).and_then(|pids| Some(Pid(*pids.last()?))).unwrap_or(Pid(said.pid))
+            }
         };
         if self.namespace.is_none() && !self.is_dead {
             let is_one = procfs::namespace_pids(pid).is_some_and(|pids| pids.len() == 1);
@@ -117,7 +136,7 @@ impl Identity {
         self.ppid = match parent {
             Some(ppid) => Some(Pid(ppid)),
             // The same number on both sides is taken for the same namespace.
-            None => Some(Pid(hello.ppid)).filter(|_| hello.pid == pid),
+            None => Some(Pid(said.ppid)).filter(|_| said.pid == pid),
         };
         self.claimed = Claimed::NONE.and_if(parent.is_none() && self.ppid.is_some(), Claimed::PPID);
         self
@@ -125,11 +144,11 @@ impl Identity {
 
     /// Completes the identity of a process that has no number in the collector's pid namespace: the kernel
     /// says which namespace it is in, from 6.11 on, but not its number there.
-    fn elsewhere(mut self, hello: &Hello<'_>) -> Self {
-        let namespace = self.namespace.unwrap_or(hello.pid_ns);
-        self.own_pid = Pid(hello.pid);
+    fn elsewhere(mut self, said: Said) -> Self {
+        let namespace = self.namespace.unwrap_or(said.pid_ns);
+        self.own_pid = Pid(said.pid);
         self.key = ProcessKey::elsewhere(namespace, self.own_pid);
-        self.ppid = Some(Pid(hello.ppid));
+        self.ppid = Some(Pid(said.ppid));
         let numbers = Claimed::PID.and(Claimed::PPID);
         self.claimed = numbers.and_if(self.namespace.is_none(), Claimed::PID_NS);
         self

@@ -15,6 +15,7 @@ pub mod news;
 mod proof;
 mod reception;
 mod rush;
+mod supervisors;
 #[cfg(test)]
 mod tests;
 mod waiting_room;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use rustc_hash::FxHashSet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
@@ -40,7 +41,6 @@ use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::notify::sightings::Sightings;
 use crate::reload::Reloader;
-use crate::rings::bells::Doorbell;
 use crate::shell::failure::{Failure, say};
 use crate::shell::listeners::Listeners;
 use crate::shell::stop::{Asked, StopSignals};
@@ -53,7 +53,7 @@ use launcher::{LAUNCHER, Launcher, Said};
 use news::{News, Word};
 use rush::{RUSH_NAP, Rush};
 use waiting_room::WaitingRoom;
-use wires::{Deathwatch, PIDFD, Reply, Told};
+use wires::{Deathwatch, PIDFD, Reply, ToPipeline, Told};
 
 /// Events that are taken out of the epoll instance at once.
 const MOST_EVENTS: usize = 1024;
@@ -81,8 +81,7 @@ pub struct Doorman {
     janitor: Janitor,
     launcher: Launcher,
     stop: Option<StopSignals>,
-    news_tx: Sender<News>,
-    doorbell: Arc<Doorbell>,
+    pipeline: ToPipeline,
     pulses: Arc<Pulses>,
     word_rx: Receiver<Word>,
     reply: Reply,
@@ -105,8 +104,8 @@ pub struct Doorman {
     pub asks: Asks,
     /// Reads the settings again.
     pub reloader: Option<Reloader>,
-    /// Where the supervisor's packets arrive.
-    pub sightings: Option<Sightings>,
+    /// Supervisors that are heard: the launcher's, and others.
+    pub supervisors: Vec<Sightings>,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -122,8 +121,7 @@ impl Doorman {
         launcher: Option<CollectorEnd>,
         stop: Option<StopSignals>,
         authority: Authority,
-        news_tx: Sender<News>,
-        doorbell: Arc<Doorbell>,
+        pipeline: ToPipeline,
         pulses: Arc<Pulses>,
     ) -> Result<Self, Failure> {
         let fault = |error: Errno| {
@@ -155,8 +153,7 @@ impl Doorman {
             janitor: Janitor::default(),
             launcher,
             stop,
-            news_tx,
-            doorbell,
+            pipeline,
             pulses,
             word_rx,
             reply: Reply::new(word_tx, alarm),
@@ -173,7 +170,7 @@ impl Doorman {
             is_hasty: false,
             asks: Asks::NONE,
             reloader: None,
-            sightings: None,
+            supervisors: Vec::new(),
         })
     }
 
@@ -204,8 +201,8 @@ impl Doorman {
 
     fn tell(&self, news: News) {
         // The pipeline's thread is joined after the last news.
-        let _ = self.news_tx.send(news);
-        self.doorbell.ring();
+        let _ = self.pipeline.news_tx.send(news);
+        self.pipeline.doorbell.ring();
     }
 
     /// Serves until everything is drained; false where a signal asked for the end and that took too long.
@@ -357,9 +354,7 @@ impl Doorman {
                 self.waiting_room.drain().for_each(|attached| self.tell(News::Attached(attached)))
             }
         }
-        if let Some(sightings) = &self.sightings {
-            sightings.drain();
-        }
+        self.supervisors.iter().for_each(Sightings::drain);
         // The pipeline itself looks for deaths that epoll has not reported yet.
         self.tell(News::Finish(haste));
     }

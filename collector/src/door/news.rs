@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use super::identity::Identity;
 use crate::allowance::Share;
 use crate::container::Container;
-use crate::ids::{ImageId, MonoNs};
+use crate::ids::{ImageId, MonoNs, ProcessKey};
 use crate::launch::protocol::{CommandStarted, Reaped, RingId};
 use crate::reload::Reloaded;
 use crate::rings::mapping::{Lifeline, Mapping};
@@ -73,6 +73,8 @@ pub enum News {
     Attached(Box<Attached>),
     /// A program that cannot be seen into.
     Blind(Box<Unseen>),
+    /// A supervisor that no launcher started: the kernel asks it about calls of what it makes.
+    Supervisor(ProcessKey),
     /// More is known of a container: the container before, and after.
     Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.

@@ -12,6 +12,7 @@ use super::Doorman;
 use super::guests::{self, Message};
 use super::proof;
 use crate::ids::MonoNs;
+use crate::notify::link::SUPERVISES;
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
 
 /// Out of descriptors or memory, the doorman waits so long before it accepts again.
@@ -120,6 +121,10 @@ impl Doorman {
                 if proof::is_given(&guest) {
                     return Some(guest);
                 }
+            }
+            Ok(Some(message)) if message.bytes().starts_with(SUPERVISES) => {
+                self.hear_supervisor(guest, message);
+                return None;
             }
             Ok(Some(message)) => self.answer_guest(&guest, message),
             Ok(None) => return Some(guest),

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::time::Instant;
 
+use crossbeam_channel::Sender;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
@@ -48,8 +49,7 @@ fn door_asking(launcher: Option<CollectorEnd>, authority: Authority) -> Door {
         launcher,
         None,
         authority,
-        news_tx,
-        Arc::default(),
+        ToPipeline { news_tx, sent_tx: crossbeam_channel::unbounded().0, doorbell: Arc::default() },
         Arc::default(),
     )
     .unwrap();

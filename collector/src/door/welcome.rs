@@ -7,6 +7,7 @@ use wire::hello::{Blind, Hello};
 use super::Doorman;
 use super::identity::{Identity, Note};
 use super::news::{Attached, KeptRing, News, Unseen};
+use super::supervisors::is_of_this_build;
 use crate::allowance::Resource;
 use crate::container::{self, Claim, Key};
 use crate::ids::Pid;
@@ -52,7 +53,7 @@ impl Doorman {
     }
 
     /// The container of a process, by what the process says and what the kernel shows. Notes its pod.
-    fn claim(&mut self, identity: &mut Identity, uri: &[u8]) -> Option<(Key, Claim)> {
+    pub(super) fn claim(&mut self, identity: &mut Identity, uri: &[u8]) -> Option<(Key, Claim)> {
         let pid = identity.key.pid;
         let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid.0)).flatten();
         identity.circumstances.pod = container::pod_of(cgroup.as_deref().unwrap_or_default());
@@ -78,10 +79,7 @@ impl Doorman {
         memfd: Option<OwnedFd>,
     ) -> Option<Option<(OwnedFd, Mapping)>> {
         let pid = sender.pid;
-        let is_known = hello.version == wire::VERSION
-            && hello.events == wire::FINGERPRINT
-            && hello.calls == hook_table::FINGERPRINT;
-        if !is_known {
+        if !is_of_this_build(hello) {
             self.janitor.close(memfd);
             self.complain(&format!(
                 "process {pid} brings a sensor of another version and is not seen; give it the libglassbox.so of this \

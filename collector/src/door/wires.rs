@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
-use super::news::Word;
+use super::news::{News, Word};
+use crate::arrival::Sent;
 use crate::ids::{ImageId, MonoNs};
+use crate::rings::bells::Doorbell;
 
 /// Marks the epoll token of a pidfd; the rest is an [`ImageId`].
 pub const PIDFD: u64 = 1 << 63;
@@ -22,6 +24,17 @@ pub struct Told {
     pub is_all: AtomicBool,
     /// Everything that had happened by this moment, CLOCK_MONOTONIC in nanoseconds.
     pub until: AtomicU64,
+}
+
+/// The ways to the pipeline, whose doorbell is rung for both.
+#[derive(Clone, Debug)]
+pub struct ToPipeline {
+    /// News of processes and of the session.
+    pub news_tx: Sender<News>,
+    /// What supervisors say.
+    pub sent_tx: Sender<Sent>,
+    /// Wakes the pipeline.
+    pub doorbell: Arc<Doorbell>,
 }
 
 /// Watches pidfds for the pipeline: the doorman's epoll instance.

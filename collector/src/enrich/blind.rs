@@ -34,20 +34,23 @@ pub struct BlindProgram {
     pub gids: Option<(u32, u32)>,
     /// When it was executed; where no exec was seen, when it was heard of.
     pub at: MonoNs,
+    /// Whether the kernel asks about calls of its process.
+    pub is_asked_about: bool,
 }
 
 /// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they
 /// have libc, whose calls pass unasked.
-const ASKED_ABOUT: [&str; 4] =
+pub const ASKED_ABOUT: [&str; 4] =
     [program::STATIC.name, program::GO.name, program::NO_LIBC.name, program::FOREIGN_ABI.name];
 
 impl Enricher {
     /// Reports a program that the sensor is not in: the events of its process show it from here on. It
     /// cannot be seen into, or the kernel asks about its calls.
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
-        let BlindProgram { path, exe, arguments: Arguments { argv, argc }, reason, gids, at } = program;
+        let BlindProgram { path, exe, arguments, reason, gids, at, is_asked_about } = program;
+        let Arguments { argv, argc } = arguments;
         process.becomes(exe, path, argv);
-        let places = match self.is_supervised && ASKED_ABOUT.contains(reason) {
+        let places = match *is_asked_about && ASKED_ABOUT.contains(reason) {
             true => {
                 self.begin(process, Kind::ProcessStart, *at);
                 self.batch.set(self.places.start_coverage, Value::Word("notify"));

@@ -74,8 +74,6 @@ pub struct Enricher {
     /// Turns the sensors' times into UTC.
     pub clock: Clock,
     places: Places,
-    /// The kernel asks about calls that no hook tells of.
-    pub is_supervised: bool,
     /// Names of users.
     users: Users,
     /// Calls' names by number: the table's own look-up walks two lists.
@@ -93,7 +91,6 @@ impl Default for Enricher {
             requests: Requests::default(),
             clock: Clock::sample(),
             places: Places::default(),
-            is_supervised: false,
             users: Users::default(),
             calls: Vec::new(),
             text: Vec::new(),

@@ -26,7 +26,8 @@ const QUICK_DEATHS_MAX: u32 = 5;
 
 /// The collector of a run and everything that its successor needs.
 pub struct Keeper {
-    recipe: Recipe,
+    /// `None` where no collector is to be started.
+    recipe: Option<Recipe>,
     files: Option<Files>,
     /// The memfd of every ring that a collector reads, with the blob that the collector gave for it.
     rings: BTreeMap<RingId, (Vec<u8>, OwnedFd)>,
@@ -52,9 +53,14 @@ struct Running {
 impl Keeper {
     /// A keeper of collectors that are started by `recipe`; it removes `files` at its end.
     pub fn new(recipe: Recipe, files: Files) -> Self {
+        Self { recipe: Some(recipe), files: Some(files), ..Self::of_none() }
+    }
+
+    /// A keeper of no collector.
+    pub fn of_none() -> Self {
         Self {
-            recipe,
-            files: Some(files),
+            recipe: None,
+            files: None,
             rings: BTreeMap::new(),
             repeated: Vec::new(),
             running: None,
@@ -68,7 +74,8 @@ impl Keeper {
 
     /// Starts a collector and hands it everything that an earlier one left.
     pub fn start(&mut self) -> io::Result<()> {
-        let mut child = self.recipe.start(self.restarts)?;
+        let Some(recipe) = &mut self.recipe else { return Ok(()) };
+        let mut child = recipe.start(self.restarts)?;
         // An error means that the collector has died already, which wait4(2) reports.
         for (id, (blob, memfd)) in &self.rings {
             let ring = ToCollector::Ring { id: *id, blob: blob.clone() };
@@ -222,7 +229,9 @@ impl Keeper {
     /// Lets CMD go on without a collector.
     fn give_up(&mut self) {
         // New processes find no collector and run bare; running ones keep their ring to themselves.
-        self.recipe.listeners.refuse();
+        if let Some(recipe) = &mut self.recipe {
+            recipe.listeners.refuse();
+        }
         self.rings.clear();
         self.files = None;
     }

@@ -13,14 +13,18 @@
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
 //! | `sightings` | the way from the supervisor to the collector |
+//! | `link` | the connection to a collector that no launcher started |
+//! | `guest` | that collector's side: what such a supervisor may say |
 //! | `holder` | the process that answers when the supervisor is gone |
 
 pub mod birth;
 pub mod decode;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+pub mod guest;
 pub mod holder;
 pub mod libraries;
+pub mod link;
 pub mod listener;
 pub mod memory;
 pub mod modules;

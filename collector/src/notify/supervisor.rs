@@ -28,6 +28,8 @@ use crate::door::identity;
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
 use crate::ids::{MonoNs, Pid};
+use crate::system::files::On;
+use crate::system::program::{Program, Root};
 use crate::system::{kernel, procfs};
 
 /// Threads and processes that are remembered; beyond, all are looked at anew.
@@ -87,8 +89,38 @@ struct Supervisor {
 struct Thread {
     process: u32,
     since: Instant,
-    /// The collector has been told what is known of the process.
-    is_introduced: bool,
+    /// The connection over which the collector has been told what is known of the process.
+    introduced: Option<u32>,
+}
+
+/// What the collector is told of a process, once.
+pub struct Introduction {
+    /// What the kernel says here.
+    pub seen: Seen,
+    /// The process.
+    pub pidfd: Option<OwnedFd>,
+}
+
+impl Introduction {
+    /// Of a process that waits; of its program's file too, where the collector may not see that.
+    pub fn of(process: u32, is_remote: bool) -> Self {
+        let pidfd = procfs::open(process);
+        let facts = pidfd.as_ref().and_then(kernel::facts);
+        let program = || {
+            let image = format!("/proc/{process}/exe");
+            let program = Program::on(image.as_ref(), &Root::own(), On::Local)?;
+            Some(program.reason.name)
+        };
+        let seen = Seen {
+            ppid: facts.map(|facts| Pid(facts.ppid)),
+            uid: facts.map(|facts| facts.uids.real),
+            euid: facts.map(|facts| facts.uids.effective),
+            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
+            reason: if is_remote { program() } else { None },
+            exe: procfs::exe(process).unwrap_or_default(),
+        };
+        Self { seen, pidfd }
+    }
 }
 
 impl Supervisor {
@@ -118,12 +150,12 @@ impl Supervisor {
             && let Some(told) = told(asked, notified.tid, &mut self.peers)
         {
             let errno = will_fail(&told, notified.tid);
-            let seen = self.introduced(notified.tid, process);
+            let introduction = self.introduced(notified.tid, process);
             // Its thread still waits for us, so all of this was read from the process that makes the call.
             // Where it does not, the thread was killed, or the holder answered and counted.
             if self.listener.is_waiting(notified.id) {
                 // Before the call goes on: the process may end with it.
-                self.report((process, notified.tid), at, seen, told, errno, place);
+                self.report((process, notified.tid), at, introduction, told, errno, place);
             }
         }
         // Whose they were is not known.
@@ -146,7 +178,7 @@ impl Supervisor {
         &mut self,
         (process, tid): (u32, u32),
         at: MonoNs,
-        seen: Option<Seen>,
+        introduction: Option<Introduction>,
         told: Told,
         errno: u16,
         place: Option<Place>,
@@ -167,8 +199,8 @@ impl Supervisor {
         let event = Head { call, errno, flags: flags & Flags::TRUNCATED, ..quiet };
         let mut reports = self.reports();
         reports.begin(process);
-        if let Some(seen) = seen {
-            reports.see(&seen);
+        if let Some(Introduction { seen, pidfd }) = introduction {
+            reports.see(&seen, pidfd);
         }
         for noted in before {
             reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
@@ -177,7 +209,11 @@ impl Supervisor {
         if let Some(place) = place {
             reports.evident(at, call, &place);
         }
-        reports.send(process);
+        let is_sent = reports.send(process);
+        drop(reports);
+        if let (false, Some(thread)) = (is_sent, self.threads.get_mut(&tid)) {
+            thread.introduced = None;
+        }
     }
 
     /// Held by another thread at the run's end alone.
@@ -206,25 +242,21 @@ impl Supervisor {
         if self.threads.len() >= MOST_REMEMBERED {
             self.threads.clear();
         }
-        self.threads.insert(tid, Thread { process, since: now, is_introduced: false });
+        self.threads.insert(tid, Thread { process, since: now, introduced: None });
         Some(process)
     }
 
     /// What is known of the process of a thread, once for each time that it is looked up.
-    fn introduced(&mut self, tid: u32, process: u32) -> Option<Seen> {
+    fn introduced(&mut self, tid: u32, process: u32) -> Option<Introduction> {
+        let (connection, is_remote) = {
+            let mut reports = self.reports();
+            (reports.connection(), reports.is_remote())
+        };
         let thread = self.threads.get_mut(&tid)?;
-        if std::mem::replace(&mut thread.is_introduced, true) {
+        if thread.introduced.replace(connection) == Some(connection) {
             return None;
         }
-        let pidfd = procfs::open(process);
-        let facts = pidfd.as_ref().and_then(kernel::facts);
-        Some(Seen {
-            ppid: facts.map(|facts| Pid(facts.ppid)),
-            uid: facts.map(|facts| facts.uids.real),
-            euid: facts.map(|facts| facts.uids.effective),
-            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
-            exe: procfs::exe(process).unwrap_or_default(),
-        })
+        Some(Introduction::of(process, is_remote))
     }
 
     /// `None` for a call that a hook in the process tells of, or that libc or the sensor makes for itself.

@@ -45,8 +45,10 @@ pub struct Wires {
     pub reply: Reply,
     /// News of the doorman, and of a thread beside the session.
     pub news_rx: Receiver<News>,
-    /// Records of origins that are no rings; `None` where there is no such origin.
-    pub sent_rx: Option<Receiver<Sent>>,
+    /// Records of origins that are no rings.
+    pub sent_rx: Receiver<Sent>,
+    /// The kernel asks about calls of every process of the session.
+    pub is_supervised: bool,
     /// Looks at processes for evasion; `None` where nothing does.
     pub watch: Option<Watch>,
     /// Rung for all of these.
@@ -67,6 +69,8 @@ pub struct Pipeline {
     pub(super) session: SessionState,
     /// Evidence of evasion whose turn has not come.
     pub(super) suspicions: Suspicions,
+    /// Records may come from elsewhere than rings.
+    has_other_origins: bool,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -91,13 +95,14 @@ pub struct Round {
 impl Pipeline {
     /// A pipeline to `outlets`. A program that connects to `requests_from` is ready to serve requests.
     pub fn new(stages: Stages, outlets: Outlets, wires: Wires, requests_from: Option<SocketAddr>) -> Self {
-        let mut enricher = Enricher::default();
-        enricher.is_supervised = wires.sent_rx.is_some();
+        let mut census = Census::default();
+        census.is_all_asked_about = wires.is_supervised;
         Self {
             rings: Rings::default(),
-            census: Census::default(),
             order: Order::default(),
-            enricher,
+            enricher: Enricher::default(),
+            has_other_origins: wires.is_supervised,
+            census,
             outbox: Outbox::new(stages, outlets),
             flushes: Flushes::new(requests_from),
             wires,
@@ -231,7 +236,7 @@ impl Pipeline {
 
     /// Whether no record of another image, or origin, can come before one that is read.
     pub(super) fn is_alone(&self) -> bool {
-        self.census.len() <= 1 && self.wires.sent_rx.is_none()
+        self.census.len() <= 1 && !self.has_other_origins
     }
 
     /// Reads a ring until it is empty, blocked, or the others have their turn.
@@ -270,17 +275,16 @@ impl Pipeline {
 
     /// Takes in the records of origins that are no rings. True if there were any.
     fn take_sent(&mut self) -> bool {
-        let Some(sent_rx) = self.wires.sent_rx.clone() else { return false };
         let mut has_come = false;
-        for sent in sent_rx.try_iter().take(MOST_SENT) {
-            has_come = true;
+        for sent in self.wires.sent_rx.clone().try_iter().take(MOST_SENT) {
+            (has_come, self.has_other_origins) = (true, true);
             match sent {
-                Sent::Seen { process, seen } => {
-                    self.census.seen(process, seen, &mut self.rings);
-                    self.carry_out_changes();
-                }
-                Sent::Record { process, head, payload } => {
-                    let origin = Origin::Notify { process };
+                Sent::SupervisorGone { process } => self.census.note_supervisor(process, true),
+                Sent::Introduced(introduced) => self.introduce(*introduced),
+                Sent::Began { process, started, reason } => self.begin_asked_about(process, *started, reason),
+                Sent::Seen { process, seen } => self.see(process, seen),
+                Sent::Record { process, instance, head, payload } => {
+                    let origin = Origin::Notify { process, instance };
                     self.arrive(&Arrival { origin, head, payload: &payload });
                 }
                 Sent::Evident { process, at, evidence } => {

@@ -43,7 +43,9 @@ impl Pipeline {
         if let Some((reason, argv)) = instead {
             let (path, exe) = (evidence.place.module.as_slice().into(), evidence.place.module);
             let arguments = Arguments { argv: argv.into(), argc: None };
-            self.become_blind(image, &BlindProgram { path, exe, arguments, reason, gids: None, at });
+            let is_asked_about = self.census.get(image).is_some_and(|image| image.is_asked_about);
+            let program = BlindProgram { path, exe, arguments, reason, gids: None, at, is_asked_about };
+            self.become_blind(image, &program);
         }
     }
 
@@ -218,6 +220,7 @@ mod tests {
             reason: "static",
             gids: None,
             at,
+            is_asked_about: false,
         };
         harness.pipeline.become_blind(image, &program);
         sent_tx.send(raw_call(MonoNs::now(), 10)).unwrap();

@@ -16,6 +16,7 @@
 //! | `session` | whether and how the session ends |
 //! | `effects` | the effects of a record on other parts |
 //! | `news` | news of the doorman and the launcher |
+//! | `supervised` | processes that a supervisor speaks of |
 //! | `ends` | losses, blind programs, and the ends of images |
 //! | `evasion` | evidence that programs got past their hooks |
 //! | `suspicions` | the same, as long as it waits for its turn |
@@ -52,6 +53,7 @@ mod session;
 pub mod simulated;
 #[cfg(test)]
 mod standing;
+mod supervised;
 mod suspicions;
 #[cfg(test)]
 mod tests;

@@ -50,6 +50,7 @@ impl Pipeline {
         match news {
             News::Attached(attached) => self.attach(*attached),
             News::Blind(unseen) => self.let_wait(unseen),
+            News::Supervisor(process) => self.census.note_supervisor(process, false),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),
             News::Command(started) => self.command_started(UnseenCommand::new(*started)),
@@ -100,7 +101,7 @@ impl Pipeline {
 
     /// The launcher started CMD; its sensor may have said hello before this was heard, or a child of it.
     fn command_started(&mut self, command: UnseenCommand) {
-        if self.enricher.is_supervised && self.see_supervised(&command) {
+        if self.census.is_all_asked_about && self.see_supervised(&command) {
             return;
         }
         if self.census.has_seen(&ProcessKey::here(command.pid())) {
@@ -132,7 +133,7 @@ impl Pipeline {
         }
         self.census.begin(image, &self.rings);
         if let Some(process) = self.census.process_mut(image) {
-            self.enricher.blind(process, &command.program(reason));
+            self.enricher.blind(process, &command.program(reason, true));
         }
         true
     }
@@ -158,7 +159,8 @@ impl Pipeline {
         }
         let Some(command) = &self.session.unseen_command else { return };
         let reason = self.census.reason_at(&command.started.path);
-        self.enricher.blind(&mut command.process(), &command.program(reason));
+        let is_asked_about = self.census.is_all_asked_about;
+        self.enricher.blind(&mut command.process(), &command.program(reason, is_asked_about));
     }
 
     /// Lets a program that said that it cannot be seen into wait until what came before it was delivered.
@@ -227,7 +229,10 @@ impl Pipeline {
             known.becomes(&exe, &exe, &arguments.argv);
             known.claim_exe(seen != exe);
         }
-        let program = BlindProgram { path: exe.as_slice().into(), exe, arguments, reason, gids: None, at };
+        let known = image.and_then(|image| self.census.get(image));
+        let is_asked_about = known.is_some_and(|image| image.is_asked_about);
+        let path = exe.as_slice().into();
+        let program = BlindProgram { path, exe, arguments, reason, gids: None, at, is_asked_about };
         let (now, mark) = (MonoNs::now(), self.enricher.mark());
         self.enricher.blind(&mut process, &program);
         if !self.outbox.takes(share.account(), self.enricher.written_since(mark), now) {

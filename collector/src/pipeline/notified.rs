@@ -87,7 +87,7 @@ impl Kernel {
         let records = told.before.into_iter().map(|noted| (noted.kind, noted.payload)).chain([event]);
         for (kind, payload) in records {
             let head = Head { kind: kind as u16, ..head };
-            self.0.send(Sent::Record { process: key(NOTIFIED), head, payload }).unwrap();
+            self.0.send(Sent::Record { process: key(NOTIFIED), instance: None, head, payload }).unwrap();
         }
     }
 }

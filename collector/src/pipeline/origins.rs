@@ -36,7 +36,7 @@ impl Supervisor {
     fn send<P: Payload>(&self, pid: u32, head: Head, payload: &P) {
         let mut bytes = vec![0; payload.encoded_len()];
         assert!(payload.encode(&mut SliceSink::new(&mut bytes)));
-        let sent = Sent::Record { process: key(pid), head, payload: bytes.into() };
+        let sent = Sent::Record { process: key(pid), instance: None, head, payload: bytes.into() };
         self.sent_tx.send(sent).unwrap();
     }
 

@@ -82,11 +82,12 @@ impl UnseenCommand {
     }
 
     /// As a program that cannot be seen into, for this reason.
-    pub fn program(&self, reason: &'static str) -> BlindProgram {
+    pub fn program(&self, reason: &'static str, is_asked_about: bool) -> BlindProgram {
         let CommandStarted { began_ns, path, .. } = &self.started;
         let (exe, path, at) = (path.clone(), path.as_slice().into(), MonoNs(*began_ns));
         let gids = (rustix::process::getgid().as_raw(), rustix::process::getegid().as_raw());
-        BlindProgram { path, exe, arguments: self.arguments(), reason, gids: Some(gids), at }
+        let arguments = self.arguments();
+        BlindProgram { path, exe, arguments, reason, gids: Some(gids), at, is_asked_about }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::container::{Authority, Claim};
 use crate::door::Doorman;
 use crate::door::identity::Identity;
 use crate::door::news::Attached;
+use crate::door::wires::ToPipeline;
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::outputs::Output;
 use crate::rings::mapping::Mapping;
@@ -246,13 +247,13 @@ impl Harness {
         let outputs = [Output::to_file(format, &output)];
         let outlets = Outlets::open(&outputs, Opening::Fresh, Backlog::Drop).unwrap();
         let (news_tx, news_rx) = crossbeam_channel::unbounded();
+        let (sent_tx, _) = crossbeam_channel::unbounded();
         let doorman = Doorman::new(
             Listeners::default(),
             None,
             None,
             Authority::default(),
-            news_tx,
-            Arc::default(),
+            ToPipeline { news_tx, sent_tx, doorbell: Arc::default() },
             Arc::default(),
         )
         .unwrap();
@@ -261,7 +262,8 @@ impl Harness {
             deathwatch: doorman.deathwatch(),
             reply: doorman.reply(),
             news_rx,
-            sent_rx,
+            is_supervised: sent_rx.is_some(),
+            sent_rx: sent_rx.unwrap_or_else(crossbeam_channel::never),
             watch: None,
             doorbell: Arc::default(),
         };

@@ -76,7 +76,9 @@ pub enum Command {
     /// Become CMD under the sensor, for a collector that runs elsewhere
     ///
     /// Appends the sensor to LD_PRELOAD and executes CMD in this very process. Without a collector at
-    /// GLASSBOX_SOCKET, CMD runs exactly as without the sensor.
+    /// GLASSBOX_SOCKET, CMD runs exactly as without the sensor. With --notify it stays CMD's parent, as
+    /// 'run' does, and tells the collector of what the kernel asks about; signals and the exit status are
+    /// CMD's own.
     Exec(Exec),
     /// Put the sensor into a process that runs already
     ///
@@ -253,6 +255,8 @@ pub struct Collect {
 /// `glassbox exec`
 #[derive(Args, Debug)]
 pub struct Exec {
+    #[command(flatten)]
+    pub notify: Notify,
     /// The program to become, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,

@@ -18,7 +18,7 @@ use crate::session::{self, Session};
 use crate::settings::judged::Judged;
 use crate::settings::keys::{
     DEFAULT_RULES, FAIL_ON, FILTER, FOLLOW, INLINE, METRICS, NOTIFY, OUTPUT, REDACT, REQUIRE_NOTIFY, RULES,
-    Reader, SOCKET,
+    Reader, SENSOR, SOCKET,
 };
 use crate::settings::layers::Layers;
 use crate::settings::rule_files::RuleFiles;
@@ -45,7 +45,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(arguments) => run(arguments),
         Command::Collect(arguments) => collect(arguments),
-        Command::Exec(arguments) => exec(&arguments),
+        Command::Exec(arguments) => exec(arguments),
         Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
@@ -161,15 +161,7 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
         outputs: settings::outputs(&layers, RUN_OUTPUT)?,
         until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
         inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
-        notify: launch::Notify {
-            level: layers
-                .setting(&NOTIFY)
-                .text()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-                .unwrap_or(Level::Off),
-            is_required: layers.setting(&REQUIRE_NOTIFY).is_on(),
-        },
+        notify: notify_of(&layers),
         layers,
         command: arguments.command,
     })
@@ -229,17 +221,30 @@ fn judge(_: cli::Judge) -> Result<u8, Failure> {
     nats::check_build().map(|()| 0)
 }
 
-/// `glassbox exec`: becomes CMD with the sensor preloaded.
-fn exec(arguments: &cli::Exec) -> Result<u8, Failure> {
-    let sensor = sensor_path::find(settings::sensor()?)?;
+/// What is asked of the kernel.
+fn notify_of(layers: &Layers) -> launch::Notify {
+    let level = layers.setting(&NOTIFY).text().to_str().and_then(|name| name.parse().ok());
+    launch::Notify {
+        level: level.unwrap_or(Level::Off),
+        is_required: layers.setting(&REQUIRE_NOTIFY).is_on(),
+    }
+}
+
+/// `glassbox exec`: becomes CMD with the sensor preloaded, or its parent.
+fn exec(arguments: cli::Exec) -> Result<u8, Failure> {
+    let cli::Exec { notify, command } = arguments;
+    let layers = Layers::read(Reader::Every, None)?
+        .with_flag(&NOTIFY, notify.notify)
+        .with_flag(&REQUIRE_NOTIFY, notify.require_notify.then(|| "on".into()));
+    let sensor = sensor_path::find(layers.setting(&SENSOR).values.pop())?;
     // The sensor reads the environment alone.
-    let socket = settings::socket_setting()?;
-    let spelled = settings::named(&socket)?.spelling();
-    let of_file = matches!(socket.source, Source::File(_)).then(|| ("GLASSBOX_SOCKET", spelled.as_os_str()));
-    let environment = environment::under_sensor(&arguments.command, &sensor, of_file.as_slice());
-    let program = Program::new(&arguments.command, environment)?;
-    let error = program.become_it();
-    Err(program.failure(&error))
+    let setting = layers.setting(&SOCKET);
+    let socket = settings::named(&setting)?;
+    let spelled = socket.spelling();
+    let of_file = matches!(setting.source, Source::File(_)).then(|| ("GLASSBOX_SOCKET", spelled.as_os_str()));
+    let environment = environment::under_sensor(&command, &sensor, of_file.as_slice());
+    let hooked = Program::new(&command, environment)?;
+    launch::exec::exec(&launch::exec::Request { hooked, sensor, socket, notify: notify_of(&layers) })
 }
 
 /// The launcher's child: takes over the descriptors and rings that the launcher passed down, and collects.

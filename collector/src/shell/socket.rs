@@ -327,7 +327,8 @@ fn listen_at(name: &Name) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn attempt(name: &Name) -> io::Result<OwnedFd> {
+/// A connection, if that can be had at once.
+pub fn attempt(name: &Name) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     connect(&socket, &name.address()?)?;

@@ -88,13 +88,19 @@ pub fn descriptor(pid: u32, fd: i32) -> Option<Vec<u8>> {
 /// The pid, in this pid namespace, of the process that the pidfd `fd` of `pid` stands for; `None` if that is
 /// gone.
 pub fn behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
+    number_behind_pidfd(pid, fd).filter(|pid| *pid > 0)
+}
+
+/// The same; 0 where the process has no number here, and negative where it is gone. `None` for a descriptor
+/// that is no pidfd.
+pub fn number_behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
     // The kernel makes a whole text at once, and has a line for each entry of an epoll instance.
     let is_pidfd = |link: &Vec<u8>| link.starts_with(b"pidfd:") || link == b"anon_inode:[pidfd]";
     descriptor(pid, fd).filter(is_pidfd)?;
     let mut info = String::new();
     fs::File::open(format!("/proc/{pid}/fdinfo/{fd}")).ok()?.take(4096).read_to_string(&mut info).ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
-    line.trim().parse().ok().filter(|pid| *pid > 0)
+    line.trim().parse().ok()
 }
 
 /// Descriptors and children that are looked at: a process may have any number, and each costs a system call.

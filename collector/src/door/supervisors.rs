@@ -1,0 +1,76 @@
+//! Supervisors that no launcher of ours started: `glassbox exec --notify`, maybe in another container.
+
+use std::os::fd::OwnedFd;
+
+use rustix::net::{SendFlags, send};
+use wire::hello::Hello;
+
+use super::Doorman;
+use super::guests::Message;
+use super::identity::Identity;
+use super::news::News;
+use super::wires::ToPipeline;
+use crate::allowance::Resource;
+use crate::notify::guest::Guest;
+use crate::notify::link::{LISTENS, SUPERVISES};
+use crate::notify::sightings::Sightings;
+use crate::system::peers::Sender;
+
+/// Supervisors that are heard at once; each has a thread.
+const MOST: usize = 256;
+
+impl Doorman {
+    /// Takes a supervisor in, and answers him.
+    pub(super) fn hear_supervisor(&mut self, guest: OwnedFd, mut message: Message) {
+        self.janitor.close(std::mem::take(&mut message.descriptors));
+        let sender = std::mem::take(&mut message.sender);
+        let pid = sender.pid;
+        let answer = |bytes: &[u8]| {
+            let _ = send(&guest, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        };
+        match self.take_in(&guest, sender, message.bytes()) {
+            // The thread has a descriptor of its own.
+            Ok(()) => return answer(LISTENS),
+            Err(why) => {
+                answer(why.as_bytes());
+                self.complain(&format!("the supervisor {pid} is not heard: {why}"));
+            }
+        }
+        self.janitor.dismiss(guest);
+    }
+
+    fn take_in(&mut self, guest: &OwnedFd, sender: Sender, bytes: &[u8]) -> Result<(), &'static str> {
+        const OTHER: &str = "it is of another version than the collector; give both the same glassbox";
+        let hello = bytes.strip_prefix(SUPERVISES).and_then(|hello| Hello::decode(hello).ok());
+        let hello = hello.filter(is_of_this_build).ok_or(OTHER)?;
+        if self.is_finishing {
+            return Err("the collector is about to end");
+        }
+        self.supervisors.retain(|supervisor| !supervisor.is_over());
+        if self.supervisors.len() >= MOST {
+            return Err("the collector hears as many supervisors as it can");
+        }
+        let mut identity = Identity::of_sender(guest, sender, &hello);
+        identity.look_around(&self.allowances.account(identity.peer()));
+        identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
+        let place = self.allowances.account(identity.peer()).take(Resource::Rings);
+        let place = place.ok_or("its user runs more programs at once than are seen of one")?;
+        let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
+        let claimant = self.next_ring;
+        self.next_ring += 1;
+        let reader = Guest::new(identity, place, claimant);
+        // Before the hellos of what it starts.
+        self.tell(News::Supervisor(reader.key()));
+        let ToPipeline { sent_tx, doorbell, .. } = self.pipeline.clone();
+        let supervisor = Sightings::read(connection, reader, sent_tx, doorbell);
+        self.supervisors.push(supervisor.map_err(|_| "the collector has too few threads")?);
+        Ok(())
+    }
+}
+
+/// Whether a hello comes from a program of this build: the tables of events and calls are the same.
+pub(super) fn is_of_this_build(hello: &Hello<'_>) -> bool {
+    hello.version == wire::VERSION
+        && hello.events == wire::FINGERPRINT
+        && hello.calls == hook_table::FINGERPRINT
+}

@@ -1,0 +1,405 @@
+//! What a supervisor elsewhere says, as far as it may.
+//!
+//! Anybody who reaches the socket may say that he is one. So a process is known by the descriptor that comes
+//! with its introduction, which the kernel is asked about; and a supervisor speaks of processes alone that
+//! are of its own control group or made by it, and of its own user unless it is root. What it says of others
+//! is counted as lost, and told nowhere.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use super::link::HEARD;
+use super::sightings::{self, Message, Reader};
+use crate::allowance::{Account, Resource, Share};
+use crate::arrival::{Introduced, Seen, Sent};
+use crate::door::identity::{Identity, Said};
+use crate::event::Claimed;
+use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
+use crate::launch::protocol::RingId;
+use crate::loss::LossReason;
+use crate::shell::failure::say;
+use crate::system::namespaces::{self, Kind};
+use crate::system::peers::{self, Received, Sender};
+use crate::system::{kernel, procfs};
+
+/// Processes that are known at once; beyond, all are introduced anew.
+const MOST_KNOWN: usize = 4096;
+/// A process that has died is spoken of for so long: its number goes to no other one in that time.
+const AFTER_DEATH: Duration = Duration::from_millis(100);
+/// Ancestors that are looked at.
+const MOST_ANCESTORS: usize = 64;
+
+/// The collector's knowledge of a supervisor.
+#[derive(Debug)]
+pub struct Guest {
+    /// Itself.
+    own: Identity,
+    /// Its user namespace, by inode.
+    user_ns: Option<u64>,
+    account: Arc<Account>,
+    /// Its place among the rings of its user.
+    _place: Share,
+    /// The number of the connection, under which numbers that nobody proves are claimed.
+    claimant: RingId,
+    known: FxHashMap<u32, Known>,
+    /// Losses of processes that are still to be introduced, as after another collector has gone.
+    owed: FxHashMap<u32, u64>,
+    /// Records of processes that it may not speak of.
+    refused: u64,
+    has_complained: bool,
+}
+
+/// A process that was introduced.
+#[derive(Debug)]
+struct Known {
+    key: ProcessKey,
+    instance: Option<Instance>,
+    pidfd: OwnedFd,
+    looked: Instant,
+}
+
+impl Guest {
+    /// The supervisor `own`, which has a `place` among the rings of its user.
+    pub fn new(own: Identity, place: Share, claimant: RingId) -> Self {
+        let account = Arc::clone(place.account());
+        let visible = own.key.is_visible().then_some(own.key.pid);
+        let user_ns = own.pidfd.as_ref().and_then(|pidfd| namespaces::inode_in(pidfd, visible, Kind::User));
+        Self {
+            own,
+            user_ns,
+            account,
+            _place: place,
+            claimant,
+            known: FxHashMap::default(),
+            owed: FxHashMap::default(),
+            refused: 0,
+            has_complained: false,
+        }
+    }
+
+    /// Its own process.
+    pub fn key(&self) -> ProcessKey {
+        self.own.key
+    }
+
+    /// The key and the instance of a process, if it was introduced.
+    fn key_of(&mut self, said: u32) -> Option<(ProcessKey, Option<Instance>)> {
+        let known = self.known.get_mut(&said)?;
+        if known.looked.elapsed() > AFTER_DEATH {
+            if kernel::is_dead(&known.pidfd) {
+                self.known.remove(&said);
+                return None;
+            }
+            known.looked = Instant::now();
+        }
+        Some((known.key, known.instance))
+    }
+
+    /// Takes an introduction. The error says why the process may not be spoken of.
+    fn introduce(&mut self, said: u32, seen: Seen, pidfd: Option<OwnedFd>) -> Result<Sent, &'static str> {
+        let pidfd = pidfd.ok_or("comes without a descriptor")?;
+        let identity = self.identify(said, &seen, pidfd).ok_or("had ended before it was heard of")?;
+        if !self.may_speak_of(&identity) {
+            return Err("is not of its container or user");
+        }
+        if self.account.is_used_up(Resource::Images) {
+            return Err("is one too many of its user");
+        }
+        let pidfd = identity.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok());
+        let pidfd = pidfd.ok_or("finds no descriptor left")?;
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(
+            said,
+            Known { key: identity.key, instance: identity.instance, pidfd, looked: Instant::now() },
+        );
+        let (reason, account) = (seen.reason, Arc::clone(&self.account));
+        Ok(Sent::Introduced(Box::new(Introduced { identity, reason, account })))
+    }
+
+    /// The identity of the process behind `pidfd`, by the kernel's word as far as there is one.
+    fn identify(&self, said: u32, seen: &Seen, pidfd: OwnedFd) -> Option<Identity> {
+        let number = procfs::number_behind_pidfd(std::process::id(), pidfd.as_raw_fd())?;
+        let pid = u32::try_from(number).ok()?;
+        let facts = kernel::facts(&pidfd);
+        let shown = if pid == 0 { None } else { procfs::uids(pid) };
+        let uids = facts.map(|facts| (facts.uids.real, facts.uids.effective)).or(shown);
+        let sender = Sender { pid, uid: uids.map(|(real, _)| real), pidfd: Some(pidfd) };
+        let ppid = seen.ppid.map_or(0, |Pid(ppid)| ppid);
+        let said = Said {
+            pid: said,
+            ppid,
+            pid_ns: self.own.namespace.or(self.own.key.namespace).unwrap_or_default(),
+            file: Default::default(),
+        };
+        let mut identity = Identity::of(sender, uids.map(|(_, effective)| effective), said);
+        if identity.is_dead {
+            return None;
+        }
+        match identity.key.is_visible() {
+            true => identity.exe = procfs::exe(pid).unwrap_or_default(),
+            false => {
+                identity.exe.clone_from(&seen.exe);
+                identity.claimed = identity.claimed.and(Claimed::EXE);
+            }
+        }
+        if uids.is_none() {
+            // Without a number here the kernel tells none of a user: taken for the supervisor's own.
+            (identity.uid, identity.euid) = (self.own.uid, self.own.euid);
+            identity.cgroup = self.own.cgroup;
+            identity.claimed = identity.claimed.and(Claimed::UID).and(Claimed::EUID);
+        }
+        if !identity.key.is_visible() && identity.namespace.is_none() {
+            identity.key = identity.key.claimed_by(self.claimant);
+        }
+        identity.claim.clone_from(&self.own.claim);
+        identity.circumstances.pod.clone_from(&self.own.circumstances.pod);
+        Some(identity)
+    }
+
+    /// Whether the supervisor may speak of a process.
+    fn may_speak_of(&self, of: &Identity) -> bool {
+        let is_of_its_user = of.uid == self.own.uid || self.own.uid == Some(0) || self.shares_users(of);
+        is_of_its_user && (self.shares_group(of) || self.has_made(of))
+    }
+
+    /// Whether both are in the same user namespace, and that is not the collector's.
+    fn shares_users(&self, of: &Identity) -> bool {
+        let own = namespaces::own(Kind::User);
+        let visible = of.key.is_visible().then_some(of.key.pid);
+        let theirs = of.pidfd.as_ref().and_then(|pidfd| namespaces::inode_in(pidfd, visible, Kind::User));
+        self.user_ns.is_some() && self.user_ns != own && self.user_ns == theirs
+    }
+
+    fn shares_group(&self, of: &Identity) -> bool {
+        if of.cgroup != 0 && self.own.cgroup != 0 {
+            return of.cgroup == self.own.cgroup;
+        }
+        let group = |key: ProcessKey| key.is_visible().then(|| procfs::cgroup(key.pid.0)).flatten();
+        match (group(of.key), group(self.own.key)) {
+            (Some(theirs), Some(own)) => theirs == own,
+            // Neither has a number here: all that is known is that they share a namespace.
+            _ => of.key.namespace.is_some() && of.key.namespace == self.own.key.namespace,
+        }
+    }
+
+    fn has_made(&self, of: &Identity) -> bool {
+        if !self.own.key.is_visible() || !of.key.is_visible() {
+            return false;
+        }
+        let mut pid = of.key.pid;
+        for _ in 0..MOST_ANCESTORS {
+            match procfs::stat(pid.0).map(|stat| Pid(stat.ppid)) {
+                Some(parent) if parent == self.own.key.pid => return true,
+                Some(Pid(0)) | None => return false,
+                Some(parent) => pid = parent,
+            }
+        }
+        false
+    }
+
+    fn owe(&mut self, said: u32, count: u64) {
+        if self.owed.len() < MOST_KNOWN || self.owed.contains_key(&said) {
+            let owed = self.owed.entry(said).or_default();
+            *owed = owed.saturating_add(count);
+        } else {
+            self.refused = self.refused.saturating_add(count);
+        }
+    }
+
+    /// Says, once, that a process is not heard of.
+    fn complain(&mut self, said: u32, why: &str) {
+        if std::mem::replace(&mut self.has_complained, true) {
+            return;
+        }
+        let pid = self.own.own_pid;
+        say(&format!(
+            "the supervisor {pid} tells of process {said}, which {why}; what it tells of such processes is counted \
+             as lost"
+        ));
+    }
+
+    /// What was refused, and what belongs to no process, as a loss of the supervisor's own.
+    fn take_refused(&mut self) -> Option<Sent> {
+        let owed = self.owed.drain().map(|(_, count)| count);
+        let count = owed.fold(std::mem::take(&mut self.refused), u64::saturating_add);
+        let (process, at, reason) = (self.own.key, MonoNs::now(), LossReason::RingFull);
+        (count > 0).then_some(Sent::Lost { process, at, count, reason })
+    }
+}
+
+impl Reader for Guest {
+    const NAP: Duration = Duration::from_micros(100);
+
+    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno> {
+        let received = peers::receive(socket, room);
+        let Received { len, descriptors, .. } =
+            received.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        if len == 0 {
+            return Ok(None);
+        }
+        let mut descriptors = descriptors.into_iter();
+        let mut all = Vec::new();
+        let Some((said, messages)) = room.get(..len).and_then(sightings::open) else { return Ok(Some(all)) };
+        for message in messages {
+            match message {
+                Message::Seen(seen) => {
+                    let introduced = self.introduce(said, seen, descriptors.next());
+                    if let Err(why) = introduced {
+                        self.known.remove(&said);
+                        self.complain(said, why);
+                    }
+                    let owed = self.owed.remove(&said).map(Message::Lost).zip(self.key_of(said));
+                    all.extend(introduced);
+                    all.extend(owed.and_then(|(lost, (process, instance))| lost.of(process, instance)));
+                    let _ = send(socket, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                }
+                Message::Began(started, reason) => match self.key_of(said) {
+                    Some((process, _)) => {
+                        all.push(Sent::Began { process, started: Box::new(started), reason })
+                    }
+                    None => self.refused += 1,
+                },
+                message => match (self.key_of(said), message) {
+                    (Some((process, instance)), message) => all.extend(message.of(process, instance)),
+                    (None, Message::Lost(count)) => self.owe(said, count),
+                    (None, _) => self.refused += 1,
+                },
+            }
+        }
+        Ok(Some(all))
+    }
+
+    fn last(&mut self) -> Vec<Sent> {
+        let gone = Sent::SupervisorGone { process: self.own.key };
+        self.take_refused().into_iter().chain([gone]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+    use crate::allowance::Allowances;
+
+    fn identity_of(pid: u32) -> Identity {
+        let uid = procfs::uids(pid).map(|(real, _)| real);
+        let sender = Sender { pid, uid, pidfd: procfs::open(pid) };
+        Identity::of(sender, uid, Said { pid, ppid: 0, pid_ns: 0, file: Default::default() })
+    }
+
+    /// A supervisor that is this process, or seems to be of another user.
+    fn guest(uid: u32) -> Guest {
+        let own = Identity { uid: Some(uid), euid: Some(uid), ..identity_of(std::process::id()) };
+        let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
+        Guest::new(own, place, 7)
+    }
+
+    /// Ends with the test.
+    struct Sleep(Child);
+
+    impl Sleep {
+        fn of(uid: Option<u32>) -> Self {
+            let mut command = Command::new("sleep");
+            command.arg("30");
+            if let Some(uid) = uid {
+                command.uid(uid);
+            }
+            Self(command.spawn().unwrap())
+        }
+    }
+
+    impl Drop for Sleep {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn introduce(guest: &mut Guest, pid: u32, fd: Option<OwnedFd>) -> Result<Sent, &'static str> {
+        guest.introduce(pid, Seen::default(), fd)
+    }
+
+    #[test]
+    fn its_own_child_is_known_by_the_kernels_word() {
+        let child = Sleep::of(None);
+        let (pid, own) = (child.0.id(), std::process::id());
+        let mut guest = guest(rustix::process::getuid().as_raw());
+
+        // The number that the supervisor says is one of its own namespace.
+        let sent = introduce(&mut guest, 4, procfs::open(pid)).unwrap();
+
+        let Sent::Introduced(introduced) = sent else { panic!("{sent:?}") };
+        let Introduced { identity, .. } = *introduced;
+        assert_eq!((ProcessKey::here(Pid(pid)), Some(Pid(own))), (identity.key, identity.ppid));
+        assert_eq!(Some(ProcessKey::here(Pid(pid))), guest.key_of(4).map(|(key, _)| key));
+        drop(child);
+        std::thread::sleep(AFTER_DEATH * 2);
+        assert_eq!(None, guest.key_of(4));
+    }
+
+    #[test]
+    fn what_is_no_process_or_another_users_is_not_heard_of() {
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let child = Sleep::of(None);
+        let own = rustix::process::getuid().as_raw();
+        let mut gone = Sleep::of(None);
+        let pidfd_of_gone = procfs::open(gone.0.id());
+        gone.0.kill().unwrap();
+        gone.0.wait().unwrap();
+
+        let of_own = &mut guest(own);
+        assert!(introduce(of_own, 4, Some(file.into())).is_err());
+        assert!(introduce(of_own, 4, None).is_err());
+        assert!(introduce(of_own, 4, pidfd_of_gone).is_err());
+        let of_other = &mut guest(12345);
+        let refused = introduce(of_other, child.0.id(), procfs::open(child.0.id()));
+        assert_eq!(Err("is not of its container or user"), refused.map(drop));
+        assert_eq!((None, None), (of_own.key_of(4), of_other.key_of(child.0.id())));
+        if own == 0 {
+            let of_nobody = Sleep::of(Some(65534));
+            assert!(introduce(of_own, 5, procfs::open(of_nobody.0.id())).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_process_that_was_not_introduced_is_a_loss_of_the_supervisors() {
+        let (mut ours, theirs) = sightings::pair().map(|(a, b)| (sightings::Reports::to(a), b)).unwrap();
+        let mut guest = guest(rustix::process::getuid().as_raw());
+        let head = wire::record::Head {
+            time_ns: 1,
+            seq: 0,
+            ret: 0,
+            pid: 1,
+            tid: 1,
+            kind: 1,
+            call: 0,
+            errno: 0,
+            via: 3,
+            flags: 0,
+        };
+        let mut room = vec![0; 1 << 16];
+        ours.begin(1);
+        ours.record(&head, b"");
+        ours.send(1);
+        ours.lose(1, 5);
+        ours.finish();
+
+        assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
+        assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
+
+        let last = guest.last();
+        let [Sent::Lost { process, count: 6, .. }, Sent::SupervisorGone { .. }] = last.as_slice() else {
+            panic!("{last:?}")
+        };
+        assert_eq!(&guest.key(), process);
+    }
+}

@@ -1,0 +1,169 @@
+//! The way of a supervisor to a collector that no launcher started: at GLASSBOX_SOCKET, maybe in another
+//! container.
+//!
+//! The supervisor says which process it is, as a sensor does, and the collector answers that it listens. Of
+//! each process that it introduces it sends a descriptor (pidfd_open(2)), and waits for a byte: meanwhile the
+//! process's call waits too, so that the kernel tells the collector which process that is.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg};
+use wire::hello::{self, Hello};
+
+use crate::shell::socket::{self, Name};
+use crate::system::kernel;
+
+/// What a supervisor's first message begins with; its hello follows, as a sensor sends it.
+pub const SUPERVISES: &[u8] = b"glassbox: supervises ";
+/// The answer of a collector that listens.
+pub const LISTENS: &[u8] = b"listens";
+/// The answer to each introduction.
+pub const HEARD: &[u8] = b"h";
+
+/// How long the collector may take to answer before CMD is started.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same while a call waits: less than the holder's, who would let it go on unseen.
+const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+/// A collector that went is looked for so often.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How a collector is reached again.
+#[derive(Debug)]
+pub struct Link {
+    name: Name,
+    connections: u32,
+    is_broken: bool,
+    tried: Instant,
+    /// Answers that did not come in time: a collector that stands still is waited for once.
+    unanswered: usize,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NoLink {
+    /// No collector is there.
+    Nobody,
+    /// It does not listen to supervisors, for this reason.
+    Refused(String),
+}
+
+impl Link {
+    /// Connects to the collector at `name`.
+    pub fn connect(name: &Name) -> Result<(Self, OwnedFd), NoLink> {
+        let socket = connect(name, PATIENCE)?;
+        let link = Self {
+            name: name.clone(),
+            connections: 1,
+            is_broken: false,
+            tried: Instant::now(),
+            unanswered: 0,
+        };
+        Ok((link, socket))
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> u32 {
+        self.connections
+    }
+
+    /// Notes that the collector has gone.
+    pub fn note_broken(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Waits until the collector has heard of the process of an introduction, for a moment at most.
+    pub fn await_answer(&mut self, socket: &OwnedFd) {
+        let mut room = [0; 8];
+        while self.unanswered > 0 && answer_within(socket, &mut room, Duration::ZERO) == Some(HEARD) {
+            self.unanswered -= 1;
+        }
+        let patience = if self.unanswered > 0 { Duration::ZERO } else { SHORT_PATIENCE };
+        if answer_within(socket, &mut room, patience).is_none() {
+            self.unanswered += 1;
+        }
+    }
+
+    /// A connection to the next collector, where one is needed and there.
+    pub fn reconnect(&mut self) -> Option<OwnedFd> {
+        if !self.is_broken || self.tried.elapsed() < PAUSE {
+            return None;
+        }
+        self.tried = Instant::now();
+        let socket = connect(&self.name, SHORT_PATIENCE).ok()?;
+        self.connections += 1;
+        self.unanswered = 0;
+        self.is_broken = false;
+        Some(socket)
+    }
+}
+
+fn connect(name: &Name, patience: Duration) -> Result<OwnedFd, NoLink> {
+    let refused = |why: &str| NoLink::Refused(why.to_owned());
+    let socket = socket::attempt(name).map_err(|_| NoLink::Nobody)?;
+    if !is_of_friend(&socket) {
+        return Err(refused("another user listens there"));
+    }
+    let mut bytes = [0; hello::MAX_LEN];
+    let container = std::env::var_os("ECS_CONTAINER_METADATA_URI_V4").unwrap_or_default();
+    let container = Some(container.as_encoded_bytes()).filter(|uri| uri.len() <= hello::MAX_CONTAINER);
+    let said = Hello {
+        magic: hello::MAGIC,
+        version: wire::VERSION,
+        events: wire::FINGERPRINT,
+        calls: hook_table::FINGERPRINT,
+        pid: std::process::id(),
+        ppid: std::os::unix::process::parent_id(),
+        slot: 0,
+        own_fds: [-1; 2],
+        blind: 0,
+        exe: &[],
+        pid_ns: rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino),
+        container: container.unwrap_or_default(),
+        file: [0; 2],
+    };
+    let len = said.encode(&mut bytes);
+    let message = [SUPERVISES, bytes.get(..len).unwrap_or_default()].concat();
+    send(&socket, &message, SendFlags::NOSIGNAL).map_err(|_| NoLink::Nobody)?;
+    let mut answer = [0; 256];
+    match answer_within(&socket, &mut answer, patience) {
+        Some(LISTENS) => Ok(socket),
+        Some([]) => Err(refused("the collector hung up; it may be of another version, or hear too many")),
+        Some(why) => Err(refused(&String::from_utf8_lossy(why))),
+        None => Err(refused("the collector does not answer")),
+    }
+}
+
+/// Whether the listener is root's or this user's; a user namespace may not tell whose it is.
+fn is_of_friend(socket: &OwnedFd) -> bool {
+    /// `/proc/sys/kernel/overflowuid`: a user without a number here.
+    const NOBODY_HERE: u32 = 65534;
+    let own = rustix::process::geteuid().as_raw();
+    kernel::peer(socket).is_ok_and(|peer| [0, own, NOBODY_HERE].contains(&peer.uid))
+}
+
+/// The next message within `patience`; empty where the other end hung up.
+fn answer_within<'a>(socket: &OwnedFd, room: &'a mut [u8], patience: Duration) -> Option<&'a [u8]> {
+    let time = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
+    let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+    if !poll(&mut polled, Some(&time)).is_ok_and(|ready| ready > 0) {
+        return None;
+    }
+    match recv(socket, &mut *room, RecvFlags::DONTWAIT) {
+        Ok((len, _)) => room.get(..len),
+        Err(_) => Some(&[]),
+    }
+}
+
+/// Sends a message with a descriptor.
+pub fn send_with(socket: &OwnedFd, message: &[u8], fd: &OwnedFd, flags: SendFlags) -> Result<(), Errno> {
+    let descriptors = [fd.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
+}
