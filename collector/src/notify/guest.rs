@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::link::HEARD;
-use super::sightings::{self, Message, Reader};
+use super::packet::{self, Message};
+use super::sightings::Reader;
 use crate::allowance::{Account, Resource, Share};
 use crate::arrival::{Introduced, Seen, Sent};
 use crate::door::identity::{Identity, Said};
@@ -246,7 +247,7 @@ impl Reader for Guest {
         }
         let mut descriptors = descriptors.into_iter();
         let mut all = Vec::new();
-        let Some((said, messages)) = room.get(..len).and_then(sightings::open) else { return Ok(Some(all)) };
+        let Some((said, messages)) = room.get(..len).and_then(packet::open) else { return Ok(Some(all)) };
         for message in messages {
             match message {
                 Message::Seen(seen) => {
@@ -287,6 +288,7 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
+    use super::super::sightings;
     use super::*;
     use crate::allowance::Allowances;
 

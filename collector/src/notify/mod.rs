@@ -13,6 +13,7 @@
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
 //! | `sightings` | the way from the supervisor to the collector |
+//! | `packet` | what is said on it |
 //! | `link` | the connection to a collector that no launcher started |
 //! | `guest` | that collector's side: what such a supervisor may say |
 //! | `holder` | the process that answers when the supervisor is gone |
@@ -28,6 +29,7 @@ pub mod link;
 pub mod listener;
 pub mod memory;
 pub mod modules;
+pub mod packet;
 pub mod places;
 pub mod plan;
 pub mod proof;

@@ -1,0 +1,124 @@
+//! The packets of a supervisor: what the bytes of one say.
+
+use wire::record::Head;
+
+use crate::arrival::{Seen, Sent};
+use crate::enrich::blind::ASKED_ABOUT;
+use crate::evasion::{Evidence, Place, Reason};
+use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
+use crate::launch::protocol::{CommandStarted, Message as _, ToCollector};
+use crate::loss::LossReason;
+
+/// A packet is the number of a process (4 bytes), then messages: a tag, the length of what follows (4
+/// bytes), and that.
+pub const RECORD: u8 = 1;
+pub const LOST: u8 = 2;
+pub const SEEN: u8 = 3;
+pub const EVIDENT: u8 = 4;
+pub const BEGAN: u8 = 5;
+
+/// What a packet says; nothing of what no supervisor of this build sends.
+pub fn messages(packet: &[u8]) -> Vec<Sent> {
+    let Some((process, all)) = open(packet) else { return Vec::new() };
+    let process = ProcessKey::here(Pid(process));
+    all.into_iter().filter_map(|message| message.of(process, None)).collect()
+}
+
+/// A message of a packet.
+#[derive(Debug)]
+pub enum Message<'p> {
+    /// What is known of the process.
+    Seen(Seen),
+    /// The program that the supervisor started, and why no sensor is in it.
+    Began(CommandStarted, &'static str),
+    /// A record.
+    Record(Head, &'p [u8]),
+    /// Evidence of evasion, and when it was found.
+    Evident(MonoNs, Evidence),
+    /// So many calls are not told of.
+    Lost(u64),
+}
+
+impl Message<'_> {
+    /// The same of the process `process`; `None` for what the launcher tells otherwise.
+    pub fn of(self, process: ProcessKey, instance: Option<Instance>) -> Option<Sent> {
+        Some(match self {
+            Self::Seen(seen) => Sent::Seen { process, seen },
+            Self::Began(..) => return None,
+            Self::Record(head, payload) => Sent::Record { process, instance, head, payload: payload.into() },
+            Self::Evident(at, evidence) => Sent::Evident { process, at, evidence },
+            Self::Lost(count) => {
+                Sent::Lost { process, at: MonoNs::now(), count, reason: LossReason::RingFull }
+            }
+        })
+    }
+}
+
+/// The process of a packet, and its messages as far as they can be read.
+pub fn open(packet: &[u8]) -> Option<(u32, Vec<Message<'_>>)> {
+    let (process, mut rest) = packet.split_first_chunk()?;
+    let mut all = Vec::new();
+    while let Some((&tag, behind)) = rest.split_first()
+        && let Some((len, behind)) = behind.split_first_chunk()
+        && let Some((body, behind)) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)
+    {
+        all.extend(message(tag, body));
+        rest = behind;
+    }
+    Some((u32::from_le_bytes(*process), all))
+}
+
+fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
+    match tag {
+        RECORD => {
+            let (head, payload) = wire::codec::decode::<Head>(body).ok()?;
+            Some(Message::Record(head, payload))
+        }
+        SEEN => {
+            let (numbers, behind) = body.split_first_chunk::<20>()?;
+            let (reason, exe) = behind.split_first()?;
+            let number = |at: usize| Some(u32::from_le_bytes(numbers.get(at..at + 4)?.try_into().ok()?));
+            let known = |at: usize| number(at).filter(|number| *number != u32::MAX);
+            let instance = u64::from_le_bytes(numbers.last_chunk().copied()?);
+            Some(Message::Seen(Seen {
+                ppid: known(0).map(Pid),
+                uid: known(4),
+                euid: known(8),
+                instance: Some(Instance(instance)).filter(|_| instance != u64::MAX),
+                reason: reason_of(*reason),
+                exe: exe.to_vec(),
+            }))
+        }
+        EVIDENT => {
+            let (at, rest) = body.split_first_chunk()?;
+            let (addr, rest) = rest.split_first_chunk()?;
+            let (number, rest) = rest.split_first_chunk()?;
+            let (len, rest) = rest.split_first_chunk()?;
+            let (mapping, module) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            let place =
+                Place { addr: u64::from_le_bytes(*addr), mapping: mapping.to_vec(), module: module.to_vec() };
+            let call = hook_table::name(u16::from_le_bytes(*number)).unwrap_or_default();
+            let evidence = Evidence { reason: Reason::RawCall, call, place };
+            Some(Message::Evident(MonoNs(u64::from_le_bytes(*at)), evidence))
+        }
+        BEGAN => {
+            let (reason, started) = body.split_first()?;
+            match ToCollector::decode(started)? {
+                ToCollector::CommandStarted(started) => Some(Message::Began(started, reason_of(*reason)?)),
+                _ => None,
+            }
+        }
+        LOST => Some(Message::Lost(u64::from_le_bytes(body.try_into().ok()?))),
+        _ => None,
+    }
+}
+
+/// The number of a reason; 0 for none.
+pub fn word_of(reason: Option<&'static str>) -> u8 {
+    let place = reason.and_then(|reason| ASKED_ABOUT.iter().position(|known| *known == reason));
+    place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
+}
+
+fn reason_of(word: u8) -> Option<&'static str> {
+    ASKED_ABOUT.get(usize::from(word).checked_sub(1)?).copied()
+}
