@@ -273,3 +273,28 @@ fn a_script_of_a_static_interpreter_is_reported_blind() {
 
     assert_eq!("static", blind_reason(&place, &script));
 }
+
+#[test]
+fn a_static_program_is_said_to_be_told_of_by_the_kernel_where_that_was_tried() {
+    let place = Place::new();
+    let program = place.compile("still", "int main(void) { return 0; }\n", &["-static"]);
+    let dynamic = place.compile("moving", "int main(void) { return 0; }\n", &[]);
+    let told = |path: &Path| findings(&doctor(&["--json".as_ref(), "--".as_ref(), path.as_os_str()]));
+    let remarks = |found: &[Value]| -> Vec<String> {
+        let of = |found: &Value| found["remark"].as_str().map(str::to_owned);
+        found.iter().filter_map(of).filter(|remark| remark.contains("--notify security")).collect()
+    };
+
+    let (of_static, of_dynamic) = (told(&program), told(&dynamic));
+
+    assert_eq!(Some(true), of_static[0]["with_notify"].as_bool());
+    assert!(remarks(&of_static)[0].contains("tried here, it works"), "{of_static:?}");
+    assert_eq!((None, 0), (of_dynamic[0]["with_notify"].as_bool(), remarks(&of_dynamic).len()));
+
+    // Below another listener it cannot be had.
+    let mut nested = Command::new(glassbox());
+    nested.args(["run", "-o", "jsonl:/dev/null", "--notify", "exec", "--require-notify", "--"]);
+    nested.arg(glassbox()).args(["doctor", "--json", "--"]).arg(&program);
+    let found = findings(&child::run(nested, b""));
+    assert!(remarks(&found)[0].contains("cannot be had here: another program"), "{found:?}");
+}

@@ -1,5 +1,6 @@
 //! The findings of `glassbox doctor`: a list of programs, and remarks on all of them.
 
+use crate::enrich::blind::ASKED_ABOUT;
 use crate::system::program::Program;
 
 /// All findings.
@@ -26,6 +27,11 @@ impl Finding {
     pub fn of(program: Program) -> Self {
         let notes = program.notes.iter().map(|&note| note.to_owned()).collect();
         Self { program, pid: None, fix: None, notes }
+    }
+
+    /// Whether the kernel tells of the program's calls below `--notify`.
+    pub fn is_told_with_notify(&self) -> bool {
+        ASKED_ABOUT.contains(&self.program.reason.name)
     }
 
     /// The remedy.

@@ -2,7 +2,7 @@
 //!
 //! Finds the programs (of a command, a process, a folder or `PATH`), lets [`crate::system::program`] examine
 //! each, adds facts that only a running process or this environment can tell, and writes a table or JSON. It
-//! changes nothing and starts nothing.
+//! changes nothing, and starts nothing but a child of its own that tries `--notify`.
 
 mod finding;
 mod process;
@@ -14,6 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use std::path::Path;
 
+use notify::Level;
+
+use crate::notify::plan::Plan;
 use crate::settings;
 use crate::shell::cli;
 use crate::shell::failure::Failure;
@@ -38,6 +41,7 @@ pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
     };
     if arguments.pid.is_none() && arguments.root.is_none() {
         findings.remarks.extend(surroundings());
+        findings.remarks.extend(asked_about(&findings.programs));
     }
     let mut out = std::io::stdout().lock();
     let written = match arguments.json {
@@ -117,6 +121,27 @@ fn surroundings() -> Vec<String> {
         remarks.push("fewer than 8 open files are allowed: programs may have none free when the sensor starts; raise the limit (ulimit -n)".into());
     }
     remarks
+}
+
+/// What the kernel would tell of programs that hooks cannot see, where there are some: a throwaway child goes
+/// the whole way.
+fn asked_about(programs: &[Finding]) -> Option<String> {
+    let count = programs.iter().filter(|finding| finding.is_told_with_notify()).count();
+    if count == 0 {
+        return None;
+    }
+    let sensors = settings::sensor().and_then(sensor_path::find).into_iter().collect();
+    let which = if count == 1 { "1 program".to_owned() } else { format!("{count} programs") };
+    Some(match Plan::prove(Level::Security, sensors) {
+        Ok(_) => format!(
+            "{which} that hooks cannot see into: the kernel tells of their calls with --notify security ('glassbox run', \
+             'glassbox exec'); tried here, it works (docs/notify.md)"
+        ),
+        Err(why) => format!(
+            "{which} that hooks cannot see into: the kernel would tell of their calls with --notify security, which cannot \
+             be had here: {why}"
+        ),
+    })
 }
 
 /// What keeps `sensor.evasion` from comparing the memory of programs: by Yama's rule a collector, which is no

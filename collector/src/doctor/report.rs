@@ -139,6 +139,9 @@ pub fn json(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
                 member(name, value, &mut line);
             }
         }
+        if finding.is_told_with_notify() {
+            line.extend_from_slice(b",\"with_notify\":true");
+        }
         if !finding.notes.is_empty() {
             line.extend_from_slice(b",\"notes\":[");
             for (position, note) in finding.notes.iter().enumerate() {

@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
-use super::gathered::{FileUse, Files, Gathered, Notable};
+use super::gathered::{Blind, FileUse, Files, Gathered, Notable};
 use super::network::{Bytes, Net, Shared, Traffic, address_and_name};
 use super::table::{Capped, sum};
 use super::tree;
+use crate::enrich::blind::ASKED_ABOUT;
 use crate::picture::{Picture, Process};
 use crate::sinks::encoder::RunFacts;
 use crate::sinks::text::{self, Paint, Style};
@@ -331,6 +332,10 @@ impl Page<'_> {
             self.plain("\n");
         }
         self.more(MOST_PEERS, list.len(), "program");
+        let is_told_with_notify = |blind: &Blind| ASKED_ABOUT.contains(&blind.reason);
+        if list.iter().any(|(_, blind)| is_told_with_notify(blind)) {
+            self.dim("  --notify security has the kernel tell of what static and Go programs do\n");
+        }
     }
 
     fn notable(&mut self, summary: &Gathered) {

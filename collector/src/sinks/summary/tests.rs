@@ -163,6 +163,14 @@ fn program_that_is_not_seen_into_has_its_name_arguments_and_duration() {
         ],
         part(&story.page(), "Processes")
     );
+    assert_eq!(
+        vec![
+            "Not seen   programs that the sensor could not look into",
+            "  blind        3 ×  /opt/tiny  static",
+            "  --notify security has the kernel tell of what static and Go programs do",
+        ],
+        part(&story.page(), "Not seen")
+    );
 }
 
 #[test]
