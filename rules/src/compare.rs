@@ -11,7 +11,7 @@ use regex::{Regex, RegexBuilder};
 use rustc_hash::FxBuildHasher;
 
 use crate::ast::{Modifier, Operator};
-use crate::field::{Answer, Type};
+use crate::field::{Answer, Success, Type};
 use crate::glob::Glob;
 use crate::sets::{MOST_COMPONENTS, Paths, Prefixes, Suffixes};
 use crate::slot::{SlotId, Values};
@@ -219,11 +219,34 @@ impl Test {
     pub fn passes_value(&self, value: &Answer<'_>) -> bool {
         match value {
             Answer::Absent => false,
+            Answer::Presumed(Success::Text(text)) => {
+                self.passes_value(&Answer::Text(Cow::Borrowed(text.as_bytes())))
+            }
+            Answer::Presumed(Success::NotNegative) => self.passes_from_zero(),
             Answer::List(list) if list.is_empty() => false,
             Answer::List(_) if matches!(self.matcher, Matcher::Exists) => true,
             Answer::List(list) if self.is_of_all => list.iter().all(|item| self.passes_value(item)),
             Answer::List(list) => list.iter().any(|item| self.passes_value(item)),
             value => self.matches(value).is_some_and(|is| is != self.is_negated),
+        }
+    }
+
+    /// Whether every number from 0 on passes the test.
+    fn passes_from_zero(&self) -> bool {
+        match &self.matcher {
+            Matcher::Exists => true,
+            Matcher::Number(operator, expected) => {
+                let expected = i128::from_ne_bytes(*expected);
+                match (operator, self.is_negated) {
+                    (Operator::GreaterOrEqual, false) => expected <= 0,
+                    (Operator::Greater, false) | (Operator::Equal, true) => expected < 0,
+                    _ => false,
+                }
+            }
+            Matcher::Numbers(set) => self.is_negated && set.iter().all(|number| *number < 0),
+            Matcher::Each(Modifier::AllOf, tests) => tests.iter().all(Test::passes_from_zero),
+            Matcher::Each(Modifier::AnyOf, tests) => tests.iter().any(Test::passes_from_zero),
+            _ => false,
         }
     }
 
@@ -282,7 +305,7 @@ impl Test {
     fn compare(&self, operator: Operator, one: &Answer<'_>, other: &Answer<'_>) -> bool {
         let equal = |one: &Answer<'_>, other: &Answer<'_>| self.compare(Operator::Equal, one, other);
         match (one, other) {
-            (Answer::Absent, _) | (_, Answer::Absent) => false,
+            (Answer::Absent | Answer::Presumed(_), _) | (_, Answer::Absent | Answer::Presumed(_)) => false,
             (Answer::List(ones), Answer::List(others)) => match operator {
                 Operator::In => ones.iter().all(|one| others.iter().any(|other| equal(one, other))),
                 _ => ones.iter().any(|one| others.iter().any(|other| equal(one, other))),

@@ -143,6 +143,7 @@ impl Explainer<'_, '_, '_> {
 fn shown(value: &Answer<'_>) -> Option<String> {
     Some(match value {
         Answer::Absent => return None,
+        Answer::Presumed(_) => "not known to be a failure".to_owned(),
         Answer::Text(text) => String::from_utf8_lossy(text).into_owned(),
         Answer::Int(number) => number.to_string(),
         Answer::Uint(number) => number.to_string(),

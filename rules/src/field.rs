@@ -142,6 +142,19 @@ pub enum Answer<'a> {
     Address(IpAddr),
     /// Several values; an empty list is as [`Answer::Absent`].
     List(Vec<Answer<'a>>),
+    /// The result of a call that has not returned and is not known to fail. A check holds if it holds for
+    /// each value that a success can give, and exists. Outputs, windows, transformers and `val()` have no
+    /// value.
+    Presumed(Success),
+}
+
+/// The values that a call that succeeds can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// This text alone.
+    Text(&'static str),
+    /// Any number from 0 on.
+    NotNegative,
 }
 
 /// One event, as the engine asks it.

@@ -283,7 +283,7 @@ impl Value {
 
 fn shown(answer: &Answer) -> Option<String> {
     Some(match answer {
-        Answer::Absent => return None,
+        Answer::Absent | Answer::Presumed(_) => return None,
         Answer::Text(text) => escaped(&String::from_utf8_lossy(text)),
         Answer::Int(number) => number.to_string(),
         Answer::Uint(number) => number.to_string(),
@@ -299,7 +299,7 @@ fn shown(answer: &Answer) -> Option<String> {
 
 fn json(answer: &Answer) -> serde_json::Value {
     match answer {
-        Answer::Absent => serde_json::Value::Null,
+        Answer::Absent | Answer::Presumed(_) => serde_json::Value::Null,
         Answer::Text(text) => String::from_utf8_lossy(text).into(),
         Answer::Int(number) => (*number).into(),
         Answer::Uint(number) => (*number).into(),

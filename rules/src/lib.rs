@@ -31,7 +31,9 @@ pub use ast::{Check, Expr, Operand, Operator, Span};
 pub use compile::{CompileError, EventTypes, Macros, Program, compile};
 pub use engine::{Engine, EventType, Match, Matching};
 pub use eval::Step;
-pub use field::{Answer, Argument, ArgumentKind, ArgumentRule, Catalog, FieldId, FieldSpec, Subject, Type};
+pub use field::{
+    Answer, Argument, ArgumentKind, ArgumentRule, Catalog, FieldId, FieldSpec, Subject, Success, Type,
+};
 pub use glob::Glob;
 pub use names::did_you_mean;
 pub use parser::{ParseError, parse, parse_operand, parse_with_depth};

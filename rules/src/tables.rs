@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::field::Answer;
+use crate::field::{Answer, Success};
 
 /// What a check asks of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +88,7 @@ impl Table {
     pub fn look(&self, value: &Answer<'_>, bits: &mut [u64]) {
         match value {
             Answer::Text(text) => self.look_at_text(text, bits),
+            Answer::Presumed(Success::Text(text)) => self.look_at_text(text.as_bytes(), bits),
             Answer::List(list) => list.iter().for_each(|value| self.look(value, bits)),
             _ => (),
         }

@@ -59,7 +59,7 @@ fn text<'a>(value: &'a Answer<'_>) -> Option<Cow<'a, [u8]>> {
         Answer::Uint(number) => Cow::Owned(number.to_string().into()),
         Answer::Bool(is) => Cow::Owned(is.to_string().into()),
         Answer::Address(address) => Cow::Owned(address.to_string().into()),
-        Answer::Absent | Answer::List(_) => return None,
+        Answer::Absent | Answer::Presumed(_) | Answer::List(_) => return None,
     })
 }
 

@@ -112,7 +112,7 @@ impl Windows {
         let Some(Some(state)) = self.states.get_mut(rule) else { return true };
         let value = match &state.window.distinct {
             Some(field) => match subject.field(field.id, field.argument.as_ref()) {
-                Answer::Absent => return false,
+                Answer::Absent | Answer::Presumed(_) => return false,
                 value => hash(&self.hashes, [&value]),
             },
             None => 0,
@@ -225,7 +225,7 @@ fn hash<'a>(hashes: &RandomState, answers: impl IntoIterator<Item = &'a Answer<'
 /// A number is the same whether the subject gave it signed or not.
 fn feed(answer: &Answer, hasher: &mut impl Hasher) {
     match answer {
-        Answer::Absent => 0_u8.hash(hasher),
+        Answer::Absent | Answer::Presumed(_) => 0_u8.hash(hasher),
         Answer::Text(text) => (1_u8, text.as_ref()).hash(hasher),
         Answer::Int(number) => (2_u8, i128::from(*number)).hash(hasher),
         Answer::Uint(number) => (2_u8, i128::from(*number)).hash(hasher),

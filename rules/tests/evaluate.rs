@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Event, holds, judged, program, program_with};
-use rules::{Engine, Macros, Matching, parse};
+use common::{Event, Fields, holds, judged, program, program_with};
+use rules::format::Format;
+use rules::{Engine, Macros, Matching, Success, parse};
 
 const EVENT: &str = "
     evt.type openat
@@ -350,8 +351,7 @@ const REFUSED: &[(&str, usize, &str)] = &[
 #[test]
 fn conditions_that_cannot_be_evaluated_are_refused_at_the_fault() {
     for (condition, at, words) in REFUSED {
-        let error =
-            rules::compile(&parse(condition).unwrap(), &Macros::default(), &common::Fields).unwrap_err();
+        let error = rules::compile(&parse(condition).unwrap(), &Macros::default(), &Fields).unwrap_err();
 
         assert_eq!((*at, None), (error.at, error.within.as_deref()), "{condition}: {error}");
         assert!(error.message.contains(words), "{condition}: {error}");
@@ -668,4 +668,77 @@ fn an_engine_of_many_rules_says_what_each_says_alone() {
             assert_eq!(expected, judged, "{:?}", programs.iter().map(|(_, text)| text).collect::<Vec<_>>());
         }
     }
+}
+
+/// An open that has not returned, and is not known to fail.
+fn unfinished() -> Event {
+    let mut event = Event::new("evt.type openat\nproc.name cat");
+    event.presume("evt.rawres", Success::NotNegative);
+    event.presume("fd.num", Success::NotNegative);
+    // Stands for `evt.res`, which this catalog does not have.
+    event.presume("fd.name", Success::Text("SUCCESS"));
+    event
+}
+
+#[test]
+fn of_a_call_that_has_not_returned_a_check_holds_that_holds_for_every_success() {
+    for condition in [
+        "fd.num >= 0",
+        "fd.num > -1",
+        "fd.num >= -5",
+        "fd.num != -1",
+        "fd.num exists",
+        "fd.num != allof (-1, -2)",
+        "fd.num != anyof (-1, 3)",
+        "(evt.rawres >= 0 or proc.name = dog)",
+        "fd.name = SUCCESS",
+        "fd.name in (EINPROGRESS, SUCCESS)",
+        "fd.name != ENOENT",
+        "fd.name startswith SUCC",
+        "fd.name exists",
+        "not fd.num < 0",
+        "not fd.num = -1",
+        "not fd.name startswith E",
+        "not fd.name = ENOENT",
+        "not fd.name != SUCCESS",
+    ] {
+        assert!(holds(condition, "openat", &unfinished()), "{condition}");
+    }
+}
+
+#[test]
+fn of_a_call_that_has_not_returned_a_check_does_not_hold_that_fails_for_a_success() {
+    for condition in [
+        "fd.num = 3",
+        "fd.num > 0",
+        "fd.num >= 1",
+        "fd.num < 0",
+        "fd.num <= 5",
+        "fd.num = -1",
+        "fd.num != 0",
+        "fd.num in (0, 1, 2)",
+        "fd.num != oneof (-1, 3)",
+        "fd.num != allof (-1, 3)",
+        "fd.name != SUCCESS",
+        "fd.name = ENOENT",
+        "fd.name startswith E",
+        "fd.name in (ENOENT, EACCES)",
+        "fd.num = val(evt.rawres)",
+        "tolower(fd.name) = success",
+        "not fd.num >= 0",
+        "not fd.num != -1",
+        "not fd.name = SUCCESS",
+        "not (evt.rawres >= 0 or fd.name = EINPROGRESS)",
+    ] {
+        assert!(!holds(condition, "openat", &unfinished()), "{condition}");
+    }
+}
+
+#[test]
+fn outputs_show_no_result_of_a_call_that_has_not_returned() {
+    let format = Format::parse("*%fd.num %fd.name %proc.name", &Fields).unwrap();
+
+    let output = format.resolve(&unfinished()).unwrap();
+
+    assert_eq!("<NA> <NA> cat", output.message);
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::memory::ProcessMemory;
 use crate::evasion::modules::Known;
 use crate::evasion::{Place, maps, modules};
+use crate::system::procfs;
 
 /// The files whose calls need not be told of in a process that the sensor is in.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Modules {
     has_library: bool,
     /// Pages that made calls and are none of these: whether that is evidence, and of what mapping.
     others: Vec<(u64, Option<Place>)>,
+    /// The program was started with `GLASSBOX=off`: the sensor in it reports nothing.
+    is_off: bool,
 }
 
 /// A page holds code of one mapping.
@@ -44,7 +47,9 @@ impl Modules {
     pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
-        Some(Self::in_maps(&maps, trusted))
+        let mut modules = Self::in_maps(&maps, trusted);
+        modules.is_off = modules.has_sensor && is_off(procfs::environment(process).as_deref());
+        Some(modules)
     }
 
     /// The same from the lines of /proc/PID/maps (proc_pid_maps(5)).
@@ -65,7 +70,7 @@ impl Modules {
 
     /// Whether a call from this address is told of by a hook, or is libc's own in a process with hooks.
     pub fn tells_of(&self, address: u64) -> bool {
-        self.has_sensor && self.has(address)
+        self.has_sensor && !self.is_off && self.has(address)
     }
 
     /// Whether this can only change by an exec, where the process makes a call from this address. The loader,
@@ -78,7 +83,7 @@ impl Modules {
     /// [`modules::evident`]. The mappings are looked at once for each page of code, which makes few kinds of
     /// calls.
     pub fn evident(&mut self, call: &str, process: u32, address: u64, files: &mut Known) -> Option<Place> {
-        if !self.has_sensor || self.has(address) {
+        if !self.has_sensor || self.is_off || self.has(address) {
             return None;
         }
         let page = address.saturating_sub(1) / PAGE;
@@ -102,6 +107,10 @@ impl Modules {
     fn has(&self, address: u64) -> bool {
         self.ranges.iter().any(|(start, end)| (*start..=*end).contains(&address))
     }
+}
+
+fn is_off(environment: Option<&[u8]>) -> bool {
+    environment.is_some_and(|all| all.split(|byte| *byte == 0).any(|variable| variable == b"GLASSBOX=off"))
 }
 
 /// The range and the path of a line that shows executable code of a file.
@@ -146,6 +155,15 @@ mod tests {
             .collect();
         assert_eq!(vec![true, true, true, false, false, false], told);
         assert!(modules.is_settled(0x7f1_1234));
+    }
+
+    #[test]
+    fn sensor_that_is_switched_off_tells_of_nothing() {
+        let modules =
+            Modules { is_off: is_off(Some(b"A=1\0GLASSBOX=off\0")), ..Modules::in_maps(MAPS, &trusted()) };
+
+        assert!(!modules.tells_of(0x7f1_1234) && modules.is_settled(0x7f1_1234));
+        assert!(!is_off(Some(b"GLASSBOX=offshore\0XGLASSBOX=off\0")) && !is_off(None));
     }
 
     #[test]

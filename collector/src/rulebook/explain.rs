@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use rules::file::Rule;
-use rules::{Check, Engine, Expr, Macros, Matching, Operand, Subject};
+use rules::{Answer, Check, Engine, Expr, Macros, Matching, Operand, Subject};
 
 use crate::event::Batch;
 use crate::stages::fields::{self, FIELDS};
@@ -84,6 +84,9 @@ impl Asked<'_> {
                 let Ok(found) = found else { return };
                 let answer = self.view.field(found.id, found.argument.as_ref());
                 let shown = match fields::shown(&answer) {
+                    None if matches!(answer, Answer::Presumed(_)) => {
+                        "is not known to be a failure".to_owned()
+                    }
                     None => "has no value".to_owned(),
                     Some(text) => format!("is '{}'", short(&String::from_utf8_lossy(&text))),
                 };

@@ -8,7 +8,7 @@ use super::view::View;
 impl Subject for View<'_> {
     fn field(&self, id: FieldId, argument: Option<&Argument>) -> Answer<'_> {
         match FIELDS.row(id) {
-            Some(row) => (row.from)(self, argument),
+            Some(row) => row.answer(self, argument),
             None => Answer::Absent,
         }
     }

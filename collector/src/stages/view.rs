@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use rules::Answer;
 use wire::events::Kind;
+use wire::record::Via;
 use wire::schema::EVENTS;
 
 use crate::event::{Batch, Event, Program, Shape, Span, Value, Who};
@@ -68,6 +69,13 @@ impl<'a> View<'a> {
     /// Which event it is.
     pub fn kind(&self) -> Kind {
         self.event.kind
+    }
+
+    /// Whether the call has not returned, and nothing is known of its result: the kernel told of it before it
+    /// was made, and no failure was foreseen.
+    pub fn is_unfinished(&self) -> bool {
+        let Event { via, error, ret, .. } = self.event;
+        *via == Some(Via::Notify) && error.is_empty() && ret.is_none()
     }
 
     /// The program that runs.

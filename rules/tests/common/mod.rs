@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use rules::{
     Answer, Argument, ArgumentKind, ArgumentRule, Catalog, Engine, FieldId, FieldSpec, Macros, Matching,
-    Program, Subject, Type, compile, parse_with_depth,
+    Program, Subject, Success, Type, compile, parse_with_depth,
 };
 
 const NONE: ArgumentRule = ArgumentRule::None;
@@ -75,6 +75,12 @@ impl Event {
             event.set(name, value);
         }
         event
+    }
+
+    /// Gives it a field of a call that has not returned.
+    pub fn presume(&mut self, name: &str, success: Success) {
+        let found = rules::field::resolve(&Fields, name, None).unwrap();
+        self.fields.push((found.id, None, Answer::Presumed(success)));
     }
 
     fn set(&mut self, name: &str, value: &str) {

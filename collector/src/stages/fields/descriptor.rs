@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rules::{Answer, Argument, Type};
+use rules::{Answer, Argument, Success, Type};
 use wire::events::Kind;
 
 use super::super::view::{Key, View, int, made, text, truth};
+use super::event::UNFINISHED;
 use super::row::Field;
 use super::syscalls;
 use super::things::{
@@ -21,7 +22,9 @@ pub const FIELDS: &[Field] = &[
         num,
         "The number of the descriptor; -1 where the call failed to make one.",
         "the call",
-    ),
+    )
+    .presuming(any_number)
+    .limits(UNFINISHED),
     Field::new(
         "fd.type",
         Type::Text,
@@ -132,6 +135,11 @@ pub const FIELDS: &[Field] = &[
     )
     .limits("as `fd.sip.name`"),
 ];
+
+/// The number that a call gives which makes a descriptor.
+fn any_number(view: &View<'_>) -> Option<Success> {
+    Some(Success::NotNegative).filter(|_| has_descriptor(view))
+}
 
 /// The number; -1 where the call failed to make one.
 pub fn num<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {

@@ -1,6 +1,6 @@
 //! `evt.*`: what happened, when, and how it ended.
 
-use rules::{Answer, Argument, Type};
+use rules::{Answer, Argument, Success, Type};
 use wire::events::Kind;
 
 use super::super::view::{Key, View, int, made, text, truth};
@@ -65,14 +65,18 @@ pub const FIELDS: &[Field] = &[
         .limits("no value: the sensor does not copy data"),
     Field::new("evt.buflen", Type::Uint, unknown, "The length of that.", "nothing")
         .limits("no value: single reads and writes are no events"),
-    Field::new("evt.res", Type::Text, result, "`SUCCESS`, or the name of the error.", "its result and errno"),
+    Field::new("evt.res", Type::Text, result, "`SUCCESS`, or the name of the error.", "its result and errno")
+        .presuming(success)
+        .limits(UNFINISHED),
     Field::new(
         "evt.rawres",
         Type::Int,
         returned,
         "What the system call returned; the error's number, negative, if it failed.",
         "its result and errno",
-    ),
+    )
+    .presuming(not_negative)
+    .limits(UNFINISHED),
     Field::new("evt.failed", Type::Bool, has_failed, "Whether the call failed.", "its result and errno"),
     Field::new("evt.count", Type::Uint, one, "Always 1.", "a constant"),
     Field::new(
@@ -106,6 +110,19 @@ pub const FIELDS: &[Field] = &[
     .limits("none for `O_CREAT` without `O_EXCL`"),
     Field::new("syscall.type", Type::Text, call, "The same as `evt.type`.", "the function that was called"),
 ];
+
+/// The limits of results.
+pub const UNFINISHED: &str = "of a call that has not returned (`via: notify`) no value is shown, and a check takes it for one that succeeds";
+
+/// The result of a system call that succeeds.
+fn success(view: &View<'_>) -> Option<Success> {
+    Some(Success::Text("SUCCESS")).filter(|_| !syscalls::name(view).is_empty())
+}
+
+/// The number that a system call gives which succeeds: the addresses of mappings are below 2^63 too.
+fn not_negative(view: &View<'_>) -> Option<Success> {
+    Some(Success::NotNegative).filter(|_| !syscalls::name(view).is_empty())
+}
 
 /// The name of the system call.
 pub fn call<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
@@ -307,13 +324,13 @@ fn opens(view: &View<'_>, wanted: &[&str]) -> Option<bool> {
 pub fn shown(value: &Answer<'_>) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     write(value, &mut text);
-    (*value != Answer::Absent).then_some(text)
+    (!matches!(value, Answer::Absent | Answer::Presumed(_))).then_some(text)
 }
 
 /// Appends a value as Falco prints it.
 fn write(value: &Answer<'_>, out: &mut Vec<u8>) {
     match value {
-        Answer::Absent => {}
+        Answer::Absent | Answer::Presumed(_) => {}
         Answer::Text(text) => out.extend_from_slice(text),
         Answer::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Answer::Uint(number) => out.extend_from_slice(number.to_string().as_bytes()),

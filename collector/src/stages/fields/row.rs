@@ -1,12 +1,15 @@
 //! A row of the table of fields.
 
-use rules::{Answer, Argument, ArgumentKind, ArgumentRule, FieldSpec, Type};
+use rules::{Answer, Argument, ArgumentKind, ArgumentRule, FieldSpec, Success, Type};
 
 use super::super::view::View;
 use crate::event::Asks;
 
 /// Gives a field's value for an event.
 pub type From = for<'a> fn(&View<'a>, Option<&Argument>) -> Answer<'a>;
+
+/// Gives the values that a call which succeeds can have; `None` for an event that has no such field.
+pub type Presumes = fn(&View<'_>) -> Option<Success>;
 
 /// A field: what it is, where its value comes from, and how far that goes.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +22,8 @@ pub struct Field {
     pub limits: &'static str,
     /// Its value for an event.
     pub from: From,
+    /// Its value for an event of a call that has not returned ([`View::is_unfinished`]), in place of none.
+    pub presumes: Option<Presumes>,
     /// What it asks of a process beyond its identity, which is read only where it is asked.
     pub asks: Asks,
 }
@@ -34,7 +39,7 @@ impl Field {
     ) -> Self {
         let (is_list, has_suffix, argument) = (false, false, ArgumentRule::None);
         let spec = FieldSpec { name, kind, is_list, argument, has_suffix, help };
-        Self { spec, source, limits: "", from, asks: Asks::NONE }
+        Self { spec, source, limits: "", from, presumes: None, asks: Asks::NONE }
     }
 
     /// The same with several values.
@@ -75,6 +80,22 @@ impl Field {
     /// The same of the container around a process.
     pub const fn of_surroundings(self) -> Self {
         self.asking(Asks::SURROUNDINGS)
+    }
+
+    /// The same, where a check of a call that has not returned takes it for one that succeeds.
+    pub const fn presuming(mut self, presumes: Presumes) -> Self {
+        self.presumes = Some(presumes);
+        self
+    }
+
+    /// Its value for an event.
+    pub fn answer<'a>(&self, view: &View<'a>, argument: Option<&Argument>) -> Answer<'a> {
+        match ((self.from)(view, argument), self.presumes) {
+            (Answer::Absent, Some(presumes)) if view.is_unfinished() => {
+                presumes(view).map_or(Answer::Absent, Answer::Presumed)
+            }
+            (answer, _) => answer,
+        }
     }
 
     const fn asking(mut self, asks: Asks) -> Self {
