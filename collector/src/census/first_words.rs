@@ -242,7 +242,9 @@ impl Census {
             return Some(process);
         }
         let pid = key.pid.0;
-        let uids = if key.is_visible() { procfs::uids(pid) } else { None };
+        // What the kernel said of one whose call it told of is older than this look.
+        let is_seen = image.ring.is_none() && image.uid.is_some() && image.euid.is_some();
+        let uids = if key.is_visible() && !is_seen { procfs::uids(pid) } else { None };
         let stat = if key.is_visible() { procfs::stat(pid) } else { None };
         let ppid = stat.map(|stat| Pid(stat.ppid)).or(image.ppid);
         let comm = if key.is_visible() { procfs::comm(pid) } else { None };

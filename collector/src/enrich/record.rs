@@ -56,6 +56,9 @@ impl Enricher {
             Decoded::FdFlags(flags) => process.set_cloexec(flags),
             Decoded::FdMade(made) if is_notified(head) => process.note_descriptor(made.fd, made.label),
             Decoded::FdMade(made) => process.adopt(made, at),
+            Decoded::ProcessCredentials(has) if is_notified(head) && has.what.is_empty() => {
+                has_identity(process, has);
+            }
             Decoded::DirChange(change) => {
                 self.text.clear();
                 let found = path_text(process, &change.path, Base::Directory, &mut self.text);
@@ -235,14 +238,28 @@ fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>, has
 }
 
 /// The effective group after a call that succeeded; `None` where the call leaves it.
+/// The ids of a thread by the kernel's word, in the collector's numbers.
+fn has_identity(process: &mut Process, has: &ProcessCredentials<'_>) {
+    if let (Some(uid), Some(euid)) = (has.real_uid.0, has.effective_uid.0) {
+        process.confirm_ids((Some(uid), Some(euid)), false);
+    }
+    if let Some(egid) = has.to.iter().next().and_then(id_of) {
+        process.set_egid(egid);
+    }
+}
+
 fn egid_after(changed: &ProcessCredentials<'_>) -> Option<u32> {
     let place = match changed.what {
         b"gid" | b"egid" => 0,
         b"regid" | b"resgid" => 1,
         _ => return None,
     };
-    let egid = changed.to.iter().nth(place)?;
-    std::str::from_utf8(egid).ok()?.parse().ok().filter(|egid| *egid != u32::MAX)
+    id_of(changed.to.iter().nth(place)?)
+}
+
+/// A number of a user or a group; `None` for -1.
+fn id_of(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|id| *id != u32::MAX)
 }
 
 /// A thread has its own directory, or table of descriptors, from here on (unshare(2): a mount namespace of
@@ -282,6 +299,33 @@ mod tests {
         let decoded = Decoded::ProcessCredentials(changed);
         Enricher::default().record(&mut process, &head, MonoNs(1), &decoded);
         process.who.circumstances.egid
+    }
+
+    #[test]
+    fn ids_that_the_kernel_shows_are_known_without_an_event() {
+        let mut process = Process::new(Who::default(), ImageId::new(1, 0));
+        let to = Args::Packed(b"7\0");
+        let has =
+            ProcessCredentials { what: b"", to, real_uid: Hidden(Some(5)), effective_uid: Hidden(Some(6)) };
+        let head = Head {
+            time_ns: 1,
+            seq: 0,
+            ret: 0,
+            pid: 1,
+            tid: 1,
+            kind: Kind::ProcessCredentials as u16,
+            call: 0,
+            errno: 0,
+            via: Via::Notify as u8,
+            flags: 0,
+        };
+        let mut enricher = Enricher::default();
+
+        enricher.record(&mut process, &head, MonoNs(1), &Decoded::ProcessCredentials(has));
+
+        assert_eq!((Some(5), Some(6)), process.ids());
+        assert_eq!(Some(7), process.who.circumstances.egid);
+        assert!(enricher.batch.is_empty());
     }
 
     #[test]

@@ -32,7 +32,8 @@ use super::places::Places;
 use case::Case;
 use reading::Pages;
 
-pub use case::{Asked, Told};
+pub use case::{Asked, Noted, Told};
+pub use identity::{changes_ids, has_ids};
 #[cfg(fuzzing)]
 pub use reading::MOST_READ;
 

@@ -16,7 +16,7 @@ use wire::events::Decoded;
 use wire::fields::AT_FDCWD;
 use wire::record::{Flags, Head, Via};
 
-use super::decode::{self, Asked, Told};
+use super::decode::{self, Asked, Noted, Told};
 use super::holder::{Held, Lifeline, Page};
 use super::listener::{Listener, Notification, Waited};
 use super::memory::ProcessMemory;
@@ -91,6 +91,8 @@ struct Thread {
     since: Instant,
     /// The connection over which the collector has been told what is known of the process.
     introduced: Option<u32>,
+    /// The thread asked for other ids, and the collector has not been told which it has.
+    may_have_other_ids: bool,
 }
 
 /// What the collector is told of a process, once.
@@ -147,8 +149,9 @@ impl Supervisor {
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         if let (Some(process), Some(asked)) = (process, &asked)
             && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
-            && let Some(told) = told(asked, notified.tid, &mut self.peers)
+            && let Some(mut told) = told(asked, notified.tid, &mut self.peers)
         {
+            told.before.extend(self.ids_after_change(notified.tid));
             let errno = will_fail(&told, notified.tid);
             let introduction = self.introduced(notified.tid, process);
             // Its thread still waits for us, so all of this was read from the process that makes the call.
@@ -164,6 +167,9 @@ impl Supervisor {
         }
         let _ = self.listener.let_go_on(notified.id);
         self.page.note_answered(notified.id);
+        if let Some(thread) = self.threads.get_mut(&notified.tid) {
+            thread.may_have_other_ids |= asked.is_some_and(|asked| decode::changes_ids(asked.name));
+        }
         if is_exec {
             // The next call is another program's, and may be another thread's.
             self.threads.remove(&notified.tid);
@@ -239,10 +245,11 @@ impl Supervisor {
         };
         // It may be another one than the last that had the number.
         self.modules.remove(&process);
+        let may_have_other_ids = self.threads.get(&tid).is_some_and(|thread| thread.may_have_other_ids);
         if self.threads.len() >= MOST_REMEMBERED {
             self.threads.clear();
         }
-        self.threads.insert(tid, Thread { process, since: now, introduced: None });
+        self.threads.insert(tid, Thread { process, since: now, introduced: None, may_have_other_ids });
         Some(process)
     }
 
@@ -257,6 +264,14 @@ impl Supervisor {
             return None;
         }
         Some(Introduction::of(process, is_remote))
+    }
+
+    /// The ids of a thread that asked for others at its last call: whether it got them, its next one shows.
+    fn ids_after_change(&mut self, tid: u32) -> Option<Noted> {
+        let thread = self.threads.get_mut(&tid).filter(|thread| thread.may_have_other_ids)?;
+        thread.may_have_other_ids = false;
+        let ((uid, euid), (_, egid)) = (procfs::uids(tid)?, procfs::gids(tid)?);
+        Some(decode::has_ids(uid, euid, egid))
     }
 
     /// `None` for a call that a hook in the process tells of, or that libc or the sensor makes for itself.

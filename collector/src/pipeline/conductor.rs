@@ -419,6 +419,7 @@ impl Pipeline {
             self.tell_target(image, &decoded);
         }
         match &decoded {
+            Decoded::ProcessCredentials(_) if numbering == Numbering::None => {}
             Decoded::ProcessCredentials(changed) => {
                 let said = (changed.real_uid.0, changed.effective_uid.0);
                 self.census.confirm_ids(image, ids, said);

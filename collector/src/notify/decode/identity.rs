@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
-use wire::events::{ProcessCredentials, ProcessSignal, ProcessTrace};
+use wire::events::{Payload, ProcessCredentials, ProcessSignal, ProcessTrace};
 use wire::fields::{Args, Hidden, Trace};
 use wire::record::Flags;
 
-use super::case::{Case, Told, widened};
+use super::case::{Case, Noted, Told, encoded, widened};
 
 /// The most groups that are copied, as in a hook.
 const MOST_GROUPS: usize = 64;
@@ -35,6 +35,25 @@ pub fn pidfd_send_signal(case: &mut Case<'_>) -> Option<Told> {
 fn identity_changes(case: &mut Case<'_>, what: &[u8], to: &[u8]) -> Option<Told> {
     let to = Args::Packed(to);
     case.tell(&ProcessCredentials { what, to, real_uid: Hidden(None), effective_uid: Hidden(None) })
+}
+
+/// Whether a call asks for other user or group ids.
+pub fn changes_ids(name: &str) -> bool {
+    const CALLS: [&str; 8] =
+        ["setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid"];
+    CALLS.contains(&name)
+}
+
+/// A record for the picture: the thread has these ids. It says of no change, as an event of this kind does.
+pub fn has_ids(uid: u32, euid: u32, egid: u32) -> Noted {
+    let to = format!("{egid}\0");
+    let ids = ProcessCredentials {
+        what: b"",
+        to: Args::Packed(to.as_bytes()),
+        real_uid: Hidden(Some(uid)),
+        effective_uid: Hidden(Some(euid)),
+    };
+    Noted { kind: ProcessCredentials::KIND, payload: encoded(&ids) }
 }
 
 /// Ids as people write them, each ended by a NUL; -1 is one that stays as it is.
