@@ -136,7 +136,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let is_supervised = sightings.is_some();
     if let Some(socket) = sightings {
         let supervisor = Sightings::read(socket, OfLauncher, sent_tx, Arc::clone(&doorbell));
-        doorman.supervisors.push(supervisor.map_err(|error| {
+        doorman.hear_sightings(supervisor.map_err(|error| {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
         })?);
     }
@@ -149,6 +149,7 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         news_rx,
         sent_rx,
         watch: Some(watch),
+        sightings: Vec::new(),
         is_supervised,
         doorbell,
         pulse: pulses.add("the pipeline"),

@@ -13,6 +13,7 @@ use crate::allowance::Share;
 use crate::container::Container;
 use crate::ids::{ImageId, MonoNs, ProcessKey};
 use crate::launch::protocol::{CommandStarted, Reaped, RingId};
+use crate::notify::sightings::Sightings;
 use crate::reload::Reloaded;
 use crate::rings::mapping::{Lifeline, Mapping};
 use crate::sinks::{Haste, OutputChange};
@@ -75,6 +76,8 @@ pub enum News {
     Blind(Box<Unseen>),
     /// A supervisor that no launcher started: the kernel asks it about calls of what it makes.
     Supervisor(ProcessKey),
+    /// What a supervisor says arrives so.
+    Sightings(Sightings),
     /// More is known of a container: the container before, and after.
     Renamed(Arc<Container>, Arc<Container>),
     /// The process behind a watched pidfd is dead: its image, and when the doorman noticed.

@@ -39,6 +39,12 @@ impl Doorman {
         self.janitor.dismiss(guest);
     }
 
+    /// Notes that a supervisor is heard.
+    pub fn hear_sightings(&mut self, sightings: Sightings) {
+        self.tell(News::Sightings(sightings.clone()));
+        self.supervisors.push(sightings);
+    }
+
     fn take_in(&mut self, guest: &OwnedFd, sender: Sender, bytes: &[u8]) -> Result<(), &'static str> {
         const OTHER: &str = "it is of another version than the collector; give both the same glassbox";
         let hello = bytes.strip_prefix(SUPERVISES).and_then(|hello| Hello::decode(hello).ok());
@@ -63,7 +69,7 @@ impl Doorman {
         self.tell(News::Supervisor(reader.key()));
         let ToPipeline { sent_tx, doorbell, .. } = self.pipeline.clone();
         let supervisor = Sightings::read(connection, reader, sent_tx, doorbell);
-        self.supervisors.push(supervisor.map_err(|_| "the collector has too few threads")?);
+        self.hear_sightings(supervisor.map_err(|_| "the collector has too few threads")?);
         Ok(())
     }
 }

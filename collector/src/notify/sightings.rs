@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -198,7 +198,7 @@ impl Reports {
 }
 
 /// The collector's end, with the thread that reads it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sightings {
     socket: Arc<OwnedFd>,
     state: Arc<State>,
@@ -210,6 +210,8 @@ struct State {
     is_busy: Mutex<()>,
     /// The thread has read all that will come.
     is_over: AtomicBool,
+    /// Everything that was sent by this moment is with the pipeline, CLOCK_MONOTONIC in nanoseconds.
+    until: AtomicU64,
 }
 
 impl Sightings {
@@ -238,18 +240,28 @@ impl Sightings {
         self.state.is_over.load(Ordering::Acquire)
     }
 
+    /// Everything that was sent by this moment is with the pipeline.
+    pub fn told_until(&self) -> MonoNs {
+        match self.is_over() {
+            true => MonoNs::MAX,
+            // Acquire: the messages are there.
+            false => MonoNs(self.state.until.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Whether everything that had been sent at the call is with the pipeline.
+    pub fn has_told_all(&self) -> bool {
+        // Not while a packet is on its way: the socket is empty then, and the packet nowhere yet.
+        self.is_over()
+            || self.state.is_busy.try_lock().is_ok_and(|_busy| !is_readable(&self.socket, Some(&NOW)))
+    }
+
     /// Refuses what comes from here on, so that the supervisor counts it as lost, and waits until everything
     /// that was sent before is with the pipeline, for [`DRAIN`] at most.
     pub fn drain(&self) {
         let _ = shutdown(&self.socket, Shutdown::Read);
         let begun = Instant::now();
-        while begun.elapsed() < DRAIN && !self.state.is_over.load(Ordering::Acquire) {
-            // Not while a packet is on its way: the socket is empty then, and the packet nowhere yet.
-            if let Ok(_busy) = self.state.is_busy.try_lock()
-                && !is_readable(&self.socket, Some(&NOW))
-            {
-                return;
-            }
+        while begun.elapsed() < DRAIN && !self.has_told_all() {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
@@ -299,6 +311,7 @@ fn pass_on<R: Reader>(
         while has_come {
             has_come = false;
             loop {
+                let begun = MonoNs::now();
                 let _busy = state.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
                 match reader.next(socket, &mut packet) {
                     Ok(None) => return,
@@ -310,7 +323,11 @@ fn pass_on<R: Reader>(
                             }
                         }
                     }
-                    Err(Errno::AGAIN | Errno::INTR) => break,
+                    Err(Errno::AGAIN) => {
+                        state.until.store(begun.0, Ordering::Release);
+                        break;
+                    }
+                    Err(Errno::INTR) => {}
                     Err(_) => return,
                 }
             }

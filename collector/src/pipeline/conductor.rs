@@ -24,6 +24,7 @@ use crate::evasion::watch::Watch;
 use crate::event::Asks;
 use crate::ids::{ImageId, MonoNs, Pid, RingIndex, Tid};
 use crate::loss::LossReason;
+use crate::notify::sightings::Sightings;
 use crate::order::Order;
 use crate::rings::bells::{Bells, Doorbell};
 use crate::rings::ring::STUCK_NS;
@@ -33,7 +34,7 @@ use crate::stages::Stages;
 use crate::system::pulse::Pulse;
 
 /// Messages of origins that are no rings in one round, so that the rings have their turn.
-const MOST_SENT: usize = 4096;
+pub(super) const MOST_SENT: usize = 4096;
 /// Losses are reported and clocks compared so often.
 const AUDIT_NS: u64 = 500_000_000;
 
@@ -47,6 +48,8 @@ pub struct Wires {
     pub news_rx: Receiver<News>,
     /// Records of origins that are no rings.
     pub sent_rx: Receiver<Sent>,
+    /// The ways of what supervisors say; they come as news.
+    pub sightings: Vec<Sightings>,
     /// The kernel asks about calls of every process of the session.
     pub is_supervised: bool,
     /// Looks at processes for evasion; `None` where nothing does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wire::events::Usage;
 
-use super::conductor::Pipeline;
+use super::conductor::{MOST_SENT, Pipeline, Wires};
 use super::session::{UnseenCommand, Wish};
 use crate::allowance::Resource;
 use crate::census::image::{EndKind, ProcessImage};
@@ -16,6 +16,7 @@ use crate::enrich::process::Process;
 use crate::event::{Circumstances, Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
+use crate::notify::sightings::Sightings;
 use crate::reload::Reloaded;
 use crate::system::program;
 
@@ -25,9 +26,19 @@ const MOST_UNSEEN: usize = 1024;
 impl Pipeline {
     /// Hears all news that are there. True if there were any.
     pub(super) fn hear_news(&mut self) -> bool {
-        let deathwatch = &self.wires.deathwatch;
-        // News that were told before are heard below, before anything is delivered.
-        self.order.frontier.look(|| deathwatch.told_until(), || deathwatch.has_told_all());
+        let Wires { deathwatch, sightings, sent_rx, .. } = &self.wires;
+        // News that were told before are heard below, and what supervisors said is taken in, before anything
+        // is delivered.
+        let told_until = || {
+            let by_supervisors = sightings.iter().map(Sightings::told_until);
+            by_supervisors.fold(deathwatch.told_until(), MonoNs::min)
+        };
+        let has_told_all = || {
+            deathwatch.has_told_all()
+                && sightings.iter().all(Sightings::has_told_all)
+                && sent_rx.len() <= MOST_SENT
+        };
+        self.order.frontier.look(told_until, has_told_all);
         // Not those that come meanwhile: strangers may make as many as the doorman tells of.
         let count = self.wires.news_rx.len();
         for news in self.wires.news_rx.clone().try_iter().take(count) {
@@ -50,6 +61,10 @@ impl Pipeline {
         match news {
             News::Attached(attached) => self.attach(*attached),
             News::Blind(unseen) => self.let_wait(unseen),
+            News::Sightings(sightings) => {
+                self.wires.sightings.retain(|known| !known.is_over());
+                self.wires.sightings.push(sightings);
+            }
             News::Supervisor(process) => self.census.note_supervisor(process, false),
             News::Died(image, at) => self.census.end(image, EndKind::Death, at, &mut self.rings),
             News::Renamed(before, after) => self.census.rename(&before, &after),

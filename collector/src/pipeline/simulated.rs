@@ -262,6 +262,7 @@ impl Harness {
             deathwatch: doorman.deathwatch(),
             reply: doorman.reply(),
             news_rx,
+            sightings: Vec::new(),
             is_supervised: sent_rx.is_some(),
             sent_rx: sent_rx.unwrap_or_else(crossbeam_channel::never),
             watch: None,
