@@ -114,6 +114,10 @@ pub struct Seen {
     pub instance: Option<Instance>,
     /// Why no sensor is in its program, where its file says so and the supervisor is another container's.
     pub reason: Option<&'static str>,
+    /// Its user namespace, by inode.
+    pub user_ns: Option<u64>,
+    /// Its mount namespace.
+    pub mnt_ns: Option<u64>,
     /// The running image; empty where the kernel does not show it.
     pub exe: Vec<u8>,
 }
@@ -127,6 +131,21 @@ pub struct Introduced {
     pub reason: Option<&'static str>,
     /// Pays for all that is kept of it.
     pub account: Arc<Account>,
+}
+
+/// The program of an exec, as its file told while the exec waited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// The file; empty where it is not known.
+    pub exe: Vec<u8>,
+    /// Why the sensor will not speak in it; empty where the file does not tell.
+    pub reason: &'static str,
+    /// The variables that an event of its start shows, each ended by a NUL.
+    pub environment: Vec<u8>,
+    /// It can be read, and the kernel itself executes none that begins so (ENOEXEC).
+    pub is_no_program: bool,
+    /// Where the stack of the program that asks begins; 0 where that is not known.
+    pub stack: u64,
 }
 
 /// A message of an origin that is no ring, sent through a channel; the sender rings the pipeline's doorbell.
@@ -174,6 +193,24 @@ pub enum Sent {
         at: MonoNs,
         /// From where.
         evidence: Evidence,
+    },
+    /// The program of the exec whose record comes next.
+    Executed {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+        /// The time of the record.
+        at: MonoNs,
+        /// The program.
+        program: Executed,
+    },
+    /// Word of an exec that was told of.
+    Begun {
+        /// The process, by the kernel's word.
+        process: ProcessKey,
+        /// The time of the exec's record.
+        at: MonoNs,
+        /// Whether the program began; `None` where the process is gone.
+        has_begun: Option<bool>,
     },
     /// Records that the origin dropped.
     Lost {

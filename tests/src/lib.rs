@@ -16,6 +16,7 @@ pub mod compare;
 pub mod containers;
 pub mod events;
 pub mod falco;
+pub mod judged;
 pub mod kubelet;
 pub mod last_moment;
 pub mod node;

@@ -309,7 +309,7 @@ impl Ground {
     /// If this user may not make a network.
     pub fn generator(&self, options: Option<&[&str]>) -> Run {
         const ALONE: &str = "set -e; PATH=$PATH:/usr/sbin:/sbin; ip link set lo up
-            for own in 169.254.169.254 10.2.3.4; do ip addr add $own/32 dev lo; done; exec \"$@\"";
+            for own in 169.254.169.254 10.2.3.4 203.0.113.7; do ip addr add $own/32 dev lo; done; exec \"$@\"";
         self.scene.clean();
         let mut command = self.scene.command("unshare");
         command.args(["--net", "sh", "-c", ALONE, "sh"]);

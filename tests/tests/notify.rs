@@ -78,6 +78,89 @@ fn programs_behave_as_bare() {
     assert!(noticed.is_empty(), "{}", noticed.join("\n\n"));
 }
 
+/// The starts of a run, by the last part of the path that was executed.
+fn starts(events: &Events) -> Vec<&str> {
+    events.named("process.start").filter_map(|start| start.path().rsplit('/').next()).collect()
+}
+
+#[test]
+fn exec_that_fails_is_no_start_and_ids_are_those_of_the_last_call() {
+    let scene = scene_of_static("exec_in_vain", &[]);
+    let program = compiled("exec_in_vain", Libc::GlibcStatic).path;
+    let mut command = scene.command("unshare");
+    let script = r#"mkdir mount; mount -t tmpfs -o noexec none mount; cp "$1" mount/program; exec "$0" "${@:2}" "$1" "$PWD/mount/program""#;
+    let options = ["run", "-o", &scene.events_output(), "--notify", "security", "--require-notify", "--"];
+    command.args(["-m", "bash", "-ec", script]).arg(glassbox()).arg(&program).args(options);
+
+    let ending = child::run(command, b"");
+
+    let denied = "program: Permission denied\n";
+    let busy = "busy: Text file busy\n";
+    let said = format!(
+        "text: Exec format error\nloop: Too many levels of symbolic links\nmissing: No such file or directory\n{busy}{denied}"
+    );
+    ending.assert_output(0, &said);
+    let events = scene.events(Expect::NothingLost);
+    assert_eq!(vec!["exec_in_vain"], starts(&events), "{}", events.outline());
+    assert_eq!(0, events.named("sensor.blind").count(), "{}", events.outline());
+    let of_others = events.iter().filter(|event| event.text("exe") != program.to_str());
+    assert_eq!(Vec::<String>::new(), of_others.map(|event| format!("{event:?}")).collect::<Vec<_>>());
+    let errors = |name: &str| -> Vec<Option<&str>> {
+        let of_file = |event: &&Event| event.name() == "process.exec" && event.path().ends_with(name);
+        events.iter().filter(of_file).map(|event| event.text("error")).collect()
+    };
+    assert_eq!(vec![Some("EACCES"); 2], errors("mount/program"));
+    assert_eq!(vec![Some("ELOOP"); 2], errors("/loop"));
+    let removed = events.only("the file that is removed", |event| event.name() == "file.unlink");
+    assert_eq!((Some(1), Some(1)), (removed.number("uid"), removed.number("euid")), "{removed:?}");
+}
+
+#[test]
+fn exec_of_a_program_with_the_sensor_switched_off_is_told() {
+    let scene = scene_of_static("steady", &["1"]);
+    let program = compiled("steady", Libc::GlibcStatic).path;
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &scene.events_output(), "--notify", "security", "--require-notify", "--"]);
+    command.args(["sh", "-c", r#"GLASSBOX=off sh -c '"$0" 1; exit 3' "$0""#]).arg(&program);
+
+    child::run(command, b"").assert_output(3, "failed 0\n");
+
+    let events = scene.events(Expect::NothingLost);
+    let is_it = |event: &Event| event.name() == "process.start" && event.text("exe") == program.to_str();
+    let start = events.only("the start", is_it);
+    assert_eq!(Some("notify"), start.text("coverage"), "{start:?}");
+}
+
+/// A program for i386, without a libc.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn cmd_of_another_word_size_is_told_of_at_its_start() {
+    let scene = scene_of_static("steady", &["1"]);
+    let program = scene.beside("narrow");
+    let source = r#"void _start(void) { asm volatile("int $0x80" :: "a"(39), "b"("made"), "c"(0700) : "memory");
+        asm volatile("int $0x80" :: "a"(1), "b"(0)); }"#;
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-m32", "-nostdlib", "-static", "-fno-pic", "-x", "c", "-", "-o"]).arg(&program);
+    child::run(compiler, source.as_bytes()).assert_output(0, "");
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &scene.events_output(), "--notify", "security", "--require-notify", "--"]);
+
+    child::run(
+        {
+            command.arg(&program);
+            command
+        },
+        b"",
+    )
+    .assert_output(0, "");
+
+    let events = scene.events(Expect::NothingLost);
+    let of_program = events.iter().filter(|event| event.text("exe") == program.to_str());
+    let told: Vec<_> = of_program.map(|event| (event.name(), event.text("reason"))).collect();
+    let all = [("process.start", Some("foreign_abi")), ("file.mkdir", None), ("process.exit", None)];
+    assert_eq!(all.to_vec(), told, "{}", events.outline());
+}
+
 /// The kernel asks about the execs of such a program alone.
 #[test]
 fn a_dynamic_program_without_the_sensor_stays_blind() {

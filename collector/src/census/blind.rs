@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::executions::Execution;
 use super::image::Asked;
 use super::register::Census;
 use crate::allowance::Account;
@@ -102,10 +103,14 @@ impl Census {
             return None;
         }
         let image = self.get_mut(id)?;
+        if image.asked.as_ref()?.executed.as_ref().is_some_and(Execution::is_unseen) {
+            return self.take_executed(id);
+        }
         let Asked { path, arguments, at, .. } = image.take_asked(|_| true)?;
         let exe = procfs::exe(image.key.pid.0).unwrap_or_else(|| path.to_vec());
         let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
-        Some(BlindProgram { path, exe, arguments, reason: program::STATIC.name, gids, at, is_asked_about })
+        let (reason, environment) = (program::STATIC.name, Vec::new());
+        Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
     }
 
     /// The static program that an image asked for before a call that no hook told of: it has become that
@@ -113,15 +118,33 @@ impl Census {
     pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
         let known = self.get_mut(id)?;
         if let Some(reason) = known.named
+            && known.asked.as_ref()?.executed.is_none()
             && let Some(Asked { path, arguments, at, .. }) = known.take_asked(|asked| asked.said.is_none())
         {
             let pid = known.key.is_visible().then_some(known.key.pid.0);
             let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
             let gids = pid.and_then(procfs::gids);
-            return Some(BlindProgram { path, exe, arguments, reason, gids, at, is_asked_about: true });
+            let (environment, is_asked_about) = (Vec::new(), true);
+            return Some(BlindProgram {
+                path,
+                exe,
+                arguments,
+                reason,
+                gids,
+                environment,
+                at,
+                is_asked_about,
+            });
         }
         let image = self.get(id)?;
         let (asked, process) = (image.asked.as_ref()?, image.process.as_ref()?);
+        if let Some(executed) = &asked.executed {
+            return match executed.has_begun {
+                // Its next program may be in the place of it.
+                Some(true) if executed.is_unseen() => self.take_executed(id),
+                _ => None,
+            };
+        }
         let begun = MonoNs::now();
         if asked.said.is_some() || !process.has_our_root() || !image.account.has_time_to_ask(begun) {
             return None;
@@ -132,7 +155,21 @@ impl Census {
         program.filter(|program| program.reason.name == program::STATIC.name)?;
         let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
         let Asked { path, arguments, at, .. } = self.get_mut(id)?.take_asked(|_| true)?;
-        Some(BlindProgram { exe, path, arguments, reason: program::STATIC.name, gids, at, is_asked_about })
+        let (reason, environment) = (program::STATIC.name, Vec::new());
+        Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
+    }
+
+    /// The program that an image asked for, as its file told, and has become.
+    pub(super) fn take_executed(&mut self, id: ImageId) -> Option<BlindProgram> {
+        self.look_behind_again(id);
+        let image = self.get_mut(id)?;
+        let is_asked_about = image.is_asked_about;
+        let Asked { path, arguments, at, executed, .. } = image.take_asked(|_| true)?;
+        let Execution { program, .. } = executed?;
+        let gids = if image.key.is_visible() { procfs::gids(image.key.pid.0) } else { None };
+        let exe = if program.exe.is_empty() { path.to_vec() } else { program.exe };
+        let (reason, environment) = (program.reason, program.environment);
+        Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
     }
 
     /// Whether no image follows this one, and its process runs a static file that is another one than before;
@@ -143,6 +180,16 @@ impl Census {
             return false;
         };
         let (Some(asked), Some(process)) = (&image.asked, &image.process) else { return false };
+        if let Some(executed) = &asked.executed {
+            let is_dead = image.pidfd.as_ref().is_none_or(kernel::is_dead);
+            // Of one that is gone, nothing but its file tells.
+            let has_begun = if is_dead { executed.has_begun } else { executed.has_begun_in(image.key.pid.0) };
+            let has_begun = has_begun.unwrap_or(is_dead);
+            let is_known = executed.is_unseen() || !executed.program.exe.is_empty();
+            if is_known || !has_begun {
+                return has_begun && executed.is_unseen();
+            }
+        }
         let is_here = image.key.is_visible() && !image.key.is_claim();
         if !is_here || asked.said.is_some() || !image.account.has_time_to_ask(begun) {
             return false;

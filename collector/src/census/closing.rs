@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use wire::ring::layout::Loss;
 
 use super::blind;
+use super::executions::Execution;
 use super::image::{Asked, ProcessImage};
 use super::life::Ledger;
 use super::register::Census;
@@ -260,6 +261,10 @@ impl Census {
     pub fn wonder(&mut self, id: ImageId, now: MonoNs) -> bool {
         let is_free = self.examiner.is_free();
         let Some(image) = self.get_mut(id) else { return false };
+        if image.pidfd.as_ref().is_none_or(kernel::is_dead) {
+            // It is gone, and its exec has failed, by all that is known.
+            image.take_asked(|asked| asked.executed.as_ref().is_some_and(Execution::is_unlikely));
+        }
         let (Some(asked), Some(_)) = (&image.asked, &image.process) else { return false };
         let Some((_, pending)) = &image.question else {
             let pid = image.key.is_visible().then_some(image.key.pid.0);
@@ -300,6 +305,9 @@ impl Census {
         let is_awaited = self.wonder(id, now);
         let image = self.get_mut(id)?;
         image.process.as_ref()?;
+        if image.asked.as_ref()?.executed.as_ref().is_some_and(Execution::is_unseen) {
+            return self.take_executed(id);
+        }
         let Asked { path, arguments, at, reason, .. } = image.take_asked(|_| true)?;
         let (exe, pending) = image.question.take().unzip();
         let begun = MonoNs::now();
@@ -314,6 +322,7 @@ impl Census {
             arguments,
             reason: reason.unwrap_or(blind::UNREADABLE),
             gids: None,
+            environment: Vec::new(),
             at,
             is_asked_about: image.is_asked_about,
         })

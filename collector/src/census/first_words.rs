@@ -10,6 +10,7 @@ use super::image::ProcessImage;
 use super::register::Census;
 use crate::allowance::Peer;
 use crate::container::{Claim, Container};
+use crate::enrich;
 use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
 use crate::event::{Asks, Circumstances, Claimed, Comm, Facts, Program, Who};
@@ -265,6 +266,7 @@ impl Census {
             claimant: key.claimant,
         };
         let mut process = Process::new(who, id);
+        enrich::find_root(&mut process);
         self.place(image, &mut process);
         if let Some(cwd) = procfs::cwd(pid).filter(|_| key.is_visible()) {
             process.change_directory(&cwd);

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use wire::record::{Flags, Head, Via};
 use wire::ring::layout::{Loss, Slot};
 
+use super::executions::Execution;
 use super::life::{Ledger, LifeId};
 use super::reports::WaitReport;
 use super::unreported::Unreported;
@@ -56,6 +57,8 @@ pub struct Asked {
     pub arguments: Arguments,
     /// When.
     pub at: MonoNs,
+    /// What the kernel's notification told of it, and whether it has begun.
+    pub executed: Option<Execution>,
     /// Why its next image cannot report, as the process said.
     pub said: Option<&'static str>,
     /// A hook told of the exec, and passed the sensor on if `said` is none.
@@ -82,7 +85,8 @@ impl Asked {
         let said = said.iter().find(|(flag, _)| head.flags & flag != 0).map(|(_, reason)| *reason);
         let (tid, path) = (Tid(head.tid), path.into());
         let is_by_hook = head.via != Via::Notify as u8;
-        Self { tid, path, arguments, at, said, is_by_hook, reason: None, child: None, is_contested }
+        let (executed, reason, child) = (None, None, None);
+        Self { tid, path, arguments, at, executed, said, is_by_hook, reason, child, is_contested }
     }
 
     /// The memory that its texts take.

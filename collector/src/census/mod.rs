@@ -21,6 +21,7 @@
 mod below;
 pub mod blind;
 mod closing;
+mod executions;
 mod families;
 mod first_words;
 mod identify;

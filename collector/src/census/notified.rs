@@ -1,13 +1,16 @@
 //! Images of processes that the kernel named with a notification, whether or not the sensor is in them.
 
+use std::sync::Arc;
+
 use super::image::ProcessImage;
 use super::register::Census;
 use crate::allowance::{Account, Resource};
 use crate::arrival::{Introduced, Seen};
 use crate::door::identity::{self, Identity};
-use crate::event::Claimed;
+use crate::event::{Asks, Background, Circumstances, Claimed, Surroundings};
 use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey};
 use crate::rings::Rings;
+use crate::system::standpoint::Standpoint;
 use crate::system::{kernel, procfs};
 
 impl Census {
@@ -79,6 +82,18 @@ impl Census {
             ..Identity::default()
         };
         self.look_around(&mut identity, None, &Account::boundless());
+        let (user, mount) = (seen.user_ns, seen.mnt_ns);
+        identity.standpoint = identity.standpoint.or(&Standpoint { user, mount, ..Standpoint::default() });
+        let parent =
+            identity.ppid.and_then(|ppid| self.get(self.live(key.with_pid(ppid))?)?.process.as_ref());
+        let is_contained = parent.is_some_and(|parent| parent.who.container.is_some());
+        identity.look_behind(self.asks, is_contained);
+        if let Some(parent) = parent.filter(|parent| {
+            let (own, parents) = (&identity.standpoint, &parent.standpoint);
+            own.mount.is_some() && (own.user, own.mount) == (parents.user, parents.mount)
+        }) {
+            identity.circumstances = after_fork(identity.circumstances, &parent.who.circumstances);
+        }
         self.add(None, identity, false, None, rings)
     }
 
@@ -106,9 +121,48 @@ impl Census {
         }
         let parent = identity.ppid.and_then(|ppid| self.live(identity.key.with_pid(ppid)));
         self.look_around(&mut identity, parent, &account);
+        let is_contained = identity.claim.is_some();
+        identity.look_behind(self.asks, is_contained);
         let image = self.add_at_cost_of(account, None, identity, false, None, rings);
         if let Some(image) = self.get_mut(image) {
             (image.is_asked_about, image.named) = (true, reason);
+        }
+        Some(image)
+    }
+
+    /// Asks the kernel again what rules want to know of an image, which has become another program: what is
+    /// not the program's stays known where the process is gone.
+    pub(super) fn look_behind_again(&mut self, id: ImageId) {
+        let asks = self.asks;
+        let Some(image) = self.get_mut(id) else { return };
+        let Some(process) = image.process.as_mut().filter(|_| asks != Asks::NONE) else { return };
+        let Circumstances { background, surroundings, .. } = process.who.circumstances.clone();
+        let mut identity = Identity {
+            key: image.key,
+            namespace: image.namespace,
+            standpoint: image.standpoint.clone(),
+            exe: process.who.exe().to_vec(),
+            pidfd: image.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok()),
+            ..Identity::default()
+        };
+        identity.look_behind(asks, process.who.container.is_some());
+        let found = identity.circumstances;
+        let kept = surroundings.as_deref().map(without_exe);
+        process.set_known(found.background.or(background), found.surroundings.or(kept.map(Arc::new)));
+    }
+
+    /// Notes what became of the exec of a process whose record has this time; `None`: the process is gone.
+    /// Gives the image that waits for that.
+    pub fn decide(&mut self, key: ProcessKey, told_at: MonoNs, has_begun: Option<bool>) -> Option<ImageId> {
+        if self.executions.decide(key, told_at, has_begun) {
+            return None;
+        }
+        let image = self.live(key)?;
+        let known = self.get_mut(image)?;
+        let executed = known.asked.as_mut()?.executed.as_mut().filter(|known| known.told_at == told_at)?;
+        executed.has_begun = has_begun;
+        if has_begun == Some(false) {
+            known.take_asked(|_| true);
         }
         Some(image)
     }
@@ -164,4 +218,20 @@ impl Census {
         image.euid = image.euid.or(seen.euid);
         image.instance = image.instance.or(seen.instance);
     }
+}
+
+/// What is known of a process that may be gone, with what a child shares with its parent at its fork.
+fn after_fork(own: Circumstances, parents: &Circumstances) -> Circumstances {
+    let background = parents.background.as_deref().map(|known| Background { capabilities: None, ..*known });
+    let surroundings = parents.surroundings.as_deref().map(without_exe);
+    Circumstances {
+        background: own.background.or(background.map(Arc::new)),
+        surroundings: own.surroundings.or(surroundings.map(Arc::new)),
+        ..own
+    }
+}
+
+/// What does not hold for one program alone.
+fn without_exe(known: &Surroundings) -> Surroundings {
+    Surroundings { is_exe_added: None, ..known.clone() }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 
+use super::executions::Executions;
 use super::families::Families;
 use super::image::{End, EndKind, ProcessImage};
 use super::life::Lives;
@@ -62,6 +63,8 @@ pub struct Census {
     pub(super) lives: Lives,
     pub(super) programs: Programs,
     pub(super) examiner: Examiner,
+    /// Execs that the kernel asked about, until their records are delivered.
+    pub executions: Executions,
     /// What rules and filters ask of processes beyond their identity.
     pub asks: Asks,
     /// The kernel asks about calls of every process.

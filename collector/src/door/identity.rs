@@ -169,8 +169,9 @@ impl Identity {
         account.asked_at_door(begun, MonoNs::now());
     }
 
-    /// Asks the kernel what rules want to know, and says where the process is.
-    pub fn look_behind(&mut self, asks: Asks) {
+    /// Asks the kernel what rules want to know, and says where the process is. `is_contained`: it is in a
+    /// container, by other words than its own.
+    pub fn look_behind(&mut self, asks: Asks, is_contained: bool) {
         self.circumstances.place = background::place(self.namespace, self.standpoint.mount);
         let Some(pidfd) = self.pidfd.as_ref().filter(|_| self.key.is_visible()) else { return };
         let pid = self.key.pid.0;
@@ -184,7 +185,7 @@ impl Identity {
                 pid_ns: self.namespace,
                 mnt_ns: self.standpoint.mount,
                 place: self.circumstances.place,
-                has_container: self.claim.is_some(),
+                has_container: is_contained || self.claim.is_some(),
             };
             self.circumstances.surroundings = surroundings::read(subject, pidfd).map(Arc::new);
         }

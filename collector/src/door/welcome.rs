@@ -35,7 +35,7 @@ impl Doorman {
                     identity.claim = self.claim(&mut identity, &note.uri).map(|(_, claim)| claim);
                     let place = self.allowances.account(identity.peer()).share(Resource::Rings);
                     identity.look_around(place.account());
-                    identity.look_behind(self.asks);
+                    identity.look_behind(self.asks, false);
                     self.tell(News::Attached(Box::new(Attached {
                         id,
                         mapping,
@@ -163,7 +163,7 @@ impl Doorman {
         // At once, since a short-lived program is gone soon. Not every sensor says it itself.
         let exe = identity.key.is_visible().then(|| procfs::exe_if(pid.0, identity.file)).flatten();
         let mut identity = Identity { exe: exe.unwrap_or_default(), ..identity };
-        identity.look_behind(self.asks);
+        identity.look_behind(self.asks, false);
         let id = self.next_ring;
         self.next_ring += 1;
         let blob = Note::of(&identity, hello.container).encode();

@@ -32,6 +32,8 @@ pub struct BlindProgram {
     pub reason: &'static str,
     /// Its real and effective group, where they are known.
     pub gids: Option<(u32, u32)>,
+    /// Its environment, as far as it is shown, each variable ended by a NUL.
+    pub environment: Vec<u8>,
     /// When it was executed; where no exec was seen, when it was heard of.
     pub at: MonoNs,
     /// Whether the kernel asks about calls of its process.
@@ -43,11 +45,17 @@ pub struct BlindProgram {
 pub const ASKED_ABOUT: [&str; 4] =
     [program::STATIC.name, program::GO.name, program::NO_LIBC.name, program::FOREIGN_ABI.name];
 
+/// Whether no sensor can say anything in a program that is not seen into for this reason, while the kernel
+/// asks about its calls. In the others a sensor is loaded, which says why it is silent.
+pub fn is_mute(reason: &str) -> bool {
+    [program::STATIC.name, program::FOREIGN_ABI.name].contains(&reason)
+}
+
 impl Enricher {
     /// Reports a program that the sensor is not in: the events of its process show it from here on. It
     /// cannot be seen into, or the kernel asks about its calls.
     pub fn blind(&mut self, process: &mut Process, program: &BlindProgram) {
-        let BlindProgram { path, exe, arguments, reason, gids, at, is_asked_about } = program;
+        let BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about } = program;
         let Arguments { argv, argc } = arguments;
         process.becomes(exe, path, argv);
         let places = match *is_asked_about && ASKED_ABOUT.contains(reason) {
@@ -57,6 +65,10 @@ impl Enricher {
                 if let Some((gid, egid)) = gids {
                     self.batch.set(self.places.start_gid, Value::Uint(u64::from(*gid)));
                     self.batch.set(self.places.start_egid, Value::Uint(u64::from(*egid)));
+                }
+                if !environment.is_empty() {
+                    let span = self.batch.keep(environment);
+                    self.batch.set(self.places.start_env, Value::Map(span));
                 }
                 self.set_text(self.places.start_cwd, (!process.cwd.is_empty()).then_some(&process.cwd));
                 self.places.start

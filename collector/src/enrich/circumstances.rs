@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::process::Process;
-use crate::event::{Circumstances, Names, Who};
+use crate::event::{Background, Circumstances, Names, Surroundings, Who};
 use crate::system::users::Users;
 
 impl Process {
@@ -22,6 +22,17 @@ impl Process {
         });
         let circumstances = Circumstances { cwd: Arc::clone(&self.cwd), names, ..known.clone() };
         self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
+    }
+
+    /// Says what the kernel shows of it from here on.
+    pub fn set_known(
+        &mut self,
+        background: Option<Arc<Background>>,
+        surroundings: Option<Arc<Surroundings>>,
+    ) {
+        let circumstances = Circumstances { background, surroundings, ..self.who.circumstances.clone() };
+        self.who = Arc::new(Who { circumstances, ..(*self.who).clone() });
+        self.listed = (0, 0);
     }
 
     /// Says that its effective group is another one from here on.

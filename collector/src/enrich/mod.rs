@@ -120,6 +120,12 @@ pub struct Exit {
     pub lost: u64,
 }
 
+/// Finds out whether the paths of a process that tells of no start begin at the collector's own root.
+pub fn find_root(process: &mut Process) {
+    let root = root_of(process);
+    process.walks.begin_at(root);
+}
+
 /// The root of a program that tells of its start. One that is gone by now has that of the image before it, or
 /// else its parent's, unless it is a container's.
 fn root_of(process: &Process) -> Root {

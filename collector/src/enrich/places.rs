@@ -94,6 +94,7 @@ pub struct ConnectedPlaces {
 pub struct Places {
     pub start_coverage: usize,
     pub start_cwd: usize,
+    pub start_env: usize,
     pub start_gid: usize,
     pub start_egid: usize,
     pub start: BlindPlaces,
@@ -159,6 +160,7 @@ impl Default for Places {
         Self {
             start_coverage: start("coverage"),
             start_cwd: start("cwd"),
+            start_env: start("env"),
             start_gid: start("gid"),
             start_egid: start("egid"),
             start: BlindPlaces {

@@ -10,6 +10,7 @@
 //! | `supervisor` | the thread that receives, reads and reports |
 //! | `modules` | which code of a process made a call |
 //! | `decode` | from the arguments of a call to the record that a hook would write of it |
+//! | `foresee` | what becomes of an exec, by its file |
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
 //! | `sightings` | the way from the supervisor to the collector |
@@ -20,6 +21,7 @@
 
 pub mod birth;
 pub mod decode;
+pub mod foresee;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 pub mod guest;

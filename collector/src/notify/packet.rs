@@ -2,12 +2,13 @@
 
 use wire::record::Head;
 
-use crate::arrival::{Seen, Sent};
+use crate::arrival::{Executed, Seen, Sent};
 use crate::enrich::blind::ASKED_ABOUT;
 use crate::evasion::{Evidence, Place, Reason};
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::{CommandStarted, Message as _, ToCollector};
 use crate::loss::LossReason;
+use crate::system::program;
 
 /// A packet is the number of a process (4 bytes), then messages: a tag, the length of what follows (4
 /// bytes), and that.
@@ -16,6 +17,10 @@ pub const LOST: u8 = 2;
 pub const SEEN: u8 = 3;
 pub const EVIDENT: u8 = 4;
 pub const BEGAN: u8 = 5;
+pub const EXECUTED: u8 = 6;
+pub const BEGUN: u8 = 7;
+/// In the place of a word on an exec.
+pub const GONE: u8 = 2;
 
 /// What a packet says; nothing of what no supervisor of this build sends.
 pub fn messages(packet: &[u8]) -> Vec<Sent> {
@@ -33,6 +38,10 @@ pub enum Message<'p> {
     Began(CommandStarted, &'static str),
     /// A record.
     Record(Head, &'p [u8]),
+    /// The program of the exec of this time, as its file tells.
+    Executed(MonoNs, Executed),
+    /// Whether the program of the exec of this time has begun; `None` where the process is gone.
+    Begun(MonoNs, Option<bool>),
     /// Evidence of evasion, and when it was found.
     Evident(MonoNs, Evidence),
     /// So many calls are not told of.
@@ -46,6 +55,8 @@ impl Message<'_> {
             Self::Seen(seen) => Sent::Seen { process, seen },
             Self::Began(..) => return None,
             Self::Record(head, payload) => Sent::Record { process, instance, head, payload: payload.into() },
+            Self::Executed(at, program) => Sent::Executed { process, at, program },
+            Self::Begun(at, has_begun) => Sent::Begun { process, at, has_begun },
             Self::Evident(at, evidence) => Sent::Evident { process, at, evidence },
             Self::Lost(count) => {
                 Sent::Lost { process, at: MonoNs::now(), count, reason: LossReason::RingFull }
@@ -75,19 +86,34 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
             Some(Message::Record(head, payload))
         }
         SEEN => {
-            let (numbers, behind) = body.split_first_chunk::<20>()?;
-            let (reason, exe) = behind.split_first()?;
-            let number = |at: usize| Some(u32::from_le_bytes(numbers.get(at..at + 4)?.try_into().ok()?));
+            let (short, rest) = body.split_first_chunk::<12>()?;
+            let (long, rest) = rest.split_first_chunk::<24>()?;
+            let (reason, exe) = rest.split_first()?;
+            let (short, long) = (short.as_chunks::<4>().0, long.as_chunks::<8>().0);
+            let number = |at: usize| short.get(at).map(|bytes| u32::from_le_bytes(*bytes));
             let known = |at: usize| number(at).filter(|number| *number != u32::MAX);
-            let instance = u64::from_le_bytes(numbers.last_chunk().copied()?);
+            let long = |at: usize| long.get(at).map(|bytes| u64::from_le_bytes(*bytes));
+            let known_long = |at: usize| long(at).filter(|number| *number != u64::MAX);
             Some(Message::Seen(Seen {
                 ppid: known(0).map(Pid),
-                uid: known(4),
-                euid: known(8),
-                instance: Some(Instance(instance)).filter(|_| instance != u64::MAX),
+                uid: known(1),
+                euid: known(2),
+                instance: known_long(0).map(Instance),
+                user_ns: known_long(1),
+                mnt_ns: known_long(2),
                 reason: reason_of(*reason),
                 exe: exe.to_vec(),
             }))
+        }
+        EXECUTED => executed(body),
+        BEGUN => {
+            let (at, rest) = body.split_first_chunk()?;
+            let has_begun = match *rest {
+                [GONE] => None,
+                [has_begun] => Some(has_begun == 1),
+                _ => return None,
+            };
+            Some(Message::Begun(MonoNs(u64::from_le_bytes(*at)), has_begun))
         }
         EVIDENT => {
             let (at, rest) = body.split_first_chunk()?;
@@ -111,6 +137,25 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
         LOST => Some(Message::Lost(u64::from_le_bytes(body.try_into().ok()?))),
         _ => None,
     }
+}
+
+/// What [`super::sightings::Reports::executed`] adds.
+fn executed(body: &[u8]) -> Option<Message<'_>> {
+    let (at, rest) = body.split_first_chunk()?;
+    let (stack, rest) = rest.split_first_chunk()?;
+    let (is_no_program, rest) = rest.split_first()?;
+    let (reason, rest) = rest.split_first_chunk()?;
+    let (exe, rest) = rest.split_first_chunk()?;
+    let (reason, rest) = rest.split_at_checked(u32::from_le_bytes(*reason) as usize)?;
+    let (exe, environment) = rest.split_at_checked(u32::from_le_bytes(*exe) as usize)?;
+    let program = Executed {
+        exe: exe.to_vec(),
+        environment: environment.to_vec(),
+        reason: std::str::from_utf8(reason).ok().and_then(program::reason_named).unwrap_or(""),
+        is_no_program: *is_no_program == 1,
+        stack: u64::from_le_bytes(*stack),
+    };
+    Some(Message::Executed(MonoNs(u64::from_le_bytes(*at)), program))
 }
 
 /// The number of a reason; 0 for none.

@@ -24,8 +24,8 @@ use wire::ring::MAX_RECORD;
 use super::link::{self, Link};
 #[cfg(fuzzing)]
 use super::packet;
-use super::packet::{BEGAN, EVIDENT, LOST, RECORD, SEEN, messages, word_of};
-use crate::arrival::{Seen, Sent};
+use super::packet::{BEGAN, BEGUN, EVIDENT, EXECUTED, GONE, LOST, RECORD, SEEN, messages, word_of};
+use crate::arrival::{Executed, Seen, Sent};
 use crate::evasion::Place;
 use crate::ids::{Instance, MonoNs, Pid};
 use crate::launch::protocol::{CommandStarted, Message as _, ToCollector};
@@ -101,11 +101,12 @@ impl Reports {
 
     /// Adds what is known of the process, of which `pidfd` is a descriptor.
     pub fn see(&mut self, seen: &Seen, pidfd: Option<OwnedFd>) {
-        let Seen { ppid, uid, euid, instance, reason, exe } = seen;
+        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, exe } = seen;
         let [ppid, uid, euid] =
             [ppid.map(|Pid(ppid)| ppid), *uid, *euid].map(|number| number.unwrap_or(u32::MAX).to_le_bytes());
-        let instance = instance.map_or(u64::MAX, |Instance(number)| number).to_le_bytes();
-        self.add(SEEN, &[&ppid, &uid, &euid, &instance, &[word_of(*reason)], exe]);
+        let long = [instance.map(|Instance(number)| number), *user_ns, *mnt_ns];
+        let long = long.map(|number| number.unwrap_or(u64::MAX).to_le_bytes()).concat();
+        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason)], exe]);
         self.introduced = pidfd.filter(|_| self.is_remote());
     }
 
@@ -130,6 +131,30 @@ impl Reports {
         self.add(EVIDENT, &[&at, &addr, &number.to_le_bytes(), &len, mapping, module]);
     }
 
+    /// Adds what the file of an exec told; `at` is the time of its record.
+    pub fn executed(&mut self, at: MonoNs, program: &Executed) {
+        let Executed { exe, environment, reason, is_no_program, stack } = program;
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes();
+        self.add(
+            EXECUTED,
+            &[
+                &at.0.to_le_bytes(),
+                &stack.to_le_bytes(),
+                &[u8::from(*is_no_program)],
+                &len(reason.as_bytes()),
+                &len(exe),
+                reason.as_bytes(),
+                exe,
+                environment,
+            ],
+        );
+    }
+
+    /// Adds what is known of the exec of that time: whether it succeeded; `None` where its process is gone.
+    pub fn begun(&mut self, at: MonoNs, has_begun: Option<bool>) {
+        self.add(BEGUN, &[&at.0.to_le_bytes(), &[has_begun.map_or(GONE, u8::from)]]);
+    }
+
     fn add(&mut self, tag: u8, parts: &[&[u8]]) {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         self.packet.push(tag);
@@ -152,6 +177,13 @@ impl Reports {
             link.await_answer(&self.socket);
         }
         true
+    }
+
+    /// Sends a packet that is no call's: nothing is lost with it.
+    pub fn send_word(&mut self) {
+        let packet = std::mem::take(&mut self.packet);
+        self.is_sent(&packet, None);
+        self.packet = packet;
     }
 
     /// Sends the counts of what was lost; false where one found no room.
@@ -363,6 +395,8 @@ pub fn fuzz(bytes: &[u8]) {
                 packet::Message::Seen(seen) => reports.see(&seen, None),
                 packet::Message::Began(started, reason) => reports.began(started, reason),
                 packet::Message::Record(head, payload) => reports.record(&head, payload),
+                packet::Message::Executed(at, program) => reports.executed(at, &program),
+                packet::Message::Begun(at, has_begun) => reports.begun(at, has_begun),
                 // A call that the table does not have has no number to be written by.
                 packet::Message::Evident(..) => {}
                 packet::Message::Lost(count) => reports.add(LOST, &[&count.to_le_bytes()]),
@@ -381,6 +415,7 @@ mod tests {
 
     use super::*;
     use crate::ids::ProcessKey;
+    use crate::system::program;
 
     const HEAD: Head = Head {
         time_ns: 5,
@@ -402,6 +437,8 @@ mod tests {
             euid: None,
             instance: Some(Instance(9)),
             reason: Some("go"),
+            user_ns: Some(10),
+            mnt_ns: None,
             exe: b"/bin/x".to_vec(),
         }
     }
@@ -463,6 +500,37 @@ mod tests {
         }
         counts.sort_unstable();
         assert_eq!((made - 1, vec![(7, 1), (9, 5)]), (seen, counts));
+    }
+
+    #[test]
+    fn word_of_an_exec_arrives_as_it_was_sent() {
+        let (ours, theirs) = pair().unwrap();
+        let mut reports = Reports::to(ours);
+        let program = Executed {
+            exe: b"/bin/x".to_vec(),
+            environment: b"LD_PRELOAD=/x.so\0".to_vec(),
+            reason: program::STATIC.name,
+            is_no_program: true,
+            stack: 1 << 47,
+        };
+        reports.begin(7);
+        reports.executed(MonoNs(5), &program);
+        for has_begun in [None, Some(false), Some(true)] {
+            reports.begun(MonoNs(6), has_begun);
+        }
+        reports.send_word();
+
+        let all = received(&theirs);
+
+        let [Sent::Executed { at, program: sent, .. }, words @ ..] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        assert_eq!((MonoNs(5), &program), (*at, sent));
+        let words = words.iter().map(|word| match word {
+            Sent::Begun { at: MonoNs(6), has_begun, .. } => *has_begun,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(vec![None, Some(false), Some(true)], words.collect::<Vec<_>>());
     }
 
     #[test]

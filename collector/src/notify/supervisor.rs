@@ -5,18 +5,15 @@
 //! without. As an ancestor of all that CMD starts it may read their memory where Yama restricts others
 //! (ptrace_scope 1).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, open, openat2, stat, statx};
-use rustix::io::Errno;
-use wire::events::Decoded;
-use wire::fields::AT_FDCWD;
 use wire::record::{Flags, Head, Via};
 
 use super::decode::{self, Asked, Noted, Told};
+use super::foresee::{Foreseen, foresee};
 use super::holder::{Held, Lifeline, Page};
 use super::listener::{Listener, Notification, Waited};
 use super::memory::ProcessMemory;
@@ -29,6 +26,7 @@ use crate::evasion::Place;
 use crate::evasion::modules::Known;
 use crate::ids::{MonoNs, Pid};
 use crate::system::files::On;
+use crate::system::namespaces::{self, Kind};
 use crate::system::program::{Program, Root};
 use crate::system::{kernel, procfs};
 
@@ -37,6 +35,10 @@ const MOST_REMEMBERED: usize = 4096;
 /// A thread's number is taken for the same thread's for so long: the kernel gives out all others before it
 /// gives one again.
 const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// Execs that are looked at, and for how long: the collector looks for itself as well.
+const MOST_EXECS: usize = 8;
+const EXEC_NS: u64 = 500_000_000;
 
 /// What the supervisor needs of the run.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         threads: HashMap::new(),
         modules: HashMap::new(),
         files: Known::default(),
+        executed: VecDeque::new(),
         peers: Peers::default(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
@@ -81,8 +84,20 @@ struct Supervisor {
     modules: HashMap<u32, Modules>,
     /// Files that make calls of their own, and those that do not.
     files: Known,
+    /// The last execs, until it is known what became of them.
+    executed: VecDeque<Execution>,
     /// The peers of datagrams so far.
     peers: Peers,
+}
+
+/// An exec of which it is not known yet whether it failed.
+struct Execution {
+    process: u32,
+    /// The thread that asked.
+    tid: u32,
+    at: MonoNs,
+    /// Where its stack began.
+    stack: u64,
 }
 
 /// A thread, as it was looked up.
@@ -113,11 +128,14 @@ impl Introduction {
             let program = Program::on(image.as_ref(), &Root::own(), On::Local)?;
             Some(program.reason.name)
         };
+        let inode = |kind| namespaces::inode_in(pidfd.as_ref()?, Some(Pid(process)), kind);
         let seen = Seen {
             ppid: facts.map(|facts| Pid(facts.ppid)),
             uid: facts.map(|facts| facts.uids.real),
             euid: facts.map(|facts| facts.uids.effective),
             instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
+            user_ns: inode(Kind::User),
+            mnt_ns: inode(Kind::Mount),
             reason: if is_remote { program() } else { None },
             exe: procfs::exe(process).unwrap_or_default(),
         };
@@ -147,18 +165,20 @@ impl Supervisor {
         let process = self.process_of(notified.tid);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
+        let ids = self.ids_after_change(notified.tid);
         if let (Some(process), Some(asked)) = (process, &asked)
             && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
             && let Some(mut told) = told(asked, notified.tid, &mut self.peers)
         {
-            told.before.extend(self.ids_after_change(notified.tid));
-            let errno = will_fail(&told, notified.tid);
+            told.before.extend(ids);
+            self.tell_executed(process, notified.tid);
+            let foreseen = foresee(&told, notified.tid, process);
             let introduction = self.introduced(notified.tid, process);
             // Its thread still waits for us, so all of this was read from the process that makes the call.
             // Where it does not, the thread was killed, or the holder answered and counted.
             if self.listener.is_waiting(notified.id) {
                 // Before the call goes on: the process may end with it.
-                self.report((process, notified.tid), at, introduction, told, errno, place);
+                self.report((process, notified.tid), at, introduction, told, foreseen, place);
             }
         }
         // Whose they were is not known.
@@ -186,10 +206,11 @@ impl Supervisor {
         at: MonoNs,
         introduction: Option<Introduction>,
         told: Told,
-        errno: u16,
+        foreseen: Option<Foreseen>,
         place: Option<Place>,
     ) {
-        let Told { before, kind, call, flags, payload } = told;
+        let Told { before, kind, call, flags, payload, .. } = told;
+        let Foreseen { errno, program } = foreseen.unwrap_or_default();
         let quiet = Head {
             time_ns: at.0,
             seq: 0,
@@ -208,6 +229,9 @@ impl Supervisor {
         if let Some(Introduction { seen, pidfd }) = introduction {
             reports.see(&seen, pidfd);
         }
+        if let Some(program) = &program {
+            reports.executed(at, program);
+        }
         for noted in before {
             reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
         }
@@ -219,6 +243,41 @@ impl Supervisor {
         drop(reports);
         if let (false, Some(thread)) = (is_sent, self.threads.get_mut(&tid)) {
             thread.introduced = None;
+        }
+        if let Some(program) = program {
+            if self.executed.len() >= MOST_EXECS {
+                self.executed.pop_front();
+            }
+            self.executed.push_back(Execution { process, tid, at, stack: program.stack });
+        }
+    }
+
+    /// Tells what became of the last execs, before a call of the thread `tid` of a process is told of: what
+    /// a program did comes after its start.
+    ///
+    /// The kernel gives each program a stack of its own. A thread that executes takes the number of its
+    /// process's first one, so that only the same thread on the old stack tells of a failure.
+    fn tell_executed(&mut self, process: u32, tid: u32) {
+        let now = MonoNs::now();
+        let executed = std::mem::take(&mut self.executed);
+        for execution in executed {
+            let stack = procfs::stack(execution.process).filter(|_| execution.stack != 0);
+            let is_same_thread = (execution.process, execution.tid) == (process, tid);
+            let has_begun = match stack {
+                Some(stack) if stack != execution.stack => Some(true),
+                Some(_) if is_same_thread => Some(false),
+                None if procfs::stat(execution.process).is_none_or(|stat| stat.is_zombie) => None,
+                _ => {
+                    if now.since(execution.at) < EXEC_NS {
+                        self.executed.push_back(execution);
+                    }
+                    continue;
+                }
+            };
+            let mut reports = self.reports();
+            reports.begin(execution.process);
+            reports.begun(execution.at, has_begun);
+            reports.send_word();
         }
     }
 
@@ -293,55 +352,6 @@ impl Supervisor {
         }
         place
     }
-}
-
-/// The error of an exec whose file is not there or not to be executed, by the kernel's look at its path while
-/// its thread waits; 0 for any other call. A search of PATH makes many of these, and no program follows one.
-fn will_fail(told: &Told, tid: u32) -> u16 {
-    let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload) else { return 0 };
-    let Some(path) = exec.path.raw.filter(|path| exec.path.dir == AT_FDCWD || path.starts_with(b"/")) else {
-        return 0;
-    };
-    // There the collector's process has other links than the one that asks.
-    if path.starts_with(b"/proc/") || path.starts_with(b"/dev/fd/") {
-        return 0;
-    }
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let place = |name: &str| open(format!("/proc/{tid}/{name}"), flags, Mode::empty()).ok();
-    let Some(root) = place("root") else { return 0 };
-    let (from, scope) = match path.starts_with(b"/") {
-        true => (root, ResolveFlags::IN_ROOT),
-        // Links in it may lead to another root than this process's, and then tell nothing.
-        false if !is_our_root(&root) => return 0,
-        false => match place("cwd") {
-            Some(cwd) => (cwd, ResolveFlags::empty()),
-            None => return 0,
-        },
-    };
-    // Nothing is asked of a file system that may wait for an answer itself, or hang: what the kernel does
-    // not have at hand is not known.
-    let errno = match openat2(&from, path, flags, Mode::empty(), scope | ResolveFlags::CACHED) {
-        Ok(file) => match statx(
-            &file,
-            "",
-            AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC,
-            StatxFlags::TYPE | StatxFlags::MODE,
-        ) {
-            Ok(about) if u32::from(about.stx_mode) & 0o111 == 0 => libc::EACCES,
-            Ok(about) if u32::from(about.stx_mode) & libc::S_IFMT != libc::S_IFREG => libc::EACCES,
-            _ => 0,
-        },
-        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => {
-            error.raw_os_error()
-        }
-        Err(_) => 0,
-    };
-    u16::try_from(errno).unwrap_or(0)
-}
-
-fn is_our_root(root: &OwnedFd) -> bool {
-    let same = |one: Stat, other: Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
-    fstat(root).ok().zip(stat("/").ok()).is_some_and(|(theirs, ours)| same(theirs, ours))
 }
 
 /// The record of a call, with what its process's memory and /proc say while it waits.

@@ -286,6 +286,8 @@ impl Pipeline {
                 Sent::Introduced(introduced) => self.introduce(*introduced),
                 Sent::Began { process, started, reason } => self.begin_asked_about(process, *started, reason),
                 Sent::Seen { process, seen } => self.see(process, seen),
+                Sent::Executed { process, at, program } => self.census.executions.note(process, at, program),
+                Sent::Begun { process, at, has_begun } => self.hear_begun(process, at, has_begun),
                 Sent::Record { process, instance, head, payload } => {
                     let origin = Origin::Notify { process, instance };
                     self.arrive(&Arrival { origin, head, payload: &payload });
@@ -422,6 +424,7 @@ impl Pipeline {
             self.tell_target(image, &decoded);
         }
         match &decoded {
+            // The kernel's word needs no confirmation, and comes before the change.
             Decoded::ProcessCredentials(_) if numbering == Numbering::None => {}
             Decoded::ProcessCredentials(changed) => {
                 let said = (changed.real_uid.0, changed.effective_uid.0);

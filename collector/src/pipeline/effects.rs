@@ -36,18 +36,24 @@ impl Pipeline {
         match effect {
             Effect::None | Effect::Forked(None) => {}
             Effect::ExecAsked => {
+                let key = self.census.get(image).map(|known| known.key);
+                let told_at = MonoNs(head.time_ns);
+                let executed = key.and_then(|key| self.census.executions.take(key, told_at));
                 let (path, arguments) = self.enricher.last_exec();
                 // The kernel's word of an exec may be read after the hello of the program that it made, and
                 // of a path that cannot be read nothing follows but an error.
+                let has_failed = executed.as_ref().is_some_and(|known| known.has_begun == Some(false));
                 let is_possible = |known: &&mut ProcessImage| {
-                    at >= known.born && (known.ring.is_some() || !path.is_empty())
+                    !has_failed && at >= known.born && (known.ring.is_some() || !path.is_empty())
                 };
                 if let Some(known) = self.census.get_mut(image).filter(is_possible) {
                     // busybox executes itself so; to the collector that is its own file.
                     let own = known.process.as_ref().map(|process| Arc::clone(&process.who.program));
                     let own = own.filter(|_| known.ring.is_none() && path == b"/proc/self/exe");
                     let exec = (own.as_ref().map_or(path, |own| &*own.exe), arguments);
-                    known.ask(Asked::new(exec, head, at, known.asked.as_ref()));
+                    let mut asked = Asked::new(exec, head, at, known.asked.as_ref());
+                    asked.executed = executed;
+                    known.ask(asked);
                 }
                 self.tell_watch(Order::Look(image));
                 self.report_static(image);

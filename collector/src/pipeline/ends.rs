@@ -245,6 +245,13 @@ impl Pipeline {
         }
     }
 
+    /// Word of what became of an exec: its program is told of before what comes next.
+    pub(super) fn hear_begun(&mut self, process: ProcessKey, at: MonoNs, has_begun: Option<bool>) {
+        if let Some(image) = self.census.decide(process, at, has_begun) {
+            self.try_static(image);
+        }
+    }
+
     fn try_static(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
         if let Some(program) = self.census.take_static(image, &self.rings) {

@@ -44,7 +44,9 @@ impl Pipeline {
             let (path, exe) = (evidence.place.module.as_slice().into(), evidence.place.module);
             let arguments = Arguments { argv: argv.into(), argc: None };
             let is_asked_about = self.census.get(image).is_some_and(|image| image.is_asked_about);
-            let program = BlindProgram { path, exe, arguments, reason, gids: None, at, is_asked_about };
+            let (gids, environment) = (None, Vec::new());
+            let program =
+                BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about };
             self.become_blind(image, &program);
         }
     }
@@ -219,6 +221,7 @@ mod tests {
             arguments: Arguments::default(),
             reason: "static",
             gids: None,
+            environment: Vec::new(),
             at,
             is_asked_about: false,
         };

@@ -11,14 +11,13 @@ use crate::census::image::{EndKind, ProcessImage};
 use crate::census::reports::WaitReport;
 use crate::door::identity::Identity;
 use crate::door::news::{Attached, News, Unseen};
-use crate::enrich::blind::{Arguments, BlindProgram};
+use crate::enrich::blind::{self, Arguments, BlindProgram};
 use crate::enrich::process::Process;
 use crate::event::{Circumstances, Claimed, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::Reaped;
 use crate::notify::sightings::Sightings;
 use crate::reload::Reloaded;
-use crate::system::program;
 
 /// Programs that say that they cannot be seen into and wait; the first makes way for one more.
 const MOST_UNSEEN: usize = 1024;
@@ -131,10 +130,11 @@ impl Pipeline {
         }
     }
 
-    /// Reports CMD as a program whose calls the kernel asks about, where it is static; false where it is not.
+    /// Reports CMD as a program whose calls the kernel asks about, where no sensor can be in it; false where
+    /// one may.
     fn see_supervised(&mut self, command: &UnseenCommand) -> bool {
         let reason = self.census.reason_at(&command.started.path);
-        if reason != program::STATIC.name {
+        if !blind::is_mute(reason) {
             return false;
         }
         let image = self.census.notified(ProcessKey::here(command.pid()), &mut self.rings);
@@ -247,7 +247,8 @@ impl Pipeline {
         let known = image.and_then(|image| self.census.get(image));
         let is_asked_about = known.is_some_and(|image| image.is_asked_about);
         let path = exe.as_slice().into();
-        let program = BlindProgram { path, exe, arguments, reason, gids: None, at, is_asked_about };
+        let (gids, environment) = (None, Vec::new());
+        let program = BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about };
         let (now, mark) = (MonoNs::now(), self.enricher.mark());
         self.enricher.blind(&mut process, &program);
         if !self.outbox.takes(share.account(), self.enricher.written_since(mark), now) {

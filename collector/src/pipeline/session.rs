@@ -86,8 +86,8 @@ impl UnseenCommand {
         let CommandStarted { began_ns, path, .. } = &self.started;
         let (exe, path, at) = (path.clone(), path.as_slice().into(), MonoNs(*began_ns));
         let gids = (rustix::process::getgid().as_raw(), rustix::process::getegid().as_raw());
-        let arguments = self.arguments();
-        BlindProgram { path, exe, arguments, reason, gids: Some(gids), at, is_asked_about }
+        let (arguments, gids, environment) = (self.arguments(), Some(gids), Vec::new());
+        BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about }
     }
 }
 

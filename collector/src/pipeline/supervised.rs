@@ -65,7 +65,8 @@ impl Pipeline {
         let arguments = Arguments { argv: argv.into(), argc };
         let (exe, at) = (path.clone(), MonoNs(began_ns).max(self.order.frontier.delivered()));
         let path = path.into();
-        let program = BlindProgram { path, exe, arguments, reason, gids: None, at, is_asked_about: true };
+        let (gids, environment, is_asked_about) = (None, Vec::new(), true);
+        let program = BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about };
         self.census.begin(image, &self.rings);
         self.become_blind(image, &program);
     }

@@ -150,6 +150,21 @@ pub fn exe(pid: u32) -> Option<Vec<u8>> {
     Some(without_deletion(&path).to_vec())
 }
 
+/// The path behind a descriptor of this process, of which `place` is the link in /proc.
+pub fn behind(place: &str) -> Option<Vec<u8>> {
+    Some(without_deletion(&link(place)?).to_vec())
+}
+
+/// The address at which a program's stack began; another one of each program, where addresses are random.
+/// `None` where this process may not know it.
+pub fn stack(tid: u32) -> Option<u64> {
+    const START_STACK: usize = 28;
+    let text = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let after_name = text.iter().rposition(|byte| *byte == b')')? + 2;
+    let rest = std::str::from_utf8(text.get(after_name..)?).ok()?;
+    rest.split_ascii_whitespace().nth(START_STACK - 3)?.parse().ok().filter(|stack| *stack > 1)
+}
+
 /// The path of a link of /proc, without the word that the kernel appends where the file was removed since
 /// (proc_pid_exe(5)).
 pub fn without_deletion(path: &[u8]) -> &[u8] {
@@ -269,6 +284,12 @@ pub fn environment(pid: u32) -> Option<Vec<u8>> {
 /// How long the arguments are that the program was started with, NULs and all; 0 where that is not shown.
 pub fn command_line_len(pid: u32) -> usize {
     fs::read(format!("/proc/{pid}/cmdline")).map_or(0, |line| line.len())
+}
+
+/// Whether a process is in the pid namespace of this one.
+pub fn is_in_our_pid_namespace(pid: u32) -> Option<bool> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    Some(namespace(&pid.to_string())? == namespace("self")?)
 }
 
 /// Whether a process is in the user namespace of this one.

@@ -68,6 +68,11 @@ macro_rules! reasons {
         $($(#[doc = $doc])+ pub static $id: Reason = Reason {
             name: $name, coverage: Coverage::$coverage, why: $why, fix: $fix, explains_silence: $silence,
         };)*
+
+        /// The name of a reason, as one that lives for ever.
+        pub fn reason_named(name: &str) -> Option<&'static str> {
+            [$($name),*].into_iter().find(|known| *known == name)
+        }
     };
 }
 

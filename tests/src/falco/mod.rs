@@ -18,7 +18,8 @@ use std::path::PathBuf;
 
 pub use falco_folder::{NOT_RUN, folder};
 pub use page::page;
-pub use play::{Outcome, play};
+pub use play::{Outcome, enabled, play};
+pub use task::Task;
 
 /// A file of rules.
 #[derive(Debug)]

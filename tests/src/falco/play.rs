@@ -165,11 +165,12 @@ fn session(path: &Path, tuning: &str, place: Place, scripts: &[(&Row, Script)]) 
 
 /// A file that enables each of the rules.
 fn all_enabled(rules: &str) -> String {
-    let mut text = String::new();
-    for name in names_in(rules) {
-        let _ = write!(text, "- rule: {name}\n  enabled: true\n  override: {{enabled: replace}}\n");
-    }
-    text
+    names_in(rules).map(enabled).collect()
+}
+
+/// What enables a rule, which its file may disable.
+pub fn enabled(rule: &str) -> String {
+    format!("- rule: {rule}\n  enabled: true\n  override: {{enabled: replace}}\n")
 }
 
 fn driver(scripts: &[(&Row, Script)]) -> String {

@@ -69,6 +69,8 @@ pub struct Told {
     pub flags: u8,
     /// The event's payload, encoded.
     pub payload: Box<[u8]>,
+    /// Of an exec: the variables that an event of the program's start shows, each ended by a NUL.
+    pub environment: Box<[u8]>,
 }
 
 /// PATH_MAX: the kernel reads no more of a path.
@@ -86,6 +88,8 @@ pub struct Case<'a> {
     pub places: &'a mut dyn Places,
     /// The record's flags so far.
     pub flags: u8,
+    /// Of an exec: the variables that are shown.
+    pub environment: Vec<u8>,
     before: Vec<Noted>,
     /// The places that `before` tells of.
     noted: Vec<i32>,
@@ -112,7 +116,16 @@ impl Place {
 impl<'a> Case<'a> {
     /// Nothing is read yet.
     pub fn new(asked: Asked, row: u16, pages: Pages<'a>, places: &'a mut dyn Places) -> Self {
-        Self { asked, row, pages, places, flags: 0, before: Vec::new(), noted: Vec::new() }
+        Self {
+            asked,
+            row,
+            pages,
+            places,
+            flags: 0,
+            environment: Vec::new(),
+            before: Vec::new(),
+            noted: Vec::new(),
+        }
     }
 
     /// An argument as a register.
@@ -235,6 +248,7 @@ impl<'a> Case<'a> {
             call: self.row,
             flags: self.flags,
             payload: encoded(payload),
+            environment: std::mem::take(&mut self.environment).into(),
         })
     }
 }

@@ -7,6 +7,10 @@ use wire::record::Flags;
 use super::case::{Case, Place, Told};
 use super::reading::Text;
 
+/// Variables that are looked at, and the bytes of one that are shown.
+const MOST_VARIABLES: usize = 4096;
+const MOST_OF_VARIABLE: usize = 4096;
+
 /// An argument vector, as far as it is copied.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
@@ -53,7 +57,35 @@ impl Case<'_> {
     }
 }
 
+/// Whether a hook would show a variable of this beginning (`SHOWN_NAMES` of src/start/image.rs).
+fn is_shown(variable: &[u8]) -> bool {
+    const NAMES: [&[u8]; 4] = [b"GLIBC_TUNABLES=", b"HTTP_PROXY=", b"HTTPS_PROXY=", b"ALL_PROXY="];
+    let is_called = |name: &&[u8]| {
+        variable.get(..name.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(name))
+    };
+    variable.starts_with(b"LD_") || variable.starts_with(b"GLASSBOX") || NAMES.iter().any(is_called)
+}
+
+/// Reads the variables that are shown, of an environment that `argv` is followed by.
+fn read_environment(case: &mut Case<'_>, mut at: u64) {
+    let step = case.asked.abi.pointer_bytes() as u64;
+    for _ in 0..MOST_VARIABLES {
+        let Some(string @ 1..) = case.pointer(at) else { return };
+        // Of one that is not shown, a page's part is read and nothing kept.
+        if let Text::Whole(text) | Text::Cut(text) = case.pages.text(string, MOST_OF_VARIABLE)
+            && is_shown(&text)
+            && case.environment.len() + text.len() < DEFAULT_ARGV
+        {
+            case.environment.extend_from_slice(&text);
+            case.environment.push(0);
+        }
+        let Some(next) = at.checked_add(step) else { return };
+        at = next;
+    }
+}
+
 fn executed(case: &mut Case<'_>, place: &Place, argv: usize, flags: Option<u32>) -> Option<Told> {
+    read_environment(case, case.word(argv + 1));
     let Arguments { strings, argc } = case.arguments(case.word(argv));
     let argv = Args::Packed(&strings);
     let flags = flags.map(AtFlags);

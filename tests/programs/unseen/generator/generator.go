@@ -7,7 +7,8 @@
 //
 // Every path lies below ROOT, an existing folder; rules that name /etc or /bin hold where ROOT is `/`, in a file
 // system of its own. Every program that an action executes, such as nmap, is a link to this one, below
-// ROOT/tools, which does nothing; so no tool has to be there, and each is static too. Connections leave the
+// ROOT/tools, which does nothing; so no tool has to be there, and each is static too. With MARKS in the environment
+// a folder ROOT/marks/ACTION is made before each action, and each is followed by a pause. Connections leave the
 // machine nowhere: without a network of its own, an action that needs another address than loopback is skipped.
 package main
 
@@ -116,7 +117,11 @@ func command(name, role string, arguments ...string) func(change func(*exec.Cmd)
 func run(name string, arguments ...string) error { return as(name, "nothing", arguments...) }
 
 func runAs(uid uint32, name string, arguments ...string) error {
-	return command(name, "nothing", arguments...)(func(command *exec.Cmd) {
+	return asUser(uid, name, "nothing", arguments...)
+}
+
+func asUser(uid uint32, name, role string, arguments ...string) error {
+	return command(name, role, arguments...)(func(command *exec.Cmd) {
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	})
 }
@@ -177,14 +182,29 @@ var roles = map[string]func() error{
 		return read(at("etc/shadow"))
 	},
 	"listen": func() error {
-		listener, err := net.Listen("tcp4", "127.0.0.1:0")
+		if !isAlone() {
+			return errSkipped
+		}
+		listener, err := net.Listen("tcp4", "10.2.3.4:0")
 		if err == nil {
 			listener.Close()
 		}
 		return err
 	},
 	"connect": func() error { return dial("tcp4", "127.0.0.1:8000") },
-	"udp":     func() error { return dial("udp4", "10.2.3.4:8192") },
+	"ssh":     func() error { return dial("tcp4", "203.0.113.7:443") },
+	"unshare": func() error {
+		// In vain: this process has threads.
+		syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_NEWNS|syscall.CLONE_NEWUSER, 0, 0)
+		return nil
+	},
+	"metadata": func() error { return dial("tcp4", "169.254.169.254:80") },
+	// Long enough for a look at the living program.
+	"linger": func() error {
+		time.Sleep(200 * time.Millisecond)
+		return nil
+	},
+	"udp": func() error { return dial("udp4", "10.2.3.4:8192") },
 	"class": func() error {
 		server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
@@ -301,7 +321,7 @@ func redirect() error {
 }
 
 func cloned(name string, arguments ...string) error {
-	err := command(name, "nothing", arguments...)(func(command *exec.Cmd) {
+	err := command(name, "linger", arguments...)(func(command *exec.Cmd) {
 		command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER}
 	})
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
@@ -354,14 +374,14 @@ var actions = map[string]func() error{
 	"AddingSshKeysToAuthorizedKeys": func() error {
 		return left("home/made", write("home/made/.ssh/authorized_keys", "ssh-rsa none\n", 0o755))
 	},
-	"ChangeNamespacePrivilegesViaUnshare": func() error { return run("unshare") },
+	"ChangeNamespacePrivilegesViaUnshare": func() error { return asUser(daemon, "unshare", "unshare") },
 	"ChangeThreadNamespace": func() error {
 		syscall.RawSyscall(308, 0, 0, 0) // setns: in vain
 		return nil
 	},
 	"ClearLogActivities":                             func() error { return left("logs", write("logs/syslog", "", 0o644)) },
 	"ContactCloudMetadataServiceFromContainer":       func() error { return dial("tcp4", "169.254.169.254:80") },
-	"ContactEC2InstanceMetadataServiceFromContainer": func() error { return run("nc", "169.254.169.254", "80") },
+	"ContactEC2InstanceMetadataServiceFromContainer": func() error { return as("nc", "metadata", "169.254.169.254", "80") },
 	"ContainerDriftDetectedChmod": func() error {
 		if err := write("made", "", 0o644); err != nil {
 			return err
@@ -392,7 +412,7 @@ var actions = map[string]func() error{
 	"DirectoryTraversalMonitoredFileRead": func() error {
 		return read(root + "/etc/../etc/../etc/shadow")
 	},
-	"DisallowedSSHConnectionNonStandardPort": func() error { return run("ssh", "-p", "2222", "example.com") },
+	"DisallowedSSHConnectionNonStandardPort": func() error { return as("ssh", "ssh", "user@example.com", "-p", "443") },
 	"DropAndExecuteNewBinaryInContainer": func() error {
 		self, err := os.ReadFile("/proc/self/exe")
 		if err != nil {
@@ -402,14 +422,14 @@ var actions = map[string]func() error{
 			return err
 		}
 		child := exec.Command(at("bin/dropped"))
-		child.Env = append(os.Environ(), "ROLE=nothing")
+		child.Env = append(os.Environ(), "ROLE=linger")
 		return left("bin/dropped", child.Run())
 	},
 	"ExecutionFromDevShm": func() error {
 		if err := write("dev/shm/script.sh", "#!/bin/sh\ntrue\n", 0o755); err != nil {
 			return err
 		}
-		return left("dev/shm/script.sh", exec.Command(at("dev/shm/script.sh")).Run())
+		return left("dev/shm/script.sh", exec.Command("sh", "-c", at("dev/shm/script.sh")).Run())
 	},
 	"ExfiltratingArtifactsViaKubernetesControlPlane": func() error {
 		return run("kubectl", "cp", "pod:/tmp/file", at("file"))
@@ -460,7 +480,7 @@ var actions = map[string]func() error{
 	},
 	"PtraceAttachedToProcess": func() error { return traced(nil, syscall.PtraceAttach) },
 	"ReadEnvironmentVariableFromProcFiles": func() error {
-		return read("/proc/self/environ")
+		return exec.Command("cat", "/proc/self/environ").Run()
 	},
 	"ReadSensitiveFileTrustedAfterStartup": func() error { return as("httpd", "shadow-later") },
 	"ReadSensitiveFileUntrusted":           func() error { return read(at("etc/shadow")) },
@@ -566,6 +586,12 @@ func main() {
 			fmt.Fprintf(os.Stderr, "no action %s; `generator list` names them\n", name)
 			os.Exit(2)
 		}
+		if _, is := os.LookupEnv("MARKS"); is {
+			// Some starts of programs that have ended are told of a moment later.
+			time.Sleep(60 * time.Millisecond)
+			os.MkdirAll(at("marks"), 0o755)
+			os.Mkdir(at("marks/"+name), 0o755)
+		}
 		switch err := act(); {
 		case err == nil:
 			fmt.Println(name + ": ok")
@@ -577,6 +603,7 @@ func main() {
 		}
 	}
 	os.RemoveAll(at("tools"))
+	os.RemoveAll(at("marks"))
 	if failed {
 		os.Exit(1)
 	}

@@ -1,0 +1,148 @@
+//! What becomes of an exec, as far as its file tells while the thread that asks waits.
+
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags, StatxFlags, fstat, fstatvfs, open, openat2,
+    readlinkat, stat, statx,
+};
+use rustix::io::Errno;
+use wire::events::Decoded;
+use wire::fields::AT_FDCWD;
+
+use super::decode::Told;
+use crate::arrival::Executed;
+use crate::system::files::{self, On};
+use crate::system::procfs;
+use crate::system::program::{Program, Root};
+
+/// The most links at the end of a path that are read.
+const MOST_LINKS: usize = 8;
+
+/// What is foreseen of an exec.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The error that it will fail with, as far as that is known; 0 for none. A search of PATH makes many of
+    /// these, and no program follows one.
+    pub errno: u16,
+    /// The program, unless it will fail.
+    pub program: Option<Executed>,
+}
+
+/// Looks at the file of an exec of the thread `tid` of a process; `None` for any other call.
+///
+/// Nothing is asked of a file system that may wait for an answer itself, or hang: what the kernel does not
+/// have at hand is not known.
+pub fn foresee(told: &Told, tid: u32, process: u32) -> Option<Foreseen> {
+    let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload) else { return None };
+    let stack = procfs::stack(tid).unwrap_or(0);
+    let asked = |program: Executed| {
+        let environment = told.environment.to_vec();
+        Foreseen { errno: 0, program: Some(Executed { stack, environment, ..program }) }
+    };
+    let unknown = asked(Executed::default());
+    let Some(path) = exec.path.raw.filter(|path| exec.path.dir == AT_FDCWD || path.starts_with(b"/")) else {
+        return Some(unknown);
+    };
+    Some(match found(path, tid, process) {
+        Ok(Some(file)) => match refusal(&file) {
+            Some(error) => Foreseen { errno: number(error), program: None },
+            None => asked(program(&file)),
+        },
+        Ok(None) => unknown,
+        Err(error) => Foreseen { errno: number(error), program: None },
+    })
+}
+
+fn number(error: Errno) -> u16 {
+    u16::try_from(error.raw_os_error()).unwrap_or(0)
+}
+
+/// The file that a path leads to, unopened; `Ok(None)` where that is not known.
+fn found(path: &[u8], tid: u32, process: u32) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let place = |name: &str| open(format!("/proc/{tid}/{name}"), flags, Mode::empty()).ok();
+    let Some(root) = place("root") else { return Ok(None) };
+    // The links of /proc are other ones to each reader, and lead out of any root.
+    if let Some(rest) = path.strip_prefix(b"/proc/") {
+        if !is_our_root(&root) || procfs::is_in_our_pid_namespace(process) != Some(true) {
+            return Ok(None);
+        }
+        let own =
+            rest.strip_prefix(b"self/").map(|rest| [format!("/proc/{process}/").as_bytes(), rest].concat());
+        return Ok(open(own.as_deref().unwrap_or(path), flags, Mode::empty()).ok());
+    }
+    if path.starts_with(b"/dev/fd/") {
+        return Ok(None);
+    }
+    let (from, scope) = match path.starts_with(b"/") {
+        true => (root, ResolveFlags::IN_ROOT),
+        // Links in it may lead to another root than this process's, and then tell nothing.
+        false if !is_our_root(&root) => return Ok(None),
+        false => match place("cwd") {
+            Some(cwd) => (cwd, ResolveFlags::empty()),
+            None => return Ok(None),
+        },
+    };
+    match at_hand(&from, path, scope | ResolveFlags::CACHED) {
+        Ok(file) => Ok(Some(file)),
+        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Follows a path over what the kernel has at hand: EAGAIN where something is not.
+///
+/// A symbolic link that was made a moment ago is not, since its access time is written as it is followed
+/// (relatime, `pick_link` of fs/namei.c). One at the path's end is read here, on a file system that answers.
+fn at_hand(from: &OwnedFd, path: &[u8], how: ResolveFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let mut path = path.to_vec();
+    for _ in 0..MOST_LINKS {
+        let found = openat2(from, &*path, flags, Mode::empty(), how);
+        let Err(Errno::AGAIN) = found else { return found };
+        let link = openat2(from, &*path, flags | OFlags::NOFOLLOW, Mode::empty(), how)?;
+        if !files::is_local(&link).unwrap_or(false) {
+            return Err(Errno::AGAIN);
+        }
+        // ENOENT where it is no link.
+        let target = readlinkat(&link, "", Vec::new()).map_err(|_| Errno::AGAIN)?.into_bytes();
+        let folder = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        path.truncate(if target.starts_with(b"/") { 0 } else { folder });
+        path.extend_from_slice(&target);
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Why the kernel will not execute a file.
+fn refusal(file: &OwnedFd) -> Option<Errno> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let about = statx(file, "", flags, StatxFlags::TYPE | StatxFlags::MODE).ok()?;
+    let mode = u32::from(about.stx_mode);
+    let is_refused = mode & 0o111 == 0 || mode & libc::S_IFMT != libc::S_IFREG;
+    let is_on_noexec = || {
+        files::is_local(file).unwrap_or(false)
+            && fstatvfs(file).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
+    };
+    (is_refused || is_on_noexec()).then_some(Errno::ACCESS)
+}
+
+/// The program in a file.
+fn program(file: &OwnedFd) -> Executed {
+    let place = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut start = [0; 4];
+    let is_no_program = files::open_found(file, On::Local)
+        .and_then(|mut file| file.read_exact(&mut start))
+        .is_ok_and(|()| start != *b"\x7fELF" && !start.starts_with(b"#!"));
+    let program = Program::on(Path::new(&place), &Root::own(), On::Local);
+    let reason =
+        program.filter(|program| program.reason.explains_silence).map_or("", |program| program.reason.name);
+    Executed { exe: procfs::behind(&place).unwrap_or_default(), reason, is_no_program, ..Executed::default() }
+}
+
+fn is_our_root(root: &OwnedFd) -> bool {
+    let same = |one: Stat, other: Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    fstat(root).ok().zip(stat("/").ok()).is_some_and(|(theirs, ours)| same(theirs, ours))
+}
