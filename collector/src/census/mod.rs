@@ -14,10 +14,12 @@
 //! | `relatives` | the children that a process tells of |
 //! | `standpoints` | the user and mount namespace of a process at each of its events |
 //! | `first_words` | the `Who`, directory and descriptors of an image |
+//! | `asked` | the program of an exec, until it tells of itself |
 //! | `verdict` | whether an end can be reported, and how the process ended |
 //! | `closing` | losses, and the ledger at the end |
 //! | `unreported` | losses that wait for their report |
 
+mod asked;
 mod below;
 pub mod blind;
 mod closing;

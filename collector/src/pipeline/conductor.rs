@@ -13,8 +13,8 @@ use super::flushes::Flushes;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
 use super::session::SessionState;
-use super::suspicions::{Suspicion, Suspicions};
-use crate::arrival::{Arrival, HOLD_NS, Numbering, Origin, Sent};
+use super::suspicions::Suspicions;
+use crate::arrival::{Arrival, HOLD_NS, Numbering, Sent};
 use crate::census::Census;
 use crate::door::news::News;
 use crate::door::wires::{Deathwatch, Reply};
@@ -73,7 +73,7 @@ pub struct Pipeline {
     /// Evidence of evasion whose turn has not come.
     pub(super) suspicions: Suspicions,
     /// Records may come from elsewhere than rings.
-    has_other_origins: bool,
+    pub(super) has_other_origins: bool,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -276,37 +276,8 @@ impl Pipeline {
         self.record = record;
     }
 
-    /// Takes in the records of origins that are no rings. True if there were any.
-    fn take_sent(&mut self) -> bool {
-        let mut has_come = false;
-        for sent in self.wires.sent_rx.clone().try_iter().take(MOST_SENT) {
-            (has_come, self.has_other_origins) = (true, true);
-            match sent {
-                Sent::SupervisorGone { process } => self.census.note_supervisor(process, true),
-                Sent::Introduced(introduced) => self.introduce(*introduced),
-                Sent::Began { process, started, reason } => self.begin_asked_about(process, *started, reason),
-                Sent::Seen { process, seen } => self.see(process, seen),
-                Sent::Executed { process, at, program } => self.census.executions.note(process, at, program),
-                Sent::Begun { process, at, has_begun } => self.hear_begun(process, at, has_begun),
-                Sent::Record { process, instance, head, payload } => {
-                    let origin = Origin::Notify { process, instance };
-                    self.arrive(&Arrival { origin, head, payload: &payload });
-                }
-                Sent::Evident { process, at, evidence } => {
-                    self.suspicions.push(Suspicion { process, at, evidence, looked_at: None });
-                }
-                Sent::Lost { process, at, count, reason } => {
-                    let image = self.census.notified(process, &mut self.rings);
-                    self.carry_out_changes();
-                    self.lose(image, at, count, reason);
-                }
-            }
-        }
-        has_come
-    }
-
     /// A record's way in: to its image, then on at once or into the order.
-    fn arrive(&mut self, arrival: &Arrival<'_>) {
+    pub(super) fn arrive(&mut self, arrival: &Arrival<'_>) {
         let Arrival { origin, head, payload } = *arrival;
         let image = self.census.image_of(origin, &head, &mut self.rings);
         if self.census.has_changes() {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::conductor::Pipeline;
+use super::conductor::{MOST_SENT, Pipeline};
+use super::suspicions::Suspicion;
 use crate::allowance::Account;
-use crate::arrival::{Introduced, Seen};
+use crate::arrival::{Arrival, Introduced, Origin, Seen, Sent};
 use crate::door::identity::Identity;
 use crate::enrich::blind::{Arguments, BlindProgram};
 use crate::ids::{MonoNs, Pid, ProcessKey};
@@ -16,6 +17,35 @@ const HELLO_NS: u64 = 200_000_000;
 const HELLO_PAUSE: Duration = Duration::from_micros(50);
 
 impl Pipeline {
+    /// Takes in the records of origins that are no rings. True if there were any.
+    pub(super) fn take_sent(&mut self) -> bool {
+        let mut has_come = false;
+        for sent in self.wires.sent_rx.clone().try_iter().take(MOST_SENT) {
+            (has_come, self.has_other_origins) = (true, true);
+            match sent {
+                Sent::SupervisorGone { process } => self.census.note_supervisor(process, true),
+                Sent::Introduced(introduced) => self.introduce(*introduced),
+                Sent::Began { process, started, reason } => self.begin_asked_about(process, *started, reason),
+                Sent::Seen { process, seen } => self.see(process, seen),
+                Sent::Executed { process, at, program } => self.census.executions.note(process, at, program),
+                Sent::Begun { process, at, has_begun } => self.hear_begun(process, at, has_begun),
+                Sent::Record { process, instance, head, payload } => {
+                    let origin = Origin::Notify { process, instance };
+                    self.arrive(&Arrival { origin, head, payload: &payload });
+                }
+                Sent::Evident { process, at, evidence } => {
+                    self.suspicions.push(Suspicion { process, at, evidence, looked_at: None });
+                }
+                Sent::Lost { process, at, count, reason } => {
+                    let image = self.census.notified(process, &mut self.rings);
+                    self.carry_out_changes();
+                    self.lose(image, at, count, reason);
+                }
+            }
+        }
+        has_come
+    }
+
     /// Takes in a process of the launcher's supervisor.
     pub(super) fn see(&mut self, process: ProcessKey, seen: Seen) {
         self.await_parent(process, seen.ppid, &Account::boundless());
