@@ -88,6 +88,8 @@ pub struct ProcessImage {
     pub is_launched: bool,
     /// The kernel asks about calls of its process.
     pub is_asked_about: bool,
+    /// A supervisor elsewhere introduced its process, and may speak of it.
+    pub is_introduced: bool,
     /// Why no sensor is in the program that it has become, as a supervisor elsewhere said.
     pub named: Option<&'static str>,
     /// Threads whose numbers were translated: the process's, and the collector's.
@@ -206,6 +208,7 @@ impl ProcessImage {
             standpoint,
             is_launched,
             is_asked_about: false,
+            is_introduced: false,
             named: None,
             threads: FxHashMap::default(),
             claimed,

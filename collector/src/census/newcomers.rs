@@ -84,6 +84,8 @@ impl Census {
         let key = identity.key;
         let giver = before.or(parent).and_then(|giver| self.get(giver));
         let is_asked_about = giver.is_some_and(|giver| giver.is_asked_about);
+        let is_introduced =
+            before.and_then(|before| self.get(before)).is_some_and(|known| known.is_introduced);
         let has_other_rights = giver.is_some_and(|giver| {
             // An id that the kernel does not tell speaks for nothing.
             let differ = |own: Option<u32>, other: Option<u32>| own.zip(other).is_some_and(|(a, b)| a != b);
@@ -112,6 +114,7 @@ impl Census {
         if let Some(image) = self.get_mut(image) {
             image.before = before;
             image.is_asked_about |= is_asked_about;
+            image.is_introduced = is_introduced;
             image.has_other_rights = has_other_rights;
             image.keep_seed(seed);
         }

@@ -40,7 +40,7 @@ impl Census {
     pub(super) fn is_it(&self, key: ProcessKey, instance: Option<Instance>) -> bool {
         let Some(instance) = instance else { return true };
         let live = self.live(key).and_then(|live| self.get(live));
-        live.and_then(|live| live.instance).is_none_or(|of_live| of_live == instance)
+        live.is_none_or(|live| live.is_introduced && live.instance.is_none_or(|of_live| of_live == instance))
     }
 
     /// The same of a process of which this is known: another one that had its number before has ended.
@@ -108,7 +108,13 @@ impl Census {
             live.instance.is_none() || identity.instance.is_none() || live.instance == identity.instance
         };
         if let Some(live) = live.filter(is_same) {
-            (live.is_asked_about, live.named) = (true, reason);
+            // Of a process without a number here, the supervisor's own user was taken for its.
+            let is_presumed = identity.claimed.has(Claimed::UID);
+            if is_presumed && account.peer.uid != Some(0) && live.uid != account.peer.uid {
+                account.refuse(Resource::Images);
+                return None;
+            }
+            (live.is_asked_about, live.is_introduced, live.named) = (true, true, reason);
             return Some(live.id);
         }
         // Of two that say the same number of a namespace, one lies: the first one has it.
@@ -125,7 +131,7 @@ impl Census {
         identity.look_behind(self.asks, is_contained);
         let image = self.add_at_cost_of(account, None, identity, false, None, rings);
         if let Some(image) = self.get_mut(image) {
-            (image.is_asked_about, image.named) = (true, reason);
+            (image.is_asked_about, image.is_introduced, image.named) = (true, true, reason);
         }
         Some(image)
     }
@@ -182,15 +188,17 @@ impl Census {
 
     /// Notes that a supervisor has come or gone.
     pub fn note_supervisor(&mut self, process: ProcessKey, is_gone: bool) {
-        match is_gone {
-            true => self.supervisors.remove(&process),
-            false => self.supervisors.insert(process),
-        };
+        // The two words come by different ways, so that the last may be heard first.
+        let connections = self.supervisors.entry(process).or_default();
+        *connections += if is_gone { -1 } else { 1 };
+        if *connections == 0 {
+            self.supervisors.remove(&process);
+        }
     }
 
     /// Whether a process is a supervisor elsewhere.
     pub fn is_supervisor(&self, process: &ProcessKey) -> bool {
-        self.supervisors.contains(process)
+        self.supervisors.get(process).is_some_and(|connections| *connections > 0)
     }
 
     /// Whether the kernel asks about calls of a process, as of the one that made it.
@@ -198,7 +206,7 @@ impl Census {
         let parent = made.ppid.map(|ppid| made.key.with_pid(ppid));
         let is_asked_about = |key: &ProcessKey| {
             let parent = self.live(*key).and_then(|parent| self.get(parent));
-            self.supervisors.contains(key) || parent.is_some_and(|parent| parent.is_asked_about)
+            self.is_supervisor(key) || parent.is_some_and(|parent| parent.is_asked_about)
         };
         self.is_all_asked_about || parent.as_ref().is_some_and(is_asked_about)
     }

@@ -69,8 +69,9 @@ pub struct Census {
     pub asks: Asks,
     /// The kernel asks about calls of every process.
     pub is_all_asked_about: bool,
-    /// Supervisors elsewhere: the kernel asks about calls of what they make.
-    pub(super) supervisors: FxHashSet<ProcessKey>,
+    /// Supervisors elsewhere, and how many connections each has: the kernel asks about calls of what they
+    /// make.
+    pub(super) supervisors: FxHashMap<ProcessKey, isize>,
     /// The container of a pid namespace in which one is known, and who said so.
     pub(super) containers: FxHashMap<u64, (Arc<Container>, Peer)>,
     pub(super) reports: WaitReports,

@@ -29,7 +29,7 @@ const MOST_KEPT: usize = 2048;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Janitor(Arc<Shared>);
 
 #[derive(Debug, Default)]
@@ -75,9 +75,9 @@ impl Shared {
     }
 }
 
-impl Drop for Janitor {
+impl Drop for Work {
     fn drop(&mut self) {
-        leave_open(self.0.work().kept.drain(..));
+        leave_open(self.kept.drain(..));
     }
 }
 

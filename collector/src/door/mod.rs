@@ -9,7 +9,7 @@
 
 pub mod guests;
 pub mod identity;
-mod janitor;
+pub mod janitor;
 mod launcher;
 pub mod news;
 mod proof;
@@ -354,7 +354,9 @@ impl Doorman {
                 self.waiting_room.drain().for_each(|attached| self.tell(News::Attached(attached)))
             }
         }
-        self.supervisors.iter().for_each(Sightings::drain);
+        self.supervisors.iter().for_each(Sightings::refuse_more);
+        let begun = Instant::now();
+        self.supervisors.iter().for_each(|supervisor| supervisor.drain(begun));
         // The pipeline itself looks for deaths that epoll has not reported yet.
         self.tell(News::Finish(haste));
     }

@@ -18,6 +18,9 @@ use crate::system::peers::Sender;
 
 /// Supervisors that are heard at once; each has a thread.
 const MOST: usize = 256;
+/// Places among the rings of its user that one takes: it keeps a descriptor of each process that it speaks
+/// of, and no user has all the threads.
+const PLACES: usize = 64;
 
 impl Doorman {
     /// Takes a supervisor in, and answers him.
@@ -39,7 +42,8 @@ impl Doorman {
         self.janitor.dismiss(guest);
     }
 
-    /// Notes that a supervisor is heard.
+    /// Notes that the launcher's supervisor is heard. What was sent before an end is waited for, so no
+    /// stranger is noted so: one who never stops talking would put off all ends.
     pub fn hear_sightings(&mut self, sightings: Sightings) {
         self.tell(News::Sightings(sightings.clone()));
         self.supervisors.push(sightings);
@@ -59,17 +63,20 @@ impl Doorman {
         let mut identity = Identity::of_sender(guest, sender, &hello);
         identity.look_around(&self.allowances.account(identity.peer()));
         identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
-        let place = self.allowances.account(identity.peer()).take(Resource::Rings);
-        let place = place.ok_or("its user runs more programs at once than are seen of one")?;
+        let mut place = self.allowances.account(identity.peer()).share(Resource::Rings);
+        if !place.grow(PLACES) {
+            return Err("its user runs more programs at once than are seen of one");
+        }
         let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
         let claimant = self.next_ring;
         self.next_ring += 1;
-        let reader = Guest::new(identity, place, claimant);
-        // Before the hellos of what it starts.
-        self.tell(News::Supervisor(reader.key()));
+        let reader = Guest::new(identity, place, claimant, self.janitor.clone());
+        let process = reader.key();
         let ToPipeline { sent_tx, doorbell, .. } = self.pipeline.clone();
         let supervisor = Sightings::read(connection, reader, sent_tx, doorbell);
-        self.hear_sightings(supervisor.map_err(|_| "the collector has too few threads")?);
+        self.supervisors.push(supervisor.map_err(|_| "the collector has too few threads")?);
+        // Before the hellos of what it starts, which waits for the answer.
+        self.tell(News::Supervisor(process));
         Ok(())
     }
 }

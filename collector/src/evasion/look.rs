@@ -7,6 +7,9 @@
 //! once more before it counts.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::maps::{self, Mapping};
 use super::modules::{LIBCS, is_known};
@@ -15,6 +18,8 @@ use super::{Evidence, Place, Reason};
 use crate::ids::FileId;
 use crate::notify::memory::Memory;
 use crate::shell::sensor_path;
+use crate::system::files::On;
+use crate::system::program::{self, Program, Root};
 
 /// Modules whose slots are looked at.
 const MOST_MODULES: usize = 128;
@@ -34,6 +39,8 @@ pub struct Vigil {
     pub exe: FileId,
     /// Every caller of its program is bound to the sensor by name.
     pub is_bound: bool,
+    /// The program's path, at an earlier look.
+    path: Vec<u8>,
     /// Where the program's file is mapped.
     base: Option<u64>,
     /// The sensor's code.
@@ -56,6 +63,14 @@ pub struct Shown {
     pub path: Vec<u8>,
     /// Its mappings.
     pub mappings: Vec<Mapping>,
+}
+
+/// Whether the program that a process ran before is Go's, whose syscall.Exec no hook sees.
+fn is_go(pid: u32, path: &[u8]) -> bool {
+    let inside = path.strip_prefix(b"/").unwrap_or(path);
+    let image = PathBuf::from(format!("/proc/{pid}/root")).join(OsStr::from_bytes(inside));
+    let program = Program::on(&image, &Root::own(), On::Local);
+    program.is_some_and(|program| program.reason.name == program::GO.name)
 }
 
 impl Vigil {
@@ -88,13 +103,14 @@ impl Vigil {
         let code = mappings.iter().find(|mapping| is_sensor(mapping) && mapping.offset == 0);
         if *exe != self.exe || self.base.is_some() && base != self.base {
             // A program with the sensor says hello, or was told not to.
-            if code.is_none() && base.is_some() {
+            if code.is_none() && base.is_some() && !is_go(self.pid, &self.path) {
                 let module = path.clone();
                 sight.doubt(Reason::ExecUnseen, Place { module, ..Place::default() });
             }
             return;
         }
         self.base = base;
+        self.path.clone_from(path);
         self.look_at_ring(mappings, sight);
         if self.look_at_mapping(code, mappings, sight) {
             self.look_at_code(memory, files, sight);

@@ -3,9 +3,10 @@
 //!
 //! Asked by the supervisor, while the call waits: the process's memory is read, and no file.
 
-use super::Place;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
+use super::Place;
 use super::elf::Module;
 use super::maps::{self, Mapping};
 use crate::ids::FileId;
@@ -69,6 +70,9 @@ const MARKS: &[&[u8]] = &[
     // rustix, the crate: its own calls are the default on Linux (src/backend/linux_raw). The path of its
     // source is in its panics.
     b"/rustix-",
+    b"/rustix/src/",
+    // Go's build information, which has no note where the linker was told -buildid=.
+    b"\xff Go buildinf:",
     // Free Pascal's run-time library: rtl/linux/x86_64/syscall.inc.
     b"FPC 3.",
     // Chromium's sandbox in programs of other names (sandbox/linux/seccomp-bpf-helpers/sigsys_handlers.cc).
@@ -77,13 +81,15 @@ const MARKS: &[&[u8]] = &[
 /// Constants of a module that are searched, and a piece of them that is read at once.
 const MOST_CONSTANTS: u64 = 16 << 20;
 const PIECE: usize = 256 << 10;
+/// Another file may get the number of one that is gone.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// Files of which it is remembered whether they make calls of their own; then it begins anew.
 const MOST_KNOWN: usize = 1024;
 
 /// Files that were looked at, by the kernel's word which file a process has mapped. One is searched once, not
 /// for each process.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<FileId, bool>);
+pub struct Known(HashMap<FileId, (bool, Instant)>);
 
 /// What follows a call that a hook of someone else moved out of libc: the way back lies within so many bytes.
 const WAY_BACK: usize = 64;
@@ -119,8 +125,10 @@ impl Known {
         mapping: &Mapping,
         memory: &mut dyn Memory,
     ) -> Option<bool> {
-        if let Some(known) = self.0.get(&mapping.file) {
-            return Some(*known);
+        if let Some((makes, looked)) = self.0.get(&mapping.file)
+            && looked.elapsed() < REMEMBERED
+        {
+            return Some(*makes);
         }
         let is_first = |other: &&Mapping| {
             other.range.start <= mapping.range.start && other.file == mapping.file && other.offset == 0
@@ -133,7 +141,7 @@ impl Known {
         if self.0.len() >= MOST_KNOWN {
             self.0.clear();
         }
-        self.0.insert(mapping.file, makes);
+        self.0.insert(mapping.file, (makes, Instant::now()));
         Some(makes)
     }
 }
@@ -146,7 +154,10 @@ fn has_mark(mappings: &[Mapping], file: FileId, memory: &mut dyn Memory) -> bool
     let mut piece = vec![0; OVERLAP + PIECE];
     let constants = mappings.iter().filter(|mapping| mapping.file == file && !mapping.is_code());
     for Mapping { range, .. } in constants {
-        piece.fill(0);
+        if left == 0 {
+            break;
+        }
+        piece.get_mut(..OVERLAP).unwrap_or_default().fill(0);
         let mut at = range.start;
         while at < range.end && left > 0 {
             let len = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);

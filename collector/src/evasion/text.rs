@@ -69,21 +69,25 @@ fn breakpoint(ours: &[u8], theirs: &[u8], at: usize) -> Option<usize> {
     (theirs.get(at) == Some(&0xcc) && behind(ours) == behind(theirs)).then_some(at + 1)
 }
 
+/// A file as it was when it was read: a later one may get its number.
+type AsRead = (FileId, u64, i64, i64);
+
 /// What is read of files, once for each.
 #[derive(Debug, Default)]
 pub struct Files {
-    codes: HashMap<FileId, Option<Arc<Code>>>,
-    slots: HashMap<FileId, Option<Arc<Slots>>>,
+    codes: HashMap<AsRead, Option<Arc<Code>>>,
+    slots: HashMap<AsRead, Option<Arc<Slots>>>,
 }
 
 impl Files {
     /// The code of the sensor that a process has mapped; `None` where its file cannot be read. It is read
-    /// once: a later change of the file itself shows as a difference.
+    /// once, and anew when it was changed.
     pub fn code(&mut self, pid: u32, mapping: &Mapping) -> Option<Arc<Code>> {
         if self.codes.len() >= MOST_CODES {
             self.codes.clear();
         }
-        self.codes.entry(mapping.file).or_insert_with(|| read_code(open(pid, mapping)?).map(Arc::new)).clone()
+        let (file, as_read) = open(pid, mapping)?;
+        self.codes.entry(as_read).or_insert_with(|| read_code(file).map(Arc::new)).clone()
     }
 
     /// The slots of a module that a process has mapped, which the sensor's functions belong into.
@@ -91,23 +95,22 @@ impl Files {
         if self.slots.len() >= MOST_FILES {
             self.slots.clear();
         }
-        self.slots
-            .entry(mapping.file)
-            .or_insert_with(|| Slots::read(&open(pid, mapping)?).map(Arc::new))
-            .clone()
+        let (file, as_read) = open(pid, mapping)?;
+        self.slots.entry(as_read).or_insert_with(|| Slots::read(&file).map(Arc::new)).clone()
     }
 }
 
 /// Opens the file of a mapping by its path, in the process's root or in this process's; `None` where another
 /// file is there, and where a file system would have to be waited for.
-fn open(pid: u32, mapping: &Mapping) -> Option<File> {
+fn open(pid: u32, mapping: &Mapping) -> Option<(File, AsRead)> {
     let inside = mapping.path().strip_prefix(b"/")?;
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     [root.join(OsStr::from_bytes(inside)), PathBuf::from(OsStr::from_bytes(mapping.path()))].iter().find_map(
         |path| {
             let file = files::open_regular(path, On::Local).ok()?;
             let about = file.metadata().ok()?;
-            (FileId { device: about.dev(), inode: about.ino() } == mapping.file).then_some(file)
+            let as_read = (mapping.file, about.len(), about.ctime(), about.ctime_nsec());
+            (FileId { device: about.dev(), inode: about.ino() } == mapping.file).then_some((file, as_read))
         },
     )
 }

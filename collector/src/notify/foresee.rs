@@ -1,11 +1,11 @@
 //! What becomes of an exec, as far as its file tells while the thread that asks waits.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, Stat, StatVfsMountFlags, StatxFlags, fstat, fstatvfs, open, openat2,
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, StatxFlags, fstatvfs, open, openat2,
     readlinkat, stat, statx,
 };
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use wire::fields::AT_FDCWD;
 use super::decode::Told;
 use crate::arrival::Executed;
 use crate::system::files::{self, On};
+use crate::system::namespaces::{self, Kind};
 use crate::system::procfs;
 use crate::system::program::{Program, Root};
 
@@ -49,7 +50,7 @@ pub fn foresee(told: &Told, tid: u32, process: u32) -> Option<Foreseen> {
     Some(match found(path, tid, process) {
         Ok(Some(file)) => match refusal(&file) {
             Some(error) => Foreseen { errno: number(error), program: None },
-            None => asked(program(&file)),
+            None => asked(program(&file, tid)),
         },
         Ok(None) => unknown,
         Err(error) => Foreseen { errno: number(error), program: None },
@@ -67,12 +68,10 @@ fn found(path: &[u8], tid: u32, process: u32) -> Result<Option<OwnedFd>, Errno> 
     let Some(root) = place("root") else { return Ok(None) };
     // The links of /proc are other ones to each reader, and lead out of any root.
     if let Some(rest) = path.strip_prefix(b"/proc/") {
-        if !is_our_root(&root) || procfs::is_in_our_pid_namespace(process) != Some(true) {
+        if !has_our_files(&root, tid) || procfs::is_in_our_pid_namespace(process) != Some(true) {
             return Ok(None);
         }
-        let own =
-            rest.strip_prefix(b"self/").map(|rest| [format!("/proc/{process}/").as_bytes(), rest].concat());
-        return Ok(open(own.as_deref().unwrap_or(path), flags, Mode::empty()).ok());
+        return Ok(behind_proc(rest, process).and_then(|path| open(path, flags, Mode::empty()).ok()));
     }
     if path.starts_with(b"/dev/fd/") {
         return Ok(None);
@@ -80,7 +79,7 @@ fn found(path: &[u8], tid: u32, process: u32) -> Result<Option<OwnedFd>, Errno> 
     let (from, scope) = match path.starts_with(b"/") {
         true => (root, ResolveFlags::IN_ROOT),
         // Links in it may lead to another root than this process's, and then tell nothing.
-        false if !is_our_root(&root) => return Ok(None),
+        false if !has_our_files(&root, tid) => return Ok(None),
         false => match place("cwd") {
             Some(cwd) => (cwd, ResolveFlags::empty()),
             None => return Ok(None),
@@ -91,6 +90,17 @@ fn found(path: &[u8], tid: u32, process: u32) -> Result<Option<OwnedFd>, Errno> 
         Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG)) => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// The path, to this process, of an image or a descriptor that a path below `/proc/` names. Of any other one,
+/// links may lead to a file system that has to be asked.
+fn behind_proc(rest: &[u8], process: u32) -> Option<String> {
+    let rest = std::str::from_utf8(rest).ok()?;
+    let (whose, what) = rest.split_once('/')?;
+    let pid = if whose == "self" { process } else { whose.parse().ok()? };
+    let is_number = |fd: &str| fd.parse::<u32>().is_ok();
+    let is_known = what == "exe" || what.strip_prefix("fd/").is_some_and(is_number);
+    is_known.then(|| format!("/proc/{pid}/{what}"))
 }
 
 /// Follows a path over what the kernel has at hand: EAGAIN where something is not.
@@ -129,20 +139,32 @@ fn refusal(file: &OwnedFd) -> Option<Errno> {
     (is_refused || is_on_noexec()).then_some(Errno::ACCESS)
 }
 
-/// The program in a file.
-fn program(file: &OwnedFd) -> Executed {
+/// The program in a file that the thread `tid` executes.
+fn program(file: &OwnedFd, tid: u32) -> Executed {
     let place = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut start = [0; 4];
     let is_no_program = files::open_found(file, On::Local)
         .and_then(|mut file| file.read_exact(&mut start))
         .is_ok_and(|()| start != *b"\x7fELF" && !start.starts_with(b"#!"));
     let program = Program::on(Path::new(&place), &Root::own(), On::Local);
-    let reason =
-        program.filter(|program| program.reason.explains_silence).map_or("", |program| program.reason.name);
+    // In another root a script's interpreter is another file.
+    let is_known = |program: &Program| {
+        let root = || open(format!("/proc/{tid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        program.kind != "script" || root().is_ok_and(|root| has_our_files(&root, tid))
+    };
+    let program = program.filter(|program| program.reason.explains_silence && is_known(program));
+    let reason = program.map_or("", |program| program.reason.name);
     Executed { exe: procfs::behind(&place).unwrap_or_default(), reason, is_no_program, ..Executed::default() }
 }
 
-fn is_our_root(root: &OwnedFd) -> bool {
-    let same = |one: Stat, other: Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
-    fstat(root).ok().zip(stat("/").ok()).is_some_and(|(theirs, ours)| same(theirs, ours))
+/// Whether a thread has the root and the mounts of this process, so that paths lead to the same files.
+fn has_our_files(root: &OwnedFd, tid: u32) -> bool {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let of = |root: BorrowedFd<'_>, path: &str| {
+        let about = statx(root, path, flags, StatxFlags::INO).ok()?;
+        Some((about.stx_dev_major, about.stx_dev_minor, about.stx_ino))
+    };
+    let mounts = || stat(format!("/proc/{tid}/ns/mnt")).ok().map(|about| about.st_ino);
+    of(root.as_fd(), "").is_some_and(|theirs| Some(theirs) == of(CWD, "/"))
+        && mounts().is_some_and(|theirs| Some(theirs) == namespaces::own(Kind::Mount))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::link::HEARD;
 use super::packet::{self, Message};
@@ -19,6 +19,7 @@ use super::sightings::Reader;
 use crate::allowance::{Account, Resource, Share};
 use crate::arrival::{Introduced, Seen, Sent};
 use crate::door::identity::{Identity, Said};
+use crate::door::janitor::Janitor;
 use crate::event::Claimed;
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::RingId;
@@ -28,8 +29,10 @@ use crate::system::namespaces::{self, Kind};
 use crate::system::peers::{self, Received, Sender};
 use crate::system::{kernel, procfs};
 
-/// Processes that are known at once; beyond, all are introduced anew.
-const MOST_KNOWN: usize = 4096;
+/// Processes that are known at once, each by a descriptor; beyond, all are introduced anew.
+const MOST_KNOWN: usize = 512;
+/// What was refused is told so often.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// A process that has died is spoken of for so long: its number goes to no other one in that time.
 const AFTER_DEATH: Duration = Duration::from_millis(100);
 /// Ancestors that are looked at.
@@ -48,10 +51,13 @@ pub struct Guest {
     /// The number of the connection, under which numbers that nobody proves are claimed.
     claimant: RingId,
     known: FxHashMap<u32, Known>,
+    /// Closes what it sends that is no process's descriptor.
+    janitor: Janitor,
     /// Losses of processes that are still to be introduced, as after another collector has gone.
     owed: FxHashMap<u32, u64>,
-    /// Records of processes that it may not speak of.
+    /// Records of processes that it may not speak of, and when they were told last.
     refused: u64,
+    told: Instant,
     has_complained: bool,
 }
 
@@ -66,7 +72,7 @@ struct Known {
 
 impl Guest {
     /// The supervisor `own`, which has a `place` among the rings of its user.
-    pub fn new(own: Identity, place: Share, claimant: RingId) -> Self {
+    pub fn new(own: Identity, place: Share, claimant: RingId, janitor: Janitor) -> Self {
         let account = Arc::clone(place.account());
         let visible = own.key.is_visible().then_some(own.key.pid);
         let user_ns = own.pidfd.as_ref().and_then(|pidfd| namespaces::inode_in(pidfd, visible, Kind::User));
@@ -77,8 +83,10 @@ impl Guest {
             _place: place,
             claimant,
             known: FxHashMap::default(),
+            janitor,
             owed: FxHashMap::default(),
             refused: 0,
+            told: Instant::now(),
             has_complained: false,
         }
     }
@@ -110,6 +118,12 @@ impl Guest {
         }
         if self.account.is_used_up(Resource::Images) {
             return Err("is one too many of its user");
+        }
+        let is_other = |(number, known): (&u32, &Known)| {
+            *number != said && known.instance.is_some() && known.instance == identity.instance
+        };
+        if self.known.iter().any(is_other) {
+            return Err("has two numbers");
         }
         let pidfd = identity.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok());
         let pidfd = pidfd.ok_or("finds no descriptor left")?;
@@ -226,12 +240,36 @@ impl Guest {
         ));
     }
 
-    /// What was refused, and what belongs to no process, as a loss of the supervisor's own.
+    /// What was refused, as a loss of the supervisor's own; where only its word says which process that is,
+    /// in words alone.
     fn take_refused(&mut self) -> Option<Sent> {
-        let owed = self.owed.drain().map(|(_, count)| count);
-        let count = owed.fold(std::mem::take(&mut self.refused), u64::saturating_add);
+        let count = std::mem::take(&mut self.refused);
         let (process, at, reason) = (self.own.key, MonoNs::now(), LossReason::RingFull);
+        self.told = Instant::now();
+        if count > 0 && !process.is_visible() {
+            let pid = self.own.own_pid;
+            say(&format!(
+                "{count} calls that the supervisor {pid} of another pid namespace told of are lost"
+            ));
+            return None;
+        }
         (count > 0).then_some(Sent::Lost { process, at, count, reason })
+    }
+
+    /// Takes the descriptor of a process out of what came with a packet, and closes the rest in its own time.
+    fn take_pidfd(&self, descriptors: Vec<OwnedFd>) -> Option<OwnedFd> {
+        let own = std::process::id();
+        let is_pidfd = |fd: &OwnedFd| procfs::number_behind_pidfd(own, fd.as_raw_fd()).is_some();
+        let mut descriptors = descriptors.into_iter();
+        let first = descriptors.next();
+        self.janitor.close(descriptors);
+        match first {
+            Some(fd) if is_pidfd(&fd) => Some(fd),
+            other => {
+                self.janitor.close(other);
+                None
+            }
+        }
     }
 }
 
@@ -242,16 +280,18 @@ impl Reader for Guest {
         let received = peers::receive(socket, room);
         let Received { len, descriptors, .. } =
             received.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        if len == 0 {
+        let mut pidfd = self.take_pidfd(descriptors);
+        if len == 0 || self.janitor.is_full() {
             return Ok(None);
         }
-        let mut descriptors = descriptors.into_iter();
         let mut all = Vec::new();
         let Some((said, messages)) = room.get(..len).and_then(packet::open) else { return Ok(Some(all)) };
         for message in messages {
-            match message {
+            match message.not_after(MonoNs::now()) {
                 Message::Seen(seen) => {
-                    let introduced = self.introduce(said, seen, descriptors.next());
+                    let pidfd = pidfd.take();
+                    let is_awaited = pidfd.is_some();
+                    let introduced = self.introduce(said, seen, pidfd);
                     if let Err(why) = introduced {
                         self.known.remove(&said);
                         self.complain(said, why);
@@ -259,8 +299,12 @@ impl Reader for Guest {
                     let owed = self.owed.remove(&said).map(Message::Lost).zip(self.key_of(said));
                     all.extend(introduced);
                     all.extend(owed.and_then(|(lost, (process, instance))| lost.of(process, instance)));
-                    let _ = send(socket, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                    if is_awaited {
+                        let _ = send(socket, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+                    }
                 }
+                // Of such a program the collector goes by the reason that its introduction names.
+                Message::Executed(..) | Message::Begun(..) => {}
                 Message::Began(started, reason) => match self.key_of(said) {
                     Some((process, _)) => {
                         all.push(Sent::Began { process, started: Box::new(started), reason })
@@ -274,10 +318,23 @@ impl Reader for Guest {
                 },
             }
         }
+        if self.told.elapsed() > TOLD_EVERY {
+            all.extend(self.take_refused());
+        }
         Ok(Some(all))
     }
 
-    fn last(&mut self) -> Vec<Sent> {
+    fn last(&mut self, socket: &OwnedFd) -> Vec<Sent> {
+        // The last close of the socket is another thread's, and is to find nothing in it.
+        let _ = shutdown(socket, Shutdown::Both);
+        while let Ok(Received { len, descriptors, .. }) = peers::receive(socket, &mut [0; 8]) {
+            if len == 0 && descriptors.is_empty() {
+                break;
+            }
+            self.janitor.close(descriptors);
+        }
+        let owed = self.owed.drain().map(|(_, count)| count);
+        self.refused = owed.fold(self.refused, u64::saturating_add);
         let gone = Sent::SupervisorGone { process: self.own.key };
         self.take_refused().into_iter().chain([gone]).collect()
     }
@@ -288,9 +345,10 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
-    use super::super::sightings;
+    use super::super::{link, sightings};
     use super::*;
     use crate::allowance::Allowances;
+    use crate::shell::listeners::tests::{lingering, returns};
 
     fn identity_of(pid: u32) -> Identity {
         let uid = procfs::uids(pid).map(|(real, _)| real);
@@ -302,7 +360,7 @@ mod tests {
     fn guest(uid: u32) -> Guest {
         let own = Identity { uid: Some(uid), euid: Some(uid), ..identity_of(std::process::id()) };
         let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
-        Guest::new(own, place, 7)
+        Guest::new(own, place, 7, Janitor::default())
     }
 
     /// Ends with the test.
@@ -398,10 +456,45 @@ mod tests {
         assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
         assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
 
-        let last = guest.last();
+        let last = guest.last(&theirs);
         let [Sent::Lost { process, count: 6, .. }, Sent::SupervisorGone { .. }] = last.as_slice() else {
             panic!("{last:?}")
         };
         assert_eq!(&guest.key(), process);
+    }
+
+    #[test]
+    fn lingering_socket_in_place_of_a_process_holds_nobody_up() {
+        let (slow, _peer) = lingering();
+        let (ours, theirs) = sightings::pair().unwrap();
+        let slow = OwnedFd::from(slow);
+        let send = |bytes: &[u8]| link::send_with(&ours, bytes, &slow, SendFlags::empty()).unwrap();
+        send(&4_u32.to_le_bytes());
+        send(b"x");
+        // Looks like the end, and leaves one more in the socket.
+        send(b"");
+        send(b"y");
+        drop(slow);
+
+        assert!(returns(move || {
+            let (mut guest, mut room) = (guest(rustix::process::getuid().as_raw()), vec![0; 1 << 16]);
+            while let Ok(Some(_)) = guest.next(&theirs, &mut room) {}
+            guest.last(&theirs);
+            drop(theirs);
+        }));
+    }
+
+    #[test]
+    fn one_process_under_two_numbers_is_known_once() {
+        let child = Sleep::of(None);
+        let pid = child.0.id();
+        let mut guest = guest(rustix::process::getuid().as_raw());
+
+        assert!(introduce(&mut guest, 4, procfs::open(pid)).is_ok());
+        let again = introduce(&mut guest, 5, procfs::open(pid)).map(drop);
+        assert!(introduce(&mut guest, 4, procfs::open(pid)).is_ok());
+
+        // Without inodes of pidfds (before Linux 6.9) the start time tells them apart.
+        assert_eq!(Err("has two numbers"), again);
     }
 }

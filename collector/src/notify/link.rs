@@ -71,6 +71,11 @@ impl Link {
         self.connections
     }
 
+    /// Whether the collector has gone, and no other one was found yet.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// Notes that the collector has gone.
     pub fn note_broken(&mut self) {
         self.is_broken = true;

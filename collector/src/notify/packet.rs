@@ -49,6 +49,22 @@ pub enum Message<'p> {
 }
 
 impl Message<'_> {
+    /// The same, at `now` where it says a later time: no clock of another process is ahead of this one's.
+    #[must_use]
+    pub fn not_after(self, now: MonoNs) -> Self {
+        match self {
+            Self::Record(head, payload) => {
+                Self::Record(Head { time_ns: head.time_ns.min(now.0), ..head }, payload)
+            }
+            Self::Began(started, reason) => {
+                let began_ns = started.began_ns.min(now.0);
+                Self::Began(CommandStarted { began_ns, ..started }, reason)
+            }
+            Self::Evident(at, evidence) => Self::Evident(at.min(now), evidence),
+            other => other,
+        }
+    }
+
     /// The same of the process `process`; `None` for what the launcher tells otherwise.
     pub fn of(self, process: ProcessKey, instance: Option<Instance>) -> Option<Sent> {
         Some(match self {

@@ -216,7 +216,9 @@ impl Reports {
     /// At the end of a run: sends the counts, for [`DRAIN`] at most.
     pub fn finish(&mut self) {
         let begun = Instant::now();
-        while !self.tell_lost() && begun.elapsed() < DRAIN {
+        self.connection();
+        let has_link = |link: &Option<Link>| link.as_ref().is_none_or(|link| !link.is_broken());
+        while !self.tell_lost() && begun.elapsed() < DRAIN && has_link(&self.link) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -258,7 +260,7 @@ impl Sightings {
         let (read, of_thread) = (Arc::clone(&socket), Arc::clone(&state));
         std::thread::Builder::new().name("sightings".into()).spawn(move || {
             pass_on(&read, &mut reader, &of_thread, &sent_tx, &doorbell);
-            for sent in reader.last() {
+            for sent in reader.last(&read) {
                 let _ = sent_tx.send(sent);
             }
             doorbell.ring();
@@ -288,11 +290,13 @@ impl Sightings {
             || self.state.is_busy.try_lock().is_ok_and(|_busy| !is_readable(&self.socket, Some(&NOW)))
     }
 
-    /// Refuses what comes from here on, so that the supervisor counts it as lost, and waits until everything
-    /// that was sent before is with the pipeline, for [`DRAIN`] at most.
-    pub fn drain(&self) {
+    /// Refuses what comes from here on: the supervisor counts it as lost.
+    pub fn refuse_more(&self) {
         let _ = shutdown(&self.socket, Shutdown::Read);
-        let begun = Instant::now();
+    }
+
+    /// Waits until everything that was sent is with the pipeline, until [`DRAIN`] after `begun` at most.
+    pub fn drain(&self, begun: Instant) {
         while begun.elapsed() < DRAIN && !self.has_told_all() {
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -309,7 +313,7 @@ pub trait Reader: Send + 'static {
     fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno>;
 
     /// What is to be said at the end.
-    fn last(&mut self) -> Vec<Sent> {
+    fn last(&mut self, _socket: &OwnedFd) -> Vec<Sent> {
         Vec::new()
     }
 }
@@ -359,7 +363,8 @@ fn pass_on<R: Reader>(
                         state.until.store(begun.0, Ordering::Release);
                         break;
                     }
-                    Err(Errno::INTR) => {}
+                    // The other end closed over an answer that it had not read: what it sent is still here.
+                    Err(Errno::INTR | Errno::CONNRESET) => {}
                     Err(_) => return,
                 }
             }
@@ -562,7 +567,8 @@ mod tests {
         }
         let sightings = Sightings::read(theirs, OfLauncher, sent_tx, Arc::default()).unwrap();
 
-        sightings.drain();
+        sightings.refuse_more();
+        sightings.drain(Instant::now());
 
         assert_eq!(100, sent_rx.len());
         // What comes later is lost by the supervisor's own count.
@@ -571,7 +577,7 @@ mod tests {
         reports.send(7);
         assert_eq!(Some(&1), reports.lost.get(&7));
         drop(reports);
-        sightings.drain();
+        sightings.drain(Instant::now());
         assert!(sightings.is_over());
         assert_eq!(100, sent_rx.len());
     }

@@ -165,12 +165,11 @@ impl Supervisor {
         let process = self.process_of(notified.tid);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
-        let ids = self.ids_after_change(notified.tid);
         if let (Some(process), Some(asked)) = (process, &asked)
             && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
             && let Some(mut told) = told(asked, notified.tid, &mut self.peers)
         {
-            told.before.extend(ids);
+            told.before.extend(self.ids_after_change(notified.tid));
             self.tell_executed(process, notified.tid);
             let foreseen = foresee(&told, notified.tid, process);
             let introduction = self.introduced(notified.tid, process);
@@ -242,7 +241,8 @@ impl Supervisor {
         let is_sent = reports.send(process);
         drop(reports);
         if let (false, Some(thread)) = (is_sent, self.threads.get_mut(&tid)) {
-            thread.introduced = None;
+            // What went with the packet is to be told again.
+            (thread.introduced, thread.may_have_other_ids) = (None, true);
         }
         if let Some(program) = program {
             if self.executed.len() >= MOST_EXECS {

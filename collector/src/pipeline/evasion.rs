@@ -1,5 +1,10 @@
 //! Evidence that hooked programs got past their hooks: told in its turn, once for each program and reason.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use wire::events::ProcessStart;
 use wire::record::{Head, Via};
 use wire::ring::layout::Loss;
@@ -7,11 +12,14 @@ use wire::ring::layout::Loss;
 use super::conductor::Pipeline;
 use super::suspicions::Suspicion;
 use crate::census::blind;
+use crate::census::image::ProcessImage;
 use crate::enrich::blind::{Arguments, BlindProgram};
+use crate::enrich::process::Process;
 use crate::evasion::watch::{Found, Order};
 use crate::evasion::{Evidence, Place, Reason};
 use crate::ids::{ImageId, MonoNs};
 use crate::rings::ring::Begun;
+use crate::system::files::{self, On};
 
 impl Pipeline {
     /// Notes how the program of a ring began.
@@ -130,9 +138,22 @@ impl Pipeline {
     /// itself was started so. Why else it may lack it, its reason says.
     pub(super) fn suspect_exec(&mut self, image: ImageId, program: &BlindProgram) {
         let Some(known) = self.census.get(image) else { return };
+        // One that followed the program that was asked for may have been given another environment by that.
+        let is_same_file = |known: &ProcessImage| {
+            let file = |path: &[u8]| {
+                let file = files::open_regular(Path::new(OsStr::from_bytes(path)), On::Local).ok()?;
+                file.metadata().ok().map(|about| (about.dev(), about.ino()))
+            };
+            let has_our_root = known.process.as_ref().is_some_and(Process::has_our_root);
+            has_our_root && file(&program.path).is_some_and(|asked| Some(asked) == file(&program.exe))
+        };
         let is_carrier =
             known.ring.and_then(|ring| self.rings.get(ring)).is_some_and(|ring| ring.begun.is_preloaded);
-        if program.reason == blind::ENV_CLEARED && is_carrier && !known.evasion.has(Reason::RawCall) {
+        if program.reason == blind::ENV_CLEARED
+            && is_carrier
+            && !known.evasion.has(Reason::RawCall)
+            && is_same_file(known)
+        {
             let place = Place { module: program.exe.clone(), ..Place::default() };
             self.suspect(image, program.at, &Evidence { reason: Reason::PreloadLost, call: "", place });
         }

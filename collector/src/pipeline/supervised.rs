@@ -6,6 +6,7 @@ use super::conductor::{MOST_SENT, Pipeline};
 use super::suspicions::Suspicion;
 use crate::allowance::Account;
 use crate::arrival::{Arrival, Introduced, Origin, Seen, Sent};
+use crate::census::image::ProcessImage;
 use crate::door::identity::Identity;
 use crate::enrich::blind::{Arguments, BlindProgram};
 use crate::ids::{MonoNs, Pid, ProcessKey};
@@ -73,9 +74,11 @@ impl Pipeline {
         if is_known(self) || !account.has_time_to_ask(begun) {
             return;
         }
-        while self.order.frontier.certain() < begun && MonoNs::now().since(begun) < HELLO_NS {
+        while MonoNs::now().since(begun) < HELLO_NS {
+            let deathwatch = &self.wires.deathwatch;
+            let is_told = deathwatch.has_told_all() || deathwatch.told_until() >= begun;
             self.hear_news();
-            if is_known(self) {
+            if is_told || is_known(self) {
                 break;
             }
             std::thread::sleep(HELLO_PAUSE);
@@ -91,6 +94,11 @@ impl Pipeline {
         reason: &'static str,
     ) {
         let Some(image) = self.census.live(key) else { return };
+        // A program in which a sensor is tells of itself.
+        let is_unknown = |known: &ProcessImage| known.ring.is_none() && known.process.is_none();
+        if !self.census.get(image).is_some_and(is_unknown) {
+            return;
+        }
         let CommandStarted { began_ns, argc, path, argv, .. } = started;
         let arguments = Arguments { argv: argv.into(), argc };
         let (exe, at) = (path.clone(), MonoNs(began_ns).max(self.order.frontier.delivered()));
