@@ -27,8 +27,9 @@ const PACKAGES: [&str; 4] = ["gcc", "g++", "libc6-dev", "binutils"];
 /// The version that `deny.toml` is written for.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
-/// The time limit of a step; a step that hangs is killed with all its children.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The time limit of a step; a step that hangs is killed with all its children. The longest one takes half of
+/// it on two processors.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// A step, by its name.
 struct Step {
