@@ -237,7 +237,6 @@ fn changed_identity(process: &mut Process, changed: &ProcessCredentials<'_>, has
     }
 }
 
-/// The effective group after a call that succeeded; `None` where the call leaves it.
 /// The ids of a thread by the kernel's word, in the collector's numbers.
 fn has_identity(process: &mut Process, has: &ProcessCredentials<'_>) {
     if let (Some(uid), Some(euid)) = (has.real_uid.0, has.effective_uid.0) {
@@ -248,6 +247,7 @@ fn has_identity(process: &mut Process, has: &ProcessCredentials<'_>) {
     }
 }
 
+/// The effective group after a call that succeeded; `None` where the call leaves it.
 fn egid_after(changed: &ProcessCredentials<'_>) -> Option<u32> {
     let place = match changed.what {
         b"gid" | b"egid" => 0,
@@ -278,24 +278,18 @@ mod tests {
     use crate::event::Who;
     use crate::ids::ImageId;
 
+    fn head(via: Via, flags: u8) -> Head {
+        let (kind, via) = (Kind::ProcessCredentials as u16, via as u8);
+        Head { time_ns: 1, seq: 0, ret: 0, pid: 1, tid: 1, kind, call: 0, errno: 0, via, flags }
+    }
+
     /// The effective group after setgid(7), of a record with this mechanism and these flags.
     fn egid_after_setgid(via: Via, flags: u8) -> Option<u32> {
         let mut process = Process::new(Who::default(), ImageId::new(1, 0));
         let to = Args::Packed(b"7\0");
         let changed =
             ProcessCredentials { what: b"gid", to, real_uid: Hidden(None), effective_uid: Hidden(None) };
-        let head = Head {
-            time_ns: 1,
-            seq: 0,
-            ret: 0,
-            pid: 1,
-            tid: 1,
-            kind: Kind::ProcessCredentials as u16,
-            call: 0,
-            errno: 0,
-            via: via as u8,
-            flags,
-        };
+        let head = head(via, flags);
         let decoded = Decoded::ProcessCredentials(changed);
         Enricher::default().record(&mut process, &head, MonoNs(1), &decoded);
         process.who.circumstances.egid
@@ -307,18 +301,7 @@ mod tests {
         let to = Args::Packed(b"7\0");
         let has =
             ProcessCredentials { what: b"", to, real_uid: Hidden(Some(5)), effective_uid: Hidden(Some(6)) };
-        let head = Head {
-            time_ns: 1,
-            seq: 0,
-            ret: 0,
-            pid: 1,
-            tid: 1,
-            kind: Kind::ProcessCredentials as u16,
-            call: 0,
-            errno: 0,
-            via: Via::Notify as u8,
-            flags: 0,
-        };
+        let head = head(Via::Notify, 0);
         let mut enricher = Enricher::default();
 
         enricher.record(&mut process, &head, MonoNs(1), &Decoded::ProcessCredentials(has));

@@ -13,10 +13,12 @@ use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, Rela};
 use object::read::{ReadCache, ReadRef};
 
+use crate::system::bounded::Bounded;
+
 /// Bytes of a file that are read at most, and slots that are kept.
 const MOST_READ: u64 = 16 << 20;
 const MOST_SLOTS: usize = 2048;
-/// Program headers that are looked at.
+/// Bytes of a symbol's name that are read; those of hooks are shorter.
 const MOST_NAME: u64 = 64;
 
 #[cfg(target_arch = "aarch64")]
@@ -114,36 +116,6 @@ pub fn code_len(file: &File) -> Option<u64> {
             && segment.p_flags(endian) & elf::PF_X != 0
     };
     segments.iter().find(is_it).map(|segment| segment.p_filesz(endian))
-}
-
-/// A file of which no more than a bound is read.
-#[derive(Clone, Copy)]
-struct Bounded<'d, R> {
-    data: R,
-    left: &'d Cell<u64>,
-}
-
-impl<'d, R: ReadRef<'d>> Bounded<'d, R> {
-    fn pay(self, size: u64) -> Result<(), ()> {
-        self.left.set(self.left.get().checked_sub(size).ok_or(())?);
-        Ok(())
-    }
-}
-
-impl<'d, R: ReadRef<'d>> ReadRef<'d> for Bounded<'d, R> {
-    fn len(self) -> Result<u64, ()> {
-        self.data.len()
-    }
-
-    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'d [u8], ()> {
-        self.pay(size)?;
-        self.data.read_bytes_at(offset, size)
-    }
-
-    fn read_bytes_at_until(self, range: std::ops::Range<u64>, delimiter: u8) -> Result<&'d [u8], ()> {
-        self.pay(MOST_NAME)?;
-        self.data.read_bytes_at_until(range, delimiter)
-    }
 }
 
 #[cfg(test)]

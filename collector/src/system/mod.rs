@@ -1,6 +1,7 @@
 //! The system: the kernel's calls, /proc, clocks, namespaces, the names of errors, and programs' files.
 
 pub mod background;
+pub mod bounded;
 pub mod child;
 pub mod clock;
 pub mod errors;

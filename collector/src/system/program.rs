@@ -10,6 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::bounded::Bounded;
 use super::files::{self, On};
 use super::places::find_inside;
 
@@ -266,37 +267,6 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
 
 /// Bytes of a file that are read at most: headers may name all of a file of any size.
 const MOST_READ: u64 = 4 << 20;
-
-/// A file of which no more than a bound is read.
-#[derive(Clone, Copy)]
-struct Bounded<'d, R> {
-    data: R,
-    left: &'d Cell<u64>,
-}
-
-impl<'d, R: ReadRef<'d>> Bounded<'d, R> {
-    fn pay(self, size: u64) -> Result<(), ()> {
-        self.left.set(self.left.get().checked_sub(size).ok_or(())?);
-        Ok(())
-    }
-}
-
-impl<'d, R: ReadRef<'d>> ReadRef<'d> for Bounded<'d, R> {
-    fn len(self) -> Result<u64, ()> {
-        self.data.len()
-    }
-
-    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'d [u8], ()> {
-        self.pay(size)?;
-        self.data.read_bytes_at(offset, size)
-    }
-
-    fn read_bytes_at_until(self, range: std::ops::Range<u64>, delimiter: u8) -> Result<&'d [u8], ()> {
-        // The cache reads a piece of this length (`ReadCache`, `MAX_SIZE`).
-        self.pay(4096)?;
-        self.data.read_bytes_at_until(range, delimiter)
-    }
-}
 
 /// The facts in an ELF file's headers.
 #[derive(Debug)]
