@@ -282,7 +282,7 @@ impl Doorman {
 
     /// Says that nothing is taken out of `epoll` from here on. A ring that waits for a name has not been told
     /// of, though.
-    fn say_idle(&self) {
+    pub fn say_idle(&self) {
         self.told.is_all.store(self.waiting_room.is_empty(), Ordering::SeqCst);
     }
 

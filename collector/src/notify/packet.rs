@@ -183,3 +183,41 @@ pub fn word_of(reason: Option<&'static str>) -> u8 {
 fn reason_of(word: u8) -> Option<&'static str> {
     ASKED_ABOUT.get(usize::from(word).checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_is_of_a_time_to_come() {
+        let head = Head {
+            time_ns: u64::MAX,
+            seq: 0,
+            ret: 0,
+            pid: 1,
+            tid: 1,
+            kind: 1,
+            call: 0,
+            errno: 0,
+            via: 3,
+            flags: 0,
+        };
+        let evidence = Evidence { reason: Reason::RawCall, call: "open", place: Place::default() };
+        let started = CommandStarted { began_ns: u64::MAX, ..CommandStarted::default() };
+        let all = [
+            Message::Record(head, b""),
+            Message::Evident(MonoNs::MAX, evidence),
+            Message::Began(started, "static"),
+        ];
+
+        for message in all {
+            let at = match message.not_after(MonoNs(9)) {
+                Message::Record(head, _) => head.time_ns,
+                Message::Evident(at, _) => at.0,
+                Message::Began(started, _) => started.began_ns,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(9, at);
+        }
+    }
+}

@@ -1,6 +1,12 @@
 //! A second origin feeds the pipeline: records that come through no ring.
 
-use crossbeam_channel::Sender;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use wire::codec::SliceSink;
 use wire::events::{FileOpen, NetBind, Payload};
 use wire::fields::{Address, OpenFlags};
@@ -8,13 +14,21 @@ use wire::record::{Flags, Head, Via};
 use wire::ring::layout::MIN_DATA_LEN;
 
 use super::simulated::{Harness, Sensor, brief, key, path};
-use crate::arrival::Sent;
-use crate::ids::MonoNs;
+use crate::allowance::{Account, Allowances, Peer};
+use crate::arrival::{Introduced, Sent};
+use crate::door::identity::Identity;
+use crate::door::news::News;
+use crate::event::Claimed;
+use crate::ids::{Instance, MonoNs, Pid};
+use crate::launch::protocol::CommandStarted;
 use crate::loss::LossReason;
+use crate::notify::sightings::{self, Reader, Sightings};
 
 /// An origin that keeps the promises of [`crate::arrival`], as a supervisor would that the kernel notifies.
 struct Supervisor {
     sent_tx: Sender<Sent>,
+    /// The process that it names, where no launcher started it.
+    instance: Option<Instance>,
 }
 
 impl Supervisor {
@@ -36,8 +50,15 @@ impl Supervisor {
     fn send<P: Payload>(&self, pid: u32, head: Head, payload: &P) {
         let mut bytes = vec![0; payload.encoded_len()];
         assert!(payload.encode(&mut SliceSink::new(&mut bytes)));
-        let sent = Sent::Record { process: key(pid), instance: None, head, payload: bytes.into() };
+        let sent = Sent::Record { process: key(pid), instance: self.instance, head, payload: bytes.into() };
         self.sent_tx.send(sent).unwrap();
+    }
+
+    /// Introduces a process to which a sensor may have spoken, of a user.
+    fn introduce(&self, pid: u32, claimed: Claimed, account: Arc<Account>) {
+        let identity = Identity { key: key(pid), own_pid: Pid(pid), claimed, ..Identity::default() };
+        let introduced = Introduced { identity, reason: None, account };
+        self.sent_tx.send(Sent::Introduced(Box::new(introduced))).unwrap();
     }
 
     fn open(&self, pid: u32, name: &str) {
@@ -48,7 +69,7 @@ impl Supervisor {
 
 fn supervised() -> (Harness, Supervisor) {
     let (sent_tx, sent_rx) = crossbeam_channel::unbounded();
-    (Harness::with_origin(sent_rx), Supervisor { sent_tx })
+    (Harness::with_origin(sent_rx), Supervisor { sent_tx, instance: None })
 }
 
 #[test]
@@ -130,4 +151,102 @@ fn event_without_a_number_in_a_ring_is_counted_and_not_delivered() {
         vec!["process.start 10 /bin/prog", "file.open 10 /y", "sensor.loss 10 1 corrupt_ring"],
         brief(&events, &["path", "count", "reason"])
     );
+}
+
+/// A process with a sensor, and a supervisor that no launcher started.
+fn hooked_beside_stranger() -> (Harness, Supervisor) {
+    let (mut harness, supervisor) = supervised();
+    let sensor = Sensor::new(10, MIN_DATA_LEN);
+    sensor.start("/bin/prog", "/");
+    harness.attach(&sensor, 1);
+    harness.round();
+    (harness, Supervisor { instance: Some(Instance(5)), ..supervisor })
+}
+
+#[test]
+fn strangers_speak_of_a_process_once_they_introduced_it() {
+    let (mut harness, stranger) = hooked_beside_stranger();
+
+    stranger.open(10, "/forged");
+    harness.round();
+    stranger.introduce(10, Claimed::NONE, Account::boundless());
+    stranger.open(10, "/told");
+    harness.round();
+
+    let events = harness.finish();
+    let opens: Vec<_> = events.iter().filter(|event| event["event"] == "file.open").collect();
+    assert_eq!(1, opens.len(), "{events:#?}");
+    assert_eq!("/told", opens[0]["path"]);
+}
+
+#[test]
+fn strangers_whose_user_is_presumed_speak_of_no_other_users_process() {
+    let (mut harness, stranger) = hooked_beside_stranger();
+    let account = |uid| Allowances::within(1024).account(Peer { uid: Some(uid), cgroup: 0 });
+
+    // The process is root's.
+    stranger.introduce(10, Claimed::UID, account(7));
+    stranger.open(10, "/forged");
+    harness.round();
+    stranger.introduce(10, Claimed::UID, account(0));
+    stranger.open(10, "/told");
+    harness.round();
+
+    let events = harness.finish();
+    let paths: Vec<_> = events.iter().filter_map(|event| event["path"].as_str()).collect();
+    assert!(paths.contains(&"/told") && !paths.contains(&"/forged"), "{paths:?}");
+}
+
+#[test]
+fn program_with_a_sensor_is_not_renamed_by_a_stranger() {
+    let (mut harness, stranger) = hooked_beside_stranger();
+
+    stranger.introduce(10, Claimed::NONE, Account::boundless());
+    let started = CommandStarted { pid: 10, path: b"/bin/other".to_vec(), ..CommandStarted::default() };
+    let began = Sent::Began { process: key(10), started: Box::new(started), reason: "static" };
+    stranger.sent_tx.send(began).unwrap();
+    stranger.open(10, "/told");
+    harness.round();
+
+    let events = harness.finish();
+    assert!(events.iter().all(|event| event["exe"] == "/bin/prog"), "{events:#?}");
+}
+
+/// Takes its first packet, and holds it until it is told to go on.
+struct Held(Receiver<()>);
+
+impl Reader for Held {
+    const NAP: Duration = Duration::from_micros(100);
+
+    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno> {
+        let (len, _) = recv(socket, &mut *room, RecvFlags::DONTWAIT)?;
+        let _ = self.0.recv();
+        Ok((len > 0).then(Vec::new))
+    }
+}
+
+#[test]
+fn nothing_is_certain_before_what_the_launchers_supervisor_sent_is_read() {
+    let (mut harness, supervisor) = supervised();
+    let (ours, theirs) = sightings::pair().unwrap();
+    let (go_on_tx, go_on_rx) = crossbeam_channel::unbounded();
+    let reader = Held(go_on_rx);
+    let sightings = Sightings::read(theirs, reader, supervisor.sent_tx.clone(), Arc::default()).unwrap();
+    harness.pipeline.hear(News::Sightings(sightings.clone()));
+    let is_certain_after = |harness: &mut Harness, moment: MonoNs| {
+        harness.pipeline.order.frontier.set_heard(MonoNs::ZERO, MonoNs::ZERO);
+        let _ = harness.pipeline.hear_news();
+        harness.pipeline.order.frontier.certain() >= moment
+    };
+
+    harness.let_doorman_rest();
+    send(&ours, b"x", SendFlags::empty()).unwrap();
+    let sent = MonoNs::now();
+    assert!(!is_certain_after(&mut harness, sent));
+    go_on_tx.send(()).unwrap();
+    let begun = Instant::now();
+    while !sightings.has_told_all() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::yield_now();
+    }
+    assert!(is_certain_after(&mut harness, sent));
 }

@@ -211,7 +211,7 @@ pub struct Harness {
     /// The pipeline.
     pub pipeline: Pipeline,
     /// Keeps the epoll instance that deaths are watched with.
-    _doorman: Doorman,
+    doorman: Doorman,
     output: PathBuf,
 }
 
@@ -270,7 +270,12 @@ impl Harness {
         };
         let mut pipeline = Pipeline::new(Stages::new(stages), outlets, wires, None);
         pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
-        Self { pipeline, _doorman: doorman, output }
+        Self { pipeline, doorman, output }
+    }
+
+    /// The doorman has told everything that he heard.
+    pub fn let_doorman_rest(&self) {
+        self.doorman.say_idle();
     }
 
     /// Attaches a sensor whose parent is `ppid`.
