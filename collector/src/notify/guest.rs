@@ -465,23 +465,25 @@ mod tests {
 
     #[test]
     fn lingering_socket_in_place_of_a_process_holds_nobody_up() {
-        let (slow, _peer) = lingering();
-        let (ours, theirs) = sightings::pair().unwrap();
-        let slow = OwnedFd::from(slow);
-        let send = |bytes: &[u8]| link::send_with(&ours, bytes, &slow, SendFlags::empty()).unwrap();
-        send(&4_u32.to_le_bytes());
-        send(b"x");
-        // Looks like the end, and leaves one more in the socket.
-        send(b"");
-        send(b"y");
-        drop(slow);
+        // Each leaves the last descriptor of one at another place: an empty packet looks like the end.
+        for packets in [&[&[4, 0, 0, 0][..]][..], &[b""], &[b"", b"y"]] {
+            let (slow, peer) = lingering();
+            let (ours, theirs) = sightings::pair().unwrap();
+            let slow = OwnedFd::from(slow);
+            for packet in packets {
+                link::send_with(&ours, packet, &slow, SendFlags::empty()).unwrap();
+            }
+            drop((slow, ours));
 
-        assert!(returns(move || {
-            let (mut guest, mut room) = (guest(rustix::process::getuid().as_raw()), vec![0; 1 << 16]);
-            while let Ok(Some(_)) = guest.next(&theirs, &mut room) {}
-            guest.last(&theirs);
-            drop(theirs);
-        }));
+            let has_returned = returns(move || {
+                let (mut guest, mut room) = (guest(rustix::process::getuid().as_raw()), vec![0; 1 << 16]);
+                while let Ok(Some(_)) = guest.next(&theirs, &mut room) {}
+                guest.last(&theirs);
+                drop(theirs);
+            });
+            assert!(has_returned, "{packets:?}");
+            drop(peer);
+        }
     }
 
     #[test]

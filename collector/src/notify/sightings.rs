@@ -581,4 +581,24 @@ mod tests {
         assert!(sightings.is_over());
         assert_eq!(100, sent_rx.len());
     }
+
+    #[test]
+    fn what_was_sent_before_an_end_over_an_unread_answer_is_read() {
+        let (ours, theirs) = pair().unwrap();
+        let (sent_tx, sent_rx) = channel();
+        let mut reports = Reports::to(ours);
+        for _ in 0..100 {
+            reports.begin(7);
+            reports.record(&HEAD, b"");
+            reports.send(7);
+        }
+        // The kernel then says ECONNRESET before it gives the packets (unix(7)).
+        send(&theirs, b"h", SendFlags::empty()).unwrap();
+        drop(reports);
+
+        let sightings = Sightings::read(theirs, OfLauncher, sent_tx, Arc::default()).unwrap();
+        sightings.drain(Instant::now());
+
+        assert_eq!(100, sent_rx.len());
+    }
 }
