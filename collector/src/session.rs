@@ -5,7 +5,6 @@
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,9 @@ use crate::door::wires::ToPipeline;
 use crate::evasion::watch::Watch;
 use crate::launch::channel::CollectorEnd;
 use crate::metrics::server;
+use crate::notify::ring::Packets;
 use crate::notify::sightings::{self, OfLauncher, Sightings};
+use crate::notify::way::Ends;
 use crate::outputs::Output;
 use crate::pipeline::control::Control;
 use crate::pipeline::{Pipeline, Wires};
@@ -67,7 +68,7 @@ pub struct Session {
     /// The rings that an earlier collector of this run was reading, each with the blob it left.
     pub handed_over: Vec<KeptRing>,
     /// Where the supervisor's packets arrive, where there is one.
-    pub sightings: Option<OwnedFd>,
+    pub sightings: Option<Ends>,
     /// How many collectors of this run died before this one.
     pub restarts: u32,
     /// The endpoint that knows the names of containers.
@@ -134,8 +135,9 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     doorman.reloader = reloader;
     let reply = doorman.reply();
     let is_supervised = sightings.is_some();
-    if let Some(socket) = sightings {
-        let supervisor = Sightings::read(socket, OfLauncher, sent_tx, Arc::clone(&doorbell));
+    if let Some(Ends { socket, memfd }) = sightings {
+        let packets = memfd.and_then(|memfd| Packets::of(memfd).ok());
+        let supervisor = Sightings::read(socket, packets, OfLauncher, sent_tx, Arc::clone(&doorbell));
         doorman.hear_sightings(supervisor.map_err(|error| {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
         })?);

@@ -19,7 +19,6 @@ use crate::enrich::process::Process;
 use crate::event::{Asks, Claimed};
 use crate::ids::{self, ImageId, Instance, MonoNs, Pid, ProcessKey, RingIndex};
 use crate::rings::Rings;
-use crate::rings::ring::Ring;
 use crate::system::examiner::Examiner;
 use crate::system::namespaces::Namespace;
 use crate::system::standpoint::Standpoint;
@@ -182,7 +181,7 @@ impl Census {
             self.claim_slot(id, ring, slot, rings);
         }
         let Some(image) = self.get_mut(id) else { return };
-        let read_to = image.ring.and_then(|ring| rings.get(ring)).map_or(0, Ring::tail);
+        let read_to = image.ring.and_then(|ring| rings.get(ring)).map_or(0, |ring| ring.track.tail());
         image.end = Some(End { kind, noticed: at, read_to });
         if kind == EndKind::Exec {
             // The next image has a pidfd of its own.

@@ -13,7 +13,9 @@ use super::wires::ToPipeline;
 use crate::allowance::Resource;
 use crate::notify::guest::Guest;
 use crate::notify::link::{LISTENS, SUPERVISES};
+use crate::notify::ring::Packets;
 use crate::notify::sightings::Sightings;
+use crate::rings::mapping::Refusal;
 use crate::system::peers::Sender;
 
 /// Supervisors that are heard at once; each has a thread.
@@ -25,13 +27,15 @@ const PLACES: usize = 64;
 impl Doorman {
     /// Takes a supervisor in, and answers him.
     pub(super) fn hear_supervisor(&mut self, guest: OwnedFd, mut message: Message) {
-        self.janitor.close(std::mem::take(&mut message.descriptors));
+        let mut descriptors = std::mem::take(&mut message.descriptors).into_iter();
+        let memfd = descriptors.next();
+        self.janitor.close(descriptors);
         let sender = std::mem::take(&mut message.sender);
         let pid = sender.pid;
         let answer = |bytes: &[u8]| {
             let _ = send(&guest, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         };
-        match self.take_in(&guest, sender, message.bytes()) {
+        match self.take_in(&guest, memfd, sender, message.bytes()) {
             // The thread has a descriptor of its own.
             Ok(()) => return answer(LISTENS),
             Err(why) => {
@@ -49,7 +53,13 @@ impl Doorman {
         self.supervisors.push(sightings);
     }
 
-    fn take_in(&mut self, guest: &OwnedFd, sender: Sender, bytes: &[u8]) -> Result<(), &'static str> {
+    fn take_in(
+        &mut self,
+        guest: &OwnedFd,
+        memfd: Option<OwnedFd>,
+        sender: Sender,
+        bytes: &[u8],
+    ) -> Result<(), &'static str> {
         const OTHER: &str = "it is of another version than the collector; give both the same glassbox";
         let hello = bytes.strip_prefix(SUPERVISES).and_then(|hello| Hello::decode(hello).ok());
         let hello = hello.filter(is_of_this_build).ok_or(OTHER)?;
@@ -67,17 +77,27 @@ impl Doorman {
         if !place.grow(PLACES) {
             return Err("its user runs more programs at once than are seen of one");
         }
+        let packets = self.packets_of(memfd)?;
         let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
         let claimant = self.next_ring;
         self.next_ring += 1;
         let reader = Guest::new(identity, place, claimant, self.janitor.clone());
         let process = reader.key();
         let ToPipeline { sent_tx, doorbell, .. } = self.pipeline.clone();
-        let supervisor = Sightings::read(connection, reader, sent_tx, doorbell);
+        let supervisor = Sightings::read(connection, packets, reader, sent_tx, doorbell);
         self.supervisors.push(supervisor.map_err(|_| "the collector has too few threads")?);
         // Before the hellos of what it starts, which waits for the answer.
         self.tell(News::Supervisor(process));
         Ok(())
+    }
+
+    /// The ring of a supervisor that has one.
+    fn packets_of(&self, memfd: Option<OwnedFd>) -> Result<Option<Packets>, &'static str> {
+        let Some(memfd) = memfd else { return Ok(None) };
+        let packets = Packets::of(&memfd);
+        // It may be anything: its last close is another thread's.
+        self.janitor.close([memfd]);
+        packets.map(Some).map_err(Refusal::reason)
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::channel::{self, Channel, LauncherEnd};
 use super::{descriptors, signals};
+use crate::notify::way::Ends;
 use crate::outputs::Output;
 use crate::shell::failure::Failure;
 use crate::shell::inherited::set_ignored;
@@ -65,7 +66,7 @@ pub struct Recipe {
     pub settings: Vec<OsString>,
     /// The end at which the supervisor's packets arrive, where there is a supervisor. What a collector that
     /// dies has not read is there for the next one.
-    pub sightings: Option<OwnedFd>,
+    pub sightings: Option<Ends>,
 }
 
 /// A collector that was started.
@@ -82,7 +83,9 @@ impl Recipe {
     pub fn start(&self, restarts: u32) -> io::Result<Child> {
         let (ours, theirs) = channel::pair()?;
         let executable = executable()?;
-        let passed = [Some(&theirs), self.sightings.as_ref()].map(|fd| fd.map(AsRawFd::as_raw_fd));
+        let sightings = self.sightings.as_ref().map(|ends| &ends.socket);
+        let packets = self.sightings.as_ref().and_then(|ends| ends.memfd.as_ref());
+        let passed = [Some(&theirs), sightings, packets].map(|fd| fd.map(AsRawFd::as_raw_fd));
         let arguments = self.arguments(passed, restarts);
         // If the caller preloads the sensor into every program, it must not watch the collector.
         let variables = std::env::vars_os().filter(|(name, _)| name != "GLASSBOX");
@@ -104,7 +107,7 @@ impl Recipe {
         Ok(Child { pid, channel: Channel::new(ours) })
     }
 
-    fn arguments(&self, passed: [Option<RawFd>; 2], restarts: u32) -> Vec<CString> {
+    fn arguments(&self, passed: [Option<RawFd>; 3], restarts: u32) -> Vec<CString> {
         let mut arguments: Vec<OsString> = vec!["glassbox".into(), SUBCOMMAND.into()];
         let mut option = |name: &str, value: OsString| {
             let mut argument = OsString::from(name);
@@ -112,7 +115,7 @@ impl Recipe {
             argument.push(value);
             arguments.push(argument);
         };
-        for (name, fd) in ["--channel", "--sightings"].iter().zip(passed) {
+        for (name, fd) in ["--channel", "--sightings", "--packets"].iter().zip(passed) {
             if let Some(fd) = fd {
                 option(name, fd.to_string().into());
             }
@@ -133,7 +136,7 @@ impl Recipe {
     }
 
     /// In the forked child: descriptors, process group and signals of a collector.
-    fn prepare_child(&self, passed: [Option<RawFd>; 2]) {
+    fn prepare_child(&self, passed: [Option<RawFd>; 3]) {
         // SAFETY: setpgid takes numbers.
         unsafe { libc::setpgid(0, 0) };
         for signal in IGNORED {

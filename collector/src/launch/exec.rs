@@ -22,7 +22,7 @@ use crate::notify::holder::Held;
 use crate::notify::link::{Link, NoLink};
 use crate::notify::modules::Trusted;
 use crate::notify::plan::Plan;
-use crate::notify::sightings::Reports;
+use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Introduction, Setting};
 use crate::shell::failure::{Failure, Status, say};
 use crate::shell::socket::Name;

@@ -46,8 +46,9 @@ use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::notify::holder::Held;
 use crate::notify::plan::Plan;
-use crate::notify::sightings::{self, Reports};
+use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Setting};
+use crate::notify::way::Way;
 use crate::outputs::{self, Output};
 use crate::settings::keys::SENSOR;
 use crate::settings::layers::Layers;
@@ -181,11 +182,11 @@ impl Prepared {
         let sensor = sensor.preloaded(listening.sensor)?;
         let sensors = vec![original, sensor.clone()];
         let is_notified = notify.level != Level::Off;
-        let (reports, sightings) = match is_notified.then(sightings::pair).transpose() {
+        let (reports, sightings) = match is_notified.then(Way::pair).transpose() {
             Ok(pair) => pair.unzip(),
             Err(error) => return Err(NotBegun::Unwatched(format!("no socket for the supervisor ({error})"))),
         };
-        let reports = reports.map(|socket| Arc::new(Mutex::new(Reports::to(socket))));
+        let reports = reports.map(|way| Arc::new(Mutex::new(Reports::to(way))));
         let socket = listening.name.spelling();
         let mut settings = vec![("GLASSBOX_SOCKET", socket.as_os_str())];
         settings.extend(inline.as_ref().map(|engine| ("GLASSBOX_INLINE", engine.as_os_str())));

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
-use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::link::HEARD;
@@ -276,16 +275,13 @@ impl Guest {
 impl Reader for Guest {
     const NAP: Duration = Duration::from_micros(100);
 
-    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno> {
-        let received = peers::receive(socket, room);
-        let Received { len, descriptors, .. } =
-            received.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Option<Vec<Sent>> {
         let mut pidfd = self.take_pidfd(descriptors);
-        if len == 0 || self.janitor.is_full() {
-            return Ok(None);
+        if self.janitor.is_full() {
+            return None;
         }
         let mut all = Vec::new();
-        let Some((said, messages)) = room.get(..len).and_then(packet::open) else { return Ok(Some(all)) };
+        let Some((said, messages)) = packet::open(packet) else { return Some(all) };
         for message in messages {
             match message.not_after(MonoNs::now()) {
                 Message::Seen(seen) => {
@@ -321,7 +317,7 @@ impl Reader for Guest {
         if self.told.elapsed() > TOLD_EVERY {
             all.extend(self.take_refused());
         }
-        Ok(Some(all))
+        Some(all)
     }
 
     fn last(&mut self, socket: &OwnedFd) -> Vec<Sent> {
@@ -342,10 +338,14 @@ impl Reader for Guest {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
-    use super::super::{link, sightings};
+    use super::super::reports::Reports;
+    use super::super::ring::{Found, Packets};
+    use super::super::sightings::Sightings;
+    use super::super::way::{self, Ends, Way};
     use super::*;
     use crate::allowance::Allowances;
     use crate::shell::listeners::tests::{lingering, returns};
@@ -432,7 +432,8 @@ mod tests {
 
     #[test]
     fn a_record_of_a_process_that_was_not_introduced_is_a_loss_of_the_supervisors() {
-        let (mut ours, theirs) = sightings::pair().map(|(a, b)| (sightings::Reports::to(a), b)).unwrap();
+        let (mut ours, Ends { socket, memfd }) = Way::pair().map(|(a, b)| (Reports::to(a), b)).unwrap();
+        let mut packets = Packets::of(memfd.unwrap()).unwrap();
         let mut guest = guest(rustix::process::getuid().as_raw());
         let head = wire::record::Head {
             time_ns: 1,
@@ -446,17 +447,20 @@ mod tests {
             via: 3,
             flags: 0,
         };
-        let mut room = vec![0; 1 << 16];
         ours.begin(1);
         ours.record(&head, b"");
         ours.send(1);
         ours.lose(1, 5);
         ours.finish();
 
-        assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
-        assert!(guest.next(&theirs, &mut room).unwrap().unwrap().is_empty());
+        let tail = packets.tail();
+        for _ in 0..2 {
+            let Found::Packet(packet, _) = packets.next(tail) else { panic!() };
+            assert!(guest.take(packet, Vec::new(), &socket).unwrap().is_empty());
+        }
+        assert_eq!(Found::Nothing, packets.next(tail));
 
-        let last = guest.last(&theirs);
+        let last = guest.last(&socket);
         let [Sent::Lost { process, count: 6, .. }, Sent::SupervisorGone { .. }] = last.as_slice() else {
             panic!("{last:?}")
         };
@@ -466,20 +470,23 @@ mod tests {
     #[test]
     fn lingering_socket_in_place_of_a_process_holds_nobody_up() {
         // Each leaves the last descriptor of one at another place: an empty packet looks like the end.
-        for packets in [&[&[4, 0, 0, 0][..]][..], &[b""], &[b"", b"y"]] {
+        for packets in [&[&[0; 12][..]][..], &[&[0; 8]], &[b"x"], &[b""], &[b"", b"y"]] {
             let (slow, peer) = lingering();
-            let (ours, theirs) = sightings::pair().unwrap();
+            let (ours, theirs) = Way::pair().unwrap();
             let slow = OwnedFd::from(slow);
             for packet in packets {
-                link::send_with(&ours, packet, &slow, SendFlags::empty()).unwrap();
+                way::send(&ours.socket, &[IoSlice::new(packet)], Some(&slow)).unwrap();
             }
             drop((slow, ours));
 
             let has_returned = returns(move || {
-                let (mut guest, mut room) = (guest(rustix::process::getuid().as_raw()), vec![0; 1 << 16]);
-                while let Ok(Some(_)) = guest.next(&theirs, &mut room) {}
-                guest.last(&theirs);
-                drop(theirs);
+                let (sent_tx, _sent_rx) = crossbeam_channel::unbounded();
+                let guest = guest(rustix::process::getuid().as_raw());
+                let sightings = Sightings::read(theirs.socket, None, guest, sent_tx, Arc::default()).unwrap();
+                while !sightings.is_over() {
+                    std::thread::yield_now();
+                }
+                drop(sightings);
             });
             assert!(has_returned, "{packets:?}");
             drop(peer);

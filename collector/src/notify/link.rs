@@ -6,15 +6,15 @@
 //! process's call waits too, so that the kernel tells the collector which process that is.
 
 use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg};
+use rustix::net::{RecvFlags, recv};
 use wire::hello::{self, Hello};
 
+use super::ring::Ring;
+use super::way::{Way, send};
 use crate::shell::socket::{self, Name};
 use crate::system::kernel;
 
@@ -54,8 +54,8 @@ pub enum NoLink {
 
 impl Link {
     /// Connects to the collector at `name`.
-    pub fn connect(name: &Name) -> Result<(Self, OwnedFd), NoLink> {
-        let socket = connect(name, PATIENCE)?;
+    pub fn connect(name: &Name) -> Result<(Self, Way), NoLink> {
+        let way = connect(name, PATIENCE)?;
         let link = Self {
             name: name.clone(),
             connections: 1,
@@ -63,7 +63,7 @@ impl Link {
             tried: Instant::now(),
             unanswered: 0,
         };
-        Ok((link, socket))
+        Ok((link, way))
     }
 
     /// How many connections there were.
@@ -94,20 +94,20 @@ impl Link {
     }
 
     /// A connection to the next collector, where one is needed and there.
-    pub fn reconnect(&mut self) -> Option<OwnedFd> {
+    pub fn reconnect(&mut self) -> Option<Way> {
         if !self.is_broken || self.tried.elapsed() < PAUSE {
             return None;
         }
         self.tried = Instant::now();
-        let socket = connect(&self.name, SHORT_PATIENCE).ok()?;
+        let way = connect(&self.name, SHORT_PATIENCE).ok()?;
         self.connections += 1;
         self.unanswered = 0;
         self.is_broken = false;
-        Some(socket)
+        Some(way)
     }
 }
 
-fn connect(name: &Name, patience: Duration) -> Result<OwnedFd, NoLink> {
+fn connect(name: &Name, patience: Duration) -> Result<Way, NoLink> {
     let refused = |why: &str| NoLink::Refused(why.to_owned());
     let socket = socket::attempt(name).map_err(|_| NoLink::Nobody)?;
     if !is_of_friend(&socket) {
@@ -133,10 +133,12 @@ fn connect(name: &Name, patience: Duration) -> Result<OwnedFd, NoLink> {
     };
     let len = said.encode(&mut bytes);
     let message = [SUPERVISES, bytes.get(..len).unwrap_or_default()].concat();
-    send(&socket, &message, SendFlags::NOSIGNAL).map_err(|_| NoLink::Nobody)?;
+    let ring = Ring::new().ok();
+    let memfd = ring.as_ref().map(Ring::memfd);
+    send(&socket, &[IoSlice::new(&message)], memfd).map_err(|_| NoLink::Nobody)?;
     let mut answer = [0; 256];
     match answer_within(&socket, &mut answer, patience) {
-        Some(LISTENS) => Ok(socket),
+        Some(LISTENS) => Ok(Way::over(socket, ring)),
         Some([]) => Err(refused("the collector hung up; it may be of another version, or hear too many")),
         Some(why) => Err(refused(&String::from_utf8_lossy(why))),
         None => Err(refused("the collector does not answer")),
@@ -162,13 +164,4 @@ fn answer_within<'a>(socket: &OwnedFd, room: &'a mut [u8], patience: Duration) -
         Ok((len, _)) => room.get(..len),
         Err(_) => Some(&[]),
     }
-}
-
-/// Sends a message with a descriptor.
-pub fn send_with(socket: &OwnedFd, message: &[u8], fd: &OwnedFd, flags: SendFlags) -> Result<(), Errno> {
-    let descriptors = [fd.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(socket, &[IoSlice::new(message)], &mut control, flags).map(drop)
 }

@@ -13,8 +13,10 @@
 //! | `foresee` | what becomes of an exec, by its file |
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
-//! | `sightings` | the way from the supervisor to the collector |
-//! | `packet` | what is said on it |
+//! | `reports` | what the supervisor tells, or counts as lost |
+//! | `packet` | the bytes of it |
+//! | `way` | the way to the collector: a socket, and the `ring` in shared memory |
+//! | `sightings` | the collector's end of it |
 //! | `link` | the connection to a collector that no launcher started |
 //! | `guest` | that collector's side: what such a supervisor may say |
 //! | `holder` | the process that answers when the supervisor is gone |
@@ -35,5 +37,8 @@ pub mod packet;
 pub mod places;
 pub mod plan;
 pub mod proof;
+pub mod reports;
+pub mod ring;
 pub mod sightings;
 pub mod supervisor;
+pub mod way;

@@ -1,6 +1,7 @@
 //! The packets of a supervisor: what the bytes of one say.
 
 use wire::record::Head;
+use wire::ring::MAX_RECORD;
 
 use crate::arrival::{Executed, Seen, Sent};
 use crate::enrich::blind::ASKED_ABOUT;
@@ -19,6 +20,8 @@ pub const EVIDENT: u8 = 4;
 pub const BEGAN: u8 = 5;
 pub const EXECUTED: u8 = 6;
 pub const BEGUN: u8 = 7;
+/// The longest packet: what is known of a process, its directory, and the event.
+pub const MOST_BYTES: usize = 3 * MAX_RECORD;
 /// In the place of a word on an exec.
 pub const GONE: u8 = 2;
 
@@ -155,7 +158,7 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
     }
 }
 
-/// What [`super::sightings::Reports::executed`] adds.
+/// What [`super::reports::Reports::executed`] adds.
 fn executed(body: &[u8]) -> Option<Message<'_>> {
     let (at, rest) = body.split_first_chunk()?;
     let (stack, rest) = rest.split_first_chunk()?;

@@ -1,10 +1,6 @@
-//! What the supervisor saw, on its way to the collector: packets of a socket pair, one for each call. What
-//! comes with a call (who made it, where it stands) is in its packet: it arrives with it or not at all.
-//!
-//! The supervisor never waits for the collector. A packet that finds no room is counted, and the count goes
-//! ahead of the next packet that does.
+//! The collector's end of a supervisor's way: a thread that reads what comes, and passes it on.
 
-use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,229 +8,28 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, shutdown, socketpair,
-    sockopt,
-};
-use wire::codec::{Encode, SliceSink};
-use wire::record::Head;
-use wire::ring::MAX_RECORD;
+use rustix::net::{Shutdown, shutdown};
 
-use super::link::{self, Link};
-#[cfg(fuzzing)]
-use super::packet;
-use super::packet::{BEGAN, BEGUN, EVIDENT, EXECUTED, GONE, LOST, RECORD, SEEN, messages, word_of};
-use crate::arrival::{Executed, Seen, Sent};
-use crate::evasion::Place;
-use crate::ids::{Instance, MonoNs, Pid};
-use crate::launch::protocol::{CommandStarted, Message as _, ToCollector};
+use super::packet::{MOST_BYTES, messages};
+use super::ring::{Found, Gauge, Packets};
+use super::way::NOW;
+use crate::arrival::Sent;
+use crate::ids::MonoNs;
 use crate::rings::bells::Doorbell;
+use crate::system::peers::{self, Received};
 
-/// Bytes that may wait for the collector; the kernel grants what its limit allows (net.core.wmem_max).
-const ROOM: usize = 4 << 20;
 /// Messages that may wait for the pipeline.
 const MOST_WAITING: usize = 4096;
-/// Processes whose lost records are counted one by one; beyond, the count of the last one grows.
-const MOST_COUNTED: usize = 1024;
 /// How long the end of a session waits for packets that are there.
 const DRAIN: Duration = Duration::from_secs(2);
-const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-
-/// The longest packet: what is known of a process, its directory, and the event.
-const MOST_BYTES: usize = 3 * MAX_RECORD;
-
-/// The two ends: of the supervisor, and of the collector.
-pub fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    // The kernel cuts what is too much.
-    let _ = sockopt::set_socket_send_buffer_size(&ours, ROOM);
-    Ok((ours, theirs))
-}
-
-/// The supervisor's end.
-#[derive(Debug)]
-pub struct Reports {
-    socket: OwnedFd,
-    packet: Vec<u8>,
-    lost: HashMap<u32, u64>,
-    /// The way to a collector that no launcher started.
-    link: Option<Link>,
-    /// The process that the packet introduces, for such a collector.
-    introduced: Option<OwnedFd>,
-}
-
-impl Reports {
-    /// Reports to the collector at the other end.
-    pub fn to(socket: OwnedFd) -> Self {
-        let packet = Vec::with_capacity(MAX_RECORD);
-        Self { socket, packet, lost: HashMap::new(), link: None, introduced: None }
-    }
-
-    /// The same to a collector that is reached by `link`, whose connection `socket` is.
-    pub fn over(link: Link, socket: OwnedFd) -> Self {
-        let _ = sockopt::set_socket_send_buffer_size(&socket, ROOM);
-        Self { link: Some(link), ..Self::to(socket) }
-    }
-
-    /// Whether the collector hears of a process by a descriptor of it.
-    pub fn is_remote(&self) -> bool {
-        self.link.is_some()
-    }
-
-    /// The number of the collector's connection: another one knows of no process yet.
-    pub fn connection(&mut self) -> u32 {
-        let Some(link) = &mut self.link else { return 0 };
-        if let Some(socket) = link.reconnect() {
-            let _ = sockopt::set_socket_send_buffer_size(&socket, ROOM);
-            self.socket = socket;
-        }
-        link.connections()
-    }
-
-    /// Begins the packet of a call of the process `pid`.
-    pub fn begin(&mut self, pid: u32) {
-        self.packet.clear();
-        self.packet.extend_from_slice(&pid.to_le_bytes());
-        self.introduced = None;
-    }
-
-    /// Adds what is known of the process, of which `pidfd` is a descriptor.
-    pub fn see(&mut self, seen: &Seen, pidfd: Option<OwnedFd>) {
-        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, exe } = seen;
-        let [ppid, uid, euid] =
-            [ppid.map(|Pid(ppid)| ppid), *uid, *euid].map(|number| number.unwrap_or(u32::MAX).to_le_bytes());
-        let long = [instance.map(|Instance(number)| number), *user_ns, *mnt_ns];
-        let long = long.map(|number| number.unwrap_or(u64::MAX).to_le_bytes()).concat();
-        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason)], exe]);
-        self.introduced = pidfd.filter(|_| self.is_remote());
-    }
-
-    /// Adds the program that the supervisor started, which no sensor is in for this reason.
-    pub fn began(&mut self, started: CommandStarted, reason: &'static str) {
-        let started = ToCollector::CommandStarted(started).encode();
-        self.add(BEGAN, &[&[word_of(Some(reason))], &started]);
-    }
-
-    /// Adds a record.
-    pub fn record(&mut self, head: &Head, payload: &[u8]) {
-        let mut bytes = [0; Head::LEN];
-        head.encode(&mut SliceSink::new(&mut bytes));
-        self.add(RECORD, &[&bytes, payload]);
-    }
-
-    /// Adds that the call `number` of the hook table, which is recorded before, was made at `place`.
-    pub fn evident(&mut self, at: MonoNs, number: u16, place: &Place) {
-        let Place { addr, mapping, module } = place;
-        let len = u32::try_from(mapping.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let [at, addr] = [at.0, *addr].map(u64::to_le_bytes);
-        self.add(EVIDENT, &[&at, &addr, &number.to_le_bytes(), &len, mapping, module]);
-    }
-
-    /// Adds what the file of an exec told; `at` is the time of its record.
-    pub fn executed(&mut self, at: MonoNs, program: &Executed) {
-        let Executed { exe, environment, reason, is_no_program, stack } = program;
-        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes();
-        self.add(
-            EXECUTED,
-            &[
-                &at.0.to_le_bytes(),
-                &stack.to_le_bytes(),
-                &[u8::from(*is_no_program)],
-                &len(reason.as_bytes()),
-                &len(exe),
-                reason.as_bytes(),
-                exe,
-                environment,
-            ],
-        );
-    }
-
-    /// Adds what is known of the exec of that time: whether it succeeded; `None` where its process is gone.
-    pub fn begun(&mut self, at: MonoNs, has_begun: Option<bool>) {
-        self.add(BEGUN, &[&at.0.to_le_bytes(), &[has_begun.map_or(GONE, u8::from)]]);
-    }
-
-    fn add(&mut self, tag: u8, parts: &[&[u8]]) {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        self.packet.push(tag);
-        self.packet.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
-        parts.iter().for_each(|part| self.packet.extend_from_slice(part));
-    }
-
-    /// Sends the packet, or counts the call as lost; then what it introduced is to be introduced again.
-    pub fn send(&mut self, pid: u32) -> bool {
-        let introduced = self.introduced.take();
-        let packet = std::mem::take(&mut self.packet);
-        let is_sent = self.tell_lost() && self.is_sent(&packet, introduced.as_ref());
-        self.packet = packet;
-        if !is_sent {
-            self.lose(pid, 1);
-            return false;
-        }
-        // While its call waits, the kernel has an answer for the collector.
-        if let (Some(link), Some(_)) = (&mut self.link, introduced) {
-            link.await_answer(&self.socket);
-        }
-        true
-    }
-
-    /// Sends a packet that is no call's: nothing is lost with it.
-    pub fn send_word(&mut self) {
-        let packet = std::mem::take(&mut self.packet);
-        self.is_sent(&packet, None);
-        self.packet = packet;
-    }
-
-    /// Sends the counts of what was lost; false where one found no room.
-    fn tell_lost(&mut self) -> bool {
-        let mut lost = std::mem::take(&mut self.lost);
-        let mut has_room = true;
-        lost.retain(|pid, count| {
-            let packet =
-                [&pid.to_le_bytes()[..], &[LOST], &8_u32.to_le_bytes(), &count.to_le_bytes()].concat();
-            // One that finds no room speaks for all.
-            has_room = has_room && self.is_sent(&packet, None);
-            !has_room
-        });
-        self.lost = lost;
-        has_room
-    }
-
-    fn is_sent(&mut self, packet: &[u8], introduced: Option<&OwnedFd>) -> bool {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = match introduced {
-            Some(pidfd) => link::send_with(&self.socket, packet, pidfd, flags),
-            None => send(&self.socket, packet, flags).map(drop),
-        };
-        if let (Err(Errno::PIPE | Errno::CONNRESET), Some(link)) = (&sent, &mut self.link) {
-            link.note_broken();
-        }
-        sent.is_ok()
-    }
-
-    /// At the end of a run: sends the counts, for [`DRAIN`] at most.
-    pub fn finish(&mut self) {
-        let begun = Instant::now();
-        self.connection();
-        let has_link = |link: &Option<Link>| link.as_ref().is_none_or(|link| !link.is_broken());
-        while !self.tell_lost() && begun.elapsed() < DRAIN && has_link(&self.link) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Counts calls that will not be told of.
-    pub fn lose(&mut self, pid: u32, count: u64) {
-        let is_known = self.lost.contains_key(&pid) || self.lost.len() < MOST_COUNTED;
-        let pid = if is_known { pid } else { self.lost.keys().next().copied().unwrap_or(pid) };
-        *self.lost.entry(pid).or_default() += count;
-    }
-}
+/// What a packet of the socket begins with: the place in the ring that it comes after.
+const AFTER: usize = size_of::<u64>();
 
 /// The collector's end, with the thread that reads it.
 #[derive(Clone, Debug)]
 pub struct Sightings {
     socket: Arc<OwnedFd>,
+    gauge: Option<Gauge>,
     state: Arc<State>,
 }
 
@@ -249,24 +44,30 @@ struct State {
 }
 
 impl Sightings {
-    /// Reads `socket`, passes on what comes, and rings `doorbell`, until the other end is closed.
+    /// Reads a supervisor's `socket` and his `packets`, passes on what comes, and rings `doorbell`, until the
+    /// other end is closed.
     pub fn read(
         socket: OwnedFd,
-        mut reader: impl Reader,
+        packets: Option<Packets>,
+        reader: impl Reader,
         sent_tx: Sender<Sent>,
         doorbell: Arc<Doorbell>,
     ) -> std::io::Result<Self> {
         let (socket, state) = (Arc::new(socket), Arc::new(State::default()));
+        let gauge = packets.as_ref().map(Packets::gauge);
         let (read, of_thread) = (Arc::clone(&socket), Arc::clone(&state));
+        let receiver = Receiver { reader, sent_tx };
+        let mut post = Post { socket: read, packets, receiver, room: vec![0; AFTER + MOST_BYTES] };
         std::thread::Builder::new().name("sightings".into()).spawn(move || {
-            pass_on(&read, &mut reader, &of_thread, &sent_tx, &doorbell);
-            for sent in reader.last(&read) {
+            post.pass_on(&of_thread, &doorbell);
+            let Post { socket, receiver: Receiver { mut reader, sent_tx }, .. } = post;
+            for sent in reader.last(&socket) {
                 let _ = sent_tx.send(sent);
             }
             doorbell.ring();
             of_thread.is_over.store(true, Ordering::Release);
         })?;
-        Ok(Self { socket, state })
+        Ok(Self { socket, gauge, state })
     }
 
     /// Whether the other end is closed, and everything read.
@@ -287,7 +88,9 @@ impl Sightings {
     pub fn has_told_all(&self) -> bool {
         // Not while a packet is on its way: the socket is empty then, and the packet nowhere yet.
         self.is_over()
-            || self.state.is_busy.try_lock().is_ok_and(|_busy| !is_readable(&self.socket, Some(&NOW)))
+            || self.state.is_busy.try_lock().is_ok_and(|_busy| {
+                !is_readable(&self.socket, Some(&NOW)) && self.gauge.as_ref().is_none_or(Gauge::is_empty)
+            })
     }
 
     /// Refuses what comes from here on: the supervisor counts it as lost.
@@ -303,14 +106,15 @@ impl Sightings {
     }
 }
 
-/// Reads the packets of a socket.
+/// Understands the packets of a supervisor.
 pub trait Reader: Send + 'static {
     /// How long to rest between looks. Less than [`crate::arrival::HOLD_NS`], for which the pipeline holds
     /// others back.
     const NAP: Duration;
 
-    /// What the next packet says, which `room` has room for; `None` at the end.
-    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno>;
+    /// What a packet says that came with these descriptors; answers go over the socket. `None` where no more
+    /// is to be read.
+    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Option<Vec<Sent>>;
 
     /// What is to be said at the end.
     fn last(&mut self, _socket: &OwnedFd) -> Vec<Sent> {
@@ -325,54 +129,142 @@ pub struct OfLauncher;
 impl Reader for OfLauncher {
     const NAP: Duration = Duration::from_micros(500);
 
-    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno> {
-        let (len, _) = recv(socket, &mut *room, RecvFlags::DONTWAIT)?;
-        Ok((len > 0).then(|| room.get(..len).map(messages).unwrap_or_default()))
+    fn take(&mut self, packet: &[u8], _: Vec<OwnedFd>, _: &OwnedFd) -> Option<Vec<Sent>> {
+        Some(messages(packet))
     }
 }
 
-/// The work of the reader's thread. While packets come it naps between looks: a thread that waits for each
-/// would be woken by each, and the call that the packet tells of waits for that.
-fn pass_on<R: Reader>(
-    socket: &OwnedFd,
-    reader: &mut R,
-    state: &State,
-    sent_tx: &Sender<Sent>,
-    doorbell: &Doorbell,
-) {
-    let mut packet = vec![0; MOST_BYTES];
-    loop {
-        is_readable(socket, None);
-        let mut has_come = true;
-        while has_come {
-            has_come = false;
+/// What the thread works with.
+struct Post<R> {
+    socket: Arc<OwnedFd>,
+    packets: Option<Packets>,
+    receiver: Receiver<R>,
+    room: Vec<u8>,
+}
+
+/// Where packets go.
+struct Receiver<R> {
+    reader: R,
+    sent_tx: Sender<Sent>,
+}
+
+/// What a look at the socket and the ring came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Something came.
+    Come,
+    /// Something is about to: the supervisor is at it.
+    Coming,
+    /// Nothing.
+    Nothing,
+    /// Nothing will come any more.
+    Over,
+}
+
+impl<R: Reader> Post<R> {
+    /// The work of the thread. While packets come it naps between looks: a thread that waits for each would
+    /// be woken by each, and the call that the packet tells of waits for that.
+    fn pass_on(&mut self, state: &State, doorbell: &Doorbell) {
+        loop {
+            if self.packets.as_mut().is_none_or(Packets::may_sleep) {
+                is_readable(&self.socket, None);
+            }
+            if let Some(packets) = &self.packets {
+                packets.wake_up();
+            }
             loop {
                 let begun = MonoNs::now();
-                let _busy = state.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
-                match reader.next(socket, &mut packet) {
-                    Ok(None) => return,
-                    Ok(Some(all)) => {
-                        has_come = true;
-                        for sent in all {
-                            if sent_tx.send(sent).is_err() {
-                                return;
-                            }
-                        }
-                    }
-                    Err(Errno::AGAIN) => {
-                        state.until.store(begun.0, Ordering::Release);
-                        break;
-                    }
-                    // The other end closed over an answer that it had not read: what it sent is still here.
-                    Err(Errno::INTR | Errno::CONNRESET) => {}
-                    Err(_) => return,
+                let busy = state.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
+                let look = self.look();
+                if look == Look::Over {
+                    return;
                 }
-            }
-            if has_come {
+                if look != Look::Coming {
+                    state.until.store(begun.0, Ordering::Release);
+                }
+                if look == Look::Nothing {
+                    break;
+                }
+                drop(busy);
                 doorbell.ring();
                 std::thread::sleep(R::NAP);
             }
         }
+    }
+
+    /// Passes on what is there now.
+    fn look(&mut self) -> Look {
+        let Self { socket, packets, receiver, room } = self;
+        // Before the socket: a packet of the ring before this place comes after all that was sent over the
+        // socket before it.
+        let until = packets.as_ref().map(Packets::tail);
+        let mut look = Look::Nothing;
+        loop {
+            let Received { len, descriptors, .. } = match peers::receive(&*socket, room) {
+                Ok(received) => received,
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => break,
+                    // The other end closed over an answer that it had not read: what it sent is still here.
+                    ErrorKind::Interrupted | ErrorKind::ConnectionReset => continue,
+                    _ => return receiver.take_last(packets, socket),
+                },
+            };
+            if len == 0 && descriptors.is_empty() {
+                return receiver.take_last(packets, socket);
+            }
+            look = Look::Come;
+            let packet = room.get(..len).and_then(<[u8]>::split_first_chunk::<AFTER>);
+            let (after, packet) = packet.unwrap_or((&[0; AFTER], &[]));
+            let before = match packets {
+                Some(packets) => receiver.take_before(packets, u64::from_le_bytes(*after), socket),
+                None => Look::Nothing,
+            };
+            if before == Look::Over || !receiver.take(packet, descriptors, socket) {
+                return Look::Over;
+            }
+        }
+        let Some((packets, until)) = packets.as_mut().zip(until) else { return look };
+        let of_ring = receiver.take_before(packets, until, socket);
+        packets.release();
+        if of_ring == Look::Nothing { look } else { of_ring }
+    }
+}
+
+impl<R: Reader> Receiver<R> {
+    /// Passes on what a packet says. False where no more is to be read.
+    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> bool {
+        match self.reader.take(packet, descriptors, socket) {
+            Some(all) => all.into_iter().all(|sent| self.sent_tx.send(sent).is_ok()),
+            None => false,
+        }
+    }
+
+    /// Passes on the packets of the ring that lie before `until`.
+    fn take_before(&mut self, packets: &mut Packets, until: u64, socket: &OwnedFd) -> Look {
+        let mut look = Look::Nothing;
+        loop {
+            match packets.next(until) {
+                Found::Packet(packet, _) => {
+                    look = Look::Come;
+                    if !self.take(packet, Vec::new(), socket) {
+                        return Look::Over;
+                    }
+                }
+                Found::Nothing => return look,
+                Found::Unfinished => return Look::Coming,
+                Found::Corrupt => return Look::Over,
+            }
+        }
+    }
+
+    /// Passes on the rest of the ring, and lets nothing more in.
+    fn take_last(&mut self, packets: &mut Option<Packets>, socket: &OwnedFd) -> Look {
+        let Some(packets) = packets else { return Look::Over };
+        let until = packets.shut();
+        // A packet that a supervisor has died over is none.
+        while self.take_before(packets, until, socket) == Look::Coming && packets.step_over() {}
+        packets.close();
+        Look::Over
     }
 }
 
@@ -387,39 +279,17 @@ pub fn channel() -> (Sender<Sent>, crossbeam_channel::Receiver<Sent>) {
     crossbeam_channel::bounded(MOST_WAITING)
 }
 
-/// The entry of the fuzz target `sighting`: a packet of a supervisor. What is read of it is written the same.
-#[cfg(fuzzing)]
-pub fn fuzz(bytes: &[u8]) {
-    let Some((process, all)) = packet::open(bytes) else { return };
-    let Ok((ours, _theirs)) = pair() else { return };
-    let mut reports = Reports::to(ours);
-    let write = |reports: &mut Reports, all: Vec<packet::Message<'_>>| {
-        reports.begin(process);
-        for message in all {
-            match message {
-                packet::Message::Seen(seen) => reports.see(&seen, None),
-                packet::Message::Began(started, reason) => reports.began(started, reason),
-                packet::Message::Record(head, payload) => reports.record(&head, payload),
-                packet::Message::Executed(at, program) => reports.executed(at, &program),
-                packet::Message::Begun(at, has_begun) => reports.begun(at, has_begun),
-                // A call that the table does not have has no number to be written by.
-                packet::Message::Evident(..) => {}
-                packet::Message::Lost(count) => reports.add(LOST, &[&count.to_le_bytes()]),
-            }
-        }
-        reports.packet.clone()
-    };
-    let once = write(&mut reports, all);
-    let again = packet::open(&once).map(|(_, all)| write(&mut reports, all));
-    assert_eq!(Some(once), again);
-}
-
 #[cfg(test)]
 mod tests {
     use wire::events::Kind;
+    use wire::record::Head;
+    use wire::ring::{MAX_RECORD, Memory, reserve};
 
+    use super::super::reports::Reports;
+    use super::super::way::{self, Ends, Way};
     use super::*;
-    use crate::ids::ProcessKey;
+    use crate::arrival::{Executed, Seen};
+    use crate::ids::{Instance, Pid, ProcessKey};
     use crate::system::program;
 
     const HEAD: Head = Head {
@@ -448,23 +318,50 @@ mod tests {
         }
     }
 
-    fn received(socket: &OwnedFd) -> Vec<Sent> {
-        let mut packet = vec![0; MOST_BYTES];
-        let (len, _) = recv(socket, &mut packet[..], RecvFlags::DONTWAIT).unwrap();
-        messages(&packet[..len])
+    /// The supervisor's end, and the collector's.
+    fn pair() -> (Reports, Packets, OwnedFd) {
+        let (ours, Ends { socket, memfd }) = Way::pair().unwrap();
+        (Reports::to(ours), Packets::of(memfd.unwrap()).unwrap(), socket)
+    }
+
+    fn report(reports: &mut Reports, seq: u64, payload: &[u8]) {
+        reports.begin(7);
+        reports.record(&Head { seq, ..HEAD }, payload);
+        reports.send(7);
+    }
+
+    /// What the next packet of the ring says; `None` where there is none.
+    fn received(packets: &mut Packets) -> Option<Vec<Sent>> {
+        let tail = packets.tail();
+        match packets.next(tail) {
+            Found::Packet(packet, _) => Some(messages(packet)),
+            _ => None,
+        }
+    }
+
+    /// The numbers of the records that a thread passes on of what is there, and of what comes at its end.
+    fn read_to_end(packets: Packets, socket: OwnedFd) -> Vec<u64> {
+        let (sent_tx, sent_rx) = channel();
+        let sightings = Sightings::read(socket, Some(packets), OfLauncher, sent_tx, Arc::default()).unwrap();
+        sightings.drain(Instant::now());
+        assert!(sightings.is_over());
+        let number = |sent| match sent {
+            Sent::Record { head, .. } => head.seq,
+            other => panic!("{other:?}"),
+        };
+        sent_rx.try_iter().map(number).collect()
     }
 
     #[test]
     fn a_call_arrives_with_what_comes_with_it() {
-        let (ours, theirs) = pair().unwrap();
-        let mut reports = Reports::to(ours);
+        let (mut reports, mut packets, _socket) = pair();
         reports.begin(7);
         reports.see(&seen(), None);
         reports.record(&HEAD, b"");
         reports.record(&HEAD, b"payload");
         reports.send(7);
 
-        let all = received(&theirs);
+        let all = received(&mut packets).unwrap();
 
         let [
             Sent::Seen { process, seen: first },
@@ -480,25 +377,23 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted_by_process_and_told_once_there_is_room() {
-        let (ours, theirs) = pair().unwrap();
-        let mut reports = Reports::to(ours);
+        let (mut reports, mut packets, _socket) = pair();
         let mut made = 0;
         while reports.lost.is_empty() {
-            reports.begin(7);
-            reports.record(&HEAD, &[0; 1000]);
-            reports.send(7);
+            report(&mut reports, made, &[0; 1000]);
             made += 1;
         }
         reports.lose(9, 5);
         let mut seen = 0;
-        while is_readable(&theirs, Some(&NOW)) {
-            seen += received(&theirs).len();
+        while let Some(all) = received(&mut packets) {
+            seen += all.len() as u64;
         }
+        packets.release();
         reports.finish();
 
         let mut counts = Vec::new();
-        while is_readable(&theirs, Some(&NOW)) {
-            for sent in received(&theirs) {
+        while let Some(all) = received(&mut packets) {
+            for sent in all {
                 let Sent::Lost { process, count, .. } = sent else { panic!("{sent:?}") };
                 counts.push((process.pid.0, count));
             }
@@ -508,9 +403,64 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_longer_than_a_record_of_the_ring_arrives_whole_and_half_of_one_is_none() {
+        let (mut reports, mut packets, _socket) = pair();
+        let long = vec![b'x'; MAX_RECORD - 100];
+        let long_packet = |reports: &mut Reports| {
+            reports.begin(7);
+            reports.record(&HEAD, &long);
+            reports.record(&HEAD, &long);
+            reports.send(7);
+        };
+        let mut made = 0;
+        while reports.lost.is_empty() {
+            long_packet(&mut reports);
+            made += 1;
+        }
+
+        let mut arrived = 0;
+        while let Some(all) = received(&mut packets) {
+            assert!(all.iter().all(|sent| matches!(sent, Sent::Record { payload, .. } if **payload == long)));
+            arrived += all.len();
+        }
+        packets.release();
+        // What was put in of the last one is dropped where the next begins.
+        report(&mut reports, 1, b"");
+        let lost = received(&mut packets).unwrap();
+        let next = received(&mut packets).unwrap();
+
+        assert_eq!(2 * (made - 1), arrived);
+        assert!(matches!(lost.as_slice(), [Sent::Lost { count: 1, .. }]), "{lost:?}");
+        assert!(matches!(next.as_slice(), [Sent::Record { head: Head { seq: 1, .. }, .. }]), "{next:?}");
+    }
+
+    #[test]
+    fn packets_of_the_socket_are_read_in_their_place_among_those_of_the_ring() {
+        let (mut reports, packets, socket) = pair();
+        for number in 0..300 {
+            match number % 3 {
+                0 => {
+                    // As the ring's, over the socket: what takes a descriptor.
+                    let ring = reports.way.ring.take();
+                    let after = ring.as_ref().unwrap().tail();
+                    reports.begin(7);
+                    reports.record(&Head { seq: number, ..HEAD }, b"");
+                    let packet = [&after.to_le_bytes()[..], reports.packet()].concat();
+                    way::send(&reports.way.socket, &[std::io::IoSlice::new(&packet)], None::<OwnedFd>)
+                        .unwrap();
+                    reports.way.ring = ring;
+                }
+                _ => report(&mut reports, number, b""),
+            }
+        }
+        drop(reports);
+
+        assert_eq!((0..300).collect::<Vec<_>>(), read_to_end(packets, socket));
+    }
+
+    #[test]
     fn word_of_an_exec_arrives_as_it_was_sent() {
-        let (ours, theirs) = pair().unwrap();
-        let mut reports = Reports::to(ours);
+        let (mut reports, mut packets, _socket) = pair();
         let program = Executed {
             exe: b"/bin/x".to_vec(),
             environment: b"LD_PRELOAD=/x.so\0".to_vec(),
@@ -525,7 +475,7 @@ mod tests {
         }
         reports.send_word();
 
-        let all = received(&theirs);
+        let all = received(&mut packets).unwrap();
 
         let [Sent::Executed { at, program: sent, .. }, words @ ..] = all.as_slice() else {
             panic!("{all:?}")
@@ -540,65 +490,107 @@ mod tests {
 
     #[test]
     fn what_no_supervisor_sends_is_nothing() {
-        let (ours, theirs) = pair().unwrap();
-        let mut reports = Reports::to(ours);
+        let (mut reports, _packets, _socket) = pair();
         reports.begin(7);
         reports.see(&seen(), None);
-        reports.send(7);
-        let mut packet = vec![0; MOST_BYTES];
-        let (len, _) = recv(&theirs, &mut packet[..], RecvFlags::DONTWAIT).unwrap();
+        let mut packet = reports.packet().to_vec();
 
-        for cut in 0..len {
+        for cut in 0..packet.len() {
             assert!(messages(&packet[..cut]).is_empty(), "{cut}");
         }
+        assert_eq!(1, messages(&packet).len());
         packet[4] = 99;
-        assert!(messages(&packet[..len]).is_empty());
+        assert!(messages(&packet).is_empty());
     }
 
     #[test]
     fn the_end_waits_for_what_was_sent_and_for_nothing_else() {
-        let (ours, theirs) = pair().unwrap();
+        let (mut reports, packets, socket) = pair();
         let (sent_tx, sent_rx) = channel();
-        let mut reports = Reports::to(ours);
-        for _ in 0..100 {
-            reports.begin(7);
-            reports.record(&HEAD, b"");
-            reports.send(7);
-        }
-        let sightings = Sightings::read(theirs, OfLauncher, sent_tx, Arc::default()).unwrap();
+        (0..100).for_each(|number| report(&mut reports, number, b""));
+        let sightings = Sightings::read(socket, Some(packets), OfLauncher, sent_tx, Arc::default()).unwrap();
 
         sightings.refuse_more();
         sightings.drain(Instant::now());
 
-        assert_eq!(100, sent_rx.len());
+        assert_eq!((true, 100), (sightings.is_over(), sent_rx.len()));
         // What comes later is lost by the supervisor's own count.
-        reports.begin(7);
-        reports.record(&HEAD, b"");
-        reports.send(7);
+        report(&mut reports, 100, b"");
         assert_eq!(Some(&1), reports.lost.get(&7));
-        drop(reports);
-        sightings.drain(Instant::now());
-        assert!(sightings.is_over());
         assert_eq!(100, sent_rx.len());
     }
 
     #[test]
-    fn what_was_sent_before_an_end_over_an_unread_answer_is_read() {
-        let (ours, theirs) = pair().unwrap();
+    fn a_reader_that_sleeps_is_woken_and_has_told_all_when_it_has() {
+        let (mut reports, packets, socket) = pair();
         let (sent_tx, sent_rx) = channel();
-        let mut reports = Reports::to(ours);
-        for _ in 0..100 {
-            reports.begin(7);
-            reports.record(&HEAD, b"");
-            reports.send(7);
+        let sightings = Sightings::read(socket, Some(packets), OfLauncher, sent_tx, Arc::default()).unwrap();
+
+        for number in 0..20 {
+            // It sleeps once nothing came for a nap.
+            std::thread::sleep(OfLauncher::NAP * 3);
+            report(&mut reports, number, b"");
+            let begun = Instant::now();
+            while !sightings.has_told_all() {
+                assert!(begun.elapsed() < DRAIN, "{number}");
+                std::thread::yield_now();
+            }
+            assert_eq!(number + 1, sent_rx.len() as u64);
         }
+    }
+
+    #[test]
+    fn what_a_reader_that_died_has_not_read_is_counted_once() {
+        let (mut reports, mut packets, socket) = pair();
+        (0..100).for_each(|number| report(&mut reports, number, b""));
+        reports.lose(9, 5);
+        report(&mut reports, 100, b"");
+        for _ in 0..30 {
+            received(&mut packets).unwrap();
+        }
+        packets.release();
+        drop((packets, socket));
+
+        let left = reports.way.ring.take().and_then(super::super::ring::Ring::unread).unwrap();
+        reports.count_unread(left);
+
+        assert_eq!((Some(&71), Some(&5)), (reports.lost.get(&7), reports.lost.get(&9)));
+    }
+
+    #[test]
+    fn what_was_sent_before_an_end_over_an_unread_answer_is_read() {
+        let (mut reports, packets, socket) = pair();
+        (0..100).for_each(|number| report(&mut reports, number, b""));
         // The kernel then says ECONNRESET before it gives the packets (unix(7)).
-        send(&theirs, b"h", SendFlags::empty()).unwrap();
+        way::send(&socket, &[std::io::IoSlice::new(b"h")], None::<OwnedFd>).unwrap();
         drop(reports);
 
-        let sightings = Sightings::read(theirs, OfLauncher, sent_tx, Arc::default()).unwrap();
-        sightings.drain(Instant::now());
+        assert_eq!((0..100).collect::<Vec<_>>(), read_to_end(packets, socket));
+    }
 
-        assert_eq!(100, sent_rx.len());
+    #[test]
+    fn a_packet_that_a_supervisor_died_over_holds_up_no_end() {
+        let (mut reports, packets, socket) = pair();
+        report(&mut reports, 0, b"");
+        let second = Packets::of(reports.way.ring.as_ref().unwrap().memfd()).unwrap();
+        // Reserved, and never committed.
+        drop(reserve(&second.memory(), 0, 8));
+        report(&mut reports, 1, b"");
+        drop((reports, second));
+
+        assert_eq!(vec![0, 1], read_to_end(packets, socket));
+    }
+
+    #[test]
+    fn a_ring_of_nonsense_ends_its_supervisor_and_nothing_else() {
+        let (mut reports, packets, socket) = pair();
+        report(&mut reports, 0, b"");
+        let second = Packets::of(reports.way.ring.as_ref().unwrap().memfd()).unwrap();
+        second.memory().tail().store(u64::MAX, Ordering::Relaxed);
+
+        read_to_end(packets, socket);
+        let is_closed = reports.way.ring.as_ref().unwrap().is_closed();
+
+        assert!(!is_closed, "it was not read");
     }
 }

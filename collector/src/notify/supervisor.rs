@@ -19,7 +19,7 @@ use super::listener::{Listener, Notification, Waited};
 use super::memory::ProcessMemory;
 use super::modules::{Modules, Trusted};
 use super::places::{Peers, ProcessPlaces};
-use super::sightings::Reports;
+use super::reports::Reports;
 use crate::arrival::Seen;
 use crate::door::identity;
 use crate::evasion::Place;

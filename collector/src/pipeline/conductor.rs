@@ -311,7 +311,7 @@ impl Pipeline {
             ring.is_blocked = true;
             return false;
         }
-        let Some(is_over) = ring.step_over() else {
+        let Some(is_over) = ring.track.step_over() else {
             self.nonsense.push(index);
             return false;
         };

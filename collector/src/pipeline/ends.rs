@@ -339,7 +339,7 @@ impl Pipeline {
     /// The last rounds: delivers everything that is there, and reports every process that is dead.
     pub fn finish(&mut self) {
         let tails: Vec<(RingIndex, u64)> =
-            self.rings.iter().map(|(ring, known)| (ring, known.tail())).collect();
+            self.rings.iter().map(|(ring, known)| (ring, known.track.tail())).collect();
         let now = MonoNs::now();
         for image in self.census.unnoticed_deaths() {
             self.census.end(image, EndKind::Death, now, &mut self.rings);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+
 use wire::codec::SliceSink;
 use wire::events::{FileOpen, NetBind, Payload};
 use wire::fields::{Address, OpenFlags};
@@ -22,7 +21,10 @@ use crate::event::Claimed;
 use crate::ids::{Instance, MonoNs, Pid};
 use crate::launch::protocol::CommandStarted;
 use crate::loss::LossReason;
-use crate::notify::sightings::{self, Reader, Sightings};
+use crate::notify::reports::Reports;
+use crate::notify::ring::Packets;
+use crate::notify::sightings::{Reader, Sightings};
+use crate::notify::way::{Ends, Way};
 
 /// An origin that keeps the promises of [`crate::arrival`], as a supervisor would that the kernel notifies.
 struct Supervisor {
@@ -218,20 +220,22 @@ struct Held(Receiver<()>);
 impl Reader for Held {
     const NAP: Duration = Duration::from_micros(100);
 
-    fn next(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Result<Option<Vec<Sent>>, Errno> {
-        let (len, _) = recv(socket, &mut *room, RecvFlags::DONTWAIT)?;
+    fn take(&mut self, _: &[u8], _: Vec<OwnedFd>, _: &OwnedFd) -> Option<Vec<Sent>> {
         let _ = self.0.recv();
-        Ok((len > 0).then(Vec::new))
+        Some(Vec::new())
     }
 }
 
 #[test]
 fn nothing_is_certain_before_what_the_launchers_supervisor_sent_is_read() {
     let (mut harness, supervisor) = supervised();
-    let (ours, theirs) = sightings::pair().unwrap();
+    let (ours, theirs) = Way::pair().unwrap();
     let (go_on_tx, go_on_rx) = crossbeam_channel::unbounded();
     let reader = Held(go_on_rx);
-    let sightings = Sightings::read(theirs, reader, supervisor.sent_tx.clone(), Arc::default()).unwrap();
+    let Ends { socket, memfd } = theirs;
+    let packets = Packets::of(memfd.unwrap()).unwrap();
+    let sightings =
+        Sightings::read(socket, Some(packets), reader, supervisor.sent_tx.clone(), Arc::default()).unwrap();
     harness.pipeline.hear(News::Sightings(sightings.clone()));
     let is_certain_after = |harness: &mut Harness, moment: MonoNs| {
         harness.pipeline.order.frontier.set_heard(MonoNs::ZERO, MonoNs::ZERO);
@@ -240,7 +244,9 @@ fn nothing_is_certain_before_what_the_launchers_supervisor_sent_is_read() {
     };
 
     harness.let_doorman_rest();
-    send(&ours, b"x", SendFlags::empty()).unwrap();
+    let mut reports = Reports::to(ours);
+    reports.begin(7);
+    reports.send(7);
     let sent = MonoNs::now();
     assert!(!is_certain_after(&mut harness, sent));
     go_on_tx.send(()).unwrap();

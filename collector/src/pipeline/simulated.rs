@@ -1,24 +1,17 @@
 //! A sensor for tests: writes records into a ring of its own, as a program under the real one would.
-//!
-//! # Safety
-//! The ring's memory is mapped here a second time, and lives as long as the value.
-#![allow(unsafe_code, reason = "maps shared memory, as the sensor does")]
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::Receiver;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap};
 use serde_json::Value as Json;
 use wire::codec::Encode as _;
 use wire::events::{FdClosed, FileOpen, Kind, Payload, ProcessFork, ProcessStart};
 use wire::fields::{AT_FDCWD, Args, Environment, Hidden, OpenFlags, Path};
 use wire::record::{Flags, Head};
-use wire::ring::layout::{Loss, Mapped, file_len};
+use wire::ring::layout::{Loss, Mapped};
 use wire::ring::{MAX_RECORD, Memory, Refused, reserve};
 
 use super::session::Wish;
@@ -61,18 +54,10 @@ pub fn key(pid: u32) -> ProcessKey {
 impl Sensor {
     /// A ring with `data_len` bytes of data, for the process `pid`.
     pub fn new(pid: u32, data_len: u64) -> Self {
-        let memfd = memfd_create("simulated", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
-        let len = file_len(data_len);
-        ftruncate(&memfd, len).unwrap();
-        fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).unwrap();
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a fresh mapping of the whole file, which is never unmapped.
-        let ring = unsafe {
-            let base =
-                mmap(std::ptr::null_mut(), len as usize, protection, MapFlags::SHARED, &memfd, 0).unwrap();
-            Mapped::new(NonNull::new(base.cast()).unwrap(), data_len)
-        };
-        ring.format();
+        let (mapping, memfd) = Mapping::create(data_len).unwrap();
+        let ring = mapping.mapped();
+        // Until the test ends.
+        std::mem::forget(mapping);
         ring.slot(0).pid.store(pid, Ordering::Relaxed);
         Self { ring, memfd, pid }
     }

@@ -919,7 +919,7 @@ fn pipeline_throughput() {
             }
             events += 10_000;
             writing += seconds(ClockId::ThreadCPUTime) - before;
-            while harness.pipeline.rings.iter().any(|(_, ring)| !ring.has_read(ring.tail())) {
+            while harness.pipeline.rings.iter().any(|(_, ring)| !ring.has_read(ring.track.tail())) {
                 harness.pipeline.round(MonoNs::now());
                 rounds += 1;
             }

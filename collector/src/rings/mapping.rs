@@ -8,12 +8,16 @@
 #![allow(unsafe_code, reason = "maps and unmaps shared memory")]
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, SealFlags, fcntl_get_seals, flock, fstat, open};
+use rustix::fs::{
+    FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, flock, fstat,
+    ftruncate, memfd_create, open,
+};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use wire::ring::Memory;
 use wire::ring::layout::{DATA_OFFSET, Mapped, data_len_of, file_len};
@@ -22,6 +26,9 @@ use crate::ids::FileId;
 
 /// Pages that one system call asks for.
 const MOST_PROBED: usize = 64;
+
+/// A ring's size never changes, and no seal is added.
+const SEALED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// A ring's memory, unmapped when dropped.
 #[derive(Debug)]
@@ -76,15 +83,29 @@ impl Pages {
 }
 
 impl Mapping {
+    /// A ring of this process's own, with `data_len` bytes of data, and its memfd for another one.
+    pub fn create(data_len: u64) -> io::Result<(Self, OwnedFd)> {
+        let memfd = memfd_create("glassbox", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
+        ftruncate(&memfd, file_len(data_len))?;
+        fcntl_add_seals(&memfd, SEALED)?;
+        let mapping = Self::map(&memfd).map_err(|refusal| io::Error::other(refusal.reason()))?;
+        mapping.mapped.format();
+        Ok((mapping, memfd))
+    }
+
     /// Checks and maps `memfd`, which may be closed afterwards.
     pub fn of(memfd: impl AsFd) -> Result<Self, Refusal> {
+        let mapping = Self::map(memfd)?;
+        if mapping.mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
+    }
+
+    fn map(memfd: impl AsFd) -> Result<Self, Refusal> {
         // The seals first: of a file whose server is a program (FUSE), any other question may wait for that
         // program. An ordinary file can get no seal but F_SEAL_SEAL, so these three also prove that it is a
         // memfd. One of huge pages, whose faults may end in SIGBUS, cannot have the size of a ring: see the
         // test.
-        let sealed = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         let seals = fcntl_get_seals(&memfd).map_err(|_| Refusal::NoMemfd)?;
-        if !seals.contains(sealed) {
+        if !seals.contains(SEALED) {
             return Err(Refusal::Unsealed);
         }
         let stat = fstat(&memfd).map_err(|_| Refusal::NoMemfd)?;
@@ -99,8 +120,7 @@ impl Mapping {
         // (see there).
         let mapped = unsafe { Mapped::new(base, data_len) };
         let file = FileId { device: stat.st_dev, inode: stat.st_ino };
-        let mapping = Self { mapped, data_len, file };
-        if mapped.is_formatted() { Ok(mapping) } else { Err(Refusal::Unformatted) }
+        Ok(Self { mapped, data_len, file })
     }
 
     /// The mapping again, through an open file description of the collector's own. The sensor's description
@@ -314,12 +334,9 @@ impl Drop for Mapping {
 
 #[cfg(test)]
 mod tests {
-    use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
     use wire::ring::layout::MIN_DATA_LEN;
 
     use super::*;
-
-    const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
     fn memfd(len: u64, seals: SealFlags) -> OwnedFd {
         let memfd = memfd_create("ring", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap();
@@ -364,14 +381,14 @@ mod tests {
 
         assert_eq!(Refusal::Unsealed, refusal(memfd(len, SealFlags::SHRINK)));
         assert_eq!(Refusal::Unsealed, refusal(memfd(len, SealFlags::SEAL)));
-        assert_eq!(Refusal::WrongSize, refusal(memfd(len + 4096, SEALS)));
-        assert_eq!(Refusal::WrongSize, refusal(memfd(0, SEALS)));
-        assert_eq!(Refusal::WrongSize, refusal(memfd(u64::MAX >> 2, SEALS)));
-        assert_eq!(Refusal::Unformatted, refusal(memfd(len, SEALS)));
-        assert_eq!(Refusal::Unmappable, refusal(memfd(len, SealFlags::WRITE | SEALS)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(len + 4096, SEALED)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(0, SEALED)));
+        assert_eq!(Refusal::WrongSize, refusal(memfd(u64::MAX >> 2, SEALED)));
+        assert_eq!(Refusal::Unformatted, refusal(memfd(len, SEALED)));
+        assert_eq!(Refusal::Unmappable, refusal(memfd(len, SealFlags::WRITE | SEALED)));
         assert_eq!(Refusal::NoMemfd, refusal(File::open("/dev/null").unwrap().into()));
         assert_eq!(Refusal::NoMemfd, refusal(File::open("/proc/self/exe").unwrap().into()));
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = io::pipe().unwrap();
         assert_eq!(Refusal::NoMemfd, refusal(reader.into()));
     }
 }

@@ -9,6 +9,7 @@ pub mod clocks;
 pub mod mapping;
 pub mod ring;
 pub mod slots;
+pub mod track;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -162,15 +163,15 @@ impl Rings {
             _ => !ring.account().is_out_of_time(),
         };
         if ring.turn_bytes() >= of_ring || !has_turn(ring) {
-            let has_more = ring.reader.pending() > 0;
+            let has_more = ring.track.reader.pending() > 0;
             ring.is_drained = !has_more;
             if has_more && self.first == 0 {
                 self.first = index.0;
             }
             return Read::TurnOver;
         }
-        ring.look_ahead();
-        match ring.reader.next(into) {
+        ring.track.look_ahead();
+        match ring.track.reader.next(into) {
             Next::Empty => Read::TurnOver,
             Next::Record { slot, len } => {
                 let bytes: &'b [u8] = into;
@@ -222,7 +223,7 @@ impl Rings {
     /// Rings of an account with records to read, at most `most`.
     pub fn unread_of(&self, account: &Arc<Account>, most: usize) -> Vec<RingIndex> {
         let own = self.iter().filter(|(_, ring)| Arc::ptr_eq(ring.account(), account));
-        own.filter(|(_, ring)| !ring.is_corrupt && ring.reader.pending() > 0)
+        own.filter(|(_, ring)| !ring.is_corrupt && ring.track.reader.pending() > 0)
             .take(most)
             .map(|(index, _)| index)
             .collect()
@@ -261,7 +262,7 @@ impl Rings {
     pub fn lie_down(&mut self, mode: u32) -> Option<Vec<Mapped>> {
         let mut memories = Vec::with_capacity(self.len());
         for (_, ring) in self.rings.iter_mut().filter(|(_, ring)| !ring.is_corrupt) {
-            if !ring.may_sleep(mode) {
+            if !ring.track.may_sleep(mode) {
                 return None;
             }
             memories.push(ring.memory());
@@ -271,7 +272,7 @@ impl Rings {
 
     /// Sets every bell to awake.
     pub fn get_up(&self) {
-        self.rings.iter().for_each(|(_, ring)| ring.reader.wake_up());
+        self.rings.iter().for_each(|(_, ring)| ring.track.reader.wake_up());
     }
 
     /// Notes which image writes into a slot.

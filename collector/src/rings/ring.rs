@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use wire::ring::layout::{DATA_OFFSET, Mapped, SLOTS, Slot};
-use wire::ring::{MAX_RECORD, Memory, Reader, Unfinished};
+use wire::ring::Unfinished;
+use wire::ring::layout::{Mapped, SLOTS, Slot};
 
 use super::clocks::Clocks;
 use super::mapping::{Lifeline, Mapping};
+use super::track::Track;
 use crate::allowance::{Account, Share};
 use crate::arrival::HOLD_NS;
 use crate::ids::{self, ImageId, MonoNs, Pid};
@@ -21,12 +22,8 @@ pub const STUCK_NS: u64 = 1_000_000_000;
 const LONGEST_HOLD_NS: u64 = 500_000_000;
 /// Bytes of the slots behind the data.
 const FAR_SLOTS_BYTES: u64 = (SLOTS - Mapped::FRONT_SLOTS) as u64 * size_of::<Slot>() as u64;
-/// Bytes of a ring whose presence is asked for at once.
-const PROBED: u64 = 2 * MAX_RECORD as u64;
 /// A ring without a record for this time gives its memory back.
 const IDLE_NS: u64 = 1_000_000_000;
-/// Less is not worth the system call.
-const WORTH_BYTES: u64 = 128 * 1024;
 
 /// How the program that made a ring began; nothing of one whose start another collector read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +38,8 @@ pub struct Begun {
 pub struct Ring {
     /// The launcher's name for it.
     pub id: RingId,
-    /// Declared before `mapping`, so that it is dropped first.
-    pub reader: Reader<Mapped>,
-    pub(super) mapping: Mapping,
+    /// Its data.
+    pub track: Track,
     /// The images that write here, by slot.
     pub writers: [Option<ImageId>; SLOTS],
     /// The highest slot that was ever known to be taken.
@@ -70,9 +66,6 @@ pub struct Ring {
     drained: MonoNs,
     /// Since when it has not been read to its end.
     behind: Option<MonoNs>,
-    /// Up to where its pages are known to be in memory, and up to where they were let go of.
-    present: u64,
-    let_go: u64,
     /// Whether a slot behind the data was looked at since those were let go of.
     pub(super) has_far_slots: bool,
     /// The record that holds it up, and since when.
@@ -81,8 +74,6 @@ pub struct Ring {
     active: MonoNs,
     /// Where this turn began, and up to where its space was given back.
     turn: (u64, u64),
-    /// Up to where the data's memory has been given back.
-    punched: u64,
     /// The slots that were taken, by the last look, and when that was.
     pub(super) taken: Vec<(u8, Pid)>,
     pub(super) looked: MonoNs,
@@ -143,12 +134,11 @@ impl Ring {
         is_inherited: bool,
         now: MonoNs,
     ) -> Self {
-        let reader = Reader::new(mapping.mapped());
-        let position = reader.position();
+        let track = Track::new(mapping);
+        let position = track.reader.position();
         Self {
             id,
-            reader,
-            mapping,
+            track,
             writers: [None; SLOTS],
             highest_slot: if is_inherited { u8::MAX } else { 0 },
             is_inherited,
@@ -163,13 +153,10 @@ impl Ring {
             last: MonoNs::ZERO,
             drained: now,
             behind: None,
-            present: position,
-            let_go: position,
             has_far_slots: false,
             stuck: None,
             active: now,
             turn: (position, position),
-            punched: position,
             taken: Vec::new(),
             looked: MonoNs::ZERO,
         }
@@ -194,14 +181,16 @@ impl Ring {
     pub(super) fn note_clock(&mut self, slot: u8) {
         let words = self.memory();
         // A page that no process wrote to is not looked at.
-        if slot != 0 && (usize::from(slot) < Mapped::FRONT_SLOTS || self.mapping.has_page(words.slot(slot))) {
+        if slot != 0
+            && (usize::from(slot) < Mapped::FRONT_SLOTS || self.track.mapping.has_page(words.slot(slot)))
+        {
             self.clocks.note(slot, words.slot(slot));
         }
     }
 
     /// Begins a turn of reading.
     pub fn begin_turn(&mut self) {
-        let position = self.reader.position();
+        let position = self.track.reader.position();
         self.turn = (position, position);
         self.is_drained = true;
         self.is_blocked = false;
@@ -209,8 +198,8 @@ impl Ring {
 
     /// Ends a turn: the writers get the space. True if anything was read.
     pub fn end_turn(&mut self, now: MonoNs) -> bool {
-        self.reader.release();
-        let has_read = self.reader.position() != self.turn.0;
+        self.track.reader.release();
+        let has_read = self.track.reader.position() != self.turn.0;
         if has_read {
             self.active = now;
         }
@@ -232,80 +221,16 @@ impl Ring {
         (now.since(since) < LONGEST_HOLD_NS).then_some(self.last.max(self.drained.minus(HOLD_NS)))
     }
 
-    /// Finds out how far the memory ahead of the reader is there: see [`Mapping::present_to`].
-    #[inline]
-    pub fn look_ahead(&mut self) {
-        let position = self.reader.position();
-        let ahead = self.present.wrapping_sub(position).cast_signed();
-        let wanted = (self.tail().wrapping_sub(position)).min(MAX_RECORD as u64);
-        if ahead < 0 || (ahead.cast_unsigned() < wanted) {
-            self.probe(position, ahead);
-        }
-    }
-
-    #[cold]
-    fn probe(&mut self, position: u64, ahead: i64) {
-        let from = if ahead < 0 { position } else { self.present };
-        let tail = self.tail();
-        let until = if tail.wrapping_sub(position) > PROBED { position.wrapping_add(PROBED) } else { tail };
-        self.present = self.mapping.present_to(from, until);
-        self.reader.set_limit(self.present);
-    }
-
-    /// As [`Reader::may_sleep`].
-    pub fn may_sleep(&mut self, mode: u32) -> bool {
-        let may_sleep = self.reader.may_sleep(mode);
-        if !may_sleep || !self.reader.is_at_limit() {
-            return may_sleep;
-        }
-        // The bell is set: a record that came since the last look ahead is found now, or rings it.
-        self.look_ahead();
-        self.reader.may_sleep(mode)
-    }
-
-    /// Steps over the unfinished record at the cursor, which will not be finished. `None` where what follows
-    /// is no longer a ring: holes that no writer leaves.
-    pub fn step_over(&mut self) -> Option<bool> {
-        if !self.reader.is_at_limit() {
-            return Some(self.reader.skip());
-        }
-        // Its page was reserved, and never written to. The next record is within the longest record's length.
-        let page = rustix::param::page_size() as u64;
-        let start = self.reader.position() & !(page - 1);
-        let ahead = (1..=(MAX_RECORD as u64).div_ceil(page)).map(|count| start.wrapping_add(count * page));
-        let tail = self.tail();
-        let mut ahead = ahead.take_while(|at| tail.wrapping_sub(*at).cast_signed() > 0);
-        let next = ahead.find(|at| self.mapping.present_to(*at, at.wrapping_add(8)) != *at);
-        let is_last = tail.wrapping_sub(self.reader.position()) <= MAX_RECORD as u64;
-        self.reader.move_to(match next {
-            Some(next) => next,
-            None if is_last => tail,
-            None => return None,
-        });
-        self.look_ahead();
-        // In the middle of a record's bytes there is no state word.
-        self.reader.skip();
-        Some(true)
-    }
-
     /// Bytes that were read and are still in this process's page tables, at most: the kernel maps the pages
     /// around one that is looked at, too.
     pub fn resident(&self) -> u64 {
         let slots = if self.has_far_slots { FAR_SLOTS_BYTES } else { 0 };
-        self.resident_data() + slots
-    }
-
-    fn resident_data(&self) -> u64 {
-        self.reader.position().wrapping_sub(self.let_go).min(self.mapping.data_len())
+        self.track.resident() + slots
     }
 
     /// Lets go of what was read.
     pub fn let_go(&mut self) {
-        let position = self.reader.position();
-        if self.resident_data() >= WORTH_BYTES / 2 {
-            self.mapping.let_go(self.let_go, position);
-            self.let_go = position;
-        }
+        self.track.let_go();
         if std::mem::take(&mut self.has_far_slots) {
             self.let_go_of_far_slots();
         }
@@ -313,21 +238,21 @@ impl Ring {
 
     /// Its memory, to copy books from.
     pub fn mapping(&self) -> &Mapping {
-        &self.mapping
+        &self.track.mapping
     }
 
     /// Bytes read in this turn.
     pub fn turn_bytes(&self) -> u64 {
-        self.reader.position().wrapping_sub(self.turn.0)
+        self.track.reader.position().wrapping_sub(self.turn.0)
     }
 
     /// Gives the space of the records read so far back to the writers, once it is `most` bytes. True if it
     /// did.
     pub fn release_after(&mut self, most: u64) -> bool {
-        let position = self.reader.position();
+        let position = self.track.reader.position();
         let is_due = position.wrapping_sub(self.turn.1) >= most;
         if is_due {
-            self.reader.release();
+            self.track.reader.release();
             self.turn.1 = position;
         }
         is_due
@@ -335,7 +260,9 @@ impl Ring {
 
     /// Whether more than half of it waits to be read, and can be.
     pub fn is_filling(&self) -> bool {
-        !self.is_corrupt && !self.is_blocked && self.reader.pending() > self.mapping.data_len() / 2
+        !self.is_corrupt
+            && !self.is_blocked
+            && self.track.reader.pending() > self.track.mapping.data_len() / 2
     }
 
     /// For how long the record at the cursor, `unfinished`, has held up the ring, at `now`.
@@ -361,7 +288,7 @@ impl Ring {
 
     /// The ring's memory.
     pub fn memory(&self) -> Mapped {
-        self.mapping.mapped()
+        self.track.mapping.mapped()
     }
 
     /// Whether none of its processes is known to have it mapped: all are dead, or execute another program.
@@ -373,59 +300,24 @@ impl Ring {
     /// processes are looked through, once they seem to be gone.
     pub fn is_deserted(&self) -> bool {
         let begun = MonoNs::now();
-        if !self.mapping.is_ours_alone() || !self.account().may_ask(begun) {
+        if !self.track.mapping.is_ours_alone() || !self.account().may_ask(begun) {
             return false;
         }
-        let is_mapped = procfs::is_mapped(self.mapping.file());
+        let is_mapped = procfs::is_mapped(self.track.mapping.file());
         self.account().asked(begun, MonoNs::now());
         !is_mapped
     }
 
     /// Whether the records up to `position` have been read, or never will be.
     pub fn has_read(&self, position: u64) -> bool {
-        // Positions grow for ever; a difference of more than half of all numbers is a step back.
-        self.is_corrupt || self.reader.position().wrapping_sub(position).cast_signed() >= 0
-    }
-
-    /// Where the ring's tail is.
-    pub fn tail(&self) -> u64 {
-        self.reader.memory().tail().load(Ordering::Acquire)
+        self.is_corrupt || self.track.has_read(position)
     }
 
     /// Gives the memory of an idle ring back to the system.
-    ///
-    /// Free space belongs to the writers. So this takes half of the ring at a time as a writer does, empties
-    /// it, and gives it back as a reader does. Meanwhile the writers have the other half.
     pub fn punch_if_idle(&mut self, now: MonoNs) {
-        let is_idle = now.since(self.active) >= IDLE_NS;
-        let used = self.reader.position().wrapping_sub(self.punched);
-        if !is_idle || used < WORTH_BYTES || self.is_corrupt {
-            return;
+        if now.since(self.active) >= IDLE_NS && !self.is_corrupt {
+            self.track.punch();
         }
-        let data_len = self.mapping.data_len();
-        let half = data_len / 2;
-        for _ in 0..2 {
-            let from = self.reader.position();
-            let memory = *self.reader.memory();
-            let to = from.wrapping_add(half);
-            // Acquire and Relaxed: the reservation publishes nothing, and everything before it has been read.
-            if memory.tail().compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_err() {
-                // A process writes again.
-                return;
-            }
-            let (first, end) = (from & (data_len - 1), to & (data_len - 1));
-            if first < end {
-                self.mapping.punch(DATA_OFFSET + first, end - first);
-            } else {
-                self.mapping.punch(DATA_OFFSET + first, data_len - first);
-                self.mapping.punch(DATA_OFFSET, end);
-            }
-            // Release: the writers that get the space see it empty. Pairs with the Acquire load in `reserve`.
-            memory.head().store(to, Ordering::Release);
-            self.reader = Reader::new(memory);
-            (self.present, self.let_go) = (to, to);
-        }
-        self.punched = self.reader.position();
     }
 
     /// Whether every process that could have reserved the record at the cursor is dead, by what `is_dead`

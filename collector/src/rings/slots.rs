@@ -44,7 +44,7 @@ impl Ring {
         let words = ring.slot(slot);
         if words.fd_high.load(Ordering::Relaxed) > 0 {
             let (offset, len) = ring.fd_range(slot);
-            self.mapping.punch(offset, len);
+            self.track.mapping.punch(offset, len);
         }
         words.clear();
         // Release: the process that takes the slot finds it cleared. Pairs with the Acquire exchange in the
@@ -63,7 +63,7 @@ impl Ring {
             return taken;
         }
         let (memory, mut free, mut is_there) = (self.memory(), 0, true);
-        let far = self.mapping.pages(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
+        let far = self.track.mapping.pages(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
         for slot in 1..=u8::MAX {
             let index = usize::from(slot);
             if index == Mapped::FRONT_SLOTS || index > Mapped::FRONT_SLOTS && index.is_multiple_of(PAGE_SLOTS)
@@ -117,7 +117,7 @@ impl Ring {
 
     pub(super) fn let_go_of_far_slots(&self) {
         let memory = self.memory();
-        self.mapping.let_go_between(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
+        self.track.mapping.let_go_between(memory.slot(Mapped::FRONT_SLOTS as u8), memory.slot(u8::MAX));
     }
 
     fn note_far_slot(&mut self, slot: u8) {

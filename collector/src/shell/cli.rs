@@ -378,6 +378,8 @@ pub struct Collector {
     #[arg(long)]
     pub sightings: Option<i32>,
     #[arg(long)]
+    pub packets: Option<i32>,
+    #[arg(long)]
     pub restarts: u32,
     #[arg(long)]
     pub listener: Vec<i32>,

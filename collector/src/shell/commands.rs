@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 
 use notify::Level;
 
@@ -12,6 +13,7 @@ use crate::launch::channel::{Channel, CollectorEnd, Received};
 use crate::launch::command::Program;
 use crate::launch::protocol::ToCollector;
 use crate::launch::{self, RunUntil, collector};
+use crate::notify::way::Ends;
 use crate::outputs::Output;
 use crate::reload::{Read, Reloader};
 use crate::session::{self, Session};
@@ -263,7 +265,7 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         launcher: Some(channel),
         opening: if arguments.restarts == 0 { Opening::Fresh } else { Opening::Resumed },
         handed_over,
-        sightings: arguments.sightings.map(collector::adopt).transpose()?,
+        sightings: arguments.sightings.map(|fd| ends(fd, arguments.packets)).transpose()?,
         restarts: arguments.restarts,
         ..settings.session(listeners.into())
     });
@@ -272,6 +274,12 @@ fn serve_launcher(arguments: cli::Collector) -> Result<(), Failure> {
         drop(arguments.socket.map(Files::of_private));
     }
     result
+}
+
+/// The collector's ends of a supervisor's way.
+fn ends(socket: RawFd, memfd: Option<RawFd>) -> Result<Ends, Failure> {
+    let memfd = memfd.map(collector::adopt).transpose()?;
+    Ok(Ends { socket: collector::adopt(socket)?, memfd })
 }
 
 /// The rings of the collector that died; nothing if the launcher is gone.
