@@ -1,5 +1,5 @@
 /* storm: threads rename files while a timer interrupts them; counts the calls that fail.
- * Usage: storm THREADS RENAMES
+ * Usage: storm THREADS RENAMES [MICROSECONDS between two signals]
  * run: 2 50
  */
 #include "victim.h"
@@ -25,13 +25,14 @@ static void *work(void *argument) {
 }
 
 int main(int argc, char **argv) {
-    MUST(argc == 3);
+    MUST(argc == 3 || argc == 4);
     long threads = atol(argv[1]), failed = 0;
     MUST(threads <= 64);
     renames = atol(argv[2]);
     struct sigaction action = { .sa_handler = tick, .sa_flags = SA_RESTART };
     MUST(sigaction(SIGALRM, &action, NULL) == 0);
-    struct itimerval every = { { 0, 1000 }, { 0, 1000 } };
+    long gap = argc == 4 ? atol(argv[3]) : 1000;
+    struct itimerval every = { { 0, gap }, { 0, gap } };
     MUST(setitimer(ITIMER_REAL, &every, NULL) == 0);
     pthread_t started[64];
     for (long i = 0; i < threads; i++) MUST(pthread_create(&started[i], NULL, work, (void *)i) == 0);

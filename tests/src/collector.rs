@@ -15,8 +15,18 @@ pub struct Collector {
 impl Collector {
     /// Starts `glassbox collect` with these arguments on the socket `socket`, and waits until it listens.
     pub fn start(socket: &Path, arguments: &[&str]) -> Collector {
+        Collector::start_prepared(socket, arguments, |_| {})
+    }
+
+    /// As [`Collector::start`], with a command that was `prepared`.
+    pub fn start_prepared(
+        socket: &Path,
+        arguments: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Collector {
         let mut command = Command::new(glassbox());
         command.arg("collect").args(arguments).env("GLASSBOX_SOCKET", socket);
+        prepare(&mut command);
         let mut running = child::start(command, b"");
         wait_until("the collector's socket", || {
             assert!(running.is_alive(), "the collector ended before it listened");

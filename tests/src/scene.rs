@@ -21,7 +21,7 @@ use crate::events::{Event, Events, Expect};
 use crate::victim::{self, Libc, Victim};
 
 /// The file that takes a scene's events.
-const EVENTS: &str = "events.jsonl";
+pub const EVENTS: &str = "events.jsonl";
 
 /// The mode of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,11 +18,12 @@ use std::sync::Mutex;
 
 use crate::artefacts::{glassbox, root, target};
 use crate::child::{self, Ending, Status};
+use crate::collector::Collector;
 use crate::compare;
 use crate::events::{Event, Events, Expect};
 use crate::recall::kinds::{self, EXEC, IMAGE, OPEN};
 use crate::recall::trace::{Call, Origin, Trace, read, strace};
-use crate::scene::Scene;
+use crate::scene::{EVENTS, Scene};
 use crate::server::Server;
 
 /// What the sensor alone tells of a program.
@@ -294,11 +295,46 @@ impl Ground {
 
     /// Runs it under `glassbox run` with these options.
     pub fn under(&self, options: &[&str], program: &Program) -> Run {
+        self.under_prepared(options, program, |_| {})
+    }
+
+    /// As [`Ground::under`], with a command that was `prepared`.
+    pub fn under_prepared(
+        &self,
+        options: &[&str],
+        program: &Program,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Run {
         self.scene.clean();
+        drop(fs::remove_file(self.scene.beside(EVENTS)));
         let mut command = self.scene.command(glassbox());
         command.arg("run").args(options).args(["-o", &self.scene.events_output(), "--"]);
         command.args(program.words(&self.work(), self.server.port()));
+        prepare(&mut command);
         let ending = child::run(command, b"");
+        let is_written = self.scene.beside(EVENTS).exists();
+        let events = if is_written { self.scene.events(Expect::NothingLost) } else { Events::default() };
+        self.ended(ending, events)
+    }
+
+    /// Runs it under `glassbox exec` with these options, beside a collector; both commands are `prepared`.
+    pub fn beside_prepared(
+        &self,
+        options: &[&str],
+        program: &Program,
+        prepare: impl Fn(&mut Command),
+    ) -> Run {
+        self.scene.clean();
+        drop(fs::remove_file(self.scene.beside(EVENTS)));
+        let socket = self.scene.beside("collect.sock");
+        let collector = Collector::start_prepared(&socket, &["-o", &self.scene.events_output()], &prepare);
+        let mut command = self.scene.command(glassbox());
+        command.arg("exec").args(options).arg("--").args(program.words(&self.work(), self.server.port()));
+        command.env("GLASSBOX_SOCKET", collector.socket());
+        prepare(&mut command);
+        let ending = child::run(command, b"");
+        let stopped = collector.stop();
+        assert_eq!(Status::Exited(0), stopped.status, "collect: {}", stopped.stderr);
         self.ended(ending, self.scene.events(Expect::NothingLost))
     }
 

@@ -324,6 +324,7 @@ impl Doorman {
                 Said::Message(ToCollector::CommandStarted(started)) => {
                     self.tell(News::Command(Box::new(started)));
                 }
+                Said::Message(ToCollector::NotAskedAbout) => self.tell(News::NotAskedAbout),
                 Said::Message(ToCollector::Finish) | Said::Gone => self.finish(Haste::Patient),
                 Said::Message(ToCollector::FinishWhenIdle) => {
                     self.is_hasty = true;

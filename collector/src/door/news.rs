@@ -86,6 +86,8 @@ pub enum News {
     Command(Box<CommandStarted>),
     /// The launcher reaped a process.
     Exited(Reaped),
+    /// The kernel asks about no program's calls.
+    NotAskedAbout,
     /// Another request is served, and when that was heard.
     Turn(Turn, MonoNs),
     /// An output comes or goes.

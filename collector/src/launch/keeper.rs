@@ -90,6 +90,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Tells the collector that no supervisor will speak to it, and starts the next ones without the way.
+    pub fn do_without_supervisor(&mut self) {
+        if let Some(sightings) = self.recipe.as_mut().and_then(|recipe| recipe.sightings.take()) {
+            drop(sightings);
+            self.send_once(&ToCollector::NotAskedAbout);
+        }
+    }
+
     /// Sends a message to the collector, and to each one that follows it.
     pub fn send(&mut self, message: ToCollector) {
         self.send_once(&message);

@@ -234,6 +234,7 @@ impl Prepared {
                 return Err(NotBegun::Failed(Failure::new(Status::Unavailable, reason)));
             }
             say(&format!("{reason}; static and Go programs are not seen into"));
+            self.launcher.keeper().do_without_supervisor();
             started = self.hooked.start(self.launcher.signals(), limit, None);
         }
         match started {
@@ -262,6 +263,10 @@ impl Prepared {
             return Ok((readiness, None));
         }
         match plan(self.notify, std::mem::take(&mut self.sensors)) {
+            Ok(None) => {
+                self.launcher.keeper().do_without_supervisor();
+                Ok((self.launcher.wait_for_first_collector(), None))
+            }
             Ok(plan) => Ok((self.launcher.wait_for_first_collector(), plan)),
             Err(failure) => {
                 self.launcher.abandon_collector();

@@ -61,6 +61,8 @@ pub enum ToCollector {
     Finish,
     /// As `Finish`, once no ring is live (`--follow`).
     FinishWhenIdle,
+    /// The kernel asks about no program's calls: `--notify` cannot be had here.
+    NotAskedAbout,
 }
 
 /// CMD, which was started.
@@ -153,6 +155,7 @@ impl Message for ToCollector {
             ),
             Self::Finish => vec![6],
             Self::FinishWhenIdle => vec![7],
+            Self::NotAskedAbout => vec![8],
         }
     }
 
@@ -180,6 +183,7 @@ impl Message for ToCollector {
             }),
             6 => Self::Finish,
             7 => Self::FinishWhenIdle,
+            8 => Self::NotAskedAbout,
             _ => return None,
         })
     }
@@ -255,6 +259,7 @@ mod tests {
             ToCollector::Reaped(reaped),
             ToCollector::Finish,
             ToCollector::FinishWhenIdle,
+            ToCollector::NotAskedAbout,
         ];
         let to_launcher = [
             ToLauncher::Ready,

@@ -58,6 +58,8 @@ pub struct Guest {
     refused: u64,
     told: Instant,
     has_complained: bool,
+    /// A call waits until its process's introduction is with the pipeline.
+    is_awaited: bool,
 }
 
 /// A process that was introduced.
@@ -87,6 +89,7 @@ impl Guest {
             refused: 0,
             told: Instant::now(),
             has_complained: false,
+            is_awaited: false,
         }
     }
 
@@ -275,7 +278,7 @@ impl Guest {
 impl Reader for Guest {
     const NAP: Duration = Duration::from_micros(100);
 
-    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Option<Vec<Sent>> {
+    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) -> Option<Vec<Sent>> {
         let mut pidfd = self.take_pidfd(descriptors);
         if self.janitor.is_full() {
             return None;
@@ -295,9 +298,7 @@ impl Reader for Guest {
                     let owed = self.owed.remove(&said).map(Message::Lost).zip(self.key_of(said));
                     all.extend(introduced);
                     all.extend(owed.and_then(|(lost, (process, instance))| lost.of(process, instance)));
-                    if is_awaited {
-                        let _ = send(socket, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-                    }
+                    self.is_awaited |= is_awaited;
                 }
                 // Of such a program the collector goes by the reason that its introduction names.
                 Message::Executed(..) | Message::Begun(..) => {}
@@ -318,6 +319,12 @@ impl Reader for Guest {
             all.extend(self.take_refused());
         }
         Some(all)
+    }
+
+    fn passed_on(&mut self, socket: &OwnedFd) {
+        if std::mem::take(&mut self.is_awaited) {
+            let _ = send(socket, HEARD, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
     }
 
     fn last(&mut self, socket: &OwnedFd) -> Vec<Sent> {
@@ -456,7 +463,7 @@ mod tests {
         let tail = packets.tail();
         for _ in 0..2 {
             let Found::Packet(packet, _) = packets.next(tail) else { panic!() };
-            assert!(guest.take(packet, Vec::new(), &socket).unwrap().is_empty());
+            assert!(guest.take(packet, Vec::new()).unwrap().is_empty());
         }
         assert_eq!(Found::Nothing, packets.next(tail));
 

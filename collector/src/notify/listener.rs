@@ -14,6 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// The kernel wakes the receiver on the caller's processor, and the caller on the receiver's (Linux 6.6).
 const SYNC_WAKE_UP: u64 = 1;
 
+/// SECCOMP_IOCTL_NOTIF_ID_VALID as kernels before 5.9 have it, with the direction of a read
+/// (`SECCOMP_IOR(2, __u64)`); later ones take both numbers.
+const ID_VALID_BEFORE_5_9: u32 = 2 << 30 | 8 << 16 | ('!' as u32) << 8 | 2;
+
 /// A call that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -75,10 +79,12 @@ impl Listener {
 
     /// Whether the call still waits: what was read from its process since it was received is the process's.
     pub fn is_waiting(&self, id: u64) -> bool {
-        // SAFETY: as the module says.
-        unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) == 0
-        }
+        let asks = |number: u32| {
+            // SAFETY: as the module says.
+            unsafe { libc::ioctl(self.0.as_raw_fd(), number as _, &raw const id) == 0 }
+        };
+        asks(libc::SECCOMP_IOCTL_NOTIF_ID_VALID as u32)
+            || errno() == libc::EINVAL && asks(ID_VALID_BEFORE_5_9)
     }
 
     /// Has the kernel make the call. An error means that no such call waits.

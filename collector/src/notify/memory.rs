@@ -6,6 +6,9 @@
 #![allow(unsafe_code, reason = "process_vm_readv has no safe wrapper here")]
 
 use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
 /// The memory of the process that asks.
 pub trait Memory {
@@ -14,7 +17,8 @@ pub trait Memory {
     fn read(&mut self, address: u64, into: &mut [u8]) -> usize;
 }
 
-/// The memory of a process, by process_vm_readv(2).
+/// The memory of a process, by process_vm_readv(2); where that is refused or not there, by `/proc/PID/mem`.
+/// The kernel asks for the same right (man 5 proc), but container profiles refuse the call alone.
 ///
 /// The kernel grants it to whoever may attach to the process (ptrace(2), `PTRACE_MODE_ATTACH_REALCREDS`). Of
 /// a process that runs a file which it may not read, or with other rights, it reads nothing.
@@ -32,8 +36,22 @@ impl Memory for ProcessMemory {
         let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: into.len() };
         // SAFETY: one range each: ours is `into`, as long as stated; the other is never touched here.
         let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-        usize::try_from(read).unwrap_or(0).min(into.len())
+        let read = match usize::try_from(read) {
+            Ok(read) => read,
+            Err(_) if is_refused(&io::Error::last_os_error()) => {
+                let memory = File::open(format!("/proc/{pid}/mem"));
+                memory.and_then(|memory| memory.read_at(into, address as u64)).unwrap_or(0)
+            }
+            Err(_) => 0,
+        };
+        read.min(into.len())
     }
+}
+
+/// Whether it is the call that cannot be had: by a seccomp profile, or in a kernel without
+/// CONFIG_CROSS_MEMORY_ATTACH.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS))
 }
 
 /// The address without the byte that a program may use for itself (Documentation/arch/arm64/tagged-pointers).

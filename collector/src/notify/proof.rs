@@ -47,14 +47,17 @@ pub fn prove(program: &[libc::sock_filter]) -> Result<(), Refused> {
     let mut read = [0; PROBE.count_bytes() + 1];
     let len = ProcessMemory { pid: call.tid }.read(call.args[0], &mut read);
     if read.get(..len) != Some(PROBE.to_bytes_with_nul()) {
-        let why = "the memory of a child cannot be read; grant CAP_SYS_PTRACE, or allow process_vm_readv in the \
-                   container's seccomp profile";
+        let why = "the memory of a child cannot be read, by process_vm_readv or /proc/PID/mem; grant CAP_SYS_PTRACE, \
+                   or allow process_vm_readv in the container's seccomp profile";
         return Err(why.to_owned());
     }
     if !listener.is_waiting(call.id) {
         return Err("the kernel does not say whether a call still waits".to_owned());
     }
-    listener.let_go_on(call.id).map_err(|error| format!("answering a call is refused ({error})"))?;
+    listener.let_go_on(call.id).map_err(|error| match error.raw_os_error() {
+        Some(libc::EINVAL) => "this kernel lets no call go on; Linux 5.5 and later do".to_owned(),
+        _ => format!("answering a call is refused ({error})"),
+    })?;
     match throwaway.status() {
         Some(libc::ENOENT) => Ok(()),
         _ => Err("a call that was let go on did not do what it does otherwise".to_owned()),

@@ -112,9 +112,12 @@ pub trait Reader: Send + 'static {
     /// others back.
     const NAP: Duration;
 
-    /// What a packet says that came with these descriptors; answers go over the socket. `None` where no more
+    /// What a packet says that came with these descriptors. `None` where no more
     /// is to be read.
-    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Option<Vec<Sent>>;
+    fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) -> Option<Vec<Sent>>;
+
+    /// Everything that [`Self::take`] gave is with the pipeline; answers go over the socket.
+    fn passed_on(&mut self, _socket: &OwnedFd) {}
 
     /// What is to be said at the end.
     fn last(&mut self, _socket: &OwnedFd) -> Vec<Sent> {
@@ -129,7 +132,7 @@ pub struct OfLauncher;
 impl Reader for OfLauncher {
     const NAP: Duration = Duration::from_micros(500);
 
-    fn take(&mut self, packet: &[u8], _: Vec<OwnedFd>, _: &OwnedFd) -> Option<Vec<Sent>> {
+    fn take(&mut self, packet: &[u8], _: Vec<OwnedFd>) -> Option<Vec<Sent>> {
         Some(messages(packet))
     }
 }
@@ -233,10 +236,10 @@ impl<R: Reader> Post<R> {
 impl<R: Reader> Receiver<R> {
     /// Passes on what a packet says. False where no more is to be read.
     fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> bool {
-        match self.reader.take(packet, descriptors, socket) {
-            Some(all) => all.into_iter().all(|sent| self.sent_tx.send(sent).is_ok()),
-            None => false,
-        }
+        let Some(all) = self.reader.take(packet, descriptors) else { return false };
+        let is_passed_on = all.into_iter().all(|sent| self.sent_tx.send(sent).is_ok());
+        self.reader.passed_on(socket);
+        is_passed_on
     }
 
     /// Passes on the packets of the ring that lie before `until`.

@@ -36,6 +36,9 @@ const MOST_REMEMBERED: usize = 4096;
 /// gives one again.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// Calls that a signal kept from going on, and that are remembered; beyond, some are told of twice.
+const MOST_INTERRUPTED: usize = 256;
+
 /// Execs that are looked at, and for how long: the collector looks for itself as well.
 const MOST_EXECS: usize = 8;
 const EXEC_NS: u64 = 500_000_000;
@@ -67,6 +70,7 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         files: Known::default(),
         executed: VecDeque::new(),
         peers: Peers::default(),
+        interrupted: HashMap::new(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
     Ok(())
@@ -88,6 +92,9 @@ struct Supervisor {
     executed: VecDeque<Execution>,
     /// The peers of datagrams so far.
     peers: Peers,
+    /// By thread: the call that was told of last and did not go on, since a signal came before the answer.
+    /// The kernel makes it anew. From Linux 5.19 on, no signal comes between (`WAIT_KILLABLE_RECV`).
+    interrupted: HashMap<u32, (Instant, Told)>,
 }
 
 /// An exec of which it is not known yet whether it failed.
@@ -123,6 +130,10 @@ impl Introduction {
     pub fn of(process: u32, is_remote: bool) -> Self {
         let pidfd = procfs::open(process);
         let facts = pidfd.as_ref().and_then(kernel::facts);
+        let ppid = facts.map(|facts| facts.ppid).or_else(|| Some(procfs::stat(process)?.ppid));
+        let uids = facts.map(|facts| (facts.uids.real, facts.uids.effective));
+        // Before Linux 6.13. It stands still, so its numbers are its own.
+        let uids = uids.or_else(|| procfs::uids(process));
         let program = || {
             let image = format!("/proc/{process}/exe");
             let program = Program::on(image.as_ref(), &Root::own(), On::Local)?;
@@ -130,9 +141,9 @@ impl Introduction {
         };
         let inode = |kind| namespaces::inode_in(pidfd.as_ref()?, Some(Pid(process)), kind);
         let seen = Seen {
-            ppid: facts.map(|facts| Pid(facts.ppid)),
-            uid: facts.map(|facts| facts.uids.real),
-            euid: facts.map(|facts| facts.uids.effective),
+            ppid: ppid.map(Pid),
+            uid: uids.map(|(real, _)| real),
+            euid: uids.map(|(_, effective)| effective),
             instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
             user_ns: inode(Kind::User),
             mnt_ns: inode(Kind::Mount),
@@ -165,26 +176,36 @@ impl Supervisor {
         let process = self.process_of(notified.tid);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
+        let mut said = None;
         if let (Some(process), Some(asked)) = (process, &asked)
             && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
             && let Some(mut told) = told(asked, notified.tid, &mut self.peers)
         {
-            told.before.extend(self.ids_after_change(notified.tid));
-            self.tell_executed(process, notified.tid);
-            let foreseen = foresee(&told, notified.tid, process);
-            let introduction = self.introduced(notified.tid, process);
-            // Its thread still waits for us, so all of this was read from the process that makes the call.
-            // Where it does not, the thread was killed, or the holder answered and counted.
-            if self.listener.is_waiting(notified.id) {
-                // Before the call goes on: the process may end with it.
-                self.report((process, notified.tid), at, introduction, told, foreseen, place);
+            if self.is_told_already(notified.tid, &told) {
+                said = Some(told);
+            } else {
+                told.before.extend(self.ids_after_change(notified.tid));
+                self.tell_executed(process, notified.tid);
+                let foreseen = foresee(&told, notified.tid, process);
+                let introduction = self.introduced(notified.tid, process);
+                // Its thread still waits for us, so all of this was read from the process that makes the
+                // call. Where it does not, the thread was killed, or the holder answered and counted, or a
+                // signal came.
+                if self.listener.is_waiting(notified.id) {
+                    // Before the call goes on: the process may end with it.
+                    self.report((process, notified.tid), at, introduction, &told, foreseen, place);
+                    said = Some(told);
+                }
             }
         }
         // Whose they were is not known.
         if let (Some(process), unseen @ 1..) = (process, self.page.take_unseen()) {
             self.reports().lose(process, unseen);
         }
-        let _ = self.listener.let_go_on(notified.id);
+        let has_gone_on = self.listener.let_go_on(notified.id).is_ok();
+        if let Some(said) = said {
+            self.note_interrupted(notified.tid, said, has_gone_on);
+        }
         self.page.note_answered(notified.id);
         if let Some(thread) = self.threads.get_mut(&notified.tid) {
             thread.may_have_other_ids |= asked.is_some_and(|asked| decode::changes_ids(asked.name));
@@ -204,11 +225,11 @@ impl Supervisor {
         (process, tid): (u32, u32),
         at: MonoNs,
         introduction: Option<Introduction>,
-        told: Told,
+        told: &Told,
         foreseen: Option<Foreseen>,
         place: Option<Place>,
     ) {
-        let Told { before, kind, call, flags, payload, .. } = told;
+        let &Told { ref before, kind, call, flags, ref payload, .. } = told;
         let Foreseen { errno, program } = foreseen.unwrap_or_default();
         let quiet = Head {
             time_ns: at.0,
@@ -234,7 +255,7 @@ impl Supervisor {
         for noted in before {
             reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
         }
-        reports.record(&event, &payload);
+        reports.record(&event, payload);
         if let Some(place) = place {
             reports.evident(at, call, &place);
         }
@@ -249,6 +270,27 @@ impl Supervisor {
                 self.executed.pop_front();
             }
             self.executed.push_back(Execution { process, tid, at, stack: program.stack });
+        }
+    }
+
+    /// Whether a call of the thread is the one that a signal kept from going on, and that was told of then.
+    fn is_told_already(&self, tid: u32, told: &Told) -> bool {
+        !self.interrupted.is_empty()
+            && self.interrupted.get(&tid).is_some_and(|(at, last)| {
+                let is_same = |last: &Told| (last.kind, last.call) == (told.kind, told.call);
+                at.elapsed() < REMEMBERED && is_same(last) && last.payload == told.payload
+            })
+    }
+
+    /// Notes a call that was told of and did not go on; forgets it once it does.
+    fn note_interrupted(&mut self, tid: u32, said: Told, has_gone_on: bool) {
+        if !has_gone_on {
+            if self.interrupted.len() >= MOST_INTERRUPTED {
+                self.interrupted.clear();
+            }
+            self.interrupted.insert(tid, (Instant::now(), said));
+        } else if self.is_told_already(tid, &said) {
+            self.interrupted.remove(&tid);
         }
     }
 

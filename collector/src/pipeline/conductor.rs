@@ -135,7 +135,7 @@ impl Pipeline {
         loop {
             let seen = self.wires.doorbell.count();
             self.wires.pulse.begin(MonoNs::now());
-            if self.hear_news() {
+            if self.hear_news_after_sent() {
                 naps.disturb();
             }
             if self.is_over() {

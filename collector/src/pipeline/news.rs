@@ -25,9 +25,23 @@ const MOST_UNSEEN: usize = 1024;
 impl Pipeline {
     /// Hears all news that are there. True if there were any.
     pub(super) fn hear_news(&mut self) -> bool {
+        self.look_at_frontier();
+        self.hear_first(self.wires.news_rx.len())
+    }
+
+    /// As [`Self::hear_news`], after what supervisors said: what is said of a process while its exec waits
+    /// was said before the hello of the program that it executes.
+    pub(super) fn hear_news_after_sent(&mut self) -> bool {
+        self.look_at_frontier();
+        let count = self.wires.news_rx.len();
+        self.take_sent();
+        self.hear_first(count)
+    }
+
+    /// News that were told before are heard afterwards, and what supervisors said is taken in, before
+    /// anything is delivered.
+    fn look_at_frontier(&mut self) {
         let Wires { deathwatch, sightings, sent_rx, .. } = &self.wires;
-        // News that were told before are heard below, and what supervisors said is taken in, before anything
-        // is delivered.
         let told_until = || {
             let by_supervisors = sightings.iter().map(Sightings::told_until);
             by_supervisors.fold(deathwatch.told_until(), MonoNs::min)
@@ -38,8 +52,12 @@ impl Pipeline {
                 && sent_rx.len() <= MOST_SENT
         };
         self.order.frontier.look(told_until, has_told_all);
-        // Not those that come meanwhile: strangers may make as many as the doorman tells of.
-        let count = self.wires.news_rx.len();
+    }
+
+    /// Hears so many news, as far as they are there. True if there were to be any.
+    ///
+    /// Not those that come meanwhile: strangers may make as many as the doorman tells of.
+    fn hear_first(&mut self, count: usize) -> bool {
         for news in self.wires.news_rx.clone().try_iter().take(count) {
             self.hear(news);
         }
@@ -69,6 +87,7 @@ impl Pipeline {
             News::Renamed(before, after) => self.census.rename(&before, &after),
             News::Command(started) => self.command_started(UnseenCommand::new(*started)),
             News::Exited(exited) => self.reaped(&exited),
+            News::NotAskedAbout => self.census.is_all_asked_about = false,
             News::Turn(turn, heard) => self.turn(turn, heard),
             News::Flush(flush) => self.flushes.add(flush),
             News::Output(change) => {
