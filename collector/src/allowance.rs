@@ -405,6 +405,11 @@ impl Allowances {
         most.map(|bound| bound.saturating_mul(times))
     }
 
+    /// The bound of one account.
+    pub fn bound(&self, resource: Resource) -> usize {
+        self.most(1)[resource as usize]
+    }
+
     /// The account of `peer`.
     pub fn account(&mut self, peer: Peer) -> Arc<Account> {
         if let Some(known) = self.accounts.get(&peer).and_then(Weak::upgrade) {

@@ -20,9 +20,9 @@ use crate::system::peers::Sender;
 
 /// Supervisors that are heard at once; each has a thread.
 const MOST: usize = 256;
-/// Places among the rings of its user that one takes: it keeps a descriptor of each process that it speaks
-/// of, and no user has all the threads.
-const PLACES: usize = 64;
+/// Supervisors of one user that are heard: each takes such a part of the places of the user's rings, since it
+/// keeps a descriptor of each process that it speaks of, and no user has all the threads.
+const OF_ONE_USER: usize = 16;
 
 impl Doorman {
     /// Takes a supervisor in, and answers him.
@@ -73,8 +73,9 @@ impl Doorman {
         let mut identity = Identity::of_sender(guest, sender, &hello);
         identity.look_around(&self.allowances.account(identity.peer()));
         identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
+        let places = (self.allowances.bound(Resource::Rings) / OF_ONE_USER).max(1);
         let mut place = self.allowances.account(identity.peer()).share(Resource::Rings);
-        if !place.grow(PLACES) {
+        if !place.grow(places) {
             return Err("its user runs more programs at once than are seen of one");
         }
         let packets = self.packets_of(memfd)?;

@@ -28,8 +28,11 @@ use crate::system::namespaces::{self, Kind};
 use crate::system::peers::{self, Received, Sender};
 use crate::system::{kernel, procfs};
 
-/// Processes that are known at once, each by a descriptor; beyond, all are introduced anew.
-const MOST_KNOWN: usize = 512;
+/// Processes that are known at once for each of its places, each by a descriptor; beyond, all are introduced
+/// anew.
+const KNOWN_BY_PLACE: usize = 8;
+/// Processes that it is owed losses of.
+const MOST_OWED: usize = 512;
 /// What was refused is told so often.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// A process that has died is spoken of for so long: its number goes to no other one in that time.
@@ -46,7 +49,7 @@ pub struct Guest {
     user_ns: Option<u64>,
     account: Arc<Account>,
     /// Its place among the rings of its user.
-    _place: Share,
+    place: Share,
     /// The number of the connection, under which numbers that nobody proves are claimed.
     claimant: RingId,
     known: FxHashMap<u32, Known>,
@@ -81,7 +84,7 @@ impl Guest {
             own,
             user_ns,
             account,
-            _place: place,
+            place,
             claimant,
             known: FxHashMap::default(),
             janitor,
@@ -129,7 +132,7 @@ impl Guest {
         }
         let pidfd = identity.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok());
         let pidfd = pidfd.ok_or("finds no descriptor left")?;
-        if self.known.len() >= MOST_KNOWN {
+        if self.known.len() >= KNOWN_BY_PLACE * self.place.held() {
             self.known.clear();
         }
         self.known.insert(
@@ -222,7 +225,7 @@ impl Guest {
     }
 
     fn owe(&mut self, said: u32, count: u64) {
-        if self.owed.len() < MOST_KNOWN || self.owed.contains_key(&said) {
+        if self.owed.len() < MOST_OWED || self.owed.contains_key(&said) {
             let owed = self.owed.entry(said).or_default();
             *owed = owed.saturating_add(count);
         } else {
