@@ -51,6 +51,25 @@ fn a_program_is_told_of_as_under_run() {
     assert_eq!((Some("notify"), Some("static")), (start.text("coverage"), start.text("reason")));
 }
 
+/// In a patched container the sensor is preloaded into a dynamic build of `glassbox exec` itself, whose
+/// filter its own sensor takes for a reason why the program would say nothing.
+#[test]
+fn a_supervisor_with_the_sensor_in_it_tells_of_its_program() {
+    let scene = scene_of_static("steady", &["2"]);
+    let collector = scene.collect();
+    let mut command = exec(&scene, collector.socket(), &ASKED);
+    collector.preload(&mut command);
+    child::run(command, b"").assert_output(0, "failed 0\n");
+    collector.stop();
+
+    let events = scene.events(Expect::NothingLost);
+    let is_notified = |event: &Event| event.text("coverage") == Some("notify");
+    let start = events.only("the start", is_notified);
+    assert_eq!((start.path(), Some("static")), (start.text("exe").unwrap(), start.text("reason")));
+    let opens = events.named("file.open").filter(|open| open.path().contains("/steady."));
+    assert_eq!(vec![start.process(); 2], opens.map(Event::process).collect::<Vec<_>>());
+}
+
 /// One collector hears of programs that are asked about, and of one that is not.
 #[test]
 fn only_what_the_supervisor_made_is_said_to_be_asked_about() {

@@ -15,7 +15,7 @@ use super::image::Asked;
 use super::register::Census;
 use crate::allowance::Account;
 use crate::door::identity::Identity;
-use crate::enrich::blind::BlindProgram;
+use crate::enrich::blind::{self, BlindProgram};
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::launch::protocol::RingId;
 use crate::rings::Rings;
@@ -119,7 +119,8 @@ impl Census {
         let known = self.get_mut(id)?;
         if let Some(reason) = known.named
             && known.asked.as_ref()?.executed.is_none()
-            && let Some(Asked { path, arguments, at, .. }) = known.take_asked(|asked| asked.said.is_none())
+            && let Some(Asked { path, arguments, at, .. }) =
+                known.take_asked(|asked| asked.said.is_none() || blind::is_mute(reason))
         {
             let pid = known.key.is_visible().then_some(known.key.pid.0);
             let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
