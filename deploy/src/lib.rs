@@ -2,9 +2,9 @@
 //!
 //! Each kind of file is a module with one function from the text to a [`Patched`]. No module reads a file,
 //! the clock or the network. They share [`yaml`] and [`json`], which read and edit the text; [`choice`],
-//! which decides whether a container gets the sensor; [`preload`], which merges `LD_PRELOAD`; and [`Error`],
-//! which says why nothing was changed. The command line (`glassbox patch`, `glassbox runc`,
-//! `glassbox webhook`) reads, writes and prints.
+//! which decides whether a container gets the sensor; [`preload`], which merges `LD_PRELOAD`; [`notify`],
+//! which puts `glassbox exec` before a command; and [`Error`], which says why nothing was changed. The
+//! command line (`glassbox patch`, `glassbox runc`, `glassbox webhook`) reads, writes and prints.
 //!
 //! Every patch is idempotent: patching a patched text changes nothing.
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ pub mod image;
 pub mod json;
 pub mod k8s;
 pub mod lambda;
+pub mod notify;
 pub mod preload;
 pub mod visible;
 pub mod yaml;

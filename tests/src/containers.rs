@@ -11,6 +11,7 @@ use std::process::Command;
 
 use crate::artefacts::{glassbox, sensor};
 use crate::child::{self, Ending, Status};
+use crate::victim::{Libc, compiled};
 
 /// The options of `podman run` for a container within a container: podman may not raise its limits, and
 /// nothing here needs a network.
@@ -45,6 +46,7 @@ impl Engine {
         for program in ["sh", "cat", "sleep"] {
             install(&Path::new("/bin").join(program), &base, "bin");
         }
+        install(&compiled("opens", Libc::GlibcStatic).path, &base, "bin");
         // The libraries of this build of the command line; the one of dist/ needs none.
         install(glassbox(), &base, "tmp");
         fs::remove_file(base.join("tmp/glassbox")).expect("our own directory");

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::artefacts::{glassbox, sensor};
 use crate::child::{self, Ending, Running, Status, wait_until};
+use crate::victim::{Libc, compiled};
 
 /// The values of the downward API.
 const FIELDS: [(&str, &str); 4] = [
@@ -41,8 +42,8 @@ pub struct Kubelet {
 }
 
 impl Kubelet {
-    /// A machine with the images `app` (a shell and little else) and `glassbox` (the files of
-    /// `cargo xtask dist`'s image).
+    /// A machine with the images `app` (a shell, the static victim `opens` and little else) and `glassbox`
+    /// (the files of `cargo xtask dist`'s image).
     ///
     /// # Panics
     /// If they cannot be made.
@@ -61,6 +62,10 @@ impl Kubelet {
         for program in ["sh", "cat", "sleep"] {
             install(&Path::new("/bin").join(program), &kubelet.path("app"), "bin");
         }
+        // A static program, and the libraries of this build of the command line; the one of dist/ needs none.
+        install(&compiled("opens", Libc::GlibcStatic).path, &kubelet.path("app"), "bin");
+        install(glassbox(), &kubelet.path("app"), "tmp");
+        fs::remove_file(kubelet.path("app/tmp/glassbox")).expect("our own directory");
         install(glassbox(), &kubelet.path("glassbox"), "opt/glassbox");
         fs::copy(sensor(), kubelet.path("glassbox/opt/glassbox/libglassbox.so"))
             .expect("a copy of the sensor");

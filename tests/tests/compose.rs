@@ -76,6 +76,45 @@ fn services_of_a_patched_file_are_seen() {
     assert!(!events.iter().any(|event| event["event"] == "sensor.loss"), "{events:?}");
 }
 
+#[test]
+fn a_static_program_of_a_patched_service_is_told_of_by_the_kernel() {
+    let engine = Engine::start();
+    let file = engine.path("compose.yaml");
+    let text = format!(
+        "services:\n  app:\n    image: {BASE}\n    user: \"1234\"\n    network_mode: none\n    entrypoint: /bin/opens '/etc/motd'\n    \
+         command: [/tmp/made]\n"
+    );
+    fs::write(&file, text).unwrap();
+    well(patch(&file, &["--image", GLASSBOX, "--notify", "security", "--require-notify"]));
+    let podman = |words: &[&str]| {
+        let mut command = engine.podman();
+        command.args(words);
+        child::run(command, b"")
+    };
+
+    well(compose(&engine, &file, &["up", "-d", "--no-deps", "glassbox"]));
+    child::wait_until("the health check", || {
+        podman(&["healthcheck", "run", "gbx_glassbox_1"]).status == Status::Exited(0)
+    });
+    well(compose(&engine, &file, &["up", "-d", "--no-deps", "app"]));
+    let code = well(podman(&["wait", "gbx_app_1"]));
+    let said = podman(&["logs", "gbx_app_1"]);
+    well(podman(&["stop", "-t", "20", "gbx_glassbox_1"]));
+    let events = podman(&["logs", "gbx_glassbox_1"]);
+    well(compose(&engine, &file, &["down", "-v"]));
+
+    assert_eq!(
+        ("3\n", "read written\n", ""),
+        (code.stdout.as_str(), said.stdout.as_str(), said.stderr.as_str())
+    );
+    let events: Vec<Value> =
+        events.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let opens = events.iter().filter(|event| event["event"] == "file.open" && event["path"] == "/tmp/made");
+    let told: Vec<_> = opens.map(|open| (open["via"].as_str(), open["uid"].as_u64())).collect();
+    assert_eq!(vec![(Some("notify"), Some(1234))], told, "{events:#?}");
+    assert!(!events.iter().any(|event| event["event"] == "sensor.loss"), "{events:?}");
+}
+
 /// A file with every form of the patched fields, with anchors and comments.
 const SHOP: &str = "# the shop
 x-env: &env

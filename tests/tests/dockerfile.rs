@@ -118,6 +118,38 @@ fn the_shell_form_and_an_inherited_entry_point_run_as_they_did() {
     assert_eq!((Status::Exited(0), "hello\nit's /x\n", ""), parts(&bare));
 }
 
+#[test]
+fn a_static_program_of_a_patched_image_is_told_of_by_the_kernel() {
+    let engine = Engine::start();
+    let file = engine.path("Dockerfile");
+    let text = format!(
+        "FROM {BASE}\nUSER 1234\nENTRYPOINT exec /bin/opens /etc/motd \\\n  \"/tmp/it's made\"\nCMD [\"not\", \"used\"]\n"
+    );
+    fs::write(&file, &text).unwrap();
+    well(engine.build(&file, "localhost/bare", &[]));
+    let options = ["--image", GLASSBOX, "--socket", "/run/glassbox/collector", "--notify", "security"];
+    well(patch(&file, &options));
+    well(engine.build(&file, "localhost/seen", &[]));
+    let folder = engine.path("socket");
+    fs::create_dir(&folder).unwrap();
+    let volume = format!("{}:/run/glassbox:ro", folder.display());
+
+    let bare = engine.run(&[], "localhost/bare", &[]);
+    let alone = engine.run(&[], "localhost/seen", &[]);
+    let jsonl = engine.path("events.jsonl");
+    let collector =
+        Collector::start(&folder.join("collector"), &["-o", &format!("jsonl:{}", jsonl.display())]);
+    let seen = engine.run(&["-v", &volume], "localhost/seen", &[]);
+    well(collector.stop());
+
+    assert_eq!((Status::Exited(3), "read written\n", ""), parts(&bare));
+    assert_eq!(bare, alone, "without a collector");
+    assert_eq!(bare, seen);
+    let events = fs::read_to_string(&jsonl).unwrap();
+    let open = events.lines().find(|line| line.contains("/tmp/it's made") && line.contains("file.open"));
+    assert!(open.is_some_and(|open| open.contains("\"via\":\"notify\"")), "{events}");
+}
+
 fn parts(ending: &Ending) -> (Status, &str, &str) {
     (ending.status, &ending.stdout, &ending.stderr)
 }
@@ -137,6 +169,10 @@ fn bad_input_is_told_in_a_line_and_stays() {
             (b"FROM a\n", &["--socket", "relative"], 64, "a socket is an absolute path"),
             (b"FROM a\n", &["--run", "--entrypoint", "sh"], 64, "a list is written as in"),
             (b"FROM a\n", &["--entrypoint", "[]"], 64, "--run"),
+            (b"FROM a\nCMD x\n", &["--notify", "exec"], 65, "name it with --entrypoint"),
+            (b"FROM public.ecr.aws/lambda/go\n", &["--notify", "exec"], 65, "is for AWS Lambda"),
+            (b"FROM a\n", &["--notify", "all"], 64, "give off, exec, security or full"),
+            (b"FROM a\n", &["--require-notify"], 64, "--notify"),
         ],
     );
 }

@@ -730,3 +730,52 @@ fn program_that_is_over_at_once_has_its_names_under_run_too() {
             && events.iter().all(|event| event.field("container") == Some(&identity("web", event)))
     );
 }
+
+/// The definition of a container after `glassbox patch ecs`.
+fn supervised(definition: &Value) -> Value {
+    let mut patch = Command::new(glassbox());
+    patch.args(["patch", "ecs", "--notify", "security", "--require-notify", "-"]);
+    let ending = child::run(patch, json!([definition]).to_string().as_bytes());
+    assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
+    serde_json::from_str::<Value>(&ending.stdout).expect("JSON")[0].take()
+}
+
+#[test]
+fn a_static_program_of_a_patched_task_is_told_of_with_its_container() {
+    let task = Task::with_path();
+    let metadata = Metadata::start(Endpoint::Answers);
+    let collector = task.collect(&metadata, &["jsonl:/tmp/events.jsonl"], false);
+    let root = task.root("worker");
+    // The libraries of this build of the command line; the one of dist/ needs none.
+    for program in [Path::new("/bin/env"), glassbox()] {
+        rootfs::install(&root, program);
+    }
+    rootfs::copy(&compiled("opens", Libc::GlibcStatic).path, &root.join("bin/opens"));
+    fs::write(root.join("etc/motd"), "hello\n").expect("our own directory");
+    let command = json!(["/etc/motd", "/tmp/made"]);
+    let after = supervised(&json!({"name": "worker", "entryPoint": ["/bin/opens"], "command": command}));
+    let words = ["entryPoint", "command"].into_iter().flat_map(|key| after[key].as_array().expect("words"));
+    let words: Vec<&str> = words.map(|word| word.as_str().expect("a word")).collect();
+    assert_eq!(("/opt/glassbox/glassbox", "/tmp/made"), (words[0], words[words.len() - 1]));
+
+    let uri = metadata.uri("worker");
+    let ended = child::run(task.container("worker", &[], &task.variables(&uri), &words), b"");
+    let stopped = collector.stop();
+
+    assert_eq!(
+        (Status::Exited(3), "read written\n"),
+        (ended.status, ended.stdout.as_str()),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(("", ""), (ended.stderr.as_str(), stopped.stderr.as_str()));
+    let events = task.events("events.jsonl", Expect::NothingLost);
+    // The supervisor of this build has the sensor in it; that of dist/ is static itself.
+    let start = events.only("the program's start", |event| event.text("coverage") == Some("notify"));
+    assert_eq!((Some("/bin/opens"), Some("static")), (start.text("exe"), start.text("reason")));
+    assert_eq!(Some(&identity("worker", start)), start.field("container"), "{start:?}");
+    let open = events.only("its file", |event| event.name() == "file.open" && event.path() == "/tmp/made");
+    assert_eq!((Some("notify"), start.process()), (open.text("via"), open.process()));
+    let ends = events.named("process.exit").filter(|exit| exit.process() == start.process());
+    assert_eq!(1, ends.count(), "{}", events.outline());
+}

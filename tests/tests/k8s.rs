@@ -301,6 +301,21 @@ fn the_sensor_is_copied_for_every_user_and_replaced_as_a_whole() {
 }
 
 #[test]
+fn the_command_line_is_copied_beside_it_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(glassbox());
+    command.args(["install", "--with-command"]).arg(dir.path()).env("GLASSBOX_LIB", sensor());
+    done(child::run(command, b""));
+
+    let mut copied = Command::new(dir.path().join("glassbox"));
+    copied.arg("--version");
+
+    assert_eq!(0o755, fs::metadata(dir.path().join("glassbox")).unwrap().mode() & 0o7777);
+    assert!(done(child::run(copied, b"")).stdout.starts_with("glassbox "));
+    assert_eq!(2, fs::read_dir(dir.path()).unwrap().count());
+}
+
+#[test]
 fn a_folder_that_cannot_be_installed_into_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
@@ -395,4 +410,62 @@ fn a_pod_on_the_hosts_network_has_a_socket_of_its_own() {
 
     assert_eq!("/glassbox/$(GLASSBOX_POD)", pod["spec"]["containers"][0]["env"][2]["value"]);
     assert_eq!(vec![1000, 2000], openers(&events, "/etc/motd"));
+}
+
+/// A container with a static program, a user, and a probe that is a program too.
+fn static_container(name: &str, user: u32) -> Value {
+    json!({
+        "name": name, "image": "app", "command": ["/bin/opens"], "args": ["/etc/motd", format!("/tmp/{name}")],
+        "livenessProbe": {"exec": {"command": ["/bin/cat", "/etc/motd"]}},
+        "securityContext": {"runAsUser": user, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+                            "readOnlyRootFilesystem": true},
+    })
+}
+
+/// The static program's files as `via` tells of them, by container.
+fn told(events: &[Value], path: &str) -> Vec<Value> {
+    let opens = events.iter().filter(|event| event["event"] == "file.open" && event["path"] == path);
+    opens.map(|open| json!([open["via"], open["uid"], open["ret"]])).collect()
+}
+
+#[test]
+fn a_static_program_of_a_patched_pod_is_told_of_by_the_kernel() {
+    for user in [1000, 0] {
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"containers": [static_container("one", user), static_container("two", user)]},
+        });
+        let options = ["--image", "registry.example/glassbox:1", "--notify", "full", "--require-notify", "-"];
+        let patched = done(patch(&options, &manifest.to_string())).stdout;
+        let pod: Value = serde_json::from_str(&patched).unwrap();
+        assert_eq!(
+            [&json!({"exec": {"command": ["/bin/cat", "/etc/motd"]}}), &json!("/glassbox/glassbox")],
+            [&pod["spec"]["containers"][0]["livenessProbe"], &pod["spec"]["containers"][0]["command"][0]]
+        );
+
+        let bare = Kubelet::start().run(&manifest);
+        let ended = Kubelet::start().run(&pod);
+
+        for name in ["one", "two"] {
+            let (bare, seen) = (&bare.endings[name], &ended.endings[name]);
+            assert_eq!(
+                (Status::Exited(3), "read Read-only file system\n"),
+                (bare.status, bare.stdout.as_str())
+            );
+            assert_eq!((bare.status, &bare.stdout, ""), (seen.status, &seen.stdout, seen.stderr.as_str()));
+        }
+        let events = ended.endings["glassbox-collector"].stdout.lines();
+        let events: Vec<Value> = events.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(vec![json!(["notify", user, null]); 2], told(&events, "/etc/motd"), "{events:#?}");
+        for name in ["one", "two"] {
+            assert_eq!(vec![json!(["notify", user, null])], told(&events, &format!("/tmp/{name}")));
+        }
+        let starts =
+            events.iter().filter(|event| event["event"] == "process.start" && event["exe"] == "/bin/opens");
+        assert_eq!(
+            vec!["notify"; 2],
+            starts.map(|start| start["coverage"].as_str().unwrap()).collect::<Vec<_>>()
+        );
+        assert!(!events.iter().any(|event| event["event"] == "sensor.loss"), "{events:#?}");
+    }
 }

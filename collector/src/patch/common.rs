@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use deploy::config::{Config, LONGEST};
+use notify::Level;
 
 use crate::settings::command;
 use crate::settings::keys::OUTPUT;
@@ -21,6 +22,31 @@ pub struct Common {
     /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some
     #[arg(long)]
     pub check: bool,
+}
+
+/// The supervisor in front of a command.
+#[derive(Args, Clone, Debug)]
+pub struct Supervisor {
+    /// Start each program by 'glassbox exec --notify LEVEL --', which has the kernel tell of static and Go
+    /// programs: exec, security or full (docs/notify.md); off takes it out [default: what is there]
+    ///
+    /// A command that the file does not say is refused: the image's own is not known here. Health checks,
+    /// probes and hooks are started beside the program, and have no supervisor.
+    #[arg(long, value_name = "LEVEL", value_parser = str::parse::<Level>)]
+    pub notify: Option<Level>,
+    /// With --notify: end the container with status 69 where the level cannot be had, instead of running
+    /// without it
+    #[arg(long, requires = "notify")]
+    pub require_notify: bool,
+}
+
+impl Supervisor {
+    /// As the crate `deploy` takes it.
+    pub fn request(&self) -> Option<deploy::notify::Notify> {
+        let level = self.notify?;
+        let level = (level != Level::Off).then(|| level.name().to_owned());
+        Some(deploy::notify::Notify { level, is_required: self.require_notify })
+    }
 }
 
 /// The configuration that a deployment file carries, from a file that the collector would take. Fails with

@@ -7,7 +7,7 @@ use deploy::compose::{self, DEFAULT_NAME, Request};
 use deploy::config::Config;
 use deploy::{Error, Patched, image};
 
-use super::common::Common;
+use super::common::{Common, Supervisor};
 
 const HELP: &str = "\
 Adds a service that collects, a volume that the engine fills with the sensor from that service's image, and to every other \
@@ -26,6 +26,8 @@ sensor of its own.";
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub supervisor: Supervisor,
     /// The image that brings the sensor [default: what is in the file, else glassbox with this version]
     #[arg(long, value_name = "IMAGE", value_parser = image::checked_name)]
     pub image: Option<String>,
@@ -57,6 +59,7 @@ impl Options {
             is_opt_in: self.opt_in,
             options: self.collect_option.clone(),
             config,
+            notify: self.supervisor.request(),
         };
         compose::patch(text, &request)
     }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use deploy::dockerfile::{self, Request, Run, Which};
 use deploy::{Error, Patched, image};
 
-use super::common::{self, Common};
+use super::common::{self, Common, Supervisor};
 use crate::shell::failure::Failure;
 
 const HELP: &str = "\
@@ -23,10 +23,12 @@ or bring their own (the summary goes to stderr when the program ends):
 
 /// `glassbox patch dockerfile`
 #[derive(Args, Debug)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, group(ArgGroup::new("starter").args(["run", "notify"]).multiple(true)))]
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub supervisor: Supervisor,
     /// The image that brings the sensor [default: what is in the file, else glassbox with this version]
     #[arg(long, value_name = "IMAGE", value_parser = image::checked_name)]
     pub image: Option<String>,
@@ -52,7 +54,7 @@ pub struct Options {
     #[arg(long, value_name = "CONFIG", requires = "run")]
     pub config: Option<PathBuf>,
     /// The base image's entry point, if the file has none: '["docker-entrypoint.sh"]', or '[]'
-    #[arg(long, value_name = "JSON", requires = "run", value_parser = entry_point)]
+    #[arg(long, value_name = "JSON", requires = "starter", value_parser = entry_point)]
     pub entrypoint: Option<EntryPoint>,
 }
 
@@ -92,16 +94,15 @@ impl Options {
             None if self.all_stages => Which::All,
             None => Which::Last,
         };
-        let run = self.run.then(|| Run {
-            options: self.run_option.clone(),
-            entry_point: self.entrypoint.as_ref().map(|words| words.0.clone()),
-        });
+        let run = self.run.then(|| Run { options: self.run_option.clone() });
         let request = Request {
             image: self.image.clone(),
             socket: self.socket.clone(),
             stages,
             has_collector: self.with_collector,
             run,
+            notify: self.supervisor.request(),
+            entry_point: self.entrypoint.as_ref().map(|words| words.0.clone()),
             config,
         };
         dockerfile::patch(text, &request)

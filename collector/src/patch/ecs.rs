@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use deploy::config::Config;
 use deploy::{Error, Patched};
 
-use super::common::Common;
+use super::common::{Common, Supervisor};
 use crate::outputs::{Destination, Output};
 
 const HELP: &str = "\
@@ -31,6 +31,8 @@ Examples:
 pub struct Options {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub supervisor: Supervisor,
     /// The sensor's image, with its registry [default: the one that is there, else glassbox with this
     /// version]
     // Not only plain names: Terraform's `${var.image}` and CloudFormation's `{{resolve:…}}` are images here.
@@ -90,6 +92,7 @@ impl Options {
             excluded: self.exclude.clone(),
             outputs: self.events.clone(),
             config,
+            notify: self.supervisor.request(),
             is_essential: self.essential,
             condition: self.start_when.map(|when| match when {
                 StartWhen::Healthy => deploy::ecs::Condition::Healthy,

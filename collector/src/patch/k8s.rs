@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use deploy::k8s::Request;
 
-use super::common::{Common, config};
+use super::common::{Common, Supervisor, config};
 use crate::outputs::{Destination, Output};
 use crate::shell::failure::Failure;
 
@@ -70,6 +70,8 @@ pub struct Pods {
     /// The collector's memory limit [default: what is there, else 128Mi]
     #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     pub memory: Option<String>,
+    #[command(flatten)]
+    pub supervisor: Supervisor,
 }
 
 impl Pods {
@@ -86,6 +88,8 @@ impl Pods {
             config: config(self.config.as_deref())?,
             cpu: self.cpu.clone(),
             memory: self.memory.clone(),
+            notify: self.supervisor.request(),
+            has_sensor_alone: false,
         })
     }
 }

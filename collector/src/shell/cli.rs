@@ -332,6 +332,9 @@ pub struct Doctor {
 /// `glassbox install`
 #[derive(Args, Debug)]
 pub struct Install {
+    /// Copy this program too, which starts others there: 'glassbox exec --notify'
+    #[arg(long)]
+    pub with_command: bool,
     /// The folder, which exists
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,

@@ -69,7 +69,9 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::LambdaExtension => lambda::extend(),
         Command::Patch(arguments) => patch::carry_out(&arguments),
         Command::Webhook(arguments) => webhook::run(&arguments).map(|()| 0),
-        Command::Install(arguments) => install::install(&arguments.folder).map(|()| 0),
+        Command::Install(arguments) => {
+            install::install(&arguments.folder, arguments.with_command).map(|()| 0)
+        }
         Command::Hooks => {
             inherited::restore_pipe();
             hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {

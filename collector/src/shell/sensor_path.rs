@@ -1,7 +1,7 @@
 //! Finds the sensor, `libglassbox.so`: beside the executable, in `../lib/glassbox/`, or where `GLASSBOX_LIB`
 //! says.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -124,9 +124,11 @@ fn builder(executable: Option<&Path>) -> u32 {
 
 /// Why the sensor cannot be loaded from where it is.
 fn fault(found: &Path, executable: Option<&Path>) -> Option<Failure> {
-    // Root's programs load it.
+    // Root's programs load it; in a patched pod, whose folder every user may write to, they would without
+    // this program too.
     if rustix::process::geteuid().is_root()
         && procfs::numbers_are_users()
+        && !is_named(found, std::env::var_os("LD_PRELOAD").as_deref())
         && let Some(part) = changeable(found, builder(executable))
     {
         return Some(Failure::missing(format!(
@@ -144,6 +146,12 @@ fn fault(found: &Path, executable: Option<&Path>) -> Option<Failure> {
             found.display()
         ))
     })
+}
+
+/// Whether a value of `LD_PRELOAD` names the sensor.
+fn is_named(sensor: &Path, preload: Option<&OsStr>) -> bool {
+    let mut names = preload.unwrap_or_default().as_bytes().split(|byte| matches!(byte, b':' | b' '));
+    names.any(|name| name == sensor.as_os_str().as_bytes())
 }
 
 #[cfg(test)]
@@ -208,6 +216,14 @@ mod tests {
         let sensor = root.file("libglassbox.so");
 
         assert_eq!(Some(66), fault(&sensor, None).map(|fault| fault.status()));
+    }
+
+    #[test]
+    fn what_is_preloaded_already_is_known_by_its_whole_name() {
+        let is_named = |value: &str| is_named(Path::new("/g/x.so"), Some(OsStr::new(value)));
+
+        let values = ["/g/x.so", "/a.so /g/x.so", "/a.so:/g/x.so", "", "/g/x.so.1", "/a/g/x.so"];
+        assert_eq!([true, true, true, false, false, false], values.map(is_named));
     }
 
     #[test]

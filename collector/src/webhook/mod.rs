@@ -50,7 +50,8 @@ const LONGEST_NOTE: usize = 1000;
 
 const HELP: &str = "\
 POST /mutate takes an AdmissionReview (admission.k8s.io/v1), GET /healthz says whether it runs.
-A pod that cannot have the sensor starts without it, and kubectl shows why.
+A pod that cannot have the sensor starts without it, and kubectl shows why. With --notify, a
+container whose command is its image's gets the sensor alone, unless --require-notify is given.
 
 Example, and manifests to go with it in examples/kubernetes:
   glassbox webhook --cert /tls/tls.crt --key /tls/tls.key --image registry.example/glassbox:1";
@@ -101,8 +102,10 @@ pub fn run(given: &Webhook) -> Result<(), Failure> {
     let listener = TcpListener::bind(given.listen).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
     let on_failure = if given.fail_closed { OnFailure::Closed } else { OnFailure::Open };
-    let shared =
-        Arc::new(Shared { identity, desk: desk(given.pods.request()?, on_failure)?, room: Room::new(ROOM) });
+    let mut pods = given.pods.request()?;
+    // Nobody can write the image's command into a pod at this moment.
+    pods.has_sensor_alone = !given.pods.supervisor.require_notify;
+    let shared = Arc::new(Shared { identity, desk: desk(pods, on_failure)?, room: Room::new(ROOM) });
     let guests = Guests::new(CONNECTIONS);
     say(&format!("listening at {}", listener.local_addr().map_err(cannot)?));
     loop {

@@ -8,8 +8,10 @@
 //! An engine fills an empty volume only, and keeps it: with a newer image, the old files would stay for ever.
 //! So the volume has the image's tag in its name.
 //!
-//! [`service`] changes one service; this file chooses the services and adds the collector.
+//! [`service`] changes one service, [`command`] the way that it is started; this file chooses the services
+//! and adds the collector.
 
+mod command;
 mod service;
 
 use std::collections::BTreeSet;
@@ -19,6 +21,7 @@ use serde_json::{Map, Value, json};
 use self::service::Service;
 use crate::choice::Choice;
 use crate::config::{self, Config};
+use crate::notify::Notify;
 use crate::yaml::Documents;
 use crate::{Error, Note, Patched, image};
 
@@ -39,6 +42,9 @@ pub struct Request {
     pub options: Vec<String>,
     /// The collector's configuration. If it is `None`, one that is there already stays.
     pub config: Option<Config>,
+    /// What `glassbox exec` asks of the kernel for each service. If it is `None`, a supervisor that is there
+    /// stays as it is.
+    pub notify: Option<Notify>,
 }
 
 /// The default name of the collector's service.
@@ -137,28 +143,49 @@ impl<'a> File<'a> {
         notes: &mut Vec<Note>,
     ) -> Result<Option<BTreeSet<String>>, Error> {
         let mut replaced = BTreeSet::new();
-        let mut has_any = false;
+        let (mut has_any, mut refused) = (false, Vec::new());
         for (name, before) in chosen(self.services, request)? {
             let collector = request.name.as_str();
-            let service = Service { name, before, all: self.services, collector, volume: &sensor.volume };
+            let notify = request.notify.as_ref();
+            let service =
+                Service { name, before, all: self.services, collector, volume: &sensor.volume, notify };
             if let Choice::Out(why) = service.choice(request.is_opt_in)? {
                 notes.push(Note::Skipped(format!("service '{name}': {why}")));
                 continue;
             }
+            let entry_point = match service.entry_point() {
+                Ok(entry_point) => entry_point,
+                Err(why) => {
+                    refused.push(format!("service '{name}': {why}"));
+                    continue;
+                }
+            };
             has_any = true;
             let old = service::our_volume(before, collector).filter(|old| *old != sensor.volume);
             replaced.extend(old.map(str::to_owned));
             notes.extend(service.warnings());
-            let changed = service
+            let mut changed = service
                 .patched()
                 .map_err(|(field, what)| malformed(self.documents, &["services", name, field], what))?;
             if changed != *before {
                 notes.push(Note::Done(format!(
                     "service '{name}': preloads the sensor, and waits for '{collector}'"
                 )));
-                after["services"][name.as_str()] = changed;
             }
+            if let Some(entry_point) = entry_point {
+                changed["entrypoint"] = entry_point;
+                let how = match notify.and_then(|notify| notify.level.as_ref()) {
+                    Some(level) => format!("by glassbox exec --notify {level}"),
+                    None => "without glassbox exec --notify".to_owned(),
+                };
+                notes.push(Note::Done(format!("service '{name}': starts {how}")));
+            }
+            after["services"][name.as_str()] = changed;
         }
+        if !has_any && !refused.is_empty() {
+            return Err(Error::Refused(refused.join("; ")));
+        }
+        notes.extend(refused.into_iter().map(Note::Skipped));
         Ok(has_any.then_some(replaced))
     }
 }

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::choice::{self, Choice, LABELS, Mark};
+use crate::notify::Notify;
 use crate::{Error, Note, image, preload};
 
 /// A longer chain of `extends` is a circle.
-const DEEPEST: usize = 32;
+pub const DEEPEST: usize = 32;
 
 /// The reason of a service whose `LD_PRELOAD` has no value in the file.
 const PASSED_ON: &str = "compose takes its LD_PRELOAD from the shell that starts it, and nothing can be appended to that; write \
@@ -23,6 +24,8 @@ pub struct Service<'a> {
     pub collector: &'a str,
     /// The volume with the sensor.
     pub volume: &'a str,
+    /// What its supervisor asks of the kernel.
+    pub notify: Option<&'a Notify>,
 }
 
 /// A field of the wrong type, and what it is instead.

@@ -45,6 +45,7 @@ fn request() -> Request {
         services: Vec::new(),
         is_opt_in: false,
         config: None,
+        notify: None,
         options: Vec::new(),
     }
 }

@@ -7,8 +7,8 @@
 //! kept by reference: `${LD_PRELOAD:+$LD_PRELOAD:}`.
 //!
 //! A former patch is recognised by its effect, not by a mark: a `COPY` to the sensor's folder, an
-//! `LD_PRELOAD` that names it, an entry point that begins with `glassbox run`. A stage inherits all of these
-//! from the stage that it is built from.
+//! `LD_PRELOAD` that names it, an entry point that begins with `glassbox run` or `glassbox exec`. A stage
+//! inherits all of these from the stage that it is built from.
 //!
 //! [`text`] finds the instructions, [`words`] reads them, [`stages`] describes each stage.
 
@@ -31,6 +31,9 @@ pub const DEFAULT_SOCKET: &str = "/run/glassbox/socket";
 /// The names of Microsoft's base images: there is no sensor for Windows.
 const WINDOWS: [&str; 4] =
     ["mcr.microsoft.com/windows/", "mcr.microsoft.com/windows:", "nanoserver", "servercore"];
+
+/// Base images for functions of AWS Lambda.
+const LAMBDA: [&str; 2] = ["public.ecr.aws/lambda/", "amazon/aws-lambda-"];
 
 /// Base images for static programs, which load no library.
 const STATIC: [&str; 2] = ["distroless/static", "chainguard/static"];
@@ -96,7 +99,8 @@ impl Patch<'_> {
             )));
         }
         self.upgrade(&name, found, &mut done);
-        let needs_collector = self.request.has_collector || self.request.run.is_some();
+        let needs_collector =
+            self.request.has_collector || self.request.run.is_some() || self.level().is_some();
         let mut missing = Vec::new();
         if !found.has_sensor {
             missing.push(image::SENSOR_PATH);
@@ -125,19 +129,16 @@ impl Patch<'_> {
             done.push(format!("copies the configuration '{config}'"));
             found.is_configured = true;
         }
-        match &self.request.run {
-            Some(run) => {
-                let change = entry::wrapped(&name, index, found, run)?;
-                if change.is_some() {
-                    done.push("starts its entry point by glassbox run".into());
-                }
-                match change {
-                    Some(entry::Change::Edit(edit)) => self.edits.push(edit),
-                    Some(entry::Change::Lines(more)) => lines.extend(more),
-                    None => {}
-                }
+        let started = entry::started(&name, index, found, self.request)?;
+        if self.request.run.is_none() {
+            self.variables(&name, index, found, &mut lines, &mut done);
+        }
+        if let Some((change, what)) = started {
+            done.push(what);
+            match change {
+                entry::Change::Edit(edit) => self.edits.push(edit),
+                entry::Change::Lines(more) => lines.extend(more),
             }
-            None => self.variables(&name, index, found, &mut lines, &mut done),
         }
         if !lines.is_empty() {
             self.insert(stage.end, lines);
@@ -146,6 +147,11 @@ impl Patch<'_> {
             self.notes.push(Note::Done(format!("{name}: {}", done.join(", "))));
         }
         Ok(())
+    }
+
+    /// The level that is asked for, unless it is off.
+    fn level(&self) -> Option<&str> {
+        self.request.notify.as_ref()?.level.as_deref()
     }
 
     /// Refuses a base image for which there is no sensor, and warns of one whose programs may not load it.
@@ -160,13 +166,20 @@ impl Patch<'_> {
             )));
         }
         match &found.base {
+            Base::Image(image) if self.level().is_some() && LAMBDA.iter().any(|one| image.contains(one)) => {
+                return Err(Error::Refused(format!(
+                    "{name}: '{image}' is for AWS Lambda, which refuses what --notify needs (docs/notify.md); patch it without"
+                )));
+            }
+            _ if self.level().is_some() => {}
             Base::Scratch if !found.has_root_files => self.notes.push(Note::Warning(format!(
                 "{name} begins from scratch, where programs are usually static and do not load the sensor; \
-                 check them with `glassbox doctor`"
+                 check them with `glassbox doctor`, or give --notify security to have the kernel tell of them"
             ))),
             Base::Image(image) if STATIC.iter().any(|one| image.contains(one)) => {
                 self.notes.push(Note::Warning(format!(
-                    "{name}: '{image}' is made for static programs, which do not load the sensor"
+                    "{name}: '{image}' is made for static programs, which do not load the sensor; give --notify security to have \
+                     the kernel tell of them"
                 )))
             }
             _ => {}

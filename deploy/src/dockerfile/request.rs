@@ -1,5 +1,7 @@
 //! The options of a patch of a Dockerfile.
 
+use crate::notify::Notify;
+
 /// How the sensor is put in, and into which stages.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Request {
@@ -15,6 +17,11 @@ pub struct Request {
     pub has_collector: bool,
     /// Whether `glassbox run` starts the entry point, and how.
     pub run: Option<Run>,
+    /// What is asked of the kernel: by that `glassbox run`, else by `glassbox exec` in front of the entry
+    /// point. If it is `None`, what is there stays as it is.
+    pub notify: Option<Notify>,
+    /// The entry point of the base image, which the file does not tell; empty if the base image has none.
+    pub entry_point: Option<Vec<String>>,
     /// The configuration file, by its path in the build's context.
     pub config: Option<String>,
 }
@@ -36,6 +43,4 @@ pub enum Which {
 pub struct Run {
     /// The options of `glassbox run`.
     pub options: Vec<String>,
-    /// The entry point of the base image, which the file does not tell; empty if the base image has none.
-    pub entry_point: Option<Vec<String>>,
 }

@@ -111,6 +111,8 @@ pub struct Program {
     pub span: Range<usize>,
     /// Where the first word of a list stands, or its end.
     pub first: usize,
+    /// Where each word of a list stands, with its quotes.
+    pub items: Vec<Range<usize>>,
 }
 
 /// All stages of a file, in their order.
@@ -368,6 +370,7 @@ impl Program {
             return Err(malformed(instruction.line, &what));
         }
         let is_in_shell = list.is_none();
+        let items = if is_in_shell { Vec::new() } else { strings(text) };
         let words = list.unwrap_or_else(|| {
             let default = ["/bin/sh".to_owned(), "-c".to_owned()];
             shell.unwrap_or(&default).iter().cloned().chain([text.to_owned()]).collect()
@@ -380,6 +383,25 @@ impl Program {
             text: text.to_owned(),
             span: instruction.arguments.span(0..text.len()),
             first: instruction.arguments.span(first..first).start,
+            items: items.into_iter().map(|item| instruction.arguments.span(item)).collect(),
         })
     }
+}
+
+/// The strings in a list of JSON strings, with their quotes.
+fn strings(list: &str) -> Vec<Range<usize>> {
+    let (mut all, mut open) = (Vec::new(), None);
+    let mut characters = list.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match (c, open) {
+            ('\\', _) => drop(characters.next()),
+            ('"', None) => open = Some(at),
+            ('"', Some(start)) => {
+                all.push(start..at + 1);
+                open = None;
+            }
+            _ => {}
+        }
+    }
+    all
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::notify::Notify;
 
 const COPY: &str = "COPY --from=glassbox:0.1.0 /opt/glassbox/libglassbox.so /opt/glassbox/\n";
 const ENV: &str = "ENV LD_PRELOAD=\"${LD_PRELOAD:+$LD_PRELOAD:}/opt/glassbox/libglassbox.so\" \
@@ -221,7 +222,7 @@ fn a_base_images_entry_point_must_be_told() {
     let known = |words: &[&str]| {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
         let options = vec!["-o".into(), "jsonl".into()];
-        Request { run: Some(Run { options, entry_point: Some(words) }), ..Request::default() }
+        Request { run: Some(Run { options }), entry_point: Some(words), ..Request::default() }
     };
     let copy = COPY.replace(".so /opt", ".so /opt/glassbox/glassbox /opt");
     let front = "\"/opt/glassbox/glassbox\", \"run\", \"-o\", \"jsonl\", \"--\"";
@@ -241,6 +242,87 @@ fn a_base_images_entry_point_must_be_told() {
     assert!(refusal("FROM a\nENTRYPOINT []\n", &run()).contains("has no CMD"));
     // An entry point makes docker forget the other stage's command.
     assert!(refusal("FROM a AS b\nCMD x\nFROM b\nENTRYPOINT []\n", &run()).contains("has no CMD"));
+}
+
+fn asked(level: &str) -> Request {
+    let level = (level != "off").then(|| level.to_owned());
+    Request { notify: Some(Notify { level, is_required: false }), ..Request::default() }
+}
+
+#[test]
+fn a_supervisor_stands_before_the_entry_point_and_goes_again() {
+    let front = "\"/opt/glassbox/glassbox\", \"exec\", \"--notify\", \"security\", \"--\"";
+    let both = COPY.replace(".so /opt", ".so /opt/glassbox/glassbox /opt");
+    for (before, after, gone) in [
+        (
+            "ENTRYPOINT [\"/app\",\"-v\"]\nCMD x\nHEALTHCHECK CMD [\"/app\", \"alive\"]\n",
+            format!("ENTRYPOINT [{front}, \"/app\",\"-v\"]\nCMD x\nHEALTHCHECK CMD [\"/app\", \"alive\"]\n"),
+            None,
+        ),
+        ("ENTRYPOINT [ \\\n  \"/a\\\"b\" ]\n", format!("ENTRYPOINT [ \\\n  {front}, \"/a\\\"b\" ]\n"), None),
+        (
+            "ENTRYPOINT exec app $X\n",
+            format!("ENTRYPOINT [{front}, \"/bin/sh\", \"-c\", \"exec app $X\"]\n"),
+            Some("ENTRYPOINT [\"/bin/sh\", \"-c\", \"exec app $X\"]\n"),
+        ),
+        ("ENTRYPOINT []\nCMD [\"x\"]\n", format!("ENTRYPOINT [{front}]\nCMD [\"x\"]\n"), None),
+    ] {
+        let on = patched(&format!("FROM a\n{before}"), &asked("security"));
+
+        assert_eq!(format!("FROM a\n{both}{ENV}{after}"), on);
+        assert_eq!(on, plain(&on), "what is there stays");
+        assert_eq!(on.replace("security", "full"), patched(&on, &asked("full")));
+        let gone = gone.unwrap_or(before);
+        assert_eq!(format!("FROM a\n{both}{ENV}{gone}"), patched(&on, &asked("off")));
+    }
+}
+
+#[test]
+fn scratch_has_no_entry_point_of_its_own() {
+    let both = COPY.replace(".so /opt", ".so /opt/glassbox/glassbox /opt");
+    let text = "FROM scratch\nCOPY app /app\nCMD [\"/app\"]\n";
+
+    let on = patched(text, &asked("security"));
+
+    let front = "ENTRYPOINT [\"/opt/glassbox/glassbox\", \"exec\", \"--notify\", \"security\", \"--\"]\n";
+    assert_eq!(format!("FROM scratch\nCOPY app /app\n{both}{ENV}{front}CMD [\"/app\"]\n"), on);
+    assert!(warnings(text, &asked("security")).is_empty());
+    assert!(warnings(text, &Request::default())[0].contains("give --notify security"));
+    assert!(refusal("FROM scratch\nCOPY app /app\n", &asked("exec")).contains("has no CMD"));
+}
+
+#[test]
+fn run_takes_the_level_itself() {
+    let with = |level: &str, options: &[&str]| {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Request { run: Some(Run { options }), ..asked(level) }
+    };
+    let text = "FROM a\nENTRYPOINT [\"/app\"]\n";
+    let started = |on: &str, words: &str| {
+        let line = format!("ENTRYPOINT [\"/opt/glassbox/glassbox\", {words}, \"--\", \"/app\"]\n");
+        assert!(on.ends_with(&line), "{on}");
+    };
+
+    let on = patched(text, &with("security", &["-o", "human"]));
+    started(&on, "\"run\", \"--notify\", \"security\", \"-o\", \"human\"");
+    started(&patched(&on, &with("full", &[])), "\"run\", \"--notify\", \"full\", \"-o\", \"human\"");
+    started(&patched(&on, &with("off", &[])), "\"run\", \"-o\", \"human\"");
+    assert_eq!(on, patched(&on, &run()));
+    let exec = patched(text, &asked("exec"));
+    started(&patched(&exec, &run()), "\"run\", \"--notify\", \"exec\"");
+    assert!(refusal(&on, &asked("exec")).contains("give --run, too"));
+}
+
+#[test]
+fn a_command_that_only_the_base_image_knows_is_refused() {
+    let known = Request { entry_point: Some(vec!["docker-entrypoint.sh".into()]), ..asked("exec") };
+
+    assert!(refusal("FROM node\nCMD x\n", &asked("exec")).contains("name it with --entrypoint"));
+    assert!(patched("FROM node\nCMD x\n", &known).contains("\"--\", \"docker-entrypoint.sh\"]\nCMD x\n"));
+    patched("FROM node\nCMD x\n", &asked("off"));
+    let lambda = "FROM public.ecr.aws/lambda/python:3.12\nENTRYPOINT [\"/a\"]\n";
+    assert!(refusal(lambda, &asked("exec")).contains("is for AWS Lambda"));
+    patched(lambda, &Request::default());
 }
 
 #[test]
@@ -358,11 +440,13 @@ proptest::proptest! {
         has_collector: bool,
         is_run: bool,
         is_moved: bool,
+        level in proptest::option::weighted(0.3, proptest::sample::select(&["off", "exec", "full"][..])),
     ) {
         let stages = [Which::Last, Which::All, Which::One("one".into())][which as usize].clone();
-        let run = is_run.then(|| Run { options: vec!["-o".into(), "human".into()], entry_point: Some(vec!["e".into()]) });
+        let run = is_run.then(|| Run { options: vec!["-o".into(), "human".into()] });
         let image = is_moved.then(|| "r/glassbox:3".to_owned());
-        let request = Request { image, stages, has_collector, run, ..Request::default() };
+        let notify = level.and_then(|level| asked(level).notify);
+        let request = Request { image, stages, has_collector, run, notify, ..Request::default() };
         let text = format!("FROM a\n{}", pieces.concat());
 
         let Ok(once) = patch(&text, &request) else { return Ok(()) };
@@ -370,7 +454,7 @@ proptest::proptest! {
 
         assert_eq!(once.text, twice.text);
         assert!(text::read(&once.text).unwrap().instructions.len() >= text::read(&text).unwrap().instructions.len());
-        if !is_run && !is_moved && !has_collector {
+        if !is_run && !is_moved && !has_collector && level.is_none() {
             let mut lines = once.text.lines();
             for line in text.lines() {
                 assert!(lines.any(|kept| kept == line), "{line} is gone or elsewhere:\n{}", once.text);

@@ -13,7 +13,8 @@
 //!
 //! The patch adds a container of the sensor's image, and to each application a `volumesFrom` of that
 //! container, the environment, and a `dependsOn`. The image declares its folder a volume, so the patch needs
-//! no task-level `volumes` and can be applied to a bare list.
+//! no task-level `volumes` and can be applied to a bare list. With `--notify`, [`command`] puts a supervisor
+//! before each application's command: the volume has its program too.
 //!
 //! The collector listens at a path on that volume and not at an abstract name. A path works in every network
 //! mode, also in `bridge` and `none`, where each container has a network namespace of its own. A collector at
@@ -24,6 +25,7 @@
 
 mod case;
 mod choose;
+mod command;
 mod fargate;
 mod put_in;
 mod request;
@@ -272,6 +274,9 @@ fn prepared(task: &Task, request: &Request) -> Result<Prepared, Error> {
     if applications.is_empty() {
         notes.push(Note::Warning("no container gets the sensor; name one with --container".into()));
         return Ok(Prepared { containers: task.containers.to_vec(), notes });
+    }
+    if let Some(notify) = &request.notify {
+        task.check_commands(&applications, notify)?;
     }
     let containers = task.put_in(ours, &applications, request, &mut notes)?;
     let after = Task { containers: &containers, ..*task };

@@ -48,9 +48,13 @@ impl Task<'_> {
                 .as_object_mut()
                 .ok_or_else(|| Error::Malformed(within("it is not an object".into())))?;
             self.prepare(container, &name, request).map_err(|error| error.within(within))?;
-            if containers[index] != self.containers[index] {
+            let is_changed = Some(&*container) != self.containers[index].as_object();
+            let supervision =
+                request.notify.as_ref().and_then(|notify| self.supervise(container, &label, notify));
+            if is_changed {
                 notes.push(Note::Done(format!("puts the sensor into {label}")));
             }
+            notes.extend(supervision);
             if self.is_overriding_files(&containers[index]) {
                 notes.push(Note::Warning(within(
                     "an LD_PRELOAD in its environmentFiles does not count beside the one in its environment; name its \

@@ -1,6 +1,7 @@
 //! The options of a patch of task definitions.
 
 use crate::config::Config;
+use crate::notify::Notify;
 
 /// How the sensor is put in, and into which containers.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,9 @@ pub struct Request {
     pub condition: Option<Condition>,
     /// The memory reserved for the collector, in MiB.
     pub memory_reservation_mib: Option<u32>,
+    /// What `glassbox exec` asks of the kernel for each application. If it is `None`, a supervisor that is
+    /// there stays as it is.
+    pub notify: Option<Notify>,
     /// Whether the task is meant for Fargate even if the text does not say so.
     pub is_fargate: bool,
 }

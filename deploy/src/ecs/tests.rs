@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::notify::Notify;
 
 fn registration() -> Value {
     json!({
@@ -1060,6 +1061,8 @@ fn some_container() -> impl Strategy<Value = Value> {
         Just(("volumesFrom", json!([{"sourceContainer": "glassbox"}]))),
         Just(("dependsOn", json!([{"containerName": "a", "condition": "START"}]))),
         Just(("dockerLabels", json!({"glassbox/sensor": "on"}))),
+        Just(("entryPoint", json!(["/app", "-v"]))),
+        Just(("entryPoint", json!(["/opt/glassbox/glassbox", "exec", "--notify", "full", "--", "/app"]))),
         Just(("healthCheck", json!({"command": ["CMD", "/opt/glassbox/glassbox", "health"]}))),
         Just(("logConfiguration", json!({"logDriver": "awslogs", "options": {"awslogs-group": "x"}}))),
         (prop::sample::select(WORDS), anything()),
@@ -1105,16 +1108,18 @@ fn some_request() -> impl Strategy<Value = Request> {
     let names = || {
         prop::collection::vec(prop::sample::select(&["a", "b", "glassbox"][..]).prop_map(str::to_owned), 0..2)
     };
-    (prop::option::of(Just("r/g:2".to_owned())), names(), names(), any::<bool>(), any::<bool>()).prop_map(
-        |(image, containers, excluded, is_fargate, is_started)| Request {
+    let level = prop::option::of(Just("security".to_owned()));
+    let notify = prop::option::weighted(0.3, level.prop_map(|level| Notify { level, is_required: false }));
+    (prop::option::of(Just("r/g:2".to_owned())), names(), names(), any::<bool>(), any::<bool>(), notify)
+        .prop_map(|(image, containers, excluded, is_fargate, is_started, notify)| Request {
             image,
             containers,
             excluded,
             is_fargate,
             condition: is_started.then_some(Condition::Start),
+            notify,
             ..Request::default()
-        },
-    )
+        })
 }
 
 /// A patched text gives itself, and what was there is there still.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::command::has_supervised;
 use super::names::{COLLECTOR, FOLDER, INSTALLER, LISTS, Place, VOLUME, name};
 use super::request::Request;
 use crate::config;
@@ -46,7 +47,8 @@ impl Socket {
     }
 }
 
-/// The two added containers. Settings of present ones that the request does not name stay as they are.
+/// The two added containers, for a pod whose own containers are prepared. Settings of present ones that the
+/// request does not name stay as they are.
 pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: &Request) -> [Value; 2] {
     let present = spec.get("initContainers").and_then(Value::as_array).into_iter().flatten();
     let present = present.into_iter().find(|container| name(container) == COLLECTOR).unwrap_or(&Value::Null);
@@ -76,10 +78,13 @@ pub fn added(spec: &Map<String, Value>, model: Place, socket: &Socket, request: 
     let security_context = security_context(spec, model);
     let names =
         NAMES.map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}));
+    let with_command = has_supervised(spec).then_some("--with-command");
+    let install: Vec<&str> =
+        [COLLECTOR_PATH, "install"].into_iter().chain(with_command).chain([FOLDER]).collect();
     let installer = json!({
         "name": INSTALLER,
         "image": image,
-        "command": [COLLECTOR_PATH, "install", FOLDER],
+        "command": install,
         "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
         "resources": resources,
         "securityContext": security_context,

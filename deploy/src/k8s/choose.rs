@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::command::command;
 use super::names::{
     COLLECTOR, CONTAINERS, FOLDER, INSTALLER, LISTS, MOST_CONTAINERS, PRELOADED, Place, VOLUME, name,
     one_line, quoted,
@@ -47,7 +48,14 @@ pub fn choose(spec: &Map<String, Value>, said: Option<&str>, request: &Request) 
     let mut is_possible = true;
     places.retain(|(key, index)| {
         let container = &spec[*key][*index];
-        let why = match of_container(container) {
+        let choice = of_container(container).and_then(|choice| {
+            let command = command(spec, container, request);
+            match (choice, command) {
+                (Choice::In, Err(why)) if !request.has_sensor_alone => Err(Impossible(why)),
+                (choice, _) => Ok(choice),
+            }
+        });
+        let why = match choice {
             Ok(Choice::In) => return true,
             Ok(Choice::Out(why)) => why,
             Err(Impossible(why)) => {

@@ -8,7 +8,8 @@
 //! - an init container that copies the sensor out of the image into an emptyDir;
 //! - a native sidecar that collects: an init container with `restartPolicy: Always`, which is ready before
 //!   the others start and ends after them;
-//! - in each chosen container, that folder read-only, `LD_PRELOAD` and `GLASSBOX_SOCKET`.
+//! - in each chosen container, that folder read-only, `LD_PRELOAD` and `GLASSBOX_SOCKET`; with `--notify`
+//!   also `glassbox exec` before its command, and the program for that beside the sensor.
 //!
 //! The two added containers always stand before the pod's own init containers. So every pod is made the same
 //! way, and an init container can be chosen later without a change of anything's place.
@@ -17,6 +18,7 @@ mod added;
 pub mod admission;
 mod check;
 mod choose;
+mod command;
 mod names;
 pub mod pod;
 mod request;

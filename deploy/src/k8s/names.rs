@@ -21,6 +21,9 @@ pub const VOLUME: &str = "glassbox";
 /// The sensor's path in each container.
 pub const PRELOADED: &str = "/glassbox/libglassbox.so";
 
+/// The path of the command line in each container, in a pod where it supervises.
+pub const PROGRAM: &str = "/glassbox/glassbox";
+
 pub const INSTALLER: &str = "glassbox-install";
 pub const COLLECTOR: &str = "glassbox-collector";
 

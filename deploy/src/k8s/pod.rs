@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::added::{Socket, added};
 use super::check::check;
 use super::choose::{Chosen, check_wanted, choose};
+use super::command::{command, has_supervised};
 use super::names::{
     COLLECTOR, CONTAINERS, FOLDER, INJECTED, LEFT, PRELOADED, VOLUME, add, list, name, name_of, object,
     one_line, place, quoted,
@@ -22,6 +23,10 @@ pub struct Put {
     pub containers: Vec<String>,
     /// The containers that were left alone, and why.
     pub left: Vec<(String, String)>,
+    /// The containers whose command has got, changed or lost its supervisor.
+    pub started_anew: Vec<String>,
+    /// The level that the supervisors ask for, if one is asked for.
+    pub level: Option<String>,
     /// The parts that may not work as meant.
     pub warnings: Vec<String>,
     /// Whether the pod had everything already.
@@ -37,6 +42,13 @@ impl Put {
                 "{name}: the sensor is in {}, a collector beside it",
                 quoted(&self.containers)
             )));
+        }
+        if !self.started_anew.is_empty() {
+            let how = match &self.level {
+                Some(level) => format!("by glassbox exec --notify {level}"),
+                None => "without glassbox exec --notify".to_owned(),
+            };
+            notes.push(Note::Done(format!("{name}: starts {} {how}", quoted(&self.started_anew))));
         }
         notes.extend(
             self.left
@@ -79,21 +91,37 @@ pub fn change(pod: &mut Value, request: &Request) -> Result<Put, Stop> {
     check(spec, said(INJECTED).is_some())?;
 
     let Chosen { places, model, left } = choose(spec, said(CONTAINERS), request)?;
-    let mut put = Put { left, ..Put::default() };
+    let level = request.notify.as_ref().and_then(|notify| notify.level.clone());
+    let mut put = Put { left, level, ..Put::default() };
     let socket = Socket::of(spec);
-    let ours = added(spec, model, &socket, request);
-    for (key, index) in &places {
+    let commands: Vec<_> =
+        places.iter().map(|(key, index)| command(spec, &spec[*key][*index], request)).collect();
+    for ((key, index), command) in places.iter().zip(commands) {
         let place = format!("/spec/{key}/{index}");
         let Some(container) = spec[*key][*index].as_object_mut() else { continue };
         if let Some(warning) = hidden(container) {
             put.warnings.push(format!("'{}': {warning}", one_line(name_of(container))));
         }
+        match command {
+            Ok(None) => {}
+            Ok(Some(words)) => {
+                container.insert("command".into(), words);
+                put.started_anew.push(name_of(container).to_owned());
+            }
+            Err(why) => {
+                let name = one_line(name_of(container));
+                put.warnings.push(format!("'{name}' has the sensor alone: {why}"));
+            }
+        }
         set_environment(container, &socket, &place)?;
         mount(container, &place)?;
         put.containers.push(name_of(container).to_owned());
     }
+    let ours = added(spec, model, &socket, request);
+    // The sensor, and its next version beside it; the command line is a static program of some 12 MiB.
+    let size = if has_supervised(spec) { "48Mi" } else { "16Mi" };
     let volumes = list(spec, "volumes", "/spec")?;
-    add(volumes, json!({"name": VOLUME, "emptyDir": {"sizeLimit": "16Mi"}}), volumes.len());
+    add(volumes, json!({"name": VOLUME, "emptyDir": {"sizeLimit": size}}), volumes.len());
     let containers = list(spec, "initContainers", "/spec")?;
     for (index, container) in ours.into_iter().enumerate() {
         add(containers, container, index);

@@ -1,6 +1,7 @@
 //! The options of a patch of pods.
 
 use crate::config::Config;
+use crate::notify::Notify;
 
 /// How the sensor is put in, and into which containers of which pods.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,12 @@ pub struct Request {
     pub outputs: Vec<String>,
     /// The collector's configuration. If it is `None`, one that is there already stays.
     pub config: Option<Config>,
+    /// What `glassbox exec` asks of the kernel for each container. If it is `None`, a supervisor that is
+    /// there stays as it is.
+    pub notify: Option<Notify>,
+    /// Whether a container that can have no supervisor gets the sensor alone; otherwise it is one that cannot
+    /// have the sensor.
+    pub has_sensor_alone: bool,
     /// The collector's processor limit, as Kubernetes writes it.
     pub cpu: Option<String>,
     /// The collector's memory limit, as Kubernetes writes it.
