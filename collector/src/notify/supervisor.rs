@@ -5,11 +5,11 @@
 //! without. As an ancestor of all that CMD starts it may read their memory where Yama restricts others
 //! (ptrace_scope 1).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use wire::record::{Flags, Head, Via};
 
 use super::decode::{self, Asked, Noted, Told};
@@ -34,7 +34,7 @@ use crate::system::{kernel, procfs};
 const MOST_REMEMBERED: usize = 4096;
 /// A thread's number is taken for the same thread's for so long: the kernel gives out all others before it
 /// gives one again.
-const REMEMBERED: Duration = Duration::from_secs(1);
+const REMEMBERED_NS: u64 = 1_000_000_000;
 
 /// Calls that a signal kept from going on, and that are remembered; beyond, some are told of twice.
 const MOST_INTERRUPTED: usize = 256;
@@ -65,8 +65,8 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         _lifeline: lifeline,
         reports,
         trusted,
-        threads: HashMap::new(),
-        modules: HashMap::new(),
+        threads: FxHashMap::default(),
+        modules: FxHashMap::default(),
         files: Known::default(),
         executed: VecDeque::new(),
         peers: Peers::default(),
@@ -83,9 +83,9 @@ struct Supervisor {
     _lifeline: Lifeline,
     reports: Arc<Mutex<Reports>>,
     trusted: Arc<Trusted>,
-    threads: HashMap<u32, Thread>,
+    threads: FxHashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
-    modules: HashMap<u32, Modules>,
+    modules: FxHashMap<u32, Modules>,
     /// Files that make calls of their own, and those that do not.
     files: Known,
     /// The last execs, until it is known what became of them.
@@ -110,7 +110,7 @@ struct Execution {
 /// A thread, as it was looked up.
 struct Thread {
     process: u32,
-    since: Instant,
+    since: MonoNs,
     /// The connection over which the collector has been told what is known of the process.
     introduced: Option<u32>,
     /// The thread asked for other ids, and the collector has not been told which it has.
@@ -173,7 +173,7 @@ impl Supervisor {
     fn handle(&mut self, notified: &Notification) {
         self.page.note_received(notified.id);
         let at = MonoNs::now();
-        let process = self.process_of(notified.tid);
+        let process = self.process_of(notified.tid, at);
         let asked = Asked::new(notified.arch, notified.number, notified.args);
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         let mut said = None;
@@ -329,13 +329,12 @@ impl Supervisor {
     }
 
     /// The process of a thread; `None` where it has no number here.
-    fn process_of(&mut self, tid: u32) -> Option<u32> {
+    fn process_of(&mut self, tid: u32, now: MonoNs) -> Option<u32> {
         if tid == 0 {
             return None;
         }
-        let now = Instant::now();
         if let Some(thread) = self.threads.get(&tid)
-            && now.duration_since(thread.since) < REMEMBERED
+            && now.since(thread.since) < REMEMBERED_NS
         {
             return Some(thread.process);
         }
