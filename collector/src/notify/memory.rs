@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use rustc_hash::FxHashMap;
+
 /// The memory of the process that asks.
 pub trait Memory {
     /// Copies what lies at `address` into `into`; gives how many bytes could be read, from the first on:
@@ -48,6 +50,48 @@ impl Memory for ProcessMemory {
     }
 }
 
+/// Memories that are kept open: of a process that asks often, a read then takes 1.1 µs in place of 1.5. A
+/// descriptor is of the program that ran when it was opened; of another one it reads nothing, and then the
+/// process is asked anew.
+#[derive(Debug, Default)]
+pub struct Memories(FxHashMap<u32, Option<File>>);
+
+/// Memories that are kept at once; then it begins anew.
+const MOST_KEPT: usize = 64;
+
+impl Memories {
+    /// The memory of a process, one of whose threads is `tid`.
+    pub fn of(&mut self, process: u32, tid: u32) -> KeptMemory<'_> {
+        if self.0.len() >= MOST_KEPT && !self.0.contains_key(&process) {
+            self.0.clear();
+        }
+        let open = || File::open(format!("/proc/{process}/mem")).ok();
+        let file = self.0.entry(process).or_insert_with(open).as_ref();
+        KeptMemory { file, process: ProcessMemory { pid: tid } }
+    }
+
+    /// Another program may run in the process from here on.
+    pub fn forget(&mut self, process: u32) {
+        self.0.remove(&process);
+    }
+}
+
+/// A memory that is kept open.
+#[derive(Debug)]
+pub struct KeptMemory<'f> {
+    file: Option<&'f File>,
+    process: ProcessMemory,
+}
+
+impl Memory for KeptMemory<'_> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> usize {
+        match self.file.map(|file| file.read_at(into, without_tag(address))) {
+            Some(Ok(read @ 1..)) => read,
+            _ => self.process.read(address, into),
+        }
+    }
+}
+
 /// Whether it is the call that cannot be had: by a seccomp profile, or in a kernel without
 /// CONFIG_CROSS_MEMORY_ATTACH.
 fn is_refused(error: &io::Error) -> bool {
@@ -67,6 +111,9 @@ fn without_tag(address: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
     use super::*;
@@ -118,5 +165,42 @@ mod tests {
         for pid in [0, u32::MAX, i32::MAX as u32] {
             assert_eq!(0, ProcessMemory { pid }.read(copy.as_ptr() as u64, &mut [0; 8]), "{pid}");
         }
+    }
+
+    #[test]
+    fn memory_that_is_kept_open_is_of_the_program_that_runs() {
+        let mut shell =
+            Command::new("sh").args(["-c", "read x; exec sleep 30"]).stdin(Stdio::piped()).spawn().unwrap();
+        let (pid, mut memories) = (shell.id(), Memories::default());
+        let program = || std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+        // Of a program that has just been put in its place, not all is mapped yet.
+        let begins_as_a_program = |memories: &mut Memories| {
+            let begun = std::time::Instant::now();
+            while begun.elapsed().as_secs() < 10 {
+                let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+                let start = u64::from_str_radix(maps.split('-').next().unwrap(), 16).unwrap_or(0);
+                let mut head = [0; 4];
+                if memories.of(pid, pid).read(start, &mut head) == 4 && head == *b"\x7fELF" {
+                    return true;
+                }
+            }
+            false
+        };
+        let own = std::fs::read_link("/proc/self/exe").unwrap();
+        while program() == own {
+            std::thread::yield_now();
+        }
+        let before = program();
+
+        let first = begins_as_a_program(&mut memories);
+        shell.stdin.take().unwrap().write_all(b"\n").unwrap();
+        while program() == before {
+            std::thread::yield_now();
+        }
+        let second = begins_as_a_program(&mut memories);
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+
+        assert_eq!([true; 2], [first, second]);
     }
 }

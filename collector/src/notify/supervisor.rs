@@ -16,7 +16,7 @@ use super::decode::{self, Asked, Noted, Told};
 use super::foresee::{Foreseen, foresee};
 use super::holder::{Held, Lifeline, Page};
 use super::listener::{Listener, Notification, Waited};
-use super::memory::ProcessMemory;
+use super::memory::Memories;
 use super::modules::{Modules, Trusted};
 use super::places::{Peers, ProcessPlaces};
 use super::reports::Reports;
@@ -69,8 +69,9 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         modules: FxHashMap::default(),
         files: Known::default(),
         executed: VecDeque::new(),
+        memories: Memories::default(),
         peers: Peers::default(),
-        interrupted: HashMap::new(),
+        interrupted: FxHashMap::default(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
     Ok(())
@@ -90,11 +91,13 @@ struct Supervisor {
     files: Known,
     /// The last execs, until it is known what became of them.
     executed: VecDeque<Execution>,
+    /// The memories of processes.
+    memories: Memories,
     /// The peers of datagrams so far.
     peers: Peers,
     /// By thread: the call that was told of last and did not go on, since a signal came before the answer.
     /// The kernel makes it anew. From Linux 5.19 on, no signal comes between (`WAIT_KILLABLE_RECV`).
-    interrupted: HashMap<u32, (Instant, Told)>,
+    interrupted: FxHashMap<u32, (MonoNs, Told)>,
 }
 
 /// An exec of which it is not known yet whether it failed.
@@ -179,7 +182,7 @@ impl Supervisor {
         let mut said = None;
         if let (Some(process), Some(asked)) = (process, &asked)
             && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
-            && let Some(mut told) = told(asked, notified.tid, &mut self.peers)
+            && let Some(mut told) = self.told(asked, notified.tid, process)
         {
             if self.is_told_already(notified.tid, &told) {
                 said = Some(told);
@@ -216,6 +219,7 @@ impl Supervisor {
             if let Some(process) = process {
                 self.threads.remove(&process);
                 self.modules.remove(&process);
+                self.memories.forget(process);
             }
         }
     }
@@ -278,7 +282,7 @@ impl Supervisor {
         !self.interrupted.is_empty()
             && self.interrupted.get(&tid).is_some_and(|(at, last)| {
                 let is_same = |last: &Told| (last.kind, last.call) == (told.kind, told.call);
-                at.elapsed() < REMEMBERED && is_same(last) && last.payload == told.payload
+                MonoNs::now().since(*at) < REMEMBERED_NS && is_same(last) && last.payload == told.payload
             })
     }
 
@@ -288,7 +292,7 @@ impl Supervisor {
             if self.interrupted.len() >= MOST_INTERRUPTED {
                 self.interrupted.clear();
             }
-            self.interrupted.insert(tid, (Instant::now(), said));
+            self.interrupted.insert(tid, (MonoNs::now(), said));
         } else if self.is_told_already(tid, &said) {
             self.interrupted.remove(&tid);
         }
@@ -345,6 +349,7 @@ impl Supervisor {
         };
         // It may be another one than the last that had the number.
         self.modules.remove(&process);
+        self.memories.forget(process);
         let may_have_other_ids = self.threads.get(&tid).is_some_and(|thread| thread.may_have_other_ids);
         if self.threads.len() >= MOST_REMEMBERED {
             self.threads.clear();
@@ -393,9 +398,10 @@ impl Supervisor {
         }
         place
     }
-}
 
-/// The record of a call, with what its process's memory and /proc say while it waits.
-fn told(asked: &Asked, tid: u32, peers: &mut Peers) -> Option<Told> {
-    decode::told(asked, &mut ProcessMemory { pid: tid }, &mut ProcessPlaces { tid, peers })
+    /// The record of a call, with what its process's memory and /proc say while it waits.
+    fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<Told> {
+        let places = &mut ProcessPlaces { tid, peers: &mut self.peers };
+        decode::told(asked, &mut self.memories.of(process, tid), places)
+    }
 }

@@ -220,7 +220,7 @@ struct Held(Receiver<()>);
 impl Reader for Held {
     const NAP: Duration = Duration::from_micros(100);
 
-    fn take(&mut self, _: &[u8], _: Vec<OwnedFd>, _: &OwnedFd) -> Option<Vec<Sent>> {
+    fn take(&mut self, _: &[u8], _: Vec<OwnedFd>) -> Option<Vec<Sent>> {
         let _ = self.0.recv();
         Some(Vec::new())
     }

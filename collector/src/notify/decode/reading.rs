@@ -7,6 +7,8 @@ use crate::notify::memory::Memory;
 pub const MOST_READ: usize = 1 << 20;
 /// Read at once: pages are mapped whole, and no machine has smaller ones.
 const PAGE: u64 = 4096;
+/// Read at first: most paths and addresses lie in it, and a page takes a fifth longer.
+const FEW: u64 = 512;
 /// Pages that are kept for the time of one call: arguments often lie side by side.
 const MOST_PAGES: usize = 8;
 
@@ -29,8 +31,10 @@ pub struct Pages<'m> {
     left: usize,
 }
 
+/// A page, or the part of one that is read first.
 struct Page {
     address: u64,
+    len: u64,
     /// As far as it could be read.
     bytes: Vec<u8>,
 }
@@ -46,25 +50,27 @@ impl<'m> Pages<'m> {
         self.left < PAGE as usize
     }
 
-    /// The bytes from `address` to the end of its page; none where they cannot be read.
+    /// The bytes from `address` to the end of what is read at once; none where they cannot be read.
     fn rest_of_page(&mut self, address: u64) -> &[u8] {
-        let start = address & !(PAGE - 1);
-        let index = match self.kept.iter().position(|page| page.address == start) {
+        let has = |page: &Page| address.wrapping_sub(page.address) < page.len;
+        let index = match self.kept.iter().position(has) {
             Some(index) => index,
             None if self.is_used_up() => return &[],
-            None => self.read(start),
+            None => self.read(address),
         };
-        let page = self.kept.get(index).map_or(&[][..], |page| &page.bytes);
-        page.get((address - start) as usize..).unwrap_or_default()
+        let Some(page) = self.kept.get(index) else { return &[] };
+        page.bytes.get((address - page.address) as usize..).unwrap_or_default()
     }
 
-    /// Reads a page in the place of the one that was read first; gives its place.
+    /// Reads the page of an address in the place of the one that was read first; gives its place.
     fn read(&mut self, address: u64) -> usize {
-        self.left -= PAGE as usize;
-        let mut bytes = vec![0; PAGE as usize];
-        let len = self.memory.read(address, &mut bytes);
-        bytes.truncate(len);
-        let page = Page { address, bytes };
+        let len = if self.kept.is_empty() { FEW } else { PAGE };
+        let address = address & !(len - 1);
+        self.left -= len as usize;
+        let mut bytes = vec![0; len as usize];
+        let read = self.memory.read(address, &mut bytes);
+        bytes.truncate(read);
+        let page = Page { address, len, bytes };
         if self.kept.len() < MOST_PAGES {
             self.kept.push(page);
             return self.kept.len() - 1;
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn string_over_several_pages_is_read_whole_and_each_page_once() {
+    fn string_over_several_pages_is_read_whole_and_each_part_once() {
         let mut long = vec![b'x'; 9000];
         long.push(0);
         let mut memory = Fake::default().at(0x1000 - 4, &long);
@@ -168,7 +174,8 @@ mod tests {
 
         let text = pages.text(0x1000, usize::MAX);
 
-        assert_eq!(Text::Cut(vec![b'x'; MOST_READ]), text);
+        // The first page is read in two parts.
+        assert_eq!(Text::Cut(vec![b'x'; MOST_READ - 4096]), text);
         assert_eq!(MOST_READ / 4096, memory.reads);
     }
 }
