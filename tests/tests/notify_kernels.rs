@@ -324,6 +324,31 @@ fn without_a_feature_of_later_kernels_it_does_the_same_or_says_why_not() {
     }
 }
 
+/// A collector elsewhere is told by a descriptor whose calls they are.
+#[test]
+fn without_pidfds_a_collector_elsewhere_cannot_be_told() {
+    let row = row("pidfd_open, Docker of 2019", &[Call(libc::SYS_pidfd_open)], libc::EPERM, Same);
+    let scene = scene_of_static("steady", &["9"]);
+    let collector = scene.collect();
+    let bare = scene.bare_command();
+    let exec = |options: &[&str]| {
+        let mut command = scene.command(glassbox());
+        command.arg("exec").args(options).arg("--").arg(bare.get_program()).args(bare.get_args());
+        command.env("GLASSBOX_SOCKET", collector.socket());
+        row.around(&mut command);
+        child::run(command, b"")
+    };
+
+    let (required, optional) = (exec(&ASKED), exec(&OPTIONAL));
+
+    assert_eq!(Status::Exited(69), required.status, "{}", required.stderr);
+    optional.assert_output(0, "failed 0\n");
+    for ending in [required, optional] {
+        assert_eq!(1, ending.stderr.matches("pidfd_open(2) is refused here").count(), "{}", ending.stderr);
+    }
+    collector.stop();
+}
+
 #[test]
 fn where_it_falls_back_static_programs_are_told_of_as_blind() {
     let row = ROWS.iter().find(|row| row.what.starts_with("NEW_LISTENER")).unwrap();

@@ -65,7 +65,13 @@ impl Supervised {
         if notify.level == Level::Off {
             return Ok(None);
         }
-        let (link, connection) = match Link::connect(socket) {
+        let connected = Link::connect(socket).and_then(|connected| {
+            let can_name = procfs::open(std::process::id()).is_some();
+            let why = "pidfd_open(2) is refused here, by which the collector is told whose calls they are; allow it in \
+                       the container's seccomp profile";
+            if can_name { Ok(connected) } else { Err(NoLink::Refused(why.to_owned())) }
+        });
+        let (link, connection) = match connected {
             Ok(connected) => connected,
             // As without `--notify`: CMD runs exactly as without the sensor.
             Err(NoLink::Nobody) if !notify.is_required => return Ok(None),

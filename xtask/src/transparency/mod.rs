@@ -9,6 +9,9 @@
 //! A difference is checked before it is reported: two more bare runs, and another one under the sensor. If it
 //! remains, the case runs with an empty preloaded library; a difference that is there too is not the sensor's
 //! doing. The collector judges by glassbox's own rules, and ordinary programs must not alert it ([`alerts`]).
+//!
+//! With `--notify` each case runs once bare and once below `glassbox run --notify`. The traced process is the
+//! launcher then, so that the last moment is not compared, and nothing is judged.
 
 mod alerts;
 mod cases;
@@ -25,6 +28,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use glassbox_tests::Status;
 use glassbox_tests::compare::{self, Expected, Parts};
 use glassbox_tests::{last_moment, victim};
 
@@ -33,11 +37,15 @@ use crate::{packages, shell};
 use alerts::Alerts;
 
 const USAGE: &str = "\
-usage: cargo xtask transparency [NAME…] [--list | --write]
+usage: cargo xtask transparency [NAME…] [--notify LEVEL | --list | --write]
 
   NAME…    only these cases, or the cases of these groups (without: programs, victims and coexistence)
+  --notify LEVEL
+           below 'glassbox run --notify LEVEL', which has the kernel ask about system calls
   --list   names the groups and their cases
-  --write  writes docs/transparency.md of the last run of each case; runs nothing";
+  --write  writes docs/transparency.md of the last run of each case; runs nothing
+
+GLASSBOX_TESTS_PAIR names a folder with another pair than the release build.";
 
 /// The groups that run if none is named; the others take half an hour and more.
 const USUAL: &[&str] = &["programs", "victims", "coexistence"];
@@ -91,6 +99,18 @@ const KNOWN: &[(&str, &str)] = &[(
     "ThreadSanitizer maps a file of its own for each read-only part of each library, and the sensor is one",
 )];
 
+/// Differences that `run --notify` makes, and why.
+const KNOWN_BELOW: &[(&str, &str)] = &[
+    ("process state", "/proc/PID/status says that there is a filter: Seccomp is 2"),
+    (
+        "job control",
+        "a program of `glassbox run`, with or without a level, does not lead its process group: bash names the group",
+    ),
+    ("seccomp_strict io", "below any filter the kernel refuses seccomp's strict mode, as in containers"),
+    ("seccomp_strict open", "the same"),
+    ("seccomp_strict getpid", "the same"),
+];
+
 /// The result of a case.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -142,7 +162,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--write") {
         return page::write(&all()?);
     }
-    let totals = compare_all(&glassbox::build()?, arguments)?;
+    let (level, names) = match arguments.iter().position(|argument| argument == "--notify") {
+        Some(at) => {
+            let level = arguments.get(at + 1).context("--notify needs a level: exec, security or full")?;
+            (Some(level.clone()), [&arguments[..at], &arguments[at + 2..]].concat())
+        }
+        None => (None, arguments.to_vec()),
+    };
+    let built = match std::env::var_os("GLASSBOX_TESTS_PAIR").map(PathBuf::from) {
+        Some(dir) => Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") },
+        None => glassbox::build()?,
+    };
+    let totals = compare_below(&built, &names, level)?;
     if totals.different > 0 || totals.alerts > 0 {
         bail!("{} differ, {} alerts without a reason", totals.different, totals.alerts);
     }
@@ -151,8 +182,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// Runs the cases and groups in `names`, and prints a line for each.
 pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
+    compare_below(built, names, None)
+}
+
+/// As [`compare_all`], or below `glassbox run --notify` with this level.
+fn compare_below(built: &Built, names: &[String], level: Option<String>) -> Result<Totals> {
     let picked = pick(all()?, names)?;
-    let mut stage = Stage::new(built)?;
+    let mut stage = Stage::new(built, level)?;
     let mut totals = Totals::default();
     let mut outcomes = BTreeMap::new();
     let width = picked.iter().map(|case| case.name.chars().count()).max().unwrap_or(0).min(40);
@@ -178,8 +214,9 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
         }
         let lines = if unsteady == 0 { String::new() } else { format!("{unsteady} lines") };
         let note: String = note.chars().take(LONGEST_NOTE).collect();
-        outcomes.insert(case.name.clone(), page::Outcome::new(word, stage.tests.take(), &note));
-        page::record(&case.name, &outcomes[&case.name])?;
+        let outcome = page::Outcome::new(word, stage.tests.take(), &note);
+        page::record(&page::name_below(stage.level.as_deref(), &case.name), &outcome)?;
+        outcomes.insert(case.name.clone(), outcome);
         println!("{:width$}  {word:9}  {lines:12} {note}", case.name);
         tell(stage.alerts.borrow_mut().take()?, &mut outcomes, &mut totals)?;
     }
@@ -275,6 +312,8 @@ enum Mode {
     Dormant,
     /// With the sensor and a collector.
     Collected,
+    /// Below `glassbox run --notify`.
+    Notified,
 }
 
 /// The place where cases run: the pair, a collector, and the folder, all readable for every user.
@@ -286,13 +325,15 @@ struct Stage {
     empty_library: OnceCell<PathBuf>,
     /// The number of lines of the last verdict; each is the verdict of one test.
     tests: Cell<usize>,
+    /// The level of `--notify`.
+    level: Option<String>,
 }
 
 /// Stands in a script for the folder of the compiled victim.
 const VICTIMS: &str = "@VICTIM@";
 
 impl Stage {
-    fn new(built: &Built) -> Result<Stage> {
+    fn new(built: &Built, level: Option<String>) -> Result<Stage> {
         // Not under target/: postgres and the user nobody must be able to reach it, and paths of sockets must
         // be short.
         let folder = tempfile::Builder::new().prefix("glassbox-transparency-").tempdir();
@@ -312,6 +353,7 @@ impl Stage {
             alerts: RefCell::new(alerts),
             empty_library: OnceCell::new(),
             tests: Cell::new(0),
+            level,
         })
     }
 
@@ -328,9 +370,11 @@ impl Stage {
         let mut bare = Vec::new();
         // A verdict is the same in any bare run, or is checked again below; and suites take long.
         let (times, modes): (usize, &[Mode]) = match case.verdict {
+            _ if self.level.is_some() => (2, &[Mode::Notified]),
             Some(_) => (1, &[Mode::Collected]),
             None => (2, &[Mode::Dormant, Mode::Collected]),
         };
+        let times = if case.verdict.is_some() { 1 } else { times };
         for _ in 0..times {
             match self.play(case, Mode::Bare)? {
                 Ok(parts) => bare.push(parts),
@@ -353,7 +397,8 @@ impl Stage {
             if as_any.as_ref() == Some(&again) {
                 return Ok(Verdict::AnyPreload(again));
             }
-            let known = KNOWN.iter().find(|(name, _)| *name == case.name);
+            let below: &[_] = if self.level.is_some() { KNOWN_BELOW } else { &[] };
+            let known = KNOWN.iter().chain(below).find(|(name, _)| *name == case.name);
             return Ok(match known {
                 Some((_, why)) => Verdict::Known(why),
                 None => Verdict::Different(format!("{mode:?}: {again}")),
@@ -396,16 +441,22 @@ impl Stage {
                 preload(&mut command, &self.pair.sensor);
                 command.env("GLASSBOX_SOCKET", self.collector.socket());
             }
+            Mode::Notified => command = self.notified(&command),
         }
         let run = || last_moment::run(command, b"", case.limit);
         let ran = match mode {
             Mode::Collected => self.alerts.borrow_mut().during(&case.name, run),
             _ => run(),
         };
-        let (ending, moment) = match ran {
+        let (mut ending, mut moment) = match ran {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };
+        if self.level.is_some() {
+            // The launcher's, which gives the status as a shell does.
+            moment.clear();
+            ending.status = Status::Exited(ending.status.as_shell_code());
+        }
         let mut parts = compare::ending_parts(&ending);
         match &case.verdict {
             Some(verdict) => {
@@ -423,6 +474,17 @@ impl Stage {
             }
         }
         Ok(Ok(parts))
+    }
+
+    /// The command below `glassbox run --notify`.
+    fn notified(&self, command: &Command) -> Command {
+        let mut below = Command::new(&self.pair.cli);
+        below.args(["run", "-o", "recording:/dev/null", "--require-notify", "--notify"]);
+        below.arg(self.level.as_deref().unwrap_or("off")).arg("--");
+        below.arg(command.get_program()).args(command.get_args()).env_clear();
+        below.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        below.current_dir(self.dir.path().join("work")).stdin(std::process::Stdio::null());
+        below
     }
 
     /// A shell with the environment that every run has.

@@ -96,6 +96,11 @@ impl Outcome {
     }
 }
 
+/// The name under which the result of a case is recorded, below `--notify` with a level.
+pub fn name_below(level: Option<&str>, case: &str) -> String {
+    level.map_or_else(|| case.to_owned(), |level| format!("--notify {level} {case}"))
+}
+
 /// Adds a result to the record.
 pub fn record(case: &str, outcome: &Outcome) -> Result<()> {
     let file = file();
@@ -166,8 +171,48 @@ fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
             let _ = writeln!(details, "| {name} | {word} | {} |", note.replace('|', "\\|"));
         }
     }
-    page + &alerts_of(cases, last) + &details
+    page + &alerts_of(cases, last) + &below_of(cases, last) + &details
 }
+
+/// The level that programs ran below.
+const LEVEL: &str = "security";
+
+/// What became of the cases below `--notify`.
+fn below_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
+    let mut text = format!(
+        "\n## Below `--notify {LEVEL}`\n\n{BELOW}\n\
+         | group | ran | tests | same | preload | known | different | absent | date |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
+    );
+    let mut others = String::new();
+    for (group, _) in GROUPS {
+        let ran: Vec<(&str, &Outcome)> = cases
+            .iter()
+            .filter(|(of, _)| of == group)
+            .filter_map(|(_, name)| Some((*name, last.get(&name_below(Some(LEVEL), name))?)))
+            .collect();
+        let Some(date) = ran.iter().map(|(_, outcome)| &outcome.date).max() else { continue };
+        let tests: usize = ran.iter().map(|(_, outcome)| outcome.tests).sum();
+        let of_group = cases.iter().filter(|(of, _)| of == group).count();
+        let _ = write!(text, "| {group} | {} of {of_group} | {tests} ", ran.len());
+        for word in ["same", "preload", "known", "different", "absent"] {
+            let _ = write!(text, "| {} ", ran.iter().filter(|(_, outcome)| outcome.word == word).count());
+        }
+        let _ = writeln!(text, "| {date} |");
+        for (name, Outcome { word, note, .. }) in ran.iter().filter(|(_, outcome)| outcome.word != "same") {
+            let _ = writeln!(others, "| {name} | {word} | {} |", note.replace('|', "\\|"));
+        }
+    }
+    if !others.is_empty() {
+        let _ = write!(text, "\n| case | | why |\n|---|---|---|\n{others}");
+    }
+    text
+}
+
+const BELOW: &str = "\
+Each case ran bare, and below `glassbox run --notify security --require-notify` by root, who needs no `no_new_privs`. The state in
+`/proc` is the launcher's and is not compared. A program that installs a listener of its own gets EBUSY.
+";
 
 /// The alerts of the own rules, and why each is right.
 fn alerts_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
