@@ -1,7 +1,8 @@
 //! Runs a program in classic BPF as the kernel does for seccomp, and refuses what the kernel refuses.
 //!
 //! The kernel's checks are `seccomp_check_filter` (kernel/seccomp.c) and `bpf_check_classic` with
-//! `check_load_and_stores` (net/core/filter.c). Nothing here is called outside of tests and fuzzing.
+//! `check_load_and_stores` (net/core/filter.c). Besides tests and fuzzing, `glassbox attach --notify`
+//! runs the filters that a process has, before it is to install another one.
 
 use std::fmt;
 

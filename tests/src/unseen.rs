@@ -118,6 +118,14 @@ pub const GENERATOR: Program = Program {
     more: &[],
 };
 
+/// A static server in Go that runs until the file `stop` is there. It takes a work folder alone.
+pub const SERVED: Program = Program {
+    name: "served",
+    told: STATIC,
+    built: Built::Go { folder: "served", files: &["served.go"], has_c: false, flags: &[] },
+    more: &[],
+};
+
 /// Go programs of other makers, as Debian has them, with cgo.
 pub const INSTALLED: Program = Program {
     name: "installed",
@@ -224,7 +232,7 @@ impl Program {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let folders = [sources(), sources().join("generator")];
+        let folders = [sources(), sources().join("generator"), sources().join("served")];
         let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of sources"));
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.is_file());

@@ -4,83 +4,76 @@
 //! makes it call dlopen(3) with the sensor's path and then the sensor's entry point, and puts it back exactly
 //! as it was; the other threads run on. The loader and the sensor run there as part of the program: nothing
 //! is written into its code.
+//!
+//! With `--notify` the thread first puts its process under a filter ([`graft`]), in static programs too; the
+//! process that has it do so stays as the supervisor ([`aside`]).
 
+#[cfg(target_arch = "x86_64")]
+mod aside;
+#[cfg(target_arch = "x86_64")]
+mod calls;
+#[cfg(target_arch = "x86_64")]
+mod entry;
+#[cfg(target_arch = "x86_64")]
+mod graft;
 pub mod target;
 #[cfg(target_arch = "x86_64")]
 mod thread;
 
-use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
+use notify::Level;
 
-use wire::hello::Joined;
-
-use crate::settings;
-use crate::shell::failure::{Failure, say};
-use crate::shell::sensor_path;
+#[cfg(target_arch = "x86_64")]
+use self::entry::{cost, enter};
+use self::target::{Request, Target};
+#[cfg(target_arch = "x86_64")]
+use self::thread::Thread;
+use crate::launch::Notify;
+use crate::shell::failure::Failure;
+#[cfg(target_arch = "x86_64")]
+use crate::shell::failure::say;
 use crate::shell::socket::{self, Name};
 
-use self::target::Target;
-
-/// Makes process `pid` report to the collector that `GLASSBOX_SOCKET` names.
-pub fn attach(pid: u32) -> Result<(), Failure> {
-    let name = settings::socket()?;
-    let target = Target::examine(pid, &sensor_path::find(settings::sensor()?)?)?;
-    socket::ask_health(&name)?;
-    let (joined, stood) = enter(&target, absolute(&name)?.as_bytes())?;
-    match joined {
-        Joined::Seen => {
-            let program = target.program();
-            let stood_ms = stood.as_secs_f64() * 1e3;
-            say(&format!("process {pid} ({program}) is seen from now on; one thread of it stood for {stood_ms:.1} ms"));
-            Ok(())
-        }
-        Joined::Already => Err(target.refusal("it has the sensor already; nothing is left to do")),
-        Joined::Unseen => Err(target.refusal(
-            "the sensor is in it, but reached no collector, or had no descriptor or memory left for a ring; raise its \
-             limits, or start it with 'glassbox run'",
-        )),
-        Joined::NotHere => Err(target.refusal("the sensor cannot read this program; start it with 'glassbox run'")),
+/// Makes a process report to the collector; gives the exit status.
+pub fn attach(request: Request, notify: Notify) -> Result<u8, Failure> {
+    let request = Request { socket: absolute(request.socket)?, ..request };
+    let is_asked = notify.level != Level::Off;
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = is_asked;
+    #[cfg(target_arch = "x86_64")]
+    if is_asked && let Some(status) = aside::attach(&request, notify)? {
+        return Ok(status);
     }
+    let target = Target::examine(request.pid, &request.sensor)?;
+    target.door().map_err(|kept| target.refusal(&kept.message))?;
+    socket::ask_health(&request.socket)?;
+    put_in(&target, &request.socket)?;
+    Ok(0)
 }
 
 /// The socket's name in a form that does not depend on the current directory.
-fn absolute(name: &Name) -> Result<std::ffi::OsString, Failure> {
+fn absolute(name: Name) -> Result<Name, Failure> {
     match name {
-        Name::Path(path) => std::path::absolute(path).map(Into::into).map_err(|error| {
+        Name::Path(path) => std::path::absolute(&path).map(Name::Path).map_err(|error| {
             Failure::usage(format!(
                 "cannot tell where '{}' is: {error}; give an absolute path",
                 path.display()
             ))
         }),
-        Name::Abstract(_) => Ok(name.spelling()),
+        Name::Abstract(_) => Ok(name),
     }
 }
 
+/// Puts the sensor into a process, and says so.
 #[cfg(target_arch = "x86_64")]
-fn enter(target: &Target, socket: &[u8]) -> Result<(Joined, Duration), Failure> {
-    use self::thread::Thread;
-
-    let mut stopped = Thread::stop_one_of(target)?;
-    let path = target.sensor().as_os_str().as_bytes();
-    let handle = stopped.call(target.dlopen(), &[path], libc::RTLD_NOW as u64 | target.dlopen_flags())?;
-    if handle == 0 {
-        let reason = target.dlerror().and_then(|dlerror| {
-            let message = stopped.call(dlerror, &[], 0).ok().filter(|message| *message != 0)?;
-            stopped.text(message)
-        });
-        let reason = reason.unwrap_or_else(|| "its loader does not say why".to_owned());
-        return Err(target
-            .refusal(&format!("its loader refuses the sensor ({reason}); start it with 'glassbox run'")));
-    }
-    let joined = stopped.call(target.entry()?, &[socket], 0)?;
-    let stood = stopped.go_on();
-    let joined = Joined::from_number(joined & 0xffff_ffff).ok_or_else(|| {
-        target.refusal("the sensor there gave no answer that this glassbox knows; use the sensor beside it")
-    })?;
-    Ok((joined, stood))
+fn put_in(target: &Target, socket: &Name) -> Result<(), Failure> {
+    let door = target.door().map_err(|kept| target.refusal(&kept.message))?;
+    let stopped = Thread::stop_one_of(target)?;
+    let stood = enter(target, door, stopped, &socket.spelling())?;
+    say(&format!("{} is seen from now on; {}", target.name(), cost(stood)));
+    Ok(())
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn enter(target: &Target, _socket: &[u8]) -> Result<(Joined, Duration), Failure> {
+fn put_in(target: &Target, _socket: &Name) -> Result<(), Failure> {
     Err(target.refusal("this is known for x86_64 only; start it with 'glassbox run'"))
 }

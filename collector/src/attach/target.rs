@@ -1,5 +1,5 @@
-//! Looks at a process before it is touched: whether the sensor can be put into it, and where its functions
-//! are.
+//! Looks at a process before it is touched: whether it can be attached to, whether the sensor can be put into
+//! it, and where its functions are.
 
 use std::fs;
 use std::io::Read;
@@ -11,6 +11,7 @@ use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, SymbolIndex};
 
 use crate::shell::failure::Failure;
+use crate::shell::socket::Name;
 use crate::system::places::{open_inside, read_whole};
 use crate::system::procfs;
 
@@ -21,15 +22,43 @@ const HEADERS: u64 = 64 << 10;
 
 type Header = FileHeader64<Endianness>;
 
-/// A process that the sensor can be put into, as far as /proc shows.
+/// A `glassbox attach` command line.
+#[derive(Debug)]
+pub struct Request {
+    /// The process.
+    pub pid: u32,
+    /// The sensor.
+    pub sensor: PathBuf,
+    /// The collector's socket.
+    pub socket: Name,
+}
+
+/// A process that can be stopped, as far as /proc shows.
 pub struct Target {
     pid: u32,
     program: String,
     sensor: PathBuf,
-    dlopen: u64,
-    dlopen_flags: u64,
-    dlerror: Option<u64>,
     loader: (u64, u64),
+    door: Result<Door, Kept>,
+}
+
+/// The functions by which the sensor gets in.
+#[derive(Clone, Copy)]
+pub struct Door {
+    /// dlopen(3).
+    pub dlopen: u64,
+    /// The bits that this dlopen needs in its flags.
+    pub dlopen_flags: u64,
+    /// dlerror(3), where there is one.
+    pub dlerror: Option<u64>,
+}
+
+/// Why the sensor is kept out.
+pub struct Kept {
+    /// The reason and the remedy.
+    pub message: String,
+    /// The sensor that it has, where that is the reason.
+    pub sensor: Option<PathBuf>,
 }
 
 /// The process as /proc shows it before it is touched.
@@ -54,6 +83,8 @@ struct Evidence {
 /// A reason not to attach.
 struct Refusal {
     is_met: fn(&Evidence) -> bool,
+    /// Whether it keeps nothing but the sensor out: calls can be asked about all the same.
+    is_of_sensor: bool,
     /// The reason and the remedy. A word in braces stands for a fact: `{sensor}`, `{euid}`, or a field of
     /// `/proc/PID/status`.
     message: &'static str,
@@ -63,10 +94,12 @@ struct Refusal {
 const REFUSALS: &[Refusal] = &[
     Refusal {
         is_met: |it| it.field("Tgid") != it.pid.to_string(),
+        is_of_sensor: false,
         message: "it is a thread; give the process, {Tgid}",
     },
     Refusal {
         is_met: |it| it.pid == std::process::id(),
+        is_of_sensor: false,
         message: "that is this glassbox itself; give another process",
     },
     Refusal {
@@ -74,46 +107,65 @@ const REFUSALS: &[Refusal] = &[
             let (real, effective, own) = it.users;
             own != 0 && (real, effective) != (own, own)
         },
+        is_of_sensor: false,
         message: "owned by uid {euid}; run as that user, or use 'glassbox run -- CMD'",
     },
     Refusal {
         is_met: |it| it.field("State").starts_with(['Z', 'X']),
+        is_of_sensor: false,
         message: "it has ended; start it with 'glassbox run'",
     },
     Refusal {
         is_met: |it| it.field("State").starts_with(['T', 't']),
+        is_of_sensor: false,
         message: "it is stopped; continue it (kill -CONT) and try again",
     },
     Refusal {
         is_met: |it| it.field("TracerPid") != "0",
+        is_of_sensor: false,
         message: "pid {TracerPid} traces it; end that first",
     },
     Refusal {
         is_met: |it| !matches!(it.field("Seccomp"), "0" | ""),
+        is_of_sensor: true,
         message: "its seccomp filter could end it for what the loader does; start it with 'glassbox run'",
     },
     Refusal {
         is_met: |it| it.program.is_none(),
+        is_of_sensor: false,
         message: "its files cannot be seen: a kernel thread, or a process that may not be traced (prctl(2), \
                   PR_SET_DUMPABLE); run as root, or start it with 'glassbox run'",
     },
     Refusal {
         is_met: |it| !it.is_for_this_machine,
+        is_of_sensor: false,
         message: "it is a program for another kind of machine; start it with a sensor made for that",
     },
-    Refusal { is_met: |it| it.mappings.is_none(), message: "its memory cannot be seen; run as root" },
+    Refusal {
+        is_met: |it| it.mappings.is_none(),
+        is_of_sensor: false,
+        message: "its memory cannot be seen; run as root",
+    },
     Refusal {
         is_met: |it| it.has_mapped(|path| path.file_name() == it.sensor.file_name()),
+        is_of_sensor: true,
         message: "it has the sensor already; nothing is left to do",
     },
     Refusal {
         is_met: |it| {
             identity(&it.sensor).is_none_or(|own| identity(&inside(it.pid, &it.sensor)) != Some(own))
         },
+        is_of_sensor: true,
         message: "it sees no '{sensor}' (another root or mount namespace); put the sensor at the same path there",
     },
     Refusal {
+        is_met: |it| it.has_mapped(is_musl),
+        is_of_sensor: true,
+        message: "its loader, musl's, takes no library like the sensor late; start it with 'glassbox run'",
+    },
+    Refusal {
         is_met: |it| it.dlopen.is_none(),
+        is_of_sensor: true,
         message: "it has no dynamic loader (a static program), so the sensor cannot be loaded into it; build it dynamically",
     },
 ];
@@ -148,11 +200,11 @@ impl Evidence {
     }
 
     fn has_mapped(&self, is_it: impl Fn(&Path) -> bool) -> bool {
-        self.mappings.as_ref().is_some_and(|mappings| mappings.has(is_it))
+        self.mappings.as_ref().is_some_and(|mappings| mappings.find(is_it).is_some())
     }
 
-    /// Why the sensor cannot be put into this process.
-    fn refusal(&self) -> Option<String> {
+    /// Why this process cannot be attached to, or the sensor not be put into it.
+    fn refusal(&self) -> Option<(String, &'static Refusal)> {
         let refusal = REFUSALS.iter().find(|refusal| (refusal.is_met)(self))?;
         let facts = [
             ("{sensor}", self.sensor.display().to_string()),
@@ -161,14 +213,14 @@ impl Evidence {
             ("{TracerPid}", self.field("TracerPid").to_owned()),
         ];
         let message = refusal.message.to_owned();
-        Some(facts.iter().fold(message, |message, (word, fact)| message.replace(word, fact)))
+        Some((facts.iter().fold(message, |message, (word, fact)| message.replace(word, fact)), refusal))
     }
 }
 
 impl Target {
     /// Looks at process `pid`, which is to get the sensor at `sensor`.
     ///
-    /// Fails with the reason and the remedy if a [`Refusal`] is met.
+    /// Fails with the reason and the remedy if a [`Refusal`] is met, unless it is one of the sensor alone.
     pub fn examine(pid: u32, sensor: &Path) -> Result<Self, Failure> {
         let sensor = fs::canonicalize(sensor).map_err(|error| {
             Failure::missing(format!(
@@ -178,23 +230,28 @@ impl Target {
         })?;
         let evidence = Evidence::gather(pid, sensor)
             .ok_or_else(|| refuse(pid, "there is no such process; 'ps' lists those that run"))?;
-        if let Some(reason) = evidence.refusal() {
-            return Err(refuse(pid, &reason));
+        let kept = evidence.refusal();
+        if let Some((reason, Refusal { is_of_sensor: false, .. })) = &kept {
+            return Err(refuse(pid, reason));
         }
-        let Evidence {
-            program, sensor, mappings: Some(mappings), dlopen: Some((dlopen, dlopen_flags)), ..
-        } = evidence
-        else {
+        let Evidence { program, sensor, mappings: Some(mappings), dlopen, .. } = evidence else {
             return Err(refuse(pid, "it cannot be read; run as root"));
+        };
+        let door = match (kept, dlopen) {
+            (None, Some((dlopen, dlopen_flags))) => {
+                Ok(Door { dlopen, dlopen_flags, dlerror: mappings.function("dlerror") })
+            }
+            (kept, _) => Err(Kept {
+                message: kept.map(|(message, _)| message).unwrap_or_default(),
+                sensor: mappings.find(|path| path.file_name() == sensor.file_name()),
+            }),
         };
         Ok(Self {
             pid,
             program: program.unwrap_or_default().display().to_string(),
             sensor,
-            dlopen,
-            dlopen_flags,
-            dlerror: mappings.function("dlerror"),
             loader: mappings.loader().unwrap_or_default(),
+            door,
         })
     }
 
@@ -203,9 +260,9 @@ impl Target {
         self.pid
     }
 
-    /// The path of its program.
-    pub fn program(&self) -> &str {
-        &self.program
+    /// Its number, and the path of its program.
+    pub fn name(&self) -> String {
+        format!("process {} ({})", self.pid, self.program)
     }
 
     /// The sensor's path, in both mount namespaces.
@@ -213,19 +270,9 @@ impl Target {
         &self.sensor
     }
 
-    /// The address of its dlopen(3).
-    pub fn dlopen(&self) -> u64 {
-        self.dlopen
-    }
-
-    /// The bits that this dlopen needs in its flags.
-    pub fn dlopen_flags(&self) -> u64 {
-        self.dlopen_flags
-    }
-
-    /// The address of its dlerror(3), where it has one.
-    pub fn dlerror(&self) -> Option<u64> {
-        self.dlerror
+    /// The functions by which the sensor gets in, or why it does not.
+    pub fn door(&self) -> Result<Door, &Kept> {
+        self.door.as_ref().copied()
     }
 
     /// Whether code at `address` belongs to the loader, which is not reentrant.
@@ -251,6 +298,13 @@ impl Target {
 
 fn refuse(pid: u32, reason: &str) -> Failure {
     Failure::missing(format!("cannot attach to pid {pid}: {reason}"))
+}
+
+/// Whether a file is musl's loader, which is its libc too.
+fn is_musl(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // Debian's has the name `libc.so` behind its links.
+    name.starts_with("ld-musl-") || name.starts_with("libc.musl-") || name == "libc.so"
 }
 
 /// Device and inode of a file.
@@ -330,8 +384,8 @@ impl Mappings {
         Some(Self { pid, areas: areas.collect() })
     }
 
-    fn has(&self, is_it: impl Fn(&Path) -> bool) -> bool {
-        self.areas.iter().any(|(.., path)| is_it(path))
+    fn find(&self, is_it: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        self.areas.iter().map(|(.., path)| path).find(|path| is_it(path)).cloned()
     }
 
     fn base_of(&self, file: &Path) -> Option<u64> {
@@ -394,6 +448,10 @@ mod tests {
         }
     }
 
+    fn refused(evidence: &Evidence) -> Option<String> {
+        evidence.refusal().map(|(message, _)| message)
+    }
+
     #[test]
     fn every_refusal_ends_in_what_to_do() {
         for refusal in REFUSALS {
@@ -407,11 +465,11 @@ mod tests {
         let traced = evidence("Tgid:\t7\nState:\tS (sleeping)\nTracerPid:\t12\nSeccomp:\t0\n");
         let strangers = Evidence { users: (0, 1001, 1000), ..evidence("Tgid:\t7\n") };
 
-        assert_eq!(Some("it is a thread; give the process, 6"), thread.refusal().as_deref());
-        assert_eq!(Some("pid 12 traces it; end that first"), traced.refusal().as_deref());
+        assert_eq!(Some("it is a thread; give the process, 6"), refused(&thread).as_deref());
+        assert_eq!(Some("pid 12 traces it; end that first"), refused(&traced).as_deref());
         assert_eq!(
             Some("owned by uid 1001; run as that user, or use 'glassbox run -- CMD'"),
-            strangers.refusal().as_deref()
+            refused(&strangers).as_deref()
         );
     }
 
@@ -419,6 +477,6 @@ mod tests {
     fn the_first_reason_that_is_met_is_given() {
         let gone_and_traced = evidence("Tgid:\t7\nState:\tZ (zombie)\nTracerPid:\t12\n");
 
-        assert_eq!(Some("it has ended; start it with 'glassbox run'"), gone_and_traced.refusal().as_deref());
+        assert_eq!(Some("it has ended; start it with 'glassbox run'"), refused(&gone_and_traced).as_deref());
     }
 }

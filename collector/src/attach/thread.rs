@@ -1,11 +1,11 @@
-//! Stops one thread of another process between two system calls and makes it call a function (ptrace(2),
-//! x86_64).
+//! Stops one thread of another process between two system calls and makes it call a function, or make system
+//! calls (ptrace(2), x86_64).
 //!
 //! The thread is seized, not attached to, so that it gets no SIGSTOP. It is stopped where it waits in a
 //! system call, or when one ends: there it is in no allocator and no loader, whose locks it could hold
-//! otherwise and wait for for ever. The call that it waits in continues afterwards as after any stop: the
-//! kernel restarts it, or it returns EINTR where it always does for a stopped process (signal(7),
-//! "Interruption of system calls by stop signals").
+//! otherwise and wait for for ever. The call that it waits in continues afterwards: the kernel restarts it
+//! as after any stop. The calls that return EINTR to a stopped process (signal(7), "Interruption of system
+//! calls by stop signals") are restarted too, unless a handler runs; with a time limit they wait anew.
 //!
 //! # Safety
 //! ptrace(2) and waitpid(2) are given buffers that live until they return, with their true lengths. Writes
@@ -18,6 +18,9 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use notify::MOST_INSTRUCTIONS;
+
+use super::calls;
 use super::target::Target;
 use crate::shell::failure::Failure;
 
@@ -32,9 +35,12 @@ const NT_PRFPREG: usize = 2;
 const NT_X86_XSTATE: usize = 0x202;
 const PTRACE_GETSIGMASK: u32 = 0x420a;
 const PTRACE_SETSIGMASK: u32 = 0x420b;
+const PTRACE_SECCOMP_GET_FILTER: u32 = 0x420c;
 /// Bytes below the stack pointer that a function may use without moving it (x86-64 psABI, 3.2.2).
 const RED_ZONE: u64 = 128;
 const DIRECTION_AND_TRAP: u64 = 0x500;
+/// `syscall`, by which 64-bit programs make system calls.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// Values of rax while a system call is to be restarted, or has been interrupted for good.
 const INTERRUPTED: [i64; 5] = [-512, -513, -514, -516, -(libc::EINTR as i64)];
 
@@ -96,6 +102,8 @@ impl<'t> Thread<'t> {
             .ok_or_else(fault)?;
         let mut signals = 0_u64;
         request(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut signals).cast()).ok_or_else(fault)?;
+        let mut registers = registers;
+        calls::restart(&mut registers);
         // From here on the drop of `Thread` puts the thread back and lets it go.
         std::mem::forget(tracee);
         let thread = Self { target, tid, memory, registers, extended, extended_kind, signals, stands_since };
@@ -154,6 +162,83 @@ impl<'t> Thread<'t> {
                 Stop::Gone => return Err(fault("it has ended")),
                 Stop::Asked | Stop::Group | Stop::Call => {}
             }
+        }
+    }
+
+    /// Makes a system call in the thread; gives the kernel's answer, a negative errno included.
+    ///
+    /// The instruction is the one that the thread is behind: so it needs no libc, and writes nothing.
+    pub fn system_call(&mut self, number: i64, arguments: [u64; 6]) -> Result<i64, String> {
+        let fault = |what: &str| format!("{what}; try again");
+        let instruction = self.registers.rip - SYSCALL.len() as u64;
+        let mut found = [0; SYSCALL.len()];
+        if self.memory.read_exact_at(&mut found, instruction).is_err() || found != SYSCALL {
+            return Err(fault("it makes its system calls in a way that is not known here"));
+        }
+        let mut registers = self.registers;
+        registers.rip = instruction;
+        registers.rax = number.cast_unsigned();
+        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9] = arguments;
+        // As in `call`.
+        registers.orig_rax = u64::MAX;
+        registers.eflags &= !DIRECTION_AND_TRAP;
+        set_registers(self.tid, &registers).ok_or_else(|| fault("its registers cannot be set"))?;
+        let deadline = Instant::now() + LOADING;
+        let (mut delivered, mut has_begun) = (0, false);
+        loop {
+            resume(libc::PTRACE_SYSCALL, self.tid, delivered).ok_or_else(|| fault("it has ended"))?;
+            delivered = 0;
+            match wait(self.tid, deadline) {
+                // The stop at the beginning, then the one at the end.
+                Some(Stop::Call) if !has_begun => has_begun = true,
+                Some(Stop::Call) => {
+                    let answer = registers_of(self.tid).ok_or_else(|| fault("it has ended"))?;
+                    return Ok(answer.rax.cast_signed());
+                }
+                Some(Stop::Signal(signal)) => delivered = signal,
+                Some(Stop::Asked | Stop::Group) => {}
+                Some(Stop::Gone) => return Err(fault("it has ended")),
+                None => {
+                    resume(libc::PTRACE_INTERRUPT, self.tid, 0);
+                    wait(self.tid, Instant::now() + PATIENCE);
+                    return Err(fault("a system call of it does not end"));
+                }
+            }
+        }
+    }
+
+    /// Writes into the process's memory.
+    pub fn write(&self, bytes: &[u8], address: u64) -> Result<(), String> {
+        self.memory
+            .write_all_at(bytes, address)
+            .map_err(|error| format!("its memory cannot be written ({error}); run as root"))
+    }
+
+    /// Its number.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// The address behind the instruction that [`Self::system_call`] uses, and the stack's.
+    pub fn place(&self) -> (u64, u64) {
+        (self.registers.rip, self.registers.rsp)
+    }
+
+    /// The programs that judge its system calls, each as the bytes of its instructions; `None` where the
+    /// kernel does not show them (ptrace(2), PTRACE_SECCOMP_GET_FILTER).
+    pub fn filters(&self) -> Option<Vec<Vec<libc::sock_filter>>> {
+        let mut all = Vec::new();
+        loop {
+            let mut program = vec![libc::sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; MOST_INSTRUCTIONS];
+            let len =
+                request_number(PTRACE_SECCOMP_GET_FILTER, self.tid, all.len(), program.as_mut_ptr().cast());
+            match len {
+                Ok(len) => program.truncate(len),
+                // There is no such filter: those before were all.
+                Err(libc::ENOENT) if !all.is_empty() => return Some(all),
+                Err(_) => return None,
+            }
+            all.push(program);
         }
     }
 
@@ -228,14 +313,14 @@ impl Tracee {
                     (Stop::Asked, Some(registers)) => {
                         let waits =
                             registers.orig_rax as i64 >= 0 && INTERRUPTED.contains(&(registers.rax as i64));
-                        if waits && is_safe(target, &registers) {
+                        if waits && calls::is_safe(target, &registers) {
                             return Ok(Some(registers));
                         }
                     }
                     // Before the call rax says "no such call", so that this is the end of one.
                     (Stop::Call, Some(registers)) => {
                         let is_over = registers.rax as i64 != -(libc::ENOSYS as i64);
-                        if is_over && is_safe(target, &registers) {
+                        if is_over && calls::is_safe(target, &registers) {
                             return Ok(Some(registers));
                         }
                     }
@@ -256,19 +341,6 @@ impl Drop for Tracee {
     fn drop(&mut self) {
         resume(libc::PTRACE_DETACH, self.tid, 0);
     }
-}
-
-/// Whether a thread in this system call is in no allocator and no loader, as far as the call shows.
-fn is_safe(target: &Target, registers: &libc::user_regs_struct) -> bool {
-    let allocates = [
-        libc::SYS_brk,
-        libc::SYS_mmap,
-        libc::SYS_munmap,
-        libc::SYS_mremap,
-        libc::SYS_mprotect,
-        libc::SYS_madvise,
-    ];
-    !allocates.contains(&(registers.orig_rax as i64)) && !target.is_loader(registers.rip)
 }
 
 /// Waits for a thread to stop; `None` once `deadline` has passed.
@@ -305,9 +377,14 @@ fn stop_of(status: i32) -> Stop {
 
 /// ptrace(2); `None` if it fails.
 fn request(what: u32, tid: i32, address: usize, data: *mut c_void) -> Option<()> {
+    request_number(what, tid, address, data).ok().map(drop)
+}
+
+/// The same, with its answer or its errno.
+fn request_number(what: u32, tid: i32, address: usize, data: *mut c_void) -> Result<usize, i32> {
     // SAFETY: see the module.
     let result = unsafe { libc::ptrace(what, tid, address as *mut c_void, data) };
-    (result >= 0).then_some(())
+    usize::try_from(result).map_err(|_| std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn resume(how: u32, tid: i32, signal: i32) -> Option<()> {

@@ -117,13 +117,13 @@ impl Census {
     /// program, and may have become another one since.
     pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
         let known = self.get_mut(id)?;
-        if let Some(reason) = known.named
+        if let Some((reason, exe)) = known.named.clone()
             && known.asked.as_ref()?.executed.is_none()
             && let Some(Asked { path, arguments, at, .. }) =
                 known.take_asked(|asked| asked.said.is_none() || blind::is_mute(reason))
         {
             let pid = known.key.is_visible().then_some(known.key.pid.0);
-            let exe = pid.and_then(procfs::exe).unwrap_or_else(|| path.to_vec());
+            let exe = if exe.is_empty() { path.to_vec() } else { exe };
             let gids = pid.and_then(procfs::gids);
             let (environment, is_asked_about) = (Vec::new(), true);
             return Some(BlindProgram {

@@ -90,8 +90,9 @@ pub struct ProcessImage {
     pub is_asked_about: bool,
     /// A supervisor elsewhere introduced its process, and may speak of it.
     pub is_introduced: bool,
-    /// Why no sensor is in the program that it has become, as a supervisor elsewhere said.
-    pub named: Option<&'static str>,
+    /// Why no sensor is in the program that it has become, as a supervisor elsewhere said, and its file as it
+    /// was seen then.
+    pub named: Option<(&'static str, Vec<u8>)>,
     /// Threads whose numbers were translated: the process's, and the collector's.
     threads: FxHashMap<Tid, Option<Tid>>,
     /// The fields of its events that only the process itself says.

@@ -114,7 +114,8 @@ impl Census {
                 account.refuse(Resource::Images);
                 return None;
             }
-            (live.is_asked_about, live.is_introduced, live.named) = (true, true, reason);
+            (live.is_asked_about, live.is_introduced) = (true, true);
+            live.named = reason.map(|reason| (reason, identity.exe));
             return Some(live.id);
         }
         // Of two that say the same number of a namespace, one lies: the first one has it.
@@ -129,9 +130,10 @@ impl Census {
         self.look_around(&mut identity, parent, &account);
         let is_contained = identity.claim.is_some();
         identity.look_behind(self.asks, is_contained);
+        let named = reason.map(|reason| (reason, identity.exe.clone()));
         let image = self.add_at_cost_of(account, None, identity, false, None, rings);
         if let Some(image) = self.get_mut(image) {
-            (image.is_asked_about, image.is_introduced, image.named) = (true, true, reason);
+            (image.is_asked_about, image.is_introduced, image.named) = (true, true, named);
         }
         Some(image)
     }

@@ -42,8 +42,13 @@ pub struct BlindProgram {
 
 /// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they
 /// have libc, whose calls pass unasked.
-pub const ASKED_ABOUT: [&str; 4] =
-    [program::STATIC.name, program::GO.name, program::NO_LIBC.name, program::FOREIGN_ABI.name];
+pub const ASKED_ABOUT: [&str; 5] = [
+    program::STATIC.name,
+    program::GO.name,
+    program::NO_LIBC.name,
+    program::FOREIGN_ABI.name,
+    program::NO_SENSOR.name,
+];
 
 /// Whether no sensor can say anything in a program that is not seen into for this reason, while the kernel
 /// asks about its calls. In the others a sensor is loaded, which says why it is silent.

@@ -136,7 +136,7 @@ impl Supervised {
     /// Tells the collector of CMD, whose first call waits.
     fn introduce(&self, pid: i32, began_ns: u64, hooked: &Program) {
         let process = pid.cast_unsigned();
-        let Introduction { seen, pidfd } = Introduction::of(process, true);
+        let Introduction { seen, pidfd } = Introduction::of(process, true, &self.plan.trusted);
         let image = procfs::exe(process).filter(|image| !image.is_empty());
         let path = image.or_else(|| hooked.path()).unwrap_or_default();
         let (argv, argc) = hooked.argv(DEFAULT_ARGV);

@@ -21,6 +21,7 @@ pub mod channel;
 pub mod collector;
 pub mod command;
 pub mod descriptors;
+pub mod detached;
 pub mod exec;
 mod groups;
 mod job;

@@ -2,8 +2,9 @@
 //!
 //! Anybody who reaches the socket may say that he is one. So a process is known by the descriptor that comes
 //! with its introduction, which the kernel is asked about; and a supervisor speaks of processes alone that
-//! are of its own control group or made by it, and of its own user unless it is root. What it says of others
-//! is counted as lost, and told nowhere.
+//! are of its own control group or made by it, and of its own user unless it is root. One beside the
+//! collector, in no container, speaks of all processes of that user: it may trace them. What it says of
+//! others is counted as lost, and told nowhere.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Guest {
     own: Identity,
     /// Its user namespace, by inode.
     user_ns: Option<u64>,
+    /// It has the collector's own pid, user and mount namespaces.
+    is_beside: bool,
     account: Arc<Account>,
     /// Its place among the rings of its user.
     place: Share,
@@ -79,10 +82,14 @@ impl Guest {
     pub fn new(own: Identity, place: Share, claimant: RingId, janitor: Janitor) -> Self {
         let account = Arc::clone(place.account());
         let visible = own.key.is_visible().then_some(own.key.pid);
-        let user_ns = own.pidfd.as_ref().and_then(|pidfd| namespaces::inode_in(pidfd, visible, Kind::User));
+        let inode_of = |kind| namespaces::inode_in(own.pidfd.as_ref()?, visible, kind);
+        let user_ns = inode_of(Kind::User);
+        let is_own = |kind| inode_of(kind).is_some_and(|inode| namespaces::own(kind) == Some(inode));
+        let is_beside = [Kind::Pid, Kind::User, Kind::Mount].into_iter().all(is_own);
         Self {
             own,
             user_ns,
+            is_beside,
             account,
             place,
             claimant,
@@ -186,7 +193,7 @@ impl Guest {
     /// Whether the supervisor may speak of a process.
     fn may_speak_of(&self, of: &Identity) -> bool {
         let is_of_its_user = of.uid == self.own.uid || self.own.uid == Some(0) || self.shares_users(of);
-        is_of_its_user && (self.shares_group(of) || self.has_made(of))
+        is_of_its_user && (self.is_beside || self.shares_group(of) || self.has_made(of))
     }
 
     /// Whether both are in the same user namespace, and that is not the collector's.
@@ -438,6 +445,23 @@ mod tests {
             let of_nobody = Sleep::of(Some(65534));
             assert!(introduce(of_own, 5, procfs::open(of_nobody.0.id())).is_ok());
         }
+    }
+
+    /// As `glassbox attach` does from a session of its own, for a service.
+    #[test]
+    fn one_beside_the_collector_speaks_of_its_users_processes_in_other_control_groups() {
+        let process = identity_of(std::os::unix::process::parent_id());
+        let in_group = |cgroup| Identity { cgroup, ..identity_of(process.key.pid.0) };
+        let mut guest = guest(process.uid.unwrap());
+        guest.own.cgroup = 1;
+
+        assert!(guest.is_beside);
+        assert!(guest.may_speak_of(&in_group(2)));
+        assert!(
+            !guest.may_speak_of(&Identity { uid: Some(12345), ..in_group(2) }) || guest.own.uid == Some(0)
+        );
+        guest.is_beside = false;
+        assert!(!guest.may_speak_of(&in_group(2)) && guest.may_speak_of(&in_group(1)));
     }
 
     #[test]

@@ -1,10 +1,19 @@
 //! The files that the filter is made from: the libc and the loader of this system, as many as there are,
-//! and the sensor.
+//! and the sensor; or those of a process that runs already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use notify::Sites;
+
+use crate::evasion::maps::{self, Mapping};
+use crate::system::places::{find_inside, open_inside, read_whole};
+use crate::system::procfs;
 
 /// Folders of libraries (ld.so(8), musl's and Debian's multiarch).
 const FOLDERS: [&str; 8] = [
@@ -28,6 +37,20 @@ const NAMES: [&str; 9] = [
     "librt.so.1",
     "libresolv.so.2",
     "libanl.so.1",
+];
+/// Beginnings of the names of the same files, with a libc's version before glibc 2.34.
+const BEGINNINGS: [&[u8]; 11] = [
+    b"libc.so",
+    b"libc-2.",
+    b"libc.musl-",
+    b"ld-linux",
+    b"ld-2.",
+    b"ld-musl-",
+    b"libpthread",
+    b"librt",
+    b"libresolv",
+    b"libanl",
+    b"libdl",
 ];
 /// A longer file is no libc.
 const MOST_BYTES: u64 = 64 << 20;
@@ -57,4 +80,79 @@ fn read(path: PathBuf) -> Option<Library> {
     }
     let sites = Sites::of_elf(&std::fs::read(&path).ok()?).ok()?;
     Some(Library { path, sites })
+}
+
+/// Scans those that process `pid` has mapped, and those that its children find in its root, and `more`.
+pub fn scan_of(pid: u32, more: &[PathBuf]) -> Vec<Library> {
+    let mut found = BTreeMap::new();
+    for mapping in maps::of(pid).unwrap_or_default().iter().filter(|mapping| mapping.is_code()) {
+        let (name, path) = (mapping.file_name(), PathBuf::from(OsStr::from_bytes(mapping.path())));
+        if BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) || more.contains(&path) {
+            found.entry(path).or_insert_with(|| open_mapped(pid, mapping));
+        }
+    }
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    if !is_own(&root) {
+        for path in
+            FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)))
+        {
+            // Its path without links, as the kernel shows it of a mapping.
+            let place = |file: File| {
+                let place = procfs::behind(&format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+                Some((PathBuf::from(OsStr::from_bytes(&place)), Some(file)))
+            };
+            if find_inside(&root, &path).is_ok()
+                && let Some((path, file)) = open_inside(&root, &path).and_then(place)
+            {
+                found.entry(path).or_insert(file);
+            }
+        }
+    }
+    let found = found.into_iter().filter_map(|(path, file)| {
+        let sites = Sites::of_elf(&read_whole(file?, MOST_BYTES)?).ok()?;
+        Some(Library { path, sites })
+    });
+    let mut all: Vec<Library> = found.collect();
+    let known: BTreeSet<PathBuf> = all.iter().map(|library| library.path.clone()).collect();
+    all.extend(scan(more).into_iter().filter(|library| !known.contains(&library.path)));
+    all
+}
+
+/// The file of a mapping: itself, which only root may open by its mapping, or what lies at its path.
+fn open_mapped(pid: u32, mapping: &Mapping) -> Option<File> {
+    let by_mapping = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.range.start, mapping.range.end);
+    let by_path = || {
+        open_inside(&PathBuf::from(format!("/proc/{pid}/root")), Path::new(OsStr::from_bytes(mapping.path())))
+    };
+    File::open(by_mapping).ok().or_else(by_path)
+}
+
+/// Whether a root is this process's.
+fn is_own(root: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    identity(root).is_none_or(|it| Some(it) == identity(Path::new("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_libc_that_a_process_runs_with_is_scanned_as_the_systems_own() {
+        let openat = libc::SYS_openat as u32;
+        let more = [PathBuf::from("/proc/self/exe")];
+
+        let found = scan_of(std::process::id(), &more);
+
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mapped = found.iter().find(|library| {
+            let path = library.path.to_str().unwrap();
+            path.contains("/libc") && maps.lines().any(|line| line.ends_with(path))
+        });
+        let of_system =
+            scan(&[]).into_iter().find(|library| Some(&library.path) == mapped.map(|it| &it.path));
+        let offsets = |library: &Library| library.sites.page_offsets(openat).collect::<Vec<_>>();
+        assert!(mapped.is_some_and(|libc| !offsets(libc).is_empty()), "{found:?}");
+        assert_eq!(of_system.as_ref().map(offsets), mapped.map(offsets));
+    }
 }

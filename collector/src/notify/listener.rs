@@ -97,6 +97,11 @@ impl Listener {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Another descriptor of the same.
+    pub fn twin(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Receives a call, and lets it go on.
     pub fn let_next_go_on(&self) {
         if let Ok(Some(call)) = self.receive() {

@@ -18,6 +18,26 @@ pub struct Trusted {
     pub libraries: Vec<PathBuf>,
     /// The sensor, at every path that it is loaded from.
     pub sensors: Vec<PathBuf>,
+    /// libc's calls are asked about too: they need not be told of where the sensor is, and are where it is
+    /// not.
+    pub is_libc_asked_about: bool,
+}
+
+impl Trusted {
+    /// Whether all calls of a process are asked about, and no sensor is in it that tells of any, or will be.
+    pub fn is_all_told_of(&self, process: u32) -> bool {
+        self.is_libc_asked_about && Modules::of(process, self).is_some_and(|modules| modules.is_alone)
+    }
+
+    /// Whether the loader of a program with this environment loads the sensor.
+    fn is_preloaded(&self, environment: Option<&[u8]>) -> bool {
+        let names = || self.sensors.iter().filter_map(|sensor| Some(sensor.file_name()?.as_bytes()));
+        environment.is_none_or(|all| {
+            all.split(|byte| *byte == 0)
+                .filter_map(|variable| variable.strip_prefix(b"LD_PRELOAD="))
+                .any(|list| names().any(|name| list.windows(name.len()).any(|part| part == name)))
+        })
+    }
 }
 
 /// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls
@@ -37,6 +57,8 @@ pub struct Modules {
     others: Vec<(u64, Option<Place>)>,
     /// The program was started with `GLASSBOX=off`: the sensor in it reports nothing.
     is_off: bool,
+    /// libc's calls are asked about, and the sensor is not here and is not going to be.
+    is_alone: bool,
 }
 
 /// A page holds code of one mapping.
@@ -48,7 +70,11 @@ impl Modules {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
         let mut modules = Self::in_maps(&maps, trusted);
-        modules.is_off = modules.has_sensor && is_off(procfs::environment(process).as_deref());
+        if modules.has_sensor || trusted.is_libc_asked_about {
+            let environment = procfs::environment(process);
+            modules.is_off = modules.has_sensor && is_off(environment.as_deref());
+            modules.is_alone = !modules.has_sensor && !trusted.is_preloaded(environment.as_deref());
+        }
         Some(modules)
     }
 
@@ -76,7 +102,7 @@ impl Modules {
     /// Whether this can only change by an exec, where the process makes a call from this address. The loader,
     /// whose call is libc's, may be about to load the sensor; a program's own code runs after that.
     pub fn is_settled(&self, address: u64) -> bool {
-        self.has_sensor || !self.has_library || !self.has(address)
+        self.has_sensor || self.is_alone || !self.has_library || !self.has(address)
     }
 
     /// Where a call from this address was made, if it went past the hooks of a process that has them: see
@@ -142,7 +168,25 @@ mod tests {
         nonsense\n";
 
     fn trusted() -> Trusted {
-        Trusted { libraries: vec!["/usr/lib/libc.so.6".into()], sensors: vec!["/opt/libglassbox.so".into()] }
+        Trusted {
+            libraries: vec!["/usr/lib/libc.so.6".into()],
+            sensors: vec!["/opt/libglassbox.so".into()],
+            is_libc_asked_about: false,
+        }
+    }
+
+    #[test]
+    fn the_sensor_is_expected_where_the_environment_preloads_it() {
+        let trusted = trusted();
+
+        for (environment, is_preloaded) in [
+            (&b"A=1\0LD_PRELOAD=/x/other.so:/run/libglassbox.so\0"[..], true),
+            (b"LD_PRELOAD=/x/other.so\0B=/opt/libglassbox.so\0", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_preloaded, trusted.is_preloaded(Some(environment)));
+        }
+        assert!(trusted.is_preloaded(None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use notify::{Filter, Level, Machine, Sites};
 
-use super::libraries;
+use super::libraries::{self, Library};
 use super::modules::Trusted;
 use super::proof;
 
@@ -22,8 +22,19 @@ impl Plan {
     /// Makes the filter of a level for processes that load one of `sensors`, and proves it. The error says
     /// why it cannot be had here.
     pub fn prove(level: Level, sensors: Vec<PathBuf>) -> Result<Self, String> {
-        let libraries = libraries::scan(&sensors);
-        let sites: Vec<&Sites> = libraries.iter().map(|library| &library.sites).collect();
+        Self::prove_with(level, libraries::scan(&sensors), sensors, false)
+    }
+
+    /// The same for processes that load these `libraries`, which were scanned, and one of `sensors`. Where no
+    /// sensor is to tell of what libc does, its calls are asked about like all others.
+    pub fn prove_with(
+        level: Level,
+        libraries: Vec<Library>,
+        sensors: Vec<PathBuf>,
+        is_libc_asked_about: bool,
+    ) -> Result<Self, String> {
+        let passing = libraries.iter().filter(|_| !is_libc_asked_about);
+        let sites: Vec<&Sites> = passing.map(|library| &library.sites).collect();
         let filter = Filter::new(level, Machine::NATIVE, &sites).map_err(|error| error.to_string())?;
         let program: Vec<libc::sock_filter> = filter
             .instructions()
@@ -46,6 +57,6 @@ impl Plan {
             .map(|library| library.path)
             .filter(|path| !sensors.contains(path))
             .collect();
-        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors }) })
+        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors, is_libc_asked_about }) })
     }
 }

@@ -22,12 +22,13 @@ use super::places::{Peers, ProcessPlaces};
 use super::reports::Reports;
 use crate::arrival::Seen;
 use crate::door::identity;
+use crate::enrich::blind::ASKED_ABOUT;
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
 use crate::ids::{MonoNs, Pid};
 use crate::system::files::On;
 use crate::system::namespaces::{self, Kind};
-use crate::system::program::{Program, Root};
+use crate::system::program::{NO_SENSOR, Program, Root};
 use crate::system::{kernel, procfs};
 
 /// Threads and processes that are remembered; beyond, all are looked at anew.
@@ -130,7 +131,7 @@ pub struct Introduction {
 
 impl Introduction {
     /// Of a process that waits; of its program's file too, where the collector may not see that.
-    pub fn of(process: u32, is_remote: bool) -> Self {
+    pub fn of(process: u32, is_remote: bool, trusted: &Trusted) -> Self {
         let pidfd = procfs::open(process);
         let facts = pidfd.as_ref().and_then(kernel::facts);
         let ppid = facts.map(|facts| facts.ppid).or_else(|| Some(procfs::stat(process)?.ppid));
@@ -139,8 +140,10 @@ impl Introduction {
         let uids = uids.or_else(|| procfs::uids(process));
         let program = || {
             let image = format!("/proc/{process}/exe");
-            let program = Program::on(image.as_ref(), &Root::own(), On::Local)?;
-            Some(program.reason.name)
+            let reason =
+                Program::on(image.as_ref(), &Root::own(), On::Local).map(|program| program.reason.name);
+            let is_known = reason.is_some_and(|reason| ASKED_ABOUT.contains(&reason));
+            if !is_known && trusted.is_all_told_of(process) { Some(NO_SENSOR.name) } else { reason }
         };
         let inode = |kind| namespaces::inode_in(pidfd.as_ref()?, Some(Pid(process)), kind);
         let seen = Seen {
@@ -368,7 +371,7 @@ impl Supervisor {
         if thread.introduced.replace(connection) == Some(connection) {
             return None;
         }
-        Some(Introduction::of(process, is_remote))
+        Some(Introduction::of(process, is_remote, &self.trusted))
     }
 
     /// The ids of a thread that asked for others at its last call: whether it got them, its next one shows.

@@ -159,7 +159,7 @@ pub const NOTIFY: Key = Key {
     reader: Reader::Every,
     form: Form::Word(&["off", "exec", "security", "full"]),
     default: "off",
-    help: "the system calls that the kernel asks 'run' about, where no hook tells of them",
+    help: "the system calls that the kernel asks 'run', 'exec' and 'attach' about, where no hook tells of them",
 };
 
 /// Whether a run goes on without it.
@@ -170,7 +170,7 @@ pub const REQUIRE_NOTIFY: Key = Key {
     reader: Reader::Every,
     form: Form::Switch,
     default: "off",
-    help: "'on': a run ends with status 69 where the level cannot be had",
+    help: "'on': a run or an attach ends with status 69 where the level cannot be had",
 };
 
 /// The alerts that make a command fail.

@@ -82,8 +82,12 @@ pub enum Command {
     Exec(Exec),
     /// Put the sensor into a process that runs already
     ///
-    /// The process must be this user's and dynamically linked; it is held up for less than a millisecond, and
-    /// reports to the collector at GLASSBOX_SOCKET from then on, as do the programs that it starts.
+    /// The process must be this user's; it is held up for some milliseconds, and reports to the collector at
+    /// GLASSBOX_SOCKET from then on, as do the programs that it starts. The sensor gets into dynamic programs
+    /// only. With --notify the kernel asks about the system calls of all its threads, in static and Go
+    /// programs too; a process of glassbox stays behind, which tells the collector of them. That cannot be
+    /// undone while the program runs; without CAP_SYS_ADMIN it gets no_new_privs, so that set-user-id
+    /// programs that it starts run without their rights.
     Attach(Attach),
     /// Send a recording to the outputs
     Replay(Replay),
@@ -300,6 +304,8 @@ pub enum Config {
 /// `glassbox attach`
 #[derive(Args, Debug)]
 pub struct Attach {
+    #[command(flatten)]
+    pub notify: Notify,
     /// The process
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,

@@ -48,7 +48,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Run(arguments) => run(arguments),
         Command::Collect(arguments) => collect(arguments),
         Command::Exec(arguments) => exec(arguments),
-        Command::Attach(arguments) => attach::attach(arguments.pid).map(|()| 0),
+        Command::Attach(arguments) => attach(arguments),
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();
@@ -249,6 +249,17 @@ fn exec(arguments: cli::Exec) -> Result<u8, Failure> {
     let environment = environment::under_sensor(&command, &sensor, of_file.as_slice());
     let hooked = Program::new(&command, environment)?;
     launch::exec::exec(&launch::exec::Request { hooked, sensor, socket, notify: notify_of(&layers) })
+}
+
+/// `glassbox attach`
+fn attach(arguments: cli::Attach) -> Result<u8, Failure> {
+    let cli::Attach { pid, notify } = arguments;
+    let layers = Layers::read(Reader::Every, None)?
+        .with_flag(&NOTIFY, notify.notify)
+        .with_flag(&REQUIRE_NOTIFY, notify.require_notify.then(|| "on".into()));
+    let sensor = sensor_path::find(layers.setting(&SENSOR).values.pop())?;
+    let socket = settings::named(&layers.setting(&SOCKET))?;
+    attach::attach(attach::target::Request { pid, sensor, socket }, notify_of(&layers))
 }
 
 /// The launcher's child: takes over the descriptors and rings that the launcher passed down, and collects.

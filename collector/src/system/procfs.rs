@@ -281,6 +281,18 @@ pub fn environment(pid: u32) -> Option<Vec<u8>> {
     (!environment.is_empty() || is_alive()).then_some(environment)
 }
 
+/// The arguments of a process, each ended by a NUL, in at most `most_bytes`; how many there are, where they
+/// are cut.
+pub fn arguments(pid: u32, most_bytes: usize) -> (Vec<u8>, Option<u64>) {
+    let mut all = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let count = (all.len() > most_bytes).then(|| all.iter().filter(|byte| **byte == 0).count() as u64);
+    all.truncate(most_bytes);
+    if let (Some(_), Some(last)) = (count, all.last_mut()) {
+        *last = 0;
+    }
+    (all, count)
+}
+
 /// How long the arguments are that the program was started with, NULs and all; 0 where that is not shown.
 pub fn command_line_len(pid: u32) -> usize {
     fs::read(format!("/proc/{pid}/cmdline")).map_or(0, |line| line.len())

@@ -102,6 +102,9 @@ reasons! {
     GO_ALONE = "go" Partial true: "Go's runtime makes its system calls itself, and no C code is linked in: only the programs that it starts are seen"; "none for Go code; programs that it starts are hooked if they get its environment";
     /// A program without libc.
     NO_LIBC = "no_libc" Partial true: "uses no libc: only that it ran, and its end, are seen"; "none";
+    /// A program that was started below a process that was attached to, where the kernel is asked about
+    /// libc's calls too.
+    NO_SENSOR = "no_sensor" Partial false: "runs without the sensor, and the kernel tells of its system calls (glassbox attach --notify)"; "start it with 'glassbox run' for what the hooks tell besides";
     /// A program whose loader is missing.
     NO_LOADER = "no_loader" Blind false: "its loader is missing, so it cannot be run"; "install the C library that it was linked for";
     /// A script whose interpreter is missing.
