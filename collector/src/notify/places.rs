@@ -2,14 +2,24 @@
 //! the kernel's word.
 //!
 //! No hook tells of the directory and the descriptors of such a process, so they are looked up in `/proc`
-//! while it stands still. Nothing is opened or held that is the process's: a descriptor taken with
-//! pidfd_getfd(2) would keep a connection open that the process closes meanwhile, and the last to close waits
-//! as long as SO_LINGER says.
+//! while it stands still. Nothing that is the process's is held: a descriptor taken with pidfd_getfd(2) would
+//! keep a connection open that the process closes meanwhile, and the last to close waits as long as SO_LINGER
+//! says. A socket that listens is no connection: that is taken for a moment, where an accept is asked about.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::net::sockopt;
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
+
+use super::way::NOW;
+use crate::door::janitor::Janitor;
+use crate::system::procfs;
 
 /// Where the process that asks stands.
 pub trait Places {
@@ -21,6 +31,11 @@ pub trait Places {
     /// Whether an accept(2) on this socket finds a connection, or waits for one; `None` where that is not
     /// known.
     fn finds_connection(&mut self, fd: i32) -> Option<bool>;
+    /// The label of the socket that an accept(2) takes a connection from, `Some(None)` where that is not known;
+    /// `None` where it finds no connection.
+    fn accepts_from(&mut self, fd: i32) -> Option<Option<Vec<u8>>> {
+        (self.finds_connection(fd) != Some(false)).then(|| self.descriptor(fd))
+    }
     /// Whether this is the first datagram from this socket to `peer`, as far as that is remembered.
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool;
 }
@@ -65,8 +80,12 @@ impl Peers {
 pub struct ProcessPlaces<'p> {
     /// The thread, as the kernel gives it with a notification.
     pub tid: u32,
+    /// Its process.
+    pub process: u32,
     /// The peers of datagrams so far.
     pub peers: &'p mut Peers,
+    /// Closes what turns out to be no socket that listens.
+    pub janitor: &'p Janitor,
 }
 
 /// The text of a file in `/proc` that is read. Sockets that listen stand first in `/proc/PID/net/tcp`, 150
@@ -75,6 +94,18 @@ const MOST_TEXT: u64 = 16 << 10;
 /// The kernel makes as many lines of that table as are asked for. Behind the sockets that listen it looks
 /// through all places that a connection can have, which takes a millisecond.
 const LINE: usize = 150;
+
+/// The attribute of a socket that is the name of its protocol.
+const PROTOCOL: &str = "system.sockprotoname";
+
+/// The label of a socket.
+fn label(socket: &OwnedFd) -> Option<Vec<u8>> {
+    let mut label = format!("socket:[{}] ", rustix::fs::fstat(socket).ok()?.st_ino).into_bytes();
+    let mut name = [0; 32];
+    let len = rustix::fs::fgetxattr(socket, PROTOCOL, name.as_mut_slice()).ok()?;
+    label.extend(name.get(..len)?.iter().take_while(|byte| **byte != 0));
+    Some(label)
+}
 
 impl ProcessPlaces<'_> {
     fn link(&self, name: &str) -> Option<Vec<u8>> {
@@ -100,8 +131,22 @@ impl ProcessPlaces<'_> {
     fn protocol(&self, fd: i32) -> Option<Vec<u8>> {
         let mut name = [0; 32];
         let path = format!("/proc/{}/fd/{fd}", self.tid);
-        let len = rustix::fs::getxattr(path, "system.sockprotoname", name.as_mut_slice()).ok()?;
+        let len = rustix::fs::getxattr(path, PROTOCOL, name.as_mut_slice()).ok()?;
         Some(name.get(..len)?.split(|byte| *byte == 0).next()?.to_vec())
+    }
+
+    /// A socket of the process that listens; `None` where it does not, or where it may not be taken (Linux 5.6,
+    /// and a container's profile may refuse it).
+    fn listening(&self, fd: i32) -> Option<OwnedFd> {
+        if fd < 0 || self.janitor.is_full() {
+            return None;
+        }
+        let socket = pidfd_getfd(procfs::open(self.process)?, fd, PidfdGetfdFlags::empty()).ok()?;
+        if sockopt::socket_acceptconn(&socket).is_ok_and(|listens| listens) {
+            return Some(socket);
+        }
+        self.janitor.close([socket]);
+        None
     }
 
     fn inode(&self, fd: i32) -> Option<u64> {
@@ -156,6 +201,18 @@ impl Places for ProcessPlaces<'_> {
         waiting(BufReader::with_capacity(LINE, table.take(MOST_TEXT)), inode)
     }
 
+    fn accepts_from(&mut self, fd: i32) -> Option<Option<Vec<u8>>> {
+        let Some(socket) = self.listening(fd) else {
+            return (self.finds_connection(fd) != Some(false)).then(|| self.descriptor(fd));
+        };
+        let returns_at_once = fcntl_getfl(&socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
+        let mut polled = [PollFd::new(&socket, PollFlags::IN)];
+        if returns_at_once && poll(&mut polled, Some(&NOW)) == Ok(0) {
+            return None;
+        }
+        Some(label(&socket))
+    }
+
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
         self.inode(fd).is_none_or(|inode| self.peers.is_new(inode, peer))
     }
@@ -202,12 +259,23 @@ fn waiting(mut table: impl BufRead, inode: u64) -> Option<bool> {
 mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixDatagram;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+    use std::sync::LazyLock;
 
     use super::*;
 
+    /// A name for a socket that does not exist yet.
+    fn tempfile() -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("glassbox-test-{}-accepts", std::process::id()))
+    }
+
     fn own(peers: &mut Peers) -> ProcessPlaces<'_> {
-        ProcessPlaces { tid: std::process::id(), peers }
+        of(std::process::id(), peers)
+    }
+
+    fn of(process: u32, peers: &mut Peers) -> ProcessPlaces<'_> {
+        static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::default);
+        ProcessPlaces { tid: process, process, peers, janitor: &JANITOR }
     }
 
     fn shown(fd: &impl AsRawFd) -> String {
@@ -243,7 +311,7 @@ mod tests {
         let mut child =
             std::process::Command::new("sleep").arg("60").current_dir("/usr").stdin(file).spawn().unwrap();
         let mut peers = Peers::default();
-        let mut places = ProcessPlaces { tid: child.id(), peers: &mut peers };
+        let mut places = of(child.id(), &mut peers);
 
         let found = [places.cwd(), places.descriptor(0), places.descriptor(99)];
         child.kill().unwrap();
@@ -286,7 +354,10 @@ mod tests {
     fn accept_that_would_find_nothing_is_told_from_one_that_waits_or_finds() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peers = Peers::default();
-        let mut finds = |fd: i32| own(&mut peers).finds_connection(fd);
+        let mut finds = |fd: i32| {
+            let mut own = own(&mut peers);
+            (own.finds_connection(fd), own.accepts_from(fd))
+        };
 
         let waits = finds(listener.as_raw_fd());
         listener.set_nonblocking(true).unwrap();
@@ -294,8 +365,27 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let after = finds(listener.as_raw_fd());
 
-        assert_eq!([Some(true), Some(false), Some(true)], [waits, before, after]);
-        assert_eq!(None, finds(-1));
+        let label = Some(Some(shown(&listener).into_bytes()));
+        assert_eq!(
+            [(Some(true), label.clone()), (Some(false), None), (Some(true), label)],
+            [waits, before, after]
+        );
+        assert_eq!((None, Some(None)), finds(-1));
+    }
+
+    #[test]
+    fn socket_of_another_family_is_taken_too() {
+        let folder = tempfile();
+        let listener = UnixListener::bind(&folder).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut peers = Peers::default();
+
+        let before = own(&mut peers).accepts_from(listener.as_raw_fd());
+        let _client = UnixStream::connect(&folder).unwrap();
+        let after = own(&mut peers).accepts_from(listener.as_raw_fd());
+        fs::remove_file(&folder).unwrap();
+
+        assert_eq!((None, Some(Some(shown(&listener).into_bytes()))), (before, after));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::places::{Peers, ProcessPlaces};
 use super::reports::Reports;
 use crate::arrival::Seen;
 use crate::door::identity;
+use crate::door::janitor::Janitor;
 use crate::enrich::blind::ASKED_ABOUT;
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
@@ -72,6 +73,7 @@ pub fn start(setting: Setting) -> std::io::Result<()> {
         executed: VecDeque::new(),
         memories: Memories::default(),
         peers: Peers::default(),
+        janitor: Janitor::default(),
         interrupted: FxHashMap::default(),
     };
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
@@ -96,6 +98,8 @@ struct Supervisor {
     memories: Memories,
     /// The peers of datagrams so far.
     peers: Peers,
+    /// Closes what was taken of a process by mistake.
+    janitor: Janitor,
     /// By thread: the call that was told of last and did not go on, since a signal came before the answer.
     /// The kernel makes it anew. From Linux 5.19 on, no signal comes between (`WAIT_KILLABLE_RECV`).
     interrupted: FxHashMap<u32, (MonoNs, Told)>,
@@ -404,7 +408,7 @@ impl Supervisor {
 
     /// The record of a call, with what its process's memory and /proc say while it waits.
     fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<Told> {
-        let places = &mut ProcessPlaces { tid, peers: &mut self.peers };
+        let places = &mut ProcessPlaces { tid, process, peers: &mut self.peers, janitor: &self.janitor };
         decode::told(asked, &mut self.memories.of(process, tid), places)
     }
 }

@@ -225,9 +225,14 @@ impl<'a> Case<'a> {
     /// Says which socket a descriptor is. One that cannot be looked up is another than before, for all that
     /// is known.
     pub fn note_socket(&mut self, fd: i32) {
+        let label = self.places.descriptor(fd);
+        self.note_socket_labelled(fd, label);
+    }
+
+    /// The same, where the socket has been looked up.
+    pub fn note_socket_labelled(&mut self, fd: i32, label: Option<Vec<u8>>) {
         if fd >= 0 {
-            let label = self.places.descriptor(fd).unwrap_or_else(|| b"socket:".to_vec());
-            self.note_descriptor(fd, &label);
+            self.note_descriptor(fd, &label.unwrap_or_else(|| b"socket:".to_vec()));
         }
     }
 

@@ -96,10 +96,8 @@ pub fn connect(case: &mut Case<'_>) -> Option<Told> {
 /// not wait for one, is not told, as a hook does not.
 pub fn accept(case: &mut Case<'_>) -> Option<Told> {
     let listener = case.int(0);
-    if case.places.finds_connection(listener) == Some(false) {
-        return None;
-    }
-    case.note_socket(listener);
+    let label = case.places.accepts_from(listener)?;
+    case.note_socket_labelled(listener, label);
     case.tell(&NetAccept { fd: None, remote: Address(&[]), listener: Hidden(listener) })
 }
 
