@@ -31,8 +31,8 @@ pub trait Places {
     /// Whether an accept(2) on this socket finds a connection, or waits for one; `None` where that is not
     /// known.
     fn finds_connection(&mut self, fd: i32) -> Option<bool>;
-    /// The label of the socket that an accept(2) takes a connection from, `Some(None)` where that is not known;
-    /// `None` where it finds no connection.
+    /// The label of the socket that an accept(2) takes a connection from, `Some(None)` where that is not
+    /// known; `None` where it finds no connection.
     fn accepts_from(&mut self, fd: i32) -> Option<Option<Vec<u8>>> {
         (self.finds_connection(fd) != Some(false)).then(|| self.descriptor(fd))
     }
@@ -135,8 +135,8 @@ impl ProcessPlaces<'_> {
         Some(name.get(..len)?.split(|byte| *byte == 0).next()?.to_vec())
     }
 
-    /// A socket of the process that listens; `None` where it does not, or where it may not be taken (Linux 5.6,
-    /// and a container's profile may refuse it).
+    /// A socket of the process that listens; `None` where it does not, or where it may not be taken (Linux
+    /// 5.6, and a container's profile may refuse it).
     fn listening(&self, fd: i32) -> Option<OwnedFd> {
         if fd < 0 || self.janitor.is_full() {
             return None;
