@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SHORT_PATIENCE: Duration = Duration::from_millis(200);
 /// A collector that went is looked for so often.
 const PAUSE: Duration = Duration::from_secs(1);
+/// One that refuses, or takes its time over an answer that a call waits for, ever less often down to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How a collector is reached again.
 #[derive(Debug)]
@@ -39,6 +41,7 @@ pub struct Link {
     connections: u32,
     is_broken: bool,
     tried: Instant,
+    pause: Duration,
     /// Answers that did not come in time: a collector that stands still is waited for once.
     unanswered: usize,
 }
@@ -61,6 +64,7 @@ impl Link {
             connections: 1,
             is_broken: false,
             tried: Instant::now(),
+            pause: PAUSE,
             unanswered: 0,
         };
         Ok((link, way))
@@ -95,11 +99,16 @@ impl Link {
 
     /// A connection to the next collector, where one is needed and there.
     pub fn reconnect(&mut self) -> Option<Way> {
-        if !self.is_broken || self.tried.elapsed() < PAUSE {
+        if !self.is_broken || self.tried.elapsed() < self.pause {
             return None;
         }
         self.tried = Instant::now();
-        let way = connect(&self.name, SHORT_PATIENCE).ok()?;
+        let connected = connect(&self.name, SHORT_PATIENCE);
+        self.pause = match &connected {
+            Err(NoLink::Refused(_)) => (self.pause * 2).min(LONGEST_PAUSE),
+            _ => PAUSE,
+        };
+        let way = connected.ok()?;
         self.connections += 1;
         self.unanswered = 0;
         self.is_broken = false;
@@ -163,5 +172,42 @@ fn answer_within<'a>(socket: &OwnedFd, room: &'a mut [u8], patience: Duration) -
     match recv(socket, &mut *room, RecvFlags::DONTWAIT) {
         Ok((len, _)) => room.get(..len),
         Err(_) => Some(&[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+
+    use super::*;
+
+    #[test]
+    fn collector_that_does_not_answer_is_waited_for_ever_less_often() {
+        let path = std::env::temp_dir().join(format!("glassbox-test-{}-silent", std::process::id()));
+        let silent =
+            socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&silent, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&silent, 8).unwrap();
+        let begun = Instant::now().checked_sub(LONGEST_PAUSE * 2).unwrap_or_else(Instant::now);
+        let mut link = Link {
+            name: Name::Path(path.clone()),
+            connections: 1,
+            is_broken: true,
+            tried: begun,
+            pause: PAUSE,
+            unanswered: 0,
+        };
+        let pause_after = |link: &mut Link| {
+            link.tried = begun;
+            assert!(link.reconnect().is_none());
+            link.pause
+        };
+
+        let pauses = [pause_after(&mut link), pause_after(&mut link)];
+        drop(silent);
+        let without = pause_after(&mut link);
+        std::fs::remove_file(path).unwrap();
+
+        assert_eq!(([PAUSE * 2, PAUSE * 4], PAUSE), (pauses, without));
     }
 }
