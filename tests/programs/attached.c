@@ -2,8 +2,8 @@
  * Trap: each thread waits in another call, the first one in the call that is named; all of them must go on as
  * if nothing was. Then each opens a file through libc, and one by an instruction of its own, and starts nothing;
  * at last the first one executes a program.
- * Usage: attached CALL [filter|deadly]: read, poll, nanosleep or epoll; with a seccomp filter in one thread that
- * allows everything, or in all that kills where another one is installed.
+ * Usage: attached CALL [filter|profile|deadly]: read, poll, nanosleep or epoll; with a seccomp filter that allows
+ * everything, in one thread or in all, or in all that kills where another one is installed.
  * build: -pthread
  */
 #include "victim.h"
@@ -88,6 +88,7 @@ int main(int argc, char **argv) {
     MUST(epoll_ctl(epoll, EPOLL_CTL_ADD, go, &(struct epoll_event){EPOLLIN, {0}}) == 0);
     if (argc > 2) filter = argv[2];
     if (!strcmp(filter, "deadly")) install(1);
+    if (!strcmp(filter, "profile")) install(0);
     pthread_t threads[3];
     for (long i = 0; i < 3; i++) pthread_mutex_lock(&turns[i]);
     for (long i = 0; i < 3; i++) MUST(pthread_create(&threads[i], NULL, waits, (void *)i) == 0);

@@ -9,7 +9,9 @@
 #include "victim.h"
 #include <dlfcn.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <ucontext.h>
 
 static int (*table[])(const char *, int, ...) = {open};
 static int (*const constant[])(const char *, int, ...) = {open};
@@ -46,6 +48,25 @@ static void wait_in(const char *call) {
     }
 }
 
+/* Waits on a stack of one page, as goroutines have, above a page that nothing may touch. */
+static ucontext_t before, small;
+static ssize_t got;
+
+static void wait_small(void) {
+    char byte;
+    got = read(go, &byte, 1);
+}
+
+static void wait_on_small_stack(void) {
+    char *stack = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    MUST(stack != MAP_FAILED && mprotect(stack, 4096, PROT_NONE) == 0 && getcontext(&small) == 0);
+    small.uc_stack = (stack_t){.ss_sp = stack + 4096, .ss_size = 4096};
+    small.uc_link = &before;
+    makecontext(&small, wait_small, 0);
+    MUST(swapcontext(&before, &small) == 0);
+    say("read on a small stack %zd\n", got);
+}
+
 static void *waits(void *call) {
     wait_in(call);
     char path[64];
@@ -69,6 +90,8 @@ int main(int argc, char **argv) {
         pthread_create(&threads[0], NULL, waits, "poll");
         pthread_create(&threads[1], NULL, waits, "nanosleep");
         for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    } else if (!strcmp(call, "small")) {
+        wait_on_small_stack();
     } else {
         wait_in(call);
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use glassbox_tests::artefacts::{glassbox, sensor};
-use glassbox_tests::child::{self, Ending, Running, Status, start};
+use glassbox_tests::child::{self, Ending, Running, Status, start, wait_until};
 use glassbox_tests::events::{Events, Expect};
 use glassbox_tests::scene::Scene;
 use glassbox_tests::victim::{Libc, compiled, victim};
@@ -205,6 +205,22 @@ fn a_process_is_told_by_what_is_in_it() {
     );
     bare.signal(9);
     bare.finish();
+
+    // The sensor gets into neither.
+    for (libc, reason) in [(Libc::GlibcStatic, "static"), (Libc::Musl, "not_loaded")] {
+        let scene = Scene::with(compiled("attached", libc), &["read"]);
+        scene.clean();
+        let running = start(scene.bare_command(), b"");
+        wait_until("the victim to be ready", || scene.work().join("ready").exists());
+
+        let found = of(&running);
+
+        let advice = format!("glassbox attach --notify security {}", running.pid());
+        assert_eq!(reason, found["reason"]);
+        assert!(found["fix"].as_str().unwrap().starts_with(&advice), "{found}");
+        running.signal(9);
+        running.finish();
+    }
 }
 
 #[test]

@@ -204,6 +204,12 @@ fn a_program_with_threads_is_entered_and_each_is_seen() {
     }
 }
 
+/// A goroutine's stack has 2 kB at first, and its neighbours are others' memory.
+#[test]
+fn a_thread_on_a_small_stack_is_entered_without_it() {
+    all_is_seen(&attached("running", "small"));
+}
+
 #[test]
 fn a_program_whose_words_are_read_only_is_entered() {
     all_is_seen(&attached("running_bound", "read"));

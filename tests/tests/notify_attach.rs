@@ -61,10 +61,10 @@ fn seen_via<'e>(events: &'e Events, file: &str) -> Vec<&'e str> {
     events.opens(file).iter().filter_map(|open| open.text("via")).collect()
 }
 
-/// Runs the victim `attached` bare, and again with an attach while its first thread waits in `call`; gives
-/// the message and the events of the second run.
-fn attached(libc: Libc, call: &str) -> (Ending, Events) {
-    let scene = Scene::with(compiled("attached", libc), &[call]);
+/// Runs the victim `attached` bare, and again with an attach while its first thread waits in the call that it
+/// is given; gives the message and the events of the second run.
+fn attached(libc: Libc, arguments: &[&str]) -> (Ending, Events) {
+    let scene = Scene::with(compiled("attached", libc), arguments);
     let bare = started(&scene);
     let bare = gone_on(&scene, bare);
     assert_eq!(Status::Exited(7), bare.status, "{}", bare.stdout);
@@ -92,7 +92,7 @@ fn attached(libc: Libc, call: &str) -> (Ending, Events) {
 #[test]
 fn a_static_program_goes_on_whatever_it_waits_in_and_each_of_its_threads_is_seen() {
     for call in ["read", "poll", "nanosleep", "epoll"] {
-        let (said, events) = attached(Libc::GlibcStatic, call);
+        let (said, events) = attached(Libc::GlibcStatic, &[call]);
 
         assert!(said.stderr.contains("a static program"), "{}", said.stderr);
         for thread in THREADS {
@@ -112,7 +112,7 @@ fn a_static_program_goes_on_whatever_it_waits_in_and_each_of_its_threads_is_seen
 
 #[test]
 fn a_dynamic_program_gets_the_sensor_too_and_nothing_is_told_twice() {
-    let (said, events) = attached(Libc::Glibc, "read");
+    let (said, events) = attached(Libc::Glibc, &["read"]);
 
     assert!(!said.stderr.contains("the sensor is not put into it"), "{}", said.stderr);
     for thread in THREADS {
@@ -133,7 +133,7 @@ fn a_dynamic_program_gets_the_sensor_too_and_nothing_is_told_twice() {
 /// A program that the sensor does not get into, and whose libc no hook tells of.
 #[test]
 fn a_program_of_musls_is_seen_into_by_the_kernels_word_alone() {
-    let (said, events) = attached(Libc::Musl, "read");
+    let (said, events) = attached(Libc::Musl, &["read"]);
 
     assert!(said.stderr.contains("musl"), "{}", said.stderr);
     for thread in THREADS {
@@ -144,6 +144,24 @@ fn a_program_of_musls_is_seen_into_by_the_kernels_word_alone() {
     }
     let start = events.named("process.start").next().expect("its start");
     assert_eq!((Some("notify"), Some("no_sensor")), (start.text("coverage"), start.text("reason")));
+}
+
+/// As in a container: root reads the filter that is there.
+#[test]
+fn a_filter_that_permits_another_one_is_no_reason_against_it() {
+    let (said, events) = attached(Libc::Glibc, &["read", "profile"]);
+
+    assert!(
+        said.stderr.contains("its seccomp filter could end it for what the loader does"),
+        "{}",
+        said.stderr
+    );
+    for thread in THREADS {
+        for way in ["libc", "raw"] {
+            let file = format!("attached.{way}.{thread}");
+            assert_eq!(vec!["notify"], seen_via(&events, &file), "{file}\n{}", events.outline());
+        }
+    }
 }
 
 /// A server in Go, with all its threads at work.
@@ -342,14 +360,29 @@ fn an_ordinary_user_attaches_to_a_program_of_his_own() {
     let output = format!("jsonl:{}", beside("events.jsonl").display());
     let collector = child::start(command(&["collect", "-o", &output]), b"");
     wait_until("the collector's socket", || socket.exists());
-    let mut started = as_user(Command::new(&victim));
-    started.arg("read").current_dir(place.path());
-    let running = child::start(started, b"");
-    wait_until("the victim to be ready", || beside("ready").exists());
-    std::thread::sleep(Duration::from_millis(100));
+    let started = |arguments: &[&str]| {
+        for file in ["ready", "go"] {
+            let _ = fs::remove_file(beside(file));
+        }
+        let mut started = as_user(Command::new(&victim));
+        started.args(arguments).current_dir(place.path());
+        let running = child::start(started, b"");
+        wait_until("the victim to be ready", || beside("ready").exists());
+        std::thread::sleep(Duration::from_millis(100));
+        running
+    };
+    let attach =
+        |pid: &str| child::run(command(&["attach", "--notify", "security", "--require-notify", pid]), b"");
+    let confined = started(&["read", "profile"]);
+    let said = attach(&confined.pid().to_string());
+    assert_eq!(Status::Exited(69), said.status, "{}", said.stderr);
+    assert!(said.stderr.contains("a seccomp filter, which only root may read"), "{}", said.stderr);
+    fs::write(beside("go"), "x").unwrap();
+    assert_eq!(Status::Exited(7), confined.finish().status);
 
+    let running = started(&["read"]);
     let pid = running.pid().to_string();
-    let said = child::run(command(&["attach", "--notify", "security", "--require-notify", &pid]), b"");
+    let said = attach(&pid);
 
     assert_eq!(Status::Exited(0), said.status, "{}", said.stderr);
     assert!(said.stderr.contains("no_new_privs"), "{}", said.stderr);

@@ -63,12 +63,7 @@ pub fn install(pid: u32, thread: &mut Thread<'_>, program: &[libc::sock_filter])
     let bytes = program.iter().flat_map(encoded);
     // `struct sock_fprog`: the length, padding, and the address of the instructions behind it.
     let room = 16 + 8 * program.len() as u64;
-    let mut call = |number, arguments| thread.system_call(number, arguments);
-    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    let place = call(libc::SYS_mmap, [0, room, prot as u64, flags as u64, u64::MAX, 0])?;
-    let place = u64::try_from(place).map_err(|_| {
-        format!("it has no room for the filter ({}); raise its limit of memory", os_error(-place))
-    })?;
+    let place = thread.map(room)?;
     let head = [program.len() as u64, place + 16].map(u64::to_ne_bytes).concat();
     let whole: Vec<u8> = head.into_iter().chain(bytes).collect();
     let written = thread.write(&whole, place);
@@ -80,7 +75,7 @@ pub fn install(pid: u32, thread: &mut Thread<'_>, program: &[libc::sock_filter])
         let _ = thread.system_call(libc::SYS_close, [number as u64, 0, 0, 0, 0, 0]);
         Ok(Graft { listener: fetched?.into(), has_given_up })
     });
-    let _ = thread.system_call(libc::SYS_munmap, [place, room, 0, 0, 0, 0]);
+    thread.unmap(place, room);
     fetched
 }
 

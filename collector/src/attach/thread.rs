@@ -9,7 +9,7 @@
 //!
 //! # Safety
 //! ptrace(2) and waitpid(2) are given buffers that live until they return, with their true lengths. Writes
-//! into the other process go below its stack pointer and its red zone.
+//! into the other process go into mappings that were made there for them.
 #![allow(unsafe_code, reason = "ptrace has no safe wrapper here")]
 
 use std::ffi::c_void;
@@ -36,8 +36,9 @@ const NT_X86_XSTATE: usize = 0x202;
 const PTRACE_GETSIGMASK: u32 = 0x420a;
 const PTRACE_SETSIGMASK: u32 = 0x420b;
 const PTRACE_SECCOMP_GET_FILTER: u32 = 0x420c;
-/// Bytes below the stack pointer that a function may use without moving it (x86-64 psABI, 3.2.2).
-const RED_ZONE: u64 = 128;
+/// Bytes of the stack that functions are called on. A goroutine's own has 2 kB, above other memory of its
+/// program.
+const STACK: u64 = 1 << 20;
 const DIRECTION_AND_TRAP: u64 = 0x500;
 /// `syscall`, by which 64-bit programs make system calls.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -68,6 +69,8 @@ pub struct Thread<'t> {
     extended: Vec<u8>,
     extended_kind: usize,
     signals: u64,
+    /// The lower end of the stack for calls, once it is there.
+    stack: Option<u64>,
     stands_since: Instant,
 }
 
@@ -106,7 +109,9 @@ impl<'t> Thread<'t> {
         calls::restart(&mut registers);
         // From here on the drop of `Thread` puts the thread back and lets it go.
         std::mem::forget(tracee);
-        let thread = Self { target, tid, memory, registers, extended, extended_kind, signals, stands_since };
+        let stack = None;
+        let thread =
+            Self { target, tid, memory, registers, extended, extended_kind, signals, stack, stands_since };
         // No signal handler of the program runs in the middle. Faults cannot be blocked; they end the call.
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
         let mut blocked = !faults.iter().fold(0_u64, |bits, signal| bits | 1 << (signal - 1));
@@ -116,8 +121,9 @@ impl<'t> Thread<'t> {
 
     /// Calls `function(string…, last)` in the thread and gives the value that it returned.
     pub fn call(&mut self, function: u64, strings: &[&[u8]], last: u64) -> Result<u64, Failure> {
+        let stack_end = self.stack_end()?;
         let fault = |what: &str| self.target.refusal(&format!("{what}; it goes on as before"));
-        let mut stack = self.registers.rsp - RED_ZONE;
+        let mut stack = stack_end;
         let mut arguments = Vec::new();
         for string in strings {
             stack = (stack - string.len() as u64 - 1) & !15;
@@ -163,6 +169,34 @@ impl<'t> Thread<'t> {
                 Stop::Asked | Stop::Group | Stop::Call => {}
             }
         }
+    }
+
+    /// The upper end of the stack for calls.
+    fn stack_end(&mut self) -> Result<u64, Failure> {
+        let start = match self.stack {
+            Some(start) => start,
+            None => {
+                let start = self.map(STACK).map_err(|reason| self.target.refusal(&reason))?;
+                *self.stack.insert(start)
+            }
+        };
+        Ok(start + STACK)
+    }
+
+    /// Makes a mapping of so many bytes in the process.
+    pub fn map(&mut self, len_bytes: u64) -> Result<u64, String> {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let arguments = [0, len_bytes, prot as u64, flags as u64, u64::MAX, 0];
+        let place = self.system_call(libc::SYS_mmap, arguments)?;
+        u64::try_from(place).map_err(|_| {
+            let error = std::io::Error::from_raw_os_error(i32::try_from(-place).unwrap_or(libc::EIO));
+            format!("it has no room ({error}); raise its limit of memory")
+        })
+    }
+
+    /// Takes a mapping away again.
+    pub fn unmap(&mut self, place: u64, len_bytes: u64) {
+        let _ = self.system_call(libc::SYS_munmap, [place, len_bytes, 0, 0, 0, 0]);
     }
 
     /// Makes a system call in the thread; gives the kernel's answer, a negative errno included.
@@ -243,7 +277,11 @@ impl<'t> Thread<'t> {
     }
 
     /// Lets the thread continue; gives how long it was stopped.
-    pub fn go_on(self) -> Duration {
+    pub fn go_on(mut self) -> Duration {
+        // A call that failed may be in the middle of something on it.
+        if let Some(stack) = self.stack.take() {
+            self.unmap(stack, STACK);
+        }
         let since = self.stands_since;
         drop(self);
         since.elapsed()

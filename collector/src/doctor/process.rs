@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Findings};
 use crate::attach::target::Target;
+use crate::enrich::blind::ASKED_ABOUT;
 use crate::settings;
 use crate::shell::failure::Failure;
 use crate::shell::sensor_path;
@@ -42,6 +43,8 @@ pub fn examine(pid: u32) -> Result<Findings, Failure> {
     finding.pid = Some(pid);
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     let has_sensor = maps.lines().any(|line| line.ends_with("/libglassbox.so"));
+    let by_kernel =
+        format!("glassbox attach --notify security {pid}, which has the kernel tell of its calls");
     let has_ring = maps.lines().any(|line| line.contains("/memfd:glassbox"));
     if has_ring {
         finding.notes.push("the sensor is in it and reports".to_owned());
@@ -58,10 +61,15 @@ pub fn examine(pid: u32) -> Result<Findings, Failure> {
                     .and_then(sensor_path::find)
                     .and_then(|sensor| Target::examine(pid, &sensor))
                 {
-                    Ok(_) => format!("glassbox attach {pid}, or start it with 'glassbox run'"),
+                    Ok(target) => match target.door() {
+                        Ok(_) => format!("glassbox attach {pid}, or start it with 'glassbox run'"),
+                        Err(kept) => format!("{by_kernel}. The sensor cannot be put in: {}", kept.message),
+                    },
                     Err(failure) => failure.to_string(),
                 },
             );
+        } else if ASKED_ABOUT.contains(&finding.program.reason.name) {
+            finding.fix = Some(format!("{by_kernel}; or {}", finding.program.reason.fix));
         }
     }
     match procfs::status(pid, "Seccomp").as_deref() {
