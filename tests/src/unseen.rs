@@ -126,6 +126,14 @@ pub const SERVED: Program = Program {
     more: &[],
 };
 
+/// Goroutines on threads of their own that rename files while signals come: its words are how many of each.
+pub const GO_STORM: Program = Program {
+    name: "storm",
+    told: STATIC,
+    built: Built::Go { folder: "storm", files: &["storm.go"], has_c: false, flags: &[] },
+    more: &[],
+};
+
 /// Go programs of other makers, as Debian has them, with cgo.
 pub const INSTALLED: Program = Program {
     name: "installed",
@@ -232,8 +240,9 @@ impl Program {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let folders = [sources(), sources().join("generator"), sources().join("served")];
-        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of sources"));
+        let of_go = ["generator", "served", "storm"].map(|folder| sources().join(folder));
+        let folders = of_go.into_iter().chain([sources()]);
+        let entries = folders.flat_map(|folder| fs::read_dir(folder).expect("a folder of sources"));
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.is_file());
         files.sort();

@@ -308,6 +308,48 @@ fn descendants_that_outlive_the_run_go_on() {
     assert_eq!("failed 0\n", fs::read_to_string(scene.work().join("out")).unwrap());
 }
 
+/// As the kernel has one listener for a process and all that it starts (seccomp(2)).
+#[test]
+fn a_program_that_asks_for_a_listener_of_its_own_gets_an_error_and_is_told_of() {
+    let scene = scene_of_static("own_listener", &[]);
+    child::run(scene.bare_command(), b"").assert_output(0, "listener: ok\nfilter: 0\n");
+    scene.clean();
+
+    let ending = child::run(supervised(&scene, &[]), b"");
+
+    ending.assert_output(0, "listener: Device or resource busy\nfilter: 0\n");
+    let events = scene.events(Expect::NothingLost);
+    let made = events.only("its file", |event| event.name() == "file.open" && event.is_file("made"));
+    assert_eq!(Some("notify"), made.text("via"), "{made:?}");
+}
+
+#[test]
+fn runs_within_runs_go_on_at_every_level() {
+    const LEVELS: [&str; 4] = ["off", "exec", "security", "full"];
+    let scene = scene_of_static("steady", &["3"]);
+    let program = scene.bare_command().get_program().to_owned();
+    for (outer, inner) in LEVELS.iter().flat_map(|outer| LEVELS.map(|inner| (*outer, inner))) {
+        scene.clean();
+        drop(fs::remove_file(scene.beside("events.jsonl")));
+        let mut command = scene.command(glassbox());
+        command.args(["run", "-o", &scene.events_output(), "--notify", outer, "--require-notify", "--"]);
+        command.arg(glassbox()).args(["run", "-o", "jsonl:/dev/null", "--notify", inner, "--"]);
+        command.arg(&program).arg("3");
+
+        let ending = child::run(command, b"");
+
+        ending.assert_output(0, "failed 0\n");
+        let is_second = outer != "off" && inner != "off";
+        let said = usize::from(is_second);
+        let what = format!("{outer} {inner}: {}", ending.stderr);
+        assert_eq!(said, ending.stderr.matches("a seccomp listener is in place").count(), "{what}");
+        // The ring of the inner run is told of too: it is a program like any other.
+        let told = steady_opens(&scene.events(Expect::Rubbish));
+        let is_told = ["security", "full"].contains(&outer);
+        assert_eq!(if is_told { 3 } else { 0 }, told, "{what}");
+    }
+}
+
 #[test]
 fn where_another_listener_is_the_level_cannot_be_had() {
     let scene = Scene::of("sudden_end", &["return", "1"]);

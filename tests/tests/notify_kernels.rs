@@ -10,7 +10,7 @@ use glassbox_tests::child::{self, Ending, Status};
 use glassbox_tests::events::{Event, Expect};
 use glassbox_tests::glassbox;
 use glassbox_tests::steady::scene_of_static;
-use glassbox_tests::unseen::{Ground, Program, Run, deeds, named};
+use glassbox_tests::unseen::{GO_STORM, Ground, Program, Run, deeds, named};
 
 /// What programs do not get: system calls that the outer filter answers with an error.
 #[derive(Clone, Copy, Debug)]
@@ -371,6 +371,26 @@ fn go_programs_are_told_of_where_signals_interrupt_what_waits() {
 
     let program = named("go-static");
     does_the_same(&ground, &Whole::of(&ground, program), row, program);
+}
+
+/// With the feature and without: Go's runtime interrupts its threads by signals, and so does the program.
+#[test]
+fn threads_of_go_under_signals_all_succeed_and_are_told_of_once() {
+    for what in ["nothing", "WAIT_KILLABLE_RECV, before 5.19"] {
+        let row = ROWS.iter().find(|row| row.what == what).unwrap();
+        let scene = scene_of_static("storm", &[]);
+        let output = scene.events_output();
+        let mut command = scene.command(glassbox());
+        command.args(["run", "-o", &output]).args(ASKED).arg("--").arg(GO_STORM.path()).args(["8", "250"]);
+        row.around(&mut command);
+
+        let ending = child::start(command, b"").finish_within(Duration::from_secs(60)).unwrap();
+
+        ending.assert_output(0, "failed 0\n");
+        let events = scene.events(Expect::NothingLost);
+        let told = events.named("file.rename").filter(|rename| rename.path().contains("/storm.")).count();
+        assert_eq!(8 * 250, told, "{what}");
+    }
 }
 
 /// The calls that a signal interrupts are made anew by the kernel, and told of once.
