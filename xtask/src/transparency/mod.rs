@@ -106,6 +106,12 @@ const KNOWN_BELOW: &[(&str, &str)] = &[
         "job control",
         "a program of `glassbox run`, with or without a level, does not lead its process group: bash names the group",
     ),
+    ("process_state", "the same"),
+    ("security control", "prctl(PR_GET_SECCOMP) says that there is a filter"),
+    (
+        "ring_unmapped remove",
+        "the collector of a run shares the program's stderr, and says there what became of its ring",
+    ),
     ("seccomp_strict io", "below any filter the kernel refuses seccomp's strict mode, as in containers"),
     ("seccomp_strict open", "the same"),
     ("seccomp_strict getpid", "the same"),
