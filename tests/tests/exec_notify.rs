@@ -51,8 +51,28 @@ fn a_program_is_told_of_as_under_run() {
     assert_eq!((Some("notify"), Some("static")), (start.text("coverage"), start.text("reason")));
 }
 
-/// In a patched container the sensor is preloaded into a dynamic build of `glassbox exec` itself, whose
-/// filter its own sensor takes for a reason why the program would say nothing.
+/// In a patched container the sensor is preloaded into a dynamic build of `glassbox exec` itself.
+#[test]
+fn a_supervisor_with_the_sensor_in_it_keeps_it_in_its_program() {
+    let scene = scene_of_static("steady", &["2"]);
+    let program = scene.bare_command().get_program().to_str().unwrap().to_owned();
+    let collector = scene.collect();
+    let mut command = scene.command(glassbox());
+    command.args(["exec", "--notify", "security", "--", "sh", "-c", &format!("{program} 2; exit 5")]);
+    collector.preload(&mut command);
+    assert_eq!(Status::Exited(5), child::run(command, b"").status);
+    collector.stop();
+
+    let events = scene.events(Expect::NothingLost);
+    let starts =
+        events.named("process.start").filter(|start| start.list("argv").first() != Some(&"glassbox"));
+    let told: Vec<_> = starts
+        .filter_map(|start| Some((start.list("argv").first().copied()?, start.text("coverage")?)))
+        .collect();
+    let expected = [("sh", "hooked"), (program.as_str(), "notify")];
+    assert!(told.ends_with(&expected), "{told:?}: {}", events.outline());
+}
+
 #[test]
 fn a_supervisor_with_the_sensor_in_it_tells_of_its_program() {
     let scene = scene_of_static("steady", &["2"]);

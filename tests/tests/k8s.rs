@@ -458,7 +458,8 @@ fn a_static_program_of_a_patched_pod_is_told_of_by_the_kernel() {
         let events: Vec<Value> = events.map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(vec![json!(["notify", user, null]); 2], told(&events, "/etc/motd"), "{events:#?}");
         for name in ["one", "two"] {
-            assert_eq!(vec![json!(["notify", user, null])], told(&events, &format!("/tmp/{name}")));
+            let made = format!("/tmp/{name}");
+            assert_eq!(vec![json!(["notify", user, null])], told(&events, &made), "{events:#?}");
         }
         let starts =
             events.iter().filter(|event| event["event"] == "process.start" && event["exe"] == "/bin/opens");
