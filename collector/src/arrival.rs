@@ -118,6 +118,8 @@ pub struct Seen {
     pub user_ns: Option<u64>,
     /// Its mount namespace.
     pub mnt_ns: Option<u64>,
+    /// A container's runtime made it: no parent of it says hello.
+    pub is_first: bool,
     /// The running image; empty where the kernel does not show it.
     pub exe: Vec<u8>,
 }
@@ -129,6 +131,8 @@ pub struct Introduced {
     pub identity: Identity,
     /// Why no sensor is in it, where its program's file says so.
     pub reason: Option<&'static str>,
+    /// A container's runtime made it.
+    pub is_first: bool,
     /// Pays for all that is kept of it.
     pub account: Arc<Account>,
 }

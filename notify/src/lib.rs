@@ -17,6 +17,7 @@ mod interpreter;
 mod judgement;
 mod level;
 mod region;
+mod rules;
 mod sites;
 
 pub use abi::{Abi, Machine};
@@ -26,4 +27,5 @@ pub use filter::{ALLOW, Filter, MOST_INSTRUCTIONS, NOTIFY, TooLong};
 pub use interpreter::{Interpreter, Refused, Run};
 pub use judgement::{Data, asks};
 pub use level::{Level, UnknownLevel};
+pub use rules::{Compare, Is, Rule, Split, rules};
 pub use sites::{Sites, Unscannable};

@@ -10,6 +10,7 @@
 
 pub mod artefacts;
 pub mod broker;
+pub mod bundle;
 pub mod child;
 pub mod collector;
 pub mod compare;

@@ -301,6 +301,16 @@ impl Ground {
         self.scene.work()
     }
 
+    /// The port of the server that programs connect to.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// Empties the work folder.
+    pub fn clean(&self) {
+        self.scene.clean();
+    }
+
     /// Runs it bare.
     pub fn bare(&self, program: &Program) -> Run {
         self.scene.clean();

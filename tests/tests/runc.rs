@@ -5,134 +5,19 @@
 //! nothing.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use glassbox_tests::Collector;
 use glassbox_tests::artefacts::{glassbox, sensor};
+use glassbox_tests::bundle::Place;
 use glassbox_tests::child::{self, Ending, Status};
 use glassbox_tests::rootfs;
 use glassbox_tests::victim::{Libc, compiled};
 use serde_json::{Value, json};
 
-/// An image's files, a bundle of them, and a collector beside it.
-struct Place {
-    dir: tempfile::TempDir,
-    name: String,
-}
-
 /// The script of the shell in a container.
 const SCRIPT: &str = "echo out; echo err >&2; cat /etc/motd; : >/tmp/made; exit 3";
-
-impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let dir = tempfile::Builder::new().prefix("gbx-runc-").tempdir().expect("a temporary directory");
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own directory");
-        let name = format!("gbx-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = Self { dir, name };
-        for folder in ["bundle/rootfs", "socket", "state", "pair"] {
-            fs::create_dir_all(place.path(folder)).expect("our own directory");
-        }
-        for folder in ["bin", "lib64", "etc", "proc", "dev", "sys", "tmp"] {
-            fs::create_dir_all(place.root(folder)).expect("our own directory");
-        }
-        fs::set_permissions(place.root("tmp"), fs::Permissions::from_mode(0o1777))
-            .expect("our own directory");
-        fs::write(place.root("etc/motd"), "hello\n").expect("our own directory");
-        for program in ["sh", "cat", "sleep"] {
-            rootfs::install(&place.root(""), &PathBuf::from("/bin").join(program));
-        }
-        // Copies, because a rootless user must be able to reach them.
-        rootfs::copy(glassbox(), &place.tool());
-        rootfs::copy(sensor(), &place.path("pair/libglassbox.so"));
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn root(&self, name: &str) -> PathBuf {
-        self.path("bundle/rootfs").join(name)
-    }
-
-    /// The tool under the name that makes it the runtime.
-    fn tool(&self) -> PathBuf {
-        self.path("pair/glassbox-runc")
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.path("socket/collector")
-    }
-
-    fn config(&self) -> PathBuf {
-        self.path("bundle/config.json")
-    }
-
-    /// Makes a bundle with `runc spec` that starts these words.
-    fn bundle(&self, words: &[&str], spec: &[&str]) {
-        let _ = fs::remove_file(self.config());
-        let made = Command::new("runc").arg("spec").args(spec).arg("-b").arg(self.path("bundle")).status();
-        assert!(made.expect("runc").success(), "runc spec");
-        self.edit(|config| {
-            config["process"]["terminal"] = json!(false);
-            config["process"]["args"] = json!(words);
-            config["root"]["readonly"] = json!(false);
-        });
-    }
-
-    fn edit(&self, change: impl FnOnce(&mut Value)) {
-        let mut config = self.read();
-        change(&mut config);
-        fs::write(self.config(), config.to_string()).expect("our own file");
-    }
-
-    fn read(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.config()).expect("a config")).expect("JSON")
-    }
-
-    /// A command of the runtime: the real one, or `glassbox runc`.
-    fn runtime(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.arg("--root").arg(self.path("state")).env("GLASSBOX_SOCKET", self.socket());
-        command
-    }
-
-    fn run(&self, program: &Path) -> Ending {
-        let mut command = self.runtime(program);
-        command.args(["run", "-b"]).arg(self.path("bundle")).arg(&self.name);
-        child::run(command, b"")
-    }
-
-    fn collector(&self) -> Collector {
-        let output = format!("jsonl:{}", self.path("events.jsonl").display());
-        Collector::start(&self.socket(), &["-o", &output])
-    }
-
-    /// Runs a container with the real runtime and then with `glassbox runc` before it: both must end as
-    /// `expected`. Gives the events of the second run.
-    #[track_caller]
-    fn assert_same_output(&self, real: &Path, expected: Ending, run: impl Fn(&Path) -> Ending) -> Vec<Value> {
-        assert_eq!(expected, run(real), "with the real runtime");
-        let collector = self.collector();
-        let seen = run(&self.tool());
-        let events = self.events(collector);
-        assert_eq!(expected, seen, "with ours before it");
-        events
-    }
-
-    /// Reads the events without the promises of `Events`: if a process is gone before the collector looks,
-    /// its parent's pid outside of their namespace is unknown.
-    fn events(&self, collector: Collector) -> Vec<Value> {
-        let ending = collector.stop();
-        assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
-        let text = fs::read_to_string(self.path("events.jsonl")).expect("what was reported");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-}
 
 fn real() -> PathBuf {
     PathBuf::from("runc")
@@ -229,7 +114,7 @@ fn an_ordinary_user_has_containers_of_its_own() {
             config["linux"][kind] = json!([{"containerID": 0, "hostID": 65534, "size": 1}]);
         }
     });
-    let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(place.dir.path()).status();
+    let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(place.path("")).status();
     assert!(owned.expect("chown").success());
     let run = |program: &Path| {
         let mut command = place.runtime(program);

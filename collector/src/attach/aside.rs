@@ -20,12 +20,13 @@ use crate::launch::Notify;
 use crate::launch::detached::{self, Report};
 use crate::launch::protocol::CommandStarted;
 use crate::notify::holder::{self, Held};
+use crate::notify::introduction::Introduction;
 use crate::notify::libraries;
 use crate::notify::link::{Link, NoLink};
 use crate::notify::listener::Listener;
 use crate::notify::plan::Plan;
 use crate::notify::reports::Reports;
-use crate::notify::supervisor::{self, Introduction, Setting};
+use crate::notify::supervisor::{self, Setting};
 use crate::shell::failure::{Failure, Status};
 use crate::shell::socket;
 use crate::system::program::NO_SENSOR;
@@ -169,10 +170,7 @@ impl Supervised {
     }
 
     fn supervise(&mut self, plan: &Plan, lines: &mut Vec<String>) {
-        let setting = |held: Held| {
-            let (trusted, reports) = (Arc::clone(&plan.trusted), Arc::clone(&self.reports));
-            Setting { held, trusted, reports }
-        };
+        let setting = |held: Held| Setting::of_plan(held, plan, Arc::clone(&self.reports));
         let held = self.listener.twin().and_then(holder::hold);
         self.is_unseen = held.is_err();
         if let Err(error) = held.and_then(|held| supervisor::start(setting(held))) {

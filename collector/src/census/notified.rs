@@ -100,7 +100,7 @@ impl Census {
     /// The image of a process that a supervisor elsewhere introduced; `None` where its account has no room
     /// for one more.
     pub fn introduce(&mut self, introduced: Introduced, rings: &mut Rings) -> Option<ImageId> {
-        let Introduced { mut identity, reason, account } = introduced;
+        let Introduced { mut identity, reason, account, .. } = introduced;
         self.look_below(&mut identity);
         self.discover_before_seen(&identity, rings);
         let live = self.live(identity.key).and_then(|live| self.get_mut(live));

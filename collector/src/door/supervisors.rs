@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::news::News;
 use super::wires::ToPipeline;
 use crate::allowance::Resource;
-use crate::notify::guest::Guest;
+use crate::notify::guest::{self, Guest};
 use crate::notify::link::{LISTENS, SUPERVISES};
 use crate::notify::ring::Packets;
 use crate::notify::sightings::Sightings;
@@ -20,6 +20,8 @@ use crate::system::peers::Sender;
 
 /// Supervisors that are heard at once; each has a thread.
 const MOST: usize = 256;
+/// Places of one that may trace the collector, as beside a container.
+const PLACES_OF_EQUAL: usize = 16;
 /// Supervisors of one user that are heard: each takes such a part of the places of the user's rings, since it
 /// keeps a descriptor of each process that it speaks of, and no user has all the threads.
 const OF_ONE_USER: usize = 16;
@@ -73,7 +75,9 @@ impl Doorman {
         let mut identity = Identity::of_sender(guest, sender, &hello);
         identity.look_around(&self.allowances.account(identity.peer()));
         identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
-        let places = (self.allowances.bound(Resource::Rings) / OF_ONE_USER).max(1);
+        let sixteenth = (self.allowances.bound(Resource::Rings) / OF_ONE_USER).max(1);
+        // Of containers there are many, and each has one.
+        let places = if guest::is_equal(&identity) { sixteenth.min(PLACES_OF_EQUAL) } else { sixteenth };
         let mut place = self.allowances.account(identity.peer()).share(Resource::Rings);
         if !place.grow(places) {
             return Err("its user runs more programs at once than are seen of one");

@@ -23,6 +23,7 @@ use crate::shell::failure::Failure;
 use crate::shell::inherited::set_ignored;
 use crate::shell::listeners::Listeners;
 use crate::shell::{environment, sensor_path};
+use crate::system::child;
 
 /// The hidden subcommand that the launcher starts its collector with.
 pub const SUBCOMMAND: &str = "__collector";
@@ -172,8 +173,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 
 /// Names this process in `ps` and `top`, where /proc/self/exe would make it "exe".
 pub fn name_process() {
-    // SAFETY: PR_SET_NAME reads a C string of at most 16 bytes (prctl(2)).
-    unsafe { libc::prctl(libc::PR_SET_NAME, c"glassbox".as_ptr()) };
+    child::name_this(c"glassbox");
 }
 
 /// Takes over a descriptor that the launcher passed by number.

@@ -19,11 +19,11 @@ use super::signals::Signals;
 use super::{Notify, descriptors, plan};
 use crate::enrich::blind::ASKED_ABOUT;
 use crate::notify::holder::Held;
+use crate::notify::introduction::Introduction;
 use crate::notify::link::{Link, NoLink};
-use crate::notify::modules::Trusted;
 use crate::notify::plan::Plan;
 use crate::notify::reports::Reports;
-use crate::notify::supervisor::{self, Introduction, Setting};
+use crate::notify::supervisor::{self, Setting};
 use crate::shell::failure::{Failure, Status, say};
 use crate::shell::socket::Name;
 use crate::system::{clock, procfs};
@@ -150,8 +150,7 @@ impl Supervised {
     }
 
     fn supervise(&self, held: Held) {
-        let trusted: Arc<Trusted> = Arc::clone(&self.plan.trusted);
-        let setting = Setting { held, trusted, reports: Arc::clone(&self.reports) };
+        let setting = Setting::of_plan(held, &self.plan, Arc::clone(&self.reports));
         if let Err(error) = supervisor::start(setting) {
             say(&format!("cannot supervise CMD's system calls ({error}); they go on, and are not seen"));
         }

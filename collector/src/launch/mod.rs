@@ -51,7 +51,7 @@ use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Setting};
 use crate::notify::way::Way;
 use crate::outputs::{self, Output};
-use crate::settings::keys::SENSOR;
+use crate::settings::keys::{self, SENSOR};
 use crate::settings::layers::Layers;
 use crate::shell::environment;
 use crate::shell::failure::{Failure, Status, say};
@@ -83,6 +83,17 @@ pub struct Notify {
     pub level: Level,
     /// Whether CMD is not to run without.
     pub is_required: bool,
+}
+
+impl Notify {
+    /// What the settings ask for.
+    pub fn of(layers: &Layers) -> Self {
+        let level = layers.setting(&keys::NOTIFY).text().to_str().and_then(|name| name.parse().ok());
+        Self {
+            level: level.unwrap_or(Level::Off),
+            is_required: layers.setting(&keys::REQUIRE_NOTIFY).is_on(),
+        }
+    }
 }
 
 /// Runs CMD under the sensor with a collector of its own; the result is the exit status.
@@ -281,8 +292,7 @@ impl Prepared {
         let (Some(held), Some(plan), Some(reports)) = (held, plan, self.reports.clone()) else {
             return;
         };
-        let trusted = plan.trusted;
-        if let Err(error) = supervisor::start(Setting { held, trusted, reports }) {
+        if let Err(error) = supervisor::start(Setting::of_plan(held, &plan, reports)) {
             say(&format!("cannot supervise CMD's system calls ({error}); they go on, and are not seen"));
         }
     }

@@ -3,8 +3,9 @@
 //! Anybody who reaches the socket may say that he is one. So a process is known by the descriptor that comes
 //! with its introduction, which the kernel is asked about; and a supervisor speaks of processes alone that
 //! are of its own control group or made by it, and of its own user unless it is root. One beside the
-//! collector, in no container, speaks of all processes of that user: it may trace them. What it says of
-//! others is counted as lost, and told nowhere.
+//! collector, in no container, speaks of all processes of that user: it may trace them. One that may trace
+//! the collector itself could have it say anything, and speaks of all. What one says of others is counted as
+//! lost, and told nowhere.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::packet::{self, Message};
 use super::sightings::Reader;
 use crate::allowance::{Account, Resource, Share};
 use crate::arrival::{Introduced, Seen, Sent};
+use crate::container::{self, Claim, Container, Named};
 use crate::door::identity::{Identity, Said};
 use crate::door::janitor::Janitor;
 use crate::event::Claimed;
@@ -50,6 +52,8 @@ pub struct Guest {
     user_ns: Option<u64>,
     /// It has the collector's own pid, user and mount namespaces.
     is_beside: bool,
+    /// It may trace this collector.
+    is_equal: bool,
     account: Arc<Account>,
     /// Its place among the rings of its user.
     place: Share,
@@ -86,10 +90,12 @@ impl Guest {
         let user_ns = inode_of(Kind::User);
         let is_own = |kind| inode_of(kind).is_some_and(|inode| namespaces::own(kind) == Some(inode));
         let is_beside = [Kind::Pid, Kind::User, Kind::Mount].into_iter().all(is_own);
+        let is_equal = is_equal(&own);
         Self {
             own,
             user_ns,
             is_beside,
+            is_equal,
             account,
             place,
             claimant,
@@ -139,15 +145,19 @@ impl Guest {
         }
         let pidfd = identity.pidfd.as_ref().and_then(|pidfd| pidfd.try_clone().ok());
         let pidfd = pidfd.ok_or("finds no descriptor left")?;
-        if self.known.len() >= KNOWN_BY_PLACE * self.place.held() {
+        let most = KNOWN_BY_PLACE * self.place.held();
+        if self.known.len() >= most {
+            self.known.retain(|_, known| !kernel::is_dead(&known.pidfd));
+        }
+        if self.known.len() >= most {
             self.known.clear();
         }
         self.known.insert(
             said,
             Known { key: identity.key, instance: identity.instance, pidfd, looked: Instant::now() },
         );
-        let (reason, account) = (seen.reason, Arc::clone(&self.account));
-        Ok(Sent::Introduced(Box::new(Introduced { identity, reason, account })))
+        let (Seen { reason, is_first, .. }, account) = (seen, Arc::clone(&self.account));
+        Ok(Sent::Introduced(Box::new(Introduced { identity, reason, is_first, account })))
     }
 
     /// The identity of the process behind `pidfd`, by the kernel's word as far as there is one.
@@ -185,15 +195,32 @@ impl Guest {
         if !identity.key.is_visible() && identity.namespace.is_none() {
             identity.key = identity.key.claimed_by(self.claimant);
         }
-        identity.claim.clone_from(&self.own.claim);
-        identity.circumstances.pod.clone_from(&self.own.circumstances.pod);
+        if self.is_equal {
+            // It looked while the call waited, and this collector may have come too late.
+            if identity.exe.is_empty() {
+                identity.exe.clone_from(&seen.exe);
+            }
+            if identity.claimed.has(Claimed::PPID) || identity.ppid.is_none() {
+                identity.ppid = seen.ppid.or(identity.ppid);
+                identity.claimed = identity.claimed.without(Claimed::PPID);
+            }
+            // Its processes are those of any container.
+            let cgroup = identity.key.is_visible().then(|| procfs::cgroup(pid)).flatten().unwrap_or_default();
+            let Named { id, is_certain } = container::named_by_cgroup(&cgroup);
+            let container = (!id.is_empty()).then(|| Arc::new(Container::with_id(id)));
+            identity.claim = container.map(|container| Claim { container, is_certain });
+            identity.circumstances.pod = container::pod_of(&cgroup);
+        } else {
+            identity.claim.clone_from(&self.own.claim);
+            identity.circumstances.pod.clone_from(&self.own.circumstances.pod);
+        }
         Some(identity)
     }
 
     /// Whether the supervisor may speak of a process.
     fn may_speak_of(&self, of: &Identity) -> bool {
         let is_of_its_user = of.uid == self.own.uid || self.own.uid == Some(0) || self.shares_users(of);
-        is_of_its_user && (self.is_beside || self.shares_group(of) || self.has_made(of))
+        self.is_equal || is_of_its_user && (self.is_beside || self.shares_group(of) || self.has_made(of))
     }
 
     /// Whether both are in the same user namespace, and that is not the collector's.
@@ -285,6 +312,28 @@ impl Guest {
     }
 }
 
+/// Whether a process may trace this one, as ptrace(2) decides: it is in the same user, pid and mount
+/// namespaces, of the same user or root, and has each capability that this one has.
+pub fn is_equal(process: &Identity) -> bool {
+    let Some(pidfd) = process.pidfd.as_ref().filter(|_| process.key.is_visible()) else { return false };
+    let pid = process.key.pid;
+    let shares = |kind| {
+        let theirs = namespaces::inode_in(pidfd, Some(pid), kind);
+        theirs.is_some() && theirs == namespaces::own(kind)
+    };
+    let own = procfs::uids(std::process::id()).map(|(_, effective)| effective);
+    let is_of_user = process.euid == Some(0) || process.euid.is_some() && process.euid == own;
+    let capabilities = |pid, name| u64::from_str_radix(procfs::status(pid, name)?.trim(), 16).ok();
+    let has_all = capabilities(std::process::id(), "CapPrm")
+        .zip(capabilities(pid.0, "CapEff"))
+        .is_some_and(|(own, theirs)| own & !theirs == 0);
+    // The number was the process's all the while.
+    is_of_user
+        && [Kind::User, Kind::Pid, Kind::Mount].into_iter().all(shares)
+        && has_all
+        && !kernel::is_dead(pidfd)
+}
+
 impl Reader for Guest {
     const NAP: Duration = Duration::from_micros(100);
 
@@ -311,7 +360,7 @@ impl Reader for Guest {
                     self.is_awaited |= is_awaited;
                 }
                 // Of such a program the collector goes by the reason that its introduction names.
-                Message::Executed(..) | Message::Begun(..) => {}
+                Message::Executed(..) | Message::Begun(..) if !self.is_equal => {}
                 Message::Began(started, reason) => match self.key_of(said) {
                     Some((process, _)) => {
                         all.push(Sent::Began { process, started: Box::new(started), reason })
@@ -377,7 +426,23 @@ mod tests {
     fn guest(uid: u32) -> Guest {
         let own = Identity { uid: Some(uid), euid: Some(uid), ..identity_of(std::process::id()) };
         let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
-        Guest::new(own, place, 7, Janitor::default())
+        Guest { is_equal: false, ..Guest::new(own, place, 7, Janitor::default()) }
+    }
+
+    /// Runs `sleep` through another program, and waits until it is that; gives it with its number.
+    fn sleep_through(words: &[&str]) -> (Sleep, u32) {
+        let child = Sleep(Command::new(words[0]).args(&words[1..]).args(["sleep", "30"]).spawn().unwrap());
+        let begun = Instant::now();
+        loop {
+            let pid = child.0.id();
+            let all = [vec![pid], procfs::children(pid)].concat();
+            let found = all.into_iter().find(|pid| procfs::comm(*pid).is_some_and(|comm| comm == b"sleep"));
+            if let Some(found) = found {
+                return (child, found);
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{words:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends with the test.
@@ -462,6 +527,38 @@ mod tests {
         );
         guest.is_beside = false;
         assert!(!guest.may_speak_of(&in_group(2)) && guest.may_speak_of(&in_group(1)));
+    }
+
+    #[test]
+    fn what_may_trace_this_collector_speaks_of_all() {
+        assert!(is_equal(&identity_of(std::process::id())));
+        let child = Sleep::of(None);
+        let own = identity_of(child.0.id());
+        assert!(is_equal(&own));
+        let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
+        let equal = Guest::new(own, place, 7, Janitor::default());
+        // Neither made by it, nor of its user.
+        assert!(equal.may_speak_of(&Identity { uid: Some(54321), cgroup: 1, ..Identity::default() }));
+        drop(child);
+        assert!(!is_equal(&Identity { euid: None, ..identity_of(std::process::id()) }));
+    }
+
+    /// Root of a user namespace, root in a container, root without its rights, another user.
+    #[test]
+    fn strangers_that_look_like_root_do_not() {
+        let mut ways = vec![vec!["unshare", "--user", "--map-root-user"]];
+        if rustix::process::geteuid().is_root() {
+            ways.push(vec!["unshare", "--mount"]);
+            ways.push(vec!["unshare", "--pid", "--fork"]);
+            ways.push(vec!["setpriv", "--bounding-set=-sys_ptrace"]);
+            ways.push(vec!["setpriv", "--reuid=12345"]);
+        }
+        for way in ways {
+            let (_child, pid) = sleep_through(&way);
+            let stranger = identity_of(pid);
+            assert!(stranger.key.is_visible() && stranger.euid.is_some(), "{way:?}");
+            assert!(!is_equal(&stranger), "{way:?}");
+        }
     }
 
     #[test]

@@ -131,6 +131,7 @@ fn live(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
     let kept: [RawFd; 2] = [listener.as_fd().as_raw_fd(), lifeline.as_raw_fd()];
     descriptors::keep_only(&kept);
     let _ = rustix::process::setsid();
+    child::name_this(c"gbx-holder");
     let mut before = None;
     loop {
         let mut polled = [

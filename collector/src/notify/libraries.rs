@@ -64,12 +64,16 @@ pub struct Library {
     pub sites: Sites,
 }
 
+/// Where they may be.
+pub fn named() -> impl Iterator<Item = PathBuf> {
+    FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)))
+}
+
 /// Scans those that there are, and `more`. What cannot be read or understood is left out: its calls are
 /// asked about.
 pub fn scan(more: &[PathBuf]) -> Vec<Library> {
-    let named = FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)));
     let paths: BTreeSet<PathBuf> =
-        named.chain(more.iter().cloned()).filter_map(|path| path.canonicalize().ok()).collect();
+        named().chain(more.iter().cloned()).filter_map(|path| path.canonicalize().ok()).collect();
     paths.into_iter().filter_map(read).collect()
 }
 

@@ -9,7 +9,10 @@
 //! | `listener` | the kernel's side: installs a filter, receives calls, lets them go on |
 //! | `supervisor` | the thread that receives, reads and reports |
 //! | `modules` | which code of a process made a call |
+//! | `roots` | the files whose calls are told by hooks, in each root |
 //! | `decode` | from the arguments of a call to the record that a hook would write of it |
+//! | `introduction` | what is told of a process before its first record |
+//! | `outcomes` | what became of an exec, by its process |
 //! | `foresee` | what becomes of an exec, by its file |
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
@@ -28,17 +31,20 @@ pub mod foresee;
 pub mod fuzzed;
 pub mod guest;
 pub mod holder;
+pub mod introduction;
 pub mod libraries;
 pub mod link;
 pub mod listener;
 pub mod memory;
 pub mod modules;
+pub mod outcomes;
 pub mod packet;
 pub mod places;
 pub mod plan;
 pub mod proof;
 pub mod reports;
 pub mod ring;
+pub mod roots;
 pub mod sightings;
 pub mod supervisor;
 pub mod way;

@@ -105,6 +105,11 @@ impl Modules {
         self.has_sensor || self.is_alone || !self.has_library || !self.has(address)
     }
 
+    /// Whether the sensor may yet be loaded, or will not be in a program that has libc.
+    pub fn awaits_sensor(&self) -> bool {
+        self.has_library && !self.has_sensor
+    }
+
     /// Where a call from this address was made, if it went past the hooks of a process that has them: see
     /// [`modules::evident`]. The mappings are looked at once for each page of code, which makes few kinds of
     /// calls.
@@ -130,7 +135,8 @@ impl Modules {
         place.map(|place| Place { addr: address, ..place })
     }
 
-    fn has(&self, address: u64) -> bool {
+    /// Whether the code at this address is a trusted file's.
+    pub fn has(&self, address: u64) -> bool {
         self.ranges.iter().any(|(start, end)| (*start..=*end).contains(&address))
     }
 }

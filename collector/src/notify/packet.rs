@@ -107,7 +107,7 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
         SEEN => {
             let (short, rest) = body.split_first_chunk::<12>()?;
             let (long, rest) = rest.split_first_chunk::<24>()?;
-            let (reason, exe) = rest.split_first()?;
+            let ([reason, is_first], exe) = rest.split_first_chunk()?;
             let (short, long) = (short.as_chunks::<4>().0, long.as_chunks::<8>().0);
             let number = |at: usize| short.get(at).map(|bytes| u32::from_le_bytes(*bytes));
             let known = |at: usize| number(at).filter(|number| *number != u32::MAX);
@@ -121,6 +121,7 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
                 user_ns: known_long(1),
                 mnt_ns: known_long(2),
                 reason: reason_of(*reason),
+                is_first: *is_first == 1,
                 exe: exe.to_vec(),
             }))
         }

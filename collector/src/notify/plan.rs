@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use notify::{Filter, Level, Machine, Sites};
+use notify::{Filter, Instruction, Level, Machine, Sites};
 
 use super::libraries::{self, Library};
 use super::modules::Trusted;
@@ -16,6 +16,8 @@ pub struct Plan {
     pub program: Vec<libc::sock_filter>,
     /// The files that it was made from.
     pub trusted: Arc<Trusted>,
+    /// The calls that it asks about.
+    pub level: Level,
 }
 
 impl Plan {
@@ -36,16 +38,7 @@ impl Plan {
         let passing = libraries.iter().filter(|_| !is_libc_asked_about);
         let sites: Vec<&Sites> = passing.map(|library| &library.sites).collect();
         let filter = Filter::new(level, Machine::NATIVE, &sites).map_err(|error| error.to_string())?;
-        let program: Vec<libc::sock_filter> = filter
-            .instructions()
-            .iter()
-            .map(|instruction| libc::sock_filter {
-                code: instruction.code,
-                jt: instruction.jt,
-                jf: instruction.jf,
-                k: instruction.k,
-            })
-            .collect();
+        let program = program(&filter);
         proof::prove(&program)?;
         let sensors: Vec<PathBuf> = sensors
             .iter()
@@ -57,6 +50,22 @@ impl Plan {
             .map(|library| library.path)
             .filter(|path| !sensors.contains(path))
             .collect();
-        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors, is_libc_asked_about }) })
+        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors, is_libc_asked_about }), level })
     }
+}
+
+/// Proves that this host delivers, for a filter that another program installs.
+pub fn prove_host() -> Result<(), String> {
+    let filter = Filter::new(Level::Exec, Machine::NATIVE, &[]).map_err(|error| error.to_string())?;
+    proof::prove(&program(&filter))
+}
+
+fn program(filter: &Filter) -> Vec<libc::sock_filter> {
+    let kernels = |instruction: &Instruction| libc::sock_filter {
+        code: instruction.code,
+        jt: instruction.jt,
+        jf: instruction.jf,
+        k: instruction.k,
+    };
+    filter.instructions().iter().map(kernels).collect()
 }

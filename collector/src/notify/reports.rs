@@ -111,12 +111,12 @@ impl Reports {
 
     /// Adds what is known of the process, of which `pidfd` is a descriptor.
     pub fn see(&mut self, seen: &Seen, pidfd: Option<OwnedFd>) {
-        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, exe } = seen;
+        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, is_first, exe } = seen;
         let [ppid, uid, euid] =
             [ppid.map(|Pid(ppid)| ppid), *uid, *euid].map(|number| number.unwrap_or(u32::MAX).to_le_bytes());
         let long = [instance.map(|Instance(number)| number), *user_ns, *mnt_ns];
         let long = long.map(|number| number.unwrap_or(u64::MAX).to_le_bytes()).concat();
-        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason)], exe]);
+        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason), u8::from(*is_first)], exe]);
         self.introduced = pidfd.filter(|_| self.is_remote());
     }
 

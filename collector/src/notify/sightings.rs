@@ -317,6 +317,7 @@ mod tests {
             reason: Some("go"),
             user_ns: Some(10),
             mnt_ns: None,
+            is_first: true,
             exe: b"/bin/x".to_vec(),
         }
     }

@@ -5,32 +5,33 @@
 //! without. As an ancestor of all that CMD starts it may read their memory where Yama restricts others
 //! (ptrace_scope 1).
 
-use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use notify::{Call, From, Level, Machine};
 use rustc_hash::FxHashMap;
+use wire::events::Decoded;
+use wire::fields::Args;
 use wire::record::{Flags, Head, Via};
 
 use super::decode::{self, Asked, Noted, Told};
 use super::foresee::{Foreseen, foresee};
 use super::holder::{Held, Lifeline, Page};
+use super::introduction::Introduction;
 use super::listener::{Listener, Notification, Waited};
 use super::memory::Memories;
-use super::modules::{Modules, Trusted};
+use super::modules::Modules;
+use super::outcomes::Outcomes;
 use super::places::{Peers, ProcessPlaces};
+use super::plan::Plan;
 use super::reports::Reports;
-use crate::arrival::Seen;
-use crate::door::identity;
+use super::roots::Trusting;
 use crate::door::janitor::Janitor;
 use crate::enrich::blind::ASKED_ABOUT;
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
-use crate::ids::{MonoNs, Pid};
-use crate::system::files::On;
-use crate::system::namespaces::{self, Kind};
-use crate::system::program::{NO_SENSOR, Program, Root};
-use crate::system::{kernel, procfs};
+use crate::ids::MonoNs;
+use crate::launch::protocol::CommandStarted;
+use crate::system::procfs;
 
 /// Threads and processes that are remembered; beyond, all are looked at anew.
 const MOST_REMEMBERED: usize = 4096;
@@ -41,43 +42,40 @@ const REMEMBERED_NS: u64 = 1_000_000_000;
 /// Calls that a signal kept from going on, and that are remembered; beyond, some are told of twice.
 const MOST_INTERRUPTED: usize = 256;
 
-/// Execs that are looked at, and for how long: the collector looks for itself as well.
-const MOST_EXECS: usize = 8;
-const EXEC_NS: u64 = 500_000_000;
-
 /// What the supervisor needs of the run.
 #[derive(Debug)]
 pub struct Setting {
     /// The listener of the filter, which a holder keeps too.
     pub held: Held,
     /// The files whose calls are told by hooks, or are libc's own.
-    pub trusted: Arc<Trusted>,
+    pub trusting: Trusting,
     /// The way to the collector.
     pub reports: Arc<Mutex<Reports>>,
+    /// The calls that are told of.
+    pub level: Level,
+    /// The process of a container's runtime that becomes the container's program: what it does before is the
+    /// runtime's.
+    pub starting: Option<u32>,
+}
+
+impl Setting {
+    /// Of the filter of a plan.
+    pub fn of_plan(held: Held, plan: &Plan, reports: Arc<Mutex<Reports>>) -> Self {
+        let trusting = Trusting::Here(Arc::clone(&plan.trusted));
+        Self { held, trusting, reports, level: plan.level, starting: None }
+    }
 }
 
 /// Starts the supervisor's thread. Where that fails, and when it ends, the holder answers.
 pub fn start(setting: Setting) -> std::io::Result<()> {
-    let Setting { held, trusted, reports } = setting;
-    let Held { listener, page, lifeline } = held;
-    listener.wake_in_place();
-    let supervisor = Supervisor {
-        listener,
-        page,
-        _lifeline: lifeline,
-        reports,
-        trusted,
-        threads: FxHashMap::default(),
-        modules: FxHashMap::default(),
-        files: Known::default(),
-        executed: VecDeque::new(),
-        memories: Memories::default(),
-        peers: Peers::default(),
-        janitor: Janitor::default(),
-        interrupted: FxHashMap::default(),
-    };
+    let supervisor = Supervisor::new(setting);
     std::thread::Builder::new().name("supervisor".into()).spawn(move || supervisor.run())?;
     Ok(())
+}
+
+/// Supervises until no process has the filter any more.
+pub fn supervise(setting: Setting) {
+    Supervisor::new(setting).run();
 }
 
 struct Supervisor {
@@ -86,14 +84,16 @@ struct Supervisor {
     /// The kernel closes it when the last thread of this process is gone, and not before.
     _lifeline: Lifeline,
     reports: Arc<Mutex<Reports>>,
-    trusted: Arc<Trusted>,
+    trusting: Trusting,
+    level: Level,
+    starting: Option<Starting>,
     threads: FxHashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
     modules: FxHashMap<u32, Modules>,
     /// Files that make calls of their own, and those that do not.
     files: Known,
     /// The last execs, until it is known what became of them.
-    executed: VecDeque<Execution>,
+    outcomes: Outcomes,
     /// The memories of processes.
     memories: Memories,
     /// The peers of datagrams so far.
@@ -105,66 +105,48 @@ struct Supervisor {
     interrupted: FxHashMap<u32, (MonoNs, Told)>,
 }
 
-/// An exec of which it is not known yet whether it failed.
-struct Execution {
+/// A process that is the runtime's, until it becomes the container's program.
+struct Starting {
     process: u32,
-    /// The thread that asked.
-    tid: u32,
-    at: MonoNs,
-    /// Where its stack began.
-    stack: u64,
+    /// Where its stack began when that program was told of: a signal may have the exec asked about anew.
+    told_on: Option<u64>,
 }
 
 /// A thread, as it was looked up.
 struct Thread {
     process: u32,
     since: MonoNs,
+    /// Its number in its own pid namespace, as hooks say it, once that was asked for.
+    own: Option<u32>,
     /// The connection over which the collector has been told what is known of the process.
     introduced: Option<u32>,
     /// The thread asked for other ids, and the collector has not been told which it has.
     may_have_other_ids: bool,
 }
 
-/// What the collector is told of a process, once.
-pub struct Introduction {
-    /// What the kernel says here.
-    pub seen: Seen,
-    /// The process.
-    pub pidfd: Option<OwnedFd>,
-}
-
-impl Introduction {
-    /// Of a process that waits; of its program's file too, where the collector may not see that.
-    pub fn of(process: u32, is_remote: bool, trusted: &Trusted) -> Self {
-        let pidfd = procfs::open(process);
-        let facts = pidfd.as_ref().and_then(kernel::facts);
-        let ppid = facts.map(|facts| facts.ppid).or_else(|| Some(procfs::stat(process)?.ppid));
-        let uids = facts.map(|facts| (facts.uids.real, facts.uids.effective));
-        // Before Linux 6.13. It stands still, so its numbers are its own.
-        let uids = uids.or_else(|| procfs::uids(process));
-        let program = || {
-            let image = format!("/proc/{process}/exe");
-            let reason =
-                Program::on(image.as_ref(), &Root::own(), On::Local).map(|program| program.reason.name);
-            let is_known = reason.is_some_and(|reason| ASKED_ABOUT.contains(&reason));
-            if !is_known && trusted.is_all_told_of(process) { Some(NO_SENSOR.name) } else { reason }
-        };
-        let inode = |kind| namespaces::inode_in(pidfd.as_ref()?, Some(Pid(process)), kind);
-        let seen = Seen {
-            ppid: ppid.map(Pid),
-            uid: uids.map(|(real, _)| real),
-            euid: uids.map(|(_, effective)| effective),
-            instance: pidfd.as_ref().and_then(|pidfd| identity::instance_of(pidfd, Pid(process))),
-            user_ns: inode(Kind::User),
-            mnt_ns: inode(Kind::Mount),
-            reason: if is_remote { program() } else { None },
-            exe: procfs::exe(process).unwrap_or_default(),
-        };
-        Self { seen, pidfd }
-    }
-}
-
 impl Supervisor {
+    fn new(Setting { held, trusting, reports, level, starting }: Setting) -> Self {
+        let Held { listener, page, lifeline } = held;
+        listener.wake_in_place();
+        Self {
+            listener,
+            page,
+            _lifeline: lifeline,
+            reports,
+            trusting,
+            level,
+            starting: starting.map(|process| Starting { process, told_on: None }),
+            threads: FxHashMap::default(),
+            modules: FxHashMap::default(),
+            files: Known::default(),
+            outcomes: Outcomes::default(),
+            memories: Memories::default(),
+            peers: Peers::default(),
+            janitor: Janitor::default(),
+            interrupted: FxHashMap::default(),
+        }
+    }
+
     fn run(mut self) {
         loop {
             match self.listener.receive() {
@@ -184,18 +166,25 @@ impl Supervisor {
         self.page.note_received(notified.id);
         let at = MonoNs::now();
         let process = self.process_of(notified.tid, at);
-        let asked = Asked::new(notified.arch, notified.number, notified.args);
+        // A runtime's filter asks about more than its level.
+        let call = notify::call(Machine::NATIVE, notified.arch, notified.number)
+            .filter(|call| call.is_told_at(self.level, &notified.args));
+        let asked = call.and_then(|_| Asked::new(notified.arch, notified.number, notified.args));
         let is_exec = asked.is_some_and(|asked| asked.name.starts_with("execve"));
         let mut said = None;
-        if let (Some(process), Some(asked)) = (process, &asked)
-            && let Some(place) = self.past_hooks(asked.name, process, notified.address, is_exec)
+        if process.is_some_and(|process| self.is_starting(process)) {
+            if let (Some(process), Some(asked)) = (process, asked.filter(|_| is_exec)) {
+                self.start_program(process, notified, &asked, at);
+            }
+        } else if let (Some(process), Some(call), Some(asked)) = (process, call, &asked)
+            && let Some(place) = self.past_hooks(call, process, notified.address, is_exec)
             && let Some(mut told) = self.told(asked, notified.tid, process)
         {
             if self.is_told_already(notified.tid, &told) {
                 said = Some(told);
             } else {
                 told.before.extend(self.ids_after_change(notified.tid));
-                self.tell_executed(process, notified.tid);
+                self.outcomes.tell((process, notified.tid), &self.reports);
                 let foreseen = foresee(&told, notified.tid, process);
                 let introduction = self.introduced(notified.tid, process);
                 // Its thread still waits for us, so all of this was read from the process that makes the
@@ -231,6 +220,50 @@ impl Supervisor {
         }
     }
 
+    /// Whether a process is still the runtime's.
+    fn is_starting(&mut self, process: u32) -> bool {
+        let Some(starting) = self.starting.as_ref().filter(|starting| starting.process == process) else {
+            return false;
+        };
+        let has_begun = starting.told_on.is_some_and(|stack| procfs::stack(process) != Some(stack));
+        if has_begun {
+            self.starting = None;
+        }
+        !has_begun
+    }
+
+    /// Tells of the program that the runtime's process is about to become. One with a sensor tells of itself.
+    fn start_program(&mut self, process: u32, notified: &Notification, asked: &Asked, at: MonoNs) {
+        if self.starting.as_ref().is_some_and(|starting| starting.told_on.is_some()) {
+            return;
+        }
+        let Some(told) = self.told(asked, notified.tid, process) else { return };
+        let Some(program) = foresee(&told, notified.tid, process).and_then(|foreseen| foreseen.program)
+        else {
+            return;
+        };
+        let Introduction { mut seen, pidfd } = Introduction::of(process, false, &self.trusting.of(process));
+        if !self.listener.is_waiting(notified.id) {
+            return;
+        }
+        self.starting = Some(Starting { process, told_on: Some(program.stack) });
+        seen.reason = ASKED_ABOUT.into_iter().find(|reason| *reason == program.reason);
+        seen.exe.clone_from(&program.exe);
+        seen.is_first = true;
+        let (reason, mut reports) = (seen.reason, self.reports());
+        reports.begin(process);
+        reports.see(&seen, pidfd);
+        if let Some(reason) = reason
+            && let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload)
+            && let Args::Packed(argv) = exec.argv
+        {
+            let (pid, path) = (process.cast_signed(), program.exe);
+            let argc = exec.argc.map(u64::from);
+            reports.began(CommandStarted { pid, began_ns: at.0, argc, path, argv: argv.to_vec() }, reason);
+        }
+        reports.send(process);
+    }
+
     fn report(
         &mut self,
         (process, tid): (u32, u32),
@@ -247,7 +280,7 @@ impl Supervisor {
             seq: 0,
             ret: 0,
             pid: process,
-            tid,
+            tid: self.own_number(tid),
             kind: kind as u16,
             call: 0,
             errno: 0,
@@ -277,10 +310,7 @@ impl Supervisor {
             (thread.introduced, thread.may_have_other_ids) = (None, true);
         }
         if let Some(program) = program {
-            if self.executed.len() >= MOST_EXECS {
-                self.executed.pop_front();
-            }
-            self.executed.push_back(Execution { process, tid, at, stack: program.stack });
+            self.outcomes.await_one((process, tid), at, program.stack);
         }
     }
 
@@ -302,35 +332,6 @@ impl Supervisor {
             self.interrupted.insert(tid, (MonoNs::now(), said));
         } else if self.is_told_already(tid, &said) {
             self.interrupted.remove(&tid);
-        }
-    }
-
-    /// Tells what became of the last execs, before a call of the thread `tid` of a process is told of: what
-    /// a program did comes after its start.
-    ///
-    /// The kernel gives each program a stack of its own. A thread that executes takes the number of its
-    /// process's first one, so that only the same thread on the old stack tells of a failure.
-    fn tell_executed(&mut self, process: u32, tid: u32) {
-        let now = MonoNs::now();
-        let executed = std::mem::take(&mut self.executed);
-        for execution in executed {
-            let stack = procfs::stack(execution.process).filter(|_| execution.stack != 0);
-            let is_same_thread = (execution.process, execution.tid) == (process, tid);
-            let has_begun = match stack {
-                Some(stack) if stack != execution.stack => Some(true),
-                Some(_) if is_same_thread => Some(false),
-                None if procfs::stat(execution.process).is_none_or(|stat| stat.is_zombie) => None,
-                _ => {
-                    if now.since(execution.at) < EXEC_NS {
-                        self.executed.push_back(execution);
-                    }
-                    continue;
-                }
-            };
-            let mut reports = self.reports();
-            reports.begin(execution.process);
-            reports.begun(execution.at, has_begun);
-            reports.send_word();
         }
     }
 
@@ -361,8 +362,15 @@ impl Supervisor {
         if self.threads.len() >= MOST_REMEMBERED {
             self.threads.clear();
         }
-        self.threads.insert(tid, Thread { process, since: now, introduced: None, may_have_other_ids });
+        self.threads
+            .insert(tid, Thread { process, since: now, own: None, introduced: None, may_have_other_ids });
         Some(process)
+    }
+
+    /// The number of a thread in its own pid namespace.
+    fn own_number(&mut self, tid: u32) -> u32 {
+        let ask = || procfs::namespace_pids(tid).and_then(|all| all.last().copied()).unwrap_or(tid);
+        self.threads.get_mut(&tid).map_or(tid, |thread| *thread.own.get_or_insert_with(ask))
     }
 
     /// What is known of the process of a thread, once for each time that it is looked up.
@@ -375,7 +383,7 @@ impl Supervisor {
         if thread.introduced.replace(connection) == Some(connection) {
             return None;
         }
-        Some(Introduction::of(process, is_remote, &self.trusted))
+        Some(Introduction::of(process, is_remote, &self.trusting.of(process)))
     }
 
     /// The ids of a thread that asked for others at its last call: whether it got them, its next one shows.
@@ -390,14 +398,29 @@ impl Supervisor {
     /// For another one, where it was made, if the process has hooks and that is evidence.
     ///
     /// For an exec it is looked anew: of the last call of a program, the first may be long ago.
-    fn past_hooks(&mut self, call: &str, process: u32, address: u64, is_exec: bool) -> Option<Option<Place>> {
-        let files = &mut self.files;
+    fn past_hooks(
+        &mut self,
+        call: &Call,
+        process: u32,
+        address: u64,
+        is_exec: bool,
+    ) -> Option<Option<Place>> {
+        let (files, name) = (&mut self.files, call.name);
+        // A filter of ours knows libc's own calls; a runtime's does not.
+        let passes_libc = self.trusting.is_inside() && call.from == From::OutsideLibc;
         if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec) {
-            return (!modules.tells_of(address)).then(|| modules.evident(call, process, address, files));
+            if passes_libc && modules.has(address) {
+                return None;
+            }
+            if modules.is_settled(address) && !(passes_libc && modules.awaits_sensor()) {
+                return (!modules.tells_of(address)).then(|| modules.evident(name, process, address, files));
+            }
         }
-        let Some(mut modules) = Modules::of(process, &self.trusted) else { return Some(None) };
-        let place = (!modules.tells_of(address)).then(|| modules.evident(call, process, address, files));
-        if modules.is_settled(address) && !is_exec {
+        let trusted = self.trusting.of(process);
+        let Some(mut modules) = Modules::of(process, &trusted) else { return Some(None) };
+        let is_told = modules.tells_of(address) || passes_libc && modules.has(address);
+        let place = (!is_told).then(|| modules.evident(name, process, address, files));
+        if (modules.is_settled(address) || passes_libc) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }

@@ -74,6 +74,8 @@ pub struct Pipeline {
     pub(super) suspicions: Suspicions,
     /// Records may come from elsewhere than rings.
     pub(super) has_other_origins: bool,
+    /// What supervisors said is being taken in.
+    pub(super) is_taking: bool,
     /// A record as it stands in its ring, and a payload that waited in the order.
     record: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -105,6 +107,7 @@ impl Pipeline {
             order: Order::default(),
             enricher: Enricher::default(),
             has_other_origins: wires.is_supervised,
+            is_taking: false,
             census,
             outbox: Outbox::new(stages, outlets),
             flushes: Flushes::new(requests_from),

@@ -76,7 +76,11 @@ impl Pipeline {
     /// Hears one piece of news.
     pub fn hear(&mut self, news: News) {
         match news {
-            News::Attached(attached) => self.attach(*attached),
+            News::Attached(attached) => {
+                // What a supervisor said of the process was sent before it went on to this.
+                self.take_sent();
+                self.attach(*attached);
+            }
             News::Blind(unseen) => self.let_wait(unseen),
             News::Sightings(sightings) => {
                 self.wires.sightings.retain(|known| !known.is_over());

@@ -59,7 +59,7 @@ impl Supervisor {
     /// Introduces a process to which a sensor may have spoken, of a user.
     fn introduce(&self, pid: u32, claimed: Claimed, account: Arc<Account>) {
         let identity = Identity { key: key(pid), own_pid: Pid(pid), claimed, ..Identity::default() };
-        let introduced = Introduced { identity, reason: None, account };
+        let introduced = Introduced { identity, reason: None, is_first: false, account };
         self.sent_tx.send(Sent::Introduced(Box::new(introduced))).unwrap();
     }
 

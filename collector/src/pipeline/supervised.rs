@@ -20,6 +20,10 @@ const HELLO_PAUSE: Duration = Duration::from_micros(50);
 impl Pipeline {
     /// Takes in the records of origins that are no rings. True if there were any.
     pub(super) fn take_sent(&mut self) -> bool {
+        // While a process waits for its parent's hello, what was sent later is not its turn.
+        if std::mem::replace(&mut self.is_taking, true) {
+            return false;
+        }
         let mut has_come = false;
         for sent in self.wires.sent_rx.clone().try_iter().take(MOST_SENT) {
             (has_come, self.has_other_origins) = (true, true);
@@ -44,6 +48,7 @@ impl Pipeline {
                 }
             }
         }
+        self.is_taking = false;
         has_come
     }
 
@@ -57,7 +62,10 @@ impl Pipeline {
     /// Takes in a process of another supervisor, whose call waited until that was sent.
     pub(super) fn introduce(&mut self, introduced: Introduced) {
         let Identity { key, ppid, .. } = introduced.identity;
-        self.await_parent(key, ppid, &introduced.account);
+        // Meanwhile all others would wait.
+        if !introduced.is_first {
+            self.await_parent(key, ppid, &introduced.account);
+        }
         self.census.introduce(introduced, &mut self.rings);
         self.carry_out_changes();
     }

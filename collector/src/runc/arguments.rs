@@ -13,10 +13,12 @@ use std::path::PathBuf;
 pub const NAME: &str = "glassbox-runc";
 
 /// Our options, and whether each takes a value.
-pub const OURS: [(&str, bool); 7] = [
+pub const OURS: [(&str, bool); 9] = [
     ("fail-closed", false),
+    ("notify", true),
     ("opt-in", false),
     ("preload-file", false),
+    ("require-notify", false),
     ("runtime", true),
     ("socket", true),
     ("help", false),
@@ -58,9 +60,9 @@ const OF_COMMAND: [&str; 24] = [
 #[derive(Debug, Eq, PartialEq)]
 pub enum Asked {
     /// `create` or `run` of the bundle in this folder.
-    Start(PathBuf),
-    /// `exec` in a container, with a file that describes the process.
-    Exec { container: OsString, process: PathBuf },
+    Start { folder: PathBuf, container: OsString },
+    /// `exec` in a container, maybe with a file that describes the process.
+    Exec { container: OsString, process: Option<PathBuf> },
     /// Anything else, which the real runtime gets unchanged.
     Other,
 }
@@ -113,10 +115,13 @@ impl Call {
             }
         }
         call.asked = match (command.as_bytes(), container, process) {
-            (b"create" | b"run", ..) => {
-                Asked::Start(bundle.map_or_else(|| PathBuf::from("."), PathBuf::from))
+            (b"create" | b"run", container, _) => Asked::Start {
+                folder: bundle.map_or_else(|| PathBuf::from("."), PathBuf::from),
+                container: container.unwrap_or_default(),
+            },
+            (b"exec", Some(container), process) => {
+                Asked::Exec { container, process: process.map(PathBuf::from) }
             }
-            (b"exec", Some(container), Some(process)) => Asked::Exec { container, process: process.into() },
             _ => Asked::Other,
         };
         call
@@ -224,22 +229,14 @@ mod tests {
             ("--root create create --bundle create c", "create"),
             ("run c", "."),
         ] {
-            assert_eq!(Asked::Start(bundle.into()), call(line).asked, "{line}");
+            let container = "c".into();
+            assert_eq!(Asked::Start { folder: bundle.into(), container }, call(line).asked, "{line}");
         }
     }
 
     #[test]
     fn everything_else_is_passed_on_unread() {
-        for line in [
-            "",
-            "--version",
-            "features",
-            "state c",
-            "kill c 9",
-            "exec c ls -p /x",
-            "exec",
-            "--root create delete c",
-        ] {
+        for line in ["", "--version", "features", "state c", "kill c 9", "exec", "--root create delete c"] {
             assert_eq!(Asked::Other, call(line).asked, "{line}");
         }
     }
@@ -250,7 +247,9 @@ mod tests {
             "--root /r --log /l --log-format json exec --pid-file /q --process /p -d --console-socket /s c",
         );
 
-        assert_eq!(Asked::Exec { container: "c".into(), process: "/p".into() }, call.asked);
+        assert_eq!(Asked::Exec { container: "c".into(), process: Some("/p".into()) }, call.asked);
+        let by_words = Call::read(&["exec", "c", "ls", "-p", "/x"].map(OsString::from));
+        assert_eq!(Asked::Exec { container: "c".into(), process: None }, by_words.asked);
         assert_eq!(
             ["--root", "/r", "--log", "/l", "--log-format", "json"].map(OsString::from).to_vec(),
             call.global
@@ -261,9 +260,9 @@ mod tests {
     #[test]
     fn our_options_are_taken_from_among_the_global_ones_alone() {
         assert_eq!(
-            "glassbox runc --fail-closed --runtime /usr/bin/crun -- --root /r --systemd-cgroup create --opt-in c",
+            "glassbox runc --fail-closed --runtime /usr/bin/crun --notify exec -- --root /r --systemd-cgroup create --opt-in c",
             split(
-                "/usr/bin/glassbox-runc --root /r --fail-closed --systemd-cgroup --runtime /usr/bin/crun create --opt-in c"
+                "/usr/bin/glassbox-runc --root /r --fail-closed --systemd-cgroup --runtime /usr/bin/crun --notify exec create --opt-in c"
             )
         );
         assert_eq!("glassbox runc -- --log --help state c", split("glassbox runc --log --help state c"));

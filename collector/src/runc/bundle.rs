@@ -203,6 +203,12 @@ pub fn fuzz(bytes: &[u8]) {
         let once = config.clone();
         assert_eq!(Ok(()), prepare(&mut config, &request));
         assert_eq!(once, config, "prepared twice");
+        let (level, features) = (notify::Level::Full, super::seccomp::Features::default());
+        if super::seccomp::ask(&mut config, level, "/run/l", &features).is_ok() {
+            assert!(super::seccomp::ask(&mut config, level, "/run/l", &features).is_err());
+            assert!(super::seccomp::release(&mut config, |path| path == "/run/l"));
+            assert!(!super::seccomp::release(&mut config, |path| path == "/run/l"));
+        }
     }
 }
 

@@ -6,10 +6,16 @@
 //! real runtime with the same arguments, so that engines see its pid, its output and its exit status. An
 //! error before that is written to the runtime's own log, and the container starts without the sensor, unless
 //! `--fail-closed` is given.
+//!
+//! With `--notify` the runtime's own filter asks about system calls (see [`seccomp`], [`supervised`]), and an
+//! [`attendant`] stays beside the container.
 
 mod arguments;
+mod attendant;
 mod bundle;
 mod options;
+mod seccomp;
+mod supervised;
 
 #[cfg(fuzzing)]
 pub use bundle::fuzz;
@@ -23,19 +29,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use deploy::choice::Choice;
+use notify::Level;
 use rustix::fs::StatVfsMountFlags;
 use serde_json::{Value, json};
 
 pub use arguments::rearranged;
 use arguments::{Asked, Call};
+use attendant::Meeting;
 use bundle::{Inside, Request};
 pub use options::Options;
+use supervised::Ask;
 
+use crate::launch::Notify;
 use crate::launch::command::Program;
 use crate::settings;
 use crate::settings::keys::{self, Reader};
 use crate::settings::layers::Layers;
-use crate::shell::failure::{Failure, say};
+use crate::shell::failure::{Failure, Status, say};
 use crate::shell::files::{self, From, Permissions};
 use crate::shell::{environment, sensor_path};
 use crate::system::clock::{self, TimeWriter};
@@ -53,14 +63,20 @@ pub fn become_runtime(given: &Options) -> Result<u8, Failure> {
     let runtime = runtime(given.runtime.as_deref())?;
     let call = Call::read(&given.arguments);
     let is_off = std::env::var_os("GLASSBOX").is_some_and(|value| value == "off");
-    let result = if is_off { Ok(()) } else { prepare(given, &call, &runtime) };
-    if let Err(failure) = result {
-        let is_logged = log(&call, given.fail_closed, &failure);
-        if given.fail_closed {
+    let asks = notify_of(given)?;
+    let result = if is_off { Ok(()) } else { prepare(given, asks, &call, &runtime) };
+    if let Err(Unprepared { failure, lacks }) = result {
+        let is_fatal = given.fail_closed || lacks == Lack::Required;
+        let is_logged = log(&call, is_fatal, &failure);
+        if is_fatal {
             return Err(failure);
         }
+        let what = match lacks {
+            Lack::Sensor => "the container starts without the sensor",
+            _ => "static and Go programs in the container are not seen into",
+        };
         if !is_logged {
-            say(&format!("{failure}; the container starts without the sensor"));
+            say(&format!("{failure}; {what}"));
         }
     }
     let command: Vec<OsString> =
@@ -94,23 +110,87 @@ fn runtime(named: Option<&OsStr>) -> Result<PathBuf, Failure> {
     })
 }
 
-fn prepare(given: &Options, call: &Call, runtime: &Path) -> Result<(), Failure> {
-    match &call.asked {
-        Asked::Start(folder) => prepare_bundle(given, folder),
-        Asked::Exec { container, process } => prepare_exec(call, runtime, container, process),
-        Asked::Other => Ok(()),
+/// What a container is without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    Sensor,
+    Supervisor,
+    /// A supervisor that the user wants it not to start without.
+    Required,
+}
+
+/// Why a container is without something.
+struct Unprepared {
+    failure: Failure,
+    lacks: Lack,
+}
+
+impl std::convert::From<Failure> for Unprepared {
+    fn from(failure: Failure) -> Self {
+        Self { failure, lacks: Lack::Sensor }
     }
 }
 
-fn prepare_bundle(given: &Options, folder: &Path) -> Result<(), Failure> {
-    let config = JsonFile::read(&folder.join("config.json"))?;
+/// What is asked of the kernel.
+fn notify_of(given: &Options) -> Result<Notify, Failure> {
+    let layers = Layers::read(Reader::Every, None)?
+        .with_flag(&keys::NOTIFY, given.notify.clone())
+        .with_flag(&keys::REQUIRE_NOTIFY, given.require_notify.then(|| "on".into()));
+    Ok(Notify::of(&layers))
+}
+
+fn prepare(given: &Options, asks: Notify, call: &Call, runtime: &Path) -> Result<(), Unprepared> {
+    let is_asked = asks.level != Level::Off;
+    let ask = |bundle, container, inside: &Inside| {
+        let (level, sensor, collector) = (asks.level, inside.sensor.clone(), socket(given)?);
+        Ok::<_, Failure>(Ask { level, bundle, container, sensor, collector })
+    };
+    let supervised = match &call.asked {
+        Asked::Start { folder, container } => match prepare_bundle(given, folder)? {
+            Some(inside) if is_asked => supervised::start(&ask(folder, container, &inside)?, runtime),
+            _ => Ok(()),
+        },
+        Asked::Exec { process: None, .. } if !is_asked => Ok(()),
+        Asked::Exec { container, process } => {
+            let state = State::of(call, runtime, container)?;
+            match prepare_exec(&state, process.as_deref())? {
+                Some(inside) if is_asked => {
+                    supervised::resume(&ask(&state.bundle, container, &inside)?, state.init)
+                }
+                _ => Ok(()),
+            }
+        }
+        Asked::Other => Ok(()),
+    };
+    supervised.map_err(|why| {
+        let (lacks, remedy) = match asks.is_required {
+            true => (Lack::Required, "; leave --require-notify out to start it without"),
+            false => (Lack::Supervisor, ""),
+        };
+        let message =
+            format!("cannot have the kernel ask about system calls of the container: {why}{remedy}");
+        Unprepared { failure: Failure::new(Status::Unavailable, message), lacks }
+    })
+}
+
+/// Puts the sensor into a bundle, and tells the paths in the container; `None` where it wants none.
+fn prepare_bundle(given: &Options, folder: &Path) -> Result<Option<Inside>, Failure> {
+    let mut config = JsonFile::read(&folder.join("config.json"))?;
     config.check_inside(folder)?;
+    if seccomp::release(&mut config.value.clone(), Meeting::is_one) {
+        // The attendant was killed before it could set the file back.
+        config.change(|config| {
+            seccomp::release(config, Meeting::is_one);
+            Ok(())
+        })?;
+        config = JsonFile::read(&folder.join("config.json"))?;
+    }
     if config.check(|config| bundle::choice(config, given.opt_in))? != Choice::In {
-        return Ok(());
+        return Ok(None);
     }
     let root = root(folder, &config.value);
     if is_for_another_machine(&root, &config.value) {
-        return Ok(());
+        return Ok(None);
     }
     let sensor = sensor_path::find(settings::sensor()?)?;
     if rustix::fs::statvfs(&sensor).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC)) {
@@ -120,31 +200,56 @@ fn prepare_bundle(given: &Options, folder: &Path) -> Result<(), Failure> {
         )));
     }
     let mut request = Request { sensor, socket: socket(given)?, preload_file: None };
+    let inside = config.check(|config| Inside::of(config, &request.socket))?;
     if given.preload_file {
-        let inside = config.check(|config| Inside::of(config, &request.socket))?;
         let file = std::path::absolute(folder.join("glassbox-ld.so.preload")).unwrap_or_default();
         // Every user of the container reads it. A link of this name would lead out of the bundle.
         files::put(&file, &preload_file(&root, &inside.sensor), 0o644)?;
         request.preload_file = Some(file);
     }
-    config.change(|config| bundle::prepare(config, &request))
+    config.change(|config| bundle::prepare(config, &request))?;
+    Ok(Some(inside))
 }
 
-fn prepare_exec(call: &Call, runtime: &Path, container: &OsStr, process: &Path) -> Result<(), Failure> {
-    // `state` is the specification's way to learn where the bundle is, without reading the runtime's private
-    // files.
-    let mut ask = Command::new(runtime);
-    ask.args(&call.global).arg("state").arg(container).stdin(Stdio::null()).stderr(Stdio::null());
-    let unknown = |why: String| {
-        Failure::malformed(format!("cannot learn the bundle of container '{}': {why}", container.display()))
-    };
-    let answer = ask.output().map_err(|error| unknown(error.to_string()))?;
-    let state: Value = serde_json::from_slice(&answer.stdout).map_err(|error| unknown(error.to_string()))?;
-    let bundle =
-        state["bundle"].as_str().ok_or_else(|| unknown("the runtime's 'state' does not name it".into()))?;
-    let config = JsonFile::read(&Path::new(bundle).join("config.json"))?;
-    let Some(inside) = Inside::found(&config.value) else { return Ok(()) };
-    JsonFile::read(process)?.change(|process| bundle::prepare_process(process, &inside))
+/// What the runtime says of a container that it has started.
+struct State {
+    bundle: PathBuf,
+    /// Its first process.
+    init: Option<u32>,
+}
+
+impl State {
+    fn of(call: &Call, runtime: &Path, container: &OsStr) -> Result<Self, Failure> {
+        // `state` is the specification's way to learn where the bundle is, without reading the runtime's
+        // private files.
+        let mut ask = Command::new(runtime);
+        ask.args(&call.global).arg("state").arg(container).stdin(Stdio::null()).stderr(Stdio::null());
+        let unknown = |why: String| {
+            Failure::malformed(format!(
+                "cannot learn the bundle of container '{}': {why}",
+                container.display()
+            ))
+        };
+        let answer = ask.output().map_err(|error| unknown(error.to_string()))?;
+        let state: Value =
+            serde_json::from_slice(&answer.stdout).map_err(|error| unknown(error.to_string()))?;
+        let bundle = state["bundle"]
+            .as_str()
+            .ok_or_else(|| unknown("the runtime's 'state' does not name it".into()))?;
+        let init = state["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
+        Ok(Self { bundle: bundle.into(), init })
+    }
+}
+
+/// Puts the sensor into the description of a further process, where there is one, as the container has it;
+/// `None` where that has none.
+fn prepare_exec(state: &State, process: Option<&Path>) -> Result<Option<Inside>, Failure> {
+    let config = JsonFile::read(&state.bundle.join("config.json"))?;
+    let Some(inside) = Inside::found(&config.value) else { return Ok(None) };
+    if let Some(process) = process {
+        JsonFile::read(process)?.change(|process| bundle::prepare_process(process, &inside))?;
+    }
+    Ok(Some(inside))
 }
 
 /// The collector's socket. Its folder must exist, because it is mounted.

@@ -13,6 +13,7 @@ Examples:
   glassbox runc run -b BUNDLE NAME
   podman --runtime /usr/bin/glassbox-runc run IMAGE
   podman --runtime /usr/bin/glassbox-runc --runtime-flag fail-closed run IMAGE
+  podman --runtime /usr/bin/glassbox-runc --runtime-flag notify=security run IMAGE
   ctr run --runc-binary /usr/bin/glassbox-runc IMAGE NAME
   docker: \"runtimes\": {\"glassbox\": {\"path\": \"/usr/bin/glassbox-runc\"}} in daemon.json, then
           docker run --runtime glassbox IMAGE";
@@ -37,6 +38,14 @@ pub struct Options {
     /// Where the collector listens [default: GLASSBOX_SOCKET, else /run/glassbox/socket]
     #[arg(long, value_name = "SOCKET")]
     pub socket: Option<String>,
+    /// Have the kernel ask about system calls that no hook can see, of static and Go programs in a container
+    /// and of code that calls the kernel itself: off, exec, security, full. Set-user-id programs keep their
+    /// rights, and nothing is put into the container for it (docs/notify.md)
+    #[arg(long, value_name = "LEVEL")]
+    pub notify: Option<OsString>,
+    /// Do not start a container for which the level of --notify cannot be had
+    #[arg(long)]
+    pub require_notify: bool,
     /// The real runtime's arguments
     #[arg(value_name = "RUNC-ARGUMENTS", last = true, hide = true)]
     pub arguments: Vec<OsString>,

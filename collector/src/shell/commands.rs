@@ -4,8 +4,6 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
-use notify::Level;
-
 use crate::door::news::KeptRing;
 #[cfg(feature = "nats")]
 use crate::fleet;
@@ -165,7 +163,7 @@ fn run(arguments: cli::Run) -> Result<u8, Failure> {
         outputs: settings::outputs(&layers, RUN_OUTPUT)?,
         until: if is_following { RunUntil::DescendantsEnd } else { RunUntil::CommandEnds },
         inline: inline.values.first().map(|path| sensor_path::engine(path.as_ref())).transpose()?,
-        notify: notify_of(&layers),
+        notify: launch::Notify::of(&layers),
         layers,
         command: arguments.command,
     })
@@ -225,15 +223,6 @@ fn judge(_: cli::Judge) -> Result<u8, Failure> {
     nats::check_build().map(|()| 0)
 }
 
-/// What is asked of the kernel.
-fn notify_of(layers: &Layers) -> launch::Notify {
-    let level = layers.setting(&NOTIFY).text().to_str().and_then(|name| name.parse().ok());
-    launch::Notify {
-        level: level.unwrap_or(Level::Off),
-        is_required: layers.setting(&REQUIRE_NOTIFY).is_on(),
-    }
-}
-
 /// `glassbox exec`: becomes CMD with the sensor preloaded, or its parent.
 fn exec(arguments: cli::Exec) -> Result<u8, Failure> {
     let cli::Exec { notify, command } = arguments;
@@ -248,7 +237,7 @@ fn exec(arguments: cli::Exec) -> Result<u8, Failure> {
     let of_file = matches!(setting.source, Source::File(_)).then(|| ("GLASSBOX_SOCKET", spelled.as_os_str()));
     let environment = environment::under_sensor(&command, &sensor, of_file.as_slice());
     let hooked = Program::new(&command, environment)?;
-    launch::exec::exec(&launch::exec::Request { hooked, sensor, socket, notify: notify_of(&layers) })
+    launch::exec::exec(&launch::exec::Request { hooked, sensor, socket, notify: launch::Notify::of(&layers) })
 }
 
 /// `glassbox attach`
@@ -259,7 +248,7 @@ fn attach(arguments: cli::Attach) -> Result<u8, Failure> {
         .with_flag(&REQUIRE_NOTIFY, notify.require_notify.then(|| "on".into()));
     let sensor = sensor_path::find(layers.setting(&SENSOR).values.pop())?;
     let socket = settings::named(&layers.setting(&SOCKET))?;
-    attach::attach(attach::target::Request { pid, sensor, socket }, notify_of(&layers))
+    attach::attach(attach::target::Request { pid, sensor, socket }, launch::Notify::of(&layers))
 }
 
 /// The launcher's child: takes over the descriptors and rings that the launcher passed down, and collects.

@@ -1,4 +1,4 @@
-//! Children of this process that are known by their number: waited for, and ended.
+//! Children of this process that are known by their number: waited for, and ended; and a process's own name.
 //!
 //! # Safety
 //! waitpid, waitid and kill take numbers, and write to a word and a structure that live here. The number of a
@@ -8,6 +8,7 @@
     reason = "wait and kill by number have no safe interface for children that std did not make"
 )]
 
+use std::ffi::CStr;
 use std::io;
 
 /// Waits for a child to end and reaps it; its wait status, or `None` where it is no child.
@@ -40,4 +41,10 @@ pub fn is_dead(pid: i32) -> bool {
     let result = unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &mut about, flags) };
     // SAFETY: for waitid the kernel fills the `_sigchld` member, or leaves the zero that stands there.
     result != 0 || unsafe { about.si_pid() } != 0
+}
+
+/// Names this process, as ps(1) shows it: at most 15 bytes.
+pub fn name_this(name: &CStr) {
+    // SAFETY: PR_SET_NAME reads a C string of at most 16 bytes (prctl(2)).
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
