@@ -136,7 +136,9 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     let reply = doorman.reply();
     let is_supervised = sightings.is_some();
     if let Some(Ends { socket, memfd }) = sightings {
-        let packets = memfd.and_then(|memfd| Packets::of(memfd).ok());
+        let packets = memfd.map(Packets::of).transpose().map_err(|refusal| {
+            Failure::internal(format!("cannot read the supervisor's ring: {}", refusal.reason()))
+        })?;
         let supervisor = Sightings::read(socket, packets, OfLauncher, sent_tx, Arc::clone(&doorbell));
         doorman.hear_sightings(supervisor.map_err(|error| {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))

@@ -37,7 +37,10 @@ impl Doorman {
         let answer = |bytes: &[u8]| {
             let _ = send(&guest, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         };
-        match self.take_in(&guest, memfd, sender, message.bytes()) {
+        let taken = self.take_in(&guest, memfd.as_ref(), sender, message.bytes());
+        // It may be anything: its last close is another thread's.
+        self.janitor.close(memfd);
+        match taken {
             // The thread has a descriptor of its own.
             Ok(()) => return answer(LISTENS),
             Err(why) => {
@@ -58,7 +61,7 @@ impl Doorman {
     fn take_in(
         &mut self,
         guest: &OwnedFd,
-        memfd: Option<OwnedFd>,
+        memfd: Option<&OwnedFd>,
         sender: Sender,
         bytes: &[u8],
     ) -> Result<(), &'static str> {
@@ -82,7 +85,7 @@ impl Doorman {
         if !place.grow(places) {
             return Err("its user runs more programs at once than are seen of one");
         }
-        let packets = self.packets_of(memfd)?;
+        let packets = memfd.map(Packets::of).transpose().map_err(Refusal::reason)?;
         let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
         let claimant = self.next_ring;
         self.next_ring += 1;
@@ -94,15 +97,6 @@ impl Doorman {
         // Before the hellos of what it starts, which waits for the answer.
         self.tell(News::Supervisor(process));
         Ok(())
-    }
-
-    /// The ring of a supervisor that has one.
-    fn packets_of(&self, memfd: Option<OwnedFd>) -> Result<Option<Packets>, &'static str> {
-        let Some(memfd) = memfd else { return Ok(None) };
-        let packets = Packets::of(&memfd);
-        // It may be anything: its last close is another thread's.
-        self.janitor.close([memfd]);
-        packets.map(Some).map_err(Refusal::reason)
     }
 }
 

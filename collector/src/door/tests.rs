@@ -15,6 +15,7 @@ use super::guests::MOST_GUESTS;
 use super::identity::Note;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
+use crate::notify::link::SUPERVISES;
 use crate::pipeline::simulated::Sensor;
 use crate::rings::mapping::Mapping;
 use crate::shell::listeners::tests::{lingering, returns};
@@ -338,6 +339,28 @@ fn end_waits_for_nothing_that_strangers_sent() {
     drop((slow, first, second, silent, waiting));
 
     assert!(returns(move || drop(door)));
+}
+
+#[test]
+fn supervisor_with_anything_in_place_of_a_ring_holds_up_no_doorman() {
+    let nonsense = [SUPERVISES, b"x"].concat();
+    let refused = [SUPERVISES, &packet(&hello())].concat();
+    for message in [nonsense, refused] {
+        let (slow, peer) = lingering();
+        let slow = OwnedFd::from(slow);
+        let mut door = door(None);
+        let supervisor = door.connect();
+        say(&supervisor, &message, Some(&slow));
+        drop(slow);
+
+        let has_returned = returns(move || {
+            door.news();
+            std::mem::forget(door);
+        });
+
+        assert!(has_returned);
+        drop((supervisor, peer));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! the collector itself could have it say anything, and speaks of all. What one says of others is counted as
 //! lost, and told nowhere.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -338,8 +339,9 @@ impl Reader for Guest {
     const NAP: Duration = Duration::from_micros(100);
 
     fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) -> Option<Vec<Sent>> {
+        let has_descriptors = !descriptors.is_empty();
         let mut pidfd = self.take_pidfd(descriptors);
-        if self.janitor.is_full() {
+        if has_descriptors && self.janitor.is_full() {
             return None;
         }
         let mut all = Vec::new();
@@ -386,14 +388,26 @@ impl Reader for Guest {
         }
     }
 
+    fn lose_one(&mut self) {
+        self.refused += 1;
+    }
+
     fn last(&mut self, socket: &OwnedFd) -> Vec<Sent> {
         // The last close of the socket is another thread's, and is to find nothing in it.
         let _ = shutdown(socket, Shutdown::Both);
-        while let Ok(Received { len, descriptors, .. }) = peers::receive(socket, &mut [0; 8]) {
-            if len == 0 && descriptors.is_empty() {
-                break;
+        loop {
+            match peers::receive(socket, &mut [0; 8]) {
+                // The kernel names the sender of a packet, and none of the end.
+                Ok(Received { len: 0, descriptors, sender })
+                    if descriptors.is_empty() && sender.uid.is_none() =>
+                {
+                    break;
+                }
+                Ok(Received { descriptors, .. }) => self.janitor.close(descriptors),
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionReset) => {
+                }
+                Err(_) => break,
             }
-            self.janitor.close(descriptors);
         }
         let owed = self.owed.drain().map(|(_, count)| count);
         self.refused = owed.fold(self.refused, u64::saturating_add);

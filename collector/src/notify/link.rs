@@ -5,6 +5,7 @@
 //! each process that it introduces it sends a descriptor (pidfd_open(2)), and waits for a byte: meanwhile the
 //! process's call waits too, so that the kernel tells the collector which process that is.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ pub const HEARD: &[u8] = b"h";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same while a call waits: less than the holder's, who would let it go on unseen.
 const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+/// Introductions without an answer that are remembered: more than find room in a socket.
+const MOST_UNANSWERED: usize = 8192;
 /// A collector that went is looked for so often.
 const PAUSE: Duration = Duration::from_secs(1);
 /// One that refuses, or takes its time over an answer that a call waits for, ever less often down to this.
@@ -42,8 +45,9 @@ pub struct Link {
     is_broken: bool,
     tried: Instant,
     pause: Duration,
-    /// Answers that did not come in time: a collector that stands still is waited for once.
-    unanswered: usize,
+    /// The processes of introductions that were not answered in time: a collector that stands still is waited
+    /// for once, and one that dies has perhaps not read them.
+    unanswered: VecDeque<u32>,
 }
 
 /// Why there is no connection.
@@ -65,7 +69,7 @@ impl Link {
             is_broken: false,
             tried: Instant::now(),
             pause: PAUSE,
-            unanswered: 0,
+            unanswered: VecDeque::new(),
         };
         Ok((link, way))
     }
@@ -80,20 +84,23 @@ impl Link {
         self.is_broken
     }
 
-    /// Notes that the collector has gone.
-    pub fn note_broken(&mut self) {
+    /// Notes that the collector has gone. The result is the processes of introductions without an answer.
+    pub fn note_broken(&mut self) -> VecDeque<u32> {
         self.is_broken = true;
+        std::mem::take(&mut self.unanswered)
     }
 
-    /// Waits until the collector has heard of the process of an introduction, for a moment at most.
-    pub fn await_answer(&mut self, socket: &OwnedFd) {
+    /// Waits until the collector has heard of the process `pid` of an introduction, for a moment at most.
+    pub fn await_answer(&mut self, socket: &OwnedFd, pid: u32) {
         let mut room = [0; 8];
-        while self.unanswered > 0 && answer_within(socket, &mut room, Duration::ZERO) == Some(HEARD) {
-            self.unanswered -= 1;
+        while !self.unanswered.is_empty() && answer_within(socket, &mut room, Duration::ZERO) == Some(HEARD) {
+            self.unanswered.pop_front();
         }
-        let patience = if self.unanswered > 0 { Duration::ZERO } else { SHORT_PATIENCE };
-        if answer_within(socket, &mut room, patience).is_none() {
-            self.unanswered += 1;
+        let patience = if self.unanswered.is_empty() { SHORT_PATIENCE } else { Duration::ZERO };
+        if answer_within(socket, &mut room, patience) != Some(HEARD)
+            && self.unanswered.len() < MOST_UNANSWERED
+        {
+            self.unanswered.push_back(pid);
         }
     }
 
@@ -110,7 +117,7 @@ impl Link {
         };
         let way = connected.ok()?;
         self.connections += 1;
-        self.unanswered = 0;
+        self.unanswered.clear();
         self.is_broken = false;
         Some(way)
     }
@@ -179,6 +186,7 @@ fn answer_within<'a>(socket: &OwnedFd, room: &'a mut [u8], patience: Duration) -
 mod tests {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
+    use super::super::way::Ends;
     use super::*;
 
     #[test]
@@ -195,7 +203,7 @@ mod tests {
             is_broken: true,
             tried: begun,
             pause: PAUSE,
-            unanswered: 0,
+            unanswered: VecDeque::new(),
         };
         let pause_after = |link: &mut Link| {
             link.tried = begun;
@@ -209,5 +217,31 @@ mod tests {
         std::fs::remove_file(path).unwrap();
 
         assert_eq!(([PAUSE * 2, PAUSE * 4], PAUSE), (pauses, without));
+    }
+
+    #[test]
+    fn introductions_that_were_not_answered_are_known_when_the_collector_is_gone() {
+        let path = std::path::PathBuf::from("/nonexistent");
+        let mut link = Link {
+            name: Name::Path(path),
+            connections: 1,
+            is_broken: false,
+            tried: Instant::now(),
+            pause: PAUSE,
+            unanswered: VecDeque::new(),
+        };
+        let (Way { socket, .. }, Ends { socket: collector, .. }) = Way::pair().unwrap();
+        let answer = || send(&collector, &[IoSlice::new(HEARD)], None::<OwnedFd>).unwrap();
+
+        answer();
+        link.await_answer(&socket, 1);
+        link.await_answer(&socket, 2);
+        link.await_answer(&socket, 3);
+        answer();
+        link.await_answer(&socket, 4);
+        drop(collector);
+        link.await_answer(&socket, 5);
+
+        assert_eq!([3, 4, 5], link.note_broken().make_contiguous());
     }
 }

@@ -102,7 +102,7 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
     match tag {
         RECORD => {
             let (head, payload) = wire::codec::decode::<Head>(body).ok()?;
-            Some(Message::Record(head, payload))
+            (payload.len() <= MAX_RECORD).then_some(Message::Record(head, payload))
         }
         SEEN => {
             let (short, rest) = body.split_first_chunk::<12>()?;

@@ -142,7 +142,9 @@ impl ProcessPlaces<'_> {
             return None;
         }
         let socket = pidfd_getfd(procfs::open(self.process)?, fd, PidfdGetfdFlags::empty()).ok()?;
-        if sockopt::socket_acceptconn(&socket).is_ok_and(|listens| listens) {
+        // A thread may have descriptors of its own.
+        let is_same = rustix::fs::fstat(&socket).is_ok_and(|stat| self.inode(fd) == Some(stat.st_ino));
+        if is_same && sockopt::socket_acceptconn(&socket).is_ok_and(|listens| listens) {
             return Some(socket);
         }
         self.janitor.close([socket]);

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use wire::codec::{Encode, SliceSink};
 use wire::record::Head;
 use wire::ring::MAX_RECORD;
@@ -84,7 +83,9 @@ impl Reports {
     /// The collector has gone, and what it has not read is lost.
     fn note_broken(&mut self) {
         let Some(link) = &mut self.link else { return };
-        link.note_broken();
+        for pid in link.note_broken() {
+            self.lose(pid, 1);
+        }
         if let Some(unread) = self.way.ring.take().and_then(Ring::unread) {
             self.count_unread(unread);
         }
@@ -189,7 +190,7 @@ impl Reports {
         }
         // While its call waits, the kernel has an answer for the collector.
         if let (Some(link), Some(_)) = (&mut self.link, introduced) {
-            link.await_answer(&self.way.socket);
+            link.await_answer(&self.way.socket, pid);
         }
         true
     }
@@ -219,18 +220,18 @@ impl Reports {
     fn is_sent(&mut self, packet: &[u8], introduced: Option<&OwnedFd>, is_call: bool) -> bool {
         if let (Some(ring), None) = (&self.way.ring, introduced) {
             let put = ring.put(packet, is_call);
-            // A collector that sleeps is woken; one that is about to end reads what is there.
-            let is_cut = match put {
-                Ok(is_asleep) => is_asleep && self.way.send(&[], None).is_err(),
-                Err(_) => true,
-            };
-            if is_cut && self.way.is_over() {
+            // One that is about to end reads what is there.
+            let is_awake = !put.is_asleep || self.way.send(&[], None).is_ok();
+            if !is_awake {
+                ring.let_sleep();
+            }
+            if !(put.is_in && is_awake) && self.way.is_over() {
                 self.note_broken();
             }
-            return put.is_ok();
+            return put.is_in;
         }
         let sent = self.way.send(packet, introduced);
-        if let Err(Errno::PIPE | Errno::CONNRESET) = sent {
+        if sent.is_err() && self.way.is_over() {
             self.note_broken();
         }
         sent.is_ok()

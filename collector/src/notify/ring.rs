@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use wire::codec::Sink;
-use wire::ring::{MAX_RECORD, Memory, Next, Refused, bell, reserve};
+use wire::ring::{MAX_RECORD, Memory, Next, bell, reserve};
 
 use super::packet::MOST_BYTES;
 use crate::rings::mapping::{Mapping, Refusal};
@@ -23,6 +23,8 @@ use crate::rings::track::Track;
 
 /// Bytes of packets that may wait for the collector: some 5000 calls.
 const DATA_LEN: u64 = 1 << 20;
+/// So many bytes that were read are given back before all is.
+const MUCH: u64 = DATA_LEN / 16;
 /// What a part begins with: its length in bytes. The ring knows it in words.
 const LEN: usize = size_of::<u32>();
 /// The longest part.
@@ -59,24 +61,31 @@ impl Ring {
         self.mapping.mapped().tail().load(Ordering::Relaxed)
     }
 
-    /// Puts a packet in. True when the reader sleeps: it is to be woken, by a packet of the socket.
-    pub fn put(&self, packet: &[u8], is_call: bool) -> Result<bool, Refused> {
+    /// Puts a packet in.
+    pub fn put(&self, packet: &[u8], is_call: bool) -> Put {
         let memory = self.mapping.mapped();
         let last = packet.len().div_ceil(MOST_PART).saturating_sub(1);
-        let mut sleeps = false;
+        let mut put = Put { is_in: true, is_asleep: false };
         for (index, part) in packet.chunks(MOST_PART).enumerate() {
             let marks = [(index == 0, FIRST), (index == last, LAST), (is_call, CALL)];
             let marks = marks.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, mark)| all | mark);
             // Where a later part finds no room, the reader drops those before it.
-            let mut record = reserve(&memory, marks, LEN + part.len())?;
+            let Ok(mut record) = reserve(&memory, marks, LEN + part.len()) else {
+                return Put { is_in: false, ..put };
+            };
             let len = u32::try_from(part.len()).unwrap_or_default();
-            if !record.put(&len.to_le_bytes()) || !record.put(part) {
-                record.abandon();
-                return Err(Refused::TooLong);
-            }
-            sleeps |= record.commit();
+            let is_whole = record.put(&len.to_le_bytes()) && record.put(part);
+            // A reader that ends gives up what is not complete.
+            let (is_delivered, is_asleep) = record.deliver();
+            put = Put { is_in: put.is_in && is_whole && is_delivered, is_asleep: put.is_asleep || is_asleep };
         }
-        Ok(sleeps)
+        put
+    }
+
+    /// The reader could not be woken: the next packet tries again.
+    pub fn let_sleep(&self) {
+        // Relaxed: as in `Reader::may_sleep`; the reader looks before it sleeps.
+        self.mapping.mapped().bell().store(bell::SLEEPING, Ordering::Relaxed);
     }
 
     /// Whether its reader has ended, and read all that was put in.
@@ -89,6 +98,15 @@ impl Ring {
     pub fn unread(self) -> Option<Packets> {
         (!self.is_closed()).then(|| Packets::in_mapping(self.mapping))
     }
+}
+
+/// What putting a packet in came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Put {
+    /// It is there; otherwise there is no room for it, or no reader.
+    pub is_in: bool,
+    /// The reader sleeps: it is to be woken, by a packet of the socket.
+    pub is_asleep: bool,
 }
 
 /// What is found at the reader's place.
@@ -122,6 +140,9 @@ pub struct Packets {
     track: Track,
     room: Vec<u8>,
     whole: Vec<u8>,
+    /// Parts of a packet are still to come.
+    is_within: bool,
+    released: u64,
 }
 
 impl Packets {
@@ -131,7 +152,9 @@ impl Packets {
     }
 
     fn in_mapping(mapping: Mapping) -> Self {
-        Self { track: Track::new(mapping), room: vec![0; MAX_RECORD], whole: Vec::new() }
+        let track = Track::new(mapping);
+        let released = track.reader.position();
+        Self { track, room: vec![0; MAX_RECORD], whole: Vec::new(), is_within: false, released }
     }
 
     #[cfg(test)]
@@ -174,11 +197,16 @@ impl Packets {
             if slot & FIRST != 0 {
                 self.whole.clear();
             }
+            // An earlier reader died between the parts.
+            if slot & FIRST == 0 && !self.is_within {
+                continue;
+            }
+            self.is_within = slot & LAST == 0;
             if self.whole.len() + part.len() > MOST_BYTES {
                 return Found::Corrupt;
             }
             self.whole.extend_from_slice(part);
-            if slot & LAST != 0 {
+            if !self.is_within {
                 return Found::Packet(&self.whole, slot & CALL != 0);
             }
         }
@@ -190,10 +218,25 @@ impl Packets {
         self.track.step_over().is_some()
     }
 
-    /// Gives the room of what was read back to the supervisor.
+    /// Gives the room of what was read back to the supervisor, unless that ends within a packet.
     pub fn release(&mut self) {
-        self.track.reader.release();
-        self.track.let_go();
+        if !self.is_within {
+            self.track.reader.release();
+            self.released = self.track.reader.position();
+            self.track.let_go();
+        }
+    }
+
+    /// The same, once that is much.
+    pub fn release_much(&mut self) {
+        if self.position().wrapping_sub(self.released) >= MUCH {
+            self.release();
+        }
+    }
+
+    /// The reader's place.
+    pub fn position(&self) -> u64 {
+        self.track.reader.position()
     }
 
     /// Whether the reader may sleep until a packet of the socket wakes it.

@@ -16,12 +16,15 @@ use super::way::NOW;
 use crate::arrival::Sent;
 use crate::ids::MonoNs;
 use crate::rings::bells::Doorbell;
+use crate::rings::ring::STUCK_NS;
 use crate::system::peers::{self, Received};
 
 /// Messages that may wait for the pipeline.
 const MOST_WAITING: usize = 4096;
 /// How long the end of a session waits for packets that are there.
 const DRAIN: Duration = Duration::from_secs(2);
+/// The longest rest between looks at a packet that is not finished.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 /// What a packet of the socket begins with: the place in the ring that it comes after.
 const AFTER: usize = size_of::<u64>();
 
@@ -119,6 +122,9 @@ pub trait Reader: Send + 'static {
     /// Everything that [`Self::take`] gave is with the pipeline; answers go over the socket.
     fn passed_on(&mut self, _socket: &OwnedFd) {}
 
+    /// Notes that a packet is lost of which only that is known.
+    fn lose_one(&mut self) {}
+
     /// What is to be said at the end.
     fn last(&mut self, _socket: &OwnedFd) -> Vec<Sent> {
         Vec::new()
@@ -145,6 +151,23 @@ struct Post<R> {
     room: Vec<u8>,
 }
 
+/// The place at which the ring is held up, and since when.
+#[derive(Debug, Default)]
+struct Stuck(Option<(u64, MonoNs)>);
+
+impl Stuck {
+    /// For how long the ring has been held up at `place`, nanoseconds.
+    fn at(&mut self, place: u64, now: MonoNs) -> u64 {
+        match self.0 {
+            Some((at, since)) if at == place => now.since(since),
+            _ => {
+                self.0 = Some((place, now));
+                0
+            }
+        }
+    }
+}
+
 /// Where packets go.
 struct Receiver<R> {
     reader: R,
@@ -169,12 +192,7 @@ impl<R: Reader> Post<R> {
     /// be woken by each, and the call that the packet tells of waits for that.
     fn pass_on(&mut self, state: &State, doorbell: &Doorbell) {
         loop {
-            if self.packets.as_mut().is_none_or(Packets::may_sleep) {
-                is_readable(&self.socket, None);
-            }
-            if let Some(packets) = &self.packets {
-                packets.wake_up();
-            }
+            let mut stuck = Stuck::default();
             loop {
                 let begun = MonoNs::now();
                 let busy = state.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,8 +207,24 @@ impl<R: Reader> Post<R> {
                     break;
                 }
                 drop(busy);
-                doorbell.ring();
-                std::thread::sleep(R::NAP);
+                let place = self.packets.as_ref().map_or(0, Packets::position);
+                let for_ns = if look == Look::Coming { stuck.at(place, begun) } else { 0 };
+                if for_ns >= STUCK_NS {
+                    // Its writer lives, and will not finish it.
+                    let _ = self.packets.as_mut().is_some_and(Packets::step_over);
+                    self.receiver.reader.lose_one();
+                }
+                if for_ns == 0 {
+                    doorbell.ring();
+                }
+                // The longer it stands, the longer between looks.
+                std::thread::sleep(R::NAP.max(Duration::from_nanos(for_ns / 4).min(LONGEST_NAP)));
+            }
+            if self.packets.as_mut().is_none_or(Packets::may_sleep) {
+                is_readable(&self.socket, None);
+            }
+            if let Some(packets) = &self.packets {
+                packets.wake_up();
             }
         }
     }
@@ -219,15 +253,23 @@ impl<R: Reader> Post<R> {
             let packet = room.get(..len).and_then(<[u8]>::split_first_chunk::<AFTER>);
             let (after, packet) = packet.unwrap_or((&[0; AFTER], &[]));
             let before = match packets {
-                Some(packets) => receiver.take_before(packets, u64::from_le_bytes(*after), socket),
+                Some(packets) => {
+                    // What is beyond the tail is not there: a stranger may say anything.
+                    let (after, tail) = (u64::from_le_bytes(*after), packets.tail());
+                    let is_there = tail.wrapping_sub(after).cast_signed() >= 0;
+                    receiver.take_before(packets, if is_there { after } else { tail }, socket, false)
+                }
                 None => Look::Nothing,
             };
-            if before == Look::Over || !receiver.take(packet, descriptors, socket) {
+            // Before the end, since it disposes of the descriptors. One of nothing is for waking alone.
+            let is_empty = packet.is_empty() && descriptors.is_empty();
+            let goes_on = is_empty || receiver.take(packet, descriptors, socket);
+            if before == Look::Over || !goes_on {
                 return Look::Over;
             }
         }
         let Some((packets, until)) = packets.as_mut().zip(until) else { return look };
-        let of_ring = receiver.take_before(packets, until, socket);
+        let of_ring = receiver.take_before(packets, until, socket, false);
         packets.release();
         if of_ring == Look::Nothing { look } else { of_ring }
     }
@@ -243,7 +285,7 @@ impl<R: Reader> Receiver<R> {
     }
 
     /// Passes on the packets of the ring that lie before `until`.
-    fn take_before(&mut self, packets: &mut Packets, until: u64, socket: &OwnedFd) -> Look {
+    fn take_before(&mut self, packets: &mut Packets, until: u64, socket: &OwnedFd, is_last: bool) -> Look {
         let mut look = Look::Nothing;
         loop {
             match packets.next(until) {
@@ -251,6 +293,9 @@ impl<R: Reader> Receiver<R> {
                     look = Look::Come;
                     if !self.take(packet, Vec::new(), socket) {
                         return Look::Over;
+                    }
+                    if !is_last {
+                        packets.release_much();
                     }
                 }
                 Found::Nothing => return look,
@@ -265,7 +310,7 @@ impl<R: Reader> Receiver<R> {
         let Some(packets) = packets else { return Look::Over };
         let until = packets.shut();
         // A packet that a supervisor has died over is none.
-        while self.take_before(packets, until, socket) == Look::Coming && packets.step_over() {}
+        while self.take_before(packets, until, socket, true) == Look::Coming && packets.step_over() {}
         packets.close();
         Look::Over
     }
@@ -583,6 +628,57 @@ mod tests {
         drop((reports, second));
 
         assert_eq!(vec![0, 1], read_to_end(packets, socket));
+    }
+
+    #[test]
+    fn a_packet_that_a_living_supervisor_never_finishes_holds_up_those_behind_for_a_second() {
+        let (mut reports, packets, socket) = pair();
+        let second = Packets::of(reports.way.ring.as_ref().unwrap().memfd()).unwrap();
+        let (sent_tx, sent_rx) = channel();
+        drop(reserve(&second.memory(), 0, 8));
+        report(&mut reports, 1, b"");
+
+        let _sightings = Sightings::read(socket, Some(packets), OfLauncher, sent_tx, Arc::default()).unwrap();
+        let passed_on = sent_rx.recv_timeout(Duration::from_secs(20));
+
+        assert!(matches!(passed_on, Ok(Sent::Record { head: Head { seq: 1, .. }, .. })), "{passed_on:?}");
+    }
+
+    #[test]
+    fn a_reader_that_begins_within_a_packet_passes_it_over() {
+        let (mut reports, packets, _socket) = pair();
+        reports.begin(7);
+        reports.record(&HEAD, &vec![b'x'; MAX_RECORD - 100]);
+        reports.record(&HEAD, &vec![b'x'; MAX_RECORD - 100]);
+        reports.send(7);
+        report(&mut reports, 1, b"");
+
+        // An earlier reader gave back the first part, and died.
+        let memory = packets.memory();
+        let first = memory.state(0).load(Ordering::Acquire) & 0xffff;
+        memory.head().store(first << 3, Ordering::Release);
+        let mut packets = Packets::of(reports.way.ring.as_ref().unwrap().memfd()).unwrap();
+        let all = received(&mut packets).unwrap();
+
+        assert!(matches!(all.as_slice(), [Sent::Record { head: Head { seq: 1, .. }, .. }]), "{all:?}");
+    }
+
+    #[test]
+    fn room_is_not_given_back_within_a_packet() {
+        let (mut reports, mut packets, _socket) = pair();
+        reports.begin(7);
+        reports.record(&HEAD, &vec![b'x'; MAX_RECORD - 100]);
+        reports.record(&HEAD, &vec![b'x'; MAX_RECORD - 100]);
+        reports.send(7);
+        let first = (packets.memory().state(0).load(Ordering::Acquire) & 0xffff) << 3;
+
+        assert_eq!(Found::Nothing, packets.next(first));
+        packets.release();
+        let within = packets.memory().head().load(Ordering::Relaxed);
+        received(&mut packets).unwrap();
+        packets.release();
+
+        assert_eq!((0, packets.tail()), (within, packets.memory().head().load(Ordering::Relaxed)));
     }
 
     #[test]

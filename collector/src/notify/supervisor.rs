@@ -200,6 +200,9 @@ impl Supervisor {
         // Whose they were is not known.
         if let (Some(process), unseen @ 1..) = (process, self.page.take_unseen()) {
             self.reports().lose(process, unseen);
+            // There may have been an exec among them.
+            self.modules.clear();
+            self.memories = Memories::default();
         }
         let has_gone_on = self.listener.let_go_on(notified.id).is_ok();
         if let Some(said) = said {

@@ -181,6 +181,12 @@ impl<M: Memory> Reservation<'_, M> {
     #[inline(always)]
     #[must_use = "a sleeping reader must be woken"]
     pub fn commit(self) -> bool {
+        self.deliver().1
+    }
+
+    /// [`Self::commit`], which says first whether the reader gets the record: false where it has given it up.
+    #[inline(always)]
+    pub fn deliver(self) -> (bool, bool) {
         let busy = self.state.word(self.position);
         let committed = State { stage: Stage::Committed, ..self.state }.word(self.position);
         let state = self.memory.state(self.offset);
@@ -188,12 +194,12 @@ impl<M: Memory> Reservation<'_, M> {
         // It fails if the reader gave the record up; it has been counted there. SeqCst: this store and the
         // load of the bell below must not be reordered, or a reader that is about to sleep is missed. Pairs
         // with the fence in `Reader::may_sleep`.
-        let _ = state.compare_exchange(busy, committed, Ordering::SeqCst, Ordering::Relaxed);
+        let exchange = state.compare_exchange(busy, committed, Ordering::SeqCst, Ordering::Relaxed);
         if cfg!(any(loom, not(target_arch = "x86_64"))) {
             // On x86_64 the locked exchange above is a full barrier already.
             fence(Ordering::SeqCst);
         }
-        self.ring_bell()
+        (exchange.is_ok(), self.ring_bell())
     }
 
     /// Gives the record up: the reader steps over it. For a payload that turned out not to fit; the reader is
