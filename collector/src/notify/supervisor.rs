@@ -291,7 +291,10 @@ impl Supervisor {
             flags: 0,
         };
         let event = Head { call, errno, flags: flags & Flags::TRUNCATED, ..quiet };
+        let is_inside = self.trusting.is_inside();
         let mut reports = self.reports();
+        // A collector elsewhere goes by the introduction, which tells whether the sensor is mapped.
+        let program = program.filter(|_| is_inside || !reports.is_remote());
         reports.begin(process);
         if let Some(Introduction { seen, pidfd }) = introduction {
             reports.see(&seen, pidfd);
