@@ -3,12 +3,13 @@
 //! Anybody who reaches the socket may say that he is one. So a process is known by the descriptor that comes
 //! with its introduction, which the kernel is asked about; and a supervisor speaks of processes alone that
 //! are of its own control group or made by it, and of its own user unless it is root. One beside the
-//! collector, in no container, speaks of all processes of that user: it may trace them. One that may trace
+//! collector, in no container, speaks of the processes of that user that it may trace. One that may trace
 //! the collector itself could have it say anything, and speaks of all. What one says of others is counted as
 //! lost, and told nowhere.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -221,7 +222,28 @@ impl Guest {
     /// Whether the supervisor may speak of a process.
     fn may_speak_of(&self, of: &Identity) -> bool {
         let is_of_its_user = of.uid == self.own.uid || self.own.uid == Some(0) || self.shares_users(of);
-        self.is_equal || is_of_its_user && (self.is_beside || self.shares_group(of) || self.has_made(of))
+        self.is_equal || is_of_its_user && (self.may_trace(of) || self.shares_group(of) || self.has_made(of))
+    }
+
+    /// Whether it is beside the collector and, by the rules of ptrace(2), may trace the process: root any, a
+    /// user one beside the collector that has no more rights than he and is dumpable, so that its files in
+    /// /proc are his (proc(5)).
+    fn may_trace(&self, of: &Identity) -> bool {
+        if !self.is_beside || self.own.uid == Some(0) {
+            return self.is_beside;
+        }
+        let (Some(uid), Some(pidfd), true) = (self.own.uid, &of.pidfd, of.key.is_visible()) else {
+            return false;
+        };
+        let pid = of.key.pid;
+        let is_own = |kind| {
+            let inode = namespaces::inode_in(pidfd, Some(pid), kind);
+            inode.is_some() && inode == namespaces::own(kind)
+        };
+        let owner = std::fs::metadata(format!("/proc/{}/maps", pid.0)).map(|about| about.uid());
+        [of.uid, of.euid, self.own.euid].into_iter().all(|id| id == Some(uid))
+            && owner.is_ok_and(|owner| owner == uid)
+            && [Kind::Pid, Kind::User, Kind::Mount].into_iter().all(is_own)
     }
 
     /// Whether both are in the same user namespace, and that is not the collector's.
@@ -541,6 +563,23 @@ mod tests {
         );
         guest.is_beside = false;
         assert!(!guest.may_speak_of(&in_group(2)) && guest.may_speak_of(&in_group(1)));
+    }
+
+    /// Root alone can start a process of another user.
+    #[test]
+    fn a_user_beside_the_collector_speaks_of_no_process_with_more_rights_than_his() {
+        let (own, other) = (rustix::process::getuid().as_raw(), 65534);
+        if own != 0 {
+            return;
+        }
+        let sleep = Sleep::of(Some(other));
+        let process = || identity_of(sleep.0.id());
+        let guest = guest(other);
+        assert!(guest.may_trace(&process()));
+        assert!(!guest.may_trace(&Identity { euid: Some(0), ..process() }));
+        // What is not dumpable has files in /proc that are root's.
+        let roots = Identity { uid: Some(other), euid: Some(other), ..identity_of(std::process::id()) };
+        assert!(!guest.may_trace(&roots));
     }
 
     #[test]
