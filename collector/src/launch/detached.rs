@@ -3,6 +3,7 @@
 //!
 //! The command waits for its report, passes it on, and ends with its status. Until then the process may give
 //! up without a trace; from then on it has a session of its own, and nothing of the command's is open in it.
+//! It ignores what asks processes to end: what it supervises may go on.
 //!
 //! # Safety
 //! The command is forked while it has one thread and no descriptor of its own: what it opened before is
@@ -53,6 +54,7 @@ pub fn start(body: impl FnOnce(Report)) -> Result<u8, Failure> {
         match unsafe { libc::fork() } {
             0 => {
                 descriptors::keep_only(&[report_tx.as_raw_fd()]);
+                child::outlive_requests_to_end();
                 // Closed by number just now.
                 std::mem::forget(report_rx);
                 body(Report(report_tx));

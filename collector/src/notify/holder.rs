@@ -6,7 +6,8 @@
 //! after the other, and the supervisor notes the last number in a shared page.
 //!
 //! # Safety
-//! The holder is forked, by a process that has no other threads yet, and never execs. The page that both
+//! The holder is forked, by a process that has no other threads yet (or one that waits for this one), and
+//! never execs. The page that both
 //! share is mapped for as long as each of them lives, and holds atomics alone.
 #![allow(unsafe_code, reason = "fork and shared memory have no safe interface")]
 
@@ -130,6 +131,7 @@ pub fn hold(listener: Listener) -> io::Result<Held> {
 fn live(listener: &Listener, lifeline: &OwnedFd, page: Page) -> ! {
     let kept: [RawFd; 2] = [listener.as_fd().as_raw_fd(), lifeline.as_raw_fd()];
     descriptors::keep_only(&kept);
+    child::outlive_requests_to_end();
     let _ = rustix::process::setsid();
     child::name_this(c"gbx-holder");
     let mut before = None;

@@ -25,6 +25,15 @@ pub fn reap(pid: i32) -> Option<i32> {
     }
 }
 
+/// Has this process outlive the signals that ask processes to end, as a service manager sends to all: others
+/// need it until they end themselves. Its children do so too.
+pub fn outlive_requests_to_end() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: no handler is set.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Kills a child and reaps it.
 pub fn end(pid: i32) {
     // SAFETY: as the module says.
