@@ -2,8 +2,9 @@
  * Trap: each thread waits in another call, the first one in the call that is named; all of them must go on as
  * if nothing was. Then each opens a file through libc, and one by an instruction of its own, and starts nothing;
  * at last the first one executes a program.
- * Usage: attached CALL [filter|profile|deadly]: read, poll, nanosleep or epoll; with a seccomp filter that allows
- * everything, in one thread or in all, or in all that kills where another one is installed.
+ * Usage: attached CALL [filter|profile|deadly|begins]: read, poll, nanosleep, epoll, or recv with a time limit;
+ * with a seccomp filter that allows everything, in one thread or in all, or in all that kills where another one is
+ * installed, or where the kernel continues a call (restart_syscall).
  * build: -pthread
  */
 #include "victim.h"
@@ -12,7 +13,10 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
+
+#define NO_CALL 0xffffffffu
 
 static int go, epoll;
 
@@ -53,14 +57,23 @@ static void wait_in(const char *call) {
         clock_gettime(CLOCK_MONOTONIC, &after);
         long ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
         say("slept %s\n", ms < 1500 ? "too little" : ms < 2700 ? "as long as it wished" : "too long");
+    } else if (!strcmp(call, "recv")) {
+        int pair[2];
+        struct timeval limit = {2, 0};
+        MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        MUST(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+        SHOW(recv(pair[0], &byte, 1, 0));
+        close(pair[0]);
+        close(pair[1]);
     }
 }
 
-static void install(int is_deadly) {
+/* Kills the process at one call. */
+static void install(unsigned at) {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, is_deadly ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ALLOW),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, at, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof code / sizeof *code, code};
@@ -74,7 +87,7 @@ static const char *filter = "";
 static void *waits(void *argument) {
     long i = (long)argument;
     char name[16];
-    if (i == 2 && !strcmp(filter, "filter")) install(0);
+    if (i == 2 && !strcmp(filter, "filter")) install(NO_CALL);
     if (i == 2) MUST(touch("ready") == 0);
     pthread_mutex_lock(&turns[i]);
     snprintf(name, sizeof name, "thread-%ld", i);
@@ -87,13 +100,14 @@ int main(int argc, char **argv) {
     MUST((epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0);
     MUST(epoll_ctl(epoll, EPOLL_CTL_ADD, go, &(struct epoll_event){EPOLLIN, {0}}) == 0);
     if (argc > 2) filter = argv[2];
-    if (!strcmp(filter, "deadly")) install(1);
-    if (!strcmp(filter, "profile")) install(0);
+    if (!strcmp(filter, "deadly")) install(SYS_seccomp);
+    if (!strcmp(filter, "begins")) install(SYS_restart_syscall);
+    if (!strcmp(filter, "profile")) install(NO_CALL);
     pthread_t threads[3];
     for (long i = 0; i < 3; i++) pthread_mutex_lock(&turns[i]);
     for (long i = 0; i < 3; i++) MUST(pthread_create(&threads[i], NULL, waits, (void *)i) == 0);
     wait_in(argv[1]);
-    if (!strcmp(argv[1], "nanosleep")) wait_in("poll");
+    if (!strcmp(argv[1], "nanosleep") || !strcmp(argv[1], "recv")) wait_in("poll");
     deed("first");
     for (long i = 0; i < 3; i++) {
         pthread_mutex_unlock(&turns[i]);

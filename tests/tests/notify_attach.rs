@@ -91,7 +91,7 @@ fn attached(libc: Libc, arguments: &[&str]) -> (Ending, Events) {
 
 #[test]
 fn a_static_program_goes_on_whatever_it_waits_in_and_each_of_its_threads_is_seen() {
-    for call in ["read", "poll", "nanosleep", "epoll"] {
+    for call in ["read", "poll", "nanosleep", "epoll", "recv"] {
         let (said, events) = attached(Libc::GlibcStatic, &[call]);
 
         assert!(said.stderr.contains("a static program"), "{}", said.stderr);
@@ -162,6 +162,82 @@ fn a_filter_that_permits_another_one_is_no_reason_against_it() {
             assert_eq!(vec!["notify"], seen_via(&events, &file), "{file}\n{}", events.outline());
         }
     }
+}
+
+/// The kernel continues a sleep by restart_syscall(2), which this filter takes the program's life for.
+#[test]
+fn a_sleep_begins_anew_where_a_filter_forbids_that_it_continues() {
+    let (said, _) = attached(Libc::GlibcStatic, &["nanosleep", "begins"]);
+
+    assert!(said.stderr.contains("its seccomp filter could end it"), "{}", said.stderr);
+}
+
+/// A command that is ended while it waits leaves the program as it was.
+#[test]
+fn a_command_that_is_killed_leaves_the_program_as_it_was() {
+    let scene = Scene::with(compiled("attached", Libc::GlibcStatic), &["read"]);
+    let bare = started(&scene);
+    let bare = gone_on(&scene, bare);
+    let collector = scene.collect();
+    let running = started(&scene);
+    let field = |name: &str| {
+        let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.expect("a field of every process")
+    };
+    let before = field("SigBlk:");
+    for delay_ms in [0, 5, 10, 20, 40, 80] {
+        let mut command = Command::new(glassbox());
+        command.args(["attach", "--notify", "security"]).arg(running.pid().to_string());
+        command.env("GLASSBOX_SOCKET", collector.socket());
+        let command = child::start(command, b"");
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        command.signal(libc::SIGKILL);
+        command.finish();
+        let others = || supervisors(running.pid()).len();
+        wait_until("its end, or its beginning", || others() == 0 || field("Seccomp:").ends_with('2'));
+        wait_until("the thread to be let go", || field("TracerPid:").ends_with("\t0"));
+        assert_eq!(before, field("SigBlk:"), "killed after {delay_ms} ms");
+    }
+    assert_eq!(bare, gone_on(&scene, running));
+    collector.stop();
+}
+
+/// The processes that an attach to `pid` left: the supervisor and the holder.
+fn supervisors(pid: i32) -> Vec<i32> {
+    let pids = fs::read_dir("/proc")
+        .expect("/proc")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_one = |process: &i32| {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let mut words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.clone().any(|word| word == b"attach") && words.next_back() == Some(pid.to_string().as_bytes())
+    };
+    pids.filter(is_one).collect()
+}
+
+/// As at the end of a service, or of the system.
+#[test]
+fn the_programs_calls_go_on_when_all_of_glassbox_is_asked_to_end() {
+    let scene = scene_of_static("steady", &["100000"]);
+    let collector = scene.collect();
+    let running = child::start(scene.bare_command(), b"");
+    wait_for_open(&scene, 20);
+    let said = attach(collector.socket(), running.pid(), &STRICT);
+    assert_eq!(Status::Exited(0), said.status, "{}", said.stderr);
+    let all = supervisors(running.pid());
+    assert_eq!(2, all.len(), "{all:?}");
+    for process in &all {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+            // SAFETY: a number of a process that this test had started.
+            assert_eq!(0, unsafe { libc::kill(*process, signal) });
+        }
+    }
+    wait_for_open(&scene, made(&scene) + 100);
+    assert_eq!(all, supervisors(running.pid()));
+    stop_and_finish(&scene, running).assert_output(0, "failed 0\n");
+    wait_until("their end", || all.iter().all(|process| is_gone(*process)));
+    collector.stop();
 }
 
 /// A server in Go, with all its threads at work.

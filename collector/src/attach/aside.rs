@@ -4,7 +4,10 @@
 //! It is no ancestor of what it supervises: the kernel lets it read the program's memory as it lets it trace
 //! the program. Where it does not, nothing is changed.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::Level;
@@ -63,15 +66,26 @@ impl From<Failure> for NotAsked {
 fn plan(target: &Target, level: Level) -> Result<Plan, String> {
     let there = target.door().err().map(|kept| kept.sensor.clone());
     let has_no_sensor = there == Some(None);
-    let sensors: Vec<PathBuf> = [target.sensor().to_owned()].into_iter().chain(there.flatten()).collect();
+    let own = [target.sensor().to_owned()].into_iter().chain(there.flatten());
+    let sensors: Vec<PathBuf> = own.chain(passed_on(target)).collect();
     Plan::prove_with(level, libraries::scan_of(target.pid(), &sensors), sensors, has_no_sensor)
+}
+
+/// The sensors that programs get which it starts: those of its LD_PRELOAD, at whatever path.
+fn passed_on(target: &Target) -> Vec<PathBuf> {
+    let environment = procfs::environment(target.pid()).unwrap_or_default();
+    let variables = environment.split(|byte| *byte == 0);
+    let lists = variables.filter_map(|variable| variable.strip_prefix(b"LD_PRELOAD="));
+    let files = lists.flat_map(|list| list.split(|byte| b": ".contains(byte)));
+    let files = files.map(|file| Path::new(OsStr::from_bytes(file)));
+    files.filter(|file| file.file_name() == target.sensor().file_name()).map(Path::to_owned).collect()
 }
 
 /// The process's whole life.
 fn stay(request: &Request, notify: Notify, report: Report) {
     match Supervised::attach(request, notify.level, &report) {
-        Ok((supervised, lines)) => {
-            report.give(0, &lines);
+        Ok((supervised, lines, status)) => {
+            report.give(status, &lines);
             supervised.see_to_the_end();
         }
         Err(NotAsked::Failed(failure)) => report.give(failure.status(), &[failure.to_string()]),
@@ -100,8 +114,8 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// Puts the program under the filter, and the sensor in; gives the lines that say so.
-    fn attach(request: &Request, level: Level, report: &Report) -> Result<(Self, Vec<String>), NotAsked> {
+    /// Puts the program under the filter, and the sensor in; gives the lines that say so, and the status.
+    fn attach(request: &Request, level: Level, report: &Report) -> Result<(Self, Vec<String>, u8), NotAsked> {
         let target = Target::examine(request.pid, &request.sensor)?;
         socket::ask_health(&request.socket)?;
         let refused = |reason: String| match target.door() {
@@ -115,41 +129,42 @@ impl Supervised {
             NoLink::Refused(why) => refused(format!("no collector hears of them ({why})")),
         })?;
         let plan = plan(&target, level).map_err(refused)?;
-        let mut stopped = Thread::stop_one_of(&target)?;
-        if !report.is_awaited() {
-            // ^C: nothing has been changed.
-            std::process::exit(0);
-        }
-        let Graft { listener, has_given_up } =
-            graft::install(request.pid, &mut stopped, &plan.program).map_err(refused)?;
-
-        let mut supervised = Self {
-            listener,
-            reports: Arc::new(Mutex::new(Reports::over(link, connection))),
-            is_unseen: false,
-        };
-        let mut lines = Vec::new();
-        let stood = match target.door() {
-            Ok(door) => {
-                supervised.supervise(&plan, &mut lines);
-                match enter(&target, door, stopped, &request.socket.spelling()) {
-                    Ok(stood) => Some(stood),
-                    Err(failure) => {
-                        lines.push(failure.to_string());
-                        None
+        graft::may_stop(request.pid).map_err(refused)?;
+        let reports = Arc::new(Mutex::new(Reports::over(link, connection)));
+        let (mut lines, mut status) = (Vec::new(), 0);
+        let (supervised, has_given_up, stood) = Thread::with_one_of(&target, |mut stopped| {
+            if !report.is_awaited() {
+                // ^C: nothing has been changed.
+                return Err(NotAsked::Refused("the command has ended; try again".to_owned()));
+            }
+            let Graft { listener, held, has_given_up } =
+                graft::install(request.pid, &mut stopped, &plan.program).map_err(refused)?;
+            let mut supervised = Self { listener, reports, is_unseen: false };
+            let stood = match target.door() {
+                Ok(door) => {
+                    supervised.supervise(held, &plan, &mut lines);
+                    match enter(&target, door, stopped, &request.socket.spelling()) {
+                        Ok(stood) => Some(stood),
+                        Err(failure) => {
+                            // It is asked about what no hook tells of, and no hook tells of anything.
+                            status = failure.status();
+                            lines.push(failure.to_string());
+                            None
+                        }
                     }
                 }
-            }
-            Err(kept) => {
-                let stood = stopped.go_on();
-                supervised.introduce(&plan, request.pid);
-                supervised.supervise(&plan, &mut lines);
-                if kept.sensor.is_none() {
-                    lines.push(format!("the sensor is not put into it: {}", kept.message));
+                Err(kept) => {
+                    let stood = stopped.go_on();
+                    supervised.introduce(&plan, request.pid);
+                    supervised.supervise(held, &plan, &mut lines);
+                    if kept.sensor.is_none() {
+                        lines.push(format!("the sensor is not put into it: {}", kept.message));
+                    }
+                    Some(stood)
                 }
-                Some(stood)
-            }
-        };
+            };
+            Ok((supervised, has_given_up, stood))
+        })??;
         if target.door().is_ok() {
             supervised.introduce(&plan, request.pid);
         }
@@ -166,12 +181,11 @@ impl Supervised {
             "the kernel asks about the system calls of {name} from now on ({level}), and process {} supervises it{cost}",
             std::process::id()
         ));
-        Ok((supervised, lines))
+        Ok((supervised, lines, status))
     }
 
-    fn supervise(&mut self, plan: &Plan, lines: &mut Vec<String>) {
+    fn supervise(&mut self, held: io::Result<Held>, plan: &Plan, lines: &mut Vec<String>) {
         let setting = |held: Held| Setting::of_plan(held, plan, Arc::clone(&self.reports));
-        let held = self.listener.twin().and_then(holder::hold);
         self.is_unseen = held.is_err();
         if let Err(error) = held.and_then(|held| supervisor::start(setting(held))) {
             lines.push(format!("cannot supervise its system calls ({error}); they go on, and are not seen"));

@@ -12,11 +12,14 @@
 #![allow(unsafe_code, reason = "pidfd_getfd has no safe wrapper here")]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 use std::{fs, io};
 
-use notify::{ALLOW, Data, Instruction, Interpreter, Machine, NOTIFY};
+use notify::NOTIFY;
 
+use super::filters::{self, Call};
 use super::thread::Thread;
+use crate::notify::holder::{self, Held};
 use crate::notify::listener::{self, Listener};
 use crate::notify::memory::{Memory, ProcessMemory};
 use crate::system::procfs;
@@ -25,24 +28,18 @@ use crate::system::procfs;
 pub struct Graft {
     /// Its calls that are asked about.
     pub listener: Listener,
+    /// The holder, which has it too.
+    pub held: io::Result<Held>,
     /// The process gave up new privileges by exec for it (`no_new_privs`).
     pub has_given_up: bool,
 }
 
-/// Why a process was not put under a filter, and what to do about it. It is as before.
+/// Why a process was not put under a filter, and what to do about it.
 pub type Refused = String;
 
-/// The thread's system calls, by name and number: what its own filters must permit.
-const CALLS: [(&str, i64); 5] = [
-    ("mmap", libc::SYS_mmap),
-    ("munmap", libc::SYS_munmap),
-    ("seccomp", libc::SYS_seccomp),
-    ("prctl", libc::SYS_prctl),
-    ("close", libc::SYS_close),
-];
-/// The rest of an action is data (`SECCOMP_RET_ACTION_FULL`, linux/include/uapi/linux/seccomp.h).
-const ACTION: u32 = 0xffff_0000;
-const LOG: u32 = 0x7ffc_0000;
+/// The listener is fetched at once, or as soon as this process has a descriptor free again.
+const TRIES: usize = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 /// `BPF_RET | BPF_K`
 const RETURN: u16 = 0x06;
 /// No process has so many descriptors.
@@ -58,25 +55,57 @@ pub fn install(pid: u32, thread: &mut Thread<'_>, program: &[libc::sock_filter])
     may_read(pid, thread)?;
     may_fetch(&pidfd)?;
     have_one_chain(pid, thread)?;
-    may_call(thread)?;
-
-    let bytes = program.iter().flat_map(encoded);
     // `struct sock_fprog`: the length, padding, and the address of the instructions behind it.
     let room = 16 + 8 * program.len() as u64;
+    may_call(thread, room)?;
+
+    let bytes = program.iter().flat_map(encoded);
     let place = thread.map(room)?;
     let head = [program.len() as u64, place + 16].map(u64::to_ne_bytes).concat();
     let whole: Vec<u8> = head.into_iter().chain(bytes).collect();
     let written = thread.write(&whole, place);
     let installed = written.and_then(|()| put_on(thread, place));
     let fetched = installed.and_then(|(number, has_given_up)| {
-        let fetched = fetch(&pidfd, number).map_err(|error| {
+        let mut fetched = fetch(&pidfd, number);
+        for _ in 0..TRIES {
+            if fetched.is_err() {
+                std::thread::sleep(BETWEEN_TRIES);
+                fetched = fetch(&pidfd, number);
+            }
+        }
+        let fetched = fetched.map(Listener::from).map_err(|error| {
             format!("its listener cannot be fetched ({error}); end it, and start it with 'glassbox run'")
         });
-        let _ = thread.system_call(libc::SYS_close, [number as u64, 0, 0, 0, 0, 0]);
-        Ok(Graft { listener: fetched?.into(), has_given_up })
+        // From here on no call goes without an answer, whatever becomes of this process.
+        let held = fetched.as_ref().map(|listener| listener.twin().and_then(holder::hold));
+        let _ = thread.system_call(libc::SYS_close, close(number));
+        let held = held.unwrap_or_else(|_| Err(io::ErrorKind::NotFound.into()));
+        Ok(Graft { listener: fetched?, held, has_given_up })
     });
     thread.unmap(place, room);
     fetched
+}
+
+fn seccomp(ways: u64, place: u64) -> [u64; 6] {
+    [u64::from(libc::SECCOMP_SET_MODE_FILTER), ways, place, 0, 0, 0]
+}
+
+fn close(number: i32) -> [u64; 6] {
+    [number as u64, 0, 0, 0, 0, 0]
+}
+
+const GIVE_UP: [u64; 6] = [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0];
+
+/// The thread's system calls, with the arguments that are known before: what its own filters must permit.
+fn calls(room: u64) -> [Call; 6] {
+    [
+        ("mmap", libc::SYS_mmap, Thread::mapping(room)),
+        ("munmap", libc::SYS_munmap, [0, room, 0, 0, 0, 0]),
+        ("seccomp", libc::SYS_seccomp, seccomp(WAYS | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 0)),
+        ("seccomp", libc::SYS_seccomp, seccomp(WAYS, 0)),
+        ("prctl", libc::SYS_prctl, GIVE_UP),
+        ("close", libc::SYS_close, close(3)),
+    ]
 }
 
 /// Has the thread install the program that lies at `place`; gives the number of the listener, and whether
@@ -86,8 +115,7 @@ fn put_on(thread: &mut Thread<'_>, place: u64) -> Result<(i32, bool), Refused> {
     let mut ways = WAYS | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     let mut has_given_up = false;
     loop {
-        let mode = u64::from(libc::SECCOMP_SET_MODE_FILTER);
-        let answer = call(libc::SYS_seccomp, [mode, ways, place, 0, 0, 0])?;
+        let answer = call(libc::SYS_seccomp, seccomp(ways, place))?;
         if answer >= 0 {
             return Ok((answer as i32, has_given_up));
         }
@@ -95,11 +123,14 @@ fn put_on(thread: &mut Thread<'_>, place: u64) -> Result<(i32, bool), Refused> {
             // Before Linux 5.19.
             libc::EINVAL if ways != WAYS => ways = WAYS,
             libc::EACCES if !has_given_up => {
-                let answer = call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0])?;
+                let answer = call(libc::SYS_prctl, GIVE_UP)?;
                 if answer < 0 {
                     return Err(reason(-answer as i32));
                 }
                 has_given_up = true;
+            }
+            errno if has_given_up => {
+                return Err(format!("{} (it has got no_new_privs by the try)", reason(errno)));
             }
             errno => return Err(reason(errno)),
         }
@@ -173,51 +204,34 @@ fn have_one_chain(pid: u32, thread: &Thread<'_>) -> Result<(), Refused> {
     }
 }
 
+const UNREAD: &str = "it has a seccomp filter, which only root may read (CAP_SYS_ADMIN, and no filter over glassbox \
+                      itself): that filter could end it; run as root, or start it with 'glassbox run --notify'";
+
+/// Refuses a process with a filter that cannot be read: to stop it would be a risk already.
+pub fn may_stop(pid: u32) -> Result<(), Refused> {
+    match filters::are_there(pid) && !filters::may_be_read() {
+        true => Err(UNREAD.to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Whether the filters that the thread has let it make the calls: one may end it instead.
-fn may_call(thread: &Thread<'_>) -> Result<(), Refused> {
-    let tid = thread.tid().cast_unsigned();
-    let mode = procfs::status(tid, "Seccomp").unwrap_or_default();
-    if matches!(mode.trim(), "0" | "") {
+fn may_call(thread: &Thread<'_>, room: u64) -> Result<(), Refused> {
+    if !filters::are_there(thread.tid().cast_unsigned()) {
         return Ok(());
     }
-    let filters = thread.filters().ok_or(
-        "it has a seccomp filter, which only root may read (CAP_SYS_ADMIN): that filter could end it; run as root, \
-         or start it with 'glassbox run --notify'",
-    )?;
+    let filters = filters::of(thread.tid()).ok_or(UNREAD)?;
     if filters.iter().flatten().any(|instruction| (instruction.code, instruction.k) == (RETURN, NOTIFY)) {
         return Err(reason(libc::EBUSY));
     }
     let (address, _) = thread.place();
-    match forbidden(&filters, address) {
+    match filters::forbidden(&filters, &calls(room), address) {
         None => Ok(()),
         Some(name) => Err(format!(
             "its seccomp filter forbids {name}(2), by which another filter is installed; allow it there, or start it \
              with 'glassbox run --notify'"
         )),
     }
-}
-
-/// The first of [`CALLS`] that one of these filters does not let pass.
-fn forbidden(filters: &[Vec<libc::sock_filter>], address: u64) -> Option<&'static str> {
-    let filters: Vec<Vec<Instruction>> =
-        filters.iter().map(|filter| filter.iter().map(instruction).collect()).collect();
-    let passes = |number: i64| {
-        filters.iter().all(|filter| {
-            let data = Data {
-                nr: number as u32,
-                arch: Machine::NATIVE.native().audit_arch(),
-                instruction_pointer: address,
-                args: [0; 6],
-            };
-            Interpreter::new(filter)
-                .is_ok_and(|filter| [ALLOW, LOG].contains(&(filter.run(&data).action & ACTION)))
-        })
-    };
-    CALLS.iter().find(|(_, number)| !passes(*number)).map(|(name, _)| *name)
-}
-
-fn instruction(of: &libc::sock_filter) -> Instruction {
-    Instruction { code: of.code, jt: of.jt, jf: of.jf, k: of.k }
 }
 
 /// `struct sock_filter`, as it lies in memory.
@@ -243,7 +257,15 @@ fn os_error(errno: i64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use notify::ALLOW;
+
     use super::*;
+
+    const LOG: u32 = 0x7ffc_0000;
+
+    fn forbidden(filters: &[Vec<libc::sock_filter>]) -> Option<&'static str> {
+        filters::forbidden(filters, &calls(64), 0)
+    }
 
     /// A program that gives `action` for one call, and `otherwise` for all others.
     fn filter(call: i64, action: u32, otherwise: u32) -> Vec<libc::sock_filter> {
@@ -262,11 +284,11 @@ mod tests {
         let denies = filter(libc::SYS_prctl, ALLOW, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
         let kills = filter(libc::SYS_seccomp, libc::SECCOMP_RET_KILL_PROCESS, ALLOW);
 
-        assert_eq!(None, forbidden(&[open()], 0));
-        assert_eq!(None, forbidden(&[filter(libc::SYS_seccomp, LOG, ALLOW)], 0));
-        assert_eq!(Some("mmap"), forbidden(&[open(), denies], 0));
-        assert_eq!(Some("seccomp"), forbidden(&[kills, open()], 0));
-        assert_eq!(Some("mmap"), forbidden(&[Vec::new()], 0));
+        assert_eq!(None, forbidden(&[open()]));
+        assert_eq!(None, forbidden(&[filter(libc::SYS_seccomp, LOG, ALLOW)]));
+        assert_eq!(Some("mmap"), forbidden(&[open(), denies]));
+        assert_eq!(Some("seccomp"), forbidden(&[kills, open()]));
+        assert_eq!(Some("mmap"), forbidden(&[Vec::new()]));
     }
 
     #[test]

@@ -15,10 +15,16 @@ mod calls;
 #[cfg(target_arch = "x86_64")]
 mod entry;
 #[cfg(target_arch = "x86_64")]
+mod filters;
+#[cfg(target_arch = "x86_64")]
 mod graft;
+#[cfg(target_arch = "x86_64")]
+mod ptrace;
 pub mod target;
 #[cfg(target_arch = "x86_64")]
 mod thread;
+#[cfg(target_arch = "x86_64")]
+mod tracee;
 
 use notify::Level;
 
@@ -29,6 +35,8 @@ use self::target::{Request, Target};
 use self::thread::Thread;
 use crate::launch::Notify;
 use crate::shell::failure::Failure;
+#[cfg(not(target_arch = "x86_64"))]
+use crate::shell::failure::Status;
 #[cfg(target_arch = "x86_64")]
 use crate::shell::failure::say;
 use crate::shell::socket::{self, Name};
@@ -38,7 +46,12 @@ pub fn attach(request: Request, notify: Notify) -> Result<u8, Failure> {
     let request = Request { socket: absolute(request.socket)?, ..request };
     let is_asked = notify.level != Level::Off;
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = is_asked;
+    if is_asked && notify.is_required {
+        return Err(Failure::new(
+            Status::Unavailable,
+            "the calls of a program that runs already are asked about on x86_64 only; start it with 'glassbox run'",
+        ));
+    }
     #[cfg(target_arch = "x86_64")]
     if is_asked && let Some(status) = aside::attach(&request, notify)? {
         return Ok(status);
@@ -67,8 +80,7 @@ fn absolute(name: Name) -> Result<Name, Failure> {
 #[cfg(target_arch = "x86_64")]
 fn put_in(target: &Target, socket: &Name) -> Result<(), Failure> {
     let door = target.door().map_err(|kept| target.refusal(&kept.message))?;
-    let stopped = Thread::stop_one_of(target)?;
-    let stood = enter(target, door, stopped, &socket.spelling())?;
+    let stood = Thread::with_one_of(target, |stopped| enter(target, door, stopped, &socket.spelling()))??;
     say(&format!("{} is seen from now on; {}", target.name(), cost(stood)));
     Ok(())
 }

@@ -37,10 +37,15 @@ pub struct Request {
 pub struct Target {
     pid: u32,
     program: String,
+    /// What an exec, or another process with its number, has otherwise.
+    life: Life,
     sensor: PathBuf,
     loader: (u64, u64),
     door: Result<Door, Kept>,
 }
+
+/// When a process began, its program's file, and where that lies.
+type Life = (Option<u64>, Option<(u64, u64)>, Option<u64>);
 
 /// The functions by which the sensor gets in.
 #[derive(Clone, Copy)]
@@ -237,6 +242,7 @@ impl Target {
         let Evidence { program, sensor, mappings: Some(mappings), dlopen, .. } = evidence else {
             return Err(refuse(pid, "it cannot be read; run as root"));
         };
+        let program = program.unwrap_or_default();
         let door = match (kept, dlopen) {
             (None, Some((dlopen, dlopen_flags))) => {
                 Ok(Door { dlopen, dlopen_flags, dlerror: mappings.function("dlerror") })
@@ -248,7 +254,8 @@ impl Target {
         };
         Ok(Self {
             pid,
-            program: program.unwrap_or_default().display().to_string(),
+            life: life(pid, &program, &mappings),
+            program: program.display().to_string(),
             sensor,
             loader: mappings.loader().unwrap_or_default(),
             door,
@@ -258,6 +265,11 @@ impl Target {
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether it is the same process with the same program.
+    pub fn is_as_examined(&self) -> bool {
+        Mappings::of(self.pid).is_some_and(|now| life(self.pid, self.program.as_ref(), &now) == self.life)
     }
 
     /// Its number, and the path of its program.
@@ -305,6 +317,11 @@ fn is_musl(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // Debian's has the name `libc.so` behind its links.
     name.starts_with("ld-musl-") || name.starts_with("libc.musl-") || name == "libc.so"
+}
+
+fn life(pid: u32, program: &Path, mappings: &Mappings) -> Life {
+    let exe = identity(format!("/proc/{pid}/exe").as_ref());
+    (procfs::stat(pid).map(|stat| stat.started), exe, mappings.base_of(program))
 }
 
 /// Device and inode of a file.
@@ -450,6 +467,27 @@ mod tests {
 
     fn refused(evidence: &Evidence) -> Option<String> {
         evidence.refusal().map(|(message, _)| message)
+    }
+
+    #[test]
+    fn a_process_that_has_executed_another_program_is_not_as_it_was_examined() {
+        use std::io::Write;
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read line; exec sleep 30"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let target = Target::examine(child.id(), Path::new("/proc/self/exe"));
+        let target = target.unwrap_or_else(|_| panic!("sh can be examined"));
+        assert!(target.is_as_examined());
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let is_sleep = || procfs::comm(target.pid()).is_some_and(|comm| comm == b"sleep");
+        while !is_sleep() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(!target.is_as_examined());
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! The requests of ptrace(2) that an attach makes, and what a thread stops for.
+//!
+//! # Safety
+//! ptrace(2) and waitpid(2) are given buffers that live until they return, with their true lengths.
+#![allow(unsafe_code, reason = "ptrace has no safe wrapper here")]
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+/// Why a thread is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// By PTRACE_INTERRUPT.
+    Asked,
+    /// A signal stopped its whole process.
+    Group,
+    /// It is at the beginning or the end of a system call.
+    Call,
+    /// It is about to get a signal.
+    Signal(i32),
+    /// It has ended.
+    Gone,
+}
+
+/// Waits for a thread to stop; `None` once `deadline` has passed.
+pub fn wait(tid: i32, deadline: Instant) -> Option<Stop> {
+    loop {
+        let mut status = 0;
+        // SAFETY: as the module says.
+        let found = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        if found == tid {
+            return Some(stop_of(status));
+        }
+        if found < 0 && errno() != libc::EINTR {
+            return Some(Stop::Gone);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        // It stops within microseconds, or waits for something that takes long.
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+fn stop_of(status: i32) -> Stop {
+    if !libc::WIFSTOPPED(status) {
+        return Stop::Gone;
+    }
+    match (libc::WSTOPSIG(status), status >> 16) {
+        (libc::SIGTRAP, libc::PTRACE_EVENT_STOP) => Stop::Asked,
+        (_, libc::PTRACE_EVENT_STOP) => Stop::Group,
+        (signal, _) if signal == libc::SIGTRAP | 0x80 => Stop::Call,
+        (signal, _) => Stop::Signal(signal),
+    }
+}
+
+/// ptrace(2); `None` if it fails.
+pub fn request(what: u32, tid: i32, address: usize, data: *mut c_void) -> Option<()> {
+    request_number(what, tid, address, data).ok().map(drop)
+}
+
+/// The same, with its answer or its errno.
+pub fn request_number(what: u32, tid: i32, address: usize, data: *mut c_void) -> Result<usize, i32> {
+    // SAFETY: as the module says.
+    let result = unsafe { libc::ptrace(what, tid, address as *mut c_void, data) };
+    usize::try_from(result).map_err(|_| errno())
+}
+
+/// Why the last request failed.
+pub fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Has a thread go on, or stop, in this way.
+pub fn resume(how: u32, tid: i32, signal: i32) -> Option<()> {
+    request(how, tid, 0, signal as usize as *mut c_void)
+}
+
+/// The registers of a stopped thread.
+pub fn registers_of(tid: i32) -> Option<libc::user_regs_struct> {
+    let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+    request(libc::PTRACE_GETREGS, tid, 0, registers.as_mut_ptr().cast())?;
+    // SAFETY: plain numbers, zeroed, and filled by the kernel.
+    Some(unsafe { registers.assume_init() })
+}
+
+/// Sets them.
+pub fn set_registers(tid: i32, registers: &libc::user_regs_struct) -> Option<()> {
+    request(libc::PTRACE_SETREGS, tid, 0, (&raw const *registers).cast_mut().cast())
+}
+
+/// Its other registers, of one kind.
+pub fn register_set(tid: i32, kind: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 16 * 1024];
+    let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    request(libc::PTRACE_GETREGSET, tid, kind, (&raw mut vector).cast())?;
+    bytes.truncate(vector.iov_len);
+    Some(bytes)
+}
+
+/// Registers of no thread.
+#[cfg(test)]
+pub fn no_registers() -> libc::user_regs_struct {
+    // SAFETY: plain numbers.
+    unsafe { std::mem::zeroed() }
+}
