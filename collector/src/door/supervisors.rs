@@ -75,12 +75,14 @@ impl Doorman {
         if self.supervisors.len() >= MOST {
             return Err("the collector hears as many supervisors as it can");
         }
+        let spoken = sender.uid.zip(sender.effective_uid(guest));
         let mut identity = Identity::of_sender(guest, sender, &hello);
+        let is_equal = guest::is_equal(&identity, spoken);
         identity.look_around(&self.allowances.account(identity.peer()));
         identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
         let sixteenth = (self.allowances.bound(Resource::Rings) / OF_ONE_USER).max(1);
         // Of containers there are many, and each has one.
-        let places = if guest::is_equal(&identity) { sixteenth.min(PLACES_OF_EQUAL) } else { sixteenth };
+        let places = if is_equal { sixteenth.min(PLACES_OF_EQUAL) } else { sixteenth };
         let mut place = self.allowances.account(identity.peer()).share(Resource::Rings);
         if !place.grow(places) {
             return Err("its user runs more programs at once than are seen of one");
@@ -89,7 +91,7 @@ impl Doorman {
         let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
         let claimant = self.next_ring;
         self.next_ring += 1;
-        let reader = Guest::new(identity, place, claimant, self.janitor.clone());
+        let reader = Guest::new(identity, is_equal, place, claimant, self.janitor.clone());
         let process = reader.key();
         let ToPipeline { sent_tx, doorbell, .. } = self.pipeline.clone();
         let supervisor = Sightings::read(connection, packets, reader, sent_tx, doorbell);

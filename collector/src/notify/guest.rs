@@ -84,15 +84,15 @@ struct Known {
 }
 
 impl Guest {
-    /// The supervisor `own`, which has a `place` among the rings of its user.
-    pub fn new(own: Identity, place: Share, claimant: RingId, janitor: Janitor) -> Self {
+    /// The supervisor `own`, which has a `place` among the rings of its user, and may perhaps trace this
+    /// process: [`is_equal`].
+    pub fn new(own: Identity, is_equal: bool, place: Share, claimant: RingId, janitor: Janitor) -> Self {
         let account = Arc::clone(place.account());
         let visible = own.key.is_visible().then_some(own.key.pid);
         let inode_of = |kind| namespaces::inode_in(own.pidfd.as_ref()?, visible, kind);
         let user_ns = inode_of(Kind::User);
         let is_own = |kind| inode_of(kind).is_some_and(|inode| namespaces::own(kind) == Some(inode));
         let is_beside = [Kind::Pid, Kind::User, Kind::Mount].into_iter().all(is_own);
-        let is_equal = is_equal(&own);
         Self {
             own,
             user_ns,
@@ -337,7 +337,10 @@ impl Guest {
 
 /// Whether a process may trace this one, as ptrace(2) decides: it is in the same user, pid and mount
 /// namespaces, of the same user or root, and has each capability that this one has.
-pub fn is_equal(process: &Identity) -> bool {
+///
+/// `spoken` is the real user of the sender of its message, when that was sent, and the effective one of who
+/// connected, if that is the sender: the process may execute a set-user-id program after it has spoken.
+pub fn is_equal(process: &Identity, spoken: Option<(u32, u32)>) -> bool {
     let Some(pidfd) = process.pidfd.as_ref().filter(|_| process.key.is_visible()) else { return false };
     let pid = process.key.pid;
     let shares = |kind| {
@@ -345,7 +348,9 @@ pub fn is_equal(process: &Identity) -> bool {
         theirs.is_some() && theirs == namespaces::own(kind)
     };
     let own = procfs::uids(std::process::id()).map(|(_, effective)| effective);
-    let is_of_user = process.euid == Some(0) || process.euid.is_some() && process.euid == own;
+    let is_of_user = |uid| uid == 0 || Some(uid) == own;
+    let is_of_user = process.euid.is_some_and(is_of_user)
+        && spoken.is_some_and(|(real, effective)| is_of_user(real) && is_of_user(effective));
     let capabilities = |pid, name| u64::from_str_radix(procfs::status(pid, name)?.trim(), 16).ok();
     let has_all = capabilities(std::process::id(), "CapPrm")
         .zip(capabilities(pid.0, "CapEff"))
@@ -459,10 +464,16 @@ mod tests {
     }
 
     /// A supervisor that is this process, or seems to be of another user.
+    /// What this process would have spoken as.
+    fn here() -> Option<(u32, u32)> {
+        let ids = [rustix::process::getuid(), rustix::process::geteuid()].map(|uid| uid.as_raw());
+        Some(ids.into())
+    }
+
     fn guest(uid: u32) -> Guest {
         let own = Identity { uid: Some(uid), euid: Some(uid), ..identity_of(std::process::id()) };
         let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
-        Guest { is_equal: false, ..Guest::new(own, place, 7, Janitor::default()) }
+        Guest::new(own, false, place, 7, Janitor::default())
     }
 
     /// Runs `sleep` through another program, and waits until it is that; gives it with its number.
@@ -584,16 +595,20 @@ mod tests {
 
     #[test]
     fn what_may_trace_this_collector_speaks_of_all() {
-        assert!(is_equal(&identity_of(std::process::id())));
+        assert!(is_equal(&identity_of(std::process::id()), here()));
         let child = Sleep::of(None);
         let own = identity_of(child.0.id());
-        assert!(is_equal(&own));
+        assert!(is_equal(&own, here()));
         let place = Allowances::within(1024).account(own.peer()).take(Resource::Rings).unwrap();
-        let equal = Guest::new(own, place, 7, Janitor::default());
+        let equal = Guest::new(own, true, place, 7, Janitor::default());
         // Neither made by it, nor of its user.
         assert!(equal.may_speak_of(&Identity { uid: Some(54321), cgroup: 1, ..Identity::default() }));
         drop(child);
-        assert!(!is_equal(&Identity { euid: None, ..identity_of(std::process::id()) }));
+        assert!(!is_equal(&Identity { euid: None, ..identity_of(std::process::id()) }, here()));
+        // It executed a set-user-id program since, or another process connected.
+        for spoken in [Some((12345, 0)), Some((0, 12345)), None] {
+            assert!(!is_equal(&identity_of(std::process::id()), spoken), "{spoken:?}");
+        }
     }
 
     /// Root of a user namespace, root in a container, root without its rights, another user.
@@ -610,7 +625,7 @@ mod tests {
             let (_child, pid) = sleep_through(&way);
             let stranger = identity_of(pid);
             assert!(stranger.key.is_visible() && stranger.euid.is_some(), "{way:?}");
-            assert!(!is_equal(&stranger), "{way:?}");
+            assert!(!is_equal(&stranger, Some((0, 0))), "{way:?}");
         }
     }
 

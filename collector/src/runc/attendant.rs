@@ -279,6 +279,8 @@ impl Attendant {
             .collect();
         descriptors::keep_only(&kept);
         let _ = rustix::process::setsid();
+        // The container may need it for as long as it shuts down.
+        child::outlive_requests_to_end();
         child::name_this(c"gbx-attendant");
         match Link::connect(&self.order.collector) {
             Ok(link) => self.link = Some(link),

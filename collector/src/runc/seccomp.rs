@@ -73,6 +73,17 @@ pub fn ask(config: &mut Value, level: Level, listener: &str, features: &Features
         return Err("the container has calls that its own seccomp listener is asked about".into());
     }
     *lists = asked(lists, &default, &notify::rules(level))?;
+    let asks_about = |list: &Value| {
+        list["action"] == NOTIFY
+            && list["names"].as_array().is_some_and(|names| names.contains(&json!("execve")))
+    };
+    // What lets a call through that no list names.
+    let lets_through = [ALLOW, "SCMP_ACT_LOG", "SCMP_ACT_TRACE"].contains(&default.as_str());
+    if lets_through && !lists.iter().any(asks_about) {
+        return Err(format!(
+            "its seccomp profile decides about execve in a way that leaves nothing to ask about (defaultAction {default})"
+        ));
+    }
     seccomp.insert("listenerPath".into(), json!(listener));
     set_flags(seccomp, is_new, features)
 }
@@ -336,6 +347,15 @@ mod tests {
             ("read", [0; 6], "allow"),
         ] {
             assert_eq!(expected, decision(&seccomp, name, args), "{name} {args:x?}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_leaves_no_exec_to_ask_about_is_refused() {
+        for default in ["SCMP_ACT_LOG", "SCMP_ACT_TRACE"] {
+            let words = asking(json!({ "defaultAction": default }), Level::Security).unwrap_err();
+
+            assert!(words.contains(default), "{words}");
         }
     }
 
