@@ -264,18 +264,18 @@ pub fn fuzz(bytes: &[u8]) {
     let Some((process, all)) = packet::open(bytes) else { return };
     let Ok((ours, _theirs)) = Way::pair() else { return };
     let mut reports = Reports::to(ours);
-    let write = |reports: &mut Reports, all: Vec<packet::Message<'_>>| {
+    let write = |reports: &mut Reports, all: Vec<Message<'_>>| {
         reports.begin(process);
         for message in all {
             match message {
-                packet::Message::Seen(seen) => reports.see(&seen, None),
-                packet::Message::Began(started, reason) => reports.began(started, reason),
-                packet::Message::Record(head, payload) => reports.record(&head, payload),
-                packet::Message::Executed(at, program) => reports.executed(at, &program),
-                packet::Message::Begun(at, has_begun) => reports.begun(at, has_begun),
+                Message::Seen(seen) => reports.see(&seen, None),
+                Message::Began(started, reason) => reports.began(started, reason),
+                Message::Record(head, payload) => reports.record(&head, payload),
+                Message::Executed(at, program) => reports.executed(at, &program),
+                Message::Begun(at, has_begun) => reports.begun(at, has_begun),
                 // A call that the table does not have has no number to be written by.
-                packet::Message::Evident(..) => {}
-                packet::Message::Lost(count) => reports.add(LOST, &[&count.to_le_bytes()]),
+                Message::Evident(..) => {}
+                Message::Lost(count) => reports.add(LOST, &[&count.to_le_bytes()]),
             }
         }
         reports.packet.clone()

@@ -286,13 +286,17 @@ pub fn fuzz(bytes: &[u8]) {
     let mut packets = Packets::in_mapping(mapping);
     let until = packets.shut();
     loop {
-        match packets.next(until) {
+        let is_unfinished = match packets.next(until) {
             Found::Packet(packet, _) => {
                 assert!(packet.len() <= MOST_BYTES);
                 let _ = super::packet::open(packet);
+                false
             }
-            Found::Unfinished if packets.step_over() => {}
-            _ => break,
+            Found::Unfinished => true,
+            Found::Nothing | Found::Corrupt => break,
+        };
+        if is_unfinished && !packets.step_over() {
+            break;
         }
     }
     packets.close();
