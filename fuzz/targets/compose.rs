@@ -12,6 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         is_opt_in: false,
         config: None,
         options: Vec::new(),
+        notify: None,
     };
     collector::fuzzing::deployment(bytes, |text| patch(text, &request));
 });
