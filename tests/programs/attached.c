@@ -7,7 +7,7 @@
  * installed, or where the kernel continues a call (restart_syscall).
  * build: -pthread
  */
-#include "victim.h"
+#include "waits.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -41,22 +41,10 @@ static void deed(const char *name) {
 }
 
 static void wait_in(const char *call) {
-    char byte;
-    if (!strcmp(call, "read")) {
-        SHOW(read(go, &byte, 1));
-    } else if (!strcmp(call, "poll")) {
-        struct pollfd polled = {go, POLLIN};
-        SHOW(poll(&polled, 1, 20000));
-    } else if (!strcmp(call, "epoll")) {
+    if (waits_in(call, go)) return;
+    if (!strcmp(call, "epoll")) {
         struct epoll_event event;
         SHOW(epoll_wait(epoll, &event, 1, 20000));
-    } else if (!strcmp(call, "nanosleep")) {
-        struct timespec before, after, wish = {1, 500000000};
-        clock_gettime(CLOCK_MONOTONIC, &before);
-        SHOW(nanosleep(&wish, NULL));
-        clock_gettime(CLOCK_MONOTONIC, &after);
-        long ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-        say("slept %s\n", ms < 1500 ? "too little" : ms < 2700 ? "as long as it wished" : "too long");
     } else if (!strcmp(call, "recv")) {
         int pair[2];
         struct timeval limit = {2, 0};

@@ -6,7 +6,7 @@
  * library: librunning.so past_plugin.c -DKIND="plugin"
  * build: -pthread -ldl -Wl,-rpath,$ORIGIN -Wl,-z,lazy
  */
-#include "victim.h"
+#include "waits.h"
 #include <dlfcn.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -23,20 +23,8 @@ static void use(int (*by)(const char *, int, ...), const char *path) {
 }
 
 static void wait_in(const char *call) {
-    char byte;
-    if (!strcmp(call, "read")) {
-        SHOW(read(go, &byte, 1));
-    } else if (!strcmp(call, "poll")) {
-        struct pollfd polled = {go, POLLIN};
-        SHOW(poll(&polled, 1, 20000));
-    } else if (!strcmp(call, "nanosleep")) {
-        struct timespec before, after, wish = {1, 500000000};
-        clock_gettime(CLOCK_MONOTONIC, &before);
-        SHOW(nanosleep(&wish, NULL));
-        clock_gettime(CLOCK_MONOTONIC, &after);
-        long ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
-        say("slept %s\n", ms < 1500 ? "too little" : ms < 2700 ? "as long as it wished" : "too long");
-    } else if (!strcmp(call, "work")) {
+    if (waits_in(call, go)) return;
+    if (!strcmp(call, "work")) {
         /* Many short calls, some of which allocate, until it is told to go on. */
         struct pollfd polled = {go, POLLIN};
         while (poll(&polled, 1, 0) == 0) {

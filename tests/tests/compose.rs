@@ -36,6 +36,30 @@ fn compose(engine: &Engine, file: &Path, words: &[&str]) -> Ending {
     child::run(command, b"")
 }
 
+/// Runs the service `app` of a patched file to its end, beside its collector: its exit status as podman says
+/// it, what it said, and the events.
+fn run_app(engine: &Engine, file: &Path) -> (String, Ending, Vec<Value>) {
+    let podman = |words: &[&str]| {
+        let mut command = engine.podman();
+        command.args(words);
+        child::run(command, b"")
+    };
+
+    well(compose(engine, file, &["up", "-d", "--no-deps", "glassbox"]));
+    child::wait_until("the health check", || {
+        podman(&["healthcheck", "run", "gbx_glassbox_1"]).status == Status::Exited(0)
+    });
+    well(compose(engine, file, &["up", "-d", "--no-deps", "app"]));
+    let code = well(podman(&["wait", "gbx_app_1"]));
+    let said = podman(&["logs", "gbx_app_1"]);
+    well(podman(&["stop", "-t", "20", "gbx_glassbox_1"]));
+    let events = podman(&["logs", "gbx_glassbox_1"]);
+    well(compose(engine, file, &["down", "-v"]));
+
+    let events = events.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    (code.stdout, said, events)
+}
+
 #[test]
 fn services_of_a_patched_file_are_seen() {
     let engine = Engine::start();
@@ -46,27 +70,10 @@ fn services_of_a_patched_file_are_seen() {
     );
     fs::write(&file, text).unwrap();
     well(patch(&file, &["--image", GLASSBOX]));
-    let podman = |words: &[&str]| {
-        let mut command = engine.podman();
-        command.args(words);
-        child::run(command, b"")
-    };
+    let (code, said, events) = run_app(&engine, &file);
 
-    well(compose(&engine, &file, &["up", "-d", "--no-deps", "glassbox"]));
-    child::wait_until("the health check", || {
-        podman(&["healthcheck", "run", "gbx_glassbox_1"]).status == Status::Exited(0)
-    });
-    well(compose(&engine, &file, &["up", "-d", "--no-deps", "app"]));
-    let code = well(podman(&["wait", "gbx_app_1"]));
-    let said = podman(&["logs", "gbx_app_1"]);
-    well(podman(&["stop", "-t", "20", "gbx_glassbox_1"]));
-    let events = podman(&["logs", "gbx_glassbox_1"]);
-    well(compose(&engine, &file, &["down", "-v"]));
-
-    assert_eq!(("3\n", ""), (code.stdout.as_str(), said.stderr.as_str()));
+    assert_eq!(("3\n", ""), (code.as_str(), said.stderr.as_str()));
     assert_eq!("hello\nlibgcc_s.so.1:/opt/glassbox/libglassbox.so\n", said.stdout);
-    let events: Vec<Value> =
-        events.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(
         events.iter().any(|event| event["event"] == "file.open"
             && event["path"] == "/etc/motd"
@@ -86,29 +93,9 @@ fn a_static_program_of_a_patched_service_is_told_of_by_the_kernel() {
     );
     fs::write(&file, text).unwrap();
     well(patch(&file, &["--image", GLASSBOX, "--notify", "security", "--require-notify"]));
-    let podman = |words: &[&str]| {
-        let mut command = engine.podman();
-        command.args(words);
-        child::run(command, b"")
-    };
+    let (code, said, events) = run_app(&engine, &file);
 
-    well(compose(&engine, &file, &["up", "-d", "--no-deps", "glassbox"]));
-    child::wait_until("the health check", || {
-        podman(&["healthcheck", "run", "gbx_glassbox_1"]).status == Status::Exited(0)
-    });
-    well(compose(&engine, &file, &["up", "-d", "--no-deps", "app"]));
-    let code = well(podman(&["wait", "gbx_app_1"]));
-    let said = podman(&["logs", "gbx_app_1"]);
-    well(podman(&["stop", "-t", "20", "gbx_glassbox_1"]));
-    let events = podman(&["logs", "gbx_glassbox_1"]);
-    well(compose(&engine, &file, &["down", "-v"]));
-
-    assert_eq!(
-        ("3\n", "read written\n", ""),
-        (code.stdout.as_str(), said.stdout.as_str(), said.stderr.as_str())
-    );
-    let events: Vec<Value> =
-        events.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(("3\n", "read written\n", ""), (code.as_str(), said.stdout.as_str(), said.stderr.as_str()));
     let opens = events.iter().filter(|event| event["event"] == "file.open" && event["path"] == "/tmp/made");
     let told: Vec<_> = opens.map(|open| (open["via"].as_str(), open["uid"].as_u64())).collect();
     assert_eq!(vec![(Some("notify"), Some(1234))], told, "{events:#?}");

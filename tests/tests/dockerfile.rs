@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use glassbox_tests::Collector;
@@ -36,14 +36,9 @@ fn two_stages() -> String {
     )
 }
 
-#[test]
-fn a_patched_file_builds_and_its_programs_are_seen() {
-    let engine = Engine::start();
-    let file = engine.path("Dockerfile");
-    fs::write(&file, two_stages()).unwrap();
-    well(engine.build(&file, "localhost/bare", &[]));
-    well(patch(&file, &["--image", GLASSBOX, "--socket", "/run/glassbox/collector"]));
-    let build = well(engine.build(&file, "localhost/seen", &[]));
+/// Runs the image before and after the patch, the latter without and with a collector: all do the same. Gives
+/// what they said, and the file with the events.
+fn run_both(engine: &Engine) -> (Ending, PathBuf) {
     let folder = engine.path("socket");
     fs::create_dir(&folder).unwrap();
     let volume = format!("{}:/run/glassbox:ro", folder.display());
@@ -54,12 +49,25 @@ fn a_patched_file_builds_and_its_programs_are_seen() {
     let collector =
         Collector::start(&folder.join("collector"), &["-o", &format!("jsonl:{}", jsonl.display())]);
     let seen = engine.run(&["-v", &volume], "localhost/seen", &[]);
-    let preload = engine.run(&["--entrypoint", "/bin/sh"], "localhost/seen", &["-c", "echo $LD_PRELOAD"]);
     well(collector.stop());
 
-    assert_eq!((Status::Exited(3), "built\nhello\ngiven\n", ""), parts(&bare));
     assert_eq!(bare, alone, "without a collector");
     assert_eq!(bare, seen);
+    (bare, jsonl)
+}
+
+#[test]
+fn a_patched_file_builds_and_its_programs_are_seen() {
+    let engine = Engine::start();
+    let file = engine.path("Dockerfile");
+    fs::write(&file, two_stages()).unwrap();
+    well(engine.build(&file, "localhost/bare", &[]));
+    well(patch(&file, &["--image", GLASSBOX, "--socket", "/run/glassbox/collector"]));
+    let build = well(engine.build(&file, "localhost/seen", &[]));
+    let (bare, jsonl) = run_both(&engine);
+    let preload = engine.run(&["--entrypoint", "/bin/sh"], "localhost/seen", &["-c", "echo $LD_PRELOAD"]);
+
+    assert_eq!((Status::Exited(3), "built\nhello\ngiven\n", ""), parts(&bare));
     assert!(opened(&jsonl, "/etc/motd"));
     assert_eq!("libgcc_s.so.1:/opt/glassbox/libglassbox.so\n", preload.stdout);
     assert!(!build.stderr.contains("ld.so"), "a build step missed the sensor: {}", build.stderr);
@@ -130,21 +138,9 @@ fn a_static_program_of_a_patched_image_is_told_of_by_the_kernel() {
     let options = ["--image", GLASSBOX, "--socket", "/run/glassbox/collector", "--notify", "security"];
     well(patch(&file, &options));
     well(engine.build(&file, "localhost/seen", &[]));
-    let folder = engine.path("socket");
-    fs::create_dir(&folder).unwrap();
-    let volume = format!("{}:/run/glassbox:ro", folder.display());
-
-    let bare = engine.run(&[], "localhost/bare", &[]);
-    let alone = engine.run(&[], "localhost/seen", &[]);
-    let jsonl = engine.path("events.jsonl");
-    let collector =
-        Collector::start(&folder.join("collector"), &["-o", &format!("jsonl:{}", jsonl.display())]);
-    let seen = engine.run(&["-v", &volume], "localhost/seen", &[]);
-    well(collector.stop());
+    let (bare, jsonl) = run_both(&engine);
 
     assert_eq!((Status::Exited(3), "read written\n", ""), parts(&bare));
-    assert_eq!(bare, alone, "without a collector");
-    assert_eq!(bare, seen);
     let events = fs::read_to_string(&jsonl).unwrap();
     let open = events.lines().find(|line| line.contains("/tmp/it's made") && line.contains("file.open"));
     assert!(open.is_some_and(|open| open.contains("\"via\":\"notify\"")), "{events}");

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use glassbox_tests::Collector;
 use glassbox_tests::artefacts::glassbox;
 use glassbox_tests::child::{self, Ending, Running, Status, wait_until};
 use glassbox_tests::events::{Event, Events, Expect};
@@ -26,6 +27,17 @@ fn attach(socket: &Path, pid: i32, options: &[&str]) -> Ending {
     let mut command = Command::new(glassbox());
     command.arg("attach").args(options).arg(pid.to_string()).env("GLASSBOX_SOCKET", socket);
     child::run(command, b"")
+}
+
+/// A program that opens files, attached to when it has opened some, and what `attach` said.
+fn attached_while_it_opens() -> (Scene, Collector, Running, Ending) {
+    let scene = scene_of_static("steady", &["100000"]);
+    let collector = scene.collect();
+    let running = child::start(scene.bare_command(), b"");
+    wait_for_open(&scene, 20);
+    let said = attach(collector.socket(), running.pid(), &STRICT);
+    assert_eq!(Status::Exited(0), said.status, "{}", said.stderr);
+    (scene, collector, running, said)
 }
 
 /// The supervisor that it left.
@@ -219,12 +231,7 @@ fn supervisors(pid: i32) -> Vec<i32> {
 /// As at the end of a service, or of the system.
 #[test]
 fn the_programs_calls_go_on_when_all_of_glassbox_is_asked_to_end() {
-    let scene = scene_of_static("steady", &["100000"]);
-    let collector = scene.collect();
-    let running = child::start(scene.bare_command(), b"");
-    wait_for_open(&scene, 20);
-    let said = attach(collector.socket(), running.pid(), &STRICT);
-    assert_eq!(Status::Exited(0), said.status, "{}", said.stderr);
+    let (scene, collector, running, _) = attached_while_it_opens();
     let all = supervisors(running.pid());
     assert_eq!(2, all.len(), "{all:?}");
     for process in &all {
@@ -315,12 +322,7 @@ fn a_static_go_server_under_load_is_seen_from_then_on_and_notices_nothing() {
 
 #[test]
 fn the_programs_calls_go_on_when_the_supervisor_is_killed() {
-    let scene = scene_of_static("steady", &["100000"]);
-    let collector = scene.collect();
-    let running = child::start(scene.bare_command(), b"");
-    wait_for_open(&scene, 20);
-    let said = attach(collector.socket(), running.pid(), &STRICT);
-    assert_eq!(Status::Exited(0), said.status, "{}", said.stderr);
+    let (scene, collector, running, said) = attached_while_it_opens();
     wait_for_open(&scene, made(&scene) + 50);
     // SAFETY: a number of a process that this test had started.
     assert_eq!(0, unsafe { libc::kill(supervisor(&said), libc::SIGKILL) });

@@ -25,6 +25,8 @@ use crate::shell::listeners::leave_open;
 const MOST_THREADS: usize = 16;
 /// Descriptors that are kept open for want of a thread, at most; then no stranger is heard any more.
 const MOST_KEPT: usize = 2048;
+/// The same of descriptors that another process goes on with: this one has few of its own.
+const MOST_OF_OTHERS: usize = 64;
 /// A thread without work ends after this time.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,8 @@ pub struct Janitor(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Sockets are somebody else's too: their options are left alone.
+    is_of_others: bool,
     work: Mutex<Work>,
     has_come: Condvar,
 }
@@ -59,7 +63,10 @@ impl Shared {
         loop {
             if let Some(descriptor) = work.kept.pop_front() {
                 drop(work);
-                close_soon(descriptor);
+                if !self.is_of_others {
+                    let _ = sockopt::set_socket_linger(descriptor.as_fd(), None);
+                }
+                drop(descriptor);
                 work = self.work();
                 continue;
             }
@@ -82,6 +89,12 @@ impl Drop for Work {
 }
 
 impl Janitor {
+    /// For descriptors that another process has too, and goes on with: a close waits for the data of a socket
+    /// with SO_LINGER, as that process wishes.
+    pub fn of_others() -> Self {
+        Self(Arc::new(Shared { is_of_others: true, ..Shared::default() }))
+    }
+
     /// Closes descriptors of unknown kind, in their own time.
     pub fn close(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {
         let mut work = self.0.work();
@@ -109,7 +122,8 @@ impl Janitor {
 
     /// Whether so many descriptors are kept open that no more can be taken.
     pub fn is_full(&self) -> bool {
-        self.0.work().kept.len() >= MOST_KEPT
+        let most = if self.0.is_of_others { MOST_OF_OTHERS } else { MOST_KEPT };
+        self.0.work().kept.len() >= most
     }
 
     /// Starts a thread; false where there can be none.
@@ -133,12 +147,6 @@ fn is_empty(connection: &OwnedFd) -> bool {
     }
 }
 
-/// Closes a descriptor, a socket without waiting for its data.
-fn close_soon(descriptor: OwnedFd) {
-    let _ = sockopt::set_socket_linger(descriptor.as_fd(), None);
-    drop(descriptor);
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{IoSlice, Read};
@@ -151,6 +159,25 @@ mod tests {
 
     use super::*;
     use crate::shell::listeners::tests::lingering;
+
+    #[test]
+    fn socket_that_another_process_goes_on_with_lingers_as_it_wishes() {
+        let janitor = Janitor::of_others();
+        let (slow, _peer) = lingering();
+        let theirs = slow.try_clone().unwrap();
+        let before = sockopt::socket_linger(&theirs).unwrap();
+        let begun = Instant::now();
+
+        janitor.close([slow.into()]);
+        // Its thread has closed it.
+        while janitor.0.work().idle == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+
+        assert!(before.is_some());
+        assert_eq!(before, sockopt::socket_linger(&theirs).unwrap());
+    }
 
     #[test]
     fn lingering_socket_is_closed_beside_its_sender() {

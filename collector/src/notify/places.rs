@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn of(process: u32, peers: &mut Peers) -> ProcessPlaces<'_> {
-        static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::default);
+        static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::of_others);
         ProcessPlaces { tid: process, process, peers, janitor: &JANITOR }
     }
 

@@ -69,9 +69,7 @@ impl Reports {
     pub fn connection(&mut self) -> u32 {
         if self.link.is_some() && self.looked.elapsed() >= LOOKED_AFTER {
             self.looked = Instant::now();
-            if self.way.is_over() {
-                self.note_broken();
-            }
+            self.look_after();
         }
         let Some(link) = &mut self.link else { return 0 };
         if let Some(way) = link.reconnect() {
@@ -80,9 +78,9 @@ impl Reports {
         link.connections()
     }
 
-    /// The collector has gone, and what it has not read is lost.
-    fn note_broken(&mut self) {
-        let Some(link) = &mut self.link else { return };
+    /// Where the collector has gone, what it has not read is lost. The launcher's next one reads on.
+    fn look_after(&mut self) {
+        let Some(link) = self.link.as_mut().filter(|_| self.way.is_over()) else { return };
         for pid in link.note_broken() {
             self.lose(pid, 1);
         }
@@ -225,14 +223,14 @@ impl Reports {
             if !is_awake {
                 ring.let_sleep();
             }
-            if !(put.is_in && is_awake) && self.way.is_over() {
-                self.note_broken();
+            if !(put.is_in && is_awake) {
+                self.look_after();
             }
             return put.is_in;
         }
         let sent = self.way.send(packet, introduced);
-        if sent.is_err() && self.way.is_over() {
-            self.note_broken();
+        if sent.is_err() {
+            self.look_after();
         }
         sent.is_ok()
     }

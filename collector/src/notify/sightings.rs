@@ -115,8 +115,7 @@ pub trait Reader: Send + 'static {
     /// others back.
     const NAP: Duration;
 
-    /// What a packet says that came with these descriptors. `None` where no more
-    /// is to be read.
+    /// What a packet says that came with these descriptors. `None` where no more is to be read.
     fn take(&mut self, packet: &[u8], descriptors: Vec<OwnedFd>) -> Option<Vec<Sent>>;
 
     /// Everything that [`Self::take`] gave is with the pipeline; answers go over the socket.
@@ -309,10 +308,18 @@ impl<R: Reader> Receiver<R> {
     fn take_last(&mut self, packets: &mut Option<Packets>, socket: &OwnedFd) -> Look {
         let Some(packets) = packets else { return Look::Over };
         let until = packets.shut();
-        // A packet that a supervisor has died over is none.
-        while self.take_before(packets, until, socket, true) == Look::Coming && packets.step_over() {}
-        packets.close();
-        Look::Over
+        loop {
+            match self.take_before(packets, until, socket, true) {
+                // A packet that a supervisor has died over is none.
+                Look::Coming if packets.step_over() => {}
+                Look::Come | Look::Nothing => {
+                    packets.close();
+                    return Look::Over;
+                }
+                // Not all was read, and the supervisor is to know.
+                Look::Coming | Look::Over => return Look::Over,
+            }
+        }
     }
 }
 

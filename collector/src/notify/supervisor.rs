@@ -142,7 +142,7 @@ impl Supervisor {
             outcomes: Outcomes::default(),
             memories: Memories::default(),
             peers: Peers::default(),
-            janitor: Janitor::default(),
+            janitor: Janitor::of_others(),
             interrupted: FxHashMap::default(),
         }
     }
