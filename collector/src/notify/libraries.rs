@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use notify::Sites;
 
@@ -74,14 +75,27 @@ pub fn named() -> impl Iterator<Item = PathBuf> {
 pub fn scan(more: &[PathBuf]) -> Vec<Library> {
     let paths: BTreeSet<PathBuf> =
         named().chain(more.iter().cloned()).filter_map(|path| path.canonicalize().ok()).collect();
-    paths.into_iter().filter_map(read).collect()
+    let len = |path: &PathBuf| path.metadata().ok().filter(|about| about.is_file()).map(|about| about.len());
+    let mut files: Vec<(u64, PathBuf)> =
+        paths.into_iter().filter_map(|path| Some((len(&path)?, path))).collect();
+    files.retain(|(len, _)| *len <= MOST_BYTES);
+    files.sort_unstable();
+    // The longest first: the others take as long together.
+    let waiting = Mutex::new(files);
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let scan_some = || std::iter::from_fn(next).filter_map(|(_, path)| read(path)).collect::<Vec<_>>();
+    // The thread has ended before the launcher forks.
+    let mut found = std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new().spawn_scoped(scope, scan_some);
+        let mut found = scan_some();
+        found.extend(beside.ok().and_then(|beside| beside.join().ok()).unwrap_or_default());
+        found
+    });
+    found.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    found
 }
 
 fn read(path: PathBuf) -> Option<Library> {
-    let about = path.metadata().ok()?;
-    if !about.is_file() || about.len() > MOST_BYTES {
-        return None;
-    }
     let sites = Sites::of_elf(&std::fs::read(&path).ok()?).ok()?;
     Some(Library { path, sites })
 }

@@ -67,7 +67,7 @@ impl Memories {
         }
         let open = || File::open(format!("/proc/{process}/mem")).ok();
         let file = self.0.entry(process).or_insert_with(open).as_ref();
-        KeptMemory { file, process: ProcessMemory { pid: tid } }
+        KeptMemory { file, process: ProcessMemory { pid: tid }, is_asked_by_number: false }
     }
 
     /// Another program may run in the process from here on.
@@ -81,13 +81,19 @@ impl Memories {
 pub struct KeptMemory<'f> {
     file: Option<&'f File>,
     process: ProcessMemory,
+    /// A read asked for the process by its number, which may be another one's once its thread is killed.
+    /// The file is of no other process's memory.
+    pub is_asked_by_number: bool,
 }
 
 impl Memory for KeptMemory<'_> {
     fn read(&mut self, address: u64, into: &mut [u8]) -> usize {
         match self.file.map(|file| file.read_at(into, without_tag(address))) {
             Some(Ok(read @ 1..)) => read,
-            _ => self.process.read(address, into),
+            _ => {
+                self.is_asked_by_number = true;
+                self.process.read(address, into)
+            }
         }
     }
 }

@@ -49,11 +49,14 @@ const WAYS: usize = 8;
 pub struct Peers {
     hasher: RandomState,
     known: Vec<[u64; WAYS]>,
+    /// The inode of the socket that was accepted from last, and its label: no two sockets have one inode
+    /// within 2^32.
+    listener: Option<(u64, Vec<u8>)>,
 }
 
 impl Default for Peers {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), known: vec![[0; WAYS]; MOST_PEERS / WAYS] }
+        Self { hasher: RandomState::new(), known: vec![[0; WAYS]; MOST_PEERS / WAYS], listener: None }
     }
 }
 
@@ -86,6 +89,8 @@ pub struct ProcessPlaces<'p> {
     pub peers: &'p mut Peers,
     /// Closes what turns out to be no socket that listens.
     pub janitor: &'p Janitor,
+    /// A question asked for the process by its number.
+    pub is_asked: bool,
 }
 
 /// The text of a file in `/proc` that is read. Sockets that listen stand first in `/proc/PID/net/tcp`, 150
@@ -98,9 +103,9 @@ const LINE: usize = 150;
 /// The attribute of a socket that is the name of its protocol.
 const PROTOCOL: &str = "system.sockprotoname";
 
-/// The label of a socket.
-fn label(socket: &OwnedFd) -> Option<Vec<u8>> {
-    let mut label = format!("socket:[{}] ", rustix::fs::fstat(socket).ok()?.st_ino).into_bytes();
+/// The label of the socket with this inode.
+fn label(socket: &OwnedFd, inode: u64) -> Option<Vec<u8>> {
+    let mut label = format!("socket:[{inode}] ").into_bytes();
     let mut name = [0; 32];
     let len = rustix::fs::fgetxattr(socket, PROTOCOL, name.as_mut_slice()).ok()?;
     label.extend(name.get(..len)?.iter().take_while(|byte| **byte != 0));
@@ -135,17 +140,18 @@ impl ProcessPlaces<'_> {
         Some(name.get(..len)?.split(|byte| *byte == 0).next()?.to_vec())
     }
 
-    /// A socket of the process that listens; `None` where it does not, or where it may not be taken (Linux
-    /// 5.6, and a container's profile may refuse it).
-    fn listening(&self, fd: i32) -> Option<OwnedFd> {
+    /// A socket of the process that listens, and its inode; `None` where it does not, or where it may not be
+    /// taken (Linux 5.6, and a container's profile may refuse it).
+    fn listening(&self, fd: i32) -> Option<(OwnedFd, u64)> {
         if fd < 0 || self.janitor.is_full() {
             return None;
         }
         let socket = pidfd_getfd(procfs::open(self.process)?, fd, PidfdGetfdFlags::empty()).ok()?;
         // A thread may have descriptors of its own.
-        let is_same = rustix::fs::fstat(&socket).is_ok_and(|stat| self.inode(fd) == Some(stat.st_ino));
+        let inode = rustix::fs::fstat(&socket).ok().map(|stat| stat.st_ino);
+        let is_same = inode.is_some() && inode == self.inode(fd);
         if is_same && sockopt::socket_acceptconn(&socket).is_ok_and(|listens| listens) {
-            return Some(socket);
+            return Some(socket).zip(inode);
         }
         self.janitor.close([socket]);
         None
@@ -160,11 +166,13 @@ impl ProcessPlaces<'_> {
 
 impl Places for ProcessPlaces<'_> {
     fn cwd(&mut self) -> Option<Vec<u8>> {
+        self.is_asked = true;
         let cwd = self.link("cwd")?;
         Some(self.within_root(cwd))
     }
 
     fn descriptor(&mut self, fd: i32) -> Option<Vec<u8>> {
+        self.is_asked = true;
         let mut link = self.link(&format!("fd/{fd}"))?;
         if link.starts_with(b"/memfd:") {
             // Such a file is always shown as deleted. The sensor's ring does not belong to the program.
@@ -187,6 +195,7 @@ impl Places for ProcessPlaces<'_> {
     }
 
     fn finds_connection(&mut self, fd: i32) -> Option<bool> {
+        self.is_asked = true;
         let info = self.text(&format!("fdinfo/{fd}"))?;
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
         let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
@@ -204,18 +213,23 @@ impl Places for ProcessPlaces<'_> {
     }
 
     fn accepts_from(&mut self, fd: i32) -> Option<Option<Vec<u8>>> {
-        let Some(socket) = self.listening(fd) else {
+        self.is_asked = true;
+        let Some((socket, inode)) = self.listening(fd) else {
             return (self.finds_connection(fd) != Some(false)).then(|| self.descriptor(fd));
         };
-        let returns_at_once = fcntl_getfl(&socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
+        let returns_at_once = || fcntl_getfl(&socket).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
         let mut polled = [PollFd::new(&socket, PollFlags::IN)];
-        if returns_at_once && poll(&mut polled, Some(&NOW)) == Ok(0) {
+        if poll(&mut polled, Some(&NOW)) == Ok(0) && returns_at_once() {
             return None;
         }
-        Some(label(&socket))
+        if self.peers.listener.as_ref().is_none_or(|(known, _)| *known != inode) {
+            self.peers.listener = Some(inode).zip(label(&socket, inode));
+        }
+        Some(self.peers.listener.as_ref().map(|(_, label)| label.clone()))
     }
 
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
+        self.is_asked = true;
         self.inode(fd).is_none_or(|inode| self.peers.is_new(inode, peer))
     }
 }
@@ -277,7 +291,7 @@ mod tests {
 
     fn of(process: u32, peers: &mut Peers) -> ProcessPlaces<'_> {
         static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::of_others);
-        ProcessPlaces { tid: process, process, peers, janitor: &JANITOR }
+        ProcessPlaces { tid: process, process, peers, janitor: &JANITOR, is_asked: false }
     }
 
     fn shown(fd: &impl AsRawFd) -> String {

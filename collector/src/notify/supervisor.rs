@@ -178,7 +178,7 @@ impl Supervisor {
             }
         } else if let (Some(process), Some(call), Some(asked)) = (process, call, &asked)
             && let Some(place) = self.past_hooks(call, process, notified.address, is_exec)
-            && let Some(mut told) = self.told(asked, notified.tid, process)
+            && let Some((mut told, is_certain)) = self.told(asked, notified.tid, process)
         {
             if self.is_told_already(notified.tid, &told) {
                 said = Some(told);
@@ -190,7 +190,9 @@ impl Supervisor {
                 // Its thread still waits for us, so all of this was read from the process that makes the
                 // call. Where it does not, the thread was killed, or the holder answered and counted, or a
                 // signal came.
-                if self.listener.is_waiting(notified.id) {
+                let is_certain =
+                    is_certain && told.before.is_empty() && foreseen.is_none() && introduction.is_none();
+                if is_certain || self.listener.is_waiting(notified.id) {
                     // Before the call goes on: the process may end with it.
                     self.report((process, notified.tid), at, introduction, &told, foreseen, place);
                     said = Some(told);
@@ -240,7 +242,7 @@ impl Supervisor {
         if self.starting.as_ref().is_some_and(|starting| starting.told_on.is_some()) {
             return;
         }
-        let Some(told) = self.told(asked, notified.tid, process) else { return };
+        let Some((told, _)) = self.told(asked, notified.tid, process) else { return };
         let Some(program) = foresee(&told, notified.tid, process).and_then(|foreseen| foreseen.program)
         else {
             return;
@@ -435,9 +437,13 @@ impl Supervisor {
         place
     }
 
-    /// The record of a call, with what its process's memory and /proc say while it waits.
-    fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<Told> {
-        let places = &mut ProcessPlaces { tid, process, peers: &mut self.peers, janitor: &self.janitor };
-        decode::told(asked, &mut self.memories.of(process, tid), places)
+    /// The record of a call, with what its process's memory and /proc say while it waits, and whether it is
+    /// certainly that process's even where it waits no longer.
+    fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<(Told, bool)> {
+        let (peers, janitor) = (&mut self.peers, &self.janitor);
+        let mut places = ProcessPlaces { tid, process, peers, janitor, is_asked: false };
+        let mut memory = self.memories.of(process, tid);
+        let told = decode::told(asked, &mut memory, &mut places)?;
+        Some((told, !memory.is_asked_by_number && !places.is_asked))
     }
 }

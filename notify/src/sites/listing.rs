@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use super::elf::{Image, Part};
+use super::far::Far;
 use super::{MOST_SITES, Unscannable};
 
 /// The most direct jumps and calls, and the most bytes that look like one. glibc 2.36 has 90 000; 16 bytes
-/// are kept for each.
+/// at most are kept for each.
 pub(super) const MOST_JUMPS: usize = 4_000_000;
 
 /// The instructions of a machine.
@@ -134,27 +135,28 @@ pub(super) struct Listing<'b, C> {
     calls: Vec<u64>,
     /// Target and source of jumps and calls, ascending: those of the stretches with system calls.
     jumps: Vec<(u64, u64)>,
-    /// The same of the stretches that were decoded later.
-    late_jumps: BTreeSet<(u64, u64)>,
-    /// Target and place of bytes that may be a jump or call, ascending.
-    far: Vec<(u64, u64)>,
+    /// The same of the stretches that were decoded later; none before those are sorted.
+    late_jumps: Option<BTreeSet<(u64, u64)>>,
+    /// Bytes that may be a jump or call.
+    far: Far,
     code: PhantomData<C>,
 }
 
-struct Bits(Vec<u64>);
+#[derive(Default)]
+pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
-    fn of(count: usize) -> Bits {
+    pub fn of(count: usize) -> Bits {
         Bits(vec![0; count.div_ceil(64)])
     }
 
-    fn set(&mut self, index: usize) {
+    pub fn set(&mut self, index: usize) {
         if let Some(word) = self.0.get_mut(index / 64) {
             *word |= 1 << (index % 64);
         }
     }
 
-    fn is_set(&self, index: usize) -> bool {
+    pub fn is_set(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 }
@@ -172,20 +174,10 @@ impl<'b, C: Code> Listing<'b, C> {
             return Ok(listing);
         }
         listing.calls.sort_unstable();
-        listing.jumps = std::mem::take(&mut listing.late_jumps).into_iter().collect();
-        let (first, last) = (image.parts.first(), image.parts.last());
-        let code = first.map_or(0, |part| part.address)..last.map_or(0, Part::end);
-        for part in &image.parts {
-            C::far_jumps(part.bytes, part.address, |index, target| {
-                if code.contains(&target) && listing.far.len() <= MOST_JUMPS {
-                    listing.far.push((target, part.address + index as u64));
-                }
-            });
-        }
-        if listing.far.len() > MOST_JUMPS {
-            return Err(Unscannable::TooManyJumps);
-        }
-        listing.far.sort_unstable();
+        listing.jumps.sort_unstable();
+        listing.jumps.dedup();
+        listing.late_jumps = Some(BTreeSet::new());
+        listing.far = Far::of::<C>(&image.parts)?;
         Ok(listing)
     }
 
@@ -203,8 +195,8 @@ impl<'b, C: Code> Listing<'b, C> {
             stretches,
             calls: Vec::new(),
             jumps: Vec::new(),
-            late_jumps: BTreeSet::new(),
-            far: Vec::new(),
+            late_jumps: None,
+            far: Far::default(),
             code: PhantomData,
         }
     }
@@ -232,18 +224,20 @@ impl<'b, C: Code> Listing<'b, C> {
         let Some(begin) = self.stretches.get(stretch).copied() else { return Ok(()) };
         let Some(at) = Part::holding(self.parts, begin) else { return Ok(()) };
         let (Some(part), Some(starts)) = (self.parts.get(at), self.starts.get_mut(at)) else { return Ok(()) };
-        let (calls, jumps) = (&mut self.calls, &mut self.late_jumps);
+        let (calls, jumps, late_jumps) = (&mut self.calls, &mut self.jumps, &mut self.late_jumps);
         let end = self.stretches.get(stretch + 1).copied().unwrap_or(u64::MAX);
         let first = (begin - part.address) as usize;
-        let so_far = self.jumps.len();
         let mut result = Ok(());
         C::sweep(part.bytes.get(first..).unwrap_or_default(), begin, |index, step| {
             let address = begin + index as u64;
             starts.set(first + index);
             match step.flow {
                 Flow::Jump(target) | Flow::Branch(target) | Flow::Call(Some(target)) => {
-                    jumps.insert((target, address));
-                    if so_far + jumps.len() > MOST_JUMPS {
+                    match late_jumps {
+                        Some(late) => drop(late.insert((target, address))),
+                        None => jumps.push((target, address)),
+                    }
+                    if jumps.len() + late_jumps.as_ref().map_or(0, BTreeSet::len) > MOST_JUMPS {
                         result = Err(Unscannable::TooManyJumps);
                         return None;
                     }
@@ -304,28 +298,32 @@ impl<'b, C: Code> Listing<'b, C> {
         let first = self.jumps.partition_point(|(to, _)| *to < target);
         let rest = self.jumps.get(first..).unwrap_or_default();
         let early = rest.iter().take_while(|(to, _)| *to == target);
-        let late = self.late_jumps.range((target, 0)..=(target, u64::MAX));
+        let late = self.late_jumps.iter().flat_map(|late| late.range((target, 0)..=(target, u64::MAX)));
         let mut sources: Vec<u64> = early.chain(late).map(|(_, from)| *from).collect();
         sources.sort_unstable();
         Ok(sources)
     }
 
     /// The addresses of bytes that may be of a jump or call to this address.
-    fn places(&self, target: u64) -> Vec<u64> {
-        let first = self.far.partition_point(|(to, _)| *to < target);
-        let far = self.far.get(first..).unwrap_or_default().iter().take_while(|(to, _)| *to == target);
-        let mut places: Vec<u64> = far.map(|(_, place)| *place).collect();
+    fn places(&mut self, target: u64) -> Vec<u64> {
+        let mut places: Vec<u64> = self.far.places(self.parts, target).collect();
         for part in self.parts {
             let first = target.saturating_sub(C::NEAR).max(part.address);
             let end = target.saturating_add(C::NEAR).min(part.end());
             // Jumps of what is decoded are known.
-            let mut stretches = self.stretch(first)..=self.stretch(end);
-            if stretches.all(|stretch| self.decoded.is_set(stretch)) {
-                continue;
+            for stretch in self.stretch(first)..=self.stretch(end) {
+                if self.decoded.is_set(stretch) {
+                    continue;
+                }
+                let begin_of = |stretch: usize| self.stretches.get(stretch).copied();
+                let first = first.max(begin_of(stretch).unwrap_or(0));
+                // With the first byte of the next one, which may be the distance.
+                let end = end.min(begin_of(stretch + 1).map_or(u64::MAX, |next| next.saturating_add(1)));
+                let index = |address: u64| usize::try_from(address.checked_sub(part.address)?).ok();
+                let range = index(first).zip(index(end)).map(|(first, end)| first..end);
+                let Some(bytes) = range.and_then(|range| part.bytes.get(range)) else { continue };
+                places.extend(C::near_jumps(bytes, first, target).map(|index| first + index as u64));
             }
-            let range = || Some(part.index(first)?..usize::try_from(end.checked_sub(part.address)?).ok()?);
-            let Some(bytes) = range().and_then(|range| part.bytes.get(range)) else { continue };
-            places.extend(C::near_jumps(bytes, first, target).map(|index| first + index as u64));
         }
         places
     }
@@ -384,13 +382,14 @@ impl<'b, C: Code> Listing<'b, C> {
     }
     /// The jumps and calls among all instructions, as target and source, at whose bytes `self` would not
     /// look.
-    pub fn overlooked(&self, whole: &Listing<C>) -> Vec<(u64, u64)> {
-        let is_found = |target: u64, source: u64| {
+    pub fn overlooked(&mut self, whole: &Listing<C>) -> Vec<(u64, u64)> {
+        let parts = self.parts;
+        let mut is_found = |target: u64, source: u64| {
             let bytes = source..=source + C::MOST_PREFIXES;
             let is_known = self.jumps.binary_search(&(target, source)).is_ok();
             is_known || self.places(target).iter().any(|place| bytes.contains(place))
         };
-        let within = |target: u64| Part::holding(self.parts, target).is_some();
+        let within = |target: u64| Part::holding(parts, target).is_some();
         let jumps = whole.jumps.iter().copied();
         jumps.filter(|(target, source)| within(*target) && !is_found(*target, *source)).collect()
     }

@@ -4,6 +4,7 @@ use iced_x86::{
     Code as Opcode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
     OpAccess, OpKind, Register,
 };
+use memchr::{memchr3_iter, memmem};
 
 use super::listing::{Code, Flow, Origin, Place, Step};
 
@@ -32,28 +33,31 @@ impl Code for Decoded {
     const NEAR: u64 = 130;
 
     fn calls(bytes: &[u8]) -> impl Iterator<Item = usize> {
-        bytes.windows(2).enumerate().filter(|(_, pair)| **pair == [0x0f, 0x05]).map(|(index, _)| index)
+        memmem::find_iter(bytes, &[0x0f, 0x05])
     }
 
     /// call and jmp, the conditional jumps, and xbegin, with a distance of four bytes. Of xbegin, also with
     /// one of two.
     fn far_jumps(bytes: &[u8], address: u64, mut visit: impl FnMut(usize, u64)) {
-        for (index, byte) in bytes.iter().enumerate() {
-            let opcode_bytes = match byte {
-                0xe8 | 0xe9 => 1,
-                0x0f if bytes.get(index + 1).is_some_and(|byte| byte & 0xf0 == 0x80) => 2,
-                0xc7 if bytes.get(index + 1) == Some(&0xf8) => 2,
-                _ => continue,
-            };
-            let rest = bytes.get(index + opcode_bytes..).unwrap_or_default();
-            let behind = address.wrapping_add((index + opcode_bytes) as u64);
-            if let Some(distance) = rest.first_chunk() {
-                let distance = i32::from_le_bytes(*distance);
-                visit(index, behind.wrapping_add(4).wrapping_add_signed(distance.into()));
+        let mut visit_far = |index: usize, opcode_bytes: usize| {
+            if let Some(distance) = bytes.get(index + opcode_bytes..).and_then(<[u8]>::first_chunk) {
+                let behind = address.wrapping_add((index + opcode_bytes + size_of::<i32>()) as u64);
+                visit(index, behind.wrapping_add_signed(i32::from_le_bytes(*distance).into()));
             }
-            if let (0xc7, Some(distance)) = (byte, rest.first_chunk()) {
-                let distance = i16::from_le_bytes(*distance);
-                visit(index, behind.wrapping_add(2).wrapping_add_signed(distance.into()));
+        };
+        for index in memchr3_iter(0xe8, 0xe9, 0x0f, bytes) {
+            match bytes.get(index..index + 2) {
+                Some([0xe8 | 0xe9, _]) => visit_far(index, 1),
+                Some([0x0f, 0x80..=0x8f]) => visit_far(index, 2),
+                _ => {}
+            }
+        }
+        let xbegins = || memmem::find_iter(bytes, &[0xc7, 0xf8]);
+        xbegins().for_each(|index| visit_far(index, 2));
+        for index in xbegins() {
+            if let Some(distance) = bytes.get(index + 2..).and_then(<[u8]>::first_chunk) {
+                let behind = address.wrapping_add((index + 2 + size_of::<i16>()) as u64);
+                visit(index, behind.wrapping_add_signed(i16::from_le_bytes(*distance).into()));
             }
         }
     }
