@@ -206,13 +206,12 @@ fn as_strace_saw_it(name: &str) {
 }
 
 /// Programs of which the comparison at `security` is not demanded yet, and why.
-const NOT_YET: [(&str, &str); 7] = [
+const NOT_YET: [(&str, &str); 6] = [
     ("static-pie", "its kill(2) lies at the place in a page where libc.so.6 has its own, and passes unseen"),
     ("int80", "a set*id of i386 has an event, and none in strace's record as it is read"),
     ("go-pie", "strace's record as it is read takes its calls for the loader's"),
     ("go-cgo", "the same"),
     ("go-static", "strace's record as it is read has an exec by its thread's number"),
-    ("busybox", "a start by /proc/self/exe that ends at once is not told"),
     ("installed", "an accept that finds its connection between our look and the call is not told"),
 ];
 
