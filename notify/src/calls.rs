@@ -94,6 +94,12 @@ impl Call {
         }
     }
 
+    /// Whether it changes something by itself. A call that [`Level::Full`] alone asks about only shows how
+    /// other calls went.
+    pub fn is_deed(&self) -> bool {
+        self.level < Level::Full
+    }
+
     /// Which arguments it is told of at a level that asks about it.
     pub fn when_at(&self, level: Level) -> When {
         match self.when {
@@ -297,6 +303,12 @@ calls! {
     pkey_mprotect       329    -  288  380  394  Security OutsideLibc Executable(2);
     userfaultfd         323    -  282  374  388  Security OutsideLibc Always;
     io_uring_setup      425    -  425  425  425  Security Anywhere    Always;
+    // Descriptors that end: what the kernel knows of them is read before.
+    close                 3    -   57    6    6  Full     OutsideLibc Always;
+    close_range         436    -  436  436  436  Full     OutsideLibc Always;
+    dup2                 33    -    -   63   63  Full     OutsideLibc Always;
+    dup3                292    -   24  330  358  Full     OutsideLibc Always;
+    exit_group          231    -   94  252  248  Full     OutsideLibc Always;
 }
 
 #[cfg(test)]
@@ -421,7 +433,8 @@ mod tests {
             umount2 SYS_umount2, move_mount SYS_move_mount, open_tree SYS_open_tree, fsopen SYS_fsopen,
             fsconfig SYS_fsconfig, fsmount SYS_fsmount, fspick SYS_fspick, mount_setattr SYS_mount_setattr,
             mmap SYS_mmap, mprotect SYS_mprotect, pkey_mprotect SYS_pkey_mprotect, userfaultfd SYS_userfaultfd,
-            io_uring_setup SYS_io_uring_setup, fchmodat2 SYS_fchmodat2
+            io_uring_setup SYS_io_uring_setup, fchmodat2 SYS_fchmodat2, close SYS_close,
+            close_range SYS_close_range, dup2 SYS_dup2, dup3 SYS_dup3, exit_group SYS_exit_group
         ];
         for (name, number) in theirs {
             let call = CALLS.iter().find(|call| call.name == name).unwrap();

@@ -13,7 +13,7 @@ pub enum Level {
     Exec,
     /// Besides: what changes files, users, processes, namespaces and mounts, and what reaches the network.
     Security,
-    /// Besides: opens that only read.
+    /// Besides: opens that only read, and what closes descriptors.
     Full,
 }
 

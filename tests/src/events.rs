@@ -447,6 +447,8 @@ fn form(event: &Event, expect: Expect) -> Vec<String> {
             "process.start" if event.text("coverage") == Some("notify") => {
                 ["cwd", "gid", "egid"].contains(&field)
             }
+            // Of a descriptor that no hook counts, the kernel tells what it can.
+            "file.close" | "net.close" if event.text("via") == Some("notify") => field != "fd",
             // The call has not returned when it is asked about: it has no result, and a pointer that leads
             // nowhere has no error yet.
             _ if event.text("via") == Some("notify") && !event.fields.contains_key("ret") => {

@@ -134,6 +134,18 @@ pub const GO_STORM: Program = Program {
     more: &[],
 };
 
+/// Programs that move the same bytes: the twin that hooks see, and two that only the kernel sees.
+pub const MOVED: [Program; 3] = [
+    c("moved", Told::All, "moved/moved.c", &[]),
+    c("moved-static", STATIC, "moved/moved.c", &["-static"]),
+    Program {
+        name: "moved-go",
+        told: STATIC,
+        built: Built::Go { folder: "moved", files: &["moved.go"], has_c: false, flags: &[] },
+        more: &[],
+    },
+];
+
 /// Go programs of other makers, as Debian has them, with cgo.
 pub const INSTALLED: Program = Program {
     name: "installed",
@@ -240,7 +252,7 @@ impl Program {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let of_go = ["generator", "served", "storm"].map(|folder| sources().join(folder));
+        let of_go = ["generator", "served", "storm", "moved"].map(|folder| sources().join(folder));
         let folders = of_go.into_iter().chain([sources()]);
         let entries = folders.flat_map(|folder| fs::read_dir(folder).expect("a folder of sources"));
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -346,7 +346,8 @@ events {
             path: "path",
             /// The descriptor.
             fd: "number",
-            /// Bytes read through this descriptor by this process.
+            /// Bytes read through this descriptor by this process. Here and below, what the kernel does not
+            /// tell of a notified program is absent (docs/notify.md).
             bytes_read: "number",
             /// Bytes written through this descriptor by this process.
             bytes_written: "number",
@@ -651,9 +652,10 @@ events {
             local: "`addr:port`, `[addr]:port` or a path",
             /// The peer.
             remote: "`addr:port`, `[addr]:port` or a path",
-            /// Bytes sent through this descriptor by this process.
+            /// Bytes sent through this descriptor by this process; via `notify` those of the socket that no
+            /// close has told of yet.
             bytes_sent: "number",
-            /// Bytes received through this descriptor by this process.
+            /// Bytes received through this descriptor by this process, in the same way.
             bytes_received: "number",
             /// Successful calls that sent.
             sends: "number",

@@ -14,11 +14,42 @@ use super::threads::Threads;
 use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
 use crate::ids::{ImageId, MonoNs};
+use crate::notify::decode::UNKNOWN;
 use crate::rings::books::Books;
 
 /// Descriptors that no call told of and that an image can close at its end: a scribbled table holds any
 /// number.
 const MOST_UNKNOWN: usize = 1024;
+
+/// The bytes and calls of a close, [`Value::Absent`] where they are not known.
+#[derive(Clone, Copy)]
+struct Amounts {
+    bytes_in: Value,
+    bytes_out: Value,
+    calls_in: Value,
+    calls_out: Value,
+}
+
+impl Amounts {
+    fn of(counters: Counters, value: fn(u64) -> Value) -> Self {
+        let Counters { bytes_in, bytes_out, calls_in, calls_out } = counters;
+        let [bytes_in, bytes_out, calls_in, calls_out] =
+            [bytes_in, bytes_out, calls_in, calls_out].map(value);
+        Self { bytes_in, bytes_out, calls_in, calls_out }
+    }
+
+    /// As a supervisor has them.
+    fn by_word(counters: Counters) -> Self {
+        Self::of(counters, |number| if number == UNKNOWN { Value::Absent } else { Value::Uint(number) })
+    }
+}
+
+/// What the process counted, and its earlier images before it.
+fn counted(owner: ImageId, descriptor: Option<&Descriptor>, counters: Counters) -> Amounts {
+    let own = descriptor.filter(|descriptor| descriptor.owner == owner);
+    let carried = own.and_then(|descriptor| descriptor.carried.as_deref().copied());
+    Amounts::of(sum(counters, carried.unwrap_or_default()), Value::Uint)
+}
 
 impl Enricher {
     /// A descriptor was closed by a call.
@@ -34,7 +65,24 @@ impl Enricher {
         let target = descriptor.as_ref().map(|descriptor| &descriptor.target);
         let kind = if matches!(target, Some(Target::Socket(_))) { Kind::NetClose } else { Kind::FileClose };
         self.begin_from(process, head, kind, at);
-        self.describe_close(process.owner, fd, descriptor.as_ref(), counters, at);
+        let amounts = counted(process.owner, descriptor.as_ref(), counters);
+        self.describe_close(process.owner, fd, descriptor.as_ref(), amounts, at);
+    }
+
+    /// A descriptor is about to be closed by a call that the kernel notified of, which counted what it could.
+    pub(super) fn closed_by_word(
+        &mut self,
+        process: &mut Process,
+        head: &Head,
+        at: MonoNs,
+        fd: i32,
+        counters: Counters,
+    ) {
+        let descriptor = process.close(fd, head.seq);
+        let is_socket = matches!(descriptor, Some(Descriptor { target: Target::Socket(_), .. }));
+        self.begin_from(process, head, if is_socket { Kind::NetClose } else { Kind::FileClose }, at);
+        let amounts = Amounts::by_word(counters);
+        self.describe_close(process.owner, fd, descriptor.as_ref(), amounts, at);
     }
 
     /// Reports a descriptor that ends with its image.
@@ -48,7 +96,8 @@ impl Enricher {
     ) {
         let is_socket = matches!(descriptor, Some(Descriptor { target: Target::Socket(_), .. }));
         self.begin(process, if is_socket { Kind::NetClose } else { Kind::FileClose }, at);
-        self.describe_close(process.owner, fd, descriptor, counters, at);
+        let amounts = counted(process.owner, descriptor, counters);
+        self.describe_close(process.owner, fd, descriptor, amounts, at);
     }
 
     fn describe_close(
@@ -56,12 +105,11 @@ impl Enricher {
         owner: ImageId,
         fd: i32,
         descriptor: Option<&Descriptor>,
-        counters: Counters,
+        amounts: Amounts,
         at: MonoNs,
     ) {
         let own = descriptor.filter(|descriptor| descriptor.owner == owner);
-        let carried = own.and_then(|descriptor| descriptor.carried.as_deref().copied());
-        let counters = sum(counters, carried.unwrap_or_default());
+        let Amounts { bytes_in, bytes_out, calls_in, calls_out } = amounts;
         let open_ns = match own.map_or(MonoNs::ZERO, |descriptor| descriptor.opened) {
             MonoNs::ZERO => Value::Absent,
             opened => Value::Uint(at.since(opened)),
@@ -86,10 +134,10 @@ impl Enricher {
                         self.set_text(places.host, socket.host.as_deref());
                     }
                 }
-                self.batch.set(places.bytes_sent, Value::Uint(counters.bytes_out));
-                self.batch.set(places.bytes_received, Value::Uint(counters.bytes_in));
-                self.batch.set(places.sends, Value::Uint(counters.calls_out));
-                self.batch.set(places.receives, Value::Uint(counters.calls_in));
+                self.batch.set(places.bytes_sent, bytes_out);
+                self.batch.set(places.bytes_received, bytes_in);
+                self.batch.set(places.sends, calls_out);
+                self.batch.set(places.receives, calls_in);
                 self.batch.set(places.open_ns, open_ns);
             }
             target => {
@@ -101,10 +149,10 @@ impl Enricher {
                     self.batch.set(places.path, Value::Path(span, None));
                 }
                 self.batch.set(places.fd, fd);
-                self.batch.set(places.bytes_read, Value::Uint(counters.bytes_in));
-                self.batch.set(places.bytes_written, Value::Uint(counters.bytes_out));
-                self.batch.set(places.reads, Value::Uint(counters.calls_in));
-                self.batch.set(places.writes, Value::Uint(counters.calls_out));
+                self.batch.set(places.bytes_read, bytes_in);
+                self.batch.set(places.bytes_written, bytes_out);
+                self.batch.set(places.reads, calls_in);
+                self.batch.set(places.writes, calls_out);
                 self.batch.set(places.open_ns, open_ns);
             }
         }

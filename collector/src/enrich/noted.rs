@@ -52,6 +52,17 @@ impl Process {
         }
     }
 
+    /// The addresses of a socket, as the kernel has them when its descriptor ends; none where it has none.
+    pub(super) fn note_addresses(&mut self, fd: i32, local: &[u8], remote: &[u8]) {
+        let [local, remote] = [local, remote].map(|address| self.address_text(address));
+        if local.is_some() || remote.is_some() {
+            self.change_socket(fd, |socket| {
+                socket.local = local.or(socket.local.take());
+                socket.remote = remote.or(socket.remote.take());
+            });
+        }
+    }
+
     /// A file; an empty label for a descriptor that is not open, or cannot be looked up.
     fn note_file(&mut self, fd: i32, label: &[u8]) {
         match self.descriptors.get(fd) {

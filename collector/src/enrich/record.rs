@@ -48,13 +48,19 @@ impl Enricher {
         }
         process.turn_to(Tid(head.tid));
         match decoded {
+            Decoded::FdClosed(closed) if is_notified(head) => {
+                self.closed_by_word(process, head, at, closed.fd, closed.counters.unwrap_or_default());
+            }
             Decoded::FdClosed(closed) => {
                 self.closed(process, head, at, closed.fd, closed.counters.unwrap_or_default());
             }
             Decoded::FdDuped(duped) => process.duplicate(duped.fd, duped.target, at, duped.cloexec),
             Decoded::FdRange(range) => process.change_range(range),
             Decoded::FdFlags(flags) => process.set_cloexec(flags),
-            Decoded::FdMade(made) if is_notified(head) => process.note_descriptor(made.fd, made.label),
+            Decoded::FdMade(made) if is_notified(head) => {
+                process.note_descriptor(made.fd, made.label);
+                process.note_addresses(made.fd, made.local.0, made.remote.0);
+            }
             Decoded::FdMade(made) => process.adopt(made, at),
             Decoded::ProcessCredentials(has) if is_notified(head) && has.what.is_empty() => {
                 has_identity(process, has);

@@ -13,6 +13,7 @@
 //! before the kernel reads it: the record then says what stood there when the call was asked for.
 
 mod case;
+mod closes;
 mod exec;
 mod files;
 mod identity;
@@ -33,6 +34,7 @@ use case::Case;
 use reading::Pages;
 
 pub use case::{Asked, Noted, Told};
+pub use closes::UNKNOWN;
 pub use identity::{changes_ids, has_ids};
 #[cfg(fuzzing)]
 pub use reading::MOST_READ;
@@ -143,6 +145,10 @@ const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("bpf", "")], kernel::bpf),
     (&[("userfaultfd", "")], kernel::userfaultfd),
     (&[("io_uring_setup", "")], kernel::io_uring_setup),
+    (&[("close", "")], closes::close),
+    (&[("close_range", "")], closes::close_range),
+    (&[("dup2", ""), ("dup3", "")], closes::duplicate),
+    (&[("exit_group", "_exit")], closes::exit_group),
 ];
 
 /// Each system call of [`CALLS`] with the number of its row in the hook table.

@@ -11,11 +11,13 @@
 //! | `modules` | which code of a process made a call |
 //! | `roots` | the files whose calls are told by hooks, in each root |
 //! | `decode` | from the arguments of a call to the record that a hook would write of it |
+//! | `interrupted` | calls that a signal has the kernel make anew |
 //! | `introduction` | what is told of a process before its first record |
 //! | `outcomes` | what became of an exec, by its process |
 //! | `foresee` | what becomes of an exec, by its file |
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
+//! | `closings` | descriptors that end, and the bytes that the kernel counted of them |
 //! | `reports` | what the supervisor tells, or counts as lost |
 //! | `packet` | the bytes of it |
 //! | `way` | the way to the collector: a socket, and the `ring` in shared memory |
@@ -25,12 +27,14 @@
 //! | `holder` | the process that answers when the supervisor is gone |
 
 pub mod birth;
+pub mod closings;
 pub mod decode;
 pub mod foresee;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 pub mod guest;
 pub mod holder;
+pub mod interrupted;
 pub mod introduction;
 pub mod libraries;
 pub mod link;

@@ -94,9 +94,14 @@ impl Modules {
         modules
     }
 
+    /// Whether hooks tell of the process's calls.
+    pub fn has_hooks(&self) -> bool {
+        self.has_sensor && !self.is_off
+    }
+
     /// Whether a call from this address is told of by a hook, or is libc's own in a process with hooks.
     pub fn tells_of(&self, address: u64) -> bool {
-        self.has_sensor && !self.is_off && self.has(address)
+        self.has_hooks() && self.has(address)
     }
 
     /// Whether this can only change by an exec, where the process makes a call from this address. The loader,
@@ -114,7 +119,7 @@ impl Modules {
     /// [`modules::evident`]. The mappings are looked at once for each page of code, which makes few kinds of
     /// calls.
     pub fn evident(&mut self, call: &str, process: u32, address: u64, files: &mut Known) -> Option<Place> {
-        if !self.has_sensor || self.is_off || self.has(address) {
+        if !self.has_hooks() || self.has(address) {
             return None;
         }
         let page = address.saturating_sub(1) / PAGE;

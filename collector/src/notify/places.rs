@@ -21,6 +21,23 @@ use super::way::NOW;
 use crate::door::janitor::Janitor;
 use crate::system::procfs;
 
+/// A descriptor that a call is about to close.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The descriptor.
+    pub fd: i32,
+    /// As [`Places::descriptor`] has it.
+    pub label: Vec<u8>,
+    /// The bytes of a TCP socket's own address.
+    pub local: Vec<u8>,
+    /// Those of its peer's.
+    pub remote: Vec<u8>,
+    /// Bytes that were read or received; `None` where that is not certain.
+    pub bytes_in: Option<u64>,
+    /// Bytes that were written or sent.
+    pub bytes_out: Option<u64>,
+}
+
 /// Where the process that asks stands.
 pub trait Places {
     /// The directory of the thread that asks, as its own root shows it.
@@ -38,6 +55,15 @@ pub trait Places {
     }
     /// Whether this is the first datagram from this socket to `peer`, as far as that is remembered.
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool;
+    /// The open descriptors from `first` to `last`, which a call is about to close, as far as their close is
+    /// told.
+    fn closes(&mut self, _first: u32, _last: u32) -> Vec<Ending> {
+        Vec::new()
+    }
+    /// A connection is asked for.
+    fn note_connect(&mut self, _fd: i32) {}
+    /// An open of this path with these flags is asked for.
+    fn note_open(&mut self, _path: &[u8], _flags: u32) {}
 }
 
 /// Peers of datagrams that are remembered, of all sockets together; the oldest are forgotten.
@@ -96,6 +122,8 @@ pub struct ProcessPlaces<'p> {
 /// The text of a file in `/proc` that is read. Sockets that listen stand first in `/proc/PID/net/tcp`, 150
 /// bytes for each: the first hundred are found.
 const MOST_TEXT: u64 = 16 << 10;
+/// Of a descriptor's own text, position, flags and process stand first.
+const SHORT_TEXT: usize = 1024;
 /// The kernel makes as many lines of that table as are asked for. Behind the sockets that listen it looks
 /// through all places that a connection can have, which takes a millisecond.
 const LINE: usize = 150;
@@ -117,11 +145,11 @@ impl ProcessPlaces<'_> {
         Some(fs::read_link(format!("/proc/{}/{name}", self.tid)).ok()?.into_os_string().into_vec())
     }
 
-    fn text(&self, name: &str) -> Option<String> {
-        let mut text = String::new();
-        let file = fs::File::open(format!("/proc/{}/{name}", self.tid)).ok()?;
-        file.take(MOST_TEXT).read_to_string(&mut text).ok()?;
-        Some(text)
+    /// The beginning of a text, which the kernel gives at once.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let mut text = [0; SHORT_TEXT];
+        let len = fs::File::open(format!("/proc/{}/{name}", self.tid)).ok()?.read(&mut text).ok()?;
+        String::from_utf8(text.get(..len)?.to_vec()).ok()
     }
 
     /// A path as the process's own root shows it.
@@ -157,7 +185,7 @@ impl ProcessPlaces<'_> {
         None
     }
 
-    fn inode(&self, fd: i32) -> Option<u64> {
+    pub(super) fn inode(&self, fd: i32) -> Option<u64> {
         let link = self.link(&format!("fd/{fd}"))?;
         let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
         std::str::from_utf8(number).ok()?.parse().ok()

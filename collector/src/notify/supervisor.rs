@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::{Call, From, Level, Machine};
 use rustc_hash::FxHashMap;
-use wire::events::Decoded;
+use wire::events::{Decoded, Kind};
 use wire::fields::Args;
 use wire::record::{Flags, Head, Via};
 
+use super::closings::{Closings, Watched};
 use super::decode::{self, Asked, Noted, Told};
 use super::foresee::{Foreseen, foresee};
 use super::holder::{Held, Lifeline, Page};
+use super::interrupted::Interrupted;
 use super::introduction::Introduction;
 use super::listener::{Listener, Notification, Waited};
 use super::memory::Memories;
@@ -38,9 +40,6 @@ const MOST_REMEMBERED: usize = 4096;
 /// A thread's number is taken for the same thread's for so long: the kernel gives out all others before it
 /// gives one again.
 const REMEMBERED_NS: u64 = 1_000_000_000;
-
-/// Calls that a signal kept from going on, and that are remembered; beyond, some are told of twice.
-const MOST_INTERRUPTED: usize = 256;
 
 /// What the supervisor needs of the run.
 #[derive(Debug)]
@@ -98,11 +97,12 @@ struct Supervisor {
     memories: Memories,
     /// The peers of datagrams so far.
     peers: Peers,
+    /// The descriptors of processes without hooks.
+    closings: Closings,
     /// Closes what was taken of a process by mistake.
     janitor: Janitor,
-    /// By thread: the call that was told of last and did not go on, since a signal came before the answer.
-    /// The kernel makes it anew. From Linux 5.19 on, no signal comes between (`WAIT_KILLABLE_RECV`).
-    interrupted: FxHashMap<u32, (MonoNs, Told)>,
+    /// Calls that were told of and did not go on.
+    interrupted: Interrupted,
 }
 
 /// A process that is the runtime's, until it becomes the container's program.
@@ -142,8 +142,9 @@ impl Supervisor {
             outcomes: Outcomes::default(),
             memories: Memories::default(),
             peers: Peers::default(),
+            closings: Closings::default(),
             janitor: Janitor::of_others(),
-            interrupted: FxHashMap::default(),
+            interrupted: Interrupted::default(),
         }
     }
 
@@ -180,7 +181,7 @@ impl Supervisor {
             && let Some(place) = self.past_hooks(call, process, notified.address, is_exec)
             && let Some((mut told, is_certain)) = self.told(asked, notified.tid, process)
         {
-            if self.is_told_already(notified.tid, &told) {
+            if self.interrupted.has(notified.tid, &told) {
                 said = Some(told);
             } else {
                 told.before.extend(self.ids_after_change(notified.tid));
@@ -208,7 +209,7 @@ impl Supervisor {
         }
         let has_gone_on = self.listener.let_go_on(notified.id).is_ok();
         if let Some(said) = said {
-            self.note_interrupted(notified.tid, said, has_gone_on);
+            self.interrupted.note(notified.tid, said, has_gone_on);
         }
         self.page.note_answered(notified.id);
         if let Some(thread) = self.threads.get_mut(&notified.tid) {
@@ -221,6 +222,7 @@ impl Supervisor {
                 self.threads.remove(&process);
                 self.modules.remove(&process);
                 self.memories.forget(process);
+                self.closings.forget(process);
             }
         }
     }
@@ -305,13 +307,15 @@ impl Supervisor {
             reports.executed(at, program);
         }
         for noted in before {
-            reports.record(&Head { kind: noted.kind as u16, ..quiet }, &noted.payload);
+            let call = if noted.kind == Kind::FdClosed { call } else { 0 };
+            reports.record(&Head { kind: noted.kind as u16, call, ..quiet }, &noted.payload);
         }
         reports.record(&event, payload);
         if let Some(place) = place {
             reports.evident(at, call, &place);
         }
         let is_sent = reports.send(process);
+        reports.lose(process, told.untold);
         drop(reports);
         if let (false, Some(thread)) = (is_sent, self.threads.get_mut(&tid)) {
             // What went with the packet is to be told again.
@@ -319,27 +323,6 @@ impl Supervisor {
         }
         if let Some(program) = program {
             self.outcomes.await_one((process, tid), at, program.stack);
-        }
-    }
-
-    /// Whether a call of the thread is the one that a signal kept from going on, and that was told of then.
-    fn is_told_already(&self, tid: u32, told: &Told) -> bool {
-        !self.interrupted.is_empty()
-            && self.interrupted.get(&tid).is_some_and(|(at, last)| {
-                let is_same = |last: &Told| (last.kind, last.call) == (told.kind, told.call);
-                MonoNs::now().since(*at) < REMEMBERED_NS && is_same(last) && last.payload == told.payload
-            })
-    }
-
-    /// Notes a call that was told of and did not go on; forgets it once it does.
-    fn note_interrupted(&mut self, tid: u32, said: Told, has_gone_on: bool) {
-        if !has_gone_on {
-            if self.interrupted.len() >= MOST_INTERRUPTED {
-                self.interrupted.clear();
-            }
-            self.interrupted.insert(tid, (MonoNs::now(), said));
-        } else if self.is_told_already(tid, &said) {
-            self.interrupted.remove(&tid);
         }
     }
 
@@ -366,6 +349,7 @@ impl Supervisor {
         // It may be another one than the last that had the number.
         self.modules.remove(&process);
         self.memories.forget(process);
+        self.closings.look_after(process);
         let may_have_other_ids = self.threads.get(&tid).is_some_and(|thread| thread.may_have_other_ids);
         if self.threads.len() >= MOST_REMEMBERED {
             self.threads.clear();
@@ -414,6 +398,7 @@ impl Supervisor {
         is_exec: bool,
     ) -> Option<Option<Place>> {
         let (files, name) = (&mut self.files, call.name);
+        let is_deed = call.is_deed();
         // A filter of ours knows libc's own calls; a runtime's does not.
         let passes_libc = self.trusting.is_inside() && call.from == From::OutsideLibc;
         if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec) {
@@ -421,13 +406,16 @@ impl Supervisor {
                 return None;
             }
             if modules.is_settled(address) && !(passes_libc && modules.awaits_sensor()) {
-                return (!modules.tells_of(address)).then(|| modules.evident(name, process, address, files));
+                let is_told = modules.tells_of(address);
+                let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
+                return (!is_told).then(past);
             }
         }
         let trusted = self.trusting.of(process);
         let Some(mut modules) = Modules::of(process, &trusted) else { return Some(None) };
         let is_told = modules.tells_of(address) || passes_libc && modules.has(address);
-        let place = (!is_told).then(|| modules.evident(name, process, address, files));
+        let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
+        let place = (!is_told).then(past);
         if (modules.is_settled(address) || passes_libc) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
@@ -440,10 +428,17 @@ impl Supervisor {
     /// The record of a call, with what its process's memory and /proc say while it waits, and whether it is
     /// certainly that process's even where it waits no longer.
     fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<(Told, bool)> {
+        // Of a process with hooks, those tell which descriptors end.
+        let is_watched = self.level >= Level::Full
+            && !self.modules.get(&process).is_some_and(|modules| modules.has_hooks());
         let (peers, janitor) = (&mut self.peers, &self.janitor);
         let mut places = ProcessPlaces { tid, process, peers, janitor, is_asked: false };
         let mut memory = self.memories.of(process, tid);
-        let told = decode::told(asked, &mut memory, &mut places)?;
+        let mut watched = Watched { places: &mut places, closings: &mut self.closings };
+        let told = match is_watched {
+            true => decode::told(asked, &mut memory, &mut watched)?,
+            false => decode::told(asked, &mut memory, &mut places)?,
+        };
         Some((told, !memory.is_asked_by_number && !places.is_asked))
     }
 }

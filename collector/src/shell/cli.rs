@@ -208,8 +208,8 @@ pub struct Metrics {
 pub struct Notify {
     /// Have the kernel ask about system calls that no hook can see, of static and Go programs and of code
     /// that calls the kernel itself: off, exec (programs, and what changes the kernel's view), security
-    /// (and files written, connections, identities), full (and files read). Without CAP_SYS_ADMIN
-    /// set-user-id programs then run without their rights (docs/notify.md)
+    /// (and files written, connections, identities), full (and files read, and closes with bytes). Without
+    /// CAP_SYS_ADMIN set-user-id programs then run without their rights (docs/notify.md)
     #[arg(long, value_name = "LEVEL")]
     pub notify: Option<OsString>,
     /// End with status 69 where the level of --notify cannot be had

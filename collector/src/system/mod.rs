@@ -4,6 +4,7 @@ pub mod background;
 pub mod bounded;
 pub mod child;
 pub mod clock;
+pub mod connections;
 pub mod errors;
 pub mod examiner;
 pub mod files;

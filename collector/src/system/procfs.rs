@@ -105,6 +105,15 @@ pub fn number_behind_pidfd(pid: u32, fd: i32) -> Option<i64> {
 
 /// Descriptors and children that are looked at: a process may have any number, and each costs a system call.
 const MOST_LISTED: usize = 512;
+/// Descriptors whose numbers alone are looked at: a directory of /proc gives some 300 with each system call.
+const MOST_NUMBERS: usize = 65_536;
+
+/// The numbers of open descriptors, at most [`MOST_NUMBERS`], in the kernel's order: ascending.
+pub fn descriptor_numbers(pid: u32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.take(MOST_NUMBERS).collect()
+}
 
 /// Open descriptors with their targets, at most [`MOST_LISTED`].
 pub fn descriptors(pid: u32) -> Vec<(i32, Vec<u8>)> {

@@ -71,6 +71,8 @@ pub struct Told {
     pub payload: Box<[u8]>,
     /// Of an exec: the variables that an event of the program's start shows, each ended by a NUL.
     pub environment: Box<[u8]>,
+    /// Further events of the call for which there is no room.
+    pub untold: u64,
 }
 
 /// PATH_MAX: the kernel reads no more of a path.
@@ -90,6 +92,8 @@ pub struct Case<'a> {
     pub flags: u8,
     /// Of an exec: the variables that are shown.
     pub environment: Vec<u8>,
+    /// Further events of the call for which there is no room.
+    pub untold: u64,
     before: Vec<Noted>,
     /// The places that `before` tells of.
     noted: Vec<i32>,
@@ -123,6 +127,7 @@ impl<'a> Case<'a> {
             places,
             flags: 0,
             environment: Vec::new(),
+            untold: 0,
             before: Vec::new(),
             noted: Vec::new(),
         }
@@ -241,7 +246,8 @@ impl<'a> Case<'a> {
         self.note(&FdMade { fd, label, cloexec: false, local: none, remote: none });
     }
 
-    fn note<P: Payload>(&mut self, payload: &P) {
+    /// A record before the event.
+    pub fn note<P: Payload>(&mut self, payload: &P) {
         self.before.push(Noted { kind: P::KIND, payload: encoded(payload) });
     }
 
@@ -254,6 +260,7 @@ impl<'a> Case<'a> {
             flags: self.flags,
             payload: encoded(payload),
             environment: std::mem::take(&mut self.environment).into(),
+            untold: self.untold,
         })
     }
 }

@@ -29,6 +29,9 @@ fn opened(
     mode: u32,
     resolve: Option<ResolveFlags>,
 ) -> Option<Told> {
+    if let Some(raw) = &place.raw {
+        case.places.note_open(raw, flags.cast_unsigned());
+    }
     let makes = flags & libc::O_CREAT != 0 || flags & libc::O_TMPFILE == libc::O_TMPFILE;
     let flags = OpenFlags((flags & !O_LARGEFILE).cast_unsigned());
     case.tell(&FileOpen { path: place.path(), fd: None, flags, mode: makes.then_some(mode), resolve })

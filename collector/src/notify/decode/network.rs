@@ -89,6 +89,7 @@ fn connects(case: &mut Case<'_>, fd: i32, remote: &[u8]) -> Option<Told> {
 
 pub fn connect(case: &mut Case<'_>) -> Option<Told> {
     let remote = case.address(case.word(1), case.uint(2));
+    case.places.note_connect(case.int(0));
     connects(case, case.int(0), &remote)
 }
 

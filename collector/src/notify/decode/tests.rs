@@ -12,7 +12,7 @@ use notify::{Abi, Machine};
 
 use super::case::{Noted, PATH_CAP, encoded};
 use super::*;
-use crate::notify::places::Peers;
+use crate::notify::places::{Ending, Peers};
 
 /// Memory as a test makes it; pages that no byte was put into are not mapped.
 #[derive(Default)]
@@ -93,6 +93,21 @@ impl Places for Stand {
 
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
         self.peers.is_new(fd as u64, peer)
+    }
+
+    fn closes(&mut self, first: u32, last: u32) -> Vec<Ending> {
+        let ending = |fd: i32, label: &[u8]| Ending { fd, label: label.to_vec(), ..Ending::default() };
+        let address = ADDRESS.to_vec();
+        let open = [
+            Ending { bytes_in: Some(9), bytes_out: Some(0), ..ending(3, b"/dir") },
+            Ending {
+                local: address.clone(),
+                remote: address,
+                bytes_out: Some(5),
+                ..ending(4, b"socket:[77] TCP")
+            },
+        ];
+        open.into_iter().filter(|ending| (first..=last).contains(&(ending.fd as u32))).collect()
     }
 }
 
@@ -476,7 +491,8 @@ fn every_call_of_the_table_has_a_row_once_and_is_told_with_nothing_readable() {
     for name in names {
         let args = [7, HOLE, HOLE | 7, HOLE, HOLE, 16];
         let told = told(&asked(name, args), &mut Fake::default(), &mut Nowhere);
-        let may_be_silent = matches!(name, "clone3" | "fsconfig" | "sendmsg" | "sendmmsg" | "old_mmap");
+        let may_be_silent = matches!(name, "clone3" | "fsconfig" | "sendmsg" | "sendmmsg" | "old_mmap")
+            || ["close", "close_range", "dup2", "dup3", "exit_group"].contains(&name);
         assert!(row_of(name).is_some() && (told.is_some() || may_be_silent), "{name}");
         if let Some(told) = told {
             assert!(Decoded::decode(told.kind, &told.payload).is_ok(), "{name}");
@@ -484,6 +500,35 @@ fn every_call_of_the_table_has_a_row_once_and_is_told_with_nothing_readable() {
     }
     assert_eq!(None, told_by("read", &[3, HOLE, 9]));
     assert_eq!(None, told_by("", &[]));
+}
+
+/// The descriptors that a call is told to close, with their bytes.
+fn closed_by(name: &'static str, given: &[u64]) -> Vec<(i32, u64, u64)> {
+    let Some(told) = told_by(name, given) else { return Vec::new() };
+    let event = Noted { kind: told.kind, payload: told.payload };
+    let all = told.before.into_iter().chain([event]);
+    all.filter_map(|noted| match Decoded::decode(noted.kind, &noted.payload).unwrap() {
+        Decoded::FdClosed(FdClosed { fd, counters: Some(counters) }) => {
+            Some((fd, counters.bytes_in, counters.bytes_out))
+        }
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn each_descriptor_that_a_call_closes_is_told_with_what_is_known_of_it() {
+    let (file, socket) = ((3, 9, 0), (4, UNKNOWN, 5));
+
+    assert_eq!(vec![file], closed_by("close", &[3]));
+    assert_eq!(Vec::<(i32, u64, u64)>::new(), closed_by("close", &[9]), "not open");
+    assert_eq!(vec![file, socket], closed_by("exit_group", &[0]));
+    assert_eq!(vec![file, socket], closed_by("close_range", &[3, u32::MAX.into(), 0]));
+    assert_eq!(Vec::<(i32, u64, u64)>::new(), closed_by("close_range", &[3, 9, 4]), "CLOSE_RANGE_CLOEXEC");
+    assert_eq!(vec![socket], closed_by("dup2", &[3, 4]));
+    assert_eq!(Vec::<(i32, u64, u64)>::new(), closed_by("dup2", &[4, 4]));
+    assert_eq!(Vec::<(i32, u64, u64)>::new(), closed_by("dup3", &[9, 4, 0]), "fails");
+    assert_eq!(vec!["3 /dir", "3 closed", "4 socket:[77] TCP"], before("exit_group", &[0]));
 }
 
 /// The records for the picture before a call, as text.
@@ -496,6 +541,7 @@ fn shown(noted: &Noted) -> String {
     match Decoded::decode(noted.kind, &noted.payload).unwrap() {
         Decoded::DirChange(change) => text(change.path.raw.unwrap()),
         Decoded::FdMade(made) => format!("{} {}", made.fd, text(made.label)),
+        Decoded::FdClosed(closed) => format!("{} closed", closed.fd),
         other => panic!("{other:?}"),
     }
 }

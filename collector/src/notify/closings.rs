@@ -1,0 +1,531 @@
+//! The descriptors that calls close, and what the kernel counted of each: bytes of TCP sockets by their
+//! TCP_INFO, bytes of files by the position of the descriptor where the process's own count agrees with it.
+//!
+//! The supervisor reads both while the call that closes waits (docs/adr/0046). A socket is taken for a
+//! moment: its close cannot go on meanwhile, so ours is never the last, unless the process is killed just
+//! then.
+
+use std::cell::LazyCell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
+
+use super::places::{Ending, Places, ProcessPlaces};
+use crate::system::connections::{self, Side, Traffic};
+use crate::system::procfs;
+
+/// Processes that are remembered; beyond, all are looked at anew.
+const MOST_PROCESSES: usize = 4096;
+/// Sockets that are remembered twice over; the oldest are forgotten.
+const MOST_SOCKETS: usize = 4096;
+/// Opens of a process that are remembered.
+const MOST_OPENS: usize = 32;
+/// Descriptors that a process has when it is first seen, and that are looked at.
+const MOST_INHERITED: usize = 64;
+/// Counts that are kept open, of processes and threads; then it begins anew.
+const MOST_KEPT: usize = 64;
+
+/// What is remembered between the calls.
+#[derive(Debug, Default)]
+pub struct Closings {
+    processes: FxHashMap<u32, Known>,
+    sockets: Sockets,
+    counts: FxHashMap<(u32, u32), File>,
+}
+
+/// A process.
+#[derive(Debug, Default)]
+struct Known {
+    /// When it started, apart from others that get its number.
+    started: Option<u64>,
+    /// Its descriptors when it was first seen, or after its last exec: another program opened them.
+    inherited: FxHashSet<i32>,
+    /// The sockets among them, by inode, with the bytes that were theirs.
+    before: FxHashMap<u64, Traffic>,
+    /// Its last opens whose files are not closed.
+    opens: VecDeque<Opened>,
+}
+
+/// An open that was asked for.
+#[derive(Debug)]
+struct Opened {
+    /// The last part of the path.
+    name: Vec<u8>,
+    tid: u32,
+    /// The file is empty once it is open: it is truncated, or made by this open.
+    is_empty: bool,
+    whole: Option<Counts>,
+    of_thread: Option<Counts>,
+}
+
+/// Bytes that a process or a thread has read and written in its life, over any descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    read: u64,
+    written: u64,
+}
+
+impl Counts {
+    /// Out of `/proc/PID/io`.
+    fn parse(text: &str) -> Option<Self> {
+        let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok();
+        Some(Self { read: number("rchar:")?, written: number("wchar:")? })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { read: self.read.wrapping_sub(before.read), written: self.written.wrapping_sub(before.written) }
+    }
+}
+
+/// Sockets by inode, in two generations.
+#[derive(Debug, Default)]
+struct Sockets {
+    young: FxHashMap<u64, Socket>,
+    old: FxHashMap<u64, Socket>,
+    has_forgotten: bool,
+}
+
+/// A socket that this process asked a connection for, or whose close was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Socket {
+    has_asked: bool,
+    told: Traffic,
+}
+
+impl Sockets {
+    fn get(&self, inode: u64) -> Option<&Socket> {
+        self.young.get(&inode).or_else(|| self.old.get(&inode))
+    }
+
+    fn change(&mut self, inode: u64, change: impl FnOnce(&mut Socket)) {
+        if self.young.len() >= MOST_SOCKETS {
+            self.has_forgotten |= !self.old.is_empty();
+            self.old = std::mem::take(&mut self.young);
+        }
+        let known = self.get(inode).copied().unwrap_or_default();
+        change(self.young.entry(inode).or_insert(known));
+    }
+
+    fn side(&self, inode: u64) -> Side {
+        match self.get(inode) {
+            Some(Socket { has_asked: true, .. }) => Side::Asked,
+            _ if self.has_forgotten => Side::Unknown,
+            _ => Side::Accepted,
+        }
+    }
+
+    /// The bytes that have not been told of yet, beyond those of `before`.
+    fn untold(&mut self, inode: u64, before: Traffic, now: Traffic) -> Traffic {
+        let told = self.get(inode).map_or(Traffic::default(), |socket| socket.told);
+        let beyond = |now: Option<u64>, before: Option<u64>, told: Option<u64>| {
+            now.map(|now| now.saturating_sub(before.max(told).unwrap_or(0)))
+        };
+        let new = Traffic {
+            sent: beyond(now.sent, before.sent, told.sent),
+            received: beyond(now.received, before.received, told.received),
+        };
+        if now != Traffic::default() {
+            let latest = |now: Option<u64>, told: Option<u64>| now.or(told);
+            self.change(inode, |socket| {
+                socket.told = Traffic {
+                    sent: latest(now.sent, told.sent),
+                    received: latest(now.received, told.received),
+                };
+            });
+        }
+        new
+    }
+}
+
+/// What a process does with the file of a descriptor: `O_ACCMODE` and `O_APPEND`, the same on all machines
+/// here (linux/include/uapi/asm-generic/fcntl.h).
+const READS: u32 = 0;
+const WRITES: u32 = 1;
+const READS_AND_WRITES: u32 = 2;
+const ACCESS: u32 = 3;
+const APPENDS: u32 = 0o2000;
+
+/// The flags by which an open finds an empty file or makes it so.
+const TRUNCATES: u32 = 0o1000;
+const MAKES: u32 = 0o300;
+
+/// Bytes that were read and written by a descriptor at this position, if all that was counted since its open
+/// says the same. A position says it alone only where it began at the file's beginning, and nothing else
+/// moved it: not in a file to which is appended, nor where it was set.
+fn agreed(flags: u32, is_empty: bool, position: u64, counted: Counts) -> Option<(u64, u64)> {
+    let Counts { read, written } = counted;
+    let appends = flags & APPENDS != 0;
+    match flags & ACCESS {
+        READS if read == position => Some((position, 0)),
+        // Nothing can be read of what nobody has written.
+        WRITES | READS_AND_WRITES if is_empty && written == position => Some((0, position)),
+        WRITES if !appends && written == position => Some((0, position)),
+        READS_AND_WRITES if !appends && read.checked_add(written)? == position => Some((read, written)),
+        _ => None,
+    }
+}
+
+/// The last part of a path or a label.
+fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+impl Closings {
+    /// Looks at a process that is not known yet, through one of its threads: all that it has open came from
+    /// another program.
+    fn meet(&mut self, places: &mut ProcessPlaces<'_>) {
+        let process = places.process;
+        if self.processes.contains_key(&process) {
+            return;
+        }
+        if self.processes.len() >= MOST_PROCESSES {
+            self.processes.clear();
+        }
+        let inherited: FxHashSet<i32> = procfs::descriptor_numbers(places.tid).into_iter().collect();
+        let mut known = Known { started: started(process), inherited, ..Known::default() };
+        let pidfd = procfs::open(process);
+        for fd in known.inherited.iter().take(MOST_INHERITED) {
+            if let Some(inode) = places.inode(*fd)
+                && let Some(taken) = taken(pidfd.as_ref(), *fd, inode, places)
+                && let Some(traffic) = connections::traffic(&taken, self.sockets.side(inode))
+            {
+                known.before.insert(inode, traffic);
+            }
+        }
+        self.processes.insert(process, known);
+    }
+
+    /// Another program runs in the process from here on, or none.
+    pub fn forget(&mut self, process: u32) {
+        self.processes.remove(&process);
+        self.counts.retain(|(of, _), _| *of != process);
+    }
+
+    /// Forgets a process that ended, and whose number another one has.
+    pub fn look_after(&mut self, process: u32) {
+        if self.processes.get(&process).is_some_and(|known| known.started != started(process)) {
+            self.forget(process);
+        }
+    }
+
+    /// An open is asked for.
+    fn note_open(&mut self, process: u32, tid: u32, path: &[u8], flags: u32) {
+        let opened = Opened {
+            name: name(path).to_vec(),
+            tid,
+            is_empty: flags & TRUNCATES != 0 || flags & MAKES == MAKES,
+            whole: self.counts_of(process, process, "io"),
+            of_thread: self.counts_of(process, tid, &format!("task/{tid}/io")),
+        };
+        if let Some(known) = self.processes.get_mut(&process) {
+            if known.opens.len() >= MOST_OPENS {
+                known.opens.pop_front();
+            }
+            known.opens.push_back(opened);
+        }
+    }
+
+    /// A connection is asked for by the socket with this inode.
+    fn note_connect(&mut self, inode: u64) {
+        self.sockets.change(inode, |socket| socket.has_asked = true);
+    }
+
+    /// `owner` is the process for its whole count, or one of its threads.
+    fn counts_of(&mut self, process: u32, owner: u32, file: &str) -> Option<Counts> {
+        let key = (process, if file == "io" { 0 } else { owner });
+        if self.counts.len() >= MOST_KEPT && !self.counts.contains_key(&key) {
+            self.counts.clear();
+        }
+        let file = match self.counts.entry(key) {
+            std::collections::hash_map::Entry::Occupied(kept) => kept.into_mut(),
+            std::collections::hash_map::Entry::Vacant(none) => {
+                none.insert(File::open(format!("/proc/{process}/{file}")).ok()?)
+            }
+        };
+        let mut text = [0; 256];
+        let Ok(len @ 1..) = file.read_at(&mut text, 0) else {
+            self.counts.remove(&key);
+            return None;
+        };
+        Counts::parse(std::str::from_utf8(text.get(..len)?).ok()?)
+    }
+
+    /// The bytes that were read and written by a descriptor of a file, where they are certain.
+    fn of_file(&mut self, places: &ProcessPlaces<'_>, fd: i32, label: &[u8]) -> Option<(u64, u64)> {
+        let process = places.process;
+        let opens = &mut self.processes.get_mut(&process)?.opens;
+        let of_it = name(procfs::without_deletion(label));
+        let index = opens.iter().rposition(|opened| opened.name == of_it)?;
+        let opened = opens.remove(index)?;
+        let info = places.text(&format!("fdinfo/{fd}"))?;
+        let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let position = line("pos:")?.parse().ok()?;
+        let flags = u32::from_str_radix(line("flags:")?, 8).ok()?;
+        let says = |now: Counts, then: Counts| agreed(flags, opened.is_empty, position, now.since(then));
+        let whole = self.counts_of(process, process, "io").zip(opened.whole);
+        whole.and_then(|(now, then)| says(now, then)).or_else(|| {
+            // Other threads do something else meanwhile. That this one counted nothing says nothing of them.
+            let of_thread = opened.of_thread.filter(|_| position > 0)?;
+            says(self.counts_of(process, opened.tid, &format!("task/{}/io", opened.tid))?, of_thread)
+        })
+    }
+
+    /// A descriptor that is open and about to be closed; `None` for one that is not, or that another program
+    /// opened and this one did not use, as far as the kernel tells.
+    fn ending(
+        &mut self,
+        places: &mut ProcessPlaces<'_>,
+        pidfd: &impl Deref<Target = Option<OwnedFd>>,
+        fd: i32,
+    ) -> Option<Ending> {
+        let label = places.descriptor(fd)?;
+        let is_inherited = self.processes.get_mut(&places.process)?.inherited.remove(&fd);
+        let mut ending = Ending { fd, label, ..Ending::default() };
+        if ending.label.starts_with(b"socket:") {
+            if let Some(inode) = places.inode(fd)
+                && is_tcp(&ending.label)
+                && let Some(taken) = taken(pidfd.as_ref(), fd, inode, places)
+            {
+                ending.local = connections::own_address(&taken);
+                ending.remote = connections::peer_address(&taken);
+                let before = self.processes.get(&places.process)?.before.get(&inode).copied();
+                let now = connections::traffic(&taken, self.sockets.side(inode));
+                if (!is_inherited || before.is_some())
+                    && let Some(now) = now
+                {
+                    let new = self.sockets.untold(inode, before.unwrap_or_default(), now);
+                    (ending.bytes_in, ending.bytes_out) = (new.received, new.sent);
+                }
+            }
+        } else if !is_inherited && let Some((read, written)) = self.of_file(places, fd, &ending.label) {
+            (ending.bytes_in, ending.bytes_out) = (Some(read), Some(written));
+        }
+        let is_used = ending.bytes_in.max(ending.bytes_out) > Some(0);
+        (!is_inherited || is_used).then_some(ending)
+    }
+}
+
+/// Where a process without hooks stands, whose closes are told.
+#[derive(Debug)]
+pub struct Watched<'p, 'q> {
+    /// The rest.
+    pub places: &'p mut ProcessPlaces<'q>,
+    /// What is remembered of its descriptors.
+    pub closings: &'p mut Closings,
+}
+
+impl Places for Watched<'_, '_> {
+    fn cwd(&mut self) -> Option<Vec<u8>> {
+        self.places.cwd()
+    }
+
+    fn descriptor(&mut self, fd: i32) -> Option<Vec<u8>> {
+        self.places.descriptor(fd)
+    }
+
+    fn finds_connection(&mut self, fd: i32) -> Option<bool> {
+        self.places.finds_connection(fd)
+    }
+
+    fn accepts_from(&mut self, fd: i32) -> Option<Option<Vec<u8>>> {
+        self.places.accepts_from(fd)
+    }
+
+    fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool {
+        self.places.is_new_peer(fd, peer)
+    }
+
+    fn closes(&mut self, first: u32, last: u32) -> Vec<Ending> {
+        let Self { places, closings } = self;
+        closings.meet(places);
+        let fds = match i32::try_from(first) {
+            Ok(fd) if first == last => vec![fd],
+            _ => procfs::descriptor_numbers(places.tid),
+        };
+        let is_meant = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
+        let process = places.process;
+        let pidfd = LazyCell::new(|| procfs::open(process));
+        let endings = fds.into_iter().filter(is_meant);
+        endings.filter_map(|fd| closings.ending(places, &pidfd, fd)).collect()
+    }
+
+    fn note_connect(&mut self, fd: i32) {
+        if let Some(inode) = self.places.inode(fd) {
+            self.closings.note_connect(inode);
+        }
+    }
+
+    fn note_open(&mut self, path: &[u8], flags: u32) {
+        self.closings.meet(self.places);
+        self.closings.note_open(self.places.process, self.places.tid, path, flags);
+    }
+}
+
+fn is_tcp(label: &[u8]) -> bool {
+    label.ends_with(b" TCP") || label.ends_with(b" TCPv6")
+}
+
+/// A socket of the process, by a copy that is to be closed before its call goes on. `None` where that may not
+/// be had (Linux 5.6, and a container's profile may refuse it).
+fn taken(pidfd: Option<&OwnedFd>, fd: i32, inode: u64, places: &ProcessPlaces<'_>) -> Option<OwnedFd> {
+    let socket = pidfd_getfd(pidfd?, fd, PidfdGetfdFlags::empty()).ok()?;
+    // A thread may have descriptors of its own.
+    if rustix::fs::fstat(&socket).is_ok_and(|stat| stat.st_ino == inode) {
+        return Some(socket);
+    }
+    places.janitor.close([socket]);
+    None
+}
+
+fn started(process: u32) -> Option<u64> {
+    procfs::stat(process).map(|stat| stat.started)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+    use std::sync::LazyLock;
+
+    use super::super::places::Peers;
+    use super::*;
+    use crate::door::janitor::Janitor;
+
+    const fn counted(read: u64, written: u64) -> Counts {
+        Counts { read, written }
+    }
+
+    #[test]
+    fn a_position_is_a_count_where_the_process_counted_the_same() {
+        for (flags, is_empty, position, counts, bytes) in [
+            (READS, false, 10, counted(10, 7), Some((10, 0))),
+            (READS, false, 0, counted(0, 0), Some((0, 0))),
+            (READS, false, 10, counted(11, 0), None),
+            (WRITES, false, 10, counted(3, 10), Some((0, 10))),
+            (WRITES, false, 10, counted(0, 9), None),
+            (WRITES | APPENDS, false, 10, counted(0, 10), None),
+            (WRITES | APPENDS, true, 10, counted(0, 10), Some((0, 10))),
+            (READS_AND_WRITES, false, 10, counted(0, 10), Some((0, 10))),
+            (READS_AND_WRITES, false, 10, counted(4, 6), Some((4, 6))),
+            (READS_AND_WRITES, false, 10, counted(10, 10), None),
+            (READS_AND_WRITES, true, 10, counted(10, 10), Some((0, 10))),
+            (READS_AND_WRITES, false, 0, counted(0, 0), Some((0, 0))),
+        ] {
+            let found = agreed(flags, is_empty, position, counts);
+            assert_eq!(bytes, found, "{flags:o} {is_empty} {position} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn counts_are_read_and_others_are_none() {
+        assert_eq!(Some(counted(12, 34)), Counts::parse("rchar: 12\nwchar: 34\nsyscr: 5\n"));
+        assert_eq!(None, Counts::parse("rchar: 12\n"));
+    }
+
+    #[test]
+    fn bytes_of_a_socket_are_told_once_whoever_closes_it() {
+        let mut sockets = Sockets::default();
+        let of = |sent, received| Traffic { sent: Some(sent), received: Some(received) };
+
+        let first = sockets.untold(7, Traffic::default(), of(5, 1));
+        let rest = sockets.untold(7, Traffic::default(), of(8, 1));
+        let inherited = sockets.untold(7, of(9, 0), of(12, 4));
+        let unknown = sockets.untold(8, Traffic::default(), Traffic { sent: Some(3), received: None });
+
+        assert_eq!([of(5, 1), of(3, 0), of(3, 3)], [first, rest, inherited]);
+        assert_eq!(Traffic { sent: Some(3), received: None }, unknown);
+    }
+
+    #[test]
+    fn sockets_that_are_remembered_are_bounded_and_the_side_of_a_forgotten_one_is_not_known() {
+        let mut sockets = Sockets::default();
+        sockets.change(1, |socket| socket.has_asked = true);
+
+        assert_eq!([Side::Asked, Side::Accepted], [1, 2].map(|inode| sockets.side(inode)));
+        (10..10 + 3 * MOST_SOCKETS as u64).for_each(|inode| sockets.change(inode, |_| {}));
+        assert_eq!([Side::Unknown; 2], [1, 2].map(|inode| sockets.side(inode)));
+        assert!(sockets.young.len() + sockets.old.len() <= 2 * MOST_SOCKETS);
+    }
+
+    /// This thread's close of each of `fds`.
+    fn endings(closings: &mut Closings, fds: &[&dyn AsRawFd]) -> Vec<Option<Ending>> {
+        static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::of_others);
+        let (process, mut peers) = (std::process::id(), Peers::default());
+        let tid = own_tid();
+        let mut places =
+            ProcessPlaces { tid, process, peers: &mut peers, janitor: &JANITOR, is_asked: false };
+        closings.meet(&mut places);
+        let pidfd = procfs::open(process);
+        fds.iter().map(|fd| closings.ending(&mut places, &&pidfd, fd.as_raw_fd())).collect()
+    }
+
+    fn own_tid() -> u32 {
+        let link = std::fs::read_link("/proc/thread-self").unwrap();
+        link.file_name().unwrap().to_str().unwrap().parse().unwrap()
+    }
+
+    fn bytes(ending: &Option<Ending>) -> Option<(Option<u64>, Option<u64>)> {
+        ending.as_ref().map(|ending| (ending.bytes_in, ending.bytes_out))
+    }
+
+    #[test]
+    fn files_and_sockets_have_the_bytes_that_the_thread_moved_and_inherited_ones_are_none() {
+        let folder = std::env::temp_dir().join(format!("glassbox-test-{}-closings", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut closings = Closings::default();
+        let old = File::create(folder.join("old")).unwrap();
+        endings(&mut closings, &[]);
+        let mut open = |name: &str| {
+            let path = folder.join(name);
+            closings.note_open(std::process::id(), own_tid(), path.as_os_str().as_encoded_bytes(), TRUNCATES);
+            File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap()
+        };
+
+        let mut whole = open("whole");
+        whole.write_all(&[7; 300]).unwrap();
+        let mut set = open("set");
+        set.write_all(&[7; 300]).unwrap();
+        set.seek(SeekFrom::Start(100)).unwrap();
+        let unseen = File::open(folder.join("whole")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut asked = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        asked.write_all(b"hello").unwrap();
+        accepted.read_exact(&mut [0; 5]).unwrap();
+
+        let ended = endings(&mut closings, &[&set, &whole, &unseen, &old, &accepted, &listener]);
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        let told: Vec<_> = ended.iter().map(bytes).collect();
+        assert_eq!(Some((None, None)), told[0], "its position was set");
+        assert_eq!(Some((None, None)), told[2], "no open of it was seen");
+        assert_eq!(None, told[3], "another program opened it");
+        assert_eq!(Some((Some(5), Some(0))), told[4]);
+        assert_eq!(Some((Some(0), Some(0))), told[5]);
+        assert!(
+            ended[4].as_ref().is_some_and(|ending| ending.local.len() == 16 && ending.remote.len() == 16)
+        );
+    }
+
+    #[test]
+    fn bytes_of_a_file_are_certain_where_one_thread_opens_writes_and_closes() {
+        let path = std::env::temp_dir().join(format!("glassbox-test-{}-counted", std::process::id()));
+        let mut closings = Closings::default();
+        endings(&mut closings, &[]);
+
+        closings.note_open(std::process::id(), own_tid(), path.as_os_str().as_encoded_bytes(), TRUNCATES);
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&[7; 1234]).unwrap();
+        let ended = endings(&mut closings, &[&file, &file]);
+        std::fs::remove_file(&path).unwrap();
+
+        assert_eq!(Some((Some(0), Some(1234))), bytes(&ended[0]));
+        assert_eq!(Some((None, None)), bytes(&ended[1]), "that open has been told of");
+    }
+}
