@@ -78,6 +78,15 @@ impl Reports {
         link.connections()
     }
 
+    /// Whether a packet would find room. Where it does not, the collector is looked after.
+    pub fn has_room(&mut self) -> bool {
+        let is_full = |way: &Way| way.ring.as_ref().is_some_and(Ring::is_full);
+        if is_full(&self.way) {
+            self.connection();
+        }
+        !is_full(&self.way)
+    }
+
     /// Where the collector has gone, what it has not read is lost. The launcher's next one reads on.
     fn look_after(&mut self) {
         let Some(link) = self.link.as_mut().filter(|_| self.way.is_over()) else { return };

@@ -23,6 +23,8 @@ use crate::rings::track::Track;
 
 /// Bytes of packets that may wait for the collector: some 5000 calls.
 const DATA_LEN: u64 = 1 << 20;
+/// With so many bytes left or fewer it is as good as full.
+const FULL: u64 = 16 << 10;
 /// So many bytes that were read are given back before all is.
 const MUCH: u64 = DATA_LEN / 16;
 /// What a part begins with: its length in bytes. The ring knows it in words.
@@ -80,6 +82,14 @@ impl Ring {
             put = Put { is_in: put.is_in && is_whole && is_delivered, is_asleep: put.is_asleep || is_asleep };
         }
         put
+    }
+
+    /// Whether there is hardly room for a packet more.
+    pub fn is_full(&self) -> bool {
+        let memory = self.mapping.mapped();
+        // Relaxed: nothing is read by them.
+        let waiting = self.tail().wrapping_sub(memory.head().load(Ordering::Relaxed));
+        waiting > DATA_LEN - FULL
     }
 
     /// The reader could not be woken: the next packet tries again.

@@ -605,6 +605,23 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_that_nobody_reads_has_no_room_before_a_packet_is_lost_and_has_again_once_it_is_read() {
+        let (mut reports, mut packets, _socket) = pair();
+        let at_first = reports.has_room();
+        let mut made = 0;
+        while made < 5000 && reports.has_room() {
+            report(&mut reports, made, &[0; 1000]);
+            made += 1;
+        }
+        let lost = reports.lost.len();
+
+        while received(&mut packets).is_some() {}
+        packets.release();
+
+        assert_eq!((true, 0, true), (at_first, lost, reports.has_room()));
+    }
+
+    #[test]
     fn long_packets_wait_in_the_ring_and_not_in_the_channel() {
         let (mut reports, packets, socket) = pair();
         let (sent_tx, sent_rx) = channel();

@@ -183,6 +183,9 @@ impl Supervisor {
         {
             if self.interrupted.has(notified.tid, &told) {
                 said = Some(told);
+            } else if !self.reports().has_room() {
+                // Who makes the call takes longer to find out than all else, and would not be told either.
+                self.reports().lose(process, 1);
             } else {
                 told.before.extend(self.ids_after_change(notified.tid));
                 self.outcomes.tell((process, notified.tid), &self.reports);
