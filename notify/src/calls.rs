@@ -309,6 +309,20 @@ calls! {
     dup2                 33    -    -   63   63  Full     OutsideLibc Always;
     dup3                292    -   24  330  358  Full     OutsideLibc Always;
     exit_group          231    -   94  252  248  Full     OutsideLibc Always;
+    // What only looks a file up.
+    stat                  4    -    -  106  106  Lookups  OutsideLibc Always;
+    stat64                -    -    -  195  195  Lookups  OutsideLibc Always;
+    lstat                 6    -    -  107  107  Lookups  OutsideLibc Always;
+    lstat64               -    -    -  196  196  Lookups  OutsideLibc Always;
+    newfstatat          262    -    -    -    -  Lookups  OutsideLibc Always;
+    fstatat               -    -   79    -    -  Lookups  OutsideLibc Always;
+    fstatat64             -    -    -  300  327  Lookups  OutsideLibc Always;
+    statx               332    -  291  383  397  Lookups  OutsideLibc Always;
+    access               21    -    -   33   33  Lookups  OutsideLibc Always;
+    faccessat           269    -   48  307  334  Lookups  OutsideLibc Always;
+    faccessat2          439    -  439  439  439  Lookups  OutsideLibc Always;
+    readlink             89    -    -   85   85  Lookups  OutsideLibc Always;
+    readlinkat          267    -   78  305  332  Lookups  OutsideLibc Always;
 }
 
 #[cfg(test)]
@@ -434,7 +448,10 @@ mod tests {
             fsconfig SYS_fsconfig, fsmount SYS_fsmount, fspick SYS_fspick, mount_setattr SYS_mount_setattr,
             mmap SYS_mmap, mprotect SYS_mprotect, pkey_mprotect SYS_pkey_mprotect, userfaultfd SYS_userfaultfd,
             io_uring_setup SYS_io_uring_setup, fchmodat2 SYS_fchmodat2, close SYS_close,
-            close_range SYS_close_range, dup2 SYS_dup2, dup3 SYS_dup3, exit_group SYS_exit_group
+            close_range SYS_close_range, dup2 SYS_dup2, dup3 SYS_dup3, exit_group SYS_exit_group, stat SYS_stat,
+            lstat SYS_lstat, newfstatat SYS_newfstatat, statx SYS_statx, access SYS_access,
+            faccessat SYS_faccessat, faccessat2 SYS_faccessat2, readlink SYS_readlink,
+            readlinkat SYS_readlinkat
         ];
         for (name, number) in theirs {
             let call = CALLS.iter().find(|call| call.name == name).unwrap();

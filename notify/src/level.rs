@@ -15,10 +15,13 @@ pub enum Level {
     Security,
     /// Besides: opens that only read, and what closes descriptors.
     Full,
+    /// Besides: what only looks a file up. It is [`Level::Full`] with a request (`GLASSBOX_TELL=lookups`),
+    /// and has no word of its own.
+    Lookups,
 }
 
 impl Level {
-    /// All levels, from the least.
+    /// All levels that have a word, from the least.
     pub const ALL: [Level; 4] = [Self::Off, Self::Exec, Self::Security, Self::Full];
 
     /// The word in options, settings and events.
@@ -27,7 +30,7 @@ impl Level {
             Self::Off => "off",
             Self::Exec => "exec",
             Self::Security => "security",
-            Self::Full => "full",
+            Self::Full | Self::Lookups => "full",
         }
     }
 }
@@ -65,6 +68,7 @@ mod tests {
     #[test]
     fn levels_are_ordered_and_read_back_by_name() {
         assert!(Level::Off < Level::Exec && Level::Exec < Level::Security && Level::Security < Level::Full);
+        assert!(Level::Full < Level::Lookups && Level::Lookups.name() == "full");
         for level in Level::ALL {
             assert_eq!(Ok(level), level.name().parse());
         }

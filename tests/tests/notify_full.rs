@@ -107,3 +107,30 @@ fn programs_behave_as_bare_at_full() {
         assert!(evidence.iter().all(|call| is_evidence(call)), "{}: {evidence:?}", program.name);
     }
 }
+
+#[test]
+fn lookups_are_told_on_request_as_those_of_the_twin() {
+    let lookups = |program: &Program, options: &[&str], request: Option<&str>| -> Vec<String> {
+        let prepare = |command: &mut std::process::Command| {
+            request.map(|names| command.env("GLASSBOX_TELL", names));
+        };
+        let run = Ground::default().under_prepared(options, program, prepare);
+        let path = program.path();
+        let own = run.events.iter().filter(|event| event.text("exe") == path.to_str());
+        let looks = own.filter(|event| ["file.stat", "file.access", "file.readlink"].contains(&event.name()));
+        // glibc reads the name of its own program at the start of a static one.
+        let looks = looks.filter(|event| !event.path().starts_with("/proc/"));
+        looks.map(|event| format!("{} {}", event.name(), event.path().rsplit('/').next().unwrap())).collect()
+    };
+    let [twin, others @ ..] = &MOVED;
+    let expected = lookups(twin, &[], Some("lookups"));
+    assert_eq!(
+        vec!["file.stat left", "file.stat read", "file.access partly", "file.readlink read"],
+        expected
+    );
+
+    for program in others {
+        assert_eq!(expected, lookups(program, &FULL, Some("locks,lookups")), "{}", program.name);
+        assert_eq!(Vec::<String>::new(), lookups(program, &FULL, Some("locks")), "{}", program.name);
+    }
+}

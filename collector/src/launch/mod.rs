@@ -89,10 +89,13 @@ impl Notify {
     /// What the settings ask for.
     pub fn of(layers: &Layers) -> Self {
         let level = layers.setting(&keys::NOTIFY).text().to_str().and_then(|name| name.parse().ok());
-        Self {
-            level: level.unwrap_or(Level::Off),
-            is_required: layers.setting(&keys::REQUIRE_NOTIFY).is_on(),
-        }
+        // The sensor reads the same variable, which CMD inherits.
+        let told = std::env::var("GLASSBOX_TELL").unwrap_or_default();
+        let level = match level.unwrap_or(Level::Off) {
+            Level::Full if told.split(',').any(|name| name == "lookups") => Level::Lookups,
+            level => level,
+        };
+        Self { level, is_required: layers.setting(&keys::REQUIRE_NOTIFY).is_on() }
     }
 }
 

@@ -18,6 +18,7 @@ mod exec;
 mod files;
 mod identity;
 mod kernel;
+mod lookups;
 mod network;
 mod reading;
 #[cfg(test)]
@@ -145,6 +146,17 @@ const CALLS: &[(&[(&str, &str)], Make)] = &[
     (&[("bpf", "")], kernel::bpf),
     (&[("userfaultfd", "")], kernel::userfaultfd),
     (&[("io_uring_setup", "")], kernel::io_uring_setup),
+    (&[("stat", ""), ("stat64", "stat")], lookups::stat),
+    (&[("lstat", ""), ("lstat64", "lstat")], lookups::lstat),
+    (&[("newfstatat", "fstatat"), ("fstatat", ""), ("fstatat64", "fstatat")], |case| {
+        lookups::stat_at(case, 3)
+    }),
+    (&[("statx", "")], |case| lookups::stat_at(case, 2)),
+    (&[("access", "")], lookups::access),
+    (&[("faccessat", "")], |case| lookups::access_at(case, None)),
+    (&[("faccessat2", "")], |case| lookups::access_at(case, Some(3))),
+    (&[("readlink", "")], lookups::readlink),
+    (&[("readlinkat", "")], lookups::readlinkat),
     (&[("close", "")], closes::close),
     (&[("close_range", "")], closes::close_range),
     (&[("dup2", ""), ("dup3", "")], closes::duplicate),

@@ -502,6 +502,26 @@ fn every_call_of_the_table_has_a_row_once_and_is_told_with_nothing_readable() {
     assert_eq!(None, told_by("", &[]));
 }
 
+#[test]
+fn lookups_are_told_as_a_hook_tells_them() {
+    let path = Path { dir: AT_FDCWD, raw: Some(b"/old") };
+    let at = Path { dir: 3, raw: Some(b"new") };
+    let none = AtFlags(0);
+    let not_followed = AtFlags(libc::AT_SYMLINK_NOFOLLOW as u32);
+
+    is("stat", &[OLD, HOLE], "stat", &FileStat { path, flags: None });
+    is("lstat64", &[OLD, HOLE], "lstat", &FileStat { path, flags: Some(not_followed) });
+    is("newfstatat", &[3, NEW, HOLE, 0x100], "fstatat", &FileStat { path: at, flags: Some(not_followed) });
+    is("statx", &[3, NEW, 0, 9, HOLE], "statx", &FileStat { path: at, flags: Some(none) });
+    assert_eq!(None, told_by("newfstatat", &[3, OLD + 4, HOLE, 0x1000]), "fstat");
+    is("access", &[OLD, 4], "access", &FileAccess { path, mode: AccessMode(4), flags: None });
+    let mode = AccessMode(2);
+    is("faccessat", &[3, NEW, 2], "faccessat", &FileAccess { path: at, mode, flags: None });
+    is("faccessat2", &[3, NEW, 2, 0], "faccessat2", &FileAccess { path: at, mode, flags: Some(none) });
+    is("readlink", &[OLD, HOLE, 9], "readlink", &FileReadlink { path, target: None });
+    is("readlinkat", &[3, NEW, HOLE, 9], "readlinkat", &FileReadlink { path: at, target: None });
+}
+
 /// The descriptors that a call is told to close, with their bytes.
 fn closed_by(name: &'static str, given: &[u64]) -> Vec<(i32, u64, u64)> {
     let Some(told) = told_by(name, given) else { return Vec::new() };

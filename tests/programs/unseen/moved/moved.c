@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,5 +54,9 @@ int main(int argc, char **argv) {
     MUST(close(asked) == 0);
     fd = opened("left", O_WRONLY | O_CREAT | O_TRUNC);
     put(fd, 55);
+    struct stat attributes;
+    char target[16];
+    MUST(stat("left", &attributes) == 0 && lstat("read", &attributes) == 0 && fstat(fd, &attributes) == 0);
+    MUST(access("partly", R_OK) == 0 && readlink("read", target, sizeof target) == 7);
     return 0;
 }

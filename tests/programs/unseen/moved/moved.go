@@ -81,5 +81,11 @@ func main() {
 	all, err = io.ReadAll(asked)
 	must(err == nil && len(all) == 77 && asked.Close() == nil)
 	put(opened("left", os.O_WRONLY|os.O_CREATE|os.O_TRUNC), 55)
+	_, err = os.Stat("left")
+	must(err == nil)
+	_, err = os.Lstat("read")
+	must(err == nil && syscall.Access("partly", 4) == nil)
+	_, err = os.Readlink("read")
+	must(err == nil)
 	syscall.Exit(0)
 }
