@@ -21,12 +21,19 @@
 static int go, epoll;
 
 static long raw_open(const char *path) {
+#ifdef __aarch64__
+    register long number asm("x8") = SYS_openat, mode asm("x3") = 0600, flags asm("x2") = O_CREAT | O_WRONLY | O_CLOEXEC;
+    register const char *named asm("x1") = path;
+    register long result asm("x0") = AT_FDCWD;
+    asm volatile("svc 0" : "+r"(result) : "r"(number), "r"(named), "r"(flags), "r"(mode) : "memory");
+#else
     long result;
     register long mode asm("r10") = 0600;
     asm volatile("syscall"
                  : "=a"(result)
                  : "a"(SYS_openat), "D"(AT_FDCWD), "S"(path), "d"(O_CREAT | O_WRONLY | O_CLOEXEC), "r"(mode)
                  : "rcx", "r11", "memory");
+#endif
     return result;
 }
 
@@ -46,6 +53,7 @@ static void wait_in(const char *call) {
         struct epoll_event event;
         SHOW(epoll_wait(epoll, &event, 1, 20000));
     } else if (!strcmp(call, "recv")) {
+        char byte;
         int pair[2];
         struct timeval limit = {2, 0};
         MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

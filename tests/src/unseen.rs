@@ -97,9 +97,8 @@ pub const PROGRAMS: &[Program] = &[
         built: Built::C { compiler: "musl-gcc", source: "deeds.c", flags: MUSL },
         more: &[],
     },
-    // Their assembly is x86_64's.
-    #[cfg(target_arch = "x86_64")]
     c("raw", Told::Start, "raw.c", &[]),
+    // No other machine has its instruction.
     #[cfg(target_arch = "x86_64")]
     c("int80", Told::Start, "int80.c", &[]),
     go("go-static", STATIC, false, &[]),

@@ -1,6 +1,5 @@
 //! `glassbox attach --notify`: a program that runs already is seen into from then on, static ones too, and
 //! notices nothing.
-#![cfg(target_arch = "x86_64")]
 
 use std::collections::BTreeMap;
 use std::fs;

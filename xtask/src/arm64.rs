@@ -20,16 +20,19 @@ use crate::debian::Release;
 use crate::libcs::{compiler, musl_compiler};
 use crate::{packages, shell};
 
-const TARGET: &str = "aarch64-unknown-linux-gnu";
+/// Rust's name of the machine, with glibc.
+pub const TARGET: &str = "aarch64-unknown-linux-gnu";
+/// The same with musl.
+pub const MUSL_TARGET: &str = "aarch64-unknown-linux-musl";
 
 /// Debian's package of a linker, which also compiles the victims.
-const LINKER: &str = "gcc-aarch64-linux-gnu";
+pub const LINKER: &str = "gcc-aarch64-linux-gnu";
 
 /// Debian's package of the libc that victims are compiled and run with.
-const HEADERS: &str = "libc6-dev-arm64-cross";
+pub const HEADERS: &str = "libc6-dev-arm64-cross";
 
 /// Where Debian's cross packages put the libc of the other machine.
-const GLIBC: &str = "/usr/aarch64-linux-gnu";
+pub const GLIBC: &str = "/usr/aarch64-linux-gnu";
 
 /// The files whose tests are all run, except for the tests below.
 const TESTS: [&str; 3] = ["hooks_file", "hooks_exec", "hooks_net"];
@@ -108,6 +111,15 @@ const CHOSEN: [(&str, &[&str]); 2] = [
         ],
     ),
 ];
+
+/// `cargo` with these arguments for the target, by this machine's own compiler (`rustup target add`).
+pub fn cross_cargo(arguments: &[&str]) -> Command {
+    let mut command = shell::cargo(arguments);
+    command.args(["--target", TARGET]);
+    command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
+    command.env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc");
+    command
+}
 
 /// A compiler with the files it needs for the target, unpacked.
 pub struct Compiler {

@@ -30,6 +30,7 @@ mod tokens;
 mod toolchain;
 mod transparency;
 mod unsafes;
+mod vm;
 mod width;
 
 /// A command: how it is called, what it does, and its function.
@@ -105,6 +106,15 @@ const COMMANDS: &[Command] = &[
         arguments: "[MACHINE…]",
         what: &["the portable pair, archives, packages, an OCI image, Lambda layers, checksums: dist/"],
         run: dist::run,
+    },
+    Command {
+        name: "vm",
+        arguments: "[FILE…]",
+        what: &[
+            "runs the tests about --notify and attach, or those files', on Debian's kernel for aarch64",
+            "(in a machine that qemu emulates: some minutes for each file)",
+        ],
+        run: vm::run,
     },
     Command {
         name: "recall",

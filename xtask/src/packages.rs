@@ -114,9 +114,9 @@ pub fn install_node() -> Result<bool> {
     Ok(true)
 }
 
-/// Makes sure that rustc can compile static programs, for musl; says whether it had to add that target.
-pub fn install_rust_target() -> Result<bool> {
-    let (target, sysroot) = (glassbox_tests::unseen::RUST_TARGET, toolchain::sysroot()?);
+/// Makes sure that rustc can compile for `target`; says whether it had to add that.
+pub fn install_rust_target(target: &str) -> Result<bool> {
+    let sysroot = toolchain::sysroot()?;
     if sysroot.join("lib/rustlib").join(target).is_dir() {
         return Ok(false);
     }

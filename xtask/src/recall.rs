@@ -129,7 +129,7 @@ fn beside_ebpf(names: &[&String], writes: bool) -> Result<()> {
         bail!("no program '{unknown}'; these are there: {}", known.join(" "));
     }
     packages::unpack_busybox()?;
-    packages::install_rust_target()?;
+    packages::install_rust_target(glassbox_tests::unseen::RUST_TARGET)?;
     glassbox::build()?;
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     let mut one = |name: &'static str, measure: &dyn Fn() -> Result<Sides, String>| {

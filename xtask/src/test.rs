@@ -62,7 +62,7 @@ const STEPS: &[Step] = &[
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
     Step { name: "asan", what: "the ring under the address sanitizer", run: asan },
     Step { name: "tsan", what: "the ring under the thread sanitizer", run: tsan },
-    Step { name: "aarch64", what: "the sensor compiles for aarch64", run: aarch64 },
+    Step { name: "aarch64", what: "the pair compiles for aarch64", run: aarch64 },
     Step { name: "arm64", what: "the sensor for aarch64, under qemu", run: arm64 },
     Step { name: "fuzz", what: "hostile bytes for every parser, and for the pipeline", run: fuzz_all },
 ];
@@ -368,8 +368,10 @@ fn install(_: &mut Log) -> Result<Verdict> {
     if packages::install_node()? {
         installed.push("Node's (tests/node-packages.json)".into());
     }
-    if packages::install_rust_target()? {
-        installed.push("rustc's target for musl".into());
+    for target in [glassbox_tests::unseen::RUST_TARGET, arm64::TARGET] {
+        if packages::install_rust_target(target)? {
+            installed.push(format!("rustc's target {target}"));
+        }
     }
     if packages::unpack_busybox()? {
         installed.push("busybox-static (unpacked)".into());
@@ -539,6 +541,9 @@ fn quickly_built(command: &mut Command) -> &mut Command {
 
 fn aarch64(log: &mut Log) -> Result<Verdict> {
     built_for_aarch64(log, &arm64::Compiler::install()?)?;
+    packages::install_rust_target(arm64::TARGET)?;
+    let mut collector = arm64::cross_cargo(&["clippy", "-p", "glassbox", "--tests"]);
+    log.run(collector.args(glassbox::FEATURES).args(["--", "-D", "warnings"]))?;
     passed("")
 }
 

@@ -49,6 +49,8 @@ pub fn attach(request: &Request, notify: Notify) -> Result<Option<u8>, Failure> 
 enum NotAsked {
     /// Nothing can be had of it.
     Failed(Failure),
+    /// The same: the kernel does not let it be traced, or it came to no place where it can be entered.
+    NotEntered(Failure),
     /// This alone, for a reason, which ends in the remedy.
     Refused(String),
     /// The same, and the sensor is kept out too.
@@ -88,7 +90,12 @@ fn stay(request: &Request, notify: Notify, report: Report) {
             report.give(status, &lines);
             supervised.see_to_the_end();
         }
-        Err(NotAsked::Failed(failure)) => report.give(failure.status(), &[failure.to_string()]),
+        Err(NotAsked::NotEntered(failure)) if notify.is_required => {
+            report.give(Status::Unavailable as u8, &[failure.to_string()]);
+        }
+        Err(NotAsked::Failed(failure) | NotAsked::NotEntered(failure)) => {
+            report.give(failure.status(), &[failure.to_string()]);
+        }
         Err(NotAsked::Refused(reason) | NotAsked::Neither(reason)) if notify.is_required => {
             let line = format!("{}; nothing was attached", unasked(request.pid, &reason));
             report.give(Status::Unavailable as u8, &[line]);
@@ -164,7 +171,8 @@ impl Supervised {
                 }
             };
             Ok((supervised, has_given_up, stood))
-        })??;
+        })
+        .map_err(NotAsked::NotEntered)??;
         if target.door().is_ok() {
             supervised.introduce(&plan, request.pid);
         }

@@ -8,36 +8,24 @@
 //! With `--notify` the thread first puts its process under a filter ([`graft`]), in static programs too; the
 //! process that has it do so stays as the supervisor ([`aside`]).
 
-#[cfg(target_arch = "x86_64")]
 mod aside;
-#[cfg(target_arch = "x86_64")]
 mod calls;
-#[cfg(target_arch = "x86_64")]
 mod entry;
-#[cfg(target_arch = "x86_64")]
 mod filters;
-#[cfg(target_arch = "x86_64")]
 mod graft;
-#[cfg(target_arch = "x86_64")]
+mod machine;
 mod ptrace;
 pub mod target;
-#[cfg(target_arch = "x86_64")]
 mod thread;
-#[cfg(target_arch = "x86_64")]
 mod tracee;
 
 use notify::Level;
 
-#[cfg(target_arch = "x86_64")]
 use self::entry::{cost, enter};
 use self::target::{Request, Target};
-#[cfg(target_arch = "x86_64")]
 use self::thread::Thread;
 use crate::launch::Notify;
 use crate::shell::failure::Failure;
-#[cfg(not(target_arch = "x86_64"))]
-use crate::shell::failure::Status;
-#[cfg(target_arch = "x86_64")]
 use crate::shell::failure::say;
 use crate::shell::socket::{self, Name};
 
@@ -45,14 +33,6 @@ use crate::shell::socket::{self, Name};
 pub fn attach(request: Request, notify: Notify) -> Result<u8, Failure> {
     let request = Request { socket: absolute(request.socket)?, ..request };
     let is_asked = notify.level != Level::Off;
-    #[cfg(not(target_arch = "x86_64"))]
-    if is_asked && notify.is_required {
-        return Err(Failure::new(
-            Status::Unavailable,
-            "the calls of a program that runs already are asked about on x86_64 only; start it with 'glassbox run'",
-        ));
-    }
-    #[cfg(target_arch = "x86_64")]
     if is_asked && let Some(status) = aside::attach(&request, notify)? {
         return Ok(status);
     }
@@ -77,15 +57,9 @@ fn absolute(name: Name) -> Result<Name, Failure> {
 }
 
 /// Puts the sensor into a process, and says so.
-#[cfg(target_arch = "x86_64")]
 fn put_in(target: &Target, socket: &Name) -> Result<(), Failure> {
     let door = target.door().map_err(|kept| target.refusal(&kept.message))?;
     let stood = Thread::with_one_of(target, |stopped| enter(target, door, stopped, &socket.spelling()))??;
     say(&format!("{} is seen from now on; {}", target.name(), cost(stood)));
     Ok(())
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn put_in(target: &Target, _socket: &Name) -> Result<(), Failure> {
-    Err(target.refusal("this is known for x86_64 only; start it with 'glassbox run'"))
 }

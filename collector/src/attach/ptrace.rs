@@ -8,6 +8,9 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
+/// The general registers, among the kinds of registers.
+const NT_PRSTATUS: usize = 1;
+
 /// Why a thread is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -77,30 +80,42 @@ pub fn resume(how: u32, tid: i32, signal: i32) -> Option<()> {
     request(how, tid, 0, signal as usize as *mut c_void)
 }
 
-/// The registers of a stopped thread.
-pub fn registers_of(tid: i32) -> Option<libc::user_regs_struct> {
+/// The general registers of a stopped thread.
+pub fn general_of(tid: i32) -> Option<libc::user_regs_struct> {
     let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
-    request(libc::PTRACE_GETREGS, tid, 0, registers.as_mut_ptr().cast())?;
+    let mut vector = iovec(registers.as_mut_ptr(), 1);
+    request(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, (&raw mut vector).cast())?;
     // SAFETY: plain numbers, zeroed, and filled by the kernel.
     Some(unsafe { registers.assume_init() })
 }
 
 /// Sets them.
-pub fn set_registers(tid: i32, registers: &libc::user_regs_struct) -> Option<()> {
-    request(libc::PTRACE_SETREGS, tid, 0, (&raw const *registers).cast_mut().cast())
+pub fn set_general(tid: i32, registers: &libc::user_regs_struct) -> Option<()> {
+    let mut vector = iovec((&raw const *registers).cast_mut(), 1);
+    request(libc::PTRACE_SETREGSET, tid, NT_PRSTATUS, (&raw mut vector).cast())
 }
 
 /// Its other registers, of one kind.
 pub fn register_set(tid: i32, kind: usize) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; 16 * 1024];
-    let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut bytes = vec![0_u8; 16 * 1024];
+    let mut vector = iovec(bytes.as_mut_ptr(), bytes.len());
     request(libc::PTRACE_GETREGSET, tid, kind, (&raw mut vector).cast())?;
     bytes.truncate(vector.iov_len);
     Some(bytes)
 }
 
+/// Sets them.
+pub fn set_register_set(tid: i32, kind: usize, bytes: &mut [u8]) -> Option<()> {
+    let mut vector = iovec(bytes.as_mut_ptr(), bytes.len());
+    request(libc::PTRACE_SETREGSET, tid, kind, (&raw mut vector).cast())
+}
+
+fn iovec<T>(of: *mut T, count: usize) -> libc::iovec {
+    libc::iovec { iov_base: of.cast(), iov_len: count * size_of::<T>() }
+}
+
 /// Registers of no thread.
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 pub fn no_registers() -> libc::user_regs_struct {
     // SAFETY: plain numbers.
     unsafe { std::mem::zeroed() }

@@ -1,5 +1,5 @@
 //! Stops one thread of another process between two system calls and makes it call a function, or make system
-//! calls (ptrace(2), x86_64).
+//! calls (ptrace(2)).
 //!
 //! The thread is seized, not attached to, so that it gets no SIGSTOP. It is stopped where it waits in a
 //! system call, or when one ends: there it is in no allocator and no loader, whose locks it could hold
@@ -19,8 +19,8 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::calls;
-use super::ptrace::{Stop, register_set, registers_of, request, resume, set_registers, wait};
+use super::machine::{CALL, OTHERS, Registers};
+use super::ptrace::{Stop, register_set, request, resume, set_register_set, wait};
 use super::target::Target;
 use super::tracee::{PATIENCE, Tracee};
 use crate::shell::failure::Failure;
@@ -29,16 +29,11 @@ use crate::system::procfs;
 /// How long the loader may take.
 const LOADING: Duration = Duration::from_secs(10);
 
-const NT_PRFPREG: usize = 2;
-const NT_X86_XSTATE: usize = 0x202;
 const PTRACE_GETSIGMASK: u32 = 0x420a;
 const PTRACE_SETSIGMASK: u32 = 0x420b;
 /// Bytes of the stack that functions are called on. A goroutine's own has 2 kB, above other memory of its
 /// program.
 const STACK: u64 = 1 << 20;
-const DIRECTION_AND_TRAP: u64 = 0x500;
-/// `syscall`, by which 64-bit programs make system calls.
-const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// What a call that goes wrong may raise. None of these can be blocked.
 const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 /// What would end or stop this process while the thread stands.
@@ -49,9 +44,11 @@ pub struct Thread<'t> {
     target: &'t Target,
     tid: i32,
     memory: File,
-    registers: libc::user_regs_struct,
-    extended: Vec<u8>,
-    extended_kind: usize,
+    registers: Registers,
+    /// It stands where it has begun a call, which it has not made.
+    is_at_beginning: bool,
+    others: Vec<u8>,
+    kind_of_others: usize,
     signals: u64,
     /// The lower end of the stack for calls, once it is there.
     stack: Option<u64>,
@@ -111,24 +108,32 @@ impl<'t> Thread<'t> {
         Self::save(target, tracee, registers).map(Some)
     }
 
-    fn save(target: &'t Target, tracee: Tracee, registers: libc::user_regs_struct) -> Result<Self, Failure> {
+    fn save(target: &'t Target, tracee: Tracee, registers: Registers) -> Result<Self, Failure> {
         let (tid, stands_since) = (tracee.tid(), Instant::now());
         let fault = || target.refusal("its state cannot be read; start it with 'glassbox run'");
         let memory = File::options().read(true).write(true).open(format!("/proc/{}/mem", target.pid()));
         let memory = memory.map_err(|_| fault())?;
-        let (extended, extended_kind) = [NT_X86_XSTATE, NT_PRFPREG]
-            .into_iter()
-            .find_map(|kind| Some((register_set(tid, kind)?, kind)))
-            .ok_or_else(fault)?;
+        let (others, kind_of_others) =
+            OTHERS.into_iter().find_map(|kind| Some((register_set(tid, kind)?, kind))).ok_or_else(fault)?;
         let mut signals = 0_u64;
         request(PTRACE_GETSIGMASK, tid, size_of::<u64>(), (&raw mut signals).cast()).ok_or_else(fault)?;
         let mut registers = registers;
-        calls::restart(&mut registers);
+        registers.restart();
         // From here on the drop of `Thread` puts the thread back and lets it go.
         std::mem::forget(tracee);
-        let stack = None;
-        let saved =
-            Self { target, tid, memory, registers, extended, extended_kind, signals, stack, stands_since };
+        let (stack, is_at_beginning) = (None, registers.is_at_beginning());
+        let saved = Self {
+            target,
+            tid,
+            memory,
+            registers,
+            is_at_beginning,
+            others,
+            kind_of_others,
+            signals,
+            stack,
+            stands_since,
+        };
         // No signal handler of the program runs in the middle. Faults cannot be blocked; they end the call.
         let mut blocked = !FAULTS.iter().fold(0_u64, |bits, signal| bits | 1 << (signal - 1));
         request(PTRACE_SETSIGMASK, tid, size_of::<u64>(), (&raw mut blocked).cast()).ok_or_else(fault)?;
@@ -148,22 +153,16 @@ impl<'t> Thread<'t> {
             arguments.push(stack);
         }
         arguments.extend([last, 0]);
-        // The return address lies at 8 below a multiple of 16 at a function's entry. It is 0, where nothing
-        // can run: the return is seen as a fault there.
-        stack = (stack & !15) - 8;
-        self.memory
-            .write_all_at(&0_u64.to_ne_bytes(), stack)
-            .map_err(|_| fault("its stack cannot be written"))?;
-        let mut registers = self.registers;
-        registers.rip = function;
-        registers.rsp = stack;
-        registers.rdi = arguments.first().copied().unwrap_or(0);
-        registers.rsi = arguments.get(1).copied().unwrap_or(0);
-        registers.rax = 0;
-        // The kernel must not restart the system call now, but at the end, when the registers are put back.
-        registers.orig_rax = u64::MAX;
-        registers.eflags &= !DIRECTION_AND_TRAP;
-        set_registers(self.tid, &registers).ok_or_else(|| fault("its registers cannot be set"))?;
+        let arguments = [0, 1].map(|index: usize| arguments.get(index).copied().unwrap_or(0));
+        self.registers.complete(self.tid).ok_or_else(|| fault("its registers cannot be read"))?;
+        // It returns to 0, where nothing can run: the return is seen as a fault there.
+        let (registers, return_address) = self.registers.with_function(function, stack, arguments);
+        if let Some(place) = return_address {
+            self.memory
+                .write_all_at(&0_u64.to_ne_bytes(), place)
+                .map_err(|_| fault("its stack cannot be written"))?;
+        }
+        registers.put(self.tid).ok_or_else(|| fault("its registers cannot be set"))?;
         let deadline = Instant::now() + LOADING;
         let mut delivered = 0;
         loop {
@@ -171,9 +170,9 @@ impl<'t> Thread<'t> {
             delivered = 0;
             let stop =
                 wait(self.tid, deadline).ok_or_else(|| fault("its loader is busy with something else"))?;
-            let now = registers_of(self.tid).ok_or_else(|| fault("it has ended"))?;
+            let now = Registers::of(self.tid).ok_or_else(|| fault("it has ended"))?;
             match stop {
-                Stop::Signal(libc::SIGSEGV) if now.rip == 0 => return Ok(now.rax),
+                Stop::Signal(libc::SIGSEGV) if now.is_at_zero() => return Ok(now.answer()),
                 Stop::Signal(signal) if FAULTS.contains(&signal) => {
                     return Err(fault("the sensor cannot be loaded there"));
                 }
@@ -221,30 +220,31 @@ impl<'t> Thread<'t> {
     /// The instruction is the one that the thread is behind: so it needs no libc, and writes nothing.
     pub fn system_call(&mut self, number: i64, arguments: [u64; 6]) -> Result<i64, String> {
         let fault = |what: &str| format!("{what}; try again");
-        let instruction = self.registers.rip - SYSCALL.len() as u64;
-        let mut found = [0; SYSCALL.len()];
-        if self.memory.read_exact_at(&mut found, instruction).is_err() || found != SYSCALL {
+        let mut found = [0; CALL.len()];
+        let instruction = self.registers.place() - CALL.len() as u64;
+        if self.memory.read_exact_at(&mut found, instruction).is_err() || found != CALL {
             return Err(fault("it makes its system calls in a way that is not known here"));
         }
-        let mut registers = self.registers;
-        registers.rip = instruction;
-        registers.rax = number.cast_unsigned();
-        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9] = arguments;
-        // As in `call`.
-        registers.orig_rax = u64::MAX;
-        registers.eflags &= !DIRECTION_AND_TRAP;
-        set_registers(self.tid, &registers).ok_or_else(|| fault("its registers cannot be set"))?;
+        let registers = self.registers.with_call(number, arguments);
+        let set = match self.is_at_beginning {
+            true => registers.put_begun(self.tid),
+            false => registers.put(self.tid),
+        };
+        set.ok_or_else(|| fault("its registers cannot be set"))?;
         let deadline = Instant::now() + LOADING;
-        let (mut delivered, mut has_begun) = (0, false);
+        let (mut delivered, mut has_begun) = (0, std::mem::take(&mut self.is_at_beginning));
         loop {
             resume(libc::PTRACE_SYSCALL, self.tid, delivered).ok_or_else(|| fault("it has ended"))?;
             delivered = 0;
             match wait(self.tid, deadline) {
                 // The stop at the beginning, then the one at the end.
-                Some(Stop::Call) if !has_begun => has_begun = true,
+                Some(Stop::Call) if !has_begun => {
+                    has_begun = true;
+                    registers.put_begun(self.tid).ok_or_else(|| fault("it has ended"))?;
+                }
                 Some(Stop::Call) => {
-                    let answer = registers_of(self.tid).ok_or_else(|| fault("it has ended"))?;
-                    return Ok(answer.rax.cast_signed());
+                    let now = Registers::of(self.tid).ok_or_else(|| fault("it has ended"))?;
+                    return Ok(now.answer().cast_signed());
                 }
                 Some(Stop::Signal(signal)) => delivered = signal,
                 Some(Stop::Asked | Stop::Group) => {}
@@ -268,7 +268,7 @@ impl<'t> Thread<'t> {
 
     /// The address behind the instruction that [`Self::system_call`] uses, and the stack's.
     pub fn place(&self) -> (u64, u64) {
-        (self.registers.rip, self.registers.rsp)
+        (self.registers.place(), self.registers.stack())
     }
 
     /// Lets the thread continue; gives how long it was stopped.
@@ -296,7 +296,7 @@ impl Drop for Thread<'_> {
         // It may still run after a call that took too long. It is not let go in the middle of that, where
         // it would return to address 0.
         let mut signal = 0;
-        while set_registers(self.tid, &self.registers).is_none() {
+        while self.registers.put_back(self.tid, self.is_at_beginning).is_none() {
             resume(libc::PTRACE_INTERRUPT, self.tid, 0);
             match wait(self.tid, Instant::now() + PATIENCE) {
                 Some(Stop::Gone) => return,
@@ -307,9 +307,7 @@ impl Drop for Thread<'_> {
             }
         }
         // Each can fail only if the thread has ended.
-        let mut vector =
-            libc::iovec { iov_base: self.extended.as_mut_ptr().cast(), iov_len: self.extended.len() };
-        request(libc::PTRACE_SETREGSET, self.tid, self.extended_kind, (&raw mut vector).cast());
+        set_register_set(self.tid, self.kind_of_others, &mut self.others);
         request(PTRACE_SETSIGMASK, self.tid, size_of::<u64>(), (&raw mut self.signals).cast());
         resume(libc::PTRACE_DETACH, self.tid, signal);
     }

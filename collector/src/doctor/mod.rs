@@ -23,6 +23,7 @@ use crate::shell::failure::Failure;
 use crate::shell::sensor_path;
 use crate::system::program::{Program, Root};
 use crate::system::search::find;
+use crate::system::yama;
 use finding::{Finding, Findings};
 
 pub fn examine(arguments: &cli::Doctor) -> Result<(), Failure> {
@@ -148,14 +149,18 @@ fn asked_about(programs: &[Finding]) -> Option<String> {
 /// ancestor of theirs, may not read it without this capability.
 fn reading() -> Option<String> {
     const CAP_SYS_PTRACE: u64 = 1 << 19;
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?;
+    let rule = yama::rule()?;
     let granted = crate::system::procfs::status(std::process::id(), "CapEff")?;
     let may_read = u64::from_str_radix(&granted, 16).is_ok_and(|granted| granted & CAP_SYS_PTRACE != 0);
-    (scope.trim() != "0" && !may_read).then(|| {
+    (!may_read || !rule.knows_capability).then(|| {
+        let remedy = match rule.knows_capability {
+            true => "give the collector CAP_SYS_PTRACE",
+            false => rule.remedy,
+        };
         format!(
-            "kernel.yama.ptrace_scope is {}: changes of the sensor's code and of slots in programs are not found \
-             (sensor.evasion: hook_changed, slot_changed); give the collector CAP_SYS_PTRACE",
-            scope.trim()
+            "{}: changes of the sensor's code and of slots in programs are not found (sensor.evasion: hook_changed, \
+             slot_changed); {remedy}",
+            rule.what
         )
     })
 }

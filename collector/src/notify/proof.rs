@@ -13,7 +13,7 @@ use rustix::event::Timespec;
 use super::birth::{self, Born, Refused};
 use super::listener::Waited;
 use super::memory::{Memory, ProcessMemory};
-use crate::system::child;
+use crate::system::{child, yama};
 
 /// The program that the child asks for, which does not exist.
 const PROBE: &CStr = c"/proc/self/fd/glassbox-proof";
@@ -47,9 +47,12 @@ pub fn prove(program: &[libc::sock_filter]) -> Result<(), Refused> {
     let mut read = [0; PROBE.count_bytes() + 1];
     let len = ProcessMemory { pid: call.tid }.read(call.args[0], &mut read);
     if read.get(..len) != Some(PROBE.to_bytes_with_nul()) {
-        let why = "the memory of a child cannot be read, by process_vm_readv or /proc/PID/mem; grant CAP_SYS_PTRACE, \
-                   or allow process_vm_readv in the container's seccomp profile";
-        return Err(why.to_owned());
+        let why = yama::forbids_children().unwrap_or_else(|| {
+            "grant CAP_SYS_PTRACE, or allow process_vm_readv in the container's seccomp profile".to_owned()
+        });
+        return Err(format!(
+            "the memory of a child cannot be read, by process_vm_readv or /proc/PID/mem; {why}"
+        ));
     }
     if !listener.is_waiting(call.id) {
         return Err("the kernel does not say whether a call still waits".to_owned());

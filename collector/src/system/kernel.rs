@@ -209,7 +209,7 @@ pub enum Waited {
 /// Waits until one of the words is woken, or CLOCK_MONOTONIC reaches `deadline_ns` (futex_waitv(2)).
 pub fn wait_many(waiters: &[Waiter], deadline_ns: Option<u64>) -> Waited {
     let deadline = deadline_ns.map(|deadline_ns| libc::timespec {
-        tv_sec: (deadline_ns / 1_000_000_000) as libc::time_t,
+        tv_sec: (deadline_ns / 1_000_000_000) as _,
         tv_nsec: (deadline_ns % 1_000_000_000) as _,
     });
     let timeout = deadline.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
@@ -238,7 +238,7 @@ pub fn wait_many(waiters: &[Waiter], deadline_ns: Option<u64>) -> Waited {
 /// Waits until `word` is woken or is not `value`, or for `timeout_ns` (futex(2)).
 pub fn wait_one(word: &AtomicU32, value: u32, timeout_ns: Option<u64>) -> Waited {
     let timeout = timeout_ns.map(|timeout_ns| libc::timespec {
-        tv_sec: (timeout_ns / 1_000_000_000) as libc::time_t,
+        tv_sec: (timeout_ns / 1_000_000_000) as _,
         tv_nsec: (timeout_ns % 1_000_000_000) as _,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);

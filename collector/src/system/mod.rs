@@ -22,3 +22,4 @@ pub mod standpoint;
 pub mod surroundings;
 pub mod user_map;
 pub mod users;
+pub mod yama;

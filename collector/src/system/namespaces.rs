@@ -66,9 +66,9 @@ pub enum Here {
 impl Namespace {
     /// That of the process behind `pidfd`; `None` where the kernel cannot say, as of a process that is dead.
     pub fn of(pidfd: impl AsFd, kind: Kind) -> Option<Self> {
-        let request = (0xff << 8 | kind as u32).into();
+        let request = 0xff << 8 | kind as u32;
         // SAFETY: the request takes no pointer.
-        let descriptor = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), request, 0) };
+        let descriptor = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), request as _, 0) };
         if descriptor < 0 {
             return None;
         }

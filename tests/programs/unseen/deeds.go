@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,11 +55,15 @@ func kept(bytes *byte) *byte {
 	return bytes
 }
 
-const (
-	sysMemfdCreate = 319
-	sysExecveat    = 322
-	atFdcwd        = ^uintptr(99)
-)
+const atFdcwd = ^uintptr(99)
+
+var sysMemfdCreate, sysExecveat uintptr = 319, 322
+
+func init() {
+	if runtime.GOARCH == "arm64" {
+		sysMemfdCreate, sysExecveat = 279, 281
+	}
+}
 
 func loopback(port int) *syscall.SockaddrInet4 {
 	return &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
