@@ -19,9 +19,12 @@ fn told(program: &Program, options: &[&str]) -> Events {
     under.events
 }
 
+/// Bytes in and out.
+type Bytes = (Option<i64>, Option<i64>);
+
 /// The bytes in and out of each close that is told, by the file, or by the socket's role; those of one file
 /// in their order.
-fn bytes_of(events: &Events, program: &Program) -> BTreeMap<String, Vec<(Option<i64>, Option<i64>)>> {
+fn bytes_of(events: &Events, program: &Program) -> BTreeMap<String, Vec<Bytes>> {
     let path = program.path();
     // The port that a listener gets is a result.
     let asked = events.named("net.connect").find_map(|connect| connect.text("remote"));
@@ -104,7 +107,7 @@ fn programs_behave_as_bare_at_full() {
         let evidence: Vec<_> =
             events.named("sensor.evasion").filter_map(|found| found.text("call")).collect();
         let is_evidence = |call: &&str| !["close", "dup2", "dup3", "close_range", "_exit"].contains(call);
-        assert!(evidence.iter().all(|call| is_evidence(call)), "{}: {evidence:?}", program.name);
+        assert!(evidence.iter().all(is_evidence), "{}: {evidence:?}", program.name);
     }
 }
 
