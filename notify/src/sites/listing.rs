@@ -317,8 +317,9 @@ impl<'b, C: Code> Listing<'b, C> {
                 }
                 let begin_of = |stretch: usize| self.stretches.get(stretch).copied();
                 let first = first.max(begin_of(stretch).unwrap_or(0));
-                // With the first byte of the next one, which may be the distance.
-                let end = end.min(begin_of(stretch + 1).map_or(u64::MAX, |next| next.saturating_add(1)));
+                // With what the next ones have of its last instruction: prefixes, then the jump and its distance.
+                let beyond = |next: u64| next.saturating_add(C::MOST_PREFIXES + 1);
+                let end = end.min(begin_of(stretch + 1).map_or(u64::MAX, beyond));
                 let index = |address: u64| usize::try_from(address.checked_sub(part.address)?).ok();
                 let range = index(first).zip(index(end)).map(|(first, end)| first..end);
                 let Some(bytes) = range.and_then(|range| part.bytes.get(range)) else { continue };
