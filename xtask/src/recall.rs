@@ -6,6 +6,8 @@
 //! The programs, the kinds of calls and the rule for counting are those of the tests (`tests/src/recall`).
 //! The tests hold each figure to its goal; this command prints all of them, and every missed call by name.
 
+mod below;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -33,7 +35,15 @@ struct Place {
     fields: Vec<(&'static str, Fields)>,
 }
 
-/// `cargo xtask recall [NAME…] [--at PLACE] [--write]`
+/// Builds the pair, unless GLASSBOX_TESTS_PAIR names another one.
+fn build() -> Result<()> {
+    if std::env::var_os("GLASSBOX_TESTS_PAIR").is_none() {
+        glassbox::build()?;
+    }
+    Ok(())
+}
+
+/// `cargo xtask recall [NAME…] [--at PLACE | --ebpf | --notify] [--write]`
 pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--list") {
         PROGRAMS.iter().for_each(|program| println!("{}", program.name));
@@ -41,12 +51,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let mut names: Vec<&String> = Vec::new();
-    let (mut at, mut writes, mut is_ebpf) = (None, false, false);
+    let (mut at, mut writes, mut is_ebpf, mut is_below) = (None, false, false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--write" => writes = true,
             "--ebpf" => is_ebpf = true,
+            "--notify" => is_below = true,
             "--at" => at = words.next(),
             _ => names.push(word),
         }
@@ -57,13 +68,16 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if is_ebpf {
         return beside_ebpf(&names, writes);
     }
+    if is_below {
+        return below::run(&names, writes);
+    }
     if let Some(unknown) = names.iter().find(|name| named(name).is_none()) {
         bail!("no program '{unknown}'; `cargo xtask recall --list` names them");
     }
     if let Some(unknown) = at.filter(|at| PLACES.iter().all(|(_, name, _)| name != at)) {
         bail!("no place '{unknown}'; `cargo xtask recall --list` names them");
     }
-    glassbox::build()?;
+    build()?;
     let mut places = Vec::new();
     let mut failed = Vec::new();
     for (place, name, what) in PLACES.into_iter().filter(|(_, name, _)| at.is_none_or(|at| at == name)) {
@@ -104,7 +118,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if writes {
         std::fs::write(shell::root().join(PAGE), page(&places))
             .with_context(|| format!("cannot write {PAGE}"))?;
-        println!("wrote {PAGE}; `cargo xtask recall --ebpf --write` adds its part");
+        println!("wrote {PAGE}; the same with `--notify` and with `--ebpf` adds its part");
     }
     Ok(())
 }
@@ -130,7 +144,7 @@ fn beside_ebpf(names: &[&String], writes: bool) -> Result<()> {
     }
     packages::unpack_busybox()?;
     packages::install_rust_target(glassbox_tests::unseen::RUST_TARGET)?;
-    glassbox::build()?;
+    build()?;
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     let mut one = |name: &'static str, measure: &dyn Fn() -> Result<Sides, String>| {
         if !is_wanted(name) {
@@ -164,18 +178,28 @@ fn beside_ebpf(names: &[&String], writes: bool) -> Result<()> {
         bail!("{} did not run: {}", failed.len(), failed.join(", "));
     }
     if writes && names.is_empty() {
-        let path = shell::root().join(PAGE);
-        let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
-        let before = page.split(EBPF).next().unwrap_or_default();
-        std::fs::write(&path, format!("{}{EBPF}{EBPF_HEAD}\n{text}", before))
-            .with_context(|| format!("cannot write {PAGE}"))?;
-        println!("wrote {PAGE}");
+        write_part(EBPF, &format!("{EBPF_HEAD}\n{text}"))?;
     }
     let sum = sum(all.iter().filter(|(name, _)| is_of_goal(name)));
     if sum.percent() > MOST_ALONE {
         bail!("eBPF alone saw {:.2} %, and may see {MOST_ALONE} %", sum.percent());
     }
     Ok(())
+}
+
+/// Writes a part of the page in the place of the one with this heading, or behind the others.
+fn write_part(heading: &str, text: &str) -> Result<()> {
+    let path = shell::root().join(PAGE);
+    let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+    std::fs::write(&path, with_part(&page, heading, text)).with_context(|| format!("cannot write {PAGE}"))?;
+    println!("wrote {PAGE}");
+    Ok(())
+}
+
+fn with_part(page: &str, heading: &str, text: &str) -> String {
+    let (before, old) = page.split_once(heading).unwrap_or((page, ""));
+    let after = old.find("\n## ").and_then(|at| old.get(at..)).unwrap_or_default();
+    format!("{before}{heading}{text}{after}")
 }
 
 /// Whether a program counts for [`MOST_ALONE`]: those that recall is measured with, and Go's.
@@ -357,3 +381,16 @@ without one: these are reported once the function returns. strace and the collec
 the difference has the waiting of both. One of more than 1 ms is documented if the end lies behind the process's last call, and
 differing otherwise: so lateness by itself fails nothing, and the table shows it. Times that files and sockets were open are not compared.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_page_takes_its_own_place() {
+        let page = "# a\n\n## b\n\nold\n\n## c\n\nkept\n";
+
+        assert_eq!("# a\n\n## b\nnew\n\n## c\n\nkept\n", with_part(page, "\n## b\n", "new\n"));
+        assert_eq!(format!("{page}\n## d\nnew\n"), with_part(page, "\n## d\n", "new\n"));
+    }
+}

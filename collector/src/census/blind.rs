@@ -22,7 +22,7 @@ use crate::rings::Rings;
 use crate::system::files::On;
 use crate::system::kernel;
 use crate::system::procfs;
-use crate::system::program::{self, Program, Root};
+use crate::system::program::{Program, Root};
 
 /// A program that did not say hello within this time after its exec may be blind.
 pub(super) const HELLO_NS: u64 = 500_000_000;
@@ -71,6 +71,12 @@ fn reason_of_process(pid: u32) -> &'static str {
     if is_elsewhere { USER_NAMESPACE } else { UNKNOWN }
 }
 
+/// The reason why no sensor ever says anything in the program at `path`.
+fn mute(path: &Path) -> Option<&'static str> {
+    let reason = Program::on(path, &Root::own(), On::Local)?.reason;
+    (reason.explains_silence && blind::is_mute(reason.name)).then_some(reason.name)
+}
+
 impl Census {
     /// The image of a process that said `said`, as it was before any ring that the doorman numbered
     /// `next_ring` or later. `None` where the kernel does not say that they are one process.
@@ -89,19 +95,17 @@ impl Census {
         said.instance.is_some() && live.is_some_and(|live| live.instance == said.instance)
     }
 
-    /// Whether an image has asked, a moment ago, for a program that may turn out to be static.
-    pub fn may_become_static(&self, id: ImageId, now: MonoNs) -> bool {
+    /// Whether an image has asked, a moment ago, for a program that may turn out to be mute.
+    pub fn may_become_mute(&self, id: ImageId, now: MonoNs) -> bool {
         let asked = self.get(id).filter(|image| image.end.is_none()).and_then(|image| image.asked.as_ref());
         let is_last = || self.get(id).is_some_and(|image| self.live(image.key) == Some(id));
         asked.is_some_and(|asked| now.since(asked.at) < HELLO_NS) && is_last()
     }
 
-    /// The static program that an image asked for and has become, as far as its file tells at once: it never
+    /// The mute program that an image asked for and has become, as far as its file tells at once: it never
     /// says hello.
-    pub fn take_static(&mut self, id: ImageId, rings: &Rings) -> Option<BlindProgram> {
-        if !self.has_become_static(id, rings) {
-            return None;
-        }
+    pub fn take_mute(&mut self, id: ImageId, rings: &Rings) -> Option<BlindProgram> {
+        let reason = self.has_become_mute(id, rings)?;
         let image = self.get_mut(id)?;
         if image.asked.as_ref()?.executed.as_ref().is_some_and(Execution::is_unseen) {
             return self.take_executed(id);
@@ -109,13 +113,13 @@ impl Census {
         let Asked { path, arguments, at, .. } = image.take_asked(|_| true)?;
         let exe = procfs::exe(image.key.pid.0).unwrap_or_else(|| path.to_vec());
         let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
-        let (reason, environment) = (program::STATIC.name, Vec::new());
+        let environment = Vec::new();
         Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
     }
 
-    /// The static program that an image asked for before a call that no hook told of: it has become that
+    /// The mute program that an image asked for before a call that no hook told of: it has become that
     /// program, and may have become another one since.
-    pub fn take_static_before(&mut self, id: ImageId) -> Option<BlindProgram> {
+    pub fn take_mute_before(&mut self, id: ImageId) -> Option<BlindProgram> {
         let known = self.get_mut(id)?;
         if let Some((reason, exe)) = known.named.clone()
             && known.asked.as_ref()?.executed.is_none()
@@ -150,13 +154,13 @@ impl Census {
         if asked.said.is_some() || !process.has_our_root() || !image.account.has_time_to_ask(begun) {
             return None;
         }
-        let program = Program::on(Path::new(OsStr::from_bytes(&asked.path)), &Root::own(), On::Local);
+        let reason = mute(Path::new(OsStr::from_bytes(&asked.path)));
         let exe = asked.path.to_vec();
         image.account.asked(begun, MonoNs::now());
-        program.filter(|program| program.reason.name == program::STATIC.name)?;
+        let reason = reason?;
         let (gids, is_asked_about) = (procfs::gids(image.key.pid.0), image.is_asked_about);
         let Asked { path, arguments, at, .. } = self.get_mut(id)?.take_asked(|_| true)?;
-        let (reason, environment) = (program::STATIC.name, Vec::new());
+        let environment = Vec::new();
         Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
     }
 
@@ -173,14 +177,12 @@ impl Census {
         Some(BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about })
     }
 
-    /// Whether no image follows this one, and its process runs a static file that is another one than before;
-    /// or asked for such a file, is dead, and told of nothing since, as of an exec that failed.
-    fn has_become_static(&self, id: ImageId, rings: &Rings) -> bool {
+    /// The reason of the mute program that a process runs, another file than before, where no image follows
+    /// this one; or that it asked for, is dead, and told of nothing since, as of an exec that failed.
+    fn has_become_mute(&self, id: ImageId, rings: &Rings) -> Option<&'static str> {
         let begun = MonoNs::now();
-        let Some(image) = self.get(id).filter(|image| self.live(image.key) == Some(image.id)) else {
-            return false;
-        };
-        let (Some(asked), Some(process)) = (&image.asked, &image.process) else { return false };
+        let image = self.get(id).filter(|image| self.live(image.key) == Some(image.id))?;
+        let (asked, process) = (image.asked.as_ref()?, image.process.as_ref()?);
         if let Some(executed) = &asked.executed {
             let is_dead = image.pidfd.as_ref().is_none_or(kernel::is_dead);
             // Of one that is gone, nothing but its file tells.
@@ -188,32 +190,28 @@ impl Census {
             let has_begun = has_begun.unwrap_or(is_dead);
             let is_known = executed.is_unseen() || !executed.program.exe.is_empty();
             if is_known || !has_begun {
-                return has_begun && executed.is_unseen();
+                return (has_begun && executed.is_unseen()).then_some(executed.program.reason);
             }
         }
         let is_here = image.key.is_visible() && !image.key.is_claim();
         if !is_here || asked.said.is_some() || !image.account.has_time_to_ask(begun) {
-            return false;
+            return None;
         }
-        let is_static = |path: &Path| {
-            let program = Program::on(path, &Root::own(), On::Local);
-            program.is_some_and(|program| program.reason.name == program::STATIC.name)
-        };
-        let is_it = match image.pidfd.as_ref().is_none_or(kernel::is_dead) {
+        let reason = match image.pidfd.as_ref().is_none_or(kernel::is_dead) {
             true => {
                 let has_told_all =
                     || self.brief_books(id, rings).is_none_or(|books| image.missing(&books) == 0);
                 // Its path leads elsewhere in another root.
                 let path = Path::new(OsStr::from_bytes(&asked.path));
-                process.has_our_root() && has_told_all() && is_static(path)
+                (process.has_our_root() && has_told_all()).then(|| mute(path)).flatten()
             }
             false => {
-                let pid = image.key.pid.0;
-                image.runs_another_file() && is_static(format!("/proc/{pid}/exe").as_ref())
+                let image_of = format!("/proc/{}/exe", image.key.pid.0);
+                image.runs_another_file().then(|| mute(image_of.as_ref())).flatten()
             }
         };
         image.account.asked(begun, MonoNs::now());
-        is_it
+        reason
     }
 
     /// Why a sensor cannot be in the program at `path`, which the launcher started.

@@ -50,10 +50,11 @@ pub const ASKED_ABOUT: [&str; 5] = [
     program::NO_SENSOR.name,
 ];
 
-/// Whether no sensor can say anything in a program that is not seen into for this reason, while the kernel
-/// asks about its calls. In the others a sensor is loaded, which says why it is silent.
+/// Whether no sensor ever says anything in a program that is silent for this reason, while the kernel asks
+/// about its calls: none is loaded, or the one that is finds no libc. In the others it says why it is silent.
 pub fn is_mute(reason: &str) -> bool {
-    [program::STATIC.name, program::FOREIGN_ABI.name].contains(&reason)
+    [program::STATIC.name, program::FOREIGN_ABI.name, program::GO_ALONE.name, program::NO_LIBC.name]
+        .contains(&reason)
 }
 
 impl Enricher {

@@ -66,6 +66,10 @@ fn found(path: &[u8], tid: u32, process: u32) -> Result<Option<OwnedFd>, Errno> 
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let place = |name: &str| open(format!("/proc/{tid}/{name}"), flags, Mode::empty()).ok();
     let Some(root) = place("root") else { return Ok(None) };
+    // In any root, that is the program that the process runs.
+    if path == b"/proc/self/exe" && has_proc(tid) {
+        return Ok(open(format!("/proc/{process}/exe"), flags, Mode::empty()).ok());
+    }
     // The links of /proc are other ones to each reader, and lead out of any root.
     if let Some(rest) = path.strip_prefix(b"/proc/") {
         if !has_our_files(&root, tid) || procfs::is_in_our_pid_namespace(process) != Some(true) {
@@ -101,6 +105,15 @@ fn behind_proc(rest: &[u8], process: u32) -> Option<String> {
     let is_number = |fd: &str| fd.parse::<u32>().is_ok();
     let is_known = what == "exe" || what.strip_prefix("fd/").is_some_and(is_number);
     is_known.then(|| format!("/proc/{pid}/{what}"))
+}
+
+/// Whether `/proc` is the kernel's in the root of a thread: in a container it may be any folder.
+fn has_proc(tid: u32) -> bool {
+    let Ok(mounts) = std::fs::read_to_string(format!("/proc/{tid}/mountinfo")) else { return false };
+    // Number, parent, device, root in the file system, mount point, and behind ` - ` the kind (proc(5)).
+    let place = |line: &str| line.split(' ').skip(3).take(2).eq(["/", "/proc"]);
+    let last = mounts.lines().rfind(|line| place(line));
+    last.and_then(|line| line.split_once(" - ")).is_some_and(|(_, kind)| kind.starts_with("proc "))
 }
 
 /// Follows a path over what the kernel has at hand: EAGAIN where something is not.

@@ -218,7 +218,7 @@ impl Pipeline {
         } else {
             round.has_more = true;
         }
-        self.look_for_static(now);
+        self.look_for_mute(now);
         if now.since(self.audited) >= AUDIT_NS {
             self.audited = now;
             self.audit(now);
@@ -371,7 +371,7 @@ impl Pipeline {
         } else {
             self.census.begin(image, &self.rings);
             if numbering == Numbering::None {
-                self.report_static_before(image);
+                self.report_mute_before(image);
             }
         }
         if let (Decoded::ProcessFork(ProcessFork { child: Some(child) }), 0) = (&decoded, head.errno) {

@@ -56,7 +56,7 @@ impl Pipeline {
                     known.ask(asked);
                 }
                 self.tell_watch(Order::Look(image));
-                self.report_static(image);
+                self.report_mute(image);
             }
             // It has told of itself already, and may be gone by now.
             Effect::Forked(Some(child)) if asked.as_ref().and_then(|asked| asked.child) == Some(child) => {
@@ -73,7 +73,7 @@ impl Pipeline {
                 }
                 // posix_spawn(3): it has executed its program already.
                 if let Some(child) = self.census.child_named(image, child) {
-                    self.report_static(child);
+                    self.report_mute(child);
                 }
             }
             Effect::ChildEnded(child, status, usage) => {

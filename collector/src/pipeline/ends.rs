@@ -213,11 +213,11 @@ impl Pipeline {
         }
     }
 
-    /// The same as soon as the program is known to be static: then no hello is waited for, and the report
+    /// The same as soon as the program is known to be mute: then no hello is waited for, and the report
     /// follows its exec.
-    pub(super) fn report_static(&mut self, image: ImageId) {
-        self.try_static(image);
-        if self.census.may_become_static(image, MonoNs::now()) {
+    pub(super) fn report_mute(&mut self, image: ImageId) {
+        self.try_mute(image);
+        if self.census.may_become_mute(image, MonoNs::now()) {
             self.session.asking.push_back(image);
             if self.session.asking.len() > MOST_ASKING {
                 self.session.asking.pop_front();
@@ -226,20 +226,20 @@ impl Pipeline {
     }
 
     /// Looks again at the programs that were asked for and have not begun.
-    pub(super) fn look_for_static(&mut self, now: MonoNs) {
+    pub(super) fn look_for_mute(&mut self, now: MonoNs) {
         for _ in 0..self.session.asking.len() {
             let Some(image) = self.session.asking.pop_front() else { return };
-            self.try_static(image);
-            if self.census.may_become_static(image, now) {
+            self.try_mute(image);
+            if self.census.may_become_mute(image, now) {
                 self.session.asking.push_back(image);
             }
         }
     }
 
-    /// Reports the static program that an image became before a call that the kernel asked about.
-    pub(super) fn report_static_before(&mut self, image: ImageId) {
+    /// Reports the mute program that an image became before a call that the kernel asked about.
+    pub(super) fn report_mute_before(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
-        if let Some(program) = self.census.take_static_before(image) {
+        if let Some(program) = self.census.take_mute_before(image) {
             let at = program.at.max(delivered);
             self.become_blind(image, &BlindProgram { at, ..program });
         }
@@ -248,13 +248,13 @@ impl Pipeline {
     /// Word of what became of an exec: its program is told of before what comes next.
     pub(super) fn hear_begun(&mut self, process: ProcessKey, at: MonoNs, has_begun: Option<bool>) {
         if let Some(image) = self.census.decide(process, at, has_begun) {
-            self.try_static(image);
+            self.try_mute(image);
         }
     }
 
-    fn try_static(&mut self, image: ImageId) {
+    fn try_mute(&mut self, image: ImageId) {
         let delivered = self.order.frontier.delivered();
-        if let Some(program) = self.census.take_static(image, &self.rings) {
+        if let Some(program) = self.census.take_mute(image, &self.rings) {
             let at = program.at.max(delivered);
             self.become_blind(image, &BlindProgram { at, ..program });
         }

@@ -133,7 +133,7 @@ pub fn of_unseen(program: &unseen::Program) -> Result<Sides, String> {
 /// Takes out how glibc has each thread of a process change its identity (nptl(7)): it sends each of the
 /// others a signal that no program can send, and each makes the call. Hooks tell of the function, once. How
 /// many calls these were.
-fn take_of_libc(trace: &mut Trace) -> usize {
+pub(crate) fn take_of_libc(trace: &mut Trace) -> usize {
     const OF_LIBC: &str = "33";
     let asks = |call: &Call| {
         let signal = call.said.iter().find(|said| said.field == "signal");

@@ -8,6 +8,9 @@ use crate::child;
 /// The `call` of the line that ends a thread.
 pub const END: &str = "+++";
 
+/// How the errors begin of calls that a signal put off, and that the kernel makes anew; programs see none.
+pub const PUT_OFF: &str = "ERESTART";
+
 /// One line of strace's output, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -50,7 +53,12 @@ impl Line {
         }
         let (arguments, rest) = split_arguments(rest);
         let address = u64::from_str_radix(address, 16).ok();
-        let mut line = Line::of(begin_ns, tid, address, call, arguments);
+        let mut line = Line::of(begin_ns, tid, address, of_64_bits(call), arguments);
+        // A thread that executes a program gets its process's number, and never returns from the call.
+        if line.arguments.last().is_some_and(|last| last.contains("<pid changed to ")) {
+            (line.ret, line.ret_inside, line.end_ns) = (Some(0), Some(0), Some(begin_ns));
+            return Some(line);
+        }
         // A call that never returned (its process ended, or another thread executed a program) has no result.
         let result = rest.trim_start().strip_prefix("= ").unwrap_or("");
         let (result, spent) = result.rsplit_once(" <").unwrap_or((result, ""));
@@ -60,7 +68,8 @@ impl Line {
         line.ret = translated(result).or(line.ret_inside);
         line.ret_hex = number.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
         line.returned = annotated(result).map(str::to_owned);
-        line.error = (number == "-1").then(|| result.split(' ').nth(1).unwrap_or("").to_owned());
+        let word = result.split(' ').nth(1).unwrap_or("");
+        line.error = (number == "-1" || word.starts_with(PUT_OFF)).then(|| word.to_owned());
         Some(line)
     }
 
@@ -103,6 +112,22 @@ impl Line {
     pub fn directory(&self) -> Option<&str> {
         annotated(self.argument(0).filter(|fd| fd.starts_with("AT_FDCWD"))?)
     }
+}
+
+/// The ends of i386's names of calls whose numbers of users, or lengths, once had fewer bits.
+const WIDER: [&str; 2] = ["32", "64"];
+
+/// The name that a call of i386 has on 64-bit machines: `setuid` for `setuid32`. `prlimit64` has none.
+fn of_64_bits(call: &str) -> &str {
+    let is_wider =
+        |name: &&str| name.starts_with("set") || name.ends_with("chown") || name.ends_with("truncate");
+    WIDER.iter().find_map(|end| call.strip_suffix(end).filter(is_wider)).unwrap_or(call)
+}
+
+/// i386's other names of a call.
+pub fn of_32_bits(call: &str) -> impl Iterator<Item = String> {
+    let wider = WIDER.map(|end| format!("{call}{end}"));
+    wider.into_iter().filter(|name| of_64_bits(name) != name)
 }
 
 /// Seconds with a fraction, as nanoseconds.

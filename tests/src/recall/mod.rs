@@ -153,7 +153,7 @@ pub fn recall<'a>(trace: &'a Trace, events: &'a Events) -> (Recalls, Vec<Pair<'a
         if event == kinds::EXEC && std::mem::take(&mut is_first_exec) {
             continue;
         }
-        if call.error.as_deref().is_some_and(|error| call.kind.untold.contains(&error)) {
+        if call.is_put_off() || call.error.as_deref().is_some_and(|error| call.kind.untold.contains(&error)) {
             continue;
         }
         // A child that shares its parent's memory without stopping it is reported under the parent's number.

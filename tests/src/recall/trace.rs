@@ -96,6 +96,11 @@ impl Times {
 }
 
 impl Call {
+    /// Whether a signal put it off: the kernel makes it anew, and it is told of once or twice.
+    pub fn is_put_off(&self) -> bool {
+        self.error.as_deref().is_some_and(|error| error.starts_with(line::PUT_OFF))
+    }
+
     /// The field `path`; empty if there is none.
     pub fn path(&self) -> &str {
         let path = self.said.iter().find(|said| said.field == "path");
@@ -140,7 +145,9 @@ pub fn strace(output: &Path, variables: &[(&str, &Path)]) -> Command {
     command.args(["-e", "abbrev=!execve,?execveat", "-e"]);
     // `?`: a machine may lack a call.
     let calls = kinds::kinds().flat_map(|kind| kind.calls).map(|traced| traced.name);
-    let names: Vec<String> = FOLLOWED.iter().copied().chain(calls).map(|name| format!("?{name}")).collect();
+    let names = FOLLOWED.iter().copied().chain(calls);
+    let names = names.flat_map(|name| [name.to_owned()].into_iter().chain(line::of_32_bits(name)));
+    let names: Vec<String> = names.map(|name| format!("?{name}")).collect();
     command.arg(format!("trace={}", names.join(",")));
     for (name, value) in variables {
         command.arg("-E").arg(format!("{name}={}", value.display()));
@@ -217,6 +224,11 @@ pub(super) fn follow(lines: Vec<Line>, argument: &str) -> Trace {
 /// Words of calls that libc makes for itself: to the name service's daemon, by musl's tmpfile(3), by glob(3)
 /// for a pattern without a wildcard.
 const OF_LIBC: [&str; 3] = ["/nscd/socket", "\"/tmp/tmpfile_", "no-wildcard\""];
+
+/// The lowest address at which the kernel maps a loader. It maps programs at two thirds of the address space
+/// at most, and the rest from its end on (`ELF_ET_DYN_BASE` of the kernel); a program whose loader maps
+/// nothing makes the first mapping itself.
+const LIBRARIES: u64 = if cfg!(target_arch = "aarch64") { 0xc000_0000_0000 } else { 0x6000_0000_0000 };
 
 /// The end of the path of glibc's file. musl's is the loader's own file, which the kernel maps.
 const GLIBC: &str = "/libc.so.6";
@@ -363,7 +375,8 @@ impl Tracer {
             }
             "mmap" => {
                 let mut space = space.borrow_mut();
-                space.loader = space.loader.or(line.address.filter(|_| !space.is_static));
+                let by_loader = line.address.filter(|&address| !space.is_static && address >= LIBRARIES);
+                space.loader = space.loader.or(by_loader);
                 let (Some(from), Some(file)) = (line.ret_hex, line.argument(4).and_then(annotated)) else {
                     return;
                 };
@@ -403,7 +416,8 @@ impl Tracer {
                 if line.ret == Some(0) {
                     let is_static = is_static(Path::new(&self.absolute(pid, None, &path)));
                     let space = Space { is_static, ..Space::default() };
-                    self.spaces.insert(line.tid, Rc::new(RefCell::new(space)));
+                    // Whichever thread executes a program gets the process's number.
+                    self.spaces.insert(pid, Rc::new(RefCell::new(space)));
                 }
             }
             _ => {}
@@ -678,20 +692,52 @@ mod tests {
             fs::write(file.path(), bytes).unwrap();
             file
         };
-        let origin = |file: &tempfile::NamedTempFile| {
+        let origin = |file: &tempfile::NamedTempFile, from: u64| {
             let text = format!(
                 concat!(
                     "1.0 [0000000000000001] execve(\"{}\", [\"x\"], 0x1 /* 1 var */) = 0\n",
-                    "2.0 [0000000000450000] mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f0000050000\n",
-                    "3.0 [0000000000451000] openat(AT_FDCWD</>, \"/a\", O_RDONLY) = 3</a>\n",
+                    "2.0 [{:016x}] mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f0000050000\n",
+                    "3.0 [{:016x}] openat(AT_FDCWD</>, \"/a\", O_RDONLY) = 3</a>\n",
                 ),
-                file.path().display()
+                file.path().display(),
+                from,
+                from + 0x1000,
             );
             traced(&text).calls.last().map(|call| call.origin)
         };
 
-        assert_eq!(Some(Origin::Application), origin(&program(1)));
-        assert_eq!(Some(Origin::Loader), origin(&program(3)));
+        assert_eq!(Some(Origin::Application), origin(&program(1), LIBRARIES + 0x450000));
+        assert_eq!(Some(Origin::Loader), origin(&program(3), LIBRARIES + 0x450000));
+        // A program of Go's with a loader that has nothing to do.
+        assert_eq!(Some(Origin::Application), origin(&program(3), 0x5555_5545_0000));
+    }
+
+    #[test]
+    fn an_exec_by_another_thread_starts_the_process_anew() {
+        let lines = [
+            (7, r#"1.0 [0000000000000001] clone(child_stack=0x1, flags=CLONE_VM|CLONE_THREAD) = 8 <0.1>"#),
+            (8, r#"2.0 [0000000000000001] execve("/bin/x", ["x"], 0x1 /* 1 var */ <pid changed to 7 ...>"#),
+            (7, r#"3.0 [0000000000000001] unlink("/a") = 0 <0.1>"#),
+        ];
+
+        let lines = lines.into_iter().filter_map(|(tid, line)| Line::parse(tid, line)).collect();
+        let Trace { calls, .. } = Tracer::default().follow(lines);
+
+        let made: Vec<(&str, i64)> = calls.iter().map(|call| (call.kind.event, call.pid)).collect();
+        assert_eq!(vec![(kinds::EXEC, 7), (kinds::IMAGE, 7), ("file.unlink", 7)], made);
+    }
+
+    #[test]
+    fn calls_of_i386_have_the_names_of_64_bits() {
+        let Trace { calls, .. } = traced(concat!(
+            "1.0 [00401628] setuid32(0) = 0 <0.000044>\n",
+            "2.0 [00401646] chown32(\"/a\", 0, 0) = 0 <0.000051>\n",
+        ));
+
+        let made: Vec<&str> = calls.iter().map(|call| call.kind.event).collect();
+        assert_eq!(vec!["process.credentials", "file.chown"], made);
+        assert!(line::of_32_bits("setuid").any(|name| name == "setuid32"));
+        assert_eq!(0, line::of_32_bits("prlimit64").count());
     }
 
     #[test]
