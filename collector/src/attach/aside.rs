@@ -131,7 +131,7 @@ impl Supervised {
             }
             _ => NotAsked::Refused(reason),
         };
-        let (link, connection) = Link::connect(&request.socket).map_err(|none| match none {
+        let (link, connection) = Link::connect(&request.socket, None).map_err(|none| match none {
             NoLink::Nobody => refused("the collector hung up; try again".to_owned()),
             NoLink::Refused(why) => refused(format!("no collector hears of them ({why})")),
         })?;

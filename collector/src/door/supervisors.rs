@@ -1,6 +1,7 @@
 //! Supervisors that no launcher of ours started: `glassbox exec --notify`, maybe in another container.
 
-use std::os::fd::OwnedFd;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::net::{SendFlags, send};
 use wire::hello::Hello;
@@ -10,36 +11,42 @@ use super::guests::Message;
 use super::identity::Identity;
 use super::news::News;
 use super::wires::ToPipeline;
-use crate::allowance::Resource;
+use crate::allowance::{Peer, Resource};
 use crate::notify::guest::{self, Guest};
 use crate::notify::link::{LISTENS, SUPERVISES};
 use crate::notify::ring::Packets;
 use crate::notify::sightings::Sightings;
 use crate::rings::mapping::Refusal;
 use crate::system::peers::Sender;
+use crate::system::{kernel, procfs};
 
 /// Supervisors that are heard at once; each has a thread.
 const MOST: usize = 256;
-/// Places of one that may trace the collector, as beside a container.
+/// Places of one that may trace the collector, and names no container.
 const PLACES_OF_EQUAL: usize = 16;
-/// Supervisors of one user that are heard: each takes such a part of the places of the user's rings, since it
-/// keeps a descriptor of each process that it speaks of, and no user has all the threads.
+/// Supervisors of one user, or of one container, that are heard: each takes such a part of the places of the
+/// rings, since it keeps a descriptor of each process that it speaks of, and nobody has all the threads.
 const OF_ONE_USER: usize = 16;
 
 impl Doorman {
     /// Takes a supervisor in, and answers him.
     pub(super) fn hear_supervisor(&mut self, guest: OwnedFd, mut message: Message) {
         let mut descriptors = std::mem::take(&mut message.descriptors).into_iter();
-        let memfd = descriptors.next();
+        // The memory of its ring, and a process of the container that it speaks of: either may be left out.
+        let (mut memfd, mut subject) = (descriptors.next(), descriptors.next());
+        if memfd.as_ref().is_some_and(is_process) {
+            self.janitor.close(std::mem::replace(&mut subject, memfd.take()));
+        }
         self.janitor.close(descriptors);
         let sender = std::mem::take(&mut message.sender);
         let pid = sender.pid;
         let answer = |bytes: &[u8]| {
             let _ = send(&guest, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         };
-        let taken = self.take_in(&guest, memfd.as_ref(), sender, message.bytes());
+        let group = subject.as_ref().and_then(group_of);
+        let taken = self.take_in(&guest, memfd.as_ref(), group, sender, message.bytes());
         // It may be anything: its last close is another thread's.
-        self.janitor.close(memfd);
+        self.janitor.close(memfd.into_iter().chain(subject));
         match taken {
             // The thread has a descriptor of its own.
             Ok(()) => return answer(LISTENS),
@@ -62,6 +69,7 @@ impl Doorman {
         &mut self,
         guest: &OwnedFd,
         memfd: Option<&OwnedFd>,
+        group: Option<u64>,
         sender: Sender,
         bytes: &[u8],
     ) -> Result<(), &'static str> {
@@ -78,14 +86,17 @@ impl Doorman {
         let spoken = sender.uid.zip(sender.effective_uid(guest));
         let mut identity = Identity::of_sender(guest, sender, &hello);
         let is_equal = guest::is_equal(&identity, spoken);
-        identity.look_around(&self.allowances.account(identity.peer()));
+        // Beside containers of one engine, supervisors have one control group. What another one says of its
+        // container is its word alone.
+        let group = group.filter(|_| is_equal);
+        let peer = Peer { cgroup: group.unwrap_or(identity.cgroup), ..identity.peer() };
+        identity.look_around(&self.allowances.account(peer));
         identity.claim = self.claim(&mut identity, hello.container).map(|(_, claim)| claim);
         let sixteenth = (self.allowances.bound(Resource::Rings) / OF_ONE_USER).max(1);
-        // Of containers there are many, and each has one.
-        let places = if is_equal { sixteenth.min(PLACES_OF_EQUAL) } else { sixteenth };
-        let mut place = self.allowances.account(identity.peer()).share(Resource::Rings);
+        let places = if is_equal && group.is_none() { sixteenth.min(PLACES_OF_EQUAL) } else { sixteenth };
+        let mut place = self.allowances.account(peer).share(Resource::Rings);
         if !place.grow(places) {
-            return Err("its user runs more programs at once than are seen of one");
+            return Err("its user or container runs more programs at once than are seen of one");
         }
         let packets = memfd.map(Packets::of).transpose().map_err(Refusal::reason)?;
         let connection = guest.try_clone().map_err(|_| "the collector has too few descriptors")?;
@@ -100,6 +111,21 @@ impl Doorman {
         self.tell(News::Supervisor(process));
         Ok(())
     }
+}
+
+fn is_process(descriptor: &OwnedFd) -> bool {
+    procfs::number_behind_pidfd(std::process::id(), descriptor.as_raw_fd()).is_some()
+}
+
+/// A number for the control groups of a process, in all hierarchies, by the kernel's word. Kernels before
+/// 6.13 tell none by pidfd, and the unified hierarchy may have all in one group.
+fn group_of(process: &OwnedFd) -> Option<u64> {
+    let number = procfs::number_behind_pidfd(std::process::id(), process.as_raw_fd())?;
+    let groups = procfs::cgroup(u32::try_from(number).ok().filter(|pid| *pid != 0)?)?;
+    let mut hasher = DefaultHasher::new();
+    groups.hash(&mut hasher);
+    // The number was the process's all the while.
+    (!kernel::is_dead(process)).then(|| hasher.finish())
 }
 
 /// Whether a hello comes from a program of this build: the tables of events and calls are the same.

@@ -2,6 +2,8 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -15,11 +17,12 @@ use super::guests::MOST_GUESTS;
 use super::identity::Note;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
-use crate::notify::link::SUPERVISES;
+use crate::notify::link::{LISTENS, SUPERVISES};
 use crate::pipeline::simulated::Sensor;
 use crate::rings::mapping::Mapping;
 use crate::shell::listeners::tests::{lingering, returns};
 use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::system::procfs;
 use wire::hello::{self, Blind, Hello};
 use wire::ring::Memory;
 use wire::ring::layout::MIN_DATA_LEN;
@@ -361,6 +364,61 @@ fn supervisor_with_anything_in_place_of_a_ring_holds_up_no_doorman() {
         assert!(has_returned);
         drop((supervisor, peer));
     }
+}
+
+/// Two control groups, as containers have them, with a process in each. They need root, and a hierarchy.
+struct Groups([(PathBuf, Child); 2]);
+
+impl Groups {
+    fn new() -> Option<Self> {
+        let hierarchies = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let hierarchy = hierarchies.map(Path::new).into_iter().find(|it| it.join("cgroup.procs").exists())?;
+        let group = |name: &str| {
+            let folder = hierarchy.join(format!("glassbox-test-{}-{name}", std::process::id()));
+            std::fs::create_dir(&folder).ok()?;
+            let child = Command::new("sleep").arg("60").spawn().unwrap();
+            let moved = std::fs::write(folder.join("cgroup.procs"), child.id().to_string());
+            moved.expect("a group of our own");
+            Some((folder, child))
+        };
+        Some(Self([group("one")?, group("two")?]))
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for (folder, child) in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+#[test]
+fn supervisors_of_one_container_take_no_places_of_anothers() {
+    let Some(groups) = Groups::new() else { return };
+    let hello = Hello { pid: std::process::id(), ..hello() };
+    let message = [SUPERVISES, &packet(&hello)].concat();
+    let mut door = door(None);
+    let mut is_heard = |process: Option<u32>| {
+        let subject = process.and_then(procfs::open);
+        let supervisor = door.knock(&message, subject.as_ref());
+        door.news();
+        let mut answer = [0; 256];
+        let (len, _) = recv(&supervisor, &mut answer, RecvFlags::empty()).unwrap();
+        (answer[..len] == *LISTENS).then_some(supervisor)
+    };
+    let [one, other] = groups.0.each_ref().map(|(_, child)| child.id());
+
+    let of_one: Vec<_> = std::iter::from_fn(|| is_heard(Some(one))).take(40).collect();
+    let of_other = is_heard(Some(other));
+    let of_none = is_heard(None);
+
+    let most = 16;
+    assert_eq!(most, of_one.len());
+    assert!(of_other.is_some() && of_none.is_some());
+    drop(of_one);
 }
 
 #[test]

@@ -53,8 +53,14 @@ pub const ASKED_ABOUT: [&str; 5] = [
 /// Whether no sensor ever says anything in a program that is silent for this reason, while the kernel asks
 /// about its calls: none is loaded, or the one that is finds no libc. In the others it says why it is silent.
 pub fn is_mute(reason: &str) -> bool {
-    [program::STATIC.name, program::FOREIGN_ABI.name, program::GO_ALONE.name, program::NO_LIBC.name]
-        .contains(&reason)
+    let all = [
+        program::STATIC.name,
+        program::FOREIGN_ABI.name,
+        program::GO_ALONE.name,
+        program::NO_LIBC.name,
+        program::NO_SENSOR.name,
+    ];
+    all.contains(&reason)
 }
 
 impl Enricher {

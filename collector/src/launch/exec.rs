@@ -65,7 +65,7 @@ impl Supervised {
         if notify.level == Level::Off {
             return Ok(None);
         }
-        let connected = Link::connect(socket).and_then(|connected| {
+        let connected = Link::connect(socket, None).and_then(|connected| {
             let can_name = procfs::open(std::process::id()).is_some();
             let why = "pidfd_open(2) is refused here, by which the collector is told whose calls they are; allow it in \
                        the container's seccomp profile";

@@ -371,9 +371,13 @@ impl Reader for Guest {
         if has_descriptors && self.janitor.is_full() {
             return None;
         }
-        let mut all = Vec::new();
+        let (mut all, mut owed) = (Vec::new(), None);
         let Some((said, messages)) = packet::open(packet) else { return Some(all) };
         for message in messages {
+            // The start of what is introduced comes before its losses.
+            if !matches!(message, Message::Seen(_) | Message::Began(..)) {
+                all.extend(owed.take());
+            }
             match message.not_after(MonoNs::now()) {
                 Message::Seen(seen) => {
                     let pidfd = pidfd.take();
@@ -383,9 +387,9 @@ impl Reader for Guest {
                         self.known.remove(&said);
                         self.complain(said, why);
                     }
-                    let owed = self.owed.remove(&said).map(Message::Lost).zip(self.key_of(said));
+                    let lost = self.owed.remove(&said).map(Message::Lost).zip(self.key_of(said));
                     all.extend(introduced);
-                    all.extend(owed.and_then(|(lost, (process, instance))| lost.of(process, instance)));
+                    owed = lost.and_then(|(lost, (process, instance))| lost.of(process, instance));
                     self.is_awaited |= is_awaited;
                 }
                 // Of such a program the collector goes by the reason that its introduction names.
@@ -403,6 +407,7 @@ impl Reader for Guest {
                 },
             }
         }
+        all.extend(owed);
         if self.told.elapsed() > TOLD_EVERY {
             all.extend(self.take_refused());
         }
@@ -446,6 +451,7 @@ impl Reader for Guest {
 #[cfg(test)]
 mod tests {
     use std::io::IoSlice;
+    use std::os::fd::AsFd;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
@@ -674,7 +680,7 @@ mod tests {
             let (ours, theirs) = Way::pair().unwrap();
             let slow = OwnedFd::from(slow);
             for packet in packets {
-                way::send(&ours.socket, &[IoSlice::new(packet)], Some(&slow)).unwrap();
+                way::send(&ours.socket, &[IoSlice::new(packet)], &[slow.as_fd()]).unwrap();
             }
             drop((slow, ours));
 

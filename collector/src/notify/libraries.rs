@@ -40,18 +40,23 @@ const NAMES: [&str; 9] = [
     "libanl.so.1",
 ];
 /// Beginnings of the names of the same files, with a libc's version before glibc 2.34.
-const BEGINNINGS: [&[u8]; 11] = [
+const BEGINNINGS: [&[u8]; 16] = [
     b"libc.so",
     b"libc-2.",
     b"libc.musl-",
     b"ld-linux",
     b"ld-2.",
     b"ld-musl-",
-    b"libpthread",
-    b"librt",
-    b"libresolv",
-    b"libanl",
-    b"libdl",
+    b"libpthread.",
+    b"libpthread-",
+    b"librt.",
+    b"librt-",
+    b"libresolv.",
+    b"libresolv-",
+    b"libanl.",
+    b"libanl-",
+    b"libdl.",
+    b"libdl-",
 ];
 /// A longer file is no libc.
 const MOST_BYTES: u64 = 64 << 20;
@@ -66,8 +71,19 @@ pub struct Library {
 }
 
 /// Where they may be.
-pub fn named() -> impl Iterator<Item = PathBuf> {
+fn named() -> impl Iterator<Item = PathBuf> {
     FOLDERS.iter().flat_map(|folder| NAMES.iter().map(move |name| Path::new(folder).join(name)))
+}
+
+/// Whether a file of this name is one of them, or musl's.
+pub fn is_one(name: &[u8]) -> bool {
+    BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// Whether a file of this name is musl's libc, which is its loader too.
+pub fn is_musl(name: &[u8]) -> bool {
+    name == b"libc.so"
+        || [&b"libc.musl-"[..], b"ld-musl-"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Scans those that there are, and `more`. What cannot be read or understood is left out: its calls are
@@ -105,7 +121,7 @@ pub fn scan_of(pid: u32, more: &[PathBuf]) -> Vec<Library> {
     let mut found = BTreeMap::new();
     for mapping in maps::of(pid).unwrap_or_default().iter().filter(|mapping| mapping.is_code()) {
         let (name, path) = (mapping.file_name(), PathBuf::from(OsStr::from_bytes(mapping.path())));
-        if BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) || more.contains(&path) {
+        if is_one(name) || more.contains(&path) {
             found.entry(path).or_insert_with(|| open_mapped(pid, mapping));
         }
     }

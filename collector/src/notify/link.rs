@@ -6,7 +6,7 @@
 //! process's call waits too, so that the kernel tells the collector which process that is.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Link {
     name: Name,
+    /// A process of the container that is spoken of.
+    subject: Option<OwnedFd>,
     connections: u32,
     is_broken: bool,
     tried: Instant,
@@ -59,19 +61,42 @@ pub enum NoLink {
     Refused(String),
 }
 
+impl NoLink {
+    /// The reason in words; the collector is the one at `name`.
+    pub fn of(&self, name: &Name) -> String {
+        match self {
+            Self::Nobody => format!("no collector listens at '{}'", name.spelling().display()),
+            Self::Refused(why) => why.clone(),
+        }
+    }
+}
+
 impl Link {
-    /// Connects to the collector at `name`.
-    pub fn connect(name: &Name) -> Result<(Self, Way), NoLink> {
-        let way = connect(name, PATIENCE)?;
-        let link = Self {
+    /// Connects to the collector at `name`. The supervisor is one of several of its user, or of the container
+    /// that the process `subject` is in.
+    pub fn connect(name: &Name, subject: Option<OwnedFd>) -> Result<(Self, Way), NoLink> {
+        let way = connect(name, subject.as_ref(), PATIENCE)?;
+        Ok((Self { connections: 1, is_broken: false, ..Self::to(name, subject) }, way))
+    }
+
+    /// The same; a collector that is not there is looked for as one that has gone.
+    pub fn connect_or_await(name: &Name, subject: Option<OwnedFd>) -> io::Result<(Self, Way)> {
+        match connect(name, subject.as_ref(), PATIENCE) {
+            Ok(way) => Ok((Self { connections: 1, is_broken: false, ..Self::to(name, subject) }, way)),
+            Err(_) => Ok((Self::to(name, subject), Way::to_nobody()?)),
+        }
+    }
+
+    fn to(name: &Name, subject: Option<OwnedFd>) -> Self {
+        Self {
             name: name.clone(),
-            connections: 1,
-            is_broken: false,
+            subject,
+            connections: 0,
+            is_broken: true,
             tried: Instant::now(),
             pause: PAUSE,
             unanswered: VecDeque::new(),
-        };
-        Ok((link, way))
+        }
     }
 
     /// How many connections there were.
@@ -110,7 +135,7 @@ impl Link {
             return None;
         }
         self.tried = Instant::now();
-        let connected = connect(&self.name, SHORT_PATIENCE);
+        let connected = connect(&self.name, self.subject.as_ref(), SHORT_PATIENCE);
         self.pause = match &connected {
             Err(NoLink::Refused(_)) => (self.pause * 2).min(LONGEST_PAUSE),
             _ => PAUSE,
@@ -123,7 +148,7 @@ impl Link {
     }
 }
 
-fn connect(name: &Name, patience: Duration) -> Result<Way, NoLink> {
+fn connect(name: &Name, subject: Option<&OwnedFd>, patience: Duration) -> Result<Way, NoLink> {
     let refused = |why: &str| NoLink::Refused(why.to_owned());
     let socket = socket::attempt(name).map_err(|_| NoLink::Nobody)?;
     if !is_of_friend(&socket) {
@@ -151,7 +176,8 @@ fn connect(name: &Name, patience: Duration) -> Result<Way, NoLink> {
     let message = [SUPERVISES, bytes.get(..len).unwrap_or_default()].concat();
     let ring = Ring::new().ok();
     let memfd = ring.as_ref().map(Ring::memfd);
-    send(&socket, &[IoSlice::new(&message)], memfd).map_err(|_| NoLink::Nobody)?;
+    let descriptors: Vec<_> = memfd.into_iter().chain(subject.map(AsFd::as_fd)).collect();
+    send(&socket, &[IoSlice::new(&message)], &descriptors).map_err(|_| NoLink::Nobody)?;
     let mut answer = [0; 256];
     match answer_within(&socket, &mut answer, patience) {
         Some(LISTENS) => Ok(Way::over(socket, ring)),
@@ -197,14 +223,7 @@ mod tests {
         bind(&silent, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         listen(&silent, 8).unwrap();
         let begun = Instant::now().checked_sub(LONGEST_PAUSE * 2).unwrap_or_else(Instant::now);
-        let mut link = Link {
-            name: Name::Path(path.clone()),
-            connections: 1,
-            is_broken: true,
-            tried: begun,
-            pause: PAUSE,
-            unanswered: VecDeque::new(),
-        };
+        let mut link = Link::to(&Name::Path(path.clone()), None);
         let pause_after = |link: &mut Link| {
             link.tried = begun;
             assert!(link.reconnect().is_none());
@@ -221,17 +240,10 @@ mod tests {
 
     #[test]
     fn introductions_that_were_not_answered_are_known_when_the_collector_is_gone() {
-        let path = std::path::PathBuf::from("/nonexistent");
-        let mut link = Link {
-            name: Name::Path(path),
-            connections: 1,
-            is_broken: false,
-            tried: Instant::now(),
-            pause: PAUSE,
-            unanswered: VecDeque::new(),
-        };
+        let name = Name::Path("/nonexistent".into());
+        let mut link = Link { connections: 1, is_broken: false, ..Link::to(&name, None) };
         let (Way { socket, .. }, Ends { socket: collector, .. }) = Way::pair().unwrap();
-        let answer = || send(&collector, &[IoSlice::new(HEARD)], None::<OwnedFd>).unwrap();
+        let answer = || send(&collector, &[IoSlice::new(HEARD)], &[]).unwrap();
 
         answer();
         link.await_answer(&socket, 1);

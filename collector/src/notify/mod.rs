@@ -9,7 +9,9 @@
 //! | `listener` | the kernel's side: installs a filter, receives calls, lets them go on |
 //! | `supervisor` | the thread that receives, reads and reports |
 //! | `modules` | which code of a process made a call |
-//! | `roots` | the files whose calls are told by hooks, in each root |
+//! | `sensor` | the sensor of a container, by its file |
+//! | `mapped` | how a process's mappings show a file |
+//! | `starting` | the process that a container's runtime turns into its program |
 //! | `decode` | from the arguments of a call to the record that a hook would write of it |
 //! | `interrupted` | calls that a signal has the kernel make anew |
 //! | `introduction` | what is told of a process before its first record |
@@ -39,6 +41,7 @@ pub mod introduction;
 pub mod libraries;
 pub mod link;
 pub mod listener;
+pub mod mapped;
 pub mod memory;
 pub mod modules;
 pub mod outcomes;
@@ -48,7 +51,8 @@ pub mod plan;
 pub mod proof;
 pub mod reports;
 pub mod ring;
-pub mod roots;
+pub mod sensor;
 pub mod sightings;
+pub mod starting;
 pub mod supervisor;
 pub mod way;

@@ -6,9 +6,13 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustc_hash::FxHashMap;
+
+use super::libraries;
 use super::memory::ProcessMemory;
 use crate::evasion::modules::Known;
 use crate::evasion::{Place, maps, modules};
+use crate::ids::FileId;
 use crate::system::procfs;
 
 /// The files whose calls need not be told of in a process that the sensor is in.
@@ -18,6 +22,10 @@ pub struct Trusted {
     pub libraries: Vec<PathBuf>,
     /// The sensor, at every path that it is loaded from.
     pub sensors: Vec<PathBuf>,
+    /// The sensor's file, as /proc/PID/maps shows it, in a container, which decides what lies at a path: a
+    /// process has hooks if it has mapped that. There libc is known by its name: in such a process anything
+    /// can make its calls from libc's code anyway.
+    pub sensor_file: Option<FileId>,
     /// libc's calls are asked about too: they need not be told of where the sensor is, and are where it is
     /// not.
     pub is_libc_asked_about: bool,
@@ -38,6 +46,23 @@ impl Trusted {
                 .any(|list| names().any(|name| list.windows(name.len()).any(|part| part == name)))
         })
     }
+
+    /// Whether the processes are a container's.
+    pub fn is_inside(&self) -> bool {
+        self.sensor_file.is_some()
+    }
+
+    fn is_library(&self, path: &Path) -> bool {
+        let is_named = || path.file_name().is_some_and(|name| libraries::is_one(name.as_bytes()));
+        self.libraries.iter().any(|library| library == path) || self.is_inside() && is_named()
+    }
+
+    fn is_sensor(&self, line: &[u8], path: &Path) -> bool {
+        match self.sensor_file {
+            Some(file) => procfs::mapped_file(line) == Some(file),
+            None => self.sensors.iter().any(|sensor| sensor == path),
+        }
+    }
 }
 
 /// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls
@@ -53,6 +78,9 @@ pub struct Modules {
     ranges: Vec<(u64, u64)>,
     has_sensor: bool,
     has_library: bool,
+    /// Libraries of several files are there: a loader maps libc behind what is preloaded.
+    has_several: bool,
+    has_musl: bool,
     /// Pages that made calls and are none of these: whether that is evidence, and of what mapping.
     others: Vec<(u64, Option<Place>)>,
     /// The program was started with `GLASSBOX=off`: the sensor in it reports nothing.
@@ -61,8 +89,46 @@ pub struct Modules {
     is_alone: bool,
 }
 
-/// A page holds code of one mapping.
-const PAGE: u64 = 4096;
+/// Calls of a container's loaders before they have loaded the sensor. A loader of the container's own could
+/// make any number of them.
+#[derive(Debug, Default)]
+pub struct Awaited(FxHashMap<u64, u32>);
+
+/// More than a loader makes for what comes before the sensor in LD_PRELOAD.
+const MOST_AWAITED: u32 = 16;
+/// Programs that are remembered.
+const MOST_PROGRAMS: usize = 4096;
+
+impl Awaited {
+    /// Whether a call is one that a loader makes: it maps code, and opens files to read.
+    pub fn is_a_loaders(call: &str, args: &[u64; 6]) -> bool {
+        let only_reads = |flags: u64| flags & (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64 == 0;
+        match call {
+            "mmap" | "mprotect" => true,
+            "open" => only_reads(args[1]),
+            "openat" => only_reads(args[2]),
+            _ => false,
+        }
+    }
+
+    /// Counts such a call of a process whose sensor is awaited, and says whether it may still come. Children
+    /// that execute nothing count as the same program: they have its stack.
+    pub fn has_patience(&mut self, process: u32) -> bool {
+        let Some(program) = procfs::stack(process) else { return false };
+        if self.0.len() >= MOST_PROGRAMS && !self.0.contains_key(&program) {
+            self.0.clear();
+        }
+        let count = self.0.entry(program).or_default();
+        *count = count.saturating_add(1);
+        *count <= MOST_AWAITED
+    }
+}
+
+/// The page of the instruction before an address: it holds code of one mapping.
+fn page_of(address: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    address.saturating_sub(1) / PAGE
+}
 
 impl Modules {
     /// Looks at a process; `None` where the kernel does not show it.
@@ -73,19 +139,28 @@ impl Modules {
         if modules.has_sensor || trusted.is_libc_asked_about {
             let environment = procfs::environment(process);
             modules.is_off = modules.has_sensor && is_off(environment.as_deref());
-            modules.is_alone = !modules.has_sensor && !trusted.is_preloaded(environment.as_deref());
+            let is_preloaded = || trusted.is_preloaded(environment.as_deref());
+            // glibc's loader maps libc behind what is preloaded, by whatever means; musl's is libc.
+            modules.is_alone = !modules.has_sensor
+                && match trusted.is_inside() {
+                    true => modules.has_several || modules.has_musl && !is_preloaded(),
+                    false => !is_preloaded(),
+                };
         }
         Some(modules)
     }
 
     /// The same from the lines of /proc/PID/maps (proc_pid_maps(5)).
     fn in_maps(maps: &[u8], trusted: &Trusted) -> Self {
-        let mut modules = Self::default();
+        let (mut modules, mut first) = (Self::default(), None);
         for line in maps.split(|byte| *byte == b'\n') {
             let Some((range, path)) = mapping(line) else { continue };
-            let is_library = trusted.libraries.iter().any(|library| library == path);
-            let is_sensor = trusted.sensors.iter().any(|sensor| sensor == path);
+            let is_library = trusted.is_library(path);
+            let is_sensor = trusted.is_sensor(line, path);
             modules.has_library |= is_library;
+            modules.has_several |= is_library && *first.get_or_insert(path) != path;
+            modules.has_musl |=
+                is_library && path.file_name().is_some_and(|name| libraries::is_musl(name.as_bytes()));
             modules.has_sensor |= is_sensor;
             if is_library || is_sensor {
                 modules.ranges.push(range);
@@ -105,14 +180,26 @@ impl Modules {
     }
 
     /// Whether this can only change by an exec, where the process makes a call from this address. The loader,
-    /// whose call is libc's, may be about to load the sensor; a program's own code runs after that.
+    /// whose call is libc's, may be about to load the sensor; a program's own code runs after that. Libraries
+    /// are loaded behind the sensor too, so that other code of a process with hooks is looked at once.
     pub fn is_settled(&self, address: u64) -> bool {
-        self.has_sensor || self.is_alone || !self.has_library || !self.has(address)
+        match self.has_sensor {
+            true => {
+                let page = page_of(address);
+                self.is_off || self.has(address) || self.others.iter().any(|(other, _)| *other == page)
+            }
+            false => self.is_alone || !self.has_library || !self.has(address),
+        }
     }
 
-    /// Whether the sensor may yet be loaded, or will not be in a program that has libc.
-    pub fn awaits_sensor(&self) -> bool {
-        self.has_library && !self.has_sensor
+    /// Takes over which other pages made calls.
+    pub fn keep_others(&mut self, before: Self) {
+        self.others = before.others;
+    }
+
+    /// Whether a call from this address is a loader's that may be about to load the sensor.
+    pub fn awaits_sensor(&self, address: u64) -> bool {
+        !self.has_sensor && !self.is_alone && !self.has_several && self.has(address)
     }
 
     /// Where a call from this address was made, if it went past the hooks of a process that has them: see
@@ -122,7 +209,7 @@ impl Modules {
         if !self.has_hooks() || self.has(address) {
             return None;
         }
-        let page = address.saturating_sub(1) / PAGE;
+        let page = page_of(address);
         let known = self.others.iter().find(|(other, _)| *other == page);
         let place = match known {
             Some((_, place)) => place.clone(),
@@ -182,7 +269,7 @@ mod tests {
         Trusted {
             libraries: vec!["/usr/lib/libc.so.6".into()],
             sensors: vec!["/opt/libglassbox.so".into()],
-            is_libc_asked_about: false,
+            ..Trusted::default()
         }
     }
 
@@ -229,5 +316,60 @@ mod tests {
         assert!(!modules.tells_of(0x7f1_1234));
         assert!(!modules.is_settled(0x7f1_1234) && modules.is_settled(0x55a8));
         assert!(Modules::in_maps(b"", &trusted).is_settled(0x55a8));
+    }
+
+    #[test]
+    fn sensor_of_a_container_is_known_by_its_file_and_awaited_until_libc_is_there() {
+        let file = FileId { device: rustix::fs::makedev(8, 1), inode: 8 };
+        let of = |file, maps: &[&str]| {
+            let trusted = Trusted { sensor_file: Some(file), ..Trusted::default() };
+            Modules::in_maps(maps.concat().as_bytes(), &trusted)
+        };
+        let (libc, loader, sensor) = (
+            "10000-20000 r-xp 00010000 08:01 9  /any/libc.so.6\n",
+            "30000-40000 r-xp 00010000 08:01 7  /any/ld-linux-x86-64.so.2\n",
+            "50000-60000 r-xp 00000000 08:01 8  /any/name\n",
+        );
+
+        assert!(of(file, &[loader, libc, sensor]).tells_of(0x10001));
+        // Another file, whatever its name is.
+        let other = sensor.replace("8  /any/name", "6  /dev/.glassbox/libglassbox.so");
+        assert!(!of(file, &[loader, libc, &other]).tells_of(0x10001));
+        let awaits = |maps: &[&str], at| of(file, maps).awaits_sensor(at);
+        assert!(awaits(&[loader], 0x30001) && !awaits(&[loader], 0x70001));
+        assert!(!awaits(&[loader, libc], 0x30001) && !awaits(&[loader, sensor], 0x30001));
+        // This process has glibc, and no such sensor.
+        let trusted = Trusted { is_libc_asked_about: true, sensor_file: Some(file), ..Trusted::default() };
+        assert!(Modules::of(std::process::id(), &trusted).unwrap().is_alone);
+        assert!(trusted.is_all_told_of(std::process::id()));
+    }
+
+    #[test]
+    fn libraries_that_come_behind_the_sensor_are_looked_for_and_other_code_once() {
+        let mut modules = Modules { has_sensor: true, ranges: vec![(0x1000, 0x2000)], ..Modules::default() };
+        let before = Modules { others: vec![(page_of(0x9004), None)], ..Modules::default() };
+
+        assert!(modules.is_settled(0x1004) && !modules.is_settled(0x9004));
+        modules.keep_others(before);
+        assert!(modules.is_settled(0x9004) && !modules.is_settled(0xa004));
+    }
+
+    #[test]
+    fn a_loader_opens_to_read_and_maps_code() {
+        let opens = |flags: i32| Awaited::is_a_loaders("openat", &[0, 0, flags as u64, 0, 0, 0]);
+
+        assert!(opens(libc::O_CLOEXEC) && Awaited::is_a_loaders("mmap", &[0; 6]));
+        assert!(!opens(libc::O_WRONLY) && !opens(libc::O_CREAT) && !Awaited::is_a_loaders("unlink", &[0; 6]));
+    }
+
+    #[test]
+    fn a_loader_that_never_loads_the_sensor_is_not_waited_for_for_ever() {
+        let mut awaited = Awaited::default();
+        let of_this_process = || awaited.has_patience(std::process::id());
+
+        let patient = std::iter::repeat_with(of_this_process).take(MOST_AWAITED as usize + 9);
+
+        assert_eq!(MOST_AWAITED as usize, patient.filter(|has_patience| *has_patience).count());
+        assert!(!awaited.has_patience(u32::MAX / 2));
     }
 }

@@ -50,7 +50,8 @@ impl Plan {
             .map(|library| library.path)
             .filter(|path| !sensors.contains(path))
             .collect();
-        Ok(Self { program, trusted: Arc::new(Trusted { libraries, sensors, is_libc_asked_about }), level })
+        let trusted = Trusted { libraries, sensors, is_libc_asked_about, ..Trusted::default() };
+        Ok(Self { program, trusted: Arc::new(trusted), level })
     }
 }
 

@@ -511,8 +511,7 @@ mod tests {
                     reports.begin(7);
                     reports.record(&Head { seq: number, ..HEAD }, b"");
                     let packet = [&after.to_le_bytes()[..], reports.packet()].concat();
-                    way::send(&reports.way.socket, &[std::io::IoSlice::new(&packet)], None::<OwnedFd>)
-                        .unwrap();
+                    way::send(&reports.way.socket, &[std::io::IoSlice::new(&packet)], &[]).unwrap();
                     reports.way.ring = ring;
                 }
                 _ => report(&mut reports, number, b""),
@@ -672,7 +671,7 @@ mod tests {
         let (mut reports, packets, socket) = pair();
         (0..100).for_each(|number| report(&mut reports, number, b""));
         // The kernel then says ECONNRESET before it gives the packets (unix(7)).
-        way::send(&socket, &[std::io::IoSlice::new(b"h")], None::<OwnedFd>).unwrap();
+        way::send(&socket, &[std::io::IoSlice::new(b"h")], &[]).unwrap();
         drop(reports);
 
         assert_eq!((0..100).collect::<Vec<_>>(), read_to_end(packets, socket));

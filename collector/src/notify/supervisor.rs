@@ -7,10 +7,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::{Call, From, Level, Machine};
+use notify::{Call, Level, Machine};
 use rustc_hash::FxHashMap;
-use wire::events::{Decoded, Kind};
-use wire::fields::Args;
+use wire::events::Kind;
 use wire::record::{Flags, Head, Via};
 
 use super::closings::{Closings, Watched};
@@ -21,19 +20,18 @@ use super::interrupted::Interrupted;
 use super::introduction::Introduction;
 use super::listener::{Listener, Notification, Waited};
 use super::memory::Memories;
-use super::modules::Modules;
+use super::modules::{Awaited, Modules, Trusted};
 use super::outcomes::Outcomes;
 use super::places::{Peers, ProcessPlaces};
 use super::plan::Plan;
 use super::reports::Reports;
-use super::roots::Trusting;
+use super::starting::Starting;
 use crate::door::janitor::Janitor;
 use crate::enrich::blind::ASKED_ABOUT;
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
 use crate::ids::MonoNs;
-use crate::launch::protocol::CommandStarted;
-use crate::system::procfs;
+use crate::system::{files, procfs};
 
 /// Threads and processes that are remembered; beyond, all are looked at anew.
 const MOST_REMEMBERED: usize = 4096;
@@ -47,21 +45,20 @@ pub struct Setting {
     /// The listener of the filter, which a holder keeps too.
     pub held: Held,
     /// The files whose calls are told by hooks, or are libc's own.
-    pub trusting: Trusting,
+    pub trusted: Arc<Trusted>,
     /// The way to the collector.
     pub reports: Arc<Mutex<Reports>>,
     /// The calls that are told of.
     pub level: Level,
-    /// The process of a container's runtime that becomes the container's program: what it does before is the
-    /// runtime's.
-    pub starting: Option<u32>,
+    /// The process that the container's runtime turns into its program.
+    pub starting: Option<Starting>,
 }
 
 impl Setting {
     /// Of the filter of a plan.
     pub fn of_plan(held: Held, plan: &Plan, reports: Arc<Mutex<Reports>>) -> Self {
-        let trusting = Trusting::Here(Arc::clone(&plan.trusted));
-        Self { held, trusting, reports, level: plan.level, starting: None }
+        let trusted = Arc::clone(&plan.trusted);
+        Self { held, trusted, reports, level: plan.level, starting: None }
     }
 }
 
@@ -83,12 +80,14 @@ struct Supervisor {
     /// The kernel closes it when the last thread of this process is gone, and not before.
     _lifeline: Lifeline,
     reports: Arc<Mutex<Reports>>,
-    trusting: Trusting,
+    trusted: Arc<Trusted>,
     level: Level,
     starting: Option<Starting>,
     threads: FxHashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
     modules: FxHashMap<u32, Modules>,
+    /// Programs whose loaders are about to load the sensor.
+    awaited: Awaited,
     /// Files that make calls of their own, and those that do not.
     files: Known,
     /// The last execs, until it is known what became of them.
@@ -105,13 +104,6 @@ struct Supervisor {
     interrupted: Interrupted,
 }
 
-/// A process that is the runtime's, until it becomes the container's program.
-struct Starting {
-    process: u32,
-    /// Where its stack began when that program was told of: a signal may have the exec asked about anew.
-    told_on: Option<u64>,
-}
-
 /// A thread, as it was looked up.
 struct Thread {
     process: u32,
@@ -125,19 +117,21 @@ struct Thread {
 }
 
 impl Supervisor {
-    fn new(Setting { held, trusting, reports, level, starting }: Setting) -> Self {
+    fn new(Setting { held, trusted, reports, level, starting }: Setting) -> Self {
         let Held { listener, page, lifeline } = held;
         listener.wake_in_place();
+        files::ask_aside();
         Self {
             listener,
             page,
             _lifeline: lifeline,
             reports,
-            trusting,
+            trusted,
             level,
-            starting: starting.map(|process| Starting { process, told_on: None }),
+            starting,
             threads: FxHashMap::default(),
             modules: FxHashMap::default(),
+            awaited: Awaited::default(),
             files: Known::default(),
             outcomes: Outcomes::default(),
             memories: Memories::default(),
@@ -178,7 +172,7 @@ impl Supervisor {
                 self.start_program(process, notified, &asked, at);
             }
         } else if let (Some(process), Some(call), Some(asked)) = (process, call, &asked)
-            && let Some(place) = self.past_hooks(call, process, notified.address, is_exec)
+            && let Some(place) = self.past_hooks(call, process, notified, is_exec)
             && let Some((mut told, is_certain)) = self.told(asked, notified.tid, process)
         {
             if self.interrupted.has(notified.tid, &told) {
@@ -232,11 +226,11 @@ impl Supervisor {
 
     /// Whether a process is still the runtime's.
     fn is_starting(&mut self, process: u32) -> bool {
-        let Some(starting) = self.starting.as_ref().filter(|starting| starting.process == process) else {
+        let Some(starting) = self.starting.as_mut().filter(|starting| starting.is(process)) else {
             return false;
         };
-        let has_begun = starting.told_on.is_some_and(|stack| procfs::stack(process) != Some(stack));
-        if has_begun {
+        let (has_begun, is_told) = (starting.has_begun(), starting.is_told);
+        if has_begun && is_told {
             self.starting = None;
         }
         !has_begun
@@ -244,7 +238,7 @@ impl Supervisor {
 
     /// Tells of the program that the runtime's process is about to become. One with a sensor tells of itself.
     fn start_program(&mut self, process: u32, notified: &Notification, asked: &Asked, at: MonoNs) {
-        if self.starting.as_ref().is_some_and(|starting| starting.told_on.is_some()) {
+        if self.starting.as_ref().is_some_and(|starting| starting.is_told) {
             return;
         }
         let Some((told, _)) = self.told(asked, notified.tid, process) else { return };
@@ -252,26 +246,24 @@ impl Supervisor {
         else {
             return;
         };
-        let Introduction { mut seen, pidfd } = Introduction::of(process, false, &self.trusting.of(process));
+        let Introduction { mut seen, pidfd } = Introduction::of(process, false, &self.trusted);
         if !self.listener.is_waiting(notified.id) {
             return;
         }
-        self.starting = Some(Starting { process, told_on: Some(program.stack) });
         seen.reason = ASKED_ABOUT.into_iter().find(|reason| *reason == program.reason);
         seen.exe.clone_from(&program.exe);
         seen.is_first = true;
-        let (reason, mut reports) = (seen.reason, self.reports());
+        let (began, mut reports) = (Starting::asked(process, at, &seen, &told), self.reports());
         reports.begin(process);
         reports.see(&seen, pidfd);
-        if let Some(reason) = reason
-            && let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload)
-            && let Args::Packed(argv) = exec.argv
-        {
-            let (pid, path) = (process.cast_signed(), program.exe);
-            let argc = exec.argc.map(u64::from);
-            reports.began(CommandStarted { pid, began_ns: at.0, argc, path, argv: argv.to_vec() }, reason);
+        if let Some((started, reason)) = began {
+            reports.began(started, reason);
         }
-        reports.send(process);
+        let is_told = reports.send(process);
+        drop(reports);
+        if let Some(starting) = &mut self.starting {
+            starting.is_told = is_told;
+        }
     }
 
     fn report(
@@ -298,13 +290,17 @@ impl Supervisor {
             flags: 0,
         };
         let event = Head { call, errno, flags: flags & Flags::TRUNCATED, ..quiet };
-        let is_inside = self.trusting.is_inside();
+        let is_inside = self.trusted.is_inside();
         let mut reports = self.reports();
         // A collector elsewhere goes by the introduction, which tells whether the sensor is mapped.
         let program = program.filter(|_| is_inside || !reports.is_remote());
         reports.begin(process);
+        let untold = self.starting.as_ref().filter(|starting| starting.is(process));
         if let Some(Introduction { seen, pidfd }) = introduction {
             reports.see(&seen, pidfd);
+            if let Some((started, reason)) = untold.and_then(|starting| starting.program(at, &seen)) {
+                reports.began(started, reason);
+            }
         }
         if let Some(program) = &program {
             reports.executed(at, program);
@@ -317,9 +313,12 @@ impl Supervisor {
         if let Some(place) = place {
             reports.evident(at, call, &place);
         }
-        let is_sent = reports.send(process);
+        let (is_sent, is_start) = (reports.send(process), untold.is_some());
         reports.lose(process, told.untold);
         drop(reports);
+        if is_sent && is_start {
+            self.starting = None;
+        }
         if let (false, Some(thread)) = (is_sent, self.threads.get_mut(&tid)) {
             // What went with the packet is to be told again.
             (thread.introduced, thread.may_have_other_ids) = (None, true);
@@ -378,7 +377,7 @@ impl Supervisor {
         if thread.introduced.replace(connection) == Some(connection) {
             return None;
         }
-        Some(Introduction::of(process, is_remote, &self.trusting.of(process)))
+        Some(Introduction::of(process, is_remote, &self.trusted))
     }
 
     /// The ids of a thread that asked for others at its last call: whether it got them, its next one shows.
@@ -397,29 +396,29 @@ impl Supervisor {
         &mut self,
         call: &Call,
         process: u32,
-        address: u64,
+        &Notification { address, ref args, .. }: &Notification,
         is_exec: bool,
     ) -> Option<Option<Place>> {
-        let (files, name) = (&mut self.files, call.name);
-        let is_deed = call.is_deed();
-        // A filter of ours knows libc's own calls; a runtime's does not.
-        let passes_libc = self.trusting.is_inside() && call.from == From::OutsideLibc;
-        if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec) {
-            if passes_libc && modules.has(address) {
-                return None;
-            }
-            if modules.is_settled(address) && !(passes_libc && modules.awaits_sensor()) {
-                let is_told = modules.tells_of(address);
-                let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
-                return (!is_told).then(past);
-            }
+        let (files, name, is_deed) = (&mut self.files, call.name, call.is_deed());
+        if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec)
+            && modules.is_settled(address)
+        {
+            let is_told = modules.tells_of(address);
+            let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
+            return (!is_told).then(past);
         }
-        let trusted = self.trusting.of(process);
-        let Some(mut modules) = Modules::of(process, &trusted) else { return Some(None) };
-        let is_told = modules.tells_of(address) || passes_libc && modules.has(address);
+        let Some(mut modules) = Modules::of(process, &self.trusted) else { return Some(None) };
+        if let Some(before) = self.modules.remove(&process).filter(|_| !is_exec) {
+            modules.keep_others(before);
+        }
+        let is_told = modules.tells_of(address)
+            || self.trusted.is_inside()
+                && modules.awaits_sensor(address)
+                && (!is_deed || Awaited::is_a_loaders(name, args))
+                && self.awaited.has_patience(process);
         let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
         let place = (!is_told).then(past);
-        if (modules.is_settled(address) || passes_libc) && !is_exec {
+        if modules.is_settled(address) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }

@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -50,6 +50,12 @@ impl Way {
         Ok((Self::over(socket, ring), Ends { socket: theirs, memfd }))
     }
 
+    /// A way whose other end is gone.
+    pub fn to_nobody() -> io::Result<Self> {
+        let (socket, _) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok(Self { socket, ring: None })
+    }
+
     /// The supervisor's end of a connection.
     pub fn over(socket: OwnedFd, ring: Option<Ring>) -> Self {
         // The kernel cuts what is too much.
@@ -60,7 +66,8 @@ impl Way {
     /// Sends a packet over the socket, in its place among those of the ring.
     pub fn send(&self, packet: &[u8], fd: Option<&OwnedFd>) -> Result<(), Errno> {
         let after = self.ring.as_ref().map_or(0, Ring::tail).to_le_bytes();
-        let sent = send(&self.socket, &[IoSlice::new(&after), IoSlice::new(packet)], fd);
+        let sent =
+            send(&self.socket, &[IoSlice::new(&after), IoSlice::new(packet)], fd.map(AsFd::as_fd).as_slice());
         // Whoever sees the ring's next packet finds this one in the socket.
         fence(Ordering::SeqCst);
         sent
@@ -75,13 +82,15 @@ impl Way {
     }
 }
 
-/// Sends a message, with a descriptor where there is one; never waits.
-pub fn send(socket: &OwnedFd, message: &[IoSlice<'_>], fd: Option<impl AsFd>) -> Result<(), Errno> {
-    let descriptors = fd.as_ref().map(AsFd::as_fd);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// The most descriptors that come with a message.
+const MOST_DESCRIPTORS: usize = 2;
+
+/// Sends a message, with descriptors where there are any; never waits.
+pub fn send(socket: &OwnedFd, message: &[IoSlice<'_>], descriptors: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if let Some(fd) = &descriptors {
-        control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
     sendmsg(socket, message, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(drop)
 }

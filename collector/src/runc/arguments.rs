@@ -28,8 +28,8 @@ pub const OURS: [(&str, bool); 9] = [
 /// Options of runc and crun before the sub-command that take a value.
 const GLOBAL: [&str; 6] = ["root", "log", "log-format", "criu", "rootless", "cgroup-manager"];
 
-/// Options of `create`, `run` and `exec` that take a value.
-const OF_COMMAND: [&str; 24] = [
+/// Options of `create`, `run`, `exec` and `checkpoint` that take a value.
+const OF_COMMAND: [&str; 33] = [
     "bundle",
     "b",
     "config",
@@ -54,6 +54,15 @@ const OF_COMMAND: [&str; 24] = [
     "keep",
     "id-map",
     "rootfs-propagation",
+    "image-path",
+    "work-path",
+    "parent-path",
+    "status-fd",
+    "page-server",
+    "manage-cgroups-mode",
+    "empty-ns",
+    "lsm-profile",
+    "lsm-mount-context",
 ];
 
 /// The part of a call that `glassbox runc` acts on.
@@ -63,6 +72,8 @@ pub enum Asked {
     Start { folder: PathBuf, container: OsString },
     /// `exec` in a container, maybe with a file that describes the process.
     Exec { container: OsString, process: Option<PathBuf> },
+    /// `checkpoint` of a container.
+    Checkpoint { container: OsString },
     /// Anything else, which the real runtime gets unchanged.
     Other,
 }
@@ -73,6 +84,8 @@ pub struct Call {
     pub asked: Asked,
     /// Everything before the sub-command, such as the folder of the runtime's state.
     pub global: Vec<OsString>,
+    /// The folder of the runtime's state, where that is given.
+    pub state: Option<PathBuf>,
     /// The file for the runtime's errors.
     pub log: Option<PathBuf>,
     /// Whether the errors are written as JSON.
@@ -82,11 +95,13 @@ pub struct Call {
 impl Call {
     /// Reads the runtime's arguments.
     pub fn read(arguments: &[OsString]) -> Self {
-        let mut call = Self { asked: Asked::Other, global: Vec::new(), log: None, is_log_json: false };
+        let mut call =
+            Self { asked: Asked::Other, global: Vec::new(), state: None, log: None, is_log_json: false };
         let mut words = Words { rest: arguments, valued: &GLOBAL };
         let command = loop {
             match words.next() {
                 Some(Word::Option { name, value, .. }) => match name.as_str() {
+                    "root" => call.state = value.map(PathBuf::from),
                     "log" => call.log = value.map(PathBuf::from),
                     "log-format" => call.is_log_json = value.is_some_and(|format| format == "json"),
                     _ => {}
@@ -122,6 +137,7 @@ impl Call {
             (b"exec", Some(container), process) => {
                 Asked::Exec { container, process: process.map(PathBuf::from) }
             }
+            (b"checkpoint", Some(container), _) => Asked::Checkpoint { container },
             _ => Asked::Other,
         };
         call
@@ -255,6 +271,14 @@ mod tests {
             call.global
         );
         assert_eq!((Some(PathBuf::from("/l")), true), (call.log, call.is_log_json));
+    }
+
+    #[test]
+    fn checkpoint_names_its_container_behind_options_with_values() {
+        let asked = Asked::Checkpoint { container: "c".into() };
+        let call = call("--root /r checkpoint --image-path /i --work-path=/w --leave-running c");
+
+        assert_eq!((asked, Some(PathBuf::from("/r"))), (call.asked, call.state));
     }
 
     #[test]

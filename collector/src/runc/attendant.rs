@@ -10,13 +10,12 @@
 //! too, and never returns to its caller.
 #![allow(unsafe_code, reason = "fork has no safe interface")]
 
-use std::fs::{self, DirBuilder};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ffi::OsString;
+use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,21 +23,18 @@ use notify::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 
+use super::meeting::{Meeting, Turn};
 use crate::launch::descriptors;
 use crate::notify::holder;
-use crate::notify::link::{Link, NoLink};
+use crate::notify::link::Link;
 use crate::notify::listener::Listener;
 use crate::notify::reports::Reports;
-use crate::notify::roots::Trusting;
+use crate::notify::sensor::Sensor;
+use crate::notify::starting::Starting;
 use crate::notify::supervisor::{self, Setting};
-use crate::notify::way::Way;
 use crate::shell::files;
 use crate::shell::socket::Name;
 use crate::system::{child, peers, procfs};
-
-/// What the names of the folders begin with, and the socket's name.
-const FOLDER: &str = "glassbox-listener-";
-const SOCKET: &str = "socket";
 
 /// The attendant says within this time that it is there, or why not.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,8 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 /// A longer message, which has the container's annotations in it, is not the runtime's.
 const MOST_BYTES: usize = 4 << 20;
-/// Processes of another container that had this name end within this time.
-const LEAVING: Duration = Duration::from_secs(1);
 
 /// What the attendant is for.
 #[derive(Debug)]
@@ -56,11 +50,14 @@ pub struct Order {
     pub level: Level,
     /// The collector's socket.
     pub collector: Name,
-    /// The sensor's path in the container.
-    pub sensor: PathBuf,
+    /// The container's name.
+    pub container: OsString,
+    /// The container's sensor.
+    pub sensor: Sensor,
     /// Where it listens.
     pub meeting: Meeting,
-    /// The bundle's `config.json`, which is set back once the runtime has read it.
+    /// The bundle's `config.json`, which is set back once the runtime has read it; none of a container that
+    /// runs already.
     pub config: Option<Config>,
     /// The container's first process, where it runs already.
     pub init: Option<u32>,
@@ -75,95 +72,8 @@ pub struct Config {
     pub text: String,
     /// What stays: without the listener, so that any runtime can start the bundle.
     pub before: String,
-}
-
-/// The place where the runtime finds the attendant of a container: a socket in a folder of this user's alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting(PathBuf);
-
-impl Meeting {
-    /// That of a container; its folder is made.
-    ///
-    /// # Errors
-    /// Why there is no such place.
-    pub fn new(bundle: &Path, container: &std::ffi::OsStr) -> Result<Self, String> {
-        let mut why = "no folder for a socket".to_owned();
-        for folder in Self::folders(bundle, container) {
-            match DirBuilder::new().mode(0o700).create(&folder) {
-                Ok(()) => return Ok(Self(folder)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_private(&folder) => {
-                    return Ok(Self(folder));
-                }
-                Err(error) => why = format!("cannot make the folder '{}' ({error})", folder.display()),
-            }
-        }
-        Err(why)
-    }
-
-    /// That of a container which was started with one.
-    pub fn found(bundle: &Path, container: &std::ffi::OsStr) -> Option<Self> {
-        Self::folders(bundle, container).find(|folder| is_private(folder)).map(Self)
-    }
-
-    /// Whether a `listenerPath` leads to such a place.
-    pub fn is_one(path: &str) -> bool {
-        let folder = Path::new(path).parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        folder.is_some_and(|name| name.starts_with(FOLDER))
-    }
-
-    /// The socket, as `listenerPath` names it.
-    pub fn socket(&self) -> PathBuf {
-        self.0.join(SOCKET)
-    }
-
-    /// Whether an attendant is there.
-    pub fn is_attended(&self) -> bool {
-        UnixStream::connect(self.socket()).is_ok()
-    }
-
-    fn folders(bundle: &Path, container: &std::ffi::OsStr) -> impl Iterator<Item = PathBuf> + use<> {
-        // A runtime's bundle may lie deeper than a socket's name can be long.
-        let mut hasher = DefaultHasher::new();
-        (fs::canonicalize(bundle).unwrap_or_else(|_| bundle.to_owned()), container).hash(&mut hasher);
-        let user = rustix::process::geteuid().as_raw();
-        let name = format!("{FOLDER}{user}-{:016x}", hasher.finish());
-        let run = (user == 0).then(|| PathBuf::from("/run"));
-        let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-        let all = [run, own, Some(std::env::temp_dir())];
-        all.into_iter().flatten().map(move |folder| folder.join(&name))
-    }
-
-    /// Listens there; an attendant of a container before that had the same name may be about to leave.
-    fn listen(&self) -> io::Result<UnixListener> {
-        let begun = Instant::now();
-        while self.is_attended() {
-            if begun.elapsed() > LEAVING {
-                return Err(io::Error::from(io::ErrorKind::AddrInUse));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = fs::remove_file(self.socket());
-        match UnixListener::bind(self.socket()) {
-            // The one that left took the folder with it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().mode(0o700).create(&self.0)?;
-                UnixListener::bind(self.socket())
-            }
-            bound => bound,
-        }
-    }
-
-    /// Takes it away.
-    pub fn remove(&self) {
-        let _ = fs::remove_file(self.socket());
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-fn is_private(folder: &Path) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    fs::symlink_metadata(folder)
-        .is_ok_and(|about| about.is_dir() && about.uid() == own && about.mode() & 0o077 == 0)
+    /// No other container of the bundle changes it meanwhile.
+    pub turn: Turn,
 }
 
 /// Starts the attendant, beside this process, which becomes the runtime.
@@ -175,6 +85,7 @@ pub fn start(order: Order) -> Result<(), String> {
     let no_socket = |error: io::Error| format!("cannot listen at '{}' ({error})", path.display());
     let listener = order.meeting.listen().map_err(no_socket)?;
     let meeting = order.meeting.clone();
+    meeting.note(&order.sensor);
     let begun = begin(order, &listener).and_then(answer);
     if begun.is_err() {
         meeting.remove();
@@ -229,6 +140,8 @@ const READY: &str = "ready";
 /// The message of a runtime (`containerProcessState` of the runtime specification).
 #[derive(Debug, PartialEq, Eq)]
 struct Met {
+    /// The container's name.
+    container: Option<String>,
     /// The place of the listener among the descriptors that came with it.
     descriptor: usize,
     /// The process that the filter is for.
@@ -243,6 +156,7 @@ impl Met {
         let number = |value: &Value| u32::try_from(value.as_u64()?).ok().filter(|pid| *pid != 0);
         let names = state["fds"].as_array()?;
         Some(Self {
+            container: state["state"]["id"].as_str().map(str::to_owned),
             descriptor: names.iter().position(|name| name == "seccompFd")?,
             process: number(&state["pid"])?,
             init: number(&state["state"]["pid"])?,
@@ -257,8 +171,6 @@ struct Attendant {
     runtime: OwnedFd,
     /// The container's first process.
     init: Option<OwnedFd>,
-    /// For the first supervisor; further ones have connections of their own.
-    link: Option<(Link, Way)>,
 }
 
 impl Attendant {
@@ -267,7 +179,7 @@ impl Attendant {
         let listener = listener.as_fd().try_clone_to_owned();
         // Without a descriptor left there is no attendant.
         let Ok(listener) = listener else { quit(1) };
-        Self { order, listener, runtime, init, link: None }
+        Self { order, listener, runtime, init }
     }
 
     fn live(mut self, mut told_tx: PipeWriter) -> ! {
@@ -276,18 +188,18 @@ impl Attendant {
             .chain(&self.init)
             .map(AsRawFd::as_raw_fd)
             .chain([told_tx.as_raw_fd()])
+            .chain(self.turn())
             .collect();
         descriptors::keep_only(&kept);
         let _ = rustix::process::setsid();
         // The container may need it for as long as it shuts down.
         child::outlive_requests_to_end();
         child::name_this(c"gbx-attendant");
-        match Link::connect(&self.order.collector) {
-            Ok(link) => self.link = Some(link),
-            Err(why) => {
-                let _ = told_tx.write_all(self.no_link(&why).as_bytes());
-                quit(1);
-            }
+        // A container that runs is seen again once a collector is there.
+        let is_start = self.order.config.is_some();
+        if let Some(why) = Link::connect(&self.order.collector, None).err().filter(|_| is_start) {
+            let _ = told_tx.write_all(why.of(&self.order.collector).as_bytes());
+            quit(1);
         }
         if told_tx.write_all(READY.as_bytes()).is_err() {
             quit(1);
@@ -297,15 +209,6 @@ impl Attendant {
         self.set_config_back();
         self.order.meeting.remove();
         quit(0)
-    }
-
-    fn no_link(&self, why: &NoLink) -> String {
-        match why {
-            NoLink::Nobody => {
-                format!("no collector listens at '{}'", self.order.collector.spelling().display())
-            }
-            NoLink::Refused(why) => why.clone(),
-        }
     }
 
     /// Takes listeners until there will be no more.
@@ -331,30 +234,35 @@ impl Attendant {
         let Ok(connection) = rustix::net::accept(&self.listener) else { return };
         let Some((met, listener)) = receive(&connection) else { return };
         drop(connection);
-        self.init = self.init.take().or_else(|| procfs::open(met.init));
-        let link = self.link.take().or_else(|| Link::connect(&self.order.collector).ok());
+        // Another one can have read the bundle's file while it named this socket: it is supervised too.
+        if met.container.as_ref().is_none_or(|name| *self.order.container == **name) {
+            self.init = self.init.take().or_else(|| procfs::open(met.init));
+            // Before the supervisor is there, which would have the turn too.
+            self.set_config_back();
+        }
         // SAFETY: as the module says.
         match unsafe { libc::fork() } {
-            0 => self.supervise(link, listener, met.process),
+            0 => self.supervise(listener, &met),
             -1 => holder::answer(&listener),
             _ => {}
         }
-        // The container's process begins once its calls are answered; nobody reads the file any more.
-        self.set_config_back();
     }
 
     /// A supervisor's whole life.
-    fn supervise(&self, link: Option<(Link, Way)>, listener: Listener, process: u32) -> ! {
+    fn supervise(&self, listener: Listener, met: &Met) -> ! {
         // One that stayed open would seem to be attended when the attendant has gone.
         let of_attendant = [&self.listener, &self.runtime].into_iter().chain(&self.init);
-        let of_attendant: Vec<RawFd> = of_attendant.map(AsRawFd::as_raw_fd).collect();
+        let of_attendant: Vec<RawFd> = of_attendant.map(AsRawFd::as_raw_fd).chain(self.turn()).collect();
         descriptors::leave_to_command(&of_attendant);
         child::name_this(c"gbx-supervisor");
+        // Its exec waits, for the holder at the longest.
+        let starting = Starting::of(met.process);
         let Ok(spare) = listener.as_fd().try_clone_to_owned().map(Listener::from) else {
             holder::answer(&listener);
             quit(1)
         };
-        let (Some((link, way)), Ok(held)) = (link, holder::hold(listener)) else {
+        let link = Link::connect_or_await(&self.order.collector, procfs::open(met.process));
+        let (Ok((link, way)), Ok(held)) = (link, holder::hold(listener)) else {
             holder::answer(&spare);
             quit(1)
         };
@@ -362,19 +270,28 @@ impl Attendant {
         let reports = Arc::new(Mutex::new(Reports::over(link, way)));
         let setting = Setting {
             held,
-            trusting: Trusting::inside(self.order.sensor.clone()),
+            trusted: Arc::new(self.order.sensor.clone().trusted()),
             reports: Arc::clone(&reports),
             level: self.order.level,
-            starting: Some(process),
+            starting: Some(starting),
         };
         supervisor::supervise(setting);
         reports.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        if met.process == met.init {
+            // An attendant that was killed has left it.
+            self.order.meeting.tidy();
+        }
         quit(0)
+    }
+
+    /// The descriptor of its turn at the bundle.
+    fn turn(&self) -> Option<RawFd> {
+        Some(self.order.config.as_ref()?.turn.descriptor()?.as_raw_fd())
     }
 
     /// Once: if it is as we left it.
     fn set_config_back(&mut self) {
-        let Some(Config { path, text, before }) = self.order.config.take() else { return };
+        let Some(Config { path, text, before, turn: _turn }) = self.order.config.take() else { return };
         if fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
             let _ = files::replace(&path, before.as_bytes());
         }

@@ -13,6 +13,7 @@
 mod arguments;
 mod attendant;
 mod bundle;
+mod meeting;
 mod options;
 mod seccomp;
 mod supervised;
@@ -35,8 +36,8 @@ use serde_json::{Value, json};
 
 pub use arguments::rearranged;
 use arguments::{Asked, Call};
-use attendant::Meeting;
 use bundle::{Inside, Request};
+use meeting::{Meeting, Turn, Whose};
 pub use options::Options;
 use supervised::Ask;
 
@@ -66,7 +67,7 @@ pub fn become_runtime(given: &Options) -> Result<u8, Failure> {
     let asks = notify_of(given)?;
     let result = if is_off { Ok(()) } else { prepare(given, asks, &call, &runtime) };
     if let Err(Unprepared { failure, lacks }) = result {
-        let is_fatal = given.fail_closed || lacks == Lack::Required;
+        let is_fatal = given.fail_closed || matches!(lacks, Lack::Required | Lack::Listener);
         let is_logged = log(&call, is_fatal, &failure);
         if is_fatal {
             return Err(failure);
@@ -117,6 +118,8 @@ enum Lack {
     Supervisor,
     /// A supervisor that the user wants it not to start without.
     Required,
+    /// The listener of its filter, once it would have been restored.
+    Listener,
 }
 
 /// Why a container is without something.
@@ -141,15 +144,22 @@ fn notify_of(given: &Options) -> Result<Notify, Failure> {
 
 fn prepare(given: &Options, asks: Notify, call: &Call, runtime: &Path) -> Result<(), Unprepared> {
     let is_asked = asks.level != Level::Off;
+    let whose = |bundle, container| Whose { state: call.state.as_deref(), bundle, container };
     let ask = |bundle, container, inside: &Inside| {
         let (level, sensor, collector) = (asks.level, inside.sensor.clone(), socket(given)?);
-        Ok::<_, Failure>(Ask { level, bundle, container, sensor, collector })
+        let (whose, is_required) = (whose(bundle, container), asks.is_required);
+        Ok::<_, Failure>(Ask { level, whose, sensor, collector, is_required })
     };
     let supervised = match &call.asked {
-        Asked::Start { folder, container } => match prepare_bundle(given, folder)? {
-            Some(inside) if is_asked => supervised::start(&ask(folder, container, &inside)?, runtime),
-            _ => Ok(()),
-        },
+        Asked::Start { folder, container } => {
+            let turn = Turn::take(folder).map_err(|why| Failure::new(Status::Unavailable, why))?;
+            match prepare_bundle(given, folder)? {
+                Some((inside, sensor)) if is_asked => {
+                    supervised::start(&ask(folder, container, &inside)?, runtime, &sensor, turn)
+                }
+                _ => Ok(()),
+            }
+        }
         Asked::Exec { process: None, .. } if !is_asked => Ok(()),
         Asked::Exec { container, process } => {
             let state = State::of(call, runtime, container)?;
@@ -157,6 +167,15 @@ fn prepare(given: &Options, asks: Notify, call: &Call, runtime: &Path) -> Result
                 Some(inside) if is_asked => {
                     supervised::resume(&ask(&state.bundle, container, &inside)?, state.init)
                 }
+                _ => Ok(()),
+            }
+        }
+        Asked::Checkpoint { container } => {
+            match State::of(call, runtime, container) {
+                Ok(state) if Meeting::found(&whose(&state.bundle, container)).is_some() => {
+                    return Err(unrestorable(container));
+                }
+                // The runtime says what it thinks of it.
                 _ => Ok(()),
             }
         }
@@ -173,8 +192,19 @@ fn prepare(given: &Options, asks: Notify, call: &Call, runtime: &Path) -> Result
     })
 }
 
-/// Puts the sensor into a bundle, and tells the paths in the container; `None` where it wants none.
-fn prepare_bundle(given: &Options, folder: &Path) -> Result<Option<Inside>, Failure> {
+/// Why a container is not to be checkpointed.
+fn unrestorable(container: &OsStr) -> Unprepared {
+    let message = format!(
+        "cannot checkpoint container '{}': it was started with --notify, and a filter that is restored has no \
+         listener, so that its system calls would fail with ENOSYS; start it with --notify off to checkpoint it",
+        container.display()
+    );
+    Unprepared { failure: Failure::new(Status::Unavailable, message), lacks: Lack::Listener }
+}
+
+/// Puts the sensor into a bundle, and tells the paths in the container, and the sensor's here; `None` where
+/// it wants none.
+fn prepare_bundle(given: &Options, folder: &Path) -> Result<Option<(Inside, PathBuf)>, Failure> {
     let mut config = JsonFile::read(&folder.join("config.json"))?;
     config.check_inside(folder)?;
     if seccomp::release(&mut config.value.clone(), Meeting::is_one) {
@@ -208,7 +238,7 @@ fn prepare_bundle(given: &Options, folder: &Path) -> Result<Option<Inside>, Fail
         request.preload_file = Some(file);
     }
     config.change(|config| bundle::prepare(config, &request))?;
-    Ok(Some(inside))
+    Ok(Some((inside, request.sensor)))
 }
 
 /// What the runtime says of a container that it has started.

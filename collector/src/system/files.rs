@@ -9,12 +9,16 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, open, openat2, statx,
 };
 use rustix::io::Errno;
 
+use super::examiner::Examiner;
+use crate::allowance::Account;
 use crate::ids::FileId;
 
 /// The file systems of which a file is opened.
@@ -68,6 +72,23 @@ pub fn path_at_once(path: &Path, file: FileId) -> Option<Vec<u8>> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::CACHED | ResolveFlags::NO_MAGICLINKS;
     path_of_file(&openat2(CWD, path, flags, Mode::empty(), resolve).ok()?, file)
+}
+
+/// What a path leads to, unopened, as far as no file system has to be asked but that of this process's root;
+/// `Ok(None)` where one would have to be.
+pub fn find_at_once(path: &Path) -> rustix::io::Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let look =
+        |resolve| openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS | resolve).map(Some);
+    match look(ResolveFlags::CACHED) {
+        Err(Errno::AGAIN) => match look(ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV | Errno::AGAIN) => Ok(None),
+            found => found,
+        },
+        // Before Linux 5.12.
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(None),
+        found => found,
+    }
 }
 
 /// As [`path_at_once`], of any file system, which may have to be waited for.
@@ -159,16 +180,113 @@ pub fn is_local(place: &OwnedFd) -> io::Result<bool> {
     if is_at_root(place)? {
         return Ok(true);
     }
-    let kind = fstatfs(place)?.f_type;
+    let aside = ASIDE.get().filter(|_| !is_on_block_device(place));
+    let kind = match aside.map(|aside| aside.lock().unwrap_or_else(PoisonError::into_inner)) {
+        None => kind(place)?,
+        Some(mut aside) => {
+            let again = place.try_clone()?;
+            let asked = aside.begin(&Account::boundless(), move || kind(&again));
+            asked.and_then(|asked| asked.wait(PATIENCE)).ok_or(io::ErrorKind::TimedOut)??
+        }
+    };
     // The magic numbers have 32 bits, and some machines sign-extend them.
-    Ok(LOCAL.contains(&(kind as u64 & 0xffff_ffff)))
+    Ok(LOCAL.contains(&(kind & 0xffff_ffff)))
+}
+
+/// The server of a file system (FUSE) is asked even for this, and may never answer.
+fn kind(place: &OwnedFd) -> io::Result<u64> {
+    Ok(fstatfs(place)?.f_type as u64)
+}
+
+/// Less than the patience of a holder, for whose sake it is asked aside.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// Threads that ask for the kind of a file system, where a process that must not be held up has them.
+static ASIDE: OnceLock<Mutex<Examiner>> = OnceLock::new();
+
+/// From here on, no file system holds this process up that is asked whether it is one of [`On::Local`]: a
+/// thread asks it, for a moment. The process must not fork any more.
+pub fn ask_aside() {
+    ASIDE.get_or_init(Mutex::default);
+}
+
+/// Whether a file is on a file system of a block device: only root mounts those, and the kernel knows most of
+/// them by itself.
+fn is_on_block_device(place: &OwnedFd) -> bool {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    statx(place, c"", flags, StatxFlags::TYPE).is_ok_and(|stat| stat.stx_dev_major != 0)
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::io::Read;
+    use std::path::PathBuf;
+    use std::process::Command;
 
     use super::*;
+    use crate::shell::listeners::tests::returns;
+
+    /// A file system whose server never answers.
+    #[derive(Debug)]
+    pub struct Silent {
+        folder: PathBuf,
+        server: Option<File>,
+    }
+
+    impl Silent {
+        /// Mounts it; `None` where this user may not.
+        pub fn mount(folder: &Path) -> Option<Self> {
+            let server = File::options().read(true).write(true).open("/dev/fuse").ok()?;
+            let mut mount = Command::new("mount");
+            mount.args(["-i", "-t", "fuse", "-o", "fd=0,rootmode=40000,user_id=0,group_id=0", "silent"]);
+            let mounted = mount.arg(folder).stdin(server.try_clone().unwrap()).status().ok()?;
+            mounted.success().then(|| Self { folder: folder.to_owned(), server: Some(server) })
+        }
+
+        /// Its server ends: whoever waits gets an error.
+        pub fn end(&mut self) {
+            self.server = None;
+        }
+    }
+
+    impl Drop for Silent {
+        fn drop(&mut self) {
+            self.end();
+            let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+        }
+    }
+
+    pub fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("glassbox-test-{}-files-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_system_whose_server_never_answers_holds_nobody_up_who_asks_aside() {
+        let dir = folder("silent");
+        let Some(silent) = Silent::mount(&dir) else { return };
+        ask_aside();
+        let place = open(&dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let within = dir.join("program");
+
+        let has_returned = returns(move || {
+            assert_eq!(io::ErrorKind::TimedOut, is_local(&place).unwrap_err().kind());
+            assert!(find_at_once(&within).unwrap().is_none());
+        });
+
+        drop(silent);
+        assert!(has_returned);
+        std::fs::remove_dir(dir).unwrap();
+    }
+
+    #[test]
+    fn programs_are_found_at_once_where_this_processs_root_is() {
+        let found = |path: &str| find_at_once(Path::new(path)).map(|found| found.is_some());
+
+        assert_eq!((Ok(true), Err(Errno::NOENT)), (found("/bin/sh"), found("/bin/nothing-of-that-name")));
+    }
 
     #[test]
     fn only_regular_files_are_opened_and_nothing_is_waited_for() {

@@ -213,7 +213,7 @@ pub fn is_mapped(file: FileId) -> bool {
 }
 
 /// The file of a line of `/proc/PID/maps` (proc_pid_maps(5)).
-fn mapped_file(line: &[u8]) -> Option<FileId> {
+pub fn mapped_file(line: &[u8]) -> Option<FileId> {
     // A path, which may be any bytes, comes after these.
     let mut fields = line.split(|byte| *byte == b' ').map(|field| std::str::from_utf8(field).ok());
     let (major, minor) = fields.nth(3)??.split_once(':')?;

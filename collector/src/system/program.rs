@@ -102,9 +102,9 @@ reasons! {
     GO_ALONE = "go" Partial true: "Go's runtime makes its system calls itself, and no C code is linked in: only the programs that it starts are seen"; "none for Go code; programs that it starts are hooked if they get its environment";
     /// A program without libc.
     NO_LIBC = "no_libc" Partial true: "uses no libc: only that it ran, and its end, are seen"; "none";
-    /// A program that was started below a process that was attached to, where the kernel is asked about
+    /// A program below a process that was attached to, or in a container, where the kernel is asked about
     /// libc's calls too.
-    NO_SENSOR = "no_sensor" Partial false: "runs without the sensor, and the kernel tells of its system calls (glassbox attach --notify)"; "start it with 'glassbox run' for what the hooks tell besides";
+    NO_SENSOR = "no_sensor" Partial false: "runs without the sensor, and the kernel tells of its system calls (glassbox attach --notify, glassbox runc --notify)"; "start it with 'glassbox run', or leave it the LD_PRELOAD that it is started with, for what the hooks tell besides";
     /// A program whose loader is missing.
     NO_LOADER = "no_loader" Blind false: "its loader is missing, so it cannot be run"; "install the C library that it was linked for";
     /// A script whose interpreter is missing.
@@ -131,11 +131,17 @@ impl Root {
 
     /// What a program's path leads to in this root, unopened. All links of another root than the machine's
     /// own are paths of that root: none leads out of it.
-    fn find(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        if self.0 != Path::new("/") {
-            return find_inside(&self.0, path);
+    ///
+    /// `Ok(None)` where a file system would have to be asked that `on` leaves out.
+    fn find(&self, path: &Path, on: On) -> rustix::io::Result<Option<OwnedFd>> {
+        match on {
+            _ if self.0 != Path::new("/") => find_inside(&self.0, path).map(Some),
+            On::Local => files::find_at_once(&self.0.join(path)),
+            On::Any => {
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                rustix::fs::open(self.0.join(path), flags, Mode::empty()).map(Some)
+            }
         }
-        rustix::fs::open(self.0.join(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
     }
 }
 
@@ -194,10 +200,11 @@ impl Program {
         let start = start.get(..len).unwrap_or_default();
         if let Some(interpreter) = interpreter(start) {
             program.kind = "script";
-            let found = root.find(&interpreter).ok();
+            let found = root.find(&interpreter, on);
+            let is_unknown = matches!(found, Ok(None));
             program.interpreter = Some(interpreter);
             // Set-uid bits of a script do nothing (execve(2)): its interpreter is the program.
-            let runs = found.filter(|_| patience > 0).and_then(|found| {
+            let runs = found.ok().flatten().filter(|_| patience > 0).and_then(|found| {
                 let place = format!("/proc/self/fd/{}", found.as_raw_fd());
                 Self::followed(Path::new(&place), root, on, patience - 1)
             });
@@ -205,6 +212,7 @@ impl Program {
                 Some(runs) => {
                     (program.machine, program.libc, program.reason) = (runs.machine, runs.libc, runs.reason);
                 }
+                None if is_unknown => {}
                 None => program.reason = &NO_INTERPRETER,
             }
             return Some(program);
@@ -233,7 +241,7 @@ impl Program {
         } else if is_capable {
             &CAPABILITIES
         } else {
-            elf_file.reason(root)
+            elf_file.reason(root, on)
         };
         Some(program)
     }
@@ -369,14 +377,14 @@ impl ElfFile {
         }
     }
 
-    fn reason(&self, root: &Root) -> &'static Reason {
+    fn reason(&self, root: &Root, on: On) -> &'static Reason {
         let own = if cfg!(target_arch = "aarch64") { elf::EM_AARCH64 } else { elf::EM_X86_64 };
         let Some(loader) = &self.loader else {
             return if self.is_native(own) { &STATIC } else { &FOREIGN_ABI };
         };
         if !self.is_native(own) {
             &FOREIGN_ABI
-        } else if root.find(loader).is_err() {
+        } else if root.find(loader, on).is_err() {
             &NO_LOADER
         } else if self.libc() == "other" {
             &FOREIGN_LIBC
