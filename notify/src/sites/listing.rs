@@ -317,7 +317,7 @@ impl<'b, C: Code> Listing<'b, C> {
                 }
                 let begin_of = |stretch: usize| self.stretches.get(stretch).copied();
                 let first = first.max(begin_of(stretch).unwrap_or(0));
-                // With what the next ones have of its last instruction: prefixes, then the jump and its distance.
+                // With what the next ones have of its last instruction: prefixes, the jump and its distance.
                 let beyond = |next: u64| next.saturating_add(C::MOST_PREFIXES + 1);
                 let end = end.min(begin_of(stretch + 1).map_or(u64::MAX, beyond));
                 let index = |address: u64| usize::try_from(address.checked_sub(part.address)?).ok();
