@@ -11,9 +11,11 @@ use std::fs::File;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
+use wire::ring::MAX_RECORD;
 
 use super::places::{Ending, Places, ProcessPlaces};
 use crate::system::connections::{self, Side, Traffic};
@@ -25,6 +27,12 @@ const MOST_PROCESSES: usize = 4096;
 const MOST_SOCKETS: usize = 4096;
 /// Opens of a process that are remembered.
 const MOST_OPENS: usize = 32;
+/// No file has a longer name (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
+/// Descriptors that a call closes and that are looked at, and for how long: its thread waits. The others are
+/// counted.
+const MOST_CLOSED: usize = 1024;
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Descriptors that a process has when it is first seen, and that are looked at.
 const MOST_INHERITED: usize = 64;
 /// Counts that are kept open, of processes and threads; then it begins anew.
@@ -43,6 +51,10 @@ pub struct Closings {
 struct Known {
     /// When it started, apart from others that get its number.
     started: Option<u64>,
+    /// Where its stack begins, which each program has of its own.
+    stack: Option<u64>,
+    /// It asked for an exec, and it is not known yet whether another program runs.
+    has_asked_for_exec: bool,
     /// Its descriptors when it was first seen, or after its last exec: another program opened them.
     inherited: FxHashSet<i32>,
     /// The sockets among them, by inode, with the bytes that were theirs.
@@ -180,14 +192,20 @@ impl Closings {
     /// another program.
     fn meet(&mut self, places: &mut ProcessPlaces<'_>) {
         let process = places.process;
-        if self.processes.contains_key(&process) {
-            return;
+        if let Some(known) = self.processes.get_mut(&process) {
+            let has_another =
+                std::mem::take(&mut known.has_asked_for_exec) && known.stack != procfs::stack(process);
+            if !has_another {
+                return;
+            }
+            self.forget(process);
         }
         if self.processes.len() >= MOST_PROCESSES {
             self.processes.clear();
         }
         let inherited: FxHashSet<i32> = procfs::descriptor_numbers(places.tid).into_iter().collect();
-        let mut known = Known { started: started(process), inherited, ..Known::default() };
+        let (started, stack) = (started(process), procfs::stack(process));
+        let mut known = Known { started, stack, inherited, ..Known::default() };
         let pidfd = procfs::open(process);
         for fd in known.inherited.iter().take(MOST_INHERITED) {
             if let Some(inode) = places.inode(*fd)
@@ -200,8 +218,18 @@ impl Closings {
         self.processes.insert(process, known);
     }
 
+    /// After the call of this name another program may run in the process, or none: a failed exec leaves it the
+    /// one that it was.
+    pub fn note_end(&mut self, process: u32, call: &str) {
+        match (call, self.processes.get_mut(&process)) {
+            ("exit_group", _) => self.forget(process),
+            ("execve" | "execveat", Some(known)) => known.has_asked_for_exec = true,
+            _ => {}
+        }
+    }
+
     /// Another program runs in the process from here on, or none.
-    pub fn forget(&mut self, process: u32) {
+    fn forget(&mut self, process: u32) {
         self.processes.remove(&process);
         self.counts.retain(|(of, _), _| *of != process);
     }
@@ -215,6 +243,9 @@ impl Closings {
 
     /// An open is asked for.
     fn note_open(&mut self, process: u32, tid: u32, path: &[u8], flags: u32) {
+        if name(path).len() > LONGEST_NAME {
+            return;
+        }
         let opened = Opened {
             name: name(path).to_vec(),
             tid,
@@ -257,6 +288,10 @@ impl Closings {
 
     /// The bytes that were read and written by a descriptor of a file, where they are certain.
     fn of_file(&mut self, places: &ProcessPlaces<'_>, fd: i32, label: &[u8]) -> Option<(u64, u64)> {
+        // What has no path has no position, and the kernel may wait for its text: that of epoll(7).
+        if !label.starts_with(b"/") {
+            return None;
+        }
         let process = places.process;
         let opens = &mut self.processes.get_mut(&process)?.opens;
         let of_it = name(procfs::without_deletion(label));
@@ -314,9 +349,17 @@ impl Closings {
 #[derive(Debug)]
 pub struct Watched<'p, 'q> {
     /// The rest.
-    pub places: &'p mut ProcessPlaces<'q>,
+    places: &'p mut ProcessPlaces<'q>,
     /// What is remembered of its descriptors.
-    pub closings: &'p mut Closings,
+    closings: &'p mut Closings,
+}
+
+impl<'p, 'q> Watched<'p, 'q> {
+    /// Of a process that is met here at the latest.
+    pub fn of(places: &'p mut ProcessPlaces<'q>, closings: &'p mut Closings) -> Self {
+        closings.meet(places);
+        Self { places, closings }
+    }
 }
 
 impl Places for Watched<'_, '_> {
@@ -340,9 +383,8 @@ impl Places for Watched<'_, '_> {
         self.places.is_new_peer(fd, peer)
     }
 
-    fn closes(&mut self, first: u32, last: u32) -> Vec<Ending> {
+    fn closes(&mut self, first: u32, last: u32) -> (Vec<Ending>, u64) {
         let Self { places, closings } = self;
-        closings.meet(places);
         let fds = match i32::try_from(first) {
             Ok(fd) if first == last => vec![fd],
             _ => procfs::descriptor_numbers(places.tid),
@@ -350,8 +392,8 @@ impl Places for Watched<'_, '_> {
         let is_meant = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
         let process = places.process;
         let pidfd = LazyCell::new(|| procfs::open(process));
-        let endings = fds.into_iter().filter(is_meant);
-        endings.filter_map(|fd| closings.ending(places, &pidfd, fd)).collect()
+        let fds = fds.into_iter().filter(is_meant);
+        as_many_as_may_wait(fds, |fd| closings.ending(places, &pidfd, fd))
     }
 
     fn note_connect(&mut self, fd: i32) {
@@ -361,9 +403,26 @@ impl Places for Watched<'_, '_> {
     }
 
     fn note_open(&mut self, path: &[u8], flags: u32) {
-        self.closings.meet(self.places);
         self.closings.note_open(self.places.process, self.places.tid, path, flags);
     }
+}
+
+/// Looks at descriptors as long as their call may wait and its packet has room, and counts the others.
+fn as_many_as_may_wait(
+    mut fds: impl Iterator<Item = i32>,
+    mut look: impl FnMut(i32) -> Option<Ending>,
+) -> (Vec<Ending>, u64) {
+    let (mut endings, mut bytes, begun) = (Vec::new(), 0, Instant::now());
+    for fd in fds.by_ref().take(MOST_CLOSED) {
+        if let Some(ending) = look(fd) {
+            bytes += ending.len();
+            endings.push(ending);
+        }
+        if bytes > MAX_RECORD || begun.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    (endings, fds.count() as u64)
 }
 
 fn is_tcp(label: &[u8]) -> bool {
@@ -373,6 +432,9 @@ fn is_tcp(label: &[u8]) -> bool {
 /// A socket of the process, by a copy that is to be closed before its call goes on. `None` where that may not
 /// be had (Linux 5.6, and a container's profile may refuse it).
 fn taken(pidfd: Option<&OwnedFd>, fd: i32, inode: u64, places: &ProcessPlaces<'_>) -> Option<OwnedFd> {
+    if places.janitor.is_full() {
+        return None;
+    }
     let socket = pidfd_getfd(pidfd?, fd, PidfdGetfdFlags::empty()).ok()?;
     // A thread may have descriptors of its own.
     if rustix::fs::fstat(&socket).is_ok_and(|stat| stat.st_ino == inode) {
@@ -522,10 +584,28 @@ mod tests {
         closings.note_open(std::process::id(), own_tid(), path.as_os_str().as_encoded_bytes(), TRUNCATES);
         let mut file = File::create(&path).unwrap();
         file.write_all(&[7; 1234]).unwrap();
+        // One that failed: this program goes on.
+        closings.note_end(std::process::id(), "execve");
         let ended = endings(&mut closings, &[&file, &file]);
         std::fs::remove_file(&path).unwrap();
+        closings.note_end(std::process::id(), "exit_group");
 
         assert_eq!(Some((Some(0), Some(1234))), bytes(&ended[0]));
         assert_eq!(Some((None, None)), bytes(&ended[1]), "that open has been told of");
+        assert!(closings.processes.is_empty());
+    }
+
+    #[test]
+    fn of_many_descriptors_some_are_looked_at_and_the_others_counted() {
+        let small = |fd| Some(Ending { fd, ..Ending::default() });
+        let long = |fd| Some(Ending { fd, label: vec![b'x'; 4096], ..Ending::default() });
+
+        let (few, none) = as_many_as_may_wait(0..5, small);
+        let (many, others) = as_many_as_may_wait(0..5000, small);
+        let (of_room, rest) = as_many_as_may_wait(0..5000, long);
+
+        assert_eq!((5, 0, 5000), (few.len(), none, many.len() as u64 + others));
+        assert!(many.len() <= MOST_CLOSED && of_room.len() <= MAX_RECORD / 4096 + 1, "{}", of_room.len());
+        assert_eq!(5000, of_room.len() as u64 + rest);
     }
 }

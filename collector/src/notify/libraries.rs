@@ -80,6 +80,11 @@ pub fn is_one(name: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
+/// Whether a file of this name is glibc's libc itself.
+pub fn is_glibc(name: &[u8]) -> bool {
+    name == b"libc.so.6" || name.starts_with(b"libc-2.")
+}
+
 /// Whether a file of this name is musl's libc, which is its loader too.
 pub fn is_musl(name: &[u8]) -> bool {
     name == b"libc.so"

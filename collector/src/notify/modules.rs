@@ -53,13 +53,16 @@ impl Trusted {
     }
 
     fn is_library(&self, path: &Path) -> bool {
-        let is_named = || path.file_name().is_some_and(|name| libraries::is_one(name.as_bytes()));
+        // A memfd has the name that its maker gives it.
+        let has_place = || !path.as_os_str().as_bytes().starts_with(b"/memfd:");
+        let is_named =
+            || has_place() && path.file_name().is_some_and(|name| libraries::is_one(name.as_bytes()));
         self.libraries.iter().any(|library| library == path) || self.is_inside() && is_named()
     }
 
     fn is_sensor(&self, line: &[u8], path: &Path) -> bool {
         match self.sensor_file {
-            Some(file) => procfs::mapped_file(line) == Some(file),
+            Some(file) => file.is_known() && procfs::mapped_file(line) == Some(file),
             None => self.sensors.iter().any(|sensor| sensor == path),
         }
     }
@@ -78,8 +81,8 @@ pub struct Modules {
     ranges: Vec<(u64, u64)>,
     has_sensor: bool,
     has_library: bool,
-    /// Libraries of several files are there: a loader maps libc behind what is preloaded.
-    has_several: bool,
+    /// A loader maps glibc behind what is preloaded.
+    has_glibc: bool,
     has_musl: bool,
     /// Pages that made calls and are none of these: whether that is evidence, and of what mapping.
     others: Vec<(u64, Option<Place>)>,
@@ -131,7 +134,8 @@ fn page_of(address: u64) -> u64 {
 }
 
 impl Modules {
-    /// Looks at a process; `None` where the kernel does not show it.
+    /// Looks at a process, by one of its threads: by its own number the kernel shows nothing of one whose first
+    /// thread has ended. `None` where it shows nothing at all.
     pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
@@ -143,7 +147,7 @@ impl Modules {
             // glibc's loader maps libc behind what is preloaded, by whatever means; musl's is libc.
             modules.is_alone = !modules.has_sensor
                 && match trusted.is_inside() {
-                    true => modules.has_several || modules.has_musl && !is_preloaded(),
+                    true => modules.has_glibc || modules.has_musl && !is_preloaded(),
                     false => !is_preloaded(),
                 };
         }
@@ -152,15 +156,17 @@ impl Modules {
 
     /// The same from the lines of /proc/PID/maps (proc_pid_maps(5)).
     fn in_maps(maps: &[u8], trusted: &Trusted) -> Self {
-        let (mut modules, mut first) = (Self::default(), None);
+        let mut modules = Self::default();
         for line in maps.split(|byte| *byte == b'\n') {
             let Some((range, path)) = mapping(line) else { continue };
             let is_library = trusted.is_library(path);
             let is_sensor = trusted.is_sensor(line, path);
             modules.has_library |= is_library;
-            modules.has_several |= is_library && *first.get_or_insert(path) != path;
-            modules.has_musl |=
-                is_library && path.file_name().is_some_and(|name| libraries::is_musl(name.as_bytes()));
+            let is = |which: fn(&[u8]) -> bool| {
+                is_library && path.file_name().is_some_and(|name| which(name.as_bytes()))
+            };
+            modules.has_glibc |= is(libraries::is_glibc);
+            modules.has_musl |= is(libraries::is_musl);
             modules.has_sensor |= is_sensor;
             if is_library || is_sensor {
                 modules.ranges.push(range);
@@ -199,7 +205,7 @@ impl Modules {
 
     /// Whether a call from this address is a loader's that may be about to load the sensor.
     pub fn awaits_sensor(&self, address: u64) -> bool {
-        !self.has_sensor && !self.is_alone && !self.has_several && self.has(address)
+        !self.has_sensor && !self.is_alone && !self.has_glibc && self.has(address)
     }
 
     /// Where a call from this address was made, if it went past the hooks of a process that has them: see
@@ -214,9 +220,10 @@ impl Modules {
         let place = match known {
             Some((_, place)) => place.clone(),
             None => {
-                let mappings = maps::of(process)?;
                 let mut memory = ProcessMemory { pid: process };
-                let place = modules::evident(call, &mappings, address, &mut memory, files);
+                let mappings = maps::of(process);
+                let place = mappings
+                    .and_then(|mappings| modules::evident(call, &mappings, address, &mut memory, files));
                 if self.others.len() >= MOST_OTHERS {
                     self.others.clear();
                 }
@@ -239,15 +246,20 @@ fn is_off(environment: Option<&[u8]>) -> bool {
 
 /// The range and the path of a line that shows executable code of a file.
 fn mapping(line: &[u8]) -> Option<((u64, u64), &Path)> {
-    let text_end = line.iter().position(|byte| *byte == b'/')?;
-    let head = std::str::from_utf8(&line[..text_end]).ok()?;
-    let mut words = head.split_ascii_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    if words.next()?.as_bytes().get(2) != Some(&b'x') {
+    let mut rest = line;
+    let mut word = || {
+        let (word, behind) = rest.split_at(rest.iter().position(|byte| *byte == b' ')?);
+        rest = behind.trim_ascii_start();
+        std::str::from_utf8(word).ok()
+    };
+    let (start, end) = word()?.split_once('-')?;
+    if word()?.as_bytes().get(2) != Some(&b'x') {
         return None;
     }
+    let (_offset, _device, _inode) = (word()?, word()?, word()?);
+    // Other memory has a name in brackets, in which a program may have a slash (`PR_SET_VMA_ANON_NAME`).
+    let path = Some(rest).filter(|rest| rest.starts_with(b"/"))?;
     let number = |text: &str| u64::from_str_radix(text, 16).ok();
-    let path = &line[text_end..];
     // A package manager replaced the file meanwhile; what is mapped is the one that was scanned.
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     Some(((number(start)?, number(end)?), Path::new(OsStr::from_bytes(path))))
@@ -319,6 +331,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_names_itself_is_no_library() {
+        let trusted = Trusted { sensor_file: Some(FileId::default()), ..Trusted::default() };
+        let has = |line: &str| Modules::in_maps(line.as_bytes(), &trusted).has(0x10001);
+
+        assert!(has("10000-20000 r-xp 00010000 08:01 9  /any/libc.so.6\n"));
+        for line in [
+            "10000-20000 r-xp 00010000 00:01 9  /memfd:x/libc.so.6 (deleted)\n",
+            "10000-20000 r-xp 00000000 00:00 0  [anon:/libc.so.6]\n",
+            "10000-20000 r-xp 00000000 00:00 0 \n",
+            "10000-20000 r-xp 00000000 00:00 0  /any/name\n",
+        ] {
+            assert!(!has(line), "{line}");
+        }
+    }
+
+    #[test]
     fn sensor_of_a_container_is_known_by_its_file_and_awaited_until_libc_is_there() {
         let file = FileId { device: rustix::fs::makedev(8, 1), inode: 8 };
         let of = |file, maps: &[&str]| {
@@ -338,6 +366,9 @@ mod tests {
         let awaits = |maps: &[&str], at| of(file, maps).awaits_sensor(at);
         assert!(awaits(&[loader], 0x30001) && !awaits(&[loader], 0x70001));
         assert!(!awaits(&[loader, libc], 0x30001) && !awaits(&[loader, sensor], 0x30001));
+        // What the image preloads comes before the sensor.
+        let preloaded = libc.replace("libc.so.6", "libpthread.so.0");
+        assert!(awaits(&[loader, &preloaded], 0x30001));
         // This process has glibc, and no such sensor.
         let trusted = Trusted { is_libc_asked_about: true, sensor_file: Some(file), ..Trusted::default() };
         assert!(Modules::of(std::process::id(), &trusted).unwrap().is_alone);

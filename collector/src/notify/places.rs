@@ -38,6 +38,13 @@ pub struct Ending {
     pub bytes_out: Option<u64>,
 }
 
+impl Ending {
+    /// The bytes that it takes in a packet, at most.
+    pub fn len(&self) -> usize {
+        128 + self.label.len() + self.local.len() + self.remote.len()
+    }
+}
+
 /// Where the process that asks stands.
 pub trait Places {
     /// The directory of the thread that asks, as its own root shows it.
@@ -56,9 +63,9 @@ pub trait Places {
     /// Whether this is the first datagram from this socket to `peer`, as far as that is remembered.
     fn is_new_peer(&mut self, fd: i32, peer: &[u8]) -> bool;
     /// The open descriptors from `first` to `last`, which a call is about to close, as far as their close is
-    /// told.
-    fn closes(&mut self, _first: u32, _last: u32) -> Vec<Ending> {
-        Vec::new()
+    /// told; and how many more there are that were not looked at.
+    fn closes(&mut self, _first: u32, _last: u32) -> (Vec<Ending>, u64) {
+        (Vec::new(), 0)
     }
     /// A connection is asked for.
     fn note_connect(&mut self, _fd: i32) {}
@@ -224,6 +231,8 @@ impl Places for ProcessPlaces<'_> {
 
     fn finds_connection(&mut self, fd: i32) -> Option<bool> {
         self.is_asked = true;
+        // The kernel may wait for the text of another descriptor: that of epoll(7).
+        let inode = self.inode(fd)?;
         let info = self.text(&format!("fdinfo/{fd}"))?;
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
         let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
@@ -235,7 +244,6 @@ impl Places for ProcessPlaces<'_> {
             b"TCPv6" => "net/tcp6",
             _ => return None,
         };
-        let inode = self.inode(fd)?;
         let table = fs::File::open(format!("/proc/{}/{table}", self.tid)).ok()?;
         waiting(BufReader::with_capacity(LINE, table.take(MOST_TEXT)), inode)
     }

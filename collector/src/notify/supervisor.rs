@@ -204,11 +204,17 @@ impl Supervisor {
             self.modules.clear();
             self.memories = Memories::default();
         }
+        if call.is_some() && process.is_none() && self.listener.is_waiting(notified.id) {
+            self.reports().lose(notified.tid, 1);
+        }
         let has_gone_on = self.listener.let_go_on(notified.id).is_ok();
         if let Some(said) = said {
             self.interrupted.note(notified.tid, said, has_gone_on);
         }
         self.page.note_answered(notified.id);
+        if let Some((process, asked)) = process.zip(asked) {
+            self.closings.note_end(process, asked.name);
+        }
         if let Some(thread) = self.threads.get_mut(&notified.tid) {
             thread.may_have_other_ids |= asked.is_some_and(|asked| decode::changes_ids(asked.name));
         }
@@ -219,7 +225,6 @@ impl Supervisor {
                 self.threads.remove(&process);
                 self.modules.remove(&process);
                 self.memories.forget(process);
-                self.closings.forget(process);
             }
         }
     }
@@ -396,7 +401,7 @@ impl Supervisor {
         &mut self,
         call: &Call,
         process: u32,
-        &Notification { address, ref args, .. }: &Notification,
+        &Notification { tid, address, ref args, .. }: &Notification,
         is_exec: bool,
     ) -> Option<Option<Place>> {
         let (files, name, is_deed) = (&mut self.files, call.name, call.is_deed());
@@ -404,10 +409,10 @@ impl Supervisor {
             && modules.is_settled(address)
         {
             let is_told = modules.tells_of(address);
-            let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
+            let past = || is_deed.then(|| modules.evident(name, tid, address, files)).flatten();
             return (!is_told).then(past);
         }
-        let Some(mut modules) = Modules::of(process, &self.trusted) else { return Some(None) };
+        let Some(mut modules) = Modules::of(tid, &self.trusted) else { return Some(None) };
         if let Some(before) = self.modules.remove(&process).filter(|_| !is_exec) {
             modules.keep_others(before);
         }
@@ -415,10 +420,10 @@ impl Supervisor {
             || self.trusted.is_inside()
                 && modules.awaits_sensor(address)
                 && (!is_deed || Awaited::is_a_loaders(name, args))
-                && self.awaited.has_patience(process);
-        let past = || is_deed.then(|| modules.evident(name, process, address, files)).flatten();
+                && self.awaited.has_patience(tid);
+        let past = || is_deed.then(|| modules.evident(name, tid, address, files)).flatten();
         let place = (!is_told).then(past);
-        if modules.is_settled(address) && !is_exec {
+        if (modules.is_settled(address) || modules.has_hooks()) && !is_exec {
             if self.modules.len() >= MOST_REMEMBERED {
                 self.modules.clear();
             }
@@ -436,9 +441,8 @@ impl Supervisor {
         let (peers, janitor) = (&mut self.peers, &self.janitor);
         let mut places = ProcessPlaces { tid, process, peers, janitor, is_asked: false };
         let mut memory = self.memories.of(process, tid);
-        let mut watched = Watched { places: &mut places, closings: &mut self.closings };
         let told = match is_watched {
-            true => decode::told(asked, &mut memory, &mut watched)?,
+            true => decode::told(asked, &mut memory, &mut Watched::of(&mut places, &mut self.closings))?,
             false => decode::told(asked, &mut memory, &mut places)?,
         };
         Some((told, !memory.is_asked_by_number && !places.is_asked))

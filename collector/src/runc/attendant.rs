@@ -261,8 +261,10 @@ impl Attendant {
             holder::answer(&listener);
             quit(1)
         };
+        // The holder first: a collector that does not answer is waited for.
+        let held = holder::hold(listener);
         let link = Link::connect_or_await(&self.order.collector, procfs::open(met.process));
-        let (Ok((link, way)), Ok(held)) = (link, holder::hold(listener)) else {
+        let (Ok((link, way)), Ok(held)) = (link, held) else {
             holder::answer(&spare);
             quit(1)
         };

@@ -81,7 +81,13 @@ impl Meeting {
     }
 
     fn folders(whose: &Whose<'_>) -> impl Iterator<Item = PathBuf> + use<> {
-        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        // The runtime makes the folder of its state with its first container.
+        let real = |path: &Path| {
+            let mut all = path.ancestors();
+            let whole = all
+                .find_map(|there| Some(fs::canonicalize(there).ok()?.join(path.strip_prefix(there).ok()?)));
+            whole.unwrap_or_else(|| path.to_owned())
+        };
         // A runtime's bundle may lie deeper than a socket's name can be long.
         let mut hasher = DefaultHasher::new();
         (whose.state.map(real), real(whose.bundle), whose.container).hash(&mut hasher);

@@ -152,7 +152,13 @@ fn prepare(given: &Options, asks: Notify, call: &Call, runtime: &Path) -> Result
     };
     let supervised = match &call.asked {
         Asked::Start { folder, container } => {
-            let turn = Turn::take(folder).map_err(|why| Failure::new(Status::Unavailable, why))?;
+            let turn = Turn::take(folder).map_err(|why| {
+                let failure = Failure::new(Status::Unavailable, why);
+                match is_asked && asks.is_required {
+                    true => Unprepared { failure, lacks: Lack::Required },
+                    false => failure.into(),
+                }
+            })?;
             match prepare_bundle(given, folder)? {
                 Some((inside, sensor)) if is_asked => {
                     supervised::start(&ask(folder, container, &inside)?, runtime, &sensor, turn)

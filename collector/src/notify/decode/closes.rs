@@ -13,14 +13,14 @@ pub const UNKNOWN: u64 = u64::MAX;
 /// The event of the last one, behind those of the others and what each is. Those that find no room are
 /// counted.
 fn ended(case: &mut Case<'_>, first: u32, last: u32) -> Option<Told> {
-    let mut endings = case.places.closes(first, last);
+    let (mut endings, not_looked_at) = case.places.closes(first, last);
     let mut bytes = 0;
     let told = endings.iter().take_while(|ending| {
-        bytes += 128 + ending.label.len() + ending.local.len() + ending.remote.len();
+        bytes += ending.len();
         bytes <= MAX_RECORD
     });
     let told = told.count();
-    case.untold += (endings.len() - told) as u64;
+    case.untold += (endings.len() - told) as u64 + not_looked_at;
     endings.truncate(told);
     let final_one = endings.pop()?;
     for ending in &endings {
@@ -48,11 +48,11 @@ pub fn close(case: &mut Case<'_>) -> Option<Told> {
     ended(case, fd, fd)
 }
 
-/// Marks a range in the place of closing it, with `CLOSE_RANGE_CLOEXEC`.
+/// Marks a range in the place of closing it, with `CLOSE_RANGE_CLOEXEC`; fails for flags that it does not know.
 pub fn close_range(case: &mut Case<'_>) -> Option<Told> {
-    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
     let (first, last) = (case.uint(0), case.uint(1));
-    if case.uint(2) & CLOSE_RANGE_CLOEXEC != 0 { None } else { ended(case, first, last) }
+    if case.uint(2) & !CLOSE_RANGE_UNSHARE != 0 { None } else { ended(case, first, last) }
 }
 
 /// What the copy's number was before. The call fails, and closes nothing, where its original is not open, and

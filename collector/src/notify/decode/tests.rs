@@ -95,7 +95,7 @@ impl Places for Stand {
         self.peers.is_new(fd as u64, peer)
     }
 
-    fn closes(&mut self, first: u32, last: u32) -> Vec<Ending> {
+    fn closes(&mut self, first: u32, last: u32) -> (Vec<Ending>, u64) {
         let ending = |fd: i32, label: &[u8]| Ending { fd, label: label.to_vec(), ..Ending::default() };
         let address = ADDRESS.to_vec();
         let open = [
@@ -107,7 +107,7 @@ impl Places for Stand {
                 ..ending(4, b"socket:[77] TCP")
             },
         ];
-        open.into_iter().filter(|ending| (first..=last).contains(&(ending.fd as u32))).collect()
+        (open.into_iter().filter(|ending| (first..=last).contains(&(ending.fd as u32))).collect(), 0)
     }
 }
 
