@@ -47,8 +47,10 @@ fn storm(whom: &str, command: Command, work: &Path, kill: impl FnOnce(&Running))
 
 /// Kills the one process with this name that was not there `before`.
 fn kill_new(exe: &Path, name: &str, before: &BTreeSet<i32>) {
-    let new: Vec<i32> = named(exe, name).difference(before).copied().collect();
-    assert_eq!(1, new.len(), "{name}: {new:?}");
+    let new = || named(exe, name).difference(before).copied().collect::<Vec<i32>>();
+    // It names itself while the storm begins.
+    wait_until(name, || new().len() == 1);
+    let new = new();
     // SAFETY: kill takes no pointers; the process was started by one that this test started.
     assert_eq!(0, unsafe { libc::kill(new[0], libc::SIGKILL) }, "{name}");
 }

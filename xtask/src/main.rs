@@ -111,18 +111,18 @@ const COMMANDS: &[Command] = &[
         name: "vm",
         arguments: "[FILE…]",
         what: &[
-            "runs the tests about --notify and attach, or those files', on Debian's kernel for aarch64",
+            "runs the tests of --notify and attach, or those files', on Debian's aarch64 kernel",
             "(in a machine that qemu emulates: some minutes for each file)",
         ],
         run: vm::run,
     },
     Command {
         name: "recall",
-        arguments: "[NAME…] [--at PLACE | --notify | --ebpf]",
+        arguments: "[NAME…]",
         what: &[
             "compares what was reported with what strace saw, by program and field",
-            "(--list names them and the places; --write: all of them, into docs/recall.md;",
-            "--notify: below run --notify security, programs that hooks can't see, real Go ones among them;",
+            "(--list names them and the places, --at PLACE: there; --write: docs/recall.md;",
+            "--notify: below run --notify security, programs that hooks can't see, and Go's;",
             "--ebpf: with what bpftrace sees, also of programs that hooks can't see)",
         ],
         run: recall::run,

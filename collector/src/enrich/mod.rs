@@ -205,6 +205,7 @@ impl Enricher {
             process.complete(&mut self.users);
             process.listed = (self.batch_number, self.batch.whos.len() as u32);
             self.batch.whos.push(Arc::clone(&process.who));
+            process.is_told_of = true;
         }
         process.listed.1
     }

@@ -54,6 +54,8 @@ pub struct Process {
     share: Share,
     /// The batch that knows `who`, and its number there.
     pub(super) listed: (u64, u32),
+    /// An event told of it.
+    pub is_told_of: bool,
 }
 
 /// A descriptor whose number was opened anew while its close was on its way: a thread takes the record's
@@ -92,6 +94,7 @@ impl Process {
             asked_sockets: Vec::new(),
             share: Share::default(),
             listed: (0, 0),
+            is_told_of: false,
         }
     }
 
@@ -114,6 +117,7 @@ impl Process {
             asked_sockets: self.asked_sockets.clone(),
             share: self.share.account().share(Resource::Bytes),
             listed: (0, 0),
+            is_told_of: false,
         }
     }
 

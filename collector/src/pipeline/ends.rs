@@ -12,6 +12,7 @@ use crate::census::verdict::{Evidence, Fate, Verdict};
 use crate::door::news::Word;
 use crate::enrich::Exit;
 use crate::enrich::blind::BlindProgram;
+use crate::enrich::process::Process;
 use crate::ids::{ImageId, MonoNs, ProcessKey, RingIndex};
 use crate::loss::LossReason;
 use crate::rings::books::Books;
@@ -192,7 +193,12 @@ impl Pipeline {
         self.report_further_evasion(image, at);
         let ledger = self.census.close_books(image, &self.rings);
         let exit = exit_of(fate, &ledger);
-        if let Some(process) = self.census.process_mut(image) {
+        // Word of a process that was gone before anything was known of it, and that says nothing itself: its end
+        // would be nobody's.
+        let is_unknown =
+            self.census.get(image).is_some_and(|it| (it.ring, it.ppid, it.uid) == (None, None, None));
+        let is_somebodys = |process: &&mut Process| !is_unknown || process.is_told_of;
+        if let Some(process) = self.census.process_mut(image).filter(is_somebodys) {
             self.enricher.exited(process, at, &exit);
         }
     }
