@@ -218,8 +218,8 @@ impl Closings {
         self.processes.insert(process, known);
     }
 
-    /// After the call of this name another program may run in the process, or none: a failed exec leaves it the
-    /// one that it was.
+    /// After the call of this name another program may run in the process, or none. A failed exec leaves it
+    /// the one that it was.
     pub fn note_end(&mut self, process: u32, call: &str) {
         match (call, self.processes.get_mut(&process)) {
             ("exit_group", _) => self.forget(process),

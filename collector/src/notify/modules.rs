@@ -134,8 +134,8 @@ fn page_of(address: u64) -> u64 {
 }
 
 impl Modules {
-    /// Looks at a process, by one of its threads: by its own number the kernel shows nothing of one whose first
-    /// thread has ended. `None` where it shows nothing at all.
+    /// Looks at a process, by one of its threads: by its own number the kernel shows nothing of one whose
+    /// first thread has ended. `None` where it shows nothing at all.
     pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;

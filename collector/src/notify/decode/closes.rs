@@ -48,7 +48,7 @@ pub fn close(case: &mut Case<'_>) -> Option<Told> {
     ended(case, fd, fd)
 }
 
-/// Marks a range in the place of closing it, with `CLOSE_RANGE_CLOEXEC`; fails for flags that it does not know.
+/// With `CLOSE_RANGE_CLOEXEC` it marks a range and closes nothing; it fails for flags that it does not know.
 pub fn close_range(case: &mut Case<'_>) -> Option<Told> {
     const CLOSE_RANGE_UNSHARE: u32 = 2;
     let (first, last) = (case.uint(0), case.uint(1));
