@@ -193,8 +193,8 @@ impl Pipeline {
         self.report_further_evasion(image, at);
         let ledger = self.census.close_books(image, &self.rings);
         let exit = exit_of(fate, &ledger);
-        // Of a process that was gone before anything was known of it, and that no event told of, the end would
-        // be nobody's.
+        // Of a process that was gone before anything was known of it, and that no event told of, the end is
+        // nobody's.
         let is_unknown =
             self.census.get(image).is_some_and(|it| (it.ring, it.ppid, it.uid) == (None, None, None));
         let is_somebodys = |process: &&mut Process| !is_unknown || process.is_told_of;
