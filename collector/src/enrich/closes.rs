@@ -10,6 +10,7 @@ use wire::ring::layout::FdState;
 use super::Enricher;
 use super::descriptors::{Descriptor, Descriptors, Target, sum};
 use super::process::Process;
+use super::record::is_notified;
 use super::threads::Threads;
 use super::values::{family_value, kind_value, protocol_value};
 use crate::event::Value;
@@ -52,25 +53,9 @@ fn counted(owner: ImageId, descriptor: Option<&Descriptor>, counters: Counters) 
 }
 
 impl Enricher {
-    /// A descriptor was closed by a call.
+    /// A descriptor was closed by a call, or is about to be by one that the kernel notified of: then a
+    /// supervisor has counted what it could.
     pub(super) fn closed(
-        &mut self,
-        process: &mut Process,
-        head: &Head,
-        at: MonoNs,
-        fd: i32,
-        counters: Counters,
-    ) {
-        let descriptor = process.close(fd, head.seq);
-        let target = descriptor.as_ref().map(|descriptor| &descriptor.target);
-        let kind = if matches!(target, Some(Target::Socket(_))) { Kind::NetClose } else { Kind::FileClose };
-        self.begin_from(process, head, kind, at);
-        let amounts = counted(process.owner, descriptor.as_ref(), counters);
-        self.describe_close(process.owner, fd, descriptor.as_ref(), amounts, at);
-    }
-
-    /// A descriptor is about to be closed by a call that the kernel notified of, which counted what it could.
-    pub(super) fn closed_by_word(
         &mut self,
         process: &mut Process,
         head: &Head,
@@ -81,7 +66,10 @@ impl Enricher {
         let descriptor = process.close(fd, head.seq);
         let is_socket = matches!(descriptor, Some(Descriptor { target: Target::Socket(_), .. }));
         self.begin_from(process, head, if is_socket { Kind::NetClose } else { Kind::FileClose }, at);
-        let amounts = Amounts::by_word(counters);
+        let amounts = match is_notified(head) {
+            true => Amounts::by_word(counters),
+            false => counted(process.owner, descriptor.as_ref(), counters),
+        };
         self.describe_close(process.owner, fd, descriptor.as_ref(), amounts, at);
     }
 

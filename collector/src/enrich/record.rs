@@ -48,9 +48,6 @@ impl Enricher {
         }
         process.turn_to(Tid(head.tid));
         match decoded {
-            Decoded::FdClosed(closed) if is_notified(head) => {
-                self.closed_by_word(process, head, at, closed.fd, closed.counters.unwrap_or_default());
-            }
             Decoded::FdClosed(closed) => {
                 self.closed(process, head, at, closed.fd, closed.counters.unwrap_or_default());
             }
@@ -219,7 +216,7 @@ impl Enricher {
 }
 
 /// Whether the kernel notified of the call, before it was made.
-fn is_notified(head: &Head) -> bool {
+pub(super) fn is_notified(head: &Head) -> bool {
     head.via == Via::Notify as u8
 }
 
