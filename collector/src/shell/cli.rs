@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
@@ -17,6 +17,7 @@ use crate::runc;
 use crate::settings::keys;
 use crate::shell::cli_rules::Rules;
 use crate::shell::failure::Failure;
+use crate::shell::usage;
 use crate::sinks::formats;
 use crate::webhook::Webhook;
 
@@ -52,7 +53,7 @@ fn after_help() -> String {
 /// Shows what happens inside a container: processes, files, network, from inside the process
 #[derive(Debug, Parser)]
 #[command(name = "glassbox", version, styles = STYLES, after_help = after_help(), max_term_width = 100)]
-#[command(disable_help_subcommand = true, subcommand_required = true, args_override_self = false)]
+#[command(subcommand_required = true, args_override_self = false)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -406,52 +407,24 @@ impl Cli {
     ///
     /// `Ok(None)` means that help or the version was asked for and has been printed.
     pub fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, Failure> {
-        match Self::try_parse_from(arguments) {
+        let arguments: Vec<OsString> = arguments.collect();
+        match Self::try_parse_from(&arguments) {
             Ok(cli) => Ok(Some(cli)),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 // A reader that is gone does not need the help any more.
                 let _ = error.print();
                 Ok(None)
             }
-            Err(error) => Err(Failure::usage(one_line(&error))),
-        }
-    }
-}
-
-/// Clap's paragraph as one line, which ends in advice.
-fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        || error.kind() == ErrorKind::MissingSubcommand
-    {
-        return "no command given; try 'glassbox run -- CMD', or see 'glassbox --help'".to_owned();
-    }
-    let rendered = error.to_string();
-    // The first paragraph says what is wrong, and a "tip:" what was probably meant; usage follows.
-    let mut what = String::new();
-    let mut tip = None;
-    let mut is_first_paragraph = true;
-    for line in rendered.lines().map(str::trim) {
-        if line.is_empty() {
-            is_first_paragraph = false;
-        } else if let Some(meant) = line.strip_prefix("tip: ") {
-            tip = tip.or(Some(meant.to_owned()));
-        } else if is_first_paragraph {
-            if !what.is_empty() {
-                what.push(' ');
+            Err(error) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                Err(usage::failure(&error, &Self::command(), &arguments, &path))
             }
-            what.push_str(line.strip_prefix("error: ").unwrap_or(line));
         }
-    }
-    match tip {
-        Some(tip) => format!("{what}; {tip}"),
-        None => format!("{what}; see 'glassbox --help'"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Command, Failure> {
@@ -480,29 +453,6 @@ mod tests {
         let Ok(Command::Exec(exec)) = parse(&["exec", "env", "-i", "true"]) else { panic!("not exec") };
 
         assert_eq!(vec!["env", "-i", "true"], exec.command);
-    }
-
-    #[test]
-    fn wrong_usage_is_one_line_with_status_64() {
-        for arguments in
-            [&["run"][..], &["run", "--folow", "--", "ls"], &["rnu"], &[], &["replay"], &["run", "-o"]]
-        {
-            let failure = parse(arguments).unwrap_err();
-
-            assert_eq!(64, failure.status(), "{arguments:?}");
-            assert!(!failure.to_string().contains('\n'), "{failure}");
-            assert!(failure.to_string().contains("; "), "no remedy: {failure}");
-        }
-    }
-
-    #[test]
-    fn misspelt_option_says_what_was_probably_meant() {
-        let failure = parse(&["run", "--folow", "--", "ls"]).unwrap_err();
-
-        assert_eq!(
-            "unexpected argument '--folow' found; a similar argument exists: '--follow'",
-            failure.to_string()
-        );
     }
 
     #[test]

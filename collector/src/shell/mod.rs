@@ -16,3 +16,4 @@ pub mod sensor_path;
 pub mod socket;
 pub mod stop;
 pub mod trusted;
+pub mod usage;
