@@ -31,6 +31,13 @@ pub struct Destination {
     options: Options,
 }
 
+/// A stream of the collector's own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
 /// One `-o`: a format and where it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Output {
@@ -67,9 +74,10 @@ impl Output {
         };
         let format = formats::named(name).ok_or_else(|| {
             Failure::usage(format!(
-                "unknown format '{}' in -o '{}'; the formats are {}",
+                "unknown format '{}' in -o '{}'{}; the formats are {}",
                 String::from_utf8_lossy(name),
                 spec.display(),
+                formats::meant(spec, name),
                 formats::names()
             ))
         })?;
@@ -91,6 +99,13 @@ impl Output {
                 let refused = |what: String| {
                     Failure::usage(format!("{what}; give {}", formats::destinations(format.reaches)))
                 };
+                if let Some(word) = stream::misspelt(&text) {
+                    let (name, text) = (format.name, text.display());
+                    return Err(Failure::usage(format!(
+                        "'{text}' is no word for a stream; write {name}:{word}, or {name}:./{text} for a file of \
+                         that name"
+                    )));
+                }
                 if text.is_empty() {
                     return Err(refused(format!(
                         "no destination after the colon in -o '{}'",
@@ -181,6 +196,13 @@ impl Output {
             options.spool = Some(folder.into());
             options.spool_max = options.spool_max.or(Some(most_bytes));
         }
+    }
+
+    /// The stream that it goes to, where it is one.
+    pub fn stream(&self) -> Option<Stream> {
+        let kind = self.destination.kind;
+        let streams = [(&stream::STDOUT, Stream::Stdout), (&stream::STDERR, Stream::Stderr)];
+        streams.into_iter().find_map(|(of, stream)| (kind == of).then_some(stream))
     }
 
     /// The condition that events of this output must meet.
@@ -353,6 +375,36 @@ mod tests {
             "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, nats, ocsf, otlp, clickhouse, recording",
             failure.to_string()
         );
+    }
+
+    #[test]
+    fn format_that_is_nearly_one_or_is_a_files_name_gets_the_one_that_was_meant() {
+        for (spec, meant) in [
+            ("json", "; did you mean 'jsonl'?;"),
+            ("humna:-", "; did you mean 'human'?;"),
+            ("events.jsonl", "; did you mean 'jsonl:events.jsonl'?;"),
+            ("out/r.gbx", "; did you mean 'recording:out/r.gbx'?;"),
+            ("-", "; did you mean 'human:-'?;"),
+            ("stdout", "; did you mean 'human:-'?;"),
+            ("stderr", "; did you mean 'human:stderr'?;"),
+        ] {
+            let refusal = parse(spec).unwrap_err().to_string();
+
+            assert!(refusal.contains(&format!(" in -o '{spec}'{meant}")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn word_that_looks_like_a_stream_is_no_file() {
+        for (spec, word) in
+            [("human:stdout", "human:-"), ("jsonl:STDERR", "jsonl:stderr"), ("human:stdin", "human:-")]
+        {
+            let failure = parse(spec).unwrap_err();
+
+            assert_eq!(64, failure.status());
+            assert!(failure.to_string().contains(&format!("; write {word}, or ")), "{failure}");
+        }
+        assert!(parse("human:./stdout").unwrap().destination.path().is_some());
     }
 
     #[test]

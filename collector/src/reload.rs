@@ -39,6 +39,8 @@ pub struct Reloaded {
     pub stages: Option<(Stages, Asks)>,
     /// The outputs.
     pub outputs: Exchange,
+    /// The outputs that are open from here on.
+    pub open: Vec<Output>,
 }
 
 impl fmt::Debug for Reloaded {
@@ -123,7 +125,7 @@ impl State {
             outputs.added.len(),
             outputs.removed.len()
         ));
-        Reloaded { stages, outputs }
+        Reloaded { stages, outputs, open: self.outputs.clone() }
     }
 
     /// The way from the outputs that are open to those that are wanted.

@@ -122,7 +122,7 @@ mod tests {
             events += batch.events.len() as u64;
             outlets.deliver(Arc::new(batch));
         }
-        outlets.finish(RunFacts { restarts: 0, collector_ns: 77_000_000 });
+        outlets.finish(RunFacts { collector_ns: 77_000_000, ..RunFacts::default() });
         events
     }
 

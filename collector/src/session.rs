@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::container::Authority;
@@ -26,6 +27,7 @@ use crate::reload::Reloader;
 use crate::replay;
 use crate::settings::judged::Judged;
 use crate::shell::failure::{Failure, say};
+use crate::shell::greeting;
 use crate::shell::listeners::Listeners;
 use crate::shell::stop::StopSignals;
 use crate::sinks::carrier::kind::Opening;
@@ -55,6 +57,10 @@ pub struct Session {
     pub stop: Option<StopSignals>,
     /// Reads the settings again, where a signal may ask for that.
     pub reloader: Option<Reloader>,
+    /// What is shown on stderr once programs can attach.
+    pub greeting: Option<String>,
+    /// Whether the session ends once nothing reads its outputs any more.
+    pub ends_with_readers: bool,
     /// Whether a signal may ask for a summary of what happened so far.
     pub gathers_page: bool,
     /// Where metrics are served.
@@ -90,6 +96,8 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         launcher,
         stop,
         reloader,
+        greeting,
+        ends_with_readers,
         gathers_page,
         metrics,
         outputs,
@@ -133,6 +141,10 @@ pub fn serve(session: Session) -> Result<(), Failure> {
     )?;
     doorman.asks = judged.asks;
     doorman.reloader = reloader;
+    if ends_with_readers {
+        doorman.end_with_readers(outputs);
+    }
+    let is_without_command = Arc::clone(&doorman.is_without_command);
     let reply = doorman.reply();
     let is_supervised = sightings.is_some();
     if let Some(Ends { socket, memfd }) = sightings {
@@ -166,13 +178,22 @@ pub fn serve(session: Session) -> Result<(), Failure> {
             let _ = rustix::process::nice(NICENESS);
             let (outlets, haste) =
                 Pipeline::new(judged.stages, outlets, wires, requests_from).asking(judged.asks).run();
-            outlets.finish_in(RunFacts { restarts, collector_ns: processor_time_ns() }, haste);
+            let facts = RunFacts {
+                restarts,
+                collector_ns: processor_time_ns(),
+                // Acquire: pairs with the doorman's, before the end.
+                is_without_command: is_without_command.load(Ordering::Acquire),
+            };
+            outlets.finish_in(facts, haste);
             reply.leave(Word::Written);
             reply.alarm();
         })
         .map_err(|error| {
             Failure::internal(format!("cannot start a thread: {error}; raise the limit of threads"))
         })?;
+    if let Some(greeting) = greeting {
+        greeting::show(&greeting);
+    }
     doorman.take_over(handed_over);
     if !doorman.say_ready() {
         doorman.finish(Haste::Patient);
@@ -188,7 +209,13 @@ pub fn serve(session: Session) -> Result<(), Failure> {
         doorman.say_alerted();
     }
     doorman.flush(Duration::from_secs(1));
-    Ok(())
+    match doorman.readers {
+        Some(readers) if readers.are_gone() => Err(Failure::output(
+            "collecting has ended: nothing reads its output any more; give it a second one (-o jsonl:FILE) to go on \
+             without a reader",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves anonymous shared mappings out of a core dump of the collector (core(5)): they hold what programs

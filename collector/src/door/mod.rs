@@ -13,6 +13,7 @@ pub mod janitor;
 mod launcher;
 pub mod news;
 mod proof;
+pub mod readers;
 mod reception;
 mod rush;
 mod supervisors;
@@ -24,7 +25,7 @@ pub mod wires;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -40,6 +41,7 @@ use crate::ids::{ImageId, MonoNs};
 use crate::launch::channel::CollectorEnd;
 use crate::launch::protocol::{RingId, ToCollector, ToLauncher};
 use crate::notify::sightings::Sightings;
+use crate::outputs::Output;
 use crate::reload::Reloader;
 use crate::shell::failure::{Failure, say};
 use crate::shell::listeners::Listeners;
@@ -51,6 +53,7 @@ use guests::{GUEST, Guests};
 use janitor::Janitor;
 use launcher::{LAUNCHER, Launcher, Said};
 use news::{News, Word};
+use readers::Readers;
 use rush::{RUSH_NAP, Rush};
 use waiting_room::WaitingRoom;
 use wires::{Deathwatch, PIDFD, Reply, ToPipeline, Told};
@@ -106,6 +109,10 @@ pub struct Doorman {
     pub reloader: Option<Reloader>,
     /// Supervisors that are heard: the launcher's, and others.
     pub supervisors: Vec<Sightings>,
+    /// CMD could not be executed.
+    pub is_without_command: Arc<AtomicBool>,
+    /// See [`Self::end_with_readers`].
+    pub readers: Option<Readers>,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -171,6 +178,8 @@ impl Doorman {
             asks: Asks::NONE,
             reloader: None,
             supervisors: Vec::new(),
+            is_without_command: Arc::default(),
+            readers: None,
         })
     }
 
@@ -264,6 +273,10 @@ impl Doorman {
                     self.has_left_some |= self.let_in((token & !LISTENER) as usize);
                 }
                 LAUNCHER => {}
+                stream @ (readers::STDOUT | readers::STDERR) => {
+                    self.readers.iter_mut().for_each(|readers| readers.lose(stream));
+                    self.end_without_readers();
+                }
                 STOP => {
                     while let Some(asked) = self.stop.as_mut().and_then(StopSignals::next) {
                         self.hear_signal(asked);
@@ -313,8 +326,22 @@ impl Doorman {
             if let Some((_, asks)) = &reloaded.stages {
                 self.asks = *asks;
             }
+            self.readers.iter_mut().for_each(|readers| readers.reload(reloaded.open.clone()));
             self.tell(News::Reloaded(Box::new(reloaded)));
+            self.end_without_readers();
         }
+    }
+
+    /// Ends the session where nothing reads any of its outputs any more.
+    fn end_without_readers(&mut self) {
+        if self.readers.as_ref().is_some_and(Readers::are_gone) {
+            self.finish(Haste::Hurried);
+        }
+    }
+
+    /// Has the session end with the last reader of `outputs`.
+    pub fn end_with_readers(&mut self, outputs: Vec<Output>) {
+        self.readers = Some(Readers::watch(&self.epoll, outputs));
     }
 
     fn hear_launcher(&mut self) {
@@ -331,9 +358,11 @@ impl Doorman {
                     self.empty_waiting_room();
                     self.tell(News::FinishWhenIdle);
                 }
-                Said::Message(
-                    ToCollector::Ring { .. } | ToCollector::Handover | ToCollector::CommandFailed { .. },
-                ) => {}
+                // Release: before the pipeline is told to come to its end.
+                Said::Message(ToCollector::CommandFailed { .. }) => {
+                    self.is_without_command.store(true, Ordering::Release);
+                }
+                Said::Message(ToCollector::Ring { .. } | ToCollector::Handover) => {}
             }
         }
     }

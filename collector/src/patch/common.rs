@@ -22,6 +22,9 @@ pub struct Common {
     /// Only print the changes that would be made: exit status 0 if there are none, 1 if there are some
     #[arg(long)]
     pub check: bool,
+    /// As --check, and the changes to stdout as a unified diff, which patch(1) takes
+    #[arg(long, conflicts_with = "output")]
+    pub diff: bool,
 }
 
 /// The supervisor in front of a command.

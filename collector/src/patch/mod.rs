@@ -6,6 +6,7 @@
 
 mod common;
 mod compose;
+mod diff;
 mod dockerfile;
 mod ecs;
 pub mod k8s;
@@ -73,16 +74,20 @@ fn apply(common: &Common, patch: impl FnOnce(&str) -> Result<Patched, Error>) ->
             Error::Refused(why) => Failure::malformed(format!("cannot patch '{name}': {why}")),
         }
     })?;
+    let is_dry = common.check || common.diff;
     for note in &patched.notes {
         match note {
-            Note::Done(what) if common.check => say(&format!("would do: {what}")),
+            Note::Done(what) if is_dry => say(&format!("would do: {what}")),
             Note::Done(what) => say(what),
             Note::Skipped(what) => say(&format!("left alone: {what}")),
             Note::Warning(what) => say(&format!("warning: {what}")),
         }
     }
     let is_changed = patched.text != text;
-    if common.check {
+    if common.diff {
+        diff::show(&common.file, &text, &patched.text)?;
+    }
+    if is_dry {
         return Ok(u8::from(is_changed));
     }
     if !is_changed {

@@ -114,7 +114,7 @@ impl Pipeline {
     }
 
     /// Lets what comes from here on go by other settings.
-    fn take_up(&mut self, Reloaded { stages, outputs }: Reloaded) {
+    fn take_up(&mut self, Reloaded { stages, outputs, .. }: Reloaded) {
         self.publish();
         if let Some((stages, asks)) = stages {
             self.census.asks = asks;

@@ -85,6 +85,8 @@ impl Settings {
             launcher: None,
             stop: None,
             reloader: None,
+            greeting: None,
+            ends_with_readers: false,
             gathers_page: false,
             metrics,
             outputs,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use crate::lambda;
 use crate::launch::collector::SUBCOMMAND;
@@ -17,7 +17,7 @@ use crate::runc;
 use crate::settings::keys;
 use crate::shell::cli_rules::Rules;
 use crate::shell::failure::Failure;
-use crate::shell::usage;
+use crate::shell::{pages, usage};
 use crate::sinks::formats;
 use crate::webhook::Webhook;
 
@@ -126,7 +126,7 @@ pub enum Command {
     /// Write the AWS Lambda layer: the sensor, and the collector as an extension
     LambdaLayer(lambda::layer::Options),
     /// List the functions that the sensor wraps, the events they report and the symbols they export
-    Hooks,
+    Hooks(Hooks),
     /// List rules, check files of them, and say why one matches an event or does not
     #[command(subcommand)]
     Rules(Rules),
@@ -135,6 +135,18 @@ pub enum Command {
     /// Check a configuration file, show the settings that hold, and where they come from
     #[command(subcommand)]
     Config(Config),
+    /// Write the completions of a shell to stdout: 'source <(glassbox completions bash)'
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: pages::Completed,
+    },
+    /// Write a man page for each command into a folder
+    Man {
+        /// The folder, which exists
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Collect for a launcher: descriptors by number, passed down by `glassbox run`
     #[command(name = SUBCOMMAND, hide = true)]
     Collector(Collector),
@@ -242,6 +254,7 @@ pub struct Run {
     pub inline: Option<PathBuf>,
     /// The program to run, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    #[arg(value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -264,7 +277,19 @@ pub struct Exec {
     pub notify: Notify,
     /// The program to become, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    #[arg(value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
+}
+
+/// `glassbox hooks`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  glassbox hooks --json | jq -r 'select(.events == [\"file.open\"]) | .function'"
+)]
+pub struct Hooks {
+    /// One JSON object a line for each function
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `glassbox fields`

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
+use clap::CommandFactory;
+
 use crate::door::news::KeptRing;
 #[cfg(feature = "nats")]
 use crate::fleet;
@@ -28,7 +30,9 @@ use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
 use crate::shell::socket::{self, Files};
 use crate::shell::stop::{Beside, StopSignals};
-use crate::shell::{cli, cli_rules, environment, field_list, hook_list, inherited, install, sensor_path};
+use crate::shell::{
+    cli, cli_rules, environment, field_list, greeting, hook_list, inherited, install, pages, sensor_path,
+};
 use crate::sinks::carrier::kind::Opening;
 #[cfg(not(feature = "nats"))]
 use crate::sinks::carrier::nats;
@@ -70,9 +74,10 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Install(arguments) => {
             install::install(&arguments.folder, arguments.with_command).map(|()| 0)
         }
-        Command::Hooks => {
+        Command::Hooks(arguments) => {
             inherited::restore_pipe();
-            hook_list::write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {
+            let write = if arguments.json { hook_list::write_json } else { hook_list::write };
+            write(&mut std::io::stdout().lock()).map(|()| 0).map_err(|error| {
                 Failure::output(format!("cannot write the hook table to stdout: {error}; send it elsewhere"))
             })
         }
@@ -87,6 +92,11 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
                 Failure::output(format!("cannot write the fields to stdout: {error}; send them elsewhere"))
             })
         }
+        Command::Completions { shell } => {
+            inherited::restore_pipe();
+            pages::complete(shell, Cli::command(), &mut std::io::stdout().lock()).map(|()| 0)
+        }
+        Command::Man { folder } => pages::man(Cli::command(), &folder).map(|()| 0),
         Command::Config(arguments) => {
             inherited::restore_pipe();
             config(&arguments).map(|()| 0)
@@ -192,6 +202,8 @@ fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
     let result = session::serve(Session {
         stop: Some(stop),
         reloader,
+        greeting: greeting::of(&socket),
+        ends_with_readers: true,
         gathers_page: true,
         ..settings.session(listening.listeners)
     });

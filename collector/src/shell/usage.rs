@@ -19,7 +19,7 @@ pub fn failure(error: &clap::Error, root: &Command, arguments: &[OsString], path
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             return Failure::usage(match subcommands(root, &names) {
                 _ if is_of_root => format!("no command given; try 'glassbox run -- CMD', or {help}"),
-                several => format!("'{}' needs one of {several}; {help}", names.join(" ")),
+                several => format!("'glassbox {}' needs one of {several}; {help}", names.join(" ")),
             });
         }
         ErrorKind::InvalidSubcommand if is_of_root => no_command(error, rest, path),

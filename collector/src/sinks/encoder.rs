@@ -84,4 +84,6 @@ pub struct RunFacts {
     pub restarts: u32,
     /// Processor time of the collector, nanoseconds; 0 where it was not measured.
     pub collector_ns: u64,
+    /// CMD could not be executed, which the launcher says: there is nothing to tell.
+    pub is_without_command: bool,
 }

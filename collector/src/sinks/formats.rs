@@ -3,6 +3,10 @@
 //! To add an output: a file with an [`Encoder`](super::encoder::Encoder) and its `FORMAT`, a row here, and a
 //! row in the table of README.md, which a test looks for.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::carrier::kind::Kind;
 use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
@@ -29,6 +33,25 @@ pub fn named(name: &[u8]) -> Option<&'static Format> {
 /// The names, with commas.
 pub fn names() -> String {
     FORMATS.iter().map(|format| format.name).collect::<Vec<_>>().join(", ")
+}
+
+/// What a user meant who gave `name` as the format of `spec`: `; did you mean 'jsonl'?`, or nothing.
+pub fn meant(spec: &OsStr, name: &[u8]) -> String {
+    if let Some(stream) =
+        [("-", "-"), ("stdout", "-"), ("stderr", "stderr")].iter().find(|(given, _)| spec == *given)
+    {
+        return format!("; did you mean 'human:{}'?", stream.1);
+    }
+    let extension = Path::new(spec).extension().unwrap_or_default().as_bytes();
+    let of_file = if extension == b"gbx" {
+        Some(recording::writer::FORMAT.name)
+    } else {
+        named(extension).map(|format| format.name)
+    };
+    match of_file {
+        Some(format) => format!("; did you mean '{format}:{}'?", spec.display()),
+        None => rules::did_you_mean(&String::from_utf8_lossy(name), FORMATS.iter().map(|format| format.name)),
+    }
 }
 
 /// How destinations of these kinds are typed: `a path, '-' for stdout, or 'stderr'`.

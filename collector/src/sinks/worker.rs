@@ -204,7 +204,7 @@ impl Worker {
                     self.renew(Renewal::Asked);
                 }
                 Message::Ask(Ask::Page) => {
-                    let facts = RunFacts { restarts: 0, collector_ns: processor_time_ns() };
+                    let facts = RunFacts { collector_ns: processor_time_ns(), ..RunFacts::default() };
                     self.encoder.end(&facts, &mut self.text);
                     self.carry();
                 }

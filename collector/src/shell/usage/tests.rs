@@ -78,7 +78,7 @@ fn misspelt_option_says_what_was_probably_meant() {
 #[test]
 fn command_of_commands_without_one_names_them() {
     assert_eq!(
-        "'patch' needs one of compose, dockerfile, ecs, k8s; see 'glassbox patch --help'",
+        "'glassbox patch' needs one of compose, dockerfile, ecs, k8s; see 'glassbox patch --help'",
         refusal(&["patch"])
     );
 }

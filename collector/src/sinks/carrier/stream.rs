@@ -39,6 +39,16 @@ fn word(text: &OsStr, word: &str, paths: &[&str]) -> Option<Result<OsString, Fai
     (text == word || paths.iter().any(|path| text == *path)).then(|| Ok(word.into()))
 }
 
+/// The word for a stream, where `text` looks like one and is none: it would name a file that nobody asked for.
+pub fn misspelt(text: &OsStr) -> Option<&'static str> {
+    let is = |name: &str| text.eq_ignore_ascii_case(name);
+    match () {
+        () if is("stdout") || is("stdin") => Some("-"),
+        () if is("stderr") && text != "stderr" => Some("stderr"),
+        () => None,
+    }
+}
+
 /// A duplicate is written to, so that dropping it closes nothing else.
 fn open(stream: io::Result<OwnedFd>, name: &str, wanted: &Wanted<'_>) -> Result<Opened, Failure> {
     let file = stream

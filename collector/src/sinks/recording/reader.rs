@@ -444,5 +444,5 @@ fn program(input: &mut Input<'_>, version: u8, known: &[Arc<Program>]) -> Option
 }
 
 fn facts(input: &mut Input<'_>) -> Option<RunFacts> {
-    Some(RunFacts { restarts: input.small()?, collector_ns: input.unsigned()? })
+    Some(RunFacts { restarts: input.small()?, collector_ns: input.unsigned()?, ..RunFacts::default() })
 }

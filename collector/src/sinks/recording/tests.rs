@@ -20,7 +20,7 @@ use crate::sinks::framing::Found;
 use crate::sinks::tests::{Scratch, Xorshift};
 use crate::sinks::{Backlog, Outlets};
 
-const FACTS: RunFacts = RunFacts { restarts: 2, collector_ns: 12_345_678_901 };
+const FACTS: RunFacts = RunFacts { restarts: 2, collector_ns: 12_345_678_901, is_without_command: false };
 
 fn lines(batch: &Batch) -> String {
     let mut writer = JsonWriter::default();
@@ -325,7 +325,7 @@ fn later_versions_kinds_and_fields_are_skipped_and_counted() {
     let Frame::Batch(read) = reader.next(Batch::default()).unwrap() else { panic!("no batch") };
     let end = reader.next(Batch::default()).unwrap();
 
-    assert!(matches!(end, Frame::End(RunFacts { restarts: 0, collector_ns: 0 })));
+    assert!(matches!(end, Frame::End(RunFacts { restarts: 0, collector_ns: 0, .. })));
     assert_eq!(1, reader.unknown());
     let paths: Vec<&[u8]> =
         read.events.iter().map(|event| read.text(read.value(event, "path")).unwrap()).collect();

@@ -51,6 +51,8 @@ impl Encoder for Summary {
     }
 
     fn end(&mut self, facts: &RunFacts, out: &mut Vec<u8>) {
-        page::write(&self.gathered, self.style, facts, out);
+        if !facts.is_without_command {
+            page::write(&self.gathered, self.style, facts, out);
+        }
     }
 }
