@@ -30,6 +30,7 @@ pub mod scap;
 pub mod scene;
 pub mod server;
 pub mod steady;
+pub mod terminal;
 pub mod unseen;
 pub mod victim;
 

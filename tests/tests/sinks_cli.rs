@@ -10,6 +10,7 @@ use std::time::Instant;
 use glassbox_tests::child::{self, Ending, Status, wait_until};
 use glassbox_tests::events::{Events, Expect};
 use glassbox_tests::scene::{Collected, Mode, Scene, sensed};
+use glassbox_tests::terminal::OnTerminal;
 use glassbox_tests::{Collector, glassbox, sensor};
 
 fn shell(scene: &Scene, options: &[&str], script: &str) -> Ending {
@@ -604,60 +605,10 @@ fn as_first_process_no_zombie_stays() {
 }
 
 /// Runs `command` on a pseudo-terminal of its own, types `typed` into it, and gives all that it showed.
-fn on_a_terminal(mut command: Command, typed: &[u8]) -> (Status, String) {
-    let (mut master, mut slave) = (0, 0);
-    // SAFETY: both pointers are to live integers, the other three are allowed to be null (man 3 openpty).
-    let opened = unsafe {
-        libc::openpty(
-            &mut master,
-            &mut slave,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        )
-    };
-    assert_eq!(0, opened);
-    // SAFETY: openpty made both descriptors, and no other owner has them.
-    let (mut master, slave) = unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) };
-    let stream = || Stdio::from(slave.try_clone().unwrap());
-    command.stdin(stream()).stdout(stream()).stderr(stream());
-    child::inherit_only_standard_streams(&mut command);
-    // SAFETY: setsid and ioctl are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            libc::setsid();
-            libc::ioctl(0, libc::TIOCSCTTY, 0);
-            Ok(())
-        })
-    };
-    let mut running = command.spawn().unwrap();
-    drop(command);
-    drop(slave);
-    master.write_all(typed).unwrap();
-    let (shown_tx, shown_rx) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut shown = Vec::new();
-        let mut block = [0; 4096];
-        // Reading fails (EIO) once no process has the other side open.
-        while let Ok(len @ 1..) = master.read(&mut block) {
-            shown.extend_from_slice(&block[..len]);
-        }
-        drop(shown_tx.send(shown));
-    });
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = running.try_wait().unwrap() {
-            break Status::from(status);
-        }
-        if started.elapsed() > child::DEADLINE / 3 {
-            // It is its session's first process, so the terminal hangs up on all the others.
-            running.kill().unwrap();
-            panic!("{running:?} did not end");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
-    let shown = shown_rx.recv_timeout(child::DEADLINE / 6).expect("something holds the terminal");
-    (status, child::escaped(&shown))
+fn on_a_terminal(command: Command, typed: &[u8]) -> (Status, String) {
+    let mut running = OnTerminal::start(command);
+    running.type_in(typed);
+    running.finish()
 }
 
 #[test]
