@@ -2,8 +2,8 @@
 //!
 //! The sensor needs no library. The command line is linked with a static glibc (`+crt-static`, a
 //! position-independent executable), so that both run on every Linux, whatever its libc. From the pair are
-//! made: a tar file, a Debian package, an OCI image archive of all machines, a Lambda layer for each machine,
-//! a bill of materials, and checksums. No container engine, clock or host name is involved: two runs give the
+//! made: a tar file and a Debian package, both with man pages and shell completions, an OCI image archive of all
+//! machines, a Lambda layer for each machine, a bill of materials, and checksums. No container engine, clock or host name is involved: two runs give the
 //! same bytes.
 
 use std::fs;
@@ -67,17 +67,22 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let beside = if is_host { dir.clone() } else { dir.join(machine.name) };
         put(&beside.join("glassbox"), &pair.cli, 0o755)?;
         put(&beside.join("libglassbox.so"), &pair.sensor, 0o644)?;
-        put(&dir.join(format!("glassbox-{VERSION}-linux-{}.tar.gz", machine.name)), &tarball(&pair)?, 0o644)?;
-        put(&dir.join(format!("glassbox_{VERSION}_{}.deb", machine.short_name)), &debian(&pair)?, 0o644)?;
         pairs.push(pair);
         folders.push(beside);
     }
-    // The command line for this machine makes the layers; its portable form does as well.
+    // The command line for this machine makes the layers and the manual; its portable form does as well.
     let host = match folders.iter().find(|folder| **folder == dir) {
         Some(folder) => folder.join("glassbox"),
         None => glassbox::build()?.cli,
     };
+    let manual = Manual::of(&host)?;
+    for (name, text) in &manual.files {
+        put(&dir.join(name), text, 0o644)?;
+    }
     for (pair, folder) in pairs.iter().zip(&folders) {
+        let Machine { name, short_name, .. } = pair.machine;
+        put(&dir.join(format!("glassbox-{VERSION}-linux-{name}.tar.gz")), &tarball(pair, &manual)?, 0o644)?;
+        put(&dir.join(format!("glassbox_{VERSION}_{short_name}.deb")), &debian(pair, &manual)?, 0o644)?;
         let layer = dir.join(format!("glassbox-{VERSION}-lambda-{}.zip", pair.machine.name));
         shell::run(Command::new(&host).args(["lambda-layer", "--pair"]).arg(folder).arg("-o").arg(layer))?;
     }
@@ -138,6 +143,74 @@ fn must_be_static(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The completions of each shell: its name, the file below `completions/`, and the folders of a system and of
+/// `/usr/local` where the shell looks for it under its last name.
+const COMPLETIONS: [(&str, &str, &str, &str); 3] = [
+    (
+        "bash",
+        "glassbox.bash",
+        "share/bash-completion/completions/glassbox",
+        "share/bash-completion/completions/glassbox",
+    ),
+    ("zsh", "_glassbox", "share/zsh/vendor-completions/_glassbox", "share/zsh/site-functions/_glassbox"),
+    (
+        "fish",
+        "glassbox.fish",
+        "share/fish/vendor_completions.d/glassbox.fish",
+        "share/fish/vendor_completions.d/glassbox.fish",
+    ),
+];
+
+/// Man pages and completions.
+struct Manual {
+    /// Below `dist/`: `man/glassbox-run.1`, `completions/_glassbox`.
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Manual {
+    /// As a command line of this machine writes it.
+    fn of(program: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        for (shell, name, ..) in COMPLETIONS {
+            let text = shell::output(Command::new(program).args(["completions", shell]))?;
+            files.push((format!("completions/{name}"), text.into_bytes()));
+        }
+        let folder = shell::scratch("man")?;
+        shell::run(Command::new(program).arg("man").arg(&folder))?;
+        for entry in fs::read_dir(&folder)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            files.push((format!("man/{name}"), fs::read(entry.path())?));
+        }
+        files.sort();
+        Ok(Self { files })
+    }
+
+    /// The folders and files below `/usr` or, without man pages compressed, `/usr/local`.
+    fn installed(&self, is_system: bool) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut installed = Vec::new();
+        for (name, text) in &self.files {
+            let completion = COMPLETIONS.iter().find(|(_, file, ..)| name.ends_with(file));
+            installed.push(match (completion, name.strip_prefix("man/")) {
+                (Some((_, _, system, local)), _) => {
+                    ((if is_system { system } else { local }).to_string(), text.clone())
+                }
+                // Debian's policy wants them so, without a time (12.1).
+                (None, Some(page)) if is_system => (format!("share/man/man1/{page}.gz"), gzip(text)?),
+                (None, page) => (format!("share/man/man1/{}", page.unwrap_or(name)), text.clone()),
+            });
+        }
+        installed.sort();
+        Ok(installed)
+    }
+}
+
+/// Every folder above these files, outermost first, with a slash at its end.
+fn folders<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let above = |path: &'a str| path.match_indices('/').map(move |(at, _)| path[..=at].to_owned());
+    let all: std::collections::BTreeSet<String> = files.flat_map(above).collect();
+    all.into_iter().collect()
+}
+
 /// A file, a folder (`None`) or a link of an archive.
 enum Entry<'a> {
     Folder,
@@ -176,18 +249,23 @@ fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The pair, laid out for `/usr/local`.
-fn tarball(pair: &Pair) -> Result<Vec<u8>> {
+fn tarball(pair: &Pair, manual: &Manual) -> Result<Vec<u8>> {
     let top = format!("glassbox-{VERSION}");
-    gzip(&tar(&[
+    let manual = manual.installed(false)?;
+    let mut entries = vec![
         (format!("{top}/bin/glassbox"), Entry::File(&pair.cli, 0o755)),
         (format!("{top}/bin/glassbox-runc"), Entry::Link("glassbox")),
         (format!("{top}/lib/glassbox/libglassbox.so"), Entry::File(&pair.sensor, 0o644)),
-    ])?)
+    ];
+    entries.extend(manual.iter().map(|(path, text)| (format!("{top}/{path}"), Entry::File(text, 0o644))));
+    gzip(&tar(&entries)?)
 }
 
 /// A Debian package (deb(5)). Its installation preloads nothing.
-fn debian(pair: &Pair) -> Result<Vec<u8>> {
-    let kilobytes = (pair.cli.len() + pair.sensor.len()).div_ceil(1024);
+fn debian(pair: &Pair, manual: &Manual) -> Result<Vec<u8>> {
+    let manual = manual.installed(true)?;
+    let manual_bytes: usize = manual.iter().map(|(_, text)| text.len()).sum();
+    let kilobytes = (pair.cli.len() + pair.sensor.len() + manual_bytes).div_ceil(1024);
     let control = format!(
         "Package: glassbox\nVersion: {VERSION}\nArchitecture: {}\nMaintainer: The glassbox authors\n\
          Installed-Size: {kilobytes}\nSection: admin\nPriority: optional\n\
@@ -196,9 +274,13 @@ fn debian(pair: &Pair) -> Result<Vec<u8>> {
         pair.machine.short_name
     );
     let control = gzip(&tar(&[("./control".into(), Entry::File(control.as_bytes(), 0o644))])?)?;
-    let mut entries: Vec<(String, Entry)> = ["./usr/", "./usr/bin/", "./usr/lib/", "./usr/lib/glassbox/"]
-        .map(|path| (path.into(), Entry::Folder))
-        .into();
+    let manual: Vec<(String, Vec<u8>)> =
+        manual.into_iter().map(|(path, text)| (format!("./usr/{path}"), text)).collect();
+    let paths =
+        ["./usr/bin/", "./usr/lib/glassbox/"].into_iter().chain(manual.iter().map(|(path, _)| path.as_str()));
+    let mut entries: Vec<(String, Entry)> =
+        folders(paths).into_iter().filter(|path| path != "./").map(|path| (path, Entry::Folder)).collect();
+    entries.extend(manual.iter().map(|(path, text)| (path.clone(), Entry::File(text, 0o644))));
     entries.push(("./usr/bin/glassbox".into(), Entry::File(&pair.cli, 0o755)));
     entries.push(("./usr/bin/glassbox-runc".into(), Entry::Link("glassbox")));
     entries.push(("./usr/lib/glassbox/libglassbox.so".into(), Entry::File(&pair.sensor, 0o644)));
@@ -346,11 +428,67 @@ mod tests {
         Pair { machine, cli: b"cli".to_vec(), sensor: b"sensor".to_vec() }
     }
 
+    fn manual() -> Manual {
+        let mut files = vec![("man/glassbox-run.1".to_owned(), b".TH run".to_vec())];
+        files.extend(
+            COMPLETIONS
+                .iter()
+                .map(|(shell, name, ..)| (format!("completions/{name}"), shell.as_bytes().to_vec())),
+        );
+        Manual { files }
+    }
+
+    /// The names in a compressed tar file, in its order.
+    fn names(archive: &[u8]) -> Vec<String> {
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+        archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn packages_have_the_manual_and_the_completions_where_they_are_looked_for() {
+        let package = debian(&pair(&MACHINES[0]), &manual()).unwrap();
+        let mut package = ar::Archive::new(package.as_slice());
+        let mut files = Vec::new();
+        while let Some(entry) = package.next_entry() {
+            let mut entry = entry.unwrap();
+            if entry.header().identifier() == b"data.tar.gz" {
+                std::io::Read::read_to_end(&mut entry, &mut files).unwrap();
+            }
+        }
+        let installed = names(&files);
+        let unpacked = names(&tarball(&pair(&MACHINES[0]), &manual()).unwrap());
+
+        for name in [
+            "usr/share/bash-completion/completions/glassbox",
+            "usr/share/fish/vendor_completions.d/glassbox.fish",
+            "usr/share/man/man1/glassbox-run.1.gz",
+            "usr/share/zsh/vendor-completions/_glassbox",
+        ] {
+            let has = |name: &str| installed.iter().position(|path| path.trim_matches(['.', '/']) == name);
+            let place = has(name).unwrap_or_else(|| panic!("{name} is not in {installed:?}"));
+            assert!(
+                has(name.rsplit_once('/').unwrap().0).is_some_and(|folder| folder < place),
+                "{installed:?}"
+            );
+        }
+        for name in [
+            "bash-completion/completions/glassbox",
+            "man/man1/glassbox-run.1",
+            "zsh/site-functions/_glassbox",
+        ] {
+            assert!(unpacked.contains(&format!("glassbox-{VERSION}/share/{name}")), "{unpacked:?}");
+        }
+    }
+
     #[test]
     fn archives_are_the_same_every_time() {
         let make = || {
             let pairs: Vec<Pair> = MACHINES.iter().map(pair).collect();
-            (image(&pairs).unwrap(), debian(&pairs[0]).unwrap(), tarball(&pairs[1]).unwrap())
+            (
+                image(&pairs).unwrap(),
+                debian(&pairs[0], &manual()).unwrap(),
+                tarball(&pairs[1], &manual()).unwrap(),
+            )
         };
 
         assert_eq!(make(), make());
