@@ -1,8 +1,14 @@
 #!/bin/sh
-# Prints a task definition with the sensor in it, as register-task-definition takes it.
+# Shows the changes that put the sensor into a task definition (default: before.json).
 set -eu
-glassbox=${GLASSBOX:-glassbox}
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../pair.sh"
+task=${1:-$here/before.json}
 image=${IMAGE:-111122223333.dkr.ecr.eu-west-1.amazonaws.com/glassbox:0.1.0}
-here=$(dirname "$0")
+patched=$(mktemp)
+trap 'rm -f "$patched"' EXIT
 
-"$glassbox" patch ecs --image "$image" --output - "${1:-$here/before.json}"
+showing_changes "$glassbox" patch ecs --image "$image" --diff "$task"
+"$glassbox" patch ecs --image "$image" -o "$patched" "$task" 2>/dev/null
+# Patching again changes nothing.
+"$glassbox" patch ecs --check "$patched"

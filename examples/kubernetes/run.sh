@@ -1,12 +1,14 @@
 #!/bin/sh
 # Shows the lines that the patch adds to a manifest (default: pod.yaml); its own lines stay.
 set -eu
-glassbox=${GLASSBOX:-glassbox}
-manifest=${1:-$(dirname "$0")/pod.yaml}
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../pair.sh"
+manifest=${1:-$here/pod.yaml}
+image=registry.example/glassbox:0.1.0
 patched=$(mktemp)
 trap 'rm -f "$patched"' EXIT
 
-"$glassbox" patch k8s --image registry.example/glassbox:0.1.0 -o "$patched" "$manifest"
+showing_changes "$glassbox" patch k8s --image "$image" --diff "$manifest"
+"$glassbox" patch k8s --image "$image" -o "$patched" "$manifest" 2>/dev/null
 # Patching again changes nothing.
 "$glassbox" patch k8s --check "$patched"
-diff -u "$manifest" "$patched" || test $? = 1

@@ -2,8 +2,12 @@
 # Measures one hook written with redhook, and the sensor beside it: a line each, `WHAT<tab>REDHOOK<tab>GLASSBOX`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-glassbox=${GLASSBOX:-glassbox}
-ours=${GLASSBOX_LIB:?say where libglassbox.so is}
+. "$here/../pair.sh"
+needs cargo
+needs cc gcc
+needs musl-gcc musl-tools
+needs readelf binutils
+ours=$sensor
 target=${CARGO_TARGET_DIR:-$here/target}
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

@@ -358,14 +358,22 @@ fn missing_files_and_wrong_options_have_statuses_of_their_own() {
 
 #[test]
 fn the_example_does_what_it_says() {
-    let mut command = Command::new(root().join("examples/fargate/run.sh"));
+    let examples = root().join("examples/fargate");
+    let mut command = Command::new(examples.join("run.sh"));
     command.env("GLASSBOX", glassbox());
+    let dir = tempfile::tempdir().unwrap();
+    let patched = dir.path().join("task.json");
+    fs::copy(examples.join("before.json"), &patched).unwrap();
 
     let ending = child::run(command, b"");
+    let mut patch = Command::new("patch");
+    patch.arg("--quiet").arg(&patched);
+    let applied = child::run(patch, ending.stdout.as_bytes());
 
     assert_eq!(Status::Exited(0), ending.status, "{}", ending.stderr);
-    let after = fs::read_to_string(root().join("examples/fargate/after.json")).unwrap();
-    assert_eq!(after, ending.stdout, "run.sh >after.json");
+    assert_eq!(Status::Exited(0), applied.status, "{}", applied.stdout);
+    let after = fs::read_to_string(examples.join("after.json")).unwrap();
+    assert_eq!(after, fs::read_to_string(patched).unwrap(), "glassbox patch ecs -o after.json before.json");
     assert_eq!("", faults(&example("after.json")));
 }
 
