@@ -4,6 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../pair.sh"
+install='pipx install podman-compose'
 if [ -n "${COMPOSE:-}" ]; then
     compose=$COMPOSE
 elif docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then
@@ -11,8 +12,11 @@ elif docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then
 elif command -v podman-compose >/dev/null; then
     compose=podman-compose engine=podman
 else
-    give_up "needs 'docker compose' with a running docker, or podman-compose; on Debian: apt-get install podman-compose"
+    give_up "needs 'docker compose' with a running docker, or podman-compose: apt-get install podman pipx; $install"
 fi
+case $(podman-compose --version 2>/dev/null) in
+    *' 1.0.'*) [ "$compose" != podman-compose ] || give_up "needs a podman-compose newer than Debian 12's 1.0: $install" ;;
+esac
 place=$(mktemp -d)
 it() { $compose -p "example-$$" -f "$place/compose.yaml" "$@"; }
 trap 'it down -v >/dev/null 2>&1 || true; rm -rf "$place"' EXIT
@@ -46,4 +50,6 @@ until it exec -T glassbox /opt/glassbox/glassbox health >/dev/null 2>&1; do slee
 it run --rm --no-deps -T app
 
 it stop glassbox >/dev/null
-it logs glassbox | deeds
+it logs glassbox | deeds >"$place/deeds"
+# It fails where nothing was seen.
+grep . "$place/deeds"

@@ -8,7 +8,7 @@ needs cc gcc
 needs musl-gcc musl-tools
 needs readelf binutils
 ours=$sensor
-target=${CARGO_TARGET_DIR:-$here/target}
+target=${CARGO_TARGET_DIR:-$top/target}/redhook
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 # No collector: the sensor stands aside, as the other hook has nothing to tell.
@@ -28,6 +28,7 @@ needed() { readelf --dynamic --wide "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p
 imports() { nm --dynamic --undefined-only "$1" | wc -l; }
 exports() { nm --dynamic --defined-only "$1" | wc -l; }
 kilobytes() { strip -o "$place/stripped" "$1" && echo $(($(stat -c %s "$place/stripped") / 1024)); }
+line what redhook glassbox
 for_both 'libraries that it needs' needed
 for_both 'symbols that it needs' imports
 for_both 'functions that it hooks, by symbol' exports

@@ -29,7 +29,8 @@ impl Clone {
         symlink(root().join("tests"), clone.path("tests")).unwrap();
         // What cargo compiled before, for the next time.
         fs::create_dir_all(target().join("redhook")).unwrap();
-        symlink(target().join("redhook"), clone.path("examples/redhook/target")).unwrap();
+        fs::create_dir(clone.path("target")).unwrap();
+        symlink(target().join("redhook"), clone.path("target/redhook")).unwrap();
         if let Some(built) = built {
             clone.build(built);
         }
@@ -157,8 +158,8 @@ fn missing_program_is_one_line_that_says_how_to_get_it() {
         ),
         (
             "compose",
-            "compose/run.sh: needs 'docker compose' with a running docker, or podman-compose; on Debian: apt-get install \
-             podman-compose\n",
+            "compose/run.sh: needs 'docker compose' with a running docker, or podman-compose: apt-get install podman \
+             pipx; pipx install podman-compose\n",
         ),
     ] {
         let mut command = clone.example(name);
