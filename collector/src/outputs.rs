@@ -15,6 +15,7 @@ use crate::sinks::carrier::{CARRIERS, RECEIVERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
+use crate::sinks::look::{Look, Show, Surface};
 use crate::sinks::nats;
 use crate::sinks::summary;
 use crate::sinks::worker::Chooser;
@@ -56,11 +57,12 @@ impl Destination {
         (*self.kind == file::CARRIER).then(|| Path::new(&self.place))
     }
 
-    /// Whether it is a terminal that wants colours (<https://no-color.org>).
-    fn is_coloured(&self) -> bool {
-        (self.kind.is_terminal)()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    /// How a text for people looks there: coloured on a terminal that wants colours (<https://no-color.org>).
+    fn look(&self) -> Look {
+        let surface = (self.kind.surface)();
+        let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Look::wanted(surface, wants_colours, &self.options.show)
     }
 }
 
@@ -157,7 +159,7 @@ impl Output {
     pub fn check_all(outputs: &[Self]) -> Result<(), Failure> {
         for Self { format, destination } in outputs {
             if let Framing::Frames(_) = format.framing
-                && (destination.kind.is_terminal)()
+                && let Surface::Terminal(_) = (destination.kind.surface)()
             {
                 return Err(Failure::usage(format!(
                     "a {0} is binary and would go to the terminal; give it a file: -o {0}:FILE",
@@ -174,11 +176,12 @@ impl Output {
         let Format { framing, service, .. } = **format;
         let opened = (kind.open)(&Wanted { name: &self.shown(), place, options, opening, framing, service })?;
         let plan = Plan {
-            is_coloured: self.destination.is_coloured(),
+            look: self.destination.look(),
             kind: kind.name,
             takes: kind.takes,
             place: place.clone(),
             only: options.only,
+            show: options.show.clone(),
             cluster: options.cluster.clone(),
         };
         Ok(((format.build)(&plan), opened))
@@ -187,6 +190,26 @@ impl Output {
     /// Whether rules that are not known here judge what it gets.
     pub fn is_judged_elsewhere(&self) -> bool {
         *self.format == nats::FORMAT && self.destination.options.only != Some(Only::Alerts)
+    }
+
+    /// Gives outputs what a command line asks for of all of them, where they do not ask for it themselves.
+    /// Fails with status 64 where it asks for what none of them has.
+    pub fn show_all(outputs: &mut [Self], show: &Show) -> Result<(), Failure> {
+        let has = |name: &str| outputs.iter().any(|output| output.format.shows.contains(&name));
+        if let Some(name) = show.names().find(|name| !has(name)) {
+            let of = formats::FORMATS.iter().filter(|known| known.shows.contains(&name));
+            let of: Vec<&str> = of.map(|known| known.name).collect();
+            return Err(Failure::usage(format!(
+                "--{name} is for {}, and no output is one; add -o {}",
+                of.join(" and "),
+                of.first().unwrap_or(&"")
+            )));
+        }
+        for Self { format, destination } in outputs {
+            let options = &mut destination.options;
+            options.show = std::mem::take(&mut options.show).or(&show.clone().only(format.shows));
+        }
+        Ok(())
     }
 
     /// Gives an output to a receiver a spool, where it has none.
@@ -262,6 +285,11 @@ fn check(format: &Format, options: &Options) -> Result<(), String> {
             [] => format!("{name} shows events and alerts together; leave the option 'only' out"),
             [holds, ..] => format!("{name} has no {}; it has {}", only.name(), holds.name()),
         });
+    }
+    if let Some(name) = options.show.names().find(|name| !format.shows.contains(name)) {
+        let of: Vec<&str> =
+            formats::FORMATS.iter().filter(|known| known.shows.contains(&name)).map(|known| known.name).collect();
+        return Err(format!("the option '{name}' is for {}; leave it out", of.join(" and ")));
     }
     if let Framing::Page = format.framing
         && options.rotation.is_on()

@@ -260,7 +260,8 @@ impl Value {
             (Value::Field { shows_time: Some(TimeOfDay::Nanoseconds), .. }, Answer::Uint(time_ns)) => {
                 Some(time_of_day(time_ns))
             }
-            (Value::Field { shows_time: Some(TimeOfDay::Seconds), .. }, Answer::Uint(time_ns)) => {
+            (Value::Field { shows_time: Some(TimeOfDay::Seconds), .. }, Answer::Uint(time_s)) => {
+                let time_ns = time_s.saturating_mul(1_000_000_000);
                 Some(time_of_day(time_ns).chars().take("hh:mm:ss".len()).collect())
             }
             (_, answer) => shown(&answer),

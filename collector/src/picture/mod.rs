@@ -8,7 +8,7 @@ pub mod fields;
 use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
-use crate::event::{Batch, Event, Who};
+use crate::event::{Batch, Event, Value, Who};
 use crate::ids::ProcessKey;
 
 use fields::{Fields, base, places};
@@ -16,7 +16,7 @@ use fields::{Fields, base, places};
 /// Processes that are kept apart; later ones only count.
 const MOST_PROCESSES: usize = 10_000;
 /// Bytes of an argument vector, or of a path, that are kept.
-const TEXT_BYTES: usize = 160;
+const TEXT_BYTES: usize = 400;
 /// Images that a process ran before its last, by name.
 const MOST_BEFORE: usize = 3;
 
@@ -59,6 +59,8 @@ pub struct Process {
     pub argv: Box<[u8]>,
     /// It ran a program of its own.
     pub has_started: bool,
+    /// The name of the process that it was forked in, where the program is the same.
+    inherited: Box<[u8]>,
     /// The programs before, the oldest first.
     pub before: Vec<Ran>,
     /// Why the sensor does not see into it; empty where it does.
@@ -67,12 +69,17 @@ pub struct Process {
     pub failed: u64,
     /// The path and error of the first of these.
     pub failure: Option<(Box<[u8]>, &'static str)>,
+    /// The path and the arguments of an exec that it asked for, and of which no more is known: that fails, or
+    /// another program begins.
+    asked: Option<(Box<[u8]>, Box<[u8]>)>,
     /// The time of its first event, UTC.
     pub began_ns: u64,
     /// UTC.
     pub ended_ns: u64,
     /// Whether and how it ended.
     pub end: End,
+    /// Its own processor time.
+    pub cpu_ns: u64,
     /// Time that it spent in the sensor.
     pub sensor_ns: u64,
     /// Events of it that were lost.
@@ -101,8 +108,8 @@ pub struct Picture {
 #[derive(Clone, Copy, Debug)]
 struct Places {
     start: [usize; 3],
-    exec: [usize; 1],
-    exit: [usize; 4],
+    exec: [usize; 2],
+    exit: [usize; 6],
     blind: [usize; 3],
 }
 
@@ -110,8 +117,11 @@ impl Default for Picture {
     fn default() -> Self {
         let at = Places {
             start: places(Kind::ProcessStart, ["argv", "path", "coverage"]),
-            exec: places(Kind::ProcessExec, ["path"]),
-            exit: places(Kind::ProcessExit, ["code", "signal", "sensor_ns", "lost"]),
+            exec: places(Kind::ProcessExec, ["path", "argv"]),
+            exit: places(
+                Kind::ProcessExit,
+                ["code", "signal", "sensor_ns", "lost", "user_ns", "system_ns"],
+            ),
             blind: places(Kind::SensorBlind, ["argv", "path", "reason"]),
         };
         Self {
@@ -148,10 +158,9 @@ impl Picture {
                 let fields = Fields::of(batch, event);
                 match event.kind {
                     Kind::ProcessStart => process.started(batch.who(event), at.start, fields),
-                    Kind::ProcessExec if !event.error.is_empty() => {
-                        let path = fields.text(at.exec[0]).unwrap_or_default();
-                        process.failed += 1;
-                        process.failure.get_or_insert_with(|| (kept(path), event.error));
+                    Kind::ProcessExec => {
+                        let [path, argv] = at.exec.map(|place| fields.value(place));
+                        process.asked(batch, event, path, argv);
                     }
                     Kind::SensorBlind => {
                         let [argv, path, reason] = at.blind;
@@ -171,6 +180,17 @@ impl Picture {
     /// All that there is room for, in the order in which they were first seen.
     pub fn processes(&self) -> &[Process] {
         &self.processes
+    }
+
+    /// The place of an event's process in [`Self::processes`]; `None` for one that has none.
+    pub fn place(&self, event: &Event) -> Option<u32> {
+        self.of_images.get(event.who as usize).copied().flatten()
+    }
+
+    /// What the program behind an event is called: see [`Process::name`].
+    pub fn name<'a>(&'a self, batch: &'a Batch, event: &Event) -> &'a [u8] {
+        let process = self.place(event).and_then(|index| self.processes.get(index as usize));
+        process.map_or_else(|| base(batch.who(event).exe()), Process::name)
     }
 
     /// How many there were.
@@ -209,7 +229,14 @@ impl Picture {
             return None;
         }
         let parent_key = who.ppid.map(|ppid| ProcessKey { pid: ppid, ..key });
-        let parent = parent_key.and_then(|parent| self.process_at(&parent, time_ns));
+        // A child that was gone before the kernel could be asked speaks by its parent's ring: the parent is known.
+        let known = |key: ProcessKey| self.process_at(&key, time_ns);
+        let parent =
+            parent_key.and_then(|key| known(key).or_else(|| known(ProcessKey { claimant: 0, ..key })));
+        let program = kept(base(who.exe()));
+        let maker = parent.and_then(|parent| self.processes.get(parent as usize));
+        let maker = maker.filter(|maker| maker.program == program);
+        let inherited = maker.map_or_else(Box::default, |maker| kept(maker.name()));
         let index = self.processes.len() as u32;
         if let (Some(parent_key), None) = (parent_key, parent) {
             self.orphans.entry(parent_key).or_default().push(index);
@@ -218,16 +245,19 @@ impl Picture {
             key,
             container: container.into(),
             parent,
-            program: kept(base(who.exe())),
+            program,
             argv: Box::default(),
             has_started: false,
+            inherited,
             before: Vec::new(),
             blind: "",
             failed: 0,
             failure: None,
+            asked: None,
             began_ns: time_ns,
             ended_ns: time_ns,
             end: End::Running,
+            cpu_ns: 0,
             sensor_ns: 0,
             lost: 0,
         });
@@ -266,7 +296,7 @@ impl Picture {
     }
 
     fn ended(&mut self, index: Option<u32>, event: &Event, fields: Fields<'_>) {
-        let [code, signal, sensor_ns, lost] = self.at.exit;
+        let [code, signal, sensor_ns, lost, user_ns, system_ns] = self.at.exit;
         let Some(process) = self.at(index) else {
             self.unlisted += 1;
             return;
@@ -279,6 +309,8 @@ impl Picture {
         process.ended_ns = event.time.0;
         process.sensor_ns = fields.number(sensor_ns);
         process.lost = fields.number(lost);
+        process.cpu_ns = fields.number(user_ns).saturating_add(fields.number(system_ns));
+        process.became_what_it_asked_for();
         let key = process.key;
         // A batch may hold events of an image that was looked up before its process ended.
         if self.live.get(&key).copied() == index {
@@ -302,9 +334,49 @@ impl Process {
         (*name != *self.program).then_some(name)
     }
 
+    /// The name that it was executed by; else that of its program.
+    pub fn name(&self) -> &[u8] {
+        let own = if self.has_started { self.called() } else { Some(&*self.inherited) };
+        own.filter(|name| !name.is_empty()).unwrap_or(&self.program)
+    }
+
+    /// An exec: it is asked for, or it failed.
+    fn asked(&mut self, batch: &Batch, event: &Event, path: Value, argv: Value) {
+        let path = batch.text(path).unwrap_or_default();
+        if !event.error.is_empty() {
+            self.asked = None;
+            self.failed += 1;
+            self.failure.get_or_insert_with(|| (kept(path), event.error));
+        // Other calls (posix_spawn, system) are their caller's, who goes on.
+        } else if event.call.contains("exec") {
+            let argv = if let Value::List(span) = argv { batch.bytes(span) } else { &[] };
+            self.asked = Some((kept(path), kept(argv)));
+        }
+    }
+
+    /// It ended without a word of the program that it asked for.
+    fn became_what_it_asked_for(&mut self) {
+        let Some((path, argv)) = self.asked.take() else { return };
+        self.becomes(&path, &argv);
+        self.blind = "unknown";
+    }
+
     /// It runs another program, of which `path` is known where `who` names no executable.
     fn runs(&mut self, who: &Who, path: Option<&[u8]>, argv: &[u8]) {
         let exe = if who.exe().is_empty() { path.unwrap_or_default() } else { who.exe() };
+        self.becomes(exe, argv);
+        self.asked = None;
+        let is_on_the_way = |(path, error): &(Box<[u8]>, &str)| {
+            matches!(*error, "ENOENT" | "ENOTDIR" | "EACCES")
+                && [&*self.program, self.called().unwrap_or_default()].contains(&base(path))
+        };
+        // A search of PATH that ended well.
+        if self.failure.as_ref().is_some_and(is_on_the_way) {
+            (self.failure, self.failed) = (None, 0);
+        }
+    }
+
+    fn becomes(&mut self, exe: &[u8], argv: &[u8]) {
         let called = self.called().map(Box::from);
         let program = std::mem::replace(&mut self.program, kept(base(exe)));
         if self.has_started && self.before.len() < MOST_BEFORE {
@@ -327,7 +399,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Shape, Value, sample};
+    use crate::event::{Shape, sample};
     use crate::ids::UtcNs;
     use crate::sinks::encoder::{Encoder, RunFacts};
     use crate::sinks::framing::Found;
@@ -415,6 +487,63 @@ mod tests {
 
         let parents: Vec<Option<u32>> = picture.processes().iter().map(|process| process.parent).collect();
         assert_eq!(vec![None, None, Some(4), None, Some(1), Some(3), Some(1), None], parents);
+    }
+
+    #[test]
+    fn child_whose_number_only_its_parents_ring_says_stands_below_the_parent() {
+        let mut batch = Batch::default();
+        event(&mut batch, Kind::ProcessStart, (10, 1, None), "/bin/sh");
+        event(&mut batch, Kind::SensorBlind, (11, 10, None), "/bin/tiny");
+        batch.whos[1] = Arc::new(Who { claimant: 7, ..(*batch.whos[1]).clone() });
+
+        assert_eq!(Some(0), picture_of(&batch).processes()[1].parent);
+    }
+
+    #[test]
+    fn program_that_begins_without_a_word_has_the_name_that_was_asked_for() {
+        let mut batch = Batch::default();
+        event(&mut batch, Kind::ProcessStart, (10, 1, None), "/bin/sh");
+        event(&mut batch, Kind::FileStat, (11, 10, None), "/bin/sh");
+        event(&mut batch, Kind::ProcessExec, (11, 10, None), "/bin/sh");
+        batch.events[2].call = "execve";
+        let path = Value::Path(batch.keep(b"/usr/bin/sudo"), None);
+        let argv = Value::List(batch.keep(b"sudo\0-n\0id\0"));
+        batch.set(Shape::place(Kind::ProcessExec, "path"), path);
+        batch.set(Shape::place(Kind::ProcessExec, "argv"), argv);
+        event(&mut batch, Kind::ProcessExit, (11, 10, None), "/bin/sh");
+
+        let picture = picture_of(&batch);
+
+        let sudo = &picture.processes()[1];
+        assert_eq!((&b"sudo"[..], &b"sudo\0-n\0id\0"[..]), (&*sudo.program, &*sudo.argv));
+        assert!(sudo.has_started && sudo.blind == "unknown");
+    }
+
+    #[test]
+    fn search_of_path_that_ends_well_is_no_failure() {
+        let mut batch = Batch::default();
+        for (kind, exe, error, path) in [
+            (Kind::ProcessExec, "/bin/env", "ENOENT", "/usr/local/bin/ls"),
+            (Kind::ProcessStart, "/bin/ls", "", ""),
+            (Kind::ProcessExec, "/bin/ls", "ENOENT", "/usr/local/bin/cat"),
+        ] {
+            event(&mut batch, kind, (10, 1, None), exe);
+            batch.events.last_mut().unwrap().error = error;
+            if kind == Kind::ProcessExec {
+                let path = Value::Path(batch.keep(path.as_bytes()), None);
+                batch.set(Shape::place(kind, "path"), path);
+            }
+        }
+        let of = |events: usize| {
+            let mut batch = batch.clone();
+            batch.events.truncate(events);
+            let picture = picture_of(&batch);
+            picture.processes()[0].failure.as_ref().map(|(path, _)| path.to_vec())
+        };
+
+        assert_eq!(Some(b"/usr/local/bin/ls".to_vec()), of(1));
+        assert_eq!(None, of(2));
+        assert_eq!(Some(b"/usr/local/bin/cat".to_vec()), of(3));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::forms::Form;
 use super::keys::{CONFIG, CONFIG_YAML, KEYS, Key, METRICS, OUTPUT, PREFIX, Reader};
 use super::setting::{Found, Setting, Source, Values};
 use crate::shell::failure::Failure;
+use crate::sinks::look::Show;
 
 /// The variables of one process that begin with [`PREFIX`].
 type Variables = BTreeMap<OsString, OsString>;
@@ -28,6 +29,8 @@ pub struct Layers {
     /// The file that was read.
     pub configuration: Option<Configuration>,
     defaults: BTreeMap<&'static str, &'static str>,
+    /// What the command line asks for of texts for people.
+    pub show: Show,
 }
 
 impl Layers {

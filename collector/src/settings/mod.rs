@@ -104,7 +104,9 @@ impl Settings {
 
 /// The outputs of the layers, or `default`, whose destination is also that of an output without one.
 pub fn outputs(layers: &Layers, default: &str) -> Result<Vec<Output>, Failure> {
-    Output::parse_all(&layers.setting(&OUTPUT).values, OsStr::new(default))
+    let mut outputs = Output::parse_all(&layers.setting(&OUTPUT).values, OsStr::new(default))?;
+    Output::show_all(&mut outputs, &layers.show)?;
+    Ok(outputs)
 }
 
 /// The socket of a command without options for settings: that of the environment or the configuration file.

@@ -165,6 +165,29 @@ pub struct Outputs {
     /// [default: GLASSBOX_CONFIG, else /etc/glassbox/glassbox.yaml if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub show: Shown,
+}
+
+/// How texts for people look: options of outputs, for all of them.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "How it looks")]
+pub struct Shown {
+    /// human: a line for each event as the output of a rule has it, such as '%evt.time %proc.name %fd.name'
+    #[arg(short = 'p', long, value_name = "FORMAT")]
+    pub print: Option<OsString>,
+    /// human: the time of each line: utc, local, relative (to the first line) or delta (to the one before)
+    #[arg(long, value_name = "CLOCK")]
+    pub time: Option<OsString>,
+    /// human, summary: colours: auto (on a terminal, without NO_COLOR), always or never
+    #[arg(long, value_name = "WHEN")]
+    pub color: Option<OsString>,
+    /// summary: N entries of each list, instead of some on a terminal and all in a file
+    #[arg(long, value_name = "N")]
+    pub top: Option<OsString>,
+    /// summary: what lists are sorted by: bytes, time, failures or name
+    #[arg(long, value_name = "WHAT")]
+    pub sort: Option<OsString>,
 }
 
 /// The options that choose events: each is a condition, and all must hold.

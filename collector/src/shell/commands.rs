@@ -1,6 +1,6 @@
 //! Carries out each command, up to the boundary in `session` or the launcher.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
@@ -33,9 +33,11 @@ use crate::shell::stop::{Beside, StopSignals};
 use crate::shell::{
     cli, cli_rules, environment, field_list, greeting, hook_list, inherited, install, pages, sensor_path,
 };
-use crate::sinks::carrier::kind::Opening;
+use crate::sinks::carrier::kind::{Opening, Options};
 #[cfg(not(feature = "nats"))]
 use crate::sinks::carrier::nats;
+use crate::sinks::carrier::stream;
+use crate::sinks::look::Show;
 #[cfg(feature = "nats")]
 use crate::sinks::{Backlog, Outlets};
 use crate::stages::selectors::Selectors;
@@ -116,7 +118,8 @@ fn layers(given: &cli::Outputs, selection: &cli::Selection) -> Result<Layers, Fa
     let cli::Selection { filter: filters, events, paths, exe: programs, pid: pids, .. } = selection;
     let is_failed = selection.failed;
     let condition = Selectors { events, paths, programs, pids, is_failed, filters }.condition()?;
-    let layers = Layers::read(Reader::Every, given.config.as_deref())?;
+    let mut layers = Layers::read(Reader::Every, given.config.as_deref())?;
+    layers.show = show(&given.show)?;
     let layers = layers
         .with_flag(&OUTPUT, given.output.iter().cloned())
         .with_flag(&FILTER, condition.map(OsString::from))
@@ -125,6 +128,17 @@ fn layers(given: &cli::Outputs, selection: &cli::Selection) -> Result<Layers, Fa
         .with_flag(&REDACT, selection.no_redact.then(|| "off".into()))
         .with_flag(&FAIL_ON, selection.fail_on);
     Ok(layers)
+}
+
+/// What the command line asks for of texts for people, by the table of the outputs' options.
+fn show(given: &cli::Shown) -> Result<Show, Failure> {
+    let cli::Shown { print, time, color, top, sort } = given;
+    let given = [("print", print), ("time", time), ("color", color), ("top", top), ("sort", sort)];
+    let texts: Vec<OsString> = given
+        .into_iter()
+        .filter_map(|(name, value)| Some([OsStr::new(name), OsStr::new("="), value.as_ref()?].into_iter().collect()))
+        .collect();
+    Options::read(&texts, &stream::STDERR).map(|options| options.show).map_err(Failure::usage)
 }
 
 /// `glassbox config`

@@ -26,6 +26,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Parcels,
     reaches: &[http::CARRIER],
     holds: &[Only::Events, Only::Alerts],
+    shows: &[],
     service: Some(&SERVICE),
     build: |plan| Box::new(ClickHouse::new(plan)),
 };

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use super::carrier::kind::{Kind, Only, Takes};
 use super::carrier::service::Service;
 use super::framing::{Found, Framing};
+use super::look::{Look, Show};
 use crate::event::Batch;
 
 /// A format of `-o`: one constant beside each encoder.
@@ -20,6 +21,8 @@ pub struct Format {
     pub reaches: &'static [Kind],
     /// Which of events and alerts it has, where a user may choose.
     pub holds: &'static [Only],
+    /// What can be asked for of a text for people: names of options.
+    pub shows: &'static [&'static str],
     /// How it is spoken over HTTP, where it is.
     pub service: Option<&'static Service>,
     /// Makes an encoder.
@@ -38,8 +41,10 @@ impl Eq for Format {}
 /// The circumstances that an encoder is made for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The output is a terminal that wants colours.
-    pub is_coloured: bool,
+    /// How a text for people looks there.
+    pub look: Look,
+    /// What is asked for of such a text.
+    pub show: Show,
     /// The name of the kind of place: parcels for syslog are other ones than those for HTTP.
     pub kind: &'static str,
     /// Whether lines, or parcels, are wanted.

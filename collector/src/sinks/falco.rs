@@ -21,6 +21,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Lines,
     reaches: carrier::ALERTS,
     holds: &[Only::Alerts],
+    shows: &[],
     service: Some(&SERVICE),
     build: |plan| Box::new(Falco::new(plan)),
 };

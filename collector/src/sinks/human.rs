@@ -1,36 +1,43 @@
 //! `human`: one line an event.
 //!
 //! ```text
-//! 22:13:20.123 4121       cat             file.open      /etc/hosts O_RDONLY = 3
+//! 22:13:20.123Z 4121       cat             file.open      /etc/hosts O_RDONLY = 3
 //! ```
 //! Once events of a second container come, the line has the container's name before the program's. The table
 //! of events says which fields there are, and [`Show`] how each is shown: a new event needs no line here.
 
 use std::io::Write;
 
+use deploy::visible::visible;
+use rules::format::Format;
 use wire::events::Kind;
 use wire::schema::EVENTS;
 
 use super::carrier::kind::Only;
-use super::encoder::{Encoder, Format};
+use super::encoder::{self, Encoder, Plan};
 use super::framing::{Found, Framing};
+use super::look::{Clock, Show as Wanted};
 use super::text::{self, Paint, Style};
 use super::{carrier, signals};
 use crate::container::Container;
 use crate::event::{Alert, Batch, Event, Rule, Shape, Span, Value, Who};
 use crate::ids::Tid;
 use crate::picture::fields::base;
+use crate::stages::fields::FIELDS;
+use crate::stages::view::View;
 use crate::system::clock::TimeWriter;
+use crate::system::local_time::local_time_of_day;
 
 /// The row of the table.
-pub const FORMAT: Format = Format {
+pub const FORMAT: encoder::Format = encoder::Format {
     name: "human",
     help: "one line an event, coloured on a terminal",
     framing: Framing::Lines,
     reaches: carrier::LOCAL,
     holds: &[Only::Events, Only::Alerts],
+    shows: &["color", "time", "print"],
     service: None,
-    build: |plan| Box::new(Human { only: plan.only, ..Human::new(Style::new(plan.is_coloured)) }),
+    build: |plan| Box::new(Human::wanted(plan)),
 };
 
 /// Characters of one string, at most.
@@ -45,6 +52,13 @@ pub struct Human {
     /// Which of events and alerts are written, where not both.
     only: Option<Only>,
     time: TimeWriter,
+    clock: Clock,
+    /// The time of the first line, and of the line before.
+    before: Option<(u64, u64)>,
+    /// What each line has, where that is asked for.
+    print: Option<Format>,
+    /// Events so far.
+    number: u64,
     /// How each field shows, by number of the kind and place of the field.
     shows: Vec<Vec<Show>>,
     containers: Containers,
@@ -73,8 +87,6 @@ enum Show {
     After(&'static str),
     /// `name=value`.
     Labelled(&'static str),
-    /// `name=value`, unless it is what the call returned.
-    Descriptor(&'static str),
     /// `name=value`, unless it is 0.
     Number(&'static str),
     /// Bytes, unless 0.
@@ -107,7 +119,6 @@ impl Show {
             }
             (Kind::NetConnect, "host") => Self::Labelled(name),
             (_, "host") => Self::Bare,
-            (_, "fd") => Self::Descriptor(name),
             (_, "mode") => Self::Octal(name),
             (_, "addr") => Self::Hex(name),
             (_, "signal") => Self::Signal(name),
@@ -120,6 +131,19 @@ impl Show {
 }
 
 impl Human {
+    /// An encoder of what is asked for.
+    fn wanted(plan: &Plan) -> Self {
+        let Wanted { clock, print, .. } = &plan.show;
+        // It was read when the option was.
+        let print = print.as_ref().and_then(|format| Format::parse(format, &*FIELDS).ok());
+        Self {
+            only: plan.only,
+            clock: clock.unwrap_or_default(),
+            print: print.map(Format::showing_missing),
+            ..Self::new(plan.look.style)
+        }
+    }
+
     /// An encoder in this style.
     pub fn new(style: Style) -> Self {
         let mut shows = Vec::new();
@@ -132,10 +156,28 @@ impl Human {
                 Shape::of(spec.kind).fields.iter().map(|name| Show::of(spec.kind, name)).collect();
         }
         let (time, containers) = (TimeWriter::default(), Containers::default());
-        Self { style, only: None, time, shows, containers }
+        Self {
+            style,
+            only: None,
+            time,
+            clock: Clock::default(),
+            before: None,
+            print: None,
+            number: 0,
+            shows,
+            containers,
+        }
     }
 
     fn line(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
+        self.number += 1;
+        if let Some(print) = &self.print {
+            if let Some(line) = print.resolve(&View::new(batch, event, self.number)) {
+                out.extend_from_slice(visible(&line.message).as_bytes());
+                out.push(b'\n');
+            }
+            return;
+        }
         let style = self.style;
         self.columns(batch, event, out);
         let name = event.kind.name();
@@ -144,7 +186,7 @@ impl Human {
         for (show, value) in
             self.shows.get(event.kind as usize).into_iter().flatten().zip(batch.values(event))
         {
-            field(batch, event, *show, *value, out);
+            field(batch, *show, *value, out);
         }
         self.result(event, out);
         while out.last() == Some(&b' ') {
@@ -172,9 +214,24 @@ impl Human {
     fn columns(&mut self, batch: &Batch, event: &Event, out: &mut Vec<u8>) {
         let style = self.style;
         let who = batch.who(event);
-        // Without the date, which a reader knows.
-        let time = self.time.utc(event.time.0).get(11..23).unwrap_or_default();
-        style.paint(Paint::Dim, out, |out| out.extend_from_slice(time));
+        let (clock, before, now) = (self.clock, self.before, event.time.0);
+        let (first, last) = before.unwrap_or((now, now));
+        self.before = Some((first, now));
+        let time = &mut self.time;
+        style.paint(Paint::Dim, out, |out| match clock {
+            // Without the date, which a reader knows.
+            Clock::Utc => {
+                out.extend_from_slice(time.utc(now).get(11..23).unwrap_or_default());
+                out.push(b'Z');
+            }
+            Clock::Local => {
+                let [hour, minute, second] = local_time_of_day(now);
+                let milli = now / 1_000_000 % 1000;
+                let _ = write!(out, "{hour:02}:{minute:02}:{second:02}.{milli:03}");
+            }
+            Clock::Relative => since(first, now, out),
+            Clock::Delta => since(last, now, out),
+        });
         out.push(b' ');
         let columns = whole(out, |out| {
             number(u64::from(who.pid().0), out);
@@ -250,6 +307,16 @@ impl Encoder for Human {
     }
 }
 
+/// Appends the seconds between two times; the ends of a process that died come late, so it may be less than
+/// none.
+fn since(from: u64, to: u64, out: &mut Vec<u8>) {
+    let sign = if to < from { '-' } else { '+' };
+    let nanoseconds = to.abs_diff(from);
+    let text = format!("{sign}{}.{:06}", nanoseconds / 1_000_000_000, nanoseconds / 1000 % 1_000_000);
+    // A vector takes everything.
+    let _ = write!(out, "{text:>12}");
+}
+
 /// The program's name; a question mark for one that is not known.
 fn program(exe: &[u8]) -> &[u8] {
     if exe.is_empty() { b"?" } else { base(exe) }
@@ -266,7 +333,7 @@ fn paint(kind: Kind) -> Paint {
 }
 
 /// Appends a field and a space, or nothing.
-fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u8>) {
+fn field(batch: &Batch, show: Show, value: Value, out: &mut Vec<u8>) {
     let number = match value {
         Value::Absent => return,
         Value::Uint(number) => i128::from(number),
@@ -277,7 +344,6 @@ fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u
         Show::Never => return,
         Show::Coverage if matches!(value, Value::Word("hooked")) => return,
         Show::Number(_) | Show::Size(_) | Show::Duration(_) if number == 0 => return,
-        Show::Descriptor(_) if event.ret.is_some_and(|ret| i128::from(ret) == number) => return,
         Show::Bare | Show::Coverage | Show::Brackets => "",
         Show::After(word) => {
             out.extend_from_slice(word.as_bytes());
@@ -285,7 +351,6 @@ fn field(batch: &Batch, event: &Event, show: Show, value: Value, out: &mut Vec<u
             ""
         }
         Show::Labelled(label)
-        | Show::Descriptor(label)
         | Show::Number(label)
         | Show::Size(label)
         | Show::Duration(label)
@@ -400,7 +465,7 @@ mod tests {
         });
 
         assert_eq!(
-            "22:13:20.123 4121      cat             file.open     \"/etc/host name\" O_WRONLY|O_CREAT|O_CLOEXEC \
+            "22:13:20.123Z 4121      cat             file.open     \"/etc/host name\" fd=3 O_WRONLY|O_CREAT|O_CLOEXEC \
              mode=0644 = 3\n",
             shown(Style::Plain, &batch)
         );
@@ -419,7 +484,7 @@ mod tests {
         });
 
         assert_eq!(
-            "22:13:20.123 4121(4125) cat             net.connect   fd=5 -> [::1]:443 host=example.org = ECONNREFUSED\n",
+            "22:13:20.123Z 4121(4125) cat             net.connect   fd=5 -> [::1]:443 host=example.org = ECONNREFUSED\n",
             shown(Style::Plain, &batch)
         );
     }
@@ -463,7 +528,7 @@ mod tests {
 
         let text = shown(Style::Plain, &batch);
 
-        let pids_to_kinds: Vec<&str> = text.lines().map(|line| &line[13..line.len() - 13]).collect();
+        let pids_to_kinds: Vec<&str> = text.lines().map(|line| &line[14..line.len() - 13]).collect();
         assert_eq!(
             vec![
                 "4121      cat            ",

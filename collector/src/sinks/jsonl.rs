@@ -14,6 +14,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Lines,
     reaches: carrier::LINES,
     holds: &[Only::Events],
+    shows: &[],
     service: None,
     build: |_| Box::new(Jsonl::default()),
 };

@@ -15,6 +15,7 @@ pub mod formats;
 pub mod framing;
 pub mod human;
 pub mod jsonl;
+pub mod look;
 pub mod message;
 pub mod nats;
 mod ocsf;
@@ -29,7 +30,7 @@ mod report;
 mod signals;
 mod strain;
 pub mod summary;
-mod text;
+pub mod text;
 pub mod worker;
 
 pub use encoder::RunFacts;

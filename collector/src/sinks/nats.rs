@@ -23,6 +23,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Parcels,
     reaches: carrier::BROKERS,
     holds: &Only::ALL,
+    shows: &[],
     service: None,
     build: |plan| Box::new(Nats::new(plan)),
 };

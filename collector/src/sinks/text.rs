@@ -8,9 +8,10 @@ use std::io::Write;
 use deploy::visible::is_hidden;
 
 /// Whether text is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// Without colours.
+    #[default]
     Plain,
     /// With ANSI colours.
     Coloured,

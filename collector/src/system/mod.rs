@@ -10,6 +10,7 @@ pub mod examiner;
 pub mod files;
 pub mod kernel;
 pub mod lineage;
+pub mod local_time;
 pub mod mounts;
 pub mod namespaces;
 pub mod peers;

@@ -70,6 +70,11 @@ macro_rules! reasons {
             name: $name, coverage: Coverage::$coverage, why: $why, fix: $fix, explains_silence: $silence,
         };)*
 
+        /// The reason of this name; of several, the first.
+        pub fn reason(name: &str) -> Option<&'static Reason> {
+            [$(&$id),*].into_iter().find(|reason| reason.name == name)
+        }
+
         /// The name of a reason, as one that lives for ever.
         pub fn reason_named(name: &str) -> Option<&'static str> {
             [$($name),*].into_iter().find(|known| *known == name)

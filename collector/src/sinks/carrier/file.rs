@@ -19,6 +19,7 @@ use crate::shell::failure::{Failure, say};
 use crate::shell::files::{self, From, Permissions};
 use crate::shell::trusted::Refused;
 use crate::sinks::framing::{Found, Frames, Framing};
+use crate::sinks::look::Surface;
 use crate::system::clock::utc_now_ns;
 
 /// The row of paths.
@@ -30,7 +31,7 @@ pub const CARRIER: Kind = Kind {
     shown: |path| visible(&format!("'{}'", path.display())).into_owned(),
     // Devices take bytes from any number of writers.
     is_exclusive: |path| !Path::new(path).starts_with("/dev"),
-    is_terminal: || false,
+    surface: || Surface::File,
     takes: Takes::Stream,
     open,
 };

@@ -16,6 +16,7 @@ use super::service::{Judged, Service, Url, by_status, retry_after};
 use super::transport::{Bounds, Shipped, Transport};
 use super::{headers, receiver, tls};
 use crate::shell::failure::Failure;
+use crate::sinks::look::Surface;
 use crate::sinks::parcel::Parcel;
 
 /// The row of URLs.
@@ -25,7 +26,7 @@ pub const CARRIER: Kind = Kind {
     place,
     shown: |place| visible(&format!("'{}'", place.display())).into_owned(),
     is_exclusive: |_| false,
-    is_terminal: || false,
+    surface: || Surface::Other,
     takes: Takes::Parcels,
     open,
 };

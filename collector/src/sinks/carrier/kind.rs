@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::service::Service;
 use crate::shell::failure::Failure;
 use crate::sinks::framing::{Found, Framing};
+use crate::sinks::look::{Show, Surface};
 
 /// A kind of place that outputs go to: one constant beside each implementation.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub struct Kind {
     pub shown: fn(&OsStr) -> String,
     /// Whether a second output would overwrite the first one at this place.
     pub is_exclusive: fn(&OsStr) -> bool,
-    /// Whether a person looks at it.
-    pub is_terminal: fn() -> bool,
+    /// What a text for people is laid out for.
+    pub surface: fn() -> Surface,
     /// Whether it takes a stream of bytes, or parcels.
     pub takes: Takes,
     /// Opens the place for writing. Fails with status 73 and a remedy.
@@ -88,6 +89,8 @@ pub struct Options {
     pub creds: Option<OsString>,
     /// The cluster that a broker's subjects name.
     pub cluster: Option<String>,
+    /// How a text for people looks.
+    pub show: Show,
 }
 
 /// When a file is put aside, and for how long it stays then.

@@ -9,6 +9,7 @@ use deploy::visible::visible;
 
 use super::kind::{Kind, Opened, Takes, Wanted};
 use crate::shell::failure::Failure;
+use crate::sinks::look::Surface;
 
 /// The row of brokers.
 pub const CARRIER: Kind = Kind {
@@ -17,7 +18,7 @@ pub const CARRIER: Kind = Kind {
     place,
     shown: |place| visible(&format!("'{}'", place.display())).into_owned(),
     is_exclusive: |_| false,
-    is_terminal: || false,
+    surface: || Surface::Other,
     takes: Takes::Parcels,
     open,
 };

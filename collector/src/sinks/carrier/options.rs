@@ -7,8 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use rules::format::Format;
+
 use super::kind::{Kind, Only, Options};
-use super::{BROKERS, CARRIERS, RECEIVERS, file, http};
+use super::{BROKERS, CARRIERS, LOCAL, RECEIVERS, file, http};
+use crate::sinks::look::{Clock, Color, Sort};
+use crate::stages::fields::FIELDS;
 
 /// Reads a value into the options; an error says what it should be.
 type Read = fn(&OsStr, &mut Options) -> Result<(), String>;
@@ -213,7 +217,72 @@ pub const KEYS: &[Key] = &[
         }),
         spelled: |options| options.cluster.as_ref().map(OsString::from),
     },
+    Key {
+        name: "top",
+        example: "20",
+        help: "how many entries of each list a summary shows",
+        kinds: LOCAL,
+        read: Some(|value, options| {
+            let top = with_unit(value, &[("", 1)]).filter(|top| (1..=100_000).contains(top));
+            options.show.top = Some(top.ok_or("give a number from 1 to 100000")? as usize);
+            Ok(())
+        }),
+        spelled: |options| options.show.top.map(|top| top.to_string().into()),
+    },
+    Key {
+        name: "sort",
+        example: "bytes",
+        help: "what a summary's lists are sorted by: bytes, time, failures or name",
+        kinds: LOCAL,
+        read: Some(|value, options| word(value, &Sort::ALL).map(|sort| options.show.sort = Some(sort))),
+        spelled: |options| spelled(options.show.sort, &Sort::ALL),
+    },
+    Key {
+        name: "color",
+        example: "always",
+        help: "colours: auto (on a terminal), always or never",
+        kinds: LOCAL,
+        read: Some(|value, options| word(value, &Color::ALL).map(|color| options.show.color = Some(color))),
+        spelled: |options| spelled(options.show.color, &Color::ALL),
+    },
+    Key {
+        name: "time",
+        example: "local",
+        help: "the time of each line of human: utc, local, relative (to the first) or delta (to the line before)",
+        kinds: LOCAL,
+        read: Some(|value, options| word(value, &Clock::ALL).map(|clock| options.show.clock = Some(clock))),
+        spelled: |options| spelled(options.show.clock, &Clock::ALL),
+    },
+    Key {
+        name: "print",
+        example: "FORMAT",
+        help: "a line for each event as a rule's output has it, such as '%evt.time %proc.name %fd.name'",
+        kinds: LOCAL,
+        read: Some(|value, options| {
+            let format = text(value)?;
+            Format::parse(&format, &*FIELDS)
+                .map_err(|error| format!("{}; 'glassbox fields' lists what it may have", error.message))?;
+            options.show.print = Some(format);
+            Ok(())
+        }),
+        spelled: |options| options.show.print.as_ref().map(OsString::from),
+    },
 ];
+
+/// The value that a word of the table means.
+fn word<T: Copy>(value: &OsStr, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| value == *word).map(|(_, meant)| *meant);
+    found.ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!("give one of {}", words.join(", "))
+    })
+}
+
+/// The word that means a value.
+fn spelled<T: PartialEq>(value: Option<T>, words: &[(&str, T)]) -> Option<OsString> {
+    let value = value?;
+    words.iter().find(|(_, meant)| *meant == value).map(|(word, _)| (*word).into())
+}
 
 /// The least bound of a spool: less than a segment and a batch have no room in it.
 const SMALLEST_SPOOL: u64 = 8 << 20;
@@ -445,7 +514,8 @@ mod tests {
             (
                 "a,b.jsonl",
                 "unknown option 'b.jsonl'; the options are mode=0640, only=alerts, filter=evt.type=execve, rotate=100MB, \
-                 age=7d, keep=10, and a comma of a path is written twice",
+                 age=7d, keep=10, top=20, sort=bytes, color=always, time=local, print=FORMAT, and a comma of a path is \
+                 written twice",
             ),
             ("a,mode", "the option 'mode' has no value; give it one: mode=0640"),
             ("a,mode=", "the option 'mode' has no value; give it one: mode=0640"),

@@ -12,6 +12,7 @@ use super::courier::Backoff;
 use super::kind::{Carried, Carrier, Kind, Opened, Takes, Wanted};
 use crate::shell::failure::Failure;
 use crate::sinks::framing::Found;
+use crate::sinks::look::Surface;
 
 /// The row of programs.
 pub const CARRIER: Kind = Kind {
@@ -20,7 +21,7 @@ pub const CARRIER: Kind = Kind {
     place,
     shown: |place| visible(&format!("'{}'", place.display())).into_owned(),
     is_exclusive: |_| false,
-    is_terminal: || false,
+    surface: || Surface::Other,
     takes: Takes::Stream,
     open,
 };

@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::file::FileCarrier;
 use super::kind::{Kind, Opened, Takes, Wanted};
 use crate::shell::failure::Failure;
+use crate::sinks::look::Surface;
 
 /// The row of stdout.
 pub const STDOUT: Kind = Kind {
@@ -16,7 +17,7 @@ pub const STDOUT: Kind = Kind {
     place: |text| word(text, "-", &["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
     shown: |_| "stdout".to_owned(),
     is_exclusive: |_| false,
-    is_terminal: || io::stdout().is_terminal(),
+    surface: || Surface::of(io::stdout()),
     takes: Takes::Stream,
     open: |wanted| open(io::stdout().as_fd().try_clone_to_owned(), "stdout", wanted),
 };
@@ -28,7 +29,7 @@ pub const STDERR: Kind = Kind {
     place: |text| word(text, "stderr", &["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"]),
     shown: |_| "stderr".to_owned(),
     is_exclusive: |_| false,
-    is_terminal: || io::stderr().is_terminal(),
+    surface: || Surface::of(io::stderr()),
     takes: Takes::Stream,
     open: |wanted| open(io::stderr().as_fd().try_clone_to_owned(), "stderr", wanted),
 };

@@ -13,6 +13,7 @@ use super::kind::{Kind, Opened, Takes, Wanted};
 use super::receiver;
 use super::transport::{Bounds, Shipped, Transport};
 use crate::shell::failure::Failure;
+use crate::sinks::look::Surface;
 use crate::sinks::parcel::Parcel;
 
 /// The row of syslog.
@@ -22,7 +23,7 @@ pub const CARRIER: Kind = Kind {
     place,
     shown: |place| visible(&format!("'{}'", place.display())).into_owned(),
     is_exclusive: |_| false,
-    is_terminal: || false,
+    surface: || Surface::Other,
     takes: Takes::Parcels,
     open,
 };

@@ -42,6 +42,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Lines,
     reaches: carrier::LINES,
     holds: &Only::ALL,
+    shows: &[],
     service: None,
     build: |plan| Box::new(Ocsf { only: plan.only, ..Ocsf::default() }),
 };

@@ -49,6 +49,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Parcels,
     reaches: &[http::CARRIER],
     holds: &Only::ALL,
+    shows: &[],
     service: Some(&service::SERVICE),
     build: |plan| Box::new(Otlp::new(plan)),
 };

@@ -26,6 +26,7 @@ pub const FORMAT: Format = Format {
     framing: Framing::Frames(Frames { magic: &MAGIC, head_bytes: FRAME_HEAD, body_bytes }),
     reaches: carrier::LOCAL,
     holds: &[Only::Events],
+    shows: &[],
     service: None,
     build: |_| Box::new(Recording::default()),
 };

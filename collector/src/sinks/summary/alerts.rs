@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 use super::table::kept;
 use crate::event::{Alert, Batch, Program};
 use crate::picture::fields::base;
-use crate::sinks::text::{self, Paint, Style};
+use crate::sinks::look::Look;
+use crate::sinks::text::{self, Paint};
 
 /// Rules that are counted one by one.
 const MOST_RULES: usize = 1_000;
@@ -44,6 +45,11 @@ impl Alerts {
         self.all == 0
     }
 
+    /// How many there were.
+    pub fn len(&self) -> u64 {
+        self.all
+    }
+
     /// Adds those of a batch.
     pub fn take(&mut self, batch: &Batch) {
         for alert in &batch.alerts {
@@ -59,10 +65,11 @@ impl Alerts {
     }
 
     /// Appends the rules, the most urgent first.
-    pub fn write(&self, style: Style, out: &mut Vec<u8>) {
+    pub fn write(&self, look: Look, out: &mut Vec<u8>) {
+        let (style, most) = (look.style, look.most(MOST_LISTED));
         let mut list: Vec<_> = self.by_rule.iter().collect();
         list.sort_by_key(|(name, noted)| (noted.priority, Reverse(noted.times), *name));
-        for (name, Noted { priority, times, message, line }) in list.iter().take(MOST_LISTED) {
+        for (name, Noted { priority, times, message, line }) in list.iter().take(most) {
             let paint = if *priority <= Priority::Error { Paint::Red } else { Paint::Yellow };
             out.extend_from_slice(b"  ");
             style.text(paint, priority.name(), out);
@@ -77,8 +84,8 @@ impl Alerts {
             style.paint(Paint::Dim, out, |out| write_line(line, out));
             out.push(b'\n');
         }
-        if list.len() > MOST_LISTED {
-            let more = text::more((list.len() - MOST_LISTED) as u64, "rule");
+        if list.len() > most {
+            let more = text::more((list.len() - most) as u64, "rule");
             style.text(Paint::Dim, &format!("  {more}\n"), out);
         }
     }

@@ -8,7 +8,8 @@ use wire::events::Kind;
 use super::alerts::Alerts;
 use super::network::Net;
 use super::places::Places;
-use super::table::{Capped, Errors, add, kept};
+use super::failures::Failures;
+use super::table::{Capped, add, kept};
 use crate::event::{Batch, Event, Value};
 use crate::picture::Picture;
 use crate::picture::fields::{Fields, base};
@@ -42,6 +43,7 @@ pub struct Gathered {
     pub blind: Capped<Blind>,
     pub notable: FxHashMap<Kind, Notable>,
     pub alerts: Alerts,
+    pub failures: Failures,
 }
 
 /// Files, and failed opens.
@@ -50,7 +52,6 @@ pub struct Files {
     pub by_path: Capped<FileUse>,
     pub opened: u64,
     pub failed: u64,
-    pub errors: Errors,
     /// Changes of names: removed, renamed and so on, with the first of each.
     pub changes: FxHashMap<Kind, Notable>,
 }
@@ -122,7 +123,6 @@ impl Default for Gathered {
                 by_path: Capped::new(MOST_PATHS),
                 opened: 0,
                 failed: 0,
-                errors: Errors::default(),
                 changes: FxHashMap::default(),
             },
             net: Net::default(),
@@ -132,6 +132,7 @@ impl Default for Gathered {
             blind: Capped::new(MOST_PROGRAMS),
             notable: FxHashMap::default(),
             alerts: Alerts::default(),
+            failures: Failures::default(),
         }
     }
 }
@@ -155,6 +156,8 @@ impl Gathered {
         self.first_ns = self.first_ns.min(event.time.0);
         self.last_ns = self.last_ns.max(event.time.0);
         let fields = Fields::of(batch, event);
+        let place = self.picture.place(event);
+        self.failures.take(batch, event, self.picture.name(batch, event), place);
         let has_failed = !event.error.is_empty();
         match event.kind {
             Kind::FileOpen => self.opened(event, fields),
@@ -169,13 +172,13 @@ impl Gathered {
                 blind.reason = fields.word(reason);
             }
             Kind::FileUnlink | Kind::FileRmdir | Kind::FileRename | Kind::FileMkdir if !has_failed => {
-                note(self.files.changes.entry(event.kind).or_default(), batch, event);
+                note(self.files.changes.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
             }
             Kind::MemoryMap if is_writable_code(fields.value(self.at.map[0])) => {
-                note(self.notable.entry(event.kind).or_default(), batch, event);
+                note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
             }
             Kind::FileChmod if fields.number(self.at.chmod[0]) & 0o6000 != 0 => {
-                note(self.notable.entry(event.kind).or_default(), batch, event);
+                note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
             }
             Kind::ProcessTrace
             | Kind::ProcessNamespace
@@ -184,15 +187,14 @@ impl Gathered {
             | Kind::KernelBpf
             | Kind::KernelUserfaultfd
             | Kind::KernelIoUring
-            | Kind::SensorEvasion => note(self.notable.entry(event.kind).or_default(), batch, event),
-            _ => self.net.take(batch, event, fields),
+            | Kind::SensorEvasion => note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event),
+            _ => self.net.take(event, self.picture.name(batch, event), fields),
         }
     }
 
     fn opened(&mut self, event: &Event, fields: Fields<'_>) {
         if !event.error.is_empty() {
             self.files.failed += 1;
-            self.files.errors.count(event.error);
             return;
         }
         self.files.opened += 1;
@@ -252,9 +254,9 @@ fn makes_or_empties(flags: Value) -> bool {
 
 /// Counts something that deserves a look; keeps the first program that did it, and the first text of that
 /// event.
-fn note(notable: &mut Notable, batch: &Batch, event: &Event) {
+fn note(notable: &mut Notable, program: &[u8], batch: &Batch, event: &Event) {
     if notable.times == 0 {
-        notable.program = kept(base(batch.who(event).exe()));
+        notable.program = kept(program);
         let first = batch.values(event).iter().find_map(|value| batch.text(*value));
         notable.first = kept(first.unwrap_or_default());
     }

@@ -3,6 +3,7 @@
 //! Everything on the page comes from events alone, so that a `replay` gives the summary that the run gave.
 
 mod alerts;
+mod failures;
 mod gathered;
 mod network;
 mod page;
@@ -15,7 +16,7 @@ mod tree;
 use super::carrier;
 use super::encoder::{Encoder, Format, RunFacts};
 use super::framing::Framing;
-use super::text::Style;
+use super::look::Look;
 use crate::event::Batch;
 
 use gathered::Gathered;
@@ -23,25 +24,26 @@ use gathered::Gathered;
 /// The row of the table.
 pub const FORMAT: Format = Format {
     name: "summary",
-    help: "alerts, processes, files written, network peers, losses and cost, at the end",
+    help: "alerts, failures, what was not seen, processes, files, network, losses and cost, at the end",
     framing: Framing::Page,
     reaches: carrier::LOCAL,
     holds: &[],
+    shows: &["top", "sort", "color"],
     service: None,
-    build: |plan| Box::new(Summary::new(Style::new(plan.is_coloured))),
+    build: |plan| Box::new(Summary::new(plan.look)),
 };
 
 /// Writes one page.
 #[derive(Debug)]
 pub struct Summary {
-    style: Style,
+    look: Look,
     gathered: Gathered,
 }
 
 impl Summary {
-    /// An encoder in this style.
-    pub fn new(style: Style) -> Self {
-        Self { style, gathered: Gathered::default() }
+    /// An encoder of pages that look so.
+    pub fn new(look: Look) -> Self {
+        Self { look, gathered: Gathered::default() }
     }
 }
 
@@ -52,7 +54,7 @@ impl Encoder for Summary {
 
     fn end(&mut self, facts: &RunFacts, out: &mut Vec<u8>) {
         if !facts.is_without_command {
-            page::write(&self.gathered, self.style, facts, out);
+            page::write(&self.gathered, self.look, facts, out);
         }
     }
 }

@@ -6,8 +6,8 @@ use wire::events::Kind;
 
 use super::places::Places;
 use super::table::{Capped, add, kept};
-use crate::event::{Batch, Event};
-use crate::picture::fields::{Fields, base};
+use crate::event::Event;
+use crate::picture::fields::Fields;
 
 /// Addresses and names that are counted one by one, of each sort.
 pub const MOST_PEERS: usize = 2_000;
@@ -106,11 +106,11 @@ pub struct Lookup {
 
 impl Net {
     /// Adds an event of the network; any other changes nothing.
-    pub fn take(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
+    pub fn take(&mut self, event: &Event, program: &[u8], fields: Fields<'_>) {
         let has_failed = !event.error.is_empty();
         match event.kind {
-            Kind::NetClose => self.closed(batch, event, fields),
-            Kind::NetConnect => self.connected(batch, event, fields),
+            Kind::NetClose => self.closed(program, fields),
+            Kind::NetConnect => self.connected(event, program, fields),
             Kind::NetConnected if has_failed => self.refused(event, fields),
             Kind::NetAccept if !has_failed => {
                 let [local] = self.at.accept;
@@ -118,29 +118,29 @@ impl Net {
             }
             Kind::NetListen if !has_failed => {
                 let [local] = self.at.listen;
-                self.listening(batch, event, &peer_key(fields.text(local).unwrap_or(b"?"), None));
+                self.listening(program, &peer_key(fields.text(local).unwrap_or(b"?"), None));
             }
-            Kind::NetBind if !has_failed => self.bound(batch, event, fields),
+            Kind::NetBind if !has_failed => self.bound(program, fields),
             Kind::DnsQuery => self.resolved(event, fields),
             _ => {}
         }
     }
 
-    fn listening(&mut self, batch: &Batch, event: &Event, key: &[u8]) {
+    fn listening(&mut self, program: &[u8], key: &[u8]) {
         let listener = self.listening.at(key);
         if listener.program.is_empty() {
-            listener.program = kept(base(batch.who(event).exe()));
+            listener.program = kept(program);
         }
     }
 
     /// A datagram socket with a port of its own counts as a listener.
-    fn bound(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
+    fn bound(&mut self, program: &[u8], fields: Fields<'_>) {
         let [local, kind, family] = self.at.bind;
         if fields.word(kind) == "SOCK_DGRAM"
             && matches!(fields.word(family), "AF_INET" | "AF_INET6")
             && let Some(local) = fields.text(local).filter(|local| !local.ends_with(b":0"))
         {
-            self.listening(batch, event, &peer_key(local, UDP));
+            self.listening(program, &peer_key(local, UDP));
         }
     }
 
@@ -154,7 +154,7 @@ impl Net {
         peer.error = event.error;
     }
 
-    fn connected(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
+    fn connected(&mut self, event: &Event, program: &[u8], fields: Fields<'_>) {
         let [remote, host] = self.at.connect;
         // An address without a port (netlink) is no peer.
         let Some(remote) = fields.text(remote).filter(|remote| !remote.starts_with(b"AF_")) else { return };
@@ -166,11 +166,11 @@ impl Net {
             peer.error = event.error;
         }
         if peer.program.is_empty() {
-            peer.program = kept(base(batch.who(event).exe()));
+            peer.program = kept(program);
         }
     }
 
-    fn closed(&mut self, batch: &Batch, event: &Event, fields: Fields<'_>) {
+    fn closed(&mut self, program: &[u8], fields: Fields<'_>) {
         let [remote, host, local, kind, sent, received, remotes, count] = self.at.net_close;
         let bytes = Bytes { sent: fields.number(sent), received: fields.number(received) };
         if bytes.sent == 0 && bytes.received == 0 {
@@ -189,7 +189,7 @@ impl Net {
             let shared = shared.at(remotes);
             shared.sockets += 1;
             shared.peers = shared.peers.max(fields.number(count));
-            shared.program = kept(base(batch.who(event).exe()));
+            shared.program = kept(program);
             return shared.bytes.add(bytes);
         }
         let peer = fields.text(remote).and_then(|remote| peers.known(&peer_key(remote, fields.text(host))));

@@ -2,24 +2,6 @@
 
 use std::collections::HashMap;
 
-/// Names of errors that are counted apart.
-const MOST_ERRORS: usize = 32;
-
-/// Counts by name of an error; there are few.
-#[derive(Debug, Default)]
-pub struct Errors(pub Vec<(&'static str, u64)>);
-
-impl Errors {
-    /// Counts one more.
-    pub fn count(&mut self, error: &'static str) {
-        if let Some((_, count)) = self.0.iter_mut().find(|(known, _)| *known == error) {
-            *count += 1;
-        } else if self.0.len() < MOST_ERRORS {
-            self.0.push((error, 1));
-        }
-    }
-}
-
 /// Bytes of a table's keys for each that it may have, on average: one program's long ones take others'
 /// places, as many short ones do, but not more memory.
 const KEY_BYTES: usize = 200;

@@ -16,6 +16,7 @@ use rules::format::Resolved;
 
 use crate::event::{Alert, Event, Rule, Shape, Value, Who, sample};
 use crate::ids::UtcNs;
+use crate::sinks::look::Sort;
 
 /// Builds the events of a session.
 #[derive(Default)]
@@ -83,7 +84,7 @@ impl Story {
 }
 
 fn page_of(batch: &Batch, facts: &RunFacts) -> String {
-    let mut summary = Summary::new(Style::Plain);
+    let mut summary = Summary::new(Look::default());
     let mut out = Vec::new();
     summary.batch(batch, &mut out);
     assert!(out.is_empty());
@@ -115,7 +116,7 @@ fn tree_shows_programs_arguments_ends_and_durations() {
         vec![
             "Processes",
             "  sh -c \"make all\"  still running  6.0 ms",
-            "  ├─ make all       exit 2  2.0 ms  ✗ exec /no/such ENOENT",
+            "  ├─ make all       exit 2  2.0 ms, cpu 1.0 ms  ✗ exec /no/such ENOENT",
             "  └─ sh (fork)      SIGSEGV  1.0 ms",
         ],
         part(&story.page(), "Processes")
@@ -130,7 +131,7 @@ fn programs_that_follow_each_other_in_a_process_stand_in_a_row() {
     let who = story.start(10, 1, "/bin/true", &["true"]);
     story.exit(who, 0);
 
-    assert_eq!(vec!["Processes", "  env → nice → true  exit 0  3.0 ms"], part(&story.page(), "Processes"));
+    assert_eq!(vec!["Processes", "  env → nice → true  exit 0  3.0 ms, cpu 1.0 ms"], part(&story.page(), "Processes"));
 }
 
 #[test]
@@ -158,8 +159,8 @@ fn program_that_is_not_seen_into_has_its_name_arguments_and_duration() {
     assert_eq!(
         vec![
             "Processes",
-            "  dash → tiny      exit 0  8.0 ms  not seen into: static",
-            "  └─ 2 × tiny a b  exit 0  Σ 3.0 ms  not seen into: static",
+            "  dash → tiny      exit 0  8.0 ms, cpu 1.0 ms  not seen into: static",
+            "  └─ 2 × tiny a b  exit 0  Σ 3.0 ms, cpu 2.0 ms, slowest 2.0 ms  not seen into: static",
         ],
         part(&story.page(), "Processes")
     );
@@ -167,7 +168,10 @@ fn program_that_is_not_seen_into_has_its_name_arguments_and_duration() {
         vec![
             "Not seen   programs that the sensor could not look into",
             "  blind        3 ×  /opt/tiny  static",
-            "  --notify security has the kernel tell of what static and Go programs do",
+            "    linked statically: no loader runs that would load the sensor",
+            "    remedy: link it dynamically (Go: CGO_ENABLED=1 and -linkmode=external; Rust: a target without \
+             crt-static); the programs that it starts are hooked again",
+            "    or: --notify security has the kernel tell of what static and Go programs do",
         ],
         part(&story.page(), "Not seen")
     );
@@ -189,10 +193,11 @@ fn name_that_a_program_was_executed_by_is_told_where_it_is_another_than_its_file
     assert_eq!(
         vec![
             "Processes",
-            "  dash (as -sh) → cat (as \"\")  exit 0  10 ms",
-            "  ├─ 2 × busybox (as ls) / …   exit 0  Σ 2.0 ms",
-            "  ├─ busybox (as cat) /x       exit 0  1.0 ms",
-            "  └─ true                      exit 0  1.0 ms",
+            "  -sh (dash) → \"\" (cat)  exit 0  10 ms, cpu 1.0 ms",
+            "  ├─ ls (busybox) /      exit 0  1.0 ms, cpu 1.0 ms",
+            "  ├─ ls (busybox) /tmp   exit 0  1.0 ms, cpu 1.0 ms",
+            "  ├─ cat (busybox) /x    exit 0  1.0 ms, cpu 1.0 ms",
+            "  └─ true                exit 0  1.0 ms, cpu 1.0 ms",
         ],
         part(&story.page(), "Processes")
     );
@@ -233,11 +238,11 @@ fn siblings_that_look_alike_become_one_line() {
     assert_eq!(
         vec![
             "Processes",
-            "  make              exit 0  161 ms",
-            "  ├─ 39 × gcc -c …  exit 0  Σ 117 ms",
-            "  │  └─ cc1 0.c     exit 0  1.0 ms",
-            "  └─ gcc -c 7.c     exit 1  3.0 ms",
-            "     └─ cc1 7.c     exit 0  1.0 ms",
+            "  make              exit 0  161 ms, cpu 1.0 ms",
+            "  ├─ 39 × gcc -c …  exit 0  Σ 117 ms, cpu 39 ms, slowest 3.0 ms",
+            "  │  └─ cc1 0.c     exit 0  1.0 ms, cpu 1.0 ms",
+            "  └─ gcc -c 7.c     exit 1  3.0 ms, cpu 1.0 ms",
+            "     └─ cc1 7.c     exit 0  1.0 ms, cpu 1.0 ms",
         ],
         part(&page, "Processes")
     );
@@ -252,7 +257,7 @@ fn number_of_a_process_that_ended_can_be_used_again() {
         story.exit(who, 0);
     }
 
-    assert_eq!(vec!["Processes", "  2 × true  exit 0  Σ 2.0 ms"], part(&story.page(), "Processes"));
+    assert_eq!(vec!["Processes", "  2 × true  exit 0  Σ 2.0 ms, cpu 2.0 ms, slowest 1.0 ms"], part(&story.page(), "Processes"));
 }
 
 #[test]
@@ -282,11 +287,11 @@ fn files_are_listed_by_bytes_and_failures_counted() {
 
     assert_eq!(
         vec![
-            "Files      opened 5 ×, 1 failed (ENOENT 1); 1.2 MB written, 22 kB read",
-            "  wrote     1.2 MB  /c  1 234 ×",
-            "  wrote        0 B  /e  0 ×",
-            "  read       20 kB  /b  20 ×",
-            "  read      1.5 kB  /a  1 ×",
+            "Files      opened 5 ×, 1 failed; 1.2 MB written, 22 kB read",
+            "  wrote     1.2 MB  /c  1 234 writes",
+            "  wrote        0 B  /e  0 writes",
+            "  read       20 kB  /b  20 reads",
+            "  read      1.5 kB  /a  1 read",
             "  removed      1 ×  /d  by cp",
         ],
         part(&story.page(), "Files")
@@ -437,7 +442,7 @@ fn cost_is_summed_and_set_against_processor_time() {
         let who = story.start(pid, 1, "/bin/true", &["true"]);
         story.exit(who, 0);
     }
-    let mut summary = Summary::new(Style::Plain);
+    let mut summary = Summary::new(Look::default());
     let mut out = Vec::new();
     summary.batch(&story.batch, &mut out);
 
@@ -469,7 +474,9 @@ fn what_deserves_a_look_is_shown_with_its_first_time() {
     assert_eq!(
         vec![
             "Not seen   programs that the sensor could not look into",
-            "  blind        1 ×  /usr/bin/sudo  setuid"
+            "  blind        1 ×  /usr/bin/sudo  setuid",
+            "    set-uid or set-gid: the loader ignores LD_PRELOAD where an exec raises privileges",
+            "    remedy: name the sensor in /etc/ld.so.preload (glibc), or run it as the user that it changes to",
         ],
         part(&page, "Not seen")
     );
@@ -503,7 +510,7 @@ fn every_kind_with_hostile_values_stays_printable() {
 
 #[test]
 fn endless_session_stays_a_page_and_bounded() {
-    let mut summary = Summary::new(Style::Plain);
+    let mut summary = Summary::new(Look::default());
     let mut out = Vec::new();
     for round in 0..50_u32 {
         let mut story = Story { time_ns: u64::from(round) << 40, ..Story::default() };
@@ -561,7 +568,7 @@ fn event_costs_less_than_a_microsecond() {
             &[("path", path), ("bytes_read", Value::Uint(4096)), ("reads", Value::Uint(2))],
         );
     }
-    let mut summary = Summary::new(Style::Plain);
+    let mut summary = Summary::new(Look::default());
     let mut out = Vec::new();
     let began = Instant::now();
 
@@ -597,16 +604,153 @@ fn alerts_come_first_by_urgency_with_the_line_of_programs() {
 
     assert_eq!(
         vec![
-            "Notable",
+            "Alerts     3",
             "  Critical     1 ×  \"Secrets read\"",
             "    \"read /etc/shadow\"",
             "    by cat (4121) ← sh (4100)",
             "  Notice       2 ×  \"Odd start\"",
             "    \"a \\u{1b}[2J cat\"",
             "    by cat (4121) ← sh (4100)",
-            "               1 ×  kernel.bpf  by cat",
         ],
-        part(&page, "Notable")
+        part(&page, "Alerts")
     );
-    assert!(page.find("Notable") < page.find("Processes"), "{page}");
+    assert_eq!(vec!["Notable", "               1 ×  kernel.bpf  by cat"], part(&page, "Notable"));
+}
+
+fn laid_out(story: &Story, look: Look) -> String {
+    let mut summary = Summary::new(look);
+    let mut out = Vec::new();
+    summary.batch(&story.batch, &mut out);
+    summary.end(&RunFacts::default(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// A shell whose cat is refused a file, misses another, and finds a third in its second folder.
+fn failures() -> Story {
+    let mut story = Story::default();
+    story.start(10, 1, "/bin/dash", &["sh"]);
+    let cat = story.start(11, 10, "/bin/cat", &["cat", "/etc/shadow"]);
+    for (path, error) in [
+        ("/etc/shadow", "EACCES"),
+        ("/no", "ENOENT"),
+        ("/a/conf", "ENOENT"),
+        ("/b/conf", ""),
+        ("/dev/tty", "ENXIO"),
+        ("/etc/shadow", "EACCES"),
+    ] {
+        let path = story.path(path);
+        story.event(cat, Kind::FileOpen, error, &[("path", path)]);
+    }
+    let path = story.path("/x");
+    story.event(cat, Kind::FileStat, "ENOENT", &[("path", path)]);
+    story.event(cat, Kind::FileStat, "EACCES", &[("path", path)]);
+    let remote = story.text("10.0.0.5:5432");
+    story.event(cat, Kind::NetConnect, "ECONNREFUSED", &[("remote", remote)]);
+    story.event(cat, Kind::NetConnect, "EINPROGRESS", &[("remote", remote)]);
+    let path = story.path("/opt/none");
+    story.event(cat, Kind::ProcessExec, "ENOENT", &[("path", path)]);
+    story.exit(cat, 3);
+    let lost = story.start(12, 10, "/bin/ls", &["ls"]);
+    let path = story.path("/gone");
+    story.event(lost, Kind::FileOpen, "ENOENT", &[("path", path)]);
+    story.exit(lost, 0);
+    story
+}
+
+#[test]
+fn what_failed_is_told_by_name_what_matters_most_first_and_without_searches() {
+    assert_eq!(
+        vec![
+            "Failed     9 times; besides 1 look for files that are not there",
+            "        EACCES /etc/shadow by cat  2 ×",
+            "        EACCES /x (file.stat) by cat",
+            "        ENOENT /no by cat",
+            "  ECONNREFUSED 10.0.0.5:5432 by cat",
+            "        ENOENT /opt/none (process.exec) by cat",
+            "        exit 3 cat /etc/shadow",
+            "        ENOENT /gone by ls",
+            "         ENXIO /dev/tty by cat",
+        ],
+        part(&failures().page(), "Failed")
+    );
+}
+
+#[test]
+fn parts_stand_in_the_order_of_what_matters() {
+    let mut story = failures();
+    let path = story.path("/usr/bin/sudo");
+    let blind = story.who(13, 10, "/usr/bin/sudo");
+    story.event(blind, Kind::SensorBlind, "", &[("path", path), ("reason", Value::Word("setuid"))]);
+    story.event(blind, Kind::KernelBpf, "", &[]);
+
+    let page = story.page();
+
+    let headings: Vec<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    let expected =
+        ["Failed", "Not seen", "Notable", "Processes", "Files", "Network", "Events", "Lost", "Sensor"];
+    assert_eq!(expected, headings[1..]);
+}
+
+#[test]
+fn lists_have_an_end_but_in_a_file_and_are_sorted_as_asked_for() {
+    let mut story = Story::default();
+    let who = story.start(10, 1, "/bin/cp", &["cp"]);
+    for number in 0..30_u64 {
+        let path = story.path(&format!("/{:02}", 29 - number));
+        let values =
+            [("path", path), ("bytes_written", Value::Uint(number + 1)), ("writes", Value::Uint(1))];
+        story.event(who, Kind::FileClose, "", &values);
+    }
+    let path = story.path("/etc/ld.so.cache");
+    let values = [("path", path), ("bytes_written", Value::Uint(9999)), ("writes", Value::Uint(1))];
+    story.event(who, Kind::FileClose, "", &values);
+    let written = |look: Look| -> Vec<String> {
+        let page = laid_out(&story, look);
+        let lines = page.lines().filter(|line| line.starts_with("  wrote"));
+        lines.map(|line| line.split_whitespace().nth(3).unwrap().to_owned()).collect()
+    };
+
+    let usual = written(Look::default());
+    let whole = written(Look { is_whole: true, ..Look::default() });
+    let by_name = written(Look { top: Some(2), sort: Sort::Name, ..Look::default() });
+
+    assert_eq!((10, "/00"), (usual.len(), usual[0].as_str()));
+    // What every program reads stands last, however much it is.
+    assert_eq!((31, "/etc/ld.so.cache"), (whole.len(), whole[30].as_str()));
+    assert_eq!(vec!["/00", "/01"], by_name);
+}
+
+#[test]
+fn processes_are_sorted_by_duration_or_by_what_failed_where_that_is_asked_for() {
+    let mut story = Story::default();
+    story.start(1, 0, "/bin/sh", &["sh"]);
+    let slow = story.start(2, 1, "/bin/slow", &["slow"]);
+    let quick = story.start(3, 1, "/bin/quick", &["quick"]);
+    story.exit(quick, 1);
+    story.exit(slow, 0);
+    let children = |sort| -> Vec<String> {
+        let page = laid_out(&story, Look { sort, ..Look::default() });
+        let lines = page.lines().filter(|line| line.contains("─ "));
+        lines.map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
+    };
+
+    assert_eq!(["slow", "quick"], *children(Sort::Bytes));
+    assert_eq!(["slow", "quick"], *children(Sort::Time));
+    assert_eq!(["quick", "slow"], *children(Sort::Failures));
+    assert_eq!(["quick", "slow"], *children(Sort::Name));
+}
+
+#[test]
+fn page_fits_a_terminal_of_forty_columns() {
+    let look = Look { columns: Some(40), ..Look::default() };
+
+    let page = laid_out(&failures(), look);
+
+    assert!(page.starts_with("\nglassbox: "), "{page}");
+    let widest = page.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(40), "{widest:?}\n{page}");
 }
