@@ -200,9 +200,9 @@ fn alert_stands_below_its_event_and_first_in_the_summary() {
         lines[place - 1]
     );
     let page = &files["page"];
-    assert!(page.contains("  Warning      1 ×  \"Secret read\"\n"), "{page}");
-    assert!(page.contains("by cat (") && page.contains(" ← sh ("), "{page}");
-    assert!(page.find("Notable") < page.find("Processes"), "{page}");
+    assert!(page.contains("  Warning      1 x  \"Secret read\"\n"), "{page}");
+    assert!(page.contains("by cat (") && page.contains(" <- sh ("), "{page}");
+    assert!(page.find("Alerts") < page.find("Processes"), "{page}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn the_summary_tells_the_name_that_a_program_was_executed_by() {
 
     let ending = shell(&scene, &[], script);
 
-    assert!(ending.stderr.contains("cat (as applet) /etc/hostname  "), "{}", ending.stderr);
+    assert!(ending.stderr.contains("applet (cat) /etc/hostname  "), "{}", ending.stderr);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub fn write(picture: &Picture, look: Look, now_ns: u64, out: &mut Vec<u8>) {
     drawing.siblings(&roots, "", 0);
     let Drawing { lines, shown, .. } = drawing;
     // One long line does not push the others' ends to the right.
-    let widest = look.room(HOW).min(USUAL);
+    let widest = room(look).min(USUAL);
     let width = lines.iter().map(|line| line.columns).max().unwrap_or(0).min(widest + 2);
     for line in &lines {
         out.extend_from_slice(b"  ");
@@ -64,6 +64,13 @@ pub fn write(picture: &Picture, look: Look, now_ns: u64, out: &mut Vec<u8>) {
         let more = format!("  {}\n", text::more(left, "process"));
         look.style.text(Paint::Dim, &more, out);
     }
+}
+
+/// Columns for a process and its arguments. On a narrow terminal its end stands on a line of its own.
+fn room(look: Look) -> usize {
+    const NARROW: usize = 72;
+    let is_narrow = look.columns.is_some_and(|columns| columns < NARROW);
+    look.room(if is_narrow { 2 } else { HOW })
 }
 
 /// A process's command, each word ended by a NUL: its arguments, where they are known.
@@ -296,7 +303,7 @@ impl Drawing<'_> {
         let whole = arguments
             .split_last()
             .map_or(&[][..], |(cut, whole)| if cut.is_empty() { whole } else { &arguments });
-        let widest = self.look.room(HOW);
+        let widest = room(self.look);
         let is_same = members.iter().all(|member| member.argv == node.argv);
         for argument in whole.iter().take(if is_same { usize::MAX } else { 1 }) {
             let left = widest.saturating_sub(line.columns + 1);

@@ -151,7 +151,7 @@ impl Page<'_> {
     fn failed(&mut self, summary: &Gathered) {
         let failures = &summary.failures;
         let mut list = failures.sorted(&summary.picture);
-        if list.is_empty() && failures.looks == 0 {
+        if list.is_empty() {
             return;
         }
         if self.look.sort == Sort::Name {
