@@ -10,6 +10,7 @@ mod arrival;
 mod attach;
 mod census;
 mod container;
+mod diff;
 mod doctor;
 mod door;
 mod enrich;

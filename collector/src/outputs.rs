@@ -15,6 +15,7 @@ use crate::sinks::carrier::{CARRIERS, RECEIVERS, file, http, options, stream};
 use crate::sinks::encoder::{Encoder, Format, Plan};
 use crate::sinks::formats;
 use crate::sinks::framing::Framing;
+use crate::sinks::human;
 use crate::sinks::look::{Look, Show, Surface};
 use crate::sinks::nats;
 use crate::sinks::summary;
@@ -57,12 +58,9 @@ impl Destination {
         (*self.kind == file::CARRIER).then(|| Path::new(&self.place))
     }
 
-    /// How a text for people looks there: coloured on a terminal that wants colours (<https://no-color.org>).
+    /// How a text for people looks there.
     fn look(&self) -> Look {
-        let surface = (self.kind.surface)();
-        let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Look::wanted(surface, wants_colours, &self.options.show)
+        Look::wanted((self.kind.surface)(), &self.options.show)
     }
 }
 
@@ -185,6 +183,11 @@ impl Output {
             cluster: options.cluster.clone(),
         };
         Ok(((format.build)(&plan), opened))
+    }
+
+    /// Whether it is a text for people that goes to stdout.
+    pub fn is_read_on_stdout(&self) -> bool {
+        *self.destination.kind == stream::STDOUT && [summary::FORMAT, human::FORMAT].contains(self.format)
     }
 
     /// Whether rules that are not known here judge what it gets.

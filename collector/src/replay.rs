@@ -1,8 +1,9 @@
 //! `glassbox replay`: a recording's events to the same outputs as a live session's.
 
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::outputs::Output;
 use crate::pipeline::Outbox;
@@ -17,40 +18,73 @@ use crate::stages::Stages;
 ///
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing its
 /// events), 73 if an output cannot be made or written to the end.
-pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Failure> {
-    let input = File::open(file).map_err(|error| failure(file, &Trouble::Unreadable(error), 0))?;
-    let mut reader = Reader::new(&input).map_err(|trouble| failure(file, &trouble, 0))?;
-    refuse_itself(file, &input, outputs)?;
+///
+/// Several recordings follow each other; `-` is stdin. All are opened before an output is made, and what one of
+/// them lacks does not keep the others back.
+pub fn replay(files: &[PathBuf], outputs: &[Output], stages: Stages) -> Result<(), Failure> {
+    let mut readers = Vec::new();
+    for file in files {
+        readers.push((&**file, open(file, outputs)?));
+    }
     let outlets = Outlets::open(outputs, Opening::Fresh, Backlog::Wait)?;
     let mut outbox = Outbox::new(stages, outlets);
-    let mut events = 0;
-    let end = loop {
-        match reader.next(outbox.empty_batch()) {
-            Ok(Frame::Batch(batch)) => {
-                events += batch.events.len() as u64;
-                outbox.replay(batch);
+    let (mut all, mut failed) = (RunFacts::default(), None);
+    for (file, mut reader) in readers {
+        let mut events = 0;
+        let end = loop {
+            match reader.next(outbox.empty_batch()) {
+                Ok(Frame::Batch(batch)) => {
+                    events += batch.events.len() as u64;
+                    outbox.replay(batch);
+                }
+                Ok(Frame::End(facts)) => break Ok(facts),
+                Err(trouble) => break Err(trouble),
             }
-            Ok(Frame::End(facts)) => break Ok(facts),
-            Err(trouble) => break Err(trouble),
+        };
+        match end {
+            Ok(RunFacts { restarts, collector_ns, .. }) => {
+                all.restarts = all.restarts.saturating_add(restarts);
+                all.collector_ns = all.collector_ns.saturating_add(collector_ns);
+            }
+            Err(trouble) => {
+                let why = failure(file, &trouble, events);
+                // The first one is what the command ends with.
+                match &failed {
+                    None => failed = Some(why),
+                    Some(_) => say(&why.to_string()),
+                }
+            }
         }
-    };
-    let reports = outbox.into_outlets().close(*end.as_ref().unwrap_or(&RunFacts::default()));
-    if reader.unknown() > 0 {
-        say(&format!(
-            "recording '{}' has {} events of kinds that this version does not know; replay it with the version that \
-             made it",
-            file.display(),
-            reader.unknown()
-        ));
+        if reader.unknown() > 0 {
+            say(&format!(
+                "recording '{}' has {} events of kinds that this version does not know; replay it with the version \
+                 that made it",
+                file.display(),
+                reader.unknown()
+            ));
+        }
     }
-    if let Err(trouble) = end {
-        return Err(failure(file, &trouble, events));
+    let reports = outbox.into_outlets().close(all);
+    if let Some(failed) = failed {
+        return Err(failed);
     }
     // A failure was reported when it happened; here it only decides how the command ends.
     match reports.iter().find_map(SinkReport::line) {
         Some(line) => Err(Failure::output(line)),
         None => Ok(()),
     }
+}
+
+/// A recording, read up to its events.
+pub fn open(file: &Path, outputs: &[Output]) -> Result<Reader<Box<dyn Read>>, Failure> {
+    let input: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let input = File::open(file).map_err(|error| failure(file, &Trouble::Unreadable(error), 0))?;
+        refuse_itself(file, &input, outputs)?;
+        Box::new(input)
+    };
+    Reader::new(input).map_err(|trouble| failure(file, &trouble, 0))
 }
 
 /// An output onto the recording would empty it before it is read.
@@ -72,7 +106,8 @@ fn refuse_itself(file: &Path, input: &File, outputs: &[Output]) -> Result<(), Fa
     Ok(())
 }
 
-fn failure(file: &Path, trouble: &Trouble, events: u64) -> Failure {
+/// Why a recording, or the rest of it, cannot be read, with the remedy.
+pub fn failure(file: &Path, trouble: &Trouble, events: u64) -> Failure {
     let remedy = match trouble {
         Trouble::Unreadable(_) if events == 0 => "check the path",
         Trouble::NotARecording => "make one with 'glassbox run -o recording:FILE -- CMD'",
@@ -104,7 +139,7 @@ mod tests {
     use crate::sinks::tests::Scratch;
 
     fn replay(file: &Path, outputs: &[Output]) -> Result<(), Failure> {
-        super::replay(file, outputs, Stages::default())
+        super::replay(&[file.to_owned()], outputs, Stages::default())
     }
 
     /// Sends the same events live to every format; gives how many there were.
@@ -192,6 +227,22 @@ mod tests {
 
         assert_eq!(73, failure.status());
         assert!(failure.to_string().contains("No space left on device"), "{failure}");
+    }
+
+    #[test]
+    fn several_recordings_follow_each_other_and_a_damaged_one_keeps_none_back() {
+        let scratch = Scratch::new("several");
+        let events = live(&scratch);
+        let whole = fs::read(scratch.path("r.gbx")).unwrap();
+        fs::write(scratch.path("cut.gbx"), &whole[..whole.len() - 30]).unwrap();
+        let files = ["r.gbx", "cut.gbx", "r.gbx"].map(|name| scratch.path(name));
+        let jsonl = scratch.path("all.jsonl");
+
+        let failure =
+            super::replay(&files, &[Output::to_file("jsonl", &jsonl)], Stages::default()).unwrap_err();
+
+        let delivered = fs::read_to_string(&jsonl).unwrap().lines().count() as u64;
+        assert_eq!((65, events * 2 + events / 20 * 19), (failure.status(), delivered));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! `glassbox run`) and [`replay`] for `glassbox replay`. Both return once everything is written.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -236,6 +236,6 @@ fn raise_descriptor_limit() {
 ///
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing what it
 /// holds), 73 if an output cannot be made.
-pub fn replay(file: &Path, outputs: &[Output], stages: Stages) -> Result<(), Failure> {
-    replay::replay(file, outputs, stages)
+pub fn replay(files: &[PathBuf], outputs: &[Output], stages: Stages) -> Result<(), Failure> {
+    replay::replay(files, outputs, stages)
 }

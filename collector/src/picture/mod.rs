@@ -84,6 +84,29 @@ pub struct Process {
     pub sensor_ns: u64,
     /// Events of it that were lost.
     pub lost: u64,
+    /// What it did, in numbers.
+    pub did: Did,
+}
+
+/// What a process did, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Did {
+    pub events: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Bytes of files.
+    pub read: u64,
+    pub written: u64,
+    /// Bytes of sockets.
+    pub sent: u64,
+    pub received: u64,
+}
+
+impl Did {
+    /// All bytes.
+    pub fn bytes(&self) -> u64 {
+        [self.read, self.written, self.sent, self.received].into_iter().fold(0, u64::saturating_add)
+    }
 }
 
 /// Every process of a session.
@@ -111,6 +134,8 @@ struct Places {
     exec: [usize; 2],
     exit: [usize; 6],
     blind: [usize; 3],
+    file_close: [usize; 2],
+    net_close: [usize; 2],
 }
 
 impl Default for Picture {
@@ -123,6 +148,8 @@ impl Default for Picture {
                 ["code", "signal", "sensor_ns", "lost", "user_ns", "system_ns"],
             ),
             blind: places(Kind::SensorBlind, ["argv", "path", "reason"]),
+            file_close: places(Kind::FileClose, ["bytes_read", "bytes_written"]),
+            net_close: places(Kind::NetClose, ["bytes_sent", "bytes_received"]),
         };
         Self {
             at,
@@ -150,10 +177,27 @@ impl Picture {
             return;
         }
         let index = self.index(batch, event);
+        let at = self.at;
+        if let Some(Process { did, .. }) = self.at(index) {
+            let fields = Fields::of(batch, event);
+            did.events += 1;
+            did.failures += u64::from(!event.error.is_empty());
+            let add = |sum: &mut u64, place: usize| *sum = sum.saturating_add(fields.number(place));
+            match event.kind {
+                Kind::FileClose => {
+                    add(&mut did.read, at.file_close[0]);
+                    add(&mut did.written, at.file_close[1]);
+                }
+                Kind::NetClose => {
+                    add(&mut did.sent, at.net_close[0]);
+                    add(&mut did.received, at.net_close[1]);
+                }
+                _ => {}
+            }
+        }
         match event.kind {
             Kind::ProcessExit => self.ended(index, event, Fields::of(batch, event)),
             Kind::ProcessStart | Kind::ProcessExec | Kind::SensorBlind => {
-                let at = self.at;
                 let Some(process) = self.at(index) else { return };
                 let fields = Fields::of(batch, event);
                 match event.kind {
@@ -260,6 +304,7 @@ impl Picture {
             cpu_ns: 0,
             sensor_ns: 0,
             lost: 0,
+            did: Did::default(),
         });
         self.live.insert(key, index);
         Some(index)

@@ -35,6 +35,8 @@ use setting::Setting;
 pub const RUN_OUTPUT: &str = "summary:stderr";
 /// The `-o` of `collect` and `replay`.
 pub const COLLECT_OUTPUT: &str = "human:-";
+/// The `-o` of a `replay` that is asked for one part of a summary.
+pub const PAGE_OUTPUT: &str = "summary:-";
 /// The output of the Lambda extension: a function's log is made of its stdout.
 pub const EXTENSION_OUTPUT: &str = "jsonl:-";
 

@@ -90,8 +90,13 @@ pub enum Command {
     /// undone while the program runs; without CAP_SYS_ADMIN it gets no_new_privs, so that set-user-id
     /// programs that it starts run without their rights.
     Attach(Attach),
-    /// Send a recording to the outputs
+    /// Send recordings to the outputs: every event again, or an answer in one look
     Replay(Replay),
+    /// Compare two recordings: what ran, was written, was contacted and failed in one and not in the other
+    ///
+    /// Numbers of processes, temporary names and ports that the kernel chose count as the same. Ends with status
+    /// 1 where something differs, as diff(1) does.
+    Diff(Diff),
     /// Apply rules and outputs to the events of a fleet, which collectors send with -o nats:URL
     ///
     /// Judges with the same NAME share the events: all of one process go to one judge. A message is
@@ -397,15 +402,42 @@ pub struct Install {
 
 /// `glassbox replay`
 #[derive(Args, Debug)]
-#[command(after_help = "Without -o: human on stdout. Without DEST: stdout.")]
+#[command(after_help = "Without -o: human on stdout. Without DEST: stdout.\n\nExamples:\n  glassbox replay --by error \
+                        r.gbx            what failed\n  glassbox replay --by file --top 20 r.gbx\n  glassbox replay \
+                        --filter 'fd.name = /etc/passwd' r.gbx")]
 pub struct Replay {
-    /// The recording, as 'run -o recording:FILE' made it
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The recording, as 'run -o recording:FILE' made it; '-' reads stdin. Several follow each other
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// One part of the summary, whole, instead of the events: process, file, peer, rule or error
+    #[arg(long, value_name = "WHAT", conflicts_with = "tree")]
+    pub by: Option<OsString>,
+    /// The tree of processes, whole, instead of the events
+    #[arg(long)]
+    pub tree: bool,
+    /// Write to the terminal itself: without it, through GLASSBOX_PAGER, PAGER or less
+    #[arg(long)]
+    pub no_pager: bool,
     #[command(flatten)]
     pub outputs: Outputs,
     #[command(flatten)]
     pub selection: Selection,
+}
+
+/// `glassbox diff`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  glassbox run -o recording:old.gbx -- ./build.sh\n  glassbox run -o recording:new.gbx -- \
+                        ./build.sh\n  glassbox diff old.gbx new.gbx")]
+pub struct Diff {
+    /// A recording, as 'run -o recording:FILE' made it
+    #[arg(value_name = "A")]
+    pub one: PathBuf,
+    /// The recording that it is compared with
+    #[arg(value_name = "B")]
+    pub other: PathBuf,
+    /// Colours: auto (on a terminal, without NO_COLOR), always or never
+    #[arg(long, value_name = "WHEN")]
+    pub color: Option<OsString>,
 }
 
 /// `glassbox judge`

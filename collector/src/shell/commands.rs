@@ -25,9 +25,10 @@ use crate::settings::keys::{
 use crate::settings::layers::Layers;
 use crate::settings::rule_files::RuleFiles;
 use crate::settings::setting::Source;
-use crate::settings::{self, COLLECT_OUTPUT, RUN_OUTPUT, Settings};
+use crate::settings::{self, COLLECT_OUTPUT, PAGE_OUTPUT, RUN_OUTPUT, Settings};
 use crate::shell::cli::{Cli, Command};
 use crate::shell::failure::{Failure, say};
+use crate::shell::pager::Pager;
 use crate::shell::socket::{self, Files};
 use crate::shell::stop::{Beside, StopSignals};
 use crate::shell::{
@@ -41,7 +42,7 @@ use crate::sinks::look::Show;
 #[cfg(feature = "nats")]
 use crate::sinks::{Backlog, Outlets};
 use crate::stages::selectors::Selectors;
-use crate::{attach, doctor, lambda, patch, rulebook, runc, webhook};
+use crate::{attach, diff, doctor, lambda, patch, rulebook, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
 const HANDOVER_PATIENCE_S: i64 = 10;
@@ -56,11 +57,23 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Command::Replay(arguments) => {
             // `replay … | head` ends as any filter does.
             inherited::restore_pipe();
-            let layers = layers(&arguments.outputs, &arguments.selection)?.without_outputs_of_default_file();
-            let outputs = settings::outputs(&layers, COLLECT_OUTPUT)?;
+            let mut layers =
+                layers(&arguments.outputs, &arguments.selection)?.without_outputs_of_default_file();
+            let by = arguments.by.clone().or_else(|| arguments.tree.then(|| "tree".into()));
+            layers.show = show(&arguments.outputs.show, by.as_ref())?;
+            let default = if by.is_some() { PAGE_OUTPUT } else { COLLECT_OUTPUT };
+            // Before outputs are made: they look at what stdout leads to.
+            let outputs = settings::outputs(&layers, default)?;
             Output::check_all(&outputs)?;
             let Judged { stages, verdict, .. } = Judged::of(&layers, &outputs)?;
-            session::replay(&arguments.file, &outputs, stages).map(|()| verdict.status())
+            let is_read = !arguments.no_pager && outputs.iter().any(Output::is_read_on_stdout);
+            let _pager = if is_read { Pager::start() } else { None };
+            session::replay(&arguments.files, &outputs, stages).map(|()| verdict.status())
+        }
+        Command::Diff(arguments) => {
+            inherited::restore_pipe();
+            let show = show(&cli::Shown { color: arguments.color.clone(), ..cli::Shown::default() }, None)?;
+            diff::compare(&arguments.one, &arguments.other, &show).map(u8::from)
         }
         Command::Judge(arguments) => judge(arguments),
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
@@ -119,7 +132,7 @@ fn layers(given: &cli::Outputs, selection: &cli::Selection) -> Result<Layers, Fa
     let is_failed = selection.failed;
     let condition = Selectors { events, paths, programs, pids, is_failed, filters }.condition()?;
     let mut layers = Layers::read(Reader::Every, given.config.as_deref())?;
-    layers.show = show(&given.show)?;
+    layers.show = show(&given.show, None)?;
     let layers = layers
         .with_flag(&OUTPUT, given.output.iter().cloned())
         .with_flag(&FILTER, condition.map(OsString::from))
@@ -131,12 +144,12 @@ fn layers(given: &cli::Outputs, selection: &cli::Selection) -> Result<Layers, Fa
 }
 
 /// What the command line asks for of texts for people, by the table of the outputs' options.
-fn show(given: &cli::Shown) -> Result<Show, Failure> {
+fn show(given: &cli::Shown, by: Option<&OsString>) -> Result<Show, Failure> {
     let cli::Shown { print, time, color, top, sort } = given;
     let given = [("print", print), ("time", time), ("color", color), ("top", top), ("sort", sort)];
+    let given = given.map(|(name, value)| (name, value.as_ref())).into_iter().chain([("by", by)]);
     let texts: Vec<OsString> = given
-        .into_iter()
-        .filter_map(|(name, value)| Some([OsStr::new(name), OsStr::new("="), value.as_ref()?].into_iter().collect()))
+        .filter_map(|(name, value)| Some([OsStr::new(name), OsStr::new("="), value?].into_iter().collect()))
         .collect();
     Options::read(&texts, &stream::STDERR).map(|options| options.show).map_err(Failure::usage)
 }

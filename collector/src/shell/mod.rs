@@ -13,6 +13,7 @@ pub mod hook_list;
 pub mod inherited;
 pub mod install;
 pub mod listeners;
+pub mod pager;
 pub mod pages;
 pub mod sensor_path;
 pub mod socket;

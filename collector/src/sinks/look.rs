@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use rustix::fs::{FileType, fstat};
 use rustix::termios::tcgetwinsize;
@@ -23,6 +24,8 @@ pub struct Look {
     pub top: Option<usize>,
     /// What lists are sorted by.
     pub sort: Sort,
+    /// The only part that is wanted; `None` for all.
+    pub by: Option<By>,
 }
 
 /// What the lists of a page are sorted by.
@@ -83,6 +86,35 @@ impl Clock {
         [("utc", Self::Utc), ("local", Self::Local), ("relative", Self::Relative), ("delta", Self::Delta)];
 }
 
+/// What a page has, where not all of it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A line for each process, with what it did in numbers.
+    Process,
+    /// The files.
+    File,
+    /// The network.
+    Peer,
+    /// The alerts.
+    Rule,
+    /// What failed.
+    Error,
+    /// The tree of processes.
+    Tree,
+}
+
+impl By {
+    /// All, with the words that are typed.
+    pub const ALL: [(&str, Self); 6] = [
+        ("process", Self::Process),
+        ("file", Self::File),
+        ("peer", Self::Peer),
+        ("rule", Self::Rule),
+        ("error", Self::Error),
+        ("tree", Self::Tree),
+    ];
+}
+
 /// What is asked for of a text for people: options of its output, or of the command for all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Show {
@@ -96,13 +128,16 @@ pub struct Show {
     pub clock: Option<Clock>,
     /// What each line has, as an output of a rule.
     pub print: Option<String>,
+    /// What a page has alone.
+    pub by: Option<By>,
 }
 
 impl Show {
     /// These wishes, and others where they say nothing.
     pub fn or(self, others: &Self) -> Self {
-        let Self { top, sort, color, clock, print } = self;
+        let Self { top, sort, color, clock, print, by } = self;
         Self {
+            by: by.or(others.by),
             top: top.or(others.top),
             sort: sort.or(others.sort),
             color: color.or(others.color),
@@ -113,8 +148,9 @@ impl Show {
 
     /// The names of what is asked for.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        let Self { top, sort, color, clock, print } = self;
+        let Self { top, sort, color, clock, print, by } = self;
         [
+            by.map(|_| "by"),
             top.map(|_| "top"),
             sort.map(|_| "sort"),
             color.map(|_| "color"),
@@ -133,6 +169,7 @@ impl Show {
         self.color = self.color.filter(|_| has("color"));
         self.clock = self.clock.filter(|_| has("time"));
         self.print = self.print.filter(|_| has("print"));
+        self.by = self.by.filter(|_| has("by"));
         self
     }
 }
@@ -149,7 +186,21 @@ pub enum Surface {
     Other,
 }
 
+/// The columns of the terminal behind stdout, where a pager stands between.
+static BEHIND_PAGER: OnceLock<usize> = OnceLock::new();
+
 impl Surface {
+    /// What stdout leads to, through a pager if there is one.
+    pub fn stdout() -> Self {
+        BEHIND_PAGER.get().map_or_else(|| Self::of(std::io::stdout()), |columns| Self::Terminal(*columns))
+    }
+
+    /// Says that stdout leads to a terminal of so many columns from now on, through a pager.
+    pub fn set_pager(columns: usize) {
+        // There is one pager at most.
+        let _ = BEHIND_PAGER.set(columns);
+    }
+
     /// What a descriptor leads to.
     pub fn of(fd: impl AsFd) -> Self {
         /// Of a terminal that does not say.
@@ -171,14 +222,21 @@ const NARROWEST: usize = 20;
 
 impl Look {
     /// The look of a text that goes there, as it is asked for.
-    pub fn wanted(surface: Surface, wants_colours: bool, show: &Show) -> Self {
+    ///
+    /// Coloured on a terminal that wants colours (<https://no-color.org>).
+    pub fn wanted(surface: Surface, show: &Show) -> Self {
+        let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let is_coloured = match show.color.unwrap_or_default() {
             Color::Auto => wants_colours && matches!(surface, Surface::Terminal(_)),
             Color::Always => true,
             Color::Never => false,
         };
-        let Show { top, sort, .. } = show;
-        Self { top: *top, sort: sort.unwrap_or_default(), ..Self::on(surface, Style::new(is_coloured)) }
+        let Show { top, sort, by, .. } = show;
+        let look = Self::on(surface, Style::new(is_coloured));
+        // Who asks for one part wants all of it.
+        let is_whole = look.is_whole || by.is_some();
+        Self { top: *top, sort: sort.unwrap_or_default(), by: *by, is_whole, ..look }
     }
 
     /// The look of a text that goes there.
@@ -188,7 +246,8 @@ impl Look {
             Surface::File | Surface::Other => None,
         };
         let is_whole = surface == Surface::File;
-        Self { style, columns, is_whole, is_ascii: is_ascii(&locale()), top: None, sort: Sort::default() }
+        let (top, sort, by) = (None, Sort::default(), None);
+        Self { style, columns, is_whole, is_ascii: is_ascii(&locale()), top, sort, by }
     }
 
     /// How many entries of a list are shown, where `usual` are by default.

@@ -11,7 +11,7 @@ use rules::format::Format;
 
 use super::kind::{Kind, Only, Options};
 use super::{BROKERS, CARRIERS, LOCAL, RECEIVERS, file, http};
-use crate::sinks::look::{Clock, Color, Sort};
+use crate::sinks::look::{By, Clock, Color, Sort};
 use crate::stages::fields::FIELDS;
 
 /// Reads a value into the options; an error says what it should be.
@@ -267,6 +267,14 @@ pub const KEYS: &[Key] = &[
         }),
         spelled: |options| options.show.print.as_ref().map(OsString::from),
     },
+    Key {
+        name: "by",
+        example: "file",
+        help: "one part of a summary, whole: process, file, peer, rule, error or tree",
+        kinds: LOCAL,
+        read: Some(|value, options| word(value, &By::ALL).map(|by| options.show.by = Some(by))),
+        spelled: |options| spelled(options.show.by, &By::ALL),
+    },
 ];
 
 /// The value that a word of the table means.
@@ -514,7 +522,7 @@ mod tests {
             (
                 "a,b.jsonl",
                 "unknown option 'b.jsonl'; the options are mode=0640, only=alerts, filter=evt.type=execve, rotate=100MB, \
-                 age=7d, keep=10, top=20, sort=bytes, color=always, time=local, print=FORMAT, and a comma of a path is \
+                 age=7d, keep=10, top=20, sort=bytes, color=always, time=local, print=FORMAT, by=file, and a comma of a path is \
                  written twice",
             ),
             ("a,mode", "the option 'mode' has no value; give it one: mode=0640"),

@@ -17,7 +17,7 @@ pub const STDOUT: Kind = Kind {
     place: |text| word(text, "-", &["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]),
     shown: |_| "stdout".to_owned(),
     is_exclusive: |_| false,
-    surface: || Surface::of(io::stdout()),
+    surface: Surface::stdout,
     takes: Takes::Stream,
     open: |wanted| open(io::stdout().as_fd().try_clone_to_owned(), "stdout", wanted),
 };

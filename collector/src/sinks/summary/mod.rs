@@ -19,16 +19,16 @@ use super::framing::Framing;
 use super::look::Look;
 use crate::event::Batch;
 
-use gathered::Gathered;
+pub use gathered::Gathered;
 
 /// The row of the table.
 pub const FORMAT: Format = Format {
     name: "summary",
-    help: "alerts, failures, what was not seen, processes, files, network, losses and cost, at the end",
+    help: "alerts, failures, processes, files, network, losses and cost, at the end",
     framing: Framing::Page,
     reaches: carrier::LOCAL,
     holds: &[],
-    shows: &["top", "sort", "color"],
+    shows: &["top", "sort", "color", "by"],
     service: None,
     build: |plan| Box::new(Summary::new(plan.look)),
 };
@@ -57,4 +57,10 @@ impl Encoder for Summary {
             page::write(&self.gathered, self.look, facts, out);
         }
     }
+}
+
+/// The words of a command, each ended by a NUL.
+pub fn words_of(command: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let whole = command.strip_suffix(b"\0").unwrap_or(command);
+    whole.split(|byte| *byte == 0).filter(move |_| !command.is_empty())
 }

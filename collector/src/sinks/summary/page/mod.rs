@@ -4,13 +4,14 @@
 mod ends;
 mod files;
 mod network;
+mod processes;
 mod unseen;
 
 use super::failures::Failure;
 use super::gathered::{Gathered, Notable};
-use super::tree;
+use super::{tree, words_of};
 use crate::sinks::encoder::RunFacts;
-use crate::sinks::look::{self, Look, Sort};
+use crate::sinks::look::{self, By, Look, Sort};
 use crate::sinks::text::{self, Paint};
 
 /// Failures that are listed.
@@ -20,6 +21,10 @@ const MOST_FAILURES: usize = 10;
 pub fn write(summary: &Gathered, look: Look, facts: &RunFacts, out: &mut Vec<u8>) {
     let mut text = Vec::new();
     let mut page = Page { look, out: &mut text };
+    if let Some(by) = look.by {
+        page.part(by, summary);
+        return look::laid_out(look, &text, out);
+    }
     if look.columns.is_some() {
         // What CMD wrote last may have no end of its line.
         page.plain("\n");
@@ -31,17 +36,11 @@ pub fn write(summary: &Gathered, look: Look, facts: &RunFacts, out: &mut Vec<u8>
             "the collector died and was started again ({again}); this page begins after that"
         ));
     }
-    if !summary.alerts.is_empty() {
-        page.heading("Alerts", &text::count(summary.alerts.len()));
-        summary.alerts.write(look, page.out);
-    }
+    page.alerts(summary);
     page.failed(summary);
     page.unseen(summary);
     page.notable(summary);
-    if summary.picture.len() > 0 {
-        page.heading("Processes", "");
-        tree::write(&summary.picture, look, summary.last_ns, page.out);
-    }
+    page.tree(summary);
     page.files(&summary.files);
     page.net(&summary.net);
     page.events(summary);
@@ -57,6 +56,35 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// One part alone.
+    fn part(&mut self, by: By, summary: &Gathered) {
+        match by {
+            By::Process => self.processes(summary),
+            By::File => self.files(&summary.files),
+            By::Peer => self.net(&summary.net),
+            By::Rule => self.alerts(summary),
+            By::Error => self.failed(summary),
+            By::Tree => self.tree(summary),
+        }
+        if self.out.is_empty() {
+            self.plain("nothing of that kind\n");
+        }
+    }
+
+    fn alerts(&mut self, summary: &Gathered) {
+        if !summary.alerts.is_empty() {
+            self.heading("Alerts", &text::count(summary.alerts.len()));
+            summary.alerts.write(self.look, self.out);
+        }
+    }
+
+    fn tree(&mut self, summary: &Gathered) {
+        if summary.picture.len() > 0 {
+            self.heading("Processes", "");
+            tree::write(&summary.picture, self.look, summary.last_ns, self.out);
+        }
+    }
+
     fn plain(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -194,8 +222,7 @@ impl Page<'_> {
     /// A command, each word ended by a NUL.
     fn words(&mut self, command: &[u8]) {
         let mut left = self.look.room(32);
-        let command = command.strip_suffix(b"\0").unwrap_or(command);
-        for (index, word) in command.split(|byte| *byte == 0).enumerate() {
+        for (index, word) in words_of(command).enumerate() {
             if left < 4 {
                 return self.plain(" …");
             }
