@@ -15,7 +15,7 @@ use crate::replay;
 use crate::shell::failure::Failure;
 use crate::sinks::look::{Look, Show, Surface};
 use crate::sinks::recording::reader::Frame;
-use crate::sinks::summary::{Gathered, words_of};
+use crate::sinks::summary::Gathered;
 use crate::sinks::text::{self, Paint};
 
 /// Things of each sort that are compared.
@@ -32,8 +32,8 @@ const SORTS: [&str; 6] = ["ran", "wrote", "removed", "contacted", "looked up", "
 
 /// Writes what is in one recording and not in the other to stdout; gives whether there is anything.
 ///
-/// Fails with status 66 if a file cannot be read, 65 if it is not a whole recording: half a session would seem
-/// to differ.
+/// Fails with status 66 if a file cannot be read, 65 if it is not a whole recording: half a session would
+/// seem to differ.
 pub fn compare(one: &Path, other: &Path, show: &Show) -> Result<bool, Failure> {
     if one == Path::new("-") && other == one {
         return Err(Failure::usage("stdin can be read once; give a file for A or B".to_owned()));
@@ -43,7 +43,8 @@ pub fn compare(one: &Path, other: &Path, show: &Show) -> Result<bool, Failure> {
     let mut page = Vec::new();
     let differs = write(&before, &after, [one, other], look, &mut page);
     let written = io::stdout().lock().write_all(&page);
-    written.map_err(|error| Failure::output(format!("cannot write to stdout: {error}; send it elsewhere")))?;
+    written
+        .map_err(|error| Failure::output(format!("cannot write to stdout: {error}; send it elsewhere")))?;
     Ok(differs)
 }
 
@@ -112,7 +113,7 @@ impl Deeds {
         }
         for failure in gathered.failures.sorted(&gathered.picture) {
             let mut words = vec![failure.error.as_bytes()];
-            words.extend(words_of(&failure.what));
+            words.extend(text::words_of(&failure.what));
             let by = [b"by", &*failure.program];
             if !failure.program.is_empty() {
                 words.extend(by);
@@ -138,33 +139,33 @@ impl Deeds {
 
     fn event(&mut self, batch: &Batch, event: &Event) {
         let fields = Fields::of(batch, event);
-        let text = |name| fields.text(places(event.kind, [name])[0]).unwrap_or_default();
+        let named = |name| fields.text(places(event.kind, [name])[0]).unwrap_or_default();
         let is_on_its_way = event.error == "EINPROGRESS";
         match event.kind {
             Kind::ProcessStart | Kind::SensorBlind => {
-                let argv: Vec<&[u8]> = words_of(fields.list(places(event.kind, ["argv"])[0])).collect();
-                let path = text("path");
+                let argv: Vec<&[u8]> = text::words_of(fields.list(places(event.kind, ["argv"])[0])).collect();
+                let path = named("path");
                 self.add("ran", if argv.is_empty() { std::slice::from_ref(&path) } else { &argv });
             }
             Kind::NetConnect if event.error.is_empty() || is_on_its_way => {
-                let remote = text("remote");
+                let remote = named("remote");
                 if !remote.starts_with(b"AF_") {
-                    let host = text("host");
+                    let host = named("host");
                     let words = [remote, host];
                     self.add("contacted", if host.is_empty() { &words[..1] } else { &words });
                 }
             }
-            Kind::DnsQuery => self.add("looked up", &[text("host")]),
+            Kind::DnsQuery => self.add("looked up", &[named("host")]),
             _ if !event.error.is_empty() => {}
-            Kind::NetListen => self.add("contacted", &[b"listen", text("local")]),
+            Kind::NetListen => self.add("contacted", &[b"listen", named("local")]),
             Kind::FileOpen if writes(fields.value(places(event.kind, ["flags"])[0])) => {
-                self.add("wrote", &[text("path")]);
+                self.add("wrote", &[named("path")]);
             }
-            Kind::FileRename => self.add("wrote", &[text("path"), b"->", text("new_path")]),
+            Kind::FileRename => self.add("wrote", &[named("path"), b"->", named("new_path")]),
             Kind::FileMkdir | Kind::FileTruncate | Kind::FileChmod | Kind::FileChown => {
-                self.add("wrote", &[text("path")]);
+                self.add("wrote", &[named("path")]);
             }
-            Kind::FileUnlink | Kind::FileRmdir => self.add("removed", &[text("path")]),
+            Kind::FileUnlink | Kind::FileRmdir => self.add("removed", &[named("path")]),
             _ => {}
         }
     }
@@ -207,8 +208,9 @@ fn is_chosen(run: &[u8], before: Option<u8>, line: &[u8]) -> Option<u8> {
     if is_number {
         // /proc/4121/maps, file.4121, pipe:[4121]; not a version or a port that stands for something.
         let is_process = line.ends_with(b"/proc/") || line.ends_with(b"/task/") || before == Some(b'[');
-        return (is_process && !run.is_empty() || run.len() >= 4 && matches!(before, Some(b'.' | b'-' | b'_')))
-            .then_some(b'N');
+        return (is_process && !run.is_empty()
+            || run.len() >= 4 && matches!(before, Some(b'.' | b'-' | b'_')))
+        .then_some(b'N');
     }
     let has = |test: fn(&u8) -> bool| run.iter().any(test);
     let kinds = [has(u8::is_ascii_digit), has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase)];

@@ -290,8 +290,11 @@ fn check(format: &Format, options: &Options) -> Result<(), String> {
         });
     }
     if let Some(name) = options.show.names().find(|name| !format.shows.contains(name)) {
-        let of: Vec<&str> =
-            formats::FORMATS.iter().filter(|known| known.shows.contains(&name)).map(|known| known.name).collect();
+        let of: Vec<&str> = formats::FORMATS
+            .iter()
+            .filter(|known| known.shows.contains(&name))
+            .map(|known| known.name)
+            .collect();
         return Err(format!("the option '{name}' is for {}; leave it out", of.join(" and ")));
     }
     if let Framing::Page = format.framing

@@ -19,8 +19,8 @@ use crate::stages::Stages;
 /// Fails with status 66 if `file` cannot be read, 65 if it is not a whole recording (after writing its
 /// events), 73 if an output cannot be made or written to the end.
 ///
-/// Several recordings follow each other; `-` is stdin. All are opened before an output is made, and what one of
-/// them lacks does not keep the others back.
+/// Several recordings follow each other; `-` is stdin. All are opened before an output is made, and what one
+/// of them lacks does not keep the others back.
 pub fn replay(files: &[PathBuf], outputs: &[Output], stages: Stages) -> Result<(), Failure> {
     let mut readers = Vec::new();
     for file in files {

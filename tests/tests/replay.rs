@@ -29,7 +29,9 @@ fn run(scene: &Scene, arguments: &[&str], stdin: &[u8]) -> Ending {
 
 #[test]
 fn one_part_of_a_summary_is_told_alone_and_whole() {
-    let scene = recorded(&["echo x > made; cat /nope 2>/dev/null; for i in 1 2 3; do cat made made >/dev/null; done"]);
+    let scene = recorded(&[
+        "echo x > made; cat /nope 2>/dev/null; for i in 1 2 3; do cat made made >/dev/null; done",
+    ]);
 
     for (by, has, lacks) in [
         ("error", "ENOENT /nope by cat\n", "Files"),

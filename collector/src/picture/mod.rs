@@ -69,9 +69,8 @@ pub struct Process {
     pub failed: u64,
     /// The path and error of the first of these.
     pub failure: Option<(Box<[u8]>, &'static str)>,
-    /// The path and the arguments of an exec that it asked for, and of which no more is known: that fails, or
-    /// another program begins.
-    asked: Option<(Box<[u8]>, Box<[u8]>)>,
+    /// An exec that it asked for, until it fails, or a program begins.
+    asked: Option<Asked>,
     /// The time of its first event, UTC.
     pub began_ns: u64,
     /// UTC.
@@ -86,6 +85,14 @@ pub struct Process {
     pub lost: u64,
     /// What it did, in numbers.
     pub did: Did,
+}
+
+/// A program that a process asked to become.
+#[derive(Debug)]
+struct Asked {
+    path: Box<[u8]>,
+    /// Each ended by a NUL.
+    argv: Box<[u8]>,
 }
 
 /// What a process did, in numbers.
@@ -143,10 +150,7 @@ impl Default for Picture {
         let at = Places {
             start: places(Kind::ProcessStart, ["argv", "path", "coverage"]),
             exec: places(Kind::ProcessExec, ["path", "argv"]),
-            exit: places(
-                Kind::ProcessExit,
-                ["code", "signal", "sensor_ns", "lost", "user_ns", "system_ns"],
-            ),
+            exit: places(Kind::ProcessExit, ["code", "signal", "sensor_ns", "lost", "user_ns", "system_ns"]),
             blind: places(Kind::SensorBlind, ["argv", "path", "reason"]),
             file_close: places(Kind::FileClose, ["bytes_read", "bytes_written"]),
             net_close: places(Kind::NetClose, ["bytes_sent", "bytes_received"]),
@@ -273,7 +277,7 @@ impl Picture {
             return None;
         }
         let parent_key = who.ppid.map(|ppid| ProcessKey { pid: ppid, ..key });
-        // A child that was gone before the kernel could be asked speaks by its parent's ring: the parent is known.
+        // A child that was gone before the kernel could be asked speaks by its parent's ring.
         let known = |key: ProcessKey| self.process_at(&key, time_ns);
         let parent =
             parent_key.and_then(|key| known(key).or_else(|| known(ProcessKey { claimant: 0, ..key })));
@@ -395,13 +399,13 @@ impl Process {
         // Other calls (posix_spawn, system) are their caller's, who goes on.
         } else if event.call.contains("exec") {
             let argv = if let Value::List(span) = argv { batch.bytes(span) } else { &[] };
-            self.asked = Some((kept(path), kept(argv)));
+            self.asked = Some(Asked { path: kept(path), argv: kept(argv) });
         }
     }
 
     /// It ended without a word of the program that it asked for.
     fn became_what_it_asked_for(&mut self) {
-        let Some((path, argv)) = self.asked.take() else { return };
+        let Some(Asked { path, argv }) = self.asked.take() else { return };
         self.becomes(&path, &argv);
         self.blind = "unknown";
     }

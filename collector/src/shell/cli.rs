@@ -15,10 +15,10 @@ use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
 use crate::runc;
 use crate::settings::keys;
+pub use crate::shell::cli_outputs::{Outputs, Selection, Shown};
 use crate::shell::cli_rules::Rules;
 use crate::shell::failure::Failure;
 use crate::shell::{pages, usage};
-use crate::sinks::formats;
 use crate::webhook::Webhook;
 
 const STYLES: Styles = Styles::styled()
@@ -94,8 +94,8 @@ pub enum Command {
     Replay(Replay),
     /// Compare two recordings: what ran, was written, was contacted and failed in one and not in the other
     ///
-    /// Numbers of processes, temporary names and ports that the kernel chose count as the same. Ends with status
-    /// 1 where something differs, as diff(1) does.
+    /// Numbers of processes, temporary names and ports that the kernel chose count as the same. Ends with
+    /// status 1 where something differs, as diff(1) does.
     Diff(Diff),
     /// Apply rules and outputs to the events of a fleet, which collectors send with -o nats:URL
     ///
@@ -158,82 +158,6 @@ pub enum Command {
     /// Collect inside an AWS Lambda sandbox, which starts the layer's extensions without arguments
     #[command(name = lambda::SUBCOMMAND, hide = true)]
     LambdaExtension,
-}
-
-/// The options that `run`, `collect`, `replay` and `judge` share.
-#[derive(Args, Clone, Debug)]
-pub struct Outputs {
-    #[arg(short, long = "output", value_name = "FORMAT[:DEST]")]
-    #[arg(help = formats::short_help(), long_help = formats::long_help())]
-    pub output: Vec<OsString>,
-    /// Read the settings of FILE, in YAML (docs/configuration.md); options and the environment come before it
-    /// [default: GLASSBOX_CONFIG, else /etc/glassbox/glassbox.yaml if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    #[command(flatten)]
-    pub show: Shown,
-}
-
-/// How texts for people look: options of outputs, for all of them.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "How it looks")]
-pub struct Shown {
-    /// human: a line for each event as the output of a rule has it, such as '%evt.time %proc.name %fd.name'
-    #[arg(short = 'p', long, value_name = "FORMAT")]
-    pub print: Option<OsString>,
-    /// human: the time of each line: utc, local, relative (to the first line) or delta (to the one before)
-    #[arg(long, value_name = "CLOCK")]
-    pub time: Option<OsString>,
-    /// human, summary: colours: auto (on a terminal, without NO_COLOR), always or never
-    #[arg(long, value_name = "WHEN")]
-    pub color: Option<OsString>,
-    /// summary: N entries of each list, instead of some on a terminal and all in a file
-    #[arg(long, value_name = "N")]
-    pub top: Option<OsString>,
-    /// summary: what lists are sorted by: bytes, time, failures or name
-    #[arg(long, value_name = "WHAT")]
-    pub sort: Option<OsString>,
-}
-
-/// The options that choose events: each is a condition, and all must hold.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Which events")]
-pub struct Selection {
-    /// Only events that meet CONDITION, in Falco's language over the fields of 'glassbox fields'
-    ///
-    /// Lost events and programs that are not seen into are told of in any case. The options below stand for a
-    /// condition each; given together, all must hold.
-    #[arg(long, value_name = "CONDITION")]
-    pub filter: Vec<String>,
-    /// Only these events, by name or by the first part of it (file.open,net): gb.event in (file.open) or
-    /// gb.noun in (net)
-    #[arg(short = 'e', long = "event", value_name = "NAMES", value_delimiter = ',')]
-    pub events: Vec<String>,
-    /// Only events about PATH and what lies below it: gb.paths = PATH or gb.paths startswith PATH/
-    #[arg(short = 'P', long = "path", value_name = "PATH")]
-    pub paths: Vec<OsString>,
-    /// Only events of programs of this name, or path: gb.exe.name = NAME or proc.name = NAME
-    #[arg(long, value_name = "NAME")]
-    pub exe: Vec<OsString>,
-    /// Only events of this process: proc.pid in (N)
-    #[arg(long, value_name = "N")]
-    pub pid: Vec<u32>,
-    /// Only calls that failed: gb.error exists
-    #[arg(long)]
-    pub failed: bool,
-    /// Judge events by the Falco rules of FILE, too; may be given again
-    #[arg(long, value_name = "FILE", help_heading = "Rules")]
-    pub rules: Vec<PathBuf>,
-    /// Without glassbox's own rules
-    #[arg(long, help_heading = "Rules")]
-    pub no_default_rules: bool,
-    /// Write secrets as they are: without it, passwords, tokens and keys in arguments, environments and
-    /// addresses show as [redacted] in every output and recording
-    #[arg(long, help_heading = "Redaction")]
-    pub no_redact: bool,
-    /// End with status 1 if an alert was as urgent as PRIORITY (emergency to debug), or more
-    #[arg(long, value_name = "PRIORITY", help_heading = "Rules")]
-    pub fail_on: Option<OsString>,
 }
 
 /// The option of those that run on.
@@ -334,6 +258,7 @@ pub struct Fields {
 
 /// `glassbox config`
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made for a process; clap cannot fill a box of options")]
 pub enum Config {
     /// Say every problem of a configuration file as file:line:column; status 65 if there is one
     Check {
@@ -402,9 +327,11 @@ pub struct Install {
 
 /// `glassbox replay`
 #[derive(Args, Debug)]
-#[command(after_help = "Without -o: human on stdout. Without DEST: stdout.\n\nExamples:\n  glassbox replay --by error \
+#[command(
+    after_help = "Without -o: human on stdout. Without DEST: stdout.\n\nExamples:\n  glassbox replay --by error \
                         r.gbx            what failed\n  glassbox replay --by file --top 20 r.gbx\n  glassbox replay \
-                        --filter 'fd.name = /etc/passwd' r.gbx")]
+                        --filter 'fd.name = /etc/passwd' r.gbx"
+)]
 pub struct Replay {
     /// The recording, as 'run -o recording:FILE' made it; '-' reads stdin. Several follow each other
     #[arg(value_name = "FILE", required = true)]
@@ -426,8 +353,10 @@ pub struct Replay {
 
 /// `glassbox diff`
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  glassbox run -o recording:old.gbx -- ./build.sh\n  glassbox run -o recording:new.gbx -- \
-                        ./build.sh\n  glassbox diff old.gbx new.gbx")]
+#[command(
+    after_help = "Example:\n  glassbox run -o recording:old.gbx -- ./build.sh\n  glassbox run -o recording:new.gbx -- \
+                        ./build.sh\n  glassbox diff old.gbx new.gbx"
+)]
 pub struct Diff {
     /// A recording, as 'run -o recording:FILE' made it
     #[arg(value_name = "A")]
@@ -506,6 +435,7 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::formats;
 
     fn parse(arguments: &[&str]) -> Result<Command, Failure> {
         let arguments = ["glassbox"].iter().chain(arguments).map(OsString::from);

@@ -2,6 +2,7 @@
 
 pub mod aside;
 pub mod cli;
+pub mod cli_outputs;
 pub mod cli_rules;
 pub mod commands;
 pub mod environment;

@@ -210,7 +210,8 @@ impl Surface {
             let columns = tcgetwinsize(fd).map_or(0, |size| usize::from(size.ws_col));
             return Self::Terminal(if columns == 0 { USUAL } else { columns });
         }
-        let is_file = fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        let is_file =
+            fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         if is_file { Self::File } else { Self::Other }
     }
 }
@@ -276,8 +277,8 @@ fn locale() -> OsString {
     ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set).unwrap_or_default()
 }
 
-/// Whether a locale has letters of ASCII only. One that is not named at all says nothing of the terminal, as in
-/// most containers.
+/// Whether a locale has letters of ASCII only. One that is not named at all says nothing of the terminal, as
+/// in most containers.
 fn is_ascii(locale: &OsString) -> bool {
     let name = locale.to_string_lossy().to_ascii_lowercase();
     !name.is_empty() && !name.contains("utf-8") && !name.contains("utf8")

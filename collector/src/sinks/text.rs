@@ -151,6 +151,12 @@ fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> std::io::Resul
     out.len() - start
 }
 
+/// The words of a command, each ended by a NUL.
+pub fn words_of(command: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let whole = command.strip_suffix(b"\0").unwrap_or(command);
+    whole.split(|byte| *byte == 0).filter(move |_| !command.is_empty())
+}
+
 /// Appends spaces until `columns` are `width`; one at least.
 pub fn pad(columns: usize, width: usize, out: &mut Vec<u8>) {
     out.resize(out.len() + width.saturating_sub(columns).max(1), b' ');

@@ -85,7 +85,8 @@ fn replay_of_a_recording_gives_the_stages_the_input_that_the_live_session_gave()
     harness.close();
 
     let outputs = [Output::to_file("jsonl", "/dev/null")];
-    crate::replay::replay(std::slice::from_ref(&file), &outputs, Stages::new(vec![replayed.stage()])).unwrap();
+    crate::replay::replay(std::slice::from_ref(&file), &outputs, Stages::new(vec![replayed.stage()]))
+        .unwrap();
 
     std::fs::remove_file(file).unwrap();
     let seen = live.seen();

@@ -6,8 +6,8 @@
 pub fn local_time_of_day(time_ns: u64) -> [u64; 3] {
     let seconds = (time_ns / 1_000_000_000) as libc::time_t;
     let mut broken_down = std::mem::MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: both pointers are to locals of the types that the function wants. It fills the second, or leaves
-    // it as it is, zero, which is a value of that type too.
+    // SAFETY: both pointers are to locals of the types that the function wants. It fills the second, or
+    // leaves it as it is, zero, which is a value of that type too.
     let time = unsafe {
         libc::localtime_r(&seconds, broken_down.as_mut_ptr());
         broken_down.assume_init()

@@ -1,7 +1,7 @@
 //! What failed, by name: the error, what it was about, and the program.
 //!
-//! A search ends somewhere: a file or program that is looked for in several folders, and found in one of them,
-//! has not failed. Looks for what is not there (stat, access, readlink) are counted alone.
+//! A search ends somewhere: a file or program that is looked for in several folders, and found in one of
+//! them, has not failed. Looks for what is not there (stat, access, readlink) are counted alone.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -106,7 +106,16 @@ impl Failures {
                 let name = if is_plain { "" } else { event.kind.name() };
                 let (what, program) = (kept(what), kept(program));
                 let error = Cow::Borrowed(event.error);
-                self.rows.push(Failure { rank, error, what, is_command: false, event: name, program, times: 0, process });
+                self.rows.push(Failure {
+                    rank,
+                    error,
+                    what,
+                    is_command: false,
+                    event: name,
+                    program,
+                    times: 0,
+                    process,
+                });
                 place
             }
             None => {
@@ -161,8 +170,9 @@ impl Failures {
 
 /// Programs that could not be run, and processes that crashed or said that they failed.
 fn of_processes(processes: &[Process]) -> impl Iterator<Item = Failure> {
+    type Key<'a> = (Rank, Cow<'static, str>, &'a [u8]);
     // What failed, and for whom; the first of each, and how often.
-    let mut rows: HashMap<(Rank, Cow<'static, str>, &[u8]), (Vec<u8>, u64)> = HashMap::new();
+    let mut rows: HashMap<Key<'_>, (Vec<u8>, u64)> = HashMap::new();
     for process in processes {
         if let Some((path, error)) = &process.failure {
             let key = (Rank::Exec, Cow::Borrowed(*error), &**path);
@@ -180,7 +190,8 @@ fn of_processes(processes: &[Process]) -> impl Iterator<Item = Failure> {
     }
     rows.into_iter().map(|((rank, error, key), (other, times))| {
         let is_exec = rank == Rank::Exec;
-        let (what, program) = if is_exec { (key.into(), other.into()) } else { (other.into(), Box::default()) };
+        let (what, program) =
+            if is_exec { (key.into(), other.into()) } else { (other.into(), Box::default()) };
         let event = if is_exec { Kind::ProcessExec.name() } else { "" };
         Failure { rank, error, what, is_command: !is_exec, event, program, times, process: None }
     })
@@ -217,7 +228,9 @@ fn rank(event: &Event, what: &[u8]) -> Rank {
     match (event.kind, event.error) {
         _ if what.starts_with(b"/dev/tty") => Rank::Usual,
         (Kind::FileMkdir, "EEXIST") | (_, "ENXIO") => Rank::Usual,
-        (Kind::FileUnlink | Kind::FileRmdir, "ENOENT") | (Kind::FileXattr, "ENODATA" | "ENOTSUP") => Rank::Usual,
+        (Kind::FileUnlink | Kind::FileRmdir, "ENOENT") | (Kind::FileXattr, "ENODATA" | "ENOTSUP") => {
+            Rank::Usual
+        }
         (Kind::NetConnect | Kind::NetConnected | Kind::DnsQuery, _) => Rank::Network,
         (_, "ENOENT" | "ENOTDIR") => Rank::Missing,
         _ => Rank::Refused,

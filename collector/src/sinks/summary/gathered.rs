@@ -6,9 +6,9 @@ use rustc_hash::FxHashMap;
 use wire::events::Kind;
 
 use super::alerts::Alerts;
+use super::failures::Failures;
 use super::network::Net;
 use super::places::Places;
-use super::failures::Failures;
 use super::table::{Capped, add, kept};
 use crate::event::{Batch, Event, Value};
 use crate::picture::Picture;
@@ -172,13 +172,28 @@ impl Gathered {
                 blind.reason = fields.word(reason);
             }
             Kind::FileUnlink | Kind::FileRmdir | Kind::FileRename | Kind::FileMkdir if !has_failed => {
-                note(self.files.changes.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
+                note(
+                    self.files.changes.entry(event.kind).or_default(),
+                    self.picture.name(batch, event),
+                    batch,
+                    event,
+                );
             }
             Kind::MemoryMap if is_writable_code(fields.value(self.at.map[0])) => {
-                note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
+                note(
+                    self.notable.entry(event.kind).or_default(),
+                    self.picture.name(batch, event),
+                    batch,
+                    event,
+                );
             }
             Kind::FileChmod if fields.number(self.at.chmod[0]) & 0o6000 != 0 => {
-                note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event);
+                note(
+                    self.notable.entry(event.kind).or_default(),
+                    self.picture.name(batch, event),
+                    batch,
+                    event,
+                );
             }
             Kind::ProcessTrace
             | Kind::ProcessNamespace
@@ -187,7 +202,12 @@ impl Gathered {
             | Kind::KernelBpf
             | Kind::KernelUserfaultfd
             | Kind::KernelIoUring
-            | Kind::SensorEvasion => note(self.notable.entry(event.kind).or_default(), self.picture.name(batch, event), batch, event),
+            | Kind::SensorEvasion => note(
+                self.notable.entry(event.kind).or_default(),
+                self.picture.name(batch, event),
+                batch,
+                event,
+            ),
             _ => self.net.take(event, self.picture.name(batch, event), fields),
         }
     }

@@ -58,9 +58,3 @@ impl Encoder for Summary {
         }
     }
 }
-
-/// The words of a command, each ended by a NUL.
-pub fn words_of(command: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let whole = command.strip_suffix(b"\0").unwrap_or(command);
-    whole.split(|byte| *byte == 0).filter(move |_| !command.is_empty())
-}

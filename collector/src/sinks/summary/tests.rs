@@ -131,7 +131,10 @@ fn programs_that_follow_each_other_in_a_process_stand_in_a_row() {
     let who = story.start(10, 1, "/bin/true", &["true"]);
     story.exit(who, 0);
 
-    assert_eq!(vec!["Processes", "  env → nice → true  exit 0  3.0 ms, cpu 1.0 ms"], part(&story.page(), "Processes"));
+    assert_eq!(
+        vec!["Processes", "  env → nice → true  exit 0  3.0 ms, cpu 1.0 ms"],
+        part(&story.page(), "Processes")
+    );
 }
 
 #[test]
@@ -257,7 +260,10 @@ fn number_of_a_process_that_ended_can_be_used_again() {
         story.exit(who, 0);
     }
 
-    assert_eq!(vec!["Processes", "  2 × true  exit 0  Σ 2.0 ms, cpu 2.0 ms, slowest 1.0 ms"], part(&story.page(), "Processes"));
+    assert_eq!(
+        vec!["Processes", "  2 × true  exit 0  Σ 2.0 ms, cpu 2.0 ms, slowest 1.0 ms"],
+        part(&story.page(), "Processes")
+    );
 }
 
 #[test]
@@ -701,8 +707,7 @@ fn lists_have_an_end_but_in_a_file_and_are_sorted_as_asked_for() {
     let who = story.start(10, 1, "/bin/cp", &["cp"]);
     for number in 0..30_u64 {
         let path = story.path(&format!("/{:02}", 29 - number));
-        let values =
-            [("path", path), ("bytes_written", Value::Uint(number + 1)), ("writes", Value::Uint(1))];
+        let values = [("path", path), ("bytes_written", Value::Uint(number + 1)), ("writes", Value::Uint(1))];
         story.event(who, Kind::FileClose, "", &values);
     }
     let path = story.path("/etc/ld.so.cache");

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::table::sum;
 use crate::picture::{End, Picture, Process, Ran};
-use crate::sinks::signals;
 use crate::sinks::look::{Look, Sort};
+use crate::sinks::signals;
 use crate::sinks::text::{self, Paint};
 
 /// Lines of the tree.
@@ -212,8 +212,8 @@ impl Drawing<'_> {
         }
     }
 
-    /// Siblings that look alike, wherever they stand, in the order of the first of each; where these are too many
-    /// lines, those that differ in their arguments alone count as alike.
+    /// Siblings that look alike, wherever they stand, in the order of the first of each; where these are too
+    /// many lines, those that differ in their arguments alone count as alike.
     fn groups(&self, nodes: &[u32]) -> Vec<Group> {
         let mut groups = self.alike(nodes, |signature| signature.whole);
         if groups.len() > self.look.most(MOST_CHILDREN) && self.look.top.is_none() {
@@ -223,7 +223,9 @@ impl Drawing<'_> {
         match self.look.sort {
             Sort::Bytes => {}
             Sort::Time => groups.sort_by_key(|group| Reverse(sum(self.durations(&group.members)))),
-            Sort::Failures => groups.sort_by_key(|group| first(group).is_none_or(|process| !has_failed(process))),
+            Sort::Failures => {
+                groups.sort_by_key(|group| first(group).is_none_or(|process| !has_failed(process)))
+            }
             Sort::Name => groups.sort_by(|one, other| {
                 let name = |group| first(group).map(|process| (process.name(), &process.argv));
                 name(one).cmp(&name(other))

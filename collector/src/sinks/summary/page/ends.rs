@@ -25,11 +25,8 @@ impl Page<'_> {
             .collect();
         kinds.sort_by_key(|(count, name)| (Reverse(*count), *name));
         let most = self.look.most(MOST_KINDS);
-        let listed: Vec<String> = kinds
-            .iter()
-            .take(most)
-            .map(|(count, name)| format!("{name} {}", text::count(*count)))
-            .collect();
+        let listed: Vec<String> =
+            kinds.iter().take(most).map(|(count, name)| format!("{name} {}", text::count(*count))).collect();
         let more = if kinds.len() > most { ", …" } else { "" };
         let all: u64 = kinds.iter().map(|(count, _)| count).sum();
         let listed = if listed.is_empty() { String::new() } else { format!(": {}{more}", listed.join(", ")) };

@@ -80,8 +80,8 @@ impl Page<'_> {
     }
 }
 
-/// Whether every program reads it, or nobody keeps what is written to it: what a loader, a locale and a look-up
-/// of names need.
+/// Whether every program reads it, or nobody keeps what is written to it: what a loader, a locale and a
+/// look-up of names need.
 fn is_noise(path: &[u8]) -> bool {
     const FILES: [&[u8]; 9] = [
         b"/dev/null",

@@ -9,7 +9,7 @@ mod unseen;
 
 use super::failures::Failure;
 use super::gathered::{Gathered, Notable};
-use super::{tree, words_of};
+use super::tree;
 use crate::sinks::encoder::RunFacts;
 use crate::sinks::look::{self, By, Look, Sort};
 use crate::sinks::text::{self, Paint};
@@ -222,7 +222,7 @@ impl Page<'_> {
     /// A command, each word ended by a NUL.
     fn words(&mut self, command: &[u8]) {
         let mut left = self.look.room(32);
-        for (index, word) in words_of(command).enumerate() {
+        for (index, word) in text::words_of(command).enumerate() {
             if left < 4 {
                 return self.plain(" …");
             }
