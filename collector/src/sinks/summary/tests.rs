@@ -452,7 +452,7 @@ fn cost_is_summed_and_set_against_processor_time() {
     let mut out = Vec::new();
     summary.batch(&story.batch, &mut out);
 
-    summary.end(&RunFacts { restarts: 0, collector_ns: 5_000_000 }, &mut out);
+    summary.end(&RunFacts { collector_ns: 5_000_000, ..RunFacts::default() }, &mut out);
 
     assert_eq!(
         vec![
@@ -508,7 +508,7 @@ fn page_of_nothing_is_short_and_true() {
 
 #[test]
 fn every_kind_with_hostile_values_stays_printable() {
-    let page = page_of(&sample::every_kind(), &RunFacts { restarts: 1, collector_ns: u64::MAX });
+    let page = page_of(&sample::every_kind(), &RunFacts { restarts: 1, collector_ns: u64::MAX, ..RunFacts::default() });
 
     assert!(!page.chars().any(|letter| deploy::visible::is_hidden(letter) && letter != '\n'), "{page}");
     assert!(page.contains("the collector died and was started again (1 time)"));
