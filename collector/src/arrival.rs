@@ -120,6 +120,8 @@ pub struct Seen {
     pub mnt_ns: Option<u64>,
     /// A container's runtime made it: no parent of it says hello.
     pub is_first: bool,
+    /// It has hooks, and says itself that it began: only its parent and its user are told.
+    pub is_hooked: bool,
     /// The running image; empty where the kernel does not show it.
     pub exe: Vec<u8>,
 }

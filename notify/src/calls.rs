@@ -40,6 +40,8 @@ pub enum From {
     Anywhere,
     /// All but those by which libc makes this call: there, hooks see it.
     OutsideLibc,
+    /// The same, unless libc's own calls are told: libc makes this call for itself too.
+    LibcByChoice,
 }
 
 /// Which arguments a call is told of. Indexes are those of the arguments, from 0.
@@ -191,61 +193,61 @@ calls! {
     kexec_file_load     320    -  294    -  401  Exec     OutsideLibc Always;
     bpf                 321    -  280  357  386  Exec     OutsideLibc Always;
     // Files: opens.
-    open                  2    -    -    5    5  Security OutsideLibc OpenWrites(1);
-    openat              257    -   56  295  322  Security OutsideLibc OpenWrites(2);
-    openat2             437    -  437  437  437  Security OutsideLibc Always;
-    creat                85    -    -    8    8  Security OutsideLibc Always;
-    open_by_handle_at   304    -  265  342  371  Security OutsideLibc OpenWrites(2);
-    memfd_create        319    -  279  356  385  Security OutsideLibc Always;
+    open                  2    -    -    5    5  Security LibcByChoice OpenWrites(1);
+    openat              257    -   56  295  322  Security LibcByChoice OpenWrites(2);
+    openat2             437    -  437  437  437  Security LibcByChoice Always;
+    creat                85    -    -    8    8  Security LibcByChoice Always;
+    open_by_handle_at   304    -  265  342  371  Security LibcByChoice OpenWrites(2);
+    memfd_create        319    -  279  356  385  Security LibcByChoice Always;
     // Files: names, owners, modes, lengths, attributes.
-    rename               82    -    -   38   38  Security OutsideLibc Always;
-    renameat            264    -   38  302  329  Security OutsideLibc Always;
-    renameat2           316    -  276  353  382  Security OutsideLibc Always;
-    link                 86    -    -    9    9  Security OutsideLibc Always;
-    linkat              265    -   37  303  330  Security OutsideLibc Always;
-    symlink              88    -    -   83   83  Security OutsideLibc Always;
-    symlinkat           266    -   36  304  331  Security OutsideLibc Always;
-    unlink               87    -    -   10   10  Security OutsideLibc Always;
-    unlinkat            263    -   35  301  328  Security OutsideLibc Always;
-    rmdir                84    -    -   40   40  Security OutsideLibc Always;
-    mkdir                83    -    -   39   39  Security OutsideLibc Always;
-    mkdirat             258    -   34  296  323  Security OutsideLibc Always;
-    mknod               133    -    -   14   14  Security OutsideLibc Always;
-    mknodat             259    -   33  297  324  Security OutsideLibc Always;
-    chmod                90    -    -   15   15  Security OutsideLibc Always;
-    fchmod               91    -   52   94   94  Security OutsideLibc Always;
-    fchmodat            268    -   53  306  333  Security OutsideLibc Always;
-    fchmodat2           452    -  452  452  452  Security OutsideLibc Always;
-    chown                92    -    -  212  212  Security OutsideLibc Always;
-    chown                 -    -    -  182  182  Security OutsideLibc Always;
-    fchown               93    -   55  207  207  Security OutsideLibc Always;
-    fchown                -    -    -   95   95  Security OutsideLibc Always;
-    lchown               94    -    -  198  198  Security OutsideLibc Always;
-    lchown                -    -    -   16   16  Security OutsideLibc Always;
-    fchownat            260    -   54  298  325  Security OutsideLibc Always;
-    truncate             76    -   45   92   92  Security OutsideLibc Always;
-    truncate64            -    -    -  193  193  Security OutsideLibc Always;
-    ftruncate            77    -   46   93   93  Security OutsideLibc Always;
-    ftruncate64           -    -    -  194  194  Security OutsideLibc Always;
-    setxattr            188    -    5  226  226  Security OutsideLibc Always;
-    lsetxattr           189    -    6  227  227  Security OutsideLibc Always;
-    fsetxattr           190    -    7  228  228  Security OutsideLibc Always;
-    setxattrat          463    -  463  463  463  Security OutsideLibc Always;
-    removexattr         197    -   14  235  235  Security OutsideLibc Always;
-    lremovexattr        198    -   15  236  236  Security OutsideLibc Always;
-    fremovexattr        199    -   16  237  237  Security OutsideLibc Always;
-    removexattrat       466    -  466  466  466  Security OutsideLibc Always;
+    rename               82    -    -   38   38  Security LibcByChoice Always;
+    renameat            264    -   38  302  329  Security LibcByChoice Always;
+    renameat2           316    -  276  353  382  Security LibcByChoice Always;
+    link                 86    -    -    9    9  Security LibcByChoice Always;
+    linkat              265    -   37  303  330  Security LibcByChoice Always;
+    symlink              88    -    -   83   83  Security LibcByChoice Always;
+    symlinkat           266    -   36  304  331  Security LibcByChoice Always;
+    unlink               87    -    -   10   10  Security LibcByChoice Always;
+    unlinkat            263    -   35  301  328  Security LibcByChoice Always;
+    rmdir                84    -    -   40   40  Security LibcByChoice Always;
+    mkdir                83    -    -   39   39  Security LibcByChoice Always;
+    mkdirat             258    -   34  296  323  Security LibcByChoice Always;
+    mknod               133    -    -   14   14  Security LibcByChoice Always;
+    mknodat             259    -   33  297  324  Security LibcByChoice Always;
+    chmod                90    -    -   15   15  Security LibcByChoice Always;
+    fchmod               91    -   52   94   94  Security LibcByChoice Always;
+    fchmodat            268    -   53  306  333  Security LibcByChoice Always;
+    fchmodat2           452    -  452  452  452  Security LibcByChoice Always;
+    chown                92    -    -  212  212  Security LibcByChoice Always;
+    chown                 -    -    -  182  182  Security LibcByChoice Always;
+    fchown               93    -   55  207  207  Security LibcByChoice Always;
+    fchown                -    -    -   95   95  Security LibcByChoice Always;
+    lchown               94    -    -  198  198  Security LibcByChoice Always;
+    lchown                -    -    -   16   16  Security LibcByChoice Always;
+    fchownat            260    -   54  298  325  Security LibcByChoice Always;
+    truncate             76    -   45   92   92  Security LibcByChoice Always;
+    truncate64            -    -    -  193  193  Security LibcByChoice Always;
+    ftruncate            77    -   46   93   93  Security LibcByChoice Always;
+    ftruncate64           -    -    -  194  194  Security LibcByChoice Always;
+    setxattr            188    -    5  226  226  Security LibcByChoice Always;
+    lsetxattr           189    -    6  227  227  Security LibcByChoice Always;
+    fsetxattr           190    -    7  228  228  Security LibcByChoice Always;
+    setxattrat          463    -  463  463  463  Security LibcByChoice Always;
+    removexattr         197    -   14  235  235  Security LibcByChoice Always;
+    lremovexattr        198    -   15  236  236  Security LibcByChoice Always;
+    fremovexattr        199    -   16  237  237  Security LibcByChoice Always;
+    removexattrat       466    -  466  466  466  Security LibcByChoice Always;
     // Sockets.
-    socket               41    -  198  359  281  Security OutsideLibc Always;
-    bind                 49    -  200  361  282  Security OutsideLibc Always;
-    listen               50    -  201  363  284  Security OutsideLibc Always;
-    connect              42    -  203  362  283  Security OutsideLibc Always;
-    accept               43    -  202    -  285  Security OutsideLibc Always;
-    accept4             288    -  242  364  366  Security OutsideLibc Always;
-    sendto               44    -  206  369  290  Security OutsideLibc HasAddress(4);
-    sendmsg              46  518  211  370  296  Security OutsideLibc Always;
-    sendmmsg            307  538  269  345  374  Security OutsideLibc Always;
-    socketcall            -    -    -  102    -  Security OutsideLibc OneOf(0, SOCKETCALLS);
+    socket               41    -  198  359  281  Security LibcByChoice Always;
+    bind                 49    -  200  361  282  Security LibcByChoice Always;
+    listen               50    -  201  363  284  Security OutsideLibc  Always;
+    connect              42    -  203  362  283  Security LibcByChoice Always;
+    accept               43    -  202    -  285  Security OutsideLibc  Always;
+    accept4             288    -  242  364  366  Security OutsideLibc  Always;
+    sendto               44    -  206  369  290  Security LibcByChoice HasAddress(4);
+    sendmsg              46  518  211  370  296  Security LibcByChoice Always;
+    sendmmsg            307  538  269  345  374  Security LibcByChoice Always;
+    socketcall            -    -    -  102    -  Security OutsideLibc  OneOf(0, SOCKETCALLS);
     // Signals.
     kill                 62    -  129   37   37  Security OutsideLibc Always;
     tkill               200    -  130  238  238  Security OutsideLibc Always;
@@ -310,19 +312,19 @@ calls! {
     dup3                292    -   24  330  358  Full     OutsideLibc Always;
     exit_group          231    -   94  252  248  Full     OutsideLibc Always;
     // What only looks a file up.
-    stat                  4    -    -  106  106  Lookups  OutsideLibc Always;
-    stat64                -    -    -  195  195  Lookups  OutsideLibc Always;
-    lstat                 6    -    -  107  107  Lookups  OutsideLibc Always;
-    lstat64               -    -    -  196  196  Lookups  OutsideLibc Always;
-    newfstatat          262    -    -    -    -  Lookups  OutsideLibc Always;
-    fstatat               -    -   79    -    -  Lookups  OutsideLibc Always;
-    fstatat64             -    -    -  300  327  Lookups  OutsideLibc Always;
-    statx               332    -  291  383  397  Lookups  OutsideLibc Always;
-    access               21    -    -   33   33  Lookups  OutsideLibc Always;
-    faccessat           269    -   48  307  334  Lookups  OutsideLibc Always;
-    faccessat2          439    -  439  439  439  Lookups  OutsideLibc Always;
-    readlink             89    -    -   85   85  Lookups  OutsideLibc Always;
-    readlinkat          267    -   78  305  332  Lookups  OutsideLibc Always;
+    stat                  4    -    -  106  106  Lookups  LibcByChoice Always;
+    stat64                -    -    -  195  195  Lookups  LibcByChoice Always;
+    lstat                 6    -    -  107  107  Lookups  LibcByChoice Always;
+    lstat64               -    -    -  196  196  Lookups  LibcByChoice Always;
+    newfstatat          262    -    -    -    -  Lookups  LibcByChoice Always;
+    fstatat               -    -   79    -    -  Lookups  LibcByChoice Always;
+    fstatat64             -    -    -  300  327  Lookups  LibcByChoice Always;
+    statx               332    -  291  383  397  Lookups  LibcByChoice Always;
+    access               21    -    -   33   33  Lookups  LibcByChoice Always;
+    faccessat           269    -   48  307  334  Lookups  LibcByChoice Always;
+    faccessat2          439    -  439  439  439  Lookups  LibcByChoice Always;
+    readlink             89    -    -   85   85  Lookups  LibcByChoice Always;
+    readlinkat          267    -   78  305  332  Lookups  LibcByChoice Always;
 }
 
 #[cfg(test)]

@@ -73,16 +73,42 @@ impl Filter {
     /// Sites of another machine count for nothing. Without sites, all calls of the level are asked about. The
     /// filter of [`Level::Off`] allows everything.
     pub fn new(level: Level, machine: Machine, sites: &[&Sites]) -> Result<Filter, TooLong> {
-        let own: Vec<&Sites> = sites.iter().copied().filter(|sites| sites.machine() == machine).collect();
+        Self::make(level, machine, sites, sites)
+    }
+
+    /// The same, that asks about the calls too which libc makes for itself: of those rows
+    /// ([`From::LibcByChoice`]) the sensors' sites alone count.
+    pub fn telling_libc(
+        level: Level,
+        machine: Machine,
+        sensors: &[&Sites],
+        libcs: &[&Sites],
+    ) -> Result<Filter, TooLong> {
+        let all: Vec<&Sites> = sensors.iter().chain(libcs).copied().collect();
+        Self::make(level, machine, &all, sensors)
+    }
+
+    fn make(
+        level: Level,
+        machine: Machine,
+        sites: &[&Sites],
+        by_choice: &[&Sites],
+    ) -> Result<Filter, TooLong> {
+        let own = own_of(machine, sites);
+        let own_by_choice = own_of(machine, by_choice);
         // By the kernel's number of the convention, the action for each number. x32 shares that of x86_64.
         let mut tables: BTreeMap<u32, BTreeMap<u32, Block>> = BTreeMap::new();
         for abi in [machine.native()].iter().chain(machine.foreign()) {
             let table = tables.entry(abi.audit_arch()).or_default();
             for call in CALLS.iter().filter(|call| call.level <= level) {
                 for number in numbers(call, *abi) {
-                    let offsets = (*abi == machine.native() && call.from == From::OutsideLibc)
-                        .then(|| offsets(&own, number));
-                    table.insert(number, action(call, level, machine, &offsets.unwrap_or_default()));
+                    let offsets = match call.from {
+                        _ if *abi != machine.native() => Vec::new(),
+                        From::Anywhere => Vec::new(),
+                        From::OutsideLibc => offsets(&own, number),
+                        From::LibcByChoice => offsets(&own_by_choice, number),
+                    };
+                    table.insert(number, action(call, level, machine, &offsets));
                 }
             }
         }
@@ -104,6 +130,11 @@ impl Filter {
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
     }
+}
+
+/// Those of a machine.
+fn own_of<'s>(machine: Machine, sites: &[&'s Sites]) -> Vec<&'s Sites> {
+    sites.iter().copied().filter(|sites| sites.machine() == machine).collect()
 }
 
 /// The page offsets of all sites for a number, in ascending order.

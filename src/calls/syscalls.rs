@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int, c_long};
 use crate::calls::identity::{self, Request};
 use crate::calls::{fds, lineage};
 use crate::process;
+use crate::reach::marks;
 use crate::reach::words::{self, Next, Treatment, Words};
 use crate::record::call::{Call, Row};
 use crate::record::capture::{self, creation_mode};
@@ -57,7 +58,9 @@ pub unsafe fn by_number(
     unsafe {
         match treatment {
             Treatment::After(after) => {
+                let outer = marks::begin_numbered(row);
                 let ret = words::by_number(address, number, words);
+                marks::end_numbered(outer);
                 if process::ring().is_some() {
                     let outcome = <MinusOne as Fails<c_long>>::outcome(ret);
                     after(Call { row, outcome }, &words, ret as usize);
@@ -65,7 +68,10 @@ pub unsafe fn by_number(
                 ret
             }
             Treatment::Instead(instead) => {
-                instead(row, &words, &Next::numbered(address, number, words)) as c_long
+                let outer = marks::begin_numbered(row);
+                let ret = instead(row, &words, &Next::numbered(address, number, words)) as c_long;
+                marks::end_numbered(outer);
+                ret
             }
         }
     }

@@ -11,10 +11,14 @@ pub enum Asked {
     Lookups = 1,
     /// flock(2), and the locks of fcntl(2) and lockf(3).
     Locks = 2,
+    /// Which functions libc makes its calls in: the kernel is asked about those calls
+    /// ([`crate::reach::marks`]).
+    Libc = 4,
 }
 
 /// The names of the groups.
-const NAMES: [(&[u8], Asked); 2] = [(b"lookups", Asked::Lookups), (b"locks", Asked::Locks)];
+const NAMES: [(&[u8], Asked); 3] =
+    [(b"lookups", Asked::Lookups), (b"locks", Asked::Locks), (b"libc", Asked::Libc)];
 
 static TOLD: AtomicU8 = AtomicU8::new(0);
 

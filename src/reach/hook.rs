@@ -286,12 +286,12 @@ macro_rules! wrapper {
             let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
                 return <$fails as Fails<$ret>>::missing();
             };
-            let outer = $crate::reach::inline::begin_call(row, KINDS);
+            let outer = $crate::reach::marks::begin_call(row, KINDS);
             // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
             let $result = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())($($argument),*)
             };
-            $crate::reach::inline::end_call(outer, KINDS);
+            $crate::reach::marks::end_call(outer, KINDS);
             if $crate::process::ring().is_some() {
                 let $call = $crate::record::call::Call { row, outcome: <$fails as Fails<$ret>>::outcome($result) };
                 #[allow(unused_unsafe)] // some rows are safe
@@ -312,11 +312,11 @@ macro_rules! wrapper {
             let $real = unsafe {
                 core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())
             };
-            let outer = $crate::reach::inline::begin_call($call, KINDS);
+            let outer = $crate::reach::marks::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // some rows are safe
             // SAFETY: the arguments are the application's, valid for the call that it made.
             let result = unsafe { $body };
-            $crate::reach::inline::end_call(outer, KINDS);
+            $crate::reach::marks::end_call(outer, KINDS);
             result
         } }
     };
@@ -325,11 +325,11 @@ macro_rules! wrapper {
         const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
         $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |$call| {
             $crate::reach::maps::begin::<$crate::start::init::Early>();
-            let outer = $crate::reach::inline::begin_call($call, KINDS);
+            let outer = $crate::reach::marks::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`.
             let result = unsafe { $body };
-            $crate::reach::inline::end_call(outer, KINDS);
+            $crate::reach::marks::end_call(outer, KINDS);
             result
         } }
     };
@@ -377,11 +377,11 @@ macro_rules! wrapper {
         #[inline(always)]
         unsafe fn body($call: $crate::record::call::Row, $path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {
             $crate::reach::maps::begin::<$crate::start::init::Early>();
-            let outer = $crate::reach::inline::begin_call($call, KINDS);
+            let outer = $crate::reach::marks::begin_call($call, KINDS);
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: as for `after`; the array is the stub's, on its frame.
             let result = unsafe { $body };
-            $crate::reach::inline::end_call(outer, KINDS);
+            $crate::reach::marks::end_call(outer, KINDS);
             result
         }
         unsafe extern "C" fn with_array($path: $path_type, $list: $list_type, $rest: $rest_type) -> $ret {

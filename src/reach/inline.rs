@@ -10,6 +10,10 @@
 //! the entry must not report it again. So each thread keeps the kinds of events that the wrappers report in
 //! which it runs.
 //!
+//! The same tells the collector which of libc's calls a hook tells of, where the kernel is asked about those
+//! (`GLASSBOX_TELL=libc`, ADR 47): a record says when a thread enters the real function of a row, and when it
+//! has left it.
+//!
 //! # Safety
 //! The engine is our own code, chosen by the same party as the sensor: its file belongs to root or to this
 //! user, and no other user may write to it. It is given addresses of functions, each with a replacement of
@@ -52,7 +56,10 @@ type Prepare = unsafe extern "C" fn(*mut Entry, usize) -> Option<unsafe extern "
 static DLOPEN: Real = Real::new();
 static DLSYM: Real = Real::new();
 
-static IS_ACTIVE: AtomicBool = AtomicBool::new(false);
+/// The engine has changed the entries.
+static IS_ENTERED: AtomicBool = AtomicBool::new(false);
+/// Wrappers note where they run: for the engine, or for the collector.
+pub static IS_ACTIVE: AtomicBool = AtomicBool::new(false);
 /// The rows whose functions are entered here, a bit each.
 static ENTERED: [AtomicU64; 128] = [const { AtomicU64::new(0) }; 128];
 
@@ -116,6 +123,7 @@ unsafe fn enter(prepare: Prepare) {
             other.lead_to(entry.original as usize);
         }
     }
+    IS_ENTERED.store(true, Ordering::Relaxed);
     IS_ACTIVE.store(true, Ordering::Relaxed);
     // SAFETY: the engine's; every wrapper calls the copies.
     unsafe { change() };
@@ -126,7 +134,7 @@ unsafe fn enter(prepare: Prepare) {
 #[inline(never)]
 pub fn enters(row: Row) -> bool {
     let number = usize::from(row.number());
-    IS_ACTIVE.load(Ordering::Relaxed)
+    IS_ENTERED.load(Ordering::Relaxed)
         && ENTERED.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
 }
 
@@ -141,15 +149,58 @@ const NESTED: [u16; 6] = [
     Kind::ProcessExec as u16,
 ];
 
+/// In the set of a row whose function makes calls that the kernel may be asked about when libc makes them.
+pub const MARKED: u8 = 0x40;
+/// The kinds of their events: the rows with `LibcByChoice` of `notify/src/calls.rs`.
+const ASKED_ABOUT: [Kind; 20] = [
+    Kind::FileOpen,
+    Kind::FileUnlink,
+    Kind::FileRmdir,
+    Kind::FileMkdir,
+    Kind::FileChmod,
+    Kind::FileChown,
+    Kind::FileTruncate,
+    Kind::FileXattr,
+    Kind::FileRename,
+    Kind::FileLink,
+    Kind::FileSymlink,
+    Kind::FileMknod,
+    Kind::FileHandle,
+    Kind::FileStat,
+    Kind::FileAccess,
+    Kind::FileReadlink,
+    Kind::NetSocket,
+    Kind::NetBind,
+    Kind::NetConnect,
+    Kind::NetConnected,
+];
+/// The bits of [`NESTED`] in a thread's word; above them stands the row that it is in, as in [`Within`].
+pub const KINDS: u32 = 0x3f;
+pub const ROW_SHIFT: u32 = 16;
+
 /// The events of the row with `symbol` that libc's inner calls might report a second time while the real
-/// function runs.
+/// function runs, and [`MARKED`].
 pub const fn nested_kinds(symbol: &CStr, kinds: &[Kind]) -> u8 {
-    let (mut set, mut rest) = (0, kinds);
+    let (mut set, mut marked, mut rest) = (0, 0, kinds);
     while let [kind, more @ ..] = rest {
         set |= bit(*kind as u16);
+        if is_asked_about(*kind) {
+            marked = MARKED;
+        }
         rest = more;
     }
-    if is_listed(symbol) { 0 } else { set }
+    if is_listed(symbol) { marked } else { set | marked }
+}
+
+const fn is_asked_about(kind: Kind) -> bool {
+    let mut rest: &[Kind] = &ASKED_ABOUT;
+    while let [asked, more @ ..] = rest {
+        if *asked as u16 == kind as u16 {
+            return true;
+        }
+        rest = more;
+    }
+    false
 }
 
 /// The bit of a kind among [`NESTED`]; 0 for another.
@@ -182,39 +233,6 @@ const fn is_listed(name: &CStr) -> bool {
         list = later;
     }
     false
-}
-
-/// A wrapper that reports `kinds` begins; gives the argument of [`end_call`]. At most one load without an
-/// engine.
-#[inline(always)]
-pub fn begin_call(row: Row, kinds: u8) -> u32 {
-    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) { begin_nested(row, kinds) } else { 0 }
-}
-
-#[cold]
-#[inline(never)]
-fn begin_nested(row: Row, kinds: u8) -> u32 {
-    let outer = process::reporting();
-    // A call that came by the entry must report itself.
-    let own = if row.is_redirected() && enters(row) { 0 } else { u32::from(kinds) };
-    process::set_reporting(outer | own);
-    outer
-}
-
-/// The wrapper ends; at most one load without an engine. After a jump out of a wrapper (siglongjmp) fewer of
-/// libc's inner calls are reported, until another wrapper ends.
-#[inline(always)]
-pub fn end_call(outer: u32, kinds: u8) {
-    // Without an engine none begins, so there is nothing to put back.
-    if kinds != 0 && IS_ACTIVE.load(Ordering::Relaxed) {
-        end_nested(outer);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn end_nested(outer: u32) {
-    process::set_reporting(outer);
 }
 
 /// Whether a wrapper further out reports an event of this kind that the row saw.

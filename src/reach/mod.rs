@@ -5,6 +5,7 @@ pub mod got;
 pub mod hook;
 pub mod inline;
 pub mod maps;
+pub mod marks;
 pub mod passage;
 pub mod real;
 pub mod stdio;

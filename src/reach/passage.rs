@@ -12,8 +12,8 @@
 //! # Safety
 //! See [`super::words`].
 
-use crate::reach::inline;
 use crate::reach::maps::Beginning;
+use crate::reach::marks;
 use crate::reach::real::Hook;
 use crate::reach::words::{Next, Treatment, Words, enter};
 use crate::record::call::Call;
@@ -38,14 +38,14 @@ pub unsafe extern "C" fn pass<B: Beginning>(frame: &Frame) -> usize {
     let failing = Failing::of(called.failing());
     let Some(address) = called.next::<B>() else { return failing.missing() };
     let row = if hook & 1 == 0 { called.called() } else { called.called().redirected() };
-    let outer = inline::begin_call(row, called.nested());
+    let outer = marks::begin_call(row, called.nested());
     // SAFETY: the address was looked up under the entry's symbol, and the words are the application's. The
     // treatment is that of the symbol's row.
     let result = unsafe {
         match called.treatment() {
             Treatment::After(after) => {
                 let result = enter(address.get(), *words);
-                inline::end_call(outer, called.nested());
+                marks::end_call(outer, called.nested());
                 if crate::process::ring().is_some() {
                     after(Call { row, outcome: failing.outcome(result) }, words, result);
                 }
@@ -54,6 +54,6 @@ pub unsafe extern "C" fn pass<B: Beginning>(frame: &Frame) -> usize {
             Treatment::Instead(instead) => instead(row, words, &Next::of(address.get(), *words)),
         }
     };
-    inline::end_call(outer, called.nested());
+    marks::end_call(outer, called.nested());
     result
 }

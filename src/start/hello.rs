@@ -9,6 +9,7 @@ use wire::ring::layout::Mapped;
 use crate::calls::exits;
 use crate::process::{self, tell};
 use crate::reach::maps::is_late;
+use crate::reach::marks;
 use crate::record::capture;
 use crate::start::distance::{Distance, set_distance};
 use crate::start::door::{self, DEFAULT_SOCKET, Open, Seeker};
@@ -88,6 +89,7 @@ fn prepare(wishes: &Wishes, image: &Start, is_near: bool) -> Result<Made, Blind>
     slot.ppid.store(image.ppid, Ordering::Relaxed);
     slot.pid.store(image.pid, Ordering::Release);
     image.report(is_near);
+    marks::begin_marking();
     Ok(made)
 }
 

@@ -148,6 +148,21 @@ pub const MOVED: [Program; 3] = [
     },
 ];
 
+/// Programs that hooks see, with calls that libc makes for itself: on glibc and on musl.
+pub const LIBCS_OWN: [Program; 2] = [
+    c("libcs-own", Told::All, "libcs_own.c", &["-pthread"]),
+    Program {
+        name: "libcs-own-musl",
+        told: Told::All,
+        built: Built::C {
+            compiler: "musl-gcc",
+            source: "libcs_own.c",
+            flags: &["-pthread", "-idirafter", "/usr/include", "-idirafter", HEADERS_AND_TARGET.0],
+        },
+        more: &[],
+    },
+];
+
 /// Go programs of other makers, as Debian has them, with cgo.
 pub const INSTALLED: Program = Program {
     name: "installed",

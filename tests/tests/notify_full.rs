@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use glassbox_tests::child::Status;
-use glassbox_tests::events::{Event, Events};
-use glassbox_tests::unseen::{Ground, MOVED, PROGRAMS, Program};
+use glassbox_tests::artefacts::glassbox;
+use glassbox_tests::child::{self, Status};
+use glassbox_tests::events::{Event, Events, Expect};
+use glassbox_tests::scene::Scene;
+use glassbox_tests::unseen::{Ground, LIBCS_OWN, MOVED, PROGRAMS, Program};
 
 const FULL: [&str; 3] = ["--notify", "full", "--require-notify"];
 
@@ -136,4 +138,106 @@ fn lookups_are_told_on_request_as_those_of_the_twin() {
         assert_eq!(expected, lookups(program, &FULL, Some("locks,lookups")), "{}", program.name);
         assert_eq!(Vec::<String>::new(), lookups(program, &FULL, Some("locks")), "{}", program.name);
     }
+}
+
+/// The events of a program that is run so, by hooks and by the kernel's word, in an order of their own: name
+/// and file, without what is different each time.
+fn by_teller(program: &Program, request: &str) -> [Vec<String>; 2] {
+    let ground = Ground::default();
+    let bare = ground.bare(program);
+    let under = ground.under_prepared(&FULL, program, |command| {
+        command.env("GLASSBOX_TELL", request);
+    });
+    assert_eq!(Status::Exited(0), bare.ending.status, "the program is broken: {:?}", bare.ending);
+    assert_eq!(bare.ending, under.ending, "the program noticed");
+    let path = program.path();
+    let mut told = [Vec::new(), Vec::new()];
+    for event in under.events.iter().filter(|event| event.text("exe") == path.to_str()) {
+        let place = ["path", "new_path", "remote", "local"].into_iter().find_map(|field| event.text(field));
+        let file = place.unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        // Names that libc draws, and numbers of processes and inodes.
+        let file = ["mkstemp_", "mkdtemp_", "tmpfile_", "sem.", "tmp-"]
+            .into_iter()
+            .find(|beginning| file.starts_with(beginning) && !file.contains("libcs_own"))
+            .map_or_else(|| file.replace(|char: char| char.is_ascii_digit(), ""), str::to_owned);
+        let is_kernels = event.text("via") == Some("notify");
+        told[usize::from(is_kernels)].push(format!("{} {file}", event.name()));
+    }
+    told.iter_mut().for_each(|all| all.sort());
+    told
+}
+
+#[test]
+fn calls_that_libc_makes_for_itself_are_told_by_choice_and_no_call_twice() {
+    // What both libcs do; glibc alone asks nscd, and reads which databases there are.
+    let [own, musls] = [
+        ["file.link sem.", "file.unlink sem.", "net.connect socket", "net.connect socket"].as_slice(),
+        &["file.link tmp-", "file.unlink tmp-", "file.unlink tmpfile_"],
+    ];
+    for (program, more) in LIBCS_OWN.iter().zip([own, musls]) {
+        let [by_hooks, none] = by_teller(program, "");
+        assert_eq!(Vec::<String>::new(), none, "{}: without the choice", program.name);
+
+        let [still_by_hooks, told] = by_teller(program, "libc");
+
+        assert_eq!(by_hooks, still_by_hooks, "{}", program.name);
+        // In the fork child too.
+        let twice = |what: &str| 2 == told.iter().filter(|one| *one == what).count();
+        assert!(twice("file.open passwd"), "{}: {told:#?}", program.name);
+        for what in ["net.connect log", "file.open nftw", "file.open link"].iter().chain(more) {
+            assert!(told.iter().any(|one| one == what), "{}: {what} is not in {told:#?}", program.name);
+        }
+        let both: Vec<_> = told.iter().filter(|one| by_hooks.contains(one)).collect();
+        // No hook has a path of a socket that is made.
+        assert!(both.iter().all(|one| *one == "net.socket "), "{}: {both:#?}", program.name);
+    }
+}
+
+#[test]
+fn lookups_that_libc_makes_for_itself_are_told_where_both_are_chosen() {
+    for program in &LIBCS_OWN {
+        let [_, told] = by_teller(program, "lookups");
+        assert_eq!(Vec::<String>::new(), told, "{}: one choice", program.name);
+
+        let [by_hooks, told] = by_teller(program, "libc,lookups");
+
+        let of_realpath = |all: &[String]| all.iter().filter(|one| *one == "file.readlink symlink").count();
+        assert_eq!((0, 1), (of_realpath(&by_hooks), of_realpath(&told)), "{}: {told:#?}", program.name);
+    }
+}
+
+#[test]
+fn a_dynamic_python_has_the_same_events_by_hooks_with_the_choice() {
+    const SCRIPT: &str = "import json, os, pwd, socket, subprocess, tempfile; pwd.getpwnam('root')\n\
+        os.listdir('/'); subprocess.run(['true']); tempfile.TemporaryFile().close()\n\
+        try: socket.getaddrinfo('localhost', 80)\n\
+        except OSError: pass";
+    let counted = |request: &str| {
+        let scene = Scene::of("steady", &["0"]);
+        scene.clean();
+        let mut command = scene.command(glassbox());
+        command.arg("run").args(FULL).args([
+            "-o",
+            &scene.events_output(),
+            "--",
+            "/usr/bin/python3",
+            "-Bc",
+            SCRIPT,
+        ]);
+        command.env("GLASSBOX_TELL", request);
+        let ending = child::run(command, b"");
+        assert_eq!(Status::Exited(0), ending.status, "{ending:?}");
+        let mut counts = [BTreeMap::new(), BTreeMap::new()];
+        for event in scene.events(Expect::NothingLost).iter() {
+            let is_kernels = event.text("via") == Some("notify");
+            *counts[usize::from(is_kernels)].entry(event.name().to_owned()).or_insert(0) += 1;
+        }
+        counts
+    };
+
+    let [by_hooks, _] = counted("");
+    let [still_by_hooks, told] = counted("libc");
+
+    assert_eq!(by_hooks, still_by_hooks);
+    assert!(told.get("file.open").is_some_and(|count| *count >= 3), "{told:?}");
 }

@@ -859,6 +859,12 @@ records {
         /// Its peer.
         remote: Address<'a>,
     }
+    /// The thread is in the real function of a row from here on, or in none. Only where libc's own calls are
+    /// told (`GLASSBOX_TELL=libc`): those that it makes there are the row's to tell.
+    Within = 207 {
+        /// The row's number; 0 for none.
+        row: u32,
+    }
 }
 } }; }
 pub(crate) use table;

@@ -74,6 +74,9 @@ impl Flags {
     /// In a `process.exec`: the process's root, or its rights, no longer lead to the sensor, and the next
     /// image is not asked to load it.
     pub const OUT_OF_REACH: u8 = 16;
+    /// In a record of a supervisor's: libc's code made the call, in a process with hooks. It is an event
+    /// unless it was made in a function that a hook tells of.
+    pub const INNER: u8 = 32;
 }
 
 named! {

@@ -208,7 +208,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
         FileSymlink FileMknod FileHandle FileTimes FileStat FileAccess FileReadlink FileAllocate FileLock ProcessLimit DnsReverse NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
-        ChildStatus FdMade
+        ChildStatus FdMade Within
     }
 }
 

@@ -27,7 +27,7 @@ use crate::notify::introduction::Introduction;
 use crate::notify::libraries;
 use crate::notify::link::{Link, NoLink};
 use crate::notify::listener::Listener;
-use crate::notify::plan::Plan;
+use crate::notify::plan::{OfLibc, Plan};
 use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Setting};
 use crate::shell::failure::{Failure, Status};
@@ -67,10 +67,10 @@ impl From<Failure> for NotAsked {
 /// no hook tells of anything, and libc's calls are asked about like all others.
 fn plan(target: &Target, level: Level) -> Result<Plan, String> {
     let there = target.door().err().map(|kept| kept.sensor.clone());
-    let has_no_sensor = there == Some(None);
+    let of_libc = if there == Some(None) { OfLibc::IsAskedAbout } else { OfLibc::Passes };
     let own = [target.sensor().to_owned()].into_iter().chain(there.flatten());
     let sensors: Vec<PathBuf> = own.chain(passed_on(target)).collect();
-    Plan::prove_with(level, libraries::scan_of(target.pid(), &sensors), sensors, has_no_sensor)
+    Plan::prove_with(level, libraries::scan_of(target.pid(), &sensors), sensors, of_libc)
 }
 
 /// The sensors that programs get which it starts: those of its LD_PRELOAD, at whatever path.

@@ -11,6 +11,7 @@ pub use super::asked::Asked;
 use super::life::{Ledger, LifeId};
 use super::reports::WaitReport;
 use super::unreported::Unreported;
+use super::within::Within;
 use crate::allowance::{Account, Resource, Share};
 use crate::container::{Claim, Container};
 use crate::door::identity::Identity;
@@ -49,6 +50,8 @@ pub struct End {
 const MOST_THREADS: usize = 64;
 /// What one takes, with the map's spare room.
 const THREAD_BYTES: usize = 32;
+/// The same of a mark.
+const MARK_BYTES: usize = 32;
 
 /// A program image, or a fork child of one.
 #[derive(Debug)]
@@ -154,6 +157,8 @@ pub struct ProcessImage {
     pub is_inherited: bool,
     /// The evidence that it got past its hooks.
     pub evasion: Told,
+    /// The functions that its threads are in, where its sensor tells that.
+    pub within: Within,
 }
 
 impl ProcessImage {
@@ -241,6 +246,7 @@ impl ProcessImage {
             end: None,
             is_inherited,
             evasion: Told::default(),
+            within: Within::default(),
         }
     }
 
@@ -263,6 +269,19 @@ impl ProcessImage {
             }
         }
         self.asked = Some(asked);
+    }
+
+    /// See [`Within::note`]. Where there is no room for a mark, nothing is known of any thread.
+    pub fn note_within(&mut self, thread: Tid, at: MonoNs, row: u32, until: MonoNs) {
+        let before = self.within.len();
+        self.within.note(thread, at, row, until);
+        let (memory, after) = (&mut self.memory, self.within.len());
+        if after < before {
+            memory.shrink((before - after) * MARK_BYTES);
+        } else if after > before && !memory.grow((after - before) * MARK_BYTES) {
+            memory.shrink(before * MARK_BYTES);
+            self.within = Within::Unknowable;
+        }
     }
 
     /// The bytes that it holds of its account.

@@ -18,6 +18,7 @@
 //! | `verdict` | whether an end can be reported, and how the process ended |
 //! | `closing` | losses, and the ledger at the end |
 //! | `unreported` | losses that wait for their report |
+//! | `within` | which calls of libc's a hook tells of |
 
 mod asked;
 mod below;
@@ -39,5 +40,6 @@ pub mod reports;
 mod standpoints;
 mod unreported;
 pub mod verdict;
+mod within;
 
 pub use register::{Census, Change};

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use wire::record::Head;
+
 use super::image::ProcessImage;
 use super::register::Census;
+use super::within::Within;
 use crate::allowance::{Account, Resource};
 use crate::arrival::{Introduced, Seen};
 use crate::door::identity::{self, Identity};
 use crate::event::{Asks, Background, Circumstances, Claimed, Surroundings};
-use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey};
+use crate::ids::{ImageId, Instance, MonoNs, Pid, ProcessKey, Tid};
 use crate::rings::Rings;
 use crate::system::standpoint::Standpoint;
 use crate::system::{kernel, procfs};
@@ -95,6 +98,17 @@ impl Census {
             identity.circumstances = after_fork(identity.circumstances, &parent.who.circumstances);
         }
         self.add(None, identity, false, None, rings)
+    }
+
+    /// Finds a child that has hooks, and ended before the collector came to what it wrote: its ring alone
+    /// said its number. No image is made.
+    pub fn confirm_hooked(&mut self, key: ProcessKey, seen: &Seen, rings: &mut Rings) {
+        if self.live(key).is_none() {
+            let pidfd = procfs::open(key.pid.0);
+            let (own_pid, ppid, uid, is_dead) = (key.pid, seen.ppid, seen.uid, pidfd.is_none());
+            let identity = Identity { key, own_pid, ppid, uid, pidfd, is_dead, ..Identity::default() };
+            self.discover_before_seen(&identity, rings);
+        }
     }
 
     /// The image of a process that a supervisor elsewhere introduced; `None` where its account has no room
@@ -227,6 +241,38 @@ impl Census {
         image.uid = image.uid.or(seen.uid);
         image.euid = image.euid.or(seen.euid);
         image.instance = image.instance.or(seen.instance);
+    }
+}
+
+impl Census {
+    /// Notes a record that says in which row's function a thread is; see [`Within::note`].
+    pub fn note_within(&mut self, image: ImageId, head: &Head, row: u32, until: MonoNs) {
+        self.count_delivered(image, false);
+        if let Some(image) = self.get_mut(image) {
+            image.note_within(Tid(head.tid), MonoNs(head.time_ns), row, until);
+        }
+    }
+
+    /// Whether a call that libc made in an image, of a process with hooks, is told by no hook. None is before
+    /// its sensor has spoken: the loader made it.
+    pub fn leaves_to_us(&self, image: ImageId, head: &Head, rings: &Rings) -> bool {
+        let Some(image) = self.get(image) else { return false };
+        let owner = || {
+            let first = *rings.get(image.ring?)?.writers.first()?;
+            self.get(first?)
+        };
+        match image.within {
+            // A fork child goes on with its parent's sensor, and has been in no function yet.
+            Within::Unsaid => owner().is_some_and(|owner| matches!(owner.within, Within::Marked(_))),
+            ref within => within.leaves(Tid(head.tid), MonoNs(head.time_ns), head.kind),
+        }
+    }
+
+    /// Whether an image is about to become another program, whose loader makes calls before its sensor
+    /// speaks.
+    pub fn is_leaving(&self, image: ImageId) -> bool {
+        let asked = self.get(image).and_then(|image| image.asked.as_ref());
+        asked.is_some_and(|asked| asked.child.is_none())
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use notify::Level;
 
-use crate::notify::plan::Plan;
+use crate::notify::plan::{OfLibc, Plan};
 use crate::settings;
 use crate::shell::cli;
 use crate::shell::failure::Failure;
@@ -133,7 +133,7 @@ fn asked_about(programs: &[Finding]) -> Option<String> {
     }
     let sensors = settings::sensor().and_then(sensor_path::find).into_iter().collect();
     let which = if count == 1 { "1 program".to_owned() } else { format!("{count} programs") };
-    Some(match Plan::prove(Level::Security, sensors) {
+    Some(match Plan::prove(Level::Security, sensors, OfLibc::Passes) {
         Ok(_) => format!(
             "{which} that hooks cannot see into: the kernel tells of their calls with --notify security ('glassbox run', \
              'glassbox exec'); tried here, it works (docs/notify.md)"

@@ -69,6 +69,7 @@ impl Enricher {
                     process.change_directory(&self.text);
                 }
             }
+            Decoded::Within(_) => {}
             Decoded::ChildStatus(child) => {
                 return Effect::ChildEnded(Pid(child.child), child.status, child.usage);
             }

@@ -21,7 +21,7 @@ use crate::enrich::blind::ASKED_ABOUT;
 use crate::notify::holder::Held;
 use crate::notify::introduction::Introduction;
 use crate::notify::link::{Link, NoLink};
-use crate::notify::plan::Plan;
+use crate::notify::plan::{OfLibc, Plan};
 use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Setting};
 use crate::shell::failure::{Failure, Status, say};
@@ -89,7 +89,10 @@ impl Supervised {
                 return Ok(None);
             }
         };
-        let Some(plan) = plan(*notify, vec![sensor.clone()])? else { return Ok(None) };
+        // A collector elsewhere believes what is told of a process that was introduced, and a call of libc's
+        // may be its first.
+        let notify = Notify { of_libc: OfLibc::Passes, ..*notify };
+        let Some(plan) = plan(notify, vec![sensor.clone()])? else { return Ok(None) };
         let reports = Arc::new(Mutex::new(Reports::over(link, connection)));
         Ok(Some(Self { plan, reports, is_required: notify.is_required }))
     }

@@ -46,7 +46,7 @@ use self::launcher::{Launcher, Readiness};
 use self::protocol::{CommandStarted, ToCollector};
 use self::signals::{Mask, Signals};
 use crate::notify::holder::Held;
-use crate::notify::plan::Plan;
+use crate::notify::plan::{OfLibc, Plan};
 use crate::notify::reports::Reports;
 use crate::notify::supervisor::{self, Setting};
 use crate::notify::way::Way;
@@ -83,6 +83,8 @@ pub struct Notify {
     pub level: Level,
     /// Whether CMD is not to run without.
     pub is_required: bool,
+    /// What becomes of the calls that libc makes.
+    pub of_libc: OfLibc,
 }
 
 impl Notify {
@@ -91,11 +93,14 @@ impl Notify {
         let level = layers.setting(&keys::NOTIFY).text().to_str().and_then(|name| name.parse().ok());
         // The sensor reads the same variable, which CMD inherits.
         let told = std::env::var("GLASSBOX_TELL").unwrap_or_default();
+        let asks_for = |what: &str| told.split(',').any(|name| name == what);
         let level = match level.unwrap_or(Level::Off) {
-            Level::Full if told.split(',').any(|name| name == "lookups") => Level::Lookups,
+            Level::Full if asks_for("lookups") => Level::Lookups,
             level => level,
         };
-        Self { level, is_required: layers.setting(&keys::REQUIRE_NOTIFY).is_on() }
+        let is_told = level >= Level::Full && asks_for("libc");
+        let of_libc = if is_told { OfLibc::IsTold } else { OfLibc::Passes };
+        Self { level, is_required: layers.setting(&keys::REQUIRE_NOTIFY).is_on(), of_libc }
     }
 }
 
@@ -118,7 +123,7 @@ fn plan(notify: Notify, sensors: Vec<PathBuf>) -> Result<Option<Plan>, Failure> 
     if notify.level == Level::Off {
         return Ok(None);
     }
-    match Plan::prove(notify.level, sensors) {
+    match Plan::prove(notify.level, sensors, notify.of_libc) {
         Ok(plan) => Ok(Some(plan)),
         Err(reason) if notify.is_required => Err(Failure::new(
             Status::Unavailable,

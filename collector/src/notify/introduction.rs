@@ -21,6 +21,20 @@ pub struct Introduction {
 }
 
 impl Introduction {
+    /// Of a process with hooks that waits, by which the collector knows a child of the same number that it
+    /// comes to when that has ended.
+    pub fn of_hooked(process: u32) -> Self {
+        let stat = procfs::stat(process);
+        let uids = procfs::uids(process);
+        let seen = Seen {
+            ppid: stat.map(|stat| Pid(stat.ppid)),
+            uid: uids.map(|(real, _)| real),
+            is_hooked: true,
+            ..Seen::default()
+        };
+        Self { seen, pidfd: None }
+    }
+
     /// Of a process that waits; of its program's file too, where the collector may not see that.
     pub fn of(process: u32, is_remote: bool, trusted: &Trusted) -> Self {
         let pidfd = procfs::open(process);
@@ -45,6 +59,7 @@ impl Introduction {
             user_ns: inode(Kind::User),
             mnt_ns: inode(Kind::Mount),
             is_first: false,
+            is_hooked: false,
             reason: if is_remote { program() } else { None },
             exe: procfs::exe(process).unwrap_or_default(),
         };

@@ -26,6 +26,7 @@
 //! | `sightings` | the collector's end of it |
 //! | `link` | the connection to a collector that no launcher started |
 //! | `guest` | that collector's side: what such a supervisor may say |
+//! | `teller` | whether the supervisor or a hook tells of a call |
 //! | `holder` | the process that answers when the supervisor is gone |
 
 pub mod birth;
@@ -55,4 +56,5 @@ pub mod sensor;
 pub mod sightings;
 pub mod starting;
 pub mod supervisor;
+mod teller;
 pub mod way;

@@ -29,6 +29,8 @@ pub struct Trusted {
     /// libc's calls are asked about too: they need not be told of where the sensor is, and are where it is
     /// not.
     pub is_libc_asked_about: bool,
+    /// Where the sensor is, libc's calls are told that it makes for itself.
+    pub is_libc_told: bool,
 }
 
 impl Trusted {
@@ -140,13 +142,13 @@ impl Modules {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
         let mut modules = Self::in_maps(&maps, trusted);
-        if modules.has_sensor || trusted.is_libc_asked_about {
+        if modules.has_sensor || trusted.is_libc_asked_about || trusted.is_libc_told {
             let environment = procfs::environment(process);
             modules.is_off = modules.has_sensor && is_off(environment.as_deref());
             let is_preloaded = || trusted.is_preloaded(environment.as_deref());
             // glibc's loader maps libc behind what is preloaded, by whatever means; musl's is libc.
             modules.is_alone = !modules.has_sensor
-                && match trusted.is_inside() {
+                && match trusted.is_inside() || trusted.is_libc_told {
                     true => modules.has_glibc || modules.has_musl && !is_preloaded(),
                     false => !is_preloaded(),
                 };

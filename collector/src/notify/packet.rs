@@ -16,6 +16,9 @@ use crate::system::program;
 pub const RECORD: u8 = 1;
 pub const LOST: u8 = 2;
 pub const SEEN: u8 = 3;
+/// In the second word of that: a container's runtime made it; it has hooks.
+pub const IS_FIRST: u8 = 1;
+pub const IS_HOOKED: u8 = 2;
 pub const EVIDENT: u8 = 4;
 pub const BEGAN: u8 = 5;
 pub const EXECUTED: u8 = 6;
@@ -107,7 +110,7 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
         SEEN => {
             let (short, rest) = body.split_first_chunk::<12>()?;
             let (long, rest) = rest.split_first_chunk::<24>()?;
-            let ([reason, is_first], exe) = rest.split_first_chunk()?;
+            let ([reason, how], exe) = rest.split_first_chunk()?;
             let (short, long) = (short.as_chunks::<4>().0, long.as_chunks::<8>().0);
             let number = |at: usize| short.get(at).map(|bytes| u32::from_le_bytes(*bytes));
             let known = |at: usize| number(at).filter(|number| *number != u32::MAX);
@@ -121,7 +124,8 @@ fn message(tag: u8, body: &[u8]) -> Option<Message<'_>> {
                 user_ns: known_long(1),
                 mnt_ns: known_long(2),
                 reason: reason_of(*reason),
-                is_first: *is_first == 1,
+                is_first: how & IS_FIRST != 0,
+                is_hooked: how & IS_HOOKED != 0,
                 exe: exe.to_vec(),
             }))
         }

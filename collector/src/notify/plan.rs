@@ -9,6 +9,17 @@ use super::libraries::{self, Library};
 use super::modules::Trusted;
 use super::proof;
 
+/// What becomes of the calls that libc makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfLibc {
+    /// They pass: hooks tell of them, or libc makes them for itself.
+    Passes,
+    /// Those that it makes for itself are told too (`GLASSBOX_TELL=libc`).
+    IsTold,
+    /// No sensor is there to tell of any: they are asked about like all others.
+    IsAskedAbout,
+}
+
 /// A filter that was proven to work here.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -23,34 +34,45 @@ pub struct Plan {
 impl Plan {
     /// Makes the filter of a level for processes that load one of `sensors`, and proves it. The error says
     /// why it cannot be had here.
-    pub fn prove(level: Level, sensors: Vec<PathBuf>) -> Result<Self, String> {
-        Self::prove_with(level, libraries::scan(&sensors), sensors, false)
+    pub fn prove(level: Level, sensors: Vec<PathBuf>, of_libc: OfLibc) -> Result<Self, String> {
+        Self::prove_with(level, libraries::scan(&sensors), sensors, of_libc)
     }
 
-    /// The same for processes that load these `libraries`, which were scanned, and one of `sensors`. Where no
-    /// sensor is to tell of what libc does, its calls are asked about like all others.
+    /// The same for processes that load these `libraries`, which were scanned, and one of `sensors`.
     pub fn prove_with(
         level: Level,
         libraries: Vec<Library>,
         sensors: Vec<PathBuf>,
-        is_libc_asked_about: bool,
+        of_libc: OfLibc,
     ) -> Result<Self, String> {
-        let passing = libraries.iter().filter(|_| !is_libc_asked_about);
-        let sites: Vec<&Sites> = passing.map(|library| &library.sites).collect();
-        let filter = Filter::new(level, Machine::NATIVE, &sites).map_err(|error| error.to_string())?;
-        let program = program(&filter);
-        proof::prove(&program)?;
         let sensors: Vec<PathBuf> = sensors
             .iter()
             .filter_map(|path| path.canonicalize().ok())
             .chain(sensors.iter().cloned())
             .collect();
+        let (own, libcs): (Vec<&Library>, Vec<&Library>) =
+            libraries.iter().partition(|library| sensors.contains(&library.path));
+        let [own, libcs] =
+            [own, libcs].map(|all| all.into_iter().map(|library| &library.sites).collect::<Vec<&Sites>>());
+        let filter = match of_libc {
+            OfLibc::Passes => Filter::new(level, Machine::NATIVE, &[own, libcs].concat()),
+            OfLibc::IsTold => Filter::telling_libc(level, Machine::NATIVE, &own, &libcs),
+            OfLibc::IsAskedAbout => Filter::new(level, Machine::NATIVE, &[]),
+        };
+        let program = program(&filter.map_err(|error| error.to_string())?);
+        proof::prove(&program)?;
         let libraries = libraries
             .into_iter()
             .map(|library| library.path)
             .filter(|path| !sensors.contains(path))
             .collect();
-        let trusted = Trusted { libraries, sensors, is_libc_asked_about, ..Trusted::default() };
+        let trusted = Trusted {
+            libraries,
+            sensors,
+            is_libc_asked_about: of_libc == OfLibc::IsAskedAbout,
+            is_libc_told: of_libc == OfLibc::IsTold,
+            ..Trusted::default()
+        };
         Ok(Self { program, trusted: Arc::new(trusted), level })
     }
 }

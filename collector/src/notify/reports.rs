@@ -13,7 +13,9 @@ use wire::record::Head;
 use wire::ring::MAX_RECORD;
 
 use super::link::Link;
-use super::packet::{self, BEGAN, BEGUN, EVIDENT, EXECUTED, GONE, LOST, Message, RECORD, SEEN, word_of};
+use super::packet::{
+    self, BEGAN, BEGUN, EVIDENT, EXECUTED, GONE, IS_FIRST, IS_HOOKED, LOST, Message, RECORD, SEEN, word_of,
+};
 use super::ring::{Found, Packets, Ring};
 use super::way::Way;
 use crate::arrival::{Executed, Seen};
@@ -119,12 +121,13 @@ impl Reports {
 
     /// Adds what is known of the process, of which `pidfd` is a descriptor.
     pub fn see(&mut self, seen: &Seen, pidfd: Option<OwnedFd>) {
-        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, is_first, exe } = seen;
+        let Seen { ppid, uid, euid, instance, user_ns, mnt_ns, reason, is_first, is_hooked, exe } = seen;
         let [ppid, uid, euid] =
             [ppid.map(|Pid(ppid)| ppid), *uid, *euid].map(|number| number.unwrap_or(u32::MAX).to_le_bytes());
         let long = [instance.map(|Instance(number)| number), *user_ns, *mnt_ns];
         let long = long.map(|number| number.unwrap_or(u64::MAX).to_le_bytes()).concat();
-        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason), u8::from(*is_first)], exe]);
+        let how = if *is_first { IS_FIRST } else { 0 } | if *is_hooked { IS_HOOKED } else { 0 };
+        self.add(SEEN, &[&ppid, &uid, &euid, &long, &[word_of(*reason), how], exe]);
         self.introduced = pidfd.filter(|_| self.is_remote());
     }
 

@@ -379,6 +379,7 @@ mod tests {
             user_ns: Some(10),
             mnt_ns: None,
             is_first: true,
+            is_hooked: true,
             exe: b"/bin/x".to_vec(),
         }
     }

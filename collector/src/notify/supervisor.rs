@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::{Call, Level, Machine};
+use notify::{Level, Machine};
 use rustc_hash::FxHashMap;
 use wire::events::Kind;
 use wire::record::{Flags, Head, Via};
@@ -20,16 +20,15 @@ use super::interrupted::Interrupted;
 use super::introduction::Introduction;
 use super::listener::{Listener, Notification, Waited};
 use super::memory::Memories;
-use super::modules::{Awaited, Modules, Trusted};
+use super::modules::Trusted;
 use super::outcomes::Outcomes;
 use super::places::{Peers, ProcessPlaces};
 use super::plan::Plan;
 use super::reports::Reports;
 use super::starting::Starting;
+use super::teller::{Teller, Tellers};
 use crate::door::janitor::Janitor;
 use crate::enrich::blind::ASKED_ABOUT;
-use crate::evasion::Place;
-use crate::evasion::modules::Known;
 use crate::ids::MonoNs;
 use crate::system::{files, procfs};
 
@@ -85,11 +84,7 @@ struct Supervisor {
     starting: Option<Starting>,
     threads: FxHashMap<u32, Thread>,
     /// What each process has mapped of the trusted files, as long as that cannot change but by an exec.
-    modules: FxHashMap<u32, Modules>,
-    /// Programs whose loaders are about to load the sensor.
-    awaited: Awaited,
-    /// Files that make calls of their own, and those that do not.
-    files: Known,
+    tellers: Tellers,
     /// The last execs, until it is known what became of them.
     outcomes: Outcomes,
     /// The memories of processes.
@@ -126,13 +121,11 @@ impl Supervisor {
             page,
             _lifeline: lifeline,
             reports,
-            trusted,
+            trusted: Arc::clone(&trusted),
             level,
             starting,
             threads: FxHashMap::default(),
-            modules: FxHashMap::default(),
-            awaited: Awaited::default(),
-            files: Known::default(),
+            tellers: Tellers::new(trusted),
             outcomes: Outcomes::default(),
             memories: Memories::default(),
             peers: Peers::default(),
@@ -172,7 +165,7 @@ impl Supervisor {
                 self.start_program(process, notified, &asked, at);
             }
         } else if let (Some(process), Some(call), Some(asked)) = (process, call, &asked)
-            && let Some(place) = self.past_hooks(call, process, notified, is_exec)
+            && let Some(teller) = self.tellers.of(call, process, notified, is_exec)
             && let Some((mut told, is_certain)) = self.told(asked, notified.tid, process)
         {
             if self.interrupted.has(notified.tid, &told) {
@@ -184,7 +177,8 @@ impl Supervisor {
                 told.before.extend(self.ids_after_change(notified.tid));
                 self.outcomes.tell((process, notified.tid), &self.reports);
                 let foreseen = foresee(&told, notified.tid, process);
-                let introduction = self.introduced(notified.tid, process);
+                let introduction =
+                    self.introduced(notified.tid, process, matches!(teller, Teller::Collector));
                 // Its thread still waits for us, so all of this was read from the process that makes the
                 // call. Where it does not, the thread was killed, or the holder answered and counted, or a
                 // signal came.
@@ -192,7 +186,7 @@ impl Supervisor {
                     is_certain && told.before.is_empty() && foreseen.is_none() && introduction.is_none();
                 if is_certain || self.listener.is_waiting(notified.id) {
                     // Before the call goes on: the process may end with it.
-                    self.report((process, notified.tid), at, introduction, &told, foreseen, place);
+                    self.report((process, notified.tid), at, introduction, &told, foreseen, teller);
                     said = Some(told);
                 }
             }
@@ -201,7 +195,7 @@ impl Supervisor {
         if let (Some(process), unseen @ 1..) = (process, self.page.take_unseen()) {
             self.reports().lose(process, unseen);
             // There may have been an exec among them.
-            self.modules.clear();
+            self.tellers.forget_all();
             self.memories = Memories::default();
         }
         if call.is_some() && process.is_none() && self.listener.is_waiting(notified.id) {
@@ -223,7 +217,7 @@ impl Supervisor {
             self.threads.remove(&notified.tid);
             if let Some(process) = process {
                 self.threads.remove(&process);
-                self.modules.remove(&process);
+                self.tellers.forget(process);
                 self.memories.forget(process);
             }
         }
@@ -278,7 +272,7 @@ impl Supervisor {
         introduction: Option<Introduction>,
         told: &Told,
         foreseen: Option<Foreseen>,
-        place: Option<Place>,
+        teller: Teller,
     ) {
         let &Told { ref before, kind, call, flags, ref payload, .. } = told;
         let Foreseen { errno, program } = foreseen.unwrap_or_default();
@@ -292,9 +286,9 @@ impl Supervisor {
             call: 0,
             errno: 0,
             via: Via::Notify as u8,
-            flags: 0,
+            flags: if matches!(teller, Teller::Collector) { Flags::INNER } else { 0 },
         };
-        let event = Head { call, errno, flags: flags & Flags::TRUNCATED, ..quiet };
+        let event = Head { call, errno, flags: quiet.flags | flags & Flags::TRUNCATED, ..quiet };
         let is_inside = self.trusted.is_inside();
         let mut reports = self.reports();
         // A collector elsewhere goes by the introduction, which tells whether the sensor is mapped.
@@ -315,7 +309,7 @@ impl Supervisor {
             reports.record(&Head { kind: noted.kind as u16, call, ..quiet }, &noted.payload);
         }
         reports.record(&event, payload);
-        if let Some(place) = place {
+        if let Teller::Supervisor(Some(place)) = teller {
             reports.evident(at, call, &place);
         }
         let (is_sent, is_start) = (reports.send(process), untold.is_some());
@@ -354,7 +348,7 @@ impl Supervisor {
             None => procfs::status(tid, "Tgid")?.trim().parse().ok()?,
         };
         // It may be another one than the last that had the number.
-        self.modules.remove(&process);
+        self.tellers.forget(process);
         self.memories.forget(process);
         self.closings.look_after(process);
         let may_have_other_ids = self.threads.get(&tid).is_some_and(|thread| thread.may_have_other_ids);
@@ -373,7 +367,7 @@ impl Supervisor {
     }
 
     /// What is known of the process of a thread, once for each time that it is looked up.
-    fn introduced(&mut self, tid: u32, process: u32) -> Option<Introduction> {
+    fn introduced(&mut self, tid: u32, process: u32, is_hooked: bool) -> Option<Introduction> {
         let (connection, is_remote) = {
             let mut reports = self.reports();
             (reports.connection(), reports.is_remote())
@@ -382,7 +376,10 @@ impl Supervisor {
         if thread.introduced.replace(connection) == Some(connection) {
             return None;
         }
-        Some(Introduction::of(process, is_remote, &self.trusted))
+        Some(match is_hooked {
+            true => Introduction::of_hooked(process),
+            false => Introduction::of(process, is_remote, &self.trusted),
+        })
     }
 
     /// The ids of a thread that asked for others at its last call: whether it got them, its next one shows.
@@ -393,51 +390,11 @@ impl Supervisor {
         Some(decode::has_ids(uid, euid, egid))
     }
 
-    /// `None` for a call that a hook in the process tells of, or that libc or the sensor makes for itself.
-    /// For another one, where it was made, if the process has hooks and that is evidence.
-    ///
-    /// For an exec it is looked anew: of the last call of a program, the first may be long ago.
-    fn past_hooks(
-        &mut self,
-        call: &Call,
-        process: u32,
-        &Notification { tid, address, ref args, .. }: &Notification,
-        is_exec: bool,
-    ) -> Option<Option<Place>> {
-        let (files, name, is_deed) = (&mut self.files, call.name, call.is_deed());
-        if let Some(modules) = self.modules.get_mut(&process).filter(|_| !is_exec)
-            && modules.is_settled(address)
-        {
-            let is_told = modules.tells_of(address);
-            let past = || is_deed.then(|| modules.evident(name, tid, address, files)).flatten();
-            return (!is_told).then(past);
-        }
-        let Some(mut modules) = Modules::of(tid, &self.trusted) else { return Some(None) };
-        if let Some(before) = self.modules.remove(&process).filter(|_| !is_exec) {
-            modules.keep_others(before);
-        }
-        let is_told = modules.tells_of(address)
-            || self.trusted.is_inside()
-                && modules.awaits_sensor(address)
-                && (!is_deed || Awaited::is_a_loaders(name, args))
-                && self.awaited.has_patience(tid);
-        let past = || is_deed.then(|| modules.evident(name, tid, address, files)).flatten();
-        let place = (!is_told).then(past);
-        if (modules.is_settled(address) || modules.has_hooks()) && !is_exec {
-            if self.modules.len() >= MOST_REMEMBERED {
-                self.modules.clear();
-            }
-            self.modules.insert(process, modules);
-        }
-        place
-    }
-
     /// The record of a call, with what its process's memory and /proc say while it waits, and whether it is
     /// certainly that process's even where it waits no longer.
     fn told(&mut self, asked: &Asked, tid: u32, process: u32) -> Option<(Told, bool)> {
         // Of a process with hooks, those tell which descriptors end.
-        let is_watched = self.level >= Level::Full
-            && !self.modules.get(&process).is_some_and(|modules| modules.has_hooks());
+        let is_watched = self.level >= Level::Full && !self.tellers.has_hooks(process);
         let (peers, janitor) = (&mut self.peers, &self.janitor);
         let mut places = ProcessPlaces { tid, process, peers, janitor, is_asked: false };
         let mut memory = self.memories.of(process, tid);

@@ -10,6 +10,7 @@ use wire::record::{Flags, Head};
 use wire::ring::{MAX_RECORD, Unfinished, bell};
 
 use super::flushes::Flushes;
+use super::inner::InnerCalls;
 use super::naps::{Load, Naps};
 use super::outbox::{Outbox, PAUSE_NS};
 use super::session::SessionState;
@@ -72,6 +73,8 @@ pub struct Pipeline {
     pub(super) session: SessionState,
     /// Evidence of evasion whose turn has not come.
     pub(super) suspicions: Suspicions,
+    /// Calls of libc's whose turn has not come.
+    pub(super) inner: InnerCalls,
     /// Records may come from elsewhere than rings.
     pub(super) has_other_origins: bool,
     /// What supervisors said is being taken in.
@@ -114,6 +117,7 @@ impl Pipeline {
             wires,
             session: SessionState::default(),
             suspicions: Suspicions::default(),
+            inner: InnerCalls::default(),
             record: vec![0; MAX_RECORD],
             payload: Vec::new(),
             postpones: false,
@@ -178,7 +182,8 @@ impl Pipeline {
     fn load(&self, round: &Round) -> Load {
         let is_waited_for = self.flushes.is_waited_for();
         // Records that are held back for the next request wait for news.
-        let is_empty = self.order.waiting().is_empty() && self.session.unseen.is_empty();
+        let is_empty =
+            self.order.waiting().is_empty() && self.session.unseen.is_empty() && self.inner.is_empty();
         let is_waiting = !is_empty && !self.order.frontier.has_border();
         // An end that still waits after a while is looked at now and then.
         let has_open_end = self.order.has_open_end(MonoNs::now().minus(2 * STUCK_NS));
@@ -211,6 +216,7 @@ impl Pipeline {
         round.has_read |= self.take_sent();
         self.census.free_slots(&mut self.rings);
         let horizon = self.horizon(now);
+        self.let_in_inner(horizon);
         if self.deliver_some(now, horizon) {
             self.report_unseen(self.rings.unread_from(now).unwrap_or(now).min(horizon));
             self.take_found();
@@ -288,6 +294,9 @@ impl Pipeline {
         }
         // Its ring is to be given up, or its account has no room for one more image.
         let Some(image) = image else { return };
+        if self.notes_within(image, arrival) {
+            return;
+        }
         let numbering = origin.numbering();
         match self.order.passes(image, &head, self.is_alone() && !self.postpones) {
             Some(at) => self.deliver(image, numbering, head, at, payload),
@@ -354,6 +363,9 @@ impl Pipeline {
             self.census.begin(image, &self.rings);
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
         };
+        if self.may_be_anothers(image, numbering, &head) {
+            return;
+        }
         if let Decoded::ProcessStart(start) = &mut decoded {
             if start.argv.iter().next().is_none()
                 && let Some(asked) = self.census.arguments_asked(image, start)

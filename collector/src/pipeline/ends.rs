@@ -368,6 +368,7 @@ impl Pipeline {
             }
         };
         let now = MonoNs::now();
+        self.let_in_inner(MonoNs::MAX);
         // First the words of parents on their children, which are held back for that.
         self.deliver_due(now, MonoNs::MAX);
         // Children that were found meanwhile.

@@ -17,6 +17,7 @@
 //! | `effects` | the effects of a record on other parts |
 //! | `news` | news of the doorman and the launcher |
 //! | `supervised` | processes that a supervisor speaks of |
+//! | `inner` | calls of libc's, until it is known whether a hook tells of them |
 //! | `ends` | losses, blind programs, and the ends of images |
 //! | `evasion` | evidence that programs got past their hooks |
 //! | `suspicions` | the same, as long as it waits for its turn |
@@ -36,6 +37,7 @@ mod flushes;
 pub mod fuzzed;
 #[cfg(test)]
 mod hostile;
+mod inner;
 #[cfg(test)]
 mod model;
 mod naps;

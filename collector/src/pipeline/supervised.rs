@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use wire::events::{Kind, Within};
+use wire::record::{Flags, Head};
+
 use super::conductor::{MOST_SENT, Pipeline};
+use super::inner::Inner;
 use super::suspicions::Suspicion;
 use crate::allowance::Account;
-use crate::arrival::{Arrival, Introduced, Origin, Seen, Sent};
+use crate::arrival::{Arrival, Introduced, Numbering, Origin, Seen, Sent};
 use crate::census::image::ProcessImage;
 use crate::door::identity::Identity;
 use crate::enrich::blind::{Arguments, BlindProgram};
-use crate::ids::{MonoNs, Pid, ProcessKey};
+use crate::ids::{ImageId, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::CommandStarted;
+use crate::loss::LossReason;
 
 /// The doorman is waited for so long: he has no turn for a while where all processors are busy.
 const HELLO_NS: u64 = 200_000_000;
@@ -25,15 +30,20 @@ impl Pipeline {
             return false;
         }
         let mut has_come = false;
+        let is_all = self.wires.sent_rx.len() <= MOST_SENT;
         for sent in self.wires.sent_rx.clone().try_iter().take(MOST_SENT) {
             (has_come, self.has_other_origins) = (true, true);
             match sent {
                 Sent::SupervisorGone { process } => self.census.note_supervisor(process, true),
                 Sent::Introduced(introduced) => self.introduce(*introduced),
                 Sent::Began { process, started, reason } => self.begin_asked_about(process, *started, reason),
+                Sent::Seen { process, seen } if seen.is_hooked => self.inner.note(process, seen),
                 Sent::Seen { process, seen } => self.see(process, seen),
                 Sent::Executed { process, at, program } => self.census.executions.note(process, at, program),
                 Sent::Begun { process, at, has_begun } => self.hear_begun(process, at, has_begun),
+                Sent::Record { process, head, payload, .. } if head.flags & Flags::INNER != 0 => {
+                    self.take_inner(Inner { process, head, payload });
+                }
                 Sent::Record { process, instance, head, payload } => {
                     let origin = Origin::Notify { process, instance };
                     self.arrive(&Arrival { origin, head, payload: &payload });
@@ -49,6 +59,9 @@ impl Pipeline {
             }
         }
         self.is_taking = false;
+        if is_all {
+            self.inner.come = self.order.frontier.certain();
+        }
         has_come
     }
 
@@ -115,5 +128,62 @@ impl Pipeline {
         let program = BlindProgram { path, exe, arguments, reason, gids, environment, at, is_asked_about };
         self.census.begin(image, &self.rings);
         self.become_blind(image, &program);
+    }
+}
+
+impl Pipeline {
+    /// Takes in a call, until its turn.
+    pub(super) fn take_inner(&mut self, inner: Inner) {
+        if let Err(Inner { process, head, .. }) = self.inner.push(inner)
+            && let Some(image) = self.census.live(process)
+        {
+            self.lose(image, MonoNs(head.time_ns), 1, LossReason::RingFull);
+        }
+    }
+
+    /// Lets in the calls up to `horizon` of which no hook tells, before anything of that time is delivered:
+    /// all programs are known that had begun by then, and what their threads said has been read. One of a
+    /// process that is not known is left out: no hook of it has spoken.
+    pub(super) fn let_in_inner(&mut self, horizon: MonoNs) {
+        for inner in self.inner.due(horizon) {
+            let (process, at) = (inner.process, MonoNs(inner.head.time_ns));
+            if let Some(seen) = self.inner.seen.get(&process) {
+                self.census.confirm_hooked(process, seen, &mut self.rings);
+                self.carry_out_changes();
+            }
+            let Some(image) = self.census.image_at(process, at) else { continue };
+            let ring = self.census.get(image).and_then(|image| self.rings.get(image.ring?));
+            if ring.is_some_and(|ring| !ring.was_read_until(at)) {
+                self.inner.held_up.push(inner);
+                continue;
+            }
+            self.inner.seen.remove(&process);
+            if self.census.leaves_to_us(image, &inner.head, &self.rings) {
+                let origin = Origin::Notify { process, instance: None };
+                self.arrive(&Arrival { origin, head: inner.head, payload: &inner.payload });
+            }
+        }
+        let held_up = self.inner.held_up.iter().map(|inner| MonoNs(inner.head.time_ns)).min();
+        self.inner.until = horizon.min(self.inner.come).min(held_up.unwrap_or(MonoNs::MAX));
+    }
+
+    /// Notes in which function a thread is. False for another record.
+    pub(super) fn notes_within(&mut self, image: ImageId, arrival: &Arrival<'_>) -> bool {
+        let Arrival { origin, head, payload } = arrival;
+        let is_ring = matches!(origin, Origin::Ring { .. });
+        if !is_ring || origin.numbering().kind_of(head) != Some(Kind::Within) {
+            return false;
+        }
+        match wire::codec::decode::<Within>(payload) {
+            Ok((within, _)) => self.census.note_within(image, head, within.row, self.inner.until),
+            Err(_) => self.census.count_undecoded(image, false),
+        }
+        true
+    }
+
+    /// Whether a record is a call of libc's in a program that is about to be another one, whose loader may
+    /// have made it.
+    pub(super) fn may_be_anothers(&self, image: ImageId, numbering: Numbering, head: &Head) -> bool {
+        numbering == Numbering::None && head.flags & Flags::INNER != 0 && self.census.is_leaving(image)
     }
 }

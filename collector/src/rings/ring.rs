@@ -221,6 +221,12 @@ impl Ring {
         (now.since(since) < LONGEST_HOLD_NS).then_some(self.last.max(self.drained.minus(HOLD_NS)))
     }
 
+    /// Whether everything was read that stood in it at a time.
+    pub fn was_read_until(&self, at: MonoNs) -> bool {
+        // A record stands behind all that were written before its time.
+        at <= self.drained || at < self.last
+    }
+
     /// Bytes that were read and are still in this process's page tables, at most: the kernel maps the pages
     /// around one that is looked at, too.
     pub fn resident(&self) -> u64 {

@@ -155,6 +155,39 @@ fn each_call_is_asked_about_from_where_and_when_its_row_says() {
     assert!(sites_tried > 1000, "{sites_tried}");
 }
 
+/// Calls that libc makes for itself too are asked about at its sites, and pass at the sensor's; all others
+/// pass at both.
+#[test]
+fn libcs_calls_are_asked_about_by_choice_where_it_makes_them_for_itself() {
+    let mut asked = 0;
+    for machine in MACHINES {
+        let native = machine.native();
+        let numbers = CALLS.iter().filter_map(|call| call.number(native)).map(|number| (number, vec![7]));
+        let sensor = Sites::made(machine, numbers);
+        for level in [Level::Full, Level::Lookups] {
+            let filter = Filter::telling_libc(level, machine, &[&sensor], &libcs()).unwrap();
+            println!("{machine:?} {level}: {} instructions", filter.instructions().len());
+            assert!(filter.instructions().len() <= 2000);
+            for call in CALLS.iter().filter(|call| call.level <= level && call.from != From::Anywhere) {
+                let Some(nr) = call.number(native) else { continue };
+                let of_libc = offsets(&own_of(machine, &libcs()), nr).into_iter().filter(|at| *at != 7);
+                let verdict = |offset: u32| {
+                    let instruction_pointer = library(machine) + u64::from(offset);
+                    let args = holding(call.when_at(level));
+                    run(&filter, &Data { nr, arch: native.audit_arch(), instruction_pointer, args }).action
+                };
+                assert_eq!(ALLOW, verdict(7), "{} {machine:?} {level}", call.name);
+                for offset in of_libc {
+                    let expected = if call.from == From::LibcByChoice { NOTIFY } else { ALLOW };
+                    assert_eq!(expected, verdict(offset), "{} {machine:?} {level}", call.name);
+                    asked += usize::from(expected == NOTIFY);
+                }
+            }
+        }
+    }
+    assert!(asked > 300, "{asked}");
+}
+
 #[test]
 fn opens_that_only_read_are_asked_about_at_full_alone() {
     for (level, action) in [(Level::Security, ALLOW), (Level::Full, NOTIFY)] {
@@ -342,12 +375,21 @@ proptest! {
         all in proptest::collection::vec((some_data(), 0_u64..64), 200),
     ) {
         let sites: Vec<&Sites> = sites.iter().collect();
-        if let Ok(filter) = Filter::new(level, machine, &sites) {
+        // All pass, or the first is the sensor's and libc's own calls are told.
+        let (sensor, libcs) = sites.split_at(sites.len().min(1));
+        for (filter, by_choice) in [
+            (Filter::new(level, machine, &sites), sites.as_slice()),
+            (Filter::telling_libc(level, machine, sensor, libcs), sensor),
+        ] {
+            let Ok(filter) = filter else { continue };
             let interpreter = Interpreter::new(filter.instructions()).unwrap();
-            for (data, near) in all {
-                let near = Data { instruction_pointer: data.instruction_pointer & !0xfff | near, ..data };
-                for data in [data, near] {
-                    let expected = if asks(level, machine, &sites, &data) { NOTIFY } else { ALLOW };
+            for (data, near) in &all {
+                let near = Data { instruction_pointer: data.instruction_pointer & !0xfff | near, ..*data };
+                for data in [*data, near] {
+                    let call = calls::call(machine, data.arch, data.nr);
+                    let is_by_choice = call.is_some_and(|call| call.from == From::LibcByChoice);
+                    let passing = if is_by_choice { by_choice } else { &sites };
+                    let expected = if asks(level, machine, passing, &data) { NOTIFY } else { ALLOW };
                     prop_assert_eq!(expected, interpreter.run(&data).action, "{:x?}", data);
                 }
             }
