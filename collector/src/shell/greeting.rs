@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn second_line(socket: &str) -> String {
-        let text = text(&Name::parse(OsStr::new(socket)).unwrap(), Path::new("/opt/my tools/glassbox"));
+        let text = text(&Name::of(OsStr::new(socket), &"the socket").unwrap(), Path::new("/opt/my tools/glassbox"));
         assert!(text.starts_with(&format!("glassbox: listening at '{socket}' ")), "{text}");
         let mut lines = text.lines().skip(1);
         let second = lines.next().unwrap().to_owned();
