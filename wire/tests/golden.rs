@@ -178,6 +178,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         Decoded::FdRange(FdRange { first: uint, last: 2, cloexec: is_set }),
         Decoded::DirChange(DirChange { path }),
         Decoded::FdFlags(FdFlags { fd: int, cloexec: is_set }),
+        Decoded::Within(Within { row: uint }),
         Decoded::ChildStatus(ChildStatus { child: uint, status: 2, usage: is_set.then_some(usage) }),
         Decoded::FdMade(FdMade {
             fd: int,

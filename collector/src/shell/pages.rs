@@ -129,7 +129,7 @@ mod tests {
         found.sort_unstable();
         assert_eq!(names, found);
         let run = fs::read_to_string(folder.join("glassbox-run.1")).unwrap();
-        assert!(run.starts_with(".ie") && run.contains(".TH glassbox\\-run 1"), "{run}");
+        assert!(run.starts_with(".ie") && run.contains(".TH glassbox-run 1"), "{run}");
         assert_eq!(73, man(Cli::command(), &scratch.path("none")).unwrap_err().status());
     }
 }

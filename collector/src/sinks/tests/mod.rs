@@ -236,7 +236,7 @@ fn lines_that_go_on_end_a_torn_line_first() {
 
         let text = fs::read_to_string(&path).unwrap();
         let rest = text.strip_prefix(expected).unwrap_or_else(|| panic!("{text}"));
-        let first = if format == "jsonl" { "{\"time\"" } else { "22:13:20.123 4121" };
+        let first = if format == "jsonl" { "{\"time\"" } else { "22:13:20.123Z 4121" };
         assert!(rest.starts_with(first), "{rest}");
     }
 }
