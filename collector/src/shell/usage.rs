@@ -46,12 +46,10 @@ fn commands<'a>(root: &'a Command, arguments: &'a [OsString]) -> (Vec<&'a str>, 
 
 /// The names of the commands below that of `names`: `compose, dockerfile, ecs, k8s`.
 fn subcommands(root: &Command, names: &[&str]) -> String {
-    let below = |command: Option<&'_ Command>, name: &&str| {
-        command.and_then(|command| command.find_subcommand(name)).cloned()
-    };
-    let command = names.iter().fold(Some(root.clone()), |command, name| below(command.as_ref(), name));
-    let all = command.iter().flat_map(Command::get_subcommands).filter(|command| !command.is_hide_set());
-    all.map(Command::get_name).filter(|name| *name != "help").collect::<Vec<_>>().join(", ")
+    let command = names.iter().try_fold(root, |command, name| command.find_subcommand(name));
+    let all = command.into_iter().flat_map(Command::get_subcommands);
+    let shown = all.filter(|command| !command.is_hide_set()).map(Command::get_name);
+    shown.filter(|name| *name != "help").collect::<Vec<_>>().join(", ")
 }
 
 /// A word that is no command: maybe a program that `run` should start.
