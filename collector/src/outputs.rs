@@ -153,7 +153,7 @@ impl Output {
         Ok(outputs)
     }
 
-    /// Refuses binary frames on a terminal.
+    /// Refuses on a terminal what no terminal shows.
     pub fn check_all(outputs: &[Self]) -> Result<(), Failure> {
         for Self { format, destination } in outputs {
             if let Framing::Frames(_) = format.framing
@@ -161,6 +161,14 @@ impl Output {
             {
                 return Err(Failure::usage(format!(
                     "a {0} is binary and would go to the terminal; give it a file: -o {0}:FILE",
+                    format.name
+                )));
+            }
+            if let Framing::Document = format.framing
+                && (destination.kind.is_terminal)()
+            {
+                return Err(Failure::usage(format!(
+                    "{0} is for a browser and would go to the terminal; give it a file: -o {0}:FILE",
                     format.name
                 )));
             }
@@ -297,7 +305,7 @@ fn check(format: &Format, options: &Options) -> Result<(), String> {
             .collect();
         return Err(format!("the option '{name}' is for {}; leave it out", of.join(" and ")));
     }
-    if let Framing::Page = format.framing
+    if let Framing::Page | Framing::Document = format.framing
         && options.rotation.is_on()
     {
         return Err(format!(
@@ -406,7 +414,7 @@ mod tests {
 
         assert_eq!(64, failure.status());
         assert_eq!(
-            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, falco, nats, ocsf, otlp, clickhouse, recording",
+            "unknown format 'syslog' in -o 'syslog'; the formats are summary, human, jsonl, html, falco, nats, ocsf, otlp, clickhouse, recording",
             failure.to_string()
         );
     }

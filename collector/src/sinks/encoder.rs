@@ -2,6 +2,7 @@
 //! [`Format`] is its row in the table that `-o`, its help and the table tests come from.
 
 use std::ffi::OsString;
+use std::time::Instant;
 
 use super::carrier::kind::{Kind, Only, Takes};
 use super::carrier::service::Service;
@@ -75,6 +76,12 @@ pub trait Encoder: Send {
     fn begin(&mut self, _found: Found, _out: &mut Vec<u8>) {}
     /// Appends the text of a batch. An encoder may also keep it until the end.
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>);
+    /// When it wants to [`Self::flush`]; `None` where it holds nothing back that a reader of the output lacks.
+    fn due_at(&self) -> Option<Instant> {
+        None
+    }
+    /// Appends what it holds back.
+    fn flush(&mut self, _out: &mut Vec<u8>) {}
     /// Appends the end of a part, which can be read by itself; another part begins with [`Self::begin`]. What
     /// is one page stays one.
     fn part(&mut self, _out: &mut Vec<u8>) {}

@@ -10,13 +10,14 @@ use std::path::Path;
 use super::carrier::kind::Kind;
 use super::carrier::{CARRIERS, options};
 use super::encoder::Format;
-use super::{clickhouse, falco, human, jsonl, nats, ocsf, otlp, recording, summary};
+use super::{clickhouse, falco, html, human, jsonl, nats, ocsf, otlp, recording, summary};
 
 /// Every format, in the order of the documentation.
 pub const FORMATS: &[Format] = &[
     summary::FORMAT,
     human::FORMAT,
     jsonl::FORMAT,
+    html::FORMAT,
     falco::FORMAT,
     nats::FORMAT,
     ocsf::FORMAT,

@@ -12,6 +12,8 @@ pub enum Framing {
     Frames(Frames),
     /// One text at the end.
     Page,
+    /// One text from its beginning to its end, for a program that shows it. It does not go to a terminal.
+    Document,
     /// Parcels for receivers, see [`super::parcel`].
     Parcels,
 }

@@ -13,6 +13,7 @@ pub mod encoder;
 mod falco;
 pub mod formats;
 pub mod framing;
+mod html;
 pub mod human;
 pub mod jsonl;
 pub mod look;

@@ -171,6 +171,9 @@ impl Worker {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
+                    if self.encoder_due_at().is_some_and(|due| due <= Instant::now()) {
+                        self.encoder.flush(&mut self.text);
+                    }
                     let lingers = self.lingers();
                     if lingers.is_none() {
                         self.carry();
@@ -195,6 +198,7 @@ impl Worker {
                     }
                 }
                 Message::Flush(done_tx) => {
+                    self.encoder.flush(&mut self.text);
                     self.carry();
                     self.carrier.flush();
                     drop(done_tx);
@@ -229,6 +233,11 @@ impl Worker {
         is_some.then(|| self.carrier.lingers(self.text.len())).flatten()
     }
 
+    /// When the encoder has something that was held back for long enough.
+    fn encoder_due_at(&self) -> Option<Instant> {
+        self.encoder.due_at().filter(|_| self.is_open)
+    }
+
     /// Waits for a message, or for a time at which something is due.
     fn rest(
         &self,
@@ -236,7 +245,7 @@ impl Worker {
         lingers: Option<Instant>,
     ) -> Result<Message, RecvTimeoutError> {
         let due_at = self.carrier.due_at().filter(|_| self.is_open);
-        match due_at.into_iter().chain(lingers).min() {
+        match due_at.into_iter().chain(lingers).chain(self.encoder_due_at()).min() {
             Some(due) => batch_rx.recv_deadline(due),
             None => batch_rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }

@@ -70,9 +70,12 @@ macro_rules! reasons {
             name: $name, coverage: Coverage::$coverage, why: $why, fix: $fix, explains_silence: $silence,
         };)*
 
+        /// All of them.
+        pub static REASONS: &[&Reason] = &[$(&$id),*];
+
         /// The reason of this name; of several, the first.
         pub fn reason(name: &str) -> Option<&'static Reason> {
-            [$(&$id),*].into_iter().find(|reason| reason.name == name)
+            REASONS.iter().copied().find(|reason| reason.name == name)
         }
 
         /// The name of a reason, as one that lives for ever.

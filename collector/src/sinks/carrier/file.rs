@@ -299,7 +299,8 @@ fn left_in(file: &mut File, framing: Framing) -> Found {
     let Some(left) = reopen(file) else { return Found::Continued };
     match framing {
         Framing::Lines if ends_in_a_line(&left) => Found::Torn,
-        Framing::Lines | Framing::Page | Framing::Parcels => Found::Continued,
+        Framing::Document if left.metadata().is_ok_and(|metadata| metadata.len() == 0) => Found::Fresh,
+        Framing::Lines | Framing::Page | Framing::Document | Framing::Parcels => Found::Continued,
         Framing::Frames(frames) => {
             let Some(whole) = whole_bytes(left, &frames) else { return Found::Continued };
             // Where it cannot be cut, its reader will find the damage.
