@@ -72,7 +72,7 @@ export class List<R> {
         const direction = isSorted ? (this.order?.isUp ? "ascending" : "descending") : field.sort ? "none" : undefined;
         const mark = isSorted ? (this.order?.isUp ? " ↑" : " ↓") : "";
         const label = field.sort
-          ? h("button", { type: "button", tabindex: -1, onclick: () => this.sortBy(field.key) }, `${field.title}${mark}`)
+          ? h("button", { type: "button", onclick: () => this.sortBy(field.key) }, `${field.title}${mark}`)
           : field.title;
         return h("div", { class: `cell ${field.class ?? ""}`, role: "columnheader", "aria-sort": direction }, label);
       }),

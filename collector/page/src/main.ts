@@ -184,7 +184,7 @@ class Page {
           ),
         ),
         this.notices(),
-        h("div", { class: "bar-row" }, h("div", { class: "search" }, this.input, this.matched), this.problem),
+        h("div", { class: "bar-row", role: "search" }, h("div", { class: "search" }, this.input, this.matched), this.problem),
         this.nav,
         h("div", { class: "body" }, this.main, this.drawer),
         this.live,

@@ -108,7 +108,7 @@ export function network(app: App): Screen {
     empty: "no event of the network meets the filter",
     sorted: { key: "bytes", isUp: false },
     fields: [
-      { key: "what", title: "", class: "verb", cell: (row) => row.what, sort: (row) => row.what },
+      { key: "what", title: "how", class: "verb", cell: (row) => row.what, sort: (row) => row.what },
       { key: "address", title: "address", class: "address", cell: (row) => cut(row.address, MOST), sort: (row) => row.address },
       { key: "host", title: "name", class: "host", cell: (row) => cut(row.host, 120), sort: (row) => row.host },
       number("times", "times", (row) => row.times),
@@ -176,7 +176,7 @@ export function failures(app: App): Screen {
       { key: "program", title: "by", class: "by", cell: (row) => cut(row.program, 60), sort: (row) => row.program },
       number("times", "times", (row) => row.times),
       { key: "kind", title: "event", class: "kind", cell: (row) => h("span", { class: `kind-${toneOf(row.kind)}` }, row.kind), sort: (row) => row.kind },
-      { key: "note", title: "", class: "hint", cell: (row) => (row.isSearch ? "found elsewhere" : "") },
+      { key: "note", title: "note", class: "hint", cell: (row) => (row.isSearch ? "found elsewhere" : "") },
     ],
     open: (row) => app.openEvent(row.event),
   });
