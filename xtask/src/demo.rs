@@ -37,10 +37,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let dir = shell::scratch("demo")?;
     let examples = shell::root().join("examples/demo");
 
-    let mut wrong = Vec::new();
+    let (mut wrong, mut reports) = (Vec::new(), Vec::new());
     for part in [pipeline, python, server] {
         let part = part(&built, &dir, &examples)?;
         wrong.extend(part.wrong);
+        reports.push(part.html);
     }
     heading("What this showed");
     println!(
@@ -48,6 +49,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
         started.elapsed().as_secs_f64(),
         dir.display()
     );
+    println!("the same in a browser, one file each, which needs no network and can be mailed:");
+    for report in &reports {
+        println!("  file://{}", report.display());
+    }
     if wrong.is_empty() {
         println!("every expected event was there, none was lost");
         return Ok(());
@@ -166,6 +171,7 @@ struct Part {
     cli: PathBuf,
     summary: PathBuf,
     jsonl: PathBuf,
+    html: PathBuf,
     events: Vec<Value>,
     wrong: Vec<String>,
 }
@@ -179,6 +185,7 @@ impl Part {
             cli: built.cli.clone(),
             summary: dir.join("summary.txt"),
             jsonl: dir.join("events.jsonl"),
+            html: dir.join("report.html"),
             events: Vec::new(),
             wrong: Vec::new(),
         }
@@ -187,7 +194,8 @@ impl Part {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.cli);
         command.args(["run", "-o", &format!("summary:{}", self.summary.display())]);
-        command.args(["-o", &format!("jsonl:{}", self.jsonl.display()), "--"]);
+        command.args(["-o", &format!("jsonl:{}", self.jsonl.display())]);
+        command.args(["-o", &format!("html:{}", self.html.display()), "--"]);
         command.stdin(Stdio::null());
         command
     }
@@ -248,6 +256,8 @@ impl Part {
             ["├─", "└─"].iter().any(|line| summary.contains(line)),
         );
         self.expect("the summary says that none was lost", summary.contains("none lost"));
+        let page = fs::read_to_string(&self.html).context("no report was written")?;
+        self.expect("the report for a browser is whole", page.ends_with("</script></body></html>\n"));
         let lines = fs::read_to_string(&self.jsonl).context("no events were written")?;
         for line in lines.lines() {
             self.events.push(serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?);

@@ -22,6 +22,7 @@ mod glassbox;
 mod http;
 mod libcs;
 mod packages;
+mod page;
 mod process;
 mod recall;
 mod shell;
@@ -79,6 +80,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--check]",
         what: &["writes docs/events.md and docs/hooks.md from their tables, or says if they are stale"],
         run: gen_docs::run,
+    },
+    Command {
+        name: "page",
+        arguments: "[--check]",
+        what: &["builds the page of -o html from collector/page (with npm), or says if it is stale"],
+        run: page::run,
     },
     Command {
         name: "attack",

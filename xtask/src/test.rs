@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::transparency::Totals;
 use crate::{
-    arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, process, shell,
+    arm64, attack, check_so, circles, citations, fuzz, gen_docs, glassbox, packages, page, process, shell,
     toolchain, transparency, unsafes, width,
 };
 
@@ -57,6 +57,7 @@ const STEPS: &[Step] = &[
     Step { name: "check-so", what: "what the sensor's file promises", run: check_sensor },
     Step { name: "docs", what: "generated documents are fresh, cited ones exist", run: docs },
     Step { name: "tests", what: "unit, model and integration tests of all crates", run: tests },
+    Step { name: "page", what: "the page of -o html: its logic, and in a browser", run: page },
     Step { name: "attack", what: "hostile peers beside a bystander", run: attacks },
     Step { name: "transparency", what: "a few real programs, bare and under the sensor", run: transparency },
     Step { name: "loom", what: "the ring under every interleaving", run: loom },
@@ -452,6 +453,7 @@ fn check_sensor(_: &mut Log) -> Result<Verdict> {
 fn docs(_: &mut Log) -> Result<Verdict> {
     gen_docs::run(&["--check".to_owned()])?;
     citations::check()?;
+    page::check()?;
     passed("")
 }
 
@@ -462,6 +464,20 @@ fn tests(log: &mut Log) -> Result<Verdict> {
     if log.run(all.args(glassbox::FEATURES)).is_err() {
         log.try_failed_again()?;
         return passed(format!("{} flaky: failed beside the others, passed alone", log.counts.flaky));
+    }
+    passed("")
+}
+
+fn page(log: &mut Log) -> Result<Verdict> {
+    log.run(&mut glassbox::full_build_command())?;
+    page::check()?;
+    page::install()?;
+    for mut command in page::tests(&glassbox::built())? {
+        log.run(&mut command)?;
+    }
+    log.counts.passed = page::passed_in(&fs::read_to_string(&log.path)?);
+    if log.counts.passed == 0 {
+        bail!("no test ran");
     }
     passed("")
 }

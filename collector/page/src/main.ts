@@ -77,6 +77,9 @@ export async function start(root: HTMLElement): Promise<void> {
 /** Reads all elements with events; says what is missing, in words. */
 async function read(store: Store, say: (text: string) => void): Promise<string> {
   const elements = [...document.querySelectorAll("script.events")];
+  if (typeof DecompressionStream === "undefined") {
+    return "this browser is too old to unpack its events (it lacks DecompressionStream)";
+  }
   let why = elements.length === 0 ? "it has no events: it was cut before the first one" : "";
   for (const element of elements) {
     const bytes = bytesOf(element.textContent ?? "");
@@ -209,7 +212,9 @@ class Page {
     const notes: string[] = [];
     if (this.cut) {
       notes.push(
-        `This report was cut: ${this.cut}. The collector was killed, or still writes it. Everything up to there is shown.`,
+        typeof DecompressionStream === "undefined"
+          ? `Nothing can be shown: ${this.cut}.`
+          : `This report was cut: ${this.cut}. The collector was killed, or still writes it. Everything up to there is shown.`,
       );
     }
     if (this.store.begin?.is_resumed || (this.store.end?.restarts ?? 0) > 0) {

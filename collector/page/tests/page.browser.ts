@@ -238,6 +238,14 @@ test.describe("a report that was cut", () => {
   });
 });
 
+test("a browser that is too old says so", async ({ page }) => {
+  await page.addInitScript(() => Reflect.deleteProperty(window, "DecompressionStream"));
+  const wrong = await open(page, SCENE);
+
+  await expect(page.locator(".notices")).toContainText("this browser is too old");
+  expect(wrong).toEqual([]);
+});
+
 test("paper has everything without a click", async ({ page }) => {
   const wrong = await open(page, SCENE);
 

@@ -88,7 +88,7 @@ fn text(bytes: &[u8]) -> Value {
 
 /// Appends an object in one line, hidden characters escaped as in events. The compressor reads it alone, but
 /// so does a person who unpacks the file.
-fn line(object: Value, out: &mut Vec<u8>) {
+pub fn line(object: Value, out: &mut Vec<u8>) {
     for letter in object.to_string().chars() {
         match deploy::visible::is_hidden(letter) {
             true => {

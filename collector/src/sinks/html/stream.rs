@@ -46,6 +46,12 @@ impl Stream {
         encode(&gzip.finish().unwrap_or_default(), &mut column, out);
     }
 
+    /// Bytes that wait for their group to be whole.
+    #[cfg(test)]
+    pub fn held_bytes(&self) -> usize {
+        self.gzip.get_ref().capacity()
+    }
+
     /// Writes the groups of three bytes that are there.
     fn pass(&mut self, out: &mut Vec<u8>) {
         let ready = self.gzip.get_mut();
