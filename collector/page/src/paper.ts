@@ -21,7 +21,13 @@ export function paper(app: App, title: string): HTMLElement {
     table(heads, rows.slice(0, most).map(of), noun),
     rows.length > most && h("p", {}, `and ${plural(rows.length - most, noun)} more`),
   ];
-  const lines = [...chosen].sort((a, b) => processes.at(a).began - processes.at(b).began || a - b);
+  // In the order of the tree.
+  const lines: number[] = [];
+  const next = [...processes.roots].reverse();
+  for (let index = next.pop(); index !== undefined; index = next.pop()) {
+    if (chosen.has(index)) lines.push(index);
+    next.push(...[...processes.at(index).children].reverse());
+  }
   const losses = tables.reasons(app, "sensor.loss");
   return h(
     "div",
@@ -35,11 +41,12 @@ export function paper(app: App, title: string): HTMLElement {
       app.cut && `; ${app.cut}`,
     ),
     h("h2", {}, "Alerts"),
+    store.alerts.length === 0 && h("p", {}, "none"),
     tables.rules(app, PRIORITIES).map((row) => alertCard(app, store.alerts[row.first] as Alert, row.times)),
     h("h2", {}, "Failed"),
     some(tables.failures(app), "failure", MOST, (row) => [row.error, cut(row.what, 300), row.program, count(row.times)], ["error", "what", "by", "times"]),
     h("h2", {}, "Not seen into"),
-    blindness(app, MOST),
+    processes.list.some((process) => process.blind) ? blindness(app, MOST) : h("p", {}, "none"),
     h("h2", {}, "Lost"),
     losses.length > 0
       ? some(losses, "loss", MOST, (row) => [row.reason, count(row.times), row.program], ["reason", "events", "program"])

@@ -171,7 +171,7 @@ export function failures(app: App): Screen {
     empty: "no call that failed meets the filter",
     rowClass: (row) => (tables.weight(row) >= 3 ? "quiet" : ""),
     fields: [
-      { key: "error", title: "error", class: "error", cell: (row) => h("span", { class: tables.weight(row) < 3 ? "bad" : "" }, row.error), sort: (row) => row.error },
+      { key: "error", title: "error", class: "error", cell: (row) => h("span", { class: tables.weight(row) < 2 ? "bad" : "" }, row.error), sort: (row) => row.error },
       { key: "what", title: "what", class: "what", cell: (row) => cut(row.what, MOST), sort: (row) => row.what },
       { key: "program", title: "by", class: "by", cell: (row) => cut(row.program, 60), sort: (row) => row.program },
       number("times", "times", (row) => row.times),

@@ -74,7 +74,7 @@ export function failureLine(app: App, row: tables.FailureRow): HTMLElement {
   return h(
     "li",
     {},
-    h("code", { class: tables.weight(row) < 3 ? "bad" : "quiet" }, row.error),
+    h("code", { class: ["bad", "bad", "", "quiet", "quiet"][tables.weight(row)] }, row.error),
     " ",
     button(cut(row.what, 160) || row.kind, () => app.openEvent(row.event), { class: "link mono" }),
     h("span", { class: "quiet" }, ` by ${cut(row.program, 60)}`),
@@ -145,7 +145,11 @@ export function summary(app: App): Screen {
         app, "Failed", "failures", `all ${count(failures.length)}`,
         list(grave.slice(0, 12).map((row) => failureLine(app, row)), "nothing that matters"),
         failures.length > grave.length &&
-          h("p", { class: "quiet" }, `${plural(failures.length - grave.length, "search")} that found nothing, of no concern`),
+          h(
+            "p",
+            { class: "quiet" },
+            `and ${count(failures.length - grave.length)} of no concern: found elsewhere, or a question whose answer is no`,
+          ),
       ),
       part(
         app, "Not seen", "sensor", "what the sensor says",

@@ -230,6 +230,8 @@ export interface FailureRow {
   times: number;
   /** A name that was looked for in several places, and found in a later one. */
   isSearch: boolean;
+  /** It stands in the arguments of the program that failed. */
+  isNamed: boolean;
   event: number;
 }
 
@@ -272,7 +274,7 @@ export function weight(row: FailureRow): number {
   if (row.kind === "process.exec" && !row.isSearch) return 1;
   if (row.isSearch) return 4;
   if (isAnswer(row)) return 3;
-  if (!COMMON.has(row.error)) return 1;
+  if (!COMMON.has(row.error) || row.isNamed) return 1;
   return NOISE.test(row.what) ? 3 : 2;
 }
 
@@ -292,7 +294,11 @@ export function failures({ store, processes, rows }: Chosen): FailureRow[] {
     if (row) {
       row.times += 1;
       row.isSearch &&= isSearch;
-    } else all.set(key, { error: text, what, kind: store.kind(event).name, program, times: 1, isSearch, event });
+    } else {
+      const kind = store.kind(event).name;
+      const isNamed = what !== "" && (processes.ofEvent(event).images.at(-1)?.argv.includes(what) ?? false);
+      all.set(key, { error: text, what, kind, program, times: 1, isSearch, isNamed, event });
+    }
   }
   return [...all.values()].sort((a, b) => weight(a) - weight(b) || b.times - a.times || a.event - b.event);
 }

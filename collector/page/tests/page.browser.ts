@@ -271,9 +271,9 @@ test("a hundred thousand events stay fluid", async ({ page }) => {
   const times: Record<string, number> = {};
   for (const typed of ["part-49", "error=EACCES", "path~data/97 and not error=*", "bytes_read>4kB or pid=1003"]) {
     await input.fill(typed);
-    // The best of three: other programs use the machine, too.
+    // The best of ten: other programs use the machine, too.
     times[typed] = await page.evaluate(() => {
-      const taken = [1, 2, 3].map(() => {
+      const taken = Array.from({ length: 10 }, () => {
         const begun = performance.now();
         document.getElementById("filter")?.dispatchEvent(new Event("input"));
         return performance.now() - begun;
