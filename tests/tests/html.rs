@@ -54,8 +54,12 @@ fn document_has_the_lines_of_jsonl_the_alerts_and_an_end() {
     let alert: Value = serde_json::from_str(&lines[at]).unwrap();
     assert_eq!("Password hashes read", alert["alert"]["rule"]);
     assert!(lines[at - 1].contains("\"path\":\"/etc/shadow\""), "{}", lines[at - 1]);
-    let ancestry: Vec<&str> =
-        alert["alert"]["ancestry"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let ancestry: Vec<&str> = alert["alert"]["ancestry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     assert_eq!(["cat", "sh"], ancestry[..2]);
     assert!(lines.last().unwrap().starts_with("{\"end\":"));
 }
@@ -93,6 +97,26 @@ fn document_of_a_killed_collector_has_what_happened_before() {
     let page = fs::read_to_string(&document).unwrap();
     assert!(!page.ends_with("</html>\n"));
     assert!(!lines(&document).iter().any(|line| line.starts_with("{\"end\"")));
+}
+
+#[test]
+fn file_that_was_renamed_is_ended_and_another_whole_document_begins() {
+    let dir = TempDir::new().unwrap();
+    let (document, old) = (dir.path().join("r.html"), dir.path().join("old.html"));
+    let collector =
+        Collector::start(&dir.path().join("socket"), &["-o", &format!("html:{}", document.display())]);
+    fs::rename(&document, &old).unwrap();
+
+    let hangup = Command::new("kill").args(["-HUP", &collector.pid().to_string()]).status().unwrap();
+
+    assert!(hangup.success());
+    wait_until("another document begins", || {
+        fs::read_to_string(&document).is_ok_and(|page| page.starts_with("<!doctype html>"))
+    });
+    assert_eq!(Status::Exited(0), collector.stop().status);
+    for path in [&document, &old] {
+        assert!(fs::read_to_string(path).unwrap().ends_with("</script></body></html>\n"), "{path:?}");
+    }
 }
 
 #[test]

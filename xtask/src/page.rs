@@ -160,8 +160,7 @@ mod tests {
 
     #[test]
     fn tests_of_both_runners_are_counted() {
-        let text =
-            " Test Files  2 passed (2)\n      Tests  55 passed (55)\n  1 skipped\n  18 passed (1.2m)\n x passed (\n";
+        let text = " Test Files  2 passed (2)\n      Tests  55 passed (55)\n  1 skipped\n  18 passed (1.2m)\n x passed (\n";
 
         assert_eq!(73, passed_in(text));
     }

@@ -36,7 +36,7 @@ export const BLIND: Record<string, Reason> = {
 
 /** Reasons of `sensor.loss`: docs/ledgers.md. */
 export const LOSS: Record<string, string> = {
-  ring_full: "the collector did not keep up, and the program does not wait; --lossless lets it wait",
+  ring_full: "the collector did not keep up, and the program does not wait",
   oversize: "a record longer than a ring takes",
   no_slot: "a forked child found all 255 slots of its ring taken",
   abandoned: "a signal handler jumped away while a record was written",

@@ -301,6 +301,18 @@ export class Store {
     return this.kind(event).columns.get(field)?.cell(this.row(event)) ?? 0;
   }
 
+  /** The cells of one field, for a walk over many events: each kind's column is looked up once. */
+  cells(field: string): (event: number) => number {
+    const columns = this.kinds.map((kind) => kind.columns.get(field));
+    return (event) => columns[this.kindNumber(event)]?.cell(this.row(event)) ?? 0;
+  }
+
+  /** Whether an event is of a kind whose name begins so. */
+  isOf(prefix: string): (event: number) => boolean {
+    const those = this.kinds.map((kind) => kind.name.startsWith(prefix));
+    return (event) => those[this.kindNumber(event)] ?? false;
+  }
+
   /** The text of a field; empty where there is none. */
   text(event: number, field: string): string {
     const cell = this.cell(event, field);

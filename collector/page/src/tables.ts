@@ -73,10 +73,11 @@ export function files({ store, processes, rows }: Chosen): FileRow[] {
   const list: FileRow[] = [];
   const places = new Int32Array(store.strings.length);
   const name = names(processes);
+  const [isFile, paths, errors] = [store.isOf("file."), store.cells("path"), store.cells("error")];
   for (const event of rows) {
+    if (!isFile(event)) continue;
     const kind = store.kind(event).name;
-    if (!kind.startsWith("file.")) continue;
-    const path = store.cell(event, "path");
+    const path = paths(event);
     if (path <= 0) continue;
     let row = all.get(path);
     if (!row) {
@@ -90,7 +91,7 @@ export function files({ store, processes, rows }: Chosen): FileRow[] {
       tallies.push(new Tally());
     }
     tallies[places[path] ?? 0]?.add(name(event));
-    if (store.cell(event, "error")) row.failed += 1;
+    if (errors(event)) row.failed += 1;
     else if (kind === "file.open") row.opens += 1;
     else if (kind === "file.close") {
       row.read += store.number(event, "bytes_read") || 0;
@@ -134,9 +135,10 @@ export function peers({ store, processes, rows }: Chosen): PeerRow[] {
     row.tally.add(name(event));
     return row;
   };
+  const isNet = store.isOf("net.");
   for (const event of rows) {
+    if (!isNet(event)) continue;
     const kind = store.kind(event).name;
-    if (!kind.startsWith("net.")) continue;
     const error = store.text(event, "error");
     const host = store.text(event, "host");
     const remote = store.text(event, "remote");
@@ -196,9 +198,10 @@ export interface NameRow {
 export function lookups({ store, processes, rows }: Chosen): NameRow[] {
   const all = new Map<string, NameRow & { tally: Tally; known: Set<string> }>();
   const name = names(processes);
+  const isName = store.isOf("dns.");
   for (const event of rows) {
+    if (!isName(event)) continue;
     const kind = store.kind(event).name;
-    if (kind !== "dns.query" && kind !== "dns.reverse") continue;
     const host = kind === "dns.query" ? store.text(event, "host") : store.text(event, "addr");
     let row = all.get(host);
     if (!row) {
@@ -282,8 +285,9 @@ export function failures({ store, processes, rows }: Chosen): FailureRow[] {
   const all = new Map<string, FailureRow>();
   const name = names(processes);
   const found = searched(store, processes);
+  const errors = store.cells("error");
   for (const event of rows) {
-    const error = store.cell(event, "error");
+    const error = errors(event);
     if (error === 0) continue;
     const what = objectOf(store, event);
     const program = name(event);
@@ -303,13 +307,26 @@ export function failures({ store, processes, rows }: Chosen): FailureRow[] {
   return [...all.values()].sort((a, b) => weight(a) - weight(b) || b.times - a.times || a.event - b.event);
 }
 
-/** Whether the name that was not found at one place was found at another by the same process, or run by any. */
+const known = new WeakMap<Store, (event: number) => boolean>();
+
 function searched(store: Store, processes: Processes): (event: number) => boolean {
+  let answer = known.get(store);
+  if (!answer) {
+    answer = search(store, processes);
+    known.set(store, answer);
+  }
+  return answer;
+}
+
+/** Whether the name that was not found at one place was found at another by the same process, or run by any. */
+function search(store: Store, processes: Processes): (event: number) => boolean {
+  const [paths, errors] = [store.cells("path"), store.cells("error")];
+  const missing = store.find("ENOENT");
   const lacked = new Set<string>();
   const keyOf = (process: Process | undefined, path: number) => (process ? `${process.index}/${store.base(path)}` : "");
   for (let event = 0; event < store.length; event += 1) {
-    const path = store.cell(event, "path");
-    if (path > 0 && store.text(event, "error") === "ENOENT") lacked.add(keyOf(processes.ofEvent(event), path));
+    const path = paths(event);
+    if (path > 0 && missing > 0 && errors(event) === missing) lacked.add(keyOf(processes.ofEvent(event), path));
   }
   const had = new Set<string>();
   // A shell looks for a program in all of PATH, and a child of its child may run it.
@@ -319,8 +336,8 @@ function searched(store: Store, processes: Processes): (event: number) => boolea
     if (lacked.has(key)) had.add(key);
   };
   for (let event = 0; lacked.size > 0 && event < store.length; event += 1) {
-    const path = store.cell(event, "path");
-    if (path <= 0 || store.cell(event, "error")) continue;
+    const path = paths(event);
+    if (path <= 0 || errors(event)) continue;
     const kind = store.kind(event).name;
     const process = processes.ofEvent(event);
     if (kind === "process.start" || kind === "sensor.blind") {
@@ -328,7 +345,7 @@ function searched(store: Store, processes: Processes): (event: number) => boolea
     } else if (kind.startsWith("file.") && kind !== "file.close") note(process, path);
   }
   return (event) => {
-    const path = store.cell(event, "path");
+    const path = paths(event);
     return path > 0 && (had.has(keyOf(processes.ofEvent(event), path)) || ran.has(store.base(path)));
   };
 }
@@ -346,7 +363,9 @@ export function reasons(chosen: Chosen, kind: "sensor.blind" | "sensor.loss" | "
   const { store, processes, rows } = chosen;
   const all = new Map<string, ReasonRow>();
   const name = names(processes);
+  const [isIt, isStart] = [store.isOf(kind), store.isOf("process.start")];
   for (const event of rows) {
+    if (!isIt(event) && !isStart(event)) continue;
     const is = store.kind(event).name;
     // A notified program is seen by the kernel's word alone: that, too, is said.
     const isPart = kind === "sensor.blind" && is === "process.start" && store.cell(event, "reason") !== 0;

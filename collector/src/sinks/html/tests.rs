@@ -49,8 +49,7 @@ fn document_has_the_page_then_the_lines_of_jsonl_then_an_end() {
     assert_eq!(1, texts.len());
     let lines: Vec<&str> = texts[0].lines().collect();
     assert!(lines[0].starts_with("{\"begin\":{"), "{}", lines[0]);
-    let events: Vec<&str> =
-        lines.iter().copied().filter(|line| line.starts_with("{\"time\"")).collect();
+    let events: Vec<&str> = lines.iter().copied().filter(|line| line.starts_with("{\"time\"")).collect();
     assert_eq!(lines_of_jsonl(&batch), events);
     assert_eq!("{\"end\":{\"collector_ns\":7,\"restarts\":2}}", *lines.last().unwrap());
 }
@@ -102,6 +101,8 @@ fn what_a_killed_collector_left_is_gone_on_with_in_an_element_of_its_own() {
 
     let texts = text_of(&out);
     assert_eq!(2, texts.len());
+    let page = String::from_utf8(out).unwrap();
+    assert!(page.contains(&format!("\n</script>{OPEN}")), "the element that was left open is closed");
     assert!(texts[1].starts_with("{\"begin\"") && texts[1].contains("\"is_resumed\":true"), "{}", texts[1]);
     assert!(texts.iter().all(|text| text.contains(&lines_of_jsonl(&batch)[0])));
 }
