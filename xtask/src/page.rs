@@ -1,7 +1,7 @@
 //! `cargo xtask page`: builds the page of `-o html` into the file that the collector embeds.
 //!
-//! The built file is committed, so that neither a build nor the demo needs npm. It holds a hash of its sources
-//! ([`check`]), and the step `page` of the tests builds it once more and compares.
+//! The built file is committed, so that neither a build nor the demo needs npm. It holds a hash of its
+//! sources ([`check`]), and the step `page` of the tests builds it once more and compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};

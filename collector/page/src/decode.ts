@@ -1,5 +1,5 @@
-// From the document's elements to lines: base64, gzip, UTF-8. Each may end anywhere: a collector that is killed
-// leaves a file that stops in the middle of a group, a block or a line.
+// From the document's elements to lines: base64, gzip, UTF-8. Each may end anywhere: a collector that is
+// killed leaves a file that stops in the middle of a group, a block or a line.
 
 /** The bytes of base64 that may be cut; white space does not count. */
 export function bytesOf(text: string): Uint8Array<ArrayBuffer> {

@@ -1,5 +1,5 @@
-// Why something is not here, in words. What `glassbox doctor` says of a program's file comes with the document
-// (`begin`); these are the rest.
+// Why something is not here, in words. What `glassbox doctor` says of a program's file comes with the
+// document (`begin`); these are the rest.
 
 import type { Reason } from "./store.ts";
 

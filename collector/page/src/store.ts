@@ -1,8 +1,8 @@
 // The events, in columns.
 //
-// A hundred thousand objects with twenty members each would be slow to search and heavy to keep. So every kind of
-// event is a table of its own, a string stands once in a dictionary, and a cell is a number. The lines themselves
-// are kept as text, for the one event that a person opens.
+// A hundred thousand objects with twenty members each would be slow to search and heavy to keep. So every
+// kind of event is a table of its own, a string stands once in a dictionary, and a cell is a number. The
+// lines themselves are kept as text, for the one event that a person opens.
 
 /** An object of a line. */
 export type Json = { [name: string]: unknown };

@@ -1,4 +1,5 @@
-// The answer in one look, in the order of what matters: alerts, failures, what was not seen, then what was done.
+// The answer in one look, in the order of what matters: alerts, failures, what was not seen, then what was
+// done.
 
 import { type App, type Screen, both, term } from "./app.ts";
 import { button, h } from "./dom.ts";

@@ -1,5 +1,5 @@
-// What happened, counted: by file, by peer, by name, by failure, by reason. Each table is made of the events that
-// meet the filter, when its view is opened.
+// What happened, counted: by file, by peer, by name, by failure, by reason. Each table is made of the
+// events that meet the filter, when its view is opened.
 
 import type { Store } from "./store.ts";
 import type { Process, Processes } from "./processes.ts";

@@ -1,6 +1,7 @@
 // Text of programs, made safe to look at, and numbers as people read them.
 //
-// The same rules as the collector's: deploy/src/visible.rs for characters, collector/src/sinks/text.rs for numbers.
+// The same rules as the collector's: deploy/src/visible.rs for characters, collector/src/sinks/text.rs for
+// numbers.
 
 const HIDDEN_SET =
   "\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f" +

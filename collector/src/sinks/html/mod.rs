@@ -6,10 +6,10 @@
 //! </script></body></html>
 //! ```
 //!
-//! Lines are those of `jsonl`; behind an event stand its alerts, and in front and at the end what no event says
-//! ([`lines`]). Base64 has no character that ends the element, whatever a program chose as its path. The page
-//! stands in front, and reads a stream that ends anywhere: a collector that is killed leaves a file that shows
-//! everything up to its last [`Encoder::flush`].
+//! Lines are those of `jsonl`; behind an event stand its alerts, and in front and at the end what no event
+//! says ([`lines`]). Base64 has no character that ends the element, whatever a program chose as its path.
+//! The page stands in front, and reads a stream that ends anywhere: a collector that is killed leaves a
+//! file that shows everything up to its last [`Encoder::flush`].
 //!
 //! Memory: the state of one compressor, and what the carrier has not taken.
 
