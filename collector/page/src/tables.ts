@@ -4,6 +4,7 @@
 import type { Store } from "./store.ts";
 import type { Process, Processes } from "./processes.ts";
 import { nameOf } from "./processes.ts";
+import { base } from "./text.ts";
 
 /** Events, and the processes that they are of. */
 export interface Chosen {
@@ -304,7 +305,29 @@ export function failures({ store, processes, rows }: Chosen): FailureRow[] {
       all.set(key, { error: text, what, kind, program, times: 1, isSearch, isNamed, event });
     }
   }
-  return [...all.values()].sort((a, b) => weight(a) - weight(b) || b.times - a.times || a.event - b.event);
+  return folded([...all.values()]).sort((a, b) => weight(a) - weight(b) || b.times - a.times || a.event - b.event);
+}
+
+/** The least places that a name was looked for in, to be told in one row. */
+const MANY = 3;
+
+/** A program that looked for one name in many places, and found it in none, has one row of it. */
+function folded(rows: readonly FailureRow[]): FailureRow[] {
+  const groups = new Map<string, FailureRow[]>();
+  for (const row of rows) {
+    const isAlone = row.error !== "ENOENT" || row.isNamed || !row.what.includes("/") || row.what.includes(" → ");
+    const name = isAlone ? `${row.error}\u0000${row.what}` : base(row.what);
+    const key = `${name}\u0000${row.program}\u0000${isAlone}\u0000${row.isSearch}`;
+    const group = groups.get(key);
+    if (group) group.push(row);
+    else groups.set(key, [row]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group as [FailureRow];
+    if (group.length < MANY) return group;
+    const times = group.reduce((all, row) => all + row.times, 0);
+    return [{ ...first, what: `${base(first.what)} in ${group.length} places`, times }];
+  });
 }
 
 const known = new WeakMap<Store, (event: number) => boolean>();

@@ -232,3 +232,15 @@ test("a file that the command names counts more than those that its program trie
 
   expect(rows.map((row) => row.what)).toEqual(["/nope", "/etc/tried"]);
 });
+
+test("a name that is looked for in vain in many places is told once", () => {
+  const rows = tables.failures(read([
+    ...["/a/sudo", "/b/sudo", "/c/sudo"].map((path, ms) => line(ms, "file.stat", 1, { error: "ENOENT", path })),
+    line(4, "file.stat", 1, { error: "ENOENT", path: "/a/other" }),
+    line(5, "file.stat", 2, { exe: "/bin/y", error: "ENOENT", path: "/a/sudo" }),
+  ]));
+
+  expect(rows.map((row) => `${row.what} ${row.times} ${row.program}`)).toEqual([
+    "sudo in 3 places 3 x", "/a/other 1 x", "/a/sudo 1 y",
+  ]);
+});
