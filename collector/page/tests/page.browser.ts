@@ -124,7 +124,7 @@ test("clicks lead from a failure to its event, its process and back", async ({ p
   await page.setViewportSize(sizes[1]!);
   const wrong = await open(page, SCENE);
 
-  await page.locator(".failed").getByRole("button", { name: "/etc/shadow" }).click();
+  await page.locator(".part.failed").getByRole("button", { name: "/etc/shadow" }).click();
   await expect(page.locator(".drawer h2")).toContainText("EACCES");
   await page.locator(".drawer .lineage").getByRole("button", { name: "100" }).click();
   await expect(page.locator(".drawer h2")).toContainText("sh (dash)");
@@ -307,8 +307,8 @@ test("a report of the collector's own", async ({ page }) => {
   const wrong = await open(page, REAL!);
 
   await expect(page.locator(".notices")).toHaveCount(0);
-  await expect(page.locator(".alerts")).toContainText("Password hashes read");
-  await expect(page.locator(".failed")).toContainText("/nowhere/at/all");
+  await expect(page.locator(".part.alerts")).toContainText("Password hashes read");
+  await expect(page.locator(".part.failed")).toContainText("/nowhere/at/all");
   await page.keyboard.press("2");
   await expect(page.locator(".timeline")).toContainText("cat /etc/shadow");
   expect(wrong).toEqual([]);
