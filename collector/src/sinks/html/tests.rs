@@ -51,7 +51,8 @@ fn document_has_the_page_then_the_lines_of_jsonl_then_an_end() {
     assert!(lines[0].starts_with("{\"begin\":{"), "{}", lines[0]);
     let events: Vec<&str> = lines.iter().copied().filter(|line| line.starts_with("{\"time\"")).collect();
     assert_eq!(lines_of_jsonl(&batch), events);
-    assert_eq!("{\"end\":{\"collector_ns\":7,\"restarts\":2}}", *lines.last().unwrap());
+    let end: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(serde_json::json!({ "end": { "restarts": 2, "collector_ns": 7 } }), end);
 }
 
 #[test]
