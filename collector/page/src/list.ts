@@ -26,6 +26,17 @@ export interface ListOptions<R> {
   sorted?: { key: string; isUp: boolean };
 }
 
+/** The tallest element that every browser can scroll, pixels. */
+export const TALLEST = 15_000_000;
+
+/**
+ * Pixels of the rows for each pixel of the scrolled element, which is no taller than `TALLEST`: 1 but for very many
+ * rows.
+ */
+export function stretch(full: number, room: number): number {
+  return full <= TALLEST ? 1 : (full - room) / (TALLEST - room);
+}
+
 /** Rows beyond both edges that are there, too. */
 const SPARE = 8;
 let lists = 0;
@@ -122,7 +133,7 @@ export class List<R> {
     // The style says how high a row is; it may differ with the width.
     const height = Number.parseFloat(getComputedStyle(this.element).getPropertyValue("--row"));
     if (height > 0) this.height = height;
-    this.body.style.height = `${Math.max(1, this.rows.length) * this.height}px`;
+    this.body.style.height = `${Math.min(TALLEST, Math.max(1, this.rows.length) * this.height)}px`;
     if (this.rows.length === 0) {
       const cell = h("div", { class: "cell", role: "gridcell" }, this.options.empty ?? "nothing");
       append(this.body, [h("div", { class: "row empty", role: "row" }, cell)]);
@@ -131,9 +142,16 @@ export class List<R> {
     this.draw();
   }
 
+  private get ratio(): number {
+    return stretch(this.rows.length * this.height, this.element.clientHeight - this.head.offsetHeight);
+  }
+
   private draw(): void {
     if (this.rows.length === 0) return;
-    const top = Math.max(0, this.element.scrollTop);
+    const scrolled = Math.max(0, this.element.scrollTop);
+    const ratio = this.ratio;
+    // The first pixel of the rows that is seen.
+    const top = scrolled * ratio;
     const from = Math.max(0, Math.floor(top / this.height) - SPARE);
     const to = Math.min(this.rows.length, Math.ceil((top + this.element.clientHeight) / this.height) + SPARE);
     for (const [index, element] of this.shown) {
@@ -143,7 +161,11 @@ export class List<R> {
       }
     }
     for (let index = from; index < to; index += 1) {
-      if (this.shown.has(index)) continue;
+      const known = this.shown.get(index);
+      if (known) {
+        if (ratio !== 1) known.style.transform = `translateY(${index * this.height - top + scrolled}px)`;
+        continue;
+      }
       const row = this.rows[index] as R;
       const element = h(
         "div",
@@ -155,7 +177,7 @@ export class List<R> {
           h("div", { class: `cell ${field.class ?? ""}`, role: "gridcell" }, field.cell(row, index)),
         ),
       );
-      element.style.transform = `translateY(${index * this.height}px)`;
+      element.style.transform = `translateY(${index * this.height - top + scrolled}px)`;
       element.dataset.index = String(index);
       this.shown.set(index, element);
       this.body.appendChild(element);
@@ -177,10 +199,12 @@ export class List<R> {
     if (this.rows.length === 0) return;
     this.current = Math.max(0, Math.min(index, this.rows.length - 1));
     const head = this.head.offsetHeight;
-    const top = this.current * this.height;
+    const row = this.current * this.height;
     const room = this.element.clientHeight - head;
-    if (top < this.element.scrollTop) this.element.scrollTop = top;
-    else if (top + this.height > this.element.scrollTop + room) this.element.scrollTop = top + this.height - room;
+    const ratio = this.ratio;
+    const top = this.element.scrollTop * ratio;
+    if (row < top) this.element.scrollTop = row / ratio;
+    else if (row + this.height > top + room) this.element.scrollTop = Math.ceil((row + this.height - room) / ratio);
     this.draw();
     this.mark();
     this.options.move?.(this.rows[this.current] as R, this.current);

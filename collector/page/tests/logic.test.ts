@@ -6,6 +6,7 @@ import { Processes, endOf, lineOf, nameOf } from "../src/processes.ts";
 import { PRIORITIES, Store, instant } from "../src/store.ts";
 import * as tables from "../src/tables.ts";
 import { count, duration, pieces, plural, size, visible } from "../src/text.ts";
+import { TALLEST, stretch } from "../src/list.ts";
 import { label, step } from "../src/timeline.ts";
 import { many, scene } from "./report.js";
 
@@ -243,4 +244,11 @@ test("a name that is looked for in vain in many places is told once", () => {
   expect(rows.map((row) => `${row.what} ${row.times} ${row.program}`)).toEqual([
     "sudo in 3 places 3 x", "/a/other 1 x", "/a/sudo 1 y",
   ]);
+});
+
+test("rows beyond what a browser can scroll are reached, the first and the last", () => {
+  const [full, room] = [2_000_000 * 27, 700];
+
+  expect(stretch(1000 * 27, room)).toBe(1);
+  expect((TALLEST - room) * stretch(full, room)).toBeCloseTo(full - room, 3);
 });
