@@ -160,7 +160,7 @@ export function quoted(value: string): string {
 
 /** Fields that no line has. */
 export const MADE = {
-  program: "the last part of `exe`",
+  program: "the last part of exe",
   tree: "a process, by its pid, and all that it started",
   rule: "the rule of an alert on the event",
   priority: "that rule's priority",
