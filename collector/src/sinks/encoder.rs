@@ -76,7 +76,7 @@ pub trait Encoder: Send {
     fn begin(&mut self, _found: Found, _out: &mut Vec<u8>) {}
     /// Appends the text of a batch. An encoder may also keep it until the end.
     fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>);
-    /// When it wants to [`Self::flush`]; `None` where it holds nothing back that a reader of the output lacks.
+    /// When it wants to [`Self::flush`]; `None` where it holds nothing back that a reader lacks.
     fn due_at(&self) -> Option<Instant> {
         None
     }
