@@ -10,8 +10,9 @@
 //! remains, the case runs with an empty preloaded library; a difference that is there too is not the sensor's
 //! doing. The collector judges by glassbox's own rules, and ordinary programs must not alert it ([`alerts`]).
 //!
-//! With `--notify` each case runs once bare and once below `glassbox run --notify`. The last moment would be
-//! the launcher's: no process is traced then, and nothing is judged.
+//! With `--notify` each case runs once bare and once below `glassbox run --notify`, or with `--through exec`
+//! below `glassbox exec --notify`, beside a collector. The last moment would be the launcher's: no process is
+//! traced then, and nothing is judged.
 
 mod alerts;
 mod cases;
@@ -36,11 +37,13 @@ use crate::{packages, shell};
 use alerts::Alerts;
 
 const USAGE: &str = "\
-usage: cargo xtask transparency [NAME…] [--notify LEVEL | --list | --write]
+usage: cargo xtask transparency [NAME…] [--notify LEVEL [--through exec] | --list | --write]
 
   NAME…    only these cases, or the cases of these groups (without: programs, victims and coexistence)
   --notify LEVEL
            below 'glassbox run --notify LEVEL', which has the kernel ask about system calls
+  --through exec
+           below 'glassbox exec --notify LEVEL' instead, beside a collector
   --list   names the groups and their cases
   --write  writes docs/transparency.md of the last run of each case; runs nothing
 
@@ -133,6 +136,50 @@ enum Verdict {
     Absent(String),
 }
 
+/// The launcher that cases run below, and what it asks the kernel for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Below {
+    /// The level of `--notify`.
+    level: String,
+    through: Through,
+}
+
+/// The command that starts a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Through {
+    /// `glassbox run`, which collects by itself.
+    Run,
+    /// `glassbox exec`, beside a collector.
+    Exec,
+}
+
+impl Below {
+    /// Takes `--notify` and `--through` out of the arguments; gives the others too.
+    fn taken_from(arguments: &[String]) -> Result<(Option<Below>, Vec<String>)> {
+        let (mut level, mut through, mut names) = (None, Through::Run, Vec::new());
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--notify" => {
+                    level = Some(words.next().context("--notify needs a level: exec, security or full")?);
+                }
+                "--through" => {
+                    through = match words.next().map(String::as_str) {
+                        Some("run") => Through::Run,
+                        Some("exec") => Through::Exec,
+                        _ => bail!("--through needs a command: run or exec"),
+                    }
+                }
+                _ => names.push(word.clone()),
+            }
+        }
+        if level.is_none() && through == Through::Exec {
+            bail!("--through exec needs --notify LEVEL");
+        }
+        Ok((level.map(|level| Below { level: level.clone(), through }), names))
+    }
+}
+
 /// The number of cases by result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -167,18 +214,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--write") {
         return page::write(&all()?);
     }
-    let (level, names) = match arguments.iter().position(|argument| argument == "--notify") {
-        Some(at) => {
-            let level = arguments.get(at + 1).context("--notify needs a level: exec, security or full")?;
-            (Some(level.clone()), [&arguments[..at], &arguments[at + 2..]].concat())
-        }
-        None => (None, arguments.to_vec()),
-    };
+    let (below, names) = Below::taken_from(arguments)?;
     let built = match std::env::var_os("GLASSBOX_TESTS_PAIR").map(PathBuf::from) {
         Some(dir) => Built { cli: dir.join("glassbox"), sensor: dir.join("libglassbox.so") },
         None => glassbox::build()?,
     };
-    let totals = compare_below(&built, &names, level)?;
+    let totals = compare_below(&built, &names, below)?;
     if totals.different > 0 || totals.alerts > 0 {
         bail!("{} differ, {} alerts without a reason", totals.different, totals.alerts);
     }
@@ -190,10 +231,10 @@ pub fn compare_all(built: &Built, names: &[String]) -> Result<Totals> {
     compare_below(built, names, None)
 }
 
-/// As [`compare_all`], or below `glassbox run --notify` with this level.
-fn compare_below(built: &Built, names: &[String], level: Option<String>) -> Result<Totals> {
+/// As [`compare_all`], or below a launcher with `--notify`.
+fn compare_below(built: &Built, names: &[String], below: Option<Below>) -> Result<Totals> {
     let picked = pick(all()?, names)?;
-    let mut stage = Stage::new(built, level)?;
+    let mut stage = Stage::new(built, below)?;
     let mut totals = Totals::default();
     let mut outcomes = BTreeMap::new();
     let width = picked.iter().map(|case| case.name.chars().count()).max().unwrap_or(0).min(40);
@@ -220,7 +261,7 @@ fn compare_below(built: &Built, names: &[String], level: Option<String>) -> Resu
         let lines = if unsteady == 0 { String::new() } else { format!("{unsteady} lines") };
         let note: String = note.chars().take(LONGEST_NOTE).collect();
         let outcome = page::Outcome::new(word, stage.tests.take(), &note);
-        page::record(&page::name_below(stage.level.as_deref(), &case.name), &outcome)?;
+        page::record(&page::name_below(stage.below.as_ref(), &case.name), &outcome)?;
         outcomes.insert(case.name.clone(), outcome);
         println!("{:width$}  {word:9}  {lines:12} {note}", case.name);
         tell(stage.alerts.borrow_mut().take()?, &mut outcomes, &mut totals)?;
@@ -317,7 +358,7 @@ enum Mode {
     Dormant,
     /// With the sensor and a collector.
     Collected,
-    /// Below `glassbox run --notify`.
+    /// Below a launcher with `--notify`.
     Notified,
 }
 
@@ -330,15 +371,18 @@ struct Stage {
     empty_library: OnceCell<PathBuf>,
     /// The number of lines of the last verdict; each is the verdict of one test.
     tests: Cell<usize>,
-    /// The level of `--notify`.
-    level: Option<String>,
+    /// The launcher, and the level of its `--notify`.
+    below: Option<Below>,
 }
+
+/// The file of the alerts, in the folder of the cases.
+const ALERTS: &str = "alerts";
 
 /// Stands in a script for the folder of the compiled victim.
 const VICTIMS: &str = "@VICTIM@";
 
 impl Stage {
-    fn new(built: &Built, level: Option<String>) -> Result<Stage> {
+    fn new(built: &Built, below: Option<Below>) -> Result<Stage> {
         // Not under target/: postgres and the user nobody must be able to reach it, and paths of sockets must
         // be short.
         let folder = tempfile::Builder::new().prefix("glassbox-transparency-").tempdir();
@@ -349,8 +393,14 @@ impl Stage {
             fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
         }
         fs::set_permissions(dir, Permissions::from_mode(0o755))?;
-        let alerts = Alerts::in_file(dir.join("alerts"));
-        let collector = Collector::start(&pair, &["recording:/dev/null".to_owned(), alerts.output()])?;
+        let alerts = Alerts::in_file(dir.join(ALERTS));
+        let mut outputs = vec!["recording:/dev/null".to_owned()];
+        // Without that output the collector judges nothing.
+        match below {
+            Some(_) => fs::write(dir.join(ALERTS), "")?,
+            None => outputs.push(alerts.output()),
+        }
+        let collector = Collector::start(&pair, &outputs)?;
         Ok(Stage {
             dir: folder,
             pair,
@@ -358,7 +408,7 @@ impl Stage {
             alerts: RefCell::new(alerts),
             empty_library: OnceCell::new(),
             tests: Cell::new(0),
-            level,
+            below,
         })
     }
 
@@ -375,7 +425,7 @@ impl Stage {
         let mut bare = Vec::new();
         // A verdict is the same in any bare run, or is checked again below; and suites take long.
         let (times, modes): (usize, &[Mode]) = match case.verdict {
-            _ if self.level.is_some() => (2, &[Mode::Notified]),
+            _ if self.below.is_some() => (2, &[Mode::Notified]),
             Some(_) => (1, &[Mode::Collected]),
             None => (2, &[Mode::Dormant, Mode::Collected]),
         };
@@ -402,7 +452,7 @@ impl Stage {
             if as_any.as_ref() == Some(&again) {
                 return Ok(Verdict::AnyPreload(again));
             }
-            let below: &[_] = if self.level.is_some() { KNOWN_BELOW } else { &[] };
+            let below: &[_] = if self.below.is_some() { KNOWN_BELOW } else { &[] };
             let known = KNOWN.iter().chain(below).find(|(name, _)| *name == case.name);
             return Ok(match known {
                 Some((_, why)) => Verdict::Known(why),
@@ -446,9 +496,12 @@ impl Stage {
                 preload(&mut command, &self.pair.sensor);
                 command.env("GLASSBOX_SOCKET", self.collector.socket());
             }
-            Mode::Notified => command = self.notified(&command),
+            Mode::Notified => {
+                let below = self.below.as_ref().context("no level to run below")?;
+                command = self.notified(&command, below);
+            }
         }
-        let run = || match self.level {
+        let run = || match self.below {
             // Bare too: LeakSanitizer, for one, says that it cannot work in a traced process.
             Some(_) => Ok((child::start(command, b"").finish_within(case.limit)?, Parts::new())),
             None => last_moment::run(command, b"", case.limit),
@@ -461,7 +514,7 @@ impl Stage {
             Ok(left) => left,
             Err(why) => return Ok(Err(why)),
         };
-        if self.level.is_some() {
+        if self.below.is_some() {
             // The launcher gives the status as a shell does.
             ending.status = Status::Exited(ending.status.as_shell_code());
         }
@@ -484,15 +537,19 @@ impl Stage {
         Ok(Ok(parts))
     }
 
-    /// The command below `glassbox run --notify`.
-    fn notified(&self, command: &Command) -> Command {
-        let mut below = Command::new(&self.pair.cli);
-        below.args(["run", "-o", "recording:/dev/null", "--require-notify", "--notify"]);
-        below.arg(self.level.as_deref().unwrap_or("off")).arg("--");
-        below.arg(command.get_program()).args(command.get_args()).env_clear();
-        below.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        below.current_dir(self.dir.path().join("work")).stdin(std::process::Stdio::null());
-        below
+    /// The command below its launcher.
+    fn notified(&self, command: &Command, below: &Below) -> Command {
+        let mut launcher = Command::new(&self.pair.cli);
+        launcher.env_clear();
+        launcher.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        match below.through {
+            Through::Run => launcher.args(["run", "-o", "recording:/dev/null"]),
+            Through::Exec => launcher.arg("exec").env("GLASSBOX_SOCKET", self.collector.socket()),
+        };
+        launcher.args(["--require-notify", "--notify", &below.level, "--"]);
+        launcher.arg(command.get_program()).args(command.get_args());
+        launcher.current_dir(self.dir.path().join("work")).stdin(std::process::Stdio::null());
+        launcher
     }
 
     /// A shell with the environment that every run has.
@@ -585,6 +642,28 @@ mod tests {
 
         assert_eq!(count, names.len());
         assert!(cases::programs().iter().filter(|case| case.is_quick).count() >= 10);
+    }
+
+    #[test]
+    fn cases_run_below_the_named_launcher() {
+        let taken = |line: &str| {
+            Below::taken_from(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+                .map(|(below, names)| (below.map(|below| (below.level, below.through)), names))
+        };
+        let names = vec!["git".to_owned(), "ls".to_owned()];
+
+        assert_eq!((None, names.clone()), taken("git ls").unwrap());
+        assert_eq!(
+            (Some(("full".to_owned(), Through::Run)), names.clone()),
+            taken("git --notify full ls").unwrap()
+        );
+        assert_eq!(
+            (Some(("security".to_owned(), Through::Exec)), names),
+            taken("--through exec git --notify security ls").unwrap()
+        );
+        for refused in ["--notify", "--notify full --through", "--notify full --through it", "--through exec"] {
+            assert!(taken(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

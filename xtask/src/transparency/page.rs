@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Case, alerts};
+use super::{Below, Case, Through, alerts};
 use crate::bench::machine;
 use crate::shell;
 
@@ -96,9 +96,13 @@ impl Outcome {
     }
 }
 
-/// The name under which the result of a case is recorded, below `--notify` with a level.
-pub fn name_below(level: Option<&str>, case: &str) -> String {
-    level.map_or_else(|| case.to_owned(), |level| format!("--notify {level} {case}"))
+/// The name under which the result of a case is recorded.
+pub fn name_below(below: Option<&Below>, case: &str) -> String {
+    match below {
+        None => case.to_owned(),
+        Some(Below { level, through: Through::Run }) => format!("--notify {level} {case}"),
+        Some(Below { level, through: Through::Exec }) => format!("exec --notify {level} {case}"),
+    }
 }
 
 /// Adds a result to the record.
@@ -171,16 +175,24 @@ fn page(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
             let _ = writeln!(details, "| {name} | {word} | {} |", note.replace('|', "\\|"));
         }
     }
-    page + &alerts_of(cases, last) + &below_of(cases, last) + &details
+    let below = [(Through::Run, BELOW), (Through::Exec, BELOW_EXEC)];
+    let below: String = below.map(|(through, head)| below_of(cases, last, through, head)).concat();
+    page + &alerts_of(cases, last) + &below + &details
 }
 
 /// The level that programs ran below.
 const LEVEL: &str = "security";
 
-/// What became of the cases below `--notify`.
-fn below_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String {
+/// What became of the cases below a launcher with `--notify`.
+fn below_of(
+    cases: &[(&str, &str)],
+    last: &BTreeMap<String, Outcome>,
+    through: Through,
+    head: &str,
+) -> String {
+    let below = Below { level: LEVEL.to_owned(), through };
     let mut text = format!(
-        "\n## Below `--notify {LEVEL}`\n\n{BELOW}\n\
+        "\n{head}\n\
          | group | ran | tests | same | preload | known | different | absent | date |\n\
          |---|---|---|---|---|---|---|---|---|\n"
     );
@@ -189,7 +201,7 @@ fn below_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String 
         let ran: Vec<(&str, &Outcome)> = cases
             .iter()
             .filter(|(of, _)| of == group)
-            .filter_map(|(_, name)| Some((*name, last.get(&name_below(Some(LEVEL), name))?)))
+            .filter_map(|(_, name)| Some((*name, last.get(&name_below(Some(&below), name))?)))
             .collect();
         let Some(date) = ran.iter().map(|(_, outcome)| &outcome.date).max() else { continue };
         let tests: usize = ran.iter().map(|(_, outcome)| outcome.tests).sum();
@@ -210,8 +222,17 @@ fn below_of(cases: &[(&str, &str)], last: &BTreeMap<String, Outcome>) -> String 
 }
 
 const BELOW: &str = "\
+## Below `--notify security`
+
 Each case ran bare, and below `glassbox run --notify security --require-notify` by root, who needs no `no_new_privs`. The state in
 `/proc` is the launcher's and is not compared. A program that installs a listener of its own gets EBUSY.
+";
+
+const BELOW_EXEC: &str = "\
+## Below `exec --notify security`
+
+The same below `glassbox exec --notify security --require-notify`, which sends what the kernel asks about to a `glassbox collect`
+beside it.
 ";
 
 /// The alerts of the own rules, and why each is right.
