@@ -120,15 +120,23 @@ impl Events {
     /// # Panics
     /// If a promise is broken; the message names every broken one.
     pub fn read(path: &Path, expect: Expect) -> Events {
+        Events::checked(path, expect).unwrap_or_else(|broken| panic!("{broken}"))
+    }
+
+    /// As [`Events::read`].
+    ///
+    /// # Errors
+    /// The broken promises.
+    ///
+    /// # Panics
+    /// If there is no file, or it is no text.
+    pub fn checked(path: &Path, expect: Expect) -> Result<Events, String> {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("no events in {}: {error}", path.display()));
         let text =
             String::from_utf8(bytes).unwrap_or_else(|error| panic!("{}: not UTF-8: {error}", path.display()));
-        match Events::parse(&text, expect) {
-            Ok(events) => events,
-            Err(broken) => {
-                panic!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken))
-            }
-        }
+        Events::parse(&text, expect).map_err(|broken| {
+            format!("{} broken promises in {}:\n{}", broken.len(), path.display(), few(&broken))
+        })
     }
 
     /// Reads `text` and checks it; the error lists the broken promises.

@@ -207,6 +207,39 @@ fn code_of_the_sensor_that_may_be_written_or_is_gone_is_told() {
     }
 }
 
+/// The kernel's question shows the environment, however soon the program has ended.
+#[test]
+fn an_exec_that_the_kernel_asks_about_tells_why_no_sensor_is_in_its_program() {
+    let ground = Ground::default();
+    let go = unseen::named("go-cgo");
+    ground.clean();
+    let words = go.words(&ground.work(), ground.port());
+    let words = words.iter().map(|word| format!("'{}'", word.display())).collect::<Vec<_>>().join(" ");
+    let script = format!("env -i /bin/sh -c \"/bin/true; {words}; true\"");
+    let scene = Scene::of("evasion", &["exec", "0.1"]);
+    scene.clean();
+    let output = scene.events_output();
+    let mut command = scene.command(glassbox());
+    command.args(["run", "-o", &output]).args(NOTIFY).args(["--", "/bin/sh", "-c", &script]);
+    let ending = child::run(command, b"");
+
+    assert_eq!(Status::Exited(0), ending.status, "{ending:?}");
+    let events = scene.events(Expect::NothingLost);
+    let is_true = |event: &&Event| event.list("argv") == ["/bin/true"];
+    let blind = events.named("sensor.blind").find(is_true).unwrap_or_else(|| panic!("{}", events.outline()));
+    assert_eq!(Some("env_cleared"), blind.text("reason"), "{blind:?}");
+    let exit = events.only("its end", |event| event.name() == "process.exit" && event.pid() == blind.pid());
+    assert_eq!(Some("/usr/bin/true"), exit.text("exe"), "{exit:?}");
+    // Its own calls are asked about, with or without the sensor.
+    let is_go = |event: &&Event| event.path().ends_with("/go-cgo");
+    let start = events.named("process.start").find(is_go).unwrap_or_else(|| panic!("{}", events.outline()));
+    let why = (start.text("coverage"), start.text("reason"));
+    assert_eq!((Some("notify"), Some("go")), why, "{start:?}");
+    let its = events.iter().filter(|event| event.pid() == start.pid() && event.text("via") == Some("notify"));
+    let exes: Vec<_> = its.filter(|event| event.time_ns() > start.time_ns()).map(|event| event.text("exe")).collect();
+    assert!(exes.len() > 10 && exes.iter().all(|exe| exe.is_some_and(|exe| exe.ends_with("/go-cgo"))), "{exes:?}");
+}
+
 #[test]
 fn a_slot_that_leads_to_libc_past_the_sensor_is_told_with_its_function() {
     let events = watched("slot", &[]);

@@ -27,6 +27,9 @@ use crate::{glassbox, packages, shell};
 /// The page that `--write` writes.
 const PAGE: &str = "docs/recall.md";
 
+/// How often a program runs at most.
+const MOST_RUNS: usize = 3;
+
 /// The figures of a place: each program's.
 struct Place {
     name: &'static str,
@@ -87,10 +90,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
             .iter()
             .filter(|program| names.is_empty() || names.iter().any(|name| **name == program.name))
         {
-            // The tests' harness panics where events break a promise.
-            let mut result = Err(String::new());
-            let panic = caught(|| result = program.measure(place));
-            match panic.map_or(result, Err) {
+            // On a busy machine strace may hold a program up until its events break a promise.
+            let measured_once = || program.measure(place).inspect_err(|why| eprintln!("{why}"));
+            match (1..MOST_RUNS).find_map(|_| measured_once().ok()).map_or_else(measured_once, Ok) {
                 Ok((recalls, fields)) => {
                     print!("{}{}", report(program.name, &recalls), fields.report());
                     if !fields.differing.is_empty() {
@@ -99,10 +101,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
                     measured.recalls.push((program.name, recalls));
                     measured.fields.push((program.name, fields));
                 }
-                Err(why) => {
-                    eprintln!("{why}");
-                    failed.push(format!("{} {name}", program.name));
-                }
+                Err(_) => failed.push(format!("{} {name}", program.name)),
             }
         }
         places.push(measured);

@@ -15,7 +15,7 @@ use super::image::Asked;
 use super::register::Census;
 use crate::allowance::Account;
 use crate::door::identity::Identity;
-use crate::enrich::blind::{self, BlindProgram};
+use crate::enrich::blind::{self, BlindProgram, ENV_CLEARED};
 use crate::ids::{ImageId, MonoNs, RingIndex};
 use crate::launch::protocol::RingId;
 use crate::rings::Rings;
@@ -232,8 +232,6 @@ const GONE: &str = "gone";
 const ENV_CROWDED: &str = "env_crowded";
 /// Arguments and environment of less are never too long.
 const CROWDED_BYTES: usize = 20 << 10;
-/// Its environment does not ask for the sensor.
-pub const ENV_CLEARED: &str = "env_cleared";
 /// Its environment switches the sensor off.
 const SWITCHED_OFF: &str = "switched_off";
 /// It is in a user namespace, in which it could not find out whose the collector is.

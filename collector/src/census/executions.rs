@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::arrival::Executed;
-use crate::enrich::blind;
+use crate::enrich::blind::{self, ENV_CLEARED};
 use crate::ids::{MonoNs, ProcessKey};
 use crate::system::procfs;
 
@@ -25,9 +25,9 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// Whether it is a program that never says hello and whose calls the kernel asks about.
+    /// Whether it is a program that never says hello.
     pub fn is_unseen(&self) -> bool {
-        blind::is_mute(self.program.reason)
+        blind::is_mute(self.program.reason) || self.program.reason == ENV_CLEARED
     }
 
     /// Whether the kernel cannot have executed it, unless a handler of binfmt_misc did, which does not show.

@@ -40,6 +40,9 @@ pub struct BlindProgram {
     pub is_asked_about: bool,
 }
 
+/// The reason of a program whose environment does not ask for the sensor.
+pub const ENV_CLEARED: &str = "env_cleared";
+
 /// The reasons of programs whose calls the kernel asks about. Of others it asks about execs alone: they
 /// have libc, whose calls pass unasked.
 pub const ASKED_ABOUT: [&str; 5] = [

@@ -14,10 +14,11 @@ use wire::fields::AT_FDCWD;
 
 use super::decode::Told;
 use crate::arrival::Executed;
+use crate::enrich::blind::ENV_CLEARED;
 use crate::system::files::{self, On};
 use crate::system::namespaces::{self, Kind};
 use crate::system::procfs;
-use crate::system::program::{Program, Root};
+use crate::system::program::{GO, Program, Root};
 
 /// The most links at the end of a path that are read.
 const MOST_LINKS: usize = 8;
@@ -50,7 +51,7 @@ pub fn foresee(told: &Told, tid: u32, process: u32) -> Option<Foreseen> {
     Some(match found(path, tid, process) {
         Ok(Some(file)) => match refusal(&file) {
             Some(error) => Foreseen { errno: number(error), program: None },
-            None => asked(program(&file, tid)),
+            None => asked(program(&file, tid, told.is_unpreloaded)),
         },
         Ok(None) => unknown,
         Err(error) => Foreseen { errno: number(error), program: None },
@@ -152,8 +153,9 @@ fn refusal(file: &OwnedFd) -> Option<Errno> {
     (is_refused || is_on_noexec()).then_some(Errno::ACCESS)
 }
 
-/// The program in a file that the thread `tid` executes.
-fn program(file: &OwnedFd, tid: u32) -> Executed {
+/// The program in a file that the thread `tid` executes. No sensor says hello in one whose environment
+/// `is_unpreloaded`, unless the loader is told of it otherwise.
+fn program(file: &OwnedFd, tid: u32, is_unpreloaded: bool) -> Executed {
     let place = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut start = [0; 4];
     let is_no_program = files::open_found(file, On::Local)
@@ -165,9 +167,23 @@ fn program(file: &OwnedFd, tid: u32) -> Executed {
         let root = || open(format!("/proc/{tid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         program.kind != "script" || root().is_ok_and(|root| has_our_files(&root, tid))
     };
-    let program = program.filter(|program| program.reason.explains_silence && is_known(program));
-    let reason = program.map_or("", |program| program.reason.name);
+    let reason = program.filter(is_known).map_or("", |Program { reason, .. }| match reason.name {
+        name if reason.explains_silence => name,
+        // Dynamic ones.
+        "" if is_unpreloaded && has_no_preload_file(tid) => ENV_CLEARED,
+        name if name == GO.name && is_unpreloaded && has_no_preload_file(tid) => name,
+        _ => "",
+    });
     Executed { exe: procfs::behind(&place).unwrap_or_default(), reason, is_no_program, ..Executed::default() }
+}
+
+/// Whether the root of a thread has no `/etc/ld.so.preload`, by which glibc's loader loads libraries whatever
+/// the environment says (ld.so(8)). Each dynamic program that begins looks for it, so that the kernel has it
+/// at hand that it is not there.
+fn has_no_preload_file(tid: u32) -> bool {
+    let root = open(format!("/proc/{tid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::CACHED;
+    root.is_ok_and(|root| at_hand(&root, b"/etc/ld.so.preload", how).err() == Some(Errno::NOENT))
 }
 
 /// Whether a thread has the root and the mounts of this process, so that paths lead to the same files.
@@ -180,4 +196,21 @@ fn has_our_files(root: &OwnedFd, tid: u32) -> bool {
     let mounts = || stat(format!("/proc/{tid}/ns/mnt")).ok().map(|about| about.st_ino);
     of(root.as_fd(), "").is_some_and(|theirs| Some(theirs) == of(CWD, "/"))
         && mounts().is_some_and(|theirs| Some(theirs) == namespaces::own(Kind::Mount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_is_without_the_sensor_where_its_environment_is() {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = open("/bin/sh", flags, Mode::empty()).unwrap();
+        let tid = std::process::id();
+        let reason = |is_unpreloaded| program(&file, tid, is_unpreloaded).reason;
+
+        assert_eq!(("", "env_cleared"), (reason(false), reason(true)));
+        // A loader that is told of libraries otherwise may load it.
+        assert_eq!("", program(&file, u32::MAX, true).reason);
+    }
 }

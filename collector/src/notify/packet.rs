@@ -4,7 +4,7 @@ use wire::record::Head;
 use wire::ring::MAX_RECORD;
 
 use crate::arrival::{Executed, Seen, Sent};
-use crate::enrich::blind::ASKED_ABOUT;
+use crate::enrich::blind::{ASKED_ABOUT, ENV_CLEARED};
 use crate::evasion::{Evidence, Place, Reason};
 use crate::ids::{Instance, MonoNs, Pid, ProcessKey};
 use crate::launch::protocol::{CommandStarted, Message as _, ToCollector};
@@ -175,11 +175,16 @@ fn executed(body: &[u8]) -> Option<Message<'_>> {
     let program = Executed {
         exe: exe.to_vec(),
         environment: environment.to_vec(),
-        reason: std::str::from_utf8(reason).ok().and_then(program::reason_named).unwrap_or(""),
+        reason: std::str::from_utf8(reason).ok().and_then(reason_of_program).unwrap_or(""),
         is_no_program: *is_no_program == 1,
         stack: u64::from_le_bytes(*stack),
     };
     Some(Message::Executed(MonoNs(u64::from_le_bytes(*at)), program))
+}
+
+/// A reason that an exec's file, or its environment, tells.
+fn reason_of_program(name: &str) -> Option<&'static str> {
+    if name == ENV_CLEARED { Some(ENV_CLEARED) } else { program::reason_named(name) }
 }
 
 /// The number of a reason; 0 for none.

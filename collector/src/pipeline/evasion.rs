@@ -11,9 +11,8 @@ use wire::ring::layout::Loss;
 
 use super::conductor::Pipeline;
 use super::suspicions::Suspicion;
-use crate::census::blind;
 use crate::census::image::ProcessImage;
-use crate::enrich::blind::{Arguments, BlindProgram};
+use crate::enrich::blind::{Arguments, BlindProgram, ENV_CLEARED};
 use crate::enrich::process::Process;
 use crate::evasion::watch::{Found, Order};
 use crate::evasion::{Evidence, Place, Reason};
@@ -149,7 +148,7 @@ impl Pipeline {
         };
         let is_carrier =
             known.ring.and_then(|ring| self.rings.get(ring)).is_some_and(|ring| ring.begun.is_preloaded);
-        if program.reason == blind::ENV_CLEARED
+        if program.reason == ENV_CLEARED
             && is_carrier
             && !known.evasion.has(Reason::RawCall)
             && is_same_file(known)

@@ -211,7 +211,7 @@ impl Run {
         }
         let (lines, unread) = Reader::of(&scene.work().to_string_lossy(), skipped).read(&text)?;
         let trace = trace::follow(lines, ROOT);
-        let events = Events::read(&output, Expect::NothingLost);
+        let events = Events::checked(&output, Expect::NothingLost)?;
         Ok(Run { trace, events, lost: lost + unread, kept })
     }
 

@@ -113,7 +113,7 @@ impl Program {
     /// that is not the collector's has a folder of its own.
     ///
     /// # Errors
-    /// The output of a program that did not succeed.
+    /// The output of a program that did not succeed, or the promises that its events break.
     pub fn measure(&self, place: Place) -> Result<(Recalls, Fields), String> {
         // The scene is made for its directory and environment; the victim is not run.
         let scene = Scene::of("steady", &["0"]);
@@ -143,7 +143,7 @@ impl Program {
             let (said, complained) = (ending.stdout, ending.stderr);
             return Err(format!("{}: {:?}\n{said}{complained}{}", self.name, ending.status, stopped.stderr));
         }
-        let events = Events::read(&output, place.expect());
+        let events = Events::checked(&output, place.expect())?;
         let trace = read(&trace.join("t"), self.script);
         let (recalls, pairs) = recall(&trace, &events);
         let fields = compare(&trace, &events, &pairs);

@@ -8,7 +8,7 @@ use glassbox_tests::recall::GOAL;
 use glassbox_tests::unseen::real::{From, REAL};
 use glassbox_tests::unseen::{Compared, Level, PROGRAMS, Program, RUST_TARGET, compare_with_strace};
 
-use super::{placeless, write_part};
+use super::{MOST_RUNS, placeless, write_part};
 use crate::packages;
 
 /// The heading of the part of the page.
@@ -24,9 +24,6 @@ is made for (`tests/src/unseen/real.rs`). What passes by design: a call at a pla
 (`static-pie`), an accept that finds its connection after our look, and libc's calls in a dynamic program that was started without
 `LD_PRELOAD` (`runc init`).
 ";
-
-/// How often a program runs at most, where the supervisor stood still under strace, and lost and counted.
-const MOST_RUNS: usize = 3;
 
 /// How a program's comparison ended.
 enum Outcome {

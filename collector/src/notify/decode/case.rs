@@ -71,6 +71,8 @@ pub struct Told {
     pub payload: Box<[u8]>,
     /// Of an exec: the variables that an event of the program's start shows, each ended by a NUL.
     pub environment: Box<[u8]>,
+    /// Of an exec: whether its environment was read to its end, and has no LD_PRELOAD.
+    pub is_unpreloaded: bool,
     /// Further events of the call for which there is no room.
     pub untold: u64,
 }
@@ -92,6 +94,8 @@ pub struct Case<'a> {
     pub flags: u8,
     /// Of an exec: the variables that are shown.
     pub environment: Vec<u8>,
+    /// Of an exec: whether its environment was read to its end, and has no LD_PRELOAD.
+    pub is_unpreloaded: bool,
     /// Further events of the call for which there is no room.
     pub untold: u64,
     before: Vec<Noted>,
@@ -127,6 +131,7 @@ impl<'a> Case<'a> {
             places,
             flags: 0,
             environment: Vec::new(),
+            is_unpreloaded: false,
             untold: 0,
             before: Vec::new(),
             noted: Vec::new(),
@@ -260,6 +265,7 @@ impl<'a> Case<'a> {
             flags: self.flags,
             payload: encoded(payload),
             environment: std::mem::take(&mut self.environment).into(),
+            is_unpreloaded: self.is_unpreloaded,
             untold: self.untold,
         })
     }

@@ -66,18 +66,29 @@ fn is_shown(variable: &[u8]) -> bool {
     variable.starts_with(b"LD_") || variable.starts_with(b"GLASSBOX") || NAMES.iter().any(is_called)
 }
 
-/// Reads the variables that are shown, of an environment that `argv` is followed by.
+/// Reads the variables that are shown, of an environment that `argv` is followed by, and whether it has no
+/// LD_PRELOAD.
 fn read_environment(case: &mut Case<'_>, mut at: u64) {
     let step = case.asked.abi.pointer_bytes() as u64;
+    let (mut is_whole, mut has_preload) = (true, false);
     for _ in 0..MOST_VARIABLES {
-        let Some(string @ 1..) = case.pointer(at) else { return };
+        // execve(2): a null pointer is an empty environment.
+        let string = if at == 0 { Some(0) } else { case.pointer(at) };
+        let Some(string @ 1..) = string else {
+            case.is_unpreloaded = string.is_some() && is_whole && !has_preload;
+            return;
+        };
         // Of one that is not shown, a page's part is read and nothing kept.
-        if let Text::Whole(text) | Text::Cut(text) = case.pages.text(string, MOST_OF_VARIABLE)
-            && is_shown(&text)
-            && case.environment.len() + text.len() < DEFAULT_ARGV
-        {
-            case.environment.extend_from_slice(&text);
-            case.environment.push(0);
+        match case.pages.text(string, MOST_OF_VARIABLE) {
+            Text::Whole(text) | Text::Cut(text) if is_shown(&text) => {
+                has_preload |= text.starts_with(b"LD_PRELOAD=");
+                if case.environment.len() + text.len() < DEFAULT_ARGV {
+                    case.environment.extend_from_slice(&text);
+                    case.environment.push(0);
+                }
+            }
+            Text::Whole(_) | Text::Cut(_) => {}
+            Text::Unreadable => is_whole = false,
         }
         let Some(next) = at.checked_add(step) else { return };
         at = next;

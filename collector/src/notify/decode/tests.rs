@@ -663,6 +663,26 @@ fn executed(memory: &mut Fake, argv: u64) -> (Vec<u8>, Option<u32>, u8) {
 }
 
 #[test]
+fn an_environment_is_without_the_sensor_only_where_all_of_it_was_read() {
+    let is_unpreloaded = |pointers: &[u64]| {
+        let strings = Fake::default().at(0x1000, b"A=1\0").at(0x2000, b"LD_PRELOAD=x\0");
+        let mut memory = strings.words(0x3000, pointers);
+        let asked = asked("execve", args([OLD, 0, 0x3000]));
+        told(&asked, &mut memory, &mut Nowhere).unwrap().is_unpreloaded
+    };
+
+    assert!(is_unpreloaded(&[0x1000, 0]));
+    assert!(is_unpreloaded(&[0]));
+    assert!(!is_unpreloaded(&[0x1000, 0x2000, 0]));
+    // One variable is nowhere.
+    assert!(!is_unpreloaded(&[0x1000, HOLE, 0]));
+    // It has no end.
+    assert!(!is_unpreloaded(&[0x1000, 0x1000]));
+    let asked = asked("execve", args([OLD, 0, 0]));
+    assert!(told(&asked, &mut Fake::default(), &mut Nowhere).unwrap().is_unpreloaded, "no environment");
+}
+
+#[test]
 fn long_argument_vectors_are_cut_and_counted() {
     let pointers = [vec![0x10_0000_u64; 100_000], vec![0]].concat();
     let mut memory = Fake::default().at(0x10_0000, b"argument\0").words(0x400_0000, &pointers);
