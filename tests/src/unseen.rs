@@ -453,6 +453,9 @@ impl Level {
     }
 }
 
+/// A program that nothing but its start is told of.
+const BLIND: &str = "sensor.blind";
+
 /// The number of the signal by which Go's runtime interrupts a thread.
 const SIGURG: &str = "23";
 
@@ -587,15 +590,18 @@ pub fn compared(trace: &Trace, events: &Events, level: Level) -> Compared {
             && !is_before
             && (is_of_row || event.text("via") != Some("notify"))
     };
-    let promised = events.iter().filter(|event| level.promises(event.name()));
+    // The start of a program that was executed without LD_PRELOAD is told so.
+    let kind = |event: &Event| {
+        if event.name() == BLIND { IMAGE } else { kinds::of(event.name()).map_or("", |kind| kind.event) }
+    };
+    let promised = events.iter().filter(|event| level.promises(event.name()) || event.name() == BLIND);
     for event in promised.filter(is_since).filter(is_asked) {
         let pid = trace.outside(event);
         // An exec that failed has a second event.
         let is_second = event.name() == EXEC && event.has_failed();
         let is_within = trace.lives.get(&pid).is_some_and(|life| life.is_within);
         if is_within && !is_second && (event.name() != OPEN || writes(&event.list("flags"))) {
-            let kind = kinds::of(event.name()).map_or("", |kind| kind.event);
-            *left.entry((kind, pid, key_of_event(event))).or_default() += 1;
+            *left.entry((kind(event), pid, key_of_event(event))).or_default() += 1;
         }
     }
     let mut compared = Compared::default();
@@ -670,7 +676,7 @@ fn key_of_event(event: &Event) -> String {
     };
     match event.name() {
         EXEC => base(event.path()),
-        IMAGE | "net.accept" => String::new(),
+        IMAGE | BLIND | "net.accept" => String::new(),
         name => {
             let fields = kinds::of(name).map_or(&[][..], |kind| kind.fields);
             fields.iter().map(shown).collect::<Vec<_>>().join(" ")
@@ -760,6 +766,24 @@ mod tests {
         assert_eq!(vec!["pid 7 file.unlink /a".to_owned()], compared.missed);
         assert_eq!(vec!["1 × pid 7 file.unlink /b".to_owned()], compared.extra);
         assert_eq!(Compared::default(), super::compared(&trace, &events, Level::Exec));
+    }
+
+    #[test]
+    fn the_start_of_a_program_that_cannot_be_seen_into_is_told() {
+        let mut trace =
+            traced("1.0 [0000000000000001] execve(\"/bin/true\", [\"true\"], [\"A=1\"]) = 0 <0.000044>\n");
+        trace.lives.entry(7).or_default().is_within = true;
+        let event = |name: &str| {
+            format!(
+                "{{\"time\":\"2026-01-01T00:00:00.000000000Z\",\"event\":\"{name}\",\"pid\":7,\"tid\":7,\"path\":\"/bin/true\"}}\n"
+            )
+        };
+        let blind = Events::parse(&event("sensor.blind"), Expect::Rubbish).unwrap();
+        let other = Events::parse(&event("process.exit"), Expect::Rubbish).unwrap();
+
+        let missed = |events| compared(&trace, events, Level::Exec).missed;
+
+        assert_eq!(missed(&other).len(), missed(&blind).len() + 1, "{trace:?}");
     }
 
     #[test]

@@ -584,8 +584,8 @@ fn fuzz_all(log: &mut Log) -> Result<Verdict> {
     if let Err(why) = toolchain::require_sanitizer("asan") {
         return Ok(Verdict::Skipped(format!("{why:#}")));
     }
-    for target in fuzz::build()? {
-        match target.run(fuzz::TEST_SECONDS) {
+    for (target, result) in fuzz::run_all(&fuzz::build()?, fuzz::TEST_SECONDS) {
+        match result {
             Ok(inputs) => {
                 println!("   {}: {inputs} inputs", target.name);
                 log.counts.passed += 1;

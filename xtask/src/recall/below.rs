@@ -18,11 +18,11 @@ const HEAD: &str = "
 Written by `cargo xtask recall --notify --write`. Each program runs below `glassbox run --notify security`, and `strace -f` follows
 both at the same time. *made* counts the calls of that level that the program and all that it starts made, but for an accept that
 found nothing and the signals that Go's runtime sends to its own threads; *reported* those that have an event: the same process,
-and path, address or number. *extra* are events without a call. A run in which events were lost, which `sensor.loss` counts, is
+and path, address or number. A start is reported by `sensor.blind` too. *extra* are events without a call. A run in which events were lost, which `sensor.loss` counts, is
 repeated. The programs of the first table are in `tests/programs/unseen/`, those of the second one are real ones, each doing what it
 is made for (`tests/src/unseen/real.rs`). What passes by design: a call at a place in its page where libc has the same call of its own
-(`static-pie`), an accept that finds its connection after our look, and libc's calls in a dynamic program that was started without
-`LD_PRELOAD` (`runc init`).
+(`static-pie`), an accept that finds its connection after our look, and libc's calls in a dynamic program that was executed without
+`LD_PRELOAD`, which its `sensor.blind` says (`runc init`, and podman's `conmon`).
 ";
 
 /// How a program's comparison ended.

@@ -661,7 +661,8 @@ mod tests {
             (Some(("security".to_owned(), Through::Exec)), names),
             taken("--through exec git --notify security ls").unwrap()
         );
-        for refused in ["--notify", "--notify full --through", "--notify full --through it", "--through exec"] {
+        for refused in ["--notify", "--notify full --through", "--notify full --through it", "--through exec"]
+        {
             assert!(taken(refused).is_err(), "{refused}");
         }
     }
