@@ -13,6 +13,7 @@ use wire::events::Decoded;
 use wire::fields::AT_FDCWD;
 
 use super::decode::Told;
+use super::modules::Trusted;
 use crate::arrival::Executed;
 use crate::enrich::blind::ENV_CLEARED;
 use crate::system::files::{self, On};
@@ -37,9 +38,11 @@ pub struct Foreseen {
 ///
 /// Nothing is asked of a file system that may wait for an answer itself, or hang: what the kernel does not
 /// have at hand is not known.
-pub fn foresee(told: &Told, tid: u32, process: u32) -> Option<Foreseen> {
+pub fn foresee(told: &Told, tid: u32, process: u32, trusted: &Trusted) -> Option<Foreseen> {
     let Ok(Decoded::ProcessExec(exec)) = Decoded::decode(told.kind, &told.payload) else { return None };
     let stack = procfs::stack(tid).unwrap_or(0);
+    // Where libc's calls are asked about, a program without the sensor tells all the same.
+    let is_unpreloaded = told.is_unpreloaded && !trusted.is_libc_asked_about;
     let asked = |program: Executed| {
         let environment = told.environment.to_vec();
         Foreseen { errno: 0, program: Some(Executed { stack, environment, ..program }) }
@@ -51,7 +54,7 @@ pub fn foresee(told: &Told, tid: u32, process: u32) -> Option<Foreseen> {
     Some(match found(path, tid, process) {
         Ok(Some(file)) => match refusal(&file) {
             Some(error) => Foreseen { errno: number(error), program: None },
-            None => asked(program(&file, tid, told.is_unpreloaded)),
+            None => asked(program(&file, tid, is_unpreloaded)),
         },
         Ok(None) => unknown,
         Err(error) => Foreseen { errno: number(error), program: None },

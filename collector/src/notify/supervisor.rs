@@ -176,9 +176,7 @@ impl Supervisor {
             } else {
                 told.before.extend(self.ids_after_change(notified.tid));
                 self.outcomes.tell((process, notified.tid), &self.reports);
-                // Where libc's calls are asked about, a program without the sensor tells all the same.
-                told.is_unpreloaded &= !self.trusted.is_libc_asked_about;
-                let foreseen = foresee(&told, notified.tid, process);
+                let foreseen = foresee(&told, notified.tid, process, &self.trusted);
                 let introduction =
                     self.introduced(notified.tid, process, matches!(teller, Teller::Collector));
                 // Its thread still waits for us, so all of this was read from the process that makes the
@@ -242,9 +240,8 @@ impl Supervisor {
         if self.starting.as_ref().is_some_and(|starting| starting.is_told) {
             return;
         }
-        let Some((mut told, _)) = self.told(asked, notified.tid, process) else { return };
-        told.is_unpreloaded &= !self.trusted.is_libc_asked_about;
-        let Some(program) = foresee(&told, notified.tid, process).and_then(|foreseen| foreseen.program)
+        let Some((told, _)) = self.told(asked, notified.tid, process) else { return };
+        let Some(program) = foresee(&told, notified.tid, process, &self.trusted).and_then(|it| it.program)
         else {
             return;
         };
