@@ -215,6 +215,10 @@ fn below_of(
             let _ = writeln!(others, "| {name} | {word} | {} |", note.replace('|', "\\|"));
         }
     }
+    if !text.ends_with(" |\n") {
+        // None ran.
+        return String::new();
+    }
     if !others.is_empty() {
         let _ = write!(text, "\n| case | | why |\n|---|---|---|\n{others}");
     }
