@@ -163,6 +163,9 @@ pub const LIBCS_OWN: [Program; 2] = [
     },
 ];
 
+/// A static program that closes a socket whose lock another thread holds. It needs root's rights.
+pub const HELD: Program = c("held", STATIC, "moved/held.c", &["-static", "-pthread"]);
+
 /// Go programs of other makers, as Debian has them, with cgo.
 pub const INSTALLED: Program = Program {
     name: "installed",

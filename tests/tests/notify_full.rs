@@ -1,12 +1,13 @@
 //! `glassbox run --notify full`: what it tells beyond `security`, beside the twin that hooks see.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 
 use glassbox_tests::artefacts::glassbox;
 use glassbox_tests::child::{self, Status};
 use glassbox_tests::events::{Event, Events, Expect};
 use glassbox_tests::scene::Scene;
-use glassbox_tests::unseen::{Ground, LIBCS_OWN, MOVED, PROGRAMS, Program};
+use glassbox_tests::unseen::{Ground, HELD, LIBCS_OWN, MOVED, PROGRAMS, Program};
 
 const FULL: [&str; 3] = ["--notify", "full", "--require-notify"];
 
@@ -88,6 +89,30 @@ fn bytes_are_those_of_the_twin_where_the_kernel_tells_and_else_absent() {
             assert_eq!((None, None), (close.number("reads"), close.number("sends")), "{close:?}");
         }
     }
+}
+
+#[test]
+fn a_socket_whose_lock_is_held_has_no_bytes_and_holds_no_other_call_up() {
+    // Others may not serve pages that the kernel reads.
+    if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() != 0) {
+        return;
+    }
+
+    let events = told(&HELD, &FULL);
+
+    let own = || events.iter().filter(|event| event.text("exe") == HELD.path().to_str());
+    let made: Vec<&str> = own()
+        .filter(|event| event.name() == "file.open")
+        .filter_map(|open| open.path().rsplit('/').next())
+        .filter(|name| ["before", "after", "last"].contains(name))
+        .collect();
+    assert_eq!(vec!["before", "after", "last"], made, "{}", events.outline());
+    let closes = own().filter(|event| event.name() == "net.close");
+    let bytes: Vec<Bytes> =
+        closes.map(|close| (close.number("bytes_received"), close.number("bytes_sent"))).collect();
+    // The listener's end with the process.
+    assert_eq!(vec![(None, None), (Some(0), Some(0))], bytes, "{}", events.outline());
+    assert_eq!(0, events.named("sensor.loss").count(), "{}", events.outline());
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The descriptors that calls close, and what the kernel counted of each: bytes of TCP sockets by their
 //! TCP_INFO, bytes of files by the position of the descriptor where the process's own count agrees with it.
 //!
-//! The supervisor reads both while the call that closes waits (docs/adr/0046). A socket is taken for a
-//! moment: its close cannot go on meanwhile, so ours is never the last, unless the process is killed just
-//! then.
+//! The supervisor reads both while the call that closes waits (docs/adr/0046). `sockets` asks for the bytes
+//! of sockets, aside.
 
 use std::cell::LazyCell;
 use std::collections::VecDeque;
@@ -11,20 +10,19 @@ use std::fs::File;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use wire::ring::MAX_RECORD;
 
 use super::places::{Ending, Places, ProcessPlaces};
-use crate::system::connections::{self, Side, Traffic};
+use super::sockets::{SocketAt, Sockets};
+use crate::system::connections::Traffic;
 use crate::system::procfs;
 
 /// Processes that are remembered; beyond, all are looked at anew.
 const MOST_PROCESSES: usize = 4096;
-/// Sockets that are remembered twice over; the oldest are forgotten.
-const MOST_SOCKETS: usize = 4096;
 /// Opens of a process that are remembered.
 const MOST_OPENS: usize = 32;
 /// No file has a longer name (`NAME_MAX`).
@@ -33,8 +31,11 @@ const LONGEST_NAME: usize = 255;
 /// counted.
 const MOST_CLOSED: usize = 1024;
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Descriptors that a process has when it is first seen, and that are looked at.
+/// No ending takes more bytes of a packet: a path has at most 4096. What is looked at has room there.
+const LONGEST: usize = 5 << 10;
+/// Descriptors that a process has when it is first seen, and that are looked at, and for how long.
 const MOST_INHERITED: usize = 64;
+const FIRST_LOOK: Duration = Duration::from_millis(50);
 /// Counts that are kept open, of processes and threads; then it begins anew.
 const MOST_KEPT: usize = 64;
 
@@ -94,66 +95,6 @@ impl Counts {
     }
 }
 
-/// Sockets by inode, in two generations.
-#[derive(Debug, Default)]
-struct Sockets {
-    young: FxHashMap<u64, Socket>,
-    old: FxHashMap<u64, Socket>,
-    has_forgotten: bool,
-}
-
-/// A socket that this process asked a connection for, or whose close was told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Socket {
-    has_asked: bool,
-    told: Traffic,
-}
-
-impl Sockets {
-    fn get(&self, inode: u64) -> Option<&Socket> {
-        self.young.get(&inode).or_else(|| self.old.get(&inode))
-    }
-
-    fn change(&mut self, inode: u64, change: impl FnOnce(&mut Socket)) {
-        if self.young.len() >= MOST_SOCKETS {
-            self.has_forgotten |= !self.old.is_empty();
-            self.old = std::mem::take(&mut self.young);
-        }
-        let known = self.get(inode).copied().unwrap_or_default();
-        change(self.young.entry(inode).or_insert(known));
-    }
-
-    fn side(&self, inode: u64) -> Side {
-        match self.get(inode) {
-            Some(Socket { has_asked: true, .. }) => Side::Asked,
-            _ if self.has_forgotten => Side::Unknown,
-            _ => Side::Accepted,
-        }
-    }
-
-    /// The bytes that have not been told of yet, beyond those of `before`.
-    fn untold(&mut self, inode: u64, before: Traffic, now: Traffic) -> Traffic {
-        let told = self.get(inode).map_or(Traffic::default(), |socket| socket.told);
-        let beyond = |now: Option<u64>, before: Option<u64>, told: Option<u64>| {
-            now.map(|now| now.saturating_sub(before.max(told).unwrap_or(0)))
-        };
-        let new = Traffic {
-            sent: beyond(now.sent, before.sent, told.sent),
-            received: beyond(now.received, before.received, told.received),
-        };
-        if now != Traffic::default() {
-            let latest = |now: Option<u64>, told: Option<u64>| now.or(told);
-            self.change(inode, |socket| {
-                socket.told = Traffic {
-                    sent: latest(now.sent, told.sent),
-                    received: latest(now.received, told.received),
-                };
-            });
-        }
-        new
-    }
-}
-
 /// What a process does with the file of a descriptor: `O_ACCMODE` and `O_APPEND`, the same on all machines
 /// here (linux/include/uapi/asm-generic/fcntl.h).
 const READS: u32 = 0;
@@ -206,16 +147,21 @@ impl Closings {
         let inherited: FxHashSet<i32> = procfs::descriptor_numbers(places.tid).into_iter().collect();
         let (started, stack) = (started(process), procfs::stack(process));
         let mut known = Known { started, stack, inherited, ..Known::default() };
-        let pidfd = procfs::open(process);
+        let (pidfd, until) = (procfs::open(process).map(Arc::new), Instant::now() + FIRST_LOOK);
         for fd in known.inherited.iter().take(MOST_INHERITED) {
             if let Some(inode) = places.inode(*fd)
-                && let Some(taken) = taken(pidfd.as_ref(), *fd, inode, places)
-                && let Some(traffic) = connections::traffic(&taken, self.sockets.side(inode))
+                && let Some(at) = SocketAt::of(pidfd.as_ref(), *fd, inode, places.janitor)
+                && let Some(traffic) = self.sockets.look(at, until).and_then(|looked| looked.traffic)
             {
                 known.before.insert(inode, traffic);
             }
         }
         self.processes.insert(process, known);
+    }
+
+    /// The bytes that the last call's closes have are on their way to the collector.
+    pub fn note_told(&mut self) {
+        self.sockets.note_told();
     }
 
     /// After the call of this name another program may run in the process, or none. A failed exec leaves it
@@ -259,11 +205,6 @@ impl Closings {
             }
             known.opens.push_back(opened);
         }
-    }
-
-    /// A connection is asked for by the socket with this inode.
-    fn note_connect(&mut self, inode: u64) {
-        self.sockets.change(inode, |socket| socket.has_asked = true);
     }
 
     /// `owner` is the process for its whole count, or one of its threads.
@@ -315,8 +256,9 @@ impl Closings {
     fn ending(
         &mut self,
         places: &mut ProcessPlaces<'_>,
-        pidfd: &impl Deref<Target = Option<OwnedFd>>,
+        pidfd: &impl Deref<Target = Option<Arc<OwnedFd>>>,
         fd: i32,
+        until: Instant,
     ) -> Option<Ending> {
         let label = places.descriptor(fd)?;
         let is_inherited = self.processes.get_mut(&places.process)?.inherited.remove(&fd);
@@ -324,14 +266,13 @@ impl Closings {
         if ending.label.starts_with(b"socket:") {
             if let Some(inode) = places.inode(fd)
                 && is_tcp(&ending.label)
-                && let Some(taken) = taken(pidfd.as_ref(), fd, inode, places)
+                && let Some(at) = SocketAt::of(pidfd.as_ref(), fd, inode, places.janitor)
+                && let Some(looked) = self.sockets.look(at, until)
             {
-                ending.local = connections::own_address(&taken);
-                ending.remote = connections::peer_address(&taken);
+                (ending.local, ending.remote) = (looked.local, looked.remote);
                 let before = self.processes.get(&places.process)?.before.get(&inode).copied();
-                let now = connections::traffic(&taken, self.sockets.side(inode));
                 if (!is_inherited || before.is_some())
-                    && let Some(now) = now
+                    && let Some(now) = looked.traffic
                 {
                     let new = self.sockets.untold(inode, before.unwrap_or_default(), now);
                     (ending.bytes_in, ending.bytes_out) = (new.received, new.sent);
@@ -357,6 +298,7 @@ pub struct Watched<'p, 'q> {
 impl<'p, 'q> Watched<'p, 'q> {
     /// Of a process that is met here at the latest.
     pub fn of(places: &'p mut ProcessPlaces<'q>, closings: &'p mut Closings) -> Self {
+        closings.sockets.forget_untold();
         closings.meet(places);
         Self { places, closings }
     }
@@ -391,14 +333,14 @@ impl Places for Watched<'_, '_> {
         };
         let is_meant = |fd: &i32| u32::try_from(*fd).is_ok_and(|fd| (first..=last).contains(&fd));
         let process = places.process;
-        let pidfd = LazyCell::new(|| procfs::open(process));
-        let fds = fds.into_iter().filter(is_meant);
-        as_many_as_may_wait(fds, |fd| closings.ending(places, &pidfd, fd))
+        let pidfd = LazyCell::new(|| procfs::open(process).map(Arc::new));
+        let (fds, until) = (fds.into_iter().filter(is_meant), Instant::now() + PATIENCE);
+        as_many_as_may_wait(fds, |fd| closings.ending(places, &pidfd, fd, until))
     }
 
     fn note_connect(&mut self, fd: i32) {
         if let Some(inode) = self.places.inode(fd) {
-            self.closings.note_connect(inode);
+            self.closings.sockets.note_connect(inode);
         }
     }
 
@@ -418,7 +360,7 @@ fn as_many_as_may_wait(
             bytes += ending.len();
             endings.push(ending);
         }
-        if bytes > MAX_RECORD || begun.elapsed() > PATIENCE {
+        if bytes + LONGEST > MAX_RECORD || begun.elapsed() > PATIENCE {
             break;
         }
     }
@@ -427,21 +369,6 @@ fn as_many_as_may_wait(
 
 fn is_tcp(label: &[u8]) -> bool {
     label.ends_with(b" TCP") || label.ends_with(b" TCPv6")
-}
-
-/// A socket of the process, by a copy that is to be closed before its call goes on. `None` where that may not
-/// be had (Linux 5.6, and a container's profile may refuse it).
-fn taken(pidfd: Option<&OwnedFd>, fd: i32, inode: u64, places: &ProcessPlaces<'_>) -> Option<OwnedFd> {
-    if places.janitor.is_full() {
-        return None;
-    }
-    let socket = pidfd_getfd(pidfd?, fd, PidfdGetfdFlags::empty()).ok()?;
-    // A thread may have descriptors of its own.
-    if rustix::fs::fstat(&socket).is_ok_and(|stat| stat.st_ino == inode) {
-        return Some(socket);
-    }
-    places.janitor.close([socket]);
-    None
 }
 
 fn started(process: u32) -> Option<u64> {
@@ -490,31 +417,6 @@ mod tests {
         assert_eq!(None, Counts::parse("rchar: 12\n"));
     }
 
-    #[test]
-    fn bytes_of_a_socket_are_told_once_whoever_closes_it() {
-        let mut sockets = Sockets::default();
-        let of = |sent, received| Traffic { sent: Some(sent), received: Some(received) };
-
-        let first = sockets.untold(7, Traffic::default(), of(5, 1));
-        let rest = sockets.untold(7, Traffic::default(), of(8, 1));
-        let inherited = sockets.untold(7, of(9, 0), of(12, 4));
-        let unknown = sockets.untold(8, Traffic::default(), Traffic { sent: Some(3), received: None });
-
-        assert_eq!([of(5, 1), of(3, 0), of(3, 3)], [first, rest, inherited]);
-        assert_eq!(Traffic { sent: Some(3), received: None }, unknown);
-    }
-
-    #[test]
-    fn sockets_that_are_remembered_are_bounded_and_the_side_of_a_forgotten_one_is_not_known() {
-        let mut sockets = Sockets::default();
-        sockets.change(1, |socket| socket.has_asked = true);
-
-        assert_eq!([Side::Asked, Side::Accepted], [1, 2].map(|inode| sockets.side(inode)));
-        (10..10 + 3 * MOST_SOCKETS as u64).for_each(|inode| sockets.change(inode, |_| {}));
-        assert_eq!([Side::Unknown; 2], [1, 2].map(|inode| sockets.side(inode)));
-        assert!(sockets.young.len() + sockets.old.len() <= 2 * MOST_SOCKETS);
-    }
-
     /// This thread's close of each of `fds`.
     fn endings(closings: &mut Closings, fds: &[&dyn AsRawFd]) -> Vec<Option<Ending>> {
         static JANITOR: LazyLock<Janitor> = LazyLock::new(Janitor::of_others);
@@ -523,8 +425,8 @@ mod tests {
         let mut places =
             ProcessPlaces { tid, process, peers: &mut peers, janitor: &JANITOR, is_asked: false };
         closings.meet(&mut places);
-        let pidfd = procfs::open(process);
-        fds.iter().map(|fd| closings.ending(&mut places, &&pidfd, fd.as_raw_fd())).collect()
+        let (pidfd, until) = (procfs::open(process).map(Arc::new), Instant::now() + 20 * PATIENCE);
+        fds.iter().map(|fd| closings.ending(&mut places, &&pidfd, fd.as_raw_fd(), until)).collect()
     }
 
     fn own_tid() -> u32 {
@@ -598,13 +500,17 @@ mod tests {
     #[test]
     fn of_many_descriptors_some_are_looked_at_and_the_others_counted() {
         let small = |fd| Some(Ending { fd, ..Ending::default() });
-        let long = |fd| Some(Ending { fd, label: vec![b'x'; 4096], ..Ending::default() });
+        let long = |fd| {
+            let (local, remote) = (vec![0; 128], vec![0; 128]);
+            Some(Ending { fd, label: vec![b'x'; 4096 + 10], local, remote, ..Ending::default() })
+        };
 
         let (few, none) = as_many_as_may_wait(0..5, small);
         let (many, others) = as_many_as_may_wait(0..5000, small);
         let (of_room, rest) = as_many_as_may_wait(0..5000, long);
 
         assert_eq!((5, 0, 5000), (few.len(), none, many.len() as u64 + others));
+        assert!(of_room.iter().map(Ending::len).sum::<usize>() <= MAX_RECORD);
         assert!(many.len() <= MOST_CLOSED && of_room.len() <= MAX_RECORD / 4096 + 1, "{}", of_room.len());
         assert_eq!(5000, of_room.len() as u64 + rest);
     }

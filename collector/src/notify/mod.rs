@@ -20,6 +20,7 @@
 //! | `memory` | the memory of the process that waits |
 //! | `places` | its directory and its descriptors, by the kernel's word |
 //! | `closings` | descriptors that end, and the bytes that the kernel counted of them |
+//! | `sockets` | those of sockets, which a thread of its own asks for |
 //! | `reports` | what the supervisor tells, or counts as lost |
 //! | `packet` | the bytes of it |
 //! | `way` | the way to the collector: a socket, and the `ring` in shared memory |
@@ -54,6 +55,7 @@ pub mod reports;
 pub mod ring;
 pub mod sensor;
 pub mod sightings;
+pub mod sockets;
 pub mod starting;
 pub mod supervisor;
 mod teller;

@@ -315,6 +315,9 @@ impl Supervisor {
         let (is_sent, is_start) = (reports.send(process), untold.is_some());
         reports.lose(process, told.untold);
         drop(reports);
+        if is_sent {
+            self.closings.note_told();
+        }
         if is_sent && is_start {
             self.starting = None;
         }
