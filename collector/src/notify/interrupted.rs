@@ -20,9 +20,10 @@ impl Interrupted {
     /// Whether a call of the thread is the one that a signal kept from going on, and that was told of then.
     pub fn has(&self, tid: u32, told: &Told) -> bool {
         !self.0.is_empty()
-            && self.0.get(&tid).is_some_and(|(at, last)| {
-                MonoNs::now().since(*at) < REMEMBERED_NS && is_same(last, told)
-            })
+            && self
+                .0
+                .get(&tid)
+                .is_some_and(|(at, last)| MonoNs::now().since(*at) < REMEMBERED_NS && is_same(last, told))
     }
 
     /// Notes a call that was told of and did not go on; forgets it once it does.

@@ -80,6 +80,13 @@ pub fn is_one(name: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
+/// Whether a file lies where systems have their libraries, or below.
+pub fn is_in_system(path: &Path) -> bool {
+    const WHERE: [&str; 8] =
+        ["/lib", "/lib32", "/lib64", "/libx32", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32"];
+    WHERE.iter().any(|folder| path.starts_with(folder))
+}
+
 /// Whether a file of this name is glibc's libc itself.
 pub fn is_glibc(name: &[u8]) -> bool {
     name == b"libc.so.6" || name.starts_with(b"libc-2.")

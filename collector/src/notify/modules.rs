@@ -23,8 +23,8 @@ pub struct Trusted {
     /// The sensor, at every path that it is loaded from.
     pub sensors: Vec<PathBuf>,
     /// The sensor's file, as /proc/PID/maps shows it, in a container, which decides what lies at a path: a
-    /// process has hooks if it has mapped that. There libc is known by its name: in such a process anything
-    /// can make its calls from libc's code anyway.
+    /// process has hooks if it has mapped that. There libc is known by its name, and the rest of libc's files
+    /// by their folders too: see [`Self::is_library`].
     pub sensor_file: Option<FileId>,
     /// libc's calls are asked about too: they need not be told of where the sensor is, and are where it is
     /// not.
@@ -36,7 +36,8 @@ pub struct Trusted {
 impl Trusted {
     /// Whether all calls of a process are asked about, and no sensor is in it that tells of any, or will be.
     pub fn is_all_told_of(&self, process: u32) -> bool {
-        self.is_libc_asked_about && Modules::of(process, self).is_some_and(|modules| modules.is_alone)
+        let look = || Modules::of(process, self, &mut Switched::default());
+        self.is_libc_asked_about && look().is_some_and(|modules| modules.is_alone)
     }
 
     /// Whether the loader of a program with this environment loads the sensor.
@@ -54,12 +55,19 @@ impl Trusted {
         self.sensor_file.is_some()
     }
 
-    fn is_library(&self, path: &Path) -> bool {
-        // A memfd has the name that its maker gives it.
-        let has_place = || !path.as_os_str().as_bytes().starts_with(b"/memfd:");
+    /// Whether a file is libc, the loader, or belongs to them. In a container these go by their names. Where the
+    /// process `has_systems` libc, mapped from one of the system's folders, the others lie there too: a file
+    /// `/tmp/libc.so.6` beside that is the program's own code.
+    fn is_library(&self, path: &Path, has_systems: bool) -> bool {
         let is_named =
-            || has_place() && path.file_name().is_some_and(|name| libraries::is_one(name.as_bytes()));
+            || is_named(path, libraries::is_one) && (!has_systems || libraries::is_in_system(path));
         self.libraries.iter().any(|library| library == path) || self.is_inside() && is_named()
+    }
+
+    /// Whether a file is a libc of the system, in a container.
+    fn is_systems(&self, path: &Path) -> bool {
+        let is_libc = |name: &[u8]| libraries::is_glibc(name) || libraries::is_musl(name);
+        self.is_inside() && libraries::is_in_system(path) && is_named(path, is_libc)
     }
 
     fn is_sensor(&self, line: &[u8], path: &Path) -> bool {
@@ -68,6 +76,12 @@ impl Trusted {
             None => self.sensors.iter().any(|sensor| sensor == path),
         }
     }
+}
+
+/// Whether a file has such a name. A memfd has the name that its maker gives it.
+fn is_named(path: &Path, which: impl Fn(&[u8]) -> bool) -> bool {
+    let is_memfd = path.as_os_str().as_bytes().starts_with(b"/memfd:");
+    !is_memfd && path.file_name().is_some_and(|name| which(name.as_bytes()))
 }
 
 /// More text of /proc/PID/maps is not read: of a process with some hundred thousand mappings, whose calls
@@ -129,6 +143,25 @@ impl Awaited {
     }
 }
 
+/// Whether programs were started with `GLASSBOX=off`, as each one's environment said when it was looked at
+/// first: a program may write over it later.
+#[derive(Debug, Default)]
+pub struct Switched(FxHashMap<u64, bool>);
+
+impl Switched {
+    /// Whether the sensor in a process is off, whose environment is this by now. Children that execute nothing
+    /// count as the same program: they have its stack.
+    fn is_off(&mut self, process: u32, environment: Option<&[u8]>) -> bool {
+        let (Some(program), Some(environment)) = (procfs::stack(process), environment) else {
+            return is_off(environment);
+        };
+        if self.0.len() >= MOST_PROGRAMS && !self.0.contains_key(&program) {
+            self.0.clear();
+        }
+        *self.0.entry(program).or_insert_with(|| is_off(Some(environment)))
+    }
+}
+
 /// The page of the instruction before an address: it holds code of one mapping.
 fn page_of(address: u64) -> u64 {
     const PAGE: u64 = 4096;
@@ -138,13 +171,14 @@ fn page_of(address: u64) -> u64 {
 impl Modules {
     /// Looks at a process, by one of its threads: by its own number the kernel shows nothing of one whose
     /// first thread has ended. `None` where it shows nothing at all.
-    pub fn of(process: u32, trusted: &Trusted) -> Option<Self> {
+    pub fn of(process: u32, trusted: &Trusted, switched: &mut Switched) -> Option<Self> {
         let mut maps = Vec::new();
         File::open(format!("/proc/{process}/maps")).ok()?.take(MOST_BYTES).read_to_end(&mut maps).ok()?;
         let mut modules = Self::in_maps(&maps, trusted);
         if modules.has_sensor || trusted.is_libc_asked_about || trusted.is_libc_told {
             let environment = procfs::environment(process);
-            modules.is_off = modules.has_sensor && is_off(environment.as_deref());
+            let is_off = switched.is_off(process, environment.as_deref());
+            modules.is_off = modules.has_sensor && is_off;
             let is_preloaded = || trusted.is_preloaded(environment.as_deref());
             // glibc's loader maps libc behind what is preloaded, by whatever means; musl's is libc.
             modules.is_alone = !modules.has_sensor
@@ -159,9 +193,10 @@ impl Modules {
     /// The same from the lines of /proc/PID/maps (proc_pid_maps(5)).
     fn in_maps(maps: &[u8], trusted: &Trusted) -> Self {
         let mut modules = Self::default();
-        for line in maps.split(|byte| *byte == b'\n') {
-            let Some((range, path)) = mapping(line) else { continue };
-            let is_library = trusted.is_library(path);
+        let lines = || maps.split(|byte| *byte == b'\n').filter_map(|line| Some((line, mapping(line)?)));
+        let has_systems = lines().any(|(_, (_, path))| trusted.is_systems(path));
+        for (line, (range, path)) in lines() {
+            let is_library = trusted.is_library(path, has_systems);
             let is_sensor = trusted.is_sensor(line, path);
             modules.has_library |= is_library;
             let is = |which: fn(&[u8]) -> bool| {
@@ -323,6 +358,47 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_off_as_its_environment_said_when_it_was_looked_at_first() {
+        let mut switched = Switched::default();
+        let own = std::process::id();
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+        // It sleeps once it has begun.
+        let stat = format!("/proc/{}/stat", child.id());
+        while !std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains("(sleep) S ")) {
+            std::thread::yield_now();
+        }
+
+        let first = switched.is_off(own, Some(b"GLASSBOX=off\0"));
+        let written_over = switched.is_off(own, Some(b"sleeper: idle\0"));
+        let other = [&b"A=1\0"[..], b"GLASSBOX=off\0"].map(|all| switched.is_off(child.id(), Some(all)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        assert_eq!((true, true, [false, false]), (first, written_over, other));
+        assert!(switched.is_off(u32::MAX / 2, Some(b"GLASSBOX=off\0")));
+    }
+
+    #[test]
+    fn libc_of_a_container_lies_where_the_systems_is() {
+        let trusted = Trusted { sensor_file: Some(FileId::default()), ..Trusted::default() };
+        let has = |lines: &[&str]| {
+            let lines: Vec<String> = lines
+                .iter()
+                .enumerate()
+                .map(|(index, path)| format!("{0}000-{0}fff r-xp 00000000 08:01 9  {path}\n", index + 1))
+                .collect();
+            let modules = Modules::in_maps(lines.concat().as_bytes(), &trusted);
+            (0..lines.len()).map(|index| modules.has((index as u64 + 1) << 12 | 5)).collect::<Vec<_>>()
+        };
+
+        let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+        assert_eq!(vec![true, true, false], has(&[libc, "/lib64/ld-linux-x86-64.so.2", "/tmp/libc.so.6"]));
+        assert_eq!(vec![false, true], has(&["/tmp/libpthread.so.0", "/lib/ld-musl-x86_64.so.1"]));
+        assert_eq!(vec![true, true], has(&["/nix/store/x/lib/libc.so.6", "/nix/store/x/lib/ld-linux.so.2"]));
+        assert_eq!(vec![true, false], has(&["/lib/libc.so.6 (deleted)", "/library/libc.so.6"]));
+    }
+
+    #[test]
     fn without_the_sensor_no_hook_tells_and_it_may_yet_come() {
         let trusted = Trusted { sensors: Vec::new(), ..trusted() };
         let modules = Modules::in_maps(MAPS, &trusted);
@@ -373,7 +449,7 @@ mod tests {
         assert!(awaits(&[loader, &preloaded], 0x30001));
         // This process has glibc, and no such sensor.
         let trusted = Trusted { is_libc_asked_about: true, sensor_file: Some(file), ..Trusted::default() };
-        assert!(Modules::of(std::process::id(), &trusted).unwrap().is_alone);
+        assert!(Modules::of(std::process::id(), &trusted, &mut Switched::default()).unwrap().is_alone);
         assert!(trusted.is_all_told_of(std::process::id()));
     }
 

@@ -6,7 +6,7 @@ use notify::{Call, From};
 use rustc_hash::FxHashMap;
 
 use super::listener::Notification;
-use super::modules::{Awaited, Modules, Trusted};
+use super::modules::{Awaited, Modules, Switched, Trusted};
 use crate::evasion::Place;
 use crate::evasion::modules::Known;
 
@@ -26,14 +26,23 @@ pub struct Tellers {
     trusted: Arc<Trusted>,
     /// By process.
     modules: FxHashMap<u32, Modules>,
+    /// Programs whose loaders are about to load the sensor.
     awaited: Awaited,
+    /// Programs whose sensors are off.
+    switched: Switched,
     files: Known,
 }
 
 impl Tellers {
     /// For processes that load these files.
     pub fn new(trusted: Arc<Trusted>) -> Self {
-        Self { trusted, modules: FxHashMap::default(), awaited: Awaited::default(), files: Known::default() }
+        Self {
+            trusted,
+            modules: FxHashMap::default(),
+            awaited: Awaited::default(),
+            switched: Switched::default(),
+            files: Known::default(),
+        }
     }
 
     /// Looks at a process anew at its next call.
@@ -73,7 +82,7 @@ impl Tellers {
                 false => Some(past_hooks(modules, name, is_deed, tid, address, &mut self.files)),
             };
         }
-        let Some(mut modules) = Modules::of(tid, &self.trusted) else {
+        let Some(mut modules) = Modules::of(tid, &self.trusted, &mut self.switched) else {
             return Some(Teller::Supervisor(None));
         };
         if let Some(before) = self.modules.remove(&process).filter(|_| !is_exec) {

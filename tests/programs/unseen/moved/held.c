@@ -31,7 +31,7 @@ static void make(const char *name) {
 
 int main(int argc, char **argv) {
     MUST(argc >= 2 && chdir(argv[1]) == 0);
-    int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+    int faults = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
     struct uffdio_api api = {.api = UFFD_API};
     MUST(faults >= 0 && ioctl(faults, UFFDIO_API, &api) == 0);
     page = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
