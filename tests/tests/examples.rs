@@ -1,5 +1,5 @@
-//! Every example runs as a user runs it: from a fresh clone in which the pair was built, without an argument or a
-//! variable. Further claims about an example stand beside those about its subject (`ecs.rs`, `fleet.rs`, `k8s.rs`,
+//! Every example runs as a user runs it: from a fresh clone in which the pair was built, without an
+//! argument or a variable. Further claims about an example stand beside those about its subject (`ecs.rs`, `fleet.rs`, `k8s.rs`,
 //! `lambda.rs`, `runc.rs`).
 
 use std::collections::HashMap;

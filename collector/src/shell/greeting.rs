@@ -39,12 +39,14 @@ fn text(socket: &Name, program: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
 
     fn second_line(socket: &str) -> String {
-        let text = text(&Name::of(OsStr::new(socket), &"the socket").unwrap(), Path::new("/opt/my tools/glassbox"));
+        let name = match socket.strip_prefix('@') {
+            Some(name) => Name::Abstract(name.as_bytes().to_vec()),
+            None => Name::Path(socket.into()),
+        };
+        let text = text(&name, Path::new("/opt/my tools/glassbox"));
         assert!(text.starts_with(&format!("glassbox: listening at '{socket}' ")), "{text}");
         let mut lines = text.lines().skip(1);
         let second = lines.next().unwrap().to_owned();

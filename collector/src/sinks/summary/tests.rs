@@ -508,7 +508,10 @@ fn page_of_nothing_is_short_and_true() {
 
 #[test]
 fn every_kind_with_hostile_values_stays_printable() {
-    let page = page_of(&sample::every_kind(), &RunFacts { restarts: 1, collector_ns: u64::MAX, ..RunFacts::default() });
+    let page = page_of(
+        &sample::every_kind(),
+        &RunFacts { restarts: 1, collector_ns: u64::MAX, ..RunFacts::default() },
+    );
 
     assert!(!page.chars().any(|letter| deploy::visible::is_hidden(letter) && letter != '\n'), "{page}");
     assert!(page.contains("the collector died and was started again (1 time)"));
