@@ -1,6 +1,6 @@
 //! Every example runs as a user runs it: from a fresh clone in which the pair was built, without an
-//! argument or a variable. Further claims about an example stand beside those about its subject (`ecs.rs`, `fleet.rs`, `k8s.rs`,
-//! `lambda.rs`, `runc.rs`).
+//! argument or a variable. Further claims about an example stand beside those about its
+//! subject (`ecs.rs`, `fleet.rs`, `k8s.rs`, `lambda.rs`, `runc.rs`).
 
 use std::collections::HashMap;
 use std::fs;
@@ -202,8 +202,8 @@ fn pair_is_the_one_that_was_built_last_and_its_lack_is_one_line() {
     );
 }
 
-/// podman and podman-compose as programs in a folder that may stand in PATH, with the settings that a container
-/// within a container needs.
+/// podman and podman-compose as programs in a folder that may stand in PATH, with the settings that a
+/// container within a container needs.
 fn engine_in(folder: &Path, engine: &Engine) {
     fs::create_dir(folder).unwrap();
     let settings = engine.settings().join(" ");

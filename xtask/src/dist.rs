@@ -3,8 +3,8 @@
 //! The sensor needs no library. The command line is linked with a static glibc (`+crt-static`, a
 //! position-independent executable), so that both run on every Linux, whatever its libc. From the pair are
 //! made: a tar file and a Debian package, both with man pages and shell completions, an OCI image archive
-//! of all machines, a Lambda layer for each machine, a bill of materials, and checksums. No container engine, clock or host name is involved: two runs give the
-//! same bytes.
+//! of all machines, a Lambda layer for each machine, a bill of materials, and checksums. No container
+//! engine, clock or host name is involved: two runs give the same bytes.
 
 use std::fs;
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! The readers of the collector's own streams. A `collect` whose outputs all go to streams that nothing reads
 //! any more (`collect -o jsonl:- | head`) ends.
 //!
-//! The kernel reports the end of a pipe's last reader, and of a terminal, as an error condition at the writer's
-//! end, whether something is written or not (pipe(7), poll(2)).
+//! The kernel reports the end of a pipe's last reader, and of a terminal, as an error condition at the
+//! writer's end, whether something is written or not (pipe(7), poll(2)).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

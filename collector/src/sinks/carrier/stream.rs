@@ -40,7 +40,7 @@ fn word(text: &OsStr, word: &str, paths: &[&str]) -> Option<Result<OsString, Fai
     (text == word || paths.iter().any(|path| text == *path)).then(|| Ok(word.into()))
 }
 
-/// The word for a stream, where `text` looks like one and is none: it would name a file that nobody asked for.
+/// The word for a stream, where `text` looks like one and is none: it would name a file that was not meant.
 pub fn misspelt(text: &OsStr) -> Option<&'static str> {
     let is = |name: &str| text.eq_ignore_ascii_case(name);
     match () {
