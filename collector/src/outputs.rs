@@ -165,7 +165,7 @@ impl Output {
                 )));
             }
             if let Framing::Document = format.framing
-                && (destination.kind.is_terminal)()
+                && let Surface::Terminal(_) = (destination.kind.surface)()
             {
                 return Err(Failure::usage(format!(
                     "{0} is for a browser and would go to the terminal; give it a file: -o {0}:FILE",

@@ -1,8 +1,6 @@
 //! The command line: `run` is transparent, outputs go to their places, and recordings replay the live run.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::fd::FromRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;

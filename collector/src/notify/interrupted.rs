@@ -63,6 +63,7 @@ mod tests {
             payload: [&fd.to_le_bytes()[..], &bytes.to_le_bytes()].concat().into(),
             environment: Box::default(),
             untold: 0,
+            is_unpreloaded: false,
         }
     }
 

@@ -57,7 +57,7 @@ pub fn alert(batch: &Batch, alert: &Alert, out: &mut Vec<u8>) {
 
 /// `{"end":…}`: the output was closed as it should be.
 pub fn end(facts: &RunFacts, out: &mut Vec<u8>) {
-    let RunFacts { restarts, collector_ns } = *facts;
+    let RunFacts { restarts, collector_ns, .. } = *facts;
     line(json!({ "end": { "restarts": restarts, "collector_ns": collector_ns } }), out);
 }
 

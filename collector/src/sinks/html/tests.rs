@@ -42,7 +42,7 @@ fn document_has_the_page_then_the_lines_of_jsonl_then_an_end() {
 
     html.begin(Found::Fresh, &mut out);
     html.batch(&batch, &mut out);
-    html.end(&RunFacts { restarts: 2, collector_ns: 7 }, &mut out);
+    html.end(&RunFacts { restarts: 2, collector_ns: 7, ..RunFacts::default() }, &mut out);
 
     assert!(out.starts_with(PAGE.as_bytes()) && out.ends_with(CLOSE.as_bytes()));
     let texts = text_of(&out);
