@@ -469,6 +469,7 @@ mod tests {
     fn help_has_every_format_and_every_variable() {
         let mut command = Cli::command();
         let run = command.find_subcommand_mut("run").unwrap().render_long_help().to_string();
+        let run: String = run.split_whitespace().collect::<Vec<_>>().join(" ");
         let all = command.render_long_help().to_string();
 
         for format in formats::FORMATS {
