@@ -105,6 +105,9 @@ fn file_that_was_renamed_is_ended_and_another_whole_document_begins() {
     let (document, old) = (dir.path().join("r.html"), dir.path().join("old.html"));
     let collector =
         Collector::start(&dir.path().join("socket"), &["-o", &format!("html:{}", document.display())]);
+    wait_until("the document begins", || {
+        fs::read_to_string(&document).is_ok_and(|page| page.starts_with("<!doctype html>"))
+    });
     fs::rename(&document, &old).unwrap();
 
     let hangup = Command::new("kill").args(["-HUP", &collector.pid().to_string()]).status().unwrap();

@@ -55,8 +55,8 @@ impl Trusted {
         self.sensor_file.is_some()
     }
 
-    /// Whether a file is libc, the loader, or belongs to them. In a container these go by their names. Where the
-    /// process `has_systems` libc, mapped from one of the system's folders, the others lie there too: a file
+    /// Whether a file is libc, the loader, or belongs to them. In a container these go by their names. Where
+    /// the process `has_systems` libc, mapped from one of the system's folders, the others lie there too: a file
     /// `/tmp/libc.so.6` beside that is the program's own code.
     fn is_library(&self, path: &Path, has_systems: bool) -> bool {
         let is_named =
@@ -149,8 +149,8 @@ impl Awaited {
 pub struct Switched(FxHashMap<u64, bool>);
 
 impl Switched {
-    /// Whether the sensor in a process is off, whose environment is this by now. Children that execute nothing
-    /// count as the same program: they have its stack.
+    /// Whether the sensor in a process is off, whose environment is this by now. Children that execute
+    /// nothing count as the same program: they have its stack.
     fn is_off(&mut self, process: u32, environment: Option<&[u8]>) -> bool {
         let (Some(program), Some(environment)) = (procfs::stack(process), environment) else {
             return is_off(environment);

@@ -71,8 +71,8 @@ impl SocketAt {
         Some(Self { pidfd: Arc::clone(pidfd?), fd, inode, janitor })
     }
 
-    /// Looks at it, by a copy that is closed before this returns. `None` where that may not be had (Linux 5.6,
-    /// and a container's profile may refuse it).
+    /// Looks at it, by a copy that is closed before this returns. `None` where that may not be had (Linux
+    /// 5.6, and a container's profile may refuse it).
     fn look(&self, side: Side) -> Option<Looked> {
         let socket = pidfd_getfd(&*self.pidfd, self.fd, PidfdGetfdFlags::empty()).ok()?;
         // A thread may have descriptors of its own.
