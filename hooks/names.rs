@@ -386,5 +386,45 @@ crate::hooks! { family names = 10;
     event: FileAllocate;
     after |call, _ret| paths::allocated(call, fd, 0, offset, length);
 
+    /// fsync(2): forces a file to the disk.
+    unsafe fn fsync(fd: c_int) -> c_int;
+    symbols: "fsync";
+    told: fd;
+    fails: MinusOne;
+    event: FileSync;
+    timed |call, _ret| paths::synced(call, Some(fd));
+
+    /// fdatasync(2): forces the data of a file to the disk.
+    unsafe fn fdatasync(fd: c_int) -> c_int;
+    symbols: "fdatasync";
+    told: fd;
+    fails: MinusOne;
+    event: FileSync;
+    timed |call, _ret| paths::synced(call, Some(fd));
+
+    /// syncfs(2): forces a file system to the disk.
+    unsafe fn syncfs(fd: c_int) -> c_int;
+    symbols: "syncfs";
+    told: fd;
+    fails: MinusOne;
+    event: FileSync;
+    timed |call, _ret| paths::synced(call, Some(fd));
+
+    /// sync(2): forces all file systems to the disk.
+    unsafe fn sync() -> ();
+    symbols: "sync";
+    told: ;
+    fails: Never;
+    event: FileSync;
+    timed |call, _ret| paths::synced(call, None);
+
+    /// sync_file_range(2): forces a range of a file to the disk; which one is not told.
+    unsafe fn sync_file_range(fd: c_int, offset: i64, length: i64, flags: c_uint) -> c_int;
+    symbols: "sync_file_range";
+    told: fd;
+    fails: MinusOne;
+    event: FileSync;
+    timed |call, _ret| paths::synced(call, Some(fd));
+
     names: fchmodat2 "dir, path, mode, flags";
 }

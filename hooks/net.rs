@@ -31,7 +31,7 @@ crate::hooks! { family net = 4;
     told: fd, address, len;
     fails: MinusOne;
     event: NetConnect;
-    after |call, _ret| net::connected(call, fd, address, len);
+    timed |call, _ret| net::connected(call, fd, address, len);
 
     /// accept(2): takes a connection. One that finds none waiting (`EAGAIN`) is counted, not reported.
     unsafe fn accept(fd: c_int, address: *mut c_void, len: *mut u32) -> c_int;

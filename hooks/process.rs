@@ -24,7 +24,7 @@ crate::hooks! { family process = 7;
     told: ;
     fails: MinusOne;
     event: ProcessFork;
-    vfork |row, result| lineage::vforked(row, result);
+    vfork |row, result, began| lineage::vforked(row, result, began);
 
     /// clone(2): a child that shares with its parent as the flags say; threads are not reported.
     unsafe fn clone(entry: Entry, stack: *mut c_void, flags: c_int, argument: *mut c_void, parent_tid: usize, tls: usize, child_tid: usize) -> c_int;

@@ -54,7 +54,6 @@ crate::hooks! { family syscall = 9;
         SYS_socket => net::socket;
         SYS_bind => net::bind;
         SYS_listen => net::listen;
-        SYS_connect => net::connect;
         SYS_getsockopt => net::getsockopt;
 
         SYS_poll => wait::poll only "x86_64";
@@ -65,7 +64,6 @@ crate::hooks! { family syscall = 9;
         SYS_epoll_pwait => wait::epoll_pwait;
         SYS_epoll_pwait2 => wait::epoll_pwait2;
 
-        SYS_fork => process::fork { lineage::cloned_by_number(call, 0) } only "x86_64";
         SYS_chdir => process::chdir;
         SYS_fchdir => process::fchdir;
 
@@ -161,6 +159,15 @@ crate::hooks! { family syscall = 9;
 
         SYS_setrlimit => process::setrlimit;
         SYS_prlimit64 => process::prlimit;
+    }
+    timed {
+        SYS_connect => net::connect;
+        SYS_fork => process::fork { lineage::cloned_by_number(call, 0) } only "x86_64";
+        SYS_fsync => names::fsync;
+        SYS_fdatasync => names::fdatasync;
+        SYS_syncfs => names::syncfs;
+        SYS_sync => names::sync { paths::synced(call, None) };
+        SYS_sync_file_range => names::sync_file_range;
     }
     instead {
         SYS_mmap => memory::mmap;

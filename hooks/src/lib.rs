@@ -34,8 +34,8 @@ pub struct Row {
     /// The events it reports (`wire::events::Kind`, by name); none for a row that is only counted, or changes
     /// the collector's picture only.
     pub events: &'static [wire::events::Kind],
-    /// The way in which the wrapper stands in for it: `after`, `instead`, `after_alone`, `instead_alone`,
-    /// `own`, `jump`, `answer`, `list`, `vfork`.
+    /// The way in which the wrapper stands in for it: `after`, `timed`, `instead`, `after_alone`,
+    /// `timed_alone`, `instead_alone`, `own`, `jump`, `answer`, `list`, `vfork`.
     pub phase: &'static str,
     /// Its documentation, line by line.
     pub doc: &'static [&'static str],

@@ -230,15 +230,20 @@ macro_rules! wrapper_stub {
 }
 
 /// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns
-/// first; the return address is in a register, which the kernel preserves, and nothing was pushed. Both then
-/// continue in `$returned(result)`, which returns to the caller.
+/// first; the return address is in a register, which the kernel preserves, and nothing is pushed then. Both
+/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()` gave before.
 #[macro_export]
 macro_rules! vfork_stub {
-    ($(#[$meta:meta])* $name:ident, $returned:ident) => {
+    ($(#[$meta:meta])* $name:ident, $begin:ident, $returned:ident) => {
         $(#[$meta])*
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
+                "stp x29, x30, [sp, -16]!",
+                "bl {begin}",
+                "ldp x29, x30, [sp], 16",
+                // The kernel preserves it.
+                "mov x9, x0",
                 "mov x0, 0x4111",
                 "mov x1, 0",
                 "mov x2, 0",
@@ -246,7 +251,9 @@ macro_rules! vfork_stub {
                 "mov x4, 0",
                 "mov x8, 220",
                 "svc 0",
+                "mov x1, x9",
                 "b {returned}",
+                begin = sym $begin,
                 returned = sym $returned,
             )
         }

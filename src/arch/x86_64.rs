@@ -278,20 +278,26 @@ macro_rules! wrapper_stub {
 
 /// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent
 /// returns through later; the return address waits in a register that the kernel preserves. Both then
-/// continue in `$returned(result)`, which returns to the caller.
+/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()` gave before.
 #[macro_export]
 macro_rules! vfork_stub {
-    ($(#[$meta:meta])* $name:ident, $returned:ident) => {
+    ($(#[$meta:meta])* $name:ident, $begin:ident, $returned:ident) => {
         $(#[$meta])*
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
+                // The stack was aligned before the call that pushed the return address.
+                "sub rsp, 8",
+                "call {begin}",
+                "add rsp, 8",
+                "mov rsi, rax",
                 "pop rdi",
                 "mov eax, 58",
                 "syscall",
                 "push rdi",
                 "mov rdi, rax",
                 "jmp {returned}",
+                begin = sym $begin,
                 returned = sym $returned,
             )
         }

@@ -146,7 +146,7 @@ fn known(row: Row, ret: i64, fd: c_int, error: u16) {
     let local = may_ask.then(|| sys::own_address(fd, &mut buffer).ok()).flatten();
     let local = Address(local.and_then(|len| buffer.get(..len)).unwrap_or_default());
     let outcome = Outcome { ret, errno: error, failed: error != 0 };
-    emit::after(Call { row, outcome }, 0, &NetConnected { fd, local });
+    emit::after(Call::of(row, outcome), 0, &NetConnected { fd, local });
 }
 
 /// Whether the socket has a peer: then its connect succeeded. Asking takes nothing away.
@@ -181,7 +181,7 @@ pub fn moved_often(call: Call, fd: c_int, ret: i64, way: Way) {
 fn moved_aside(row: Row, fd: c_int, returned: i64, ret: i64, way: Way) {
     let failed = returned < 0;
     let errno = if failed { errno() as u16 } else { 0 };
-    moved(Call { row, outcome: Outcome { ret: returned, errno, failed } }, fd, ret, way);
+    moved(Call::of(row, Outcome { ret: returned, errno, failed }), fd, ret, way);
 }
 
 /// connect(2) was called once more, or bytes were moved.

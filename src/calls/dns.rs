@@ -9,7 +9,7 @@
 use core::ffi::{c_char, c_int, c_void};
 
 use wire::events::{DnsQuery, DnsReverse};
-use wire::fields::{Answers, Ip};
+use wire::fields::{Answers, Hidden, Ip};
 
 use crate::record::call::{Call, Outcome};
 use crate::record::{capture, emit};
@@ -86,7 +86,7 @@ pub unsafe fn resolved(call: Call, host: *const c_char, list: *const *mut libc::
     }
     // SAFETY: the caller's promise.
     let host = unsafe { capture::text(host, HOST_CAP) };
-    emit::after(call, 0, &DnsQuery { host, answers: gathered.answers() });
+    emit::after(call, 0, &query(call, host, gathered.answers()));
 }
 
 /// Whether the entry's address is the one before it: each comes once for every socket type.
@@ -121,7 +121,7 @@ pub unsafe fn looked_up(call: Call, host: *const c_char, entry: *const libc::hos
     let outcome = Outcome { ret: if entry.is_null() { -1 } else { 0 }, errno: 0, failed: entry.is_null() };
     // SAFETY: the caller's promise.
     let host = unsafe { capture::text(host, HOST_CAP) };
-    emit::after(Call { outcome, ..call }, 0, &DnsQuery { host, answers: gathered.answers() });
+    emit::after(Call { outcome, ..call }, 0, &query(call, host, gathered.answers()));
 }
 
 /// The entry that gethostbyname_r(3) found.
@@ -165,7 +165,7 @@ pub unsafe fn sent(call: Call, message: *const c_void, len: usize) {
     let message = unsafe { bytes(message.cast(), len as c_int) };
     let mut name = [0; NAME_CAP];
     if let Some(host) = question(without_length(message), &mut name) {
-        emit::after(call, 0, &DnsQuery { host: Some(host), answers: Gathered::new().answers() });
+        emit::after(call, 0, &query(call, Some(host), Gathered::new().answers()));
     }
 }
 
@@ -222,10 +222,15 @@ unsafe fn report_reverse(call: Call, family: c_int, address: *const u8, len: u32
     }
     // SAFETY: the caller's promise.
     let host = unsafe { capture::text(host, HOST_CAP) };
-    emit::after(call, 0, &DnsReverse { addr: Ip(gathered.answers().0), host });
+    emit::after(
+        call,
+        0,
+        &DnsReverse { addr: Ip(gathered.answers().0), host, began_ns: Hidden(call.began_ns) },
+    );
 }
 
-/// getaddrinfo_a(3): names that are looked up in the background; the addresses found are not seen.
+/// getaddrinfo_a(3): names that are looked up in the background; the addresses found, and how long that took,
+/// are not seen.
 ///
 /// # Safety
 /// `list` is the call's, of `count` pointers, each null or to a `struct gaicb`, which begins with the name.
@@ -234,9 +239,13 @@ pub unsafe fn asked_later(call: Call, list: *const *const *const c_char, count: 
         // SAFETY: the caller's promise.
         let host = unsafe { (*list.add(index)).as_ref().and_then(|host| capture::text(*host, HOST_CAP)) };
         if host.is_some() {
-            emit::after(call, 0, &DnsQuery { host, answers: Gathered::new().answers() });
+            emit::after(call, 0, &query(Call { began_ns: 0, ..call }, host, Gathered::new().answers()));
         }
     }
+}
+
+fn query<'a>(call: Call, host: Option<&'a [u8]>, answers: Answers<'a>) -> DnsQuery<'a> {
+    DnsQuery { host, answers, began_ns: Hidden(call.began_ns) }
 }
 
 /// # Safety
@@ -260,7 +269,7 @@ fn report_query(call: Call, host: Option<&[u8]>, answer: &[u8]) {
     let mut found = Gathered::new();
     addresses(answer, &mut found);
     let outcome = Outcome { errno: 0, ..call.outcome };
-    emit::after(Call { outcome, ..call }, 0, &DnsQuery { host, answers: found.answers() });
+    emit::after(Call { outcome, ..call }, 0, &query(call, host, found.answers()));
 }
 
 /// A message without its length, which comes before it in a stream (RFC 1035, section 4.2.2).

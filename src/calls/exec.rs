@@ -10,7 +10,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null;
 
 use wire::events::{LibLoad, ProcessExec, ProcessFork};
-use wire::fields::{self, AT_FDCWD, AtFlags, LoadFlags, Path};
+use wire::fields::{self, AT_FDCWD, AtFlags, Hidden, LoadFlags, Path};
 use wire::record::Flags;
 
 use crate::calls::actions::Actions;
@@ -229,7 +229,7 @@ fn write(row: Row, outcome: Option<Outcome>, flags: u8, exec: &ProcessExec<'_>) 
     let flags = if environ::is_barred() { flags | Flags::BARRED } else { flags };
     match outcome {
         None => emit::before(row, flags, exec),
-        Some(outcome) => emit::after(Call { row, outcome }, flags, exec),
+        Some(outcome) => emit::after(Call::of(row, outcome), flags, exec),
     }
 }
 
@@ -302,6 +302,7 @@ pub unsafe fn spawn(
         true => Omitted::Everything,
         false => omitted,
     };
+    let began_ns = process::begin_ns();
     // SAFETY: the caller's promise.
     let ret = unsafe { environ::carried(environment, omitted, &real, |_| false) };
     let outcome = <ErrorNumber as Fails<c_int>>::outcome(ret);
@@ -312,7 +313,7 @@ pub unsafe fn spawn(
         // SAFETY: posix_spawn succeeded, so it wrote the pid if it was given a place.
         let child = unsafe { child.as_ref() }.map(|pid| *pid as u32);
         connects::shared();
-        emit::after(Call { row, outcome }, 0, &ProcessFork { child });
+        emit::after(Call::of(row, outcome), 0, &ProcessFork { child, began_ns: Hidden(began_ns) });
     }
     ret
 }
@@ -328,14 +329,9 @@ pub unsafe fn system(row: Row, command: *const c_char, real: impl FnOnce() -> c_
     }
     // SAFETY: the caller's promise.
     unsafe { report_shell(row, if is_asking { c"exit 0".as_ptr() } else { command }) };
-    let loan = Loan::begin();
-    let ret = real();
-    loan.end();
-    emit::after(
-        Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) },
-        0,
-        &ProcessFork { child: None },
-    );
+    let (ret, began_ns) = lent(real);
+    let made = ProcessFork { child: None, began_ns: Hidden(began_ns) };
+    emit::after(Call::of(row, <MinusOne as Fails<c_int>>::outcome(ret)), 0, &made);
     ret
 }
 
@@ -352,12 +348,20 @@ pub unsafe fn expanded(row: Row, words: *const c_char, flags: c_int, real: impl 
     }
     // SAFETY: the caller's promise.
     unsafe { report_shell(row, words) };
+    let (ret, began_ns) = lent(real);
+    let made = ProcessFork { child: None, began_ns: Hidden(began_ns) };
+    // The return value says what was wrong with the words.
+    emit::after(Call::of(row, Outcome::success(ret.into())), 0, &made);
+    ret
+}
+
+/// Calls a function that runs a shell with `environ`; gives its result, and the clock before it.
+fn lent<R>(real: impl FnOnce() -> R) -> (R, u64) {
     let loan = Loan::begin();
+    let began_ns = process::begin_ns();
     let ret = real();
     loan.end();
-    // The return value says what was wrong with the words.
-    emit::after(Call { row, outcome: Outcome::success(ret.into()) }, 0, &ProcessFork { child: None });
-    ret
+    (ret, began_ns)
 }
 
 /// `WRDE_NOCMD`, <wordexp.h> of glibc and musl.
@@ -381,11 +385,9 @@ pub unsafe fn popen(
         report_shell(row, command);
         capture::stream_flags(mode)
     };
-    let loan = Loan::begin();
-    let stream = real();
-    loan.end();
-    let call = Call { row, outcome: <Null as Fails<*mut libc::FILE>>::outcome(stream) };
-    emit::after(call, 0, &ProcessFork { child: None });
+    let (stream, began_ns) = lent(real);
+    let call = Call::of(row, <Null as Fails<*mut libc::FILE>>::outcome(stream));
+    emit::after(call, 0, &ProcessFork { child: None, began_ns: Hidden(began_ns) });
     // SAFETY: null or the stream that was just opened.
     let fd = unsafe { streams::of_stream(stream) };
     if fd >= 0 {

@@ -188,7 +188,7 @@ unsafe fn globbed(row: Row, pattern: *const c_char, ret: c_int, errno: c_int) {
         let failed = error != 0;
         let outcome = Outcome { ret: if failed { -1 } else { 0 }, errno: error as u16, failed };
         let path = Path { dir: AT_FDCWD, raw: Some(folder) };
-        emit::after(Call { row, outcome }, 0, &unkept(path, DIRECTORY, None));
+        emit::after(Call::of(row, outcome), 0, &unkept(path, DIRECTORY, None));
     }
 }
 
@@ -243,7 +243,7 @@ pub const TERMINALS: *const c_char = c"/dev/ptmx".as_ptr();
 
 /// The controlling side of a terminal, made by openpty(3) or forkpty(3).
 pub fn terminal_opened(row: Row, fd: c_int) {
-    let call = Call { row, outcome: Outcome::success(fd.into()) };
+    let call = Call::of(row, Outcome::success(fd.into()));
     let path = Path { dir: AT_FDCWD, raw: Some(b"/dev/ptmx") };
     report_open(call, path, fd, libc::O_RDWR, None);
 }
@@ -261,7 +261,7 @@ pub fn made_standard(row: Row, fd: c_int, real: impl FnOnce() -> c_int) -> c_int
     if process::ring().is_none() || ret != 0 {
         return ret;
     }
-    let call = Call { row, outcome: Outcome::success(0) };
+    let call = Call::of(row, Outcome::success(0));
     for target in 0..3 {
         emit::after(call, 0, &FdDuplicate { fd, target, cloexec: Hidden(false) });
         opened(target);
@@ -416,7 +416,7 @@ impl Closing {
         match self.stamp {
             Some(stamp) => emit::stamped(stamp, &self.outer, row, Some(outcome), &self.closed),
             None if outcome.errno != libc::EBADF as u16 => {
-                emit::after(Call { row, outcome }, 0, &self.closed)
+                emit::after(Call::of(row, outcome), 0, &self.closed)
             }
             None => {}
         }
@@ -500,7 +500,7 @@ pub unsafe fn reopen(
     }
     let ret = real();
     if !path.is_null() {
-        let call = Call { row, outcome: <fail::Null as Fails<*mut libc::FILE>>::outcome(ret) };
+        let call = Call::of(row, <fail::Null as Fails<*mut libc::FILE>>::outcome(ret));
         // SAFETY: the caller's promise.
         unsafe { stream_opened(call, ret, path, mode) };
     }
@@ -560,7 +560,7 @@ pub fn duplicate_onto(
         closing.begin(row, ring, note::here());
     }
     let ret = real();
-    let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) };
+    let call = Call::of(row, <MinusOne as Fails<c_int>>::outcome(ret));
     duplicated_onto(call, fd, target, cloexec, is_known.then_some(&closing));
     ret
 }

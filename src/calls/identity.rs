@@ -172,7 +172,7 @@ pub fn signalled<F: Fails<c_int>>(
 fn report_signal(row: Row, outcome: Option<Outcome>, target: i32, signal: c_int, pidfd: Option<i32>) {
     let event = ProcessSignal { target, signal, pidfd: Hidden(pidfd) };
     match outcome {
-        Some(outcome) => emit::after(Call { row, outcome }, 0, &event),
+        Some(outcome) => emit::after(Call::of(row, outcome), 0, &event),
         None => emit::before(row, 0, &event),
     }
 }
@@ -347,7 +347,7 @@ fn report_control(row: Row, outcome: Option<Outcome>, option: c_int, argument: u
     let argument = if is_name { None } else { Some(argument as u64) };
     let event = ProcessControl { what: Control(option), argument, name };
     match outcome {
-        Some(outcome) => emit::after(Call { row, outcome }, 0, &event),
+        Some(outcome) => emit::after(Call::of(row, outcome), 0, &event),
         None => emit::before(row, 0, &event),
     }
 }

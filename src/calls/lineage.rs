@@ -7,11 +7,11 @@
 use core::ffi::{c_int, c_void};
 
 use wire::events::{DirChange, ProcessFork};
-use wire::fields::{AT_FDCWD, Path};
+use wire::fields::{AT_FDCWD, Hidden, Path};
 
 use crate::calls::{connects, exec, fds};
 use crate::process;
-use crate::record::call::{Call, Outcome, Row};
+use crate::record::call::{Call, Row};
 use crate::record::emit;
 use crate::record::fail::{Fails, MinusOne, set_errno};
 use crate::start::environ;
@@ -19,7 +19,7 @@ use crate::sys;
 
 /// fork(2) and its like.
 pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
-    let parent = process::known_pid();
+    let (parent, began_ns) = (process::known_pid(), process::begin_ns());
     let pid = real();
     if process::ring().is_none() {
         return pid;
@@ -27,7 +27,7 @@ pub fn fork(row: Row, real: impl FnOnce() -> c_int) -> c_int {
     if pid == 0 {
         process::begin_child(parent);
     } else {
-        report_fork(row, <MinusOne as Fails<c_int>>::outcome(pid));
+        report_fork(Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(pid), began_ns });
         // The child runs meanwhile; later children find it done.
         exec::look_up();
     }
@@ -63,7 +63,7 @@ pub fn daemonised(
         return real();
     }
     connects::shared();
-    emit::before(row, 0, &ProcessFork { child: None });
+    emit::before(row, 0, &ProcessFork { child: None, began_ns: Hidden(0) });
     let parent = process::known_pid();
     let ret = real();
     if ret != 0 {
@@ -80,14 +80,15 @@ pub fn daemonised(
 }
 
 /// Reports a new process, or one that could not be made.
-pub fn report_fork(row: Row, outcome: Outcome) {
-    let child = (outcome.ret > 0).then_some(outcome.ret as u32);
+pub fn report_fork(call: Call) {
+    let child = (call.outcome.ret > 0).then_some(call.outcome.ret as u32);
     connects::shared();
-    emit::after(Call { row, outcome }, 0, &ProcessFork { child });
+    emit::after(call, 0, &ProcessFork { child, began_ns: Hidden(call.began_ns) });
 }
 
-/// Both sides of a vfork continue here: `result` is the return value of the kernel.
-pub fn vforked(row: Row, result: isize) -> c_int {
+/// Both sides of a vfork continue here: `result` is the return value of the kernel, `began_ns` what the clock
+/// was before.
+pub fn vforked(row: Row, result: isize, began_ns: u64) -> c_int {
     // Without a ring, too: what the child maps for its exec is the parent's to free.
     if !environ::is_carrying() {
         return as_libc(result);
@@ -97,7 +98,7 @@ pub fn vforked(row: Row, result: isize) -> c_int {
         _ => {
             process::end_guest();
             let ret = as_libc(result);
-            report_fork(row, <MinusOne as Fails<c_int>>::outcome(ret));
+            report_fork(Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret), began_ns });
             return ret;
         }
     }
@@ -153,6 +154,7 @@ pub unsafe fn cloned(
     }
     let is_guest = flags & (libc::CLONE_VM | libc::CLONE_VFORK) == libc::CLONE_VM | libc::CLONE_VFORK;
     let mut guest = Guest { entry, argument };
+    let began_ns = process::begin_ns();
     let ret = if is_guest {
         let ret = real(Some(run_guest), (&raw mut guest).cast());
         process::end_guest();
@@ -160,7 +162,7 @@ pub unsafe fn cloned(
     } else {
         real(Some(entry), argument)
     };
-    report_fork(row, <MinusOne as Fails<c_int>>::outcome(ret));
+    report_fork(Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret), began_ns });
     ret
 }
 
@@ -169,6 +171,6 @@ pub unsafe fn cloned(
 pub fn cloned_by_number(call: Call, flags: usize) {
     let is_thread = flags as c_int & libc::CLONE_THREAD != 0;
     if call.outcome.ret != 0 && !is_thread {
-        report_fork(call.row, call.outcome);
+        report_fork(call);
     }
 }

@@ -37,7 +37,7 @@ pub fn map(
         queues::mapped(fd, offset, ret as usize, len, prot);
     }
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
-        identity::mapped(Call { row, outcome: MapFailed::outcome(ret) }, wanted, len, prot, flags, fd);
+        identity::mapped(Call::of(row, MapFailed::outcome(ret)), wanted, len, prot, flags, fd);
     }
     ret
 }
@@ -51,7 +51,7 @@ pub fn protect(row: Row, start: usize, len: usize, prot: c_int, real: impl FnOnc
     let ret = real();
     if prot & libc::PROT_EXEC != 0 && process::ring().is_some() {
         let outcome = <MinusOne as Fails<c_int>>::outcome(ret);
-        identity::protected(Call { row, outcome }, start, len, prot, -1);
+        identity::protected(Call::of(row, outcome), start, len, prot, -1);
     }
     ret
 }

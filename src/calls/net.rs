@@ -77,7 +77,7 @@ pub unsafe fn connected(call: Call, fd: c_int, address: *const c_void, len: u32)
     if is_under_way || !call.outcome.failed {
         own = own_address(fd, remote, &mut buffer);
     }
-    emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own) });
+    emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own), began_ns: Hidden(call.began_ns) });
     // An outcome comes after the connect that it is of.
     if connects::are_under_way() && !is_under_way {
         connects::settle(call, fd);
@@ -116,7 +116,7 @@ pub unsafe fn accept(
     let room = if has_room { unsafe { len.read_unaligned() } } else { 0 };
     let ret = real();
     if process::ring().is_some() {
-        let call = Call { row, outcome: <MinusOne as Fails<c_int>>::outcome(ret) };
+        let call = Call::of(row, <MinusOne as Fails<c_int>>::outcome(ret));
         // SAFETY: the caller's promise.
         unsafe { accepted(call, listener, address, len, room) };
     }
@@ -201,7 +201,7 @@ unsafe fn first_sent(
     if fds::counters_of(fd, |counters| peers::is_new(fd, counters, remote.0)) != Some(false) {
         let mut buffer = [0; capture::ADDRESS_CAP];
         let own = if is_first { own_address(fd, remote, &mut buffer) } else { Address(&[]) };
-        emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own) });
+        emit::after(call, 0, &NetConnect { fd, remote, own: Hidden(own), began_ns: Hidden(0) });
     }
     if is_internet(remote.0, dns::PORT) {
         // SAFETY: the caller's promise.

@@ -5,10 +5,10 @@ use core::ffi::{c_char, c_int};
 
 use wire::events::{
     FileAccess, FileAllocate, FileChmod, FileChown, FileHandle, FileLink, FileMkdir, FileMknod, FileReadlink,
-    FileRename, FileRmdir, FileStat, FileSymlink, FileTimes, FileTruncate, FileUnlink, FileXattr,
+    FileRename, FileRmdir, FileStat, FileSymlink, FileSync, FileTimes, FileTruncate, FileUnlink, FileXattr,
 };
 use wire::fields::{
-    AT_FDCWD, AccessMode, AllocateFlags, AtFlags, HandleFlags, Path, RenameFlags, XattrFlags,
+    AT_FDCWD, AccessMode, AllocateFlags, AtFlags, HandleFlags, Hidden, Path, RenameFlags, XattrFlags,
 };
 
 use crate::process;
@@ -103,7 +103,7 @@ pub unsafe fn remove(row: Row, path: *const c_char, real: impl FnOnce() -> c_int
     }
     let flags = if is_directory { libc::AT_REMOVEDIR } else { 0 };
     // SAFETY: the caller's promise.
-    unsafe { removed(Call { row, outcome }, here(path), flags) };
+    unsafe { removed(Call::of(row, outcome), here(path), flags) };
     ret
 }
 
@@ -182,6 +182,12 @@ pub unsafe fn link_asked(call: Call, place: Place, buffer: *const c_char) {
         };
         emit::after(call, 0, &FileReadlink { path, target });
     }
+}
+
+/// What was written was forced to the disk: fsync(2), and sync(2), which has no descriptor.
+pub fn synced(call: Call, fd: Option<c_int>) {
+    let path = Path { dir: fd.unwrap_or(-1), raw: None };
+    emit::after(call, 0, &FileSync { path, fd, began_ns: Hidden(call.began_ns) });
 }
 
 /// A file's space was allocated or given back: fallocate(2).

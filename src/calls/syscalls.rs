@@ -56,24 +56,23 @@ pub unsafe fn by_number(
     let row = row.called_as(caller);
     // SAFETY: the caller's promise: each is treated as the function of the same name is.
     unsafe {
-        match treatment {
-            Treatment::After(after) => {
-                let outer = marks::begin_numbered(row);
-                let ret = words::by_number(address, number, words);
-                marks::end_numbered(outer);
-                if process::ring().is_some() {
-                    let outcome = <MinusOne as Fails<c_long>>::outcome(ret);
-                    after(Call { row, outcome }, &words, ret as usize);
-                }
-                ret
-            }
+        let outer = marks::begin_numbered(row);
+        let (after, began_ns) = match treatment {
+            Treatment::After(after) => (after, 0),
+            Treatment::Timed(after) => (after, process::begin_ns()),
             Treatment::Instead(instead) => {
-                let outer = marks::begin_numbered(row);
                 let ret = instead(row, &words, &Next::numbered(address, number, words)) as c_long;
                 marks::end_numbered(outer);
-                ret
+                return ret;
             }
+        };
+        let ret = words::by_number(address, number, words);
+        marks::end_numbered(outer);
+        if process::ring().is_some() {
+            let outcome = <MinusOne as Fails<c_long>>::outcome(ret);
+            after(Call { row, outcome, began_ns }, &words, ret as usize);
         }
+        ret
     }
 }
 
@@ -95,8 +94,9 @@ pub unsafe fn opened(call: Call, dir: c_int, path: *const c_char, how: *const Op
 pub fn cloned(row: Row, real: impl FnOnce() -> c_long, flags: impl FnOnce(Call) -> Option<usize>) -> c_long {
     // It may be a thread that libc does not know of.
     process::watch_threads(None);
+    let began_ns = process::begin_ns();
     let ret = real();
-    let call = Call { row, outcome: <MinusOne as Fails<c_long>>::outcome(ret) };
+    let call = Call { row, outcome: <MinusOne as Fails<c_long>>::outcome(ret), began_ns };
     if let Some(flags) = flags(call) {
         lineage::cloned_by_number(call, flags);
     }

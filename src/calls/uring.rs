@@ -15,7 +15,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use wire::events::{
-    FileAllocate, FileLink, FileMkdir, FileOpen, FileRename, FileRmdir, FileSymlink, FileTruncate,
+    FileAllocate, FileLink, FileMkdir, FileOpen, FileRename, FileRmdir, FileSymlink, FileSync, FileTruncate,
     FileUnlink, KernelIoUring, NetBind, NetConnect, NetListen, NetSocket,
 };
 use wire::fields::{
@@ -87,7 +87,7 @@ pub fn initialised(row: Row, entries: u32, real: impl FnOnce() -> c_int) -> c_in
     let before = MADE.load(Ordering::Relaxed);
     let ret = real();
     if MADE.load(Ordering::Relaxed) == before && process::ring().is_some() {
-        made(Call { row, outcome: NegativeErrno::outcome(ret) }, entries);
+        made(Call::of(row, NegativeErrno::outcome(ret)), entries);
     }
     ret
 }
@@ -205,6 +205,8 @@ fn report(queue: &Queue, row: Row) {
 
 /// `enum io_uring_op` (<linux/io_uring.h>).
 mod operation {
+    pub const FSYNC: u8 = 3;
+    pub const SYNC_FILE_RANGE: u8 = 8;
     pub const CONNECT: u8 = 16;
     pub const FALLOCATE: u8 = 17;
     pub const OPENAT: u8 = 18;
@@ -258,6 +260,9 @@ impl Request {
                 let (flags, offset, length) = (AllocateFlags(len as c_int), offset as i64, address as i64);
                 emit::before(row, 0, &FileAllocate { path: file, fd, flags, offset, length });
             }
+            operation::FSYNC | operation::SYNC_FILE_RANGE => {
+                emit::before(row, 0, &FileSync { path: file, fd: Some(fd), began_ns: Hidden(0) });
+            }
             operation::FTRUNCATE => {
                 emit::before(row, 0, &FileTruncate { path: file, length: offset as i64 });
             }
@@ -272,7 +277,8 @@ impl Request {
             operation::BIND => emit::before(row, 0, &NetBind { fd, local: self.peer() }),
             operation::LISTEN => emit::before(row, 0, &NetListen { fd, backlog: len as c_int }),
             operation::CONNECT => {
-                emit::before(row, 0, &NetConnect { fd, remote: self.peer(), own: Hidden(Address(&[])) });
+                let (remote, own) = (self.peer(), Hidden(Address(&[])));
+                emit::before(row, 0, &NetConnect { fd, remote, own, began_ns: Hidden(0) });
             }
             _ => {}
         }

@@ -5,7 +5,8 @@
 //!
 //! * `after |call, ret| …`: the real function is called, then the expression runs with what came back.
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
-//! * `after_alone`, `instead_alone`: the same in code of the wrapper's own (the others share that of
+//! * `timed |call, ret| …`: as `after`, of a call before which the clock is read.
+//! * `after_alone`, `timed_alone`, `instead_alone`: the same in code of the wrapper's own (the others share that of
 //!   [`super::passage`]), for functions that programs call very often, or with more than six arguments.
 //! * `own |row| …`: the expression replaces the function, and calls another one.
 //! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true
@@ -13,7 +14,7 @@
 //! * `answer |row, real| …`: like `jump`, but the expression may return a value instead.
 //! * `list |row| …`: for the `execl` family, whose arguments arrive as an array, and the address of what
 //!   follows them.
-//! * `vfork |row, pid| …`: for vfork, which returns twice.
+//! * `vfork |row, pid, began| …`: for vfork, which returns twice; `began` is the clock before it.
 //!
 //! Without a ring, `after` and `jump` only call the real function. Nothing with a destructor is alive while
 //! the real function runs, and nothing is held: the thread may be cancelled there, or jump out.
@@ -80,6 +81,7 @@ macro_rules! hooks {
 macro_rules! numbers {
     (|$row:ident, $call:ident, $ret:ident, $real:ident, $words:ident, $places:tt|
      after { $($after:ident => $after_family:ident::$after_row:ident $($after_how:block)? $(only $after_machine:literal)?;)* }
+     timed { $($timed:ident => $timed_family:ident::$timed_row:ident $($timed_how:block)? $(only $timed_machine:literal)?;)* }
      instead { $($instead:ident => $family:ident::$name:ident $($how:block)? $(only $machine:literal)?;)* }
     ) => {
         /// The row that a system call's number belongs to.
@@ -87,6 +89,8 @@ macro_rules! numbers {
             match number {
                 $($(#[cfg(target_arch = $after_machine)])?
                 $crate::calls::syscalls::number::$after => Some($crate::table::$after_family::Name::$after_row.row()),)*
+                $($(#[cfg(target_arch = $timed_machine)])?
+                $crate::calls::syscalls::number::$timed => Some($crate::table::$timed_family::Name::$timed_row.row()),)*
                 $($(#[cfg(target_arch = $machine)])?
                 $crate::calls::syscalls::number::$instead => Some($crate::table::$family::Name::$name.row()),)*
                 _ => None,
@@ -98,7 +102,12 @@ macro_rules! numbers {
             match number {
                 $($(#[cfg(target_arch = $after_machine)])?
                 $crate::calls::syscalls::number::$after =>
-                    Some($crate::by_row! { after $after_family::$after_row $($after_how)?, $call, $ret, $places }),)*
+                    Some($crate::reach::words::Treatment::After(
+                        $crate::by_row! { after $after_family::$after_row $($after_how)?, $call, $ret, $places })),)*
+                $($(#[cfg(target_arch = $timed_machine)])?
+                $crate::calls::syscalls::number::$timed =>
+                    Some($crate::reach::words::Treatment::Timed(
+                        $crate::by_row! { after $timed_family::$timed_row $($timed_how)?, $call, $ret, $places })),)*
                 $($(#[cfg(target_arch = $machine)])?
                 $crate::calls::syscalls::number::$instead =>
                     Some($crate::by_row! { instead $family::$name $($how)?, $row, $real, $words, $places }),)*
@@ -111,17 +120,19 @@ macro_rules! numbers {
         pub const NUMBERS: &[(c_long, $crate::record::call::Row)] = &[
             $($(#[cfg(target_arch = $after_machine)])?
             ($crate::calls::syscalls::number::$after, $crate::table::$after_family::Name::$after_row.row()),)*
+            $($(#[cfg(target_arch = $timed_machine)])?
+            ($crate::calls::syscalls::number::$timed, $crate::table::$timed_family::Name::$timed_row.row()),)*
             $($(#[cfg(target_arch = $machine)])?
             ($crate::calls::syscalls::number::$instead, $crate::table::$family::Name::$name.row()),)*
         ];
     };
 }
 
-/// The treatment of one system call: its row's, or one that `numbers!` was given.
+/// The treatment of one system call: its row's, or one that `numbers!` was given. Of `after` the function.
 #[macro_export]
 macro_rules! by_row {
     (after $family:ident::$name:ident, $call:ident, $ret:ident, $places:tt) => {
-        $crate::reach::words::Treatment::After($crate::table::$family::$name::treat)
+        $crate::table::$family::$name::treat
     };
     (after $family:ident::$name:ident $body:block, $call:ident, $ret:ident, [$($place:ident),*]) => {{
         /// # Safety
@@ -134,7 +145,7 @@ macro_rules! by_row {
             // SAFETY: the caller's promise: the call is treated as the function of the same name is.
             unsafe { $body };
         }
-        $crate::reach::words::Treatment::After(treat)
+        treat
     }};
     (instead $family:ident::$name:ident, $row:ident, $real:ident, $words:ident, $places:tt) => {
         $crate::reach::words::Treatment::Instead($crate::table::$family::$name::treat)
@@ -204,10 +215,13 @@ macro_rules! row {
 #[macro_export]
 macro_rules! further_wrapper {
     ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$($bound:ident),+| $body:expr }) => {
-        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, 0 }
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number(), 0 }
+    };
+    ($symbol:literal, $events:tt, { timed, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$($bound:ident),+| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number() | $crate::reach::real::Hook::TIMED, 0 }
     };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$($bound:ident),+| $body:expr }) => {
-        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, $crate::reach::real::Hook::INSTEAD }
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number(), $crate::reach::real::Hook::INSTEAD }
     };
     ($symbol:literal, $events:tt, $rest:tt) => {
         $crate::wrapper! { $symbol, $events, $rest }
@@ -221,22 +235,20 @@ macro_rules! passing {
     ($symbol:literal, (), $row:expr, $failing:expr, $instead:expr) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         $crate::wrapper_stub! { #[cfg_attr(not(test), unsafe(export_name = $symbol))] wrapper, $symbol, "0" }
-        $crate::hook_entry! { $symbol, wrapper, REAL, $row, $failing.number(), $instead, treat }
+        $crate::hook_entry! { $symbol, wrapper, REAL, $row, $failing, $instead, treat }
     };
     ($symbol:literal, $events:tt, $row:expr, $failing:expr, $instead:expr) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         $crate::wrapper_stub! { #[cfg_attr(not(test), unsafe(export_name = $symbol))] wrapper, $symbol, "0" }
         $crate::wrapper_stub! { twin, $symbol, "1" }
-        $crate::hook_entry! { $symbol, twin, REAL, $row, $failing.number(), $instead | $crate::nested_kinds! { $symbol $events }, treat }
+        $crate::hook_entry! { $symbol, twin, REAL, $row, $failing, $instead | $crate::nested_kinds! { $symbol $events }, treat }
     };
 }
 
-/// One exported function, and its twin for callers that [`crate::reach::got`] leads here.
+/// The treatment of a row: reports a call that came back.
 #[macro_export]
-macro_rules! wrapper {
-    ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, 0 }
-
+macro_rules! reporting {
+    (($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr) => {
         /// Reports a call that came back, by a symbol or by number.
         ///
         /// # Safety
@@ -252,8 +264,50 @@ macro_rules! wrapper {
             unsafe { $body };
         }
     };
+}
+
+/// A function that reports the call that came back, in code of its own.
+#[macro_export]
+macro_rules! alone {
+    ($symbol:literal, $events:tt, $began:expr, { $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
+        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
+        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
+            let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
+                return <$fails as Fails<$ret>>::missing();
+            };
+            let outer = $crate::reach::marks::begin_call(row, KINDS);
+            let began_ns: u64 = $began;
+            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
+            let $result = unsafe {
+                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())($($argument),*)
+            };
+            $crate::reach::marks::end_call(outer, KINDS);
+            if $crate::process::ring().is_some() {
+                let outcome = <$fails as Fails<$ret>>::outcome($result);
+                let $call = $crate::record::call::Call { row, outcome, began_ns };
+                #[allow(unused_unsafe)] // some rows are safe
+                // SAFETY: as for `after`.
+                unsafe { $body };
+            }
+            $result
+        } }
+    };
+}
+
+/// One exported function, and its twin for callers that [`crate::reach::got`] leads here.
+#[macro_export]
+macro_rules! wrapper {
+    ($symbol:literal, $events:tt, { after, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number(), 0 }
+        $crate::reporting! { $arguments -> $ret, |$call, $result| $body }
+    };
+    ($symbol:literal, $events:tt, { timed, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number() | $crate::reach::real::Hook::TIMED, 0 }
+        $crate::reporting! { $arguments -> $ret, |$call, $result| $body }
+    };
     ($symbol:literal, $events:tt, { instead, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
-        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING, $crate::reach::real::Hook::INSTEAD }
+        $crate::passing! { $symbol, $events, $row, <$fails as Fails<$ret>>::FAILING.number(), $crate::reach::real::Hook::INSTEAD }
 
         /// Stands in for a call, by a symbol or by number.
         ///
@@ -279,27 +333,11 @@ macro_rules! wrapper {
             $crate::reach::words::Word::into_word(result)
         }
     };
-    ($symbol:literal, $events:tt, { after_alone, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
-        pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
-        const KINDS: u8 = $crate::nested_kinds! { $symbol $events };
-        $crate::twins! { $symbol, $events, $row, ($($argument: $type),*) -> $ret, |row| {
-            let Some(address) = REAL.address::<$crate::start::init::Early>($crate::c_name!($symbol)) else {
-                return <$fails as Fails<$ret>>::missing();
-            };
-            let outer = $crate::reach::marks::begin_call(row, KINDS);
-            // SAFETY: the address was looked up under this very symbol, whose C prototype this is.
-            let $result = unsafe {
-                core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(address.get())($($argument),*)
-            };
-            $crate::reach::marks::end_call(outer, KINDS);
-            if $crate::process::ring().is_some() {
-                let $call = $crate::record::call::Call { row, outcome: <$fails as Fails<$ret>>::outcome($result) };
-                #[allow(unused_unsafe)] // some rows are safe
-                // SAFETY: as for `after`.
-                unsafe { $body };
-            }
-            $result
-        } }
+    ($symbol:literal, $events:tt, { after_alone, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        $crate::alone! { $symbol, $events, 0, { $row, $fails, $arguments -> $ret, |$call, $result| $body } }
+    };
+    ($symbol:literal, $events:tt, { timed_alone, $row:expr, $fails:ident, $arguments:tt -> $ret:ty, |$call:ident, $result:ident| $body:expr }) => {
+        $crate::alone! { $symbol, $events, $crate::process::begin_ns(), { $row, $fails, $arguments -> $ret, |$call, $result| $body } }
     };
     ($symbol:literal, $events:tt, { instead_alone, $row:expr, $fails:ident, ($($argument:ident: $type:ty),*) -> $ret:ty, |$call:ident, $real:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
@@ -399,27 +437,30 @@ macro_rules! wrapper {
         $crate::list_stub! { twin, with_array_redirected }
         $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
-    ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident| $body:expr }) => {
+    ($symbol:literal, $events:tt, { vfork, $row:expr, $fails:ident, () -> $ret:ty, |$call:ident, $pid:ident, $began:ident| $body:expr }) => {
         pub static REAL: $crate::reach::real::Real = $crate::reach::real::Real::new();
         #[inline(always)]
-        unsafe fn body($call: $crate::record::call::Row, $pid: isize) -> $ret {
+        unsafe fn body($call: $crate::record::call::Row, $pid: isize, $began: u64) -> $ret {
             #[allow(unused_unsafe)] // as for `after`
             // SAFETY: the stub made the call and passes on what it returned.
             unsafe { $body }
         }
-        unsafe extern "C" fn returned(pid: isize) -> $ret {
-            // SAFETY: as above.
-            unsafe { body($row, pid) }
+        extern "C" fn begins() -> u64 {
+            $crate::process::begin_ns()
         }
-        unsafe extern "C" fn returned_redirected(pid: isize) -> $ret {
+        unsafe extern "C" fn returned(pid: isize, began_ns: u64) -> $ret {
             // SAFETY: as above.
-            unsafe { body($row.redirected(), pid) }
+            unsafe { body($row, pid, began_ns) }
+        }
+        unsafe extern "C" fn returned_redirected(pid: isize, began_ns: u64) -> $ret {
+            // SAFETY: as above.
+            unsafe { body($row.redirected(), pid, began_ns) }
         }
         $crate::vfork_stub! {
             #[cfg_attr(not(test), unsafe(export_name = $symbol))]
-            wrapper, returned
+            wrapper, begins, returned
         }
-        $crate::vfork_stub! { twin, returned_redirected }
+        $crate::vfork_stub! { twin, begins, returned_redirected }
         $crate::hook_entry! { $symbol, twin, REAL, $row }
     };
 }

@@ -12,6 +12,7 @@
 //! # Safety
 //! See [`super::words`].
 
+use crate::process;
 use crate::reach::maps::Beginning;
 use crate::reach::marks;
 use crate::reach::real::Hook;
@@ -41,19 +42,21 @@ pub unsafe extern "C" fn pass<B: Beginning>(frame: &Frame) -> usize {
     let outer = marks::begin_call(row, called.nested());
     // SAFETY: the address was looked up under the entry's symbol, and the words are the application's. The
     // treatment is that of the symbol's row.
-    let result = unsafe {
-        match called.treatment() {
-            Treatment::After(after) => {
-                let result = enter(address.get(), *words);
+    unsafe {
+        let (after, began_ns) = match called.treatment() {
+            Treatment::After(after) => (after, 0),
+            Treatment::Timed(after) => (after, process::begin_ns()),
+            Treatment::Instead(instead) => {
+                let result = instead(row, words, &Next::of(address.get(), *words));
                 marks::end_call(outer, called.nested());
-                if crate::process::ring().is_some() {
-                    after(Call { row, outcome: failing.outcome(result) }, words, result);
-                }
                 return result;
             }
-            Treatment::Instead(instead) => instead(row, words, &Next::of(address.get(), *words)),
+        };
+        let result = enter(address.get(), *words);
+        marks::end_call(outer, called.nested());
+        if process::ring().is_some() {
+            after(Call { row, outcome: failing.outcome(result), began_ns }, words, result);
         }
-    };
-    marks::end_call(outer, called.nested());
-    result
+        result
+    }
 }

@@ -103,6 +103,7 @@ pub struct Hook {
     /// 0 where the row has code of its own.
     treatment: i32,
     row: u16,
+    /// The number of its [`crate::record::fail::Failing`], and [`Hook::TIMED`].
     failing: u8,
     /// The bits of [`Hook::nested`], and [`Hook::INSTEAD`].
     how: u8,
@@ -126,6 +127,8 @@ impl Hook {
 
     /// In `how`: the treatment stands in for the call.
     pub const INSTEAD: u8 = 0x80;
+    /// In `failing`: the clock is read before the call.
+    pub const TIMED: u8 = 0x80;
 
     pub fn row(&self) -> u16 {
         self.row
@@ -140,7 +143,7 @@ impl Hook {
     /// The number of its [`crate::record::fail::Failing`].
     #[inline(always)]
     pub fn failing(&self) -> u8 {
-        self.failing
+        self.failing & !Self::TIMED
     }
 
     /// See [`crate::reach::inline::nested_kinds`].
@@ -155,8 +158,9 @@ impl Hook {
         let address = Self::at(&self.treatment);
         // SAFETY: `hook_entry!` put the distance to a function of this type there, and says which type.
         unsafe {
-            match self.how & Self::INSTEAD {
-                0 => Treatment::After(core::mem::transmute::<usize, After>(address)),
+            match (self.how & Self::INSTEAD, self.failing & Self::TIMED) {
+                (0, 0) => Treatment::After(core::mem::transmute::<usize, After>(address)),
+                (0, _) => Treatment::Timed(core::mem::transmute::<usize, After>(address)),
                 _ => Treatment::Instead(core::mem::transmute::<usize, Instead>(address)),
             }
         }

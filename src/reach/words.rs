@@ -17,6 +17,8 @@ pub type Words = [usize; 6];
 pub enum Treatment {
     /// Reports a call that came back.
     After(After),
+    /// The same of a call before which the clock was read.
+    Timed(After),
     /// Stands in for a call.
     Instead(Instead),
 }

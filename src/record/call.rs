@@ -55,6 +55,16 @@ impl Row {
 pub struct Call {
     pub row: Row,
     pub outcome: Outcome,
+    /// The clock of records before the call, of a row that is timed; 0 of another.
+    pub began_ns: u64,
+}
+
+impl Call {
+    /// A call that is not timed.
+    #[inline(always)]
+    pub const fn of(row: Row, outcome: Outcome) -> Self {
+        Self { row, outcome, began_ns: 0 }
+    }
 }
 
 /// The end of a call, as a record reports it.

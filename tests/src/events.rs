@@ -390,6 +390,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("file.readlink", &["path"]),
     ("file.allocate", &["path", "fd", "offset", "length"]),
     ("file.lock", &["path", "fd", "lock"]),
+    ("file.sync", &[]),
     ("net.socket", &["fd", "family", "type", "protocol"]),
     ("net.bind", &["fd", "local"]),
     ("net.listen", &["fd"]),

@@ -192,6 +192,9 @@ events {
             coverage: "name",
             /// Why it is blind.
             reason: "name",
+            /// The time from the exec that asked for it until the sensor began in it, nanoseconds: the
+            /// kernel's work, the loader's, and the constructors that run before the sensor's.
+            duration_ns: "number",
         }
     }
     /// An exec is asked for (before the call), and again with `ret` and `error` if it failed.
@@ -217,6 +220,13 @@ events {
         sent {
             /// The new process, where the caller learns it (system(3) does not).
             child: Option<u32>,
+            /// The clock of the record's time before the call; 0 where it was not read.
+            began_ns: Hidden<u64>,
+        }
+        added {
+            /// The time that the call took, nanoseconds: of vfork until the child executed a program or
+            /// ended, of system and wordexp until the command ended.
+            duration_ns: "number",
         }
     }
     /// The process ended.
@@ -523,6 +533,21 @@ events {
         /// Its length, bytes, 0 for all that follows; absent for flock.
         length: Option<i64>,
     } }
+    /// What was written is forced to the disk: fsync, fdatasync, syncfs, sync, sync_file_range.
+    FileSync = 110 "file.sync" {
+        sent<'a> {
+            /// The file; of syncfs one of the file system; absent for sync, which forces all.
+            path: Path<'a>,
+            /// The descriptor.
+            fd: Option<i32>,
+            /// The clock of the record's time before the call; 0 where it was not read.
+            began_ns: Hidden<u64>,
+        }
+        added {
+            /// The time that the call took, nanoseconds.
+            duration_ns: "number",
+        }
+    }
     /// A socket is made.
     NetSocket = 40 "net.socket" { sent {
         /// The new descriptor.
@@ -579,6 +604,8 @@ events {
             remote: Address<'a>,
             /// The local address, which the kernel chose.
             own: Hidden<Address<'a>>,
+            /// The clock of the record's time before the call; 0 where it was not read.
+            began_ns: Hidden<u64>,
         }
         added {
             /// Address family.
@@ -593,6 +620,9 @@ events {
             r#type: "name",
             /// Protocol of the socket.
             protocol: "name",
+            /// The time that the call took, nanoseconds. Absent where it is pending, which `net.connected`
+            /// tells the time of, and of a first datagram.
+            duration_ns: "number",
         }
     }
     /// A connect that was under way when its call returned has an outcome; `error` says why it failed. The
@@ -678,19 +708,36 @@ events {
         }
     }
     /// A name is resolved.
-    DnsQuery = 50 "dns.query" { sent<'a> {
-        /// The name.
-        host: Option<Text<'a>>,
-        /// The addresses it resolved to.
-        answers: Answers<'a>,
-    } }
+    DnsQuery = 50 "dns.query" {
+        sent<'a> {
+            /// The name.
+            host: Option<Text<'a>>,
+            /// The addresses it resolved to.
+            answers: Answers<'a>,
+            /// The clock of the record's time before the call; 0 where it was not read.
+            began_ns: Hidden<u64>,
+        }
+        added {
+            /// The time that the call took, nanoseconds. Absent of getaddrinfo_a, and of a message that the
+            /// program sends to a name server itself.
+            duration_ns: "number",
+        }
+    }
     /// The name of an address is asked for: getnameinfo, gethostbyaddr.
-    DnsReverse = 51 "dns.reverse" { sent<'a> {
-        /// The address.
-        addr: Ip<'a>,
-        /// The name that was found.
-        host: Option<Text<'a>>,
-    } }
+    DnsReverse = 51 "dns.reverse" {
+        sent<'a> {
+            /// The address.
+            addr: Ip<'a>,
+            /// The name that was found.
+            host: Option<Text<'a>>,
+            /// The clock of the record's time before the call; 0 where it was not read.
+            began_ns: Hidden<u64>,
+        }
+        added {
+            /// The time that the call took, nanoseconds.
+            duration_ns: "number",
+        }
+    }
     /// A library is loaded at run time (before the call).
     LibLoad = 60 "lib.load" { sent<'a> {
         /// The library; a name without a slash is searched by the loader and shown as it is.

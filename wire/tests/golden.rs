@@ -65,7 +65,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             actions: Actions(text),
             flags: is_set.then_some(AtFlags(uint)),
         }),
-        Decoded::ProcessFork(ProcessFork { child: is_set.then_some(uint) }),
+        Decoded::ProcessFork(ProcessFork { child: is_set.then_some(uint), began_ns: Hidden(wide) }),
         Decoded::ProcessSignal(ProcessSignal {
             target: int,
             signal: 9,
@@ -141,6 +141,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             offset: number,
             length: 2,
         }),
+        Decoded::FileSync(FileSync { path, fd: is_set.then_some(int), began_ns: Hidden(wide) }),
         Decoded::FileLock(FileLock {
             path,
             fd: int,
@@ -149,7 +150,7 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
             start: is_set.then_some(number),
             length: is_set.then_some(2),
         }),
-        Decoded::DnsReverse(DnsReverse { addr: Ip(text), host: raw }),
+        Decoded::DnsReverse(DnsReverse { addr: Ip(text), host: raw, began_ns: Hidden(wide) }),
         Decoded::NetSocket(NetSocket {
             fd: is_set.then_some(int),
             family: Family(2),
@@ -158,14 +159,19 @@ fn samples(contents: Contents<'_>) -> Vec<Decoded<'_>> {
         }),
         Decoded::NetBind(NetBind { fd: int, local: Address(text) }),
         Decoded::NetListen(NetListen { fd: int, backlog: 128 }),
-        Decoded::NetConnect(NetConnect { fd: int, remote: Address(text), own: Hidden(Address(text)) }),
+        Decoded::NetConnect(NetConnect {
+            fd: int,
+            remote: Address(text),
+            own: Hidden(Address(text)),
+            began_ns: Hidden(wide),
+        }),
         Decoded::NetConnected(NetConnected { fd: int, local: Address(text) }),
         Decoded::NetAccept(NetAccept {
             fd: is_set.then_some(int),
             remote: Address(text),
             listener: Hidden(int),
         }),
-        Decoded::DnsQuery(DnsQuery { host: raw, answers: Answers(text) }),
+        Decoded::DnsQuery(DnsQuery { host: raw, answers: Answers(text), began_ns: Hidden(wide) }),
         Decoded::LibLoad(LibLoad { path, flags: LoadFlags(int) }),
         Decoded::MemoryMap(MemoryMap { addr: wide, len: 2, prot: Protection(int), fd: Hidden(4) }),
         Decoded::KernelModule(KernelModule { path, name: raw }),
@@ -207,7 +213,7 @@ fn encode(value: &Decoded<'_>) -> (Kind, Vec<u8>, usize) {
     each! {
         ProcessStart ProcessExec ProcessFork ProcessSignal ProcessCredentials ProcessTrace ProcessNamespace ProcessControl
         FileOpen FileUnlink FileRmdir FileMkdir FileChmod FileChown FileTruncate FileXattr FileRename FileLink
-        FileSymlink FileMknod FileHandle FileTimes FileStat FileAccess FileReadlink FileAllocate FileLock ProcessLimit DnsReverse NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
+        FileSymlink FileMknod FileHandle FileTimes FileStat FileAccess FileReadlink FileAllocate FileLock FileSync ProcessLimit DnsReverse NetSocket NetBind NetListen NetConnect NetConnected NetAccept DnsQuery LibLoad MemoryMap KernelModule
         KernelBpf KernelUserfaultfd KernelIoUring FdDuplicate FdClosed FdDuped FdRange DirChange FdFlags
         ChildStatus FdMade Within
     }

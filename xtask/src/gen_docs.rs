@@ -127,9 +127,10 @@ events (a descriptor's flags, its bytes), in brackets how far; behind *not* stan
 *How* says how the wrapper replaces the function:
 
 - `after`: calls the real function, then reports
+- `timed`: as `after`; the clock is read before the call, too
 - `instead`: calls the real function itself, at the right moment
-- `after_alone`, `instead_alone`: the same in code of the wrapper's own, which is faster, and takes more
-  than six arguments
+- `after_alone`, `timed_alone`, `instead_alone`: the same in code of the wrapper's own, which is faster, and
+  takes more than six arguments
 - `own`: calls another function in its place (`execve` for `execv`)
 - `jump`: reports, then jumps to the real function, so that it sees its true caller
 - `answer`: as `jump`, but may return a value instead

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use wire::events::ProcessStart;
 use wire::fields::Args;
 
+use super::asked::Asked;
 use super::image::ProcessImage;
 use super::register::Census;
 use crate::allowance::Peer;
 use crate::container::{Claim, Container};
 use crate::enrich;
-use crate::enrich::blind::Arguments;
 use crate::enrich::process::Process;
 use crate::event::{Asks, Circumstances, Claimed, Comm, Facts, Program, Who};
 use crate::ids::{ImageId, MonoNs, Pid, ProcessKey, UtcNs};
@@ -67,16 +67,27 @@ impl Census {
         image.ppid.or(is_own_view.then_some(Pid(start.parent.0)))
     }
 
-    /// The arguments of a program that could not read them, by the exec that asked for it: its own process's,
-    /// or its parent's.
-    pub fn arguments_asked(&self, image: ImageId, start: &ProcessStart<'_>) -> Option<Arguments> {
+    /// The exec that asked for a program: its own process's, or its parent's.
+    pub fn exec_of(&self, image: ImageId, start: &ProcessStart<'_>) -> Option<&Asked> {
         let key = self.get(image)?.key;
         let own = self.before(image).and_then(|before| self.get(before)?.asked.as_ref());
         let parents = || {
             let parent = self.get(self.live(key.with_pid(self.ppid_of(image, start)?))?)?;
             parent.asked.as_ref().filter(|asked| asked.is_for(start.path.raw))
         };
-        own.or_else(parents).map(|asked| asked.arguments.clone())
+        own.or_else(parents)
+    }
+
+    /// When a program that began at `at` was asked for: by the exec that the process or its parent told of, or by the posix_spawn
+    /// of a parent that has returned since.
+    pub fn asked_at(&self, image: ImageId, start: &ProcessStart<'_>, at: MonoNs) -> Option<MonoNs> {
+        let exec = self.exec_of(image, start).map(|asked| asked.at);
+        let asked = exec.or_else(|| {
+            let known = self.get(image)?;
+            let parent = self.get(self.live(known.key.with_pid(self.ppid_of(image, start)?))?)?;
+            parent.spawned.filter(|(child, _)| *child == known.own_pid).map(|(_, asked)| asked)
+        });
+        asked.filter(|asked| *asked <= at)
     }
 
     /// The `Who` of a program that tells of its start; `same_process` is its process before the exec.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
+use wire::events::Decoded;
 use wire::ring::layout::{Loss, Slot};
 
 pub use super::asked::Asked;
@@ -143,6 +144,8 @@ pub struct ProcessImage {
     pub reported: [u64; Loss::ALL.len()],
     /// The program that it is about to become, or has become without a word.
     pub asked: Option<Asked>,
+    /// The last child that it made with a program, by its own number, and when it asked for that.
+    pub spawned: Option<(Pid, MonoNs)>,
     /// Why the program that it has become cannot be seen into, being found out, and the executable.
     pub question: Option<(Vec<u8>, Pending<&'static str>)>,
     /// Since when that waits for its turn.
@@ -239,6 +242,7 @@ impl ProcessImage {
             books: None,
             reported: Default::default(),
             asked: None,
+            spawned: None,
             question: None,
             wonders_since: None,
             life,
@@ -288,6 +292,15 @@ impl ProcessImage {
     #[cfg(test)]
     pub fn memory_bytes(&self) -> usize {
         self.memory.held()
+    }
+
+    /// Notes the child of a record, where it was made for the program that was asked for (posix_spawn).
+    pub fn note_spawned(&mut self, decoded: &Decoded<'_>, asked: Option<&Asked>) {
+        if let (Decoded::ProcessFork(fork), Some(asked)) = (decoded, asked)
+            && let Some(child) = fork.child
+        {
+            self.spawned = Some((Pid(child), asked.at));
+        }
     }
 
     /// Takes the program that it asks for, if `is_it`.

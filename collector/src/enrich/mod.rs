@@ -26,6 +26,7 @@ pub mod blind;
 mod circumstances;
 mod closes;
 pub mod descriptors;
+mod durations;
 pub mod hosts;
 mod moves;
 mod noted;

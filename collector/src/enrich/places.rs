@@ -89,9 +89,21 @@ pub struct ConnectedPlaces {
     pub protocol: usize,
 }
 
+/// Places of `duration_ns`.
+#[derive(Clone, Copy, Debug)]
+pub struct DurationPlaces {
+    pub start: usize,
+    pub fork: usize,
+    pub connect: usize,
+    pub query: usize,
+    pub reverse: usize,
+    pub sync: usize,
+}
+
 /// All of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
+    pub durations: DurationPlaces,
     pub start_coverage: usize,
     pub start_cwd: usize,
     pub start_env: usize,
@@ -156,8 +168,17 @@ impl Default for Places {
         let evasion = |name| Shape::place(Kind::SensorEvasion, name);
         let file = |name| Shape::place(Kind::FileClose, name);
         let net = |name| Shape::place(Kind::NetClose, name);
+        let duration = |kind| Shape::place(kind, "duration_ns");
         let connected = |name| Shape::place(Kind::NetConnected, name);
         Self {
+            durations: DurationPlaces {
+                start: duration(Kind::ProcessStart),
+                fork: duration(Kind::ProcessFork),
+                connect: duration(Kind::NetConnect),
+                query: duration(Kind::DnsQuery),
+                reverse: duration(Kind::DnsReverse),
+                sync: duration(Kind::FileSync),
+            },
             start_coverage: start("coverage"),
             start_cwd: start("cwd"),
             start_env: start("env"),

@@ -92,6 +92,7 @@ impl Enricher {
         if let Some(own) = directory {
             process.cwd = own;
         }
+        self.set_duration(head, decoded);
         // A failed call changed nothing.
         let has_failed = head.errno != 0;
         // One that the kernel notified of may fail yet.

@@ -359,6 +359,7 @@ impl Pipeline {
     ) {
         let kind = numbering.kind_of(&head);
         let arguments;
+        let mut starting = None;
         let Some(mut decoded) = kind.and_then(|kind| Decoded::decode(kind, payload).ok()) else {
             self.census.begin(image, &self.rings);
             return self.census.count_undecoded(image, head.flags & Flags::STAMPED != 0);
@@ -367,10 +368,11 @@ impl Pipeline {
             return;
         }
         if let Decoded::ProcessStart(start) = &mut decoded {
+            starting = self.census.asked_at(image, start, at).map(|asked| (asked, at));
             if start.argv.iter().next().is_none()
-                && let Some(asked) = self.census.arguments_asked(image, start)
+                && let Some(asked) = self.census.exec_of(image, start)
             {
-                arguments = asked;
+                arguments = asked.arguments.clone();
                 start.argv = Args::Packed(&arguments.argv);
                 start.argc = arguments.argc.and_then(|argc| u32::try_from(argc).ok());
                 head.flags |= if start.argc.is_some() { Flags::TRUNCATED } else { 0 };
@@ -386,7 +388,7 @@ impl Pipeline {
                 self.report_mute_before(image);
             }
         }
-        if let (Decoded::ProcessFork(ProcessFork { child: Some(child) }), 0) = (&decoded, head.errno) {
+        if let (Decoded::ProcessFork(ProcessFork { child: Some(child), .. }), 0) = (&decoded, head.errno) {
             self.await_child(image, Pid(*child));
         }
         let Some(known) = self.census.get_mut(image) else { return };
@@ -398,7 +400,9 @@ impl Pipeline {
             head.tid = known.thread_here(own_tid).unwrap_or(own_tid.gone()).0;
         }
         let begun = asked.as_ref().and_then(|asked| asked.child);
-        if let (Decoded::ProcessFork(fork @ ProcessFork { child: None }), 0) = (&mut decoded, head.errno) {
+        known.note_spawned(&decoded, asked.as_ref());
+        if let (Decoded::ProcessFork(fork @ ProcessFork { child: None, .. }), 0) = (&mut decoded, head.errno)
+        {
             fork.child = begun.map(|Pid(child)| child);
         }
         known.come_to(at);
@@ -406,6 +410,9 @@ impl Pipeline {
         process.is_below = is_below;
         let (ids, mark) = (process.ids(), self.enricher.mark());
         let effect = self.enricher.record(process, &head, at, &decoded);
+        if let Some((asked, at)) = starting {
+            self.enricher.has_begun(asked, at);
+        }
         if is_below {
             self.tell_target(image, &decoded);
         }

@@ -255,7 +255,7 @@ impl World {
                     resolve: (pid > 9).then_some(ResolveFlags(pid)),
                 },
             ),
-            1 => say(sensor, slot, input, &ProcessFork { child: Some(pid) }),
+            1 => say(sensor, slot, input, &ProcessFork { child: Some(pid), began_ns: Hidden(0) }),
             2 => say(sensor, slot, input, &ChildStatus { child: pid, status: fd, usage: None }),
             3 => say(sensor, slot, input, &DirChange { path: of }),
             4 => say(sensor, slot, input, &FdRange { first: fd as u32, last: pid, cloexec: fd > 9 }),
@@ -275,7 +275,11 @@ impl World {
                 sensor,
                 slot,
                 input,
-                &DnsQuery { host: Some(name), answers: Answers(&[4, 1, 2, 3, fd as u8]) },
+                &DnsQuery {
+                    host: Some(name),
+                    answers: Answers(&[4, 1, 2, 3, fd as u8]),
+                    began_ns: Hidden(0),
+                },
             ),
             7 => {
                 let made =

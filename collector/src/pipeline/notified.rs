@@ -145,7 +145,10 @@ fn events_of_a_notified_program_are_those_of_its_hooked_twin_but_for_results() {
     sensor.emit(0, &socket(Some(4)));
     sensor.emit(0, &NetBind { fd: 4, local: Address(INET) });
     sensor.emit(0, &NetListen { fd: 4, backlog: 9 });
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(INET), own: Hidden(Address(&[])) });
+    sensor.emit(
+        0,
+        &NetConnect { fd: 4, remote: Address(INET), own: Hidden(Address(&[])), began_ns: Hidden(0) },
+    );
 
     let stand = |behind| Stand("/home", behind);
     kernel.tell("openat", &[HERE, PATH, 0o101, 0o600], b"in/../x", stand(""));

@@ -182,7 +182,7 @@ impl Sensor {
 
     /// The parent's record of a fork.
     pub fn forked(&self, slot: u8, child: u32) {
-        self.emit(slot, &ProcessFork { child: Some(child) });
+        self.emit(slot, &ProcessFork { child: Some(child), began_ns: Hidden(0) });
     }
 }
 

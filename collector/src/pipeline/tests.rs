@@ -535,7 +535,10 @@ fn duplicate_of_a_socket_shows_both_ends_and_who_connected() {
         protocol: Protocol(0),
     };
     sensor.emit(0, &tcp);
-    sensor.emit(0, &NetConnect { fd: 3, remote: Address(&peer), own: Hidden(Address(&own)) });
+    sensor.emit(
+        0,
+        &NetConnect { fd: 3, remote: Address(&peer), own: Hidden(Address(&own)), began_ns: Hidden(0) },
+    );
     sensor.emit(0, &FdDuplicate { fd: 3, target: 0, cloexec: Hidden(false) });
     sensor.emit(0, &NetSocket { fd: Some(4), ..tcp });
     sensor.emit(0, &NetBind { fd: 4, local: Address(&own) });
@@ -566,11 +569,18 @@ fn connect_shows_the_name_last_resolved_and_pending_is_no_error() {
         r#type: SocketType(libc::SOCK_STREAM | libc::SOCK_CLOEXEC),
         protocol: Protocol(0),
     };
-    sensor.emit(0, &DnsQuery { host: Some(b"example.org"), answers: Answers(&[4, 192, 0, 2, 7]) });
+    sensor.emit(
+        0,
+        &DnsQuery { host: Some(b"example.org"), answers: Answers(&[4, 192, 0, 2, 7]), began_ns: Hidden(0) },
+    );
     sensor.emit(0, &tcp);
     let head = sensor.head(0, Kind::NetConnect);
     let pending = Head { ret: -1, errno: libc::EINPROGRESS as u16, ..head };
-    sensor.write(0, pending, &NetConnect { fd: 3, remote: Address(&remote), own: Hidden(Address(&[])) });
+    sensor.write(
+        0,
+        pending,
+        &NetConnect { fd: 3, remote: Address(&remote), own: Hidden(Address(&[])), began_ns: Hidden(0) },
+    );
     sensor.close(0, 3);
     harness.round();
 
@@ -1002,7 +1012,10 @@ fn bytes_of_a_datagram_socket_with_several_peers_name_no_single_one() {
     };
     let connect = |fd, port| {
         let remote = [2, 0, 0, port, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-        sensor.emit(0, &NetConnect { fd, remote: Address(&remote), own: Hidden(Address(&[])) });
+        sensor.emit(
+            0,
+            &NetConnect { fd, remote: Address(&remote), own: Hidden(Address(&[])), began_ns: Hidden(0) },
+        );
     };
     for (fd, kind) in [(3, libc::SOCK_DGRAM), (4, libc::SOCK_DGRAM), (5, libc::SOCK_STREAM)] {
         sensor.emit(0, &socket(fd, kind));
@@ -1327,14 +1340,16 @@ fn what_happens_after_a_border_is_held_back_for_the_request_that_comes_next() {
     v6.extend_from_slice(&"::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap().octets());
     v6.extend_from_slice(&[0; 4]);
     sensor.open(0, "init", 3, 0);
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v6), own: Hidden(Address(&[])) });
+    sensor
+        .emit(0, &NetConnect { fd: 4, remote: Address(&v6), own: Hidden(Address(&[])), began_ns: Hidden(0) });
     sensor.open(0, "early", 5, 0);
     harness.round();
     let (done_tx, _done_rx) = crossbeam_channel::bounded::<()>(0);
     let held = harness.pipeline.order.waiting().len();
     harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     // The first border only.
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&v4), own: Hidden(Address(&[])) });
+    sensor
+        .emit(0, &NetConnect { fd: 4, remote: Address(&v4), own: Hidden(Address(&[])), began_ns: Hidden(0) });
     harness.pipeline.order.frontier.set_heard(MonoNs::MAX, MonoNs::MAX);
     harness.round();
     harness.pipeline.hear(News::Flush(Flush {
@@ -1375,7 +1390,10 @@ fn first_request_begins_where_it_was_asked_for_although_it_was_heard_of_before_t
     harness.pipeline.flushes = super::flushes::Flushes::new(Some("127.0.0.1:9001".parse().unwrap()));
     let api = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     sensor.open(0, "init", 3, 0);
-    sensor.emit(0, &NetConnect { fd: 4, remote: Address(&api), own: Hidden(Address(&[])) });
+    sensor.emit(
+        0,
+        &NetConnect { fd: 4, remote: Address(&api), own: Hidden(Address(&[])), began_ns: Hidden(0) },
+    );
     sensor.open(0, "early", 5, 0);
     harness.pipeline.hear(News::Turn(Turn::To("a".into()), MonoNs::now()));
     sensor.open(0, "late", 6, 0);

@@ -70,7 +70,10 @@ fn session(harness: &mut Harness) {
     program.start("/bin/other", "/home/u");
     harness.attach(&program, 10);
     let remote = [2, 0, 0x23, 0x29, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-    program.emit(0, &NetConnect { fd: 5, remote: Address(&remote), own: Hidden(Address(&[])) });
+    program.emit(
+        0,
+        &NetConnect { fd: 5, remote: Address(&remote), own: Hidden(Address(&[])), began_ns: Hidden(0) },
+    );
     harness.round();
     harness.die(11, 3);
     harness.round();

@@ -41,7 +41,7 @@ keys! {
     Pending "pending" Backlog "backlog" Answers "answers" Addr "addr" Len "len" Prot "prot"
     Command "command" Entries "entries" Count "count" BytesRead "bytes_read"
     BytesWritten "bytes_written" BytesSent "bytes_sent" BytesReceived "bytes_received" OpenNs "open_ns"
-    Accepted "accepted"
+    Accepted "accepted" DurationNs "duration_ns"
 }
 
 /// The place of each key among the values of each kind; [`NOWHERE`] where it has none.

@@ -261,6 +261,11 @@ const TABLE: &[Kind] = &[
     // file.readlink has no row: realpath(3) asks for each part of a path by the same instruction of libc.
     kind("file.allocate", &["path"], &[any("fallocate", &[Open(0)])]),
     kind(
+        "file.sync",
+        &["path"],
+        &[any("fsync", &[Open(0)]), any("fdatasync", &[Open(0)]), any("syncfs", &[Open(0)])],
+    ),
+    kind(
         "file.times",
         &["path"],
         &[any("utimensat", &[At(1)]), any("utime", &[Path(0)]), any("utimes", &[Path(0)])],

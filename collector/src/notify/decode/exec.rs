@@ -1,7 +1,7 @@
 //! Programs and processes: executed and made.
 
 use wire::events::{ProcessExec, ProcessFork};
-use wire::fields::{AT_FDCWD, Actions, Args, AtFlags, DEFAULT_ARGV};
+use wire::fields::{AT_FDCWD, Actions, Args, AtFlags, DEFAULT_ARGV, Hidden};
 use wire::record::Flags;
 
 use super::case::{Case, Place, Told};
@@ -120,7 +120,7 @@ fn cloned(case: &mut Case<'_>, flags: u64) -> Option<Told> {
     if flags & libc::CLONE_THREAD as u64 != 0 {
         return None;
     }
-    case.tell(&ProcessFork { child: None })
+    case.tell(&ProcessFork { child: None, began_ns: Hidden(0) })
 }
 
 pub fn clone(case: &mut Case<'_>) -> Option<Told> {

@@ -84,7 +84,7 @@ pub fn listen(case: &mut Case<'_>) -> Option<Told> {
 /// The local address is chosen in the call.
 fn connects(case: &mut Case<'_>, fd: i32, remote: &[u8]) -> Option<Told> {
     case.note_socket(fd);
-    case.tell(&NetConnect { fd, remote: Address(remote), own: Hidden(Address(&[])) })
+    case.tell(&NetConnect { fd, remote: Address(remote), own: Hidden(Address(&[])), began_ns: Hidden(0) })
 }
 
 pub fn connect(case: &mut Case<'_>) -> Option<Told> {

@@ -295,8 +295,8 @@ fn programs_and_processes_are_told_as_a_hook_tells_them_before_the_call() {
     is("execve", &[OLD, ARGV, HOLE], "execve", &exec(old(), None));
     is("execveat", &[3, NEW, ARGV, HOLE, 0x1000], "execveat", &exec(below(), Some(AtFlags(0x1000))));
     is("execve", &[OLD, 0, HOLE], "execve", &ProcessExec { argv: Args::NONE, ..exec(old(), None) });
-    is("clone", &[libc::CLONE_NEWUSER as u64], "clone", &ProcessFork { child: None });
-    is("clone3", &[HEADER, 88], "clone3", &ProcessFork { child: None });
+    is("clone", &[libc::CLONE_NEWUSER as u64], "clone", &ProcessFork { child: None, began_ns: Hidden(0) });
+    is("clone3", &[HEADER, 88], "clone3", &ProcessFork { child: None, began_ns: Hidden(0) });
     assert_eq!(None, told_by("clone", &[libc::CLONE_THREAD as u64]));
     assert_eq!(None, told_by("clone3", &[HOLE, 88]));
 }
@@ -311,7 +311,8 @@ fn sockets_are_told_as_a_hook_tells_them_but_for_results() {
     );
     is("bind", &[4, INET, 16], "bind", &NetBind { fd: 4, local: Address(ADDRESS) });
     is("listen", &[4, 128], "listen", &NetListen { fd: 4, backlog: 128 });
-    let connect = NetConnect { fd: 4, remote: Address(ADDRESS), own: Hidden(Address(&[])) };
+    let connect =
+        NetConnect { fd: 4, remote: Address(ADDRESS), own: Hidden(Address(&[])), began_ns: Hidden(0) };
     is("connect", &[4, INET, 16], "connect", &connect);
     is("sendto", &[4, HOLE, 9, 0, INET, 16], "sendto", &connect);
     is("sendmsg", &[4, HEADER, 0], "sendmsg", &connect);
@@ -744,11 +745,17 @@ fn calls_as_on_i386_have_pointers_of_four_bytes() {
         flags: None,
     };
     assert_eq!(encoded(&exec), tell("execve", args([junk | OLD, junk | 0x20_0000, 0])));
-    let connect = encoded(&NetConnect { fd: 4, remote: Address(ADDRESS), own: Hidden(Address(&[])) });
+    let connect = encoded(&NetConnect {
+        fd: 4,
+        remote: Address(ADDRESS),
+        own: Hidden(Address(&[])),
+        began_ns: Hidden(0),
+    });
     assert_eq!(connect, tell("socketcall", args([3, 0x20_0100])));
     assert_eq!(connect, tell("sendmsg", args([4, 0x20_0200])));
     assert_eq!(connect, tell("socketcall", args([16, 0x20_0400])));
-    let unread = encoded(&NetConnect { fd: -1, remote: Address(&[]), own: Hidden(Address(&[])) });
+    let unread =
+        encoded(&NetConnect { fd: -1, remote: Address(&[]), own: Hidden(Address(&[])), began_ns: Hidden(0) });
     assert_eq!(unread, tell("socketcall", args([3, HOLE])));
     let map = encoded(&MemoryMap { addr: HOLE, len: 4096, prot: Protection(5), fd: Hidden(3) });
     assert_eq!(map, tell("old_mmap", args([0x20_0300])));

@@ -167,6 +167,7 @@ pub const ROWS: &[Row] = &[
     always(Kind::FileReadlink, &[case(GET_ATTRIBUTES, &[files::LINK])]),
     always(Kind::FileAllocate, &[case(UPDATE, &[files::FILE])]),
     always(Kind::FileLock, &[case(FILE.other("Lock"), &[files::FILE])]),
+    always(Kind::FileSync, &[case(FILE.other("Sync"), &[files::FILE])]),
     always(Kind::NetSocket, &[case(CONNECTION.other("Socket"), &[network::SOCKET])]),
     always(Kind::NetBind, &[case(CONNECTION.other("Bind"), &[network::EITHER, network::UNASSIGNED])]),
     always(Kind::NetListen, &[case(CONNECTION.does(7, "Listen"), &[network::LISTENING])]),

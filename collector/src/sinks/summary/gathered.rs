@@ -9,6 +9,7 @@ use super::alerts::Alerts;
 use super::failures::Failures;
 use super::network::Net;
 use super::places::Places;
+use super::slow::SlowCalls;
 use super::table::{Capped, add, kept};
 use crate::event::{Batch, Event, Value};
 use crate::picture::Picture;
@@ -44,6 +45,7 @@ pub struct Gathered {
     pub notable: FxHashMap<Kind, Notable>,
     pub alerts: Alerts,
     pub failures: Failures,
+    pub slow: SlowCalls,
 }
 
 /// Files, and failed opens.
@@ -133,6 +135,7 @@ impl Default for Gathered {
             notable: FxHashMap::default(),
             alerts: Alerts::default(),
             failures: Failures::default(),
+            slow: SlowCalls::default(),
         }
     }
 }
@@ -158,6 +161,7 @@ impl Gathered {
         let fields = Fields::of(batch, event);
         let place = self.picture.place(event);
         self.failures.take(batch, event, self.picture.name(batch, event), place);
+        self.slow.take(batch, event, self.picture.name(batch, event));
         let has_failed = !event.error.is_empty();
         match event.kind {
             Kind::FileOpen => self.opened(event, fields),

@@ -8,6 +8,7 @@ mod gathered;
 mod network;
 mod page;
 mod places;
+mod slow;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -762,3 +762,23 @@ fn page_fits_a_terminal_of_forty_columns() {
     let widest = page.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(40), "{widest:?}\n{page}");
 }
+
+#[test]
+fn calls_that_took_long_in_all_are_listed_with_the_slowest_of_each() {
+    let mut story = Story::default();
+    let who = story.start(10, 1, "/usr/bin/postgres", &["postgres"]);
+    let (path, remote, host) = (story.path("/data/wal"), story.text("10.0.0.5:5432"), story.text("db"));
+    for ns in [4_000_000, 9_000_000] {
+        story.event(who, Kind::FileSync, "", &[("path", path), ("duration_ns", Value::Uint(ns))]);
+    }
+    let taken = ("duration_ns", Value::Uint(2_000_000_000));
+    story.event(who, Kind::NetConnect, "ETIMEDOUT", &[("remote", remote), ("host", host), taken]);
+    story.event(who, Kind::ProcessFork, "", &[("duration_ns", Value::Uint(300_000))]);
+
+    let page = story.page();
+
+    let lines: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("Slowest")).collect();
+    assert_eq!("  connect    2.0 s  10.0.0.5:5432 db  by postgres", lines[1], "{page}");
+    assert_eq!("  sync        13 ms  /data/wal  2 ×, slowest 9 ms  by postgres", lines[2], "{page}");
+    assert!(!lines[3].contains("spawn"), "too short to be noticed: {page}");
+}

@@ -6,6 +6,7 @@ use wire::events::Kind;
 use super::super::view::{Key, View, int, made, text, truth};
 use super::row::Field;
 use super::{arguments, syscalls};
+use crate::event::Value;
 use crate::system::errors;
 
 /// The rows of this file.
@@ -24,6 +25,13 @@ pub const FIELDS: &[Field] = &[
     Field::new("evt.rawtime.ns", Type::Uint, time_ns, "The nanoseconds behind these.", "its time"),
     Field::new("evt.time.iso8601", Type::Time, time, "When the call returned.", "its time"),
     Field::new("evt.datetime", Type::Time, time, "When the call returned.", "its time"),
+    Field::new(
+        "evt.latency",
+        Type::Duration,
+        latency,
+        "How long the call took; of `process.start` how long the program took to begin.",
+        "`duration_ns`",
+    ),
     Field::new("evt.dir", Type::Text, direction, "The direction: always `<`.", "a constant")
         .limits("retired in Falco"),
     Field::new("evt.type", Type::Text, call, "The name of the system call.", "the function that was called")
@@ -122,6 +130,14 @@ fn success(view: &View<'_>) -> Option<Success> {
 /// The number that a system call gives which succeeds: the addresses of mappings are below 2^63 too.
 fn not_negative(view: &View<'_>) -> Option<Success> {
     Some(Success::NotNegative).filter(|_| !syscalls::name(view).is_empty())
+}
+
+/// How long the call took.
+fn latency<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
+    match view.value(Key::DurationNs) {
+        Value::Uint(time) => Answer::Uint(time),
+        _ => Answer::Absent,
+    }
 }
 
 /// The name of the system call.
@@ -276,8 +292,7 @@ pub fn category<'a>(view: &View<'a>, _: Option<&Argument>) -> Answer<'a> {
 
 /// The name of the error. A connection that is pending has one in Falco's view.
 fn error(view: &View<'_>) -> Option<&'static str> {
-    let is_pending = view.kind() == Kind::NetConnect
-        && matches!(view.value(Key::Pending), crate::event::Value::Bool(true));
+    let is_pending = view.kind() == Kind::NetConnect && matches!(view.value(Key::Pending), Value::Bool(true));
     match view.event.error {
         "" if is_pending => Some("EINPROGRESS"),
         "" => None,

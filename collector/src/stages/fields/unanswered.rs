@@ -17,7 +17,6 @@ const fn none(name: &'static str, kind: Type, help: &'static str) -> Field {
 /// The rows of this file.
 pub const FIELDS: &[Field] = &[
     none("evt.deltatime", Type::Duration, "The time since the event before."),
-    none("evt.latency", Type::Duration, "How long the call took."),
     none("evt.hostname", Type::Text, "The name of the machine."),
     none("evt.cpu", Type::Int, "The processor."),
     none("evt.is_io", Type::Bool, "Whether data is read or written."),

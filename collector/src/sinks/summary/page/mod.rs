@@ -5,6 +5,7 @@ mod ends;
 mod files;
 mod network;
 mod processes;
+mod slow;
 mod unseen;
 
 use super::failures::Failure;
@@ -43,6 +44,7 @@ pub fn write(summary: &Gathered, look: Look, facts: &RunFacts, out: &mut Vec<u8>
     page.tree(summary);
     page.files(&summary.files);
     page.net(&summary.net);
+    page.slow(&summary.slow);
     page.events(summary);
     page.lost(summary);
     page.cost(summary, facts);
