@@ -779,6 +779,6 @@ fn calls_that_took_long_in_all_are_listed_with_the_slowest_of_each() {
 
     let lines: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("Slowest")).collect();
     assert_eq!("  connect    2.0 s  10.0.0.5:5432 db  by postgres", lines[1], "{page}");
-    assert_eq!("  sync        13 ms  /data/wal  2 ×, slowest 9 ms  by postgres", lines[2], "{page}");
+    assert_eq!("  sync       13 ms  /data/wal  2 ×, slowest 9.0 ms  by postgres", lines[2], "{page}");
     assert!(!lines[3].contains("spawn"), "too short to be noticed: {page}");
 }

@@ -22,10 +22,7 @@ impl Page<'_> {
         }
         let is_by_name = self.look.sort == Sort::Name;
         list.sort_by_key(|(key, calls)| (Reverse(if is_by_name { 0 } else { calls.all_ns }), *key));
-        self.heading(
-            "Slowest",
-            "the time in calls, those that fail too; begin: from exec until a program runs",
-        );
+        self.heading("Slowest", "time in calls; begin: from an exec until its program runs");
         let most = self.look.most(MOST_CALLS);
         for (key, calls) in list.iter().take(most) {
             let mut parts = key.split(|byte| *byte == 0);
