@@ -10,7 +10,7 @@ use glassbox_tests::victim::victim;
 use wire::schema::EVENTS;
 
 /// Programs that together make every event of a run without faults.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "close_family",
     "arguments",
     "names",
@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 10] = [
     "inside",
     "looks",
     "dlopen_runpath",
+    "durations",
 ];
 
 /// Events of runs with faults, and the test of each.
