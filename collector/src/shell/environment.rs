@@ -1,6 +1,8 @@
 //! The environment of a program that starts under the sensor: the caller's, with `LD_PRELOAD` appended to.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -12,10 +14,23 @@ use crate::system::search;
 pub fn under_sensor(command: &[OsString], sensor: &Path, settings: &[(&str, &OsStr)]) -> Vec<CString> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let path = command.first().and_then(|name| search::find(name, &folders));
-    let program = path.and_then(|path| Program::at(&path, &Root::own()));
-    let is_in_vain =
-        program.is_some_and(|program| *program.reason == FOREIGN_ABI && !program.kind.starts_with("static"));
+    let is_in_vain = path.is_some_and(|path| {
+        let program = Program::at(&path, &Root::own());
+        program.is_some_and(|program| {
+            *program.reason == FOREIGN_ABI
+                && !program.kind.starts_with("static")
+                // A sensor for another machine is for that one's programs, under an emulator (binfmt_misc).
+                && abi_of(&path) != abi_of(sensor)
+        })
+    });
     with_settings(std::env::vars_os(), (!is_in_vain).then_some(sensor), settings)
+}
+
+/// Word size, byte order and processor of an ELF file: `EI_CLASS`, `EI_DATA` and `e_machine` (elf(5)).
+fn abi_of(path: &Path) -> Option<[u8; 4]> {
+    let mut head = [0; 20];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    Some([head[4], head[5], head[18], head[19]])
 }
 
 /// The environment with the sensor appended to `LD_PRELOAD` and the variables in `settings` set.
