@@ -18,7 +18,7 @@ const VERSION: &str = "1.7.0";
 
 /// Programs that together make every event of a run without faults (see `coverage.rs`), and one that the
 /// sensor does not see into.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "close_family",
     "arguments",
     "names",
@@ -29,6 +29,7 @@ const PROGRAMS: [&str; 11] = [
     "inside",
     "looks",
     "dlopen_runpath",
+    "durations",
     "static_program",
 ];
 
