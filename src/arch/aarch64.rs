@@ -231,7 +231,8 @@ macro_rules! wrapper_stub {
 
 /// Defines `$name`, vfork(2): made here as clone(CLONE_VM | CLONE_VFORK | SIGCHLD), because the child returns
 /// first; the return address is in a register, which the kernel preserves, and nothing is pushed then. Both
-/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()` gave before.
+/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()`
+/// gave before.
 #[macro_export]
 macro_rules! vfork_stub {
     ($(#[$meta:meta])* $name:ident, $begin:ident, $returned:ident) => {

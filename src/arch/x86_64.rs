@@ -278,7 +278,8 @@ macro_rules! wrapper_stub {
 
 /// Defines `$name`, vfork(2): made here, because the child returns first, through the frame that the parent
 /// returns through later; the return address waits in a register that the kernel preserves. Both then
-/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()` gave before.
+/// continue in `$returned(result, begun)`, which returns to the caller; `begun` is what `$begin()`
+/// gave before.
 #[macro_export]
 macro_rules! vfork_stub {
     ($(#[$meta:meta])* $name:ident, $begin:ident, $returned:ident) => {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsiz
 use wire::ring::layout::{Loss, Mapped, SLOTS, Slot};
 use wire::ring::{Memory, bell};
 
-use super::seal::{Seal, both_clocks, seal};
+use super::seal::{Seal, both_clocks, now_ns, seal};
 use crate::sys;
 
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -39,6 +39,12 @@ pub const NO_SLOT: u32 = 0;
 const TAKING: u32 = 1;
 /// Added to the number of a slot that is held.
 const TAKEN: u32 = 1 << u8::BITS;
+
+/// The clock of records before a call that is timed; 0 where it may not be asked, or nobody is told.
+#[inline(always)]
+pub fn begin_ns() -> u64 {
+    if ring().is_some() { now_ns() } else { 0 }
+}
 
 /// The ring, or `None` without a collector. One load.
 #[inline(always)]

@@ -39,12 +39,6 @@ pub fn both_clocks() -> (u64, u64) {
     if seal() == Seal::Strict { (0, 0) } else { sys::both_clocks() }
 }
 
-/// The clock of records before a call that is timed; 0 where it may not be asked, or nobody is told.
-#[inline(always)]
-pub fn begin_ns() -> u64 {
-    if super::ring().is_some() { now_ns() } else { 0 }
-}
-
 /// The clock of records; 0 where it may not be asked.
 #[inline(always)]
 pub fn now_ns() -> u64 {

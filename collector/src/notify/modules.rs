@@ -56,8 +56,8 @@ impl Trusted {
     }
 
     /// Whether a file is libc, the loader, or belongs to them. In a container these go by their names. Where
-    /// the process `has_systems` libc, mapped from one of the system's folders, the others lie there too: a file
-    /// `/tmp/libc.so.6` beside that is the program's own code.
+    /// the process `has_systems` libc, mapped from one of the system's folders, the others lie there too: a
+    /// file `/tmp/libc.so.6` beside that is the program's own code.
     fn is_library(&self, path: &Path, has_systems: bool) -> bool {
         let is_named =
             || is_named(path, libraries::is_one) && (!has_systems || libraries::is_in_system(path));
