@@ -7,7 +7,8 @@
 //! * `instead |call, real| …`: the expression calls the real function itself and gives the result.
 //! * `timed |call, ret| …`: as `after`, of a call before which the clock is read.
 //! * `after_alone`, `timed_alone`, `instead_alone`: the same in code of the wrapper's own (the others share
-//!   that of [`super::passage`]), for functions that programs call very often, or with more than six arguments.
+//!   that of [`super::passage`]), for functions that programs call very often, or with more than six
+//!   arguments.
 //! * `own |row| …`: the expression replaces the function, and calls another one.
 //! * `jump |row| …`: the expression runs, then the real function is jumped to, so that it sees its true
 //!   caller.

@@ -78,8 +78,8 @@ impl Census {
         own.or_else(parents)
     }
 
-    /// When a program that began at `at` was asked for: by the exec that the process or its parent told of, or by the posix_spawn
-    /// of a parent that has returned since.
+    /// When a program that began at `at` was asked for: by the exec that the process or its parent told of,
+    /// or by the posix_spawn of a parent that has returned since.
     pub fn asked_at(&self, image: ImageId, start: &ProcessStart<'_>, at: MonoNs) -> Option<MonoNs> {
         let exec = self.exec_of(image, start).map(|asked| asked.at);
         let asked = exec.or_else(|| {
