@@ -44,6 +44,7 @@ mod shell;
 mod sinks;
 mod stages;
 mod system;
+mod top;
 mod webhook;
 
 /// Does what the arguments of this process say; gives its exit status. A failure has been reported then.

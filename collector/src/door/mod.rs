@@ -20,6 +20,7 @@ mod supervisors;
 #[cfg(test)]
 mod tests;
 mod waiting_room;
+pub mod watchers;
 mod welcome;
 pub mod wires;
 
@@ -56,6 +57,7 @@ use news::{News, Word};
 use readers::Readers;
 use rush::{RUSH_NAP, Rush};
 use waiting_room::WaitingRoom;
+use watchers::{WATCHER, Watchers};
 use wires::{Deathwatch, PIDFD, Reply, ToPipeline, Told};
 
 /// Events that are taken out of the epoll instance at once.
@@ -113,6 +115,7 @@ pub struct Doorman {
     pub is_without_command: Arc<AtomicBool>,
     /// See [`Self::end_with_readers`].
     pub readers: Option<Readers>,
+    watchers: Watchers,
 }
 
 /// The limit of open files of this process; 0 for none.
@@ -180,6 +183,7 @@ impl Doorman {
             supervisors: Vec::new(),
             is_without_command: Arc::default(),
             readers: None,
+            watchers: Watchers::default(),
         })
     }
 
@@ -272,6 +276,7 @@ impl Doorman {
                 token if token & LISTENER != 0 => {
                     self.has_left_some |= self.let_in((token & !LISTENER) as usize);
                 }
+                token if token & WATCHER != 0 => self.lose_watcher(token),
                 LAUNCHER => {}
                 stream @ (readers::STDOUT | readers::STDERR) => {
                     self.readers.iter_mut().for_each(|readers| readers.lose(stream));

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
@@ -10,10 +11,15 @@ use wire::hello::{Hello, PROOF_QUESTION};
 
 use super::Doorman;
 use super::guests::{self, Message};
+use super::news::News;
 use super::proof;
+use super::watchers::{ADDED_WITHIN, MOST_WATCHERS, WATCHER, Watcher, may_watch};
 use crate::ids::MonoNs;
 use crate::notify::link::SUPERVISES;
-use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION, WATCH_ACCEPTED, WATCH_QUESTION, WATCH_REFUSED};
+use crate::sinks::carrier::watcher;
+use crate::sinks::encoder::Plan;
+use crate::sinks::{OutputChange, recording};
 
 /// Out of descriptors or memory, the doorman waits so long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -126,6 +132,11 @@ impl Doorman {
                 self.hear_supervisor(guest, message);
                 return None;
             }
+            Ok(Some(message)) if message.bytes() == WATCH_QUESTION => {
+                self.janitor.close(message.descriptors.into_iter());
+                self.hear_watcher(guest);
+                return None;
+            }
             Ok(Some(message)) => self.answer_guest(&guest, message),
             Ok(None) => return Some(guest),
             Err(_) => {}
@@ -156,5 +167,51 @@ impl Doorman {
             },
         }
         self.janitor.close(descriptor);
+    }
+
+    /// Lets a peer watch, or tells it why not.
+    pub(super) fn hear_watcher(&mut self, connection: OwnedFd) {
+        let refused = match may_watch(&connection) {
+            Ok(()) if self.watchers.list.len() >= MOST_WATCHERS => Err("four others watch already"),
+            result => result,
+        };
+        let answer = |text: &[u8]| send(&connection, text, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        if let Err(why) = refused {
+            let _ = answer(&[WATCH_REFUSED, why.as_bytes()].concat());
+            return self.janitor.dismiss(connection);
+        }
+        let token = WATCHER | self.watchers.next;
+        let flags = epoll::EventFlags::RDHUP | epoll::EventFlags::ONESHOT;
+        let data = epoll::EventData::new_u64(token);
+        // A guest that did not speak at once is watched for that already.
+        let is_watched = epoll::add(&*self.epoll, &connection, data, flags)
+            .or_else(|_| epoll::modify(&*self.epoll, &connection, data, flags));
+        let (Ok(stream), Ok(())) = (connection.try_clone(), is_watched) else {
+            return self.janitor.dismiss(connection);
+        };
+        let _ = answer(WATCH_ACCEPTED);
+        self.watchers.next += 1;
+        let (id_tx, id_rx) = bounded(1);
+        self.tell(News::Output(OutputChange::Add {
+            name: "recording to a watcher".into(),
+            encoder: (recording::writer::FORMAT.build)(&Plan::default()),
+            opened: watcher::opened(stream),
+            id_tx,
+        }));
+        self.watchers.list.push(Watcher { token, connection, id_rx });
+    }
+
+    /// A watcher has hung up, or was let go.
+    pub(super) fn lose_watcher(&mut self, token: u64) {
+        let Some(place) = self.watchers.list.iter().position(|watcher| watcher.token == token) else {
+            return;
+        };
+        let Watcher { connection, id_rx, .. } = self.watchers.list.swap_remove(place);
+        self.janitor.dismiss(connection);
+        // One that could not be added needs no end.
+        if let Ok(Ok(id)) = id_rx.recv_timeout(ADDED_WITHIN) {
+            let (leaving_tx, _) = bounded(1);
+            self.tell(News::Output(OutputChange::Remove { id, leaving_tx }));
+        }
     }
 }

@@ -15,13 +15,15 @@ use rustix::net::{
 
 use super::guests::MOST_GUESTS;
 use super::identity::Note;
+use super::watchers::MOST_WATCHERS;
 use super::*;
 use crate::launch::channel::{LauncherEnd, Received, pair};
 use crate::notify::link::{LISTENS, SUPERVISES};
 use crate::pipeline::simulated::Sensor;
 use crate::rings::mapping::Mapping;
 use crate::shell::listeners::tests::{lingering, returns};
-use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION};
+use crate::shell::socket::{HEALTH_ANSWER, HEALTH_QUESTION, WATCH_ACCEPTED, WATCH_QUESTION, WATCH_REFUSED};
+use crate::sinks::OutputChange;
 use crate::system::procfs;
 use wire::hello::{self, Blind, Hello};
 use wire::ring::Memory;
@@ -434,4 +436,27 @@ fn nothing_is_left_untold_when_the_doorman_says_so() {
     let after = deathwatch.has_told_all();
 
     assert_eq!([true, false, true], [before, knocked, after]);
+}
+
+#[test]
+fn watchers_are_let_in_whenever_they_speak_and_no_more_than_a_few() {
+    let mut door = door(None);
+    let answer = |asker: &OwnedFd| {
+        let mut answer = [0; 64];
+        let (len, _) = recv(asker, &mut answer, RecvFlags::DONTWAIT).unwrap();
+        answer[..len].to_vec()
+    };
+    let late = door.connect();
+    assert!(door.news().is_empty());
+    say(&late, WATCH_QUESTION, None);
+    let mut others: Vec<OwnedFd> = (1..MOST_WATCHERS).map(|_| door.knock(WATCH_QUESTION, None)).collect();
+    let news = door.news();
+
+    assert_eq!(MOST_WATCHERS, news.len(), "{news:?}");
+    assert!(news.iter().all(|news| matches!(news, News::Output(OutputChange::Add { .. }))));
+    others.push(late);
+    assert!(others.iter().all(|watcher| answer(watcher) == WATCH_ACCEPTED));
+    let one_more = door.knock(WATCH_QUESTION, None);
+    assert!(door.news().is_empty());
+    assert!(answer(&one_more).starts_with(WATCH_REFUSED));
 }

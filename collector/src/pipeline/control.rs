@@ -55,7 +55,7 @@ impl Control {
     }
 
     /// Adds an output to the running session, or takes one away; the change has the channel for the answer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no command has a view of a running session yet"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the doorman tells the pipeline itself"))]
     pub fn change_outputs(&self, change: OutputChange) {
         self.tell(News::Output(change));
     }

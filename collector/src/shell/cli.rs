@@ -15,7 +15,7 @@ use crate::launch::collector::SUBCOMMAND;
 use crate::patch::Patch;
 use crate::runc;
 use crate::settings::keys;
-pub use crate::shell::cli_outputs::{Outputs, Selection, Shown};
+pub use crate::shell::cli_outputs::{Outputs, Selection, Shown, Top};
 use crate::shell::cli_rules::Rules;
 use crate::shell::failure::Failure;
 use crate::shell::{pages, usage};
@@ -102,6 +102,13 @@ pub enum Command {
     /// Judges with the same NAME share the events: all of one process go to one judge. A message is
     /// acknowledged once every output has written it. Ends cleanly on SIGTERM or ^C.
     Judge(Judge),
+    /// Watch a running collector: processes, files, peers, failures, alerts, losses
+    ///
+    /// Shows what happens from now on, at the collector that listens where GLASSBOX_SOCKET says. Only root
+    /// and the collector's own user may watch, from where the collector runs. Keys: 1 to 7 for the views,
+    /// Enter for a process's last events, / to filter, s to sort, p to stand still, r to record, ? for all,
+    /// q to leave. The collector and the programs go on in any case.
+    Top(Top),
     /// Exit with status 0 while a collector is ready at GLASSBOX_SOCKET
     Health,
     /// Stand before the OCI runtime: put the sensor into the container, then become runc

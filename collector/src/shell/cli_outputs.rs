@@ -82,3 +82,16 @@ pub struct Selection {
     #[arg(long, value_name = "PRIORITY", help_heading = "Rules")]
     pub fail_on: Option<OsString>,
 }
+
+/// The options of `top`.
+#[derive(Args, Clone, Debug)]
+pub struct Top {
+    /// The file that the key r records to
+    #[arg(long, value_name = "FILE", default_value = "glassbox-top.gbx")]
+    pub record: PathBuf,
+    /// Read the settings of FILE, in YAML (docs/configuration.md)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub selection: Selection,
+}

@@ -42,6 +42,7 @@ use crate::sinks::look::Show;
 #[cfg(feature = "nats")]
 use crate::sinks::{Backlog, Outlets};
 use crate::stages::selectors::Selectors;
+use crate::top;
 use crate::{attach, diff, doctor, lambda, patch, rulebook, runc, webhook};
 
 /// How long the hidden collector waits for a launcher that hands rings over.
@@ -76,6 +77,7 @@ pub fn carry_out(cli: Cli) -> Result<u8, Failure> {
             diff::compare(&arguments.one, &arguments.other, &show).map(u8::from)
         }
         Command::Judge(arguments) => judge(arguments),
+        Command::Top(arguments) => watch(arguments).map(|()| 0),
         Command::Health => socket::ask_health(&settings::socket()?).map(|()| 0),
         Command::Doctor(arguments) => {
             inherited::restore_pipe();
@@ -236,6 +238,14 @@ fn collect(arguments: cli::Collect) -> Result<u8, Failure> {
     });
     drop(listening.files);
     result.map(|()| verdict.status())
+}
+
+/// `glassbox top`: a live view of a collector.
+fn watch(arguments: cli::Top) -> Result<(), Failure> {
+    let cli::Top { record, config, selection } = arguments;
+    let given = cli::Outputs { output: Vec::new(), config, show: cli::Shown::default() };
+    let Judged { stages, .. } = Judged::of(&layers(&given, &selection)?, &[])?;
+    top::watch(settings::socket()?, stages, record)
 }
 
 /// `glassbox judge`: rules and outputs over the events of a fleet.

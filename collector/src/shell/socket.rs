@@ -36,6 +36,13 @@ pub const HEALTH_QUESTION: &[u8] = b"glassbox: ready?";
 /// The answer of a collector that is ready.
 pub const HEALTH_ANSWER: &[u8] = b"ready";
 
+/// The only message of `glassbox top`, in place of a sensor's hello.
+pub const WATCH_QUESTION: &[u8] = b"glassbox: watch";
+/// The answer of a collector that sends a recording of what follows, in packets.
+pub const WATCH_ACCEPTED: &[u8] = b"watch";
+/// What the answer of one that does not begins with; the reason follows.
+pub const WATCH_REFUSED: &[u8] = b"no: ";
+
 /// The longest name that a Unix socket address holds (`sun_path` less its NUL; unix(7)).
 const NAME_MAX_BYTES: usize = 107;
 

@@ -35,7 +35,7 @@ pub mod text;
 pub mod worker;
 
 pub use encoder::RunFacts;
-pub use outlet::{Backlog, Haste};
+pub use outlet::{Backlog, Haste, OutletId};
 pub use queue::{Exchange, Outlets, OutputChange, Ready};
 pub use report::SinkReport;
 

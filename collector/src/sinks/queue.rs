@@ -39,9 +39,9 @@ const STUCK_NS: u64 = 50_000_000;
 const STUCK_ALONE_NS: u64 = 250_000_000;
 
 /// A change of a running session's outputs, asked for by another thread.
-#[cfg_attr(not(test), expect(dead_code, reason = "no command has a view of a running session yet"))]
 pub enum OutputChange {
-    /// Another output, which gets the events from here on.
+    /// Another output, which gets the events from here on. Its queue takes nothing from the others, neither
+    /// they nor the pipeline wait for it, and what it lacks is its own affair.
     Add {
         /// Its name in messages.
         name: String,
@@ -113,6 +113,8 @@ pub struct Outlets {
     next_id: u64,
     /// See [`Self::gather_page`].
     page: Option<Outlet>,
+    /// Those that were added by a change.
+    watching: Vec<Outlet>,
     /// Outputs that were taken away, and may still write.
     leaving: Vec<Leaving>,
     metrics: Option<Arc<Metrics>>,
@@ -130,10 +132,23 @@ impl Outlets {
     /// Without an output: events go nowhere.
     pub fn none(backlog: Backlog) -> Self {
         let (spare_tx, spare_rx) = bounded(SPARE_BATCHES);
-        let (outlets, page, leaving, pulses) = (Vec::new(), None, Vec::new(), Arc::default());
+        let (outlets, watching, page, leaving, pulses) =
+            (Vec::new(), Vec::new(), None, Vec::new(), Arc::default());
         let (most_bytes, next_id) = (QUEUE_BYTES, 0);
         let metrics = None;
-        Self { outlets, backlog, most_bytes, next_id, page, leaving, metrics, pulses, spare_tx, spare_rx }
+        Self {
+            outlets,
+            backlog,
+            most_bytes,
+            next_id,
+            page,
+            watching,
+            leaving,
+            metrics,
+            pulses,
+            spare_tx,
+            spare_rx,
+        }
     }
 
     /// Opens every output and starts its thread.
@@ -174,10 +189,21 @@ impl Outlets {
     /// nothing from the others, and neither they nor the pipeline wait for it.
     pub fn gather_page(&mut self) -> Result<(), Failure> {
         let (encoder, opened) = Output::page().open(Opening::Fresh)?;
-        self.add("the summary so far".into(), encoder, opened)?;
-        self.page = self.outlets.pop();
-        self.share_budget();
+        self.page = self.added_aside("the summary so far".into(), encoder, opened)?;
         Ok(())
+    }
+
+    /// An output that does not stand among the others.
+    fn added_aside(
+        &mut self,
+        name: String,
+        encoder: Box<dyn Encoder>,
+        opened: Opened,
+    ) -> Result<Option<Outlet>, Failure> {
+        self.add(name, encoder, opened)?;
+        let added = self.outlets.pop();
+        self.share_budget();
+        Ok(added)
     }
 
     /// Counts from here on what is delivered, and how each output stands.
@@ -256,10 +282,17 @@ impl Outlets {
     pub fn change(&mut self, change: OutputChange) {
         match change {
             OutputChange::Add { name, encoder, opened, id_tx } => {
-                let _ = id_tx.send(self.add(name, encoder, opened));
+                let added = self.added_aside(name, encoder, opened).map(|added| {
+                    self.watching.extend(added);
+                    OutletId(self.next_id - 1)
+                });
+                let _ = id_tx.send(added);
             }
             OutputChange::Remove { id, leaving_tx } => {
-                let _ = leaving_tx.send(self.remove(id, RunFacts::default()));
+                let place = self.watching.iter().position(|outlet| outlet.id == id);
+                let leaving = place
+                    .map(|place| self.watching.swap_remove(place).leave(RunFacts::default(), PAGE_BYTES));
+                let _ = leaving_tx.send(leaving);
             }
         }
     }
@@ -280,19 +313,20 @@ impl Outlets {
         for outlet in &mut self.outlets {
             outlet.deliver(&batch, bytes, self.most_bytes, self.backlog);
         }
-        if let Some(page) = &mut self.page {
-            page.deliver(&batch, bytes, PAGE_BYTES, Backlog::Drop);
+        for aside in self.page.iter_mut().chain(&mut self.watching) {
+            aside.deliver(&batch, bytes, PAGE_BYTES, Backlog::Drop);
         }
     }
 
     /// Whether an output has losses to report.
     pub fn owes(&self) -> bool {
-        self.outlets.iter().chain(&self.page).any(Outlet::owes)
+        self.outlets.iter().chain(&self.page).chain(&self.watching).any(Outlet::owes)
     }
 
     /// Lets every output report its losses, where that is due, although no event follows.
     pub fn report_losses(&mut self, now: MonoNs) {
-        self.outlets.iter_mut().chain(&mut self.page).for_each(|outlet| outlet.send_due(now));
+        let aside = self.page.iter_mut().chain(&mut self.watching);
+        self.outlets.iter_mut().chain(aside).for_each(|outlet| outlet.send_due(now));
     }
 
     /// An empty batch, with the memory of one that every output is done with where there is one.
@@ -383,7 +417,11 @@ impl Outlets {
 
     fn close_with(mut self, facts: RunFacts, haste: Haste) -> Vec<SinkReport> {
         let ids: Vec<OutletId> = self.outlets.iter().map(|outlet| outlet.id).collect();
-        // All begin to end before one is waited for. The page is not wanted any more.
+        // Watchers get what they were sent, and are not waited for. The page is not wanted any more.
+        for watching in self.watching.drain(..) {
+            drop(watching.leave(facts, PAGE_BYTES));
+        }
+        // All begin to end before one is waited for.
         let leaving: Vec<Leaving> = ids.into_iter().filter_map(|id| self.remove(id, facts)).collect();
         self.leaving.into_iter().chain(leaving).map(|leaving| leaving.report_in(haste)).collect()
     }

@@ -19,6 +19,7 @@ pub mod stream;
 pub mod syslog;
 pub mod tls;
 pub mod transport;
+pub mod watcher;
 
 use kind::Kind;
 

@@ -22,6 +22,16 @@ use crate::event::Batch;
 
 pub use gathered::Gathered;
 
+/// The part of a page that the look names, as text; without one, events, losses and cost.
+pub fn part(gathered: &Gathered, look: Look) -> String {
+    let mut text = Vec::new();
+    match look.by {
+        Some(_) => page::write(gathered, look, &RunFacts::default(), &mut text),
+        None => page::write_ends(gathered, look, &mut text),
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// The row of the table.
 pub const FORMAT: Format = Format {
     name: "summary",

@@ -51,6 +51,18 @@ pub fn write(summary: &Gathered, look: Look, facts: &RunFacts, out: &mut Vec<u8>
     look::laid_out(look, &text, out);
 }
 
+/// Appends its end: events, losses and cost.
+pub fn write_ends(summary: &Gathered, look: Look, out: &mut Vec<u8>) {
+    let mut text = Vec::new();
+    let mut page = Page { look, out: &mut text };
+    page.unseen(summary);
+    page.slow(&summary.slow);
+    page.events(summary);
+    page.lost(summary);
+    page.cost(summary, &RunFacts::default());
+    look::laid_out(look, &text, out);
+}
+
 /// The page while it is written.
 struct Page<'a> {
     look: Look,

@@ -1,0 +1,188 @@
+//! What is drawn, and what keys change.
+
+use std::path::PathBuf;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use wire::events::Kind;
+
+use super::live::{Live, Standing};
+use super::view::{View, Wish};
+use crate::event::{Batch, Event, Shape, Value, sample};
+use crate::ids::UtcNs;
+use crate::sinks::recording::reader::{Frame, Reader};
+use crate::stages::Stages;
+
+/// A batch in which `exe` fails to open a file as often as that.
+fn failing(pid: u32, exe: &str, times: usize) -> Batch {
+    let mut batch = Batch::default();
+    batch.whos.push(sample::who_of(pid, 1, exe.as_bytes()));
+    for number in 0..times {
+        let path = batch.keep(format!("/missing/{number}").as_bytes());
+        let time = UtcNs(number as u64 * 1_000_000);
+        batch.push(Event { time, error: "ENOENT", who: 0, ..sample::head(Kind::FileOpen) });
+        batch.set(Shape::place(Kind::FileOpen, "path"), Value::Path(path, None));
+    }
+    batch
+}
+
+struct Shown {
+    terminal: Terminal<TestBackend>,
+    live: Live,
+    view: View,
+}
+
+impl Shown {
+    fn new(columns: u16, lines: u16) -> Self {
+        let terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
+        let record_to = std::env::temp_dir().join(format!("glassbox-top-{}.gbx", std::process::id()));
+        Self { terminal, live: Live::new(Stages::default()), view: View::new(record_to) }
+    }
+
+    /// The screen, after another second.
+    fn screen(&mut self) -> String {
+        let columns = usize::from(self.terminal.size().unwrap().width);
+        self.view.look(&self.live, 1.0, columns);
+        self.drawn()
+    }
+
+    fn drawn(&mut self) -> String {
+        let columns = usize::from(self.terminal.size().unwrap().width);
+        self.view.arrange(&self.live, columns);
+        self.terminal.draw(|frame| self.view.draw(frame, &self.live)).unwrap();
+        let buffer = self.terminal.backend().buffer();
+        let rows = buffer.content.chunks(columns);
+        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>() + "\n").collect()
+    }
+
+    fn key(&mut self, code: KeyCode) -> Wish {
+        self.view.key(KeyEvent::new(code, KeyModifiers::NONE), &mut self.live)
+    }
+
+    fn keys(&mut self, text: &str) {
+        for letter in text.chars() {
+            self.key(KeyCode::Char(letter));
+        }
+    }
+}
+
+#[test]
+fn processes_are_listed_with_their_rates_the_busiest_first() {
+    let mut shown = Shown::new(100, 12);
+    shown.screen();
+    shown.live.take(failing(10, "/bin/slow", 2));
+    shown.live.take(failing(11, "/bin/busy", 9));
+
+    let screen = shown.screen();
+
+    let lines: Vec<&str> = screen.lines().collect();
+    assert!(lines[0].starts_with("2 processes running, 11 events/s"), "{screen}");
+    assert!(lines[3].contains("11") && lines[3].contains(" 9 ") && lines[3].contains("busy"), "{screen}");
+    assert!(lines[4].contains("slow"), "{screen}");
+    assert!(shown.screen().lines().next().unwrap().contains(" 0 events/s"));
+}
+
+#[test]
+fn each_view_has_its_part_and_a_process_its_last_events() {
+    let mut shown = Shown::new(100, 20);
+    shown.live.take(failing(10, "/bin/one", 3));
+    shown.screen();
+
+    shown.keys("5");
+    assert!(shown.drawn().contains("ENOENT /missing/0"), "failures");
+    shown.keys("7");
+    assert!(shown.drawn().contains("Lost"), "the sensor");
+    shown.keys("1");
+    shown.key(KeyCode::Enter);
+    assert!(shown.drawn().contains("/missing/2"), "events of the process");
+    shown.key(KeyCode::Esc);
+    assert!(shown.drawn().contains("EVENTS/S"));
+    assert_eq!(Wish::Leave, shown.key(KeyCode::Char('q')));
+}
+
+#[test]
+fn filter_that_is_wrong_says_where_and_one_that_is_right_begins_anew() {
+    let mut shown = Shown::new(100, 12);
+    shown.live.take(failing(10, "/bin/one", 3));
+    shown.screen();
+
+    shown.keys("/proc.name = two and");
+    shown.key(KeyCode::Enter);
+    assert!(shown.drawn().contains("byte 19"), "{}", shown.drawn());
+    for _ in 0.." and".len() {
+        shown.key(KeyCode::Backspace);
+    }
+    shown.key(KeyCode::Enter);
+    shown.live.take(failing(10, "/bin/one", 3));
+    shown.live.take(failing(11, "/bin/two", 3));
+
+    let screen = shown.screen();
+    assert!(screen.contains("two") && !screen.contains(" one"), "{screen}");
+    assert!(screen.contains("[filter: proc.name = two]"), "{screen}");
+    shown.key(KeyCode::Esc);
+    assert!(!shown.screen().contains("[filter"));
+}
+
+#[test]
+fn view_that_stands_still_loses_nothing() {
+    let mut shown = Shown::new(100, 12);
+    shown.screen();
+    shown.keys("p");
+    shown.live.take(failing(10, "/bin/one", 3));
+
+    assert!(!shown.screen().contains(" one"));
+    shown.keys("p");
+    assert!(shown.screen().contains("one"));
+}
+
+#[test]
+fn recording_from_here_has_what_came_since() {
+    let mut shown = Shown::new(100, 12);
+    let path = std::env::temp_dir().join(format!("glassbox-top-{}.gbx", std::process::id()));
+    shown.live.take(failing(10, "/bin/one", 3));
+    shown.keys("r");
+    assert!(shown.screen().contains("[recording]"));
+    shown.live.take(failing(11, "/bin/two", 4));
+    shown.keys("r");
+
+    assert!(shown.drawn().contains("4 events in"), "{}", shown.drawn());
+    let mut reader = Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let Ok(Frame::Batch(batch)) = reader.next(Batch::default()) else { panic!("no events") };
+    assert_eq!(4, batch.events.len());
+    assert!(matches!(reader.next(Batch::default()), Ok(Frame::End(_))));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn recording_that_cannot_be_made_is_said() {
+    let mut live = Live::new(Stages::default());
+
+    live.record(&PathBuf::from("/no/such/folder/x.gbx"));
+
+    assert!(live.recorded.contains("/no/such/folder"), "{}", live.recorded);
+    assert!(!live.is_recording());
+}
+
+#[test]
+fn every_size_and_key_can_be_drawn_and_hostile_names_are_escaped() {
+    let keys = "1234567?\t/x";
+    for (columns, lines) in [(1, 1), (5, 2), (20, 5), (80, 24), (200, 50)] {
+        let mut shown = Shown::new(columns, lines);
+        shown.live.take(failing(10, "/bin/\x1b[31m\u{202e}evil", 30));
+        shown.live.standing = Standing::Gone("the collector ended".to_owned());
+        shown.screen();
+        for letter in keys.chars() {
+            shown.keys(&letter.to_string());
+            for code in [KeyCode::Down, KeyCode::PageDown, KeyCode::End, KeyCode::Right, KeyCode::Home] {
+                shown.key(code);
+            }
+            let screen = shown.screen();
+            assert!(!screen.contains(['\x1b', '\u{202e}']), "{screen}");
+        }
+        shown.key(KeyCode::Esc);
+        shown.keys("1");
+        shown.key(KeyCode::Enter);
+        shown.screen();
+    }
+}
