@@ -133,7 +133,7 @@ impl Doorman {
                 return None;
             }
             Ok(Some(message)) if message.bytes() == WATCH_QUESTION => {
-                self.janitor.close(message.descriptors.into_iter());
+                self.janitor.close(message.descriptors);
                 self.hear_watcher(guest);
                 return None;
             }
