@@ -145,10 +145,11 @@ fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
     steps
 }
 
-/// Whether an item of the old list and one of the new list are the same thing, perhaps changed inside.
+/// Whether an item of the old list and one of the new list are the same thing, perhaps changed inside. A name
+/// may be any value: in a CloudFormation template, a function gives it.
 fn is_same_item(old: &Value, new: &Value) -> bool {
-    fn name(value: &Value) -> Option<(&str, Option<&Value>)> {
-        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key)?.as_str());
+    fn name(value: &Value) -> Option<(&Value, Option<&Value>)> {
+        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key).filter(|name| !name.is_null()));
         named.map(|name| (name, value.get("mountPath")))
     }
     match (name(old), name(new)) {
@@ -272,6 +273,24 @@ mod tests {
             vec![
                 json!({"op": "add", "path": "/c/0", "value": {"name": "ours"}}),
                 json!({"op": "add", "path": "/c/1/env/1", "value": 2}),
+            ],
+            Change::between(&before, &after).json_patch()
+        );
+    }
+
+    #[test]
+    fn items_are_recognised_by_a_name_that_a_function_gives() {
+        let before = json!([{"Name": {"Ref": "App"}, "Image": 1}, {"Name": {"Fn::Sub": "${App}-log"}}]);
+        let after = json!([
+            {"Name": {"Ref": "App"}, "Image": 1, "Essential": true},
+            {"Name": {"Fn::Sub": "${App}-log"}},
+            {"Name": "ours"},
+        ]);
+
+        assert_eq!(
+            vec![
+                json!({"op": "add", "path": "/0/Essential", "value": true}),
+                json!({"op": "add", "path": "/2", "value": {"Name": "ours"}}),
             ],
             Change::between(&before, &after).json_patch()
         );

@@ -1164,3 +1164,25 @@ fn the_property_is_about_files_that_are_patched() {
 
     assert!(count > 50, "only {count} of 200 files can be patched");
 }
+
+#[test]
+fn container_that_a_function_names_keeps_its_comments_and_short_forms() {
+    let text = "\
+Resources:
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties:
+      ContainerDefinitions:
+        - Name: !Ref Service   # the service's own name
+          # pinned by the release job
+          Image: !Sub '${Registry}/shop:${Tag}'
+        - Name: !If [IsLive, live, test]
+          Image: \"log:1\"
+";
+    let after = patch(text, &Request::default()).unwrap().text;
+
+    let mut lines = after.lines();
+    for line in text.lines() {
+        assert!(lines.any(|kept| kept == line), "not kept: {line}: {after}");
+    }
+}
