@@ -184,7 +184,9 @@ impl Patch<'_> {
             }
             _ => {}
         }
-        if let Some(platform) = found.platform.as_deref().filter(|platform| !platform.contains("TARGET")) {
+        // A platform that an argument names is the build's own, or the builder's choice: a shell has no such
+        // argument, and in a plain build nothing is wrong.
+        if let Some(platform) = found.platform.as_deref().filter(|platform| !platform.contains('$')) {
             self.notes.push(Note::Warning(format!(
                 "{name} is always built for {platform}, but COPY --from takes the sensor for the build's platform; build with \
                  --platform={platform}"

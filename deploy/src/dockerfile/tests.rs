@@ -342,7 +342,7 @@ fn what_may_not_work_is_warned_of() {
     for (text, words) in [
         ("FROM scratch\nCOPY --from=x /app /\n", "begins from scratch"),
         ("FROM gcr.io/distroless/static-debian12\n", "made for static programs"),
-        ("FROM --platform=$BUILDPLATFORM a\n", "is always built for $BUILDPLATFORM"),
+        ("FROM --platform=linux/amd64 a\n", "build with --platform=linux/amd64"),
         ("FROM a\nVOLUME [\"/opt\"]\n", "declares a volume around /opt/glassbox"),
         ("FROM a\nARG LD_PRELOAD\n", "line 2 takes LD_PRELOAD as an argument"),
         ("# syntax=example/other\nFROM a\n", "'example/other' is not one of docker's frontends"),
@@ -355,6 +355,8 @@ fn what_may_not_work_is_warned_of() {
         "FROM scratch\nADD rootfs.tar.xz /\n",
         "FROM scratch\nCOPY --from=x /rootfs/ /\n",
         "FROM --platform=$TARGETPLATFORM a\nVOLUME /opt/other /optical\n",
+        "FROM --platform=$BUILDPLATFORM a\n",
+        "ARG WHERE=linux/arm64\nFROM --platform=${WHERE} a\n",
     ] {
         assert_eq!(Vec::<String>::new(), warnings(text, &Request::default()), "{text}");
     }
