@@ -396,3 +396,48 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn merge_stays_where_its_anchor_gains_what_the_service_gains() {
+    let text = "\
+services:
+  web:
+    image: a
+    environment: &web
+      A: \"1\"
+  worker:
+    image: b
+    environment:
+      <<: *web   # as the other
+      C: \"3\"
+  third: &third
+    image: c
+  fourth:
+    <<: [*third]
+    image: d
+";
+
+    let after = patched(text, &request());
+
+    assert!(after.contains("    environment:\n      <<: *web   # as the other\n      C: \"3\"\n    volumes:"), "{after}");
+    assert!(after.contains("  fourth:\n    <<: [*third]\n    image: d\n  glassbox:"), "{after}");
+}
+
+#[test]
+fn merge_is_written_out_where_only_its_anchor_gains() {
+    let text = "\
+services:
+  web:
+    image: a
+    environment: &web {A: b}
+  worker:
+    image: b
+    labels: {glassbox.sensor: \"off\"}
+    environment:
+      <<: *web
+";
+
+    let after = patched(text, &request());
+
+    assert!(after.contains("      <<: {A: b}\n"), "{after}");
+}

@@ -183,11 +183,14 @@ impl Walk<'_, '_> {
         let first = entries.first().map(|entry| entry.start);
         let margin = if is_flow { self.margin(node, first) } else { None };
         let mut trail = Trail::new(is_flow, first.unwrap_or(node.content));
+        let merged = self.merged_members(entries, members, after);
         let mut steps: HashMap<&str, &Step> = members.iter().map(|(name, step)| (*name, step)).collect();
         for (index, entry) in entries.iter().enumerate() {
             let end = entry.value.end.max(entry.open.unwrap_or(entry.key.end));
             if is_merge(&entry.key) {
-                self.merged(&entry.value)?;
+                if merged.is_none() {
+                    self.merged(&entry.value)?;
+                }
                 trail.pass(end, true);
                 continue;
             }
@@ -218,7 +221,11 @@ impl Walk<'_, '_> {
             }
             trail.pass(end, after.contains_key(&key));
         }
-        let added = members.iter().filter(|(name, _)| steps.contains_key(name));
+        let comes_by_merge = |name: &str| {
+            let comes = merged.as_ref().and_then(|merged| merged.get(name));
+            comes.is_some_and(|comes| Some(comes) == after.get(name))
+        };
+        let added = members.iter().filter(|(name, _)| steps.contains_key(name) && !comes_by_merge(name));
         self.add_members(node, added, margin.as_deref(), &trail)
     }
 
@@ -414,6 +421,41 @@ impl Walk<'_, '_> {
         {
             self.anchors.insert(key.anchor, Some(before.clone()));
         }
+    }
+
+    /// The members that the '<<' of a mapping bring once the anchors have their new values; `None` if these
+    /// would bring too much or too little, so that the merged values must be written out.
+    fn merged_members(
+        &self,
+        entries: &[Entry],
+        members: &[(&str, Step)],
+        after: &Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
+        let mut merged = Map::new();
+        let mut take = |node: &Node| {
+            let Kind::Alias(anchor) = node.kind else { return None };
+            let becomes = match self.anchors.get(&anchor) {
+                Some(becomes) => becomes.as_ref(),
+                None => self.resolver.anchored(anchor),
+            };
+            for (name, value) in becomes?.as_object()? {
+                merged.entry(name).or_insert_with(|| value.clone());
+            }
+            Some(())
+        };
+        for entry in entries.iter().filter(|entry| is_merge(&entry.key)) {
+            match &entry.value.kind {
+                Kind::Sequence { items, .. } => items.iter().try_for_each(|item| take(&item.value))?,
+                _ => take(&entry.value)?,
+            }
+        }
+        let is_written = |name: &str| entries.iter().any(|entry| self.key(entry).as_deref() == Some(name));
+        let changes = |name: &str| members.iter().any(|(changed, _)| *changed == name);
+        let fits = |(name, value): (&String, &Value)| {
+            // A member beside '<<' overrides it.
+            after.get(name).is_some_and(|wanted| wanted == value || is_written(name) || changes(name))
+        };
+        merged.iter().all(fits).then_some(merged)
     }
 
     /// Keeps a merged node's value as it is.
