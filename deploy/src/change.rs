@@ -149,7 +149,8 @@ fn items<'a>(before: &'a [Value], after: &'a [Value]) -> Vec<Step<'a>> {
 /// may be any value: in a CloudFormation template, a function gives it.
 fn is_same_item(old: &Value, new: &Value) -> bool {
     fn name(value: &Value) -> Option<(&Value, Option<&Value>)> {
-        let named = ["name", "Name"].into_iter().find_map(|key| value.get(key).filter(|name| !name.is_null()));
+        let named =
+            ["name", "Name"].into_iter().find_map(|key| value.get(key).filter(|name| !name.is_null()));
         named.map(|name| (name, value.get("mountPath")))
     }
     match (name(old), name(new)) {

@@ -419,7 +419,10 @@ services:
 
     let after = patched(text, &request());
 
-    assert!(after.contains("    environment:\n      <<: *web   # as the other\n      C: \"3\"\n    volumes:"), "{after}");
+    assert!(
+        after.contains("    environment:\n      <<: *web   # as the other\n      C: \"3\"\n    volumes:"),
+        "{after}"
+    );
     assert!(after.contains("  fourth:\n    <<: [*third]\n    image: d\n  glassbox:"), "{after}");
 }
 
@@ -440,4 +443,14 @@ services:
     let after = patched(text, &request());
 
     assert!(after.contains("      <<: {A: b}\n"), "{after}");
+}
+
+#[test]
+fn upgrades_of_a_file_without_a_last_line_end_add_no_line() {
+    let image = |tag: &str| Request { image: Some(format!("r.example/glassbox:{tag}")), ..request() };
+    let once = patched("services:\n  web:\n    image: a", &image("1"));
+    let again = patched(&patched(&once, &image("2")), &image("3"));
+
+    assert_eq!(once.replace("glassbox:1", "glassbox:3").replace("glassbox-1", "glassbox-3"), again);
+    assert!(!again.ends_with('\n'), "{again}");
 }

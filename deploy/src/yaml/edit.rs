@@ -41,9 +41,7 @@ enum Slot {
 impl<'t> Editor<'t> {
     /// An editor of `text`, whose documents have these roots.
     pub fn new(text: &'t str, roots: &[Node]) -> Self {
-        let line_feed =
-            if text.find('\n').is_some_and(|at| text[..at].ends_with('\r')) { "\r\n" } else { "\n" };
-        Self { text, line_feed, style: style(text, roots), splices: Vec::new() }
+        Self { text, line_feed: line_feed(text), style: style(text, roots), splices: Vec::new() }
     }
 
     /// Records the edits that make `change` in a document.
@@ -601,6 +599,11 @@ fn behind_comments(text: &str, at: usize, column: usize) -> usize {
         next = end;
     }
     behind
+}
+
+/// The line end that the text uses.
+pub fn line_feed(text: &str) -> &'static str {
+    if text.find('\n').is_some_and(|at| text[..at].ends_with('\r')) { "\r\n" } else { "\n" }
 }
 
 fn line_start(text: &str, at: usize) -> usize {

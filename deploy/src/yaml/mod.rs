@@ -107,6 +107,9 @@ impl<'t> Documents<'t> {
         if after.len() != self.values.len() {
             return Err(Error::Refused("documents can be changed, but neither added nor removed".into()));
         }
+        if !self.text.ends_with('\n') && self.values != after {
+            return self.edited_with_end(after);
+        }
         let mut editor = Editor::new(self.text, &self.roots);
         for (((root, resolver), before), after) in
             self.roots.iter().zip(&self.resolvers).zip(&self.values).zip(after)
@@ -116,13 +119,41 @@ impl<'t> Documents<'t> {
                 editor.document(root, resolver, &change)?;
             }
         }
-        let text = editor.finish()?;
-        let says = Documents::read(&text).map(|documents| documents.values == after);
-        match says {
-            Ok(true) => Ok(text),
-            Ok(false) => Err(cannot("the result would say something else")),
-            Err(why) => Err(cannot(&format!("the result would be malformed: {why}"))),
+        verified(editor.finish()?, after)
+    }
+
+    /// The same for a text whose last line has no end: it is edited with one, which is taken off afterwards.
+    /// A block scalar that ends the text has no line feed at the end of its value; `-` in its header keeps it
+    /// so where lines come behind it.
+    fn edited_with_end(&self, after: &[Value]) -> Result<String, Error> {
+        let line_feed = edit::line_feed(self.text);
+        let mut text = format!("{}{line_feed}", self.text);
+        let header = self.roots.last().and_then(|root| tree::open_block(self.text, root));
+        if let Some(header) = header.clone() {
+            text.replace_range(header, "-");
         }
+        let edited = Documents::read(&text)?.edited(after)?;
+        let mut edited = edited.strip_suffix(line_feed).unwrap_or(&edited).to_owned();
+        if let Some(header) = header {
+            let at = header.start;
+            let original = &self.text[header];
+            // Nothing came in front of the header or behind the text: it is as it was.
+            let tail = &self.text[at + original.len()..];
+            if let Some(front) = edited.strip_suffix(tail).and_then(|front| front.strip_suffix('-')) {
+                edited = format!("{front}{original}{tail}");
+            }
+        }
+        verified(edited, after)
+    }
+}
+
+/// The text, if it has these values.
+fn verified(text: String, after: &[Value]) -> Result<String, Error> {
+    let says = Documents::read(&text).map(|documents| documents.values == after);
+    match says {
+        Ok(true) => Ok(text),
+        Ok(false) => Err(cannot("the result would say something else")),
+        Err(why) => Err(cannot(&format!("the result would be malformed: {why}"))),
     }
 }
 

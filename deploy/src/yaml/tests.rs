@@ -616,7 +616,8 @@ fn random_text(value: &Value, choices: &mut Choices) -> String {
     }
     let mut text = writer.text;
     match choices.of(4) {
-        0 => drop(text.pop()),
+        // A block's value ends with the text's last line feed, so it stays.
+        0 if !text.ends_with("line\n") => drop(text.pop()),
         1 => text = text.replace('\n', "\r\n"),
         _ => {}
     }
@@ -725,5 +726,21 @@ proptest! {
                 prop_assert_eq!(edited.values(), &after);
             }
         }
+    }
+}
+
+#[test]
+fn block_at_the_end_of_a_text_without_a_last_line_end_keeps_its_exact_value() {
+    for (header, end) in [("|", "\n"), (">", "\n"), ("|+", "\n"), ("|2", "\n"), ("|-", "\r\n"), (">", "\r\n")]
+    {
+        let text = ["a: 1", &format!("b: {header}"), "  x"].join(end);
+        assert_eq!(json!({"a": 1, "b": "x"}), value(&text), "{text:?}");
+
+        let grown = after(&text, |values| values[0]["c"] = json!(2));
+        assert_eq!(json!({"a": 1, "b": "x", "c": 2}), value(&grown), "{grown:?}");
+        assert_eq!(json!({"a": 1, "b": "x", "c": 2}), value(&format!("{grown}{end}")), "{grown:?}");
+
+        let changed = after(&text, |values| values[0]["a"] = json!(2));
+        assert_eq!(text.replace('1', "2"), changed, "nothing behind the block changes");
     }
 }

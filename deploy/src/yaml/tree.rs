@@ -363,17 +363,16 @@ impl<'s> Reader<'_, 's> {
             };
             (start, content, end)
         };
+        // The parser adds the line feed that the text lacks.
+        let mut text = text.into_owned();
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if is_block && end == self.text.len() && !self.text.ends_with('\n') && text.ends_with('\n') {
+            text.pop();
+        }
         if end < content {
             return Err(fault(self.text, start, "cannot follow the text here; write it in a plainer way"));
         }
-        Ok(Node {
-            start,
-            content,
-            end,
-            anchor,
-            tag: written(tag),
-            kind: Kind::Scalar { text: text.into_owned(), is_plain },
-        })
+        Ok(Node { start, content, end, anchor, tag: written(tag), kind: Kind::Scalar { text, is_plain } })
     }
 
     /// Where a node that is not omitted begins, and where its content begins.
@@ -468,6 +467,25 @@ impl<'s> Reader<'_, 's> {
                 &format!("cannot find the '{wanted}' here; write it in a plainer way"),
             )),
         }
+    }
+}
+
+/// The indicator in the header of the block scalar that ends a text without a last line feed, where a `-`
+/// keeps its value when the text goes on: empty, or a `+`. `None`: nothing of that kind ends the text.
+pub fn open_block(text: &str, node: &Node) -> Option<Range<usize>> {
+    match &node.kind {
+        Kind::Sequence { items, is_flow: false } => open_block(text, &items.last()?.value),
+        Kind::Mapping { entries, is_flow: false } => open_block(text, &entries.last()?.value),
+        Kind::Scalar { is_plain: false, .. } if text[node.content..].starts_with(['|', '>']) => {
+            let length = text[node.content..].find(|c: char| c.is_ascii_whitespace())?;
+            let (start, end) = (node.content + 1, node.content + length);
+            match text[start..end].find(['-', '+']) {
+                Some(at) if text[start + at..].starts_with('-') => None,
+                Some(at) => Some(start + at..start + at + 1),
+                None => Some(end..end),
+            }
+        }
+        _ => None,
     }
 }
 
