@@ -70,6 +70,21 @@ impl<'a> Document<'a> {
         &self.value
     }
 
+    /// The text of a member of the root, moved to the left margin. A value on one line gets a line for each
+    /// element, two spaces a step.
+    pub fn member(&self, name: &str) -> Option<String> {
+        let Inside::Object(members) = &self.root.inside else { return None };
+        let node = &members.iter().find(|member| member.key == name)?.value;
+        let text = self.text.get(node.span.clone())?;
+        if !text.contains('\n') {
+            return serde_json::to_string_pretty(self.value.get(name)?).ok();
+        }
+        // No string of JSON holds a line feed, so every line begins with the file's own indentation.
+        let margin = line_indent(self.text, node.span.start);
+        let lines = text.split('\n').map(|line| line.strip_prefix(margin).unwrap_or(line));
+        Some(lines.collect::<Vec<_>>().join("\n"))
+    }
+
     /// The text, changed so that it holds `after`.
     pub fn edited(&self, after: &Value) -> String {
         let mut editor =

@@ -89,7 +89,16 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     if json.trim_start().starts_with(['{', '[']) {
         let document = Document::parse(json)?;
         let (after, notes) = edited(document.value(), request)?;
-        return Ok(Patched { text: format!("{mark}{}", document.edited(&after)), notes });
+        let inner = match Shape::of(document.value())? {
+            Shape::Description => document.member("taskDefinition"),
+            _ => None,
+        };
+        let text = match inner {
+            // The description around it goes, and with it one step of indentation.
+            Some(inner) => format!("{}{}", Document::parse(&inner)?.edited(&after), line_end_of(json)),
+            None => document.edited(&after),
+        };
+        return Ok(Patched { text: format!("{mark}{text}"), notes });
     }
     let as_yaml = |error: Error| {
         error.within(|why| match why.contains("; ") {
@@ -108,6 +117,11 @@ pub fn patch(text: &str, request: &Request) -> Result<Patched, Error> {
     };
     let (after, notes) = edited(value, request)?;
     Ok(Patched { text: documents.edited(&[after])?, notes })
+}
+
+/// The space behind the last value of a text.
+fn line_end_of(text: &str) -> &str {
+    text.get(text.trim_end().len()..).unwrap_or_default()
 }
 
 /// The patched value, and the notes.

@@ -1186,3 +1186,47 @@ Resources:
         assert!(lines.any(|kept| kept == line), "not kept: {line}: {after}");
     }
 }
+
+#[test]
+fn description_keeps_its_layout() {
+    let text = "\
+{
+    \"taskDefinition\": {
+        \"revision\": 7,
+        \"containerDefinitions\": [
+            {
+                \"name\": \"web\",
+                \"image\": \"nginx:1.27\",
+                \"environment\": []
+            }
+        ],
+        \"family\": \"shop\",
+        \"status\": \"ACTIVE\"
+    },
+    \"tags\": [{\"key\": \"a\", \"value\": \"b\"}]
+}
+";
+
+    let after = patch(text, &Request::default()).unwrap().text;
+
+    for line in [
+        "    \"containerDefinitions\": [",
+        "            \"image\": \"nginx:1.27\",",
+        "    \"family\": \"shop\",",
+    ] {
+        assert!(after.lines().any(|found| found == line), "no line {line}: {after}");
+    }
+    assert!(after.starts_with("{\n    \"containerDefinitions\"") && after.ends_with("\n}\n"), "{after}");
+    let windows = patch(&text.replace('\n', "\r\n"), &Request::default()).unwrap().text;
+    assert_eq!(after.replace('\n', "\r\n"), windows);
+}
+
+#[test]
+fn description_on_one_line_gets_a_line_for_each_element() {
+    let text =
+        json!({"taskDefinition": {"family": "f", "containerDefinitions": [{"name": "a"}]}}).to_string();
+
+    let after = patch(&text, &Request::default()).unwrap().text;
+
+    assert!(after.starts_with("{\n  \"family\": \"f\",\n  \"containerDefinitions\": [\n"), "{after}");
+}
